@@ -1,0 +1,61 @@
+// Package manifest reads the TOML files of a project tree (packages/*/Cargo.toml, variants/*/Cargo.toml, Release.toml,
+// the [env] of Makefile.toml) into typed values. It is strict and reports every mistake at once, with file and line.
+package manifest
+
+// Package is one packages/<name>/Cargo.toml.
+type Package struct {
+	Name             string // package-name, or the crate's name: directory, spec file and PACKAGE argument
+	Crate            string // [package] name
+	File             string // the manifest, slash path relative to the root, for messages
+	SourceGroups     []string
+	ExternalFiles    []ExternalFile
+	ReleasesURL      string
+	VariantSensitive string // "", "variant", "platform", "runtime", "family" or "flavor"
+	PackageFeatures  []string
+	BuildDeps        []Dependency // [build-dependencies]: BuildRequires
+	Deps             []Dependency // [dependencies]: Requires; needed before the image, not before this package
+}
+
+// Dependency is one entry of a dependency table. Only path dependencies exist; the key is the crate's name.
+type Dependency struct {
+	Key  string
+	Path string // as written, relative to the manifest's directory
+	Line int
+}
+
+// ExternalFile is a source that is fetched by its hash.
+type ExternalFile struct {
+	URL           string
+	SHA512        string // 128 lower-case hex digits
+	Path          string // file name to use instead of the URL's last segment; one path component
+	ForceUpstream bool
+	Line          int
+}
+
+// Variant is one variants/<name>/Cargo.toml.
+type Variant struct {
+	Name             string // directory name
+	Crate            string
+	File             string
+	IncludedPackages []string // RPM names without the OS prefix; may be sub-packages
+	ImageFormat      string   // "raw", "qcow2" or "vmdk"
+	Layout           ImageLayout
+	SupportedArches  []string // empty means all
+	KernelParameters []string
+	ImageFeatures    map[string]bool // as written
+	BuildDeps        []Dependency
+	Deps             []Dependency
+}
+
+// ImageLayout is [package.metadata.build-variant.image-layout]. Sizes are in GiB.
+type ImageLayout struct {
+	OSImageSizeGiB          int    // default 2
+	DataImageSizeGiB        int    // default 1
+	PublishImageSizeHintGiB int    // default 22
+	PartitionPlan           string // "split" (default) or "unified"
+}
+
+// Release is Release.toml.
+type Release struct {
+	Version string // "1.2.3"
+}

@@ -1,0 +1,67 @@
+// Package plan turns a workspace and a request into ordered steps with declared inputs.
+// It is pure: the same tree and request give the same plan, and nothing is run or written.
+package plan
+
+import (
+	"io/fs"
+
+	"buildsys/internal/manifest"
+)
+
+// Plan is everything a run does, in an order in which every step comes after the steps it depends on.
+type Plan struct {
+	Arch  string // "x86_64" or "aarch64"
+	Steps []Step
+}
+
+// Kind is the sort of a step.
+type Kind string
+
+// The kinds of step.
+const (
+	Package Kind = "package"
+	Variant Kind = "variant"
+)
+
+// Step is one BuildKit build: the RPMs of one package or the images of one variant.
+type Step struct {
+	ID    string // Kind + "/" + Name: "package/bash"
+	Kind  Kind
+	Name  string                  // package or variant name
+	Deps  []int                   // indexes of the earlier steps this one waits for and whose RPMs it sees, ascending
+	Fetch []manifest.ExternalFile // files that must be in the source store before the build
+	Solve Solve
+	Out   string // host directory that receives the outputs; replaced whole
+	Link  string // name of a symlink beside Out that shall point to it ("latest"); empty for none
+}
+
+// Solve is all that a builder needs for one build. It holds nothing of the workspace's types.
+type Solve struct {
+	Name       string // for people: "bash x86_64"
+	Dockerfile []byte
+	Target     string            // stage to build: "package" or "variant"
+	Args       map[string]string // build arguments
+	// Contexts are the only files the build sees. The Dockerfile mounts them by the name
+	// ContextPrefix + key, a name that can never be pulled from a registry.
+	Contexts map[string]Context
+}
+
+// ContextPrefix begins the name of every named context. The .invalid top-level domain (RFC 2606) never resolves,
+// so a missing context fails instead of being looked up as an image on Docker Hub.
+const ContextPrefix = "buildsys.invalid/"
+
+// Context is a tree of files composed for one build.
+type Context struct {
+	Files []File // sorted by Name
+	// Dirs maps a slash path inside the context to a host directory, which is read when the build starts.
+	// A directory that does not exist then is an error.
+	Dirs map[string]string
+}
+
+// File is one regular file of a context.
+type File struct {
+	Name string      // slash path inside the context
+	Host string      // file on this machine; empty when Data is used
+	Data []byte      // contents when Host is empty
+	Mode fs.FileMode // permission bits as the build sees them: 0o644 or 0o755
+}
