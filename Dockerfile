@@ -1,0 +1,36 @@
+# buildsys-recipe: 1
+#
+# The recipe: how RPMs (target `package`) and disk images (target `variant`) are made. buildsys runs it with its own
+# Dockerfile frontend and names every input; nothing else is visible and the network is off. Contexts, all read-only:
+#   buildsys.invalid/recipe    tools/ and macros/
+#   buildsys.invalid/package   packages/<name>/* and its external files, flat
+#   buildsys.invalid/sources   sources/<group>/ for each of the package's source groups
+#   buildsys.invalid/rpms      <package>/*.rpm for each package that this step may see
+#   buildsys.invalid/image     partitions.tsv (target `variant` only)
+# .invalid never resolves (RFC 2606): a missing context fails, it is never pulled from a registry.
+# Each target is one RUN: a container costs about 0.4 s whatever it does.
+
+# The SDK image. Always given, by content; there is no default that could be pulled by surprise.
+ARG SDK
+
+# ---- target `package`: the RPMs of one package ---------------------------------------------------------------------
+
+FROM ${SDK} AS rpmbuild
+ARG PACKAGE
+ARG ARCH
+ARG GOARCH
+# Given only to packages that declare variant-sensitive, so that all others are shared by every variant.
+ARG VARIANT
+ARG VARIANT_PLATFORM
+ARG VARIANT_RUNTIME
+ARG VARIANT_FAMILY
+ARG VARIANT_FLAVOR
+RUN --mount=from=buildsys.invalid/recipe,target=/host/recipe \
+    --mount=from=buildsys.invalid/package,target=/host/package \
+    --mount=from=buildsys.invalid/sources,target=/host/sources \
+    --mount=from=buildsys.invalid/rpms,target=/host/rpms \
+    bash /host/recipe/tools/build-rpm
+
+FROM scratch AS package
+COPY --from=rpmbuild /output/ /
+
