@@ -1,0 +1,66 @@
+// Package image knows the disk images of the OS: it computes the partition layout that rpm2img gets as plain numbers,
+// derives every identifier in it, and reads finished images back to check them. It runs no program.
+package image
+
+// Disk names. A split layout has both, a unified one only the OS disk.
+const (
+	OSDisk   = "os"
+	DataDisk = "data"
+)
+
+// Layout is every disk and partition of one variant's image. All sizes and offsets are in MiB.
+type Layout struct {
+	Disks      []Disk      // the OS disk, then the data disk when the plan is split
+	Partitions []Partition // by disk, then by number, which is also the order on the disk
+	Salt       string      // dm-verity salt, 64 hex digits; empty until AssignIDs
+	VerityUUID string      // UUID in the dm-verity superblock; empty until AssignIDs
+}
+
+// Disk is one image file.
+type Disk struct {
+	Name    string // OSDisk or DataDisk
+	GUID    string // GPT disk GUID; empty until AssignIDs
+	SizeMiB int64
+}
+
+// Partition is one entry of a GPT. GUIDs are in lower case.
+type Partition struct {
+	Disk       string // name of the disk it is on
+	Number     int    // GPT entry, from 1
+	Key        string // role: "BIOS", "EFI-A", "ROOT-A", "PRIVATE", "DATA-B"...
+	Label      string // GPT name; may be empty in the historic layouts
+	Type       string // partition type GUID
+	GUID       string // unique partition GUID; empty until AssignIDs unless the type prescribes one
+	StartMiB   int64
+	SizeMiB    int64
+	Attributes []int  // GPT attribute bits that are set, ascending
+	FSUUID     string // UUID for the file system in it; empty when it holds none
+}
+
+// Partition finds a partition by its key.
+func (l Layout) Partition(key string) (Partition, bool) {
+	for _, p := range l.Partitions {
+		if p.Key == key {
+			return p, true
+		}
+	}
+	return Partition{}, false
+}
+
+// Disk finds a disk by its name.
+func (l Layout) Disk(name string) (Disk, bool) {
+	for _, d := range l.Disks {
+		if d.Name == name {
+			return d, true
+		}
+	}
+	return Disk{}, false
+}
+
+// PartitionRange is the place of a partition in its raw disk image: offset and length in bytes.
+func (l Layout) PartitionRange(key string) (offset, length int64, ok bool) {
+	p, ok := l.Partition(key)
+	return p.StartMiB * mib, p.SizeMiB * mib, ok
+}
+
+const mib = 1 << 20

@@ -1,0 +1,254 @@
+// The arithmetic of partition sizes: GiB in, partitions with offsets out.
+
+package image
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Generation names a version of the partition table.
+type Generation string
+
+// Ours is what is built. The historic ones are kept so that the arithmetic can be held against the tables that
+// Bottlerocket's own scripts (partyplanner) compute, and images of those systems can be read.
+const (
+	Ours          Generation = ""               // twoliter's table, named after the OS, every partition labelled
+	Bottlerocket1 Generation = "v1.9.2"         // Bottlerocket 1.9.2
+	Twoliter05    Generation = "twoliter-0.5.0" // Twoliter 0.5.0
+)
+
+// Partition plans.
+const (
+	Split   = "split"   // the OS and the data on two disks
+	Unified = "unified" // everything on one disk
+)
+
+// Spec says what to lay out.
+type Spec struct {
+	Generation     Generation
+	Name           string // OS name, for the labels of Ours; upper-cased
+	OSGiB, DataGiB int
+	Plan           string // Split (also when empty) or Unified
+	InPlaceUpdates bool   // two banks, A and B; without it bank A has the room of both
+}
+
+// Sizes in MiB, as partyplanner has them. Those in ...PerGiB are multiplied by the size of the OS image.
+const (
+	gptMiB        = 1 // before the first partition, and again at the end of the disk
+	biosMiB       = 4
+	efiMiB        = 5
+	placeholder   = 1 // DATA-A of a split layout: reserves the entry, the data is on the other disk
+	bootPerGiB    = 20
+	rootPerGiB    = 460
+	hashPerGiB    = 5
+	reservePerGiB = 15 // bank's EFI partition and its RESERVED partition together
+	privatePerGiB = 24 // PRIVATE with the GPTs, BIOS and the placeholder
+	maxGiB        = 65535
+	maxLabelLen   = 36 // UTF-16 units in a GPT entry
+)
+
+// Partition types. Those of BOOT to DATA are Bottlerocket's own.
+const (
+	typeBIOS     = "21686148-6449-6e6f-744e-656564454649" // "ef02" of sgdisk
+	typeEFI      = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
+	typeEFIB     = "b39ce39c-0a00-b4ab-2d11-f18f8237a21c" // typeEFI backwards: firmware must not boot the backup
+	typeBoot     = "6b636168-7420-6568-2070-6c616e657421"
+	typeRoot     = "5526016a-1a97-4ea4-b39a-b7c8c6ca4502"
+	typeHash     = "598f10af-c955-4456-6a99-7720068a6cea"
+	typeReserved = "0c5d99a5-d331-4147-baef-08e2b855bdc9"
+	typePrivate  = "440408bb-eb0b-4328-a6e5-a29038fad706"
+	typeData     = "626f7474-6c65-6474-6861-726d61726b73"
+)
+
+// GUIDs by which the OS finds its data partition: it takes the preferred one and falls back on the other.
+const (
+	dataPreferred = "5b94e8df-28b8-485c-9d19-362263b5944c"
+	dataFallback  = "69040874-417d-4e26-a764-7885f22007ea"
+)
+
+// bootAttributes mark a bank as the one to boot: GPT attribute bits 48 (priority 1) and 56 (booted successfully).
+func bootAttributes() []int { return []int{48, 56} }
+
+// New computes a layout. The identifiers are still empty; see AssignIDs.
+// The error names the partition, what it needs and what there is.
+func New(s Spec) (Layout, error) {
+	if s.Plan == "" {
+		s.Plan = Split
+	}
+	prefix, err := labelPrefix(s)
+	if err != nil {
+		return Layout{}, err
+	}
+	if err := checkSpec(s); err != nil {
+		return Layout{}, err
+	}
+	osMiB, dataMiB := int64(s.OSGiB)*1024, int64(s.DataGiB)*1024
+	l := Layout{Disks: []Disk{{Name: OSDisk, SizeMiB: osMiB}}}
+	if s.Plan == Unified {
+		l.Disks[0].SizeMiB += dataMiB
+	} else {
+		l.Disks = append(l.Disks, Disk{Name: DataDisk, SizeMiB: dataMiB})
+	}
+	l.Partitions = osPartitions(s, prefix)
+	l.Partitions = append(l.Partitions, dataPartitions(s, prefix, dataMiB)...)
+	place(l.Partitions)
+	return l, l.Validate()
+}
+
+func checkSpec(s Spec) error {
+	if s.Plan != Split && s.Plan != Unified {
+		return fmt.Errorf("partition-plan %q is unknown: use %q or %q", s.Plan, Split, Unified)
+	}
+	for _, size := range []struct {
+		key string
+		gib int
+	}{{"os-image-size-gib", s.OSGiB}, {"data-image-size-gib", s.DataGiB}} {
+		if size.gib < 1 || size.gib > maxGiB {
+			return fmt.Errorf("%s is %d: it must be between 1 and %d", size.key, size.gib, maxGiB)
+		}
+	}
+	if s.Generation == Bottlerocket1 && !s.InPlaceUpdates {
+		return fmt.Errorf("layout %s always has two banks: in-place-updates cannot be off", s.Generation)
+	}
+	return nil
+}
+
+// labelPrefix is the OS name as it stands in partition labels.
+func labelPrefix(s Spec) (string, error) {
+	switch s.Generation {
+	case Bottlerocket1, Twoliter05:
+		return "BOTTLEROCKET", nil
+	case Ours:
+	default:
+		return "", fmt.Errorf("partition table generation %q is unknown", s.Generation)
+	}
+	const longest = "-RESERVED-A"
+	if s.Name == "" || len(s.Name) > maxLabelLen-len(longest) {
+		return "", fmt.Errorf("OS name %q must have 1 to %d characters to be part of partition labels", s.Name, maxLabelLen-len(longest))
+	}
+	for _, c := range s.Name {
+		if c != '-' && c != '_' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
+			return "", fmt.Errorf("OS name %q has %q, which does not belong into partition labels: use letters, digits, - and _", s.Name, c)
+		}
+	}
+	return strings.ToUpper(s.Name), nil
+}
+
+// osPartitions are all but the data, without numbers and offsets.
+func osPartitions(s Spec, prefix string) []Partition {
+	gib := int64(s.OSGiB)
+	times, banks := int64(2), []string{"A"}
+	if s.InPlaceUpdates {
+		times, banks = 1, []string{"A", "B"}
+	}
+	parts := []Partition{{Key: "BIOS", Label: "BIOS-BOOT", Type: typeBIOS, SizeMiB: biosMiB}}
+	for _, bank := range banks {
+		efi := Partition{Key: "EFI-A", Label: "EFI-SYSTEM", Type: typeEFI, SizeMiB: times * efiMiB}
+		boot := Partition{Key: "BOOT-" + bank, Type: typeBoot, SizeMiB: times * bootPerGiB * gib, Attributes: bootAttributes()}
+		if bank == "B" {
+			efi.Key, efi.Label, efi.Type = "EFI-B", "EFI-BACKUP", typeEFIB
+			boot.Attributes = nil
+		}
+		parts = append(parts, efi, boot,
+			Partition{Key: "ROOT-" + bank, Type: typeRoot, SizeMiB: times * rootPerGiB * gib},
+			Partition{Key: "HASH-" + bank, Type: typeHash, SizeMiB: times * hashPerGiB * gib},
+			Partition{Key: "RESERVED-" + bank, Type: typeReserved, SizeMiB: times * (reservePerGiB*gib - efiMiB)})
+	}
+	private := privatePerGiB*gib - 2*gptMiB - biosMiB
+	if s.Generation != Bottlerocket1 {
+		private -= placeholder
+	}
+	parts = append(parts, Partition{Key: "PRIVATE", Type: typePrivate, SizeMiB: private})
+	for i := range parts {
+		parts[i].Disk = OSDisk
+		if parts[i].Label == "" {
+			parts[i].Label = prefix + "-" + parts[i].Key
+		}
+	}
+	return parts
+}
+
+// dataPartitions are DATA-A and, on a disk of its own, DATA-B, or the single DATA of the oldest table.
+func dataPartitions(s Spec, prefix string, dataMiB int64) []Partition {
+	split := s.Plan == Split
+	// On a disk of its own the data leaves room for both GPTs; in a unified image that room is PRIVATE's.
+	own := dataMiB - 2*gptMiB
+	if s.Generation == Bottlerocket1 {
+		p := Partition{Disk: OSDisk, Key: "DATA", Label: prefix + "-DATA", Type: typeData, SizeMiB: dataMiB}
+		if split {
+			p.Disk, p.SizeMiB = DataDisk, own
+		}
+		return []Partition{p}
+	}
+	a := Partition{Disk: OSDisk, Key: "DATA-A", Type: typeData, GUID: dataPreferred, SizeMiB: dataMiB}
+	parts := []Partition{a}
+	if split {
+		parts[0].GUID, parts[0].SizeMiB = dataFallback, placeholder
+		// Twoliter 0.5 plans this size too, but then gives DATA-B the size of DATA-A: 1 MiB.
+		parts = append(parts, Partition{Disk: DataDisk, Key: "DATA-B", Type: typeData, GUID: dataPreferred, SizeMiB: own})
+	}
+	if s.Generation == Ours {
+		for i := range parts {
+			parts[i].Label = prefix + "-" + parts[i].Key
+		}
+	}
+	return parts
+}
+
+// place numbers the partitions and puts them one behind the other on their disks.
+func place(parts []Partition) {
+	next, number := map[string]int64{}, map[string]int{}
+	for i := range parts {
+		p := &parts[i]
+		number[p.Disk]++
+		p.Number = number[p.Disk]
+		p.StartMiB = gptMiB + next[p.Disk]
+		next[p.Disk] += p.SizeMiB
+	}
+}
+
+// Validate checks that every partition has room, lies between the two GPTs of its disk and overlaps no other.
+func (l Layout) Validate() error {
+	end := map[string]int64{}
+	for _, d := range l.Disks {
+		end[d.Name] = gptMiB
+	}
+	last := map[string]string{}
+	for _, p := range l.Partitions {
+		d, ok := l.Disk(p.Disk)
+		if !ok {
+			return fmt.Errorf("partition %s is on disk %q, which the layout does not have", p.Key, p.Disk)
+		}
+		if p.SizeMiB < 1 {
+			return fmt.Errorf("partition %s needs at least 1 MiB, but %d MiB are available: make the image larger", p.Key, p.SizeMiB)
+		}
+		if p.StartMiB < end[p.Disk] {
+			return fmt.Errorf("partition %s starts at %d MiB of the %s disk, but %s ends at %d MiB",
+				p.Key, p.StartMiB, p.Disk, orElse(last[p.Disk], "the partition table"), end[p.Disk])
+		}
+		if room := d.SizeMiB - gptMiB - p.StartMiB; p.SizeMiB > room {
+			return fmt.Errorf("partition %s needs %d MiB, but %d MiB are available behind %d MiB of the %s disk of %d MiB: make the image larger",
+				p.Key, p.SizeMiB, max(room, 0), p.StartMiB, p.Disk, d.SizeMiB)
+		}
+		end[p.Disk], last[p.Disk] = p.StartMiB+p.SizeMiB, p.Key
+	}
+	return nil
+}
+
+func orElse(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}
+
+// PublishSizes are the sizes in GiB that the disks get when the image is put to use (registered with a cloud): the data
+// grows so that both together reach the hint. data is -1 when the plan is unified, as there is no data disk then.
+func PublishSizes(osGiB, dataGiB, hintGiB int, plan string) (os, data int) {
+	total := max(hintGiB, osGiB+dataGiB)
+	if plan == Unified {
+		return total, -1
+	}
+	return osGiB, total - osGiB
+}

@@ -1,0 +1,208 @@
+package image
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// goldenTable is one line of partition-tables.jsonl, as Bottlerocket's scripts computed it.
+type goldenTable struct {
+	Generation     string `json:"generation"`
+	OSGiB          int    `json:"os_gib"`
+	DataGiB        int    `json:"data_gib"`
+	Plan           string `json:"plan"`
+	InPlaceUpdates bool   `json:"in_place_updates"`
+	Partitions     []struct {
+		Key      string `json:"key"`
+		Label    string `json:"label"`
+		Type     string `json:"type"`
+		GUID     string `json:"guid"`
+		StartMiB int64  `json:"start_mib"`
+		SizeMiB  int64  `json:"size_mib"`
+		Disk     string `json:"disk"`
+	} `json:"partitions"`
+}
+
+// dataFiles are the small copy that is always there and, beside the checkout, the whole file.
+func dataFiles(t *testing.T, name string) []string {
+	t.Helper()
+	files := []string{filepath.Join("testdata", name)}
+	whole := filepath.Join("..", "..", "..", "shared", "data", name)
+	if _, err := os.Stat(whole); err == nil {
+		files = append(files, whole)
+	}
+	return files
+}
+
+func TestGoldenTables(t *testing.T) {
+	for _, file := range dataFiles(t, "partition-tables.jsonl") {
+		f, err := os.Open(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		n := 0
+		lines := bufio.NewScanner(f)
+		for ; lines.Scan(); n++ {
+			var want goldenTable
+			if err := json.Unmarshal(lines.Bytes(), &want); err != nil {
+				t.Fatalf("%s:%d: %v", file, n+1, err)
+			}
+			compareTable(t, fmt.Sprintf("%s:%d", file, n+1), want)
+		}
+		if lines.Err() != nil || n < 10 {
+			t.Errorf("%s: only %d lines read, error %v", file, n, lines.Err())
+		}
+	}
+}
+
+func compareTable(t *testing.T, where string, want goldenTable) {
+	t.Helper()
+	spec := Spec{Generation: Generation(want.Generation), OSGiB: want.OSGiB, DataGiB: want.DataGiB, Plan: want.Plan, InPlaceUpdates: want.InPlaceUpdates}
+	got, err := New(spec)
+	if err != nil {
+		t.Errorf("%s: %v", where, err)
+		return
+	}
+	if len(got.Partitions) != len(want.Partitions) {
+		t.Errorf("%s: %d partitions, want %d", where, len(got.Partitions), len(want.Partitions))
+		return
+	}
+	for i, w := range want.Partitions {
+		if w.Type == "ef02" {
+			w.Type = typeBIOS
+		}
+		wantRow := fmt.Sprint(w.Disk, w.Key, w.Label, strings.ToLower(w.Type), w.GUID, w.StartMiB, w.SizeMiB)
+		g := got.Partitions[i]
+		if gotRow := fmt.Sprint(g.Disk, g.Key, g.Label, g.Type, g.GUID, g.StartMiB, g.SizeMiB); gotRow != wantRow {
+			t.Errorf("%s: got  %s\nwant %s", where, gotRow, wantRow)
+		}
+	}
+	// Ours is the newest table with labels of its own.
+	if spec.Generation != Twoliter05 {
+		return
+	}
+	spec.Generation, spec.Name = Ours, "bottlerocket"
+	ours, err := New(spec)
+	if err != nil {
+		t.Errorf("%s: ours: %v", where, err)
+		return
+	}
+	for i := range ours.Partitions {
+		p := ours.Partitions[i]
+		if p.Type == typeData && p.Label == "BOTTLEROCKET-"+p.Key {
+			p.Label = ""
+		}
+		if fmt.Sprint(p) != fmt.Sprint(got.Partitions[i]) {
+			t.Errorf("%s: ours: got %v\nwant %v", where, p, got.Partitions[i])
+		}
+	}
+}
+
+func TestPublishSizes(t *testing.T) {
+	for _, file := range dataFiles(t, "publish-sizes.json") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var rows []struct {
+			OS, Data, Hint int
+			Split, Unified [2]int
+		}
+		if err := json.Unmarshal(text, &rows); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		if len(rows) < 10 {
+			t.Errorf("%s has only %d rows", file, len(rows))
+		}
+		for _, r := range rows {
+			for plan, want := range map[string][2]int{Split: r.Split, Unified: r.Unified} {
+				os, data := PublishSizes(r.OS, r.Data, r.Hint, plan)
+				if [2]int{os, data} != want {
+					t.Errorf("PublishSizes(%d, %d, %d, %s) = %d, %d, want %v", r.OS, r.Data, r.Hint, plan, os, data, want)
+				}
+			}
+		}
+	}
+}
+
+func TestNewErrors(t *testing.T) {
+	good := Spec{Name: "skiff", OSGiB: 1, DataGiB: 1, Plan: Split, InPlaceUpdates: true}
+	tests := []struct {
+		change func(*Spec)
+		want   string
+	}{
+		{func(s *Spec) { s.OSGiB = 0 }, "os-image-size-gib is 0: it must be between 1 and 65535"},
+		{func(s *Spec) { s.DataGiB = -1 }, "data-image-size-gib is -1: it must be between 1 and 65535"},
+		{func(s *Spec) { s.OSGiB = 65536 }, "os-image-size-gib is 65536: it must be between 1 and 65535"},
+		{func(s *Spec) { s.Plan = "sideways" }, `partition-plan "sideways" is unknown: use "split" or "unified"`},
+		{func(s *Spec) { s.Name = "" }, `OS name "" must have 1 to 25 characters to be part of partition labels`},
+		{func(s *Spec) { s.Name = "a b" }, `OS name "a b" has ' ', which does not belong into partition labels: use letters, digits, - and _`},
+		{func(s *Spec) { s.Generation = "v7" }, `partition table generation "v7" is unknown`},
+		{func(s *Spec) { s.Generation, s.InPlaceUpdates = Bottlerocket1, false }, "layout v1.9.2 always has two banks: in-place-updates cannot be off"},
+	}
+	for _, test := range tests {
+		s := good
+		test.change(&s)
+		if _, err := New(s); err == nil || err.Error() != test.want {
+			t.Errorf("New(%+v): error %v, want %s", s, err, test.want)
+		}
+	}
+}
+
+func TestValidateNamesPartitionAndSizes(t *testing.T) {
+	tests := []struct {
+		change func(*Layout)
+		want   string
+	}{
+		{func(l *Layout) { l.Partitions[11].SizeMiB = -7 }, "partition PRIVATE needs at least 1 MiB, but -7 MiB are available: make the image larger"},
+		{func(l *Layout) { l.Disks[0].SizeMiB = 512 },
+			"partition BOOT-B needs 20 MiB, but 1 MiB are available behind 510 MiB of the os disk of 512 MiB: make the image larger"},
+		{func(l *Layout) { l.Partitions[3].StartMiB-- }, "partition ROOT-A starts at 29 MiB of the os disk, but BOOT-A ends at 30 MiB"},
+		{func(l *Layout) { l.Partitions[0].StartMiB-- }, "partition BIOS starts at 0 MiB of the os disk, but the partition table ends at 1 MiB"},
+		{func(l *Layout) { l.Disks = l.Disks[:1] }, `partition DATA-B is on disk "data", which the layout does not have`},
+	}
+	for _, test := range tests {
+		l, err := New(Spec{Name: "skiff", OSGiB: 1, DataGiB: 1, InPlaceUpdates: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		test.change(&l)
+		if err := l.Validate(); err == nil || err.Error() != test.want {
+			t.Errorf("error %v, want %s", err, test.want)
+		}
+	}
+}
+
+func FuzzLayout(f *testing.F) {
+	f.Add(1, 1, true, true, 0, "skiff")
+	f.Add(2, 20, false, false, 1, "x")
+	f.Add(65535, 65535, false, true, 2, "")
+	f.Fuzz(func(t *testing.T, osGiB, dataGiB int, unified, inPlace bool, generation int, name string) {
+		s := Spec{OSGiB: osGiB, DataGiB: dataGiB, InPlaceUpdates: inPlace, Name: name, Plan: Split}
+		s.Generation = []Generation{Ours, Bottlerocket1, Twoliter05}[uint(generation)%3]
+		if unified {
+			s.Plan = Unified
+		}
+		l, err := New(s)
+		if err != nil {
+			return
+		}
+		// A second opinion on Validate: no MiB of a disk belongs to two partitions, none lies in a GPT.
+		seen := map[string]bool{}
+		end := map[string]int64{OSDisk: 1, DataDisk: 1}
+		for _, p := range l.Partitions {
+			d, _ := l.Disk(p.Disk)
+			if p.SizeMiB < 1 || p.StartMiB != end[p.Disk] || p.StartMiB+p.SizeMiB > d.SizeMiB-1 || seen[p.Key] || len(p.Label) > 36 {
+				t.Fatalf("%+v: %+v on %+v", s, p, d)
+			}
+			end[p.Disk] = p.StartMiB + p.SizeMiB
+			seen[p.Key] = true
+		}
+	})
+}
