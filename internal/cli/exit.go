@@ -1,0 +1,108 @@
+// exit: the one place where errors become exit codes and messages.
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"syscall"
+
+	"buildsys/internal/buildkit"
+	"buildsys/internal/engine"
+	"buildsys/internal/fetch"
+	"buildsys/internal/manifest"
+)
+
+// The exit codes of every command. They are part of the interface: scripts rely on them.
+const (
+	ExitOK          = 0
+	ExitUnexpected  = 1 // also: boot --check saw no ready line
+	ExitUsage       = 2 // wrong command line, setting or manifest
+	ExitStepFailed  = 3 // a package or variant did not build
+	ExitEnvironment = 4 // engine, disk, source or program missing
+	ExitIntegrity   = 5 // bytes are not what they should be
+)
+
+const exitStatusHelp = `EXIT STATUS
+  0  success
+  1  unexpected error, or an image that did not boot to its ready line
+  2  wrong command line, setting or manifest
+  3  a package or variant failed to build
+  4  environment: engine, SDK image, disk, a source or a program is missing
+  5  integrity: a source or an output is not what it should be
+  130, 143  stopped by SIGINT, SIGTERM`
+
+// usageError marks what the user has to say differently.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// environmentError marks what the machine lacks.
+type environmentError struct{ error }
+
+func (e environmentError) Unwrap() error { return e.error }
+
+// reported marks an error that was already shown in full; it only sets the exit code.
+type reported struct{ error }
+
+func (e reported) Unwrap() error { return e.error }
+
+// message returns what to print for err; empty when the user has seen it already.
+func message(err error) string {
+	if _, ok := errors.AsType[reported](err); ok {
+		return ""
+	}
+	if sig, ok := errors.AsType[errSignal](err); ok {
+		return sig.Error()
+	}
+	return err.Error()
+}
+
+func exitCode(err error) int {
+	if sig, ok := errors.AsType[errSignal](err); ok {
+		if n, ok := sig.Signal.(syscall.Signal); ok {
+			return 128 + int(n)
+		}
+	}
+	if failed, ok := errors.AsType[*engine.FailedError](err); ok {
+		return failedCode(failed)
+	}
+	return oneCode(err)
+}
+
+// failedCode is ExitStepFailed when any step itself failed; when only sources or the engine stood in the way, their code.
+func failedCode(failed *engine.FailedError) int {
+	code := ExitUnexpected
+	for i, step := range failed.Roots {
+		one := oneCode(step.Err)
+		if one == ExitUnexpected {
+			one = ExitStepFailed
+		}
+		if i == 0 || one == ExitStepFailed {
+			code = one
+		}
+	}
+	return code
+}
+
+func oneCode(err error) int {
+	switch {
+	case is[usageError](err), is[manifest.Problems](err):
+		return ExitUsage
+	case is[*fetch.IntegrityError](err), is[*engine.OutputError](err), is[*buildkit.OutputError](err):
+		return ExitIntegrity
+	case is[environmentError](err), is[*fetch.MissingError](err), is[*buildkit.EngineError](err), errors.Is(err, syscall.ENOSPC):
+		return ExitEnvironment
+	case errors.Is(err, context.Canceled):
+		return 128 + int(syscall.SIGINT)
+	}
+	if solve, ok := errors.AsType[*buildkit.SolveError](err); ok && solve.Class() != buildkit.ClassStep {
+		return ExitEnvironment
+	}
+	return ExitUnexpected
+}
+
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}

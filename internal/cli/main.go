@@ -1,0 +1,123 @@
+// Package cli is the command line of buildsys: cobra commands, settings, wiring of the parts, signals, and the one
+// place where errors become messages and exit codes.
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"buildsys/internal/plan"
+	"buildsys/internal/progress"
+)
+
+// Engine is what the commands need of a build engine: *buildkit.Engine, or a fake in the tests of the command line.
+type Engine interface {
+	Build(ctx context.Context, s plan.Solve, out string, report func(progress.Event)) error
+	CPUs() int
+	HasImage(ctx context.Context, ref string) (bool, error)
+	ImportImage(ctx context.Context, ref string, rootfs io.Reader) error
+	Close() error
+}
+
+// System is the outside world as the commands see it, so that tests can run them inside their own process.
+type System struct {
+	Args   []string // without the program's name
+	Dir    string   // working directory
+	Getenv func(string) string
+	Stdin  io.Reader
+	Stdout io.Writer
+	Stderr io.Writer
+	Dial   func(ctx context.Context, getenv func(string) string) (Engine, error)
+}
+
+// Main runs one command line and returns the process's exit code.
+func Main(sys System) int {
+	ctx, stop := withSignals(context.Background(), sys.Stderr)
+	defer stop()
+	root := newRootCommand(&sys)
+	root.SetArgs(sys.Args)
+	root.SetIn(sys.Stdin)
+	root.SetOut(sys.Stdout)
+	root.SetErr(sys.Stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return ExitOK
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	if text := message(err); text != "" {
+		fmt.Fprintf(sys.Stderr, "buildsys: %s\n", text)
+	}
+	return exitCode(err)
+}
+
+// errSignal is the cause of a context that a signal ended.
+type errSignal struct{ os.Signal }
+
+func (e errSignal) Error() string { return "stopped by signal: " + e.String() }
+
+// withSignals returns a context that the first SIGINT, SIGTERM or SIGHUP cancels, which gives running steps the time
+// to be cancelled on the engine and cleaned up. A second signal ends the process at once.
+func withSignals(parent context.Context, stderr io.Writer) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	finished := make(chan struct{})
+	go func() {
+		select {
+		case s := <-signals:
+			fmt.Fprintf(stderr, "buildsys: %v: stopping; once more to stop at once\n", s)
+			cancel(errSignal{s})
+		case <-finished:
+			return
+		}
+		select {
+		case s := <-signals:
+			os.Exit(exitCode(errSignal{s}))
+		case <-finished:
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(finished)
+		cancel(nil)
+	}
+}
+
+func newRootCommand(sys *System) *cobra.Command {
+	var s settings
+	root := &cobra.Command{
+		Use:   "buildsys",
+		Short: "Build bootable Linux images from RPM specs and TOML manifests",
+		Long: `buildsys turns a tree of RPM specs and TOML manifests into bootable Linux disk images.
+It resolves the dependency graph of packages/*/Cargo.toml and variants/*/Cargo.toml,
+builds one RPM package per BuildKit build, in parallel, and assembles disk images.
+
+Every setting can be a flag, a BUILDSYS_* environment variable, or a line in the
+[env] table of Makefile.toml, in this order of precedence.
+
+` + exitStatusHelp,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w; see %q", err, cmd.CommandPath()+" --help")}
+	})
+	s.addFlags(root.PersistentFlags())
+	root.AddCommand(
+		newBuildPackageCommand(sys, &s),
+		newBuildVariantCommand(sys, &s),
+		newBootCommand(sys, &s),
+		newSDKCommand(sys, &s),
+	)
+	return root
+}

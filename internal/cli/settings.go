@@ -1,0 +1,212 @@
+// settings: what a user can set, and from where: flags over BUILDSYS_* environment over Makefile.toml over defaults.
+
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"buildsys/internal/manifest"
+	"buildsys/internal/workspace"
+)
+
+// setting is one value a user can set. The flag's name follows from the variable's: BUILDSYS_SDK_IMAGE is --sdk-image.
+type setting struct {
+	env   string
+	help  string
+	short string
+}
+
+// The settings of every command, in the order help shows them. Names are the ancestor's where it had the setting.
+var settingList = []setting{
+	{env: "BUILDSYS_ROOT_DIR", help: "root of the tree (default: found upwards from the working directory)"},
+	{env: "BUILDSYS_ARCH", help: "architecture to build for, x86_64 or aarch64 (default: this machine's)"},
+	{env: "BUILDSYS_VARIANT", help: "variant to build, or to build variant-sensitive packages for"},
+	{env: "BUILDSYS_JOBS", short: "j", help: "steps to run at once (default: the engine's CPUs)"},
+	{env: "BUILDSYS_SDK_IMAGE", help: "image the steps run in (default: the one made from the tree's sdk/)"},
+	{env: "BUILDSYS_CACHE_DIR", help: "where sources are kept between builds (default: buildsys below the user's cache directory)"},
+	{env: "BUILDSYS_LOOKASIDE_CACHE", help: "where to look for sources first: directories or URLs, separated by commas (default: lookaside in the cache directory)"},
+	{env: "BUILDSYS_UPSTREAM_SOURCE_FALLBACK", help: "true: fetch sources from upstream when no lookaside cache has them"},
+	{env: "BUILDSYS_VERSION_BUILD", help: "build ID of the image (default: the git commit)"},
+	{env: "BUILDSYS_VERSION_IMAGE", help: "version of the image (default: from Release.toml)"},
+	{env: "BUILDSYS_NAME", help: "short name of the OS, the first part of image names"},
+	{env: "BUILDSYS_PRETTY_NAME", help: "name of the OS for people"},
+}
+
+func (s setting) flag() string {
+	return strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(s.env, "BUILDSYS_")), "_", "-")
+}
+
+// settings holds the flags as given; resolve turns them into a config.
+type settings struct {
+	flags   *pflag.FlagSet
+	verbose bool
+}
+
+func (s *settings) addFlags(flags *pflag.FlagSet) {
+	s.flags = flags
+	for _, one := range settingList {
+		flags.StringP(one.flag(), one.short, "", one.help)
+	}
+	flags.BoolVarP(&s.verbose, "verbose", "v", false, "show the output of every step")
+}
+
+// config is what the commands work with: every setting resolved and checked.
+type config struct {
+	root             string // absolute
+	arch             string // "x86_64" or "aarch64"
+	variant          string // may be empty
+	jobs             int    // 0: as many as the engine has CPUs
+	sdkImage         string // empty: derived from sdk/
+	cacheDir         string
+	lookaside        []string
+	upstreamFallback bool
+	versionImage     string // empty: from Release.toml
+	versionBuild     string
+	name, prettyName string
+	verbose          bool
+}
+
+// resolve reads the layers of settings for a tree. The Makefile.toml of the tree is read on the way.
+func (s *settings) resolve(sys *System) (config, error) {
+	get := func(env string) string {
+		one := setting{env: env}
+		if f := s.flags.Lookup(one.flag()); f != nil && f.Changed {
+			return f.Value.String()
+		}
+		return sys.Getenv(env)
+	}
+	root, err := findRoot(sys.Dir, get("BUILDSYS_ROOT_DIR"))
+	if err != nil {
+		return config{}, err
+	}
+	tree, err := makefileEnv(root, sys.Getenv)
+	if err != nil {
+		return config{}, err
+	}
+	layered := func(env, fallback string) string {
+		if v := get(env); v != "" {
+			return v
+		}
+		if v := tree[env]; v != "" {
+			return v
+		}
+		return fallback
+	}
+	return s.fill(sys, root, layered)
+}
+
+func (s *settings) fill(sys *System, root string, get func(env, fallback string) string) (config, error) {
+	c := config{
+		root:         root,
+		arch:         get("BUILDSYS_ARCH", hostArch()),
+		variant:      get("BUILDSYS_VARIANT", ""),
+		sdkImage:     get("BUILDSYS_SDK_IMAGE", ""),
+		versionImage: get("BUILDSYS_VERSION_IMAGE", ""),
+		name:         get("BUILDSYS_NAME", "os"),
+		verbose:      s.verbose,
+	}
+	c.prettyName = get("BUILDSYS_PRETTY_NAME", c.name)
+	if c.arch != "x86_64" && c.arch != "aarch64" {
+		return c, usageError{fmt.Errorf("BUILDSYS_ARCH %q is not an architecture buildsys knows: use x86_64 or aarch64", c.arch)}
+	}
+	var err error
+	if jobs := get("BUILDSYS_JOBS", ""); jobs != "" {
+		if c.jobs, err = strconv.Atoi(jobs); err != nil || c.jobs < 1 {
+			return c, usageError{fmt.Errorf("BUILDSYS_JOBS %q is not a number of jobs: use 1 or more", jobs)}
+		}
+	}
+	if c.upstreamFallback, err = strconv.ParseBool(get("BUILDSYS_UPSTREAM_SOURCE_FALLBACK", "false")); err != nil {
+		return c, usageError{errors.New("BUILDSYS_UPSTREAM_SOURCE_FALLBACK must be true or false")}
+	}
+	if c.cacheDir, err = cacheDir(get("BUILDSYS_CACHE_DIR", ""), sys); err != nil {
+		return c, err
+	}
+	for _, place := range strings.Split(get("BUILDSYS_LOOKASIDE_CACHE", filepath.Join(c.cacheDir, "lookaside")), ",") {
+		if place = strings.TrimSpace(place); place != "" {
+			c.lookaside = append(c.lookaside, place)
+		}
+	}
+	c.versionBuild = get("BUILDSYS_VERSION_BUILD", "")
+	if c.versionBuild == "" {
+		c.versionBuild = gitCommit(root)
+	}
+	return c, nil
+}
+
+// findRoot returns the absolute root of the tree: as told, or found upwards from dir.
+func findRoot(dir, told string) (string, error) {
+	if told == "" {
+		root, err := workspace.FindRoot(dir)
+		if err != nil {
+			return "", usageError{fmt.Errorf("%w; run inside a tree, or name it with --root-dir", err)}
+		}
+		return root, nil
+	}
+	if !filepath.IsAbs(told) {
+		told = filepath.Join(dir, told)
+	}
+	if info, err := os.Stat(told); err != nil || !info.IsDir() {
+		return "", usageError{fmt.Errorf("root directory %s is not a directory", told)}
+	}
+	return filepath.Clean(told), nil
+}
+
+// makefileEnv returns the plain values of the [env] table of the tree's Makefile.toml; none when there is no such file.
+func makefileEnv(root string, getenv func(string) string) (map[string]string, error) {
+	const name = "Makefile.toml"
+	data, err := os.ReadFile(filepath.Join(root, name))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	env, problems := manifest.ParseMakefile(name, data, getenv)
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	return env, nil
+}
+
+// cacheDir returns where buildsys keeps what outlives a checkout, following the XDG base directory specification.
+func cacheDir(told string, sys *System) (string, error) {
+	switch {
+	case told != "" && filepath.IsAbs(told):
+		return told, nil
+	case told != "":
+		return filepath.Join(sys.Dir, told), nil
+	}
+	if xdg := sys.Getenv("XDG_CACHE_HOME"); filepath.IsAbs(xdg) {
+		return filepath.Join(xdg, "buildsys"), nil
+	}
+	if home := sys.Getenv("HOME"); filepath.IsAbs(home) {
+		return filepath.Join(home, ".cache", "buildsys"), nil
+	}
+	return "", usageError{errors.New("no place for the cache: HOME is not set; name one with BUILDSYS_CACHE_DIR")}
+}
+
+// gitCommit returns the short commit of the checkout, "-dirty" appended when it has changes; "00000000", as the
+// ancestor does, when there is no git or no commit.
+func gitCommit(root string) string {
+	out, err := exec.Command("git", "-C", root, "describe", "--always", "--dirty", "--exclude", "*", "--abbrev=8").Output()
+	if commit := strings.TrimSpace(string(out)); err == nil && commit != "" {
+		return commit
+	}
+	return "00000000"
+}
+
+func hostArch() string {
+	if runtime.GOARCH == "arm64" {
+		return "aarch64"
+	}
+	return "x86_64"
+}
