@@ -9,19 +9,21 @@ type Kind int
 
 // The kinds of event, in the order a step usually passes through them.
 const (
-	PlanReady   Kind = iota + 1 // the run starts; Total is the number of steps
-	FetchStart                  // Step waits for an external file; Text is its name
-	FetchRetry                  // an attempt failed and is repeated; Text says which, Err why
-	FetchDone                   // the file is there and verified; Text is its name, Duration the time it took
-	StepStart                   // a step was handed to the builder
-	StepLog                     // one line of a step's output, without its newline, in Text
-	StepDone                    // a step's outputs are in place; Duration is its wall time
-	StepFailed                  // a step failed; Err says why
-	StepSkipped                 // a step was not run because the step named in Text failed
-	StepRetry                   // a transient fault; the step is run again, Err says why
-	Heartbeat                   // nothing else happened for a while; Running lists what is being worked on
-	Warning                     // something a user should know, in Text; Step may be empty
-	PlanDone                    // the run is over; Duration is its wall time
+	PlanReady     Kind = iota + 1 // the run starts; Total is the number of steps
+	FetchStart                    // Step waits for an external file; Text is its name
+	FetchRetry                    // an attempt failed and is repeated; Text says which, Err why
+	FetchDone                     // the file is there and verified; Text is its name, Duration the time it took
+	StepStart                     // a step was handed to the builder
+	StepLog                       // one line of a step's output, without its newline, in Text
+	StepDone                      // a step's outputs are in place; Duration is its wall time
+	StepFailed                    // a step failed; Err says why
+	StepSkipped                   // a step was not run because the step named in Text failed
+	StepCancelled                 // a step that was being worked on was stopped because the run was cancelled
+	StepRetry                     // a transient fault; the step is run again, Err says why
+	Heartbeat                     // nothing else happened for a while; Running lists what is being worked on
+	Warning                       // something a user should know, in Text; Step may be empty
+	PlanDone                      // the run is over; Duration is its wall time
+	FetchProgress                 // a long download goes on, or waits for another process; Text says how far it is
 )
 
 // Event is one thing that happened. Fields that a kind does not use are zero.

@@ -1,0 +1,244 @@
+// download.go: one file over HTTP: resumed where the server allows it, bounded in size, never waiting for ever.
+
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"buildsys/internal/progress"
+)
+
+const (
+	maxRedirects  = 10
+	progressEvery = 5 * time.Second
+)
+
+// download brings pl's file into p, in at most maxAttempts attempts, and returns its sha512.
+func (j *job) download(ctx context.Context, pl place, p *part) (string, error) {
+	u, err := url.Parse(pl.url)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return "", errors.New("not an http or https URL")
+	}
+	for n := 1; ; n++ {
+		resumed, err := j.attempt(ctx, pl, p)
+		if err == nil && resumed && p.hex() != j.file.SHA512 && n < maxAttempts {
+			// The kept prefix may be what is wrong (a crash, a server that lies about its ETag): once more from the start.
+			if err := p.reset(); err != nil {
+				return "", err
+			}
+			j.emit(progress.FetchRetry, fmt.Sprintf("%s: the resumed download had a wrong sha512; starting over", j.name), nil)
+			continue
+		}
+		if err == nil {
+			return p.hex(), nil
+		}
+		wait, again := j.s.retryIn(err, n)
+		if !again || ctx.Err() != nil || isStoreError(err) {
+			return "", err
+		}
+		j.emit(progress.FetchRetry, fmt.Sprintf("%s from %s: attempt %d of %d failed, next in %s",
+			j.name, u.Host, n, maxAttempts, wait.Round(100*time.Millisecond)), err)
+		if err := j.s.sleep(ctx, wait); err != nil {
+			return "", err
+		}
+	}
+}
+
+// attempt makes one request and reads its body to the end. resumed tells that p kept bytes of an earlier attempt.
+func (j *job) attempt(ctx context.Context, pl place, p *part) (resumed bool, err error) {
+	if err := p.resume(ctx, pl.url); err != nil {
+		return false, err
+	}
+	if p.size > 0 && p.size == p.from.Total {
+		return true, nil // all bytes came, but we were stopped before the last step
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	idle := orDefault(j.s.idle, defaultIdle)
+	watch := time.AfterFunc(idle, func() { cancel(&idleError{idle}) })
+	defer watch.Stop()
+
+	resp, err := j.s.request(ctx, pl.url, p)
+	if err != nil {
+		return false, orCause(ctx, err)
+	}
+	defer resp.Body.Close()
+	if err := p.accept(resp, pl.url, j.s.maxBytes()); err != nil {
+		return false, err
+	}
+	resumed = p.size > 0
+	body := &bodyReader{r: resp.Body, alive: func() { watch.Reset(idle) }, tick: j.ticker(p)}
+	// One byte more than allowed is enough to know.
+	_, err = io.Copy(p, io.LimitReader(body, j.s.maxBytes()-p.size+1))
+	switch {
+	case isStoreError(err):
+		return resumed, err
+	case err != nil:
+		return resumed, &cutError{got: p.size, total: p.from.Total, err: orCause(ctx, err)}
+	case p.size > j.s.maxBytes():
+		return resumed, p.refuse(tooLarge(p.size, j.s.maxBytes()))
+	}
+	return resumed, nil
+}
+
+// request asks for the bytes p does not have yet.
+func (s *Store) request(ctx context.Context, raw string, p *part) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, raw, nil)
+	if err != nil {
+		return nil, err
+	}
+	agent := s.UserAgent
+	if agent == "" {
+		agent = "buildsys"
+	}
+	req.Header.Set("User-Agent", agent)
+	// Set by hand, it also keeps net/http from undoing a Content-Encoding: the hash is of the bytes as stored.
+	req.Header.Set("Accept-Encoding", "identity")
+	if p.size > 0 {
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", p.size))
+		req.Header.Set("If-Range", p.from.Range)
+	}
+	c := http.Client{Transport: s.transport(), CheckRedirect: checkRedirect}
+	if s.Client != nil {
+		c.Jar = s.Client.Jar
+	}
+	return c.Do(req)
+}
+
+// transport is the client's, or else one made once with connect timeouts.
+func (s *Store) transport() http.RoundTripper {
+	if s.Client != nil {
+		return s.Client.Transport
+	}
+	s.onceHTTP.Do(func() {
+		s.http = &http.Transport{
+			Proxy:               http.ProxyFromEnvironment,
+			DialContext:         (&net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+			TLSHandshakeTimeout: 15 * time.Second,
+			ForceAttemptHTTP2:   true,
+			DisableCompression:  true,
+			MaxIdleConns:        16,
+			IdleConnTimeout:     30 * time.Second,
+		}
+	})
+	return s.http
+}
+
+// checkRedirect lets a server send us to other web servers only: not to files, and not to the metadata service of a cloud machine.
+func checkRedirect(req *http.Request, via []*http.Request) error {
+	if req.URL.Scheme != "http" && req.URL.Scheme != "https" {
+		return fmt.Errorf("refused a redirect to a %s URL", req.URL.Scheme)
+	}
+	if ip, err := netip.ParseAddr(req.URL.Hostname()); err == nil && ip.Unmap().IsLinkLocalUnicast() {
+		return fmt.Errorf("refused a redirect to the link-local address %s", ip)
+	}
+	if len(via) > maxRedirects {
+		return fmt.Errorf("more than %d redirects", maxRedirects)
+	}
+	return nil
+}
+
+// accept checks the head of a response and makes p ready for its body: to be continued, or from the start.
+func (p *part) accept(resp *http.Response, raw string, max int64) error {
+	total := resp.ContentLength // -1 when unknown
+	switch resp.StatusCode {
+	case http.StatusPartialContent:
+		var start, end, all int64
+		if _, err := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes %d-%d/%d", &start, &end, &all); err != nil ||
+			p.size == 0 || start != p.size {
+			return p.refuse(&statusError{code: resp.StatusCode, note: "with a Content-Range that was not asked for", again: true})
+		}
+		if all > max {
+			return p.refuse(tooLarge(all, max))
+		}
+		return nil // what was remembered for the first bytes still holds
+	case http.StatusRequestedRangeNotSatisfiable:
+		return p.refuse(&statusError{code: resp.StatusCode, note: "to a resumed download", again: p.size > 0})
+	case http.StatusOK:
+	default:
+		return newStatusError(resp)
+	}
+	if total > max {
+		return p.refuse(tooLarge(total, max))
+	}
+	if err := p.reset(); err != nil {
+		return err
+	}
+	return p.remember(validator{URL: raw, Range: strongValidator(resp.Header), Total: total})
+}
+
+// refuse drops the bytes of p, which cannot be gone on from, and returns err.
+func (p *part) refuse(err error) error {
+	if e := p.reset(); e != nil {
+		return e
+	}
+	return err
+}
+
+// strongValidator returns what If-Range may say for a response with header h; empty when it identifies no exact bytes.
+// A date counts when it is a minute older than the answer (RFC 9110, 8.8.2.2).
+func strongValidator(h http.Header) string {
+	if tag := h.Get("ETag"); strings.HasPrefix(tag, `"`) && len(tag) > 2 {
+		return tag
+	}
+	mod, err1 := http.ParseTime(h.Get("Last-Modified"))
+	date, err2 := http.ParseTime(h.Get("Date"))
+	if err1 == nil && err2 == nil && date.Sub(mod) >= time.Minute {
+		return h.Get("Last-Modified")
+	}
+	return ""
+}
+
+// ticker returns a function to call as bytes come; it tells of a long download every few seconds.
+func (j *job) ticker(p *part) func() {
+	last := j.s.now()
+	return func() {
+		now := j.s.now()
+		if now.Sub(last) < progressEvery {
+			return
+		}
+		last = now
+		text := fmt.Sprintf("%s: %s", j.name, bytesText(p.size))
+		if p.from.Total > 0 {
+			text += " of " + bytesText(p.from.Total)
+		}
+		j.emit(progress.FetchProgress, text, nil)
+	}
+}
+
+// bodyReader reports each sign of life while a body is read.
+type bodyReader struct {
+	r     io.Reader
+	alive func()
+	tick  func()
+}
+
+func (b *bodyReader) Read(buf []byte) (int, error) {
+	n, err := b.r.Read(buf)
+	if n > 0 {
+		b.alive()
+		b.tick()
+	}
+	return n, err
+}
+
+// orCause prefers the reason a context was ended for over what the ended call says.
+func orCause(ctx context.Context, err error) error {
+	if c := context.Cause(ctx); c != nil {
+		return c
+	}
+	var ue *url.Error
+	if errors.As(err, &ue) { // the URL is shown in front of it already, and may hold credentials
+		return ue.Err
+	}
+	return err
+}

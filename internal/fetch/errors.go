@@ -1,0 +1,161 @@
+// errors.go: the errors of a fetch, each saying what was tried and what to do.
+
+package fetch
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+
+	"buildsys/internal/manifest"
+)
+
+// Attempt is what one place gave: bytes with the wrong hash, or an error.
+type Attempt struct {
+	Place  string // directory path or URL, without credentials
+	SHA512 string // hash of what it gave; empty when it gave nothing
+	Size   int64  // bytes it gave
+	Looks  string // what the bytes look like, when that helps: "an HTML page"
+	Err    error  // why it gave nothing
+}
+
+func (a Attempt) bad() bool { return a.SHA512 != "" }
+
+func (a Attempt) String() string {
+	if !a.bad() {
+		return fmt.Sprintf("%s: %v", a.Place, a.Err)
+	}
+	looks := ""
+	if a.Looks != "" {
+		looks = ", " + a.Looks
+	}
+	return fmt.Sprintf("%s: has sha512 %s (%d bytes%s)", a.Place, a.SHA512, a.Size, looks)
+}
+
+// warning tells a user about a bad copy after a good one, of size bytes, was found at from.
+func (a Attempt) warning(j *job, from string, size int64) string {
+	what := "differs from"
+	switch {
+	case a.Size < size:
+		what = fmt.Sprintf("is %d bytes shorter than", size-a.Size)
+	case a.Size > size:
+		what = fmt.Sprintf("is %d bytes longer than", a.Size-size)
+	}
+	what += fmt.Sprintf(" the good one from %s", from)
+	if a.Looks != "" {
+		what += " (" + a.Looks + ")"
+	}
+	return fmt.Sprintf("%s has a wrong copy of %s: it %s; replace it", a.Place, j.name, what)
+}
+
+// IntegrityError says that a source was found, but nowhere with the bytes its manifest wants.
+type IntegrityError struct {
+	Name  string
+	Where string // manifest:line
+	Want  string // sha512, hex
+	Tried []Attempt
+}
+
+func (e *IntegrityError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "source %s of %s: no copy has the sha512 its manifest wants\n  wanted: sha512 %s", e.Name, e.Where, e.Want)
+	same, copies := "", 0
+	for _, t := range e.Tried {
+		fmt.Fprintf(&b, "\n  %s", t)
+		if !t.bad() {
+			continue
+		}
+		copies++
+		if copies == 1 {
+			same = t.SHA512
+		} else if t.SHA512 != same {
+			same = ""
+		}
+	}
+	if copies > 1 && same != "" {
+		b.WriteString("\n  all copies agree with each other: most likely the sha512 in the manifest is wrong or out of date")
+	} else {
+		b.WriteString("\n  replace the bad copy, or correct the sha512 in the manifest if it is the wrong one")
+	}
+	return b.String()
+}
+
+// MissingError says that a source was nowhere to be had.
+type MissingError struct {
+	Name    string
+	Where   string // manifest:line
+	Tried   []Attempt
+	URL     string // upstream, without credentials
+	Refused bool   // upstream was not asked because downloads from it are off
+	PutAt   string // a path where the file would be found
+}
+
+func (e *MissingError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "source %s of %s ", e.Name, e.Where)
+	switch {
+	case e.Refused && len(e.Tried) == 0:
+		b.WriteString("is not in the source store, no lookaside cache is set and upstream downloads are off")
+	case e.Refused:
+		b.WriteString("is in no lookaside cache and upstream downloads are off")
+	default:
+		b.WriteString("could not be had anywhere")
+	}
+	for _, t := range e.Tried {
+		fmt.Fprintf(&b, "\n  %s", t)
+	}
+	if e.Refused {
+		fmt.Fprintf(&b, "\n  set BUILDSYS_UPSTREAM_SOURCE_FALLBACK=true to download %s,\n  or put the file at %s", e.URL, e.PutAt)
+	} else {
+		fmt.Fprintf(&b, "\n  check the network and the URL, or put the file at %s", e.PutAt)
+	}
+	return b.String()
+}
+
+// StoreError is a failure of our own disk: it says nothing about the source and no other place can help.
+type StoreError struct {
+	Op   string
+	Path string
+	Err  error
+}
+
+func (e *StoreError) Error() string {
+	if errors.Is(e.Err, syscall.ENOSPC) || errors.Is(e.Err, syscall.EDQUOT) {
+		return fmt.Sprintf("%s %s: no space left on the disk of the source store; free some, or set BUILDSYS_CACHE_DIR to a "+
+			"directory on another disk", e.Op, e.Path)
+	}
+	return fmt.Sprintf("source store: %s %s: %v", e.Op, e.Path, e.Err)
+}
+
+func (e *StoreError) Unwrap() error { return e.Err }
+
+func storeError(op, path string, err error) error {
+	// The path is said once: fs.PathError and os.LinkError would repeat it.
+	var no syscall.Errno
+	if errors.As(err, &no) {
+		err = no
+	}
+	return &StoreError{Op: op, Path: path, Err: err}
+}
+
+func isStoreError(err error) bool {
+	var e *StoreError
+	return errors.As(err, &e)
+}
+
+// missing makes the error for a file no place could give.
+func (j *job) missing(tried []Attempt) error {
+	return &MissingError{Name: j.name, Where: j.where, Tried: tried, URL: redact(j.file.URL),
+		Refused: !j.upstreamAllowed(), PutAt: j.putAt(j.file)}
+}
+
+// putAt is the path at which a user can provide f by hand: in the first lookaside directory, else in the store.
+func (j *job) putAt(f manifest.ExternalFile) string {
+	for _, pl := range j.lookasides() {
+		if pl.path != "" {
+			return pl.path
+		}
+	}
+	return j.final
+}

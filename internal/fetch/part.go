@@ -1,0 +1,225 @@
+// part.go: the locked temporary file a download grows in, and its step into the store.
+
+package fetch
+
+import (
+	"context"
+	"crypto/sha512"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// part is <name>.part, locked with flock against other processes and other goroutines of this one. The kernel drops the lock
+// when its owner dies, so a lock is never stale. Beside it <name>.part.json tells which remote file the bytes belong to.
+type part struct {
+	path string
+	f    *os.File
+	sum  hash.Hash // of the bytes so far
+	size int64     // bytes so far
+	from validator // what the bytes belong to; zero when they cannot be resumed
+}
+
+// validator names one version of a remote file, as far as the server lets us: what If-Range needs to resume a download.
+type validator struct {
+	URL   string
+	Range string // value for If-Range: a strong ETag or a strong Last-Modified
+	Total int64  // bytes of the whole file, -1 when unknown
+}
+
+// openPart opens and locks <final>.part, creating it and its directory; waiting is called once when somebody else has the lock.
+func openPart(ctx context.Context, final string, waiting func()) (*part, error) {
+	path := final + ".part"
+	for {
+		if err := mkdirAll(filepath.Dir(path)); err != nil {
+			return nil, err
+		}
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o644)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // the empty directory was just removed by someone who found no source
+		}
+		if err != nil {
+			return nil, storeError("create", path, err)
+		}
+		if err := lock(ctx, f, waiting); err != nil {
+			return nil, err
+		}
+		// The previous owner may have renamed or removed the file we waited for: then our lock is on nothing.
+		mine, err1 := f.Stat()
+		there, err2 := os.Lstat(path)
+		if err1 == nil && err2 == nil && os.SameFile(mine, there) {
+			return &part{path: path, f: f, sum: sha512.New(), from: readValidator(path)}, nil
+		}
+		f.Close()
+	}
+}
+
+// lock takes an exclusive flock on f, and closes f when that fails.
+func lock(ctx context.Context, f *os.File, waiting func()) error {
+	err := flock(f, syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		waiting()
+		got := make(chan error, 1)
+		go func() { got <- flock(f, syscall.LOCK_EX) }()
+		select {
+		case err = <-got:
+		case <-ctx.Done():
+			// flock cannot be interrupted; the goroutine lets go of the lock as soon as it has it.
+			go func() { <-got; f.Close() }()
+			return context.Cause(ctx)
+		}
+	}
+	if err != nil {
+		f.Close()
+		return storeError("lock", f.Name(), err)
+	}
+	return nil
+}
+
+func flock(f *os.File, how int) error {
+	for {
+		if err := syscall.Flock(int(f.Fd()), how); !errors.Is(err, syscall.EINTR) {
+			return err
+		}
+	}
+}
+
+// reset forgets all bytes.
+func (p *part) reset() error {
+	if err := p.forget(); err != nil {
+		return err
+	}
+	if err := p.f.Truncate(0); err != nil {
+		return storeError("truncate", p.path, err)
+	}
+	return p.rewind()
+}
+
+func (p *part) rewind() error {
+	p.sum.Reset()
+	p.size = 0
+	if _, err := p.f.Seek(0, io.SeekStart); err != nil {
+		return storeError("seek in", p.path, err)
+	}
+	return nil
+}
+
+// resume hashes the bytes kept from an earlier attempt at url and leaves p ready for more; with nothing usable p is empty.
+func (p *part) resume(ctx context.Context, url string) error {
+	if p.from.URL != url || p.from.Range == "" {
+		return p.reset()
+	}
+	if err := p.rewind(); err != nil {
+		return err
+	}
+	n, err := io.Copy(p.sum, ctxReader{ctx, p.f})
+	if err != nil {
+		return storeError("read", p.path, err)
+	}
+	p.size = n
+	if p.from.Total >= 0 && n > p.from.Total {
+		return p.reset()
+	}
+	return nil
+}
+
+// Write appends b to the file and to the hash. Errors are *StoreError.
+func (p *part) Write(b []byte) (int, error) {
+	n, err := p.f.Write(b)
+	p.sum.Write(b[:n])
+	p.size += int64(n)
+	if err != nil {
+		return n, storeError("write", p.path, err)
+	}
+	return n, nil
+}
+
+func (p *part) hex() string { return hex.EncodeToString(p.sum.Sum(nil)) }
+
+// remember records what the bytes to come belong to, before they come.
+func (p *part) remember(v validator) error {
+	if v.Range == "" {
+		return p.forget()
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(p.path+".json", b, 0o644); err != nil {
+		return storeError("write", p.path+".json", err)
+	}
+	p.from = v
+	return nil
+}
+
+func (p *part) forget() error {
+	p.from = validator{}
+	if err := os.Remove(p.path + ".json"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return storeError("remove", p.path+".json", err)
+	}
+	return nil
+}
+
+// readValidator returns what was remembered beside path. A damaged record is no record: the download then starts over.
+func readValidator(path string) validator {
+	var v validator
+	b, err := os.ReadFile(path + ".json")
+	if err != nil || json.Unmarshal(b, &v) != nil {
+		return validator{}
+	}
+	return v
+}
+
+// commit makes the verified bytes durable and gives them their final name, below root.
+func (p *part) commit(final, root string) error {
+	if err := p.f.Sync(); err != nil {
+		return storeError("sync", p.path, err)
+	}
+	if err := p.forget(); err != nil {
+		return err
+	}
+	if err := os.Rename(p.path, final); err != nil {
+		return storeError("rename", p.path, err)
+	}
+	// The directories may be new: their own entries must be on the disk as well.
+	for _, dir := range []string{filepath.Dir(final), filepath.Dir(filepath.Dir(final)), root} {
+		if err := syncDir(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return storeError("open", dir, err)
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil {
+		return storeError("sync", dir, err)
+	}
+	return nil
+}
+
+// release drops the lock. It leaves bytes behind only when a later run can go on from them, and never on a full disk.
+func (p *part) release(err error) {
+	there, serr := os.Lstat(p.path)
+	mine, merr := p.f.Stat()
+	if serr == nil && merr == nil && os.SameFile(there, mine) { // not renamed into place
+		if mine.Size() == 0 || p.from.Range == "" || err == nil || errors.Is(err, syscall.ENOSPC) {
+			os.Remove(p.path + ".json")
+			os.Remove(p.path)
+			// Only empty directories go; a waiter makes them again.
+			os.Remove(filepath.Dir(p.path))
+			os.Remove(filepath.Dir(filepath.Dir(p.path)))
+		}
+	}
+	p.f.Close()
+}

@@ -1,0 +1,134 @@
+// place.go: where a file may come from, in which order, and reading it from a directory.
+
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// place is one place to ask for one file: a path when it is a directory's, else a URL.
+type place struct {
+	label string // for messages, without credentials
+	path  string
+	url   string
+}
+
+// places lists where j's file may come from, in order.
+func (j *job) places() []place {
+	all := j.lookasides()
+	if !j.upstreamAllowed() {
+		return all
+	}
+	up := place{label: redact(j.file.URL), url: j.file.URL}
+	if j.file.ForceUpstream {
+		return append([]place{up}, all...)
+	}
+	return append(all, up)
+}
+
+func (j *job) upstreamAllowed() bool { return j.s.Upstream || j.file.ForceUpstream }
+
+// lookasides lists the lookaside caches as places for j's file; empty settings are no cache.
+func (j *job) lookasides() []place {
+	var all []place
+	for _, base := range j.s.Lookaside {
+		if base = strings.TrimSpace(base); base == "" {
+			continue
+		}
+		if u, err := url.Parse(base); err == nil && u.Scheme == "file" {
+			base = u.Path
+		} else if err == nil && u.Host != "" {
+			u = u.JoinPath(url.PathEscape(j.name), j.file.SHA512, url.PathEscape(j.name))
+			all = append(all, place{label: redact(u.String()), url: u.String()})
+			continue
+		}
+		p := filepath.Join(base, j.name, j.file.SHA512, j.name)
+		all = append(all, place{label: p, path: p})
+	}
+	return all
+}
+
+// redact returns a URL fit for messages: no password, and no query, which may hold a token.
+func redact(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "an unreadable URL"
+	}
+	u.RawQuery, u.Fragment = "", ""
+	return u.Redacted()
+}
+
+// load brings the place's bytes into p and returns their sha512. A *StoreError is our disk's fault, any other the place's.
+func (pl place) load(ctx context.Context, j *job, p *part) (string, error) {
+	if pl.path == "" {
+		return j.download(ctx, pl, p)
+	}
+	if err := p.reset(); err != nil {
+		return "", err
+	}
+	if err := copyFile(ctx, pl.path, p, j.s.maxBytes()); err != nil {
+		return "", err
+	}
+	return p.hex(), nil
+}
+
+func copyFile(ctx context.Context, path string, p *part, max int64) error {
+	st, err := os.Stat(path) // before opening: a FIFO would block
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.New("not there")
+	}
+	if err != nil {
+		return reason(err)
+	}
+	if !st.Mode().IsRegular() {
+		return errors.New("not a regular file")
+	}
+	if st.Size() > max {
+		return tooLarge(st.Size(), max)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return reason(err)
+	}
+	defer f.Close()
+	if _, err := io.Copy(p, io.LimitReader(ctxReader{ctx, f}, max)); err != nil {
+		return reason(err)
+	}
+	return nil
+}
+
+// reason drops the path from an error that is shown behind that path.
+func reason(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) && !isStoreError(err) {
+		return pe.Err
+	}
+	return err
+}
+
+func tooLarge(size, max int64) error {
+	return fmt.Errorf("is %s, larger than the limit of %s", bytesText(size), bytesText(max))
+}
+
+// bytesText writes a size the way people read it.
+func bytesText(n int64) string {
+	switch {
+	case n >= 10<<30:
+		return fmt.Sprintf("%d GiB", n>>30)
+	case n >= 10<<20:
+		return fmt.Sprintf("%d MiB", n>>20)
+	case n >= 10<<10:
+		return fmt.Sprintf("%d KiB", n>>10)
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
+
+func (s *Store) maxBytes() int64 { return orDefault(s.MaxBytes, defaultMaxBytes) }

@@ -1,0 +1,226 @@
+// Package fetch brings external files, named by their sha512, into a content-addressed source store outside the checkout.
+// Nothing that comes from a cache, a server or the store itself is believed before its bytes were hashed.
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"buildsys/internal/manifest"
+	"buildsys/internal/progress"
+)
+
+const (
+	defaultJobs     = 8
+	defaultMaxBytes = 4 << 30
+	defaultIdle     = 30 * time.Second
+)
+
+// Store is a directory of verified source files and the places they may come from. The zero value of every field but Dir is
+// usable. A Store is safe for concurrent use, and so are several Stores (or processes) on one Dir. Do not copy it after first use.
+type Store struct {
+	Dir       string        // root; a file is at <name>/<sha512>/<name> below it
+	Lookaside []string      // directories or http(s)/file URLs of the same layout, asked in this order
+	Upstream  bool          // ask a file's own URL when no lookaside cache has it
+	Client    *http.Client  // nil: one with connect timeouts; its redirect policy is always replaced by ours
+	UserAgent string        // empty: "buildsys"
+	Jobs      int           // most files worked on at once, over all calls of Fetch; 0: 8
+	MaxBytes  int64         // largest file that is accepted, in bytes; 0: 4 GiB
+	Report    progress.Sink // nil: nobody wants to know
+
+	Now   func() time.Time                                 // nil: time.Now
+	Sleep func(ctx context.Context, d time.Duration) error // waits before another attempt; nil: really waits
+
+	idle  time.Duration // longest wait for the next byte; 0: 30 s
+	once  sync.Once
+	slots chan struct{}
+
+	onceHTTP sync.Once
+	http     *http.Transport
+}
+
+// Path returns where f is once Fetch has succeeded: <Dir>/<name>/<sha512>/<name>.
+func (s *Store) Path(f manifest.ExternalFile) string {
+	return filepath.Join(s.Dir, f.Name(), f.SHA512, f.Name())
+}
+
+// Fetch makes every file present in the store and verified; step ("package/bash") is whom the events are for. Files already
+// there are hashed again: a damaged one is moved aside and fetched anew. The result joins the errors of all files, each an
+// *IntegrityError (only wrong bytes to be had), a *MissingError (nowhere to be had), a *StoreError (our own disk) or the
+// context's error.
+func (s *Store) Fetch(ctx context.Context, step string, files []manifest.ExternalFile) error {
+	s.once.Do(func() { s.slots = make(chan struct{}, orDefault(s.Jobs, defaultJobs)) })
+	errs := make([]error, len(files))
+	var g errgroup.Group // no shared context: one missing file must not hide what is wrong with the others
+	g.SetLimit(cap(s.slots))
+	for i, f := range files {
+		g.Go(func() error {
+			select {
+			case s.slots <- struct{}{}:
+				defer func() { <-s.slots }()
+			case <-ctx.Done():
+				return nil
+			}
+			errs[i] = s.ensure(ctx, step, f)
+			return nil
+		})
+	}
+	_ = g.Wait()
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("fetch sources of %s: %w", step, context.Cause(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// ensure makes one file present and verified.
+func (s *Store) ensure(ctx context.Context, step string, f manifest.ExternalFile) error {
+	j := &job{s: s, step: step, file: f, name: f.Name(), final: s.Path(f), where: origin(step, f)}
+	if err := j.checkNames(); err != nil {
+		return err
+	}
+	// Without the lock first: the common case is a good entry, and readers need not wait for each other.
+	if st, err := j.inspect(ctx); err != nil || st == entryGood {
+		return err
+	}
+	p, err := openPart(ctx, j.final, func() {
+		j.emit(progress.FetchProgress, j.name+": waiting for another download of the same file", nil)
+	})
+	if err != nil {
+		return err
+	}
+	err = j.obtain(ctx, p)
+	p.release(err)
+	return err
+}
+
+// job is the work on one file.
+type job struct {
+	s     *Store
+	step  string
+	file  manifest.ExternalFile
+	name  string
+	final string // where the file ends up
+	where string // the manifest line, for messages
+}
+
+// checkNames refuses what could lead out of the store. The manifest check has better words; this guards callers without it.
+func (j *job) checkNames() error {
+	n := j.name
+	if n == "" || n == "." || n == ".." || strings.ContainsAny(n, "/\\\x00") {
+		return fmt.Errorf("source of %s: %q is not a file name; set `path` to a plain one", j.where, n)
+	}
+	if len(j.file.SHA512) != 128 || strings.Trim(j.file.SHA512, "0123456789abcdef") != "" {
+		return fmt.Errorf("source %s of %s: sha512 %q is not 128 lower-case hex digits", n, j.where, j.file.SHA512)
+	}
+	return nil
+}
+
+// obtain fills the locked part p from the first place that has the right bytes and moves it to its final name.
+func (j *job) obtain(ctx context.Context, p *part) error {
+	// Whoever held the lock before us may have done the work; and only under the lock may a bad entry be moved.
+	st, err := j.inspect(ctx)
+	if err != nil || st == entryGood {
+		return err
+	}
+	if st == entryBad {
+		if err := j.quarantine(); err != nil {
+			return err
+		}
+	}
+	start := j.s.now()
+	j.emit(progress.FetchStart, j.name, nil)
+	from, tried, err := j.try(ctx, p)
+	if err != nil {
+		return err
+	}
+	if err := p.commit(j.final, j.s.Dir); err != nil {
+		return err
+	}
+	for _, t := range tried {
+		if t.bad() {
+			j.emit(progress.Warning, t.warning(j, from, p.size), nil)
+		}
+	}
+	j.s.emit(progress.Event{Kind: progress.FetchDone, Step: j.step, Text: j.name, Duration: j.s.now().Sub(start)})
+	return nil
+}
+
+// try asks each place in turn. It returns the place whose bytes are right, now all in p, and what was wrong with those before it.
+func (j *job) try(ctx context.Context, p *part) (from string, tried []Attempt, err error) {
+	for _, pl := range j.places() {
+		sum, err := pl.load(ctx, j, p)
+		switch {
+		case err == nil && sum == j.file.SHA512:
+			return pl.label, tried, nil
+		case ctx.Err() != nil:
+			return "", nil, fmt.Errorf("fetch %s: %w", j.name, context.Cause(ctx))
+		case isStoreError(err):
+			return "", nil, err
+		case err != nil:
+			tried = append(tried, Attempt{Place: pl.label, Err: err})
+		default:
+			tried = append(tried, Attempt{Place: pl.label, SHA512: sum, Size: p.size, Looks: p.describe()})
+			if err := p.reset(); err != nil {
+				return "", nil, err
+			}
+		}
+	}
+	for _, t := range tried {
+		if t.bad() {
+			return "", nil, &IntegrityError{Name: j.name, Where: j.where, Want: j.file.SHA512, Tried: tried}
+		}
+	}
+	return "", nil, j.missing(tried)
+}
+
+func (j *job) emit(k progress.Kind, text string, err error) {
+	j.s.emit(progress.Event{Kind: k, Step: j.step, Text: text, Err: err})
+}
+
+func (s *Store) emit(e progress.Event) {
+	if s.Report == nil {
+		return
+	}
+	e.Time = s.now()
+	s.Report.Event(e)
+}
+
+func (s *Store) now() time.Time {
+	if s.Now != nil {
+		return s.Now()
+	}
+	return time.Now()
+}
+
+// origin says where f is declared, as "packages/bash/Cargo.toml:12": a package's directory has its name.
+func origin(step string, f manifest.ExternalFile) string {
+	pkg, ok := strings.CutPrefix(step, "package/")
+	if !ok || f.Line == 0 {
+		return step
+	}
+	return fmt.Sprintf("packages/%s/Cargo.toml:%d", pkg, f.Line)
+}
+
+func orDefault[T int | int64 | time.Duration](v, d T) T {
+	if v > 0 {
+		return v
+	}
+	return d
+}
+
+// mkdirAll is os.MkdirAll with words for a full or read-only disk.
+func mkdirAll(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return storeError("create", dir, err)
+	}
+	return nil
+}
