@@ -135,6 +135,11 @@ func (s *settings) fill(sys *System, root string, get func(env, fallback string)
 			c.lookaside = append(c.lookaside, place)
 		}
 	}
+	if c.sdkImage == "" {
+		if c.sdkImage, err = sdkImageName(root); err != nil {
+			return c, err
+		}
+	}
 	c.versionBuild = get("BUILDSYS_VERSION_BUILD", "")
 	if c.versionBuild == "" {
 		c.versionBuild = gitCommit(root)

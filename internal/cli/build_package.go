@@ -1,0 +1,38 @@
+// build-package: builds the RPMs of packages and of everything they need first.
+
+package cli
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"buildsys/internal/workspace"
+)
+
+func newBuildPackageCommand(sys *System, s *settings) *cobra.Command {
+	return &cobra.Command{
+		Use:   "build-package [NAME...]",
+		Short: "Build packages and what they need",
+		Long: `Builds the RPMs of the named packages, after those of everything they need to be built.
+Inside packages/NAME/ the name can be left out.
+
+RPMs are placed below build/rpms/ARCH/NAME/, logs below build/logs/ARCH/.
+
+` + exitStatusHelp,
+		RunE: func(cmd *cobra.Command, names []string) error {
+			c, err := s.resolve(sys)
+			if err != nil {
+				return err
+			}
+			if len(names) == 0 {
+				name, ok := workspace.PackageAt(c.root, sys.Dir)
+				if !ok {
+					return usageError{fmt.Errorf("no package named: say which, or run inside packages/NAME/")}
+				}
+				names = []string{name}
+			}
+			return build(cmd.Context(), sys, c, request{packages: names})
+		},
+	}
+}

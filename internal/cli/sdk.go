@@ -1,0 +1,125 @@
+// sdk: names the SDK image of a tree by the content of its recipe, and imports it into the engine.
+
+package cli
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"buildsys"
+	"buildsys/internal/plan"
+)
+
+func newSDKCommand(sys *System, s *settings) *cobra.Command {
+	sdk := &cobra.Command{
+		Use:   "sdk",
+		Short: "Name, look for and import the image that steps run in",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	sdk.AddCommand(
+		&cobra.Command{
+			Use:   "name",
+			Short: "Print the name of the tree's SDK image",
+			Args:  maximumArgs(0),
+			RunE: func(*cobra.Command, []string) error {
+				c, err := s.resolve(sys)
+				if err == nil {
+					fmt.Fprintln(sys.Stdout, c.sdkImage)
+				}
+				return err
+			},
+		},
+		&cobra.Command{
+			Use:   "check",
+			Short: "Succeed when the engine has the tree's SDK image",
+			Args:  maximumArgs(0),
+			RunE:  func(cmd *cobra.Command, _ []string) error { return withSDK(cmd, sys, s, requireThere) },
+		},
+		&cobra.Command{
+			Use:   "import ROOTFS.tar",
+			Short: "Import a root file system as the tree's SDK image; - reads standard input",
+			Args:  cobra.ExactArgs(1),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				return withSDK(cmd, sys, s, func(cmd *cobra.Command, eng Engine, image string) error {
+					return importSDK(cmd, sys, eng, image, args[0])
+				})
+			},
+		},
+	)
+	return sdk
+}
+
+func withSDK(cmd *cobra.Command, sys *System, s *settings, do func(*cobra.Command, Engine, string) error) error {
+	c, err := s.resolve(sys)
+	if err != nil {
+		return err
+	}
+	eng, err := sys.Dial(cmd.Context(), sys.Getenv)
+	if err != nil {
+		return err
+	}
+	defer eng.Close()
+	return do(cmd, eng, c.sdkImage)
+}
+
+func requireThere(cmd *cobra.Command, eng Engine, image string) error {
+	return requireSDK(cmd.Context(), eng, image)
+}
+
+func importSDK(cmd *cobra.Command, sys *System, eng Engine, image, path string) error {
+	rootfs := sys.Stdin
+	if path != "-" {
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(sys.Dir, path)
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return usageError{err}
+		}
+		defer f.Close()
+		rootfs = f
+	}
+	if err := eng.ImportImage(cmd.Context(), image, rootfs); err != nil {
+		return err
+	}
+	fmt.Fprintln(sys.Stdout, image)
+	return nil
+}
+
+// sdkImageName derives the image's name from the files of sdk/ in the tree, or the built-in ones when it has none.
+// Equal recipes have equal names on every machine, and a changed recipe can never run in the old image.
+func sdkImageName(root string) (string, error) {
+	files := fs.FS(buildsys.Recipe)
+	if info, err := os.Stat(filepath.Join(root, "sdk")); err == nil && info.IsDir() {
+		files = os.DirFS(root)
+	}
+	sum := sha256.New()
+	err := fs.WalkDir(files, "sdk", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() || filepath.Ext(name) == ".md" {
+			return err
+		}
+		f, err := files.Open(name)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		one := sha256.New()
+		if _, err := io.Copy(one, f); err != nil {
+			return err
+		}
+		fmt.Fprintf(sum, "file %q %x\n", name, one.Sum(nil))
+		return nil
+	})
+	if err != nil {
+		return "", fmt.Errorf("the SDK's recipe: %w", err)
+	}
+	return plan.ContextPrefix + "sdk:" + hex.EncodeToString(sum.Sum(nil))[:12], nil
+}
