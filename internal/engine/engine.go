@@ -1,0 +1,180 @@
+// Package engine runs a plan: it schedules the steps, has their sources fetched, builds them, checks what came out and
+// swaps it into place. It tells what happens through progress events and never prints.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"buildsys/internal/manifest"
+	"buildsys/internal/plan"
+	"buildsys/internal/progress"
+)
+
+// Builder does one build and leaves its outputs in the existing, empty directory out.
+//
+// It may report StepLog and Warning events; the engine fills in Time and Step. An error that has a method
+// Transient() bool returning true means the same build may succeed when it is tried again.
+// When ctx is cancelled, Build stops and returns soon.
+type Builder interface {
+	Build(ctx context.Context, s plan.Solve, out string, report func(progress.Event)) error
+}
+
+// Options says how to run a plan.
+type Options struct {
+	Builder Builder
+	// Fetch puts a step's external files into the source store. It is called for several steps at once.
+	// Nil is allowed when no step has files to fetch.
+	Fetch func(ctx context.Context, step string, files []manifest.ExternalFile) error
+	Sink  progress.Sink
+	Jobs  int // builds at once; less than 1 means 1
+	// Staging is a directory on the same file system as every step's Out. It belongs to the engine:
+	// all it holds is deleted when a run starts and when it ends.
+	Staging   string
+	Heartbeat time.Duration // longest silence between two step events; 0 means 10 s
+	// Cost is the expected duration of a step; nil means all steps cost the same.
+	// The ready step with the costliest path of dependants above it is built first.
+	Cost  func(plan.Step) time.Duration
+	Now   func() time.Time                                 // nil means time.Now
+	Sleep func(ctx context.Context, d time.Duration) error // waits before a retry; nil means a real wait
+
+	exchange func(a, b string) error // swaps two directories; nil means the system call. Replaced in tests
+	stage    func(name string)       // called between the stages of publishing; tests kill the process there
+}
+
+// Status is how a step ended.
+type Status int
+
+// The ways a step ends.
+const (
+	Done      Status = iota + 1 // built and in place
+	Failed                      // its fetch, its build, its outputs or their publishing failed
+	Skipped                     // a step it depends on failed
+	Cancelled                   // the run was cancelled before the step was done
+)
+
+// String returns the status as a lower-case word.
+func (s Status) String() string {
+	switch s {
+	case Done:
+		return "done"
+	case Failed:
+		return "failed"
+	case Skipped:
+		return "skipped"
+	case Cancelled:
+		return "cancelled"
+	}
+	return "unknown"
+}
+
+// StepResult is the end of one step.
+type StepResult struct {
+	ID       string
+	Status   Status
+	Duration time.Duration // wall time from its start to its end; 0 when it was never started
+	Err      error         // set when Failed or Cancelled
+	Root     string        // when Skipped: ID of the failed step that is the cause
+}
+
+// Report is the end of a run. Steps are in plan order.
+type Report struct {
+	Steps    []StepResult
+	Duration time.Duration
+}
+
+// Run runs every step of p that can be run, at most o.Jobs at once, and publishes each step's outputs as soon as it is built.
+//
+// A step that fails stops only the steps that depend on it. When any failed the error is a *FailedError. When ctx
+// is cancelled nothing new is started, the running builds are waited for, and the error wraps context.Cause(ctx).
+// A *HostError means the staging directory cannot be used. The Report is complete in every one of these cases
+// but the last.
+func Run(ctx context.Context, p plan.Plan, o Options) (rep Report, err error) {
+	o = o.withDefaults()
+	if err := checkRequest(p, o); err != nil {
+		return Report{}, err
+	}
+	if err := emptyDir(o.Staging); err != nil {
+		return Report{}, &HostError{Doing: "empty the staging directory", Err: err}
+	}
+	defer func() {
+		if e := emptyDir(o.Staging); e != nil {
+			o.Sink.Event(progress.Event{Time: o.Now(), Kind: progress.Warning,
+				Text: fmt.Sprintf("cannot empty the staging directory: %v; the next run tries again", e)})
+		}
+	}()
+	if err := recoverOutputs(p); err != nil {
+		return Report{}, err
+	}
+	r := newRun(p, o)
+	r.loop(ctx)
+	return r.end(ctx)
+}
+
+func (o Options) withDefaults() Options {
+	if o.Jobs < 1 {
+		o.Jobs = 1
+	}
+	if o.Heartbeat <= 0 {
+		o.Heartbeat = 10 * time.Second
+	}
+	if o.Cost == nil {
+		o.Cost = func(plan.Step) time.Duration { return time.Second }
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Sleep == nil {
+		o.Sleep = sleep
+	}
+	if o.exchange == nil {
+		o.exchange = exchange
+	}
+	if o.stage == nil {
+		o.stage = func(string) {}
+	}
+	return o
+}
+
+// checkRequest finds the mistakes of a caller that would otherwise hang the scheduler or delete outputs.
+func checkRequest(p plan.Plan, o Options) error {
+	if o.Builder == nil || o.Sink == nil || o.Staging == "" {
+		return errors.New("engine: Builder, Sink and Staging must be set")
+	}
+	staging, err := filepath.Abs(o.Staging)
+	if err != nil {
+		return fmt.Errorf("engine: staging directory: %w", err)
+	}
+	for i, s := range p.Steps {
+		for _, d := range s.Deps {
+			if d < 0 || d >= i {
+				return fmt.Errorf("engine: step %s (%d) depends on step %d, which does not come before it", s.ID, i, d)
+			}
+		}
+		if len(s.Fetch) > 0 && o.Fetch == nil {
+			return fmt.Errorf("engine: step %s has files to fetch but there is no fetcher", s.ID)
+		}
+		out, err := filepath.Abs(s.Out)
+		if err != nil || s.Out == "" {
+			return fmt.Errorf("engine: step %s has no usable output directory %q", s.ID, s.Out)
+		}
+		if rel, err := filepath.Rel(staging, out); err == nil && filepath.IsLocal(rel) {
+			return fmt.Errorf("engine: step %s writes to %s inside the staging directory, which is emptied", s.ID, s.Out)
+		}
+	}
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

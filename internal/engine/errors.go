@@ -1,0 +1,76 @@
+// The typed errors of a run, for exit codes and reports.
+
+package engine
+
+import (
+	"fmt"
+	"strings"
+)
+
+// FailedError says that steps failed. Roots are the root failures, in plan order; Unwrap gives their errors.
+type FailedError struct {
+	Roots   []StepResult
+	Skipped int // steps that were not run because of them
+	Total   int // steps of the plan
+}
+
+// Error names the failed steps; what failed inside each is in the report.
+func (e *FailedError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d of %d steps failed", len(e.Roots), e.Total)
+	if e.Skipped > 0 {
+		fmt.Fprintf(&b, " and %d more need them", e.Skipped)
+	}
+	for i, f := range e.Roots {
+		if i == 0 {
+			b.WriteString(": ")
+		} else {
+			b.WriteString(", ")
+		}
+		b.WriteString(f.ID)
+	}
+	return b.String()
+}
+
+// Unwrap returns the root failures' errors, so that errors.As finds their types.
+func (e *FailedError) Unwrap() []error {
+	errs := make([]error, len(e.Roots))
+	for i, f := range e.Roots {
+		errs[i] = f.Err
+	}
+	return errs
+}
+
+// OutputError says that a build succeeded but left something that must not be published.
+type OutputError struct {
+	Step   string
+	Path   string // slash path inside the outputs; empty when the whole set is wrong
+	Reason string
+}
+
+// Error tells what is wrong and that nothing was changed.
+func (e *OutputError) Error() string {
+	what := "the outputs"
+	if e.Path != "" {
+		what = fmt.Sprintf("output %q", e.Path)
+	}
+	return fmt.Sprintf("%s of %s cannot be used: %s; earlier outputs were kept", what, e.Step, e.Reason)
+}
+
+// HostError says that this machine's file system refused something the engine had to do: no space, no permission, I/O error.
+type HostError struct {
+	Step  string // empty when the run as a whole is concerned
+	Doing string // "empty the staging directory"
+	Err   error
+}
+
+// Error tells what could not be done and why.
+func (e *HostError) Error() string {
+	if e.Step == "" {
+		return fmt.Sprintf("cannot %s: %v", e.Doing, e.Err)
+	}
+	return fmt.Sprintf("%s: cannot %s: %v", e.Step, e.Doing, e.Err)
+}
+
+// Unwrap returns the system's error.
+func (e *HostError) Unwrap() error { return e.Err }

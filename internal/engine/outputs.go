@@ -1,0 +1,111 @@
+// The check of a build's outputs before they are published.
+
+package engine
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"buildsys/internal/plan"
+)
+
+// rpmMagic are the first bytes of every RPM file (rpm format documentation, "Lead").
+const rpmMagic = "\xed\xab\xee\xdb"
+
+// checkOutputs returns an *OutputError when dir holds something that must not reach the output tree: no result at all,
+// anything but plain files and directories, set-user-ID bits, unspeakable names, or an RPM that is none.
+func checkOutputs(s plan.Step, dir string) error {
+	files, rpms := 0, 0
+	bad := func(path, reason string, args ...any) error {
+		return &OutputError{Step: s.ID, Path: filepath.ToSlash(path), Reason: fmt.Sprintf(reason, args...)}
+	}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return &HostError{Step: s.ID, Doing: "read the outputs", Err: err}
+		}
+		rel, _ := filepath.Rel(dir, path)
+		if rel == "." || d.IsDir() {
+			return nil
+		}
+		info, err := d.Info()
+		if err != nil {
+			return &HostError{Step: s.ID, Doing: "read the outputs", Err: err}
+		}
+		if reason := badName(d.Name()); reason != "" {
+			return bad(rel, "%s", reason)
+		}
+		if s.Kind == plan.Variant && d.Type() == fs.ModeSymlink {
+			return checkLink(path, rel, bad)
+		}
+		if !d.Type().IsRegular() {
+			return bad(rel, "it is not a regular file (%s)", d.Type())
+		}
+		if info.Mode()&(fs.ModeSetuid|fs.ModeSetgid) != 0 {
+			return bad(rel, "it has a set-user-ID or set-group-ID bit (%s)", info.Mode())
+		}
+		files++
+		if s.Kind != plan.Package || !strings.HasSuffix(rel, ".rpm") {
+			return nil
+		}
+		rpms++
+		return checkRPM(path, rel, bad)
+	})
+	switch {
+	case err != nil:
+		return err
+	case s.Kind == plan.Package && rpms == 0:
+		return bad("", "the build left no .rpm file; look for where the spec's %%files or the output directory went wrong")
+	case files == 0:
+		return bad("", "the build left no file")
+	}
+	return nil
+}
+
+// checkLink allows a symbolic link between the files of one image directory.
+func checkLink(path, rel string, bad func(string, string, ...any) error) error {
+	target, err := os.Readlink(path)
+	if err != nil {
+		return bad(rel, "%v", err)
+	}
+	if filepath.IsAbs(target) || !filepath.IsLocal(filepath.Join(filepath.Dir(rel), target)) {
+		return bad(rel, "it is a symbolic link that leaves the outputs (%s)", target)
+	}
+	return nil
+}
+
+// checkRPM looks at the first bytes only; the contents are the business of rpm, which verifies its own digests.
+func checkRPM(path, rel string, bad func(string, string, ...any) error) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return bad(rel, "%v", err)
+	}
+	defer f.Close()
+	head := make([]byte, len(rpmMagic))
+	if n, err := io.ReadFull(f, head); n == 0 && err == io.EOF {
+		return bad(rel, "it is empty")
+	}
+	if !bytes.Equal(head, []byte(rpmMagic)) {
+		return bad(rel, "it is not an RPM: it begins with % x", head)
+	}
+	return nil
+}
+
+// badName says what is wrong with a file name that a later command line, log or terminal would stumble over.
+func badName(name string) string {
+	switch {
+	case !utf8.ValidString(name):
+		return "its name is not valid UTF-8"
+	case strings.HasPrefix(name, "-"):
+		return "its name begins with a dash"
+	case strings.ContainsFunc(name, unicode.IsControl):
+		return "its name holds control characters"
+	}
+	return ""
+}
