@@ -1,0 +1,94 @@
+// The lock that keeps two runs out of one checkout.
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// lockPoll is how often a waiting run looks whether the lock is free. A blocking flock could not be cancelled.
+const lockPoll = 200 * time.Millisecond
+
+// LockedError says that another run holds the lock and the caller did not want to wait.
+type LockedError struct {
+	Path   string
+	Holder string // what the holder wrote about itself
+}
+
+// Error names the holder.
+func (e *LockedError) Error() string {
+	return fmt.Sprintf("another run is at work in this checkout (%s); wait for it or stop it. Lock: %s", e.Holder, e.Path)
+}
+
+// Lock takes the exclusive lock at path, a file that is made if need be and never deleted. The kernel frees it when the
+// process ends, however it ends. command is how this run presents itself to others.
+//
+// When another run holds the lock: with wait, onWait is called once with what the holder wrote about itself, and Lock
+// returns when the lock is free or ctx is done; without wait, it returns a *LockedError at once.
+func Lock(ctx context.Context, path, command string, wait bool, onWait func(holder string)) (unlock func() error, err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, &HostError{Doing: "lock the checkout", Err: err}
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, &HostError{Doing: "lock the checkout", Err: err}
+	}
+	if err := acquire(ctx, f, wait, onWait); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	if err := present(f, command); err != nil {
+		return nil, errors.Join(&HostError{Doing: "write the lock file", Err: err}, f.Close())
+	}
+	return func() error {
+		return errors.Join(f.Truncate(0), f.Close()) // closing frees the lock
+	}, nil
+}
+
+func acquire(ctx context.Context, f *os.File, wait bool, onWait func(string)) error {
+	for first := true; ; first = false {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, unix.EINTR):
+			continue
+		case !errors.Is(err, unix.EWOULDBLOCK):
+			return &HostError{Doing: "lock the checkout", Err: &os.PathError{Op: "flock", Path: f.Name(), Err: err}}
+		case !wait:
+			return &LockedError{Path: f.Name(), Holder: holder(f)}
+		case first && onWait != nil:
+			onWait(holder(f))
+		}
+		if err := sleep(ctx, lockPoll); err != nil {
+			return fmt.Errorf("waiting for another run in this checkout (%s): %w", holder(f), err)
+		}
+	}
+}
+
+// present writes who holds the lock.
+func present(f *os.File, command string) error {
+	text := fmt.Sprintf("pid %d, since %s, %s\n", os.Getpid(), time.Now().Format(time.DateTime), command)
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	_, err := f.WriteAt([]byte(text), 0)
+	return err
+}
+
+// holder reads who holds the lock. Between taking a lock and presenting itself, a holder is unknown.
+func holder(f *os.File) string {
+	data, _ := io.ReadAll(io.NewSectionReader(f, 0, 4096))
+	if s := strings.TrimSpace(string(data)); s != "" {
+		return s
+	}
+	return "pid unknown"
+}

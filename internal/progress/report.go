@@ -1,0 +1,96 @@
+// The end report: what failed and why, what was not built because of it, and one line that sums the run up.
+
+package progress
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// Summary is the end of a run as the report shows it.
+type Summary struct {
+	Failures  []Failure // root failures, in plan order
+	Skipped   []Skipped // one per root failure that stopped others
+	Done      int       // steps built
+	Cancelled int       // steps not built because the run was cancelled
+	Total     int       // steps of the run
+	Duration  time.Duration
+}
+
+// Failure is one step that failed by itself.
+type Failure struct {
+	Step string
+	Err  error
+	Tail []string // last lines of its output, oldest first
+	Log  string   // path of the whole output; empty when there is none
+}
+
+// Skipped lists the steps that were not built because Root failed.
+type Skipped struct {
+	Root  string
+	Steps []string
+}
+
+// WriteReport writes s for people. The last line always sums the run up. It returns the first error of w.
+func WriteReport(w io.Writer, s Summary) error {
+	b := bufio.NewWriter(w)
+	for _, f := range s.Failures {
+		writeFailure(b, f)
+	}
+	for _, k := range s.Skipped {
+		names := make([]string, len(k.Steps))
+		for i, step := range k.Steps {
+			names[i] = Name(step)
+		}
+		fmt.Fprintf(b, "not built because %s failed: %s\n", Name(k.Root), strings.Join(names, ", "))
+	}
+	if len(s.Skipped) > 0 {
+		fmt.Fprintln(b)
+	}
+	fmt.Fprintln(b, s.line())
+	return b.Flush()
+}
+
+func writeFailure(b *bufio.Writer, f Failure) {
+	fmt.Fprintf(b, "%s failed\n", Name(f.Step))
+	text := "unknown error"
+	if f.Err != nil {
+		text = f.Err.Error()
+	}
+	for line := range strings.SplitSeq(strings.TrimSpace(text), "\n") {
+		fmt.Fprintf(b, "  %s\n", Clean(line))
+	}
+	if len(f.Tail) > 0 {
+		fmt.Fprintf(b, "  last %s of its output:\n", count(len(f.Tail), "line"))
+		for _, line := range f.Tail {
+			fmt.Fprintf(b, "  | %s\n", Clean(line))
+		}
+	}
+	if f.Log != "" {
+		fmt.Fprintf(b, "  whole log: %s\n", f.Log)
+	}
+	fmt.Fprintln(b)
+}
+
+// line sums the run up: "14 of 17 steps done, 1 failed, 2 skipped in 3m05s".
+func (s Summary) line() string {
+	skipped := 0
+	for _, k := range s.Skipped {
+		skipped += len(k.Steps)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d of %s done", s.Done, count(s.Total, "step"))
+	for _, part := range []struct {
+		n    int
+		word string
+	}{{len(s.Failures), "failed"}, {skipped, "skipped"}, {s.Cancelled, "cancelled"}} {
+		if part.n > 0 {
+			fmt.Fprintf(&b, ", %d %s", part.n, part.word)
+		}
+	}
+	fmt.Fprintf(&b, " in %s", Took(s.Duration))
+	return b.String()
+}

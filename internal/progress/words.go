@@ -1,0 +1,86 @@
+// Words shared by the sinks that people read: step names, durations, and text that cannot harm a terminal.
+
+package progress
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxLine is the longest line, in bytes, that is shown or kept in memory. The log files hold lines whole.
+const maxLine = 4096
+
+// Name returns what people call a step: "bash" for "package/bash", "variant qemu-dev" for "variant/qemu-dev".
+func Name(step string) string {
+	kind, name, ok := strings.Cut(step, "/")
+	switch {
+	case !ok:
+		return step
+	case kind == "package":
+		return name
+	}
+	return kind + " " + name
+}
+
+// Took writes a duration for people: "0.4s", "12.3s", "1m05s", "2h03m".
+func Took(d time.Duration) string {
+	if d < time.Minute {
+		if tenths := d.Round(100 * time.Millisecond); tenths < time.Minute {
+			return fmt.Sprintf("%.1fs", tenths.Seconds())
+		}
+	}
+	s := int(d.Round(time.Second).Seconds())
+	if s < 3600 {
+		return fmt.Sprintf("%dm%02ds", s/60, s%60)
+	}
+	return fmt.Sprintf("%dh%02dm", s/3600, s%3600/60)
+}
+
+// escapes are the terminal control sequences of ECMA-48: CSI, OSC and other string sequences, and two-character ones.
+var escapes = regexp.MustCompile("\x1b(?:\\[[0-?]*[ -/]*[@-~]?|[\\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\\\)?|[ -/]*[0-~]?)")
+
+// Clean makes one line of foreign output safe to show: no escape sequences or control characters, valid UTF-8,
+// of a line that was overwritten with carriage returns only the last state, and at most 4096 bytes of it.
+func Clean(line string) string {
+	line = strings.TrimRight(line, "\r\n")
+	if i := strings.LastIndexByte(line, '\r'); i >= 0 {
+		line = line[i+1:]
+	}
+	cut := len(line) > maxLine
+	if cut {
+		line = line[:maxLine]
+		for len(line) > 0 && !utf8.RuneStart(line[len(line)-1]) {
+			line = line[:len(line)-1]
+		}
+		if r, size := utf8.DecodeLastRuneInString(line); r == utf8.RuneError && size == 1 {
+			line = line[:len(line)-1]
+		}
+	}
+	line = escapes.ReplaceAllString(strings.ToValidUTF8(line, "\uFFFD"), "")
+	line = strings.Map(func(r rune) rune {
+		if r == '\t' || !unicode.IsControl(r) && !unicode.Is(unicode.Bidi_Control, r) {
+			return r
+		}
+		return -1
+	}, line)
+	if cut {
+		line += "…"
+	}
+	return line
+}
+
+// oneLine returns the first line of an error's text.
+func oneLine(err error) string {
+	if err == nil {
+		return "unknown error"
+	}
+	first, _, more := strings.Cut(strings.TrimSpace(err.Error()), "\n")
+	if more {
+		first += " …"
+	}
+	return Clean(first)
+}
