@@ -1,0 +1,38 @@
+// files: which files of the workspace and the recipe a step sees.
+
+package plan
+
+import (
+	"slices"
+	"strings"
+
+	"buildsys/internal/workspace"
+)
+
+func contextFiles(files []workspace.File) []File {
+	out := make([]File, 0, len(files))
+	for _, f := range files {
+		out = append(out, File{Name: f.Name, Host: f.Host, Data: f.Data, Mode: f.Mode})
+	}
+	return out
+}
+
+func sortFiles(files []File) {
+	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// recipeFiles picks the files of the recipe that a step uses. Giving each step only its own tools keeps an edit of
+// rpm2img from rebuilding every package.
+func recipeFiles(recipe workspace.Recipe, tool func(name string) bool) []File {
+	var files []File
+	for _, f := range contextFiles(recipe.Files) {
+		if name, isTool := strings.CutPrefix(f.Name, "tools/"); !isTool || tool(name) {
+			files = append(files, f)
+		}
+	}
+	return files
+}
+
+// packageTool says which tools the package target runs; imageTool is the rest.
+func packageTool(name string) bool { return name == "build-rpm" }
+func imageTool(name string) bool   { return !packageTool(name) }

@@ -1,0 +1,243 @@
+// make: from a workspace and a request to the ordered steps.
+
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"buildsys/internal/graph"
+	"buildsys/internal/manifest"
+	"buildsys/internal/workspace"
+)
+
+// Request says what to plan.
+type Request struct {
+	Arch       string   // "x86_64" or "aarch64"
+	Packages   []string // packages to build, each after what it needs
+	Image      bool     // build the image of Variant, and everything in it
+	Variant    string   // variant of the image, and the one that variant-sensitive packages are built for
+	SDK        string   // reference of the image that steps run in
+	Version    string   // of the image: "1.2.3"
+	BuildID    string   // of the image
+	Name       string   // short name of the OS
+	PrettyName string
+	BuildDir   string // host directory for outputs
+	// SourcePath says where on the host an external file will be once it is fetched.
+	SourcePath func(manifest.ExternalFile) string
+}
+
+// RequestError says that the tree is fine but cannot give what was asked.
+type RequestError struct {
+	What string // "package bsh"
+	Why  string
+	Hint string // what to do; may be empty
+}
+
+func (e *RequestError) Error() string {
+	text := e.What + ": " + e.Why
+	if e.Hint != "" {
+		text += "; " + e.Hint
+	}
+	return text
+}
+
+// Make plans a request. Steps come in an order in which each follows those it depends on; equal inputs give equal
+// plans. The error is a *RequestError when the tree does not have what is asked for.
+func Make(ws *workspace.Workspace, recipe workspace.Recipe, r Request) (Plan, error) {
+	m := maker{ws: ws, recipe: recipe, r: r, graph: packageGraph(ws), index: map[string]int{}}
+	if r.Variant != "" {
+		if m.variant = ws.Variants[r.Variant]; m.variant == nil {
+			return Plan{}, unknown("variant", r.Variant, slices.Sorted(maps.Keys(ws.Variants)))
+		}
+	}
+	wanted, err := m.wanted()
+	if err != nil {
+		return Plan{}, err
+	}
+	m.plan.Arch = r.Arch
+	for _, name := range m.graph.Order(wanted) {
+		if err := m.addPackage(name); err != nil {
+			return Plan{}, err
+		}
+	}
+	if r.Image {
+		if err := m.addVariant(); err != nil {
+			return Plan{}, err
+		}
+	}
+	return m.plan, nil
+}
+
+// maker holds what one Make works with.
+type maker struct {
+	ws      *workspace.Workspace
+	recipe  workspace.Recipe
+	r       Request
+	graph   *graph.Graph
+	variant *workspace.Variant // nil when none is named
+	plan    Plan
+	index   map[string]int // package name → its step
+}
+
+func packageGraph(ws *workspace.Workspace) *graph.Graph {
+	g := graph.New()
+	for name, pkg := range ws.Packages {
+		g.AddNode(name)
+		for _, dep := range pkg.BuildNames {
+			g.AddBuild(name, dep)
+		}
+		for _, dep := range pkg.RunNames {
+			g.AddRuntime(name, dep)
+		}
+	}
+	return g
+}
+
+// wanted returns the packages to build: those asked for and all they wait for, or the image's whole closure.
+func (m *maker) wanted() ([]string, error) {
+	if m.r.Image {
+		return m.variantClosure(), nil
+	}
+	var names []string
+	for _, name := range m.r.Packages {
+		if m.ws.Packages[name] == nil {
+			return nil, unknown("package", name, slices.Sorted(maps.Keys(m.ws.Packages)))
+		}
+		names = append(names, name)
+		names = append(names, m.graph.BuildClosure(name)...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}
+
+// variantClosure starts from the variant's dependencies, not from included-packages: those may be names of sub-packages.
+func (m *maker) variantClosure() []string {
+	return m.graph.Closure(slices.Concat(m.variant.BuildNames, m.variant.RunNames)...)
+}
+
+func unknown(what, name string, known []string) error {
+	e := &RequestError{What: fmt.Sprintf("%s %q", what, name), Why: "there is none of this name"}
+	if near := manifest.Nearest(name, known); near != "" {
+		e.Hint = fmt.Sprintf("did you mean %q?", near)
+	} else {
+		e.Hint = fmt.Sprintf("there are: %s", strings.Join(known, ", "))
+	}
+	return e
+}
+
+func (m *maker) addPackage(name string) error {
+	pkg := m.ws.Packages[name]
+	args, err := m.packageArgs(pkg)
+	if err != nil {
+		return err
+	}
+	own, err := m.ws.Files(pkg)
+	if err != nil {
+		return err
+	}
+	sources, err := m.ws.SourceGroupFiles(pkg)
+	if err != nil {
+		return err
+	}
+	files := contextFiles(own)
+	for _, external := range pkg.ExternalFiles {
+		files = append(files, File{Name: external.Name(), Host: m.r.SourcePath(external), Mode: 0o644})
+	}
+	sortFiles(files)
+	closure := m.graph.BuildClosure(name)
+	m.index[name] = len(m.plan.Steps)
+	m.plan.Steps = append(m.plan.Steps, Step{
+		ID:    string(Package) + "/" + name,
+		Kind:  Package,
+		Name:  name,
+		Deps:  m.steps(closure),
+		Fetch: pkg.ExternalFiles,
+		Out:   m.rpmDir(name),
+		Solve: Solve{
+			Name:       name + " " + m.r.Arch,
+			Dockerfile: m.recipe.Dockerfile,
+			Target:     string(Package),
+			Args:       args,
+			Contexts: map[string]Context{
+				"recipe":  {Files: recipeFiles(m.recipe, packageTool)},
+				"package": {Files: files},
+				"sources": {Files: contextFiles(sources)},
+				"rpms":    {Dirs: m.rpmDirs(closure)},
+			},
+		},
+	})
+	return nil
+}
+
+// packageArgs are the build arguments of a package. Only a variant-sensitive one learns of the variant, and only the
+// part it is sensitive to, so that all others are the same in every variant.
+func (m *maker) packageArgs(pkg *workspace.Package) (map[string]string, error) {
+	args := m.commonArgs()
+	args["PACKAGE"] = pkg.Name
+	if len(pkg.PackageFeatures) > 0 {
+		return nil, &RequestError{What: "package " + pkg.Name, Why: "package-features are not supported yet", Hint: "see " + pkg.File}
+	}
+	if pkg.VariantSensitive == "" {
+		return args, nil
+	}
+	if m.variant == nil {
+		return nil, &RequestError{
+			What: "package " + pkg.Name,
+			Why:  "it is variant-sensitive (" + pkg.File + ") and no variant is named",
+			Hint: "name one with --variant or BUILDSYS_VARIANT",
+		}
+	}
+	all := m.variantArgs()
+	if pkg.VariantSensitive == "variant" {
+		maps.Copy(args, all)
+		return args, nil
+	}
+	key := "VARIANT_" + strings.ToUpper(pkg.VariantSensitive)
+	args[key] = all[key]
+	return args, nil
+}
+
+func (m *maker) commonArgs() map[string]string {
+	goarch := "amd64"
+	if m.r.Arch == "aarch64" {
+		goarch = "arm64"
+	}
+	return map[string]string{"SDK": m.r.SDK, "ARCH": m.r.Arch, "GOARCH": goarch}
+}
+
+// variantArgs are the variant's name and its parts.
+func (m *maker) variantArgs() map[string]string {
+	return map[string]string{
+		"VARIANT":          m.variant.Name,
+		"VARIANT_PLATFORM": m.variant.Platform(),
+		"VARIANT_RUNTIME":  m.variant.Runtime(),
+		"VARIANT_FAMILY":   m.variant.Family(),
+		"VARIANT_FLAVOR":   m.variant.Flavor(),
+	}
+}
+
+// steps returns the indexes of packages' steps, ascending.
+func (m *maker) steps(packages []string) []int {
+	indexes := make([]int, 0, len(packages))
+	for _, name := range packages {
+		indexes = append(indexes, m.index[name])
+	}
+	slices.Sort(indexes)
+	return indexes
+}
+
+func (m *maker) rpmDir(pkg string) string {
+	return filepath.Join(m.r.BuildDir, "rpms", m.r.Arch, pkg)
+}
+
+func (m *maker) rpmDirs(packages []string) map[string]string {
+	dirs := make(map[string]string, len(packages))
+	for _, name := range packages {
+		dirs[name] = m.rpmDir(name)
+	}
+	return dirs
+}

@@ -1,0 +1,95 @@
+// variant: the step that assembles a variant's disk images.
+
+package plan
+
+import (
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"buildsys/internal/image"
+)
+
+func (m *maker) addVariant() error {
+	v := m.variant
+	if err := m.checkVariant(); err != nil {
+		return err
+	}
+	layout, err := image.ForVariant(v.Layout, m.inPlaceUpdates(), image.Identity{
+		Name: m.r.Name, Variant: v.Name, Arch: m.r.Arch, Version: m.r.Version,
+	})
+	if err != nil {
+		return &RequestError{What: "variant " + v.Name, Why: err.Error(), Hint: "see image-layout in " + v.File}
+	}
+	closure := m.variantClosure()
+	images := filepath.Join(m.r.BuildDir, "images", m.r.Arch+"-"+v.Name)
+	m.plan.Steps = append(m.plan.Steps, Step{
+		ID:   string(Variant) + "/" + v.Name,
+		Kind: Variant,
+		Name: v.Name,
+		Deps: m.steps(closure),
+		Out:  filepath.Join(images, m.r.Version+"-"+m.r.BuildID),
+		Link: "latest",
+		Solve: Solve{
+			Name:       v.Name + " " + m.r.Arch,
+			Dockerfile: m.recipe.Dockerfile,
+			Target:     string(Variant),
+			Args:       m.imageArgs(),
+			Contexts: map[string]Context{
+				"recipe": {Files: recipeFiles(m.recipe, imageTool)},
+				"rpms":   {Dirs: m.rpmDirs(closure)},
+				"image":  {Files: []File{{Name: image.TSVName, Data: layout.TSV(), Mode: 0o644}}},
+			},
+		},
+	})
+	return nil
+}
+
+// ImageName is the stem of a variant's files: NAME-VARIANT-ARCH-VERSION-BUILD.
+func ImageName(name, variant, arch, version, buildID string) string {
+	return strings.Join([]string{name, variant, arch, version, buildID}, "-")
+}
+
+func (m *maker) imageArgs() map[string]string {
+	v, args := m.variant, m.commonArgs()
+	maps.Copy(args, m.variantArgs())
+	maps.Copy(args, map[string]string{
+		"PACKAGES":          strings.Join(v.IncludedPackages, " "),
+		"VERSION_ID":        m.r.Version,
+		"BUILD_ID":          m.r.BuildID,
+		"NAME":              m.r.Name,
+		"PRETTY_NAME":       m.r.PrettyName,
+		"IMAGE_NAME":        ImageName(m.r.Name, v.Name, m.r.Arch, m.r.Version, m.r.BuildID),
+		"IMAGE_FORMAT":      v.ImageFormat,
+		"PARTITION_PLAN":    v.Layout.PartitionPlan,
+		"KERNEL_PARAMETERS": strings.Join(v.KernelParameters, " "),
+	})
+	return args
+}
+
+// inPlaceUpdates is on unless the variant switches it off.
+func (m *maker) inPlaceUpdates() bool {
+	on, set := m.variant.ImageFeatures["in-place-updates"]
+	return on || !set
+}
+
+// checkVariant refuses what the manifest may say but the recipe cannot do yet: better than an image that lacks it.
+func (m *maker) checkVariant() error {
+	v := m.variant
+	refuse := func(why, hint string) error {
+		return &RequestError{What: "variant " + v.Name, Why: why, Hint: hint}
+	}
+	if len(v.SupportedArches) > 0 && !slices.Contains(v.SupportedArches, m.r.Arch) {
+		return refuse("it is not for "+m.r.Arch, "its supported-arches are "+strings.Join(v.SupportedArches, ", ")+" ("+v.File+")")
+	}
+	if v.ImageFormat != "raw" {
+		return refuse("image-format "+v.ImageFormat+" is not supported yet", "use raw in "+v.File)
+	}
+	for _, feature := range slices.Sorted(maps.Keys(v.ImageFeatures)) {
+		if v.ImageFeatures[feature] && feature != "in-place-updates" && feature != "host-containers" {
+			return refuse("image feature "+feature+" is not supported yet", "remove it from "+v.File)
+		}
+	}
+	return nil
+}
