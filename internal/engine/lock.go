@@ -29,31 +29,38 @@ func (e *LockedError) Error() string {
 	return fmt.Sprintf("another run is at work in this checkout (%s); wait for it or stop it. Lock: %s", e.Holder, e.Path)
 }
 
-// Lock takes the exclusive lock at path, a file that is made if need be and never deleted. The kernel frees it when the
-// process ends, however it ends. command is how this run presents itself to others.
+// Lock takes the exclusive lock at path, a file that is made if need be and never deleted, and writes into it who holds
+// it. The kernel frees the lock when the process ends, however it ends.
 //
-// When another run holds the lock: with wait, onWait is called once with what the holder wrote about itself, and Lock
-// returns when the lock is free or ctx is done; without wait, it returns a *LockedError at once.
-func Lock(ctx context.Context, path, command string, wait bool, onWait func(holder string)) (unlock func() error, err error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, &HostError{Doing: "lock the checkout", Err: err}
-	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+// When another run holds it, onWait is called once with what the holder wrote about itself, and Lock returns when the
+// lock is free or ctx is done. With a nil onWait it does not wait but returns a *LockedError.
+func Lock(ctx context.Context, path string, onWait func(holder string)) (unlock func(), err error) {
+	f, err := openLock(path)
 	if err != nil {
 		return nil, &HostError{Doing: "lock the checkout", Err: err}
 	}
-	if err := acquire(ctx, f, wait, onWait); err != nil {
-		return nil, errors.Join(err, f.Close())
+	if err := acquire(ctx, f, onWait); err != nil {
+		_ = f.Close()
+		return nil, err
 	}
-	if err := present(f, command); err != nil {
-		return nil, errors.Join(&HostError{Doing: "write the lock file", Err: err}, f.Close())
+	if err := present(f); err != nil {
+		_ = f.Close()
+		return nil, &HostError{Doing: "write the lock file", Err: err}
 	}
-	return func() error {
-		return errors.Join(f.Truncate(0), f.Close()) // closing frees the lock
+	return func() {
+		_ = f.Truncate(0) // only words for people; what matters is the lock, and closing frees it
+		_ = f.Close()
 	}, nil
 }
 
-func acquire(ctx context.Context, f *os.File, wait bool, onWait func(string)) error {
+func openLock(path string) (*os.File, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	return os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+}
+
+func acquire(ctx context.Context, f *os.File, onWait func(string)) error {
 	for first := true; ; first = false {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		switch {
@@ -63,9 +70,9 @@ func acquire(ctx context.Context, f *os.File, wait bool, onWait func(string)) er
 			continue
 		case !errors.Is(err, unix.EWOULDBLOCK):
 			return &HostError{Doing: "lock the checkout", Err: &os.PathError{Op: "flock", Path: f.Name(), Err: err}}
-		case !wait:
+		case onWait == nil:
 			return &LockedError{Path: f.Name(), Holder: holder(f)}
-		case first && onWait != nil:
+		case first:
 			onWait(holder(f))
 		}
 		if err := sleep(ctx, lockPoll); err != nil {
@@ -75,8 +82,8 @@ func acquire(ctx context.Context, f *os.File, wait bool, onWait func(string)) er
 }
 
 // present writes who holds the lock.
-func present(f *os.File, command string) error {
-	text := fmt.Sprintf("pid %d, since %s, %s\n", os.Getpid(), time.Now().Format(time.DateTime), command)
+func present(f *os.File) error {
+	text := fmt.Sprintf("pid %d, since %s, %s\n", os.Getpid(), time.Now().Format(time.DateTime), strings.Join(os.Args, " "))
 	if err := f.Truncate(0); err != nil {
 		return err
 	}

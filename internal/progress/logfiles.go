@@ -11,11 +11,12 @@ import (
 )
 
 // LogFiles writes the output of step "package/bash" to <dir>/package-bash.log, which is replaced when the step starts.
-// A log that cannot be written does not stop a build: the first error is passed to warn, later ones are dropped.
+// A log that cannot be written does not stop a build: the first error becomes a Warning
+// event for warn, later ones are dropped.
 // It is safe for concurrent use.
 type LogFiles struct {
 	dir  string
-	warn func(string)
+	warn Sink
 
 	mu     sync.Mutex
 	warned bool
@@ -24,7 +25,7 @@ type LogFiles struct {
 }
 
 // NewLogFiles returns a LogFiles for the directory dir, which is made when the first step starts.
-func NewLogFiles(dir string, warn func(string)) *LogFiles {
+func NewLogFiles(dir string, warn Sink) *LogFiles {
 	return &LogFiles{dir: dir, warn: warn, open: map[string]*os.File{}, paths: map[string]string{}}
 }
 
@@ -35,8 +36,8 @@ func (l *LogFiles) Event(e Event) {
 	first := err != nil && !l.warned
 	l.warned = l.warned || err != nil
 	l.mu.Unlock()
-	if first { // outside the lock: warn may send an event here again
-		l.warn(fmt.Sprintf("cannot write logs: %v; the build goes on without them", err))
+	if first { // outside the lock: warn may pass the event to l again
+		l.warn.Event(Event{Time: e.Time, Kind: Warning, Text: fmt.Sprintf("cannot write logs: %v; the build goes on without them", err)})
 	}
 }
 

@@ -2,12 +2,11 @@
 
 package progress
 
-// Multi returns a sink that passes each event to all sinks, in order.
-func Multi(sinks ...Sink) Sink { return multi(sinks) }
+// Multi is a sink that passes each event to all its sinks, in order.
+type Multi []Sink
 
-type multi []Sink
-
-func (m multi) Event(e Event) {
+// Event passes e on.
+func (m Multi) Event(e Event) {
 	for _, s := range m {
 		s.Event(e)
 	}

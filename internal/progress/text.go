@@ -23,8 +23,9 @@ type Text struct {
 	fetches map[string]int       // unfinished fetches of a step
 }
 
-// NewText returns a Text that writes to log; verbose adds every line of the steps' output.
+// NewText returns a Text that writes to log, whose formatter it sets; verbose adds every line of the steps' output.
 func NewText(log *logrus.Logger, verbose bool) *Text {
+	log.SetFormatter(Formatter{})
 	return &Text{
 		log: log, verbose: verbose,
 		started: map[string]time.Time{}, waiting: map[string]time.Time{}, fetches: map[string]int{},
@@ -39,7 +40,7 @@ func (t *Text) Event(e Event) {
 	switch e.Kind {
 	case PlanReady:
 		t.log.Infof("%s to build", count(e.Total, "step"))
-	case FetchStart, FetchDone, FetchRetry:
+	case FetchStart, FetchDone, FetchRetry, FetchProgress:
 		t.fetch(e, name)
 	case StepStart:
 		t.started[e.Step] = e.Time
@@ -83,6 +84,8 @@ func (t *Text) fetch(e Event, name string) {
 		t.log.Info(prefix(name, "fetching "+Clean(e.Text)))
 	case FetchRetry:
 		t.log.Warn(prefix(name, fmt.Sprintf("fetching again: %s: %s", Clean(e.Text), oneLine(e.Err))))
+	case FetchProgress:
+		t.log.Info(prefix(name, Clean(e.Text)))
 	case FetchDone:
 		t.fetches[e.Step]--
 		t.log.Info(prefix(name, fmt.Sprintf("fetched %s in %s", Clean(e.Text), Took(e.Duration))))
