@@ -1,0 +1,3 @@
+module skiff
+
+go 1.24
