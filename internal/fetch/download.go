@@ -168,7 +168,7 @@ func (p *part) accept(resp *http.Response, raw string, max int64) error {
 		return newStatusError(resp)
 	}
 	if total > max {
-		return p.refuse(tooLarge(total, max))
+		return tooLarge(total, max)
 	}
 	if err := p.reset(); err != nil {
 		return err

@@ -121,7 +121,7 @@ type StoreError struct {
 }
 
 func (e *StoreError) Error() string {
-	if errors.Is(e.Err, syscall.ENOSPC) || errors.Is(e.Err, syscall.EDQUOT) {
+	if diskFull(e.Err) {
 		return fmt.Sprintf("%s %s: no space left on the disk of the source store; free some, or set BUILDSYS_CACHE_DIR to a "+
 			"directory on another disk", e.Op, e.Path)
 	}
@@ -137,6 +137,10 @@ func storeError(op, path string, err error) error {
 		err = no
 	}
 	return &StoreError{Op: op, Path: path, Err: err}
+}
+
+func diskFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 func isStoreError(err error) bool {

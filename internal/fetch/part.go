@@ -110,13 +110,14 @@ func (p *part) rewind() error {
 	return nil
 }
 
-// resume hashes the bytes kept from an earlier attempt at url and leaves p ready for more; with nothing usable p is empty.
+// resume hashes the bytes kept from an earlier attempt at url and leaves p ready for more. With nothing usable it counts p as
+// empty, but the bytes stay until this or another place has something better: the kept ones may be of a place asked later.
 func (p *part) resume(ctx context.Context, url string) error {
-	if p.from.URL != url || p.from.Range == "" {
-		return p.reset()
-	}
 	if err := p.rewind(); err != nil {
 		return err
+	}
+	if p.from.URL != url || p.from.Range == "" {
+		return nil
 	}
 	n, err := io.Copy(p.sum, ctxReader{ctx, p.f})
 	if err != nil {
@@ -213,7 +214,7 @@ func (p *part) release(err error) {
 	there, serr := os.Lstat(p.path)
 	mine, merr := p.f.Stat()
 	if serr == nil && merr == nil && os.SameFile(there, mine) { // not renamed into place
-		if mine.Size() == 0 || p.from.Range == "" || err == nil || errors.Is(err, syscall.ENOSPC) {
+		if mine.Size() == 0 || p.from.Range == "" || err == nil || diskFull(err) {
 			os.Remove(p.path + ".json")
 			os.Remove(p.path)
 			// Only empty directories go; a waiter makes them again.

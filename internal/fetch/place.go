@@ -71,9 +71,6 @@ func (pl place) load(ctx context.Context, j *job, p *part) (string, error) {
 	if pl.path == "" {
 		return j.download(ctx, pl, p)
 	}
-	if err := p.reset(); err != nil {
-		return "", err
-	}
 	if err := copyFile(ctx, pl.path, p, j.s.maxBytes()); err != nil {
 		return "", err
 	}
@@ -99,6 +96,9 @@ func copyFile(ctx context.Context, path string, p *part, max int64) error {
 		return reason(err)
 	}
 	defer f.Close()
+	if err := p.reset(); err != nil {
+		return err
+	}
 	if _, err := io.Copy(p, io.LimitReader(ctxReader{ctx, f}, max)); err != nil {
 		return reason(err)
 	}

@@ -1,0 +1,587 @@
+// fault_test.go: servers, disks and people that misbehave, and what the user is told.
+
+package fetch
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"buildsys/internal/manifest"
+	"buildsys/internal/progress"
+)
+
+// flaky serves b with ETag tag, but ends the first answers after the given numbers of bytes. It records each Range header.
+type flaky struct {
+	b      []byte
+	mu     sync.Mutex
+	tags   []string // ETag of the n-th answer; the last one stays
+	cuts   []int
+	ranges []string
+}
+
+func (f *flaky) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	n := len(f.ranges)
+	f.ranges = append(f.ranges, r.Header.Get("Range"))
+	f.mu.Unlock()
+	if tag := f.tags[min(n, len(f.tags)-1)]; tag != "" {
+		w.Header().Set("ETag", tag)
+	}
+	if n < len(f.cuts) {
+		w = &cutter{w, f.cuts[n]}
+	}
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(f.b))
+}
+
+// cutter drops the connection after left bytes of the body.
+type cutter struct {
+	http.ResponseWriter
+	left int
+}
+
+func (c *cutter) Write(b []byte) (int, error) {
+	n, err := c.ResponseWriter.Write(b[:min(len(b), c.left)])
+	if c.left -= n; c.left == 0 {
+		_ = http.NewResponseController(c.ResponseWriter).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	return n, err
+}
+
+func TestCutDownloads(t *testing.T) {
+	b := content(200_000)
+	tests := map[string]struct {
+		tags   []string
+		cuts   []int
+		ranges string
+	}{
+		"resumed":              {[]string{`"a"`}, []int{100_000}, " bytes=100000-"},
+		"resumed twice":        {[]string{`"a"`}, []int{100_000, 50_000}, " bytes=100000- bytes=150000-"},
+		"changed ETag":         {[]string{`"a"`, `"b"`}, []int{100_000}, " bytes=100000-"},
+		"no validator":         {[]string{""}, []int{100_000}, " "},
+		"weak ETag":            {[]string{`W/"a"`}, []int{100_000}, " "},
+		"cut before any bytes": {[]string{`"a"`}, []int{0}, " "},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			srv := &flaky{b: b, tags: tt.tags, cuts: tt.cuts}
+			w := newWorld(t)
+			f := source(serve(t, srv.ServeHTTP), b)
+			w.good(f, b)
+			if got := strings.Join(srv.ranges, " "); got != tt.ranges {
+				t.Errorf("Range headers %q, want %q", got, tt.ranges)
+			}
+			w.wantFiles(f.Name())
+			if n := len(w.texts(progress.FetchRetry)); n != len(tt.cuts) {
+				t.Errorf("%d retries told, want %d", n, len(tt.cuts))
+			}
+		})
+	}
+}
+
+// A later run goes on from what an earlier one kept, even when it asks other places first; damage to the kept bytes costs a restart only.
+func TestResumeAcrossRuns(t *testing.T) {
+	b := content(200_000)
+	for name, damage := range map[string]bool{"intact": false, "damaged": true} {
+		t.Run(name, func(t *testing.T) {
+			srv := &flaky{b: b, tags: []string{`"a"`}, cuts: []int{50_000, 50_000, 50_000}}
+			f := source(serve(t, srv.ServeHTTP), b)
+			w := newWorld(t)
+			w.Lookaside = []string{t.TempDir(), serve(t, http.NotFound)}
+			err := w.Fetch(t.Context(), step, []manifest.ExternalFile{f})
+			var missing *MissingError
+			if !errors.As(err, &missing) || !strings.Contains(err.Error(), "cut off after 150000 of 200000 bytes") {
+				t.Fatalf("first run: %v", err)
+			}
+			w.wantFiles(f.Name()+".part", f.Name()+".part.json")
+			if damage {
+				if err := os.WriteFile(w.Path(f)+".part", make([]byte, 150_000), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.good(f, b)
+			want := "bytes=150000-"
+			if damage {
+				want += " "
+			}
+			if got := strings.Join(srv.ranges[3:], " "); got != want {
+				t.Errorf("second run asked for %q, want %q", got, want)
+			}
+			w.wantFiles(f.Name())
+		})
+	}
+}
+
+// After a crash between the last byte and the rename, nothing is downloaded again.
+func TestCompletePartNeedsNoDownload(t *testing.T) {
+	b := content(5000)
+	w := newWorld(t)
+	f := source(serve(t, func(w http.ResponseWriter, r *http.Request) { t.Error("server was asked") }), b)
+	p, err := openPart(t.Context(), w.Path(f), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.remember(validator{URL: f.URL, Range: `"a"`, Total: 5000}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	p.release(context.Canceled)
+	w.good(f, b)
+}
+
+func TestRetries(t *testing.T) {
+	b := content(1000)
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	tests := map[string]struct {
+		status   int
+		header   string // Retry-After
+		failures int
+		asked    int
+		waits    time.Duration // at least, for each wait
+		err      string
+	}{
+		"429 with seconds":  {429, "7", 2, 3, 7 * time.Second, ""},
+		"503 with a date":   {503, now.Add(time.Minute).Format(http.TimeFormat), 1, 2, time.Minute, ""},
+		"429 for too long":  {429, "86400", 9, 1, 0, "the server answered 429 Too Many Requests and wants us to wait 24h0m0s"},
+		"503 for ever":      {503, "", 9, 3, 0, "the server answered 503 Service Unavailable"},
+		"500 once":          {500, "", 1, 2, 0, ""},
+		"404":               {404, "", 9, 1, 0, "the server answered 404 Not Found"},
+		"403":               {403, "5", 9, 1, 0, "the server answered 403 Forbidden"},
+		"401":               {401, "", 9, 1, 0, "the server answered 401 Unauthorized"},
+		"garbled header":    {503, "soon", 1, 2, 0, ""},
+		"304 without cause": {304, "", 9, 1, 0, "the server answered 304 Not Modified"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			asked := 0
+			f := source(serve(t, func(w http.ResponseWriter, r *http.Request) {
+				if asked++; asked <= tt.failures {
+					w.Header().Set("Retry-After", tt.header)
+					w.WriteHeader(tt.status)
+					return
+				}
+				_, _ = w.Write(b)
+			}), b)
+			w := newWorld(t)
+			w.Now = func() time.Time { return now }
+			err := w.Fetch(t.Context(), step, []manifest.ExternalFile{f})
+			if tt.err == "" && err != nil || tt.err != "" && (err == nil || !strings.Contains(err.Error(), f.URL+": "+tt.err+"\n")) {
+				t.Errorf("error %v, want %q", err, tt.err)
+			}
+			if asked != tt.asked || len(w.slept) != tt.asked-1 {
+				t.Errorf("asked %d times, waited %v; want %d requests", asked, w.slept, tt.asked)
+			}
+			for i, d := range w.slept {
+				if d < tt.waits || d > tt.waits+backoffBase<<(i+1) {
+					t.Errorf("wait %d was %s", i, d)
+				}
+			}
+		})
+	}
+}
+
+func TestRefusedAnswers(t *testing.T) {
+	b := content(1000)
+	tests := map[string]struct {
+		serve http.HandlerFunc
+		err   string
+	}{
+		"redirect to a file": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "file:///etc/passwd", http.StatusFound)
+		}, "refused a redirect to a file URL"},
+		"redirect to the metadata service": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://169.254.169.254/latest/meta-data/", http.StatusFound)
+		}, "refused a redirect to the link-local address 169.254.169.254"},
+		"redirect loop": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, r.URL.String(), http.StatusFound)
+		}, "more than 10 redirects"},
+		"10 TB": {func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", "10995116277760")
+			w.WriteHeader(200)
+		}, "is 10240 GiB, larger than the limit of 2000 bytes"},
+		"endless": {func(w http.ResponseWriter, r *http.Request) {
+			for {
+				if _, err := w.Write(b); err != nil {
+					return
+				}
+			}
+		}, "larger than the limit of 2000 bytes"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.MaxBytes = 2000
+			err := w.Fetch(t.Context(), step, []manifest.ExternalFile{source(serve(t, tt.serve), b)})
+			var missing *MissingError
+			if !errors.As(err, &missing) || !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("error %v, want %q", err, tt.err)
+			}
+			w.wantFiles()
+			if len(w.slept) != 0 {
+				t.Errorf("retried what cannot change: %v", w.slept)
+			}
+		})
+	}
+}
+
+func TestRedirectToAnotherServer(t *testing.T) {
+	b := content(1000)
+	mirror := serve(t, func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write(b) })
+	w := newWorld(t)
+	w.good(source(serve(t, http.RedirectHandler(mirror, http.StatusFound).ServeHTTP), b), b)
+}
+
+// A server that labels a tarball as gzip-encoded must not make us unpack it.
+func TestContentEncodingChangesNothing(t *testing.T) {
+	var z bytes.Buffer
+	zw := gzip.NewWriter(&z)
+	_, _ = zw.Write(content(5000))
+	_ = zw.Close()
+	w := newWorld(t)
+	w.good(source(serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = w.Write(z.Bytes())
+	}), z.Bytes()), z.Bytes())
+}
+
+func TestWrongBytes(t *testing.T) {
+	b := content(5000)
+	var z bytes.Buffer
+	zw := gzip.NewWriter(&z)
+	_, _ = zw.Write(content(50_000))
+	_ = zw.Close()
+	flipped := bytes.Clone(b)
+	flipped[77] ^= 1
+	tests := map[string]struct {
+		good, bad []byte
+		warning   string // behind "… has a wrong copy of musl-1.2.5.tar.gz: it "
+		looks     string
+	}{
+		"flipped bit":    {b, flipped, "differs from", "5000 bytes"},
+		"truncated":      {b, b[:3976], "is 1024 bytes shorter than", "3976 bytes"},
+		"extra byte":     {b, append(bytes.Clone(b), 0), "is 1 bytes longer than", "5001 bytes"},
+		"empty":          {b, nil, "is 5000 bytes shorter than", "0 bytes, empty"},
+		"HTML":           {b, []byte("<!DOCTYPE html><p>not found"), "is 4973 bytes shorter than", "27 bytes, an HTML page, not a source"},
+		"truncated gzip": {z.Bytes(), z.Bytes()[:100], "bytes shorter than", "100 bytes, a truncated gzip file"},
+		"truncated xz":   {b, []byte("\xfd7zXZ\x00...."), "is 4990 bytes shorter than", "10 bytes, a truncated xz file"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			answer := tt.good
+			f := source(serve(t, func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write(answer) }), tt.good)
+			w := newWorld(t)
+			la := lookaside(t, f, tt.bad)
+			w.Lookaside = []string{la}
+			w.good(f, tt.good)
+			warned := w.texts(progress.Warning)
+			if len(warned) != 1 || !strings.Contains(warned[0], "has a wrong copy of musl-1.2.5.tar.gz: it ") ||
+				!strings.Contains(warned[0], tt.warning+" the good one from "+f.URL) || !strings.HasPrefix(warned[0], la) {
+				t.Errorf("warnings %q", warned)
+			}
+
+			answer = tt.bad
+			w = newWorld(t)
+			w.Lookaside = []string{la}
+			err := w.Fetch(t.Context(), step, []manifest.ExternalFile{f})
+			var bad *IntegrityError
+			if !errors.As(err, &bad) || bad.Want != f.SHA512 || len(bad.Tried) != 2 {
+				t.Fatalf("both bad: %v", err)
+			}
+			for _, part := range []string{
+				"source musl-1.2.5.tar.gz of packages/musl/Cargo.toml:12: no copy has the sha512",
+				"wanted: sha512 " + f.SHA512,
+				fmt.Sprintf("%s: has sha512 %s (%s)", filepath.Join(la, f.Name(), f.SHA512, f.Name()), sum(tt.bad), tt.looks),
+				fmt.Sprintf("%s: has sha512 %s (%s)", f.URL, sum(tt.bad), tt.looks),
+				"all copies agree",
+			} {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("error lacks %q:\n%v", part, err)
+				}
+			}
+			w.wantFiles()
+		})
+	}
+}
+
+func TestMissing(t *testing.T) {
+	b := content(10)
+	f := manifest.ExternalFile{URL: "https://user:secret@musl.libc.org/releases/musl-1.2.5.tar.gz?token=secret", SHA512: sum(b), Line: 12}
+	w := newWorld(t)
+	w.Upstream = false
+	err := w.Fetch(t.Context(), step, []manifest.ExternalFile{f})
+	want := `source musl-1.2.5.tar.gz of packages/musl/Cargo.toml:12 is not in the source store, no lookaside cache is set and upstream downloads are off
+  set BUILDSYS_UPSTREAM_SOURCE_FALLBACK=true to download https://user:xxxxx@musl.libc.org/releases/musl-1.2.5.tar.gz,
+  or put the file at ` + w.Path(f)
+	if err == nil || err.Error() != want {
+		t.Errorf("no lookaside:\n%v\nwant\n%s", err, want)
+	}
+	url := serve(t, http.NotFound)
+	w.Lookaside = []string{"/nonexistent", url}
+	err = w.Fetch(t.Context(), step, []manifest.ExternalFile{f})
+	tail := "/musl-1.2.5.tar.gz/" + f.SHA512 + "/musl-1.2.5.tar.gz"
+	want = `source musl-1.2.5.tar.gz of packages/musl/Cargo.toml:12 is in no lookaside cache and upstream downloads are off
+  /nonexistent` + tail + `: not there
+  ` + url + tail + `: the server answered 404 Not Found
+  set BUILDSYS_UPSTREAM_SOURCE_FALLBACK=true to download https://user:xxxxx@musl.libc.org/releases/musl-1.2.5.tar.gz,
+  or put the file at /nonexistent` + tail
+	if err == nil || err.Error() != want {
+		t.Errorf("two lookasides:\n%v\nwant\n%s", err, want)
+	}
+	w.wantFiles()
+}
+
+func TestForceUpstreamAsksUpstreamFirst(t *testing.T) {
+	b := content(500)
+	f := source(serve(t, func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write(b) }), b)
+	f.ForceUpstream = true
+	w := newWorld(t)
+	w.Upstream = false
+	w.Lookaside = []string{serve(t, func(w http.ResponseWriter, r *http.Request) { t.Error("lookaside was asked") })}
+	w.good(f, b)
+
+	f.URL = serve(t, http.NotFound) + "/musl-1.2.5.tar.gz"
+	w = newWorld(t)
+	w.Lookaside = []string{lookaside(t, f, b)}
+	w.good(f, b)
+}
+
+func TestDamagedEntryIsMovedAsideAndFetchedAgain(t *testing.T) {
+	b := content(5000)
+	f := source("https://upstream.invalid", b)
+	w := newWorld(t)
+	w.Upstream = false
+	w.Lookaside = []string{lookaside(t, f, b)}
+	for n := 1; n <= 2; n++ {
+		w.good(f, b)
+		flipped := bytes.Clone(b)
+		flipped[n] ^= 0x10
+		if err := os.WriteFile(w.Path(f), flipped, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		w.good(f, b)
+		if kept, err := os.ReadFile(fmt.Sprintf("%s.bad-%d", w.Path(f), n)); err != nil || !bytes.Equal(kept, flipped) {
+			t.Errorf("bad entry %d was not kept: %v", n, err)
+		}
+		if warned := w.texts(progress.Warning); len(warned) != n || !strings.Contains(warned[n-1], ".bad-") {
+			t.Errorf("warnings %q", warned)
+		}
+	}
+	// An entry that is not a file of ours is never followed.
+	if err := errors.Join(os.Remove(w.Path(f)), os.Symlink(filepath.Join(w.Lookaside[0], f.Name(), f.SHA512, f.Name()), w.Path(f))); err != nil {
+		t.Fatal(err)
+	}
+	w.good(f, b)
+	if st, err := os.Lstat(w.Path(f)); err != nil || !st.Mode().IsRegular() {
+		t.Errorf("the symlink is still there: %v %v", st, err)
+	}
+}
+
+func TestUnsafeNamesAreRefused(t *testing.T) {
+	for _, f := range []manifest.ExternalFile{
+		{URL: "http://x/", SHA512: sum(nil)},
+		{URL: "http://x/a", Path: "../a", SHA512: sum(nil)},
+		{URL: "http://x/a", Path: "..", SHA512: sum(nil)},
+		{URL: "http://x/a", Path: "a/b", SHA512: sum(nil)},
+		{URL: "http://x/a", SHA512: ""},
+		{URL: "http://x/a", SHA512: "../" + sum(nil)[3:]},
+		{URL: "http://x/a", SHA512: strings.ToUpper(sum(nil))},
+	} {
+		w := newWorld(t)
+		if err := w.Fetch(t.Context(), step, []manifest.ExternalFile{f}); err == nil || !strings.Contains(err.Error(), "packages") && !strings.Contains(err.Error(), step) {
+			t.Errorf("%+v: error %v", f, err)
+		}
+		w.wantFiles()
+	}
+}
+
+// Two Stores on one directory stand for two processes: flock is between open files, not between processes.
+func TestTwoStoresDownloadOnce(t *testing.T) {
+	b := content(50_000)
+	var asked atomic.Int32
+	release := make(chan struct{})
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		<-release
+		_, _ = w.Write(b)
+	})
+	f := source(url, b)
+	one := newWorld(t)
+	worlds := []*world{one}
+	for range 5 {
+		other := newWorld(t)
+		other.Dir = one.Dir
+		worlds = append(worlds, other)
+	}
+	waiting := make(chan struct{}, len(worlds))
+	var wg sync.WaitGroup
+	for _, w := range worlds {
+		w.Report = sinkFunc(func(e progress.Event) {
+			if e.Kind == progress.FetchProgress || e.Kind == progress.FetchStart {
+				waiting <- struct{}{}
+			}
+		})
+		wg.Go(func() {
+			if err := w.Fetch(t.Context(), step, []manifest.ExternalFile{f}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for range worlds { // all have either started the download or wait for it
+		<-waiting
+	}
+	close(release)
+	wg.Wait()
+	if n := asked.Load(); n != 1 {
+		t.Errorf("downloaded %d times", n)
+	}
+	one.wantFiles(f.Name())
+}
+
+type sinkFunc func(progress.Event)
+
+func (f sinkFunc) Event(e progress.Event) { f(e) }
+
+func TestCancelLeavesNothingUnderTheFinalName(t *testing.T) {
+	b := content(100_000)
+	for name, tt := range map[string]struct {
+		tag  string
+		left []string
+	}{
+		"resumable":     {`"a"`, []string{"musl-1.2.5.tar.gz.part", "musl-1.2.5.tar.gz.part.json"}},
+		"not resumable": {"", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			stop := errors.New("interrupted")
+			clock := time.Now()
+			w := newWorld(t)
+			w.Now = func() time.Time { clock = clock.Add(progressEvery); return clock } // every read is worth a report
+			w.Report = sinkFunc(func(e progress.Event) {
+				if e.Kind == progress.FetchProgress {
+					cancel(stop)
+				}
+			})
+			f := source(serve(t, func(w http.ResponseWriter, r *http.Request) {
+				if tt.tag != "" {
+					w.Header().Set("ETag", tt.tag)
+				}
+				w.Header().Set("Content-Length", fmt.Sprint(len(b)))
+				_, _ = w.Write(b[:50_000])
+				_ = http.NewResponseController(w).Flush()
+				<-r.Context().Done()
+			}), b)
+			err := w.Fetch(ctx, step, []manifest.ExternalFile{f})
+			if !errors.Is(err, stop) {
+				t.Errorf("error %v", err)
+			}
+			w.wantFiles(tt.left...)
+		})
+	}
+}
+
+func TestStalledServer(t *testing.T) {
+	b := content(1000)
+	for name, head := range map[string]bool{"before the answer": false, "in the body": true} {
+		t.Run(name, func(t *testing.T) {
+			asked := 0
+			f := source(serve(t, func(w http.ResponseWriter, r *http.Request) {
+				if asked++; asked > 1 {
+					_, _ = w.Write(b)
+					return
+				}
+				if head {
+					_, _ = w.Write(b[:10])
+					_ = http.NewResponseController(w).Flush()
+				}
+				<-r.Context().Done()
+			}), b)
+			w := newWorld(t)
+			w.idle = 50 * time.Millisecond
+			w.good(f, b)
+			if r := w.texts(progress.FetchRetry); len(r) != 1 || asked != 2 {
+				t.Errorf("retries %q, asked %d times", r, asked)
+			}
+		})
+	}
+}
+
+func TestAllErrorsAreJoined(t *testing.T) {
+	b := content(1000)
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/good") {
+			_, _ = w.Write(b)
+			return
+		}
+		if strings.HasSuffix(r.URL.Path, "/bad") {
+			_, _ = w.Write(b[1:])
+			return
+		}
+		http.NotFound(w, r)
+	})
+	w := newWorld(t)
+	w.Jobs = 2
+	var files []manifest.ExternalFile
+	for _, n := range []string{"none", "bad", "good"} {
+		files = append(files, manifest.ExternalFile{URL: url + "/" + n, SHA512: sum(b)})
+	}
+	err := w.Fetch(t.Context(), step, files)
+	var missing *MissingError
+	var bad *IntegrityError
+	if !errors.As(err, &missing) || missing.Name != "none" || !errors.As(err, &bad) || bad.Name != "bad" {
+		t.Errorf("error %v", err)
+	}
+	w.wantFiles("good")
+}
+
+func TestFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
+		t.Skipf("cannot mount a small tmpfs: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+	b := content(200_000)
+	srv := &flaky{b: b, tags: []string{`"a"`}}
+	w := newWorld(t)
+	w.Dir = dir
+	err := w.Fetch(t.Context(), step, []manifest.ExternalFile{source(serve(t, srv.ServeHTTP), b)})
+	var se *StoreError
+	if !errors.As(err, &se) || !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "no space left on the disk of the source store") {
+		t.Errorf("error %v", err)
+	}
+	if len(srv.ranges) != 1 {
+		t.Errorf("a full disk was retried: %q", srv.ranges)
+	}
+	w.wantFiles()
+}
+
+func TestStrongValidator(t *testing.T) {
+	const mod, soon, later = "Mon, 05 Jan 2026 10:00:00 GMT", "Mon, 05 Jan 2026 10:00:30 GMT", "Mon, 05 Jan 2026 10:01:00 GMT"
+	for _, tt := range []struct{ etag, mod, date, want string }{
+		{`"x"`, mod, later, `"x"`},
+		{`W/"x"`, mod, later, mod},
+		{"", mod, later, mod},
+		{"", mod, soon, ""},
+		{"", mod, "", ""},
+		{`""`, "", later, ""},
+		{"x", "", later, ""},
+	} {
+		h := http.Header{"Etag": {tt.etag}, "Last-Modified": {tt.mod}, "Date": {tt.date}}
+		if got := strongValidator(h); got != tt.want {
+			t.Errorf("%q %q %q: %q, want %q", tt.etag, tt.mod, tt.date, got, tt.want)
+		}
+	}
+}
