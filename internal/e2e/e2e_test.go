@@ -1,0 +1,253 @@
+// Package e2e tests the finished program against a real engine: the binary is run as a user runs it.
+// Where there is no engine or no SDK image the tests skip and say so; script/setup provides both.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha512"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// binary is the program under test, built once by TestMain.
+var binary string
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "buildsys-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "buildsys")
+	build := exec.Command("go", "build", "-o", binary, "buildsys/cmd/buildsys")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+// repository is the root of this checkout.
+func repository(t *testing.T) string {
+	t.Helper()
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
+
+// needEngine skips the test where builds cannot run.
+func needEngine(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("-short: builds on a real engine are left out")
+	}
+	r := buildsys(t, repository(t), nil, "sdk", "check")
+	if r.code != 0 {
+		t.Skipf("no engine with the SDK image (script/setup provides both): %s", r.stderr)
+	}
+}
+
+// result is one finished run of the program.
+type result struct {
+	code           int
+	stdout, stderr string
+}
+
+// buildsys runs the program in dir with the environment's BUILDSYS_* variables replaced by env.
+func buildsys(t *testing.T, dir string, env []string, args ...string) result {
+	t.Helper()
+	cmd := command(t.Context(), dir, env, args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {
+		t.Fatal(err)
+	}
+	return result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+}
+
+func command(ctx context.Context, dir string, env []string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd.Dir = dir
+	for _, kv := range os.Environ() {
+		if !strings.HasPrefix(kv, "BUILDSYS_") || strings.HasPrefix(kv, "BUILDSYS_SDK_IMAGE=") || strings.HasPrefix(kv, "BUILDSYS_CACHE_DIR=") {
+			cmd.Env = append(cmd.Env, kv)
+		}
+	}
+	cmd.Env = append(cmd.Env, env...)
+	return cmd
+}
+
+// must fails the test unless the run ended with the wanted code and its messages hold all the wanted texts.
+func (r result) must(t *testing.T, code int, texts ...string) {
+	t.Helper()
+	if r.code != code {
+		t.Errorf("exit code %d, want %d\nstdout:\n%s\nstderr:\n%s", r.code, code, r.stdout, r.stderr)
+	}
+	for _, text := range texts {
+		if !strings.Contains(r.stderr, text) {
+			t.Errorf("the messages lack %q:\n%s", text, r.stderr)
+		}
+	}
+}
+
+// source is an external file of a test package.
+type source struct {
+	name string
+	data []byte
+}
+
+// pkg describes one package of a test tree.
+type pkg struct {
+	name    string
+	needs   []string // build-dependencies
+	script  string   // %install section; must make %{buildroot}/NAME
+	sources []source
+}
+
+// writeTree makes a tree of packages. It has no Dockerfile, so the recipe inside the program is used.
+func writeTree(t *testing.T, packages ...pkg) string {
+	t.Helper()
+	root := t.TempDir()
+	write(t, root, "Release.toml", "version = \"1.0.0\"\n")
+	for _, p := range packages {
+		writePackage(t, root, p)
+	}
+	return root
+}
+
+func writePackage(t *testing.T, root string, p pkg) {
+	t.Helper()
+	var manifest, spec strings.Builder
+	fmt.Fprintf(&manifest, "[package]\nname = %q\nversion = \"0.1.0\"\n\n[package.metadata.build-package]\n", p.name)
+	for _, s := range p.sources {
+		sum := sha512.Sum512(s.data)
+		fmt.Fprintf(&manifest, "\n[[package.metadata.build-package.external-files]]\nurl = \"https://upstream.invalid/%s\"\nsha512 = %q\n",
+			s.name, hex.EncodeToString(sum[:]))
+	}
+	manifest.WriteString("\n[build-dependencies]\n")
+	fmt.Fprintf(&spec, "Name: %%{_cross_os}%s\nVersion: 1.0\nRelease: 1\nSummary: test\nLicense: MIT\n", p.name)
+	for i, s := range p.sources {
+		fmt.Fprintf(&spec, "Source%d: %s\n", i, s.name)
+	}
+	for _, need := range p.needs {
+		fmt.Fprintf(&manifest, "%s = { path = \"../%s\" }\n", need, need)
+		fmt.Fprintf(&spec, "BuildRequires: %%{_cross_os}%s\n", need)
+	}
+	script := p.script
+	if script == "" {
+		script = "echo built >%{buildroot}/" + p.name
+	}
+	fmt.Fprintf(&spec, "%%description\n%%{summary}.\n%%install\nmkdir -p %%{buildroot}\n%s\n%%files\n/%s\n", script, p.name)
+	dir := "packages/" + p.name + "/"
+	write(t, root, dir+"Cargo.toml", manifest.String())
+	write(t, root, dir+p.name+".spec", spec.String())
+}
+
+func write(t *testing.T, root, name, text string) {
+	t.Helper()
+	path := filepath.Join(root, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// lookaside makes a lookaside cache that holds a source under the hash of its right bytes.
+func lookaside(t *testing.T, right source, stored []byte) string {
+	t.Helper()
+	dir := t.TempDir()
+	sum := sha512.Sum512(right.data)
+	write(t, dir, filepath.Join(right.name, hex.EncodeToString(sum[:]), right.name), string(stored))
+	return dir
+}
+
+// rpms returns the names of a package's RPMs in the tree.
+func rpms(t *testing.T, root, name string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(root, "build/rpms/*", name, "*.rpm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// noDebris fails the test when a run left a staging file, or a container or image on the engine that was not there before.
+func noDebris(t *testing.T, root string, before map[string]bool) {
+	t.Helper()
+	staged, err := os.ReadDir(filepath.Join(root, "build/staging"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+	for _, entry := range staged {
+		t.Errorf("left in build/staging: %s", entry.Name())
+	}
+	for thing := range engineThings(t) {
+		if !before[thing] {
+			t.Errorf("left on the engine: %s", thing)
+		}
+	}
+}
+
+// engineThings lists the engine's containers and images, except those of other tests that may run beside this one.
+func engineThings(t *testing.T) map[string]bool {
+	t.Helper()
+	things := map[string]bool{}
+	for _, path := range []string{"/containers/json?all=1", "/images/json"} {
+		for _, thing := range engineGet(t, path) {
+			text, err := json.Marshal(map[string]any{"id": thing["Id"], "image": thing["Image"], "tags": thing["RepoTags"]})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(string(text), "buildsys-test") {
+				things[path+" "+string(text)] = true
+			}
+		}
+	}
+	return things
+}
+
+// engineGet asks the engine's API directly, past the code under test.
+func engineGet(t *testing.T, path string) []map[string]any {
+	t.Helper()
+	socket, isUnix := strings.CutPrefix(os.Getenv("DOCKER_HOST"), "unix://")
+	if !isUnix {
+		socket = "/var/run/docker.sock"
+	}
+	client := &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		},
+	}}
+	response, err := client.Get("http://engine" + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var list []map[string]any
+	if err := json.NewDecoder(response.Body).Decode(&list); err != nil {
+		t.Fatal(err)
+	}
+	return list
+}

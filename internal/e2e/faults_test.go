@@ -1,0 +1,170 @@
+// faults_test: what a user sees when a source, the engine or a package is at fault, and that nothing is lost by it.
+
+package e2e
+
+import (
+	"bufio"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func TestUnreachableEngine(t *testing.T) {
+	root := writeTree(t, pkg{name: "a"})
+	r := buildsys(t, root, []string{"DOCKER_HOST=unix:///nowhere/docker.sock"}, "build-package", "a")
+	r.must(t, 4, "unix:///nowhere/docker.sock", "DOCKER_HOST")
+}
+
+func TestSources(t *testing.T) {
+	needEngine(t)
+	tarball := source{"thing-1.0.tar", []byte("the real bytes of a source\n")}
+	script := "cp %{_sourcedir}/thing-1.0.tar %{buildroot}/thing"
+	root := writeTree(t, pkg{name: "thing", sources: []source{tarball}, script: script})
+	before := engineThings(t)
+	build := func(lookaside string) result {
+		// A cache of its own, or a good source found once would hide the fault.
+		env := []string{"BUILDSYS_LOOKASIDE_CACHE=" + lookaside, "BUILDSYS_CACHE_DIR=" + t.TempDir()}
+		return buildsys(t, root, env, "build-package", "thing")
+	}
+
+	build(lookaside(t, tarball, tarball.data)).must(t, 0)
+	good := rpms(t, root, "thing")
+	if len(good) != 1 {
+		t.Fatalf("RPMs %q, want one", good)
+	}
+
+	wrong := []byte("the fake bytes of a source\n")
+	build(lookaside(t, tarball, wrong)).must(t, 5, "thing-1.0.tar", "sha512")
+	build(lookaside(t, tarball, tarball.data[:10])).must(t, 5, "thing-1.0.tar", "sha512")
+	build(t.TempDir()).must(t, 4, "thing-1.0.tar", "packages/thing/Cargo.toml:", "BUILDSYS_UPSTREAM_SOURCE_FALLBACK")
+
+	if after := rpms(t, root, "thing"); len(after) != 1 || after[0] != good[0] {
+		t.Errorf("after the faults the RPMs are %q, want %q as before", after, good)
+	}
+	noDebris(t, root, before)
+}
+
+// TestFailureStopsOnlyDependants fails one of nine packages: its dependant is skipped and named, the others are built.
+func TestFailureStopsOnlyDependants(t *testing.T) {
+	needEngine(t)
+	packages := []pkg{
+		{name: "bad", script: "echo about to fail; exit 7"},
+		{name: "needs-bad", needs: []string{"bad"}},
+		{name: "good"},
+		{name: "needs-good", needs: []string{"good"}},
+	}
+	root := writeTree(t, packages...)
+	before := engineThings(t)
+	writePackage(t, root, pkg{name: "bad"})
+	buildsys(t, root, nil, "build-package", "bad", "needs-bad").must(t, 0)
+
+	writePackage(t, root, packages[0])
+	r := buildsys(t, root, nil, "build-package", "bad", "needs-bad", "good", "needs-good")
+	r.must(t, 3, "bad", "needs-bad", "about to fail", "build/logs/")
+	for _, p := range packages {
+		if n := len(rpms(t, root, p.name)); n != 1 {
+			t.Errorf("%d RPMs of %s, want 1: the good ones built, the others kept from before", n, p.name)
+		}
+	}
+	log, err := os.ReadFile(filepath.Join(root, "build/logs", arch(t, root), "package-bad.log"))
+	if err != nil || !strings.Contains(string(log), "about to fail") {
+		t.Errorf("the log of bad: %v\n%s", err, log)
+	}
+	noDebris(t, root, before)
+}
+
+// arch is the architecture a tree was built for.
+func arch(t *testing.T, root string) string {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Join(root, "build/rpms"))
+	if err != nil || len(entries) != 1 {
+		t.Fatalf("build/rpms: %v, %v", entries, err)
+	}
+	return entries[0].Name()
+}
+
+// TestJobs builds eight packages of equal cost, two at a time, and counts from the lines a user sees.
+func TestJobs(t *testing.T) {
+	needEngine(t)
+	var packages []pkg
+	var names []string
+	for i := range 8 {
+		name := "p" + strconv.Itoa(i)
+		packages = append(packages, pkg{name: name, script: "sleep 1; date +%%N >%{buildroot}/" + name})
+		names = append(names, name)
+	}
+	root := writeTree(t, packages...)
+	cmd := command(t.Context(), root, nil, append([]string{"build-package", "--jobs", "2"}, names...)...)
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	running, most, started := 0, 0, 0
+	var text strings.Builder
+	for lines := bufio.NewScanner(stderr); lines.Scan(); {
+		line := lines.Text()
+		text.WriteString(line + "\n")
+		switch {
+		case strings.Contains(line, " started"):
+			running++
+			started++
+			most = max(most, running)
+		case strings.Contains(line, " done in "):
+			running--
+		}
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, &text)
+	}
+	if started != 8 || most != 2 {
+		t.Errorf("%d started, at most %d at once; want 8 and exactly 2:\n%s", started, most, &text)
+	}
+}
+
+// TestInterrupt stops a build in the middle of a step: exit code of the signal, earlier RPMs kept, nothing left over.
+func TestInterrupt(t *testing.T) {
+	needEngine(t)
+	root := writeTree(t, pkg{name: "slow"})
+	before := engineThings(t)
+	buildsys(t, root, nil, "build-package", "slow").must(t, 0)
+	good := rpms(t, root, "slow")
+
+	writePackage(t, root, pkg{name: "slow", script: "echo now sleeping; sleep 600"})
+	cmd := command(t.Context(), root, nil, "build-package", "-v", "slow")
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(stderr)
+	for lines.Scan() {
+		if strings.HasSuffix(lines.Text(), "now sleeping") {
+			break
+		}
+	}
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	var rest strings.Builder
+	for lines.Scan() {
+		rest.WriteString(lines.Text() + "\n")
+	}
+	io.Copy(io.Discard, stderr)
+	cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 130 {
+		t.Errorf("exit code %d, want 130\n%s", code, &rest)
+	}
+	if after := rpms(t, root, "slow"); len(after) != 1 || after[0] != good[0] {
+		t.Errorf("RPMs %q, want %q as before", after, good)
+	}
+	noDebris(t, root, before)
+}
