@@ -1,0 +1,183 @@
+// Reads the GUID partition table of a raw disk image, both copies of it (UEFI specification 2.10, §5.3).
+
+package image
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"unicode/utf16"
+)
+
+// Table is the partition table found on a disk.
+type Table struct {
+	DiskGUID string
+	Entries  []Entry // used entries by number
+}
+
+// Entry is one partition found on a disk. Start and Size are in bytes.
+type Entry struct {
+	Number     int
+	Type, GUID string
+	Label      string
+	Start      int64
+	Size       int64
+	Attributes uint64
+}
+
+// Find looks a partition up by its label.
+func (t Table) Find(label string) (Entry, bool) {
+	for _, e := range t.Entries {
+		if e.Label == label {
+			return e, true
+		}
+	}
+	return Entry{}, false
+}
+
+const (
+	sector       = 512
+	gptSignature = "EFI PART"
+	gptHeaderLen = 92
+	maxEntries   = 1024
+)
+
+// gptHeader is the header as it lies on the disk, little endian.
+type gptHeader struct {
+	Signature    [8]byte
+	Revision     uint32
+	HeaderSize   uint32
+	HeaderCRC    uint32
+	Reserved     uint32
+	MyLBA        uint64
+	AlternateLBA uint64
+	FirstUsable  uint64
+	LastUsable   uint64
+	DiskGUID     [16]byte
+	EntriesLBA   uint64
+	EntryCount   uint32
+	EntrySize    uint32
+	EntriesCRC   uint32
+}
+
+type gptEntry struct {
+	Type, GUID [16]byte
+	First      uint64
+	Last       uint64
+	Attributes uint64
+	Name       [36]uint16
+}
+
+// ReadGPT reads the table of an image of size bytes. The protective MBR, both headers, their checksums and those of
+// both entry arrays must be right and tell the same, and every partition must lie in the usable area.
+func ReadGPT(img io.ReaderAt, size int64) (Table, error) {
+	if size%sector != 0 || size < 2*mib {
+		return Table{}, fmt.Errorf("image of %d bytes is no whole number of sectors of %d bytes or smaller than 2 MiB", size, sector)
+	}
+	if err := checkProtectiveMBR(img); err != nil {
+		return Table{}, err
+	}
+	last := uint64(size/sector - 1)
+	primary, entries, err := readGPTCopy(img, 1, last)
+	if err != nil {
+		return Table{}, fmt.Errorf("primary GPT: %w", err)
+	}
+	backup, backupEntries, err := readGPTCopy(img, last, last)
+	if err != nil {
+		return Table{}, fmt.Errorf("backup GPT: %w", err)
+	}
+	if primary.AlternateLBA != last || backup.AlternateLBA != 1 {
+		return Table{}, fmt.Errorf("primary and backup GPT do not point to each other: they name sectors %d and %d, not %d and 1",
+			primary.AlternateLBA, backup.AlternateLBA, last)
+	}
+	if primary.DiskGUID != backup.DiskGUID || primary.FirstUsable != backup.FirstUsable ||
+		primary.LastUsable != backup.LastUsable || !bytes.Equal(entries, backupEntries) {
+		return Table{}, fmt.Errorf("primary and backup GPT differ")
+	}
+	return parseEntries(primary, entries)
+}
+
+func checkProtectiveMBR(img io.ReaderAt) error {
+	var mbr [sector]byte
+	if _, err := img.ReadAt(mbr[:], 0); err != nil {
+		return fmt.Errorf("read protective MBR: %w", err)
+	}
+	if mbr[510] != 0x55 || mbr[511] != 0xaa || mbr[446+4] != 0xee {
+		return fmt.Errorf("sector 0 is no protective MBR: the image has no GPT")
+	}
+	return nil
+}
+
+// readGPTCopy reads the header at a sector and its entries, and checks both checksums.
+func readGPTCopy(img io.ReaderAt, lba, last uint64) (gptHeader, []byte, error) {
+	var buf [sector]byte
+	if _, err := img.ReadAt(buf[:], int64(lba)*sector); err != nil {
+		return gptHeader{}, nil, fmt.Errorf("read header in sector %d: %w", lba, err)
+	}
+	var h gptHeader
+	if err := binary.Read(bytes.NewReader(buf[:]), binary.LittleEndian, &h); err != nil {
+		return h, nil, fmt.Errorf("decode header in sector %d: %w", lba, err)
+	}
+	if string(h.Signature[:]) != gptSignature {
+		return h, nil, fmt.Errorf("sector %d does not begin with %q: the image has no GPT or another size than when it was made", lba, gptSignature)
+	}
+	if h.HeaderSize < gptHeaderLen || h.HeaderSize > sector {
+		return h, nil, fmt.Errorf("header in sector %d claims %d bytes", lba, h.HeaderSize)
+	}
+	clear(buf[16:20]) // the checksum is made with its own field zero
+	if sum := crc32.ChecksumIEEE(buf[:h.HeaderSize]); sum != h.HeaderCRC {
+		return h, nil, fmt.Errorf("header in sector %d has checksum %08x, want %08x", lba, sum, h.HeaderCRC)
+	}
+	if h.MyLBA != lba {
+		return h, nil, fmt.Errorf("header in sector %d says that it is in sector %d", lba, h.MyLBA)
+	}
+	if h.EntrySize < 128 || h.EntrySize%128 != 0 || h.EntrySize > 4096 || h.EntryCount == 0 || h.EntryCount > maxEntries || h.EntriesLBA > last {
+		return h, nil, fmt.Errorf("header in sector %d has %d entries of %d bytes in sector %d", lba, h.EntryCount, h.EntrySize, h.EntriesLBA)
+	}
+	entries := make([]byte, h.EntryCount*h.EntrySize)
+	if _, err := img.ReadAt(entries, int64(h.EntriesLBA)*sector); err != nil {
+		return h, nil, fmt.Errorf("read entries in sector %d: %w", h.EntriesLBA, err)
+	}
+	if sum := crc32.ChecksumIEEE(entries); sum != h.EntriesCRC {
+		return h, nil, fmt.Errorf("entries in sector %d have checksum %08x, want %08x", h.EntriesLBA, sum, h.EntriesCRC)
+	}
+	return h, entries, nil
+}
+
+func parseEntries(h gptHeader, raw []byte) (Table, error) {
+	t := Table{DiskGUID: formatGUID(h.DiskGUID)}
+	for i := range int(h.EntryCount) {
+		var e gptEntry
+		if err := binary.Read(bytes.NewReader(raw[i*int(h.EntrySize):]), binary.LittleEndian, &e); err != nil {
+			return Table{}, fmt.Errorf("decode GPT entry %d: %w", i+1, err)
+		}
+		if e.Type == [16]byte{} {
+			continue
+		}
+		if e.First < h.FirstUsable || e.Last > h.LastUsable || e.First > e.Last {
+			return Table{}, fmt.Errorf("GPT entry %d spans sectors %d to %d, outside of the usable %d to %d", i+1, e.First, e.Last, h.FirstUsable, h.LastUsable)
+		}
+		name := e.Name[:]
+		for n, c := range name {
+			if c == 0 {
+				name = name[:n]
+				break
+			}
+		}
+		t.Entries = append(t.Entries, Entry{
+			Number: i + 1, Type: formatGUID(e.Type), GUID: formatGUID(e.GUID), Label: string(utf16.Decode(name)),
+			Start: int64(e.First) * sector, Size: int64(e.Last-e.First+1) * sector, Attributes: e.Attributes,
+		})
+	}
+	return t, nil
+}
+
+// formatGUID writes a GUID as it lies on the disk, whose first three groups are little endian.
+func formatGUID(g [16]byte) string {
+	g[0], g[1], g[2], g[3] = g[3], g[2], g[1], g[0]
+	g[4], g[5] = g[5], g[4]
+	g[6], g[7] = g[7], g[6]
+	return formatUUID(g)
+}
