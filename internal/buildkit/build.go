@@ -1,0 +1,161 @@
+// Package buildkit runs builds on a Docker engine through its BuildKit, over Docker's own socket: no docker
+// command, no temporary image or container, nothing pulled. It alone knows docker and moby.
+//
+// The Dockerfile frontend runs in this process, so old engines understand new Dockerfiles and a "# syntax="
+// line has no effect. A build sees its contexts and the SDK image, has no network, and its outputs are checked
+// before the caller may use them.
+package buildkit
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	bkclient "github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/frontend/dockerfile/builder"
+	"github.com/moby/buildkit/frontend/dockerui"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/tonistiigi/fsutil"
+
+	"buildsys/internal/plan"
+	"buildsys/internal/progress"
+)
+
+// sdkArg is the build argument that names the image a build starts from.
+const sdkArg = "SDK"
+
+// localPrefix keeps the names of context uploads apart from the frontend's own "context" and "dockerfile".
+const localPrefix = "context-"
+
+// Build runs one build and leaves its outputs in out, an existing empty directory. When it returns an error,
+// out may hold anything and is the caller's to remove. report gets a StepLog event for each line of output, in order and from
+// one goroutine; Step is left to the caller.
+//
+// Errors are *SolveError for a build that failed, *OutputError for one that wrote what must not be published.
+func (b *Builder) Build(ctx context.Context, s plan.Solve, out string, report func(progress.Event)) error {
+	sdk := s.Args[sdkArg]
+	if _, ok, err := b.HasImage(ctx, sdk); err != nil {
+		if ctx.Err() != nil {
+			return failure{ctx: cancelCause(ctx), err: err}.solveError(s.Name, sdk)
+		}
+		return err
+	} else if !ok {
+		// Asked beforehand: the engine would look for a missing image in the network.
+		return &SolveError{Name: s.Name, SDK: sdk, class: MissingSDK, Err: fmt.Errorf("no such image: %s", sdk)}
+	}
+	if err := b.solve(ctx, s, out, report); err != nil {
+		return err
+	}
+	return checkOutputs(out, s.Name, s.Target == string(plan.Variant))
+}
+
+func (b *Builder) solve(ctx context.Context, s plan.Solve, out string, report func(progress.Event)) error {
+	sdk := s.Args[sdkArg]
+	// A context that cannot be sent as listed stops the build at once.
+	solveCtx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	opt, err := b.solveOpt(s, out, stop)
+	if err != nil {
+		return failure{own: err, err: err}.solveError(s.Name, sdk)
+	}
+
+	g := &guard{sdk: sdk}
+	frontend := func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
+		g.Client = c
+		return builder.Build(ctx, g)
+	}
+	log := newStatusLog(func(line string) {
+		if report != nil {
+			report(progress.Event{Time: time.Now(), Kind: progress.StepLog, Text: line})
+		}
+	})
+	statuses := make(chan *bkclient.SolveStatus)
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		for st := range statuses { // closed by the client
+			log.add(st)
+		}
+		log.flush()
+	}()
+	_, err = b.buildkit.Build(solveCtx, opt, "", frontend, statuses)
+	<-drained
+	if err == nil {
+		// A context may have changed under a build that still came through.
+		err = context.Cause(solveCtx)
+	}
+	if err == nil {
+		return nil
+	}
+	f := failure{err: err, own: g.refused(), step: log.step, text: log.text, tail: log.tail}
+	if ctx.Err() != nil {
+		f.ctx = cancelCause(ctx)
+	} else if cause := context.Cause(solveCtx); cause != nil {
+		f.own = cause
+	}
+	return f.solveError(s.Name, sdk)
+}
+
+// cancelCause gives the cause of an ended context as an error that is also context.Canceled or DeadlineExceeded.
+func cancelCause(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	if cause == nil || errors.Is(cause, ctx.Err()) {
+		return ctx.Err()
+	}
+	return fmt.Errorf("%w: %w", ctx.Err(), cause)
+}
+
+// solveOpt composes the request: frontend attributes, the files to send, and where outputs go.
+func (b *Builder) solveOpt(s plan.Solve, out string, failed func(error)) (bkclient.SolveOpt, error) {
+	attrs := map[string]string{
+		"filename":           dockerui.DefaultDockerfileName,
+		"target":             s.Target,
+		"force-network-mode": "none",
+		"image-resolve-mode": "local",
+		// Set, so that a "# syntax=" line or a BUILDKIT_SYNTAX argument is never forwarded to.
+		"cmdline": "builtin",
+	}
+	for k, v := range s.Args {
+		attrs["build-arg:"+k] = v
+	}
+	dockerfile := plan.Context{Files: []plan.File{{Name: dockerui.DefaultDockerfileName, Data: s.Dockerfile}}}
+	contexts := map[string]plan.Context{
+		dockerui.DefaultLocalNameDockerfile: dockerfile,
+		dockerui.DefaultLocalNameContext:    {}, // everything a build sees has a name
+	}
+	for key, c := range s.Contexts {
+		if key != strings.ToLower(key) {
+			return bkclient.SolveOpt{}, fmt.Errorf("context %q: the name must be lower case, it is used as an image name", key)
+		}
+		attrs["context:"+plan.ContextPrefix+key] = "local:" + localPrefix + key
+		contexts[localPrefix+key] = c
+	}
+	mounts := make(map[string]fsutil.FS, len(contexts))
+	for name, c := range contexts {
+		fsys, err := newContextFS(c, &b.digests, failed)
+		if err != nil {
+			return bkclient.SolveOpt{}, fmt.Errorf("context %s: %w", strings.TrimPrefix(name, localPrefix), err)
+		}
+		mounts[name] = fsys
+	}
+	return bkclient.SolveOpt{
+		FrontendAttrs: attrs,
+		LocalMounts:   mounts,
+		SharedKey:     b.sharedKey(s),
+		Exports:       []bkclient.ExportEntry{{Type: bkclient.ExporterLocal, OutputDir: out}},
+	}, nil
+}
+
+// sharedKey names the engine's copies of this build's contexts: the same from run to run, so that only differences
+// are sent, and another for every step, so that parallel builds do not take one copy from each other.
+func (b *Builder) sharedKey(s plan.Solve) string {
+	h := sha256.New()
+	for _, part := range []string{b.checkout, s.Target, s.Name} {
+		fmt.Fprintf(h, "%d:%s,", len(part), part)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}

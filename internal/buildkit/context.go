@@ -1,0 +1,388 @@
+// Context trees: what a build may see, composed from host files, host directories and memory, and made
+// independent of umask, owner, checkout path and clock.
+
+package buildkit
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/tonistiigi/fsutil"
+	"github.com/tonistiigi/fsutil/types"
+
+	"buildsys/internal/plan"
+)
+
+// contextSecond is the modification time, in Unix seconds, of every file a build sees: 2020-01-01 00:00:00 UTC.
+// The nanoseconds differ, see fileTime.
+const contextSecond = 1577836800
+
+// ContextError says that a build's inputs are not what a build may see: a symlink, a device, a file that
+// changed while it was sent. Nothing was built.
+type ContextError struct {
+	Path string // host path, or path inside the context for data from memory
+	Err  error
+}
+
+func (e *ContextError) Error() string { return fmt.Sprintf("input %s: %v", e.Path, e.Err) }
+func (e *ContextError) Unwrap() error { return e.Err }
+
+// contextFS is an fsutil.FS over a fixed list of entries; all host directories were read when it was made.
+type contextFS struct {
+	entries []*contextEntry // parents before children, each directory's names in byte order
+	index   map[string]*contextEntry
+	failed  func(error) // told about the first input that cannot be sent as it was listed
+}
+
+type contextEntry struct {
+	path  string
+	mode  fs.FileMode
+	size  int64  // bytes
+	mtime int64  // nanoseconds since 1970
+	host  string // empty: data
+	data  []byte
+	id    fileID
+}
+
+// stat is what a build sees of the entry: owner, group, devices and extended attributes are always zero.
+func (e *contextEntry) stat() *types.Stat {
+	return &types.Stat{Path: e.path, Mode: uint32(e.mode), Size: e.size, ModTime: e.mtime}
+}
+
+// newContextFS composes c. digest gives the SHA-256 of a host file. failed is called when a file turns out
+// different from what was listed: fsutil itself would silently send an empty or shortened file.
+func newContextFS(c plan.Context, digests *digestMemo, failed func(error)) (*contextFS, error) {
+	b := contextBuilder{digests: digests, entries: map[string]*contextEntry{}}
+	for _, f := range c.Files {
+		if err := b.addFile(f); err != nil {
+			return nil, err
+		}
+	}
+	for _, dir := range slices.Sorted(maps.Keys(c.Dirs)) {
+		if err := b.addDir(dir, c.Dirs[dir]); err != nil {
+			return nil, err
+		}
+	}
+	if _, ok := b.entries[".dockerignore"]; ok {
+		return nil, &ContextError{Path: ".dockerignore", Err: errors.New("a file of this name at the top of a context would hide other inputs from the build; remove or rename it")}
+	}
+	return b.finish(failed), nil
+}
+
+type contextBuilder struct {
+	digests *digestMemo
+	entries map[string]*contextEntry
+}
+
+func (b *contextBuilder) addFile(f plan.File) error {
+	if !fs.ValidPath(f.Name) || f.Name == "." {
+		return &ContextError{Path: f.Name, Err: errors.New("not a clean relative path inside a context")}
+	}
+	if f.Host != "" {
+		return b.addHost(f.Name, f.Host, f.Mode&0o111 != 0)
+	}
+	e := fileEntry(f.Name, int64(len(f.Data)), f.Mode&0o111 != 0, sha256.Sum256(f.Data))
+	e.data = f.Data
+	return b.add(e)
+}
+
+// addHost adds one host file. It must be a regular file: a link could lead anywhere on this machine.
+func (b *contextBuilder) addHost(name, host string, executable bool) error {
+	info, err := os.Lstat(host)
+	if err != nil {
+		return &ContextError{Path: host, Err: underlying(err)}
+	}
+	if !info.Mode().IsRegular() {
+		return &ContextError{Path: host, Err: fmt.Errorf("is a %s; a build sees only regular files, replace it by a copy", modeName(info.Mode()))}
+	}
+	sum, id, err := b.digests.sum(host)
+	if err != nil {
+		return &ContextError{Path: host, Err: underlying(err)}
+	}
+	e := fileEntry(name, id.size, executable, sum)
+	e.host, e.id = host, id
+	return b.add(e)
+}
+
+// addDir adds everything below the host directory root as dir of the context; dir "." is its top.
+func (b *contextBuilder) addDir(dir, root string) error {
+	if !fs.ValidPath(dir) {
+		return &ContextError{Path: dir, Err: errors.New("not a clean relative path inside a context")}
+	}
+	if info, err := os.Lstat(root); err != nil {
+		return &ContextError{Path: root, Err: underlying(err)}
+	} else if !info.IsDir() {
+		return &ContextError{Path: root, Err: fmt.Errorf("is a %s, not a directory", modeName(info.Mode()))}
+	}
+	if err := b.addParents(dir + "/x"); err != nil {
+		return err
+	}
+	return filepath.WalkDir(root, func(host string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return &ContextError{Path: host, Err: underlying(err)}
+		}
+		rel, err := filepath.Rel(root, host)
+		if err != nil {
+			return &ContextError{Path: host, Err: err}
+		}
+		name := path.Join(dir, filepath.ToSlash(rel))
+		if entry.IsDir() {
+			return b.addParents(name + "/x")
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return &ContextError{Path: host, Err: underlying(err)}
+		}
+		return b.addHost(name, host, info.Mode()&0o100 != 0)
+	})
+}
+
+func (b *contextBuilder) add(e *contextEntry) error {
+	if err := b.addParents(e.path); err != nil {
+		return err
+	}
+	if _, ok := b.entries[e.path]; ok {
+		return &ContextError{Path: e.path, Err: errors.New("two inputs of one context have this name")}
+	}
+	b.entries[e.path] = e
+	return nil
+}
+
+// addParents makes the directories above name.
+func (b *contextBuilder) addParents(name string) error {
+	for dir := path.Dir(path.Clean(name)); dir != "."; dir = path.Dir(dir) {
+		if e, ok := b.entries[dir]; ok {
+			if e.mode.IsDir() {
+				return nil
+			}
+			return &ContextError{Path: dir, Err: errors.New("is a file in one input and a directory in another")}
+		}
+		b.entries[dir] = &contextEntry{path: dir, mode: fs.ModeDir | 0o755, mtime: contextSecond * int64(time.Second)}
+	}
+	return nil
+}
+
+func (b *contextBuilder) finish(failed func(error)) *contextFS {
+	c := &contextFS{failed: failed, index: b.entries}
+	for _, e := range b.entries {
+		c.entries = append(c.entries, e)
+	}
+	// fsutil's order: by path, the separator sorting before every other byte.
+	slices.SortFunc(c.entries, func(x, y *contextEntry) int { return fsutil.ComparePath(x.path, y.path) })
+	return c
+}
+
+// Walk implements fsutil.FS.
+func (c *contextFS) Walk(ctx context.Context, target string, fn fs.WalkDirFunc) error {
+	target = strings.Trim(path.Clean("/"+filepath.ToSlash(target)), "/")
+	skip := "" // directory whose remaining entries are not wanted
+	for _, e := range c.entries {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		p := e.path
+		if !within(p, target) || skip != "" && within(p, skip) {
+			continue
+		}
+		err := fn(p, &fsutil.DirEntryInfo{Stat: e.stat()}, nil)
+		switch {
+		case errors.Is(err, fs.SkipAll):
+			return nil
+		case errors.Is(err, fs.SkipDir):
+			skip = p
+			if !e.mode.IsDir() {
+				if skip = path.Dir(p); skip == "." {
+					return nil
+				}
+			}
+		case err != nil:
+			return err
+		}
+	}
+	return nil
+}
+
+// within reports whether p is dir or lies below it; everything is within "".
+func within(p, dir string) bool {
+	return dir == "" || p == dir || strings.HasPrefix(p, dir+"/")
+}
+
+// Open implements fsutil.FS.
+func (c *contextFS) Open(p string) (io.ReadCloser, error) {
+	e, ok := c.index[strings.Trim(path.Clean("/"+filepath.ToSlash(p)), "/")]
+	if !ok {
+		return nil, &fs.PathError{Op: "open", Path: p, Err: fs.ErrNotExist}
+	}
+	if e.host == "" {
+		return io.NopCloser(bytes.NewReader(e.data)), nil
+	}
+	f, id, err := openRegular(e.host)
+	if err == nil && id != e.id {
+		f.Close()
+		err = errChanged
+	}
+	if err != nil {
+		err = &ContextError{Path: e.host, Err: underlying(err)}
+		c.failed(err)
+		return nil, err
+	}
+	return &watchedFile{File: f, entry: e, failed: c.failed}, nil
+}
+
+var errChanged = errors.New("changed while the build read it; run the build again")
+
+// watchedFile fails the build when the file is not, to its end, the one that was listed.
+type watchedFile struct {
+	*os.File
+	entry  *contextEntry
+	failed func(error)
+}
+
+func (w *watchedFile) Read(p []byte) (int, error) {
+	n, err := w.File.Read(p)
+	switch {
+	case err == nil:
+		return n, nil
+	case errors.Is(err, io.EOF):
+		if id, statErr := identify(w.File); statErr != nil || id != w.entry.id {
+			err = errChanged
+		}
+	}
+	if !errors.Is(err, io.EOF) {
+		err = &ContextError{Path: w.entry.host, Err: underlying(err)}
+		w.failed(err)
+	}
+	return n, err
+}
+
+// fileEntry describes a file of size bytes; its contents are set by the caller.
+func fileEntry(name string, size int64, executable bool, sum [sha256.Size]byte) *contextEntry {
+	e := &contextEntry{path: name, mode: 0o644, size: size, mtime: fileTime(sum)}
+	if executable {
+		e.mode = 0o755
+	}
+	return e
+}
+
+// fileTime derives a modification time from contents, in nanoseconds since 1970. The engine keeps what it
+// received for the last build of a step and asks only for files whose size or time differ, so with one fixed
+// time an edit that keeps the size would build the old bytes. The second is the same for all files.
+func fileTime(sum [sha256.Size]byte) int64 {
+	nanos := 1 + binary.BigEndian.Uint64(sum[:8])%(uint64(time.Second)-1)
+	return contextSecond*int64(time.Second) + int64(nanos)
+}
+
+// fileID tells one state of a host file from another.
+type fileID struct {
+	dev, ino     uint64
+	size         int64
+	mtime, ctime int64 // nanoseconds since 1970
+}
+
+// openRegular opens a regular file without following a link in its last component and without blocking on a FIFO.
+func openRegular(name string) (*os.File, fileID, error) {
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, fileID{}, err
+	}
+	id, err := identify(f)
+	if err != nil {
+		f.Close()
+		return nil, fileID{}, err
+	}
+	return f, id, nil
+}
+
+func identify(f *os.File) (fileID, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return fileID{}, err
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || !info.Mode().IsRegular() {
+		return fileID{}, fmt.Errorf("is a %s, not a regular file", modeName(info.Mode()))
+	}
+	return fileID{
+		dev: uint64(st.Dev), ino: st.Ino, size: st.Size,
+		mtime: st.Mtim.Nano(), ctime: st.Ctim.Nano(),
+	}, nil
+}
+
+// digestMemo remembers the SHA-256 of host files, so that an RPM that many packages see is read once per run.
+type digestMemo struct {
+	mu   sync.Mutex
+	sums map[fileID][sha256.Size]byte
+}
+
+func (m *digestMemo) sum(name string) ([sha256.Size]byte, fileID, error) {
+	var sum [sha256.Size]byte
+	f, id, err := openRegular(name)
+	if err != nil {
+		return sum, id, err
+	}
+	defer f.Close()
+	m.mu.Lock()
+	sum, ok := m.sums[id]
+	m.mu.Unlock()
+	if ok {
+		return sum, id, nil
+	}
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return sum, id, err
+	}
+	if after, err := identify(f); err != nil || after != id {
+		return sum, id, errChanged
+	}
+	h.Sum(sum[:0])
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.sums == nil {
+		m.sums = map[fileID][sha256.Size]byte{}
+	}
+	m.sums[id] = sum
+	return sum, id, nil
+}
+
+// underlying strips the operation and path from an error of package os: ContextError names the path.
+func underlying(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}
+
+// modeName says in words what kind of file a mode stands for.
+func modeName(m fs.FileMode) string {
+	switch {
+	case m.IsDir():
+		return "directory"
+	case m&fs.ModeSymlink != 0:
+		return "symlink"
+	case m&fs.ModeNamedPipe != 0:
+		return "FIFO"
+	case m&fs.ModeSocket != 0:
+		return "socket"
+	case m&fs.ModeDevice != 0:
+		return "device"
+	case m.IsRegular():
+		return "regular file"
+	}
+	return "special file"
+}

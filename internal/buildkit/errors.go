@@ -1,0 +1,230 @@
+// Errors of a build, sorted into classes that decide about retries, exit codes and advice.
+
+package buildkit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+
+	gatewaypb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/solver/errdefs"
+	"github.com/moby/buildkit/util/grpcerrors"
+	"google.golang.org/grpc/codes"
+)
+
+// Class is the sort of a failed build.
+type Class string
+
+// The classes, in the order in which a failure is tested for them.
+const (
+	Cancelled    Class = "cancelled"     // our own context ended
+	BadInput     Class = "bad input"     // a context holds what a build may not see, or changed meanwhile
+	ForeignImage Class = "foreign image" // the recipe wants something that is neither the SDK nor a context
+	MissingSDK   Class = "missing SDK"   // the SDK image is not on the engine
+	OutOfMemory  Class = "out of memory" // the step was killed (exit code 137)
+	DiskFull     Class = "disk full"     // no space on the engine's disk; ExitCode is not 0 when the step itself met it
+	StepFailed   Class = "step failed"   // the package is broken; never worth a retry
+	Transient    Class = "transient"     // the engine or the way to it failed; worth a retry once it answers again
+	Unknown      Class = "unknown"
+)
+
+// SolveError is a failed build.
+type SolveError struct {
+	Name     string // plan.Solve.Name
+	Step     string // Dockerfile instruction that failed, shortened; empty when none did
+	Location string // where that instruction is, "Dockerfile:7"; empty when unknown
+	ExitCode int    // of the step's process; 0 when no process failed
+	SDK      string // image the build starts from
+	Err      error  // what the engine said, or the reason of a cancel
+
+	class Class
+}
+
+// Class says what sort of failure it is.
+func (e *SolveError) Class() Class { return e.class }
+
+// Transient reports whether the same build may well succeed when tried again.
+func (e *SolveError) Transient() bool { return e.class == Transient }
+
+// Unwrap gives the cause; for a cancelled build that is context.Canceled or context.DeadlineExceeded.
+func (e *SolveError) Unwrap() error { return e.Err }
+
+func (e *SolveError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "building %s: ", e.Name)
+	switch e.class {
+	case Cancelled:
+		fmt.Fprintf(&b, "stopped: %v", e.Err)
+	case MissingSDK:
+		fmt.Fprintf(&b, "the SDK image %q is not on the engine; script/setup makes and imports it, BUILDSYS_SDK_IMAGE names another one", e.SDK)
+	case OutOfMemory:
+		fmt.Fprintf(&b, "%s was killed (exit code %d), most likely because memory ran out; run fewer jobs at once (--jobs) or give the engine more memory", e.step(), e.ExitCode)
+	case DiskFull:
+		if e.ExitCode != 0 {
+			fmt.Fprintf(&b, "%s failed with exit code %d, its log says that no space is left on the engine's disk; free some and build again", e.step(), e.ExitCode)
+		} else {
+			fmt.Fprintf(&b, "no space is left on the disk of the engine or of this machine; free some (docker builder prune drops the engine's build cache) and build again: %v", e.Err)
+		}
+	case StepFailed:
+		fmt.Fprintf(&b, "%s failed with exit code %d", e.step(), e.ExitCode)
+	case Transient:
+		fmt.Fprintf(&b, "the engine or the connection to it failed: %v", e.Err)
+	default:
+		fmt.Fprintf(&b, "%v", e.Err)
+	}
+	return b.String()
+}
+
+// step names the instruction and where it is.
+func (e *SolveError) step() string {
+	s := "a step"
+	if e.Step != "" {
+		s = strconv.Quote(e.Step)
+	}
+	if e.Location != "" {
+		s += " (" + e.Location + ")"
+	}
+	return s
+}
+
+// ForeignError says that a recipe wants something from outside: an image, a URL, a network.
+type ForeignError struct {
+	What string // "image docker.io/library/busybox:latest"
+	SDK  string
+}
+
+func (e *ForeignError) Error() string {
+	return fmt.Sprintf("the Dockerfile wants %s; a build may use only its contexts (%s…) and the SDK image %s, so that nothing is fetched behind its back", e.What, contextHint, e.SDK)
+}
+
+// failure is what is known about a build that did not succeed.
+type failure struct {
+	ctx  error    // cause of our own context's end, or nil
+	err  error    // from the client
+	own  error    // found by us: *ContextError, *ForeignError
+	step string   // name of the vertex that failed, if any
+	text string   // that vertex's error
+	tail []string // last lines of the log
+}
+
+// solveError makes the typed error of a failed build.
+func (f failure) solveError(name, sdk string) *SolveError {
+	e := &SolveError{Name: name, SDK: sdk, Err: f.err, Step: shorten(f.step), Location: location(f.err)}
+	e.ExitCode = f.exitCode()
+	e.class = f.classify(e.ExitCode)
+	switch {
+	case e.class == Cancelled:
+		e.Err = f.ctx
+		e.ExitCode = 0
+	case f.own != nil:
+		e.Err = f.own
+	}
+	return e
+}
+
+// classify follows the order of trust: what we know ourselves, what the process said, what gRPC says, and
+// only then the text of the error chain. The log of a step never makes a failure look transient.
+func (f failure) classify(exit int) Class {
+	var foreign *ForeignError
+	var input *ContextError
+	switch {
+	case f.ctx != nil:
+		return Cancelled
+	case errors.As(f.own, &foreign):
+		return ForeignImage
+	case errors.As(f.own, &input):
+		return BadInput
+	case exit == 137:
+		return OutOfMemory
+	case exit != 0 && saysNoSpace(f.tail...):
+		return DiskFull
+	case exit != 0:
+		return StepFailed
+	}
+	text := f.err.Error()
+	switch grpcerrors.Code(f.err) {
+	case codes.ResourceExhausted:
+		if !strings.Contains(text, "larger than max") { // gRPC's own message limit
+			return DiskFull
+		}
+	case codes.Unavailable, codes.Canceled, codes.DeadlineExceeded:
+		return Transient
+	}
+	if errors.Is(f.err, syscall.ENOSPC) || saysNoSpace(text) {
+		return DiskFull
+	}
+	for _, transient := range []error{io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.ECONNREFUSED, syscall.EPIPE, net.ErrClosed, context.Canceled} {
+		if errors.Is(f.err, transient) {
+			return Transient
+		}
+	}
+	// moby/buildkit#2367, #1468, and the daemon's session health check: typed only as Unknown.
+	for _, transient := range []string{"no active session for", "failed to get dead record", "session healthcheck failed", "error reading server preface"} {
+		if strings.Contains(text, transient) {
+			return Transient
+		}
+	}
+	return Unknown
+}
+
+var exitCodeAtEnd = regexp.MustCompile(`exit code: (\d+)$`)
+
+// exitCode finds the exit code of the step's process: typed on newer engines, in Docker 20.10 only at the
+// end of the failed vertex's error.
+func (f failure) exitCode() int {
+	var exit *gatewaypb.ExitError
+	if errors.As(f.err, &exit) {
+		return int(exit.ExitCode)
+	}
+	for _, text := range []string{f.text, errorText(f.err)} {
+		if m := exitCodeAtEnd.FindStringSubmatch(strings.TrimSpace(text)); m != nil {
+			if n, err := strconv.Atoi(m[1]); err == nil {
+				return n
+			}
+		}
+	}
+	return 0
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func saysNoSpace(lines ...string) bool {
+	for _, l := range lines {
+		if strings.Contains(strings.ToLower(l), "no space left on device") {
+			return true
+		}
+	}
+	return false
+}
+
+// location gives "file:line" of the Dockerfile instruction an error is about.
+func location(err error) string {
+	for _, src := range errdefs.Sources(err) {
+		if src.GetInfo() != nil && len(src.Ranges) > 0 && src.Ranges[0].GetStart() != nil {
+			return fmt.Sprintf("%s:%d", src.Info.Filename, src.Ranges[0].Start.Line)
+		}
+	}
+	return ""
+}
+
+// shorten makes a vertex name fit on a line.
+func shorten(s string) string {
+	const limit = 100
+	s = strings.Join(strings.Fields(s), " ")
+	if r := []rune(s); len(r) > limit {
+		return string(r[:limit-1]) + "…"
+	}
+	return s
+}

@@ -1,0 +1,131 @@
+// Guard: nothing but the SDK image and the build's own contexts may reach the engine, whatever the Dockerfile says.
+
+package buildkit
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/distribution/reference"
+	"github.com/moby/buildkit/client/llb/sourceresolver"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/solver/pb"
+	digest "github.com/opencontainers/go-digest"
+
+	"buildsys/internal/plan"
+)
+
+const contextHint = plan.ContextPrefix
+
+// guard stands between the Dockerfile frontend, which runs in this process, and the engine. Every image lookup
+// and every definition passes here before the engine sees it, so a name that is missing among the contexts
+// fails without a single request to a registry.
+type guard struct {
+	gateway.Client
+	sdk string
+
+	mu  sync.Mutex
+	err error // first refusal; gRPC keeps only the text of what a frontend returns
+}
+
+func (g *guard) refuse(format string, args ...any) error {
+	err := &ForeignError{What: fmt.Sprintf(format, args...), SDK: g.sdk}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.err == nil {
+		g.err = err
+	}
+	return err
+}
+
+func (g *guard) refused() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.err
+}
+
+// ResolveImageConfig implements gateway.Client.
+func (g *guard) ResolveImageConfig(ctx context.Context, ref string, opt sourceresolver.Opt) (string, digest.Digest, []byte, error) {
+	if !sameImage(ref, g.sdk) {
+		return "", "", nil, g.refuse("image %s", ref)
+	}
+	return g.Client.ResolveImageConfig(ctx, ref, opt)
+}
+
+// ResolveSourceMetadata implements gateway.Client.
+func (g *guard) ResolveSourceMetadata(ctx context.Context, op *pb.SourceOp, opt sourceresolver.Opt) (*sourceresolver.MetaResponse, error) {
+	if err := g.checkSource(op.GetIdentifier()); err != nil {
+		return nil, err
+	}
+	return g.Client.ResolveSourceMetadata(ctx, op, opt)
+}
+
+// NewContainer implements gateway.Client.
+func (g *guard) NewContainer(context.Context, gateway.NewContainerRequest) (gateway.Container, error) {
+	return nil, g.refuse("a container outside the build")
+}
+
+// Solve implements gateway.Client.
+func (g *guard) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway.Result, error) {
+	if req.Frontend != "" {
+		return nil, g.refuse("another frontend (%s)", req.Frontend)
+	}
+	for _, raw := range req.Definition.GetDef() {
+		var op pb.Op
+		if err := op.UnmarshalVT(raw); err != nil {
+			return nil, fmt.Errorf("cannot read the build definition: %w", err)
+		}
+		if src := op.GetSource(); src != nil {
+			if err := g.checkSource(src.Identifier); err != nil {
+				return nil, err
+			}
+		}
+		if exec := op.GetExec(); exec != nil && exec.Network != pb.NetMode_NONE {
+			return nil, g.refuse("a RUN with network (%s)", strings.ToLower(exec.Network.String()))
+		}
+	}
+	return g.Client.Solve(ctx, req)
+}
+
+// checkSource allows what the client sends itself and the SDK.
+func (g *guard) checkSource(id string) error {
+	if strings.HasPrefix(id, "local://") {
+		return nil
+	}
+	if ref, ok := strings.CutPrefix(id, "docker-image://"); ok {
+		if sameImage(ref, g.sdk) {
+			return nil
+		}
+		return g.refuse("image %s", ref)
+	}
+	return g.refuse("%s", id)
+}
+
+// sameImage reports whether got names the image want; got may carry a digest that want leaves open.
+func sameImage(got, want string) bool {
+	g, err := reference.ParseNormalizedNamed(got)
+	if err != nil {
+		return false
+	}
+	w, err := reference.ParseNormalizedNamed(want)
+	if err != nil {
+		return false
+	}
+	if g.Name() != w.Name() {
+		return false
+	}
+	if wd, ok := w.(reference.Digested); ok {
+		gd, ok := g.(reference.Digested)
+		return ok && gd.Digest() == wd.Digest()
+	}
+	return tag(g) == tag(w)
+}
+
+func tag(r reference.Named) string {
+	if t, ok := r.(reference.Tagged); ok {
+		return t.Tag()
+	}
+	return "latest"
+}

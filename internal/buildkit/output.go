@@ -1,0 +1,115 @@
+// Outputs: what a build wrote is checked before anybody uses it, because a package's own build scripts made it.
+
+package buildkit
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// OutputError says that a build wrote something that must not be published.
+type OutputError struct {
+	Name string // plan.Solve.Name
+	File string // path inside the outputs; empty when it is about all of them
+	Err  error
+}
+
+func (e *OutputError) Error() string {
+	if e.File == "" {
+		return fmt.Sprintf("outputs of %s: %v", e.Name, e.Err)
+	}
+	return fmt.Sprintf("outputs of %s: file %q: %v", e.Name, e.File, e.Err)
+}
+
+func (e *OutputError) Unwrap() error { return e.Err }
+
+// checkOutputs walks dir and brings modes to 0644 and 0755. Package outputs are regular files side by side;
+// a variant (tree) may also have directories, and relative symlinks that stay inside.
+func checkOutputs(dir, name string, tree bool) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return fmt.Errorf("outputs of %s: %w", name, err)
+	}
+	defer root.Close()
+	files := 0
+	err = fs.WalkDir(root.FS(), ".", func(p string, entry fs.DirEntry, err error) error {
+		if err != nil || p == "." {
+			return err
+		}
+		if err := checkOutput(root, p, entry, tree); err != nil {
+			return &OutputError{Name: name, File: p, Err: err}
+		}
+		if !entry.IsDir() {
+			files++
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if files == 0 {
+		return &OutputError{Name: name, Err: errors.New("the build wrote no file; its recipe must put what it makes into /output")}
+	}
+	return nil
+}
+
+// checkOutput checks one file and normalises its mode.
+func checkOutput(root *os.Root, p string, entry fs.DirEntry, tree bool) error {
+	if err := checkName(path.Base(p)); err != nil {
+		return err
+	}
+	info, err := entry.Info()
+	if err != nil {
+		return err
+	}
+	mode := info.Mode()
+	switch {
+	case mode&(fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky) != 0:
+		return fmt.Errorf("has the mode %v; setuid, setgid and sticky bits are not accepted", mode)
+	case mode.IsRegular():
+		return root.Chmod(p, 0o644)
+	case mode.IsDir() && tree:
+		return root.Chmod(p, 0o755)
+	case mode&fs.ModeSymlink != 0 && tree:
+		return checkLink(root, p)
+	}
+	return fmt.Errorf("is a %s; only regular files are accepted", modeName(mode))
+}
+
+// checkLink accepts a relative link to something inside the outputs.
+func checkLink(root *os.Root, p string) error {
+	target, err := root.Readlink(p)
+	if err != nil {
+		return err
+	}
+	if !filepath.IsLocal(path.Join(path.Dir(p), target)) || path.IsAbs(target) {
+		return fmt.Errorf("is a symlink to %q, outside the outputs", target)
+	}
+	if _, err := root.Stat(p); err != nil { // follows it, and refuses to leave the root on the way
+		return fmt.Errorf("is a symlink to %q, which leads nowhere inside the outputs", target)
+	}
+	return nil
+}
+
+// checkName refuses names that are unsafe in a command line, a glob or a terminal.
+func checkName(name string) error {
+	if strings.HasPrefix(name, "-") || strings.HasPrefix(name, ".") {
+		return errors.New("its name begins with '-' or '.'")
+	}
+	if !utf8.ValidString(name) {
+		return errors.New("its name is not valid UTF-8")
+	}
+	for _, r := range name {
+		if !unicode.IsPrint(r) || strings.ContainsRune(" ;&|<>$`'\"\\*?", r) {
+			return fmt.Errorf("its name contains the character %q", r)
+		}
+	}
+	return nil
+}

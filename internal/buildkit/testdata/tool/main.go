@@ -1,0 +1,115 @@
+// Command tool is the only program of the engine tests' base image: each run does what its arguments say,
+// "tool write /output/a hello , print done".
+package main
+
+import (
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	var cmd []string
+	for _, arg := range append(os.Args[1:], ",") {
+		if arg != "," {
+			cmd = append(cmd, arg)
+			continue
+		}
+		if err := run(cmd[0], cmd[1:]); err != nil {
+			fmt.Println(cmd[0]+":", err)
+			os.Exit(1)
+		}
+		cmd = nil
+	}
+}
+
+func run(verb string, args []string) error {
+	switch verb {
+	case "print":
+		fmt.Println(strings.Join(args, " "))
+	case "raw": // Go syntax, so that a Dockerfile can hold any byte
+		s, err := strconv.Unquote(`"` + args[0] + `"`)
+		fmt.Print(s)
+		return err
+	case "write":
+		return os.WriteFile(args[0], []byte(strings.Join(args[1:], " ")), 0o600)
+	case "cat":
+		data, err := os.ReadFile(args[0])
+		fmt.Println(string(data))
+		return err
+	case "list":
+		return list(args[0], args[1])
+	case "symlink":
+		return os.Symlink(args[0], args[1])
+	case "fifo":
+		return syscall.Mkfifo(args[0], 0o600)
+	case "mkdir":
+		return os.MkdirAll(args[0], 0o700)
+	case "chmod":
+		mode, err := strconv.ParseUint(args[0], 8, 32)
+		if err != nil {
+			return err
+		}
+		return syscall.Chmod(args[1], uint32(mode))
+	case "dial":
+		for _, addr := range args {
+			if c, err := net.DialTimeout("tcp", addr, time.Second); err == nil {
+				c.Close()
+				fmt.Println("reached", addr)
+			} else {
+				fmt.Println("no way to", addr)
+			}
+		}
+		ifs, err := net.Interfaces()
+		for _, i := range ifs {
+			fmt.Println("interface", i.Name)
+		}
+		return err
+	case "exit":
+		n, _ := strconv.Atoi(args[0])
+		os.Exit(n)
+	case "kill":
+		return syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	case "hang":
+		time.Sleep(time.Hour)
+	default:
+		return fmt.Errorf("unknown verb")
+	}
+	return nil
+}
+
+// list writes what a build sees of a tree into a file.
+func list(dir, out string) error {
+	var b strings.Builder
+	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		st := info.Sys().(*syscall.Stat_t)
+		rel, _ := filepath.Rel(dir, p)
+		fmt.Fprintf(&b, "%s %v %d:%d %d", rel, info.Mode(), st.Uid, st.Gid, info.ModTime().Unix())
+		if info.Mode().IsRegular() {
+			data, err := os.ReadFile(p)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(&b, " %s", data)
+		}
+		b.WriteByte('\n')
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(out, []byte(b.String()), 0o644)
+}
