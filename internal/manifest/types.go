@@ -10,10 +10,13 @@ type Package struct {
 	SourceGroups     []string
 	ExternalFiles    []ExternalFile
 	ReleasesURL      string
-	VariantSensitive string // "", "variant", "platform", "runtime", "family" or "flavor"
-	PackageFeatures  []string
+	VariantSensitive string       // "", "variant", "platform", "runtime", "family" or "flavor"
+	PackageFeatures  []string     // image features that reach the package's build when the variant has them
 	BuildDeps        []Dependency // [build-dependencies]: BuildRequires
 	Deps             []Dependency // [dependencies]: Requires; needed before the image, not before this package
+	CargoFiles       []string     // files only cargo reads ([package] build, [lib] path); no input of the build
+	NameLine         int          // where the name is given
+	GroupLines       []int        // where each of SourceGroups is given
 }
 
 // Dependency is one entry of a dependency table. Only path dependencies exist; the key is the crate's name.
@@ -42,9 +45,10 @@ type Variant struct {
 	Layout           ImageLayout
 	SupportedArches  []string // empty means all
 	KernelParameters []string
-	ImageFeatures    map[string]bool // as written
+	ImageFeatures    map[string]bool // as written, image-features and the older grub-features; see Features
 	BuildDeps        []Dependency
 	Deps             []Dependency
+	NameLine         int
 }
 
 // ImageLayout is [package.metadata.build-variant.image-layout]. Sizes are in GiB.

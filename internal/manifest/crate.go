@@ -1,0 +1,125 @@
+// crate: the parts of Cargo.toml that packages and variants share, and which mean something to cargo as well.
+
+package manifest
+
+import (
+	"slices"
+	"strings"
+)
+
+// crateTable is [package] and the table buildsys reads below [package.metadata], which may be absent.
+type crateTable struct {
+	name       string
+	nameLine   int
+	cargoFiles []string
+	metadata   *table
+}
+
+// crate reads [package] and [lib], and accepts the rest of what cargo knows. want is the name of the metadata table.
+func (t *table) crate(want string) crateTable {
+	t.accept("bin", "example", "test", "bench", "dev-dependencies", "target", "features", "patch", "replace", "profile",
+		"workspace", "lints", "badges", "cargo-features")
+	var c crateTable
+	if lib := t.sub("lib"); lib != nil {
+		if file, ok := lib.str("path"); ok {
+			c.cargoFiles = append(c.cargoFiles, file)
+		}
+	}
+	pkg := t.sub("package")
+	if pkg == nil {
+		if !t.has("package") {
+			t.doc.problems.add(t.doc.file, 0, "", "[package] is missing")
+		}
+		return c
+	}
+	pkg.acceptCargo()
+	var named bool
+	c.name, named = pkg.str("name")
+	c.nameLine = pkg.line("name")
+	switch {
+	case !pkg.has("name"):
+		pkg.fault("", "", "\"name\" is missing in [package]")
+	case named && !matches(crateRule, c.name):
+		pkg.fault("name", "use A-Z, a-z, 0-9, '_' and '-'; names with other characters go into package-name",
+			"%s cannot be the name of a crate", quote(c.name))
+		c.name = ""
+	}
+	if script, ok := pkg.vals["build"].(string); ok {
+		c.cargoFiles = append(c.cargoFiles, script)
+	}
+	if meta := pkg.sub("metadata"); meta != nil {
+		c.metadata = meta.wanted(want)
+	}
+	pkg.finish()
+	return c
+}
+
+// acceptCargo makes the keys of [package] known that cargo defines (The Cargo Book, "The Manifest Format").
+func (t *table) acceptCargo() {
+	t.accept("version", "authors", "edition", "rust-version", "description", "documentation", "readme", "homepage",
+		"repository", "license", "license-file", "keywords", "categories", "workspace", "build", "links", "exclude",
+		"include", "publish", "metadata", "default-run", "autolib", "autobins", "autoexamples", "autotests",
+		"autobenches", "resolver")
+}
+
+// wanted returns the metadata table of the given name. Tables of other tools are none of our business, but one that
+// is nearly ours is a typing mistake, which the ancestor silently ignored.
+func (t *table) wanted(want string) *table {
+	place := map[string]string{"build-package": "packages", "build-variant": "variants"}
+	for key := range t.vals {
+		switch near := Nearest(key, []string{"build-package", "build-variant", "build-kit"}); {
+		case key == want:
+		case key == "build-kit":
+			t.fault(key, "", "[package.metadata.build-kit] is not supported: buildsys builds packages and variants, not kits")
+		case place[key] != "":
+			t.fault(key, "", "[package.metadata.%s] belongs in a manifest below %s/", key, place[key])
+		case near != "":
+			t.fault(key, didYouMean(key, []string{near}), "unknown table %s in [package.metadata]", quote(key))
+		}
+	}
+	return t.sub(want)
+}
+
+// dependencies reads a dependency table, in the order of its lines. Only dependencies by path exist in such trees.
+func (t *table) dependencies(kind string) []Dependency {
+	deps := t.sub(kind)
+	if deps == nil {
+		return nil
+	}
+	var out []Dependency
+	for key, raw := range deps.vals {
+		vals, ok := raw.(map[string]any)
+		if !ok {
+			deps.fault(key, "write "+key+" = { path = \"../"+key+"\" }", "dependency %s in [%s] must be a table, not %s", quote(key), kind, typeName(raw))
+			continue
+		}
+		if dep, ok := deps.child(vals, key).dependency(key, kind); ok {
+			out = append(out, dep)
+		}
+	}
+	slices.SortFunc(out, func(a, b Dependency) int {
+		if a.Line != b.Line {
+			return a.Line - b.Line
+		}
+		return strings.Compare(a.Key, b.Key)
+	})
+	return out
+}
+
+func (t *table) dependency(key, kind string) (Dependency, bool) {
+	dep := Dependency{Key: key, Line: t.line()}
+	for other := range t.vals {
+		if other != "path" {
+			hint := "only \"path\" is supported"
+			if near := didYouMean(other, []string{"path"}); near != "" {
+				hint = near
+			}
+			t.fault(other, hint, "unknown key %s of dependency %s in [%s]", quote(other), quote(key), kind)
+		}
+	}
+	var ok bool
+	if dep.Path, ok = t.str("path"); !ok && !t.has("path") {
+		t.fault("", "write "+key+" = { path = \"../"+key+"\" }", "dependency %s in [%s] has no path", quote(key), kind)
+	}
+	return dep, ok
+}

@@ -1,0 +1,312 @@
+// document: TOML bytes as a tree of tables that is read strictly: what no one asks for is an unknown key.
+
+package manifest
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/BurntSushi/toml"
+)
+
+// MaxSize is the largest TOML file that is read, in bytes. Real manifests have a few KiB.
+const MaxSize = 1 << 20
+
+// document is one TOML file being read. Readers add what is wrong to problems and carry on.
+type document struct {
+	file     string
+	lines    lineIndex
+	keys     []toml.Key // in the order of the file
+	problems Problems
+}
+
+// table is one TOML table. Each key that is read becomes known; finish reports all others.
+type table struct {
+	doc   *document
+	path  []string
+	vals  map[string]any
+	known []string
+}
+
+// open decodes data. The table is nil when the file is no TOML at all; then the document has a problem.
+func open(file string, data []byte) (*document, *table) {
+	doc := &document{file: file}
+	if msg, hint := unreadable(data); msg != "" {
+		doc.problems.add(file, 0, hint, "%s", msg)
+		return doc, nil
+	}
+	lines, at, err := indexLines(string(data))
+	if err != nil {
+		doc.problems.add(file, at, "", "%v", err)
+		return doc, nil
+	}
+	doc.lines = lines
+	vals := map[string]any{}
+	meta, err := toml.Decode(string(data), &vals)
+	if err != nil {
+		doc.syntax(err)
+		return doc, nil
+	}
+	doc.keys = meta.Keys()
+	return doc, &table{doc: doc, vals: vals}
+}
+
+// unreadable says in plain words why data cannot be TOML, or nothing.
+func unreadable(data []byte) (msg, hint string) {
+	head := string(data[:min(len(data), 4)])
+	switch {
+	case len(data) > MaxSize:
+		return fmt.Sprintf("the file has %d bytes, more than the %d that are read", len(data), MaxSize), "is this really a manifest?"
+	case strings.HasPrefix(head, "\xff\xfe"), strings.HasPrefix(head, "\xfe\xff"), strings.IndexByte(head, 0) >= 0:
+		return "the file is UTF-16", "save it as UTF-8"
+	case !utf8.Valid(data):
+		return "the file is not UTF-8", "save it as UTF-8"
+	}
+	return "", ""
+}
+
+// syntax reports the mistake the TOML decoder found.
+func (d *document) syntax(err error) {
+	var parse toml.ParseError
+	if !errors.As(err, &parse) {
+		d.problems.add(d.file, 0, "", "invalid TOML: %v", err)
+		return
+	}
+	hint := ""
+	if strings.Contains(parse.Message, "already been") {
+		hint = "every key and table may be given once"
+		if first := d.lines.line(strings.Split(parse.LastKey, ".")...); parse.LastKey != "" && first != parse.Position.Line {
+			hint = fmt.Sprintf("it is first given on line %d", first)
+		}
+	}
+	d.problems.add(d.file, parse.Position.Line, hint, "invalid TOML: %s", lowerFirst(parse.Message))
+}
+
+func lowerFirst(s string) string {
+	r, n := utf8.DecodeRuneInString(s)
+	return strings.ToLower(string(r)) + s[n:]
+}
+
+// name is the table as it is written in the file: "[package.metadata]" or, for an element of an array, "[[…]]".
+func (t *table) name() string {
+	var parts []string
+	array := false
+	for _, p := range t.path {
+		if array = strings.HasPrefix(p, "#"); !array {
+			parts = append(parts, p)
+		}
+	}
+	name := "[" + strings.Join(parts, ".") + "]"
+	if array {
+		name = "[" + name + "]"
+	}
+	return name
+}
+
+func (t *table) in() string {
+	if len(t.path) == 0 {
+		return ""
+	}
+	return " in " + t.name()
+}
+
+func (t *table) line(key ...string) int {
+	return t.doc.lines.line(append(slices.Clone(t.path), key...)...)
+}
+
+// fault reports a problem with a key.
+func (t *table) fault(key, hint, format string, args ...any) {
+	t.doc.problems.add(t.doc.file, t.line(key), hint, format, args...)
+}
+
+func (t *table) has(key string) bool {
+	_, ok := t.vals[key]
+	return ok
+}
+
+// accept makes keys known which cargo reads and buildsys does not.
+func (t *table) accept(keys ...string) { t.known = append(t.known, keys...) }
+
+// value returns what the key holds if it has the type T. what names the type for the message.
+func value[T any](t *table, key, what string) (v T, ok bool) {
+	t.accept(key)
+	raw, there := t.vals[key]
+	if !there {
+		return v, false
+	}
+	if v, ok = raw.(T); !ok {
+		t.fault(key, "", "%q%s must be %s, not %s", key, t.in(), what, typeName(raw))
+	}
+	return v, ok
+}
+
+func (t *table) str(key string) (string, bool) { return value[string](t, key, "a string") }
+
+func (t *table) boolean(key string) bool {
+	v, _ := value[bool](t, key, "true or false")
+	return v
+}
+
+// strings returns the good elements of a list of strings, and the lines they are on. An element is good if it is a
+// string, not there before, and check (which may be nil) has nothing to say about it.
+func (t *table) strings(key string, check func(s string) (msg, hint string)) (good []string, lines []int) {
+	list, _ := value[[]any](t, key, "a list of strings")
+	for i, raw := range list {
+		line := t.line(key, "#"+strconv.Itoa(i))
+		msg, hint := "", ""
+		s, ok := raw.(string)
+		switch {
+		case !ok:
+			msg = fmt.Sprintf("%q%s must be a list of strings, but element %d is %s", key, t.in(), i+1, typeName(raw))
+		case slices.Contains(good, s):
+			msg = fmt.Sprintf("%s is twice in %q%s", quote(s), key, t.in())
+		case check != nil:
+			msg, hint = check(s)
+		}
+		if msg != "" {
+			t.doc.problems.add(t.doc.file, line, hint, "%s", msg)
+			continue
+		}
+		good, lines = append(good, s), append(lines, line)
+	}
+	return good, lines
+}
+
+// integer returns a whole number from low to high, or the fallback when the key is absent or wrong.
+func (t *table) integer(key string, low, high, fallback int) int {
+	v, ok := value[int64](t, key, "a whole number")
+	if !ok {
+		return fallback
+	}
+	if v < int64(low) || v > int64(high) {
+		t.fault(key, "", "%q%s is %d, but must be from %d to %d", key, t.in(), v, low, high)
+		return fallback
+	}
+	return int(v)
+}
+
+// choice returns one word of a set, or the fallback when the key is absent or wrong.
+func (t *table) choice(key, fallback string, words ...string) string {
+	v, ok := t.str(key)
+	if !ok {
+		return fallback
+	}
+	if !slices.Contains(words, v) {
+		t.fault(key, didYouMean(v, words), "%s is not a value of %q%s: it may be %s", quote(v), key, t.in(), orList(words))
+		return fallback
+	}
+	return v
+}
+
+// sub returns the table under a key, or nil.
+func (t *table) sub(key string) *table {
+	v, ok := value[map[string]any](t, key, "a table")
+	if !ok {
+		return nil
+	}
+	return t.child(v, key)
+}
+
+func (t *table) child(vals map[string]any, path ...string) *table {
+	return &table{doc: t.doc, path: append(slices.Clone(t.path), path...), vals: vals}
+}
+
+// tables returns the elements of an array of tables.
+func (t *table) tables(key string) []*table {
+	t.accept(key)
+	raw, there := t.vals[key]
+	if !there {
+		return nil
+	}
+	var out []*table
+	switch list := raw.(type) {
+	case []map[string]any: // [[key]]
+		for i, vals := range list {
+			out = append(out, t.child(vals, key, "#"+strconv.Itoa(i)))
+		}
+	case []any: // key = [{…}, {…}]
+		for i, element := range list {
+			vals, ok := element.(map[string]any)
+			if !ok {
+				t.doc.problems.add(t.doc.file, t.line(key, "#"+strconv.Itoa(i)), "", "%q%s must be an array of tables, but element %d is %s", key, t.in(), i+1, typeName(element))
+				continue
+			}
+			out = append(out, t.child(vals, key, "#"+strconv.Itoa(i)))
+		}
+	default:
+		hint := ""
+		if _, ok := raw.(map[string]any); ok {
+			child := t.child(nil, key, "#0")
+			hint = "write " + child.name() + " with two brackets"
+		}
+		t.fault(key, hint, "%q%s must be an array of tables, not %s", key, t.in(), typeName(raw))
+	}
+	return out
+}
+
+// finish reports every key that no one asked for.
+func (t *table) finish() {
+	for key := range t.vals {
+		if !slices.Contains(t.known, key) {
+			t.unknown(key)
+		}
+	}
+}
+
+func (t *table) unknown(key string) {
+	kind := "key"
+	switch t.vals[key].(type) {
+	case map[string]any, []map[string]any:
+		kind = "table"
+	}
+	t.fault(key, didYouMean(key, t.known), "unknown %s %s%s", kind, quote(key), t.in())
+}
+
+func typeName(v any) string {
+	switch v := v.(type) {
+	case string:
+		return "a string"
+	case bool:
+		return strconv.FormatBool(v)
+	case int64:
+		return "a number"
+	case float64:
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return "a number"
+		}
+		return "a fraction"
+	case []any:
+		return "a list"
+	case map[string]any:
+		return "a table"
+	case []map[string]any:
+		return "an array of tables"
+	}
+	return "a date or time"
+}
+
+// quote shows a value of a file in a message: quoted, so that no control character reaches a terminal, and not too long.
+func quote(s string) string {
+	const most = 80
+	if len(s) > most {
+		return strconv.QuoteToASCII(strings.ToValidUTF8(s[:most], "")) + "…"
+	}
+	return strconv.Quote(s)
+}
+
+// orList is "a, b or c", each quoted.
+func orList(words []string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = strconv.Quote(w)
+	}
+	if len(quoted) < 2 {
+		return strings.Join(quoted, "")
+	}
+	return strings.Join(quoted[:len(quoted)-1], ", ") + " or " + quoted[len(quoted)-1]
+}

@@ -1,0 +1,124 @@
+// package: packages/<name>/Cargo.toml.
+
+package manifest
+
+// ParsePackage reads a package's manifest. file is its path relative to the root, for messages only. With problems the
+// package holds what could be read, enough to check the rest of the tree against it.
+func ParsePackage(file string, data []byte) (*Package, Problems) {
+	p := &Package{File: file}
+	doc, root := open(file, data)
+	if root == nil {
+		return p, doc.problems
+	}
+	crate := root.crate("build-package")
+	p.Crate, p.CargoFiles = crate.name, crate.cargoFiles
+	p.Name, p.NameLine = crate.name, crate.nameLine
+	if t := crate.metadata; t != nil {
+		p.readBuildPackage(t)
+	}
+	if p.Name != "" && !ValidName(p.Name) {
+		doc.problems.add(file, p.NameLine, nameHint, "%s cannot be the name of a package", quote(p.Name))
+	}
+	p.BuildDeps, p.Deps = root.dependencies("build-dependencies"), root.dependencies("dependencies")
+	root.finish()
+	return p, doc.problems.Sorted()
+}
+
+func (p *Package) readBuildPackage(t *table) {
+	if name, ok := t.str("package-name"); ok {
+		p.Name, p.NameLine = name, t.line("package-name")
+		if name == "" {
+			t.fault("package-name", nameHint, "\"package-name\"%s is empty", t.in())
+		}
+	}
+	p.SourceGroups, p.GroupLines = t.strings("source-groups", groupProblem)
+	p.ReleasesURL, _ = t.str("releases-url")
+	if msg, hint := urlProblem(p.ReleasesURL); p.ReleasesURL != "" && msg != "" {
+		t.fault("releases-url", hint, "\"releases-url\" %s %s", quote(p.ReleasesURL), msg)
+	}
+	p.VariantSensitive = t.variantSensitive()
+	p.PackageFeatures, _ = t.strings("package-features", featureProblem)
+	p.ExternalFiles = t.externalFiles()
+	t.finish()
+}
+
+// variantSensitive reads a key that is a bool or one of the parts of a variant's name.
+func (t *table) variantSensitive() string {
+	const key = "variant-sensitive"
+	if b, ok := t.vals[key].(bool); ok {
+		t.accept(key)
+		if b {
+			return "variant"
+		}
+		return ""
+	}
+	words := []string{"platform", "runtime", "family", "flavor"}
+	if _, ok := t.vals[key].(string); !ok && t.has(key) {
+		t.accept(key)
+		t.fault(key, "", "%q%s must be true, false or one of %s, not %s", key, t.in(), orList(words), typeName(t.vals[key]))
+		return ""
+	}
+	return t.choice(key, "", words...)
+}
+
+// externalFiles reads [[…external-files]] and checks the entries against each other.
+func (t *table) externalFiles() []ExternalFile {
+	var files []ExternalFile
+	for _, entry := range t.tables("external-files") {
+		f := entry.externalFile()
+		for _, earlier := range files {
+			switch {
+			case f.URL != "" && f.URL == earlier.URL && f.SHA512 != earlier.SHA512:
+				entry.fault("url", "", "%s has another sha512 than on line %d", quote(f.URL), earlier.Line)
+			case f.Name() != "" && f.Name() == earlier.Name():
+				entry.fault("url", "give one of them another name with \"path\"",
+					"external file %s is also the name of the one on line %d", quote(f.Name()), earlier.Line)
+			}
+		}
+		files = append(files, f)
+	}
+	return files
+}
+
+func (t *table) externalFile() ExternalFile {
+	f := ExternalFile{Line: t.line("url"), ForceUpstream: t.boolean("force-upstream")}
+	var named, hashed bool
+	f.URL, named = t.str("url")
+	f.SHA512, hashed = t.str("sha512")
+	f.Path, _ = t.str("path")
+	if !t.has("url") {
+		t.fault("", "", "\"url\" is missing%s", t.in())
+	}
+	if !t.has("sha512") {
+		t.fault("", "add the output of sha512sum", "\"sha512\" is missing%s", t.in())
+	}
+	if msg, hint := hashProblem(f.SHA512); hashed && msg != "" {
+		t.fault("sha512", hint, "sha512 %s %s", quote(f.SHA512), msg)
+	}
+	if named {
+		t.checkSource(f)
+	}
+	if t.has("path") && !matches(fileRule, f.Path) {
+		t.fault("path", fileHint, "path %s cannot be the name of an external file", quote(f.Path))
+		f.Path = ""
+	}
+	for _, key := range []string{"bundle-modules", "bundle-root-path", "bundle-output-path"} {
+		t.accept(key)
+		if t.has(key) {
+			t.fault(key, "vendor the modules into the source archive", "%q is not supported", key)
+		}
+	}
+	t.finish()
+	return f
+}
+
+// checkSource checks the URL, and that the file has a usable name.
+func (t *table) checkSource(f ExternalFile) {
+	if msg, hint := urlProblem(f.URL); msg != "" {
+		t.fault("url", hint, "url %s %s", quote(f.URL), msg)
+		return
+	}
+	if name := f.Name(); !t.has("path") && !matches(fileRule, name) {
+		t.fault("url", "name the file with \"path\"", "url %s ends in %s, which cannot be the name of a file", quote(f.URL), quote(name))
+	}
+}

@@ -1,0 +1,70 @@
+// problem: mistakes in a tree's files, collected so that a user sees all of them at once.
+
+package manifest
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Problem is one mistake at one place.
+type Problem struct {
+	File string // slash path relative to the root of the tree
+	Line int    // 1-based; 0 when the file as a whole is meant
+	Msg  string // what is wrong
+	Hint string // what to do about it; may be empty
+}
+
+// String is the problem on one line: file:line: what is wrong; what to do.
+func (p Problem) String() string {
+	file := p.File
+	if strings.ContainsFunc(file, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		file = strconv.Quote(file) // a file name from a hostile tree must not reach the terminal as it is
+	}
+	var b strings.Builder
+	b.WriteString(file)
+	if p.Line > 0 {
+		fmt.Fprintf(&b, ":%d", p.Line)
+	}
+	b.WriteString(": " + p.Msg)
+	if p.Hint != "" {
+		b.WriteString("; " + p.Hint)
+	}
+	return b.String()
+}
+
+// Problems is a list of mistakes, and as an error all of them, one on each line.
+type Problems []Problem
+
+// Error lists the problems in the order they have; Sort first.
+func (ps Problems) Error() string {
+	lines := make([]string, len(ps))
+	for i, p := range ps {
+		lines[i] = p.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Err returns the sorted problems as an error, or nil when there are none.
+func (ps Problems) Err() error {
+	if len(ps) == 0 {
+		return nil
+	}
+	return ps.Sorted()
+}
+
+// Sorted returns the problems by file, line and text, each once.
+func (ps Problems) Sorted() Problems {
+	out := slices.Clone(ps)
+	slices.SortStableFunc(out, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Msg, b.Msg))
+	})
+	return slices.Compact(out)
+}
+
+func (ps *Problems) add(file string, line int, hint, format string, args ...any) {
+	*ps = append(*ps, Problem{File: file, Line: line, Msg: fmt.Sprintf(format, args...), Hint: hint})
+}

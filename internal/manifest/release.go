@@ -1,0 +1,25 @@
+// release: Release.toml.
+
+package manifest
+
+// ParseRelease reads Release.toml. Its [migrations] are data of the release tools and are left alone.
+func ParseRelease(file string, data []byte) (Release, Problems) {
+	doc, root := open(file, data)
+	if root == nil {
+		return Release{}, doc.problems
+	}
+	var r Release
+	version, ok := root.str("version")
+	switch {
+	case ok && ValidVersion(version):
+		r.Version = version
+	case ok:
+		root.fault("version", "write three numbers, as in \"1.20.3\", perhaps with a pre-release as in \"1.21.0-rc.1\"",
+			"%s cannot be the version of an image", quote(version))
+	case !root.has("version"):
+		doc.problems.add(file, 0, "add version = \"0.1.0\"", "\"version\" is missing")
+	}
+	root.sub("migrations")
+	root.finish()
+	return r, doc.problems.Sorted()
+}

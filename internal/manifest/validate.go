@@ -1,0 +1,154 @@
+// validate: what names, hashes, URLs and kernel parameters may look like. All of them end up in file names, RPM macros
+// or shell scripts inside the build, so each may hold only what is known to be harmless there.
+
+package manifest
+
+import (
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+const (
+	nameRule    = `[a-z0-9][a-z0-9._+-]{0,127}`
+	rpmNameRule = `[A-Za-z0-9][A-Za-z0-9._+-]{0,127}` // as nameRule; RPM names also have capitals
+	crateRule   = `[A-Za-z0-9_][A-Za-z0-9_-]{0,127}`
+	fileRule    = `[A-Za-z0-9_][A-Za-z0-9._+~@=,:^-]{0,199}` // leaves room for suffixes within 255 bytes
+	partRule    = `[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}`
+	versionRule = `(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){2}(-[0-9a-z]+(\.[0-9a-z]+)*)?`
+)
+
+// matches says whether the whole of s has the form of a rule above.
+func matches(rule, s string) bool {
+	return len(s) <= 1024 && regexp.MustCompile(`^(?:`+rule+`)\z`).MatchString(s)
+}
+
+// ValidName says whether s can be the name of a package or a variant.
+func ValidName(s string) bool { return matches(nameRule, s) }
+
+// ValidVersion says whether s can be the version of an image: three numbers, and perhaps a pre-release such as -rc.1.
+func ValidVersion(s string) bool { return len(s) <= 64 && matches(versionRule, s) }
+
+const (
+	nameHint = "use a-z, 0-9, '.', '_', '+' and '-', and begin with a letter or digit"
+	fileHint = "use one file name of A-Z, a-z, 0-9 and '._+~@=,:^-' that begins with a letter, digit or '_'"
+)
+
+// urlProblem says what is wrong with the URL of an external file, or nothing.
+func urlProblem(raw string) (msg, hint string) {
+	u, err := url.Parse(raw)
+	switch {
+	case len(raw) > 2048:
+		return "is too long", ""
+	case err != nil, strings.ContainsFunc(raw, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("\"'`\\<>", r) }):
+		return "is not a URL", "write special characters as %XX"
+	case u.Scheme != "http" && u.Scheme != "https":
+		return "must begin with http:// or https://", ""
+	case u.Hostname() == "":
+		return "names no host", ""
+	case u.User != nil:
+		return "holds a user name or password", "keep credentials out of manifests"
+	}
+	return "", ""
+}
+
+// hashProblem says what is wrong with a sha512, or nothing.
+func hashProblem(s string) (msg, hint string) {
+	switch {
+	case matches(`[0-9a-f]{128}`, s):
+		return "", ""
+	case matches(`[0-9A-Fa-f]{128}`, s):
+		return "has upper-case digits", "write it in lower case"
+	case matches(`[0-9A-Fa-f]{64}`, s):
+		return "has 64 digits, so it is a SHA-256", "use the output of sha512sum"
+	case matches(`[0-9a-f]+`, s):
+		return "has the wrong number of digits, not 128", "use the output of sha512sum"
+	}
+	return "is not 128 hexadecimal digits", "use the output of sha512sum, without prefix or spaces"
+}
+
+// parameterProblem says what is wrong with a kernel parameter, or nothing. The parameters are joined by spaces and
+// written into grub.cfg, where quotes, '$', ';' and the like have a meaning of their own.
+func parameterProblem(s string) (msg, hint string) {
+	what := "kernel parameter " + quote(s)
+	switch {
+	case s == "":
+		return what + " is empty", ""
+	case len(s) > 256:
+		return what + " is longer than 256 bytes", ""
+	case strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' }):
+		return what + " has a character that is not printable ASCII", ""
+	case strings.Contains(s, " "):
+		return what + " has a space", "write each parameter as an element of its own"
+	case strings.ContainsAny(s, "\"'`\\$;&|<>{}#"):
+		return what + " has a character the boot loader's configuration gives a meaning", "leave out quotes and `\\$;&|<>{}#"
+	}
+	return "", ""
+}
+
+// architectures buildsys can build for.
+func architectures() []string { return []string{"aarch64", "x86_64"} }
+
+// otherNames maps what Docker, Go and Debian call the architectures to their RPM names.
+func otherNames(arch string) string {
+	switch strings.ToLower(arch) {
+	case "amd64", "x86-64", "x64", "intel64":
+		return "x86_64"
+	case "arm64", "armv8", "aarch_64":
+		return "aarch64"
+	}
+	return ""
+}
+
+// imageFeatures are the names image-features and package-features know.
+func imageFeatures() []string {
+	return []string{
+		"erofs-root-partition", "fips", "grub-set-private-var", "host-containers", "in-place-updates",
+		"systemd-networkd", "uefi-secure-boot", "unified-cgroup-hierarchy", "xfs-data-partition",
+	}
+}
+
+// The checks of list elements: what is wrong with one, as a whole sentence, and what to do.
+
+func groupProblem(group string) (msg, hint string) {
+	for part := range strings.SplitSeq(group, "/") {
+		if !matches(partRule, part) {
+			return quote(group) + " cannot be a source group", "name a directory below sources/"
+		}
+	}
+	return "", ""
+}
+
+func rpmProblem(name string) (msg, hint string) {
+	if !matches(rpmNameRule, name) {
+		return quote(name) + " cannot be the name of an RPM", "use letters, digits, '.', '_', '+' and '-'"
+	}
+	return "", ""
+}
+
+func archProblem(arch string) (msg, hint string) {
+	if slices.Contains(architectures(), arch) {
+		return "", ""
+	}
+	hint = didYouMean(arch, architectures())
+	if same := otherNames(arch); same != "" {
+		hint = fmt.Sprintf("did you mean %q?", same)
+	}
+	return fmt.Sprintf("unknown architecture %s: it may be %s", quote(arch), orList(architectures())), hint
+}
+
+func featureProblem(name string) (msg, hint string) {
+	if slices.Contains(imageFeatures(), name) {
+		return "", ""
+	}
+	return "unknown image feature " + quote(name), didYouMean(name, imageFeatures())
+}
+
+func grubFeatureProblem(name string) (msg, hint string) {
+	if name == "set-private-var" {
+		return "", ""
+	}
+	return "unknown GRUB feature " + quote(name), didYouMean(name, []string{"set-private-var"})
+}
