@@ -1,0 +1,192 @@
+// files: which files a package, a source group and the recipe are made of. Only regular files count, editors'
+// droppings do not, and a symlink is an error because what it leads to may lie outside of the tree.
+
+package workspace
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"buildsys/internal/manifest"
+)
+
+// File is one regular file that a build may read. It converts to plan.File.
+type File struct {
+	Name string      // slash path inside the context it is meant for
+	Host string      // the file on this machine; empty when Data is used
+	Data []byte      // contents when Host is empty
+	Mode fs.FileMode // 0o755 if the owner may execute it, 0o644 otherwise
+}
+
+// Files returns the package's own files, sorted by name: everything below its directory but what only cargo reads,
+// droppings of editors, and the external files that the ancestor downloaded there.
+func (w *Workspace) Files(p *Package) []File { return slices.Clone(p.files) }
+
+// SourceGroupFiles returns the files of the package's source groups, sorted by name; names are relative to sources/.
+// Names beginning with "." and directories named "target" are left out. "vendor" is not: a build has no network.
+func (w *Workspace) SourceGroupFiles(p *Package) ([]File, error) {
+	var problems manifest.Problems
+	byName := map[string]File{} // one group may lie inside another
+	for _, group := range p.SourceGroups {
+		files, bad := walk(w.Root, w.FS, sourcesDir, group, func(name string, dir bool) bool {
+			return strings.HasPrefix(path.Base(name), ".") || (dir && path.Base(name) == "target")
+		})
+		problems = append(problems, bad...)
+		for _, f := range files {
+			byName[f.Name] = f
+		}
+	}
+	files := make([]File, 0, len(byName))
+	for _, f := range byName {
+		files = append(files, f)
+	}
+	slices.SortFunc(files, byFileName)
+	return files, problems.Err()
+}
+
+func byFileName(a, b File) int { return strings.Compare(a.Name, b.Name) }
+
+func packageFiles(root string, tree fs.FS, p *Package) ([]File, manifest.Problems) {
+	skip := []string{manifestFile, "Cargo.lock", "build.rs", "lib.rs"}
+	for _, f := range p.CargoFiles {
+		skip = append(skip, path.Clean(f))
+	}
+	for _, e := range p.ExternalFiles {
+		skip = append(skip, e.Name())
+	}
+	return walk(root, tree, p.Dir, ".", func(name string, dir bool) bool {
+		return slices.Contains(skip, name) || (dir && name == "target")
+	})
+}
+
+// ignored says whether a file is a dropping of an editor or of a file manager, or a note to git.
+func ignored(name string) bool {
+	switch {
+	case strings.HasSuffix(name, "~"), strings.HasPrefix(name, ".#"), name == ".DS_Store", strings.HasPrefix(name, ".git"):
+		return true
+	case strings.HasPrefix(name, "#") && strings.HasSuffix(name, "#"):
+		return true
+	}
+	swap, _ := path.Match(".*.sw?", name)
+	return swap
+}
+
+// walk lists the regular files at and below base/start, with names relative to base, sorted. Whatever else lies there
+// and is not skipped is a problem.
+func walk(root string, tree fs.FS, base, start string, skip func(name string, dir bool) bool) ([]File, manifest.Problems) {
+	var files []File
+	var problems manifest.Problems
+	bad := func(at, format string, args ...any) {
+		problems = append(problems, manifest.Problem{File: at, Msg: fmt.Sprintf(format, args...)})
+	}
+	_ = fs.WalkDir(tree, path.Join(base, start), func(at string, e fs.DirEntry, err error) error { // returns what the function does: nil
+		if err != nil {
+			bad(at, "cannot be read: %v", why(err))
+			return nil
+		}
+		name := strings.TrimPrefix(strings.TrimPrefix(at, base), "/")
+		if name != "" && name != start && (ignored(e.Name()) || skip(name, e.IsDir())) {
+			if e.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		info, err := e.Info()
+		switch {
+		case err != nil:
+			bad(at, "cannot be read: %v", why(err))
+		case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
+			bad(at, "has a name that is not plain text")
+		case e.IsDir():
+		case !e.Type().IsRegular():
+			bad(at, "is %s; a build may read only regular files", kindOf(e.Type()))
+		default:
+			files = append(files, File{Name: name, Host: filepath.Join(root, filepath.FromSlash(at)), Mode: modeOf(info)})
+		}
+		return nil
+	})
+	slices.SortFunc(files, byFileName)
+	return files, problems
+}
+
+func modeOf(info fs.FileInfo) fs.FileMode {
+	if info.Mode()&0o100 != 0 {
+		return 0o755
+	}
+	return 0o644
+}
+
+// Recipe is what turns inputs into RPMs and images.
+type Recipe struct {
+	Dockerfile []byte
+	Files      []File // below tools/ and macros/, sorted
+}
+
+const (
+	dockerfile  = "Dockerfile"
+	recipeLine  = "# buildsys-recipe: 1"
+	maxRecipe   = 1 << 20 // bytes of a Dockerfile
+	recipeTools = "tools"
+)
+
+// Recipe returns the tree's own recipe when its root has a Dockerfile, else the one in fallback, the copy inside the
+// program. Both give the same values for the same contents: files of tools/ are 0o755 and all others 0o644, because
+// an embedded file has lost its mode. Files of the fallback come as Data.
+func (w *Workspace) Recipe(fallback fs.FS) (*Recipe, error) {
+	tree, embedded := w.FS, false
+	if _, err := fs.Lstat(w.FS, dockerfile); errors.Is(err, fs.ErrNotExist) {
+		tree, embedded = fallback, true
+	}
+	l := &loader{tree: tree}
+	text, ok := l.read(dockerfile)
+	if !ok {
+		return nil, l.problems
+	}
+	first, _, _ := bufio.NewReader(bytes.NewReader(text)).ReadLine()
+	if string(first) != recipeLine || len(text) > maxRecipe {
+		return nil, manifest.Problems{{File: dockerfile, Line: 1, Msg: fmt.Sprintf("is not a recipe for this buildsys: its first line is not %q", recipeLine),
+			Hint: "move it away to use the recipe inside buildsys"}}
+	}
+	r := &Recipe{Dockerfile: text}
+	for _, dir := range []string{"macros", recipeTools} {
+		if !l.exists(dir) {
+			continue
+		}
+		files, bad := walk(w.Root, tree, ".", dir, func(string, bool) bool { return false })
+		l.problems = append(l.problems, bad...)
+		for _, f := range files {
+			f, err := recipeFile(f, tree, embedded)
+			if err != nil {
+				return nil, err
+			}
+			r.Files = append(r.Files, f)
+		}
+	}
+	slices.SortFunc(r.Files, byFileName)
+	return r, l.problems.Err()
+}
+
+func recipeFile(f File, tree fs.FS, embedded bool) (File, error) {
+	f.Mode = 0o644
+	if strings.HasPrefix(f.Name, recipeTools+"/") {
+		f.Mode = 0o755
+	}
+	if !embedded {
+		return f, nil
+	}
+	data, err := fs.ReadFile(tree, f.Name)
+	if err != nil {
+		return f, fmt.Errorf("read the recipe inside buildsys: %w", err)
+	}
+	f.Host, f.Data = "", data
+	return f, nil
+}

@@ -1,0 +1,233 @@
+// load: finds and reads the manifests, and checks each package and variant by itself.
+
+package workspace
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"buildsys/internal/manifest"
+)
+
+// loader collects what a tree holds and what is wrong with it. Its maps are keyed by directory name, because
+// dependencies are paths and a package's name may be wrong.
+type loader struct {
+	tree     fs.FS
+	packages map[string]*Package
+	variants map[string]*Variant
+	problems manifest.Problems
+}
+
+func (l *loader) problem(file string, line int, hint, format string, args ...any) {
+	l.problems = append(l.problems, manifest.Problem{File: file, Line: line, Msg: fmt.Sprintf(format, args...), Hint: hint})
+}
+
+// why is an error without the path, which the message around it names already.
+func why(err error) error {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		return at.Err
+	}
+	return err
+}
+
+// read returns the contents of a regular file, at most one byte more than a manifest may have. Otherwise ok is false
+// and there is a problem.
+func (l *loader) read(name string) (data []byte, ok bool) {
+	info, err := fs.Lstat(l.tree, name)
+	if err != nil {
+		l.problem(name, 0, "", "cannot be read: %v", why(err))
+		return nil, false
+	}
+	if !info.Mode().IsRegular() {
+		l.problem(name, 0, "", "must be a regular file, not %s", kindOf(info.Mode()))
+		return nil, false
+	}
+	f, err := l.tree.Open(name)
+	if err == nil {
+		defer f.Close()
+		data, err = io.ReadAll(io.LimitReader(f, manifest.MaxSize+1))
+	}
+	if err != nil {
+		l.problem(name, 0, "", "cannot be read: %v", why(err))
+		return nil, false
+	}
+	return data, true
+}
+
+func kindOf(mode fs.FileMode) string {
+	switch {
+	case mode.IsDir():
+		return "a directory"
+	case mode&fs.ModeSymlink != 0:
+		return "a symlink"
+	case mode.IsRegular():
+		return "a regular file"
+	}
+	return "a special file"
+}
+
+func (l *loader) exists(name string) bool {
+	_, err := fs.Lstat(l.tree, name)
+	return err == nil
+}
+
+func (l *loader) release() manifest.Release {
+	if !l.exists(releaseFile) {
+		l.problem(releaseFile, 0, "write version = \"0.1.0\" into it", "is missing")
+		return manifest.Release{}
+	}
+	data, ok := l.read(releaseFile)
+	if !ok {
+		return manifest.Release{}
+	}
+	release, problems := manifest.ParseRelease(releaseFile, data)
+	l.problems = append(l.problems, problems...)
+	return release
+}
+
+// list returns the names of the directories of parent that have a manifest, sorted.
+func (l *loader) list(parent string) []string {
+	info, err := fs.Lstat(l.tree, parent)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil && !info.IsDir() {
+		l.problem(parent, 0, "", "must be a directory, not %s", kindOf(info.Mode()))
+		return nil
+	}
+	entries, err := fs.ReadDir(l.tree, parent)
+	if err != nil {
+		l.problem(parent, 0, "", "cannot be read: %v", why(err))
+	}
+	var names []string
+	for _, e := range entries {
+		dir := dirOf(parent, e.Name())
+		switch {
+		case strings.HasPrefix(e.Name(), "."), e.Type().IsRegular():
+		case !e.IsDir():
+			l.problem(dir, 0, "put the directory itself there", "must be a directory, not %s", kindOf(e.Type()))
+		case l.exists(path.Join(dir, manifestFile)):
+			names = append(names, e.Name())
+		case parent == packagesDir && len(l.specs(dir)) > 0:
+			l.problem(dir, 0, "", "has %s, but no %s", l.specs(dir)[0], manifestFile)
+		}
+	}
+	return names
+}
+
+// specs returns the names of the spec files in dir.
+func (l *loader) specs(dir string) []string {
+	entries, _ := fs.ReadDir(l.tree, dir) // an unreadable directory is reported where it is loaded
+	var specs []string
+	for _, e := range entries {
+		if path.Ext(e.Name()) == ".spec" && !ignored(e.Name()) {
+			specs = append(specs, e.Name())
+		}
+	}
+	return specs
+}
+
+func (l *loader) loadPackage(root, name string) {
+	p := &Package{Dir: dirOf(packagesDir, name)}
+	l.packages[name] = p
+	file := path.Join(p.Dir, manifestFile)
+	data, ok := l.read(file)
+	if !ok {
+		return
+	}
+	parsed, problems := manifest.ParsePackage(file, data)
+	p.Package = *parsed
+	l.problems = append(l.problems, problems...)
+	if p.Name != "" && p.Name != name {
+		hint := fmt.Sprintf("rename the directory, or set package-name = %q", name)
+		l.problem(file, p.NameLine, hint, "package %q is in the directory %q", p.Name, name)
+	}
+	l.checkSpec(p, name)
+	l.checkGroups(p)
+	files, bad := packageFiles(root, l.tree, p)
+	l.problems = append(l.problems, bad...)
+	p.files = files
+}
+
+// checkSpec wants <dir>/<name>.spec, a regular file.
+func (l *loader) checkSpec(p *Package, dirName string) {
+	name := p.Name
+	if name == "" || name != dirName { // reported already; the spec follows whichever name is right
+		name = dirName
+	}
+	spec := name + ".spec"
+	info, err := fs.Lstat(l.tree, path.Join(p.Dir, spec))
+	switch {
+	case err == nil && info.IsDir():
+		l.problem(path.Join(p.Dir, spec), 0, "", "must be a regular file, not a directory")
+	case err == nil: // if it is a symlink, the list of the package's files says so
+	case slices.Contains(l.specs(p.Dir), p.Name+".spec"): // goes with the name, which does not fit the directory
+	default:
+		hint := ""
+		if specs := l.specs(p.Dir); len(specs) > 0 {
+			hint = "rename " + specs[0]
+		}
+		l.problem(p.File, p.NameLine, hint, "package %q has no spec file %s/%s", name, p.Dir, spec)
+	}
+	for _, e := range p.ExternalFiles {
+		if e.Name() == spec || e.Name() == manifestFile {
+			l.problem(p.File, e.Line, "give it another name with \"path\"", "external file %q has the name of a file of the package", e.Name())
+		}
+	}
+}
+
+// checkGroups wants a directory below sources/ for each source group, reached through directories only.
+func (l *loader) checkGroups(p *Package) {
+	for i, group := range p.SourceGroups {
+		at, wrong := sourcesDir, ""
+		for part := range segments(group) {
+			at = path.Join(at, part)
+			info, err := fs.Lstat(l.tree, at)
+			if err != nil {
+				wrong = fmt.Sprintf("source group %q: there is no directory %s", group, at)
+			} else if !info.IsDir() {
+				wrong = fmt.Sprintf("source group %q: %s is %s, not a directory", group, at, kindOf(info.Mode()))
+			}
+			if wrong != "" {
+				break
+			}
+		}
+		if wrong != "" {
+			hint := ""
+			if near := manifest.Nearest(group, l.sourceDirs()); near != "" {
+				hint = fmt.Sprintf("did you mean %q?", near)
+			}
+			l.problem(p.File, p.GroupLines[i], hint, "%s", wrong)
+		}
+	}
+}
+
+func (l *loader) sourceDirs() []string {
+	entries, _ := fs.ReadDir(l.tree, sourcesDir) // only for hints
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+func (l *loader) loadVariant(name string) {
+	v := &Variant{Dir: dirOf(variantsDir, name)}
+	l.variants[name] = v
+	file := path.Join(v.Dir, manifestFile)
+	data, ok := l.read(file)
+	if !ok {
+		return
+	}
+	parsed, problems := manifest.ParseVariant(file, data)
+	v.Variant = *parsed
+	l.problems = append(l.problems, problems...)
+}

@@ -1,0 +1,135 @@
+// resolve: turns dependency paths into names of packages, and finds cycles.
+
+package workspace
+
+import (
+	"fmt"
+	"iter"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"buildsys/internal/manifest"
+)
+
+func segments(p string) iter.Seq[string] { return strings.SplitSeq(p, "/") }
+
+// resolve fills BuildRequires and Requires of everything that was loaded.
+func (l *loader) resolve() {
+	for _, p := range l.packages {
+		p.BuildRequires = l.targets(p.File, p.Dir, p.BuildDeps)
+		p.Requires = l.targets(p.File, p.Dir, p.Deps)
+	}
+	for _, v := range l.variants {
+		v.BuildRequires = l.targets(v.File, v.Dir, v.BuildDeps)
+		v.Requires = l.targets(v.File, v.Dir, v.Deps)
+	}
+}
+
+// targets returns the packages that a dependency table of the manifest in dir leads to.
+func (l *loader) targets(file, dir string, deps []manifest.Dependency) []string {
+	var names []string
+	for _, d := range deps {
+		name, ok := l.target(file, dir, d)
+		switch {
+		case !ok:
+		case slices.Contains(names, name):
+			l.problem(file, d.Line, "", "dependency %q leads to %s, as another one does", d.Key, l.packages[name].Dir)
+		default:
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// target follows the path of one dependency. The key must be the name of the crate found there, as for cargo.
+func (l *loader) target(file, dir string, d manifest.Dependency) (string, bool) {
+	at := path.Join(dir, d.Path)
+	parent, name := path.Split(at)
+	switch {
+	case strings.HasPrefix(d.Path, "/") || strings.Contains(d.Path, "\\") || parent != packagesDir+"/":
+		hint := "write path = " + fmt.Sprintf("%q", l.pathTo(dir, "<name>"))
+		l.problem(file, d.Line, hint, "dependency %q: path %q does not lead to a package", d.Key, d.Path)
+		return "", false
+	case at == dir:
+		l.problem(file, d.Line, "", "%s depends on itself", name)
+		return "", false
+	case l.packages[name] == nil:
+		l.problem(file, d.Line, l.nearestPackage(dir, d, name), "dependency %q: there is no package %s", d.Key, at)
+		return "", false
+	}
+	if crate := l.packages[name].Crate; crate != "" && crate != d.Key {
+		hint := fmt.Sprintf("write %s = { path = %q }", crate, d.Path)
+		l.problem(file, d.Line, hint, "dependency %q leads to %s, whose crate is named %q", d.Key, at, crate)
+		return "", false
+	}
+	return name, true
+}
+
+// pathTo is how a manifest in dir names a package.
+func (l *loader) pathTo(dir, name string) string {
+	if strings.HasPrefix(dir, packagesDir+"/") {
+		return "../" + name
+	}
+	return "../../" + packagesDir + "/" + name
+}
+
+func (l *loader) nearestPackage(dir string, d manifest.Dependency, name string) string {
+	names := slices.Sorted(maps.Keys(l.packages))
+	for _, other := range names { // the key may be right where the path is not
+		if l.packages[other].Crate == d.Key && dirOf(packagesDir, other) != dir {
+			return fmt.Sprintf("did you mean path = %q?", l.pathTo(dir, other))
+		}
+	}
+	if near := manifest.Nearest(name, names); near != "" && dirOf(packagesDir, near) != dir {
+		return fmt.Sprintf("did you mean path = %q?", l.pathTo(dir, near))
+	}
+	return ""
+}
+
+// cycles reports the cycles over both kinds of dependency. Cargo allows none, and no build could begin.
+// Every package is walked once, so of cycles that share packages only some are reported.
+func (l *loader) cycles() {
+	const unseen, onPath, done = 0, 1, 2
+	state := map[string]int{}
+	var trail []string
+	var walk func(name string)
+	walk = func(name string) {
+		state[name] = onPath
+		trail = append(trail, name)
+		p := l.packages[name]
+		for _, next := range slices.Sorted(slices.Values(slices.Concat(p.BuildRequires, p.Requires))) {
+			switch state[next] {
+			case unseen:
+				walk(next)
+			case onPath:
+				l.cycle(trail[slices.Index(trail, next):])
+			}
+		}
+		trail = trail[:len(trail)-1]
+		state[name] = done
+	}
+	for _, name := range slices.Sorted(maps.Keys(l.packages)) {
+		if state[name] == unseen {
+			walk(name)
+		}
+	}
+}
+
+// cycle reports one cycle, beginning with its alphabetically first package and at that package's line.
+func (l *loader) cycle(names []string) {
+	first := slices.Index(names, slices.Min(names))
+	names = slices.Concat(names[first:], names[:first])
+	names = append(names, names[0])
+	p := l.packages[names[0]]
+	line := 0
+	for _, d := range slices.Concat(p.BuildDeps, p.Deps) {
+		if path.Join(p.Dir, d.Path) == dirOf(packagesDir, names[1]) {
+			line = d.Line
+			break
+		}
+	}
+	l.problem(p.File, line, "remove one of these dependencies", "packages depend on each other in a cycle: %s", strings.Join(names, " → "))
+}

@@ -1,0 +1,164 @@
+// Package workspace is a project tree: its packages and variants with their manifests, how they depend on each other,
+// which files each of them is made of, and the recipe. It reads through an fs.FS, never follows symlinks, and reports
+// every mistake of the whole tree at once.
+package workspace
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+
+	"buildsys/internal/manifest"
+)
+
+// The files and directories that make a tree.
+const (
+	releaseFile  = "Release.toml"
+	manifestFile = "Cargo.toml"
+	packagesDir  = "packages"
+	variantsDir  = "variants"
+	sourcesDir   = "sources"
+)
+
+// Workspace is a tree without mistakes.
+type Workspace struct {
+	Root     string // absolute directory on this machine; empty when the tree has none (tests)
+	FS       fs.FS  // the same tree; slash paths
+	Packages map[string]*Package
+	Variants map[string]*Variant
+	Release  manifest.Release
+}
+
+// Package is one directory below packages/.
+type Package struct {
+	manifest.Package
+	Dir           string   // slash path relative to the root: "packages/bash"
+	BuildRequires []string // names of the packages [build-dependencies] lead to, sorted
+	Requires      []string // the same for [dependencies]
+	files         []File
+}
+
+// Variant is one directory below variants/.
+type Variant struct {
+	manifest.Variant
+	Dir           string
+	BuildRequires []string
+	Requires      []string
+}
+
+// Load reads the tree at root. Mistakes in the tree come back as manifest.Problems.
+func Load(root string) (*Workspace, error) {
+	root, err := filepath.Abs(root)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.OpenRoot(root) // cannot be left through a symlink
+	if err != nil {
+		return nil, fmt.Errorf("open the project tree: %w", err)
+	}
+	return LoadFS(root, dir.FS())
+}
+
+// LoadFS is Load for any file system. root is the directory its files have on this machine.
+func LoadFS(root string, tree fs.FS) (*Workspace, error) {
+	l := &loader{tree: tree, packages: map[string]*Package{}, variants: map[string]*Variant{}}
+	w := &Workspace{Root: root, FS: tree, Packages: map[string]*Package{}, Variants: map[string]*Variant{}}
+	w.Release = l.release()
+	packageDirs, variantDirs := l.list(packagesDir), l.list(variantsDir)
+	if len(packageDirs)+len(variantDirs) == 0 {
+		l.problem(packagesDir, 0, "a tree has packages/<name>/Cargo.toml", "there is no package")
+	}
+	for _, name := range packageDirs {
+		l.loadPackage(root, name)
+	}
+	for _, name := range variantDirs {
+		l.loadVariant(name)
+	}
+	l.resolve()
+	l.cycles()
+	if err := l.problems.Err(); err != nil {
+		return nil, err
+	}
+	for _, p := range l.packages {
+		w.Packages[p.Name] = p
+	}
+	maps.Copy(w.Variants, l.variants)
+	return w, nil
+}
+
+// PackageNames returns the names of all packages, sorted.
+func (w *Workspace) PackageNames() []string { return slices.Sorted(maps.Keys(w.Packages)) }
+
+// VariantNames returns the names of all variants, sorted.
+func (w *Workspace) VariantNames() []string { return slices.Sorted(maps.Keys(w.Variants)) }
+
+// ErrNoRoot says that a directory is in no project tree.
+var ErrNoRoot = errors.New("no project tree")
+
+// FindRoot returns the nearest directory at or above dir that is the root of a tree: it has Release.toml and packages/
+// or variants/. The error is an ErrNoRoot.
+func FindRoot(dir string) (string, error) {
+	start, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	for at := start; ; at = filepath.Dir(at) {
+		if isRoot(at) {
+			return at, nil
+		}
+		if at == filepath.Dir(at) {
+			return "", fmt.Errorf("%w at or above %s: no directory there has %s and packages/", ErrNoRoot, start, releaseFile)
+		}
+	}
+}
+
+func isRoot(dir string) bool {
+	release, err := os.Stat(filepath.Join(dir, releaseFile))
+	if err != nil || !release.Mode().IsRegular() {
+		return false
+	}
+	for _, below := range []string{packagesDir, variantsDir} {
+		if info, err := os.Stat(filepath.Join(dir, below)); err == nil && info.IsDir() {
+			return true
+		}
+	}
+	return false
+}
+
+// Here says which package or variant the directory dir belongs to: dir is packages/<name> of the tree at root, or
+// below it. Both are empty when dir is anywhere else.
+func Here(root, dir string) (pkg, variant string) {
+	rel, err := filepath.Rel(realPath(root), realPath(dir))
+	if err != nil {
+		return "", ""
+	}
+	parts := slices.Collect(segments(filepath.ToSlash(rel)))
+	if len(parts) < 2 {
+		return "", ""
+	}
+	switch parts[0] {
+	case packagesDir:
+		return parts[1], ""
+	case variantsDir:
+		return "", parts[1]
+	}
+	return "", ""
+}
+
+// realPath resolves symlinks where it can, because a shell's idea of the working directory may go through some.
+func realPath(dir string) string {
+	if abs, err := filepath.Abs(dir); err == nil {
+		dir = abs
+	}
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		return real
+	}
+	return dir
+}
+
+func dirOf(parent, name string) string { return path.Join(parent, name) }
