@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -35,7 +34,7 @@ func build(ctx context.Context, sys *System, c config, want request) error {
 	if err != nil {
 		return err
 	}
-	eng, err := sys.Dial(ctx, sys.Getenv)
+	eng, err := sys.Dial(ctx, c.root)
 	if err != nil {
 		return err
 	}
@@ -102,7 +101,7 @@ func requireSDK(ctx context.Context, eng Engine, image string) error {
 	if !strings.HasPrefix(image, plan.ContextPrefix) {
 		return nil
 	}
-	there, err := eng.HasImage(ctx, image)
+	_, there, err := eng.HasImage(ctx, image)
 	if err != nil || there {
 		return err
 	}
@@ -111,9 +110,6 @@ func requireSDK(ctx context.Context, eng Engine, image string) error {
 }
 
 func lockCheckout(ctx context.Context, sys *System, c config) (func(), error) {
-	if err := os.MkdirAll(c.buildDir(), 0o755); err != nil {
-		return nil, environmentError{err}
-	}
 	return engine.Lock(ctx, filepath.Join(c.buildDir(), ".lock"), func(holder string) {
 		fmt.Fprintf(sys.Stderr, "waiting: another run is working on this checkout (%s)\n", holder)
 	})
@@ -131,7 +127,11 @@ func runPlan(ctx context.Context, sys *System, c config, eng Engine, p plan.Plan
 
 	jobs := c.jobs
 	if jobs == 0 {
-		jobs = eng.CPUs()
+		info, err := eng.Info(ctx)
+		if err != nil {
+			return err
+		}
+		jobs = info.CPUs
 	}
 	report, err := engine.Run(ctx, p, engine.Options{
 		Builder: eng,
@@ -143,7 +143,9 @@ func runPlan(ctx context.Context, sys *System, c config, eng Engine, p plan.Plan
 	if len(report.Steps) == 0 {
 		return err
 	}
-	progress.WriteReport(sys.Stderr, endReport(report, tail, logDir))
+	if e := progress.WriteReport(sys.Stderr, report.Summary(tail.Lines, files.Path)); e != nil && err == nil {
+		err = e
+	}
 	if err != nil {
 		return reported{err}
 	}

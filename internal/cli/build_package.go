@@ -3,7 +3,7 @@
 package cli
 
 import (
-	"fmt"
+	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -26,9 +26,9 @@ RPMs are placed below build/rpms/ARCH/NAME/, logs below build/logs/ARCH/.
 				return err
 			}
 			if len(names) == 0 {
-				name, ok := workspace.PackageAt(c.root, sys.Dir)
-				if !ok {
-					return usageError{fmt.Errorf("no package named: say which, or run inside packages/NAME/")}
+				name, _ := workspace.Here(c.root, sys.Dir)
+				if name == "" {
+					return usageError{errors.New("no package named: say which, or run inside packages/NAME/")}
 				}
 				names = []string{name}
 			}

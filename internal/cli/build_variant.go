@@ -20,7 +20,7 @@ Without a name it is the variant of the directory variants/NAME/ one is in, else
 Images are placed below build/images/ARCH-NAME/, where the symlink "latest" points to the newest.
 
 ` + exitStatusHelp,
-		Args: maximumArgs(1),
+		Args: usage(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := s.resolve(sys)
 			if err != nil {
@@ -38,21 +38,11 @@ Images are placed below build/images/ARCH-NAME/, where the symlink "latest" poin
 func (c *config) pickVariant(sys *System, args []string) error {
 	if len(args) > 0 {
 		c.variant = args[0]
-	} else if name, ok := workspace.VariantAt(c.root, sys.Dir); ok {
+	} else if _, name := workspace.Here(c.root, sys.Dir); name != "" {
 		c.variant = name
 	}
 	if c.variant == "" {
 		return usageError{errors.New("no variant named: give its name, or set BUILDSYS_VARIANT")}
 	}
 	return nil
-}
-
-// maximumArgs is cobra.MaximumNArgs with an error of the kind that exits with ExitUsage.
-func maximumArgs(n int) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if err := cobra.MaximumNArgs(n)(cmd, args); err != nil {
-			return usageError{err}
-		}
-		return nil
-	}
 }

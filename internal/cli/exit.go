@@ -70,7 +70,7 @@ func exitCode(err error) int {
 	return oneCode(err)
 }
 
-// failedCode is ExitStepFailed when any step itself failed; when only sources or the engine stood in the way, their code.
+// failedCode is ExitStepFailed when any step itself failed, else the code of what stood in the first one's way.
 func failedCode(failed *engine.FailedError) int {
 	code := ExitUnexpected
 	for i, step := range failed.Roots {
@@ -91,15 +91,28 @@ func oneCode(err error) int {
 		return ExitUsage
 	case is[*fetch.IntegrityError](err), is[*engine.OutputError](err), is[*buildkit.OutputError](err):
 		return ExitIntegrity
-	case is[environmentError](err), is[*fetch.MissingError](err), is[*buildkit.EngineError](err), errors.Is(err, syscall.ENOSPC):
+	case is[environmentError](err), is[*fetch.MissingError](err), is[*fetch.StoreError](err), is[*buildkit.EngineError](err),
+		is[*engine.HostError](err), is[*engine.LockedError](err):
 		return ExitEnvironment
 	case errors.Is(err, context.Canceled):
 		return 128 + int(syscall.SIGINT)
 	}
-	if solve, ok := errors.AsType[*buildkit.SolveError](err); ok && solve.Class() != buildkit.ClassStep {
-		return ExitEnvironment
+	if solve, ok := errors.AsType[*buildkit.SolveError](err); ok {
+		return solveCode(solve)
 	}
 	return ExitUnexpected
+}
+
+// solveCode tells a package that does not build from an engine that cannot build it.
+func solveCode(solve *buildkit.SolveError) int {
+	switch solve.Class() {
+	case buildkit.MissingSDK, buildkit.DiskFull, buildkit.Transient:
+		return ExitEnvironment
+	case buildkit.BadInput, buildkit.ForeignImage:
+		return ExitUsage
+	default:
+		return ExitStepFailed
+	}
 }
 
 func is[E error](err error) bool {

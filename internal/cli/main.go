@@ -12,16 +12,16 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"buildsys/internal/plan"
-	"buildsys/internal/progress"
+	"buildsys/internal/buildkit"
+	"buildsys/internal/engine"
 )
 
-// Engine is what the commands need of a build engine: *buildkit.Engine, or a fake in the tests of the command line.
+// Engine is what the commands need of a build engine: a *buildkit.Builder, or a fake in the tests of the command line.
 type Engine interface {
-	Build(ctx context.Context, s plan.Solve, out string, report func(progress.Event)) error
-	CPUs() int
-	HasImage(ctx context.Context, ref string) (bool, error)
-	ImportImage(ctx context.Context, ref string, rootfs io.Reader) error
+	engine.Builder
+	Info(ctx context.Context) (buildkit.Info, error)
+	HasImage(ctx context.Context, ref string) (id string, ok bool, err error)
+	ImportImage(ctx context.Context, ref string, rootfs io.Reader, labels map[string]string, progress func(read int64)) error
 	Close() error
 }
 
@@ -33,7 +33,27 @@ type System struct {
 	Stdin  io.Reader
 	Stdout io.Writer
 	Stderr io.Writer
-	Dial   func(ctx context.Context, getenv func(string) string) (Engine, error)
+	// Dial connects to the engine for the tree at root.
+	Dial func(ctx context.Context, root string) (Engine, error)
+}
+
+// ThisSystem is the process's own surroundings.
+func ThisSystem() System {
+	dir, err := os.Getwd()
+	if err != nil {
+		dir = "." // findRoot says what is wrong with it
+	}
+	return System{
+		Args:   os.Args[1:],
+		Dir:    dir,
+		Getenv: os.Getenv,
+		Stdin:  os.Stdin,
+		Stdout: os.Stdout,
+		Stderr: os.Stderr,
+		Dial: func(ctx context.Context, root string) (Engine, error) {
+			return buildkit.Dial(ctx, buildkit.Options{Checkout: root})
+		},
+	}
 }
 
 // Main runs one command line and returns the process's exit code.
@@ -106,7 +126,7 @@ Every setting can be a flag, a BUILDSYS_* environment variable, or a line in the
 ` + exitStatusHelp,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          usage(cobra.NoArgs),
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
@@ -120,4 +140,14 @@ Every setting can be a flag, a BUILDSYS_* environment variable, or a line in the
 		newSDKCommand(sys, &s),
 	)
 	return root
+}
+
+// usage makes a check of arguments fail with the kind of error that exits with ExitUsage.
+func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usageError{fmt.Errorf("%w; see %q", err, cmd.CommandPath()+" --help")}
+		}
+		return nil
+	}
 }

@@ -21,14 +21,14 @@ func newSDKCommand(sys *System, s *settings) *cobra.Command {
 	sdk := &cobra.Command{
 		Use:   "sdk",
 		Short: "Name, look for and import the image that steps run in",
-		Args:  cobra.NoArgs,
+		Args:  usage(cobra.NoArgs),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	sdk.AddCommand(
 		&cobra.Command{
 			Use:   "name",
 			Short: "Print the name of the tree's SDK image",
-			Args:  maximumArgs(0),
+			Args:  usage(cobra.NoArgs),
 			RunE: func(*cobra.Command, []string) error {
 				c, err := s.resolve(sys)
 				if err == nil {
@@ -40,13 +40,13 @@ func newSDKCommand(sys *System, s *settings) *cobra.Command {
 		&cobra.Command{
 			Use:   "check",
 			Short: "Succeed when the engine has the tree's SDK image",
-			Args:  maximumArgs(0),
+			Args:  usage(cobra.NoArgs),
 			RunE:  func(cmd *cobra.Command, _ []string) error { return withSDK(cmd, sys, s, requireThere) },
 		},
 		&cobra.Command{
 			Use:   "import ROOTFS.tar",
 			Short: "Import a root file system as the tree's SDK image; - reads standard input",
-			Args:  cobra.ExactArgs(1),
+			Args:  usage(cobra.ExactArgs(1)),
 			RunE: func(cmd *cobra.Command, args []string) error {
 				return withSDK(cmd, sys, s, func(cmd *cobra.Command, eng Engine, image string) error {
 					return importSDK(cmd, sys, eng, image, args[0])
@@ -62,7 +62,7 @@ func withSDK(cmd *cobra.Command, sys *System, s *settings, do func(*cobra.Comman
 	if err != nil {
 		return err
 	}
-	eng, err := sys.Dial(cmd.Context(), sys.Getenv)
+	eng, err := sys.Dial(cmd.Context(), c.root)
 	if err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func importSDK(cmd *cobra.Command, sys *System, eng Engine, image, path string) 
 		defer f.Close()
 		rootfs = f
 	}
-	if err := eng.ImportImage(cmd.Context(), image, rootfs); err != nil {
+	if err := eng.ImportImage(cmd.Context(), image, rootfs, nil, nil); err != nil {
 		return err
 	}
 	fmt.Fprintln(sys.Stdout, image)

@@ -12,7 +12,7 @@ import (
 func contextFiles(files []workspace.File) []File {
 	out := make([]File, 0, len(files))
 	for _, f := range files {
-		out = append(out, File{Name: f.Name, Host: f.Host, Data: f.Data, Mode: f.Mode})
+		out = append(out, File(f))
 	}
 	return out
 }
@@ -23,7 +23,7 @@ func sortFiles(files []File) {
 
 // recipeFiles picks the files of the recipe that a step uses. Giving each step only its own tools keeps an edit of
 // rpm2img from rebuilding every package.
-func recipeFiles(recipe workspace.Recipe, tool func(name string) bool) []File {
+func recipeFiles(recipe *workspace.Recipe, tool func(name string) bool) []File {
 	var files []File
 	for _, f := range contextFiles(recipe.Files) {
 		if name, isTool := strings.CutPrefix(f.Name, "tools/"); !isTool || tool(name) {

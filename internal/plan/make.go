@@ -47,11 +47,11 @@ func (e *RequestError) Error() string {
 
 // Make plans a request. Steps come in an order in which each follows those it depends on; equal inputs give equal
 // plans. The error is a *RequestError when the tree does not have what is asked for.
-func Make(ws *workspace.Workspace, recipe workspace.Recipe, r Request) (Plan, error) {
+func Make(ws *workspace.Workspace, recipe *workspace.Recipe, r Request) (Plan, error) {
 	m := maker{ws: ws, recipe: recipe, r: r, graph: packageGraph(ws), index: map[string]int{}}
 	if r.Variant != "" {
 		if m.variant = ws.Variants[r.Variant]; m.variant == nil {
-			return Plan{}, unknown("variant", r.Variant, slices.Sorted(maps.Keys(ws.Variants)))
+			return Plan{}, unknown("variant", r.Variant, ws.VariantNames())
 		}
 	}
 	wanted, err := m.wanted()
@@ -75,7 +75,7 @@ func Make(ws *workspace.Workspace, recipe workspace.Recipe, r Request) (Plan, er
 // maker holds what one Make works with.
 type maker struct {
 	ws      *workspace.Workspace
-	recipe  workspace.Recipe
+	recipe  *workspace.Recipe
 	r       Request
 	graph   *graph.Graph
 	variant *workspace.Variant // nil when none is named
@@ -87,10 +87,10 @@ func packageGraph(ws *workspace.Workspace) *graph.Graph {
 	g := graph.New()
 	for name, pkg := range ws.Packages {
 		g.AddNode(name)
-		for _, dep := range pkg.BuildNames {
+		for _, dep := range pkg.BuildRequires {
 			g.AddBuild(name, dep)
 		}
-		for _, dep := range pkg.RunNames {
+		for _, dep := range pkg.Requires {
 			g.AddRuntime(name, dep)
 		}
 	}
@@ -105,7 +105,7 @@ func (m *maker) wanted() ([]string, error) {
 	var names []string
 	for _, name := range m.r.Packages {
 		if m.ws.Packages[name] == nil {
-			return nil, unknown("package", name, slices.Sorted(maps.Keys(m.ws.Packages)))
+			return nil, unknown("package", name, m.ws.PackageNames())
 		}
 		names = append(names, name)
 		names = append(names, m.graph.BuildClosure(name)...)
@@ -116,7 +116,7 @@ func (m *maker) wanted() ([]string, error) {
 
 // variantClosure starts from the variant's dependencies, not from included-packages: those may be names of sub-packages.
 func (m *maker) variantClosure() []string {
-	return m.graph.Closure(slices.Concat(m.variant.BuildNames, m.variant.RunNames)...)
+	return m.graph.Closure(slices.Concat(m.variant.BuildRequires, m.variant.Requires)...)
 }
 
 func unknown(what, name string, known []string) error {
@@ -135,15 +135,11 @@ func (m *maker) addPackage(name string) error {
 	if err != nil {
 		return err
 	}
-	own, err := m.ws.Files(pkg)
-	if err != nil {
-		return err
-	}
 	sources, err := m.ws.SourceGroupFiles(pkg)
 	if err != nil {
 		return err
 	}
-	files := contextFiles(own)
+	files := contextFiles(m.ws.Files(pkg))
 	for _, external := range pkg.ExternalFiles {
 		files = append(files, File{Name: external.Name(), Host: m.r.SourcePath(external), Mode: 0o644})
 	}

@@ -1,0 +1,103 @@
+// script_test: runs the stories in testdata/script, in this process and with a fake engine.
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"buildsys/internal/buildkit"
+	"buildsys/internal/buildtest"
+)
+
+// TestMain lets the test binary stand in for the program: a story's "buildsys" is this binary, started again.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"buildsys": func() { os.Exit(Main(fakeSystem())) },
+	})
+}
+
+func TestStories(t *testing.T) {
+	dir, err := filepath.Abs("../../testdata/script")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:                 dir,
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("BUILDSYS_ARCH", "x86_64")
+			env.Setenv("BUILDSYS_VERSION_BUILD", "abcdef12")
+			env.Setenv("CALLS", filepath.Join(env.WorkDir, "calls"))
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits,
+		},
+	})
+}
+
+// exits CODE ARGS... runs buildsys and checks its exit code; ! exits makes no sense.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE ARGS...")
+	}
+	err := ts.Exec("buildsys", args[1:]...)
+	code := "0"
+	if err != nil {
+		code = strings.TrimPrefix(err.Error(), "exit status ")
+	}
+	if code != args[0] {
+		ts.Fatalf("buildsys %s exited with %s, want %s\n%s", strings.Join(args[1:], " "), code, args[0], ts.ReadFile("stderr"))
+	}
+}
+
+// fakeSystem is the real one with an engine that writes what it built into the file $CALLS.
+func fakeSystem() System {
+	sys := ThisSystem()
+	sys.Dial = func(context.Context, string) (Engine, error) {
+		if os.Getenv("NO_ENGINE") != "" {
+			return nil, &buildkit.EngineError{Host: "unix:///fake.sock", Err: errors.New("no such file")}
+		}
+		return &fakeEngine{}, nil
+	}
+	return sys
+}
+
+type fakeEngine struct{ buildtest.Fake }
+
+func (*fakeEngine) Info(context.Context) (buildkit.Info, error) { return buildkit.Info{CPUs: 2}, nil }
+
+func (*fakeEngine) HasImage(_ context.Context, ref string) (string, bool, error) {
+	return "sha256:0", os.Getenv("NO_SDK") == "", nil
+}
+
+func (*fakeEngine) ImportImage(_ context.Context, ref string, rootfs io.Reader, _ map[string]string, _ func(int64)) error {
+	_, err := io.Copy(io.Discard, rootfs)
+	return err
+}
+
+// Close records the builds, sorted by nothing but the order in which they started.
+func (f *fakeEngine) Close() error {
+	calls, err := os.OpenFile(os.Getenv("CALLS"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
+	if err != nil {
+		return err
+	}
+	defer calls.Close()
+	for _, name := range f.Calls() {
+		if _, err := io.WriteString(calls, name+"\n"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
