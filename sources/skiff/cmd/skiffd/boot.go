@@ -81,16 +81,20 @@ func identify() (osrelease.Info, string, error) {
 	return info, machine.String(), nil
 }
 
+// setHostname takes the name that somebody has set on this machine, else the image's. The kernel has a default too.
 func setHostname() error {
-	name, err := os.ReadFile("/etc/hostname")
-	if errors.Is(err, os.ErrNotExist) {
-		return nil // the kernel has a default
-	}
-	if err != nil {
-		return fmt.Errorf("host name: %w", err)
-	}
-	if err := syscall.Sethostname([]byte(strings.TrimSpace(string(name)))); err != nil {
-		return fmt.Errorf("host name: %w", err)
+	for _, file := range []string{privateDir + "/settings/hostname", "/etc/hostname"} {
+		name, err := os.ReadFile(file)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = syscall.Sethostname([]byte(strings.TrimSpace(string(name))))
+		}
+		if err != nil {
+			return fmt.Errorf("host name from %s: %w", file, err)
+		}
+		return nil
 	}
 	return nil
 }

@@ -1,0 +1,3 @@
+module migrations
+
+go 1.24
