@@ -1,0 +1,111 @@
+// What differs between architectures, where firmware is found, and QEMU's command line.
+
+package vm
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// arch is what QEMU needs to know of an architecture. Package names are Debian's.
+type arch struct {
+	qemu, qemuPackage string
+	machine           string
+	cpu               string // for TCG
+	firmware          []Firmware
+	firmwarePackage   string
+}
+
+func archOf(name string) (arch, error) {
+	switch name {
+	case "x86_64":
+		return arch{
+			qemu: "qemu-system-x86_64", qemuPackage: "qemu-system-x86",
+			machine: "q35",
+			cpu:     "max,la57=off", // has RDRAND, without which a guest waits for entropy; five-level page tables only cost time
+			firmware: []Firmware{
+				{Code: "/usr/share/OVMF/OVMF_CODE_4M.fd", Vars: "/usr/share/OVMF/OVMF_VARS_4M.fd"},
+				{Code: "/usr/share/OVMF/OVMF_CODE.fd", Vars: "/usr/share/OVMF/OVMF_VARS.fd"},
+				{Code: "/usr/share/edk2/ovmf/OVMF_CODE.fd", Vars: "/usr/share/edk2/ovmf/OVMF_VARS.fd"},
+			},
+			firmwarePackage: "ovmf",
+		}, nil
+	case "aarch64":
+		return arch{
+			qemu: "qemu-system-aarch64", qemuPackage: "qemu-system-arm",
+			machine: "virt",
+			cpu:     "cortex-a57",
+			firmware: []Firmware{
+				{Code: "/usr/share/AAVMF/AAVMF_CODE.no-secboot.fd", Vars: "/usr/share/AAVMF/AAVMF_VARS.fd"},
+				{Code: "/usr/share/AAVMF/AAVMF_CODE.fd", Vars: "/usr/share/AAVMF/AAVMF_VARS.fd"},
+				{Code: "/usr/share/edk2/aarch64/QEMU_EFI-pflash.raw", Vars: "/usr/share/edk2/aarch64/vars-template-pflash.raw"},
+			},
+			firmwarePackage: "qemu-efi-aarch64",
+		}, nil
+	}
+	return arch{}, fmt.Errorf("architecture %q cannot be run: use x86_64 or aarch64", name)
+}
+
+// findFirmware is the firmware asked for, or the first that the distribution has.
+func findFirmware(c Config, a arch) (Firmware, error) {
+	f := c.Firmware
+	switch {
+	case f.BIOS && c.Arch != "x86_64":
+		return f, fmt.Errorf("%s has no BIOS firmware: use UEFI", c.Arch)
+	case f.BIOS:
+		return Firmware{BIOS: true}, nil
+	case (f.Code == "") != (f.Vars == ""):
+		return f, fmt.Errorf("firmware needs both its code and its variables: got %q and %q", f.Code, f.Vars)
+	case f.Code != "":
+		return f, nil
+	}
+	var tried []string
+	for _, f := range a.firmware {
+		if exists(f.Code) && exists(f.Vars) {
+			return f, nil
+		}
+		tried = append(tried, f.Code)
+	}
+	return f, fmt.Errorf("UEFI firmware for %s is %w (looked for %s): apt-get install %s",
+		c.Arch, ErrMissing, strings.Join(tried, ", "), a.firmwarePackage)
+}
+
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
+}
+
+// disk is an image as QEMU shall open it.
+type disk struct {
+	file, format string
+	snapshot     bool // keep writes away from the file
+}
+
+// arguments are all but the serial console. No default devices: no network card that would try to boot from the
+// network, no display.
+func arguments(c Config, a arch, disks []disk) []string {
+	args := []string{
+		"-nodefaults", "-display", "none",
+		"-machine", a.machine, "-accel", c.Accel, "-cpu", c.CPU,
+		"-smp", strconv.Itoa(c.CPUs), "-m", strconv.Itoa(c.MemoryMiB),
+		"-device", "virtio-rng-pci",
+	}
+	if !c.Firmware.BIOS {
+		args = append(args,
+			"-drive", "if=pflash,unit=0,format=raw,readonly=on,file="+escape(c.Firmware.Code),
+			"-drive", "if=pflash,unit=1,format=raw,file="+escape(c.Firmware.Vars))
+	}
+	for i, d := range disks {
+		snapshot := "off"
+		if d.snapshot {
+			snapshot = "on"
+		}
+		args = append(args, "-drive", fmt.Sprintf("if=virtio,index=%d,format=%s,snapshot=%s,cache=unsafe,file=%s", i, d.format, snapshot, escape(d.file)))
+	}
+	return args
+}
+
+// escape doubles commas, which separate QEMU's options.
+func escape(file string) string { return strings.ReplaceAll(file, ",", ",,") }

@@ -1,0 +1,65 @@
+// The guest's serial console: bytes in, clean lines out.
+
+package vm
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"regexp"
+	"strings"
+)
+
+// tailLines is how much of the console an error shows.
+const tailLines = 30
+
+// maxLine is where a line is cut, in bytes: a guest in trouble may print without end.
+const maxLine = 16 << 10
+
+// console reads lines, saves the bytes and remembers the last lines.
+type console struct {
+	save io.Writer // may be nil
+	tail []string
+}
+
+// escapes matches terminal control sequences, which firmware and boot loaders print even to a serial line.
+func escapes() *regexp.Regexp {
+	return regexp.MustCompile(`\x1b(\[[0-9;?=]*[ -/]*[@-~]|[()][0-9A-B]|[=>78cDEHM])`)
+}
+
+// read calls line for every line until the reader ends. The last one may lack its newline.
+// It returns the first error of saving.
+func (c *console) read(r io.Reader, line func(string)) (err error) {
+	control := escapes()
+	in := bufio.NewReaderSize(r, maxLine)
+	for {
+		raw, readErr := in.ReadSlice('\n')
+		if c.save != nil && err == nil {
+			_, err = c.save.Write(raw)
+		}
+		if text := clean(control.ReplaceAllString(string(raw), "")); text != "" {
+			c.remember(text)
+			line(text)
+		}
+		if readErr != nil && !errors.Is(readErr, bufio.ErrBufferFull) {
+			return err // the guest is gone: how the pipe ended tells nothing
+		}
+	}
+}
+
+// clean drops line ends and what else would upset a terminal.
+func clean(s string) string {
+	return strings.TrimSpace(strings.Map(func(c rune) rune {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			return -1
+		}
+		return c
+	}, s))
+}
+
+func (c *console) remember(line string) {
+	if len(c.tail) == tailLines {
+		c.tail = append(c.tail[:0], c.tail[1:]...)
+	}
+	c.tail = append(c.tail, line)
+}

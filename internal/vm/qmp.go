@@ -1,0 +1,58 @@
+// A client of QMP, QEMU's control protocol, as far as it is needed to end a machine and to learn why it ended.
+
+package vm
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+)
+
+// qmp is one connection. QEMU gets its end as an inherited file, so there is no socket in the file system.
+type qmp struct {
+	conn   net.Conn
+	done   chan struct{} // closed when QEMU hung up
+	reason string        // of the SHUTDOWN event; read it after done
+}
+
+// newQMP makes a connection and returns the file for QEMU.
+func newQMP() (*qmp, *os.File, error) {
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make control socket: %w", err)
+	}
+	ours, theirs := os.NewFile(uintptr(fds[0]), "qmp"), os.NewFile(uintptr(fds[1]), "qmp-peer")
+	defer ours.Close() // FileConn duplicates it
+	conn, err := net.FileConn(ours)
+	if err != nil {
+		theirs.Close()
+		return nil, nil, fmt.Errorf("make control socket: %w", err)
+	}
+	return &qmp{conn: conn, done: make(chan struct{})}, theirs, nil
+}
+
+// listen negotiates and receives events until QEMU hangs up.
+func (q *qmp) listen() {
+	defer close(q.done)
+	q.execute("qmp_capabilities")
+	var message struct {
+		Event string
+		Data  struct{ Reason string }
+	}
+	for in := json.NewDecoder(q.conn); ; {
+		message.Event = ""
+		if in.Decode(&message) != nil {
+			return
+		}
+		if message.Event == "SHUTDOWN" {
+			q.reason = message.Data.Reason
+		}
+	}
+}
+
+// execute sends a command. A QEMU that does not take it is ended in another way, so failing is no error.
+func (q *qmp) execute(command string) {
+	fmt.Fprintf(q.conn, "{\"execute\":%q}\n", command)
+}

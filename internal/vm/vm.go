@@ -1,0 +1,201 @@
+// Package vm runs disk images in QEMU: on the terminal for people, or headless, watching the serial console for the
+// line that tells that the system is up. Images are never changed; what the guest writes is thrown away.
+package vm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"buildsys/internal/image"
+)
+
+// Reasons for which a run fails; the errors returned wrap them.
+var (
+	ErrMissing = errors.New("not installed")                       // QEMU or the firmware
+	ErrTimeout = errors.New("not ready in time")                   // Check's Timeout passed
+	ErrReset   = errors.New("the guest reset before it was ready") // what dm-verity does on corruption
+	ErrPanic   = errors.New("the guest's kernel panicked before it was ready")
+	ErrStopped = errors.New("the guest powered off before it was ready")
+)
+
+// Config is a machine. Only Arch and Image are required.
+type Config struct {
+	Arch      string // "x86_64" or "aarch64"
+	Image     string // OS disk: raw or qcow2 file, or a raw one compressed to .lz4
+	DataImage string // second disk, likewise; empty for none
+	Firmware  Firmware
+	MemoryMiB int    // default 1024
+	CPUs      int    // default 1
+	CPU       string // QEMU's name of the processor model; default: one that fits Arch and Accel
+	Accel     string // default "tcg": /dev/kvm may exist and hang, so it is used only on request
+	Program   string // default qemu-system-<arch>
+	TempDir   string // where compressed images are expanded to (sparse, 1-3 GiB); default os.TempDir()
+
+	Stdin          io.Reader // Run only; a terminal should be given as *os.File
+	Stdout, Stderr io.Writer // Run only
+}
+
+// Firmware is what the machine starts with. The zero value is the UEFI firmware of the distribution.
+type Firmware struct {
+	Code, Vars string // flash images; Vars is copied for the run
+	BIOS       bool   // x86_64: QEMU's own SeaBIOS instead
+}
+
+// stopGrace is how long QEMU may take to end after it was told to, before it is killed.
+const stopGrace = 5 * time.Second
+
+// Run runs the machine with its serial console on Stdin and Stdout until it powers off, the user leaves with
+// Ctrl-A X, or ctx ends. QEMU itself puts a terminal into raw mode and back.
+func Run(ctx context.Context, c Config) (err error) {
+	m, err := prepare(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.remove()) }()
+	cmd := exec.CommandContext(ctx, m.program, append(m.args, "-serial", "mon:stdio")...)
+	cmd.Env = m.env
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.Stdin, c.Stdout, c.Stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // so that it resets the terminal
+	cmd.WaitDelay = stopGrace
+	err = cmd.Run()
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s: %w", m.program, context.Cause(ctx))
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", m.program, err)
+	}
+	return nil
+}
+
+// machine is a Config with everything found and every temporary file made.
+type machine struct {
+	program string
+	args    []string
+	env     []string
+	dir     string // temporary
+}
+
+func prepare(ctx context.Context, c Config) (m *machine, err error) {
+	a, err := archOf(c.Arch)
+	if err != nil {
+		return nil, err
+	}
+	c = withDefaults(c, a)
+	program, err := exec.LookPath(c.Program)
+	if err != nil {
+		return nil, fmt.Errorf("%s is %w: apt-get install %s", c.Program, ErrMissing, a.qemuPackage)
+	}
+	if c.Firmware, err = findFirmware(c, a); err != nil {
+		return nil, err
+	}
+	m = &machine{program: program}
+	if m.dir, err = os.MkdirTemp(c.TempDir, "buildsys-vm-"); err != nil {
+		return nil, fmt.Errorf("prepare virtual machine: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, m.remove())
+			m = nil
+		}
+	}()
+	// QEMU keeps what the guest writes to a snapshot in an unlinked file there.
+	m.env = append(os.Environ(), "TMPDIR="+m.dir)
+	if c.Firmware.Vars != "" {
+		vars := filepath.Join(m.dir, "vars.fd")
+		if err := copyFile(vars, c.Firmware.Vars); err != nil {
+			return m, fmt.Errorf("copy firmware variables: %w", err)
+		}
+		c.Firmware.Vars = vars
+	}
+	var disks []disk
+	for _, file := range []string{c.Image, c.DataImage} {
+		if file == "" {
+			continue
+		}
+		d, err := m.openDisk(ctx, file)
+		if err != nil {
+			return m, err
+		}
+		disks = append(disks, d)
+	}
+	m.args = arguments(c, a, disks)
+	return m, nil
+}
+
+func withDefaults(c Config, a arch) Config {
+	if c.Program == "" {
+		c.Program = a.qemu
+	}
+	if c.MemoryMiB == 0 {
+		c.MemoryMiB = 1024
+	}
+	if c.CPUs == 0 {
+		c.CPUs = 1
+	}
+	if c.Accel == "" {
+		c.Accel = "tcg"
+	}
+	if c.CPU == "" {
+		c.CPU = a.cpu
+		if c.Accel == "kvm" {
+			c.CPU = "host"
+		}
+	}
+	return c
+}
+
+func (m *machine) remove() error { return os.RemoveAll(m.dir) }
+
+// openDisk expands a compressed image and finds out the format of others.
+func (m *machine) openDisk(ctx context.Context, file string) (disk, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return disk{}, fmt.Errorf("open image: %w", err)
+	}
+	defer f.Close()
+	if !strings.HasSuffix(file, ".lz4") {
+		magic := make([]byte, 4)
+		if _, err := io.ReadFull(f, magic); err != nil {
+			return disk{}, fmt.Errorf("read image %s: %w", file, err)
+		}
+		d := disk{format: "raw", snapshot: true}
+		if string(magic) == "QFI\xfb" {
+			d.format = "qcow2"
+		}
+		if d.file, err = filepath.Abs(file); err != nil { // QEMU would take "a:b" for a protocol
+			return disk{}, fmt.Errorf("open image: %w", err)
+		}
+		return d, nil
+	}
+	raw, err := os.CreateTemp(m.dir, "disk-*.img")
+	if err != nil {
+		return disk{}, fmt.Errorf("expand image %s: %w", file, err)
+	}
+	defer raw.Close()
+	if _, err := image.ExpandLZ4(ctx, raw, f); err != nil {
+		return disk{}, fmt.Errorf("image %s: %w", file, err)
+	}
+	return disk{file: raw.Name(), format: "raw"}, nil
+}
+
+func copyFile(dst, src string) error {
+	in, err := os.Open(src)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.Create(dst)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
+}

@@ -1,0 +1,288 @@
+package vm
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pierrec/lz4/v4"
+)
+
+// What the test guest does after it printed its text, as x86 machine code in real mode. It runs from the boot sector.
+var (
+	guestHang  = []byte{0xf4, 0xeb, 0xfd}                                               // hlt; jmp hlt
+	guestReset = append([]byte{0xb0, 0xfe, 0xe6, 0x64}, guestHang...)                   // out 64h, FEh: the keyboard controller's reset line
+	guestOff   = append([]byte{0xba, 0x04, 0x06, 0xb8, 0x00, 0x20, 0xef}, guestHang...) // out 604h, 2000h: ACPI soft off on q35
+	// guestObey arms the power button (602h), waits for it (600h) and switches off.
+	guestObey = append([]byte{0xba, 0x02, 0x06, 0xb8, 0x00, 0x01, 0xef, 0xba, 0x00, 0x06, 0xed, 0xf6, 0xc4, 0x01, 0x74, 0xfa}, guestOff...)
+	// guestWrite, before the text: int 13h overwrites sector 2 of the disk with the boot sector, and hangs when that fails.
+	guestWrite = append([]byte{0xb8, 0x01, 0x03, 0xbb, 0x00, 0x7c, 0xb9, 0x02, 0x00, 0xba, 0x80, 0x00, 0xcd, 0x13, 0x73, 0x03}, guestHang...)
+)
+
+// guest writes a disk of 1 MiB that boots with a BIOS, runs before, prints text on the first serial port and runs after.
+func guest(t *testing.T, before []byte, text string, after []byte) string {
+	t.Helper()
+	code := append([]byte{0xfa, 0x31, 0xc0, 0x8e, 0xd8, 0x8e, 0xc0}, before...) // cli; ds = es = 0
+	print := []byte{
+		0xbe, 0, 0, // mov si, text
+		0xac, 0x84, 0xc0, 0x74, 0x12, // next: lodsb; test al, al; jz done
+		0x88, 0xc3, 0xba, 0xfd, 0x03, // mov bl, al; mov dx, 3fdh
+		0xec, 0xa8, 0x20, 0x74, 0xfb, // wait: in al, dx; test al, 20h; jz wait
+		0xba, 0xf8, 0x03, 0x88, 0xd8, 0xee, // mov dx, 3f8h; mov al, bl; out dx, al
+		0xeb, 0xe9, // jmp next
+	}
+	address := 0x7c00 + len(code) + len(print) + len(after)
+	print[1], print[2] = byte(address), byte(address>>8)
+	code = slices.Concat(code, print, after, []byte(text), []byte{0})
+	if len(code) > 440 {
+		t.Fatalf("guest has %d bytes, which do not fit into a boot sector", len(code))
+	}
+	img := make([]byte, 1<<20)
+	copy(img, code)
+	img[510], img[511] = 0x55, 0xaa
+	file := filepath.Join(t.TempDir(), "guest, with comma.img")
+	if err := os.WriteFile(file, img, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// config is a machine that starts in a second. Every test that uses it also checks that nothing is left behind.
+func config(t *testing.T, img string) Config {
+	t.Helper()
+	if _, err := exec.LookPath("qemu-system-x86_64"); err != nil {
+		t.Skip("qemu-system-x86_64 is not installed")
+	}
+	dir := t.TempDir()
+	t.Cleanup(func() {
+		if left, _ := os.ReadDir(dir); len(left) > 0 {
+			t.Errorf("left behind: %v", left)
+		}
+	})
+	return Config{Arch: "x86_64", Image: img, Firmware: Firmware{BIOS: true}, MemoryMiB: 32, TempDir: dir}
+}
+
+func TestCheckReady(t *testing.T) {
+	t.Parallel()
+	img := guest(t, guestWrite, "hello\r\n\x1b[2J\x1b[01;01H\x1b[0mSKIFF READY 0.1.0\r\n", guestObey)
+	before := sum(t, img)
+	var saved bytes.Buffer
+	c := config(t, img)
+	c.DataImage = guest(t, nil, "second disk", guestHang)
+	r, err := Check(t.Context(), c, CheckOptions{Timeout: time.Minute, Console: &saved})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.Ready || r.ReadyLine != "SKIFF READY 0.1.0" || !r.PowerDown || r.Took <= 0 {
+		t.Errorf("got %+v", r)
+	}
+	if !strings.Contains(saved.String(), "hello\r\n") || !strings.Contains(saved.String(), "\x1b[0mSKIFF READY") {
+		t.Errorf("the console was not saved as it was: %q", saved.String())
+	}
+	if sum(t, img) != before {
+		t.Error("the guest's writes reached the image")
+	}
+}
+
+func sum(t *testing.T, file string) [32]byte {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sha256.Sum256(b)
+}
+
+// TestCheckQuitsDeafGuest: a guest that does not react to the power button is still ended, and was ready.
+func TestCheckQuitsDeafGuest(t *testing.T) {
+	t.Parallel()
+	c := config(t, guest(t, nil, "SKIFF READY\r\n", guestHang))
+	r, err := Check(t.Context(), c, CheckOptions{Timeout: time.Minute, Grace: time.Millisecond})
+	if err != nil || !r.Ready || r.PowerDown {
+		t.Errorf("got %+v, %v", r, err)
+	}
+}
+
+func TestCheckReadsCompressedImage(t *testing.T) {
+	t.Parallel()
+	img := guest(t, guestWrite, "SKIFF READY\r\n", guestObey)
+	b, err := os.ReadFile(img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var packed bytes.Buffer
+	w := lz4.NewWriter(&packed)
+	w.Write(b)
+	w.Close()
+	if err := os.WriteFile(img+".lz4", packed.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := Check(t.Context(), config(t, img+".lz4"), CheckOptions{Timeout: time.Minute}); err != nil || !r.Ready {
+		t.Errorf("got %+v, %v", r, err)
+	}
+	if err := os.WriteFile(img+".lz4", packed.Bytes()[:packed.Len()/2], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Check(t.Context(), config(t, img+".lz4"), CheckOptions{}); err == nil || !strings.Contains(err.Error(), "expand to ") {
+		t.Errorf("torn image: error %v", err)
+	}
+}
+
+func TestCheckNotReady(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, text string
+		after      []byte
+		timeout    time.Duration
+		want       error
+	}{
+		{"reset", "verity: corrupted\r\n", guestReset, time.Minute, ErrReset},
+		{"power off", "nothing to do\r\n", guestOff, time.Minute, ErrStopped},
+		{"panic", "[ 1.0] Kernel panic - not syncing: no init\r\n", guestHang, time.Minute, ErrPanic},
+		{"ready line in another place", "not SKIFF READY\r\n", guestReset, time.Minute, ErrReset},
+		{"silence", "", guestHang, 3 * time.Second, ErrTimeout},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			r, err := Check(t.Context(), config(t, guest(t, nil, test.text, test.after)), CheckOptions{Timeout: test.timeout})
+			var notReady *NotReadyError
+			if !errors.Is(err, test.want) || !errors.As(err, &notReady) || r.Ready {
+				t.Errorf("got %+v, %v, want error %v", r, err, test.want)
+			}
+			if text := strings.TrimSpace(test.text); text != "" && !strings.Contains(err.Error(), "\n  "+text) {
+				t.Errorf("error does not show the console: %v", err)
+			}
+		})
+	}
+}
+
+// TestCheckCancelled cancels when the guest's first line is seen: QEMU and the files must be gone when Check returns.
+func TestCheckCancelled(t *testing.T) {
+	t.Parallel()
+	cause := errors.New("interrupted by the user")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	c := config(t, guest(t, nil, "booting\r\n", guestHang))
+	_, err := Check(ctx, c, CheckOptions{Timeout: time.Minute, Console: onWrite(func() { cancel(cause) })})
+	if !errors.Is(err, cause) {
+		t.Errorf("error %v, want %v", err, cause)
+	}
+}
+
+type onWrite func()
+
+func (f onWrite) Write(b []byte) (int, error) { f(); return len(b), nil }
+
+func TestRun(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	c := config(t, guest(t, nil, "interactive\r\n", guestOff))
+	c.Stdout, c.Stderr = &out, &out
+	if err := Run(t.Context(), c); err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	if !strings.Contains(out.String(), "interactive\r\n") {
+		t.Errorf("console: %q", out.String())
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	c = config(t, guest(t, nil, "booting\r\n", guestHang))
+	c.Stdout = onWrite(cancel)
+	if err := Run(ctx, c); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: error %v", err)
+	}
+}
+
+// TestUEFI starts the firmware that real images need; without a system on the disk it tells so.
+func TestUEFI(t *testing.T) {
+	t.Parallel()
+	c := config(t, guest(t, nil, "", guestHang))
+	c.Firmware, c.MemoryMiB = Firmware{}, 128
+	if a, _ := archOf("x86_64"); !exists(a.firmware[0].Code) {
+		t.Skip("ovmf is not installed")
+	}
+	r, err := Check(t.Context(), c, CheckOptions{Ready: regexp.MustCompile(`BdsDxe: `), Timeout: 2 * time.Minute, Grace: time.Millisecond})
+	if err != nil || !r.Ready {
+		t.Errorf("got %+v, %v", r, err)
+	}
+}
+
+func TestPrepareErrors(t *testing.T) {
+	img := guest(t, nil, "", guestHang)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name   string
+		config Config
+		want   string
+	}{
+		{"arch", Config{Arch: "riscv64"}, `architecture "riscv64" cannot be run: use x86_64 or aarch64`},
+		{"qemu", Config{Arch: "aarch64", Program: "no-such-qemu"}, "no-such-qemu is not installed: apt-get install qemu-system-arm"},
+		{"BIOS", Config{Arch: "aarch64", Program: self, Firmware: Firmware{BIOS: true}}, "aarch64 has no BIOS firmware: use UEFI"},
+		{"half firmware", Config{Arch: "x86_64", Program: self, Firmware: Firmware{Code: "x"}}, `firmware needs both its code and its variables: got "x" and ""`},
+		{"no image", Config{Arch: "x86_64", Program: self, Firmware: Firmware{BIOS: true}, Image: "missing.img"}, "open image: open missing.img: no such file or directory"},
+		{"no variables", Config{Arch: "x86_64", Program: self, Firmware: Firmware{Code: img, Vars: "missing.fd"}, Image: img},
+			"copy firmware variables: open missing.fd: no such file or directory"},
+	}
+	for _, test := range tests {
+		test.config.TempDir = t.TempDir()
+		if _, err := Check(t.Context(), test.config, CheckOptions{}); err == nil || err.Error() != test.want {
+			t.Errorf("%s: error %v, want %s", test.name, err, test.want)
+		}
+		if left, _ := os.ReadDir(test.config.TempDir); len(left) > 0 {
+			t.Errorf("%s: left behind: %v", test.name, left)
+		}
+	}
+}
+
+func TestMissingFirmwareNamesPackage(t *testing.T) {
+	a, err := archOf("aarch64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.firmware = []Firmware{{Code: "/nowhere/code.fd", Vars: "/nowhere/vars.fd"}}
+	_, err = findFirmware(Config{Arch: "aarch64"}, a)
+	const want = "UEFI firmware for aarch64 is not installed (looked for /nowhere/code.fd): apt-get install qemu-efi-aarch64"
+	if !errors.Is(err, ErrMissing) || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
+	}
+}
+
+// TestQEMUFails: what QEMU says about its own trouble reaches the user.
+func TestQEMUFails(t *testing.T) {
+	t.Parallel()
+	c := config(t, guest(t, nil, "", guestHang))
+	c.Accel = "warp"
+	if _, err := Check(t.Context(), c, CheckOptions{Timeout: time.Minute}); err == nil || !strings.Contains(err.Error(), "invalid accelerator warp") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestConsole(t *testing.T) {
+	var lines []string
+	c := console{}
+	in := "one\r\n\r\n\x1b[2J\x1b(Btwo\x07\r\n" + strings.Repeat("x", maxLine+5) + "\nlast without newline"
+	if err := c.read(strings.NewReader(in), func(s string) { lines = append(lines, s) }); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"one", "two", strings.Repeat("x", maxLine), "xxxxx", "last without newline"}
+	if !slices.Equal(lines, want) {
+		t.Errorf("got %q, want %q", lines, want)
+	}
+	for range 3 * tailLines {
+		c.remember("again")
+	}
+	if len(c.tail) != tailLines {
+		t.Errorf("tail has %d lines, want %d", len(c.tail), tailLines)
+	}
+}
