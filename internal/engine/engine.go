@@ -41,8 +41,10 @@ type Options struct {
 	Now   func() time.Time                                 // nil means time.Now
 	Sleep func(ctx context.Context, d time.Duration) error // waits before a retry; nil means a real wait
 
-	exchange func(a, b string) error // swaps two directories; nil means the system call. Replaced in tests
-	stage    func(name string)       // called between the stages of publishing; tests kill the process there
+	// For tests; nil means the real thing.
+	exchange func(a, b string) error // swaps two directories
+	sync     func(path string) error // writes one file or directory to disk
+	stage    func(name string)       // called between the stages of publishing
 }
 
 // Status is how a step ended.
@@ -132,6 +134,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.exchange == nil {
 		o.exchange = exchange
+	}
+	if o.sync == nil {
+		o.sync = syncPath
 	}
 	if o.stage == nil {
 		o.stage = func(string) {}

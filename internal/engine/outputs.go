@@ -31,7 +31,7 @@ func checkOutputs(s plan.Step, dir string) error {
 			return &HostError{Step: s.ID, Doing: "read the outputs", Err: err}
 		}
 		rel, _ := filepath.Rel(dir, path)
-		if rel == "." || d.IsDir() {
+		if rel == "." {
 			return nil
 		}
 		info, err := d.Info()
@@ -40,6 +40,9 @@ func checkOutputs(s plan.Step, dir string) error {
 		}
 		if reason := badName(d.Name()); reason != "" {
 			return bad(rel, "%s", reason)
+		}
+		if d.IsDir() {
+			return nil
 		}
 		if s.Kind == plan.Variant && d.Type() == fs.ModeSymlink {
 			return checkLink(path, rel, bad)

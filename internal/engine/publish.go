@@ -26,7 +26,7 @@ func (w worker) publish(dir string) error {
 		}
 		return &HostError{Step: w.step.ID, Doing: doing, Err: err}
 	}
-	if err := syncTree(dir); err != nil {
+	if err := w.syncTree(dir); err != nil {
 		return fail("write the outputs to disk", err)
 	}
 	w.o.stage("synced")
@@ -40,7 +40,7 @@ func (w worker) publish(dir string) error {
 		return fail("put the outputs in place", err)
 	}
 	w.o.stage("replaced")
-	if err := syncPath(parent); err != nil {
+	if err := w.o.sync(parent); err != nil {
 		// The kernel may have dropped the write. The old outputs are known to be good, so go back to them.
 		return fail("write the output directory to disk", errors.Join(err, undo()))
 	}
@@ -98,7 +98,7 @@ func (w worker) flipLink(parent string) error {
 	if err := os.Rename(tmp, filepath.Join(parent, w.step.Link)); err != nil {
 		return errors.Join(err, os.Remove(tmp))
 	}
-	return syncPath(parent)
+	return w.o.sync(parent)
 }
 
 // recoverOutputs repairs what a kill inside swapByRenames left behind.
@@ -122,12 +122,12 @@ func recoverOutputs(p plan.Plan) error {
 }
 
 // syncTree writes every file and directory below dir, and dir, to disk.
-func syncTree(dir string) error {
+func (w worker) syncTree(dir string) error {
 	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.Type()&fs.ModeSymlink != 0 {
 			return err
 		}
-		return syncPath(path)
+		return w.o.sync(path)
 	})
 }
 

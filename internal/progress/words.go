@@ -52,13 +52,11 @@ func Clean(line string) string {
 	}
 	cut := len(line) > maxLine
 	if cut {
-		line = line[:maxLine]
-		for len(line) > 0 && !utf8.RuneStart(line[len(line)-1]) {
-			line = line[:len(line)-1]
+		end := maxLine
+		for end > maxLine-utf8.UTFMax && !utf8.RuneStart(line[end]) {
+			end--
 		}
-		if r, size := utf8.DecodeLastRuneInString(line); r == utf8.RuneError && size == 1 {
-			line = line[:len(line)-1]
-		}
+		line = line[:end]
 	}
 	line = escapes.ReplaceAllString(strings.ToValidUTF8(line, "\uFFFD"), "")
 	line = strings.Map(func(r rune) rune {
