@@ -3,6 +3,7 @@
 package manifest
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -90,7 +91,7 @@ func (t *table) dependencies(kind string) []Dependency {
 	for key, raw := range deps.vals {
 		vals, ok := raw.(map[string]any)
 		if !ok {
-			deps.fault(key, "write "+key+" = { path = \"../"+key+"\" }", "dependency %s in [%s] must be a table, not %s", quote(key), kind, typeName(raw))
+			deps.fault(key, byPath(key), "dependency %s in [%s] must be a table, not %s", quote(key), kind, typeName(raw))
 			continue
 		}
 		if dep, ok := deps.child(vals, key).dependency(key, kind); ok {
@@ -106,6 +107,14 @@ func (t *table) dependencies(kind string) []Dependency {
 	return out
 }
 
+// byPath is the hint for a dependency that says where from and not where.
+func byPath(key string) string {
+	if !matches(crateRule, key) {
+		return "write name = { path = \"../name\" }"
+	}
+	return fmt.Sprintf("write %s = { path = %q }", key, "../"+key)
+}
+
 func (t *table) dependency(key, kind string) (Dependency, bool) {
 	dep := Dependency{Key: key, Line: t.line()}
 	for other := range t.vals {
@@ -119,7 +128,7 @@ func (t *table) dependency(key, kind string) (Dependency, bool) {
 	}
 	var ok bool
 	if dep.Path, ok = t.str("path"); !ok && !t.has("path") {
-		t.fault("", "write "+key+" = { path = \"../"+key+"\" }", "dependency %s in [%s] has no path", quote(key), kind)
+		t.fault("", byPath(key), "dependency %s in [%s] has no path", quote(key), kind)
 	}
 	return dep, ok
 }

@@ -80,11 +80,11 @@ func (d *document) syntax(err error) {
 	hint := ""
 	if strings.Contains(parse.Message, "already been") {
 		hint = "every key and table may be given once"
-		if first := d.lines.line(strings.Split(parse.LastKey, ".")...); parse.LastKey != "" && first != parse.Position.Line {
+		if first := d.lines[pathKey(strings.Split(parse.LastKey, "."))]; first > 0 && first != parse.Position.Line {
 			hint = fmt.Sprintf("it is first given on line %d", first)
 		}
 	}
-	d.problems.add(d.file, parse.Position.Line, hint, "invalid TOML: %s", lowerFirst(parse.Message))
+	d.problems.add(d.file, parse.Position.Line, hint, "invalid TOML: %s", lowerFirst(strings.TrimSuffix(parse.Message, ".")))
 }
 
 func lowerFirst(s string) string {

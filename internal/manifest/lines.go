@@ -6,6 +6,8 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+
+	"github.com/BurntSushi/toml"
 )
 
 // maxDepth bounds how deep values, tables and dotted keys may nest. Manifests need four; the decoder recurses without
@@ -207,13 +209,18 @@ func (s *scanner) quoted() string {
 	start := s.pos
 	s.pos++
 	s.skipString(quote, escapes)
-	raw := s.text[start:s.pos]
-	if escapes {
-		if plain, err := strconv.Unquote(raw); err == nil {
-			return plain
+	return unquote(s.text[start:s.pos])
+}
+
+// unquote returns what a one-line string means. TOML's escapes are not Go's, so the decoder has to know.
+func unquote(raw string) string {
+	if strings.ContainsRune(raw, '\\') {
+		var v struct{ Key string }
+		if _, err := toml.Decode("Key = "+raw, &v); err == nil {
+			return v.Key
 		}
 	}
-	return strings.Trim(raw, quote)
+	return strings.Trim(raw, raw[:1])
 }
 
 // skipString moves behind the closing quote; a single-line string also ends at the end of its line.

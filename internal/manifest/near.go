@@ -11,7 +11,7 @@ import (
 // Closeness is the number of letters to insert, delete, replace or swap; ties go to the alphabetically first.
 func Nearest(word string, candidates []string) string {
 	sorted := slices.Sorted(slices.Values(candidates))
-	best, bestDistance := "", min(3, (len(word)+2)/3)+1
+	best, bestDistance := "", max(1, min(3, len(word)/3))+1
 	for _, c := range sorted {
 		if abs(len(c)-len(word)) >= bestDistance || len(word) > 128 || c == word {
 			continue

@@ -20,18 +20,30 @@ type Problem struct {
 
 // String is the problem on one line: file:line: what is wrong; what to do.
 func (p Problem) String() string {
-	file := p.File
-	if strings.ContainsFunc(file, func(r rune) bool { return !strconv.IsPrint(r) }) {
-		file = strconv.Quote(file) // a file name from a hostile tree must not reach the terminal as it is
-	}
 	var b strings.Builder
-	b.WriteString(file)
+	b.WriteString(p.File)
 	if p.Line > 0 {
 		fmt.Fprintf(&b, ":%d", p.Line)
 	}
 	b.WriteString(": " + p.Msg)
 	if p.Hint != "" {
 		b.WriteString("; " + p.Hint)
+	}
+	return printable(b.String())
+}
+
+// printable escapes what a terminal might obey: names and values come from trees that nobody has looked at yet.
+func printable(s string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if strconv.IsPrint(r) {
+			b.WriteRune(r)
+		} else {
+			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
+		}
 	}
 	return b.String()
 }

@@ -61,6 +61,8 @@ func hashProblem(s string) (msg, hint string) {
 		return "", ""
 	case matches(`[0-9A-Fa-f]{128}`, s):
 		return "has upper-case digits", "write it in lower case"
+	case matches(`[0-9A-Fa-f]{128}`, strings.TrimSpace(s)):
+		return "has spaces or newlines around it", "write nothing but the digits"
 	case matches(`[0-9A-Fa-f]{64}`, s):
 		return "has 64 digits, so it is a SHA-256", "use the output of sha512sum"
 	case matches(`[0-9a-f]+`, s):

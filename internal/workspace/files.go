@@ -1,12 +1,9 @@
-// files: which files a package, a source group and the recipe are made of. Only regular files count, editors'
+// files: which files a package and a source group are made of. Only regular files count, editors'
 // droppings do not, and a symlink is an error because what it leads to may lie outside of the tree.
 
 package workspace
 
 import (
-	"bufio"
-	"bytes"
-	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -123,70 +120,4 @@ func modeOf(info fs.FileInfo) fs.FileMode {
 		return 0o755
 	}
 	return 0o644
-}
-
-// Recipe is what turns inputs into RPMs and images.
-type Recipe struct {
-	Dockerfile []byte
-	Files      []File // below tools/ and macros/, sorted
-}
-
-const (
-	dockerfile  = "Dockerfile"
-	recipeLine  = "# buildsys-recipe: 1"
-	maxRecipe   = 1 << 20 // bytes of a Dockerfile
-	recipeTools = "tools"
-)
-
-// Recipe returns the tree's own recipe when its root has a Dockerfile, else the one in fallback, the copy inside the
-// program. Both give the same values for the same contents: files of tools/ are 0o755 and all others 0o644, because
-// an embedded file has lost its mode. Files of the fallback come as Data.
-func (w *Workspace) Recipe(fallback fs.FS) (*Recipe, error) {
-	tree, embedded := w.FS, false
-	if _, err := fs.Lstat(w.FS, dockerfile); errors.Is(err, fs.ErrNotExist) {
-		tree, embedded = fallback, true
-	}
-	l := &loader{tree: tree}
-	text, ok := l.read(dockerfile)
-	if !ok {
-		return nil, l.problems
-	}
-	first, _, _ := bufio.NewReader(bytes.NewReader(text)).ReadLine()
-	if string(first) != recipeLine || len(text) > maxRecipe {
-		return nil, manifest.Problems{{File: dockerfile, Line: 1, Msg: fmt.Sprintf("is not a recipe for this buildsys: its first line is not %q", recipeLine),
-			Hint: "move it away to use the recipe inside buildsys"}}
-	}
-	r := &Recipe{Dockerfile: text}
-	for _, dir := range []string{"macros", recipeTools} {
-		if !l.exists(dir) {
-			continue
-		}
-		files, bad := walk(w.Root, tree, ".", dir, func(string, bool) bool { return false })
-		l.problems = append(l.problems, bad...)
-		for _, f := range files {
-			f, err := recipeFile(f, tree, embedded)
-			if err != nil {
-				return nil, err
-			}
-			r.Files = append(r.Files, f)
-		}
-	}
-	slices.SortFunc(r.Files, byFileName)
-	return r, l.problems.Err()
-}
-
-func recipeFile(f File, tree fs.FS, embedded bool) (File, error) {
-	f.Mode = 0o644
-	if strings.HasPrefix(f.Name, recipeTools+"/") {
-		f.Mode = 0o755
-	}
-	if !embedded {
-		return f, nil
-	}
-	data, err := fs.ReadFile(tree, f.Name)
-	if err != nil {
-		return f, fmt.Errorf("read the recipe inside buildsys: %w", err)
-	}
-	f.Host, f.Data = "", data
-	return f, nil
 }

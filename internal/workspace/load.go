@@ -107,7 +107,7 @@ func (l *loader) list(parent string) []string {
 	}
 	var names []string
 	for _, e := range entries {
-		dir := dirOf(parent, e.Name())
+		dir := path.Join(parent, e.Name())
 		switch {
 		case strings.HasPrefix(e.Name(), "."), e.Type().IsRegular():
 		case !e.IsDir():
@@ -134,7 +134,7 @@ func (l *loader) specs(dir string) []string {
 }
 
 func (l *loader) loadPackage(root, name string) {
-	p := &Package{Dir: dirOf(packagesDir, name)}
+	p := &Package{Dir: path.Join(packagesDir, name)}
 	l.packages[name] = p
 	file := path.Join(p.Dir, manifestFile)
 	data, ok := l.read(file)
@@ -144,7 +144,7 @@ func (l *loader) loadPackage(root, name string) {
 	parsed, problems := manifest.ParsePackage(file, data)
 	p.Package = *parsed
 	l.problems = append(l.problems, problems...)
-	if p.Name != "" && p.Name != name {
+	if p.Name != name && manifest.ValidName(p.Name) {
 		hint := fmt.Sprintf("rename the directory, or set package-name = %q", name)
 		l.problem(file, p.NameLine, hint, "package %q is in the directory %q", p.Name, name)
 	}
@@ -220,7 +220,7 @@ func (l *loader) sourceDirs() []string {
 }
 
 func (l *loader) loadVariant(name string) {
-	v := &Variant{Dir: dirOf(variantsDir, name)}
+	v := &Variant{Dir: path.Join(variantsDir, name)}
 	l.variants[name] = v
 	file := path.Join(v.Dir, manifestFile)
 	data, ok := l.read(file)

@@ -31,17 +31,12 @@ func (l *loader) resolve() {
 func (l *loader) targets(file, dir string, deps []manifest.Dependency) []string {
 	var names []string
 	for _, d := range deps {
-		name, ok := l.target(file, dir, d)
-		switch {
-		case !ok:
-		case slices.Contains(names, name):
-			l.problem(file, d.Line, "", "dependency %q leads to %s, as another one does", d.Key, l.packages[name].Dir)
-		default:
+		if name, ok := l.target(file, dir, d); ok {
 			names = append(names, name)
 		}
 	}
 	slices.Sort(names)
-	return names
+	return slices.Compact(names)
 }
 
 // target follows the path of one dependency. The key must be the name of the crate found there, as for cargo.
@@ -54,7 +49,7 @@ func (l *loader) target(file, dir string, d manifest.Dependency) (string, bool) 
 		l.problem(file, d.Line, hint, "dependency %q: path %q does not lead to a package", d.Key, d.Path)
 		return "", false
 	case at == dir:
-		l.problem(file, d.Line, "", "%s depends on itself", name)
+		l.problem(file, d.Line, "remove the dependency", "%s depends on itself", name)
 		return "", false
 	case l.packages[name] == nil:
 		l.problem(file, d.Line, l.nearestPackage(dir, d, name), "dependency %q: there is no package %s", d.Key, at)
@@ -79,11 +74,11 @@ func (l *loader) pathTo(dir, name string) string {
 func (l *loader) nearestPackage(dir string, d manifest.Dependency, name string) string {
 	names := slices.Sorted(maps.Keys(l.packages))
 	for _, other := range names { // the key may be right where the path is not
-		if l.packages[other].Crate == d.Key && dirOf(packagesDir, other) != dir {
+		if l.packages[other].Crate == d.Key && path.Join(packagesDir, other) != dir {
 			return fmt.Sprintf("did you mean path = %q?", l.pathTo(dir, other))
 		}
 	}
-	if near := manifest.Nearest(name, names); near != "" && dirOf(packagesDir, near) != dir {
+	if near := manifest.Nearest(name, names); near != "" && path.Join(packagesDir, near) != dir {
 		return fmt.Sprintf("did you mean path = %q?", l.pathTo(dir, near))
 	}
 	return ""
@@ -126,7 +121,7 @@ func (l *loader) cycle(names []string) {
 	p := l.packages[names[0]]
 	line := 0
 	for _, d := range slices.Concat(p.BuildDeps, p.Deps) {
-		if path.Join(p.Dir, d.Path) == dirOf(packagesDir, names[1]) {
+		if path.Join(p.Dir, d.Path) == path.Join(packagesDir, names[1]) {
 			line = d.Line
 			break
 		}

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 
@@ -160,5 +159,3 @@ func realPath(dir string) string {
 	}
 	return dir
 }
-
-func dirOf(parent, name string) string { return path.Join(parent, name) }

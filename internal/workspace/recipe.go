@@ -1,0 +1,78 @@
+// recipe: the Dockerfile with the tools and macros it uses, of the tree or of the program.
+
+package workspace
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"buildsys/internal/manifest"
+)
+
+// Recipe is what turns inputs into RPMs and images.
+type Recipe struct {
+	Dockerfile []byte
+	Files      []File // below tools/ and macros/, sorted
+}
+
+const (
+	dockerfile  = "Dockerfile"
+	recipeLine  = "# buildsys-recipe: 1"
+	recipeTools = "tools"
+)
+
+// Recipe returns the tree's own recipe when its root has a Dockerfile, else the one in fallback, the copy inside the
+// program. Both give the same values for the same contents: files of tools/ are 0o755 and all others 0o644, because
+// an embedded file has lost its mode. Files of the fallback come as Data.
+func (w *Workspace) Recipe(fallback fs.FS) (*Recipe, error) {
+	tree, embedded := w.FS, false
+	if _, err := fs.Lstat(w.FS, dockerfile); errors.Is(err, fs.ErrNotExist) {
+		tree, embedded = fallback, true
+	}
+	l := &loader{tree: tree}
+	text, ok := l.read(dockerfile)
+	if !ok {
+		return nil, l.problems
+	}
+	first, _, _ := strings.Cut(string(text), "\n")
+	if strings.TrimSuffix(first, "\r") != recipeLine {
+		return nil, manifest.Problems{{File: dockerfile, Line: 1, Msg: fmt.Sprintf("is not a recipe for this buildsys: its first line is not %q", recipeLine),
+			Hint: "move it away to use the recipe inside buildsys"}}
+	}
+	r := &Recipe{Dockerfile: text}
+	for _, dir := range []string{"macros", recipeTools} {
+		if !l.exists(dir) {
+			continue
+		}
+		files, bad := walk(w.Root, tree, ".", dir, func(string, bool) bool { return false })
+		l.problems = append(l.problems, bad...)
+		for _, f := range files {
+			f, err := recipeFile(f, tree, embedded)
+			if err != nil {
+				return nil, err
+			}
+			r.Files = append(r.Files, f)
+		}
+	}
+	slices.SortFunc(r.Files, byFileName)
+	return r, l.problems.Err()
+}
+
+func recipeFile(f File, tree fs.FS, embedded bool) (File, error) {
+	f.Mode = 0o644
+	if strings.HasPrefix(f.Name, recipeTools+"/") {
+		f.Mode = 0o755
+	}
+	if !embedded {
+		return f, nil
+	}
+	data, err := fs.ReadFile(tree, f.Name)
+	if err != nil {
+		return f, fmt.Errorf("read the recipe inside buildsys: %w", err)
+	}
+	f.Host, f.Data = "", data
+	return f, nil
+}
