@@ -34,3 +34,31 @@ RUN --mount=from=buildsys.invalid/recipe,target=/host/recipe \
 FROM scratch AS package
 COPY --from=rpmbuild /output/ /
 
+
+# ---- target `variant`: the disk image of one variant ----------------------------------------------------------------
+
+FROM ${SDK} AS imgbuild
+# included-packages, separated by spaces, without the OS prefix.
+ARG PACKAGES
+ARG ARCH
+ARG GOARCH
+ARG VARIANT
+ARG VARIANT_PLATFORM
+ARG VARIANT_RUNTIME
+ARG VARIANT_FAMILY
+ARG VARIANT_FLAVOR
+ARG VERSION_ID
+ARG BUILD_ID
+ARG NAME
+ARG PRETTY_NAME
+ARG IMAGE_NAME
+ARG IMAGE_FORMAT
+ARG PARTITION_PLAN
+ARG KERNEL_PARAMETERS
+RUN --mount=from=buildsys.invalid/recipe,target=/host/recipe \
+    --mount=from=buildsys.invalid/rpms,target=/host/rpms \
+    --mount=from=buildsys.invalid/image,target=/host/image \
+    bash /host/recipe/tools/build-variant
+
+FROM scratch AS variant
+COPY --from=imgbuild /output/ /
