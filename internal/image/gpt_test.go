@@ -147,6 +147,27 @@ func TestReadGPT(t *testing.T) {
 	}
 }
 
+func TestFlipByte(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "img")
+	want := smallGPT()
+	if err := os.WriteFile(file, want, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := FlipByte(file, "SKIFF-ROOT-A", 1024); err != nil {
+		t.Fatal(err)
+	}
+	want[40*sector+1024] ^= 0xff
+	if got, err := os.ReadFile(file); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("not exactly the byte asked for was flipped (%v)", err)
+	}
+	if err := FlipByte(file, "SKIFF-ROOT-A", 60*sector); err == nil || !strings.Contains(err.Error(), "offset 30720 is outside of partition SKIFF-ROOT-A of 30720 bytes") {
+		t.Errorf("behind the end: error %v", err)
+	}
+	if err := FlipByte(file, "NONE", 0); err == nil || !strings.Contains(err.Error(), `no partition has the label "NONE"`) {
+		t.Errorf("unknown label: error %v", err)
+	}
+}
+
 func TestReadGPTFindsDamage(t *testing.T) {
 	last := 2*mib/sector - 1
 	tests := []struct {

@@ -22,16 +22,18 @@ var (
 	guestHang  = []byte{0xf4, 0xeb, 0xfd}                                               // hlt; jmp hlt
 	guestReset = append([]byte{0xb0, 0xfe, 0xe6, 0x64}, guestHang...)                   // out 64h, FEh: the keyboard controller's reset line
 	guestOff   = append([]byte{0xba, 0x04, 0x06, 0xb8, 0x00, 0x20, 0xef}, guestHang...) // out 604h, 2000h: ACPI soft off on q35
-	// guestObey arms the power button (602h), waits for it (600h) and switches off.
-	guestObey = append([]byte{0xba, 0x02, 0x06, 0xb8, 0x00, 0x01, 0xef, 0xba, 0x00, 0x06, 0xed, 0xf6, 0xc4, 0x01, 0x74, 0xfa}, guestOff...)
+	// guestObey waits for the power button, whose status bit is in 600h, and switches off.
+	guestObey = append([]byte{0xba, 0x00, 0x06, 0xed, 0xf6, 0xc4, 0x01, 0x74, 0xfa}, guestOff...)
 	// guestWrite, before the text: int 13h overwrites sector 2 of the disk with the boot sector, and hangs when that fails.
 	guestWrite = append([]byte{0xb8, 0x01, 0x03, 0xbb, 0x00, 0x7c, 0xb9, 0x02, 0x00, 0xba, 0x80, 0x00, 0xcd, 0x13, 0x73, 0x03}, guestHang...)
 )
 
-// guest writes a disk of 1 MiB that boots with a BIOS, runs before, prints text on the first serial port and runs after.
+// guest writes a disk of 1 MiB that boots with a BIOS, arms the power button (602h), runs before, prints text on the
+// first serial port and runs after.
 func guest(t *testing.T, before []byte, text string, after []byte) string {
 	t.Helper()
-	code := append([]byte{0xfa, 0x31, 0xc0, 0x8e, 0xd8, 0x8e, 0xc0}, before...) // cli; ds = es = 0
+	start := []byte{0xfa, 0x31, 0xc0, 0x8e, 0xd8, 0x8e, 0xc0, 0xba, 0x02, 0x06, 0xb8, 0x00, 0x01, 0xef} // cli; ds = es = 0
+	code := append(start, before...)
 	print := []byte{
 		0xbe, 0, 0, // mov si, text
 		0xac, 0x84, 0xc0, 0x74, 0x12, // next: lodsb; test al, al; jz done
