@@ -87,9 +87,12 @@ func (d *document) syntax(err error) {
 	d.problems.add(d.file, parse.Position.Line, hint, "invalid TOML: %s", lowerFirst(strings.TrimSuffix(parse.Message, ".")))
 }
 
+// lowerFirst makes a sentence fit behind a colon, unless it begins with an abbreviation.
 func lowerFirst(s string) string {
-	r, n := utf8.DecodeRuneInString(s)
-	return strings.ToLower(string(r)) + s[n:]
+	if len(s) > 1 && s[1] >= 'A' && s[1] <= 'Z' {
+		return s
+	}
+	return strings.ToLower(s[:min(1, len(s))]) + s[min(1, len(s)):]
 }
 
 // name is the table as it is written in the file: "[package.metadata]" or, for an element of an array, "[[…]]".

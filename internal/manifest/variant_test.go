@@ -1,0 +1,146 @@
+package manifest
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const goodVariant = `[package]
+name = "aws-k8s-1_31-nvidia"
+version = "0.1.0"
+
+[package.metadata.build-variant.image-layout]
+os-image-size-gib = 4
+partition-plan = "unified"
+
+[package.metadata.build-variant]
+included-packages = ["release", "kubelet-1.31", "libX11"]
+image-format = "qcow2"
+supported-arches = ["x86_64"]
+kernel-parameters = ["console=ttyS0,115200n8", "netdog.default-interface=eth0:dhcp4,dhcp6?", "crashkernel=2G-:256M"]
+grub-features = ["set-private-var"]
+image-features = { fips = true, host-containers = false, erofs-root-partition = false }
+
+[build-dependencies]
+release = { path = "../../packages/release" }
+`
+
+func TestParseVariant(t *testing.T) {
+	got, problems := ParseVariant("variants/aws-k8s-1.31-nvidia/Cargo.toml", []byte(goodVariant))
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	want := &Variant{
+		Name: "aws-k8s-1.31-nvidia", NameLine: 2, Crate: "aws-k8s-1_31-nvidia", File: "variants/aws-k8s-1.31-nvidia/Cargo.toml",
+		IncludedPackages: []string{"release", "kubelet-1.31", "libX11"}, ImageFormat: "qcow2", SupportedArches: []string{"x86_64"},
+		Layout:           ImageLayout{OSImageSizeGiB: 4, DataImageSizeGiB: 1, PublishImageSizeHintGiB: 22, PartitionPlan: "unified"},
+		KernelParameters: []string{"console=ttyS0,115200n8", "netdog.default-interface=eth0:dhcp4,dhcp6?", "crashkernel=2G-:256M"},
+		ImageFeatures:    map[string]bool{"grub-set-private-var": true, "fips": true, "host-containers": false, "erofs-root-partition": false},
+		BuildDeps:        []Dependency{{"release", "../../packages/release", 18}},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	if features := got.Features(); !slices.Equal(features, []string{"fips", "grub-set-private-var", "in-place-updates"}) {
+		t.Errorf("features %q", features)
+	}
+	if !got.Supports("x86_64") || got.Supports("aarch64") || !(&Variant{}).Supports("aarch64") {
+		t.Error("wrong architectures supported")
+	}
+}
+
+func TestVariantDefaults(t *testing.T) {
+	text := "[package]\nname = \"a\"\n[package.metadata.build-variant]\nincluded-packages = [\"x\"]\n[build-dependencies]\nx.path = \"../../packages/x\"\n"
+	v, problems := ParseVariant("variants/qemu-dev/Cargo.toml", []byte(text))
+	want := ImageLayout{OSImageSizeGiB: 2, DataImageSizeGiB: 1, PublishImageSizeHintGiB: 22, PartitionPlan: "split"}
+	if len(problems) > 0 || v.Layout != want || v.ImageFormat != "raw" {
+		t.Errorf("got %+v and %v", v, problems)
+	}
+	if !slices.Equal(v.Features(), []string{"host-containers", "in-place-updates"}) {
+		t.Errorf("features %q", v.Features())
+	}
+}
+
+func TestVariantParts(t *testing.T) {
+	for name, want := range map[string]string{
+		"qemu-dev":                "qemu dev qemu-dev latest none",
+		"aws-k8s-1.31":            "aws k8s aws-k8s 1.31 none",
+		"aws-ecs-1-nvidia":        "aws ecs aws-ecs 1 nvidia",
+		"aws-k8s-1.31-nvidia-old": "aws k8s aws-k8s 1.31 nvidia",
+	} {
+		v := &Variant{Name: name}
+		if got := strings.Join([]string{v.Platform(), v.Runtime(), v.Family(), v.Version(), v.Flavor()}, " "); got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+}
+
+func TestParseRelease(t *testing.T) {
+	for text, want := range map[string]string{
+		`version = "1.20.3"`:                          "1.20.3",
+		`version = "0.1.0-rc.1"`:                      "0.1.0-rc.1",
+		"version = \"1.0.0\"\n[migrations]\n\"a\"=[]": "1.0.0",
+		`version = "01.0.0"`:                          "",
+		`version = "1.0.0-"`:                          "",
+		`version = "1.0.0\n"`:                         "",
+		`version = "1.0.0+b"`:                         "",
+		`version = "1.0.0 "`:                          "",
+		`version = ""`:                                "",
+		`version = "$(id)"`:                           "",
+		`version = "1.0.0"` + "\nx = 1":               "1.0.0",
+	} {
+		r, problems := ParseRelease("Release.toml", []byte(text))
+		if r.Version != want || (want == "") != (len(problems) > 0) && !strings.HasSuffix(text, "x = 1") {
+			t.Errorf("%s: got %q and %v, want %q", text, r.Version, problems, want)
+		}
+	}
+}
+
+func TestParseMakefile(t *testing.T) {
+	text := `
+[config]
+skip_core_tasks = true
+
+[env]
+ROOT = "${CARGO_MAKE_WORKING_DIRECTORY}/."
+PLAIN = "a b"
+NUMBER = 8
+FRACTION = 1.5
+YES = true
+COMPOSITE = "${PLAIN}-${NUMBER}-${YES}"
+DEFAULTED = "${NOBODY:fallback}-${PLAIN:unused}"
+OVERRIDDEN = "from the file"
+FROM_ENVIRONMENT = "${OVERRIDDEN}"
+SCRIPT = { script = ["uname -m"] }
+LATER = "${LAST}"
+NEEDS_SCRIPT = "x-${SCRIPT}"
+LIST = ["a"]
+OPEN = "a ${ b"
+DOLLAR = "$PLAIN $$"
+LAST = "last"
+
+[env.development]
+PLAIN = "no"
+
+[tasks.build]
+script = "echo ${PLAIN}"
+`
+	env := map[string]string{"OVERRIDDEN": "from outside", "CARGO_MAKE_WORKING_DIRECTORY": "/tree"}
+	got, problems := ParseMakefile("Makefile.toml", []byte(text), func(name string) string { return env[name] })
+	want := map[string]string{
+		"ROOT": "/tree/.", "PLAIN": "a b", "NUMBER": "8", "FRACTION": "1.5", "YES": "true", "COMPOSITE": "a b-8-true",
+		"DEFAULTED": "fallback-a b", "OVERRIDDEN": "from the file", "FROM_ENVIRONMENT": "from outside",
+		"OPEN": "a ${ b", "DOLLAR": "$PLAIN $$", "LAST": "last",
+	}
+	if len(problems) > 0 || !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %q\nwant %q\n%v", got, want, problems)
+	}
+	if _, problems = ParseMakefile("Makefile.toml", []byte("\nenv = 3\n"), func(string) string { return "" }); problems.Error() != `Makefile.toml:2: "env" must be a table, not a number` {
+		t.Errorf("got %v", problems)
+	}
+	if got, problems = ParseMakefile("Makefile.toml", nil, func(string) string { return "" }); len(got)+len(problems) > 0 {
+		t.Errorf("an empty file gives %v and %v", got, problems)
+	}
+}
