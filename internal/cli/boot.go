@@ -2,8 +2,127 @@
 
 package cli
 
-import "github.com/spf13/cobra"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"buildsys/internal/progress"
+	"buildsys/internal/vm"
+)
+
+// bootOptions are the flags of boot.
+type bootOptions struct {
+	check   bool
+	accel   string
+	memory  int
+	timeout time.Duration
+}
 
 func newBootCommand(sys *System, s *settings) *cobra.Command {
-	return &cobra.Command{Use: "boot"}
+	var o bootOptions
+	cmd := &cobra.Command{
+		Use:   "boot [VARIANT]",
+		Short: "Start a variant's newest image in QEMU",
+		Long: `Starts the newest image of a variant in QEMU with UEFI firmware and its serial console on the terminal;
+leave with Ctrl-A X. The image is never changed: what the system writes is thrown away.
+
+With --check it runs headless, waits for the system to say that it is ready, has it shut down, and saves the
+console to build/logs/ARCH/boot-VARIANT.log.
+
+` + exitStatusHelp,
+		Args: usage(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := s.resolve(sys)
+			if err != nil {
+				return err
+			}
+			if err := c.pickVariant(sys, args); err != nil {
+				return err
+			}
+			return boot(cmd.Context(), sys, c, o)
+		},
+	}
+	cmd.Flags().BoolVar(&o.check, "check", false, "run headless and only see whether it gets ready")
+	cmd.Flags().StringVar(&o.accel, "accel", "tcg", "QEMU accelerator; kvm is faster where it works")
+	cmd.Flags().IntVar(&o.memory, "memory", 1024, "memory of the machine in MiB")
+	cmd.Flags().DurationVar(&o.timeout, "timeout", 5*time.Minute, "with --check: how long to wait for the ready line")
+	return cmd
+}
+
+func boot(ctx context.Context, sys *System, c config, o bootOptions) error {
+	image, data, err := newestImage(c)
+	if err != nil {
+		return err
+	}
+	machine := vm.Config{
+		Arch: c.arch, Image: image, DataImage: data, MemoryMiB: o.memory, Accel: o.accel,
+		Stdin: sys.Stdin, Stdout: sys.Stdout, Stderr: sys.Stderr,
+	}
+	if o.check {
+		return bootCheck(ctx, sys, c, machine, o.timeout)
+	}
+	return vmError(vm.Run(ctx, machine))
+}
+
+// newestImage finds the disks of the variant's newest image; data is empty when everything is on one disk.
+func newestImage(c config) (system, data string, err error) {
+	dir := filepath.Join(c.buildDir(), "images", c.arch+"-"+c.variant, "latest")
+	images, err := filepath.Glob(filepath.Join(dir, "*.img.lz4"))
+	if err != nil {
+		return "", "", err
+	}
+	for _, image := range images {
+		if strings.HasSuffix(image, "-data.img.lz4") {
+			data = image
+		} else {
+			system = image
+		}
+	}
+	if system == "" {
+		return "", "", usageError{fmt.Errorf("there is no image of %s for %s in %s: run buildsys build-variant %[1]s --arch %[2]s first",
+			c.variant, c.arch, dir)}
+	}
+	return system, data, nil
+}
+
+func bootCheck(ctx context.Context, sys *System, c config, machine vm.Config, timeout time.Duration) error {
+	path := filepath.Join(c.buildDir(), "logs", c.arch, "boot-"+c.variant+".log")
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return environmentError{err}
+	}
+	console, err := os.Create(path)
+	if err != nil {
+		return environmentError{err}
+	}
+	defer console.Close()
+	fmt.Fprintf(sys.Stderr, "booting %s; console in %s\n", machine.Image, path)
+	name := regexp.QuoteMeta(strings.ToUpper(c.name))
+	result, err := vm.Check(ctx, machine, vm.CheckOptions{
+		Ready:   regexp.MustCompile(`^` + name + ` READY`),
+		Fail:    regexp.MustCompile(`Kernel panic|^` + name + ` FAILED`),
+		Timeout: timeout,
+		Console: console,
+	})
+	if err != nil {
+		return vmError(err)
+	}
+	fmt.Fprintf(sys.Stderr, "ready after %s\n", progress.Took(result.Took))
+	fmt.Fprintln(sys.Stdout, result.ReadyLine)
+	return console.Close()
+}
+
+// vmError marks what the machine lacks, as opposed to an image that does not boot.
+func vmError(err error) error {
+	if errors.Is(err, vm.ErrMissing) {
+		return environmentError{err}
+	}
+	return err
 }
