@@ -1,0 +1,330 @@
+package workspace
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/rogpeppe/go-internal/txtar"
+)
+
+// goodTree has packages whose crate is not named as the directory, a dependency of each kind, a source group inside
+// another one, and files that no build should see.
+const goodTree = `
+-- Release.toml --
+version = "1.2.3"
+-- packages/packages.rs --
+-- packages/empty/README.md --
+-- packages/musl/Cargo.toml --
+[package]
+name = "musl"
+-- packages/musl/musl.spec --
+Name: musl
+-- packages/kernel-6.12/Cargo.toml --
+[package]
+name = "kernel-6_12"
+build = "make.rs"
+
+[lib]
+path = "pkg.rs"
+
+[package.metadata.build-package]
+package-name = "kernel-6.12"
+source-groups = ["api", "clock", "api/model"]
+
+[[package.metadata.build-package.external-files]]
+url = "https://example.com/linux-6.12.tar.xz"
+sha512 = "HASH"
+
+[build-dependencies]
+musl = { path = "../musl" }
+-- packages/kernel-6.12/kernel-6.12.spec --
+-- packages/kernel-6.12/pkg.rs --
+-- packages/kernel-6.12/make.rs --
+-- packages/kernel-6.12/build.rs --
+-- packages/kernel-6.12/Cargo.lock --
+-- packages/kernel-6.12/linux-6.12.tar.xz --
+downloaded by the ancestor
+-- packages/kernel-6.12/0001-fix.patch --
+-- packages/kernel-6.12/configs/x86_64 --
+-- packages/kernel-6.12/configs/lib.rs --
+-- packages/kernel-6.12/.keep-me --
+-- packages/kernel-6.12/.kernel-6.12.spec.swp --
+-- packages/kernel-6.12/kernel-6.12.spec~ --
+-- packages/kernel-6.12/.gitignore --
+-- packages/kernel-6.12/.DS_Store --
+-- packages/kernel-6.12/#0001-fix.patch# --
+-- packages/kernel-6.12/target/debug/x --
+-- packages/tool/Cargo.toml --
+[package]
+name = "tool"
+
+[build-dependencies]
+kernel-6_12 = { path = "../kernel-6.12" }
+musl = { path = "../musl" }
+
+[dependencies]
+musl = { path = "../musl/" }
+-- packages/tool/tool.spec --
+-- sources/api/main.go --
+-- sources/api/README.md --
+-- sources/api/.cache/x --
+-- sources/api/target/debug/x --
+-- sources/api/vendor/dep/dep.go --
+-- sources/api/model/model.go --
+-- sources/api/model/target --
+-- sources/clock/clock.go --
+-- sources/other/other.go --
+-- variants/Cargo.toml --
+[workspace]
+-- variants/shared/lib.rs --
+-- variants/qemu-dev/Cargo.toml --
+[package]
+name = "qemu-dev"
+
+[package.metadata.build-variant]
+included-packages = ["tool", "tool-extras"]
+
+[build-dependencies]
+tool = { path = "../../packages/tool" }
+`
+
+func makeTree(t *testing.T) string {
+	t.Helper()
+	return writeTree(t, txtar.Parse([]byte(strings.ReplaceAll(goodTree, "HASH", strings.Repeat("0123456789abcdef", 8)))))
+}
+
+func load(t *testing.T, root string) *Workspace {
+	t.Helper()
+	w, err := Load(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func TestLoad(t *testing.T) {
+	root := makeTree(t)
+	w := load(t, root)
+	if w.Root != root || w.Release.Version != "1.2.3" {
+		t.Errorf("root %s, version %s", w.Root, w.Release.Version)
+	}
+	got := []string{}
+	for _, name := range w.PackageNames() {
+		p := w.Packages[name]
+		got = append(got, fmt.Sprintf("%s in %s: build %v run %v", name, p.Dir, p.BuildRequires, p.Requires))
+	}
+	for _, name := range w.VariantNames() {
+		v := w.Variants[name]
+		got = append(got, fmt.Sprintf("%s in %s: build %v run %v", name, v.Dir, v.BuildRequires, v.Requires))
+	}
+	want := []string{
+		"kernel-6.12 in packages/kernel-6.12: build [musl] run []",
+		"musl in packages/musl: build [] run []",
+		"tool in packages/tool: build [kernel-6.12 musl] run [musl]",
+		"qemu-dev in variants/qemu-dev: build [tool] run []",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// TestLoadFS: the same tree in memory gives the same packages.
+func TestLoadFS(t *testing.T) {
+	root := makeTree(t)
+	w, err := LoadFS(root, os.DirFS(root))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fromDisk := load(t, root); !reflect.DeepEqual(w.Packages, fromDisk.Packages) || !reflect.DeepEqual(w.Variants, fromDisk.Variants) {
+		t.Error("LoadFS and Load differ")
+	}
+}
+
+// TestSampleTree: the tree this repository ships has no mistakes.
+func TestSampleTree(t *testing.T) {
+	w := load(t, "../..")
+	for _, p := range w.Packages {
+		if _, err := w.SourceGroupFiles(p); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := w.Recipe(nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func names(files []File) []string {
+	out := []string{}
+	for _, f := range files {
+		out = append(out, f.Name)
+	}
+	return out
+}
+
+func TestFiles(t *testing.T) {
+	root := makeTree(t)
+	must(t, os.Chmod(filepath.Join(root, "packages/kernel-6.12/configs/x86_64"), 0o700))
+	w := load(t, root)
+	files := w.Files(w.Packages["kernel-6.12"])
+	if got, want := names(files), []string{".keep-me", "0001-fix.patch", "configs/lib.rs", "configs/x86_64", "kernel-6.12.spec"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	want := File{Name: "configs/x86_64", Host: filepath.Join(root, "packages", "kernel-6.12", "configs", "x86_64"), Mode: 0o755}
+	if !reflect.DeepEqual(files[3], want) || files[1].Mode != 0o644 {
+		t.Errorf("got %+v, want %+v; mode of a patch %v", files[3], want, files[1].Mode)
+	}
+}
+
+func TestSourceGroupFiles(t *testing.T) {
+	root := makeTree(t)
+	w := load(t, root)
+	files, err := w.SourceGroupFiles(w.Packages["kernel-6.12"])
+	want := []string{"api/README.md", "api/main.go", "api/model/model.go", "api/model/target", "api/vendor/dep/dep.go", "clock/clock.go"}
+	if got := names(files); err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %q, %v; want %q", got, err, want)
+	}
+	if files, err := w.SourceGroupFiles(w.Packages["musl"]); len(files) != 0 || err != nil {
+		t.Errorf("a package without source groups has %v, %v", files, err)
+	}
+	must(t, os.Symlink("/etc/passwd", filepath.Join(root, "sources/api/model/secret")))
+	_, err = w.SourceGroupFiles(w.Packages["kernel-6.12"])
+	const wrong = "sources/api/model/secret: is a symlink; a build may read only regular files"
+	if err == nil || err.Error() != wrong {
+		t.Errorf("got %v, want %s once", err, wrong)
+	}
+}
+
+func TestFindRoot(t *testing.T) {
+	root := makeTree(t)
+	for _, below := range []string{".", "packages", "packages/kernel-6.12/configs", "sources/api/model"} {
+		if got, err := FindRoot(filepath.Join(root, below)); got != root || err != nil {
+			t.Errorf("from %s: got %s, %v; want %s", below, got, err, root)
+		}
+	}
+	outside := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(outside, "Release.toml"), nil, 0o644)) // no packages/ beside it
+	if got, err := FindRoot(outside); !errors.Is(err, ErrNoRoot) {
+		t.Errorf("outside of a tree: got %s, %v", got, err)
+	}
+}
+
+func TestHere(t *testing.T) {
+	root := makeTree(t)
+	link := filepath.Join(t.TempDir(), "link")
+	must(t, os.Symlink(root, link))
+	for dir, want := range map[string][2]string{
+		"packages/musl":                {"musl", ""},
+		"packages/kernel-6.12/configs": {"kernel-6.12", ""},
+		"variants/qemu-dev":            {"", "qemu-dev"},
+		"packages":                     {"", ""},
+		".":                            {"", ""},
+		"..":                           {"", ""},
+		"sources/api":                  {"", ""},
+	} {
+		for _, base := range []string{root, link} {
+			if pkg, variant := Here(root, filepath.Join(base, dir)); [2]string{pkg, variant} != want {
+				t.Errorf("%s below %s: got %q and %q, want %q", dir, base, pkg, variant, want)
+			}
+		}
+	}
+}
+
+func TestRecipe(t *testing.T) {
+	recipe := fstest.MapFS{
+		"Dockerfile":          {Data: []byte(recipeLine + "\nFROM scratch\n"), Mode: 0o444},
+		"tools/rpm2img":       {Data: []byte("#!/bin/bash\n"), Mode: 0o444},
+		"tools/.rpm2img.swp":  {Data: []byte("no")},
+		"macros/shared":       {Data: []byte("%_x y\n"), Mode: 0o444},
+		"macros/x86_64":       {Data: []byte("\n"), Mode: 0o444},
+		"somewhere/else.conf": {Data: []byte("no")},
+	}
+	w := load(t, makeTree(t))
+	embedded, err := w.Recipe(recipe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := names(embedded.Files), []string{"macros/shared", "macros/x86_64", "tools/rpm2img"}; !slices.Equal(got, want) {
+		t.Fatalf("got %q, want %q", got, want)
+	}
+	for name := range recipe { // the same recipe in the tree
+		at := filepath.Join(w.Root, name)
+		must(t, os.MkdirAll(filepath.Dir(at), 0o755))
+		must(t, os.WriteFile(at, recipe[name].Data, 0o600))
+	}
+	own, err := w.Recipe(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, f := range own.Files {
+		data, err := os.ReadFile(f.Host)
+		if e := embedded.Files[i]; err != nil || e.Name != f.Name || e.Mode != f.Mode || string(e.Data) != string(data) || e.Host != "" || f.Data != nil {
+			t.Errorf("%v: the tree's %+v is not the program's %+v", err, f, e)
+		}
+	}
+	if own.Files[2].Mode != 0o755 || own.Files[0].Mode != 0o644 || string(own.Dockerfile) != string(embedded.Dockerfile) {
+		t.Errorf("got %+v", own)
+	}
+}
+
+func TestRecipeOfAnotherKind(t *testing.T) {
+	w := load(t, makeTree(t))
+	const want = `Dockerfile:1: is not a recipe for this buildsys: its first line is not "# buildsys-recipe: 1"; move it away to use the recipe inside buildsys`
+	for _, text := range []string{"", "# syntax=docker/dockerfile:1.1.3-experimental\n", "# buildsys-recipe: 10\n", "\n" + recipeLine} {
+		must(t, os.WriteFile(filepath.Join(w.Root, "Dockerfile"), []byte(text), 0o644))
+		if _, err := w.Recipe(nil); err == nil || err.Error() != want {
+			t.Errorf("%q: got %v", text, err)
+		}
+	}
+}
+
+// TestRealPathsOnly: a tree that is swapped for a link after it was opened is not followed out of the root.
+func TestRealPathsOnly(t *testing.T) {
+	root := makeTree(t)
+	w := load(t, root)
+	outside := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(outside, "secret"), []byte("x"), 0o644))
+	must(t, os.RemoveAll(filepath.Join(root, "sources/clock")))
+	must(t, os.Symlink(outside, filepath.Join(root, "sources/clock")))
+	if files, err := w.SourceGroupFiles(w.Packages["kernel-6.12"]); err == nil {
+		t.Errorf("followed a symlink out of the tree: %v", names(files))
+	}
+	if _, err := fs.ReadFile(w.FS, "sources/clock/secret"); err == nil {
+		t.Error("the file system of the tree can be left")
+	}
+}
+
+// TestCycleOnce: in a long chain that bites its tail the cycle is reported once, and the walk copes with its length.
+func TestCycleOnce(t *testing.T) {
+	tree := fstest.MapFS{"Release.toml": {Data: []byte(`version = "1.0.0"`)}}
+	const n = 300
+	for i := range n {
+		name := fmt.Sprintf("p%03d", i)
+		next := fmt.Sprintf("p%03d", (i+1)%n)
+		text := fmt.Sprintf("[package]\nname = %q\n[dependencies]\n%s = { path = \"../%s\" }\n", name, next, next)
+		tree["packages/"+name+"/Cargo.toml"] = &fstest.MapFile{Data: []byte(text)}
+		tree["packages/"+name+"/"+name+".spec"] = &fstest.MapFile{}
+	}
+	_, err := LoadFS("", tree)
+	if err == nil || strings.Count(err.Error(), "\n") != 0 || !strings.HasPrefix(err.Error(), "packages/p000/Cargo.toml:4: ") ||
+		strings.Count(err.Error(), "→") != n {
+		t.Errorf("got %.200v", err)
+	}
+	delete(tree, "packages/p000/Cargo.toml")
+	delete(tree, "packages/p000/p000.spec")
+	if _, err = LoadFS("", tree); err == nil || !strings.Contains(err.Error(), `there is no package packages/p000`) {
+		t.Errorf("got %.200v", err)
+	}
+	w, err := LoadFS("", fstest.MapFS{"Release.toml": tree["Release.toml"], "packages/a/a.spec": {}, "packages/a/Cargo.toml": {Data: []byte("[package]\nname = \"a\"\n")}})
+	if err != nil || !slices.Equal(slices.Collect(maps.Keys(w.Packages)), []string{"a"}) {
+		t.Errorf("got %v, %v", w, err)
+	}
+}
