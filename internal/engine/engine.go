@@ -91,7 +91,8 @@ type Report struct {
 // Run runs every step of p that can be run, at most o.Jobs at once, and publishes each step's outputs as soon as it is built.
 //
 // A step that fails stops only the steps that depend on it. When any failed the error is a *FailedError. When ctx
-// is cancelled nothing new is started, the running builds are waited for, and the error wraps context.Cause(ctx).
+// is cancelled nothing new is started or published, the running builds are waited for (at most 10 s, should the
+// engine hang), and the error wraps context.Cause(ctx).
 // A *HostError means the staging directory cannot be used. The Report is complete in every one of these cases
 // but the last.
 func Run(ctx context.Context, p plan.Plan, o Options) (rep Report, err error) {

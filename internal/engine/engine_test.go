@@ -335,6 +335,40 @@ func TestCancel(t *testing.T) {
 	})
 }
 
+// A build that does not listen cannot keep a cancelled run, nor publish anything later.
+func TestCancelWithFrozenEngine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, 1, "a:", "b: a")
+		s.old(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		s.opts.Builder = deafBuilder{ended}
+		time.AfterFunc(time.Second, cancel)
+		rep, err := engine.Run(ctx, s.plan, s.opts)
+		if !errors.Is(err, context.Canceled) || statuses(rep) != "a cancelled, b cancelled" || rep.Duration != 11*time.Second {
+			t.Errorf("%v, %s after %v; want all cancelled after 11s", err, statuses(rep), rep.Duration)
+		}
+		s.checkStagingEmpty(t)
+		<-ended
+		synctest.Wait()
+		if !s.isOld(t, "a") {
+			t.Errorf("published after the end: %v", buildtest.Snapshot(t, s.step("a").Out))
+		}
+	})
+}
+
+// deafBuilder takes an hour, whatever its context says, and then succeeds.
+type deafBuilder struct{ ended chan struct{} }
+
+func (b deafBuilder) Build(_ context.Context, _ plan.Solve, out string, _ func(progress.Event)) error {
+	time.Sleep(time.Hour)
+	close(b.ended)
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(out, "late.rpm"), []byte(buildtest.RPMMagic), 0o644)
+}
+
 func TestCancelledBeforeTheStart(t *testing.T) {
 	s := newScene(t, 2, "a:")
 	ctx, cancel := context.WithCancel(t.Context())
@@ -405,6 +439,9 @@ func TestRetryOnlyTransient(t *testing.T) {
 			s.fake.Hook = func(_ context.Context, _ plan.Solve, out string) error {
 				if left, err := os.ReadDir(out); err != nil || len(left) > 0 {
 					t.Errorf("attempt begins with %v, %v in its directory", left, err)
+				}
+				if dirs, err := os.ReadDir(filepath.Dir(out)); err != nil || len(dirs) != 1 {
+					t.Errorf("attempt begins with %v, %v in staging: failed attempts must not use up the disk", dirs, err)
 				}
 				buildtest.Write(t, out, "-- debris.rpm --\n")
 				err := tt.errs[len(s.fake.Calls())-1]

@@ -126,8 +126,8 @@ func TestKillWhilePublishing(t *testing.T) {
 				if _, err := Run(t.Context(), oneStep(dir, plan.Variant), options(dir, failing)); err == nil {
 					t.Error("the failing build did not fail")
 				}
-				kept := buildtest.Snapshot(t, filepath.Join(dir, "out", "one"))
-				if !slices.Contains([]string{"v1", "v2"}, kept["one.img"]) || len(kept) != 1 {
+				kept := buildtest.Snapshot(t, filepath.Join(dir, "out"))
+				if !slices.Contains([]string{"v1", "v2"}, kept["one/one.img"]) || kept["latest"] != "-> one" || len(kept) != 3 {
 					t.Errorf("after a failed next run: %v", kept)
 				}
 				publishVersion(t, dir, "v2", mode, "none")

@@ -17,6 +17,9 @@ import (
 // fetchJobs is how many steps have their files fetched at once. It is a bound on open transfers, not on the machine.
 const fetchJobs = 8
 
+// grace is how long a cancelled run waits for its builds to stop.
+const grace = 10 * time.Second
+
 // run is the state of one Run. Only the goroutine in loop touches it, so there are no locks.
 type run struct {
 	plan       plan.Plan
@@ -49,7 +52,8 @@ func newRun(p plan.Plan, o Options) *run {
 		plan: p, o: o, begin: o.Now(),
 		dependants: make([][]int, n), waits: make([]int, n),
 		results: make([]StepResult, n), cancels: make([]context.CancelFunc, n),
-		messages: make(chan message),
+		// Room for every message there can be: a goroutine that nobody waits for any more must be able to end.
+		messages: make(chan message, 2*n),
 	}
 	for i, s := range p.Steps {
 		r.results[i].ID = s.ID
@@ -90,6 +94,7 @@ func (r *run) loop(ctx context.Context) {
 	heartbeat := time.NewTimer(r.o.Heartbeat)
 	defer heartbeat.Stop()
 	cancelled := ctx.Done()
+	var graceOver <-chan time.Time
 	for {
 		if ctx.Err() == nil {
 			r.startFetches(ctx)
@@ -107,6 +112,10 @@ func (r *run) loop(ctx context.Context) {
 			heartbeat.Reset(r.o.Heartbeat)
 		case <-cancelled:
 			cancelled = nil // seen; from now on only wait for what runs
+			graceOver = time.After(grace)
+		case <-graceOver:
+			r.abandon(ctx)
+			return
 		}
 	}
 }
@@ -170,6 +179,15 @@ func (r *run) receive(ctx context.Context, m message) {
 	default:
 		r.settle(m.step, Failed, m.err)
 		r.skipDependants(m.step, res.ID)
+	}
+}
+
+// abandon gives up the builds that did not stop: their engine may be frozen, and a user who said stop wants to leave.
+func (r *run) abandon(ctx context.Context) {
+	for len(r.building) > 0 {
+		i := r.building[0]
+		r.building = r.building[1:]
+		r.settle(i, Cancelled, fmt.Errorf("did not stop within %v: %w", grace, context.Cause(ctx)))
 	}
 }
 

@@ -51,6 +51,9 @@ func (w worker) attempt(ctx context.Context) error {
 	if err := w.o.Builder.Build(ctx, w.step.Solve, dir, w.report); err != nil {
 		return err
 	}
+	if ctx.Err() != nil { // nothing changes in the outputs after a run was cancelled
+		return context.Cause(ctx)
+	}
 	w.o.stage("built")
 	if err := checkOutputs(w.step, dir); err != nil {
 		return err
