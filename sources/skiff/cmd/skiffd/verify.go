@@ -5,6 +5,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -26,6 +27,10 @@ func verifyRoot() (string, error) {
 	}
 	major, minor := split(uint64(stat.Dev))
 	table, err := dm.Table(major, minor)
+	if errors.Is(err, syscall.ENXIO) {
+		return "", fmt.Errorf("device %d:%d is no mapped device: the kernel command line has no dm-mod.create, or a root= "+
+			"other than /dev/dm-0", major, minor)
+	}
 	if err != nil {
 		return "", err
 	}
