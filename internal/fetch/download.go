@@ -64,8 +64,12 @@ func (j *job) attempt(ctx context.Context, pl place, p *part) (resumed bool, err
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	idle := orDefault(j.s.idle, defaultIdle)
-	watch := time.AfterFunc(idle, func() { cancel(&idleError{idle}) })
-	defer watch.Stop()
+	watch := j.s.watch
+	if watch == nil {
+		watch = timerWatchdog(idle)
+	}
+	alive, stop := watch(func() { cancel(&idleError{idle}) })
+	defer stop()
 
 	resp, err := j.s.request(ctx, pl.url, p)
 	if err != nil {
@@ -76,7 +80,7 @@ func (j *job) attempt(ctx context.Context, pl place, p *part) (resumed bool, err
 		return false, err
 	}
 	resumed = p.size > 0
-	body := &bodyReader{r: resp.Body, alive: func() { watch.Reset(idle) }, tick: j.ticker(p)}
+	body := &bodyReader{r: resp.Body, alive: alive, tick: j.ticker(p)}
 	// One byte more than allowed is enough to know.
 	_, err = io.Copy(p, io.LimitReader(body, j.s.maxBytes()-p.size+1))
 	switch {
@@ -88,6 +92,16 @@ func (j *job) attempt(ctx context.Context, pl place, p *part) (resumed bool, err
 		return resumed, p.refuse(tooLarge(p.size, j.s.maxBytes()))
 	}
 	return resumed, nil
+}
+
+// watchdog starts to watch an attempt and calls stalled when alive was not called for too long, unless stop was.
+type watchdog func(stalled func()) (alive, stop func())
+
+func timerWatchdog(idle time.Duration) watchdog {
+	return func(stalled func()) (alive, stop func()) {
+		t := time.AfterFunc(idle, stalled)
+		return func() { t.Reset(idle) }, func() { t.Stop() }
+	}
 }
 
 // request asks for the bytes p does not have yet.

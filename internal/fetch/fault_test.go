@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"buildsys/internal/manifest"
@@ -412,7 +413,7 @@ func TestUnsafeNamesAreRefused(t *testing.T) {
 func TestTwoStoresDownloadOnce(t *testing.T) {
 	b := content(50_000)
 	var asked atomic.Int32
-	release := make(chan struct{})
+	release := make(chan struct{}) // closed when everybody is there
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		asked.Add(1)
 		<-release
@@ -426,7 +427,7 @@ func TestTwoStoresDownloadOnce(t *testing.T) {
 		other.Dir = one.Dir
 		worlds = append(worlds, other)
 	}
-	waiting := make(chan struct{}, len(worlds))
+	waiting := make(chan struct{}, 2*len(worlds)) // each may wait and then start
 	var wg sync.WaitGroup
 	for _, w := range worlds {
 		w.Report = sinkFunc(func(e progress.Event) {
@@ -493,11 +494,13 @@ func TestCancelLeavesNothingUnderTheFinalName(t *testing.T) {
 	}
 }
 
+// The watchdog's clock is the server here: it says when it has stalled.
 func TestStalledServer(t *testing.T) {
 	b := content(1000)
 	for name, head := range map[string]bool{"before the answer": false, "in the body": true} {
 		t.Run(name, func(t *testing.T) {
-			asked := 0
+			asked, alive := 0, 0
+			stall := make(chan func(), maxAttempts)
 			f := source(serve(t, func(w http.ResponseWriter, r *http.Request) {
 				if asked++; asked > 1 {
 					_, _ = w.Write(b)
@@ -507,16 +510,52 @@ func TestStalledServer(t *testing.T) {
 					_, _ = w.Write(b[:10])
 					_ = http.NewResponseController(w).Flush()
 				}
+				(<-stall)()
 				<-r.Context().Done()
 			}), b)
 			w := newWorld(t)
-			w.idle = 50 * time.Millisecond
+			w.watch = func(stalled func()) (func(), func()) {
+				stall <- stalled
+				return func() { alive++ }, func() {}
+			}
 			w.good(f, b)
-			if r := w.texts(progress.FetchRetry); len(r) != 1 || asked != 2 {
-				t.Errorf("retries %q, asked %d times", r, asked)
+			if r := w.texts(progress.FetchRetry); len(r) != 1 || asked != 2 || alive == 0 {
+				t.Errorf("retries %q, asked %d times, %d signs of life", r, asked, alive)
 			}
 		})
 	}
+}
+
+func TestIdleTimeoutIsBounded(t *testing.T) {
+	f := source(serve(t, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }), content(10))
+	w := newWorld(t)
+	w.idle = time.Millisecond
+	err := w.Fetch(t.Context(), step, []manifest.ExternalFile{f})
+	var missing *MissingError
+	if !errors.As(err, &missing) || !strings.Contains(err.Error(), "no bytes for 1ms") || len(w.slept) != maxAttempts-1 {
+		t.Errorf("error %v after waits %v", err, w.slept)
+	}
+}
+
+// Each byte must give the server another full idle time.
+func TestWatchdogIsFedByBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var stalled atomic.Bool
+		alive, stop := timerWatchdog(30 * time.Second)(func() { stalled.Store(true) })
+		defer stop()
+		for range 10 {
+			time.Sleep(29 * time.Second) // virtual
+			alive()
+		}
+		if stalled.Load() {
+			t.Error("stalled although bytes came")
+		}
+		time.Sleep(31 * time.Second)
+		synctest.Wait()
+		if !stalled.Load() {
+			t.Error("not stalled after 31 s without a byte")
+		}
+	})
 }
 
 func TestAllErrorsAreJoined(t *testing.T) {

@@ -33,31 +33,33 @@ type validator struct {
 	Total int64  // bytes of the whole file, -1 when unknown
 }
 
-// openPart opens and locks <final>.part, creating it and its directory; waiting is called once when somebody else has the lock.
+// errGone says that the temporary file was renamed or removed by its owner while we waited for the lock on it.
+var errGone = errors.New("the temporary file is gone")
+
+// openPart opens and locks <final>.part, creating it and its directory; waiting is called when somebody else has the lock.
+// After errGone the caller should look whether the work is done.
 func openPart(ctx context.Context, final string, waiting func()) (*part, error) {
 	path := final + ".part"
-	for {
-		if err := mkdirAll(filepath.Dir(path)); err != nil {
-			return nil, err
-		}
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o644)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // the empty directory was just removed by someone who found no source
-		}
-		if err != nil {
-			return nil, storeError("create", path, err)
-		}
-		if err := lock(ctx, f, waiting); err != nil {
-			return nil, err
-		}
-		// The previous owner may have renamed or removed the file we waited for: then our lock is on nothing.
-		mine, err1 := f.Stat()
-		there, err2 := os.Lstat(path)
-		if err1 == nil && err2 == nil && os.SameFile(mine, there) {
-			return &part{path: path, f: f, sum: sha512.New(), from: readValidator(path)}, nil
-		}
-		f.Close()
+	if err := mkdirAll(filepath.Dir(path)); err != nil {
+		return nil, err
 	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o644)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errGone // with its directory, by an owner who found no source
+	}
+	if err != nil {
+		return nil, storeError("create", path, err)
+	}
+	if err := lock(ctx, f, waiting); err != nil {
+		return nil, err
+	}
+	mine, err1 := f.Stat()
+	there, err2 := os.Lstat(path)
+	if err1 != nil || err2 != nil || !os.SameFile(mine, there) {
+		f.Close()
+		return nil, errGone
+	}
+	return &part{path: path, f: f, sum: sha512.New(), from: readValidator(path)}, nil
 }
 
 // lock takes an exclusive flock on f, and closes f when that fails.

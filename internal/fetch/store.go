@@ -41,6 +41,7 @@ type Store struct {
 	Sleep func(ctx context.Context, d time.Duration) error // waits before another attempt; nil: really waits
 
 	idle  time.Duration // longest wait for the next byte; 0: 30 s
+	watch watchdog      // nil: a timer of idle
 	once  sync.Once
 	slots chan struct{}
 
@@ -87,19 +88,29 @@ func (s *Store) ensure(ctx context.Context, step string, f manifest.ExternalFile
 	if err := j.checkNames(); err != nil {
 		return err
 	}
-	// Without the lock first: the common case is a good entry, and readers need not wait for each other.
-	if st, err := j.inspect(ctx); err != nil || st == entryGood {
+	told := false
+	waiting := func() {
+		if !told {
+			j.emit(progress.FetchProgress, j.name+": waiting for another download of the same file", nil)
+		}
+		told = true
+	}
+	for {
+		// Without the lock first: the common case is a good entry, and readers need not wait for each other.
+		if st, err := j.inspect(ctx); err != nil || st == entryGood {
+			return err
+		}
+		p, err := openPart(ctx, j.final, waiting)
+		if errors.Is(err, errGone) {
+			continue // whoever we waited for is done: most likely the entry is there now
+		}
+		if err != nil {
+			return err
+		}
+		err = j.obtain(ctx, p)
+		p.release(err)
 		return err
 	}
-	p, err := openPart(ctx, j.final, func() {
-		j.emit(progress.FetchProgress, j.name+": waiting for another download of the same file", nil)
-	})
-	if err != nil {
-		return err
-	}
-	err = j.obtain(ctx, p)
-	p.release(err)
-	return err
 }
 
 // job is the work on one file.
