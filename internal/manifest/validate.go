@@ -11,19 +11,22 @@ import (
 	"strings"
 )
 
-const (
-	nameRule    = `[a-z0-9][a-z0-9._+-]{0,127}`
-	rpmNameRule = `[A-Za-z0-9][A-Za-z0-9._+-]{0,127}` // as nameRule; RPM names also have capitals
-	crateRule   = `[A-Za-z0-9_][A-Za-z0-9_-]{0,127}`
-	fileRule    = `[A-Za-z0-9_][A-Za-z0-9._+~@=,:^-]{0,199}` // leaves room for suffixes within 255 bytes
-	partRule    = `[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}`
-	versionRule = `(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){2}(-[0-9a-z]+(\.[0-9a-z]+)*)?`
+// The rules match whole strings and are compiled once.
+var (
+	nameRule    = rule(`[a-z0-9][a-z0-9._+-]{0,127}`)
+	rpmNameRule = rule(`[A-Za-z0-9][A-Za-z0-9._+-]{0,127}`) // as nameRule; RPM names also have capitals
+	crateRule   = rule(`[A-Za-z0-9_][A-Za-z0-9_-]{0,127}`)
+	fileRule    = rule(`[A-Za-z0-9_][A-Za-z0-9._+~@=,:^-]{0,199}`) // leaves room for suffixes within 255 bytes
+	partRule    = rule(`[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}`)
+	versionRule = rule(`(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){2}(-[0-9a-z]+(\.[0-9a-z]+)*)?`)
+	sha512Rule  = rule(`[0-9a-f]{128}`)
+	hexRule     = rule(`[0-9A-Fa-f]+`)
 )
 
-// matches says whether the whole of s has the form of a rule above.
-func matches(rule, s string) bool {
-	return len(s) <= 1024 && regexp.MustCompile(`^(?:`+rule+`)\z`).MatchString(s)
-}
+func rule(pattern string) *regexp.Regexp { return regexp.MustCompile(`^(?:` + pattern + `)\z`) }
+
+// matches says whether the whole of s has the form of a rule.
+func matches(rule *regexp.Regexp, s string) bool { return len(s) <= 1024 && rule.MatchString(s) }
 
 // ValidName says whether s can be the name of a package or a variant.
 func ValidName(s string) bool { return matches(nameRule, s) }
@@ -56,19 +59,20 @@ func urlProblem(raw string) (msg, hint string) {
 
 // hashProblem says what is wrong with a sha512, or nothing.
 func hashProblem(s string) (msg, hint string) {
-	switch {
-	case matches(`[0-9a-f]{128}`, s):
+	const md5, sha1, sha256 = 32, 40, 64 // digits
+	switch plain := strings.TrimSpace(s); {
+	case matches(sha512Rule, s):
 		return "", ""
-	case matches(`[0-9A-Fa-f]{128}`, s):
-		return "has upper-case digits", "write it in lower case"
-	case matches(`[0-9A-Fa-f]{128}`, strings.TrimSpace(s)):
+	case matches(sha512Rule, plain):
 		return "has spaces or newlines around it", "write nothing but the digits"
-	case matches(`[0-9A-Fa-f]{64}`, s):
-		return "has 64 digits, so it is a SHA-256", "use the output of sha512sum"
-	case matches(`[0-9a-f]+`, s):
-		return "has the wrong number of digits, not 128", "use the output of sha512sum"
+	case matches(sha512Rule, strings.ToLower(s)):
+		return "has upper-case digits", "write it in lower case"
+	case !matches(hexRule, s):
+		return "is not 128 hexadecimal digits", "use the output of sha512sum, without prefix or spaces"
+	case len(s) == md5 || len(s) == sha1 || len(s) == sha256:
+		return fmt.Sprintf("has %d digits, not 128: it is another kind of hash", len(s)), "use the output of sha512sum"
 	}
-	return "is not 128 hexadecimal digits", "use the output of sha512sum, without prefix or spaces"
+	return fmt.Sprintf("has %d digits, not 128", len(s)), "use the output of sha512sum"
 }
 
 // parameterProblem says what is wrong with a kernel parameter, or nothing. The parameters are joined by spaces and

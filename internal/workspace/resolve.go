@@ -36,7 +36,7 @@ func (l *loader) targets(file, dir string, deps []manifest.Dependency) []string 
 		}
 	}
 	slices.Sort(names)
-	return slices.Compact(names)
+	return names
 }
 
 // target follows the path of one dependency. The key must be the name of the crate found there, as for cargo.
