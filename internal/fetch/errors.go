@@ -69,7 +69,8 @@ func (e *IntegrityError) Error() string {
 		copies++
 		if copies == 1 {
 			same = t.SHA512
-		} else if t.SHA512 != same {
+		}
+		if t.SHA512 != same || t.Looks != "" { // damaged in the same way is no sign of a wrong manifest
 			same = ""
 		}
 	}
