@@ -5,7 +5,6 @@ package manifest
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -268,48 +267,4 @@ func (t *table) unknown(key string) {
 		kind = "table"
 	}
 	t.fault(key, didYouMean(key, t.known), "unknown %s %s%s", kind, quote(key), t.in())
-}
-
-func typeName(v any) string {
-	switch v := v.(type) {
-	case string:
-		return "a string"
-	case bool:
-		return strconv.FormatBool(v)
-	case int64:
-		return "a number"
-	case float64:
-		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return "a number"
-		}
-		return "a fraction"
-	case []any:
-		return "a list"
-	case map[string]any:
-		return "a table"
-	case []map[string]any:
-		return "an array of tables"
-	}
-	return "a date or time"
-}
-
-// quote shows a value of a file in a message: quoted, so that no control character reaches a terminal, and not too long.
-func quote(s string) string {
-	const most = 80
-	if len(s) > most {
-		return strconv.QuoteToASCII(strings.ToValidUTF8(s[:most], "")) + "…"
-	}
-	return strconv.Quote(s)
-}
-
-// orList is "a, b or c", each quoted.
-func orList(words []string) string {
-	quoted := make([]string, len(words))
-	for i, w := range words {
-		quoted[i] = strconv.Quote(w)
-	}
-	if len(quoted) < 2 {
-		return strings.Join(quoted, "")
-	}
-	return strings.Join(quoted[:len(quoted)-1], ", ") + " or " + quoted[len(quoted)-1]
 }
