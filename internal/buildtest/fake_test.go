@@ -45,9 +45,11 @@ func TestHash(t *testing.T) {
 		"data":       func(s *plan.Solve) { s.Contexts["package"].Files[1].Data = []byte("y") },
 		"mode":       func(s *plan.Solve) { s.Contexts["package"].Files[1].Mode = 0o755 },
 		"name":       func(s *plan.Solve) { s.Contexts["package"].Files[1].Name = "note" },
-		"host file":  func(s *plan.Solve) { Write(t, filepath.Dir(s.Contexts["package"].Files[0].Host), "-- spec --\nName: zsh\n") },
-		"directory":  func(s *plan.Solve) { Write(t, s.Contexts["rpms"].Dirs["musl"], "-- musl.rpm --\nother\n") },
-		"new file":   func(s *plan.Solve) { Write(t, s.Contexts["rpms"].Dirs["musl"], "-- more.rpm --\n") },
+		"host file": func(s *plan.Solve) {
+			Write(t, filepath.Dir(s.Contexts["package"].Files[0].Host), "-- spec --\nName: zsh\n")
+		},
+		"directory": func(s *plan.Solve) { Write(t, s.Contexts["rpms"].Dirs["musl"], "-- musl.rpm --\nother\n") },
+		"new file":  func(s *plan.Solve) { Write(t, s.Contexts["rpms"].Dirs["musl"], "-- more.rpm --\n") },
 	} {
 		s := solve(t)
 		change(&s)

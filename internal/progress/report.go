@@ -37,6 +37,9 @@ type Skipped struct {
 // WriteReport writes s for people. The last line always sums the run up. It returns the first error of w.
 func WriteReport(w io.Writer, s Summary) error {
 	b := bufio.NewWriter(w)
+	if len(s.Failures) > 0 {
+		fmt.Fprintln(b) // apart from the lines of the run
+	}
 	for _, f := range s.Failures {
 		writeFailure(b, f)
 	}

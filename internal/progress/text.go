@@ -63,8 +63,7 @@ func (t *Text) Event(e Event) {
 		t.heartbeat(e)
 	case Warning:
 		t.log.Warn(prefix(name, Clean(e.Text)))
-	case PlanDone:
-		t.log.Infof("%s ended after %s", at(e), Took(e.Duration))
+	case PlanDone: // the end report says it better
 	}
 	switch e.Kind {
 	case StepDone, StepFailed, StepSkipped, StepCancelled:

@@ -57,7 +57,6 @@ error: [ 2/12] bash failed after 1m07s: exit code: 1
 warning: [ 3/12] release skipped because bash failed
 error: [ 4/12] zlib failed: zlib.tar.gz: no source has it
 warning: [ 5/12] variant qemu-dev stopped after 1.0s
-[ 5/12] ended after 1m21s
 `
 
 func TestText(t *testing.T) {
@@ -92,7 +91,8 @@ func TestReport(t *testing.T) {
 			},
 			Skipped: []Skipped{{Root: "package/bash", Steps: []string{"package/release", "variant/qemu-dev"}}},
 			Done:    8, Total: 12, Duration: 81 * time.Second,
-		}, `bash failed
+		}, `
+bash failed
   process did not complete: exit code: 1
     Dockerfile:14
   last 2 lines of its output:
