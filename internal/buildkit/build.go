@@ -68,11 +68,7 @@ func (b *Builder) solve(ctx context.Context, s plan.Solve, out string, report fu
 		g.Client = c
 		return builder.Build(ctx, g)
 	}
-	log := newStatusLog(func(line string) {
-		if report != nil {
-			report(progress.Event{Time: time.Now(), Kind: progress.StepLog, Text: line})
-		}
-	})
+	log := newStatusLog(reporter(report))
 	statuses := make(chan *bkclient.SolveStatus)
 	drained := make(chan struct{})
 	go func() {
@@ -91,13 +87,33 @@ func (b *Builder) solve(ctx context.Context, s plan.Solve, out string, report fu
 	if err == nil {
 		return nil
 	}
-	f := failure{err: err, own: g.refused(), step: log.step, text: log.text, tail: log.tail}
+	f := failure{err: err, own: g.refused(), tail: log.tail}
+	if v := log.failed; v != nil {
+		f.step, f.text, f.line = v.Name, v.Error, g.line(v.Digest)
+	}
 	if ctx.Err() != nil {
 		f.ctx = cancelCause(ctx)
 	} else if cause := context.Cause(solveCtx); cause != nil {
 		f.own = cause
 	}
 	return f.solveError(s.Name, sdk)
+}
+
+// reporter turns lines into events. BuildKit drops the output of a step that writes too much or too fast, 1 MiB
+// and 200 KiB/s in Docker 20.10, and with it the very lines that say why the step failed: worth a warning.
+func reporter(report func(progress.Event)) func(line string) {
+	warned := false
+	return func(line string) {
+		if report == nil {
+			return
+		}
+		report(progress.Event{Time: time.Now(), Kind: progress.StepLog, Text: line})
+		if !warned && strings.HasPrefix(line, "[output clipped, log limit ") {
+			warned = true
+			report(progress.Event{Time: time.Now(), Kind: progress.Warning, Text: "the engine dropped a part of this step's output; " +
+				"start dockerd with BUILDKIT_STEP_LOG_MAX_SIZE=-1 and BUILDKIT_STEP_LOG_MAX_SPEED=-1 in its environment to keep all of it"})
+		}
+	}
 }
 
 // cancelCause gives the cause of an ended context as an error that is also context.Canceled or DeadlineExceeded.

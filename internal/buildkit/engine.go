@@ -48,7 +48,8 @@ func (e *EngineError) Error() string {
 
 func (e *EngineError) Unwrap() error { return e.Err }
 
-// Builder runs builds on one engine. It is safe for concurrent use.
+// Builder runs builds on one engine. It is safe for concurrent use: all builds share one connection for requests,
+// which measured no slower than one each, and every build has a connection of its own for its files.
 type Builder struct {
 	docker   *docker.Client
 	buildkit *bkclient.Client
@@ -110,6 +111,14 @@ func ping(ctx context.Context, cli *docker.Client, timeout time.Duration) error 
 	}
 	if versions.LessThan(p.APIVersion, minAPI) {
 		return fmt.Errorf("it speaks API %s, at least %s is needed (Docker 20.10 or newer)", p.APIVersion, minAPI)
+	}
+	return nil
+}
+
+// Ping asks whether the engine answers (again). Its errors are *EngineError.
+func (b *Builder) Ping(ctx context.Context) error {
+	if err := ping(ctx, b.docker, 0); err != nil {
+		return &EngineError{Host: b.docker.DaemonHost(), Err: err}
 	}
 	return nil
 }

@@ -14,7 +14,6 @@ import (
 	"syscall"
 
 	gatewaypb "github.com/moby/buildkit/frontend/gateway/pb"
-	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/util/grpcerrors"
 	"google.golang.org/grpc/codes"
 )
@@ -86,7 +85,7 @@ func (e *SolveError) Error() string {
 func (e *SolveError) step() string {
 	s := "a step"
 	if e.Step != "" {
-		s = strconv.Quote(e.Step)
+		s = e.Step
 	}
 	if e.Location != "" {
 		s += " (" + e.Location + ")"
@@ -110,13 +109,14 @@ type failure struct {
 	err  error    // from the client
 	own  error    // found by us: *ContextError, *ForeignError
 	step string   // name of the vertex that failed, if any
-	text string   // that vertex's error
+	line string   // its place in the Dockerfile
+	text string   // its error
 	tail []string // last lines of the log
 }
 
 // solveError makes the typed error of a failed build.
 func (f failure) solveError(name, sdk string) *SolveError {
-	e := &SolveError{Name: name, SDK: sdk, Err: f.err, Step: shorten(f.step), Location: location(f.err)}
+	e := &SolveError{Name: name, SDK: sdk, Err: f.err, Step: shorten(f.step), Location: f.line}
 	e.ExitCode = f.exitCode()
 	e.class = f.classify(e.ExitCode)
 	switch {
@@ -209,20 +209,13 @@ func saysNoSpace(lines ...string) bool {
 	return false
 }
 
-// location gives "file:line" of the Dockerfile instruction an error is about.
-func location(err error) string {
-	for _, src := range errdefs.Sources(err) {
-		if src.GetInfo() != nil && len(src.Ranges) > 0 && src.Ranges[0].GetStart() != nil {
-			return fmt.Sprintf("%s:%d", src.Info.Filename, src.Ranges[0].Start.Line)
-		}
-	}
-	return ""
-}
-
-// shorten makes a vertex name fit on a line.
+// shorten makes an instruction of a vertex name, "[stage 2/2] RUN …", that fits on a line.
 func shorten(s string) string {
 	const limit = 100
-	s = strings.Join(strings.Fields(s), " ")
+	if _, instruction, ok := strings.Cut(s, "] "); ok && strings.HasPrefix(s, "[") {
+		s = instruction
+	}
+	s = cleanLine([]byte(strings.Join(strings.Fields(s), " ")))
 	if r := []rune(s); len(r) > limit {
 		return string(r[:limit-1]) + "…"
 	}

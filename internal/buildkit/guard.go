@@ -26,8 +26,9 @@ type guard struct {
 	gateway.Client
 	sdk string
 
-	mu  sync.Mutex
-	err error // first refusal; gRPC keeps only the text of what a frontend returns
+	mu    sync.Mutex
+	err   error                    // first refusal; gRPC keeps only the text of what a frontend returns
+	lines map[digest.Digest]string // vertex → "Dockerfile:7"; Docker 20.10 does not send it with errors
 }
 
 func (g *guard) refuse(format string, args ...any) error {
@@ -86,7 +87,31 @@ func (g *guard) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway.R
 			return nil, g.refuse("a RUN with network (%s)", strings.ToLower(exec.Network.String()))
 		}
 	}
+	g.remember(req.Definition.GetSource())
 	return g.Client.Solve(ctx, req)
+}
+
+// remember notes where in the Dockerfile each vertex comes from.
+func (g *guard) remember(src *pb.Source) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.lines == nil {
+		g.lines = map[digest.Digest]string{}
+	}
+	for vertex, locations := range src.GetLocations() {
+		for _, l := range locations.GetLocations() {
+			if i := int(l.SourceIndex); i < len(src.Infos) && len(l.Ranges) > 0 {
+				g.lines[digest.Digest(vertex)] = fmt.Sprintf("%s:%d", src.Infos[i].Filename, l.Ranges[0].GetStart().GetLine())
+			}
+		}
+	}
+}
+
+// line gives the place of a vertex in the Dockerfile, or "".
+func (g *guard) line(vertex digest.Digest) string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.lines[vertex]
 }
 
 // checkSource allows what the client sends itself and the SDK.

@@ -18,12 +18,11 @@ const (
 
 // statusLog turns status messages into lines. It is used by one goroutine.
 type statusLog struct {
-	emit  func(line string)
-	open  map[logStream]*partialLine
-	tail  []string
-	step  string // name of the first vertex that failed
-	text  string // its error
-	order []logStream
+	emit   func(line string)
+	open   map[logStream]*partialLine
+	order  []logStream
+	tail   []string
+	failed *client.Vertex // the first that failed, or nil
 }
 
 type logStream struct {
@@ -43,8 +42,8 @@ func newStatusLog(emit func(string)) *statusLog {
 // add takes one status message.
 func (l *statusLog) add(s *client.SolveStatus) {
 	for _, v := range s.Vertexes {
-		if v.Error != "" && l.step == "" {
-			l.step, l.text = v.Name, v.Error
+		if v.Error != "" && l.failed == nil {
+			l.failed = v
 		}
 	}
 	for _, log := range s.Logs {

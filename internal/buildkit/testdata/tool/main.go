@@ -47,8 +47,6 @@ func run(verb string, args []string) error {
 		return list(args[0], args[1])
 	case "symlink":
 		return os.Symlink(args[0], args[1])
-	case "fifo":
-		return syscall.Mkfifo(args[0], 0o600)
 	case "mkdir":
 		return os.MkdirAll(args[0], 0o700)
 	case "chmod":
@@ -74,8 +72,12 @@ func run(verb string, args []string) error {
 	case "exit":
 		n, _ := strconv.Atoi(args[0])
 		os.Exit(n)
-	case "kill":
-		return syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	case "flood": // lines of 100 bytes, as many as args[0] says
+		n, err := strconv.Atoi(args[0])
+		for i := range n {
+			fmt.Printf("%099d\n", i)
+		}
+		return err
 	case "hang":
 		time.Sleep(time.Hour)
 	default:
@@ -97,13 +99,13 @@ func list(dir, out string) error {
 		}
 		st := info.Sys().(*syscall.Stat_t)
 		rel, _ := filepath.Rel(dir, p)
-		fmt.Fprintf(&b, "%s %v %d:%d %d", rel, info.Mode(), st.Uid, st.Gid, info.ModTime().Unix())
+		fmt.Fprintf(&b, "%s %v %d:%d", rel, info.Mode(), st.Uid, st.Gid)
 		if info.Mode().IsRegular() {
 			data, err := os.ReadFile(p)
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(&b, " %s", data)
+			fmt.Fprintf(&b, " %d %s", info.ModTime().Unix(), data) // a directory's time is the engine's
 		}
 		b.WriteByte('\n')
 		return nil

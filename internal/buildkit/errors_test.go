@@ -1,0 +1,143 @@
+// Tests of the error classes, the texts people read, the image guard and an engine that is not there.
+
+package buildkit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	gatewaypb "github.com/moby/buildkit/frontend/gateway/pb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+func TestClassify(t *testing.T) {
+	grpcError := func(c codes.Code, text string) error { return fmt.Errorf("failed to solve: %w", status.Error(c, text)) }
+	exit := func(code uint32) error {
+		return fmt.Errorf("failed to solve: %w", &gatewaypb.ExitError{ExitCode: code})
+	}
+	other := errors.New("failed to solve: something")
+	for _, c := range []struct {
+		name string
+		f    failure
+		want Class
+		exit int
+	}{
+		{"cancelled", failure{ctx: context.Canceled, err: exit(137), text: "exit code: 137: context canceled"}, Cancelled, 0},
+		{"cancelled beats refusal", failure{ctx: context.Canceled, err: other, own: &ForeignError{}}, Cancelled, 0},
+		{"foreign image", failure{err: other, own: &ForeignError{What: "image x"}}, ForeignImage, 0},
+		{"changed input", failure{err: context.Canceled, own: &ContextError{Err: errChanged}}, BadInput, 0},
+		{"typed exit", failure{err: exit(2)}, StepFailed, 2},
+		{"typed kill", failure{err: exit(137)}, OutOfMemory, 137},
+		{"exit in the vertex's text (20.10)", failure{err: other, text: "executor failed running [/tool]: exit code: 3"}, StepFailed, 3},
+		{"kill in the vertex's text", failure{err: other, text: "executor failed running [x]: exit code: 137"}, OutOfMemory, 137},
+		{"exit code only in the command", failure{err: other, text: "executor failed running [echo exit code: 137]: exit code: 1"}, StepFailed, 1},
+		{"ENOSPC in the log", failure{err: exit(1), tail: []string{"cc: write: No space left on device", "make: *** 1"}}, DiskFull, 1},
+		{"transient words in the log", failure{err: exit(1), tail: []string{"code = Unavailable", "unexpected EOF", "no active session for x"}}, StepFailed, 1},
+		{"engine gone", failure{err: grpcError(codes.Unavailable, "error reading from server: EOF")}, Transient, 0},
+		{"session lost while we live", failure{err: grpcError(codes.Canceled, "context canceled")}, Transient, 0},
+		{"engine's deadline", failure{err: grpcError(codes.DeadlineExceeded, "x")}, Transient, 0},
+		{"no session", failure{err: grpcError(codes.Unknown, "no active session for abc: context deadline exceeded")}, Transient, 0},
+		{"cut connection", failure{err: fmt.Errorf("read: %w", io.ErrUnexpectedEOF)}, Transient, 0},
+		{"reset", failure{err: fmt.Errorf("read: %w", syscall.ECONNRESET)}, Transient, 0},
+		{"disk of the engine", failure{err: grpcError(codes.ResourceExhausted, "mkdir: no space left on device")}, DiskFull, 0},
+		{"disk, untyped", failure{err: errors.New("failed to copy: write x: no space left on device")}, DiskFull, 0},
+		{"message limit", failure{err: grpcError(codes.ResourceExhausted, "grpc: received message larger than max")}, Unknown, 0},
+		{"user error", failure{err: other}, Unknown, 0},
+	} {
+		if c.f.step == "" {
+			c.f.step = "[build 2/2] RUN x"
+		}
+		e := c.f.solveError("bash x86_64", "sdk")
+		if e.Class() != c.want || e.ExitCode != c.exit || e.Transient() != (c.want == Transient) {
+			t.Errorf("%s: %s with exit code %d, want %s with %d", c.name, e.Class(), e.ExitCode, c.want, c.exit)
+		}
+		if text := e.Error(); !strings.HasPrefix(text, "building bash x86_64: ") || strings.ContainsAny(text, "\n") {
+			t.Errorf("%s: text %q", c.name, text)
+		}
+		if c.want == Cancelled && !errors.Is(e, context.Canceled) {
+			t.Errorf("%s: not context.Canceled", c.name)
+		}
+	}
+}
+
+func TestSolveErrorText(t *testing.T) {
+	f := failure{
+		err:  &gatewaypb.ExitError{ExitCode: 7},
+		step: "[rpmbuild 2/2] RUN --mount=x   bash\n /host/recipe/tools/build-rpm " + strings.Repeat("y", 200),
+		line: "Dockerfile:7",
+	}
+	want := "building bash x86_64: RUN --mount=x bash /host/recipe/tools/build-rpm " + strings.Repeat("y", 51) + "… (Dockerfile:7) failed with exit code 7"
+	if got := f.solveError("bash x86_64", "sdk").Error(); got != want {
+		t.Errorf("%q\nwant\n%q", got, want)
+	}
+}
+
+func TestSameImage(t *testing.T) {
+	const hash = "@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+	for _, c := range []struct {
+		got, want string
+		same      bool
+	}{
+		{"buildsys.invalid/sdk:dev", "buildsys.invalid/sdk:dev", true},
+		{"buildsys.invalid/sdk:dev" + hash, "buildsys.invalid/sdk:dev", true},
+		{"docker.io/library/sdk:latest", "sdk", true},
+		{"buildsys.invalid/sdk" + hash, "buildsys.invalid/sdk" + hash, true},
+		{"buildsys.invalid/sdk:other", "buildsys.invalid/sdk:dev", false},
+		{"docker.io/library/sdk:dev", "buildsys.invalid/sdk:dev", false},
+		{"buildsys.invalid/rpms:dev", "buildsys.invalid/sdk:dev", false},
+		{"buildsys.invalid/sdk:dev", "buildsys.invalid/sdk" + hash, false},
+		{"buildsys.invalid/sdk:dev", "", false},
+		{"", "buildsys.invalid/sdk:dev", false},
+	} {
+		if sameImage(c.got, c.want) != c.same {
+			t.Errorf("sameImage(%q, %q) is not %v", c.got, c.want, c.same)
+		}
+	}
+}
+
+func TestDialWithoutEngine(t *testing.T) {
+	host := "unix://" + t.TempDir() + "/none.sock"
+	t.Setenv("DOCKER_HOST", host)
+	for _, opt := range []Options{{}, {Host: host}} {
+		_, err := Dial(t.Context(), opt)
+		var ee *EngineError
+		if !errors.As(err, &ee) || ee.Host != host {
+			t.Fatalf("error %v, want an *EngineError for %s", err, host)
+		}
+		for _, word := range []string{host, "script/setup", "DOCKER_HOST", "privileged"} {
+			if !strings.Contains(err.Error(), word) {
+				t.Errorf("%q does not name %s", err, word)
+			}
+		}
+	}
+	t.Setenv("DOCKER_HOST", "nonsense")
+	var ee *EngineError
+	if _, err := Dial(t.Context(), Options{}); !errors.As(err, &ee) {
+		t.Errorf("bad DOCKER_HOST: error %v", err)
+	}
+}
+
+func TestDialUnusableEngine(t *testing.T) {
+	done := make(chan struct{})
+	mute := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-done }))
+	defer mute.Close()
+	defer close(done)
+	old := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Api-Version", "1.39") }))
+	defer old.Close()
+	for srv, want := range map[*httptest.Server]string{mute: "no answer within 100ms", old: "API 1.39, at least 1.41"} {
+		_, err := Dial(t.Context(), Options{Host: "tcp://" + srv.Listener.Addr().String(), Timeout: 100 * time.Millisecond})
+		var ee *EngineError
+		if !errors.As(err, &ee) || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want an *EngineError with %q", err, want)
+		}
+	}
+}
