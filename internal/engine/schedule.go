@@ -3,7 +3,6 @@
 package engine
 
 import (
-	"cmp"
 	"container/heap"
 	"context"
 	"fmt"
@@ -283,25 +282,4 @@ func (r *run) emit(e progress.Event) {
 func remove(s []int, v int) []int {
 	i := slices.Index(s, v)
 	return slices.Delete(s, i, i+1)
-}
-
-// readyHeap holds the steps that can be built now, the one with the costliest path above it first, then plan order.
-type readyHeap struct {
-	steps []int
-	rank  []time.Duration
-}
-
-func (h *readyHeap) compare(a, b int) int {
-	return cmp.Or(cmp.Compare(h.rank[b], h.rank[a]), cmp.Compare(a, b))
-}
-
-// Len, Less, Swap, Push and Pop are heap.Interface.
-func (h *readyHeap) Len() int           { return len(h.steps) }
-func (h *readyHeap) Less(i, j int) bool { return h.compare(h.steps[i], h.steps[j]) < 0 }
-func (h *readyHeap) Swap(i, j int)      { h.steps[i], h.steps[j] = h.steps[j], h.steps[i] }
-func (h *readyHeap) Push(x any)         { h.steps = append(h.steps, x.(int)) }
-func (h *readyHeap) Pop() any {
-	last := h.steps[len(h.steps)-1]
-	h.steps = h.steps[:len(h.steps)-1]
-	return last
 }
