@@ -141,7 +141,7 @@ func (m *maker) addPackage(name string) error {
 	}
 	files := contextFiles(m.ws.Files(pkg))
 	for _, external := range pkg.ExternalFiles {
-		files = append(files, File{Name: external.Name(), Host: m.r.SourcePath(external), Mode: 0o644})
+		files = append(files, File{Name: external.Name(), Host: m.r.SourcePath(external), Mode: 0o644, SHA512: external.SHA512})
 	}
 	sortFiles(files)
 	closure := m.graph.BuildClosure(name)

@@ -64,4 +64,6 @@ type File struct {
 	Host string      // file on this machine; empty when Data is used
 	Data []byte      // contents when Host is empty
 	Mode fs.FileMode // permission bits as the build sees them: 0o644 or 0o755
+	// SHA512 is set for an external file: its contents are known by this hash, also while it is not fetched yet.
+	SHA512 string
 }

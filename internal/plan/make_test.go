@@ -1,0 +1,243 @@
+// make_test: what the steps of a small tree are, see and wait for.
+
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"buildsys/internal/manifest"
+	"buildsys/internal/workspace"
+)
+
+// tree is a small tree: release needs os and app at run time; app is built with lib, lib needs data at run time.
+func tree() fstest.MapFS {
+	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text), Mode: 0o644} }
+	return fstest.MapFS{
+		"Release.toml":        file("version = \"1.0.0\"\n"),
+		"Dockerfile":          file("# buildsys-recipe: 1\nARG SDK\n"),
+		"macros/shared":       file("%_cross_os tiny-\n"),
+		"tools/build-rpm":     file("#!/bin/sh\n"),
+		"tools/build-variant": file("#!/bin/sh\n"),
+		"tools/rpm2img":       file("#!/bin/sh\n"),
+		"sources/app/main.go": file("package main\n"),
+		"packages/release/Cargo.toml": file(`[package]
+name = "release"
+[dependencies]
+os = { path = "../os" }
+app = { path = "../app" }
+`),
+		"packages/release/release.spec": file(""),
+		"packages/os/Cargo.toml": file(`[package]
+name = "os"
+[package.metadata.build-package]
+variant-sensitive = "runtime"
+`),
+		"packages/os/os.spec": file(""),
+		"packages/app/Cargo.toml": file(`[package]
+name = "app"
+[package.metadata.build-package]
+source-groups = ["app"]
+[[package.metadata.build-package.external-files]]
+url = "https://example.com/app-1.tar.gz"
+sha512 = "` + strings.Repeat("ab", 64) + `"
+[build-dependencies]
+lib = { path = "../lib" }
+`),
+		"packages/app/app.spec":    file(""),
+		"packages/app/a.patch":     file(""),
+		"packages/lib/Cargo.toml":  file("[package]\nname = \"lib\"\n[dependencies]\ndata = { path = \"../data\" }\n"),
+		"packages/lib/lib.spec":    file(""),
+		"packages/data/Cargo.toml": file("[package]\nname = \"data\"\n"),
+		"packages/data/data.spec":  file(""),
+		"variants/qemu-dev/Cargo.toml": file(`[package]
+name = "qemu-dev"
+[package.metadata.build-variant]
+included-packages = ["release"]
+kernel-parameters = ["a=1", "b"]
+[build-dependencies]
+release = { path = "../../packages/release" }
+`),
+	}
+}
+
+func request() Request {
+	return Request{
+		Arch: "x86_64", Variant: "qemu-dev", SDK: "buildsys.invalid/sdk:1", Version: "1.0.0", BuildID: "abc",
+		Name: "tiny", PrettyName: "Tiny OS", BuildDir: "/b",
+		SourcePath: func(f manifest.ExternalFile) string { return "/store/" + f.Name() },
+	}
+}
+
+func mustMake(t *testing.T, files fstest.MapFS, r Request) Plan {
+	t.Helper()
+	p, err := try(t, files, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func try(t *testing.T, files fstest.MapFS, r Request) (Plan, error) {
+	t.Helper()
+	ws, err := workspace.LoadFS("/tree", files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	recipe, err := ws.Recipe(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Make(ws, recipe, r)
+}
+
+// outline writes a plan one line a step: what it waits for, and the files each context has.
+func outline(p Plan) string {
+	var b strings.Builder
+	for _, s := range p.Steps {
+		fmt.Fprintf(&b, "%s:", s.ID)
+		for _, d := range s.Deps {
+			fmt.Fprintf(&b, " %s", p.Steps[d].Name)
+		}
+		for _, name := range slices.Sorted(maps.Keys(s.Solve.Contexts)) {
+			c := s.Solve.Contexts[name]
+			fmt.Fprintf(&b, " | %s", name)
+			for _, f := range c.Files {
+				fmt.Fprintf(&b, " %s", f.Name)
+			}
+			for _, dir := range slices.Sorted(maps.Keys(c.Dirs)) {
+				fmt.Fprintf(&b, " %s/", dir)
+			}
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+func TestMakeImage(t *testing.T) {
+	r := request()
+	r.Image = true
+	p := mustMake(t, tree(), r)
+	want := `package/lib: | package lib.spec | recipe macros/shared tools/build-rpm | rpms | sources
+package/data: | package data.spec | recipe macros/shared tools/build-rpm | rpms | sources
+package/app: lib data | package a.patch app-1.tar.gz app.spec | recipe macros/shared tools/build-rpm | rpms data/ lib/ | sources app/main.go
+package/os: | package os.spec | recipe macros/shared tools/build-rpm | rpms | sources
+package/release: | package release.spec | recipe macros/shared tools/build-rpm | rpms | sources
+variant/qemu-dev: lib data app os release | image partitions.tsv | recipe macros/shared tools/build-variant tools/rpm2img | rpms app/ data/ lib/ os/ release/
+`
+	if got := sorted(outline(p)); got != sorted(want) {
+		t.Errorf("plan:\n%swant:\n%s", outline(p), want)
+	}
+	last := p.Steps[len(p.Steps)-1]
+	if last.Out != "/b/images/x86_64-qemu-dev/1.0.0-abc" || last.Link != "latest" {
+		t.Errorf("image goes to %s, link %q", last.Out, last.Link)
+	}
+	wantArgs := map[string]string{
+		"SDK": "buildsys.invalid/sdk:1", "ARCH": "x86_64", "GOARCH": "amd64", "PACKAGES": "release", "VARIANT": "qemu-dev",
+		"VARIANT_PLATFORM": "qemu", "VARIANT_RUNTIME": "dev", "VARIANT_FAMILY": "qemu-dev", "VARIANT_FLAVOR": "none",
+		"VERSION_ID": "1.0.0", "BUILD_ID": "abc", "NAME": "tiny", "PRETTY_NAME": "Tiny OS",
+		"IMAGE_NAME": "tiny-qemu-dev-x86_64-1.0.0-abc", "IMAGE_FORMAT": "raw", "PARTITION_PLAN": "split", "KERNEL_PARAMETERS": "a=1 b",
+	}
+	if !maps.Equal(last.Solve.Args, wantArgs) {
+		t.Errorf("arguments %v\nwant %v", last.Solve.Args, wantArgs)
+	}
+}
+
+// sorted is the outline with its lines and the names after each "rpms" and ":" in no particular order of steps.
+func sorted(outline string) string {
+	lines := strings.Split(strings.TrimSpace(outline), "\n")
+	for i, line := range lines {
+		id, rest, _ := strings.Cut(line, ":")
+		deps, contexts, _ := strings.Cut(rest, " | ")
+		names := strings.Fields(deps)
+		slices.Sort(names)
+		lines[i] = id + ": " + strings.Join(names, " ") + " | " + contexts
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
+
+func TestOnlySensitivePackagesLearnOfTheVariant(t *testing.T) {
+	r := request()
+	r.Image = true
+	for _, s := range mustMake(t, tree(), r).Steps {
+		var learned []string
+		for name := range s.Solve.Args {
+			if strings.HasPrefix(name, "VARIANT") {
+				learned = append(learned, name)
+			}
+		}
+		switch {
+		case s.ID == "package/os":
+			if !slices.Equal(learned, []string{"VARIANT_RUNTIME"}) || s.Solve.Args["VARIANT_RUNTIME"] != "dev" {
+				t.Errorf("%s is sensitive to the runtime and learns of %q", s.ID, learned)
+			}
+		case s.Kind == Package && len(learned) > 0:
+			t.Errorf("%s is not sensitive and learns of %q", s.ID, learned)
+		}
+	}
+}
+
+func TestMakePackages(t *testing.T) {
+	r := request()
+	r.Packages = []string{"app"}
+	p := mustMake(t, tree(), r)
+	var names []string
+	for _, s := range p.Steps {
+		names = append(names, s.Name)
+	}
+	slices.Sort(names)
+	if got := strings.Join(names, " "); got != "app data lib" {
+		t.Errorf("steps %q, want app and all it waits for", got)
+	}
+	for _, s := range p.Steps {
+		if s.Name == "app" && (s.Fetch[0].Name() != "app-1.tar.gz" || s.Solve.Contexts["package"].Files[1].SHA512 == "") {
+			t.Errorf("app's source is not declared: %+v", s)
+		}
+	}
+}
+
+func TestMakeRefuses(t *testing.T) {
+	edit := func(name, old, new string) func(fstest.MapFS) {
+		return func(files fstest.MapFS) {
+			files[name] = &fstest.MapFile{Data: []byte(strings.Replace(string(files[name].Data), old, new, 1)), Mode: 0o644}
+		}
+	}
+	const variant = "variants/qemu-dev/Cargo.toml"
+	const table = "[package.metadata.build-variant]\n"
+	tests := []struct {
+		name    string
+		edit    func(fstest.MapFS)
+		request func(*Request)
+		want    string
+	}{
+		{"unknown package", nil, func(r *Request) { r.Packages = []string{"ap"} },
+			`package "ap": there is none of this name; did you mean "app"?`},
+		{"unknown variant", nil, func(r *Request) { r.Variant = "zzz" },
+			`variant "zzz": there is none of this name; there are: qemu-dev`},
+		{"sensitive without variant", nil, func(r *Request) { r.Variant, r.Packages = "", []string{"os"} },
+			"package os: it is variant-sensitive (packages/os/Cargo.toml) and no variant is named; name one with --variant or BUILDSYS_VARIANT"},
+		{"arch", edit(variant, table, table+"supported-arches = [\"aarch64\"]\n"), func(r *Request) { r.Image = true },
+			"variant qemu-dev: it is not for x86_64; its supported-arches are aarch64 (variants/qemu-dev/Cargo.toml)"},
+		{"format", edit(variant, table, table+"image-format = \"qcow2\"\n"), func(r *Request) { r.Image = true },
+			"variant qemu-dev: image-format qcow2 is not supported yet; use raw in variants/qemu-dev/Cargo.toml"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			files, r := tree(), request()
+			if test.edit != nil {
+				test.edit(files)
+			}
+			test.request(&r)
+			_, err := try(t, files, r)
+			if _, ok := errors.AsType[*RequestError](err); !ok || err.Error() != test.want {
+				t.Errorf("error %v\nwant  %s", err, test.want)
+			}
+		})
+	}
+}
