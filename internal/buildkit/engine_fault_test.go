@@ -1,0 +1,244 @@
+// Engine tests of what can go wrong: failing steps, hostile outputs, foreign images, lost engines, cancels.
+
+package buildkit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"buildsys/internal/plan"
+	"buildsys/internal/progress"
+)
+
+func (e *engineTest) failingStep(t *testing.T) {
+	for _, c := range []struct {
+		tool  []string
+		class Class
+		exit  int
+	}{
+		{[]string{"print", "so long", ",", "exit", "7"}, StepFailed, 7},
+		{[]string{"print", "so long", ",", "exit", "137"}, OutOfMemory, 137},
+		{[]string{"print", "write: no space left on device", ",", "exit", "1"}, DiskFull, 1},
+		{[]string{"print", "rpc error: code = Unavailable desc = unexpected EOF", ",", "exit", "3"}, StepFailed, 3},
+	} {
+		lines, err := e.build(t.Context(), e.request("fails", "", c.tool...), t.TempDir())
+		var se *SolveError
+		if !errors.As(err, &se) {
+			t.Fatalf("%q: error %v (%T)", c.tool, err, err)
+		}
+		if se.Class() != c.class || se.ExitCode != c.exit || se.Transient() {
+			t.Errorf("%q: %s, exit code %d; want %s, %d", c.tool, se.Class(), se.ExitCode, c.class, c.exit)
+		}
+		if se.Location != "Dockerfile:6" || !strings.Contains(se.Step, "/tool") {
+			t.Errorf("%q: step %q at %q", c.tool, se.Step, se.Location)
+		}
+		if len(lines) != 1 || lines[0] != c.tool[1] {
+			t.Errorf("%q: log %q", c.tool, lines)
+		}
+	}
+}
+
+func (e *engineTest) logLines(t *testing.T) {
+	s := e.request("log", "", "raw", `a\x1b]0;title\x07b\r\n10%\r20%\r\n\xff\xfe bad\nlast`, ",", "write", "/output/a", "x")
+	lines, err := e.build(t.Context(), s, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"ab", "20%", "\ufffd\ufffd bad", "last"}; !slices.Equal(lines, want) {
+		t.Errorf("lines %q, want %q", lines, want)
+	}
+}
+
+func (e *engineTest) hostileOutputs(t *testing.T) {
+	for name, tool := range map[string][]string{
+		"link":    {"symlink", "/etc/passwd", "/output/link"},
+		"dir":     {"mkdir", "/output/dir"},
+		"suid":    {"write", "/output/suid", "x", ",", "chmod", "4755", "/output/suid"},
+		"-rf":     {"write", "/output/-rf", "x"},
+		"a;b":     {"write", "/output/a;b", "x"},
+		"nothing": {"print", "done"},
+	} {
+		_, err := e.build(t.Context(), e.request("hostile", "", tool...), t.TempDir())
+		var oe *OutputError
+		if !errors.As(err, &oe) {
+			t.Errorf("%s: error %v, want an *OutputError", name, err)
+		} else if name != "nothing" && oe.File != name {
+			t.Errorf("%s: error names %q", name, oe.File)
+		}
+	}
+}
+
+func (e *engineTest) variantOutputs(t *testing.T) {
+	s := e.request("image", "", "write", "/output/x.img.lz4", "x", ",", "symlink", "x.img.lz4", "/output/latest.img.lz4", ",", "mkdir", "/output/d", ",", "write", "/output/d/y", "y")
+	s.Target = "variant"
+	out := t.TempDir()
+	if _, err := e.build(t.Context(), s, out); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"x.img.lz4": "-rw-r--r-- x", "latest.img.lz4": "-> x.img.lz4", "d/y": "-rw-r--r-- y"}
+	if got := readTree(t, out); !maps.Equal(got, want) {
+		t.Errorf("outputs %q, want %q", got, want)
+	}
+	s = e.request("image", "", "write", "/output/x", "x", ",", "symlink", "../x", "/output/up")
+	s.Target = "variant"
+	var oe *OutputError
+	if _, err := e.build(t.Context(), s, t.TempDir()); !errors.As(err, &oe) || oe.File != "up" {
+		t.Errorf("link out of the outputs: error %v", err)
+	}
+}
+
+// nothingForeign: whatever a Dockerfile asks for from outside is refused before the engine hears of it.
+func (e *engineTest) nothingForeign(t *testing.T) {
+	for what, dockerfile := range map[string]string{
+		// One image only: with two, BuildKit's own cache of lookups trips the race detector (withResolveCache).
+		"image buildsys.invalid/rpms":     "FROM scratch AS package\nCOPY --from=buildsys.invalid/rpms / /\n",
+		"image docker.io/library/busybox": "FROM busybox AS package\n",
+		"https://example.invalid/x":       "FROM scratch AS package\nADD https://example.invalid/x /x\n",
+		"a RUN with network":              "ARG SDK\nFROM ${SDK} AS package\nRUN --network=host [\"/tool\", \"print\"]\n",
+	} {
+		s := plan.Solve{Name: "foreign", Dockerfile: []byte(dockerfile), Target: "package", Args: map[string]string{"SDK": e.sdk}}
+		_, err := e.build(t.Context(), s, t.TempDir())
+		var se *SolveError
+		if !errors.As(err, &se) || se.Class() != ForeignImage || !strings.Contains(err.Error(), what) {
+			t.Errorf("%s: error %v", what, err)
+		}
+	}
+}
+
+func (e *engineTest) missingSDK(t *testing.T) {
+	s := e.request("nosdk", "", "print", "x")
+	s.Args["SDK"] = "buildsys.invalid/test:none"
+	_, err := e.build(t.Context(), s, t.TempDir())
+	var se *SolveError
+	if !errors.As(err, &se) || se.Class() != MissingSDK || !strings.Contains(err.Error(), "script/setup") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func (e *engineTest) badContext(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.Symlink("/etc/passwd", filepath.Join(dir, "evil")))
+	s := e.request("bad", mountPackage, "print", "x")
+	s.Contexts = map[string]plan.Context{"package": {Dirs: map[string]string{".": dir}}}
+	_, err := e.build(t.Context(), s, t.TempDir())
+	var se *SolveError
+	if !errors.As(err, &se) || se.Class() != BadInput || !strings.Contains(err.Error(), filepath.Join(dir, "evil")) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func (e *engineTest) cancel(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	why := errors.New("interrupt")
+	s := e.request("cancelled", "", "print", "running", ",", "hang")
+	began := false
+	start := time.Now()
+	err := e.b.Build(ctx, s, t.TempDir(), func(ev progress.Event) {
+		began = true
+		start = time.Now()
+		cancel(why)
+	})
+	var se *SolveError
+	if !began || !errors.As(err, &se) || se.Class() != Cancelled || !errors.Is(err, context.Canceled) || !errors.Is(err, why) {
+		t.Errorf("began %v, error %v", began, err)
+	}
+	t.Logf("returned %v after the cancel", time.Since(start).Round(time.Millisecond))
+}
+
+// lostConnection: when the way to the engine breaks in the middle of a step, the failure is transient, and the same
+// Builder works again as soon as the engine can be reached.
+func (e *engineTest) lostConnection(t *testing.T) {
+	relay := newRelay(t, e.b.docker.DaemonHost())
+	b, err := Dial(t.Context(), Options{Host: relay.host})
+	must(t, err)
+	defer b.Close()
+	err = b.Build(t.Context(), e.request("lost", "", "print", "running", ",", "hang"), t.TempDir(), func(progress.Event) { relay.cut() })
+	var se *SolveError
+	if !errors.As(err, &se) || !se.Transient() {
+		t.Errorf("error %v, want a transient one", err)
+	}
+	must(t, b.Ping(t.Context()))
+	if err := b.Build(t.Context(), e.request("again", "", "write", "/output/a", "x"), t.TempDir(), nil); err != nil {
+		t.Errorf("after the connection came back: %v", err)
+	}
+}
+
+// relay is an address that leads to the engine until its connections are cut.
+type relay struct {
+	host  string
+	mu    sync.Mutex
+	conns []net.Conn
+}
+
+func newRelay(t *testing.T, engine string) *relay {
+	network, addr, _ := strings.Cut(engine, "://")
+	if network != "unix" && network != "tcp" {
+		t.Skipf("cannot stand between this test and an engine at %s", engine)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	t.Cleanup(func() { l.Close() })
+	r := &relay{host: "tcp://" + l.Addr().String()}
+	go func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial(network, addr)
+			if err != nil {
+				in.Close()
+				continue
+			}
+			r.mu.Lock()
+			r.conns = append(r.conns, in, out)
+			r.mu.Unlock()
+			for _, way := range [][2]net.Conn{{in, out}, {out, in}} {
+				go func() {
+					io.Copy(way[0], way[1])
+					way[0].Close()
+				}()
+			}
+		}
+	}()
+	return r
+}
+
+func (r *relay) cut() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.conns {
+		c.Close()
+	}
+	r.conns = nil
+}
+
+// parallel: solves that run at once, with contexts of the same names and other contents, do not mix.
+func (e *engineTest) parallel(t *testing.T) {
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			name := fmt.Sprintf("parallel-%d", i)
+			s := e.request(name, mountPackage, "cat", "/host/package/a.spec", ",", "write", "/output/"+name, "x")
+			s.Contexts = map[string]plan.Context{"package": {Files: []plan.File{{Name: "a.spec", Data: []byte(name)}}}}
+			out := t.TempDir()
+			lines, err := e.build(t.Context(), s, out)
+			if err != nil || !slices.Equal(lines, []string{name}) || len(readTree(t, out)) != 1 {
+				t.Errorf("%s: error %v, lines %q, outputs %q", name, err, lines, readTree(t, out))
+			}
+		})
+	}
+	wg.Wait()
+}
