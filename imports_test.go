@@ -17,19 +17,20 @@ import (
 // mayImport lists, for each internal package, the other internal packages its code (not its tests) may import.
 var mayImport = map[string][]string{
 	"graph":     {},
+	"cache":     {},
 	"progress":  {},
 	"manifest":  {},
 	"workspace": {"manifest", "graph"},
 	"image":     {"manifest"},
 	"plan":      {"workspace", "manifest", "graph", "image"},
 	"fetch":     {"manifest", "progress"},
-	"engine":    {"plan", "manifest", "progress"},
+	"engine":    {"plan", "manifest", "progress", "cache"},
 	"buildkit":  {"plan", "progress"},
 	"vm":        {"image"},
 	"buildtest": {"plan", "progress", "workspace"},
 	"cli": {
 		"plan", "workspace", "manifest", "graph", "image",
-		"fetch", "engine", "buildkit", "progress", "vm",
+		"fetch", "engine", "buildkit", "progress", "vm", "cache",
 	},
 	"e2e": {"image", "vm"},
 }

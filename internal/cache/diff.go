@@ -1,0 +1,175 @@
+// The difference between two transcripts, in words: the answer to "why does this step run again?"
+
+package cache
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Kind says what became of an input.
+type Kind string
+
+// The kinds of change.
+const (
+	Added   Kind = "added"
+	Removed Kind = "removed"
+	Changed Kind = "changed"
+)
+
+// Change is one input in which two transcripts differ.
+type Change struct {
+	Kind  Kind   `json:"kind"`
+	Label string `json:"label"`          // of the transcript's line: "file", "arg", "rpms", "sdk", …
+	Name  string `json:"name,omitempty"` // which one of the label: "package: bash.spec", "VARIANT"; empty where there is only one
+	Old   string `json:"old,omitempty"`  // the values before, as in the transcript
+	New   string `json:"new,omitempty"`  // the values now
+}
+
+// identifying is how many values of a line say what it is about, by label; the rest are what may change. Labels that
+// are not here have none.
+var identifying = map[string]int{"file": 2, "arg": 1, "external": 2, "rpms": 1}
+
+// Diff lists the inputs in which two transcripts differ: those that changed or went in the order of old, then those that
+// came in the order of new. It is empty only for equal transcripts.
+func Diff(old, new string) []Change {
+	before, after := readInputs(old), readInputs(new)
+	var changes []Change
+	for _, key := range before.order {
+		was := before.values[key]
+		is, ok := after.values[key]
+		switch {
+		case !ok:
+			changes = append(changes, key.change(Removed, was, nil))
+		case !slices.Equal(was, is):
+			changes = append(changes, key.change(Changed, was, is))
+		}
+	}
+	for _, key := range after.order {
+		if _, ok := before.values[key]; !ok {
+			changes = append(changes, key.change(Added, nil, after.values[key]))
+		}
+	}
+	if len(changes) == 0 && old != new {
+		changes = []Change{{Kind: Changed, Label: orderLabel}}
+	}
+	return changes
+}
+
+// orderLabel is the label of the change between transcripts with equal lines in different order.
+const orderLabel = "order"
+
+type inputKey struct{ label, context, name string }
+
+type inputs struct {
+	order  []inputKey
+	values map[inputKey][]string // the line's other values, in the form they have in the line; several lines one after another
+}
+
+func readInputs(text string) inputs {
+	in := inputs{values: map[inputKey][]string{}}
+	for line := range strings.Lines(text) {
+		words, err := parseLine(strings.TrimSuffix(line, "\n"))
+		if err != nil { // not written by Add: the line as a whole is the input
+			words = []string{line}
+		}
+		key := inputKey{label: words[0]}
+		values := words[1:]
+		n := identifying[key.label]
+		if n > len(values) {
+			n = 0
+		}
+		switch n {
+		case 1:
+			key.name = values[0]
+		case 2:
+			key.context, key.name = values[0], values[1]
+		}
+		if _, ok := in.values[key]; !ok {
+			in.order = append(in.order, key)
+		}
+		in.values[key] = append(in.values[key], quoted(values[n:]))
+	}
+	return in
+}
+
+func quoted(values []string) string {
+	words := make([]string, len(values))
+	for i, v := range values {
+		words[i] = word(v)
+	}
+	return strings.Join(words, " ")
+}
+
+func (k inputKey) change(kind Kind, old, new []string) Change {
+	c := Change{Kind: kind, Label: k.label, Name: k.name, Old: strings.Join(old, " | "), New: strings.Join(new, " | ")}
+	if k.context != "" && k.label != "external" {
+		c.Name = k.context + ": " + k.name
+	}
+	return c
+}
+
+// String says in words what changed, without hashes.
+func (c Change) String() string {
+	switch c.Label {
+	case "file":
+		return c.file()
+	case "external":
+		return c.say("source " + c.Name)
+	case "rpms":
+		return fmt.Sprintf("dependency %s %s", c.Name, c.Kind)
+	case "arg":
+		return c.say("argument " + c.Name)
+	case "sdk":
+		return "the SDK image " + string(c.Kind)
+	case "dockerfile":
+		return "the Dockerfile " + string(c.Kind)
+	case orderLabel:
+		return "the order of the inputs changed"
+	case "buildsys":
+		return "this buildsys runs steps differently than the one before"
+	default:
+		return c.say("the " + strings.TrimSpace(c.Label+" "+c.Name))
+	}
+}
+
+func (c Change) file() string {
+	oldMode, oldSum, _ := strings.Cut(c.Old, " ")
+	newMode, newSum, _ := strings.Cut(c.New, " ")
+	switch {
+	case c.Kind == Added:
+		return "new file " + c.Name
+	case c.Kind == Removed:
+		return "file " + c.Name + " is gone"
+	case oldSum == newSum && oldMode != newMode:
+		return fmt.Sprintf("file %s changed its mode from %s to %s", c.Name, oldMode, newMode)
+	}
+	return "file " + c.Name + " changed"
+}
+
+// say puts the change of a thing into words, with its values where they are not hashes.
+func (c Change) say(thing string) string {
+	values := c.Label != "external"
+	switch {
+	case c.Kind == Added && values:
+		return fmt.Sprintf("new %s (%s)", strings.TrimPrefix(thing, "the "), inQuotes(c.New))
+	case c.Kind == Added:
+		return "new " + thing
+	case c.Kind == Removed && values:
+		return fmt.Sprintf("%s is gone (it was %s)", thing, inQuotes(c.Old))
+	case c.Kind == Removed:
+		return thing + " is gone"
+	case values:
+		return fmt.Sprintf("%s changed from %s to %s", thing, inQuotes(c.Old), inQuotes(c.New))
+	}
+	return thing + " changed"
+}
+
+// inQuotes returns a value of a line in quotes, which it has already when it needed them there.
+func inQuotes(v string) string {
+	if strings.HasPrefix(v, `"`) {
+		return v
+	}
+	return `"` + v + `"`
+}

@@ -1,0 +1,222 @@
+// Entries: what the store knows of one action, as text that proves itself.
+
+package cache
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// File is one output of a step.
+type File struct {
+	Name   string      // slash path below the output directory
+	Mode   fs.FileMode // 0o644 or 0o755; 0 for a symbolic link
+	Size   int64       // bytes; 0 for a symbolic link
+	SHA256 [32]byte    // zero for a symbolic link
+	Link   string      // target of a symbolic link, relative and inside the outputs; empty for a regular file
+}
+
+// Blob names stored bytes that are no output. The zero value is none.
+type Blob struct {
+	SHA256 [32]byte
+	Size   int64
+}
+
+// IsZero reports whether b names nothing.
+func (b Blob) IsZero() bool { return b == Blob{} }
+
+// Entry is the result of one action.
+type Entry struct {
+	Action     ActionID
+	Step       string    // "package/bash x86_64"
+	Content    ContentID // of Files
+	Files      []File    // sorted by Name
+	Log        Blob      // what the step printed
+	Took       time.Duration
+	Built      time.Time // UTC; for people only
+	Transcript string    // what Action is the hash of
+}
+
+// ContentOf returns the content ID of files, which are sorted by name: of names, the execute bit, sizes, hashes and link
+// targets; never of times, owners or the place they are in.
+func ContentOf(files []File) ContentID {
+	h := sha256.New()
+	for _, f := range files {
+		h.Write([]byte(fileLine(f)))
+	}
+	return ContentID(h.Sum(nil))
+}
+
+func fileLine(f File) string {
+	var t Transcript
+	if f.Link != "" {
+		t.Add("link", f.Name, f.Link)
+	} else {
+		t.Add("file", f.Name, fmt.Sprintf("%04o", f.Mode), strconv.FormatInt(f.Size, 10), hex.EncodeToString(f.SHA256[:]))
+	}
+	return t.String()
+}
+
+const (
+	entryHeader = "buildsys entry 1\n"
+	sumLabel    = "sum "
+	sumLength   = len(sumLabel) + 2*sha256.Size + 1
+	maxEntry    = 64 << 20 // bytes; what is larger was not written by Put
+)
+
+// encode returns e as text whose last line is the sha256 of all before.
+func (e Entry) encode() []byte {
+	var t Transcript
+	t.text.WriteString(entryHeader)
+	t.Add("action", e.Action.String())
+	t.Add("step", e.Step)
+	t.Add("content", e.Content.String())
+	t.Add("log", hex.EncodeToString(e.Log.SHA256[:]), strconv.FormatInt(e.Log.Size, 10))
+	t.Add("took", strconv.FormatInt(int64(e.Took), 10))
+	t.Add("built", strconv.FormatInt(e.Built.UnixNano(), 10))
+	t.Add("files", strconv.Itoa(len(e.Files)))
+	for _, f := range e.Files {
+		t.text.WriteString(fileLine(f))
+	}
+	t.Add("transcript", strconv.Itoa(len(e.Transcript)))
+	t.text.WriteString(e.Transcript)
+	return appendSum(t.String())
+}
+
+func appendSum(text string) []byte {
+	sum := sha256.Sum256([]byte(text))
+	return []byte(text + sumLabel + hex.EncodeToString(sum[:]) + "\n")
+}
+
+// checkSum returns data without the last line that appendSum wrote.
+func checkSum(data []byte) (string, error) {
+	if len(data) < sumLength {
+		return "", errors.New("it is cut off")
+	}
+	text := string(data[:len(data)-sumLength])
+	if string(appendSum(text)) != string(data) {
+		return "", errors.New("its checksum is wrong")
+	}
+	return text, nil
+}
+
+// decodeEntry reads what encode wrote and refuses everything else.
+func decodeEntry(data []byte) (Entry, error) {
+	text, err := checkSum(data)
+	if err != nil {
+		return Entry{}, err
+	}
+	rest, ok := strings.CutPrefix(text, entryHeader)
+	if !ok {
+		return Entry{}, errors.New("it is not an entry of a known format")
+	}
+	p := parser{rest: rest}
+	var e Entry
+	p.hash((*[32]byte)(&e.Action), p.line("action", 1)[0])
+	e.Step = p.line("step", 1)[0]
+	p.hash((*[32]byte)(&e.Content), p.line("content", 1)[0])
+	log := p.line("log", 2)
+	p.hash(&e.Log.SHA256, log[0])
+	e.Log.Size = p.number(log[1])
+	e.Took = time.Duration(p.number(p.line("took", 1)[0]))
+	e.Built = time.Unix(0, p.number(p.line("built", 1)[0])).UTC()
+	for n := p.number(p.line("files", 1)[0]); n > 0 && p.err == nil; n-- {
+		e.Files = append(e.Files, p.file())
+	}
+	if n := p.number(p.line("transcript", 1)[0]); n != int64(len(p.rest)) {
+		p.fail("its transcript has the wrong length")
+	}
+	e.Transcript = p.rest
+	return e, errors.Join(p.err, e.check())
+}
+
+// check holds what must be true of every entry, so that whoever gets one can rely on it.
+func (e Entry) check() error {
+	if e.Content != ContentOf(e.Files) {
+		return errors.New("its content ID is wrong")
+	}
+	for i, f := range e.Files {
+		if !filepath.IsLocal(f.Name) || path.Clean(f.Name) != f.Name || f.Name == "." {
+			return fmt.Errorf("the name %q is not below the outputs", f.Name)
+		}
+		if i > 0 && e.Files[i-1].Name >= f.Name {
+			return fmt.Errorf("the name %q is out of order", f.Name)
+		}
+		if f.Link != "" && !localLink(f.Name, f.Link) {
+			return fmt.Errorf("the link %q leaves the outputs", f.Name)
+		}
+	}
+	return nil
+}
+
+// localLink reports whether a symbolic link's target is relative and inside the outputs.
+func localLink(name, target string) bool {
+	return target != "" && !path.IsAbs(target) && filepath.IsLocal(path.Join(path.Dir(name), target))
+}
+
+// parser reads labelled lines and keeps the first error.
+type parser struct {
+	rest string
+	err  error
+}
+
+func (p *parser) fail(format string, args ...any) {
+	if p.err == nil {
+		p.err = fmt.Errorf(format, args...)
+	}
+}
+
+// line returns the n values of the next line, which has the given label; n empty values after an error.
+func (p *parser) line(label string, n int) []string {
+	line, rest, ok := strings.Cut(p.rest, "\n")
+	words, err := parseLine(line)
+	if !ok || err != nil || len(words) != n+1 || words[0] != label {
+		p.fail("the line %q is not there", label)
+	}
+	if p.err != nil {
+		return make([]string, n)
+	}
+	p.rest = rest
+	return words[1:]
+}
+
+func (p *parser) file() File {
+	if strings.HasPrefix(p.rest, "link ") {
+		words := p.line("link", 2)
+		return File{Name: words[0], Link: words[1]}
+	}
+	words := p.line("file", 4)
+	f := File{Name: words[0], Size: p.number(words[2])}
+	switch words[1] {
+	case "0644":
+		f.Mode = 0o644
+	case "0755":
+		f.Mode = 0o755
+	default:
+		p.fail("the mode %q is unknown", words[1])
+	}
+	p.hash(&f.SHA256, words[3])
+	return f
+}
+
+func (p *parser) hash(into *[32]byte, text string) {
+	if p.err == nil {
+		p.err = parseHash(into, text)
+	}
+}
+
+func (p *parser) number(text string) int64 {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 || strconv.FormatInt(n, 10) != text {
+		p.fail("%q is not a number", text)
+	}
+	return n
+}

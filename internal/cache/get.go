@@ -1,0 +1,287 @@
+// Reading from the store: nothing is handed out that does not prove to be what was put in.
+
+package cache
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// touchEvery is how old the recorded use of an entry gets before a new use is recorded.
+const touchEvery = time.Hour
+
+// Get returns the entry of an action and notes its use. A damaged entry, or one that names a blob that is missing or has
+// another size, is moved aside and not returned. The bytes of the blobs are checked by Restore.
+func (s *Store) Get(id ActionID) (Entry, bool) {
+	e, ok := s.Peek(id)
+	if !ok {
+		return Entry{}, false
+	}
+	for _, b := range e.blobs() {
+		info, err := os.Lstat(s.blobPath(b.SHA256))
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			s.drop(e, fmt.Sprintf("its output %s is missing", b.name))
+			return Entry{}, false
+		case err != nil:
+			s.warn("cannot look into the store: %v", err)
+			return Entry{}, false
+		case !info.Mode().IsRegular() || info.Size() != b.Size:
+			s.quarantine(s.blobPath(b.SHA256), "it does not have the size it should")
+			s.drop(e, fmt.Sprintf("its output %s is damaged", b.name))
+			return Entry{}, false
+		}
+	}
+	return e, true
+}
+
+// Peek returns the entry of an action for its transcript and figures: it does not look for the blobs.
+func (s *Store) Peek(id ActionID) (Entry, bool) {
+	at := s.entryPath(id)
+	data, info, err := readRegular(at, maxEntry)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return Entry{}, false
+	case isDamage(err):
+		s.quarantine(at, err.Error())
+		return Entry{}, false
+	case err != nil:
+		s.warn("cannot read the store: %v", err)
+		return Entry{}, false
+	}
+	e, err := decodeEntry(data)
+	if err == nil && e.Action != id {
+		err = errors.New("it belongs to another action")
+	}
+	if err != nil {
+		s.quarantine(at, err.Error())
+		return Entry{}, false
+	}
+	if now := time.Now(); now.Sub(info.ModTime()) > touchEvery {
+		_ = os.Chtimes(at, now, now) // only helps to decide what to trim
+	}
+	return e, true
+}
+
+// namedBlob is a blob with the name it has in its entry.
+type namedBlob struct {
+	Blob
+	name string
+}
+
+func (e Entry) blobs() []namedBlob {
+	var all []namedBlob
+	for _, f := range e.Files {
+		if f.Link == "" {
+			all = append(all, namedBlob{Blob{f.SHA256, f.Size}, f.Name})
+		}
+	}
+	if !e.Log.IsZero() {
+		all = append(all, namedBlob{e.Log, "log"})
+	}
+	return all
+}
+
+// Restore copies the outputs of e into the empty directory dir and checks the hash of every byte on the way. The copies
+// are independent of the store. It fails with a *DamagedError when an output cannot be had, after which the step has to
+// run again, and with a *StoreError when dir cannot be written. After an error dir may hold some of the files.
+func (s *Store) Restore(e Entry, dir string) error {
+	unlock, err := s.lock(unix.LOCK_SH) // no trimming meanwhile
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return &StoreError{Doing: "restore outputs", Err: err}
+	}
+	defer root.Close()
+	for _, f := range e.Files {
+		if err := s.restoreFile(e, f, root); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) restoreFile(e Entry, f File, root *os.Root) error {
+	fail := func(err error) error {
+		return &StoreError{Doing: fmt.Sprintf("restore the output %q of %s", f.Name, e.Step), Err: err}
+	}
+	if parent := path.Dir(f.Name); parent != "." {
+		if err := root.MkdirAll(parent, 0o755); err != nil {
+			return fail(err)
+		}
+	}
+	if f.Link != "" {
+		if err := root.Symlink(f.Link, f.Name); err != nil {
+			return fail(err)
+		}
+		return nil
+	}
+	to, err := root.OpenFile(f.Name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fail(err)
+	}
+	err = s.copyBlob(e, namedBlob{Blob{f.SHA256, f.Size}, f.Name}, to)
+	if err == nil {
+		err = to.Chmod(f.Mode)
+	}
+	if closed := to.Close(); err == nil && closed != nil {
+		err = closed
+	}
+	if _, ok := errors.AsType[*DamagedError](err); err == nil || ok {
+		return err
+	}
+	return fail(err)
+}
+
+// RestoreLog copies the log of e to the file at path, which appears whole or not at all. It fails as Restore does.
+// Without a log in e it does nothing.
+func (s *Store) RestoreLog(e Entry, path string) error {
+	if e.Log.IsZero() {
+		return nil
+	}
+	unlock, err := s.lock(unix.LOCK_SH)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	fail := func(err error) error { return &StoreError{Doing: "restore the log of " + e.Step, Err: err} }
+	to, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+"-")
+	if err != nil {
+		return fail(err)
+	}
+	defer os.Remove(to.Name()) // after the rename there is nothing of that name
+	err = s.copyBlob(e, namedBlob{e.Log, "log"}, to)
+	if err == nil {
+		err = to.Chmod(0o644)
+	}
+	if closed := to.Close(); err == nil {
+		err = closed
+	}
+	if err == nil {
+		err = os.Rename(to.Name(), path)
+	}
+	if _, ok := errors.AsType[*DamagedError](err); err == nil || ok {
+		return err
+	}
+	return fail(err)
+}
+
+// copyBlob copies a blob of e to the empty file to. A missing or damaged blob is a *DamagedError, and gone with its entry.
+func (s *Store) copyBlob(e Entry, b namedBlob, to *os.File) error {
+	at := s.blobPath(b.SHA256)
+	damaged := func(reason string) error {
+		s.drop(e, fmt.Sprintf("its output %s: %s", b.name, reason))
+		return &DamagedError{Step: e.Step, Name: b.name, Blob: filepath.Base(at), Reason: reason}
+	}
+	from, err := openRegular(at)
+	if errors.Is(err, fs.ErrNotExist) {
+		return damaged("it is missing")
+	}
+	if isDamage(err) {
+		s.quarantine(at, err.Error())
+		return damaged(err.Error())
+	}
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	size, sum, err := copyHashed(to, from)
+	_, reading := errors.AsType[readError](err)
+	switch {
+	case err != nil && !(reading && isDamage(err)):
+		return err
+	case err == nil && size == b.Size && sum == b.SHA256:
+		return nil
+	case err == nil:
+		err = fmt.Errorf("its %d bytes have the sha256 %.12x…", size, sum)
+	}
+	s.quarantine(at, err.Error())
+	return damaged(err.Error())
+}
+
+// drop removes an entry that can no longer be restored.
+func (s *Store) drop(e Entry, reason string) {
+	if err := os.Remove(s.entryPath(e.Action)); err == nil {
+		s.warn("the stored result of %s cannot be used: %s", e.Step, reason)
+	}
+}
+
+// quarantine moves a damaged file of the store aside and says so. When even that fails the file stays; it is refused
+// again at its next use.
+func (s *Store) quarantine(at, reason string) {
+	kind := filepath.Base(filepath.Dir(filepath.Dir(at)))
+	for n := 1; ; n++ {
+		aside := s.path(quarantineDir, fmt.Sprintf("%s-%s.%d", kind, filepath.Base(at), n))
+		if _, err := os.Lstat(aside); err == nil {
+			continue
+		}
+		if err := os.Rename(at, aside); err != nil {
+			if !errors.Is(err, fs.ErrNotExist) { // another process was faster
+				s.warn("%s in the store is damaged (%s) and cannot be moved aside: %v", at, reason, err)
+			}
+			return
+		}
+		s.warn("%s in the store is damaged (%s); it was moved to %s; check that disk", at, reason, aside)
+		return
+	}
+}
+
+var errNotRegular = errors.New("it is not a regular file")
+
+// isDamage tells errors that come from what is on the disk from those that come from this process or machine.
+func isDamage(err error) bool {
+	for _, one := range []error{errNotRegular, syscall.EIO, syscall.ELOOP, syscall.EISDIR, syscall.ENXIO, syscall.ENODATA, syscall.EBADMSG, syscall.EUCLEAN} {
+		if errors.Is(err, one) {
+			return true
+		}
+	}
+	return false
+}
+
+// openRegular opens a regular file for reading, without waiting for the writer of a pipe or following a link.
+func openRegular(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s: %w", path, errNotRegular)
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// readRegular reads a regular file of at most limit bytes; a larger one counts as damaged.
+func readRegular(path string, limit int64) ([]byte, fs.FileInfo, error) {
+	f, err := openRegular(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, nil, err
+	}
+	if info.Size() > limit {
+		return nil, nil, fmt.Errorf("%w of at most %d bytes", errNotRegular, limit)
+	}
+	data := make([]byte, info.Size())
+	_, err = io.ReadFull(f, data)
+	return data, info, err
+}

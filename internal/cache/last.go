@@ -1,0 +1,90 @@
+// The last action of each step: what "why" compares with, and how long steps take.
+
+package cache
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"os"
+	"strconv"
+	"time"
+)
+
+const recordHeader = "buildsys last 1\n"
+
+// record is what the store remembers under a key. Records are hints: losing one costs an explanation, never a result.
+type record struct {
+	Key    string
+	Action ActionID
+	Took   time.Duration
+}
+
+// Remember notes the last action under a key of the caller's choice, such as the checkout, the step and the architecture.
+// It does nothing when that is noted already. Failing to note it is not worth an error.
+func (s *Store) Remember(key string, id ActionID) {
+	s.remember(record{Key: "action " + key, Action: id})
+}
+
+// Recall returns the action that was last remembered under key.
+func (s *Store) Recall(key string) (ActionID, bool) {
+	r, ok := s.recall("action " + key)
+	return r.Action, ok
+}
+
+// Took returns how long a step, such as "package/bash x86_64", took when it was last put into the store from anywhere.
+func (s *Store) Took(step string) (time.Duration, bool) {
+	r, ok := s.recall(tookKey(step))
+	return r.Took, ok
+}
+
+func tookKey(step string) string { return "took " + step }
+
+func (s *Store) remember(r record) {
+	var t Transcript
+	t.text.WriteString(recordHeader)
+	t.Add("key", r.Key)
+	t.Add("action", r.Action.String())
+	t.Add("took", strconv.FormatInt(int64(r.Took), 10))
+	if old, ok := s.recall(r.Key); ok && old == r {
+		return
+	}
+	if err := s.writeSmall(s.recordPath(r.Key), appendSum(t.String()), false); err != nil {
+		s.warn("%v", err)
+	}
+}
+
+func (s *Store) recall(key string) (record, bool) {
+	data, _, err := readRegular(s.recordPath(key), 1<<20)
+	if err != nil {
+		return record{}, false
+	}
+	r, err := decodeRecord(data)
+	if err != nil || r.Key != key {
+		_ = os.Remove(s.recordPath(key))
+		return record{}, false
+	}
+	return r, true
+}
+
+func decodeRecord(data []byte) (record, error) {
+	text, err := checkSum(data)
+	if err != nil {
+		return record{}, err
+	}
+	if len(text) < len(recordHeader) || text[:len(recordHeader)] != recordHeader {
+		return record{}, errors.New("it is not a record of a known format")
+	}
+	p := parser{rest: text[len(recordHeader):]}
+	var r record
+	r.Key = p.line("key", 1)[0]
+	p.hash((*[32]byte)(&r.Action), p.line("action", 1)[0])
+	r.Took = time.Duration(p.number(p.line("took", 1)[0]))
+	return r, p.err
+}
+
+func (s *Store) recordPath(key string) string {
+	sum := sha256.Sum256([]byte(key))
+	name := hex.EncodeToString(sum[:])
+	return s.path(lastDir, name[:2], name)
+}

@@ -1,0 +1,248 @@
+// A memo of file hashes, so that a run in which nothing changed reads no file's bytes.
+
+package cache
+
+import (
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// racyWindow is how long a file must have been left alone before its hash is remembered. A file that changes twice
+// within one tick of the file system's clock, and keeps its size, looks the same after both changes (git's "racily
+// clean" index entries). Two seconds are the coarsest clock in use.
+const racyWindow = 2 * time.Second
+
+// memoDays is how long the hash of a file that nobody asks for is kept.
+const memoDays = 30
+
+// Memo remembers the hashes of files by path, size, times and inode. It is safe for use by several goroutines.
+type Memo struct {
+	now func() time.Time
+
+	mu      sync.Mutex
+	known   map[string]memoEntry
+	changed bool // since Load or Save
+}
+
+type memoEntry struct {
+	id  fileID
+	sum [32]byte
+	day int64 // of the last use, counted from 1970
+}
+
+// fileID is what changes when a file's bytes do. The change time cannot be set by a program, unlike the others.
+type fileID struct {
+	size, mtime, ctime int64 // bytes, nanoseconds, nanoseconds
+	dev, inode         uint64
+}
+
+// NewMemo returns an empty memo.
+func NewMemo() *Memo { return &Memo{now: time.Now, known: map[string]memoEntry{}} }
+
+// HashFile returns the sha256 of the file at path, from memory when the file is the one that was hashed before. A link
+// is followed.
+func (m *Memo) HashFile(path string) ([32]byte, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return [32]byte{}, err
+	}
+	id, err := identify(path)
+	if err != nil {
+		return [32]byte{}, err
+	}
+	today := m.now().Unix() / (24 * 60 * 60)
+	m.mu.Lock()
+	e, ok := m.known[path]
+	if ok && e.id == id {
+		if e.day != today {
+			e.day, m.changed = today, true
+			m.known[path] = e
+		}
+		m.mu.Unlock()
+		return e.sum, nil
+	}
+	m.mu.Unlock()
+	return m.rehash(path, today)
+}
+
+// ScanDir is ScanDir with hashes from the memo.
+func (m *Memo) ScanDir(dir string) ([]File, ContentID, error) { return scanDir(dir, m.HashFile) }
+
+// rehash reads the file and remembers the result when nothing can have changed it unseen.
+func (m *Memo) rehash(path string, today int64) ([32]byte, error) {
+	start := m.now()
+	before, err := identify(path)
+	if err != nil {
+		return [32]byte{}, err
+	}
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return [32]byte{}, err
+	}
+	sum, err := hashFile(real)
+	if err != nil {
+		return sum, err
+	}
+	after, err := identify(path)
+	if err != nil {
+		return sum, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if before == after && start.UnixNano()-max(after.mtime, after.ctime) >= int64(racyWindow) {
+		m.known[path] = memoEntry{id: after, sum: sum, day: today}
+		m.changed = true
+	} else if _, ok := m.known[path]; ok {
+		delete(m.known, path)
+		m.changed = true
+	}
+	return sum, nil
+}
+
+func identify(path string) (fileID, error) {
+	var st syscall.Stat_t
+	if err := ignoringEINTR(func() error { return syscall.Stat(path, &st) }); err != nil {
+		return fileID{}, &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	return fileID{
+		size: st.Size, mtime: st.Mtim.Nano(), ctime: st.Ctim.Nano(),
+		dev: uint64(st.Dev), inode: uint64(st.Ino), //nolint:unconvert // the types differ between architectures
+	}, nil
+}
+
+func ignoringEINTR(call func() error) error {
+	for {
+		if err := call(); !errors.Is(err, syscall.EINTR) {
+			return err
+		}
+	}
+}
+
+const memoHeader = "buildsys hashes 1\n"
+
+// Load adds what Save wrote to the file at path. A missing, damaged or foreign file adds nothing.
+func (m *Memo) Load(path string) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return
+	}
+	text, err := checkSum(data)
+	if err != nil {
+		return
+	}
+	rest, ok := strings.CutPrefix(text, memoHeader)
+	if !ok {
+		return
+	}
+	read := make(map[string]memoEntry, strings.Count(rest, "\n"))
+	for line := range strings.Lines(rest) {
+		name, e, err := parseMemoLine(strings.TrimSuffix(line, "\n"))
+		if err != nil {
+			return
+		}
+		read[name] = e
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.known) == 0 {
+		m.known = read
+		return
+	}
+	for name, e := range read {
+		if _, ok := m.known[name]; !ok {
+			m.known[name] = e
+		}
+	}
+}
+
+// Save writes the memo to the file at path, which is replaced whole, unless nothing was learnt since Load. Hashes that
+// nobody asked for in thirty days are left out. Losing the file costs only time, so it is not forced to disk.
+func (m *Memo) Save(path string) error {
+	m.mu.Lock()
+	if !m.changed {
+		m.mu.Unlock()
+		return nil
+	}
+	oldest := m.now().Unix()/(24*60*60) - memoDays
+	text := []byte(memoHeader)
+	for name, e := range m.known {
+		if e.day >= oldest {
+			text = appendMemoLine(text, name, e)
+		}
+	}
+	m.changed = false
+	m.mu.Unlock()
+	if err := replaceFile(path, appendSum(string(text))); err != nil {
+		return &StoreError{Doing: "save the hashes of files", Err: err}
+	}
+	return nil
+}
+
+func replaceFile(path string, data []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+"-")
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		tmp, err = os.CreateTemp(filepath.Dir(path), filepath.Base(path)+"-")
+	}
+	if err != nil {
+		return err
+	}
+	_, err = tmp.Write(data)
+	if err = errors.Join(err, tmp.Close()); err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(tmp.Name())
+	}
+	return err
+}
+
+func appendMemoLine(to []byte, name string, e memoEntry) []byte {
+	to = hex.AppendEncode(to, e.sum[:])
+	for _, n := range []int64{e.id.size, e.id.mtime, e.id.ctime, int64(e.id.dev), int64(e.id.inode), e.day} {
+		to = append(to, ' ')
+		to = strconv.AppendInt(to, n, 10)
+	}
+	to = append(to, ' ')
+	to = append(to, word(name)...)
+	return append(to, '\n')
+}
+
+func parseMemoLine(line string) (name string, e memoEntry, err error) {
+	const digits = 2 * len(e.sum)
+	if len(line) < digits {
+		return "", e, errors.New("short line")
+	}
+	if _, err := hex.Decode(e.sum[:], []byte(line[:digits])); err != nil {
+		return "", e, err
+	}
+	rest, ok := strings.CutPrefix(line[digits:], " ")
+	var numbers [6]int64
+	for i := range numbers {
+		if !ok {
+			return "", e, errors.New("short line")
+		}
+		var one string
+		one, rest, ok = strings.Cut(rest, " ")
+		if numbers[i], err = strconv.ParseInt(one, 10, 64); err != nil {
+			return "", e, err
+		}
+	}
+	names, err := parseLine(rest)
+	if err != nil || len(names) != 1 {
+		return "", e, errors.New("bad name")
+	}
+	e.id = fileID{numbers[0], numbers[1], numbers[2], uint64(numbers[3]), uint64(numbers[4])}
+	e.day = numbers[5]
+	return names[0], e, nil
+}
