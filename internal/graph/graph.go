@@ -3,6 +3,9 @@
 // A build edge says "needed before this node is built" ([build-dependencies]); a runtime edge says "needed before an
 // image with this node is made" ([dependencies]). Cargo's rule, which the ancestor inherited and existing trees rely
 // on: a node waits for its build edges and for everything those reach by either kind, not for its own runtime edges.
+//
+// Inside, nodes are small numbers in the order in which they became known, so that ten thousand of them cost slices and
+// not maps. A graph may be read by several goroutines once nothing is added any more.
 package graph
 
 import (
@@ -13,115 +16,158 @@ import (
 
 // Graph is a set of named nodes and their edges. The zero value is not usable; call New.
 type Graph struct {
-	nodes map[string]*node
+	ids   map[string]int
+	nodes []node
 }
 
 type node struct {
-	build, runtime []string
+	name           string
+	build, runtime []int
 }
 
 // New returns an empty graph.
-func New() *Graph { return &Graph{nodes: map[string]*node{}} }
+func New() *Graph { return &Graph{ids: map[string]int{}} }
 
 // AddNode makes name known. Adding it twice is harmless.
-func (g *Graph) AddNode(name string) { g.node(name) }
+func (g *Graph) AddNode(name string) { g.id(name) }
 
 // AddBuild records that from needs to before it can be built.
 func (g *Graph) AddBuild(from, to string) {
-	n := g.node(from)
-	n.build = append(n.build, to)
-	g.node(to)
+	a, b := g.id(from), g.id(to)
+	g.nodes[a].build = append(g.nodes[a].build, b)
 }
 
 // AddRuntime records that an image which holds from needs to as well.
 func (g *Graph) AddRuntime(from, to string) {
-	n := g.node(from)
-	n.runtime = append(n.runtime, to)
-	g.node(to)
+	a, b := g.id(from), g.id(to)
+	g.nodes[a].runtime = append(g.nodes[a].runtime, b)
 }
 
-func (g *Graph) node(name string) *node {
-	n := g.nodes[name]
-	if n == nil {
-		n = &node{}
-		g.nodes[name] = n
+// id returns the number of a node, which it adds if need be.
+func (g *Graph) id(name string) int {
+	id, known := g.ids[name]
+	if !known {
+		id = len(g.nodes)
+		g.ids[name] = id
+		g.nodes = append(g.nodes, node{name: name})
 	}
-	return n
+	return id
 }
 
 // Has says whether name is a node.
-func (g *Graph) Has(name string) bool { return g.nodes[name] != nil }
+func (g *Graph) Has(name string) bool {
+	_, known := g.ids[name]
+	return known
+}
 
 // Nodes returns all names, sorted.
 func (g *Graph) Nodes() []string {
 	names := make([]string, 0, len(g.nodes))
-	for name := range g.nodes {
-		names = append(names, name)
+	for _, n := range g.nodes {
+		names = append(names, n.name)
 	}
 	slices.Sort(names)
 	return names
 }
 
-// Closure returns the roots and everything they reach by either kind of edge, sorted.
-func (g *Graph) Closure(roots ...string) []string {
-	seen := map[string]bool{}
-	todo := slices.Clone(roots)
-	for len(todo) > 0 {
-		name := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		if seen[name] {
-			continue
-		}
-		seen[name] = true
-		if n := g.nodes[name]; n != nil {
-			todo = append(todo, n.build...)
-			todo = append(todo, n.runtime...)
-		}
-	}
-	names := make([]string, 0, len(seen))
-	for name := range seen {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
+// Build returns the nodes that name has build edges to, sorted, each once.
+func (g *Graph) Build(name string) []string {
+	return g.edges(name, func(n node) []int { return n.build })
 }
 
-// BuildClosure returns what must be finished before name is built, which is also what its build may see:
-// its build edges and everything those reach by either kind, sorted.
-func (g *Graph) BuildClosure(name string) []string {
-	n := g.nodes[name]
-	if n == nil {
+// Runtime returns the nodes that name has runtime edges to, sorted, each once.
+func (g *Graph) Runtime(name string) []string {
+	return g.edges(name, func(n node) []int { return n.runtime })
+}
+
+func (g *Graph) edges(name string, of func(node) []int) []string {
+	id, known := g.ids[name]
+	if !known {
 		return nil
 	}
-	return g.Closure(n.build...)
+	ids := slices.Clone(of(g.nodes[id]))
+	g.sortByName(ids)
+	return g.names(slices.Compact(ids))
 }
 
-// Order returns the given nodes so that each comes after its BuildClosure, as far as that is among them. It walks depth
-// first in sorted order, so equal graphs give equal orders and short chains end early. The graph must have no cycle.
-func (g *Graph) Order(names []string) []string {
-	wanted := map[string]bool{}
+// Reversed returns the graph with every edge turned round, each of its kind.
+func (g *Graph) Reversed() *Graph {
+	r := New()
+	for _, n := range g.nodes {
+		r.AddNode(n.name)
+	}
+	for id, n := range g.nodes { // numbers are the same in both
+		for _, to := range n.build {
+			r.nodes[to].build = append(r.nodes[to].build, id)
+		}
+		for _, to := range n.runtime {
+			r.nodes[to].runtime = append(r.nodes[to].runtime, id)
+		}
+	}
+	return r
+}
+
+// Closure returns the roots and everything they reach by either kind of edge, sorted. A root that is no node stands
+// for itself.
+func (g *Graph) Closure(roots ...string) []string {
+	var todo []int
+	var names []string
+	for _, name := range roots {
+		if id, known := g.ids[name]; known {
+			todo = append(todo, id)
+		} else {
+			names = append(names, name)
+		}
+	}
+	names = append(names, g.names(g.reach(todo))...)
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// BuildClosure returns what must be finished before the named nodes are built, which is also what the build of a
+// single one may see: their build edges and everything those reach by either kind, sorted.
+func (g *Graph) BuildClosure(names ...string) []string {
+	var todo []int
 	for _, name := range names {
-		wanted[name] = true
-	}
-	var order []string
-	done := map[string]bool{}
-	var visit func(name string)
-	visit = func(name string) {
-		if done[name] {
-			return
-		}
-		done[name] = true
-		for _, dep := range g.BuildClosure(name) {
-			visit(dep)
-		}
-		if wanted[name] {
-			order = append(order, name)
+		if id, known := g.ids[name]; known {
+			todo = append(todo, g.nodes[id].build...)
 		}
 	}
-	for _, name := range slices.Sorted(slices.Values(names)) {
-		visit(name)
+	if len(todo) == 0 {
+		return nil
 	}
-	return order
+	closure := g.names(g.reach(todo))
+	slices.Sort(closure)
+	return closure
+}
+
+// reach returns the given nodes and all they reach by either kind of edge, each once.
+func (g *Graph) reach(todo []int) []int {
+	seen := make([]bool, len(g.nodes))
+	var found []int
+	for todo = slices.Clone(todo); len(todo) > 0; {
+		id := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if seen[id] {
+			continue
+		}
+		seen[id] = true
+		found = append(found, id)
+		todo = append(append(todo, g.nodes[id].build...), g.nodes[id].runtime...)
+	}
+	return found
+}
+
+func (g *Graph) names(ids []int) []string {
+	names := make([]string, len(ids))
+	for i, id := range ids {
+		names[i] = g.nodes[id].name
+	}
+	return names
+}
+
+func (g *Graph) sortByName(ids []int) {
+	slices.SortFunc(ids, func(a, b int) int { return strings.Compare(g.nodes[a].name, g.nodes[b].name) })
 }
 
 // CycleError is a set of nodes that need each other.
@@ -141,31 +187,31 @@ func (g *Graph) Check() error {
 		onPath
 		finished
 	)
-	state := map[string]int{}
-	var path []string
-	var visit func(name string) error
-	visit = func(name string) error {
-		switch state[name] {
+	state := make([]byte, len(g.nodes))
+	var path []int
+	var visit func(id int) error
+	visit = func(id int) error {
+		switch state[id] {
 		case finished:
 			return nil
 		case onPath:
-			start := slices.Index(path, name)
-			return &CycleError{Path: append(slices.Clone(path[start:]), name)}
+			return &CycleError{Path: g.names(append(path[slices.Index(path, id):], id))}
 		}
-		state[name] = onPath
-		path = append(path, name)
-		n := g.nodes[name]
-		for _, dep := range slices.Concat(n.build, n.runtime) {
-			if err := visit(dep); err != nil {
-				return err
+		state[id] = onPath
+		path = append(path, id)
+		for _, edges := range [][]int{g.nodes[id].build, g.nodes[id].runtime} {
+			for _, to := range edges {
+				if err := visit(to); err != nil {
+					return err
+				}
 			}
 		}
 		path = path[:len(path)-1]
-		state[name] = finished
+		state[id] = finished
 		return nil
 	}
 	for _, name := range g.Nodes() {
-		if err := visit(name); err != nil {
+		if err := visit(g.ids[name]); err != nil {
 			return err
 		}
 	}

@@ -48,7 +48,7 @@ func (e *RequestError) Error() string {
 // Make plans a request. Steps come in an order in which each follows those it depends on; equal inputs give equal
 // plans. The error is a *RequestError when the tree does not have what is asked for.
 func Make(ws *workspace.Workspace, recipe *workspace.Recipe, r Request) (Plan, error) {
-	m := maker{ws: ws, recipe: recipe, r: r, graph: packageGraph(ws), index: map[string]int{}}
+	m := maker{ws: ws, recipe: recipe, r: r, graph: ws.Graph()}
 	if r.Variant != "" {
 		if m.variant = ws.Variants[r.Variant]; m.variant == nil {
 			return Plan{}, unknown("variant", r.Variant, ws.VariantNames())
@@ -59,8 +59,11 @@ func Make(ws *workspace.Workspace, recipe *workspace.Recipe, r Request) (Plan, e
 		return Plan{}, err
 	}
 	m.plan.Arch = r.Arch
-	for _, name := range m.graph.Order(wanted) {
-		if err := m.addPackage(name); err != nil {
+	order := m.graph.Order(wanted)
+	m.plan.Steps = make([]Step, 0, len(order)+1)
+	m.recipeFiles = recipeFiles(recipe, packageTool)
+	for i, needs := range m.graph.Needs(order) {
+		if err := m.addPackage(order[i], needs); err != nil {
 			return Plan{}, err
 		}
 	}
@@ -80,21 +83,8 @@ type maker struct {
 	graph   *graph.Graph
 	variant *workspace.Variant // nil when none is named
 	plan    Plan
-	index   map[string]int // package name → its step
-}
-
-func packageGraph(ws *workspace.Workspace) *graph.Graph {
-	g := graph.New()
-	for name, pkg := range ws.Packages {
-		g.AddNode(name)
-		for _, dep := range pkg.BuildRequires {
-			g.AddBuild(name, dep)
-		}
-		for _, dep := range pkg.Requires {
-			g.AddRuntime(name, dep)
-		}
-	}
-	return g
+	// recipeFiles is the part of the recipe that every package's step sees; they share it.
+	recipeFiles []File
 }
 
 // wanted returns the packages to build: those asked for and all they wait for, or the image's whole closure.
@@ -102,14 +92,12 @@ func (m *maker) wanted() ([]string, error) {
 	if m.r.Image {
 		return m.variantClosure(), nil
 	}
-	var names []string
 	for _, name := range m.r.Packages {
 		if m.ws.Packages[name] == nil {
 			return nil, unknown("package", name, m.ws.PackageNames())
 		}
-		names = append(names, name)
-		names = append(names, m.graph.BuildClosure(name)...)
 	}
+	names := slices.Concat(m.r.Packages, m.graph.BuildClosure(m.r.Packages...))
 	slices.Sort(names)
 	return slices.Compact(names), nil
 }
@@ -129,7 +117,8 @@ func unknown(what, name string, known []string) error {
 	return e
 }
 
-func (m *maker) addPackage(name string) error {
+// addPackage adds the step of one package. needs are the steps it waits for, all of them there already.
+func (m *maker) addPackage(name string, needs []int) error {
 	pkg := m.ws.Packages[name]
 	args, err := m.packageArgs(pkg)
 	if err != nil {
@@ -144,13 +133,11 @@ func (m *maker) addPackage(name string) error {
 		files = append(files, File{Name: external.Name(), Host: m.r.SourcePath(external), Mode: 0o644, SHA512: external.SHA512})
 	}
 	sortFiles(files)
-	closure := m.graph.BuildClosure(name)
-	m.index[name] = len(m.plan.Steps)
 	m.plan.Steps = append(m.plan.Steps, Step{
 		ID:    string(Package) + "/" + name,
 		Kind:  Package,
 		Name:  name,
-		Deps:  m.steps(closure),
+		Deps:  needs,
 		Fetch: pkg.ExternalFiles,
 		Out:   m.rpmDir(name),
 		Solve: Solve{
@@ -159,10 +146,10 @@ func (m *maker) addPackage(name string) error {
 			Target:     string(Package),
 			Args:       args,
 			Contexts: map[string]Context{
-				"recipe":  {Files: recipeFiles(m.recipe, packageTool)},
+				"recipe":  {Files: m.recipeFiles},
 				"package": {Files: files},
 				"sources": {Files: contextFiles(sources)},
-				"rpms":    {Dirs: m.rpmDirs(closure)},
+				"rpms":    {Dirs: m.rpmDirs(needs)},
 			},
 		},
 	})
@@ -216,24 +203,15 @@ func (m *maker) variantArgs() map[string]string {
 	}
 }
 
-// steps returns the indexes of packages' steps, ascending.
-func (m *maker) steps(packages []string) []int {
-	indexes := make([]int, 0, len(packages))
-	for _, name := range packages {
-		indexes = append(indexes, m.index[name])
-	}
-	slices.Sort(indexes)
-	return indexes
-}
-
 func (m *maker) rpmDir(pkg string) string {
 	return filepath.Join(m.r.BuildDir, "rpms", m.r.Arch, pkg)
 }
 
-func (m *maker) rpmDirs(packages []string) map[string]string {
-	dirs := make(map[string]string, len(packages))
-	for _, name := range packages {
-		dirs[name] = m.rpmDir(name)
+// rpmDirs returns the directories of the RPMs that packages' steps make, by package.
+func (m *maker) rpmDirs(steps []int) map[string]string {
+	dirs := make(map[string]string, len(steps))
+	for _, i := range steps {
+		dirs[m.plan.Steps[i].Name] = m.plan.Steps[i].Out
 	}
 	return dirs
 }

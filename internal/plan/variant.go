@@ -22,13 +22,16 @@ func (m *maker) addVariant() error {
 	if err != nil {
 		return &RequestError{What: "variant " + v.Name, Why: err.Error(), Hint: "see image-layout in " + v.File}
 	}
-	closure := m.variantClosure()
+	needs := make([]int, len(m.plan.Steps)) // every package here is in the variant's closure
+	for i := range needs {
+		needs[i] = i
+	}
 	images := filepath.Join(m.r.BuildDir, "images", m.r.Arch+"-"+v.Name)
 	m.plan.Steps = append(m.plan.Steps, Step{
 		ID:   string(Variant) + "/" + v.Name,
 		Kind: Variant,
 		Name: v.Name,
-		Deps: m.steps(closure),
+		Deps: needs,
 		Out:  filepath.Join(images, m.r.Version+"-"+m.r.BuildID),
 		Link: "latest",
 		Solve: Solve{
@@ -38,7 +41,7 @@ func (m *maker) addVariant() error {
 			Args:       m.imageArgs(),
 			Contexts: map[string]Context{
 				"recipe": {Files: recipeFiles(m.recipe, imageTool)},
-				"rpms":   {Dirs: m.rpmDirs(closure)},
+				"rpms":   {Dirs: m.rpmDirs(needs)},
 				"image":  {Files: []File{{Name: image.TSVName, Data: layout.TSV(), Mode: 0o644}}},
 			},
 		},

@@ -1,0 +1,168 @@
+// order_test: orders and closures by position, held against the plain definition on random graphs.
+
+package graph
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// random returns a graph of n nodes whose edges lead from higher to lower numbers; names do not sort like numbers.
+func random(r *rand.Rand, n int) *Graph {
+	g := New()
+	for i := range n {
+		g.AddNode(name(i))
+		for range r.IntN(4) * min(i, 1) {
+			if to := name(r.IntN(i)); r.IntN(3) == 0 {
+				g.AddRuntime(name(i), to)
+			} else {
+				g.AddBuild(name(i), to)
+			}
+		}
+	}
+	return g
+}
+
+func name(i int) string { return fmt.Sprintf("n%02d", i*37%100) + strconv.Itoa(i) }
+
+// definition is BuildClosure as the package's doc says it, without a thought for speed.
+func definition(g *Graph, name string) []string {
+	found := map[string]bool{}
+	var add func(name string)
+	add = func(name string) {
+		if !found[name] {
+			found[name] = true
+			for _, to := range slices.Concat(g.Build(name), g.Runtime(name)) {
+				add(to)
+			}
+		}
+	}
+	for _, to := range g.Build(name) {
+		add(to)
+	}
+	var names []string
+	for n := range found {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func TestNeedsAreBuildClosures(t *testing.T) {
+	for seed := range uint64(200) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		g := random(r, 1+r.IntN(40))
+		order := g.Order(g.Nodes())
+		if len(order) != len(g.Nodes()) {
+			t.Fatalf("seed %d: Order gives %d of %d nodes", seed, len(order), len(g.Nodes()))
+		}
+		needs := g.Needs(order)
+		for i, n := range order {
+			want := definition(g, n)
+			if got := g.BuildClosure(n); !slices.Equal(got, want) {
+				t.Fatalf("seed %d: BuildClosure(%s) = %q, want %q", seed, n, got, want)
+			}
+			var got []string
+			for _, p := range needs[i] {
+				if p >= i {
+					t.Errorf("seed %d: %s comes before %s, which it needs", seed, n, order[p])
+				}
+				got = append(got, order[p])
+			}
+			if !slices.IsSorted(needs[i]) {
+				t.Errorf("seed %d: needs of %s are not ascending: %d", seed, n, needs[i])
+			}
+			if slices.Sort(got); !slices.Equal(got, want) {
+				t.Errorf("seed %d: Needs of %s = %q, want %q", seed, n, got, want)
+			}
+		}
+	}
+}
+
+func TestNeedsOfAPartLeaveTheRestOut(t *testing.T) {
+	g := parse("a: b | x\nb: c\nc: d\nd:\ne: c")
+	got := fmt.Sprint(g.Needs([]string{"d", "b", "nobody", "e", "a"}))
+	if want := "[[] [0] [] [0] [0 1]]"; got != want {
+		t.Errorf("Needs = %s, want %s", got, want)
+	}
+}
+
+// TestNeedsShareAChain counts arrays: 20,000 nodes in a chain have 200 million members in their closures.
+func TestNeedsShareAChain(t *testing.T) {
+	g := chain(20_000)
+	arrays := map[*int]bool{}
+	for _, needs := range g.Needs(g.Order(g.Nodes())) {
+		if len(needs) > 0 {
+			arrays[&needs[0]] = true
+		}
+	}
+	if len(arrays) > 100 {
+		t.Errorf("the closures of a chain lie in %d arrays, not in a few", len(arrays))
+	}
+}
+
+func TestReversed(t *testing.T) {
+	g := parse("a: b | c\nb: c\nc:").Reversed()
+	got := strings.Join([]string{fmt.Sprint(g.Build("c")), fmt.Sprint(g.Runtime("c")), fmt.Sprint(g.Build("b")), fmt.Sprint(g.Build("a"))}, " ")
+	if got != "[b] [a] [a] []" {
+		t.Errorf("reversed edges %s", got)
+	}
+}
+
+func chain(n int) *Graph {
+	g := New()
+	for i := range n - 1 {
+		g.AddBuild("n"+strconv.Itoa(i+1), "n"+strconv.Itoa(i))
+	}
+	return g
+}
+
+// layered returns a graph like those of real trees: 1.4 build edges per node, and a critical path that grows like the
+// logarithm of the size (11 at 60 nodes).
+func layered(n int) *Graph {
+	r := rand.New(rand.NewPCG(60, 84))
+	levels := 2
+	for size := n; size > 2; size /= 2 {
+		levels += 2
+	}
+	g := New()
+	for i := range n {
+		level := i * levels / n
+		from := "p" + strconv.Itoa(i)
+		g.AddNode(from)
+		if level == 0 {
+			continue
+		}
+		first, end := (level-1)*n/levels, level*n/levels // of the level below
+		g.AddBuild(from, "p"+strconv.Itoa(first+r.IntN(max(1, end-first))))
+		if r.IntN(5) < 2 {
+			g.AddBuild(from, "p"+strconv.Itoa(r.IntN(end)))
+		}
+	}
+	return g
+}
+
+// BenchmarkOrderAndNeeds shows the growth with the size of the graph; see also internal/plan.
+func BenchmarkOrderAndNeeds(b *testing.B) {
+	for n := 10; n <= 10_240; n *= 2 {
+		b.Run("layered="+strconv.Itoa(n), func(b *testing.B) {
+			g := layered(n)
+			b.ReportAllocs()
+			for b.Loop() {
+				g.Needs(g.Order(g.Nodes()))
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/node")
+		})
+	}
+	b.Run("chain=10000", func(b *testing.B) {
+		g := chain(10_000)
+		b.ReportAllocs()
+		for b.Loop() {
+			g.Needs(g.Order(g.Nodes()))
+		}
+	})
+}

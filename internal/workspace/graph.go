@@ -1,0 +1,20 @@
+// graph: how the packages of a tree depend on each other.
+
+package workspace
+
+import "buildsys/internal/graph"
+
+// Graph returns the packages and both kinds of their dependencies.
+func (w *Workspace) Graph() *graph.Graph {
+	g := graph.New()
+	for _, name := range w.PackageNames() {
+		g.AddNode(name)
+		for _, dep := range w.Packages[name].BuildRequires {
+			g.AddBuild(name, dep)
+		}
+		for _, dep := range w.Packages[name].Requires {
+			g.AddRuntime(name, dep)
+		}
+	}
+	return g
+}
