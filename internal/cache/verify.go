@@ -1,0 +1,122 @@
+// Verifying the store: every byte is read.
+
+package cache
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// Verified counts what Verify found.
+type Verified struct {
+	Entries int   `json:"entries"`
+	Blobs   int   `json:"blobs"`
+	Bytes   int64 `json:"bytes"` // read
+	Damaged int   `json:"damaged"`
+	Dropped int   `json:"dropped"` // good entries that name a blob that is damaged or missing
+	Unused  int   `json:"unused"`  // blobs that no entry names; Trim removes them
+}
+
+// Verify reads the whole store. Damaged files are moved to the quarantine and entries that cannot be restored are
+// removed; report gets a line about each. It ends early, with ctx's error, when ctx does. Damage is no error.
+func (s *Store) Verify(ctx context.Context, report func(string)) (Verified, error) {
+	unlock, err := s.lock(unix.LOCK_SH) // no trimming meanwhile
+	if err != nil {
+		return Verified{}, err
+	}
+	defer unlock()
+	told := *s
+	told.Warn = report
+	v := verifier{s: &told, ctx: ctx, good: map[string]bool{}}
+	if err := v.walk(blobsDir, v.blob); err != nil {
+		return v.Verified, err
+	}
+	v.Unused = len(v.good)
+	return v.Verified, v.walk(entriesDir, v.entry)
+}
+
+type verifier struct {
+	Verified
+	s    *Store
+	ctx  context.Context
+	good map[string]bool // paths of the good blobs; true when an entry names it
+}
+
+// walk calls visit for every file and tells what may be moved aside from what this machine could not do.
+func (v *verifier) walk(kind string, visit func(stored) error) error {
+	return v.s.walk(kind, func(f stored) error {
+		if err := v.ctx.Err(); err != nil {
+			return err
+		}
+		err := visit(f)
+		if err == nil || errors.Is(err, fs.ErrNotExist) { // moved aside by another process
+			return nil
+		}
+		if _, ok := errors.AsType[*fs.PathError](err); ok && !isDamage(err) {
+			return &StoreError{Doing: "verify the store", Err: err}
+		}
+		v.Damaged++
+		v.s.quarantine(f.path, err.Error())
+		return nil
+	})
+}
+
+func (v *verifier) blob(f stored) error {
+	sum, err := hashFile(f.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	v.Blobs++
+	v.Bytes += f.size
+	if err == nil && hex.EncodeToString(sum[:]) != filepath.Base(f.path) {
+		err = fmt.Errorf("its sha256 is %.12x…", sum)
+	}
+	if err == nil {
+		v.good[f.path] = false
+	}
+	return err
+}
+
+func (v *verifier) entry(f stored) error {
+	data, _, err := readRegular(f.path, maxEntry)
+	if errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	v.Entries++
+	v.Bytes += int64(len(data))
+	if err != nil {
+		return err
+	}
+	e, err := decodeEntry(data)
+	if err != nil {
+		return err
+	}
+	if v.s.entryPath(e.Action) != f.path {
+		return errors.New("it belongs to another action")
+	}
+	for _, b := range e.blobs() {
+		path := v.s.blobPath(b.SHA256)
+		named, good := v.good[path]
+		if !good {
+			sum, err := hashFile(path) // a Put may have brought it after the blobs were read
+			good = err == nil && sum == b.SHA256
+			named = true
+		}
+		if !good {
+			v.Dropped++
+			v.s.drop(e, fmt.Sprintf("its output %s is damaged or missing", b.name))
+			return nil
+		}
+		if !named {
+			v.good[path] = true
+			v.Unused--
+		}
+	}
+	return nil
+}

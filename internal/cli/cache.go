@@ -1,0 +1,240 @@
+// cache: measures, trims and verifies the store of built outputs.
+
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"buildsys/internal/cache"
+	"buildsys/internal/workspace"
+)
+
+func newCacheCommand(sys *System, s *settings) *cobra.Command {
+	command := &cobra.Command{
+		Use:   "cache",
+		Short: "Measure, trim and verify the store of built outputs",
+		Long: `The store keeps the outputs of every step that was run, by a hash of everything that
+went into the step, so that no step runs twice on this machine. It is the directory
+"store" in the cache directory (BUILDSYS_CACHE_DIR, else buildsys below the user's
+cache directory), outside of every checkout; all checkouts and running buildsys of a
+user share it. Whatever is damaged in it counts as never stored: the step runs again.
+
+It can be deleted at any time; steps then run again.`,
+		Args: usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	command.AddCommand(newCacheStat(sys, s), newCacheTrim(sys, s), newCacheVerify(sys, s))
+	return command
+}
+
+func newCacheStat(sys *System, s *settings) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "stat",
+		Short: "Say how much is in the store",
+		Args:  usage(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error {
+			store, err := openStore(sys, s)
+			if err != nil {
+				return err
+			}
+			st, err := store.Stat()
+			if err != nil {
+				return environmentError{err}
+			}
+			if asJSON {
+				return printJSON(sys, struct {
+					Dir string `json:"dir"`
+					cache.Stats
+				}{store.Dir, st})
+			}
+			fmt.Fprintf(sys.Stdout, "store    %s\nentries  %d\nblobs    %d\nsize     %s\n", store.Dir, st.Entries, st.Blobs, sizeText(st.Bytes))
+			if st.Quarantined > 0 {
+				fmt.Fprintf(sys.Stdout, "damaged  %d files in %s\n", st.Quarantined, filepath.Join(store.Dir, "quarantine"))
+			}
+			if st.Entries > 0 {
+				fmt.Fprintf(sys.Stdout, "used     between %s and %s\n", st.Oldest.Format(time.DateTime), st.Newest.Format(time.DateTime))
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	return cmd
+}
+
+func newCacheTrim(sys *System, s *settings) *cobra.Command {
+	var age, size string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "trim",
+		Short: "Remove what was not used for long",
+		Long: `Removes the results of steps that were not used for longer than --max-age, then, if need be,
+those that were not used for longest until the store is no larger than --max-size.
+Ages are a number and d (days), h, m or s; sizes a number and K, M, G or T (powers of 1024).
+0 means no limit. Running builds are waited for, and wait meanwhile.`,
+		Example: "  buildsys cache trim --max-age 7d --max-size 20G",
+		Args:    usage(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error {
+			maxAge, err := parseAge(age)
+			if err != nil {
+				return usageError{fmt.Errorf("--max-age: %w", err)}
+			}
+			maxBytes, err := parseSize(size)
+			if err != nil {
+				return usageError{fmt.Errorf("--max-size: %w", err)}
+			}
+			store, err := openStore(sys, s)
+			if err != nil {
+				return err
+			}
+			removed, err := store.Trim(maxAge, maxBytes, time.Now())
+			if err != nil {
+				return environmentError{err}
+			}
+			if asJSON {
+				return printJSON(sys, removed)
+			}
+			fmt.Fprintf(sys.Stdout, "removed %d entries and %d blobs, %s\n", removed.Entries, removed.Blobs, sizeText(removed.Bytes))
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&age, "max-age", "30d", "remove what was not used for longer")
+	cmd.Flags().StringVar(&size, "max-size", "0", "remove more until the store is this small")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	return cmd
+}
+
+func newCacheVerify(sys *System, s *settings) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "verify",
+		Short: "Read everything in the store and move aside what is damaged",
+		Long: `Reads every byte in the store and compares it with its hash. What is damaged is moved to
+the directory "quarantine" in the store, and the steps concerned run again when they are
+needed. With damage found the exit status is 5.`,
+		Args: usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			store, err := openStore(sys, s)
+			if err != nil {
+				return err
+			}
+			found, err := store.Verify(cmd.Context(), store.Warn)
+			if err != nil {
+				if _, ok := errors.AsType[*cache.StoreError](err); ok {
+					return environmentError{err}
+				}
+				return err
+			}
+			if asJSON {
+				err = printJSON(sys, found)
+			} else {
+				fmt.Fprintf(sys.Stdout, "read %d entries and %d blobs, %s: %d damaged\n", found.Entries, found.Blobs, sizeText(found.Bytes), found.Damaged)
+			}
+			if err == nil && found.Damaged+found.Dropped > 0 {
+				err = storeDamage{fmt.Errorf("the store was damaged: %d files moved to %s, %d results dropped; check that disk",
+					found.Damaged, filepath.Join(store.Dir, "quarantine"), found.Dropped)}
+			}
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	return cmd
+}
+
+// openStore opens the store of the settings. Outside of a tree flags and environment alone say where it is.
+func openStore(sys *System, s *settings) (*cache.Store, error) {
+	dir, err := storeCacheDir(sys, s)
+	if err != nil {
+		return nil, err
+	}
+	store, err := cache.Open(filepath.Join(dir, "store"))
+	if err != nil {
+		return nil, environmentError{err}
+	}
+	store.Warn = func(text string) { fmt.Fprintf(sys.Stderr, "buildsys: warning: %s\n", text) }
+	return store, nil
+}
+
+func storeCacheDir(sys *System, s *settings) (string, error) {
+	told := func(env string) string {
+		if f := s.flags.Lookup(setting{env: env}.flag()); f.Changed {
+			return f.Value.String()
+		}
+		return sys.Getenv(env)
+	}
+	if _, err := workspace.FindRoot(sys.Dir); err != nil && told("BUILDSYS_ROOT_DIR") == "" {
+		return cacheDir(told("BUILDSYS_CACHE_DIR"), sys)
+	}
+	c, err := s.resolve(sys)
+	return c.cacheDir, err
+}
+
+func printJSON(sys *System, v any) error {
+	out := json.NewEncoder(sys.Stdout)
+	out.SetIndent("", "  ")
+	return out.Encode(v)
+}
+
+// parseAge reads a duration that may also be in days.
+func parseAge(text string) (time.Duration, error) {
+	if text == "0" {
+		return 0, nil
+	}
+	age, err := time.ParseDuration(text)
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		var n int64
+		n, err = strconv.ParseInt(days, 10, 32)
+		age = time.Duration(n) * 24 * time.Hour
+		if n > 36500 {
+			err = errors.New("more than a century")
+		}
+	}
+	if err != nil || age < 0 {
+		return 0, fmt.Errorf("%q is not an age: use a number and d, h, m or s, such as 30d", text)
+	}
+	return age, nil
+}
+
+const sizeUnits = "KMGT"
+
+// parseSize reads a number of bytes with K, M, G or T for powers of 1024.
+func parseSize(text string) (int64, error) {
+	shift := 0
+	digits := text
+	if n := len(text); n > 0 {
+		if i := strings.IndexByte(sizeUnits, text[n-1]); i >= 0 {
+			shift, digits = 10*(i+1), text[:n-1]
+		}
+	}
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || n < 0 || n<<shift>>shift != n {
+		return 0, fmt.Errorf("%q is not a size: use a number and K, M, G or T, such as 20G", text)
+	}
+	return n << shift, nil
+}
+
+// sizeText gives bytes in the largest unit that leaves at least one before the point.
+func sizeText(n int64) string {
+	if n < 1024 {
+		return fmt.Sprintf("%d B", n)
+	}
+	size, unit := float64(n)/1024, 0
+	for size >= 1024 && unit < len(sizeUnits)-1 {
+		size /= 1024
+		unit++
+	}
+	return fmt.Sprintf("%.1f %ciB", size, sizeUnits[unit])
+}
+
+// storeDamage marks bytes in the store that were not what they should be.
+type storeDamage struct{ error }
+
+func (e storeDamage) Unwrap() error { return e.error }
