@@ -8,8 +8,11 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"runtime"
 	"slices"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"buildsys/internal/manifest"
 )
@@ -133,13 +136,33 @@ func (l *loader) specs(dir string) []string {
 	return specs
 }
 
-func (l *loader) loadPackage(root, name string) {
+// loadPackages reads the packages in the named directories, several at once: of the time that planning takes, nearly all
+// is the system calls and the TOML decoding here, and no package needs to know another yet.
+func (l *loader) loadPackages(root string, names []string) {
+	packages, problems := make([]*Package, len(names)), make([]manifest.Problems, len(names))
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, name := range names {
+		group.Go(func() error {
+			one := &loader{tree: l.tree}
+			packages[i] = one.loadPackage(root, name)
+			problems[i] = one.problems
+			return nil
+		})
+	}
+	_ = group.Wait() // what is wrong is in problems
+	for i, name := range names {
+		l.packages[name] = packages[i]
+		l.problems = append(l.problems, problems[i]...)
+	}
+}
+
+func (l *loader) loadPackage(root, name string) *Package {
 	p := &Package{Dir: path.Join(packagesDir, name)}
-	l.packages[name] = p
 	file := path.Join(p.Dir, manifestFile)
 	data, ok := l.read(file)
 	if !ok {
-		return
+		return p
 	}
 	parsed, problems := manifest.ParsePackage(file, data)
 	p.Package = *parsed
@@ -153,6 +176,7 @@ func (l *loader) loadPackage(root, name string) {
 	files, bad := packageFiles(root, l.tree, p)
 	l.problems = append(l.problems, bad...)
 	p.files = files
+	return p
 }
 
 // checkSpec wants <dir>/<name>.spec, a regular file.

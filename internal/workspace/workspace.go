@@ -72,9 +72,7 @@ func LoadFS(root string, tree fs.FS) (*Workspace, error) {
 	if len(packageDirs)+len(variantDirs) == 0 {
 		l.problem(packagesDir, 0, "a tree has packages/<name>/Cargo.toml", "there is no package")
 	}
-	for _, name := range packageDirs {
-		l.loadPackage(root, name)
-	}
+	l.loadPackages(root, packageDirs)
 	for _, name := range variantDirs {
 		l.loadVariant(name)
 	}
