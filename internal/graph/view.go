@@ -1,0 +1,206 @@
+// view: the part of a graph that somebody asked to see, and its three text forms: a tree, DOT and JSON.
+
+package graph
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// View is what the renderers draw: the closure of some roots over both kinds of edges.
+type View struct {
+	Title string   // what is drawn, for people: "qemu-dev"
+	Roots []string // where the tree begins; unknown names are left out
+	// Reverse says that the edges of the graph lead from what is needed to who needs it (see Reversed).
+	Reverse bool
+	g       *Graph
+	nodes   []string // the closure of the roots, sorted
+}
+
+// NewView returns the view of everything the roots reach. With reverse it is everything that reaches the roots.
+func NewView(g *Graph, title string, roots []string, reverse bool) View {
+	if reverse {
+		g = g.Reversed()
+	}
+	roots = slices.DeleteFunc(slices.Clone(roots), func(name string) bool { return !g.Has(name) })
+	slices.Sort(roots)
+	roots = slices.Compact(roots)
+	return View{Title: title, Roots: roots, Reverse: reverse, g: g, nodes: g.Closure(roots...)}
+}
+
+// Tree writes the view as an indented tree. An edge of the kind "needed to build" is ├─ and one of the kind "needed at run
+// time" is ├╌. A node whose dependencies were shown before is marked (*) and not opened again, as in cargo tree.
+func (v View) Tree(w io.Writer) error {
+	t := treeWriter{v: v, w: w, shown: map[string]bool{}}
+	for _, root := range v.Roots {
+		t.node(root, "", "")
+	}
+	return t.err
+}
+
+type treeWriter struct {
+	v     View
+	w     io.Writer
+	shown map[string]bool
+	err   error
+}
+
+// node writes one line, behind the branch that leads to it, and the nodes below, behind indent.
+func (t *treeWriter) node(name, branch, indent string) {
+	edges := t.v.edges(name)
+	again := t.shown[name] && len(edges) > 0
+	t.shown[name] = true
+	line := branch + name
+	if again {
+		line += " (*)"
+	}
+	if t.err == nil {
+		_, t.err = fmt.Fprintln(t.w, line)
+	}
+	if again {
+		return
+	}
+	for i, e := range edges {
+		corner, below := "├", "│  "
+		if i == len(edges)-1 {
+			corner, below = "└", "   "
+		}
+		stroke := "─ "
+		if e.kind == "runtime" {
+			stroke = "╌ "
+		}
+		t.node(e.to, indent+corner+stroke, indent+below)
+	}
+}
+
+// edge is one edge of a view. A pair of nodes with edges of both kinds counts as a build edge, which is the stronger.
+type edge struct {
+	from, to, kind string // kind is "build" or "runtime"
+}
+
+// edges returns a node's edges, build before runtime, each kind sorted.
+func (v View) edges(name string) []edge {
+	var edges []edge
+	build := v.g.Build(name)
+	for _, to := range build {
+		edges = append(edges, edge{name, to, "build"})
+	}
+	for _, to := range v.g.Runtime(name) {
+		if _, both := slices.BinarySearch(build, to); !both {
+			edges = append(edges, edge{name, to, "runtime"})
+		}
+	}
+	return edges
+}
+
+// DOT writes the view in the language of Graphviz: build edges are solid and runtime edges dashed. Edges point from who
+// needs to what is needed, also in a reversed view.
+func (v View) DOT(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "digraph %s {\n\trankdir=LR;\n\tnode [shape=box];\n", dotQuote(v.Title))
+	for _, name := range v.nodes {
+		fmt.Fprintf(&b, "\t%s;\n", dotQuote(name))
+	}
+	for _, name := range v.nodes {
+		for _, e := range v.edges(name) {
+			from, to, style := e.from, e.to, ""
+			if v.Reverse {
+				from, to = to, from
+			}
+			if e.kind == "runtime" {
+				style = " [style=dashed]"
+			}
+			fmt.Fprintf(&b, "\t%s -> %s%s;\n", dotQuote(from), dotQuote(to), style)
+		}
+	}
+	b.WriteString("}\n")
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// dotQuote writes a DOT string, in which only quotes and backslashes need care.
+func dotQuote(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(s) + `"`
+}
+
+// jsonNode and jsonView are the form of JSON.
+type jsonNode struct {
+	Name    string   `json:"name"`
+	Level   int      `json:"level"`
+	Build   []string `json:"build"`
+	Runtime []string `json:"runtime"`
+}
+
+type jsonView struct {
+	Title   string     `json:"title"`
+	Reverse bool       `json:"reverse"`
+	Roots   []string   `json:"roots"`
+	Nodes   []jsonNode `json:"nodes"`
+}
+
+// JSON writes the view as one object: title, reverse, roots, and nodes sorted by name, each with its level (the number
+// of edges on the longest way down from it) and the names its edges lead to, "build" and "runtime", sorted. In a reversed view the edges lead to who needs the node.
+// Keys are only ever added.
+func (v View) JSON(w io.Writer) error {
+	out := jsonView{Title: v.Title, Reverse: v.Reverse, Roots: some(v.Roots), Nodes: []jsonNode{}}
+	levels := v.levels()
+	for i, name := range v.nodes {
+		out.Nodes = append(out.Nodes, jsonNode{Name: name, Level: levels[i], Build: some(v.g.Build(name)), Runtime: some(v.g.Runtime(name))})
+	}
+	data, err := json.MarshalIndent(out, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(append(data, '\n'))
+	return err
+}
+
+// some makes an empty list [] and not null.
+func some(names []string) []string {
+	if names == nil {
+		return []string{}
+	}
+	return names
+}
+
+// levels returns, for each node of the view, the number of edges on the longest way down from it.
+func (v View) levels() []int {
+	level := map[string]int{}
+	var of func(name string) int
+	of = func(name string) int {
+		if l, known := level[name]; known {
+			return l
+		}
+		l := 0
+		for _, e := range v.edges(name) {
+			l = max(l, of(e.to)+1)
+		}
+		level[name] = l
+		return l
+	}
+	out := make([]int, len(v.nodes))
+	for i, name := range v.nodes {
+		out[i] = of(name)
+	}
+	return out
+}
+
+// Summary says how much the view holds: "20 packages, 41 dependencies".
+func (v View) Summary() string {
+	edges := 0
+	for _, name := range v.nodes {
+		edges += len(v.edges(name))
+	}
+	return count(len(v.nodes), "package", "packages") + ", " + count(edges, "dependency", "dependencies")
+}
+
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.Itoa(n) + " " + many
+}
