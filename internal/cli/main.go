@@ -138,6 +138,7 @@ Every setting can be a flag, a BUILDSYS_* environment variable, or a line in the
 		newBuildVariantCommand(sys, &s),
 		newBootCommand(sys, &s),
 		newSDKCommand(sys, &s),
+		newGraphCommand(sys, &s),
 		newCacheCommand(sys, &s),
 	)
 	return root

@@ -1,0 +1,202 @@
+// graph: shows which package needs which, as text or as a drawing.
+
+package cli
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"buildsys/internal/graph"
+	"buildsys/internal/manifest"
+	"buildsys/internal/workspace"
+)
+
+// graphFormats are the renderings by the name --format knows them by.
+var graphFormats = []struct {
+	name   string
+	render func(graph.View, io.Writer) error
+}{
+	{"text", graph.View.Tree},
+	{"dot", graph.View.DOT},
+	{"json", graph.View.JSON},
+	{"svg", graph.View.SVG},
+}
+
+func newGraphCommand(sys *System, s *settings) *cobra.Command {
+	var format string
+	var reverse bool
+	cmd := &cobra.Command{
+		Use:   "graph [NAME...]",
+		Short: "Show which package needs which",
+		Long: `Shows the named packages and everything they need, or with --reverse everything that needs them, up to
+the variants. Without a name it is the package of the directory packages/NAME/ one is in, else the variant of
+the directory or of the settings, else all variants. With --variant only what is in that variant is shown.
+
+As text, ├─ leads to what is needed to build and ├╌ to what is needed at run time; (*) marks a package whose
+own needs were shown further up.
+
+  buildsys graph --format svg >graph.svg     a drawing; what is needed stands to the left of who needs it
+  buildsys graph --format dot | dot -Tpdf    the same for Graphviz; run time is dashed
+  buildsys graph --format json               {"title", "reverse", "roots": [NAME...], "nodes":
+                                             [{"name", "level", "build": [NAME...], "runtime": [NAME...]}...]}
+                                             where a variant is named variant/NAME. With --reverse "build" and
+                                             "runtime" name those who need the node. Keys are only ever added.
+
+` + exitStatusHelp,
+		RunE: func(_ *cobra.Command, names []string) error {
+			c, err := s.resolve(sys)
+			if err != nil {
+				return err
+			}
+			only := ""
+			if s.flags.Changed("variant") {
+				only = c.variant
+			}
+			return showGraph(sys, c, graphRequest{names: names, only: only, format: format, reverse: reverse})
+		},
+	}
+	cmd.Flags().StringVar(&format, "format", "text", "text, dot, json or svg")
+	cmd.Flags().BoolVar(&reverse, "reverse", false, "show who needs the packages")
+	return cmd
+}
+
+type graphRequest struct {
+	names   []string
+	only    string // variant to which the graph is limited; empty for none
+	format  string
+	reverse bool
+}
+
+func showGraph(sys *System, c config, r graphRequest) error {
+	render, err := graphRenderer(r.format)
+	if err != nil {
+		return err
+	}
+	ws, err := workspace.Load(c.root)
+	if err != nil {
+		return err
+	}
+	g, err := variantGraph(ws, r.only)
+	if err != nil {
+		return err
+	}
+	roots, err := graphRoots(sys, c, ws, g, r)
+	if err != nil {
+		return err
+	}
+	title := strings.Join(roots, ", ")
+	if r.reverse {
+		title = "who needs " + title
+	}
+	out := bufio.NewWriter(sys.Stdout)
+	if err := render(graph.NewView(g, title, roots, r.reverse), out); err != nil {
+		return err
+	}
+	return out.Flush()
+}
+
+func graphRenderer(format string) (func(graph.View, io.Writer) error, error) {
+	var known []string
+	for _, f := range graphFormats {
+		if f.name == format {
+			return f.render, nil
+		}
+		known = append(known, f.name)
+	}
+	return nil, usageError{fmt.Errorf("--format %q is not known: use %s", format, strings.Join(known, ", "))}
+}
+
+// variantNode is the name of a variant in a graph. Packages cannot be called so.
+func variantNode(name string) string { return "variant/" + name }
+
+// variantGraph returns the packages of the tree, and above them the variants; with only set, that variant and what it
+// reaches.
+func variantGraph(ws *workspace.Workspace, only string) (*graph.Graph, error) {
+	if only != "" && ws.Variants[only] == nil {
+		return nil, noSuch("variant", only, ws.VariantNames())
+	}
+	g := ws.Graph()
+	for _, name := range ws.VariantNames() {
+		g.AddNode(variantNode(name))
+		for _, dep := range ws.Variants[name].BuildRequires {
+			g.AddBuild(variantNode(name), dep)
+		}
+		for _, dep := range ws.Variants[name].Requires {
+			g.AddRuntime(variantNode(name), dep)
+		}
+	}
+	if only == "" {
+		return g, nil
+	}
+	part := graph.New()
+	for _, name := range g.Closure(variantNode(only)) {
+		part.AddNode(name)
+		for _, to := range g.Build(name) {
+			part.AddBuild(name, to)
+		}
+		for _, to := range g.Runtime(name) {
+			part.AddRuntime(name, to)
+		}
+	}
+	return part, nil
+}
+
+// graphRoots settles what the graph is about: the arguments, the directory, the settings, or all variants.
+func graphRoots(sys *System, c config, ws *workspace.Workspace, g *graph.Graph, r graphRequest) ([]string, error) {
+	pkg, variant := workspace.Here(c.root, sys.Dir)
+	switch {
+	case len(r.names) > 0:
+	case pkg != "" && r.only == "":
+		r.names = []string{pkg}
+	case r.reverse:
+		return nil, usageError{errors.New("no package named: say which, or run inside packages/NAME/")}
+	default:
+		return variantRoots(ws, r.only, variant, c.variant)
+	}
+	for _, name := range r.names {
+		switch {
+		case g.Has(name):
+		case ws.Packages[name] != nil:
+			return nil, usageError{fmt.Errorf("package %q is not in variant %s; leave out --variant to see who needs it", name, r.only)}
+		default:
+			return nil, noSuch("package", name, ws.PackageNames())
+		}
+	}
+	return slices.Compact(slices.Sorted(slices.Values(r.names))), nil
+}
+
+// variantRoots returns the first of the given variants that is named at all, or all variants of the tree.
+func variantRoots(ws *workspace.Workspace, candidates ...string) ([]string, error) {
+	for _, name := range candidates {
+		switch {
+		case name == "":
+		case ws.Variants[name] == nil:
+			return nil, noSuch("variant", name, ws.VariantNames())
+		default:
+			return []string{variantNode(name)}, nil
+		}
+	}
+	var all []string
+	for _, name := range ws.VariantNames() {
+		all = append(all, variantNode(name))
+	}
+	if len(all) == 0 { // a tree of packages only
+		return ws.PackageNames(), nil
+	}
+	return all, nil
+}
+
+// noSuch says that the tree has no package or variant of a name, and which it may have been.
+func noSuch(what, name string, known []string) error {
+	hint := "there are: " + strings.Join(known, ", ")
+	if near := manifest.Nearest(name, known); near != "" {
+		hint = fmt.Sprintf("did you mean %q?", near)
+	}
+	return usageError{fmt.Errorf("%s %q: there is none of this name; %s", what, name, hint)}
+}
