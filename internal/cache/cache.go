@@ -82,16 +82,26 @@ func Open(dir string) (*Store, error) {
 			return nil, &StoreError{Doing: "make the store", Err: err}
 		}
 	}
-	if err := s.checkFormat(); err != nil {
+	if err := s.prepare(); err != nil {
 		return nil, err
-	}
-	if _, err := os.Lstat(s.path(readmeFile)); errors.Is(err, fs.ErrNotExist) {
-		if err := s.writeSmall(s.path(readmeFile), []byte(readme), false); err != nil {
-			return nil, err
-		}
 	}
 	s.removeLeftovers()
 	return s, nil
+}
+
+func (s *Store) prepare() error {
+	unlock, err := s.lock(unix.LOCK_SH)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := s.checkFormat(); err != nil {
+		return err
+	}
+	if _, err := os.Lstat(s.path(readmeFile)); errors.Is(err, fs.ErrNotExist) {
+		return s.writeSmall(s.path(readmeFile), []byte(readme), false)
+	}
+	return nil
 }
 
 func (s *Store) path(parts ...string) string {
@@ -153,7 +163,8 @@ func (s *Store) removeLeftovers() {
 	}
 }
 
-// lock takes the store's lock: writers of entries share it, and trimming excludes them.
+// lock takes the store's lock: all who write share it, and trimming excludes them. Whoever holds it shared may take it
+// shared once more.
 func (s *Store) lock(how int) (unlock func(), err error) {
 	f, err := os.OpenFile(s.path(lockFile), os.O_RDONLY|os.O_CREATE, 0o644)
 	if err != nil {

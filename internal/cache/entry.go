@@ -135,7 +135,10 @@ func decodeEntry(data []byte) (Entry, error) {
 		p.fail("its transcript has the wrong length")
 	}
 	e.Transcript = p.rest
-	return e, errors.Join(p.err, e.check())
+	if p.err != nil {
+		return Entry{}, p.err
+	}
+	return e, e.check()
 }
 
 // check holds what must be true of every entry, so that whoever gets one can rely on it.
@@ -191,6 +194,9 @@ func (p *parser) line(label string, n int) []string {
 func (p *parser) file() File {
 	if strings.HasPrefix(p.rest, "link ") {
 		words := p.line("link", 2)
+		if words[1] == "" {
+			p.fail("the link %q has no target", words[0])
+		}
 		return File{Name: words[0], Link: words[1]}
 	}
 	words := p.line("file", 4)

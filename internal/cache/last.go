@@ -9,6 +9,8 @@ import (
 	"os"
 	"strconv"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const recordHeader = "buildsys last 1\n"
@@ -23,6 +25,12 @@ type record struct {
 // Remember notes the last action under a key of the caller's choice, such as the checkout, the step and the architecture.
 // It does nothing when that is noted already. Failing to note it is not worth an error.
 func (s *Store) Remember(key string, id ActionID) {
+	unlock, err := s.lock(unix.LOCK_SH)
+	if err != nil {
+		s.warn("%v", err)
+		return
+	}
+	defer unlock()
 	s.remember(record{Key: "action " + key, Action: id})
 }
 
@@ -40,6 +48,7 @@ func (s *Store) Took(step string) (time.Duration, bool) {
 
 func tookKey(step string) string { return "took " + step }
 
+// remember needs the lock, shared.
 func (s *Store) remember(r record) {
 	var t Transcript
 	t.text.WriteString(recordHeader)

@@ -112,7 +112,7 @@ func (s *Store) writeSmall(path string, data []byte, durable bool) error {
 }
 
 // write makes the file at path appear whole, or not at all: it is written under a temporary name, made durable, renamed,
-// and the rename made durable. A file at path is replaced.
+// and the rename made durable. A file at path is replaced. It needs the lock, shared.
 func (s *Store) write(path string, durable bool, fill func(to *os.File) error) (err error) {
 	fail := func(err error) error {
 		if err == nil {

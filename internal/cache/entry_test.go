@@ -1,0 +1,106 @@
+// Entries and IDs as text: only what was written is read.
+
+package cache
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestParseIDs(t *testing.T) {
+	good := strings.Repeat("0a", 32)
+	if id, err := ParseActionID(good); err != nil || id.String() != good || id[31] != 10 {
+		t.Errorf("got %v, %v", id, err)
+	}
+	if id, err := ParseContentID(good); err != nil || id.String() != good {
+		t.Errorf("got %v, %v", id, err)
+	}
+	for _, bad := range []string{"", "0a", good + "0", strings.ToUpper(good), "0x" + good[2:], "zz" + good[2:], " " + good[1:]} {
+		if id, err := ParseActionID(bad); err == nil || id != (ActionID{}) {
+			t.Errorf("%q was read as %v", bad, id)
+		}
+	}
+}
+
+func fullEntry() Entry {
+	e := entryOf("package/bash x86_64")
+	e.Files = []File{
+		{Name: "a b\n.rpm", Mode: 0o644, Size: 5, SHA256: [32]byte{1}},
+		{Name: "latest", Link: "sub/tool"},
+		{Name: "sub/tool", Mode: 0o755, Size: 0, SHA256: [32]byte{2}},
+	}
+	e.Content = ContentOf(e.Files)
+	e.Log = Blob{[32]byte{3}, 7}
+	e.Built = time.Unix(1700000000, 5).UTC()
+	return e
+}
+
+// The content ID depends on names, bytes, execute bits and links, and on nothing else there is in a File.
+func TestContentOf(t *testing.T) {
+	seen := map[ContentID]string{}
+	for name, edit := range map[string]func(*Entry){
+		"as it is": func(*Entry) {},
+		"name":     func(e *Entry) { e.Files[0].Name = "a" },
+		"size":     func(e *Entry) { e.Files[0].Size++ },
+		"bytes":    func(e *Entry) { e.Files[0].SHA256[31]++ },
+		"mode":     func(e *Entry) { e.Files[0].Mode = 0o755 },
+		"target":   func(e *Entry) { e.Files[1].Link = "sub" },
+		"fewer":    func(e *Entry) { e.Files = e.Files[1:] },
+		"none":     func(e *Entry) { e.Files = nil },
+	} {
+		e := fullEntry()
+		edit(&e)
+		if other, ok := seen[ContentOf(e.Files)]; ok {
+			t.Errorf("%s and %s have one content ID", name, other)
+		}
+		seen[ContentOf(e.Files)] = name
+	}
+}
+
+// Entries that nothing of ours writes are refused although their checksum is right.
+func TestForgedEntries(t *testing.T) {
+	for name, edit := range map[string]func(*Entry){
+		"content":  func(e *Entry) { e.Content[0]++ },
+		"up":       func(e *Entry) { e.Files[0].Name = "../a" },
+		"absolute": func(e *Entry) { e.Files[0].Name = "/a" },
+		"unclean":  func(e *Entry) { e.Files[0].Name = "a/./b" },
+		"dot":      func(e *Entry) { e.Files[0].Name = "." },
+		"order":    func(e *Entry) { e.Files[0], e.Files[1] = e.Files[1], e.Files[0] },
+		"twice":    func(e *Entry) { e.Files[1] = e.Files[0] },
+		"link up":  func(e *Entry) { e.Files[1].Link = "../x" },
+		"link abs": func(e *Entry) { e.Files[1].Link = "/etc/passwd" },
+		"set-uid":  func(e *Entry) { e.Files[0].Mode = 0o4755 },
+		"size":     func(e *Entry) { e.Files[0].Size = -1 },
+		"took":     func(e *Entry) { e.Took = -1 },
+	} {
+		e := fullEntry()
+		edit(&e)
+		if name != "content" {
+			e.Content = ContentOf(e.Files)
+		}
+		if got, err := decodeEntry(e.encode()); err == nil {
+			t.Errorf("%s: accepted as %+v", name, got)
+		}
+	}
+}
+
+func FuzzDecodeEntry(f *testing.F) {
+	good := fullEntry().encode()
+	f.Add(good, false)
+	f.Add(good[:len(good)-sumLength], true)
+	f.Add([]byte{}, false)
+	f.Fuzz(func(t *testing.T, data []byte, sum bool) {
+		if sum {
+			data = appendSum(string(data))
+		}
+		e, err := decodeEntry(data)
+		if err == nil && !bytes.Equal(e.encode(), data) {
+			t.Errorf("%q was read as %+v, which is written %q", data, e, e.encode())
+		}
+		if r, err := decodeRecord(data); err == nil && r.Key == "" && r.Took < 0 {
+			t.Errorf("%q was read as %+v", data, r)
+		}
+	})
+}

@@ -1,0 +1,247 @@
+// Trimming, measuring and verifying.
+
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestMain keeps the stores in memory where it can: a disk would spend most of the tests' time on fsync.
+func TestMain(m *testing.M) {
+	if os.Getenv("TMPDIR") == "" {
+		if dir, err := os.MkdirTemp("/dev/shm", "buildsys-cache-test-"); err == nil {
+			_ = os.Setenv("TMPDIR", dir)
+			code := m.Run()
+			_ = os.RemoveAll(dir)
+			os.Exit(code)
+		}
+	}
+	os.Exit(m.Run())
+}
+
+// aged puts an entry with one output of its own of the given size, and says how long ago it was used.
+func aged(t *testing.T, s *Store, name string, size int, now time.Time, age time.Duration) Entry {
+	e := put(t, s, name, map[string]string{"own": strings.Repeat(name, size), "shared": "shared"})
+	used := now.Add(-age)
+	if err := os.Chtimes(s.entryPath(e.Action), used, used); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func TestTrim(t *testing.T) {
+	const day = 24 * time.Hour
+	now := time.Now()
+	for _, tt := range []struct {
+		name     string
+		maxAge   time.Duration
+		maxBytes int64
+		left     string
+	}{
+		{"no limits", 0, 0, "abc"},
+		{"wide limits", 100 * day, 1 << 30, "abc"},
+		{"age", 20 * day, 0, "bc"},
+		{"age of most", 2 * day, 0, "c"},
+		{"age of all", time.Hour, 0, ""},
+		{"size", 0, 20_000, "bc"},
+		{"size for one", 0, 8_000, "c"},
+		{"size for none", 0, 1, ""},
+		{"both", 20 * day, 8_000, "c"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := open(t)
+			entries := []Entry{
+				aged(t, s, "a", 10_000, now, 30*day),
+				aged(t, s, "b", 10_000, now, 10*day),
+				aged(t, s, "c", 5_000, now, day),
+			}
+			before, err := s.Stat()
+			if err != nil || before.Entries != 3 || before.Blobs != 7 { // three own, one shared, three logs
+				t.Fatalf("stat: %+v, %v", before, err)
+			}
+			if used := now.Add(-30 * day); !before.Oldest.Equal(used) {
+				t.Errorf("oldest is %v, want %v", before.Oldest, used)
+			}
+			removed, err := s.Trim(tt.maxAge, tt.maxBytes, now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			after, _ := s.Stat()
+			if removed.Bytes != before.Bytes-after.Bytes || removed.Entries != before.Entries-after.Entries || removed.Blobs != before.Blobs-after.Blobs {
+				t.Errorf("removed %+v, but before %+v and after %+v", removed, before, after)
+			}
+			if tt.maxBytes > 1 && after.Bytes > tt.maxBytes {
+				t.Errorf("%d bytes are left", after.Bytes)
+			}
+			left := ""
+			for _, e := range entries {
+				if fetch(t, s, e) {
+					left += e.Step
+				}
+			}
+			if left != tt.left {
+				t.Errorf("left is %q, want %q", left, tt.left)
+			}
+			if left == "" && len(storeFiles(t, s, blobsDir)) > 0 {
+				t.Error("blobs are left without entries")
+			}
+		})
+	}
+}
+
+// A use keeps an entry, and what nobody can use any more goes.
+func TestTrimByUse(t *testing.T) {
+	s := open(t)
+	now := time.Now()
+	used := aged(t, s, "used", 10, now, 40*24*time.Hour)
+	aged(t, s, "unused", 10, now, 40*24*time.Hour)
+	s.Remember("key", used.Action)
+	if _, ok := s.Get(used.Action); !ok {
+		t.Fatal("no entry")
+	}
+	writeFile(t, s.Dir, "tmp/left-by-a-kill", "x")
+	writeFile(t, s.Dir, "blobs/00/"+strings.Repeat("0", 64), "orphan")
+	writeFile(t, s.Dir, "entries/00/"+strings.Repeat("0", 64), "damaged")
+	if _, err := s.Trim(30*24*time.Hour, 0, now); err != nil {
+		t.Fatal(err)
+	}
+	if !fetch(t, s, used) {
+		t.Error("the used entry is gone")
+	}
+	if left := storeFiles(t, s, tmpDir, blobsDir); len(left) != 3 { // own, shared, log
+		t.Errorf("left: %q", left)
+	}
+	if id, ok := s.Recall("key"); !ok || id != used.Action {
+		t.Error("what was just remembered is gone")
+	}
+}
+
+// Leftovers of killed writers vanish when the store is opened, but not those of living ones.
+func TestLeftovers(t *testing.T) {
+	s := open(t)
+	s.stage = func(name string) {
+		if name != "temporary "+blobsDir {
+			return
+		}
+		before := storeFiles(t, s, tmpDir)
+		if _, err := Open(s.Dir); err != nil {
+			t.Error(err)
+		}
+		if after := storeFiles(t, s, tmpDir); !slices.Equal(before, after) || len(before) == 0 {
+			t.Errorf("temporary files were %q, are %q", before, after)
+		}
+	}
+	put2(t, s, "a")
+	writeFile(t, s.Dir, "tmp/left", "x")
+	if _, err := Open(s.Dir); err != nil {
+		t.Fatal(err)
+	}
+	if left := storeFiles(t, s, tmpDir); len(left) > 0 {
+		t.Errorf("left: %q", left)
+	}
+}
+
+func TestVerify(t *testing.T) {
+	s := open(t)
+	a, b, c := put2(t, s, "a"), put2(t, s, "b"), put2(t, s, "c")
+	v, err := s.Verify(t.Context(), func(text string) { t.Errorf("reported %q", text) })
+	if err != nil || v.Entries != 3 || v.Blobs != 6 || v.Bytes == 0 || v.Damaged+v.Dropped+v.Unused > 0 {
+		t.Errorf("a good store: %+v, %v", v, err)
+	}
+	overwrite(t, s.blobPath(a.Files[0].SHA256), []byte("A"))        // one damaged blob, whose entry goes and whose log is unused
+	overwrite(t, s.entryPath(b.Action), []byte("buildsys entry\n")) // one damaged entry, whose blobs are unused
+	var said []string
+	v, err = s.Verify(t.Context(), func(text string) { said = append(said, text) })
+	if err != nil || v.Damaged != 2 || v.Dropped != 1 || len(said) != 3 {
+		t.Errorf("a damaged store: %+v, %v, %q", v, err, said)
+	}
+	v, err = s.Verify(t.Context(), func(text string) { t.Errorf("reported %q", text) })
+	if err != nil || v.Entries != 1 || v.Unused != 3 {
+		t.Errorf("the second time: %+v, %v", v, err)
+	}
+	if !fetch(t, s, c) {
+		t.Error("the good entry is gone")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Verify(ctx, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
+func TestRemember(t *testing.T) {
+	s := open(t)
+	if _, ok := s.Recall("a"); ok {
+		t.Error("recalled from nowhere")
+	}
+	one, two := ActionID{1}, ActionID{2}
+	s.Remember("a", one)
+	s.Remember("b\n", two)
+	s.Remember("a", two)
+	s.Remember("a", one)
+	for key, want := range map[string]ActionID{"a": one, "b\n": two} {
+		if got, ok := s.Recall(key); !ok || got != want {
+			t.Errorf("%q: recalled %v, %v", key, got, ok)
+		}
+	}
+	if _, ok := s.Took("a"); ok {
+		t.Error("a duration was never put")
+	}
+}
+
+// BenchmarkGet gets 10,000 entries, as planning a tree of that size in which nothing changed does.
+func BenchmarkGet(b *testing.B) {
+	s := open(b)
+	dir := write(b, map[string]string{"a.rpm": "a", "a-devel.rpm": "devel"})
+	var ids []ActionID
+	for n := range 10_000 {
+		tr := NewTranscript(fmt.Sprintf("package/p%d x86_64", n))
+		for i := range 20 {
+			tr.Add("file", "package", fmt.Sprintf("file%d", i), "0644", strings.Repeat("ab", 32))
+		}
+		e := Entry{Action: tr.ID(), Step: fmt.Sprintf("package/p%d x86_64", n), Transcript: tr.String(), Built: time.Unix(1, 0)}
+		if n == 0 {
+			var err error
+			if e, err = s.Put(e, dir, ""); err != nil {
+				b.Fatal(err)
+			}
+		}
+		e.Files, e.Content, _ = ScanDir(dir)
+		path := s.entryPath(e.Action)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, e.encode(), 0o644)); err != nil {
+			b.Fatal(err)
+		}
+		ids = append(ids, e.Action)
+	}
+	b.ResetTimer()
+	for range b.N {
+		for _, id := range ids {
+			if _, ok := s.Get(id); !ok {
+				b.Fatal("no entry")
+			}
+		}
+	}
+}
+
+// BenchmarkPut puts a package of a usual size.
+func BenchmarkPut(b *testing.B) {
+	s := open(b)
+	for n := range b.N {
+		b.StopTimer()
+		text := strings.Repeat(fmt.Sprintf("%08d", n), 1<<17)
+		dir := write(b, map[string]string{"a.rpm": text, "a-devel.rpm": text[:1000]})
+		b.StartTimer()
+		if _, err := s.Put(entryOf(fmt.Sprint(n)), dir, ""); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.SetBytes(8 << 17)
+}
