@@ -48,21 +48,30 @@ type Entry struct {
 // ContentOf returns the content ID of files, which are sorted by name: of names, the execute bit, sizes, hashes and link
 // targets; never of times, owners or the place they are in.
 func ContentOf(files []File) ContentID {
-	h := sha256.New()
+	var text []byte
 	for _, f := range files {
-		h.Write([]byte(fileLine(f)))
+		text = appendFileLine(text, f)
 	}
-	return ContentID(h.Sum(nil))
+	return ContentID(sha256.Sum256(text))
 }
 
-func fileLine(f File) string {
-	var t Transcript
+func appendFileLine(to []byte, f File) []byte {
 	if f.Link != "" {
-		t.Add("link", f.Name, f.Link)
-	} else {
-		t.Add("file", f.Name, fmt.Sprintf("%04o", f.Mode), strconv.FormatInt(f.Size, 10), hex.EncodeToString(f.SHA256[:]))
+		to = append(to, "link "...)
+		to = append(to, word(f.Name)...)
+		to = append(to, ' ')
+		to = append(to, word(f.Link)...)
+		return append(to, '\n')
 	}
-	return t.String()
+	to = append(to, "file "...)
+	to = append(to, word(f.Name)...)
+	to = append(to, " 0"...)
+	to = strconv.AppendUint(to, uint64(f.Mode), 8)
+	to = append(to, ' ')
+	to = strconv.AppendInt(to, f.Size, 10)
+	to = append(to, ' ')
+	to = hex.AppendEncode(to, f.SHA256[:])
+	return append(to, '\n')
 }
 
 const (
@@ -84,7 +93,7 @@ func (e Entry) encode() []byte {
 	t.Add("built", strconv.FormatInt(e.Built.UnixNano(), 10))
 	t.Add("files", strconv.Itoa(len(e.Files)))
 	for _, f := range e.Files {
-		t.text.WriteString(fileLine(f))
+		t.text.Write(appendFileLine(nil, f))
 	}
 	t.Add("transcript", strconv.Itoa(len(e.Transcript)))
 	t.text.WriteString(e.Transcript)
@@ -92,8 +101,12 @@ func (e Entry) encode() []byte {
 }
 
 func appendSum(text string) []byte {
-	sum := sha256.Sum256([]byte(text))
-	return []byte(text + sumLabel + hex.EncodeToString(sum[:]) + "\n")
+	data := make([]byte, 0, len(text)+sumLength)
+	data = append(data, text...)
+	sum := sha256.Sum256(data)
+	data = append(data, sumLabel...)
+	data = hex.AppendEncode(data, sum[:])
+	return append(data, '\n')
 }
 
 // checkSum returns data without the last line that appendSum wrote.
@@ -101,11 +114,12 @@ func checkSum(data []byte) (string, error) {
 	if len(data) < sumLength {
 		return "", errors.New("it is cut off")
 	}
-	text := string(data[:len(data)-sumLength])
-	if string(appendSum(text)) != string(data) {
+	text, line := data[:len(data)-sumLength], data[len(data)-sumLength:]
+	sum := sha256.Sum256(text)
+	if string(line) != sumLabel+hex.EncodeToString(sum[:])+"\n" {
 		return "", errors.New("its checksum is wrong")
 	}
-	return text, nil
+	return string(text), nil
 }
 
 // decodeEntry reads what encode wrote and refuses everything else.

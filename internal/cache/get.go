@@ -197,6 +197,10 @@ func (s *Store) copyBlob(e Entry, b namedBlob, to *os.File) error {
 		return err
 	}
 	defer from.Close()
+	if info, err := from.Stat(); err == nil && info.Size() != b.Size {
+		s.quarantine(at, "it does not have the size it should")
+		return damaged("it does not have the size it should")
+	}
 	size, sum, err := copyHashed(to, from)
 	_, reading := errors.AsType[readError](err)
 	switch {
