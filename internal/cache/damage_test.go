@@ -239,7 +239,12 @@ func TestRestoredFilesAreIndependent(t *testing.T) {
 		t.Error("the store was edited")
 	}
 	if err := s.Restore(e, dir); err == nil {
-		t.Error("files that were there were overwritten")
+		t.Error("restored into a directory that is not empty")
+	}
+	for _, f := range e.Files {
+		if text, _ := os.ReadFile(filepath.Join(dir, f.Name)); f.Link == "" && string(text) != "edited" {
+			t.Errorf("%s, which was there, was overwritten", f.Name)
+		}
 	}
 }
 
@@ -330,8 +335,13 @@ func TestNewerStore(t *testing.T) {
 	if newer, ok := errors.AsType[*FormatError](err); !ok || newer.Found != 7 {
 		t.Errorf("error is %v", err)
 	}
-	overwrite(t, s.path(formatFile), []byte("buildsys store 7\n"))
-	if _, err := Open(s.Dir); err != nil {
-		t.Errorf("a damaged format: %v", err)
+	for _, damaged := range []string{"buildsys store 7\n", strings.Replace(formatText(1), "1", "3", 1), ""} {
+		overwrite(t, s.path(formatFile), []byte(damaged))
+		if _, err := Open(s.Dir); err != nil {
+			t.Errorf("the damaged format %q: %v", damaged, err)
+		}
+		if text, _ := os.ReadFile(s.path(formatFile)); string(text) != formatText(storeFormat) {
+			t.Errorf("the damaged format %q was not mended: %q", damaged, text)
+		}
 	}
 }

@@ -3,9 +3,12 @@
 package cache
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -104,5 +107,47 @@ func TestRoundTrip(t *testing.T) {
 	}
 	if took, ok := again.Took("package/bash x86_64"); !ok || took != e.Took {
 		t.Errorf("took %v, %v", took, ok)
+	}
+}
+
+// What ScanDir says and Restore makes does not depend on the mask that this process makes files with.
+func TestModes(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0o077))
+	s := open(t)
+	dir := write(t, map[string]string{"plain": "p", "tool+": "t"})
+	for path, mode := range map[string]fs.FileMode{"plain": 0o640, "tool+": 0o711} {
+		if err := os.Chmod(filepath.Join(dir, path), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e, err := s.Put(entryOf("package/modes"), dir, "")
+	if err != nil || e.Files[0].Mode != 0o644 || e.Files[1].Mode != 0o755 {
+		t.Fatalf("put %+v, %v", e.Files, err)
+	}
+	out := t.TempDir()
+	if err := s.Restore(e, out); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range e.Files {
+		if info, err := os.Stat(filepath.Join(out, f.Name)); err != nil || info.Mode() != f.Mode {
+			t.Errorf("%s was restored with %v (%v)", f.Name, info.Mode(), err)
+		}
+	}
+}
+
+func TestScanDirRefuses(t *testing.T) {
+	for text, make := range map[string]func(dir string) error{
+		"leaves the outputs (../x)": func(dir string) error { return os.Symlink("../x", filepath.Join(dir, "l")) },
+		"leaves the outputs (/etc)": func(dir string) error { return os.Symlink("/etc", filepath.Join(dir, "l")) },
+		"not a regular file":        func(dir string) error { return syscall.Mkfifo(filepath.Join(dir, "p"), 0o644) },
+		"no such file":              os.Remove,
+	} {
+		dir := t.TempDir()
+		if err := make(dir); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := ScanDir(dir); err == nil || !strings.Contains(err.Error(), text) {
+			t.Errorf("error is %v, want %q", err, text)
+		}
 	}
 }

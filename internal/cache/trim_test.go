@@ -195,6 +195,12 @@ func TestRemember(t *testing.T) {
 	if _, ok := s.Took("a"); ok {
 		t.Error("a duration was never put")
 	}
+	if err := os.Rename(s.recordPath("action a"), s.recordPath("action b\n")); err != nil {
+		t.Fatal(err)
+	}
+	if id, ok := s.Recall("b\n"); ok {
+		t.Errorf("recalled %v from another key's record", id)
+	}
 }
 
 // BenchmarkGet gets 10,000 entries, as planning a tree of that size in which nothing changed does.
