@@ -29,7 +29,7 @@ var mayImport = map[string][]string{
 	"vm":        {"image"},
 	"buildtest": {"plan", "progress", "workspace"},
 	"cli": {
-		"plan", "workspace", "manifest", "graph", "image",
+		"plan", "workspace", "manifest", "graph", "image", "cache",
 		"fetch", "engine", "buildkit", "progress", "vm", "cache",
 	},
 	"e2e": {"image", "vm"},

@@ -2,6 +2,7 @@
 package buildtest
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -121,10 +122,11 @@ func OutputName(s plan.Solve) string {
 }
 
 // Hash returns the hash, in hex, of all that a build of s can see: recipe, target, arguments and the contents of its
-// contexts, but not the places on this machine they come from.
+// contexts, but not the places on this machine they come from. Lines that begin with "#" do not count: as in life, a
+// comment makes an input different and the output the same.
 func Hash(s plan.Solve) (string, error) {
 	h := sha256.New()
-	fmt.Fprintf(h, "dockerfile %q\ntarget %q\n", s.Dockerfile, s.Target)
+	fmt.Fprintf(h, "dockerfile %q\ntarget %q\n", withoutComments(s.Dockerfile), s.Target)
 	for _, k := range slices.Sorted(maps.Keys(s.Args)) {
 		fmt.Fprintf(h, "arg %q %q\n", k, s.Args[k])
 	}
@@ -143,7 +145,7 @@ func hashContext(h hash.Hash, c plan.Context) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(h, "file %q %o %q\n", f.Name, f.Mode, data)
+		fmt.Fprintf(h, "file %q %o %q\n", f.Name, f.Mode, withoutComments(data))
 	}
 	for _, at := range slices.Sorted(maps.Keys(c.Dirs)) {
 		fmt.Fprintf(h, "dir %q\n", at)
@@ -163,6 +165,16 @@ func hashDir(h io.Writer, dir string) error {
 		fmt.Fprintf(h, "file %q %q\n", path, data)
 		return err
 	})
+}
+
+func withoutComments(text []byte) []byte {
+	var kept []byte
+	for line := range bytes.Lines(text) {
+		if !bytes.HasPrefix(line, []byte("#")) {
+			kept = append(kept, line...)
+		}
+	}
+	return kept
 }
 
 func contents(f plan.File) ([]byte, error) {

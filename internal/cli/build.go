@@ -7,11 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 
 	"github.com/sirupsen/logrus"
 
 	"buildsys"
+	"buildsys/internal/buildkit"
 	"buildsys/internal/engine"
 	"buildsys/internal/fetch"
 	"buildsys/internal/plan"
@@ -34,20 +34,18 @@ func build(ctx context.Context, sys *System, c config, want request) error {
 	if err != nil {
 		return err
 	}
-	eng, err := sys.Dial(ctx, c.root)
-	if err != nil {
-		return err
-	}
-	defer eng.Close()
-	if err := requireSDK(ctx, eng, c.sdkImage); err != nil {
-		return err
-	}
 	unlock, err := lockCheckout(ctx, sys, c)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	return runPlan(ctx, sys, c, eng, p)
+	conn := &connection{sys: sys, c: c}
+	defer conn.Close()
+	err = runPlan(ctx, sys, c, conn, p)
+	if errors.Is(err, errSDKChanged) { // every key was computed with the wrong image: once more with the right one
+		err = runPlan(ctx, sys, c, conn, p)
+	}
+	return err
 }
 
 // makePlan loads the tree and plans the request. It needs no engine, so a bad manifest is reported before anything runs.
@@ -95,52 +93,42 @@ func (c config) store(report progress.Sink) *fetch.Store {
 	}
 }
 
-// requireSDK fails early when the steps' image is one that only this machine can make and it is not there. An image
-// of a registry is left to the engine, which can pull it.
-func requireSDK(ctx context.Context, eng Engine, image string) error {
-	if !strings.HasPrefix(image, plan.ContextPrefix) {
-		return nil
-	}
-	_, there, err := eng.HasImage(ctx, image)
-	if err != nil || there {
-		return err
-	}
-	return environmentError{fmt.Errorf("the SDK image %s is not on the engine: run script/setup, which makes it from sdk/, "+
-		"or name another image with --sdk-image", image)}
-}
-
 func lockCheckout(ctx context.Context, sys *System, c config) (func(), error) {
 	return engine.Lock(ctx, filepath.Join(c.buildDir(), ".lock"), func(holder string) {
 		fmt.Fprintf(sys.Stderr, "waiting: another run is working on this checkout (%s)\n", holder)
 	})
 }
 
-func runPlan(ctx context.Context, sys *System, c config, eng Engine, p plan.Plan) error {
-	logDir := filepath.Join(c.buildDir(), "logs", c.arch)
+func runPlan(ctx context.Context, sys *System, c config, conn *connection, p plan.Plan) error {
 	log := logrus.New()
 	log.SetOutput(sys.Stderr)
 	text := progress.NewText(log, c.verbose)
-	files := progress.NewLogFiles(logDir, text)
+	files := progress.NewLogFiles(filepath.Join(c.buildDir(), "logs", c.arch), text)
 	tail := progress.NewTail(logTail)
 	sink := progress.Multi{files, tail, text}
 	defer files.Close()
 
-	jobs := c.jobs
-	if jobs == 0 {
-		info, err := eng.Info(ctx)
-		if err != nil {
+	if c.recordedSDK() == "" { // no engine was ever asked for the image that every key holds
+		if _, err := conn.connect(ctx); err != nil {
 			return err
 		}
-		jobs = info.CPUs
 	}
+	known, err := c.openCache(sink)
+	if err != nil {
+		return err
+	}
+	known.Log = files.Path
 	report, err := engine.Run(ctx, p, engine.Options{
-		Builder: eng,
+		Builder: conn,
+		Prepare: conn.connect,
 		Fetch:   c.store(sink).Fetch,
 		Sink:    sink,
-		Jobs:    jobs,
+		Jobs:    c.jobs,
 		Staging: filepath.Join(c.buildDir(), "staging"),
+		Cache:   known,
 	})
-	if len(report.Steps) == 0 {
+	c.saveMemo(known.Memo)
+	if len(report.Steps) == 0 || errors.Is(err, errSDKChanged) || is[*buildkit.EngineError](err) || is[environmentError](err) {
 		return err
 	}
 	if e := progress.WriteReport(sys.Stderr, report.Summary(tail.Lines, files.Path)); e != nil && err == nil {

@@ -11,7 +11,7 @@ import (
 )
 
 func newBuildPackageCommand(sys *System, s *settings) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "build-package [NAME...]",
 		Short: "Build packages and what they need",
 		Long: `Builds the RPMs of the named packages, after those of everything they need to be built.
@@ -35,4 +35,6 @@ RPMs are placed below build/rpms/ARCH/NAME/, logs below build/logs/ARCH/.
 			return build(cmd.Context(), sys, c, request{packages: names})
 		},
 	}
+	s.addBuildFlags(cmd.Flags())
+	return cmd
 }

@@ -11,7 +11,7 @@ import (
 )
 
 func newBuildVariantCommand(sys *System, s *settings) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "build-variant [NAME]",
 		Short: "Build the disk image of a variant",
 		Long: `Builds the disk image of a variant, after every package that goes into it.
@@ -32,6 +32,8 @@ Images are placed below build/images/ARCH-NAME/, where the symlink "latest" poin
 			return build(cmd.Context(), sys, c, request{variant: c.variant})
 		},
 	}
+	s.addBuildFlags(cmd.Flags())
+	return cmd
 }
 
 // pickVariant settles which variant a command is about: the argument, the directory, or the setting.

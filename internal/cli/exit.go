@@ -106,7 +106,12 @@ func oneCode(err error) int {
 // solveCode tells a package that does not build from an engine that cannot build it.
 func solveCode(solve *buildkit.SolveError) int {
 	switch solve.Class() {
-	case buildkit.MissingSDK, buildkit.DiskFull, buildkit.Transient:
+	case buildkit.MissingSDK, buildkit.Transient:
+		return ExitEnvironment
+	case buildkit.DiskFull:
+		if solve.ExitCode != 0 { // inside the step: it may have filled a file system of its own
+			return ExitStepFailed
+		}
 		return ExitEnvironment
 	case buildkit.BadInput, buildkit.ForeignImage:
 		return ExitUsage

@@ -51,7 +51,11 @@ func ThisSystem() System {
 		Stdout: os.Stdout,
 		Stderr: os.Stderr,
 		Dial: func(ctx context.Context, root string) (Engine, error) {
-			return buildkit.Dial(ctx, buildkit.Options{Checkout: root})
+			b, err := buildkit.Dial(ctx, buildkit.Options{Checkout: root})
+			if err != nil {
+				return nil, err // not b: a nil *Builder in an Engine is not a nil Engine
+			}
+			return b, nil
 		},
 	}
 }
@@ -137,6 +141,8 @@ Every setting can be a flag, a BUILDSYS_* environment variable, or a line in the
 		newBuildPackageCommand(sys, &s),
 		newBuildVariantCommand(sys, &s),
 		newBootCommand(sys, &s),
+		newPlanCommand(sys, &s),
+		newWhyCommand(sys, &s),
 		newSDKCommand(sys, &s),
 		newGraphCommand(sys, &s),
 		newCacheCommand(sys, &s),

@@ -48,8 +48,8 @@ func newSDKCommand(sys *System, s *settings) *cobra.Command {
 			Short: "Import a root file system as the tree's SDK image; - reads standard input",
 			Args:  usage(cobra.ExactArgs(1)),
 			RunE: func(cmd *cobra.Command, args []string) error {
-				return withSDK(cmd, sys, s, func(cmd *cobra.Command, eng Engine, image string) error {
-					return importSDK(cmd, sys, eng, image, args[0])
+				return withSDK(cmd, sys, s, func(cmd *cobra.Command, conn *connection) error {
+					return importSDK(cmd, sys, conn, args[0])
 				})
 			},
 		},
@@ -57,24 +57,25 @@ func newSDKCommand(sys *System, s *settings) *cobra.Command {
 	return sdk
 }
 
-func withSDK(cmd *cobra.Command, sys *System, s *settings, do func(*cobra.Command, Engine, string) error) error {
+func withSDK(cmd *cobra.Command, sys *System, s *settings, do func(*cobra.Command, *connection) error) error {
 	c, err := s.resolve(sys)
 	if err != nil {
 		return err
 	}
-	eng, err := sys.Dial(cmd.Context(), c.root)
-	if err != nil {
+	conn := &connection{sys: sys, c: c}
+	defer conn.Close()
+	if conn.eng, err = sys.Dial(cmd.Context(), c.root); err != nil {
 		return err
 	}
-	defer eng.Close()
-	return do(cmd, eng, c.sdkImage)
+	return do(cmd, conn)
 }
 
-func requireThere(cmd *cobra.Command, eng Engine, image string) error {
-	return requireSDK(cmd.Context(), eng, image)
+func requireThere(cmd *cobra.Command, conn *connection) error {
+	_, err := conn.sdkDigest(cmd.Context())
+	return err
 }
 
-func importSDK(cmd *cobra.Command, sys *System, eng Engine, image, path string) error {
+func importSDK(cmd *cobra.Command, sys *System, conn *connection, path string) error {
 	rootfs := sys.Stdin
 	if path != "-" {
 		if !filepath.IsAbs(path) {
@@ -87,10 +88,10 @@ func importSDK(cmd *cobra.Command, sys *System, eng Engine, image, path string) 
 		defer f.Close()
 		rootfs = f
 	}
-	if err := eng.ImportImage(cmd.Context(), image, rootfs, nil, nil); err != nil {
+	if err := conn.eng.ImportImage(cmd.Context(), conn.c.sdkImage, rootfs, nil, nil); err != nil {
 		return err
 	}
-	fmt.Fprintln(sys.Stdout, image)
+	fmt.Fprintln(sys.Stdout, conn.c.sdkImage)
 	return nil
 }
 

@@ -49,6 +49,7 @@ func (s setting) flag() string {
 type settings struct {
 	flags   *pflag.FlagSet
 	verbose bool
+	require bool
 }
 
 func (s *settings) addFlags(flags *pflag.FlagSet) {
@@ -57,6 +58,11 @@ func (s *settings) addFlags(flags *pflag.FlagSet) {
 		flags.StringP(one.flag(), one.short, "", one.help)
 	}
 	flags.BoolVarP(&s.verbose, "verbose", "v", false, "show the output of every step")
+}
+
+// addBuildFlags adds the flags of the commands that build.
+func (s *settings) addBuildFlags(flags *pflag.FlagSet) {
+	flags.BoolVar(&s.require, "require-cached", false, "build nothing: fail, with the reason, where a step is not cached")
 }
 
 // config is what the commands work with: every setting resolved and checked.
@@ -73,6 +79,7 @@ type config struct {
 	versionBuild     string
 	name, prettyName string
 	verbose          bool
+	requireCached    bool // fail where a step would have to be built
 }
 
 // resolve reads the layers of settings for a tree. The Makefile.toml of the tree is read on the way.
@@ -113,6 +120,8 @@ func (s *settings) fill(sys *System, root string, get func(env, fallback string)
 		versionImage: get("BUILDSYS_VERSION_IMAGE", ""),
 		name:         get("BUILDSYS_NAME", "os"),
 		verbose:      s.verbose,
+
+		requireCached: s.require,
 	}
 	c.prettyName = get("BUILDSYS_PRETTY_NAME", c.name)
 	if c.arch != "x86_64" && c.arch != "aarch64" {

@@ -123,9 +123,11 @@ type pkg struct {
 	sources []source
 }
 
-// writeTree makes a tree of packages. It has no Dockerfile, so the recipe inside the program is used.
+// writeTree makes a tree of packages, and an empty cache for the rest of the test: what an earlier run built must not
+// count. The tree has no Dockerfile, so the recipe inside the program is used.
 func writeTree(t *testing.T, packages ...pkg) string {
 	t.Helper()
+	t.Setenv("BUILDSYS_CACHE_DIR", t.TempDir())
 	root := t.TempDir()
 	write(t, root, "Release.toml", "version = \"1.0.0\"\n")
 	for _, p := range packages {

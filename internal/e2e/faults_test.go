@@ -37,6 +37,8 @@ func TestSources(t *testing.T) {
 		t.Fatalf("RPMs %q, want one", good)
 	}
 
+	// What is built already needs no source; from here on it has to be built again.
+	writePackage(t, root, pkg{name: "thing", sources: []source{tarball}, script: script + "; echo again >>%{buildroot}/thing"})
 	wrong := []byte("the fake bytes of a source\n")
 	build(lookaside(t, tarball, wrong)).must(t, 5, "thing-1.0.tar", "sha512")
 	build(lookaside(t, tarball, tarball.data[:10])).must(t, 5, "thing-1.0.tar", "sha512")

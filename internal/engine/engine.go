@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"buildsys/internal/cache"
 	"buildsys/internal/manifest"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
@@ -30,12 +31,17 @@ type Options struct {
 	// Nil is allowed when no step has files to fetch.
 	Fetch func(ctx context.Context, step string, files []manifest.ExternalFile) error
 	Sink  progress.Sink
-	Jobs  int // builds at once; less than 1 means 1
+	Jobs  int // builds at once; 0 means what Prepare says, or 1
+	// Prepare makes the builder ready and returns how many builds it does well at once. It is called once, before the
+	// first build: a run in which nothing has to be built needs no builder. Its error ends the run. It may be nil.
+	Prepare func(ctx context.Context) (jobs int, err error)
+	// Cache is what is known of earlier builds; nil means that every step is built.
+	Cache *Cache
 	// Staging is a directory on the same file system as every step's Out. It belongs to the engine:
 	// all it holds is deleted when a run starts and when it ends.
 	Staging   string
 	Heartbeat time.Duration // longest silence between two step events; 0 means 10 s
-	// Cost is the expected duration of a step; nil means all steps cost the same.
+	// Cost is the expected duration of a step; nil means what the Cache has recorded, or else that all cost the same.
 	// The ready step with the costliest path of dependants above it is built first.
 	Cost  func(plan.Step) time.Duration
 	Now   func() time.Time                                 // nil means time.Now
@@ -47,12 +53,23 @@ type Options struct {
 	stage    func(name string)       // called between the stages of publishing
 }
 
+// Cache is where a run looks for results before it builds, and where it keeps them.
+type Cache struct {
+	Store   *cache.Store
+	Memo    *cache.Memo              // hashes of files in the checkout
+	State   string                   // directory with the record of each step's outputs in this checkout and architecture
+	SDK     string                   // digest of the image that steps run in
+	Log     func(step string) string // path of the step's whole output, "" when there is none
+	Require bool                     // fail where a step would have to be built
+}
+
 // Status is how a step ended.
 type Status int
 
 // The ways a step ends.
 const (
 	Done      Status = iota + 1 // built and in place
+	Cached                      // in place without having been built
 	Failed                      // its fetch, its build, its outputs or their publishing failed
 	Skipped                     // a step it depends on failed
 	Cancelled                   // the run was cancelled before the step was done
@@ -63,6 +80,8 @@ func (s Status) String() string {
 	switch s {
 	case Done:
 		return "done"
+	case Cached:
+		return "cached"
 	case Failed:
 		return "failed"
 	case Skipped:
@@ -80,6 +99,8 @@ type StepResult struct {
 	Duration time.Duration // wall time from its start to its end; 0 when it was never started
 	Err      error         // set when Failed or Cancelled
 	Root     string        // when Skipped: ID of the failed step that is the cause
+
+	missed bool // looked up, and has to be built
 }
 
 // Report is the end of a run. Steps are in plan order.
@@ -96,7 +117,7 @@ type Report struct {
 // A *HostError means the staging directory cannot be used. The Report is complete in every one of these cases
 // but the last.
 func Run(ctx context.Context, p plan.Plan, o Options) (rep Report, err error) {
-	o = o.withDefaults()
+	o = o.withDefaults(p)
 	if err := checkRequest(p, o); err != nil {
 		return Report{}, err
 	}
@@ -117,12 +138,15 @@ func Run(ctx context.Context, p plan.Plan, o Options) (rep Report, err error) {
 	return r.end(ctx)
 }
 
-func (o Options) withDefaults() Options {
-	if o.Jobs < 1 {
-		o.Jobs = 1
+func (o Options) withDefaults(p plan.Plan) Options {
+	if o.Prepare == nil {
+		o.Jobs = max(o.Jobs, 1)
 	}
 	if o.Heartbeat <= 0 {
 		o.Heartbeat = 10 * time.Second
+	}
+	if o.Cost == nil && o.Cache != nil {
+		o.Cost, _ = o.Cache.Costs(p)
 	}
 	if o.Cost == nil {
 		o.Cost = func(plan.Step) time.Duration { return time.Second }

@@ -101,6 +101,15 @@ func (w worker) flipLink(parent string) error {
 	return w.o.sync(parent)
 }
 
+// linkInPlace says whether the step's link points to its outputs; a step without one has nothing to be wrong.
+func (w worker) linkInPlace() bool {
+	if w.step.Link == "" {
+		return true
+	}
+	target, err := os.Readlink(filepath.Join(filepath.Dir(w.step.Out), w.step.Link))
+	return err == nil && target == filepath.Base(w.step.Out)
+}
+
 // recoverOutputs repairs what a kill inside swapByRenames left behind.
 func recoverOutputs(p plan.Plan) error {
 	for _, s := range p.Steps {

@@ -182,7 +182,7 @@ func TestReplaceCanBeUndone(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				dir := buildtest.Tree(t, old+"-- new/a --\nnew\n")
 				before := buildtest.Snapshot(t, dir)
-				w := worker{o: Options{exchange: ex}.withDefaults()}
+				w := worker{o: Options{exchange: ex}.withDefaults(plan.Plan{})}
 				undo, err := w.replace(filepath.Join(dir, "new"), filepath.Join(dir, "out"))
 				if err != nil {
 					t.Fatal(err)

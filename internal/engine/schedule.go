@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"cmp"
 	"container/heap"
 	"context"
 	"fmt"
@@ -13,65 +14,105 @@ import (
 	"buildsys/internal/progress"
 )
 
-// fetchJobs is how many steps have their files fetched at once. It is a bound on open transfers, not on the machine.
-const fetchJobs = 8
+const (
+	// fetchJobs is how many steps have their files fetched at once. It is a bound on open transfers, not on the machine.
+	fetchJobs = 8
+	// lookupJobs is how many steps are looked up at once; a lookup hashes inputs and may copy outputs from the store.
+	lookupJobs = 8
+)
 
 // grace is how long a cancelled run waits for its builds to stop.
 const grace = 10 * time.Second
 
 // run is the state of one Run. Only the goroutine in loop touches it, so there are no locks.
+//
+// A step passes through: waiting for its dependencies, looked up, then either done from what is known already, or missed.
+// A missed step is built once its files are fetched.
 type run struct {
 	plan       plan.Plan
 	o          Options
 	begin      time.Time
+	jobs       int // builds at once; 0 until the builder was prepared
 	dependants [][]int
-	waits      []int // per step: dependencies not done, plus 1 while its files are not there
+	waits      []int // per step: dependencies not done
 	results    []StepResult
+	actions    []action             // per step, once it was looked up
+	files      []fetchState         // per step
+	fetchErrs  []error              // per step, when files is fetchFailed
 	cancels    []context.CancelFunc // per step: stops its fetch when a dependency failed; nil when none runs
 
-	ready    readyHeap
-	toFetch  []int // steps whose fetch was not started, most urgent first
-	fetching []int // oldest first
-	building []int // oldest first
-	settled  int
-	messages chan message
+	toLookUp  readyHeap // dependencies done
+	ready     readyHeap // missed, and files there
+	toFetch   readyHeap // wanted, not started
+	lookingUp []int     // oldest first, as the next two
+	fetching  []int
+	building  []int
+	preparing bool
+	fatal     error // why nothing can be built at all
+	settled   int
+	messages  chan message
 }
 
-// message is what a fetch or a build goroutine tells the owner when it is over.
+// fetchState is how far a step's external files are.
+type fetchState int
+
+const (
+	fetchUnwanted fetchState = iota // perhaps never needed: the step may be known already
+	fetchWanted
+	fetchDone
+	fetchFailed
+)
+
+// phase is what a goroutine did for the owner.
+type phase int
+
+const (
+	phaseLookup phase = iota
+	phaseFetch
+	phasePrepare
+	phaseBuild
+)
+
+// message is what a goroutine tells the owner when it is over.
 type message struct {
-	step  int
-	fetch bool
-	took  time.Duration
-	err   error
+	phase  phase
+	step   int
+	jobs   int    // phasePrepare: builds at once
+	action action // phaseLookup and phaseBuild
+	hit    bool   // phaseLookup: nothing has to be built
+	took   time.Duration
+	err    error
 }
 
 func newRun(p plan.Plan, o Options) *run {
 	n := len(p.Steps)
 	r := &run{
 		plan: p, o: o, begin: o.Now(),
-		dependants: make([][]int, n), waits: make([]int, n),
-		results: make([]StepResult, n), cancels: make([]context.CancelFunc, n),
+		dependants: make([][]int, n), waits: make([]int, n), results: make([]StepResult, n), actions: make([]action, n),
+		files: make([]fetchState, n), fetchErrs: make([]error, n), cancels: make([]context.CancelFunc, n),
 		// Room for every message there can be: a goroutine that nobody waits for any more must be able to end.
-		messages: make(chan message, 2*n),
+		messages: make(chan message, 3*n+1),
 	}
 	for i, s := range p.Steps {
 		r.results[i].ID = s.ID
 		for _, d := range s.Deps {
 			r.dependants[d] = append(r.dependants[d], i)
 		}
+		if len(s.Fetch) == 0 {
+			r.files[i] = fetchDone
+		}
 	}
-	r.ready.rank = ranks(p, r.dependants, o.Cost)
+	if o.Prepare == nil {
+		r.jobs = o.Jobs
+	}
+	rank := ranks(p, r.dependants, o.Cost)
+	r.toLookUp.rank, r.ready.rank, r.toFetch.rank = rank, rank, rank
 	for i, s := range p.Steps {
 		r.waits[i] = len(s.Deps)
-		if len(s.Fetch) > 0 {
-			r.waits[i]++
-			r.toFetch = append(r.toFetch, i)
-		}
 		if r.waits[i] == 0 {
-			heap.Push(&r.ready, i)
+			heap.Push(&r.toLookUp, i)
 		}
 	}
-	slices.SortFunc(r.toFetch, r.ready.compare)
 	return r
 }
 
@@ -95,11 +136,12 @@ func (r *run) loop(ctx context.Context) {
 	cancelled := ctx.Done()
 	var graceOver <-chan time.Time
 	for {
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && r.fatal == nil {
+			r.startLookups(ctx)
 			r.startFetches(ctx)
 			r.startBuilds(ctx)
 		}
-		if len(r.building) == 0 && len(r.fetching) == 0 {
+		if len(r.lookingUp)+len(r.fetching)+len(r.building) == 0 && !r.preparing {
 			return
 		}
 		select {
@@ -119,11 +161,23 @@ func (r *run) loop(ctx context.Context) {
 	}
 }
 
+func (r *run) startLookups(ctx context.Context) {
+	for len(r.lookingUp) < lookupJobs && r.toLookUp.Len() > 0 {
+		i := heap.Pop(&r.toLookUp).(int)
+		r.lookingUp = append(r.lookingUp, i)
+		w := r.worker(i)
+		go func() {
+			begin := w.o.Now()
+			act, hit, err := w.lookUp(ctx)
+			r.messages <- message{phase: phaseLookup, step: i, action: act, hit: hit, took: w.o.Now().Sub(begin), err: err}
+		}()
+	}
+}
+
 func (r *run) startFetches(ctx context.Context) {
-	for len(r.fetching) < fetchJobs && len(r.toFetch) > 0 {
-		i := r.toFetch[0]
-		r.toFetch = r.toFetch[1:]
-		if r.results[i].Status != 0 { // skipped meanwhile
+	for len(r.fetching) < fetchJobs && r.toFetch.Len() > 0 {
+		i := heap.Pop(&r.toFetch).(int)
+		if r.results[i].Status != 0 { // skipped meanwhile, or known already
 			continue
 		}
 		r.fetching = append(r.fetching, i)
@@ -133,51 +187,162 @@ func (r *run) startFetches(ctx context.Context) {
 		go func() {
 			defer cancel()
 			err := r.o.Fetch(fctx, s.ID, s.Fetch)
-			r.messages <- message{step: i, fetch: true, err: err}
+			r.messages <- message{phase: phaseFetch, step: i, err: err}
 		}()
 	}
 }
 
 func (r *run) startBuilds(ctx context.Context) {
-	for len(r.building) < r.o.Jobs && r.ready.Len() > 0 {
+	if r.jobs == 0 && r.ready.Len() > 0 {
+		r.prepare(ctx)
+	}
+	for len(r.building) < r.jobs && r.ready.Len() > 0 && !r.outranked(r.ready.steps[0]) {
 		i := heap.Pop(&r.ready).(int)
 		r.building = append(r.building, i)
 		r.emit(progress.Event{Kind: progress.StepStart, Step: r.plan.Steps[i].ID})
-		w := worker{o: r.o, step: r.plan.Steps[i]}
+		w := r.worker(i)
 		go func() {
 			begin := w.o.Now()
-			err := w.do(ctx)
-			r.messages <- message{step: i, took: w.o.Now().Sub(begin), err: err}
+			act, err := w.do(ctx)
+			r.messages <- message{phase: phaseBuild, step: i, action: act, took: w.o.Now().Sub(begin), err: err}
 		}()
 	}
 }
 
-// receive books the end of a fetch or of a build.
-func (r *run) receive(ctx context.Context, m message) {
-	if m.fetch {
-		r.fetching = remove(r.fetching, m.step)
-		r.cancels[m.step] = nil
-	} else {
-		r.building = remove(r.building, m.step)
-	}
-	res := &r.results[m.step]
-	if res.Status != 0 { // the fetch of a step that was skipped meanwhile
+// outranked says whether a step that is still being looked up should be built before step i. A lookup takes
+// milliseconds; a job given to the wrong step is taken for minutes.
+func (r *run) outranked(i int) bool {
+	return slices.ContainsFunc(r.lookingUp, func(other int) bool { return r.ready.compare(other, i) < 0 })
+}
+
+// prepare has the builder made ready for the first build. A run in which nothing has to be built never gets here, so
+// it needs no engine.
+func (r *run) prepare(ctx context.Context) {
+	if r.preparing {
 		return
 	}
-	res.Duration = m.took
+	r.preparing = true
+	go func() {
+		jobs, err := r.o.Prepare(ctx)
+		r.messages <- message{phase: phasePrepare, jobs: jobs, err: err}
+	}()
+}
+
+// prepared books that builds can start, or that none can: then what is under way for them is stopped.
+func (r *run) prepared(m message) {
+	r.jobs = cmp.Or(r.o.Jobs, max(m.jobs, 1))
+	if r.fatal = m.err; r.fatal == nil {
+		return
+	}
+	for _, cancel := range r.cancels {
+		if cancel != nil {
+			cancel()
+		}
+	}
+}
+
+// worker is what a goroutine gets to work on step i with.
+func (r *run) worker(i int) worker {
+	w := worker{o: r.o, step: r.plan.Steps[i], arch: r.plan.Arch, action: r.actions[i]}
+	for _, d := range w.step.Deps {
+		w.deps = append(w.deps, dependency{name: r.plan.Steps[d].Name, content: r.actions[d].content})
+	}
+	return w
+}
+
+// receive books the end of what a goroutine did.
+func (r *run) receive(ctx context.Context, m message) {
+	switch m.phase {
+	case phasePrepare:
+		r.preparing = false
+		r.prepared(m)
+	case phaseLookup:
+		r.lookingUp = remove(r.lookingUp, m.step)
+		r.lookedUp(ctx, m)
+	case phaseFetch:
+		r.fetching = remove(r.fetching, m.step)
+		r.cancels[m.step] = nil
+		r.fetched(ctx, m)
+	case phaseBuild:
+		r.building = remove(r.building, m.step)
+		r.actions[m.step] = m.action
+		r.results[m.step].Duration = m.took
+		r.finish(ctx, m.step, m.err, Done)
+	}
+}
+
+// lookedUp books a lookup: the step is done, or it has to be built as soon as its files are there.
+func (r *run) lookedUp(ctx context.Context, m message) {
+	r.actions[m.step] = m.action
+	if m.err != nil || m.hit {
+		r.results[m.step].Duration = m.took
+		r.finish(ctx, m.step, m.err, Cached)
+		return
+	}
+	switch r.files[m.step] {
+	case fetchDone:
+		heap.Push(&r.ready, m.step)
+	case fetchFailed:
+		r.finish(ctx, m.step, r.fetchErrs[m.step], Done)
+		return
+	}
+	r.missed(m.step)
+}
+
+// missed marks step i as one that is built and has its files fetched, and those of all that needs it: it is likely
+// that they will be built as well, and a transfer that waits for the compiler to end is time lost.
+func (r *run) missed(i int) {
+	r.results[i].missed = true
+	todo := []int{i}
+	seen := map[int]bool{}
+	for len(todo) > 0 {
+		d := todo[0]
+		todo = todo[1:]
+		if seen[d] {
+			continue
+		}
+		seen[d] = true
+		if r.files[d] == fetchUnwanted {
+			r.files[d] = fetchWanted
+			heap.Push(&r.toFetch, d)
+		}
+		todo = append(todo, r.dependants[d]...)
+	}
+}
+
+// fetched books the end of a fetch. A failed one fails its step only when the step turns out to need the files.
+func (r *run) fetched(ctx context.Context, m message) {
+	r.files[m.step] = fetchDone
+	if m.err != nil {
+		r.files[m.step], r.fetchErrs[m.step] = fetchFailed, m.err
+	}
+	res := r.results[m.step]
+	if res.Status != 0 || !res.missed || r.fatal != nil {
+		return
+	}
+	if m.err != nil {
+		r.finish(ctx, m.step, m.err, Done)
+		return
+	}
+	heap.Push(&r.ready, m.step)
+}
+
+// finish settles a step that ended with err, or else with the given status, and lets those go on that waited for it.
+func (r *run) finish(ctx context.Context, i int, err error, status Status) {
 	switch {
-	case m.err == nil && m.fetch:
-		r.release(m.step)
-	case m.err == nil:
-		r.settle(m.step, Done, nil)
-		for _, d := range r.dependants[m.step] {
-			r.release(d)
+	case err == nil:
+		r.settle(i, status, nil)
+		for _, d := range r.dependants[i] {
+			r.waits[d]--
+			if r.waits[d] == 0 && r.results[d].Status == 0 {
+				heap.Push(&r.toLookUp, d)
+			}
 		}
 	case ctx.Err() != nil:
-		r.settle(m.step, Cancelled, m.err)
+		r.settle(i, Cancelled, err)
 	default:
-		r.settle(m.step, Failed, m.err)
-		r.skipDependants(m.step, res.ID)
+		r.settle(i, Failed, err)
+		r.skipDependants(i, r.results[i].ID)
 	}
 }
 
@@ -187,14 +352,6 @@ func (r *run) abandon(ctx context.Context) {
 		i := r.building[0]
 		r.building = r.building[1:]
 		r.settle(i, Cancelled, fmt.Errorf("did not stop within %v: %w", grace, context.Cause(ctx)))
-	}
-}
-
-// release takes one reason to wait off a step.
-func (r *run) release(i int) {
-	r.waits[i]--
-	if r.waits[i] == 0 && r.results[i].Status == 0 {
-		heap.Push(&r.ready, i)
 	}
 }
 
@@ -225,6 +382,8 @@ func (r *run) settle(i int, status Status, err error) {
 	switch status {
 	case Done:
 		e.Kind = progress.StepDone
+	case Cached:
+		e.Kind = progress.StepCached
 	case Failed:
 		e.Kind = progress.StepFailed
 	case Skipped:
@@ -242,7 +401,7 @@ func (r *run) end(ctx context.Context) (Report, error) {
 	for i := range r.results {
 		res := &r.results[i]
 		if res.Status == 0 {
-			res.Status, res.Err = Cancelled, context.Cause(ctx)
+			res.Status, res.Err = Cancelled, cmp.Or(context.Cause(ctx), r.fatal)
 		}
 		switch res.Status {
 		case Failed:
@@ -256,6 +415,8 @@ func (r *run) end(ctx context.Context) (Report, error) {
 	rep := Report{Steps: r.results, Duration: r.o.Now().Sub(r.begin)}
 	r.emit(progress.Event{Kind: progress.PlanDone, Duration: rep.Duration})
 	switch {
+	case r.fatal != nil:
+		return rep, r.fatal
 	case unfinished > 0:
 		return rep, fmt.Errorf("cancelled with %d of %d steps not built: %w", unfinished, len(r.results), context.Cause(ctx))
 	case len(failed.Roots) > 0:

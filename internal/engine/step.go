@@ -5,12 +5,14 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"buildsys/internal/cache"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 )
@@ -20,46 +22,81 @@ const (
 	retryBase  = 2 * time.Second // the first wait is at most this, the next at most twice as long
 )
 
-// worker builds one step. It lives in its own goroutine and shares nothing with the scheduler but the options.
+// worker works on one step. It lives in its own goroutine and shares nothing with the scheduler but the options.
 type worker struct {
-	o    Options
-	step plan.Step
+	o      Options
+	step   plan.Step
+	arch   string
+	action action       // once it was looked up
+	deps   []dependency // the steps it depends on
 }
 
-// do builds, checks and publishes the step, and leaves nothing of it in staging.
-func (w worker) do(ctx context.Context) error {
+// do builds, checks, stores and publishes the step, and leaves nothing of it in staging. The action is that of the
+// worker with the content of the outputs.
+func (w worker) do(ctx context.Context) (action, error) {
 	for retry := 0; ; retry++ {
-		err := w.attempt(ctx)
+		act, err := w.attempt(ctx)
 		if err == nil || retry == maxRetries || ctx.Err() != nil || !transient(err) {
-			return err
+			return act, err
 		}
 		w.report(progress.Event{Kind: progress.StepRetry, Err: err})
 		// Full jitter: clients that lost the same engine do not all come back at the same moment.
 		if e := w.o.Sleep(ctx, rand.N(retryBase<<retry)); e != nil {
-			return err
+			return act, err
 		}
 	}
 }
 
-func (w worker) attempt(ctx context.Context) error {
+func (w worker) attempt(ctx context.Context) (action, error) {
+	act := w.action
 	dir, err := w.stagingDir()
 	if err != nil {
-		return &HostError{Step: w.step.ID, Doing: "make a staging directory", Err: err}
+		return act, &HostError{Step: w.step.ID, Doing: "make a staging directory", Err: err}
 	}
 	// After publishing this removes the outputs that were replaced. Should it fail, the end of the run tries once more.
 	defer func() { _ = removeTree(dir) }()
+	begin := w.o.Now()
 	if err := w.o.Builder.Build(ctx, w.step.Solve, dir, w.report); err != nil {
-		return err
+		return act, err
 	}
+	took := w.o.Now().Sub(begin)
 	if ctx.Err() != nil { // nothing changes in the outputs after a run was cancelled
-		return context.Cause(ctx)
+		return act, context.Cause(ctx)
 	}
 	w.o.stage("built")
 	if err := checkOutputs(w.step, dir); err != nil {
-		return err
+		return act, err
 	}
 	w.o.stage("checked")
-	return w.publish(dir)
+	if w.o.Cache == nil {
+		return act, w.publish(dir)
+	}
+	return w.keep(dir, took)
+}
+
+// keep stores the outputs in dir, puts them in place and records what they were made from, in this order: whatever a
+// kill leaves undone, the next run finds the outputs in the store or builds them again.
+func (w worker) keep(dir string, took time.Duration) (action, error) {
+	act := w.action
+	if err := w.checkUnchanged(); err != nil {
+		return act, err
+	}
+	_, content, err := cache.ScanDir(dir)
+	if err != nil {
+		return act, &HostError{Step: w.step.ID, Doing: "hash the outputs", Err: err}
+	}
+	act.content = content
+	entry := cache.Entry{Action: act.id, Step: w.step.ID + " " + w.arch, Transcript: act.transcript, Took: took}
+	if _, err := w.o.Cache.Store.Put(entry, dir, w.o.Cache.Log(w.step.ID)); err != nil {
+		// The outputs are good; only the next checkout has to build them again.
+		w.report(progress.Event{Kind: progress.Warning, Text: fmt.Sprintf("the result is not kept in the store: %v", err)})
+	}
+	w.o.Cache.Store.Remember(tookKey(w.step.ID, w.arch), act.id)
+	w.o.stage("stored")
+	if err := w.publish(dir); err != nil {
+		return act, err
+	}
+	return act, w.remember(act)
 }
 
 // stagingDir makes an empty directory with the mode that outputs have; os.MkdirTemp would make it private.

@@ -13,6 +13,8 @@ func (r Report) Summary(lines func(step string) []string, log func(step string) 
 		switch step.Status {
 		case Done:
 			s.Done++
+		case Cached:
+			s.Cached++
 		case Failed:
 			s.Failures = append(s.Failures, progress.Failure{
 				Step: step.ID, Err: step.Err, Tail: lines(step.ID), Log: log(step.ID),

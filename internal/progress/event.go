@@ -22,6 +22,8 @@ const (
 	StepRetry                     // a transient fault; the step is run again, Err says why
 	Heartbeat                     // nothing else happened for a while; Running lists what is being worked on
 	Warning                       // something a user should know, in Text; Step may be empty
+	StepCached                    // a step's outputs are those that a build would make; nothing was built
+	StepRestored                  // a step's outputs were put in place from the store
 	PlanDone                      // the run is over; Duration is its wall time
 	FetchProgress                 // a long download goes on, or waits for another process; Text says how far it is
 )

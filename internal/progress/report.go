@@ -15,6 +15,7 @@ type Summary struct {
 	Failures  []Failure // root failures, in plan order
 	Skipped   []Skipped // one per root failure that stopped others
 	Done      int       // steps built
+	Cached    int       // steps whose outputs were known already
 	Cancelled int       // steps not built because the run was cancelled
 	Total     int       // steps of the run
 	Duration  time.Duration
@@ -85,7 +86,10 @@ func (s Summary) line() string {
 		skipped += len(k.Steps)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d of %s done", s.Done, count(s.Total, "step"))
+	if s.Cached == s.Total && s.Total > 0 {
+		return fmt.Sprintf("%s up to date, nothing to do (%s)", count(s.Total, "step"), Took(s.Duration))
+	}
+	fmt.Fprintf(&b, "%d of %s done", s.Done, count(s.Total-s.Cached, "step"))
 	for _, part := range []struct {
 		n    int
 		word string
@@ -93,6 +97,9 @@ func (s Summary) line() string {
 		if part.n > 0 {
 			fmt.Fprintf(&b, ", %d %s", part.n, part.word)
 		}
+	}
+	if s.Cached > 0 {
+		fmt.Fprintf(&b, ", %d up to date", s.Cached)
 	}
 	fmt.Fprintf(&b, " in %s", Took(s.Duration))
 	return b.String()

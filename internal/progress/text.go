@@ -39,7 +39,7 @@ func (t *Text) Event(e Event) {
 	name := Name(e.Step)
 	switch e.Kind {
 	case PlanReady:
-		t.log.Infof("%s to build", count(e.Total, "step"))
+		t.log.Infof("%s", count(e.Total, "step"))
 	case FetchStart, FetchDone, FetchRetry, FetchProgress:
 		t.fetch(e, name)
 	case StepStart:
@@ -51,6 +51,12 @@ func (t *Text) Event(e Event) {
 		}
 	case StepDone:
 		t.log.Infof("%s %s done in %s (%d running)", at(e), name, Took(e.Duration), len(e.Running))
+	case StepRestored:
+		t.log.Infof("%s restored from the store", name)
+	case StepCached:
+		if t.verbose {
+			t.log.Infof("%s %s is up to date", at(e), name)
+		}
 	case StepFailed:
 		t.log.Errorf("%s %s failed%s: %s", at(e), name, after(e.Duration), oneLine(e.Err))
 	case StepSkipped:

@@ -41,7 +41,7 @@ func story() []Event {
 	}
 }
 
-const quiet = `12 steps to build
+const quiet = `12 steps
 [ 0/12] musl started (1 running)
 bash: fetching bash-5.2.tar.gz
 warning: bash: fetching again: bash-5.2.tar.gz: connection reset …

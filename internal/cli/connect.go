@@ -1,0 +1,100 @@
+// connect: the engine, reached for the first step that has to be built and not before.
+
+package cli
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"buildsys/internal/plan"
+	"buildsys/internal/progress"
+)
+
+// connection is an engine that is dialled when it is needed: a run in which nothing has to be built does without one.
+// It is an engine.Builder. connect must have returned before Build is called.
+type connection struct {
+	sys *System
+	c   config
+	eng Engine // nil until connect
+}
+
+// connect dials the engine and makes sure that it has the SDK image the run's keys were computed with.
+func (n *connection) connect(ctx context.Context) (cpus int, err error) {
+	if n.eng == nil {
+		if n.eng, err = n.sys.Dial(ctx, n.c.root); err != nil {
+			return 0, err
+		}
+	}
+	digest, err := n.sdkDigest(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if recorded := n.c.recordedSDK(); recorded != digest {
+		if err := n.c.recordSDK(digest); err != nil {
+			return 0, environmentError{err}
+		}
+		if recorded != "" {
+			return 0, errSDKChanged
+		}
+	}
+	info, err := n.eng.Info(ctx)
+	return info.CPUs, err
+}
+
+// errSDKChanged says that the engine's SDK image is not the one that keys were computed with. The record was put right.
+var errSDKChanged = errors.New("the SDK image was replaced since the last run; run again")
+
+// Build implements engine.Builder.
+func (n *connection) Build(ctx context.Context, s plan.Solve, out string, report func(progress.Event)) error {
+	return n.eng.Build(ctx, s, out, report)
+}
+
+// Close ends the connection, if there is one.
+func (n *connection) Close() error {
+	if n.eng == nil {
+		return nil
+	}
+	return n.eng.Close()
+}
+
+// sdkDigest asks the engine for the digest of the SDK image.
+func (n *connection) sdkDigest(ctx context.Context) (string, error) {
+	image := n.c.sdkImage
+	digest, there, err := n.eng.HasImage(ctx, image)
+	switch {
+	case err != nil:
+		return "", err
+	case there:
+		return digest, nil
+	case strings.HasPrefix(image, plan.ContextPrefix):
+		return "", environmentError{fmt.Errorf("the SDK image %s is not on the engine: run script/setup, which makes it from sdk/, "+
+			"or name another image with --sdk-image", image)}
+	default:
+		return "", environmentError{fmt.Errorf("the SDK image %s is not on the engine: pull it first (docker pull %[1]s)", image)}
+	}
+}
+
+// recordedSDK is the digest that the SDK image had when an engine was last asked; "" when none was.
+func (c config) recordedSDK() string {
+	data, err := os.ReadFile(c.sdkRecord())
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(data))
+}
+
+func (c config) recordSDK(digest string) error {
+	if err := os.MkdirAll(filepath.Dir(c.sdkRecord()), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(c.sdkRecord(), []byte(digest+"\n"), 0o644)
+}
+
+func (c config) sdkRecord() string {
+	return filepath.Join(c.cacheDir, "sdk", fmt.Sprintf("%x", sha256.Sum256([]byte(c.sdkImage)))[:16])
+}

@@ -1,0 +1,154 @@
+// plan: what a build would do and why, without an engine.
+
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"buildsys/internal/cache"
+	"buildsys/internal/engine"
+	"buildsys/internal/plan"
+	"buildsys/internal/progress"
+)
+
+func newPlanCommand(sys *System, s *settings) *cobra.Command {
+	var (
+		asJSON    bool
+		simulated bool
+		durations string
+	)
+	cmd := &cobra.Command{
+		Use:   "plan [PACKAGE...]",
+		Short: "Show what a build would do, and why",
+		Long: `Shows which steps a build would run and why, without an engine and without changing anything: of the named
+packages, or without a name of the image of the variant. -v shows the steps that are up to date as well.
+
+"may build" is a step above one that is built: it is built too unless that gives the same bytes as before.
+
+` + exitStatusHelp,
+		RunE: func(cmd *cobra.Command, names []string) error {
+			if simulated {
+				c, p, err := resolvePlan(sys, s, names)
+				if err != nil {
+					return err
+				}
+				return simulate(sys, c, p, durations)
+			}
+			forecast, err := foresee(sys, s, names)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return writePlanJSON(sys.Stdout, forecast)
+			}
+			writePlan(sys.Stdout, forecast, s.verbose)
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	cmd.Flags().BoolVar(&simulated, "simulate", false, "print how long a cold build would take with --jobs (default: 2, 8, 32 and 72)")
+	cmd.Flags().StringVar(&durations, "durations", "", "with --simulate: JSON file of seconds by step name (default: recorded ones)")
+	return cmd
+}
+
+// foresee plans the named packages, or the variant's image, and looks up each step.
+func foresee(sys *System, s *settings, packages []string) ([]engine.Forecast, error) {
+	c, p, err := resolvePlan(sys, s, packages)
+	if err != nil {
+		return nil, err
+	}
+	known, err := c.openCache(progress.Multi{})
+	if err != nil {
+		return nil, err
+	}
+	forecast, err := engine.Foresee(p, known)
+	c.saveMemo(known.Memo)
+	return forecast, err
+}
+
+// resolvePlan plans the named packages, or the variant's image when there is none.
+func resolvePlan(sys *System, s *settings, packages []string) (config, plan.Plan, error) {
+	c, err := s.resolve(sys)
+	if err != nil {
+		return c, plan.Plan{}, err
+	}
+	want := request{packages: packages}
+	if len(packages) == 0 {
+		if err := c.pickVariant(sys, nil); err != nil {
+			return c, plan.Plan{}, err
+		}
+		want.variant = c.variant
+	}
+	p, err := makePlan(c, want)
+	return c, p, err
+}
+
+func writePlan(w io.Writer, forecast []engine.Forecast, verbose bool) {
+	counts := map[engine.Outlook]int{}
+	var work time.Duration
+	for _, f := range forecast {
+		counts[f.Outlook]++
+		if f.Outlook == engine.Build || f.Outlook == engine.MayBuild {
+			work += f.Took
+		}
+		if f.Outlook == engine.UpToDate && !verbose {
+			continue
+		}
+		fmt.Fprintf(w, "%-10s %-20s %s\n", f.Outlook, progress.Name(f.Step.ID), reason(f))
+	}
+	fmt.Fprintf(w, "%d to build, %d may be built, %d to restore, %d up to date",
+		counts[engine.Build], counts[engine.MayBuild], counts[engine.Restore], counts[engine.UpToDate])
+	if work > 0 {
+		fmt.Fprintf(w, "; up to %s of work by earlier builds", progress.Took(work))
+	}
+	fmt.Fprintln(w)
+}
+
+// reason says in a few words why a step has its outlook.
+func reason(f engine.Forecast) string {
+	var words []string
+	for _, c := range f.Changes {
+		words = append(words, c.String())
+	}
+	if f.Outlook == engine.UpToDate {
+		return ""
+	}
+	switch {
+	case f.First:
+		words = append(words, "not built in this checkout yet")
+	case len(words) == 0 && len(f.After) == 0:
+		words = append(words, "its outputs are gone or were changed")
+	}
+	if len(f.After) > 0 {
+		words = append(words, "after "+strings.Join(f.After, ", "))
+	}
+	return strings.Join(words, "; ")
+}
+
+// planJSON is one step of plan --json.
+type planJSON struct {
+	Step    string         `json:"step"`
+	Outlook engine.Outlook `json:"outlook"`
+	First   bool           `json:"first,omitempty"`
+	Changes []cache.Change `json:"changes,omitempty"`
+	After   []string       `json:"after,omitempty"`
+	Seconds float64        `json:"seconds,omitempty"` // of the last build
+}
+
+func writePlanJSON(w io.Writer, forecast []engine.Forecast) error {
+	steps := []planJSON{}
+	for _, f := range forecast {
+		steps = append(steps, planJSON{
+			Step: f.Step.ID, Outlook: f.Outlook, First: f.First, Changes: f.Changes, After: f.After, Seconds: f.Took.Seconds(),
+		})
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(map[string]any{"steps": steps})
+}

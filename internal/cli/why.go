@@ -1,0 +1,70 @@
+// why: why a package would be built, or why it was.
+
+package cli
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"buildsys/internal/engine"
+	"buildsys/internal/progress"
+)
+
+func newWhyCommand(sys *System, s *settings) *cobra.Command {
+	return &cobra.Command{
+		Use:   "why [PACKAGE]",
+		Short: "Say why a package would be built, or why it was built last",
+		Long: `Compares what the outputs of a package were made from with what they would be made from now, in words. Where a
+dependency would be built first, its reasons follow. Without a name it is about the image of the variant.
+
+` + exitStatusHelp,
+		Args: usage(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, names []string) error {
+			forecast, err := foresee(sys, s, names)
+			if err != nil {
+				return err
+			}
+			writeWhy(sys.Stdout, forecast, len(forecast)-1)
+			return nil
+		},
+	}
+}
+
+// writeWhy explains the forecast at index i, and below it those of the dependencies that are the cause.
+func writeWhy(w io.Writer, forecast []engine.Forecast, last int) {
+	f := forecast[last]
+	name := progress.Name(f.Step.ID)
+	switch f.Outlook {
+	case engine.UpToDate:
+		fmt.Fprintf(w, "%s is up to date\n", name)
+		for _, c := range f.Last {
+			fmt.Fprintf(w, "  it was built last because %s\n", c)
+		}
+		return
+	case engine.Restore:
+		fmt.Fprintf(w, "%s would be restored from the store: it was built from the same inputs before\n", name)
+	case engine.Build:
+		fmt.Fprintf(w, "%s would be built\n", name)
+	case engine.MayBuild:
+		fmt.Fprintf(w, "%s would be built if a dependency changes\n", name)
+	}
+	for _, c := range f.Changes {
+		fmt.Fprintf(w, "  %s\n", c)
+	}
+	switch {
+	case f.First:
+		fmt.Fprintln(w, "  there is no record of an earlier build in this checkout")
+	case len(f.Changes)+len(f.After) == 0:
+		fmt.Fprintln(w, "  its outputs are gone or were changed")
+	}
+	for _, d := range f.Step.Deps {
+		dep := forecast[d]
+		if dep.Outlook != engine.Build {
+			continue
+		}
+		fmt.Fprintf(w, "  dependency %s would be built:\n", progress.Name(dep.Step.ID))
+		fmt.Fprintf(w, "    %s\n", reason(dep))
+	}
+}

@@ -1,0 +1,139 @@
+// Forecast: what a run would do and why, found out without building, restoring or writing anything.
+
+package engine
+
+import (
+	"slices"
+	"time"
+
+	"buildsys/internal/cache"
+	"buildsys/internal/plan"
+)
+
+// Outlook is what a run would do with a step.
+type Outlook string
+
+// The outlooks.
+const (
+	UpToDate Outlook = "up to date"
+	Restore  Outlook = "restore"   // from the store
+	Build    Outlook = "build"     // its inputs are known, and no outputs made from them
+	MayBuild Outlook = "may build" // after a step that is built, unless that gives the same bytes as before
+)
+
+// Forecast is the outlook of one step.
+type Forecast struct {
+	Step    plan.Step
+	Outlook Outlook
+	// Changes are the inputs that differ from those that the outputs in the checkout were made from. For MayBuild they
+	// leave out the dependencies that are not known yet.
+	Changes []cache.Change
+	// Last are the inputs that differed when the outputs in the checkout were built; for a step that is UpToDate.
+	Last  []cache.Change
+	First bool          // there is no record of an earlier build in this checkout
+	After []string      // names of the dependencies that are built or may be, for MayBuild
+	Took  time.Duration // when it was last built; 0 when unknown
+}
+
+// Foresee returns the outlook of every step of p, in its order. The error is a *HostError when an input cannot be read.
+func Foresee(p plan.Plan, c *Cache) ([]Forecast, error) {
+	out := make([]Forecast, len(p.Steps))
+	contents := make([]cache.ContentID, len(p.Steps))
+	for i, s := range p.Steps {
+		w := worker{o: Options{Cache: c}, step: s, arch: p.Arch}
+		var after []string
+		for _, d := range s.Deps {
+			w.deps = append(w.deps, dependency{name: p.Steps[d].Name, content: contents[d]})
+			if o := out[d].Outlook; o == Build || o == MayBuild {
+				after = append(after, p.Steps[d].Name)
+			}
+		}
+		f, content, err := w.foresee(after)
+		if err != nil {
+			return nil, err
+		}
+		f.Took, _ = c.took(s.ID, p.Arch)
+		out[i], contents[i] = f, content
+	}
+	return out, nil
+}
+
+func (w worker) foresee(after []string) (Forecast, cache.ContentID, error) {
+	f := Forecast{Step: w.step, After: after}
+	act, err := w.key()
+	if err != nil {
+		return f, cache.ContentID{}, err
+	}
+	state, known := ReadState(w.o.Cache.State, w.step.ID)
+	f.First = !known
+	if known {
+		f.Changes = slices.DeleteFunc(cache.Diff(state.Transcript, act.transcript), func(c cache.Change) bool {
+			return c.Label == "rpms" && slices.Contains(after, c.Name)
+		})
+	}
+	if len(after) > 0 {
+		f.Outlook = MayBuild
+		if len(f.Changes) > 0 { // whatever comes of the dependencies
+			f.Outlook = Build
+		}
+		return f, cache.ContentID{}, nil
+	}
+	if known && state.Action == act.id && w.inPlace(state.Content) {
+		f.Outlook = UpToDate
+		if state.Previous != "" {
+			f.Last = cache.Diff(state.Previous, state.Transcript)
+		}
+		return f, state.Content, nil
+	}
+	entry, ok := w.o.Cache.Store.Get(act.id)
+	switch {
+	case ok && w.inPlace(entry.Content):
+		f.Outlook = UpToDate
+	case ok:
+		f.Outlook = Restore
+	default:
+		f.Outlook = Build
+	}
+	return f, entry.Content, nil
+}
+
+// took is how long a step took when it was last built, in whatever checkout.
+func (c *Cache) took(step, arch string) (time.Duration, bool) {
+	id, ok := c.Store.Recall(tookKey(step, arch))
+	if !ok {
+		return 0, false
+	}
+	entry, ok := c.Store.Peek(id)
+	return entry.Took, ok
+}
+
+func tookKey(step, arch string) string { return "last " + step + " " + arch }
+
+// Costs is what earlier builds say that the steps of p take, and of how many of them it is known.
+func (c *Cache) Costs(p plan.Plan) (cost func(plan.Step) time.Duration, known int) {
+	recorded := map[string]time.Duration{}
+	for _, s := range p.Steps {
+		if took, ok := c.took(s.ID, p.Arch); ok {
+			recorded[s.ID] = took
+		}
+	}
+	return CostOf(recorded), len(recorded)
+}
+
+// CostOf is the expected duration of steps, given those of some by step ID: a step without one is expected to take the
+// mean of the others, and when none has one all are equal.
+func CostOf(recorded map[string]time.Duration) func(plan.Step) time.Duration {
+	mean := time.Second
+	if len(recorded) > 0 {
+		mean = 0
+		for _, took := range recorded {
+			mean += took / time.Duration(len(recorded))
+		}
+	}
+	return func(s plan.Step) time.Duration {
+		if took, ok := recorded[s.ID]; ok {
+			return took
+		}
+		return mean
+	}
+}

@@ -1,0 +1,69 @@
+// The key of a step: a labelled transcript of everything that determines its outputs.
+
+package engine
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+
+	"buildsys/internal/cache"
+	"buildsys/internal/plan"
+)
+
+// dependency is what a step's key holds of a step it depends on: not how it was made but what came out, so that a
+// dependency rebuilt to the same bytes changes nothing above it.
+type dependency struct {
+	name    string
+	content cache.ContentID
+}
+
+// Key writes down what determines the outputs of step s: the recipe, the SDK image, the arguments, every file the
+// build sees by its path inside the build, sources by the hash their manifest names, and the RPMs of the dependencies
+// by their content. contents gives the content ID of each of the packages whose RPMs the step sees. Nothing of this
+// machine, the checkout's place, the user or the time is in it.
+//
+// The error is that of hash, a function that returns the sha256 of a file on this machine.
+func Key(s plan.Step, arch, sdk string, contents map[string]cache.ContentID, hash func(path string) ([32]byte, error)) (*cache.Transcript, error) {
+	t := cache.NewTranscript(s.ID + " " + arch)
+	t.Add("target", s.Solve.Target)
+	t.Add("sdk", sdk)
+	t.Add("dockerfile", hexSum(sha256.Sum256(s.Solve.Dockerfile)))
+	for _, name := range slices.Sorted(maps.Keys(s.Solve.Args)) {
+		if name != "SDK" { // a name for people; the digest counts
+			t.Add("arg", name, s.Solve.Args[name])
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Solve.Contexts)) {
+		c := s.Solve.Contexts[name]
+		for _, f := range c.Files {
+			if err := addFile(t, name, f, hash); err != nil {
+				return nil, err
+			}
+		}
+		for _, pkg := range slices.Sorted(maps.Keys(c.Dirs)) {
+			t.Add(name, pkg, contents[pkg].String())
+		}
+	}
+	return t, nil
+}
+
+func addFile(t *cache.Transcript, context string, f plan.File, hash func(string) ([32]byte, error)) error {
+	if f.SHA512 != "" {
+		t.Add("external", context, f.Name, f.SHA512)
+		return nil
+	}
+	sum := sha256.Sum256(f.Data)
+	if f.Host != "" {
+		var err error
+		if sum, err = hash(f.Host); err != nil {
+			return fmt.Errorf("hash the input %s: %w", f.Name, err)
+		}
+	}
+	t.Add("file", context, f.Name, fmt.Sprintf("%o", f.Mode), hexSum(sum))
+	return nil
+}
+
+func hexSum(sum [32]byte) string { return hex.EncodeToString(sum[:]) }

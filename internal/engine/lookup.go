@@ -1,0 +1,171 @@
+// Lookup: whether a step has to be built at all: its outputs may be in place, or the store may have them.
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"buildsys/internal/cache"
+	"buildsys/internal/progress"
+)
+
+// action is one step with its inputs known.
+type action struct {
+	id         cache.ActionID
+	transcript string
+	content    cache.ContentID // of the outputs, once they are known
+}
+
+// lookUp computes the step's key and looks for its outputs: in place, then in the store, from which they are put in place.
+func (w worker) lookUp(ctx context.Context) (act action, hit bool, err error) {
+	if w.o.Cache == nil {
+		return action{}, false, nil
+	}
+	if act, err = w.key(); err != nil {
+		return act, false, err
+	}
+	state, known := ReadState(w.o.Cache.State, w.step.ID)
+	if known && state.Action == act.id && w.inPlace(state.Content) {
+		act.content = state.Content
+		return act, true, nil
+	}
+	entry, ok := w.o.Cache.Store.Get(act.id)
+	if ok && w.inPlace(entry.Content) { // made from other inputs to the same bytes, or the record was lost
+		act.content = entry.Content
+		return act, true, w.remember(act)
+	}
+	if ok {
+		switch err := w.restore(ctx, entry); {
+		case err == nil:
+			act.content = entry.Content
+			return act, true, w.remember(act)
+		case !is[*cache.DamagedError](err):
+			return act, false, err
+		default:
+			w.report(progress.Event{Kind: progress.Warning, Text: fmt.Sprintf("%v; it is built again", err)})
+		}
+	}
+	if w.o.Cache.Require {
+		return act, false, &NotCachedError{Step: w.step.ID, Changes: w.changes(act), Known: known}
+	}
+	return act, false, nil
+}
+
+// key computes the step's action from the files as they are now.
+func (w worker) key() (action, error) {
+	contents := make(map[string]cache.ContentID, len(w.deps))
+	for _, d := range w.deps {
+		contents[d.name] = d.content
+	}
+	t, err := Key(w.step, w.arch, w.o.Cache.SDK, contents, w.o.Cache.Memo.HashFile)
+	if err != nil {
+		return action{}, &HostError{Step: w.step.ID, Doing: "read the inputs", Err: err}
+	}
+	return action{id: t.ID(), transcript: t.String()}, nil
+}
+
+// inPlace says whether the outputs in the checkout are the wanted ones, by their content. Outputs that are missing or
+// cannot be read are not.
+func (w worker) inPlace(want cache.ContentID) bool {
+	_, content, err := w.o.Cache.Memo.ScanDir(w.step.Out)
+	return err == nil && content == want && w.linkInPlace()
+}
+
+// restore puts the store's copy of the outputs in place.
+func (w worker) restore(ctx context.Context, entry cache.Entry) error {
+	dir, err := w.stagingDir()
+	if err != nil {
+		return &HostError{Step: w.step.ID, Doing: "make a staging directory", Err: err}
+	}
+	defer func() { _ = removeTree(dir) }()
+	if err := w.o.Cache.Store.Restore(entry, dir); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err := w.publish(dir); err != nil {
+		return err
+	}
+	w.report(progress.Event{Kind: progress.StepRestored})
+	return nil
+}
+
+// remember records what the outputs in place were made from.
+func (w worker) remember(act action) error {
+	previous := ""
+	if old, ok := ReadState(w.o.Cache.State, w.step.ID); ok {
+		previous = old.Transcript
+		if old.Action == act.id {
+			previous = old.Previous
+		}
+	}
+	err := writeState(w.o.Cache.State, w.step.ID, State{Action: act.id, Content: act.content, Transcript: act.transcript, Previous: previous})
+	if err != nil {
+		return &HostError{Step: w.step.ID, Doing: "record what the outputs were made from", Err: err}
+	}
+	return nil
+}
+
+// changes are the differences between what the outputs in place were made from and what they would be made from now.
+func (w worker) changes(act action) []cache.Change {
+	state, _ := ReadState(w.o.Cache.State, w.step.ID)
+	return cache.Diff(state.Transcript, act.transcript)
+}
+
+// checkUnchanged fails when an input was edited while the step ran: nobody knows which version the build has seen.
+func (w worker) checkUnchanged() error {
+	now, err := w.key()
+	if err != nil {
+		return err
+	}
+	if now.id == w.action.id {
+		return nil
+	}
+	return &InputChangedError{Step: w.step.ID, Changes: cache.Diff(w.action.transcript, now.transcript)}
+}
+
+// InputChangedError says that a step's inputs were edited while it ran.
+type InputChangedError struct {
+	Step    string
+	Changes []cache.Change
+}
+
+// Error names the inputs and what to do.
+func (e *InputChangedError) Error() string {
+	return fmt.Sprintf("its inputs changed while it was built (%s); the result was not kept: run again", list(e.Changes))
+}
+
+// NotCachedError says that a step would have to be built in a run that must not build.
+type NotCachedError struct {
+	Step    string
+	Changes []cache.Change // against what the checkout's outputs were made from; nothing when that is not Known
+	Known   bool
+}
+
+// Error names the inputs that differ.
+func (e *NotCachedError) Error() string {
+	if !e.Known {
+		return "it is not cached, and there is no earlier build in this checkout to compare with"
+	}
+	if len(e.Changes) == 0 {
+		return "it is not cached: its inputs are those of the last build, but the outputs are gone"
+	}
+	return "it is not cached: " + list(e.Changes)
+}
+
+func list(changes []cache.Change) string {
+	words := make([]string, len(changes))
+	for i, c := range changes {
+		words[i] = c.String()
+	}
+	return strings.Join(words, ", ")
+}
+
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}
