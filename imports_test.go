@@ -24,13 +24,14 @@ var mayImport = map[string][]string{
 	"image":     {"manifest"},
 	"plan":      {"workspace", "manifest", "graph", "image"},
 	"fetch":     {"manifest", "progress"},
+	"lint":      {"workspace", "manifest", "graph"},
 	"engine":    {"plan", "manifest", "progress", "cache"},
 	"buildkit":  {"plan", "progress"},
 	"vm":        {"image"},
 	"buildtest": {"plan", "progress", "workspace"},
 	"cli": {
-		"plan", "workspace", "manifest", "graph", "image", "cache",
-		"fetch", "engine", "buildkit", "progress", "vm", "cache",
+		"plan", "workspace", "manifest", "graph", "image",
+		"fetch", "engine", "buildkit", "progress", "vm", "cache", "lint",
 	},
 	"e2e": {"image", "vm"},
 }
