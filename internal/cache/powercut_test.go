@@ -1,0 +1,117 @@
+// Power cuts: what a disk holds at any moment of a Put is a store without damage, with everything put before.
+
+package cache
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// mounted mounts an ext4 image at a new directory until the test ends, or skips the test.
+func mounted(t *testing.T, image string) (dir string, unmount func()) {
+	t.Helper()
+	dir = t.TempDir()
+	if out, err := exec.Command("mount", "-o", "loop", image, dir).CombinedOutput(); err != nil {
+		t.Skipf("cannot mount a file system image: %v: %s", err, out)
+	}
+	done := false
+	unmount = func() {
+		if !done {
+			done = true
+			if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
+				t.Errorf("umount: %v: %s", err, out)
+			}
+		}
+	}
+	t.Cleanup(unmount)
+	return dir, unmount
+}
+
+// The image of a mounted file system holds only what was forced to disk or written back, as a disk does after a power
+// cut; so a copy of it at every stage of Put is the store that the next start of the machine finds.
+func TestPowerCuts(t *testing.T) {
+	for _, program := range []string{"mkfs.ext4", "mount", "umount", "cp"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skipf("needs %s", program)
+		}
+	}
+	work := t.TempDir()
+	image := filepath.Join(work, "disk")
+	if err := os.WriteFile(image, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(image, 16<<20); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("mkfs.ext4", "-q", image).CombinedOutput(); err != nil {
+		t.Fatalf("mkfs.ext4: %v: %s", err, out)
+	}
+	dir, unmount := mounted(t, image)
+	defer unmount()
+	s, err := Open(filepath.Join(dir, "store"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Warn = func(text string) { t.Errorf("warning: %s", text) }
+	var done []Entry
+	var cuts []string // images
+	durable := map[string]int{}
+	s.stage = func(stage string) {
+		cut := filepath.Join(work, fmt.Sprintf("cut %02d %s", len(cuts), stage))
+		if out, err := exec.Command("cp", "--sparse=always", image, cut).CombinedOutput(); err != nil {
+			t.Fatalf("cp: %v: %s", err, out)
+		}
+		cuts = append(cuts, cut)
+		durable[cut] = len(done)
+	}
+	for n := range 3 {
+		text := strings.Repeat(fmt.Sprint(n), 5000)
+		done = append(done, put(t, s, fmt.Sprintf("package/%d", n), map[string]string{"a.rpm": text, "b.rpm": text + "b", "same.rpm": "same"}))
+	}
+	done = append(done, putBeside(t, s, done[0]))
+	s.reach("end")
+	unmount()
+	for _, cut := range cuts {
+		afterCut(t, cut, done, durable[cut])
+	}
+}
+
+// afterCut looks at the store on an image: the first of the entries must be there, the others may be.
+func afterCut(t *testing.T, image string, entries []Entry, durable int) {
+	dir, unmount := mounted(t, image)
+	defer unmount()
+	name := filepath.Base(image)
+	s, err := Open(filepath.Join(dir, "store"))
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	v, err := s.Verify(t.Context(), func(text string) { t.Errorf("%s: %s", name, text) })
+	if err != nil || v.Damaged+v.Dropped > 0 {
+		t.Errorf("%s: %+v, %v", name, v, err)
+	}
+	for n, e := range entries {
+		if !fetch(t, s, e) && n < durable {
+			t.Errorf("%s: the entry of %s is gone", name, e.Step)
+		}
+	}
+}
+
+// putBeside stores the outputs of an entry once more, as another action of the same step whose ID begins alike. No
+// directory has to be made for that, so nothing but the entry itself makes the entry durable.
+func putBeside(t *testing.T, s *Store, e Entry) Entry {
+	out, log := t.TempDir(), filepath.Join(t.TempDir(), "log")
+	if err := errors.Join(s.Restore(e, out), s.RestoreLog(e, log)); err != nil {
+		t.Fatal(err)
+	}
+	e.Action[31] ^= 1
+	e, err := s.Put(e, out, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
