@@ -13,15 +13,16 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
 // Put stores the files in dir as the outputs of e.Action, together with the log at logPath (empty for none), and returns
 // e with Files, Content, Log and, when it was zero, Built filled in. Whatever is there already is not written again.
 //
-// A kill at any moment leaves the store as it was before or with the whole entry. Several writers of one action do not
-// disturb each other: the last entry stays. Errors of the file system are *StoreError; a *ChangedError says that dir
-// changed meanwhile.
+// A kill or a power cut at any moment leaves the store as it was before or with the whole entry. Several writers of one
+// action do not disturb each other: the last entry stays. Errors of the file system are *StoreError; a *ChangedError
+// says that dir changed meanwhile.
 func (s *Store) Put(e Entry, dir, logPath string) (Entry, error) {
 	unlock, err := s.lock(unix.LOCK_SH)
 	if err != nil {
@@ -31,23 +32,32 @@ func (s *Store) Put(e Entry, dir, logPath string) (Entry, error) {
 	if e.Files, e.Content, err = ScanDir(dir); err != nil {
 		return e, &StoreError{Doing: "read the outputs", Err: err}
 	}
+	if e.Log, err = scanLog(logPath); err != nil {
+		return e, err
+	}
 	s.reach("scanned")
+	sources := []source{}
 	for _, f := range e.Files {
 		if f.Link == "" {
-			if err := s.putBlob(filepath.Join(dir, filepath.FromSlash(f.Name)), Blob{f.SHA256, f.Size}); err != nil {
-				return e, err
-			}
+			sources = append(sources, source{filepath.Join(dir, filepath.FromSlash(f.Name)), Blob{f.SHA256, f.Size}})
 		}
 	}
-	if e.Log, err = s.putLog(logPath); err != nil {
+	if logPath != "" {
+		sources = append(sources, source{logPath, e.Log})
+	}
+	if err := s.putBlobs(sources); err != nil {
 		return e, err
 	}
 	s.reach("blobs")
+	return s.putEntry(e)
+}
+
+func (s *Store) putEntry(e Entry) (Entry, error) {
 	if e.Built.UnixNano() <= 0 { // also the zero time
 		e.Built = time.Now()
 	}
-	e.Took = max(e.Took, 0)
 	e.Built = e.Built.UTC().Round(0)
+	e.Took = max(e.Took, 0)
 	if err := e.check(); err != nil {
 		return e, fmt.Errorf("the outputs of %s cannot be stored: %w", e.Step, err)
 	}
@@ -60,7 +70,7 @@ func (s *Store) Put(e Entry, dir, logPath string) (Entry, error) {
 	return e, nil
 }
 
-func (s *Store) putLog(path string) (Blob, error) {
+func scanLog(path string) (Blob, error) {
 	if path == "" {
 		return Blob{}, nil
 	}
@@ -72,35 +82,94 @@ func (s *Store) putLog(path string) (Blob, error) {
 	if err != nil {
 		return Blob{}, &StoreError{Doing: "read the log", Err: err}
 	}
-	blob := Blob{sum, info.Size()}
-	return blob, s.putBlob(path, blob)
+	return Blob{sum, info.Size()}, nil
 }
 
-// putBlob copies the file at path, which has been hashed, to its place.
-func (s *Store) putBlob(path string, b Blob) error {
-	final := s.blobPath(b.SHA256)
-	info, err := os.Lstat(final)
-	switch {
-	case err == nil && info.Mode().IsRegular() && info.Size() == b.Size:
-		return nil // its bytes are checked when it is used
-	case err == nil:
-		s.quarantine(final, "it does not have the size it should")
-	}
-	from, err := openRegular(path)
-	if err != nil {
-		return &StoreError{Doing: "read an output", Err: err}
-	}
-	defer from.Close()
-	return s.write(final, true, func(to *os.File) error {
-		size, sum, err := copyHashed(to, from)
+// source is a file that has been hashed and shall become a blob.
+type source struct {
+	path string
+	blob Blob
+}
+
+// putBlobs copies files to their places: all are written, then all forced to disk at the same time, which costs hardly
+// more than forcing one, and then all get their names. The names become durable with the entry, at the latest; a name
+// that a power cut takes away is a miss.
+func (s *Store) putBlobs(sources []source) error {
+	type move struct{ tmp, final string }
+	var moves []move
+	var tmps []string
+	seen := map[string]bool{}
+	defer func() {
+		for _, tmp := range tmps {
+			_ = os.Remove(tmp) // those that were renamed are not there
+		}
+	}()
+	for _, from := range sources {
+		final := s.blobPath(from.blob.SHA256)
+		if seen[final] || s.hasBlob(final, from.blob) {
+			continue
+		}
+		seen[final] = true
+		tmp, err := s.writeTemporary(final, from.copyTo)
 		if err != nil {
 			return err
 		}
-		if size != b.Size || sum != b.SHA256 {
-			return &ChangedError{Path: path}
+		tmps = append(tmps, tmp)
+		moves = append(moves, move{tmp, final})
+	}
+	if err := syncAll(tmps); err != nil {
+		return storeWrite(err)
+	}
+	for _, m := range moves {
+		if err := s.rename(m.tmp, m.final); err != nil {
+			return storeWrite(err)
 		}
-		return to.Chmod(0o444) // nobody shall edit it by accident
-	})
+	}
+	return nil
+}
+
+// hasBlob looks only at the size; the bytes are checked when they are used. What has another size is moved aside.
+func (s *Store) hasBlob(final string, b Blob) bool {
+	info, err := os.Lstat(final)
+	if err == nil && info.Mode().IsRegular() && info.Size() == b.Size {
+		return true
+	}
+	if err == nil {
+		s.quarantine(final, "it does not have the size it should")
+	}
+	return false
+}
+
+func (from source) copyTo(to *os.File) error {
+	f, err := openRegular(from.path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	size, sum, err := copyHashed(to, f)
+	if err != nil {
+		return err
+	}
+	if size != from.blob.Size || sum != from.blob.SHA256 {
+		return &ChangedError{Path: from.path}
+	}
+	return to.Chmod(0o444) // nobody shall edit it by accident
+}
+
+// syncAll forces files to disk, several at a time so that the file system can do them together.
+func syncAll(paths []string) error {
+	var group errgroup.Group
+	group.SetLimit(16)
+	for _, path := range paths {
+		group.Go(func() error {
+			f, err := os.Open(path)
+			if err != nil {
+				return err
+			}
+			return errors.Join(f.Sync(), f.Close())
+		})
+	}
+	return group.Wait()
 }
 
 // writeSmall puts data at path in one step.
@@ -111,43 +180,51 @@ func (s *Store) writeSmall(path string, data []byte, durable bool) error {
 	})
 }
 
-// write makes the file at path appear whole, or not at all: it is written under a temporary name, made durable, renamed,
-// and the rename made durable. A file at path is replaced. It needs the lock, shared.
-func (s *Store) write(path string, durable bool, fill func(to *os.File) error) (err error) {
-	fail := func(err error) error {
-		if err == nil {
-			return nil
-		}
-		if _, ok := errors.AsType[*ChangedError](err); ok {
+// write makes the file at path appear whole, or not at all: it is written under a temporary name and renamed. When
+// durable, both survive a power cut from then on. A file at path is replaced. It needs the lock, shared.
+func (s *Store) write(path string, durable bool, fill func(to *os.File) error) error {
+	tmp, err := s.writeTemporary(path, func(to *os.File) error {
+		if err := fill(to); err != nil || !durable {
 			return err
 		}
-		return &StoreError{Doing: "write to the store", Err: err}
-	}
-	tmp, err := os.CreateTemp(s.path(tmpDir), filepath.Base(path)+"-")
+		return to.Sync()
+	})
 	if err != nil {
-		return fail(err)
+		return err
 	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(tmp.Name())
-		}
-	}()
-	err = fill(tmp)
-	if err == nil && durable {
-		err = tmp.Sync()
+	if err := s.rename(tmp, path); err != nil {
+		_ = os.Remove(tmp)
+		return storeWrite(err)
 	}
-	if err = errors.Join(err, tmp.Close()); err != nil {
-		return fail(err)
-	}
-	s.reach("temporary " + filepath.Base(filepath.Dir(filepath.Dir(path))))
-	if err = s.rename(tmp.Name(), path); err != nil {
-		return fail(err)
-	}
-	s.reach("renamed " + filepath.Base(filepath.Dir(filepath.Dir(path))))
 	if durable {
-		err = syncDir(filepath.Dir(path))
+		return storeWrite(syncDir(filepath.Dir(path)))
 	}
-	return fail(err)
+	return nil
+}
+
+// writeTemporary writes what shall be renamed to final, and leaves nothing when it fails.
+func (s *Store) writeTemporary(final string, fill func(to *os.File) error) (string, error) {
+	tmp, err := os.CreateTemp(s.path(tmpDir), filepath.Base(final)+"-")
+	if err != nil {
+		return "", storeWrite(err)
+	}
+	if err = errors.Join(fill(tmp), tmp.Close()); err != nil {
+		_ = os.Remove(tmp.Name())
+		return "", storeWrite(err)
+	}
+	s.reach("temporary " + filepath.Base(filepath.Dir(filepath.Dir(final))))
+	return tmp.Name(), nil
+}
+
+// storeWrite gives errors of writing their type. One of changed outputs has its own.
+func storeWrite(err error) error {
+	if changed, ok := errors.AsType[*ChangedError](err); ok {
+		return changed
+	}
+	if err == nil {
+		return nil
+	}
+	return &StoreError{Doing: "write to the store", Err: err}
 }
 
 // rename makes the directory of path when it is missing: the 256 of each kind appear as they are needed.
@@ -155,19 +232,18 @@ func (s *Store) rename(tmp, path string) error {
 	err := os.Rename(tmp, path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		dir := filepath.Dir(path)
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err
 		}
-		if err := syncDir(filepath.Dir(dir)); err != nil {
-			return err
-		}
+		err = os.Rename(tmp, path)
 	case err != nil && isDir(path): // left by a damaged file system or by hand
 		s.quarantine(path, "it is a directory")
-	default:
-		return err
+		err = os.Rename(tmp, path)
 	}
-	return os.Rename(tmp, path)
+	if err == nil {
+		s.reach("renamed " + filepath.Base(filepath.Dir(filepath.Dir(path))))
+	}
+	return err
 }
 
 func isDir(path string) bool {
