@@ -145,6 +145,7 @@ Every setting can be a flag, a BUILDSYS_* environment variable, or a line in the
 		newWhyCommand(sys, &s),
 		newSDKCommand(sys, &s),
 		newGraphCommand(sys, &s),
+		newLintCommand(sys, &s),
 		newCacheCommand(sys, &s),
 	)
 	return root

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -189,18 +188,11 @@ func (v View) levels() []int {
 	return out
 }
 
-// Summary says how much the view holds: "20 packages, 41 dependencies".
+// Summary says how much the view holds: "20 nodes, 41 edges".
 func (v View) Summary() string {
 	edges := 0
 	for _, name := range v.nodes {
 		edges += len(v.edges(name))
 	}
-	return count(len(v.nodes), "package", "packages") + ", " + count(edges, "dependency", "dependencies")
-}
-
-func count(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return strconv.Itoa(n) + " " + many
+	return fmt.Sprintf("%d nodes, %d edges", len(v.nodes), edges)
 }

@@ -49,6 +49,7 @@ type Variant struct {
 	BuildDeps        []Dependency
 	Deps             []Dependency
 	NameLine         int
+	IncludedLines    []int // where each of IncludedPackages is given
 }
 
 // ImageLayout is [package.metadata.build-variant.image-layout]. Sizes are in GiB.

@@ -46,7 +46,7 @@ func (v *Variant) checkName(doc *document) {
 
 func (v *Variant) readBuildVariant(t *table) {
 	const included, arches = "included-packages", "supported-arches"
-	v.IncludedPackages, _ = t.strings(included, rpmProblem)
+	v.IncludedPackages, v.IncludedLines = t.strings(included, rpmProblem)
 	if !t.has(included) || emptyList(t.vals[included]) {
 		t.fault(included, "list the RPMs the image holds", "\"included-packages\" is empty or missing%s", t.in())
 	}

@@ -33,7 +33,7 @@ func TestParseVariant(t *testing.T) {
 		t.Fatal(problems)
 	}
 	want := &Variant{
-		Name: "aws-k8s-1.31-nvidia", NameLine: 2, Crate: "aws-k8s-1_31-nvidia", File: "variants/aws-k8s-1.31-nvidia/Cargo.toml",
+		Name: "aws-k8s-1.31-nvidia", NameLine: 2, IncludedLines: []int{10, 10, 10}, Crate: "aws-k8s-1_31-nvidia", File: "variants/aws-k8s-1.31-nvidia/Cargo.toml",
 		IncludedPackages: []string{"release", "kubelet-1.31", "libX11"}, ImageFormat: "qcow2", SupportedArches: []string{"x86_64"},
 		Layout:           ImageLayout{OSImageSizeGiB: 4, DataImageSizeGiB: 1, PublishImageSizeHintGiB: 22, PartitionPlan: "unified"},
 		KernelParameters: []string{"console=ttyS0,115200n8", "netdog.default-interface=eth0:dhcp4,dhcp6?", "crashkernel=2G-:256M"},

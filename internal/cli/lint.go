@@ -1,0 +1,95 @@
+// lint: compares the tree's spec files with its manifests.
+
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"buildsys"
+	"buildsys/internal/lint"
+	"buildsys/internal/workspace"
+)
+
+func newLintCommand(sys *System, s *settings) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "lint",
+		Short: "Compare spec files with manifests",
+		Long: `Compares every spec file with its manifest, without building anything or asking an engine: needs that
+are not declared, with the line to add; declared dependencies, sources and files that nothing uses;
+sources that are nowhere; included-packages that no RPM provides; RPMs that two packages of an image make.
+
+Each finding is one line, FILE:LINE: WHAT IS WRONG; WHAT TO DO. Warnings begin with "warning:" and do not
+make the command fail: the exit status is 2 if there is an error, and 0 if there are only warnings.
+Both branches of every %if are read. What only rpm can expand is left alone, and what depends on it is
+at most a warning.
+
+With --json the output is a list of {"level": "error" or "warning", "file", "line", "message", "hint"};
+line is 0 when the file as a whole is meant.
+
+` + exitStatusHelp,
+		Args: usage(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error {
+			c, err := s.resolve(sys)
+			if err != nil {
+				return err
+			}
+			return lintTree(sys, c, asJSON)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "write the findings as JSON")
+	return cmd
+}
+
+func lintTree(sys *System, c config, asJSON bool) error {
+	ws, err := workspace.Load(c.root)
+	if err != nil {
+		return err
+	}
+	findings, err := lint.Tree(ws, buildsys.Recipe)
+	if err != nil {
+		return err
+	}
+	errs := 0
+	for _, f := range findings {
+		if f.Level == lint.Error {
+			errs++
+		}
+	}
+	if asJSON {
+		err = writeFindings(sys, findings)
+	} else {
+		for _, f := range findings {
+			fmt.Fprintln(sys.Stdout, f)
+		}
+		fmt.Fprintf(sys.Stderr, "lint: %d packages, %d errors, %d warnings\n", len(ws.Packages), errs, len(findings)-errs)
+	}
+	if err == nil && errs > 0 {
+		err = reported{usageError{errors.New("lint found errors")}}
+	}
+	return err
+}
+
+func writeFindings(sys *System, findings []lint.Finding) error {
+	type finding struct {
+		Level   lint.Level `json:"level"`
+		File    string     `json:"file"`
+		Line    int        `json:"line"`
+		Message string     `json:"message"`
+		Hint    string     `json:"hint"`
+	}
+	out := []finding{}
+	for _, f := range findings {
+		out = append(out, finding{f.Level, f.File, f.Line, f.Msg, f.Hint})
+	}
+	data, err := json.MarshalIndent(out, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(sys.Stdout, "%s\n", data)
+	return err
+}

@@ -1,0 +1,69 @@
+// files: Source and Patch tags against the files that are there, and the other way round.
+
+package lint
+
+import (
+	"path"
+	"strings"
+
+	"buildsys/internal/manifest"
+)
+
+// checkSources wants a file for each Source and Patch: in the package's directory or among its external files.
+func (l *linter) checkSources(name string) {
+	there := map[string]bool{}
+	var names []string
+	for _, f := range l.ws.Files(l.ws.Packages[name]) { // rpmbuild looks for names without directories
+		there[f.Name] = true
+		names = append(names, f.Name)
+	}
+	for _, e := range l.ws.Packages[name].ExternalFiles {
+		there[e.Name()] = true
+		names = append(names, e.Name())
+	}
+	for _, s := range l.specs[name].Sources {
+		if there[s.Name] {
+			continue
+		}
+		level, hint := Error, "add the file, or an entry in external-files of "+l.ws.Packages[name].File
+		if s.Conditional {
+			level = Warning
+		}
+		if near := manifest.Nearest(s.Name, names); near != "" {
+			hint = "did you mean \"" + near + "\"?"
+		}
+		l.find(level, l.specFile(name), s.Line, hint, "%s %q is neither in %s nor an external file", s.Tag, s.Name, l.ws.Packages[name].Dir)
+	}
+}
+
+// checkFiles wants each file to be of some use: an input that no line names still rebuilds the package when it changes.
+func (l *linter) checkFiles(name string) {
+	spec, p := l.specs[name], l.ws.Packages[name]
+	if spec.mentions("_sourcedir") || spec.mentions("RPM_SOURCE_DIR") || spec.mentions("{SOURCES}") {
+		return // it may take files by pattern
+	}
+	used := map[string]bool{}
+	for _, s := range spec.Sources {
+		used[s.Name] = true
+	}
+	for _, f := range l.ws.Files(p) {
+		if base := path.Base(f.Name); !used[base] && !strings.HasSuffix(base, ".spec") && !spec.mentions(base) {
+			l.find(Warning, path.Join(p.Dir, f.Name), 0, "add a Source for it, or remove it", "no line of %s.spec names this file", name)
+		}
+	}
+	for _, e := range p.ExternalFiles {
+		if !used[e.Name()] && !spec.mentions(e.Name()) {
+			l.find(Warning, p.File, e.Line, "add a Source for it, or remove it", "no line of %s.spec names the external file %q", name, e.Name())
+		}
+	}
+}
+
+// checkNames wants the prefix of the OS in front of every RPM's name: included-packages cannot name any other.
+func (l *linter) checkNames(name string) {
+	for _, rpm := range l.specs[name].RPMs {
+		if l.prefix != "" && !strings.HasPrefix(rpm.Name, l.prefix) {
+			l.find(Warning, l.specFile(name), rpm.Line, "begin its name with %{_cross_os}",
+				"RPM %s does not begin with %q, so no variant can include it", rpm.Name, l.prefix)
+		}
+	}
+}

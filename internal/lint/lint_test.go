@@ -1,0 +1,121 @@
+// lint_test: trees with one disagreement each in testdata/*.txtar, every finding to the letter; and our own tree, which has
+// none.
+
+package lint
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"buildsys/internal/buildtest"
+	"buildsys/internal/workspace"
+)
+
+var update = flag.Bool("update", false, "write the findings that came out into testdata")
+
+func TestFindings(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(files) < 15 {
+		t.Fatalf("found %d trees, want at least 15 (%v)", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			archive, err := txtar.ParseFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			last := &archive.Files[len(archive.Files)-1]
+			if last.Name != "want" {
+				t.Fatalf("the last section is %q, not want", last.Name)
+			}
+			got := lintTree(t, buildtest.Tree(t, string(txtar.Format(&txtar.Archive{Files: append(common(), archive.Files[:len(archive.Files)-1]...)}))))
+			if *update {
+				last.Data = []byte(got)
+				if err := os.WriteFile(file, txtar.Format(archive), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got != string(last.Data) {
+				t.Errorf("got:\n%swant:\n%s", got, last.Data)
+			}
+		})
+	}
+}
+
+// common is what every tree has: a C library, and a package that is built with it. A tree may bring other versions.
+func common() []txtar.File {
+	return txtar.Parse([]byte(`
+-- Release.toml --
+version = "1.0.0"
+-- macros/shared --
+%_cross_os skiff-
+-- macros/x86_64 --
+%_cross_arch x86_64
+-- macros/aarch64 --
+%_cross_arch aarch64
+-- packages/libc/Cargo.toml --
+[package]
+name = "libc"
+-- packages/libc/libc.spec --
+Name: %{_cross_os}libc
+%package devel
+Requires: %{name}
+%files
+%files devel
+-- packages/app/Cargo.toml --
+[package]
+name = "app"
+[build-dependencies]
+libc = { path = "../libc" }
+-- packages/app/app.spec --
+Name: %{_cross_os}app
+BuildRequires: %{_cross_os}libc-devel
+Requires: %{_cross_os}libc
+%files
+`)).Files
+}
+
+func lintTree(t *testing.T, root string) string {
+	t.Helper()
+	ws, err := workspace.Load(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	findings, err := Tree(ws, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for _, f := range findings {
+		b.WriteString(f.String() + "\n")
+	}
+	return b.String()
+}
+
+func TestOwnTreeIsClean(t *testing.T) {
+	if got := lintTree(t, "../.."); got != "" {
+		t.Errorf("the sample OS does not lint clean:\n%s", got)
+	}
+	ws, err := workspace.Load("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	base, err := readMacros(ws.FS, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range ws.PackageNames() { // else clean could mean not understood
+		data, err := os.ReadFile(filepath.Join("../../packages", name, name+".spec"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if spec := ParseSpec(string(data), base); spec.Uncertain || len(spec.RPMs) == 0 {
+			t.Errorf("packages/%s/%s.spec is not understood: %d RPMs, uncertain %v", name, name, len(spec.RPMs), spec.Uncertain)
+		}
+	}
+}

@@ -1,0 +1,254 @@
+// macros: RPM macros as far as a reader without rpm can follow them. A macro may have several values, because both
+// branches of an %if count and every architecture has macros of its own; what cannot be followed is marked, never guessed.
+
+package lint
+
+import (
+	"slices"
+	"strings"
+)
+
+const (
+	// unknown stands in expanded text for what could not be expanded. It is no character of a name, so that whoever splits
+	// the text into words knows which ones to leave alone.
+	unknown = "\uFFFD"
+
+	maxValues = 16      // alternatives of one text; more are given up
+	maxDepth  = 16      // macros within macros
+	maxLength = 8 << 10 // bytes of an expanded text
+	maxSteps  = 2000    // macros and joined texts for one line: a few that hold each other many times would never end
+)
+
+// macros maps names to what they may stand for.
+type macros map[string]macro
+
+type macro struct {
+	values []string
+	maybe  bool // it may also be undefined
+}
+
+// define sets a macro; in a branch of an %if it only adds a value to those it has.
+func (m macros) define(name, value string, conditional bool) {
+	if !conditional {
+		m[name] = macro{values: []string{value}}
+		return
+	}
+	old, known := m[name]
+	if !slices.Contains(old.values, value) {
+		old.values = append(slices.Clip(old.values), value)
+	}
+	old.maybe = old.maybe || !known
+	m[name] = old
+}
+
+// read adds the definitions of a macro file: lines "%name value", in which a backslash continues the line. Macros
+// with parameters are left out.
+func (m macros) read(text string, alternative bool) {
+	for _, line := range logicalLines(text) {
+		rest, ok := strings.CutPrefix(strings.TrimSpace(line.text), "%")
+		if !ok {
+			continue
+		}
+		if name, value := cutSpace(rest); isName(name) {
+			m.define(name, value, alternative && m[name].values != nil)
+		}
+	}
+}
+
+// expand returns all texts that s may stand for; at least one. Parts that cannot be expanded are unknown.
+func (m macros) expand(s string) []string {
+	e := expander{macros: m}
+	return e.text(s, 0)
+}
+
+// expander expands one text.
+type expander struct {
+	macros macros
+	steps  int
+}
+
+func (x *expander) text(s string, depth int) []string {
+	if depth > maxDepth || len(s) > maxLength || x.steps > maxSteps {
+		return []string{unknown}
+	}
+	texts := []string{""}
+	for s != "" {
+		at := strings.IndexByte(s, '%')
+		if at < 0 {
+			return x.appendAll(texts, []string{s})
+		}
+		texts = x.appendAll(texts, []string{s[:at]})
+		var values []string
+		values, s = x.one(s[at+1:], depth)
+		texts = x.appendAll(texts, values)
+	}
+	return texts
+}
+
+// appendAll is every text followed by every ending.
+func (x *expander) appendAll(texts, endings []string) []string {
+	if len(endings) == 1 && endings[0] == "" {
+		return texts
+	}
+	var out []string
+	for _, t := range texts {
+		for _, e := range endings {
+			if x.steps++; len(t)+len(e) > maxLength || x.steps > maxSteps {
+				return []string{unknown}
+			}
+			if both := t + e; !slices.Contains(out, both) {
+				out = append(out, both)
+			}
+		}
+	}
+	if len(out) > maxValues {
+		return []string{unknown}
+	}
+	return out
+}
+
+// one expands the macro that s begins with, behind its percent sign, and returns the rest of s.
+func (x *expander) one(s string, depth int) (values []string, rest string) {
+	switch {
+	case s == "":
+		return []string{"%"}, ""
+	case s[0] == '%':
+		return []string{"%"}, s[1:]
+	case s[0] == '{':
+		body, rest := cutBraces(s, '{', '}')
+		return x.braced(body, depth), rest
+	case s[0] == '(' || s[0] == '[':
+		_, rest := cutBraces(s, s[0], map[byte]byte{'(': ')', '[': ']'}[s[0]])
+		return []string{unknown}, rest
+	}
+	flags := len(s) - len(strings.TrimLeft(s, "?!"))
+	end := flags
+	for end < len(s) && isNameByte(s[end]) {
+		end++
+	}
+	if end == flags {
+		return []string{"%"}, s
+	}
+	return x.braced(s[:end], depth), s[end:]
+}
+
+// braced expands what stands between the braces: name, ?name, ?name:text, !?name:text. All else is unknown: shell, Lua,
+// functions, macros with arguments.
+func (x *expander) braced(body string, depth int) []string {
+	name := strings.TrimLeft(body, "?!")
+	flags := body[:len(body)-len(name)]
+	name, text, hasText := strings.Cut(name, ":")
+	if !isName(name) || strings.HasPrefix(name, "_cross_variant") { // known only when a variant is built
+		return []string{unknown}
+	}
+	if name == "nil" {
+		return []string{""}
+	}
+	x.steps++
+	macro, defined := x.macros[name]
+	optional, negated := strings.Contains(flags, "?"), strings.Count(flags, "!")%2 == 1
+	if !optional {
+		if !defined || hasText || negated {
+			return []string{unknown}
+		}
+		return x.valuesOf(macro, depth)
+	}
+	var values []string
+	there, absent := defined, !defined || macro.maybe
+	if negated {
+		there, absent = absent, there
+		hasText = true // %{!?name} is nothing either way
+	}
+	if there && hasText {
+		values = x.text(text, depth+1)
+	} else if there {
+		values = x.valuesOf(macro, depth)
+	}
+	if absent && !slices.Contains(values, "") {
+		values = append(values, "")
+	}
+	return values
+}
+
+func (x *expander) valuesOf(macro macro, depth int) []string {
+	var out []string
+	for _, v := range macro.values {
+		for _, e := range x.text(v, depth+1) {
+			if !slices.Contains(out, e) {
+				out = append(out, e)
+			}
+		}
+	}
+	if len(out) > maxValues {
+		return []string{unknown}
+	}
+	return out
+}
+
+// cutBraces cuts s behind the bracket that closes the one it begins with; without one all of s is the body.
+func cutBraces(s string, open, closing byte) (body, rest string) {
+	depth := 0
+	for i := range len(s) {
+		switch s[i] {
+		case open:
+			depth++
+		case closing:
+			if depth--; depth == 0 {
+				return s[1:i], s[i+1:]
+			}
+		}
+	}
+	return s[1:], ""
+}
+
+func isName(s string) bool {
+	for i := range len(s) {
+		if !isNameByte(s[i]) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func isNameByte(c byte) bool {
+	return c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+}
+
+// cutSpace cuts s at its first white space.
+func cutSpace(s string) (before, after string) {
+	if at := strings.IndexAny(s, " \t\n"); at >= 0 {
+		return s[:at], strings.TrimSpace(s[at:])
+	}
+	return s, ""
+}
+
+// line is one line of a file, together with those that continue it.
+type line struct {
+	text   string
+	number int // 1-based
+}
+
+// logicalLines splits text into lines; one that ends in a backslash goes on in the next.
+func logicalLines(text string) []line {
+	var lines []line
+	number, start := 0, 0
+	var joined strings.Builder
+	for physical := range strings.Lines(text) {
+		number++
+		physical = strings.TrimRight(physical, "\r\n")
+		if joined.Len() == 0 {
+			start = number
+		}
+		if more, continues := strings.CutSuffix(physical, `\`); continues {
+			joined.WriteString(more + "\n")
+			continue
+		}
+		joined.WriteString(physical)
+		lines = append(lines, line{joined.String(), start})
+		joined.Reset()
+	}
+	if joined.Len() > 0 {
+		lines = append(lines, line{joined.String(), start})
+	}
+	return lines
+}

@@ -1,0 +1,251 @@
+// needs: BuildRequires, Requires and included-packages against the closures that the manifests declare.
+
+package lint
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+)
+
+// breakage is a Requires that cannot be met where its RPM gets installed.
+type breakage struct {
+	pkg   string // whose spec
+	need  Need
+	where string // "building curl" or "variant qemu-dev"
+}
+
+// checkBuild follows what dnf would install before the package is built.
+func (l *linter) checkBuild(name string) {
+	visible := set(l.graph.BuildClosure(name))
+	var met []Need
+	for _, need := range l.specs[name].BuildRequires {
+		providers := l.packagesOf(need.Name)
+		switch {
+		case slices.ContainsFunc(providers, func(p string) bool { return visible[p] }):
+			met = append(met, need)
+		case len(providers) == 0:
+			l.noProvider(name, need, "to build")
+		default:
+			level := l.level(need, visible)
+			file := l.ws.Packages[name].File
+			if slices.Equal(providers, []string{name}) {
+				l.find(level, l.specFile(name), need.Line, "remove the line", "needs %s to build, which the package itself provides", need.Name)
+				continue
+			}
+			hint := fmt.Sprintf("add %s to [build-dependencies] in %s", l.entries("packages/", others(providers, name)), file)
+			l.find(level, l.specFile(name), need.Line, hint, "needs %s to build, which %s provides, but its build-dependencies do not lead there",
+				need.Name, packages(others(providers, name)))
+		}
+	}
+	l.install(met, visible, "building "+name)
+}
+
+func others(names []string, but string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == but })
+}
+
+// level of a need that is not met by the visible packages: an error, unless the condition around it may be false or one
+// of these packages may have RPMs that only rpm can tell. No visible packages means all of the tree.
+func (l *linter) level(need Need, visible map[string]bool) Level {
+	for name, spec := range l.specs {
+		if spec.Uncertain && (visible == nil || visible[name]) {
+			return Warning
+		}
+	}
+	if need.Conditional {
+		return Warning
+	}
+	return Error
+}
+
+// noProvider reports a name that no RPM of the tree has. Only names of the OS are judged: others may be the SDK's, or what
+// rpmbuild finds in a package's files, such as pkgconfig(zlib).
+func (l *linter) noProvider(pkg string, need Need, when string) {
+	if l.prefix == "" || !strings.HasPrefix(need.Name, l.prefix) || strings.ContainsAny(need.Name, "()/*") {
+		return
+	}
+	if missing := l.notMade(need.Name); missing != "" {
+		l.find(l.level(need, nil), l.specFile(pkg), need.Line, "add a %files section there", "needs %s %s, which is never made: %s has no %%files section for it", need.Name, when, missing)
+		return
+	}
+	l.find(l.level(need, nil), l.specFile(pkg), need.Line, l.nearestRPM(need.Name), "needs %s %s, which no package provides", need.Name, when)
+}
+
+// notMade returns the spec that declares an RPM but has no %files section for it, or "".
+func (l *linter) notMade(rpm string) string {
+	for _, name := range l.ws.PackageNames() {
+		for _, r := range l.specs[name].RPMs {
+			if r.Name == rpm && !r.Files {
+				return l.specFile(name)
+			}
+		}
+	}
+	return ""
+}
+
+// install follows Requires from what is asked for, and notes each that nothing visible provides. Where several visible RPMs
+// provide a name it is dnf's choice, and not followed.
+func (l *linter) install(asked []Need, visible map[string]bool, where string) {
+	seen := map[*RPM]bool{}
+	todo := slices.Clone(asked)
+	for len(todo) > 0 {
+		need := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		var found []owned
+		for _, o := range l.providers[need.Name] {
+			if visible[o.pkg] {
+				found = append(found, o)
+			}
+		}
+		if len(found) != 1 || seen[found[0].rpm] {
+			continue
+		}
+		seen[found[0].rpm] = true
+		for _, next := range found[0].rpm.Requires {
+			providers := l.packagesOf(next.Name)
+			if len(providers) == 0 || slices.ContainsFunc(providers, func(p string) bool { return visible[p] }) {
+				todo = append(todo, next)
+				continue
+			}
+			l.broken = append(l.broken, breakage{found[0].pkg, next, where})
+		}
+	}
+}
+
+// checkRequires reports each Requires that [dependencies] do not lead to: an error where a build or an image breaks, else
+// a warning, because it works only as long as others happen to bring the package along.
+func (l *linter) checkRequires() {
+	for _, name := range l.ws.PackageNames() {
+		closure := set(l.graph.Closure(name))
+		for _, rpm := range l.specs[name].RPMs {
+			for _, need := range rpm.Requires {
+				providers := l.packagesOf(need.Name)
+				switch {
+				case len(providers) == 0:
+					l.noProvider(name, need, "at run time")
+				case !slices.ContainsFunc(providers, func(p string) bool { return closure[p] }):
+					l.undeclared(name, need, providers, closure)
+				}
+			}
+		}
+	}
+}
+
+func (l *linter) undeclared(name string, need Need, providers []string, closure map[string]bool) {
+	var where []string
+	for _, b := range l.broken {
+		if b.pkg == name && b.need == need {
+			where = append(where, b.where)
+		}
+	}
+	p := l.ws.Packages[name]
+	hint := fmt.Sprintf("add %s to [dependencies] in %s", l.entries(p.Dir, providers), p.File)
+	text := fmt.Sprintf("needs %s at run time, which %s provides, but its dependencies do not lead there", need.Name, packages(providers))
+	if len(where) == 0 {
+		l.find(Warning, l.specFile(name), need.Line, hint, "%s; so far others bring it wherever it is needed", text)
+		return
+	}
+	l.find(l.level(need, closure), l.specFile(name), need.Line, hint, "%s; this breaks %s", text, some(where))
+}
+
+// some names a few of many.
+func some(names []string) string {
+	slices.Sort(names)
+	names = slices.Compact(names)
+	if len(names) <= 3 {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:2], ", "), len(names)-2)
+}
+
+// packages is "package a" or "each of the packages a, b".
+func packages(names []string) string {
+	if len(names) == 1 {
+		return "package " + names[0]
+	}
+	return "each of the packages " + strings.Join(names, ", ")
+}
+
+// checkUnused reports dependencies that no line of the spec asks for. They make builds wait, and rebuild, for nothing.
+func (l *linter) checkUnused(name string) {
+	spec, p := l.specs[name], l.ws.Packages[name]
+	builds := l.asked(spec.BuildRequires)
+	var requires []Need
+	for _, rpm := range spec.RPMs {
+		requires = append(requires, rpm.Requires...)
+	}
+	runs := l.asked(requires)
+	if spec.Uncertain {
+		return
+	}
+	for _, d := range p.BuildDeps {
+		if target := path.Base(path.Join(p.Dir, d.Path)); !builds[target] && !l.specs[target].Uncertain {
+			l.find(Warning, p.File, d.Line, "remove it, or add the BuildRequires", "build-dependency %s is not needed: no BuildRequires of %s.spec names an RPM of it", d.Key, name)
+		}
+	}
+	for _, d := range p.Deps {
+		if target := path.Base(path.Join(p.Dir, d.Path)); !runs[target] && !l.specs[target].Uncertain {
+			l.find(Warning, p.File, d.Line, "remove it, or add the Requires", "dependency %s is not needed: no Requires of %s.spec names an RPM of it", d.Key, name)
+		}
+	}
+}
+
+// asked returns the packages that provide any of the names.
+func (l *linter) asked(needs []Need) map[string]bool {
+	found := map[string]bool{}
+	for _, need := range needs {
+		for _, o := range l.providers[need.Name] {
+			found[o.pkg] = true
+		}
+	}
+	return found
+}
+
+// checkVariant looks at included-packages, and follows what dnf would install into the image.
+func (l *linter) checkVariant(name string) {
+	v := l.ws.Variants[name]
+	closure := l.graph.Closure(slices.Concat(v.BuildRequires, v.Requires)...)
+	visible := set(closure)
+	var asked []Need
+	for i, included := range v.IncludedPackages {
+		need := Need{Name: l.prefix + included, Line: v.IncludedLines[i]}
+		asked = append(asked, need)
+		providers := l.packagesOf(need.Name)
+		switch {
+		case slices.ContainsFunc(providers, func(p string) bool { return visible[p] }):
+		case len(providers) > 0:
+			hint := fmt.Sprintf("add %s to [build-dependencies]", l.entries(v.Dir, providers))
+			l.find(l.level(need, visible), v.File, need.Line, hint, "RPM %s is included, which %s provides, but the variant's dependencies do not lead there", need.Name, packages(providers))
+		case l.prefix != "":
+			l.find(l.level(need, nil), v.File, need.Line, l.nearestRPM(need.Name), "RPM %s is included, but no package provides it", need.Name)
+		}
+	}
+	l.install(asked, visible, "variant "+name)
+	l.checkTwice(name, closure)
+}
+
+// checkTwice reports RPMs of the same name from two packages of one image. In different images they are alternatives.
+func (l *linter) checkTwice(variant string, closure []string) {
+	by := map[string]string{}
+	for _, pkg := range closure {
+		for _, rpm := range l.specs[pkg].RPMs {
+			if !rpm.Files {
+				continue
+			}
+			if other, twice := by[rpm.Name]; twice && other != pkg {
+				l.find(Error, l.specFile(pkg), rpm.Line, "rename one of them", "RPM %s is also made by package %s, and variant %s has both", rpm.Name, other, variant)
+			}
+			by[rpm.Name] = pkg
+		}
+	}
+}
+
+func set(names []string) map[string]bool {
+	out := make(map[string]bool, len(names))
+	for _, n := range names {
+		out[n] = true
+	}
+	return out
+}

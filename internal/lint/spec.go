@@ -1,0 +1,339 @@
+// spec: what a spec file says about names. It is no rpm: it reads tags, %package, %files and simple macros, takes both
+// branches of every %if, and leaves alone whatever it cannot follow.
+
+package lint
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// maxText bounds how much of a spec is kept expanded, in bytes. Real specs have some 10 KiB.
+const maxText = 4 << 20
+
+// Spec is what lint knows of a spec file. All names are expanded; those that could not be are missing and make the
+// spec Uncertain.
+type Spec struct {
+	RPMs          []RPM // the main one first, if its name is known
+	BuildRequires []Need
+	Sources       []Source
+	// Uncertain says that there may be more RPMs, or other names of them, than are listed.
+	Uncertain bool
+	// text holds every line but comments and the change log, as written and expanded.
+	text strings.Builder
+}
+
+// RPM is one package a spec makes.
+type RPM struct {
+	Name     string
+	Line     int
+	Provides []string // besides its name
+	Requires []Need
+	Files    bool // it has a %files section; without one rpmbuild does not make it
+}
+
+// Need is one name of a Requires or BuildRequires.
+type Need struct {
+	Name        string
+	Line        int
+	Conditional bool // it stands in an %if, or only one of several values of a macro gives it
+}
+
+// Source is the file of a Source or Patch tag.
+type Source struct {
+	Tag         string // as written: "Source0"
+	Name        string // the last part of the path or URL
+	Line        int
+	Conditional bool
+}
+
+// mentions says whether the spec has the text in any line that does something.
+func (s *Spec) mentions(text string) bool { return strings.Contains(s.text.String(), text) }
+
+// ParseSpec reads a spec file. base are the macros it begins with; they are not changed.
+func ParseSpec(data string, base macros) *Spec {
+	r := &specReader{spec: &Spec{}, macros: maps.Clone(base), section: "preamble", files: map[string]bool{}}
+	if r.macros == nil {
+		r.macros = macros{}
+	}
+	for _, l := range logicalLines(data) {
+		r.line(l)
+	}
+	for i := range r.spec.RPMs {
+		r.spec.RPMs[i].Files = r.files[r.spec.RPMs[i].Name]
+	}
+	return r.spec
+}
+
+// specReader reads one spec from top to bottom.
+type specReader struct {
+	spec    *Spec
+	macros  macros
+	section string // without percent sign; "preamble" at the top
+	current []int  // RPMs that tags are about; several when a macro in the name has several values
+	ifs     int    // open %if blocks
+	files   map[string]bool
+}
+
+// sections are the words that begin a part of a spec file (rpm's build/parseSpec.cc).
+func isSection(word string) bool {
+	switch word {
+	case "package", "description", "prep", "conf", "build", "install", "check", "clean", "generate_buildrequires", "files",
+		"changelog", "pre", "post", "preun", "postun", "pretrans", "posttrans", "preuntrans", "postuntrans", "verifyscript",
+		"triggerin", "triggerun", "triggerpostun", "triggerprein", "trigger", "filetriggerin", "filetriggerun",
+		"filetriggerpostun", "transfiletriggerin", "transfiletriggerun", "transfiletriggerpostun", "sepolicy", "sourcelist",
+		"patchlist":
+		return true
+	}
+	return false
+}
+
+func (r *specReader) line(l line) {
+	text := strings.TrimSpace(l.text)
+	if text == "" || strings.HasPrefix(text, "#") || strings.HasPrefix(text, "%dnl") {
+		return
+	}
+	word, rest := "", ""
+	if after, ok := strings.CutPrefix(text, "%"); ok {
+		word, rest = cutSpace(after)
+	}
+	switch {
+	case strings.HasPrefix(word, "if"):
+		r.ifs++
+		return
+	case word == "endif":
+		r.ifs = max(0, r.ifs-1)
+		return
+	case word == "else", strings.HasPrefix(word, "elif"):
+		return
+	case word == "global", word == "define":
+		r.defineMacro(word, rest)
+	case word == "undefine":
+		delete(r.macros, rest)
+	case isSection(word):
+		r.beginSection(word, rest, l.number)
+		return
+	}
+	if r.section == "changelog" {
+		return
+	}
+	r.note(text)
+	switch r.section {
+	case "preamble", "package":
+		r.preamble(text, word, l.number)
+	case "sourcelist", "patchlist":
+		r.source(r.section, text, l.number)
+	}
+}
+
+// note keeps a line for mentions.
+func (r *specReader) note(text string) {
+	r.spec.text.WriteString(text + "\n")
+	if strings.Contains(text, "%") && r.spec.text.Len() < maxText {
+		for _, e := range r.macros.expand(text) {
+			r.spec.text.WriteString(e + "\n")
+		}
+	}
+}
+
+func (r *specReader) defineMacro(kind, rest string) {
+	name, value := cutSpace(rest)
+	if !isName(name) { // also macros with parameters: name()
+		return
+	}
+	if kind == "define" {
+		r.macros.define(name, value, r.ifs > 0)
+		return
+	}
+	for i, v := range r.macros.expand(value) { // %global expands at once
+		r.macros.define(name, v, r.ifs > 0 || i > 0)
+		if m := r.macros[name]; r.ifs == 0 {
+			m.maybe = false
+			r.macros[name] = m
+		}
+	}
+}
+
+func (r *specReader) beginSection(word, rest string, number int) {
+	r.section = word
+	names := r.sectionNames(rest)
+	switch word {
+	case "package":
+		r.current = nil
+		for _, name := range names {
+			r.addRPM(name, number)
+		}
+		if len(names) == 0 {
+			r.spec.Uncertain = true
+		}
+	case "files":
+		for _, name := range names {
+			r.files[name] = true
+		}
+		r.note(rest)
+	}
+}
+
+// sectionNames returns the RPMs that a section is about: none given is the main one, "-n NAME" is that name, and any
+// other word is put behind the main one's name.
+func (r *specReader) sectionNames(args string) []string {
+	suffix, whole := "", false
+	words := strings.Fields(args)
+	for i := 0; i < len(words); i++ {
+		switch {
+		case words[i] == "-n" && i+1 < len(words):
+			i++
+			suffix, whole = words[i], true
+		case strings.HasPrefix(words[i], "-") && len(words[i]) == 2: // -f FILE, -l LANG, -p PROGRAM
+			i++
+		case !strings.HasPrefix(words[i], "-") && suffix == "":
+			suffix = words[i]
+		}
+	}
+	pattern := suffix
+	switch {
+	case suffix == "":
+		pattern = "%{name}"
+	case !whole:
+		pattern = "%{name}-" + suffix
+	}
+	return known(r.macros.expand(pattern))
+}
+
+// known leaves out texts with parts that could not be expanded.
+func known(texts []string) []string {
+	return slices.DeleteFunc(slices.Clone(texts), func(s string) bool { return strings.Contains(s, unknown) })
+}
+
+func (r *specReader) addRPM(name string, number int) {
+	at := slices.IndexFunc(r.spec.RPMs, func(p RPM) bool { return p.Name == name })
+	if at < 0 {
+		at = len(r.spec.RPMs)
+		r.spec.RPMs = append(r.spec.RPMs, RPM{Name: name, Line: number})
+	}
+	r.current = append(r.current, at)
+}
+
+// preamble reads one line of the preamble or of a %package.
+func (r *specReader) preamble(text, word string, number int) {
+	if strings.HasPrefix(text, "%") {
+		switch word {
+		case "global", "define", "undefine", "bcond", "bcond_with", "bcond_without", "{nil}":
+		default: // may stand for anything, tags and whole packages included
+			r.spec.Uncertain = true
+		}
+		return
+	}
+	tag, value, ok := strings.Cut(text, ":")
+	if !ok {
+		return
+	}
+	value = strings.TrimSpace(value)
+	tag, _, _ = strings.Cut(strings.TrimSpace(tag), "(") // Requires(post)
+	switch key := strings.ToLower(tag); {
+	case key == "name" && r.section == "preamble":
+		r.mainName(value, number)
+	case key == "version", key == "release", key == "epoch":
+		if r.section == "preamble" {
+			r.macros.define(key, value, r.ifs > 0)
+		}
+	case key == "buildrequires":
+		r.spec.BuildRequires = append(r.spec.BuildRequires, r.needs(value, number)...)
+	case key == "requires":
+		needs := r.needs(value, number)
+		for _, at := range r.current {
+			r.spec.RPMs[at].Requires = append(r.spec.RPMs[at].Requires, needs...)
+		}
+	case key == "provides":
+		r.provides(value)
+	case isNumbered(key, "source"), isNumbered(key, "patch"):
+		r.source(tag, value, number)
+	}
+}
+
+// isNumbered says whether key is the word with nothing but digits behind it.
+func isNumbered(key, word string) bool {
+	digits, ok := strings.CutPrefix(key, word)
+	return ok && strings.Trim(digits, "0123456789") == ""
+}
+
+func (r *specReader) mainName(value string, number int) {
+	r.macros.define("name", value, r.ifs > 0)
+	names := known(r.macros.expand(value))
+	if len(names) == 0 {
+		r.spec.Uncertain = true
+	}
+	for _, name := range names {
+		r.addRPM(name, number)
+	}
+}
+
+func (r *specReader) provides(value string) {
+	for _, text := range r.macros.expand(value) {
+		names, whole := dependencyNames(text)
+		r.spec.Uncertain = r.spec.Uncertain || !whole
+		for _, at := range r.current {
+			r.spec.RPMs[at].Provides = append(r.spec.RPMs[at].Provides, names...)
+		}
+	}
+}
+
+func (r *specReader) needs(value string, number int) []Need {
+	texts := r.macros.expand(value)
+	var needs []Need
+	for _, text := range texts {
+		names, _ := dependencyNames(text)
+		for _, name := range names {
+			needs = append(needs, Need{Name: name, Line: number, Conditional: r.ifs > 0 || len(texts) > 1})
+		}
+	}
+	return needs
+}
+
+func (r *specReader) source(tag, value string, number int) {
+	texts := r.macros.expand(value)
+	for _, text := range known(texts) {
+		name := text[strings.LastIndexByte(text, '/')+1:]
+		if name != "" && !strings.ContainsAny(name, " \t") {
+			r.spec.Sources = append(r.spec.Sources, Source{Tag: tag, Name: name, Line: number, Conditional: r.ifs > 0 || len(texts) > 1})
+		}
+	}
+}
+
+// dependencyNames splits a list of dependencies into names without versions. Boolean dependencies, "(a if b)", are rpm's
+// to judge and left out. whole is false when a word could not be expanded.
+func dependencyNames(text string) (names []string, whole bool) {
+	whole = true
+	for text = skipSeparators(text); text != ""; text = skipSeparators(text) {
+		if text[0] == '(' {
+			_, text = cutBraces(text, '(', ')')
+			continue
+		}
+		end := strings.IndexAny(text, " \t\n,")
+		if end < 0 {
+			end = len(text)
+		}
+		word := text[:end]
+		text = text[end:]
+		switch {
+		case strings.Trim(word, "<>=") == "": // an operator: what follows is a version
+			text = skipWord(text)
+		case strings.Contains(word, unknown):
+			whole = false
+		default:
+			names = append(names, word)
+		}
+	}
+	return names, whole
+}
+
+func skipSeparators(s string) string { return strings.TrimLeft(s, " \t\n,") }
+
+func skipWord(s string) string {
+	s = strings.TrimLeft(s, " \t\n")
+	if end := strings.IndexAny(s, " \t\n,"); end >= 0 {
+		return s[end:]
+	}
+	return ""
+}
