@@ -134,8 +134,8 @@ func (l *linter) add(name string, spec *Spec) {
 	l.specs[name] = spec
 	for i := range spec.RPMs {
 		rpm := &spec.RPMs[i]
-		if !rpm.Files && !spec.Uncertain {
-			continue // rpmbuild makes no such RPM
+		if !l.made(name, *rpm) {
+			continue
 		}
 		for _, provided := range append([]string{rpm.Name}, rpm.Provides...) {
 			if !slices.ContainsFunc(l.providers[provided], func(o owned) bool { return o.rpm == rpm }) {
@@ -144,6 +144,9 @@ func (l *linter) add(name string, spec *Spec) {
 		}
 	}
 }
+
+// made says whether rpmbuild makes an RPM that a package's spec declares.
+func (l *linter) made(name string, rpm RPM) bool { return rpm.Files || l.specs[name].Uncertain }
 
 func (l *linter) specFile(name string) string {
 	return path.Join(l.ws.Packages[name].Dir, name+".spec")

@@ -120,6 +120,9 @@ func (l *linter) checkRequires() {
 	for _, name := range l.ws.PackageNames() {
 		closure := set(l.graph.Closure(name))
 		for _, rpm := range l.specs[name].RPMs {
+			if !l.made(name, rpm) {
+				continue
+			}
 			for _, need := range rpm.Requires {
 				providers := l.packagesOf(need.Name)
 				switch {

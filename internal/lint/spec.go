@@ -171,6 +171,7 @@ func (r *specReader) beginSection(word, rest string, number int) {
 		for _, name := range names {
 			r.files[name] = true
 		}
+		r.spec.Uncertain = r.spec.Uncertain || len(names) == 0
 		r.note(rest)
 	}
 }

@@ -161,6 +161,7 @@ func TestUncertainSpecs(t *testing.T) {
 		"Name: a\n%package -n %{never}\n":           true,
 		"Name: a\nProvides: %{never}\n":             true,
 		"Name: a\n%{lua: print('Requires: b')}\n":   true,
+		"Name: a\n%files -n %{never}\n":             true,
 		"Name: a\n%kernel_packages\n":               true,
 		"Name: a\n%description\n%kernel_packages\n": false,
 	}
