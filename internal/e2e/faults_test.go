@@ -79,6 +79,29 @@ func TestFailureStopsOnlyDependants(t *testing.T) {
 	noDebris(t, root, before)
 }
 
+// TestUndeclaredDependency has a spec require what its manifest does not name: it fails although the RPM was built just
+// before, and the message has the line to add.
+func TestUndeclaredDependency(t *testing.T) {
+	needEngine(t)
+	root := writeTree(t, pkg{name: "library"}, pkg{name: "program", needs: []string{"library"}})
+	manifest := filepath.Join(root, "packages/program/Cargo.toml")
+	text, err := os.ReadFile(manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	declared := `library = { path = "../library" }`
+	if err := os.WriteFile(manifest, []byte(strings.Replace(string(text), declared, "", 1)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r := buildsys(t, root, nil, "build-package", "library", "program")
+	r.must(t, 3, "skiff-library", "program", declared, "packages/program/Cargo.toml")
+
+	if err := os.WriteFile(manifest, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	buildsys(t, root, nil, "build-package", "program").must(t, 0)
+}
+
 // arch is the architecture a tree was built for.
 func arch(t *testing.T, root string) string {
 	t.Helper()
