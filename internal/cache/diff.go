@@ -118,7 +118,7 @@ func (c Change) String() string {
 	case "external":
 		return c.say("source " + c.Name)
 	case "rpms":
-		return fmt.Sprintf("dependency %s %s", c.Name, c.Kind)
+		return c.dependency()
 	case "arg":
 		return c.say("argument " + c.Name)
 	case "sdk":
@@ -146,6 +146,45 @@ func (c Change) file() string {
 		return fmt.Sprintf("file %s changed its mode from %s to %s", c.Name, oldMode, newMode)
 	}
 	return "file " + c.Name + " changed"
+}
+
+// dependency names the files of a dependency that differ. The line holds its content ID and then, for people, each
+// file's name and the beginning of its hash.
+func (c Change) dependency() string {
+	text := fmt.Sprintf("dependency %s %s", c.Name, c.Kind)
+	if c.Kind != Changed {
+		return text
+	}
+	old, new := pairs(c.Old), pairs(c.New)
+	var names []string
+	for name, sum := range new {
+		if old[name] != sum {
+			names = append(names, name)
+		}
+	}
+	for name := range old {
+		if _, ok := new[name]; !ok {
+			names = append(names, name+" (gone)")
+		}
+	}
+	if len(names) == 0 {
+		return text
+	}
+	slices.Sort(names)
+	return text + ": " + strings.Join(names, ", ")
+}
+
+// pairs reads the names and hashes that follow the first value of a line.
+func pairs(values string) map[string]string {
+	words, err := parseLine("rpms " + values)
+	if err != nil {
+		return nil
+	}
+	found := map[string]string{}
+	for i := 2; i+1 < len(words); i += 2 {
+		found[words[i]] = words[i+1]
+	}
+	return found
 }
 
 // say puts the change of a thing into words, with its values where they are not hashes.

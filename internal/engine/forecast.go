@@ -38,31 +38,31 @@ type Forecast struct {
 // Foresee returns the outlook of every step of p, in its order. The error is a *HostError when an input cannot be read.
 func Foresee(p plan.Plan, c *Cache) ([]Forecast, error) {
 	out := make([]Forecast, len(p.Steps))
-	contents := make([]cache.ContentID, len(p.Steps))
+	known := make([]outputs, len(p.Steps))
 	for i, s := range p.Steps {
 		w := worker{o: Options{Cache: c}, step: s, arch: p.Arch}
 		var after []string
 		for _, d := range s.Deps {
-			w.deps = append(w.deps, dependency{name: p.Steps[d].Name, content: contents[d]})
+			w.deps = append(w.deps, dependency{name: p.Steps[d].Name, outputs: known[d]})
 			if o := out[d].Outlook; o == Build || o == MayBuild {
 				after = append(after, p.Steps[d].Name)
 			}
 		}
-		f, content, err := w.foresee(after)
+		f, made, err := w.foresee(after)
 		if err != nil {
 			return nil, err
 		}
 		f.Took, _ = c.took(s.ID, p.Arch)
-		out[i], contents[i] = f, content
+		out[i], known[i] = f, made
 	}
 	return out, nil
 }
 
-func (w worker) foresee(after []string) (Forecast, cache.ContentID, error) {
+func (w worker) foresee(after []string) (Forecast, outputs, error) {
 	f := Forecast{Step: w.step, After: after}
 	act, err := w.key()
 	if err != nil {
-		return f, cache.ContentID{}, err
+		return f, outputs{}, err
 	}
 	state, known := ReadState(w.o.Cache.State, w.step.ID)
 	f.First = !known
@@ -76,25 +76,26 @@ func (w worker) foresee(after []string) (Forecast, cache.ContentID, error) {
 		if len(f.Changes) > 0 { // whatever comes of the dependencies
 			f.Outlook = Build
 		}
-		return f, cache.ContentID{}, nil
+		return f, outputs{}, nil
 	}
-	if known && state.Action == act.id && w.inPlace(state.Content) {
-		f.Outlook = UpToDate
-		if state.Previous != "" {
-			f.Last = cache.Diff(state.Previous, state.Transcript)
+	if known && state.Action == act.id {
+		if made, ok := w.inPlace(state.Content); ok {
+			f.Outlook = UpToDate
+			if state.Previous != "" {
+				f.Last = cache.Diff(state.Previous, state.Transcript)
+			}
+			return f, made, nil
 		}
-		return f, state.Content, nil
 	}
 	entry, ok := w.o.Cache.Store.Get(act.id)
-	switch {
-	case ok && w.inPlace(entry.Content):
-		f.Outlook = UpToDate
-	case ok:
+	f.Outlook = Build
+	if ok {
 		f.Outlook = Restore
-	default:
-		f.Outlook = Build
+		if _, there := w.inPlace(entry.Content); there {
+			f.Outlook = UpToDate
+		}
 	}
-	return f, entry.Content, nil
+	return f, outputs{entry.Content, entry.Files}, nil
 }
 
 // took is how long a step took when it was last built, in whatever checkout.

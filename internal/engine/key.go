@@ -16,17 +16,23 @@ import (
 // dependency is what a step's key holds of a step it depends on: not how it was made but what came out, so that a
 // dependency rebuilt to the same bytes changes nothing above it.
 type dependency struct {
-	name    string
-	content cache.ContentID
+	name string
+	outputs
 }
 
-// Key writes down what determines the outputs of step s: the recipe, the SDK image, the arguments, every file the
+// outputs are what a step made.
+type outputs struct {
+	content cache.ContentID
+	files   []cache.File
+}
+
+// key writes down what determines the outputs of step s: the recipe, the SDK image, the arguments, every file the
 // build sees by its path inside the build, sources by the hash their manifest names, and the RPMs of the dependencies
-// by their content. contents gives the content ID of each of the packages whose RPMs the step sees. Nothing of this
+// by their content. deps are the packages whose RPMs the step sees, by name. Nothing of this
 // machine, the checkout's place, the user or the time is in it.
 //
 // The error is that of hash, a function that returns the sha256 of a file on this machine.
-func Key(s plan.Step, arch, sdk string, contents map[string]cache.ContentID, hash func(path string) ([32]byte, error)) (*cache.Transcript, error) {
+func key(s plan.Step, arch, sdk string, deps map[string]outputs, hash func(path string) ([32]byte, error)) (*cache.Transcript, error) {
 	t := cache.NewTranscript(s.ID + " " + arch)
 	t.Add("target", s.Solve.Target)
 	t.Add("sdk", sdk)
@@ -44,10 +50,19 @@ func Key(s plan.Step, arch, sdk string, contents map[string]cache.ContentID, has
 			}
 		}
 		for _, pkg := range slices.Sorted(maps.Keys(c.Dirs)) {
-			t.Add(name, pkg, contents[pkg].String())
+			t.Add(name, append([]string{pkg, deps[pkg].content.String()}, deps[pkg].names()...)...)
 		}
 	}
 	return t, nil
+}
+
+// names are the files with the beginnings of their hashes. The content ID alone decides; these tell a person which RPM it was.
+func (o outputs) names() []string {
+	var names []string
+	for _, f := range o.files {
+		names = append(names, f.Name, hex.EncodeToString(f.SHA256[:6]))
+	}
+	return names
 }
 
 func addFile(t *cache.Transcript, context string, f plan.File, hash func(string) ([32]byte, error)) error {

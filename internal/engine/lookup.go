@@ -16,7 +16,7 @@ import (
 type action struct {
 	id         cache.ActionID
 	transcript string
-	content    cache.ContentID // of the outputs, once they are known
+	outputs    // once they are known
 }
 
 // lookUp computes the step's key and looks for its outputs: in place, then in the store, from which they are put in place.
@@ -28,19 +28,20 @@ func (w worker) lookUp(ctx context.Context) (act action, hit bool, err error) {
 		return act, false, err
 	}
 	state, known := ReadState(w.o.Cache.State, w.step.ID)
-	if known && state.Action == act.id && w.inPlace(state.Content) {
-		act.content = state.Content
-		return act, true, nil
+	if known && state.Action == act.id {
+		if out, ok := w.inPlace(state.Content); ok {
+			act.outputs = out
+			return act, true, nil
+		}
 	}
 	entry, ok := w.o.Cache.Store.Get(act.id)
-	if ok && w.inPlace(entry.Content) { // made from other inputs to the same bytes, or the record was lost
-		act.content = entry.Content
-		return act, true, w.remember(act)
-	}
 	if ok {
+		act.outputs = outputs{entry.Content, entry.Files}
+		if _, there := w.inPlace(entry.Content); there { // made from other inputs to the same bytes, or the record was lost
+			return act, true, w.remember(act)
+		}
 		switch err := w.restore(ctx, entry); {
 		case err == nil:
-			act.content = entry.Content
 			return act, true, w.remember(act)
 		case !is[*cache.DamagedError](err):
 			return act, false, err
@@ -56,11 +57,11 @@ func (w worker) lookUp(ctx context.Context) (act action, hit bool, err error) {
 
 // key computes the step's action from the files as they are now.
 func (w worker) key() (action, error) {
-	contents := make(map[string]cache.ContentID, len(w.deps))
+	deps := make(map[string]outputs, len(w.deps))
 	for _, d := range w.deps {
-		contents[d.name] = d.content
+		deps[d.name] = d.outputs
 	}
-	t, err := Key(w.step, w.arch, w.o.Cache.SDK, contents, w.o.Cache.Memo.HashFile)
+	t, err := key(w.step, w.arch, w.o.Cache.SDK, deps, w.o.Cache.Memo.HashFile)
 	if err != nil {
 		return action{}, &HostError{Step: w.step.ID, Doing: "read the inputs", Err: err}
 	}
@@ -69,9 +70,9 @@ func (w worker) key() (action, error) {
 
 // inPlace says whether the outputs in the checkout are the wanted ones, by their content. Outputs that are missing or
 // cannot be read are not.
-func (w worker) inPlace(want cache.ContentID) bool {
-	_, content, err := w.o.Cache.Memo.ScanDir(w.step.Out)
-	return err == nil && content == want && w.linkInPlace()
+func (w worker) inPlace(want cache.ContentID) (outputs, bool) {
+	files, content, err := w.o.Cache.Memo.ScanDir(w.step.Out)
+	return outputs{content, files}, err == nil && content == want && w.linkInPlace()
 }
 
 // restore puts the store's copy of the outputs in place.

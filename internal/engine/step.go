@@ -81,11 +81,11 @@ func (w worker) keep(dir string, took time.Duration) (action, error) {
 	if err := w.checkUnchanged(); err != nil {
 		return act, err
 	}
-	_, content, err := cache.ScanDir(dir)
+	files, content, err := cache.ScanDir(dir)
 	if err != nil {
 		return act, &HostError{Step: w.step.ID, Doing: "hash the outputs", Err: err}
 	}
-	act.content = content
+	act.outputs = outputs{content, files}
 	entry := cache.Entry{Action: act.id, Step: w.step.ID + " " + w.arch, Transcript: act.transcript, Took: took}
 	if _, err := w.o.Cache.Store.Put(entry, dir, w.o.Cache.Log(w.step.ID)); err != nil {
 		// The outputs are good; only the next checkout has to build them again.
