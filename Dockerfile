@@ -25,6 +25,8 @@ ARG VARIANT_PLATFORM
 ARG VARIANT_RUNTIME
 ARG VARIANT_FAMILY
 ARG VARIANT_FLAVOR
+# Given only by `build-package --verify-reproducible`: build in surroundings that must not matter.
+ARG VARY
 RUN --mount=from=buildsys.invalid/recipe,target=/host/recipe \
     --mount=from=buildsys.invalid/package,target=/host/package \
     --mount=from=buildsys.invalid/sources,target=/host/sources \

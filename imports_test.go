@@ -19,6 +19,7 @@ var mayImport = map[string][]string{
 	"graph":     {},
 	"cache":     {},
 	"progress":  {},
+	"rpm":       {},
 	"manifest":  {},
 	"workspace": {"manifest", "graph"},
 	"image":     {"manifest"},
@@ -31,7 +32,7 @@ var mayImport = map[string][]string{
 	"buildtest": {"plan", "progress", "workspace"},
 	"cli": {
 		"plan", "workspace", "manifest", "graph", "image",
-		"fetch", "engine", "buildkit", "progress", "vm", "cache", "lint",
+		"fetch", "engine", "buildkit", "progress", "vm", "cache", "lint", "rpm",
 	},
 	"e2e": {"image", "vm"},
 }

@@ -28,6 +28,9 @@ import (
 // sdkArg is the build argument that names the image a build starts from.
 const sdkArg = "SDK"
 
+// freshHostname is what a build with Solve.Fresh is told that its host is called; others see BuildKit's "buildkitsandbox".
+const freshHostname = "elsewhere.buildsys.invalid"
+
 // localPrefix keeps the names of context uploads apart from the frontend's own "context" and "dockerfile".
 const localPrefix = "context-"
 
@@ -137,6 +140,10 @@ func (b *Builder) solveOpt(s plan.Solve, out string, failed func(error)) (bkclie
 	}
 	for k, v := range s.Args {
 		attrs["build-arg:"+k] = v
+	}
+	if s.Fresh {
+		attrs["no-cache"] = "" // no stage named: all of them
+		attrs["hostname"] = freshHostname
 	}
 	dockerfile := plan.Context{Files: []plan.File{{Name: dockerui.DefaultDockerfileName, Data: s.Dockerfile}}}
 	contexts := map[string]plan.Context{

@@ -26,7 +26,8 @@ const RPMMagic = "\xed\xab\xee\xdb"
 
 // Fake builds without an engine: its one output file is RPMMagic plus the hash of everything the build was given, so two
 // outputs are equal when, and only when, nothing a build could see has changed. It fails when the package's own context
-// holds a file named FAIL, whose lines it reports as its log. It is safe for concurrent use; the zero value is ready.
+// holds a file named FAIL, whose lines it reports as its log, and in
+// varied surroundings it builds something else or fails when there is a file named VARY or FAIL-WHEN-VARIED. It is safe for concurrent use; the zero value is ready.
 type Fake struct {
 	// Hook, when set, runs in every build before anything is written. out is the directory for outputs.
 	// What it returns fails the build.
@@ -65,6 +66,16 @@ func (f *Fake) Build(ctx context.Context, s plan.Solve, out string, report func(
 	sum, err := Hash(s)
 	if err != nil {
 		return err
+	}
+	if _, varies, err := read(s.Contexts["package"], "VARY"); err != nil {
+		return err
+	} else if varies && s.Args["VARY"] != "" {
+		sum += " varied"
+	}
+	if _, fails, err := read(s.Contexts["package"], "FAIL-WHEN-VARIED"); err != nil {
+		return err
+	} else if fails && s.Args["VARY"] != "" {
+		return ErrFail
 	}
 	return os.WriteFile(filepath.Join(out, OutputName(s)), []byte(RPMMagic+sum+"\n"), 0o644)
 }
@@ -123,11 +134,14 @@ func OutputName(s plan.Solve) string {
 
 // Hash returns the hash, in hex, of all that a build of s can see: recipe, target, arguments and the contents of its
 // contexts, but not the places on this machine they come from. Lines that begin with "#" do not count: as in life, a
-// comment makes an input different and the output the same.
+// comment makes an input different and the output the same, and so do varied surroundings.
 func Hash(s plan.Solve) (string, error) {
 	h := sha256.New()
 	fmt.Fprintf(h, "dockerfile %q\ntarget %q\n", withoutComments(s.Dockerfile), s.Target)
 	for _, k := range slices.Sorted(maps.Keys(s.Args)) {
+		if k == "VARY" {
+			continue
+		}
 		fmt.Fprintf(h, "arg %q %q\n", k, s.Args[k])
 	}
 	for _, k := range slices.Sorted(maps.Keys(s.Contexts)) {

@@ -26,6 +26,7 @@ const logTail = 30
 type request struct {
 	packages []string
 	variant  string // variant whose image is built; empty for packages only
+	verify   bool   // build the packages twice and compare
 }
 
 // build runs the whole way from manifests to outputs in place.
@@ -41,9 +42,19 @@ func build(ctx context.Context, sys *System, c config, want request) error {
 	defer unlock()
 	conn := &connection{sys: sys, c: c}
 	defer conn.Close()
-	err = runPlan(ctx, sys, c, conn, p)
+	run := func() error {
+		if err := runPlan(ctx, sys, c, conn, p, true); err != nil {
+			return err
+		}
+		if want.verify {
+			return verify(ctx, sys, c, conn, p, want.packages)
+		}
+		fmt.Fprintln(sys.Stdout, p.Steps[len(p.Steps)-1].Out)
+		return nil
+	}
+	err = run()
 	if errors.Is(err, errSDKChanged) { // every key was computed with the wrong image: once more with the right one
-		err = runPlan(ctx, sys, c, conn, p)
+		err = run()
 	}
 	return err
 }
@@ -99,7 +110,8 @@ func lockCheckout(ctx context.Context, sys *System, c config) (func(), error) {
 	})
 }
 
-func runPlan(ctx context.Context, sys *System, c config, conn *connection, p plan.Plan) error {
+// runPlan runs the steps of a plan and reports. Without useCache all of them are built, and none is remembered.
+func runPlan(ctx context.Context, sys *System, c config, conn *connection, p plan.Plan, useCache bool) error {
 	log := logrus.New()
 	log.SetOutput(sys.Stderr)
 	text := progress.NewText(log, c.verbose)
@@ -118,6 +130,10 @@ func runPlan(ctx context.Context, sys *System, c config, conn *connection, p pla
 		return err
 	}
 	known.Log = files.Path
+	defer c.saveMemo(known.Memo)
+	if !useCache {
+		known = nil
+	}
 	report, err := engine.Run(ctx, p, engine.Options{
 		Builder: conn,
 		Prepare: conn.connect,
@@ -127,7 +143,6 @@ func runPlan(ctx context.Context, sys *System, c config, conn *connection, p pla
 		Staging: filepath.Join(c.buildDir(), "staging"),
 		Cache:   known,
 	})
-	c.saveMemo(known.Memo)
 	if len(report.Steps) == 0 || errors.Is(err, errSDKChanged) || is[*buildkit.EngineError](err) || is[environmentError](err) {
 		return err
 	}
@@ -137,6 +152,5 @@ func runPlan(ctx context.Context, sys *System, c config, conn *connection, p pla
 	if err != nil {
 		return reported{err}
 	}
-	fmt.Fprintln(sys.Stdout, p.Steps[len(p.Steps)-1].Out)
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 )
 
 func newBuildPackageCommand(sys *System, s *settings) *cobra.Command {
+	var verify bool
 	cmd := &cobra.Command{
 		Use:   "build-package [NAME...]",
 		Short: "Build packages and what they need",
@@ -18,6 +19,10 @@ func newBuildPackageCommand(sys *System, s *settings) *cobra.Command {
 Inside packages/NAME/ the name can be left out.
 
 RPMs are placed below build/rpms/ARCH/NAME/, logs below build/logs/ARCH/.
+
+With --verify-reproducible each named package is built a second time, past every cache and on another day, in another
+time zone and locale, under another host name and umask, with one CPU and another number of jobs. Where the RPMs differ
+it says in what, keeps both below build/reproducible/NAME/, and exits with 5.
 
 ` + exitStatusHelp,
 		RunE: func(cmd *cobra.Command, names []string) error {
@@ -32,9 +37,10 @@ RPMs are placed below build/rpms/ARCH/NAME/, logs below build/logs/ARCH/.
 				}
 				names = []string{name}
 			}
-			return build(cmd.Context(), sys, c, request{packages: names})
+			return build(cmd.Context(), sys, c, request{packages: names, verify: verify})
 		},
 	}
 	s.addBuildFlags(cmd.Flags())
+	cmd.Flags().BoolVar(&verify, "verify-reproducible", false, "build the packages twice, the second time in other surroundings, and compare")
 	return cmd
 }

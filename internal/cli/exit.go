@@ -89,7 +89,7 @@ func oneCode(err error) int {
 	switch {
 	case is[usageError](err), is[manifest.Problems](err):
 		return ExitUsage
-	case is[*fetch.IntegrityError](err), is[*engine.OutputError](err), is[*buildkit.OutputError](err), is[storeDamage](err):
+	case is[*fetch.IntegrityError](err), is[*engine.OutputError](err), is[*buildkit.OutputError](err), is[storeDamage](err), is[irreproducibleError](err):
 		return ExitIntegrity
 	case is[environmentError](err), is[*fetch.MissingError](err), is[*fetch.StoreError](err), is[*buildkit.EngineError](err),
 		is[*engine.HostError](err), is[*engine.LockedError](err):

@@ -44,6 +44,8 @@ type Solve struct {
 	// Contexts are the only files the build sees. The Dockerfile mounts them by the name
 	// ContextPrefix + key, a name that can never be pulled from a registry.
 	Contexts map[string]Context
+	// Fresh runs every part of the build again, on a host with another name, whatever the engine has kept.
+	Fresh bool
 }
 
 // ContextPrefix begins the name of every named context. The .invalid top-level domain (RFC 2606) never resolves,
