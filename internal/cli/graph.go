@@ -194,9 +194,5 @@ func variantRoots(ws *workspace.Workspace, candidates ...string) ([]string, erro
 
 // noSuch says that the tree has no package or variant of a name, and which it may have been.
 func noSuch(what, name string, known []string) error {
-	hint := "there are: " + strings.Join(known, ", ")
-	if near := manifest.Nearest(name, known); near != "" {
-		hint = fmt.Sprintf("did you mean %q?", near)
-	}
-	return usageError{fmt.Errorf("%s %q: there is none of this name; %s", what, name, hint)}
+	return usageError{fmt.Errorf("%s %q: there is none of this name; %s", what, name, manifest.NameHint(name, known))}
 }

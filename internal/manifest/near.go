@@ -5,6 +5,7 @@ package manifest
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Nearest returns the candidate closest to word, or "" when none is close enough to be worth a guess.
@@ -21,6 +22,18 @@ func Nearest(word string, candidates []string) string {
 		}
 	}
 	return best
+}
+
+// NameHint says what a name that is none of the known ones may have been, or else which there are; not all of thousands.
+func NameHint(name string, known []string) string {
+	const most = 20
+	if hint := didYouMean(name, known); hint != "" {
+		return hint
+	}
+	if len(known) > most {
+		return fmt.Sprintf("there are: %s and %d more", strings.Join(known[:most], ", "), len(known)-most)
+	}
+	return "there are: " + strings.Join(known, ", ")
 }
 
 // didYouMean is the hint for a word that is none of the candidates.

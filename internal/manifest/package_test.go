@@ -167,3 +167,24 @@ func FuzzParsePackage(f *testing.F) {
 		}
 	})
 }
+
+func TestNameHint(t *testing.T) {
+	var many []string
+	for i := range 30 {
+		many = append(many, "package-"+strings.Repeat("x", i))
+	}
+	tests := []struct {
+		name  string
+		known []string
+		want  string
+	}{
+		{"ap", []string{"app", "lib"}, `did you mean "app"?`},
+		{"zzz", []string{"app", "lib"}, "there are: app, lib"},
+		{"zzz", many, "there are: " + strings.Join(many[:20], ", ") + " and 10 more"},
+	}
+	for _, test := range tests {
+		if got := NameHint(test.name, test.known); got != test.want {
+			t.Errorf("NameHint(%q) = %q, want %q", test.name, got, test.want)
+		}
+	}
+}

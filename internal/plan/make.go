@@ -108,13 +108,7 @@ func (m *maker) variantClosure() []string {
 }
 
 func unknown(what, name string, known []string) error {
-	e := &RequestError{What: fmt.Sprintf("%s %q", what, name), Why: "there is none of this name"}
-	if near := manifest.Nearest(name, known); near != "" {
-		e.Hint = fmt.Sprintf("did you mean %q?", near)
-	} else {
-		e.Hint = fmt.Sprintf("there are: %s", strings.Join(known, ", "))
-	}
-	return e
+	return &RequestError{What: fmt.Sprintf("%s %q", what, name), Why: "there is none of this name", Hint: manifest.NameHint(name, known)}
 }
 
 // addPackage adds the step of one package. needs are the steps it waits for, all of them there already.
