@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"buildsys/internal/buildkit"
+	"buildsys/internal/cache"
 	"buildsys/internal/engine"
 	"buildsys/internal/fetch"
 	"buildsys/internal/manifest"
@@ -92,7 +93,7 @@ func oneCode(err error) int {
 	case is[*fetch.IntegrityError](err), is[*engine.OutputError](err), is[*buildkit.OutputError](err), is[storeDamage](err), is[irreproducibleError](err):
 		return ExitIntegrity
 	case is[environmentError](err), is[*fetch.MissingError](err), is[*fetch.StoreError](err), is[*buildkit.EngineError](err),
-		is[*engine.HostError](err), is[*engine.LockedError](err):
+		is[*engine.HostError](err), is[*engine.LockedError](err), is[*cache.StoreError](err), is[*cache.FormatError](err):
 		return ExitEnvironment
 	case errors.Is(err, context.Canceled):
 		return 128 + int(syscall.SIGINT)

@@ -32,7 +32,7 @@ var settingList = []setting{
 	{env: "BUILDSYS_VARIANT", help: "variant to build, or to build variant-sensitive packages for"},
 	{env: "BUILDSYS_JOBS", short: "j", help: "steps to run at once (default: the engine's CPUs)"},
 	{env: "BUILDSYS_SDK_IMAGE", help: "image the steps run in (default: the one made from the tree's sdk/)"},
-	{env: "BUILDSYS_CACHE_DIR", help: "where sources are kept between builds (default: buildsys below the user's cache directory)"},
+	{env: "BUILDSYS_CACHE_DIR", help: "where sources and results are kept, for all checkouts (default: buildsys below the user's cache directory)"},
 	{env: "BUILDSYS_LOOKASIDE_CACHE", help: "where to look for sources first: directories or URLs, separated by commas (default: lookaside in the cache directory)"},
 	{env: "BUILDSYS_UPSTREAM_SOURCE_FALLBACK", help: "true: fetch sources from upstream when no lookaside cache has them"},
 	{env: "BUILDSYS_VERSION_BUILD", help: "build ID of the image (default: the git commit)"},
