@@ -17,6 +17,7 @@ import (
 // dependency rebuilt to the same bytes changes nothing above it.
 type dependency struct {
 	name string
+	out  string // where its outputs are in the checkout
 	outputs
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"buildsys/internal/cache"
@@ -117,9 +118,16 @@ func (w worker) changes(act action) []cache.Change {
 	return cache.Diff(state.Transcript, act.transcript)
 }
 
-// checkUnchanged fails when an input was edited while the step ran: nobody knows which version the build has seen.
+// checkUnchanged fails when an input was edited while the step ran, a file of the checkout or the outputs of a dependency:
+// nobody knows which version the build has seen.
 func (w worker) checkUnchanged() error {
-	now, err := w.key()
+	deps := slices.Clone(w.deps)
+	for i, d := range deps {
+		deps[i].files, deps[i].content, _ = w.o.Cache.Memo.ScanDir(d.out) // what cannot be read is not what it was
+	}
+	seen := w
+	seen.deps = deps
+	now, err := seen.key()
 	if err != nil {
 		return err
 	}

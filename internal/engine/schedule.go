@@ -245,7 +245,7 @@ func (r *run) prepared(m message) {
 func (r *run) worker(i int) worker {
 	w := worker{o: r.o, step: r.plan.Steps[i], arch: r.plan.Arch, action: r.actions[i]}
 	for _, d := range w.step.Deps {
-		w.deps = append(w.deps, dependency{name: r.plan.Steps[d].Name, outputs: r.actions[d].outputs})
+		w.deps = append(w.deps, dependency{name: r.plan.Steps[d].Name, out: r.plan.Steps[d].Out, outputs: r.actions[d].outputs})
 	}
 	return w
 }
