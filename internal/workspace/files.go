@@ -52,7 +52,8 @@ func (w *Workspace) SourceGroupFiles(p *Package) ([]File, error) {
 
 func byFileName(a, b File) int { return strings.Compare(a.Name, b.Name) }
 
-func packageFiles(root string, tree fs.FS, p *Package) ([]File, manifest.Problems) {
+// packageFiles returns the files of a package whose directory has the given entries.
+func packageFiles(root string, tree fs.FS, p *Package, entries []fs.DirEntry) ([]File, manifest.Problems) {
 	skip := []string{manifestFile, "Cargo.lock", "build.rs", "lib.rs"}
 	for _, f := range p.CargoFiles {
 		skip = append(skip, path.Clean(f))
@@ -60,9 +61,17 @@ func packageFiles(root string, tree fs.FS, p *Package) ([]File, manifest.Problem
 	for _, e := range p.ExternalFiles {
 		skip = append(skip, e.Name())
 	}
-	return walk(root, tree, p.Dir, ".", func(name string, dir bool) bool {
+	w := fileWalk{root: root, base: p.Dir, start: ".", skip: func(name string, dir bool) bool {
 		return slices.Contains(skip, name) || (dir && name == "target")
-	})
+	}}
+	for _, e := range entries {
+		if at := path.Join(p.Dir, e.Name()); e.IsDir() {
+			_ = fs.WalkDir(tree, at, w.visit) // returns what visit does: nil
+		} else {
+			_ = w.visit(at, e, nil)
+		}
+	}
+	return w.sorted()
 }
 
 // ignored says whether a file is a dropping of an editor or of a file manager, or a note to git.
@@ -80,39 +89,54 @@ func ignored(name string) bool {
 // walk lists the regular files at and below base/start, with names relative to base, sorted. Whatever else lies there
 // and is not skipped is a problem.
 func walk(root string, tree fs.FS, base, start string, skip func(name string, dir bool) bool) ([]File, manifest.Problems) {
-	var files []File
-	var problems manifest.Problems
-	bad := func(at, format string, args ...any) {
-		problems = append(problems, manifest.Problem{File: at, Msg: fmt.Sprintf(format, args...)})
+	w := fileWalk{root: root, base: base, start: start, skip: skip}
+	_ = fs.WalkDir(tree, path.Join(base, start), w.visit) // returns what visit does: nil
+	return w.sorted()
+}
+
+// fileWalk collects the files that visit is shown.
+type fileWalk struct {
+	root, base, start string
+	skip              func(name string, dir bool) bool
+	files             []File
+	problems          manifest.Problems
+}
+
+func (w *fileWalk) bad(at, format string, args ...any) {
+	w.problems = append(w.problems, manifest.Problem{File: at, Msg: fmt.Sprintf(format, args...)})
+}
+
+// visit is an fs.WalkDirFunc that returns nil or fs.SkipDir.
+func (w *fileWalk) visit(at string, e fs.DirEntry, err error) error {
+	if err != nil {
+		w.bad(at, "cannot be read: %v", why(err))
+		return nil
 	}
-	_ = fs.WalkDir(tree, path.Join(base, start), func(at string, e fs.DirEntry, err error) error { // returns what the function does: nil
-		if err != nil {
-			bad(at, "cannot be read: %v", why(err))
-			return nil
-		}
-		name := strings.TrimPrefix(strings.TrimPrefix(at, base), "/")
-		if name != "" && name != start && (ignored(e.Name()) || skip(name, e.IsDir())) {
-			if e.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		info, err := e.Info()
-		switch {
-		case err != nil:
-			bad(at, "cannot be read: %v", why(err))
-		case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
-			bad(at, "has a name that is not plain text")
-		case e.IsDir():
-		case !e.Type().IsRegular():
-			bad(at, "is %s; a build may read only regular files", kindOf(e.Type()))
-		default:
-			files = append(files, File{Name: name, Host: filepath.Join(root, filepath.FromSlash(at)), Mode: modeOf(info)})
+	name := strings.TrimPrefix(strings.TrimPrefix(at, w.base), "/")
+	if name != "" && name != w.start && (ignored(e.Name()) || w.skip(name, e.IsDir())) {
+		if e.IsDir() {
+			return fs.SkipDir
 		}
 		return nil
-	})
-	slices.SortFunc(files, byFileName)
-	return files, problems
+	}
+	info, err := e.Info()
+	switch {
+	case err != nil:
+		w.bad(at, "cannot be read: %v", why(err))
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
+		w.bad(at, "has a name that is not plain text")
+	case e.IsDir():
+	case !e.Type().IsRegular():
+		w.bad(at, "is %s; a build may read only regular files", kindOf(e.Type()))
+	default:
+		w.files = append(w.files, File{Name: name, Host: filepath.Join(w.root, filepath.FromSlash(at)), Mode: modeOf(info)})
+	}
+	return nil
+}
+
+func (w *fileWalk) sorted() ([]File, manifest.Problems) {
+	slices.SortFunc(w.files, byFileName)
+	return w.files, w.problems
 }
 
 func modeOf(info fs.FileInfo) fs.FileMode {

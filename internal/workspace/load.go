@@ -47,8 +47,13 @@ func (l *loader) read(name string) (data []byte, ok bool) {
 		l.problem(name, 0, "", "cannot be read: %v", why(err))
 		return nil, false
 	}
-	if !info.Mode().IsRegular() {
-		l.problem(name, 0, "", "must be a regular file, not %s", kindOf(info.Mode()))
+	return l.readKind(name, info.Mode())
+}
+
+// readKind is read for a file whose kind is known.
+func (l *loader) readKind(name string, kind fs.FileMode) (data []byte, ok bool) {
+	if !kind.IsRegular() {
+		l.problem(name, 0, "", "must be a regular file, not %s", kindOf(kind))
 		return nil, false
 	}
 	f, err := l.tree.Open(name)
@@ -94,7 +99,7 @@ func (l *loader) release() manifest.Release {
 	return release
 }
 
-// list returns the names of the directories of parent that have a manifest, sorted.
+// list returns the names of the directories of parent, sorted, but hidden ones.
 func (l *loader) list(parent string) []string {
 	info, err := fs.Lstat(l.tree, parent)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -115,18 +120,15 @@ func (l *loader) list(parent string) []string {
 		case strings.HasPrefix(e.Name(), "."), e.Type().IsRegular():
 		case !e.IsDir():
 			l.problem(dir, 0, "put the directory itself there", "must be a directory, not %s", kindOf(e.Type()))
-		case l.exists(path.Join(dir, manifestFile)):
+		default:
 			names = append(names, e.Name())
-		case parent == packagesDir && len(l.specs(dir)) > 0:
-			l.problem(dir, 0, "", "has %s, but no %s", l.specs(dir)[0], manifestFile)
 		}
 	}
 	return names
 }
 
-// specs returns the names of the spec files in dir.
-func (l *loader) specs(dir string) []string {
-	entries, _ := fs.ReadDir(l.tree, dir) // an unreadable directory is reported where it is loaded
+// specs returns the names of the spec files among the entries of a directory.
+func specs(entries []fs.DirEntry) []string {
 	var specs []string
 	for _, e := range entries {
 		if path.Ext(e.Name()) == ".spec" && !ignored(e.Name()) {
@@ -152,15 +154,31 @@ func (l *loader) loadPackages(root string, names []string) {
 	}
 	_ = group.Wait() // what is wrong is in problems
 	for i, name := range names {
-		l.packages[name] = packages[i]
+		if packages[i] != nil {
+			l.packages[name] = packages[i]
+		}
 		l.problems = append(l.problems, problems[i]...)
 	}
 }
 
+// loadPackage reads one package; nil when the directory has no manifest. It lists the directory once: with thousands of
+// packages the system calls are what takes time.
 func (l *loader) loadPackage(root, name string) *Package {
 	p := &Package{Dir: path.Join(packagesDir, name)}
+	entries, err := fs.ReadDir(l.tree, p.Dir)
+	if err != nil {
+		l.problem(p.Dir, 0, "", "cannot be read: %v", why(err))
+		return nil
+	}
+	at := find(entries, manifestFile)
+	if at == nil {
+		if specs := specs(entries); len(specs) > 0 {
+			l.problem(p.Dir, 0, "", "has %s, but no %s", specs[0], manifestFile)
+		}
+		return nil
+	}
 	file := path.Join(p.Dir, manifestFile)
-	data, ok := l.read(file)
+	data, ok := l.readKind(file, at.Type())
 	if !ok {
 		return p
 	}
@@ -171,30 +189,40 @@ func (l *loader) loadPackage(root, name string) *Package {
 		hint := fmt.Sprintf("rename the directory, or set package-name = %q", name)
 		l.problem(file, p.NameLine, hint, "package %q is in the directory %q", p.Name, name)
 	}
-	l.checkSpec(p, name)
+	l.checkSpec(p, name, entries)
 	l.checkGroups(p)
-	files, bad := packageFiles(root, l.tree, p)
+	files, bad := packageFiles(root, l.tree, p, entries)
 	l.problems = append(l.problems, bad...)
 	p.files = files
 	return p
 }
 
+// find returns the entry of a name, or nil.
+func find(entries []fs.DirEntry, name string) fs.DirEntry {
+	for _, e := range entries {
+		if e.Name() == name {
+			return e
+		}
+	}
+	return nil
+}
+
 // checkSpec wants <dir>/<name>.spec, a regular file.
-func (l *loader) checkSpec(p *Package, dirName string) {
+func (l *loader) checkSpec(p *Package, dirName string, entries []fs.DirEntry) {
 	name := p.Name
 	if name == "" || name != dirName { // reported already; the spec follows whichever name is right
 		name = dirName
 	}
 	spec := name + ".spec"
-	info, err := fs.Lstat(l.tree, path.Join(p.Dir, spec))
+	at := find(entries, spec)
 	switch {
-	case err == nil && info.IsDir():
+	case at != nil && at.IsDir():
 		l.problem(path.Join(p.Dir, spec), 0, "", "must be a regular file, not a directory")
-	case err == nil: // if it is a symlink, the list of the package's files says so
-	case slices.Contains(l.specs(p.Dir), p.Name+".spec"): // goes with the name, which does not fit the directory
+	case at != nil: // if it is a symlink, the list of the package's files says so
+	case slices.Contains(specs(entries), p.Name+".spec"): // goes with the name, which does not fit the directory
 	default:
 		hint := ""
-		if specs := l.specs(p.Dir); len(specs) > 0 {
+		if specs := specs(entries); len(specs) > 0 {
 			hint = "rename " + specs[0]
 		}
 		l.problem(p.File, p.NameLine, hint, "package %q has no spec file %s/%s", name, p.Dir, spec)
@@ -243,10 +271,14 @@ func (l *loader) sourceDirs() []string {
 	return names
 }
 
+// loadVariant reads one variant, if the directory has a manifest.
 func (l *loader) loadVariant(name string) {
 	v := &Variant{Dir: path.Join(variantsDir, name)}
-	l.variants[name] = v
 	file := path.Join(v.Dir, manifestFile)
+	if !l.exists(file) {
+		return
+	}
+	l.variants[name] = v
 	data, ok := l.read(file)
 	if !ok {
 		return
