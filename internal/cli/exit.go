@@ -12,6 +12,7 @@ import (
 	"buildsys/internal/engine"
 	"buildsys/internal/fetch"
 	"buildsys/internal/manifest"
+	"buildsys/internal/plan"
 )
 
 // The exit codes of every command. They are part of the interface: scripts rely on them.
@@ -22,6 +23,7 @@ const (
 	ExitStepFailed  = 3 // a package or variant did not build
 	ExitEnvironment = 4 // engine, disk, source or program missing
 	ExitIntegrity   = 5 // bytes are not what they should be
+	ExitSkipped     = 6 // nothing to do: the variant is not for the architecture
 )
 
 const exitStatusHelp = `EXIT STATUS
@@ -31,6 +33,7 @@ const exitStatusHelp = `EXIT STATUS
   3  a package or variant failed to build
   4  environment: engine, SDK image, disk, a source or a program is missing
   5  integrity: a source or an output is not what it should be
+  6  skipped: the variant is not for this architecture (supported-arches)
   130, 143  stopped by SIGINT, SIGTERM`
 
 // usageError marks what the user has to say differently.
@@ -95,6 +98,8 @@ func oneCode(err error) int {
 	case is[environmentError](err), is[*fetch.MissingError](err), is[*fetch.StoreError](err), is[*buildkit.EngineError](err),
 		is[*engine.HostError](err), is[*engine.LockedError](err), is[*cache.StoreError](err), is[*cache.FormatError](err):
 		return ExitEnvironment
+	case is[*plan.SkippedError](err):
+		return ExitSkipped
 	case errors.Is(err, context.Canceled):
 		return 128 + int(syscall.SIGINT)
 	}

@@ -45,14 +45,32 @@ func (e *RequestError) Error() string {
 	return text
 }
 
+// SkippedError says that a variant is not made for the architecture asked for. Nothing is wrong and nothing was built:
+// a caller that goes over all variants and architectures goes on.
+type SkippedError struct {
+	Variant   string
+	Arch      string
+	Supported []string // the variant's supported-arches
+	File      string   // its manifest
+}
+
+func (e *SkippedError) Error() string {
+	return fmt.Sprintf("skipped: variant %s is not for %s; its supported-arches are %s (%s)",
+		e.Variant, e.Arch, strings.Join(e.Supported, ", "), e.File)
+}
+
 // Make plans a request. Steps come in an order in which each follows those it depends on; equal inputs give equal
-// plans. The error is a *RequestError when the tree does not have what is asked for.
+// plans. The error is a *RequestError when the tree does not have what is asked for, and a *SkippedError when the image
+// is not for the architecture.
 func Make(ws *workspace.Workspace, recipe *workspace.Recipe, r Request) (Plan, error) {
 	m := maker{ws: ws, recipe: recipe, r: r, graph: ws.Graph()}
 	if r.Variant != "" {
 		if m.variant = ws.Variants[r.Variant]; m.variant == nil {
 			return Plan{}, unknown("variant", r.Variant, ws.VariantNames())
 		}
+	}
+	if v := m.variant; r.Image && len(v.SupportedArches) > 0 && !slices.Contains(v.SupportedArches, r.Arch) {
+		return Plan{}, &SkippedError{Variant: v.Name, Arch: r.Arch, Supported: v.SupportedArches, File: v.File}
 	}
 	wanted, err := m.wanted()
 	if err != nil {

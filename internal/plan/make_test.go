@@ -202,6 +202,25 @@ func TestMakePackages(t *testing.T) {
 	}
 }
 
+// TestMakeSkips: before anything else that could be wrong with the image, and only when an image is wanted.
+func TestMakeSkips(t *testing.T) {
+	const variant = "variants/qemu-dev/Cargo.toml"
+	const table = "[package.metadata.build-variant]\n"
+	files, r := tree(), request()
+	files[variant] = &fstest.MapFile{Mode: 0o644, Data: []byte(strings.Replace(string(files[variant].Data), table,
+		table+"supported-arches = [\"aarch64\"]\nimage-format = \"qcow2\"\n", 1))}
+	r.Image, r.Packages = true, nil
+	_, err := try(t, files, r)
+	const want = "skipped: variant qemu-dev is not for x86_64; its supported-arches are aarch64 (variants/qemu-dev/Cargo.toml)"
+	if _, ok := errors.AsType[*SkippedError](err); !ok || err.Error() != want {
+		t.Errorf("error %v\nwant  %s", err, want)
+	}
+	r.Image, r.Packages = false, []string{"os"}
+	if _, err := try(t, files, r); err != nil {
+		t.Errorf("packages for the variant: %v", err)
+	}
+}
+
 func TestMakeRefuses(t *testing.T) {
 	edit := func(name, old, new string) func(fstest.MapFS) {
 		return func(files fstest.MapFS) {
@@ -222,8 +241,6 @@ func TestMakeRefuses(t *testing.T) {
 			`variant "zzz": there is none of this name; there are: qemu-dev`},
 		{"sensitive without variant", nil, func(r *Request) { r.Variant, r.Packages = "", []string{"os"} },
 			"package os: it is variant-sensitive (packages/os/Cargo.toml) and no variant is named; name one with --variant or BUILDSYS_VARIANT"},
-		{"arch", edit(variant, table, table+"supported-arches = [\"aarch64\"]\n"), func(r *Request) { r.Image = true },
-			"variant qemu-dev: it is not for x86_64; its supported-arches are aarch64 (variants/qemu-dev/Cargo.toml)"},
 		{"format", edit(variant, table, table+"image-format = \"qcow2\"\n"), func(r *Request) { r.Image = true },
 			"variant qemu-dev: image-format qcow2 is not supported yet; use raw in variants/qemu-dev/Cargo.toml"},
 	}

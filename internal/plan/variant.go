@@ -83,9 +83,6 @@ func (m *maker) checkVariant() error {
 	refuse := func(why, hint string) error {
 		return &RequestError{What: "variant " + v.Name, Why: why, Hint: hint}
 	}
-	if len(v.SupportedArches) > 0 && !slices.Contains(v.SupportedArches, m.r.Arch) {
-		return refuse("it is not for "+m.r.Arch, "its supported-arches are "+strings.Join(v.SupportedArches, ", ")+" ("+v.File+")")
-	}
 	if v.ImageFormat != "raw" {
 		return refuse("image-format "+v.ImageFormat+" is not supported yet", "use raw in "+v.File)
 	}
