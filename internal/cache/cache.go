@@ -114,6 +114,9 @@ func (s *Store) warn(format string, args ...any) {
 	}
 }
 
+// AtStages has f called between the stages of Put, for tests that stop there.
+func (s *Store) AtStages(f func(name string)) { s.stage = f }
+
 // reach marks a stage of Put.
 func (s *Store) reach(stage string) {
 	if s.stage != nil {

@@ -61,12 +61,13 @@ func (s *Store) putEntry(e Entry) (Entry, error) {
 	if err := e.check(); err != nil {
 		return e, fmt.Errorf("the outputs of %s cannot be stored: %w", e.Step, err)
 	}
+	// First, for a kill after the entry would lose it for good: whoever finds the entry has no reason to put it again.
+	s.remember(record{Key: tookKey(e.Step), Action: e.Action, Took: e.Took})
+	s.reach("remembered")
 	if err := s.writeSmall(s.entryPath(e.Action), e.encode(), true); err != nil {
 		return e, err
 	}
 	s.reach("entry")
-	s.remember(record{Key: tookKey(e.Step), Action: e.Action, Took: e.Took})
-	s.reach("remembered")
 	return e, nil
 }
 

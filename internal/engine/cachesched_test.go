@@ -17,7 +17,6 @@ import (
 	"buildsys/internal/buildtest"
 	"buildsys/internal/engine"
 	"buildsys/internal/manifest"
-	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 )
 
@@ -230,37 +229,4 @@ func TestCancelDuringLookups(t *testing.T) {
 		s.checkStagingEmpty(t)
 		s.mustRun(t, "a done, b cached, other cached")
 	})
-}
-
-// A run cancelled while a step is restored does not put it in place.
-func TestCancelDuringRestore(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newCachedScene(t, 1, "a:", "b: a")
-		s.mustRun(t, "a done, b done")
-		s.remove(t, "rpms")
-		ctx, cancel := context.WithCancel(t.Context())
-		s.forget()
-		s.opts.Builder = builderFunc(func(context.Context, plan.Solve, string) error {
-			t.Error("built")
-			return nil
-		})
-		s.opts.Sink = cancelOn{progress.PlanReady, cancel}
-		rep, err := engine.Run(ctx, s.plan, s.opts.NoSync())
-		if !errors.Is(err, context.Canceled) || statuses(rep) != "a cancelled, b cancelled" {
-			t.Errorf("%s, %v", statuses(rep), err)
-		}
-		s.mustRun(t, "a cached, b cached")
-	})
-}
-
-// cancelOn is a sink that cancels the run at the first event of a kind.
-type cancelOn struct {
-	kind   progress.Kind
-	cancel func()
-}
-
-func (c cancelOn) Event(e progress.Event) {
-	if e.Kind == c.kind {
-		c.cancel()
-	}
 }

@@ -100,15 +100,11 @@ func (w worker) foresee(after []string) (Forecast, outputs, error) {
 
 // took is how long a step took when it was last built, in whatever checkout.
 func (c *Cache) took(step, arch string) (time.Duration, bool) {
-	id, ok := c.Store.Recall(tookKey(step, arch))
-	if !ok {
-		return 0, false
-	}
-	entry, ok := c.Store.Peek(id)
-	return entry.Took, ok
+	return c.Store.Took(storedName(step, arch))
 }
 
-func tookKey(step, arch string) string { return "last " + step + " " + arch }
+// storedName is what a step is called in the store, which other architectures share.
+func storedName(step, arch string) string { return step + " " + arch }
 
 // Costs is what earlier builds say that the steps of p take, and of how many of them it is known.
 func (c *Cache) Costs(p plan.Plan) (cost func(plan.Step) time.Duration, known int) {

@@ -86,17 +86,18 @@ func (w worker) keep(dir string, took time.Duration) (action, error) {
 		return act, &HostError{Step: w.step.ID, Doing: "hash the outputs", Err: err}
 	}
 	act.outputs = outputs{content, files}
-	entry := cache.Entry{Action: act.id, Step: w.step.ID + " " + w.arch, Transcript: act.transcript, Took: took}
+	entry := cache.Entry{Action: act.id, Step: storedName(w.step.ID, w.arch), Transcript: act.transcript, Took: took}
 	if _, err := w.o.Cache.Store.Put(entry, dir, w.o.Cache.Log(w.step.ID)); err != nil {
 		// The outputs are good; only the next checkout has to build them again.
 		w.report(progress.Event{Kind: progress.Warning, Text: fmt.Sprintf("the result is not kept in the store: %v", err)})
 	}
-	w.o.Cache.Store.Remember(tookKey(w.step.ID, w.arch), act.id)
 	w.o.stage("stored")
 	if err := w.publish(dir); err != nil {
 		return act, err
 	}
-	return act, w.remember(act)
+	err = w.remember(act)
+	w.o.stage("recorded")
+	return act, err
 }
 
 // stagingDir makes an empty directory with the mode that outputs have; os.MkdirTemp would make it private.
