@@ -148,6 +148,7 @@ func layered(n int) *Graph {
 
 // BenchmarkOrderAndNeeds shows the growth with the size of the graph; see also internal/plan.
 func BenchmarkOrderAndNeeds(b *testing.B) {
+	before := 0.0
 	for n := 10; n <= 10_240; n *= 2 {
 		b.Run("layered="+strconv.Itoa(n), func(b *testing.B) {
 			g := layered(n)
@@ -155,7 +156,12 @@ func BenchmarkOrderAndNeeds(b *testing.B) {
 			for b.Loop() {
 				g.Needs(g.Order(g.Nodes()))
 			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/node")
+			each := float64(b.Elapsed().Nanoseconds()) / float64(b.N)
+			b.ReportMetric(each/float64(n), "ns/node")
+			if before > 0 {
+				b.ReportMetric(each/before, "x/doubling")
+			}
+			before = each
 		})
 	}
 	b.Run("chain=10000", func(b *testing.B) {

@@ -76,19 +76,6 @@ type specReader struct {
 	files   map[string]bool
 }
 
-// sections are the words that begin a part of a spec file (rpm's build/parseSpec.cc).
-func isSection(word string) bool {
-	switch word {
-	case "package", "description", "prep", "conf", "build", "install", "check", "clean", "generate_buildrequires", "files",
-		"changelog", "pre", "post", "preun", "postun", "pretrans", "posttrans", "preuntrans", "postuntrans", "verifyscript",
-		"triggerin", "triggerun", "triggerpostun", "triggerprein", "trigger", "filetriggerin", "filetriggerun",
-		"filetriggerpostun", "transfiletriggerin", "transfiletriggerun", "transfiletriggerpostun", "sepolicy", "sourcelist",
-		"patchlist":
-		return true
-	}
-	return false
-}
-
 func (r *specReader) line(l line) {
 	text := strings.TrimSpace(l.text)
 	if text == "" || strings.HasPrefix(text, "#") || strings.HasPrefix(text, "%dnl") {
@@ -300,41 +287,4 @@ func (r *specReader) source(tag, value string, number int) {
 			r.spec.Sources = append(r.spec.Sources, Source{Tag: tag, Name: name, Line: number, Conditional: r.ifs > 0 || len(texts) > 1})
 		}
 	}
-}
-
-// dependencyNames splits a list of dependencies into names without versions. Boolean dependencies, "(a if b)", are rpm's
-// to judge and left out. whole is false when a word could not be expanded.
-func dependencyNames(text string) (names []string, whole bool) {
-	whole = true
-	for text = skipSeparators(text); text != ""; text = skipSeparators(text) {
-		if text[0] == '(' {
-			_, text = cutBraces(text, '(', ')')
-			continue
-		}
-		end := strings.IndexAny(text, " \t\n,")
-		if end < 0 {
-			end = len(text)
-		}
-		word := text[:end]
-		text = text[end:]
-		switch {
-		case strings.Trim(word, "<>=") == "": // an operator: what follows is a version
-			text = skipWord(text)
-		case strings.Contains(word, unknown):
-			whole = false
-		default:
-			names = append(names, word)
-		}
-	}
-	return names, whole
-}
-
-func skipSeparators(s string) string { return strings.TrimLeft(s, " \t\n,") }
-
-func skipWord(s string) string {
-	s = strings.TrimLeft(s, " \t\n")
-	if end := strings.IndexAny(s, " \t\n,"); end >= 0 {
-		return s[end:]
-	}
-	return ""
 }
