@@ -5,6 +5,8 @@ package engine
 import (
 	"cmp"
 	"time"
+
+	"buildsys/internal/plan"
 )
 
 // readyHeap holds the steps that can be built now, the one with the costliest path above it first, then plan order.
@@ -26,4 +28,16 @@ func (h *readyHeap) Pop() any {
 	last := h.steps[len(h.steps)-1]
 	h.steps = h.steps[:len(h.steps)-1]
 	return last
+}
+
+// ranks returns for each step the cost of the costliest path from it to the end of the plan, itself included.
+func ranks(p plan.Plan, dependants [][]int, cost func(plan.Step) time.Duration) []time.Duration {
+	rank := make([]time.Duration, len(p.Steps))
+	for i := len(p.Steps) - 1; i >= 0; i-- {
+		for _, d := range dependants[i] {
+			rank[i] = max(rank[i], rank[d])
+		}
+		rank[i] += cost(p.Steps[i])
+	}
+	return rank
 }
