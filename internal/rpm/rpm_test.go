@@ -1,0 +1,160 @@
+// Headers are read as rpm reads them, damage is refused, and differences are told in words.
+
+package rpm
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const spec = `Name: thing
+Version: 1.5
+Release: 2
+Summary: a thing
+License: MIT
+%description
+A thing.
+%install
+mkdir -p %{buildroot}/usr/share/thing
+echo $CONTENT >%{buildroot}/usr/share/thing/a
+echo same >%{buildroot}/usr/share/thing/b
+chmod $MODE %{buildroot}/usr/share/thing/b
+ln -s a %{buildroot}/usr/share/thing/link
+%files
+/usr/share/thing
+`
+
+// build makes an RPM with rpmbuild, or skips the test.
+func build(t *testing.T, env ...string) string {
+	t.Helper()
+	if _, err := exec.LookPath("rpmbuild"); err != nil {
+		t.Skip("no rpmbuild (Debian: apt install rpm)")
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "thing.spec")
+	if err := os.WriteFile(file, []byte(spec), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("rpmbuild", "-bb", "--target", "noarch", "--define", "_topdir "+dir, "--define", "debug_package %{nil}",
+		"--define", "_rpmfilename thing.rpm", "--define", "_buildhost here", "--define", "use_source_date_epoch_as_buildtime 1",
+		"--define", "clamp_mtime_to_source_date_epoch 1", file)
+	cmd.Env = append(os.Environ(), "SOURCE_DATE_EPOCH=1000000000", "LC_ALL=C")
+	cmd.Env = append(cmd.Env, env...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("rpmbuild: %v\n%s", err, out)
+	}
+	return filepath.Join(dir, "RPMS", "thing.rpm")
+}
+
+// rpm itself is the oracle.
+func TestReadHeader(t *testing.T) {
+	path := build(t, "CONTENT=one", "MODE=644")
+	h, err := ReadHeader(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for tag, name := range map[int]string{1000: "NAME", 1001: "VERSION", 1006: "BUILDTIME", 1007: "BUILDHOST", 1028: "FILESIZES",
+		1030: "FILEMODES", 1034: "FILEMTIMES", 1035: "FILEDIGESTS", 1036: "FILELINKTOS", 1047: "PROVIDENAME", 1117: "BASENAMES", 5092: "PAYLOADDIGEST"} {
+		out, err := exec.Command("rpm", "-qp", "--nosignature", "--qf", "[%{"+name+"}\n]", path).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := strings.Join(h[tag], "\n")+"\n", string(out); got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+	out, err := exec.Command("rpm", "-qlp", "--nosignature", path).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files []string
+	for name := range h.files() {
+		files = append(files, name)
+	}
+	slices.Sort(files)
+	if got := strings.Join(files, "\n") + "\n"; got != string(out) {
+		t.Errorf("files are %q, want %q", got, out)
+	}
+}
+
+func TestDiffOfRealRPMs(t *testing.T) {
+	read := func(env ...string) Header {
+		h, err := ReadHeader(build(t, env...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	a := read("CONTENT=one", "MODE=644")
+	got := strings.Join(Diff(a, read("CONTENT=two", "MODE=600")), "\n")
+	if want := "file /usr/share/thing/a: contents\nfile /usr/share/thing/b: mode 0100644, then 0100600"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestDiff(t *testing.T) {
+	base := func() Header {
+		return Header{1000: {"thing"}, 1007: {"here"}, tagDirNames: {"/a/", "/b/"}, tagDirIndexes: {"0", "1"}, tagBaseNames: {"x", "y"}, 1035: {"11", "22"}, 5092: {"sum"}}
+	}
+	for _, tt := range []struct {
+		name string
+		edit func(h Header)
+		want string
+	}{
+		{"same", func(Header) {}, ""},
+		{"derived", func(h Header) { h[5092] = []string{"other"} }, ""},
+		{"known tag", func(h Header) { h[1007] = []string{"there"} }, `header Buildhost: "here", then "there"`},
+		{"unknown tag", func(h Header) { h[4711] = []string{"1", "2"} }, `header tag 4711: "", then "1 2"`},
+		{"long", func(h Header) { h[1007] = []string{strings.Repeat("ä", 100)} }, `header Buildhost: "here", then "` + strings.Repeat("ä", 60) + `"…`},
+		{"contents", func(h Header) { h[1035] = []string{"11", "33"} }, "file /b/y: contents"},
+		{"more", func(h Header) { h[tagBaseNames], h[tagDirIndexes] = []string{"x", "y", "z"}, []string{"0", "1", "1"} }, "file /b/z: only in the second"},
+		{"fewer", func(h Header) { h[tagBaseNames] = []string{"x"} }, "file /b/y: only in the first"},
+		{"bad index", func(h Header) { h[tagDirIndexes] = []string{"0", "-7"} }, "file /b/y: only in the first\nfile y: only in the second"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := base()
+			tt.edit(h)
+			if got := strings.Join(Diff(base(), h), "\n"); got != tt.want {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestNotAnRPM(t *testing.T) {
+	path := build(t, "CONTENT=one", "MODE=644")
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int{0, 3, 95, 96, 100, 112, 200, len(good) / 4} {
+		if _, err := parse(bytes.NewReader(good[:size])); err == nil {
+			t.Errorf("%d bytes are read as an RPM", size)
+		}
+	}
+	if _, err := ReadHeader(filepath.Join(t.TempDir(), "none")); !os.IsNotExist(err) {
+		t.Errorf("no file: %v", err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	lead := leadMagic + strings.Repeat("\x00", leadSize-len(leadMagic))
+	empty := headerMagic + "\x00\x00\x00\x00\x00\x00\x00\x00"
+	one := headerMagic + "\x00\x00\x00\x01\x00\x00\x00\x04" + "\x00\x00\x03\xe8\x00\x00\x00\x06\x00\x00\x00\x00\x00\x00\x00\x01" + "abc\x00"
+	f.Add([]byte(lead + empty + one))
+	f.Add([]byte(lead + one + "\x00\x00\x00\x00" + one))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		h, err := parse(bytes.NewReader(data))
+		if err != nil {
+			return
+		}
+		if lines := Diff(h, h); len(lines) > 0 {
+			t.Errorf("a header differs from itself: %q", lines)
+		}
+	})
+}
