@@ -5,7 +5,6 @@ package e2e
 import (
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -16,18 +15,18 @@ import (
 	"buildsys/internal/vm"
 )
 
-// needQEMU skips the test where images cannot be booted.
-func needQEMU(t *testing.T) {
+// needQEMU skips the test where images of the architecture cannot be booted.
+func needQEMU(t *testing.T, arch string) {
 	t.Helper()
-	if _, err := exec.LookPath("qemu-system-x86_64"); err != nil {
-		t.Skip("no qemu-system-x86_64 (script/setup installs it)")
+	if err := vm.Available(arch); err != nil {
+		t.Skipf("images for %s cannot be booted (script/setup installs what is missing): %v", arch, err)
 	}
 }
 
 // buildSample builds a variant of the sample OS in this checkout, so that what CI or a developer has built already is used.
-func buildSample(t *testing.T, variant string) (dir string) {
+func buildSample(t *testing.T, arch, variant string) (dir string) {
 	t.Helper()
-	r := buildsys(t, repository(t), nil, "build-variant", "--arch", "x86_64", variant)
+	r := buildsys(t, repository(t), nil, "build-variant", "--arch", arch, variant)
 	r.must(t, 0)
 	t.Log(r.stderr)
 	return strings.TrimSpace(r.stdout)
@@ -35,22 +34,31 @@ func buildSample(t *testing.T, variant string) (dir string) {
 
 // TestSampleOS builds both variants and boots each to its ready line.
 func TestSampleOS(t *testing.T) {
+	testSample(t, "x86_64", "qemu-dev", "qemu-prod")
+}
+
+// TestSampleOSAarch64 builds with the cross compiler, whatever this machine is, and boots under emulation.
+func TestSampleOSAarch64(t *testing.T) {
+	testSample(t, "aarch64", "qemu-dev", "qemu-prod")
+}
+
+func testSample(t *testing.T, arch string, variants ...string) {
 	needEngine(t)
-	needQEMU(t)
+	needQEMU(t, arch)
 	root := repository(t)
 	before := engineThings(t)
-	for _, variant := range []string{"qemu-dev", "qemu-prod"} {
+	for _, variant := range variants {
 		t.Run(variant, func(t *testing.T) {
-			dir := buildSample(t, variant)
+			dir := buildSample(t, arch, variant)
 			if link, err := filepath.EvalSymlinks(filepath.Join(filepath.Dir(dir), "latest")); err != nil || link != dir {
 				t.Errorf("latest leads to %s (%v), want %s", link, err, dir)
 			}
-			r := buildsys(t, root, nil, "boot", "--arch", "x86_64", "--check", variant)
+			r := buildsys(t, root, nil, "boot", "--arch", arch, "--check", variant)
 			r.must(t, 0)
-			if !strings.HasPrefix(r.stdout, "SKIFF READY") || !strings.Contains(r.stdout, variant) {
-				t.Errorf("ready line %q, want one that names %s", r.stdout, variant)
+			if !strings.HasPrefix(r.stdout, "SKIFF READY") || !strings.Contains(r.stdout, variant+" "+arch) {
+				t.Errorf("ready line %q, want one that names %s %s", r.stdout, variant, arch)
 			}
-			console, err := os.ReadFile(filepath.Join(root, "build/logs/x86_64/boot-"+variant+".log"))
+			console, err := os.ReadFile(filepath.Join(root, "build/logs", arch, "boot-"+variant+".log"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -65,8 +73,8 @@ func TestSampleOS(t *testing.T) {
 // TestFlippedByte changes one byte of ROOT-A: the same image that boots untouched must not get ready.
 func TestFlippedByte(t *testing.T) {
 	needEngine(t)
-	needQEMU(t)
-	dir := buildSample(t, "qemu-dev")
+	needQEMU(t, "x86_64")
+	dir := buildSample(t, "x86_64", "qemu-dev")
 	images, err := filepath.Glob(filepath.Join(dir, "*.img.lz4"))
 	if err != nil || len(images) != 1 {
 		t.Fatalf("images %q, %v; want one", images, err)

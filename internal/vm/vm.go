@@ -75,6 +75,29 @@ func Run(ctx context.Context, c Config) (err error) {
 	return nil
 }
 
+// Available tells whether images of an architecture can be run here with the defaults: the error wraps ErrMissing and
+// names what to install when QEMU or the firmware is not there.
+func Available(name string) error {
+	a, err := archOf(name)
+	if err != nil {
+		return err
+	}
+	c := withDefaults(Config{Arch: name}, a)
+	if _, err := findProgram(c, a); err != nil {
+		return err
+	}
+	_, err = findFirmware(c, a)
+	return err
+}
+
+func findProgram(c Config, a arch) (string, error) {
+	program, err := exec.LookPath(c.Program)
+	if err != nil {
+		return "", fmt.Errorf("%s is %w: apt-get install %s", c.Program, ErrMissing, a.qemuPackage)
+	}
+	return program, nil
+}
+
 // machine is a Config with everything found and every temporary file made.
 type machine struct {
 	program string
@@ -89,9 +112,9 @@ func prepare(ctx context.Context, c Config) (m *machine, err error) {
 		return nil, err
 	}
 	c = withDefaults(c, a)
-	program, err := exec.LookPath(c.Program)
+	program, err := findProgram(c, a)
 	if err != nil {
-		return nil, fmt.Errorf("%s is %w: apt-get install %s", c.Program, ErrMissing, a.qemuPackage)
+		return nil, err
 	}
 	if c.Firmware, err = findFirmware(c, a); err != nil {
 		return nil, err
