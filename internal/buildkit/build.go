@@ -66,7 +66,7 @@ func (b *Builder) solve(ctx context.Context, s plan.Solve, out string, report fu
 		return failure{own: err, err: err}.solveError(s.Name, sdk)
 	}
 
-	g := &guard{sdk: sdk}
+	g := &guard{sdk: sdk, dockerfile: s.Dockerfile}
 	frontend := func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
 		g.Client = c
 		return builder.Build(ctx, g)

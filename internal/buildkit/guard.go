@@ -24,7 +24,8 @@ const contextHint = plan.ContextPrefix
 // fails without a single request to a registry.
 type guard struct {
 	gateway.Client
-	sdk string
+	sdk        string
+	dockerfile []byte
 
 	mu    sync.Mutex
 	err   error                    // first refusal; gRPC keeps only the text of what a frontend returns
@@ -86,6 +87,9 @@ func (g *guard) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway.R
 		if exec := op.GetExec(); exec != nil && exec.Network != pb.NetMode_NONE {
 			return nil, g.refuse("a RUN with network (%s)", strings.ToLower(exec.Network.String()))
 		}
+	}
+	if res, ok := g.answer(req.Definition); ok {
+		return res, nil
 	}
 	g.remember(req.Definition.GetSource())
 	return g.Client.Solve(ctx, req)
