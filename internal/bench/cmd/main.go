@@ -1,0 +1,79 @@
+// Command cmd compares buildsys with its peers and prints the figures; script/bench calls it.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+
+	"buildsys/internal/bench"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	o := bench.Options{Log: os.Stderr}
+	var oneSolve, document string
+	flag.StringVar(&oneSolve, "one-solve", "", "build the tree in the working directory as one solve from this `image`, and do nothing else")
+	flag.StringVar(&document, "document", "", "Markdown `file` that gets the figures instead of standard output, below its line "+marker)
+	flag.StringVar(&o.Buildsys, "buildsys", "", "the buildsys `program`")
+	flag.StringVar(&o.Tools, "tools", "", "`directory` of buildx, buildctl and buildkitd")
+	flag.StringVar(&o.Work, "work", "", "`directory` to work in; it is emptied")
+	flag.StringVar(&o.Busybox, "busybox", "/bin/busybox", "a static busybox")
+	flag.StringVar(&o.BuildKitVersion, "buildkit-version", "", "`version` of buildctl and buildkitd")
+	flag.StringVar(&o.BuildxVersion, "buildx-version", "", "`version` of buildx")
+	flag.IntVar(&o.Rounds, "rounds", 3, "repetitions")
+	flag.BoolVar(&o.Quick, "quick", false, "fewer cases")
+	flag.Parse()
+	if oneSolve != "" {
+		dir, err := os.Getwd()
+		if err != nil {
+			return err
+		}
+		return bench.OneSolve(ctx, dir, oneSolve, os.Stdout)
+	}
+	if o.Buildsys == "" || o.Work == "" {
+		return errors.New("needs -buildsys and -work; use script/bench")
+	}
+	var err error
+	if o.Self, err = os.Executable(); err != nil {
+		return err
+	}
+	report, err := bench.Run(ctx, o)
+	if err != nil {
+		return err
+	}
+	if document == "" {
+		fmt.Print(report)
+		return nil
+	}
+	return replaceBelow(document, report)
+}
+
+// marker is the last line of a document that is written by hand.
+const marker = "<!-- figures: script/bench --write -->"
+
+// replaceBelow puts text in the place of everything below the marker.
+func replaceBelow(path, text string) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	above, _, found := strings.Cut(string(data), marker+"\n")
+	if !found {
+		return fmt.Errorf("%s has no line %s", path, marker)
+	}
+	return os.WriteFile(path, []byte(above+marker+"\n\n"+text), 0o644)
+}

@@ -1,0 +1,238 @@
+// machine: what the comparison needs of the machine: programs, engines, the base image. Peers whose programs are
+// missing are left out, with a word on why.
+
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Options say what to compare and with what.
+type Options struct {
+	Buildsys string // the program
+	Self     string // the program that calls OneSolve when its first argument is -one-solve
+	Tools    string // directory with the peers' programs buildx, buildctl and buildkitd
+	Work     string // directory for trees and caches; emptied at the start
+	Busybox  string // a static busybox
+	Rounds   int    // repetitions of every case
+	Quick    bool   // leave out the slow cases and the large sizes
+	Log      io.Writer
+
+	BuildKitVersion, BuildxVersion string // of the programs in Tools; empty when there are none
+}
+
+// machine is everything that peers' command lines are made of.
+type machine struct {
+	Options
+	base     base
+	docker   string // a docker command whose build works without plugins
+	buildx   string
+	buildctl string
+	self     string
+	buildsys string
+	cacheDir string // of buildsys
+	bakes    []engine
+	solves   []engine
+	missing  []string // what is left out, and why
+}
+
+// engine is a BuildKit that bake and the one solve run on.
+type engine struct {
+	name    string // of the column
+	address string // of buildkitd; empty is the Docker engine
+	builder string // buildx's name for it
+}
+
+func (e engine) buildxEnv(m machine) []string {
+	return []string{
+		"BUILDX_BUILDER=" + e.builder, "BUILDX_CONFIG=" + filepath.Join(m.Work, "buildx"), "BUILDX_NO_DEFAULT_ATTESTATIONS=1",
+		"BUILDX_METADATA_PROVENANCE=disabled", "BUILDX_BAKE_ENTITLEMENTS_FS=0",
+	}
+}
+
+func (m machine) buildsysEnv() []string {
+	return []string{
+		"BUILDSYS_CACHE_DIR=" + m.cacheDir, "BUILDSYS_SDK_IMAGE=" + m.base.image, "BUILDSYS_ARCH=x86_64",
+		"BUILDSYS_VERSION_BUILD=00000000", "BUILDSYS_VARIANT=",
+	}
+}
+
+// prepare gets the machine ready. stop ends what it started.
+func prepare(ctx context.Context, o Options) (m machine, stop func(), err error) {
+	m = machine{Options: o, self: o.Self, buildsys: o.Buildsys, cacheDir: filepath.Join(o.Work, "cache")}
+	stop = func() {}
+	if err := os.RemoveAll(o.Work); err != nil {
+		return m, stop, err
+	}
+	if err := os.MkdirAll(o.Work, 0o755); err != nil {
+		return m, stop, err
+	}
+	if m.base, err = makeBase(o.Busybox, o.Work); err != nil {
+		return m, stop, err
+	}
+	rootfs := filepath.Join(o.Work, "base.tar")
+	if err := os.WriteFile(rootfs, m.base.tar, 0o644); err != nil {
+		return m, stop, err
+	}
+	if err := write(o.Work, map[string]string{"empty/Release.toml": "version = \"1.0.0\"\n", "empty/packages/.keep": ""}); err != nil {
+		return m, stop, err
+	}
+	in := command{dir: filepath.Join(o.Work, "empty"), env: m.buildsysEnv()}
+	in.args = []string{m.buildsys, "sdk", "check"}
+	if _, err := in.run(ctx, false); err != nil { // an import would make another image of the same name
+		in.args = []string{m.buildsys, "sdk", "import", rootfs}
+		if _, err := in.run(ctx, false); err != nil {
+			return m, stop, err
+		}
+	}
+	m.findDocker(ctx)
+	stop, err = m.findBuildKit(ctx)
+	return m, stop, err
+}
+
+// findDocker looks for a docker command whose build works: from Docker 23 on it needs a plugin that may be missing.
+func (m *machine) findDocker(ctx context.Context) {
+	dir := filepath.Join(m.Work, "try")
+	if err := write(dir, map[string]string{"Dockerfile": "FROM " + m.base.image + "\n"}); err != nil {
+		return
+	}
+	for _, place := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/bin") {
+		try := command{dir: dir, args: []string{filepath.Join(place, "docker"), "build", "."}, env: []string{"DOCKER_BUILDKIT=1"}}
+		if _, err := try.run(ctx, false); err == nil {
+			m.docker = try.args[0]
+			return
+		}
+	}
+	m.missing = append(m.missing, "ancestor's flow: there is no docker command whose build works")
+}
+
+// findBuildKit starts a buildkitd of this run's own and makes both it and the Docker engine known to buildx, as far as
+// the programs are there.
+func (m *machine) findBuildKit(ctx context.Context) (stop func(), err error) {
+	onDocker, own := engine{name: "Docker engine", builder: "default"}, engine{name: "buildkitd", builder: "bench"}
+	m.solves = []engine{onDocker}
+	stop = func() {}
+	m.buildx, m.buildctl = filepath.Join(m.Tools, "buildx"), filepath.Join(m.Tools, "buildctl")
+	running := false
+	if _, err := os.Stat(filepath.Join(m.Tools, "buildkitd")); err != nil {
+		m.missing = append(m.missing, "buildkitd: it was not compiled")
+	} else {
+		own.address = "unix://" + filepath.Join(m.Work, "buildkitd.sock")
+		if stop, err = m.startBuildkitd(ctx, own.address); err != nil {
+			return stop, err
+		}
+		running = true
+		m.solves = append(m.solves, own)
+	}
+	if _, err := os.Stat(m.buildx); err != nil {
+		m.missing = append(m.missing, "bake: buildx was not compiled")
+		return stop, nil
+	}
+	m.bakes = []engine{onDocker}
+	if running {
+		create := command{dir: m.Work, env: own.buildxEnv(*m), args: []string{m.buildx, "create", "--name", own.builder, "--driver", "remote", own.address}}
+		if _, err := create.run(ctx, false); err != nil {
+			return stop, err
+		}
+		m.bakes = append(m.bakes, own)
+	}
+	return stop, nil
+}
+
+// startBuildkitd starts a daemon that keeps everything below the working directory and waits until it answers.
+func (m *machine) startBuildkitd(ctx context.Context, address string) (stop func(), err error) {
+	log, err := os.Create(filepath.Join(m.Work, "buildkitd.log"))
+	if err != nil {
+		return func() {}, err
+	}
+	daemon := exec.Command(filepath.Join(m.Tools, "buildkitd"), "--root", filepath.Join(m.Work, "buildkitd"), "--addr", address,
+		"--oci-worker-net=host", "--containerd-worker=false", "--otel-socket-path", filepath.Join(m.Work, "otel.sock"))
+	daemon.Stdout, daemon.Stderr = log, log
+	if err := daemon.Start(); err != nil {
+		return func() {}, err
+	}
+	ended := make(chan struct{})
+	go func() {
+		_ = daemon.Wait()
+		close(ended)
+	}()
+	stop = func() {
+		_ = daemon.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-ended:
+		case <-time.After(20 * time.Second):
+			_ = daemon.Process.Kill()
+			<-ended
+		}
+		_ = log.Close()
+	}
+	ask := command{dir: m.Work, args: []string{m.buildctl, "--addr", address, "debug", "workers"}}
+	for begin := time.Now(); time.Since(begin) < 30*time.Second; {
+		if _, err := ask.run(ctx, false); err == nil {
+			return stop, nil
+		}
+		select {
+		case <-ended:
+			return func() {}, fmt.Errorf("buildkitd ended; see %s", log.Name())
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+	stop()
+	return func() {}, fmt.Errorf("buildkitd does not answer; see %s", log.Name())
+}
+
+// peers are the columns of the comparison.
+func (m machine) peers() []peer {
+	all := []peer{buildsysPeer(m)}
+	if m.docker != "" {
+		all = append(all, ancestorPeer(m))
+	}
+	for _, e := range m.bakes {
+		all = append(all, bakePeer(m, e))
+	}
+	for _, e := range m.solves {
+		all = append(all, solvePeer(m, e))
+	}
+	if _, err := exec.LookPath("ninja"); err == nil {
+		all = append(all, ninjaPeer())
+	}
+	return all
+}
+
+// facts describe the machine in one line.
+func (m machine) facts(ctx context.Context) string {
+	output := func(args ...string) string {
+		out, err := exec.CommandContext(ctx, args[0], args[1:]...).Output()
+		if err != nil {
+			return "unknown"
+		}
+		return strings.TrimSpace(string(out))
+	}
+	model := "unknown processor"
+	if data, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		for line := range strings.Lines(string(data)) {
+			if name, ok := strings.CutPrefix(line, "model name"); ok {
+				model = strings.TrimSpace(strings.TrimLeft(name, "\t :"))
+				break
+			}
+		}
+	}
+	load := "unknown"
+	if data, err := os.ReadFile("/proc/loadavg"); err == nil {
+		load, _, _ = strings.Cut(string(data), " ")
+	}
+	text := fmt.Sprintf("%s processors (%s), Linux %s, load %s at the start", output("nproc"), model, output("uname", "-r"), load)
+	if m.docker != "" {
+		text += fmt.Sprintf("; Docker engine %s (%s), client %s", output(m.docker, "version", "--format", "{{.Server.Version}}"),
+			output(m.docker, "info", "--format", "{{.Driver}}"), output(m.docker, "version", "--format", "{{.Client.Version}}"))
+	}
+	return text + "; ninja " + output("ninja", "--version")
+}

@@ -1,0 +1,95 @@
+// measure: one command, timed as a whole, and medians.
+
+package bench
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"syscall"
+	"time"
+)
+
+// limit is how long any one command may take.
+const limit = 10 * time.Minute
+
+// command is a command line to time.
+type command struct {
+	dir  string
+	args []string
+	env  []string // added to the environment
+}
+
+// sample is what one run of a command took.
+type sample struct {
+	wall, cpu float64 // seconds; cpu is user and system time of the process and the descendants it waited for
+	rss       float64 // MiB, of the largest process
+	jobs      int     // packages whose job ran, by what was printed
+	done      int     // packages with the output they must have, afterwards
+	own       float64 // buildsys only: wall time less that of the solve, for a run with one solve; seconds
+}
+
+var jobLine = regexp.MustCompile(`\bJOB ([a-z]+[0-9]+)`)
+
+// run runs a command to its end. A command that fails is an error that holds the end of its output, unless mayFail.
+func (c command) run(ctx context.Context, mayFail bool) (sample, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, c.args[0], c.args[1:]...)
+	cmd.Dir = c.dir
+	cmd.Env = append(os.Environ(), c.env...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.WaitDelay = 10 * time.Second
+	begin := time.Now()
+	err := cmd.Run()
+	s := sample{wall: time.Since(begin).Seconds()}
+	if cmd.ProcessState == nil {
+		return s, err
+	}
+	s.cpu = (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
+	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		s.rss = float64(usage.Maxrss) / 1024
+	}
+	seen := map[string]bool{}
+	for _, m := range jobLine.FindAllSubmatch(out.Bytes(), -1) {
+		seen[string(m[1])] = true
+	}
+	s.jobs = len(seen)
+	if err != nil && !mayFail {
+		tail := out.Bytes()[max(0, out.Len()-800):]
+		return s, fmt.Errorf("%s (in %s): %w; the end of what it printed:\n%s", c.args[0], c.dir, err, tail)
+	}
+	if err == nil && mayFail {
+		return s, fmt.Errorf("%s (in %s) succeeded though a package fails", c.args[0], c.dir)
+	}
+	return s, nil
+}
+
+// median of one figure over samples; NaN of none.
+func median(samples []sample, figure func(sample) float64) float64 {
+	if len(samples) == 0 {
+		return math.NaN()
+	}
+	var all []float64
+	for _, s := range samples {
+		all = append(all, figure(s))
+	}
+	slices.Sort(all)
+	mid := len(all) / 2
+	if len(all)%2 == 0 {
+		return (all[mid-1] + all[mid]) / 2
+	}
+	return all[mid]
+}
+
+func wallOf(s sample) float64 { return s.wall }
+func cpuOf(s sample) float64  { return s.cpu }
+func jobsOf(s sample) float64 { return float64(s.jobs) }
+func doneOf(s sample) float64 { return float64(s.done) }
+func ownOf(s sample) float64  { return s.own }

@@ -1,0 +1,180 @@
+// report: the figures as Markdown.
+
+package bench
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+)
+
+// Run compares and returns the report.
+func Run(ctx context.Context, o Options) (string, error) {
+	m, stop, err := prepare(ctx, o)
+	defer stop()
+	if err != nil {
+		return "", err
+	}
+	facts := m.facts(ctx)
+	pkgs := layered()
+	var contenders []*contender
+	for _, p := range m.peers() {
+		c, err := newContender(m, p, pkgs)
+		if err != nil {
+			return "", err
+		}
+		contenders = append(contenders, c)
+	}
+	got := play(ctx, o, contenders)
+	most := 10_240
+	if o.Quick {
+		most = 640
+	}
+	sizes, err := sizesTimed(ctx, m, most)
+	if err != nil {
+		fmt.Fprintln(o.Log, err)
+	}
+	w := &report{m: m, contenders: contenders, got: got, pkgs: pkgs}
+	w.head(facts)
+	w.tables()
+	w.targets()
+	w.sizes(sizes)
+	return w.String(), ctx.Err()
+}
+
+type report struct {
+	strings.Builder
+	m          machine
+	contenders []*contender
+	got        results
+	pkgs       []pkg
+}
+
+func (w *report) printf(format string, args ...any) { fmt.Fprintf(w, format, args...) }
+
+func (w *report) head(facts string) {
+	links := 0
+	for _, p := range w.pkgs {
+		links += len(p.needs)
+	}
+	w.printf("%s, %d rounds, medians. %s. BuildKit %s, buildx %s.\n\n", time.Now().UTC().Format(time.DateOnly), w.m.Rounds, facts,
+		orUnknown(w.m.BuildKitVersion), orUnknown(w.m.BuildxVersion))
+	w.printf("The tree: %d packages, %d build edges, critical path %.1f s; `root` is a package that %d others need, directly or not. "+
+		"Jobs sleep 0.2 s. %d jobs at once.\n", len(w.pkgs), links, criticalPath(w.pkgs), len(affected(w.pkgs, w.contenders[0].root))-1, jobs)
+	for _, text := range w.m.missing {
+		w.printf("\nLeft out: %s.\n", text)
+	}
+}
+
+func orUnknown(version string) string {
+	if version == "" {
+		return "not used"
+	}
+	return version
+}
+
+// table writes one row for each scenario that was run; cell gives the text for a peer's samples, of which there is one at least.
+func (w *report) table(title string, cell func(c *contender, s scenario, samples []sample) string) {
+	w.printf("\n%s\n\n| |", title)
+	for _, c := range w.contenders {
+		w.printf(" %s |", c.name)
+	}
+	w.printf("\n|---|%s\n", strings.Repeat("---:|", len(w.contenders)))
+	for _, s := range scenarios {
+		if s.slow && w.m.Quick {
+			continue
+		}
+		w.printf("| %s |", s.title)
+		for _, c := range w.contenders {
+			text := "failed"
+			if samples := w.got[s.title][c.name]; len(samples) > 0 {
+				text = cell(c, s, samples)
+			}
+			w.printf(" %s |", text)
+		}
+		w.printf("\n")
+	}
+}
+
+func (w *report) tables() {
+	w.table("Wall time in seconds:", func(_ *contender, _ scenario, samples []sample) string {
+		return seconds(median(samples, wallOf))
+	})
+	w.table("Wall time of buildsys divided by the peer's:", func(c *contender, s scenario, samples []sample) string {
+		return ratio(w.wall(s.title, w.contenders[0].name), median(samples, wallOf))
+	})
+	w.table("Jobs that ran / builds asked of the engine (in the row of the package that fails: outputs there at the end):",
+		func(c *contender, s scenario, samples []sample) string {
+			ran := int(median(samples, jobsOf))
+			if s.title == "one package fails" {
+				return fmt.Sprintf("%.0f", median(samples, doneOf))
+			}
+			return fmt.Sprintf("%d / %d", ran, c.solves(w.pkgs, ran))
+		})
+	w.table("Processor time of the client in seconds (ninja's includes the jobs):", func(_ *contender, _ scenario, samples []sample) string {
+		return seconds(median(samples, cpuOf))
+	})
+}
+
+// wall is a median wall time in seconds; NaN when there is none.
+func (w *report) wall(title, name string) float64 { return median(w.got[title][name], wallOf) }
+
+// targets writes what was promised beside what was measured.
+func (w *report) targets() {
+	w.printf("\n| target | measured | met |\n|---|---:|---|\n")
+	row := func(text string, measured, most float64, format string) {
+		met := "yes"
+		if !(measured <= most) {
+			met = "**no**"
+		}
+		if math.IsNaN(measured) {
+			met = "not measured"
+		}
+		w.printf("| %s | "+format+" | %s |\n", text, measured, met)
+	}
+	const us, docker = "buildsys", "Docker engine"
+	against := func(title, peer string) float64 { return w.wall(title, us) / w.wall(title, peer) }
+	row("no-op at most 1/100 of bake's, on the same engine", against("no-op", "bake, "+docker), 0.01, "%.4f")
+	row("no-op at most 1/100 of bake's, on buildkitd", against("no-op", "bake, buildkitd"), 0.01, "%.4f")
+	row("no-op at most 10 times ninja's", against("no-op", "ninja"), 10, "%.1f")
+	row("cold at most 0.7 of bake's, on the same engine", against("cold", "bake, "+docker), 0.7, "%.2f")
+	row("cold at most 0.6 of the ancestor's flow", against("cold", "ancestor's flow"), 0.6, "%.2f")
+	row("cold at most 1.15 of one solve, on the same engine", against("cold", "one solve, "+docker), 1.15, "%.2f")
+	row("one leaf changed: at most 0.15 s beside the solve", median(w.got["one leaf changed"][us], ownOf), 0.15, "%.3f s")
+	row("root changed, same output: 1 job", median(w.got["root changed, same output"][us], jobsOf), 1, "%.0f")
+	row("root changed: no more jobs than are affected", median(w.got["root changed"][us], jobsOf),
+		float64(len(affected(w.pkgs, w.contenders[0].root))), "%.0f")
+}
+
+func (w *report) sizes(sizes []size) {
+	w.printf("\n`buildsys plan` of an image with all packages, nothing to do, no engine:\n\n")
+	w.printf("| packages | wall (s) | per doubling | memory (MiB) | per doubling |\n|---:|---:|---:|---:|---:|\n")
+	for i, s := range sizes {
+		if i == 0 {
+			w.printf("| %d | %s | | %.0f | |\n", s.packages, seconds(s.wall), s.rss)
+			continue
+		}
+		w.printf("| %d | %s | %.2f | %.0f | %.2f |\n", s.packages, seconds(s.wall), s.wall/sizes[i-1].wall, s.rss, s.rss/sizes[i-1].rss)
+	}
+}
+
+// seconds writes a duration with as many digits as mean something.
+func seconds(s float64) string {
+	if s < 1 {
+		return fmt.Sprintf("%.3f", s)
+	}
+	return fmt.Sprintf("%.1f", s)
+}
+
+func ratio(ours, theirs float64) string {
+	r := ours / theirs
+	switch {
+	case math.IsNaN(r):
+		return "–"
+	case r < 0.1:
+		return fmt.Sprintf("%.3f", r)
+	}
+	return fmt.Sprintf("%.2f", r)
+}

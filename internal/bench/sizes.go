@@ -1,0 +1,119 @@
+// sizes: how long buildsys takes to see that nothing is to be done, as trees grow. No engine takes part.
+
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"buildsys/internal/buildkit"
+	"buildsys/internal/cli"
+	"buildsys/internal/plan"
+	"buildsys/internal/progress"
+)
+
+// size is how buildsys plan did with one size of tree.
+type size struct {
+	packages int
+	wall     float64 // seconds, median
+	rss      float64 // MiB
+}
+
+// sizesTimed doubles from 10 packages to the given number.
+func sizesTimed(ctx context.Context, m machine, most int) ([]size, error) {
+	var all []size
+	for n := 10; n <= most; n *= 2 {
+		one, err := sizeTimed(ctx, m, n)
+		if err != nil {
+			return all, fmt.Errorf("planning %d packages: %w", n, err)
+		}
+		fmt.Fprintf(m.Log, "planning %d packages: %.3f s, %.0f MiB\n", n, one.wall, one.rss)
+		all = append(all, one)
+	}
+	return all, nil
+}
+
+func sizeTimed(ctx context.Context, m machine, n int) (size, error) {
+	dir := filepath.Join(m.Work, "sizes", fmt.Sprint(n))
+	if err := writeSized(dir, n); err != nil {
+		return size{}, err
+	}
+	defer os.RemoveAll(dir)
+	env := map[string]string{"BUILDSYS_CACHE_DIR": filepath.Join(dir, "cache"), "BUILDSYS_SDK_IMAGE": "buildsys.invalid/none:1",
+		"BUILDSYS_VARIANT": "bench-all", "BUILDSYS_VERSION_BUILD": "00000000", "HOME": dir}
+	status := cli.Main(cli.System{
+		Args: []string{"build-variant", "--jobs", "8"}, Dir: dir, Getenv: func(key string) string { return env[key] },
+		Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: io.Discard,
+		Dial: func(context.Context, string) (cli.Engine, error) { return instant{}, nil },
+	})
+	if status != cli.ExitOK {
+		return size{}, fmt.Errorf("building the tree in %s without an engine ended with status %d", dir, status)
+	}
+	cmd := command{dir: dir, args: []string{m.buildsys, "plan"}, env: []string{"DOCKER_HOST=tcp://127.0.0.1:1"}}
+	for key, value := range env {
+		cmd.env = append(cmd.env, key+"="+value)
+	}
+	var runs []sample
+	for begin := time.Now(); len(runs) < 3 || (len(runs) < 9 && time.Since(begin) < 2*time.Second); {
+		s, err := cmd.run(ctx, false)
+		if err != nil {
+			return size{}, err
+		}
+		runs = append(runs, s)
+	}
+	return size{n, median(runs, wallOf), median(runs, func(s sample) float64 { return s.rss })}, nil
+}
+
+// writeSized writes a tree of n packages with 1.4 needs each, and a variant that has them all.
+func writeSized(dir string, n int) error {
+	levels := 2
+	for left := n; left > 2; left /= 2 {
+		levels += 2
+	}
+	r := rand.New(rand.NewPCG(60, 84))
+	var all strings.Builder
+	files := map[string]string{"Release.toml": "version = \"1.0.0\"\n", "Dockerfile": "# buildsys-recipe: 1\n"}
+	for i := range n {
+		name := fmt.Sprintf("p%05d", i)
+		text := fmt.Sprintf("[package]\nname = %q\nversion = \"0.1.0\"\nedition = \"2021\"\npublish = false\n\n[build-dependencies]\n", name)
+		if level := i * levels / n; level > 0 {
+			first, end := (level-1)*n/levels, level*n/levels // of the level below
+			near, far := first+r.IntN(max(1, end-first)), r.IntN(end)
+			text += fmt.Sprintf("p%05d = { path = \"../p%05[1]d\" }\n", near)
+			if r.IntN(5) < 2 && far != near {
+				text += fmt.Sprintf("p%05d = { path = \"../p%05[1]d\" }\n", far)
+			}
+		}
+		files["packages/"+name+"/Cargo.toml"] = text
+		files["packages/"+name+"/"+name+".spec"] = "Name: " + name + "\n"
+		fmt.Fprintf(&all, "%s = { path = \"../../packages/%[1]s\" }\n", name)
+	}
+	files["variants/bench-all/Cargo.toml"] = "[package]\nname = \"bench-all\"\n[package.metadata.build-variant]\nincluded-packages = [\"p00000\"]\n" +
+		"[build-dependencies]\n" + all.String()
+	return write(dir, files)
+}
+
+// instant is an engine that builds at once.
+type instant struct{}
+
+func (instant) Build(_ context.Context, s plan.Solve, out string, _ func(progress.Event)) error {
+	name, _, _ := strings.Cut(s.Name, " ")
+	return os.WriteFile(filepath.Join(out, rpmName(name)), []byte("\xed\xab\xee\xdb"+s.Name), 0o644)
+}
+
+func (instant) Info(context.Context) (buildkit.Info, error) { return buildkit.Info{CPUs: jobs}, nil }
+
+func (instant) HasImage(context.Context, string) (string, bool, error) { return "sha256:0", true, nil }
+
+func (instant) ImportImage(context.Context, string, io.Reader, map[string]string, func(int64)) error {
+	return errors.ErrUnsupported
+}
+
+func (instant) Close() error { return nil }
