@@ -1,0 +1,23 @@
+// A fresh build is asked for with nothing kept and under another host name; any other is not.
+
+package buildkit
+
+import (
+	"testing"
+
+	"buildsys/internal/plan"
+)
+
+func TestFreshBuild(t *testing.T) {
+	for _, fresh := range []bool{false, true} {
+		opt, err := new(Builder).solveOpt(plan.Solve{Name: "a x86_64", Target: "package", Fresh: fresh}, t.TempDir(), func(error) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stages, noCache := opt.FrontendAttrs["no-cache"]
+		host, named := opt.FrontendAttrs["hostname"]
+		if noCache != fresh || named != fresh || stages != "" || fresh && host != freshHostname {
+			t.Errorf("fresh %v: no-cache %v for %q, hostname %q", fresh, noCache, stages, host)
+		}
+	}
+}
