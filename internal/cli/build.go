@@ -73,6 +73,10 @@ func makePlan(c config, want request) (plan.Plan, error) {
 	if version == "" {
 		version = ws.Release.Version
 	}
+	buildID := c.versionBuild
+	if buildID == "" && want.variant != "" { // nothing but an image has one
+		buildID = gitCommit(c.root)
+	}
 	store := c.store(nil)
 	p, err := plan.Make(ws, recipe, plan.Request{
 		Arch:       c.arch,
@@ -81,7 +85,7 @@ func makePlan(c config, want request) (plan.Plan, error) {
 		Variant:    c.variant,
 		SDK:        c.sdkImage,
 		Version:    version,
-		BuildID:    c.versionBuild,
+		BuildID:    buildID,
 		Name:       c.name,
 		PrettyName: c.prettyName,
 		BuildDir:   c.buildDir(),
@@ -138,6 +142,7 @@ func runPlan(ctx context.Context, sys *System, c config, conn *connection, p pla
 		Builder: conn,
 		Prepare: conn.connect,
 		Fetch:   c.store(sink).Fetch,
+		Check:   sys.Check(filepath.Join(c.buildDir(), "staging")),
 		Sink:    sink,
 		Jobs:    c.jobs,
 		Staging: filepath.Join(c.buildDir(), "staging"),

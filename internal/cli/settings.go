@@ -76,7 +76,7 @@ type config struct {
 	lookaside        []string
 	upstreamFallback bool
 	versionImage     string // empty: from Release.toml
-	versionBuild     string
+	versionBuild     string // empty: the git commit
 	name, prettyName string
 	verbose          bool
 	requireCached    bool // fail where a step would have to be built
@@ -150,9 +150,6 @@ func (s *settings) fill(sys *System, root string, get func(env, fallback string)
 		}
 	}
 	c.versionBuild = get("BUILDSYS_VERSION_BUILD", "")
-	if c.versionBuild == "" {
-		c.versionBuild = gitCommit(root)
-	}
 	return c, nil
 }
 
