@@ -198,7 +198,7 @@ func explain(ctx context.Context, w io.Writer, first, second, report string) {
 	}
 	program, err := exec.LookPath("diffoscope")
 	if err != nil {
-		fmt.Fprintln(w, "  for what differs inside the files install diffoscope (Debian: apt install diffoscope-minimal rpm2cpio) and run:")
+		fmt.Fprintln(w, "  for what differs inside the files install diffoscope (Debian: apt install diffoscope-minimal python3-rpm) and run:")
 		fmt.Fprintf(w, "    diffoscope %s %s\n", first, second)
 		return
 	}
