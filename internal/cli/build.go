@@ -138,14 +138,19 @@ func runPlan(ctx context.Context, sys *System, c config, conn *connection, p pla
 	if !useCache {
 		known = nil
 	}
+	staging := filepath.Join(c.buildDir(), "staging")
+	var check func(context.Context, plan.Step, string) error
+	if sys.ReadBack {
+		check = readBack(staging)
+	}
 	report, err := engine.Run(ctx, p, engine.Options{
 		Builder: conn,
 		Prepare: conn.connect,
 		Fetch:   c.store(sink).Fetch,
-		Check:   sys.Check(filepath.Join(c.buildDir(), "staging")),
+		Check:   check,
 		Sink:    sink,
 		Jobs:    c.jobs,
-		Staging: filepath.Join(c.buildDir(), "staging"),
+		Staging: staging,
 		Cache:   known,
 	})
 	if len(report.Steps) == 0 || errors.Is(err, errSDKChanged) || is[*buildkit.EngineError](err) || is[environmentError](err) {

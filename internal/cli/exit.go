@@ -11,6 +11,7 @@ import (
 	"buildsys/internal/cache"
 	"buildsys/internal/engine"
 	"buildsys/internal/fetch"
+	"buildsys/internal/image"
 	"buildsys/internal/manifest"
 	"buildsys/internal/plan"
 )
@@ -93,7 +94,8 @@ func oneCode(err error) int {
 	switch {
 	case is[usageError](err), is[manifest.Problems](err):
 		return ExitUsage
-	case is[*fetch.IntegrityError](err), is[*engine.OutputError](err), is[*buildkit.OutputError](err), is[storeDamage](err), is[irreproducibleError](err):
+	case is[*fetch.IntegrityError](err), is[*engine.OutputError](err), is[*buildkit.OutputError](err), is[storeDamage](err), is[irreproducibleError](err),
+		is[*image.BadImageError](err):
 		return ExitIntegrity
 	case is[environmentError](err), is[*fetch.MissingError](err), is[*fetch.StoreError](err), is[*buildkit.EngineError](err),
 		is[*engine.HostError](err), is[*engine.LockedError](err), is[*cache.StoreError](err), is[*cache.FormatError](err):

@@ -35,6 +35,8 @@ type System struct {
 	Stderr io.Writer
 	// Dial connects to the engine for the tree at root.
 	Dial func(ctx context.Context, root string) (Engine, error)
+	// ReadBack says that images are read back before they are kept. Fake engines build none that could be read.
+	ReadBack bool
 }
 
 // ThisSystem is the process's own surroundings.
@@ -57,6 +59,7 @@ func ThisSystem() System {
 			}
 			return b, nil
 		},
+		ReadBack: true,
 	}
 }
 
@@ -141,6 +144,7 @@ Every setting can be a flag, a BUILDSYS_* environment variable, or a line in the
 		newBuildPackageCommand(sys, &s),
 		newBuildVariantCommand(sys, &s),
 		newBootCommand(sys, &s),
+		newInspectCommand(sys, &s),
 		newPlanCommand(sys, &s),
 		newWhyCommand(sys, &s),
 		newSDKCommand(sys, &s),

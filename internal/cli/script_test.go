@@ -65,6 +65,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 // fakeSystem is the real one with an engine that writes what it built into the file $CALLS.
 func fakeSystem() System {
 	sys := ThisSystem()
+	sys.ReadBack = os.Getenv("READ_BACK") != ""
 	sys.Dial = func(context.Context, string) (Engine, error) {
 		if os.Getenv("NO_ENGINE") != "" {
 			return nil, &buildkit.EngineError{Host: "unix:///fake.sock", Err: errors.New("no such file")}

@@ -30,6 +30,9 @@ type Options struct {
 	// Fetch puts a step's external files into the source store. It is called for several steps at once.
 	// Nil is allowed when no step has files to fetch.
 	Fetch func(ctx context.Context, step string, files []manifest.ExternalFile) error
+	// Check looks at the outputs of a step in dir, before they are stored or published; its error fails the step. It is
+	// called for several steps at once and may be nil.
+	Check func(ctx context.Context, s plan.Step, dir string) error
 	Sink  progress.Sink
 	Jobs  int // builds at once; 0 means what Prepare says, or 1
 	// Prepare makes the builder ready and returns how many builds it does well at once. It is called once, before the

@@ -67,6 +67,11 @@ func (w worker) attempt(ctx context.Context) (action, error) {
 	if err := checkOutputs(w.step, dir); err != nil {
 		return act, err
 	}
+	if w.o.Check != nil {
+		if err := w.o.Check(ctx, w.step, dir); err != nil {
+			return act, err
+		}
+	}
 	w.o.stage("checked")
 	if w.o.Cache == nil {
 		return act, w.publish(dir)

@@ -3,49 +3,54 @@
 package image
 
 import (
-	"bytes"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // Check reads one disk of a finished image back: size and partition table are those of the layout, every file system
-// fits its partition and has the UUID it was given, and the data under dm-verity has the root hash that is written in
-// BOOT-A. size is in bytes. All faults are reported together, each with the partition it is in.
+// fits its partition and has the UUID it was given, the root matches its hash tree, and the kernel command line names
+// that tree. size is in bytes. A *BadImageError has all faults, each with the partition it is in.
 func Check(ctx context.Context, img io.ReaderAt, size int64, l Layout, disk string) error {
 	d, ok := l.Disk(disk)
 	if !ok {
 		return fmt.Errorf("the layout has no %s disk", disk)
 	}
+	bad := func(faults ...error) error { return &BadImageError{Faults: faults} }
 	if size != d.SizeMiB*mib {
-		return fmt.Errorf("%s disk has %d bytes, the layout says %d (%d MiB)", disk, size, d.SizeMiB*mib, d.SizeMiB)
+		return bad(fmt.Errorf("%s disk has %d bytes, the layout says %d (%d MiB)", disk, size, d.SizeMiB*mib, d.SizeMiB))
 	}
 	table, err := ReadGPT(img, size)
+	if err == nil {
+		err = compareGPT(table, d, l)
+	}
 	if err != nil {
-		return fmt.Errorf("%s disk: %w", disk, err)
+		return bad(fmt.Errorf("%s disk: %w", disk, err))
 	}
-	if err := compareGPT(table, d, l); err != nil {
-		return fmt.Errorf("%s disk: %w", disk, err)
-	}
-	var errs []error
+	var faults []error
 	for _, p := range l.Partitions {
 		if p.Disk != disk {
 			continue
 		}
-		if err := checkContents(p, section(img, p)); err != nil {
-			errs = append(errs, fmt.Errorf("partition %s: %w", p.Key, err))
+		if err := checkContents(p, within(img, p)); err != nil {
+			faults = append(faults, fmt.Errorf("partition %s: %w", p.Key, err))
 		}
 	}
-	if err := errors.Join(errs...); err != nil || disk != OSDisk {
-		return err
+	if len(faults) == 0 && disk == OSDisk {
+		if faults, err = checkBankA(ctx, img, l); err != nil {
+			return err
+		}
 	}
-	return checkVerity(ctx, img, l)
+	if len(faults) > 0 {
+		return bad(faults...)
+	}
+	return nil
 }
 
-func section(img io.ReaderAt, p Partition) *io.SectionReader {
-	return io.NewSectionReader(img, p.StartMiB*mib, p.SizeMiB*mib)
+func within(img io.ReaderAt, p Partition) section {
+	return section{p.Key, io.NewSectionReader(img, p.StartMiB*mib, p.SizeMiB*mib)}
 }
 
 // compareGPT holds the table found against the one wanted.
@@ -95,7 +100,7 @@ func attributeMask(bits []int) (mask uint64) {
 }
 
 // checkContents checks what one partition holds, as far as its superblock tells.
-func checkContents(p Partition, part *io.SectionReader) error {
+func checkContents(p Partition, part section) error {
 	fs, err := ReadFileSystem(part)
 	if err != nil {
 		return err
@@ -110,8 +115,12 @@ func checkContents(p Partition, part *io.SectionReader) error {
 	if fs.Size > part.Size() {
 		return tooLarge("its "+fs.Kind+" file system", fs.Size, part.Size())
 	}
-	if p.FSUUID != "" && fs.UUID != "" && fs.UUID != p.FSUUID {
-		return fmt.Errorf("its %s file system has UUID %s, the layout says %s", fs.Kind, fs.UUID, p.FSUUID)
+	want := p.FSUUID
+	if fs.Kind == "vfat" && want != "" { // has room for the first eight digits only
+		want = strings.ToUpper(want[:4] + "-" + want[4:8])
+	}
+	if want != "" && fs.UUID != "" && fs.UUID != want {
+		return fmt.Errorf("its %s file system has UUID %s, the layout says %s", fs.Kind, fs.UUID, want)
 	}
 	return nil
 }
@@ -128,66 +137,29 @@ func inMiB(n int64) string {
 	return fmt.Sprintf("%.2f", float64(n)/mib)
 }
 
-// checkVerity verifies bank A: the tree against the data, and its root hash against the boot loader's configuration.
-func checkVerity(ctx context.Context, img io.ReaderAt, l Layout) error {
-	root, ok1 := l.Partition("ROOT-A")
-	hash, ok2 := l.Partition("HASH-A")
-	boot, ok3 := l.Partition("BOOT-A")
+// checkBankA verifies the bank that is filled when an image is built. The only errors are ctx's.
+func checkBankA(ctx context.Context, img io.ReaderAt, l Layout) ([]error, error) {
+	rootPart, ok1 := l.Partition("ROOT-A")
+	hashPart, ok2 := l.Partition("HASH-A")
+	bootPart, ok3 := l.Partition("BOOT-A")
 	if !ok1 || !ok2 || !ok3 {
-		return errors.New("the layout lacks ROOT-A, HASH-A or BOOT-A")
+		return []error{errors.New("the layout lacks ROOT-A, HASH-A or BOOT-A")}, nil
 	}
-	v, err := ReadVerity(section(img, hash))
+	root, hash, boot := within(img, rootPart), within(img, hashPart), within(img, bootPart)
+	r, v, faults, err := readRoot(ctx, root, hash)
 	if err != nil {
-		return fmt.Errorf("partition HASH-A: %w", err)
+		return nil, err
 	}
-	if n := v.DataSize(); n > root.SizeMiB*mib {
-		return fmt.Errorf("partition ROOT-A: %w", tooLarge("the data under the hash tree", n, root.SizeMiB*mib))
+	if r.Salt != "" && l.Salt != "" && r.Salt != l.Salt {
+		faults = append(faults, hash.fault("the salt is %s, the layout says %s", r.Salt, l.Salt))
 	}
-	if n := v.HashSize(); n > hash.SizeMiB*mib {
-		return fmt.Errorf("partition HASH-A: %w", tooLarge("the hash tree", n, hash.SizeMiB*mib))
+	if r.UUID != "" && l.VerityUUID != "" && r.UUID != l.VerityUUID {
+		faults = append(faults, hash.fault("the verity UUID is %s, the layout says %s", r.UUID, l.VerityUUID))
 	}
-	if fs, err := ReadFileSystem(section(img, root)); err == nil && fs.Size > v.DataSize() {
-		return fmt.Errorf("partition ROOT-A: its %s file system has %d bytes, but only %d are under the hash tree", fs.Kind, fs.Size, v.DataSize())
+	b, bootFaults := readBoot(boot)
+	faults = append(faults, bootFaults...)
+	if fault := checkCommandLines(boot, b, v, &r); fault != nil {
+		faults = append(faults, fault)
 	}
-	if salt := hex.EncodeToString(v.Salt); l.Salt != "" && salt != l.Salt {
-		return fmt.Errorf("partition HASH-A: the salt is %s, the layout says %s", salt, l.Salt)
-	}
-	if l.VerityUUID != "" && v.UUID != l.VerityUUID {
-		return fmt.Errorf("partition HASH-A: the verity UUID is %s, the layout says %s", v.UUID, l.VerityUUID)
-	}
-	rootHash, err := v.Verify(ctx, section(img, root), section(img, hash))
-	if err != nil {
-		return fmt.Errorf("partition ROOT-A does not verify: %w", err)
-	}
-	named, err := contains(ctx, section(img, boot), []byte(rootHash))
-	if err != nil {
-		return fmt.Errorf("partition BOOT-A: %w", err)
-	}
-	if !named {
-		return fmt.Errorf("partition BOOT-A does not name the root hash of ROOT-A, %s: the image would not boot", rootHash)
-	}
-	return nil
-}
-
-// contains searches raw bytes. That finds text in a file system without reading the file system: grub.cfg is smaller
-// than a block, and a block is never torn.
-func contains(ctx context.Context, r io.Reader, needle []byte) (bool, error) {
-	buf := make([]byte, mib)
-	kept := 0
-	for {
-		if err := ctx.Err(); err != nil {
-			return false, err
-		}
-		n, err := io.ReadFull(r, buf[kept:])
-		if bytes.Contains(buf[:kept+n], needle) {
-			return true, nil
-		}
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
-			return false, nil
-		}
-		if err != nil {
-			return false, fmt.Errorf("search: %w", err)
-		}
-		kept = copy(buf, buf[len(buf)-len(needle)+1:])
-	}
+	return faults, nil
 }

@@ -3,6 +3,8 @@ package image
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -27,18 +29,36 @@ func builtImage(t *testing.T, l Layout) string {
 	hash, rootHash := formatWithVeritysetup(t, root, l.Salt, l.VerityUUID)
 
 	grub := t.TempDir()
-	if err := os.WriteFile(filepath.Join(grub, "grub.cfg"), []byte("linux /vmlinuz dm-mod.create=... "+rootHash+" ...\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	writeTree(t, grub, map[string]string{
+		"vmlinuz": "kernel",
+		"grub/grub.cfg": fmt.Sprintf(`set timeout=0
+probe --part-uuid --set=boot_uuid $root
+set dm_verity_root="root,,,ro,0 16384 verity 1 PARTUUID=$boot_uuid/PARTNROFF=1 PARTUUID=$boot_uuid/PARTNROFF=2 4096 4096 2048 1 sha256 %s %s 2 ignore_zero_blocks"
+menuentry "Skiff" {
+  linux ($root)/vmlinuz console=ttyS0 root=/dev/dm-0 dm-mod.create="$dm_verity_root"
+}
+`, rootHash, l.Salt),
+	})
 	boot := blank(t, "boot", part("BOOT-A").SizeMiB*mib)
 	run(t, "mke2fs", "-q", "-t", "ext4", "-b", "4096", "-U", part("BOOT-A").FSUUID, "-d", grub, boot)
 	efi := blank(t, "efi", part("EFI-A").SizeMiB*mib)
-	run(t, "mkfs.vfat", efi)
+	run(t, "mkfs.vfat", "-i", part("EFI-A").FSUUID[:8], efi)
 
 	for key, contents := range map[string]string{"ROOT-A": root, "HASH-A": hash, "BOOT-A": boot, "EFI-A": efi} {
 		put(t, file, part(key).StartMiB*mib, contents)
 	}
 	return file
+}
+
+// writeTree writes files with their directories.
+func writeTree(t *testing.T, dir string, files map[string]string) {
+	t.Helper()
+	for name, text := range files {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // put copies a file into an image.
@@ -84,7 +104,7 @@ func TestCheck(t *testing.T) {
 		b    []byte
 		want string
 	}{
-		{"byte of the root file system", at("ROOT-A") + 5*mib, []byte{1}, "partition ROOT-A does not verify: data: block 1280 (byte 5242880) has hash"},
+		{"byte of the root file system", at("ROOT-A") + 5*mib, []byte{1}, "partition ROOT-A: does not verify: data: block 1280 (byte 5242880) has hash"},
 		{"root file system larger than its partition", at("ROOT-A"), head(t, oversized, 4096),
 			"partition ROOT-A: its ext4 file system needs 461 MiB, but 460 MiB are available"},
 		{"file system UUID", at("BOOT-A") + 1024 + 0x68, []byte{0xff}, "partition BOOT-A: its ext4 file system has UUID ff"},

@@ -12,7 +12,7 @@ import (
 type FileSystem struct {
 	Kind string // "ext4", "erofs", "vfat", "xfs", "squashfs"; empty when nothing was recognised
 	Size int64  // bytes from the start of the partition
-	UUID string // empty where the kind has none
+	UUID string // of vfat the serial number, as "1234-ABCD"; empty where the kind has none
 }
 
 // ReadFileSystem looks at the start of a partition. What it does not know is not an error: Kind is empty then.
@@ -41,7 +41,13 @@ func ReadFileSystem(part io.ReaderAt) (FileSystem, error) {
 		if sectors == 0 {
 			sectors = uint64(le.Uint32(buf[32:]))
 		}
-		return found("vfat", sectors, uint64(le.Uint16(buf[11:])), nil)
+		serial := le.Uint32(buf[39:])
+		if string(buf[82:85]) == "FAT" { // FAT32
+			serial = le.Uint32(buf[67:])
+		}
+		fs, err := found("vfat", sectors, uint64(le.Uint16(buf[11:])), nil)
+		fs.UUID = fmt.Sprintf("%04X-%04X", serial>>16, serial&0xffff)
+		return fs, err
 	}
 	return FileSystem{}, nil
 }

@@ -42,6 +42,7 @@ const (
 	gptSignature = "EFI PART"
 	gptHeaderLen = 92
 	maxEntries   = 1024
+	maxSectors   = 1 << 50 // more cannot be counted in bytes
 )
 
 // gptHeader is the header as it lies on the disk, little endian.
@@ -84,19 +85,38 @@ func ReadGPT(img io.ReaderAt, size int64) (Table, error) {
 	if err != nil {
 		return Table{}, fmt.Errorf("primary GPT: %w", err)
 	}
+	if primary.AlternateLBA != last {
+		return Table{}, fmt.Errorf("the partition table was made for a disk of %d bytes, but the image has %d: it was cut off or grown, or the table is damaged",
+			(primary.AlternateLBA+1)*sector, size)
+	}
 	backup, backupEntries, err := readGPTCopy(img, last, last)
 	if err != nil {
 		return Table{}, fmt.Errorf("backup GPT: %w", err)
 	}
-	if primary.AlternateLBA != last || backup.AlternateLBA != 1 {
-		return Table{}, fmt.Errorf("primary and backup GPT do not point to each other: they name sectors %d and %d, not %d and 1",
-			primary.AlternateLBA, backup.AlternateLBA, last)
+	if backup.AlternateLBA != 1 {
+		return Table{}, fmt.Errorf("backup GPT names sector %d as the place of the primary one, not 1", backup.AlternateLBA)
 	}
 	if primary.DiskGUID != backup.DiskGUID || primary.FirstUsable != backup.FirstUsable ||
 		primary.LastUsable != backup.LastUsable || !bytes.Equal(entries, backupEntries) {
 		return Table{}, fmt.Errorf("primary and backup GPT differ")
 	}
+	if primary.LastUsable >= last {
+		return Table{}, fmt.Errorf("the partition table has usable sectors up to %d, where the backup GPT lies", primary.LastUsable)
+	}
 	return parseEntries(primary, entries)
+}
+
+// salvageGPT returns the partitions of whichever copy of the table is whole, to tell more of a damaged image.
+func salvageGPT(img io.ReaderAt, size int64) (Table, bool) {
+	last := uint64(size/sector - 1)
+	for _, lba := range []uint64{1, last} {
+		if h, entries, err := readGPTCopy(img, lba, last); err == nil {
+			if t, err := parseEntries(h, entries); err == nil {
+				return t, true
+			}
+		}
+	}
+	return Table{}, false
 }
 
 func checkProtectiveMBR(img io.ReaderAt) error {
@@ -133,8 +153,9 @@ func readGPTCopy(img io.ReaderAt, lba, last uint64) (gptHeader, []byte, error) {
 	if h.MyLBA != lba {
 		return h, nil, fmt.Errorf("header in sector %d says that it is in sector %d", lba, h.MyLBA)
 	}
-	if h.EntrySize < 128 || h.EntrySize%128 != 0 || h.EntrySize > 4096 || h.EntryCount == 0 || h.EntryCount > maxEntries || h.EntriesLBA > last {
-		return h, nil, fmt.Errorf("header in sector %d has %d entries of %d bytes in sector %d", lba, h.EntryCount, h.EntrySize, h.EntriesLBA)
+	if h.EntrySize < 128 || h.EntrySize%128 != 0 || h.EntrySize > 4096 || h.EntryCount == 0 || h.EntryCount > maxEntries || h.EntriesLBA > last || h.LastUsable > maxSectors || h.AlternateLBA > maxSectors {
+		return h, nil, fmt.Errorf("header in sector %d has %d entries of %d bytes in sector %d for %d sectors",
+			lba, h.EntryCount, h.EntrySize, h.EntriesLBA, h.LastUsable)
 	}
 	entries := make([]byte, h.EntryCount*h.EntrySize)
 	if _, err := img.ReadAt(entries, int64(h.EntriesLBA)*sector); err != nil {

@@ -180,7 +180,7 @@ func TestReadGPTFindsDamage(t *testing.T) {
 		{"backup header", func(b []byte) []byte { b[last*sector+56]++; return b }, "backup GPT: header in sector 4095 has checksum"},
 		{"primary entries", func(b []byte) []byte { b[2*sector+3]++; return b }, "primary GPT: entries in sector 2 have checksum"},
 		{"backup entries", func(b []byte) []byte { b[(last-32)*sector+3]++; return b }, "backup GPT: entries in sector 4063 have checksum"},
-		{"cut short", func(b []byte) []byte { return append(b, make([]byte, mib)...) }, "backup GPT: sector 6143 does not begin"},
+		{"cut short", func(b []byte) []byte { return append(b, make([]byte, mib)...) }, "was made for a disk of 2097152 bytes, but the image has 3145728"},
 		{"odd size", func(b []byte) []byte { return b[:len(b)-1] }, "no whole number of sectors"},
 	}
 	for _, test := range tests {

@@ -5,11 +5,9 @@ package image
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/pierrec/lz4/v4"
 )
@@ -55,33 +53,4 @@ func fill(r io.Reader, buf []byte) (n int, err error) {
 		n += m
 	}
 	return n, err
-}
-
-// CheckFile checks a finished disk image in a file, raw or with the ending .lz4. A compressed one is expanded into a
-// temporary file in the directory dir (the default place when empty), which is removed again.
-func CheckFile(ctx context.Context, path, dir string, l Layout, disk string) (err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("check image: %w", err)
-	}
-	defer f.Close()
-	raw := f
-	if strings.HasSuffix(path, ".lz4") {
-		raw, err = os.CreateTemp(dir, "buildsys-check-*.img")
-		if err != nil {
-			return fmt.Errorf("check image %s: %w", path, err)
-		}
-		defer func() { err = errors.Join(err, raw.Close(), os.Remove(raw.Name())) }()
-		if _, err := ExpandLZ4(ctx, raw, f); err != nil {
-			return fmt.Errorf("check image %s: %w", path, err)
-		}
-	}
-	info, err := raw.Stat()
-	if err != nil {
-		return fmt.Errorf("check image %s: %w", path, err)
-	}
-	if err := Check(ctx, raw, info.Size(), l, disk); err != nil {
-		return fmt.Errorf("image %s is not as planned: %w", path, err)
-	}
-	return nil
 }

@@ -5,6 +5,7 @@ package plan
 import (
 	"io/fs"
 
+	"buildsys/internal/image"
 	"buildsys/internal/manifest"
 )
 
@@ -33,6 +34,8 @@ type Step struct {
 	Solve Solve
 	Out   string // host directory that receives the outputs; replaced whole
 	Link  string // name of a symlink beside Out that shall point to it ("latest"); empty for none
+	// Layout is what the images of a Variant shall be like; nil for other kinds. See DiskFile for their names.
+	Layout *image.Layout
 }
 
 // Solve is all that a builder needs for one build. It holds nothing of the workspace's types.

@@ -34,6 +34,8 @@ func (m *maker) addVariant() error {
 		Deps: needs,
 		Out:  filepath.Join(images, m.r.Version+"-"+m.r.BuildID),
 		Link: "latest",
+
+		Layout: &layout,
 		Solve: Solve{
 			Name:       v.Name + " " + m.r.Arch,
 			Dockerfile: m.recipe.Dockerfile,
@@ -52,6 +54,15 @@ func (m *maker) addVariant() error {
 // ImageName is the stem of a variant's files: NAME-VARIANT-ARCH-VERSION-BUILD.
 func ImageName(name, variant, arch, version, buildID string) string {
 	return strings.Join([]string{name, variant, arch, version, buildID}, "-")
+}
+
+// DiskFile is the name among a Variant step's outputs of the image of one disk of its Layout, as tools/rpm2img makes it.
+func DiskFile(s Step, disk string) string {
+	name := s.Solve.Args["IMAGE_NAME"]
+	if disk == image.DataDisk {
+		name += "-data"
+	}
+	return name + ".img.lz4"
 }
 
 func (m *maker) imageArgs() map[string]string {

@@ -1,0 +1,166 @@
+// inspect: tells what is in a disk image and whether it holds together, without root rights, mounts or an engine.
+
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"buildsys/internal/image"
+)
+
+// inspected is one image in the form of --json, which is an interface.
+type inspected struct {
+	Image     string `json:"image"`
+	FileBytes int64  `json:"file_bytes"` // size of the file, compressed if it is
+	image.Report
+}
+
+func newInspectCommand(sys *System, s *settings) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "inspect [IMAGE|VARIANT]",
+		Short: "Show what is in a disk image and verify it",
+		Long: `Shows partitions, file systems and how full they are, boot configuration, os-release and RPMs of an image
+file (.img or .img.lz4) or of the newest image of a variant, and verifies it: both partition tables, file
+systems against their partitions, the root against its hash tree, the hash tree against the kernel command
+line. Needs neither root rights nor an engine.
+
+With --json the output is {"format": 1, "images": [IMAGE...]}; docs/images.md describes it.
+
+` + exitStatusHelp,
+		Args: usage(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			files, err := imagesToInspect(sys, s, args)
+			if err != nil {
+				return err
+			}
+			return inspect(cmd.Context(), sys.Stdout, files, asJSON)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the report as JSON")
+	return cmd
+}
+
+// imagesToInspect returns the file named, or all disks of the newest image of the variant named.
+func imagesToInspect(sys *System, s *settings, args []string) ([]string, error) {
+	if len(args) > 0 {
+		path := args[0]
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(sys.Dir, path)
+		}
+		info, err := os.Stat(path)
+		isFile := err == nil && info.Mode().IsRegular()
+		if isFile || filepath.Base(args[0]) != args[0] || slices.Contains([]string{".img", ".lz4"}, filepath.Ext(path)) {
+			if err == nil && !isFile {
+				err = fmt.Errorf("%s is no file: name an image file or a variant", args[0])
+			}
+			if err != nil {
+				return nil, usageError{err}
+			}
+			return []string{path}, nil
+		}
+	}
+	c, err := s.resolve(sys)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.pickVariant(sys, args); err != nil {
+		return nil, err
+	}
+	system, data, err := newestImage(c)
+	if err != nil {
+		return nil, err
+	}
+	if data == "" {
+		return []string{system}, nil
+	}
+	return []string{system, data}, nil
+}
+
+// inspect reports on all files, then fails with an *image.BadImageError when anything is wrong with one of them.
+func inspect(ctx context.Context, w io.Writer, files []string, asJSON bool) error {
+	images := []inspected{}
+	var bad []error
+	for _, file := range files {
+		one, err := inspectFile(ctx, file)
+		if err != nil {
+			return err
+		}
+		if n := len(one.Faults); n > 0 {
+			bad = append(bad, &image.BadImageError{Image: file, Faults: []error{errors.New(count(n, "fault") + ", listed in the report")}})
+		}
+		images = append(images, one)
+	}
+	if asJSON {
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(map[string]any{"format": 1, "images": images}); err != nil {
+			return err
+		}
+		return errors.Join(bad...)
+	}
+	for i, one := range images {
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		if err := writeInspected(w, one); err != nil {
+			return err
+		}
+	}
+	return errors.Join(bad...)
+}
+
+// inspectFile reads one image. A file that cannot be expanded is reported as any other damaged image is.
+func inspectFile(ctx context.Context, file string) (inspected, error) {
+	one := inspected{Image: file}
+	f, err := image.Open(ctx, file, "")
+	if _, ok := errors.AsType[*image.FormatError](err); ok {
+		return one, usageError{err}
+	}
+	if bad, ok := errors.AsType[*image.BadImageError](err); ok {
+		return one, bad
+	}
+	if err != nil {
+		return one, orCause(ctx, environmentError{err})
+	}
+	defer f.Close()
+	one.FileBytes = f.PackedSize
+	one.Report, err = image.Inspect(ctx, f, f.Size)
+	return one, orCause(ctx, err)
+}
+
+// orCause is what ended ctx, when something did, else err.
+func orCause(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return err
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// printable takes out of text what would move a terminal's cursor: labels and file names in an image can be anything.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && (r < ' ' || r >= 0x7f && r < 0xa0 || r == 0xfffd) {
+			return '?'
+		}
+		return r
+	}, text)
+}

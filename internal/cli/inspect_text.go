@@ -1,0 +1,119 @@
+// inspect_text: the report of inspect for people.
+
+package cli
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"buildsys/internal/image"
+)
+
+// writeInspected prints one report. Faults come last, where they are seen.
+func writeInspected(w io.Writer, one inspected) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n  disk of %s, %s as a file, GUID %s\n\n", one.Image, size(one.DiskBytes), size(one.FileBytes), orDash(one.DiskGUID))
+	writePartitions(&b, one.Partitions)
+	for _, r := range one.Roots {
+		writeRoot(&b, r)
+	}
+	for _, boot := range one.Boot {
+		fmt.Fprintf(&b, "\nboot %s (%s)\n", boot.Partition, boot.File)
+		for _, e := range boot.Entries {
+			fmt.Fprintf(&b, "  %s\n    linux %s %s\n", orDash(e.Title), e.Kernel, e.CommandLine)
+		}
+	}
+	if len(one.Firmware) > 0 {
+		fmt.Fprintln(&b, "\nfirmware")
+	}
+	for _, f := range one.Firmware {
+		fmt.Fprintf(&b, "  %s %s %s\n", f.Partition, f.Path, size(f.Size))
+	}
+	if len(one.OSRelease) > 0 {
+		fmt.Fprintln(&b, "\nos-release")
+	}
+	for _, name := range slices.Sorted(maps.Keys(one.OSRelease)) {
+		fmt.Fprintf(&b, "  %s=%s\n", name, one.OSRelease[name])
+	}
+	if len(one.Packages) > 0 {
+		fmt.Fprintf(&b, "\n%s\n", count(len(one.Packages), "RPM"))
+	}
+	table := newTable(&b)
+	for _, p := range one.Packages {
+		fmt.Fprintf(table, "  %s\t%s-%s\t%s\t%s\n", p.Name, p.Version, p.Release, p.Architecture, p.License)
+	}
+	table.Flush() //nolint:errcheck // a Builder never fails
+	writeVerdict(&b, one.Report)
+	_, err := io.WriteString(w, printable(b.String()))
+	return err
+}
+
+func newTable(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 0, 2, ' ', 0) }
+
+func writePartitions(w io.Writer, parts []image.PartitionReport) {
+	table := newTable(w)
+	fmt.Fprintln(table, "   #\tlabel\tfor\tstart MiB\tsize MiB\tholds\tused MiB\tfull\tUUID")
+	for _, p := range parts {
+		used, full := "-", "-"
+		if p.Holds != "" && p.Size > 0 {
+			used, full = mib(p.UsedBytes), fmt.Sprintf("%d%%", p.UsedBytes*100/p.Size)
+		}
+		fmt.Fprintf(table, "  %2d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Number, strings.ReplaceAll(orDash(p.Label), "\t", " "), p.Role,
+			mib(p.Start), mib(p.Size), orDash(p.Holds), used, full, orDash(p.UUID))
+	}
+	table.Flush() //nolint:errcheck // as above
+}
+
+func writeRoot(w io.Writer, r image.Root) {
+	verdict := "DOES NOT VERIFY"
+	if r.Verified {
+		verdict = "verified, every block"
+	}
+	named := "NOT on the kernel command line"
+	if r.CommandLine {
+		named = "on the kernel command line"
+	}
+	fmt.Fprintf(w, "\nroot %s\n  %s: %s under a hash tree of %s\n", r.Partition, verdict, size(r.DataBytes), size(r.TreeBytes))
+	fmt.Fprintf(w, "  root hash %s, %s\n  salt      %s\n", orDash(r.RootHash), named, orDash(r.Salt))
+}
+
+func writeVerdict(w io.Writer, r image.Report) {
+	fmt.Fprintln(w)
+	for _, n := range r.Notes {
+		fmt.Fprintf(w, "note: %s\n", n)
+	}
+	if len(r.Faults) == 0 {
+		fmt.Fprintln(w, "no faults found")
+	}
+	for _, f := range r.Faults {
+		fmt.Fprintf(w, "FAULT: %s\n", f)
+	}
+}
+
+// mib writes bytes as MiB with the decimals that they need, two at most.
+func mib(n int64) string {
+	text := fmt.Sprintf("%.2f", float64(n)/(1<<20))
+	return strings.TrimSuffix(strings.TrimRight(text, "0"), ".")
+}
+
+// size writes bytes in the unit that suits them.
+func size(n int64) string {
+	switch {
+	case n < 1<<10:
+		return count(int(n), "byte")
+	case n < 1<<20:
+		return fmt.Sprintf("%d KiB", (n+1023)>>10)
+	}
+	return mib(n) + " MiB"
+}
+
+func orDash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}

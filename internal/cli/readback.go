@@ -1,0 +1,53 @@
+// readback: reads the images of a variant back before they are kept, and refuses what is not as planned.
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"buildsys/internal/engine"
+	"buildsys/internal/image"
+	"buildsys/internal/plan"
+)
+
+// readBack returns the engine's check of a step's outputs in dir: every disk of a variant's layout. Expanded images are put
+// in the directory temp while they are read.
+func readBack(temp string) func(ctx context.Context, s plan.Step, dir string) error {
+	return func(ctx context.Context, s plan.Step, dir string) error {
+		if s.Layout == nil {
+			return nil
+		}
+		for _, disk := range s.Layout.Disks {
+			name := plan.DiskFile(s, disk.Name)
+			if err := readBackDisk(ctx, s, filepath.Join(dir, name), temp, disk.Name); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+func readBackDisk(ctx context.Context, s plan.Step, file, temp, disk string) error {
+	err := image.CheckFile(ctx, file, temp, *s.Layout, disk)
+	refuse := func(reason string) error {
+		return &engine.OutputError{Step: s.ID, Path: filepath.Base(file), Reason: reason}
+	}
+	switch bad, ok := errors.AsType[*image.BadImageError](err); {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case ok:
+		bad.Image = "" // the file in staging is about to go; its name is in the message
+		return refuse(bad.Error())
+	case errors.Is(err, fs.ErrNotExist):
+		if _, e := os.Lstat(file); errors.Is(e, fs.ErrNotExist) {
+			return refuse("the build did not make it")
+		}
+	}
+	return &engine.HostError{Step: s.ID, Doing: "read the image back", Err: err}
+}

@@ -1,0 +1,299 @@
+// Reads files out of an ext4 file system without mounting it: what mkfs.ext4 writes, read-only.
+//
+// github.com/diskfs/go-diskfs 1.9.4 was tried first: it refuses file systems without metadata_csum, panics on damaged
+// directories, and of FAT it knows FAT32 alone, which an ESP of 5 MiB is not.
+
+package image
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Ext4 is an ext4 file system in a partition. Whatever the partition holds, reading it ends soon, in an error at worst,
+// and takes little memory. Checksums of metadata are not checked: the hash tree covers the root file system.
+type Ext4 struct {
+	part       io.ReaderAt
+	size       int64 // of the partition, in bytes
+	blockSize  int64
+	blocks     uint64
+	free       uint64
+	inodes     uint32
+	groupSize  uint32 // inodes per group
+	inodeSize  int64
+	groupTable int64 // offset of the group descriptors, in bytes
+	groupDesc  int64 // size of each
+	budget     int64 // bytes that may still be read for the call
+}
+
+// DirEntry is one name in a directory.
+type DirEntry struct {
+	Name string
+	Dir  bool
+	Size int64 // bytes; 0 for directories and in listings of ext4
+
+	inode uint32
+}
+
+// ErrNotFound says that a file system has no file of a name.
+var ErrNotFound = errors.New("no such file")
+
+const (
+	ext4Magic      = 0xef53
+	extentMagic    = 0xf30a
+	maxExtentDepth = 5       // what ext4 itself allows
+	maxDirectory   = 4 << 20 // bytes
+	readBudget     = 64 << 20
+
+	// Bits of s_feature_incompat.
+	incompatMetaBG  = 0x10
+	incompat64Bit   = 0x80
+	incompatUnknown = 0x1 | 0x8 | incompatMetaBG | 0x10000 // compression, journal device, meta_bg, encryption
+
+	inodeUsesExtents = 0x80000
+	inodeIsInline    = 0x10000000
+	modeType         = 0xf000
+	modeDir          = 0x4000
+	modeRegular      = 0x8000
+	rootInode        = 2
+)
+
+// OpenExt4 reads the superblock of an ext4 file system in a partition of size bytes (kernel documentation,
+// filesystems/ext4/super.rst).
+func OpenExt4(part io.ReaderAt, size int64) (*Ext4, error) {
+	var s [1024]byte
+	if _, err := part.ReadAt(s[:], 1024); err != nil {
+		return nil, fmt.Errorf("read superblock: %w", err)
+	}
+	le := binary.LittleEndian
+	if le.Uint16(s[0x38:]) != ext4Magic {
+		return nil, errors.New("holds no ext4 file system")
+	}
+	e := &Ext4{
+		part: part, size: size, budget: readBudget,
+		blockSize: 1024 << (le.Uint32(s[0x18:]) & 31),
+		blocks:    uint64(le.Uint32(s[0x4:])), free: uint64(le.Uint32(s[0xc:])),
+		inodes: le.Uint32(s[0x0:]), groupSize: le.Uint32(s[0x28:]),
+		inodeSize: 128, groupDesc: 32,
+	}
+	if le.Uint32(s[0x4c:]) > 0 { // revision 0 had a fixed size
+		e.inodeSize = int64(le.Uint16(s[0x58:]))
+	}
+	incompat := le.Uint32(s[0x60:])
+	if incompat&incompat64Bit != 0 {
+		e.blocks |= uint64(le.Uint32(s[0x150:])) << 32
+		e.free |= uint64(le.Uint32(s[0x158:])) << 32
+		e.groupDesc = int64(le.Uint16(s[0xfe:]))
+	}
+	e.groupTable = (int64(le.Uint32(s[0x14:])) + 1) * e.blockSize
+	switch {
+	case incompat&incompatUnknown != 0:
+		return nil, fmt.Errorf("the ext4 file system has features that cannot be read here (incompat %#x)", incompat)
+	case e.blockSize > 32<<10, e.inodeSize < 128, e.inodeSize > e.blockSize, e.groupDesc < 32, e.groupDesc > e.blockSize,
+		e.groupSize == 0, e.blocks == 0, e.blocks > 1<<48, e.free > e.blocks, e.groupTable > size:
+		return nil, errors.New("the ext4 superblock is damaged")
+	}
+	return e, nil
+}
+
+// Used is how many bytes of the file system are taken, its own metadata included.
+func (e *Ext4) Used() int64 { return int64(e.blocks-e.free) * e.blockSize }
+
+// ReadFile returns the contents of a regular file of at most limit bytes. Names are separated by slashes, from the root.
+// Symbolic links are not followed. A file that does not exist is ErrNotFound.
+func (e *Ext4) ReadFile(name string, limit int64) ([]byte, error) {
+	e.budget = readBudget
+	raw, err := e.find(name)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if mode(raw)&modeType != modeRegular {
+		return nil, fmt.Errorf("%s: is no regular file", name)
+	}
+	data, err := e.contents(raw, limit)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return data, nil
+}
+
+// FileSize returns the size of a regular file in bytes. A file that does not exist is ErrNotFound.
+func (e *Ext4) FileSize(name string) (int64, error) {
+	e.budget = readBudget
+	raw, err := e.find(name)
+	if err == nil && mode(raw)&modeType != modeRegular {
+		err = errors.New("is no regular file")
+	}
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", name, err)
+	}
+	return int64(fileSize(raw)), nil
+}
+
+// ReadDir lists a directory in its own order, without "." and "..".
+func (e *Ext4) ReadDir(name string) ([]DirEntry, error) {
+	e.budget = readBudget
+	raw, err := e.find(name)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	entries, err := e.list(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return entries, nil
+}
+
+// find walks from the root directory to a name and returns its inode.
+func (e *Ext4) find(name string) ([]byte, error) {
+	raw, err := e.inode(rootInode)
+	if err != nil {
+		return nil, err
+	}
+	for part := range strings.SplitSeq(strings.Trim(name, "/"), "/") {
+		if part == "" {
+			continue
+		}
+		entries, err := e.list(raw)
+		if err != nil {
+			return nil, err
+		}
+		number := uint32(0)
+		for _, entry := range entries {
+			if entry.Name == part {
+				number = entry.inode
+			}
+		}
+		if number == 0 {
+			return nil, ErrNotFound
+		}
+		if raw, err = e.inode(number); err != nil {
+			return nil, err
+		}
+	}
+	return raw, nil
+}
+
+// inode reads an inode by its number, which counts from 1.
+func (e *Ext4) inode(number uint32) ([]byte, error) {
+	if number == 0 || number > e.inodes {
+		return nil, fmt.Errorf("inode %d does not exist: the file system is damaged", number)
+	}
+	group, index := int64((number-1)/e.groupSize), int64((number-1)%e.groupSize)
+	desc := make([]byte, e.groupDesc)
+	if err := e.readAt(desc, e.groupTable+group*e.groupDesc); err != nil {
+		return nil, fmt.Errorf("read descriptor of group %d: %w", group, err)
+	}
+	table := uint64(binary.LittleEndian.Uint32(desc[0x8:]))
+	if e.groupDesc >= 64 {
+		table |= uint64(binary.LittleEndian.Uint32(desc[0x28:])) << 32
+	}
+	if table >= e.blocks {
+		return nil, fmt.Errorf("the inodes of group %d lie in block %d of %d: the file system is damaged", group, table, e.blocks)
+	}
+	raw := make([]byte, e.inodeSize)
+	if err := e.readAt(raw, int64(table)*e.blockSize+index*e.inodeSize); err != nil {
+		return nil, fmt.Errorf("read inode %d: %w", number, err)
+	}
+	return raw, nil
+}
+
+func mode(inode []byte) uint16 { return binary.LittleEndian.Uint16(inode) }
+
+func fileSize(inode []byte) uint64 {
+	le := binary.LittleEndian
+	return uint64(le.Uint32(inode[0x4:])) | uint64(le.Uint32(inode[0x6c:]))<<32
+}
+
+// readAt reads whole: metadata that ends with the partition is damage.
+func (e *Ext4) readAt(b []byte, off int64) error {
+	if e.budget -= int64(len(b)) + sector; e.budget < 0 {
+		return errors.New("the file system is damaged: there is no end to what must be read")
+	}
+	if off < 0 || off > e.size-int64(len(b)) {
+		return fmt.Errorf("byte %d is outside of the partition of %d bytes: the file system is damaged or cut off", off, e.size)
+	}
+	_, err := e.part.ReadAt(b, off)
+	if err == io.EOF { // at the very end of the partition
+		err = nil
+	}
+	return err
+}
+
+// contents returns the data of an inode of at most limit bytes.
+func (e *Ext4) contents(inode []byte, limit int64) ([]byte, error) {
+	flags, size := binary.LittleEndian.Uint32(inode[0x20:]), fileSize(inode)
+	switch {
+	case size > uint64(limit):
+		return nil, fmt.Errorf("has %d bytes, more than the %d that are expected here", size, limit)
+	case flags&inodeIsInline != 0, flags&inodeUsesExtents == 0:
+		return nil, fmt.Errorf("is not stored in extents (flags %#x), which is all that can be read here", flags)
+	}
+	data := make([]byte, size) // what no extent covers is a hole
+	return data, e.readExtents(inode[0x28:0x28+60], maxExtentDepth, data)
+}
+
+// readExtents copies what a node of an extent tree leads to into its place in the file's data.
+func (e *Ext4) readExtents(node []byte, maxDepth int, data []byte) error {
+	le := binary.LittleEndian
+	count, depth := int(le.Uint16(node[2:])), int(le.Uint16(node[6:]))
+	if le.Uint16(node) != extentMagic || 12+12*count > len(node) || depth > maxDepth {
+		return errors.New("its extent tree is damaged")
+	}
+	for i := range count {
+		entry := node[12+12*i:][:12]
+		if depth > 0 {
+			child := make([]byte, e.blockSize)
+			block := int64(le.Uint32(entry[4:])) | int64(le.Uint16(entry[8:]))<<32
+			if err := e.readAt(child, block*e.blockSize); err != nil {
+				return fmt.Errorf("read its extent tree: %w", err)
+			}
+			if err := e.readExtents(child, depth-1, data); err != nil {
+				return err
+			}
+			continue
+		}
+		first, length := int64(le.Uint32(entry)), int64(le.Uint16(entry[4:]))
+		if length > 1<<15 { // allocated but never written: zeros
+			continue
+		}
+		if first*e.blockSize >= int64(len(data)) {
+			continue // preallocated behind the end
+		}
+		to := data[first*e.blockSize:]
+		to = to[:min(int64(len(to)), length*e.blockSize)]
+		block := int64(le.Uint32(entry[8:])) | int64(le.Uint16(entry[6:]))<<32
+		if err := e.readAt(to, block*e.blockSize); err != nil {
+			return fmt.Errorf("read its data: %w", err)
+		}
+	}
+	return nil
+}
+
+// list returns the entries of a directory. The nodes of its hash index look like empty entries, as they are meant to.
+func (e *Ext4) list(inode []byte) ([]DirEntry, error) {
+	if mode(inode)&modeType != modeDir {
+		return nil, errors.New("is no directory")
+	}
+	data, err := e.contents(inode, maxDirectory)
+	if err != nil {
+		return nil, err
+	}
+	var entries []DirEntry
+	for len(data) >= 8 {
+		le := binary.LittleEndian
+		number, length, name, kind := le.Uint32(data), int(le.Uint16(data[4:])), int(data[6]), data[7]
+		if length < 8+name || length > len(data) {
+			return nil, errors.New("the directory is damaged")
+		}
+		text := string(data[8 : 8+name])
+		if number != 0 && text != "." && text != ".." {
+			entries = append(entries, DirEntry{Name: text, Dir: kind == 2, inode: number})
+		}
+		data = data[length:]
+	}
+	return entries, nil
+}

@@ -1,0 +1,149 @@
+// Reads what a grub.cfg boots: its menu entries with their kernels and command lines, and the dm-verity table on them.
+
+package image
+
+import (
+	"strconv"
+	"strings"
+)
+
+// BootEntry is one way to boot. Variables that grub.cfg itself sets are put in; others stay as $name.
+type BootEntry struct {
+	Title       string `json:"title"`
+	Kernel      string `json:"kernel"`       // as GRUB names it: "($root)/vmlinuz"
+	CommandLine string `json:"command_line"` // without the kernel
+}
+
+// ParseGrub returns the menu entries of a grub.cfg, a command outside of any as an entry without a title. It understands
+// the commands that configure a boot (set, menuentry, linux) and passes over all others; nothing is executed.
+func ParseGrub(config string) []BootEntry {
+	var entries []BootEntry
+	vars, title := map[string]string{}, ""
+	for line := range strings.Lines(config) {
+		words := grubWords(line, vars)
+		if len(words) == 0 {
+			continue
+		}
+		switch words[0] {
+		case "}":
+			title = ""
+		case "set":
+			for _, word := range words[1:] {
+				if name, value, ok := strings.Cut(word, "="); ok {
+					vars[name] = value
+				}
+			}
+		case "menuentry":
+			if len(words) > 1 {
+				title = words[1]
+			}
+		case "linux", "linuxefi", "linux16":
+			if len(words) > 1 {
+				entries = append(entries, BootEntry{title, words[1], strings.Join(quoteWords(words[2:]), " ")})
+			}
+		}
+	}
+	return entries
+}
+
+// grubWords splits a line as GRUB's shell does: quotes of both kinds, backslashes, comments, and variables.
+func grubWords(line string, vars map[string]string) []string {
+	var words []string
+	var word strings.Builder
+	started, quote := false, byte(0)
+	for i := 0; i < len(line); i++ {
+		c := line[i]
+		switch {
+		case quote == '\'' && c != '\'':
+			word.WriteByte(c)
+		case c == '\\' && i+1 < len(line):
+			i++
+			word.WriteByte(line[i])
+			started = true
+		case c == quote && quote != 0:
+			quote = 0
+		case quote == 0 && (c == '"' || c == '\''):
+			quote, started = c, true
+		case c == '$':
+			name, length := grubVariable(line[i+1:])
+			if value, ok := vars[name]; ok {
+				word.WriteString(value)
+			} else {
+				word.WriteString(line[i : i+1+length])
+			}
+			i += length
+			started = true
+		case quote == 0 && (c == ' ' || c == '\t' || c == '\n' || c == '\r'):
+			if started {
+				words = append(words, word.String())
+			}
+			word.Reset()
+			started = false
+		case quote == 0 && c == '#' && !started:
+			return words
+		default:
+			word.WriteByte(c)
+			started = true
+		}
+	}
+	if started {
+		words = append(words, word.String())
+	}
+	return words
+}
+
+// grubVariable returns the name at the start of text, which stands behind a $, and how many bytes it takes with braces.
+func grubVariable(text string) (name string, length int) {
+	if strings.HasPrefix(text, "{") {
+		if end := strings.IndexByte(text, '}'); end > 0 {
+			return text[1:end], end + 1
+		}
+	}
+	for length < len(text) && (text[length] == '_' || text[length] >= '0' && text[length] <= '9' ||
+		text[length]|0x20 >= 'a' && text[length]|0x20 <= 'z') {
+		length++
+	}
+	return text[:length], length
+}
+
+// quoteWords gives words with spaces the quotes that the kernel sees: around the value.
+func quoteWords(words []string) []string {
+	var quoted []string
+	for _, word := range words {
+		if strings.ContainsAny(word, " \t") {
+			if name, value, ok := strings.Cut(word, "="); ok {
+				word = name + `="` + value + `"`
+			} else {
+				word = `"` + word + `"`
+			}
+		}
+		quoted = append(quoted, word)
+	}
+	return quoted
+}
+
+// VerityTable is what a kernel command line says about the hash tree of the root.
+type VerityTable struct {
+	DataBlocks int64 // of 4096 bytes
+	RootHash   string
+	Salt       string
+}
+
+// Verity finds the dm-verity table on the command line (kernel documentation, device-mapper/verity.rst and dm-init.rst):
+//
+//	verity <version> <data device> <hash device> <data block size> <hash block size> <data blocks> <hash block> <algorithm> <root hash> <salt>
+func (b BootEntry) Verity() (VerityTable, bool) {
+	_, table, found := strings.Cut(b.CommandLine, "dm-mod.create=")
+	fields := strings.Fields(table)
+	for i := range fields {
+		if !found || fields[i] != "verity" || len(fields) < i+11 {
+			continue
+		}
+		blocks, err := strconv.ParseInt(fields[i+6], 10, 64)
+		if err != nil {
+			return VerityTable{}, false
+		}
+		return VerityTable{DataBlocks: blocks, RootHash: fields[i+9], Salt: strings.TrimRight(fields[i+10], `"`)}, true
+	}
+	return VerityTable{}, false
+}

@@ -1,0 +1,239 @@
+// Inspects an image without knowing what it should be: reads all there is and collects what contradicts itself.
+
+package image
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Inspect reads a disk image of size bytes. What is wrong with it is in the Report's Faults; the only errors are ctx's.
+func Inspect(ctx context.Context, img io.ReaderAt, size int64) (Report, error) {
+	in := inspector{ctx: ctx, img: img, size: size, report: Report{
+		DiskBytes: size, Partitions: []PartitionReport{}, Roots: []Root{}, Boot: []Boot{}, Firmware: []FirmwareFile{},
+		OSRelease: map[string]string{}, Packages: []Package{}, Notes: []string{}, Faults: []string{},
+	}}
+	table, err := ReadGPT(img, size)
+	if err != nil {
+		in.fault(err)
+		table, _ = salvageGPT(img, size)
+	}
+	in.report.DiskGUID = table.DiskGUID
+	for _, e := range table.Entries {
+		in.partition(e)
+	}
+	err = in.banks()
+	return in.report, err
+}
+
+type inspector struct {
+	ctx    context.Context
+	img    io.ReaderAt
+	size   int64
+	report Report
+
+	// Partitions of the banks in their order: A, then B.
+	boot, root, hash []bankPart
+}
+
+// bankPart is a partition of a bank. An empty one holds nothing that is known.
+type bankPart struct {
+	section
+	empty bool
+}
+
+func (in *inspector) fault(err error) { in.report.Faults = append(in.report.Faults, err.Error()) }
+
+// role says in words what a partition of a type is for.
+func role(typeGUID string) string {
+	switch typeGUID {
+	case typeBIOS:
+		return "BIOS boot loader"
+	case typeEFI:
+		return "EFI system"
+	case typeEFIB:
+		return "EFI system backup"
+	case typeBoot:
+		return "boot"
+	case typeRoot:
+		return "root"
+	case typeHash:
+		return "hash tree of root"
+	case typeReserved:
+		return "reserved"
+	case typePrivate:
+		return "private settings"
+	case typeData:
+		return "data"
+	}
+	return "unknown"
+}
+
+// partition reports one entry of the table and sorts it into its bank.
+func (in *inspector) partition(e Entry) {
+	name := e.Label
+	if name == "" {
+		name = fmt.Sprint(e.Number)
+	}
+	part := section{name, io.NewSectionReader(in.img, e.Start, e.Size)}
+	p := PartitionReport{Number: e.Number, Label: e.Label, Role: role(e.Type), Type: e.Type, GUID: e.GUID,
+		Start: e.Start, Size: e.Size, Attributes: e.Attributes}
+	if e.Start+e.Size > in.size {
+		in.fault(part.fault("ends at byte %d, but the image has %d", e.Start+e.Size, in.size))
+	} else {
+		in.holds(part, &p)
+	}
+	in.report.Partitions = append(in.report.Partitions, p)
+	of := bankPart{part, p.Holds == ""}
+	switch e.Type {
+	case typeBoot:
+		in.boot = append(in.boot, of)
+	case typeRoot:
+		in.root = append(in.root, of)
+	case typeHash:
+		in.hash = append(in.hash, of)
+	}
+}
+
+// holds finds out what a partition holds and how full that is.
+func (in *inspector) holds(part section, p *PartitionReport) {
+	if p.Type == typeHash {
+		if v, err := ReadVerity(part); err == nil {
+			p.Holds, p.UUID, p.HeldBytes, p.UsedBytes = "verity", v.UUID, v.HashSize(), v.HashSize()
+		}
+		return
+	}
+	fs, err := ReadFileSystem(part)
+	if err != nil {
+		in.fault(part.fault("%w", err))
+		return
+	}
+	p.Holds, p.UUID, p.HeldBytes, p.UsedBytes = fs.Kind, fs.UUID, fs.Size, fs.Size
+	if fs.Size > p.Size {
+		in.fault(part.fault("%w", tooLarge("its "+fs.Kind+" file system", fs.Size, p.Size)))
+		return
+	}
+	switch fs.Kind {
+	case "ext4":
+		if e, err := OpenExt4(part, p.Size); err != nil {
+			in.fault(part.fault("%w", err))
+		} else {
+			p.UsedBytes = e.Used()
+		}
+	case "vfat":
+		if err := in.fat(part, p); err != nil {
+			in.fault(part.fault("%w", err))
+		}
+	}
+}
+
+func (in *inspector) fat(part section, p *PartitionReport) error {
+	f, err := OpenFAT(part, p.Size)
+	if err != nil {
+		return err
+	}
+	p.UsedBytes = f.Used()
+	if p.Type != typeEFI && p.Type != typeEFIB {
+		return nil
+	}
+	files, err := f.Files()
+	for _, file := range files {
+		in.report.Firmware = append(in.report.Firmware, FirmwareFile{part.name, file.Name, file.Size})
+	}
+	return err
+}
+
+// banks reads every bank that is filled. A bank B that waits for its first update is empty in all its partitions.
+func (in *inspector) banks() error {
+	n := max(len(in.boot), len(in.root), len(in.hash))
+	for i := range n {
+		if i >= len(in.boot) || i >= len(in.root) || i >= len(in.hash) {
+			in.fault(fmt.Errorf("bank %c has not all of boot, root and hash tree", 'A'+rune(i%26)))
+			return nil
+		}
+		boot, root, hash := in.boot[i], in.root[i], in.hash[i]
+		if i > 0 && boot.empty && root.empty && hash.empty {
+			continue
+		}
+		r, v, faults, err := readRoot(in.ctx, root.section, hash.section)
+		if err != nil {
+			return err
+		}
+		b, more := readBoot(boot.section)
+		faults = append(faults, more...)
+		if fault := checkCommandLines(boot.section, b, v, &r); fault != nil {
+			faults = append(faults, fault)
+		}
+		for _, f := range faults {
+			in.fault(f)
+		}
+		in.report.Roots, in.report.Boot = append(in.report.Roots, r), append(in.report.Boot, b)
+		if i == 0 {
+			in.rootFiles(root.section)
+		}
+	}
+	return nil
+}
+
+// rootFiles reads what the root file system says of itself.
+func (in *inspector) rootFiles(root section) {
+	note := func(err error) { in.report.Notes = append(in.report.Notes, root.fault("%w", err).Error()) }
+	if fs, err := ReadFileSystem(root); err == nil && fs.Kind != "ext4" {
+		note(fmt.Errorf("files of %s cannot be read yet", orElse(fs.Kind, "an unknown file system")))
+		return
+	}
+	fs, err := OpenExt4(root, root.Size())
+	if err != nil {
+		return // is a fault already
+	}
+	if text, err := fs.ReadFile("usr/lib/os-release", maxConfigSize); err != nil {
+		note(err)
+	} else {
+		in.report.OSRelease = parseOSRelease(string(text))
+	}
+	packages, err := readInventory(fs)
+	if err != nil {
+		note(err)
+	}
+	in.report.Packages = append(in.report.Packages, packages...)
+}
+
+// parseOSRelease reads NAME=value lines, where a value may stand in quotes (os-release(5)).
+func parseOSRelease(text string) map[string]string {
+	values := map[string]string{}
+	for line := range strings.Lines(text) {
+		name, value, ok := strings.Cut(strings.TrimSpace(line), "=")
+		if !ok || strings.HasPrefix(name, "#") {
+			continue
+		}
+		if len(value) >= 2 && (value[0] == '"' || value[0] == '\'') && value[len(value)-1] == value[0] {
+			value = value[1 : len(value)-1]
+		}
+		values[name] = value
+	}
+	return values
+}
+
+// readInventory reads the list of RPMs, which is in a directory named after the OS.
+func readInventory(fs *Ext4) ([]Package, error) {
+	const name, limit = "application-inventory.json", 16 << 20
+	dirs, err := fs.ReadDir("usr/share")
+	if err != nil {
+		return nil, err
+	}
+	for _, dir := range dirs {
+		text, err := fs.ReadFile("usr/share/"+dir.Name+"/"+name, limit)
+		if err != nil {
+			continue
+		}
+		var inventory struct{ Content []Package }
+		if err := json.Unmarshal(text, &inventory); err != nil {
+			return nil, fmt.Errorf("usr/share/%s/%s: %w", dir.Name, name, err)
+		}
+		return inventory.Content, nil
+	}
+	return nil, fmt.Errorf("usr/share has no directory with %s", name)
+}
