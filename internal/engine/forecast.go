@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"buildsys/internal/cache"
 	"buildsys/internal/plan"
 )
@@ -39,23 +41,28 @@ type Forecast struct {
 func Foresee(p plan.Plan, c *Cache) ([]Forecast, error) {
 	out := make([]Forecast, len(p.Steps))
 	known := make([]outputs, len(p.Steps))
+	done := make([]chan struct{}, len(p.Steps))
+	var group errgroup.Group
+	group.SetLimit(lookupJobs)
 	for i, s := range p.Steps {
-		w := worker{o: Options{Cache: c}, step: s, arch: p.Arch}
-		var after []string
-		for _, d := range s.Deps {
-			w.deps = append(w.deps, dependency{name: p.Steps[d].Name, outputs: known[d]})
-			if o := out[d].Outlook; o == Build || o == MayBuild {
-				after = append(after, p.Steps[d].Name)
+		done[i] = make(chan struct{})
+		group.Go(func() (err error) {
+			defer close(done[i])
+			w := worker{o: Options{Cache: c}, step: s, arch: p.Arch}
+			var after []string
+			for _, d := range s.Deps {
+				<-done[d] // it comes before this one, so it has started
+				w.deps = append(w.deps, dependency{name: p.Steps[d].Name, outputs: known[d]})
+				if o := out[d].Outlook; o == Build || o == MayBuild {
+					after = append(after, p.Steps[d].Name)
+				}
 			}
-		}
-		f, made, err := w.foresee(after)
-		if err != nil {
-			return nil, err
-		}
-		f.Took, _ = c.took(s.ID, p.Arch)
-		out[i], known[i] = f, made
+			out[i], known[i], err = w.foresee(after)
+			out[i].Took, _ = c.took(s.ID, p.Arch)
+			return err
+		})
 	}
-	return out, nil
+	return out, group.Wait()
 }
 
 func (w worker) foresee(after []string) (Forecast, outputs, error) {
@@ -66,7 +73,7 @@ func (w worker) foresee(after []string) (Forecast, outputs, error) {
 	}
 	state, known := ReadState(w.o.Cache.State, w.step.ID)
 	f.First = !known
-	if known {
+	if known && state.Action != act.id { // equal ones have equal transcripts, and comparing those of a large tree takes long
 		f.Changes = slices.DeleteFunc(cache.Diff(state.Transcript, act.transcript), func(c cache.Change) bool {
 			return c.Label == "rpms" && slices.Contains(after, c.Name)
 		})
