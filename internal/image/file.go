@@ -92,7 +92,7 @@ func foreignFormat(head []byte) string {
 		return "qcow2"
 	case bytes.HasPrefix(head, []byte("KDMV")):
 		return "vmdk"
-	case len(head) > 262 && string(head[257:262]) == "ustar":
+	case len(head) >= 262 && string(head[257:262]) == "ustar":
 		return "tar (OVA)"
 	}
 	return ""

@@ -14,7 +14,7 @@ import (
 )
 
 // tool returns the path of a foreign program, or skips the test.
-func tool(t *testing.T, name string) string {
+func tool(t testing.TB, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
@@ -29,7 +29,7 @@ func tool(t *testing.T, name string) string {
 }
 
 // run runs a foreign program and returns what it printed.
-func run(t *testing.T, name string, args ...string) string {
+func run(t testing.TB, name string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command(tool(t, name), args...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
@@ -103,14 +103,21 @@ func TestSgdiskAgrees(t *testing.T) {
 
 // smallGPT is a 2 MiB disk with one partition, written here so that the reader is tested where sgdisk is missing.
 func smallGPT() []byte {
+	entry := gptEntry{Type: [16]byte{1}, GUID: [16]byte{2}, First: 40, Last: 99, Attributes: 1 << 48}
+	copy(entry.Name[:], utf16.Encode([]rune("SKIFF-ROOT-A")))
+	return gptWith(entry)
+}
+
+// gptWith is a disk of 2 MiB with these partitions.
+func gptWith(parts ...gptEntry) []byte {
 	img := make([]byte, 2*mib)
 	img[446+4], img[510], img[511] = 0xee, 0x55, 0xaa
 	last := uint64(len(img)/sector - 1)
-	entry := gptEntry{Type: [16]byte{1}, GUID: [16]byte{2}, First: 40, Last: 99, Attributes: 1 << 48}
-	copy(entry.Name[:], utf16.Encode([]rune("SKIFF-ROOT-A")))
 	var entries bytes.Buffer
-	binary.Write(&entries, binary.LittleEndian, entry)
-	entries.Write(make([]byte, 127*128))
+	for _, entry := range parts {
+		binary.Write(&entries, binary.LittleEndian, entry)
+	}
+	entries.Write(make([]byte, (128-len(parts))*128))
 	for _, h := range []gptHeader{{MyLBA: 1, AlternateLBA: last, EntriesLBA: 2}, {MyLBA: last, AlternateLBA: 1, EntriesLBA: last - 32}} {
 		copy(h.Signature[:], gptSignature)
 		h.HeaderSize, h.FirstUsable, h.LastUsable, h.EntryCount, h.EntrySize = gptHeaderLen, 34, last-33, 128, 128

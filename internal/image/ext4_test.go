@@ -1,0 +1,175 @@
+package image
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestExt4ReadsWhatMkfsWrites covers block and inode sizes, directories with a hash index, extent trees of two levels,
+// holes, and layouts with and without checksums.
+func TestExt4ReadsWhatMkfsWrites(t *testing.T) {
+	tool(t, "mke2fs")
+	big := make([]byte, 3*mib+17)
+	rand.NewChaCha8([32]byte{4}).Read(big)
+	files := map[string]string{"empty": "", "grub/grub.cfg": "set timeout=0\n", "a/b/c/d/e": "deep", "big": string(big)}
+	for i := range 400 {
+		files[fmt.Sprintf("many/file-%03d-%s", i, strings.Repeat("x", i%100))] = fmt.Sprint(i)
+	}
+	tree := t.TempDir()
+	writeTree(t, tree, files)
+	sparse := bytes.Repeat([]byte{0}, mib)
+	for i := 0; i < len(sparse); i += 16 << 10 { // every other block is a hole, so there are more extents than an inode holds
+		sparse[i] = byte(i>>14) | 1
+	}
+	files["sparse"] = string(sparse)
+	writeSparse(t, filepath.Join(tree, "sparse"), sparse)
+	for _, options := range [][]string{
+		{"-b", "4096"},
+		{"-b", "1024", "-O", "^has_journal"},
+		{"-b", "1024", "-I", "128", "-O", "^64bit,^metadata_csum,^has_journal"},
+		{"-b", "2048", "-g", "1024", "-O", "^flex_bg"}, // many groups
+	} {
+		img := blank(t, "fs", 24*mib)
+		run(t, "mke2fs", append(options, "-q", "-t", "ext4", "-N", "1000", "-d", tree, img)...)
+		f, err := os.Open(img)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		e, err := OpenExt4(f, 24*mib)
+		if err != nil {
+			t.Errorf("%v: %v", options, err)
+			continue
+		}
+		for name, want := range files {
+			if got, err := e.ReadFile(name, 8*mib); err != nil || string(got) != want {
+				t.Errorf("%v: %s: %d bytes, %v; want %d", options, name, len(got), err, len(want))
+			}
+		}
+		entries, err := e.ReadDir("many")
+		if err != nil || len(entries) != 400 {
+			t.Errorf("%v: directory has %d entries, %v; want 400", options, len(entries), err)
+		}
+		if used := e.Used(); used < 7*mib/2 || used > 20*mib {
+			t.Errorf("%v: %d bytes used of files of 4 MiB", options, used)
+		}
+		if _, err := e.ReadFile("grub/none", mib); !errors.Is(err, ErrNotFound) {
+			t.Errorf("%v: a file that is not there: %v", options, err)
+		}
+		if _, err := e.ReadFile("big", mib); err == nil || !strings.Contains(err.Error(), "more than") {
+			t.Errorf("%v: a file over the limit: %v", options, err)
+		}
+		for _, name := range []string{"grub", "", "empty/x"} {
+			if _, err := e.ReadFile(name, mib); err == nil {
+				t.Errorf("%v: read of %q: no error", options, name)
+			}
+		}
+	}
+}
+
+func writeSparse(t *testing.T, file string, data []byte) {
+	t.Helper()
+	f, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for i := 0; i < len(data); i += 4096 {
+		if block := data[i : i+4096]; !bytes.Equal(block, make([]byte, 4096)) {
+			if _, err := f.WriteAt(block, int64(i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := f.Truncate(int64(len(data))); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// smallFS is a file system of 256 KiB as mke2fs makes it, with one directory and one file.
+func smallFS(t testing.TB) []byte {
+	t.Helper()
+	tool(t, "mke2fs")
+	tree, img := t.TempDir(), filepath.Join(t.TempDir(), "fs")
+	if err := errors.Join(os.Mkdir(filepath.Join(tree, "grub"), 0o755), os.WriteFile(filepath.Join(tree, "grub/grub.cfg"), []byte("x"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "mke2fs", "-q", "-t", "ext4", "-O", "^has_journal,^metadata_csum,^resize_inode", "-b", "1024", "-N", "16", "-d", tree, img, "256k")
+	b, err := os.ReadFile(img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestExt4SurvivesDamage changes bytes of metadata: no panic, no endless work, and no contents beyond the limit.
+func TestExt4SurvivesDamage(t *testing.T) {
+	good := smallFS(t)
+	var hot []int
+	for i, b := range good {
+		if b != 0 && i >= 1024 {
+			hot = append(hot, i)
+		}
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 20000 {
+		bad := slices.Clone(good)
+		for range 1 + r.IntN(3) {
+			bad[hot[r.IntN(len(hot))]] = []byte{0, 1, 0x7f, 0x80, 0xff, byte(r.Uint32())}[r.IntN(6)]
+		}
+		readAll(t, bad)
+	}
+}
+
+func readAll(t *testing.T, b []byte) {
+	t.Helper()
+	e, err := OpenExt4(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		return
+	}
+	if data, err := e.ReadFile("grub/grub.cfg", 4096); err == nil && len(data) > 4096 {
+		t.Errorf("%d bytes, more than the limit", len(data))
+	}
+	e.ReadDir("grub")
+	if e.Used() < 0 {
+		t.Errorf("%d bytes used", e.Used())
+	}
+}
+
+// FuzzExt4 puts the fuzzer's bytes where the metadata of a small file system is.
+func FuzzExt4(f *testing.F) {
+	good := smallFS(f)
+	f.Add(good[1024:20<<10], uint16(0))
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff}, uint16(0x18)) // block size
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff}, uint16(0x28)) // inodes per group
+	f.Fuzz(func(t *testing.T, patch []byte, at uint16) {
+		bad := slices.Clone(good)
+		copy(bad[1024+int(at):], patch)
+		readAll(t, bad)
+	})
+}
+
+// TestExt4LoopsEnd: an extent tree that leads to itself, which no checksum would forbid.
+func TestExt4LoopsEnd(t *testing.T) {
+	b := make([]byte, 64<<10)
+	e := &Ext4{part: bytes.NewReader(b), size: int64(len(b)), blockSize: 1024, blocks: 64, budget: readBudget}
+	node := make([]byte, 1024)
+	copy(node, []byte{0x0a, 0xf3, 84, 0, 84, 0})
+	for i := range 84 {
+		node[12+12*i+4] = 7 // every entry is block 7, which is the node itself
+	}
+	for depth := byte(5); depth > 0; depth-- {
+		node[6] = depth
+		copy(b[7*1024:], node)
+		if err := e.readExtents(node, maxExtentDepth, make([]byte, 4096)); err == nil {
+			t.Errorf("depth %d: no error", depth)
+		}
+	}
+}

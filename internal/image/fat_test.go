@@ -1,0 +1,131 @@
+package image
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestFATListsWhatMcopyWrites covers the three widths of the table, long names and directories of several clusters.
+func TestFATListsWhatMcopyWrites(t *testing.T) {
+	for _, program := range []string{"mkfs.vfat", "mcopy", "mmd"} {
+		tool(t, program)
+	}
+	want := []string{"EFI/BOOT/BOOTX64.EFI 70000", "EFI/BOOT/a rather long name with spaces.cfg 5", "EFI/BOOT/grub.cfg 5", "EFI/BOOT/empty.text 0"}
+	dir := t.TempDir()
+	for i := range 100 {
+		want = append(want, fmt.Sprintf("EFI/many/file-with-a-long-name-%03d.efi 5", i))
+	}
+	for _, line := range want {
+		cut := strings.LastIndexByte(line, ' ')
+		var size int
+		fmt.Sscan(line[cut:], &size)
+		writeTree(t, dir, map[string]string{line[:cut]: strings.Repeat("x", size)})
+	}
+	slices.Sort(want)
+	for _, test := range []struct {
+		bits string
+		mib  int64
+	}{{"12", 2}, {"16", 16}, {"32", 64}} {
+		img := blank(t, "fat", test.mib*mib)
+		run(t, "mkfs.vfat", "-F", test.bits, "-s", "1", "-n", "LABEL", img)
+		run(t, "mcopy", "-s", "-i", img, filepath.Join(dir, "EFI"), "::/")
+		f, err := os.Open(img)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		fat, err := OpenFAT(f, test.mib*mib)
+		if err != nil {
+			t.Errorf("FAT%s: %v", test.bits, err)
+			continue
+		}
+		files, err := fat.Files()
+		var got []string
+		for _, file := range files {
+			got = append(got, fmt.Sprint(file.Name, " ", file.Size))
+		}
+		slices.Sort(got)
+		if err != nil || len(got) != len(want) {
+			t.Errorf("FAT%s: %d files, %v; want %d", test.bits, len(got), err, len(want))
+			continue
+		}
+		for i := range want {
+			if got[i] != want[i] {
+				t.Errorf("FAT%s: %q, want %q", test.bits, got[i], want[i])
+			}
+		}
+		if used := fat.Used(); used < 70000+100*512 || used > 70000+150*512+32<<10 {
+			t.Errorf("FAT%s: %d bytes used", test.bits, used)
+		}
+		if _, err := OpenFAT(f, mib); err == nil {
+			t.Errorf("FAT%s: larger than its partition: no error", test.bits)
+		}
+	}
+}
+
+// smallFAT is a file system of 64 KiB with EFI/BOOT/X.EFI, laid out by hand: one sector of table, 16 entries in the root.
+func smallFAT() []byte {
+	b := make([]byte, 64<<10)
+	copy(b[11:], []byte{0, 2, 1, 1, 0, 1, 16, 0, 128, 0, 0xf8, 1, 0})
+	copy(b[54:], "FAT12")
+	b[510], b[511] = 0x55, 0xaa
+	copy(b[512:], []byte{0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x0f}) // clusters 2 to 4 end there
+	entry := func(off int, name string, attr, cluster byte) {
+		copy(b[off:], name)
+		b[off+11], b[off+26] = attr, cluster
+	}
+	data := func(cluster int) int { return 1536 + (cluster-2)*512 }
+	entry(1024, "EFI        ", 0x10, 2)
+	entry(data(2), "BOOT       ", 0x10, 3)
+	entry(data(3), "X       EFI", 0x20, 4)
+	return b
+}
+
+func TestFATSurvivesDamage(t *testing.T) {
+	good := smallFAT()
+	fat, err := OpenFAT(bytes.NewReader(good), int64(len(good)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if files, err := fat.Files(); err != nil || len(files) != 1 || files[0].Name != "EFI/BOOT/X.EFI" || fat.Used() != 3*512 {
+		t.Errorf("files %+v, %v, %d used", files, err, fat.Used())
+	}
+	loop := slices.Clone(good)
+	loop[1536+26] = 2 // EFI/BOOT is EFI
+	fat, _ = OpenFAT(bytes.NewReader(loop), int64(len(loop)))
+	if _, err := fat.Files(); err == nil || !strings.Contains(err.Error(), "no end") {
+		t.Errorf("a directory in itself: error %v", err)
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 20000 {
+		bad := slices.Clone(good)
+		for range 1 + r.IntN(4) {
+			at := []int{11 + r.IntN(50), 512 + r.IntN(16), 1024 + r.IntN(32), 1536 + r.IntN(1024)}[r.IntN(4)]
+			bad[at] = []byte{0, 1, 0x7f, 0xff, byte(r.Uint32())}[r.IntN(5)]
+		}
+		listAll(bad)
+	}
+}
+
+func listAll(b []byte) {
+	if fat, err := OpenFAT(bytes.NewReader(b), int64(len(b))); err == nil {
+		fat.Files() //nolint:errcheck // only must not panic
+		fat.Used()
+	}
+}
+
+func FuzzFAT(f *testing.F) {
+	good := smallFAT()
+	f.Add(good[:2560])
+	f.Fuzz(func(_ *testing.T, patch []byte) {
+		bad := slices.Clone(good)
+		copy(bad, patch)
+		listAll(bad)
+	})
+}
