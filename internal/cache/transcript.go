@@ -30,14 +30,25 @@ func NewTranscript(step string) *Transcript {
 
 // Add writes one line: the label, then the values, each quoted as a Go string when it is empty or holds anything but
 // visible ASCII without quotes and backslashes. So different labels and values always give different text.
-func (t *Transcript) Add(label string, values ...string) {
-	t.text.WriteString(word(label))
+func (t *Transcript) Add(label string, values ...string) { t.AddLine(NewLine(label, values...)) }
+
+// Line is one line of a transcript, to be added to several.
+type Line struct{ text string }
+
+// NewLine makes the line that Add writes.
+func NewLine(label string, values ...string) Line {
+	var b strings.Builder
+	b.WriteString(word(label))
 	for _, v := range values {
-		t.text.WriteByte(' ')
-		t.text.WriteString(word(v))
+		b.WriteByte(' ')
+		b.WriteString(word(v))
 	}
-	t.text.WriteByte('\n')
+	b.WriteByte('\n')
+	return Line{b.String()}
 }
+
+// AddLine writes a line.
+func (t *Transcript) AddLine(l Line) { t.text.WriteString(l.text) }
 
 // String returns the lines added so far, each ended by a newline.
 func (t *Transcript) String() string { return t.text.String() }

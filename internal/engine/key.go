@@ -29,11 +29,11 @@ type outputs struct {
 
 // key writes down what determines the outputs of step s: the recipe, the SDK image, the arguments, every file the
 // build sees by its path inside the build, sources by the hash their manifest names, and the RPMs of the dependencies
-// by their content. deps are the packages whose RPMs the step sees, by name. Nothing of this
-// machine, the checkout's place, the user or the time is in it.
+// by their content: line gives what is written of a package whose RPMs are in a context. Nothing of this machine, the
+// checkout's place, the user or the time is in it.
 //
 // The error is that of hash, a function that returns the sha256 of a file on this machine.
-func key(s plan.Step, arch, sdk string, deps map[string]outputs, hash func(path string) ([32]byte, error)) (*cache.Transcript, error) {
+func key(s plan.Step, arch, sdk string, line func(context, pkg string) cache.Line, hash func(path string) ([32]byte, error)) (*cache.Transcript, error) {
 	t := cache.NewTranscript(s.ID + " " + arch)
 	t.Add("target", s.Solve.Target)
 	t.Add("sdk", sdk)
@@ -51,10 +51,28 @@ func key(s plan.Step, arch, sdk string, deps map[string]outputs, hash func(path 
 			}
 		}
 		for _, pkg := range slices.Sorted(maps.Keys(c.Dirs)) {
-			t.Add(name, append([]string{pkg, deps[pkg].content.String()}, deps[pkg].names()...)...)
+			t.AddLine(line(name, pkg))
 		}
 	}
 	return t, nil
+}
+
+// lineID names what a line of a transcript says of a dependency.
+type lineID struct {
+	context, pkg string
+	content      cache.ContentID
+}
+
+// line is what a transcript says of the outputs of package pkg in a context. The same line is in the transcripts of all
+// that need the package, which in a large tree are thousands, so it is made once.
+func (c *Cache) line(context, pkg string, o outputs) cache.Line {
+	id := lineID{context, pkg, o.content}
+	if known, ok := c.lines.Load(id); ok {
+		return known.(cache.Line)
+	}
+	made := cache.NewLine(context, append([]string{pkg, o.content.String()}, o.names()...)...)
+	c.lines.Store(id, made)
+	return made
 }
 
 // names are the files with the beginnings of their hashes. The content ID alone decides; these tell a person which RPM it was.

@@ -62,7 +62,8 @@ func (w worker) key() (action, error) {
 	for _, d := range w.deps {
 		deps[d.name] = d.outputs
 	}
-	t, err := key(w.step, w.arch, w.o.Cache.SDK, deps, w.o.Cache.Memo.HashFile)
+	line := func(context, pkg string) cache.Line { return w.o.Cache.line(context, pkg, deps[pkg]) }
+	t, err := key(w.step, w.arch, w.o.Cache.SDK, line, w.o.Cache.Memo.HashFile)
 	if err != nil {
 		return action{}, &HostError{Step: w.step.ID, Doing: "read the inputs", Err: err}
 	}
