@@ -224,6 +224,9 @@ func play(ctx context.Context, o Options, contenders []*contender) results {
 				}
 				c := contenders[(i+round)%len(contenders)]
 				one, err := s.run(ctx, c)
+				if ctx.Err() != nil {
+					return got
+				}
 				if err != nil {
 					fmt.Fprintf(o.Log, "round %d, %s, %s: %v\n", round+1, s.title, c.name, err)
 					continue

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Run compares and returns the report.
+// Run compares and returns the report. When ctx is done it ends early and reports what was measured until then.
 func Run(ctx context.Context, o Options) (string, error) {
 	m, stop, err := prepare(ctx, o)
 	defer stop()
@@ -27,7 +27,6 @@ func Run(ctx context.Context, o Options) (string, error) {
 		}
 		contenders = append(contenders, c)
 	}
-	got := play(ctx, o, contenders)
 	most := 10_240
 	if o.Quick {
 		most = 640
@@ -36,12 +35,13 @@ func Run(ctx context.Context, o Options) (string, error) {
 	if err != nil {
 		fmt.Fprintln(o.Log, err)
 	}
+	got := play(ctx, o, contenders)
 	w := &report{m: m, contenders: contenders, got: got, pkgs: pkgs}
 	w.head(facts)
 	w.tables()
 	w.targets()
 	w.sizes(sizes)
-	return w.String(), ctx.Err()
+	return w.String(), nil
 }
 
 type report struct {
@@ -59,7 +59,11 @@ func (w *report) head(facts string) {
 	for _, p := range w.pkgs {
 		links += len(p.needs)
 	}
-	w.printf("%s, %d rounds, medians. %s. BuildKit %s, buildx %s.\n\n", time.Now().UTC().Format(time.DateOnly), w.m.Rounds, facts,
+	rounds := 0
+	for _, samples := range w.got[scenarios[0].title] {
+		rounds = max(rounds, len(samples))
+	}
+	w.printf("%s, medians of %d rounds. %s. BuildKit %s, buildx %s.\n\n", time.Now().UTC().Format(time.DateOnly), rounds, facts,
 		orUnknown(w.m.BuildKitVersion), orUnknown(w.m.BuildxVersion))
 	w.printf("The tree: %d packages, %d build edges, critical path %.1f s; `root` is a package that %d others need, directly or not. "+
 		"Jobs sleep 0.2 s. %d jobs at once.\n", len(w.pkgs), links, criticalPath(w.pkgs), len(affected(w.pkgs, w.contenders[0].root))-1, jobs)
