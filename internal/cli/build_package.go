@@ -37,6 +37,9 @@ it says in what, keeps both below build/reproducible/NAME/, and exits with 5.
 				}
 				names = []string{name}
 			}
+			if verify && c.requireCached {
+				return usageError{errors.New("--verify-reproducible builds, and --require-cached forbids it: say one of them")}
+			}
 			return build(cmd.Context(), sys, c, request{packages: names, verify: verify})
 		},
 	}
