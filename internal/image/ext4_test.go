@@ -119,7 +119,7 @@ func TestExt4SurvivesDamage(t *testing.T) {
 		}
 	}
 	r := rand.New(rand.NewPCG(1, 2))
-	for range 20000 {
+	for range 5000 {
 		bad := slices.Clone(good)
 		for range 1 + r.IntN(3) {
 			bad[hot[r.IntN(len(hot))]] = []byte{0, 1, 0x7f, 0x80, 0xff, byte(r.Uint32())}[r.IntN(6)]
@@ -156,20 +156,39 @@ func FuzzExt4(f *testing.F) {
 	})
 }
 
-// TestExt4LoopsEnd: an extent tree that leads to itself, which no checksum would forbid.
-func TestExt4LoopsEnd(t *testing.T) {
+// TestExt4ExtentBomb: five levels of extent nodes, each with 84 entries that all lead to the node below.
+func TestExt4ExtentBomb(t *testing.T) {
 	b := make([]byte, 64<<10)
 	e := &Ext4{part: bytes.NewReader(b), size: int64(len(b)), blockSize: 1024, blocks: 64, budget: readBudget}
-	node := make([]byte, 1024)
-	copy(node, []byte{0x0a, 0xf3, 84, 0, 84, 0})
-	for i := range 84 {
-		node[12+12*i+4] = 7 // every entry is block 7, which is the node itself
-	}
-	for depth := byte(5); depth > 0; depth-- {
-		node[6] = depth
-		copy(b[7*1024:], node)
-		if err := e.readExtents(node, maxExtentDepth, make([]byte, 4096)); err == nil {
-			t.Errorf("depth %d: no error", depth)
+	for depth := 5; depth >= 0; depth-- {
+		node := b[depth*1024:][:1024]
+		copy(node, []byte{0x0a, 0xf3, 84, 0, 84, 0, byte(depth)})
+		for i := range 84 {
+			node[12+12*i+4] = byte(max(depth-1, 0)) // the block below; of leaves, the length
 		}
+	}
+	if err := e.readExtents(b[5*1024:6*1024], maxExtentDepth, make([]byte, 4096)); err == nil || !strings.Contains(err.Error(), "no end") {
+		t.Errorf("error %v", err)
+	}
+	b[4*1024+6] = 5 // a node that claims to be as high as the one above
+	e.budget = readBudget
+	if err := e.readExtents(b[5*1024:6*1024], maxExtentDepth, nil); err == nil || !strings.Contains(err.Error(), "extent tree is damaged") {
+		t.Errorf("wrong depth: error %v", err)
+	}
+}
+
+// TestExt4Unwritten: blocks that were allocated but never written read as zeros, whatever is in them.
+func TestExt4Unwritten(t *testing.T) {
+	b := bytes.Repeat([]byte{7}, 64<<10)
+	e := &Ext4{part: bytes.NewReader(b), size: int64(len(b)), blockSize: 1024, blocks: 64, inodes: 5, groupSize: 5, budget: readBudget}
+	node := []byte{0x0a, 0xf3, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0,
+		0, 0, 0, 0, 1, 0x80, 0, 0, 3, 0, 0, 0, // block 0 of the file, unwritten
+		1, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0} // block 1
+	data := make([]byte, 2048)
+	if err := e.readExtents(node, maxExtentDepth, data); err != nil || !bytes.Equal(data[:1024], make([]byte, 1024)) || data[1024] != 7 {
+		t.Errorf("%v, data begins %v and %v", err, data[:2], data[1024:1026])
+	}
+	if _, err := e.inode(6); err == nil || !strings.Contains(err.Error(), "inode 6 does not exist") {
+		t.Errorf("inode 6 of 5: error %v", err)
 	}
 }
