@@ -59,11 +59,11 @@ func (w *report) head(facts string) {
 	for _, p := range w.pkgs {
 		links += len(p.needs)
 	}
-	rounds := 0
+	rounds := 0 // the last may not be complete
 	for _, samples := range w.got[scenarios[0].title] {
 		rounds = max(rounds, len(samples))
 	}
-	w.printf("%s, medians of %d rounds. %s. BuildKit %s, buildx %s.\n\n", time.Now().UTC().Format(time.DateOnly), rounds, facts,
+	w.printf("%s, medians of up to %d rounds. %s. BuildKit %s, buildx %s.\n\n", time.Now().UTC().Format(time.DateOnly), rounds, facts,
 		orUnknown(w.m.BuildKitVersion), orUnknown(w.m.BuildxVersion))
 	w.printf("The tree: %d packages, %d build edges, critical path %.1f s; `root` is a package that %d others need, directly or not. "+
 		"Jobs sleep 0.2 s. %d jobs at once.\n", len(w.pkgs), links, criticalPath(w.pkgs), len(affected(w.pkgs, w.contenders[0].root))-1, jobs)
