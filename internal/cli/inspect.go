@@ -31,9 +31,9 @@ func newInspectCommand(sys *System, s *settings) *cobra.Command {
 		Use:   "inspect [IMAGE|VARIANT]",
 		Short: "Show what is in a disk image and verify it",
 		Long: `Shows partitions, file systems and how full they are, boot configuration, os-release and RPMs of an image
-file (.img or .img.lz4) or of the newest image of a variant, and verifies it: both partition tables, file
-systems against their partitions, the root against its hash tree, the hash tree against the kernel command
-line. Needs neither root rights nor an engine.
+file (raw, lz4, qcow2, vmdk or OVA) or of the newest image of a variant, and verifies it: both partition
+tables, file systems against their partitions, the root against its hash tree, the hash tree against the
+kernel command line, an OVA against its manifest. Needs neither root rights nor an engine.
 
 With --json the output is {"format": 1, "images": [IMAGE...]}; docs/images.md describes it.
 
@@ -60,7 +60,7 @@ func imagesToInspect(sys *System, s *settings, args []string) ([]string, error) 
 		}
 		info, err := os.Stat(path)
 		isFile := err == nil && info.Mode().IsRegular()
-		if isFile || filepath.Base(args[0]) != args[0] || slices.Contains([]string{".img", ".lz4"}, filepath.Ext(path)) {
+		if isFile || filepath.Base(args[0]) != args[0] || slices.Contains([]string{".img", ".lz4", ".qcow2", ".vmdk", ".ova"}, filepath.Ext(path)) {
 			if err == nil && !isFile {
 				err = fmt.Errorf("%s is no file: name an image file or a variant", args[0])
 			}
@@ -92,14 +92,17 @@ func inspect(ctx context.Context, w io.Writer, files []string, asJSON bool) erro
 	images := []inspected{}
 	var bad []error
 	for _, file := range files {
-		one, err := inspectFile(ctx, file)
+		disks, err := inspectFile(ctx, file)
 		if err != nil {
 			return err
 		}
-		if n := len(one.Faults); n > 0 {
-			bad = append(bad, &image.BadImageError{Image: file, Faults: []error{errors.New(count(n, "fault") + ", listed in the report")}})
+		for _, one := range disks {
+			if n := len(one.Faults); n > 0 {
+				fault := errors.New(count(n, "fault") + ", listed in the report")
+				bad = append(bad, &image.BadImageError{Image: one.Image, Faults: []error{fault}})
+			}
 		}
-		images = append(images, one)
+		images = append(images, disks...)
 	}
 	if asJSON {
 		enc := json.NewEncoder(w)
@@ -121,23 +124,35 @@ func inspect(ctx context.Context, w io.Writer, files []string, asJSON bool) erro
 	return errors.Join(bad...)
 }
 
-// inspectFile reads one image. A file that cannot be expanded is reported as any other damaged image is.
-func inspectFile(ctx context.Context, file string) (inspected, error) {
-	one := inspected{Image: file}
-	f, err := image.Open(ctx, file, "")
-	if _, ok := errors.AsType[*image.FormatError](err); ok {
-		return one, usageError{err}
+// inspectFile reads the disks of one file. One that cannot be expanded is an *image.BadImageError without a report.
+func inspectFile(ctx context.Context, file string) ([]inspected, error) {
+	disks, err := image.OpenAll(ctx, file, "")
+	switch {
+	case err == nil:
+	case is[*image.UnsupportedError](err):
+		return nil, usageError{err}
+	case is[*image.BadImageError](err):
+		return nil, err
+	default:
+		return nil, orCause(ctx, environmentError{err})
 	}
-	if bad, ok := errors.AsType[*image.BadImageError](err); ok {
-		return one, bad
+	defer func() {
+		for _, d := range disks {
+			d.Close() //nolint:errcheck // was only read
+		}
+	}()
+	var all []inspected
+	for _, d := range disks {
+		one := inspected{Image: file, FileBytes: d.PackedSize}
+		if d.Member != "" {
+			one.Image += ", " + d.Member
+		}
+		if one.Report, err = image.Inspect(ctx, d, d.Size); err != nil {
+			return nil, orCause(ctx, err)
+		}
+		all = append(all, one)
 	}
-	if err != nil {
-		return one, orCause(ctx, environmentError{err})
-	}
-	defer f.Close()
-	one.FileBytes = f.PackedSize
-	one.Report, err = image.Inspect(ctx, f, f.Size)
-	return one, orCause(ctx, err)
+	return all, nil
 }
 
 // orCause is what ended ctx, when something did, else err.

@@ -3,9 +3,7 @@
 package image
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -14,88 +12,91 @@ import (
 	"strings"
 )
 
-// File is an image that can be read at any place. Size is that of the disk in bytes.
+// File is an image that can be read at any place.
 type File struct {
 	*os.File
-	Size       int64
-	PackedSize int64 // of the file on disk as it was opened
+	Size       int64  // of the disk in bytes
+	PackedSize int64  // in bytes, as it lies in the file
+	Member     string // name within the archive it was in; empty for a file of its own
 }
 
-// FormatError says that a file is an image of a format that cannot be read yet.
-type FormatError struct{ File, Format string }
+// UnsupportedError says that an image may be good but is of a kind that cannot be read.
+type UnsupportedError struct{ What string }
 
 // Error says what to do instead.
-func (e *FormatError) Error() string {
-	return fmt.Sprintf("%s is a %s file, which is not supported yet: convert it with qemu-img convert -O raw", e.File, e.Format)
+func (e *UnsupportedError) Error() string {
+	return e.What + " cannot be read: convert the image with qemu-img convert -O raw"
 }
 
-const lz4Magic = 0x184d2204
+const lz4Magic = "\x04\x22\x4d\x18"
 
-// Open opens a raw disk image, or one compressed by lz4 under whatever name. The latter is expanded into a temporary file in
-// the directory dir (the default place when empty), which has no name any more when Open returns. A *BadImageError says
-// that the compressed data is damaged, a *FormatError that the image is of another format.
+// Open opens a disk image whatever its name: raw, compressed by lz4, qcow2 or stream-optimized VMDK. All but raw ones are
+// expanded into a temporary file in the directory dir (the default place when empty), which has no name any more when
+// Open returns. A *BadImageError says that the file is damaged, an *UnsupportedError that its kind cannot be read.
 func Open(ctx context.Context, path, dir string) (*File, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	head := make([]byte, 512)
-	n, err := io.ReadFull(f, head)
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-		return nil, errors.Join(fmt.Errorf("read image: %w", err), f.Close())
-	}
-	if format := foreignFormat(head[:n]); format != "" {
-		return nil, errors.Join(&FormatError{path, format}, f.Close())
-	}
-	packed, err := f.Seek(0, io.SeekEnd)
-	if err == nil {
-		_, err = f.Seek(0, io.SeekStart)
-	}
+	info, err := f.Stat()
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("read image: %w", err), f.Close())
 	}
-	if binary.LittleEndian.Uint32(head) != lz4Magic && !strings.HasSuffix(path, ".lz4") {
-		return &File{f, packed, packed}, nil
+	expander, err := expanderOf(f, path)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("read image: %w", err), f.Close())
+	}
+	if expander == nil {
+		return &File{File: f, Size: info.Size(), PackedSize: info.Size()}, nil
 	}
 	defer f.Close()
-	raw, size, err := expand(ctx, f, dir)
-	if err != nil {
-		return nil, err
-	}
-	return &File{raw, size, packed}, nil
+	return expand(ctx, expander, io.NewSectionReader(f, 0, info.Size()), path, dir)
 }
 
-// expand unpacks a compressed image into a file without a name.
-func expand(ctx context.Context, packed *os.File, dir string) (raw *os.File, size int64, err error) {
-	raw, err = os.CreateTemp(dir, "buildsys-image-*.img")
-	if err != nil {
-		return nil, 0, fmt.Errorf("expand image %s: %w", packed.Name(), err)
+// An expandFunc writes the disk in src, of size bytes, to an empty file and returns its size in bytes.
+type expandFunc func(ctx context.Context, dst *os.File, src io.ReaderAt, size int64) (int64, error)
+
+func expandLZ4(ctx context.Context, dst *os.File, src io.ReaderAt, size int64) (int64, error) {
+	return ExpandLZ4(ctx, dst, io.NewSectionReader(src, 0, size))
+}
+
+// expanderOf recognises a format by its first bytes, a torn lz4 file by its name as well. It is nil for raw images.
+func expanderOf(f io.ReaderAt, name string) (expandFunc, error) {
+	head := make([]byte, 4)
+	if _, err := f.ReadAt(head, 0); err != nil && err != io.EOF {
+		return nil, err
 	}
+	switch {
+	case string(head) == lz4Magic, strings.HasSuffix(name, ".lz4"):
+		return expandLZ4, nil
+	case string(head) == qcow2Magic:
+		return expandQcow2, nil
+	case string(head) == vmdkMagic:
+		return expandVMDK, nil
+	}
+	return nil, nil
+}
+
+// expand unpacks an image into a file without a name.
+func expand(ctx context.Context, expander expandFunc, packed *io.SectionReader, name, dir string) (*File, error) {
+	raw, err := os.CreateTemp(dir, "buildsys-image-*.img")
+	if err != nil {
+		return nil, fmt.Errorf("expand image %s: %w", name, err)
+	}
+	size := int64(0)
 	if err = os.Remove(raw.Name()); err == nil { // now, so that nothing is left behind however this ends
-		size, err = ExpandLZ4(ctx, raw, packed)
+		size, err = expander(ctx, raw, packed, packed.Size())
 	}
 	if err == nil {
-		return raw, size, nil
+		return &File{File: raw, Size: size, PackedSize: packed.Size()}, nil
 	}
 	raw.Close() //nolint:errcheck // the error above says more
 	_, system := errors.AsType[*fs.PathError](err)
-	if ctx.Err() == nil && !system { // then it is the data
-		return nil, 0, &BadImageError{packed.Name(), []error{err}}
+	_, unsupported := errors.AsType[*UnsupportedError](err)
+	if ctx.Err() == nil && !system && !unsupported { // then it is the data
+		return nil, &BadImageError{name, []error{err}}
 	}
-	return nil, 0, fmt.Errorf("expand image %s: %w", packed.Name(), err)
-}
-
-// foreignFormat recognises the formats of other image files by their first bytes.
-func foreignFormat(head []byte) string {
-	switch {
-	case bytes.HasPrefix(head, []byte("QFI\xfb")):
-		return "qcow2"
-	case bytes.HasPrefix(head, []byte("KDMV")):
-		return "vmdk"
-	case len(head) >= 262 && string(head[257:262]) == "ustar":
-		return "tar (OVA)"
-	}
-	return ""
+	return nil, fmt.Errorf("expand image %s: %w", name, err)
 }
 
 // CheckFile checks a finished disk image in a file that Open can open. dir is for its temporary file.
