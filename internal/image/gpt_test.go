@@ -198,6 +198,28 @@ func TestReadGPTFindsDamage(t *testing.T) {
 	}
 }
 
+// TestReadGPTBounds: tables with right checksums that claim more than there is.
+func TestReadGPTBounds(t *testing.T) {
+	last := uint64(2*mib/sector - 1)
+	for _, test := range []struct {
+		usable uint64
+		want   string
+	}{{last, "where the backup GPT lies"}, {1 << 60, "for 1152921504606846976 sectors"}} {
+		img := smallGPT()
+		for _, lba := range []uint64{1, last} {
+			var h gptHeader
+			if err := binary.Read(bytes.NewReader(img[lba*sector:]), binary.LittleEndian, &h); err != nil {
+				t.Fatal(err)
+			}
+			h.LastUsable = test.usable
+			putHeader(img, h)
+		}
+		if _, err := ReadGPT(bytes.NewReader(img), int64(len(img))); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%d usable sectors: error %v, want %q in it", test.usable, err, test.want)
+		}
+	}
+}
+
 // FuzzReadGPT changes the header's fields and makes its checksum right again: the reader must not crash or accept a
 // partition outside of the disk.
 func FuzzReadGPT(f *testing.F) {

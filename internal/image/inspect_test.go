@@ -112,6 +112,33 @@ func TestCheckCommandLine(t *testing.T) {
 	}
 }
 
+// TestReadRoot: the tree must fit its partition, and the data under it its own.
+func TestReadRoot(t *testing.T) {
+	img := bankDisk(t)
+	data, hash := img[1024*sector:][:256<<10], img[2048*sector:][:2*verityBlock]
+	for _, test := range []struct {
+		name       string
+		data, hash []byte
+		want       string
+	}{
+		{"good", data, hash, ""},
+		{"tree too large", data, hash[:verityBlock], "partition HASH: the hash tree needs 0.01 MiB, but 0.00 MiB are available"},
+		{"data too large", data[:128<<10], hash, "partition ROOT: the data under the hash tree needs 0.25 MiB, but 0.12 MiB are available"},
+		{"no tree", data, data, "partition HASH: no verity superblock"},
+	} {
+		r, _, faults, err := readRoot(t.Context(), whole("ROOT", test.data), whole("HASH", test.hash))
+		fault := errors.Join(faults...)
+		if err != nil || r.Verified != (test.want == "") || r.Verified != (fault == nil) || fault != nil && !strings.Contains(fault.Error(), test.want) {
+			t.Errorf("%s: faults %v, %v, want %q", test.name, faults, err, test.want)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, _, err := readRoot(ctx, whole("ROOT", data), whole("HASH", hash)); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
 // TestReadBoot: the kernel that grub.cfg names must be there.
 func TestReadBoot(t *testing.T) {
 	tool(t, "mke2fs")
