@@ -18,7 +18,7 @@ import (
 // Options say what to compare and with what.
 type Options struct {
 	Buildsys string // the program
-	Self     string // the program that calls OneSolve when its first argument is -one-solve
+	Self     string // the program that calls OneSolve for the argument -one-solve, and MakeSized for -make-sized
 	Tools    string // directory with the peers' programs buildx, buildctl and buildkitd
 	Work     string // directory for trees and caches; emptied at the start
 	Busybox  string // a static busybox

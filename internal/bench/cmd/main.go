@@ -26,7 +26,9 @@ func main() {
 func run(ctx context.Context) error {
 	o := bench.Options{Log: os.Stderr}
 	var oneSolve, document string
+	var sized int
 	flag.StringVar(&oneSolve, "one-solve", "", "build the tree in the working directory as one solve from this `image`, and do nothing else")
+	flag.IntVar(&sized, "make-sized", 0, "make and build a tree of this `number` of packages in the working directory, and do nothing else")
 	flag.StringVar(&document, "document", "", "Markdown `file` that gets the figures instead of standard output, below its line "+marker)
 	flag.StringVar(&o.Buildsys, "buildsys", "", "the buildsys `program`")
 	flag.StringVar(&o.Tools, "tools", "", "`directory` of buildx, buildctl and buildkitd")
@@ -37,17 +39,18 @@ func run(ctx context.Context) error {
 	flag.IntVar(&o.Rounds, "rounds", 3, "repetitions")
 	flag.BoolVar(&o.Quick, "quick", false, "fewer cases")
 	flag.Parse()
-	if oneSolve != "" {
-		dir, err := os.Getwd()
-		if err != nil {
-			return err
-		}
+	dir, err := os.Getwd()
+	switch {
+	case err != nil:
+		return err
+	case oneSolve != "":
 		return bench.OneSolve(ctx, dir, oneSolve, os.Stdout)
+	case sized > 0:
+		return bench.MakeSized(dir, sized, os.Stderr)
 	}
 	if o.Buildsys == "" || o.Work == "" {
 		return errors.New("needs -buildsys and -work; use script/bench")
 	}
-	var err error
 	if o.Self, err = os.Executable(); err != nil {
 		return err
 	}
