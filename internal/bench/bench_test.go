@@ -31,7 +31,7 @@ func TestLayeredHasTheShapeThatIsClaimed(t *testing.T) {
 	if got := criticalPath(skewed()); math.Abs(got-12*0.5) > 1e-9 {
 		t.Errorf("critical path of the skewed tree %v s, want 12 packages of 0.5 s", got)
 	}
-	if n := len(affected(pkgs, pickRoot(pkgs, 26))); n < 20 || n > 30 {
+	if n := len(affected(pkgs, pick(pkgs, false, 26))); n < 20 || n > 30 {
 		t.Errorf("a change of the root affects %d packages, want about 26", n)
 	}
 }

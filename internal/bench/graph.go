@@ -75,11 +75,11 @@ func affected(pkgs []pkg, name string) []string {
 	return found
 }
 
-// pickRoot returns the package without needs whose change affects a number of packages nearest to want.
-func pickRoot(pkgs []pkg, want int) string {
+// pick returns the package whose change affects a number of packages nearest to want: one without needs, or one with.
+func pick(pkgs []pkg, needs bool, want int) string {
 	best, distance := "", len(pkgs)+1
 	for _, p := range pkgs {
-		if len(p.needs) > 0 {
+		if (len(p.needs) > 0) != needs {
 			continue
 		}
 		n := len(affected(pkgs, p.name)) - want
