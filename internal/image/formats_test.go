@@ -3,6 +3,7 @@ package image
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -181,4 +182,22 @@ func FuzzExpand(f *testing.F) {
 			disk.Close()
 		}
 	})
+}
+
+// TestExpandTellsDiskFromData: a full disk is no fault of the image.
+func TestExpandTellsDiskFromData(t *testing.T) {
+	for _, test := range []struct {
+		err error
+		bad bool
+	}{
+		{fmt.Errorf("expand: %w", &os.PathError{Op: "write", Path: "x", Err: errors.New("no space left on device")}), false},
+		{&UnsupportedError{"this"}, false},
+		{io.ErrUnexpectedEOF, true},
+	} {
+		failing := func(context.Context, *os.File, io.ReaderAt, int64) (int64, error) { return 0, test.err }
+		_, err := expand(t.Context(), failing, io.NewSectionReader(bytes.NewReader(nil), 0, 0), "x", "")
+		if _, bad := errors.AsType[*BadImageError](err); bad != test.bad || !errors.Is(err, test.err) {
+			t.Errorf("%v: bad image %v, want %v (%v)", test.err, bad, test.bad, err)
+		}
+	}
 }
