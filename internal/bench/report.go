@@ -154,13 +154,15 @@ func (w *report) targets() {
 
 func (w *report) sizes(sizes []size) {
 	w.printf("\n`buildsys plan` of an image with all packages, nothing to do, no engine:\n\n")
-	w.printf("| packages | wall (s) | per doubling | memory (MiB) | per doubling |\n|---:|---:|---:|---:|---:|\n")
+	w.printf("| packages | wall (s) | per doubling | processor (s) | per doubling | memory (MiB) | per doubling |\n|---:|---:|---:|---:|---:|---:|---:|\n")
 	for i, s := range sizes {
 		if i == 0 {
-			w.printf("| %d | %s | | %.0f | |\n", s.packages, seconds(s.wall), s.rss)
+			w.printf("| %d | %s | | %s | | %.0f | |\n", s.packages, seconds(s.wall), seconds(s.cpu), s.rss)
 			continue
 		}
-		w.printf("| %d | %s | %.2f | %.0f | %.2f |\n", s.packages, seconds(s.wall), s.wall/sizes[i-1].wall, s.rss, s.rss/sizes[i-1].rss)
+		before := sizes[i-1]
+		w.printf("| %d | %s | %.2f | %s | %.2f | %.0f | %.2f |\n", s.packages, seconds(s.wall), s.wall/before.wall,
+			seconds(s.cpu), s.cpu/before.cpu, s.rss, s.rss/before.rss)
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 type size struct {
 	packages int
 	wall     float64 // seconds, median
+	cpu      float64 // seconds of processor time, median; it tells more than wall where the machine is busy
 	rss      float64 // MiB
 }
 
@@ -63,7 +64,7 @@ func sizeTimed(ctx context.Context, m machine, n int) (size, error) {
 		}
 		runs = append(runs, s)
 	}
-	return size{n, median(runs, wallOf), median(runs, func(s sample) float64 { return s.rss })}, nil
+	return size{n, median(runs, wallOf), median(runs, cpuOf), median(runs, func(s sample) float64 { return s.rss })}, nil
 }
 
 func sizedEnv(dir string) map[string]string {
