@@ -38,6 +38,7 @@ func run(ctx context.Context) error {
 	flag.StringVar(&o.BuildxVersion, "buildx-version", "", "`version` of buildx")
 	flag.IntVar(&o.Rounds, "rounds", 3, "repetitions")
 	flag.BoolVar(&o.Quick, "quick", false, "fewer cases")
+	flag.BoolVar(&o.BakeOnEngine, "bake-on-engine", false, "run bake on the Docker engine too; it has crashed Docker 20.10")
 	flag.Parse()
 	dir, err := os.Getwd()
 	switch {
