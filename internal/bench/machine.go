@@ -236,7 +236,8 @@ func (m machine) facts(ctx context.Context) string {
 	if data, err := os.ReadFile("/proc/loadavg"); err == nil {
 		load, _, _ = strings.Cut(string(data), " ")
 	}
-	text := fmt.Sprintf("%s processors (%s), Linux %s, load %s at the start", output("nproc"), model, output("uname", "-r"), load)
+	kernel, _, _ := strings.Cut(output("uname", "-r"), "-") // what follows the version names a build, not a property
+	text := fmt.Sprintf("%s processors (%s), Linux %s, load %s at the start", output("nproc"), model, kernel, load)
 	if m.docker != "" {
 		text += fmt.Sprintf("; Docker engine %s (%s), client %s", output(m.docker, "version", "--format", "{{.Server.Version}}"),
 			output(m.docker, "info", "--format", "{{.Driver}}"), output(m.docker, "version", "--format", "{{.Client.Version}}"))
