@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func TestUnreachableEngine(t *testing.T) {
@@ -162,7 +164,9 @@ func TestInterrupt(t *testing.T) {
 	good := rpms(t, root, "slow")
 
 	writePackage(t, root, pkg{name: "slow", script: "echo now sleeping; sleep 600"})
-	cmd := command(t.Context(), root, nil, "build-package", "-v", "slow")
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // an engine that shows no output must not hang the test
+	defer cancel()
+	cmd := command(ctx, root, nil, "build-package", "-v", "slow")
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
