@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -71,8 +70,8 @@ func newContextFS(c plan.Context, digests *digestMemo, failed func(error)) (*con
 			return nil, err
 		}
 	}
-	for _, dir := range slices.Sorted(maps.Keys(c.Dirs)) {
-		if err := b.addDir(dir, c.Dirs[dir]); err != nil {
+	for _, dir := range c.Dirs {
+		if err := b.addDir(dir.Name, dir.Host); err != nil {
 			return nil, err
 		}
 	}

@@ -161,9 +161,9 @@ func hashContext(h hash.Hash, c plan.Context) error {
 		}
 		fmt.Fprintf(h, "file %q %o %q\n", f.Name, f.Mode, withoutComments(data))
 	}
-	for _, at := range slices.Sorted(maps.Keys(c.Dirs)) {
-		fmt.Fprintf(h, "dir %q\n", at)
-		if err := hashDir(h, c.Dirs[at]); err != nil {
+	for _, dir := range c.Dirs {
+		fmt.Fprintf(h, "dir %q\n", dir.Name)
+		if err := hashDir(h, dir.Host); err != nil {
 			return err
 		}
 	}
@@ -206,11 +206,11 @@ func read(c plan.Context, name string) (text string, found bool, err error) {
 			return string(data), true, err
 		}
 	}
-	for at, dir := range c.Dirs {
-		if at != "." && at != "" && at != "/" {
+	for _, dir := range c.Dirs {
+		if dir.Name != "." && dir.Name != "" && dir.Name != "/" {
 			continue
 		}
-		data, err := os.ReadFile(filepath.Join(dir, name))
+		data, err := os.ReadFile(filepath.Join(dir.Host, name))
 		if err == nil {
 			return string(data), true, nil
 		} else if !errors.Is(err, fs.ErrNotExist) {

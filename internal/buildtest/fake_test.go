@@ -20,7 +20,7 @@ func solve(t *testing.T) plan.Solve {
 		Args: map[string]string{"ARCH": "x86_64"},
 		Contexts: map[string]plan.Context{
 			"package": {Files: []plan.File{{Name: "bash.spec", Host: filepath.Join(dir, "spec"), Mode: 0o644}, {Name: "notes", Data: []byte("x")}}},
-			"rpms":    {Dirs: map[string]string{"musl": filepath.Join(dir, "musl")}},
+			"rpms":    {Dirs: []plan.Dir{{Name: "musl", Host: filepath.Join(dir, "musl")}}},
 		},
 	}
 }
@@ -48,8 +48,8 @@ func TestHash(t *testing.T) {
 		"host file": func(s *plan.Solve) {
 			Write(t, filepath.Dir(s.Contexts["package"].Files[0].Host), "-- spec --\nName: zsh\n")
 		},
-		"directory": func(s *plan.Solve) { Write(t, s.Contexts["rpms"].Dirs["musl"], "-- musl.rpm --\nother\n") },
-		"new file":  func(s *plan.Solve) { Write(t, s.Contexts["rpms"].Dirs["musl"], "-- more.rpm --\n") },
+		"directory": func(s *plan.Solve) { Write(t, s.Contexts["rpms"].Dirs[0].Host, "-- musl.rpm --\nother\n") },
+		"new file":  func(s *plan.Solve) { Write(t, s.Contexts["rpms"].Dirs[0].Host, "-- more.rpm --\n") },
 	} {
 		s := solve(t)
 		change(&s)
@@ -58,7 +58,7 @@ func TestHash(t *testing.T) {
 		}
 	}
 	s := solve(t)
-	s.Contexts["rpms"].Dirs["musl"] += "-gone"
+	s.Contexts["rpms"].Dirs[0].Host += "-gone"
 	if _, err := Hash(s); err == nil {
 		t.Error("a missing directory is no error")
 	}
@@ -76,7 +76,7 @@ func TestFake(t *testing.T) {
 	if got := Snapshot(t, out); len(got) != 1 || got["bash.rpm"] != RPMMagic+sum+"\n" {
 		t.Errorf("outputs %q", got)
 	}
-	fail := plan.Context{Dirs: map[string]string{".": Tree(t, "-- FAIL --\nboom\nbang\n")}}
+	fail := plan.Context{Dirs: []plan.Dir{{Name: ".", Host: Tree(t, "-- FAIL --\nboom\nbang\n")}}}
 	s.Contexts["package"] = fail
 	if err := f.Build(t.Context(), s, t.TempDir(), rec.Event); !errors.Is(err, ErrFail) {
 		t.Errorf("with a FAIL file: %v", err)

@@ -35,7 +35,7 @@ func twoSteps(dir string) plan.Plan {
 	img := plan.Step{ID: "variant/img", Kind: plan.Variant, Name: "img", Deps: []int{0}, Out: filepath.Join(dir, "out", "images", "img"), Link: "latest"}
 	img.Solve = plan.Solve{Name: "img x86_64", Target: "variant", Contexts: map[string]plan.Context{
 		"package": file("img.toml"),
-		"rpms":    {Dirs: map[string]string{"lib": lib.Out}},
+		"rpms":    {Dirs: []plan.Dir{{Name: "lib", Host: lib.Out}}},
 	}}
 	return plan.Plan{Arch: "x86_64", Steps: []plan.Step{lib, img}}
 }

@@ -131,9 +131,9 @@ func randomGraph(t *testing.T, rnd *rand.Rand) {
 		}
 	}
 	s.fake.Hook = func(ctx context.Context, p plan.Solve, out string) error {
-		for d := range p.Contexts["rpms"].Dirs {
-			if !s.isNew(t, d) {
-				t.Errorf("%s was started before %s was there", p.Name, d)
+		for _, d := range p.Contexts["rpms"].Dirs {
+			if !s.isNew(t, d.Name) {
+				t.Errorf("%s was started before %s was there", p.Name, d.Name)
 			}
 		}
 		return wait(took[buildtest.Name(p)])(ctx, p, out)

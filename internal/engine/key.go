@@ -50,8 +50,8 @@ func key(s plan.Step, arch, sdk string, line func(context, pkg string) cache.Lin
 				return nil, err
 			}
 		}
-		for _, pkg := range slices.Sorted(maps.Keys(c.Dirs)) {
-			t.AddLine(line(name, pkg))
+		for _, dir := range c.Dirs {
+			t.AddLine(line(name, dir.Name))
 		}
 	}
 	return t, nil

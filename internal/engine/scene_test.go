@@ -37,10 +37,10 @@ func newScene(t *testing.T, jobs int, lines ...string) *scene {
 			Solve: plan.Solve{Name: name + " x86_64", Target: "package", Contexts: map[string]plan.Context{}},
 			Out:   filepath.Join(s.dir, "rpms", name),
 		}
-		rpms := plan.Context{Dirs: map[string]string{}}
+		rpms := plan.Context{}
 		for d := range strings.FieldsSeq(deps) {
 			step.Deps = append(step.Deps, index[d])
-			rpms.Dirs[d] = s.plan.Steps[index[d]].Out
+			rpms.Dirs = append(rpms.Dirs, plan.Dir{Name: d, Host: s.plan.Steps[index[d]].Out})
 		}
 		step.Solve.Contexts["rpms"] = rpms
 		index[name] = i

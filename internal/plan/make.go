@@ -219,11 +219,13 @@ func (m *maker) rpmDir(pkg string) string {
 	return filepath.Join(m.r.BuildDir, "rpms", m.r.Arch, pkg)
 }
 
-// rpmDirs returns the directories of the RPMs that packages' steps make, by package.
-func (m *maker) rpmDirs(steps []int) map[string]string {
-	dirs := make(map[string]string, len(steps))
+// rpmDirs returns the directories of the RPMs that packages' steps make, sorted by package: each plan has the steps in an
+// order of its own, and what determines a step's outputs must not depend on that.
+func (m *maker) rpmDirs(steps []int) []Dir {
+	dirs := make([]Dir, 0, len(steps))
 	for _, i := range steps {
-		dirs[m.plan.Steps[i].Name] = m.plan.Steps[i].Out
+		dirs = append(dirs, Dir{Name: m.plan.Steps[i].Name, Host: m.plan.Steps[i].Out})
 	}
+	slices.SortFunc(dirs, func(a, b Dir) int { return strings.Compare(a.Name, b.Name) })
 	return dirs
 }

@@ -110,8 +110,8 @@ func outline(p Plan) string {
 			for _, f := range c.Files {
 				fmt.Fprintf(&b, " %s", f.Name)
 			}
-			for _, dir := range slices.Sorted(maps.Keys(c.Dirs)) {
-				fmt.Fprintf(&b, " %s/", dir)
+			for _, dir := range c.Dirs {
+				fmt.Fprintf(&b, " %s/", dir.Name)
 			}
 		}
 		b.WriteString("\n")

@@ -58,9 +58,15 @@ const ContextPrefix = "buildsys.invalid/"
 // Context is a tree of files composed for one build.
 type Context struct {
 	Files []File // sorted by Name
-	// Dirs maps a slash path inside the context to a host directory, which is read when the build starts.
+	// Dirs are host directories, sorted by Name, which are read when the build starts.
 	// A directory that does not exist then is an error.
-	Dirs map[string]string
+	Dirs []Dir
+}
+
+// Dir is a host directory inside a context. Contexts hold a slice of them and no map: a large tree has millions.
+type Dir struct {
+	Name string // slash path inside the context
+	Host string // directory on this machine
 }
 
 // File is one regular file of a context.
