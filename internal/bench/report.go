@@ -129,12 +129,13 @@ func (w *report) wall(title, name string) float64 { return median(w.got[title][n
 func (w *report) targets() {
 	w.printf("\n| target | measured | met |\n|---|---:|---|\n")
 	row := func(text string, measured, most float64, format string) {
-		met := "yes"
-		if !(measured <= most) {
-			met = "**no**"
-		}
 		if math.IsNaN(measured) {
-			met = "not measured"
+			w.printf("| %s | – | not measured |\n", text)
+			return
+		}
+		met := "yes"
+		if measured > most {
+			met = "**no**"
 		}
 		w.printf("| %s | "+format+" | %s |\n", text, measured, met)
 	}
