@@ -151,7 +151,7 @@ func TestInputEditedMeanwhile(t *testing.T) {
 // snapshots is the store, the record and the outputs of one step as text.
 func snapshots(t *testing.T, s *scene, name string) string {
 	t.Helper()
-	record, err := os.ReadFile(filepath.Join(s.dir, "state", "package-"+name+".json"))
+	record, err := os.ReadFile(filepath.Join(s.dir, "state", "package-"+name+".state"))
 	if err != nil {
 		t.Fatal(err)
 	}
