@@ -3,7 +3,7 @@
 //
 // An action ID is the hash of everything that goes into a step; a content ID is the hash of what came out. Steps name
 // their dependencies by content ID, so a dependency that is rebuilt to the same bytes rebuilds nothing above it.
-// The model is the build cache of the go command (cmd/go/internal/cache, cmd/go/internal/work/buildid.go).
+// The model is the build cache of the go command (in cmd/go/internal: package cache, and buildid.go of package work).
 //
 // Nothing in the store is trusted: entries carry a checksum of themselves, blobs are named by theirs, and both are
 // checked whenever they are handed out. Whatever is wrong is moved aside and treated as never having been there.
