@@ -11,7 +11,6 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"buildsys"
-	"buildsys/internal/buildkit"
 	"buildsys/internal/engine"
 	"buildsys/internal/fetch"
 	"buildsys/internal/plan"
@@ -153,8 +152,8 @@ func runPlan(ctx context.Context, sys *System, c config, conn *connection, p pla
 		Staging: staging,
 		Cache:   known,
 	})
-	if len(report.Steps) == 0 || errors.Is(err, errSDKChanged) || is[*buildkit.EngineError](err) || is[environmentError](err) {
-		return err
+	if len(report.Steps) == 0 || err != nil && !is[*engine.FailedError](err) && ctx.Err() == nil {
+		return err // the run itself could not go on: no step is to blame, and a report of steps would hide why
 	}
 	if e := progress.WriteReport(sys.Stderr, report.Summary(tail.Lines, files.Path)); e != nil && err == nil {
 		err = e

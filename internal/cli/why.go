@@ -26,15 +26,15 @@ dependency would be built first, its reasons follow. Without a name it is about 
 			if err != nil {
 				return err
 			}
-			writeWhy(sys.Stdout, forecast, len(forecast)-1)
+			writeWhy(sys.Stdout, forecast)
 			return nil
 		},
 	}
 }
 
-// writeWhy explains the forecast at index i, and below it those of the dependencies that are the cause.
-func writeWhy(w io.Writer, forecast []engine.Forecast, last int) {
-	f := forecast[last]
+// writeWhy explains the last forecast, and below it those of the dependencies that are the cause.
+func writeWhy(w io.Writer, forecast []engine.Forecast) {
+	f := forecast[len(forecast)-1] // what was asked for; the others are what it needs
 	name := progress.Name(f.Step.ID)
 	switch f.Outlook {
 	case engine.UpToDate:
