@@ -194,6 +194,20 @@ func rpms(t *testing.T, root, name string) []string {
 	return files
 }
 
+// rpmBytes returns the contents of a package's only RPM.
+func rpmBytes(t *testing.T, root, name string) string {
+	t.Helper()
+	files := rpms(t, root, name)
+	if len(files) != 1 {
+		t.Fatalf("RPMs of %s: %q, want one", name, files)
+	}
+	data, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
 // noDebris fails the test when a run left a staging file, or a container or image on the engine that was not there before.
 func noDebris(t *testing.T, root string, before map[string]bool) {
 	t.Helper()
