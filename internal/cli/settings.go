@@ -150,7 +150,25 @@ func (s *settings) fill(sys *System, root string, get func(env, fallback string)
 		}
 	}
 	c.versionBuild = get("BUILDSYS_VERSION_BUILD", "")
-	return c, nil
+	return c, c.checkNames()
+}
+
+// checkNames refuses what would become part of a path or of a command line inside a build and must not steer it there.
+func (c config) checkNames() error {
+	for _, part := range []struct {
+		env, value string
+		ok         bool
+		want       string
+	}{
+		{"BUILDSYS_NAME", c.name, manifest.ValidName(c.name), "lower-case letters, digits and . _ + -"},
+		{"BUILDSYS_VERSION_IMAGE", c.versionImage, c.versionImage == "" || manifest.ValidVersion(c.versionImage), "a version such as 1.2.3"},
+		{"BUILDSYS_VERSION_BUILD", c.versionBuild, c.versionBuild == "" || manifest.ValidName(strings.ToLower(c.versionBuild)), "letters, digits and . _ + -"},
+	} {
+		if !part.ok {
+			return usageError{fmt.Errorf("%s %q cannot be part of an image's name: use %s", part.env, part.value, part.want)}
+		}
+	}
+	return nil
 }
 
 // findRoot returns the absolute root of the tree: as told, or found upwards from dir.
