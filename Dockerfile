@@ -25,6 +25,8 @@ ARG VARIANT_PLATFORM
 ARG VARIANT_RUNTIME
 ARG VARIANT_FAMILY
 ARG VARIANT_FLAVOR
+# The image features of the variant that the package lists in package-features, separated by spaces.
+ARG PACKAGE_FEATURES
 # Given only by `build-package --verify-reproducible`: build in surroundings that must not matter.
 ARG VARY
 RUN --mount=from=buildsys.invalid/recipe,target=/host/recipe \

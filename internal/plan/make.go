@@ -173,8 +173,8 @@ func (m *maker) addPackage(name string, needs []int) error {
 func (m *maker) packageArgs(pkg *workspace.Package) (map[string]string, error) {
 	args := m.commonArgs()
 	args["PACKAGE"] = pkg.Name
-	if len(pkg.PackageFeatures) > 0 {
-		return nil, &RequestError{What: "package " + pkg.Name, Why: "package-features are not supported yet", Hint: "see " + pkg.File}
+	if err := m.addPackageFeatures(pkg, args); err != nil {
+		return nil, err
 	}
 	if pkg.VariantSensitive == "" {
 		return args, nil
