@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -124,7 +125,7 @@ func (s *settings) fill(sys *System, root string, get func(env, fallback string)
 		requireCached: s.require,
 	}
 	c.prettyName = get("BUILDSYS_PRETTY_NAME", c.name)
-	if c.arch != "x86_64" && c.arch != "aarch64" {
+	if !slices.Contains(manifest.Architectures(), c.arch) {
 		return c, usageError{fmt.Errorf("BUILDSYS_ARCH %q is not an architecture buildsys knows: use x86_64 or aarch64", c.arch)}
 	}
 	var err error

@@ -94,8 +94,8 @@ func parameterProblem(s string) (msg, hint string) {
 	return "", ""
 }
 
-// architectures buildsys can build for.
-func architectures() []string { return []string{"aarch64", "x86_64"} }
+// Architectures are those that buildsys can build for.
+func Architectures() []string { return []string{"aarch64", "x86_64"} }
 
 // otherNames maps what Docker, Go and Debian call the architectures to their RPM names.
 func otherNames(arch string) string {
@@ -135,14 +135,14 @@ func rpmProblem(name string) (msg, hint string) {
 }
 
 func archProblem(arch string) (msg, hint string) {
-	if slices.Contains(architectures(), arch) {
+	if slices.Contains(Architectures(), arch) {
 		return "", ""
 	}
-	hint = didYouMean(arch, architectures())
+	hint = didYouMean(arch, Architectures())
 	if same := otherNames(arch); same != "" {
 		hint = fmt.Sprintf("did you mean %q?", same)
 	}
-	return fmt.Sprintf("unknown architecture %s: it may be %s", quote(arch), orList(architectures())), hint
+	return fmt.Sprintf("unknown architecture %s: it may be %s", quote(arch), orList(Architectures())), hint
 }
 
 func featureProblem(name string) (msg, hint string) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"buildsys/internal/manifest"
 	"buildsys/internal/workspace"
 )
 
@@ -21,14 +22,18 @@ func sortFiles(files []File) {
 	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Name, b.Name) })
 }
 
-// recipeFiles picks the files of the recipe that a step uses. Giving each step only its own tools keeps an edit of
-// rpm2img from rebuilding every package.
-func recipeFiles(recipe *workspace.Recipe, tool func(name string) bool) []File {
+// recipeFiles picks the files of the recipe that a step uses. Giving each step only its own tools and its own
+// architecture's macros keeps an edit of rpm2img from rebuilding every package, and one for aarch64 from touching x86_64.
+func recipeFiles(recipe *workspace.Recipe, arch string, tool func(name string) bool) []File {
 	var files []File
 	for _, f := range contextFiles(recipe.Files) {
-		if name, isTool := strings.CutPrefix(f.Name, "tools/"); !isTool || tool(name) {
-			files = append(files, f)
+		if name, isTool := strings.CutPrefix(f.Name, "tools/"); isTool && !tool(name) {
+			continue
 		}
+		if name, isMacros := strings.CutPrefix(f.Name, "macros/"); isMacros && name != arch && slices.Contains(manifest.Architectures(), name) {
+			continue
+		}
+		files = append(files, f)
 	}
 	return files
 }

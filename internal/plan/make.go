@@ -79,7 +79,7 @@ func Make(ws *workspace.Workspace, recipe *workspace.Recipe, r Request) (Plan, e
 	m.plan.Arch = r.Arch
 	order := m.graph.Order(wanted)
 	m.plan.Steps = make([]Step, 0, len(order)+1)
-	m.recipeFiles = recipeFiles(recipe, packageTool)
+	m.recipeFiles = recipeFiles(recipe, r.Arch, packageTool)
 	for i, needs := range m.graph.Needs(order) {
 		if err := m.addPackage(order[i], needs); err != nil {
 			return Plan{}, err

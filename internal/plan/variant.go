@@ -42,7 +42,7 @@ func (m *maker) addVariant() error {
 			Target:     string(Variant),
 			Args:       m.imageArgs(),
 			Contexts: map[string]Context{
-				"recipe": {Files: recipeFiles(m.recipe, imageTool)},
+				"recipe": {Files: recipeFiles(m.recipe, m.r.Arch, imageTool)},
 				"rpms":   {Dirs: m.rpmDirs(needs)},
 				"image":  {Files: []File{{Name: image.TSVName, Data: layout.TSV(), Mode: 0o644}}},
 			},
