@@ -8,7 +8,8 @@
 #   buildsys.invalid/rpms      <package>/*.rpm for each package that this step may see
 #   buildsys.invalid/image     partitions.tsv (target `variant` only)
 # .invalid never resolves (RFC 2606): a missing context fails, it is never pulled from a registry.
-# Each target is one RUN: a container costs about 0.4 s whatever it does.
+# Each target is one RUN: a container costs about 0.4 s whatever it does. A line that begins with "# ---- target" begins the
+# part of the file that only that target is given, up to the next such line: its edits leave other targets' keys alone.
 
 # The SDK image. Always given, by content; there is no default that could be pulled by surprise.
 ARG SDK

@@ -79,6 +79,7 @@ func Make(ws *workspace.Workspace, recipe *workspace.Recipe, r Request) (Plan, e
 	m.plan.Arch = r.Arch
 	order := m.graph.Order(wanted)
 	m.plan.Steps = make([]Step, 0, len(order)+1)
+	m.packagePart = section(recipe.Dockerfile, string(Package))
 	m.recipeFiles = recipeFiles(recipe, r.Arch, packageTool)
 	for i, needs := range m.graph.Needs(order) {
 		if err := m.addPackage(order[i], needs); err != nil {
@@ -101,7 +102,9 @@ type maker struct {
 	graph   *graph.Graph
 	variant *workspace.Variant // nil when none is named
 	plan    Plan
-	// recipeFiles is the part of the recipe that every package's step sees; they share it.
+	// packagePart and recipeFiles are the parts of the Dockerfile and of the recipe that every package's step sees; they
+	// share them.
+	packagePart []byte
 	recipeFiles []File
 }
 
@@ -154,7 +157,7 @@ func (m *maker) addPackage(name string, needs []int) error {
 		Out:   m.rpmDir(name),
 		Solve: Solve{
 			Name:       name + " " + m.r.Arch,
-			Dockerfile: m.recipe.Dockerfile,
+			Dockerfile: m.packagePart,
 			Target:     string(Package),
 			Args:       args,
 			Contexts: map[string]Context{

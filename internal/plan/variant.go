@@ -38,7 +38,7 @@ func (m *maker) addVariant() error {
 		Layout: &layout,
 		Solve: Solve{
 			Name:       v.Name + " " + m.r.Arch,
-			Dockerfile: m.recipe.Dockerfile,
+			Dockerfile: section(m.recipe.Dockerfile, string(Variant)),
 			Target:     string(Variant),
 			Args:       m.imageArgs(),
 			Contexts: map[string]Context{

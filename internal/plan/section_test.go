@@ -1,0 +1,51 @@
+// section_test: each target gets its part of the Dockerfile, and an edit elsewhere does not reach it.
+
+package plan
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"testing"
+)
+
+func TestSection(t *testing.T) {
+	const text = "# recipe\nARG SDK\n\n# ---- target `package`: RPMs ----\nFROM ${SDK} AS package\n\n\n# ---- target `variant`: disks ----\nFROM ${SDK} AS variant\nRUN x\n"
+	tests := []struct{ name, text, target, want string }{
+		{"first", text, "package", "# recipe\nARG SDK\n\n# ---- target `package`: RPMs ----\nFROM ${SDK} AS package\n"},
+		{"second, line numbers kept", text, "variant", "# recipe\nARG SDK\n\n\n\n\n\n# ---- target `variant`: disks ----\nFROM ${SDK} AS variant\nRUN x\n"},
+		{"no section for it", text, "kit", text},
+		{"no sections", "FROM scratch AS package\n\n", "package", "FROM scratch AS package\n\n"},
+		{"no end of line", "A\n# ---- target `x`", "x", "A\n# ---- target `x`\n"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if got := string(section([]byte(test.text), test.target)); got != test.want {
+				t.Errorf("%q\nwant %q", got, test.want)
+			}
+		})
+	}
+}
+
+// TestSectionsOfTheRecipe holds the real Dockerfile to it: no target's section may need a stage of another's.
+func TestSectionsOfTheRecipe(t *testing.T) {
+	text, err := os.ReadFile("../../Dockerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, target := range []string{string(Package), string(Variant)} {
+		part := section(text, target)
+		if len(part) >= len(text) {
+			t.Errorf("the recipe has no section for %s", target)
+		}
+		if !bytes.Contains(part, []byte(" AS "+target+"\n")) {
+			t.Errorf("the section for %s does not make it", target)
+		}
+		for _, m := range strings.Split(string(part), "COPY --from=")[1:] {
+			stage, _, _ := strings.Cut(m, " ")
+			if !strings.Contains(string(part), " AS "+stage+"\n") {
+				t.Errorf("the section for %s copies from %s, which is in another", target, stage)
+			}
+		}
+	}
+}
