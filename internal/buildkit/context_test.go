@@ -72,7 +72,7 @@ func TestContextFS(t *testing.T) {
 	writeFile(t, file, "host", 0o777)
 	fsys := newTestFS(t, plan.Context{
 		Files: []plan.File{{Name: "a.spec", Data: []byte("spec"), Mode: 0o600}, {Name: "rpms-x/y", Host: file, Mode: 0o644}, {Name: "run", Data: nil, Mode: 0o755}},
-		Dirs:  []plan.Dir{{Name: "rpms/deep", Host: dir}, {Name: "rpms", Host: filepath.Join(dir, "b")}, {Name: "void", Host: filepath.Join(dir, "hollow")}},
+		Dirs:  []*plan.Dir{{Name: "rpms/deep", Host: dir}, {Name: "rpms", Host: filepath.Join(dir, "b")}, {Name: "void", Host: filepath.Join(dir, "hollow")}},
 	})
 	want := []string{ // "/" sorts before every other byte: rpms/… comes before rpms-x
 		"a.spec -rw-r--r--",
@@ -149,7 +149,7 @@ func TestContextFSTimes(t *testing.T) {
 		host := filepath.Join(t.TempDir(), "f")
 		writeFile(t, host, data, mode)
 		must(t, os.Chtimes(host, touched, touched))
-		return newTestFS(t, plan.Context{Dirs: []plan.Dir{{Name: "d", Host: filepath.Dir(host)}}}).index["d/f"].stat()
+		return newTestFS(t, plan.Context{Dirs: []*plan.Dir{{Name: "d", Host: filepath.Dir(host)}}}).index["d/f"].stat()
 	}
 	a := stat("version 1", 0o644, time.Unix(1e9, 0))
 	if b := stat("version 1", 0o600, time.Unix(1.5e9, 7)); a.String() != b.String() {
@@ -190,21 +190,21 @@ func TestContextFSRefuses(t *testing.T) {
 		name, want string
 		ctx        plan.Context
 	}{
-		{"symlink in a directory", "symlink", plan.Context{Dirs: []plan.Dir{{Name: "d", Host: link}}}},
-		{"FIFO in a directory", "FIFO", plan.Context{Dirs: []plan.Dir{{Name: "d", Host: fifo}}}},
-		{"socket in a directory", "socket", plan.Context{Dirs: []plan.Dir{{Name: "d", Host: sock}}}},
+		{"symlink in a directory", "symlink", plan.Context{Dirs: []*plan.Dir{{Name: "d", Host: link}}}},
+		{"FIFO in a directory", "FIFO", plan.Context{Dirs: []*plan.Dir{{Name: "d", Host: fifo}}}},
+		{"socket in a directory", "socket", plan.Context{Dirs: []*plan.Dir{{Name: "d", Host: sock}}}},
 		{"symlink as file", "symlink", plan.Context{Files: []plan.File{{Name: "a", Host: link + "/odd"}}}},
-		{"symlink as directory", "symlink", plan.Context{Dirs: []plan.Dir{{Name: "d", Host: link + "/odd"}}}},
+		{"symlink as directory", "symlink", plan.Context{Dirs: []*plan.Dir{{Name: "d", Host: link + "/odd"}}}},
 		{"FIFO as file", "FIFO", plan.Context{Files: []plan.File{{Name: "a", Host: fifo + "/odd"}}}},
 		{"directory as file", "directory", plan.Context{Files: []plan.File{{Name: "a", Host: dir}}}},
-		{"file as directory", "not a directory", plan.Context{Dirs: []plan.Dir{{Name: "d", Host: file}}}},
+		{"file as directory", "not a directory", plan.Context{Dirs: []*plan.Dir{{Name: "d", Host: file}}}},
 		{"missing file", "no such file", plan.Context{Files: []plan.File{{Name: "a", Host: dir + "/none"}}}},
-		{"missing directory", "no such file", plan.Context{Dirs: []plan.Dir{{Name: "d", Host: dir + "/none"}}}},
+		{"missing directory", "no such file", plan.Context{Dirs: []*plan.Dir{{Name: "d", Host: dir + "/none"}}}},
 		{"escape", "clean relative path", plan.Context{Files: []plan.File{{Name: "../a"}}}},
 		{"absolute", "clean relative path", plan.Context{Files: []plan.File{{Name: "/a"}}}},
-		{"escaping directory", "clean relative path", plan.Context{Dirs: []plan.Dir{{Name: "..", Host: dir}}}},
+		{"escaping directory", "clean relative path", plan.Context{Dirs: []*plan.Dir{{Name: "..", Host: dir}}}},
 		{"duplicate", "have this name", plan.Context{Files: []plan.File{{Name: "a"}, {Name: "a"}}}},
-		{"duplicate through a directory", "have this name", plan.Context{Files: []plan.File{{Name: "d/file"}}, Dirs: []plan.Dir{{Name: "d", Host: dir}}}},
+		{"duplicate through a directory", "have this name", plan.Context{Files: []plan.File{{Name: "d/file"}}, Dirs: []*plan.Dir{{Name: "d", Host: dir}}}},
 		{"file below a file", "a file in one input", plan.Context{Files: []plan.File{{Name: "a"}, {Name: "a/b"}}}},
 		{"ignore file", "hide other inputs", plan.Context{Files: []plan.File{{Name: ".dockerignore"}}}},
 	} {

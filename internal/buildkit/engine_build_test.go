@@ -34,7 +34,7 @@ func (e *engineTest) contexts(t *testing.T) {
 		"list", "/host", "/output/list")
 	s.Contexts = map[string]plan.Context{
 		"package": {Files: []plan.File{{Name: "a.spec", Data: []byte("spec"), Mode: 0o600}, {Name: "tools/x.sh", Host: tool, Mode: 0o755}}},
-		"rpms":    {Dirs: []plan.Dir{{Name: "musl", Host: dir}}},
+		"rpms":    {Dirs: []*plan.Dir{{Name: "musl", Host: dir}}},
 		"empty":   {},
 	}
 	out := t.TempDir()

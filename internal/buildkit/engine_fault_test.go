@@ -130,7 +130,7 @@ func (e *engineTest) badContext(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.Symlink("/etc/passwd", filepath.Join(dir, "evil")))
 	s := e.request("bad", mountPackage, "print", "x")
-	s.Contexts = map[string]plan.Context{"package": {Dirs: []plan.Dir{{Name: ".", Host: dir}}}}
+	s.Contexts = map[string]plan.Context{"package": {Dirs: []*plan.Dir{{Name: ".", Host: dir}}}}
 	_, err := e.build(t.Context(), s, t.TempDir())
 	var se *SolveError
 	if !errors.As(err, &se) || se.Class() != BadInput || !strings.Contains(err.Error(), filepath.Join(dir, "evil")) {

@@ -20,7 +20,7 @@ func solve(t *testing.T) plan.Solve {
 		Args: map[string]string{"ARCH": "x86_64"},
 		Contexts: map[string]plan.Context{
 			"package": {Files: []plan.File{{Name: "bash.spec", Host: filepath.Join(dir, "spec"), Mode: 0o644}, {Name: "notes", Data: []byte("x")}}},
-			"rpms":    {Dirs: []plan.Dir{{Name: "musl", Host: filepath.Join(dir, "musl")}}},
+			"rpms":    {Dirs: []*plan.Dir{{Name: "musl", Host: filepath.Join(dir, "musl")}}},
 		},
 	}
 }
@@ -76,7 +76,7 @@ func TestFake(t *testing.T) {
 	if got := Snapshot(t, out); len(got) != 1 || got["bash.rpm"] != RPMMagic+sum+"\n" {
 		t.Errorf("outputs %q", got)
 	}
-	fail := plan.Context{Dirs: []plan.Dir{{Name: ".", Host: Tree(t, "-- FAIL --\nboom\nbang\n")}}}
+	fail := plan.Context{Dirs: []*plan.Dir{{Name: ".", Host: Tree(t, "-- FAIL --\nboom\nbang\n")}}}
 	s.Contexts["package"] = fail
 	if err := f.Build(t.Context(), s, t.TempDir(), rec.Event); !errors.Is(err, ErrFail) {
 		t.Errorf("with a FAIL file: %v", err)

@@ -84,7 +84,7 @@ const (
 // encode returns e as text whose last line is the sha256 of all before.
 func (e Entry) encode() []byte {
 	var t Transcript
-	t.text.WriteString(entryHeader)
+	t.text = append(t.text, entryHeader...)
 	t.Add("action", e.Action.String())
 	t.Add("step", e.Step)
 	t.Add("content", e.Content.String())
@@ -93,10 +93,10 @@ func (e Entry) encode() []byte {
 	t.Add("built", strconv.FormatInt(e.Built.UnixNano(), 10))
 	t.Add("files", strconv.Itoa(len(e.Files)))
 	for _, f := range e.Files {
-		t.text.Write(appendFileLine(nil, f))
+		t.text = appendFileLine(t.text, f)
 	}
 	t.Add("transcript", strconv.Itoa(len(e.Transcript)))
-	t.text.WriteString(e.Transcript)
+	t.text = append(t.text, e.Transcript...)
 	return appendSum(t.String())
 }
 

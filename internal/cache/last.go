@@ -51,7 +51,7 @@ func tookKey(step string) string { return "took " + step }
 // remember needs the lock, shared.
 func (s *Store) remember(r record) {
 	var t Transcript
-	t.text.WriteString(recordHeader)
+	t.text = append(t.text, recordHeader...)
 	t.Add("key", r.Key)
 	t.Add("action", r.Action.String())
 	t.Add("took", strconv.FormatInt(int64(r.Took), 10))

@@ -17,44 +17,51 @@ const salt = "buildsys action 1"
 // Transcript collects the inputs of one step as text, for the hash and for people. The order of the lines counts, so
 // callers add what has no order sorted.
 type Transcript struct {
-	text strings.Builder
+	text []byte
 }
 
 // NewTranscript starts the transcript of a step, such as "package/bash x86_64".
 func NewTranscript(step string) *Transcript {
 	t := &Transcript{}
-	t.text.WriteString(salt + "\n")
-	t.Add("step", step)
+	t.Restart(step)
 	return t
 }
 
 // Add writes one line: the label, then the values, each quoted as a Go string when it is empty or holds anything but
 // visible ASCII without quotes and backslashes. So different labels and values always give different text.
-func (t *Transcript) Add(label string, values ...string) { t.AddLine(NewLine(label, values...)) }
+func (t *Transcript) Add(label string, values ...string) { t.AddWords(label, NewWords(values...)) }
 
-// Line is one line of a transcript, to be added to several.
-type Line struct{ text string }
+// Words are the values of a line, to be added to several transcripts.
+type Words struct{ text string }
 
-// NewLine makes the line that Add writes.
-func NewLine(label string, values ...string) Line {
+// NewWords writes the values as Add does.
+func NewWords(values ...string) Words {
 	var b strings.Builder
-	b.WriteString(word(label))
 	for _, v := range values {
 		b.WriteByte(' ')
 		b.WriteString(word(v))
 	}
-	b.WriteByte('\n')
-	return Line{b.String()}
+	return Words{b.String()}
 }
 
-// AddLine writes a line.
-func (t *Transcript) AddLine(l Line) { t.text.WriteString(l.text) }
+// AddWords is Add with the values of NewWords.
+func (t *Transcript) AddWords(label string, w Words) {
+	t.text = append(t.text, word(label)...)
+	t.text = append(t.text, w.text...)
+	t.text = append(t.text, '\n')
+}
+
+// Restart empties t and starts the transcript of a step in its memory.
+func (t *Transcript) Restart(step string) {
+	t.text = append(t.text[:0], salt+"\n"...)
+	t.Add("step", step)
+}
 
 // String returns the lines added so far, each ended by a newline.
-func (t *Transcript) String() string { return t.text.String() }
+func (t *Transcript) String() string { return string(t.text) }
 
 // ID returns the action ID: the sha256 of String.
-func (t *Transcript) ID() ActionID { return ActionID(sha256.Sum256([]byte(t.text.String()))) }
+func (t *Transcript) ID() ActionID { return ActionID(sha256.Sum256(t.text)) }
 
 // word returns v in the form it has in a line.
 func word(v string) string {

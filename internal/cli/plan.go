@@ -95,7 +95,7 @@ func writePlan(w io.Writer, forecast []engine.Forecast, verbose bool) {
 	for _, f := range forecast {
 		counts[f.Outlook]++
 		if f.Outlook == engine.Build || f.Outlook == engine.MayBuild {
-			work += f.Took
+			work += f.Took()
 		}
 		if f.Outlook == engine.UpToDate && !verbose {
 			continue
@@ -145,7 +145,7 @@ func writePlanJSON(w io.Writer, forecast []engine.Forecast) error {
 	steps := []planJSON{}
 	for _, f := range forecast {
 		steps = append(steps, planJSON{
-			Step: f.Step.ID, Outlook: f.Outlook, First: f.First, Changes: f.Changes, After: f.After, Seconds: f.Took.Seconds(),
+			Step: f.Step.ID, Outlook: f.Outlook, First: f.First, Changes: f.Changes, After: f.After, Seconds: f.Took().Seconds(),
 		})
 	}
 	encoder := json.NewEncoder(w)

@@ -35,7 +35,7 @@ func twoSteps(dir string) plan.Plan {
 	img := plan.Step{ID: "variant/img", Kind: plan.Variant, Name: "img", Deps: []int{0}, Out: filepath.Join(dir, "out", "images", "img"), Link: "latest"}
 	img.Solve = plan.Solve{Name: "img x86_64", Target: "variant", Contexts: map[string]plan.Context{
 		"package": file("img.toml"),
-		"rpms":    {Dirs: []plan.Dir{{Name: "lib", Host: lib.Out}}},
+		"rpms":    {Dirs: []*plan.Dir{{Name: "lib", Host: lib.Out}}},
 	}}
 	return plan.Plan{Arch: "x86_64", Steps: []plan.Step{lib, img}}
 }
@@ -297,7 +297,8 @@ func TestCancelDuringRestore(t *testing.T) {
 	}
 	o := options(dir, &buildtest.Fake{})
 	o.Cache = &Cache{Store: store, Memo: cache.NewMemo(), State: filepath.Join(dir, "state"), SDK: "sha256:0"}
-	w := worker{o: o.withDefaults(plan.Plan{}), step: twoSteps(dir).Steps[0], arch: "x86_64"}
+	p := twoSteps(dir)
+	w := worker{o: o.withDefaults(p), plan: p, step: p.Steps[0]}
 	stop := errors.New("stopped")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(stop)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"buildsys/internal/cache"
@@ -65,8 +64,6 @@ type Cache struct {
 	SDK     string                   // digest of the image that steps run in
 	Log     func(step string) string // path of the step's whole output, "" when there is none
 	Require bool                     // fail where a step would have to be built
-
-	lines sync.Map // of transcripts, by lineID
 }
 
 // Status is how a step ended.

@@ -30,51 +30,80 @@ type Forecast struct {
 	// Changes are the inputs that differ from those that the outputs in the checkout were made from. For MayBuild they
 	// leave out the dependencies that are not known yet.
 	Changes []cache.Change
-	// Last are the inputs that differed when the outputs in the checkout were built; for a step that is UpToDate.
+	// Last are the inputs that differed when the outputs in the checkout were built; for the last step, when it is UpToDate.
 	Last  []cache.Change
-	First bool          // there is no record of an earlier build in this checkout
-	After []string      // names of the dependencies that are built or may be, for MayBuild
-	Took  time.Duration // when it was last built; 0 when unknown
+	First bool     // there is no record of an earlier build in this checkout
+	After []string // names of the dependencies that are built or may be, for MayBuild
+	took  func() time.Duration
 }
+
+// Took returns how long the step took when it was last built, in whatever checkout; 0 when that is unknown.
+func (f Forecast) Took() time.Duration { return f.took() }
 
 // Foresee returns the outlook of every step of p, in its order. The error is a *HostError when an input cannot be read.
 func Foresee(p plan.Plan, c *Cache) ([]Forecast, error) {
 	out := make([]Forecast, len(p.Steps))
-	known := make([]outputs, len(p.Steps))
-	done := make([]chan struct{}, len(p.Steps))
-	var group errgroup.Group
-	group.SetLimit(lookupJobs)
-	for i, s := range p.Steps {
-		done[i] = make(chan struct{})
-		group.Go(func() (err error) {
-			defer close(done[i])
-			w := worker{o: Options{Cache: c}, step: s, arch: p.Arch}
-			var after []string
-			for _, d := range s.Deps {
-				<-done[d] // it comes before this one, so it has started
-				w.deps = append(w.deps, dependency{name: p.Steps[d].Name, outputs: known[d]})
-				if o := out[d].Outlook; o == Build || o == MayBuild {
-					after = append(after, p.Steps[d].Name)
+	made := make([]*outputs, len(p.Steps))
+	for _, wave := range waves(p) {
+		var group errgroup.Group
+		group.SetLimit(lookupJobs)
+		for _, i := range wave {
+			group.Go(func() (err error) {
+				s := p.Steps[i]
+				var after []string
+				for _, d := range s.Deps {
+					if o := out[d].Outlook; o == Build || o == MayBuild {
+						after = append(after, p.Steps[d].Name)
+					}
 				}
-			}
-			out[i], known[i], err = w.foresee(after)
-			out[i].Took, _ = c.took(s.ID, p.Arch)
-			return err
-		})
+				w := worker{o: Options{Cache: c}, plan: p, step: s, made: made}
+				out[i], made[i], err = w.foresee(after)
+				out[i].took = func() time.Duration { // looked up on request: hardly anyone asks about a step that is up to date
+					took, _ := c.took(s.ID, p.Arch)
+					return took
+				}
+				return err
+			})
+		}
+		if err := group.Wait(); err != nil {
+			return nil, err
+		}
 	}
-	return out, group.Wait()
+	if last := len(out) - 1; last >= 0 && out[last].Outlook == UpToDate {
+		if state, _ := ReadState(c.State, p.Steps[last].ID); state.Previous != "" {
+			out[last].Last = cache.Diff(state.Previous, state.Transcript)
+		}
+	}
+	return out, nil
 }
 
-func (w worker) foresee(after []string) (Forecast, outputs, error) {
-	f := Forecast{Step: w.step, After: after}
-	act, err := w.key()
-	if err != nil {
-		return f, outputs{}, err
+// waves divides the steps of a plan so that each comes in a later wave than those it depends on.
+func waves(p plan.Plan) [][]int {
+	var all [][]int
+	wave := make([]int, len(p.Steps))
+	for i, s := range p.Steps {
+		for _, d := range s.Deps {
+			wave[i] = max(wave[i], wave[d]+1)
+		}
+		if wave[i] == len(all) {
+			all = append(all, nil)
+		}
+		all[wave[i]] = append(all[wave[i]], i)
 	}
-	state, known := ReadState(w.o.Cache.State, w.step.ID)
+	return all
+}
+
+// foresee returns the outlook of the step and what its outputs are, as far as that is known.
+func (w worker) foresee(after []string) (Forecast, *outputs, error) {
+	f, unknown := Forecast{Step: w.step, After: after}, newOutputs(w.step.Name, cache.ContentID{}, nil)
+	state, known := readStateHead(w.o.Cache.State, w.step.ID)
+	act, err := w.key(state.Action)
+	if err != nil {
+		return f, unknown, err
+	}
 	f.First = !known
 	if known && state.Action != act.id { // equal ones have equal transcripts, and comparing those of a large tree takes long
-		f.Changes = slices.DeleteFunc(cache.Diff(state.Transcript, act.transcript), func(c cache.Change) bool {
+		f.Changes = slices.DeleteFunc(w.changes(act), func(c cache.Change) bool {
 			return c.Label == "rpms" && slices.Contains(after, c.Name)
 		})
 	}
@@ -83,14 +112,11 @@ func (w worker) foresee(after []string) (Forecast, outputs, error) {
 		if len(f.Changes) > 0 { // whatever comes of the dependencies
 			f.Outlook = Build
 		}
-		return f, outputs{}, nil
+		return f, unknown, nil
 	}
 	if known && state.Action == act.id {
 		if made, ok := w.inPlace(state.Content); ok {
 			f.Outlook = UpToDate
-			if state.Previous != "" {
-				f.Last = cache.Diff(state.Previous, state.Transcript)
-			}
 			return f, made, nil
 		}
 	}
@@ -102,7 +128,7 @@ func (w worker) foresee(after []string) (Forecast, outputs, error) {
 			f.Outlook = UpToDate
 		}
 	}
-	return f, outputs{entry.Content, entry.Files}, nil
+	return f, newOutputs(w.step.Name, entry.Content, entry.Files), nil
 }
 
 // took is how long a step took when it was last built, in whatever checkout.

@@ -6,8 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
+	"sync"
 
 	"buildsys/internal/cache"
 	"buildsys/internal/progress"
@@ -16,8 +16,8 @@ import (
 // action is one step with its inputs known.
 type action struct {
 	id         cache.ActionID
-	transcript string
-	outputs    // once they are known
+	transcript string   // may be left out while the action is the one on record
+	outputs    *outputs // once they are known
 }
 
 // lookUp computes the step's key and looks for its outputs: in place, then in the store, from which they are put in place.
@@ -25,19 +25,22 @@ func (w worker) lookUp(ctx context.Context) (act action, hit bool, err error) {
 	if w.o.Cache == nil {
 		return action{}, false, nil
 	}
-	if act, err = w.key(); err != nil {
+	state, known := readStateHead(w.o.Cache.State, w.step.ID)
+	if act, err = w.key(state.Action); err != nil {
 		return act, false, err
 	}
-	state, known := ReadState(w.o.Cache.State, w.step.ID)
 	if known && state.Action == act.id {
-		if out, ok := w.inPlace(state.Content); ok {
-			act.outputs = out
+		var ok bool
+		if act.outputs, ok = w.inPlace(state.Content); ok {
 			return act, true, nil
+		}
+		if act, err = w.key(cache.ActionID{}); err != nil { // what follows needs the transcript
+			return act, false, err
 		}
 	}
 	entry, ok := w.o.Cache.Store.Get(act.id)
 	if ok {
-		act.outputs = outputs{entry.Content, entry.Files}
+		act.outputs = newOutputs(w.step.Name, entry.Content, entry.Files)
 		if _, there := w.inPlace(entry.Content); there { // made from other inputs to the same bytes, or the record was lost
 			return act, true, w.remember(act)
 		}
@@ -56,25 +59,32 @@ func (w worker) lookUp(ctx context.Context) (act action, hit bool, err error) {
 	return act, false, nil
 }
 
-// key computes the step's action from the files as they are now.
-func (w worker) key() (action, error) {
-	deps := make(map[string]outputs, len(w.deps))
-	for _, d := range w.deps {
-		deps[d.name] = d.outputs
-	}
-	line := func(context, pkg string) cache.Line { return w.o.Cache.line(context, pkg, deps[pkg]) }
-	t, err := key(w.step, w.arch, w.o.Cache.SDK, line, w.o.Cache.Memo.HashFile)
+// scratch holds the memory of transcripts: those of a large tree are 100 MB, and nearly all are the ones on record.
+var scratch = sync.Pool{New: func() any { return new(cache.Transcript) }}
+
+// key computes the step's action from the files as they are now. The transcript is left out when the action is the known one.
+func (w worker) key(known cache.ActionID) (action, error) {
+	t := scratch.Get().(*cache.Transcript)
+	defer scratch.Put(t)
+	err := writeKey(t, w.step, w.plan.Arch, w.o.Cache.SDK, w.made, w.o.Cache.Memo.HashFile)
 	if err != nil {
 		return action{}, &HostError{Step: w.step.ID, Doing: "read the inputs", Err: err}
 	}
-	return action{id: t.ID(), transcript: t.String()}, nil
+	act := action{id: t.ID()}
+	if act.id != known {
+		act.transcript = t.String()
+	}
+	return act, nil
 }
 
 // inPlace says whether the outputs in the checkout are the wanted ones, by their content. Outputs that are missing or
 // cannot be read are not.
-func (w worker) inPlace(want cache.ContentID) (outputs, bool) {
+func (w worker) inPlace(want cache.ContentID) (*outputs, bool) {
 	files, content, err := w.o.Cache.Memo.ScanDir(w.step.Out)
-	return outputs{content, files}, err == nil && content == want && w.linkInPlace()
+	if err != nil || content != want || !w.linkInPlace() {
+		return nil, false
+	}
+	return newOutputs(w.step.Name, content, files), true
 }
 
 // restore puts the store's copy of the outputs in place.
@@ -106,7 +116,7 @@ func (w worker) remember(act action) error {
 			previous = old.Previous
 		}
 	}
-	err := writeState(w.o.Cache.State, w.step.ID, State{Action: act.id, Content: act.content, Transcript: act.transcript, Previous: previous})
+	err := writeState(w.o.Cache.State, w.step.ID, State{Action: act.id, Content: act.outputs.content, Transcript: act.transcript, Previous: previous})
 	if err != nil {
 		return &HostError{Step: w.step.ID, Doing: "record what the outputs were made from", Err: err}
 	}
@@ -122,13 +132,14 @@ func (w worker) changes(act action) []cache.Change {
 // checkUnchanged fails when an input was edited while the step ran, a file of the checkout or the outputs of a dependency:
 // nobody knows which version the build has seen.
 func (w worker) checkUnchanged() error {
-	deps := slices.Clone(w.deps)
-	for i, d := range deps {
-		deps[i].files, deps[i].content, _ = w.o.Cache.Memo.ScanDir(d.out) // what cannot be read is not what it was
-	}
 	seen := w
-	seen.deps = deps
-	now, err := seen.key()
+	seen.made = make([]*outputs, len(w.made))
+	for _, d := range w.step.Deps {
+		dep := w.plan.Steps[d]
+		files, content, _ := w.o.Cache.Memo.ScanDir(dep.Out) // what cannot be read is not what it was
+		seen.made[d] = newOutputs(dep.Name, content, files)
+	}
+	now, err := seen.key(w.action.id)
 	if err != nil {
 		return err
 	}

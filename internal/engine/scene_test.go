@@ -40,7 +40,7 @@ func newScene(t *testing.T, jobs int, lines ...string) *scene {
 		rpms := plan.Context{}
 		for d := range strings.FieldsSeq(deps) {
 			step.Deps = append(step.Deps, index[d])
-			rpms.Dirs = append(rpms.Dirs, plan.Dir{Name: d, Host: s.plan.Steps[index[d]].Out})
+			rpms.Dirs = append(rpms.Dirs, &plan.Dir{Name: d, Host: s.plan.Steps[index[d]].Out, Step: index[d]})
 		}
 		step.Solve.Contexts["rpms"] = rpms
 		index[name] = i

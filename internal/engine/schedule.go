@@ -36,6 +36,7 @@ type run struct {
 	waits      []int // per step: dependencies not done
 	results    []StepResult
 	actions    []action             // per step, once it was looked up
+	made       []*outputs           // per step, once it is done; workers read those of the steps that theirs depend on
 	files      []fetchState         // per step
 	fetchErrs  []error              // per step, when files is fetchFailed
 	cancels    []context.CancelFunc // per step: stops its fetch when a dependency failed; nil when none runs
@@ -87,7 +88,7 @@ func newRun(p plan.Plan, o Options) *run {
 	n := len(p.Steps)
 	r := &run{
 		plan: p, o: o, begin: o.Now(),
-		dependants: make([][]int, n), waits: make([]int, n), results: make([]StepResult, n), actions: make([]action, n),
+		dependants: make([][]int, n), waits: make([]int, n), results: make([]StepResult, n), actions: make([]action, n), made: make([]*outputs, n),
 		files: make([]fetchState, n), fetchErrs: make([]error, n), cancels: make([]context.CancelFunc, n),
 		// Room for every message there can be: a goroutine that nobody waits for any more must be able to end.
 		messages: make(chan message, 3*n+1),
@@ -230,9 +231,5 @@ func (r *run) prepared(m message) {
 
 // worker is what a goroutine gets to work on step i with.
 func (r *run) worker(i int) worker {
-	w := worker{o: r.o, step: r.plan.Steps[i], arch: r.plan.Arch, action: r.actions[i]}
-	for _, d := range w.step.Deps {
-		w.deps = append(w.deps, dependency{name: r.plan.Steps[d].Name, out: r.plan.Steps[d].Out, outputs: r.actions[d].outputs})
-	}
-	return w
+	return worker{o: r.o, plan: r.plan, step: r.plan.Steps[i], action: r.actions[i], made: r.made}
 }

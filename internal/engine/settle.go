@@ -93,6 +93,7 @@ func (r *run) fetched(ctx context.Context, m message) {
 func (r *run) finish(ctx context.Context, i int, err error, status Status) {
 	switch {
 	case err == nil:
+		r.made[i] = r.actions[i].outputs
 		r.settle(i, status, nil)
 		for _, d := range r.dependants[i] {
 			r.waits[d]--

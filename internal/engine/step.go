@@ -25,10 +25,10 @@ const (
 // worker works on one step. It lives in its own goroutine and shares nothing with the scheduler but the options.
 type worker struct {
 	o      Options
+	plan   plan.Plan
 	step   plan.Step
-	arch   string
-	action action       // once it was looked up
-	deps   []dependency // the steps it depends on
+	action action     // once it was looked up
+	made   []*outputs // by the steps of the plan; those that the step depends on are done
 }
 
 // do builds, checks, stores and publishes the step, and leaves nothing of it in staging. The action is that of the
@@ -90,8 +90,8 @@ func (w worker) keep(dir string, took time.Duration) (action, error) {
 	if err != nil {
 		return act, &HostError{Step: w.step.ID, Doing: "hash the outputs", Err: err}
 	}
-	act.outputs = outputs{content, files}
-	entry := cache.Entry{Action: act.id, Step: storedName(w.step.ID, w.arch), Transcript: act.transcript, Took: took}
+	act.outputs = newOutputs(w.step.Name, content, files)
+	entry := cache.Entry{Action: act.id, Step: storedName(w.step.ID, w.plan.Arch), Transcript: act.transcript, Took: took}
 	if _, err := w.o.Cache.Store.Put(entry, dir, w.o.Cache.Log(w.step.ID)); err != nil {
 		// The outputs are good; only the next checkout has to build them again.
 		w.report(progress.Event{Kind: progress.Warning, Text: fmt.Sprintf("the result is not kept in the store: %v", err)})

@@ -45,13 +45,14 @@ func open(file string, data []byte) (*document, *table) {
 		return doc, nil
 	}
 	doc.lines = lines
-	vals := map[string]any{}
-	meta, err := toml.Decode(string(data), &vals)
+	var top any // the decoder would copy its map into one of ours
+	meta, err := toml.Decode(string(data), &top)
 	if err != nil {
 		doc.syntax(err)
 		return doc, nil
 	}
 	doc.keys = meta.Keys()
+	vals, _ := top.(map[string]any)
 	return doc, &table{doc: doc, vals: vals}
 }
 

@@ -81,6 +81,7 @@ func Make(ws *workspace.Workspace, recipe *workspace.Recipe, r Request) (Plan, e
 	m.plan.Steps = make([]Step, 0, len(order)+1)
 	m.packagePart = section(recipe.Dockerfile, string(Package))
 	m.recipeFiles = recipeFiles(recipe, r.Arch, packageTool)
+	m.nameDirs(order)
 	for i, needs := range m.graph.Needs(order) {
 		if err := m.addPackage(order[i], needs); err != nil {
 			return Plan{}, err
@@ -106,6 +107,8 @@ type maker struct {
 	// share them.
 	packagePart []byte
 	recipeFiles []File
+	dirs        []*Dir // of the RPMs of every package, sorted by name
+	place       []int  // per step: where in dirs its own is
 }
 
 // wanted returns the packages to build: those asked for and all they wait for, or the image's whole closure.
@@ -222,13 +225,29 @@ func (m *maker) rpmDir(pkg string) string {
 	return filepath.Join(m.r.BuildDir, "rpms", m.r.Arch, pkg)
 }
 
+// nameDirs makes the directories of the RPMs of the packages, given in the order of their steps.
+func (m *maker) nameDirs(order []string) {
+	m.dirs, m.place = make([]*Dir, len(order)), make([]int, len(order))
+	for i, name := range order {
+		m.dirs[i] = &Dir{Name: name, Host: m.rpmDir(name), Step: i}
+	}
+	slices.SortFunc(m.dirs, func(a, b *Dir) int { return strings.Compare(a.Name, b.Name) })
+	for place, dir := range m.dirs {
+		m.place[dir.Step] = place
+	}
+}
+
 // rpmDirs returns the directories of the RPMs that packages' steps make, sorted by package: each plan has the steps in an
 // order of its own, and what determines a step's outputs must not depend on that.
-func (m *maker) rpmDirs(steps []int) []Dir {
-	dirs := make([]Dir, 0, len(steps))
-	for _, i := range steps {
-		dirs = append(dirs, Dir{Name: m.plan.Steps[i].Name, Host: m.plan.Steps[i].Out})
+func (m *maker) rpmDirs(steps []int) []*Dir {
+	places := make([]int, len(steps))
+	for i, step := range steps {
+		places[i] = m.place[step]
 	}
-	slices.SortFunc(dirs, func(a, b Dir) int { return strings.Compare(a.Name, b.Name) })
+	slices.Sort(places) // numbers: a large tree has a million of them
+	dirs := make([]*Dir, len(steps))
+	for i, place := range places {
+		dirs[i] = m.dirs[place]
+	}
 	return dirs
 }

@@ -60,13 +60,14 @@ type Context struct {
 	Files []File // sorted by Name
 	// Dirs are host directories, sorted by Name, which are read when the build starts.
 	// A directory that does not exist then is an error.
-	Dirs []Dir
+	Dirs []*Dir
 }
 
-// Dir is a host directory inside a context. Contexts hold a slice of them and no map: a large tree has millions.
+// Dir is a host directory inside a context. The contexts of a plan share it: a large tree has a million in them.
 type Dir struct {
 	Name string // slash path inside the context
 	Host string // directory on this machine
+	Step int    // in a plan: the step whose outputs these are
 }
 
 // File is one regular file of a context.

@@ -138,12 +138,19 @@ func specs(entries []fs.DirEntry) []string {
 	return specs
 }
 
-// loadPackages reads the packages in the named directories, several at once: of the time that planning takes, nearly all
-// is the system calls and the TOML decoding here, and no package needs to know another yet.
-func (l *loader) loadPackages(root string, names []string) {
+// loadAll reads the packages and variants in the named directories, several at once: of the time that planning takes,
+// most is the system calls and the TOML decoding here, and no manifest needs to know another yet.
+func (l *loader) loadAll(root string, names, variants []string) {
 	packages, problems := make([]*Package, len(names)), make([]manifest.Problems, len(names))
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
+	more := &loader{tree: l.tree, variants: l.variants}
+	group.Go(func() error { // begun first: the manifest of a variant with everything is a large file
+		for _, name := range variants {
+			more.loadVariant(name)
+		}
+		return nil
+	})
 	for i, name := range names {
 		group.Go(func() error {
 			one := &loader{tree: l.tree}
@@ -159,6 +166,7 @@ func (l *loader) loadPackages(root string, names []string) {
 		}
 		l.problems = append(l.problems, problems[i]...)
 	}
+	l.problems = append(l.problems, more.problems...)
 }
 
 // loadPackage reads one package; nil when the directory has no manifest. It lists the directory once: with thousands of

@@ -68,10 +68,7 @@ func LoadFS(root string, tree fs.FS) (*Workspace, error) {
 	l := &loader{tree: tree, packages: map[string]*Package{}, variants: map[string]*Variant{}}
 	w := &Workspace{Root: root, FS: tree, Packages: map[string]*Package{}, Variants: map[string]*Variant{}}
 	w.Release = l.release()
-	l.loadPackages(root, l.list(packagesDir))
-	for _, name := range l.list(variantsDir) {
-		l.loadVariant(name)
-	}
+	l.loadAll(root, l.list(packagesDir), l.list(variantsDir))
 	if len(l.packages)+len(l.variants) == 0 {
 		l.problem(packagesDir, 0, "a tree has packages/<name>/Cargo.toml", "there is no package")
 	}
