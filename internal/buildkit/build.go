@@ -1,5 +1,5 @@
-// Package buildkit runs builds on a Docker engine through its BuildKit, over Docker's own socket: no docker
-// command, no temporary image or container, nothing pulled. It alone knows docker and moby.
+// Package buildkit runs builds on a Docker engine through its BuildKit, over Docker's own socket, or on a buildkitd: no
+// docker command, no temporary image or container, nothing pulled. It alone knows docker and moby.
 //
 // The Dockerfile frontend runs in this process, so old engines understand new Dockerfiles and a "# syntax="
 // line has no effect. A build sees its contexts and the SDK image, has no network, and its outputs are checked
@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/distribution/reference"
 	bkclient "github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/frontend/dockerfile/builder"
 	"github.com/moby/buildkit/frontend/dockerui"
@@ -41,27 +43,29 @@ const localPrefix = "context-"
 // Errors are *SolveError for a build that failed, *OutputError for one that wrote what must not be published.
 func (b *Builder) Build(ctx context.Context, s plan.Solve, out string, report func(progress.Event)) error {
 	sdk := s.Args[sdkArg]
-	if _, ok, err := b.HasImage(ctx, sdk); err != nil {
+	img, ok, err := b.engine.image(ctx, b, sdk)
+	if err != nil {
 		if ctx.Err() != nil {
 			return failure{ctx: cancelCause(ctx), err: err}.solveError(s.Name, sdk)
 		}
 		return err
-	} else if !ok {
+	}
+	if !ok {
 		// Asked beforehand: the engine would look for a missing image in the network.
 		return &SolveError{Name: s.Name, SDK: sdk, class: MissingSDK, Err: fmt.Errorf("no such image: %s", sdk)}
 	}
-	if err := b.solve(ctx, s, out, report); err != nil {
+	if err := b.solve(ctx, s, img, out, report); err != nil {
 		return err
 	}
 	return checkOutputs(out, s.Name, s.Target == string(plan.Variant))
 }
 
-func (b *Builder) solve(ctx context.Context, s plan.Solve, out string, report func(progress.Event)) error {
+func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out string, report func(progress.Event)) error {
 	sdk := s.Args[sdkArg]
 	// A context that cannot be sent as listed stops the build at once.
 	solveCtx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	opt, err := b.solveOpt(s, out, stop)
+	opt, err := b.solveOpt(s, img, out, stop)
 	if err != nil {
 		return failure{own: err, err: err}.solveError(s.Name, sdk)
 	}
@@ -81,7 +85,7 @@ func (b *Builder) solve(ctx context.Context, s plan.Solve, out string, report fu
 		}
 		log.flush()
 	}()
-	_, err = b.buildkit.Build(solveCtx, opt, "", frontend, statuses)
+	_, err = b.client().Build(solveCtx, opt, "", frontend, statuses)
 	<-drained
 	if err == nil {
 		// A context may have changed under a build that still came through.
@@ -129,7 +133,7 @@ func cancelCause(ctx context.Context) error {
 }
 
 // solveOpt composes the request: frontend attributes, the files to send, and where outputs go.
-func (b *Builder) solveOpt(s plan.Solve, out string, failed func(error)) (bkclient.SolveOpt, error) {
+func (b *Builder) solveOpt(s plan.Solve, img sdkImage, out string, failed func(error)) (bkclient.SolveOpt, error) {
 	attrs := map[string]string{
 		"filename":           dockerui.DefaultDockerfileName,
 		"target":             s.Target,
@@ -144,6 +148,13 @@ func (b *Builder) solveOpt(s plan.Solve, out string, failed func(error)) (bkclie
 	if s.Fresh {
 		attrs["no-cache"] = "" // no stage named: all of them
 		attrs["hostname"] = freshHostname
+	}
+	stores := map[string]content.Store{}
+	if img.context != "" {
+		attrs["context:"+familiarName(s.Args[sdkArg])] = img.context
+	}
+	if img.store != nil {
+		stores[layoutStore] = img.store
 	}
 	dockerfile := plan.Context{Files: []plan.File{{Name: dockerui.DefaultDockerfileName, Data: s.Dockerfile}}}
 	contexts := map[string]plan.Context{
@@ -168,9 +179,19 @@ func (b *Builder) solveOpt(s plan.Solve, out string, failed func(error)) (bkclie
 	return bkclient.SolveOpt{
 		FrontendAttrs: attrs,
 		LocalMounts:   mounts,
+		OCIStores:     stores,
 		SharedKey:     b.sharedKey(s),
 		Exports:       []bkclient.ExportEntry{{Type: bkclient.ExporterLocal, OutputDir: out}},
 	}, nil
+}
+
+// familiarName gives an image's name in the form in which the frontend looks for a context that replaces it.
+func familiarName(ref string) string {
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return ref // the frontend says what is wrong with it
+	}
+	return strings.TrimSuffix(reference.FamiliarString(named), ":latest")
 }
 
 // sharedKey names the engine's copies of this build's contexts: the same from run to run, so that only differences

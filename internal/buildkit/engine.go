@@ -1,34 +1,40 @@
-// Engine: reaching the Docker daemon, asking what it is, and giving it the SDK image.
+// Engine: reaching a Docker daemon or a buildkitd and asking what it is. Builds are the same on both.
 
 package buildkit
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"slices"
+	"os"
+	"sync"
 	"time"
 
-	cerrdefs "github.com/containerd/errdefs"
-	"github.com/docker/docker/api/types/image"
-	"github.com/docker/docker/api/types/versions"
-	docker "github.com/docker/docker/client"
 	bkclient "github.com/moby/buildkit/client"
 )
 
-// minAPI is Docker 20.10: the first whose BuildKit has the heredocs and mounts that the recipe uses.
-const minAPI = "1.41"
-
 // Options say how to reach the engine.
 type Options struct {
-	// Host is the engine's address; empty means DOCKER_HOST, and without it Docker's default socket.
-	// DOCKER_TLS_VERIFY, DOCKER_CERT_PATH and DOCKER_API_VERSION count as for the docker command.
+	// Host is the address of a Docker engine: unix://, tcp:// or ssh://. Empty means DOCKER_HOST, and without it Docker's
+	// default socket. DOCKER_TLS_VERIFY, DOCKER_CERT_PATH and DOCKER_API_VERSION count as for the docker command.
 	Host string
+	// BuildKit is the address of a buildkitd, which is used instead of a Docker engine: unix://, tcp:// or ssh://.
+	BuildKit string
+	// BuildKitCerts is a directory with ca.pem, cert.pem and key.pem; with it a buildkitd on tcp:// is spoken to over TLS.
+	BuildKitCerts string
+	// Insecure permits tcp:// without TLS to another machine.
+	Insecure bool
+	// Layout is a directory that keeps imported images for a buildkitd, which has none of its own. It need not exist.
+	Layout string
 	// Timeout is how long the engine may take for its first answer; 0 means 3 s.
 	Timeout time.Duration
+	// Wait is how long to try again when nothing listens at the address: an engine may still be starting. 0 means not at all.
+	Wait time.Duration
+	// Waiting, if not nil, is called once when the waiting begins.
+	Waiting func(host string, wait time.Duration)
+	// Silence is how long the engine may give no sign of life before builds on it are given up; 0 means 45 s.
+	Silence time.Duration
 	// Checkout tells one tree of packages from another on a shared engine. It never reaches a build; it only
 	// names the engine's copy of the inputs, which is updated by differences when a step is built again.
 	Checkout string
@@ -36,161 +42,175 @@ type Options struct {
 
 // EngineError says that the engine cannot be used and what to do about it.
 type EngineError struct {
+	Kind string // "Docker engine" or "buildkitd"
 	Host string
 	Err  error
+	Hint string // what to do
 }
 
 func (e *EngineError) Error() string {
-	return fmt.Sprintf("cannot use the Docker engine at %s: %v; script/setup installs and starts one, "+
-		"DOCKER_HOST names another, and inside a container it needs --privileged and a running dockerd "+
-		"(CodeBuild: privileged mode)", e.Host, e.Err)
+	return fmt.Sprintf("cannot use the %s at %s: %v; %s", e.Kind, e.Host, e.Err, e.Hint)
 }
 
 func (e *EngineError) Unwrap() error { return e.Err }
 
+// daemon is one kind of engine. Builds go through the connections that it dials; the rest is what the kinds do differently.
+type daemon interface {
+	kind() string
+	host() string
+	dial(ctx context.Context) (*bkclient.Client, error) // a new connection, for builds
+	ping(ctx context.Context) error                     // on a connection of its own
+	info(ctx context.Context) (Info, error)
+	image(ctx context.Context, b *Builder, ref string) (img sdkImage, ok bool, err error)
+	importImage(ctx context.Context, ref string, tar io.Reader, labels map[string]string) error
+	hint() string
+	close() error
+}
+
 // Builder runs builds on one engine. It is safe for concurrent use: all builds share one connection for requests,
 // which measured no slower than one each, and every build has a connection of its own for its files.
 type Builder struct {
-	docker   *docker.Client
-	buildkit *bkclient.Client
+	engine   daemon
+	timeout  time.Duration
 	checkout string
 	digests  digestMemo
+
+	mu       sync.Mutex
+	buildkit *bkclient.Client
 }
 
 // Dial connects to the engine and makes sure that it answers. Its errors are *EngineError.
 func Dial(ctx context.Context, opt Options) (*Builder, error) {
-	opts := []docker.Opt{docker.FromEnv, docker.WithAPIVersionNegotiation()}
-	if opt.Host != "" {
-		opts = append(opts, docker.WithHost(opt.Host))
-	}
-	cli, err := docker.NewClientWithOpts(opts...)
+	d, err := newDaemon(opt)
 	if err != nil {
-		return nil, &EngineError{Host: hostName(opt.Host), Err: err}
+		return nil, err
 	}
-	if err := ping(ctx, cli, opt.Timeout); err != nil {
-		cli.Close()
-		return nil, &EngineError{Host: cli.DaemonHost(), Err: err}
+	b := &Builder{engine: d, timeout: opt.Timeout, checkout: opt.Checkout}
+	if err := b.await(ctx, opt.Wait, opt.Waiting); err != nil {
+		d.close()
+		return nil, err
 	}
-	bk, err := bkclient.New(ctx, "",
-		bkclient.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			return cli.DialHijack(ctx, "/grpc", "h2c", nil)
-		}),
-		bkclient.WithSessionDialer(func(ctx context.Context, proto string, meta map[string][]string) (net.Conn, error) {
-			return cli.DialHijack(ctx, "/session", proto, meta)
-		}))
-	if err != nil {
-		cli.Close()
-		return nil, &EngineError{Host: cli.DaemonHost(), Err: err}
+	if b.buildkit, err = d.dial(ctx); err != nil {
+		d.close()
+		return nil, b.engineError(err)
 	}
-	return &Builder{docker: cli, buildkit: bk, checkout: opt.Checkout}, nil
+	return b, nil
 }
 
-func hostName(host string) string {
-	if host == "" {
-		return "the address in DOCKER_HOST"
+func newDaemon(opt Options) (daemon, error) {
+	if opt.BuildKit != "" {
+		return newBuildkitd(opt)
 	}
-	return host
+	return newDockerd(opt)
 }
 
-// ping asks the engine for its version and refuses one that is too old.
-func ping(ctx context.Context, cli *docker.Client, timeout time.Duration) error {
+// errNobody says that nothing listens at the address; waiting may help.
+var errNobody = errors.New("nothing answers there")
+
+// await asks the engine for an answer until it gives one, for at most the given time.
+func (b *Builder) await(ctx context.Context, wait time.Duration, waiting func(string, time.Duration)) error {
+	begin := time.Now()
+	for {
+		err := b.Ping(ctx)
+		if err == nil || !errors.Is(err, errNobody) || time.Since(begin) >= wait || ctx.Err() != nil {
+			return err
+		}
+		if waiting != nil {
+			waiting(b.engine.host(), wait)
+			waiting = nil
+		}
+		select {
+		case <-ctx.Done():
+			return b.engineError(cancelCause(ctx))
+		case <-time.After(min(250*time.Millisecond, wait)):
+		}
+	}
+}
+
+// Ping asks whether the engine answers (again). Its errors are *EngineError.
+func (b *Builder) Ping(ctx context.Context) error {
+	timeout := b.timeout
 	if timeout == 0 {
 		timeout = 3 * time.Second
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %v", timeout))
 	defer cancel()
-	p, err := cli.Ping(ctx)
-	switch {
-	case err == nil:
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
-	case docker.IsErrConnectionFailed(err):
-		return errors.New("nothing answers there")
-	default:
-		return err
+	err := b.engine.ping(ctx)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
 	}
-	if versions.LessThan(p.APIVersion, minAPI) {
-		return fmt.Errorf("it speaks API %s, at least %s is needed (Docker 20.10 or newer)", p.APIVersion, minAPI)
-	}
-	return nil
+	return b.engineError(err)
 }
 
-// Ping asks whether the engine answers (again). Its errors are *EngineError.
-func (b *Builder) Ping(ctx context.Context) error {
-	if err := ping(ctx, b.docker, 0); err != nil {
-		return &EngineError{Host: b.docker.DaemonHost(), Err: err}
+// engineError gives err as an *EngineError; nil stays nil.
+func (b *Builder) engineError(err error) error {
+	var known *EngineError
+	if err == nil || errors.As(err, &known) {
+		return err
 	}
-	return nil
+	return newEngineError(b.engine, err)
+}
+
+func newEngineError(d daemon, err error) *EngineError {
+	hint := d.hint()
+	switch {
+	case errors.Is(err, os.ErrPermission):
+		hint = "this user may not open it: add it to the group that owns the socket (sudo usermod -aG docker NAME) and log in again, or run as root"
+	case errors.Is(err, errNoTLS):
+		hint = "nothing was sent"
+	}
+	return &EngineError{Kind: d.kind(), Host: d.host(), Err: err, Hint: hint}
+}
+
+// client is the connection that builds share.
+func (b *Builder) client() *bkclient.Client {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buildkit
 }
 
 // Close gives up the connections. Builds that still run fail.
 func (b *Builder) Close() error {
-	return errors.Join(b.buildkit.Close(), b.docker.Close())
+	return errors.Join(b.client().Close(), b.engine.close())
 }
 
-// Info describes an engine.
+// Info describes an engine. What an engine does not tell is zero.
 type Info struct {
+	Kind    string // "Docker engine" or "buildkitd"
 	Host    string // its address
-	Version string // "20.10.24"
-	CPUs    int
+	Local   bool   // it surely runs on this machine
+	Version string // "20.10.24", "v0.33.1"
+	API     string // "1.41"; of Docker only
+	CPUs    int    // a buildkitd does not tell: this machine's when it is Local
 	Memory  int64  // bytes
-	Driver  string // storage driver; "vfs" and "native" copy the SDK for every step
-	RootDir string // where it keeps images and build cache, on its own machine
+	Driver  string // storage driver or snapshotter; "vfs" and "native" copy the SDK for every step
+	RootDir string // where it keeps images and build cache, on its own machine; of Docker only
 }
 
 // Info asks the engine about itself.
 func (b *Builder) Info(ctx context.Context) (Info, error) {
-	i, err := b.docker.Info(ctx)
+	i, err := b.engine.info(ctx)
 	if err != nil {
-		return Info{}, &EngineError{Host: b.docker.DaemonHost(), Err: err}
+		return Info{}, b.engineError(err)
 	}
-	return Info{
-		Host: b.docker.DaemonHost(), Version: i.ServerVersion, CPUs: i.NCPU, Memory: i.MemTotal,
-		Driver: i.Driver, RootDir: i.DockerRootDir,
-	}, nil
+	i.Kind, i.Host = b.engine.kind(), b.engine.host()
+	return i, nil
 }
 
-// HasImage reports whether the engine has the image ref, and its ID ("sha256:…"). It never asks a registry.
+// HasImage reports whether the engine can use the image ref, and the image's ID ("sha256:…"), which is the same for the same
+// image on every engine. A Docker engine is never made to ask a registry; a buildkitd has to, for what was not imported.
 func (b *Builder) HasImage(ctx context.Context, ref string) (id string, ok bool, err error) {
-	img, err := b.docker.ImageInspect(ctx, ref)
-	switch {
-	case err == nil:
-		return img.ID, true, nil
-	case cerrdefs.IsNotFound(err):
-		return "", false, nil
-	case docker.IsErrConnectionFailed(err):
-		return "", false, &EngineError{Host: b.docker.DaemonHost(), Err: errors.New("nothing answers there any more")}
-	}
-	return "", false, fmt.Errorf("asking the engine for the image %s: %w", ref, err)
+	img, ok, err := b.engine.image(ctx, b, ref)
+	return img.id, ok, err
 }
 
 // ImportImage makes the image ref from a tar of a root file system, as docker import does. labels may be nil.
 // progress, if not nil, is told how many bytes have been read so far.
 func (b *Builder) ImportImage(ctx context.Context, ref string, tar io.Reader, labels map[string]string, progress func(read int64)) error {
-	var opt image.ImportOptions
-	for k, v := range labels {
-		opt.Changes = append(opt.Changes, fmt.Sprintf("LABEL %q=%q", k, v))
-	}
-	slices.Sort(opt.Changes)
-	src := image.ImportSource{Source: &countingReader{r: tar, progress: progress}, SourceName: "-"}
-	resp, err := b.docker.ImageImport(ctx, src, ref, opt)
-	if err != nil {
+	if err := b.engine.importImage(ctx, ref, &countingReader{r: tar, progress: progress}, labels); err != nil {
 		return fmt.Errorf("importing the image %s: %w", ref, err)
 	}
-	defer resp.Close()
-	for dec := json.NewDecoder(resp); ; { // the engine reports failures inside a stream that began with 200 OK
-		var msg struct {
-			Error string `json:"error"`
-		}
-		if err := dec.Decode(&msg); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return fmt.Errorf("importing the image %s: %w", ref, err)
-		}
-		if msg.Error != "" {
-			return fmt.Errorf("importing the image %s: the engine says: %s", ref, msg.Error)
-		}
-	}
+	return nil
 }
 
 type countingReader struct {

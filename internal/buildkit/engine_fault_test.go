@@ -160,8 +160,12 @@ func (e *engineTest) cancel(t *testing.T) {
 // lostConnection: when the way to the engine breaks in the middle of a step, the failure is transient, and the same
 // Builder works again as soon as the engine can be reached.
 func (e *engineTest) lostConnection(t *testing.T) {
-	relay := newRelay(t, e.b.docker.DaemonHost())
-	b, err := Dial(t.Context(), Options{Host: relay.host})
+	relay := newRelay(t, e.b.engine.host())
+	opt := Options{Host: relay.host}
+	if d, ok := e.b.engine.(*buildkitd); ok {
+		opt = Options{BuildKit: relay.host, Layout: d.layout.dir}
+	}
+	b, err := Dial(t.Context(), opt)
 	must(t, err)
 	defer b.Close()
 	err = b.Build(t.Context(), e.request("lost", "", "print", "running", ",", "hang"), t.TempDir(), func(progress.Event) { relay.cut() })

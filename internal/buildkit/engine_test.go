@@ -18,10 +18,33 @@ import (
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/image"
+	docker "github.com/docker/docker/client"
 
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 )
+
+// engineCases are what every engine must do, whatever its kind.
+var engineCases = []struct {
+	name string
+	test func(*engineTest, *testing.T)
+}{
+	{"outputs", (*engineTest).outputs},
+	{"contexts", (*engineTest).contexts},
+	{"cache", (*engineTest).cache},
+	{"same size edit", (*engineTest).sameSizeEdit},
+	{"no network", (*engineTest).noNetwork},
+	{"failing step", (*engineTest).failingStep},
+	{"log lines", (*engineTest).logLines},
+	{"hostile outputs", (*engineTest).hostileOutputs},
+	{"variant outputs", (*engineTest).variantOutputs},
+	{"nothing foreign", (*engineTest).nothingForeign},
+	{"missing SDK", (*engineTest).missingSDK},
+	{"bad context", (*engineTest).badContext},
+	{"cancel", (*engineTest).cancel},
+	{"lost connection", (*engineTest).lostConnection},
+	{"parallel", (*engineTest).parallel},
+}
 
 // TestEngine groups everything that needs the engine, so that the base image is made and removed once.
 func TestEngine(t *testing.T) {
@@ -35,26 +58,10 @@ func TestEngine(t *testing.T) {
 	before := inventory(t, b, start)
 	e := &engineTest{b: b, sdk: "buildsys.invalid/test:" + strings.ToLower(rand.Text())}
 	e.importBase(t)
-	for _, c := range []struct {
-		name string
-		test func(*engineTest, *testing.T)
-	}{
-		{"outputs", (*engineTest).outputs},
-		{"contexts", (*engineTest).contexts},
-		{"cache", (*engineTest).cache},
-		{"same size edit", (*engineTest).sameSizeEdit},
-		{"no network", (*engineTest).noNetwork},
-		{"failing step", (*engineTest).failingStep},
-		{"log lines", (*engineTest).logLines},
-		{"hostile outputs", (*engineTest).hostileOutputs},
-		{"variant outputs", (*engineTest).variantOutputs},
-		{"nothing foreign", (*engineTest).nothingForeign},
-		{"missing SDK", (*engineTest).missingSDK},
-		{"bad context", (*engineTest).badContext},
-		{"cancel", (*engineTest).cancel},
-		{"lost connection", (*engineTest).lostConnection},
-		{"parallel", (*engineTest).parallel},
-	} {
+	if img, err := e.docker().ImageInspect(t.Context(), e.sdk); err != nil || img.Config.Labels["org.example.purpose"] != `a "test"` {
+		t.Errorf("label lost: %v, %v", img.Config, err)
+	}
+	for _, c := range engineCases {
 		t.Run(c.name, func(t *testing.T) { c.test(e, t) })
 	}
 	e.removeBase(t)
@@ -68,8 +75,25 @@ type engineTest struct {
 	sdk string
 }
 
+// docker is the API of the Docker engine, for a look behind what a Builder does.
+func (e *engineTest) docker() *docker.Client { return e.b.engine.(*dockerd).docker }
+
 // importBase makes the base image: /tool and an empty /output.
 func (e *engineTest) importBase(t *testing.T) {
+	t.Helper()
+	buf := bytes.NewReader(baseTar(t))
+	size, read := buf.Size(), int64(0)
+	must(t, e.b.ImportImage(t.Context(), e.sdk, buf, map[string]string{"org.example.purpose": `a "test"`}, func(n int64) { read = n }))
+	if read != size {
+		t.Errorf("progress ended at %d of %d bytes", read, size)
+	}
+	if id, ok, err := e.b.HasImage(t.Context(), e.sdk); err != nil || !ok || !strings.HasPrefix(id, "sha256:") {
+		t.Fatalf("HasImage after import = %q, %v, %v", id, ok, err)
+	}
+}
+
+// baseTar is the root file system of the base image.
+func baseTar(t *testing.T) []byte {
 	t.Helper()
 	bin := filepath.Join(t.TempDir(), "tool")
 	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", bin, "./testdata/tool")
@@ -88,22 +112,12 @@ func (e *engineTest) importBase(t *testing.T) {
 	must(t, err)
 	must(t, w.WriteHeader(&tar.Header{Name: "output/", Typeflag: tar.TypeDir, Mode: 0o755}))
 	must(t, w.Close())
-	size, read := int64(buf.Len()), int64(0)
-	must(t, e.b.ImportImage(t.Context(), e.sdk, &buf, map[string]string{"org.example.purpose": `a "test"`}, func(n int64) { read = n }))
-	if read != size {
-		t.Errorf("progress ended at %d of %d bytes", read, size)
-	}
-	if id, ok, err := e.b.HasImage(t.Context(), e.sdk); err != nil || !ok || !strings.HasPrefix(id, "sha256:") {
-		t.Fatalf("HasImage after import = %q, %v, %v", id, ok, err)
-	}
-	if img, err := e.b.docker.ImageInspect(t.Context(), e.sdk); err != nil || img.Config.Labels["org.example.purpose"] != `a "test"` {
-		t.Errorf("label lost: %v, %v", img.Config, err)
-	}
+	return buf.Bytes()
 }
 
 func (e *engineTest) removeBase(t *testing.T) {
 	t.Helper()
-	if _, err := e.b.docker.ImageRemove(context.Background(), e.sdk, image.RemoveOptions{}); err != nil {
+	if _, err := e.docker().ImageRemove(context.Background(), e.sdk, image.RemoveOptions{}); err != nil {
 		t.Error(err)
 	}
 }
@@ -113,14 +127,14 @@ func (e *engineTest) removeBase(t *testing.T) {
 func inventory(t *testing.T, b *Builder, start time.Time) []string {
 	t.Helper()
 	var all []string
-	containers, err := b.docker.ContainerList(context.Background(), container.ListOptions{All: true})
+	containers, err := b.engine.(*dockerd).docker.ContainerList(context.Background(), container.ListOptions{All: true})
 	must(t, err)
 	for _, c := range containers {
 		if strings.HasPrefix(c.Image, "buildsys.invalid/test") {
 			all = append(all, c.ID)
 		}
 	}
-	images, err := b.docker.ImageList(context.Background(), image.ListOptions{All: true})
+	images, err := b.engine.(*dockerd).docker.ImageList(context.Background(), image.ListOptions{All: true})
 	must(t, err)
 	for _, i := range images {
 		if len(i.RepoTags) == 0 && i.Created >= start.Unix() || len(i.RepoTags) > 0 && strings.HasPrefix(i.RepoTags[0], "buildsys.invalid/test") {

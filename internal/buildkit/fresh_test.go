@@ -10,7 +10,7 @@ import (
 
 func TestFreshBuild(t *testing.T) {
 	for _, fresh := range []bool{false, true} {
-		opt, err := new(Builder).solveOpt(plan.Solve{Name: "a x86_64", Target: "package", Fresh: fresh}, t.TempDir(), func(error) {})
+		opt, err := new(Builder).solveOpt(plan.Solve{Name: "a x86_64", Target: "package", Fresh: fresh}, sdkImage{}, t.TempDir(), func(error) {})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -123,11 +123,13 @@ func (g *guard) checkSource(id string) error {
 	if strings.HasPrefix(id, "local://") {
 		return nil
 	}
-	if ref, ok := strings.CutPrefix(id, "docker-image://"); ok {
-		if sameImage(ref, g.sdk) {
-			return nil
+	for _, scheme := range []string{"docker-image://", "oci-layout://"} {
+		if ref, ok := strings.CutPrefix(id, scheme); ok {
+			if sameImage(ref, g.sdk) {
+				return nil
+			}
+			return g.refuse("image %s", ref)
 		}
-		return g.refuse("image %s", ref)
 	}
 	return g.refuse("%s", id)
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
@@ -25,10 +26,8 @@ type connection struct {
 
 // connect dials the engine and makes sure that it has the SDK image the run's keys were computed with.
 func (n *connection) connect(ctx context.Context) (cpus int, err error) {
-	if n.eng == nil {
-		if n.eng, err = n.sys.Dial(ctx, n.c.root); err != nil {
-			return 0, err
-		}
+	if err := n.dial(ctx); err != nil {
+		return 0, err
 	}
 	digest, err := n.sdkDigest(ctx)
 	if err != nil {
@@ -44,6 +43,18 @@ func (n *connection) connect(ctx context.Context) (cpus int, err error) {
 	}
 	info, err := n.eng.Info(ctx)
 	return info.CPUs, err
+}
+
+// dial connects to the engine unless that was done before.
+func (n *connection) dial(ctx context.Context) (err error) {
+	if n.eng == nil {
+		o := n.c.engine
+		o.Waiting = func(host string, wait time.Duration) {
+			fmt.Fprintf(n.sys.Stderr, "waiting up to %v for the engine at %s\n", wait, host)
+		}
+		n.eng, err = n.sys.Dial(ctx, o)
+	}
+	return err
 }
 
 // errSDKChanged says that the engine's SDK image is not the one that keys were computed with. The record was put right.
@@ -74,6 +85,9 @@ func (n *connection) sdkDigest(ctx context.Context) (string, error) {
 	case strings.HasPrefix(image, plan.ContextPrefix):
 		return "", environmentError{fmt.Errorf("the SDK image %s is not on the engine: run script/setup, which makes it from sdk/, "+
 			"or name another image with --sdk-image", image)}
+	case n.c.engine.BuildKit != "":
+		return "", environmentError{fmt.Errorf("buildkitd cannot find the SDK image %s in its registry, and it was not imported "+
+			"(buildsys sdk import)", image)}
 	default:
 		return "", environmentError{fmt.Errorf("the SDK image %s is not on the engine: pull it first (docker pull %[1]s)", image)}
 	}

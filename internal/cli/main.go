@@ -33,8 +33,8 @@ type System struct {
 	Stdin  io.Reader
 	Stdout io.Writer
 	Stderr io.Writer
-	// Dial connects to the engine for the tree at root.
-	Dial func(ctx context.Context, root string) (Engine, error)
+	// Dial connects to the engine.
+	Dial func(ctx context.Context, o buildkit.Options) (Engine, error)
 	// ReadBack says that images are read back before they are kept. Fake engines build none that could be read.
 	ReadBack bool
 }
@@ -52,8 +52,8 @@ func ThisSystem() System {
 		Stdin:  os.Stdin,
 		Stdout: os.Stdout,
 		Stderr: os.Stderr,
-		Dial: func(ctx context.Context, root string) (Engine, error) {
-			b, err := buildkit.Dial(ctx, buildkit.Options{Checkout: root})
+		Dial: func(ctx context.Context, o buildkit.Options) (Engine, error) {
+			b, err := buildkit.Dial(ctx, o)
 			if err != nil {
 				return nil, err // not b: a nil *Builder in an Engine is not a nil Engine
 			}

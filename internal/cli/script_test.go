@@ -66,7 +66,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 func fakeSystem() System {
 	sys := ThisSystem()
 	sys.ReadBack = os.Getenv("READ_BACK") != ""
-	sys.Dial = func(context.Context, string) (Engine, error) {
+	sys.Dial = func(context.Context, buildkit.Options) (Engine, error) {
 		if os.Getenv("NO_ENGINE") != "" {
 			return nil, &buildkit.EngineError{Host: "unix:///fake.sock", Err: errors.New("no such file")}
 		}

@@ -64,7 +64,7 @@ func withSDK(cmd *cobra.Command, sys *System, s *settings, do func(*cobra.Comman
 	}
 	conn := &connection{sys: sys, c: c}
 	defer conn.Close()
-	if conn.eng, err = sys.Dial(cmd.Context(), c.root); err != nil {
+	if err := conn.dial(cmd.Context()); err != nil {
 		return err
 	}
 	return do(cmd, conn)

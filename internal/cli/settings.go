@@ -12,9 +12,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
+	"buildsys/internal/buildkit"
 	"buildsys/internal/manifest"
 	"buildsys/internal/workspace"
 )
@@ -33,6 +35,10 @@ var settingList = []setting{
 	{env: "BUILDSYS_VARIANT", help: "variant to build, or to build variant-sensitive packages for"},
 	{env: "BUILDSYS_JOBS", short: "j", help: "steps to run at once (default: the engine's CPUs)"},
 	{env: "BUILDSYS_SDK_IMAGE", help: "image the steps run in (default: the one made from the tree's sdk/)"},
+	{env: "BUILDSYS_BUILDKIT_HOST", help: "buildkitd to build on instead of a Docker engine: unix://, tcp:// or ssh://"},
+	{env: "BUILDSYS_BUILDKIT_CERT_PATH", help: "directory with ca.pem, cert.pem and key.pem for a buildkitd on tcp://"},
+	{env: "BUILDSYS_ENGINE_INSECURE", help: "true: use an engine on another machine over tcp:// without TLS"},
+	{env: "BUILDSYS_ENGINE_WAIT", help: "how long to wait for an engine that does not answer yet (default: 15s)"},
 	{env: "BUILDSYS_CACHE_DIR", help: "where sources and results are kept, for all checkouts (default: buildsys below the user's cache directory)"},
 	{env: "BUILDSYS_LOOKASIDE_CACHE", help: "where to look for sources first: directories or URLs, separated by commas (default: lookaside in the cache directory)"},
 	{env: "BUILDSYS_UPSTREAM_SOURCE_FALLBACK", help: "true: fetch sources from upstream when no lookaside cache has them"},
@@ -73,6 +79,7 @@ type config struct {
 	variant          string // may be empty
 	jobs             int    // 0: as many as the engine has CPUs
 	sdkImage         string // empty: derived from sdk/
+	engine           buildkit.Options
 	cacheDir         string
 	lookaside        []string
 	upstreamFallback bool
@@ -151,7 +158,36 @@ func (s *settings) fill(sys *System, root string, get func(env, fallback string)
 		}
 	}
 	c.versionBuild = get("BUILDSYS_VERSION_BUILD", "")
+	if err := c.fillEngine(sys, get); err != nil {
+		return c, err
+	}
 	return c, c.checkNames()
+}
+
+// engineWait is how long a build waits for an engine that is still starting, as one inside a CI container is.
+const engineWait = 15 * time.Second
+
+// fillEngine reads how to reach the engine.
+func (c *config) fillEngine(sys *System, get func(env, fallback string) string) (err error) {
+	c.engine = buildkit.Options{
+		Checkout: c.root,
+		BuildKit: get("BUILDSYS_BUILDKIT_HOST", ""),
+		Layout:   filepath.Join(c.cacheDir, "sdk", "layout"),
+	}
+	if certs := get("BUILDSYS_BUILDKIT_CERT_PATH", ""); certs != "" {
+		if !filepath.IsAbs(certs) {
+			certs = filepath.Join(sys.Dir, certs)
+		}
+		c.engine.BuildKitCerts = certs
+	}
+	if c.engine.Insecure, err = strconv.ParseBool(get("BUILDSYS_ENGINE_INSECURE", "false")); err != nil {
+		return usageError{errors.New("BUILDSYS_ENGINE_INSECURE must be true or false")}
+	}
+	wait := get("BUILDSYS_ENGINE_WAIT", engineWait.String())
+	if c.engine.Wait, err = time.ParseDuration(wait); err != nil || c.engine.Wait < 0 {
+		return usageError{fmt.Errorf("BUILDSYS_ENGINE_WAIT %q is not a duration: use one such as 30s or 2m, or 0s", wait)}
+	}
+	return nil
 }
 
 // checkNames refuses what would become part of a path or of a command line inside a build and must not steer it there.

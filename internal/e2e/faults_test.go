@@ -17,8 +17,8 @@ import (
 
 func TestUnreachableEngine(t *testing.T) {
 	root := writeTree(t, pkg{name: "a"})
-	r := buildsys(t, root, []string{"DOCKER_HOST=unix:///nowhere/docker.sock"}, "build-package", "a")
-	r.must(t, 4, "unix:///nowhere/docker.sock", "DOCKER_HOST")
+	r := buildsys(t, root, []string{"DOCKER_HOST=unix:///nowhere/docker.sock", "BUILDSYS_ENGINE_WAIT=0s"}, "build-package", "a")
+	r.must(t, 4, "unix:///nowhere/docker.sock", "DOCKER_HOST", "privileged")
 }
 
 func TestSources(t *testing.T) {

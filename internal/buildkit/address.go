@@ -1,0 +1,102 @@
+// Address: the forms in which an engine can be named, and which of them may be used without TLS.
+
+package buildkit
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// address is where an engine listens.
+type address struct {
+	text   string // as it was given
+	scheme string // "unix", "tcp" or "ssh"
+	host   string // "builder:1234" of tcp, "builder" of ssh
+	port   string // of ssh, may be empty
+	user   string // of ssh, may be empty
+	path   string // of unix; of ssh the socket on the other machine, may be empty
+}
+
+// parseAddress reads an engine's address. Its error names what the setting may hold.
+func parseAddress(text, setting string) (address, error) {
+	bad := func(why string) error {
+		return fmt.Errorf("%s %q: %s; use unix:///path/of/socket, tcp://host:port or ssh://user@host", setting, text, why)
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		return address{}, bad("it is not an address")
+	}
+	a := address{text: text, scheme: u.Scheme, host: u.Host, path: u.Path}
+	switch {
+	case u.RawQuery != "" || u.Fragment != "":
+		return a, bad("nothing may follow ? or #")
+	case u.Scheme == "unix" && u.Host == "" && filepath.IsAbs(u.Path):
+	case u.Scheme == "unix":
+		return a, bad("the path of the socket must be absolute")
+	case u.Scheme == "tcp" && u.Port() != "" && strings.Trim(u.Path, "/") == "" && u.User == nil:
+	case u.Scheme == "tcp":
+		return a, bad("it needs a host and a port and nothing else")
+	case u.Scheme == "ssh":
+		return sshAddress(a, u, bad)
+	default:
+		return a, bad("it is of no form that is known here")
+	}
+	return a, nil
+}
+
+// sshAddress takes an ssh address apart. The parts become arguments of ssh and must not look like options.
+func sshAddress(a address, u *url.URL, bad func(string) error) (address, error) {
+	a.host, a.port, a.user = u.Hostname(), u.Port(), u.User.Username()
+	if _, has := u.User.Password(); has {
+		return a, bad("ssh takes no password from here; use a key")
+	}
+	if a.host == "" || strings.HasPrefix(a.host, "-") || strings.HasPrefix(a.user, "-") {
+		return a, bad("it names no host")
+	}
+	return a, nil
+}
+
+// loopback says whether a TCP address cannot leave this machine.
+func (a address) loopback() bool {
+	host, _, err := net.SplitHostPort(a.host)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// local says whether the engine surely runs on this machine.
+func (a address) local() bool { return a.scheme == "unix" || a.scheme == "tcp" && a.loopback() }
+
+// tlsFiles are what a client shows and checks; empty means that no TLS is spoken.
+type tlsFiles struct{ ca, cert, key string }
+
+// tlsIn finds the three files, named as the docker command and buildctl's documentation name them.
+func tlsIn(dir string) (tlsFiles, error) {
+	files := tlsFiles{filepath.Join(dir, "ca.pem"), filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")}
+	for _, name := range []string{files.ca, files.cert, files.key} {
+		if _, err := os.Stat(name); err != nil {
+			return tlsFiles{}, fmt.Errorf("TLS needs ca.pem, cert.pem and key.pem: %w", err)
+		}
+	}
+	return files, nil
+}
+
+// errNoTLS refuses what would hand the machine to whoever can reach the port: whoever may ask an engine to build may
+// start a privileged container on it, and whoever stands between sees and changes sources and results.
+var errNoTLS = errors.New("it would be spoken to over the network without TLS, so anyone on the way could read and change what is built, " +
+	"and an engine that listens like that runs anything for anyone as root")
+
+// checkPlain refuses an address that is neither protected nor local, unless the user insists.
+func checkPlain(a address, protected, insecure bool, remedy string) error {
+	if a.scheme != "tcp" || protected || insecure || a.loopback() {
+		return nil
+	}
+	return fmt.Errorf("%w: %s, go through ssh://, or say BUILDSYS_ENGINE_INSECURE=true where the network itself is trusted", errNoTLS, remedy)
+}

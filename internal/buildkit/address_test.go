@@ -1,0 +1,192 @@
+// Tests of engine addresses: which are understood, which are refused and why, and what ssh is told.
+
+package buildkit
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestParseAddress(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		want string // scheme host port user path; "" is a refusal
+	}{
+		{"unix:///var/run/docker.sock", "unix||||/var/run/docker.sock"},
+		{"unix:///a b/x.sock", "unix||||/a b/x.sock"},
+		{"tcp://builder:2376", "tcp|builder:2376|||"},
+		{"tcp://[::1]:2375", "tcp|[::1]:2375|||"},
+		{"ssh://me@builder:2222", "ssh|builder|2222|me|"},
+		{"ssh://builder/run/other.sock", "ssh|builder|||/run/other.sock"},
+		{"", ""}, {"nonsense", ""}, {"unix://relative.sock", ""}, {"unix:", ""}, {"tcp://builder", ""}, {"tcp://builder:1/path", ""},
+		{"tcp://me@builder:1", ""}, {"ssh://me:secret@builder", ""}, {"ssh://-oProxyCommand=x", ""}, {"ssh://-x@builder", ""},
+		{"ssh://", ""}, {"fd://", ""}, {"npipe:////./pipe/docker", ""}, {"tcp://builder:1?x", ""}, {"docker-container://x", ""},
+	} {
+		a, err := parseAddress(c.text, "DOCKER_HOST")
+		got := ""
+		if err == nil {
+			got = strings.Join([]string{a.scheme, a.host, a.port, a.user, a.path}, "|")
+		} else if !strings.Contains(err.Error(), "DOCKER_HOST") {
+			t.Errorf("%q: %v does not name the setting", c.text, err)
+		}
+		if got != c.want {
+			t.Errorf("%q: %q, %v; want %q", c.text, got, err, c.want)
+		}
+	}
+}
+
+// TestPlainTCP: an engine on another machine is not spoken to without TLS, unless the user says so.
+func TestPlainTCP(t *testing.T) {
+	t.Setenv("DOCKER_TLS_VERIFY", "")
+	t.Setenv("DOCKER_CERT_PATH", "")
+	for _, c := range []struct {
+		opt     Options
+		refused bool
+	}{
+		{Options{Host: "tcp://builder.invalid:2375"}, true},
+		{Options{Host: "tcp://0.0.0.0:2375"}, true},
+		{Options{Host: "tcp://builder.invalid:2375", Insecure: true}, false},
+		{Options{Host: "tcp://127.0.0.1:2375"}, false},
+		{Options{Host: "tcp://localhost:2375"}, false},
+		{Options{Host: "tcp://[::1]:2375"}, false},
+		{Options{Host: "ssh://builder.invalid"}, false},
+		{Options{BuildKit: "tcp://10.0.0.1:1234"}, true},
+		{Options{BuildKit: "tcp://10.0.0.1:1234", Insecure: true}, false},
+		{Options{BuildKit: "tcp://127.9.9.9:1234"}, false},
+		{Options{BuildKit: "unix:///x"}, false},
+	} {
+		_, err := newDaemon(c.opt)
+		if errors.Is(err, errNoTLS) != c.refused || !c.refused && err != nil {
+			t.Errorf("%+v: %v", c.opt, err)
+		}
+		if c.refused && (!strings.Contains(err.Error(), "BUILDSYS_ENGINE_INSECURE") || !strings.Contains(err.Error(), "CERT_PATH")) {
+			t.Errorf("%v does not say what to do", err)
+		}
+	}
+}
+
+func TestSSHCommand(t *testing.T) {
+	a, err := parseAddress("ssh://me@builder:2222/run/x.sock", "")
+	must(t, err)
+	got := strings.Join(dockerOverSSH(a), " ")
+	if want := "ssh -o ConnectTimeout=15 -o BatchMode=yes -T -l me -p 2222 -- builder docker --host unix:///run/x.sock system dial-stdio"; got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+	a.path, a.port, a.user = "", "", ""
+	if got := buildkitOverSSH(a); !slices.Equal(got[len(got)-4:], []string{"--", "builder", "buildctl", "dial-stdio"}) {
+		t.Errorf("%q", got)
+	}
+}
+
+// fakeSSH puts an ssh into PATH that runs the command here instead of there.
+func fakeSSH(t *testing.T, script string) {
+	t.Helper()
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "ssh"), "#!/bin/sh\n"+script+"\n", 0o755)
+	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+}
+
+const runHere = `while [ "$1" != -- ]; do shift; done; shift 2; exec "$@"`
+
+// TestDockerOverSSH builds through the docker command's dial-stdio, with an ssh that stays on this machine.
+func TestDockerOverSSH(t *testing.T) {
+	direct, err := Dial(t.Context(), Options{Checkout: t.Name()})
+	if err != nil {
+		t.Skipf("no engine: %v", err)
+	}
+	defer direct.Close()
+	socket, ok := strings.CutPrefix(direct.engine.host(), "unix://")
+	if _, err := exec.LookPath("docker"); err != nil || !ok {
+		t.Skip("needs a docker command and an engine on a socket")
+	}
+	fakeSSH(t, runHere)
+	b, err := Dial(t.Context(), Options{Host: "ssh://builder.invalid" + socket, Timeout: 20 * time.Second})
+	must(t, err)
+	defer b.Close()
+	e := &engineTest{b: direct, sdk: "buildsys.invalid/test:" + strings.ToLower(rand.Text())}
+	e.importBase(t)
+	defer e.removeBase(t)
+	e.b = b
+	e.outputs(t)
+
+	fakeSSH(t, "echo 'Permission denied (publickey).' >&2; exit 255")
+	if _, err := Dial(t.Context(), Options{Host: "ssh://builder.invalid"}); err == nil || !strings.Contains(err.Error(), "Permission denied (publickey)") {
+		t.Errorf("error %v does not say what ssh complained about", err)
+	}
+}
+
+// TestBuildkitdTLS: both sides show certificates, and a client without one is turned away.
+func TestBuildkitdTLS(t *testing.T) {
+	certs := makeCerts(t)
+	port := freePort(t)
+	d := newBuildkitdProcess(t, "--addr", "tcp://127.0.0.1:"+port, "--tlscacert", certs+"/ca.pem", "--tlscert", certs+"/server.pem", "--tlskey", certs+"/server-key.pem")
+	d.start(t)
+	d.dial(t, Options{}) // it is up
+	b := d.dial(t, Options{BuildKit: "tcp://127.0.0.1:" + port, BuildKitCerts: certs})
+	e := &engineTest{b: b, sdk: "buildsys.invalid/test:" + strings.ToLower(rand.Text())}
+	e.importBase(t)
+	e.outputs(t)
+
+	if _, err := Dial(t.Context(), Options{BuildKit: "tcp://127.0.0.1:" + port}); err == nil {
+		t.Error("a client without certificates was let in")
+	}
+	if _, err := Dial(t.Context(), Options{BuildKit: "tcp://127.0.0.1:" + port, BuildKitCerts: makeCerts(t)}); err == nil {
+		t.Error("a client trusted a server of another authority")
+	}
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	must(t, err)
+	return port
+}
+
+// makeCerts makes an authority and the certificates of a server on 127.0.0.1 and of a client.
+func makeCerts(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	write := func(name, kind string, der []byte) {
+		writeFile(t, filepath.Join(dir, name), string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})), 0o600)
+	}
+	var ca *x509.Certificate
+	var caKey *ecdsa.PrivateKey
+	for i, c := range []struct{ cert, key string }{{"ca.pem", "ca-key.pem"}, {"server.pem", "server-key.pem"}, {"cert.pem", "key.pem"}} {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		must(t, err)
+		template := &x509.Certificate{
+			SerialNumber: big.NewInt(int64(i + 1)), Subject: pkix.Name{CommonName: fmt.Sprint("test ", i)},
+			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+			KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, BasicConstraintsValid: true, IsCA: i == 0,
+			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		}
+		if i == 0 {
+			ca, caKey = template, key
+		}
+		der, err := x509.CreateCertificate(rand.Reader, template, ca, &key.PublicKey, caKey)
+		must(t, err)
+		keyDER, err := x509.MarshalECPrivateKey(key)
+		must(t, err)
+		write(c.cert, "CERTIFICATE", der)
+		write(c.key, "EC PRIVATE KEY", keyDER)
+	}
+	return dir
+}

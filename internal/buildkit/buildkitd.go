@@ -1,0 +1,218 @@
+// buildkitd: the engine that is a BuildKit daemon by itself, without Docker.
+
+package buildkit
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+
+	"github.com/distribution/reference"
+	bkclient "github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/client/llb/sourceresolver"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/util/grpcerrors"
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
+	digest "github.com/opencontainers/go-digest"
+	"golang.org/x/mod/semver"
+	"google.golang.org/grpc/codes"
+
+	"buildsys/internal/plan"
+)
+
+// minBuildKit is the first whose daemon takes an image from its client's OCI layout and tells its version.
+const minBuildKit = "v0.11.0"
+
+// layoutStore is the name under which a build offers the content of the SDK's layout.
+const layoutStore = "sdk"
+
+// buildkitd is a BuildKit daemon.
+type buildkitd struct {
+	address address
+	tls     *tlsFiles
+	layout  layout
+
+	mu       sync.Mutex
+	resolved map[string]sdkImage // images of registries: asked for once, so that one run uses one image
+}
+
+func newBuildkitd(opt Options) (daemon, error) {
+	d := &buildkitd{address: address{text: opt.BuildKit}, layout: layout{opt.Layout}, resolved: map[string]sdkImage{}}
+	a, err := parseAddress(opt.BuildKit, "BUILDSYS_BUILDKIT_HOST")
+	if err != nil {
+		return nil, newEngineError(d, err)
+	}
+	d.address = a
+	if opt.BuildKitCerts != "" {
+		if a.scheme != "tcp" {
+			return nil, newEngineError(d, errors.New("TLS certificates are for tcp:// only"))
+		}
+		files, err := tlsIn(opt.BuildKitCerts)
+		if err != nil {
+			return nil, newEngineError(d, err)
+		}
+		d.tls = &files
+	}
+	if err := checkPlain(a, d.tls != nil, opt.Insecure, "set BUILDSYS_BUILDKIT_CERT_PATH"); err != nil {
+		return nil, newEngineError(d, err)
+	}
+	return d, nil
+}
+
+func (d *buildkitd) kind() string { return "buildkitd" }
+func (d *buildkitd) host() string { return d.address.text }
+func (d *buildkitd) close() error { return nil }
+
+func (d *buildkitd) hint() string {
+	return "BUILDSYS_BUILDKIT_HOST names it: start buildkitd there, or unset that to use a Docker engine"
+}
+
+func (d *buildkitd) dial(ctx context.Context) (*bkclient.Client, error) {
+	var opts []bkclient.ClientOpt
+	target := d.address.text
+	switch {
+	case d.tls != nil:
+		opts = append(opts, bkclient.WithCredentials(d.tls.cert, d.tls.key), bkclient.WithServerConfig("", d.tls.ca))
+	case d.address.scheme == "ssh":
+		target = "tcp://buildkitd.invalid:1" // never looked up: the dialer below does not use it
+		opts = append(opts, bkclient.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			return dialCommand(ctx, buildkitOverSSH(d.address))
+		}))
+	}
+	return bkclient.New(ctx, target, opts...)
+}
+
+// ping asks the daemon for its version, on a new connection: one that is broken silently stays so for long.
+func (d *buildkitd) ping(ctx context.Context) error {
+	c, err := d.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	info, err := c.Info(ctx)
+	switch {
+	case err == nil:
+		return checkBuildKit(info.BuildkitVersion.Version)
+	case grpcerrors.Code(err) == codes.Unimplemented:
+		return checkBuildKit("v0.10.0")
+	case grpcerrors.Code(err) != codes.Unavailable:
+		return err
+	case strings.Contains(err.Error(), "permission denied"): // gRPC keeps only the text
+		return os.ErrPermission
+	}
+	return fmt.Errorf("%w: %w", errNobody, err)
+}
+
+// checkBuildKit refuses a daemon that is too old; one whose version is that of no release, v0.0.0 too, is
+// trusted.
+func checkBuildKit(version string) error {
+	if semver.IsValid(version) && semver.MajorMinor(version) != "v0.0" && semver.Compare(version, minBuildKit) < 0 {
+		return fmt.Errorf("it is BuildKit %s or older, at least %s is needed", version, minBuildKit)
+	}
+	return nil
+}
+
+func (d *buildkitd) info(ctx context.Context) (Info, error) {
+	c, err := d.dial(ctx)
+	if err != nil {
+		return Info{}, err
+	}
+	defer c.Close()
+	build, err := c.Info(ctx)
+	if err != nil {
+		return Info{}, err
+	}
+	workers, err := c.ListWorkers(ctx)
+	if err != nil {
+		return Info{}, err
+	}
+	if len(workers) == 0 {
+		return Info{}, errors.New("it has no worker, so it cannot build anything")
+	}
+	info := Info{Version: build.BuildkitVersion.Version, Driver: workers[0].Labels["org.mobyproject.buildkit.worker.snapshotter"], Local: d.address.local()}
+	if info.Local {
+		info.CPUs = runtime.NumCPU()
+	}
+	return info, nil
+}
+
+func (d *buildkitd) image(ctx context.Context, b *Builder, ref string) (sdkImage, bool, error) {
+	if img, ok, err := d.layout.find(ref); err != nil {
+		return sdkImage{}, false, err
+	} else if ok {
+		return sdkImage{
+			id:      imageID(fromOCI(img.config)),
+			context: "oci-layout://" + layoutStore + "@" + img.manifest.String(),
+			store:   blobs{d.layout},
+		}, true, nil
+	}
+	if strings.HasPrefix(ref, plan.ContextPrefix) { // of no registry
+		return sdkImage{}, false, nil
+	}
+	return d.fromRegistry(ctx, b, ref)
+}
+
+// fromRegistry has the daemon ask the image's registry what the name stands for, and holds on to the answer.
+func (d *buildkitd) fromRegistry(ctx context.Context, b *Builder, ref string) (sdkImage, bool, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if img, ok := d.resolved[ref]; ok {
+		return img, true, nil
+	}
+	name, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return sdkImage{}, false, fmt.Errorf("%q is not the name of an image: %w", ref, err)
+	}
+	name = reference.TagNameOnly(name)
+	var manifest digest.Digest
+	var data []byte
+	resolve := func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
+		var err error
+		_, manifest, data, err = c.ResolveImageConfig(ctx, name.String(), sourceresolver.Opt{ImageOpt: &sourceresolver.ResolveImageOpt{}})
+		return gateway.NewResult(), err
+	}
+	if _, err := b.client().Build(ctx, bkclient.SolveOpt{}, "", resolve, nil); err != nil {
+		if grpcerrors.Code(err) == codes.NotFound || strings.Contains(err.Error(), "not found") {
+			return sdkImage{}, false, nil
+		}
+		return sdkImage{}, false, newEngineError(d, fmt.Errorf("it cannot get the image %s: %w", ref, err))
+	}
+	var config dockerspec.DockerOCIImage
+	if err := json.Unmarshal(data, &config); err != nil {
+		return sdkImage{}, false, fmt.Errorf("the configuration of the image %s: %w", ref, err)
+	}
+	if _, pinned := name.(reference.Digested); !pinned {
+		if name, err = reference.WithDigest(name, manifest); err != nil {
+			return sdkImage{}, false, err
+		}
+	}
+	img := sdkImage{id: imageID(fromOCI(config)), context: "docker-image://" + name.String()}
+	d.resolved[ref] = img
+	return img, true, nil
+}
+
+func fromOCI(config dockerspec.DockerOCIImage) imageConfig {
+	c := imageConfig{
+		env: config.Config.Env, user: config.Config.User, workDir: config.Config.WorkingDir,
+		shell: config.Config.Shell, onBuild: config.Config.OnBuild,
+	}
+	for _, layer := range config.RootFS.DiffIDs {
+		c.layers = append(c.layers, layer.String())
+	}
+	return c
+}
+
+// importImage keeps the image on this machine, from where every build offers it to the daemon.
+func (d *buildkitd) importImage(_ context.Context, ref string, tar io.Reader, labels map[string]string) error {
+	if d.layout.dir == "" {
+		return errors.New("there is no directory to keep it in for a buildkitd")
+	}
+	return d.layout.put(ref, tar, labels)
+}

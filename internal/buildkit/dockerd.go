@@ -1,0 +1,191 @@
+// dockerd: the engine that is a Docker daemon, spoken to over its API and, through it, its BuildKit.
+
+package buildkit
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/api/types/versions"
+	docker "github.com/docker/docker/client"
+	bkclient "github.com/moby/buildkit/client"
+)
+
+// minAPI is Docker 20.10: the first whose BuildKit has the heredocs and mounts that the recipe uses.
+const minAPI = "1.41"
+
+// dockerd is a Docker engine.
+type dockerd struct {
+	address address
+	docker  *docker.Client
+}
+
+// newDockerd reads the settings; it does not speak to the engine.
+func newDockerd(opt Options) (daemon, error) {
+	text := cmp.Or(opt.Host, os.Getenv(docker.EnvOverrideHost), docker.DefaultDockerHost)
+	d := &dockerd{address: address{text: text}}
+	a, err := parseAddress(text, docker.EnvOverrideHost)
+	if err != nil {
+		return nil, newEngineError(d, err)
+	}
+	d.address = a
+	verify, certs := os.Getenv(docker.EnvTLSVerify) != "", os.Getenv(docker.EnvOverrideCertPath)
+	if verify && certs == "" { // the docker command's default
+		home, _ := os.UserHomeDir()
+		certs = cmp.Or(os.Getenv("DOCKER_CONFIG"), filepath.Join(home, ".docker"))
+	}
+	remedy := "set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH"
+	if err := checkPlain(a, verify, opt.Insecure, remedy); err != nil {
+		return nil, newEngineError(d, err)
+	}
+	opts := []docker.Opt{docker.WithVersionFromEnv(), docker.WithAPIVersionNegotiation()}
+	switch {
+	case a.scheme == "ssh":
+		opts = append(opts, docker.WithHost("http://docker.invalid"), // only a name for HTTP's Host line
+			docker.WithDialContext(func(ctx context.Context, _, _ string) (net.Conn, error) { return dialCommand(ctx, dockerOverSSH(a)) }))
+	case a.scheme == "tcp" && certs != "":
+		files, err := tlsIn(certs)
+		if err != nil {
+			return nil, newEngineError(d, err)
+		}
+		opts = append(opts, docker.WithTLSClientConfig(files.ca, files.cert, files.key), docker.WithHost(a.text))
+	default:
+		opts = append(opts, docker.WithHost(a.text))
+	}
+	if d.docker, err = docker.NewClientWithOpts(opts...); err != nil {
+		return nil, newEngineError(d, err)
+	}
+	return d, nil
+}
+
+func (d *dockerd) kind() string { return "Docker engine" }
+func (d *dockerd) host() string { return d.address.text }
+func (d *dockerd) close() error { return d.docker.Close() }
+
+func (d *dockerd) hint() string {
+	if os.Getenv("CODEBUILD_BUILD_ID") != "" {
+		return "CodeBuild: switch on privileged mode in the project's environment, and start dockerd in the buildspec's install phase " +
+			"where the build image does not; DOCKER_HOST names an engine elsewhere"
+	}
+	return "script/setup installs and starts one, DOCKER_HOST names another, and inside a container it needs --privileged " +
+		"and a running dockerd (CodeBuild: privileged mode)"
+}
+
+func (d *dockerd) dial(ctx context.Context) (*bkclient.Client, error) {
+	return bkclient.New(ctx, "",
+		bkclient.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			return d.docker.DialHijack(ctx, "/grpc", "h2c", nil)
+		}),
+		bkclient.WithSessionDialer(func(ctx context.Context, proto string, meta map[string][]string) (net.Conn, error) {
+			return d.docker.DialHijack(ctx, "/session", proto, meta)
+		}))
+}
+
+// ping asks the engine for its version and refuses one that is too old.
+func (d *dockerd) ping(ctx context.Context) error {
+	p, err := d.docker.Ping(ctx)
+	if err != nil {
+		return d.unreachable(err)
+	}
+	if versions.LessThan(p.APIVersion, minAPI) {
+		return fmt.Errorf("it speaks API %s, at least %s is needed (Docker 20.10 or newer)", p.APIVersion, minAPI)
+	}
+	return nil
+}
+
+// unreachable tells a socket that this user may not open, and an ssh that failed, from an engine that is not there: the
+// client has one text for all of them.
+func (d *dockerd) unreachable(err error) error {
+	if !docker.IsErrConnectionFailed(err) {
+		return err
+	}
+	if d.address.scheme == "ssh" {
+		return fmt.Errorf("%w: %w", errNobody, err)
+	}
+	network, place := d.address.scheme, d.address.host
+	if network == "unix" {
+		place = d.address.path
+	}
+	conn, e := net.Dial(network, place)
+	switch {
+	case e == nil:
+		conn.Close() // it listens, and closed the first connection without an answer: it is starting or ending
+		return fmt.Errorf("%w: it closed the connection", errNobody)
+	case errors.Is(e, os.ErrPermission):
+		return os.ErrPermission
+	}
+	return fmt.Errorf("%w (%w)", errNobody, underlyingDial(e))
+}
+
+// underlyingDial strips what an error of package net repeats of the address.
+func underlyingDial(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Err
+	}
+	return err
+}
+
+func (d *dockerd) info(ctx context.Context) (Info, error) {
+	i, err := d.docker.Info(ctx)
+	if err != nil {
+		return Info{}, err
+	}
+	return Info{
+		Version: i.ServerVersion, API: d.docker.ClientVersion(), CPUs: i.NCPU, Memory: i.MemTotal,
+		Driver: i.Driver, RootDir: i.DockerRootDir, Local: d.address.local(),
+	}, nil
+}
+
+func (d *dockerd) image(ctx context.Context, _ *Builder, ref string) (sdkImage, bool, error) {
+	img, err := d.docker.ImageInspect(ctx, ref)
+	switch {
+	case cerrdefs.IsNotFound(err):
+		return sdkImage{}, false, nil
+	case docker.IsErrConnectionFailed(err):
+		return sdkImage{}, false, newEngineError(d, errors.New("nothing answers there any more"))
+	case err != nil:
+		return sdkImage{}, false, fmt.Errorf("asking the engine for the image %s: %w", ref, err)
+	}
+	c := imageConfig{layers: img.RootFS.Layers}
+	if img.Config != nil {
+		c.env, c.user, c.workDir, c.shell, c.onBuild = img.Config.Env, img.Config.User, img.Config.WorkingDir, img.Config.Shell, img.Config.OnBuild
+	}
+	return sdkImage{id: imageID(c)}, true, nil
+}
+
+func (d *dockerd) importImage(ctx context.Context, ref string, tar io.Reader, labels map[string]string) error {
+	var opt image.ImportOptions
+	for k, v := range labels {
+		opt.Changes = append(opt.Changes, fmt.Sprintf("LABEL %q=%q", k, v))
+	}
+	slices.Sort(opt.Changes)
+	resp, err := d.docker.ImageImport(ctx, image.ImportSource{Source: tar, SourceName: "-"}, ref, opt)
+	if err != nil {
+		return err
+	}
+	defer resp.Close()
+	for dec := json.NewDecoder(resp); ; { // the engine reports failures inside a stream that began with 200 OK
+		var msg struct {
+			Error string `json:"error"`
+		}
+		if err := dec.Decode(&msg); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if msg.Error != "" {
+			return fmt.Errorf("the engine says: %s", msg.Error)
+		}
+	}
+}

@@ -1,0 +1,53 @@
+// SDK image: what an engine knows of the image that steps run in, and the name under which keys know it.
+
+package buildkit
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"slices"
+
+	"github.com/containerd/containerd/v2/core/content"
+)
+
+// sdkImage is an image that the engine can use.
+type sdkImage struct {
+	id     string // see imageID
+	config []byte // from a registry; nil elsewhere
+	// How a build is given it where the engine does not know it by its name: the value of the named context that
+	// replaces it, and the content it may ask for.
+	context string
+	store   content.Store
+}
+
+// imageConfig is what of an image's configuration reaches a step.
+type imageConfig struct {
+	layers  []string // digests of the layers' tars, unpacked
+	env     []string
+	user    string
+	workDir string
+	shell   []string
+	onBuild []string
+}
+
+// imageID names an image by all that a step can see of it, and by nothing else: not by when and where it was imported,
+// nor by how an engine or a registry keeps it. So equal SDKs have equal names on every engine, and results can be shared.
+func imageID(c imageConfig) string {
+	h := sha256.New()
+	part := func(what string, values ...string) {
+		for _, v := range values {
+			if v != "" {
+				fmt.Fprintf(h, "%s %q\n", what, v)
+			}
+		}
+	}
+	part("layer", c.layers...)
+	env := slices.Clone(c.env)
+	slices.Sort(env)
+	part("env", env...)
+	part("user", c.user)
+	part("workdir", c.workDir)
+	part("shell", c.shell...)
+	part("onbuild", c.onBuild...)
+	return fmt.Sprintf("sha256:%x", h.Sum(nil))
+}
