@@ -12,8 +12,7 @@ import (
 
 // sdkImage is an image that the engine can use.
 type sdkImage struct {
-	id     string // see imageID
-	config []byte // from a registry; nil elsewhere
+	id string // see imageID
 	// How a build is given it where the engine does not know it by its name: the value of the named context that
 	// replaces it, and the content it may ask for.
 	context string
