@@ -26,10 +26,11 @@ import (
 // storeFormat is the version of the layout below. A program refuses a store with a higher one.
 const storeFormat = 1
 
-// The names in a store's directory. Entries, blobs and last are divided by the first byte of the names they hold.
+// The names in a store's directory. Entries, blobs, known and last are divided by the first byte of the names they hold.
 const (
 	entriesDir    = "entries"    // <action ID>: one Entry as text
 	blobsDir      = "blobs"      // <sha256>: the bytes of an output or a log
+	knownDir      = "known"      // <action ID>: one Entry whose blobs are in a remote cache
 	lastDir       = "last"       // <sha256 of a key>: the last action of that key
 	quarantineDir = "quarantine" // what was found damaged
 	tmpDir        = "tmp"        // what is being written
@@ -77,7 +78,7 @@ func Open(dir string) (*Store, error) {
 		return nil, &StoreError{Doing: "find the store", Err: err}
 	}
 	s := &Store{Dir: dir}
-	for _, sub := range []string{entriesDir, blobsDir, lastDir, quarantineDir, tmpDir} {
+	for _, sub := range []string{entriesDir, blobsDir, knownDir, lastDir, quarantineDir, tmpDir} {
 		if err := os.MkdirAll(s.path(sub), 0o755); err != nil {
 			return nil, &StoreError{Doing: "make the store", Err: err}
 		}

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // File is one output of a step.
@@ -43,6 +45,7 @@ type Entry struct {
 	Took       time.Duration
 	Built      time.Time // UTC; for people only
 	Transcript string    // what Action is the hash of
+	Origin     string    // the remote cache it was taken from; empty when it was built on this machine
 }
 
 // ContentOf returns the content ID of files, which are sorted by name: of names, the execute bit, sizes, hashes and link
@@ -76,6 +79,7 @@ func appendFileLine(to []byte, f File) []byte {
 
 const (
 	entryHeader = "buildsys entry 1\n"
+	takenHeader = "buildsys entry 2\n" // of an entry with an origin: programs that know nothing of origins must not take it for their own
 	sumLabel    = "sum "
 	sumLength   = len(sumLabel) + 2*sha256.Size + 1
 	maxEntry    = 64 << 20 // bytes; what is larger was not written by Put
@@ -84,7 +88,12 @@ const (
 // encode returns e as text whose last line is the sha256 of all before.
 func (e Entry) encode() []byte {
 	var t Transcript
-	t.text = append(t.text, entryHeader...)
+	if e.Origin == "" {
+		t.text = append(t.text, entryHeader...)
+	} else {
+		t.text = append(t.text, takenHeader...)
+		t.Add("origin", e.Origin)
+	}
 	t.Add("action", e.Action.String())
 	t.Add("step", e.Step)
 	t.Add("content", e.Content.String())
@@ -128,12 +137,18 @@ func decodeEntry(data []byte) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	rest, ok := strings.CutPrefix(text, entryHeader)
-	if !ok {
+	rest, built := strings.CutPrefix(text, entryHeader)
+	rest, taken := strings.CutPrefix(rest, takenHeader)
+	if built == taken {
 		return Entry{}, errors.New("it is not an entry of a known format")
 	}
 	p := parser{rest: rest}
 	var e Entry
+	if taken {
+		if e.Origin = p.line("origin", 1)[0]; e.Origin == "" {
+			p.fail("its origin is empty")
+		}
+	}
 	p.hash((*[32]byte)(&e.Action), p.line("action", 1)[0])
 	e.Step = p.line("step", 1)[0]
 	p.hash((*[32]byte)(&e.Content), p.line("content", 1)[0])
@@ -152,11 +167,11 @@ func decodeEntry(data []byte) (Entry, error) {
 	if p.err != nil {
 		return Entry{}, p.err
 	}
-	return e, e.check()
+	return e, e.Check()
 }
 
-// check holds what must be true of every entry, so that whoever gets one can rely on it.
-func (e Entry) check() error {
+// Check holds what must be true of every entry, so that whoever gets one can rely on it.
+func (e Entry) Check() error {
 	if e.Content != ContentOf(e.Files) {
 		return errors.New("its content ID is wrong")
 	}
@@ -177,6 +192,20 @@ func (e Entry) check() error {
 // localLink reports whether a symbolic link's target is relative and inside the outputs.
 func localLink(name, target string) bool {
 	return target != "" && !path.IsAbs(target) && filepath.IsLocal(path.Join(path.Dir(name), target))
+}
+
+// BadName says what is wrong with one part of an output's name that a later command line, log or terminal would stumble
+// over; "" when nothing is.
+func BadName(name string) string {
+	switch {
+	case !utf8.ValidString(name):
+		return "its name is not valid UTF-8"
+	case strings.HasPrefix(name, "-"):
+		return "its name begins with a dash"
+	case strings.ContainsFunc(name, unicode.IsControl):
+		return "its name holds control characters"
+	}
+	return ""
 }
 
 // parser reads labelled lines and keeps the first error.

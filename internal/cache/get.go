@@ -45,8 +45,10 @@ func (s *Store) Get(id ActionID) (Entry, bool) {
 }
 
 // Peek returns the entry of an action for its transcript and figures: it does not look for the blobs.
-func (s *Store) Peek(id ActionID) (Entry, bool) {
-	at := s.entryPath(id)
+func (s *Store) Peek(id ActionID) (Entry, bool) { return s.readEntry(s.entryPath(id), id) }
+
+// readEntry reads the entry of an action at a path and notes its use. A damaged one is moved aside.
+func (s *Store) readEntry(at string, id ActionID) (Entry, bool) {
 	data, info, err := readRegular(at, maxEntry)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

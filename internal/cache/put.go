@@ -58,7 +58,7 @@ func (s *Store) putEntry(e Entry) (Entry, error) {
 	}
 	e.Built = e.Built.UTC().Round(0)
 	e.Took = max(e.Took, 0)
-	if err := e.check(); err != nil {
+	if err := e.Check(); err != nil {
 		return e, fmt.Errorf("the outputs of %s cannot be stored: %w", e.Step, err)
 	}
 	// First, for a kill after the entry would lose it for good: whoever finds the entry has no reason to put it again.

@@ -42,7 +42,7 @@ func build(ctx context.Context, sys *System, c config, want request) error {
 	conn := &connection{sys: sys, c: c}
 	defer conn.Close()
 	run := func() error {
-		if err := runPlan(ctx, sys, c, conn, p, true); err != nil {
+		if err := runPlan(ctx, sys, c, conn, p, want.wanted); err != nil {
 			return err
 		}
 		if want.verify {
@@ -113,8 +113,9 @@ func lockCheckout(ctx context.Context, sys *System, c config) (func(), error) {
 	})
 }
 
-// runPlan runs the steps of a plan and reports. Without useCache all of them are built, and none is remembered.
-func runPlan(ctx context.Context, sys *System, c config, conn *connection, p plan.Plan, useCache bool) error {
+// runPlan runs the steps of a plan and reports. The outputs of the wanted steps are in place afterwards. Without wanted
+// all steps are built, and none is remembered.
+func runPlan(ctx context.Context, sys *System, c config, conn *connection, p plan.Plan, wanted func(plan.Step) bool) error {
 	log := logrus.New()
 	log.SetOutput(sys.Stderr)
 	text := progress.NewText(log, c.verbose)
@@ -134,8 +135,10 @@ func runPlan(ctx context.Context, sys *System, c config, conn *connection, p pla
 	}
 	known.Log = files.Path
 	defer c.saveMemo(known.Memo)
-	if !useCache {
+	if wanted == nil {
 		known = nil
+	} else if known.Remote, err = c.openRemote(sys, known.Store, sink); err != nil {
+		return usageError{err}
 	}
 	staging := filepath.Join(c.buildDir(), "staging")
 	var check func(context.Context, plan.Step, string) error
@@ -151,11 +154,16 @@ func runPlan(ctx context.Context, sys *System, c config, conn *connection, p pla
 		Jobs:    c.jobs,
 		Staging: staging,
 		Cache:   known,
+		Wanted:  wanted,
 	})
+	summary := report.Summary(tail.Lines, files.Path)
+	if known != nil {
+		summary.Remote = closeRemote(ctx, known.Remote, sink)
+	}
 	if len(report.Steps) == 0 || err != nil && !is[*engine.FailedError](err) && ctx.Err() == nil {
 		return err // the run itself could not go on: no step is to blame, and a report of steps would hide why
 	}
-	if e := progress.WriteReport(sys.Stderr, report.Summary(tail.Lines, files.Path)); e != nil && err == nil {
+	if e := progress.WriteReport(sys.Stderr, summary); e != nil && err == nil {
 		err = e
 	}
 	if err != nil {

@@ -25,6 +25,7 @@ func (c config) openCache(sink progress.Sink) (*engine.Cache, error) {
 		State:   c.stateDir(),
 		SDK:     c.recordedSDK(),
 		Require: c.requireCached,
+		Native:  c.release,
 	}, nil
 }
 

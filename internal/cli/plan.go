@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"buildsys/internal/engine"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
+	"buildsys/internal/remote"
 )
 
 func newPlanCommand(sys *System, s *settings) *cobra.Command {
@@ -22,6 +24,7 @@ func newPlanCommand(sys *System, s *settings) *cobra.Command {
 		asJSON    bool
 		simulated bool
 		durations string
+		ask       bool
 	)
 	cmd := &cobra.Command{
 		Use:   "plan [PACKAGE...]",
@@ -40,7 +43,7 @@ packages, or without a name of the image of the variant. -v shows the steps that
 				}
 				return simulate(sys, c, p, durations)
 			}
-			forecast, err := foresee(sys, s, names)
+			forecast, err := foresee(cmd.Context(), sys, s, names, ask)
 			if err != nil {
 				return err
 			}
@@ -52,24 +55,43 @@ packages, or without a name of the image of the variant. -v shows the steps that
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	cmd.Flags().BoolVar(&ask, "remote", false, "ask the remote caches (--cache-from) as well; otherwise only what they said in earlier runs is known")
 	cmd.Flags().BoolVar(&simulated, "simulate", false, "print how long a cold build would take with --jobs (default: 2, 8, 32 and 72)")
 	cmd.Flags().StringVar(&durations, "durations", "", "with --simulate: JSON file of seconds by step name (default: recorded ones)")
 	return cmd
 }
 
-// foresee plans the named packages, or the variant's image, and looks up each step.
-func foresee(sys *System, s *settings, packages []string) ([]engine.Forecast, error) {
+// foresee plans the named packages, or the variant's image, and looks up each step, also in remote caches if ask is set.
+func foresee(ctx context.Context, sys *System, s *settings, packages []string, ask bool) ([]engine.Forecast, error) {
 	c, p, err := resolvePlan(sys, s, packages)
 	if err != nil {
 		return nil, err
 	}
+	shown := warnings{sys.Stderr}
 	known, err := c.openCache(progress.Multi{})
 	if err != nil {
 		return nil, err
 	}
-	forecast, err := engine.Foresee(p, known)
+	if ask {
+		c.cacheTo = remote.Location{}
+		if known.Remote, err = c.openRemote(sys, known.Store, shown); err != nil {
+			return nil, usageError{err}
+		}
+		defer known.Remote.Close(ctx, nil)
+	}
+	forecast, err := engine.Foresee(ctx, p, known)
 	c.saveMemo(known.Memo)
 	return forecast, err
+}
+
+// warnings shows nothing else.
+type warnings struct{ w io.Writer }
+
+// Event implements progress.Sink.
+func (w warnings) Event(e progress.Event) {
+	if e.Kind == progress.Warning {
+		fmt.Fprintf(w.w, "warning: %s\n", progress.Clean(e.Text))
+	}
 }
 
 // resolvePlan plans the named packages, or the variant's image when there is none.
@@ -104,6 +126,9 @@ func writePlan(w io.Writer, forecast []engine.Forecast, verbose bool) {
 	}
 	fmt.Fprintf(w, "%d to build, %d may be built, %d to restore, %d up to date",
 		counts[engine.Build], counts[engine.MayBuild], counts[engine.Restore], counts[engine.UpToDate])
+	if n := counts[engine.Remote]; n > 0 {
+		fmt.Fprintf(w, ", %d in a remote cache", n)
+	}
 	if work > 0 {
 		fmt.Fprintf(w, "; up to %s of work by earlier builds", progress.Took(work))
 	}
@@ -116,8 +141,11 @@ func reason(f engine.Forecast) string {
 	for _, c := range f.Changes {
 		words = append(words, c.String())
 	}
-	if f.Outlook == engine.UpToDate {
+	switch f.Outlook {
+	case engine.UpToDate:
 		return ""
+	case engine.Remote:
+		return "built by another machine; fetched when it is needed"
 	}
 	switch {
 	case f.First:

@@ -18,6 +18,7 @@ import (
 
 	"buildsys/internal/buildkit"
 	"buildsys/internal/manifest"
+	"buildsys/internal/remote"
 	"buildsys/internal/workspace"
 )
 
@@ -40,6 +41,8 @@ var settingList = []setting{
 	{env: "BUILDSYS_ENGINE_INSECURE", help: "true: use an engine on another machine over tcp:// without TLS"},
 	{env: "BUILDSYS_ENGINE_WAIT", help: "how long to wait for an engine that does not answer yet (default: 15s)"},
 	{env: "BUILDSYS_CACHE_DIR", help: "where sources and results are kept, for all checkouts (default: buildsys below the user's cache directory)"},
+	{env: "BUILDSYS_CACHE_FROM", help: "remote caches to take results from: oci://HOST/REPOSITORY (oci+http:// without TLS) or directories, separated by commas"},
+	{env: "BUILDSYS_CACHE_TO", help: "remote cache to upload results to, written like those of --cache-from"},
 	{env: "BUILDSYS_LOOKASIDE_CACHE", help: "where to look for sources first: directories or URLs, separated by commas (default: lookaside in the cache directory)"},
 	{env: "BUILDSYS_UPSTREAM_SOURCE_FALLBACK", help: "true: fetch sources from upstream when no lookaside cache has them"},
 	{env: "BUILDSYS_VERSION_BUILD", help: "build ID of the image (default: the git commit)"},
@@ -57,6 +60,7 @@ type settings struct {
 	flags   *pflag.FlagSet
 	verbose bool
 	require bool
+	release bool
 }
 
 func (s *settings) addFlags(flags *pflag.FlagSet) {
@@ -70,6 +74,7 @@ func (s *settings) addFlags(flags *pflag.FlagSet) {
 // addBuildFlags adds the flags of the commands that build.
 func (s *settings) addBuildFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&s.require, "require-cached", false, "build nothing: fail, with the reason, where a step is not cached")
+	flags.BoolVar(&s.release, "release", false, "use no result that was not built on this machine: ignore --cache-from and what came from it earlier")
 }
 
 // config is what the commands work with: every setting resolved and checked.
@@ -88,6 +93,9 @@ type config struct {
 	name, prettyName string
 	verbose          bool
 	requireCached    bool // fail where a step would have to be built
+	release          bool // use nothing that other machines have built
+	cacheFrom        []remote.Location
+	cacheTo          remote.Location // zero for none
 }
 
 // resolve reads the layers of settings for a tree. The Makefile.toml of the tree is read on the way.
@@ -130,6 +138,7 @@ func (s *settings) fill(sys *System, root string, get func(env, fallback string)
 		verbose:      s.verbose,
 
 		requireCached: s.require,
+		release:       s.release,
 	}
 	c.prettyName = get("BUILDSYS_PRETTY_NAME", c.name)
 	if !slices.Contains(manifest.Architectures(), c.arch) {
@@ -145,6 +154,9 @@ func (s *settings) fill(sys *System, root string, get func(env, fallback string)
 		return c, usageError{errors.New("BUILDSYS_UPSTREAM_SOURCE_FALLBACK must be true or false")}
 	}
 	if c.cacheDir, err = cacheDir(get("BUILDSYS_CACHE_DIR", ""), sys); err != nil {
+		return c, err
+	}
+	if err := c.remoteCaches(get("BUILDSYS_CACHE_FROM", ""), get("BUILDSYS_CACHE_TO", ""), sys.Dir); err != nil {
 		return c, err
 	}
 	for _, place := range strings.Split(get("BUILDSYS_LOOKASIDE_CACHE", filepath.Join(c.cacheDir, "lookaside")), ",") {

@@ -44,7 +44,7 @@ func verify(ctx context.Context, sys *System, c config, conn *connection, p plan
 			return environmentError{err}
 		}
 	}
-	failed := runPlan(ctx, sys, c, conn, second, false)
+	failed := runPlan(ctx, sys, c, conn, second, nil)
 	if failed != nil && (ctx.Err() != nil || errors.Is(failed, errSDKChanged)) {
 		return failed
 	}

@@ -22,7 +22,7 @@ dependency would be built first, its reasons follow. Without a name it is about 
 ` + exitStatusHelp,
 		Args: usage(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, names []string) error {
-			forecast, err := foresee(sys, s, names)
+			forecast, err := foresee(cmd.Context(), sys, s, names, false)
 			if err != nil {
 				return err
 			}
@@ -45,6 +45,8 @@ func writeWhy(w io.Writer, forecast []engine.Forecast) {
 		return
 	case engine.Restore:
 		fmt.Fprintf(w, "%s would be restored from the store: it was built from the same inputs before\n", name)
+	case engine.Remote:
+		fmt.Fprintf(w, "%s would be fetched from a remote cache: another machine built it from the same inputs\n", name)
 	case engine.Build:
 		fmt.Fprintf(w, "%s would be built\n", name)
 	case engine.MayBuild:

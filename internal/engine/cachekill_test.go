@@ -302,13 +302,13 @@ func TestCancelDuringRestore(t *testing.T) {
 	stop := errors.New("stopped")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(stop)
-	if _, hit, err := w.lookUp(ctx); hit || !errors.Is(err, stop) {
+	if _, hit, err := w.lookUp(ctx); hit != missing || !errors.Is(err, stop) {
 		t.Errorf("restored: %v, %v", hit, err)
 	}
 	if left := buildtest.Snapshot(t, filepath.Join(dir, "out")); len(left) > 0 {
 		t.Errorf("put in place: %v", left)
 	}
-	if _, hit, err := w.lookUp(t.Context()); !hit || err != nil {
+	if _, hit, err := w.lookUp(t.Context()); hit != placed || err != nil {
 		t.Errorf("without the cancellation: %v, %v", hit, err)
 	}
 }

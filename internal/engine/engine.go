@@ -13,6 +13,7 @@ import (
 	"buildsys/internal/manifest"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
+	"buildsys/internal/remote"
 )
 
 // Builder does one build and leaves its outputs in the existing, empty directory out.
@@ -40,6 +41,9 @@ type Options struct {
 	Prepare func(ctx context.Context) (jobs int, err error)
 	// Cache is what is known of earlier builds; nil means that every step is built.
 	Cache *Cache
+	// Wanted says whose outputs have to be in place at the end; those of the others are left in a remote cache when
+	// nothing that is built needs them. Nil means all.
+	Wanted func(plan.Step) bool
 	// Staging is a directory on the same file system as every step's Out. It belongs to the engine:
 	// all it holds is deleted when a run starts and when it ends.
 	Staging   string
@@ -64,6 +68,8 @@ type Cache struct {
 	SDK     string                   // digest of the image that steps run in
 	Log     func(step string) string // path of the step's whole output, "" when there is none
 	Require bool                     // fail where a step would have to be built
+	Remote  *remote.Cache            // what other machines have built; nil for none
+	Native  bool                     // use nothing that was not built on this machine
 }
 
 // Status is how a step ended.
@@ -153,6 +159,9 @@ func (o Options) withDefaults(p plan.Plan) Options {
 	}
 	if o.Cost == nil {
 		o.Cost = func(plan.Step) time.Duration { return time.Second }
+	}
+	if o.Wanted == nil {
+		o.Wanted = func(plan.Step) bool { return true }
 	}
 	if o.Now == nil {
 		o.Now = time.Now

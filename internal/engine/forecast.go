@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -19,6 +20,7 @@ type Outlook string
 const (
 	UpToDate Outlook = "up to date"
 	Restore  Outlook = "restore"   // from the store
+	Remote   Outlook = "remote"    // a remote cache has it; fetched when something that is built needs it
 	Build    Outlook = "build"     // its inputs are known, and no outputs made from them
 	MayBuild Outlook = "may build" // after a step that is built, unless that gives the same bytes as before
 )
@@ -40,8 +42,9 @@ type Forecast struct {
 // Took returns how long the step took when it was last built, in whatever checkout; 0 when that is unknown.
 func (f Forecast) Took() time.Duration { return f.took() }
 
-// Foresee returns the outlook of every step of p, in its order. The error is a *HostError when an input cannot be read.
-func Foresee(p plan.Plan, c *Cache) ([]Forecast, error) {
+// Foresee returns the outlook of every step of p, in its order. Remote caches are asked when c has some; what they said
+// in earlier runs is known without. The error is a *HostError when an input cannot be read.
+func Foresee(ctx context.Context, p plan.Plan, c *Cache) ([]Forecast, error) {
 	out := make([]Forecast, len(p.Steps))
 	made := make([]*outputs, len(p.Steps))
 	for _, wave := range waves(p) {
@@ -57,7 +60,7 @@ func Foresee(p plan.Plan, c *Cache) ([]Forecast, error) {
 					}
 				}
 				w := worker{o: Options{Cache: c}, plan: p, step: s, made: made}
-				out[i], made[i], err = w.foresee(after)
+				out[i], made[i], err = w.foresee(ctx, after)
 				out[i].took = func() time.Duration { // looked up on request: hardly anyone asks about a step that is up to date
 					took, _ := c.took(s.ID, p.Arch)
 					return took
@@ -94,7 +97,7 @@ func waves(p plan.Plan) [][]int {
 }
 
 // foresee returns the outlook of the step and what its outputs are, as far as that is known.
-func (w worker) foresee(after []string) (Forecast, *outputs, error) {
+func (w worker) foresee(ctx context.Context, after []string) (Forecast, *outputs, error) {
 	f, unknown := Forecast{Step: w.step, After: after}, newOutputs(w.step.Name, cache.ContentID{}, nil)
 	state, known := readStateHead(w.o.Cache.State, w.step.ID)
 	act, err := w.key(state.Action)
@@ -114,19 +117,21 @@ func (w worker) foresee(after []string) (Forecast, *outputs, error) {
 		}
 		return f, unknown, nil
 	}
-	if known && state.Action == act.id {
+	if known && state.Action == act.id && w.mayTrust(act.id) {
 		if made, ok := w.inPlace(state.Content); ok {
 			f.Outlook = UpToDate
 			return f, made, nil
 		}
 	}
-	entry, ok := w.o.Cache.Store.Get(act.id)
 	f.Outlook = Build
+	entry, ok := w.stored(act.id)
 	if ok {
 		f.Outlook = Restore
-		if _, there := w.inPlace(entry.Content); there {
-			f.Outlook = UpToDate
-		}
+	} else if entry, _, ok = w.ask(ctx, act); ok {
+		f.Outlook = Remote
+	}
+	if _, there := w.inPlace(entry.Content); ok && there {
+		f.Outlook = UpToDate
 	}
 	return f, newOutputs(w.step.Name, entry.Content, entry.Files), nil
 }

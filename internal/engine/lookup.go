@@ -16,47 +16,88 @@ import (
 // action is one step with its inputs known.
 type action struct {
 	id         cache.ActionID
-	transcript string   // may be left out while the action is the one on record
-	outputs    *outputs // once they are known
+	transcript string      // may be left out while the action is the one on record
+	outputs    *outputs    // once they are known
+	remote     cache.Entry // when they are elsewhere
 }
 
-// lookUp computes the step's key and looks for its outputs: in place, then in the store, from which they are put in place.
-func (w worker) lookUp(ctx context.Context) (act action, hit bool, err error) {
+// found says where the outputs of a step are.
+type found int
+
+const (
+	missing   found = iota // they have to be built
+	placed                 // in the checkout
+	elsewhere              // in a remote cache: what they are is known, and that is all that most steps above need
+)
+
+// lookUp computes the step's key and looks for its outputs: in place, then in the store, from which they are put in
+// place, then in the remote caches, where they are left.
+func (w worker) lookUp(ctx context.Context) (act action, where found, err error) {
 	if w.o.Cache == nil {
-		return action{}, false, nil
+		return action{}, missing, nil
 	}
 	state, known := readStateHead(w.o.Cache.State, w.step.ID)
 	if act, err = w.key(state.Action); err != nil {
-		return act, false, err
+		return act, missing, err
 	}
 	if known && state.Action == act.id {
 		var ok bool
-		if act.outputs, ok = w.inPlace(state.Content); ok {
-			return act, true, nil
+		if act.outputs, ok = w.inPlace(state.Content); ok && w.mayTrust(act.id) {
+			w.shareStored(act.id)
+			return act, placed, nil
 		}
 		if act, err = w.key(cache.ActionID{}); err != nil { // what follows needs the transcript
-			return act, false, err
+			return act, missing, err
 		}
 	}
-	entry, ok := w.o.Cache.Store.Get(act.id)
-	if ok {
+	if entry, ok := w.stored(act.id); ok {
 		act.outputs = newOutputs(w.step.Name, entry.Content, entry.Files)
+		w.share(entry)
 		if _, there := w.inPlace(entry.Content); there { // made from other inputs to the same bytes, or the record was lost
-			return act, true, w.remember(act)
+			return act, placed, w.remember(act)
 		}
 		switch err := w.restore(ctx, entry); {
 		case err == nil:
-			return act, true, w.remember(act)
+			return act, placed, w.remember(act)
 		case !is[*cache.DamagedError](err):
-			return act, false, err
+			return act, missing, err
 		default:
 			w.report(progress.Event{Kind: progress.Warning, Text: fmt.Sprintf("%v; it is built again", err)})
 		}
 	}
-	if w.o.Cache.Require {
-		return act, false, &NotCachedError{Step: w.step.ID, Changes: w.changes(act), Known: known}
+	if act.remote, known = w.remote(ctx, act); known {
+		act.outputs = newOutputs(w.step.Name, act.remote.Content, act.remote.Files)
+		if _, there := w.inPlace(act.remote.Content); there && !w.o.Cache.Native {
+			return act, placed, w.remember(act)
+		}
+		return act, elsewhere, nil
 	}
-	return act, false, nil
+	return act, missing, w.mayBuild(act)
+}
+
+// mayBuild fails in a run that must not build.
+func (w worker) mayBuild(act action) error {
+	if w.o.Cache == nil || !w.o.Cache.Require {
+		return nil
+	}
+	_, known := ReadState(w.o.Cache.State, w.step.ID)
+	return &NotCachedError{Step: w.step.ID, Changes: w.changes(act), Known: known}
+}
+
+// stored returns the store's entry of an action.
+func (w worker) stored(id cache.ActionID) (cache.Entry, bool) {
+	entry, ok := w.o.Cache.Store.Get(id)
+	return entry, ok && (entry.Origin == "" || !w.o.Cache.Native)
+}
+
+// mayTrust says whether outputs in the checkout count that were made by an action: not those of another machine, when
+// nothing of others is used. Where they are from is in the store's entry.
+func (w worker) mayTrust(id cache.ActionID) bool {
+	if !w.o.Cache.Native {
+		return true
+	}
+	entry, ok := w.o.Cache.Store.Peek(id)
+	return ok && entry.Origin == ""
 }
 
 // scratch holds the memory of transcripts: those of a large tree are 100 MB, and nearly all are the ones on record.

@@ -10,9 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
+	"buildsys/internal/cache"
 	"buildsys/internal/plan"
 )
 
@@ -38,7 +37,7 @@ func checkOutputs(s plan.Step, dir string) error {
 		if err != nil {
 			return &HostError{Step: s.ID, Doing: "read the outputs", Err: err}
 		}
-		if reason := badName(d.Name()); reason != "" {
+		if reason := cache.BadName(d.Name()); reason != "" {
 			return bad(rel, "%s", reason)
 		}
 		if d.IsDir() {
@@ -98,17 +97,4 @@ func checkRPM(path, rel string, bad func(string, string, ...any) error) error {
 		return bad(rel, "it is not an RPM: it begins with % x", head)
 	}
 	return nil
-}
-
-// badName says what is wrong with a file name that a later command line, log or terminal would stumble over.
-func badName(name string) string {
-	switch {
-	case !utf8.ValidString(name):
-		return "its name is not valid UTF-8"
-	case strings.HasPrefix(name, "-"):
-		return "its name begins with a dash"
-	case strings.ContainsFunc(name, unicode.IsControl):
-		return "its name holds control characters"
-	}
-	return ""
 }

@@ -18,6 +18,8 @@ const (
 	fetchJobs = 8
 	// lookupJobs is how many steps are looked up at once; a lookup hashes inputs and may copy outputs from the store.
 	lookupJobs = 8
+	// placeJobs is how many steps have their outputs fetched from a remote cache at once.
+	placeJobs = 4
 )
 
 // grace is how long a cancelled run waits for its builds to stop.
@@ -26,7 +28,9 @@ const grace = 10 * time.Second
 // run is the state of one Run. Only the goroutine in loop touches it, so there are no locks.
 //
 // A step passes through: waiting for its dependencies, looked up, then either done from what is known already, or missed.
-// A missed step is built once its files are fetched.
+// A missed step is built once its files are fetched and the outputs of its dependencies are in the checkout. Those that
+// are in a remote cache are fetched only now, or when the step itself is wanted; if that fails, such a step has to be
+// built after all, and all above it is looked up again.
 type run struct {
 	plan       plan.Plan
 	o          Options
@@ -37,6 +41,8 @@ type run struct {
 	results    []StepResult
 	actions    []action             // per step, once it was looked up
 	made       []*outputs           // per step, once it is done; workers read those of the steps that theirs depend on
+	where      []found              // per step, once it was looked up
+	rounds     []int                // per step: how often it was sent back to be looked up again
 	files      []fetchState         // per step
 	fetchErrs  []error              // per step, when files is fetchFailed
 	cancels    []context.CancelFunc // per step: stops its fetch when a dependency failed; nil when none runs
@@ -44,8 +50,10 @@ type run struct {
 	toLookUp  readyHeap // dependencies done
 	ready     readyHeap // missed, and files there
 	toFetch   readyHeap // wanted, not started
-	lookingUp []int     // oldest first, as the next two
+	toPlace   readyHeap // outputs needed here that are elsewhere
+	lookingUp []int     // oldest first, as the next three
 	fetching  []int
+	placing   []int
 	building  []int
 	preparing bool
 	fatal     error // why nothing can be built at all
@@ -69,6 +77,7 @@ type phase int
 const (
 	phaseLookup phase = iota
 	phaseFetch
+	phasePlace
 	phasePrepare
 	phaseBuild
 )
@@ -77,9 +86,10 @@ const (
 type message struct {
 	phase  phase
 	step   int
+	round  int    // of the step when it began
 	jobs   int    // phasePrepare: builds at once
 	action action // phaseLookup and phaseBuild
-	hit    bool   // phaseLookup: nothing has to be built
+	where  found  // phaseLookup
 	took   time.Duration
 	err    error
 }
@@ -89,9 +99,10 @@ func newRun(p plan.Plan, o Options) *run {
 	r := &run{
 		plan: p, o: o, begin: o.Now(),
 		dependants: make([][]int, n), waits: make([]int, n), results: make([]StepResult, n), actions: make([]action, n), made: make([]*outputs, n),
+		where: make([]found, n), rounds: make([]int, n),
 		files: make([]fetchState, n), fetchErrs: make([]error, n), cancels: make([]context.CancelFunc, n),
-		// Room for every message there can be: a goroutine that nobody waits for any more must be able to end.
-		messages: make(chan message, 3*n+1),
+		// Room for one of each kind from every step: a goroutine that nobody waits for any more must be able to end.
+		messages: make(chan message, 4*n+1),
 	}
 	for i, s := range p.Steps {
 		r.results[i].ID = s.ID
@@ -106,7 +117,7 @@ func newRun(p plan.Plan, o Options) *run {
 		r.jobs = o.Jobs
 	}
 	rank := ranks(p, r.dependants, o.Cost)
-	r.toLookUp.rank, r.ready.rank, r.toFetch.rank = rank, rank, rank
+	r.toLookUp.rank, r.ready.rank, r.toFetch.rank, r.toPlace.rank = rank, rank, rank, rank
 	for i, s := range p.Steps {
 		r.waits[i] = len(s.Deps)
 		if r.waits[i] == 0 {
@@ -127,9 +138,10 @@ func (r *run) loop(ctx context.Context) {
 		if ctx.Err() == nil && r.fatal == nil {
 			r.startLookups(ctx)
 			r.startFetches(ctx)
+			r.startPlacing(ctx)
 			r.startBuilds(ctx)
 		}
-		if len(r.lookingUp)+len(r.fetching)+len(r.building) == 0 && !r.preparing {
+		if len(r.lookingUp)+len(r.fetching)+len(r.placing)+len(r.building) == 0 && !r.preparing {
 			return
 		}
 		select {
@@ -153,11 +165,11 @@ func (r *run) startLookups(ctx context.Context) {
 	for len(r.lookingUp) < lookupJobs && r.toLookUp.Len() > 0 {
 		i := heap.Pop(&r.toLookUp).(int)
 		r.lookingUp = append(r.lookingUp, i)
-		w := r.worker(i)
+		w, round := r.worker(i), r.rounds[i]
 		go func() {
 			begin := w.o.Now()
-			act, hit, err := w.lookUp(ctx)
-			r.messages <- message{phase: phaseLookup, step: i, action: act, hit: hit, took: w.o.Now().Sub(begin), err: err}
+			act, where, err := w.lookUp(ctx)
+			r.messages <- message{phase: phaseLookup, step: i, round: round, action: act, where: where, took: w.o.Now().Sub(begin), err: err}
 		}()
 	}
 }
@@ -180,6 +192,19 @@ func (r *run) startFetches(ctx context.Context) {
 	}
 }
 
+func (r *run) startPlacing(ctx context.Context) {
+	for len(r.placing) < placeJobs && r.toPlace.Len() > 0 {
+		i := heap.Pop(&r.toPlace).(int)
+		r.placing = append(r.placing, i)
+		w, round := r.worker(i), r.rounds[i]
+		go func() {
+			begin := w.o.Now()
+			err := w.place(ctx)
+			r.messages <- message{phase: phasePlace, step: i, round: round, took: w.o.Now().Sub(begin), err: err}
+		}()
+	}
+}
+
 func (r *run) startBuilds(ctx context.Context) {
 	if r.jobs == 0 && r.ready.Len() > 0 {
 		r.prepare(ctx)
@@ -188,11 +213,11 @@ func (r *run) startBuilds(ctx context.Context) {
 		i := heap.Pop(&r.ready).(int)
 		r.building = append(r.building, i)
 		r.emit(progress.Event{Kind: progress.StepStart, Step: r.plan.Steps[i].ID})
-		w := r.worker(i)
+		w, round := r.worker(i), r.rounds[i]
 		go func() {
 			begin := w.o.Now()
 			act, err := w.do(ctx)
-			r.messages <- message{phase: phaseBuild, step: i, action: act, took: w.o.Now().Sub(begin), err: err}
+			r.messages <- message{phase: phaseBuild, step: i, round: round, action: act, took: w.o.Now().Sub(begin), err: err}
 		}()
 	}
 }

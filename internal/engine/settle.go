@@ -20,41 +20,66 @@ func (r *run) receive(ctx context.Context, m message) {
 		r.prepared(m)
 	case phaseLookup:
 		r.lookingUp = remove(r.lookingUp, m.step)
-		r.lookedUp(ctx, m)
+		if r.current(m) {
+			r.lookedUp(ctx, m)
+		}
 	case phaseFetch:
 		r.fetching = remove(r.fetching, m.step)
 		r.cancels[m.step] = nil
 		r.fetched(ctx, m)
+	case phasePlace:
+		r.placing = remove(r.placing, m.step)
+		if r.current(m) {
+			r.placedOutputs(ctx, m)
+		}
 	case phaseBuild:
 		r.building = remove(r.building, m.step)
-		r.actions[m.step] = m.action
-		r.results[m.step].Duration = m.took
-		r.finish(ctx, m.step, m.err, Done)
+		if r.current(m) {
+			r.built(ctx, m)
+		}
 	}
 }
 
-// lookedUp books a lookup: the step is done, or it has to be built as soon as its files are there.
+// built books the end of a build.
+func (r *run) built(ctx context.Context, m message) {
+	r.actions[m.step] = m.action
+	r.results[m.step].Duration = m.took
+	if m.err == nil {
+		r.where[m.step] = placed
+	}
+	r.finish(ctx, m.step, m.err, Done)
+}
+
+// lookedUp books a lookup: the step is done, or what is elsewhere has to be fetched, or it has to be built as soon as its
+// files are there.
 func (r *run) lookedUp(ctx context.Context, m message) {
 	r.actions[m.step] = m.action
-	if m.err != nil || m.hit {
+	r.where[m.step] = m.where
+	wanted := m.where == elsewhere && r.o.Wanted(r.plan.Steps[m.step])
+	switch {
+	case m.err != nil || m.where != missing && !wanted:
 		r.results[m.step].Duration = m.took
 		r.finish(ctx, m.step, m.err, Cached)
-		return
-	}
-	switch r.files[m.step] {
-	case fetchDone:
-		heap.Push(&r.ready, m.step)
-	case fetchFailed:
+	case wanted:
+		heap.Push(&r.toPlace, m.step)
+	case r.files[m.step] == fetchFailed:
 		r.finish(ctx, m.step, r.fetchErrs[m.step], Done)
-		return
+	default:
+		r.missed(m.step)
 	}
-	r.missed(m.step)
 }
 
 // missed marks step i as one that is built and has its files fetched, and those of all that needs it: it is likely
-// that they will be built as well, and a transfer that waits for the compiler to end is time lost.
+// that they will be built as well, and a transfer that waits for the compiler to end is time lost. RPMs in a remote cache
+// are fetched for step i alone: more is to be gained by not needing them than by having them early.
 func (r *run) missed(i int) {
 	r.results[i].missed = true
+	defer r.start(i)
+	for _, d := range r.plan.Steps[i].Deps {
+		if r.where[d] == elsewhere && !slices.Contains(r.placing, d) && !slices.Contains(r.toPlace.steps, d) {
+			heap.Push(&r.toPlace, d)
+		}
+	}
 	todo := []int{i}
 	seen := map[int]bool{}
 	for len(todo) > 0 {
@@ -86,7 +111,21 @@ func (r *run) fetched(ctx context.Context, m message) {
 		r.finish(ctx, m.step, m.err, Done)
 		return
 	}
-	heap.Push(&r.ready, m.step)
+	r.start(m.step)
+}
+
+// start hands step i to the builder, once all is there that it needs.
+func (r *run) start(i int) {
+	if r.results[i].Status != 0 || !r.results[i].missed || r.files[i] != fetchDone ||
+		slices.Contains(r.building, i) || slices.Contains(r.ready.steps, i) {
+		return
+	}
+	for _, d := range r.plan.Steps[i].Deps {
+		if r.where[d] == elsewhere {
+			return
+		}
+	}
+	heap.Push(&r.ready, i)
 }
 
 // finish settles a step that ended with err, or else with the given status, and lets those go on that waited for it.
@@ -97,9 +136,7 @@ func (r *run) finish(ctx context.Context, i int, err error, status Status) {
 		r.settle(i, status, nil)
 		for _, d := range r.dependants[i] {
 			r.waits[d]--
-			if r.waits[d] == 0 && r.results[d].Status == 0 {
-				heap.Push(&r.toLookUp, d)
-			}
+			r.awaken(d)
 		}
 	case ctx.Err() != nil:
 		r.settle(i, Cancelled, err)
@@ -196,7 +233,7 @@ func (r *run) emit(e progress.Event) {
 		e.Running = append(e.Running, r.plan.Steps[i].ID)
 	}
 	if e.Kind == progress.Heartbeat {
-		for _, i := range r.fetching {
+		for _, i := range slices.Concat(r.fetching, r.placing) {
 			e.Running = append(e.Running, r.plan.Steps[i].ID)
 		}
 	}

@@ -92,9 +92,10 @@ func (w worker) keep(dir string, took time.Duration) (action, error) {
 	}
 	act.outputs = newOutputs(w.step.Name, content, files)
 	entry := cache.Entry{Action: act.id, Step: storedName(w.step.ID, w.plan.Arch), Transcript: act.transcript, Took: took}
-	if _, err := w.o.Cache.Store.Put(entry, dir, w.o.Cache.Log(w.step.ID)); err != nil {
-		// The outputs are good; only the next checkout has to build them again.
-		w.report(progress.Event{Kind: progress.Warning, Text: fmt.Sprintf("the result is not kept in the store: %v", err)})
+	if entry, err = w.o.Cache.Store.Put(entry, dir, w.o.Cache.Log(w.step.ID)); err == nil {
+		w.share(entry)
+	} else { // the outputs are good; only the next checkout has to build them again
+		w.warn(fmt.Sprintf("the result is not kept in the store: %v", err))
 	}
 	w.o.stage("stored")
 	if err := w.publish(dir); err != nil {

@@ -26,6 +26,7 @@ const (
 	StepRestored                  // a step's outputs were put in place from the store
 	PlanDone                      // the run is over; Duration is its wall time
 	FetchProgress                 // a long download goes on, or waits for another process; Text says how far it is
+	StepFetched                   // a step's outputs were put in place from the remote cache in Text
 )
 
 // Event is one thing that happened. Fields that a kind does not use are zero.

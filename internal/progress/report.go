@@ -19,6 +19,32 @@ type Summary struct {
 	Cancelled int       // steps not built because the run was cancelled
 	Total     int       // steps of the run
 	Duration  time.Duration
+	Remote    *Traffic // nil when there is no remote cache
+}
+
+// Traffic is what a run had to do with remote caches.
+type Traffic struct {
+	Known   int64 // results found there
+	Fetched int64 // results whose outputs were downloaded
+	Pushed  int64 // results uploaded
+	Down    int64 // bytes received
+	Up      int64 // bytes sent
+}
+
+// String sums it up: "remote cache: 12 results found, 1 fetched, 3 uploaded; 52.1 MB received, 0.3 MB sent".
+func (t Traffic) String() string {
+	return fmt.Sprintf("remote cache: %s found, %d fetched, %d uploaded; %s received, %s sent",
+		count(int(t.Known), "result"), t.Fetched, t.Pushed, megabytes(t.Down), megabytes(t.Up))
+}
+
+func megabytes(n int64) string {
+	switch {
+	case n < 1000:
+		return fmt.Sprintf("%d bytes", n)
+	case n < 100e3:
+		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
+	}
+	return fmt.Sprintf("%.1f MB", float64(n)/1e6)
 }
 
 // Failure is one step that failed by itself.
@@ -53,6 +79,9 @@ func WriteReport(w io.Writer, s Summary) error {
 	}
 	if len(s.Skipped) > 0 {
 		fmt.Fprintln(b)
+	}
+	if s.Remote != nil {
+		fmt.Fprintln(b, s.Remote)
 	}
 	fmt.Fprintln(b, s.line())
 	return b.Flush()

@@ -53,6 +53,8 @@ func (t *Text) Event(e Event) {
 		t.log.Infof("%s %s done in %s (%d running)", at(e), name, Took(e.Duration), len(e.Running))
 	case StepRestored:
 		t.log.Infof("%s restored from the store", name)
+	case StepFetched:
+		t.log.Infof("%s fetched from %s", name, Clean(e.Text))
 	case StepCached:
 		if t.verbose {
 			t.log.Infof("%s %s is up to date", at(e), name)

@@ -48,12 +48,15 @@ func ReadHeader(path string) (Header, error) {
 		return nil, err
 	}
 	defer f.Close()
-	h, err := parse(bufio.NewReader(f))
+	h, err := Read(f)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return h, nil
 }
+
+// Read returns the main header of the RPM that r begins with.
+func Read(r io.Reader) (Header, error) { return parse(bufio.NewReader(r)) }
 
 func parse(r io.Reader) (Header, error) {
 	lead := make([]byte, leadSize)

@@ -1,0 +1,173 @@
+// Directories: a remote cache on a file system that machines share.
+
+package remote
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"buildsys/internal/cache"
+)
+
+// directory keeps manifests/<tag> and blobs/sha256/<hex>, each written under another name and renamed, so that any number
+// of machines may write at once. It is no OCI layout: that one has a single index.json which writers would overwrite.
+type directory struct {
+	dir string
+	t   *target
+}
+
+func (d *directory) manifestPath(tag string) string { return filepath.Join(d.dir, "manifests", tag) }
+
+func (d *directory) blobPath(b cache.Blob) string {
+	return filepath.Join(d.dir, "blobs", "sha256", hex.EncodeToString(b.SHA256[:]))
+}
+
+// failure tells a miss from a directory that cannot be used.
+func (d *directory) failure(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return errNotFound
+	}
+	return finalError{err}
+}
+
+func (d *directory) open(path string) (*os.File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, d.failure(err)
+	}
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		_ = f.Close()
+		return nil, badError{fmt.Sprintf("%s is not a file", path)}
+	}
+	return f, nil
+}
+
+func (d *directory) manifest(_ context.Context, tag string) ([]byte, error) {
+	f, err := d.open(d.manifestPath(tag))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxManifest+1))
+	if err != nil {
+		return nil, d.failure(err)
+	}
+	d.t.down.Add(int64(len(data)))
+	return data, nil
+}
+
+func (d *directory) hasManifest(_ context.Context, tag string) (bool, error) {
+	return d.has(d.manifestPath(tag))
+}
+
+func (d *directory) has(path string) (bool, error) {
+	_, err := os.Stat(path)
+	if err == nil {
+		return true, nil
+	}
+	if err = d.failure(err); errors.Is(err, errNotFound) {
+		return false, nil
+	}
+	return false, err
+}
+
+func (d *directory) blob(_ context.Context, b cache.Blob) (io.ReadCloser, error) {
+	f, err := d.open(d.blobPath(b))
+	if err != nil {
+		return nil, err
+	}
+	return &countedFile{f, d.t}, nil
+}
+
+// countedFile counts what is read.
+type countedFile struct {
+	*os.File
+	t *target
+}
+
+func (f *countedFile) Read(p []byte) (int, error) {
+	n, err := f.File.Read(p)
+	f.t.down.Add(int64(n))
+	return n, err
+}
+
+// WriteTo hides that of os.File, which would not count.
+func (f *countedFile) WriteTo(w io.Writer) (int64, error) {
+	return io.Copy(w, struct{ io.Reader }{f})
+}
+
+func (d *directory) hasBlob(_ context.Context, b cache.Blob) (bool, error) {
+	return d.has(d.blobPath(b))
+}
+
+func (d *directory) putManifest(_ context.Context, tag string, data []byte) error {
+	return d.write(d.manifestPath(tag), func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+func (d *directory) putBlob(ctx context.Context, b cache.Blob, data io.ReadSeeker) error {
+	return d.write(d.blobPath(b), func(w io.Writer) error {
+		check := newVerifier(b)
+		_, err := io.Copy(io.MultiWriter(w, check), contextReader{ctx, data})
+		if err != nil {
+			return err
+		}
+		if err := check.end(); err != nil { // the store's own disk is bad; it will find out
+			return localError{err}
+		}
+		return nil
+	})
+}
+
+// write makes a file appear whole, readable for whoever may read the directory.
+func (d *directory) write(path string, fill func(io.Writer) error) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return finalError{err}
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return finalError{err}
+	}
+	defer os.Remove(f.Name()) // not there any more once it was renamed
+	counted := &countingWriter{f, d.t}
+	err = errors.Join(fill(counted), f.Chmod(0o644), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil && !is[localError](err) {
+		return finalError{err}
+	}
+	return err
+}
+
+type countingWriter struct {
+	w io.Writer
+	t *target
+}
+
+func (c *countingWriter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.t.up.Add(int64(n))
+	return n, err
+}
+
+// contextReader ends when its context does.
+type contextReader struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (r contextReader) Read(p []byte) (int, error) {
+	if r.ctx.Err() != nil {
+		return 0, context.Cause(r.ctx)
+	}
+	return r.Reader.Read(p)
+}

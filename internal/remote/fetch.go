@@ -1,0 +1,236 @@
+// Reading: which results there are, and their bytes.
+
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+
+	"golang.org/x/sync/errgroup"
+
+	"buildsys/internal/cache"
+)
+
+// fetchAtOnce is how many files of one result are downloaded at once.
+const fetchAtOnce = 4
+
+// Lookup asks the caches for the result of an action of a step, whose transcript is what the action is the hash of. It
+// costs one small request; no output is transferred. A result that is refused is told, and never returned again.
+func (c *Cache) Lookup(ctx context.Context, id cache.ActionID, step, transcript string) (cache.Entry, bool) {
+	if c == nil || c.isRefused(id) {
+		return cache.Entry{}, false
+	}
+	for _, t := range c.from {
+		var data []byte
+		err := t.do(ctx, 0, func(ctx context.Context) (err error) {
+			data, err = t.back.manifest(ctx, id.String())
+			return err
+		})
+		var e cache.Entry
+		if err == nil && len(data) > maxManifest {
+			err = badError{fmt.Sprintf("its manifest has more than %d bytes", maxManifest)}
+		}
+		if err == nil {
+			if e, err = decodeManifest(data, id, step, transcript); err != nil {
+				err = badError{err.Error()}
+			}
+		}
+		switch {
+		case err == nil:
+			e.Origin = t.place.String()
+			c.hits.Add(1)
+			return e, true
+		case is[badError](err):
+			c.refuse(id, step, t, err)
+		case ctx.Err() != nil:
+			return cache.Entry{}, false
+		}
+	}
+	return cache.Entry{}, false
+}
+
+// LocalError says that this machine cannot take what a remote cache has: its disk is full, or a directory is missing.
+type LocalError struct{ Err error }
+
+// Error is that of the system.
+func (e *LocalError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the system's error.
+func (e *LocalError) Unwrap() error { return e.Err }
+
+// Fetch puts the outputs of e, which Lookup returned in this run or an earlier one, into the empty directory dir. Every
+// byte is checked. After an error dir may hold some of them. A *RefusedError says that they are not what they should be,
+// and that Lookup will not return them again; a *LocalError that this machine is to blame.
+func (c *Cache) Fetch(ctx context.Context, e cache.Entry, dir string) error {
+	err := c.fetchAll(ctx, e, dir)
+	if local, ok := errors.AsType[localError](err); ok {
+		return &LocalError{local.error}
+	}
+	return err
+}
+
+func (c *Cache) fetchAll(ctx context.Context, e cache.Entry, dir string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return localError{err}
+	}
+	defer root.Close()
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(fetchAtOnce)
+	for _, f := range e.Files {
+		if parent := path.Dir(f.Name); parent != "." {
+			if err := root.MkdirAll(parent, 0o755); err != nil {
+				return errors.Join(localError{err}, group.Wait())
+			}
+		}
+		group.Go(func() error { return c.fetchFile(ctx, e, f, root) })
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	if c.o.Accept != nil {
+		open := func(f cache.File) (*os.File, error) { return root.Open(f.Name) }
+		if err := c.o.Accept(e, open); err != nil {
+			return c.Refuse(e, err)
+		}
+	}
+	c.fetched.Add(1)
+	return nil
+}
+
+// Refuse notes that the outputs of e are not what they should be, so that nobody gets them again in this run and a good
+// result replaces them. It returns a *RefusedError.
+func (c *Cache) Refuse(e cache.Entry, reason error) error {
+	c.mu.Lock()
+	c.refused[e.Action] = true
+	c.mu.Unlock()
+	return &RefusedError{Step: e.Step, Origin: e.Origin, Reason: reason}
+}
+
+func (c *Cache) refuse(id cache.ActionID, step string, t *target, reason error) {
+	err := c.Refuse(cache.Entry{Action: id, Step: step, Origin: t.place.String()}, reason)
+	c.o.Warn(err.Error())
+}
+
+func (c *Cache) isRefused(id cache.ActionID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.refused[id]
+}
+
+// RefusedError says that a result of a remote cache is not what it should be. It counts as a miss.
+type RefusedError struct {
+	Step   string
+	Origin string // the remote cache
+	Reason error
+}
+
+// Error names the result, the cache and the reason.
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("the result of %s in the remote cache %s is refused: %v",
+		e.Step, e.Origin, e.Reason)
+}
+
+// Unwrap returns the reason.
+func (e *RefusedError) Unwrap() error { return e.Reason }
+
+func (c *Cache) fetchFile(ctx context.Context, e cache.Entry, f cache.File, root *os.Root) error {
+	if f.Link != "" {
+		if err := root.Symlink(f.Link, f.Name); err != nil {
+			return localError{err}
+		}
+		return nil
+	}
+	to, err := root.OpenFile(f.Name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return localError{err}
+	}
+	err = c.fetchBlob(ctx, e, cache.Blob{SHA256: f.SHA256, Size: f.Size}, to)
+	if e := errors.Join(to.Chmod(f.Mode), to.Close()); err == nil && e != nil {
+		err = localError{e}
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.Name, err)
+	}
+	return nil
+}
+
+// fetchBlob fills the empty file to: from what is here already, from where e was found, else from the other caches.
+func (c *Cache) fetchBlob(ctx context.Context, e cache.Entry, b cache.Blob, to *os.File) error {
+	if c.o.Have != nil {
+		if f, err := c.o.Have(b); err == nil {
+			err = errors.Join(copyBlob(to, f, b), f.Close())
+			if err == nil {
+				return nil
+			}
+			if err := rewind(to); err != nil {
+				return err
+			}
+		}
+	}
+	err := errors.New("no remote cache is read")
+	for pass := range 2 {
+		for _, t := range c.from {
+			if (t.place.String() == e.Origin) != (pass == 0) {
+				continue
+			}
+			one := t.download(ctx, b, to)
+			if one == nil || ctx.Err() != nil || is[localError](one) {
+				return one
+			}
+			if is[badError](one) || errors.Is(one, errNotFound) && pass == 0 { // half of it was deleted: a whole one shall replace it
+				return c.Refuse(e, one)
+			}
+			err = fmt.Errorf("%s: %w", t.place, one)
+		}
+	}
+	return err
+}
+
+// download fills the empty file to with a blob.
+func (t *target) download(ctx context.Context, b cache.Blob, to *os.File) error {
+	return t.do(ctx, b.Size, func(ctx context.Context) error {
+		if err := rewind(to); err != nil {
+			return err
+		}
+		body, err := t.back.blob(ctx, b)
+		if err != nil {
+			return err
+		}
+		defer body.Close()
+		return copyBlob(to, body, b)
+	})
+}
+
+func rewind(f *os.File) error {
+	_, err := f.Seek(0, io.SeekStart)
+	if err = errors.Join(err, f.Truncate(0)); err != nil {
+		return localError{err}
+	}
+	return nil
+}
+
+// copyBlob copies what should be b. Errors of writing are localErrors.
+func copyBlob(to io.Writer, from io.Reader, b cache.Blob) error {
+	check := newVerifier(b)
+	_, err := io.CopyBuffer(io.MultiWriter(check, localWriter{to}), struct{ io.Reader }{from}, make([]byte, 128<<10))
+	if err != nil {
+		return err
+	}
+	return check.end()
+}
+
+// localWriter marks errors of writing.
+type localWriter struct{ io.Writer }
+
+func (w localWriter) Write(p []byte) (int, error) {
+	n, err := w.Writer.Write(p)
+	if err != nil {
+		err = localError{err}
+	}
+	return n, err
+}

@@ -1,0 +1,189 @@
+// Uploading: in the background, beside the builds, and never in their way.
+
+package remote
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"buildsys/internal/cache"
+)
+
+// pushAtOnce is how many results are uploaded at once.
+const pushAtOnce = 3
+
+// pusher uploads results to one target.
+type pusher struct {
+	target *target
+	accept func(cache.Entry, func(cache.File) (*os.File, error)) error // may be nil
+	pushed atomic.Int64
+	room   chan struct{} // holds one for each upload going on
+
+	ctx    context.Context // of all uploads; ended when they shall stop
+	cancel context.CancelFunc
+	group  sync.WaitGroup
+
+	mu      sync.Mutex
+	left    int
+	seen    map[cache.ActionID]bool
+	changed chan struct{} // gets one, without blocking, whenever left has changed
+}
+
+func newPusher(t *target, accept func(cache.Entry, func(cache.File) (*os.File, error)) error) *pusher {
+	p := &pusher{target: t, accept: accept, room: make(chan struct{}, pushAtOnce), seen: map[cache.ActionID]bool{}, changed: make(chan struct{}, 1)}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	return p
+}
+
+// Push uploads the result e, whose blobs open returns, and returns at once. A result that is there already is left as it
+// is, unless it was refused. What came from a remote cache itself is not uploaded.
+func (c *Cache) Push(e cache.Entry, open func(cache.Blob) (*os.File, error)) {
+	if !c.Writes() || e.Origin != "" {
+		return
+	}
+	replace := c.isRefused(e.Action)
+	c.push.enqueue(e, func(ctx context.Context) error { return c.push.upload(ctx, e, open, replace) }, c.o.Warn)
+}
+
+func (p *pusher) enqueue(e cache.Entry, upload func(context.Context) error, warn func(string)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.seen[e.Action] || p.target.off() != nil || p.ctx.Err() != nil {
+		return
+	}
+	p.seen[e.Action] = true
+	p.left++
+	p.group.Go(func() {
+		defer p.ended()
+		select {
+		case p.room <- struct{}{}:
+			defer func() { <-p.room }()
+		case <-p.ctx.Done():
+			return
+		}
+		if err := upload(p.ctx); is[localError](err) || is[badError](err) {
+			warn(fmt.Sprintf("the result of %s is not shared: %v", e.Step, err))
+		} // the target itself tells of its failures
+	})
+}
+
+func (p *pusher) ended() {
+	p.mu.Lock()
+	p.left--
+	p.mu.Unlock()
+	select {
+	case p.changed <- struct{}{}:
+	default:
+	}
+}
+
+// upload pushes what is missing: the blobs first, for a registry takes no manifest without them.
+func (p *pusher) upload(ctx context.Context, e cache.Entry, open func(cache.Blob) (*os.File, error), replace bool) error {
+	t := p.target
+	var there bool
+	err := t.do(ctx, 0, func(ctx context.Context) (err error) {
+		there, err = t.back.hasManifest(ctx, e.Action.String())
+		return err
+	})
+	if err != nil || there && !replace {
+		return err
+	}
+	if p.accept != nil {
+		err := p.accept(e, func(f cache.File) (*os.File, error) { return open(cache.Blob{SHA256: f.SHA256, Size: f.Size}) })
+		if err != nil {
+			return localError{err}
+		}
+	}
+	provenance, err := e.Provenance()
+	if err != nil {
+		return localError{err}
+	}
+	data, err := encodeManifest(e, blobOf(provenance))
+	if err != nil {
+		return localError{err}
+	}
+	for _, small := range [][]byte{emptyBlob, []byte(e.Transcript), provenance} {
+		if err := t.uploadBlob(ctx, blobOf(small), func() (io.ReadSeekCloser, error) { return memory{bytes.NewReader(small)}, nil }, replace); err != nil {
+			return err
+		}
+	}
+	blobs := []cache.Blob{}
+	for _, f := range e.Files {
+		if f.Link == "" {
+			blobs = append(blobs, cache.Blob{SHA256: f.SHA256, Size: f.Size})
+		}
+	}
+	if !e.Log.IsZero() {
+		blobs = append(blobs, e.Log)
+	}
+	for _, b := range blobs {
+		if err := t.uploadBlob(ctx, b, func() (io.ReadSeekCloser, error) { return open(b) }, replace); err != nil {
+			return err
+		}
+	}
+	err = t.do(ctx, int64(len(data)), func(ctx context.Context) error { return t.back.putManifest(ctx, e.Action.String(), data) })
+	if err == nil {
+		p.pushed.Add(1)
+	}
+	return err
+}
+
+// memory is a blob that needs no file.
+type memory struct{ *bytes.Reader }
+
+// Close implements io.Closer.
+func (memory) Close() error { return nil }
+
+// uploadBlob uploads a blob that is not there, or, to replace one that may be damaged, in any case.
+func (t *target) uploadBlob(ctx context.Context, b cache.Blob, open func() (io.ReadSeekCloser, error), replace bool) error {
+	return t.do(ctx, b.Size, func(ctx context.Context) error {
+		if !replace {
+			if there, err := t.back.hasBlob(ctx, b); err != nil || there {
+				return err
+			}
+		}
+		data, err := open()
+		if err != nil {
+			return localError{err}
+		}
+		return errors.Join(t.back.putBlob(ctx, b, data), data.Close())
+	})
+}
+
+// drain waits for the uploads.
+func (p *pusher) drain(ctx context.Context, longest time.Duration, waiting func(left int)) {
+	limit := time.NewTimer(longest)
+	defer limit.Stop()
+	tick := time.NewTicker(10 * time.Second)
+	defer tick.Stop()
+	for {
+		p.mu.Lock()
+		left := p.left
+		p.mu.Unlock()
+		if left == 0 {
+			break
+		}
+		if waiting != nil {
+			waiting(left)
+		}
+		select {
+		case <-p.changed:
+			continue
+		case <-tick.C:
+			continue
+		case <-limit.C:
+			p.target.warn(fmt.Sprintf("%d results were not uploaded to %s within %v; the next run tries again", left, p.target.place, longest))
+		case <-ctx.Done():
+		}
+		break
+	}
+	p.cancel()
+	p.group.Wait()
+}

@@ -1,0 +1,209 @@
+// Registries: a remote cache in one repository of an OCI registry, through oras-go.
+
+package remote
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"oras.land/oras-go/v2/errdef"
+	oras "oras.land/oras-go/v2/registry/remote"
+	"oras.land/oras-go/v2/registry/remote/auth"
+	"oras.land/oras-go/v2/registry/remote/credentials"
+	"oras.land/oras-go/v2/registry/remote/errcode"
+
+	"buildsys/internal/cache"
+)
+
+const maxRedirects = 5
+
+type ociRegistry struct {
+	repo   *oras.Repository
+	t      *target
+	config string // path of the Docker config that credentials are from, for messages
+}
+
+// newRegistry prepares a client. Credentials are those of the Docker config and its helpers, read when a registry asks.
+func newRegistry(t *target) (*ociRegistry, error) {
+	repo, err := oras.NewRepository(t.place.Host + "/" + t.place.Repo)
+	if err != nil {
+		return nil, err
+	}
+	r := &ociRegistry{repo: repo, t: t, config: "the Docker config"}
+	if store, err := credentials.NewStoreFromDocker(credentials.StoreOptions{}); err == nil {
+		r.config = store.ConfigPath()
+	}
+	client := &auth.Client{
+		Client: &http.Client{Transport: &transport{t, newTransport()}, CheckRedirect: checkRedirect},
+		Cache:  auth.NewCache(),
+	}
+	client.SetUserAgent("buildsys")
+	client.Credential = r.credential
+	if loopback(t.place.Host) {
+		client.BlockedRealmPrefixes = []netip.Prefix{} // its token server is here as well
+	}
+	repo.Client = client
+	repo.PlainHTTP = t.place.Plain
+	return r, nil
+}
+
+func (r *ociRegistry) credential(ctx context.Context, host string) (auth.Credential, error) {
+	store, err := credentials.NewStoreFromDocker(credentials.StoreOptions{})
+	if err != nil {
+		return auth.EmptyCredential, finalError{fmt.Errorf("the credentials for %s cannot be read: %w", host, err)}
+	}
+	c, err := credentials.Credential(store)(ctx, host)
+	if err != nil {
+		return c, finalError{fmt.Errorf("the credentials for %s cannot be had from %s: %w", host, r.config, err)}
+	}
+	return c, nil
+}
+
+// checkRedirect allows what registries do, which is to send readers to where blobs are stored.
+func checkRedirect(req *http.Request, via []*http.Request) error {
+	if len(via) >= maxRedirects {
+		return fmt.Errorf("more than %d redirects", maxRedirects)
+	}
+	if via[0].URL.Scheme == "https" && req.URL.Scheme != "https" {
+		return finalError{errors.New("a redirect leads from https to " + req.URL.Scheme)}
+	}
+	return nil
+}
+
+func ociDescriptor(mediaType string, b cache.Blob) ocispec.Descriptor {
+	return ocispec.Descriptor{MediaType: mediaType, Digest: digest.NewDigestFromEncoded(digest.SHA256, hex.EncodeToString(b.SHA256[:])), Size: b.Size}
+}
+
+func (r *ociRegistry) manifest(ctx context.Context, tag string) ([]byte, error) {
+	desc, body, err := r.repo.Manifests().FetchReference(ctx, tag)
+	if err != nil {
+		return nil, r.failure(err)
+	}
+	defer body.Close()
+	data, err := io.ReadAll(io.LimitReader(body, maxManifest+1))
+	if err != nil {
+		return nil, r.failure(err)
+	}
+	if desc.Digest.Algorithm() == digest.SHA256 && desc.Digest != digest.FromBytes(data) {
+		return nil, badError{"the manifest does not have the digest that its server says"}
+	}
+	return data, nil
+}
+
+func (r *ociRegistry) hasManifest(ctx context.Context, tag string) (bool, error) {
+	_, err := r.repo.Manifests().Resolve(ctx, tag)
+	return r.found(err)
+}
+
+func (r *ociRegistry) found(err error) (bool, error) {
+	if err == nil {
+		return true, nil
+	}
+	if err = r.failure(err); errors.Is(err, errNotFound) {
+		return false, nil
+	}
+	return false, err
+}
+
+func (r *ociRegistry) putManifest(ctx context.Context, tag string, data []byte) error {
+	return r.failure(r.repo.Manifests().PushReference(ctx, ociDescriptor(manifestType, blobOf(data)), bytes.NewReader(data), tag))
+}
+
+func (r *ociRegistry) blob(ctx context.Context, b cache.Blob) (io.ReadCloser, error) {
+	body, err := r.repo.Blobs().Fetch(ctx, ociDescriptor(outputType, b))
+	if err != nil {
+		return nil, r.failure(err)
+	}
+	return body, nil
+}
+
+func (r *ociRegistry) hasBlob(ctx context.Context, b cache.Blob) (bool, error) {
+	return r.found2(r.repo.Blobs().Exists(ctx, ociDescriptor(outputType, b)))
+}
+
+func (r *ociRegistry) found2(ok bool, err error) (bool, error) {
+	if err == nil {
+		return ok, nil
+	}
+	return r.found(err)
+}
+
+// putBlob uploads a blob. A token that expired after the upload was opened is renewed by opening another.
+func (r *ociRegistry) putBlob(ctx context.Context, b cache.Blob, data io.ReadSeeker) error {
+	for again := false; ; again = true {
+		if _, err := data.Seek(0, io.SeekStart); err != nil {
+			return localError{err}
+		}
+		err := r.repo.Blobs().Push(ctx, ociDescriptor(outputType, b), struct{ io.Reader }{data})
+		refused, ok := errors.AsType[*errcode.ErrorResponse](err)
+		if again || !ok || refused.StatusCode != http.StatusUnauthorized || refused.Method != http.MethodPut {
+			return r.failure(err)
+		}
+	}
+}
+
+// failure gives an error of oras-go its class: see target.do.
+func (r *ociRegistry) failure(err error) error {
+	if err == nil || is[finalError](err) || is[localError](err) {
+		return err
+	}
+	if errors.Is(err, errdef.ErrNotFound) {
+		return errNotFound
+	}
+	if errors.Is(err, auth.ErrBasicCredentialNotFound) {
+		return r.unauthorized("wants credentials, and there are none for it")
+	}
+	if refused, ok := errors.AsType[*errcode.ErrorResponse](err); ok {
+		return r.status(refused)
+	}
+	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" && !dial.Timeout() {
+		return fmt.Errorf("%s does not answer: %w", r.t.place.Host, dial.Err)
+	}
+	if cert, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return finalError{fmt.Errorf("the certificate of %s: %w", r.t.place.Host, cert.Err)}
+	}
+	if strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
+		return finalError{fmt.Errorf("%s speaks no TLS: write oci+http://%s/%s", r.t.place.Host, r.t.place.Host, r.t.place.Repo)}
+	}
+	return err
+}
+
+// status gives an answer of the server its class.
+func (r *ociRegistry) status(refused *errcode.ErrorResponse) error {
+	text := fmt.Sprintf("%s answered %d %s", r.t.place.Host, refused.StatusCode, http.StatusText(refused.StatusCode))
+	if len(refused.Errors) > 0 {
+		text += " (" + refused.Errors.Error() + ")"
+	}
+	err := errors.New(text)
+	switch code := refused.StatusCode; {
+	case code == http.StatusUnauthorized:
+		return r.unauthorized("refuses the credentials (401)")
+	case code == http.StatusForbidden:
+		return r.unauthorized(fmt.Sprintf("denies access to %s (403)", r.t.place.Repo))
+	case code == http.StatusNotFound:
+		if refused.Method == http.MethodGet || refused.Method == http.MethodHead {
+			return errNotFound
+		}
+		return finalError{fmt.Errorf("%w: perhaps the repository %s has to be made first", err, r.t.place.Repo)}
+	case code == http.StatusInsufficientStorage:
+		return finalError{fmt.Errorf("%w: it is full", err)}
+	case code == http.StatusRequestTimeout, code == http.StatusTooManyRequests, code >= 500:
+		return err
+	}
+	return finalError{oneError{err}}
+}
+
+func (r *ociRegistry) unauthorized(what string) error {
+	return finalError{fmt.Errorf("%s %s: log in (docker login %[1]s) or set the right credentials or helper in %s", r.t.place.Host, what, r.config)}
+}

@@ -1,0 +1,121 @@
+// The transport below the registry client: counts bytes, notices silence, and obeys Retry-After.
+
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// newTransport returns an HTTP transport with bounds on every wait that has none by default.
+func newTransport() *http.Transport {
+	tr := http.DefaultTransport.(*http.Transport).Clone()
+	tr.DialContext = (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext
+	tr.DisableCompression = true // blobs are counted and hashed as they are stored
+	tr.MaxIdleConnsPerHost = 16
+	return tr
+}
+
+// transport wraps another for the use of one target.
+type transport struct {
+	t    *target
+	base http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper. The request ends when nothing was sent or received for Limits.Idle.
+func (tr *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(req.Context())
+	idle := tr.t.limits.Idle
+	if req.Method == http.MethodPut {
+		idle *= 3 // a registry moves a large blob to its place before it answers
+	}
+	silence := time.AfterFunc(idle, func() { cancel(idleError{idle}) })
+	stop := func() {
+		silence.Stop()
+		cancel(nil)
+	}
+	sent := req.Clone(ctx)
+	if req.Body != nil && req.Body != http.NoBody {
+		sent.Body = &meteredBody{ReadCloser: req.Body, moved: func(n int) {
+			tr.t.up.Add(int64(n))
+			silence.Reset(idle)
+		}}
+	}
+	resp, err := tr.base.RoundTrip(sent)
+	if err != nil {
+		err = because(ctx, err)
+		stop()
+		return nil, err
+	}
+	silence.Reset(idle)
+	resp.Body = &meteredBody{ReadCloser: resp.Body, ctx: ctx, closed: stop, moved: func(n int) {
+		tr.t.down.Add(int64(n))
+		silence.Reset(idle)
+	}}
+	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable {
+		if wait := retryAfter(resp.Header.Get("Retry-After"), time.Now()); wait > tr.t.limits.RetryAfter {
+			resp.Body.Close()
+			return nil, finalError{fmt.Errorf("the server answered %s and wants us to wait %v", resp.Status, wait)}
+		} else if wait > 0 {
+			tr.t.pause(wait)
+		}
+	}
+	return resp, nil
+}
+
+// retryAfter reads seconds or a date; 0 when there is neither.
+func retryAfter(text string, now time.Time) time.Duration {
+	if n, err := strconv.ParseUint(text, 10, 31); err == nil {
+		return time.Duration(n) * time.Second
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return max(0, at.Sub(now))
+	}
+	return 0
+}
+
+// idleError ends a request on which nothing moves.
+type idleError struct{ after time.Duration }
+
+func (e idleError) Error() string { return fmt.Sprintf("nothing was received for %v", e.after) }
+
+// because replaces the error of an ended context by the reason for its end.
+func because(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
+		return cause
+	}
+	return err
+}
+
+// meteredBody tells how many bytes move through a body.
+type meteredBody struct {
+	io.ReadCloser
+	ctx    context.Context // of a response: its cause is the error of a read that it ended
+	moved  func(n int)
+	closed func()
+}
+
+func (b *meteredBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if n > 0 {
+		b.moved(n)
+	}
+	if err != nil && err != io.EOF && b.ctx != nil {
+		err = because(b.ctx, err)
+	}
+	return n, err
+}
+
+func (b *meteredBody) Close() error {
+	err := b.ReadCloser.Close()
+	if b.closed != nil {
+		b.closed()
+	}
+	return err
+}
