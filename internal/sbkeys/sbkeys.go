@@ -1,0 +1,225 @@
+// Package sbkeys makes and finds the keys that an OS is signed with for Secure Boot. A profile is a directory of them.
+package sbkeys
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"buildsys/internal/uefi"
+)
+
+// Files of a profile, with the names that Bottlerocket gives them. Of each pair .key is secret, PEM with PKCS #8.
+const (
+	CodeSignKey  = "code-sign.key" // signs GRUB and kernels
+	CodeSignCert = "code-sign.crt" // issued by db
+	ConfigKey    = "config-sign.key"
+	ConfigPublic = "config-sign.pgp" // OpenPGP public key; GRUB has it inside
+	DBCert       = "db.crt"          // what firmware trusts
+)
+
+// authorities are the certificates that go into firmware.
+func authorities() []string { return []string{"PK", "KEK", "db"} }
+
+// bitsOfFirmware is what the UEFI specification has every firmware support; bitsOfGRUB is only read by GRUB.
+const (
+	bitsOfFirmware = 2048
+	bitsOfGRUB     = 3072
+)
+
+// ErrExists says that a profile is there already.
+var ErrExists = errors.New("there are keys already")
+
+// Generate makes all keys of a profile in the directory dir, which must not exist or be empty: a key that is lost cannot
+// be made again, so nothing is overwritten. name begins the names of the certificates. The error is ErrExists or the file system's.
+func Generate(dir, name string) error {
+	if old, err := os.ReadDir(dir); err == nil && len(old) > 0 {
+		return fmt.Errorf("%w in %s: machines with those enrolled would not start what is signed with new ones; name another directory, or move them away", ErrExists, dir)
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return fmt.Errorf("make keys: %w", err)
+	}
+	// Made beside it and then renamed: all of the keys or none.
+	temp, err := os.MkdirTemp(filepath.Dir(dir), ".keys-")
+	if err != nil {
+		return fmt.Errorf("make keys: %w", err)
+	}
+	defer os.RemoveAll(temp)
+	if err := fill(temp, name); err != nil {
+		return fmt.Errorf("make keys: %w", err)
+	}
+	if err := os.Rename(temp, dir); err != nil {
+		return fmt.Errorf("make keys: %w", err)
+	}
+	return nil
+}
+
+func fill(dir, name string) error {
+	var db pair
+	for _, role := range authorities() {
+		one, err := newPair(name+" Secure Boot "+role, nil, bitsOfFirmware)
+		if err != nil {
+			return err
+		}
+		if err := one.write(dir, role); err != nil {
+			return err
+		}
+		if err := write(dir, role+".cer", one.cert.Raw, 0o644); err != nil {
+			return err
+		}
+		if err := write(dir, role+".esl", uefi.SignatureList(one.cert.Raw), 0o644); err != nil {
+			return err
+		}
+		if role == "db" {
+			db = one
+		}
+	}
+	code, err := newPair(name+" code signing", &db, bitsOfFirmware)
+	if err != nil {
+		return err
+	}
+	if err := code.write(dir, "code-sign"); err != nil {
+		return err
+	}
+	config, err := rsa.GenerateKey(rand.Reader, bitsOfGRUB)
+	if err != nil {
+		return err
+	}
+	public, err := publicKey(config, name+" boot configuration signing")
+	if err != nil {
+		return err
+	}
+	if err := writeKey(dir, ConfigKey, config); err != nil {
+		return err
+	}
+	return write(dir, ConfigPublic, public, 0o644)
+}
+
+// pair is a private key with its certificate.
+type pair struct {
+	key  *rsa.PrivateKey
+	cert *x509.Certificate
+}
+
+// newPair makes a key and its certificate, issued by an authority or, when that is nil, by itself as one. Firmware has
+// no clock to trust and does not look at the dates; they are wide for other programs that do.
+func newPair(name string, by *pair, bits int) (pair, error) {
+	key, err := rsa.GenerateKey(rand.Reader, bits)
+	if err != nil {
+		return pair{}, err
+	}
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	if err != nil {
+		return pair{}, err
+	}
+	template := &x509.Certificate{
+		SerialNumber:          serial,
+		Subject:               pkix.Name{CommonName: name},
+		NotBefore:             time.Unix(keyTime, 0).UTC(),
+		NotAfter:              time.Date(2049, 12, 31, 0, 0, 0, 0, time.UTC),
+		BasicConstraintsValid: true,
+		SignatureAlgorithm:    x509.SHA256WithRSA,
+	}
+	issuer, signer := template, key
+	if by == nil {
+		template.IsCA, template.KeyUsage = true, x509.KeyUsageCertSign|x509.KeyUsageDigitalSignature
+	} else {
+		issuer, signer = by.cert, by.key
+		template.KeyUsage, template.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, issuer, key.Public(), signer)
+	if err != nil {
+		return pair{}, err
+	}
+	cert, err := x509.ParseCertificate(der)
+	return pair{key, cert}, err
+}
+
+func (p pair) write(dir, role string) error {
+	if err := writeKey(dir, role+".key", p.key); err != nil {
+		return err
+	}
+	return write(dir, role+".crt", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.cert.Raw}), 0o644)
+}
+
+func writeKey(dir, name string, key *rsa.PrivateKey) error {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	return write(dir, name, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
+}
+
+func write(dir, name string, data []byte, mode fs.FileMode) error {
+	return os.WriteFile(filepath.Join(dir, name), data, mode)
+}
+
+// Public are the files of a profile that everybody may see and that an image is made with.
+func Public() []string { return []string{CodeSignCert, ConfigPublic, DBCert} }
+
+// Secret are the private keys that an image is signed with. The keys of PK, KEK and db are not among them.
+func Secret() []string { return []string{CodeSignKey, ConfigKey} }
+
+// MissingError says what a profile lacks.
+type MissingError struct {
+	Dir   string
+	Files []string
+}
+
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("the Secure Boot keys in %s are not complete: %s missing; run buildsys keys generate, or name another directory with BUILDSYS_SBKEYS_PROFILE_DIR",
+		e.Dir, strings.Join(e.Files, ", "))
+}
+
+// Check sees whether files of a profile are there. The error is a *MissingError.
+func Check(dir string, files []string) error {
+	var missing []string
+	for _, name := range files {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || !info.Mode().IsRegular() {
+			missing = append(missing, name)
+		}
+	}
+	if missing != nil {
+		return &MissingError{Dir: dir, Files: missing}
+	}
+	return nil
+}
+
+// Certificates reads what of a profile goes into firmware.
+func Certificates(dir string) (c uefi.Certificates, err error) {
+	for i, to := range []*[]byte{&c.PK, &c.KEK, &c.DB} {
+		name := authorities()[i] + ".crt"
+		if *to, err = readCertificate(filepath.Join(dir, name)); errors.Is(err, fs.ErrNotExist) {
+			return c, &MissingError{Dir: dir, Files: []string{name}}
+		} else if err != nil {
+			return c, err
+		}
+	}
+	return c, nil
+}
+
+// readCertificate reads a PEM certificate and returns it as DER.
+func readCertificate(path string) ([]byte, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(data)
+	if block == nil || block.Type != "CERTIFICATE" {
+		return nil, fmt.Errorf("%s holds no certificate in PEM form", path)
+	}
+	if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return block.Bytes, nil
+}

@@ -1,0 +1,147 @@
+// sbkeys_test: what Generate makes is what other programs read, and what tools/signhelper signs with.
+
+package sbkeys
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// generate makes a profile in a directory of the test.
+func generate(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "sbkeys", "local")
+	if err := Generate(dir, "Test OS"); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// need skips the test where a program is missing.
+func need(t *testing.T, programs ...string) {
+	t.Helper()
+	for _, program := range programs {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skipf("%s is not installed (script/setup installs it)", program)
+		}
+	}
+}
+
+func TestGenerate(t *testing.T) {
+	dir := generate(t)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := os.ReadFile(filepath.Join(dir, entry.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		secret := strings.Contains(string(data), "PRIVATE")
+		if secret != strings.HasSuffix(entry.Name(), ".key") || secret && info.Mode() != 0o600 {
+			t.Errorf("%s: secret %v, mode %v", entry.Name(), secret, info.Mode())
+		}
+	}
+	if len(entries) != 3*4+2+2 {
+		t.Errorf("%d files: %v", len(entries), entries)
+	}
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("%v, %v; want a directory only for its owner", info.Mode(), err)
+	}
+	if err := Check(dir, append(Public(), Secret()...)); err != nil {
+		t.Error(err)
+	}
+	if _, err := Certificates(dir); err != nil {
+		t.Error(err)
+	}
+	before, err := os.ReadFile(filepath.Join(dir, "PK.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Generate(dir, "Test OS"); !errors.Is(err, ErrExists) {
+		t.Errorf("a second time: %v, want ErrExists", err)
+	}
+	if after, err := os.ReadFile(filepath.Join(dir, "PK.key")); err != nil || string(after) != string(before) {
+		t.Errorf("the keys were overwritten (%v)", err)
+	}
+	if rest, err := os.ReadDir(filepath.Dir(dir)); err != nil || len(rest) != 1 {
+		t.Errorf("left behind: %v, %v", rest, err)
+	}
+}
+
+func TestMissing(t *testing.T) {
+	dir := generate(t)
+	if err := os.Remove(filepath.Join(dir, CodeSignKey)); err != nil {
+		t.Fatal(err)
+	}
+	missing, ok := errors.AsType[*MissingError](Check(dir, Secret()))
+	if !ok || strings.Join(missing.Files, " ") != CodeSignKey {
+		t.Errorf("without %s: %v", CodeSignKey, missing)
+	}
+	if _, ok := errors.AsType[*MissingError](func() error { _, err := Certificates(t.TempDir()); return err }()); !ok {
+		t.Error("no certificates in an empty directory: want a *MissingError")
+	}
+}
+
+// OpenSSL agrees that the chain is one.
+func TestChain(t *testing.T) {
+	need(t, "openssl")
+	dir := generate(t)
+	run(t, "openssl", "verify", "-CAfile", filepath.Join(dir, DBCert), filepath.Join(dir, CodeSignCert))
+	if out, err := exec.Command("openssl", "verify", "-CAfile", filepath.Join(dir, "KEK.crt"), filepath.Join(dir, CodeSignCert)).CombinedOutput(); err == nil {
+		t.Errorf("KEK is taken for the issuer of code-sign: %s", out)
+	}
+}
+
+// GnuPG agrees that the public key is one, that its self-signature is right, and that tools/signhelper signs with it.
+func TestDetachedSignature(t *testing.T) {
+	need(t, "bash", "openssl", "gpg", "gpgv")
+	dir, file := generate(t), filepath.Join(t.TempDir(), "grub.cfg")
+	home := t.TempDir()
+	out := run(t, "gpg", "--homedir", home, "--batch", "--no-autostart", "--import", filepath.Join(dir, ConfigPublic))
+	if !strings.Contains(out, `public key "Test OS boot configuration signing" imported`) {
+		t.Errorf("gpg says:\n%s", out)
+	}
+	for _, size := range []int{0, 1, 100_000} {
+		if err := os.WriteFile(file, []byte(strings.Repeat("x", size)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		sign(t, dir, "sign_file", file)
+		out = run(t, "gpgv", "--keyring", filepath.Join(dir, ConfigPublic), file+".sig", file)
+		if !strings.Contains(out, "Good signature") {
+			t.Errorf("gpgv says:\n%s", out)
+		}
+		if err := os.WriteFile(file, []byte(strings.Repeat("x", size)+"y"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command("gpgv", "--keyring", filepath.Join(dir, ConfigPublic), file+".sig", file).CombinedOutput(); err == nil {
+			t.Errorf("gpgv takes a changed file:\n%s", out)
+		}
+	}
+}
+
+// sign runs a function of tools/signhelper as rpm2img does.
+func sign(t *testing.T, dir, function, file string) {
+	t.Helper()
+	run(t, "bash", "-euo", "pipefail", "-c", `source ../../tools/imghelper; source ../../tools/signhelper
+		keys="$1" secrets="$1" work="$4" VARIANT=test SOURCE_DATE_EPOCH=1735689600; require_keys; "$2" "$3"`,
+		"sign", dir, function, file, t.TempDir())
+}
+
+func run(t *testing.T, program string, args ...string) string {
+	t.Helper()
+	out, err := exec.Command(program, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", program, err, out)
+	}
+	return string(out)
+}
