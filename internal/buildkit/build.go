@@ -176,7 +176,12 @@ func (b *Builder) solveOpt(s plan.Solve, img sdkImage, out string, failed func(e
 		}
 		mounts[name] = fsys
 	}
+	secrets, err := secretSession(s.Secrets)
+	if err != nil {
+		return bkclient.SolveOpt{}, err
+	}
 	return bkclient.SolveOpt{
+		Session:       secrets,
 		FrontendAttrs: attrs,
 		LocalMounts:   mounts,
 		OCIStores:     stores,

@@ -14,8 +14,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"buildsys/internal/plan"
 	"buildsys/internal/progress"
+	"buildsys/internal/sbkeys"
+	"buildsys/internal/uefi"
 	"buildsys/internal/vm"
+	"buildsys/internal/workspace"
 )
 
 // bootOptions are the flags of boot.
@@ -32,7 +36,8 @@ func newBootCommand(sys *System, s *settings) *cobra.Command {
 		Use:   "boot [VARIANT]",
 		Short: "Start a variant's newest image in QEMU",
 		Long: `Starts the newest image of a variant in QEMU with UEFI firmware and its serial console on the terminal;
-leave with Ctrl-A X. The image is never changed: what the system writes is thrown away.
+leave with Ctrl-A X. For a variant with uefi-secure-boot the firmware has Secure Boot on and the keys of the
+profile enrolled. The image is never changed: what the system writes is thrown away.
 
 With --check it runs headless, waits for the system to say that it is ready, has it shut down, and saves the
 console to build/logs/ARCH/boot-VARIANT.log.
@@ -66,10 +71,30 @@ func boot(ctx context.Context, sys *System, c config, o bootOptions) error {
 		Arch: c.arch, Image: image, DataImage: data, MemoryMiB: o.memory, Accel: o.accel,
 		Stdin: sys.Stdin, Stdout: sys.Stdout, Stderr: sys.Stderr,
 	}
+	if machine.SecureBoot, err = c.enrolled(); err != nil {
+		return err
+	}
 	if o.check {
 		return bootCheck(ctx, sys, c, machine, o.timeout)
 	}
 	return vmError(vm.Run(ctx, machine))
+}
+
+// enrolled returns the certificates for the firmware when the variant has uefi-secure-boot, else nil.
+func (c config) enrolled() (*uefi.Certificates, error) {
+	ws, err := workspace.Load(c.root)
+	if err != nil {
+		return nil, err
+	}
+	v := ws.Variants[c.variant]
+	if v == nil || !plan.HasSecureBoot(v) {
+		return nil, nil
+	}
+	certificates, err := sbkeys.Certificates(c.keysDir)
+	if err != nil {
+		return nil, environmentError{err}
+	}
+	return &certificates, nil
 }
 
 // newestImage finds the disks of the variant's newest image; data is empty when everything is on one disk.

@@ -89,6 +89,7 @@ func makePlan(c config, want request) (plan.Plan, error) {
 		PrettyName: c.prettyName,
 		BuildDir:   c.buildDir(),
 		SourcePath: store.Path,
+		Signing:    c.signing,
 	})
 	if _, ok := errors.AsType[*plan.RequestError](err); ok {
 		err = usageError{err}

@@ -151,6 +151,7 @@ Every setting can be a flag, a BUILDSYS_* environment variable, or a line in the
 		newGraphCommand(sys, &s),
 		newLintCommand(sys, &s),
 		newCacheCommand(sys, &s),
+		newKeysCommand(sys, &s),
 	)
 	return root
 }

@@ -49,6 +49,8 @@ var settingList = []setting{
 	{env: "BUILDSYS_VERSION_IMAGE", help: "version of the image (default: from Release.toml)"},
 	{env: "BUILDSYS_NAME", help: "short name of the OS, the first part of image names"},
 	{env: "BUILDSYS_PRETTY_NAME", help: "name of the OS for people"},
+	{env: "BUILDSYS_SBKEYS_PROFILE", help: "Secure Boot keys to sign with: a directory in sbkeys/ of the tree (default: local)"},
+	{env: "BUILDSYS_SBKEYS_PROFILE_DIR", help: "directory of the Secure Boot keys, wherever it is"},
 }
 
 func (s setting) flag() string {
@@ -92,8 +94,9 @@ type config struct {
 	versionBuild     string // empty: the git commit
 	name, prettyName string
 	verbose          bool
-	requireCached    bool // fail where a step would have to be built
-	release          bool // use nothing that other machines have built
+	keysDir          string // Secure Boot profile; need not exist
+	requireCached    bool   // fail where a step would have to be built
+	release          bool   // use nothing that other machines have built
 	cacheFrom        []remote.Location
 	cacheTo          remote.Location // zero for none
 }
@@ -173,6 +176,9 @@ func (s *settings) fill(sys *System, root string, get func(env, fallback string)
 	if err := c.fillEngine(sys, get); err != nil {
 		return c, err
 	}
+	if c.keysDir, err = keysDir(sys.Dir, root, get); err != nil {
+		return c, err
+	}
 	return c, c.checkNames()
 }
 
@@ -200,6 +206,18 @@ func (c *config) fillEngine(sys *System, get func(env, fallback string) string) 
 		return usageError{fmt.Errorf("BUILDSYS_ENGINE_WAIT %q is not a duration: use one such as 30s or 2m, or 0s", wait)}
 	}
 	return nil
+}
+
+// keysDir returns the directory of the Secure Boot profile.
+func keysDir(dir, root string, get func(env, fallback string) string) (string, error) {
+	if told := get("BUILDSYS_SBKEYS_PROFILE_DIR", ""); told != "" {
+		return inDir(dir, told), nil
+	}
+	profile := get("BUILDSYS_SBKEYS_PROFILE", "local")
+	if !manifest.ValidName(profile) {
+		return "", usageError{fmt.Errorf("BUILDSYS_SBKEYS_PROFILE %q is not a name: use lower-case letters, digits and . _ + -, or BUILDSYS_SBKEYS_PROFILE_DIR for a path", profile)}
+	}
+	return filepath.Join(root, "sbkeys", profile), nil
 }
 
 // checkNames refuses what would become part of a path or of a command line inside a build and must not steer it there.

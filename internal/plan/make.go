@@ -28,6 +28,8 @@ type Request struct {
 	BuildDir   string // host directory for outputs
 	// SourcePath says where on the host an external file will be once it is fetched.
 	SourcePath func(manifest.ExternalFile) string
+	// Signing finds the keys for images with uefi-secure-boot; it is only called for those. The plan shows its error.
+	Signing func() (SigningKeys, error)
 }
 
 // RequestError says that the tree is fine but cannot give what was asked.

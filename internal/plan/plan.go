@@ -47,6 +47,9 @@ type Solve struct {
 	// Contexts are the only files the build sees. The Dockerfile mounts them by the name
 	// ContextPrefix + key, a name that can never be pulled from a registry.
 	Contexts map[string]Context
+	// Secrets are files on this machine that the recipe's secret mounts show to the build, by their names. They reach no
+	// layer, log or output, and are no part of what determines the outputs: the public halves among the Contexts are.
+	Secrets map[string]string
 	// Fresh runs every part of the build again, on a host with another name, whatever the engine has kept.
 	Fresh bool
 }

@@ -27,7 +27,7 @@ func (m *maker) addVariant() error {
 		needs[i] = i
 	}
 	images := filepath.Join(m.r.BuildDir, "images", m.r.Arch+"-"+v.Name)
-	m.plan.Steps = append(m.plan.Steps, Step{
+	step := Step{
 		ID:   string(Variant) + "/" + v.Name,
 		Kind: Variant,
 		Name: v.Name,
@@ -47,7 +47,11 @@ func (m *maker) addVariant() error {
 				"image":  {Files: []File{{Name: image.TSVName, Data: layout.TSV(), Mode: 0o644}}},
 			},
 		},
-	})
+	}
+	if err := m.addSigning(&step); err != nil {
+		return err
+	}
+	m.plan.Steps = append(m.plan.Steps, step)
 	return nil
 }
 
@@ -98,7 +102,7 @@ func (m *maker) checkVariant() error {
 		return refuse("image-format "+v.ImageFormat+" is not supported yet", "use raw in "+v.File)
 	}
 	for _, feature := range slices.Sorted(maps.Keys(v.ImageFeatures)) {
-		if v.ImageFeatures[feature] && feature != "in-place-updates" && feature != "host-containers" {
+		if v.ImageFeatures[feature] && feature != "in-place-updates" && feature != "host-containers" && feature != secureBoot {
 			return refuse("image feature "+feature+" is not supported yet", "remove it from "+v.File)
 		}
 	}

@@ -3,6 +3,7 @@
 package vm
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -15,6 +16,8 @@ type arch struct {
 	machine           string
 	cpu               string // for TCG
 	firmware          []Firmware
+	secure            []Firmware // with Secure Boot; Vars is a template for the keys
+	secureArgs        []string   // what that firmware needs of the machine
 	firmwarePackage   string
 }
 
@@ -30,6 +33,13 @@ func archOf(name string) (arch, error) {
 				{Code: "/usr/share/OVMF/OVMF_CODE.fd", Vars: "/usr/share/OVMF/OVMF_VARS.fd"},
 				{Code: "/usr/share/edk2/ovmf/OVMF_CODE.fd", Vars: "/usr/share/edk2/ovmf/OVMF_VARS.fd"},
 			},
+			secure: []Firmware{
+				{Code: "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", Vars: "/usr/share/OVMF/OVMF_VARS_4M.fd"},
+				{Code: "/usr/share/OVMF/OVMF_CODE.secboot.fd", Vars: "/usr/share/OVMF/OVMF_VARS.fd"},
+				{Code: "/usr/share/edk2/ovmf/OVMF_CODE.secboot.fd", Vars: "/usr/share/edk2/ovmf/OVMF_VARS.fd"},
+			},
+			// Only firmware in system management mode may write the variables: the guest could enrol keys of its own else.
+			secureArgs:      []string{"-machine", "smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on"},
 			firmwarePackage: "ovmf",
 		}, nil
 	case "aarch64":
@@ -42,6 +52,8 @@ func archOf(name string) (arch, error) {
 				{Code: "/usr/share/AAVMF/AAVMF_CODE.fd", Vars: "/usr/share/AAVMF/AAVMF_VARS.fd"},
 				{Code: "/usr/share/edk2/aarch64/QEMU_EFI-pflash.raw", Vars: "/usr/share/edk2/aarch64/vars-template-pflash.raw"},
 			},
+			// The plain AAVMF_VARS.fd of Debian is blank and has no store to enrol keys in.
+			secure:          []Firmware{{Code: "/usr/share/AAVMF/AAVMF_CODE.fd", Vars: "/usr/share/AAVMF/AAVMF_VARS.snakeoil.fd"}},
 			firmwarePackage: "qemu-efi-aarch64",
 		}, nil
 	}
@@ -52,6 +64,8 @@ func archOf(name string) (arch, error) {
 func findFirmware(c Config, a arch) (Firmware, error) {
 	f := c.Firmware
 	switch {
+	case f.BIOS && c.SecureBoot != nil:
+		return f, errors.New("BIOS firmware knows no Secure Boot: use UEFI")
 	case f.BIOS && c.Arch != "x86_64":
 		return f, fmt.Errorf("%s has no BIOS firmware: use UEFI", c.Arch)
 	case f.BIOS:
@@ -62,7 +76,11 @@ func findFirmware(c Config, a arch) (Firmware, error) {
 		return f, nil
 	}
 	var tried []string
-	for _, f := range a.firmware {
+	known := a.firmware
+	if c.SecureBoot != nil {
+		known = a.secure
+	}
+	for _, f := range known {
 		if exists(f.Code) && exists(f.Vars) {
 			return f, nil
 		}
@@ -91,6 +109,9 @@ func arguments(c Config, a arch, disks []disk) []string {
 		"-machine", a.machine, "-accel", c.Accel, "-cpu", c.CPU,
 		"-smp", strconv.Itoa(c.CPUs), "-m", strconv.Itoa(c.MemoryMiB),
 		"-device", "virtio-rng-pci",
+	}
+	if c.SecureBoot != nil {
+		args = append(args, a.secureArgs...)
 	}
 	if !c.Firmware.BIOS {
 		args = append(args,

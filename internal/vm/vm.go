@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"buildsys/internal/image"
+	"buildsys/internal/uefi"
 )
 
 // Reasons for which a run fails; the errors returned wrap them.
@@ -32,12 +33,15 @@ type Config struct {
 	Image     string // OS disk: raw or qcow2 file, or a raw one compressed to .lz4
 	DataImage string // second disk, likewise; empty for none
 	Firmware  Firmware
-	MemoryMiB int    // default 1024
-	CPUs      int    // default 1
-	CPU       string // QEMU's name of the processor model; default: one that fits Arch and Accel
-	Accel     string // default "tcg": /dev/kvm may exist and hang, so it is used only on request
-	Program   string // default qemu-system-<arch>
-	TempDir   string // where compressed images are expanded to (sparse, 1-3 GiB); default os.TempDir()
+	// SecureBoot has the firmware start only what these certificates trust. Vars of the firmware is then a template: it is
+	// the form that counts, the variables in it do not.
+	SecureBoot *uefi.Certificates
+	MemoryMiB  int    // default 1024
+	CPUs       int    // default 1
+	CPU        string // QEMU's name of the processor model; default: one that fits Arch and Accel
+	Accel      string // default "tcg": /dev/kvm may exist and hang, so it is used only on request
+	Program    string // default qemu-system-<arch>
+	TempDir    string // where compressed images are expanded to (sparse, 1-3 GiB); default os.TempDir()
 
 	Stdin          io.Reader // Run only; a terminal should be given as *os.File
 	Stdout, Stderr io.Writer // Run only
@@ -77,12 +81,19 @@ func Run(ctx context.Context, c Config) (err error) {
 
 // Available tells whether images of an architecture can be run here with the defaults: the error wraps ErrMissing and
 // names what to install when QEMU or the firmware is not there.
-func Available(name string) error {
-	a, err := archOf(name)
+func Available(name string) error { return available(Config{Arch: name}) }
+
+// AvailableSecureBoot is Available for machines with Secure Boot.
+func AvailableSecureBoot(name string) error {
+	return available(Config{Arch: name, SecureBoot: &uefi.Certificates{}})
+}
+
+func available(c Config) error {
+	a, err := archOf(c.Arch)
 	if err != nil {
 		return err
 	}
-	c := withDefaults(Config{Arch: name}, a)
+	c = withDefaults(c, a)
 	if _, err := findProgram(c, a); err != nil {
 		return err
 	}
@@ -133,8 +144,8 @@ func prepare(ctx context.Context, c Config) (m *machine, err error) {
 	m.env = append(os.Environ(), "TMPDIR="+m.dir)
 	if c.Firmware.Vars != "" {
 		vars := filepath.Join(m.dir, "vars.fd")
-		if err := copyFile(vars, c.Firmware.Vars); err != nil {
-			return m, fmt.Errorf("copy firmware variables: %w", err)
+		if err := makeVars(vars, c); err != nil {
+			return m, fmt.Errorf("firmware variables: %w", err)
 		}
 		c.Firmware.Vars = vars
 	}
@@ -207,6 +218,21 @@ func (m *machine) openDisk(ctx context.Context, file string) (disk, error) {
 		return disk{}, fmt.Errorf("image %s: %w", file, err)
 	}
 	return disk{file: raw.Name(), format: "raw"}, nil
+}
+
+// makeVars writes the machine's own flash image of variables.
+func makeVars(file string, c Config) error {
+	if c.SecureBoot == nil {
+		return copyFile(file, c.Firmware.Vars)
+	}
+	flash, err := os.ReadFile(c.Firmware.Vars)
+	if err != nil {
+		return err
+	}
+	if flash, err = uefi.Enroll(flash, *c.SecureBoot); err != nil {
+		return fmt.Errorf("%s: %w", c.Firmware.Vars, err)
+	}
+	return os.WriteFile(file, flash, 0o600)
 }
 
 func copyFile(dst, src string) error {

@@ -234,7 +234,7 @@ func TestPrepareErrors(t *testing.T) {
 		{"half firmware", Config{Arch: "x86_64", Program: self, Firmware: Firmware{Code: "x"}}, `firmware needs both its code and its variables: got "x" and ""`},
 		{"no image", Config{Arch: "x86_64", Program: self, Firmware: Firmware{BIOS: true}, Image: "missing.img"}, "open image: open missing.img: no such file or directory"},
 		{"no variables", Config{Arch: "x86_64", Program: self, Firmware: Firmware{Code: img, Vars: "missing.fd"}, Image: img},
-			"copy firmware variables: open missing.fd: no such file or directory"},
+			"firmware variables: open missing.fd: no such file or directory"},
 	}
 	for _, test := range tests {
 		test.config.TempDir = t.TempDir()

@@ -1,0 +1,31 @@
+// secrets: files that the secret mounts of a build show, served from this process while the build runs.
+
+package buildkit
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/moby/buildkit/session"
+	"github.com/moby/buildkit/session/secrets/secretsprovider"
+)
+
+// secretSession serves files by name; nothing when there are none. The engine asks for a secret when a step mounts it,
+// puts it into a file in memory, and keeps neither its bytes nor a hash of them.
+func secretSession(files map[string]string) ([]session.Attachable, error) {
+	if len(files) == 0 {
+		return nil, nil
+	}
+	values := make(map[string][]byte, len(files))
+	for name, path := range files {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("secret %s: %w", name, err)
+		}
+		if len(data) > secretsprovider.MaxSecretSize {
+			return nil, fmt.Errorf("secret %s: %s has %d bytes, the engine takes %d", name, path, len(data), secretsprovider.MaxSecretSize)
+		}
+		values[name] = data
+	}
+	return []session.Attachable{secretsprovider.FromMap(values)}, nil
+}

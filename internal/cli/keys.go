@@ -1,0 +1,106 @@
+// keys: makes the keys that images with uefi-secure-boot are signed with, and puts them into firmware.
+
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"buildsys/internal/plan"
+	"buildsys/internal/sbkeys"
+	"buildsys/internal/uefi"
+)
+
+func newKeysCommand(sys *System, s *settings) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "keys",
+		Short: "Make and enrol the keys for Secure Boot",
+		Long: `The keys of a profile sign the images of variants with the image feature uefi-secure-boot, and the firmware
+they are enrolled in starts nothing else. A profile is a directory: sbkeys/local, or as BUILDSYS_SBKEYS_PROFILE
+or BUILDSYS_SBKEYS_PROFILE_DIR say. docs/secure-boot.md tells which file is for whom.
+
+` + exitStatusHelp,
+		Args: usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(&cobra.Command{
+		Use:   "generate",
+		Short: "Make a new set of keys",
+		Long: `Makes all keys of the profile. Keys that are there are never overwritten: machines that trust them would
+start nothing that is signed with others.`,
+		Args: usage(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error {
+			c, err := s.resolve(sys)
+			if err != nil {
+				return err
+			}
+			if err := sbkeys.Generate(c.keysDir, c.prettyName); errors.Is(err, sbkeys.ErrExists) {
+				return usageError{err}
+			} else if err != nil {
+				return environmentError{err}
+			}
+			fmt.Fprintln(sys.Stdout, c.keysDir)
+			return nil
+		},
+	}, &cobra.Command{
+		Use:   "enroll TEMPLATE OUTPUT",
+		Short: "Write a flash image of UEFI variables in which the keys are enrolled",
+		Long: `Writes a flash image with UEFI variables, for QEMU or libvirt, in which the keys of the profile are the only
+ones and Secure Boot is on. TEMPLATE is an empty one for the same firmware, such as OVMF_VARS_4M.fd of OVMF.`,
+		Args: usage(cobra.ExactArgs(2)),
+		RunE: func(_ *cobra.Command, args []string) error {
+			c, err := s.resolve(sys)
+			if err != nil {
+				return err
+			}
+			return enroll(sys, c, args[0], args[1])
+		},
+	})
+	return cmd
+}
+
+func enroll(sys *System, c config, template, output string) error {
+	flash, err := os.ReadFile(inDir(sys.Dir, template))
+	if err != nil {
+		return usageError{err}
+	}
+	certificates, err := sbkeys.Certificates(c.keysDir)
+	if err != nil {
+		return environmentError{err}
+	}
+	enrolled, err := uefi.Enroll(flash, certificates)
+	if err != nil {
+		return usageError{fmt.Errorf("%s: %w", template, err)}
+	}
+	if err := os.WriteFile(inDir(sys.Dir, output), enrolled, 0o644); err != nil {
+		return environmentError{err}
+	}
+	return nil
+}
+
+func inDir(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
+}
+
+// signing finds the keys for an image. Private keys are only looked for when the image is built: one that is in the store
+// is had without them.
+func (c config) signing() (plan.SigningKeys, error) {
+	if err := sbkeys.Check(c.keysDir, append(sbkeys.Public(), sbkeys.Secret()...)); err != nil {
+		return plan.SigningKeys{}, err
+	}
+	keys := plan.SigningKeys{Secrets: map[string]string{}}
+	for _, name := range sbkeys.Public() {
+		keys.Public = append(keys.Public, plan.File{Name: name, Host: filepath.Join(c.keysDir, name), Mode: 0o644})
+	}
+	for _, name := range sbkeys.Secret() {
+		keys.Secrets[name] = filepath.Join(c.keysDir, name)
+	}
+	return keys, nil
+}
