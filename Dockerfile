@@ -6,7 +6,7 @@
 #   buildsys.invalid/package   packages/<name>/* and its external files, flat
 #   buildsys.invalid/sources   sources/<group>/ for each of the package's source groups
 #   buildsys.invalid/rpms      <package>/*.rpm for each package that this step may see
-#   buildsys.invalid/image     partitions.tsv (target `variant` only)
+#   buildsys.invalid/image     partitions.tsv, and keys/ with public keys (target `variant` only)
 # .invalid never resolves (RFC 2606): a missing context fails, it is never pulled from a registry.
 # Each target is one RUN: a container costs about 0.4 s whatever it does. A line that begins with "# ---- target" begins the
 # part of the file that only that target is given, up to the next such line: its edits leave other targets' keys alone.
@@ -60,9 +60,13 @@ ARG IMAGE_NAME
 ARG IMAGE_FORMAT
 ARG PARTITION_PLAN
 ARG KERNEL_PARAMETERS
+# 1 for images that are signed; the private keys are secrets, so that they are in no layer and in no argument.
+ARG UEFI_SECURE_BOOT
 RUN --mount=from=buildsys.invalid/recipe,target=/host/recipe \
     --mount=from=buildsys.invalid/rpms,target=/host/rpms \
     --mount=from=buildsys.invalid/image,target=/host/image \
+    --mount=type=secret,id=code-sign.key,target=/host/secrets/code-sign.key \
+    --mount=type=secret,id=config-sign.key,target=/host/secrets/config-sign.key \
     bash /host/recipe/tools/build-variant
 
 FROM scratch AS variant

@@ -26,12 +26,15 @@ func writeInspected(w io.Writer, one inspected) error {
 		for _, e := range boot.Entries {
 			fmt.Fprintf(&b, "  %s\n    linux %s %s\n", orDash(e.Title), e.Kernel, e.CommandLine)
 		}
+		if len(boot.KernelSignedBy) > 0 {
+			fmt.Fprintf(&b, "  kernel %s\n", signedBy(boot.KernelSignedBy))
+		}
 	}
 	if len(one.Firmware) > 0 {
 		fmt.Fprintln(&b, "\nfirmware")
 	}
 	for _, f := range one.Firmware {
-		fmt.Fprintf(&b, "  %s %s %s\n", f.Partition, f.Path, size(f.Size))
+		fmt.Fprintf(&b, "  %s %s %s%s\n", f.Partition, f.Path, size(f.Size), strings.TrimRight(" "+signedBy(f.SignedBy), " "))
 	}
 	if len(one.OSRelease) > 0 {
 		fmt.Fprintln(&b, "\nos-release")
@@ -50,6 +53,14 @@ func writeInspected(w io.Writer, one inspected) error {
 	writeVerdict(&b, one.Report)
 	_, err := io.WriteString(w, printable(b.String()))
 	return err
+}
+
+// signedBy says who signed a program; nothing for one that is not signed.
+func signedBy(subjects []string) string {
+	if len(subjects) == 0 {
+		return ""
+	}
+	return "signed by " + strings.Join(subjects, " and ")
 }
 
 func newTable(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 0, 2, ' ', 0) }

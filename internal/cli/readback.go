@@ -12,6 +12,7 @@ import (
 	"buildsys/internal/engine"
 	"buildsys/internal/image"
 	"buildsys/internal/plan"
+	"buildsys/internal/sbkeys"
 )
 
 // readBack returns the engine's check of a step's outputs in dir: every disk of a variant's layout. Expanded images are put
@@ -32,7 +33,10 @@ func readBack(temp string) func(ctx context.Context, s plan.Step, dir string) er
 }
 
 func readBackDisk(ctx context.Context, s plan.Step, file, temp, disk string) error {
-	err := image.CheckFile(ctx, file, temp, *s.Layout, disk)
+	signing, err := signingOf(s)
+	if err == nil {
+		err = image.CheckFile(ctx, file, temp, *s.Layout, disk, signing)
+	}
 	refuse := func(reason string) error {
 		return &engine.OutputError{Step: s.ID, Path: filepath.Base(file), Reason: reason}
 	}
@@ -50,4 +54,29 @@ func readBackDisk(ctx context.Context, s plan.Step, file, temp, disk string) err
 		}
 	}
 	return &engine.HostError{Step: s.ID, Doing: "read the image back", Err: err}
+}
+
+// signingOf returns what the signatures in an image are held against: the public keys that its build saw.
+func signingOf(s plan.Step) (*image.Signing, error) {
+	if !plan.SecureBoot(s) {
+		return nil, nil
+	}
+	var signing image.Signing
+	for _, f := range s.Solve.Contexts["image"].Files {
+		switch f.Name {
+		case "keys/" + sbkeys.DBCert:
+			der, err := sbkeys.ReadCertificate(f.Host)
+			if err != nil {
+				return nil, err
+			}
+			signing.DB = der
+		case "keys/" + sbkeys.ConfigPublic:
+			public, err := os.ReadFile(f.Host)
+			if err != nil {
+				return nil, err
+			}
+			signing.Config = public
+		}
+	}
+	return &signing, nil
 }

@@ -50,6 +50,8 @@ type Boot struct {
 	Partition string      `json:"partition"`
 	File      string      `json:"file"`
 	Entries   []BootEntry `json:"entries"`
+	// KernelSignedBy names who signed the kernel of the first entry for UEFI firmware; empty when nobody did.
+	KernelSignedBy []string `json:"kernel_signed_by"`
 }
 
 // section is a partition with the name that faults give it.
@@ -99,7 +101,7 @@ func readRoot(ctx context.Context, root, hash section) (r Root, v Verity, faults
 
 // readBoot reads grub.cfg and sees whether the kernels it names are there.
 func readBoot(boot section) (Boot, []error) {
-	b := Boot{Partition: boot.name, File: grubConfig, Entries: []BootEntry{}}
+	b := Boot{Partition: boot.name, File: grubConfig, Entries: []BootEntry{}, KernelSignedBy: []string{}}
 	fs, err := OpenExt4(boot, boot.Size())
 	if err != nil {
 		return b, []error{boot.fault("%w", err)}
@@ -113,6 +115,12 @@ func readBoot(boot section) (Boot, []error) {
 		return b, []error{boot.fault("%s starts no kernel", grubConfig)}
 	}
 	var faults []error
+	if kernel, err := fs.ReadFile(kernelOf(b), maxProgram); err == nil {
+		var fault error
+		if b.KernelSignedBy, fault = signers(kernel); fault != nil {
+			faults = append(faults, boot.fault("the kernel: %w", fault))
+		}
+	}
 	for _, e := range b.Entries {
 		// A kernel of another device cannot be looked up.
 		if name, ok := strings.CutPrefix(e.Kernel, "($root)"); ok || strings.HasPrefix(e.Kernel, "/") {

@@ -89,7 +89,7 @@ func TestCheck(t *testing.T) {
 	t.Parallel()
 	l := sample(t, Split, true, sampleID())
 	img := builtImage(t, l)
-	if err := CheckFile(t.Context(), img, "", l, OSDisk); err != nil {
+	if err := CheckFile(t.Context(), img, "", l, OSDisk, nil); err != nil {
 		t.Fatalf("a good image: %v", err)
 	}
 	at := func(key string) int64 { off, _, _ := l.PartitionRange(key); return off }
@@ -121,7 +121,7 @@ func TestCheck(t *testing.T) {
 				t.Fatal(err)
 			}
 			f.WriteAt(test.b, test.off)
-			err := CheckFile(t.Context(), img, "", l, OSDisk)
+			err := CheckFile(t.Context(), img, "", l, OSDisk, nil)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("%s: error %v, want %q in it", test.name, err, test.want)
 			}
@@ -129,14 +129,14 @@ func TestCheck(t *testing.T) {
 		})
 	}
 	other := sample(t, Split, true, Identity{Name: "skiff", Variant: "qemu-prod", Arch: "x86_64", Version: "0.1.0"})
-	if err := CheckFile(t.Context(), img, "", other, OSDisk); err == nil || !strings.Contains(err.Error(), "partition BIOS: GUID is ") {
+	if err := CheckFile(t.Context(), img, "", other, OSDisk, nil); err == nil || !strings.Contains(err.Error(), "partition BIOS: GUID is ") {
 		t.Errorf("an image with other identifiers: error %v", err)
 	}
-	if err := CheckFile(t.Context(), img, "", l, "floppy"); err == nil {
+	if err := CheckFile(t.Context(), img, "", l, "floppy", nil); err == nil {
 		t.Error("a disk that the layout lacks: no error")
 	}
 	small := sample(t, Unified, true, sampleID())
-	if err := CheckFile(t.Context(), img, "", small, OSDisk); err == nil || !strings.Contains(err.Error(), "the layout says 2147483648 (2048 MiB)") {
+	if err := CheckFile(t.Context(), img, "", small, OSDisk, nil); err == nil || !strings.Contains(err.Error(), "the layout says 2147483648 (2048 MiB)") {
 		t.Errorf("an image of another size: error %v", err)
 	}
 }
@@ -242,7 +242,7 @@ func TestCheckFileReadsLZ4(t *testing.T) {
 	img := builtImage(t, l)
 	run(t, "lz4", "-q", img, img+".lz4")
 	dir := t.TempDir()
-	if err := CheckFile(t.Context(), img+".lz4", dir, l, OSDisk); err != nil {
+	if err := CheckFile(t.Context(), img+".lz4", dir, l, OSDisk, nil); err != nil {
 		t.Error(err)
 	}
 	if left, _ := os.ReadDir(dir); len(left) > 0 {

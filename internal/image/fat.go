@@ -1,4 +1,4 @@
-// Lists the files of a FAT file system, as the EFI system partition has one: FAT12, FAT16 and FAT32 with long names.
+// Lists and reads the files of a FAT file system, as the EFI system partition has one: FAT12, FAT16 and FAT32 with long names.
 
 package image
 
@@ -130,6 +130,25 @@ func (f *FAT) chain(cluster uint32) ([]byte, error) {
 	return data, nil
 }
 
+// Read returns the contents of a file that Files has listed, of limit bytes at most.
+func (f *FAT) Read(file DirEntry, limit int64) ([]byte, error) {
+	if file.Size > limit {
+		return nil, fmt.Errorf("%s has %d bytes, at most %d are read", file.Name, file.Size, limit)
+	}
+	data := make([]byte, 0, file.Size)
+	for cluster := file.inode; int64(len(data)) < file.Size; cluster = f.next[cluster] {
+		if cluster < 2 || int64(cluster) >= int64(len(f.next)) {
+			return nil, fmt.Errorf("%s: its chain leads to cluster %d of %d: the file system is damaged", file.Name, cluster, len(f.next)-2)
+		}
+		block := make([]byte, min(f.clusterSize, file.Size-int64(len(data))))
+		if _, err := f.part.ReadAt(block, f.dataStart+int64(cluster-2)*f.clusterSize); err != nil {
+			return nil, fmt.Errorf("%s: read cluster %d: %w", file.Name, cluster, err)
+		}
+		data = append(data, block...)
+	}
+	return data, nil
+}
+
 // Files lists all files, with slash paths from the root, in the order of the directories.
 func (f *FAT) Files() ([]DirEntry, error) {
 	var files []DirEntry
@@ -142,7 +161,7 @@ func (f *FAT) Files() ([]DirEntry, error) {
 			}
 			path := prefix + entry.Name
 			if !entry.Dir {
-				files = append(files, DirEntry{Name: path, Size: entry.Size})
+				files = append(files, DirEntry{Name: path, Size: entry.Size, inode: entry.inode})
 				continue
 			}
 			sub, err := f.chain(entry.inode)

@@ -99,14 +99,18 @@ func expand(ctx context.Context, expander expandFunc, packed *io.SectionReader, 
 	return nil, fmt.Errorf("expand image %s: %w", name, err)
 }
 
-// CheckFile checks a finished disk image in a file that Open can open. dir is for its temporary file.
-func CheckFile(ctx context.Context, path, dir string, l Layout, disk string) error {
+// CheckFile checks a finished disk image in a file that Open can open, and with signing, which may be nil, an OS disk for
+// the signatures of Secure Boot. dir is for its temporary file.
+func CheckFile(ctx context.Context, path, dir string, l Layout, disk string, signing *Signing) error {
 	f, err := Open(ctx, path, dir)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	err = Check(ctx, f, f.Size, l, disk)
+	if err == nil && signing != nil && disk == OSDisk {
+		err = signing.check(f, l)
+	}
 	if bad, ok := errors.AsType[*BadImageError](err); ok {
 		bad.Image = path
 	}

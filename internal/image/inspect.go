@@ -141,7 +141,13 @@ func (in *inspector) fat(part section, p *PartitionReport) error {
 	}
 	files, err := f.Files()
 	for _, file := range files {
-		in.report.Firmware = append(in.report.Firmware, FirmwareFile{part.name, file.Name, file.Size})
+		one := FirmwareFile{Partition: part.name, Path: file.Name, Size: file.Size, SignedBy: []string{}}
+		if program, err := f.Read(file, maxProgram); err == nil && isProgram(file.Name) {
+			if one.SignedBy, err = signers(program); err != nil {
+				in.fault(part.fault("%s: %w", file.Name, err))
+			}
+		}
+		in.report.Firmware = append(in.report.Firmware, one)
 	}
 	return err
 }

@@ -38,6 +38,9 @@ type FirmwareFile struct {
 	Partition string `json:"partition"`
 	Path      string `json:"path"`
 	Size      int64  `json:"size_bytes"`
+	// SignedBy names who signed an EFI program, by the subjects of their certificates: empty for a program that is not signed
+	// and for files that are none.
+	SignedBy []string `json:"signed_by"`
 }
 
 // Package is one RPM of the root file system.

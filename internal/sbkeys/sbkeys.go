@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"buildsys/internal/pgp"
 	"buildsys/internal/uefi"
 )
 
@@ -36,6 +37,10 @@ const (
 	bitsOfFirmware = 2048
 	bitsOfGRUB     = 3072
 )
+
+// keyTime is when keys were made, as far as they say: 2025-01-01, the date of everything in an image. A signature is
+// dated so too, and must not be older than its key.
+const keyTime = 1735689600
 
 // ErrExists says that a profile is there already.
 var ErrExists = errors.New("there are keys already")
@@ -95,7 +100,7 @@ func fill(dir, name string) error {
 	if err != nil {
 		return err
 	}
-	public, err := publicKey(config, name+" boot configuration signing")
+	public, err := pgp.PublicKey(config, name+" boot configuration signing", keyTime)
 	if err != nil {
 		return err
 	}
@@ -199,7 +204,7 @@ func Check(dir string, files []string) error {
 func Certificates(dir string) (c uefi.Certificates, err error) {
 	for i, to := range []*[]byte{&c.PK, &c.KEK, &c.DB} {
 		name := authorities()[i] + ".crt"
-		if *to, err = readCertificate(filepath.Join(dir, name)); errors.Is(err, fs.ErrNotExist) {
+		if *to, err = ReadCertificate(filepath.Join(dir, name)); errors.Is(err, fs.ErrNotExist) {
 			return c, &MissingError{Dir: dir, Files: []string{name}}
 		} else if err != nil {
 			return c, err
@@ -208,8 +213,8 @@ func Certificates(dir string) (c uefi.Certificates, err error) {
 	return c, nil
 }
 
-// readCertificate reads a PEM certificate and returns it as DER.
-func readCertificate(path string) ([]byte, error) {
+// ReadCertificate reads a PEM certificate and returns it as DER.
+func ReadCertificate(path string) ([]byte, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err

@@ -4,21 +4,28 @@ package sbkeys
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"buildsys/internal/pgp"
 )
 
-// generate makes a profile in a directory of the test.
-func generate(t *testing.T) string {
-	t.Helper()
-	dir := filepath.Join(t.TempDir(), "sbkeys", "local")
-	if err := Generate(dir, "Test OS"); err != nil {
-		t.Fatal(err)
+// profile is a profile that tests share and do not change: making one takes seconds of processor time.
+var profile = filepath.Join(os.TempDir(), fmt.Sprintf("buildsys-sbkeys-test-%d", os.Getpid()), "sbkeys", "local")
+
+func TestMain(m *testing.M) {
+	code := 1
+	if err := Generate(profile, "Test OS"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	} else {
+		code = m.Run()
 	}
-	return dir
+	os.RemoveAll(filepath.Dir(filepath.Dir(profile))) //nolint:errcheck // is in the temporary directory
+	os.Exit(code)
 }
 
 // need skips the test where a program is missing.
@@ -32,7 +39,7 @@ func need(t *testing.T, programs ...string) {
 }
 
 func TestGenerate(t *testing.T) {
-	dir := generate(t)
+	dir := profile
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +86,10 @@ func TestGenerate(t *testing.T) {
 }
 
 func TestMissing(t *testing.T) {
-	dir := generate(t)
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(profile)); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Remove(filepath.Join(dir, CodeSignKey)); err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +105,7 @@ func TestMissing(t *testing.T) {
 // OpenSSL agrees that the chain is one.
 func TestChain(t *testing.T) {
 	need(t, "openssl")
-	dir := generate(t)
+	dir := profile
 	run(t, "openssl", "verify", "-CAfile", filepath.Join(dir, DBCert), filepath.Join(dir, CodeSignCert))
 	if out, err := exec.Command("openssl", "verify", "-CAfile", filepath.Join(dir, "KEK.crt"), filepath.Join(dir, CodeSignCert)).CombinedOutput(); err == nil {
 		t.Errorf("KEK is taken for the issuer of code-sign: %s", out)
@@ -105,7 +115,7 @@ func TestChain(t *testing.T) {
 // GnuPG agrees that the public key is one, that its self-signature is right, and that tools/signhelper signs with it.
 func TestDetachedSignature(t *testing.T) {
 	need(t, "bash", "openssl", "gpg", "gpgv")
-	dir, file := generate(t), filepath.Join(t.TempDir(), "grub.cfg")
+	dir, file := profile, filepath.Join(t.TempDir(), "grub.cfg")
 	home := t.TempDir()
 	out := run(t, "gpg", "--homedir", home, "--batch", "--no-autostart", "--import", filepath.Join(dir, ConfigPublic))
 	if !strings.Contains(out, `public key "Test OS boot configuration signing" imported`) {
@@ -120,6 +130,13 @@ func TestDetachedSignature(t *testing.T) {
 		if !strings.Contains(out, "Good signature") {
 			t.Errorf("gpgv says:\n%s", out)
 		}
+		public, signature := readFile(t, filepath.Join(dir, ConfigPublic)), readFile(t, file+".sig")
+		if err := pgp.Verify(public, readFile(t, file), signature); err != nil {
+			t.Error(err)
+		}
+		if err := pgp.Verify(public, []byte("other"), signature); err == nil || !strings.Contains(err.Error(), "not of this file") {
+			t.Errorf("another file: %v", err)
+		}
 		if err := os.WriteFile(file, []byte(strings.Repeat("x", size)+"y"), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -127,6 +144,15 @@ func TestDetachedSignature(t *testing.T) {
 			t.Errorf("gpgv takes a changed file:\n%s", out)
 		}
 	}
+}
+
+func readFile(t *testing.T, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
 }
 
 // sign runs a function of tools/signhelper as rpm2img does.

@@ -1,0 +1,180 @@
+// Checks the signatures of Secure Boot in an image: of the programs that firmware starts, and of all that GRUB reads.
+
+package image
+
+import (
+	"bytes"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"buildsys/internal/pgp"
+	"buildsys/internal/uefi"
+)
+
+// Signing is what the signatures of an image are held against.
+type Signing struct {
+	DB     []byte // certificate that the firmware trusts, DER
+	Config []byte // OpenPGP public key that GRUB has inside
+}
+
+// maxProgram is the largest program that is read to look at its signature, in bytes.
+const maxProgram = 256 << 20
+
+// isProgram says whether firmware may start a file of the ESP.
+func isProgram(name string) bool { return strings.HasSuffix(strings.ToLower(name), ".efi") }
+
+// kernelOf is the file of the first kernel in grub.cfg.
+func kernelOf(b Boot) string { return strings.TrimPrefix(b.Entries[0].Kernel, "($root)") }
+
+// signers returns the subjects of those who signed a program, none for one that is not signed or no program. The error
+// says that a signature is damaged or not of this program.
+func signers(raw []byte) ([]string, error) {
+	names := []string{}
+	program, err := uefi.ParseProgram(raw)
+	if err != nil {
+		return names, nil
+	}
+	all, err := program.Signatures()
+	if err != nil {
+		return names, err
+	}
+	for _, s := range all {
+		if err := program.Verify(s); err != nil {
+			return names, err
+		}
+		names = append(names, s.Signer.Subject.String())
+	}
+	return names, nil
+}
+
+// check verifies what firmware and GRUB will verify, each by its key. A *BadImageError has all faults.
+func (s *Signing) check(img io.ReaderAt, l Layout) error {
+	db, err := x509.ParseCertificate(s.DB)
+	if err != nil {
+		return fmt.Errorf("the certificate that images are signed by: %w", err)
+	}
+	var faults []error
+	for _, one := range []struct {
+		key   string
+		check func(section, *x509.Certificate) []error
+	}{{"EFI-A", s.checkESP}, {"BOOT-A", s.checkBoot}} {
+		p, ok := l.Partition(one.key)
+		if !ok {
+			return fmt.Errorf("the layout has no partition %s", one.key)
+		}
+		part := within(img, p)
+		for _, fault := range one.check(part, db) {
+			faults = append(faults, part.fault("Secure Boot: %w", fault))
+		}
+	}
+	if len(faults) > 0 {
+		return &BadImageError{Faults: faults}
+	}
+	return nil
+}
+
+// checkESP checks the programs of the ESP, and that the configuration there is signed.
+func (s *Signing) checkESP(part section, db *x509.Certificate) []error {
+	fs, err := OpenFAT(part, part.Size())
+	if err != nil {
+		return []error{err}
+	}
+	files, err := fs.Files()
+	if err != nil {
+		return []error{err}
+	}
+	byName, programs := map[string]DirEntry{}, 0
+	for _, f := range files {
+		byName[f.Name] = f
+	}
+	read := func(name string) ([]byte, error) {
+		f, ok := byName[name]
+		if !ok {
+			return nil, fmt.Errorf("%s is missing", name)
+		}
+		return fs.Read(f, maxProgram)
+	}
+	var faults []error
+	for _, f := range files {
+		switch {
+		case isProgram(f.Name):
+			programs++
+			if err := s.checkProgram(f.Name, read, db); err != nil {
+				faults = append(faults, err)
+			} else if raw, err := read(f.Name); err == nil && !bytes.Contains(raw, s.Config) {
+				faults = append(faults, fmt.Errorf("%s has not the public key inside by which GRUB is to check what it reads", f.Name))
+			}
+		case strings.HasSuffix(f.Name, "/grub.cfg"):
+			if err := s.checkDetached(f.Name, read); err != nil {
+				faults = append(faults, err)
+			}
+		}
+	}
+	if programs == 0 {
+		faults = append(faults, errors.New("there is no program for the firmware to start"))
+	}
+	return faults
+}
+
+// checkBoot checks the kernel, which both firmware and GRUB verify, and the configuration.
+func (s *Signing) checkBoot(part section, db *x509.Certificate) []error {
+	fs, err := OpenExt4(part, part.Size())
+	if err != nil {
+		return []error{err}
+	}
+	read := func(name string) ([]byte, error) { return fs.ReadFile(name, maxProgram) }
+	var faults []error
+	if err := s.checkDetached(grubConfig, read); err != nil {
+		faults = append(faults, err)
+	}
+	b, bad := readBoot(part)
+	if len(bad) > 0 {
+		return append(faults, bad...)
+	}
+	kernel := kernelOf(b)
+	return append(faults, drop(s.checkProgram(kernel, read, db), s.checkDetached(kernel, read))...)
+}
+
+func (s *Signing) checkProgram(name string, read func(string) ([]byte, error), db *x509.Certificate) error {
+	raw, err := read(name)
+	if err != nil {
+		return err
+	}
+	program, err := uefi.ParseProgram(raw)
+	if err == nil {
+		err = program.VerifiedBy(db)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: firmware would not start it: %w", name, err)
+	}
+	return nil
+}
+
+func (s *Signing) checkDetached(name string, read func(string) ([]byte, error)) error {
+	data, err := read(name)
+	if err != nil {
+		return err
+	}
+	signature, err := read(name + ".sig")
+	if err == nil {
+		err = pgp.Verify(s.Config, data, signature)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: GRUB would not read it: %w", name, err)
+	}
+	return nil
+}
+
+// drop leaves out errors that are nil.
+func drop(errs ...error) []error {
+	var left []error
+	for _, err := range errs {
+		if err != nil {
+			left = append(left, err)
+		}
+	}
+	return left
+}
