@@ -43,6 +43,7 @@ var engineCases = []struct {
 	{"bad context", (*engineTest).badContext},
 	{"cancel", (*engineTest).cancel},
 	{"lost connection", (*engineTest).lostConnection},
+	{"secrets", (*engineTest).secrets},
 	{"parallel", (*engineTest).parallel},
 }
 

@@ -43,6 +43,14 @@ func run(verb string, args []string) error {
 		data, err := os.ReadFile(args[0])
 		fmt.Println(string(data))
 		return err
+	case "size":
+		for _, name := range args {
+			if info, err := os.Stat(name); err == nil {
+				fmt.Println(name, info.Mode(), info.Size())
+			} else {
+				fmt.Println("no", name)
+			}
+		}
 	case "list":
 		return list(args[0], args[1])
 	case "symlink":

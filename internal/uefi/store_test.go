@@ -1,0 +1,146 @@
+// store_test: variable stores that Debian's firmware wrote are read, and what is written reads back the same.
+
+package uefi
+
+import (
+	"bytes"
+	"encoding/binary"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// foreign reads a flash image of the distribution, or skips the test.
+func foreign(t testing.TB, path string) []byte {
+	t.Helper()
+	flash, err := os.ReadFile(path)
+	if err != nil {
+		t.Skipf("%v (script/setup installs it)", err)
+	}
+	return flash
+}
+
+// In a store with keys that firmware itself enrolled, every variable is found in its newest state.
+func TestReadForeignStore(t *testing.T) {
+	for _, path := range []string{"/usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd", "/usr/share/AAVMF/AAVMF_VARS.snakeoil.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"} {
+		t.Run(path, func(t *testing.T) {
+			vars, err := ReadVariables(foreign(t, path))
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := map[string]Variable{}
+			for _, v := range vars {
+				if _, twice := found[v.Vendor+v.Name]; twice && v.Name != "BootOrder" { // it was being replaced when power went
+					t.Errorf("%s is there twice", v.Name)
+				}
+				found[v.Vendor+v.Name] = v
+			}
+			certificate, _ := parseGUID(certificateGUID)
+			for _, key := range []string{databaseGUID + "db", globalGUID + "KEK", globalGUID + "PK"} {
+				v := found[key]
+				if v.Attributes != attributesSigned || !bytes.HasPrefix(v.Data, certificate[:]) || v.Time == [16]byte{} {
+					t.Errorf("%s: attributes %#x, %d bytes, time %x", key, v.Attributes, len(v.Data), v.Time)
+				}
+			}
+			if v := found[enableGUID+"SecureBootEnable"]; v.Attributes != attributesStored || !bytes.Equal(v.Data, []byte{1}) {
+				t.Errorf("SecureBootEnable: %+v", v)
+			}
+		})
+	}
+}
+
+// The list that firmware made of a certificate is, but for the owner, the list that we make of it.
+func TestForeignSignatureList(t *testing.T) {
+	vars, err := ReadVariables(foreign(t, "/usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(vars, func(v Variable) bool { return v.Name == "PK" })
+	list := slices.Clone(vars[i].Data)
+	ours := SignatureList(list[44:])
+	copy(list[28:44], ours[28:44])
+	if !bytes.Equal(list, ours) {
+		t.Errorf("firmware has %x..., we make %x...", list[:44], ours[:44])
+	}
+}
+
+func TestEnroll(t *testing.T) {
+	for _, path := range []string{"/usr/share/OVMF/OVMF_VARS_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd", "/usr/share/AAVMF/AAVMF_VARS.snakeoil.fd"} {
+		flash := foreign(t, path)
+		out, err := Enroll(flash, Certificates{PK: []byte("p"), KEK: []byte("ke"), DB: bytes.Repeat([]byte("d"), 999)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		vars, err := ReadVariables(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, v := range vars {
+			names = append(names, v.Name)
+		}
+		if got := strings.Join(names, " "); got != "db KEK PK SecureBootEnable" {
+			t.Errorf("%s: holds %s", path, got)
+		}
+		start, end, err := storeRange(flash)
+		if err != nil || len(out) != len(flash) || !bytes.Equal(out[:start], flash[:start]) || !bytes.Equal(out[end:], flash[end:]) {
+			t.Errorf("%s: more than the variables was changed (%v)", path, err)
+		}
+	}
+}
+
+func TestWriteTooMuch(t *testing.T) {
+	_, err := Enroll(foreign(t, "/usr/share/OVMF/OVMF_VARS_4M.fd"), Certificates{DB: make([]byte, 300_000)})
+	if err == nil || !strings.Contains(err.Error(), "the store has 262044") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestNoStore(t *testing.T) {
+	for name, flash := range map[string][]byte{"empty": nil, "zeros": make([]byte, 4096), "store beyond the end": emptyStore(1 << 20)[:4096]} {
+		if _, err := ReadVariables(flash); err == nil {
+			t.Errorf("%s: taken for a store", name)
+		}
+	}
+}
+
+// emptyStore is a flash image with a store of size bytes, as EDK2 begins one.
+func emptyStore(size int) []byte {
+	volume, _ := parseGUID(volumeGUID)
+	store, _ := parseGUID(storeGUID)
+	flash := bytes.Repeat([]byte{0xff}, 0x48+size)
+	copy(flash[16:], volume[:])
+	copy(flash[40:], "_FVH")
+	binary.LittleEndian.PutUint16(flash[48:], 0x48)
+	copy(flash[0x48:], store[:])
+	binary.LittleEndian.PutUint32(flash[0x48+16:], uint32(size))
+	return flash
+}
+
+func FuzzReadVariables(f *testing.F) {
+	written, err := WriteVariables(emptyStore(1024), []Variable{
+		{Name: "PK", Vendor: globalGUID, Attributes: attributesSigned, Data: []byte("some data")},
+		{Name: "ü", Vendor: enableGUID, Data: nil},
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(written)
+	f.Add(emptyStore(100))
+	f.Fuzz(func(t *testing.T, flash []byte) {
+		vars, err := ReadVariables(flash)
+		if err != nil {
+			return
+		}
+		// What was read can be written, and reads the same.
+		out, err := WriteVariables(flash, vars)
+		if err != nil {
+			t.Fatalf("cannot be written again: %v", err)
+		}
+		again, err := ReadVariables(out)
+		if err != nil || len(again) != len(vars) {
+			t.Fatalf("%d variables, again %d, %v", len(vars), len(again), err)
+		}
+	})
+}
