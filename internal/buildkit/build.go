@@ -45,8 +45,12 @@ func (b *Builder) Build(ctx context.Context, s plan.Solve, out string, report fu
 	sdk := s.Args[sdkArg]
 	img, ok, err := b.engine.image(ctx, b, sdk)
 	if err != nil {
+		f := failure{err: err}
 		if ctx.Err() != nil {
-			return failure{ctx: cancelCause(ctx), err: err}.solveError(s.Name, sdk)
+			f.ctx = cancelCause(ctx)
+		}
+		if e := f.solveError(s.Name, sdk); e.class == Cancelled || e.Transient() {
+			return b.afterLoss(e, b.client())
 		}
 		return err
 	}
@@ -62,7 +66,7 @@ func (b *Builder) Build(ctx context.Context, s plan.Solve, out string, report fu
 
 func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out string, report func(progress.Event)) error {
 	sdk := s.Args[sdkArg]
-	// A context that cannot be sent as listed stops the build at once.
+	// A context that cannot be sent as listed stops the build at once, and so does an engine that says nothing any more.
 	solveCtx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	opt, err := b.solveOpt(s, img, out, stop)
@@ -81,11 +85,17 @@ func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out str
 	go func() {
 		defer close(drained)
 		for st := range statuses { // closed by the client
+			b.watchdog.sign()
 			log.add(st)
 		}
 		log.flush()
 	}()
-	_, err = b.client().Build(solveCtx, opt, "", frontend, statuses)
+	client := b.client()
+	release := b.watchdog.watch(stop)
+	jobs := b.running.Add(1)
+	_, err = client.Build(solveCtx, opt, "", frontend, statuses)
+	b.running.Add(-1)
+	release()
 	<-drained
 	if err == nil {
 		// A context may have changed under a build that still came through.
@@ -94,7 +104,7 @@ func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out str
 	if err == nil {
 		return nil
 	}
-	f := failure{err: err, own: g.refused(), tail: log.tail}
+	f := failure{err: err, own: g.refused(), tail: log.tail, jobs: int(jobs)}
 	if v := log.failed; v != nil {
 		f.step, f.text, f.line = v.Name, v.Error, g.line(v.Digest)
 	}
@@ -103,7 +113,16 @@ func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out str
 	} else if cause := context.Cause(solveCtx); cause != nil {
 		f.own = cause
 	}
-	return f.solveError(s.Name, sdk)
+	return b.afterLoss(f.solveError(s.Name, sdk), client)
+}
+
+// afterLoss has the next build use a new connection: gRPC lets a while pass before it tries an address again that has failed,
+// and what is asked meanwhile fails at once.
+func (b *Builder) afterLoss(e *SolveError, client *bkclient.Client) *SolveError {
+	if e.class == EngineLost {
+		b.renew(client)
+	}
+	return e
 }
 
 // reporter turns lines into events. BuildKit drops the output of a step that writes too much or too fast, 1 MiB

@@ -153,7 +153,7 @@ func (d *dockerd) image(ctx context.Context, _ *Builder, ref string) (sdkImage, 
 	case cerrdefs.IsNotFound(err):
 		return sdkImage{}, false, nil
 	case docker.IsErrConnectionFailed(err):
-		return sdkImage{}, false, newEngineError(d, errors.New("nothing answers there any more"))
+		return sdkImage{}, false, newEngineError(d, d.unreachable(err))
 	case err != nil:
 		return sdkImage{}, false, fmt.Errorf("asking the engine for the image %s: %w", ref, err)
 	}

@@ -3,12 +3,14 @@
 package buildkit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	bkclient "github.com/moby/buildkit/client"
@@ -74,6 +76,8 @@ type Builder struct {
 	timeout  time.Duration
 	checkout string
 	digests  digestMemo
+	watchdog watchdog
+	running  atomic.Int32 // builds
 
 	mu       sync.Mutex
 	buildkit *bkclient.Client
@@ -86,6 +90,7 @@ func Dial(ctx context.Context, opt Options) (*Builder, error) {
 		return nil, err
 	}
 	b := &Builder{engine: d, timeout: opt.Timeout, checkout: opt.Checkout}
+	b.watchdog = watchdog{ping: d.ping, host: d.host(), silence: cmp.Or(opt.Silence, silence), renew: func() { b.renew(b.client()) }}
 	if err := b.await(ctx, opt.Wait, opt.Waiting); err != nil {
 		d.close()
 		return nil, err
@@ -123,6 +128,22 @@ func (b *Builder) await(ctx context.Context, wait time.Duration, waiting func(st
 		case <-ctx.Done():
 			return b.engineError(cancelCause(ctx))
 		case <-time.After(min(250*time.Millisecond, wait)):
+		}
+	}
+}
+
+// Await waits until the engine answers, for at most the given time. Its errors are *EngineError.
+func (b *Builder) Await(ctx context.Context, wait time.Duration) error {
+	begin := time.Now()
+	for {
+		err := b.Ping(ctx)
+		if err == nil || time.Since(begin) >= wait || ctx.Err() != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return b.engineError(cancelCause(ctx))
+		case <-time.After(250 * time.Millisecond):
 		}
 	}
 }
@@ -167,6 +188,20 @@ func (b *Builder) client() *bkclient.Client {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.buildkit
+}
+
+// renew replaces a connection that is broken without knowing it; every build on it ends.
+func (b *Builder) renew(broken *bkclient.Client) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.buildkit != broken {
+		return // another build did it
+	}
+	// Not a word to the engine is said by this: gRPC connects with the first request.
+	if c, err := b.engine.dial(context.Background()); err == nil {
+		b.buildkit = c
+	}
+	_ = broken.Close()
 }
 
 // Close gives up the connections. Builds that still run fail.

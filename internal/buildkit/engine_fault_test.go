@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net"
 	"os"
@@ -160,15 +159,8 @@ func (e *engineTest) cancel(t *testing.T) {
 // lostConnection: when the way to the engine breaks in the middle of a step, the failure is transient, and the same
 // Builder works again as soon as the engine can be reached.
 func (e *engineTest) lostConnection(t *testing.T) {
-	relay := newRelay(t, e.b.engine.host())
-	opt := Options{Host: relay.host}
-	if d, ok := e.b.engine.(*buildkitd); ok {
-		opt = Options{BuildKit: relay.host, Layout: d.layout.dir}
-	}
-	b, err := Dial(t.Context(), opt)
-	must(t, err)
-	defer b.Close()
-	err = b.Build(t.Context(), e.request("lost", "", "print", "running", ",", "hang"), t.TempDir(), func(progress.Event) { relay.cut() })
+	b, relay := e.relayed(t, 0)
+	err := b.Build(t.Context(), e.request("lost", "", "print", "running", ",", "hang"), t.TempDir(), func(progress.Event) { relay.cut() })
 	var se *SolveError
 	if !errors.As(err, &se) || !se.Transient() {
 		t.Errorf("error %v, want a transient one", err)
@@ -179,11 +171,66 @@ func (e *engineTest) lostConnection(t *testing.T) {
 	}
 }
 
-// relay is an address that leads to the engine until its connections are cut.
+// silentPartition: packets vanish for good in the middle of two steps. Both are given up, and when the engine can be reached
+// again the same Builder works.
+func (e *engineTest) silentPartition(t *testing.T) {
+	b, relay := e.relayed(t, 2*time.Second)
+	var running, done sync.WaitGroup
+	running.Add(2)
+	for i := range 2 {
+		done.Go(func() {
+			var once sync.Once
+			err := b.Build(t.Context(), e.request(fmt.Sprint("silent-", i), "", "print", "running", ",", "hang"), t.TempDir(), func(progress.Event) { once.Do(running.Done) })
+			var se *SolveError
+			if !errors.As(err, &se) || se.Class() != EngineSilent || !se.Transient() || !strings.Contains(err.Error(), relay.host) {
+				t.Errorf("error %v, want one of a silent engine", err)
+			}
+		})
+	}
+	running.Wait()
+	relay.freeze()
+	start := time.Now()
+	done.Wait()
+	t.Logf("given up %v after the partition", time.Since(start).Round(time.Millisecond))
+	relay.thaw()
+	must(t, b.Await(t.Context(), 20*time.Second))
+	if err := b.Build(t.Context(), e.request("heard", "", "write", "/output/a", "x"), t.TempDir(), nil); err != nil {
+		t.Errorf("after the partition healed: %v", err)
+	}
+}
+
+// shortPartition: a partition that heals before the watchdog's time costs nothing but that time.
+func (e *engineTest) shortPartition(t *testing.T) {
+	b, relay := e.relayed(t, 0)
+	partition := func(progress.Event) {
+		relay.freeze()
+		time.AfterFunc(2*time.Second, relay.thaw)
+	}
+	if err := b.Build(t.Context(), e.request("short", "", "print", "running", ",", "write", "/output/a", "x"), t.TempDir(), partition); err != nil {
+		t.Error(err)
+	}
+}
+
+// relayed gives a Builder on the same engine, with a relay between them.
+func (e *engineTest) relayed(t *testing.T, silence time.Duration) (*Builder, *relay) {
+	t.Helper()
+	relay := newRelay(t, e.b.engine.host())
+	opt := Options{Host: relay.host, Silence: silence}
+	if d, ok := e.b.engine.(*buildkitd); ok {
+		opt = Options{BuildKit: relay.host, Layout: d.layout.dir, Silence: silence}
+	}
+	b, err := Dial(t.Context(), opt)
+	must(t, err)
+	t.Cleanup(func() { b.Close() })
+	return b, relay
+}
+
+// relay is an address that leads to the engine until its connections are cut, or nothing comes through any more.
 type relay struct {
 	host  string
 	mu    sync.Mutex
 	conns []net.Conn
+	open  sync.RWMutex // held for writing while nothing comes through
 }
 
 func newRelay(t *testing.T, engine string) *relay {
@@ -201,24 +248,43 @@ func newRelay(t *testing.T, engine string) *relay {
 			if err != nil {
 				return
 			}
-			out, err := net.Dial(network, addr)
-			if err != nil {
-				in.Close()
-				continue
-			}
-			r.mu.Lock()
-			r.conns = append(r.conns, in, out)
-			r.mu.Unlock()
-			for _, way := range [][2]net.Conn{{in, out}, {out, in}} {
-				go func() {
-					io.Copy(way[0], way[1])
-					way[0].Close()
-				}()
-			}
+			go r.connect(in, network, addr)
 		}
 	}()
 	return r
 }
+
+func (r *relay) connect(in net.Conn, network, addr string) {
+	r.open.RLock()
+	out, err := net.Dial(network, addr)
+	r.open.RUnlock()
+	if err != nil {
+		in.Close()
+		return
+	}
+	r.mu.Lock()
+	r.conns = append(r.conns, in, out)
+	r.mu.Unlock()
+	for _, way := range [][2]net.Conn{{in, out}, {out, in}} {
+		go func() {
+			defer way[0].Close()
+			buf := make([]byte, 32<<10)
+			for {
+				n, err := way[1].Read(buf)
+				r.open.RLock()
+				_, werr := way[0].Write(buf[:n])
+				r.open.RUnlock()
+				if err != nil || werr != nil {
+					return
+				}
+			}
+		}()
+	}
+}
+
+// freeze has everything that is sent vanish into a buffer until thaw is called.
+func (r *relay) freeze() { r.open.Lock() }
+func (r *relay) thaw()   { r.open.Unlock() }
 
 func (r *relay) cut() {
 	r.mu.Lock()

@@ -44,6 +44,8 @@ var engineCases = []struct {
 	{"cancel", (*engineTest).cancel},
 	{"lost connection", (*engineTest).lostConnection},
 	{"secrets", (*engineTest).secrets},
+	{"silent partition", (*engineTest).silentPartition},
+	{"short partition", (*engineTest).shortPartition},
 	{"parallel", (*engineTest).parallel},
 }
 

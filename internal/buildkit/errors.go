@@ -30,9 +30,17 @@ const (
 	OutOfMemory  Class = "out of memory" // the step was killed (exit code 137)
 	DiskFull     Class = "disk full"     // no space on the engine's disk; ExitCode is not 0 when the step itself met it
 	StepFailed   Class = "step failed"   // the package is broken; never worth a retry
-	Transient    Class = "transient"     // the engine or the way to it failed; worth a retry once it answers again
+	EngineSilent Class = "engine silent" // nothing was heard of it for too long; transient, as are the next four
+	EngineLost   Class = "engine lost"   // it ended, or the connection to it broke
+	SessionLost  Class = "session lost"  // it gave up the connection that inputs and outputs go through
+	EngineCache  Class = "engine cache"  // its own bookkeeping was in the way of this build
+	RegistryBusy Class = "registry busy" // the registry that the SDK comes from failed or asked for patience
 	Unknown      Class = "unknown"
 )
+
+// attempts is how often a build is tried in all, by the class of its failure. An engine that dies twice in the same step
+// dies of it; what its cache does not know the second time is not going to appear.
+var attempts = map[Class]int{EngineSilent: 3, EngineLost: 2, SessionLost: 3, EngineCache: 2, RegistryBusy: 3}
 
 // SolveError is a failed build.
 type SolveError struct {
@@ -41,6 +49,7 @@ type SolveError struct {
 	Location string // where that instruction is, "Dockerfile:7"; empty when unknown
 	ExitCode int    // of the step's process; 0 when no process failed
 	SDK      string // image the build starts from
+	Jobs     int    // builds that ran on the engine when this one began, itself included
 	Err      error  // what the engine said, or the reason of a cancel
 
 	class Class
@@ -49,8 +58,14 @@ type SolveError struct {
 // Class says what sort of failure it is.
 func (e *SolveError) Class() Class { return e.class }
 
+// Reason is the class as a word.
+func (e *SolveError) Reason() string { return string(e.class) }
+
 // Transient reports whether the same build may well succeed when tried again.
-func (e *SolveError) Transient() bool { return e.class == Transient }
+func (e *SolveError) Transient() bool { return attempts[e.class] > 0 }
+
+// Attempts is how often a build that fails like this may be tried in all.
+func (e *SolveError) Attempts() int { return max(1, attempts[e.class]) }
 
 // Unwrap gives the cause; for a cancelled build that is context.Canceled or context.DeadlineExceeded.
 func (e *SolveError) Unwrap() error { return e.Err }
@@ -64,7 +79,7 @@ func (e *SolveError) Error() string {
 	case MissingSDK:
 		fmt.Fprintf(&b, "the SDK image %q is not on the engine; script/setup makes and imports it, BUILDSYS_SDK_IMAGE names another one", e.SDK)
 	case OutOfMemory:
-		fmt.Fprintf(&b, "%s was killed (exit code %d), most likely because memory ran out; run fewer jobs at once (--jobs) or give the engine more memory", e.step(), e.ExitCode)
+		fmt.Fprintf(&b, "%s was killed (exit code %d), most likely because memory ran out (jobs at once: %d); run fewer (--jobs) or give the engine more memory", e.step(), e.ExitCode, e.Jobs)
 	case DiskFull:
 		if e.ExitCode != 0 {
 			fmt.Fprintf(&b, "%s failed with exit code %d, its log says that no space is left on the engine's disk; free some and build again", e.step(), e.ExitCode)
@@ -73,8 +88,17 @@ func (e *SolveError) Error() string {
 		}
 	case StepFailed:
 		fmt.Fprintf(&b, "%s failed with exit code %d", e.step(), e.ExitCode)
-	case Transient:
-		fmt.Fprintf(&b, "the engine or the connection to it failed: %v", e.Err)
+	case EngineSilent:
+		fmt.Fprintf(&b, "%v", e.Err)
+	case EngineLost:
+		fmt.Fprintf(&b, "the engine ended or the connection to it broke: %v; if this comes back, look at what the engine logged "+
+			"(journalctl -u docker, or the output of dockerd or buildkitd): it may have run out of memory", e.Err)
+	case SessionLost:
+		fmt.Fprintf(&b, "the engine dropped the connection for inputs and outputs, as it does when this machine is too busy to answer: %v", e.Err)
+	case EngineCache:
+		fmt.Fprintf(&b, "the engine's cache is damaged or locked: %v; docker builder prune or buildctl prune empties it", e.Err)
+	case RegistryBusy:
+		fmt.Fprintf(&b, "the registry of the SDK image failed or limits requests: %v", e.Err)
 	default:
 		fmt.Fprintf(&b, "%v", e.Err)
 	}
@@ -112,11 +136,12 @@ type failure struct {
 	line string   // its place in the Dockerfile
 	text string   // its error
 	tail []string // last lines of the log
+	jobs int      // builds at once
 }
 
 // solveError makes the typed error of a failed build.
 func (f failure) solveError(name, sdk string) *SolveError {
-	e := &SolveError{Name: name, SDK: sdk, Err: f.err, Step: shorten(f.step), Location: f.line}
+	e := &SolveError{Name: name, SDK: sdk, Err: f.err, Step: shorten(f.step), Location: f.line, Jobs: f.jobs}
 	e.ExitCode = f.exitCode()
 	e.class = f.classify(e.ExitCode)
 	switch {
@@ -141,6 +166,10 @@ func (f failure) classify(exit int) Class {
 		return ForeignImage
 	case errors.As(f.own, &input):
 		return BadInput
+	case is[*SilentError](f.own):
+		return EngineSilent
+	case exit == 137 && strings.Contains(errorText(f.err)+f.text, context.Canceled.Error()):
+		return SessionLost // killed by the engine, which thinks that nobody waits for it any more
 	case exit == 137:
 		return OutOfMemory
 	case exit != 0 && saysNoSpace(f.tail...):
@@ -148,31 +177,60 @@ func (f failure) classify(exit int) Class {
 	case exit != 0:
 		return StepFailed
 	}
-	text := f.err.Error()
-	switch grpcerrors.Code(f.err) {
-	case codes.ResourceExhausted:
-		if !strings.Contains(text, "larger than max") { // gRPC's own message limit
-			return DiskFull
-		}
-	case codes.Unavailable, codes.Canceled, codes.DeadlineExceeded:
-		return Transient
-	}
-	if errors.Is(f.err, syscall.ENOSPC) || saysNoSpace(text) {
+	return classifyEngine(f.err)
+}
+
+// classifyEngine sorts a failure that no step's process is to blame for.
+func classifyEngine(err error) Class {
+	text := err.Error()
+	code := grpcerrors.Code(err)
+	switch {
+	case code == codes.ResourceExhausted && !strings.Contains(text, "larger than max"), // gRPC's own message limit
+		errors.Is(err, syscall.ENOSPC), saysNoSpace(text): // also inside an error that says Unavailable
 		return DiskFull
 	}
-	for _, transient := range []error{io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.ECONNREFUSED, syscall.EPIPE, net.ErrClosed, context.Canceled} {
-		if errors.Is(f.err, transient) {
-			return Transient
+	// What is typed only as Unknown or Unavailable. moby/buildkit#2740, #6977, #1468, #1491, moby/moby#52431, buildkit#2367.
+	for _, t := range textClasses {
+		if strings.Contains(text, t.text) {
+			return t.class
 		}
 	}
-	// moby/buildkit#2367, #1468, and the daemon's session health check: typed only as Unknown.
-	for _, transient := range []string{"no active session for", "failed to get dead record", "session healthcheck failed", "error reading server preface"} {
-		if strings.Contains(text, transient) {
-			return Transient
+	if registryTrouble.MatchString(text) {
+		return RegistryBusy
+	}
+	switch code {
+	case codes.Unavailable:
+		return EngineLost
+	case codes.Canceled, codes.DeadlineExceeded:
+		return SessionLost
+	}
+	for _, lost := range []error{errNobody, io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.ECONNREFUSED, syscall.EPIPE, net.ErrClosed} {
+		if errors.Is(err, lost) {
+			return EngineLost
 		}
+	}
+	if errors.Is(err, context.Canceled) {
+		return SessionLost
 	}
 	return Unknown
 }
+
+var textClasses = []struct {
+	text  string
+	class Class
+}{
+	{"failed to get dead record", EngineCache},
+	{"does not exist: not found", EngineCache}, // "snapshot X does not exist: not found"
+	{"failed to stat lower snapshot", EngineCache},
+	{": locked: unavailable", EngineCache},
+	{"no active session for", SessionLost},
+	{"session healthcheck failed", SessionLost},
+	{"error reading server preface", EngineLost},
+	{"transport is closing", EngineLost},
+}
+
+// registryTrouble is what containerd's resolver says of statuses that pass.
+var registryTrouble = regexp.MustCompile(`unexpected status from (GET|HEAD) request to \S+: (429|5\d\d)|toomanyrequests`)
 
 var exitCodeAtEnd = regexp.MustCompile(`exit code: (\d+)$`)
 
@@ -191,6 +249,11 @@ func (f failure) exitCode() int {
 		}
 	}
 	return 0
+}
+
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
 }
 
 func errorText(err error) string {

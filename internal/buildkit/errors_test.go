@@ -38,16 +38,27 @@ func TestClassify(t *testing.T) {
 		{"typed exit", failure{err: exit(2)}, StepFailed, 2},
 		{"typed kill", failure{err: exit(137)}, OutOfMemory, 137},
 		{"exit in the vertex's text (20.10)", failure{err: other, text: "executor failed running [/tool]: exit code: 3"}, StepFailed, 3},
+		{"killed by an engine that lost us", failure{err: fmt.Errorf("%w: %w", exit(137), context.Canceled)}, SessionLost, 137},
+		{"killed by an engine that lost us (20.10)", failure{err: grpcError(codes.Canceled, "x"), text: "executor failed running [x]: exit code: 137: context canceled"}, SessionLost, 0},
+		{"silent engine", failure{err: context.Canceled, own: &SilentError{}}, EngineSilent, 0},
+		{"frozen while a step was killed", failure{err: exit(137), own: &SilentError{}}, EngineSilent, 137},
+		{"disk of an engine that says Unavailable", failure{err: grpcError(codes.Unavailable, "write cache.db: no space left on device")}, DiskFull, 0},
+		{"lost snapshot", failure{err: grpcError(codes.Unknown, "failed to compute cache key: snapshot x does not exist: not found")}, EngineCache, 0},
+		{"locked layer", failure{err: grpcError(codes.Unavailable, "failed to load cache: ref buildkit/1/layer-sha256:0: locked: unavailable")}, EngineCache, 0},
+		{"registry's limit", failure{err: grpcError(codes.Unknown, "unexpected status from HEAD request to https://r/v2/x/manifests/1: 429 Too Many Requests")}, RegistryBusy, 0},
+		{"registry's failure", failure{err: grpcError(codes.Unknown, "unexpected status from GET request to https://r/v2/x: 503 Service Unavailable")}, RegistryBusy, 0},
+		{"no such image in the registry", failure{err: grpcError(codes.Unknown, "unexpected status from HEAD request to https://r/v2/x: 404 Not Found")}, Unknown, 0},
+		{"nobody there", failure{err: &EngineError{Err: fmt.Errorf("%w: x", errNobody)}}, EngineLost, 0},
 		{"kill in the vertex's text", failure{err: other, text: "executor failed running [x]: exit code: 137"}, OutOfMemory, 137},
 		{"exit code only in the command", failure{err: other, text: "executor failed running [echo exit code: 137]: exit code: 1"}, StepFailed, 1},
 		{"ENOSPC in the log", failure{err: exit(1), tail: []string{"cc: write: No space left on device", "make: *** 1"}}, DiskFull, 1},
 		{"transient words in the log", failure{err: exit(1), tail: []string{"code = Unavailable", "unexpected EOF", "no active session for x"}}, StepFailed, 1},
-		{"engine gone", failure{err: grpcError(codes.Unavailable, "error reading from server: EOF")}, Transient, 0},
-		{"session lost while we live", failure{err: grpcError(codes.Canceled, "context canceled")}, Transient, 0},
-		{"engine's deadline", failure{err: grpcError(codes.DeadlineExceeded, "x")}, Transient, 0},
-		{"no session", failure{err: grpcError(codes.Unknown, "no active session for abc: context deadline exceeded")}, Transient, 0},
-		{"cut connection", failure{err: fmt.Errorf("read: %w", io.ErrUnexpectedEOF)}, Transient, 0},
-		{"reset", failure{err: fmt.Errorf("read: %w", syscall.ECONNRESET)}, Transient, 0},
+		{"engine gone", failure{err: grpcError(codes.Unavailable, "error reading from server: EOF")}, EngineLost, 0},
+		{"session lost while we live", failure{err: grpcError(codes.Canceled, "context canceled")}, SessionLost, 0},
+		{"engine's deadline", failure{err: grpcError(codes.DeadlineExceeded, "x")}, SessionLost, 0},
+		{"no session", failure{err: grpcError(codes.Unknown, "no active session for abc: context deadline exceeded")}, SessionLost, 0},
+		{"cut connection", failure{err: fmt.Errorf("read: %w", io.ErrUnexpectedEOF)}, EngineLost, 0},
+		{"reset", failure{err: fmt.Errorf("read: %w", syscall.ECONNRESET)}, EngineLost, 0},
 		{"disk of the engine", failure{err: grpcError(codes.ResourceExhausted, "mkdir: no space left on device")}, DiskFull, 0},
 		{"disk, untyped", failure{err: errors.New("failed to copy: write x: no space left on device")}, DiskFull, 0},
 		{"message limit", failure{err: grpcError(codes.ResourceExhausted, "grpc: received message larger than max")}, Unknown, 0},
@@ -57,7 +68,7 @@ func TestClassify(t *testing.T) {
 			c.f.step = "[build 2/2] RUN x"
 		}
 		e := c.f.solveError("bash x86_64", "sdk")
-		if e.Class() != c.want || e.ExitCode != c.exit || e.Transient() != (c.want == Transient) {
+		if e.Class() != c.want || e.ExitCode != c.exit || e.Transient() != (attempts[c.want] > 0) {
 			t.Errorf("%s: %s with exit code %d, want %s with %d", c.name, e.Class(), e.ExitCode, c.want, c.exit)
 		}
 		if text := e.Error(); !strings.HasPrefix(text, "building bash x86_64: ") || strings.ContainsAny(text, "\n") {

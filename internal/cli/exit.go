@@ -113,8 +113,11 @@ func oneCode(err error) int {
 
 // solveCode tells a package that does not build from an engine that cannot build it.
 func solveCode(solve *buildkit.SolveError) int {
+	if solve.Transient() {
+		return ExitEnvironment
+	}
 	switch solve.Class() {
-	case buildkit.MissingSDK, buildkit.Transient:
+	case buildkit.MissingSDK:
 		return ExitEnvironment
 	case buildkit.DiskFull:
 		if solve.ExitCode != 0 { // inside the step: it may have filled a file system of its own
