@@ -149,6 +149,7 @@ func runPlan(ctx context.Context, sys *System, c config, conn *connection, p pla
 	report, err := engine.Run(ctx, p, engine.Options{
 		Builder: conn,
 		Prepare: conn.connect,
+		Ready:   conn.ready,
 		Fetch:   c.store(sink).Fetch,
 		Check:   check,
 		Sink:    sink,

@@ -60,6 +60,12 @@ func (n *connection) dial(ctx context.Context) (err error) {
 // errSDKChanged says that the engine's SDK image is not the one that keys were computed with. The record was put right.
 var errSDKChanged = errors.New("the SDK image was replaced since the last run; run again")
 
+// comeback is how long an engine may be gone in the middle of a run: a daemon that is restarted takes seconds.
+const comeback = time.Minute
+
+// ready waits until the engine answers again.
+func (n *connection) ready(ctx context.Context) error { return n.eng.Await(ctx, comeback) }
+
 // Build implements engine.Builder.
 func (n *connection) Build(ctx context.Context, s plan.Solve, out string, report func(progress.Event)) error {
 	return n.eng.Build(ctx, s, out, report)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -19,6 +20,7 @@ import (
 // Engine is what the commands need of a build engine: a *buildkit.Builder, or a fake in the tests of the command line.
 type Engine interface {
 	engine.Builder
+	Await(ctx context.Context, wait time.Duration) error
 	Info(ctx context.Context) (buildkit.Info, error)
 	HasImage(ctx context.Context, ref string) (id string, ok bool, err error)
 	ImportImage(ctx context.Context, ref string, rootfs io.Reader, labels map[string]string, progress func(read int64)) error

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -76,6 +77,8 @@ func fakeSystem() System {
 }
 
 type fakeEngine struct{ buildtest.Fake }
+
+func (*fakeEngine) Await(context.Context, time.Duration) error { return nil }
 
 func (*fakeEngine) Info(context.Context) (buildkit.Info, error) { return buildkit.Info{CPUs: 2}, nil }
 

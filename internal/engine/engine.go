@@ -39,6 +39,9 @@ type Options struct {
 	// Prepare makes the builder ready and returns how many builds it does well at once. It is called once, before the
 	// first build: a run in which nothing has to be built needs no builder. Its error ends the run. It may be nil.
 	Prepare func(ctx context.Context) (jobs int, err error)
+	// Ready waits until the builder can be used again after a build ended with a transient error, for as long as that is
+	// reasonable; its error ends the run with a *GoneError. It may be called for several steps at once, and may be nil.
+	Ready func(ctx context.Context) error
 	// Cache is what is known of earlier builds; nil means that every step is built.
 	Cache *Cache
 	// Wanted says whose outputs have to be in place at the end; those of the others are left in a remote cache when
@@ -108,6 +111,7 @@ type StepResult struct {
 	Duration time.Duration // wall time from its start to its end; 0 when it was never started
 	Err      error         // set when Failed or Cancelled
 	Root     string        // when Skipped: ID of the failed step that is the cause
+	Retries  int           // how often it was built again after a transient failure
 
 	missed bool // looked up, and has to be built
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -180,6 +181,12 @@ func TestFetch(t *testing.T) {
 
 type faultError struct{ transient bool }
 
+// lossError is a fault after which one more attempt is enough.
+type lossError struct{ faultError }
+
+func (lossError) Attempts() int  { return 2 }
+func (lossError) Reason() string { return "engine lost" }
+
 func (e faultError) Error() string   { return "rpc error: connection reset by peer" }
 func (e faultError) Transient() bool { return e.transient }
 
@@ -193,6 +200,7 @@ func TestRetryOnlyTransient(t *testing.T) {
 		{"once", []error{faultError{true}, nil}, 2, true},
 		{"wrapped", []error{fmt.Errorf("solve: %w", faultError{true}), nil}, 2, true},
 		{"gives up", []error{faultError{true}, faultError{true}, faultError{true}, nil}, 3, false},
+		{"gives up earlier", []error{lossError{faultError{true}}, lossError{faultError{true}}, nil}, 2, false},
 		{"typed but not transient", []error{faultError{false}, nil}, 1, false},
 		{"only the words", []error{errors.New("connection reset by peer, try again: unavailable"), nil}, 1, false},
 	} {
@@ -214,7 +222,12 @@ func TestRetryOnlyTransient(t *testing.T) {
 			}
 			var waits []time.Duration
 			s.opts.Sleep = func(_ context.Context, d time.Duration) error { waits = append(waits, d); return nil }
-			_, err := engine.Run(t.Context(), s.plan, s.opts)
+			asked := 0
+			s.opts.Ready = func(context.Context) error { asked++; return nil }
+			rep, err := engine.Run(t.Context(), s.plan, s.opts)
+			if asked != tt.calls-1 || rep.Steps[0].Retries != tt.calls-1 {
+				t.Errorf("%d times asked whether the builder is ready, %d retries in the report", asked, rep.Steps[0].Retries)
+			}
 			if (err == nil) != tt.ok || len(s.fake.Calls()) != tt.calls || len(waits) != tt.calls-1 {
 				t.Errorf("%d builds, %d waits, error %v; want %d builds, success %v", len(s.fake.Calls()), len(waits), err, tt.calls, tt.ok)
 			}
@@ -229,4 +242,40 @@ func TestRetryOnlyTransient(t *testing.T) {
 			s.checkStagingEmpty(t)
 		})
 	}
+}
+
+// TestRetryBudget: the retries of a run are bounded, so that an engine that dies in every step does not multiply its work.
+func TestRetryBudget(t *testing.T) {
+	s := newScene(t, 1, "a:", "b:", "c:", "d:", "e:")
+	s.fake.Hook = func(context.Context, plan.Solve, string) error { return lossError{faultError{true}} }
+	s.opts.Sleep = func(context.Context, time.Duration) error { return nil }
+	rep, err := engine.Run(t.Context(), s.plan, s.opts)
+	sum := 0
+	for _, step := range rep.Steps {
+		sum += step.Retries
+	}
+	if err == nil || len(s.fake.Calls()) != 5+3 || sum != 3 {
+		t.Errorf("%d builds of 5 steps, %d retries in the report, error %v; want 3 retries", len(s.fake.Calls()), sum, err)
+	}
+	retried, ok := errors.AsType[*engine.RetriedError](rep.Steps[4].Err)
+	if !ok || retried.Attempts != 1 || !strings.Contains(retried.Error(), "used up") {
+		t.Errorf("the last step says %v", rep.Steps[4].Err)
+	}
+	if e := s.rec.Events(progress.StepRetry)[0]; e.Text != "attempt 2 of 2, engine lost" {
+		t.Errorf("retry event %+v", e)
+	}
+}
+
+// TestBuilderGone: a builder that does not become ready again ends the run: no other step could be built.
+func TestBuilderGone(t *testing.T) {
+	s := newScene(t, 1, "a:", "b:", "c:")
+	s.fake.Hook = func(context.Context, plan.Solve, string) error { return faultError{true} }
+	s.opts.Sleep = func(context.Context, time.Duration) error { return nil }
+	gone := errors.New("nothing answers")
+	s.opts.Ready = func(context.Context) error { return gone }
+	_, err := engine.Run(t.Context(), s.plan, s.opts)
+	if !errors.Is(err, gone) || len(s.fake.Calls()) != 1 {
+		t.Errorf("%d builds, error %v; want one build and what Ready said", len(s.fake.Calls()), err)
+	}
+	s.checkStagingEmpty(t)
 }

@@ -57,6 +57,7 @@ type run struct {
 	building  []int
 	preparing bool
 	fatal     error // why nothing can be built at all
+	budget    *retryBudget
 	settled   int
 	messages  chan message
 }
@@ -97,7 +98,7 @@ type message struct {
 func newRun(p plan.Plan, o Options) *run {
 	n := len(p.Steps)
 	r := &run{
-		plan: p, o: o, begin: o.Now(),
+		plan: p, o: o, begin: o.Now(), budget: newRetryBudget(n),
 		dependants: make([][]int, n), waits: make([]int, n), results: make([]StepResult, n), actions: make([]action, n), made: make([]*outputs, n),
 		where: make([]found, n), rounds: make([]int, n),
 		files: make([]fetchState, n), fetchErrs: make([]error, n), cancels: make([]context.CancelFunc, n),
@@ -244,9 +245,14 @@ func (r *run) prepare(ctx context.Context) {
 // prepared books that builds can start, or that none can: then what is under way for them is stopped.
 func (r *run) prepared(m message) {
 	r.jobs = cmp.Or(r.o.Jobs, max(m.jobs, 1))
-	if r.fatal = m.err; r.fatal == nil {
-		return
+	if m.err != nil {
+		r.giveUp(m.err)
 	}
+}
+
+// giveUp stops all that is under way for builds, because there will be none.
+func (r *run) giveUp(err error) {
+	r.fatal = cmp.Or(r.fatal, err)
 	for _, cancel := range r.cancels {
 		if cancel != nil {
 			cancel()
@@ -256,5 +262,5 @@ func (r *run) prepared(m message) {
 
 // worker is what a goroutine gets to work on step i with.
 func (r *run) worker(i int) worker {
-	return worker{o: r.o, plan: r.plan, step: r.plan.Steps[i], action: r.actions[i], made: r.made}
+	return worker{o: r.o, plan: r.plan, step: r.plan.Steps[i], action: r.actions[i], made: r.made, budget: r.budget}
 }

@@ -44,6 +44,10 @@ func (r *run) receive(ctx context.Context, m message) {
 func (r *run) built(ctx context.Context, m message) {
 	r.actions[m.step] = m.action
 	r.results[m.step].Duration = m.took
+	r.results[m.step].Retries = r.budget.usedBy(r.results[m.step].ID)
+	if is[*GoneError](m.err) {
+		r.giveUp(m.err)
+	}
 	if m.err == nil {
 		r.where[m.step] = placed
 	}

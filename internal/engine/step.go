@@ -1,4 +1,4 @@
-// One step: build into staging, try again after a transient fault, check the outputs, publish them.
+// One step: build into staging, check the outputs, publish them.
 
 package engine
 
@@ -17,11 +17,6 @@ import (
 	"buildsys/internal/progress"
 )
 
-const (
-	maxRetries = 2               // after the first attempt
-	retryBase  = 2 * time.Second // the first wait is at most this, the next at most twice as long
-)
-
 // worker works on one step. It lives in its own goroutine and shares nothing with the scheduler but the options.
 type worker struct {
 	o      Options
@@ -29,22 +24,7 @@ type worker struct {
 	step   plan.Step
 	action action     // once it was looked up
 	made   []*outputs // by the steps of the plan; those that the step depends on are done
-}
-
-// do builds, checks, stores and publishes the step, and leaves nothing of it in staging. The action is that of the
-// worker with the content of the outputs.
-func (w worker) do(ctx context.Context) (action, error) {
-	for retry := 0; ; retry++ {
-		act, err := w.attempt(ctx)
-		if err == nil || retry == maxRetries || ctx.Err() != nil || !transient(err) {
-			return act, err
-		}
-		w.report(progress.Event{Kind: progress.StepRetry, Err: err})
-		// Full jitter: clients that lost the same engine do not all come back at the same moment.
-		if e := w.o.Sleep(ctx, rand.N(retryBase<<retry)); e != nil {
-			return act, err
-		}
-	}
+	budget *retryBudget
 }
 
 func (w worker) attempt(ctx context.Context) (action, error) {
@@ -127,13 +107,6 @@ func (w worker) report(e progress.Event) {
 		e.Step = w.step.ID
 	}
 	w.o.Sink.Event(e)
-}
-
-// transient reports whether an error says of itself that the same build may succeed later. Texts are never looked at:
-// a package's own log may hold any words.
-func transient(err error) bool {
-	var t interface{ Transient() bool }
-	return errors.As(err, &t) && t.Transient()
 }
 
 func randomName() string {

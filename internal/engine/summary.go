@@ -10,6 +10,7 @@ func (r Report) Summary(lines func(step string) []string, log func(step string) 
 	s := progress.Summary{Total: len(r.Steps), Duration: r.Duration}
 	skipped := map[string][]string{}
 	for _, step := range r.Steps {
+		s.Retries += step.Retries
 		switch step.Status {
 		case Done:
 			s.Done++

@@ -19,7 +19,7 @@ const (
 	StepFailed                    // a step failed; Err says why
 	StepSkipped                   // a step was not run because the step named in Text failed
 	StepCancelled                 // a step that was being worked on was stopped because the run was cancelled
-	StepRetry                     // a transient fault; the step is run again, Err says why
+	StepRetry                     // a transient fault; the step is run again, Err says why, Text which attempt it is and the sort of fault
 	Heartbeat                     // nothing else happened for a while; Running lists what is being worked on
 	Warning                       // something a user should know, in Text; Step may be empty
 	StepCached                    // a step's outputs are those that a build would make; nothing was built

@@ -18,6 +18,7 @@ type Summary struct {
 	Cached    int       // steps whose outputs were known already
 	Cancelled int       // steps not built because the run was cancelled
 	Total     int       // steps of the run
+	Retries   int       // times that a step was built again after a transient failure
 	Duration  time.Duration
 	Remote    *Traffic // nil when there is no remote cache
 }
@@ -131,5 +132,11 @@ func (s Summary) line() string {
 		fmt.Fprintf(&b, ", %d up to date", s.Cached)
 	}
 	fmt.Fprintf(&b, " in %s", Took(s.Duration))
+	switch {
+	case s.Retries == 1:
+		b.WriteString(" (1 retry)")
+	case s.Retries > 1:
+		fmt.Fprintf(&b, " (%d retries)", s.Retries)
+	}
 	return b.String()
 }

@@ -66,7 +66,7 @@ func (t *Text) Event(e Event) {
 	case StepCancelled:
 		t.log.Warnf("%s %s stopped%s", at(e), name, after(e.Duration))
 	case StepRetry:
-		t.log.Warnf("%s is built again: %s", name, oneLine(e.Err))
+		t.log.Warnf("%s is built again (%s): %s", name, Clean(e.Text), oneLine(e.Err))
 	case Heartbeat:
 		t.heartbeat(e)
 	case Warning:

@@ -30,7 +30,7 @@ func story() []Event {
 		{Time: at(11), Kind: FetchDone, Step: "package/bash", Text: "bash-5.2.tar.gz", Duration: 11 * time.Second},
 		{Time: at(12), Kind: StepDone, Step: "package/musl", Duration: 12340 * time.Millisecond, Done: 1, Total: 12},
 		{Time: at(12), Kind: StepStart, Step: "package/bash", Done: 1, Total: 12, Running: []string{"package/bash"}},
-		{Time: at(14), Kind: StepRetry, Step: "package/bash", Err: errors.New("engine went away")},
+		{Time: at(14), Kind: StepRetry, Step: "package/bash", Text: "attempt 2 of 3, engine lost", Err: errors.New("engine went away")},
 		{Time: at(15), Kind: Warning, Step: "package/bash", Text: "slow disk"},
 		{Time: at(15), Kind: Warning, Text: "disk nearly full"},
 		{Time: at(79), Kind: StepFailed, Step: "package/bash", Duration: 67 * time.Second, Err: errors.New("exit code: 1"), Done: 2, Total: 12},
@@ -50,7 +50,7 @@ bash: bash-5.2.tar.gz: 3 of 10 MiB
 bash: fetched bash-5.2.tar.gz in 11.0s
 [ 1/12] musl done in 12.3s (0 running)
 [ 1/12] bash started (1 running)
-warning: bash is built again: engine went away
+warning: bash is built again (attempt 2 of 3, engine lost): engine went away
 warning: bash: slow disk
 warning: disk nearly full
 error: [ 2/12] bash failed after 1m07s: exit code: 1
