@@ -6,7 +6,7 @@
 #   buildsys.invalid/package   packages/<name>/* and its external files, flat
 #   buildsys.invalid/sources   sources/<group>/ for each of the package's source groups
 #   buildsys.invalid/rpms      <package>/*.rpm for each package that this step may see
-#   buildsys.invalid/image     partitions.tsv, and keys/ with public keys (target `variant` only)
+#   buildsys.invalid/image     partitions.tsv, image.ovf of an appliance, keys/ with public keys (target `variant` only)
 # .invalid never resolves (RFC 2606): a missing context fails, it is never pulled from a registry.
 # Each target is one RUN: a container costs about 0.4 s whatever it does. A line that begins with "# ---- target" begins the
 # part of the file that only that target is given, up to the next such line: its edits leave other targets' keys alone.
@@ -58,6 +58,8 @@ ARG NAME
 ARG PRETTY_NAME
 ARG IMAGE_NAME
 ARG IMAGE_FORMAT
+# A word for each feature: its name when it is on, "no-" and its name when it is off.
+ARG IMAGE_FEATURES
 ARG PARTITION_PLAN
 ARG KERNEL_PARAMETERS
 # 1 for images that are signed; the private keys are secrets, so that they are in no layer and in no argument.

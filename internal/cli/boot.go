@@ -25,6 +25,7 @@ import (
 // bootOptions are the flags of boot.
 type bootOptions struct {
 	check   bool
+	bios    bool
 	accel   string
 	memory  int
 	timeout time.Duration
@@ -35,9 +36,9 @@ func newBootCommand(sys *System, s *settings) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "boot [VARIANT]",
 		Short: "Start a variant's newest image in QEMU",
-		Long: `Starts the newest image of a variant in QEMU with UEFI firmware and its serial console on the terminal;
-leave with Ctrl-A X. For a variant with uefi-secure-boot the firmware has Secure Boot on and the keys of the
-profile enrolled. The image is never changed: what the system writes is thrown away.
+		Long: `Starts the newest image of a variant in QEMU with UEFI firmware (a BIOS with --bios) and its serial console on
+the terminal; leave with Ctrl-A X. For a variant with uefi-secure-boot the firmware has Secure Boot on and the
+keys of the profile enrolled. The image is never changed: what the system writes is thrown away.
 
 With --check it runs headless, waits for the system to say that it is ready, has it shut down, and saves the
 console to build/logs/ARCH/boot-VARIANT.log.
@@ -56,6 +57,7 @@ console to build/logs/ARCH/boot-VARIANT.log.
 		},
 	}
 	cmd.Flags().BoolVar(&o.check, "check", false, "run headless and only see whether it gets ready")
+	cmd.Flags().BoolVar(&o.bios, "bios", false, "start it by a BIOS instead of UEFI (x86_64)")
 	cmd.Flags().StringVar(&o.accel, "accel", "tcg", "QEMU accelerator; kvm is faster where it works")
 	cmd.Flags().IntVar(&o.memory, "memory", 1024, "memory of the machine in MiB")
 	cmd.Flags().DurationVar(&o.timeout, "timeout", 5*time.Minute, "with --check: how long to wait for the ready line")
@@ -69,7 +71,8 @@ func boot(ctx context.Context, sys *System, c config, o bootOptions) error {
 	}
 	machine := vm.Config{
 		Arch: c.arch, Image: image, DataImage: data, MemoryMiB: o.memory, Accel: o.accel,
-		Stdin: sys.Stdin, Stdout: sys.Stdout, Stderr: sys.Stderr,
+		Firmware: vm.Firmware{BIOS: o.bios},
+		Stdin:    sys.Stdin, Stdout: sys.Stdout, Stderr: sys.Stderr,
 	}
 	if machine.SecureBoot, err = c.enrolled(); err != nil {
 		return err
@@ -97,18 +100,22 @@ func (c config) enrolled() (*uefi.Certificates, error) {
 	return &certificates, nil
 }
 
-// newestImage finds the disks of the variant's newest image; data is empty when everything is on one disk.
+// newestImage finds the disks of the variant's newest image in whatever format it has; data is empty when everything is
+// on one disk.
 func newestImage(c config) (system, data string, err error) {
 	dir := filepath.Join(c.buildDir(), "images", c.arch+"-"+c.variant, "latest")
-	images, err := filepath.Glob(filepath.Join(dir, "*.img.lz4"))
-	if err != nil {
-		return "", "", err
-	}
-	for _, image := range images {
-		if strings.HasSuffix(image, "-data.img.lz4") {
-			data = image
-		} else {
-			system = image
+	for _, format := range []string{"raw", "qcow2", "vmdk"} {
+		suffix := plan.DiskSuffix(format)
+		images, err := filepath.Glob(filepath.Join(dir, "*"+suffix))
+		if err != nil {
+			return "", "", err
+		}
+		for _, image := range images {
+			if strings.HasSuffix(image, "-data"+suffix) {
+				data = image
+			} else {
+				system = image
+			}
 		}
 	}
 	if system == "" {

@@ -99,6 +99,9 @@ func makePlan(c config, want request) (plan.Plan, error) {
 
 func (c config) buildDir() string { return filepath.Join(c.root, "build") }
 
+// stagingDir is emptied by every run, hence one for each architecture: two of them may run at once.
+func (c config) stagingDir() string { return filepath.Join(c.buildDir(), "staging", c.arch) }
+
 func (c config) store(report progress.Sink) *fetch.Store {
 	return &fetch.Store{
 		Dir:       filepath.Join(c.cacheDir, "sources"),
@@ -108,8 +111,9 @@ func (c config) store(report progress.Sink) *fetch.Store {
 	}
 }
 
+// lockCheckout keeps two runs for one architecture apart. Those of different architectures share nothing below build/.
 func lockCheckout(ctx context.Context, sys *System, c config) (func(), error) {
-	return engine.Lock(ctx, filepath.Join(c.buildDir(), ".lock"), func(holder string) {
+	return engine.Lock(ctx, filepath.Join(c.buildDir(), ".lock-"+c.arch), func(holder string) {
 		fmt.Fprintf(sys.Stderr, "waiting: another run is working on this checkout (%s)\n", holder)
 	})
 }
@@ -141,7 +145,7 @@ func runPlan(ctx context.Context, sys *System, c config, conn *connection, p pla
 	} else if known.Remote, err = c.openRemote(sys, known.Store, sink); err != nil {
 		return usageError{err}
 	}
-	staging := filepath.Join(c.buildDir(), "staging")
+	staging := c.stagingDir()
 	var check func(context.Context, plan.Step, string) error
 	if sys.ReadBack {
 		check = readBack(staging)

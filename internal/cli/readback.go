@@ -22,21 +22,27 @@ func readBack(temp string) func(ctx context.Context, s plan.Step, dir string) er
 		if s.Layout == nil {
 			return nil
 		}
+		signing, err := signingOf(s)
+		if err != nil {
+			return &engine.HostError{Step: s.ID, Doing: "read the certificates", Err: err}
+		}
 		for _, disk := range s.Layout.Disks {
-			name := plan.DiskFile(s, disk.Name)
-			if err := readBackDisk(ctx, s, filepath.Join(dir, name), temp, disk.Name); err != nil {
+			file := filepath.Join(dir, plan.DiskFile(s, disk.Name))
+			err := image.CheckFile(ctx, file, temp, *s.Layout, disk.Name, signing)
+			if err := outputFault(ctx, s, file, err); err != nil {
 				return err
 			}
+		}
+		if name := plan.ApplianceFile(s); name != "" {
+			file := filepath.Join(dir, name)
+			return outputFault(ctx, s, file, image.CheckAppliance(ctx, file, temp, *s.Layout, signing))
 		}
 		return nil
 	}
 }
 
-func readBackDisk(ctx context.Context, s plan.Step, file, temp, disk string) error {
-	signing, err := signingOf(s)
-	if err == nil {
-		err = image.CheckFile(ctx, file, temp, *s.Layout, disk, signing)
-	}
+// outputFault turns what reading a file back came to into the engine's errors: a bad image is not the host's fault.
+func outputFault(ctx context.Context, s plan.Step, file string, err error) error {
 	refuse := func(reason string) error {
 		return &engine.OutputError{Step: s.ID, Path: filepath.Base(file), Reason: reason}
 	}

@@ -107,12 +107,17 @@ func CheckFile(ctx context.Context, path, dir string, l Layout, disk string, sig
 		return err
 	}
 	defer f.Close()
-	err = Check(ctx, f, f.Size, l, disk)
+	return checkDisk(ctx, f, path, l, disk, signing)
+}
+
+// checkDisk checks a disk that is open. name is what an error calls the image.
+func checkDisk(ctx context.Context, f *File, name string, l Layout, disk string, signing *Signing) error {
+	err := Check(ctx, f, f.Size, l, disk)
 	if err == nil && signing != nil && disk == OSDisk {
 		err = signing.check(f, l)
 	}
 	if bad, ok := errors.AsType[*BadImageError](err); ok {
-		bad.Image = path
+		bad.Image = name
 	}
 	return err
 }

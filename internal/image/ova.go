@@ -62,6 +62,29 @@ func OpenAll(ctx context.Context, file, dir string) ([]*File, error) {
 	return disks, nil
 }
 
+// CheckAppliance checks every disk of an OVA as CheckFile does, and that the archive holds them all, in the order of the
+// layout, with an archive's manifest that matches. dir is for temporary files.
+func CheckAppliance(ctx context.Context, path, dir string, l Layout, signing *Signing) error {
+	disks, err := OpenAll(ctx, path, dir)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, d := range disks {
+			d.Close() //nolint:errcheck // was only read
+		}
+	}()
+	if len(disks) != len(l.Disks) {
+		return &BadImageError{path, []error{fmt.Errorf("the archive has %d disks, the layout %d", len(disks), len(l.Disks))}}
+	}
+	for i, d := range disks {
+		if err := checkDisk(ctx, d, path+", "+d.Member, l, l.Disks[i].Name, signing); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // isTar recognises a tar archive; an error is no concern of it.
 func isTar(f io.ReaderAt) bool {
 	magic := make([]byte, 5)

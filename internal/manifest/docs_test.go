@@ -49,7 +49,7 @@ func TestDocsNameEveryKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys := imageFeatures()
+	keys := ImageFeatures()
 	for _, file := range []string{"package.go", "variant.go", "release.go"} {
 		source, err := os.ReadFile(file)
 		if err != nil {

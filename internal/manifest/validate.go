@@ -108,8 +108,8 @@ func otherNames(arch string) string {
 	return ""
 }
 
-// imageFeatures are the names image-features and package-features know.
-func imageFeatures() []string {
+// ImageFeatures are, sorted, the names image-features and package-features know.
+func ImageFeatures() []string {
 	return []string{
 		"erofs-root-partition", "fips", "grub-set-private-var", "host-containers", "in-place-updates",
 		"systemd-networkd", "uefi-secure-boot", "unified-cgroup-hierarchy", "xfs-data-partition",
@@ -146,10 +146,10 @@ func archProblem(arch string) (msg, hint string) {
 }
 
 func featureProblem(name string) (msg, hint string) {
-	if slices.Contains(imageFeatures(), name) {
+	if slices.Contains(ImageFeatures(), name) {
 		return "", ""
 	}
-	return "unknown image feature " + quote(name), didYouMean(name, imageFeatures())
+	return "unknown image feature " + quote(name), didYouMean(name, ImageFeatures())
 }
 
 func grubFeatureProblem(name string) (msg, hint string) {

@@ -101,7 +101,7 @@ func (v *Variant) readFeatures(t *table) {
 // whatever is switched on.
 func (v *Variant) Features() []string {
 	var out []string
-	for _, f := range imageFeatures() {
+	for _, f := range ImageFeatures() {
 		on, written := v.ImageFeatures[f]
 		if on || (!written && (f == "in-place-updates" || f == "host-containers")) {
 			out = append(out, f)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"buildsys/internal/manifest"
 	"buildsys/internal/workspace"
 )
 
@@ -31,4 +32,16 @@ func (m *maker) addPackageFeatures(pkg *workspace.Package, args map[string]strin
 		args["PACKAGE_FEATURES"] = strings.Join(on, " ")
 	}
 	return nil
+}
+
+// featureWords has a word for each feature there is: its name when v has it, "no-" and its name when not.
+func featureWords(v *workspace.Variant) []string {
+	on := Features(v)
+	words := manifest.ImageFeatures()
+	for i, f := range words {
+		if !slices.Contains(on, f) {
+			words[i] = "no-" + f
+		}
+	}
+	return words
 }

@@ -142,6 +142,8 @@ variant/qemu-dev: lib data app os release | image partitions.tsv | recipe macros
 		"VARIANT_PLATFORM": "qemu", "VARIANT_RUNTIME": "dev", "VARIANT_FAMILY": "qemu-dev", "VARIANT_FLAVOR": "none",
 		"VERSION_ID": "1.0.0", "BUILD_ID": "abc", "NAME": "tiny", "PRETTY_NAME": "Tiny OS",
 		"IMAGE_NAME": "tiny-qemu-dev-x86_64-1.0.0-abc", "IMAGE_FORMAT": "raw", "PARTITION_PLAN": "split", "KERNEL_PARAMETERS": "a=1 b",
+		"IMAGE_FEATURES": "no-erofs-root-partition no-fips no-grub-set-private-var host-containers in-place-updates no-systemd-networkd " +
+			"no-uefi-secure-boot no-unified-cgroup-hierarchy no-xfs-data-partition",
 	}
 	if !maps.Equal(last.Solve.Args, wantArgs) {
 		t.Errorf("arguments %v\nwant %v", last.Solve.Args, wantArgs)
@@ -241,8 +243,11 @@ func TestMakeRefuses(t *testing.T) {
 			`variant "zzz": there is none of this name; there are: qemu-dev`},
 		{"sensitive without variant", nil, func(r *Request) { r.Variant, r.Packages = "", []string{"os"} },
 			"package os: it is variant-sensitive (packages/os/Cargo.toml) and no variant is named; name one with --variant or BUILDSYS_VARIANT"},
-		{"format", edit(variant, table, table+"image-format = \"qcow2\"\n"), func(r *Request) { r.Image = true },
-			"variant qemu-dev: image-format qcow2 is not supported yet; use raw in variants/qemu-dev/Cargo.toml"},
+		{"template", func(files fstest.MapFS) {
+			edit(variant, table, table+"image-format = \"vmdk\"\n")(files)
+			files["variants/qemu-dev/template.ovf"] = &fstest.MapFile{Data: []byte("{{OS_DISK}}\n{{DATA_DSIK}}"), Mode: 0o644}
+		}, func(r *Request) { r.Image = true },
+			"variant qemu-dev: variants/qemu-dev/template.ovf: line 2 has {{DATA_DSIK}}, which nothing replaces; known are DATA_DISK, DATA_DISK_BYTES, OS_DISK, OS_DISK_BYTES"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -9,18 +9,20 @@ import (
 	"strings"
 
 	"buildsys/internal/image"
+	"buildsys/internal/workspace"
 )
 
 func (m *maker) addVariant() error {
 	v := m.variant
-	if err := m.checkVariant(); err != nil {
-		return err
-	}
-	layout, err := image.ForVariant(v.Layout, m.inPlaceUpdates(), image.Identity{
+	layout, err := image.ForVariant(v.Layout, slices.Contains(Features(v), "in-place-updates"), image.Identity{
 		Name: m.r.Name, Variant: v.Name, Arch: m.r.Arch, Version: m.r.Version,
 	})
 	if err != nil {
 		return &RequestError{What: "variant " + v.Name, Why: err.Error(), Hint: "see image-layout in " + v.File}
+	}
+	files, err := m.imageFiles(layout)
+	if err != nil {
+		return err
 	}
 	needs := make([]int, len(m.plan.Steps)) // every package here is in the variant's closure
 	for i := range needs {
@@ -44,7 +46,7 @@ func (m *maker) addVariant() error {
 			Contexts: map[string]Context{
 				"recipe": {Files: recipeFiles(m.recipe, m.r.Arch, imageTool)},
 				"rpms":   {Dirs: m.rpmDirs(needs)},
-				"image":  {Files: []File{{Name: image.TSVName, Data: layout.TSV(), Mode: 0o644}}},
+				"image":  {Files: files},
 			},
 		},
 	}
@@ -66,7 +68,47 @@ func DiskFile(s Step, disk string) string {
 	if disk == image.DataDisk {
 		name += "-data"
 	}
-	return name + ".img.lz4"
+	return name + DiskSuffix(s.Solve.Args["IMAGE_FORMAT"])
+}
+
+// DiskSuffix is what the names of disk images of an image-format end in.
+func DiskSuffix(format string) string {
+	if format == "raw" {
+		return ".img.lz4"
+	}
+	return "." + format
+}
+
+// ApplianceFile is the name among a Variant step's outputs of its appliance; empty when it makes none.
+func ApplianceFile(s Step) string {
+	if s.Solve.Args["IMAGE_FORMAT"] != "vmdk" {
+		return ""
+	}
+	return s.Solve.Args["IMAGE_NAME"] + ".ova"
+}
+
+// imageFiles are what rpm2img gets beside RPMs: the layout, and the description of an appliance.
+func (m *maker) imageFiles(layout image.Layout) ([]File, error) {
+	v := m.variant
+	var files []File
+	if v.ImageFormat == "vmdk" {
+		name := m.imageName() + DiskSuffix(v.ImageFormat)
+		a := image.Appliance{OSDisk: name}
+		a.OSGiB, a.DataGiB = image.PublishSizes(v.Layout.OSImageSizeGiB, v.Layout.DataImageSizeGiB, v.Layout.PublishImageSizeHintGiB, v.Layout.PartitionPlan)
+		if _, split := layout.Disk(image.DataDisk); split {
+			a.DataDisk = m.imageName() + "-data" + DiskSuffix(v.ImageFormat)
+		}
+		ovf, err := image.RenderOVF(v.Template, a)
+		if err != nil {
+			return nil, &RequestError{What: "variant " + v.Name, Why: v.Dir + "/" + workspace.TemplateName + ": " + err.Error()}
+		}
+		files = append(files, File{Name: "image.ovf", Data: ovf, Mode: 0o644})
+	}
+	return append(files, File{Name: image.TSVName, Data: layout.TSV(), Mode: 0o644}), nil
+}
+
+func (m *maker) imageName() string {
+	return ImageName(m.r.Name, m.variant.Name, m.r.Arch, m.r.Version, m.r.BuildID)
 }
 
 func (m *maker) imageArgs() map[string]string {
@@ -78,33 +120,11 @@ func (m *maker) imageArgs() map[string]string {
 		"BUILD_ID":          m.r.BuildID,
 		"NAME":              m.r.Name,
 		"PRETTY_NAME":       m.r.PrettyName,
-		"IMAGE_NAME":        ImageName(m.r.Name, v.Name, m.r.Arch, m.r.Version, m.r.BuildID),
+		"IMAGE_NAME":        m.imageName(),
 		"IMAGE_FORMAT":      v.ImageFormat,
+		"IMAGE_FEATURES":    strings.Join(featureWords(v), " "),
 		"PARTITION_PLAN":    v.Layout.PartitionPlan,
 		"KERNEL_PARAMETERS": strings.Join(v.KernelParameters, " "),
 	})
 	return args
-}
-
-// inPlaceUpdates is on unless the variant switches it off.
-func (m *maker) inPlaceUpdates() bool {
-	on, set := m.variant.ImageFeatures["in-place-updates"]
-	return on || !set
-}
-
-// checkVariant refuses what the manifest may say but the recipe cannot do yet: better than an image that lacks it.
-func (m *maker) checkVariant() error {
-	v := m.variant
-	refuse := func(why, hint string) error {
-		return &RequestError{What: "variant " + v.Name, Why: why, Hint: hint}
-	}
-	if v.ImageFormat != "raw" {
-		return refuse("image-format "+v.ImageFormat+" is not supported yet", "use raw in "+v.File)
-	}
-	for _, feature := range slices.Sorted(maps.Keys(v.ImageFeatures)) {
-		if v.ImageFeatures[feature] && feature != "in-place-updates" && feature != "host-containers" && feature != secureBoot {
-			return refuse("image feature "+feature+" is not supported yet", "remove it from "+v.File)
-		}
-	}
-	return nil
 }

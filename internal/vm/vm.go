@@ -30,7 +30,7 @@ var (
 // Config is a machine. Only Arch and Image are required.
 type Config struct {
 	Arch      string // "x86_64" or "aarch64"
-	Image     string // OS disk: raw or qcow2 file, or a raw one compressed to .lz4
+	Image     string // OS disk: raw, qcow2 or vmdk file, or a raw one compressed to .lz4
 	DataImage string // second disk, likewise; empty for none
 	Firmware  Firmware
 	// SecureBoot has the firmware start only what these certificates trust. Vars of the firmware is then a template: it is
@@ -201,8 +201,11 @@ func (m *machine) openDisk(ctx context.Context, file string) (disk, error) {
 			return disk{}, fmt.Errorf("read image %s: %w", file, err)
 		}
 		d := disk{format: "raw", snapshot: true}
-		if string(magic) == "QFI\xfb" {
+		switch string(magic) {
+		case "QFI\xfb":
 			d.format = "qcow2"
+		case "KDMV":
+			d.format = "vmdk"
 		}
 		if d.file, err = filepath.Abs(file); err != nil { // QEMU would take "a:b" for a protocol
 			return disk{}, fmt.Errorf("open image: %w", err)

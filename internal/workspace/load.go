@@ -294,4 +294,18 @@ func (l *loader) loadVariant(name string) {
 	parsed, problems := manifest.ParseVariant(file, data)
 	v.Variant = *parsed
 	l.problems = append(l.problems, problems...)
+	if v.ImageFormat == "vmdk" {
+		l.loadTemplate(v)
+	}
+}
+
+// loadTemplate reads what an appliance cannot be made without.
+func (l *loader) loadTemplate(v *Variant) {
+	name := path.Join(v.Dir, TemplateName)
+	if !l.exists(name) {
+		l.problem(v.File, 0, "write "+name+": the virtual machine that the image is for, in OVF",
+			"image-format \"vmdk\" makes an appliance, and there is no %s", name)
+		return
+	}
+	v.Template, _ = l.read(name)
 }

@@ -48,7 +48,11 @@ type Variant struct {
 	Dir           string
 	BuildRequires []string
 	Requires      []string
+	Template      []byte // template.ovf, of a variant whose image-format is vmdk
 }
+
+// TemplateName is the file in a variant's directory that describes its virtual machine.
+const TemplateName = "template.ovf"
 
 // Load reads the tree at root. Mistakes in the tree come back as manifest.Problems.
 func Load(root string) (*Workspace, error) {

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -86,9 +87,9 @@ func mountOne(parts []partition, kind, name, target string) string {
 	i := slices.IndexFunc(parts, func(p partition) bool { return p.Type == kind })
 	reason := "no partition with a file system"
 	if i >= 0 {
-		err := syscall.Mount(parts[i].device, target, "ext4", noDev, "")
+		err := syscall.Mount(parts[i].device, target, parts[i].kind, noDev, "")
 		if err == nil {
-			return fmt.Sprintf("%s: %s on %s (%d MiB)", name, parts[i].device, target, parts[i].Size>>20)
+			return fmt.Sprintf("%s: %s on %s (%s, %d MiB)", name, parts[i].device, target, parts[i].kind, parts[i].Size>>20)
 		}
 		reason = fmt.Sprintf("mount %s: %v", parts[i].device, err)
 	}
@@ -102,9 +103,10 @@ func mountOne(parts []partition, kind, name, target string) string {
 type partition struct {
 	gpt.Partition
 	device string // "/dev/vda12"
+	kind   string // of its file system: "ext4" or "xfs"
 }
 
-// writablePartitions lists the partitions of both kinds that hold an ext4 file system, the largest first: a layout
+// writablePartitions lists the partitions of both kinds that hold a file system, the largest first: a layout
 // with a disk of its own for the data still has a small data partition on the first disk.
 func writablePartitions() ([]partition, error) {
 	nodes, err := filepath.Glob("/sys/class/block/*/partition")
@@ -125,8 +127,11 @@ func writablePartitions() ([]partition, error) {
 		number := partitionNumber(node)
 		for _, p := range tables[disk] {
 			device := "/dev/" + name
-			if p.Number == number && (p.Type == privateType || p.Type == dataType) && isExt4(device) {
-				found = append(found, partition{p, device})
+			if p.Number != number || (p.Type != privateType && p.Type != dataType) {
+				continue
+			}
+			if kind := fileSystem(device); kind != "" {
+				found = append(found, partition{p, device, kind})
 			}
 		}
 	}
@@ -160,14 +165,22 @@ func partitionNumber(file string) int {
 	return n
 }
 
-// isExt4 looks for the magic number in the superblock, which starts at byte 1024.
-func isExt4(device string) bool {
+// fileSystem recognises ext4 and XFS by the magic numbers of their superblocks; anything else is "".
+func fileSystem(device string) string {
 	f, err := os.Open(device)
 	if err != nil {
-		return false
+		return ""
 	}
 	defer f.Close()
-	magic := make([]byte, 2)
-	_, err = f.ReadAt(magic, 1024+0x38)
-	return err == nil && magic[0] == 0x53 && magic[1] == 0xef
+	head := make([]byte, 1024+0x38+2)
+	if _, err := io.ReadFull(f, head); err != nil {
+		return ""
+	}
+	switch {
+	case string(head[:4]) == "XFSB":
+		return "xfs"
+	case string(head[1024+0x38:]) == "\x53\xef":
+		return "ext4"
+	}
+	return ""
 }

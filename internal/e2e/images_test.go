@@ -1,0 +1,271 @@
+// images_test: every image format and feature on a real engine, judged by the programs that made the formats.
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/tools/txtar"
+
+	"buildsys/internal/image"
+)
+
+// imageTree writes testdata/images.txtar, with an empty cache for the rest of the test.
+func imageTree(t *testing.T) string {
+	t.Helper()
+	needEngine(t)
+	archive, err := txtar.ParseFile("testdata/images.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("BUILDSYS_CACHE_DIR", t.TempDir())
+	root := t.TempDir()
+	for _, f := range archive.Files {
+		write(t, root, f.Name, string(f.Data))
+	}
+	return root
+}
+
+// tool runs a foreign program and fails the test when it finds faults; without the program the test is skipped.
+func tool(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	for _, dir := range []string{"/usr/sbin/", "/sbin/"} { // not on a user's PATH
+		if err != nil {
+			path, err = exec.LookPath(dir + name)
+		}
+	}
+	if err != nil {
+		t.Skipf("%s is not installed (script/setup does it)", name)
+	}
+	cmd := exec.CommandContext(t.Context(), path, args...)
+	cmd.Dir = t.TempDir()
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// buildImage builds a variant and returns its outputs' directory.
+func buildImage(t *testing.T, root, arch, variant string) string {
+	t.Helper()
+	r := buildsys(t, root, nil, "build-variant", "--arch", arch, variant)
+	r.must(t, 0)
+	if r.code != 0 {
+		t.FailNow()
+	}
+	return strings.TrimSpace(r.stdout)
+}
+
+func TestImageFormats(t *testing.T) {
+	root := imageTree(t)
+	for _, arch := range []string{"x86_64", "aarch64"} {
+		t.Run(arch, func(t *testing.T) {
+			t.Run("raw", func(t *testing.T) { testRaw(t, root, arch) })
+			t.Run("qcow2", func(t *testing.T) { testQcow2(t, root, arch) })
+			t.Run("ova", func(t *testing.T) { testOVA(t, root, arch) })
+			for _, rpm := range rpms(t, root, "tiny") {
+				tool(t, "rpm", "-K", "--nosignature", rpm)
+			}
+		})
+	}
+}
+
+func testRaw(t *testing.T, root, arch string) {
+	dir := buildImage(t, root, arch, "try-raw")
+	stem := filepath.Join(dir, "tiny-try-raw-"+arch+"-1.2.3-abc")
+	want := []string{"-boot.ext4.lz4", "-data.img.lz4", "-kmod-kit.tar.xz", "-migrations.tar", "-root.ext4.lz4", "-root.verity.lz4", ".img.lz4"}
+	if got := outputs(t, dir, filepath.Base(stem)); !slices.Equal(got, want) {
+		t.Errorf("outputs %q\nwant %q", got, want)
+	}
+	if list := tool(t, "tar", "-tJf", stem+"-kmod-kit.tar.xz"); !strings.Contains(list, "try-raw-"+arch+"-kmod-kit-v1.2.3/kernel-devel/include/config.h\n") {
+		t.Errorf("the kmod kit holds\n%s", list)
+	}
+	disk := expand(t, stem+".img.lz4")
+	parts := splitDisk(t, disk)
+	tool(t, "e2fsck", "-fn", parts["TINY-ROOT-A"])
+	tool(t, "e2fsck", "-fn", parts["TINY-BOOT-A"])
+	tool(t, "e2fsck", "-fn", parts["TINY-PRIVATE"])
+	tool(t, "fsck.fat", "-n", parts["EFI-SYSTEM"])
+	verify(t, disk, parts)
+	tool(t, "e2fsck", "-fn", splitDisk(t, expand(t, stem+"-data.img.lz4"))["TINY-DATA-B"])
+	testBIOS(t, disk, arch == "x86_64")
+	if got := installed(t, dir); !slices.Equal(got, []string{"metadata", "tiny", "tiny-plain"}) {
+		t.Errorf("installed: %q", got)
+	}
+}
+
+func testQcow2(t *testing.T, root, arch string) {
+	dir := buildImage(t, root, arch, "try-qcow")
+	file := filepath.Join(dir, "tiny-try-qcow-"+arch+"-1.2.3-abc.qcow2")
+	tool(t, "qemu-img", "check", file)
+	disk := filepath.Join(t.TempDir(), "disk")
+	tool(t, "qemu-img", "convert", "-O", "raw", file, disk)
+	parts := splitDisk(t, disk)
+	tool(t, "fsck.erofs", parts["TINY-ROOT-A"])
+	tool(t, "xfs_repair", "-n", "-f", parts["TINY-DATA-A"])
+	verify(t, disk, parts)
+	if parts["TINY-ROOT-B"] != "" {
+		t.Error("there is a second bank without in-place updates")
+	}
+	if got := installed(t, dir); !slices.Equal(got, []string{"metadata", "tiny", "tiny-bootconfig", "tiny-fips"}) {
+		t.Errorf("installed: %q", got)
+	}
+	config := tool(t, "debugfs", "-R", "cat grub/grub.cfg", parts["TINY-BOOT-A"])
+	for _, want := range []string{"linux ($root)/vmlinuz console=ttyS0 bootconfig root=", "initrd ($private)/bootconfig.data", "--set=private "} {
+		if !strings.Contains(config, want) {
+			t.Errorf("grub.cfg lacks %q:\n%s", want, config)
+		}
+	}
+	if data := tool(t, "debugfs", "-R", "cat bootconfig.data", parts["TINY-PRIVATE"]); !strings.Contains(data, "tiny.setting = 1") || !strings.HasSuffix(data, "#BOOTCONFIG\n") {
+		t.Errorf("bootconfig.data is %q", data)
+	}
+	if list := tool(t, "debugfs", "-R", "ls", parts["TINY-BOOT-A"]); !strings.Contains(list, ".vmlinuz.hmac") || strings.Contains(list, "boot-config.d") {
+		t.Errorf("BOOT-A holds %s", list)
+	}
+}
+
+func testOVA(t *testing.T, root, arch string) {
+	dir := buildImage(t, root, arch, "try-ova")
+	stem := "tiny-try-ova-" + arch + "-1.2.3-abc"
+	for _, disk := range []string{".vmdk", "-data.vmdk"} {
+		tool(t, "qemu-img", "check", filepath.Join(dir, stem+disk))
+	}
+	unpacked := t.TempDir()
+	tool(t, "tar", "-xf", filepath.Join(dir, stem+".ova"), "-C", unpacked)
+	list := tool(t, "tar", "-tf", filepath.Join(dir, stem+".ova"))
+	if want := stem + ".ovf\n" + stem + ".mf\n" + stem + ".vmdk\n" + stem + "-data.vmdk\n"; list != want {
+		t.Errorf("the appliance holds\n%swant\n%s", list, want)
+	}
+	sums, err := os.ReadFile(filepath.Join(unpacked, stem+".mf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// "SHA256(name)= digest" becomes what sha256sum reads.
+	lines := regexp.MustCompile(`SHA256\((.*)\)= (\w+)`).ReplaceAllString(string(sums), "$2  "+unpacked+"/$1")
+	write(t, unpacked, "sums", lines)
+	tool(t, "sha256sum", "--check", "--strict", filepath.Join(unpacked, "sums"))
+	ovf, err := os.ReadFile(filepath.Join(unpacked, stem+".ovf"))
+	if err != nil || !strings.Contains(string(ovf), `<Disk capacity="1073741824"/> <Disk capacity="8589934592"/>`) {
+		t.Errorf("the description is %v\n%s", err, ovf)
+	}
+	disk := filepath.Join(t.TempDir(), "disk")
+	tool(t, "qemu-img", "convert", "-O", "raw", filepath.Join(unpacked, stem+".vmdk"), disk)
+	verify(t, disk, splitDisk(t, disk))
+	buildsys(t, root, nil, "inspect", filepath.Join(dir, stem+".ova")).must(t, 0)
+}
+
+// outputs returns what follows stem in the names of the outputs that begin with it.
+func outputs(t *testing.T, dir, stem string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, stem+"*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, f := range files {
+		files[i] = strings.TrimPrefix(filepath.Base(f), stem)
+	}
+	slices.Sort(files)
+	return files
+}
+
+// splitDisk has sgdisk judge a raw disk and copies its partitions into files of their own, by label.
+func splitDisk(t *testing.T, disk string) map[string]string {
+	t.Helper()
+	if out := tool(t, "sgdisk", "-v", disk); !strings.Contains(out, "No problems found") {
+		t.Errorf("sgdisk -v:\n%s", out)
+	}
+	f, err := os.Open(disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := image.ReadGPT(f, info.Size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, parts := t.TempDir(), map[string]string{}
+	for _, e := range table.Entries {
+		parts[e.Label] = filepath.Join(dir, e.Label)
+		tool(t, "dd", "if="+disk, "of="+parts[e.Label], "bs=1M", "conv=sparse", "iflag=skip_bytes,count_bytes", "status=none",
+			fmt.Sprint("skip=", e.Start), fmt.Sprint("count=", e.Size))
+		if err := os.Truncate(parts[e.Label], e.Size); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return parts
+}
+
+// verify has veritysetup hold ROOT-A against HASH-A and the hash that our own reader finds.
+func verify(t *testing.T, disk string, parts map[string]string) {
+	t.Helper()
+	r := buildsys(t, t.TempDir(), nil, "inspect", "--json", disk)
+	var report struct{ Images []image.Report }
+	if err := json.Unmarshal([]byte(r.stdout), &report); err != nil || len(report.Images) != 1 || len(report.Images[0].Roots) != 1 {
+		t.Fatalf("inspect: %v\n%s%s", err, r.stdout, r.stderr)
+	}
+	if faults := report.Images[0].Faults; len(faults) > 0 {
+		t.Errorf("faults: %q", faults)
+	}
+	tool(t, "veritysetup", "verify", parts["TINY-ROOT-A"], parts["TINY-HASH-A"], report.Images[0].Roots[0].RootHash)
+}
+
+// testBIOS looks at what a BIOS starts: the code in the MBR must lead to the BIOS boot partition, its first sector to its second.
+func testBIOS(t *testing.T, disk string, want bool) {
+	t.Helper()
+	f, err := os.Open(disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	mbr, core := make([]byte, 512), make([]byte, 512)
+	if _, err := f.ReadAt(mbr, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.ReadAt(core, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	if !want {
+		if mbr[0] != 0 || core[0] != 0 {
+			t.Error("there is code for a BIOS")
+		}
+		return
+	}
+	if got := [...]byte{mbr[0], mbr[0x5c], mbr[0x5d], mbr[0x5e], mbr[0x66], mbr[439], mbr[510]}; got != [...]byte{'M', 0, 8, 0, 0x90, 'M', 0x55} {
+		t.Errorf("the MBR has %x", got)
+	}
+	if got := [...]byte{core[0], core[500], core[501], core[507], core[508]}; got != [...]byte{'C', 1, 8, 0, 'C'} {
+		t.Errorf("the BIOS boot partition has %x", got)
+	}
+}
+
+// installed returns the names in the application inventory.
+func installed(t *testing.T, dir string) []string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(dir, "application-inventory.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var inventory struct{ Content []struct{ Name string } }
+	if err := json.Unmarshal(data, &inventory); err != nil {
+		t.Fatal(err)
+	}
+	names := []string{}
+	for _, c := range inventory.Content {
+		names = append(names, c.Name)
+	}
+	return names
+}
