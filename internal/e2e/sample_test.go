@@ -32,42 +32,60 @@ func buildSample(t *testing.T, arch, variant string) (dir string) {
 	return strings.TrimSpace(r.stdout)
 }
 
-// TestSampleOS builds both variants and boots each to its ready line.
+// boots is one way in which a variant has to start.
+type boots struct {
+	variant string
+	bios    bool
+	console []string // what its console must tell, beside a verified root
+}
+
+// TestSampleOS builds the variants and boots each to its ready line, by UEFI and by BIOS, from raw and from qcow2.
 func TestSampleOS(t *testing.T) {
-	testSample(t, "x86_64", "qemu-dev", "qemu-prod")
+	testSample(t, "x86_64",
+		boots{variant: "qemu-dev", console: []string{"data: /dev/vda13 on /var (ext4, "}},
+		boots{variant: "qemu-dev", bios: true},
+		boots{variant: "qemu-prod", console: []string{"data: /dev/vdb1 on /var (ext4, "}},
+		boots{variant: "qemu-lab", console: []string{"(xfs, ", "Load bootconfig: "}},
+		boots{variant: "qemu-lab", bios: true, console: []string{"Load bootconfig: "}},
+	)
 }
 
-// TestSampleOSAarch64 builds with the cross compiler, whatever this machine is, and boots under emulation. It doubles the
-// time of a cold run, and its image has not been seen to get ready yet: so it runs only on request.
+// TestSampleOSAarch64 builds with the cross compiler, whatever this machine is, and boots under emulation.
 func TestSampleOSAarch64(t *testing.T) {
-	if os.Getenv("BUILDSYS_TEST_AARCH64") == "" {
-		t.Skip("BUILDSYS_TEST_AARCH64 is not set: the aarch64 image takes as long as the x86_64 one")
-	}
-	testSample(t, "aarch64", "qemu-dev", "qemu-prod")
+	testSample(t, "aarch64", boots{variant: "qemu-dev"}, boots{variant: "qemu-lab", console: []string{"(xfs, ", "Load bootconfig: "}})
 }
 
-func testSample(t *testing.T, arch string, variants ...string) {
+func testSample(t *testing.T, arch string, ways ...boots) {
 	needEngine(t)
 	needQEMU(t, arch)
 	root := repository(t)
 	before := engineThings(t)
-	for _, variant := range variants {
-		t.Run(variant, func(t *testing.T) {
-			dir := buildSample(t, arch, variant)
+	for _, way := range ways {
+		name, flags := way.variant+"/UEFI", []string{"boot", "--arch", arch, "--check", way.variant}
+		if way.bios {
+			name, flags = way.variant+"/BIOS", append(flags, "--bios")
+		}
+		t.Run(name, func(t *testing.T) {
+			dir := buildSample(t, arch, way.variant)
 			if link, err := filepath.EvalSymlinks(filepath.Join(filepath.Dir(dir), "latest")); err != nil || link != dir {
 				t.Errorf("latest leads to %s (%v), want %s", link, err, dir)
 			}
-			r := buildsys(t, root, nil, "boot", "--arch", arch, "--check", variant)
+			r := buildsys(t, root, nil, flags...)
 			r.must(t, 0)
-			if !strings.HasPrefix(r.stdout, "SKIFF READY") || !strings.Contains(r.stdout, variant+" "+arch) {
-				t.Errorf("ready line %q, want one that names %s %s", r.stdout, variant, arch)
+			if !strings.HasPrefix(r.stdout, "SKIFF READY") || !strings.Contains(r.stdout, way.variant+" "+arch) {
+				t.Errorf("ready line %q, want one that names %s %s", r.stdout, way.variant, arch)
 			}
-			console, err := os.ReadFile(filepath.Join(root, "build/logs", arch, "boot-"+variant+".log"))
+			console, err := os.ReadFile(filepath.Join(root, "build/logs", arch, "boot-"+way.variant+".log"))
 			if err != nil {
 				t.Fatal(err)
 			}
 			if !regexp.MustCompile(`root verified: sha256 [0-9a-f]{64}`).Match(console) {
 				t.Errorf("the console does not say that the root is verified:\n%s", console)
+			}
+			for _, want := range way.console {
+				if !strings.Contains(string(console), want) {
+					t.Errorf("the console lacks %q:\n%s", want, console)
+				}
 			}
 		})
 	}
