@@ -73,3 +73,18 @@ RUN --mount=from=buildsys.invalid/recipe,target=/host/recipe \
 
 FROM scratch AS variant
 COPY --from=imgbuild /output/ /
+
+
+# ---- target `modules`: the Go modules that a package's source archives need, vendored ---------------------------------
+# Contexts: recipe, and
+#   buildsys.invalid/archives  the archives, and bundles.tsv
+#   buildsys.invalid/modules   for each archive a Go module proxy: what its go.sum names, fetched and checked by buildsys
+
+FROM ${SDK} AS bundle
+RUN --mount=from=buildsys.invalid/recipe,target=/host/recipe \
+    --mount=from=buildsys.invalid/archives,target=/host/archives \
+    --mount=from=buildsys.invalid/modules,target=/host/modules \
+    bash /host/recipe/tools/bundle-go
+
+FROM scratch AS modules
+COPY --from=bundle /output/ /

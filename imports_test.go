@@ -27,7 +27,8 @@ var mayImport = map[string][]string{
 	"workspace": {"manifest", "graph"},
 	"image":     {"manifest", "uefi", "pgp"},
 	"plan":      {"workspace", "manifest", "graph", "image"},
-	"fetch":     {"manifest", "progress"},
+	"gomod":     {},
+	"fetch":     {"manifest", "progress", "gomod"},
 	"lint":      {"workspace", "manifest", "graph"},
 	"remote":    {"cache"},
 	"engine":    {"plan", "manifest", "progress", "cache", "remote"},
@@ -36,7 +37,7 @@ var mayImport = map[string][]string{
 	"buildtest": {"plan", "progress", "workspace"},
 	"cli": {
 		"plan", "workspace", "manifest", "graph", "image",
-		"fetch", "engine", "buildkit", "progress", "vm", "cache", "remote", "lint", "rpm", "sbkeys", "uefi",
+		"fetch", "gomod", "engine", "buildkit", "progress", "vm", "cache", "remote", "lint", "rpm", "sbkeys", "uefi",
 	},
 	"bench": {"plan", "progress", "buildkit", "cli"},
 	"e2e":   {"image", "vm"},

@@ -70,8 +70,15 @@ func newContextFS(c plan.Context, digests *digestMemo, failed func(error)) (*con
 			return nil, err
 		}
 	}
-	for _, dir := range c.Dirs {
-		if err := b.addDir(dir.Name, dir.Host); err != nil {
+	for _, dirs := range [][]*plan.Dir{c.Dirs, c.Derived} {
+		for _, dir := range dirs {
+			if err := b.addDir(dir.Name, dir.Host); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, dir := range c.Top {
+		if err := b.addDir(".", dir.Host); err != nil {
 			return nil, err
 		}
 	}

@@ -123,7 +123,11 @@ func Name(s plan.Solve) string {
 
 // OutputName returns the name of the file that a Fake makes: an RPM, or for a variant an image.
 func OutputName(s plan.Solve) string {
-	if s.Target != "variant" {
+	switch s.Target {
+	case "variant":
+	case "modules":
+		return "bundled-" + Name(s) + ".tar.gz"
+	default:
 		return Name(s) + ".rpm"
 	}
 	if name := s.Args["IMAGE_NAME"]; name != "" {
@@ -161,7 +165,7 @@ func hashContext(h hash.Hash, c plan.Context) error {
 		}
 		fmt.Fprintf(h, "file %q %o %q\n", f.Name, f.Mode, withoutComments(data))
 	}
-	for _, dir := range c.Dirs {
+	for _, dir := range slices.Concat(c.Dirs, c.Top, c.Derived) {
 		fmt.Fprintf(h, "dir %q\n", dir.Name)
 		if err := hashDir(h, dir.Host); err != nil {
 			return err

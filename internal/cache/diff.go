@@ -21,7 +21,7 @@ const (
 // Change is one input in which two transcripts differ.
 type Change struct {
 	Kind  Kind   `json:"kind"`
-	Label string `json:"label"`          // of the transcript's line: "file", "arg", "rpms", "sdk", …
+	Label string `json:"label"`          // of the transcript's line: "file", "arg", "rpms", "modules", "sdk", …
 	Name  string `json:"name,omitempty"` // which one of the label: "package: bash.spec", "VARIANT"; empty where there is only one
 	Old   string `json:"old,omitempty"`  // the values before, as in the transcript
 	New   string `json:"new,omitempty"`  // the values now
@@ -29,7 +29,7 @@ type Change struct {
 
 // identifying is how many values of a line say what it is about, by label; the rest are what may change. Labels that
 // are not here have none.
-var identifying = map[string]int{"file": 2, "arg": 1, "external": 2, "rpms": 1}
+var identifying = map[string]int{"file": 2, "arg": 1, "external": 2, "rpms": 1, "modules": 1}
 
 // Diff lists the inputs in which two transcripts differ: those that changed or went in the order of old, then those that
 // came in the order of new. It is empty only for equal transcripts.
@@ -118,7 +118,9 @@ func (c Change) String() string {
 	case "external":
 		return c.say("source " + c.Name)
 	case "rpms":
-		return c.dependency()
+		return c.dependency("dependency " + c.Name)
+	case "modules":
+		return c.dependency("bundled modules")
 	case "arg":
 		return c.say("argument " + c.Name)
 	case "sdk":
@@ -150,8 +152,8 @@ func (c Change) file() string {
 
 // dependency names the files of a dependency that differ. The line holds its content ID and then, for people, each
 // file's name and the beginning of its hash.
-func (c Change) dependency() string {
-	text := fmt.Sprintf("dependency %s %s", c.Name, c.Kind)
+func (c Change) dependency(what string) string {
+	text := fmt.Sprintf("%s %s", what, c.Kind)
 	if c.Kind != Changed || strings.Contains(c.Old+c.New, " | ") { // several lines of one name are nothing a run writes
 		return text
 	}

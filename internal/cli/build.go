@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/sirupsen/logrus"
 
 	"buildsys"
 	"buildsys/internal/engine"
 	"buildsys/internal/fetch"
+	"buildsys/internal/manifest"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 	"buildsys/internal/workspace"
@@ -90,6 +92,8 @@ func makePlan(c config, want request) (plan.Plan, error) {
 		BuildDir:   c.buildDir(),
 		SourcePath: store.Path,
 		Signing:    c.signing,
+
+		ModulesPath: store.ModulesPath,
 	})
 	if _, ok := errors.AsType[*plan.RequestError](err); ok {
 		err = usageError{err}
@@ -105,9 +109,26 @@ func (c config) stagingDir() string { return filepath.Join(c.buildDir(), "stagin
 func (c config) store(report progress.Sink) *fetch.Store {
 	return &fetch.Store{
 		Dir:       filepath.Join(c.cacheDir, "sources"),
+		Modules:   filepath.Join(c.cacheDir, "go-modules"),
+		GoProxy:   c.goProxy,
 		Lookaside: c.lookaside,
 		Upstream:  c.upstreamFallback,
 		Report:    report,
+	}
+}
+
+// fetchSources is the engine's Fetch: a step's files, and for one that bundles Go modules also those.
+func fetchSources(store *fetch.Store) func(context.Context, string, []manifest.ExternalFile) error {
+	return func(ctx context.Context, step string, files []manifest.ExternalFile) error {
+		err := store.Fetch(ctx, step, files)
+		if err != nil || !strings.HasPrefix(step, string(plan.Modules)+"/") {
+			return err
+		}
+		errs := make([]error, len(files))
+		for i, f := range files {
+			errs[i] = store.FetchModules(ctx, step, f)
+		}
+		return errors.Join(errs...)
 	}
 }
 
@@ -154,7 +175,7 @@ func runPlan(ctx context.Context, sys *System, c config, conn *connection, p pla
 		Builder: conn,
 		Prepare: conn.connect,
 		Ready:   conn.ready,
-		Fetch:   c.store(sink).Fetch,
+		Fetch:   fetchSources(c.store(sink)),
 		Check:   check,
 		Sink:    sink,
 		Jobs:    c.jobs,

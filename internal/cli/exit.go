@@ -11,6 +11,7 @@ import (
 	"buildsys/internal/cache"
 	"buildsys/internal/engine"
 	"buildsys/internal/fetch"
+	"buildsys/internal/gomod"
 	"buildsys/internal/image"
 	"buildsys/internal/manifest"
 	"buildsys/internal/plan"
@@ -91,13 +92,16 @@ func failedCode(failed *engine.FailedError) int {
 }
 
 func oneCode(err error) int {
+	if module, ok := errors.AsType[*fetch.ModuleError](err); ok && module.Bad {
+		return ExitIntegrity
+	}
 	switch {
-	case is[usageError](err), is[manifest.Problems](err):
+	case is[usageError](err), is[manifest.Problems](err), is[*gomod.Error](err):
 		return ExitUsage
 	case is[*fetch.IntegrityError](err), is[*engine.OutputError](err), is[*buildkit.OutputError](err), is[storeDamage](err), is[irreproducibleError](err),
 		is[*image.BadImageError](err):
 		return ExitIntegrity
-	case is[environmentError](err), is[*fetch.MissingError](err), is[*fetch.StoreError](err), is[*buildkit.EngineError](err),
+	case is[environmentError](err), is[*fetch.MissingError](err), is[*fetch.ModuleError](err), is[*fetch.StoreError](err), is[*buildkit.EngineError](err),
 		is[*engine.HostError](err), is[*engine.LockedError](err), is[*cache.StoreError](err), is[*cache.FormatError](err):
 		return ExitEnvironment
 	case is[*plan.SkippedError](err):

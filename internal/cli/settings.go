@@ -90,6 +90,7 @@ type config struct {
 	cacheDir         string
 	lookaside        []string
 	upstreamFallback bool
+	goProxy          string // GOPROXY; empty: the go command's default
 	versionImage     string // empty: from Release.toml
 	versionBuild     string // empty: the git commit
 	name, prettyName string
@@ -138,6 +139,7 @@ func (s *settings) fill(sys *System, root string, get func(env, fallback string)
 		sdkImage:     get("BUILDSYS_SDK_IMAGE", ""),
 		versionImage: get("BUILDSYS_VERSION_IMAGE", ""),
 		name:         get("BUILDSYS_NAME", "os"),
+		goProxy:      sys.Getenv("GOPROXY"),
 		verbose:      s.verbose,
 
 		requireCached: s.require,

@@ -11,6 +11,7 @@ import (
 
 	"buildsys/internal/cache"
 	"buildsys/internal/plan"
+	"buildsys/internal/progress"
 )
 
 // Outlook is what a run would do with a step.
@@ -56,7 +57,7 @@ func Foresee(ctx context.Context, p plan.Plan, c *Cache) ([]Forecast, error) {
 				var after []string
 				for _, d := range s.Deps {
 					if o := out[d].Outlook; o == Build || o == MayBuild {
-						after = append(after, p.Steps[d].Name)
+						after = append(after, progress.Name(p.Steps[d].ID))
 					}
 				}
 				w := worker{o: Options{Cache: c}, plan: p, step: s, made: made}
@@ -107,7 +108,8 @@ func (w worker) foresee(ctx context.Context, after []string) (Forecast, *outputs
 	f.First = !known
 	if known && state.Action != act.id { // equal ones have equal transcripts, and comparing those of a large tree takes long
 		f.Changes = slices.DeleteFunc(w.changes(act), func(c cache.Change) bool {
-			return c.Label == "rpms" && slices.Contains(after, c.Name)
+			return c.Label == "rpms" && slices.Contains(after, c.Name) ||
+				c.Label == "modules" && slices.Contains(after, progress.Name(string(plan.Modules)+"/"+c.Name))
 		})
 	}
 	if len(after) > 0 {

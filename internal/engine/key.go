@@ -57,6 +57,9 @@ func writeKey(t *cache.Transcript, s plan.Step, arch, sdk string, made []*output
 		for _, dir := range c.Dirs {
 			t.AddWords(name, made[dir.Step].words)
 		}
+		for _, dir := range c.Top {
+			t.AddWords("modules", made[dir.Step].words)
+		}
 	}
 	return nil
 }

@@ -77,10 +77,12 @@ func (pl place) load(ctx context.Context, j *job, p *part) (string, error) {
 	return p.hex(), nil
 }
 
+var errNotThere = errors.New("not there")
+
 func copyFile(ctx context.Context, path string, p *part, max int64) error {
 	st, err := os.Stat(path) // before opening: a FIFO would block
 	if errors.Is(err, fs.ErrNotExist) {
-		return errors.New("not there")
+		return errNotThere
 	}
 	if err != nil {
 		return reason(err)

@@ -29,6 +29,8 @@ const (
 // usable. A Store is safe for concurrent use, and so are several Stores (or processes) on one Dir. Do not copy it after first use.
 type Store struct {
 	Dir       string        // root; a file is at <name>/<sha512>/<name> below it
+	Modules   string        // root of what FetchModules keeps
+	GoProxy   string        // where Go modules come from, as in the environment variable GOPROXY; empty: proxy.golang.org
 	Lookaside []string      // directories or http(s)/file URLs of the same layout, asked in this order
 	Upstream  bool          // ask a file's own URL when no lookaside cache has it
 	Client    *http.Client  // nil: one with connect timeouts; its redirect policy is always replaced by ours
@@ -214,8 +216,8 @@ func (s *Store) now() time.Time {
 
 // origin says where f is declared, as "packages/bash/Cargo.toml:12": a package's directory has its name.
 func origin(step string, f manifest.ExternalFile) string {
-	pkg, ok := strings.CutPrefix(step, "package/")
-	if !ok || f.Line == 0 {
+	kind, pkg, _ := strings.Cut(step, "/")
+	if (kind != "package" && kind != "modules") || f.Line == 0 {
 		return step
 	}
 	return fmt.Sprintf("packages/%s/Cargo.toml:%d", pkg, f.Line)

@@ -18,8 +18,10 @@ func (l *linter) checkSources(name string) {
 		names = append(names, f.Name)
 	}
 	for _, e := range l.ws.Packages[name].ExternalFiles {
-		there[e.Name()] = true
-		names = append(names, e.Name())
+		for _, n := range e.Names() {
+			there[n] = true
+			names = append(names, n)
+		}
 	}
 	for _, s := range l.specs[name].Sources {
 		if there[s.Name] {
@@ -54,6 +56,9 @@ func (l *linter) checkFiles(name string) {
 	for _, e := range p.ExternalFiles {
 		if !used[e.Name()] && !spec.mentions(e.Name()) {
 			l.find(Warning, p.File, e.Line, "add a Source for it, or remove it", "no line of %s.spec names the external file %q", name, e.Name())
+		}
+		if b := e.BundleName(); b != "" && !used[b] && !spec.mentions(b) {
+			l.find(Warning, p.File, e.Line, "add a Source for it, or remove bundle-modules", "no line of %s.spec names the bundled modules %q", name, b)
 		}
 	}
 }

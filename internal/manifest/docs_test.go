@@ -50,7 +50,7 @@ func TestDocsNameEveryKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	keys := ImageFeatures()
-	for _, file := range []string{"package.go", "variant.go", "release.go"} {
+	for _, file := range []string{"package.go", "external.go", "variant.go", "release.go"} {
 		source, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

@@ -74,6 +74,10 @@ func (t *table) externalFiles() []ExternalFile {
 				entry.fault("url", "give one of them another name with \"path\"",
 					"external file %s is also the name of the one on line %d", quote(f.Name()), earlier.Line)
 			}
+			if name := sharedName(f, earlier); name != "" {
+				entry.fault("bundle-modules", "set \"bundle-output-path\"",
+					"the modules of the archive are bundled into %s, which is also a file of the one on line %d", quote(name), earlier.Line)
+			}
 		}
 		files = append(files, f)
 	}
@@ -102,12 +106,7 @@ func (t *table) externalFile() ExternalFile {
 		t.fault("path", fileHint, "path %s cannot be the name of an external file", quote(f.Path))
 		f.Path = ""
 	}
-	for _, key := range []string{"bundle-modules", "bundle-root-path", "bundle-output-path"} {
-		t.accept(key)
-		if t.has(key) {
-			t.fault(key, "vendor the modules into the source archive", "%q is not supported", key)
-		}
-	}
+	t.bundle(&f)
 	t.finish()
 	return f
 }

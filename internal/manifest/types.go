@@ -32,6 +32,9 @@ type ExternalFile struct {
 	SHA512        string // 128 lower-case hex digits
 	Path          string // file name to use instead of the URL's last segment; one path component
 	ForceUpstream bool
+	BundleGo      bool   // vendor the modules that the Go code in this archive needs: bundle-modules = ["go"]
+	BundleRoot    string // slash path of the module inside the archive; empty: the archive's only directory at the top
+	BundleOutput  string // name of the archive of vendored modules, see BundleName
 	Line          int
 }
 

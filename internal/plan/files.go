@@ -38,6 +38,22 @@ func recipeFiles(recipe *workspace.Recipe, arch string, tool func(name string) b
 	return files
 }
 
-// packageTool says which tools the package target runs; imageTool is the rest.
+// packageTool says which tools the package target runs, imageTool which ones the variant target does.
 func packageTool(name string) bool { return name == "build-rpm" }
-func imageTool(name string) bool   { return !packageTool(name) }
+func imageTool(name string) bool   { return !packageTool(name) && name != bundleTool && name != goTool }
+
+// The tools of the targets that run the go command.
+const (
+	bundleTool = "bundle-go"
+	goTool     = "docker-go"
+)
+
+// toolFile is the part of the recipe that is one tool.
+func toolFile(recipe *workspace.Recipe, tool string) []File {
+	for _, f := range contextFiles(recipe.Files) {
+		if f.Name == "tools/"+tool {
+			return []File{f}
+		}
+	}
+	return nil // the build says what it does not find
+}

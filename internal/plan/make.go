@@ -30,6 +30,8 @@ type Request struct {
 	SourcePath func(manifest.ExternalFile) string
 	// Signing finds the keys for images with uefi-secure-boot; it is only called for those. The plan shows its error.
 	Signing func() (SigningKeys, error)
+	// ModulesPath says where on the host the Go module proxy of an archive will be once it is fetched.
+	ModulesPath func(manifest.ExternalFile) string
 }
 
 // RequestError says that the tree is fine but cannot give what was asked.
@@ -83,6 +85,7 @@ func Make(ws *workspace.Workspace, recipe *workspace.Recipe, r Request) (Plan, e
 	m.plan.Steps = make([]Step, 0, len(order)+1)
 	m.packagePart = section(recipe.Dockerfile, string(Package))
 	m.recipeFiles = recipeFiles(recipe, r.Arch, packageTool)
+	m.addModules(order)
 	m.nameDirs(order)
 	for i, needs := range m.graph.Needs(order) {
 		if err := m.addPackage(order[i], needs); err != nil {
@@ -105,12 +108,13 @@ type maker struct {
 	graph   *graph.Graph
 	variant *workspace.Variant // nil when none is named
 	plan    Plan
+	modules map[string]int // index of the step that bundles a package's modules
 	// packagePart and recipeFiles are the parts of the Dockerfile and of the recipe that every package's step sees; they
 	// share them.
 	packagePart []byte
 	recipeFiles []File
 	dirs        []*Dir // of the RPMs of every package, sorted by name
-	place       []int  // per step: where in dirs its own is
+	place       []int  // per package, in their order: where in dirs its own is
 }
 
 // wanted returns the packages to build: those asked for and all they wait for, or the image's whole closure.
@@ -137,7 +141,8 @@ func unknown(what, name string, known []string) error {
 	return &RequestError{What: fmt.Sprintf("%s %q", what, name), Why: "there is none of this name", Hint: manifest.NameHint(name, known)}
 }
 
-// addPackage adds the step of one package. needs are the steps it waits for, all of them there already.
+// addPackage adds the step of one package. needs are the packages it waits for, by their place in the order of packages;
+// their steps are there already.
 func (m *maker) addPackage(name string, needs []int) error {
 	pkg := m.ws.Packages[name]
 	args, err := m.packageArgs(pkg)
@@ -150,14 +155,19 @@ func (m *maker) addPackage(name string, needs []int) error {
 	}
 	files := contextFiles(m.ws.Files(pkg))
 	for _, external := range pkg.ExternalFiles {
-		files = append(files, File{Name: external.Name(), Host: m.r.SourcePath(external), Mode: 0o644, SHA512: external.SHA512})
+		files = append(files, externalFile(m.r, external))
 	}
 	sortFiles(files)
+	own, deps := Context{Files: files}, m.stepsOf(needs)
+	if step, ok := m.modules[name]; ok {
+		own.Top = []*Dir{{Name: name, Host: m.plan.Steps[step].Out, Step: step}}
+		deps = slices.Concat([]int{step}, deps)
+	}
 	m.plan.Steps = append(m.plan.Steps, Step{
 		ID:    string(Package) + "/" + name,
 		Kind:  Package,
 		Name:  name,
-		Deps:  needs,
+		Deps:  deps,
 		Fetch: pkg.ExternalFiles,
 		Out:   m.rpmDir(name),
 		Solve: Solve{
@@ -167,13 +177,26 @@ func (m *maker) addPackage(name string, needs []int) error {
 			Args:       args,
 			Contexts: map[string]Context{
 				"recipe":  {Files: m.recipeFiles},
-				"package": {Files: files},
+				"package": own,
 				"sources": {Files: contextFiles(sources)},
 				"rpms":    {Dirs: m.rpmDirs(needs)},
 			},
 		},
 	})
 	return nil
+}
+
+// stepsOf turns places in the order of packages into indexes of their steps, which come after those of modules. Where there
+// are none the slice is that of the graph, which packages share.
+func (m *maker) stepsOf(places []int) []int {
+	if len(m.modules) == 0 {
+		return places
+	}
+	steps := make([]int, len(places))
+	for i, place := range places {
+		steps[i] = len(m.modules) + place
+	}
+	return steps
 }
 
 // packageArgs are the build arguments of a package. Only a variant-sensitive one learns of the variant, and only the
@@ -231,23 +254,23 @@ func (m *maker) rpmDir(pkg string) string {
 func (m *maker) nameDirs(order []string) {
 	m.dirs, m.place = make([]*Dir, len(order)), make([]int, len(order))
 	for i, name := range order {
-		m.dirs[i] = &Dir{Name: name, Host: m.rpmDir(name), Step: i}
+		m.dirs[i] = &Dir{Name: name, Host: m.rpmDir(name), Step: len(m.modules) + i}
 	}
 	slices.SortFunc(m.dirs, func(a, b *Dir) int { return strings.Compare(a.Name, b.Name) })
 	for place, dir := range m.dirs {
-		m.place[dir.Step] = place
+		m.place[dir.Step-len(m.modules)] = place
 	}
 }
 
-// rpmDirs returns the directories of the RPMs that packages' steps make, sorted by package: each plan has the steps in an
-// order of its own, and what determines a step's outputs must not depend on that.
-func (m *maker) rpmDirs(steps []int) []*Dir {
-	places := make([]int, len(steps))
-	for i, step := range steps {
-		places[i] = m.place[step]
+// rpmDirs returns the directories of the RPMs of packages, given by their place in the order, sorted by package: each plan
+// has an order of its own, and what determines a step's outputs must not depend on that.
+func (m *maker) rpmDirs(packages []int) []*Dir {
+	places := make([]int, len(packages))
+	for i, n := range packages {
+		places[i] = m.place[n]
 	}
 	slices.Sort(places) // numbers: a large tree has a million of them
-	dirs := make([]*Dir, len(steps))
+	dirs := make([]*Dir, len(packages))
 	for i, place := range places {
 		dirs[i] = m.dirs[place]
 	}

@@ -22,9 +22,10 @@ type Kind string
 const (
 	Package Kind = "package"
 	Variant Kind = "variant"
+	Modules Kind = "modules" // of the same name as the package it is for
 )
 
-// Step is one BuildKit build: the RPMs of one package or the images of one variant.
+// Step is one BuildKit build: the RPMs of one package, the Go modules bundled for one package, or the images of one variant.
 type Step struct {
 	ID    string // Kind + "/" + Name: "package/bash"
 	Kind  Kind
@@ -64,6 +65,11 @@ type Context struct {
 	// Dirs are host directories, sorted by Name, which are read when the build starts.
 	// A directory that does not exist then is an error.
 	Dirs []*Dir
+	// Top are directories as in Dirs, but what they hold is at the top of the context.
+	Top []*Dir
+	// Derived are directories as in Dirs that no step makes and that are no inputs of their own: what they hold follows from
+	// other inputs.
+	Derived []*Dir
 }
 
 // Dir is a host directory inside a context. The contexts of a plan share it: a large tree has a million in them.

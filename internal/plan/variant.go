@@ -24,7 +24,7 @@ func (m *maker) addVariant() error {
 	if err != nil {
 		return err
 	}
-	needs := make([]int, len(m.plan.Steps)) // every package here is in the variant's closure
+	needs := make([]int, len(m.dirs)) // every package here is in the variant's closure
 	for i := range needs {
 		needs[i] = i
 	}
@@ -33,7 +33,7 @@ func (m *maker) addVariant() error {
 		ID:   string(Variant) + "/" + v.Name,
 		Kind: Variant,
 		Name: v.Name,
-		Deps: needs,
+		Deps: m.stepsOf(needs),
 		Out:  filepath.Join(images, m.r.Version+"-"+m.r.BuildID),
 		Link: "latest",
 

@@ -59,7 +59,7 @@ func packageFiles(root string, tree fs.FS, p *Package, entries []fs.DirEntry) ([
 		skip = append(skip, path.Clean(f))
 	}
 	for _, e := range p.ExternalFiles {
-		skip = append(skip, e.Name())
+		skip = append(skip, e.Names()...)
 	}
 	w := fileWalk{root: root, base: p.Dir, start: ".", skip: func(name string, dir bool) bool {
 		return slices.Contains(skip, name) || (dir && name == "target")

@@ -1,0 +1,125 @@
+// goproxy.go: the module proxies that the environment variable GOPROXY names, and what one of them has.
+
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strings"
+)
+
+// defaultProxy is what the go command asks when GOPROXY is not set. Its "direct" is left out: see errDirect.
+const defaultProxy = "https://proxy.golang.org"
+
+// proxy is one element of GOPROXY.
+type proxy struct {
+	base   string // URL, or "direct" or "off"
+	anyErr bool   // ask the next one after any error, not only when this one does not have the module
+}
+
+// proxies reads GOPROXY: elements, each followed by "," (go on when the module is not there) or "|" (go on in any case).
+func proxies(setting string) []proxy {
+	if strings.TrimSpace(setting) == "" {
+		setting = defaultProxy
+	}
+	var all []proxy
+	for setting != "" {
+		i := strings.IndexAny(setting, ",|")
+		base, after := setting, ""
+		if i >= 0 {
+			base, after, setting = setting[:i], setting[i:i+1], setting[i+1:]
+		} else {
+			setting = ""
+		}
+		if base = strings.TrimSpace(base); base != "" {
+			all = append(all, proxy{base: base, anyErr: after == "|"})
+		}
+	}
+	return all
+}
+
+var (
+	errDirect = errors.New("buildsys asks module proxies only, not version control systems")
+	errOff    = errors.New("it forbids to fetch modules")
+)
+
+// sumError says that a proxy has other bytes than a go.sum wants.
+type sumError struct{ err error }
+
+func (e *sumError) Error() string { return e.err.Error() }
+
+// label names the proxy in messages, without credentials.
+func (x proxy) label() string {
+	if x.base == "direct" || x.base == "off" {
+		return fmt.Sprintf("GOPROXY element %q", x.base)
+	}
+	return redact(x.base)
+}
+
+// load brings a module's file into p and checks it.
+func (x proxy) load(ctx context.Context, m *moduleFile, p *part) error {
+	switch x.base {
+	case "direct":
+		return errDirect
+	case "off":
+		return errOff
+	}
+	u, err := url.Parse(x.base)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "file") {
+		return errors.New("not an http, https or file URL")
+	}
+	at := place{label: x.label()}
+	if u.Scheme == "file" {
+		at.path = filepath.Join(u.Path, filepath.FromSlash(m.name))
+	} else {
+		at.url = strings.TrimSuffix(x.base, "/") + "/" + m.name
+	}
+	if _, err := at.load(ctx, m.job, p); err != nil {
+		return err
+	}
+	if err := m.check(p.path); err != nil {
+		return &sumError{err}
+	}
+	return nil
+}
+
+// goOn says whether the next proxy is asked after this one failed. One with wrong bytes is as good as one with none.
+func (x proxy) goOn(err error) bool {
+	status := new(statusError)
+	missing := errors.As(err, &status) && (status.code == http.StatusNotFound || status.code == http.StatusGone)
+	return missing || errors.Is(err, errNotThere) || x.anyErr || errors.As(err, new(*sumError))
+}
+
+// ModuleError says that a Go module could not be had with the bytes that a go.sum wants.
+type ModuleError struct {
+	Module string // "golang.org/x/text@v0.3.0", perhaps with "go.mod of " in front
+	Of     string // the archive or directory whose go.sum names it
+	Where  string // manifest:line
+	Want   string // "h1:…"
+	Bad    bool   // a proxy had other bytes
+	Tried  []Attempt
+}
+
+// Error names every proxy that was asked.
+func (e *ModuleError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Go module %s, which the go.sum of %s (%s) names, ", e.Module, e.Of, e.Where)
+	if e.Bad {
+		fmt.Fprintf(&b, "is nowhere as it should be\n  wanted: sum %s", e.Want)
+	} else {
+		b.WriteString("could not be had")
+	}
+	for _, t := range e.Tried {
+		fmt.Fprintf(&b, "\n  %s: %v", t.Place, t.Err)
+	}
+	if e.Bad {
+		b.WriteString("\n  the proxy or the archive was tampered with, or the version was published twice: ask who runs them")
+	} else {
+		b.WriteString("\n  set GOPROXY to a module proxy that has it, as in https://proxy.golang.org or file:///a/directory")
+	}
+	return b.String()
+}
