@@ -59,6 +59,7 @@ func TestDiffInWords(t *testing.T) {
 		{"source gone", replace("\nexternal package bash.tar.gz 99", ""), "source bash.tar.gz is gone"},
 		{"dependency", replace("rpms musl c1", "rpms musl c2"), "dependency musl changed"},
 		{"dependency added", replace("rpms musl c1", "rpms glibc c3\nrpms musl c1"), "dependency glibc added"},
+		{"modules", replace("rpms musl c1", "modules a c3\nrpms musl c1"), "bundled modules added"},
 		{"dependency removed", replace("\nrpms musl c1", ""), "dependency musl removed"},
 		{"other", replace("layout l1", "layout l2"), `the layout changed from "l1" to "l2"`},
 		{"order", func(l []string) []string { slices.Reverse(l); return l }, "the order of the inputs changed"},

@@ -5,6 +5,7 @@ package gomod
 import (
 	"bytes"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -45,9 +46,9 @@ func Read(archive, root string) ([]Module, error) {
 	if err != nil {
 		return nil, err
 	}
-	mod, err := modfile.ParseLax("go.mod", found.mod, nil)
+	mod, err := modfile.ParseLax(path.Join(found.root, "go.mod"), found.mod, nil)
 	if err != nil {
-		return nil, &Error{What: fmt.Sprintf("%s/go.mod: %v", found.root, err)}
+		return nil, &Error{What: err.Error()} // begins with the name and the line
 	}
 	if len(mod.Require) == 0 {
 		return nil, &Error{What: "the module in " + found.root + " needs no other modules", Hint: "remove bundle-modules"}
@@ -72,18 +73,18 @@ func ParseSums(text []byte) ([]Module, error) {
 		if len(words) != 3 {
 			return nil, fmt.Errorf("line %d is not: module version sum", n)
 		}
-		path, sum := words[0], words[2]
+		name, sum := words[0], words[2]
 		version, isMod := strings.CutSuffix(words[1], "/go.mod")
-		if err := module.Check(path, version); err != nil { // it becomes a file name and a URL
+		if err := module.Check(name, version); err != nil { // it becomes a file name and a URL
 			return nil, fmt.Errorf("line %d: %w", n, err)
 		}
 		if !strings.HasPrefix(sum, "h1:") {
 			continue
 		}
-		key := module.Version{Path: path, Version: version}
+		key := module.Version{Path: name, Version: version}
 		m := byName[key]
 		if m == nil {
-			m = &Module{Path: path, Version: version}
+			m = &Module{Path: name, Version: version}
 			byName[key] = m
 		}
 		which := &m.ZipSum
@@ -91,7 +92,7 @@ func ParseSums(text []byte) ([]Module, error) {
 			which = &m.ModSum
 		}
 		if *which != "" && *which != sum {
-			return nil, fmt.Errorf("line %d gives %s %s another sum than an earlier line", n, path, words[1])
+			return nil, fmt.Errorf("line %d gives %s %s another sum than an earlier line", n, name, words[1])
 		}
 		*which = sum
 	}

@@ -1,0 +1,177 @@
+// modules_test: Go modules from module proxies, real HTTP servers on this machine and directories.
+
+package fetch
+
+import (
+	"archive/zip"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"golang.org/x/mod/sumdb/dirhash"
+
+	"buildsys/internal/progress"
+)
+
+// goProxy is a module proxy, a directory, that has the module "example.test/Dep" with some text in it.
+func goProxy(t *testing.T, text string) (dir, sums string) {
+	t.Helper()
+	dir = t.TempDir()
+	at := filepath.Join(dir, "example.test/!dep/@v")
+	if err := os.MkdirAll(at, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var data bytes.Buffer
+	z := zip.NewWriter(&data)
+	w, err := z.Create("example.test/Dep@v1.0.0/dep.go")
+	if err == nil {
+		_, err = io.WriteString(w, text)
+	}
+	if err = errors.Join(err, z.Close(), os.WriteFile(filepath.Join(at, "v1.0.0.zip"), data.Bytes(), 0o644),
+		os.WriteFile(filepath.Join(at, "v1.0.0.mod"), []byte("module example.test/Dep\n"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	zipSum, err := dirhash.HashZip(filepath.Join(at, "v1.0.0.zip"), dirhash.Hash1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	modSum, err := dirhash.Hash1([]string{"go.mod"}, func(string) (io.ReadCloser, error) { return os.Open(filepath.Join(at, "v1.0.0.mod")) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir, fmt.Sprintf("example.test/Dep v1.0.0 %s\nexample.test/Dep v1.0.0/go.mod %s\n", zipSum, modSum)
+}
+
+func modulesWorld(t *testing.T, setting string) *world {
+	w := newWorld(t)
+	w.Modules, w.GoProxy = filepath.Join(t.TempDir(), "modules"), setting
+	return w
+}
+
+func (w *world) mustFetchSums(sums string) string {
+	w.t.Helper()
+	dir, err := w.FetchSums(w.t.Context(), "sources/app", []byte(sums))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, ext := range []string{"mod", "zip"} {
+		if _, err := os.Stat(filepath.Join(dir, "example.test/!dep/@v/v1.0.0."+ext)); err != nil {
+			w.t.Error(err)
+		}
+	}
+	return dir
+}
+
+func TestModulesOverHTTP(t *testing.T) {
+	good, sums := goProxy(t, "good")
+	var asked atomic.Int64
+	files := http.FileServer(http.Dir(good))
+	has := serve(t, func(rw http.ResponseWriter, r *http.Request) { asked.Add(1); files.ServeHTTP(rw, r) })
+	lacks := serve(t, http.NotFound)
+	w := modulesWorld(t, lacks+","+has+"/,direct")
+	dir := w.mustFetchSums(sums)
+	if n := asked.Load(); n != 2 {
+		t.Errorf("%d requests, want 2", n)
+	}
+	if w.mustFetchSums(sums) != dir || asked.Load() != 2 {
+		t.Error("what was there was asked for again, or put elsewhere")
+	}
+	// Another module with a go.sum of its own shares what is kept.
+	if w.mustFetchSums(sums+"\n") == dir || asked.Load() != 2 {
+		t.Error("what was kept was asked for again, or two share one proxy")
+	}
+	if got := w.texts(progress.FetchDone); len(got) != 1 || got[0] != "Go modules of sources/app (2 files)" {
+		t.Errorf("said %q", got)
+	}
+}
+
+func TestModulesDamage(t *testing.T) {
+	good, sums := goProxy(t, "good")
+	w := modulesWorld(t, "file://"+good)
+	dir := w.mustFetchSums(sums)
+	kept, err := filepath.Glob(filepath.Join(w.Modules, "files", "*.zip"))
+	if err != nil || len(kept) != 1 {
+		t.Fatalf("%q %v", kept, err)
+	}
+	if err := os.WriteFile(kept[0], []byte("damage"), 0o644); err != nil { // also what is linked from the proxy
+		t.Fatal(err)
+	}
+	w.mustFetchSums(sums)
+	if got := w.texts(progress.Warning); len(got) != 1 || !strings.Contains(got[0], "was damaged in the cache") {
+		t.Errorf("said %q", got)
+	}
+	for _, path := range []string{kept[0], filepath.Join(dir, "example.test/!dep/@v/v1.0.0.zip")} {
+		if data, err := os.ReadFile(path); err != nil || string(data) == "damage" {
+			t.Errorf("%s is still damaged (%v)", path, err)
+		}
+	}
+}
+
+func TestModulesRefused(t *testing.T) {
+	good, sums := goProxy(t, "good")
+	evil, _ := goProxy(t, "evil")
+	broken := serve(t, func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusForbidden) })
+	busy := serve(t, func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusBadGateway) })
+	tests := []struct {
+		name, setting string
+		bad           bool
+		want          []string // empty: it works
+	}{
+		{"first has it", "file://" + good, false, nil},
+		{"second has it", "file:///nowhere,file://" + good, false, nil},
+		{"wrong bytes, then right ones", "file://" + evil + ",file://" + good, false, nil},
+		{"after an error with |", broken + "|file://" + good, false, nil},
+		{"after an error with ,", broken + ",file://" + good, false, []string{"403 Forbidden", "could not be had"}},
+		{"after retries", busy + ",file://" + good, false, []string{"502 Bad Gateway"}},
+		{"off", "off", false, []string{`GOPROXY element "off": it forbids`}},
+		{"direct", "file:///nowhere,direct", false, []string{"file:///nowhere: not there", `GOPROXY element "direct"`, "set GOPROXY"}},
+		{"wrong bytes", "file://" + evil, true, []string{"is nowhere as it should be", "wanted: sum h1:", "has the sum h1:", "the go.sum of sources/app"}},
+		{"credentials", "http://user:secret@127.0.0.1:1", false, []string{"http://user:xxxxx@127.0.0.1:1"}},
+		{"not a URL", "ftp://x", false, []string{"not an http, https or file URL"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			w := modulesWorld(t, test.setting)
+			if len(test.want) == 0 {
+				w.mustFetchSums(sums)
+				return
+			}
+			_, err := w.FetchSums(t.Context(), "sources/app", []byte(sums))
+			module := new(ModuleError)
+			if !errors.As(err, &module) || module.Bad != test.bad {
+				t.Fatalf("error %T %v", err, err)
+			}
+			for _, text := range test.want {
+				if !strings.Contains(err.Error(), text) {
+					t.Errorf("error lacks %q:\n%v", text, err)
+				}
+			}
+			if strings.Contains(err.Error(), "secret") {
+				t.Error("the error tells a password")
+			}
+			if left, _ := filepath.Glob(filepath.Join(w.Modules, "files", "*.part")); len(left) > 0 {
+				t.Errorf("left %q", left)
+			}
+		})
+	}
+}
+
+func TestProxies(t *testing.T) {
+	for setting, want := range map[string]string{
+		"":                     "[{https://proxy.golang.org false}]",
+		"https://a, https://b": "[{https://a false} {https://b false}]",
+		"https://a|direct":     "[{https://a true} {direct false}]",
+		",,off,":               "[{off false}]",
+	} {
+		if got := fmt.Sprint(proxies(setting)); got != want {
+			t.Errorf("%q gives %s, want %s", setting, got, want)
+		}
+	}
+}

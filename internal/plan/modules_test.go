@@ -1,0 +1,64 @@
+// modules_test: the step that bundles Go modules, and where other steps see and do not see it.
+
+package plan
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"buildsys/internal/manifest"
+)
+
+// bundleTree is tree where the source of app has its modules bundled, and data is built with app.
+func bundleTree(t *testing.T) (fstest.MapFS, Request) {
+	t.Helper()
+	files, r := tree(), request()
+	files["tools/bundle-go"] = &fstest.MapFile{Data: []byte("#!/bin/sh\n"), Mode: 0o644}
+	app := files["packages/app/Cargo.toml"]
+	app.Data = []byte(strings.Replace(string(app.Data), "[build-dependencies]", "bundle-modules = [\"go\"]\n[build-dependencies]", 1))
+	files["packages/os/Cargo.toml"].Data = append(files["packages/os/Cargo.toml"].Data, "[build-dependencies]\napp = { path = \"../app\" }\n"...)
+	r.ModulesPath = func(f manifest.ExternalFile) string { return "/modules/" + f.Name() }
+	return files, r
+}
+
+func TestModulesStep(t *testing.T) {
+	files, r := bundleTree(t)
+	r.Image = true
+	p := mustMake(t, files, r)
+	const want = `modules/app: | archives app-1.tar.gz bundles.tsv | modules | recipe tools/bundle-go
+package/app: app data lib | package a.patch app-1.tar.gz app.spec | recipe macros/shared tools/build-rpm | rpms data/ lib/ | sources app/main.go
+package/data: | package data.spec | recipe macros/shared tools/build-rpm | rpms | sources
+package/lib: | package lib.spec | recipe macros/shared tools/build-rpm | rpms | sources
+package/os: app data lib | package os.spec | recipe macros/shared tools/build-rpm | rpms app/ data/ lib/ | sources
+package/release: | package release.spec | recipe macros/shared tools/build-rpm | rpms | sources
+variant/qemu-dev: app data lib os release | image partitions.tsv | recipe macros/shared tools/build-variant tools/rpm2img | rpms app/ data/ lib/ os/ release/`
+	if got := sorted(outline(p)); got != sorted(want) {
+		t.Errorf("plan:\n%s\nwant:\n%s", got, want)
+	}
+	byID := map[string]int{}
+	for i, s := range p.Steps {
+		byID[s.ID] = i
+		if !slices.IsSorted(s.Deps) || slices.ContainsFunc(s.Deps, func(d int) bool { return d >= i }) {
+			t.Errorf("%s depends on %v", s.ID, s.Deps)
+		}
+	}
+	modules, app := p.Steps[byID["modules/app"]], p.Steps[byID["package/app"]]
+	if top := app.Solve.Contexts["package"].Top; len(top) != 1 || top[0].Host != modules.Out || modules.Out != "/b/modules/x86_64/app" {
+		t.Errorf("app sees %v, the modules are in %s", top, modules.Out)
+	}
+	if derived := modules.Solve.Contexts["modules"].Derived; len(derived) != 1 || derived[0] != (Dir{Name: "0", Host: "/modules/app-1.tar.gz"}) {
+		t.Errorf("the modules come from %v", derived)
+	}
+	list := string(modules.Solve.Contexts["archives"].Files[1].Data)
+	if list != "0\tapp-1.tar.gz\t-\tbundled-app-1.tar.gz\n" {
+		t.Errorf("the list is %q", list)
+	}
+	// Only the package itself waits for its modules' step by name.
+	for id, i := range byID {
+		if slices.Contains(p.Steps[i].Deps, byID["modules/app"]) != (id == "package/app") {
+			t.Errorf("%s waits for %v", id, p.Steps[i].Deps)
+		}
+	}
+}
