@@ -48,7 +48,7 @@ variant/qemu-dev: app data lib os release | image partitions.tsv | recipe macros
 	if top := app.Solve.Contexts["package"].Top; len(top) != 1 || top[0].Host != modules.Out || modules.Out != "/b/modules/x86_64/app" {
 		t.Errorf("app sees %v, the modules are in %s", top, modules.Out)
 	}
-	if derived := modules.Solve.Contexts["modules"].Derived; len(derived) != 1 || derived[0] != (Dir{Name: "0", Host: "/modules/app-1.tar.gz"}) {
+	if derived := modules.Solve.Contexts["modules"].Derived; len(derived) != 1 || *derived[0] != (Dir{Name: "0", Host: "/modules/app-1.tar.gz"}) {
 		t.Errorf("the modules come from %v", derived)
 	}
 	list := string(modules.Solve.Contexts["archives"].Files[1].Data)
