@@ -161,6 +161,9 @@ func (c *Cache) fetchFile(ctx context.Context, e cache.Entry, f cache.File, root
 
 // fetchBlob fills the empty file to: from what is here already, from where e was found, else from the other caches.
 func (c *Cache) fetchBlob(ctx context.Context, e cache.Entry, b cache.Blob, to *os.File) error {
+	if b == blobOf(nil) {
+		return nil
+	}
 	if c.o.Have != nil {
 		if f, err := c.o.Have(b); err == nil {
 			err = errors.Join(copyBlob(to, f, b), f.Close())

@@ -205,5 +205,6 @@ func (r *ociRegistry) status(refused *errcode.ErrorResponse) error {
 }
 
 func (r *ociRegistry) unauthorized(what string) error {
-	return finalError{fmt.Errorf("%s %s: log in (docker login %[1]s) or set the right credentials or helper in %s", r.t.place.Host, what, r.config)}
+	host := r.t.place.Host
+	return finalError{fmt.Errorf("%s %s: log in (docker login %s) or set the right credentials or helper in %s", host, what, host, r.config)}
 }
