@@ -150,11 +150,6 @@ func runPlan(ctx context.Context, sys *System, c config, conn *connection, p pla
 	sink := progress.Multi{files, tail, text}
 	defer files.Close()
 
-	if c.recordedSDK() == "" { // no engine was ever asked for the image that every key holds
-		if _, err := conn.connect(ctx); err != nil {
-			return err
-		}
-	}
 	known, err := c.openCache(sink)
 	if err != nil {
 		return err
@@ -163,8 +158,16 @@ func runPlan(ctx context.Context, sys *System, c config, conn *connection, p pla
 	defer c.saveMemo(known.Memo)
 	if wanted == nil {
 		known = nil
-	} else if known.Remote, err = c.openRemote(sys, known.Store, sink); err != nil {
-		return usageError{err}
+	} else {
+		if known.Remote, err = c.openRemote(sys, known.Store, sink); err != nil {
+			return usageError{err}
+		}
+		conn.remote, conn.sink = known.Remote, sink
+		if err := conn.knowSDK(ctx); err != nil {
+			return err
+		}
+		known.SDK = c.recordedSDK()
+		known.Remote.ShareSDK(c.sdkImage, known.SDK)
 	}
 	staging := c.stagingDir()
 	var check func(context.Context, plan.Step, string) error

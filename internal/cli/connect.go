@@ -14,6 +14,7 @@ import (
 
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
+	"buildsys/internal/remote"
 )
 
 // connection is an engine that is dialled when it is needed: a run in which nothing has to be built does without one.
@@ -22,6 +23,9 @@ type connection struct {
 	sys *System
 	c   config
 	eng Engine // nil until connect
+
+	remote *remote.Cache // where an SDK image that is missing may be; nil for nowhere
+	sink   progress.Sink // is told of that
 }
 
 // connect dials the engine and makes sure that it has the SDK image the run's keys were computed with.
@@ -41,6 +45,7 @@ func (n *connection) connect(ctx context.Context) (cpus int, err error) {
 			return 0, errSDKChanged
 		}
 	}
+	n.compareSDK(ctx, digest)
 	info, err := n.eng.Info(ctx)
 	return info.CPUs, err
 }
@@ -88,6 +93,11 @@ func (n *connection) sdkDigest(ctx context.Context) (string, error) {
 		return "", err
 	case there:
 		return digest, nil
+	}
+	if digest, there, err = n.fetchSDK(ctx); err != nil || there {
+		return digest, err
+	}
+	switch {
 	case strings.HasPrefix(image, plan.ContextPrefix):
 		return "", environmentError{fmt.Errorf("the SDK image %s is not on the engine: run script/setup, which makes it from sdk/, "+
 			"or name another image with --sdk-image", image)}

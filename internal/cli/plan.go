@@ -78,6 +78,9 @@ func foresee(ctx context.Context, sys *System, s *settings, packages []string, a
 			return nil, usageError{err}
 		}
 		defer known.Remote.Close(ctx, nil)
+		if sdk, ok := known.Remote.FindSDK(ctx, c.sdkImage); ok && known.SDK == "" {
+			known.SDK = sdk.ID
+		}
 	}
 	forecast, err := engine.Foresee(ctx, p, known)
 	c.saveMemo(known.Memo)

@@ -83,7 +83,7 @@ func (*fakeEngine) Await(context.Context, time.Duration) error { return nil }
 func (*fakeEngine) Info(context.Context) (buildkit.Info, error) { return buildkit.Info{CPUs: 2}, nil }
 
 func (*fakeEngine) HasImage(_ context.Context, ref string) (string, bool, error) {
-	return "sha256:0", os.Getenv("NO_SDK") == "", nil
+	return "sha256:" + strings.Repeat("0", 64), os.Getenv("NO_SDK") == "", nil
 }
 
 func (*fakeEngine) ImportImage(_ context.Context, ref string, rootfs io.Reader, _ map[string]string, _ func(int64)) error {

@@ -15,6 +15,7 @@ import (
 
 	"buildsys"
 	"buildsys/internal/plan"
+	"buildsys/internal/remote"
 )
 
 func newSDKCommand(sys *System, s *settings) *cobra.Command {
@@ -43,18 +44,28 @@ func newSDKCommand(sys *System, s *settings) *cobra.Command {
 			Args:  usage(cobra.NoArgs),
 			RunE:  func(cmd *cobra.Command, _ []string) error { return withSDK(cmd, sys, s, requireThere) },
 		},
-		&cobra.Command{
-			Use:   "import ROOTFS.tar",
-			Short: "Import a root file system as the tree's SDK image; - reads standard input",
-			Args:  usage(cobra.ExactArgs(1)),
-			RunE: func(cmd *cobra.Command, args []string) error {
-				return withSDK(cmd, sys, s, func(cmd *cobra.Command, conn *connection) error {
-					return importSDK(cmd, sys, conn, args[0])
-				})
-			},
-		},
+		newSDKFetch(sys, s),
+		newSDKImport(sys, s),
 	)
 	return sdk
+}
+
+func newSDKImport(sys *System, s *settings) *cobra.Command {
+	var replace bool
+	cmd := &cobra.Command{
+		Use:   "import ROOTFS.tar",
+		Short: "Import a root file system as the tree's SDK image; - reads standard input",
+		Long: `Imports a root file system as the tree's SDK image, which then is on the engine under the name that "buildsys sdk name"
+prints. With --cache-to it is uploaded as well, for "buildsys sdk fetch" and for builds on machines that lack it.`,
+		Args: usage(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return withSDK(cmd, sys, s, func(cmd *cobra.Command, conn *connection) error {
+				return importSDK(cmd, sys, conn, args[0], replace)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&replace, "replace", false, "with --cache-to: replace another image of the same name, whose results are then of no use")
+	return cmd
 }
 
 func withSDK(cmd *cobra.Command, sys *System, s *settings, do func(*cobra.Command, *connection) error) error {
@@ -75,7 +86,7 @@ func requireThere(cmd *cobra.Command, conn *connection) error {
 	return err
 }
 
-func importSDK(cmd *cobra.Command, sys *System, conn *connection, path string) error {
+func importSDK(cmd *cobra.Command, sys *System, conn *connection, path string, replace bool) error {
 	rootfs := sys.Stdin
 	if path != "-" {
 		if !filepath.IsAbs(path) {
@@ -88,11 +99,26 @@ func importSDK(cmd *cobra.Command, sys *System, conn *connection, path string) e
 		defer f.Close()
 		rootfs = f
 	}
+	var copied *packed
+	if conn.c.cacheTo != (remote.Location{}) {
+		var err error
+		if copied, err = newPacked(conn.c.temporary()); err != nil {
+			return environmentError{err}
+		}
+		defer copied.remove()
+		rootfs = io.TeeReader(rootfs, copied)
+	}
 	if err := conn.eng.ImportImage(cmd.Context(), conn.c.sdkImage, rootfs, nil, nil); err != nil {
 		return err
 	}
 	fmt.Fprintln(sys.Stdout, conn.c.sdkImage)
-	return nil
+	if copied == nil {
+		return nil
+	}
+	if _, err := io.Copy(io.Discard, rootfs); err != nil { // what the engine did not read belongs to the tar as well
+		return environmentError{err}
+	}
+	return conn.shareSDK(cmd.Context(), copied, replace)
 }
 
 // sdkImageName derives the image's name from the files of sdk/ in the tree, or the built-in ones when it has none.

@@ -3,12 +3,12 @@
 package remote
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -110,7 +110,7 @@ func (p *pusher) upload(ctx context.Context, e cache.Entry, open func(cache.Blob
 		return localError{err}
 	}
 	for _, small := range [][]byte{emptyBlob, []byte(e.Transcript), provenance} {
-		if err := t.uploadBlob(ctx, blobOf(small), func() (io.ReadSeekCloser, error) { return memory{bytes.NewReader(small)}, nil }, replace); err != nil {
+		if err := t.uploadBlob(ctx, blobOf(small), fromMemory(small), replace); err != nil {
 			return err
 		}
 	}
@@ -136,7 +136,7 @@ func (p *pusher) upload(ctx context.Context, e cache.Entry, open func(cache.Blob
 }
 
 // memory is a blob that needs no file.
-type memory struct{ *bytes.Reader }
+type memory struct{ *strings.Reader }
 
 // Close implements io.Closer.
 func (memory) Close() error { return nil }
