@@ -1,0 +1,240 @@
+// remote_test: two machines in one, with a real registry between them: other checkout, other cache directory, same results.
+
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"buildsys/internal/cache"
+)
+
+// registry is Debian's docker-registry behind a proxy that counts.
+type registry struct {
+	*httptest.Server
+	down atomic.Int64 // bytes of answers, without headers
+	stop func()
+}
+
+// startRegistry skips the test where there is no registry to start.
+func startRegistry(t *testing.T) *registry {
+	t.Helper()
+	program, err := exec.LookPath("docker-registry")
+	if err != nil {
+		t.Skip("no docker-registry (script/setup installs it)")
+	}
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := free.Addr().String()
+	free.Close()
+	dir := t.TempDir()
+	config := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %s/data}}\nhttp: {addr: %q}\n",
+		dir, address)
+	write(t, dir, "config.yml", config)
+	cmd := exec.Command(program, "serve", filepath.Join(dir, "config.yml"))
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	r := &registry{}
+	r.stop = func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
+	t.Cleanup(r.stop)
+	for begin := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		resp, err := http.Get("http://" + address + "/v2/")
+		if err == nil {
+			resp.Body.Close()
+			break
+		}
+		if time.Since(begin) > time.Minute {
+			t.Fatalf("docker-registry does not answer: %v\n%s", err, &output)
+		}
+	}
+	proxy := &httputil.ReverseProxy{
+		Rewrite: func(p *httputil.ProxyRequest) {
+			p.SetURL(&url.URL{Scheme: "http", Host: address})
+			p.Out.Host = p.In.Host // the registry makes addresses of it
+		},
+		ModifyResponse: func(resp *http.Response) error {
+			resp.Body = &counted{resp.Body, &r.down}
+			return nil
+		},
+	}
+	r.Server = httptest.NewServer(proxy)
+	t.Cleanup(r.Close)
+	return r
+}
+
+type counted struct {
+	io.ReadCloser
+	n *atomic.Int64
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+func (r *registry) place() string {
+	return "oci://" + strings.TrimPrefix(r.URL, "http://") + "/skiff/cache"
+}
+
+// received runs the program and returns what it has downloaded meanwhile.
+func (r *registry) received(run func()) int64 {
+	before := r.down.Load()
+	run()
+	return r.down.Load() - before
+}
+
+// machine is a copy of a tree in another place, with an empty cache directory.
+func machine(t *testing.T, tree string) (root string) {
+	t.Helper()
+	root = filepath.Join(t.TempDir(), "a b's", "checkout")
+	if err := os.CopyFS(root, os.DirFS(tree)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(root, "build")); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("BUILDSYS_CACHE_DIR", t.TempDir())
+	return root
+}
+
+func size(t *testing.T, paths []string) (total int64) {
+	t.Helper()
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		total += info.Size()
+	}
+	return total
+}
+
+// Must show 1 and 6 of the milestone of remote caches.
+func TestTwoMachines(t *testing.T) {
+	needEngine(t)
+	reg := startRegistry(t)
+	// Bytes that do not shrink: what is transferred is then what there is.
+	script := func(name string) string {
+		return "head -c 500000 /dev/zero | openssl enc -aes-128-ctr -nosalt -pass pass:" + name + " 2>/dev/null >%{buildroot}/" + name
+	}
+	first := writeTree(t,
+		pkg{name: "low", script: script("low")},
+		pkg{name: "mid", needs: []string{"low"}, script: script("mid")},
+		pkg{name: "top", needs: []string{"mid"}, script: script("top")},
+		pkg{name: "aside", script: script("aside")},
+	)
+	from, both := []string{"BUILDSYS_CACHE_FROM=" + reg.place()}, []string{"BUILDSYS_CACHE_FROM=" + reg.place(), "BUILDSYS_CACHE_TO=" + reg.place()}
+	buildsys(t, first, both, "build-package", "top", "aside").must(t, 0, "4 uploaded")
+
+	// Without an engine, an SDK image or a store of its own.
+	second := machine(t, first)
+	down := reg.received(func() {
+		r := buildsys(t, second, append(from, noEngine), "build-package", "top")
+		r.must(t, 0, "top fetched from "+reg.place(), "3 steps up to date, nothing to do")
+		if got := started(r); len(got) > 0 {
+			t.Errorf("built %q", got)
+		}
+	})
+	if outputs := size(t, rpms(t, second, "*")); len(rpms(t, second, "*")) != 1 || down > outputs*11/10 || down < outputs {
+		t.Errorf("%d bytes received for outputs of %d: %q", down, outputs, rpms(t, second, "*"))
+	}
+	if rpmBytes(t, first, "top") != rpmBytes(t, second, "top") {
+		t.Error("the RPMs differ")
+	}
+
+	// A change in the middle: that package and what needs it, with the RPMs that these need.
+	writePackage(t, second, pkg{name: "mid", needs: []string{"low"}, script: script("mid") + "; echo changed >>%{buildroot}/mid"})
+	down = reg.received(func() {
+		r := buildsys(t, second, from, "build-package", "top", "aside")
+		r.must(t, 0, "low fetched", "aside fetched")
+		if got := started(r); !slices.Equal(got, []string{"mid", "top"}) {
+			t.Errorf("built %q", got)
+		}
+	})
+	if needed := size(t, append(rpms(t, second, "low"), rpms(t, second, "aside")...)); down > needed*11/10 {
+		t.Errorf("%d bytes received for %d that were needed", down, needed)
+	}
+
+	poisonAside(t, reg, first)
+	third := machine(t, first)
+	buildsys(t, third, from, "build-package", "aside").must(t, 0, "is refused", `was built from the spec of "skiff-low" and not from that of aside`)
+	if rpmBytes(t, first, "aside") != rpmBytes(t, third, "aside") {
+		t.Error("the RPMs differ")
+	}
+
+	reg.stop() // and a cache that is gone fails nothing
+	fourth := machine(t, first)
+	r := buildsys(t, fourth, both, "build-package", "aside")
+	r.must(t, 0, "warning: ", "1 of 1 step done")
+}
+
+// poisonAside gives the result of aside the RPM of low, with all that makes it consistent.
+func poisonAside(t *testing.T, reg *registry, root string) {
+	t.Helper()
+	manifest := func(step string) (tag string, m map[string]any) {
+		states, _ := filepath.Glob(filepath.Join(root, "build/state/*/package-"+step+".state"))
+		if len(states) != 1 {
+			t.Fatalf("records of %s: %q", step, states)
+		}
+		state, err := os.ReadFile(states[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		tag = strings.Fields(string(state))[3]
+		req, _ := http.NewRequest(http.MethodGet, reg.URL+"/v2/skiff/cache/manifests/"+tag, nil)
+		req.Header.Set("Accept", "application/vnd.oci.image.manifest.v1+json")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if err := json.NewDecoder(resp.Body).Decode(&m); err != nil {
+			t.Fatal(err)
+		}
+		return tag, m
+	}
+	_, low := manifest("low")
+	tag, aside := manifest("aside")
+	layers := aside["layers"].([]any)
+	layers[len(layers)-1] = low["layers"].([]any)[len(low["layers"].([]any))-1]
+	files, content, err := cache.ScanDir(filepath.Dir(rpms(t, root, "low")[0]))
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	aside["annotations"].(map[string]any)["invalid.buildsys.content"] = content.String()
+	data, err := json.Marshal(aside)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, _ := http.NewRequest(http.MethodPut, reg.URL+"/v2/skiff/cache/manifests/"+tag, bytes.NewReader(data))
+	req.Header.Set("Content-Type", "application/vnd.oci.image.manifest.v1+json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil || resp.StatusCode != http.StatusCreated {
+		t.Fatalf("%v, %v", resp, err)
+	}
+	resp.Body.Close()
+}
