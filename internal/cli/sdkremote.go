@@ -129,7 +129,6 @@ func (n *connection) openRemote(write bool) (err error) {
 // packed is a copy of an SDK image's tar, made while it is imported.
 type packed struct {
 	file *os.File
-	sum  io.Writer
 	hash interface{ Sum([]byte) []byte }
 	zstd *zstd.Encoder
 }
