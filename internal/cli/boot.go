@@ -74,8 +74,10 @@ func boot(ctx context.Context, sys *System, c config, o bootOptions) error {
 		Firmware: vm.Firmware{BIOS: o.bios},
 		Stdin:    sys.Stdin, Stdout: sys.Stdout, Stderr: sys.Stderr,
 	}
-	if machine.SecureBoot, err = c.enrolled(); err != nil {
-		return err
+	if !o.bios {
+		if machine.SecureBoot, err = c.enrolled(); err != nil {
+			return err
+		}
 	}
 	if o.check {
 		return bootCheck(ctx, sys, c, machine, o.timeout)

@@ -92,7 +92,7 @@ func inDir(dir, path string) string {
 // signing finds the keys for an image. Private keys are only looked for when the image is built: one that is in the store
 // is had without them.
 func (c config) signing() (plan.SigningKeys, error) {
-	if err := sbkeys.Check(c.keysDir, append(sbkeys.Public(), sbkeys.Secret()...)); err != nil {
+	if err := sbkeys.Check(c.keysDir, sbkeys.Public()); err != nil {
 		return plan.SigningKeys{}, err
 	}
 	keys := plan.SigningKeys{Secrets: map[string]string{}}

@@ -24,7 +24,7 @@ func TestReadBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	step := plan.Step{ID: "variant/dev", Kind: plan.Variant, Layout: &layout, Solve: plan.Solve{Args: map[string]string{"IMAGE_NAME": "tiny-dev"}}}
+	step := plan.Step{ID: "variant/dev", Kind: plan.Variant, Layout: &layout, Solve: plan.Solve{Args: map[string]string{"IMAGE_NAME": "tiny-dev", "IMAGE_FORMAT": "raw"}}}
 	dir, temp := t.TempDir(), t.TempDir()
 	file := filepath.Join(dir, "tiny-dev.img.lz4")
 	check := func(name, temp string, code int, want ...string) {
