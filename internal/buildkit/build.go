@@ -15,13 +15,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/containerd/containerd/v2/core/content"
 	"github.com/distribution/reference"
 	bkclient "github.com/moby/buildkit/client"
-	"github.com/moby/buildkit/frontend/dockerfile/builder"
+	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/frontend/dockerui"
-	gateway "github.com/moby/buildkit/frontend/gateway/client"
-	"github.com/tonistiigi/fsutil"
+	"github.com/moby/buildkit/session"
 
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
@@ -32,9 +30,6 @@ const sdkArg = "SDK"
 
 // freshHostname is what a build with Solve.Fresh is told that its host is called; others see BuildKit's "buildkitsandbox".
 const freshHostname = "elsewhere.buildsys.invalid"
-
-// localPrefix keeps the names of context uploads apart from the frontend's own "context" and "dockerfile".
-const localPrefix = "context-"
 
 // Build runs one build and leaves its outputs in out, an existing empty directory. When it returns an error,
 // out may hold anything and is the caller's to remove. report gets a StepLog event for each line of output, in order and from
@@ -69,34 +64,35 @@ func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out str
 	// A context that cannot be sent as listed stops the build at once, and so does an engine that says nothing any more.
 	solveCtx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	opt, err := b.solveOpt(s, img, out, stop)
+	sess, err := session.NewSession(ctx, b.sharedKey(s))
+	if err != nil {
+		return fmt.Errorf("building %s: %w", s.Name, err)
+	}
+	in, err := newInputs(s.Contexts, sess.ID(), &b.digests, stop)
 	if err != nil {
 		return failure{own: err, err: err}.solveError(s.Name, sdk)
 	}
-
-	g := &guard{sdk: sdk, dockerfile: s.Dockerfile}
-	frontend := func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
-		g.Client = c
-		return builder.Build(ctx, g)
+	secrets, err := secretSession(s.Secrets)
+	if err != nil {
+		return failure{own: err, err: err}.solveError(s.Name, sdk)
 	}
+	g := &guard{sdk: sdk, dockerfile: s.Dockerfile, attrs: frontendAttrs(s, img), session: sess.ID(), inputs: in.states}
 	log := newStatusLog(reporter(report))
-	statuses := make(chan *bkclient.SolveStatus)
-	drained := make(chan struct{})
-	go func() {
-		defer close(drained)
-		for st := range statuses { // closed by the client
-			b.watchdog.sign()
-			log.add(st)
-		}
-		log.flush()
-	}()
 	client := b.client()
 	release := b.watchdog.watch(stop)
 	jobs := b.running.Add(1)
-	_, err = client.Build(solveCtx, opt, "", frontend, statuses)
+	def, err := b.define(solveCtx, client, g, img)
+	if err == nil {
+		err = b.run(solveCtx, client, def, bkclient.SolveOpt{
+			SharedSession: sess,
+			LocalMounts:   in.locals,
+			OCIStores:     img.stores(),
+			Session:       secrets,
+			Exports:       []bkclient.ExportEntry{{Type: bkclient.ExporterLocal, OutputDir: out}},
+		}, log)
+	}
 	b.running.Add(-1)
 	release()
-	<-drained
 	if err == nil {
 		// A context may have changed under a build that still came through.
 		err = context.Cause(solveCtx)
@@ -114,6 +110,23 @@ func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out str
 		f.own = cause
 	}
 	return b.afterLoss(f.solveError(s.Name, sdk), client)
+}
+
+// run has the engine solve a definition, and returns when log has all that it said.
+func (b *Builder) run(ctx context.Context, client *bkclient.Client, def *llb.Definition, opt bkclient.SolveOpt, log *statusLog) error {
+	statuses := make(chan *bkclient.SolveStatus)
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		for st := range statuses { // closed by the client
+			b.watchdog.sign()
+			log.add(st)
+		}
+		log.flush()
+	}()
+	_, err := client.Solve(ctx, def, opt, statuses)
+	<-drained
+	return err
 }
 
 // afterLoss has the next build use a new connection: gRPC lets a while pass before it tries an address again that has failed,
@@ -151,8 +164,8 @@ func cancelCause(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", ctx.Err(), cause)
 }
 
-// solveOpt composes the request: frontend attributes, the files to send, and where outputs go.
-func (b *Builder) solveOpt(s plan.Solve, img sdkImage, out string, failed func(error)) (bkclient.SolveOpt, error) {
+// frontendAttrs are the settings of the Dockerfile frontend.
+func frontendAttrs(s plan.Solve, img sdkImage) map[string]string {
 	attrs := map[string]string{
 		"filename":           dockerui.DefaultDockerfileName,
 		"target":             s.Target,
@@ -168,45 +181,13 @@ func (b *Builder) solveOpt(s plan.Solve, img sdkImage, out string, failed func(e
 		attrs["no-cache"] = "" // no stage named: all of them
 		attrs["hostname"] = freshHostname
 	}
-	stores := map[string]content.Store{}
 	if img.context != "" {
 		attrs["context:"+familiarName(s.Args[sdkArg])] = img.context
 	}
-	if img.store != nil {
-		stores[layoutStore] = img.store
+	for key := range s.Contexts {
+		attrs["context:"+plan.ContextPrefix+key] = "input:" + key
 	}
-	dockerfile := plan.Context{Files: []plan.File{{Name: dockerui.DefaultDockerfileName, Data: s.Dockerfile}}}
-	contexts := map[string]plan.Context{
-		dockerui.DefaultLocalNameDockerfile: dockerfile,
-		dockerui.DefaultLocalNameContext:    {}, // everything a build sees has a name
-	}
-	for key, c := range s.Contexts {
-		if key != strings.ToLower(key) {
-			return bkclient.SolveOpt{}, fmt.Errorf("context %q: the name must be lower case, it is used as an image name", key)
-		}
-		attrs["context:"+plan.ContextPrefix+key] = "local:" + localPrefix + key
-		contexts[localPrefix+key] = c
-	}
-	mounts := make(map[string]fsutil.FS, len(contexts))
-	for name, c := range contexts {
-		fsys, err := newContextFS(c, &b.digests, failed)
-		if err != nil {
-			return bkclient.SolveOpt{}, fmt.Errorf("context %s: %w", strings.TrimPrefix(name, localPrefix), err)
-		}
-		mounts[name] = fsys
-	}
-	secrets, err := secretSession(s.Secrets)
-	if err != nil {
-		return bkclient.SolveOpt{}, err
-	}
-	return bkclient.SolveOpt{
-		Session:       secrets,
-		FrontendAttrs: attrs,
-		LocalMounts:   mounts,
-		OCIStores:     stores,
-		SharedKey:     b.sharedKey(s),
-		Exports:       []bkclient.ExportEntry{{Type: bkclient.ExporterLocal, OutputDir: out}},
-	}, nil
+	return attrs
 }
 
 // familiarName gives an image's name in the form in which the frontend looks for a context that replaces it.

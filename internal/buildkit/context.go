@@ -226,6 +226,24 @@ func within(p, dir string) bool {
 	return dir == "" || p == dir || strings.HasPrefix(p, dir+"/")
 }
 
+// size is how many bytes all files have.
+func (c *contextFS) size() (sum int64) {
+	for _, e := range c.entries {
+		sum += e.size
+	}
+	return sum
+}
+
+// read returns the bytes of a file, which are those that were listed.
+func (c *contextFS) read(e *contextEntry) ([]byte, error) {
+	f, err := c.Open(e.path)
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(f)
+	return data, errors.Join(err, f.Close())
+}
+
 // Open implements fsutil.FS.
 func (c *contextFS) Open(p string) (io.ReadCloser, error) {
 	e, ok := c.index[strings.Trim(path.Clean("/"+filepath.ToSlash(p)), "/")]

@@ -78,6 +78,7 @@ type Builder struct {
 	digests  digestMemo
 	watchdog watchdog
 	running  atomic.Int32 // builds
+	frontend frontend
 
 	mu       sync.Mutex
 	buildkit *bkclient.Client

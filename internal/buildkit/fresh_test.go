@@ -10,12 +10,9 @@ import (
 
 func TestFreshBuild(t *testing.T) {
 	for _, fresh := range []bool{false, true} {
-		opt, err := new(Builder).solveOpt(plan.Solve{Name: "a x86_64", Target: "package", Fresh: fresh}, sdkImage{}, t.TempDir(), func(error) {})
-		if err != nil {
-			t.Fatal(err)
-		}
-		stages, noCache := opt.FrontendAttrs["no-cache"]
-		host, named := opt.FrontendAttrs["hostname"]
+		attrs := frontendAttrs(plan.Solve{Name: "a x86_64", Target: "package", Fresh: fresh}, sdkImage{})
+		stages, noCache := attrs["no-cache"]
+		host, named := attrs["hostname"]
 		if noCache != fresh || named != fresh || stages != "" || fresh && host != freshHostname {
 			t.Errorf("fresh %v: no-cache %v for %q, hostname %q", fresh, noCache, stages, host)
 		}

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/distribution/reference"
+	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/client/llb/sourceresolver"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/pb"
@@ -19,13 +20,19 @@ import (
 
 const contextHint = plan.ContextPrefix
 
-// guard stands between the Dockerfile frontend, which runs in this process, and the engine. Every image lookup
+// guard is what the Dockerfile frontend, which runs in this process, takes for the engine. Every image lookup
 // and every definition passes here before the engine sees it, so a name that is missing among the contexts
 // fails without a single request to a registry.
 type guard struct {
-	gateway.Client
 	sdk        string
 	dockerfile []byte
+	attrs      map[string]string
+	session    string               // whose files the definition will be solved with
+	inputs     map[string]llb.State // contexts by their keys
+	known      *answers
+	engine     gateway.Client // to ask what is not known; may be nil
+
+	definition *pb.Definition // of the whole build, once the frontend has made it
 
 	mu    sync.Mutex
 	err   error                    // first refusal; gRPC keeps only the text of what a frontend returns
@@ -53,15 +60,25 @@ func (g *guard) ResolveImageConfig(ctx context.Context, ref string, opt sourcere
 	if !sameImage(ref, g.sdk) {
 		return "", "", nil, g.refuse("image %s", ref)
 	}
-	return g.Client.ResolveImageConfig(ctx, ref, opt)
+	return g.known.imageConfig(ctx, g.engine, ref, opt)
 }
 
+// BuildOpts implements gateway.Client.
+func (g *guard) BuildOpts() gateway.BuildOpts {
+	o := g.known.opts
+	o.Opts, o.SessionID = g.attrs, g.session
+	return o
+}
+
+// Inputs implements gateway.Client.
+func (g *guard) Inputs(context.Context) (map[string]llb.State, error) { return g.inputs, nil }
+
+// Warn implements gateway.Client. The frontend's advice on style is not shown.
+func (g *guard) Warn(context.Context, digest.Digest, string, gateway.WarnOpts) error { return nil }
+
 // ResolveSourceMetadata implements gateway.Client.
-func (g *guard) ResolveSourceMetadata(ctx context.Context, op *pb.SourceOp, opt sourceresolver.Opt) (*sourceresolver.MetaResponse, error) {
-	if err := g.checkSource(op.GetIdentifier()); err != nil {
-		return nil, err
-	}
-	return g.Client.ResolveSourceMetadata(ctx, op, opt)
+func (g *guard) ResolveSourceMetadata(_ context.Context, op *pb.SourceOp, _ sourceresolver.Opt) (*sourceresolver.MetaResponse, error) {
+	return nil, g.refuse("to know more of %s", op.GetIdentifier())
 }
 
 // NewContainer implements gateway.Client.
@@ -69,8 +86,8 @@ func (g *guard) NewContainer(context.Context, gateway.NewContainerRequest) (gate
 	return nil, g.refuse("a container outside the build")
 }
 
-// Solve implements gateway.Client.
-func (g *guard) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway.Result, error) {
+// Solve implements gateway.Client: it keeps the definition. The frontend solves one, but for reading the Dockerfile.
+func (g *guard) Solve(_ context.Context, req gateway.SolveRequest) (*gateway.Result, error) {
 	if req.Frontend != "" {
 		return nil, g.refuse("another frontend (%s)", req.Frontend)
 	}
@@ -91,8 +108,9 @@ func (g *guard) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway.R
 	if res, ok := g.answer(req.Definition); ok {
 		return res, nil
 	}
-	g.remember(req.Definition.GetSource())
-	return g.Client.Solve(ctx, req)
+	g.definition = withoutCopy(req.Definition)
+	g.remember(g.definition.GetSource())
+	return gateway.NewResult(), nil
 }
 
 // remember notes where in the Dockerfile each vertex comes from.

@@ -19,6 +19,14 @@ type sdkImage struct {
 	store   content.Store
 }
 
+// stores is the content that a build from the image may ask for.
+func (i sdkImage) stores() map[string]content.Store {
+	if i.store == nil {
+		return nil
+	}
+	return map[string]content.Store{layoutStore: i.store}
+}
+
 // imageConfig is what of an image's configuration reaches a step.
 type imageConfig struct {
 	layers  []string // digests of the layers' tars, unpacked

@@ -1,0 +1,141 @@
+// frontend_test: what definition becomes of a Dockerfile, without an engine.
+
+package buildkit
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/frontend/dockerfile/builder"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	gatewaypb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/solver/pb"
+	digest "github.com/opencontainers/go-digest"
+
+	"buildsys/internal/plan"
+)
+
+const testSDK = "buildsys.invalid/sdk:test"
+
+// definition runs the frontend with an engine that can do everything.
+func definition(t *testing.T, s plan.Solve) *pb.Definition {
+	t.Helper()
+	in, err := newInputs(s.Contexts, "session", &digestMemo{}, func(err error) { t.Error(err) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts := gateway.BuildOpts{Caps: gatewaypb.Caps.CapSet(gatewaypb.Caps.All()), LLBCaps: pb.Caps.CapSet(pb.Caps.All())}
+	image := imageAnswer{ref: testSDK, config: []byte(`{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":["sha256:` + strings.Repeat("0", 64) + `"]}}`)}
+	s.Args = map[string]string{"SDK": testSDK}
+	g := &guard{sdk: testSDK, dockerfile: s.Dockerfile, attrs: frontendAttrs(s, sdkImage{}), session: "session", inputs: in.states,
+		known: &answers{opts: opts, images: map[string]imageAnswer{testSDK + " linux/amd64": image, testSDK: image}}}
+	if _, err := builder.Build(t.Context(), g); err != nil {
+		t.Fatal(err)
+	}
+	return g.definition
+}
+
+// describe writes the operations of a definition one a line: what each is, and of what.
+func describe(t *testing.T, def *pb.Definition) string {
+	t.Helper()
+	var b strings.Builder
+	number := map[string]int{}
+	for i, raw := range def.Def {
+		var op pb.Op
+		if err := op.UnmarshalVT(raw); err != nil {
+			t.Fatal(err)
+		}
+		number[digest.FromBytes(raw).String()] = i
+		fmt.Fprintf(&b, "%d:", i)
+		for _, a := range op.GetFile().GetActions() {
+			switch {
+			case a.GetMkdir() != nil:
+				fmt.Fprintf(&b, " mkdir %s", a.GetMkdir().Path)
+			case a.GetMkfile() != nil:
+				fmt.Fprintf(&b, " mkfile %s", a.GetMkfile().Path)
+			case a.GetCopy() != nil:
+				fmt.Fprintf(&b, " copy %s %s", a.GetCopy().Src, a.GetCopy().Dest)
+			}
+		}
+		if src := op.GetSource(); src != nil {
+			b.WriteString(" " + src.Identifier)
+		}
+		for _, m := range op.GetExec().GetMounts() {
+			fmt.Fprintf(&b, " %s=%d", m.Dest, m.Input)
+			if m.Output >= 0 {
+				fmt.Fprintf(&b, ">%d", m.Output)
+			}
+		}
+		var from []string
+		for _, in := range op.Inputs {
+			from = append(from, fmt.Sprintf("%d.%d", number[in.Digest], in.Index))
+		}
+		fmt.Fprintf(&b, " from %s\n", strings.Join(from, " "))
+	}
+	return b.String()
+}
+
+const testRecipe = "ARG SDK\nFROM ${SDK} AS build\nRUN --mount=from=buildsys.invalid/package,target=/host/package true\n"
+
+func TestOutputsAreNotCopied(t *testing.T) {
+	const end = "FROM scratch AS package\nCOPY --from=build /output/ /\n"
+	contexts := map[string]plan.Context{"package": {}}
+	tests := map[string]struct {
+		dockerfile string
+		direct     bool
+	}{
+		"the recipe":            {testRecipe + end, true},
+		"another directory":     {testRecipe + strings.ReplaceAll(end, "/output/", "/out/"), false},
+		"into a directory":      {testRecipe + strings.ReplaceAll(end, "/output/ /", "/output/ /rpms/"), false},
+		"two RUNs":              {testRecipe + "RUN false\n" + end, false},
+		"not root":              {strings.ReplaceAll(testRecipe, "RUN", "USER builder\nRUN") + end, false},
+		"root again":            {strings.ReplaceAll(testRecipe, "RUN", "USER root\nRUN") + end, true},
+		"with another owner":    {testRecipe + strings.ReplaceAll(end, "COPY", "COPY --chown=1:1"), false},
+		"two copies":            {testRecipe + end + "COPY --from=build /output/a /b\n", false},
+		"of the whole root":     {testRecipe + strings.ReplaceAll(end, "/output/", "/"), false},
+		"mounted there already": {strings.ReplaceAll(testRecipe, "RUN", "RUN --mount=type=tmpfs,target=/output") + end, false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			def := definition(t, plan.Solve{Name: "a", Target: "package", Dockerfile: []byte(test.dockerfile), Contexts: contexts})
+			text := describe(t, def)
+			if direct := strings.Contains(text, " /output=-1>1 "); direct != test.direct {
+				t.Errorf("a mount at /output: %v, want %v\n%s", direct, test.direct, text)
+			}
+			if copies := strings.Contains(text, " copy "); copies == test.direct {
+				t.Errorf("a copy: %v, want %v\n%s", copies, !test.direct, text)
+			}
+		})
+	}
+}
+
+// TestDefinition holds a whole definition: what is kept, what is mounted where, and that all of it is connected.
+func TestDefinition(t *testing.T) {
+	big := plan.Context{Files: []plan.File{{Name: "big", Data: make([]byte, inlineBytes+1)}}}
+	small := plan.Context{Files: []plan.File{{Name: "a.spec", Data: []byte("x")}}}
+	recipe := strings.ReplaceAll(testRecipe, " true\n", " --mount=from=buildsys.invalid/rpms,target=/host/rpms true\n")
+	s := plan.Solve{Name: "a", Target: "package", Dockerfile: []byte(recipe + "FROM scratch AS package\nCOPY --from=build /output/ /\n"),
+		Contexts: map[string]plan.Context{"package": small, "rpms": big, "recipe": small}}
+	def := definition(t, s)
+	text := describe(t, def)
+	for _, want := range []string{"docker-image://buildsys.invalid/sdk:test from", "local://context-rpms from", "mkdir / mkfile /a.spec from",
+		" /=0>0 /host/package=1 /host/rpms=2 /output=-1>1 from", "4: from 3.1\n"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	if again := definition(t, s); !slices.EqualFunc(def.Def, again.Def, slices.Equal) {
+		t.Errorf("equal builds have different definitions:\n%s%s", text, describe(t, again))
+	}
+	g := &guard{}
+	g.remember(def.Source)
+	if at := g.line(digest.FromBytes(def.Def[3])); at != "Dockerfile:3" {
+		t.Errorf("the RUN is said to be at %q", at)
+	}
+	if _, err := llb.NewDefinitionOp(def); err != nil {
+		t.Error(err)
+	}
+}
