@@ -88,3 +88,23 @@ RUN --mount=from=buildsys.invalid/recipe,target=/host/recipe \
 
 FROM scratch AS modules
 COPY --from=bundle /output/ /
+
+
+# ---- target `go`: the go command on first-party code, for `buildsys go` ------------------------------------------------
+# Contexts: recipe, and
+#   buildsys.invalid/module    the Go module
+#   buildsys.invalid/proxy     a Go module proxy: what the module's go.sum names
+#   buildsys.invalid/command   argv
+# The one cache that the engine keeps between runs is that of compiled packages; nothing that is shipped sees it.
+
+FROM ${SDK} AS gorun
+ARG GOARCH
+RUN --mount=from=buildsys.invalid/recipe,target=/host/recipe \
+    --mount=from=buildsys.invalid/module,target=/host/module \
+    --mount=from=buildsys.invalid/proxy,target=/host/proxy \
+    --mount=from=buildsys.invalid/command,target=/host/command \
+    --mount=type=cache,id=buildsys-gocache,target=/tmp/gocache \
+    bash /host/recipe/tools/run-go
+
+FROM scratch AS go
+COPY --from=gorun /output/ /

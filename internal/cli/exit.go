@@ -5,6 +5,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"syscall"
 
 	"buildsys/internal/buildkit"
@@ -53,9 +54,14 @@ type reported struct{ error }
 
 func (e reported) Unwrap() error { return e.error }
 
+// commandError is the exit status of a command that was run for the user and has said itself what is wrong.
+type commandError struct{ status int }
+
+func (e commandError) Error() string { return fmt.Sprintf("exit status %d", e.status) }
+
 // message returns what to print for err; empty when the user has seen it already.
 func message(err error) string {
-	if _, ok := errors.AsType[reported](err); ok {
+	if is[reported](err) || is[commandError](err) {
 		return ""
 	}
 	if sig, ok := errors.AsType[errSignal](err); ok {
@@ -69,6 +75,9 @@ func exitCode(err error) int {
 		if n, ok := sig.Signal.(syscall.Signal); ok {
 			return 128 + int(n)
 		}
+	}
+	if command, ok := errors.AsType[commandError](err); ok {
+		return command.status
 	}
 	if failed, ok := errors.AsType[*engine.FailedError](err); ok {
 		return failedCode(failed)

@@ -150,6 +150,7 @@ Every setting can be a flag, a BUILDSYS_* environment variable, or a line in the
 		newPlanCommand(sys, &s),
 		newWhyCommand(sys, &s),
 		newSDKCommand(sys, &s),
+		newGoCommand(sys, &s),
 		newGraphCommand(sys, &s),
 		newLintCommand(sys, &s),
 		newCacheCommand(sys, &s),

@@ -40,12 +40,14 @@ func recipeFiles(recipe *workspace.Recipe, arch string, tool func(name string) b
 
 // packageTool says which tools the package target runs, imageTool which ones the variant target does.
 func packageTool(name string) bool { return name == "build-rpm" }
-func imageTool(name string) bool   { return !packageTool(name) && name != bundleTool && name != goTool }
+func imageTool(name string) bool {
+	return !packageTool(name) && !slices.Contains([]string{bundleTool, goTool, "docker-go"}, name)
+}
 
 // The tools of the targets that run the go command.
 const (
 	bundleTool = "bundle-go"
-	goTool     = "docker-go"
+	goTool     = "run-go"
 )
 
 // toolFile is the part of the recipe that is one tool.

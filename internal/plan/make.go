@@ -228,11 +228,15 @@ func (m *maker) packageArgs(pkg *workspace.Package) (map[string]string, error) {
 }
 
 func (m *maker) commonArgs() map[string]string {
-	goarch := "amd64"
-	if m.r.Arch == "aarch64" {
-		goarch = "arm64"
+	return map[string]string{"SDK": m.r.SDK, "ARCH": m.r.Arch, "GOARCH": goArch(m.r.Arch)}
+}
+
+// goArch is what the go command calls an architecture.
+func goArch(arch string) string {
+	if arch == "aarch64" {
+		return "arm64"
 	}
-	return map[string]string{"SDK": m.r.SDK, "ARCH": m.r.Arch, "GOARCH": goarch}
+	return "amd64"
 }
 
 // variantArgs are the variant's name and its parts.

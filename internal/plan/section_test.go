@@ -33,7 +33,7 @@ func TestSectionsOfTheRecipe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, target := range []string{string(Package), string(Variant)} {
+	for _, target := range []string{string(Package), string(Variant), string(Modules), goTarget} {
 		part := section(text, target)
 		if len(part) >= len(text) {
 			t.Errorf("the recipe has no section for %s", target)

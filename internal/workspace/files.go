@@ -50,6 +50,16 @@ func (w *Workspace) SourceGroupFiles(p *Package) ([]File, error) {
 	return files, problems.Err()
 }
 
+// ModuleFiles returns the files of the Go module in a directory of the tree, a slash path, sorted by name; names are
+// relative to it. What is left out is what SourceGroupFiles leaves out, and what buildsys itself makes below build/.
+func (w *Workspace) ModuleFiles(dir string) ([]File, error) {
+	files, problems := walk(w.Root, w.FS, dir, ".", func(name string, isDir bool) bool {
+		base := path.Base(name)
+		return strings.HasPrefix(base, ".") || (isDir && (base == "target" || path.Join(dir, name) == "build"))
+	})
+	return files, problems.Err()
+}
+
 func byFileName(a, b File) int { return strings.Compare(a.Name, b.Name) }
 
 // packageFiles returns the files of a package whose directory has the given entries.
