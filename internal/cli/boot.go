@@ -113,6 +113,9 @@ func newestImage(c config) (system, data string, err error) {
 			return "", "", err
 		}
 		for _, image := range images {
+			if info, err := os.Lstat(image); err != nil || !info.Mode().IsRegular() {
+				continue // a link under one of its other names
+			}
 			if strings.HasSuffix(image, "-data"+suffix) {
 				data = image
 			} else {

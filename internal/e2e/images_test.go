@@ -87,6 +87,11 @@ func testRaw(t *testing.T, root, arch string) {
 	if got := outputs(t, dir, filepath.Base(stem)); !slices.Equal(got, want) {
 		t.Errorf("outputs %q\nwant %q", got, want)
 	}
+	for _, name := range []string{"tiny-try-raw-" + arch + ".img.lz4", "tiny-try-raw-" + arch + "-v1.2.3-data.img.lz4", "tiny-try-raw-" + arch + "-1.2.3-root.verity.lz4"} {
+		if target, err := os.Readlink(filepath.Join(dir, name)); err != nil || !strings.HasPrefix(target, filepath.Base(stem)) {
+			t.Errorf("%s leads to %q: %v", name, target, err)
+		}
+	}
 	if list := tool(t, "tar", "-tJf", stem+"-kmod-kit.tar.xz"); !strings.Contains(list, "try-raw-"+arch+"-kmod-kit-v1.2.3/kernel-devel/include/config.h\n") {
 		t.Errorf("the kmod kit holds\n%s", list)
 	}

@@ -15,7 +15,7 @@ import (
 // TestInspectSampleImage needs no engine: it takes what build-variant has left, and skips when there is nothing.
 func TestInspectSampleImage(t *testing.T) {
 	root := repository(t)
-	images, err := filepath.Glob(filepath.Join(root, "build/images/x86_64-qemu-dev/latest/*.img.lz4"))
+	images, err := diskImages(filepath.Join(root, "build/images/x86_64-qemu-dev/latest"))
 	if err != nil || len(images) != 1 {
 		t.Skip("no image in build/images/x86_64-qemu-dev/latest (buildsys build-variant qemu-dev makes one)")
 	}

@@ -129,7 +129,7 @@ type patch struct {
 
 func openSecure(t *testing.T, dir, keys string) *secureDisk {
 	t.Helper()
-	images, err := filepath.Glob(filepath.Join(dir, "*[0-9a-f].img.lz4"))
+	images, err := diskImages(dir)
 	if err != nil || len(images) == 0 {
 		t.Fatalf("images %q, %v", images, err)
 	}
