@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -110,7 +111,7 @@ func (c config) store(report progress.Sink) *fetch.Store {
 	return &fetch.Store{
 		Dir:       filepath.Join(c.cacheDir, "sources"),
 		Modules:   filepath.Join(c.cacheDir, "go-modules"),
-		GoProxy:   c.goProxy,
+		GoProxy:   c.moduleProxy,
 		Lookaside: c.lookaside,
 		Upstream:  c.upstreamFallback,
 		Report:    report,
@@ -130,6 +131,18 @@ func fetchSources(store *fetch.Store) func(context.Context, string, []manifest.E
 		}
 		return errors.Join(errs...)
 	}
+}
+
+// moduleProxy is GOPROXY, or what the go command has instead, where there is one. It is asked only when modules are fetched.
+func (c config) moduleProxy() string {
+	if c.goProxy != "" {
+		return c.goProxy
+	}
+	out, err := exec.Command("go", "env", "GOPROXY").Output()
+	if err != nil {
+		return "" // no Go here: the message about the module that is missing says what to set
+	}
+	return strings.TrimSpace(string(out))
 }
 
 // lockCheckout keeps two runs for one architecture apart. Those of different architectures share nothing below build/.

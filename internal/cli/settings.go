@@ -90,7 +90,7 @@ type config struct {
 	cacheDir         string
 	lookaside        []string
 	upstreamFallback bool
-	goProxy          string // GOPROXY; empty: the go command's default
+	goProxy          string // GOPROXY; empty: what the go command says
 	versionImage     string // empty: from Release.toml
 	versionBuild     string // empty: the git commit
 	name, prettyName string

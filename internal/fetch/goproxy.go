@@ -12,20 +12,21 @@ import (
 	"strings"
 )
 
-// defaultProxy is what the go command asks when GOPROXY is not set. Its "direct" is left out: see errDirect.
-const defaultProxy = "https://proxy.golang.org"
-
 // proxy is one element of GOPROXY.
 type proxy struct {
 	base   string // URL, or "direct" or "off"
 	anyErr bool   // ask the next one after any error, not only when this one does not have the module
 }
 
+func (s *Store) goProxy() string {
+	if s.GoProxy == nil {
+		return ""
+	}
+	return s.GoProxy()
+}
+
 // proxies reads GOPROXY: elements, each followed by "," (go on when the module is not there) or "|" (go on in any case).
 func proxies(setting string) []proxy {
-	if strings.TrimSpace(setting) == "" {
-		setting = defaultProxy
-	}
 	var all []proxy
 	for setting != "" {
 		i := strings.IndexAny(setting, ",|")
@@ -119,7 +120,7 @@ func (e *ModuleError) Error() string {
 	if e.Bad {
 		b.WriteString("\n  the proxy or the archive was tampered with, or the version was published twice: ask who runs them")
 	} else {
-		b.WriteString("\n  set GOPROXY to a module proxy that has it, as in https://proxy.golang.org or file:///a/directory")
+		b.WriteString("\n  set GOPROXY to a module proxy that has it, as in https://proxy.example.com or file:///a/directory")
 	}
 	return b.String()
 }

@@ -236,7 +236,7 @@ func (m *moduleFile) link(kept, path string) error {
 // obtain fills p from the first proxy that has the right bytes, and keeps them.
 func (m *moduleFile) obtain(ctx context.Context, p *part) error {
 	failed := &ModuleError{Module: m.job.name, Of: m.of, Where: m.job.where, Want: m.sum}
-	for _, proxy := range proxies(m.job.s.GoProxy) {
+	for _, proxy := range proxies(m.job.s.goProxy()) {
 		err := proxy.load(ctx, m, p)
 		switch {
 		case err == nil:

@@ -51,7 +51,7 @@ func goProxy(t *testing.T, text string) (dir, sums string) {
 
 func modulesWorld(t *testing.T, setting string) *world {
 	w := newWorld(t)
-	w.Modules, w.GoProxy = filepath.Join(t.TempDir(), "modules"), setting
+	w.Modules, w.GoProxy = filepath.Join(t.TempDir(), "modules"), func() string { return setting }
 	return w
 }
 
@@ -165,7 +165,7 @@ func TestModulesRefused(t *testing.T) {
 
 func TestProxies(t *testing.T) {
 	for setting, want := range map[string]string{
-		"":                     "[{https://proxy.golang.org false}]",
+		"":                     "[]",
 		"https://a, https://b": "[{https://a false} {https://b false}]",
 		"https://a|direct":     "[{https://a true} {direct false}]",
 		",,off,":               "[{off false}]",

@@ -30,7 +30,7 @@ const (
 type Store struct {
 	Dir       string        // root; a file is at <name>/<sha512>/<name> below it
 	Modules   string        // root of what FetchModules keeps
-	GoProxy   string        // where Go modules come from, as in the environment variable GOPROXY; empty: proxy.golang.org
+	GoProxy   func() string // where Go modules come from, in the form of the environment variable GOPROXY; nil: nowhere
 	Lookaside []string      // directories or http(s)/file URLs of the same layout, asked in this order
 	Upstream  bool          // ask a file's own URL when no lookaside cache has it
 	Client    *http.Client  // nil: one with connect timeouts; its redirect policy is always replaced by ours
