@@ -72,10 +72,15 @@ func (d *dockerd) kind() string { return "Docker engine" }
 func (d *dockerd) host() string { return d.address.text }
 func (d *dockerd) close() error { return d.docker.Close() }
 
+// hint says how to get an engine, by what sort of place this is.
 func (d *dockerd) hint() string {
 	if os.Getenv("CODEBUILD_BUILD_ID") != "" {
-		return "CodeBuild: switch on privileged mode in the project's environment, and start dockerd in the buildspec's install phase " +
-			"where the build image does not; DOCKER_HOST names an engine elsewhere"
+		return "CodeBuild: switch on privileged mode in the project's environment (privilegedMode: true), and have the install phase " +
+			"start dockerd and wait for it where the build image does not; DOCKER_HOST names an engine elsewhere"
+	}
+	if _, err := os.Stat("/.dockerenv"); err == nil {
+		return "this is a container: an engine in it needs --privileged, a volume at /var/lib/docker and a running dockerd; " +
+			"script/setup starts one, DOCKER_HOST names another"
 	}
 	return "script/setup installs and starts one, DOCKER_HOST names another, and inside a container it needs --privileged " +
 		"and a running dockerd (CodeBuild: privileged mode)"

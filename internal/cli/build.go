@@ -189,7 +189,13 @@ func runPlan(ctx context.Context, sys *System, c config, conn *connection, p pla
 	}
 	report, err := engine.Run(ctx, p, engine.Options{
 		Builder: conn,
-		Prepare: conn.connect,
+		Prepare: func(ctx context.Context) (jobs int, err error) {
+			if jobs, err = conn.connect(ctx); err == nil && !conn.checked {
+				conn.checked = true
+				err = conn.precheck(sink)
+			}
+			return jobs, err
+		},
 		Ready:   conn.ready,
 		Fetch:   fetchSources(c.store(sink)),
 		Check:   check,

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -12,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"buildsys/internal/buildkit"
+	"buildsys/internal/doctor"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 	"buildsys/internal/remote"
@@ -26,6 +29,9 @@ type connection struct {
 
 	remote *remote.Cache // where an SDK image that is missing may be; nil for nowhere
 	sink   progress.Sink // is told of that
+
+	info    buildkit.Info
+	checked bool // the surroundings
 }
 
 // connect dials the engine and makes sure that it has the SDK image the run's keys were computed with.
@@ -46,8 +52,8 @@ func (n *connection) connect(ctx context.Context) (cpus int, err error) {
 		}
 	}
 	n.compareSDK(ctx, digest)
-	info, err := n.eng.Info(ctx)
-	return info.CPUs, err
+	n.info, err = n.eng.Info(ctx)
+	return cmp.Or(n.info.CPUs, unknownCPUs), err
 }
 
 // dial connects to the engine unless that was done before.
@@ -62,8 +68,19 @@ func (n *connection) dial(ctx context.Context) (err error) {
 	return err
 }
 
+// unknownCPUs is how many steps run at once on an engine that does not tell how many CPUs it has: a buildkitd elsewhere.
+const unknownCPUs = 4
+
 // errSDKChanged says that the engine's SDK image is not the one that keys were computed with. The record was put right.
 var errSDKChanged = errors.New("the SDK image was replaced since the last run; run again")
+
+// engineFacts is what the engine said, as the doctor reads it.
+func engineFacts(i buildkit.Info) doctor.Engine {
+	return doctor.Engine{
+		Kind: i.Kind, Host: i.Host, Local: i.Local, Version: i.Version, API: i.API,
+		CPUs: i.CPUs, Memory: i.Memory, Driver: i.Driver, RootDir: i.RootDir,
+	}
+}
 
 // comeback is how long an engine may be gone in the middle of a run: a daemon that is restarted takes seconds.
 const comeback = time.Minute

@@ -151,6 +151,7 @@ Every setting can be a flag, a BUILDSYS_* environment variable, or a line in the
 		newWhyCommand(sys, &s),
 		newSDKCommand(sys, &s),
 		newGoCommand(sys, &s),
+		newDoctorCommand(sys, &s),
 		newGraphCommand(sys, &s),
 		newLintCommand(sys, &s),
 		newCacheCommand(sys, &s),

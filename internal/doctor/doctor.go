@@ -1,0 +1,156 @@
+// Package doctor looks at what a build needs of its surroundings and says, before an hour is wasted, what cannot work, what will
+// be slow or fail late, and what to do about it. It asks about the engine through what the caller knows of it, and about
+// everything else itself: file systems, control groups, servers, the clock.
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Status is how a check ended.
+type Status string
+
+// The ways in which a check ends.
+const (
+	OK      Status = "ok"
+	Warning Status = "warning" // builds work, but slowly, or may fail on the way
+	Failure Status = "failure" // a build cannot succeed
+	Skipped Status = "skipped" // could not be looked at from here
+)
+
+// Check is one finding.
+type Check struct {
+	Name   string `json:"name"` // "engine", "disk: cache"
+	Status Status `json:"status"`
+	Detail string `json:"detail"`        // what is the case
+	Fix    string `json:"fix,omitempty"` // what to do; for warnings and failures
+}
+
+// Report is all findings, in a fixed order.
+type Report struct{ Checks []Check }
+
+// Worst is the worst status of a report.
+func (r Report) Worst() Status {
+	for _, s := range []Status{Failure, Warning} {
+		if slices.ContainsFunc(r.Checks, func(c Check) bool { return c.Status == s }) {
+			return s
+		}
+	}
+	return OK
+}
+
+// Engine is what the caller knows of the engine.
+type Engine struct {
+	Err     error  // why it cannot be used; then nothing but Fix is known
+	Fix     string // what to do about Err
+	Kind    string // "Docker engine" or "buildkitd"
+	Host    string
+	Local   bool // it runs on this machine
+	Version string
+	API     string
+	CPUs    int
+	Memory  int64 // bytes; 0 when it does not tell
+	Driver  string
+	RootDir string // on the engine's machine; "" when it does not tell
+	SDK     string // name of the SDK image
+	SDKErr  error  // why the SDK image cannot be used
+}
+
+// Place is a directory that a build writes to.
+type Place struct {
+	Name string // "checkout"
+	Path string // need not exist; then its parent counts
+	Need int64  // bytes that a build is expected to write there; less is a warning
+	Min  int64  // bytes without which nothing can be done
+
+	foreign bool // not written to by this process
+}
+
+// Server is something on the network that a build may ask.
+type Server struct {
+	Name  string // "lookaside https://…"
+	URL   string // asked with HEAD for the clock; "" when Probe does everything
+	Probe func(ctx context.Context) error
+	Fix   string
+}
+
+// Request says what to look at.
+type Request struct {
+	Engine  Engine
+	Places  []Place
+	Jobs    int // steps at once; 0 means the engine's CPUs
+	Servers []Server
+	Timeout time.Duration // for each server; 0 means 5 s
+
+	Root string           // directory that has proc and sys; "" means /
+	Now  func() time.Time // nil means time.Now
+}
+
+// Run makes every check. Servers are asked at the same time.
+func Run(ctx context.Context, r Request) Report {
+	checks := Fast(r).Checks
+	checks = append(checks, r.sdk())
+	checks = append(checks, r.servers(ctx)...)
+	return Report{checks}
+}
+
+// Fast makes the checks that take no time and no network, besides the engine's.
+func Fast(r Request) Report {
+	checks := []Check{r.engine()}
+	if r.Engine.Err == nil {
+		checks = append(checks, r.driver())
+		if c, ok := r.dataRoot(); ok {
+			checks = append(checks, c)
+		}
+	}
+	for _, p := range r.places() {
+		checks = append(checks, disk(p))
+	}
+	return Report{append(checks, r.memory(), r.cpu())}
+}
+
+func (r Request) jobs() int {
+	if r.Jobs > 0 {
+		return r.Jobs
+	}
+	return max(1, r.Engine.CPUs)
+}
+
+func (r Request) engine() Check {
+	e := r.Engine
+	if e.Err != nil {
+		return Check{Name: "engine", Status: Failure, Detail: e.Err.Error(), Fix: e.Fix}
+	}
+	text := fmt.Sprintf("%s %s at %s", e.Kind, e.Version, e.Host)
+	if e.API != "" {
+		text += ", API " + e.API
+	}
+	if e.Kind == "buildkitd" && olderThan(e.Version, safeBuildKit) {
+		return Check{Name: "engine", Status: Warning, Detail: text + ": it lacks fixes of CVE-2026-33747, CVE-2026-33748 and GHSA-7236-3392-c5c6",
+			Fix: "install BuildKit " + safeBuildKit + " or newer"}
+	}
+	return Check{Name: "engine", Status: OK, Detail: text}
+}
+
+// safeBuildKit has the fixes of what its advisories of 2026 tell.
+const safeBuildKit = "v0.31.1"
+
+func (r Request) sdk() Check {
+	switch {
+	case r.Engine.Err != nil:
+		return Check{Name: "SDK image", Status: Skipped, Detail: r.Engine.SDK + ": there is no engine to ask"}
+	case r.Engine.SDKErr != nil:
+		return Check{Name: "SDK image", Status: Failure, Detail: r.Engine.SDKErr.Error(), Fix: "script/setup makes it; buildsys sdk import takes a finished root file system"}
+	}
+	return Check{Name: "SDK image", Status: OK, Detail: r.Engine.SDK}
+}
+
+func (r Request) root() string {
+	if r.Root == "" {
+		return "/"
+	}
+	return r.Root
+}

@@ -1,0 +1,250 @@
+// Tests of what the doctor says: of engines, of real file systems, of control groups of both versions, of servers and the clock.
+
+package doctor
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func find(t *testing.T, r Report, name string) Check {
+	t.Helper()
+	for _, c := range r.Checks {
+		if c.Name == name {
+			return c
+		}
+	}
+	t.Fatalf("no check %q in %+v", name, r.Checks)
+	return Check{}
+}
+
+func write(t *testing.T, root, name, data string) {
+	t.Helper()
+	path := filepath.Join(root, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(data), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestEngine(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		engine Engine
+		check  string
+		want   Status
+		words  string
+	}{
+		{"none", Engine{Err: errors.New("nothing answers"), Fix: "start it"}, "engine", Failure, "start it"},
+		{"docker", Engine{Kind: "Docker engine", Version: "20.10.24", API: "1.41", Host: "unix:///x"}, "engine", OK, "API 1.41"},
+		{"old buildkitd", Engine{Kind: "buildkitd", Version: "v0.28.0"}, "engine", Warning, "CVE-2026-33747"},
+		{"buildkitd", Engine{Kind: "buildkitd", Version: "v0.33.1"}, "engine", OK, "v0.33.1"},
+		{"buildkitd without a version", Engine{Kind: "buildkitd", Version: "v0.0.0+unknown"}, "engine", OK, ""},
+		{"overlay2", Engine{Driver: "overlay2"}, "storage driver", OK, "overlay2"},
+		{"vfs", Engine{Kind: "Docker engine", Driver: "vfs"}, "storage driver", Warning, "VOLUME /var/lib/docker"},
+		{"native of a buildkitd", Engine{Kind: "buildkitd", Driver: "native"}, "storage driver", Warning, "VOLUME /var/lib/buildkit"},
+		{"vfs elsewhere", Engine{Driver: "vfs", RootDir: "/data/docker"}, "storage driver", Warning, "VOLUME /data/docker"},
+		{"driver not told", Engine{}, "storage driver", Skipped, ""},
+		{"root of another machine", Engine{RootDir: "/"}, "data root", Skipped, ""},
+		{"SDK missing", Engine{SDK: "sdk:1", SDKErr: errors.New("no sdk:1")}, "SDK image", Failure, "script/setup"},
+		{"SDK", Engine{SDK: "sdk:1"}, "SDK image", OK, "sdk:1"},
+		{"SDK without engine", Engine{SDK: "sdk:1", Err: errors.New("x")}, "SDK image", Skipped, "sdk:1"},
+	} {
+		got := find(t, Run(t.Context(), Request{Engine: c.engine}), c.check)
+		if got.Status != c.want || !strings.Contains(got.Detail+got.Fix, c.words) || (got.Fix == "") != (c.want == OK || c.want == Skipped) {
+			t.Errorf("%s: %+v, want %s with %q", c.name, got, c.want, c.words)
+		}
+	}
+}
+
+// mount mounts a file system for the test, where that is allowed.
+func mount(t *testing.T, args ...string) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("needs root to mount")
+	}
+	if out, err := exec.Command("mount", args...).CombinedOutput(); err != nil {
+		t.Skipf("cannot mount here: %v: %s", err, out)
+	}
+	at := args[len(args)-1]
+	t.Cleanup(func() { exec.Command("umount", at).Run() })
+}
+
+// TestDataRootOnOverlay looks at a real overlay mount, as a container's own file system is one.
+func TestDataRootOnOverlay(t *testing.T) {
+	base := t.TempDir()
+	mount(t, "-t", "tmpfs", "-o", "size=4m", "none", base) // its layers must not lie on an overlay themselves
+	for _, d := range []string{"lower", "upper", "work", "merged"} {
+		if err := os.Mkdir(filepath.Join(base, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at := base + "/merged"
+	mount(t, "-t", "overlay", "-o", "lowerdir="+base+"/lower,upperdir="+base+"/upper,workdir="+base+"/work", "none", at)
+	root := at + "/docker"
+	if err := os.Mkdir(root, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r := Fast(Request{Engine: Engine{Driver: "vfs", RootDir: root, Local: true}})
+	c := find(t, r, "data root")
+	if c.Status != Warning || !strings.Contains(c.Detail, "on overlay") || !strings.Contains(c.Fix, "VOLUME "+root) {
+		t.Errorf("%+v", c)
+	}
+	if r.Worst() != Failure { // 4 MB for an engine
+		t.Errorf("worst is %s", r.Worst())
+	}
+	if c := find(t, Fast(Request{Engine: Engine{RootDir: base, Local: true}}), "data root"); c.Status != OK || !strings.HasSuffix(c.Detail, "tmpfs") {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestDisk(t *testing.T) {
+	small := t.TempDir()
+	mount(t, "-t", "tmpfs", "-o", "size=8m,nr_inodes=500k", "none", small)
+	few := t.TempDir()
+	mount(t, "-t", "tmpfs", "-o", "size=8m,nr_inodes=1100", "none", few)
+	none := t.TempDir()
+	mount(t, "-t", "tmpfs", "-o", "size=8m,nr_inodes=50", "none", none)
+	readOnly := t.TempDir()
+	mount(t, "-t", "tmpfs", "-o", "ro,nr_inodes=500k", "none", readOnly)
+	write(t, small, "file", "x")
+	for _, c := range []struct {
+		name  string
+		place Place
+		want  Status
+		words string
+	}{
+		{"enough", Place{Path: small, Need: 1 << 20}, OK, "7 MiB free"},
+		{"not there yet", Place{Path: small + "/a/b", Need: 1 << 20}, OK, ""},
+		{"less than needed", Place{Path: small, Need: 1 << 30, Min: 1 << 20}, Warning, "1 GiB"},
+		{"nothing to work with", Place{Path: small, Need: 1 << 30, Min: 16 << 20}, Failure, "16 MiB"},
+		{"few inodes", Place{Path: few}, Warning, "50,000"},
+		{"no inodes", Place{Path: none}, Failure, "1000 inodes"},
+		{"read-only", Place{Path: readOnly}, Failure, "read-only"},
+		{"a file", Place{Path: small + "/file/x"}, Failure, "not a directory"},
+	} {
+		c.place.Name = c.name
+		got := disk(c.place)
+		if got.Status != c.want || !strings.Contains(got.Detail+got.Fix, c.words) || (got.Fix == "") != (c.want == OK) {
+			t.Errorf("%s: %+v, want %s with %q", c.name, got, c.want, c.words)
+		}
+	}
+}
+
+func TestLimits(t *testing.T) {
+	const meminfo = "MemTotal:       16777216 kB\nMemFree:  1 kB\n"
+	for _, c := range []struct {
+		name        string
+		files       map[string]string
+		engine      Engine
+		jobs        int
+		memory, cpu Status
+		words       string
+	}{
+		{"no limits", nil, Engine{CPUs: 8, Local: true}, 0, OK, OK, "16 GiB for 8 steps"},
+		{"too many jobs", nil, Engine{CPUs: 8, Local: true}, 32, Warning, OK, "--jobs 16"},
+		{"v2", map[string]string{
+			"proc/self/cgroup": "0::/ci/job\n", "sys/fs/cgroup/ci/job/memory.max": "max\n", "sys/fs/cgroup/ci/memory.max": "2147483648\n",
+			"sys/fs/cgroup/ci/job/cpu.max": "150000 100000\n", "sys/fs/cgroup/ci/cpu.max": "max 100000\n",
+		}, Engine{CPUs: 8, Local: true}, 0, Warning, Warning, "/sys/fs/cgroup/ci/memory.max"},
+		{"v2 in a container", map[string]string{
+			"proc/self/cgroup": "0::/not/here\n", "sys/fs/cgroup/memory.max": "4294967296\n", "sys/fs/cgroup/cpu.max": "200000 100000\n",
+		}, Engine{CPUs: 8, Local: true}, 2, OK, OK, "2.0 (quota"},
+		{"v1", map[string]string{
+			"proc/self/cgroup": "5:cpu,cpuacct:/j\n4:memory:/j\n3:pids:/j\n",
+			"sys/fs/cgroup/memory/j/memory.limit_in_bytes":       "3221225472\n",
+			"sys/fs/cgroup/memory/memory.limit_in_bytes":         "9223372036854771712\n",
+			"sys/fs/cgroup/cpu/j/cpu.cfs_quota_us":               "100000\n",
+			"sys/fs/cgroup/cpu/j/cpu.cfs_period_us":              "100000\n",
+			"sys/fs/cgroup/cpu/cpu.cfs_quota_us":                 "-1\n",
+			"sys/fs/cgroup/cpu/cpu.cfs_period_us":                "100000\n",
+			"sys/fs/cgroup/pids/j/memory.limit_in_bytes":         "1\n",
+			"sys/fs/cgroup/memory/j/child/memory.limit_in_bytes": "1\n",
+		}, Engine{CPUs: 4, Local: true}, 0, Warning, Warning, "--jobs 1"},
+		{"engine elsewhere", map[string]string{"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "1048576\n", "sys/fs/cgroup/cpu.max": "1 100000\n"},
+			Engine{CPUs: 64, Memory: 128 << 30}, 0, OK, OK, "128 GiB for 64 steps"},
+		{"engine that does not tell", nil, Engine{Kind: "buildkitd"}, 0, OK, Skipped, "--jobs"},
+	} {
+		root := t.TempDir()
+		write(t, root, "proc/meminfo", meminfo)
+		for name, data := range c.files {
+			write(t, root, name, data)
+		}
+		r := Fast(Request{Engine: c.engine, Jobs: c.jobs, Root: root})
+		memory, cpu := find(t, r, "memory"), find(t, r, "processors")
+		if text := memory.Detail + memory.Fix + cpu.Detail + cpu.Fix; memory.Status != c.memory || cpu.Status != c.cpu || !strings.Contains(text, c.words) {
+			t.Errorf("%s: %+v and %+v, want %s and %s with %q", c.name, memory, cpu, c.memory, c.cpu, c.words)
+		}
+	}
+}
+
+func TestServers(t *testing.T) {
+	stop := make(chan struct{})
+	serve := func(code int, date time.Time, header ...string) string {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if code == 0 {
+				<-stop
+				return
+			}
+			w.Header().Set("Date", date.UTC().Format(http.TimeFormat))
+			for i := 0; i < len(header); i += 2 {
+				w.Header().Set(header[i], header[i+1])
+			}
+			w.WriteHeader(code)
+		}))
+		t.Cleanup(srv.Close)
+		return srv.URL
+	}
+	defer close(stop)
+	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	at := func() time.Time { return now }
+	for _, c := range []struct {
+		url   string
+		want  Status
+		words string
+		clock Status
+	}{
+		{serve(404, now), OK, "answers", OK},
+		{serve(401, now), Warning, "refuses access (401)", OK},
+		{serve(429, now, "Retry-After", "30"), Warning, "limits requests (429, again in 30 s)", OK},
+		{serve(503, now), Warning, "503", OK},
+		{serve(200, now.Add(time.Hour)), OK, "", Warning},
+		{serve(200, now.Add(-4*time.Minute)), OK, "", OK},
+		{serve(0, now), Warning, "no answer within 200ms", OK},
+		{"http://127.0.0.1:1/", Warning, "refused", OK},
+	} {
+		r := Run(t.Context(), Request{Servers: []Server{{Name: "server", URL: c.url, Fix: "do"}}, Now: at, Timeout: 200 * time.Millisecond})
+		got, clock := find(t, r, "server"), find(t, r, "clock")
+		if got.Status != c.want || !strings.Contains(got.Detail, c.words) || clock.Status != c.clock {
+			t.Errorf("%s: %+v and %+v, want %s with %q and a clock that is %s", c.url, got, clock, c.want, c.words, c.clock)
+		}
+	}
+	r := Run(t.Context(), Request{Now: func() time.Time { return time.Unix(0, 0) }})
+	if c := find(t, r, "clock"); c.Status != Failure {
+		t.Errorf("in 1970: %+v", c)
+	}
+}
+
+func TestWriteText(t *testing.T) {
+	var b strings.Builder
+	r := Report{[]Check{{"engine", OK, "Docker", ""}, {"disk: x", Warning, "full", "free some"}}}
+	if err := r.WriteText(&b); err != nil {
+		t.Fatal(err)
+	}
+	want := "ok       engine   Docker\nwarning  disk: x  full\n                  -> free some\n"
+	if b.String() != want {
+		t.Errorf("%q\nwant\n%q", b.String(), want)
+	}
+	if r.Worst() != Warning {
+		t.Error(r.Worst())
+	}
+}

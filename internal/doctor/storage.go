@@ -1,0 +1,175 @@
+// Storage: where the engine keeps its layers and on what, and the space that is left for everybody.
+
+package doctor
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/mod/semver"
+	"golang.org/x/sys/unix"
+)
+
+// olderThan compares releases; what is no release is not older, and v0.0.0 is what a build without a version calls itself.
+func olderThan(version, than string) bool {
+	return semver.IsValid(version) && semver.MajorMinor(version) != "v0.0" && semver.Compare(version, than) < 0
+}
+
+// volumeFix is how a container gets a real file system for an engine inside it.
+const volumeFix = "in the image that runs the engine write VOLUME %[1]s, or start its container with -v NAME:%[1]s, " +
+	"so that the engine's directory is on a disk and not on the container's own overlay"
+
+// driver looks for storage drivers that copy all of the SDK for every step.
+func (r Request) driver() Check {
+	e := r.Engine
+	c := Check{Name: "storage driver", Status: OK, Detail: e.Driver}
+	switch e.Driver {
+	case "":
+		return Check{Name: c.Name, Status: Skipped, Detail: "the engine does not tell"}
+	case "vfs", "native":
+		c.Status = Warning
+		c.Detail = e.Driver + ": every step gets a full copy of the SDK (1 GB), which makes steps slow and fills the disk"
+		c.Fix = "this is what an engine falls back to when it cannot mount overlay: " + fmt.Sprintf(volumeFix, r.dataDir())
+	case "devicemapper", "btrfs", "zfs", "overlay2", "overlayfs", "fuse-overlayfs", "stargz":
+	default:
+		c.Detail += " (not one that was tried)"
+	}
+	return c
+}
+
+func (r Request) dataDir() string {
+	switch {
+	case r.Engine.RootDir != "":
+		return r.Engine.RootDir
+	case r.Engine.Kind == "buildkitd":
+		return "/var/lib/buildkit"
+	}
+	return "/var/lib/docker"
+}
+
+// dataRoot looks at what the engine's directory lies on, if it can be seen from here.
+func (r Request) dataRoot() (Check, bool) {
+	e := r.Engine
+	if e.RootDir == "" {
+		return Check{}, false
+	}
+	c := Check{Name: "data root", Status: OK}
+	if _, err := os.Stat(e.RootDir); !e.Local || err != nil {
+		c.Status, c.Detail = Skipped, e.RootDir+" is not to be seen from here"
+		return c, true
+	}
+	kind, err := fileSystem(e.RootDir)
+	if err != nil {
+		c.Status, c.Detail = Skipped, err.Error()
+		return c, true
+	}
+	c.Detail = fmt.Sprintf("%s on %s", e.RootDir, kind)
+	if kind == "overlay" {
+		c.Status = Warning
+		c.Detail += ": overlay cannot be stacked on it, so the engine copies instead"
+		c.Fix = fmt.Sprintf(volumeFix, e.RootDir)
+	}
+	return c, true
+}
+
+// fileSystem names the type of the file system that a path lies on.
+func fileSystem(path string) (string, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(path, &st); err != nil {
+		return "", fmt.Errorf("%s: %w", path, err)
+	}
+	if name, ok := magics[int64(st.Type)]; ok {
+		return name, nil
+	}
+	return fmt.Sprintf("a file system of type %#x", st.Type), nil
+}
+
+var magics = map[int64]string{
+	unix.OVERLAYFS_SUPER_MAGIC: "overlay", unix.EXT4_SUPER_MAGIC: "ext4", unix.XFS_SUPER_MAGIC: "xfs", unix.BTRFS_SUPER_MAGIC: "btrfs",
+	unix.TMPFS_MAGIC: "tmpfs", unix.NFS_SUPER_MAGIC: "nfs", unix.F2FS_SUPER_MAGIC: "f2fs", 0x2fc12fc1: "zfs", unix.FUSE_SUPER_MAGIC: "fuse",
+}
+
+// places are the request's and the engine's own, when that is to be seen from here.
+func (r Request) places() []Place {
+	places := r.Places
+	e := r.Engine
+	if e.Err == nil && e.Local && e.RootDir != "" {
+		if _, err := os.Stat(e.RootDir); err == nil {
+			places = append([]Place{{Name: "engine", Path: e.RootDir, Need: engineNeed, Min: engineMin, foreign: true}}, places...)
+		}
+	}
+	return places
+}
+
+const (
+	engineNeed = 20 << 30 // the SDK, the files of a build of everything, and BuildKit's cache until it is collected
+	engineMin  = 1 << 30
+	fewInodes  = 100_000 // an SDK has 50,000
+	minInodes  = 1000
+)
+
+// disk looks at the space and the inodes that are left for one directory.
+func disk(p Place) Check {
+	c := Check{Name: "disk: " + p.Name, Status: OK}
+	at, err := existing(p)
+	if err != nil {
+		c.Status, c.Detail, c.Fix = Failure, err.Error(), "make it a directory that this user may write to"
+		return c
+	}
+	var st unix.Statfs_t
+	if err := unix.Statfs(at, &st); err != nil {
+		c.Status, c.Detail = Skipped, fmt.Sprintf("%s: %v", at, err)
+		return c
+	}
+	free := int64(st.Bavail) * st.Bsize
+	c.Detail = fmt.Sprintf("%s: %s free", p.Path, size(free))
+	noInodes := st.Files > 0 // btrfs and others have no fixed number
+	if noInodes {
+		c.Detail += fmt.Sprintf(", %d inodes", st.Ffree)
+	}
+	switch {
+	case st.Flags&unix.ST_RDONLY != 0:
+		c.Status, c.Fix = Failure, "it is on a read-only file system: name another place"
+	case free < p.Min || noInodes && st.Ffree < minInodes:
+		c.Status, c.Fix = Failure, fmt.Sprintf("free some: nothing can be built with less than %s and %d inodes", size(p.Min), minInodes)
+	case free < p.Need:
+		c.Status, c.Fix = Warning, fmt.Sprintf("a build of everything is expected to need %s; free some, or name another place", size(p.Need))
+	case noInodes && st.Ffree < fewInodes:
+		c.Status, c.Fix = Warning, "an SDK alone has some 50,000 files: remove files, or name another place"
+	}
+	if c.Status != OK && p.Name == "engine" {
+		c.Fix += " (docker builder prune drops the engine's build cache)"
+	}
+	return c
+}
+
+// existing gives the path, or the nearest directory above it that is there.
+func existing(p Place) (string, error) {
+	for at := filepath.Clean(p.Path); ; at = filepath.Dir(at) {
+		info, err := os.Stat(at)
+		switch {
+		case err == nil && !info.IsDir():
+			return "", fmt.Errorf("%s is not a directory", at)
+		case err == nil && !p.foreign && errors.Is(unix.Access(at, unix.W_OK), unix.EACCES): // a read-only one is said by its flags
+			return "", fmt.Errorf("%s may not be written to", at)
+		case err == nil:
+			return at, nil
+		case !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) || at == filepath.Dir(at):
+			return "", err
+		}
+	}
+}
+
+// size is a number of bytes for people.
+func size(n int64) string {
+	switch {
+	case n >= 1<<30:
+		return strings.TrimSuffix(fmt.Sprintf("%.1f", float64(n)/(1<<30)), ".0") + " GiB"
+	case n >= 1<<20:
+		return fmt.Sprintf("%d MiB", n>>20)
+	}
+	return fmt.Sprintf("%d KiB", n>>10)
+}
