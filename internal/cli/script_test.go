@@ -80,7 +80,9 @@ type fakeEngine struct{ buildtest.Fake }
 
 func (*fakeEngine) Await(context.Context, time.Duration) error { return nil }
 
-func (*fakeEngine) Info(context.Context) (buildkit.Info, error) { return buildkit.Info{CPUs: 2, Driver: os.Getenv("DRIVER")}, nil }
+func (*fakeEngine) Info(context.Context) (buildkit.Info, error) {
+	return buildkit.Info{CPUs: 2, Driver: os.Getenv("DRIVER")}, nil
+}
 
 func (*fakeEngine) HasImage(_ context.Context, ref string) (string, bool, error) {
 	return "sha256:" + strings.Repeat("0", 64), os.Getenv("NO_SDK") == "", nil
