@@ -160,7 +160,7 @@ func (c *contender) leaf(ctx context.Context) (sample, error) {
 	if err != nil || c.offline == nil {
 		return s, err
 	}
-	solve, err := c.m.tookLast(ctx, c.tree.dir, name)
+	solve, err := c.tookLast(ctx, name)
 	s.own = s.wall - solve
 	return s, err
 }
@@ -183,9 +183,9 @@ func (c *contender) clone(ctx context.Context) (sample, error) {
 }
 
 // tookLast asks buildsys how long the last build of a package took on the engine, in seconds.
-func (m machine) tookLast(ctx context.Context, dir, name string) (float64, error) {
-	cmd := exec.CommandContext(ctx, m.buildsys, "plan", "--json", name)
-	cmd.Dir, cmd.Env = dir, append(os.Environ(), m.buildsysEnv()...)
+func (c *contender) tookLast(ctx context.Context, name string) (float64, error) {
+	cmd := exec.CommandContext(ctx, c.m.buildsys, "plan", "--json", name)
+	cmd.Dir, cmd.Env = c.tree.dir, append(os.Environ(), c.run(c.tree.dir, nil).env...)
 	data, err := cmd.Output()
 	if err != nil {
 		return 0, fmt.Errorf("buildsys plan --json: %w", err)

@@ -54,6 +54,8 @@ type engine struct {
 	builder string // buildx's name for it
 }
 
+var dockerEngine = engine{name: "Docker engine", builder: "default"}
+
 func (e engine) buildxEnv(m machine) []string {
 	return []string{
 		"BUILDX_BUILDER=" + e.builder, "BUILDX_CONFIG=" + filepath.Join(m.Work, "buildx"), "BUILDX_NO_DEFAULT_ATTESTATIONS=1",
@@ -61,11 +63,24 @@ func (e engine) buildxEnv(m machine) []string {
 	}
 }
 
-func (m machine) buildsysEnv() []string {
+// buildsysEnv has buildsys build on the engine, with a cache of its own for each.
+func (m machine) buildsysEnv(e engine) []string {
 	return []string{
-		"BUILDSYS_CACHE_DIR=" + m.cacheDir, "BUILDSYS_SDK_IMAGE=" + m.base.image, "BUILDSYS_ARCH=x86_64",
-		"BUILDSYS_VERSION_BUILD=00000000", "BUILDSYS_VARIANT=",
+		"BUILDSYS_CACHE_DIR=" + filepath.Join(m.cacheDir, dirName(e.name)), "BUILDSYS_SDK_IMAGE=" + m.base.image, "BUILDSYS_ARCH=x86_64",
+		"BUILDSYS_VERSION_BUILD=00000000", "BUILDSYS_VARIANT=", "BUILDSYS_BUILDKIT_HOST=" + e.address,
 	}
+}
+
+// importBase gives the engine the base image through buildsys.
+func (m machine) importBase(ctx context.Context, e engine) error {
+	in := command{dir: filepath.Join(m.Work, "empty"), env: m.buildsysEnv(e)}
+	in.args = []string{m.buildsys, "sdk", "check"}
+	if _, err := in.run(ctx, false); err == nil { // an import would make another image of the same name
+		return nil
+	}
+	in.args = []string{m.buildsys, "sdk", "import", filepath.Join(m.Work, "base.tar")}
+	_, err := in.run(ctx, false)
+	return err
 }
 
 // prepare gets the machine ready. stop ends what it started.
@@ -88,17 +103,19 @@ func prepare(ctx context.Context, o Options) (m machine, stop func(), err error)
 	if err := write(o.Work, map[string]string{"empty/Release.toml": "version = \"1.0.0\"\n", "empty/packages/.keep": ""}); err != nil {
 		return m, stop, err
 	}
-	in := command{dir: filepath.Join(o.Work, "empty"), env: m.buildsysEnv()}
-	in.args = []string{m.buildsys, "sdk", "check"}
-	if _, err := in.run(ctx, false); err != nil { // an import would make another image of the same name
-		in.args = []string{m.buildsys, "sdk", "import", rootfs}
-		if _, err := in.run(ctx, false); err != nil {
+	if err := m.importBase(ctx, dockerEngine); err != nil {
+		return m, stop, err
+	}
+	m.findDocker(ctx)
+	if stop, err = m.findBuildKit(ctx); err != nil {
+		return m, stop, err
+	}
+	for _, e := range m.solves[1:] {
+		if err := m.importBase(ctx, e); err != nil {
 			return m, stop, err
 		}
 	}
-	m.findDocker(ctx)
-	stop, err = m.findBuildKit(ctx)
-	return m, stop, err
+	return m, stop, nil
 }
 
 // findDocker looks for a docker command whose build works: from Docker 23 on it needs a plugin that may be missing.
@@ -120,8 +137,8 @@ func (m *machine) findDocker(ctx context.Context) {
 // findBuildKit starts a buildkitd of this run's own and makes both it and the Docker engine known to buildx, as far as
 // the programs are there.
 func (m *machine) findBuildKit(ctx context.Context) (stop func(), err error) {
-	onDocker, own := engine{name: "Docker engine", builder: "default"}, engine{name: "buildkitd", builder: "bench"}
-	m.solves = []engine{onDocker}
+	own := engine{name: "buildkitd", builder: "bench"}
+	m.solves = []engine{dockerEngine}
 	stop = func() {}
 	m.buildx, m.buildctl = filepath.Join(m.Tools, "buildx"), filepath.Join(m.Tools, "buildctl")
 	running := false
@@ -140,7 +157,7 @@ func (m *machine) findBuildKit(ctx context.Context) (stop func(), err error) {
 		return stop, nil
 	}
 	if m.BakeOnEngine {
-		m.bakes = append(m.bakes, onDocker)
+		m.bakes = append(m.bakes, dockerEngine)
 	} else {
 		m.missing = append(m.missing, "bake on the Docker engine, because its 60 solves at once crash Docker 20.10; --bake-on-engine has it run")
 	}
@@ -198,7 +215,10 @@ func (m *machine) startBuildkitd(ctx context.Context, address string) (stop func
 
 // peers are the columns of the comparison.
 func (m machine) peers() []peer {
-	all := []peer{buildsysPeer(m)}
+	var all []peer
+	for _, e := range m.solves {
+		all = append(all, buildsysPeer(m, e))
+	}
 	if m.docker != "" {
 		all = append(all, ancestorPeer(m))
 	}

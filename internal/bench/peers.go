@@ -31,9 +31,9 @@ func none([]pkg, int) int              { return 0 }
 const jobs = 8
 
 // buildsysPeer builds the packages as buildsys does any tree that brings its own recipe.
-func buildsysPeer(m machine) peer {
+func buildsysPeer(m machine, e engine) peer {
 	return peer{
-		name: "buildsys",
+		name: "buildsys, " + e.name,
 		files: func(pkgs []pkg) map[string]string {
 			files := map[string]string{
 				"Release.toml": "version = \"1.0.0\"\n",
@@ -59,12 +59,12 @@ func buildsysPeer(m machine) peer {
 			for _, p := range pkgs {
 				args = append(args, p.name)
 			}
-			return command{dir: dir, args: args, env: m.buildsysEnv()}
+			return command{dir: dir, args: args, env: m.buildsysEnv(e)}
 		},
 		output:  func(name string) string { return "build/rpms/x86_64/" + name + "/" + rpmName(name) },
 		made:    []string{"build"},
 		solves:  onePerJob,
-		offline: []string{"DOCKER_HOST=tcp://127.0.0.1:1"},
+		offline: []string{"DOCKER_HOST=tcp://127.0.0.1:1", "BUILDSYS_BUILDKIT_HOST=" + strings.Replace(e.address, "unix:", "unix:/nowhere", 1)},
 	}
 }
 

@@ -37,13 +37,14 @@ const (
 	lockFile      = "lock"
 	formatFile    = "format"
 	readmeFile    = "README"
+	trimFile      = "trimmed" // its time is when TrimDaily last tried
 )
 
 const readme = `This directory holds the outputs of steps that buildsys has run, so that no step runs twice.
 Several checkouts and several running buildsys share it. Everything is checked before it is used.
 
   buildsys cache stat     says what is in here
-  buildsys cache trim     removes what was not used for long
+  buildsys cache trim     removes what was not used for long; what was not for 60 days goes by itself
   buildsys cache verify   reads everything and moves what is damaged to quarantine/
 
 It is safe to delete this directory while no buildsys runs; steps then run again.

@@ -96,7 +96,37 @@ func (s *Store) walk(kind string, visit func(stored) error) error {
 // takes to bring the store down to maxBytes, and then every blob that no entry names. Zero means no limit. It waits for
 // running Puts and Restores, and they for it.
 func (s *Store) Trim(maxAge time.Duration, maxBytes int64, now time.Time) (Trimmed, error) {
-	unlock, err := s.lock(unix.LOCK_EX)
+	return s.trim(unix.LOCK_EX, maxAge, maxBytes, now)
+}
+
+// The limits of TrimDaily.
+const (
+	trimEvery  = 24 * time.Hour
+	keepUnused = 60 * 24 * time.Hour
+)
+
+// TrimDaily removes what nobody has used for sixty days, unless that was tried within the last day or somebody is using the
+// store right now. It is for the end of a build: it costs next to nothing when there is nothing to do.
+func (s *Store) TrimDaily(now time.Time) (Trimmed, error) {
+	at := s.path(trimFile)
+	if info, err := os.Stat(at); err == nil && now.Sub(info.ModTime()).Abs() < trimEvery {
+		return Trimmed{}, nil
+	}
+	if err := os.WriteFile(at, nil, 0o644); err != nil {
+		return Trimmed{}, &StoreError{Doing: "note when the store was trimmed", Err: err}
+	}
+	if err := os.Chtimes(at, now, now); err != nil { // writing nothing into an empty file changes no time
+		return Trimmed{}, &StoreError{Doing: "note when the store was trimmed", Err: err}
+	}
+	t, err := s.trim(unix.LOCK_EX|unix.LOCK_NB, keepUnused, 0, now)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return Trimmed{}, nil
+	}
+	return t, err
+}
+
+func (s *Store) trim(lock int, maxAge time.Duration, maxBytes int64, now time.Time) (Trimmed, error) {
+	unlock, err := s.lock(lock)
 	if err != nil {
 		return Trimmed{}, err
 	}

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestMain keeps the stores in memory where it can: a disk would spend most of the tests' time on fsync.
@@ -250,4 +252,33 @@ func BenchmarkPut(b *testing.B) {
 		}
 	}
 	b.SetBytes(8 << 17)
+}
+
+// TestTrimDaily: what is old goes, but not twice a day, and not while somebody works with the store.
+func TestTrimDaily(t *testing.T) {
+	s, now := open(t), time.Now()
+	left := func(what string, want int) {
+		t.Helper()
+		if _, err := s.TrimDaily(now); err != nil {
+			t.Fatal(err)
+		}
+		if st, err := s.Stat(); err != nil || st.Entries != want {
+			t.Errorf("%s: %d entries left, want %d (%v)", what, st.Entries, want, err)
+		}
+	}
+	aged(t, s, "a", 10, now, keepUnused+time.Hour)
+	aged(t, s, "b", 10, now, keepUnused-48*time.Hour)
+	left("first time", 1)
+	aged(t, s, "c", 10, now, keepUnused+time.Hour)
+	left("the same day", 2)
+	now = now.Add(trimEvery + time.Minute)
+	unlock, err := s.lock(unix.LOCK_SH)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left("while in use", 2)
+	unlock()
+	left("tried that day", 2)
+	now = now.Add(trimEvery + time.Minute)
+	left("two days later", 0)
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"time"
 	"strings"
 
 	"github.com/sirupsen/logrus"
@@ -169,6 +170,12 @@ func runPlan(ctx context.Context, sys *System, c config, conn *connection, p pla
 	}
 	known.Log = files.Path
 	defer c.saveMemo(known.Memo)
+	store := known.Store
+	defer func() {
+		if _, err := store.TrimDaily(time.Now()); err != nil {
+			log.Warnf("the store of results cannot be trimmed: %v", err)
+		}
+	}()
 	if wanted == nil {
 		known = nil
 	} else {
