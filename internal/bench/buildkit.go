@@ -68,7 +68,7 @@ func wholeGraph(base string, pkgs []pkg) string {
 	for _, p := range pkgs {
 		dockerfile += fmt.Sprintf(" --mount=from=%s,source=/output,target=/host/%[1]s", p.name)
 	}
-	return dockerfile + " mkdir /output && cp /host/*/*.rpm /output\nFROM scratch AS package\nCOPY --from=all /output/ /\n"
+	return dockerfile + " mkdir -p /output && cp /host/*/*.rpm /output\nFROM scratch AS package\nCOPY --from=all /output/ /\n"
 }
 
 // solvePeer is the whole graph as one solve: by buildctl on buildkitd, or on the Docker engine through the very client
