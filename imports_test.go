@@ -28,6 +28,7 @@ var mayImport = map[string][]string{
 	"image":     {"manifest", "uefi", "pgp"},
 	"plan":      {"workspace", "manifest", "graph", "image"},
 	"gomod":     {},
+	"codebuild": {},
 	"fetch":     {"manifest", "progress", "gomod"},
 	"lint":      {"workspace", "manifest", "graph"},
 	"remote":    {"cache"},
@@ -38,7 +39,7 @@ var mayImport = map[string][]string{
 	"buildtest": {"plan", "progress", "workspace"},
 	"cli": {
 		"plan", "workspace", "manifest", "graph", "image",
-		"fetch", "gomod", "engine", "buildkit", "doctor", "progress", "vm", "cache", "remote", "lint", "rpm", "sbkeys", "uefi",
+		"fetch", "gomod", "engine", "buildkit", "doctor", "progress", "vm", "cache", "remote", "lint", "rpm", "sbkeys", "uefi", "codebuild",
 	},
 	"bench": {"plan", "progress", "buildkit", "cli"},
 	"e2e":   {"image", "vm"},

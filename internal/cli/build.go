@@ -30,6 +30,7 @@ type request struct {
 	packages []string
 	variant  string // variant whose image is built; empty for packages only
 	verify   bool   // build the packages twice and compare
+	unsigned bool   // only plan: without the keys that an image is signed with
 }
 
 // build runs the whole way from manifests to outputs in place.
@@ -80,7 +81,10 @@ func makePlan(c config, want request) (plan.Plan, error) {
 	if buildID == "" && want.variant != "" { // nothing but an image has one
 		buildID = gitCommit(c.root)
 	}
-	store := c.store(nil)
+	store, signing := c.store(nil), c.signing
+	if want.unsigned {
+		signing = func() (plan.SigningKeys, error) { return plan.SigningKeys{}, nil }
+	}
 	p, err := plan.Make(ws, recipe, plan.Request{
 		Arch:       c.arch,
 		Packages:   want.packages,
@@ -93,7 +97,7 @@ func makePlan(c config, want request) (plan.Plan, error) {
 		PrettyName: c.prettyName,
 		BuildDir:   c.buildDir(),
 		SourcePath: store.Path,
-		Signing:    c.signing,
+		Signing:    signing,
 
 		ModulesPath: store.ModulesPath,
 	})

@@ -156,6 +156,7 @@ Every setting can be a flag, a BUILDSYS_* environment variable, or a line in the
 		newLintCommand(sys, &s),
 		newCacheCommand(sys, &s),
 		newKeysCommand(sys, &s),
+		newCICommand(sys, &s),
 	)
 	return root
 }

@@ -38,12 +38,7 @@ func newSDKCommand(sys *System, s *settings) *cobra.Command {
 				return err
 			},
 		},
-		&cobra.Command{
-			Use:   "check",
-			Short: "Succeed when the engine has the tree's SDK image",
-			Args:  usage(cobra.NoArgs),
-			RunE:  func(cmd *cobra.Command, _ []string) error { return withSDK(cmd, sys, s, requireThere) },
-		},
+		newSDKCheck(sys, s),
 		newSDKFetch(sys, s),
 		newSDKImport(sys, s),
 	)
@@ -79,6 +74,33 @@ func withSDK(cmd *cobra.Command, sys *System, s *settings, do func(*cobra.Comman
 		return err
 	}
 	return do(cmd, conn)
+}
+
+func newSDKCheck(sys *System, s *settings) *cobra.Command {
+	var ask bool
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Succeed when the engine has the tree's SDK image",
+		Args:  usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withSDK(cmd, sys, s, func(cmd *cobra.Command, conn *connection) error {
+				err := requireThere(cmd, conn)
+				if err == nil || !ask {
+					return err
+				}
+				if e := conn.openRemote(false); e != nil {
+					return e
+				}
+				defer conn.remote.Close(cmd.Context(), nil)
+				if _, ok := conn.remote.FindSDK(cmd.Context(), conn.c.sdkImage); ok {
+					return nil // builds fetch it when they need it
+				}
+				return err
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&ask, "remote", false, "succeed also when a remote cache (--cache-from) has it")
+	return cmd
 }
 
 func requireThere(cmd *cobra.Command, conn *connection) error {
