@@ -25,9 +25,12 @@ import (
 // be built each time.
 const testProfile = "BUILDSYS_SBKEYS_PROFILE=test"
 
-func TestSecureBoot(t *testing.T) {
+func TestSecureBoot(t *testing.T)        { testSecureBoot(t, "x86_64") }
+func TestSecureBootAarch64(t *testing.T) { testSecureBoot(t, "aarch64") }
+
+func testSecureBoot(t *testing.T, arch string) {
 	needEngine(t)
-	if err := vm.AvailableSecureBoot("x86_64"); err != nil {
+	if err := vm.AvailableSecureBoot(arch); err != nil {
 		t.Skipf("Secure Boot cannot be tried (script/setup installs what is missing): %v", err)
 	}
 	root, env := repository(t), []string{testProfile}
@@ -35,21 +38,21 @@ func TestSecureBoot(t *testing.T) {
 	if _, err := os.Stat(keys); err != nil {
 		buildsys(t, root, env, "keys", "generate").must(t, 0)
 	}
-	r := buildsys(t, root, env, "build-variant", "--arch", "x86_64", "qemu-secure")
+	r := buildsys(t, root, env, "build-variant", "--arch", arch, "qemu-secure")
 	r.must(t, 0)
 	t.Log(r.stderr)
 	dir := strings.TrimSpace(r.stdout)
-	noSecret(t, keys, dir, filepath.Join(root, "build/logs/x86_64"), filepath.Join(root, "build/state/x86_64"))
+	noSecret(t, keys, dir, filepath.Join(root, "build/logs", arch), filepath.Join(root, "build/state", arch))
 
-	r = buildsys(t, root, env, "boot", "--arch", "x86_64", "--check", "qemu-secure")
+	r = buildsys(t, root, env, "boot", "--arch", arch, "--check", "qemu-secure")
 	r.must(t, 0)
-	console, err := os.ReadFile(filepath.Join(root, "build/logs/x86_64/boot-qemu-secure.log"))
+	console, err := os.ReadFile(filepath.Join(root, "build/logs", arch, "boot-qemu-secure.log"))
 	if err != nil || !bytes.Contains(console, []byte("UEFI Secure Boot is enabled")) {
 		t.Errorf("the kernel does not say that Secure Boot is on (%v):\n%s", err, console)
 	}
 	t.Logf("untouched:\n%s", keyLines(string(console)))
 
-	d := openSecure(t, dir, keys)
+	d := openSecure(t, arch, dir, keys)
 	if err := d.readBack(t, dir); err != nil {
 		t.Errorf("untouched, read back: %v", err)
 	}
@@ -114,6 +117,7 @@ func keyLines(console string) string {
 
 // secureDisk is the OS disk of the signed variant, expanded, with the places of what is on it.
 type secureDisk struct {
+	arch      string
 	file      string
 	firmware  uefi.Certificates
 	keys      string
@@ -127,13 +131,13 @@ type patch struct {
 	old, new []byte
 }
 
-func openSecure(t *testing.T, dir, keys string) *secureDisk {
+func openSecure(t *testing.T, arch, dir, keys string) *secureDisk {
 	t.Helper()
 	images, err := diskImages(dir)
 	if err != nil || len(images) == 0 {
 		t.Fatalf("images %q, %v", images, err)
 	}
-	d := &secureDisk{keys: keys, files: map[string][]byte{}}
+	d := &secureDisk{arch: arch, keys: keys, files: map[string][]byte{}}
 	for _, one := range images {
 		if !strings.HasSuffix(one, "-data.img.lz4") {
 			d.file = expand(t, one)
@@ -218,7 +222,7 @@ func (d *secureDisk) readBack(t *testing.T, dir string) error {
 	t.Helper()
 	version, _, _ := strings.Cut(filepath.Base(dir), "-")
 	layout, err := image.ForVariant(manifest.ImageLayout{OSImageSizeGiB: 1, DataImageSizeGiB: 1, PartitionPlan: "split"}, true,
-		image.Identity{Name: "skiff", Variant: "qemu-secure", Arch: "x86_64", Version: version})
+		image.Identity{Name: "skiff", Variant: "qemu-secure", Arch: d.arch, Version: version})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,9 +237,9 @@ func (d *secureDisk) readBack(t *testing.T, dir string) error {
 func (d *secureDisk) refused(t *testing.T, want string) string {
 	t.Helper()
 	var console bytes.Buffer
-	r, err := vm.Check(t.Context(), vm.Config{Arch: "x86_64", Image: d.file, SecureBoot: &d.firmware}, vm.CheckOptions{
+	r, err := vm.Check(t.Context(), vm.Config{Arch: d.arch, Image: d.file, SecureBoot: &d.firmware}, vm.CheckOptions{
 		Fail:    regexp.MustCompile(`Kernel panic|Not started:|Access Denied`),
-		Timeout: 3 * time.Minute,
+		Timeout: 10 * time.Minute,
 		Console: &console,
 	})
 	says := keyLines(console.String())

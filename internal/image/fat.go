@@ -135,6 +135,9 @@ func (f *FAT) Read(file DirEntry, limit int64) ([]byte, error) {
 	if file.Size > limit {
 		return nil, fmt.Errorf("%s has %d bytes, at most %d are read", file.Name, file.Size, limit)
 	}
+	if f.budget -= file.Size; f.budget < 0 || file.Size > int64(len(f.next))*f.clusterSize { // or damage would have us read without end
+		return nil, fmt.Errorf("%s has %d bytes: the files are larger than what is read of a file system", file.Name, file.Size)
+	}
 	data := make([]byte, 0, file.Size)
 	for cluster := file.inode; int64(len(data)) < file.Size; cluster = f.next[cluster] {
 		if cluster < 2 || int64(cluster) >= int64(len(f.next)) {

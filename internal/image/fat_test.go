@@ -49,6 +49,9 @@ func TestFATListsWhatMcopyWrites(t *testing.T) {
 		var got []string
 		for _, file := range files {
 			got = append(got, fmt.Sprint(file.Name, " ", file.Size))
+			if data, err := fat.Read(file, 1<<20); err != nil || string(data) != strings.Repeat("x", int(file.Size)) {
+				t.Errorf("FAT%s: %s: read %d bytes, %v", test.bits, file.Name, len(data), err)
+			}
 		}
 		slices.Sort(got)
 		if err != nil || len(got) != len(want) {
@@ -115,7 +118,10 @@ func TestFATSurvivesDamage(t *testing.T) {
 
 func listAll(b []byte) {
 	if fat, err := OpenFAT(bytes.NewReader(b), int64(len(b))); err == nil {
-		fat.Files() //nolint:errcheck // only must not panic
+		files, _ := fat.Files() // only must not panic
+		for _, file := range files {
+			fat.Read(file, 1<<20) //nolint:errcheck // likewise
+		}
 		fat.Used()
 	}
 }

@@ -20,8 +20,8 @@ type Signing struct {
 	Config []byte // OpenPGP public key that GRUB has inside
 }
 
-// maxProgram is the largest program that is read to look at its signature, in bytes.
-const maxProgram = 256 << 20
+// maxProgram is the largest program that is read to look at its signature, in bytes; kernels have 5 to 20 MiB.
+const maxProgram = readBudget - 1<<20
 
 // isProgram says whether firmware may start a file of the ESP.
 func isProgram(name string) bool { return strings.HasSuffix(strings.ToLower(name), ".efi") }

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/pierrec/lz4/v4"
+
+	"buildsys/internal/uefi"
 )
 
 // What the test guest does after it printed its text, as x86 machine code in real mode. It runs from the boot sector.
@@ -231,6 +233,10 @@ func TestPrepareErrors(t *testing.T) {
 		{"arch", Config{Arch: "riscv64"}, `architecture "riscv64" cannot be run: use x86_64 or aarch64`},
 		{"qemu", Config{Arch: "aarch64", Program: "no-such-qemu"}, "no-such-qemu is not installed: apt-get install qemu-system-arm"},
 		{"BIOS", Config{Arch: "aarch64", Program: self, Firmware: Firmware{BIOS: true}}, "aarch64 has no BIOS firmware: use UEFI"},
+		{"BIOS with Secure Boot", Config{Arch: "x86_64", Program: self, Firmware: Firmware{BIOS: true}, SecureBoot: &uefi.Certificates{}},
+			"BIOS firmware knows no Secure Boot: use UEFI"},
+		{"no store", Config{Arch: "x86_64", Program: self, Firmware: Firmware{Code: img, Vars: img}, Image: img, SecureBoot: &uefi.Certificates{}},
+			"firmware variables: " + img + ": enrol Secure Boot keys: not a flash image with authenticated UEFI variables"},
 		{"half firmware", Config{Arch: "x86_64", Program: self, Firmware: Firmware{Code: "x"}}, `firmware needs both its code and its variables: got "x" and ""`},
 		{"no image", Config{Arch: "x86_64", Program: self, Firmware: Firmware{BIOS: true}, Image: "missing.img"}, "open image: open missing.img: no such file or directory"},
 		{"no variables", Config{Arch: "x86_64", Program: self, Firmware: Firmware{Code: img, Vars: "missing.fd"}, Image: img},
