@@ -123,9 +123,14 @@ func (m *maker) wanted() ([]string, error) {
 		return m.variantClosure(), nil
 	}
 	for _, name := range m.r.Packages {
-		if m.ws.Packages[name] == nil {
-			return nil, unknown("package", name, m.ws.PackageNames())
+		if m.ws.Packages[name] != nil {
+			continue
 		}
+		err := unknown("package", name, m.ws.PackageNames())
+		if m.ws.Variants[name] != nil {
+			err.Hint = "it is a variant: say --variant " + name
+		}
+		return nil, err
 	}
 	names := slices.Concat(m.r.Packages, m.graph.BuildClosure(m.r.Packages...))
 	slices.Sort(names)
@@ -137,7 +142,7 @@ func (m *maker) variantClosure() []string {
 	return m.graph.Closure(slices.Concat(m.variant.BuildRequires, m.variant.Requires)...)
 }
 
-func unknown(what, name string, known []string) error {
+func unknown(what, name string, known []string) *RequestError {
 	return &RequestError{What: fmt.Sprintf("%s %q", what, name), Why: "there is none of this name", Hint: manifest.NameHint(name, known)}
 }
 

@@ -239,6 +239,8 @@ func TestMakeRefuses(t *testing.T) {
 	}{
 		{"unknown package", nil, func(r *Request) { r.Packages = []string{"ap"} },
 			`package "ap": there is none of this name; did you mean "app"?`},
+		{"a variant's name", nil, func(r *Request) { r.Packages = []string{"qemu-dev"} },
+			`package "qemu-dev": there is none of this name; it is a variant: say --variant qemu-dev`},
 		{"unknown variant", nil, func(r *Request) { r.Variant = "zzz" },
 			`variant "zzz": there is none of this name; there are: qemu-dev`},
 		{"sensitive without variant", nil, func(r *Request) { r.Variant, r.Packages = "", []string{"os"} },
