@@ -47,6 +47,7 @@ func (w worker) ask(ctx context.Context, act action) (entry cache.Entry, noted, 
 // in place. A *HostError means that this machine cannot; after any other error the step has to be built.
 func (w worker) place(ctx context.Context) error {
 	entry := w.action.remote
+	w.report(progress.Event{Kind: progress.FetchStart})
 	dir, err := w.stagingDir()
 	if err != nil {
 		return &HostError{Step: w.step.ID, Doing: "make a staging directory", Err: err}

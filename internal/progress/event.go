@@ -10,7 +10,7 @@ type Kind int
 // The kinds of event, in the order a step usually passes through them.
 const (
 	PlanReady     Kind = iota + 1 // the run starts; Total is the number of steps
-	FetchStart                    // Step waits for an external file; Text is its name
+	FetchStart                    // Step waits for an external file, whose name is Text, or without Text for its outputs from a remote cache
 	FetchRetry                    // an attempt failed and is repeated; Text says which, Err why
 	FetchDone                     // the file is there and verified; Text is its name, Duration the time it took
 	StepStart                     // a step was handed to the builder

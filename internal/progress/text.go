@@ -54,6 +54,7 @@ func (t *Text) Event(e Event) {
 	case StepRestored:
 		t.log.Infof("%s restored from the store", name)
 	case StepFetched:
+		t.fetches[e.Step]--
 		t.log.Infof("%s fetched from %s", name, Clean(e.Text))
 	case StepCached:
 		if t.verbose {
@@ -88,7 +89,9 @@ func (t *Text) fetch(e Event, name string) {
 			t.waiting[e.Step] = e.Time
 		}
 		t.fetches[e.Step]++
-		t.log.Info(prefix(name, "fetching "+Clean(e.Text)))
+		if e.Text != "" {
+			t.log.Info(prefix(name, "fetching "+Clean(e.Text)))
+		}
 	case FetchRetry:
 		t.log.Warn(prefix(name, fmt.Sprintf("fetching again: %s: %s", Clean(e.Text), oneLine(e.Err))))
 	case FetchProgress:

@@ -150,6 +150,9 @@ func (t *target) uploadBlob(ctx context.Context, b cache.Blob, open func() (io.R
 			}
 		}
 		data, err := open()
+		if err == nil {
+			_, err = data.Seek(0, io.SeekStart)
+		}
 		if err != nil {
 			return localError{err}
 		}
