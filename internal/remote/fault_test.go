@@ -90,6 +90,30 @@ func TestFaultThatPasses(t *testing.T) {
 	}
 }
 
+// A server that asks for a second gets it.
+func TestRetryAfter(t *testing.T) {
+	f, r := stored(t)
+	var mu sync.Mutex
+	var told time.Time
+	f.fault = func(w http.ResponseWriter, _ *http.Request, _ int) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		if told.IsZero() {
+			told = time.Now()
+			status(429, "Retry-After", "1")(w)
+			return true
+		}
+		if early := time.Second - time.Since(told); early > 50*time.Millisecond {
+			t.Errorf("a request came %v too early", early)
+		}
+		return false
+	}
+	c := newClient(t, f.place(), quick)
+	if _, ok := r.lookup(t, c); !ok {
+		t.Error("not found")
+	}
+}
+
 // A fault that stays makes everything a miss; after three requests that failed nobody is asked any more.
 func TestFaultThatStays(t *testing.T) {
 	for name, test := range map[string]struct {
