@@ -64,6 +64,8 @@ ARG PARTITION_PLAN
 ARG KERNEL_PARAMETERS
 # 1 for images that are signed; the private keys are secrets, so that they are in no layer and in no argument.
 ARG UEFI_SECURE_BOOT
+# Given only by `build-variant --verify-reproducible`, as to packages.
+ARG VARY
 RUN --mount=from=buildsys.invalid/recipe,target=/host/recipe \
     --mount=from=buildsys.invalid/rpms,target=/host/rpms \
     --mount=from=buildsys.invalid/image,target=/host/image \

@@ -27,7 +27,8 @@ const RPMMagic = "\xed\xab\xee\xdb"
 // Fake builds without an engine: its one output file is RPMMagic plus the hash of everything the build was given, so two
 // outputs are equal when, and only when, nothing a build could see has changed. It fails when the package's own context
 // holds a file named FAIL, whose lines it reports as its log, and in
-// varied surroundings it builds something else or fails when there is a file named VARY or FAIL-WHEN-VARIED. It is safe for concurrent use; the zero value is ready.
+// varied surroundings it builds something else or fails when there is a file named VARY or FAIL-WHEN-VARIED; an image is
+// something else when its kernel parameters have VARY. It is safe for concurrent use; the zero value is ready.
 type Fake struct {
 	// Hook, when set, runs in every build before anything is written. out is the directory for outputs.
 	// What it returns fails the build.
@@ -69,7 +70,7 @@ func (f *Fake) Build(ctx context.Context, s plan.Solve, out string, report func(
 	}
 	if _, varies, err := read(s.Contexts["package"], "VARY"); err != nil {
 		return err
-	} else if varies && s.Args["VARY"] != "" {
+	} else if varies = varies || strings.Contains(s.Args["KERNEL_PARAMETERS"], "VARY"); varies && s.Args["VARY"] != "" {
 		sum += " varied"
 	}
 	if _, fails, err := read(s.Contexts["package"], "FAIL-WHEN-VARIED"); err != nil {

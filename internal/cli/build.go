@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/sirupsen/logrus"
+	"github.com/spf13/pflag"
 
 	"buildsys"
 	"buildsys/internal/engine"
@@ -29,12 +30,20 @@ const logTail = 30
 type request struct {
 	packages []string
 	variant  string // variant whose image is built; empty for packages only
-	verify   bool   // build the packages twice and compare
+	verify   bool   // build what is named twice and compare
 	unsigned bool   // only plan: without the keys that an image is signed with
+}
+
+// addVerifyFlag is for the commands whose requests can be verified.
+func (want *request) addVerifyFlag(flags *pflag.FlagSet) {
+	flags.BoolVar(&want.verify, "verify-reproducible", false, "build it twice, the second time in other surroundings, and compare")
 }
 
 // build runs the whole way from manifests to outputs in place.
 func build(ctx context.Context, sys *System, c config, want request) error {
+	if want.verify && c.requireCached {
+		return usageError{errors.New("--verify-reproducible builds, and --require-cached forbids it: say one of them")}
+	}
 	p, err := makePlan(c, want)
 	if err != nil {
 		return err
@@ -51,7 +60,7 @@ func build(ctx context.Context, sys *System, c config, want request) error {
 			return err
 		}
 		if want.verify {
-			return verify(ctx, sys, c, conn, p, want.packages)
+			return verify(ctx, sys, c, conn, p, want)
 		}
 		fmt.Fprintln(sys.Stdout, p.Steps[len(p.Steps)-1].Out)
 		return nil

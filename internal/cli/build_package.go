@@ -11,7 +11,7 @@ import (
 )
 
 func newBuildPackageCommand(sys *System, s *settings) *cobra.Command {
-	var verify bool
+	var want request
 	cmd := &cobra.Command{
 		Use:   "build-package [NAME...]",
 		Short: "Build packages and what they need",
@@ -37,13 +37,11 @@ it says in what, keeps both below build/reproducible/NAME/, and exits with 5.
 				}
 				names = []string{name}
 			}
-			if verify && c.requireCached {
-				return usageError{errors.New("--verify-reproducible builds, and --require-cached forbids it: say one of them")}
-			}
-			return build(cmd.Context(), sys, c, request{packages: names, verify: verify})
+			want.packages = names
+			return build(cmd.Context(), sys, c, want)
 		},
 	}
 	s.addBuildFlags(cmd.Flags())
-	cmd.Flags().BoolVar(&verify, "verify-reproducible", false, "build the packages twice, the second time in other surroundings, and compare")
+	want.addVerifyFlag(cmd.Flags())
 	return cmd
 }

@@ -11,6 +11,7 @@ import (
 )
 
 func newBuildVariantCommand(sys *System, s *settings) *cobra.Command {
+	var want request
 	cmd := &cobra.Command{
 		Use:   "build-variant [NAME]",
 		Short: "Build the disk image of a variant",
@@ -18,6 +19,10 @@ func newBuildVariantCommand(sys *System, s *settings) *cobra.Command {
 Without a name it is the variant of the directory variants/NAME/ one is in, else BUILDSYS_VARIANT.
 
 Images are placed below build/images/ARCH-NAME/, where the symlink "latest" points to the newest.
+
+With --verify-reproducible the images are made a second time from the same RPMs, past every cache and on another day, in
+another time zone and locale, under another host name and umask, with one CPU and directories that are read in the other
+order. Where an output differs it says in what, keeps both below build/reproducible/ARCH-NAME/, and exits with 5.
 
 ` + exitStatusHelp,
 		Args: usage(cobra.MaximumNArgs(1)),
@@ -29,10 +34,12 @@ Images are placed below build/images/ARCH-NAME/, where the symlink "latest" poin
 			if err := c.pickVariant(sys, args); err != nil {
 				return err
 			}
-			return build(cmd.Context(), sys, c, request{variant: c.variant})
+			want.variant = c.variant
+			return build(cmd.Context(), sys, c, want)
 		},
 	}
 	s.addBuildFlags(cmd.Flags())
+	want.addVerifyFlag(cmd.Flags())
 	return cmd
 }
 

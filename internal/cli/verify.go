@@ -1,4 +1,4 @@
-// verify: builds packages a second time in other surroundings and compares the RPMs.
+// verify: builds packages or images a second time in other surroundings and compares what comes out.
 
 package cli
 
@@ -24,23 +24,28 @@ import (
 // maxLines is how many lines of an explanation are shown; a file has the rest.
 const maxLines = 40
 
-// irreproducibleError says that packages came out differently when they were built again.
+// irreproducibleError says that steps came out differently when they were built again.
 type irreproducibleError struct {
-	packages []string
-	of       int
+	names []string
+	of    int
+	kind  plan.Kind
 }
 
-// Error names the packages.
+// Error names the packages or the variant.
 func (e irreproducibleError) Error() string {
-	return fmt.Sprintf("%d of %d packages are not reproducible: %s", len(e.packages), e.of, strings.Join(e.packages, ", "))
+	if e.kind == plan.Variant {
+		return fmt.Sprintf("the images of variant %s are not reproducible", strings.Join(e.names, ", "))
+	}
+	return fmt.Sprintf("%d of %d packages are not reproducible: %s", len(e.names), e.of, strings.Join(e.names, ", "))
 }
 
-// verify builds each named package of a plan whose outputs are in place once more, past every cache and in other
-// surroundings, and compares. Both sets of RPMs are kept where they differ.
-func verify(ctx context.Context, sys *System, c config, conn *connection, p plan.Plan, names []string) error {
-	second := again(p, names, c.reproducibleDir)
-	for _, s := range second.Steps { // what an earlier run left must not be taken for this one's
-		if err := os.RemoveAll(c.reproducibleDir(s.Name)); err != nil {
+// verify builds what was requested of a plan whose outputs are in place once more, past every cache and in other
+// surroundings, and compares: the named packages, or of a variant its images alone. Both builds are kept where they differ.
+func verify(ctx context.Context, sys *System, c config, conn *connection, p plan.Plan, want request) error {
+	first := requested(p, want)
+	second := again(p.Arch, first, c.reproducibleDir)
+	for _, s := range first { // what an earlier run left must not be taken for this one's
+		if err := os.RemoveAll(c.reproducibleDir(s)); err != nil {
 			return environmentError{err}
 		}
 	}
@@ -49,12 +54,11 @@ func verify(ctx context.Context, sys *System, c config, conn *connection, p plan
 		return failed
 	}
 	var different []string
-	for _, s := range second.Steps {
+	for i, s := range second.Steps {
 		if _, err := os.Stat(s.Out); errors.Is(err, fs.ErrNotExist) {
 			continue // its build failed, which was told
 		}
-		first := p.Steps[slices.IndexFunc(p.Steps, func(o plan.Step) bool { return o.ID == string(plan.Package)+"/"+s.Name })].Out
-		same, err := compare(ctx, sys.Stdout, s.Name, first, c.reproducibleDir(s.Name))
+		same, err := compare(ctx, sys.Stdout, s.Name, first[i].Out, c.reproducibleDir(first[i]))
 		if err != nil {
 			return environmentError{err}
 		}
@@ -65,19 +69,28 @@ func verify(ctx context.Context, sys *System, c config, conn *connection, p plan
 	if failed != nil || len(different) == 0 {
 		return failed
 	}
-	return irreproducibleError{different, len(second.Steps)}
+	return irreproducibleError{different, len(first), first[0].Kind}
 }
 
-// again is the plan of the second builds: only the named packages, all at once, since what they need is there.
-func again(p plan.Plan, names []string, dir func(name string) string) plan.Plan {
-	second := plan.Plan{Arch: p.Arch}
+// requested returns the steps of a plan that were asked for by name, without what they need.
+func requested(p plan.Plan, want request) []plan.Step {
+	var steps []plan.Step
 	for _, s := range p.Steps {
-		if s.Kind != plan.Package || !slices.Contains(names, s.Name) {
-			continue
+		if s.Kind == plan.Variant && s.Name == want.variant || s.Kind == plan.Package && slices.Contains(want.packages, s.Name) {
+			steps = append(steps, s)
 		}
+	}
+	return steps
+}
+
+// again is the plan of the second builds: only those steps, all at once, since what they need is there.
+func again(arch string, steps []plan.Step, dir func(plan.Step) string) plan.Plan {
+	second := plan.Plan{Arch: arch}
+	for _, s := range steps {
+		s.Out = filepath.Join(dir(s), "second")
 		s.ID = "second-build/" + s.Name
 		s.Deps = nil
-		s.Out = filepath.Join(dir(s.Name), "second")
+		s.Link = ""
 		s.Solve.Fresh = true
 		s.Solve.Args = maps.Clone(s.Solve.Args)
 		s.Solve.Args["VARY"] = "1"
@@ -86,8 +99,12 @@ func again(p plan.Plan, names []string, dir func(name string) string) plan.Plan 
 	return second
 }
 
-// reproducibleDir is where the two builds of a package are kept when they differ.
-func (c config) reproducibleDir(name string) string {
+// reproducibleDir is where the two builds of a step are kept when they differ.
+func (c config) reproducibleDir(s plan.Step) string {
+	name := s.Name
+	if s.Kind == plan.Variant { // as below build/images
+		name = c.arch + "-" + name
+	}
 	return filepath.Join(c.buildDir(), "reproducible", name)
 }
 
@@ -95,11 +112,11 @@ func (c config) reproducibleDir(name string) string {
 // are the same nothing is kept.
 func compare(ctx context.Context, w io.Writer, name, first, dir string) (same bool, err error) {
 	second := filepath.Join(dir, "second")
-	where, file, err := differenceOf(first, second)
+	where, files, err := differences(first, second)
 	if err != nil {
 		return false, err
 	}
-	if where == "" {
+	if len(where) == 0 {
 		fmt.Fprintf(w, "%s is reproducible\n", name)
 		return true, os.RemoveAll(dir)
 	}
@@ -110,40 +127,42 @@ func compare(ctx context.Context, w io.Writer, name, first, dir string) (same bo
 	if err := os.CopyFS(kept, os.DirFS(first)); err != nil {
 		return false, err
 	}
-	fmt.Fprintf(w, "%s is not reproducible: %s; both builds are in %s\n", name, where, dir)
-	if file != "" {
-		explain(ctx, w, filepath.Join(kept, file), filepath.Join(second, file), filepath.Join(dir, "diffoscope.txt"))
+	fmt.Fprintf(w, "%s is not reproducible: %s; both builds are in %s\n", name, strings.Join(where, ", "), dir)
+	if len(files) > 0 {
+		explain(ctx, w, kept, second, files, filepath.Join(dir, "diffoscope.txt"))
 	}
 	return false, nil
 }
 
-// differenceOf names the first file, by name, that is not the same in two directories, and the place where it begins to
-// differ; "" when there is none. file is set when both have it.
-func differenceOf(first, second string) (where, file string, err error) {
+// differences says of each file that is not the same in two directories, by name, where it begins to differ. files are
+// those of them that both have.
+func differences(first, second string) (where, files []string, err error) {
 	a, err := fileNames(first)
 	if err != nil {
-		return "", "", err
+		return nil, nil, err
 	}
 	b, err := fileNames(second)
 	if err != nil {
-		return "", "", err
+		return nil, nil, err
 	}
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(a, b)))) {
-		switch {
-		case !slices.Contains(b, name):
-			return name + " came only out of the first build", "", nil
-		case !slices.Contains(a, name):
-			return name + " came only out of the second build", "", nil
+		if !slices.Contains(b, name) {
+			where = append(where, name+" came only out of the first build")
+			continue
+		}
+		if !slices.Contains(a, name) {
+			where = append(where, name+" came only out of the second build")
+			continue
 		}
 		at, err := firstDifference(filepath.Join(first, name), filepath.Join(second, name))
 		if err != nil {
-			return "", "", err
+			return nil, nil, err
 		}
 		if at >= 0 {
-			return fmt.Sprintf("%s differs from byte %d on", name, at), name, nil
+			where, files = append(where, fmt.Sprintf("%s differs from byte %d on", name, at)), append(files, name)
 		}
 	}
-	return "", "", nil
+	return where, files, nil
 }
 
 // fileNames returns the paths of all files below dir.
@@ -189,12 +208,15 @@ func firstDifference(a, b string) (int64, error) {
 	}
 }
 
-// explain says what differs inside two RPMs: by their headers, and by diffoscope where it is installed.
-func explain(ctx context.Context, w io.Writer, first, second, report string) {
-	a, err := rpm.ReadHeader(first)
-	b, err2 := rpm.ReadHeader(second)
-	if err := errors.Join(err, err2); err == nil {
-		show(w, rpm.Diff(a, b))
+// explain says what differs inside files of two directories: in RPMs by their headers, and by diffoscope where it is
+// installed.
+func explain(ctx context.Context, w io.Writer, first, second string, files []string, report string) {
+	for _, name := range files {
+		a, err := rpm.ReadHeader(filepath.Join(first, name))
+		b, err2 := rpm.ReadHeader(filepath.Join(second, name))
+		if err := errors.Join(err, err2); err == nil {
+			show(w, rpm.Diff(a, b))
+		}
 	}
 	program, err := exec.LookPath("diffoscope")
 	if err != nil {

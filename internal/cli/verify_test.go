@@ -10,27 +10,27 @@ import (
 	"buildsys/internal/buildtest"
 )
 
-func TestDifferenceOf(t *testing.T) {
+func TestDifferences(t *testing.T) {
 	for _, tt := range []struct {
 		name, first, second string // txtar
-		where, file         string
+		where, file         string // "", or lists with a comma
 	}{
 		{"same", "-- a --\nx\n-- sub/b --\n", "-- a --\nx\n-- sub/b --\n", "", ""},
 		{"byte", "-- a --\nxyz\n", "-- a --\nxYz\n", "a differs from byte 1 on", "a"},
 		{"shorter", "-- a --\nxyz\n", "-- a --\n", "a differs from byte 0 on", "a"},
 		{"longer", "-- a --\nx\n", "-- a --\nx\ny\n", "a differs from byte 2 on", "a"},
-		{"first of two", "-- b --\n1\n-- a --\n1\n", "-- b --\n2\n-- a --\n2\n", "a differs from byte 0 on", "a"},
+		{"two", "-- b --\n1\n-- a --\n1\n", "-- b --\n2\n-- a --\n2\n", "a differs from byte 0 on, b differs from byte 0 on", "a, b"},
 		{"gone", "-- a --\n-- b --\n", "-- a --\n", "b came only out of the first build", ""},
 		{"new", "-- b --\n", "-- a --\n-- b --\n", "a came only out of the second build", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			where, file, err := differenceOf(buildtest.Tree(t, tt.first), buildtest.Tree(t, tt.second))
-			if err != nil || where != tt.where || file != tt.file {
-				t.Errorf("got %q in %q (%v), want %q in %q", where, file, err, tt.where, tt.file)
+			where, files, err := differences(buildtest.Tree(t, tt.first), buildtest.Tree(t, tt.second))
+			if err != nil || strings.Join(where, ", ") != tt.where || strings.Join(files, ", ") != tt.file {
+				t.Errorf("got %q in %q (%v), want %q in %q", where, files, err, tt.where, tt.file)
 			}
 		})
 	}
-	if _, _, err := differenceOf(t.TempDir(), filepath.Join(t.TempDir(), "none")); err == nil {
+	if _, _, err := differences(t.TempDir(), filepath.Join(t.TempDir(), "none")); err == nil {
 		t.Error("no error for a directory that is not there")
 	}
 }
@@ -40,8 +40,8 @@ func TestExplainWithoutDiffoscope(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	dir := buildtest.Tree(t, "-- first/a.rpm --\n1\n-- second/a.rpm --\n2\n")
 	var text strings.Builder
-	explain(t.Context(), &text, filepath.Join(dir, "first/a.rpm"), filepath.Join(dir, "second/a.rpm"), filepath.Join(dir, "report"))
-	want := "diffoscope " + dir + "/first/a.rpm " + dir + "/second/a.rpm\n"
+	explain(t.Context(), &text, filepath.Join(dir, "first"), filepath.Join(dir, "second"), []string{"a.rpm"}, filepath.Join(dir, "report"))
+	want := "diffoscope " + dir + "/first " + dir + "/second\n"
 	if !strings.Contains(text.String(), "install diffoscope") || !strings.HasSuffix(text.String(), want) {
 		t.Errorf("got %q, want it to end in %q", &text, want)
 	}

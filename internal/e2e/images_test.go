@@ -3,8 +3,10 @@
 package e2e
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -66,6 +68,20 @@ func buildImage(t *testing.T, root, arch, variant string) string {
 	return strings.TrimSpace(r.stdout)
 }
 
+// Every file of every format, made again in surroundings that must not matter, is the same to the byte.
+func reproducible(t *testing.T, root, arch, variant string) {
+	t.Helper()
+	r := buildsys(t, root, nil, "build-variant", "--verify-reproducible", "--arch", arch, variant)
+	r.must(t, 0)
+	if want := variant + " is reproducible\n"; r.stdout != want {
+		t.Errorf("got %q, want %q", r.stdout, want)
+	}
+	log, err := os.ReadFile(filepath.Join(root, "build/logs", arch, "second-build", variant+".log"))
+	if varied := regexp.MustCompile(`varied: \S+, umask 0002, CPU \d+, .*FAKETIME=\+400d.*readdir\.so\n`); err != nil || !varied.Match(log) {
+		t.Errorf("the surroundings were not varied (%v):\n%s", err, log)
+	}
+}
+
 func TestImageFormats(t *testing.T) {
 	root := imageTree(t)
 	for _, arch := range []string{"x86_64", "aarch64"} {
@@ -104,6 +120,7 @@ func testRaw(t *testing.T, root, arch string) {
 	verify(t, disk, parts)
 	tool(t, "e2fsck", "-fn", splitDisk(t, expand(t, stem+"-data.img.lz4"))["TINY-DATA-B"])
 	testBIOS(t, disk, arch == "x86_64")
+	reproducible(t, root, arch, "try-raw")
 	if got := installed(t, dir); !slices.Equal(got, []string{"metadata", "tiny", "tiny-plain"}) {
 		t.Errorf("installed: %q", got)
 	}
@@ -112,6 +129,7 @@ func testRaw(t *testing.T, root, arch string) {
 func testQcow2(t *testing.T, root, arch string) {
 	dir := buildImage(t, root, arch, "try-qcow")
 	file := filepath.Join(dir, "tiny-try-qcow-"+arch+"-1.2.3-abc.qcow2")
+	reproducible(t, root, arch, "try-qcow")
 	tool(t, "qemu-img", "check", file)
 	disk := filepath.Join(t.TempDir(), "disk")
 	tool(t, "qemu-img", "convert", "-O", "raw", file, disk)
@@ -141,6 +159,7 @@ func testQcow2(t *testing.T, root, arch string) {
 
 func testOVA(t *testing.T, root, arch string) {
 	dir := buildImage(t, root, arch, "try-ova")
+	reproducible(t, root, arch, "try-ova")
 	stem := "tiny-try-ova-" + arch + "-1.2.3-abc"
 	for _, disk := range []string{".vmdk", "-data.vmdk"} {
 		tool(t, "qemu-img", "check", filepath.Join(dir, stem+disk))
@@ -167,6 +186,55 @@ func testOVA(t *testing.T, root, arch string) {
 	tool(t, "qemu-img", "convert", "-O", "raw", filepath.Join(unpacked, stem+".vmdk"), disk)
 	verify(t, disk, splitDisk(t, disk))
 	buildsys(t, root, nil, "inspect", filepath.Join(dir, stem+".ova")).must(t, 0)
+}
+
+// Must show 5 of the fourth milestone: what does not fit or cannot be is refused by name and size, and the image from before stays.
+func TestRefusedImages(t *testing.T) {
+	root := imageTree(t)
+	before := sums(t, buildImage(t, root, "x86_64", "try-raw"))
+	const manifest = "variants/try-raw/Cargo.toml"
+	data, err := os.ReadFile(filepath.Join(root, manifest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, included, setting string
+		code                    int
+		want                    []string
+	}{
+		{"root", `"tiny", "big-root"`, "", 3, []string{
+			"the root file system does not fit into partition ROOT-A of variant try-raw: it needs 4", "460 MiB are available", "os-image-size-gib"}},
+		{"BOOT", `"tiny", "big-boot"`, "", 3, []string{
+			"its file system does not fit into partition BOOT-A of variant try-raw: it needs 2", "20 MiB are available"}},
+		{"ESP", `"tiny", "big-esp"`, "", 3, []string{
+			"the content of esp does not fit into partition EFI-A of variant try-raw: it needs 7 MiB, 5 MiB are available", "make the boot loader smaller"}},
+		{"kernel parameter", `"tiny"`, `kernel-parameters = ["a=\nb"]`, 2, []string{manifest + `:5: kernel parameter "a=\nb" has a character`}},
+		{"template", `"tiny"`, `image-format = "vmdk"`, 2, []string{"there is no variants/try-raw/template.ovf"}},
+		{"feature", `"tiny"`, `image-features = { fip = true }`, 2, []string{manifest + `:5: unknown image feature "fip"; did you mean "fips"`}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			text := strings.Replace(string(data), `["tiny"]`, fmt.Sprintf("[%s]\n%s", tt.included, tt.setting), 1)
+			write(t, root, manifest, text+"big = { path = \"../../packages/big\" }\n")
+			buildsys(t, root, nil, "build-variant", "--arch", "x86_64", "try-raw").must(t, tt.code, tt.want...)
+			if after := sums(t, filepath.Join(root, "build/images/x86_64-try-raw/latest")); !maps.Equal(after, before) {
+				t.Errorf("the image from before is now %v\nit was %v", after, before)
+			}
+		})
+	}
+}
+
+// sums returns the hash of every file in a directory.
+func sums(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	for _, name := range outputs(t, dir, "") {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[name] = fmt.Sprintf("%x", sha256.Sum256(data))
+	}
+	return all
 }
 
 // outputs returns what follows stem in the names of the outputs that begin with it.
