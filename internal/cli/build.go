@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
-	"time"
 	"strings"
+	"time"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/pflag"

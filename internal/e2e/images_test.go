@@ -76,7 +76,7 @@ func reproducible(t *testing.T, root, arch, variant string) {
 	if want := variant + " is reproducible\n"; r.stdout != want {
 		t.Errorf("got %q, want %q", r.stdout, want)
 	}
-	log, err := os.ReadFile(filepath.Join(root, "build/logs", arch, "second-build", variant+".log"))
+	log, err := os.ReadFile(filepath.Join(root, "build/logs", arch, "second-build-"+variant+".log"))
 	if varied := regexp.MustCompile(`varied: \S+, umask 0002, CPU \d+, .*FAKETIME=\+400d.*readdir\.so\n`); err != nil || !varied.Match(log) {
 		t.Errorf("the surroundings were not varied (%v):\n%s", err, log)
 	}
