@@ -20,6 +20,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"buildsys/internal/buildtest"
 )
 
 func TestParseAddress(t *testing.T) {
@@ -134,10 +136,10 @@ func TestDockerOverSSH(t *testing.T) {
 func TestBuildkitdTLS(t *testing.T) {
 	certs := makeCerts(t)
 	port := freePort(t)
-	d := newBuildkitdProcess(t, "--addr", "tcp://127.0.0.1:"+port, "--tlscacert", certs+"/ca.pem", "--tlscert", certs+"/server.pem", "--tlskey", certs+"/server-key.pem")
-	d.start(t)
-	d.dial(t, Options{}) // it is up
-	b := d.dial(t, Options{BuildKit: "tcp://127.0.0.1:" + port, BuildKitCerts: certs})
+	d := buildtest.NewBuildkitd(t, "--addr", "tcp://127.0.0.1:"+port, "--tlscacert", certs+"/ca.pem", "--tlscert", certs+"/server.pem", "--tlskey", certs+"/server-key.pem")
+	d.Start(t)
+	dialDaemon(t, d, Options{}) // it is up
+	b := dialDaemon(t, d, Options{BuildKit: "tcp://127.0.0.1:" + port, BuildKitCerts: certs})
 	e := &engineTest{b: b, sdk: "buildsys.invalid/test:" + strings.ToLower(rand.Text())}
 	e.importBase(t)
 	e.outputs(t)

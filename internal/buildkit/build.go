@@ -100,7 +100,7 @@ func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out str
 	if err == nil {
 		return nil
 	}
-	f := failure{err: err, own: g.refused(), tail: log.tail, jobs: int(jobs)}
+	f := failure{err: err, own: g.refused(), tail: log.tail, jobs: int(jobs), begun: log.begun}
 	if v := log.failed; v != nil {
 		f.step, f.text, f.line = v.Name, v.Error, g.line(v.Digest)
 	}

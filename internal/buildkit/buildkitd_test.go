@@ -5,14 +5,18 @@ package buildkit
 import (
 	"bytes"
 	"crypto/rand"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"buildsys/internal/buildtest"
 )
 
 func TestBuildkitd(t *testing.T) {
-	d := newBuildkitdProcess(t)
-	d.start(t)
-	e := &engineTest{b: d.dial(t, Options{}), sdk: "buildsys.invalid/test:" + strings.ToLower(rand.Text())}
+	d := buildtest.NewBuildkitd(t)
+	d.Start(t)
+	e := &engineTest{b: dialDaemon(t, d, Options{}), sdk: "buildsys.invalid/test:" + strings.ToLower(rand.Text())}
 	e.importBase(t)
 	info, err := e.b.Info(t.Context())
 	if err != nil || info.Kind != "buildkitd" || !strings.HasPrefix(info.Version, "v0.") || info.Driver == "" || info.CPUs == 0 {
@@ -45,4 +49,24 @@ func TestSameSDKOnBothEngines(t *testing.T) {
 	if err != nil || !ok || img.id != want {
 		t.Errorf("%q, %v, %v on a buildkitd, %q on a Docker engine", img.id, ok, err, want)
 	}
+}
+
+// dialDaemon waits until a daemon of the test's own answers and gives a Builder on it.
+func dialDaemon(t *testing.T, d *buildtest.Daemon, opt Options) *Builder {
+	t.Helper()
+	opt.Wait, opt.Timeout, opt.Checkout = 60*time.Second, 10*time.Second, t.Name()
+	if opt.BuildKit == "" && opt.Host == "" {
+		if opt.BuildKit = d.Host; strings.HasSuffix(d.Host, "/d.sock") {
+			opt.Host, opt.BuildKit = d.Host, ""
+		}
+	}
+	if opt.Layout == "" {
+		opt.Layout = filepath.Join(filepath.Dir(d.Log), "layout")
+	}
+	b, err := Dial(t.Context(), opt)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, d.Tail())
+	}
+	t.Cleanup(func() { b.Close() })
+	return b
 }

@@ -133,12 +133,16 @@ func (b *Builder) await(ctx context.Context, wait time.Duration, waiting func(st
 	}
 }
 
-// Await waits until the engine answers, for at most the given time. Its errors are *EngineError.
+// Await waits until the engine answers, for at most the given time. Its errors are *EngineError. One answer is not enough: a
+// daemon that was told to end answers for a moment yet.
 func (b *Builder) Await(ctx context.Context, wait time.Duration) error {
-	begin := time.Now()
+	begin, answers := time.Now(), 0
 	for {
 		err := b.Ping(ctx)
-		if err == nil || time.Since(begin) >= wait || ctx.Err() != nil {
+		if answers++; err != nil {
+			answers = 0
+		}
+		if answers == 4 || err != nil && time.Since(begin) >= wait || ctx.Err() != nil {
 			return err
 		}
 		select {

@@ -53,6 +53,7 @@ type SolveError struct {
 	Err      error  // what the engine said, or the reason of a cancel
 
 	class Class
+	begun bool // the engine was at work on it
 }
 
 // Class says what sort of failure it is.
@@ -65,7 +66,12 @@ func (e *SolveError) Reason() string { return string(e.class) }
 func (e *SolveError) Transient() bool { return attempts[e.class] > 0 }
 
 // Attempts is how often a build that fails like this may be tried in all.
-func (e *SolveError) Attempts() int { return max(1, attempts[e.class]) }
+func (e *SolveError) Attempts() int {
+	if e.class == EngineLost && !e.begun { // nobody dies of a step that did not begin: it was about to end, and still answered
+		return attempts[EngineSilent]
+	}
+	return max(1, attempts[e.class])
+}
 
 // Unwrap gives the cause; for a cancelled build that is context.Canceled or context.DeadlineExceeded.
 func (e *SolveError) Unwrap() error { return e.Err }
@@ -137,11 +143,13 @@ type failure struct {
 	text string   // its error
 	tail []string // last lines of the log
 	jobs int      // builds at once
+
+	begun bool // the engine was at work
 }
 
 // solveError makes the typed error of a failed build.
 func (f failure) solveError(name, sdk string) *SolveError {
-	e := &SolveError{Name: name, SDK: sdk, Err: f.err, Step: shorten(f.step), Location: f.line, Jobs: f.jobs}
+	e := &SolveError{Name: name, SDK: sdk, Err: f.err, Step: shorten(f.step), Location: f.line, Jobs: f.jobs, begun: f.begun}
 	e.ExitCode = f.exitCode()
 	e.class = f.classify(e.ExitCode)
 	switch {

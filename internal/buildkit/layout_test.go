@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"buildsys/internal/buildtest"
 )
 
 func TestLayout(t *testing.T) {
@@ -107,7 +109,7 @@ func TestImageID(t *testing.T) {
 
 // TestBuildkitdRegistry: without an import the SDK comes from the registry in its name, which is asked once for the run.
 func TestBuildkitdRegistry(t *testing.T) {
-	d := newBuildkitdProcess(t)
+	d := buildtest.NewBuildkitd(t)
 	l := layout{t.TempDir()}
 	must(t, l.put("sdk", bytes.NewReader(baseTar(t)), nil))
 	img, _, err := l.find("sdk")
@@ -115,9 +117,9 @@ func TestBuildkitdRegistry(t *testing.T) {
 	reg := &registry{layout: l, manifest: img.manifest.String(), asked: map[string]int{}}
 	srv := httptest.NewServer(reg)
 	defer srv.Close()
-	d.start(t)
+	d.Start(t)
 	sdk := strings.TrimPrefix(srv.URL, "http://") + "/os/sdk:v1"
-	e := &engineTest{b: d.dial(t, Options{}), sdk: sdk}
+	e := &engineTest{b: dialDaemon(t, d, Options{}), sdk: sdk}
 	id, ok, err := e.b.HasImage(t.Context(), sdk)
 	if err != nil || !ok || id != imageID(fromOCI(img.config)) {
 		t.Fatalf("%q, %v, %v", id, ok, err)

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"buildsys/internal/buildtest"
 	"buildsys/internal/plan"
 )
 
@@ -42,14 +43,14 @@ func (e *engineTest) secrets(t *testing.T) {
 
 // TestSecretsLeaveNothing builds with a secret on an engine of its own, then reads every byte that the engine has.
 func TestSecretsLeaveNothing(t *testing.T) {
-	for name, d := range map[string]func(*testing.T, ...string) *testDaemon{"dockerd": newDockerdProcess, "buildkitd": newBuildkitdProcess} {
+	for name, d := range map[string]func(*testing.T, ...string) *buildtest.Daemon{"dockerd": buildtest.NewDockerd, "buildkitd": buildtest.NewBuildkitd} {
 		t.Run(name, func(t *testing.T) { secretsLeaveNothing(t, d(t)) })
 	}
 }
 
-func secretsLeaveNothing(t *testing.T, d *testDaemon) {
-	d.start(t)
-	e := &engineTest{b: d.dial(t, Options{}), sdk: "buildsys.invalid/test:" + strings.ToLower(rand.Text())}
+func secretsLeaveNothing(t *testing.T, d *buildtest.Daemon) {
+	d.Start(t)
+	e := &engineTest{b: dialDaemon(t, d, Options{}), sdk: "buildsys.invalid/test:" + strings.ToLower(rand.Text())}
 	e.importBase(t)
 	value, marker, out := rand.Text()+rand.Text(), rand.Text(), t.TempDir()
 	s := e.secretRequest(t, value, marker)
@@ -57,12 +58,12 @@ func secretsLeaveNothing(t *testing.T, d *testDaemon) {
 	if err != nil || !slices.Contains(lines, "/host/a.key -r-------- 52") {
 		t.Fatalf("the step did not see its secret: %q, %v", lines, err)
 	}
-	d.stop(t)
+	d.Stop(t)
 	if strings.Contains(strings.Join(lines, "\n"), value) {
 		t.Error("the output of the step shows the secret")
 	}
 	found := false
-	for _, dir := range []string{filepath.Dir(d.log), out} {
+	for _, dir := range []string{filepath.Dir(d.Log), out} {
 		must(t, filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
 			if err != nil || !entry.Type().IsRegular() {
 				return err

@@ -23,6 +23,7 @@ type statusLog struct {
 	order  []logStream
 	tail   []string
 	failed *client.Vertex // the first that failed, or nil
+	begun  bool           // something was heard of the build
 }
 
 type logStream struct {
@@ -41,6 +42,7 @@ func newStatusLog(emit func(string)) *statusLog {
 
 // add takes one status message.
 func (l *statusLog) add(s *client.SolveStatus) {
+	l.begun = l.begun || len(s.Vertexes) > 0
 	for _, v := range s.Vertexes {
 		if v.Error != "" && l.failed == nil {
 			l.failed = v

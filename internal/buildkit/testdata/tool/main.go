@@ -86,6 +86,14 @@ func run(verb string, args []string) error {
 			fmt.Printf("%099d\n", i)
 		}
 		return err
+	case "rpm": // the beginning of every RPM
+		return os.WriteFile(args[0], []byte("\xed\xab\xee\xdb"), 0o600)
+	case "sleep": // seconds
+		n, err := strconv.Atoi(args[0])
+		time.Sleep(time.Duration(n) * time.Second)
+		return err
+	case "fill": // a file, until nothing fits any more
+		return fill(args[0])
 	case "hang":
 		time.Sleep(time.Hour)
 	default:
@@ -122,4 +130,17 @@ func list(dir, out string) error {
 		return err
 	}
 	return os.WriteFile(out, []byte(b.String()), 0o644)
+}
+
+// fill writes a file until that fails.
+func fill(name string) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	for buf := make([]byte, 1<<20); ; {
+		if _, err := f.Write(buf); err != nil {
+			return err
+		}
+	}
 }

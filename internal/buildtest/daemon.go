@@ -1,0 +1,206 @@
+// Daemons of a test's own: started with a temporary root, so that they may be killed, frozen and filled up.
+
+package buildtest
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Daemon is an engine that a test started.
+type Daemon struct {
+	Host string // its address
+	Root string // where it keeps everything
+	Log  string // path of its output
+
+	name    string
+	args    []string
+	process *os.Process
+	ended   chan struct{}
+}
+
+// buildkitdProgram finds a buildkitd; nothing here builds one, because that takes ten minutes.
+func buildkitdProgram(t *testing.T) string {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("a buildkitd of the test's own needs root")
+	}
+	if _, err := exec.LookPath("runc"); err != nil {
+		t.Skip("buildkitd needs runc (Debian package runc)")
+	}
+	if path, err := exec.LookPath("buildkitd"); err == nil {
+		return path
+	}
+	cache, err := os.UserCacheDir()
+	Must(t, err)
+	path := filepath.Join(cache, "buildsys", "bench", "bin", "buildkitd")
+	if _, err := os.Stat(path); err != nil {
+		t.Skipf("there is no buildkitd: script/bench builds one into %s", filepath.Dir(path))
+	}
+	return path
+}
+
+// NewBuildkitd prepares a buildkitd with everything below a temporary directory; more arguments may name another address.
+func NewBuildkitd(t *testing.T, args ...string) *Daemon {
+	t.Helper()
+	program := buildkitdProgram(t)
+	dir := shortDir(t)
+	d := &Daemon{Host: "unix://" + dir + "/bk.sock", Root: dir + "/root", Log: dir + "/log", name: program}
+	d.args = append([]string{"--root", d.Root, "--addr", d.Host, "--oci-worker-net=host", "--containerd-worker=false",
+		"--otel-socket-path", dir + "/otel.sock"}, args...)
+	return d
+}
+
+// NewDockerd prepares a dockerd with everything below a temporary directory.
+func NewDockerd(t *testing.T, args ...string) *Daemon {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("a dockerd of the test's own needs root")
+	}
+	program, err := exec.LookPath("dockerd")
+	if err != nil {
+		t.Skip("there is no dockerd (Debian package docker.io)")
+	}
+	dir := shortDir(t)
+	d := &Daemon{Host: "unix://" + dir + "/d.sock", Root: dir + "/root", Log: dir + "/log", name: program}
+	d.args = append([]string{"--host", d.Host, "--data-root", d.Root, "--exec-root", dir + "/exec", "--pidfile", dir + "/pid",
+		"--bridge=none", "--iptables=false", "--config-file", dir + "/none.json"}, args...)
+	// A dockerd that is killed leaves its containerd.
+	t.Cleanup(func() { killByFile(dir + "/exec/containerd/containerd.pid") })
+	Must(t, os.WriteFile(dir+"/none.json", []byte("{}"), 0o644))
+	return d
+}
+
+// shortDir is a temporary directory whose path leaves room for the name of a socket, which may have 107 bytes.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "bsys")
+	Must(t, err)
+	t.Cleanup(func() {
+		if err := removeBusy(dir); err != nil {
+			t.Errorf("left behind: %v", err)
+		}
+	})
+	return dir
+}
+
+// killByFile ends the containerd whose number is in a file.
+func killByFile(file string) {
+	data, err := os.ReadFile(file)
+	pid, e := strconv.Atoi(strings.TrimSpace(string(data)))
+	if comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); err != nil || e != nil || strings.TrimSpace(string(comm)) != "containerd" {
+		return
+	}
+	defer os.Remove(file) // dockerd takes a dead one that nobody has waited for as alive
+	_ = syscall.Kill(pid, syscall.SIGTERM)
+	for range 50 { // a dead one is a zombie of whoever adopted it, or gone
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil || strings.Contains(string(stat), ") Z ") {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	_ = syscall.Kill(pid, syscall.SIGKILL)
+}
+
+// removeBusy removes a directory in which a killed daemon may have left mounts.
+func removeBusy(dir string) error {
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return err
+	}
+	for _, at := range mountsBelow(string(mounts), dir) {
+		_ = exec.Command("umount", "--lazy", at).Run()
+	}
+	return os.RemoveAll(dir)
+}
+
+// Start runs the daemon; it may not answer yet. It ends with the test.
+func (d *Daemon) Start(t *testing.T) {
+	t.Helper()
+	log, err := os.OpenFile(d.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	Must(t, err)
+	cmd := exec.Command(d.name, d.args...)
+	cmd.Stdout, cmd.Stderr = log, log
+	Must(t, cmd.Start())
+	d.process, d.ended = cmd.Process, make(chan struct{})
+	ended := d.ended
+	go func() {
+		_ = cmd.Wait()
+		log.Close()
+		close(ended)
+	}()
+	t.Cleanup(func() { d.Stop(t) })
+}
+
+// Stop ends the daemon and waits for its end.
+func (d *Daemon) Stop(t *testing.T) {
+	select {
+	case <-d.ended:
+		return
+	default:
+	}
+	_ = d.process.Signal(os.Interrupt)
+	select {
+	case <-d.ended:
+	case <-time.After(20 * time.Second):
+		t.Logf("%s did not stop on SIGINT", filepath.Base(d.name))
+		_ = d.process.Kill()
+		<-d.ended
+	}
+}
+
+// Signal sends a signal and, when that ends the daemon, waits for the end.
+func (d *Daemon) Signal(t *testing.T, s os.Signal, ends bool) {
+	t.Helper()
+	Must(t, d.process.Signal(s))
+	if !ends {
+		return
+	}
+	if s == syscall.SIGKILL { // as a service manager does, which ends all that a service has started
+		defer killByFile(filepath.Join(filepath.Dir(d.Log), "exec", "containerd", "containerd.pid"))
+		defer os.Remove(filepath.Join(filepath.Dir(d.Log), "pid")) // its number may be another process's by now
+	}
+	select {
+	case <-d.ended:
+	case <-time.After(30 * time.Second):
+		t.Fatalf("%s still runs after %v\n%s", filepath.Base(d.name), s, d.Tail())
+	}
+}
+
+// Tail is the end of the daemon's output.
+func (d *Daemon) Tail() string {
+	data, err := os.ReadFile(d.Log)
+	if err != nil {
+		return err.Error()
+	}
+	return string(data[max(0, len(data)-4000):])
+}
+
+// mountsBelow lists mount points inside dir, innermost first.
+func mountsBelow(mountinfo, dir string) []string {
+	var found []string
+	for line := range strings.Lines(mountinfo) {
+		var id, parent int
+		var dev, root, at string
+		if _, err := fmt.Sscan(line, &id, &parent, &dev, &root, &at); err == nil && len(at) > len(dir) && at[:len(dir)+1] == dir+"/" {
+			found = append([]string{at}, found...)
+		}
+	}
+	return found
+}
+
+// Must ends the test when there is an error.
+func Must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

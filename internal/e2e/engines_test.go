@@ -1,0 +1,236 @@
+// engines_test: engines that come late, end in the middle of a step, die twice, copy instead of stacking, or are full. Each is a
+// daemon of the test's own, with an SDK of one program, so that nothing else on the machine is disturbed.
+
+package e2e
+
+import (
+	"archive/tar"
+	"bufio"
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"buildsys/internal/buildtest"
+)
+
+const toolSDK = "buildsys.invalid/tool:1"
+
+// toolRoot is a root file system with the program of the engine tests.
+func toolRoot(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(dir, "tool"), "buildsys/internal/buildkit/testdata/tool")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Skipf("cannot build the SDK's program: %v\n%s", err, out)
+	}
+	data, err := os.ReadFile(filepath.Join(dir, "tool"))
+	buildtest.Must(t, err)
+	var buf bytes.Buffer
+	w := tar.NewWriter(&buf)
+	buildtest.Must(t, w.WriteHeader(&tar.Header{Name: "tool", Typeflag: tar.TypeReg, Mode: 0o755, Size: int64(len(data))}))
+	_, err = w.Write(data)
+	buildtest.Must(t, err)
+	buildtest.Must(t, w.WriteHeader(&tar.Header{Name: "output/", Typeflag: tar.TypeDir, Mode: 0o755}))
+	buildtest.Must(t, w.Close())
+	name := filepath.Join(dir, "root.tar")
+	buildtest.Must(t, os.WriteFile(name, buf.Bytes(), 0o644))
+	return name
+}
+
+// toolTree is a tree with one package, a, whose step does what the tool is told. Its RPM is no more than the beginning of one.
+func toolTree(t *testing.T, does ...string) string {
+	t.Helper()
+	root := writeTree(t)
+	write(t, root, "packages/a/Cargo.toml", "[package]\nname = \"a\"\nversion = \"0.1.0\"\n")
+	write(t, root, "packages/a/a.spec", "Name: a\n")
+	step(t, root, does...)
+	return root
+}
+
+// step says what the step does, in place of what it did before.
+func step(t *testing.T, root string, does ...string) {
+	t.Helper()
+	run := `RUN --mount=from=buildsys.invalid/package,target=/host/package ["/tool", "print", "running"`
+	for _, word := range does {
+		run += ", \"" + word + "\""
+	}
+	run += `, ",", "rpm", "/output/a-1.rpm"]`
+	text := "# buildsys-recipe: 1\nARG SDK\nFROM ${SDK} AS rpmbuild\nARG PACKAGE\n" + run + "\nFROM scratch AS package\nCOPY --from=rpmbuild /output/ /\n"
+	write(t, root, "Dockerfile", text)
+}
+
+// env names the daemon and the SDK.
+func env(d *buildtest.Daemon) []string {
+	host := "DOCKER_HOST=" + d.Host
+	if strings.HasSuffix(d.Host, "/bk.sock") {
+		host = "BUILDSYS_BUILDKIT_HOST=" + d.Host
+	}
+	return []string{host, "BUILDSYS_SDK_IMAGE=" + toolSDK, "BUILDSYS_ENGINE_WAIT=60s"}
+}
+
+// runAnd builds a and, each time that its step says that it runs, does the next thing.
+func runAnd(t *testing.T, root string, env []string, then ...func()) result {
+	t.Helper()
+	cmd := command(t.Context(), root, env, "build-package", "-v", "a")
+	stderr, err := cmd.StderrPipe()
+	buildtest.Must(t, err)
+	buildtest.Must(t, cmd.Start())
+	var text strings.Builder
+	for lines := bufio.NewScanner(stderr); lines.Scan(); {
+		text.WriteString(lines.Text() + "\n")
+		if strings.HasSuffix(lines.Text(), "| running") && len(then) > 0 {
+			then[0]()
+			then = then[1:]
+		}
+	}
+	_ = cmd.Wait()
+	return result{code: cmd.ProcessState.ExitCode(), stderr: text.String()}
+}
+
+// TestEngineComesLate: the daemon is started after the build, which waits for it.
+func TestEngineComesLate(t *testing.T) {
+	needRealRuns(t)
+	root, d := toolTree(t), buildtest.NewDockerd(t)
+	cmd := command(t.Context(), root, env(d), "sdk", "import", toolRoot(t))
+	stderr, err := cmd.StderrPipe()
+	buildtest.Must(t, err)
+	buildtest.Must(t, cmd.Start())
+	lines := bufio.NewScanner(stderr)
+	if !lines.Scan() || !strings.Contains(lines.Text(), "waiting up to 1m0s for the engine at "+d.Host) {
+		t.Errorf("it says %q", lines.Text())
+	}
+	d.Start(t)
+	for lines.Scan() {
+		t.Log(lines.Text())
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, d.Tail())
+	}
+	buildsys(t, root, env(d), "build-package", "a").must(t, 0)
+}
+
+// TestEngineEnds: a dockerd that ends in the middle of a step, by SIGTERM and by SIGKILL, and comes back costs one retry each; one that
+// dies twice in a step ends it with advice, and the RPM from before stays.
+func TestEngineEnds(t *testing.T) {
+	needRealRuns(t)
+	d := buildtest.NewDockerd(t)
+	d.Start(t)
+	root := toolTree(t)
+	buildsys(t, root, env(d), "sdk", "import", toolRoot(t)).must(t, 0)
+	restart := func(s syscall.Signal) func() {
+		return func() {
+			d.Signal(t, s, true)
+			d.Start(t)
+		}
+	}
+	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+		step(t, root, ",", "print", s.String(), ",", "sleep", "3")
+		r := runAnd(t, root, env(d), restart(s))
+		r.must(t, 0, "a is built again (attempt 2 of 2, engine lost)", " retr")
+		if t.Failed() {
+			t.Fatal(d.Tail())
+		}
+	}
+	good := rpmBytes(t, root, "a")
+	step(t, root, ",", "sleep", "60")
+	r := runAnd(t, root, env(d), restart(syscall.SIGKILL), restart(syscall.SIGKILL))
+	r.must(t, 4, "given up after attempt 2", "look at what the engine logged")
+	if rpmBytes(t, root, "a") != good {
+		t.Error("the RPM is not the one from before")
+	}
+	if t.Failed() {
+		t.Log(d.Tail())
+	}
+}
+
+// TestBuildkitdDrains: a buildkitd that is asked to end finishes the step first, so that nothing is built twice.
+func TestBuildkitdDrains(t *testing.T) {
+	needRealRuns(t)
+	d := buildtest.NewBuildkitd(t)
+	d.Start(t)
+	root := toolTree(t, ",", "sleep", "2")
+	buildsys(t, root, env(d), "sdk", "import", toolRoot(t)).must(t, 0)
+	r := runAnd(t, root, env(d), func() { d.Signal(t, syscall.SIGTERM, false) })
+	r.must(t, 0)
+	if strings.Contains(r.stderr, "is built again") {
+		t.Errorf("it was built again:\n%s", r.stderr)
+	}
+}
+
+// TestClientStopped: buildsys is stopped for so long that the engine gives up its session, and goes on as if nothing had been.
+func TestClientStopped(t *testing.T) {
+	if os.Getenv("BUILDSYS_SLOW_TESTS") == "" {
+		t.Skip("takes a minute: set BUILDSYS_SLOW_TESTS")
+	}
+	d := buildtest.NewDockerd(t)
+	d.Start(t)
+	root := toolTree(t, ",", "sleep", "10")
+	buildsys(t, root, env(d), "sdk", "import", toolRoot(t)).must(t, 0)
+	cmd := exec.Command("sh", "-c", `"$0" build-package a & p=$!; sleep 4; kill -STOP $p; sleep 60; kill -CONT $p; wait $p`, binary)
+	plain := command(t.Context(), root, env(d))
+	cmd.Dir, cmd.Env = plain.Dir, plain.Env
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "session lost") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestCopyingEngine: a storage driver that copies is a warning of doctor and of builds, and an error when asked for.
+func TestCopyingEngine(t *testing.T) {
+	needRealRuns(t)
+	d := buildtest.NewDockerd(t, "--storage-driver", "vfs")
+	d.Start(t)
+	root := toolTree(t)
+	buildsys(t, root, env(d), "sdk", "import", toolRoot(t)).must(t, 0)
+	r := buildsys(t, root, env(d), "doctor")
+	if r.must(t, 0); !strings.Contains(r.stdout, "vfs: every step gets a full copy") || !strings.Contains(r.stdout, "VOLUME "+d.Root) {
+		t.Errorf("doctor says\n%s", r.stdout)
+	}
+	buildsys(t, root, env(d), "doctor", "--strict").must(t, 4)
+	buildsys(t, root, env(d), "build-package", "a").must(t, 0, "warning: storage driver: vfs")
+}
+
+// TestFullEngine: the engine's disk is a small one. A step that fills it is a failed package with a hint; a disk without room is
+// refused before anything is built. The RPM from before stays.
+func TestFullEngine(t *testing.T) {
+	needRealRuns(t)
+	d := buildtest.NewDockerd(t)
+	buildtest.Must(t, os.Mkdir(d.Root, 0o700))
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=1300m,nr_inodes=500k", "none", d.Root).CombinedOutput(); err != nil {
+		t.Skipf("cannot mount here: %v: %s", err, out)
+	}
+	d.Start(t)
+	root := toolTree(t)
+	buildsys(t, root, env(d), "sdk", "import", toolRoot(t)).must(t, 0)
+	buildsys(t, root, env(d), "build-package", "a").must(t, 0, "disk: engine")
+	good := rpmBytes(t, root, "a")
+
+	step(t, root, ",", "fill", "/output/big")
+	r := buildsys(t, root, env(d), "build-package", "a")
+	r.must(t, 3, "no space is left on the engine's disk")
+	if strings.Contains(r.stderr, "is built again") {
+		t.Errorf("a full disk was tried again:\n%s", r.stderr)
+	}
+	filler := filepath.Join(d.Root, "filler")
+	buildtest.Must(t, os.WriteFile(filler, make([]byte, 400<<20), 0o644))
+	buildsys(t, root, env(d), "build-package", "a").must(t, 4, "disk: engine", "free some", "docker builder prune")
+	if rpmBytes(t, root, "a") != good {
+		t.Error("the RPM is not the one from before")
+	}
+	buildtest.Must(t, os.Remove(filler))
+	step(t, root, ",", "print", "once more")
+	buildsys(t, root, env(d), "build-package", "a").must(t, 0)
+}
+
+// needRealRuns skips what -short leaves out.
+func needRealRuns(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("-short: builds on a real engine are left out")
+	}
+}
