@@ -175,7 +175,7 @@ func TestClientStopped(t *testing.T) {
 	plain := command(t.Context(), root, env(d))
 	cmd.Dir, cmd.Env = plain.Dir, plain.Env
 	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "session lost") {
+	if err != nil || !strings.Contains(string(out), "is built again (attempt 2") {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
