@@ -83,7 +83,7 @@ func examine(ctx context.Context, sys *System, c config) doctor.Request {
 	defer conn.Close()
 	info, err := conn.eng.Info(ctx)
 	r.Engine = engineFacts(info)
-	r.Engine.Err, r.Engine.SDK = err, c.sdkImage
+	r.Engine.Err, r.Engine.SDK, r.Engine.SDKMay = err, c.sdkImage, len(c.cacheFrom) > 0 && !c.release
 	if err == nil {
 		_, r.Engine.SDKErr = conn.sdkDigest(ctx)
 	}

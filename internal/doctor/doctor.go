@@ -57,6 +57,7 @@ type Engine struct {
 	RootDir string // on the engine's machine; "" when it does not tell
 	SDK     string // name of the SDK image
 	SDKErr  error  // why the SDK image cannot be used
+	SDKMay  bool   // a build looks for it elsewhere when it is missing
 }
 
 // Place is a directory that a build writes to.
@@ -142,6 +143,8 @@ func (r Request) sdk() Check {
 	switch {
 	case r.Engine.Err != nil:
 		return Check{Name: "SDK image", Status: Skipped, Detail: r.Engine.SDK + ": there is no engine to ask"}
+	case r.Engine.SDKErr != nil && r.Engine.SDKMay:
+		return Check{Name: "SDK image", Status: Warning, Detail: r.Engine.SDKErr.Error(), Fix: "a build looks for it in the remote caches first"}
 	case r.Engine.SDKErr != nil:
 		return Check{Name: "SDK image", Status: Failure, Detail: r.Engine.SDKErr.Error(), Fix: "script/setup makes it; buildsys sdk import takes a finished root file system"}
 	}
