@@ -77,6 +77,34 @@ FROM scratch AS variant
 COPY --from=imgbuild /output/ /
 
 
+# ---- target `repack`: the disk image of one variant from an earlier one ----------------------------------------------
+# Contexts: recipe, image as for `variant`, and
+#   buildsys.invalid/source    the outputs of that image's build: os.img.lz4, os.qcow2 or os.vmdk, application-inventory.json,
+#                              migrations.tar, kmod-kit.tar.xz
+
+FROM ${SDK} AS imgrepack
+ARG ARCH
+ARG VARIANT
+ARG VERSION_ID
+ARG BUILD_ID
+ARG NAME
+ARG PRETTY_NAME
+ARG IMAGE_NAME
+ARG IMAGE_FORMAT
+ARG IMAGE_FEATURES
+ARG KERNEL_PARAMETERS
+ARG UEFI_SECURE_BOOT
+RUN --mount=from=buildsys.invalid/recipe,target=/host/recipe \
+    --mount=from=buildsys.invalid/source,target=/host/source \
+    --mount=from=buildsys.invalid/image,target=/host/image \
+    --mount=type=secret,id=code-sign.key,target=/host/secrets/code-sign.key \
+    --mount=type=secret,id=config-sign.key,target=/host/secrets/config-sign.key \
+    bash /host/recipe/tools/img2img /host/source /host/image/partitions.tsv /output
+
+FROM scratch AS repack
+COPY --from=imgrepack /output/ /
+
+
 # ---- target `modules`: the Go modules that a package's source archives need, vendored ---------------------------------
 # Contexts: recipe, and
 #   buildsys.invalid/archives  the archives, and bundles.tsv

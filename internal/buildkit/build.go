@@ -56,7 +56,7 @@ func (b *Builder) Build(ctx context.Context, s plan.Solve, out string, report fu
 	if err := b.solve(ctx, s, img, out, report); err != nil {
 		return err
 	}
-	return checkOutputs(out, s.Name, s.Target == string(plan.Variant))
+	return checkOutputs(out, s.Name, s.Target == string(plan.Variant) || s.Target == string(plan.Repack))
 }
 
 func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out string, report func(progress.Event)) error {

@@ -1,4 +1,4 @@
-// build: what build-package and build-variant share: load the tree, plan, connect, run, report.
+// build: what build-package, build-variant and repack-variant share: load the tree, plan, connect, run, report.
 
 package cli
 
@@ -29,9 +29,10 @@ const logTail = 30
 // request is what a build command wants: packages, or the image of a variant.
 type request struct {
 	packages []string
-	variant  string // variant whose image is built; empty for packages only
-	verify   bool   // build what is named twice and compare
-	unsigned bool   // only plan: without the keys that an image is signed with
+	variant  string             // variant whose image is built; empty for packages only
+	verify   bool               // build what is named twice and compare
+	repack   *plan.RepackSource // make the image of variant from this earlier one; nil: from packages
+	unsigned bool               // only plan: without the keys that an image is signed with
 }
 
 // addVerifyFlag is for the commands whose requests can be verified.
@@ -90,6 +91,12 @@ func makePlan(c config, want request) (plan.Plan, error) {
 	if buildID == "" && want.variant != "" { // nothing but an image has one
 		buildID = gitCommit(c.root)
 	}
+	var overrides []plan.File
+	if want.variant != "" {
+		if overrides, err = c.overrides(); err != nil {
+			return plan.Plan{}, err
+		}
+	}
 	store, signing := c.store(nil), c.signing
 	if want.unsigned {
 		signing = func() (plan.SigningKeys, error) { return plan.SigningKeys{}, nil }
@@ -97,7 +104,9 @@ func makePlan(c config, want request) (plan.Plan, error) {
 	p, err := plan.Make(ws, recipe, plan.Request{
 		Arch:       c.arch,
 		Packages:   want.packages,
-		Image:      want.variant != "",
+		Image:      want.variant != "" && want.repack == nil,
+		Repack:     want.repack,
+		Overrides:  overrides,
 		Variant:    c.variant,
 		SDK:        c.sdkImage,
 		Version:    version,

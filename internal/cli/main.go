@@ -145,6 +145,7 @@ Every setting can be a flag, a BUILDSYS_* environment variable, or a line in the
 	root.AddCommand(
 		newBuildPackageCommand(sys, &s),
 		newBuildVariantCommand(sys, &s),
+		newRepackVariantCommand(sys, &s),
 		newBootCommand(sys, &s),
 		newInspectCommand(sys, &s),
 		newPlanCommand(sys, &s),

@@ -51,6 +51,8 @@ var settingList = []setting{
 	{env: "BUILDSYS_PRETTY_NAME", help: "name of the OS for people"},
 	{env: "BUILDSYS_SBKEYS_PROFILE", help: "Secure Boot keys to sign with: a directory in sbkeys/ of the tree (default: local)"},
 	{env: "BUILDSYS_SBKEYS_PROFILE_DIR", help: "directory of the Secure Boot keys, wherever it is"},
+	{env: cacertsEnv, help: "file with the certificates (PEM) that images get in place of their packages'"},
+	{env: rootJSONEnv, help: "file with the root metadata of the update repository that images trust (root.json)"},
 }
 
 func (s setting) flag() string {
@@ -98,6 +100,8 @@ type config struct {
 	keysDir          string // Secure Boot profile; need not exist
 	requireCached    bool   // fail where a step would have to be built
 	release          bool   // use nothing that other machines have built
+	cacertsBundle    string // certificates for images; empty: those of packages
+	rootJSON         string // root metadata for images; empty: that of packages
 	cacheFrom        []remote.Location
 	cacheTo          remote.Location // zero for none
 }
@@ -177,6 +181,11 @@ func (s *settings) fill(sys *System, root string, get func(env, fallback string)
 	c.versionBuild = get("BUILDSYS_VERSION_BUILD", "")
 	if err := c.fillEngine(sys, get); err != nil {
 		return c, err
+	}
+	for env, to := range map[string]*string{cacertsEnv: &c.cacertsBundle, rootJSONEnv: &c.rootJSON} {
+		if file := get(env, ""); file != "" {
+			*to = inDir(sys.Dir, file)
+		}
 	}
 	if c.keysDir, err = keysDir(sys.Dir, root, get); err != nil {
 		return c, err

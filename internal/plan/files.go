@@ -41,7 +41,12 @@ func recipeFiles(recipe *workspace.Recipe, arch string, tool func(name string) b
 // packageTool says which tools the package target runs, imageTool which ones the variant target does.
 func packageTool(name string) bool { return name == "build-rpm" }
 func imageTool(name string) bool {
-	return !packageTool(name) && !slices.Contains([]string{bundleTool, goTool, "docker-go"}, name)
+	return !packageTool(name) && !slices.Contains([]string{bundleTool, goTool, "docker-go", "img2img", "unpack-ext4"}, name)
+}
+
+// repackTool says which tools the repack target runs.
+func repackTool(name string) bool {
+	return slices.Contains([]string{"img2img", "imgassemble", "imghelper", "signhelper", "unpack-ext4"}, name)
 }
 
 // The tools of the targets that run the go command.

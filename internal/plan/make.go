@@ -16,18 +16,21 @@ import (
 
 // Request says what to plan.
 type Request struct {
-	Arch       string   // "x86_64" or "aarch64"
-	Packages   []string // packages to build, each after what it needs
-	Image      bool     // build the image of Variant, and everything in it
-	Variant    string   // variant of the image, and the one that variant-sensitive packages are built for
-	SDK        string   // reference of the image that steps run in
-	Version    string   // of the image: "1.2.3"
-	BuildID    string   // of the image
-	Name       string   // short name of the OS
+	Arch       string        // "x86_64" or "aarch64"
+	Packages   []string      // packages to build, each after what it needs
+	Image      bool          // build the image of Variant, and everything in it
+	Repack     *RepackSource // make the image of Variant from an earlier one, and build nothing else
+	Variant    string        // variant of the image, and the one that variant-sensitive packages are built for
+	SDK        string        // reference of the image that steps run in
+	Version    string        // of the image: "1.2.3"
+	BuildID    string        // of the image
+	Name       string        // short name of the OS
 	PrettyName string
 	BuildDir   string // host directory for outputs
 	// SourcePath says where on the host an external file will be once it is fetched.
 	SourcePath func(manifest.ExternalFile) string
+	// Overrides are files to put into the image in place of those of packages, by the names that rpm2img knows them by.
+	Overrides []File
 	// Signing finds the keys for images with uefi-secure-boot; it is only called for those. The plan shows its error.
 	Signing func() (SigningKeys, error)
 	// ModulesPath says where on the host the Go module proxy of an archive will be once it is fetched.
@@ -73,14 +76,17 @@ func Make(ws *workspace.Workspace, recipe *workspace.Recipe, r Request) (Plan, e
 			return Plan{}, unknown("variant", r.Variant, ws.VariantNames())
 		}
 	}
-	if v := m.variant; r.Image && len(v.SupportedArches) > 0 && !slices.Contains(v.SupportedArches, r.Arch) {
+	if v := m.variant; v != nil && (r.Image || r.Repack != nil) && len(v.SupportedArches) > 0 && !slices.Contains(v.SupportedArches, r.Arch) {
 		return Plan{}, &SkippedError{Variant: v.Name, Arch: r.Arch, Supported: v.SupportedArches, File: v.File}
+	}
+	m.plan.Arch = r.Arch
+	if r.Repack != nil {
+		return m.plan, m.addRepack()
 	}
 	wanted, err := m.wanted()
 	if err != nil {
 		return Plan{}, err
 	}
-	m.plan.Arch = r.Arch
 	order := m.graph.Order(wanted)
 	m.plan.Steps = make([]Step, 0, len(order)+1)
 	m.packagePart = section(recipe.Dockerfile, string(Package))

@@ -23,9 +23,11 @@ const (
 	Package Kind = "package"
 	Variant Kind = "variant"
 	Modules Kind = "modules" // of the same name as the package it is for
+	Repack  Kind = "repack"  // of the same name as the variant
 )
 
-// Step is one BuildKit build: the RPMs of one package, the Go modules bundled for one package, or the images of one variant.
+// Step is one BuildKit build: the RPMs of one package, the Go modules bundled for one package, or the images of one variant,
+// from RPMs or from earlier images.
 type Step struct {
 	ID    string // Kind + "/" + Name: "package/bash"
 	Kind  Kind
@@ -35,7 +37,7 @@ type Step struct {
 	Solve Solve
 	Out   string // host directory that receives the outputs; replaced whole
 	Link  string // name of a symlink beside Out that shall point to it ("latest"); empty for none
-	// Layout is what the images of a Variant shall be like; nil for other kinds. See DiskFile for their names.
+	// Layout is what the images of a Variant or Repack shall be like; nil for other kinds. See DiskFile for their names.
 	Layout *image.Layout
 }
 
@@ -43,7 +45,7 @@ type Step struct {
 type Solve struct {
 	Name       string // for people: "bash x86_64"
 	Dockerfile []byte
-	Target     string            // stage to build: "package" or "variant"
+	Target     string            // stage to build: the Kind of the step
 	Args       map[string]string // build arguments
 	// Contexts are the only files the build sees. The Dockerfile mounts them by the name
 	// ContextPrefix + key, a name that can never be pulled from a registry.

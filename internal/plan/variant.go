@@ -13,48 +13,62 @@ import (
 )
 
 func (m *maker) addVariant() error {
+	needs := make([]int, len(m.dirs)) // every package here is in the variant's closure
+	for i := range needs {
+		needs[i] = i
+	}
+	step, err := m.imageStep(Variant, imageTool)
+	if err != nil {
+		return err
+	}
+	step.Deps = m.stepsOf(needs)
+	step.Solve.Args["PACKAGES"] = strings.Join(m.variant.IncludedPackages, " ")
+	step.Solve.Contexts["rpms"] = Context{Dirs: m.rpmDirs(needs)}
+	m.plan.Steps = append(m.plan.Steps, step)
+	return nil
+}
+
+// imageStep is what all steps that make the variant's images have in common.
+func (m *maker) imageStep(kind Kind, tool func(string) bool) (Step, error) {
 	v := m.variant
 	layout, err := image.ForVariant(v.Layout, slices.Contains(Features(v), "in-place-updates"), image.Identity{
 		Name: m.r.Name, Variant: v.Name, Arch: m.r.Arch, Version: m.r.Version,
 	})
 	if err != nil {
-		return &RequestError{What: "variant " + v.Name, Why: err.Error(), Hint: "see image-layout in " + v.File}
+		return Step{}, &RequestError{What: "variant " + v.Name, Why: err.Error(), Hint: "see image-layout in " + v.File}
 	}
 	files, err := m.imageFiles(layout)
 	if err != nil {
-		return err
+		return Step{}, err
 	}
-	needs := make([]int, len(m.dirs)) // every package here is in the variant's closure
-	for i := range needs {
-		needs[i] = i
-	}
-	images := filepath.Join(m.r.BuildDir, "images", m.r.Arch+"-"+v.Name)
 	step := Step{
-		ID:   string(Variant) + "/" + v.Name,
-		Kind: Variant,
+		ID:   string(kind) + "/" + v.Name,
+		Kind: kind,
 		Name: v.Name,
-		Deps: m.stepsOf(needs),
-		Out:  filepath.Join(images, m.r.Version+"-"+m.r.BuildID),
-		Link: "latest",
+		Out:  filepath.Join(ImagesDir(m.r.BuildDir, m.r.Arch, v.Name), m.r.Version+"-"+m.r.BuildID),
+		Link: LatestLink,
 
 		Layout: &layout,
 		Solve: Solve{
 			Name:       v.Name + " " + m.r.Arch,
-			Dockerfile: section(m.recipe.Dockerfile, string(Variant)),
-			Target:     string(Variant),
+			Dockerfile: section(m.recipe.Dockerfile, string(kind)),
+			Target:     string(kind),
 			Args:       m.imageArgs(),
 			Contexts: map[string]Context{
-				"recipe": {Files: recipeFiles(m.recipe, m.r.Arch, imageTool)},
-				"rpms":   {Dirs: m.rpmDirs(needs)},
+				"recipe": {Files: recipeFiles(m.recipe, m.r.Arch, tool)},
 				"image":  {Files: files},
 			},
 		},
 	}
-	if err := m.addSigning(&step); err != nil {
-		return err
-	}
-	m.plan.Steps = append(m.plan.Steps, step)
-	return nil
+	return step, m.addSigning(&step)
+}
+
+// LatestLink is the name of the link, beside the directories of a variant's images, to the newest of them.
+const LatestLink = "latest"
+
+// ImagesDir is where the directories of a variant's images are.
+func ImagesDir(buildDir, arch, variant string) string {
+	return filepath.Join(buildDir, "images", arch+"-"+variant)
 }
 
 // ImageName is the stem of a variant's files: NAME-VARIANT-ARCH-VERSION-BUILD.
@@ -62,7 +76,7 @@ func ImageName(name, variant, arch, version, buildID string) string {
 	return strings.Join([]string{name, variant, arch, version, buildID}, "-")
 }
 
-// DiskFile is the name among a Variant step's outputs of the image of one disk of its Layout, as tools/rpm2img makes it.
+// DiskFile is the name among an image step's outputs of the image of one disk of its Layout, as tools/rpm2img makes it.
 func DiskFile(s Step, disk string) string {
 	name := s.Solve.Args["IMAGE_NAME"]
 	if disk == image.DataDisk {
@@ -79,7 +93,7 @@ func DiskSuffix(format string) string {
 	return "." + format
 }
 
-// ApplianceFile is the name among a Variant step's outputs of its appliance; empty when it makes none.
+// ApplianceFile is the name among an image step's outputs of its appliance; empty when it makes none.
 func ApplianceFile(s Step) string {
 	if s.Solve.Args["IMAGE_FORMAT"] != "vmdk" {
 		return ""
@@ -87,7 +101,8 @@ func ApplianceFile(s Step) string {
 	return s.Solve.Args["IMAGE_NAME"] + ".ova"
 }
 
-// imageFiles are what rpm2img gets beside RPMs: the layout, and the description of an appliance.
+// imageFiles are what rpm2img gets beside RPMs: the layout, the description of an appliance, and files that replace those of
+// packages.
 func (m *maker) imageFiles(layout image.Layout) ([]File, error) {
 	v := m.variant
 	var files []File
@@ -104,7 +119,10 @@ func (m *maker) imageFiles(layout image.Layout) ([]File, error) {
 		}
 		files = append(files, File{Name: "image.ovf", Data: ovf, Mode: 0o644})
 	}
-	return append(files, File{Name: image.TSVName, Data: layout.TSV(), Mode: 0o644}), nil
+	files = append(files, m.r.Overrides...)
+	files = append(files, File{Name: image.TSVName, Data: layout.TSV(), Mode: 0o644})
+	sortFiles(files)
+	return files, nil
 }
 
 func (m *maker) imageName() string {
@@ -115,7 +133,6 @@ func (m *maker) imageArgs() map[string]string {
 	v, args := m.variant, m.commonArgs()
 	maps.Copy(args, m.variantArgs())
 	maps.Copy(args, map[string]string{
-		"PACKAGES":          strings.Join(v.IncludedPackages, " "),
 		"VERSION_ID":        m.r.Version,
 		"BUILD_ID":          m.r.BuildID,
 		"NAME":              m.r.Name,
