@@ -125,7 +125,7 @@ func Name(s plan.Solve) string {
 // OutputName returns the name of the file that a Fake makes: an RPM, or for a variant an image.
 func OutputName(s plan.Solve) string {
 	switch s.Target {
-	case "variant":
+	case "variant", "repack":
 	case "modules":
 		return "bundled-" + Name(s) + ".tar.gz"
 	default:
