@@ -76,7 +76,7 @@ func closeRemote(ctx context.Context, c *remote.Cache, sink progress.Sink) *prog
 
 // wanted says whose outputs must be in place when the run ends: those that were asked for.
 func (r request) wanted(s plan.Step) bool {
-	if s.Layout != nil { // an image
+	if s.Kind == plan.Variant || s.Kind == plan.Repack {
 		return true
 	}
 	// A second build mounts the RPMs of all that its package needs, without a lookup.

@@ -43,7 +43,7 @@ func checkOutputs(s plan.Step, dir string) error {
 		if d.IsDir() {
 			return nil
 		}
-		if s.Layout != nil && d.Type() == fs.ModeSymlink {
+		if (s.Kind == plan.Variant || s.Kind == plan.Repack) && d.Type() == fs.ModeSymlink {
 			return checkLink(path, rel, bad)
 		}
 		if !d.Type().IsRegular() {
