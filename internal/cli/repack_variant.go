@@ -73,9 +73,15 @@ func (c config) repackSource(sys *System, from, out string) (*plan.RepackSource,
 	if err != nil {
 		return nil, environmentError{err}
 	}
-	names, err := namesIn(resolved)
+	entries, err := os.ReadDir(resolved)
 	if err != nil {
 		return nil, usageError{fmt.Errorf("the image of variant %s to repack: %w", c.variant, err)}
+	}
+	var names []string
+	for _, e := range entries {
+		if e.Type().IsRegular() { // links are other names of the same files
+			names = append(names, e.Name())
+		}
 	}
 	source := &plan.RepackSource{Dir: resolved, Names: names}
 	if out != "" {
@@ -87,30 +93,21 @@ func (c config) repackSource(sys *System, from, out string) (*plan.RepackSource,
 
 // checkOut refuses a directory with anything but an image of the variant: what is there is replaced as a whole.
 func (c config) checkOut(dir string) error {
-	names, err := namesIn(dir)
+	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return usageError{fmt.Errorf("--out: %w", err)}
 	}
-	stem := plan.ImageName(c.name, c.variant, c.arch, "", "")
-	stem = strings.TrimRight(stem, "-") + "-"
-	foreign := slices.DeleteFunc(names, func(n string) bool { return n == "application-inventory.json" || strings.HasPrefix(n, stem) })
-	if len(foreign) > 0 {
-		return usageError{fmt.Errorf("--out %s would be replaced as a whole, but it holds %s: name a new directory", dir, foreign[0])}
+	stem := strings.Join([]string{c.name, c.variant, c.arch, ""}, "-")
+	ours := []string{"application-inventory.json", c.variant + "-" + c.arch + "-kmod-kit-", stem[:len(stem)-1]}
+	for _, e := range entries {
+		if !slices.ContainsFunc(ours, func(begin string) bool { return strings.HasPrefix(e.Name(), begin) }) {
+			return usageError{fmt.Errorf("--out %s would be replaced as a whole, but it holds %s: name a new directory", dir, e.Name())}
+		}
 	}
 	return nil
-}
-
-// namesIn returns the sorted names in a directory.
-func namesIn(dir string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
-	names := make([]string, len(entries))
-	for i, e := range entries {
-		names[i] = e.Name()
-	}
-	return names, err
 }
 
 // overrides are the files that settings have put into images in place of those of packages. All of them must be there.
