@@ -85,9 +85,21 @@ func examine(ctx context.Context, sys *System, c config) doctor.Request {
 	r.Engine = engineFacts(info)
 	r.Engine.Err, r.Engine.SDK, r.Engine.SDKMay = err, c.sdkImage, len(c.cacheFrom) > 0 && !c.release
 	if err == nil {
-		_, r.Engine.SDKErr = conn.sdkDigest(ctx)
+		if _, r.Engine.SDKErr = conn.sdkDigest(ctx); r.Engine.SDKErr != nil && conn.remoteSDK(ctx) {
+			r.Engine.SDK, r.Engine.SDKErr = c.sdkImage+": in a remote cache, and fetched when a step needs it", nil
+		}
 	}
 	return r
+}
+
+// remoteSDK says whether a remote cache has the SDK image, from where builds then take it.
+func (n *connection) remoteSDK(ctx context.Context) bool {
+	if len(n.c.cacheFrom) == 0 || n.openRemote(false) != nil {
+		return false
+	}
+	defer n.remote.Close(ctx, nil)
+	_, ok := n.remote.FindSDK(ctx, n.c.sdkImage)
+	return ok
 }
 
 // Space that a build is expected to need where nothing was recorded: Skiff's RPMs and images take less than one GiB, its sources

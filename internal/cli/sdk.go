@@ -85,14 +85,7 @@ func newSDKCheck(sys *System, s *settings) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withSDK(cmd, sys, s, func(cmd *cobra.Command, conn *connection) error {
 				err := requireThere(cmd, conn)
-				if err == nil || !ask {
-					return err
-				}
-				if e := conn.openRemote(false); e != nil {
-					return e
-				}
-				defer conn.remote.Close(cmd.Context(), nil)
-				if _, ok := conn.remote.FindSDK(cmd.Context(), conn.c.sdkImage); ok {
+				if err != nil && ask && conn.remoteSDK(cmd.Context()) {
 					return nil // builds fetch it when they need it
 				}
 				return err
