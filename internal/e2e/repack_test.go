@@ -82,8 +82,7 @@ func TestRepack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		edit := strings.NewReplacer(`["tiny"`, `["odd", "tiny"`, "xfs-data-partition = true\n", "")
-		write(t, root, manifest, edit.Replace(string(text))+"odd = { path = \"../../packages/odd\" }\n")
+		write(t, root, manifest, strings.Replace(string(text), `["tiny"`, `["odd", "tiny"`, 1)+"odd = { path = \"../../packages/odd\" }\n")
 	}
 	write(t, root, "certs.pem", certificates(t, 2))
 	write(t, root, "root.json", `{"signed": {"_type": "root"}}`)
