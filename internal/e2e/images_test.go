@@ -203,7 +203,7 @@ func TestRefusedImages(t *testing.T) {
 		want                    []string
 	}{
 		{"root", `"tiny", "big-root"`, small, 3, []string{
-			"the root file system does not fit into partition ROOT-A of variant try-raw: it needs ", "460 MiB are available", "os-image-size-gib"}},
+			"the root file system does not fit into partition ROOT-A of variant try-raw: it needs 478 MiB, 460 MiB are available", "os-image-size-gib"}},
 		{"BOOT", `"tiny", "big-boot"`, small, 3, []string{
 			"its file system does not fit into partition BOOT-A of variant try-raw: it needs ", "20 MiB are available"}},
 		{"ESP", `"tiny", "big-esp"`, small, 3, []string{
