@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -79,6 +80,7 @@ func startRegistry(t *testing.T) *registry {
 			resp.Body = &counted{resp.Body, &r.down}
 			return nil
 		},
+		ErrorLog: log.New(io.Discard, "", 0), // that the registry has ended is what a test wants
 	}
 	r.Server = httptest.NewServer(proxy)
 	t.Cleanup(r.Close)
