@@ -45,7 +45,7 @@ own needs were shown further up.
   buildsys graph --format dot | dot -Tpdf    the same for Graphviz; run time is dashed
   buildsys graph --format json               {"title", "reverse", "roots": [NAME...], "nodes":
                                              [{"name", "level", "build": [NAME...], "runtime": [NAME...]}...]}
-                                             where a variant is named variant/NAME. With --reverse "build" and
+                                             where a variant is named variant/NAME and a kit kit/NAME. With --reverse "build" and
                                              "runtime" name those who need the node. Keys are only ever added.
 
 ` + exitStatusHelp,
@@ -159,9 +159,11 @@ func graphRoots(sys *System, c config, ws *workspace.Workspace, g *graph.Graph, 
 	default:
 		return variantRoots(ws, r.only, variant, c.variant)
 	}
-	for _, name := range r.names {
+	for i, name := range r.names {
 		switch {
 		case g.Has(name):
+		case g.Has(workspace.KitNode(name)):
+			r.names[i] = workspace.KitNode(name)
 		case ws.Packages[name] != nil:
 			return nil, usageError{fmt.Errorf("package %q is not in variant %s; leave out --variant to see who needs it", name, r.only)}
 		default:
@@ -186,7 +188,12 @@ func variantRoots(ws *workspace.Workspace, candidates ...string) ([]string, erro
 	for _, name := range ws.VariantNames() {
 		all = append(all, variantNode(name))
 	}
-	if len(all) == 0 { // a tree of packages only
+	if len(all) == 0 { // a tree of kits, or of packages only
+		for _, name := range ws.KitNames() {
+			all = append(all, workspace.KitNode(name))
+		}
+	}
+	if len(all) == 0 {
 		return ws.PackageNames(), nil
 	}
 	return all, nil

@@ -7,6 +7,9 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"buildsys/internal/manifest"
+	"buildsys/internal/workspace"
 )
 
 // breakage is a Requires that cannot be met where its RPM gets installed.
@@ -184,15 +187,20 @@ func (l *linter) checkUnused(name string) {
 		return
 	}
 	for _, d := range p.BuildDeps {
-		if target := path.Base(path.Join(p.Dir, d.Path)); !builds[target] && !l.specs[target].Uncertain {
+		if target := path.Base(path.Join(p.Dir, d.Path)); l.isPackage(p.Dir, d) && !builds[target] && !l.specs[target].Uncertain {
 			l.find(Warning, p.File, d.Line, "remove it, or add the BuildRequires", "build-dependency %s is not needed: no BuildRequires of %s.spec names an RPM of it", d.Key, name)
 		}
 	}
 	for _, d := range p.Deps {
-		if target := path.Base(path.Join(p.Dir, d.Path)); !runs[target] && !l.specs[target].Uncertain {
+		if target := path.Base(path.Join(p.Dir, d.Path)); l.isPackage(p.Dir, d) && !runs[target] && !l.specs[target].Uncertain {
 			l.find(Warning, p.File, d.Line, "remove it, or add the Requires", "dependency %s is not needed: no Requires of %s.spec names an RPM of it", d.Key, name)
 		}
 	}
+}
+
+// isPackage says whether a dependency of something in dir leads to a package, not to a kit.
+func (l *linter) isPackage(dir string, d manifest.Dependency) bool {
+	return path.Dir(path.Join(dir, d.Path)) == "packages"
 }
 
 // asked returns the packages that provide any of the names.
@@ -232,7 +240,7 @@ func (l *linter) checkVariant(name string) {
 // checkTwice reports RPMs of the same name from two packages of one image. In different images they are alternatives.
 func (l *linter) checkTwice(variant string, closure []string) {
 	by := map[string]string{}
-	for _, pkg := range closure {
+	for _, pkg := range workspace.Packages(closure) {
 		for _, rpm := range l.specs[pkg].RPMs {
 			if !rpm.Files {
 				continue

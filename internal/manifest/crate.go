@@ -66,12 +66,10 @@ func (t *table) acceptCargo() {
 // wanted returns the metadata table of the given name. Tables of other tools are none of our business, but one that
 // is nearly ours is a typing mistake, which the ancestor silently ignored.
 func (t *table) wanted(want string) *table {
-	place := map[string]string{"build-package": "packages", "build-variant": "variants"}
+	place := map[string]string{"build-package": "packages", "build-variant": "variants", "build-kit": "kits"}
 	for key := range t.vals {
 		switch near := Nearest(key, []string{"build-package", "build-variant", "build-kit"}); {
 		case key == want:
-		case key == "build-kit":
-			t.fault(key, "", "[package.metadata.build-kit] is not supported: buildsys builds packages and variants, not kits")
 		case place[key] != "":
 			t.fault(key, "", "[package.metadata.%s] belongs in a manifest below %s/", key, place[key])
 		case near != "":

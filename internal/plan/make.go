@@ -138,14 +138,14 @@ func (m *maker) wanted() ([]string, error) {
 		}
 		return nil, err
 	}
-	names := slices.Concat(m.r.Packages, m.graph.BuildClosure(m.r.Packages...))
+	names := slices.Concat(m.r.Packages, workspace.Packages(m.graph.BuildClosure(m.r.Packages...)))
 	slices.Sort(names)
 	return slices.Compact(names), nil
 }
 
 // variantClosure starts from the variant's dependencies, not from included-packages: those may be names of sub-packages.
 func (m *maker) variantClosure() []string {
-	return m.graph.Closure(slices.Concat(m.variant.BuildRequires, m.variant.Requires)...)
+	return workspace.Packages(m.graph.Closure(slices.Concat(m.variant.BuildRequires, m.variant.Requires)...))
 }
 
 func unknown(what, name string, known []string) *RequestError {

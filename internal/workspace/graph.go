@@ -4,7 +4,7 @@ package workspace
 
 import "buildsys/internal/graph"
 
-// Graph returns the packages and both kinds of their dependencies.
+// Graph returns the packages and kits and both kinds of their dependencies.
 func (w *Workspace) Graph() *graph.Graph {
 	g := graph.New()
 	for _, name := range w.PackageNames() {
@@ -16,5 +16,6 @@ func (w *Workspace) Graph() *graph.Graph {
 			g.AddRuntime(name, dep)
 		}
 	}
+	w.addKits(g)
 	return g
 }

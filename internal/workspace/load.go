@@ -23,6 +23,7 @@ type loader struct {
 	tree     fs.FS
 	packages map[string]*Package
 	variants map[string]*Variant
+	kits     map[string]*Kit
 	problems manifest.Problems
 }
 

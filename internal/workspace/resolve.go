@@ -21,13 +21,16 @@ func (l *loader) resolve() {
 		p.BuildRequires = l.targets(p.File, p.Dir, p.BuildDeps)
 		p.Requires = l.targets(p.File, p.Dir, p.Deps)
 	}
+	for _, k := range l.kits {
+		k.BuildRequires = l.targets(k.File, k.Dir, k.BuildDeps)
+	}
 	for _, v := range l.variants {
 		v.BuildRequires = l.targets(v.File, v.Dir, v.BuildDeps)
 		v.Requires = l.targets(v.File, v.Dir, v.Deps)
 	}
 }
 
-// targets returns the packages that a dependency table of the manifest in dir leads to.
+// targets returns the packages and kits that a dependency table of the manifest in dir leads to.
 func (l *loader) targets(file, dir string, deps []manifest.Dependency) []string {
 	var names []string
 	for _, d := range deps {
@@ -43,6 +46,9 @@ func (l *loader) targets(file, dir string, deps []manifest.Dependency) []string 
 func (l *loader) target(file, dir string, d manifest.Dependency) (string, bool) {
 	at := path.Join(dir, d.Path)
 	parent, name := path.Split(at)
+	if parent == kitsDir+"/" && !strings.HasPrefix(d.Path, "/") && !strings.Contains(d.Path, "\\") {
+		return l.kitTarget(file, dir, d)
+	}
 	switch {
 	case strings.HasPrefix(d.Path, "/") || strings.Contains(d.Path, "\\") || parent != packagesDir+"/":
 		hint := "write path = " + fmt.Sprintf("%q", l.pathTo(dir, "<name>"))
@@ -85,46 +91,67 @@ func (l *loader) nearestPackage(dir string, d manifest.Dependency, name string) 
 }
 
 // cycles reports the cycles over both kinds of dependency. Cargo allows none, and no build could begin.
-// Every package is walked once, so of cycles that share packages only some are reported.
+// Every package and kit is walked once, so of cycles that share some only some are reported.
 func (l *loader) cycles() {
 	const unseen, onPath, done = 0, 1, 2
 	state := map[string]int{}
+	nodes := l.nodes()
 	var trail []string
 	var walk func(name string)
 	walk = func(name string) {
 		state[name] = onPath
 		trail = append(trail, name)
-		p := l.packages[name]
-		for _, next := range slices.Sorted(slices.Values(slices.Concat(p.BuildRequires, p.Requires))) {
+		for _, next := range slices.Sorted(slices.Values(nodes[name].needs)) {
 			switch state[next] {
 			case unseen:
 				walk(next)
 			case onPath:
-				l.cycle(trail[slices.Index(trail, next):])
+				l.cycle(nodes, trail[slices.Index(trail, next):])
 			}
 		}
 		trail = trail[:len(trail)-1]
 		state[name] = done
 	}
-	for _, name := range slices.Sorted(maps.Keys(l.packages)) {
+	for _, name := range slices.Sorted(maps.Keys(nodes)) {
 		if state[name] == unseen {
 			walk(name)
 		}
 	}
 }
 
-// cycle reports one cycle, beginning with its alphabetically first package and at that package's line.
-func (l *loader) cycle(names []string) {
+// node is a package or kit as part of a cycle.
+type node struct {
+	file, dir string
+	needs     []string
+	deps      []manifest.Dependency
+}
+
+func (l *loader) nodes() map[string]node {
+	nodes := make(map[string]node, len(l.packages)+len(l.kits))
+	for name, p := range l.packages {
+		nodes[name] = node{p.File, p.Dir, slices.Concat(p.BuildRequires, p.Requires), slices.Concat(p.BuildDeps, p.Deps)}
+	}
+	for _, k := range l.kits {
+		nodes[KitNode(k.Name)] = node{k.File, k.Dir, k.BuildRequires, k.BuildDeps}
+	}
+	return nodes
+}
+
+// cycle reports one cycle, beginning with its alphabetically first package, or kit, and at its line.
+func (l *loader) cycle(nodes map[string]node, names []string) {
 	first := slices.Index(names, slices.Min(names))
 	names = slices.Concat(names[first:], names[:first])
 	names = append(names, names[0])
-	p := l.packages[names[0]]
+	n, what := nodes[names[0]], "packages"
 	line := 0
-	for _, d := range slices.Concat(p.BuildDeps, p.Deps) {
-		if path.Join(p.Dir, d.Path) == path.Join(packagesDir, names[1]) {
+	for _, d := range n.deps {
+		if path.Join(n.dir, d.Path) == nodes[names[1]].dir {
 			line = d.Line
 			break
 		}
 	}
-	l.problem(p.File, line, "remove one of these dependencies", "packages depend on each other in a cycle: %s", strings.Join(names, " → "))
+	if slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(name, kitPrefix) }) {
+		what = "packages and kits"
+	}
+	l.problem(n.file, line, "remove one of these dependencies", "%s depend on each other in a cycle: %s", what, strings.Join(names, " → "))
 }

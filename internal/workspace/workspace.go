@@ -30,14 +30,16 @@ type Workspace struct {
 	FS       fs.FS  // the same tree; slash paths
 	Packages map[string]*Package
 	Variants map[string]*Variant
+	Kits     map[string]*Kit
 	Release  manifest.Release
+	Project  *manifest.Project // nil when the tree has no Twoliter.toml
 }
 
 // Package is one directory below packages/.
 type Package struct {
 	manifest.Package
 	Dir           string   // slash path relative to the root: "packages/bash"
-	BuildRequires []string // names of the packages [build-dependencies] lead to, sorted
+	BuildRequires []string // names of the packages [build-dependencies] lead to, and of kits as KitNode has them, sorted
 	Requires      []string // the same for [dependencies]
 	files         []File
 }
@@ -71,11 +73,14 @@ func Load(root string) (*Workspace, error) {
 func LoadFS(root string, tree fs.FS) (*Workspace, error) {
 	l := &loader{tree: tree, packages: map[string]*Package{}, variants: map[string]*Variant{}}
 	w := &Workspace{Root: root, FS: tree, Packages: map[string]*Package{}, Variants: map[string]*Variant{}}
-	w.Release = l.release()
+	w.Project = l.project()
+	w.Release = l.version(w.Project)
+	l.loadKits()
 	l.loadAll(root, l.list(packagesDir), l.list(variantsDir))
 	if len(l.packages)+len(l.variants) == 0 {
 		l.problem(packagesDir, 0, "a tree has packages/<name>/Cargo.toml", "there is no package")
 	}
+	w.Kits = l.namedKits()
 	l.resolve()
 	l.cycles()
 	if err := l.problems.Err(); err != nil {
@@ -97,8 +102,8 @@ func (w *Workspace) VariantNames() []string { return slices.Sorted(maps.Keys(w.V
 // ErrNoRoot says that a directory is in no project tree.
 var ErrNoRoot = errors.New("no project tree")
 
-// FindRoot returns the nearest directory at or above dir that is the root of a tree: it has Release.toml and packages/
-// or variants/. The error is an ErrNoRoot.
+// FindRoot returns the nearest directory at or above dir that is the root of a tree: it has Release.toml or Twoliter.toml,
+// and packages/, kits/ or variants/. The error is an ErrNoRoot.
 func FindRoot(dir string) (string, error) {
 	start, err := filepath.Abs(dir)
 	if err != nil {
@@ -109,17 +114,19 @@ func FindRoot(dir string) (string, error) {
 			return at, nil
 		}
 		if at == filepath.Dir(at) {
-			return "", fmt.Errorf("%w at or above %s: no directory there has %s and packages/", ErrNoRoot, start, releaseFile)
+			return "", fmt.Errorf("%w at or above %s: no directory there has %s or %s, and packages/", ErrNoRoot, start, releaseFile, projectFile)
 		}
 	}
 }
 
 func isRoot(dir string) bool {
-	release, err := os.Stat(filepath.Join(dir, releaseFile))
-	if err != nil || !release.Mode().IsRegular() {
+	if !slices.ContainsFunc([]string{releaseFile, projectFile}, func(name string) bool {
+		info, err := os.Stat(filepath.Join(dir, name))
+		return err == nil && info.Mode().IsRegular()
+	}) {
 		return false
 	}
-	for _, below := range []string{packagesDir, variantsDir} {
+	for _, below := range []string{packagesDir, kitsDir, variantsDir} {
 		if info, err := os.Stat(filepath.Join(dir, below)); err == nil && info.IsDir() {
 			return true
 		}

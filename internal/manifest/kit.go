@@ -1,0 +1,61 @@
+// kit: kits/<name>/Cargo.toml.
+
+package manifest
+
+// Kit is one kits/<name>/Cargo.toml: a set of packages that is handed on as a whole.
+type Kit struct {
+	Name      string // kit-name, or the crate's name
+	Crate     string // [package] name
+	File      string // the manifest, slash path relative to the root, for messages
+	Vendor    string // who makes it; a name, not an address
+	BuildDeps []Dependency
+	NameLine  int // where the name is given
+}
+
+// ParseKit reads a kit's manifest. file is its path relative to the root, for messages only. With problems the kit holds
+// what could be read.
+func ParseKit(file string, data []byte) (*Kit, Problems) {
+	k := &Kit{File: file}
+	doc, root := open(file, data)
+	if root == nil {
+		return k, doc.problems
+	}
+	crate := root.crate("build-kit")
+	k.Crate, k.Name, k.NameLine = crate.name, crate.name, crate.nameLine
+	switch t := crate.metadata; {
+	case t != nil:
+		k.readBuildKit(t)
+	case root.vals["package"] != nil:
+		doc.problems.add(file, 0, "write [package.metadata.build-kit] and in it vendor = \"NAME\"", "[package.metadata.build-kit] is missing")
+	}
+	if k.Name != "" && !ValidName(k.Name) {
+		doc.problems.add(file, k.NameLine, nameHint, "%s cannot be the name of a kit", quote(k.Name))
+	}
+	k.BuildDeps = root.dependencies("build-dependencies")
+	for _, d := range root.dependencies("dependencies") {
+		doc.problems.add(file, d.Line, "move it to [build-dependencies]",
+			"dependency %s in [dependencies] has no effect: a kit holds what its [build-dependencies] lead to", quote(d.Key))
+	}
+	root.finish()
+	return k, doc.problems.Sorted()
+}
+
+func (k *Kit) readBuildKit(t *table) {
+	if name, ok := t.str("kit-name"); ok {
+		k.Name, k.NameLine = name, t.line("kit-name")
+		if name == "" {
+			t.fault("kit-name", nameHint, "\"kit-name\"%s is empty", t.in())
+		}
+	}
+	vendor, ok := t.str("vendor")
+	switch {
+	case !t.has("vendor"):
+		t.fault("", "write vendor = \"NAME\": who makes the kit, as [vendor.NAME] in the Twoliter.toml of those who use it", "\"vendor\" is missing%s", t.in())
+	case ok && !matches(identifierRule, vendor):
+		t.fault("vendor", identifierHint, "%s cannot be the name of a vendor", quote(vendor))
+	default:
+		k.Vendor = vendor
+	}
+	t.accept("included-packages") // the ancestor's own test kit has it; nothing reads it
+	t.finish()
+}

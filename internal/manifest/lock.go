@@ -1,0 +1,102 @@
+// lock: Twoliter.lock, the images that Twoliter.toml was resolved to.
+
+package manifest
+
+import (
+	"encoding/base64"
+	"fmt"
+	"strings"
+)
+
+// Lock is Twoliter.lock.
+type Lock struct {
+	SDK  *LockedImage // nil only in a file with problems
+	Kits []LockedImage
+}
+
+// LockedImage is an image whose contents are known.
+type LockedImage struct {
+	Image
+	Source string // where it was resolved: REGISTRY/NAME:vVERSION
+	// Digest is the sha256, in base64, of the image's manifest in canonical JSON; empty for an SDK that is in no registry.
+	Digest string
+}
+
+// LockHeader begins a lock file that buildsys writes.
+const LockHeader = "# Written by \"buildsys update\" from Twoliter.toml and what its kits say. Commit it; do not edit it.\n"
+
+// ParseLock reads Twoliter.lock.
+func ParseLock(file string, data []byte) (*Lock, Problems) {
+	l := &Lock{}
+	doc, root := open(file, data)
+	if root == nil {
+		return l, doc.problems
+	}
+	if !root.schema() {
+		return l, doc.problems.Sorted()
+	}
+	if t := root.sub("sdk"); t != nil {
+		if sdk, ok := t.lockedImage("the SDK", true); ok {
+			l.SDK = &sdk
+		}
+	} else if !root.has("sdk") {
+		root.fault("", "run \"buildsys update\"", "[sdk] is missing")
+	}
+	if emptyList(root.vals["kit"]) { // how the ancestor writes that there is none
+		root.accept("kit")
+	} else {
+		for _, t := range root.tables("kit") {
+			if kit, ok := t.lockedImage("the kit", false); ok {
+				l.Kits = append(l.Kits, kit)
+			}
+		}
+	}
+	root.finish()
+	return l, doc.problems.Sorted()
+}
+
+func (t *table) lockedImage(what string, mayBeOpen bool) (LockedImage, bool) {
+	var l LockedImage
+	var good, named, hashed bool
+	l.Image, good = t.image(what)
+	l.Source, named = t.str("source")
+	l.Digest, hashed = t.str("digest")
+	for _, key := range []string{"source", "digest"} {
+		if !t.has(key) {
+			t.fault("", "run \"buildsys update\"", "%q is missing%s", key, t.in())
+		}
+	}
+	if sum, err := base64.StdEncoding.Strict().DecodeString(l.Digest); hashed && (err != nil || len(sum) != 32) && !(mayBeOpen && l.Digest == "") {
+		t.fault("digest", "run \"buildsys update\"", "digest %s is not a sha256 in base64", quote(l.Digest))
+		hashed = false
+	}
+	if msg := registryProblem(l.Source); named && msg != "" {
+		t.fault("source", "", "source %s %s", quote(l.Source), msg)
+		named = false
+	}
+	t.finish()
+	return l, good && named && hashed
+}
+
+// Format returns the lock as a file, in the form of the ancestor.
+func (l *Lock) Format() []byte {
+	var b strings.Builder
+	b.WriteString(LockHeader)
+	fmt.Fprintf(&b, "schema-version = %d\n", ProjectSchema)
+	if len(l.Kits) == 0 {
+		b.WriteString("kit = []\n")
+	}
+	if l.SDK != nil {
+		b.WriteString("\n[sdk]\n" + l.SDK.format())
+	}
+	for _, k := range l.Kits {
+		b.WriteString("\n[[kit]]\n" + k.format())
+	}
+	return []byte(b.String())
+}
+
+// format writes values that were checked when they were read: none needs more than quotes but the source.
+func (l LockedImage) format() string {
+	quoted := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(l.Source)
+	return fmt.Sprintf("name = %q\nversion = %q\nvendor = %q\nsource = \"%s\"\ndigest = %q\n", l.Name, l.Version, l.Vendor, quoted, l.Digest)
+}

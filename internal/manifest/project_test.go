@@ -1,0 +1,132 @@
+// project_test: Twoliter.toml, Twoliter.lock and Twoliter.override, and whatever else might be fed to their parsers.
+
+package manifest
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+)
+
+const goodProject = `schema-version = 1
+release-version = "1.26.1"
+
+[vendor.acme]
+registry = "registry.example.com/acme"
+
+[sdk]
+name = "acme-sdk"
+version = "0.46.0"
+vendor = "acme"
+
+[[kit]]
+name = "core-kit"
+version = "3.1.1-rc.1"
+vendor = "acme"
+`
+
+func TestParseProject(t *testing.T) {
+	p, problems := ParseProject("Twoliter.toml", []byte(goodProject))
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	want := &Project{
+		ReleaseVersion: "1.26.1",
+		Vendors:        map[string]Vendor{"acme": {Registry: "registry.example.com/acme", Line: 4}},
+		SDK:            &Image{Name: "acme-sdk", Version: "0.46.0", Vendor: "acme", Line: 7},
+		Kits:           []Image{{Name: "core-kit", Version: "3.1.1-rc.1", Vendor: "acme", Line: 12}},
+	}
+	if !reflect.DeepEqual(p, want) {
+		t.Errorf("got %+v, want %+v", p, want)
+	}
+}
+
+// ancestorLock is written as the ancestor's serializer writes it.
+const ancestorLock = `schema-version = 1
+kit = []
+
+[sdk]
+name = "acme-sdk"
+version = "0.46.0"
+vendor = "acme"
+source = "registry.example.com/acme/acme-sdk:v0.46.0"
+digest = "V2lUX6Rs9rZLg8POxV7P785Mr5nallfyxor0Scrvh3Y="
+`
+
+func TestParseLock(t *testing.T) {
+	l, problems := ParseLock("Twoliter.lock", []byte(ancestorLock))
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	if l.SDK == nil || l.SDK.Digest != "V2lUX6Rs9rZLg8POxV7P785Mr5nallfyxor0Scrvh3Y=" || len(l.Kits) != 0 {
+		t.Errorf("got %+v", l)
+	}
+	if got := string(l.Format()); got != LockHeader+ancestorLock {
+		t.Errorf("got\n%s", got)
+	}
+	kit := *l.SDK
+	kit.Name, kit.Source = "core-kit", `oci-layout:a\"b`
+	l.Kits = []LockedImage{kit}
+	again, problems := ParseLock("Twoliter.lock", l.Format())
+	if len(problems) > 0 || len(again.Kits) != 1 || again.Kits[0].Source != kit.Source || !again.Kits[0].SameImage(kit.Image) {
+		t.Errorf("got %+v, %v", again, problems)
+	}
+}
+
+func TestParseBadLock(t *testing.T) {
+	for _, c := range []struct{ old, new, want string }{
+		{"schema-version = 1", "schema-version = 7", `Twoliter.lock:1: "schema-version" is 7, and this buildsys knows 1 only; use a buildsys that knows it, or the files of that version`},
+		{"V2lUX6", "zzz", `Twoliter.lock:9: digest "zzzRs9rZLg8POxV7P785Mr5nallfyxor0Scrvh3Y=" is not a sha256 in base64; run "buildsys update"`},
+		{"digest = ", "digits = ", `Twoliter.lock:4: "digest" is missing in [sdk]; run "buildsys update"`},
+		{"0.46.0\"\nvendor", "0.46\"\nvendor", `Twoliter.lock:6: "0.46" cannot be the version of the SDK; write three numbers, as in "1.20.3"`},
+		{"kit = []", "kit = 3", `Twoliter.lock:2: "kit" must be an array of tables, not a number`},
+	} {
+		_, problems := ParseLock("Twoliter.lock", []byte(strings.Replace(ancestorLock, c.old, c.new, 1)))
+		if got := problems.Error(); !strings.HasPrefix(got, c.want) {
+			t.Errorf("%s: got\n%s\nwant\n%s", c.new, got, c.want)
+		}
+	}
+}
+
+func TestParseOverride(t *testing.T) {
+	got, problems := ParseOverride("Twoliter.override", []byte("[acme.acme-sdk]\nregistry = \"here:5000\"\n[acme.core-kit]\nname = \"my-kit\"\n"))
+	want := map[string]map[string]Override{"acme": {"acme-sdk": {Registry: "here:5000"}, "core-kit": {Name: "my-kit"}}}
+	if len(problems) > 0 || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v", got, problems)
+	}
+	_, problems = ParseOverride("Twoliter.override", []byte("a = 1\n[b]\nc = 2\n[d.e]\nregistry = \"x y\"\nf = 3\n"))
+	if len(problems) != 4 {
+		t.Errorf("got\n%v", problems)
+	}
+}
+
+func FuzzParseProject(f *testing.F) {
+	for _, text := range []string{goodProject, ancestorLock, "[[kit]]\n", "[a.b]\nname=\"x\"\n", "vendor = 3\n", "[[vendor]]\n", "kit = [{name=1}, 2]\n"} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		p, problems := ParseProject("Twoliter.toml", data)
+		if p == nil || len(problems) == 0 && p.ReleaseVersion == "" {
+			t.Errorf("got %+v", p)
+		}
+		_, _ = ParseOverride("Twoliter.override", data)
+		_, _ = ParseKit("kits/a/Cargo.toml", data)
+	})
+}
+
+// FuzzParseLock: what is read without problems is the same when it was written and read again.
+func FuzzParseLock(f *testing.F) {
+	for _, text := range []string{goodProject, ancestorLock, strings.Replace(ancestorLock, "kit = []\n\n[sdk]", "[[kit]]", 1)} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		l, problems := ParseLock("Twoliter.lock", data)
+		if len(problems) > 0 {
+			return
+		}
+		again, problems := ParseLock("Twoliter.lock", l.Format())
+		if len(problems) > 0 || string(again.Format()) != string(l.Format()) {
+			t.Errorf("got %v of\n%s", problems, l.Format())
+		}
+	})
+}

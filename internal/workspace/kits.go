@@ -1,0 +1,168 @@
+// kits: the kits of a tree, what is in each, and what Twoliter.toml says.
+
+package workspace
+
+import (
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"buildsys/internal/graph"
+	"buildsys/internal/manifest"
+)
+
+const (
+	kitsDir     = "kits"
+	projectFile = "Twoliter.toml"
+	// kitPrefix begins the names of kits among dependencies and in graphs. Packages cannot be called so.
+	kitPrefix = "kit/"
+)
+
+// Kit is one directory below kits/.
+type Kit struct {
+	manifest.Kit
+	Dir           string   // slash path relative to the root: "kits/core-kit"
+	BuildRequires []string // as those of a Package
+}
+
+// KitNode is the name of a kit among dependencies and in graphs.
+func KitNode(name string) string { return kitPrefix + name }
+
+// IsKit says whether a name among dependencies or in a graph is that of a kit, and which.
+func IsKit(node string) (name string, ok bool) { return strings.CutPrefix(node, kitPrefix) }
+
+// Packages returns those of the names that are packages.
+func Packages(nodes []string) []string {
+	return slices.DeleteFunc(slices.Clone(nodes), func(n string) bool { return strings.HasPrefix(n, kitPrefix) })
+}
+
+// KitNames returns the names of all kits, sorted.
+func (w *Workspace) KitNames() []string { return slices.Sorted(maps.Keys(w.Kits)) }
+
+// KitContents returns the packages whose RPMs are in a kit, sorted: all that its [build-dependencies] lead to by either
+// kind of dependency without passing through another kit.
+func (w *Workspace) KitContents(name string) []string {
+	var out []string
+	seen := map[string]bool{}
+	for todo := slices.Clone(w.Kits[name].BuildRequires); len(todo) > 0; {
+		next := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		p := w.Packages[next]
+		if seen[next] || p == nil {
+			continue
+		}
+		seen[next] = true
+		out = append(out, next)
+		todo = append(append(todo, p.BuildRequires...), p.Requires...)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// KitsBelow returns the kits that a kit needs, directly or not, sorted.
+func (w *Workspace) KitsBelow(name string) []string {
+	var out []string
+	for _, node := range w.Graph().BuildClosure(KitNode(name)) {
+		if kit, ok := IsKit(node); ok {
+			out = append(out, kit)
+		}
+	}
+	return out
+}
+
+// addKits adds the kits to a graph of packages. Who depends on a kit waits for its packages and may see their RPMs, so a
+// kit is a node like any other there.
+func (w *Workspace) addKits(g *graph.Graph) {
+	for _, name := range w.KitNames() {
+		g.AddNode(KitNode(name))
+		for _, dep := range w.Kits[name].BuildRequires {
+			g.AddBuild(KitNode(name), dep)
+		}
+	}
+}
+
+// loadKits reads the kits of the tree. Like packages they are kept by directory until all is resolved.
+func (l *loader) loadKits() {
+	l.kits = map[string]*Kit{}
+	for _, dir := range l.list(kitsDir) {
+		k := &Kit{Dir: path.Join(kitsDir, dir)}
+		file := path.Join(k.Dir, manifestFile)
+		if !l.exists(file) {
+			continue
+		}
+		data, ok := l.read(file)
+		if !ok {
+			continue
+		}
+		parsed, problems := manifest.ParseKit(file, data)
+		k.Kit = *parsed
+		l.problems = append(l.problems, problems...)
+		l.kits[dir] = k
+	}
+}
+
+// namedKits returns the kits by name.
+func (l *loader) namedKits() map[string]*Kit {
+	out := map[string]*Kit{}
+	for _, dir := range slices.Sorted(maps.Keys(l.kits)) {
+		k := l.kits[dir]
+		if other := out[k.Name]; other != nil && k.Name != "" {
+			l.problem(k.File, k.NameLine, "give one of them another kit-name", "the kit of %s has the name %q as well", other.Dir, k.Name)
+		}
+		out[k.Name] = k
+	}
+	return out
+}
+
+// kitTarget follows a dependency whose path leads to kits/.
+func (l *loader) kitTarget(file, dir string, d manifest.Dependency) (string, bool) {
+	at := path.Join(dir, d.Path)
+	k := l.kits[path.Base(at)]
+	switch {
+	case at == dir:
+		l.problem(file, d.Line, "remove the dependency", "kit %s depends on itself", path.Base(at))
+		return "", false
+	case k == nil:
+		hint := ""
+		if near := manifest.Nearest(path.Base(at), slices.Collect(maps.Keys(l.kits))); near != "" {
+			hint = "did you mean " + path.Join(kitsDir, near) + "?"
+		}
+		l.problem(file, d.Line, hint, "dependency %q: there is no kit %s", d.Key, at)
+		return "", false
+	case k.Crate != "" && k.Crate != d.Key:
+		l.problem(file, d.Line, "write "+k.Crate+" = { path = \""+d.Path+"\" }", "dependency %q leads to %s, whose crate is named %q", d.Key, at, k.Crate)
+		return "", false
+	}
+	return KitNode(k.Name), true
+}
+
+// project reads Twoliter.toml; nil when there is none.
+func (l *loader) project() *manifest.Project {
+	if !l.exists(projectFile) {
+		return nil
+	}
+	data, ok := l.read(projectFile)
+	if !ok {
+		return nil
+	}
+	p, problems := manifest.ParseProject(projectFile, data)
+	l.problems = append(l.problems, problems...)
+	return p
+}
+
+// version settles the version of the tree: Twoliter.toml has it, or Release.toml, or both the same.
+func (l *loader) version(p *manifest.Project) manifest.Release {
+	if p == nil {
+		return l.release()
+	}
+	if !l.exists(releaseFile) {
+		return manifest.Release{Version: p.ReleaseVersion}
+	}
+	r := l.release()
+	if r.Version != "" && p.ReleaseVersion != "" && r.Version != p.ReleaseVersion {
+		l.problem(projectFile, 0, "write the same into both, or remove "+releaseFile+", which nothing needs beside "+projectFile,
+			"release-version is %q, but version in %s is %q", p.ReleaseVersion, releaseFile, r.Version)
+	}
+	return r
+}
