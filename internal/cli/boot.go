@@ -87,7 +87,7 @@ func boot(ctx context.Context, sys *System, c config, o bootOptions) error {
 
 // enrolled returns the certificates for the firmware when the variant has uefi-secure-boot, else nil.
 func (c config) enrolled() (*uefi.Certificates, error) {
-	ws, err := workspace.Load(c.root)
+	ws, err := workspace.Load(c.root, c.strictness)
 	if err != nil {
 		return nil, err
 	}

@@ -73,9 +73,24 @@ func build(ctx context.Context, sys *System, c config, want request) error {
 	return err
 }
 
+// load reads the tree for a plan, and says in a line that something in it is probably not what was meant.
+func (c config) load() (*workspace.Workspace, error) {
+	ws, err := workspace.Load(c.root, c.strictness)
+	if err != nil {
+		return nil, err
+	}
+	if n := len(ws.Warnings); n > 0 {
+		fmt.Fprintf(c.warn, "%v\n", ws.Warnings[0])
+		if n > 1 {
+			fmt.Fprintf(c.warn, "%d more warnings of this kind: buildsys lint shows all\n", n-1)
+		}
+	}
+	return ws, nil
+}
+
 // makePlan loads the tree and plans the request. It needs no engine, so a bad manifest is reported before anything runs.
 func makePlan(c config, want request) (plan.Plan, error) {
-	ws, err := workspace.Load(c.root)
+	ws, err := c.load()
 	if err != nil {
 		return plan.Plan{}, err
 	}
@@ -86,6 +101,9 @@ func makePlan(c config, want request) (plan.Plan, error) {
 	version := c.versionImage
 	if version == "" {
 		version = ws.Release.Version
+	}
+	if version == "" && want.variant != "" {
+		return plan.Plan{}, usageError{errors.New("the tree says no version for its images: write it into Release.toml, or set BUILDSYS_VERSION_IMAGE")}
 	}
 	buildID := c.versionBuild
 	if buildID == "" && want.variant != "" { // nothing but an image has one

@@ -145,7 +145,7 @@ func writeBatch(sys *System, s *settings, r codeBuildRequest) error {
 
 // batchVariants returns the named variants, each once, or all of the tree.
 func batchVariants(c config, named []string) ([]string, error) {
-	ws, err := workspace.Load(c.root)
+	ws, err := workspace.Load(c.root, c.strictness)
 	if err != nil {
 		return nil, err
 	}

@@ -104,6 +104,9 @@ func (n *connection) Close() error {
 // sdkDigest asks the engine for the digest of the SDK image.
 func (n *connection) sdkDigest(ctx context.Context) (string, error) {
 	image := n.c.sdkImage
+	if image == "" {
+		return "", usageError{errors.New("this tree does not say in which image its steps run: name it with BUILDSYS_SDK_IMAGE or --sdk-image")}
+	}
 	digest, there, err := n.eng.HasImage(ctx, image)
 	switch {
 	case err != nil:

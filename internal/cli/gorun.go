@@ -122,7 +122,7 @@ func goSolve(ctx context.Context, sys *System, c config, dir string, argv []stri
 	if _, err := os.Stat(filepath.Join(dir, "go.mod")); err != nil {
 		return plan.Solve{}, usageError{fmt.Errorf("%s has no go.mod: name the directory of a Go module with --module-path", dir)}
 	}
-	ws, err := workspace.Load(c.root)
+	ws, err := workspace.Load(c.root, c.strictness)
 	if err != nil {
 		return plan.Solve{}, err
 	}

@@ -78,7 +78,7 @@ func showGraph(sys *System, c config, r graphRequest) error {
 	if err != nil {
 		return err
 	}
-	ws, err := workspace.Load(c.root)
+	ws, err := workspace.Load(c.root, c.strictness)
 	if err != nil {
 		return err
 	}

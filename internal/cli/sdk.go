@@ -16,6 +16,7 @@ import (
 	"buildsys"
 	"buildsys/internal/plan"
 	"buildsys/internal/remote"
+	"buildsys/internal/workspace"
 )
 
 func newSDKCommand(sys *System, s *settings) *cobra.Command {
@@ -134,6 +135,20 @@ func importSDK(cmd *cobra.Command, sys *System, conn *connection, path string, r
 		return environmentError{err}
 	}
 	return conn.shareSDK(cmd.Context(), copied, replace)
+}
+
+// defaultSDK names the image that steps run in when nobody does: that of the tree's sdk/, or in a foreign tree the one that
+// its Makefile.toml puts together. It is empty when that cannot be known without running the tree's scripts; planning needs
+// no image.
+func (c config) defaultSDK(get func(env, fallback string) string) (string, error) {
+	if !workspace.IsForeign(c.root) {
+		return sdkImageName(c.root)
+	}
+	registry, name, version := get("BUILDSYS_REGISTRY", ""), get("BUILDSYS_SDK_NAME", ""), get("BUILDSYS_SDK_VERSION", "")
+	if registry == "" || name == "" || version == "" {
+		return "", nil
+	}
+	return registry + "/" + name + "-sdk-" + c.arch + ":" + version, nil
 }
 
 // sdkImageName derives the image's name from the files of sdk/ in the tree, or the built-in ones when it has none.

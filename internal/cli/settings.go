@@ -5,6 +5,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,6 +33,7 @@ type setting struct {
 // The settings of every command, in the order help shows them. Names are the ancestor's where it had the setting.
 var settingList = []setting{
 	{env: "BUILDSYS_ROOT_DIR", help: "root of the tree (default: found upwards from the working directory)"},
+	{env: "BUILDSYS_STRICT", help: "true: a key that nobody knows is a mistake, false: a warning (default: a mistake in trees written for buildsys, a warning in others)"},
 	{env: "BUILDSYS_ARCH", help: "architecture to build for, x86_64 or aarch64 (default: this machine's)"},
 	{env: "BUILDSYS_VARIANT", help: "variant to build, or to build variant-sensitive packages for"},
 	{env: "BUILDSYS_JOBS", short: "j", help: "steps to run at once (default: the engine's CPUs)"},
@@ -72,6 +74,7 @@ func (s *settings) addFlags(flags *pflag.FlagSet) {
 	for _, one := range settingList {
 		flags.StringP(one.flag(), one.short, "", one.help)
 	}
+	flags.Lookup("strict").NoOptDefVal = "true"
 	flags.BoolVarP(&s.verbose, "verbose", "v", false, "show the output of every step")
 }
 
@@ -84,10 +87,12 @@ func (s *settings) addBuildFlags(flags *pflag.FlagSet) {
 // config is what the commands work with: every setting resolved and checked.
 type config struct {
 	root             string // absolute
-	arch             string // "x86_64" or "aarch64"
-	variant          string // may be empty
-	jobs             int    // 0: as many as the engine has CPUs
-	sdkImage         string // empty: derived from sdk/
+	strictness       workspace.Strictness
+	warn             io.Writer // for what is wrong with a tree that can be worked with
+	arch             string    // "x86_64" or "aarch64"
+	variant          string    // may be empty
+	jobs             int       // 0: as many as the engine has CPUs
+	sdkImage         string    // empty: not known, in a foreign tree that does not say it in so many words
 	engine           buildkit.Options
 	cacheDir         string
 	lookaside        []string
@@ -110,7 +115,7 @@ type config struct {
 func (s *settings) resolve(sys *System) (config, error) {
 	get := func(env string) string {
 		one := setting{env: env}
-		if f := s.flags.Lookup(one.flag()); f != nil && f.Changed {
+		if f := s.flags.Lookup(one.flag()); f != nil && f.Changed && strings.HasPrefix(env, "BUILDSYS_") {
 			return f.Value.String()
 		}
 		return sys.Getenv(env)
@@ -119,9 +124,20 @@ func (s *settings) resolve(sys *System) (config, error) {
 	if err != nil {
 		return config{}, err
 	}
-	tree, err := makefileEnv(root, sys.Getenv)
+	tree, err := makefileEnv(root, get)
 	if err != nil {
 		return config{}, err
+	}
+	if arch := "BUILDSYS_ARCH"; tree[arch] == "" && get(arch) == "" { // as trees do that ask uname
+		tree, err = makefileEnv(root, func(env string) string {
+			if env == arch {
+				return hostArch()
+			}
+			return get(env)
+		})
+		if err != nil {
+			return config{}, err
+		}
 	}
 	layered := func(env, fallback string) string {
 		if v := get(env); v != "" {
@@ -138,6 +154,7 @@ func (s *settings) resolve(sys *System) (config, error) {
 func (s *settings) fill(sys *System, root string, get func(env, fallback string) string) (config, error) {
 	c := config{
 		root:         root,
+		warn:         sys.Stderr,
 		arch:         get("BUILDSYS_ARCH", hostArch()),
 		variant:      get("BUILDSYS_VARIANT", ""),
 		sdkImage:     get("BUILDSYS_SDK_IMAGE", ""),
@@ -173,8 +190,11 @@ func (s *settings) fill(sys *System, root string, get func(env, fallback string)
 			c.lookaside = append(c.lookaside, place)
 		}
 	}
+	if c.strictness, err = strictness(get("BUILDSYS_STRICT", "")); err != nil {
+		return c, err
+	}
 	if c.sdkImage == "" {
-		if c.sdkImage, err = sdkImageName(root); err != nil {
+		if c.sdkImage, err = c.defaultSDK(get); err != nil {
 			return c, err
 		}
 	}
@@ -191,6 +211,20 @@ func (s *settings) fill(sys *System, root string, get func(env, fallback string)
 		return c, err
 	}
 	return c, c.checkNames()
+}
+
+func strictness(value string) (workspace.Strictness, error) {
+	if value == "" {
+		return workspace.ByTree, nil
+	}
+	strict, err := strconv.ParseBool(value)
+	if err != nil {
+		return workspace.ByTree, usageError{fmt.Errorf("BUILDSYS_STRICT %q is neither true nor false", value)}
+	}
+	if strict {
+		return workspace.Strict, nil
+	}
+	return workspace.Lenient, nil
 }
 
 // engineWait is how long a build waits for an engine that is still starting, as one inside a CI container is.

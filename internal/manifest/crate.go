@@ -73,7 +73,7 @@ func (t *table) wanted(want string) *table {
 		case place[key] != "":
 			t.fault(key, "", "[package.metadata.%s] belongs in a manifest below %s/", key, place[key])
 		case near != "":
-			t.fault(key, didYouMean(key, []string{near}), "unknown table %s in [package.metadata]", quote(key))
+			t.tolerate(key, didYouMean(key, []string{near}), "unknown table %s in [package.metadata]", quote(key))
 		}
 	}
 	return t.sub(want)
@@ -121,7 +121,7 @@ func (t *table) dependency(key, kind string) (Dependency, bool) {
 			if near := didYouMean(other, []string{"path"}); near != "" {
 				hint = near
 			}
-			t.fault(other, hint, "unknown key %s of dependency %s in [%s]", quote(other), quote(key), kind)
+			t.tolerate(other, hint, "unknown key %s of dependency %s in [%s]", quote(other), quote(key), kind)
 		}
 	}
 	var ok bool

@@ -24,11 +24,11 @@ func TestDocsExamples(t *testing.T) {
 		var problems Problems
 		switch dir := filepath.Dir(filepath.Dir(file)); {
 		case dir == "packages":
-			_, problems = ParsePackage(file, text)
+			_, problems = ParsePackage(file, text, Rules{})
 		case dir == "variants":
-			_, problems = ParseVariant(file, text)
+			_, problems = ParseVariant(file, text, Rules{})
 		case file == "Release.toml":
-			_, problems = ParseRelease(file, text)
+			_, problems = ParseRelease(file, text, Rules{})
 		case file == "Makefile.toml":
 			var env map[string]string
 			env, problems = ParseMakefile(file, text, func(string) string { return "" })

@@ -21,6 +21,7 @@ type document struct {
 	file     string
 	lines    lineIndex
 	keys     []toml.Key // in the order of the file
+	rules    Rules
 	problems Problems
 }
 
@@ -33,8 +34,8 @@ type table struct {
 }
 
 // open decodes data. The table is nil when the file is no TOML at all; then the document has a problem.
-func open(file string, data []byte) (*document, *table) {
-	doc := &document{file: file}
+func open(file string, data []byte, rules Rules) (*document, *table) {
+	doc := &document{file: file, rules: rules}
 	if msg, hint := unreadable(data); msg != "" {
 		doc.problems.add(file, 0, hint, "%s", msg)
 		return doc, nil
@@ -161,18 +162,19 @@ func (t *table) strings(key string, check func(s string) (msg, hint string)) (go
 	list, _ := value[[]any](t, key, "a list of strings")
 	for i, raw := range list {
 		line := t.line(key, "#"+strconv.Itoa(i))
-		msg, hint := "", ""
+		msg, hint, harmless := "", "", false
 		s, ok := raw.(string)
 		switch {
 		case !ok:
 			msg = fmt.Sprintf("%q%s must be a list of strings, but element %d is %s", key, t.in(), i+1, typeName(raw))
 		case slices.Contains(good, s):
-			msg = fmt.Sprintf("%s is twice in %q%s", quote(s), key, t.in())
+			msg, harmless = fmt.Sprintf("%s is twice in %q%s", quote(s), key, t.in()), t.doc.rules.Lenient
 		case check != nil:
 			msg, hint = check(s)
 		}
 		if msg != "" {
 			t.doc.problems.add(t.doc.file, line, hint, "%s", msg)
+			t.doc.problems[len(t.doc.problems)-1].Warning = harmless
 			continue
 		}
 		good, lines = append(good, s), append(lines, line)
@@ -267,5 +269,5 @@ func (t *table) unknown(key string) {
 	case map[string]any, []map[string]any:
 		kind = "table"
 	}
-	t.fault(key, didYouMean(key, t.known), "unknown %s %s%s", kind, quote(key), t.in())
+	t.tolerate(key, didYouMean(key, t.known), "unknown %s %s%s", kind, quote(key), t.in())
 }

@@ -35,6 +35,11 @@ func (e ExternalFile) BundleName() string {
 	return "bundled-" + e.Name()
 }
 
+// again says whether e is the file of an earlier entry, given once more to bundle the modules of another directory in it.
+func (e ExternalFile) again(earlier ExternalFile) bool {
+	return e.URL == earlier.URL && e.SHA512 == earlier.SHA512 && e.BundleGo && earlier.BundleGo && e.BundleName() != earlier.BundleName()
+}
+
 // Names returns every file that e adds to a build: its own, and what is bundled from it.
 func (e ExternalFile) Names() []string {
 	if e.BundleGo {

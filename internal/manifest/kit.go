@@ -14,9 +14,9 @@ type Kit struct {
 
 // ParseKit reads a kit's manifest. file is its path relative to the root, for messages only. With problems the kit holds
 // what could be read.
-func ParseKit(file string, data []byte) (*Kit, Problems) {
+func ParseKit(file string, data []byte, rules Rules) (*Kit, Problems) {
 	k := &Kit{File: file}
-	doc, root := open(file, data)
+	doc, root := open(file, data, rules)
 	if root == nil {
 		return k, doc.problems
 	}

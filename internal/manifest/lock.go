@@ -28,7 +28,7 @@ const LockHeader = "# Written by \"buildsys update\" from Twoliter.toml and what
 // ParseLock reads Twoliter.lock.
 func ParseLock(file string, data []byte) (*Lock, Problems) {
 	l := &Lock{}
-	doc, root := open(file, data)
+	doc, root := open(file, data, Rules{})
 	if root == nil {
 		return l, doc.problems
 	}

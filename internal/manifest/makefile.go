@@ -12,7 +12,7 @@ import (
 // wins over the file. Scripts, conditions, lists and profiles (values that are tables or lists) are cargo-make's
 // business and left out; so is a value that refers to a variable nobody has, which cargo-make would pass on literally.
 func ParseMakefile(file string, data []byte, getenv func(string) string) (map[string]string, Problems) {
-	doc, root := open(file, data)
+	doc, root := open(file, data, Rules{})
 	if root == nil {
 		return nil, doc.problems
 	}

@@ -2,11 +2,16 @@
 
 package manifest
 
+import (
+	"path"
+	"strings"
+)
+
 // ParsePackage reads a package's manifest. file is its path relative to the root, for messages only. With problems the
-// package holds what could be read, enough to check the rest of the tree against it.
-func ParsePackage(file string, data []byte) (*Package, Problems) {
+// package holds what could be read, enough to check the rest of the tree against it. Warnings take nothing away from it.
+func ParsePackage(file string, data []byte, rules Rules) (*Package, Problems) {
 	p := &Package{File: file}
-	doc, root := open(file, data)
+	doc, root := open(file, data, rules)
 	if root == nil {
 		return p, doc.problems
 	}
@@ -34,8 +39,11 @@ func (p *Package) readBuildPackage(t *table) {
 	p.SourceGroups, p.GroupLines = t.strings("source-groups", groupProblem)
 	p.ReleasesURL, _ = t.str("releases-url")
 	if msg, hint := urlProblem(p.ReleasesURL); p.ReleasesURL != "" && msg != "" {
-		t.fault("releases-url", hint, "\"releases-url\" %s %s", quote(p.ReleasesURL), msg)
+		t.tolerate("releases-url", hint, "\"releases-url\" %s %s", quote(p.ReleasesURL), msg)
 	}
+	const conditional = "put what differs into sub-packages, and require them with (a if b) of the features an image has"
+	t.removed(TwoliterKits, "variant-sensitive", conditional)
+	t.removed(TwoliterKits, "package-features", conditional)
 	p.VariantSensitive = t.variantSensitive()
 	p.PackageFeatures, _ = t.strings("package-features", featureProblem)
 	p.ExternalFiles = t.externalFiles()
@@ -70,7 +78,7 @@ func (t *table) externalFiles() []ExternalFile {
 			switch {
 			case f.URL != "" && f.URL == earlier.URL && f.SHA512 != earlier.SHA512:
 				entry.fault("url", "", "%s has another sha512 than on line %d", quote(f.URL), earlier.Line)
-			case f.Name() != "" && f.Name() == earlier.Name():
+			case f.Name() != "" && f.Name() == earlier.Name() && !f.again(earlier):
 				entry.fault("url", "give one of them another name with \"path\"",
 					"external file %s is also the name of the one on line %d", quote(f.Name()), earlier.Line)
 			}
@@ -113,6 +121,10 @@ func (t *table) externalFile() ExternalFile {
 
 // checkSource checks the URL, and that the file has a usable name.
 func (t *table) checkSource(f ExternalFile) {
+	if local, ok := strings.CutPrefix(f.URL, "file://"); ok && t.doc.rules.Lenient && matches(fileRule, path.Base(local)) {
+		t.tolerate("url", "", "url %s is a file of some machine: only a lookaside cache can have it", quote(f.URL))
+		return
+	}
 	if msg, hint := urlProblem(f.URL); msg != "" {
 		t.fault("url", hint, "url %s %s", quote(f.URL), msg)
 		return

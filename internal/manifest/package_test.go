@@ -56,7 +56,7 @@ release = { path = "../release" }
 `
 
 func TestParsePackage(t *testing.T) {
-	got, problems := ParsePackage("packages/kernel-6.12/Cargo.toml", []byte(goodPackage))
+	got, problems := ParsePackage("packages/kernel-6.12/Cargo.toml", []byte(goodPackage), Rules{})
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
@@ -94,7 +94,7 @@ func TestEncodings(t *testing.T) {
 			"f: the file has 1049682 bytes, more than the 1048576 that are read; is this really a manifest?"},
 		"CR alone": {strings.ReplaceAll(goodPackage, "\n", "\r"), "f:1: invalid TOML: "},
 	} {
-		_, problems := ParsePackage("f", []byte(c.text))
+		_, problems := ParsePackage("f", []byte(c.text), Rules{})
 		if got := problems.Error(); got != c.want && (c.want == "" || !strings.HasPrefix(got, c.want)) {
 			t.Errorf("%s: got %q, want %q", name, got, c.want)
 		}
@@ -103,7 +103,7 @@ func TestEncodings(t *testing.T) {
 
 func TestVariantSensitive(t *testing.T) {
 	for text, want := range map[string]string{"true": "variant", "false": "", `"flavor"`: "flavor", `"family"`: "family"} {
-		p, problems := ParsePackage("f", []byte("[package]\nname = \"a\"\n[package.metadata.build-package]\nvariant-sensitive = "+text))
+		p, problems := ParsePackage("f", []byte("[package]\nname = \"a\"\n[package.metadata.build-package]\nvariant-sensitive = "+text), Rules{})
 		if p.VariantSensitive != want || len(problems) > 0 {
 			t.Errorf("%s: got %q and %v, want %q", text, p.VariantSensitive, problems, want)
 		}
@@ -139,7 +139,7 @@ func FuzzParsePackage(f *testing.F) {
 	f.Add([]byte("package = [1]\ndependencies = 1\n"))
 	f.Add([]byte("[package.metadata]\nbuild-package = { external-files = [1, {}, {url=1}], source-groups = [\"\", 1] }"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		p, problems := ParsePackage("f", data)
+		p, problems := ParsePackage("f", data, Rules{})
 		lines := strings.Count(string(data), "\n") + 1
 		for _, problem := range problems {
 			if problem.Line < 0 || problem.Line > lines || problem.Msg == "" || problem.File != "f" {
@@ -162,7 +162,7 @@ func FuzzParsePackage(f *testing.F) {
 				t.Errorf("accepted %q as a name", name)
 			}
 		}
-		if _, again := ParseVariant("variants/a-b/Cargo.toml", data); len(again) == 0 {
+		if _, again := ParseVariant("variants/a-b/Cargo.toml", data, Rules{}); len(again) == 0 {
 			t.Error("accepted as a package and as a variant")
 		}
 	})

@@ -16,6 +16,8 @@ type Problem struct {
 	Line int    // 1-based; 0 when the file as a whole is meant
 	Msg  string // what is wrong
 	Hint string // what to do about it; may be empty
+	// Warning says that the tree can be worked with as it is.
+	Warning bool
 }
 
 // String is the problem on one line: file:line: what is wrong; what to do.
@@ -25,7 +27,11 @@ func (p Problem) String() string {
 	if p.Line > 0 {
 		fmt.Fprintf(&b, ":%d", p.Line)
 	}
-	b.WriteString(": " + p.Msg)
+	b.WriteString(": ")
+	if p.Warning {
+		b.WriteString("warning: ")
+	}
+	b.WriteString(p.Msg)
 	if p.Hint != "" {
 		b.WriteString("; " + p.Hint)
 	}
@@ -60,12 +66,24 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Err returns the sorted problems as an error, or nil when there are none.
+// Err returns the sorted problems as an error, without the warnings, or nil when there are no others.
 func (ps Problems) Err() error {
-	if len(ps) == 0 {
-		return nil
+	if errs, _ := ps.Split(); len(errs) > 0 {
+		return errs
 	}
-	return ps.Sorted()
+	return nil
+}
+
+// Split returns the problems that nobody can go on with, and the warnings, both sorted.
+func (ps Problems) Split() (errs, warnings Problems) {
+	for _, p := range ps.Sorted() {
+		if p.Warning {
+			warnings = append(warnings, p)
+		} else {
+			errs = append(errs, p)
+		}
+	}
+	return errs, warnings
 }
 
 // Sorted returns the problems by file, line and text, each once.

@@ -51,9 +51,9 @@ var (
 const identifierHint = "use A-Z, a-z, 0-9, '_' and '-'"
 
 // ParseProject reads Twoliter.toml.
-func ParseProject(file string, data []byte) (*Project, Problems) {
+func ParseProject(file string, data []byte, rules Rules) (*Project, Problems) {
 	p := &Project{Vendors: map[string]Vendor{}}
-	doc, root := open(file, data)
+	doc, root := open(file, data, rules)
 	if root == nil {
 		return p, doc.problems
 	}
@@ -207,7 +207,7 @@ type Override struct {
 // ParseOverride reads Twoliter.override: tables by vendor and by name of the SDK or kit.
 func ParseOverride(file string, data []byte) (map[string]map[string]Override, Problems) {
 	out := map[string]map[string]Override{}
-	doc, root := open(file, data)
+	doc, root := open(file, data, Rules{})
 	if root == nil {
 		return out, doc.problems
 	}

@@ -26,7 +26,7 @@ vendor = "acme"
 `
 
 func TestParseProject(t *testing.T) {
-	p, problems := ParseProject("Twoliter.toml", []byte(goodProject))
+	p, problems := ParseProject("Twoliter.toml", []byte(goodProject), Rules{})
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
@@ -105,12 +105,12 @@ func FuzzParseProject(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		p, problems := ParseProject("Twoliter.toml", data)
+		p, problems := ParseProject("Twoliter.toml", data, Rules{})
 		if p == nil || len(problems) == 0 && p.ReleaseVersion == "" {
 			t.Errorf("got %+v", p)
 		}
 		_, _ = ParseOverride("Twoliter.override", data)
-		_, _ = ParseKit("kits/a/Cargo.toml", data)
+		_, _ = ParseKit("kits/a/Cargo.toml", data, Rules{})
 	})
 }
 

@@ -3,8 +3,8 @@
 package manifest
 
 // ParseRelease reads Release.toml. Its [migrations] are data of the release tools and are left alone.
-func ParseRelease(file string, data []byte) (Release, Problems) {
-	doc, root := open(file, data)
+func ParseRelease(file string, data []byte, rules Rules) (Release, Problems) {
+	doc, root := open(file, data, rules)
 	if root == nil {
 		return Release{}, doc.problems
 	}

@@ -94,6 +94,17 @@ func parameterProblem(s string) (msg, hint string) {
 	return "", ""
 }
 
+// parametersProblem is parameterProblem for elements that hold several parameters: the ancestor joined them all by spaces
+// and did not look into them.
+func parametersProblem(s string) (msg, hint string) {
+	for part := range strings.FieldsSeq(s) {
+		if msg, hint = parameterProblem(part); msg != "" {
+			return msg, hint
+		}
+	}
+	return "", ""
+}
+
 // Architectures are those that buildsys can build for.
 func Architectures() []string { return []string{"aarch64", "x86_64"} }
 

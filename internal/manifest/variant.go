@@ -12,10 +12,10 @@ import (
 const maxGiB = 16 << 10
 
 // ParseVariant reads a variant's manifest. file is its path relative to the root; the name of its directory is the
-// variant's name. With problems the variant holds what could be read.
-func ParseVariant(file string, data []byte) (*Variant, Problems) {
+// variant's name. With problems the variant holds what could be read; warnings take nothing away from it.
+func ParseVariant(file string, data []byte, rules Rules) (*Variant, Problems) {
 	v := &Variant{Name: path.Base(path.Dir(file)), File: file}
-	doc, root := open(file, data)
+	doc, root := open(file, data, rules)
 	if root == nil {
 		return v, doc.problems
 	}
@@ -29,7 +29,7 @@ func ParseVariant(file string, data []byte) (*Variant, Problems) {
 		doc.problems.add(file, 0, "", "[package.metadata.build-variant] is missing")
 	}
 	v.BuildDeps, v.Deps = root.dependencies("build-dependencies"), root.dependencies("dependencies")
-	if deps, ok := root.vals["build-dependencies"].(map[string]any); len(deps) == 0 && (ok || !root.has("build-dependencies")) {
+	if deps, ok := root.vals["build-dependencies"].(map[string]any); !rules.WholeTree && len(deps) == 0 && (ok || !root.has("build-dependencies")) {
 		doc.problems.add(file, doc.lines["build-dependencies"], "list the packages its image is made of", "the variant has no [build-dependencies]")
 	}
 	root.finish()
@@ -56,7 +56,11 @@ func (v *Variant) readBuildVariant(t *table) {
 	}
 	v.ImageFormat = t.choice("image-format", "raw", "raw", "qcow2", "vmdk")
 	v.readLayout(t.sub("image-layout"))
-	v.KernelParameters, _ = t.strings("kernel-parameters", parameterProblem)
+	check := parameterProblem
+	if t.doc.rules.Lenient {
+		check = parametersProblem
+	}
+	v.KernelParameters, _ = t.strings("kernel-parameters", check)
 	v.readFeatures(t)
 	t.finish()
 }
@@ -83,6 +87,7 @@ func (v *Variant) readLayout(t *table) {
 func (v *Variant) readFeatures(t *table) {
 	v.ImageFeatures = map[string]bool{}
 	if features := t.sub("image-features"); features != nil {
+		features.removed(TwoliterKits, "unified-cgroup-hierarchy", "remove it: all images have the unified hierarchy")
 		for name := range features.vals {
 			if msg, hint := featureProblem(name); msg != "" {
 				features.fault(name, hint, "%s", msg)
@@ -91,6 +96,7 @@ func (v *Variant) readFeatures(t *table) {
 			v.ImageFeatures[name] = features.boolean(name)
 		}
 	}
+	t.removed(InTreeFeatures, "grub-features", "write grub-set-private-var = true into [package.metadata.build-variant.image-features]")
 	grub, _ := t.strings("grub-features", grubFeatureProblem)
 	for _, name := range grub {
 		v.ImageFeatures["grub-"+name] = true

@@ -28,7 +28,7 @@ release = { path = "../../packages/release" }
 `
 
 func TestParseVariant(t *testing.T) {
-	got, problems := ParseVariant("variants/aws-k8s-1.31-nvidia/Cargo.toml", []byte(goodVariant))
+	got, problems := ParseVariant("variants/aws-k8s-1.31-nvidia/Cargo.toml", []byte(goodVariant), Rules{})
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
@@ -53,7 +53,7 @@ func TestParseVariant(t *testing.T) {
 
 func TestVariantDefaults(t *testing.T) {
 	text := "[package]\nname = \"a\"\n[package.metadata.build-variant]\nincluded-packages = [\"x\"]\n[build-dependencies]\nx.path = \"../../packages/x\"\n"
-	v, problems := ParseVariant("variants/qemu-dev/Cargo.toml", []byte(text))
+	v, problems := ParseVariant("variants/qemu-dev/Cargo.toml", []byte(text), Rules{})
 	want := ImageLayout{OSImageSizeGiB: 2, DataImageSizeGiB: 1, PublishImageSizeHintGiB: 22, PartitionPlan: "split"}
 	if len(problems) > 0 || v.Layout != want || v.ImageFormat != "raw" {
 		t.Errorf("got %+v and %v", v, problems)
@@ -91,7 +91,7 @@ func TestParseRelease(t *testing.T) {
 		`version = "$(id)"`:                           "",
 		`version = "1.0.0"` + "\nx = 1":               "1.0.0",
 	} {
-		r, problems := ParseRelease("Release.toml", []byte(text))
+		r, problems := ParseRelease("Release.toml", []byte(text), Rules{})
 		if r.Version != want || (want == "") != (len(problems) > 0) && !strings.HasSuffix(text, "x = 1") {
 			t.Errorf("%s: got %q and %v, want %q", text, r.Version, problems, want)
 		}

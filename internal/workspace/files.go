@@ -34,9 +34,11 @@ func (w *Workspace) SourceGroupFiles(p *Package) ([]File, error) {
 	var problems manifest.Problems
 	byName := map[string]File{} // one group may lie inside another
 	for _, group := range p.SourceGroups {
-		files, bad := walk(w.Root, w.FS, sourcesDir, group, func(name string, dir bool) bool {
+		walk := fileWalk{root: w.Root, tree: w.FS, base: sourcesDir, start: group, follow: w.Foreign(), skip: func(name string, dir bool) bool {
 			return strings.HasPrefix(path.Base(name), ".") || (dir && path.Base(name) == "target")
-		})
+		}}
+		_ = fs.WalkDir(w.FS, path.Join(sourcesDir, group), walk.visit) // returns what visit does: nil
+		files, bad := walk.sorted()
 		problems = append(problems, bad...)
 		for _, f := range files {
 			byName[f.Name] = f
@@ -63,7 +65,7 @@ func (w *Workspace) ModuleFiles(dir string) ([]File, error) {
 func byFileName(a, b File) int { return strings.Compare(a.Name, b.Name) }
 
 // packageFiles returns the files of a package whose directory has the given entries.
-func packageFiles(root string, tree fs.FS, p *Package, entries []fs.DirEntry) ([]File, manifest.Problems) {
+func packageFiles(root string, tree fs.FS, p *Package, entries []fs.DirEntry, follow bool) ([]File, manifest.Problems) {
 	skip := []string{manifestFile, "Cargo.lock", "build.rs", "lib.rs"}
 	for _, f := range p.CargoFiles {
 		skip = append(skip, path.Clean(f))
@@ -71,7 +73,7 @@ func packageFiles(root string, tree fs.FS, p *Package, entries []fs.DirEntry) ([
 	for _, e := range p.ExternalFiles {
 		skip = append(skip, e.Names()...)
 	}
-	w := fileWalk{root: root, base: p.Dir, start: ".", skip: func(name string, dir bool) bool {
+	w := fileWalk{root: root, tree: tree, base: p.Dir, start: ".", follow: follow, skip: func(name string, dir bool) bool {
 		return slices.Contains(skip, name) || (dir && name == "target")
 	}}
 	for _, e := range entries {
@@ -99,7 +101,7 @@ func ignored(name string) bool {
 // walk lists the regular files at and below base/start, with names relative to base, sorted. Whatever else lies there
 // and is not skipped is a problem.
 func walk(root string, tree fs.FS, base, start string, skip func(name string, dir bool) bool) ([]File, manifest.Problems) {
-	w := fileWalk{root: root, base: base, start: start, skip: skip}
+	w := fileWalk{root: root, tree: tree, base: base, start: start, skip: skip}
 	_ = fs.WalkDir(tree, path.Join(base, start), w.visit) // returns what visit does: nil
 	return w.sorted()
 }
@@ -107,6 +109,9 @@ func walk(root string, tree fs.FS, base, start string, skip func(name string, di
 // fileWalk collects the files that visit is shown.
 type fileWalk struct {
 	root, base, start string
+	tree              fs.FS
+	follow            bool // take what symlinks lead to inside the tree for what is there, as foreign trees expect it
+	links             int  // symlinks to directories around the present place
 	skip              func(name string, dir bool) bool
 	files             []File
 	problems          manifest.Problems
@@ -136,12 +141,47 @@ func (w *fileWalk) visit(at string, e fs.DirEntry, err error) error {
 	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
 		w.bad(at, "has a name that is not plain text")
 	case e.IsDir():
+	case w.follow && e.Type()&fs.ModeSymlink != 0:
+		w.link(at, name)
 	case !e.Type().IsRegular():
 		w.bad(at, "is %s; a build may read only regular files", kindOf(e.Type()))
 	default:
 		w.files = append(w.files, File{Name: name, Host: filepath.Join(w.root, filepath.FromSlash(at)), Mode: modeOf(info)})
 	}
 	return nil
+}
+
+// maxLinks bounds symlinks within directories that are reached through symlinks, which may lead in a circle.
+const maxLinks = 8
+
+// link adds what a symlink leads to. One that leads out of the tree or nowhere is left out, with a warning: what was built
+// of the tree so far did not have it either.
+func (w *fileWalk) link(at, name string) {
+	info, err := fs.Stat(w.tree, at)
+	if err != nil {
+		w.bad(at, "is a symlink that leads to nothing in the tree, and is left out")
+		w.problems[len(w.problems)-1].Warning = true
+		return
+	}
+	if info.Mode().IsRegular() {
+		w.files = append(w.files, File{Name: name, Host: filepath.Join(w.root, filepath.FromSlash(at)), Mode: modeOf(info)})
+		return
+	}
+	target, _ := fs.ReadLink(w.tree, at)
+	within := strings.HasPrefix(at+"/", path.Join(path.Dir(at), target)+"/")
+	entries, err := fs.ReadDir(w.tree, at)
+	if w.links++; err != nil || within || w.links > maxLinks {
+		w.bad(at, "is a symlink that cannot be followed")
+	} else {
+		for _, e := range entries {
+			if below := path.Join(at, e.Name()); e.IsDir() {
+				_ = fs.WalkDir(w.tree, below, w.visit) // returns what visit does: nil
+			} else {
+				_ = w.visit(below, e, nil)
+			}
+		}
+	}
+	w.links--
 }
 
 func (w *fileWalk) sorted() ([]File, manifest.Problems) {

@@ -95,7 +95,7 @@ func (l *loader) loadKits() {
 		if !ok {
 			continue
 		}
-		parsed, problems := manifest.ParseKit(file, data)
+		parsed, problems := manifest.ParseKit(file, data, l.rules)
 		k.Kit = *parsed
 		l.problems = append(l.problems, problems...)
 		l.kits[dir] = k
@@ -137,16 +137,16 @@ func (l *loader) kitTarget(file, dir string, d manifest.Dependency) (string, boo
 	return KitNode(k.Name), true
 }
 
-// project reads Twoliter.toml; nil when there is none.
+// project reads Twoliter.toml; nil when there is none, or one of the time before kits.
 func (l *loader) project() *manifest.Project {
-	if !l.exists(projectFile) {
+	if l.rules.Generation == manifest.Twoliter || !l.exists(projectFile) {
 		return nil
 	}
 	data, ok := l.read(projectFile)
 	if !ok {
 		return nil
 	}
-	p, problems := manifest.ParseProject(projectFile, data)
+	p, problems := manifest.ParseProject(projectFile, data, l.rules)
 	l.problems = append(l.problems, problems...)
 	return p
 }

@@ -25,10 +25,23 @@ type loader struct {
 	variants map[string]*Variant
 	kits     map[string]*Kit
 	problems manifest.Problems
+	rules    manifest.Rules
+	foreign  bool // written for another program: some things are allowed that our own trees do not need
+}
+
+// part returns a loader of its own for some of the manifests.
+func (l *loader) part() *loader {
+	return &loader{tree: l.tree, rules: l.rules, foreign: l.foreign}
 }
 
 func (l *loader) problem(file string, line int, hint, format string, args ...any) {
 	l.problems = append(l.problems, manifest.Problem{File: file, Line: line, Msg: fmt.Sprintf(format, args...), Hint: hint})
+}
+
+// tolerate is problem for what the ancestor read over: with lenient rules it is a warning.
+func (l *loader) tolerate(file string, line int, hint, format string, args ...any) {
+	l.problem(file, line, hint, format, args...)
+	l.problems[len(l.problems)-1].Warning = l.rules.Lenient
 }
 
 // why is an error without the path, which the message around it names already.
@@ -88,14 +101,14 @@ func (l *loader) exists(name string) bool {
 
 func (l *loader) release() manifest.Release {
 	if !l.exists(releaseFile) {
-		l.problem(releaseFile, 0, "write version = \"0.1.0\" into it", "is missing")
+		l.tolerate(releaseFile, 0, "write version = \"0.1.0\" into it", "is missing")
 		return manifest.Release{}
 	}
 	data, ok := l.read(releaseFile)
 	if !ok {
 		return manifest.Release{}
 	}
-	release, problems := manifest.ParseRelease(releaseFile, data)
+	release, problems := manifest.ParseRelease(releaseFile, data, l.rules)
 	l.problems = append(l.problems, problems...)
 	return release
 }
@@ -145,7 +158,8 @@ func (l *loader) loadAll(root string, names, variants []string) {
 	packages, problems := make([]*Package, len(names)), make([]manifest.Problems, len(names))
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
-	more := &loader{tree: l.tree, variants: l.variants}
+	more := l.part()
+	more.variants = l.variants
 	group.Go(func() error { // begun first: the manifest of a variant with everything is a large file
 		for _, name := range variants {
 			more.loadVariant(name)
@@ -154,7 +168,7 @@ func (l *loader) loadAll(root string, names, variants []string) {
 	})
 	for i, name := range names {
 		group.Go(func() error {
-			one := &loader{tree: l.tree}
+			one := l.part()
 			packages[i] = one.loadPackage(root, name)
 			problems[i] = one.problems
 			return nil
@@ -182,7 +196,7 @@ func (l *loader) loadPackage(root, name string) *Package {
 	at := find(entries, manifestFile)
 	if at == nil {
 		if specs := specs(entries); len(specs) > 0 {
-			l.problem(p.Dir, 0, "", "has %s, but no %s", specs[0], manifestFile)
+			l.tolerate(p.Dir, 0, "", "has %s, but no %s", specs[0], manifestFile)
 		}
 		return nil
 	}
@@ -191,7 +205,7 @@ func (l *loader) loadPackage(root, name string) *Package {
 	if !ok {
 		return p
 	}
-	parsed, problems := manifest.ParsePackage(file, data)
+	parsed, problems := manifest.ParsePackage(file, data, l.rules)
 	p.Package = *parsed
 	l.problems = append(l.problems, problems...)
 	if p.Name != name && manifest.ValidName(p.Name) {
@@ -200,7 +214,7 @@ func (l *loader) loadPackage(root, name string) *Package {
 	}
 	l.checkSpec(p, name, entries)
 	l.checkGroups(p)
-	files, bad := packageFiles(root, l.tree, p, entries)
+	files, bad := packageFiles(root, l.tree, p, entries, l.foreign)
 	l.problems = append(l.problems, bad...)
 	p.files = files
 	return p
@@ -243,9 +257,12 @@ func (l *loader) checkSpec(p *Package, dirName string, entries []fs.DirEntry) {
 	}
 }
 
-// checkGroups wants a directory below sources/ for each source group, reached through directories only.
+// checkGroups wants a directory below sources/ for each source group, reached through directories only. Those that are no
+// directories are no source groups.
 func (l *loader) checkGroups(p *Package) {
-	for i, group := range p.SourceGroups {
+	groups, lines := p.SourceGroups, p.GroupLines
+	p.SourceGroups, p.GroupLines = nil, nil
+	for i, group := range groups {
 		at, wrong := sourcesDir, ""
 		for part := range segments(group) {
 			at = path.Join(at, part)
@@ -259,13 +276,15 @@ func (l *loader) checkGroups(p *Package) {
 				break
 			}
 		}
-		if wrong != "" {
-			hint := ""
-			if near := manifest.Nearest(group, l.sourceDirs()); near != "" {
-				hint = fmt.Sprintf("did you mean %q?", near)
-			}
-			l.problem(p.File, p.GroupLines[i], hint, "%s", wrong)
+		if wrong == "" {
+			p.SourceGroups, p.GroupLines = append(p.SourceGroups, group), append(p.GroupLines, lines[i])
+			continue
 		}
+		hint := ""
+		if near := manifest.Nearest(group, l.sourceDirs()); near != "" {
+			hint = fmt.Sprintf("did you mean %q?", near)
+		}
+		l.tolerate(p.File, lines[i], hint, "%s", wrong)
 	}
 }
 
@@ -292,7 +311,7 @@ func (l *loader) loadVariant(name string) {
 	if !ok {
 		return
 	}
-	parsed, problems := manifest.ParseVariant(file, data)
+	parsed, problems := manifest.ParseVariant(file, data, l.rules)
 	v.Variant = *parsed
 	l.problems = append(l.problems, problems...)
 	if v.ImageFormat == "vmdk" {
@@ -308,5 +327,13 @@ func (l *loader) loadTemplate(v *Variant) {
 			"image-format \"vmdk\" makes an appliance, and there is no %s", name)
 		return
 	}
-	v.Template, _ = l.read(name)
+	v.Template, _ = l.readTemplate(name)
+}
+
+// readTemplate reads a template, which in a foreign tree may be a link to one that several variants share.
+func (l *loader) readTemplate(name string) (data []byte, ok bool) {
+	if info, err := fs.Stat(l.tree, name); err == nil && l.foreign {
+		return l.readKind(name, info.Mode())
+	}
+	return l.read(name)
 }

@@ -37,8 +37,7 @@ func (w *Workspace) Recipe(fallback fs.FS) (*Recipe, error) {
 	if !ok {
 		return nil, l.problems
 	}
-	first, _, _ := strings.Cut(string(text), "\n")
-	if strings.TrimSuffix(first, "\r") != recipeLine {
+	if !isRecipe(text) {
 		return nil, manifest.Problems{{File: dockerfile, Line: 1, Msg: fmt.Sprintf("is not a recipe for this buildsys: its first line is not %q", recipeLine),
 			Hint: "move it away to use the recipe inside buildsys"}}
 	}

@@ -50,6 +50,9 @@ func (l *loader) target(file, dir string, d manifest.Dependency) (string, bool) 
 		return l.kitTarget(file, dir, d)
 	}
 	switch {
+	case l.foreign && parent != packagesDir+"/" && l.exists(path.Join(at, manifestFile)):
+		l.noPackage(file, d, at)
+		return "", false
 	case strings.HasPrefix(d.Path, "/") || strings.Contains(d.Path, "\\") || parent != packagesDir+"/":
 		hint := "write path = " + fmt.Sprintf("%q", l.pathTo(dir, "<name>"))
 		l.problem(file, d.Line, hint, "dependency %q: path %q does not lead to a package", d.Key, d.Path)
@@ -67,6 +70,13 @@ func (l *loader) target(file, dir string, d manifest.Dependency) (string, bool) 
 		return "", false
 	}
 	return name, true
+}
+
+// noPackage judges a dependency on a crate of a foreign tree that is no package. Old trees name the ancestor itself as one.
+func (l *loader) noPackage(file string, d manifest.Dependency, at string) {
+	if at != buildsysDir {
+		l.tolerate(file, d.Line, "", "dependency %q leads to %s, which is no package: nothing is built for it", d.Key, at)
+	}
 }
 
 // pathTo is how a manifest in dir names a package.

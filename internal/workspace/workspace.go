@@ -31,8 +31,11 @@ type Workspace struct {
 	Packages map[string]*Package
 	Variants map[string]*Variant
 	Kits     map[string]*Kit
-	Release  manifest.Release
-	Project  *manifest.Project // nil when the tree has no Twoliter.toml
+	Release  manifest.Release  // without a version when the tree, a foreign one, says none
+	Project  *manifest.Project // nil when the tree has no Twoliter.toml, or one of the time before kits
+	// Generation is the program that the tree was written for.
+	Generation manifest.Generation
+	Warnings   manifest.Problems // sorted; what can be worked with, and is probably not what was meant
 }
 
 // Package is one directory below packages/.
@@ -56,8 +59,9 @@ type Variant struct {
 // TemplateName is the file in a variant's directory that describes its virtual machine.
 const TemplateName = "template.ovf"
 
-// Load reads the tree at root. Mistakes in the tree come back as manifest.Problems.
-func Load(root string) (*Workspace, error) {
+// Load reads the tree at root, as strictly as asked for; the default is ByTree. Mistakes in the tree come back as
+// manifest.Problems.
+func Load(root string, how ...Strictness) (*Workspace, error) {
 	root, err := filepath.Abs(root)
 	if err != nil {
 		return nil, err
@@ -66,13 +70,15 @@ func Load(root string) (*Workspace, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the project tree: %w", err)
 	}
-	return LoadFS(root, dir.FS())
+	return LoadFS(root, dir.FS(), how...)
 }
 
 // LoadFS is Load for any file system. root is the directory its files have on this machine.
-func LoadFS(root string, tree fs.FS) (*Workspace, error) {
+func LoadFS(root string, tree fs.FS, how ...Strictness) (*Workspace, error) {
 	l := &loader{tree: tree, packages: map[string]*Package{}, variants: map[string]*Variant{}}
 	w := &Workspace{Root: root, FS: tree, Packages: map[string]*Package{}, Variants: map[string]*Variant{}}
+	l.judge(append(how, ByTree)[0])
+	w.Generation = l.rules.Generation
 	w.Project = l.project()
 	w.Release = l.version(w.Project)
 	l.loadKits()
@@ -82,10 +88,13 @@ func LoadFS(root string, tree fs.FS) (*Workspace, error) {
 	}
 	w.Kits = l.namedKits()
 	l.resolve()
+	l.wholeTree()
 	l.cycles()
-	if err := l.problems.Err(); err != nil {
-		return nil, err
+	errs, warnings := l.problems.Split()
+	if len(errs) > 0 {
+		return nil, errs
 	}
+	w.Warnings = warnings
 	for _, p := range l.packages {
 		w.Packages[p.Name] = p
 	}
@@ -120,10 +129,7 @@ func FindRoot(dir string) (string, error) {
 }
 
 func isRoot(dir string) bool {
-	if !slices.ContainsFunc([]string{releaseFile, projectFile}, func(name string) bool {
-		info, err := os.Stat(filepath.Join(dir, name))
-		return err == nil && info.Mode().IsRegular()
-	}) {
+	if !isFile(filepath.Join(dir, releaseFile)) && !isFile(filepath.Join(dir, projectFile)) {
 		return false
 	}
 	for _, below := range []string{packagesDir, kitsDir, variantsDir} {
@@ -132,6 +138,11 @@ func isRoot(dir string) bool {
 		}
 	}
 	return false
+}
+
+func isFile(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // Here says which package or variant the directory dir belongs to: dir is packages/<name> of the tree at root, or
