@@ -94,6 +94,11 @@ func makePlan(c config, want request) (plan.Plan, error) {
 	if err != nil {
 		return plan.Plan{}, err
 	}
+	return planTree(c, ws, want)
+}
+
+// planTree plans the request for a tree that is loaded.
+func planTree(c config, ws *workspace.Workspace, want request) (plan.Plan, error) {
 	recipe, err := ws.Recipe(buildsys.Recipe)
 	if err != nil {
 		return plan.Plan{}, err
@@ -145,8 +150,9 @@ func makePlan(c config, want request) (plan.Plan, error) {
 
 func (c config) buildDir() string { return filepath.Join(c.root, "build") }
 
-// stagingDir is emptied by every run, hence one for each architecture: two of them may run at once.
-func (c config) stagingDir() string { return filepath.Join(c.buildDir(), "staging", c.arch) }
+// stagingDir is emptied by every run, hence one for each that may run at once: for each architecture, and below it for each
+// unit under cargo. What killed units have left there the next run of the other kind removes.
+func (c config) stagingDir() string { return filepath.Join(c.buildDir(), "staging", c.arch, c.unit) }
 
 func (c config) store(report progress.Sink) *fetch.Store {
 	return &fetch.Store{
@@ -188,10 +194,12 @@ func (c config) moduleProxy() string {
 
 // lockCheckout keeps two runs for one architecture apart. Those of different architectures share nothing below build/.
 func lockCheckout(ctx context.Context, sys *System, c config) (func(), error) {
-	return engine.Lock(ctx, filepath.Join(c.buildDir(), ".lock-"+c.arch), func(holder string) {
+	return engine.Lock(ctx, c.lockFile(), func(holder string) {
 		fmt.Fprintf(sys.Stderr, "waiting: another run is working on this checkout (%s)\n", holder)
 	})
 }
+
+func (c config) lockFile() string { return filepath.Join(c.buildDir(), ".lock-"+c.arch) }
 
 // runPlan runs the steps of a plan and reports. The outputs of the wanted steps are in place afterwards. Without wanted
 // all steps are built, and none is remembered.
@@ -227,6 +235,7 @@ func runPlan(ctx context.Context, sys *System, c config, conn *connection, p pla
 			return err
 		}
 		known.SDK = c.recordedSDK()
+		conn.keyed = known.SDK
 		known.Remote.ShareSDK(c.sdkImage, known.SDK)
 	}
 	staging := c.stagingDir()
@@ -241,13 +250,16 @@ func runPlan(ctx context.Context, sys *System, c config, conn *connection, p pla
 				conn.checked = true
 				err = conn.precheck(sink)
 			}
+			if err == nil && c.unit != "" {
+				jobs, err = conn.takeSlot(ctx, jobs)
+			}
 			return jobs, err
 		},
 		Ready:   conn.ready,
 		Fetch:   fetchSources(c.store(sink)),
 		Check:   check,
 		Sink:    sink,
-		Jobs:    c.jobs,
+		Jobs:    c.jobsHere(),
 		Staging: staging,
 		Cache:   known,
 		Wanted:  wanted,

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"buildsys/internal/plan"
 	"buildsys/internal/workspace"
 )
 
@@ -29,6 +30,13 @@ it says in what, keeps both below build/reproducible/NAME/, and exits with 5.
 			c, err := s.resolve(sys)
 			if err != nil {
 				return err
+			}
+			switch name, err := underCargo(sys, c, plan.Package, names); {
+			case err != nil:
+				return err
+			case name != "":
+				want.packages = []string{name}
+				return buildUnit(cmd.Context(), sys, c, want)
 			}
 			if len(names) == 0 {
 				name, _ := workspace.Here(c.root, sys.Dir)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"buildsys/internal/plan"
 	"buildsys/internal/workspace"
 )
 
@@ -30,6 +31,13 @@ order. Where an output differs it says in what, keeps both below build/reproduci
 			c, err := s.resolve(sys)
 			if err != nil {
 				return err
+			}
+			switch name, err := underCargo(sys, c, plan.Variant, args); {
+			case err != nil:
+				return err
+			case name != "":
+				want.variant = name
+				return buildUnit(cmd.Context(), sys, c, want)
 			}
 			if err := c.pickVariant(sys, args); err != nil {
 				return err

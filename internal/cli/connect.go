@@ -30,8 +30,10 @@ type connection struct {
 	remote *remote.Cache // where an SDK image that is missing may be; nil for nowhere
 	sink   progress.Sink // is told of that
 
+	keyed   string // digest of the SDK image that keys were computed with; "" before any was
 	info    buildkit.Info
-	checked bool // the surroundings
+	checked bool   // the surroundings
+	slot    func() // frees the build slot that was taken; nil when none was
 }
 
 // connect dials the engine and makes sure that it has the SDK image the run's keys were computed with.
@@ -43,13 +45,13 @@ func (n *connection) connect(ctx context.Context) (cpus int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if recorded := n.c.recordedSDK(); recorded != digest {
+	if n.c.recordedSDK() != digest {
 		if err := n.c.recordSDK(digest); err != nil {
 			return 0, environmentError{err}
 		}
-		if recorded != "" {
-			return 0, errSDKChanged
-		}
+	}
+	if n.keyed != "" && n.keyed != digest { // not by the record: another process may have put that right meanwhile
+		return 0, errSDKChanged
 	}
 	n.compareSDK(ctx, digest)
 	n.info, err = n.eng.Info(ctx)
@@ -95,6 +97,10 @@ func (n *connection) Build(ctx context.Context, s plan.Solve, out string, report
 
 // Close ends the connection, if there is one.
 func (n *connection) Close() error {
+	if n.slot != nil {
+		n.slot()
+		n.slot = nil
+	}
 	if n.eng == nil {
 		return nil
 	}
@@ -142,9 +148,23 @@ func (c config) recordSDK(digest string) error {
 	if err := os.MkdirAll(filepath.Dir(c.sdkRecord()), 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile(c.sdkRecord(), []byte(digest+"\n"), 0o644)
+	return replaceFile(c.sdkRecord(), []byte(digest+"\n"))
 }
 
 func (c config) sdkRecord() string {
 	return filepath.Join(c.cacheDir, "sdk", fmt.Sprintf("%x", sha256.Sum256([]byte(c.sdkImage)))[:16])
+}
+
+// replaceFile writes a file so that readers see it whole or not at all.
+func replaceFile(name string, data []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name()) // of no effect once it was renamed
+	_, err = tmp.Write(data)
+	if err = errors.Join(err, tmp.Chmod(0o644), tmp.Close()); err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), name)
 }

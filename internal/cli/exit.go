@@ -111,7 +111,7 @@ func oneCode(err error) int {
 		is[*image.BadImageError](err):
 		return ExitIntegrity
 	case is[environmentError](err), is[*fetch.MissingError](err), is[*fetch.ModuleError](err), is[*fetch.StoreError](err), is[*buildkit.EngineError](err),
-		is[*engine.HostError](err), is[*engine.LockedError](err), is[*cache.StoreError](err), is[*cache.FormatError](err):
+		is[*engine.HostError](err), is[*engine.LockedError](err), is[*engine.NotThereError](err), is[*cache.StoreError](err), is[*cache.FormatError](err):
 		return ExitEnvironment
 	case is[*plan.SkippedError](err):
 		return ExitSkipped

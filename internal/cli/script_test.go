@@ -43,7 +43,8 @@ func TestStories(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits,
+			"exits":  exits,
+			"unroot": unroot,
 		},
 	})
 }
@@ -61,6 +62,15 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if code != args[0] {
 		ts.Fatalf("buildsys %s exited with %s, want %s\n%s", strings.Join(args[1:], " "), code, args[0], ts.ReadFile("stderr"))
 	}
+}
+
+// unroot FILE writes the file to $WORK/unrooted with names relative to $WORK: two stories have two.
+func unroot(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: unroot FILE")
+	}
+	text := strings.ReplaceAll(ts.ReadFile(args[0]), ts.Getenv("WORK")+"/", "")
+	ts.Check(os.WriteFile(filepath.Join(ts.Getenv("WORK"), "unrooted"), []byte(text), 0o644))
 }
 
 // fakeSystem is the real one with an engine that writes what it built into the file $CALLS.

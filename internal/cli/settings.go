@@ -109,6 +109,7 @@ type config struct {
 	rootJSON         string // root metadata for images; empty: that of packages
 	cacheFrom        []remote.Location
 	cacheTo          remote.Location // zero for none
+	unit             string          // under cargo: the one step to do, as part of a file's name; empty otherwise
 }
 
 // resolve reads the layers of settings for a tree. The Makefile.toml of the tree is read on the way.

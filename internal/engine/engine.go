@@ -200,6 +200,9 @@ func checkRequest(p plan.Plan, o Options) error {
 				return fmt.Errorf("engine: step %s (%d) depends on step %d, which does not come before it", s.ID, i, d)
 			}
 		}
+		if s.Given && o.Cache == nil {
+			return fmt.Errorf("engine: step %s is given but there is no cache to read its outputs with", s.ID)
+		}
 		if len(s.Fetch) > 0 && o.Fetch == nil {
 			return fmt.Errorf("engine: step %s has files to fetch but there is no fetcher", s.ID)
 		}

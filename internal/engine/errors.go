@@ -41,6 +41,18 @@ func (e *FailedError) Unwrap() []error {
 	return errs
 }
 
+// NotThereError says that outputs which another process should have put in place are not there.
+type NotThereError struct {
+	Step string
+	Dir  string
+}
+
+// Error names the directory.
+func (e *NotThereError) Error() string {
+	kind, name, _ := strings.Cut(e.Step, "/")
+	return fmt.Sprintf("its outputs are not in %s, though cargo takes it for built: run \"buildsys build-%s %s\", then cargo again", e.Dir, kind, name)
+}
+
 // OutputError says that a build succeeded but left something that must not be published.
 type OutputError struct {
 	Step   string

@@ -1,4 +1,4 @@
-// The lock that keeps two runs out of one checkout.
+// The locks that keep two runs out of one checkout, and many processes from one engine.
 
 package engine
 
@@ -35,20 +35,32 @@ func (e *LockedError) Error() string {
 // When another run holds it, onWait is called once with what the holder wrote about itself, and Lock returns when the
 // lock is free or ctx is done. With a nil onWait it does not wait but returns a *LockedError.
 func Lock(ctx context.Context, path string, onWait func(holder string)) (unlock func(), err error) {
+	return lock(ctx, path, unix.LOCK_EX, strings.Join(os.Args, " "), onWait)
+}
+
+// LockShared is Lock for several holders at once, who together keep out those of Lock. Of them the file names the latest,
+// as the words in as.
+func LockShared(ctx context.Context, path, as string, onWait func(holder string)) (unlock func(), err error) {
+	return lock(ctx, path, unix.LOCK_SH, as, onWait)
+}
+
+func lock(ctx context.Context, path string, how int, as string, onWait func(holder string)) (unlock func(), err error) {
 	f, err := openLock(path)
 	if err != nil {
 		return nil, &HostError{Doing: "lock the checkout", Err: err}
 	}
-	if err := acquire(ctx, f, onWait); err != nil {
+	if err := acquire(ctx, f, how, onWait); err != nil {
 		_ = f.Close()
 		return nil, err
 	}
-	if err := present(f); err != nil {
+	if err := present(f, as); err != nil {
 		_ = f.Close()
 		return nil, &HostError{Doing: "write the lock file", Err: err}
 	}
 	return func() {
-		_ = f.Truncate(0) // only words for people; what matters is the lock, and closing frees it
+		if how == unix.LOCK_EX { // the words of others who share it stay
+			_ = f.Truncate(0) // only words for people; what matters is the lock, and closing frees it
+		}
 		_ = f.Close()
 	}, nil
 }
@@ -60,9 +72,9 @@ func openLock(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 }
 
-func acquire(ctx context.Context, f *os.File, onWait func(string)) error {
+func acquire(ctx context.Context, f *os.File, how int, onWait func(string)) error {
 	for first := true; ; first = false {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
 		switch {
 		case err == nil:
 			return nil
@@ -82,8 +94,8 @@ func acquire(ctx context.Context, f *os.File, onWait func(string)) error {
 }
 
 // present writes who holds the lock.
-func present(f *os.File) error {
-	text := fmt.Sprintf("pid %d, since %s, %s\n", os.Getpid(), time.Now().Format(time.DateTime), strings.Join(os.Args, " "))
+func present(f *os.File, as string) error {
+	text := fmt.Sprintf("pid %d, since %s, %s\n", os.Getpid(), time.Now().Format(time.DateTime), as)
 	if err := f.Truncate(0); err != nil {
 		return err
 	}
@@ -98,4 +110,26 @@ func holder(f *os.File) string {
 		return s
 	}
 	return "pid unknown"
+}
+
+// Slot takes one of the slots below dir, of which there are as many as may build on one engine at once, whatever process they
+// are in. A process that is killed frees its slot. Who waits is told once, with the words of the holders.
+func Slot(ctx context.Context, dir string, slots int, as string, onWait func(holders []string)) (release func(), err error) {
+	for first := true; ; first = false {
+		var holders []string
+		for i := range slots {
+			release, err := lock(ctx, filepath.Join(dir, fmt.Sprintf("slot-%d", i)), unix.LOCK_EX, as, nil)
+			locked, taken := errors.AsType[*LockedError](err)
+			if !taken {
+				return release, err
+			}
+			holders = append(holders, locked.Holder)
+		}
+		if first {
+			onWait(holders)
+		}
+		if err := sleep(ctx, lockPoll); err != nil {
+			return nil, fmt.Errorf("waiting for one of %d build slots: %w", slots, err)
+		}
+	}
 }

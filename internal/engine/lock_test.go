@@ -58,21 +58,9 @@ func TestLockHasOneHolder(t *testing.T) {
 // A holder that is killed frees the lock, though its words stay in the file.
 func TestLockOfKilledProcess(t *testing.T) {
 	dir := t.TempDir()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestHelperProcess$")
-	cmd.Env = append(os.Environ(), "ENGINE_HELPER=lock", "ENGINE_DIR="+dir)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if line != "locked\n" {
-		t.Fatalf("helper said %q, %v", line, err)
-	}
+	cmd := lockHolder(t, "lock", dir)
 	path := filepath.Join(dir, ".lock")
-	_, err = Lock(t.Context(), path, nil)
+	_, err := Lock(t.Context(), path, nil)
 	if _, ok := errors.AsType[*LockedError](err); !ok || !strings.Contains(err.Error(), fmt.Sprintf("pid %d,", cmd.Process.Pid)) {
 		t.Errorf("while the helper lives: %v", err)
 	}
@@ -85,4 +73,90 @@ func TestLockOfKilledProcess(t *testing.T) {
 		t.Fatalf("after the kill: %v", err)
 	}
 	unlock()
+}
+
+// lockHolder starts a process that holds a lock, and returns once it does.
+func lockHolder(t *testing.T, kind, dir string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestHelperProcess$")
+	cmd.Env = append(os.Environ(), "ENGINE_HELPER="+kind, "ENGINE_DIR="+dir)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "locked\n" {
+		t.Fatalf("helper said %q, %v", line, err)
+	}
+	return cmd
+}
+
+// Those who share a lock do so at once, and keep out who wants it alone; and the other way round.
+func TestSharedLock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), ".lock")
+	one, err := LockShared(t.Context(), path, "cargo: one", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := LockShared(t.Context(), path, "cargo: two", nil)
+	if err != nil {
+		t.Fatalf("two at once: %v", err)
+	}
+	_, err = Lock(t.Context(), path, nil)
+	if locked, ok := errors.AsType[*LockedError](err); !ok || !strings.Contains(locked.Holder, "cargo: two") {
+		t.Fatalf("alone beside two: %v", err)
+	}
+	one()
+	alone, err := Lock(t.Context(), path, func(holder string) {
+		if !strings.Contains(holder, "cargo: two") {
+			t.Errorf("the holder is said to be %q", holder)
+		}
+		two()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = LockShared(t.Context(), path, "cargo: three", nil); err == nil {
+		t.Error("shared beside one that is alone")
+	}
+	alone()
+	if _, err = LockShared(t.Context(), path, "cargo: three", nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// Three processes have the three slots. A fourth waits, knows for whom, and goes on when one of them is killed.
+func TestSlots(t *testing.T) {
+	dir := t.TempDir()
+	var held []*exec.Cmd
+	for range 3 {
+		held = append(held, lockHolder(t, "slot", dir))
+	}
+	told := 0
+	release, err := Slot(t.Context(), dir, 3, "the fourth", func(holders []string) {
+		told++
+		for i, cmd := range held {
+			if want := fmt.Sprintf("pid %d,", cmd.Process.Pid); len(holders) != 3 || !strings.Contains(holders[i], want) {
+				t.Errorf("waits for %q, want one with %q", holders, want)
+			}
+		}
+		if err := held[1].Process.Kill(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err != nil || told != 1 {
+		t.Fatalf("told %d times: %v", told, err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	impatient := errors.New("stopped waiting")
+	if _, err := Slot(ctx, dir, 3, "the fifth", func([]string) { cancel(impatient) }); !errors.Is(err, impatient) {
+		t.Errorf("a fifth beside three: %v", err)
+	}
+	release()
+	if _, err := Slot(t.Context(), dir, 3, "the fifth", func(holders []string) { t.Errorf("waits for %q", holders) }); err != nil {
+		t.Error(err)
+	}
 }

@@ -33,6 +33,9 @@ const (
 // lookUp computes the step's key and looks for its outputs: in place, then in the store, from which they are put in
 // place, then in the remote caches, where they are left.
 func (w worker) lookUp(ctx context.Context) (act action, where found, err error) {
+	if w.step.Given {
+		return w.given()
+	}
 	if w.o.Cache == nil {
 		return action{}, missing, nil
 	}
@@ -73,6 +76,15 @@ func (w worker) lookUp(ctx context.Context) (act action, where found, err error)
 		return act, elsewhere, nil
 	}
 	return act, missing, w.mayBuild(act)
+}
+
+// given takes the outputs that another process has put in place.
+func (w worker) given() (action, found, error) {
+	files, content, err := w.o.Cache.Memo.ScanDir(w.step.Out)
+	if err != nil || len(files) == 0 {
+		return action{}, missing, &NotThereError{Step: w.step.ID, Dir: w.step.Out}
+	}
+	return action{outputs: newOutputs(w.step.Name, content, files)}, placed, nil
 }
 
 // mayBuild fails in a run that must not build.

@@ -113,6 +113,9 @@ func (w worker) linkInPlace() bool {
 // recoverOutputs repairs what a kill inside swapByRenames left behind.
 func recoverOutputs(p plan.Plan) error {
 	for _, s := range p.Steps {
+		if s.Given { // another process may be at it
+			continue
+		}
 		aside := s.Out + asideSuffix
 		if _, err := os.Lstat(aside); err != nil {
 			continue

@@ -141,6 +141,14 @@ func TestHelperProcess(t *testing.T) {
 		defer unlock() // never reached, but keeps the lock's file from being collected
 		os.Stdout.WriteString("locked\n")
 		select {}
+	case "slot":
+		release, err := Slot(t.Context(), dir, 3, "a helper", func([]string) { os.Stdout.WriteString("waits\n") })
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer release() // never reached
+		os.Stdout.WriteString("locked\n")
+		select {}
 	}
 }
 

@@ -37,6 +37,8 @@ type Step struct {
 	Solve Solve
 	Out   string // host directory that receives the outputs; replaced whole
 	Link  string // name of a symlink beside Out that shall point to it ("latest"); empty for none
+	// Given says that another process has built the step: its outputs are taken as they are in Out, and there is no Solve.
+	Given bool
 	// Layout is what the images of a Variant or Repack shall be like; nil for other kinds. See DiskFile for their names.
 	Layout *image.Layout
 }

@@ -1,0 +1,78 @@
+// unit_test: what is left of a plan for one unit.
+
+package plan
+
+import (
+	"slices"
+	"testing"
+)
+
+func TestUnit(t *testing.T) {
+	for _, test := range []struct {
+		request func(*Request)
+		given   []string
+		own     string
+	}{
+		{func(r *Request) { r.Packages = []string{"data"} }, nil, "package/data"},
+		{func(r *Request) { r.Packages = []string{"app"} }, []string{"package/data", "package/lib"}, "package/app"},
+		{func(r *Request) { r.Image = true }, []string{"package/app", "package/data", "package/lib", "package/os", "package/release"}, "variant/qemu-dev"},
+	} {
+		r := request()
+		test.request(&r)
+		whole := mustMake(t, tree(), r)
+		unit := whole.Unit()
+		last := unit.Steps[len(unit.Steps)-1]
+		if last.ID != test.own || last.Given || last.Solve.Target == "" {
+			t.Errorf("the unit is %s (given: %v), want %s", last.ID, last.Given, test.own)
+		}
+		var given []string
+		for i, s := range unit.Steps[:len(unit.Steps)-1] {
+			if !s.Given || s.Out == "" || s.Solve.Target != "" || len(s.Deps) > 0 || len(s.Fetch) > 0 || last.Deps[i] != i {
+				t.Errorf("step %d for %s: %+v; dependencies %v", i, test.own, s, last.Deps)
+			}
+			given = append(given, s.ID)
+		}
+		slices.Sort(given)
+		if !slices.Equal(given, test.given) {
+			t.Errorf("given to %s: %q, want %q", test.own, given, test.given)
+		}
+		for _, dir := range last.Solve.Contexts["rpms"].Dirs {
+			if dir.Name != unit.Steps[dir.Step].Name || dir.Host != unit.Steps[dir.Step].Out {
+				t.Errorf("%s sees %+v, which step %d is not", test.own, dir, dir.Step)
+			}
+		}
+		for _, s := range whole.Steps { // what the plan shares is left as it was
+			for _, dir := range s.Solve.Contexts["rpms"].Dirs {
+				if whole.Steps[dir.Step].Name != dir.Name {
+					t.Errorf("the whole plan was changed: %+v", dir)
+				}
+			}
+		}
+	}
+}
+
+// A package's Go modules are part of its unit.
+func TestUnitWithModules(t *testing.T) {
+	p := Plan{Arch: "x86_64", Steps: []Step{
+		{ID: "modules/other", Kind: Modules, Name: "other", Out: "/modules/other"},
+		{ID: "modules/app", Kind: Modules, Name: "app", Out: "/modules/app", Solve: Solve{Target: "modules"}},
+		{ID: "package/other", Kind: Package, Name: "other", Deps: []int{0}, Out: "/rpms/other"},
+		{ID: "package/app", Kind: Package, Name: "app", Deps: []int{1, 2}, Solve: Solve{Contexts: map[string]Context{
+			"package": {Top: []*Dir{{Name: "app", Host: "/modules/app", Step: 1}}},
+			"rpms":    {Dirs: []*Dir{{Name: "other", Host: "/rpms/other", Step: 2}}},
+		}}},
+	}}
+	unit := p.Unit()
+	var ids []string
+	for _, s := range unit.Steps {
+		ids = append(ids, s.ID)
+	}
+	if want := []string{"modules/app", "package/other", "package/app"}; !slices.Equal(ids, want) {
+		t.Fatalf("the unit is %q, want %q", ids, want)
+	}
+	last := unit.Steps[2]
+	if unit.Steps[0].Given || !unit.Steps[1].Given || !slices.Equal(last.Deps, []int{0, 1}) ||
+		last.Solve.Contexts["package"].Top[0].Step != 0 || last.Solve.Contexts["rpms"].Dirs[0].Step != 1 {
+		t.Errorf("got %+v", unit.Steps)
+	}
+}
