@@ -51,7 +51,7 @@ func buildUnit(ctx context.Context, sys *System, c config, want request) error {
 	if want.verify {
 		return usageError{errors.New("--verify-reproducible is not for build scripts: name the package or variant to verify")}
 	}
-	ws, err := workspace.Load(c.root)
+	ws, err := c.load()
 	if err != nil {
 		return err
 	}
