@@ -8,11 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"runtime"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/distribution/reference"
 	bkclient "github.com/moby/buildkit/client"
@@ -38,13 +40,14 @@ type buildkitd struct {
 	address address
 	tls     *tlsFiles
 	layout  layout
+	wait    time.Duration // for a registry that asks for patience
 
 	mu       sync.Mutex
 	resolved map[string]sdkImage // images of registries: asked for once, so that one run uses one image
 }
 
 func newBuildkitd(opt Options) (daemon, error) {
-	d := &buildkitd{address: address{text: opt.BuildKit}, layout: layout{opt.Layout}, resolved: map[string]sdkImage{}}
+	d := &buildkitd{address: address{text: opt.BuildKit}, layout: layout{opt.Layout}, wait: opt.Wait, resolved: map[string]sdkImage{}}
 	a, err := parseAddress(opt.BuildKit, "BUILDSYS_BUILDKIT_HOST")
 	if err != nil {
 		return nil, newEngineError(d, err)
@@ -171,18 +174,20 @@ func (d *buildkitd) fromRegistry(ctx context.Context, b *Builder, ref string) (s
 		return sdkImage{}, false, fmt.Errorf("%q is not the name of an image: %w", ref, err)
 	}
 	name = reference.TagNameOnly(name)
-	var manifest digest.Digest
-	var data []byte
-	resolve := func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
-		var err error
-		_, manifest, data, err = c.ResolveImageConfig(ctx, name.String(), sourceresolver.Opt{ImageOpt: &sourceresolver.ResolveImageOpt{}})
-		return gateway.NewResult(), err
-	}
-	if _, err := b.client().Build(ctx, bkclient.SolveOpt{}, "", resolve, nil); err != nil {
+	manifest, data, err := d.resolve(ctx, b, name.String())
+	if err != nil {
 		if grpcerrors.Code(err) == codes.NotFound || strings.Contains(err.Error(), "not found") {
 			return sdkImage{}, false, nil
 		}
-		return sdkImage{}, false, newEngineError(d, fmt.Errorf("it cannot get the image %s: %w", ref, err))
+		class := classifyEngine(err)
+		if class == OtherImage {
+			return sdkImage{}, false, &SolveError{Name: "the SDK image", SDK: ref, class: class, Err: err}
+		}
+		unusable := newEngineError(d, fmt.Errorf("it cannot get the image %s: %w", ref, err))
+		if class == RegistryBusy {
+			unusable.Hint = "wait, or use a registry nearer to it; or have no registry asked: buildsys sdk import"
+		}
+		return sdkImage{}, false, unusable
 	}
 	var config dockerspec.DockerOCIImage
 	if err := json.Unmarshal(data, &config); err != nil {
@@ -196,6 +201,28 @@ func (d *buildkitd) fromRegistry(ctx context.Context, b *Builder, ref string) (s
 	img := sdkImage{id: imageID(fromOCI(config)), context: "docker-image://" + name.String()}
 	d.resolved[ref] = img
 	return img, true, nil
+}
+
+// resolve has the daemon ask a registry for an image's manifest and configuration. The daemon itself asks a registry that is busy
+// again within a second and then fails; this goes on with that for some time, waiting longer each time.
+func (d *buildkitd) resolve(ctx context.Context, b *Builder, name string) (manifest digest.Digest, config []byte, err error) {
+	resolve := func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
+		var err error
+		_, manifest, config, err = c.ResolveImageConfig(ctx, name, sourceresolver.Opt{ImageOpt: &sourceresolver.ResolveImageOpt{}})
+		return gateway.NewResult(), err
+	}
+	begin := time.Now()
+	for pause := time.Second; ; pause *= 2 {
+		_, err = b.client().Build(ctx, bkclient.SolveOpt{}, "", resolve, nil)
+		if err == nil || classifyEngine(err) != RegistryBusy || time.Since(begin)+pause > d.wait {
+			return manifest, config, err
+		}
+		select {
+		case <-ctx.Done():
+			return manifest, config, cancelCause(ctx)
+		case <-time.After(pause/2 + rand.N(pause/2)): // machines that were refused together do not come back together
+		}
+	}
 }
 
 func fromOCI(config dockerspec.DockerOCIImage) imageConfig {

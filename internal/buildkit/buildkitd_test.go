@@ -54,7 +54,7 @@ func TestSameSDKOnBothEngines(t *testing.T) {
 // dialDaemon waits until a daemon of the test's own answers and gives a Builder on it.
 func dialDaemon(t *testing.T, d *buildtest.Daemon, opt Options) *Builder {
 	t.Helper()
-	opt.Wait, opt.Timeout, opt.Checkout = 60*time.Second, 10*time.Second, t.Name()
+	opt.Wait, opt.Timeout, opt.Checkout = 60*time.Second, time.Minute, t.Name()
 	if opt.BuildKit == "" && opt.Host == "" {
 		if opt.BuildKit = d.Host; strings.HasSuffix(d.Host, "/d.sock") {
 			opt.Host, opt.BuildKit = d.Host, ""

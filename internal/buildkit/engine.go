@@ -35,6 +35,8 @@ type Options struct {
 	Wait time.Duration
 	// Waiting, if not nil, is called once when the waiting begins.
 	Waiting func(host string, wait time.Duration)
+	// Warn, if not nil, is told of engines of a Fleet that are lost and found. It must be safe for concurrent use.
+	Warn func(text string)
 	// Silence is how long the engine may give no sign of life before builds on it are given up; 0 means 45 s.
 	Silence time.Duration
 	// Checkout tells one tree of packages from another on a shared engine. It never reaches a build; it only
@@ -225,6 +227,14 @@ type Info struct {
 	Memory  int64  // bytes
 	Driver  string // storage driver or snapshotter; "vfs" and "native" copy the SDK for every step
 	RootDir string // where it keeps images and build cache, on its own machine; of Docker only
+
+	Nodes []NodeInfo // of a Fleet
+}
+
+// NodeInfo is one engine of a Fleet.
+type NodeInfo struct {
+	Info
+	Err error // why it is not used; then only Host is known
 }
 
 // Info asks the engine about itself.

@@ -26,6 +26,7 @@ const (
 	Cancelled    Class = "cancelled"     // our own context ended
 	BadInput     Class = "bad input"     // a context holds what a build may not see, or changed meanwhile
 	ForeignImage Class = "foreign image" // the recipe wants something that is neither the SDK nor a context
+	OtherImage   Class = "other image"   // the registry of the SDK served other bytes than its digest says
 	MissingSDK   Class = "missing SDK"   // the SDK image is not on the engine
 	OutOfMemory  Class = "out of memory" // the step was killed (exit code 137)
 	DiskFull     Class = "disk full"     // no space on the engine's disk; ExitCode is not 0 when the step itself met it
@@ -103,6 +104,9 @@ func (e *SolveError) Error() string {
 		fmt.Fprintf(&b, "the engine dropped the connection for inputs and outputs, as it does when this machine is too busy to answer: %v", e.Err)
 	case EngineCache:
 		fmt.Fprintf(&b, "the engine's cache is damaged or locked: %v; docker builder prune or buildctl prune empties it", e.Err)
+	case OtherImage:
+		fmt.Fprintf(&b, "the registry of the SDK image %s serves other bytes than its digest says; nothing of it was used; "+
+			"an engine may keep what it got: if this stays when the registry is right again, empty its cache (buildctl prune): %v", e.SDK, e.Err)
 	case RegistryBusy:
 		fmt.Fprintf(&b, "the registry of the SDK image failed or limits requests: %v", e.Err)
 	default:
@@ -203,6 +207,9 @@ func classifyEngine(err error) Class {
 			return t.class
 		}
 	}
+	if otherBytes.MatchString(text) {
+		return OtherImage
+	}
 	if registryTrouble.MatchString(text) {
 		return RegistryBusy
 	}
@@ -239,6 +246,9 @@ var textClasses = []struct {
 
 // registryTrouble is what containerd's resolver says of statuses that pass.
 var registryTrouble = regexp.MustCompile(`unexpected status from (GET|HEAD) request to \S+: (429|5\d\d)|toomanyrequests`)
+
+// otherBytes is what containerd says of content that does not have the digest it was asked for by.
+var otherBytes = regexp.MustCompile(`failed commit on ref .*: unexpected commit (digest|size)`)
 
 var exitCodeAtEnd = regexp.MustCompile(`exit code: (\d+)$`)
 

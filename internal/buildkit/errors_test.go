@@ -47,6 +47,7 @@ func TestClassify(t *testing.T) {
 		{"locked layer", failure{err: grpcError(codes.Unavailable, "failed to load cache: ref buildkit/1/layer-sha256:0: locked: unavailable")}, EngineCache, 0},
 		{"registry's limit", failure{err: grpcError(codes.Unknown, "unexpected status from HEAD request to https://r/v2/x/manifests/1: 429 Too Many Requests")}, RegistryBusy, 0},
 		{"registry's failure", failure{err: grpcError(codes.Unknown, "unexpected status from GET request to https://r/v2/x: 503 Service Unavailable")}, RegistryBusy, 0},
+		{"registry's other bytes", failure{err: grpcError(codes.Unknown, `failed commit on ref "layer-sha256:a7e5": unexpected commit digest sha256:8efc, expected sha256:a7e5: failed precondition`)}, OtherImage, 0},
 		{"no such image in the registry", failure{err: grpcError(codes.Unknown, "unexpected status from HEAD request to https://r/v2/x: 404 Not Found")}, Unknown, 0},
 		{"nobody there", failure{err: &EngineError{Err: fmt.Errorf("%w: x", errNobody)}}, EngineLost, 0},
 		{"kill in the vertex's text", failure{err: other, text: "executor failed running [x]: exit code: 137"}, OutOfMemory, 137},

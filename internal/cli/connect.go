@@ -65,9 +65,15 @@ func (n *connection) dial(ctx context.Context) (err error) {
 		o.Waiting = func(host string, wait time.Duration) {
 			fmt.Fprintf(n.sys.Stderr, "waiting up to %v for the engine at %s\n", wait, host)
 		}
+		o.Warn = n.engineWarning
 		n.eng, err = n.sys.Dial(ctx, o)
 	}
 	return err
+}
+
+// engineWarning tells of an engine of several that is lost or found, at any time and from any goroutine.
+func (n *connection) engineWarning(text string) {
+	fmt.Fprintf(n.sys.Stderr, "warning: %s\n", text)
 }
 
 // unknownCPUs is how many steps run at once on an engine that does not tell how many CPUs it has: a buildkitd elsewhere.
@@ -82,6 +88,18 @@ func engineFacts(i buildkit.Info) doctor.Engine {
 		Kind: i.Kind, Host: i.Host, Local: i.Local, Version: i.Version, API: i.API,
 		CPUs: i.CPUs, Memory: i.Memory, Driver: i.Driver, RootDir: i.RootDir,
 	}
+}
+
+// nodeFacts is the same of each engine of several.
+func nodeFacts(i buildkit.Info) (nodes []doctor.Engine) {
+	for _, n := range i.Nodes {
+		e := engineFacts(n.Info)
+		if e.Err = n.Err; e.Err != nil {
+			e.Err = fmt.Errorf("%s: %w", n.Host, n.Err)
+		}
+		nodes = append(nodes, e)
+	}
+	return nodes
 }
 
 // comeback is how long an engine may be gone in the middle of a run: a daemon that is restarted takes seconds.

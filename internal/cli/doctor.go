@@ -82,7 +82,7 @@ func examine(ctx context.Context, sys *System, c config) doctor.Request {
 	}
 	defer conn.Close()
 	info, err := conn.eng.Info(ctx)
-	r.Engine = engineFacts(info)
+	r.Engine, r.Nodes = engineFacts(info), nodeFacts(info)
 	r.Engine.Err, r.Engine.SDK, r.Engine.SDKMay = err, c.sdkImage, len(c.cacheFrom) > 0 && !c.release
 	if err == nil {
 		if _, r.Engine.SDKErr = conn.sdkDigest(ctx); r.Engine.SDKErr != nil && conn.remoteSDK(ctx) {
@@ -180,7 +180,7 @@ func readable(dir string) error {
 // refused; the rest is a warning.
 func (n *connection) precheck(sink progress.Sink) error {
 	var refused []error
-	for _, c := range doctor.Fast(doctor.Request{Engine: engineFacts(n.info), Places: n.c.places(), Jobs: n.c.jobs}).Checks {
+	for _, c := range doctor.Fast(doctor.Request{Engine: engineFacts(n.info), Nodes: nodeFacts(n.info), Places: n.c.places(), Jobs: n.c.jobs}).Checks {
 		text := fmt.Sprintf("%s: %s; %s", c.Name, c.Detail, c.Fix)
 		switch c.Status {
 		case doctor.Failure:

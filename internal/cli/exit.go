@@ -130,6 +130,8 @@ func solveCode(solve *buildkit.SolveError) int {
 		return ExitEnvironment
 	}
 	switch solve.Class() {
+	case buildkit.OtherImage:
+		return ExitIntegrity
 	case buildkit.MissingSDK:
 		return ExitEnvironment
 	case buildkit.DiskFull:

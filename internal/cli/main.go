@@ -55,6 +55,13 @@ func ThisSystem() System {
 		Stdout: os.Stdout,
 		Stderr: os.Stderr,
 		Dial: func(ctx context.Context, o buildkit.Options) (Engine, error) {
+			if len(o.Addresses()) > 1 {
+				f, err := buildkit.DialFleet(ctx, o)
+				if err != nil {
+					return nil, err
+				}
+				return f, nil
+			}
 			b, err := buildkit.Dial(ctx, o)
 			if err != nil {
 				return nil, err // not b: a nil *Builder in an Engine is not a nil Engine

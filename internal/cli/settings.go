@@ -38,7 +38,7 @@ var settingList = []setting{
 	{env: "BUILDSYS_VARIANT", help: "variant to build, or to build variant-sensitive packages for"},
 	{env: "BUILDSYS_JOBS", short: "j", help: "steps to run at once (default: the engine's CPUs)"},
 	{env: "BUILDSYS_SDK_IMAGE", help: "image the steps run in (default: the one made from the tree's sdk/)"},
-	{env: "BUILDSYS_BUILDKIT_HOST", help: "buildkitd to build on instead of a Docker engine: unix://, tcp:// or ssh://"},
+	{env: "BUILDSYS_BUILDKIT_HOST", help: "buildkitd to build on instead of a Docker engine: unix://, tcp:// or ssh://; several, separated by commas, share the steps"},
 	{env: "BUILDSYS_BUILDKIT_CERT_PATH", help: "directory with ca.pem, cert.pem and key.pem for a buildkitd on tcp://"},
 	{env: "BUILDSYS_ENGINE_INSECURE", help: "true: use an engine on another machine over tcp:// without TLS"},
 	{env: "BUILDSYS_ENGINE_WAIT", help: "how long to wait for an engine that does not answer yet (default: 15s)"},

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -263,6 +264,26 @@ func TestRetryBudget(t *testing.T) {
 	}
 	if e := s.rec.Events(progress.StepRetry)[0]; e.Text != "attempt 2 of 2, engine lost" {
 		t.Errorf("retry event %+v", e)
+	}
+}
+
+// TestAllLostAtOnce: an engine that ends takes all steps along that run on it, and one such loss fails nothing.
+func TestAllLostAtOnce(t *testing.T) {
+	s := newScene(t, 5, "a:", "b:", "c:", "d:", "e:")
+	var mu sync.Mutex
+	lost := map[string]bool{}
+	s.fake.Hook = func(_ context.Context, p plan.Solve, _ string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if again := lost[p.Name]; again {
+			return nil
+		}
+		lost[p.Name] = true
+		return lossError{faultError{true}}
+	}
+	s.opts.Sleep = func(context.Context, time.Duration) error { return nil }
+	if _, err := engine.Run(t.Context(), s.plan, s.opts); err != nil || len(s.fake.Calls()) != 10 {
+		t.Errorf("%d builds, %v; want each of 5 twice", len(s.fake.Calls()), err)
 	}
 }
 

@@ -18,8 +18,9 @@ const (
 	retryBase   = 2 * time.Second // the first wait is at most this, the next at most twice as long
 )
 
-// retryBudget is what is left of a run's retries: a tenth of its steps, and at least three. An engine that dies again and
-// again would otherwise have every step built three times.
+// retryBudget is what is left of a run's retries: a tenth of its steps, and at least three, and at least one for each step that
+// runs at once, for an engine takes all of them along when it ends. One that dies again and again would otherwise have every
+// step built three times.
 type retryBudget struct {
 	mu   sync.Mutex
 	all  int
@@ -29,6 +30,13 @@ type retryBudget struct {
 
 func newRetryBudget(steps int) *retryBudget {
 	return &retryBudget{all: max(3, steps/10), used: map[string]int{}}
+}
+
+// cover makes sure that it lasts for the loss of all steps that run at once.
+func (b *retryBudget) cover(jobs int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.all = max(b.all, jobs)
 }
 
 // take spends one retry on a step, if there is one left.

@@ -116,6 +116,7 @@ func newRun(p plan.Plan, o Options) *run {
 	}
 	if o.Prepare == nil {
 		r.jobs = o.Jobs
+		r.budget.cover(r.jobs)
 	}
 	rank := ranks(p, r.dependants, o.Cost)
 	r.toLookUp.rank, r.ready.rank, r.toFetch.rank, r.toPlace.rank = rank, rank, rank, rank
@@ -245,6 +246,7 @@ func (r *run) prepare(ctx context.Context) {
 // prepared books that builds can start, or that none can: then what is under way for them is stopped.
 func (r *run) prepared(m message) {
 	r.jobs = cmp.Or(r.o.Jobs, max(m.jobs, 1))
+	r.budget.cover(r.jobs)
 	if m.err != nil {
 		r.giveUp(m.err)
 	}

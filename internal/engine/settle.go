@@ -240,6 +240,12 @@ func (r *run) emit(e progress.Event) {
 		for _, i := range slices.Concat(r.fetching, r.placing) {
 			e.Running = append(e.Running, r.plan.Steps[i].ID)
 		}
+		switch {
+		case r.preparing: // which may mean that an SDK image is on its way
+			e.Text = "making the engine ready"
+		case len(e.Running) == 0:
+			e.Text = "looking for results"
+		}
 	}
 	r.o.Sink.Event(e)
 }

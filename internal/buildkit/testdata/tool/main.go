@@ -88,6 +88,12 @@ func run(verb string, args []string) error {
 		return err
 	case "rpm": // the beginning of every RPM
 		return os.WriteFile(args[0], []byte("\xed\xab\xee\xdb"), 0o600)
+	case "grow": // a file, to a number of bytes
+		n, err := strconv.ParseInt(args[1], 10, 64)
+		if err != nil {
+			return err
+		}
+		return os.Truncate(args[0], n)
 	case "sleep": // seconds
 		n, err := strconv.Atoi(args[0])
 		time.Sleep(time.Duration(n) * time.Second)

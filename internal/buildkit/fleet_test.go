@@ -1,0 +1,236 @@
+// Tests of several engines that share the builds: each a daemon of the test's own, killed and brought back.
+
+package buildkit
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"buildsys/internal/buildtest"
+	"buildsys/internal/plan"
+	"buildsys/internal/progress"
+)
+
+func TestAddresses(t *testing.T) {
+	t.Setenv("DOCKER_HOST", "tcp://env:1")
+	for _, c := range []struct {
+		opt  Options
+		want []string
+	}{
+		{Options{}, []string{"tcp://env:1"}},
+		{Options{Host: "unix:///a, unix:///b,unix:///a"}, []string{"unix:///a", "unix:///b"}},
+		{Options{Host: "unix:///a", BuildKit: "tcp://x:1 tcp://y:1"}, []string{"tcp://x:1", "tcp://y:1"}},
+	} {
+		if got := c.opt.Addresses(); !slices.Equal(got, c.want) {
+			t.Errorf("%+v: %q, want %q", c.opt, got, c.want)
+		}
+	}
+	certs := Options{BuildKit: "tcp://x:1,unix:///y", BuildKitCerts: "/certs"}
+	if o := certs.at("unix:///y"); o.BuildKitCerts != "" || o.BuildKit != "unix:///y" {
+		t.Errorf("%+v", o)
+	}
+	if o := certs.at("tcp://x:1"); o.BuildKitCerts != "/certs" {
+		t.Errorf("%+v", o)
+	}
+}
+
+// TestFleetTakes: the engine with the least to do for its size gets a build, the same one each time when all are idle.
+func TestFleetTakes(t *testing.T) {
+	small, large := &node{host: "small", cpus: 2, up: true}, &node{host: "large", cpus: 4, up: true}
+	f := &Fleet{nodes: []*node{small, large, {host: "down", cpus: 64}, {host: "other", cpus: 64, up: true, barred: true}}}
+	first := map[string]int{}
+	for i := range 64 {
+		s := plan.Solve{Name: fmt.Sprint("package-", i)}
+		n := f.take(s)
+		n.running--
+		if again := f.take(s); again != n {
+			t.Errorf("%s went to %s and %s", s.Name, n.host, again.host)
+		}
+		n.running--
+		first[n.host]++
+	}
+	if first["small"] < 8 || first["large"] < 8 || len(first) != 2 {
+		t.Errorf("idle engines were taken %v", first)
+	}
+	for range 12 {
+		f.take(plan.Solve{Name: "all"})
+	}
+	if small.running != 4 || large.running != 8 {
+		t.Errorf("%d and %d builds, want 4 and 8", small.running, large.running)
+	}
+	small.up, large.up = false, false
+	var failed *SolveError
+	if err := f.Build(t.Context(), plan.Solve{Name: "none"}, t.TempDir(), nil); !errors.As(err, &failed) || !failed.Transient() {
+		t.Errorf("without any engine: %v", err)
+	}
+}
+
+// fleet is several engines, and what it said.
+type fleet struct {
+	*Fleet
+	news chan string
+}
+
+func dialFleet(t *testing.T, opt Options) *fleet {
+	t.Helper()
+	f := &fleet{news: make(chan string, 100)}
+	opt.Wait, opt.Timeout, opt.Checkout = 60*time.Second, time.Minute, t.Name()
+	opt.Warn = func(text string) { f.news <- text }
+	var err error
+	f.Fleet, err = DialFleet(t.Context(), opt)
+	must(t, err)
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+// hear waits for what is said next.
+func (f *fleet) hear(t *testing.T, words ...string) {
+	t.Helper()
+	select {
+	case text := <-f.news:
+		for _, w := range words {
+			if !strings.Contains(text, w) {
+				t.Errorf("it says %q, without %q", text, w)
+			}
+		}
+	case <-time.After(time.Minute):
+		t.Fatalf("nothing is said of %q", words)
+	}
+}
+
+// quiet fails the test when something was said.
+func (f *fleet) quiet(t *testing.T) {
+	t.Helper()
+	select {
+	case text := <-f.news:
+		t.Errorf("it says %q", text)
+	default:
+	}
+}
+
+// TestFleet: two buildkitds share builds; one that is killed loses its build, which is transient and succeeds on the other; what is
+// built meanwhile goes there as well; and when it is back it is used again. An address where nobody listens costs one warning.
+func TestFleet(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: two daemons of the test's own are left out")
+	}
+	one, two := buildtest.NewBuildkitd(t), buildtest.NewBuildkitd(t)
+	one.Start(t)
+	two.Start(t)
+	dialDaemon(t, one, Options{}).Close() // they answer
+	dialDaemon(t, two, Options{}).Close()
+	nobody := "unix://" + filepath.Join(t.TempDir(), "nobody.sock")
+	f := dialFleet(t, Options{BuildKit: strings.Join([]string{nobody, one.Host, two.Host}, ","), Layout: t.TempDir()})
+	f.hear(t, nobody, "is not used until it answers")
+	sdk := "buildsys.invalid/test:" + strings.ToLower(rand.Text())
+	must(t, f.ImportImage(t.Context(), sdk, bytes.NewReader(baseTar(t)), nil, nil))
+	if _, ok, err := f.HasImage(t.Context(), sdk); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	if info, err := f.Info(t.Context()); err != nil || len(info.Nodes) != 3 || info.Nodes[0].Err == nil && info.Nodes[1].Err == nil && info.Nodes[2].Err == nil {
+		t.Errorf("Info = %+v, %v", info, err)
+	}
+	e := &engineTest{sdk: sdk}
+	must(t, f.Build(t.Context(), e.request("plain", "", "write", "/output/a", "x"), t.TempDir(), nil))
+
+	// Two builds at once go to two engines; the one whose engine is killed fails, the other does not notice.
+	errs := f.both(t, e, func() { one.Signal(t, syscall.SIGKILL, true) })
+	var failed *SolveError
+	if i := slices.IndexFunc(errs, func(err error) bool { return err != nil }); i < 0 || errs[1-i] != nil || !errors.As(errs[i], &failed) || failed.Class() != EngineLost || !failed.Transient() {
+		t.Fatalf("errors %v, want one of a lost engine", errs)
+	}
+	f.hear(t, one.Host, "is not used until it answers")
+	must(t, f.Await(t.Context(), 0))
+	for i := range 4 {
+		must(t, f.Build(t.Context(), e.request(fmt.Sprint("moved-", i), "", "write", "/output/a", "x"), t.TempDir(), nil))
+	}
+	f.quiet(t)
+
+	one.Start(t)
+	f.hear(t, one.Host, "answers again")
+	for _, err := range f.both(t, e, func() {}) {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	for _, n := range f.nodes {
+		if n.running != 0 || n.up != (n.host != nobody) {
+			t.Errorf("%s: %d builds, up %v", n.host, n.running, n.up)
+		}
+	}
+}
+
+// both runs two builds until both engines work, then calls meanwhile and lets the builds end.
+func (f *fleet) both(t *testing.T, e *engineTest, meanwhile func()) []error {
+	t.Helper()
+	errs := make([]error, 2)
+	var running, done sync.WaitGroup
+	running.Add(2)
+	for i := range errs {
+		done.Go(func() {
+			var once sync.Once
+			s := e.request(fmt.Sprint("both-", i), "", "print", "running", ",", "sleep", "2", ",", "write", "/output/a", "x")
+			errs[i] = f.Build(t.Context(), s, t.TempDir(), func(progress.Event) { once.Do(running.Done) })
+			once.Do(running.Done) // also when it failed before it began
+		})
+	}
+	running.Wait()
+	f.mu.Lock()
+	for _, n := range f.nodes {
+		if n.up && n.running != 1 {
+			t.Errorf("%s has %d builds, want 1", n.host, n.running)
+		}
+	}
+	f.mu.Unlock()
+	meanwhile()
+	done.Wait()
+	return errs
+}
+
+// TestFleetOfDocker: an SDK image that one Docker engine lacks is copied there; one with another image of that name is left out.
+func TestFleetOfDocker(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: two daemons of the test's own are left out")
+	}
+	one, two := buildtest.NewDockerd(t), buildtest.NewDockerd(t)
+	one.Start(t)
+	two.Start(t)
+	b := dialDaemon(t, one, Options{})
+	c := dialDaemon(t, two, Options{})
+	e := &engineTest{b: b, sdk: "buildsys.invalid/test:" + strings.ToLower(rand.Text())}
+	e.importBase(t)
+	f := dialFleet(t, Options{Host: one.Host + "," + two.Host})
+	want, ok, err := f.HasImage(t.Context(), e.sdk)
+	if !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	for i, err := range f.both(t, e, func() {}) {
+		if err != nil {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+	f.hear(t, "copying the SDK image", one.Host, two.Host)
+	if id, ok, err := c.HasImage(t.Context(), e.sdk); !ok || err != nil || id != want {
+		t.Errorf("on the second engine: %q, %v, %v; want %q", id, ok, err, want)
+	}
+	other := &engineTest{b: c, sdk: e.sdk}
+	must(t, c.ImportImage(context.Background(), other.sdk, bytes.NewReader(append(baseTar(t), make([]byte, 1024)...)), nil, nil))
+	if id, _, _ := c.HasImage(t.Context(), e.sdk); id == want {
+		t.Skip("the engine takes two archives for the same image")
+	}
+	g := dialFleet(t, Options{Host: one.Host + "," + two.Host})
+	g.HasImage(t.Context(), e.sdk)
+	for i := range 4 {
+		must(t, g.Build(t.Context(), e.request(fmt.Sprint("left-", i), "", "write", "/output/a", "x"), t.TempDir(), nil))
+	}
+}

@@ -1,0 +1,179 @@
+// Builds of a fleet: which engine gets one, and how each comes to the SDK image.
+
+package buildkit
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+
+	"buildsys/internal/plan"
+	"buildsys/internal/progress"
+)
+
+// Build runs one build on the engine that has least to do for its size; see Builder.Build.
+func (f *Fleet) Build(ctx context.Context, s plan.Solve, out string, report func(progress.Event)) error {
+	sdk := s.Args[sdkArg]
+	for {
+		n := f.take(s)
+		if n == nil {
+			return &SolveError{Name: s.Name, SDK: sdk, class: EngineLost, Err: fmt.Errorf("%w: none of %d engines can be used", errNobody, len(f.nodes))}
+		}
+		err := f.provide(ctx, n, sdk)
+		var other *otherSDKError
+		if errors.As(err, &other) {
+			f.bar(n, other)
+			continue
+		}
+		if err == nil {
+			err = n.b.Build(ctx, s, out, report)
+		}
+		f.mu.Lock()
+		n.running--
+		f.mu.Unlock()
+		var failed *SolveError
+		if errors.As(err, &failed) && (failed.class == EngineLost || failed.class == EngineSilent) {
+			f.down(n, failed.Err)
+		}
+		return err
+	}
+}
+
+// take chooses an engine for a build and books it. Of engines with equally much to do a package always gets the same one, whose
+// cache knows it from earlier. Without any it returns nil.
+func (f *Fleet) take(s plan.Solve) *node {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var best *node
+	for _, n := range f.nodes {
+		if !n.up || n.barred {
+			continue
+		}
+		if best == nil || cmp.Or(cmp.Compare(n.running*best.cpus, best.running*n.cpus), cmp.Compare(n.affinity(s), best.affinity(s))) < 0 {
+			best = n
+		}
+	}
+	if best != nil {
+		best.running++
+	}
+	return best
+}
+
+// affinity orders engines in a way of its own for each build (rendezvous hashing): the loss of one moves only its own.
+func (n *node) affinity(s plan.Solve) uint64 {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%s\n%s", s.Name, n.host)
+	return h.Sum64()
+}
+
+// otherSDKError says that an engine has another image under the SDK's name.
+type otherSDKError struct{ ref, host string }
+
+func (e *otherSDKError) Error() string {
+	return fmt.Sprintf("the engine at %s has another image named %s and is not used: import the same one there (buildsys sdk import), or remove it", e.host, e.ref)
+}
+
+// bar takes an engine out of use for the rest of the run.
+func (f *Fleet) bar(n *node, why error) {
+	f.mu.Lock()
+	n.running--
+	first := !n.barred
+	n.barred = true
+	f.mu.Unlock()
+	if first {
+		f.warn(why.Error())
+	}
+}
+
+// provide makes sure that an engine has the SDK image that the run's keys were made with, and copies it there from another
+// Docker engine where it is missing. A buildkitd is offered it with every build.
+func (f *Fleet) provide(ctx context.Context, n *node, ref string) error {
+	n.loading.Lock()
+	defer n.loading.Unlock()
+	f.mu.Lock()
+	want, known := f.ids[ref], n.has[ref]
+	f.mu.Unlock()
+	if known || want == "" {
+		return nil
+	}
+	id, ok, err := n.b.HasImage(ctx, ref)
+	if err == nil && !ok {
+		if err = f.copyImage(ctx, n, ref, want); err == nil {
+			id, ok, err = n.b.HasImage(ctx, ref)
+		}
+	}
+	switch {
+	case err != nil:
+		return failedBy(ctx, ref, err)
+	case ok && id != want:
+		return &otherSDKError{ref, n.host}
+	case ok:
+		f.mu.Lock()
+		n.has[ref] = true
+		f.mu.Unlock()
+	}
+	return nil // what is missing all the same is told by the build
+}
+
+// failedBy sorts a failure that came before a build began.
+func failedBy(ctx context.Context, ref string, err error) error {
+	lost := failure{err: err}
+	if ctx.Err() != nil {
+		lost.ctx = cancelCause(ctx)
+	}
+	if e := lost.solveError("the SDK image", ref); e.class == Cancelled || e.Transient() {
+		return e
+	}
+	return err
+}
+
+// copyImage gives a Docker engine an image that another one of the fleet has.
+func (f *Fleet) copyImage(ctx context.Context, to *node, ref, want string) error {
+	into, isDocker := to.b.engine.(*dockerd)
+	for _, from := range f.usable() {
+		if id, ok, err := from.b.HasImage(ctx, ref); !isDocker || from == to || err != nil || !ok || id != want {
+			continue
+		}
+		f.warn(fmt.Sprintf("copying the SDK image %s from %s to %s", ref, from.host, to.host))
+		image, err := from.b.engine.(*dockerd).docker.ImageSave(ctx, []string{ref})
+		if err != nil {
+			return err
+		}
+		defer image.Close()
+		loaded, err := into.docker.ImageLoad(ctx, image)
+		if err != nil {
+			return err
+		}
+		defer loaded.Body.Close()
+		_, err = io.Copy(io.Discard, loaded.Body)
+		return err
+	}
+	return nil
+}
+
+// HasImage reports whether an engine has the image ref, and its ID, which the others must have as well.
+func (f *Fleet) HasImage(ctx context.Context, ref string) (id string, ok bool, err error) {
+	for _, n := range f.usable() {
+		id, ok, err = n.b.HasImage(ctx, ref)
+		if ok && err == nil {
+			f.mu.Lock()
+			f.ids[ref] = id
+			n.has[ref] = true
+			f.mu.Unlock()
+			return id, true, nil
+		}
+	}
+	return "", false, err
+}
+
+// ImportImage makes the image ref on one engine, from where the others get it; see Builder.ImportImage.
+func (f *Fleet) ImportImage(ctx context.Context, ref string, tar io.Reader, labels map[string]string, progress func(read int64)) error {
+	nodes := f.usable()
+	if len(nodes) == 0 {
+		return f.Await(ctx, 0)
+	}
+	return nodes[0].b.ImportImage(ctx, ref, tar, labels, progress)
+}

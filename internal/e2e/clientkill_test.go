@@ -1,0 +1,215 @@
+// clientkill_test: buildsys itself is killed in the middle of a step and in the middle of taking its outputs over.
+
+package e2e
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"buildsys/internal/buildtest"
+)
+
+// startAnd starts a build of a and calls then when its step says that it runs. The build must end by what then does.
+func startAnd(t *testing.T, root string, env []string, then func(client *exec.Cmd)) {
+	t.Helper()
+	cmd := command(t.Context(), root, env, "build-package", "-v", "a")
+	stderr, err := cmd.StderrPipe()
+	buildtest.Must(t, err)
+	buildtest.Must(t, cmd.Start())
+	var text strings.Builder
+	ran := false
+	for lines := bufio.NewScanner(stderr); lines.Scan(); {
+		text.WriteString(lines.Text() + "\n")
+		if strings.HasSuffix(lines.Text(), "| running") {
+			ran = true
+			then(cmd)
+		}
+	}
+	if _ = cmd.Wait(); !ran || cmd.ProcessState.ExitCode() != -1 {
+		t.Fatalf("the step ran: %v, %v\n%s", ran, cmd.ProcessState, &text)
+	}
+}
+
+// TestClientKilledInStep: the engine ends the step of a client that is no more, and the next run is as if nothing had been.
+func TestClientKilledInStep(t *testing.T) {
+	needRealRuns(t)
+	d := buildtest.NewDockerd(t)
+	d.Start(t)
+	root := toolTree(t)
+	buildsys(t, root, env(d), "sdk", "import", toolRoot(t)).must(t, 0)
+	buildsys(t, root, env(d), "build-package", "a").must(t, 0)
+	good := rpmBytes(t, root, "a")
+
+	mark := "mark-" + filepath.Base(filepath.Dir(d.Root)) // tells this step's process from all others on the machine
+	step(t, root, ",", "print", mark, ",", "sleep", "600")
+	var process int
+	var killed time.Time
+	startAnd(t, root, env(d), func(client *exec.Cmd) {
+		process = processWith(t, mark)
+		buildtest.Must(t, client.Process.Kill())
+		killed = time.Now()
+	})
+	waitGone(t, process)
+	t.Logf("the step ended %v after its client", time.Since(killed).Round(time.Millisecond))
+	if rpmBytes(t, root, "a") != good {
+		t.Error("the RPM is not the one from before")
+	}
+	step(t, root, ",", "print", "again")
+	buildsys(t, root, env(d), "build-package", "a").must(t, 0)
+	noStaging(t, root)
+}
+
+// processWith finds the running process that has a word in its command line, this test's own child aside.
+func processWith(t *testing.T, word string) int {
+	t.Helper()
+	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	buildtest.Must(t, err)
+	for _, file := range lines {
+		data, _ := os.ReadFile(file)
+		if strings.HasPrefix(string(data), "/tool\x00") && strings.Contains(string(data), "\x00"+word+"\x00") {
+			pid, err := strconv.Atoi(strings.Split(file, "/")[2])
+			buildtest.Must(t, err)
+			return pid
+		}
+	}
+	t.Fatalf("no process of the step has %q in its command line", word)
+	return 0
+}
+
+// waitGone waits for the end of a process that is nobody's child here.
+func waitGone(t *testing.T, pid int) {
+	t.Helper()
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err == unix.ESRCH {
+		return
+	}
+	buildtest.Must(t, err)
+	defer unix.Close(fd)
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 60_000)
+	if err != nil || n != 1 {
+		t.Fatalf("the step's process %d still runs: %v", pid, err)
+	}
+}
+
+// TestClientKilledInExport: a client that is killed while the outputs arrive leaves what it has in staging, nothing of it in
+// the place of outputs, and the next run clears it away.
+func TestClientKilledInExport(t *testing.T) {
+	needRealRuns(t)
+	const size = 400 << 20
+	d := buildtest.NewDockerd(t)
+	d.Start(t)
+	root := toolTree(t)
+	buildsys(t, root, env(d), "sdk", "import", toolRoot(t)).must(t, 0)
+	buildsys(t, root, env(d), "build-package", "a").must(t, 0)
+	good := rpmBytes(t, root, "a")
+
+	step(t, root, ",", "sleep", "2", ",", "rpm", "/output/big-1.rpm", ",", "grow", "/output/big-1.rpm", fmt.Sprint(size))
+	startAnd(t, root, env(d), func(client *exec.Cmd) {
+		firstWrite(t, filepath.Join(root, "build/staging/*/package-a-*"))
+		buildtest.Must(t, client.Process.Kill())
+	})
+	var left int64
+	for _, file := range glob(t, root, "build/staging/*/package-a-*/*") {
+		info, err := os.Stat(file)
+		buildtest.Must(t, err)
+		left += info.Size()
+	}
+	if left == 0 || left >= size {
+		t.Errorf("%d bytes are in staging: it was not killed in the middle", left)
+	}
+	if names := rpms(t, root, "a"); len(names) != 1 || rpmBytes(t, root, "a") != good {
+		t.Errorf("in place are %q, and not what was there before", names)
+	}
+	buildsys(t, root, env(d), "build-package", "a").must(t, 0)
+	noStaging(t, root)
+	for _, name := range rpms(t, root, "a") {
+		if info, err := os.Stat(name); err != nil || strings.HasSuffix(name, "/big-1.rpm") && info.Size() != size {
+			t.Errorf("%s: %v, %v", name, info, err)
+		}
+	}
+	if n := len(rpms(t, root, "a")); n != 2 {
+		t.Errorf("%d RPMs, want 2", n)
+	}
+}
+
+// firstWrite waits until something is written to a file in the one directory that a pattern names.
+func firstWrite(t *testing.T, pattern string) {
+	t.Helper()
+	dirs, err := filepath.Glob(pattern)
+	if err != nil || len(dirs) != 1 {
+		t.Fatalf("%s: %q, %v", pattern, dirs, err)
+	}
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
+	buildtest.Must(t, err)
+	defer unix.Close(fd)
+	_, err = unix.InotifyAddWatch(fd, dirs[0], unix.IN_MODIFY)
+	buildtest.Must(t, err)
+	if entries, err := os.ReadDir(dirs[0]); err == nil && len(entries) > 0 {
+		return // it was already
+	}
+	if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 120_000); err != nil || n != 1 {
+		t.Fatalf("nothing was written to %s: %v", dirs[0], err)
+	}
+}
+
+func glob(t *testing.T, root, pattern string) []string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(root, pattern))
+	buildtest.Must(t, err)
+	return found
+}
+
+func noStaging(t *testing.T, root string) {
+	t.Helper()
+	if left := glob(t, root, "build/staging/*/*"); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}
+
+// TestFleetNodeLost: of three buildkitds one never answers and one is killed in the middle of a step. The step goes to the third,
+// and each of the two costs a warning.
+func TestFleetNodeLost(t *testing.T) {
+	needRealRuns(t)
+	one, two := buildtest.NewBuildkitd(t), buildtest.NewBuildkitd(t)
+	one.Start(t)
+	two.Start(t)
+	root := toolTree(t, ",", "sleep", "3")
+	write(t, root, "packages/b/Cargo.toml", "[package]\nname = \"b\"\nversion = \"0.1.0\"\n")
+	write(t, root, "packages/b/b.spec", "Name: b\n")
+	nobody := "unix://" + filepath.Join(t.TempDir(), "nobody.sock")
+	all := append(env(one), "BUILDSYS_BUILDKIT_HOST="+strings.Join([]string{nobody, one.Host, two.Host}, ","))
+	buildsys(t, root, env(two), "sdk", "import", toolRoot(t)).must(t, 0) // and waits for it
+	buildsys(t, root, env(one), "sdk", "check").must(t, 0)
+
+	cmd := command(t.Context(), root, all, "build-package", "-v", "a", "b")
+	stderr, err := cmd.StderrPipe()
+	buildtest.Must(t, err)
+	buildtest.Must(t, cmd.Start())
+	var text strings.Builder
+	running := 0
+	for lines := bufio.NewScanner(stderr); lines.Scan(); {
+		text.WriteString(lines.Text() + "\n")
+		if strings.HasSuffix(lines.Text(), "| running") {
+			if running++; running == 2 {
+				one.Signal(t, syscall.SIGKILL, true)
+			}
+		}
+	}
+	_ = cmd.Wait()
+	result{code: cmd.ProcessState.ExitCode(), stderr: text.String()}.must(t, 0, "attempt 2 of 2, engine lost", "2 of 2 steps done")
+	for _, words := range []string{"is built again", "the engine at " + nobody + " is not used", "the engine at " + one.Host + " is not used"} {
+		if n := strings.Count(text.String(), words); n != 1 {
+			t.Errorf("%q is said %d times, want once:\n%s", words, n, &text)
+		}
+	}
+}
