@@ -81,6 +81,7 @@ type Server struct {
 // Request says what to look at.
 type Request struct {
 	Engine  Engine
+	Nodes   []Engine // the engines that Engine is the sum of, when there are several
 	Places  []Place
 	Jobs    int // steps at once; 0 means the engine's CPUs
 	Servers []Server
@@ -100,6 +101,32 @@ func Run(ctx context.Context, r Request) Report {
 
 // Fast makes the checks that take no time and no network, besides the engine's.
 func Fast(r Request) Report {
+	checks := r.engines()
+	for _, p := range r.places() {
+		checks = append(checks, disk(p))
+	}
+	checks = append(checks, r.memory(), r.cpu())
+	if c, ok := r.weight(); ok {
+		checks = append(checks, c)
+	}
+	return Report{checks}
+}
+
+// engines looks at the engine, or at each of several: one that is gone is a warning while others answer.
+func (r Request) engines() []Check {
+	if len(r.Nodes) > 1 && r.Engine.Err == nil {
+		var checks []Check
+		for _, e := range r.Nodes {
+			of := Request{Engine: e, Root: r.Root}
+			for _, c := range of.engines() {
+				if c.Status == Failure {
+					c.Status, c.Fix = Warning, "the others are used until it answers"
+				}
+				checks = append(checks, c)
+			}
+		}
+		return checks
+	}
 	checks := []Check{r.engine()}
 	if r.Engine.Err == nil {
 		checks = append(checks, r.driver())
@@ -107,10 +134,7 @@ func Fast(r Request) Report {
 			checks = append(checks, c)
 		}
 	}
-	for _, p := range r.places() {
-		checks = append(checks, disk(p))
-	}
-	return Report{append(checks, r.memory(), r.cpu())}
+	return checks
 }
 
 func (r Request) jobs() int {

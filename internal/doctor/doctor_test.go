@@ -52,6 +52,7 @@ func TestEngine(t *testing.T) {
 		{"overlay2", Engine{Driver: "overlay2"}, "storage driver", OK, "overlay2"},
 		{"vfs", Engine{Kind: "Docker engine", Driver: "vfs"}, "storage driver", Warning, "VOLUME /var/lib/docker"},
 		{"native of a buildkitd", Engine{Kind: "buildkitd", Driver: "native"}, "storage driver", Warning, "VOLUME /var/lib/buildkit"},
+		{"vfs for unknown reasons", Engine{Kind: "Docker engine", Driver: "vfs"}, "storage driver", Warning, "or it may not mount"},
 		{"vfs elsewhere", Engine{Driver: "vfs", RootDir: "/data/docker"}, "storage driver", Warning, "VOLUME /data/docker"},
 		{"driver not told", Engine{}, "storage driver", Skipped, ""},
 		{"root of another machine", Engine{RootDir: "/"}, "data root", Skipped, ""},
@@ -63,6 +64,65 @@ func TestEngine(t *testing.T) {
 		got := find(t, Run(t.Context(), Request{Engine: c.engine}), c.check)
 		if got.Status != c.want || !strings.Contains(got.Detail+got.Fix, c.words) || (got.Fix == "") != (c.want == OK || c.want == Skipped) {
 			t.Errorf("%s: %+v, want %s with %q", c.name, got, c.want, c.words)
+		}
+	}
+}
+
+// TestCopyingFix: the advice follows what can be seen of the engine's directory and of privileges.
+func TestCopyingFix(t *testing.T) {
+	dir := t.TempDir()
+	mount(t, "-t", "tmpfs", "-o", "size=4m", "none", dir)
+	for caps, words := range map[string]string{
+		"000001ffffffffff": "its directory is on tmpfs, where overlay works, so it was told to",
+		"00000000a80425fb": "this container may mount nothing", // a container's without --privileged
+		"":                 "so it was told to",
+	} {
+		root := t.TempDir()
+		write(t, root, "proc/self/status", "Name:\tx\nCapBnd:\t"+caps+"\n")
+		c := find(t, Fast(Request{Engine: Engine{Driver: "vfs", RootDir: dir, Local: true}, Root: root}), "storage driver")
+		if c.Status != Warning || !strings.Contains(c.Fix, words) || !strings.Contains(c.Fix, "--privileged") || strings.Contains(c.Fix, "VOLUME") {
+			t.Errorf("%s: %+v, want %q", caps, c, words)
+		}
+	}
+}
+
+// TestSeveral: each of several engines is looked at; one that is gone is a warning, and none of them a failure.
+func TestSeveral(t *testing.T) {
+	nodes := []Engine{{Kind: "buildkitd", Host: "a", Driver: "native"}, {Host: "b", Err: errors.New("b: nothing answers there")}}
+	r := Fast(Request{Engine: Engine{Kind: "buildkitd", Host: "a, b"}, Nodes: nodes})
+	if len(r.Checks) < 3 || r.Checks[0].Status != OK || r.Checks[1].Name != "storage driver" || r.Checks[1].Status != Warning || r.Checks[2].Status != Warning || r.Worst() == Failure {
+		t.Errorf("%+v", r)
+	}
+	r = Fast(Request{Engine: Engine{Err: errors.New("a: gone; b: gone")}, Nodes: nodes})
+	if c := find(t, r, "engine"); c.Status != Failure {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestWeight(t *testing.T) {
+	docker := Engine{Kind: "Docker engine", Local: true, CPUs: 2}
+	for _, c := range []struct {
+		name, shares, load string
+		engine             Engine
+		want               bool
+	}{
+		{"busy", "1024", "9.50", docker, true},
+		{"idle", "1024", "1.00", docker, false},
+		{"raised", "8192", "9.50", docker, false},
+		{"elsewhere", "1024", "9.50", Engine{Kind: "Docker engine", CPUs: 2}, false},
+		{"control groups v2", "", "9.50", docker, false},
+	} {
+		root := t.TempDir()
+		write(t, root, "proc/loadavg", c.load+" 1.00 1.00 1/100 1\n")
+		if c.shares != "" {
+			write(t, root, "sys/fs/cgroup/cpu/docker/cpu.shares", c.shares+"\n")
+		}
+		said := false
+		for _, check := range Fast(Request{Engine: c.engine, Root: root}).Checks {
+			said = said || check.Name == "processor weight" && check.Status == Warning && strings.Contains(check.Detail, "10 want to run on 2")
+		}
+		if said != c.want {
+			t.Errorf("%s: said %v", c.name, said)
 		}
 	}
 }

@@ -59,6 +59,25 @@ func (r Request) cpu() Check {
 	return c
 }
 
+// weight looks for a Docker engine all of whose steps together weigh as much as one process, on a machine where many want to run.
+// Version 1 of control groups has it so: the processes of the topmost group compete with the engine's group one by one.
+func (r Request) weight() (Check, bool) {
+	const file, one = "sys/fs/cgroup/cpu/docker/cpu.shares", 1024
+	shares, err := strconv.Atoi(r.read(file))
+	if err != nil || r.Engine.Err != nil || !r.Engine.Local || r.Engine.Kind != "Docker engine" || r.Engine.CPUs == 0 {
+		return Check{}, false
+	}
+	load, err := strconv.ParseFloat(strings.SplitN(r.read("proc/loadavg"), " ", 2)[0], 64)
+	if err != nil || shares > one || load < 2*float64(r.Engine.CPUs) {
+		return Check{}, false
+	}
+	return Check{
+		Name: "processor weight", Status: Warning,
+		Detail: fmt.Sprintf("all steps together have the weight of one process (cpu.shares %d of control groups v1), and %.0f want to run on %d processors", shares, load, r.Engine.CPUs),
+		Fix:    fmt.Sprintf("echo %d >/%s gives them more until the engine's next start; or let what else runs here end", 8*one, file),
+	}, true
+}
+
 func steps(n int) string {
 	if n == 1 {
 		return "1 step at once"

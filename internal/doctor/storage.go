@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/mod/semver"
@@ -32,12 +33,49 @@ func (r Request) driver() Check {
 	case "vfs", "native":
 		c.Status = Warning
 		c.Detail = e.Driver + ": every step gets a full copy of the SDK (1 GB), which makes steps slow and fills the disk"
-		c.Fix = "this is what an engine falls back to when it cannot mount overlay: " + fmt.Sprintf(volumeFix, r.dataDir())
+		c.Fix = "this is what an engine falls back to when it cannot mount overlay: " + r.copyFix()
 	case "devicemapper", "btrfs", "zfs", "overlay2", "overlayfs", "fuse-overlayfs", "stargz":
 	default:
 		c.Detail += " (not one that was tried)"
 	}
 	return c
+}
+
+// copyFix says why an engine copies as far as that can be seen from here, and else all that it may be.
+func (r Request) copyFix() string {
+	volume := fmt.Sprintf(volumeFix, r.dataDir())
+	privileges := "start the container that the engine runs in with --privileged (CodeBuild: privileged mode)"
+	kind, seen := r.rootOn()
+	switch {
+	case seen && kind == "overlay":
+		return volume
+	case seen && !r.mayMount():
+		return "this container may mount nothing: " + privileges
+	case seen:
+		return fmt.Sprintf("its directory is on %s, where overlay works, so it was told to (storage-driver in daemon.json or on its command line, "+
+			"snapshotter in buildkitd.toml), or it may not mount: %s", kind, privileges)
+	}
+	return volume + "; or it may not mount: " + privileges
+}
+
+// rootOn names the file system of the engine's directory, if that is on this machine and to be seen.
+func (r Request) rootOn() (kind string, seen bool) {
+	if !r.Engine.Local || r.Engine.RootDir == "" {
+		return "", false
+	}
+	kind, err := fileSystem(r.Engine.RootDir)
+	return kind, err == nil
+}
+
+// mayMount says whether processes here may mount (CAP_SYS_ADMIN, number 21), unless that cannot be known.
+func (r Request) mayMount() bool {
+	for line := range strings.Lines(r.read("proc/self/status")) {
+		if digits, ok := strings.CutPrefix(line, "CapBnd:"); ok {
+			caps, err := strconv.ParseUint(strings.TrimSpace(digits), 16, 64)
+			return err != nil || caps>>21&1 == 1
+		}
+	}
+	return true
 }
 
 func (r Request) dataDir() string {

@@ -20,7 +20,7 @@ const (
 	StepSkipped                   // a step was not run because the step named in Text failed
 	StepCancelled                 // a step that was being worked on was stopped because the run was cancelled
 	StepRetry                     // a transient fault; the step is run again, Err says why, Text which attempt it is and the sort of fault
-	Heartbeat                     // nothing else happened for a while; Running lists what is being worked on
+	Heartbeat                     // nothing else happened for a while; Running lists what is being worked on, Text what besides steps
 	Warning                       // something a user should know, in Text; Step may be empty
 	StepCached                    // a step's outputs are those that a build would make; nothing was built
 	StepRestored                  // a step's outputs were put in place from the store

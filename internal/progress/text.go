@@ -115,6 +115,9 @@ func (t *Text) heartbeat(e Event) {
 			parts = append(parts, Name(id)+" (checking sources)")
 		}
 	}
+	if e.Text != "" {
+		parts = append(parts, Clean(e.Text))
+	}
 	t.log.Infof("%s still running: %s", at(e), strings.Join(parts, ", "))
 }
 

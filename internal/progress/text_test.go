@@ -22,6 +22,7 @@ func story() []Event {
 	return []Event{
 		{Time: at(0), Kind: PlanReady, Total: 12},
 		{Time: at(0), Kind: StepStart, Step: "package/musl", Total: 12, Running: []string{"package/musl"}},
+		{Time: at(0), Kind: Heartbeat, Total: 12, Running: []string{"package/musl"}, Text: "making the engine ready"},
 		{Time: at(0), Kind: FetchStart, Step: "package/bash", Text: "bash-5.2.tar.gz"},
 		{Time: at(1), Kind: StepLog, Step: "package/musl", Text: "\x1b[1mchecking\x1b[0m for gcc...\r"},
 		{Time: at(2), Kind: FetchRetry, Step: "package/bash", Text: "bash-5.2.tar.gz", Err: errors.New("connection reset\nby peer")},
@@ -43,6 +44,7 @@ func story() []Event {
 
 const quiet = `12 steps
 [ 0/12] musl started (1 running)
+[ 0/12] still running: musl (0.0s), making the engine ready
 bash: fetching bash-5.2.tar.gz
 warning: bash: fetching again: bash-5.2.tar.gz: connection reset …
 bash: bash-5.2.tar.gz: 3 of 10 MiB
