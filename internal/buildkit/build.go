@@ -104,6 +104,9 @@ func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out str
 	if v := log.failed; v != nil {
 		f.step, f.text, f.line = v.Name, v.Error, g.line(v.Digest)
 	}
+	if full(out) {
+		f.full = out
+	}
 	if ctx.Err() != nil {
 		f.ctx = cancelCause(ctx)
 	} else if cause := context.Cause(solveCtx); cause != nil {

@@ -50,6 +50,7 @@ type SolveError struct {
 	Location string // where that instruction is, "Dockerfile:7"; empty when unknown
 	ExitCode int    // of the step's process; 0 when no process failed
 	SDK      string // image the build starts from
+	Full     string // directory on this machine whose disk is full; empty when DiskFull is about the engine's
 	Jobs     int    // builds that ran on the engine when this one began, itself included
 	Err      error  // what the engine said, or the reason of a cancel
 
@@ -90,6 +91,8 @@ func (e *SolveError) Error() string {
 	case DiskFull:
 		if e.ExitCode != 0 {
 			fmt.Fprintf(&b, "%s failed with exit code %d, its log says that no space is left on the engine's disk; free some and build again", e.step(), e.ExitCode)
+		} else if e.Full != "" {
+			fmt.Fprintf(&b, "no space is left on this machine's disk for its outputs (%s); free some and build again: %v", e.Full, e.Err)
 		} else {
 			fmt.Fprintf(&b, "no space is left on the disk of the engine or of this machine; free some (docker builder prune drops the engine's build cache) and build again: %v", e.Err)
 		}
@@ -147,6 +150,7 @@ type failure struct {
 	text string   // its error
 	tail []string // last lines of the log
 	jobs int      // builds at once
+	full string   // directory of the outputs, when nothing more can be written there
 
 	begun bool // the engine was at work
 }
@@ -162,6 +166,9 @@ func (f failure) solveError(name, sdk string) *SolveError {
 		e.ExitCode = 0
 	case f.own != nil:
 		e.Err = f.own
+	}
+	if e.class == DiskFull && e.ExitCode == 0 {
+		e.Full = f.full
 	}
 	return e
 }
@@ -188,6 +195,8 @@ func (f failure) classify(exit int) Class {
 		return DiskFull
 	case exit != 0:
 		return StepFailed
+	case f.full != "":
+		return DiskFull
 	}
 	return classifyEngine(f.err)
 }

@@ -10,6 +10,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"unicode"
 	"unicode/utf8"
 )
@@ -112,4 +113,20 @@ func checkName(name string) error {
 		}
 	}
 	return nil
+}
+
+// full says whether nothing more can be written to a directory. The client's exporter keeps that to itself: the engine only
+// learns that its peer has gone, and says so.
+func full(dir string) bool {
+	f, err := os.CreateTemp(dir, "probe-*")
+	if err == nil {
+		_, err = f.Write(make([]byte, 64<<10))
+		if e := f.Close(); err == nil {
+			err = e
+		}
+		if e := os.Remove(f.Name()); err == nil {
+			err = e
+		}
+	}
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }

@@ -51,11 +51,11 @@ func (n *connection) fetchSDK(ctx context.Context) (id string, ok bool, err erro
 	if _, err := packed.Seek(0, io.SeekStart); err != nil {
 		return "", false, environmentError{err}
 	}
-	tar, err := zstd.NewReader(packed)
+	tar, err := unpackSDK(packed, maxSDK)
 	if err != nil {
 		return "", false, environmentError{err}
 	}
-	defer tar.Close()
+	defer tar.zstd.Close()
 	if err := n.eng.ImportImage(ctx, sdk.Image, tar, nil, nil); err != nil {
 		return "", false, err
 	}
@@ -64,6 +64,31 @@ func (n *connection) fetchSDK(ctx context.Context) (id string, ok bool, err erro
 		err = environmentError{fmt.Errorf("the SDK image %s from %s is %s and not %s, as it says there", sdk.Image, sdk.Origin, id, sdk.ID)}
 	}
 	return id, ok, err
+}
+
+const (
+	maxSDK       = 32 << 30  // bytes of an SDK image's root file system, unpacked; Skiff's has 1 GB
+	maxSDKWindow = 128 << 20 // bytes of memory that unpacking it may take
+)
+
+// unpacked is a root file system that is unpacked while it is read, and no bomb.
+type unpacked struct {
+	zstd *zstd.Decoder
+	left int64 // bytes that may come
+}
+
+func unpackSDK(packed io.Reader, limit int64) (*unpacked, error) {
+	d, err := zstd.NewReader(packed, zstd.WithDecoderMaxWindow(maxSDKWindow))
+	return &unpacked{d, limit}, err
+}
+
+// Read fails when more comes than an SDK image has.
+func (u *unpacked) Read(p []byte) (int, error) {
+	n, err := u.zstd.Read(p)
+	if u.left -= int64(n); u.left < 0 {
+		return 0, environmentError{errors.New("the SDK image of the remote cache is refused: unpacked it is larger than any SDK image")}
+	}
+	return n, err
 }
 
 // compareSDK says so when the remote caches hold results of another SDK image of the same name, which are of no use here.

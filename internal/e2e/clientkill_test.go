@@ -213,3 +213,32 @@ func TestFleetNodeLost(t *testing.T) {
 		}
 	}
 }
+
+// TestFullCheckout: the disk of the checkout fills up while outputs arrive. Nothing of them stays, what was there before does, and
+// the next run needs no cleaning.
+func TestFullCheckout(t *testing.T) {
+	needRealRuns(t)
+	d := buildtest.NewDockerd(t)
+	d.Start(t)
+	root := toolTree(t)
+	buildtest.Must(t, os.MkdirAll(filepath.Join(root, "build"), 0o755))
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=150m,nr_inodes=500k", "none", filepath.Join(root, "build")).CombinedOutput(); err != nil {
+		t.Skipf("cannot mount here: %v: %s", err, out)
+	}
+	t.Cleanup(func() { _ = exec.Command("umount", filepath.Join(root, "build")).Run() })
+	buildsys(t, root, env(d), "sdk", "import", toolRoot(t)).must(t, 0)
+	buildsys(t, root, env(d), "build-package", "a").must(t, 0)
+	good := rpmBytes(t, root, "a")
+	step(t, root, ",", "rpm", "/output/big-1.rpm", ",", "grow", "/output/big-1.rpm", fmt.Sprint(200<<20))
+	r := buildsys(t, root, env(d), "build-package", "a")
+	r.must(t, 4, "no space is left on this machine's disk for its outputs")
+	if strings.Contains(r.stderr, "is built again") {
+		t.Errorf("a full disk was tried again:\n%s", r.stderr)
+	}
+	if len(rpms(t, root, "a")) != 1 || rpmBytes(t, root, "a") != good {
+		t.Error("the RPM is not the one from before")
+	}
+	noStaging(t, root)
+	step(t, root, ",", "print", "smaller")
+	buildsys(t, root, env(d), "build-package", "a").must(t, 0)
+}

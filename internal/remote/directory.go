@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"buildsys/internal/cache"
 )
@@ -37,7 +38,7 @@ func (d *directory) failure(err error) error {
 }
 
 func (d *directory) open(path string) (*os.File, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe that nobody writes to must not be waited for
 	if err != nil {
 		return nil, d.failure(err)
 	}

@@ -4,6 +4,7 @@ package remote
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"buildsys/internal/cache"
@@ -261,6 +263,43 @@ func TestPoisonedBlob(t *testing.T) {
 				t.Errorf("found again: %v", again)
 			}
 		})
+	}
+}
+
+// TestStrangeDirectory: what is no file in a directory is refused at once, whether it would be waited for, never end, or lead elsewhere.
+func TestStrangeDirectory(t *testing.T) {
+	r := newResult(t, "bash", files)
+	for name, put := range map[string]func(path string) error{
+		"pipe":      func(path string) error { return syscall.Mkfifo(path, 0o644) },
+		"device":    func(path string) error { return os.Symlink("/dev/zero", path) },
+		"directory": func(path string) error { return os.Mkdir(path, 0o755) },
+		"elsewhere": func(path string) error { return os.Symlink("/etc/passwd", path) },
+	} {
+		for what, pattern := range map[string]string{"manifest": "manifests/*", "blob": "blobs/sha256/*"} {
+			t.Run(name+" "+what, func(t *testing.T) {
+				place := Location{Dir: t.TempDir()}
+				r.push(t, newClient(t, place, quick))
+				found, err := filepath.Glob(filepath.Join(place.Dir, pattern))
+				if err != nil || len(found) == 0 {
+					t.Fatal(found, err)
+				}
+				for _, path := range found {
+					if err := errors.Join(os.Remove(path), put(path)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				c := newClient(t, place, quick)
+				e, ok := r.lookup(t, c)
+				if what == "manifest" {
+					if ok {
+						t.Errorf("accepted %+v", e)
+					}
+					c.said(t, place.Dir, "refused")
+				} else if err := c.Fetch(t.Context(), e, t.TempDir()); !ok || !is[*RefusedError](err) {
+					t.Errorf("%v, %v", ok, err)
+				}
+			})
+		}
 	}
 }
 
