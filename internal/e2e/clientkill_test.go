@@ -69,6 +69,34 @@ func TestClientKilledInStep(t *testing.T) {
 	noStaging(t, root)
 }
 
+// TestInterruptTwice: the engine hangs, so that the first signal does not end the run; the second does.
+func TestInterruptTwice(t *testing.T) {
+	needRealRuns(t)
+	d := buildtest.NewDockerd(t)
+	d.Start(t)
+	root := toolTree(t, ",", "sleep", "600")
+	buildsys(t, root, env(d), "sdk", "import", toolRoot(t)).must(t, 0)
+	cmd := command(t.Context(), root, env(d), "build-package", "-v", "a")
+	stderr, err := cmd.StderrPipe()
+	buildtest.Must(t, err)
+	buildtest.Must(t, cmd.Start())
+	var text strings.Builder
+	for lines := bufio.NewScanner(stderr); lines.Scan(); {
+		text.WriteString(lines.Text() + "\n")
+		switch {
+		case strings.HasSuffix(lines.Text(), "| running"):
+			d.Signal(t, syscall.SIGSTOP, false)
+			defer d.Signal(t, syscall.SIGCONT, false)
+			buildtest.Must(t, cmd.Process.Signal(os.Interrupt))
+		case strings.Contains(lines.Text(), "once more to stop at once"):
+			buildtest.Must(t, cmd.Process.Signal(os.Interrupt))
+		}
+	}
+	if _ = cmd.Wait(); cmd.ProcessState.ExitCode() != 130 || strings.Contains(text.String(), "of 1 step done") {
+		t.Errorf("%v: it did not end at once\n%s", cmd.ProcessState, &text)
+	}
+}
+
 // processWith finds the running process that has a word in its command line, this test's own child aside.
 func processWith(t *testing.T, word string) int {
 	t.Helper()
