@@ -31,7 +31,8 @@ type Options struct {
 	Layout string
 	// Timeout is how long the engine may take for its first answer; 0 means 3 s.
 	Timeout time.Duration
-	// Wait is how long to try again when nothing listens at the address: an engine may still be starting. 0 means not at all.
+	// Wait is how long to try again when nothing listens at the address, or nothing answers: an engine may still be starting,
+	// or its machine be busy. 0 means not at all.
 	Wait time.Duration
 	// Waiting, if not nil, is called once when the waiting begins.
 	Waiting func(host string, wait time.Duration)
@@ -112,15 +113,21 @@ func newDaemon(opt Options) (daemon, error) {
 	return newDockerd(opt)
 }
 
-// errNobody says that nothing listens at the address; waiting may help.
-var errNobody = errors.New("nothing answers there")
+// What waiting may help against: nothing listens at the address, or what does has more to do than to answer.
+var (
+	errNobody   = errors.New("nothing answers there")
+	errNoAnswer = errors.New("no answer")
+)
+
+// mayCome says whether an engine that failed like this may answer later.
+func mayCome(err error) bool { return errors.Is(err, errNobody) || errors.Is(err, errNoAnswer) }
 
 // await asks the engine for an answer until it gives one, for at most the given time.
 func (b *Builder) await(ctx context.Context, wait time.Duration, waiting func(string, time.Duration)) error {
 	begin := time.Now()
 	for {
 		err := b.Ping(ctx)
-		if err == nil || !errors.Is(err, errNobody) || time.Since(begin) >= wait || ctx.Err() != nil {
+		if err == nil || !mayCome(err) || time.Since(begin) >= wait || ctx.Err() != nil {
 			return err
 		}
 		if waiting != nil {
@@ -161,7 +168,7 @@ func (b *Builder) Ping(ctx context.Context) error {
 	if timeout == 0 {
 		timeout = 3 * time.Second
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %v", timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%w within %v", errNoAnswer, timeout))
 	defer cancel()
 	err := b.engine.ping(ctx)
 	if err != nil && ctx.Err() != nil {

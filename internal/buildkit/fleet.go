@@ -115,8 +115,7 @@ func (f *Fleet) connect(ctx context.Context, opt Options) error {
 			}
 			return nil
 		}
-		nobody := slices.ContainsFunc(errs, func(err error) bool { return errors.Is(err, errNobody) })
-		if !nobody || time.Since(begin) >= opt.Wait || ctx.Err() != nil {
+		if !slices.ContainsFunc(errs, mayCome) || time.Since(begin) >= opt.Wait || ctx.Err() != nil {
 			return noneOf(errs)
 		}
 		if opt.Waiting != nil {

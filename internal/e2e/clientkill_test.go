@@ -218,6 +218,10 @@ func TestFleetNodeLost(t *testing.T) {
 	all := append(env(one), "BUILDSYS_BUILDKIT_HOST="+strings.Join([]string{nobody, one.Host, two.Host}, ","))
 	buildsys(t, root, env(two), "sdk", "import", toolRoot(t)).must(t, 0) // and waits for it
 	buildsys(t, root, env(one), "sdk", "check").must(t, 0)
+	if r := buildsys(t, root, all, "doctor"); r.code != 0 || !strings.Contains(r.stdout, nobody) || strings.Count(r.stdout, "storage driver") != 2 ||
+		!strings.Contains(r.stdout, "the others are used until it answers") {
+		t.Errorf("doctor, %d:\n%s%s", r.code, r.stdout, r.stderr)
+	}
 
 	cmd := command(t.Context(), root, all, "build-package", "-v", "a", "b")
 	stderr, err := cmd.StderrPipe()
