@@ -1,0 +1,215 @@
+// cells: one build on one fresh machine, each of the two ways.
+
+package cibench
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"buildsys/internal/plan"
+)
+
+// layered builds the tree as one Dockerfile. All but the cold run pull the image of the second run before, whose layers are then
+// the cache, and all upload their own; those after a change do so under another name, so that each finds the same.
+func (s *scene) layered(ctx context.Context, row Row) (Cell, error) {
+	m, err := s.newMachine(ctx, row)
+	if err != nil {
+		return Cell{}, err
+	}
+	defer m.remove()
+	p, err := s.planOf(ctx, m)
+	if err != nil {
+		return Cell{}, err
+	}
+	s.total = len(p.Steps)
+	work := filepath.Join(m.dir, "context")
+	if err := writeContext(p, work); err != nil {
+		return Cell{}, err
+	}
+	docker := func(args ...string) (string, error) { return run(ctx, work, m.env(), s.Docker, args...) }
+	last := s.reg.address + "/" + imageName + ":last"
+	to := last
+	build := []string{"build", "--progress", "plain", "--network", "none", "--build-arg", "BUILDKIT_INLINE_CACHE=1"}
+	before, begin := s.reg.traffic(), time.Now()
+	if row != Cold {
+		if _, err := docker("pull", "--quiet", last); err != nil {
+			return Cell{}, err
+		}
+		build = append(build, "--cache-from", last)
+	}
+	if row == Halfway || row == FirstHand {
+		to = s.reg.address + "/" + imageName + ":changed-" + strconv.Itoa(s.counter)
+	}
+	log, err := docker(append(build, "--tag", to, ".")...)
+	s.keepLog(row, "layers", log)
+	if err != nil {
+		return Cell{}, err
+	}
+	out := filepath.Join(m.tree, "outputs")
+	id, err := docker("create", "--network", "none", to, "true")
+	if err != nil {
+		return Cell{}, err
+	}
+	if _, err := docker("cp", firstLine(id)+":"+outputDir(p), out); err != nil {
+		return Cell{}, err
+	}
+	built := time.Now()
+	if _, err := docker("push", "--quiet", to); err != nil {
+		return Cell{}, err
+	}
+	cell := s.cell(before, begin)
+	cell.Push = time.Since(built).Seconds()
+	cell.Steps, cell.Kernel = ranRuns(log)
+	cell.Outputs, err = size(out)
+	return cell, err
+}
+
+// planOf plans the tree of a machine with the build ID that buildsys would give its image.
+func (s *scene) planOf(ctx context.Context, m *machine) (plan.Plan, error) {
+	commit, err := run(ctx, m.tree, nil, "git", "describe", "--always", "--dirty", "--exclude", "*", "--abbrev=8")
+	if err != nil {
+		return plan.Plan{}, err
+	}
+	return s.makePlan(m.tree, firstLine(commit))
+}
+
+// ours builds the tree with buildsys and a remote cache in the registry.
+func (s *scene) ours(ctx context.Context, row Row) (Cell, error) {
+	m, err := s.newMachine(ctx, row)
+	if err != nil {
+		return Cell{}, err
+	}
+	defer m.remove()
+	p, err := s.planOf(ctx, m)
+	if err != nil {
+		return Cell{}, err
+	}
+	env := append(m.env(), "BUILDSYS_CACHE_FROM="+s.reg.place(), "BUILDSYS_CACHE_TO="+s.reg.place())
+	args := []string{"build-variant", s.Variant}
+	if len(s.Packages) > 0 {
+		args = append([]string{"build-package"}, s.Packages...)
+	}
+	before, begin := s.reg.traffic(), time.Now()
+	log, err := run(ctx, m.tree, env, s.Buildsys, args...)
+	s.keepLog(row, "buildsys", log)
+	if err != nil {
+		return Cell{}, err
+	}
+	cell := s.cell(before, begin)
+	cell.Steps, cell.Kernel = ranSteps(log)
+	var outs []string
+	for _, step := range p.Steps {
+		if step.Kind == plan.Variant || slices.Contains(s.Packages, step.Name) {
+			outs = append(outs, step.Out)
+		}
+	}
+	cell.Outputs, err = size(outs...)
+	return cell, err
+}
+
+// cell is what the time and the registry say of a build that has ended now.
+func (s *scene) cell(before traffic, begin time.Time) Cell {
+	wall := time.Since(begin).Seconds()
+	t := s.reg.traffic().since(before)
+	return Cell{Wall: wall, Down: t.down, Up: t.up, SDK: t.sdk}
+}
+
+// keepLog keeps what a build printed beside the results.
+func (s *scene) keepLog(row Row, column, text string) {
+	if s.Results == "" {
+		return
+	}
+	name := strings.NewReplacer(" ", "-", ",", "").Replace(string(row)) + "." + column + ".log"
+	if err := os.WriteFile(filepath.Join(filepath.Dir(s.Results), name), []byte(text), 0o644); err != nil {
+		s.logf("keeping a log: %v", err)
+	}
+}
+
+// What docker build --progress plain says of a step: "#7 [ 4/21] RUN …", "#7 CACHED", "#7 DONE 12.3s".
+var (
+	runLine  = regexp.MustCompile(`(?m)^#(\d+) \[[^\]]*\] RUN (.*)$`)
+	doneLine = regexp.MustCompile(`(?m)^#(\d+) DONE ([0-9.]+)s`)
+	cachedAt = regexp.MustCompile(`(?m)^#(\d+) CACHED`)
+)
+
+// ranRuns counts the RUNs that were really run, and finds how long the kernel's took.
+func ranRuns(log string) (count int, kernel float64) {
+	runs, cached := map[string]string{}, map[string]bool{}
+	for _, f := range runLine.FindAllStringSubmatch(log, -1) {
+		runs[f[1]] = f[2]
+	}
+	for _, f := range cachedAt.FindAllStringSubmatch(log, -1) {
+		cached[f[1]] = true
+	}
+	for _, f := range doneLine.FindAllStringSubmatch(log, -1) {
+		text, isRun := runs[f[1]]
+		if !isRun || cached[f[1]] {
+			continue
+		}
+		count++
+		if strings.Contains(text, "packages/kernel/package,") {
+			kernel, _ = strconv.ParseFloat(f[2], 64)
+		}
+	}
+	return count, kernel
+}
+
+// What buildsys says of a step: "[3/20] kernel started", "[4/20] kernel done in 3m20s".
+var (
+	startedLine = regexp.MustCompile(`(?m)^\[\d+/\d+\] .* started`)
+	kernelLine  = regexp.MustCompile(`(?m)^\[\d+/\d+\] kernel done in (\S+)`)
+)
+
+func ranSteps(log string) (count int, kernel float64) {
+	count = len(startedLine.FindAllString(log, -1))
+	for _, f := range kernelLine.FindAllStringSubmatch(log, -1) {
+		if took, err := time.ParseDuration(f[1]); err == nil {
+			kernel = took.Seconds()
+		}
+	}
+	return count, kernel
+}
+
+// facts describe the machine in one line.
+func facts(ctx context.Context, docker string, s *scene) string {
+	model := "unknown processor"
+	if data, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		for line := range strings.Lines(string(data)) {
+			if name, ok := strings.CutPrefix(line, "model name"); ok {
+				model = strings.TrimSpace(strings.TrimLeft(name, "\t :"))
+				break
+			}
+		}
+	}
+	ask := func(name string, args ...string) string {
+		out, err := run(ctx, s.dir, nil, name, args...)
+		if err != nil {
+			return "unknown"
+		}
+		return firstLine(out)
+	}
+	kernel, _, _ := strings.Cut(ask("uname", "-r"), "-")
+	text := fmt.Sprintf("%s, %s processors (%s), Linux %s, %s", time.Now().UTC().Format(time.DateOnly), ask("nproc"), model, kernel, ask("dockerd", "--version"))
+	text += ", client " + ask(docker, "version", "--format", "{{.Client.Version}}")
+	if s.Weight > 0 {
+		text += fmt.Sprintf("; containers had a weight of %d against the 1024 of every other process", s.Weight)
+	}
+	return text
+}
+
+// loadAverage is that of the last minute.
+func loadAverage() string {
+	data, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	load, _, _ := strings.Cut(string(data), " ")
+	return load
+}

@@ -1,0 +1,93 @@
+// Command cmd times CI builds with and without caches and prints the table; script/bench-ci calls it.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"buildsys/internal/cibench"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench-ci:", err)
+		os.Exit(1)
+	}
+}
+
+// The changes that are measured. libcap is in the middle of the order of builds, and one package needs it.
+var (
+	middle = cibench.Change{What: "the release of libcap, which chrony is built with", File: "packages/libcap/libcap.spec", Old: "\nRelease: 1\n", New: "\nRelease: 2\n"}
+	first  = cibench.Change{What: "a text that skiffd prints (sources/skiff, of the package os)", File: "sources/skiff/cmd/skiffd/main.go", Old: "usage: skiffd boot|power", New: "usage: skiffd boot | power"}
+)
+
+func run(ctx context.Context) error {
+	o := cibench.Options{Log: os.Stderr, Middle: middle, FirstHand: first}
+	var document, packages string
+	var render bool
+	flag.StringVar(&o.Checkout, "checkout", "", "the `repository` whose last commit is built")
+	flag.StringVar(&o.Buildsys, "buildsys", "", "the buildsys `program`")
+	flag.StringVar(&o.Docker, "docker", "/usr/bin/docker", "a docker `command` whose build needs no plugin")
+	flag.StringVar(&o.SDK, "sdk", "", "the SDK image's root file system, a `tar`")
+	flag.StringVar(&o.Lookaside, "lookaside", "", "`directory` that has the sources")
+	flag.StringVar(&o.Results, "results", "", "JSON `file` that gets what was measured; logs come beside it")
+	flag.StringVar(&o.Arch, "arch", "x86_64", "`architecture` to build for")
+	flag.StringVar(&o.Variant, "variant", "qemu-dev", "variant to build")
+	flag.StringVar(&packages, "packages", "", "build these packages, separated by commas, instead of the image: for a try")
+	flag.IntVar(&o.Weight, "weight", 0, "cpu.shares of the builds' containers (control groups v1)")
+	flag.StringVar(&document, "document", "", "Markdown `file` that gets the table, between its lines "+begin+" and "+end)
+	flag.BoolVar(&render, "render", false, "measure nothing: make the table of what -results has")
+	flag.Parse()
+	if packages != "" {
+		o.Packages = strings.Split(packages, ",")
+	}
+	var r cibench.Results
+	var err error
+	if render {
+		r, err = cibench.Load(o.Results)
+	} else {
+		if o.Checkout == "" || o.Buildsys == "" || o.SDK == "" {
+			return errors.New("needs -checkout, -buildsys and -sdk; use script/bench-ci")
+		}
+		r, err = cibench.Run(ctx, o)
+	}
+	if err != nil {
+		if len(r.Layers) > 0 {
+			fmt.Print(r.Report()) // what there is, where people see it; no document is changed
+		}
+		return err
+	}
+	if document == "" {
+		fmt.Print(r.Report())
+		return nil
+	}
+	return replaceBetween(document, r.Report())
+}
+
+// begin and end enclose what is written by this program in a document that is otherwise written by hand.
+const (
+	begin = "<!-- begin: script/bench-ci --write -->"
+	end   = "<!-- end: script/bench-ci --write -->"
+)
+
+func replaceBetween(path, text string) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	above, rest, found := strings.Cut(string(data), begin+"\n")
+	_, below, closed := strings.Cut(rest, end+"\n")
+	if !found || !closed {
+		return fmt.Errorf("%s has not the lines %s and %s", path, begin, end)
+	}
+	return os.WriteFile(path, []byte(above+begin+"\n\n"+strings.TrimSpace(text)+"\n\n"+end+"\n"+below), 0o644)
+}

@@ -1,0 +1,188 @@
+// registry: Debian's docker-registry, behind a proxy that counts what goes in and out.
+
+package cibench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// registry counts bodies of requests and answers. Headers are not counted: they are a few hundred bytes each.
+type registry struct {
+	address string // of the proxy, HOST:PORT
+	process *exec.Cmd
+	server  *http.Server
+
+	down, up, sdk atomic.Int64
+
+	mu      sync.Mutex
+	pushed  map[string]bool // digests of blobs that were uploaded before seeded was called: the SDK image's
+	sealed  bool
+	waiting sync.WaitGroup
+}
+
+// traffic is what went over the wire since a moment.
+type traffic struct{ down, up, sdk int64 }
+
+func (r *registry) traffic() traffic { return traffic{r.down.Load(), r.up.Load(), r.sdk.Load()} }
+
+func (t traffic) since(before traffic) traffic {
+	return traffic{t.down - before.down, t.up - before.up, t.sdk - before.sdk}
+}
+
+// place is the remote cache of buildsys in the registry.
+func (r *registry) place() string { return "oci://" + r.address + "/" + cacheName }
+
+// seeded says that all blobs so far are the SDK image's.
+func (r *registry) seeded() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sealed = true
+}
+
+func startRegistry(ctx context.Context, dir string) (*registry, error) {
+	program, err := exec.LookPath("docker-registry")
+	if err != nil {
+		return nil, fmt.Errorf("%w; script/setup installs it", err)
+	}
+	behind, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	config := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %s/data}}\n"+
+		"http: {addr: %q, relativeurls: true}\n", dir, behind)
+	if err := os.WriteFile(filepath.Join(dir, "config.yml"), []byte(config), 0o644); err != nil {
+		return nil, err
+	}
+	logs, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		return nil, err
+	}
+	defer logs.Close()
+	r := &registry{process: exec.Command(program, "serve", filepath.Join(dir, "config.yml")), pushed: map[string]bool{}}
+	r.process.Stdout, r.process.Stderr = logs, logs
+	if err := r.process.Start(); err != nil {
+		return nil, err
+	}
+	if err := await(ctx, time.Minute, func() error {
+		resp, err := http.Get("http://" + behind + "/v2/")
+		if err == nil {
+			resp.Body.Close()
+		}
+		return err
+	}); err != nil {
+		r.stop()
+		return nil, fmt.Errorf("docker-registry does not answer: %w", err)
+	}
+	return r, r.listen(behind)
+}
+
+// listen starts the proxy.
+func (r *registry) listen(behind string) error {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	r.address = listener.Addr().String()
+	r.server = &http.Server{Handler: &httputil.ReverseProxy{
+		Rewrite: func(p *httputil.ProxyRequest) {
+			p.SetURL(&url.URL{Scheme: "http", Host: behind})
+			p.Out.Host = p.In.Host
+			if p.Out.Body != nil {
+				p.Out.Body = &counted{p.Out.Body, []*atomic.Int64{&r.up}}
+			}
+			r.note(p.In)
+		},
+		ModifyResponse: func(resp *http.Response) error {
+			to := &r.down
+			if r.isSDK(resp.Request.URL.Path) {
+				to = &r.sdk
+			}
+			resp.Body = &counted{resp.Body, []*atomic.Int64{to}}
+			return nil
+		},
+		ErrorLog: log.New(io.Discard, "", 0), // of clients that hang up, which is theirs to report
+	}}
+	r.waiting.Go(func() { _ = r.server.Serve(listener) })
+	return nil
+}
+
+// note remembers the digest of a blob whose upload ends, as long as the SDK image is uploaded.
+func (r *registry) note(req *http.Request) {
+	digest := req.URL.Query().Get("digest")
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if req.Method == http.MethodPut && digest != "" && !r.sealed {
+		r.pushed[digest] = true
+	}
+}
+
+// isSDK says whether a path is that of a blob of the SDK image.
+func (r *registry) isSDK(path string) bool {
+	_, digest, found := strings.Cut(path, "/blobs/")
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return found && r.pushed[digest]
+}
+
+func (r *registry) stop() {
+	if r.server != nil {
+		_ = r.server.Close()
+		r.waiting.Wait()
+	}
+	_ = r.process.Process.Kill()
+	_ = r.process.Wait()
+}
+
+type counted struct {
+	io.ReadCloser
+	to []*atomic.Int64
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	for _, to := range c.to {
+		to.Add(int64(n))
+	}
+	return n, err
+}
+
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
+
+// await asks until there is no error, for at most the given time.
+func await(ctx context.Context, limit time.Duration, ask func() error) error {
+	for begin := time.Now(); ; {
+		err := ask()
+		if err == nil || time.Since(begin) > limit {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,127 @@
+// report: what was measured, as Markdown.
+
+package cibench
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Report writes the table. Without cache nothing depends on what was there before, so the cold run stands for every row: it is
+// that of the one Dockerfile, without what the upload took.
+func (r Results) Report() string {
+	w := &report{Results: r}
+	w.printf("%s. Built: %s, %d steps. Load (last minute) before each cell: %s.\n\n", r.Facts, r.What, r.Total, w.loads())
+	w.printf("A change halfway: %s. A change in first-party code: %s.\n\n", r.Middle, r.First)
+	w.table("Wall time in seconds (in brackets: of it, uploading as a command of its own)", func(c Cell) string {
+		return fmt.Sprintf("%.0f", c.Wall-c.Push)
+	}, func(c Cell) string {
+		if c.Push > 0 {
+			return fmt.Sprintf("%.0f (%.0f)", c.Wall, c.Push)
+		}
+		return fmt.Sprintf("%.0f", c.Wall)
+	})
+	w.table("MB received + SDK image / MB sent", func(c Cell) string {
+		return fmt.Sprintf("0 + %s / 0", megabytes(c.SDK))
+	}, func(c Cell) string {
+		return fmt.Sprintf("%s + %s / %s", megabytes(c.Down), megabytes(c.SDK), megabytes(c.Up))
+	})
+	w.table("Steps run", func(c Cell) string { return fmt.Sprint(c.Steps) }, func(c Cell) string { return fmt.Sprint(c.Steps) })
+	w.kernels()
+	w.targets()
+	return w.String()
+}
+
+type report struct {
+	strings.Builder
+	Results
+}
+
+func (w *report) printf(format string, args ...any) { fmt.Fprintf(w, format, args...) }
+
+// loads lists the load before each cell, column by column.
+func (w *report) loads() string {
+	var all []string
+	for _, row := range rows {
+		for _, cells := range []map[Row]Cell{w.Layers, w.Ours} {
+			if c, ok := cells[row]; ok {
+				all = append(all, c.Load)
+			}
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
+// table writes the four rows; none gives the text of the column without a cache for the cold run of the Dockerfile.
+func (w *report) table(title string, none, cell func(Cell) string) {
+	w.printf("| %s | no cache | whole-image layer cache | buildsys |\n|---|---:|---:|---:|\n", title)
+	for _, row := range rows {
+		without := "–"
+		if c, ok := w.Layers[Cold]; ok {
+			without = none(c)
+			if row != Cold {
+				without = "= " + without
+			}
+		}
+		texts := []string{without}
+		for _, cells := range []map[Row]Cell{w.Layers, w.Ours} {
+			text := "not measured"
+			if c, ok := cells[row]; ok {
+				text = cell(c)
+			}
+			texts = append(texts, text)
+		}
+		w.printf("| %s | %s |\n", row, strings.Join(texts, " | "))
+	}
+	w.printf("\n")
+}
+
+// kernels says which cells built the kernel, since one long step decides what an order costs.
+func (w *report) kernels() {
+	var all []string
+	for _, row := range rows {
+		for _, column := range []struct {
+			name  string
+			cells map[Row]Cell
+		}{{"layer cache", w.Layers}, {"buildsys", w.Ours}} {
+			if c := column.cells[row]; c.Kernel > 0 {
+				all = append(all, fmt.Sprintf("%s, %s: %.0f s", column.name, row, c.Kernel))
+			}
+		}
+	}
+	if len(all) > 0 {
+		w.printf("Of these, the kernel alone took: %s.\n\n", strings.Join(all, "; "))
+	}
+}
+
+// targets writes what was promised beside what was measured.
+func (w *report) targets() {
+	cold, ok := w.Ours[Cold]
+	second, also := w.Ours[Second]
+	if !ok || !also {
+		return
+	}
+	w.printf("| second run of buildsys | measured | target | met |\n|---|---:|---:|---|\n")
+	row := func(text string, measured, most float64, format string) {
+		met := "yes"
+		if measured > most {
+			met = "**no**"
+		}
+		w.printf("| %s | "+format+" | "+format+" | %s |\n", text, measured, most, met)
+	}
+	row("wall / cold", second.Wall/cold.Wall, 0.05, "%.3f")
+	row("bytes received / bytes of the final outputs", float64(second.Down+second.SDK)/float64(second.Outputs), 1.1, "%.3f")
+	row("steps run", float64(second.Steps), 0, "%.0f")
+}
+
+// megabytes writes millions of bytes with as many digits as mean something.
+func megabytes(n int64) string {
+	switch mb := float64(n) / 1e6; {
+	case n == 0:
+		return "0"
+	case mb < 10:
+		return fmt.Sprintf("%.1f", mb)
+	default:
+		return fmt.Sprintf("%.0f", mb)
+	}
+}
