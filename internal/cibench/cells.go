@@ -199,7 +199,7 @@ func facts(ctx context.Context, docker string, s *scene) string {
 	text := fmt.Sprintf("%s, %s processors (%s), Linux %s, %s", time.Now().UTC().Format(time.DateOnly), ask("nproc"), model, kernel, ask("dockerd", "--version"))
 	text += ", client " + ask(docker, "version", "--format", "{{.Client.Version}}")
 	if s.Weight > 0 {
-		text += fmt.Sprintf("; containers had a weight of %d against the 1024 of every other process", s.Weight)
+		text += fmt.Sprintf("; engine, registry and builds had together a weight of %d against the 1024 of every other process", s.Weight)
 	}
 	return text
 }

@@ -26,7 +26,7 @@ type Options struct {
 	Packages  []string // build these, and what they need, instead of the image; for a try
 	Middle    Change   // "halfway"
 	FirstHand Change   // in code that belongs to the tree itself
-	Weight    int      // cpu.shares (control groups v1) of the containers of the engines; 0 leaves the default of 1024
+	Weight    int      // cpu.shares (control groups v1) of all that is measured, together; 0 leaves it beside everything else
 	Log       io.Writer
 }
 
@@ -141,6 +141,11 @@ type scene struct {
 }
 
 func newScene(ctx context.Context, o Options) (*scene, error) {
+	if o.Weight > 0 {
+		if err := weigh(o.Weight); err != nil {
+			return nil, err
+		}
+	}
 	dir, err := os.MkdirTemp("", "cib") // short: there are sockets in it
 	if err != nil {
 		return nil, err

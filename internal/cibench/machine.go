@@ -26,8 +26,21 @@ type machine struct {
 	ended  chan struct{}
 }
 
-// cgroup is the control group of the containers of every engine.
+// cgroup is the control group of the containers of every engine, and of this process where it has a weight.
 const cgroup = "buildsys-bench-ci"
+
+// weigh moves this process, and with it all that it starts, into a control group of that weight: on a machine that does other
+// things besides, what is measured then waits little for them.
+func weigh(weight int) error {
+	group := filepath.Join("/sys/fs/cgroup/cpu", cgroup)
+	if err := os.MkdirAll(group, 0o755); err != nil {
+		return fmt.Errorf("a weight needs control groups v1: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(group, "cpu.shares"), []byte(strconv.Itoa(weight)), 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(group, "cgroup.procs"), []byte(strconv.Itoa(os.Getpid())), 0o644)
+}
 
 // newMachine starts one whose tree is as the row wants it.
 func (s *scene) newMachine(ctx context.Context, row Row) (*machine, error) {
@@ -76,17 +89,8 @@ func (m *machine) clone(ctx context.Context, row Row) error {
 	return err
 }
 
-// startEngine starts a dockerd whose containers are in a control group that has the weight asked for.
+// startEngine starts a dockerd whose containers are in the control group of this process.
 func (m *machine) startEngine(ctx context.Context) error {
-	if weight := m.scene.Weight; weight > 0 {
-		group := filepath.Join("/sys/fs/cgroup/cpu", cgroup)
-		if err := os.MkdirAll(group, 0o755); err != nil {
-			return fmt.Errorf("a weight needs control groups v1: %w", err)
-		}
-		if err := os.WriteFile(filepath.Join(group, "cpu.shares"), []byte(strconv.Itoa(weight)), 0o644); err != nil {
-			return err
-		}
-	}
 	none := filepath.Join(m.dir, "none.json")
 	if err := os.WriteFile(none, []byte("{}"), 0o644); err != nil {
 		return err

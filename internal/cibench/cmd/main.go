@@ -43,7 +43,7 @@ func run(ctx context.Context) error {
 	flag.StringVar(&o.Arch, "arch", "x86_64", "`architecture` to build for")
 	flag.StringVar(&o.Variant, "variant", "qemu-dev", "variant to build")
 	flag.StringVar(&packages, "packages", "", "build these packages, separated by commas, instead of the image: for a try")
-	flag.IntVar(&o.Weight, "weight", 0, "cpu.shares of the builds' containers (control groups v1)")
+	flag.IntVar(&o.Weight, "weight", 0, "cpu.shares of all that is measured, together (control groups v1)")
 	flag.StringVar(&document, "document", "", "Markdown `file` that gets the table, between its lines "+begin+" and "+end)
 	flag.BoolVar(&render, "render", false, "measure nothing: make the table of what -results has")
 	flag.Parse()
