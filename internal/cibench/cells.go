@@ -91,6 +91,7 @@ func (s *scene) ours(ctx context.Context, row Row) (Cell, error) {
 	if err != nil {
 		return Cell{}, err
 	}
+	s.total = len(p.Steps)
 	env := append(m.env(), "BUILDSYS_CACHE_FROM="+s.reg.place(), "BUILDSYS_CACHE_TO="+s.reg.place())
 	args := []string{"build-variant", s.Variant}
 	if len(s.Packages) > 0 {

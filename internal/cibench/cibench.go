@@ -6,10 +6,12 @@ package cibench
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -24,6 +26,7 @@ type Options struct {
 	Arch      string   // "x86_64" or "aarch64"
 	Variant   string   // whose image is built
 	Packages  []string // build these, and what they need, instead of the image; for a try
+	Columns   []string // of "layers" and "buildsys" what to measure; empty is both
 	Middle    Change   // "halfway"
 	FirstHand Change   // in code that belongs to the tree itself
 	Weight    int      // cpu.shares (control groups v1) of all that is measured, together; 0 leaves it beside everything else
@@ -65,19 +68,23 @@ type Cell struct {
 
 // Results are all cells, and what there is to know about the machine.
 type Results struct {
-	Facts   string
-	Command string // that measured
-	Total   int    // steps of a cold build
-	What    string // is built
-	Middle  string
-	First   string
-	Layers  map[Row]Cell // whole-image layer cache
-	Ours    map[Row]Cell
+	Facts  string
+	Total  int    // steps of a cold build
+	What   string // is built
+	Middle string
+	First  string
+	Layers map[Row]Cell // whole-image layer cache
+	Ours   map[Row]Cell
 }
 
-// Run measures. What was measured before an error is in the results.
+// Run measures. A build that fails costs its cell, and the error; the others are in the results, with those that the file of
+// results had for columns that were not asked for.
 func Run(ctx context.Context, o Options) (Results, error) {
-	r := Results{What: o.Variant + " " + o.Arch, Middle: o.Middle.What, First: o.FirstHand.What, Layers: map[Row]Cell{}, Ours: map[Row]Cell{}}
+	r, err := Load(o.Results)
+	if err != nil || len(o.Columns) == 0 {
+		r = Results{}
+	}
+	r.What, r.Middle, r.First = o.Variant+" "+o.Arch, o.Middle.What, o.FirstHand.What
 	if len(o.Packages) > 0 {
 		r.What = fmt.Sprintf("%v %s", o.Packages, o.Arch)
 	}
@@ -87,20 +94,31 @@ func Run(ctx context.Context, o Options) (Results, error) {
 	}
 	defer s.close()
 	r.Facts = facts(ctx, o.Docker, s)
+	columns := []struct {
+		name  string
+		run   func(context.Context, Row) (Cell, error)
+		cells *map[Row]Cell
+	}{{"layers", s.layered, &r.Layers}, {"buildsys", s.ours, &r.Ours}}
+	var errs []error
 	for _, row := range rows {
-		for _, column := range []struct {
-			name  string
-			run   func(context.Context, Row) (Cell, error)
-			cells map[Row]Cell
-		}{{"layer cache", s.layered, r.Layers}, {"buildsys", s.ours, r.Ours}} {
+		for _, column := range columns {
+			if len(o.Columns) > 0 && !slices.Contains(o.Columns, column.name) {
+				continue
+			}
+			if *column.cells == nil || row == Cold {
+				*column.cells = map[Row]Cell{}
+			}
 			s.logf("%s: %s", row, column.name)
 			load := loadAverage()
 			cell, err := column.run(ctx, row)
 			if err != nil {
-				return r, fmt.Errorf("%s, %s: %w", column.name, row, err)
+				err = fmt.Errorf("%s, %s: %w", column.name, row, err)
+				s.logf("%v", err)
+				errs = append(errs, err)
+				continue
 			}
 			cell.Load = load
-			column.cells[row] = cell
+			(*column.cells)[row] = cell
 			r.Total = s.total
 			s.logf("%s: %s: %+v", row, column.name, cell)
 			if err := r.save(o.Results); err != nil {
@@ -108,7 +126,7 @@ func Run(ctx context.Context, o Options) (Results, error) {
 			}
 		}
 	}
-	return r, nil
+	return r, errors.Join(errs...)
 }
 
 func (r Results) save(path string) error {

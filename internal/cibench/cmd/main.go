@@ -32,7 +32,7 @@ var (
 
 func run(ctx context.Context) error {
 	o := cibench.Options{Log: os.Stderr, Middle: middle, FirstHand: first}
-	var document, packages string
+	var document, packages, columns string
 	var render bool
 	flag.StringVar(&o.Checkout, "checkout", "", "the `repository` whose last commit is built")
 	flag.StringVar(&o.Buildsys, "buildsys", "", "the buildsys `program`")
@@ -43,12 +43,16 @@ func run(ctx context.Context) error {
 	flag.StringVar(&o.Arch, "arch", "x86_64", "`architecture` to build for")
 	flag.StringVar(&o.Variant, "variant", "qemu-dev", "variant to build")
 	flag.StringVar(&packages, "packages", "", "build these packages, separated by commas, instead of the image: for a try")
+	flag.StringVar(&columns, "columns", "", "measure only `these` of layers and buildsys again")
 	flag.IntVar(&o.Weight, "weight", 0, "cpu.shares of all that is measured, together (control groups v1)")
 	flag.StringVar(&document, "document", "", "Markdown `file` that gets the table, between its lines "+begin+" and "+end)
 	flag.BoolVar(&render, "render", false, "measure nothing: make the table of what -results has")
 	flag.Parse()
 	if packages != "" {
 		o.Packages = strings.Split(packages, ",")
+	}
+	if columns != "" {
+		o.Columns = strings.Split(columns, ",")
 	}
 	var r cibench.Results
 	var err error
