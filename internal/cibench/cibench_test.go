@@ -33,7 +33,7 @@ func TestDockerfile(t *testing.T) {
 	const want = `FROM 127.0.0.1:1/sdk:v1
 RUN --mount=source=packages/musl/package,target=/host/package --mount=source=recipe-package,target=/host/recipe --mount=source=packages/musl/sources,target=/host/sources \
     ARCH='x86_64' PACKAGE='musl' \
-    bash /host/recipe/tools/build-rpm && mkdir -p /host/rpms/musl && mv /output/* /host/rpms/musl/ && rm -rf /home/builder/rpmbuild /tmp/*
+    bash /host/recipe/tools/build-rpm && mkdir -p /host/rpms/musl && mv /output/* /host/rpms/musl/ && rm -rf /home/builder/rpmbuild /var/cache/dnf /tmp/*
 RUN --mount=source=variants/tiny/image,target=/host/image --mount=source=recipe-variant,target=/host/recipe \
     PRETTY_NAME='It'\''s $5' \
     bash /host/recipe/tools/build-variant

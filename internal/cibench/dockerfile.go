@@ -85,7 +85,7 @@ func dockerfile(p plan.Plan) (string, error) {
 		b.WriteString(" \\\n    bash /host/recipe/tools/")
 		switch step.Kind {
 		case plan.Package:
-			fmt.Fprintf(&b, "build-rpm && mkdir -p /host/rpms/%s && mv /output/* /host/rpms/%[1]s/ && rm -rf /home/builder/rpmbuild /tmp/*\n", step.Name)
+			fmt.Fprintf(&b, "build-rpm && mkdir -p /host/rpms/%s && mv /output/* /host/rpms/%[1]s/ && rm -rf /home/builder/rpmbuild /var/cache/dnf /tmp/*\n", step.Name)
 		case plan.Variant:
 			b.WriteString("build-variant\n")
 		default:
