@@ -164,8 +164,8 @@ func ranRuns(log string) (count int, kernel float64) {
 
 // What buildsys says of a step: "[3/20] kernel started", "[4/20] kernel done in 3m20s".
 var (
-	startedLine = regexp.MustCompile(`(?m)^\[\d+/\d+\] .* started`)
-	kernelLine  = regexp.MustCompile(`(?m)^\[\d+/\d+\] kernel done in (\S+)`)
+	startedLine = regexp.MustCompile(`(?m)^\[ *\d+/\d+\] .* started`)
+	kernelLine  = regexp.MustCompile(`(?m)^\[ *\d+/\d+\] kernel done in (\S+)`)
 )
 
 func ranSteps(log string) (count int, kernel float64) {

@@ -75,9 +75,9 @@ func TestLogs(t *testing.T) {
 		t.Errorf("docker build: %d RUNs, kernel %v s", n, kernel)
 	}
 	const ours = `[1/3] musl fetched from oci://x (2 files)
-[1/3] kernel started (1 running)
+[ 1/20] kernel started (1 running)
 [2/3] variant qemu-dev started (2 running)
-[2/3] kernel done in 5m40s (1 running)
+[ 2/20] kernel done in 5m40s (1 running)
 `
 	if n, kernel := ranSteps(ours); n != 2 || kernel != 340 {
 		t.Errorf("buildsys: %d steps, kernel %v s", n, kernel)
