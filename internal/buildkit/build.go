@@ -53,13 +53,13 @@ func (b *Builder) Build(ctx context.Context, s plan.Solve, out string, report fu
 		// Asked beforehand: the engine would look for a missing image in the network.
 		return &SolveError{Name: s.Name, SDK: sdk, class: MissingSDK, Err: fmt.Errorf("no such image: %s", sdk)}
 	}
-	if err := b.solve(ctx, s, img, out, report); err != nil {
+	if err := b.buildLayered(ctx, s, img, out, report); err != nil {
 		return err
 	}
 	return checkOutputs(out, s.Name, s.Target == string(plan.Variant) || s.Target == string(plan.Repack))
 }
 
-func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out string, report func(progress.Event)) error {
+func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out string, report func(progress.Event), layers *layerUse) error {
 	sdk := s.Args[sdkArg]
 	// A context that cannot be sent as listed stops the build at once, and so does an engine that says nothing any more.
 	solveCtx, stop := context.WithCancelCause(ctx)
@@ -78,18 +78,27 @@ func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out str
 	}
 	g := &guard{sdk: sdk, dockerfile: s.Dockerfile, attrs: frontendAttrs(s, img), session: sess.ID(), inputs: in.states}
 	log := newStatusLog(reporter(report))
+	if log.layers = layers; layers != nil {
+		layers.stop = stop
+		defer layers.end()
+		if layers.again {
+			g.attrs["no-cache"] = ""
+		}
+	}
 	client := b.client()
 	release := b.watchdog.watch(stop)
 	jobs := b.running.Add(1)
 	def, err := b.define(solveCtx, client, g, img)
 	if err == nil {
-		err = b.run(solveCtx, client, def, bkclient.SolveOpt{
+		opt := bkclient.SolveOpt{
 			SharedSession: sess,
 			LocalMounts:   in.locals,
 			OCIStores:     img.stores(),
 			Session:       secrets,
 			Exports:       []bkclient.ExportEntry{{Type: bkclient.ExporterLocal, OutputDir: out}},
-		}, log)
+		}
+		layers.addTo(&opt)
+		err = b.run(solveCtx, client, def, opt, log)
 	}
 	b.running.Add(-1)
 	release()

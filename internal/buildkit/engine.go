@@ -43,6 +43,8 @@ type Options struct {
 	// Checkout tells one tree of packages from another on a shared engine. It never reaches a build; it only
 	// names the engine's copy of the inputs, which is updated by differences when a step is built again.
 	Checkout string
+	// Layers is where engines share the layers of steps.
+	Layers LayerCache
 }
 
 // EngineError says that the engine cannot be used and what to do about it.
@@ -82,6 +84,7 @@ type Builder struct {
 	watchdog watchdog
 	running  atomic.Int32 // builds
 	frontend frontend
+	layers   layers
 
 	mu       sync.Mutex
 	buildkit *bkclient.Client
@@ -93,7 +96,7 @@ func Dial(ctx context.Context, opt Options) (*Builder, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Builder{engine: d, timeout: opt.Timeout, checkout: opt.Checkout}
+	b := &Builder{engine: d, timeout: opt.Timeout, checkout: opt.Checkout, layers: layers{LayerCache: opt.Layers}}
 	b.watchdog = watchdog{ping: d.ping, host: d.host(), silence: cmp.Or(opt.Silence, silence), renew: func() { b.renew(b.client()) }}
 	if err := b.await(ctx, opt.Wait, opt.Waiting); err != nil {
 		d.close()

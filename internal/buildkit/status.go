@@ -24,6 +24,7 @@ type statusLog struct {
 	tail   []string
 	failed *client.Vertex // the first that failed, or nil
 	begun  bool           // something was heard of the build
+	layers *layerUse      // nil without a layer cache
 }
 
 type logStream struct {
@@ -43,8 +44,9 @@ func newStatusLog(emit func(string)) *statusLog {
 // add takes one status message.
 func (l *statusLog) add(s *client.SolveStatus) {
 	l.begun = l.begun || len(s.Vertexes) > 0
+	l.layers.follow(s)
 	for _, v := range s.Vertexes {
-		if v.Error != "" && l.failed == nil {
+		if v.Error != "" && l.failed == nil && !isLayerWork(v) {
 			l.failed = v
 		}
 	}

@@ -45,6 +45,8 @@ var settingList = []setting{
 	{env: "BUILDSYS_CACHE_DIR", help: "where sources and results are kept, for all checkouts (default: buildsys below the user's cache directory)"},
 	{env: "BUILDSYS_CACHE_FROM", help: "remote caches to take results from: oci://HOST/REPOSITORY (oci+http:// without TLS) or directories, separated by commas"},
 	{env: "BUILDSYS_CACHE_TO", help: "remote cache to upload results to, written like those of --cache-from"},
+	{env: "BUILDSYS_LAYER_CACHE_FROM", help: "registries whose layers the engine may use, written like those of --cache-from (a buildkitd only)"},
+	{env: "BUILDSYS_LAYER_CACHE_TO", help: "registry to which the engine uploads the layers of steps (a buildkitd only)"},
 	{env: "BUILDSYS_LOOKASIDE_CACHE", help: "where to look for sources first: directories or URLs, separated by commas (default: lookaside in the cache directory)"},
 	{env: "BUILDSYS_UPSTREAM_SOURCE_FALLBACK", help: "true: fetch sources from upstream when no lookaside cache has them"},
 	{env: "BUILDSYS_VERSION_BUILD", help: "build ID of the image (default: the git commit)"},
@@ -251,7 +253,7 @@ func (c *config) fillEngine(sys *System, get func(env, fallback string) string) 
 	if c.engine.Wait, err = time.ParseDuration(wait); err != nil || c.engine.Wait < 0 {
 		return usageError{fmt.Errorf("BUILDSYS_ENGINE_WAIT %q is not a duration: use one such as 30s or 2m, or 0s", wait)}
 	}
-	return nil
+	return c.layerCache(get("BUILDSYS_LAYER_CACHE_FROM", ""), get("BUILDSYS_LAYER_CACHE_TO", ""))
 }
 
 // keysDir returns the directory of the Secure Boot profile.

@@ -1,0 +1,348 @@
+// Layer cache: engines share the layers of steps through a registry. It is BuildKit's own cache, asked and filled by the engine
+// while a step is built; it is never needed, so whatever goes wrong with it costs the cache and not the build.
+
+package buildkit
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptrace"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	bkclient "github.com/moby/buildkit/client"
+	digest "github.com/opencontainers/go-digest"
+
+	"buildsys/internal/plan"
+	"buildsys/internal/progress"
+)
+
+// LayerPlace is a repository of an OCI registry, as the engine reaches it.
+type LayerPlace struct {
+	Repository string // HOST[:PORT]/REPOSITORY
+	Plain      bool   // HTTP without TLS
+}
+
+func (p LayerPlace) host() string {
+	host, _, _ := strings.Cut(p.Repository, "/")
+	return host
+}
+
+// LayerCache says where engines share the layers of steps. The zero value is nowhere.
+type LayerCache struct {
+	From []LayerPlace // asked in order
+	To   LayerPlace   // Repository is empty for none
+}
+
+// layers is the layer cache of a Builder. What has failed is not used again in the run, and said once.
+type layers struct {
+	LayerCache
+	mu           sync.Mutex
+	noFrom, noTo bool
+	told         map[string]bool
+	// patience is how long a transfer may stand still; 0 means importSilence and exportSilence.
+	patience time.Duration
+}
+
+// layerUse is the layer cache as one build uses it.
+type layerUse struct {
+	of     *layers
+	step   string // for people
+	from   []LayerPlace
+	to     LayerPlace
+	tag    string
+	report func(progress.Event)
+	stop   context.CancelCauseFunc
+	open   map[digest.Digest]transfer
+	again  bool // without the cache, and past what the engine has from it
+}
+
+// A registry that does not answer is given up after this long without any progress. BuildKit itself would wait for ever.
+const (
+	importSilence = 30 * time.Second
+	exportSilence = 2 * time.Minute
+	probeTime     = 10 * time.Second
+)
+
+// layerSilence is the cause of a build that waited for the layer cache in vain.
+type layerSilence struct {
+	what  string
+	limit time.Duration
+}
+
+func (e *layerSilence) Error() string {
+	return fmt.Sprintf("%s: nothing has moved for %v", e.what, e.limit)
+}
+
+// use returns the layer cache for one build; nil for none. Builds that shall run whatever was kept use none.
+func (l *layers) use(ctx context.Context, s plan.Solve, report func(progress.Event)) *layerUse {
+	if s.Fresh || len(l.From) == 0 && l.To.Repository == "" {
+		return nil
+	}
+	l.mu.Lock()
+	u := &layerUse{of: l, step: s.Name, tag: layerTag(s), report: report, open: map[digest.Digest]transfer{}}
+	if !l.noFrom {
+		u.from = l.From
+	}
+	if !l.noTo {
+		u.to = l.To
+	}
+	l.mu.Unlock()
+	u.from = slices.DeleteFunc(slices.Clone(u.from), func(p LayerPlace) bool { return u.silent(ctx, p) })
+	if len(u.from) == 0 && u.to.Repository == "" {
+		return nil
+	}
+	return u
+}
+
+// silent drops a registry that takes connections and then says nothing: a BuildKit that reads a manifest from one waits for ever,
+// and with it every later build on the same image, so it must not even be asked. One that cannot be reached from here may well
+// be reached by the engine.
+func (u *layerUse) silent(ctx context.Context, p LayerPlace) bool {
+	if !silentRegistry(ctx, p, u.tag, cmp.Or(u.of.patience, probeTime)) {
+		return false
+	}
+	u.of.mu.Lock()
+	u.of.noFrom = true
+	u.of.mu.Unlock()
+	u.tell("silent", fmt.Sprintf("the registry of the layer cache %s takes connections but does not answer; no layers are taken in this run any more", p.Repository))
+	return true
+}
+
+// silentRegistry asks for a manifest, and reports whether the registry takes the connection and does not answer.
+func silentRegistry(ctx context.Context, p LayerPlace, tag string, limit time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	var connected atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{ConnectDone: func(_, _ string, err error) { connected.Store(connected.Load() || err == nil) }})
+	scheme := "https"
+	if p.Plain {
+		scheme = "http"
+	}
+	host, repository, _ := strings.Cut(p.Repository, "/")
+	req, err := http.NewRequestWithContext(ctx, http.MethodHead, scheme+"://"+host+"/v2/"+repository+"/manifests/"+tag, nil)
+	if err != nil {
+		return false // the engine says what is wrong with it
+	}
+	client := &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	if err == nil {
+		resp.Body.Close()
+	}
+	return err != nil && connected.Load() && errors.Is(err, context.DeadlineExceeded)
+}
+
+var notInTag = regexp.MustCompile(`[^A-Za-z0-9_.-]`)
+
+// layerTag names a step in a registry: "package-bash-x86_64". Names that a tag cannot have get a hash, so that no two are one.
+func layerTag(s plan.Solve) string {
+	full := s.Target + "-" + strings.ReplaceAll(s.Name, " ", "-")
+	tag := notInTag.ReplaceAllString(full, "_")
+	if tag != full || len(tag) > 128 { // the most that the distribution specification allows
+		tag = fmt.Sprintf("%.100s-%x", tag, sha256.Sum256([]byte(full)))[:min(len(tag), 100)+13]
+	}
+	return tag
+}
+
+// addTo adds the layer cache to a build. In mode max the layers of every instruction are kept and not only those of the outputs:
+// what a recipe does before its last step is what a changed key can still use.
+func (u *layerUse) addTo(opt *bkclient.SolveOpt) {
+	if u == nil || u.again {
+		return
+	}
+	entry := func(p LayerPlace, more map[string]string) bkclient.CacheOptionsEntry {
+		attrs := map[string]string{"ref": p.Repository + ":" + u.tag}
+		if p.Plain {
+			attrs["registry.insecure"] = "true"
+		}
+		for k, v := range more {
+			attrs[k] = v
+		}
+		return bkclient.CacheOptionsEntry{Type: "registry", Attrs: attrs}
+	}
+	for _, p := range u.from {
+		opt.CacheImports = append(opt.CacheImports, entry(p, nil))
+	}
+	if u.to.Repository != "" {
+		opt.CacheExports = []bkclient.CacheOptionsEntry{entry(u.to, map[string]string{
+			"mode": "max", "image-manifest": "true", "oci-mediatypes": "true", "ignore-error": "true",
+		})}
+	}
+	opt.Session = append(opt.Session, registryLogins{u.hosts()})
+}
+
+// hosts are the registries that the engine may get credentials for.
+func (u *layerUse) hosts() map[string]bool {
+	all := map[string]bool{}
+	for _, p := range append([]LayerPlace{u.to}, u.from...) {
+		all[p.host()] = true
+	}
+	return all
+}
+
+// How BuildKit names what it does with a cache.
+const (
+	importing = "importing cache manifest from "
+	exporting = "exporting cache to "
+)
+
+// isLayerWork says whether a vertex is a transfer of the cache and not a part of the build.
+func isLayerWork(v *bkclient.Vertex) bool {
+	return strings.HasPrefix(v.Name, importing) || strings.HasPrefix(v.Name, exporting)
+}
+
+// follow takes a status message: it sees transfers fail, and gives up those that do not move.
+func (u *layerUse) follow(st *bkclient.SolveStatus) {
+	if u == nil {
+		return
+	}
+	for _, v := range st.Vertexes {
+		if !isLayerWork(v) {
+			continue
+		}
+		if v.Error != "" {
+			u.failed(v)
+		}
+		t, known := u.open[v.Digest]
+		switch {
+		case v.Completed != nil && known:
+			t.timer.Stop()
+		case v.Completed == nil && v.Started != nil && !known:
+			u.open[v.Digest] = u.watch(v.Name)
+		}
+	}
+	for _, s := range st.Statuses {
+		if t, ok := u.open[s.Vertex]; ok && t.timer.Stop() { // one that has expired is not started again
+			t.timer.Reset(t.limit)
+		}
+	}
+}
+
+// transfer is one that goes on.
+type transfer struct {
+	timer *time.Timer
+	limit time.Duration
+}
+
+// watch gives a transfer its time.
+func (u *layerUse) watch(name string) transfer {
+	silence := &layerSilence{what: name, limit: cmp.Or(u.of.patience, importSilence)}
+	if strings.HasPrefix(name, exporting) {
+		silence = &layerSilence{what: exporting + u.to.Repository, limit: cmp.Or(u.of.patience, exportSilence)}
+	}
+	return transfer{time.AfterFunc(silence.limit, func() { u.stop(silence) }), silence.limit}
+}
+
+// end stops the timers.
+func (u *layerUse) end() {
+	if u == nil {
+		return
+	}
+	for _, t := range u.open {
+		t.timer.Stop()
+	}
+}
+
+// failed says what a transfer met. A step that was never uploaded is what a new one looks like; an upload that fails does so
+// for every step.
+func (u *layerUse) failed(v *bkclient.Vertex) {
+	reason := brief(v.Error)
+	if strings.HasPrefix(v.Name, importing) {
+		ref := strings.TrimPrefix(v.Name, importing)
+		if strings.HasSuffix(v.Error, "not found") {
+			u.tell("missing", fmt.Sprintf("the layer cache has nothing of %s (%s); this is said of the first such step only", u.step, ref))
+			return
+		}
+		u.tell("import", fmt.Sprintf("the layer cache gave nothing for %s: %s (%s); this is said of the first such step only", u.step, reason, ref))
+		return
+	}
+	u.of.mu.Lock()
+	u.of.noTo = true
+	u.of.mu.Unlock()
+	u.tell("export", fmt.Sprintf("the layers of %s were not uploaded to %s: %s; no more are uploaded in this run", u.step, u.to.Repository, reason))
+}
+
+// brief makes one line of an engine's error, whose last words say the most.
+func brief(text string) string {
+	const limit = 300
+	text = cleanLine([]byte(strings.Join(strings.Fields(text), " ")))
+	if r := []rune(text); len(r) > limit {
+		return string(r[:limit/2]) + " … " + string(r[len(r)-limit/2:])
+	}
+	return text
+}
+
+// tell warns once in a run for each kind of trouble.
+func (u *layerUse) tell(kind, text string) {
+	u.of.mu.Lock()
+	told := u.of.told[kind]
+	if u.of.told == nil {
+		u.of.told = map[string]bool{}
+	}
+	u.of.told[kind] = true
+	u.of.mu.Unlock()
+	if !told && u.report != nil {
+		u.report(progress.Event{Time: time.Now(), Kind: progress.Warning, Text: text})
+	}
+}
+
+// toBlame says why a build may have failed because of the layer cache; empty when it did not.
+func (u *layerUse) toBlame(err error) string {
+	if silence, ok := errors.AsType[*layerSilence](err); ok {
+		return silence.Error()
+	}
+	solve, ok := errors.AsType[*SolveError](err)
+	if !ok {
+		return ""
+	}
+	if strings.Contains(errorText(solve.Err), `unknown cache exporter: "registry"`) {
+		return "this engine cannot upload layers to a registry, and inline, with an image, it could only if buildsys made one: a " +
+			"buildkitd can, and so can Docker with the containerd image store"
+	}
+	switch solve.class {
+	case Unknown, EngineCache, RegistryBusy: // a layer that the registry promised and does not have, for one
+		return cmp.Or(brief(errorText(solve.Err)), string(solve.class))
+	}
+	return ""
+}
+
+// buildLayered builds with the layer cache, and once more without it when it is to blame for a failure. Then every part is run:
+// what came from the cache is known to the engine as its own by now.
+func (b *Builder) buildLayered(ctx context.Context, s plan.Solve, img sdkImage, out string, report func(progress.Event)) error {
+	u := b.layers.use(ctx, s, report)
+	err := b.solve(ctx, s, img, out, report, u)
+	if u == nil || err == nil || ctx.Err() != nil {
+		return err
+	}
+	why := u.toBlame(err)
+	if why == "" {
+		return err
+	}
+	b.layers.mu.Lock()
+	b.layers.noFrom, b.layers.noTo = true, true
+	b.layers.mu.Unlock()
+	u.tell("off", fmt.Sprintf("building without the layer cache from here on: %s", why))
+	if e := empty(out); e != nil {
+		return errors.Join(err, e)
+	}
+	return b.solve(ctx, s, img, out, report, &layerUse{of: &b.layers, step: s.Name, again: true})
+}
+
+// empty removes what is in a directory.
+func empty(dir string) error {
+	entries, err := os.ReadDir(dir)
+	for _, entry := range entries {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, entry.Name())))
+	}
+	return err
+}

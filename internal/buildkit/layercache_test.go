@@ -1,0 +1,314 @@
+// The layer cache between two real buildkitds, with a real registry; and everything that can be wrong with one, which must never
+// cost a build.
+
+package buildkit
+
+import (
+	"bytes"
+	"crypto/rand"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"buildsys/internal/buildtest"
+	"buildsys/internal/plan"
+	"buildsys/internal/progress"
+)
+
+func TestLayerTag(t *testing.T) {
+	long := strings.Repeat("x", 200)
+	seen := map[string]string{}
+	for _, c := range []struct{ name, want string }{
+		{"bash x86_64", "package-bash-x86_64"},
+		{"libstdc++ x86_64", "package-libstdc__-x86_64-"},
+		{"libstdc__ x86_64", "package-libstdc__-x86_64"},
+		{long + "a x86_64", "package-" + strings.Repeat("x", 92) + "-"},
+		{long + "b x86_64", "package-" + strings.Repeat("x", 92) + "-"},
+	} {
+		got := layerTag(plan.Solve{Target: "package", Name: c.name})
+		if !strings.HasPrefix(got, c.want) || len(got) > 128 || notInTag.MatchString(got) {
+			t.Errorf("%.20s…: %s", c.name, got)
+		}
+		if other, twice := seen[got]; twice {
+			t.Errorf("%.20s… and %.20s… are both %s", other, c.name, got)
+		}
+		seen[got] = c.name
+	}
+}
+
+// layerTest is a registry, and requests for one package whose recipe has two instructions.
+type layerTest struct {
+	place LayerPlace
+	data  string // where the registry keeps what it has
+	sdk   string
+	nonce string
+}
+
+// newLayerTest skips the test where there is no docker-registry.
+func newLayerTest(t *testing.T) *layerTest {
+	t.Helper()
+	program, err := exec.LookPath("docker-registry")
+	if err != nil {
+		t.Skip("no docker-registry (script/setup installs it)")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	address := l.Addr().String()
+	l.Close()
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "config.yml"), fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\n"+
+		"storage: {filesystem: {rootdirectory: %s/data}}\nhttp: {addr: %q}\n", dir, address), 0o644)
+	cmd := exec.Command(program, "serve", filepath.Join(dir, "config.yml"))
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
+	must(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	for begin := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		resp, err := http.Get("http://" + address + "/v2/")
+		if err == nil {
+			resp.Body.Close()
+			break
+		}
+		if time.Since(begin) > time.Minute {
+			t.Fatalf("docker-registry does not answer: %v\n%s", err, &output)
+		}
+	}
+	return &layerTest{
+		place: LayerPlace{Repository: address + "/skiff/layers", Plain: true}, data: filepath.Join(dir, "data"),
+		sdk: "buildsys.invalid/test:" + strings.ToLower(rand.Text()), nonce: rand.Text(),
+	}
+}
+
+// request is a build whose first instruction sees nothing, and whose second sees a file of the package.
+func (l *layerTest) request(text string) plan.Solve {
+	return plan.Solve{
+		Name: "pkg x86_64", Target: "package", Args: map[string]string{"SDK": l.sdk},
+		Dockerfile: []byte("ARG SDK\nFROM ${SDK} AS build\nENV NONCE=" + l.nonce + "\nRUN [\"/tool\", \"print\", \"first ran\", \",\", \"write\", \"/first\", \"1\"]\n" +
+			"RUN " + mountPackage + "[\"/tool\", \"print\", \"second ran\", \",\", \"write\", \"/output/a.rpm\", \"made\"]\n" +
+			"FROM scratch AS package\nCOPY --from=build /output/ /\n"),
+		Contexts: map[string]plan.Context{"package": {Files: []plan.File{{Name: "pkg.spec", Data: []byte(text)}}}},
+	}
+}
+
+// build builds on an engine and returns what ran and what was warned of. The output must be there.
+func (l *layerTest) build(t *testing.T, b *Builder, s plan.Solve) (ran, warnings []string) {
+	t.Helper()
+	out := t.TempDir()
+	err := b.Build(t.Context(), s, out, func(e progress.Event) {
+		if e.Kind == progress.Warning {
+			warnings = append(warnings, e.Text)
+		} else if strings.HasSuffix(e.Text, " ran") {
+			ran = append(ran, e.Text)
+		}
+	})
+	if err != nil {
+		t.Fatalf("%v\nwarnings: %q", err, warnings)
+	}
+	if got := readTree(t, out); len(got) != 1 || got["a.rpm"] != "-rw-r--r-- made" {
+		t.Errorf("outputs %q", got)
+	}
+	return ran, warnings
+}
+
+// daemon is a buildkitd that knows nothing, with the SDK imported.
+func (l *layerTest) daemon(t *testing.T, c LayerCache) *Builder {
+	t.Helper()
+	d := buildtest.NewBuildkitd(t)
+	d.Start(t)
+	b := dialDaemon(t, d, Options{Layers: c})
+	must(t, b.ImportImage(t.Context(), l.sdk, bytes.NewReader(l.base(t)), nil, nil))
+	return b
+}
+
+// again is another connection to the same engine, for another run.
+func again(t *testing.T, b *Builder, c LayerCache) *Builder {
+	t.Helper()
+	d := b.engine.(*buildkitd)
+	other, err := Dial(t.Context(), Options{BuildKit: b.engine.host(), Layout: d.layout.dir, Checkout: t.Name(), Layers: c, Wait: time.Minute})
+	must(t, err)
+	t.Cleanup(func() { other.Close() })
+	return other
+}
+
+var baseOnce []byte
+
+func (l *layerTest) base(t *testing.T) []byte {
+	if baseOnce == nil {
+		baseOnce = baseTar(t)
+	}
+	return baseOnce
+}
+
+func wantRan(t *testing.T, got []string, want ...string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func wantWarning(t *testing.T, got []string, texts ...string) {
+	t.Helper()
+	if len(got) != 1 {
+		t.Errorf("warnings %q, want one", got)
+		return
+	}
+	for _, text := range texts {
+		if !strings.Contains(got[0], text) {
+			t.Errorf("the warning %q does not say %q", got[0], text)
+		}
+	}
+}
+
+func TestLayerCache(t *testing.T) {
+	l := newLayerTest(t)
+	one := l.daemon(t, LayerCache{From: []LayerPlace{l.place}, To: l.place})
+	ran, warnings := l.build(t, one, l.request("1"))
+	wantRan(t, ran, "first ran", "second ran")
+	wantWarning(t, warnings, "the layer cache has nothing of pkg x86_64", l.place.Repository+":package-pkg-x86_64")
+
+	// Another machine, which has built nothing: all of it is there, and what did not change of a changed package.
+	two := l.daemon(t, LayerCache{From: []LayerPlace{l.place}})
+	ran, warnings = l.build(t, two, l.request("1"))
+	wantRan(t, ran)
+	ran, more := l.build(t, two, l.request("2"))
+	wantRan(t, ran, "second ran")
+	if warnings = append(warnings, more...); len(warnings) > 0 {
+		t.Errorf("warnings %q", warnings)
+	}
+
+	// What shall be built whatever was kept is.
+	fresh := l.request("1")
+	fresh.Fresh = true
+	ran, _ = l.build(t, two, fresh)
+	wantRan(t, ran, "first ran", "second ran")
+}
+
+// TestLayersToSilentRegistry: an upload that stands still is given up, and what was built is there.
+func TestLayersToSilentRegistry(t *testing.T) {
+	l := newLayerTest(t)
+	b := l.daemon(t, LayerCache{To: LayerPlace{Repository: silentAddress(t) + "/x", Plain: true}})
+	b.layers.patience = time.Second
+	_, warnings := l.build(t, b, l.request("1"))
+	if n := len(warnings); n == 0 || !strings.Contains(warnings[n-1], "nothing has moved for 1s") {
+		t.Errorf("warnings %q", warnings)
+	}
+}
+
+// Fault 18 of the list of faults: a registry that is not there, for uploads.
+func TestLayersToDeadRegistry(t *testing.T) {
+	l := newLayerTest(t)
+	b := l.daemon(t, LayerCache{To: LayerPlace{Repository: deadAddress(t) + "/x", Plain: true}})
+	_, warnings := l.build(t, b, l.request("1"))
+	wantWarning(t, warnings, "the layers of pkg x86_64 were not uploaded to", "connection refused", "no more are uploaded in this run")
+	if _, warnings = l.build(t, b, l.request("2")); len(warnings) > 0 {
+		t.Errorf("warned again: %q", warnings)
+	}
+}
+
+// Fault 19: something is wrong with what shall be read. The engine of a second machine is the same throughout: it never saw the
+// package before.
+func TestLayersFromBadRegistry(t *testing.T) {
+	l := newLayerTest(t)
+	l.build(t, l.daemon(t, LayerCache{To: l.place}), l.request("1"))
+	two := l.daemon(t, LayerCache{})
+	from := func(p LayerPlace) *Builder { return again(t, two, LayerCache{From: []LayerPlace{p}}) }
+
+	dead := LayerPlace{Repository: deadAddress(t) + "/x", Plain: true}
+	ran, warnings := l.build(t, from(dead), l.request("dead"))
+	wantRan(t, ran, "first ran", "second ran")
+	wantWarning(t, warnings, "gave nothing for pkg x86_64", "connection refused")
+
+	silent := from(LayerPlace{Repository: silentAddress(t) + "/x", Plain: true})
+	silent.layers.patience = time.Second
+	_, warnings = l.build(t, silent, l.request("silent"))
+	wantWarning(t, warnings, "takes connections but does not answer")
+
+	// Layers that a manifest names and nobody has, on an engine that has built nothing like it.
+	three := l.daemon(t, LayerCache{From: []LayerPlace{l.place}})
+	if n := l.damage(t, func(data []byte) bool { return bytes.HasPrefix(data, []byte("\x1f\x8b")) }); n == 0 {
+		t.Fatal("there are no layers to damage")
+	}
+	ran, warnings = l.build(t, three, l.request("1"))
+	wantRan(t, ran, "first ran", "second ran")
+	wantWarning(t, warnings, "building without the layer cache from here on")
+
+	if n := l.damage(t, func(data []byte) bool { return bytes.HasPrefix(data, []byte("{")) }); n == 0 {
+		t.Fatal("there is no manifest to damage")
+	}
+	_, warnings = l.build(t, from(l.place), l.request("corrupt"))
+	wantWarning(t, warnings, "gave nothing for pkg x86_64")
+}
+
+// TestLayersOnDocker: Docker 20.10 has no uploads of layers; a newer one with the containerd image store does.
+func TestLayersOnDocker(t *testing.T) {
+	l := newLayerTest(t)
+	b, err := Dial(t.Context(), Options{Checkout: t.Name(), Layers: LayerCache{To: l.place}})
+	if err != nil {
+		t.Skipf("no engine: %v", err)
+	}
+	defer b.Close()
+	must(t, b.ImportImage(t.Context(), l.sdk, bytes.NewReader(l.base(t)), nil, nil))
+	e := &engineTest{b: b, sdk: l.sdk}
+	defer e.removeBase(t)
+	ran, warnings := l.build(t, b, l.request("1"))
+	if len(warnings) == 0 {
+		t.Skip("this engine uploads layers")
+	}
+	wantRan(t, ran, "first ran", "second ran")
+	wantWarning(t, warnings, "building without the layer cache from here on: this engine cannot upload layers to a registry")
+}
+
+// damage overwrites what the registry keeps.
+func (l *layerTest) damage(t *testing.T, which func(data []byte) bool) (n int) {
+	t.Helper()
+	must(t, filepath.WalkDir(filepath.Join(l.data, "docker/registry/v2/blobs"), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if err != nil || !which(data) {
+			return err
+		}
+		n++
+		return os.WriteFile(path, []byte("not what it was"), 0o644)
+	}))
+	return n
+}
+
+// deadAddress is one at which nothing listens.
+func deadAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// silentAddress is that of a server which takes everything and says nothing.
+func silentAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { c.Close() })
+		}
+	}()
+	return l.Addr().String()
+}

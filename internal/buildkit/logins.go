@@ -1,0 +1,45 @@
+// Logins: credentials of the Docker config for an engine that speaks to a registry on behalf of a build.
+
+package buildkit
+
+import (
+	"context"
+
+	"github.com/moby/buildkit/session/auth"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"oras.land/oras-go/v2/registry/remote/credentials"
+)
+
+// registryLogins gives an engine the credentials for some hosts, and for no other: an engine may ask for any.
+type registryLogins struct{ hosts map[string]bool }
+
+// Register implements session.Attachable.
+func (l registryLogins) Register(server *grpc.Server) {
+	auth.RegisterAuthServer(server, loginServer{hosts: l.hosts})
+}
+
+type loginServer struct {
+	auth.UnimplementedAuthServer // tokens: the engine gets them itself, with the credentials
+	hosts                        map[string]bool
+}
+
+// Credentials implements auth.AuthServer. None is no error: most registries let everybody read.
+func (s loginServer) Credentials(ctx context.Context, req *auth.CredentialsRequest) (*auth.CredentialsResponse, error) {
+	if !s.hosts[req.Host] {
+		return &auth.CredentialsResponse{}, nil
+	}
+	store, err := credentials.NewStoreFromDocker(credentials.StoreOptions{})
+	if err != nil {
+		return nil, status.Errorf(codes.FailedPrecondition, "the credentials for %s cannot be read: %v", req.Host, err)
+	}
+	c, err := credentials.Credential(store)(ctx, req.Host)
+	if err != nil {
+		return nil, status.Errorf(codes.FailedPrecondition, "the credentials for %s cannot be had: %v", req.Host, err)
+	}
+	if c.RefreshToken != "" { // an identity token, as registries with OAuth give them
+		return &auth.CredentialsResponse{Secret: c.RefreshToken}, nil
+	}
+	return &auth.CredentialsResponse{Username: c.Username, Secret: c.Password}, nil
+}
