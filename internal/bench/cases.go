@@ -232,6 +232,11 @@ func (s scenario) take(ctx context.Context, c *contender) (sample, error) {
 	return one, err
 }
 
+// leftOut says whether a case was not asked for.
+func (o Options) leftOut(s scenario) bool {
+	return s.slow && o.Quick || o.Cases != nil && !o.Cases.MatchString(s.title)
+}
+
 // results are the samples by scenario and contender.
 type results map[string]map[string][]sample
 
@@ -244,7 +249,7 @@ func play(ctx context.Context, o Options, contenders []*contender) results {
 	}
 	for round := range o.Rounds {
 		for _, s := range scenarios {
-			if s.slow && o.Quick {
+			if o.leftOut(s) {
 				continue
 			}
 			for i := range contenders {

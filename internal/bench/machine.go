@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -23,8 +25,11 @@ type Options struct {
 	Work     string // directory for trees and caches; emptied at the start
 	Busybox  string // a static busybox
 	Rounds   int    // repetitions of every case
-	Quick    bool   // leave out the slow cases and the large sizes
-	Log      io.Writer
+	Jobs     int    // packages that buildsys, make and ninja build at once
+	// Cases and Peers, if not nil, choose cases by title and peers by name. Sizes are timed only where all cases are.
+	Cases, Peers *regexp.Regexp
+	Quick        bool // leave out the slow cases and the large sizes
+	Log          io.Writer
 	// BakeOnEngine has bake run on the Docker engine too. Its solves at once, and their end all together when one fails,
 	// have crashed Docker 20.10 with whatever else ran there: only for an engine that nobody else needs.
 	BakeOnEngine bool
@@ -229,9 +234,9 @@ func (m machine) peers() []peer {
 		all = append(all, solvePeer(m, e))
 	}
 	if _, err := exec.LookPath("ninja"); err == nil {
-		all = append(all, ninjaPeer())
+		all = append(all, ninjaPeer(m))
 	}
-	return all
+	return slices.DeleteFunc(all, func(p peer) bool { return m.Peers != nil && !m.Peers.MatchString(p.name) })
 }
 
 // facts describe the machine in one line.

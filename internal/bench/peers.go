@@ -27,9 +27,6 @@ func onePerPackage(p []pkg, _ int) int { return len(p) }
 func oneForAll([]pkg, int) int         { return 1 }
 func none([]pkg, int) int              { return 0 }
 
-// jobs is how many packages every tool with such a setting builds at once.
-const jobs = 8
-
 // buildsysPeer builds the packages as buildsys does any tree that brings its own recipe.
 func buildsysPeer(m machine, e engine) peer {
 	return peer{
@@ -55,7 +52,7 @@ func buildsysPeer(m machine, e engine) peer {
 			return files
 		},
 		run: func(dir string, pkgs []pkg) command {
-			args := []string{m.buildsys, "build-package", "--verbose", "--jobs", fmt.Sprint(jobs)}
+			args := []string{m.buildsys, "build-package", "--verbose", "--jobs", fmt.Sprint(m.Jobs)}
 			for _, p := range pkgs {
 				args = append(args, p.name)
 			}
@@ -69,7 +66,7 @@ func buildsysPeer(m machine, e engine) peer {
 }
 
 // ninjaPeer runs the jobs as plain processes and trusts times of files: the floor of what any tool can do.
-func ninjaPeer() peer {
+func ninjaPeer(m machine) peer {
 	return peer{
 		name: "ninja",
 		files: func(pkgs []pkg) map[string]string {
@@ -87,7 +84,7 @@ func ninjaPeer() peer {
 			return map[string]string{"build.ninja": b.String()}
 		},
 		run: func(dir string, _ []pkg) command {
-			return command{dir: dir, args: []string{"ninja", "-k", "0", "-j", fmt.Sprint(jobs)}}
+			return command{dir: dir, args: []string{"ninja", "-k", "0", "-j", fmt.Sprint(m.Jobs)}}
 		},
 		output: func(name string) string { return "out/" + name + "/" + rpmName(name) },
 		made:   []string{"out", "tmp", ".ninja_log", ".ninja_deps"},
@@ -120,7 +117,7 @@ func ancestorPeer(m machine) peer {
 			}
 		},
 		run: func(dir string, _ []pkg) command {
-			return command{dir: dir, args: []string{"make", "-k", "-j", fmt.Sprint(jobs)}, env: []string{
+			return command{dir: dir, args: []string{"make", "-k", "-j", fmt.Sprint(m.Jobs)}, env: []string{
 				"DOCKER=" + m.docker, "DOCKER_BUILDKIT=1", "BUILDKIT_PROGRESS=plain",
 				"TOKEN=" + filepath.Base(filepath.Dir(dir)) + filepath.Base(dir),
 			}}

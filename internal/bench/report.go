@@ -31,9 +31,11 @@ func Run(ctx context.Context, o Options) (string, error) {
 	if o.Quick {
 		most = 640
 	}
-	sizes, err := sizesTimed(ctx, m, most)
-	if err != nil {
-		fmt.Fprintln(o.Log, err)
+	var sizes []size
+	if o.Cases == nil {
+		if sizes, err = sizesTimed(ctx, m, most); err != nil {
+			fmt.Fprintln(o.Log, err)
+		}
 	}
 	got := play(ctx, o, contenders)
 	w := &report{m: m, contenders: contenders, got: got, pkgs: pkgs}
@@ -66,7 +68,7 @@ func (w *report) head(facts string) {
 	w.printf("%s, medians of up to %d rounds. %s. BuildKit %s, buildx %s.\n\n", time.Now().UTC().Format(time.DateOnly), rounds, facts,
 		orUnknown(w.m.BuildKitVersion), orUnknown(w.m.BuildxVersion))
 	w.printf("The tree: %d packages, %d build edges, critical path %.1f s; `root` is a package that %d others need, directly or not. "+
-		"Jobs sleep 0.2 s. %d jobs at once.\n", len(w.pkgs), links, criticalPath(w.pkgs), len(affected(w.pkgs, w.contenders[0].root))-1, jobs)
+		"Jobs sleep 0.2 s. %d jobs at once.\n", len(w.pkgs), links, criticalPath(w.pkgs), len(affected(w.pkgs, w.contenders[0].root))-1, w.m.Jobs)
 	for _, text := range w.m.missing {
 		w.printf("\nLeft out: %s.\n", text)
 	}
@@ -87,7 +89,7 @@ func (w *report) table(title string, cell func(c *contender, s scenario, samples
 	}
 	w.printf("\n|---|%s\n", strings.Repeat("---:|", len(w.contenders)))
 	for _, s := range scenarios {
-		if s.slow && w.m.Quick {
+		if w.m.leftOut(s) {
 			continue
 		}
 		w.printf("| %s |", s.title)

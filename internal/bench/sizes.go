@@ -138,7 +138,7 @@ func (instant) Build(_ context.Context, s plan.Solve, out string, _ func(progres
 
 func (instant) Await(context.Context, time.Duration) error { return nil }
 
-func (instant) Info(context.Context) (buildkit.Info, error) { return buildkit.Info{CPUs: jobs}, nil }
+func (instant) Info(context.Context) (buildkit.Info, error) { return buildkit.Info{CPUs: 8}, nil }
 
 func (instant) HasImage(context.Context, string) (string, bool, error) { return "sha256:0", true, nil }
 

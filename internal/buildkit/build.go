@@ -38,7 +38,7 @@ const freshHostname = "elsewhere.buildsys.invalid"
 // Errors are *SolveError for a build that failed, *OutputError for one that wrote what must not be published.
 func (b *Builder) Build(ctx context.Context, s plan.Solve, out string, report func(progress.Event)) error {
 	sdk := s.Args[sdkArg]
-	img, ok, err := b.engine.image(ctx, b, sdk)
+	img, ok, err := b.sdkImage(ctx, sdk)
 	if err != nil {
 		f := failure{err: err}
 		if ctx.Err() != nil {
@@ -76,7 +76,7 @@ func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out str
 	if err != nil {
 		return failure{own: err, err: err}.solveError(s.Name, sdk)
 	}
-	g := &guard{sdk: sdk, dockerfile: s.Dockerfile, attrs: frontendAttrs(s, img), session: sess.ID(), inputs: in.states}
+	g := &guard{sdk: sdk, dockerfile: s.Dockerfile, attrs: frontendAttrs(s, img), session: sess.ID(), inputs: in}
 	log := newStatusLog(reporter(report))
 	if log.layers = layers; layers != nil {
 		layers.stop = stop

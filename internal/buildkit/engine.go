@@ -85,6 +85,7 @@ type Builder struct {
 	running  atomic.Int32 // builds
 	frontend frontend
 	layers   layers
+	sdk      imageMemo
 
 	mu       sync.Mutex
 	buildkit *bkclient.Client

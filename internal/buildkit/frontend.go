@@ -70,11 +70,11 @@ func (b *Builder) define(ctx context.Context, client *bkclient.Client, g *guard,
 	g.known = b.frontend.known[key]
 	err := errUnknown
 	if g.known != nil {
-		_, err = builder.Build(ctx, g)
+		err = g.build(ctx)
 	}
 	if errors.Is(err, errUnknown) {
 		if err = ask(ctx, client, g, img); err == nil {
-			_, err = builder.Build(ctx, g)
+			err = g.build(ctx)
 		}
 	}
 	switch {
@@ -92,6 +92,17 @@ func (b *Builder) define(ctx context.Context, client *bkclient.Client, g *guard,
 	return def, nil
 }
 
+// build runs the frontend, which leaves the definition in g.
+func (g *guard) build(ctx context.Context) error {
+	_, err := builder.Build(ctx, g)
+	if errors.Is(err, errApart) {
+		if err = g.inputs.separate(); err == nil {
+			_, err = builder.Build(ctx, g)
+		}
+	}
+	return err
+}
+
 // ask runs the frontend with the engine at hand, to learn what it asks.
 func ask(ctx context.Context, client *bkclient.Client, g *guard, img sdkImage) error {
 	g.known = &answers{images: map[string]imageAnswer{}}
@@ -99,7 +110,7 @@ func ask(ctx context.Context, client *bkclient.Client, g *guard, img sdkImage) e
 	_, err := client.Build(ctx, bkclient.SolveOpt{OCIStores: img.stores()}, "", func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
 		g.known.opts = c.BuildOpts()
 		g.engine, g.session = c, g.known.opts.SessionID
-		_, failed = builder.Build(ctx, g)
+		failed = g.build(ctx)
 		return gateway.NewResult(), nil
 	}, nil)
 	g.engine, g.session = nil, session

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/moby/buildkit/client/llb"
-	"github.com/moby/buildkit/frontend/dockerfile/builder"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	gatewaypb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
@@ -30,9 +29,9 @@ func definition(t *testing.T, s plan.Solve) *pb.Definition {
 	opts := gateway.BuildOpts{Caps: gatewaypb.Caps.CapSet(gatewaypb.Caps.All()), LLBCaps: pb.Caps.CapSet(pb.Caps.All())}
 	image := imageAnswer{ref: testSDK, config: []byte(`{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":["sha256:` + strings.Repeat("0", 64) + `"]}}`)}
 	s.Args = map[string]string{"SDK": testSDK}
-	g := &guard{sdk: testSDK, dockerfile: s.Dockerfile, attrs: frontendAttrs(s, sdkImage{}), session: "session", inputs: in.states,
+	g := &guard{sdk: testSDK, dockerfile: s.Dockerfile, attrs: frontendAttrs(s, sdkImage{}), session: "session", inputs: in,
 		known: &answers{opts: opts, images: map[string]imageAnswer{testSDK + " linux/amd64": image, testSDK: image}}}
-	if _, err := builder.Build(t.Context(), g); err != nil {
+	if err := g.build(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return g.definition
@@ -65,6 +64,9 @@ func describe(t *testing.T, def *pb.Definition) string {
 		}
 		for _, m := range op.GetExec().GetMounts() {
 			fmt.Fprintf(&b, " %s=%d", m.Dest, m.Input)
+			if m.Selector != "" {
+				fmt.Fprintf(&b, ":%s", m.Selector)
+			}
 			if m.Output >= 0 {
 				fmt.Fprintf(&b, ">%d", m.Output)
 			}
@@ -121,8 +123,8 @@ func TestDefinition(t *testing.T) {
 		Contexts: map[string]plan.Context{"package": small, "rpms": big, "recipe": small}}
 	def := definition(t, s)
 	text := describe(t, def)
-	for _, want := range []string{"docker-image://buildsys.invalid/sdk:test from", "local://context-rpms from", "mkdir / mkfile /a.spec from",
-		" /=0>0 /host/package=1 /host/rpms=2 /output=-1>1 from", "4: from 3.1\n"} {
+	for _, want := range []string{"docker-image://buildsys.invalid/sdk:test from", "local://context-rpms from", "mkdir / mkdir /package mkfile /package/a.spec from",
+		" /=0>0 /host/package=1:/package /host/rpms=2 /output=-1>1 from", "4: from 3.1\n"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}

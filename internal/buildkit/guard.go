@@ -27,8 +27,8 @@ type guard struct {
 	sdk        string
 	dockerfile []byte
 	attrs      map[string]string
-	session    string               // whose files the definition will be solved with
-	inputs     map[string]llb.State // contexts by their keys
+	session    string // whose files the definition will be solved with
+	inputs     inputs
 	known      *answers
 	engine     gateway.Client // to ask what is not known; may be nil
 
@@ -71,7 +71,7 @@ func (g *guard) BuildOpts() gateway.BuildOpts {
 }
 
 // Inputs implements gateway.Client.
-func (g *guard) Inputs(context.Context) (map[string]llb.State, error) { return g.inputs, nil }
+func (g *guard) Inputs(context.Context) (map[string]llb.State, error) { return g.inputs.states, nil }
 
 // Warn implements gateway.Client. The frontend's advice on style is not shown.
 func (g *guard) Warn(context.Context, digest.Digest, string, gateway.WarnOpts) error { return nil }
@@ -87,7 +87,7 @@ func (g *guard) NewContainer(context.Context, gateway.NewContainerRequest) (gate
 }
 
 // Solve implements gateway.Client: it keeps the definition. The frontend solves one, but for reading the Dockerfile.
-func (g *guard) Solve(_ context.Context, req gateway.SolveRequest) (*gateway.Result, error) {
+func (g *guard) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway.Result, error) {
 	if req.Frontend != "" {
 		return nil, g.refuse("another frontend (%s)", req.Frontend)
 	}
@@ -108,7 +108,10 @@ func (g *guard) Solve(_ context.Context, req gateway.SolveRequest) (*gateway.Res
 	if res, ok := g.answer(req.Definition); ok {
 		return res, nil
 	}
-	g.definition = withoutCopy(req.Definition)
+	var err error
+	if g.definition, err = g.inputs.merge(ctx, withoutCopy(req.Definition)); err != nil {
+		return nil, err
+	}
 	g.remember(g.definition.GetSource())
 	return gateway.NewResult(), nil
 }

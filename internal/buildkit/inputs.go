@@ -4,6 +4,7 @@ package buildkit
 
 import (
 	"fmt"
+	"path"
 	"strings"
 	"time"
 
@@ -23,14 +24,15 @@ const localPrefix = "context-"
 
 // inputs are the contexts of one build.
 type inputs struct {
-	states map[string]llb.State // by key
-	locals map[string]fsutil.FS // what the engine may ask for, by name
+	states map[string]llb.State  // by key; for a context in merged it is a placeholder
+	merged map[string]*contextFS // sent as one tree, see merge.go
+	locals map[string]fsutil.FS  // what the engine may ask for, by name
 }
 
 // newInputs composes the contexts. session is the one in which the engine can ask for them. failed is called when a file
 // turns out different from what was listed.
 func newInputs(contexts map[string]plan.Context, session string, digests *digestMemo, failed func(error)) (inputs, error) {
-	in := inputs{states: map[string]llb.State{}, locals: map[string]fsutil.FS{}}
+	in := inputs{states: map[string]llb.State{}, merged: map[string]*contextFS{}, locals: map[string]fsutil.FS{}}
 	for key, c := range contexts {
 		if key != strings.ToLower(key) {
 			return in, fmt.Errorf("context %q: the name must be lower case, it is used as an image name", key)
@@ -39,40 +41,59 @@ func newInputs(contexts map[string]plan.Context, session string, digests *digest
 		if err != nil {
 			return in, fmt.Errorf("context %s: %w", key, err)
 		}
-		if fsys.size() <= inlineBytes {
-			if in.states[key], err = inline(fsys, "[context "+key+"]"); err != nil {
+		switch {
+		case fsys.size() > inlineBytes:
+			name := localPrefix + key
+			in.locals[name] = fsys
+			// The session is part of the definition: without it the engine takes the contexts of two builds for one.
+			in.states[key] = llb.Local(name, llb.SessionID(session), llb.SharedKeyHint(name), llb.WithCustomName(contextTitle(key)))
+		case mergeable(c, fsys):
+			in.merged[key] = fsys
+			in.states[key] = placeholder(key)
+		default:
+			if in.states[key], err = inline(fsys, contextTitle(key)); err != nil {
 				return in, fmt.Errorf("context %s: %w", key, err)
 			}
-			continue
 		}
-		name := localPrefix + key
-		in.locals[name] = fsys
-		// The session is part of the definition: without it the engine takes the contexts of two builds for one.
-		in.states[key] = llb.Local(name, llb.SessionID(session), llb.SharedKeyHint(name), llb.WithCustomName("[context "+key+"]"))
 	}
 	return in, nil
 }
 
+// contextTitle is the name of what makes a context, in the engine's messages.
+func contextTitle(key string) string { return "[context " + key + "]" }
+
+// made is the time that files and directories get which a definition makes.
+var made = llb.WithCreatedTime(time.Unix(contextSecond, 0))
+
 // inline is a definition that makes the files of a context.
 func inline(fsys *contextFS, name string) (llb.State, error) {
-	made := time.Unix(contextSecond, 0)
-	all, dirs := llb.Mkdir("/", 0o755, llb.WithParents(true)), false
+	all, dirs, err := makeFiles(llb.Mkdir("/", 0o755, llb.WithParents(true)), "/", fsys)
+	if err != nil {
+		return llb.State{}, err
+	}
+	st := llb.Scratch().File(all, llb.WithCustomName(name))
+	if dirs { // whose times the files in them have changed
+		times := &llb.CopyInfo{CopyDirContentsOnly: true}
+		made.SetCopyOption(times)
+		st = llb.Scratch().File(llb.Copy(st, "/", "/", times), llb.WithCustomName(name))
+	}
+	return st, nil
+}
+
+// makeFiles adds what makes the files of fsys below dir, and says whether there are directories among them.
+func makeFiles(all *llb.FileAction, dir string, fsys *contextFS) (_ *llb.FileAction, dirs bool, err error) {
 	for _, e := range fsys.entries {
+		name := path.Join(dir, e.path)
 		if e.mode.IsDir() {
 			dirs = true
-			all = all.Mkdir("/"+e.path, e.mode.Perm(), llb.WithCreatedTime(made))
+			all = all.Mkdir(name, e.mode.Perm(), made)
 			continue
 		}
 		data, err := fsys.read(e)
 		if err != nil {
-			return llb.State{}, err
+			return nil, false, err
 		}
-		all = all.Mkfile("/"+e.path, e.mode.Perm(), data, llb.WithCreatedTime(made))
+		all = all.Mkfile(name, e.mode.Perm(), data, made)
 	}
-	st := llb.Scratch().File(all, llb.WithCustomName(name))
-	if dirs { // whose times the files in them have changed
-		copied := llb.Copy(st, "/", "/", &llb.CopyInfo{CopyDirContentsOnly: true, CreatedTime: &made})
-		st = llb.Scratch().File(copied, llb.WithCustomName(name))
-	}
-	return st, nil
+	return all, dirs, nil
 }

@@ -3,9 +3,12 @@
 package buildkit
 
 import (
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"slices"
+	"sync"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
 )
@@ -17,6 +20,32 @@ type sdkImage struct {
 	// replaces it, and the content it may ask for.
 	context string
 	store   content.Store
+}
+
+// imageAge is for how long an answer about an image is good for further builds. Asking takes a Docker engine 2 ms; an image
+// that is removed in the middle of a run fails the next build all the same, only less clearly.
+const imageAge = 2 * time.Second
+
+// imageMemo is what a Builder last heard of the image that its builds start from.
+type imageMemo struct {
+	mu  sync.Mutex
+	ref string
+	img sdkImage
+	at  time.Time
+}
+
+// sdkImage is the engine's answer about an image, which may be imageAge old. Only that there is one is remembered.
+func (b *Builder) sdkImage(ctx context.Context, ref string) (sdkImage, bool, error) {
+	b.sdk.mu.Lock()
+	defer b.sdk.mu.Unlock() // others wait for the answer instead of asking too
+	if b.sdk.ref == ref && time.Since(b.sdk.at) < imageAge {
+		return b.sdk.img, true, nil
+	}
+	img, ok, err := b.engine.image(ctx, b, ref)
+	if err == nil && ok {
+		b.sdk.ref, b.sdk.img, b.sdk.at = ref, img, time.Now()
+	}
+	return img, ok, err
 }
 
 // stores is the content that a build from the image may ask for.

@@ -18,7 +18,10 @@ const asideSuffix = ".buildsys-old"
 
 // publish puts dir in the place of the step's Out and leaves the old outputs, if any, in dir.
 // Readers see either the old directory or the new one, and so does the next run after a kill or a power cut.
-func (w worker) publish(dir string) error {
+func (w worker) publish(dir string) error { return w.publishSynced(dir, w.syncTree(dir)) }
+
+// publishSynced is publish for a dir that was written to disk already; synced is what came of that.
+func (w worker) publishSynced(dir string, synced error) error {
 	out := w.step.Out
 	fail := func(doing string, err error) error {
 		if errors.Is(err, syscall.EXDEV) {
@@ -26,8 +29,8 @@ func (w worker) publish(dir string) error {
 		}
 		return &HostError{Step: w.step.ID, Doing: doing, Err: err}
 	}
-	if err := w.syncTree(dir); err != nil {
-		return fail("write the outputs to disk", err)
+	if synced != nil {
+		return fail("write the outputs to disk", synced)
 	}
 	w.o.stage("synced")
 	parent := filepath.Dir(out)

@@ -71,6 +71,8 @@ func (w worker) keep(dir string, took time.Duration) (action, error) {
 		return act, &HostError{Step: w.step.ID, Doing: "hash the outputs", Err: err}
 	}
 	act.outputs = newOutputs(w.step.Name, content, files)
+	synced := make(chan error, 1)
+	go func() { synced <- w.syncTree(dir) }() // while the store writes its copy: the disk takes hardly longer for both
 	entry := cache.Entry{Action: act.id, Step: storedName(w.step.ID, w.plan.Arch), Transcript: act.transcript, Took: took}
 	if entry, err = w.o.Cache.Store.Put(entry, dir, w.o.Cache.Log(w.step.ID)); err == nil {
 		w.share(entry)
@@ -78,7 +80,7 @@ func (w worker) keep(dir string, took time.Duration) (action, error) {
 		w.warn(fmt.Sprintf("the result is not kept in the store: %v", err))
 	}
 	w.o.stage("stored")
-	if err := w.publish(dir); err != nil {
+	if err := w.publishSynced(dir, <-synced); err != nil {
 		return act, err
 	}
 	err = w.remember(act)

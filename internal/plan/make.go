@@ -187,7 +187,7 @@ func (m *maker) addPackage(name string, needs []int) error {
 			Target:     string(Package),
 			Args:       args,
 			Contexts: map[string]Context{
-				"recipe":  {Files: m.recipeFiles},
+				"recipe":  {Files: m.recipeFiles, Shared: true},
 				"package": own,
 				"sources": {Files: contextFiles(sources)},
 				"rpms":    {Dirs: m.rpmDirs(needs)},

@@ -74,6 +74,8 @@ type Context struct {
 	// Derived are directories as in Dirs that no step makes and that are no inputs of their own: what they hold follows from
 	// other inputs.
 	Derived []*Dir
+	// Shared says that many steps see just these files, so that it pays to send and keep them once.
+	Shared bool
 }
 
 // Dir is a host directory inside a context. The contexts of a plan share it: a large tree has a million in them.

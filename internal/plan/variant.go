@@ -55,7 +55,7 @@ func (m *maker) imageStep(kind Kind, tool func(string) bool) (Step, error) {
 			Target:     string(kind),
 			Args:       m.imageArgs(),
 			Contexts: map[string]Context{
-				"recipe": {Files: recipeFiles(m.recipe, m.r.Arch, tool)},
+				"recipe": {Files: recipeFiles(m.recipe, m.r.Arch, tool), Shared: true},
 				"image":  {Files: files},
 			},
 		},

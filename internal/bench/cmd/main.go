@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"regexp"
 	"strings"
 
 	"buildsys/internal/bench"
@@ -36,6 +37,9 @@ func run(ctx context.Context) error {
 	flag.StringVar(&o.Busybox, "busybox", "/bin/busybox", "a static busybox")
 	flag.StringVar(&o.BuildKitVersion, "buildkit-version", "", "`version` of buildctl and buildkitd")
 	flag.StringVar(&o.BuildxVersion, "buildx-version", "", "`version` of buildx")
+	flag.Func("cases", "only cases whose title matches the `regexp`; those between them are what the next is built on", compiled(&o.Cases))
+	flag.Func("peers", "only peers whose name matches the `regexp`", compiled(&o.Peers))
+	flag.IntVar(&o.Jobs, "jobs", 8, "how many packages buildsys, make and ninja build at once")
 	flag.IntVar(&o.Rounds, "rounds", 3, "repetitions")
 	flag.BoolVar(&o.Quick, "quick", false, "fewer cases")
 	flag.BoolVar(&o.BakeOnEngine, "bake-on-engine", false, "run bake on the Docker engine too; it has crashed Docker 20.10")
@@ -64,6 +68,14 @@ func run(ctx context.Context) error {
 		return nil
 	}
 	return replaceBelow(document, report)
+}
+
+// compiled sets a regular expression by a flag's value.
+func compiled(to **regexp.Regexp) func(string) error {
+	return func(value string) (err error) {
+		*to, err = regexp.Compile(value)
+		return err
+	}
 }
 
 // marker is the last line of a document that is written by hand.
