@@ -138,3 +138,20 @@ RUN --mount=from=buildsys.invalid/recipe,target=/host/recipe \
 
 FROM scratch AS go
 COPY --from=gorun /output/ /
+
+
+# ---- target `kit`: the repository of the RPMs of one kit -----------------------------------------------------------------
+# Contexts: recipe, and
+#   buildsys.invalid/rpms      <package>/*.rpm for each package of the kit
+
+FROM ${SDK} AS kitbuild
+ARG KIT
+ARG ARCH
+# Given only by `build-kit --verify-reproducible`, as to packages.
+ARG VARY
+RUN --mount=from=buildsys.invalid/recipe,target=/host/recipe \
+    --mount=from=buildsys.invalid/rpms,target=/host/rpms \
+    bash /host/recipe/tools/rpm2kit
+
+FROM scratch AS kit
+COPY --from=kitbuild /output/ /

@@ -32,6 +32,7 @@ var mayImport = map[string][]string{
 	"fetch":     {"manifest", "progress", "gomod"},
 	"lint":      {"workspace", "manifest", "graph"},
 	"remote":    {"cache"},
+	"kit":       {"manifest", "cache", "remote"},
 	"doctor":    {},
 	"engine":    {"plan", "manifest", "progress", "cache", "remote"},
 	"buildkit":  {"plan", "progress"},
@@ -39,7 +40,7 @@ var mayImport = map[string][]string{
 	"buildtest": {"plan", "progress", "workspace"},
 	"cli": {
 		"plan", "workspace", "manifest", "graph", "image",
-		"fetch", "gomod", "engine", "buildkit", "doctor", "progress", "vm", "cache", "remote", "lint", "rpm", "sbkeys", "uefi", "codebuild",
+		"fetch", "gomod", "engine", "buildkit", "doctor", "progress", "vm", "cache", "remote", "lint", "rpm", "sbkeys", "uefi", "codebuild", "kit",
 	},
 	"bench":   {"plan", "progress", "buildkit", "cli"},
 	"cibench": {"plan", "workspace", "manifest"},

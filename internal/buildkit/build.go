@@ -12,6 +12,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,7 +57,7 @@ func (b *Builder) Build(ctx context.Context, s plan.Solve, out string, report fu
 	if err := b.buildLayered(ctx, s, img, out, report); err != nil {
 		return err
 	}
-	return checkOutputs(out, s.Name, s.Target == string(plan.Variant) || s.Target == string(plan.Repack))
+	return checkOutputs(out, s.Name, slices.Contains([]string{string(plan.Variant), string(plan.Repack), string(plan.Kit)}, s.Target))
 }
 
 func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out string, report func(progress.Event), layers *layerUse) error {

@@ -32,7 +32,7 @@ func (e *OutputError) Error() string {
 func (e *OutputError) Unwrap() error { return e.Err }
 
 // checkOutputs walks dir and brings modes to 0644 and 0755. Package outputs are regular files side by side;
-// a variant (tree) may also have directories, and relative symlinks that stay inside.
+// a variant or kit (tree) may also have directories, and relative symlinks that stay inside.
 func checkOutputs(dir, name string, tree bool) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {

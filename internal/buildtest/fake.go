@@ -78,7 +78,14 @@ func (f *Fake) Build(ctx context.Context, s plan.Solve, out string, report func(
 	} else if fails && s.Args["VARY"] != "" {
 		return ErrFail
 	}
-	return os.WriteFile(filepath.Join(out, OutputName(s)), []byte(RPMMagic+sum+"\n"), 0o644)
+	name := OutputName(s)
+	if s.Target == "kit" {
+		if err := errors.Join(os.MkdirAll(filepath.Join(out, filepath.Dir(name)), 0o755), os.Mkdir(filepath.Join(out, "repodata"), 0o755),
+			os.WriteFile(filepath.Join(out, "repodata/repomd.xml"), []byte("<repomd/>\n"), 0o644)); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(filepath.Join(out, name), []byte(RPMMagic+sum+"\n"), 0o644)
 }
 
 func (f *Fake) enter(name string) {
@@ -122,10 +129,13 @@ func Name(s plan.Solve) string {
 	return name
 }
 
-// OutputName returns the name of the file that a Fake makes: an RPM, or for a variant an image.
+// OutputName returns the name of the file that a Fake makes: an RPM, or for a variant an image. Beside that of a kit there is
+// repodata/repomd.xml.
 func OutputName(s plan.Solve) string {
 	switch s.Target {
 	case "variant", "repack":
+	case "kit":
+		return "Packages/" + Name(s) + "/" + Name(s) + "." + s.Args["ARCH"] + ".rpm"
 	case "modules":
 		return "bundled-" + Name(s) + ".tar.gz"
 	default:

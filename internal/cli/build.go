@@ -29,6 +29,7 @@ const logTail = 30
 // request is what a build command wants: packages, or the image of a variant.
 type request struct {
 	packages []string
+	kits     []string
 	variant  string             // variant whose image is built; empty for packages only
 	verify   bool               // build what is named twice and compare
 	repack   *plan.RepackSource // make the image of variant from this earlier one; nil: from packages
@@ -62,6 +63,9 @@ func build(ctx context.Context, sys *System, c config, want request) error {
 		}
 		if want.verify {
 			return verify(ctx, sys, c, conn, p, want)
+		}
+		if len(want.kits) > 0 {
+			return packKits(ctx, sys, c, want.kits)
 		}
 		fmt.Fprintln(sys.Stdout, p.Steps[len(p.Steps)-1].Out)
 		return nil
@@ -120,6 +124,12 @@ func planTree(c config, ws *workspace.Workspace, want request) (plan.Plan, error
 			return plan.Plan{}, err
 		}
 	}
+	var external []plan.ExternalKit
+	if want.repack == nil {
+		if external, err = c.externalKits(ws); err != nil {
+			return plan.Plan{}, err
+		}
+	}
 	store, signing := c.store(nil), c.signing
 	if want.unsigned {
 		signing = func() (plan.SigningKeys, error) { return plan.SigningKeys{}, nil }
@@ -127,6 +137,7 @@ func planTree(c config, ws *workspace.Workspace, want request) (plan.Plan, error
 	p, err := plan.Make(ws, recipe, plan.Request{
 		Arch:       c.arch,
 		Packages:   want.packages,
+		Kits:       want.kits,
 		Image:      want.variant != "" && want.repack == nil,
 		Repack:     want.repack,
 		Overrides:  overrides,
@@ -140,7 +151,8 @@ func planTree(c config, ws *workspace.Workspace, want request) (plan.Plan, error
 		SourcePath: store.Path,
 		Signing:    signing,
 
-		ModulesPath: store.ModulesPath,
+		ModulesPath:  store.ModulesPath,
+		ExternalKits: external,
 	})
 	if _, ok := errors.AsType[*plan.RequestError](err); ok {
 		err = usageError{err}

@@ -14,6 +14,7 @@ import (
 	"buildsys/internal/fetch"
 	"buildsys/internal/gomod"
 	"buildsys/internal/image"
+	"buildsys/internal/kit"
 	"buildsys/internal/manifest"
 	"buildsys/internal/plan"
 )
@@ -103,6 +104,9 @@ func failedCode(failed *engine.FailedError) int {
 func oneCode(err error) int {
 	if module, ok := errors.AsType[*fetch.ModuleError](err); ok && module.Bad {
 		return ExitIntegrity
+	}
+	if bad, ok := errors.AsType[*kit.Error](err); ok {
+		return map[kit.Class]int{kit.Config: ExitUsage, kit.Missing: ExitEnvironment, kit.Bad: ExitIntegrity}[bad.Class]
 	}
 	switch {
 	case is[usageError](err), is[manifest.Problems](err), is[*gomod.Error](err):

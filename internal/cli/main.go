@@ -151,10 +151,13 @@ Every setting can be a flag, a BUILDSYS_* environment variable, or a line in the
 	s.addFlags(root.PersistentFlags())
 	root.AddCommand(
 		newBuildPackageCommand(sys, &s),
+		newBuildKitCommand(sys, &s),
 		newBuildVariantCommand(sys, &s),
 		newRepackVariantCommand(sys, &s),
 		newBootCommand(sys, &s),
 		newInspectCommand(sys, &s),
+		newFetchCommand(sys, &s),
+		newUpdateCommand(sys, &s),
 		newPlanCommand(sys, &s),
 		newWhyCommand(sys, &s),
 		newSDKCommand(sys, &s),

@@ -76,7 +76,7 @@ func closeRemote(ctx context.Context, c *remote.Cache, sink progress.Sink) *prog
 
 // wanted says whose outputs must be in place when the run ends: those that were asked for.
 func (r request) wanted(s plan.Step) bool {
-	if s.Kind == plan.Variant || s.Kind == plan.Repack {
+	if s.Kind == plan.Variant || s.Kind == plan.Repack || s.Kind == plan.Kit {
 		return true
 	}
 	// A second build mounts the RPMs of all that its package needs, without a lookup.
@@ -97,7 +97,7 @@ const (
 func acceptRPMs(e cache.Entry, open func(cache.File) (*os.File, error)) error {
 	step, arch, _ := strings.Cut(e.Step, " ")
 	kind, pkg, _ := strings.Cut(step, "/")
-	if kind != string(plan.Package) {
+	if kind != string(plan.Package) && kind != string(plan.Kit) {
 		return nil
 	}
 	for _, f := range e.Files {
@@ -112,6 +112,9 @@ func acceptRPMs(e cache.Entry, open func(cache.File) (*os.File, error)) error {
 		_ = file.Close()
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.Name, err)
+		}
+		if kind == string(plan.Kit) { // Packages/<package>/<file>
+			pkg = path.Base(path.Dir(f.Name))
 		}
 		if err := acceptRPM(h, path.Base(f.Name), pkg, arch); err != nil {
 			return err

@@ -31,12 +31,16 @@ type irreproducibleError struct {
 	kind  plan.Kind
 }
 
-// Error names the packages or the variant.
+// Error names the packages, the kits or the variant.
 func (e irreproducibleError) Error() string {
 	if e.kind == plan.Variant {
 		return fmt.Sprintf("the images of variant %s are not reproducible", strings.Join(e.names, ", "))
 	}
-	return fmt.Sprintf("%d of %d packages are not reproducible: %s", len(e.names), e.of, strings.Join(e.names, ", "))
+	what := "packages"
+	if e.kind == plan.Kit {
+		what = "kits"
+	}
+	return fmt.Sprintf("%d of %d %s are not reproducible: %s", len(e.names), e.of, what, strings.Join(e.names, ", "))
 }
 
 // verify builds what was requested of a plan whose outputs are in place once more, past every cache and in other
@@ -76,7 +80,8 @@ func verify(ctx context.Context, sys *System, c config, conn *connection, p plan
 func requested(p plan.Plan, want request) []plan.Step {
 	var steps []plan.Step
 	for _, s := range p.Steps {
-		if s.Kind == plan.Variant && s.Name == want.variant || s.Kind == plan.Package && slices.Contains(want.packages, s.Name) {
+		if s.Kind == plan.Variant && s.Name == want.variant || s.Kind == plan.Kit ||
+			s.Kind == plan.Package && slices.Contains(want.packages, s.Name) {
 			steps = append(steps, s)
 		}
 	}
@@ -102,8 +107,11 @@ func again(arch string, steps []plan.Step, dir func(plan.Step) string) plan.Plan
 // reproducibleDir is where the two builds of a step are kept when they differ.
 func (c config) reproducibleDir(s plan.Step) string {
 	name := s.Name
-	if s.Kind == plan.Variant { // as below build/images
+	switch s.Kind {
+	case plan.Variant: // as below build/images
 		name = c.arch + "-" + name
+	case plan.Kit: // a package may have the same name
+		name = "kit-" + name
 	}
 	return filepath.Join(c.buildDir(), "reproducible", name)
 }

@@ -22,6 +22,7 @@ const rpmMagic = "\xed\xab\xee\xdb"
 // anything but plain files and directories, set-user-ID bits, unspeakable names, or an RPM that is none.
 func checkOutputs(s plan.Step, dir string) error {
 	files, rpms := 0, 0
+	ofRPMs := s.Kind == plan.Package || s.Kind == plan.Kit
 	bad := func(path, reason string, args ...any) error {
 		return &OutputError{Step: s.ID, Path: filepath.ToSlash(path), Reason: fmt.Sprintf(reason, args...)}
 	}
@@ -53,7 +54,7 @@ func checkOutputs(s plan.Step, dir string) error {
 			return bad(rel, "it has a set-user-ID or set-group-ID bit (%s)", info.Mode())
 		}
 		files++
-		if s.Kind != plan.Package || !strings.HasSuffix(rel, ".rpm") {
+		if !ofRPMs || !strings.HasSuffix(rel, ".rpm") {
 			return nil
 		}
 		rpms++
@@ -62,7 +63,7 @@ func checkOutputs(s plan.Step, dir string) error {
 	switch {
 	case err != nil:
 		return err
-	case s.Kind == plan.Package && rpms == 0:
+	case ofRPMs && rpms == 0:
 		return bad("", "the build left no .rpm file; look for where the spec's %%files or the output directory went wrong")
 	case files == 0:
 		return bad("", "the build left no file")

@@ -28,8 +28,8 @@ func ParseKit(file string, data []byte, rules Rules) (*Kit, Problems) {
 	case root.vals["package"] != nil:
 		doc.problems.add(file, 0, "write [package.metadata.build-kit] and in it vendor = \"NAME\"", "[package.metadata.build-kit] is missing")
 	}
-	if k.Name != "" && !ValidName(k.Name) {
-		doc.problems.add(file, k.NameLine, nameHint, "%s cannot be the name of a kit", quote(k.Name))
+	if k.Name != "" && !(ValidName(k.Name) && ValidIdentifier(k.Name)) {
+		doc.problems.add(file, k.NameLine, "use a-z, 0-9, '_' and '-'", "%s cannot be the name of a kit", quote(k.Name))
 	}
 	k.BuildDeps = root.dependencies("build-dependencies")
 	for _, d := range root.dependencies("dependencies") {

@@ -41,7 +41,7 @@ func recipeFiles(recipe *workspace.Recipe, arch string, tool func(name string) b
 // packageTool says which tools the package target runs, imageTool which ones the variant target does.
 func packageTool(name string) bool { return name == "build-rpm" }
 func imageTool(name string) bool {
-	return !packageTool(name) && !slices.Contains([]string{bundleTool, goTool, "docker-go", "img2img", "unpack-ext4"}, name)
+	return !packageTool(name) && !slices.Contains([]string{bundleTool, goTool, "docker-go", "img2img", "unpack-ext4", "rpm2kit"}, name)
 }
 
 // repackTool says which tools the repack target runs.

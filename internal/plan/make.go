@@ -18,6 +18,7 @@ import (
 type Request struct {
 	Arch       string        // "x86_64" or "aarch64"
 	Packages   []string      // packages to build, each after what it needs
+	Kits       []string      // kits to make the repositories of
 	Image      bool          // build the image of Variant, and everything in it
 	Repack     *RepackSource // make the image of Variant from an earlier one, and build nothing else
 	Variant    string        // variant of the image, and the one that variant-sensitive packages are built for
@@ -33,6 +34,8 @@ type Request struct {
 	Overrides []File
 	// Signing finds the keys for images with uefi-secure-boot; it is only called for those. The plan shows its error.
 	Signing func() (SigningKeys, error)
+	// ExternalKits are the kits of others, in the order of Twoliter.lock: all packages and images see them.
+	ExternalKits []ExternalKit
 	// ModulesPath says where on the host the Go module proxy of an archive will be once it is fetched.
 	ModulesPath func(manifest.ExternalFile) string
 }
@@ -98,6 +101,9 @@ func Make(ws *workspace.Workspace, recipe *workspace.Recipe, r Request) (Plan, e
 			return Plan{}, err
 		}
 	}
+	for _, kit := range r.Kits {
+		m.addKit(kit, order)
+	}
 	if r.Image {
 		if err := m.addVariant(); err != nil {
 			return Plan{}, err
@@ -138,7 +144,12 @@ func (m *maker) wanted() ([]string, error) {
 		}
 		return nil, err
 	}
-	names := slices.Concat(m.r.Packages, workspace.Packages(m.graph.BuildClosure(m.r.Packages...)))
+	names, err := m.kitPackages()
+	if err != nil {
+		return nil, err
+	}
+	names = append(names, m.r.Packages...)
+	names = append(names, workspace.Packages(m.graph.BuildClosure(m.r.Packages...))...)
 	slices.Sort(names)
 	return slices.Compact(names), nil
 }
@@ -170,6 +181,7 @@ func (m *maker) addPackage(name string, needs []int) error {
 	}
 	sortFiles(files)
 	own, deps := Context{Files: files}, m.stepsOf(needs)
+	rpms := m.rpmsContext(needs)
 	if step, ok := m.modules[name]; ok {
 		own.Top = []*Dir{{Name: name, Host: m.plan.Steps[step].Out, Step: step}}
 		deps = slices.Concat([]int{step}, deps)
@@ -190,7 +202,7 @@ func (m *maker) addPackage(name string, needs []int) error {
 				"recipe":  {Files: m.recipeFiles, Shared: true},
 				"package": own,
 				"sources": {Files: contextFiles(sources)},
-				"rpms":    {Dirs: m.rpmDirs(needs)},
+				"rpms":    rpms,
 			},
 		},
 	})
@@ -275,6 +287,13 @@ func (m *maker) nameDirs(order []string) {
 	for place, dir := range m.dirs {
 		m.place[dir.Step-len(m.modules)] = place
 	}
+}
+
+// rpmsContext is what a step sees of the RPMs of packages, given by their place in the order, and of the kits of others.
+func (m *maker) rpmsContext(packages []int) Context {
+	c := Context{Dirs: m.rpmDirs(packages)}
+	c.Files, c.Derived = m.externalContext(c.Dirs)
+	return c
 }
 
 // rpmDirs returns the directories of the RPMs of packages, given by their place in the order, sorted by package: each plan

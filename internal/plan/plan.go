@@ -24,10 +24,11 @@ const (
 	Variant Kind = "variant"
 	Modules Kind = "modules" // of the same name as the package it is for
 	Repack  Kind = "repack"  // of the same name as the variant
+	Kit     Kind = "kit"
 )
 
-// Step is one BuildKit build: the RPMs of one package, the Go modules bundled for one package, or the images of one variant,
-// from RPMs or from earlier images.
+// Step is one BuildKit build: the RPMs of one package, the Go modules bundled for one package, the repository of one kit, or
+// the images of one variant, from RPMs or from earlier images.
 type Step struct {
 	ID    string // Kind + "/" + Name: "package/bash"
 	Kind  Kind

@@ -23,7 +23,7 @@ func (m *maker) addVariant() error {
 	}
 	step.Deps = m.stepsOf(needs)
 	step.Solve.Args["PACKAGES"] = strings.Join(m.variant.IncludedPackages, " ")
-	step.Solve.Contexts["rpms"] = Context{Dirs: m.rpmDirs(needs)}
+	step.Solve.Contexts["rpms"] = m.rpmsContext(needs)
 	m.plan.Steps = append(m.plan.Steps, step)
 	return nil
 }

@@ -3,8 +3,10 @@
 package workspace
 
 import (
+	"io/fs"
 	"maps"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -151,6 +153,17 @@ func (l *loader) project() *manifest.Project {
 	return p
 }
 
+// ReadProject reads Twoliter.toml alone; nil when there is none that can be used.
+func ReadProject(tree fs.FS) *manifest.Project {
+	l := &loader{tree: tree}
+	l.judge(ByTree)
+	p := l.project()
+	if errs, _ := l.problems.Split(); len(errs) > 0 {
+		return nil
+	}
+	return p
+}
+
 // version settles the version of the tree: Twoliter.toml has it, or Release.toml, or both the same.
 func (l *loader) version(p *manifest.Project) manifest.Release {
 	if p == nil {
@@ -165,4 +178,23 @@ func (l *loader) version(p *manifest.Project) manifest.Release {
 			"release-version is %q, but version in %s is %q", p.ReleaseVersion, releaseFile, r.Version)
 	}
 	return r
+}
+
+// KitIn returns the kit whose directory is dir, a slash path relative to the root, or is above it; empty for none.
+func (w *Workspace) KitIn(dir string) string {
+	for name, k := range w.Kits {
+		if dir == k.Dir || strings.HasPrefix(dir, k.Dir+"/") {
+			return name
+		}
+	}
+	return ""
+}
+
+// Below returns dir as a slash path relative to root; empty when it is not below it.
+func Below(root, dir string) string {
+	rel, err := filepath.Rel(realPath(root), realPath(dir))
+	if err != nil || !filepath.IsLocal(rel) {
+		return ""
+	}
+	return filepath.ToSlash(rel)
 }

@@ -1,0 +1,263 @@
+// fetch: what Twoliter.lock names onto this machine, and nothing else.
+
+package kit
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"buildsys/internal/manifest"
+)
+
+// layersAtOnce is how many layers of one kit are downloaded at once.
+const layersAtOnce = 4
+
+// Fetch gets the locked kits for an architecture. What is here is asked about all the same, because a registry whose tag
+// leads to something else now is worth knowing; but when it cannot be reached, warn is told and what is here is enough.
+// say is told what is done.
+func (t Tree) Fetch(ctx context.Context, s Store, lock *manifest.Lock, arch string, say, warn func(string)) error {
+	for _, kit := range lock.Kits {
+		if err := t.fetchOne(ctx, s, kit, arch, say, warn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t Tree) fetchOne(ctx context.Context, s Store, kit manifest.LockedImage, arch string, say, warn func(string)) error {
+	src, err := t.open(kit.Image)
+	if err != nil {
+		return err
+	}
+	defer src.close()
+	here, missing := s.Find(kit, arch)
+	if missing == nil {
+		if err := here.verify(); err != nil {
+			warn(fmt.Sprintf("kit %s: %v; it is fetched again", kit.Image, err))
+			if err := os.RemoveAll(here.Dir); err != nil {
+				return err
+			}
+			here = nil
+		}
+	}
+	data, err := src.index(ctx, "v"+kit.Version)
+	if err != nil {
+		err = readFault(ctx, src, kit.Image, err)
+		if missing, ok := errors.AsType[*Error](err); here != nil && ok && missing.Class == Missing {
+			warn(err.Error() + "; the one on this machine is used")
+			return nil
+		}
+		return err
+	}
+	if err := checkDigest(kit, data); err != nil {
+		return err
+	}
+	if here != nil {
+		say(fmt.Sprintf("kit %s for %s is here", kit.Image, arch))
+		return nil
+	}
+	if err := s.putIndex(kit.Digest, data); err != nil {
+		return err
+	}
+	x, err := parseIndex(data)
+	if err != nil {
+		return fault(Bad, kit.Image, "", "%v", err)
+	}
+	d, err := imageFor(x, kit.Image, arch)
+	if err != nil {
+		return err
+	}
+	say(fmt.Sprintf("fetching kit %s for %s", kit.Image, arch))
+	return s.install(ctx, src, kit.Image, d, arch)
+}
+
+// checkDigest holds what a tag leads to against the lock.
+func checkDigest(kit manifest.LockedImage, data []byte) error {
+	got, err := Digest(data)
+	if err != nil {
+		return fault(Bad, kit.Image, "", "its index is not JSON: %v", err)
+	}
+	if got != kit.Digest {
+		return fault(Bad, kit.Image, runUpdate, "%s leads to another image than when %s was written: its digest is %s there and %s in %s",
+			kit.Source, lockFile, got, kit.Digest, lockFile)
+	}
+	return nil
+}
+
+// readImage returns manifest and configuration of one image of an index, checked against each other.
+func readImage(ctx context.Context, src source, d descriptor) (imageManifest, imageConfig, error) {
+	var m imageManifest
+	var c imageConfig
+	data, err := src.manifest(ctx, d)
+	if err == nil {
+		err = unmarshal(data, &m, "manifest")
+	}
+	if err != nil {
+		return m, c, err
+	}
+	b, err := m.Config.blob(maxManifest)
+	if err != nil {
+		return m, c, badLayout{err.Error()}
+	}
+	f, err := os.CreateTemp("", "buildsys-kit-*")
+	if err != nil {
+		return m, c, localError{err}
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	if err := src.blob(ctx, b, f); err != nil {
+		return m, c, err
+	}
+	if data, err = readBack(f); err == nil {
+		err = unmarshal(data, &c, "configuration")
+	}
+	return m, c, err
+}
+
+func readBack(f *os.File) ([]byte, error) {
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return nil, localError{err}
+	}
+	return io.ReadAll(f)
+}
+
+func unmarshal(data []byte, to any, what string) error {
+	if err := json.Unmarshal(data, to); err != nil {
+		return badLayout{"its " + what + " is not JSON: " + err.Error()}
+	}
+	return nil
+}
+
+// install unpacks one image.
+func (s Store) install(ctx context.Context, src source, i manifest.Image, d descriptor, arch string) error {
+	err := s.unpack(ctx, src, i, d, arch)
+	if local, ok := errors.AsType[localError](err); ok {
+		e := fault(Missing, i, "", "it cannot be kept in %s: %v", s.Dir, local.error)
+		e.Err = err
+		return e
+	}
+	if _, known := errors.AsType[*Error](err); known || err == nil {
+		return err
+	}
+	return readFault(ctx, src, i, err)
+}
+
+func (s Store) unpack(ctx context.Context, src source, i manifest.Image, d descriptor, arch string) error {
+	m, c, err := readImage(ctx, src, d)
+	if err != nil {
+		return err
+	}
+	if err := checkConfig(i, c, arch); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
+		return localError{err}
+	}
+	dir, err := os.MkdirTemp(s.Dir, ".new-*")
+	if err != nil {
+		return localError{err}
+	}
+	defer os.RemoveAll(dir) // what is left of a failure; a whole one has another name by then
+	files, err := unpackLayers(ctx, src, m.Layers, dir, arch)
+	if err != nil {
+		return err
+	}
+	label := c.Config.Labels[Label]
+	if label == "" {
+		label = c.Config.Labels[labelPrefix+"v1"]
+	}
+	data, err := json.MarshalIndent(record{Arch: arch, Label: label, Files: files}, "", " ")
+	if err == nil {
+		err = writeFile(filepath.Join(dir, recordFile), data)
+	}
+	if err = errors.Join(err, os.Chmod(dir, 0o755)); err != nil {
+		return localError{err}
+	}
+	if err := os.Rename(dir, s.dir(d)); err != nil {
+		if _, e := s.load(d); e == nil { // somebody else was faster
+			return nil
+		}
+		if e := os.RemoveAll(s.dir(d)); e != nil { // what is there is damaged
+			return localError{e}
+		}
+		if err := os.Rename(dir, s.dir(d)); err != nil {
+			return localError{err}
+		}
+	}
+	return nil
+}
+
+// checkConfig holds what an image says of itself against what was asked for.
+func checkConfig(i manifest.Image, c imageConfig, arch string) error {
+	if rpmArch(c.Architecture) != arch {
+		return fault(Bad, i, "", "its image for %s says that it is for %.100q", arch, c.Architecture)
+	}
+	m, err := decodeMetadata(c.Config.Labels)
+	if err != nil {
+		return fault(Bad, i, "look at registry of vendor "+i.Vendor+" in "+projectFile, "%v", err)
+	}
+	if m.Version != i.Version {
+		return fault(Bad, i, "ask the vendor: the tag v"+i.Version+" is on another kit", "its label says that it is version %s of %s", m.Version, m.Name)
+	}
+	return nil
+}
+
+// unpackLayers downloads and unpacks, several at once.
+func unpackLayers(ctx context.Context, src source, layers []descriptor, dir, arch string) ([]File, error) {
+	if len(layers) > maxLayers {
+		return nil, badLayout{fmt.Sprintf("it has %d layers", len(layers))}
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, localError{err}
+	}
+	defer root.Close()
+	u := &unpacker{root: root, arch: arch}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(layersAtOnce)
+	for _, d := range layers {
+		group.Go(func() error { return u.fetch(ctx, src, d, filepath.Dir(dir)) })
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(u.files, func(a, b File) int { return strings.Compare(a.Name, b.Name) })
+	if !slices.ContainsFunc(u.files, func(f File) bool { return strings.HasSuffix(f.Name, ".rpm") }) {
+		return nil, badLayout{"it holds no RPM"}
+	}
+	return u.files, nil
+}
+
+// fetch downloads one layer whole before it is unpacked: its digest is checked first.
+func (u *unpacker) fetch(ctx context.Context, src source, d descriptor, temp string) error {
+	b, err := d.blob(maxTotal)
+	if err != nil {
+		return badLayout{err.Error()}
+	}
+	f, err := os.CreateTemp(temp, ".layer-*")
+	if err != nil {
+		return localError{err}
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	if err := src.blob(ctx, b, f); err != nil {
+		return err
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return localError{err}
+	}
+	err = u.layer(d.MediaType, f)
+	if err != nil && !errors.As(err, new(localError)) {
+		return badLayout{err.Error()}
+	}
+	return err
+}

@@ -1,0 +1,192 @@
+// place: where the image of a kit or an SDK is, from Twoliter.toml and Twoliter.override.
+
+package kit
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"buildsys/internal/cache"
+	"buildsys/internal/manifest"
+	"buildsys/internal/remote"
+)
+
+const (
+	projectFile  = "Twoliter.toml"
+	overrideFile = "Twoliter.override"
+	lockFile     = "Twoliter.lock"
+	layoutScheme = "oci-layout:"
+)
+
+// source is where an image is read.
+type source interface {
+	// index returns the bytes that a tag leads to. The error is a remote.ErrNotFound when there is no such tag.
+	index(ctx context.Context, tag string) ([]byte, error)
+	// manifest returns the bytes of a manifest by its digest.
+	manifest(ctx context.Context, d descriptor) ([]byte, error)
+	// blob puts a blob into an empty file and checks it.
+	blob(ctx context.Context, b cache.Blob, to *os.File) error
+	// tags lists what index would find, for messages.
+	tags(ctx context.Context) []string
+	close()
+}
+
+// Tree is the root of a project tree and what it says about the images it needs.
+type Tree struct {
+	Root      string // directory that paths in Twoliter.toml are relative to
+	Project   *manifest.Project
+	Overrides map[string]map[string]manifest.Override
+	Limits    remote.Limits
+}
+
+// ReadTree reads what stands beside a Twoliter.toml that was read already.
+func ReadTree(root string, fsys fs.FS, p *manifest.Project) (Tree, error) {
+	t := Tree{Root: root, Project: p}
+	data, err := readSmall(fsys, overrideFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return t, nil
+	}
+	if err != nil {
+		return t, err
+	}
+	overrides, problems := manifest.ParseOverride(overrideFile, data)
+	t.Overrides = overrides
+	return t, problems.Err()
+}
+
+// ReadLock reads Twoliter.lock; nil when there is none.
+func ReadLock(fsys fs.FS) (*manifest.Lock, error) {
+	data, err := readSmall(fsys, lockFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	lock, problems := manifest.ParseLock(lockFile, data)
+	return lock, problems.Err()
+}
+
+// readSmall reads a file that is no larger than a manifest may be.
+func readSmall(fsys fs.FS, name string) ([]byte, error) {
+	info, err := fs.Stat(fsys, name)
+	if err == nil && info.Size() > manifest.MaxSize {
+		return nil, manifest.Problems{{File: name, Msg: fmt.Sprintf("the file has %d bytes, more than the %d that are read", info.Size(), manifest.MaxSize)}}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return fs.ReadFile(fsys, name)
+}
+
+// Source is the place of an image as Twoliter.lock has it: what Twoliter.override changes is not in it.
+func (t Tree) Source(i manifest.Image) string {
+	return t.Project.Vendors[i.Vendor].Registry + "/" + i.Name + ":v" + i.Version
+}
+
+// place returns registry and repository of an image, overrides applied.
+func (t Tree) place(i manifest.Image) (registry, repository string, err error) {
+	vendor, known := t.Project.Vendors[i.Vendor]
+	if !known {
+		return "", "", fault(Config, i, fmt.Sprintf("add [vendor.%s] to %s and in it registry = \"HOST/PATH\"", i.Vendor, projectFile),
+			"there is no vendor %q in %s", i.Vendor, projectFile)
+	}
+	o := t.Overrides[i.Vendor][i.Name]
+	return cmp.Or(o.Registry, vendor.Registry), cmp.Or(o.Name, i.Name), nil
+}
+
+// ImageRef is the name under which an engine pulls an image; empty when it is in no registry.
+func (t Tree) ImageRef(i manifest.Image) string {
+	registry, repository, err := t.place(i)
+	if err != nil || strings.HasPrefix(registry, layoutScheme) {
+		return ""
+	}
+	if _, rest, ok := strings.Cut(registry, "://"); ok {
+		registry = rest
+	}
+	return registry + "/" + repository + ":v" + i.Version
+}
+
+// open returns the source of an image: in a registry, HOST/PATH or as the address of a remote cache, or in a directory of OCI
+// layouts, oci-layout:DIRECTORY.
+func (t Tree) open(i manifest.Image) (source, error) {
+	registry, repository, err := t.place(i)
+	if err != nil {
+		return nil, err
+	}
+	if dir, ok := strings.CutPrefix(registry, layoutScheme); ok {
+		if !filepath.IsAbs(dir) {
+			dir = filepath.Join(t.Root, dir)
+		}
+		return &layout{dir: filepath.Join(dir, repository)}, nil
+	}
+	address := registry + "/" + repository
+	if !strings.Contains(registry, "://") {
+		address = "oci://" + address
+	}
+	at, err := remote.ParseLocation(address, t.Root)
+	if err == nil && at.Dir != "" {
+		err = errors.New("a directory is written oci-layout:PATH")
+	}
+	var images *remote.Images
+	if err == nil {
+		images, err = remote.OpenImages(at, t.Limits)
+	}
+	if err != nil {
+		return nil, fault(Config, i, "", "registry %q of vendor %s: %v", registry, i.Vendor, err)
+	}
+	return registrySource{images}, nil
+}
+
+// registrySource is a repository of a registry.
+type registrySource struct{ *remote.Images }
+
+func (s registrySource) index(ctx context.Context, tag string) ([]byte, error) {
+	return s.Manifest(ctx, tag)
+}
+
+func (s registrySource) manifest(ctx context.Context, d descriptor) ([]byte, error) {
+	return s.Manifest(ctx, d.Digest)
+}
+
+func (s registrySource) blob(ctx context.Context, b cache.Blob, to *os.File) error {
+	return s.Blob(ctx, b, to)
+}
+
+func (s registrySource) tags(ctx context.Context) []string {
+	tags, _ := s.Tags(ctx) // only for a hint
+	slices.Sort(tags)
+	return tags
+}
+
+func (s registrySource) close() { s.Close() }
+
+// readFault wraps an error of reading an image for a message about it.
+func readFault(ctx context.Context, s source, i manifest.Image, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.Is(err, remote.ErrNotFound):
+		hint := "look at the version, and at registry of the vendor in " + projectFile
+		if tags := s.tags(ctx); len(tags) > 0 {
+			hint = "there are: " + strings.Join(tags[max(0, len(tags)-8):], ", ")
+		}
+		e := fault(Config, i, hint, "there is no such version")
+		e.Err = err
+		return e
+	case remote.BadError(err) || errors.As(err, new(badLayout)):
+		e := fault(Bad, i, "", "it is refused: %v", err)
+		e.Err = err
+		return e
+	}
+	e := fault(Missing, i, "", "it cannot be read: %v", err)
+	e.Err = err
+	return e
+}

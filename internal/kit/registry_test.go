@@ -1,0 +1,120 @@
+// registry_test: the way of a kit through a real registry, Debian's docker-registry.
+
+package kit
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"oras.land/oras-go/v2"
+	"oras.land/oras-go/v2/content/oci"
+	orasremote "oras.land/oras-go/v2/registry/remote"
+
+	"buildsys/internal/remote"
+)
+
+// startRegistry returns the address of an empty registry, and how to end it.
+func startRegistry(t *testing.T) (address string, stop func()) {
+	t.Helper()
+	program, err := exec.LookPath("docker-registry")
+	if err != nil {
+		t.Skip("no docker-registry (script/setup installs it)")
+	}
+	t.Setenv("DOCKER_CONFIG", t.TempDir())
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	address = free.Addr().String()
+	must(t, free.Close())
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "config.yml"),
+		fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %s/data}}\nhttp: {addr: %q}\n", dir, address))
+	cmd := exec.Command(program, "serve", filepath.Join(dir, "config.yml"))
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
+	must(t, cmd.Start())
+	stop = func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
+	t.Cleanup(stop)
+	for begin := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		resp, err := http.Get("http://" + address + "/v2/")
+		if err == nil {
+			resp.Body.Close()
+			return address, stop
+		}
+		if time.Since(begin) > time.Minute {
+			t.Fatalf("docker-registry does not answer: %v\n%s", err, &output)
+		}
+	}
+}
+
+// publish copies a layout to a registry, as skopeo would.
+func publish(t *testing.T, dir, address, name, tag string) {
+	t.Helper()
+	from, err := oci.NewFromFS(t.Context(), os.DirFS(filepath.Join(dir, name)))
+	must(t, err)
+	to, err := orasremote.NewRepository(address + "/acme/" + name)
+	must(t, err)
+	to.PlainHTTP = true
+	_, err = oras.Copy(t.Context(), from, tag, to, tag, oras.DefaultCopyOptions)
+	must(t, err)
+}
+
+func TestRegistry(t *testing.T) {
+	address, stop := startRegistry(t)
+	dir := t.TempDir()
+	makeKit(t, dir, "base-kit", "1.0.0", "x86_64")
+	packed := makeKit(t, dir, "base-kit", "1.0.0", "aarch64")
+	publish(t, dir, address, "base-kit", "v1.0.0")
+	tr, store := tree(address+"/acme", image("base-kit", "1.0.0")), Store{t.TempDir()}
+	tr.Limits = remote.Limits{Attempts: 1, Backoff: time.Millisecond}
+	lock, err := tr.Resolve(t.Context(), nil, true, quiet)
+	must(t, err)
+	if lock.Kits[0].Digest != packed.Digest || lock.Kits[0].Source != address+"/acme/base-kit:v1.0.0" {
+		t.Errorf("lock\n%s", lock.Format())
+	}
+	for _, arch := range []string{"x86_64", "aarch64"} {
+		must(t, tr.Fetch(t.Context(), store, lock, arch, quiet, quiet))
+		kits, err := tr.Installed(store, lock, arch)
+		must(t, err)
+		if got := kits[0].Packages()[1].RPMs[0]; got != "base-kit-b-1.0-1."+arch+".rpm" {
+			t.Errorf("for %s: %s", arch, got)
+		}
+	}
+
+	// Somebody pushes another image under the same tag.
+	other := t.TempDir()
+	makeKit(t, other, "base-kit", "1.0.0", "x86_64")
+	publish(t, other, address, "base-kit", "v1.0.0")
+	err = tr.Fetch(t.Context(), store, lock, "x86_64", quiet, quiet)
+	if e, ok := errors.AsType[*Error](err); !ok || e.Class != Bad || !strings.Contains(err.Error(), runUpdate) {
+		t.Errorf("a tag that was moved: %v", err)
+	}
+	wrong := tree(address+"/acme", image("base-kit", "1.2.0"))
+	_, err = wrong.Resolve(t.Context(), nil, true, quiet)
+	if err == nil || err.Error() != "kit base-kit 1.2.0 of vendor acme: there is no such version; there are: v1.0.0" {
+		t.Errorf("a version that is not there: %v", err)
+	}
+
+	// Without the registry what is here is enough, and what is not here is said to be missing.
+	stop()
+	warned := ""
+	must(t, tr.Fetch(t.Context(), store, lock, "x86_64", quiet, func(text string) { warned = text }))
+	if !strings.Contains(warned, "does not answer") {
+		t.Errorf("warned %q", warned)
+	}
+	err = tr.Fetch(t.Context(), Store{t.TempDir()}, lock, "x86_64", quiet, quiet)
+	if e, ok := errors.AsType[*Error](err); !ok || e.Class != Missing {
+		t.Errorf("without registry and kit: %v", err)
+	}
+}

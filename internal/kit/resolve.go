@@ -1,0 +1,200 @@
+// resolve: from Twoliter.toml to Twoliter.lock, by asking where the images are.
+
+package kit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"buildsys/internal/manifest"
+	"buildsys/internal/remote"
+)
+
+// Resolve asks the registries for the kits of the tree, for those that these need, and for the SDK. Kits come in the order in
+// which they are found, those of Twoliter.toml first. old, which may be nil, is the lock so far: with an SDK that steps do not
+// take from a registry (local), its digest is kept.
+func (t Tree) Resolve(ctx context.Context, old *manifest.Lock, local bool, say func(string)) (*manifest.Lock, error) {
+	r := resolver{tree: t, say: say, known: map[string]wantedImage{}}
+	for todo := t.asked(); len(todo) > 0; todo = todo[1:] {
+		more, err := r.kit(ctx, todo[0])
+		if err != nil {
+			return nil, err
+		}
+		todo = append(todo, more...)
+	}
+	sdk, err := r.sdk()
+	if err != nil {
+		return nil, err
+	}
+	locked, err := t.lockSDK(ctx, sdk, old, local)
+	if err != nil {
+		return nil, err
+	}
+	r.lock.SDK = &locked
+	return &r.lock, nil
+}
+
+// wantedImage is a kit to resolve, and who wants it.
+type wantedImage struct {
+	manifest.Image
+	by string
+}
+
+func (t Tree) asked() []wantedImage {
+	var out []wantedImage
+	for _, k := range t.Project.Kits {
+		out = append(out, wantedImage{k, fmt.Sprintf("%s:%d", projectFile, k.Line)})
+	}
+	return out
+}
+
+type resolver struct {
+	tree  Tree
+	say   func(string)
+	lock  manifest.Lock
+	known map[string]wantedImage // by vendor and name
+	sdks  []wantedImage
+}
+
+// kit resolves one kit, and returns those that it needs.
+func (r *resolver) kit(ctx context.Context, want wantedImage) ([]wantedImage, error) {
+	key := want.Vendor + "/" + want.Name
+	if other, ok := r.known[key]; ok {
+		if other.Version != want.Version {
+			return nil, fault(Config, want.Image, "use kits that agree", "%s needs it, but %s needs version %s", want.by, other.by, other.Version)
+		}
+		return nil, nil
+	}
+	if len(r.known) == maxKits {
+		return nil, fault(Config, want.Image, "", "it is more than kit number %d", maxKits)
+	}
+	r.known[key] = want
+	if _, ok := r.tree.Project.Vendors[want.Vendor]; !ok {
+		return nil, fault(Config, want.Image, fmt.Sprintf("add [vendor.%s] to %s and in it registry = \"HOST/PATH\"", want.Vendor, projectFile),
+			"%s needs it, and there is no vendor %q in %s", want.by, want.Vendor, projectFile)
+	}
+	r.say("resolving kit " + want.Image.String())
+	digest, m, err := r.tree.inspect(ctx, want.Image)
+	if err != nil {
+		return nil, err
+	}
+	r.lock.Kits = append(r.lock.Kits, manifest.LockedImage{Image: want.Image, Source: r.tree.Source(want.Image), Digest: digest})
+	by := "kit " + want.Name + " " + want.Version
+	r.sdks = append(r.sdks, wantedImage{m.SDK.Image, by})
+	var more []wantedImage
+	for _, k := range m.Kits {
+		more = append(more, wantedImage{k, by})
+	}
+	return more, nil
+}
+
+// inspect returns the digest of a kit and what it says of itself, for every architecture the same.
+func (t Tree) inspect(ctx context.Context, i manifest.Image) (digest string, m Metadata, err error) {
+	src, err := t.open(i)
+	if err != nil {
+		return "", m, err
+	}
+	defer src.close()
+	data, err := src.index(ctx, "v"+i.Version)
+	if err != nil {
+		return "", m, readFault(ctx, src, i, err)
+	}
+	if digest, err = Digest(data); err != nil {
+		return "", m, fault(Bad, i, "", "its index is not JSON: %v", err)
+	}
+	x, err := parseIndex(data)
+	if err != nil {
+		return "", m, fault(Bad, i, "", "%v", err)
+	}
+	arches, err := x.arches()
+	if err != nil {
+		return "", m, fault(Bad, i, "", "%v", err)
+	}
+	if len(arches) == 0 {
+		return "", m, fault(Bad, i, "", "it has no image for an architecture that buildsys knows")
+	}
+	label := ""
+	for _, arch := range slices.Sorted(maps.Keys(arches)) {
+		_, c, err := readImage(ctx, src, arches[arch])
+		if err != nil {
+			return "", m, readFault(ctx, src, i, err)
+		}
+		if err := checkConfig(i, c, arch); err != nil {
+			return "", m, err
+		}
+		one, _ := decodeMetadata(c.Config.Labels) // checkConfig has read it
+		encoded, err := one.Encode()
+		if err != nil {
+			return "", m, err
+		}
+		if label != "" && label != encoded {
+			return "", m, fault(Bad, i, "ask the vendor for images that were made together", "its images say different things of themselves: %s is not as the others", arch)
+		}
+		label, m = encoded, one
+	}
+	return digest, m, nil
+}
+
+// sdk settles the SDK: that of Twoliter.toml, and all kits were made with the same.
+func (r *resolver) sdk() (manifest.Image, error) {
+	var want wantedImage
+	if sdk := r.tree.Project.SDK; sdk != nil {
+		want = wantedImage{*sdk, projectFile}
+	} else if len(r.sdks) > 0 {
+		want = r.sdks[0]
+	} else {
+		return want.Image, manifest.Problems{{File: projectFile, Msg: "[sdk] is missing, and there is no kit that would say which SDK to use",
+			Hint: "add [sdk] with name, version and vendor"}}
+	}
+	for _, other := range r.sdks {
+		if !other.SameImage(want.Image) {
+			return want.Image, otherSDK(other.by, other.Image, want.by, want.Image)
+		}
+	}
+	return want.Image, nil
+}
+
+func otherSDK(one string, a manifest.Image, other string, b manifest.Image) error {
+	return &Error{Class: Config, What: "the SDK", Why: fmt.Sprintf("%s was made with %s, but %s has %s", one, a, other, b),
+		Hint: "one tree is built with one SDK: use versions that agree"}
+}
+
+// lockSDK asks for the digest of the SDK's image.
+func (t Tree) lockSDK(ctx context.Context, sdk manifest.Image, old *manifest.Lock, local bool) (manifest.LockedImage, error) {
+	locked := manifest.LockedImage{Image: sdk}
+	locked.Line = 0
+	if _, _, err := t.place(sdk); err != nil {
+		return locked, err
+	}
+	locked.Source = t.Source(sdk)
+	if local {
+		if old != nil && old.SDK != nil && old.SDK.SameImage(sdk) {
+			locked.Digest = old.SDK.Digest
+		}
+		return locked, nil
+	}
+	src, err := t.open(sdk)
+	if err != nil {
+		return locked, err
+	}
+	defer src.close()
+	data, err := src.index(ctx, "v"+sdk.Version)
+	if err == nil {
+		locked.Digest, err = Digest(data)
+	}
+	if err == nil {
+		return locked, nil
+	}
+	if ctx.Err() != nil {
+		return locked, context.Cause(ctx)
+	}
+	class := Missing
+	if errors.Is(err, remote.ErrNotFound) {
+		class = Config
+	}
+	return locked, &Error{Class: class, What: "the SDK " + sdk.String(), Why: err.Error(), Err: err,
+		Hint: "with an SDK image that is in no registry, name it with --sdk-image"}
+}

@@ -1,0 +1,219 @@
+// store: the kits of others on this machine, by the digests that Twoliter.lock knows them by.
+
+package kit
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"buildsys/internal/manifest"
+)
+
+// Store is a directory of unpacked kits, which all checkouts share:
+//
+//	index/<digest in hex>.json     what the tag of a kit led to
+//	<manifest digest in hex>/      kit.json, Packages/ and repodata/ of one image
+//
+// A directory appears there whole or not at all and is never changed.
+type Store struct{ Dir string }
+
+// Installed is one kit for one architecture on this machine.
+type Installed struct {
+	Image  manifest.Image
+	Arch   string
+	Digest string // of its manifest: "sha256:…"
+	Dir    string
+	Metadata
+	Files []File // sorted by name
+}
+
+// record is kit.json.
+type record struct {
+	Arch  string `json:"arch"`
+	Label string `json:"label"` // as the image has it
+	Files []File `json:"files"`
+}
+
+const recordFile = "kit.json"
+
+func (s Store) indexPath(digest string) (string, error) {
+	sum, err := base64.StdEncoding.DecodeString(digest)
+	if err != nil || len(sum) != sha256.Size {
+		return "", fmt.Errorf("digest %.100q is not a sha256 in base64", digest)
+	}
+	return filepath.Join(s.Dir, "index", hex.EncodeToString(sum)+".json"), nil
+}
+
+// putIndex keeps what a tag led to.
+func (s Store) putIndex(digest string, data []byte) error {
+	name, err := s.indexPath(digest)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return localError{err}
+	}
+	if err := writeFile(name, data); err != nil {
+		return localError{err}
+	}
+	return nil
+}
+
+// writeFile makes a file appear whole.
+func writeFile(name string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(name), ".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // not there any more once it was renamed
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), name)
+}
+
+// index returns what the tag of a locked kit led to.
+func (s Store) index(lock manifest.LockedImage) (imageIndex, error) {
+	name, err := s.indexPath(lock.Digest)
+	if err != nil {
+		return imageIndex{}, err
+	}
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return imageIndex{}, err
+	}
+	if got, err := Digest(data); err != nil || got != lock.Digest {
+		return imageIndex{}, fmt.Errorf("%s was damaged", name)
+	}
+	return parseIndex(data)
+}
+
+// Find returns a locked kit for an architecture. Without one the error is an *Error that says how to get it.
+func (s Store) Find(lock manifest.LockedImage, arch string) (*Installed, error) {
+	x, err := s.index(lock)
+	if err != nil {
+		return nil, notHere(lock, arch, err)
+	}
+	d, err := imageFor(x, lock.Image, arch)
+	if err != nil {
+		return nil, err
+	}
+	k, err := s.load(d)
+	if err != nil {
+		return nil, notHere(lock, arch, err)
+	}
+	k.Image, k.Arch = lock.Image, arch
+	return k, nil
+}
+
+func notHere(lock manifest.LockedImage, arch string, err error) error {
+	why := "it is not on this machine for " + arch
+	if !errors.Is(err, fs.ErrNotExist) {
+		why += ": " + err.Error()
+	}
+	e := fault(Missing, lock.Image, fmt.Sprintf("run \"buildsys fetch --arch %s\"", arch), "%s", why)
+	e.Err = err
+	return e
+}
+
+// imageFor picks the image for an architecture.
+func imageFor(x imageIndex, i manifest.Image, arch string) (descriptor, error) {
+	arches, err := x.arches()
+	if err != nil {
+		return descriptor{}, fault(Bad, i, "", "%v", err)
+	}
+	d, ok := arches[arch]
+	if !ok {
+		return d, fault(Config, i, "use a version that is made for it, or build for another architecture", "it is not made for %s, only for %s",
+			arch, strings.Join(slices.Sorted(maps.Keys(arches)), ", "))
+	}
+	return d, nil
+}
+
+func (s Store) dir(d descriptor) string {
+	return filepath.Join(s.Dir, strings.TrimPrefix(d.Digest, "sha256:"))
+}
+
+// load reads the record of an unpacked image, and looks whether its files are there with the sizes they had.
+func (s Store) load(d descriptor) (*Installed, error) {
+	if _, err := d.blob(maxManifest); err != nil { // its digest becomes a path
+		return nil, err
+	}
+	k := &Installed{Digest: d.Digest, Dir: s.dir(d)}
+	data, err := os.ReadFile(filepath.Join(k.Dir, recordFile))
+	if err != nil {
+		return nil, err
+	}
+	var r record
+	if err := json.Unmarshal(data, &r); err != nil {
+		return nil, fmt.Errorf("%s was damaged", filepath.Join(k.Dir, recordFile))
+	}
+	if k.Metadata, err = decodeMetadata(map[string]string{Label: r.Label}); err != nil {
+		return nil, err
+	}
+	for _, f := range r.Files {
+		info, err := os.Lstat(filepath.Join(k.Dir, filepath.FromSlash(f.Name)))
+		if err != nil || !info.Mode().IsRegular() || info.Size() != f.Size {
+			return nil, fmt.Errorf("%s was removed or changed", filepath.Join(k.Dir, f.Name))
+		}
+	}
+	k.Arch, k.Files = r.Arch, r.Files
+	return k, nil
+}
+
+// verify reads all files of an unpacked kit.
+func (k *Installed) verify() error {
+	for _, f := range k.Files {
+		name := filepath.Join(k.Dir, filepath.FromSlash(f.Name))
+		in, err := os.Open(name)
+		if err != nil {
+			return err
+		}
+		sum := sha256.New()
+		_, err = io.Copy(sum, in)
+		if err = errors.Join(err, in.Close()); err == nil && hex.EncodeToString(sum.Sum(nil)) != f.SHA256 {
+			err = fmt.Errorf("%s was changed", name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Package is the directory of one package below Packages/.
+type Package struct {
+	Name string
+	RPMs []string // file names, sorted
+}
+
+// Packages returns the packages whose RPMs the kit holds, sorted by name.
+func (k *Installed) Packages() []Package {
+	var out []Package
+	for _, f := range k.Files { // sorted
+		dir, name := path.Split(f.Name)
+		pkg, ok := strings.CutPrefix(dir, "Packages/")
+		if !ok {
+			continue
+		}
+		pkg = strings.TrimSuffix(pkg, "/")
+		if n := len(out); n == 0 || out[n-1].Name != pkg {
+			out = append(out, Package{Name: pkg})
+		}
+		out[len(out)-1].RPMs = append(out[len(out)-1].RPMs, name)
+	}
+	return out
+}

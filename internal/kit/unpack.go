@@ -1,0 +1,183 @@
+// unpack: layers of a kit onto this machine's disk. A layer is a stranger's archive: what a repository of RPMs has no use for
+// is refused, not skipped.
+
+package kit
+
+import (
+	"archive/tar"
+	"compress/gzip"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"path"
+	"strings"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+
+	"buildsys/internal/cache"
+)
+
+// unpacker collects the files of one image below root.
+type unpacker struct {
+	root *os.Root
+	arch string
+
+	mu    sync.Mutex
+	files []File
+	total int64
+}
+
+// File is one file of an unpacked kit.
+type File struct {
+	Name   string `json:"name"` // slash path: Packages/<package>/<rpm>, or below repodata/
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256"` // hex
+}
+
+// layer unpacks one layer. It may be called for several at once.
+func (u *unpacker) layer(mediaType string, r io.Reader) error {
+	r, done, err := decompress(mediaType, r)
+	if err != nil {
+		return err
+	}
+	defer done()
+	archive := tar.NewReader(r)
+	for {
+		h, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("a layer is no archive: %w", err)
+		}
+		if err := u.entry(h, archive); err != nil {
+			return err
+		}
+	}
+}
+
+func decompress(mediaType string, r io.Reader) (io.Reader, func(), error) {
+	switch {
+	case strings.HasSuffix(mediaType, ".tar"):
+		return r, func() {}, nil
+	case strings.HasSuffix(mediaType, "+gzip"), strings.HasSuffix(mediaType, ".tar.gzip"):
+		z, err := gzip.NewReader(r)
+		if err != nil {
+			return nil, nil, fmt.Errorf("a layer is not what its media type says: %w", err)
+		}
+		return z, func() { _ = z.Close() }, nil
+	case strings.HasSuffix(mediaType, "+zstd"):
+		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(256<<20))
+		if err != nil {
+			return nil, nil, err
+		}
+		return z, z.Close, nil
+	}
+	return nil, nil, fmt.Errorf("a layer is of type %.100q", mediaType)
+}
+
+// entry puts one member of an archive in place.
+func (u *unpacker) entry(h *tar.Header, content io.Reader) error {
+	name := path.Clean(h.Name)
+	if name == "." && h.Typeflag == tar.TypeDir {
+		return nil
+	}
+	if reason := u.refused(name, h); reason != "" {
+		return fmt.Errorf("its file %.200q %s", h.Name, reason)
+	}
+	if h.Typeflag == tar.TypeDir {
+		return nil // made with the first file in it
+	}
+	u.mu.Lock()
+	u.total += h.Size
+	total, count := u.total, len(u.files)
+	u.mu.Unlock()
+	if total > maxTotal || count >= maxFiles {
+		return fmt.Errorf("it has more than %d files or %d bytes", maxFiles, int64(maxTotal))
+	}
+	sum, err := u.write(name, content)
+	if err != nil {
+		return err
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.files = append(u.files, File{Name: name, Size: h.Size, SHA256: fmt.Sprintf("%x", sum.Sum(nil))})
+	return nil
+}
+
+// refused says why a member is none that a kit has, or nothing.
+func (u *unpacker) refused(name string, h *tar.Header) string {
+	if path.IsAbs(h.Name) || name == ".." || strings.HasPrefix(name, "../") {
+		return "leads out of the kit"
+	}
+	for part := range strings.SplitSeq(name, "/") {
+		if reason := cache.BadName(part); reason != "" {
+			return "has a name that is refused: " + reason
+		}
+	}
+	switch h.Typeflag {
+	case tar.TypeDir:
+		return ""
+	case tar.TypeReg:
+	case tar.TypeLink, tar.TypeSymlink:
+		return "is a link"
+	default:
+		return "is neither a file nor a directory"
+	}
+	top, _, nested := strings.Cut(name, "/")
+	switch {
+	case h.Mode&0o7000 != 0:
+		return "has a set-user-ID, set-group-ID or sticky bit"
+	case h.Size > maxFile:
+		return fmt.Sprintf("has %d bytes", h.Size)
+	case nested && top == "repodata":
+		return ""
+	case !nested || top != "Packages" || !strings.HasSuffix(name, ".rpm"):
+		return "is neither an RPM below Packages/ nor below repodata/"
+	case !strings.HasSuffix(name, "."+u.arch+".rpm") && !strings.HasSuffix(name, ".noarch.rpm"):
+		return "is for another architecture than " + u.arch
+	}
+	return ""
+}
+
+// write makes a file that was not there. The tar reader gives it no more bytes than its header says.
+func (u *unpacker) write(name string, content io.Reader) (hash.Hash, error) {
+	if err := u.root.MkdirAll(path.Dir(name), 0o755); err != nil {
+		return nil, localError{err}
+	}
+	f, err := u.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if errors.Is(err, os.ErrExist) {
+		return nil, fmt.Errorf("its file %.200q is there twice", name)
+	}
+	if err != nil {
+		return nil, localError{err}
+	}
+	sum := sha256.New()
+	_, err = io.Copy(io.MultiWriter(localWriter{f}, sum), content)
+	if e := f.Close(); err == nil && e != nil {
+		err = localError{e}
+	}
+	if err != nil && !errors.As(err, new(localError)) {
+		err = fmt.Errorf("a layer ends in the middle of %.200q: %w", name, err)
+	}
+	return sum, err
+}
+
+// localError is a failure of this machine, for which no kit is to blame.
+type localError struct{ error }
+
+func (e localError) Unwrap() error { return e.error }
+
+type localWriter struct{ io.Writer }
+
+func (w localWriter) Write(p []byte) (int, error) {
+	n, err := w.Writer.Write(p)
+	if err != nil {
+		err = localError{err}
+	}
+	return n, err
+}

@@ -1,0 +1,82 @@
+// Images: reading the images of a repository that are no results of steps: kits.
+
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"buildsys/internal/cache"
+)
+
+// ErrNotFound says that a repository does not have what was asked for.
+var ErrNotFound = errNotFound
+
+// BadError reports whether an error says that what arrived is not what it should be.
+func BadError(err error) bool { return is[badError](err) }
+
+// Images reads images of one repository of a registry, with the attempts, budgets and credentials of a remote cache.
+type Images struct {
+	t *target
+	r *ociRegistry
+}
+
+// OpenImages prepares reading. It connects to nothing yet.
+func OpenImages(place Location, limits Limits) (*Images, error) {
+	if place.Dir != "" {
+		return nil, errors.New("a directory is not a registry")
+	}
+	t, err := newTarget(place, Options{Limits: limits.withDefaults(), Warn: func(string) {}}, "read")
+	if err != nil {
+		return nil, err
+	}
+	return &Images{t: t, r: t.back.(*ociRegistry)}, nil
+}
+
+// Manifest returns the bytes of the manifest or index that a tag or a digest names. The error is an ErrNotFound when there
+// is none; those of a digest have it.
+func (i *Images) Manifest(ctx context.Context, ref string) (data []byte, err error) {
+	err = i.t.do(ctx, 0, func(ctx context.Context) (err error) {
+		data, err = i.t.back.manifest(ctx, ref)
+		switch {
+		case err != nil:
+			return err
+		case len(data) > maxManifest:
+			return badError{fmt.Sprintf("its manifest has more than %d bytes", maxManifest)}
+		case strings.HasPrefix(ref, "sha256:") && describe("", blobOf(data)).Digest != ref:
+			return badError{fmt.Sprintf("the manifest does not have the digest %.19s…", ref)}
+		}
+		return nil
+	})
+	return data, err
+}
+
+// Blob puts a blob into the empty file to, and checks it.
+func (i *Images) Blob(ctx context.Context, b cache.Blob, to *os.File) error {
+	return i.t.download(ctx, b, to)
+}
+
+// Tags returns the tags of the repository, at most a thousand.
+func (i *Images) Tags(ctx context.Context) (tags []string, err error) {
+	enough := errors.New("enough")
+	err = i.t.do(ctx, 0, func(ctx context.Context) error {
+		tags = nil
+		err := i.r.repo.Tags(ctx, "", func(page []string) error {
+			if tags = append(tags, page...); len(tags) >= 1000 {
+				return enough
+			}
+			return nil
+		})
+		if errors.Is(err, enough) {
+			return nil
+		}
+		return i.r.failure(err)
+	})
+	return tags, err
+}
+
+// Close ends the use.
+func (i *Images) Close() { i.t.close() }
