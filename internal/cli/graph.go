@@ -23,6 +23,7 @@ var graphFormats = []struct {
 	render func(graph.View, io.Writer) error
 }{
 	{"text", graph.View.Tree},
+	{"order", graph.View.Order},
 	{"dot", graph.View.DOT},
 	{"json", graph.View.JSON},
 	{"svg", graph.View.SVG},
@@ -41,6 +42,7 @@ the directory or of the settings, else all variants. With --variant only what is
 As text, ├─ leads to what is needed to build and ├╌ to what is needed at run time; (*) marks a package whose
 own needs were shown further up.
 
+  buildsys graph --format order              what can be built at once, one line for each level of waiting
   buildsys graph --format svg >graph.svg     a drawing; what is needed stands to the left of who needs it
   buildsys graph --format dot | dot -Tpdf    the same for Graphviz; run time is dashed
   buildsys graph --format json               {"title", "reverse", "roots": [NAME...], "nodes":
@@ -61,7 +63,7 @@ own needs were shown further up.
 			return showGraph(sys, c, graphRequest{names: names, only: only, format: format, reverse: reverse})
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", "text", "text, dot, json or svg")
+	cmd.Flags().StringVar(&format, "format", "text", "text, order, dot, json or svg")
 	cmd.Flags().BoolVar(&reverse, "reverse", false, "show who needs the packages")
 	return cmd
 }

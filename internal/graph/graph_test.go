@@ -153,7 +153,7 @@ func TestRealTree(t *testing.T) {
 		if !slices.Equal(closure, v.Closure) {
 			t.Errorf("closure of %s = %q, want %q", name, closure, v.Closure)
 		}
-		if got := levels(g, closure); !slices.EqualFunc(got, v.Levels, slices.Equal) {
+		if got := g.Levels(closure); !slices.EqualFunc(got, v.Levels, slices.Equal) {
 			t.Errorf("levels of %s = %q, want %q", name, got, v.Levels)
 		}
 		position := map[string]int{}
@@ -169,25 +169,4 @@ func TestRealTree(t *testing.T) {
 		}
 	}
 	t.Logf("%d packages, %d variants", len(tree.Packages), len(tree.Variants))
-}
-
-// levels groups nodes by the length of the longest chain of waits below them.
-func levels(g *Graph, names []string) [][]string {
-	depth := map[string]int{}
-	var out [][]string
-	for _, name := range g.Order(names) {
-		level := 0
-		for _, dep := range g.BuildClosure(name) {
-			level = max(level, depth[dep]+1)
-		}
-		depth[name] = level
-		for len(out) <= level {
-			out = append(out, nil)
-		}
-		out[level] = append(out[level], name)
-	}
-	for _, level := range out {
-		slices.Sort(level)
-	}
-	return out
 }

@@ -23,6 +23,27 @@ func (g *Graph) Order(names []string) []string {
 	return g.names(w.order)
 }
 
+// Levels groups the given nodes by how many must be built one after the other before them: the first level waits for none
+// of the given, each other one for some of the level before it. Names within a level are sorted. The graph must have no cycle.
+func (g *Graph) Levels(names []string) [][]string {
+	order := g.Order(names)
+	depth := make([]int, len(order))
+	var out [][]string
+	for i, needs := range g.Needs(order) {
+		for _, n := range needs {
+			depth[i] = max(depth[i], depth[n]+1)
+		}
+		if depth[i] == len(out) {
+			out = append(out, nil)
+		}
+		out[depth[i]] = append(out[depth[i]], order[i])
+	}
+	for _, level := range out {
+		slices.Sort(level)
+	}
+	return out
+}
+
 // walker is one depth-first walk. A node is built when all it waits for is in the order and then itself, and reached
 // when what it needs at run time is there as well, which is what someone who builds with it waits for.
 type walker struct {

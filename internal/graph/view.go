@@ -188,6 +188,21 @@ func (v View) levels() []int {
 	return out
 }
 
+// Order writes the nodes in the order in which they can be built, one level to a line: all of a line can be built at once
+// when the lines before it are. What somebody needs at run time does not hold it up, but those who are built with it.
+func (v View) Order(w io.Writer) error {
+	g := v.g
+	if v.Reverse {
+		g = g.Reversed()
+	}
+	var b strings.Builder
+	for i, level := range g.Levels(v.nodes) {
+		fmt.Fprintf(&b, "%d: %s\n", i+1, strings.Join(level, " "))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
 // Summary says how much the view holds: "20 nodes, 41 edges".
 func (v View) Summary() string {
 	edges := 0

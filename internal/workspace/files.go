@@ -159,8 +159,7 @@ const maxLinks = 8
 func (w *fileWalk) link(at, name string) {
 	info, err := fs.Stat(w.tree, at)
 	if err != nil {
-		w.bad(at, "is a symlink that leads to nothing in the tree, and is left out")
-		w.problems[len(w.problems)-1].Warning = true
+		w.leaveOut(at, "to nothing in the tree")
 		return
 	}
 	if info.Mode().IsRegular() {
@@ -171,7 +170,7 @@ func (w *fileWalk) link(at, name string) {
 	within := strings.HasPrefix(at+"/", path.Join(path.Dir(at), target)+"/")
 	entries, err := fs.ReadDir(w.tree, at)
 	if w.links++; err != nil || within || w.links > maxLinks {
-		w.bad(at, "is a symlink that cannot be followed")
+		w.leaveOut(at, "in a circle")
 	} else {
 		for _, e := range entries {
 			if below := path.Join(at, e.Name()); e.IsDir() {
@@ -182,6 +181,11 @@ func (w *fileWalk) link(at, name string) {
 		}
 	}
 	w.links--
+}
+
+func (w *fileWalk) leaveOut(at, where string) {
+	w.bad(at, "is a symlink that leads %s, and is left out", where)
+	w.problems[len(w.problems)-1].Warning = true
 }
 
 func (w *fileWalk) sorted() ([]File, manifest.Problems) {

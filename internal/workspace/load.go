@@ -215,7 +215,10 @@ func (l *loader) loadPackage(root, name string) *Package {
 	l.checkSpec(p, name, entries)
 	l.checkGroups(p)
 	files, bad := packageFiles(root, l.tree, p, entries, l.foreign)
-	l.problems = append(l.problems, bad...)
+	for _, b := range bad {
+		b.Warning = b.Warning && l.rules.Lenient
+		l.problems = append(l.problems, b)
+	}
 	p.files = files
 	return p
 }
