@@ -44,21 +44,22 @@ func (l *linter) checkFiles(name string) {
 	if spec.mentions("_sourcedir") || spec.mentions("RPM_SOURCE_DIR") || spec.mentions("{SOURCES}") {
 		return // it may take files by pattern
 	}
-	used := map[string]bool{}
+	named := map[string]bool{}
 	for _, s := range spec.Sources {
-		used[s.Name] = true
+		named[s.Name] = true
 	}
+	used := func(name string) bool { return named[name] || spec.mentions(name) || spec.mayName(name) }
 	for _, f := range l.ws.Files(p) {
-		if base := path.Base(f.Name); !used[base] && !strings.HasSuffix(base, ".spec") && !spec.mentions(base) {
-			l.find(Warning, path.Join(p.Dir, f.Name), 0, "add a Source for it, or remove it", "no line of %s.spec names this file", name)
+		if base := path.Base(f.Name); !used(base) && !strings.HasSuffix(base, ".spec") && !strings.HasPrefix(base, "README") {
+			l.useless(path.Join(p.Dir, f.Name), 0, "add a Source for it, or remove it", "no line of %s.spec names this file", name)
 		}
 	}
 	for _, e := range p.ExternalFiles {
-		if !used[e.Name()] && !spec.mentions(e.Name()) {
-			l.find(Warning, p.File, e.Line, "add a Source for it, or remove it", "no line of %s.spec names the external file %q", name, e.Name())
+		if !used(e.Name()) {
+			l.useless(p.File, e.Line, "add a Source for it, or remove it", "no line of %s.spec names the external file %q", name, e.Name())
 		}
-		if b := e.BundleName(); b != "" && !used[b] && !spec.mentions(b) {
-			l.find(Warning, p.File, e.Line, "add a Source for it, or remove bundle-modules", "no line of %s.spec names the bundled modules %q", name, b)
+		if b := e.BundleName(); b != "" && !used(b) {
+			l.useless(p.File, e.Line, "add a Source for it, or remove bundle-modules", "no line of %s.spec names the bundled modules %q", name, b)
 		}
 	}
 }

@@ -43,41 +43,110 @@ func (f Finding) String() string {
 	return p.String()
 }
 
-// Tree looks at a whole tree. RPM macros are those of the tree's macros/, or of fallback when it has none. The error is
-// that of a file which cannot be read.
+// Tree looks at a whole tree, once for each architecture: macros may differ. RPM macros are those of the tree's macros/; of
+// fallback when a tree written for buildsys has none; and those of the SDK that matter here in any other. What Load warned
+// of comes first in a file. The error is that of a file which cannot be read.
 func Tree(ws *workspace.Workspace, fallback fs.FS) ([]Finding, error) {
-	base, err := readMacros(ws.FS, fallback)
-	if err != nil {
-		return nil, err
-	}
-	l := &linter{ws: ws, graph: ws.Graph(), specs: map[string]*Spec{}, providers: map[string][]owned{}}
-	if prefix := known(base.expand("%{_cross_os}")); len(prefix) == 1 {
-		l.prefix = prefix[0]
-	}
+	texts := map[string]string{}
 	for _, name := range ws.PackageNames() {
-		file := l.specFile(name)
+		file := specFile(ws.Packages[name])
 		data, err := fs.ReadFile(ws.FS, file)
 		if err != nil {
 			return nil, fmt.Errorf("read a spec: %w", err)
 		}
-		l.add(name, ParseSpec(string(data), base))
+		texts[name] = string(data)
 	}
-	for _, name := range ws.PackageNames() {
+	if ws.Foreign() {
+		fallback = nil
+	}
+	var runs, unused [][]Finding
+	for _, arch := range manifest.Architectures() {
+		base, err := readMacros(ws.FS, fallback, arch)
+		if err != nil {
+			return nil, err
+		}
+		if len(base) == 0 && ws.Foreign() {
+			base = macros{"_cross_os": {values: []string{ancestorPrefix}}, "_cross_arch": {values: []string{arch}}}
+		}
+		l := newLinter(ws, base, arch)
+		l.look(texts)
+		runs, unused = append(runs, l.findings), append(unused, l.unused)
+	}
+	findings := append(merge(runs, manifest.Architectures()), inAll(unused)...)
+	for _, p := range ws.Warnings {
+		p.Warning = false
+		findings = append(findings, Finding{Warning, p})
+	}
+	return sorted(findings), nil
+}
+
+// ancestorPrefix begins the names of RPMs where the macros are in the SDK: Twoliter itself has it built in.
+const ancestorPrefix = "bottlerocket-"
+
+func newLinter(ws *workspace.Workspace, base macros, arch string) *linter {
+	l := &linter{ws: ws, base: base, arch: arch, graph: ws.Graph(), specs: map[string]*Spec{}, providers: map[string][]owned{}}
+	if prefix := known(base.expand("%{_cross_os}")); len(prefix) == 1 {
+		l.prefix = prefix[0]
+	}
+	l.others = ws.Project != nil && len(ws.Project.Kits) > 0
+	return l
+}
+
+// look reads the specs and makes every check.
+func (l *linter) look(texts map[string]string) {
+	names := l.ws.PackageNames()
+	for _, name := range names {
+		l.add(name, ParseSpec(texts[name], l.base))
+	}
+	for _, name := range names {
 		l.checkSources(name)
 		l.checkFiles(name)
 		l.checkNames(name)
 		l.checkBuild(name)
 		l.checkUnused(name)
 	}
-	for _, name := range ws.VariantNames() {
-		l.checkVariant(name)
+	for _, name := range l.ws.VariantNames() {
+		if l.ws.Variants[name].Supports(l.arch) {
+			l.checkVariant(name)
+		}
 	}
 	l.checkRequires()
-	return sorted(l.findings), nil
 }
 
-// readMacros reads macros/shared and the files of the architectures, whose values are alternatives to each other.
-func readMacros(tree, fallback fs.FS) (macros, error) {
+// merge joins what was found for each architecture. Findings that differ in nothing but its name become one.
+func merge(runs [][]Finding, arches []string) []Finding {
+	general := func(f Finding, arch string) Finding {
+		f.Msg, f.Hint = strings.ReplaceAll(f.Msg, arch, "<arch>"), strings.ReplaceAll(f.Hint, arch, "<arch>")
+		return f
+	}
+	found, alike := map[Finding]int{}, map[Finding]int{} // in how many runs
+	for i, run := range runs {
+		for _, f := range sorted(run) {
+			found[f]++
+			alike[general(f, arches[i])]++
+		}
+	}
+	var out []Finding
+	for i, run := range runs {
+		for _, f := range run {
+			if g := general(f, arches[i]); found[f] < len(runs) && alike[g] == len(runs) {
+				f = g
+			}
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// inAll returns the findings of the first run that all others have as well.
+func inAll(runs [][]Finding) []Finding {
+	return slices.DeleteFunc(slices.Clone(runs[0]), func(f Finding) bool {
+		return slices.ContainsFunc(runs[1:], func(run []Finding) bool { return !slices.Contains(run, f) })
+	})
+}
+
+// readMacros reads macros/shared and the other files, but of those of architectures only the one asked for.
+func readMacros(tree, fallback fs.FS, arch string) (macros, error) {
 	base := macros{}
 	entries, err := fs.ReadDir(tree, "macros")
 	if errors.Is(err, fs.ErrNotExist) && fallback != nil {
@@ -94,14 +163,14 @@ func readMacros(tree, fallback fs.FS) (macros, error) {
 		return cmp.Compare(b2i(a.Name() != "shared"), b2i(b.Name() != "shared"))
 	})
 	for _, e := range entries {
-		if !e.Type().IsRegular() {
+		if !e.Type().IsRegular() || e.Name() != arch && slices.Contains(manifest.Architectures(), e.Name()) {
 			continue
 		}
 		data, err := fs.ReadFile(tree, path.Join("macros", e.Name()))
 		if err != nil {
 			return nil, fmt.Errorf("read RPM macros: %w", err)
 		}
-		base.read(string(data), e.Name() != "shared")
+		base.read(string(data))
 	}
 	return base, nil
 }
@@ -116,12 +185,16 @@ func b2i(b bool) int {
 // linter holds a tree's specs and what was found.
 type linter struct {
 	ws        *workspace.Workspace
+	base      macros
+	arch      string
 	graph     *graph.Graph
 	prefix    string // of RPM names: "skiff-"; empty when no macro says
 	specs     map[string]*Spec
 	providers map[string][]owned // by RPM name and by everything provided
+	others    bool               // there may be more RPMs than those of the tree: in kits of others
 	broken    []breakage
 	findings  []Finding
+	unused    []Finding // true only if no architecture has use for it
 }
 
 // owned is an RPM with the package that makes it.
@@ -148,12 +221,17 @@ func (l *linter) add(name string, spec *Spec) {
 // made says whether rpmbuild makes an RPM that a package's spec declares.
 func (l *linter) made(name string, rpm RPM) bool { return rpm.Files || l.specs[name].Uncertain }
 
-func (l *linter) specFile(name string) string {
-	return path.Join(l.ws.Packages[name].Dir, name+".spec")
-}
+func (l *linter) specFile(name string) string { return specFile(l.ws.Packages[name]) }
+
+func specFile(p *workspace.Package) string { return path.Join(p.Dir, p.Name+".spec") }
 
 func (l *linter) find(level Level, file string, line int, hint, format string, args ...any) {
 	l.findings = append(l.findings, Finding{level, manifest.Problem{File: file, Line: line, Msg: fmt.Sprintf(format, args...), Hint: hint}})
+}
+
+// useless reports what nothing has a use for, at least for this architecture.
+func (l *linter) useless(file string, line int, hint, format string, args ...any) {
+	l.unused = append(l.unused, Finding{Warning, manifest.Problem{File: file, Line: line, Msg: fmt.Sprintf(format, args...), Hint: hint}})
 }
 
 // sorted returns the findings by file, line and text, each once.

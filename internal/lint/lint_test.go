@@ -105,7 +105,7 @@ func TestOwnTreeIsClean(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	base, err := readMacros(ws.FS, nil)
+	base, err := readMacros(ws.FS, nil, "x86_64")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,5 +1,5 @@
 // macros: RPM macros as far as a reader without rpm can follow them. A macro may have several values, because both
-// branches of an %if count and every architecture has macros of its own; what cannot be followed is marked, never guessed.
+// branches of an %if count; what cannot be followed is marked, never guessed.
 
 package lint
 
@@ -43,14 +43,14 @@ func (m macros) define(name, value string, conditional bool) {
 
 // read adds the definitions of a macro file: lines "%name value", in which a backslash continues the line. Macros
 // with parameters are left out.
-func (m macros) read(text string, alternative bool) {
+func (m macros) read(text string) {
 	for _, line := range logicalLines(text) {
 		rest, ok := strings.CutPrefix(strings.TrimSpace(line.text), "%")
 		if !ok {
 			continue
 		}
 		if name, value := cutSpace(rest); isName(name) {
-			m.define(name, value, alternative && m[name].values != nil)
+			m.define(name, value, false)
 		}
 	}
 }

@@ -4,6 +4,7 @@ package lint
 
 import (
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -63,14 +64,20 @@ func (l *linter) level(need Need, visible map[string]bool) Level {
 	return Error
 }
 
+const atRunTime = "at run time"
+
 // noProvider reports a name that no RPM of the tree has. Only names of the OS are judged: others may be the SDK's, or what
 // rpmbuild finds in a package's files, such as pkgconfig(zlib).
 func (l *linter) noProvider(pkg string, need Need, when string) {
-	if l.prefix == "" || !strings.HasPrefix(need.Name, l.prefix) || strings.ContainsAny(need.Name, "()/*") {
+	if l.others || l.prefix == "" || !strings.HasPrefix(need.Name, l.prefix) || strings.ContainsAny(need.Name, "()/*") {
 		return
 	}
 	if missing := l.notMade(need.Name); missing != "" {
 		l.find(l.level(need, nil), l.specFile(pkg), need.Line, "add a %files section there", "needs %s %s, which is never made: %s has no %%files section for it", need.Name, when, missing)
+		return
+	}
+	if when == atRunTime && l.handedOn(pkg) {
+		l.find(Warning, l.specFile(pkg), need.Line, "whoever makes an image with its kit has to bring it", "needs %s %s, which no package of this tree provides", need.Name, when)
 		return
 	}
 	l.find(l.level(need, nil), l.specFile(pkg), need.Line, l.nearestRPM(need.Name), "needs %s %s, which no package provides", need.Name, when)
@@ -121,7 +128,7 @@ func (l *linter) install(asked []Need, visible map[string]bool, where string) {
 // a warning, because it works only as long as others happen to bring the package along.
 func (l *linter) checkRequires() {
 	for _, name := range l.ws.PackageNames() {
-		closure := set(l.graph.Closure(name))
+		closure := l.together(name)
 		for _, rpm := range l.specs[name].RPMs {
 			if !l.made(name, rpm) {
 				continue
@@ -130,13 +137,34 @@ func (l *linter) checkRequires() {
 				providers := l.packagesOf(need.Name)
 				switch {
 				case len(providers) == 0:
-					l.noProvider(name, need, "at run time")
+					l.noProvider(name, need, atRunTime)
 				case !slices.ContainsFunc(providers, func(p string) bool { return closure[p] }):
 					l.undeclared(name, need, providers, closure)
 				}
 			}
 		}
 	}
+}
+
+// handedOn says whether a package is in a kit, so that others may make images with it.
+func (l *linter) handedOn(name string) bool {
+	return slices.ContainsFunc(l.ws.KitNames(), func(kit string) bool { return slices.Contains(l.ws.KitContents(kit), name) })
+}
+
+// together returns the packages that are there wherever a package is installed: those that its manifest leads to, those
+// of the kits that it is handed on in, and in trees whose images are made of everything, all.
+func (l *linter) together(name string) map[string]bool {
+	if l.ws.WholeTree {
+		return set(l.ws.PackageNames())
+	}
+	closure := set(l.graph.Closure(name))
+	for _, kit := range l.ws.KitNames() {
+		if contents := l.ws.KitContents(kit); slices.Contains(contents, name) {
+			maps.Copy(closure, set(contents))
+			maps.Copy(closure, set(l.graph.BuildClosure(workspace.KitNode(kit))))
+		}
+	}
+	return closure
 }
 
 func (l *linter) undeclared(name string, need Need, providers []string, closure map[string]bool) {
@@ -188,12 +216,12 @@ func (l *linter) checkUnused(name string) {
 	}
 	for _, d := range p.BuildDeps {
 		if target := path.Base(path.Join(p.Dir, d.Path)); l.isPackage(p.Dir, d) && !builds[target] && !l.specs[target].Uncertain {
-			l.find(Warning, p.File, d.Line, "remove it, or add the BuildRequires", "build-dependency %s is not needed: no BuildRequires of %s.spec names an RPM of it", d.Key, name)
+			l.useless(p.File, d.Line, "remove it, or add the BuildRequires", "build-dependency %s is not needed: no BuildRequires of %s.spec names an RPM of it", d.Key, name)
 		}
 	}
 	for _, d := range p.Deps {
 		if target := path.Base(path.Join(p.Dir, d.Path)); l.isPackage(p.Dir, d) && !runs[target] && !l.specs[target].Uncertain {
-			l.find(Warning, p.File, d.Line, "remove it, or add the Requires", "dependency %s is not needed: no Requires of %s.spec names an RPM of it", d.Key, name)
+			l.useless(p.File, d.Line, "remove it, or add the Requires", "dependency %s is not needed: no Requires of %s.spec names an RPM of it", d.Key, name)
 		}
 	}
 }
@@ -229,7 +257,7 @@ func (l *linter) checkVariant(name string) {
 		case len(providers) > 0:
 			hint := fmt.Sprintf("add %s to [build-dependencies]", l.entries(v.Dir, providers))
 			l.find(l.level(need, visible), v.File, need.Line, hint, "RPM %s is included, which %s provides, but the variant's dependencies do not lead there", need.Name, packages(providers))
-		case l.prefix != "":
+		case l.prefix != "" && !l.others:
 			l.find(l.level(need, nil), v.File, need.Line, l.nearestRPM(need.Name), "RPM %s is included, but no package provides it", need.Name)
 		}
 	}

@@ -18,6 +18,8 @@ type Spec struct {
 	RPMs          []RPM // the main one first, if its name is known
 	BuildRequires []Need
 	Sources       []Source
+	// Patterns are the file names of sources in parts unknown, which unknown marks.
+	Patterns []string
 	// Uncertain says that there may be more RPMs, or other names of them, than are listed.
 	Uncertain bool
 	// text holds every line but comments and the change log, as written and expanded.
@@ -51,13 +53,30 @@ type Source struct {
 // mentions says whether the spec has the text in any line that does something.
 func (s *Spec) mentions(text string) bool { return strings.Contains(s.text.String(), text) }
 
+// mayName says whether a source whose name is unknown in parts may be the file.
+func (s *Spec) mayName(file string) bool {
+	return slices.ContainsFunc(s.Patterns, func(pattern string) bool { return fits(strings.Split(pattern, unknown), file) })
+}
+
+// fits says whether a name begins with the first part, ends with the last, and has the others in between, in this order.
+func fits(parts []string, name string) bool {
+	rest, ok := strings.CutPrefix(name, parts[0])
+	for _, part := range parts[1 : len(parts)-1] {
+		if !ok {
+			return false
+		}
+		_, rest, ok = strings.Cut(rest, part)
+	}
+	return ok && strings.HasSuffix(rest, parts[len(parts)-1])
+}
+
 // ParseSpec reads a spec file. base are the macros it begins with; they are not changed.
 func ParseSpec(data string, base macros) *Spec {
 	r := &specReader{spec: &Spec{}, macros: maps.Clone(base), section: "preamble", files: map[string]bool{}}
 	if r.macros == nil {
 		r.macros = macros{}
 	}
-	for _, l := range logicalLines(data) {
+	for _, l := range logicalLines(strings.TrimPrefix(data, "\ufeff")) {
 		r.line(l)
 	}
 	for i := range r.spec.RPMs {
@@ -133,7 +152,12 @@ func (r *specReader) defineMacro(kind, rest string) {
 		r.macros.define(name, value, r.ifs > 0)
 		return
 	}
-	for i, v := range r.macros.expand(value) { // %global expands at once
+	r.defineNow(name, value)
+}
+
+// defineNow sets a macro to what its value stands for here, as %global does, and tags of the preamble.
+func (r *specReader) defineNow(name, value string) {
+	for i, v := range r.macros.expand(value) {
 		r.macros.define(name, v, r.ifs > 0 || i > 0)
 		if m := r.macros[name]; r.ifs == 0 {
 			m.maybe = false
@@ -224,7 +248,7 @@ func (r *specReader) preamble(text, word string, number int) {
 		r.mainName(value, number)
 	case key == "version", key == "release", key == "epoch":
 		if r.section == "preamble" {
-			r.macros.define(key, value, r.ifs > 0)
+			r.defineNow(key, value)
 		}
 	case key == "buildrequires":
 		r.spec.BuildRequires = append(r.spec.BuildRequires, r.needs(value, number)...)
@@ -247,7 +271,7 @@ func isNumbered(key, word string) bool {
 }
 
 func (r *specReader) mainName(value string, number int) {
-	r.macros.define("name", value, r.ifs > 0)
+	r.defineNow("name", value)
 	names := known(r.macros.expand(value))
 	if len(names) == 0 {
 		r.spec.Uncertain = true
@@ -281,8 +305,12 @@ func (r *specReader) needs(value string, number int) []Need {
 
 func (r *specReader) source(tag, value string, number int) {
 	texts := r.macros.expand(value)
-	for _, text := range known(texts) {
+	for _, text := range texts {
 		name := text[strings.LastIndexByte(text, '/')+1:]
+		if strings.Contains(name, unknown) {
+			r.spec.Patterns = append(r.spec.Patterns, name)
+			continue
+		}
 		if name != "" && !strings.ContainsAny(name, " \t") {
 			r.spec.Sources = append(r.spec.Sources, Source{Tag: tag, Name: name, Line: number, Conditional: r.ifs > 0 || len(texts) > 1})
 		}

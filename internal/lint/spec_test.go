@@ -14,9 +14,9 @@ import (
 
 func baseMacros() macros {
 	m := macros{}
-	m.read("%_cross_os skiff-\n%_cross_lib %{_cross_arch}/lib\n%long a \\\n b\n%f(x) no\n", false)
-	m.read("%_cross_arch x86_64\n", true)
-	m.read("%_cross_arch aarch64\n", true)
+	m.read("%_cross_os skiff-\n%_cross_lib %{_cross_arch}/lib\n%long a \\\n b\n%f(x) no\n")
+	m.define("_cross_arch", "x86_64", false)
+	m.define("_cross_arch", "aarch64", true)
 	return m
 }
 
@@ -135,6 +135,7 @@ func TestParseSpec(t *testing.T) {
 			{"Source0", "foo.tgz", 11, false}, {"Source1", "config-fast", 12, true}, {"Source1", "config-small", 12, true},
 			{"Patch0001", "0001-x.patch", 13, false},
 		},
+		Patterns: []string{unknown + ".tar"},
 	}
 	for _, text := range []string{"used-file", "foo-with", "config-small"} {
 		if !got.mentions(text) {

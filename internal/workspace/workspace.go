@@ -35,6 +35,7 @@ type Workspace struct {
 	Project  *manifest.Project // nil when the tree has no Twoliter.toml, or one of the time before kits
 	// Generation is the program that the tree was written for.
 	Generation manifest.Generation
+	WholeTree  bool              // images are made of all packages, whatever their manifests lead to; see manifest.Rules
 	Warnings   manifest.Problems // sorted; what can be worked with, and is probably not what was meant
 }
 
@@ -78,7 +79,7 @@ func LoadFS(root string, tree fs.FS, how ...Strictness) (*Workspace, error) {
 	l := &loader{tree: tree, packages: map[string]*Package{}, variants: map[string]*Variant{}}
 	w := &Workspace{Root: root, FS: tree, Packages: map[string]*Package{}, Variants: map[string]*Variant{}}
 	l.judge(append(how, ByTree)[0])
-	w.Generation = l.rules.Generation
+	w.Generation, w.WholeTree = l.rules.Generation, l.rules.WholeTree
 	w.Project = l.project()
 	w.Release = l.version(w.Project)
 	l.loadKits()
