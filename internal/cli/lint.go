@@ -11,6 +11,7 @@ import (
 
 	"buildsys"
 	"buildsys/internal/lint"
+	"buildsys/internal/manifest"
 	"buildsys/internal/workspace"
 )
 
@@ -22,6 +23,8 @@ func newLintCommand(sys *System, s *settings) *cobra.Command {
 		Long: `Compares every spec file with its manifest, without building anything or asking an engine: needs that
 are not declared, with the line to add; declared dependencies, sources and files that nothing uses;
 sources that are nowhere; included-packages that no RPM provides; RPMs that two packages of an image make.
+In a tree written for another program than this one it also lists what that read over, such as keys that
+nobody knows; with --strict these are errors, as they are in trees written for buildsys.
 
 Each finding is one line, FILE:LINE: WHAT IS WRONG; WHAT TO DO. Warnings begin with "warning:" and do not
 make the command fail: the exit status is 2 if there is an error, and 0 if there are only warnings.
@@ -46,11 +49,7 @@ line is 0 when the file as a whole is meant.
 }
 
 func lintTree(sys *System, c config, asJSON bool) error {
-	ws, err := workspace.Load(c.root)
-	if err != nil {
-		return err
-	}
-	findings, err := lint.Tree(ws, buildsys.Recipe)
+	findings, packages, err := lintFindings(c)
 	if err != nil {
 		return err
 	}
@@ -66,12 +65,29 @@ func lintTree(sys *System, c config, asJSON bool) error {
 		for _, f := range findings {
 			fmt.Fprintln(sys.Stdout, f)
 		}
-		fmt.Fprintf(sys.Stderr, "lint: %d packages, %d errors, %d warnings\n", len(ws.Packages), errs, len(findings)-errs)
+		fmt.Fprintf(sys.Stderr, "lint: %d packages, %d errors, %d warnings\n", packages, errs, len(findings)-errs)
 	}
 	if err == nil && errs > 0 {
 		err = reported{usageError{errors.New("lint found errors")}}
 	}
 	return err
+}
+
+// lintFindings looks at the tree. Specs can be held against manifests only where the manifests can be read: mistakes in
+// these are all there is to say about a tree that has some.
+func lintFindings(c config) (findings []lint.Finding, packages int, err error) {
+	ws, err := workspace.Load(c.root, c.strictness)
+	if problems, ok := errors.AsType[manifest.Problems](err); ok {
+		for _, p := range problems {
+			findings = append(findings, lint.Finding{Level: lint.Error, Problem: p})
+		}
+		return findings, 0, nil
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	findings, err = lint.Tree(ws, buildsys.Recipe)
+	return findings, len(ws.Packages), err
 }
 
 func writeFindings(sys *System, findings []lint.Finding) error {

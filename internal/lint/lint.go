@@ -84,7 +84,7 @@ func Tree(ws *workspace.Workspace, fallback fs.FS) ([]Finding, error) {
 const ancestorPrefix = "bottlerocket-"
 
 func newLinter(ws *workspace.Workspace, base macros, arch string) *linter {
-	l := &linter{ws: ws, base: base, arch: arch, graph: ws.Graph(), specs: map[string]*Spec{}, providers: map[string][]owned{}}
+	l := &linter{ws: ws, base: base, arch: arch, graph: ws.Graph(), specs: map[string]*Spec{}, providers: map[string][]owned{}, brought: map[string]bool{}}
 	if prefix := known(base.expand("%{_cross_os}")); len(prefix) == 1 {
 		l.prefix = prefix[0]
 	}
@@ -103,7 +103,6 @@ func (l *linter) look(texts map[string]string) {
 		l.checkFiles(name)
 		l.checkNames(name)
 		l.checkBuild(name)
-		l.checkUnused(name)
 	}
 	for _, name := range l.ws.VariantNames() {
 		if l.ws.Variants[name].Supports(l.arch) {
@@ -111,12 +110,15 @@ func (l *linter) look(texts map[string]string) {
 		}
 	}
 	l.checkRequires()
+	for _, name := range names {
+		l.checkUnused(name)
+	}
 }
 
 // merge joins what was found for each architecture. Findings that differ in nothing but its name become one.
 func merge(runs [][]Finding, arches []string) []Finding {
 	general := func(f Finding, arch string) Finding {
-		f.Msg, f.Hint = strings.ReplaceAll(f.Msg, arch, "<arch>"), strings.ReplaceAll(f.Hint, arch, "<arch>")
+		f.Msg, f.Hint = strings.ReplaceAll(f.Msg, arch, "ARCH"), strings.ReplaceAll(f.Hint, arch, "ARCH")
 		return f
 	}
 	found, alike := map[Finding]int{}, map[Finding]int{} // in how many runs
@@ -192,6 +194,7 @@ type linter struct {
 	specs     map[string]*Spec
 	providers map[string][]owned // by RPM name and by everything provided
 	others    bool               // there may be more RPMs than those of the tree: in kits of others
+	brought   map[string]bool // packages that some need without declaring it
 	broken    []breakage
 	findings  []Finding
 	unused    []Finding // true only if no architecture has use for it

@@ -176,7 +176,13 @@ func (l *linter) undeclared(name string, need Need, providers []string, closure 
 	}
 	p := l.ws.Packages[name]
 	hint := fmt.Sprintf("add %s to [dependencies] in %s", l.entries(p.Dir, providers), p.File)
+	if slices.ContainsFunc(providers, func(p string) bool { return slices.Contains(l.graph.Closure(p), name) }) {
+		hint = fmt.Sprintf("%s leads to %s, so it cannot be added there: let whoever needs %[2]s name it", packages(providers), name)
+	}
 	text := fmt.Sprintf("needs %s at run time, which %s provides, but its dependencies do not lead there", need.Name, packages(providers))
+	for _, p := range providers {
+		l.brought[p] = true
+	}
 	if len(where) == 0 {
 		l.find(Warning, l.specFile(name), need.Line, hint, "%s; so far others bring it wherever it is needed", text)
 		return
@@ -202,25 +208,33 @@ func packages(names []string) string {
 	return "each of the packages " + strings.Join(names, ", ")
 }
 
-// checkUnused reports dependencies that no line of the spec asks for. They make builds wait, and rebuild, for nothing.
+// checkUnused reports dependencies that no line of the spec asks for. They make builds wait, and rebuild, for nothing. One of
+// [dependencies] is of use too when the spec of another package asks for what it brings, and declares nothing itself.
 func (l *linter) checkUnused(name string) {
 	spec, p := l.specs[name], l.ws.Packages[name]
-	builds := l.asked(spec.BuildRequires)
+	if spec.Uncertain {
+		return
+	}
 	var requires []Need
 	for _, rpm := range spec.RPMs {
 		requires = append(requires, rpm.Requires...)
 	}
-	runs := l.asked(requires)
-	if spec.Uncertain {
-		return
-	}
+	builds, runs := l.asked(spec.BuildRequires), l.asked(requires)
+	maps.Copy(runs, l.asked(spec.Boolean))
 	for _, d := range p.BuildDeps {
-		if target := path.Base(path.Join(p.Dir, d.Path)); l.isPackage(p.Dir, d) && !builds[target] && !l.specs[target].Uncertain {
-			l.useless(p.File, d.Line, "remove it, or add the BuildRequires", "build-dependency %s is not needed: no BuildRequires of %s.spec names an RPM of it", d.Key, name)
+		target := path.Base(path.Join(p.Dir, d.Path))
+		if !l.isPackage(p.Dir, d) || builds[target] || l.specs[target].Uncertain {
+			continue
 		}
+		if runs[target] {
+			l.useless(p.File, d.Line, "move it to [dependencies]", "build-dependency %s is needed at run time only: no BuildRequires of %s.spec names an RPM of it", d.Key, name)
+			continue
+		}
+		l.useless(p.File, d.Line, "remove it, or add the BuildRequires", "build-dependency %s is not needed: no BuildRequires of %s.spec names an RPM of it", d.Key, name)
 	}
 	for _, d := range p.Deps {
-		if target := path.Base(path.Join(p.Dir, d.Path)); l.isPackage(p.Dir, d) && !runs[target] && !l.specs[target].Uncertain {
+		target := path.Base(path.Join(p.Dir, d.Path))
+		if l.isPackage(p.Dir, d) && !runs[target] && !l.brought[target] && !l.specs[target].Uncertain {
 			l.useless(p.File, d.Line, "remove it, or add the Requires", "dependency %s is not needed: no Requires of %s.spec names an RPM of it", d.Key, name)
 		}
 	}

@@ -17,6 +17,7 @@ const maxText = 4 << 20
 type Spec struct {
 	RPMs          []RPM // the main one first, if its name is known
 	BuildRequires []Need
+	Boolean       []Need // of boolean dependencies, (a if b): names that may be needed, to build or at run time
 	Sources       []Source
 	// Patterns are the file names of sources in parts unknown, which unknown marks.
 	Patterns []string
@@ -296,6 +297,9 @@ func (r *specReader) needs(value string, number int) []Need {
 	var needs []Need
 	for _, text := range texts {
 		names, _ := dependencyNames(text)
+		for _, name := range booleanNames(text) {
+			r.spec.Boolean = append(r.spec.Boolean, Need{Name: name, Line: number, Conditional: true})
+		}
 		for _, name := range names {
 			needs = append(needs, Need{Name: name, Line: number, Conditional: r.ifs > 0 || len(texts) > 1})
 		}

@@ -135,6 +135,7 @@ func TestParseSpec(t *testing.T) {
 			{"Source0", "foo.tgz", 11, false}, {"Source1", "config-fast", 12, true}, {"Source1", "config-small", 12, true},
 			{"Patch0001", "0001-x.patch", 13, false},
 		},
+		Boolean:  []Need{{"skiff-x", 15, true}, {"if", 15, true}, {"y", 15, true}},
 		Patterns: []string{unknown + ".tar"},
 	}
 	for _, text := range []string{"used-file", "foo-with", "config-small"} {

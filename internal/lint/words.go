@@ -45,6 +45,30 @@ func dependencyNames(text string) (names []string, whole bool) {
 	return names, whole
 }
 
+// booleanNames returns the names in the boolean dependencies that dependencyNames leaves out.
+func booleanNames(text string) (names []string) {
+	for text = skipSeparators(text); text != ""; {
+		if text[0] != '(' {
+			_, text, _ = strings.Cut(text, " ")
+			text = skipSeparators(text)
+			continue
+		}
+		var body string
+		body, text = cutBraces(text, '(', ')')
+		for word := range strings.FieldsFuncSeq(body, func(r rune) bool { return strings.ContainsRune(" \t\n,", r) }) {
+			word = strings.TrimLeft(word, "(")
+			for strings.HasSuffix(word, ")") && strings.Count(word, ")") > strings.Count(word, "(") {
+				word = word[:len(word)-1]
+			}
+			if word != "" && !strings.Contains(word, unknown) {
+				names = append(names, word) // operators and versions are names of nothing
+			}
+		}
+		text = skipSeparators(text)
+	}
+	return names
+}
+
 func skipSeparators(s string) string { return strings.TrimLeft(s, " \t\n,") }
 
 func skipWord(s string) string {
