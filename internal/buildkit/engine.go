@@ -268,10 +268,17 @@ func (b *Builder) HasImage(ctx context.Context, ref string) (id string, ok bool,
 // ImportImage makes the image ref from a tar of a root file system, as docker import does. labels may be nil.
 // progress, if not nil, is told how many bytes have been read so far.
 func (b *Builder) ImportImage(ctx context.Context, ref string, tar io.Reader, labels map[string]string, progress func(read int64)) error {
-	if err := b.engine.importImage(ctx, ref, &countingReader{r: tar, progress: progress}, labels); err != nil {
-		return fmt.Errorf("importing the image %s: %w", ref, err)
+	err := b.engine.importImage(ctx, ref, &countingReader{r: tar, progress: progress}, labels)
+	if err == nil {
+		return nil
 	}
-	return nil
+	err = fmt.Errorf("importing the image %s: %w", ref, err)
+	if saysNoSpace(err.Error()) {
+		full := newEngineError(b.engine, err)
+		full.Hint = "free some space there (docker builder prune drops a Docker engine's build cache)"
+		return full
+	}
+	return err
 }
 
 type countingReader struct {

@@ -7,12 +7,14 @@ import (
 	"archive/tar"
 	"bufio"
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"buildsys/internal/buildtest"
 )
@@ -217,12 +219,25 @@ func TestFullEngine(t *testing.T) {
 		t.Errorf("a full disk was tried again:\n%s", r.stderr)
 	}
 	filler := filepath.Join(d.Root, "filler")
-	buildtest.Must(t, os.WriteFile(filler, make([]byte, 400<<20), 0o644))
+	for begin := time.Now(); ; time.Sleep(100 * time.Millisecond) { // the engine takes its time with removing what the step left
+		if err := os.WriteFile(filler, make([]byte, 400<<20), 0o644); err == nil {
+			break
+		} else if !errors.Is(err, syscall.ENOSPC) || time.Since(begin) > time.Minute {
+			t.Fatal(err)
+		}
+	}
 	buildsys(t, root, env(d), "build-package", "a").must(t, 4, "disk: engine", "free some", "docker builder prune")
 	if rpmBytes(t, root, "a") != good {
 		t.Error("the RPM is not the one from before")
 	}
-	buildtest.Must(t, os.Remove(filler))
+	rest, err := os.Create(filepath.Join(d.Root, "rest"))
+	buildtest.Must(t, err)
+	for err == nil {
+		_, err = rest.Write(make([]byte, 64<<10))
+	}
+	buildtest.Must(t, rest.Close())
+	buildsys(t, root, env(d), "sdk", "import", toolRoot(t)).must(t, 4, "no space left on device", "docker builder prune")
+	buildtest.Must(t, errors.Join(os.Remove(filler), os.Remove(rest.Name())))
 	step(t, root, ",", "print", "once more")
 	buildsys(t, root, env(d), "build-package", "a").must(t, 0)
 }
