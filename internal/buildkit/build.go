@@ -82,9 +82,6 @@ func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out str
 	if log.layers = layers; layers != nil {
 		layers.stop = stop
 		defer layers.end()
-		if layers.again {
-			g.attrs["no-cache"] = ""
-		}
 	}
 	client := b.client()
 	release := b.watchdog.watch(stop)

@@ -247,6 +247,7 @@ var textClasses = []struct {
 	{"does not exist: not found", EngineCache}, // "snapshot X does not exist: not found"
 	{"failed to stat lower snapshot", EngineCache},
 	{": locked: unavailable", EngineCache},
+	{"failed to copy: unsupported offset", EngineCache}, // it has a part of a layer from a client that is gone, and cannot go on from there
 	{"no active session for", SessionLost},
 	{"session healthcheck failed", SessionLost},
 	{"error reading server preface", EngineLost},

@@ -45,6 +45,7 @@ func TestClassify(t *testing.T) {
 		{"disk of an engine that says Unavailable", failure{err: grpcError(codes.Unavailable, "write cache.db: no space left on device")}, DiskFull, 0},
 		{"lost snapshot", failure{err: grpcError(codes.Unknown, "failed to compute cache key: snapshot x does not exist: not found")}, EngineCache, 0},
 		{"locked layer", failure{err: grpcError(codes.Unavailable, "failed to load cache: ref buildkit/1/layer-sha256:0: locked: unavailable")}, EngineCache, 0},
+		{"part of a layer", failure{err: grpcError(codes.Unknown, "failed to compute cache key: failed to copy: unsupported offset")}, EngineCache, 0},
 		{"registry's limit", failure{err: grpcError(codes.Unknown, "unexpected status from HEAD request to https://r/v2/x/manifests/1: 429 Too Many Requests")}, RegistryBusy, 0},
 		{"registry's failure", failure{err: grpcError(codes.Unknown, "unexpected status from GET request to https://r/v2/x: 503 Service Unavailable")}, RegistryBusy, 0},
 		{"registry's other bytes", failure{err: grpcError(codes.Unknown, `failed commit on ref "layer-sha256:a7e5": unexpected commit digest sha256:8efc, expected sha256:a7e5: failed precondition`)}, OtherImage, 0},

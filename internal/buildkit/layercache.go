@@ -64,7 +64,6 @@ type layerUse struct {
 	report func(progress.Event)
 	stop   context.CancelCauseFunc
 	open   map[digest.Digest]transfer
-	again  bool // without the cache, and past what the engine has from it
 }
 
 // A registry that does not answer is given up after this long without any progress. BuildKit itself would wait for ever.
@@ -157,7 +156,7 @@ func layerTag(s plan.Solve) string {
 // addTo adds the layer cache to a build. In mode max the layers of every instruction are kept and not only those of the outputs:
 // what a recipe does before its last step is what a changed key can still use.
 func (u *layerUse) addTo(opt *bkclient.SolveOpt) {
-	if u == nil || u.again {
+	if u == nil {
 		return
 	}
 	entry := func(p LayerPlace, more map[string]string) bkclient.CacheOptionsEntry {
@@ -316,8 +315,8 @@ func (u *layerUse) toBlame(err error) string {
 	return ""
 }
 
-// buildLayered builds with the layer cache, and once more without it when it is to blame for a failure. Then every part is run:
-// what came from the cache is known to the engine as its own by now.
+// buildLayered builds with the layer cache, and once more without it when it is to blame for a failure. Layers that the engine
+// knows from the cache and does not have yet count for nothing then: it has nobody to get them from.
 func (b *Builder) buildLayered(ctx context.Context, s plan.Solve, img sdkImage, out string, report func(progress.Event)) error {
 	u := b.layers.use(ctx, s, report)
 	err := b.solve(ctx, s, img, out, report, u)
@@ -335,7 +334,7 @@ func (b *Builder) buildLayered(ctx context.Context, s plan.Solve, img sdkImage, 
 	if e := empty(out); e != nil {
 		return errors.Join(err, e)
 	}
-	return b.solve(ctx, s, img, out, report, &layerUse{of: &b.layers, step: s.Name, again: true})
+	return b.solve(ctx, s, img, out, report, nil)
 }
 
 // empty removes what is in a directory.
