@@ -55,6 +55,9 @@ type layerTest struct {
 // newLayerTest skips the test where there is no docker-registry.
 func newLayerTest(t *testing.T) *layerTest {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("takes daemons of its own: left out by -short")
+	}
 	program, err := exec.LookPath("docker-registry")
 	if err != nil {
 		t.Skip("no docker-registry (script/setup installs it)")
