@@ -17,6 +17,7 @@ import (
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 	"buildsys/internal/remote"
+	"buildsys/internal/workspace"
 )
 
 func newPlanCommand(sys *System, s *settings) *cobra.Command {
@@ -27,10 +28,10 @@ func newPlanCommand(sys *System, s *settings) *cobra.Command {
 		ask       bool
 	)
 	cmd := &cobra.Command{
-		Use:   "plan [PACKAGE...]",
+		Use:   "plan [PACKAGE...] [kit/KIT...]",
 		Short: "Show what a build would do, and why",
 		Long: `Shows which steps a build would run and why, without an engine and without changing anything: of the named
-packages, or without a name of the image of the variant. -v shows the steps that are up to date as well.
+packages and kits, or without a name of the image of the variant. -v shows the steps that are up to date as well.
 
 "may build" is a step above one that is built: it is built too unless that gives the same bytes as before.
 
@@ -103,7 +104,14 @@ func resolvePlan(sys *System, s *settings, packages []string) (config, plan.Plan
 	if err != nil {
 		return c, plan.Plan{}, err
 	}
-	want := request{packages: packages}
+	var want request
+	for _, name := range packages {
+		if kit, ok := workspace.IsKit(name); ok {
+			want.kits = append(want.kits, kit)
+		} else {
+			want.packages = append(want.packages, name)
+		}
+	}
 	if len(packages) == 0 {
 		if err := c.pickVariant(sys, nil); err != nil {
 			return c, plan.Plan{}, err

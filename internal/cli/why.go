@@ -14,9 +14,9 @@ import (
 
 func newWhyCommand(sys *System, s *settings) *cobra.Command {
 	return &cobra.Command{
-		Use:   "why [PACKAGE]",
+		Use:   "why [PACKAGE | kit/KIT]",
 		Short: "Say why a package would be built, or why it was built last",
-		Long: `Compares what the outputs of a package were made from with what they would be made from now, in words. Where a
+		Long: `Compares what the outputs of a package or kit were made from with what they would be made from now, in words. Where a
 dependency would be built first, its reasons follow. Without a name it is about the image of the variant.
 
 ` + exitStatusHelp,
