@@ -21,6 +21,9 @@ Inside packages/NAME/ the name can be left out.
 
 RPMs are placed below build/rpms/ARCH/NAME/, logs below build/logs/ARCH/.
 
+Started without a name by the build script of packages/NAME/ (cargo sets CARGO_MANIFEST_DIR) it builds that package
+alone, as cargo has built what it needs, and tells cargo on standard output what the package depends on.
+
 With --verify-reproducible each named package is built a second time, past every cache and on another day, in another
 time zone and locale, under another host name and umask, with one CPU and another number of jobs. Where the RPMs differ
 it says in what, keeps both below build/reproducible/NAME/, and exits with 5.

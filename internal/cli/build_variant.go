@@ -21,6 +21,9 @@ Without a name it is the variant of the directory variants/NAME/ one is in, else
 
 Images are placed below build/images/ARCH-NAME/, where the symlink "latest" points to the newest.
 
+Started without a name by the build script of variants/NAME/ (cargo sets CARGO_MANIFEST_DIR) it makes that image alone,
+as cargo has built its packages, and tells cargo on standard output what the image depends on.
+
 With --verify-reproducible the images are made a second time from the same RPMs, past every cache and on another day, in
 another time zone and locale, under another host name and umask, with one CPU and directories that are read in the other
 order. Where an output differs it says in what, keeps both below build/reproducible/ARCH-NAME/, and exits with 5.

@@ -168,7 +168,9 @@ Every setting can be a flag, a BUILDSYS_* environment variable, or a line in the
 		newCacheCommand(sys, &s),
 		newKeysCommand(sys, &s),
 		newCICommand(sys, &s),
+		newNewCommand(sys, &s),
 	)
+	addCompletion(root, sys, &s)
 	return root
 }
 

@@ -1,0 +1,56 @@
+// completion: what a shell offers after a command's name: the packages or variants of the tree. The scripts are cobra's own.
+
+package cli
+
+import (
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"buildsys/internal/manifest"
+)
+
+// What the arguments of commands are names of.
+var (
+	completePackages = []string{"build-package", "plan", "why", "graph"}
+	completeVariants = []string{"build-variant", "repack-variant", "boot", "inspect"}
+)
+
+// addCompletion lets the commands complete their arguments and settings.
+func addCompletion(root *cobra.Command, sys *System, s *settings) {
+	names := func(parent string) cobra.CompletionFunc {
+		return func(_ *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
+			told, _ := s.flags.GetString("root-dir")
+			dir, err := findRoot(sys.Dir, firstOf(told, sys.Getenv("BUILDSYS_ROOT_DIR")))
+			if err != nil {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			left := slices.DeleteFunc(manifestsBelow(dir, parent), func(name string) bool { return slices.Contains(given, name) })
+			return left, cobra.ShellCompDirectiveNoFileComp
+		}
+	}
+	for _, cmd := range root.Commands() {
+		switch {
+		case slices.Contains(completePackages, cmd.Name()):
+			cmd.ValidArgsFunction = names("packages")
+		case slices.Contains(completeVariants, cmd.Name()):
+			cmd.ValidArgsFunction = one(names("variants"))
+		}
+	}
+	_ = root.RegisterFlagCompletionFunc("variant", one(names("variants"))) // fails for flags that are not there or done
+	_ = root.RegisterFlagCompletionFunc("arch", cobra.FixedCompletions(manifest.Architectures(), cobra.ShellCompDirectiveNoFileComp))
+}
+
+// one completes the first argument and no more. The command inspect also takes a file.
+func one(complete cobra.CompletionFunc) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, given []string, begun string) ([]string, cobra.ShellCompDirective) {
+		if len(given) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		found, directive := complete(cmd, given, begun)
+		if cmd.Name() == "inspect" {
+			directive = cobra.ShellCompDirectiveDefault
+		}
+		return found, directive
+	}
+}

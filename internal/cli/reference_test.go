@@ -1,0 +1,96 @@
+// reference_test: docs/cli.md is what the commands say of themselves. go test ./internal/cli -run Reference -update writes it.
+
+package cli
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+var update = flag.Bool("update", false, "write docs/cli.md")
+
+const referenceFile = "../../docs/cli.md"
+
+func TestReference(t *testing.T) {
+	root := newRootCommand(&System{})
+	root.InitDefaultCompletionCmd()
+	want := reference(root)
+	if *update {
+		if err := os.WriteFile(referenceFile, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(referenceFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != want {
+		t.Errorf("docs/cli.md is not what the commands say; write it with: go test ./internal/cli -run Reference -update")
+	}
+}
+
+// reference writes the whole command line as one page.
+func reference(root *cobra.Command) string {
+	var b strings.Builder
+	b.WriteString("# Commands\n\nMade from what the commands say of themselves (`buildsys COMMAND --help`); do not edit.\n\n")
+	fmt.Fprintf(&b, "## Exit status\n\n```\n%s\n```\n\n", strings.TrimPrefix(exitStatusHelp, "EXIT STATUS\n"))
+	b.WriteString("## Settings\n\nOf every command; each is also an environment variable and a line in `[env]` of `Makefile.toml`: " +
+		"`--sdk-image` is `BUILDSYS_SDK_IMAGE`.\n\n")
+	flagTable(&b, root.PersistentFlags())
+	for _, cmd := range root.Commands() {
+		describe(&b, cmd)
+	}
+	return b.String()
+}
+
+// describe writes a command and those below it. Hidden ones and those that only gather others have no section of their own.
+func describe(b *strings.Builder, cmd *cobra.Command) {
+	if cmd.Hidden || cmd.Name() == "help" {
+		return
+	}
+	for _, below := range cmd.Commands() {
+		describe(b, below)
+	}
+	if cmd.HasSubCommands() && cmd.Long == "" {
+		return
+	}
+	fmt.Fprintf(b, "## %s\n\n%s.\n\n", cmd.CommandPath(), strings.TrimSuffix(cmd.Short, "."))
+	if !cmd.HasSubCommands() {
+		fmt.Fprintf(b, "    %s\n\n", cmd.UseLine())
+	}
+	long := strings.TrimSpace(strings.ReplaceAll(cmd.Long, exitStatusHelp, ""))
+	if long != "" {
+		fmt.Fprintf(b, "```\n%s\n```\n\n", strings.ReplaceAll(long, "\t", "    "))
+	}
+	if cmd.Example != "" {
+		fmt.Fprintf(b, "%s\n\n", strings.ReplaceAll("  "+strings.TrimSpace(cmd.Example), "  ", "    "))
+	}
+	flagTable(b, cmd.LocalNonPersistentFlags())
+}
+
+func flagTable(b *strings.Builder, flags *pflag.FlagSet) {
+	var rows []string
+	flags.VisitAll(func(f *pflag.Flag) {
+		if f.Hidden || f.Name == "help" {
+			return
+		}
+		name := "--" + f.Name
+		if f.Shorthand != "" {
+			name = "-" + f.Shorthand + ", " + name
+		}
+		text := f.Usage
+		if f.DefValue != "" && f.DefValue != "false" && !strings.Contains(text, "default") {
+			text += " (default: " + f.DefValue + ")"
+		}
+		rows = append(rows, fmt.Sprintf("| `%s` | %s |\n", name, strings.ReplaceAll(text, "|", "\\|")))
+	})
+	if len(rows) > 0 {
+		fmt.Fprintf(b, "| flag | meaning |\n|---|---|\n%s\n", strings.Join(rows, ""))
+	}
+}
