@@ -46,7 +46,7 @@ func readMakefile(t *testing.T) map[string]task {
 
 func TestMakefileTasks(t *testing.T) {
 	tasks := readMakefile(t)
-	for _, name := range []string{"default", "build", "build-variant", "build-package", "build-all", "world", "setup", "test",
+	for _, name := range []string{"default", "build", "build-variant", "build-package", "build-kit", "build-all", "world", "fetch", "setup", "test",
 		"clean", "clean-packages", "clean-images", "clean-state", "clean-logs"} {
 		if _, ok := tasks[name]; !ok {
 			t.Errorf("there is no task %s", name)

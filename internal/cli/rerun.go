@@ -39,6 +39,12 @@ func tellCargo(w io.Writer, c config, ws *workspace.Workspace, p plan.Plan) erro
 func unitVariables(ws *workspace.Workspace, p plan.Plan) []string {
 	names := []string{"BUILDSYS_ARCH", "BUILDSYS_SDK_IMAGE"}
 	unit := p.Steps[len(p.Steps)-1]
+	for arg, env := range map[string]string{"TOOLCHAIN": "BUILDSYS_TOOLCHAIN", "REPO": "PUBLISH_REPO"} { // of recipes that trees bring along
+		if _, ok := unit.Solve.Args[arg]; ok {
+			names = append(names, env)
+		}
+	}
+	slices.Sort(names)
 	if unit.Kind == plan.Package {
 		if sensitive(ws.Packages[unit.Name]) {
 			names = append(names, "BUILDSYS_VARIANT")
