@@ -14,12 +14,12 @@ func (r Results) Report() string {
 	w.printf("%s. Built: %s, %d steps. Load (last minute) before each cell: %s.\n\n", r.Facts, r.What, r.Total, w.loads())
 	w.printf("A change halfway: %s. A change in first-party code: %s.\n\n", r.Middle, r.First)
 	w.table("Wall time in seconds (in brackets: of it, uploading as a command of its own)", func(c Cell) string {
-		return fmt.Sprintf("%.0f", c.Wall-c.Push)
+		return seconds(c.Wall - c.Push)
 	}, func(c Cell) string {
 		if c.Push > 0 {
-			return fmt.Sprintf("%.0f (%.0f)", c.Wall, c.Push)
+			return seconds(c.Wall) + " (" + seconds(c.Push) + ")"
 		}
-		return fmt.Sprintf("%.0f", c.Wall)
+		return seconds(c.Wall)
 	})
 	w.table("MB received + SDK image / MB sent", func(c Cell) string {
 		return fmt.Sprintf("0 + %s / 0", megabytes(c.SDK))
@@ -112,6 +112,14 @@ func (w *report) targets() {
 	row("wall / cold", second.Wall/cold.Wall, 0.05, "%.3f")
 	row("bytes received / bytes of the final outputs", float64(second.Down+second.SDK)/float64(second.Outputs), 1.1, "%.3f")
 	row("steps run", float64(second.Steps), 0, "%.0f")
+}
+
+// seconds writes a duration with as many digits as mean something.
+func seconds(s float64) string {
+	if s < 10 {
+		return fmt.Sprintf("%.1f", s)
+	}
+	return fmt.Sprintf("%.0f", s)
 }
 
 // megabytes writes millions of bytes with as many digits as mean something.
