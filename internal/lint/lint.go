@@ -13,6 +13,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"buildsys/internal/graph"
 	"buildsys/internal/manifest"
@@ -48,13 +49,18 @@ func (f Finding) String() string {
 // of comes first in a file. The error is that of a file which cannot be read.
 func Tree(ws *workspace.Workspace, fallback fs.FS) ([]Finding, error) {
 	texts := map[string]string{}
+	var odd []Finding
 	for _, name := range ws.PackageNames() {
 		file := specFile(ws.Packages[name])
 		data, err := fs.ReadFile(ws.FS, file)
 		if err != nil {
 			return nil, fmt.Errorf("read a spec: %w", err)
 		}
-		texts[name] = string(data)
+		text, problem := readable(data)
+		if problem != "" {
+			odd = append(odd, Finding{Error, manifest.Problem{File: file, Msg: problem, Hint: "save it as UTF-8"}})
+		}
+		texts[name] = text
 	}
 	if ws.Foreign() {
 		fallback = nil
@@ -72,12 +78,24 @@ func Tree(ws *workspace.Workspace, fallback fs.FS) ([]Finding, error) {
 		l.look(texts)
 		runs, unused = append(runs, l.findings), append(unused, l.unused)
 	}
-	findings := append(merge(runs, manifest.Architectures()), inAll(unused)...)
+	findings := slices.Concat(odd, merge(runs, manifest.Architectures()), inAll(unused))
 	for _, p := range ws.Warnings {
 		p.Warning = false
 		findings = append(findings, Finding{Warning, p})
 	}
 	return sorted(findings), nil
+}
+
+// readable returns the text of a spec file, in which what is no UTF-8 is unknown, and what is wrong when it cannot be read at all.
+func readable(data []byte) (text, problem string) {
+	head := string(data[:min(len(data), 4)])
+	switch {
+	case strings.HasPrefix(head, "\xff\xfe"), strings.HasPrefix(head, "\xfe\xff"), strings.IndexByte(head, 0) >= 0:
+		return "", "the spec is UTF-16, which rpmbuild cannot read"
+	case !utf8.Valid(data):
+		return strings.ToValidUTF8(string(data), unknown), ""
+	}
+	return string(data), ""
 }
 
 // ancestorPrefix begins the names of RPMs where the macros are in the SDK: Twoliter itself has it built in.
@@ -194,7 +212,7 @@ type linter struct {
 	specs     map[string]*Spec
 	providers map[string][]owned // by RPM name and by everything provided
 	others    bool               // there may be more RPMs than those of the tree: in kits of others
-	brought   map[string]bool // packages that some need without declaring it
+	brought   map[string]bool    // packages that some need without declaring it
 	broken    []breakage
 	findings  []Finding
 	unused    []Finding // true only if no architecture has use for it

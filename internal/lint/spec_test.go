@@ -177,6 +177,7 @@ func TestUncertainSpecs(t *testing.T) {
 func FuzzParseSpec(f *testing.F) {
 	f.Add(sampleSpec)
 	f.Add("%global a %a%a\nName: %a\n%files -n\n%package -n\n%if\n%endif\n%endif\nRequires: ((\nSource: \n%sourcelist\nx\n")
+	f.Add("Requires: (a if (b or c)) d)e ((\nVersion: %{version}%{?x:%{!?y:z}}\nRequires: )a(b) (c)d\nSource0: %{u}%{u}a/%{u}\n\xff\\\n\x00\r\n%{")
 	specs, _ := filepath.Glob("../../packages/*/*.spec")
 	for _, file := range specs {
 		if data, err := os.ReadFile(file); err == nil {
@@ -197,8 +198,51 @@ func FuzzParseSpec(f *testing.F) {
 				t.Errorf("source %+v of %d lines", s, lines)
 			}
 		}
+		for _, need := range slices.Concat(spec.BuildRequires, spec.Boolean) {
+			if need.Line < 1 || need.Line > lines {
+				t.Errorf("%+v of %d lines", need, lines)
+			}
+		}
+		spec.mayName("any-1.0.tar.gz")
 		if len(base) != 4 {
 			t.Fatal("the base macros changed")
 		}
 	})
+}
+
+// TestOddSpecs: specs that editors of other systems and generators leave behind mean what the same lines mean otherwise.
+func TestOddSpecs(t *testing.T) {
+	plain := ParseSpec(sampleSpec, baseMacros())
+	var long strings.Builder
+	for i := range 10_000 {
+		fmt.Fprintf(&long, "# line %d\n%%global filler_%d %%{_cross_os}%d\n", i, i, i)
+	}
+	for name, text := range map[string]string{
+		"BOM":            "\ufeff" + sampleSpec,
+		"CRLF":           strings.ReplaceAll(sampleSpec, "\n", "\r\n"),
+		"not UTF-8":      sampleSpec + "- caf\xe9\n",
+		"NUL":            sampleSpec + "\x00\n",
+		"10,000 macros":  sampleSpec + "%changelog\n" + long.String(),
+		"10,000 changes": sampleSpec + strings.Repeat("* Mon Jan 01 2024 x - 1\n- y\n", 10_000),
+		"one long line":  sampleSpec + "- " + strings.Repeat("x", 1<<20) + "\n",
+		"no last line":   strings.TrimSuffix(sampleSpec, "\n"),
+	} {
+		got := ParseSpec(text, baseMacros())
+		got.text.Reset()
+		want := *plain
+		want.text = strings.Builder{}
+		if !reflect.DeepEqual(got, &want) {
+			t.Errorf("%s: got %+v, want %+v", name, got, &want)
+		}
+	}
+	front := ParseSpec(long.String()+sampleSpec, baseMacros())
+	if len(front.RPMs) != len(plain.RPMs) || front.RPMs[0].Line != plain.RPMs[0].Line+20_000 {
+		t.Errorf("behind 20,000 lines: got %+v", front.RPMs)
+	}
+	if _, problem := readable([]byte{0xff, 0xfe, 'N', 0}); problem != "the spec is UTF-16, which rpmbuild cannot read" {
+		t.Errorf("UTF-16: %q", problem)
+	}
+	if text, problem := readable([]byte("Name: caf\xe9\n")); problem != "" || len(ParseSpec(text, nil).RPMs) != 0 {
+		t.Errorf("a name that is not UTF-8 was taken: %q, %q", text, problem)
+	}
 }

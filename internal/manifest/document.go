@@ -62,7 +62,7 @@ func unreadable(data []byte) (msg, hint string) {
 	head := string(data[:min(len(data), 4)])
 	switch {
 	case len(data) > MaxSize:
-		return fmt.Sprintf("the file has %d bytes, more than the %d that are read", len(data), MaxSize), "is this really a manifest?"
+		return fmt.Sprintf("the file has more than the %d bytes that are read", MaxSize), "is this really a manifest?"
 	case strings.HasPrefix(head, "\xff\xfe"), strings.HasPrefix(head, "\xfe\xff"), strings.IndexByte(head, 0) >= 0:
 		return "the file is UTF-16", "save it as UTF-8"
 	case !utf8.Valid(data):

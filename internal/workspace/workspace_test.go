@@ -1,6 +1,7 @@
 package workspace
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -326,5 +327,28 @@ func TestCycleOnce(t *testing.T) {
 	w, err := LoadFS("", fstest.MapFS{"Release.toml": tree["Release.toml"], "packages/a/a.spec": {}, "packages/a/Cargo.toml": {Data: []byte("[package]\nname = \"a\"\n")}})
 	if err != nil || !slices.Equal(slices.Collect(maps.Keys(w.Packages)), []string{"a"}) {
 		t.Errorf("got %v, %v", w, err)
+	}
+}
+
+// TestHugeManifests: whatever is far too large is refused in plain words, and not read into memory.
+func TestHugeManifests(t *testing.T) {
+	huge := bytes.Repeat([]byte("a = 1 # ten megabytes of nothing\n"), 10<<20/33)
+	tree := fstest.MapFS{
+		"Release.toml":                {Data: []byte("version = \"1.0.0\"\n")},
+		"packages/app/Cargo.toml":     {Data: huge},
+		"packages/app/app.spec":       {Data: []byte("Name: app\n")},
+		"variants/lab-dev/Cargo.toml": {Data: huge},
+	}
+	_, err := LoadFS("/tree", tree)
+	want := "packages/app/Cargo.toml: the file has more than the 1048576 bytes that are read; is this really a manifest?\n" +
+		"variants/lab-dev/Cargo.toml: the file has more than the 1048576 bytes that are read; is this really a manifest?"
+	if fmt.Sprint(err) != want {
+		t.Errorf("got %v", err)
+	}
+	delete(tree, "variants/lab-dev/Cargo.toml")
+	tree["packages/app/Cargo.toml"] = &fstest.MapFile{Data: []byte("[package]\nname = \"app\"\n")}
+	tree["Twoliter.toml"] = &fstest.MapFile{Data: huge}
+	if _, err := LoadFS("/tree", tree); err == nil || !strings.Contains(err.Error(), "Twoliter.toml: the file has more than") {
+		t.Errorf("Twoliter.toml: got %v", err)
 	}
 }
