@@ -16,28 +16,29 @@ import (
 
 // mayImport lists, for each internal package, the other internal packages its code (not its tests) may import.
 var mayImport = map[string][]string{
-	"graph":     {},
-	"cache":     {},
-	"progress":  {},
-	"rpm":       {},
-	"manifest":  {},
-	"uefi":      {},
-	"pgp":       {},
-	"sbkeys":    {"uefi", "pgp"},
-	"workspace": {"manifest", "graph"},
-	"image":     {"manifest", "uefi", "pgp"},
-	"plan":      {"workspace", "manifest", "graph", "image"},
-	"gomod":     {},
-	"codebuild": {},
-	"fetch":     {"manifest", "progress", "gomod"},
-	"lint":      {"workspace", "manifest", "graph"},
-	"remote":    {"cache"},
-	"kit":       {"manifest", "cache", "remote"},
-	"doctor":    {},
-	"engine":    {"plan", "manifest", "progress", "cache", "remote"},
-	"buildkit":  {"plan", "progress"},
-	"vm":        {"image", "uefi"},
-	"buildtest": {"plan", "progress", "workspace"},
+	"graph":      {},
+	"dockerfile": {},
+	"cache":      {},
+	"progress":   {},
+	"rpm":        {},
+	"manifest":   {},
+	"uefi":       {},
+	"pgp":        {},
+	"sbkeys":     {"uefi", "pgp"},
+	"workspace":  {"manifest", "graph"},
+	"image":      {"manifest", "uefi", "pgp"},
+	"plan":       {"workspace", "manifest", "graph", "image", "dockerfile"},
+	"gomod":      {},
+	"codebuild":  {},
+	"fetch":      {"manifest", "progress", "gomod"},
+	"lint":       {"workspace", "manifest", "graph"},
+	"remote":     {"cache"},
+	"kit":        {"manifest", "cache", "remote"},
+	"doctor":     {},
+	"engine":     {"plan", "manifest", "progress", "cache", "remote"},
+	"buildkit":   {"plan", "progress"},
+	"vm":         {"image", "uefi"},
+	"buildtest":  {"plan", "progress", "workspace"},
 	"cli": {
 		"plan", "workspace", "manifest", "graph", "image",
 		"fetch", "gomod", "engine", "buildkit", "doctor", "progress", "vm", "cache", "remote", "lint", "rpm", "sbkeys", "uefi", "codebuild", "kit",
@@ -95,6 +96,22 @@ func internalImports(t *testing.T, dir string) map[string][]string {
 	return found
 }
 
+// readers are the libraries of Docker and BuildKit that read text and speak to nobody: what a Dockerfile says is no engine's
+// business alone.
+var readers = []string{
+	"github.com/moby/buildkit/frontend/dockerfile/command",
+	"github.com/moby/buildkit/frontend/dockerfile/instructions",
+	"github.com/moby/buildkit/frontend/dockerfile/linter",
+	"github.com/moby/buildkit/frontend/dockerfile/parser",
+	"github.com/moby/buildkit/frontend/dockerfile/shell",
+	"github.com/moby/buildkit/util/stack",
+	"github.com/moby/buildkit/util/suggest",
+	"github.com/docker/go-units",
+	"github.com/moby/docker-image-spec/specs-go/v1",
+	"github.com/moby/patternmatcher",
+	"github.com/moby/patternmatcher/ignorefile",
+}
+
 // TestOnlyBuildkitKnowsDocker looks at everything that each package pulls in, not only at what it names itself.
 func TestOnlyBuildkitKnowsDocker(t *testing.T) {
 	entries, err := os.ReadDir("internal")
@@ -112,7 +129,7 @@ func TestOnlyBuildkitKnowsDocker(t *testing.T) {
 			continue
 		}
 		for line := range strings.Lines(string(out)) {
-			if strings.Contains(line, "docker/") || strings.Contains(line, "moby/") {
+			if (strings.Contains(line, "docker/") || strings.Contains(line, "moby/")) && !slices.Contains(readers, strings.TrimSpace(line)) {
 				t.Errorf("internal/%s pulls in %s; only internal/buildkit may", entry.Name(), strings.TrimSpace(line))
 			}
 		}

@@ -54,6 +54,9 @@ func (b *Builder) Build(ctx context.Context, s plan.Solve, out string, report fu
 		// Asked beforehand: the engine would look for a missing image in the network.
 		return &SolveError{Name: s.Name, SDK: sdk, class: MissingSDK, Err: fmt.Errorf("no such image: %s", sdk)}
 	}
+	if img.others, err = b.otherImages(ctx, s); err != nil {
+		return err
+	}
 	if err := b.buildLayered(ctx, s, img, out, report); err != nil {
 		return err
 	}
@@ -77,7 +80,8 @@ func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out str
 	if err != nil {
 		return failure{own: err, err: err}.solveError(s.Name, sdk)
 	}
-	g := &guard{sdk: sdk, dockerfile: s.Dockerfile, attrs: frontendAttrs(s, img), session: sess.ID(), inputs: in}
+	recipe := collected(s)
+	g := &guard{sdk: sdk, others: s.Images, dockerfile: recipe.Dockerfile, attrs: frontendAttrs(recipe, img), session: sess.ID(), inputs: in, tree: isTree(s)}
 	log := newStatusLog(reporter(report))
 	if log.layers = layers; layers != nil {
 		layers.stop = stop
@@ -194,8 +198,15 @@ func frontendAttrs(s plan.Solve, img sdkImage) map[string]string {
 	if img.context != "" {
 		attrs["context:"+familiarName(s.Args[sdkArg])] = img.context
 	}
+	for ref, other := range img.others {
+		if other.context != "" {
+			attrs["context:"+familiarName(ref)] = other.context
+		}
+	}
 	for key := range s.Contexts {
-		attrs["context:"+plan.ContextPrefix+key] = "input:" + key
+		if key != plan.TreeContext {
+			attrs["context:"+plan.ContextPrefix+key] = "input:" + key
+		}
 	}
 	return attrs
 }

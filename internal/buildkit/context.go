@@ -19,6 +19,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/moby/patternmatcher"
 	"github.com/tonistiigi/fsutil"
 	"github.com/tonistiigi/fsutil/types"
 
@@ -53,18 +54,22 @@ type contextEntry struct {
 	mtime int64  // nanoseconds since 1970
 	host  string // empty: data
 	data  []byte
+	link  string // of a symlink: where it leads
 	id    fileID
 }
 
 // stat is what a build sees of the entry: owner, group, devices and extended attributes are always zero.
 func (e *contextEntry) stat() *types.Stat {
-	return &types.Stat{Path: e.path, Mode: uint32(e.mode), Size: e.size, ModTime: e.mtime}
+	return &types.Stat{Path: e.path, Mode: uint32(e.mode), Size: e.size, ModTime: e.mtime, Linkname: e.link}
 }
 
 // newContextFS composes c. digest gives the SHA-256 of a host file. failed is called when a file turns out
 // different from what was listed: fsutil itself would silently send an empty or shortened file.
 func newContextFS(c plan.Context, digests *digestMemo, failed func(error)) (*contextFS, error) {
 	b := contextBuilder{digests: digests, entries: map[string]*contextEntry{}}
+	if err := b.ignore(c.Ignore); err != nil {
+		return nil, err
+	}
 	for _, f := range c.Files {
 		if err := b.addFile(f); err != nil {
 			return nil, err
@@ -82,20 +87,34 @@ func newContextFS(c plan.Context, digests *digestMemo, failed func(error)) (*con
 			return nil, err
 		}
 	}
-	if _, ok := b.entries[".dockerignore"]; ok {
-		return nil, &ContextError{Path: ".dockerignore", Err: errors.New("a file of this name at the top of a context would hide other inputs from the build; remove or rename it")}
+	for _, dir := range c.Made {
+		if err := b.addParents(dir + "/x"); err != nil {
+			return nil, err
+		}
 	}
 	return b.finish(failed), nil
+}
+
+// checkNamed refuses what a context may not hold that has a name in the Dockerfile.
+func (c *contextFS) checkNamed() error {
+	if _, ok := c.index[".dockerignore"]; ok {
+		return &ContextError{Path: ".dockerignore", Err: errors.New("a file of this name at the top of a context would hide other inputs from the build; remove or rename it")}
+	}
+	return nil
 }
 
 type contextBuilder struct {
 	digests *digestMemo
 	entries map[string]*contextEntry
+	ignored *patternmatcher.PatternMatcher // nil for nothing
 }
 
 func (b *contextBuilder) addFile(f plan.File) error {
 	if !fs.ValidPath(f.Name) || f.Name == "." {
 		return &ContextError{Path: f.Name, Err: errors.New("not a clean relative path inside a context")}
+	}
+	if f.Link != "" {
+		return b.add(&contextEntry{path: f.Name, mode: fs.ModeSymlink | 0o777, link: f.Link, mtime: contextSecond * int64(time.Second)})
 	}
 	if f.Host != "" {
 		return b.addHost(f.Name, f.Host, f.Mode&0o111 != 0)
@@ -147,6 +166,9 @@ func (b *contextBuilder) addDir(dir, root string) error {
 		name := path.Join(dir, filepath.ToSlash(rel))
 		if entry.IsDir() {
 			return b.addParents(name + "/x")
+		}
+		if out, err := b.isIgnored(name); out || err != nil {
+			return err
 		}
 		info, err := entry.Info()
 		if err != nil {

@@ -208,7 +208,10 @@ func TestContextFSRefuses(t *testing.T) {
 		{"file below a file", "a file in one input", plan.Context{Files: []plan.File{{Name: "a"}, {Name: "a/b"}}}},
 		{"ignore file", "hide other inputs", plan.Context{Files: []plan.File{{Name: ".dockerignore"}}}},
 	} {
-		_, err := newContextFS(c.ctx, &digestMemo{}, nil)
+		fsys, err := newContextFS(c.ctx, &digestMemo{}, nil)
+		if err == nil {
+			err = fsys.checkNamed()
+		}
 		var ce *ContextError
 		if !errors.As(err, &ce) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want a *ContextError with %q", c.name, err, c.want)

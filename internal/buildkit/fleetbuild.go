@@ -23,6 +23,9 @@ func (f *Fleet) Build(ctx context.Context, s plan.Solve, out string, report func
 			return &SolveError{Name: s.Name, SDK: sdk, class: EngineLost, Err: fmt.Errorf("%w: none of %d engines can be used", errNobody, len(f.nodes))}
 		}
 		err := f.provide(ctx, n, sdk)
+		for i := 0; i < len(s.Images) && err == nil; i++ {
+			err = f.provide(ctx, n, s.Images[i])
+		}
 		var other *otherSDKError
 		if errors.As(err, &other) {
 			f.bar(n, other)

@@ -67,6 +67,9 @@ func (b *Builder) define(ctx context.Context, client *bkclient.Client, g *guard,
 	b.frontend.mu.Lock()
 	defer b.frontend.mu.Unlock() // while the first build asks, the others wait for what it learns; the rest takes a millisecond
 	key := img.id + " " + img.context + " " + g.sdk
+	for _, ref := range g.others {
+		key += " " + img.others[ref].id + " " + img.others[ref].context + " " + ref
+	}
 	g.known = b.frontend.known[key]
 	err := errUnknown
 	if g.known != nil {

@@ -5,6 +5,7 @@ package buildkit
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -25,6 +26,8 @@ const contextHint = plan.ContextPrefix
 // fails without a single request to a registry.
 type guard struct {
 	sdk        string
+	others     []string // images besides the SDK
+	tree       bool     // the Dockerfile is none of ours
 	dockerfile []byte
 	attrs      map[string]string
 	session    string // whose files the definition will be solved with
@@ -57,7 +60,7 @@ func (g *guard) refused() error {
 
 // ResolveImageConfig implements gateway.Client.
 func (g *guard) ResolveImageConfig(ctx context.Context, ref string, opt sourceresolver.Opt) (string, digest.Digest, []byte, error) {
-	if !sameImage(ref, g.sdk) {
+	if !g.knows(ref) {
 		return "", "", nil, g.refuse("image %s", ref)
 	}
 	return g.known.imageConfig(ctx, g.engine, ref, opt)
@@ -108,8 +111,12 @@ func (g *guard) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway.R
 	if res, ok := g.answer(req.Definition); ok {
 		return res, nil
 	}
+	def := req.Definition
+	if !g.tree { // what a RUN there does with /output is anybody's guess
+		def = withoutCopy(def)
+	}
 	var err error
-	if g.definition, err = g.inputs.merge(ctx, withoutCopy(req.Definition)); err != nil {
+	if g.definition, err = g.inputs.merge(ctx, def); err != nil {
 		return nil, err
 	}
 	g.remember(g.definition.GetSource())
@@ -139,6 +146,11 @@ func (g *guard) line(vertex digest.Digest) string {
 	return g.lines[vertex]
 }
 
+// knows says whether a build may start from an image.
+func (g *guard) knows(ref string) bool {
+	return sameImage(ref, g.sdk) || slices.ContainsFunc(g.others, func(other string) bool { return sameImage(ref, other) })
+}
+
 // checkSource allows what the client sends itself and the SDK.
 func (g *guard) checkSource(id string) error {
 	if strings.HasPrefix(id, "local://") {
@@ -146,7 +158,7 @@ func (g *guard) checkSource(id string) error {
 	}
 	for _, scheme := range []string{"docker-image://", "oci-layout://"} {
 		if ref, ok := strings.CutPrefix(id, scheme); ok {
-			if sameImage(ref, g.sdk) {
+			if g.knows(ref) {
 				return nil
 			}
 			return g.refuse("image %s", ref)

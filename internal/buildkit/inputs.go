@@ -38,20 +38,24 @@ func newInputs(contexts map[string]plan.Context, session string, digests *digest
 			return in, fmt.Errorf("context %q: the name must be lower case, it is used as an image name", key)
 		}
 		fsys, err := newContextFS(c, digests, failed)
+		if err == nil && key != plan.TreeContext {
+			err = fsys.checkNamed()
+		}
 		if err != nil {
 			return in, fmt.Errorf("context %s: %w", key, err)
 		}
+		state := inputName(key)
 		switch {
-		case fsys.size() > inlineBytes:
+		case fsys.size() > inlineBytes || fsys.hasLinks():
 			name := localPrefix + key
 			in.locals[name] = fsys
 			// The session is part of the definition: without it the engine takes the contexts of two builds for one.
-			in.states[key] = llb.Local(name, llb.SessionID(session), llb.SharedKeyHint(name), llb.WithCustomName(contextTitle(key)))
-		case mergeable(c, fsys):
+			in.states[state] = llb.Local(name, llb.SessionID(session), llb.SharedKeyHint(name), llb.WithCustomName(contextTitle(key)))
+		case key != plan.TreeContext && mergeable(c, fsys):
 			in.merged[key] = fsys
-			in.states[key] = placeholder(key)
+			in.states[state] = placeholder(key)
 		default:
-			if in.states[key], err = inline(fsys, contextTitle(key)); err != nil {
+			if in.states[state], err = inline(fsys, contextTitle(key)); err != nil {
 				return in, fmt.Errorf("context %s: %w", key, err)
 			}
 		}

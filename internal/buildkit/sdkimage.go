@@ -20,6 +20,7 @@ type sdkImage struct {
 	// replaces it, and the content it may ask for.
 	context string
 	store   content.Store
+	others  map[string]sdkImage // that a build starts from besides this one, by reference
 }
 
 // imageAge is for how long an answer about an image is good for further builds. Asking takes a Docker engine 2 ms; an image
@@ -50,6 +51,11 @@ func (b *Builder) sdkImage(ctx context.Context, ref string) (sdkImage, bool, err
 
 // stores is the content that a build from the image may ask for.
 func (i sdkImage) stores() map[string]content.Store {
+	for _, other := range i.others {
+		if other.store != nil {
+			i.store = other.store // all are in one layout
+		}
+	}
 	if i.store == nil {
 		return nil
 	}

@@ -29,7 +29,7 @@ type Change struct {
 
 // identifying is how many values of a line say what it is about, by label; the rest are what may change. Labels that
 // are not here have none.
-var identifying = map[string]int{"file": 2, "arg": 1, "external": 2, "rpms": 1, "modules": 1}
+var identifying = map[string]int{"file": 2, "arg": 1, "external": 2, "link": 2, "dir": 2, "rpms": 1, "modules": 1}
 
 // Diff lists the inputs in which two transcripts differ: those that changed or went in the order of old, then those that
 // came in the order of new. It is empty only for equal transcripts.
@@ -121,10 +121,18 @@ func (c Change) String() string {
 		return c.dependency("dependency " + c.Name)
 	case "modules":
 		return c.dependency("bundled modules")
+	case "link":
+		return c.say("symlink " + c.Name)
+	case "dir":
+		return "directory " + c.Name + " " + string(c.Kind)
+	case "ignore":
+		return "what .dockerignore keeps out changed"
 	case "arg":
 		return c.say("argument " + c.Name)
 	case "sdk":
 		return "the SDK image " + string(c.Kind)
+	case "image":
+		return "an image that the Dockerfile starts from " + string(c.Kind)
 	case "dockerfile":
 		return "the Dockerfile " + string(c.Kind)
 	case orderLabel:

@@ -50,6 +50,9 @@ func build(ctx context.Context, sys *System, c config, want request) error {
 	if err != nil {
 		return err
 	}
+	if err := checkForeign(sys, p); err != nil {
+		return err
+	}
 	unlock, err := lockCheckout(ctx, sys, c)
 	if err != nil {
 		return err
@@ -153,6 +156,9 @@ func planTree(c config, ws *workspace.Workspace, want request) (plan.Plan, error
 
 		ModulesPath:  store.ModulesPath,
 		ExternalKits: external,
+		Toolchain:    c.toolchain,
+		Repo:         c.publishRepo,
+		RootJSON:     c.rootJSON,
 	})
 	if _, ok := errors.AsType[*plan.RequestError](err); ok {
 		err = usageError{err}
@@ -242,12 +248,12 @@ func runPlan(ctx context.Context, sys *System, c config, conn *connection, p pla
 		if known.Remote, err = c.openRemote(sys, known.Store, sink); err != nil {
 			return usageError{err}
 		}
-		conn.remote, conn.sink = known.Remote, sink
+		conn.remote, conn.sink, conn.images = known.Remote, sink, p.Images()
 		if err := conn.knowSDK(ctx); err != nil {
 			return err
 		}
-		known.SDK = c.recordedSDK()
-		conn.keyed = known.SDK
+		known.SDK, known.Images = c.recordedSDK(), c.recordedImages(conn.images)
+		conn.keyed, conn.keyedImages = known.SDK, known.Images
 		known.Remote.ShareSDK(c.sdkImage, known.SDK)
 	}
 	staging := c.stagingDir()

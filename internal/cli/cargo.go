@@ -67,6 +67,9 @@ func buildUnit(ctx context.Context, sys *System, c config, want request) error {
 	if err != nil {
 		return err
 	}
+	if err := checkForeign(sys, p); err != nil {
+		return err
+	}
 	p = p.Unit()
 	unit := p.Steps[len(p.Steps)-1]
 	c.unit = strings.ReplaceAll(unit.ID, "/", "-")

@@ -29,6 +29,9 @@ type connection struct {
 
 	remote *remote.Cache // where an SDK image that is missing may be; nil for nowhere
 	sink   progress.Sink // is told of that
+	images []string      // that steps start from besides the SDK
+
+	keyedImages map[string]string // digests of those that keys were computed with
 
 	keyed   string // digest of the SDK image that keys were computed with; "" before any was
 	info    buildkit.Info
@@ -52,6 +55,9 @@ func (n *connection) connect(ctx context.Context) (cpus int, err error) {
 	}
 	if n.keyed != "" && n.keyed != digest { // not by the record: another process may have put that right meanwhile
 		return 0, errSDKChanged
+	}
+	if err := n.checkImages(ctx); err != nil {
+		return 0, err
 	}
 	n.compareSDK(ctx, digest)
 	n.info, err = n.eng.Info(ctx)
@@ -154,23 +160,29 @@ func (n *connection) sdkDigest(ctx context.Context) (string, error) {
 }
 
 // recordedSDK is the digest that the SDK image had when an engine was last asked; "" when none was.
-func (c config) recordedSDK() string {
-	data, err := os.ReadFile(c.sdkRecord())
+func (c config) recordedSDK() string { return c.recordedImage(c.sdkImage) }
+
+func (c config) recordSDK(digest string) error { return c.recordImage(c.sdkImage, digest) }
+
+// recordedImage is recordedSDK for any image.
+func (c config) recordedImage(ref string) string {
+	data, err := os.ReadFile(c.imageRecord(ref))
 	if err != nil {
 		return ""
 	}
 	return strings.TrimSpace(string(data))
 }
 
-func (c config) recordSDK(digest string) error {
-	if err := os.MkdirAll(filepath.Dir(c.sdkRecord()), 0o755); err != nil {
+func (c config) recordImage(ref, digest string) error {
+	file := c.imageRecord(ref)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return err
 	}
-	return replaceFile(c.sdkRecord(), []byte(digest+"\n"))
+	return replaceFile(file, []byte(digest+"\n"))
 }
 
-func (c config) sdkRecord() string {
-	return filepath.Join(c.cacheDir, "sdk", fmt.Sprintf("%x", sha256.Sum256([]byte(c.sdkImage)))[:16])
+func (c config) imageRecord(ref string) string {
+	return filepath.Join(c.cacheDir, "sdk", fmt.Sprintf("%x", sha256.Sum256([]byte(ref)))[:16])
 }
 
 // replaceFile writes a file so that readers see it whole or not at all.

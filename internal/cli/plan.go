@@ -69,6 +69,7 @@ func foresee(ctx context.Context, sys *System, s *settings, packages []string, a
 		return nil, err
 	}
 	shown := warnings{sys.Stderr}
+	warnForeign(shown, p)
 	known, err := c.openCache(progress.Multi{})
 	if err != nil {
 		return nil, err
@@ -83,6 +84,7 @@ func foresee(ctx context.Context, sys *System, s *settings, packages []string, a
 			known.SDK = sdk.ID
 		}
 	}
+	known.Images = c.recordedImages(p.Images())
 	forecast, err := engine.Foresee(ctx, p, known)
 	c.saveMemo(known.Memo)
 	return forecast, err

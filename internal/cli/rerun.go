@@ -85,7 +85,7 @@ func unitFiles(c config, ws *workspace.Workspace, p plan.Plan) []string {
 		}
 	}
 	crate := filepath.ToSlash(crateOf(unit))
-	add(crate+"/Cargo.toml", "Makefile.toml", "Dockerfile")
+	add(crate+"/Cargo.toml", "Makefile.toml", "Dockerfile", ".dockerignore")
 	if unit.Kind == plan.Package {
 		for _, name := range slices.Concat(ws.Packages[unit.Name].CargoFiles, []string{"build.rs", "lib.rs", "Cargo.lock", ".gitignore"}) {
 			if filepath.IsLocal(name) { // cargo looks after these itself; they must only not keep the directory from standing for all

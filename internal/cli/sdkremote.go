@@ -22,10 +22,10 @@ import (
 // knowSDK finds out what SDK image every key holds, when no engine was ever asked: a remote cache can tell, so that a
 // machine without an engine computes the same keys as the one that filled the cache.
 func (n *connection) knowSDK(ctx context.Context) error {
-	if n.c.recordedSDK() != "" {
+	if n.c.recordedSDK() != "" && n.knowsImages() {
 		return nil
 	}
-	if sdk, ok := n.remote.FindSDK(ctx, n.c.sdkImage); ok {
+	if sdk, ok := n.remote.FindSDK(ctx, n.c.sdkImage); ok && n.knowsImages() {
 		return n.c.recordSDK(sdk.ID)
 	}
 	_, err := n.connect(ctx)

@@ -38,6 +38,7 @@ var settingList = []setting{
 	{env: "BUILDSYS_VARIANT", help: "variant to build, or to build variant-sensitive packages for"},
 	{env: "BUILDSYS_JOBS", short: "j", help: "steps to run at once (default: the engine's CPUs)"},
 	{env: "BUILDSYS_SDK_IMAGE", help: "image the steps run in (default: the one made from the tree's sdk/)"},
+	{env: "BUILDSYS_TOOLCHAIN", help: "image that a tree's own Dockerfile takes a toolchain from, without -ARCH at its end"},
 	{env: "BUILDSYS_BUILDKIT_HOST", help: "buildkitd to build on instead of a Docker engine: unix://, tcp:// or ssh://; several, separated by commas, share the steps"},
 	{env: "BUILDSYS_BUILDKIT_CERT_PATH", help: "directory with ca.pem, cert.pem and key.pem for a buildkitd on tcp://"},
 	{env: "BUILDSYS_ENGINE_INSECURE", help: "true: use an engine on another machine over tcp:// without TLS"},
@@ -95,6 +96,8 @@ type config struct {
 	variant          string    // may be empty
 	jobs             int       // 0: as many as the engine has CPUs
 	sdkImage         string    // empty: not known, in a foreign tree that does not say it in so many words
+	toolchain        string    // image, without the architecture; only of trees with a recipe of their own, as the next
+	publishRepo      string
 	engine           buildkit.Options
 	cacheDir         string
 	lookaside        []string
@@ -170,6 +173,8 @@ func (s *settings) fill(sys *System, root string, get func(env, fallback string)
 		release:       s.release,
 	}
 	c.prettyName = get("BUILDSYS_PRETTY_NAME", c.name)
+	c.publishRepo = get("PUBLISH_REPO", "default")
+	c.toolchain = toolchain(get, c.arch)
 	if !slices.Contains(manifest.Architectures(), c.arch) {
 		return c, usageError{fmt.Errorf("BUILDSYS_ARCH %q is not an architecture buildsys knows: use x86_64 or aarch64", c.arch)}
 	}

@@ -69,6 +69,7 @@ type Cache struct {
 	Memo    *cache.Memo              // hashes of files in the checkout
 	State   string                   // directory with the record of each step's outputs in this checkout and architecture
 	SDK     string                   // digest of the image that steps run in
+	Images  map[string]string        // digests of the plan's other images, by reference
 	Log     func(step string) string // path of the step's whole output, "" when there is none
 	Require bool                     // fail where a step would have to be built
 	Remote  *remote.Cache            // what other machines have built; nil for none

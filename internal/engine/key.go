@@ -36,37 +36,61 @@ func newOutputs(pkg string, content cache.ContentID, files []cache.File) *output
 // by their content: made is what the steps of the plan made, as far as s needs them. Nothing of this machine, the
 // checkout's place, the user or the time is in it.
 //
-// The error is that of hash, a function that returns the sha256 of a file on this machine.
-func writeKey(t *cache.Transcript, s plan.Step, arch, sdk string, made []*outputs, hash func(path string) ([32]byte, error)) error {
+// The error says which input cannot be read.
+func writeKey(t *cache.Transcript, s plan.Step, arch string, known *Cache, made []*outputs) error {
 	t.Restart(s.ID + " " + arch)
 	t.Add("target", s.Solve.Target)
-	t.Add("sdk", sdk)
+	t.Add("sdk", known.SDK)
+	for _, ref := range s.Solve.Images {
+		t.Add("image", known.Images[ref])
+	}
 	t.Add("dockerfile", hexSum(sha256.Sum256(s.Solve.Dockerfile)))
 	for _, name := range slices.Sorted(maps.Keys(s.Solve.Args)) {
-		if name != "SDK" { // a name for people; the digest counts
+		if name != "SDK" && name != "TOOLCHAIN" { // names for people; the digests count
 			t.Add("arg", name, s.Solve.Args[name])
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Solve.Contexts)) {
 		c := s.Solve.Contexts[name]
 		for _, f := range c.Files {
-			if err := addFile(t, name, f, hash); err != nil {
+			if err := addFile(t, name, f, known.Memo.HashFile); err != nil {
 				return err
 			}
 		}
 		for _, dir := range c.Dirs {
-			t.AddWords(name, made[dir.Step].words)
+			t.AddWords(label(name, dir), made[dir.Step].words)
 		}
 		for _, dir := range c.Top {
 			t.AddWords("modules", made[dir.Step].words)
+		}
+		for _, dir := range c.Made {
+			t.Add("dir", name, dir)
+		}
+		for _, pattern := range c.Ignore {
+			t.Add("ignore", pattern)
 		}
 	}
 	return nil
 }
 
+// label says what the outputs of a step are to a build that sees them in dir.
+func label(context string, dir *plan.Dir) string {
+	switch {
+	case context != plan.TreeContext:
+		return context
+	case dir.Name == plan.TreeRPMs:
+		return "rpms"
+	}
+	return "modules"
+}
+
 func addFile(t *cache.Transcript, context string, f plan.File, hash func(string) ([32]byte, error)) error {
 	if f.SHA512 != "" {
 		t.Add("external", context, f.Name, f.SHA512)
+		return nil
+	}
+	if f.Link != "" {
+		t.Add("link", context, f.Name, f.Link)
 		return nil
 	}
 	sum := sha256.Sum256(f.Data)

@@ -119,7 +119,7 @@ var scratch = sync.Pool{New: func() any { return new(cache.Transcript) }}
 func (w worker) key(known cache.ActionID) (action, error) {
 	t := scratch.Get().(*cache.Transcript)
 	defer scratch.Put(t)
-	err := writeKey(t, w.step, w.plan.Arch, w.o.Cache.SDK, w.made, w.o.Cache.Memo.HashFile)
+	err := writeKey(t, w.step, w.plan.Arch, w.o.Cache, w.made)
 	if err != nil {
 		return action{}, &HostError{Step: w.step.ID, Doing: "read the inputs", Err: err}
 	}

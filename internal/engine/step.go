@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -36,7 +37,7 @@ func (w worker) attempt(ctx context.Context) (action, error) {
 	// After publishing this removes the outputs that were replaced. Should it fail, the end of the run tries once more.
 	defer func() { _ = removeTree(dir) }()
 	begin := w.o.Now()
-	if err := w.o.Builder.Build(ctx, w.step.Solve, dir, w.report); err != nil {
+	if err := w.o.Builder.Build(ctx, w.solve(), dir, w.report); err != nil {
 		return act, err
 	}
 	took := w.o.Now().Sub(begin)
@@ -57,6 +58,16 @@ func (w worker) attempt(ctx context.Context) (action, error) {
 		return act, w.publish(dir)
 	}
 	return w.keep(dir, took)
+}
+
+// solve is the step's build, with the action ID where it wants that.
+func (w worker) solve() plan.Solve {
+	s := w.step.Solve
+	if s.KeyArg != "" {
+		s.Args = maps.Clone(s.Args)
+		s.Args[s.KeyArg] = w.action.id.String()
+	}
+	return s
 }
 
 // keep stores the outputs in dir, puts them in place and records what they were made from, in this order: whatever a

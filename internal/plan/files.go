@@ -13,7 +13,7 @@ import (
 func contextFiles(files []workspace.File) []File {
 	out := make([]File, 0, len(files))
 	for _, f := range files {
-		out = append(out, File{Name: f.Name, Host: f.Host, Data: f.Data, Mode: f.Mode})
+		out = append(out, File{Name: f.Name, Host: f.Host, Data: f.Data, Mode: f.Mode, Link: f.Link})
 	}
 	return out
 }

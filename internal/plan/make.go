@@ -38,6 +38,11 @@ type Request struct {
 	ExternalKits []ExternalKit
 	// ModulesPath says where on the host the Go module proxy of an archive will be once it is fetched.
 	ModulesPath func(manifest.ExternalFile) string
+
+	// Only of trees with a recipe of their own:
+	Toolchain string // reference of an image without its architecture, for what goes into images from there
+	Repo      string // update repository whose root metadata is built in: roles/REPO.root.json
+	RootJSON  string // host file in place of that; empty for none
 }
 
 // RequestError says that the tree is fine but cannot give what was asked.
@@ -83,6 +88,11 @@ func Make(ws *workspace.Workspace, recipe *workspace.Recipe, r Request) (Plan, e
 		return Plan{}, &SkippedError{Variant: v.Name, Arch: r.Arch, Supported: v.SupportedArches, File: v.File}
 	}
 	m.plan.Arch = r.Arch
+	if recipe.Foreign != nil {
+		if err := m.openForeign(); err != nil {
+			return Plan{}, err
+		}
+	}
 	if r.Repack != nil {
 		return m.plan, m.addRepack()
 	}
@@ -125,8 +135,9 @@ type maker struct {
 	// share them.
 	packagePart []byte
 	recipeFiles []File
-	dirs        []*Dir // of the RPMs of every package, sorted by name
-	place       []int  // per package, in their order: where in dirs its own is
+	foreign     *foreign // the tree's own recipe; nil when ours is used
+	dirs        []*Dir   // of the RPMs of every package, sorted by name
+	place       []int    // per package, in their order: where in dirs its own is
 }
 
 // wanted returns the packages to build: those asked for and all they wait for, or the image's whole closure.
@@ -166,6 +177,9 @@ func unknown(what, name string, known []string) *RequestError {
 // addPackage adds the step of one package. needs are the packages it waits for, by their place in the order of packages;
 // their steps are there already.
 func (m *maker) addPackage(name string, needs []int) error {
+	if m.foreign != nil {
+		return m.addForeignPackage(name, needs)
+	}
 	pkg := m.ws.Packages[name]
 	args, err := m.packageArgs(pkg)
 	if err != nil {
@@ -286,6 +300,9 @@ func (m *maker) nameDirs(order []string) {
 	slices.SortFunc(m.dirs, func(a, b *Dir) int { return strings.Compare(a.Name, b.Name) })
 	for place, dir := range m.dirs {
 		m.place[dir.Step-len(m.modules)] = place
+		if m.foreign != nil {
+			dir.Name = TreeRPMs
+		}
 	}
 }
 

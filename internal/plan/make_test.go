@@ -89,7 +89,7 @@ func try(t *testing.T, files fstest.MapFS, r Request) (Plan, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	recipe, err := ws.Recipe(nil)
+	recipe, err := ws.Recipe(fstest.MapFS{"Dockerfile": {Data: []byte("# buildsys-recipe: 1\n")}})
 	if err != nil {
 		t.Fatal(err)
 	}

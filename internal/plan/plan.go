@@ -13,6 +13,9 @@ import (
 type Plan struct {
 	Arch  string // "x86_64" or "aarch64"
 	Steps []Step
+	// Lacks are sentences on what the tree's own Dockerfile needs and the tree does not have: nothing can be built while
+	// there are any. Warnings are about the rest that looks wrong in it.
+	Lacks, Warnings []string
 }
 
 // Kind is the sort of a step.
@@ -58,7 +61,18 @@ type Solve struct {
 	Secrets map[string]string
 	// Fresh runs every part of the build again, on a host with another name, whatever the engine has kept.
 	Fresh bool
+	// Images are those that the Dockerfile starts or copies from besides the SDK, by their references.
+	Images []string
+	// KeyArg is a build argument that gets the action ID, when there is one: NOCACHE, whose purpose it is to keep the
+	// engine from taking a part of one build for another's.
+	KeyArg string
 }
+
+// TreeContext is the name of the context that a Dockerfile has without a name, where it is not ours: the tree.
+const TreeContext = "tree"
+
+// TreeRPMs is where in the TreeContext the RPMs of all packages are, side by side.
+const TreeRPMs = "build/rpms"
 
 // ContextPrefix begins the name of every named context. The .invalid top-level domain (RFC 2606) never resolves,
 // so a missing context fails instead of being looked up as an image on Docker Hub.
@@ -77,6 +91,10 @@ type Context struct {
 	Derived []*Dir
 	// Shared says that many steps see just these files, so that it pays to send and keep them once.
 	Shared bool
+	// Made are directories that are there even if nothing is in them; only of a TreeContext, as the rest.
+	Made []string
+	// Ignore are patterns as in a .dockerignore: what they match of the Dirs is not shown.
+	Ignore []string
 }
 
 // Dir is a host directory inside a context. The contexts of a plan share it: a large tree has a million in them.
@@ -89,9 +107,11 @@ type Dir struct {
 // File is one regular file of a context.
 type File struct {
 	Name string      // slash path inside the context
-	Host string      // file on this machine; empty when Data is used
+	Host string      // file on this machine; empty when Data or Link is used
 	Data []byte      // contents when Host is empty
 	Mode fs.FileMode // permission bits as the build sees them: 0o644 or 0o755
 	// SHA512 is set for an external file: its contents are known by this hash, also while it is not fetched yet.
 	SHA512 string
+	// Link is where a symlink leads; Host and Data are then empty.
+	Link string
 }

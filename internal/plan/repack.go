@@ -25,6 +25,9 @@ func (m *maker) addRepack() error {
 	if m.variant == nil {
 		return &RequestError{What: "the image to repack", Why: "no variant is named"}
 	}
+	if m.foreign != nil {
+		return &RequestError{What: "variant " + m.variant.Name, Why: "images of the tree's own recipe (" + foreignName + ") are not repacked: where their parts are is known only to that"}
+	}
 	step, err := m.imageStep(Repack, repackTool)
 	if err != nil {
 		return err

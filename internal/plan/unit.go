@@ -24,7 +24,7 @@ func (p Plan) Unit() Plan {
 			keep[d] = true
 		}
 	}
-	unit, moved := Plan{Arch: p.Arch}, map[int]int{}
+	unit, moved := Plan{Arch: p.Arch, Lacks: p.Lacks, Warnings: p.Warnings}, map[int]int{}
 	for _, i := range slices.Sorted(maps.Keys(keep)) {
 		moved[i] = len(unit.Steps)
 		s := p.Steps[i]

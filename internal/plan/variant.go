@@ -13,6 +13,9 @@ import (
 )
 
 func (m *maker) addVariant() error {
+	if m.foreign != nil {
+		return m.addForeignVariant()
+	}
 	needs := make([]int, len(m.dirs)) // every package here is in the variant's closure
 	for i := range needs {
 		needs[i] = i

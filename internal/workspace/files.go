@@ -22,6 +22,7 @@ type File struct {
 	Host string      // the file on this machine; empty when Data is used
 	Data []byte      // contents when Host is empty
 	Mode fs.FileMode // 0o755 if the owner may execute it, 0o644 otherwise
+	Link string      // where a symlink leads; only TreeFiles has them
 }
 
 // Files returns the package's own files, sorted by name: everything below its directory but what only cargo reads,

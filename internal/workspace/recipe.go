@@ -16,22 +16,44 @@ import (
 type Recipe struct {
 	Dockerfile []byte
 	Files      []File // below tools/ and macros/, sorted
+	// Foreign is the tree's own Dockerfile when that was not written for buildsys: packages and images are made by it, with
+	// what it finds in the tree. The fields above are then the fallback's, for what only buildsys does.
+	Foreign []byte
 }
 
 const (
 	dockerfile  = "Dockerfile"
-	recipeLine  = "# buildsys-recipe: 1"
+	recipeMark  = "# buildsys-recipe:" // begins the first line of a recipe for buildsys
+	recipeLine  = recipeMark + " 1"
 	recipeTools = "tools"
 )
 
 // Recipe returns the tree's own recipe when its root has a Dockerfile, else the one in fallback, the copy inside the
 // program. Both give the same values for the same contents: files of tools/ are 0o755 and all others 0o644, because
-// an embedded file has lost its mode. Files of the fallback come as Data.
+// an embedded file has lost its mode. Files of the fallback come as Data. A Dockerfile of the tree that does not say that
+// it is a recipe for buildsys is Foreign.
 func (w *Workspace) Recipe(fallback fs.FS) (*Recipe, error) {
-	tree, embedded := w.FS, false
 	if _, err := fs.Lstat(w.FS, dockerfile); errors.Is(err, fs.ErrNotExist) {
-		tree, embedded = fallback, true
+		return w.readRecipe(fallback, true)
 	}
+	l := &loader{tree: w.FS}
+	text, ok := l.read(dockerfile)
+	if !ok {
+		return nil, l.problems
+	}
+	if strings.Contains(string(text), recipeMark) {
+		return w.readRecipe(w.FS, false)
+	}
+	r, err := w.readRecipe(fallback, true)
+	if err != nil {
+		return nil, err
+	}
+	r.Foreign = text
+	return r, nil
+}
+
+// readRecipe reads the recipe for buildsys that is in a tree.
+func (w *Workspace) readRecipe(tree fs.FS, embedded bool) (*Recipe, error) {
 	l := &loader{tree: tree}
 	text, ok := l.read(dockerfile)
 	if !ok {

@@ -279,10 +279,56 @@ func TestRecipe(t *testing.T) {
 func TestRecipeOfAnotherKind(t *testing.T) {
 	w := load(t, makeTree(t))
 	const want = `Dockerfile:1: is not a recipe for this buildsys: its first line is not "# buildsys-recipe: 1"; move it away to use the recipe inside buildsys`
-	for _, text := range []string{"", "# syntax=docker/dockerfile:1.1.3-experimental\n", "# buildsys-recipe: 10\n", "\n" + recipeLine} {
+	for _, text := range []string{"# buildsys-recipe: 10\n", "\n" + recipeLine} {
 		must(t, os.WriteFile(filepath.Join(w.Root, "Dockerfile"), []byte(text), 0o644))
 		if _, err := w.Recipe(nil); err == nil || err.Error() != want {
 			t.Errorf("%q: got %v", text, err)
+		}
+	}
+}
+
+// TestForeignRecipe: a Dockerfile that does not say that it is for buildsys is one, and what it cannot do is ours.
+func TestForeignRecipe(t *testing.T) {
+	w := load(t, makeTree(t))
+	ours := fstest.MapFS{"Dockerfile": {Data: []byte(recipeLine + "\n")}, "tools/go": {Data: []byte("#!/bin/sh\n")}}
+	const text = "# syntax=docker/dockerfile:1.1.3-experimental\nFROM scratch\n"
+	must(t, os.WriteFile(filepath.Join(w.Root, "Dockerfile"), []byte(text), 0o644))
+	r, err := w.Recipe(ours)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(r.Foreign) != text || string(r.Dockerfile) != recipeLine+"\n" || len(r.Files) != 1 || r.Files[0].Name != "tools/go" {
+		t.Errorf("got %+v", r)
+	}
+}
+
+// TestTreeFiles: what a Dockerfile finds that takes the tree for its context.
+func TestTreeFiles(t *testing.T) {
+	w := load(t, makeTree(t))
+	must(t, os.MkdirAll(filepath.Join(w.Root, "tools/target"), 0o755))
+	for _, name := range []string{"tools/run", "tools/.run.swp", "tools/target/x"} {
+		must(t, os.WriteFile(filepath.Join(w.Root, name), nil, 0o755))
+	}
+	must(t, os.Symlink("../packages", filepath.Join(w.Root, "tools/link")))
+	skip := func(dir string) bool { return dir == "tools/target" }
+	for at, want := range map[string]string{
+		"tools": "tools/link->../packages tools/run", "tools/link": "tools/link->../packages", "tools/run": "tools/run", "nothing": "",
+	} {
+		files, err := w.TreeFiles(at, skip)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, f := range files {
+			if f.Link != "" {
+				f.Name += "->" + f.Link
+			} else if f.Host != filepath.Join(w.Root, f.Name) || f.Mode != 0o755 {
+				t.Errorf("%+v", f)
+			}
+			got = append(got, f.Name)
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("at %s: %q, want %q", at, got, want)
 		}
 	}
 }

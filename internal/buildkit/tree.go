@@ -1,0 +1,87 @@
+// Tree: builds by a Dockerfile that was not written for buildsys. Its context is a tree, without a name, and its outputs are
+// what the target has in /output.
+
+package buildkit
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/moby/buildkit/frontend/dockerui"
+	"github.com/moby/patternmatcher"
+
+	"buildsys/internal/plan"
+)
+
+// outputTarget is the stage that holds nothing but the outputs.
+const outputTarget = "buildsys-output"
+
+// isTree says whether a build is one by such a Dockerfile.
+func isTree(s plan.Solve) bool {
+	_, ok := s.Contexts[plan.TreeContext]
+	return ok
+}
+
+// collected returns the build that leaves only what s has in /output. The stage comes last, so that lines keep their numbers.
+func collected(s plan.Solve) plan.Solve {
+	if !isTree(s) {
+		return s
+	}
+	text := bytes.TrimRight(s.Dockerfile, "\n")
+	s.Dockerfile = fmt.Appendf(text[:len(text):len(text)], "\nFROM scratch AS %s\nCOPY --from=%s %s/ /\n", outputTarget, s.Target, outputDir)
+	s.Target = outputTarget
+	return s
+}
+
+// inputName is the name under which the frontend finds a context.
+func inputName(key string) string {
+	if key == plan.TreeContext {
+		return dockerui.DefaultLocalNameContext
+	}
+	return key
+}
+
+// ignore sets the patterns for what is in directories.
+func (b *contextBuilder) ignore(patterns []string) (err error) {
+	if len(patterns) > 0 {
+		b.ignored, err = patternmatcher.New(patterns)
+	}
+	return err
+}
+
+func (b *contextBuilder) isIgnored(name string) (bool, error) {
+	if b.ignored == nil {
+		return false, nil
+	}
+	return b.ignored.MatchesOrParentMatches(name)
+}
+
+// hasLinks says whether there is a symlink, which older engines cannot make by definition.
+func (c *contextFS) hasLinks() bool {
+	for _, e := range c.entries {
+		if e.link != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// otherImages looks up the images that a build starts from besides the SDK.
+func (b *Builder) otherImages(ctx context.Context, s plan.Solve) (map[string]sdkImage, error) {
+	if len(s.Images) == 0 {
+		return nil, nil
+	}
+	images := map[string]sdkImage{}
+	for _, ref := range s.Images {
+		img, ok, err := b.engine.image(ctx, b, ref)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return nil, &SolveError{Name: s.Name, SDK: ref, class: MissingSDK, Err: fmt.Errorf("no such image: %s", ref)}
+		}
+		images[ref] = img
+	}
+	return images, nil
+}

@@ -1,0 +1,215 @@
+// dockerfile_test: what the targets of a recipe of the ancestor's first generation ask for.
+
+package dockerfile
+
+import (
+	"errors"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/txtar"
+)
+
+// g1 is the Dockerfile of the test tree.
+func g1(t *testing.T) []byte {
+	t.Helper()
+	data, err := os.ReadFile("../../testdata/foreign/g1.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range txtar.Parse(data).Files {
+		if f.Name == "Dockerfile" {
+			return f.Data
+		}
+	}
+	t.Fatal("the tree has no Dockerfile")
+	return nil
+}
+
+func parse(t *testing.T, text string) *File {
+	t.Helper()
+	f, err := Parse("Dockerfile", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func names[T any](list []T, name func(T) string) string {
+	var words []string
+	for _, one := range list {
+		words = append(words, name(one))
+	}
+	return strings.Join(words, " ")
+}
+
+var (
+	argName   = func(a Arg) string { return a.Name }
+	imageName = func(i Image) string { return i.Ref }
+	pathName  = func(p Path) string { return p.Name }
+)
+
+func TestNeedsOfG1(t *testing.T) {
+	f := parse(t, string(g1(t)))
+	n, err := f.Needs("package", map[string]string{"SDK": "sdk:1", "TOOLCHAIN": "chain:1", "ARCH": "x86_64", "PACKAGE": "greeter", "REPO": "default"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, got := range map[string][2]string{
+		"args":   {names(n.Args, argName), "SDK TOOLCHAIN ARCH GOARCH PACKAGE TOKEN NOCACHE VARIANT REPO"},
+		"images": {names(n.Images, imageName), "sdk:1"}, // the toolchain is for nothing that makes a package
+		"copies": {names(n.Copies, pathName), ".dockerignore roles/default.root.json macros/x86_64 macros/shared packages/greeter"},
+		"mounts": {names(n.Mounts, pathName), ".cargo sources"},
+	} {
+		if got[0] != got[1] {
+			t.Errorf("%s: %s\nwant %s", what, got[0], got[1])
+		}
+	}
+	want := []Tree{{Target: "/host", Line: 32, Paths: []string{"Licenses.toml"}}, {Target: "/host", Line: 48, Paths: []string{"build/rpms"}}}
+	if !reflect.DeepEqual(n.Trees, want) {
+		t.Errorf("trees %+v\nwant %+v", n.Trees, want)
+	}
+}
+
+func TestOnly(t *testing.T) {
+	text := g1(t)
+	f := parse(t, string(text))
+	only, err := f.Only("package")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, after := strings.Split(string(text), "\n"), strings.Split(string(only), "\n")
+	for i, line := range after {
+		if line != "" && line != before[i] {
+			t.Fatalf("line %d is %q and was %q", i+1, line, before[i])
+		}
+	}
+	for _, gone := range []string{"AS repobuild", "AS variant", "as toolchain"} {
+		if strings.Contains(string(only), gone) {
+			t.Errorf("%q is still there", gone)
+		}
+	}
+	for _, kept := range []string{"AS cache", "AS rpmbuild", "AS package", "as sdk", "ARG GOARCH"} {
+		if !strings.Contains(string(only), kept) {
+			t.Errorf("%q is gone", kept)
+		}
+	}
+	again := parse(t, string(only))
+	a, errA := f.Needs("package", map[string]string{"SDK": "s"})
+	b, errB := again.Needs("package", map[string]string{"SDK": "s"})
+	if errA != nil || errB != nil || !reflect.DeepEqual(a, b) {
+		t.Errorf("it needs other things: %+v (%v) and %+v (%v)", a, errA, b, errB)
+	}
+}
+
+func TestNeeds(t *testing.T) {
+	for name, c := range map[string]struct {
+		text                 string
+		args                 map[string]string
+		copies, images, whys string
+	}{
+		"an argument before the first FROM has no value in a stage that does not declare it": {
+			text: "ARG A=x\nFROM scratch AS t\nCOPY a$A /\nARG A\nCOPY b$A /", copies: "a bx"},
+		"a given value goes before a default": {
+			text: "FROM scratch AS t\nARG A=x\nCOPY $A /", args: map[string]string{"A": "y"}, copies: "y"},
+		"ENV goes before ARG, whichever comes first": {
+			text: "FROM scratch AS t\nENV A=env\nARG A=arg\nCOPY $A /", copies: "env"},
+		"stages inherit": {
+			text: "FROM scratch AS base\nARG A=x\nENV B=y\nFROM base AS t\nCOPY $A$B /", copies: "xy"},
+		"images by COPY and mounts, stages by number": {
+			text: "FROM a AS one\nFROM b AS t\nCOPY --from=0 / /\nCOPY --from=c / /\nRUN --mount=from=d,target=/d true", images: "a b c d"},
+		"a name that is a later stage is an image": {
+			text: "FROM t AS one\nFROM one AS t", images: "t"},
+		"nothing is above the context": {
+			text: "FROM scratch AS t\nCOPY ../../x /y/ /z/", copies: "x y"},
+		"URLs and heredocs are not of the context": {
+			text: "FROM scratch AS t\nADD https://example.com/x /\nCOPY <<EOT /x\ntext\nEOT", copies: ""},
+		"a FROM without a value": {
+			text: "FROM scratch AS other\nARG X\nFROM $X AS t", whys: "Dockerfile:3: FROM $X: nothing is known to put there"},
+		"no such target": {
+			text: "FROM scratch AS one\nFROM one AS two", whys: `Dockerfile: it has no target "t"; its targets are one, two`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n, err := parse(t, c.text).Needs("t", c.args)
+			if c.whys != "" {
+				if err == nil || err.Error() != c.whys {
+					t.Fatalf("error %v, want %s", err, c.whys)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := names(n.Copies, pathName); got != c.copies {
+				t.Errorf("copies %q, want %q", got, c.copies)
+			}
+			if got := names(n.Images, imageName); got != c.images {
+				t.Errorf("images %q, want %q", got, c.images)
+			}
+		})
+	}
+}
+
+func TestParseSaysWhere(t *testing.T) {
+	_, err := Parse("Dockerfile", []byte("FROM scratch\n\nBUILD me\n"))
+	var e *Error
+	if !errors.As(err, &e) || !strings.Contains(err.Error(), "BUILD") || !strings.Contains(err.Error(), "3") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestMentions(t *testing.T) {
+	lookup := func(name string) (string, bool) {
+		value, ok := map[string]string{"V": "qemu", "A.B": "no"}[name]
+		return value, ok
+	}
+	for script, want := range map[string]string{
+		"/host/tools/rpm2img --fast":                       "tools/rpm2img",
+		"cp /host/{A,B/c} x; ls \"/host/d\"":               "A B/c d",
+		"ls /host/build/rpms/*.rpm":                        "build/rpms",
+		"x --f=/host/variants/${V}/t.ovf /host/a$V-b":      "aqemu-b variants/qemu/t.ovf",
+		"cat /host/x/$UNKNOWN/y":                           "x",
+		"cat /hostile/x /my/host/y /host-2/z /host.d":      "",
+		"# cat /host/comment\n  # and /host/this\ntrue":    "",
+		"cd /host && make":                                 "(whole)",
+		"ls /host/ && ls /host/a":                          "a (whole)",
+		"cat /host/$FILE":                                  "(whole)",
+		"for i in /host/../x /host/a/../b; do :; done":     "b x",
+		"cat /host/a;cat /host/b)":                         "a b",
+		"tar -C /host/src -cf - . | (cd /host/dst; tar x)": "dst src",
+	} {
+		paths, whole := Mentions(script, "/host", lookup)
+		got := strings.Join(paths, " ")
+		if whole {
+			got = strings.TrimSpace(got + " (whole)")
+		}
+		if got != want {
+			t.Errorf("%q: %q, want %q", script, got, want)
+		}
+	}
+}
+
+func TestIgnore(t *testing.T) {
+	i, err := ParseIgnore([]byte("# what docker does not see\n/build/*\n!/build/rpms/*.rpm\n/build/rpms/*-debuginfo-*.rpm\n**/target/*\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, name := range []string{"build/x", "build/rpms/a.rpm", "build/rpms/a-debuginfo-1.rpm", "sources/x/target/y", "sources/x/y", "target"} {
+		if i.Matches(name) {
+			out = append(out, name)
+		}
+	}
+	if want := []string{"build/x", "build/rpms/a-debuginfo-1.rpm", "sources/x/target/y"}; !slices.Equal(out, want) {
+		t.Errorf("ignores %q, want %q", out, want)
+	}
+	if (&Ignore{}).Matches("a") {
+		t.Error("nothing ignores something")
+	}
+	if _, err := ParseIgnore([]byte("[a-\n")); err == nil {
+		t.Log("a bad pattern is not noticed by the library before it is used")
+	}
+}

@@ -1,0 +1,104 @@
+// mentions: which paths below a directory a shell script names.
+
+package dockerfile
+
+import (
+	"path"
+	"slices"
+	"strings"
+)
+
+// Mentions returns the paths below the directory dir that a shell script names, relative to it, sorted: for the directory
+// /host the path "tools/rpm2img" of "/host/tools/rpm2img --fast" and both of "/host/{a,b}". A path ends before its first
+// wildcard or variable that lookup does not know. whole is true when the script also names dir without saying what it
+// wants there. Lines that are comments do not count.
+func Mentions(script, dir string, lookup func(name string) (string, bool)) (paths []string, whole bool) {
+	for text := range strings.Lines(script) {
+		if strings.HasPrefix(strings.TrimSpace(text), "#") {
+			continue
+		}
+		for begin := 0; ; {
+			i := strings.Index(text[begin:], dir)
+			if i < 0 {
+				break
+			}
+			i += begin
+			begin = i + len(dir)
+			if i > 0 && isPath(text[i-1]) || begin < len(text) && text[begin] != '/' && isPath(text[begin]) {
+				continue // a part of another path
+			}
+			word := text[begin:]
+			if end := strings.IndexFunc(word, func(c rune) bool { return c < 128 && !isWord(byte(c)) }); end >= 0 {
+				word = word[:end]
+			}
+			begin += len(word)
+			for _, p := range braces(word) {
+				p = known(p, lookup)
+				if p = strings.TrimPrefix(path.Clean("/"+p), "/"); p == "" {
+					whole = true
+				} else {
+					paths = append(paths, p)
+				}
+			}
+		}
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths), whole
+}
+
+// isPath says whether a byte next to the directory's name makes it a part of a longer name.
+func isPath(c byte) bool {
+	return c == '/' || c == '.' || c == '-' || c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= 128
+}
+
+// isWord says whether a byte belongs to a path as it is written in a script.
+func isWord(c byte) bool { return isPath(c) || strings.IndexByte("{},$*?[]+@%~:", c) >= 0 }
+
+// braces replaces the first {a,b} of a word that has a comma; ${NAME} is none.
+func braces(word string) []string {
+	for i := 0; i < len(word); i++ {
+		if word[i] != '{' || i > 0 && word[i-1] == '$' {
+			continue
+		}
+		end := strings.IndexByte(word[i:], '}')
+		if end < 0 || !strings.Contains(word[i:i+end], ",") {
+			continue
+		}
+		var words []string
+		for _, part := range strings.Split(word[i+1:i+end], ",") {
+			words = append(words, braces(word[:i]+part+word[i+end+1:])...)
+		}
+		return words
+	}
+	return []string{word}
+}
+
+// known replaces variables, and cuts a path off before the component with the first wildcard or unknown variable.
+func known(p string, lookup func(string) (string, bool)) string {
+	var parts []string
+	for _, part := range strings.Split(p, "/") {
+		for strings.Contains(part, "$") {
+			i := strings.IndexByte(part, '$')
+			name := part[i+1:]
+			end := len(name)
+			if strings.HasPrefix(name, "{") {
+				if end = strings.IndexByte(name, '}'); end < 0 {
+					return strings.Join(parts, "/")
+				}
+				name, end = name[1:end], end+1
+			} else if n := strings.IndexFunc(name, func(c rune) bool { return c == '-' || c == '.' || !isPath(byte(c)) }); n >= 0 {
+				name, end = name[:n], n
+			}
+			value, ok := lookup(name)
+			if !ok || strings.Contains(value, "$") {
+				return strings.Join(parts, "/")
+			}
+			part = part[:i] + value + part[i+1+end:]
+		}
+		if strings.ContainsAny(part, "*?[{") {
+			break
+		}
+		parts = append(parts, part)
+	}
+	return strings.Join(parts, "/")
+}

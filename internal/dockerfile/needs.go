@@ -1,0 +1,301 @@
+// needs: what a target needs of arguments, images and the build context, for given arguments.
+
+package dockerfile
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
+	"github.com/moby/buildkit/frontend/dockerfile/shell"
+)
+
+// Needs is what a target asks for. Nothing is twice in it.
+type Needs struct {
+	Args   []Arg   // it declares, in their order
+	Images []Image // it starts from or copies from, besides its own stages and scratch
+	Copies []Path  // of the context, by COPY and ADD; they may have wildcards
+	Mounts []Path  // of the context, by RUN --mount, other than all of it
+	Trees  []Tree  // mounts of the whole context
+}
+
+// Arg is an argument that a target declares.
+type Arg struct {
+	Name    string
+	Line    int
+	Default bool // it has a value where none is given
+}
+
+// Image is an image by its reference, arguments replaced.
+type Image struct {
+	Ref  string
+	Line int
+}
+
+// Path is a place in the build context, a clean slash path without a leading slash; "." is all of it.
+type Path struct {
+	Name string
+	Line int
+}
+
+// Tree is a mount of the whole context in one RUN.
+type Tree struct {
+	Target string // where it is mounted: "/host"
+	Line   int
+	// Paths are those below Target that the RUN names. Whole says that it also uses Target in ways that say nothing of
+	// what it reads there.
+	Paths []string
+	Whole bool
+}
+
+// Needs says what a target needs when it is built with these arguments. Its errors are *Error.
+func (f *File) Needs(target string, args map[string]string) (Needs, error) {
+	needed, err := f.needed(target)
+	if err != nil {
+		return Needs{}, err
+	}
+	r := reader{f: f, given: args, lex: shell.NewLex(f.escape), meta: values{}, scopes: make([]scope, len(f.stages))}
+	if err := r.readMeta(); err != nil {
+		return Needs{}, err
+	}
+	for i := range f.stages {
+		if !needed[i] {
+			continue
+		}
+		if err := r.readStage(i); err != nil {
+			return Needs{}, err
+		}
+	}
+	return r.needs, nil
+}
+
+// values are variables by name. They implement shell.EnvGetter.
+type values map[string]string
+
+func (v values) Get(name string) (string, bool) { value, ok := v[name]; return value, ok }
+func (v values) Keys() []string                 { return slices.Collect(maps.Keys(v)) }
+
+// scope is what the commands of a stage see.
+type scope struct {
+	args, env values // ENV goes before ARG
+	workDir   string
+}
+
+func (s scope) all() values {
+	all := maps.Clone(s.args)
+	maps.Copy(all, s.env)
+	return all
+}
+
+// reader collects what stages need.
+type reader struct {
+	f      *File
+	given  map[string]string
+	lex    *shell.Lex
+	meta   values
+	scopes []scope // by stage, of those that were read
+	needs  Needs
+}
+
+func (r *reader) fail(at []parser.Range, err error) error {
+	return &Error{File: r.f.name, Line: line(at), Err: err}
+}
+
+func (r *reader) expand(word string, env values) (string, error) {
+	result, err := r.lex.ProcessWordWithMatches(word, env)
+	return result.Result, err
+}
+
+// readMeta reads the arguments before the first FROM.
+func (r *reader) readMeta() error {
+	for _, cmd := range r.f.meta {
+		for _, kv := range cmd.Args {
+			value, given := r.given[kv.Key]
+			if !given && kv.Value != nil {
+				var err error
+				if value, err = r.expand(*kv.Value, r.meta); err != nil {
+					return r.fail(cmd.Location(), err)
+				}
+				given = true
+			}
+			if given {
+				r.meta[kv.Key] = value
+			}
+			r.addArg(Arg{kv.Key, line(cmd.Location()), kv.Value != nil})
+		}
+	}
+	return nil
+}
+
+// addArg notes an argument; one that is declared several times has a default if one of them does.
+func (r *reader) addArg(a Arg) {
+	if i := slices.IndexFunc(r.needs.Args, func(b Arg) bool { return a.Name == b.Name }); i >= 0 {
+		r.needs.Args[i].Default = r.needs.Args[i].Default || a.Default
+		return
+	}
+	r.needs.Args = append(r.needs.Args, a)
+}
+
+// readStage reads one stage; those it needs were read before, because a stage can only need earlier ones.
+func (r *reader) readStage(i int) error {
+	s := scope{args: values{}, env: values{}, workDir: "/"}
+	st := r.f.stages[i]
+	base, err := r.expand(st.BaseName, r.meta)
+	if err != nil {
+		return r.fail(st.Location, err)
+	}
+	if n, ok := r.f.stage(base, i); ok {
+		b := r.scopes[n]
+		s = scope{args: maps.Clone(b.args), env: maps.Clone(b.env), workDir: b.workDir}
+	} else if base == "" {
+		return r.fail(st.Location, fmt.Errorf("FROM %s: nothing is known to put there", st.BaseName))
+	} else {
+		r.addImage(base, line(st.Location))
+	}
+	for _, cmd := range st.Commands {
+		if err := r.readCommand(i, &s, cmd); err != nil {
+			return r.fail(cmd.Location(), err)
+		}
+	}
+	r.scopes[i] = s
+	return nil
+}
+
+func (r *reader) addImage(ref string, line int) {
+	same := func(i Image) bool { return i.Ref == ref }
+	if ref != "scratch" && !slices.ContainsFunc(r.needs.Images, same) {
+		r.needs.Images = append(r.needs.Images, Image{ref, line})
+	}
+}
+
+func (r *reader) readCommand(stage int, s *scope, cmd instructions.Command) error {
+	switch c := cmd.(type) {
+	case *instructions.ArgCommand:
+		return r.readArgs(s, c)
+	case *instructions.EnvCommand:
+		known := s.all() // of one ENV, no value sees another
+		for _, kv := range c.Env {
+			value, err := r.expand(kv.Value, known)
+			if err != nil {
+				return err
+			}
+			s.env[kv.Key] = value
+		}
+	case *instructions.WorkdirCommand:
+		dir, err := r.expand(c.Path, s.all())
+		if err != nil {
+			return err
+		}
+		if !path.IsAbs(dir) {
+			dir = path.Join(s.workDir, dir)
+		}
+		s.workDir = path.Clean(dir)
+	case *instructions.AddCommand:
+		return r.readCopy(s, c.SourcePaths, line(c.Location()))
+	case *instructions.CopyCommand:
+		if c.From == "" {
+			return r.readCopy(s, c.SourcePaths, line(c.Location()))
+		}
+		if _, ok := r.f.from(c.From, stage); !ok {
+			r.addImage(c.From, line(c.Location()))
+		}
+	case *instructions.RunCommand:
+		return r.readRun(stage, s, c)
+	}
+	return nil
+}
+
+func (r *reader) readArgs(s *scope, c *instructions.ArgCommand) error {
+	for _, kv := range c.Args {
+		inherited, fromMeta := r.meta[kv.Key]
+		r.addArg(Arg{kv.Key, line(c.Location()), kv.Value != nil})
+		switch value, given := r.given[kv.Key]; {
+		case given:
+			s.args[kv.Key] = value
+		case kv.Value != nil:
+			value, err := r.expand(*kv.Value, s.all())
+			if err != nil {
+				return err
+			}
+			s.args[kv.Key] = value
+		case fromMeta:
+			s.args[kv.Key] = inherited
+		}
+	}
+	return nil
+}
+
+func (r *reader) readCopy(s *scope, sources []string, line int) error {
+	for _, source := range sources {
+		source, err := r.expand(source, s.all())
+		if err != nil {
+			return err
+		}
+		if strings.Contains(source, "://") || strings.HasPrefix(source, "git@") {
+			continue // not of the context, and refused where it is built
+		}
+		if p := (Path{clean(source), line}); !slices.Contains(r.needs.Copies, p) {
+			r.needs.Copies = append(r.needs.Copies, p)
+		}
+	}
+	return nil
+}
+
+// clean gives a path in the context in its plain form. As for the engine, nothing is above the context.
+func clean(name string) string {
+	if name = strings.TrimPrefix(path.Clean("/"+name), "/"); name == "" {
+		return "."
+	}
+	return name
+}
+
+func (r *reader) readRun(stage int, s *scope, c *instructions.RunCommand) error {
+	known := s.all()
+	if err := c.Expand(func(word string) (string, error) { return r.expand(word, known) }); err != nil {
+		return err
+	}
+	at := line(c.Location())
+	for _, m := range instructions.GetMounts(c) {
+		if m.From != "" {
+			if _, ok := r.f.from(m.From, stage); !ok {
+				r.addImage(m.From, at)
+			}
+			continue
+		}
+		if m.Type != instructions.MountTypeBind {
+			continue
+		}
+		if m.Target == "" {
+			return errors.New("RUN --mount has no target")
+		}
+		if p := (Path{clean(m.Source), at}); p.Name != "." {
+			if !slices.Contains(r.needs.Mounts, p) {
+				r.needs.Mounts = append(r.needs.Mounts, p)
+			}
+			continue
+		}
+		r.needs.Trees = append(r.needs.Trees, r.tree(s, c, m.Target, known))
+	}
+	return nil
+}
+
+// tree says what a RUN names of the whole context, which it sees at target.
+func (r *reader) tree(s *scope, c *instructions.RunCommand, target string, known values) Tree {
+	if !path.IsAbs(target) {
+		target = path.Join(s.workDir, target)
+	}
+	target = path.Clean(target)
+	text := strings.Join(c.CmdLine, " ")
+	for _, f := range c.Files {
+		text += "\n" + f.Data
+	}
+	t := Tree{Target: target, Line: line(c.Location())}
+	t.Paths, t.Whole = Mentions(text, target, known.Get)
+	t.Whole = t.Whole || s.workDir == target || strings.HasPrefix(s.workDir, target+"/") || target == "/"
+	return t
+}

@@ -1,0 +1,281 @@
+// foreign_view: what one step sees of a tree that a Dockerfile takes for its context as a whole. It names some paths itself, and
+// mounts everything where its commands look for more. Everything would make each edit rebuild all, so a step sees what is
+// named: see docs/foreign-recipes.md for the rules.
+
+package plan
+
+import (
+	"bytes"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"buildsys/internal/dockerfile"
+	"buildsys/internal/workspace"
+)
+
+// view composes the context of one step.
+type view struct {
+	m     *maker
+	pkg   *workspace.Package // nil for an image
+	args  map[string]string
+	files map[string]File
+	made  map[string]bool // directories, also when nothing is in them
+	seen  map[string]bool // what was mentioned
+}
+
+func (m *maker) newView(args map[string]string) *view {
+	return &view{m: m, args: args, files: map[string]File{}, made: map[string]bool{TreeRPMs: true}, seen: map[string]bool{}}
+}
+
+// context is the result. The directories of RPMs become one.
+func (v *view) context(rpms []*Dir) Context {
+	files := slices.Collect(maps.Values(v.files))
+	sortFiles(files)
+	return Context{Files: files, Dirs: rpms, Made: slices.Sorted(maps.Keys(v.made)), Ignore: v.m.foreign.ignore.Patterns}
+}
+
+// compose shows what a target needs.
+func (v *view) compose(needs dockerfile.Needs) error {
+	for _, p := range needs.Copies {
+		if err := v.copied(p); err != nil {
+			return err
+		}
+	}
+	for _, p := range needs.Mounts {
+		if err := v.show(p.Name); err != nil {
+			return err
+		}
+		if _, file := v.files[p.Name]; !file {
+			v.made[p.Name] = true
+		}
+	}
+	for _, t := range needs.Trees {
+		if err := v.mentioned(t.Paths, t.Whole, t.Target); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copied shows what a COPY takes, and notes when that is nothing: the build would end there.
+func (v *view) copied(p dockerfile.Path) error {
+	at := line(foreignName, p.Line)
+	if p.Name == "roles/"+v.m.r.Repo+".root.json" && v.m.r.RootJSON != "" {
+		v.add(File{Name: p.Name, Host: v.m.r.RootJSON, Mode: 0o644})
+		return nil
+	}
+	names := []string{p.Name}
+	if strings.ContainsAny(p.Name, "*?[") {
+		var err error
+		if names, err = fs.Glob(v.m.ws.FS, p.Name); err != nil {
+			return &RequestError{What: "the tree's own recipe", Why: at + err.Error()}
+		}
+	}
+	before := len(v.files)
+	for _, name := range names {
+		if err := v.show(name); err != nil {
+			return err
+		}
+	}
+	_, err := fs.Lstat(v.m.ws.FS, p.Name)
+	switch {
+	case len(v.files) > before || v.shown(p.Name) || strings.HasPrefix(p.Name+"/", TreeRPMs+"/"):
+	case err == nil && v.m.foreign.ignore.Matches(p.Name):
+		v.m.lack("%sthe recipe copies %s, which %s keeps out of every build", at, p.Name, dockerfile.IgnoreName)
+	case err != nil && strings.HasPrefix(p.Name, "roles/"):
+		v.m.lack("%sthe recipe copies %s, which the tree does not have: name the root metadata of the update repository (root.json) "+
+			"with PUBLISH_REPO_ROOT_JSON, or a repository that has one below roles/ with PUBLISH_REPO", at, p.Name)
+	case err != nil:
+		v.m.lack("%sthe recipe copies %s, which the tree does not have", at, p.Name)
+	default: // a directory without a file
+		v.made[p.Name] = true
+	}
+	return nil
+}
+
+// shown says whether something at or below a path is shown.
+func (v *view) shown(at string) bool {
+	for name := range v.files {
+		if within(name, at) {
+			return true
+		}
+	}
+	return at == "."
+}
+
+func within(name, dir string) bool {
+	return dir == "." || name == dir || strings.HasPrefix(name, dir+"/")
+}
+
+// The top directories of which a step sees less than all.
+const (
+	packagesTop = "packages"
+	variantsTop = "variants"
+	sourcesTop  = "sources"
+	cargoTop    = ".cargo"
+	buildTop    = "build"
+)
+
+// show shows what is at and below a path, as far as the step may see it.
+func (v *view) show(at string) error {
+	top, _, _ := strings.Cut(at, "/")
+	switch {
+	case at == ".":
+		return v.showRoot()
+	case top == buildTop || top == ".git": // outputs are no inputs, but for the RPMs, which come otherwise
+		return nil
+	case at == packagesTop || v.pkg != nil && within(at, v.pkg.Dir):
+		v.showPackage(at)
+		return nil
+	case at == variantsTop:
+		if v.pkg == nil {
+			return v.walk(v.m.variant.Dir, nil)
+		}
+		return nil
+	case v.pkg != nil && top == sourcesTop:
+		return v.walk(at, v.uses().source)
+	case v.pkg != nil && top == cargoTop && !v.uses().cargo:
+		return nil
+	}
+	return v.walk(at, nil)
+}
+
+// showRoot shows the whole tree to a step that asked for it and not for something in it.
+func (v *view) showRoot() error {
+	entries, err := fs.ReadDir(v.m.ws.FS, ".")
+	if err != nil {
+		return &RequestError{What: "the tree", Why: err.Error()}
+	}
+	for _, e := range entries {
+		if err := v.show(e.Name()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// showPackage shows the step's own package, with the sources that were once downloaded beside the spec.
+func (v *view) showPackage(at string) {
+	if v.pkg == nil {
+		return
+	}
+	own := contextFiles(v.m.ws.Files(v.pkg))
+	for _, external := range v.pkg.ExternalFiles {
+		own = append(own, externalFile(v.m.r, external))
+	}
+	for _, f := range own {
+		if f.Name = v.pkg.Dir + "/" + f.Name; within(f.Name, at) && !v.m.foreign.ignore.Matches(f.Name) {
+			v.add(f)
+		}
+	}
+}
+
+func (v *view) add(f File) { v.files[f.Name] = f }
+
+// walk shows the files of the tree at and below a path, those for which only is true.
+func (v *view) walk(at string, only func(name string) bool) error {
+	found, err := v.m.treeFiles(at)
+	if err != nil {
+		return err
+	}
+	for _, f := range found {
+		if _, there := v.files[f.Name]; there || only != nil && !only(f.Name) {
+			continue
+		}
+		v.add(f)
+		if f.Link != "" {
+			if err := v.follow(f); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// follow shows where a symlink leads, as far as that is in the tree and not above the link.
+func (v *view) follow(link File) error {
+	rest := strings.Split(path.Join(path.Dir(link.Name), link.Link), "/")
+	if path.IsAbs(link.Link) || rest[0] == ".." {
+		return nil
+	}
+	at := "."
+	for hops := 0; len(rest) > 0; {
+		next := path.Join(at, rest[0])
+		rest = rest[1:]
+		to, err := fs.ReadLink(v.m.ws.FS, next)
+		if err != nil {
+			at = next
+			continue
+		}
+		if hops++; hops > 40 || path.IsAbs(to) {
+			return nil
+		}
+		v.add(File{Name: next, Link: to, Mode: 0o777})
+		rest = append(strings.Split(path.Join(path.Dir(next), to), "/"), rest...)
+		if at = "."; rest[0] == ".." {
+			return nil
+		}
+	}
+	if top, _, _ := strings.Cut(at, "/"); within(link.Name, at) || top == buildTop || top == ".git" {
+		return nil
+	}
+	return v.walk(at, nil)
+}
+
+// treeFiles returns the files of the tree at and below a path that its .dockerignore does not keep out.
+func (m *maker) treeFiles(at string) ([]File, error) {
+	f := m.foreign
+	if files, ok := f.files[at]; ok {
+		return files, nil
+	}
+	found, err := m.ws.TreeFiles(at, func(dir string) bool {
+		return path.Base(dir) == ".git" || path.Base(dir) == "target" && f.ignore.Matches(dir+"/x")
+	})
+	if err != nil {
+		return nil, err
+	}
+	files := slices.DeleteFunc(contextFiles(found), func(file File) bool {
+		return f.ignore.Matches(file.Name) || cargoLock(file.Name)
+	})
+	f.files[at] = files
+	return files, nil
+}
+
+// cargoLock says whether a file is one that cargo only works with: its contents are no input of a build.
+func cargoLock(name string) bool {
+	base, ok := strings.CutPrefix(name, cargoTop+"/")
+	return ok && (strings.HasPrefix(base, ".package-cache") || strings.HasPrefix(base, ".global-cache") || strings.HasPrefix(base, "bin/") ||
+		base == ".crates.toml" || base == ".crates2.json")
+}
+
+// uses is what the spec of a package says of first-party code.
+type uses struct {
+	source func(name string) bool // of the files below sources/ it sees
+	cargo  bool
+}
+
+// uses says what the package has to do with sources/. Its source groups are the part that it is made of. But cargo reads the
+// manifests of all members of a workspace to build one of them, so a spec that names the workspace's needs all of it.
+func (v *view) uses() uses {
+	if u, ok := v.m.foreign.uses[v.pkg.Name]; ok {
+		return u
+	}
+	spec, err := fs.ReadFile(v.m.ws.FS, v.pkg.Dir+"/"+v.pkg.Name+".spec")
+	if err != nil {
+		spec = nil // what has no spec is not built; the loader has said so
+	}
+	groups := v.pkg.SourceGroups
+	u := uses{cargo: bytes.Contains(spec, []byte("cargo"))}
+	if bytes.Contains(spec, []byte(sourcesTop+"/Cargo.toml")) {
+		u.source = func(string) bool { return true }
+	} else {
+		u.source = func(name string) bool {
+			return slices.ContainsFunc(groups, func(group string) bool { return within(name, sourcesTop+"/"+group) })
+		}
+	}
+	v.m.foreign.uses[v.pkg.Name] = u
+	return u
+}
