@@ -133,7 +133,7 @@ func waitGone(t *testing.T, pid int) {
 // the place of outputs, and the next run clears it away.
 func TestClientKilledInExport(t *testing.T) {
 	needRealRuns(t)
-	const size = 400 << 20
+	const size = 200 << 20
 	d := buildtest.NewDockerd(t)
 	d.Start(t)
 	root := toolTree(t)
