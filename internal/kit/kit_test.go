@@ -102,6 +102,10 @@ func TestFromTreeToTree(t *testing.T) {
 	if !strings.Contains(warned, "the one on this machine is used") {
 		t.Errorf("a source that is gone: warned %q", warned)
 	}
+	must(t, os.Truncate(filepath.Join(kits[0].Dir, "Packages/a/core-kit-a-1.0-1.x86_64.rpm"), 3))
+	if _, err := tr.Installed(store, lock, "x86_64"); err == nil || !strings.Contains(err.Error(), `core-kit-a-1.0-1.x86_64.rpm was removed or changed; run "buildsys fetch --arch x86_64"`) {
+		t.Errorf("a file that was cut off: %v", err)
+	}
 	must(t, os.WriteFile(filepath.Join(kits[1].Dir, "Packages/b/base-kit-b-1.0-1.x86_64.rpm"), []byte("RPM of c in base-kit 1.0.0"), 0o644))
 	if err := tr.Fetch(t.Context(), store, lock, "x86_64", quiet, quiet); err == nil {
 		t.Error("a file that was changed was not noticed")
@@ -200,6 +204,10 @@ func TestDrift(t *testing.T) {
 		`Twoliter.toml: kit new-kit 1.0.0 of vendor acme is not in Twoliter.lock; run "buildsys update"`)
 	check("another SDK", func(l *manifest.Lock, _ *manifest.Project) { l.SDK.Version = "0.0.9" },
 		`Twoliter.toml: the SDK is test-sdk 0.1.0 of vendor acme here and test-sdk 0.0.9 of vendor acme in Twoliter.lock; run "buildsys update"`)
+	check("another SDK than the kit's", func(l *manifest.Lock, p *manifest.Project) {
+		l.SDK.Version = "0.0.9"
+		p.SDK = &manifest.Image{Name: "test-sdk", Version: "0.0.9", Vendor: "acme"}
+	}, "the SDK: kit core-kit 1.0.0 was made with test-sdk 0.1.0 of vendor acme, but Twoliter.lock has test-sdk 0.0.9 of vendor acme; one tree is built with one SDK: use versions that agree")
 	check("another place", func(_ *manifest.Lock, p *manifest.Project) {
 		p.Vendors = map[string]manifest.Vendor{"acme": {Registry: "elsewhere", Line: 3}}
 	}, "Twoliter.toml:3: kit core-kit was locked at oci-layout:"+dir+`/core-kit:v1.0.0 and is at elsewhere/core-kit:v1.0.0 now; run "buildsys update"`)
