@@ -18,6 +18,17 @@ func contextFiles(files []workspace.File) []File {
 	return out
 }
 
+// once returns the files without those that an earlier entry is for as well, with modules of another directory in it.
+func once(files []manifest.ExternalFile) []manifest.ExternalFile {
+	var out []manifest.ExternalFile
+	for _, f := range files {
+		if !slices.ContainsFunc(out, func(o manifest.ExternalFile) bool { return o.Name() == f.Name() }) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
 func sortFiles(files []File) {
 	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Name, b.Name) })
 }

@@ -190,7 +190,7 @@ func (m *maker) addPackage(name string, needs []int) error {
 		return err
 	}
 	files := contextFiles(m.ws.Files(pkg))
-	for _, external := range pkg.ExternalFiles {
+	for _, external := range once(pkg.ExternalFiles) {
 		files = append(files, externalFile(m.r, external))
 	}
 	sortFiles(files)

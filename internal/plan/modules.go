@@ -47,11 +47,13 @@ func (m *maker) modulesStep(pkg *workspace.Package) (step Step, ok bool) {
 		number := strconv.Itoa(len(fetch))
 		fmt.Fprintf(&list, "%s\t%s\t%s\t%s\n", number, f.Name(), root, f.BundleName())
 		fetch = append(fetch, f)
-		archives = append(archives, externalFile(m.r, f))
 		proxies = append(proxies, &Dir{Name: number, Host: m.r.ModulesPath(f)})
 	}
 	if len(fetch) == 0 {
 		return Step{}, false
+	}
+	for _, f := range once(fetch) {
+		archives = append(archives, externalFile(m.r, f))
 	}
 	archives = append(archives, File{Name: bundlesFile, Data: []byte(list.String()), Mode: 0o644})
 	sortFiles(archives)

@@ -62,3 +62,27 @@ variant/qemu-dev: app data lib os release | image partitions.tsv | recipe macros
 		}
 	}
 }
+
+// TestTwoModulesOfOneArchive: an archive named once for each module in it is one file of the steps, and two bundles.
+func TestTwoModulesOfOneArchive(t *testing.T) {
+	files, r := bundleTree(t)
+	app := files["packages/app/Cargo.toml"]
+	text := string(app.Data)
+	from := strings.Index(text, "[[package.metadata.build-package.external-files]]")
+	entry := text[from:strings.Index(text, "[build-dependencies]")]
+	app.Data = []byte(strings.Replace(text, entry, entry+entry+"bundle-root-path = \"cmd\"\nbundle-output-path = \"cmd.tar.gz\"\n", 1))
+	r.Packages, r.ModulesPath = []string{"app"}, func(f manifest.ExternalFile) string { return "/modules/" + f.BundleRoot }
+	for _, s := range mustMake(t, files, r).Steps {
+		switch s.ID {
+		case "modules/app":
+			archives := s.Solve.Contexts["archives"].Files
+			if len(archives) != 2 || len(s.Solve.Contexts["modules"].Derived) != 2 || strings.Count(string(archives[1].Data), "\n") != 2 {
+				t.Errorf("archives %v, modules %v", archives, s.Solve.Contexts["modules"].Derived)
+			}
+		case "package/app":
+			if n := len(s.Solve.Contexts["package"].Files); n != 3 {
+				t.Errorf("the package has %d files: %v", n, s.Solve.Contexts["package"].Files)
+			}
+		}
+	}
+}
