@@ -8,7 +8,6 @@ import (
 	"os"
 	"path"
 	"slices"
-	"strings"
 
 	"github.com/BurntSushi/toml"
 
@@ -76,15 +75,10 @@ func (l *loader) beforeKits() bool {
 	return keys["vendor"] == nil && keys["kit"] == nil && sdk["vendor"] == nil && l.exists(releaseFile)
 }
 
+// foreignDockerfile says whether the tree's own Dockerfile is no recipe for a buildsys, of whatever version; see Recipe.
 func (l *loader) foreignDockerfile() bool {
 	text, err := fs.ReadFile(l.tree, dockerfile)
-	return err == nil && !isRecipe(text)
-}
-
-// isRecipe says whether a Dockerfile is one of ours: its first line says so.
-func isRecipe(text []byte) bool {
-	first, _, _ := strings.Cut(string(text[:min(len(text), 256)]), "\n")
-	return strings.TrimSuffix(first, "\r") == recipeLine
+	return err == nil && !bytes.Contains(text, []byte(recipeMark))
 }
 
 // judge settles the rules that the manifests of the tree are read by.

@@ -59,7 +59,8 @@ func (w *Workspace) readRecipe(tree fs.FS, embedded bool) (*Recipe, error) {
 	if !ok {
 		return nil, l.problems
 	}
-	if !isRecipe(text) {
+	first, _, _ := strings.Cut(string(text), "\n")
+	if strings.TrimSuffix(first, "\r") != recipeLine {
 		return nil, manifest.Problems{{File: dockerfile, Line: 1, Msg: fmt.Sprintf("is not a recipe for this buildsys: its first line is not %q", recipeLine),
 			Hint: "move it away to use the recipe inside buildsys"}}
 	}
