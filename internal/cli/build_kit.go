@@ -31,6 +31,8 @@ func newBuildKitCommand(sys *System, s *settings) *cobra.Command {
 that other trees can use in the OCI layout build/kits/oci/NAME/. The image has a layer for each package, and an index of
 the architectures that were built. Inside kits/NAME/ the name can be left out, as in a tree with one kit.
 
+Started by the build script of a crate (cargo sets CARGO_MANIFEST_DIR), it makes that kit alone, of what cargo has built.
+
 Its version is release-version of Twoliter.toml, which also says with which SDK the kit was made.
 To publish: skopeo copy --all oci:build/kits/oci/NAME:vVERSION docker://REGISTRY/NAME:vVERSION
 
@@ -44,11 +46,22 @@ To publish: skopeo copy --all oci:build/kits/oci/NAME:vVERSION docker://REGISTRY
 			if err != nil {
 				return err
 			}
-			if want.kits, err = pickKits(sys, c, ws, names); err != nil {
+			unit, err := underCargo(sys, c, plan.Kit, names)
+			if err != nil {
+				return err
+			}
+			dir := workspace.Below(c.root, sys.Dir)
+			if unit != "" {
+				dir = "kits/" + unit
+			}
+			if want.kits, err = pickKits(ws, dir, names); err != nil {
 				return err
 			}
 			if _, err := kitMetadata(c, ws, want.kits[0]); err != nil { // before the work, not after it
 				return err
+			}
+			if unit != "" {
+				return buildUnit(cmd.Context(), sys, c, want)
 			}
 			return build(cmd.Context(), sys, c, want)
 		},
@@ -58,11 +71,11 @@ To publish: skopeo copy --all oci:build/kits/oci/NAME:vVERSION docker://REGISTRY
 	return cmd
 }
 
-// pickKits settles which kits a command is about: the arguments, the directory, or the only one.
-func pickKits(sys *System, c config, ws *workspace.Workspace, names []string) ([]string, error) {
+// pickKits settles which kits a command is about: the arguments, that of the directory dir below the root, or the only one.
+func pickKits(ws *workspace.Workspace, dir string, names []string) ([]string, error) {
 	known := ws.KitNames()
 	if len(names) == 0 {
-		if name := ws.KitIn(workspace.Below(c.root, sys.Dir)); name != "" {
+		if name := ws.KitIn(dir); name != "" {
 			names = []string{name}
 		} else if len(known) == 1 {
 			names = known

@@ -23,7 +23,8 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// underCargo returns the package or variant whose build script started this program; "" when none did. Cargo names the
+// underCargo returns the package, the variant, or the directory of the kit below kits/ whose build script started this program;
+// "" when none did. Cargo names the
 // directory of the crate in CARGO_MANIFEST_DIR. A program that cargo runs for another reason, and which starts a build,
 // inherits that of a crate which is neither.
 func underCargo(sys *System, c config, kind plan.Kind, args []string) (string, error) {
@@ -36,6 +37,9 @@ func underCargo(sys *System, c config, kind plan.Kind, args []string) (string, e
 	if variant != "" {
 		name, command = variant, plan.Variant
 	}
+	if below, ok := strings.CutPrefix(workspace.Below(c.root, dir), "kits/"); ok {
+		name, command = below, plan.Kit
+	}
 	if name == "" {
 		return "", nil
 	}
@@ -46,7 +50,7 @@ func underCargo(sys *System, c config, kind plan.Kind, args []string) (string, e
 	return name, nil
 }
 
-// buildUnit builds the one package or image that want names and tells cargo what it depends on.
+// buildUnit builds the one package, kit or image that want names and tells cargo what it depends on.
 func buildUnit(ctx context.Context, sys *System, c config, want request) error {
 	if want.verify {
 		return usageError{errors.New("--verify-reproducible is not for build scripts: name the package or variant to verify")}
@@ -89,7 +93,14 @@ func buildUnit(ctx context.Context, sys *System, c config, want request) error {
 	if err != nil {
 		return err
 	}
-	if err := backdate(unit.Out, filepath.Join(c.root, crateOf(unit), "Cargo.toml")); err != nil {
+	if len(want.kits) > 0 {
+		toCargo := *sys // whose standard output is not for people
+		toCargo.Stdout = sys.Stderr
+		if err := packKits(ctx, &toCargo, c, want.kits); err != nil {
+			return err
+		}
+	}
+	if err := backdate(unit.Out, filepath.Join(c.root, crateOf(ws, unit), "Cargo.toml")); err != nil {
 		return environmentError{fmt.Errorf("set the times of outputs: %w", err)}
 	}
 	return tellCargo(sys.Stdout, c, ws, p)
@@ -162,9 +173,12 @@ func (n *connection) takeSlot(ctx context.Context, cpus int) (jobs int, err erro
 }
 
 // crateOf is the directory of the crate that a step belongs to.
-func crateOf(s plan.Step) string {
-	if s.Kind == plan.Package {
+func crateOf(ws *workspace.Workspace, s plan.Step) string {
+	switch s.Kind {
+	case plan.Package:
 		return filepath.Join("packages", s.Name)
+	case plan.Kit:
+		return filepath.FromSlash(ws.Kits[s.Name].Dir)
 	}
 	return filepath.Join("variants", s.Name)
 }

@@ -51,6 +51,9 @@ func unitVariables(ws *workspace.Workspace, p plan.Plan) []string {
 		}
 		return names
 	}
+	if unit.Kind == plan.Kit {
+		return append(names, "BUILDSYS_VERSION_IMAGE")
+	}
 	names = append(names, "BUILDSYS_NAME", "BUILDSYS_PRETTY_NAME", "BUILDSYS_VERSION_IMAGE", "BUILDSYS_VERSION_BUILD", cacertsEnv, rootJSONEnv)
 	if len(unit.Solve.Secrets) > 0 {
 		names = append(names, "BUILDSYS_SBKEYS_PROFILE", "BUILDSYS_SBKEYS_PROFILE_DIR")
@@ -84,8 +87,8 @@ func unitFiles(c config, ws *workspace.Workspace, p plan.Plan) []string {
 			}
 		}
 	}
-	crate := filepath.ToSlash(crateOf(unit))
-	add(crate+"/Cargo.toml", "Makefile.toml", "Dockerfile", ".dockerignore")
+	crate := filepath.ToSlash(crateOf(ws, unit))
+	add(crate+"/Cargo.toml", "Makefile.toml", "Dockerfile", ".dockerignore", "Twoliter.toml", "Twoliter.lock", "Twoliter.override")
 	if unit.Kind == plan.Package {
 		for _, name := range slices.Concat(ws.Packages[unit.Name].CargoFiles, []string{"build.rs", "lib.rs", "Cargo.lock", ".gitignore"}) {
 			if filepath.IsLocal(name) { // cargo looks after these itself; they must only not keep the directory from standing for all
@@ -93,7 +96,7 @@ func unitFiles(c config, ws *workspace.Workspace, p plan.Plan) []string {
 			}
 		}
 	} else {
-		add(crate+"/"+workspace.TemplateName, "Release.toml")
+		add(crate+"/"+workspace.TemplateName, "Release.toml") // a kit has the version of the tree as well
 	}
 	if strings.HasPrefix(c.sdkImage, plan.ContextPrefix) { // named by the content of its recipe
 		for _, f := range filesBelow(filepath.Join(c.root, "sdk")) {
@@ -106,7 +109,7 @@ func unitFiles(c config, ws *workspace.Workspace, p plan.Plan) []string {
 			paths = append(paths, exe)
 		}
 	}
-	if unit.Kind != plan.Package && c.versionBuild == "" {
+	if unit.Kind != plan.Package && unit.Kind != plan.Kit && c.versionBuild == "" {
 		paths = append(paths, gitHistory(c.root)...)
 	}
 	slices.Sort(paths)
@@ -128,7 +131,7 @@ func cover(root string, files map[string]bool) []string {
 			inside[filepath.Join(root, dir)] = true
 		}
 	}
-	for _, several := range []string{"", "packages", "variants", "sources"} { // what is added there belongs to another crate
+	for _, several := range []string{"", "packages", "kits", "variants", "sources"} { // what is added there belongs to another crate
 		apart[filepath.Join(root, several)] = true
 	}
 	found, _ := coverDir(root, files, inside, apart)

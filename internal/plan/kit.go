@@ -20,6 +20,9 @@ func (m *maker) kitPackages() ([]string, error) {
 		if m.ws.Kits[kit] == nil {
 			return nil, unknown("kit", kit, m.ws.KitNames())
 		}
+		if m.foreign != nil {
+			return nil, &RequestError{What: "kit " + kit, Why: "the tree has a recipe of its own, " + foreignName + ", which is not told of kits", Hint: useOwn}
+		}
 		contents := m.ws.KitContents(kit)
 		if len(contents) == 0 {
 			return nil, &RequestError{What: "kit " + kit, Why: "there is no package in it", Hint: "list some in [build-dependencies] in " + m.ws.Kits[kit].File}
