@@ -90,7 +90,7 @@ func (n *connection) imageMissing(ref string) error {
 	return environmentError{fmt.Errorf("%s is not on the engine: pull it first (docker pull %s)%s", from, ref, name)}
 }
 
-// toolchain is the image that a tree's Makefile.toml names by its parts, as in defaultSDK; "" when that cannot be known.
+// toolchain is the image that a tree's Makefile.toml names, or at least its parts; "" when that cannot be known.
 func toolchain(get func(env, fallback string) string, arch string) string {
 	if told := get("BUILDSYS_TOOLCHAIN", ""); told != "" {
 		return told

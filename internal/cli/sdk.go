@@ -137,21 +137,13 @@ func importSDK(cmd *cobra.Command, sys *System, conn *connection, path string, r
 	return conn.shareSDK(cmd.Context(), copied, replace)
 }
 
-// defaultSDK names the image that steps run in when nobody does: that of the tree's sdk/, or in a foreign tree the one that
-// its Twoliter.toml names or its Makefile.toml puts together. It is empty when that cannot be known without running the tree's scripts; planning needs
-// no image.
-func (c config) defaultSDK(get func(env, fallback string) string) (string, error) {
-	if !workspace.IsForeign(c.root) {
-		return sdkImageName(c.root)
-	}
-	if image := twoliterSDK(c.root); image != "" {
-		return image, nil
-	}
-	registry, name, version := get("BUILDSYS_REGISTRY", ""), get("BUILDSYS_SDK_NAME", ""), get("BUILDSYS_SDK_VERSION", "")
-	if registry == "" || name == "" || version == "" {
+// defaultSDK names the image that steps run in when nobody does, Makefile.toml included: that of the tree's sdk/. In a
+// foreign tree it cannot be known then, and is empty; planning needs no image.
+func (c config) defaultSDK() (string, error) {
+	if workspace.IsForeign(c.root) {
 		return "", nil
 	}
-	return registry + "/" + name + "-sdk-" + c.arch + ":" + version, nil
+	return sdkImageName(c.root)
 }
 
 // sdkImageName derives the image's name from the files of sdk/ in the tree, or the built-in ones when it has none.

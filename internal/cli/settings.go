@@ -145,6 +145,11 @@ func (s *settings) resolve(sys *System) (config, error) {
 			return config{}, err
 		}
 	}
+	if file := tree[rootJSONEnv]; file != "" && workspace.IsForeign(root) { // where the ancestor's publishing tools will put it
+		if _, err := os.Stat(inDir(sys.Dir, file)); errors.Is(err, os.ErrNotExist) {
+			delete(tree, rootJSONEnv)
+		}
+	}
 	layered := func(env, fallback string) string {
 		if v := get(env); v != "" {
 			return v
@@ -202,7 +207,7 @@ func (s *settings) fill(sys *System, root string, get func(env, fallback string)
 		return c, err
 	}
 	if c.sdkImage == "" {
-		if c.sdkImage, err = c.defaultSDK(get); err != nil {
+		if c.sdkImage, err = c.defaultSDK(); err != nil {
 			return c, err
 		}
 	}

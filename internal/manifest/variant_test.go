@@ -122,6 +122,15 @@ DOLLAR = "$PLAIN $$"
 LAST = "last"
 
 [env.development]
+PLAIN = "in the profile"
+COMPOSED = "${NUMBER}-${PLAIN}"
+IMAGE = { script = [ "echo registry.example.com/${LAST}/sdk-${NUMBER}:v1" ] }
+TWO_WORDS = { script = ["echo a b"] }
+SHELL = { script = ["echo ${LAST};id"] }
+TWO_LINES = { script = ["echo a", "echo b"] }
+MAYBE = { script = ["echo a"], condition = { platforms = ["linux"] } }
+
+[env.production]
 PLAIN = "no"
 
 [tasks.build]
@@ -130,12 +139,17 @@ script = "echo ${PLAIN}"
 	env := map[string]string{"OVERRIDDEN": "from outside", "CARGO_MAKE_WORKING_DIRECTORY": "/tree"}
 	got, problems := ParseMakefile("Makefile.toml", []byte(text), func(name string) string { return env[name] })
 	want := map[string]string{
-		"ROOT": "/tree/.", "PLAIN": "a b", "NUMBER": "8", "FRACTION": "1.5", "YES": "true", "COMPOSITE": "a b-8-true",
+		"ROOT": "/tree/.", "PLAIN": "in the profile", "NUMBER": "8", "FRACTION": "1.5", "YES": "true", "COMPOSITE": "a b-8-true",
 		"DEFAULTED": "fallback-a b", "OVERRIDDEN": "from the file", "FROM_ENVIRONMENT": "from outside",
 		"OPEN": "a ${ b", "DOLLAR": "$PLAIN $$", "LAST": "last",
+		"COMPOSED": "8-in the profile", "IMAGE": "registry.example.com/last/sdk-8:v1",
 	}
 	if len(problems) > 0 || !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %q\nwant %q\n%v", got, want, problems)
+	}
+	env["CARGO_MAKE_PROFILE"] = "production"
+	if got, _ = ParseMakefile("Makefile.toml", []byte(text), func(name string) string { return env[name] }); got["PLAIN"] != "no" || got["IMAGE"] != "" {
+		t.Errorf("in another profile got %q", got)
 	}
 	if _, problems = ParseMakefile("Makefile.toml", []byte("\nenv = 3\n"), func(string) string { return "" }); problems.Error() != `Makefile.toml:2: "env" must be a table, not a number` {
 		t.Errorf("got %v", problems)
