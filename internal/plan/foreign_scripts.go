@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"strings"
 
 	"buildsys/internal/dockerfile"
 )
@@ -57,7 +58,7 @@ func (v *view) mention(p, mount string) error {
 	}
 	for _, e := range entries {
 		name := path.Join(dir, e.Name())
-		if e.IsDir() {
+		if e.IsDir() || strings.HasPrefix(e.Name(), ".") {
 			continue
 		}
 		if err := v.show(name); err != nil {
