@@ -44,6 +44,9 @@ func unitVariables(ws *workspace.Workspace, p plan.Plan) []string {
 			names = append(names, env)
 		}
 	}
+	if _, ok := unit.Solve.Args["REPO"]; ok && unit.Kind == plan.Package {
+		names = append(names, rootJSONEnv)
+	}
 	slices.Sort(names)
 	if unit.Kind == plan.Package {
 		if sensitive(ws.Packages[unit.Name]) {
