@@ -3,6 +3,7 @@
 package plan
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -11,6 +12,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/fstest"
+
+	"github.com/rogpeppe/go-internal/txtar"
 
 	"buildsys/internal/workspace"
 )
@@ -86,6 +90,53 @@ func BenchmarkPlan(b *testing.B) {
 	b.Run("chain=2500", func(b *testing.B) {
 		benchmarkPlan(b, writeTree(b, 2500, func(i int, _ *rand.Rand) []int { return []int{i - 1}[:min(i, 1)] }), 2500)
 	})
+}
+
+// BenchmarkForeign loads and plans an image of a tree that was written for the ancestor: a small one, and Bottlerocket 1.9.2
+// where BUILDSYS_TEST_BOTTLEROCKET_TREE names a checkout.
+func BenchmarkForeign(b *testing.B) {
+	archive, err := txtar.ParseFile("../../testdata/foreign/in-tree.txtar")
+	if err != nil {
+		b.Fatal(err)
+	}
+	small := b.TempDir()
+	for _, f := range archive.Files {
+		at := filepath.Join(small, f.Name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(at), 0o755), os.WriteFile(at, f.Data, 0o644)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.Run("small", func(b *testing.B) { benchmarkForeign(b, small, "lab-k8s-1.2") })
+	b.Run("bottlerocket", func(b *testing.B) {
+		root := os.Getenv("BUILDSYS_TEST_BOTTLEROCKET_TREE")
+		if root == "" {
+			b.Skip("BUILDSYS_TEST_BOTTLEROCKET_TREE does not name a checkout of Bottlerocket 1.9.2")
+		}
+		benchmarkForeign(b, root, "aws-k8s-1.21")
+	})
+}
+
+func benchmarkForeign(b *testing.B, root, variant string) {
+	r := request()
+	r.Image, r.Variant, r.BuildDir = true, variant, filepath.Join(root, "build")
+	fallback := fstest.MapFS{"Dockerfile": {Data: []byte("# buildsys-recipe: 1\n")}}
+	start := cpuTime(b)
+	for b.Loop() {
+		ws, err := workspace.Load(root)
+		if err != nil {
+			b.Fatal(err)
+		}
+		recipe, err := ws.Recipe(fallback)
+		if err != nil {
+			b.Fatal(err)
+		}
+		p, err := Make(ws, recipe, r)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(len(p.Steps)), "steps")
+	}
+	b.ReportMetric(float64(cpuTime(b)-start)/float64(b.N)/1e6, "cpu-ms/op")
 }
 
 // benchmarkPlan returns the CPU time of one plan in nanoseconds.
