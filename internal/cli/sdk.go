@@ -137,14 +137,11 @@ func importSDK(cmd *cobra.Command, sys *System, conn *connection, path string, r
 	return conn.shareSDK(cmd.Context(), copied, replace)
 }
 
-// defaultSDK names the image that steps run in when nobody does, Makefile.toml included: that of Twoliter.toml, or of the
-// tree's sdk/. In another foreign tree it cannot be known then, and is empty; planning needs no image.
+// defaultSDK names the image that steps run in when nobody does, Makefile.toml included: that of the tree's sdk/, or in a
+// foreign tree that of Twoliter.toml. It is empty when the tree names none; planning needs no image.
 func (c config) defaultSDK() (string, error) {
-	if image := twoliterSDK(c.root); image != "" {
-		return image, nil
-	}
 	if workspace.IsForeign(c.root) {
-		return "", nil
+		return twoliterSDK(c.root), nil
 	}
 	return sdkImageName(c.root)
 }
