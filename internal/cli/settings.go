@@ -120,9 +120,11 @@ type config struct {
 // resolve reads the layers of settings for a tree. The Makefile.toml of the tree is read on the way.
 func (s *settings) resolve(sys *System) (config, error) {
 	get := func(env string) string {
-		one := setting{env: env}
-		if f := s.flags.Lookup(one.flag()); f != nil && f.Changed && strings.HasPrefix(env, "BUILDSYS_") {
-			return f.Value.String()
+		known := slices.IndexFunc(settingList, func(one setting) bool { return one.env == env }) // a Makefile.toml names many others
+		if known >= 0 {
+			if f := s.flags.Lookup(settingList[known].flag()); f != nil && f.Changed {
+				return f.Value.String()
+			}
 		}
 		return sys.Getenv(env)
 	}
