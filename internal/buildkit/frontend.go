@@ -110,7 +110,7 @@ func (g *guard) build(ctx context.Context) error {
 func ask(ctx context.Context, client *bkclient.Client, g *guard, img sdkImage) error {
 	g.known = &answers{images: map[string]imageAnswer{}}
 	session, failed := g.session, error(nil)
-	_, err := client.Build(ctx, bkclient.SolveOpt{OCIStores: img.stores()}, "", func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
+	_, err := client.Build(ctx, bkclient.SolveOpt{OCIStores: img.stores(), Internal: true}, "", func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
 		g.known.opts = c.BuildOpts()
 		g.engine, g.session = c, g.known.opts.SessionID
 		failed = g.build(ctx)
