@@ -126,15 +126,15 @@ COPY --chown=1000:1000 .dockerignore /cache/.${PACKAGE}.${TOKEN}
 FROM sdk AS rpmbuild
 ARG PACKAGE
 ARG NOCACHE
-COPY ./packages/${PACKAGE}/ /work/
+COPY ./packages/${PACKAGE}/ /shown/
 RUN --mount=target=/host \
     --mount=type=cache,target=/var/cache,from=cache,source=/cache \
     --mount=source=.cargo,target=/cargo \
     --mount=source=sources,target=/src \
-    ["/tool", "list", "/host/build/rpms", "/list", ",", "cat", "/list", ",", "cat", "/src/code/link", ",", "rpm", "/work/a.rpm", \
-     ",", "size", "/cargo", "/var/cache/.a.buildsys", "/work/kept", "/work/left-out"]
+    ["/tool", "list", "/host/build/rpms", "/list", ",", "cat", "/list", ",", "cat", "/src/code/link", ",", "rpm", "/shown/a.rpm", \
+     ",", "size", "/cargo", "/var/cache/.a.buildsys", "/shown/kept", "/shown/left-out"]
 FROM scratch AS package
-COPY --from=rpmbuild /work/*.rpm /output/
+COPY --from=rpmbuild /shown/*.rpm /output/
 FROM sdk AS imgbuild
 ARG IMAGE_NAME
 ARG NOCACHE
@@ -159,7 +159,7 @@ func TestForeignImages(t *testing.T) {
 			buildsys(t, root, vars, "sdk", "import", tar).must(t, 0)
 
 			r := buildsys(t, root, vars, "build-package", "-v", "a")
-			r.must(t, 0, "a | linked\n", "a | no /work/left-out\n", "a | /cargo d", "a | /work/kept -", "a | /var/cache/.a.buildsys -")
+			r.must(t, 0, "a | linked\n", "a | no /shown/left-out\n", "a | /cargo d", "a | /shown/kept -", "a | /var/cache/.a.buildsys -")
 			if t.Failed() {
 				t.Log(d.Tail())
 			}
