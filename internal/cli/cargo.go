@@ -24,9 +24,8 @@ import (
 )
 
 // underCargo returns the package, the variant, or the directory of the kit below kits/ whose build script started this program;
-// "" when none did. Cargo names the
-// directory of the crate in CARGO_MANIFEST_DIR. A program that cargo runs for another reason, and which starts a build,
-// inherits that of a crate which is neither.
+// "" when none did. Cargo names the directory of the crate in CARGO_MANIFEST_DIR. A program that cargo runs for another
+// reason, and which starts a build, inherits that of a crate which is none of these.
 func underCargo(sys *System, c config, kind plan.Kind, args []string) (string, error) {
 	dir := sys.Getenv("CARGO_MANIFEST_DIR")
 	if dir == "" || len(args) > 0 {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/sirupsen/logrus"
@@ -176,8 +175,8 @@ func updateLock(ctx context.Context, sys *System, c config, ws *workspace.Worksp
 		fmt.Fprintln(sys.Stderr, line)
 	}
 	name := filepath.Join(c.root, "Twoliter.lock")
-	if err := os.WriteFile(name, lock.Format(), 0o644); err != nil {
-		return environmentError{err}
+	if err := replaceFile(name, lock.Format()); err != nil {
+		return environmentError{fmt.Errorf("write the lock: %w", err)}
 	}
 	fmt.Fprintln(sys.Stdout, name)
 	return nil
