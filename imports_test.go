@@ -16,34 +16,36 @@ import (
 
 // mayImport lists, for each internal package, the other internal packages its code (not its tests) may import.
 var mayImport = map[string][]string{
+	"errkind":    {},
 	"graph":      {},
 	"dockerfile": {},
-	"cache":      {},
+	"cache":      {"errkind"},
 	"progress":   {},
 	"rpm":        {},
-	"manifest":   {},
+	"manifest":   {"errkind"},
 	"uefi":       {},
 	"pgp":        {},
 	"sbkeys":     {"uefi", "pgp"},
 	"workspace":  {"manifest", "graph"},
-	"image":      {"manifest", "uefi", "pgp"},
-	"plan":       {"workspace", "manifest", "graph", "image", "dockerfile"},
-	"gomod":      {},
+	"image":      {"errkind", "manifest", "uefi", "pgp"},
+	"plan":       {"errkind", "workspace", "manifest", "graph", "image", "dockerfile"},
+	"gomod":      {"errkind"},
 	"codebuild":  {},
-	"fetch":      {"manifest", "progress", "gomod"},
+	"fetch":      {"errkind", "manifest", "progress", "gomod"},
 	"lint":       {"workspace", "manifest", "graph"},
 	"remote":     {"cache"},
-	"kit":        {"manifest", "cache", "remote"},
+	"kit":        {"errkind", "manifest", "cache", "remote"},
 	"doctor":     {},
-	"engine":     {"plan", "manifest", "progress", "cache", "remote"},
-	"buildkit":   {"plan", "progress"},
+	"engine":     {"errkind", "plan", "manifest", "progress", "cache", "remote"},
+	"enginex":    {"errkind", "plan", "progress"},
+	"buildkit":   {"enginex", "errkind", "plan", "progress"},
 	"vm":         {"image", "uefi"},
 	"buildtest":  {"plan", "progress", "workspace"},
 	"cli": {
-		"plan", "workspace", "manifest", "graph", "image",
-		"fetch", "gomod", "engine", "buildkit", "doctor", "progress", "vm", "cache", "remote", "lint", "rpm", "sbkeys", "uefi", "codebuild", "kit",
+		"errkind", "plan", "workspace", "manifest", "graph", "image",
+		"fetch", "gomod", "engine", "enginex", "doctor", "progress", "vm", "cache", "remote", "lint", "rpm", "sbkeys", "uefi", "codebuild", "kit",
 	},
-	"bench":   {"plan", "progress", "buildkit", "cli"},
+	"bench":   {"plan", "progress", "buildkit", "cli", "enginex"},
 	"cibench": {"plan", "workspace", "manifest"},
 	"e2e":     {"image", "vm"},
 }
@@ -120,7 +122,7 @@ func TestOnlyBuildkitKnowsDocker(t *testing.T) {
 	}
 	for _, entry := range entries {
 		switch entry.Name() {
-		case "buildkit", "cli", "bench": // cli wires buildkit in; bench times it
+		case "buildkit", "bench": // bench times it
 			continue
 		}
 		out, err := exec.Command("go", "list", "-deps", "./internal/"+entry.Name()).CombinedOutput()

@@ -5,12 +5,13 @@ import (
 	"os"
 	"runtime/debug"
 
+	"buildsys/internal/buildkit"
 	"buildsys/internal/cli"
 )
 
 func main() {
 	tuneCollector()
-	os.Exit(cli.Main(cli.ThisSystem()))
+	os.Exit(cli.Main(cli.ThisSystem(buildkit.Connect)))
 }
 
 // tuneCollector trades memory for time: a run in which nothing has to be built ends before the first garbage collection,

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"buildsys/internal/buildkit"
+	"buildsys/internal/enginex"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 )
@@ -119,7 +120,7 @@ func OneSolve(ctx context.Context, dir, base string, log io.Writer) error {
 	if err != nil {
 		return err
 	}
-	builder, err := buildkit.Dial(ctx, buildkit.Options{Checkout: dir})
+	builder, err := buildkit.Dial(ctx, enginex.Options{Checkout: dir})
 	if err != nil {
 		return err
 	}

@@ -6,12 +6,13 @@ import (
 	"os"
 	"testing"
 
+	"buildsys/internal/enginex"
 	"buildsys/internal/plan"
 )
 
 // BenchmarkCachedSolve needs the SDK image: BUILDSYS_TEST_SDK_IMAGE or buildsys.invalid/sdk:dev.
 func BenchmarkCachedSolve(b *testing.B) {
-	builder, err := Dial(b.Context(), Options{Checkout: b.Name()})
+	builder, err := Dial(b.Context(), enginex.Options{Checkout: b.Name()})
 	if err != nil {
 		b.Skipf("no engine: %v", err)
 	}
@@ -43,7 +44,7 @@ func BenchmarkCachedSolve(b *testing.B) {
 	})
 	b.Run("dial each", func(b *testing.B) {
 		for b.Loop() {
-			own, err := Dial(b.Context(), Options{Checkout: b.Name()})
+			own, err := Dial(b.Context(), enginex.Options{Checkout: b.Name()})
 			if err != nil {
 				b.Fatal(err)
 			}

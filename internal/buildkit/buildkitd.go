@@ -26,6 +26,7 @@ import (
 	"golang.org/x/mod/semver"
 	"google.golang.org/grpc/codes"
 
+	"buildsys/internal/enginex"
 	"buildsys/internal/plan"
 )
 
@@ -46,8 +47,8 @@ type buildkitd struct {
 	resolved map[string]sdkImage // images of registries: asked for once, so that one run uses one image
 }
 
-func newBuildkitd(opt Options) (daemon, error) {
-	d := &buildkitd{address: address{text: opt.BuildKit}, layout: layout{opt.Layout}, wait: opt.Wait, resolved: map[string]sdkImage{}}
+func newBuildkitd(opt enginex.Options) (daemon, error) {
+	d := &buildkitd{address: address{text: opt.BuildKit}, layout: layout{opt.ImageDir}, wait: opt.Wait, resolved: map[string]sdkImage{}}
 	a, err := parseAddress(opt.BuildKit, "BUILDSYS_BUILDKIT_HOST")
 	if err != nil {
 		return nil, newEngineError(d, err)
@@ -122,24 +123,24 @@ func checkBuildKit(version string) error {
 	return nil
 }
 
-func (d *buildkitd) info(ctx context.Context) (Info, error) {
+func (d *buildkitd) info(ctx context.Context) (enginex.Info, error) {
 	c, err := d.dial(ctx)
 	if err != nil {
-		return Info{}, err
+		return enginex.Info{}, err
 	}
 	defer c.Close()
 	build, err := c.Info(ctx)
 	if err != nil {
-		return Info{}, err
+		return enginex.Info{}, err
 	}
 	workers, err := c.ListWorkers(ctx)
 	if err != nil {
-		return Info{}, err
+		return enginex.Info{}, err
 	}
 	if len(workers) == 0 {
-		return Info{}, errors.New("it has no worker, so it cannot build anything")
+		return enginex.Info{}, errors.New("it has no worker, so it cannot build anything")
 	}
-	info := Info{Version: build.BuildkitVersion.Version, Driver: workers[0].Labels["org.mobyproject.buildkit.worker.snapshotter"], Local: d.address.local()}
+	info := enginex.Info{Version: build.BuildkitVersion.Version, Driver: workers[0].Labels["org.mobyproject.buildkit.worker.snapshotter"], Local: d.address.local()}
 	if info.Local {
 		info.CPUs = runtime.NumCPU()
 	}

@@ -11,12 +11,13 @@ import (
 	"time"
 
 	"buildsys/internal/buildtest"
+	"buildsys/internal/enginex"
 )
 
 func TestBuildkitd(t *testing.T) {
 	d := buildtest.NewBuildkitd(t)
 	d.Start(t)
-	e := &engineTest{b: dialDaemon(t, d, Options{}), sdk: "buildsys.invalid/test:" + strings.ToLower(rand.Text())}
+	e := &engineTest{b: dialDaemon(t, d, enginex.Options{}), sdk: "buildsys.invalid/test:" + strings.ToLower(rand.Text())}
 	e.importBase(t)
 	info, err := e.b.Info(t.Context())
 	if err != nil || info.Kind != "buildkitd" || !strings.HasPrefix(info.Version, "v0.") || info.Driver == "" || info.CPUs == 0 {
@@ -29,7 +30,7 @@ func TestBuildkitd(t *testing.T) {
 
 // TestSameSDKOnBothEngines: keys hold the SDK's ID, so it must not depend on who keeps the image.
 func TestSameSDKOnBothEngines(t *testing.T) {
-	docker, err := Dial(t.Context(), Options{Checkout: t.Name()})
+	docker, err := Dial(t.Context(), enginex.Options{Checkout: t.Name()})
 	if err != nil {
 		t.Skipf("no engine: %v", err)
 	}
@@ -52,7 +53,7 @@ func TestSameSDKOnBothEngines(t *testing.T) {
 }
 
 // dialDaemon waits until a daemon of the test's own answers and gives a Builder on it.
-func dialDaemon(t *testing.T, d *buildtest.Daemon, opt Options) *Builder {
+func dialDaemon(t *testing.T, d *buildtest.Daemon, opt enginex.Options) *Builder {
 	t.Helper()
 	opt.Wait, opt.Timeout, opt.Checkout = 60*time.Second, time.Minute, t.Name()
 	if opt.BuildKit == "" && opt.Host == "" {
@@ -60,8 +61,8 @@ func dialDaemon(t *testing.T, d *buildtest.Daemon, opt Options) *Builder {
 			opt.Host, opt.BuildKit = d.Host, ""
 		}
 	}
-	if opt.Layout == "" {
-		opt.Layout = filepath.Join(filepath.Dir(d.Log), "layout")
+	if opt.ImageDir == "" {
+		opt.ImageDir = filepath.Join(filepath.Dir(d.Log), "layout")
 	}
 	b, err := Dial(t.Context(), opt)
 	if err != nil {

@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"buildsys/internal/enginex"
+
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/api/types/versions"
@@ -31,7 +33,7 @@ type dockerd struct {
 }
 
 // newDockerd reads the settings; it does not speak to the engine.
-func newDockerd(opt Options) (daemon, error) {
+func newDockerd(opt enginex.Options) (daemon, error) {
 	text := cmp.Or(opt.Host, os.Getenv(docker.EnvOverrideHost), docker.DefaultDockerHost)
 	d := &dockerd{address: address{text: text}}
 	a, err := parseAddress(text, docker.EnvOverrideHost)
@@ -141,12 +143,12 @@ func underlyingDial(err error) error {
 	return err
 }
 
-func (d *dockerd) info(ctx context.Context) (Info, error) {
+func (d *dockerd) info(ctx context.Context) (enginex.Info, error) {
 	i, err := d.docker.Info(ctx)
 	if err != nil {
-		return Info{}, err
+		return enginex.Info{}, err
 	}
-	return Info{
+	return enginex.Info{
 		Version: i.ServerVersion, API: d.docker.ClientVersion(), CPUs: i.NCPU, Memory: i.MemTotal,
 		Driver: i.Driver, RootDir: i.DockerRootDir, Local: d.address.local(),
 	}, nil

@@ -13,53 +13,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"buildsys/internal/enginex"
+
 	bkclient "github.com/moby/buildkit/client"
 )
-
-// Options say how to reach the engine.
-type Options struct {
-	// Host is the address of a Docker engine: unix://, tcp:// or ssh://. Empty means DOCKER_HOST, and without it Docker's
-	// default socket. DOCKER_TLS_VERIFY, DOCKER_CERT_PATH and DOCKER_API_VERSION count as for the docker command.
-	Host string
-	// BuildKit is the address of a buildkitd, which is used instead of a Docker engine: unix://, tcp:// or ssh://.
-	BuildKit string
-	// BuildKitCerts is a directory with ca.pem, cert.pem and key.pem; with it a buildkitd on tcp:// is spoken to over TLS.
-	BuildKitCerts string
-	// Insecure permits tcp:// without TLS to another machine.
-	Insecure bool
-	// Layout is a directory that keeps imported images for a buildkitd, which has none of its own. It need not exist.
-	Layout string
-	// Timeout is how long the engine may take for its first answer; 0 means 3 s.
-	Timeout time.Duration
-	// Wait is how long to try again when nothing listens at the address, or nothing answers: an engine may still be starting,
-	// or its machine be busy. 0 means not at all.
-	Wait time.Duration
-	// Waiting, if not nil, is called once when the waiting begins.
-	Waiting func(host string, wait time.Duration)
-	// Warn, if not nil, is told of engines of a Fleet that are lost and found. It must be safe for concurrent use.
-	Warn func(text string)
-	// Silence is how long the engine may give no sign of life before builds on it are given up; 0 means 45 s.
-	Silence time.Duration
-	// Checkout tells one tree of packages from another on a shared engine. It never reaches a build; it only
-	// names the engine's copy of the inputs, which is updated by differences when a step is built again.
-	Checkout string
-	// Layers is where engines share the layers of steps.
-	Layers LayerCache
-}
-
-// EngineError says that the engine cannot be used and what to do about it.
-type EngineError struct {
-	Kind string // "Docker engine" or "buildkitd"
-	Host string
-	Err  error
-	Hint string // what to do
-}
-
-func (e *EngineError) Error() string {
-	return fmt.Sprintf("cannot use the %s at %s: %v; %s", e.Kind, e.Host, e.Err, e.Hint)
-}
-
-func (e *EngineError) Unwrap() error { return e.Err }
 
 // daemon is one kind of engine. Builds go through the connections that it dials; the rest is what the kinds do differently.
 type daemon interface {
@@ -67,7 +24,7 @@ type daemon interface {
 	host() string
 	dial(ctx context.Context) (*bkclient.Client, error) // a new connection, for builds
 	ping(ctx context.Context) error                     // on a connection of its own
-	info(ctx context.Context) (Info, error)
+	info(ctx context.Context) (enginex.Info, error)
 	image(ctx context.Context, b *Builder, ref string) (img sdkImage, ok bool, err error)
 	importImage(ctx context.Context, ref string, tar io.Reader, labels map[string]string) error
 	hint() string
@@ -91,8 +48,8 @@ type Builder struct {
 	buildkit *bkclient.Client
 }
 
-// Dial connects to the engine and makes sure that it answers. Its errors are *EngineError.
-func Dial(ctx context.Context, opt Options) (*Builder, error) {
+// Dial connects to the engine and makes sure that it answers. Its errors are *enginex.Error.
+func Dial(ctx context.Context, opt enginex.Options) (*Builder, error) {
 	d, err := newDaemon(opt)
 	if err != nil {
 		return nil, err
@@ -110,7 +67,7 @@ func Dial(ctx context.Context, opt Options) (*Builder, error) {
 	return b, nil
 }
 
-func newDaemon(opt Options) (daemon, error) {
+func newDaemon(opt enginex.Options) (daemon, error) {
 	if opt.BuildKit != "" {
 		return newBuildkitd(opt)
 	}
@@ -146,7 +103,7 @@ func (b *Builder) await(ctx context.Context, wait time.Duration, waiting func(st
 	}
 }
 
-// Await waits until the engine answers, for at most the given time. Its errors are *EngineError. One answer is not enough: a
+// Await waits until the engine answers, for at most the given time. Its errors are *enginex.Error. One answer is not enough: a
 // daemon that was told to end answers for a moment yet.
 func (b *Builder) Await(ctx context.Context, wait time.Duration) error {
 	begin, answers := time.Now(), 0
@@ -166,7 +123,7 @@ func (b *Builder) Await(ctx context.Context, wait time.Duration) error {
 	}
 }
 
-// Ping asks whether the engine answers (again). Its errors are *EngineError.
+// Ping asks whether the engine answers (again). Its errors are *enginex.Error.
 func (b *Builder) Ping(ctx context.Context) error {
 	timeout := b.timeout
 	if timeout == 0 {
@@ -181,16 +138,16 @@ func (b *Builder) Ping(ctx context.Context) error {
 	return b.engineError(err)
 }
 
-// engineError gives err as an *EngineError; nil stays nil.
+// engineError gives err as an *enginex.Error; nil stays nil.
 func (b *Builder) engineError(err error) error {
-	var known *EngineError
+	var known *enginex.Error
 	if err == nil || errors.As(err, &known) {
 		return err
 	}
 	return newEngineError(b.engine, err)
 }
 
-func newEngineError(d daemon, err error) *EngineError {
+func newEngineError(d daemon, err error) *enginex.Error {
 	hint := d.hint()
 	switch {
 	case errors.Is(err, os.ErrPermission):
@@ -198,7 +155,7 @@ func newEngineError(d daemon, err error) *EngineError {
 	case errors.Is(err, errNoTLS):
 		hint = "nothing was sent"
 	}
-	return &EngineError{Kind: d.kind(), Host: d.host(), Err: err, Hint: hint}
+	return &enginex.Error{Kind: d.kind(), Host: d.host(), Err: err, Hint: hint}
 }
 
 // client is the connection that builds share.
@@ -227,32 +184,11 @@ func (b *Builder) Close() error {
 	return errors.Join(b.client().Close(), b.engine.close())
 }
 
-// Info describes an engine. What an engine does not tell is zero.
-type Info struct {
-	Kind    string // "Docker engine" or "buildkitd"
-	Host    string // its address
-	Local   bool   // it surely runs on this machine
-	Version string // "20.10.24", "v0.33.1"
-	API     string // "1.41"; of Docker only
-	CPUs    int    // a buildkitd does not tell: this machine's when it is Local
-	Memory  int64  // bytes
-	Driver  string // storage driver or snapshotter; "vfs" and "native" copy the SDK for every step
-	RootDir string // where it keeps images and build cache, on its own machine; of Docker only
-
-	Nodes []NodeInfo // of a Fleet
-}
-
-// NodeInfo is one engine of a Fleet.
-type NodeInfo struct {
-	Info
-	Err error // why it is not used; then only Host is known
-}
-
 // Info asks the engine about itself.
-func (b *Builder) Info(ctx context.Context) (Info, error) {
+func (b *Builder) Info(ctx context.Context) (enginex.Info, error) {
 	i, err := b.engine.info(ctx)
 	if err != nil {
-		return Info{}, b.engineError(err)
+		return enginex.Info{}, b.engineError(err)
 	}
 	i.Kind, i.Host = b.engine.kind(), b.engine.host()
 	return i, nil
@@ -294,4 +230,21 @@ func (c *countingReader) Read(p []byte) (int, error) {
 		c.progress(c.n)
 	}
 	return n, err
+}
+
+// Connect implements enginex.Dialer: it dials the engine that the options name, or a Fleet when they
+// name several.
+func Connect(ctx context.Context, opt enginex.Options) (enginex.Engine, error) {
+	if len(opt.Addresses()) > 1 {
+		f, err := DialFleet(ctx, opt)
+		if err != nil {
+			return nil, err // not f: a nil *Fleet in an Engine is not a nil Engine
+		}
+		return f, nil
+	}
+	b, err := Dial(ctx, opt)
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
 }

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"buildsys/internal/enginex"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 )
@@ -215,9 +216,9 @@ func (e *engineTest) shortPartition(t *testing.T) {
 func (e *engineTest) relayed(t *testing.T, silence time.Duration) (*Builder, *relay) {
 	t.Helper()
 	relay := newRelay(t, e.b.engine.host())
-	opt := Options{Host: relay.host, Silence: silence}
+	opt := enginex.Options{Host: relay.host, Silence: silence}
 	if d, ok := e.b.engine.(*buildkitd); ok {
-		opt = Options{BuildKit: relay.host, Layout: d.layout.dir, Silence: silence}
+		opt = enginex.Options{BuildKit: relay.host, ImageDir: d.layout.dir, Silence: silence}
 	}
 	b, err := Dial(t.Context(), opt)
 	must(t, err)

@@ -20,6 +20,7 @@ import (
 	"github.com/docker/docker/api/types/image"
 	docker "github.com/docker/docker/client"
 
+	"buildsys/internal/enginex"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 )
@@ -52,7 +53,7 @@ var engineCases = []struct {
 // TestEngine groups everything that needs the engine, so that the base image is made and removed once.
 func TestEngine(t *testing.T) {
 	ctx := t.Context()
-	b, err := Dial(ctx, Options{Checkout: t.Name()})
+	b, err := Dial(ctx, enginex.Options{Checkout: t.Name()})
 	if err != nil {
 		t.Skipf("no engine: %v", err)
 	}

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 
+	"buildsys/internal/errkind"
+
 	gatewaypb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/util/grpcerrors"
 	"google.golang.org/grpc/codes"
@@ -60,6 +62,21 @@ type SolveError struct {
 
 // Class says what sort of failure it is.
 func (e *SolveError) Class() Class { return e.class }
+
+// ErrorKind tells a package that does not build from an engine that cannot build it.
+func (e *SolveError) ErrorKind() errkind.Kind {
+	switch {
+	case e.Transient(), e.class == MissingSDK:
+		return errkind.Environment
+	case e.class == DiskFull && e.ExitCode == 0:
+		return errkind.Environment // else a step may have filled a file system of its own
+	case e.class == OtherImage:
+		return errkind.Integrity
+	case e.class == BadInput, e.class == ForeignImage:
+		return errkind.Usage
+	}
+	return errkind.StepFailed
+}
 
 // Reason is the class as a word.
 func (e *SolveError) Reason() string { return string(e.class) }
@@ -185,7 +202,7 @@ func (f failure) classify(exit int) Class {
 		return ForeignImage
 	case errors.As(f.own, &input):
 		return BadInput
-	case is[*SilentError](f.own):
+	case errkind.Is[*SilentError](f.own):
 		return EngineSilent
 	case exit == 137 && strings.Contains(errorText(f.err)+f.text, context.Canceled.Error()):
 		return SessionLost // killed by the engine, which thinks that nobody waits for it any more
@@ -277,11 +294,6 @@ func (f failure) exitCode() int {
 		}
 	}
 	return 0
-}
-
-func is[E error](err error) bool {
-	_, ok := errors.AsType[E](err)
-	return ok
 }
 
 func errorText(err error) string {

@@ -8,13 +8,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	docker "github.com/docker/docker/client"
+	"buildsys/internal/enginex"
 )
 
 const (
@@ -41,7 +40,7 @@ type Fleet struct {
 
 // node is one engine of a fleet. Its fields are guarded by the fleet's mutex, but for those that never change.
 type node struct {
-	opt  Options
+	opt  enginex.Options
 	host string
 
 	b       *Builder // nil until it has answered once
@@ -53,16 +52,8 @@ type node struct {
 	has     map[string]bool // SDK images that it is known to have
 }
 
-// Addresses lists the engines that the options name: addresses are separated by commas or spaces.
-func (o Options) Addresses() []string {
-	text := cmp.Or(o.BuildKit, o.Host, os.Getenv(docker.EnvOverrideHost))
-	all := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
-	slices.Sort(all)
-	return slices.Compact(all)
-}
-
-// at gives the options of one engine of several.
-func (o Options) at(address string) Options {
+// optionsOf returns the options of one engine of several.
+func optionsOf(o enginex.Options, address string) enginex.Options {
 	if o.BuildKit == "" {
 		o.Host = address
 		return o
@@ -75,14 +66,14 @@ func (o Options) at(address string) Options {
 }
 
 // DialFleet connects to the engines that the options name, and makes sure that one of them answers. The others are told to
-// Options.Warn and asked again from time to time. Its errors are *EngineError.
-func DialFleet(ctx context.Context, opt Options) (*Fleet, error) {
+// enginex.Options.Warn and asked again from time to time. Its errors are *enginex.Error.
+func DialFleet(ctx context.Context, opt enginex.Options) (*Fleet, error) {
 	f := &Fleet{warn: opt.Warn, ids: map[string]string{}}
 	if f.warn == nil {
 		f.warn = func(string) {}
 	}
 	for _, address := range opt.Addresses() {
-		one := opt.at(address)
+		one := optionsOf(opt, address)
 		one.Wait, one.Waiting = 0, nil
 		d, err := newDaemon(one)
 		if err != nil { // a wrong address is an error of the settings, and no engine that is gone
@@ -99,7 +90,7 @@ func DialFleet(ctx context.Context, opt Options) (*Fleet, error) {
 }
 
 // connect dials every engine until one answers, and has the others probed.
-func (f *Fleet) connect(ctx context.Context, opt Options) error {
+func (f *Fleet) connect(ctx context.Context, opt enginex.Options) error {
 	for begin := time.Now(); ; {
 		errs := make([]error, len(f.nodes))
 		var wg sync.WaitGroup
@@ -131,10 +122,10 @@ func (f *Fleet) connect(ctx context.Context, opt Options) error {
 
 // noneOf makes one error of those of all engines.
 func noneOf(errs []error) error {
-	sum := &EngineError{}
+	sum := &enginex.Error{}
 	var hosts, texts []string
 	for _, err := range errs {
-		var one *EngineError
+		var one *enginex.Error
 		if errors.As(err, &one) {
 			sum.Kind, sum.Hint = one.Kind, one.Hint
 			hosts = append(hosts, one.Host)
@@ -182,7 +173,7 @@ func (f *Fleet) down(n *node, why error) {
 	if !first { // another build was lost with it
 		return
 	}
-	var engine *EngineError
+	var engine *enginex.Error
 	if errors.As(why, &engine) {
 		why = engine.Err
 	}
@@ -213,13 +204,13 @@ func (f *Fleet) usable() []*node {
 	return slices.DeleteFunc(slices.Clone(f.nodes), func(n *node) bool { return !n.up || n.barred })
 }
 
-// Await waits until one engine can be used, for at most the given time. Its errors are *EngineError.
+// Await waits until one engine can be used, for at most the given time. Its errors are *enginex.Error.
 func (f *Fleet) Await(ctx context.Context, wait time.Duration) error {
 	for begin := time.Now(); len(f.usable()) == 0; {
 		if time.Since(begin) >= wait || ctx.Err() != nil {
 			var errs []error
 			for _, n := range f.nodes {
-				errs = append(errs, &EngineError{Kind: "engine", Host: n.host, Err: errNobody, Hint: "look at what they logged"})
+				errs = append(errs, &enginex.Error{Kind: "engine", Host: n.host, Err: errNobody, Hint: "look at what they logged"})
 			}
 			return noneOf(errs)
 		}
@@ -232,12 +223,12 @@ func (f *Fleet) Await(ctx context.Context, wait time.Duration) error {
 }
 
 // Info sums the engines up that answer. Nodes has each of them.
-func (f *Fleet) Info(ctx context.Context) (Info, error) {
-	var sum Info
+func (f *Fleet) Info(ctx context.Context) (enginex.Info, error) {
+	var sum enginex.Info
 	var hosts []string
 	var last error
 	for _, n := range f.nodes {
-		one := NodeInfo{Info: Info{Host: n.host}}
+		one := enginex.NodeInfo{Info: enginex.Info{Host: n.host}}
 		f.mu.Lock()
 		b, up := n.b, n.up && !n.barred
 		f.mu.Unlock()
@@ -256,7 +247,7 @@ func (f *Fleet) Info(ctx context.Context) (Info, error) {
 		sum.Memory += one.Memory
 	}
 	if sum.Version == "" {
-		return Info{}, last
+		return enginex.Info{}, last
 	}
 	sum.Host = strings.Join(hosts, ", ")
 	return sum, nil

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"buildsys/internal/buildtest"
+	"buildsys/internal/enginex"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 )
@@ -24,22 +25,22 @@ import (
 func TestAddresses(t *testing.T) {
 	t.Setenv("DOCKER_HOST", "tcp://env:1")
 	for _, c := range []struct {
-		opt  Options
+		opt  enginex.Options
 		want []string
 	}{
-		{Options{}, []string{"tcp://env:1"}},
-		{Options{Host: "unix:///a, unix:///b,unix:///a"}, []string{"unix:///a", "unix:///b"}},
-		{Options{Host: "unix:///a", BuildKit: "tcp://x:1 tcp://y:1"}, []string{"tcp://x:1", "tcp://y:1"}},
+		{enginex.Options{}, []string{"tcp://env:1"}},
+		{enginex.Options{Host: "unix:///a, unix:///b,unix:///a"}, []string{"unix:///a", "unix:///b"}},
+		{enginex.Options{Host: "unix:///a", BuildKit: "tcp://x:1 tcp://y:1"}, []string{"tcp://x:1", "tcp://y:1"}},
 	} {
 		if got := c.opt.Addresses(); !slices.Equal(got, c.want) {
 			t.Errorf("%+v: %q, want %q", c.opt, got, c.want)
 		}
 	}
-	certs := Options{BuildKit: "tcp://x:1,unix:///y", BuildKitCerts: "/certs"}
-	if o := certs.at("unix:///y"); o.BuildKitCerts != "" || o.BuildKit != "unix:///y" {
+	certs := enginex.Options{BuildKit: "tcp://x:1,unix:///y", BuildKitCerts: "/certs"}
+	if o := optionsOf(certs, "unix:///y"); o.BuildKitCerts != "" || o.BuildKit != "unix:///y" {
 		t.Errorf("%+v", o)
 	}
-	if o := certs.at("tcp://x:1"); o.BuildKitCerts != "/certs" {
+	if o := optionsOf(certs, "tcp://x:1"); o.BuildKitCerts != "/certs" {
 		t.Errorf("%+v", o)
 	}
 }
@@ -81,7 +82,7 @@ type fleet struct {
 	news chan string
 }
 
-func dialFleet(t *testing.T, opt Options) *fleet {
+func dialFleet(t *testing.T, opt enginex.Options) *fleet {
 	t.Helper()
 	f := &fleet{news: make(chan string, 100)}
 	opt.Wait, opt.Timeout, opt.Checkout = 60*time.Second, time.Minute, t.Name()
@@ -127,10 +128,10 @@ func TestFleet(t *testing.T) {
 	one, two := buildtest.NewBuildkitd(t), buildtest.NewBuildkitd(t)
 	one.Start(t)
 	two.Start(t)
-	dialDaemon(t, one, Options{}).Close() // they answer
-	dialDaemon(t, two, Options{}).Close()
+	dialDaemon(t, one, enginex.Options{}).Close() // they answer
+	dialDaemon(t, two, enginex.Options{}).Close()
 	nobody := "unix://" + filepath.Join(t.TempDir(), "nobody.sock")
-	f := dialFleet(t, Options{BuildKit: strings.Join([]string{nobody, one.Host, two.Host}, ","), Layout: t.TempDir()})
+	f := dialFleet(t, enginex.Options{BuildKit: strings.Join([]string{nobody, one.Host, two.Host}, ","), ImageDir: t.TempDir()})
 	f.hear(t, nobody, "is not used until it answers")
 	sdk := "buildsys.invalid/test:" + strings.ToLower(rand.Text())
 	must(t, f.ImportImage(t.Context(), sdk, bytes.NewReader(baseTar(t)), nil, nil))
@@ -205,11 +206,11 @@ func TestFleetOfDocker(t *testing.T) {
 	one, two := buildtest.NewDockerd(t), buildtest.NewDockerd(t)
 	one.Start(t)
 	two.Start(t)
-	b := dialDaemon(t, one, Options{})
-	c := dialDaemon(t, two, Options{})
+	b := dialDaemon(t, one, enginex.Options{})
+	c := dialDaemon(t, two, enginex.Options{})
 	e := &engineTest{b: b, sdk: "buildsys.invalid/test:" + strings.ToLower(rand.Text())}
 	e.importBase(t)
-	f := dialFleet(t, Options{Host: one.Host + "," + two.Host})
+	f := dialFleet(t, enginex.Options{Host: one.Host + "," + two.Host})
 	want, ok, err := f.HasImage(t.Context(), e.sdk)
 	if !ok || err != nil {
 		t.Fatal(ok, err)
@@ -228,7 +229,7 @@ func TestFleetOfDocker(t *testing.T) {
 	if id, _, _ := c.HasImage(t.Context(), e.sdk); id == want {
 		t.Skip("the engine takes two archives for the same image")
 	}
-	g := dialFleet(t, Options{Host: one.Host + "," + two.Host})
+	g := dialFleet(t, enginex.Options{Host: one.Host + "," + two.Host})
 	g.HasImage(t.Context(), e.sdk)
 	for i := range 4 {
 		must(t, g.Build(t.Context(), e.request(fmt.Sprint("left-", i), "", "write", "/output/a", "x"), t.TempDir(), nil))

@@ -23,30 +23,14 @@ import (
 	bkclient "github.com/moby/buildkit/client"
 	digest "github.com/opencontainers/go-digest"
 
+	"buildsys/internal/enginex"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 )
 
-// LayerPlace is a repository of an OCI registry, as the engine reaches it.
-type LayerPlace struct {
-	Repository string // HOST[:PORT]/REPOSITORY
-	Plain      bool   // HTTP without TLS
-}
-
-func (p LayerPlace) host() string {
-	host, _, _ := strings.Cut(p.Repository, "/")
-	return host
-}
-
-// LayerCache says where engines share the layers of steps. The zero value is nowhere.
-type LayerCache struct {
-	From []LayerPlace // asked in order
-	To   LayerPlace   // Repository is empty for none
-}
-
 // layers is the layer cache of a Builder. What has failed is not used again in the run, and said once.
 type layers struct {
-	LayerCache
+	enginex.LayerCache
 	mu           sync.Mutex
 	noFrom, noTo bool
 	told         map[string]bool
@@ -58,8 +42,8 @@ type layers struct {
 type layerUse struct {
 	of     *layers
 	step   string // for people
-	from   []LayerPlace
-	to     LayerPlace
+	from   []enginex.LayerPlace
+	to     enginex.LayerPlace
 	tag    string
 	report func(progress.Event)
 	stop   context.CancelCauseFunc
@@ -97,7 +81,7 @@ func (l *layers) use(ctx context.Context, s plan.Solve, report func(progress.Eve
 		u.to = l.To
 	}
 	l.mu.Unlock()
-	u.from = slices.DeleteFunc(slices.Clone(u.from), func(p LayerPlace) bool { return u.silent(ctx, p) })
+	u.from = slices.DeleteFunc(slices.Clone(u.from), func(p enginex.LayerPlace) bool { return u.silent(ctx, p) })
 	if len(u.from) == 0 && u.to.Repository == "" {
 		return nil
 	}
@@ -107,7 +91,7 @@ func (l *layers) use(ctx context.Context, s plan.Solve, report func(progress.Eve
 // silent drops a registry that takes connections and then says nothing: a BuildKit that reads a manifest from one waits for ever,
 // and with it every later build on the same image, so it must not even be asked. One that cannot be reached from here may well
 // be reached by the engine.
-func (u *layerUse) silent(ctx context.Context, p LayerPlace) bool {
+func (u *layerUse) silent(ctx context.Context, p enginex.LayerPlace) bool {
 	if !silentRegistry(ctx, p, u.tag, cmp.Or(u.of.patience, probeTime)) {
 		return false
 	}
@@ -119,7 +103,7 @@ func (u *layerUse) silent(ctx context.Context, p LayerPlace) bool {
 }
 
 // silentRegistry asks for a manifest, and reports whether the registry takes the connection and does not answer.
-func silentRegistry(ctx context.Context, p LayerPlace, tag string, limit time.Duration) bool {
+func silentRegistry(ctx context.Context, p enginex.LayerPlace, tag string, limit time.Duration) bool {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var connected atomic.Bool
@@ -159,7 +143,7 @@ func (u *layerUse) addTo(opt *bkclient.SolveOpt) {
 	if u == nil {
 		return
 	}
-	entry := func(p LayerPlace, more map[string]string) bkclient.CacheOptionsEntry {
+	entry := func(p enginex.LayerPlace, more map[string]string) bkclient.CacheOptionsEntry {
 		attrs := map[string]string{"ref": p.Repository + ":" + u.tag}
 		if p.Plain {
 			attrs["registry.insecure"] = "true"
@@ -183,8 +167,8 @@ func (u *layerUse) addTo(opt *bkclient.SolveOpt) {
 // hosts are the registries that the engine may get credentials for.
 func (u *layerUse) hosts() map[string]bool {
 	all := map[string]bool{}
-	for _, p := range append([]LayerPlace{u.to}, u.from...) {
-		all[p.host()] = true
+	for _, p := range append([]enginex.LayerPlace{u.to}, u.from...) {
+		all[p.Host()] = true
 	}
 	return all
 }

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"buildsys/internal/buildtest"
+	"buildsys/internal/enginex"
 )
 
 func TestLayout(t *testing.T) {
@@ -119,7 +120,7 @@ func TestBuildkitdRegistry(t *testing.T) {
 	defer srv.Close()
 	d.Start(t)
 	sdk := strings.TrimPrefix(srv.URL, "http://") + "/os/sdk:v1"
-	e := &engineTest{b: dialDaemon(t, d, Options{}), sdk: sdk}
+	e := &engineTest{b: dialDaemon(t, d, enginex.Options{}), sdk: sdk}
 	id, ok, err := e.b.HasImage(t.Context(), sdk)
 	if err != nil || !ok || id != imageID(fromOCI(img.config)) {
 		t.Fatalf("%q, %v, %v", id, ok, err)

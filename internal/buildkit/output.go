@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"unicode"
 	"unicode/utf8"
+
+	"buildsys/internal/errkind"
 )
 
 // OutputError says that a build wrote something that must not be published.
@@ -28,6 +30,9 @@ func (e *OutputError) Error() string {
 	}
 	return fmt.Sprintf("outputs of %s: file %q: %v", e.Name, e.File, e.Err)
 }
+
+// ErrorKind returns errkind.Integrity.
+func (*OutputError) ErrorKind() errkind.Kind { return errkind.Integrity }
 
 func (e *OutputError) Unwrap() error { return e.Err }
 

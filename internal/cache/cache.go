@@ -21,6 +21,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"buildsys/internal/errkind"
 )
 
 // storeFormat is the version of the layout below. A program refuses a store with a higher one.
@@ -70,6 +72,9 @@ func (e *FormatError) Error() string {
 	return fmt.Sprintf("the store %s has format %d, and this buildsys knows formats up to %d: "+
 		"use the newer buildsys that made it, or another cache directory (BUILDSYS_CACHE_DIR)", e.Dir, e.Found, e.Newest)
 }
+
+// ErrorKind returns errkind.Environment.
+func (*FormatError) ErrorKind() errkind.Kind { return errkind.Environment }
 
 // Open returns the store in dir and makes it when it is not there. It fails with a *FormatError when a newer program
 // made the store, and with a *StoreError when the file system refuses.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
+
+	"buildsys/internal/errkind"
 )
 
 // StoreError says that this machine's file system refused something the store had to do: no space, no permission, I/O
@@ -23,6 +25,9 @@ func (e *StoreError) Error() string {
 	}
 	return text
 }
+
+// ErrorKind returns errkind.Environment.
+func (*StoreError) ErrorKind() errkind.Kind { return errkind.Environment }
 
 // Unwrap returns the system's error.
 func (e *StoreError) Unwrap() error { return e.Err }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"buildsys/internal/errkind"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 	"buildsys/internal/sbkeys"
@@ -97,7 +98,7 @@ func (c config) enrolled() (*uefi.Certificates, error) {
 	}
 	certificates, err := sbkeys.Certificates(c.keysDir)
 	if err != nil {
-		return nil, environmentError{err}
+		return nil, errkind.BadEnvironment(err)
 	}
 	return &certificates, nil
 }
@@ -124,8 +125,8 @@ func newestImage(c config) (system, data string, err error) {
 		}
 	}
 	if system == "" {
-		return "", "", usageError{fmt.Errorf("there is no image of %s for %s in %s: run buildsys build-variant %[1]s --arch %[2]s first",
-			c.variant, c.arch, dir)}
+		return "", "", errkind.Usagef("there is no image of %s for %s in %s: run buildsys build-variant %[1]s --arch %[2]s first",
+			c.variant, c.arch, dir)
 	}
 	return system, data, nil
 }
@@ -133,11 +134,11 @@ func newestImage(c config) (system, data string, err error) {
 func bootCheck(ctx context.Context, sys *System, c config, machine vm.Config, timeout time.Duration) error {
 	path := filepath.Join(c.buildDir(), "logs", c.arch, "boot-"+c.variant+".log")
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return environmentError{err}
+		return errkind.BadEnvironment(err)
 	}
 	console, err := os.Create(path)
 	if err != nil {
-		return environmentError{err}
+		return errkind.BadEnvironment(err)
 	}
 	defer console.Close()
 	fmt.Fprintf(sys.Stderr, "booting %s; console in %s\n", machine.Image, path)
@@ -159,7 +160,7 @@ func bootCheck(ctx context.Context, sys *System, c config, machine vm.Config, ti
 // vmError marks what the machine lacks, as opposed to an image that does not boot.
 func vmError(err error) error {
 	if errors.Is(err, vm.ErrMissing) {
-		return environmentError{err}
+		return errkind.BadEnvironment(err)
 	}
 	return err
 }

@@ -16,6 +16,7 @@ import (
 
 	"buildsys"
 	"buildsys/internal/engine"
+	"buildsys/internal/errkind"
 	"buildsys/internal/fetch"
 	"buildsys/internal/manifest"
 	"buildsys/internal/plan"
@@ -44,7 +45,7 @@ func (want *request) addVerifyFlag(flags *pflag.FlagSet) {
 // build runs the whole way from manifests to outputs in place.
 func build(ctx context.Context, sys *System, c config, want request) error {
 	if want.verify && c.requireCached {
-		return usageError{errors.New("--verify-reproducible builds, and --require-cached forbids it: say one of them")}
+		return errkind.Usagef("--verify-reproducible builds, and --require-cached forbids it: say one of them")
 	}
 	p, err := makePlan(c, want)
 	if err != nil {
@@ -115,7 +116,7 @@ func planTree(c config, ws *workspace.Workspace, want request) (plan.Plan, error
 		version = ws.Release.Version
 	}
 	if version == "" && want.variant != "" {
-		return plan.Plan{}, usageError{errors.New("the tree says no version for its images: write it into Release.toml, or set BUILDSYS_VERSION_IMAGE")}
+		return plan.Plan{}, errkind.Usagef("the tree says no version for its images: write it into Release.toml, or set BUILDSYS_VERSION_IMAGE")
 	}
 	buildID := c.versionBuild
 	if buildID == "" && want.variant != "" { // nothing but an image has one
@@ -137,7 +138,7 @@ func planTree(c config, ws *workspace.Workspace, want request) (plan.Plan, error
 	if want.unsigned {
 		signing = func() (plan.SigningKeys, error) { return plan.SigningKeys{}, nil }
 	}
-	p, err := plan.Make(ws, recipe, plan.Request{
+	return plan.Make(ws, recipe, plan.Request{
 		Arch:       c.arch,
 		Packages:   want.packages,
 		Kits:       want.kits,
@@ -160,10 +161,6 @@ func planTree(c config, ws *workspace.Workspace, want request) (plan.Plan, error
 		Repo:         c.publishRepo,
 		RootJSON:     c.rootJSON,
 	})
-	if _, ok := errors.AsType[*plan.RequestError](err); ok {
-		err = usageError{err}
-	}
-	return p, err
 }
 
 func (c config) buildDir() string { return filepath.Join(c.root, "build") }
@@ -246,7 +243,7 @@ func runPlan(ctx context.Context, sys *System, c config, conn *connection, p pla
 		known = nil
 	} else {
 		if known.Remote, err = c.openRemote(sys, known.Store, sink); err != nil {
-			return usageError{err}
+			return errkind.BadUsage(err)
 		}
 		conn.remote, conn.sink, conn.images = known.Remote, sink, p.Images()
 		if err := conn.knowSDK(ctx); err != nil {
@@ -286,7 +283,7 @@ func runPlan(ctx context.Context, sys *System, c config, conn *connection, p pla
 	if known != nil {
 		summary.Remote = closeRemote(ctx, known.Remote, sink)
 	}
-	if len(report.Steps) == 0 || err != nil && !is[*engine.FailedError](err) && ctx.Err() == nil {
+	if len(report.Steps) == 0 || err != nil && !errkind.Is[*engine.FailedError](err) && ctx.Err() == nil {
 		return err // the run itself could not go on: no step is to blame, and a report of steps would hide why
 	}
 	if e := progress.WriteReport(sys.Stderr, summary); e != nil && err == nil {

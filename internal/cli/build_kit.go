@@ -5,7 +5,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"buildsys/internal/engine"
+	"buildsys/internal/errkind"
 	"buildsys/internal/kit"
 	"buildsys/internal/manifest"
 	"buildsys/internal/plan"
@@ -83,9 +83,9 @@ func pickKits(ws *workspace.Workspace, dir string, names []string) ([]string, er
 	}
 	switch {
 	case len(known) == 0:
-		return nil, usageError{errors.New("the tree has no kit: kits/NAME/Cargo.toml makes one (docs/kits.md)")}
+		return nil, errkind.Usagef("the tree has no kit: kits/NAME/Cargo.toml makes one (docs/kits.md)")
 	case len(names) == 0:
-		return nil, usageError{fmt.Errorf("no kit named: say which, or run inside kits/NAME/; there are: %s", strings.Join(known, ", "))}
+		return nil, errkind.Usagef("no kit named: say which, or run inside kits/NAME/; there are: %s", strings.Join(known, ", "))
 	}
 	for _, name := range names {
 		if !slices.Contains(known, name) {
@@ -151,7 +151,7 @@ func packKits(ctx context.Context, sys *System, c config, names []string) error 
 			Fits: func(arch string) bool { return c.kitUpToDate(ctx, arch, name) },
 		}, dir)
 		if err != nil {
-			return environmentError{fmt.Errorf("the image of kit %s cannot be written: %w", name, err)}
+			return errkind.Environmentf("the image of kit %s cannot be written: %w", name, err)
 		}
 		if packed.Other != "" {
 			fmt.Fprintf(sys.Stderr, "kit %s: its image for %s was made of other inputs and is no part of it any more: build it again (--arch)\n", name, packed.Other)

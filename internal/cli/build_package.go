@@ -3,10 +3,9 @@
 package cli
 
 import (
-	"errors"
-
 	"github.com/spf13/cobra"
 
+	"buildsys/internal/errkind"
 	"buildsys/internal/plan"
 	"buildsys/internal/workspace"
 )
@@ -44,7 +43,7 @@ it says in what, keeps both below build/reproducible/NAME/, and exits with 5.
 			if len(names) == 0 {
 				name, _ := workspace.Here(c.root, sys.Dir)
 				if name == "" {
-					return usageError{errors.New("no package named: say which, or run inside packages/NAME/")}
+					return errkind.Usagef("no package named: say which, or run inside packages/NAME/")
 				}
 				names = []string{name}
 			}

@@ -3,10 +3,9 @@
 package cli
 
 import (
-	"errors"
-
 	"github.com/spf13/cobra"
 
+	"buildsys/internal/errkind"
 	"buildsys/internal/plan"
 	"buildsys/internal/workspace"
 )
@@ -62,7 +61,7 @@ func (c *config) pickVariant(sys *System, args []string) error {
 		c.variant = name
 	}
 	if c.variant == "" {
-		return usageError{errors.New("no variant named: give its name, or set BUILDSYS_VARIANT")}
+		return errkind.Usagef("no variant named: give its name, or set BUILDSYS_VARIANT")
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"buildsys/internal/cache"
+	"buildsys/internal/errkind"
 	"buildsys/internal/workspace"
 )
 
@@ -48,7 +49,7 @@ func newCacheStat(sys *System, s *settings) *cobra.Command {
 			}
 			st, err := store.Stat()
 			if err != nil {
-				return environmentError{err}
+				return errkind.BadEnvironment(err)
 			}
 			if asJSON {
 				return printJSON(sys, struct {
@@ -85,11 +86,11 @@ Ages are a number and d (days), h, m or s; sizes a number and K, M, G or T (powe
 		RunE: func(*cobra.Command, []string) error {
 			maxAge, err := parseAge(age)
 			if err != nil {
-				return usageError{fmt.Errorf("--max-age: %w", err)}
+				return errkind.Usagef("--max-age: %w", err)
 			}
 			maxBytes, err := parseSize(size)
 			if err != nil {
-				return usageError{fmt.Errorf("--max-size: %w", err)}
+				return errkind.Usagef("--max-size: %w", err)
 			}
 			store, err := openStore(sys, s)
 			if err != nil {
@@ -97,7 +98,7 @@ Ages are a number and d (days), h, m or s; sizes a number and K, M, G or T (powe
 			}
 			removed, err := store.Trim(maxAge, maxBytes, time.Now())
 			if err != nil {
-				return environmentError{err}
+				return errkind.BadEnvironment(err)
 			}
 			if asJSON {
 				return printJSON(sys, removed)
@@ -129,7 +130,7 @@ needed. With damage found the exit status is 5.`,
 			found, err := store.Verify(cmd.Context(), store.Warn)
 			if err != nil {
 				if _, ok := errors.AsType[*cache.StoreError](err); ok {
-					return environmentError{err}
+					return errkind.BadEnvironment(err)
 				}
 				return err
 			}
@@ -139,8 +140,8 @@ needed. With damage found the exit status is 5.`,
 				fmt.Fprintf(sys.Stdout, "read %d entries and %d blobs, %s: %d damaged\n", found.Entries, found.Blobs, sizeText(found.Bytes), found.Damaged)
 			}
 			if err == nil && found.Damaged+found.Dropped > 0 {
-				err = storeDamage{fmt.Errorf("the store was damaged: %d files moved to %s, %d results dropped; check that disk",
-					found.Damaged, filepath.Join(store.Dir, "quarantine"), found.Dropped)}
+				err = errkind.Wrap(errkind.Integrity, fmt.Errorf("the store was damaged: %d files moved to %s, %d results dropped; check that disk",
+					found.Damaged, filepath.Join(store.Dir, "quarantine"), found.Dropped))
 			}
 			return err
 		},
@@ -157,7 +158,7 @@ func openStore(sys *System, s *settings) (*cache.Store, error) {
 	}
 	store, err := cache.Open(filepath.Join(dir, "store"))
 	if err != nil {
-		return nil, environmentError{err}
+		return nil, errkind.BadEnvironment(err)
 	}
 	store.Warn = func(text string) { fmt.Fprintf(sys.Stderr, "buildsys: warning: %s\n", text) }
 	return store, nil
@@ -233,8 +234,3 @@ func sizeText(n int64) string {
 	}
 	return fmt.Sprintf("%.1f %ciB", size, sizeUnits[unit])
 }
-
-// storeDamage marks bytes in the store that were not what they should be.
-type storeDamage struct{ error }
-
-func (e storeDamage) Unwrap() error { return e.error }

@@ -7,6 +7,7 @@ import (
 
 	"buildsys/internal/cache"
 	"buildsys/internal/engine"
+	"buildsys/internal/errkind"
 	"buildsys/internal/progress"
 )
 
@@ -14,7 +15,7 @@ import (
 func (c config) openCache(sink progress.Sink) (*engine.Cache, error) {
 	store, err := cache.Open(c.storeDir())
 	if err != nil {
-		return nil, environmentError{err}
+		return nil, errkind.BadEnvironment(err)
 	}
 	store.Warn = func(text string) { sink.Event(progress.Event{Kind: progress.Warning, Text: text}) }
 	memo := cache.NewMemo()

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"buildsys/internal/engine"
+	"buildsys/internal/errkind"
 	"buildsys/internal/plan"
 	"buildsys/internal/workspace"
 )
@@ -43,8 +44,8 @@ func underCargo(sys *System, c config, kind plan.Kind, args []string) (string, e
 		return "", nil
 	}
 	if command != kind {
-		return "", usageError{fmt.Errorf("the build script of %s started buildsys build-%s: build-%s is what it needs (CARGO_MANIFEST_DIR is %[1]s)",
-			dir, kind, command)}
+		return "", errkind.Usagef("the build script of %s started buildsys build-%s: build-%s is what it needs (CARGO_MANIFEST_DIR is %[1]s)",
+			dir, kind, command)
 	}
 	return name, nil
 }
@@ -52,7 +53,7 @@ func underCargo(sys *System, c config, kind plan.Kind, args []string) (string, e
 // buildUnit builds the one package, kit or image that want names and tells cargo what it depends on.
 func buildUnit(ctx context.Context, sys *System, c config, want request) error {
 	if want.verify {
-		return usageError{errors.New("--verify-reproducible is not for build scripts: name the package or variant to verify")}
+		return errkind.Usagef("--verify-reproducible is not for build scripts: name the package or variant to verify")
 	}
 	ws, err := c.load()
 	if err != nil {
@@ -100,7 +101,7 @@ func buildUnit(ctx context.Context, sys *System, c config, want request) error {
 		}
 	}
 	if err := backdate(unit.Out, filepath.Join(c.root, crateOf(ws, unit), "Cargo.toml")); err != nil {
-		return environmentError{fmt.Errorf("set the times of outputs: %w", err)}
+		return errkind.Environmentf("set the times of outputs: %w", err)
 	}
 	return tellCargo(sys.Stdout, c, ws, p)
 }
@@ -119,8 +120,8 @@ func sameVariant(ws *workspace.Workspace, p plan.Plan, told, variant string) err
 	}
 	for _, s := range p.Steps {
 		if pkg := ws.Packages[s.Name]; s.Kind == plan.Package && pkg != nil && sensitive(pkg) {
-			return usageError{fmt.Errorf("the image of variant %s has package %s, which is made for one variant, and cargo has it made for BUILDSYS_VARIANT, "+
-				"which is %q: set BUILDSYS_VARIANT=%[1]s", variant, s.Name, told)}
+			return errkind.Usagef("the image of variant %s has package %s, which is made for one variant, and cargo has it made for BUILDSYS_VARIANT, "+
+				"which is %q: set BUILDSYS_VARIANT=%[1]s", variant, s.Name, told)
 		}
 	}
 	return nil

@@ -5,7 +5,6 @@ package cli
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -16,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"buildsys/internal/codebuild"
+	"buildsys/internal/errkind"
 	"buildsys/internal/manifest"
 	"buildsys/internal/plan"
 	"buildsys/internal/workspace"
@@ -71,9 +71,9 @@ With --phases: prints a bash script that runs the phases of a buildspec the way 
 			r.variants = args
 			switch {
 			case r.batch == (r.phases != ""):
-				return usageError{errors.New("say what to make: --batch or --phases BUILDSPEC")}
+				return errkind.Usagef("say what to make: --batch or --phases BUILDSPEC")
 			case r.phases != "" && len(args) > 0:
-				return usageError{errors.New("--phases takes no variants")}
+				return errkind.Usagef("--phases takes no variants")
 			case r.phases != "":
 				return writePhases(sys, r.phases)
 			}
@@ -99,11 +99,11 @@ With --phases: prints a bash script that runs the phases of a buildspec the way 
 func writePhases(sys *System, path string) error {
 	data, err := os.ReadFile(inDir(sys.Dir, path))
 	if err != nil {
-		return usageError{err}
+		return errkind.BadUsage(err)
 	}
 	spec, err := codebuild.ParseSpec(data)
 	if err != nil {
-		return usageError{fmt.Errorf("%s: %w", path, err)}
+		return errkind.Usagef("%s: %w", path, err)
 	}
 	return codebuild.WriteScript(sys.Stdout, spec)
 }
@@ -117,7 +117,7 @@ func writeBatch(sys *System, s *settings, r codeBuildRequest) error {
 		r.arches = []string{c.arch}
 	}
 	if r.options.MaxNodes < 1 || r.options.NodeWork <= 0 {
-		return usageError{errors.New("--max-nodes and --node-work must be more than nothing")}
+		return errkind.Usagef("--max-nodes and --node-work must be more than nothing")
 	}
 	if r.variants, err = batchVariants(c, r.variants); err != nil {
 		return err
@@ -127,17 +127,17 @@ func writeBatch(sys *System, s *settings, r codeBuildRequest) error {
 		c.arch = arch
 		for _, variant := range r.variants {
 			c.variant = variant
-			if err := u.add(c); err != nil && !is[*plan.SkippedError](err) {
+			if err := u.add(c); err != nil && !errkind.Is[*plan.SkippedError](err) {
 				return err
 			}
 		}
 	}
 	if len(u.units) == 0 {
-		return usageError{fmt.Errorf("none of these variants is for %s: %s", strings.Join(r.arches, " or "), strings.Join(r.variants, ", "))}
+		return errkind.Usagef("none of these variants is for %s: %s", strings.Join(r.arches, " or "), strings.Join(r.variants, ", "))
 	}
 	nodes, err := codebuild.Layout(u.units, r.options)
 	if err != nil {
-		return usageError{err}
+		return errkind.BadUsage(err)
 	}
 	r.settings.Command = strings.Join(append([]string{"buildsys"}, sys.Args...), " ")
 	return codebuild.WriteBatch(sys.Stdout, nodes, r.settings)
@@ -158,7 +158,7 @@ func batchVariants(c config, named []string) ([]string, error) {
 		named = ws.VariantNames()
 	}
 	if len(named) == 0 {
-		return nil, usageError{errors.New("the tree has no variants")}
+		return nil, errkind.Usagef("the tree has no variants")
 	}
 	return slices.Compact(slices.Sorted(slices.Values(named))), nil
 }

@@ -13,8 +13,9 @@ import (
 	"strings"
 	"time"
 
-	"buildsys/internal/buildkit"
 	"buildsys/internal/doctor"
+	"buildsys/internal/enginex"
+	"buildsys/internal/errkind"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 	"buildsys/internal/remote"
@@ -25,7 +26,7 @@ import (
 type connection struct {
 	sys *System
 	c   config
-	eng Engine // nil until connect
+	eng enginex.Engine // nil until connect
 
 	remote *remote.Cache // where an SDK image that is missing may be; nil for nowhere
 	sink   progress.Sink // is told of that
@@ -34,7 +35,7 @@ type connection struct {
 	keyedImages map[string]string // digests of those that keys were computed with
 
 	keyed   string // digest of the SDK image that keys were computed with; "" before any was
-	info    buildkit.Info
+	info    enginex.Info
 	checked bool   // the surroundings
 	slot    func() // frees the build slot that was taken; nil when none was
 }
@@ -50,7 +51,7 @@ func (n *connection) connect(ctx context.Context) (cpus int, err error) {
 	}
 	if n.c.recordedSDK() != digest {
 		if err := n.c.recordSDK(digest); err != nil {
-			return 0, environmentError{err}
+			return 0, errkind.BadEnvironment(err)
 		}
 	}
 	if n.keyed != "" && n.keyed != digest { // not by the record: another process may have put that right meanwhile
@@ -89,7 +90,7 @@ const unknownCPUs = 4
 var errSDKChanged = errors.New("the SDK image was replaced since the last run; run again")
 
 // engineFacts is what the engine said, as the doctor reads it.
-func engineFacts(i buildkit.Info) doctor.Engine {
+func engineFacts(i enginex.Info) doctor.Engine {
 	return doctor.Engine{
 		Kind: i.Kind, Host: i.Host, Local: i.Local, Version: i.Version, API: i.API,
 		CPUs: i.CPUs, Memory: i.Memory, Driver: i.Driver, RootDir: i.RootDir,
@@ -97,7 +98,7 @@ func engineFacts(i buildkit.Info) doctor.Engine {
 }
 
 // nodeFacts is the same of each engine of several.
-func nodeFacts(i buildkit.Info) (nodes []doctor.Engine) {
+func nodeFacts(i enginex.Info) (nodes []doctor.Engine) {
 	for _, n := range i.Nodes {
 		e := engineFacts(n.Info)
 		if e.Err = n.Err; e.Err != nil {
@@ -135,7 +136,7 @@ func (n *connection) Close() error {
 func (n *connection) sdkDigest(ctx context.Context) (string, error) {
 	image := n.c.sdkImage
 	if image == "" {
-		return "", usageError{errors.New("this tree does not say in which image its steps run: name it with BUILDSYS_SDK_IMAGE or --sdk-image")}
+		return "", errkind.Usagef("this tree does not say in which image its steps run: name it with BUILDSYS_SDK_IMAGE or --sdk-image")
 	}
 	digest, there, err := n.eng.HasImage(ctx, image)
 	switch {
@@ -149,13 +150,13 @@ func (n *connection) sdkDigest(ctx context.Context) (string, error) {
 	}
 	switch {
 	case strings.HasPrefix(image, plan.ContextPrefix):
-		return "", environmentError{fmt.Errorf("the SDK image %s is not on the engine: run script/setup, which makes it from sdk/, "+
-			"or name another image with --sdk-image", image)}
+		return "", errkind.Environmentf("the SDK image %s is not on the engine: run script/setup, which makes it from sdk/, "+
+			"or name another image with --sdk-image", image)
 	case n.c.engine.BuildKit != "":
-		return "", environmentError{fmt.Errorf("buildkitd cannot find the SDK image %s in its registry, and it was not imported "+
-			"(buildsys sdk import)", image)}
+		return "", errkind.Environmentf("buildkitd cannot find the SDK image %s in its registry, and it was not imported "+
+			"(buildsys sdk import)", image)
 	default:
-		return "", environmentError{fmt.Errorf("the SDK image %s is not on the engine: pull it first (docker pull %[1]s)", image)}
+		return "", errkind.Environmentf("the SDK image %s is not on the engine: pull it first (docker pull %[1]s)", image)
 	}
 }
 

@@ -14,8 +14,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"buildsys/internal/buildkit"
 	"buildsys/internal/doctor"
+	"buildsys/internal/enginex"
+	"buildsys/internal/errkind"
 	"buildsys/internal/progress"
 	"buildsys/internal/remote"
 )
@@ -44,7 +45,7 @@ With --json the output is {"format": 1, "status": "ok|warning|failure", "checks"
 				return err
 			}
 			if worst := report.Worst(); worst == doctor.Failure || strict && worst == doctor.Warning {
-				return reported{environmentError{errors.New("the doctor found something")}}
+				return reported{errkind.Environmentf("the doctor found something")}
 			}
 			return nil
 		},
@@ -75,7 +76,7 @@ func examine(ctx context.Context, sys *System, c config) doctor.Request {
 	conn := &connection{sys: sys, c: c}
 	r.Engine = doctor.Engine{SDK: c.sdkImage}
 	if r.Engine.Err = conn.dial(ctx); r.Engine.Err != nil {
-		if e, ok := errors.AsType[*buildkit.EngineError](r.Engine.Err); ok {
+		if e, ok := errors.AsType[*enginex.Error](r.Engine.Err); ok {
 			r.Engine.Err, r.Engine.Fix = fmt.Errorf("no %s at %s: %w", e.Kind, e.Host, e.Err), e.Hint
 		}
 		return r
@@ -184,7 +185,7 @@ func (n *connection) precheck(sink progress.Sink) error {
 		text := fmt.Sprintf("%s: %s; %s", c.Name, c.Detail, c.Fix)
 		switch c.Status {
 		case doctor.Failure:
-			refused = append(refused, environmentError{errors.New(text)})
+			refused = append(refused, errkind.BadEnvironment(errors.New(text)))
 		case doctor.Warning:
 			sink.Event(progress.Event{Kind: progress.Warning, Text: text})
 		}

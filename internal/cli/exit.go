@@ -8,15 +8,7 @@ import (
 	"fmt"
 	"syscall"
 
-	"buildsys/internal/buildkit"
-	"buildsys/internal/cache"
-	"buildsys/internal/engine"
-	"buildsys/internal/fetch"
-	"buildsys/internal/gomod"
-	"buildsys/internal/image"
-	"buildsys/internal/kit"
-	"buildsys/internal/manifest"
-	"buildsys/internal/plan"
+	"buildsys/internal/errkind"
 )
 
 // The exit codes of every command. They are part of the interface: scripts rely on them.
@@ -40,16 +32,6 @@ const exitStatusHelp = `EXIT STATUS
   6  skipped: the variant is not for this architecture (supported-arches)
   130, 143  stopped by SIGINT, SIGTERM`
 
-// usageError marks what the user has to say differently.
-type usageError struct{ error }
-
-func (e usageError) Unwrap() error { return e.error }
-
-// environmentError marks what the machine lacks.
-type environmentError struct{ error }
-
-func (e environmentError) Unwrap() error { return e.error }
-
 // reported marks an error that was already shown in full; it only sets the exit code.
 type reported struct{ error }
 
@@ -62,7 +44,7 @@ func (e commandError) Error() string { return fmt.Sprintf("exit status %d", e.st
 
 // message returns what to print for err; empty when the user has seen it already.
 func message(err error) string {
-	if is[reported](err) || is[commandError](err) {
+	if errkind.Is[reported](err) || errkind.Is[commandError](err) {
 		return ""
 	}
 	if sig, ok := errors.AsType[errSignal](err); ok {
@@ -80,77 +62,20 @@ func exitCode(err error) int {
 	if command, ok := errors.AsType[commandError](err); ok {
 		return command.status
 	}
-	if failed, ok := errors.AsType[*engine.FailedError](err); ok {
-		return failedCode(failed)
-	}
-	return oneCode(err)
-}
-
-// failedCode is ExitStepFailed when any step itself failed, else the code of what stood in the first one's way.
-func failedCode(failed *engine.FailedError) int {
-	code := ExitUnexpected
-	for i, step := range failed.Roots {
-		one := oneCode(step.Err)
-		if one == ExitUnexpected {
-			one = ExitStepFailed
-		}
-		if i == 0 || one == ExitStepFailed {
-			code = one
-		}
-	}
-	return code
-}
-
-func oneCode(err error) int {
-	if module, ok := errors.AsType[*fetch.ModuleError](err); ok && module.Bad {
-		return ExitIntegrity
-	}
-	if bad, ok := errors.AsType[*kit.Error](err); ok {
-		return map[kit.Class]int{kit.Config: ExitUsage, kit.Missing: ExitEnvironment, kit.Bad: ExitIntegrity}[bad.Class]
-	}
-	switch {
-	case is[usageError](err), is[manifest.Problems](err), is[*gomod.Error](err):
+	switch errkind.Of(err) {
+	case errkind.Usage:
 		return ExitUsage
-	case is[*fetch.IntegrityError](err), is[*engine.OutputError](err), is[*buildkit.OutputError](err), is[storeDamage](err), is[irreproducibleError](err),
-		is[*image.BadImageError](err):
+	case errkind.Integrity:
 		return ExitIntegrity
-	case is[environmentError](err), is[*fetch.MissingError](err), is[*fetch.ModuleError](err), is[*fetch.StoreError](err), is[*buildkit.EngineError](err),
-		is[*engine.HostError](err), is[*engine.LockedError](err), is[*engine.NotThereError](err), is[*cache.StoreError](err), is[*cache.FormatError](err):
+	case errkind.Environment:
 		return ExitEnvironment
-	case is[*plan.SkippedError](err):
+	case errkind.Skipped:
 		return ExitSkipped
-	case errors.Is(err, context.Canceled):
-		return 128 + int(syscall.SIGINT)
-	}
-	if solve, ok := errors.AsType[*buildkit.SolveError](err); ok {
-		return solveCode(solve)
-	}
-	return ExitUnexpected
-}
-
-// solveCode tells a package that does not build from an engine that cannot build it.
-func solveCode(solve *buildkit.SolveError) int {
-	if solve.Transient() {
-		return ExitEnvironment
-	}
-	switch solve.Class() {
-	case buildkit.OtherImage:
-		return ExitIntegrity
-	case buildkit.MissingSDK:
-		return ExitEnvironment
-	case buildkit.DiskFull:
-		if solve.ExitCode != 0 { // inside the step: it may have filled a file system of its own
-			return ExitStepFailed
-		}
-		return ExitEnvironment
-	case buildkit.BadInput, buildkit.ForeignImage:
-		return ExitUsage
-	default:
+	case errkind.StepFailed:
 		return ExitStepFailed
 	}
-}
-
-func is[E error](err error) bool {
-	_, ok := errors.AsType[E](err)
-	return ok
+	if errors.Is(err, context.Canceled) {
+		return 128 + int(syscall.SIGINT)
+	}
+	return ExitUnexpected
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"buildsys/internal/errkind"
 	"buildsys/internal/kit"
 	"buildsys/internal/manifest"
 	"buildsys/internal/plan"
@@ -151,7 +152,7 @@ into Twoliter.lock. Nothing else changes that file: builds use what is in it, an
 
 func updateLock(ctx context.Context, sys *System, c config, ws *workspace.Workspace) error {
 	if ws.Project == nil {
-		return usageError{errors.New("there is no Twoliter.toml, so there is nothing to resolve (docs/kits.md)")}
+		return errkind.Usagef("there is no Twoliter.toml, so there is nothing to resolve (docs/kits.md)")
 	}
 	t, err := kit.ReadTree(ws.Root, ws.FS, ws.Project)
 	if err != nil {
@@ -176,7 +177,7 @@ func updateLock(ctx context.Context, sys *System, c config, ws *workspace.Worksp
 	}
 	name := filepath.Join(c.root, "Twoliter.lock")
 	if err := replaceFile(name, lock.Format()); err != nil {
-		return environmentError{fmt.Errorf("write the lock: %w", err)}
+		return errkind.Environmentf("write the lock: %w", err)
 	}
 	fmt.Fprintln(sys.Stdout, name)
 	return nil

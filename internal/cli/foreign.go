@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 
+	"buildsys/internal/errkind"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 )
@@ -19,7 +20,7 @@ func checkForeign(sys *System, p plan.Plan) error {
 		warnings{sys.Stderr}.Event(progress.Event{Kind: progress.Warning, Text: text})
 	}
 	if len(p.Lacks) > 0 {
-		return usageError{errors.New(strings.Join(p.Lacks, "\n"))}
+		return errkind.BadUsage(errors.New(strings.Join(p.Lacks, "\n")))
 	}
 	return nil
 }
@@ -64,7 +65,7 @@ func (n *connection) checkImages(ctx context.Context) error {
 		}
 		if n.c.recordedImage(ref) != digest {
 			if err := n.c.recordImage(ref, digest); err != nil {
-				return environmentError{err}
+				return errkind.BadEnvironment(err)
 			}
 		}
 		keyed := n.keyedImages[ref]
@@ -85,9 +86,9 @@ func (n *connection) imageMissing(ref string) error {
 		name = ", or name another with BUILDSYS_TOOLCHAIN"
 	}
 	if n.c.engine.BuildKit != "" {
-		return environmentError{fmt.Errorf("buildkitd cannot find %s in its registry%s", from, name)}
+		return errkind.Environmentf("buildkitd cannot find %s in its registry%s", from, name)
 	}
-	return environmentError{fmt.Errorf("%s is not on the engine: pull it first (docker pull %s)%s", from, ref, name)}
+	return errkind.Environmentf("%s is not on the engine: pull it first (docker pull %s)%s", from, ref, name)
 }
 
 // toolchain is the image that a tree's Makefile.toml names, or at least its parts; "" when that cannot be known.

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"buildsys"
+	"buildsys/internal/errkind"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 	"buildsys/internal/workspace"
@@ -82,7 +83,7 @@ func goRun(ctx context.Context, sys *System, c config, dir string, argv []string
 	}
 	out, err := os.MkdirTemp("", "buildsys-go-")
 	if err != nil {
-		return environmentError{err}
+		return errkind.BadEnvironment(err)
 	}
 	defer os.RemoveAll(out)
 	err = conn.Build(ctx, solve, out, func(e progress.Event) {
@@ -117,10 +118,10 @@ func goSolve(ctx context.Context, sys *System, c config, dir string, argv []stri
 	}
 	rel, err := filepath.Rel(c.root, dir)
 	if err != nil || !filepath.IsLocal(rel) {
-		return plan.Solve{}, usageError{fmt.Errorf("module path %s is not inside the tree %s", dir, c.root)}
+		return plan.Solve{}, errkind.Usagef("module path %s is not inside the tree %s", dir, c.root)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "go.mod")); err != nil {
-		return plan.Solve{}, usageError{fmt.Errorf("%s has no go.mod: name the directory of a Go module with --module-path", dir)}
+		return plan.Solve{}, errkind.Usagef("%s has no go.mod: name the directory of a Go module with --module-path", dir)
 	}
 	ws, err := workspace.Load(c.root, c.strictness)
 	if err != nil {
@@ -137,7 +138,7 @@ func goSolve(ctx context.Context, sys *System, c config, dir string, argv []stri
 	}
 	sums, err := os.ReadFile(filepath.Join(dir, "go.sum"))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return plan.Solve{}, environmentError{err}
+		return plan.Solve{}, errkind.BadEnvironment(err)
 	}
 	log := logrus.New()
 	log.SetOutput(sys.Stderr)

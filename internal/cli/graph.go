@@ -4,14 +4,13 @@ package cli
 
 import (
 	"bufio"
-	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"buildsys/internal/errkind"
 	"buildsys/internal/graph"
 	"buildsys/internal/manifest"
 	"buildsys/internal/workspace"
@@ -111,7 +110,7 @@ func graphRenderer(format string) (func(graph.View, io.Writer) error, error) {
 		}
 		known = append(known, f.name)
 	}
-	return nil, usageError{fmt.Errorf("--format %q is not known: use %s", format, strings.Join(known, ", "))}
+	return nil, errkind.Usagef("--format %q is not known: use %s", format, strings.Join(known, ", "))
 }
 
 // variantNode is the name of a variant in a graph. Packages cannot be called so.
@@ -157,7 +156,7 @@ func graphRoots(sys *System, c config, ws *workspace.Workspace, g *graph.Graph, 
 	case pkg != "" && r.only == "":
 		r.names = []string{pkg}
 	case r.reverse:
-		return nil, usageError{errors.New("no package named: say which, or run inside packages/NAME/")}
+		return nil, errkind.Usagef("no package named: say which, or run inside packages/NAME/")
 	default:
 		return variantRoots(ws, r.only, variant, c.variant)
 	}
@@ -167,7 +166,7 @@ func graphRoots(sys *System, c config, ws *workspace.Workspace, g *graph.Graph, 
 		case g.Has(workspace.KitNode(name)):
 			r.names[i] = workspace.KitNode(name)
 		case ws.Packages[name] != nil:
-			return nil, usageError{fmt.Errorf("package %q is not in variant %s; leave out --variant to see who needs it", name, r.only)}
+			return nil, errkind.Usagef("package %q is not in variant %s; leave out --variant to see who needs it", name, r.only)
 		default:
 			return nil, noSuch("package", name, ws.PackageNames())
 		}
@@ -203,5 +202,5 @@ func variantRoots(ws *workspace.Workspace, candidates ...string) ([]string, erro
 
 // noSuch says that the tree has no package or variant of a name, and which it may have been.
 func noSuch(what, name string, known []string) error {
-	return usageError{fmt.Errorf("%s %q: there is none of this name; %s", what, name, manifest.NameHint(name, known))}
+	return errkind.Usagef("%s %q: there is none of this name; %s", what, name, manifest.NameHint(name, known))
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"buildsys/internal/errkind"
 	"buildsys/internal/image"
 )
 
@@ -65,7 +66,7 @@ func imagesToInspect(sys *System, s *settings, args []string) ([]string, error) 
 				err = fmt.Errorf("%s is no file: name an image file or a variant", args[0])
 			}
 			if err != nil {
-				return nil, usageError{err}
+				return nil, errkind.BadUsage(err)
 			}
 			return []string{path}, nil
 		}
@@ -129,12 +130,12 @@ func inspectFile(ctx context.Context, file string) ([]inspected, error) {
 	disks, err := image.OpenAll(ctx, file, "")
 	switch {
 	case err == nil:
-	case is[*image.UnsupportedError](err):
-		return nil, usageError{err}
-	case is[*image.BadImageError](err):
+	case errkind.Is[*image.UnsupportedError](err):
+		return nil, errkind.BadUsage(err)
+	case errkind.Is[*image.BadImageError](err):
 		return nil, err
 	default:
-		return nil, orCause(ctx, environmentError{err})
+		return nil, orCause(ctx, errkind.BadEnvironment(err))
 	}
 	defer func() {
 		for _, d := range disks {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"buildsys/internal/errkind"
 	"buildsys/internal/plan"
 	"buildsys/internal/sbkeys"
 	"buildsys/internal/uefi"
@@ -39,9 +40,9 @@ start nothing that is signed with others.`,
 				return err
 			}
 			if err := sbkeys.Generate(c.keysDir, c.prettyName); errors.Is(err, sbkeys.ErrExists) {
-				return usageError{err}
+				return errkind.BadUsage(err)
 			} else if err != nil {
-				return environmentError{err}
+				return errkind.BadEnvironment(err)
 			}
 			fmt.Fprintln(sys.Stdout, c.keysDir)
 			return nil
@@ -66,18 +67,18 @@ ones and Secure Boot is on. TEMPLATE is an empty one for the same firmware, such
 func enroll(sys *System, c config, template, output string) error {
 	flash, err := os.ReadFile(inDir(sys.Dir, template))
 	if err != nil {
-		return usageError{err}
+		return errkind.BadUsage(err)
 	}
 	certificates, err := sbkeys.Certificates(c.keysDir)
 	if err != nil {
-		return environmentError{err}
+		return errkind.BadEnvironment(err)
 	}
 	enrolled, err := uefi.Enroll(flash, certificates)
 	if err != nil {
-		return usageError{fmt.Errorf("%s: %w", template, err)}
+		return errkind.Usagef("%s: %w", template, err)
 	}
 	if err := os.WriteFile(inDir(sys.Dir, output), enrolled, 0o644); err != nil {
-		return environmentError{err}
+		return errkind.BadEnvironment(err)
 	}
 	return nil
 }

@@ -4,10 +4,10 @@ package cli
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 
-	"buildsys/internal/buildkit"
+	"buildsys/internal/enginex"
+	"buildsys/internal/errkind"
 	"buildsys/internal/remote"
 )
 
@@ -19,7 +19,7 @@ func (c *config) layerCache(from, to string) error {
 		}
 		place, err := layerPlace(text)
 		if err != nil {
-			return usageError{fmt.Errorf("BUILDSYS_LAYER_CACHE_FROM: %w", err)}
+			return errkind.Usagef("BUILDSYS_LAYER_CACHE_FROM: %w", err)
 		}
 		if !c.release {
 			c.engine.Layers.From = append(c.engine.Layers.From, place)
@@ -30,17 +30,17 @@ func (c *config) layerCache(from, to string) error {
 	}
 	place, err := layerPlace(to)
 	if err != nil {
-		return usageError{fmt.Errorf("BUILDSYS_LAYER_CACHE_TO: %w", err)}
+		return errkind.Usagef("BUILDSYS_LAYER_CACHE_TO: %w", err)
 	}
 	c.engine.Layers.To = place
 	return nil
 }
 
 // layerPlace reads oci://HOST/REPOSITORY. Nothing else will do: it is the engine that goes there.
-func layerPlace(text string) (buildkit.LayerPlace, error) {
+func layerPlace(text string) (enginex.LayerPlace, error) {
 	l, err := remote.ParseLocation(text, "/")
 	if err == nil && l.Dir != "" {
 		err = errors.New("layers are shared through a registry only: use oci://HOST/REPOSITORY (oci+http:// without TLS)")
 	}
-	return buildkit.LayerPlace{Repository: l.Host + "/" + l.Repo, Plain: l.Plain}, err
+	return enginex.LayerPlace{Repository: l.Host + "/" + l.Repo, Plain: l.Plain}, err
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"buildsys"
+	"buildsys/internal/errkind"
 	"buildsys/internal/lint"
 	"buildsys/internal/manifest"
 	"buildsys/internal/workspace"
@@ -68,7 +69,7 @@ func lintTree(sys *System, c config, asJSON bool) error {
 		fmt.Fprintf(sys.Stderr, "lint: %d packages, %d errors, %d warnings\n", packages, errs, len(findings)-errs)
 	}
 	if err == nil && errs > 0 {
-		err = reported{usageError{errors.New("lint found errors")}}
+		err = reported{errkind.Usagef("lint found errors")}
 	}
 	return err
 }

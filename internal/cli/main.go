@@ -9,23 +9,12 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"buildsys/internal/buildkit"
-	"buildsys/internal/engine"
+	"buildsys/internal/enginex"
+	"buildsys/internal/errkind"
 )
-
-// Engine is what the commands need of a build engine: a *buildkit.Builder, or a fake in the tests of the command line.
-type Engine interface {
-	engine.Builder
-	Await(ctx context.Context, wait time.Duration) error
-	Info(ctx context.Context) (buildkit.Info, error)
-	HasImage(ctx context.Context, ref string) (id string, ok bool, err error)
-	ImportImage(ctx context.Context, ref string, rootfs io.Reader, labels map[string]string, progress func(read int64)) error
-	Close() error
-}
 
 // System is the outside world as the commands see it, so that tests can run them inside their own process.
 type System struct {
@@ -36,13 +25,13 @@ type System struct {
 	Stdout io.Writer
 	Stderr io.Writer
 	// Dial connects to the engine.
-	Dial func(ctx context.Context, o buildkit.Options) (Engine, error)
+	Dial enginex.Dialer
 	// ReadBack says that images are read back before they are kept. Fake engines build none that could be read.
 	ReadBack bool
 }
 
-// ThisSystem is the process's own surroundings.
-func ThisSystem() System {
+// ThisSystem returns the process's own surroundings, with a way to reach engines.
+func ThisSystem(dial enginex.Dialer) System {
 	dir, err := os.Getwd()
 	if err != nil {
 		dir = "." // findRoot says what is wrong with it
@@ -54,20 +43,8 @@ func ThisSystem() System {
 		Stdin:  os.Stdin,
 		Stdout: os.Stdout,
 		Stderr: os.Stderr,
-		Dial: func(ctx context.Context, o buildkit.Options) (Engine, error) {
-			if len(o.Addresses()) > 1 {
-				f, err := buildkit.DialFleet(ctx, o)
-				if err != nil {
-					return nil, err
-				}
-				return f, nil
-			}
-			b, err := buildkit.Dial(ctx, o)
-			if err != nil {
-				return nil, err // not b: a nil *Builder in an Engine is not a nil Engine
-			}
-			return b, nil
-		},
+		Dial:   dial,
+
 		ReadBack: true,
 	}
 }
@@ -146,7 +123,7 @@ Every setting can be a flag, a BUILDSYS_* environment variable, or a line in the
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usageError{fmt.Errorf("%w; see %q", err, cmd.CommandPath()+" --help")}
+		return errkind.Usagef("%w; see %q", err, cmd.CommandPath()+" --help")
 	})
 	s.addFlags(root.PersistentFlags())
 	root.AddCommand(
@@ -178,7 +155,7 @@ Every setting can be a flag, a BUILDSYS_* environment variable, or a line in the
 func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {
-			return usageError{fmt.Errorf("%w; see %q", err, cmd.CommandPath()+" --help")}
+			return errkind.Usagef("%w; see %q", err, cmd.CommandPath()+" --help")
 		}
 		return nil
 	}

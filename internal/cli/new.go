@@ -3,9 +3,9 @@
 package cli
 
 import (
-	"errors"
-
 	"github.com/spf13/cobra"
+
+	"buildsys/internal/errkind"
 )
 
 func newNewCommand(sys *System, s *settings) *cobra.Command {
@@ -55,7 +55,7 @@ What exists is not touched. The files are printed.`,
 			packages := args[1:]
 			switch {
 			case from != "" && len(packages) > 0:
-				return usageError{errors.New("name packages or a variant to copy, not both")}
+				return errkind.Usagef("name packages or a variant to copy, not both")
 			case len(packages) > 0:
 				err = n.addVariant(packages)
 			default:

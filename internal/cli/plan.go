@@ -14,6 +14,7 @@ import (
 
 	"buildsys/internal/cache"
 	"buildsys/internal/engine"
+	"buildsys/internal/errkind"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 	"buildsys/internal/remote"
@@ -77,7 +78,7 @@ func foresee(ctx context.Context, sys *System, s *settings, packages []string, a
 	if ask {
 		c.cacheTo = remote.Location{}
 		if known.Remote, err = c.openRemote(sys, known.Store, shown); err != nil {
-			return nil, usageError{err}
+			return nil, errkind.BadUsage(err)
 		}
 		defer known.Remote.Close(ctx, nil)
 		if sdk, ok := known.Remote.FindSDK(ctx, c.sdkImage); ok && known.SDK == "" {

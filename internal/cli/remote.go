@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"buildsys/internal/cache"
+	"buildsys/internal/errkind"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 	"buildsys/internal/remote"
@@ -25,7 +26,7 @@ func (c *config) remoteCaches(from, to, dir string) error {
 		}
 		place, err := remote.ParseLocation(text, dir)
 		if err != nil {
-			return usageError{fmt.Errorf("BUILDSYS_CACHE_FROM: %w", err)}
+			return errkind.Usagef("BUILDSYS_CACHE_FROM: %w", err)
 		}
 		c.cacheFrom = append(c.cacheFrom, place)
 	}
@@ -34,7 +35,7 @@ func (c *config) remoteCaches(from, to, dir string) error {
 	}
 	var err error
 	if c.cacheTo, err = remote.ParseLocation(to, dir); err != nil {
-		return usageError{fmt.Errorf("BUILDSYS_CACHE_TO: %w", err)}
+		return errkind.Usagef("BUILDSYS_CACHE_TO: %w", err)
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"buildsys/internal/errkind"
 	"buildsys/internal/plan"
 )
 
@@ -68,14 +69,14 @@ func (c config) repackSource(sys *System, from, out string) (*plan.RepackSource,
 	}
 	resolved, err := filepath.EvalSymlinks(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, usageError{fmt.Errorf("there is no image of variant %s to repack: %s does not exist%s", c.variant, dir, hint)}
+		return nil, errkind.Usagef("there is no image of variant %s to repack: %s does not exist%s", c.variant, dir, hint)
 	}
 	if err != nil {
-		return nil, environmentError{err}
+		return nil, errkind.BadEnvironment(err)
 	}
 	entries, err := os.ReadDir(resolved)
 	if err != nil {
-		return nil, usageError{fmt.Errorf("the image of variant %s to repack: %w", c.variant, err)}
+		return nil, errkind.Usagef("the image of variant %s to repack: %w", c.variant, err)
 	}
 	var names []string
 	for _, e := range entries {
@@ -98,13 +99,13 @@ func (c config) checkOut(dir string) error {
 		return nil
 	}
 	if err != nil {
-		return usageError{fmt.Errorf("--out: %w", err)}
+		return errkind.Usagef("--out: %w", err)
 	}
 	stem := strings.Join([]string{c.name, c.variant, c.arch, ""}, "-")
 	ours := []string{"application-inventory.json", c.variant + "-" + c.arch + "-kmod-kit-", stem[:len(stem)-1]}
 	for _, e := range entries {
 		if !slices.ContainsFunc(ours, func(begin string) bool { return strings.HasPrefix(e.Name(), begin) }) {
-			return usageError{fmt.Errorf("--out %s would be replaced as a whole, but it holds %s: name a new directory", dir, e.Name())}
+			return errkind.Usagef("--out %s would be replaced as a whole, but it holds %s: name a new directory", dir, e.Name())
 		}
 	}
 	return nil
@@ -122,7 +123,7 @@ func (c config) overrides() ([]plan.File, error) {
 		}
 		f, err := os.Open(one.path)
 		if err != nil {
-			return nil, usageError{fmt.Errorf("%s: %w", one.env, err)}
+			return nil, errkind.Usagef("%s: %w", one.env, err)
 		}
 		info, err := f.Stat()
 		err = errors.Join(err, f.Close())
@@ -130,7 +131,7 @@ func (c config) overrides() ([]plan.File, error) {
 			err = fmt.Errorf("%s is no file", one.path)
 		}
 		if err != nil {
-			return nil, usageError{fmt.Errorf("%s: %w", one.env, err)}
+			return nil, errkind.Usagef("%s: %w", one.env, err)
 		}
 		files = append(files, plan.File{Name: one.name, Host: one.path, Mode: 0o644})
 	}

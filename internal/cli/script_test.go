@@ -14,8 +14,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"buildsys/internal/buildkit"
 	"buildsys/internal/buildtest"
+	"buildsys/internal/enginex"
 )
 
 // TestMain lets the test binary stand in for the program: a story's "buildsys" is this binary, started again.
@@ -75,11 +75,11 @@ func unroot(ts *testscript.TestScript, neg bool, args []string) {
 
 // fakeSystem is the real one with an engine that writes what it built into the file $CALLS.
 func fakeSystem() System {
-	sys := ThisSystem()
+	sys := ThisSystem(nil)
 	sys.ReadBack = os.Getenv("READ_BACK") != ""
-	sys.Dial = func(context.Context, buildkit.Options) (Engine, error) {
+	sys.Dial = func(context.Context, enginex.Options) (enginex.Engine, error) {
 		if os.Getenv("NO_ENGINE") != "" {
-			return nil, &buildkit.EngineError{Host: "unix:///fake.sock", Err: errors.New("no such file")}
+			return nil, &enginex.Error{Host: "unix:///fake.sock", Err: errors.New("no such file")}
 		}
 		return &fakeEngine{}, nil
 	}
@@ -90,8 +90,8 @@ type fakeEngine struct{ buildtest.Fake }
 
 func (*fakeEngine) Await(context.Context, time.Duration) error { return nil }
 
-func (*fakeEngine) Info(context.Context) (buildkit.Info, error) {
-	return buildkit.Info{CPUs: 2, Driver: os.Getenv("DRIVER")}, nil
+func (*fakeEngine) Info(context.Context) (enginex.Info, error) {
+	return enginex.Info{CPUs: 2, Driver: os.Getenv("DRIVER")}, nil
 }
 
 func (*fakeEngine) HasImage(_ context.Context, ref string) (string, bool, error) {

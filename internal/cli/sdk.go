@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"buildsys"
+	"buildsys/internal/errkind"
 	"buildsys/internal/plan"
 	"buildsys/internal/remote"
 	"buildsys/internal/workspace"
@@ -110,7 +111,7 @@ func importSDK(cmd *cobra.Command, sys *System, conn *connection, path string, r
 		}
 		f, err := os.Open(path)
 		if err != nil {
-			return usageError{err}
+			return errkind.BadUsage(err)
 		}
 		defer f.Close()
 		rootfs = f
@@ -119,7 +120,7 @@ func importSDK(cmd *cobra.Command, sys *System, conn *connection, path string, r
 	if conn.c.cacheTo != (remote.Location{}) {
 		var err error
 		if copied, err = newPacked(conn.c.temporary()); err != nil {
-			return environmentError{err}
+			return errkind.BadEnvironment(err)
 		}
 		defer copied.remove()
 		rootfs = io.TeeReader(rootfs, copied)
@@ -132,7 +133,7 @@ func importSDK(cmd *cobra.Command, sys *System, conn *connection, path string, r
 		return nil
 	}
 	if _, err := io.Copy(io.Discard, rootfs); err != nil { // what the engine did not read belongs to the tar as well
-		return environmentError{err}
+		return errkind.BadEnvironment(err)
 	}
 	return conn.shareSDK(cmd.Context(), copied, replace)
 }

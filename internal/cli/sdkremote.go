@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"buildsys/internal/cache"
+	"buildsys/internal/errkind"
 	"buildsys/internal/progress"
 	"buildsys/internal/remote"
 )
@@ -41,19 +42,19 @@ func (n *connection) fetchSDK(ctx context.Context) (id string, ok bool, err erro
 	n.say(progress.FetchProgress, fmt.Sprintf("taking the SDK image from %s (%d MB)", sdk.Origin, sdk.Rootfs.Size/1e6))
 	packed, err := os.CreateTemp(n.c.temporary(), "sdk-*.tar.zst")
 	if err != nil {
-		return "", false, environmentError{err}
+		return "", false, errkind.BadEnvironment(err)
 	}
 	defer os.Remove(packed.Name())
 	defer packed.Close()
 	if err := n.remote.FetchSDK(ctx, sdk, packed); err != nil {
-		return "", false, environmentError{fmt.Errorf("the engine does not have the SDK image %s: %w", sdk.Image, err)}
+		return "", false, errkind.Environmentf("the engine does not have the SDK image %s: %w", sdk.Image, err)
 	}
 	if _, err := packed.Seek(0, io.SeekStart); err != nil {
-		return "", false, environmentError{err}
+		return "", false, errkind.BadEnvironment(err)
 	}
 	tar, err := unpackSDK(packed, maxSDK)
 	if err != nil {
-		return "", false, environmentError{err}
+		return "", false, errkind.BadEnvironment(err)
 	}
 	defer tar.zstd.Close()
 	if err := n.eng.ImportImage(ctx, sdk.Image, tar, nil, nil); err != nil {
@@ -61,7 +62,7 @@ func (n *connection) fetchSDK(ctx context.Context) (id string, ok bool, err erro
 	}
 	id, ok, err = n.eng.HasImage(ctx, sdk.Image)
 	if err == nil && id != sdk.ID {
-		err = environmentError{fmt.Errorf("the SDK image %s from %s is %s and not %s, as it says there", sdk.Image, sdk.Origin, id, sdk.ID)}
+		err = errkind.Environmentf("the SDK image %s from %s is %s and not %s, as it says there", sdk.Image, sdk.Origin, id, sdk.ID)
 	}
 	return id, ok, err
 }
@@ -86,7 +87,7 @@ func unpackSDK(packed io.Reader, limit int64) (*unpacked, error) {
 func (u *unpacked) Read(p []byte) (int, error) {
 	n, err := u.zstd.Read(p)
 	if u.left -= int64(n); u.left < 0 {
-		return 0, environmentError{errors.New("the SDK image of the remote cache is refused: unpacked it is larger than any SDK image")}
+		return 0, errkind.Environmentf("the SDK image of the remote cache is refused: unpacked it is larger than any SDK image")
 	}
 	return n, err
 }
@@ -129,7 +130,7 @@ func newSDKFetch(sys *System, s *settings) *cobra.Command {
 					return err
 				}
 				if !ok {
-					return environmentError{fmt.Errorf("no remote cache (--cache-from) has the SDK image %s", conn.c.sdkImage)}
+					return errkind.Environmentf("no remote cache (--cache-from) has the SDK image %s", conn.c.sdkImage)
 				}
 				fmt.Fprintln(sys.Stdout, conn.c.sdkImage)
 				return conn.c.recordSDK(id)
@@ -146,7 +147,7 @@ func (n *connection) openRemote(write bool) (err error) {
 		o.From, o.To = nil, n.c.cacheTo
 	}
 	if n.remote, err = remote.Open(o); err != nil {
-		return usageError{err}
+		return errkind.BadUsage(err)
 	}
 	return nil
 }
@@ -192,7 +193,7 @@ func (p *packed) remove() {
 func (n *connection) shareSDK(ctx context.Context, p *packed, replace bool) error {
 	rootfs, err := p.finish()
 	if err != nil {
-		return environmentError{err}
+		return errkind.BadEnvironment(err)
 	}
 	id, ok, err := n.eng.HasImage(ctx, n.c.sdkImage)
 	if err != nil || !ok {
@@ -204,7 +205,7 @@ func (n *connection) shareSDK(ctx context.Context, p *packed, replace bool) erro
 	err = n.remote.PushSDK(ctx, remote.SDK{Image: n.c.sdkImage, ID: id, Rootfs: rootfs}, p.file, replace)
 	n.remote.Close(ctx, nil)
 	if err != nil {
-		return environmentError{fmt.Errorf("the SDK image was imported but not uploaded to %s: %w", n.c.cacheTo, err)}
+		return errkind.Environmentf("the SDK image was imported but not uploaded to %s: %w", n.c.cacheTo, err)
 	}
 	fmt.Fprintf(n.sys.Stderr, "uploaded to %s (%d MB)\n", n.c.cacheTo, rootfs.Size/1e6)
 	return nil

@@ -4,7 +4,6 @@ package cli
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -17,7 +16,8 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"buildsys/internal/buildkit"
+	"buildsys/internal/enginex"
+	"buildsys/internal/errkind"
 	"buildsys/internal/manifest"
 	"buildsys/internal/remote"
 	"buildsys/internal/workspace"
@@ -98,7 +98,7 @@ type config struct {
 	sdkImage         string    // empty: not known, in a foreign tree that does not say it in so many words
 	toolchain        string    // image, without the architecture; only of trees with a recipe of their own, as the next
 	publishRepo      string
-	engine           buildkit.Options
+	engine           enginex.Options
 	cacheDir         string
 	lookaside        []string
 	upstreamFallback bool
@@ -183,16 +183,16 @@ func (s *settings) fill(sys *System, root string, get func(env, fallback string)
 	c.publishRepo = get("PUBLISH_REPO", "default")
 	c.toolchain = toolchain(get, c.arch)
 	if !slices.Contains(manifest.Architectures(), c.arch) {
-		return c, usageError{fmt.Errorf("BUILDSYS_ARCH %q is not an architecture buildsys knows: use x86_64 or aarch64", c.arch)}
+		return c, errkind.Usagef("BUILDSYS_ARCH %q is not an architecture buildsys knows: use x86_64 or aarch64", c.arch)
 	}
 	var err error
 	if jobs := get("BUILDSYS_JOBS", ""); jobs != "" {
 		if c.jobs, err = strconv.Atoi(jobs); err != nil || c.jobs < 1 {
-			return c, usageError{fmt.Errorf("BUILDSYS_JOBS %q is not a number of jobs: use 1 or more", jobs)}
+			return c, errkind.Usagef("BUILDSYS_JOBS %q is not a number of jobs: use 1 or more", jobs)
 		}
 	}
 	if c.upstreamFallback, err = strconv.ParseBool(get("BUILDSYS_UPSTREAM_SOURCE_FALLBACK", "false")); err != nil {
-		return c, usageError{errors.New("BUILDSYS_UPSTREAM_SOURCE_FALLBACK must be true or false")}
+		return c, errkind.Usagef("BUILDSYS_UPSTREAM_SOURCE_FALLBACK must be true or false")
 	}
 	if c.cacheDir, err = cacheDir(get("BUILDSYS_CACHE_DIR", ""), sys); err != nil {
 		return c, err
@@ -234,7 +234,7 @@ func strictness(value string) (workspace.Strictness, error) {
 	}
 	strict, err := strconv.ParseBool(value)
 	if err != nil {
-		return workspace.ByTree, usageError{fmt.Errorf("BUILDSYS_STRICT %q is neither true nor false", value)}
+		return workspace.ByTree, errkind.Usagef("BUILDSYS_STRICT %q is neither true nor false", value)
 	}
 	if strict {
 		return workspace.Strict, nil
@@ -247,10 +247,10 @@ const engineWait = 15 * time.Second
 
 // fillEngine reads how to reach the engine.
 func (c *config) fillEngine(sys *System, get func(env, fallback string) string) (err error) {
-	c.engine = buildkit.Options{
+	c.engine = enginex.Options{
 		Checkout: c.root,
 		BuildKit: get("BUILDSYS_BUILDKIT_HOST", ""),
-		Layout:   filepath.Join(c.cacheDir, "sdk", "layout"),
+		ImageDir: filepath.Join(c.cacheDir, "sdk", "layout"),
 	}
 	if certs := get("BUILDSYS_BUILDKIT_CERT_PATH", ""); certs != "" {
 		if !filepath.IsAbs(certs) {
@@ -259,11 +259,11 @@ func (c *config) fillEngine(sys *System, get func(env, fallback string) string) 
 		c.engine.BuildKitCerts = certs
 	}
 	if c.engine.Insecure, err = strconv.ParseBool(get("BUILDSYS_ENGINE_INSECURE", "false")); err != nil {
-		return usageError{errors.New("BUILDSYS_ENGINE_INSECURE must be true or false")}
+		return errkind.Usagef("BUILDSYS_ENGINE_INSECURE must be true or false")
 	}
 	wait := get("BUILDSYS_ENGINE_WAIT", engineWait.String())
 	if c.engine.Wait, err = time.ParseDuration(wait); err != nil || c.engine.Wait < 0 {
-		return usageError{fmt.Errorf("BUILDSYS_ENGINE_WAIT %q is not a duration: use one such as 30s or 2m, or 0s", wait)}
+		return errkind.Usagef("BUILDSYS_ENGINE_WAIT %q is not a duration: use one such as 30s or 2m, or 0s", wait)
 	}
 	return c.layerCache(get("BUILDSYS_LAYER_CACHE_FROM", ""), get("BUILDSYS_LAYER_CACHE_TO", ""))
 }
@@ -275,7 +275,7 @@ func keysDir(dir, root string, get func(env, fallback string) string) (string, e
 	}
 	profile := get("BUILDSYS_SBKEYS_PROFILE", "local")
 	if !manifest.ValidName(profile) {
-		return "", usageError{fmt.Errorf("BUILDSYS_SBKEYS_PROFILE %q is not a name: use lower-case letters, digits and . _ + -, or BUILDSYS_SBKEYS_PROFILE_DIR for a path", profile)}
+		return "", errkind.Usagef("BUILDSYS_SBKEYS_PROFILE %q is not a name: use lower-case letters, digits and . _ + -, or BUILDSYS_SBKEYS_PROFILE_DIR for a path", profile)
 	}
 	return filepath.Join(root, "sbkeys", profile), nil
 }
@@ -292,7 +292,7 @@ func (c config) checkNames() error {
 		{"BUILDSYS_VERSION_BUILD", c.versionBuild, c.versionBuild == "" || manifest.ValidName(strings.ToLower(c.versionBuild)), "letters, digits and . _ + -"},
 	} {
 		if !part.ok {
-			return usageError{fmt.Errorf("%s %q cannot be part of an image's name: use %s", part.env, part.value, part.want)}
+			return errkind.Usagef("%s %q cannot be part of an image's name: use %s", part.env, part.value, part.want)
 		}
 	}
 	return nil
@@ -303,7 +303,7 @@ func findRoot(dir, told string) (string, error) {
 	if told == "" {
 		root, err := workspace.FindRoot(dir)
 		if err != nil {
-			return "", usageError{fmt.Errorf("%w; run inside a tree, or name it with --root-dir", err)}
+			return "", errkind.Usagef("%w; run inside a tree, or name it with --root-dir", err)
 		}
 		return root, nil
 	}
@@ -311,7 +311,7 @@ func findRoot(dir, told string) (string, error) {
 		told = filepath.Join(dir, told)
 	}
 	if info, err := os.Stat(told); err != nil || !info.IsDir() {
-		return "", usageError{fmt.Errorf("root directory %s is not a directory", told)}
+		return "", errkind.Usagef("root directory %s is not a directory", told)
 	}
 	return filepath.Clean(told), nil
 }
@@ -347,7 +347,7 @@ func cacheDir(told string, sys *System) (string, error) {
 	if home := sys.Getenv("HOME"); filepath.IsAbs(home) {
 		return filepath.Join(home, ".cache", "buildsys"), nil
 	}
-	return "", usageError{errors.New("no place for the cache: HOME is not set; name one with BUILDSYS_CACHE_DIR")}
+	return "", errkind.Usagef("no place for the cache: HOME is not set; name one with BUILDSYS_CACHE_DIR")
 }
 
 // gitCommit returns the short commit of the checkout, "-dirty" appended when it has changes; "00000000", as the

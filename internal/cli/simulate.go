@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"buildsys/internal/engine"
+	"buildsys/internal/errkind"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 )
@@ -50,11 +51,11 @@ func costs(sys *System, c config, p plan.Plan, durations string) (cost func(plan
 	}
 	data, err := os.ReadFile(durations)
 	if err != nil {
-		return nil, 0, usageError{err}
+		return nil, 0, errkind.BadUsage(err)
 	}
 	var seconds map[string]float64
 	if err := json.Unmarshal(data, &seconds); err != nil {
-		return nil, 0, usageError{fmt.Errorf("%s: %w; it is a JSON object of seconds by step name", durations, err)}
+		return nil, 0, errkind.Usagef("%s: %w; it is a JSON object of seconds by step name", durations, err)
 	}
 	recorded := map[string]time.Duration{}
 	for _, s := range p.Steps {

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"buildsys/internal/errkind"
 	"buildsys/internal/manifest"
 	"buildsys/internal/workspace"
 )
@@ -45,13 +46,13 @@ func newSkeleton(sys *System, s *settings, parent, name string) (*skeleton, erro
 		return nil, err
 	}
 	if !manifest.ValidName(name) {
-		return nil, usageError{fmt.Errorf("%q cannot be a name: use a-z, 0-9, '.', '_', '+' and '-', and begin with a letter or digit", name)}
+		return nil, errkind.Usagef("%q cannot be a name: use a-z, 0-9, '.', '_', '+' and '-', and begin with a letter or digit", name)
 	}
 	if platform, rest, _ := strings.Cut(name, "-"); parent == "variants" && (platform == "" || strings.HasPrefix(rest+"-", "-")) {
-		return nil, usageError{fmt.Errorf("%q is not a variant's name: platform-runtime, perhaps followed by -version and -flavor", name)}
+		return nil, errkind.Usagef("%q is not a variant's name: platform-runtime, perhaps followed by -version and -flavor", name)
 	}
 	if dir := filepath.Join(c.root, parent, name); exists(dir) {
-		return nil, usageError{fmt.Errorf("%s exists", dir)}
+		return nil, errkind.Usagef("%s exists", dir)
 	}
 	return &skeleton{c: c, parent: parent, name: name, crate: notInCrates.Replace(name)}, nil
 }
@@ -135,7 +136,7 @@ func (n *skeleton) read(parent, name string) ([]byte, error) {
 	if err != nil {
 		what := strings.TrimSuffix(parent, "s")
 		hint := manifest.NameHint(name, n.others(parent))
-		return nil, usageError{fmt.Errorf("there is no %s %q%s", what, name, prefixed("; ", hint))}
+		return nil, errkind.Usagef("there is no %s %q%s", what, name, prefixed("; ", hint))
 	}
 	return data, nil
 }
@@ -231,7 +232,7 @@ var crateName = regexp.MustCompile(`(?m)^name\s*=\s*"[^"]*"`)
 // copyVariant writes a variant that differs from another in nothing but its name.
 func (n *skeleton) copyVariant(from string) error {
 	if from == "" {
-		return usageError{errors.New("name the packages of the image, or with --from a variant to copy")}
+		return errkind.Usagef("name the packages of the image, or with --from a variant to copy")
 	}
 	data, err := n.read("variants", from)
 	if err != nil {
@@ -239,7 +240,7 @@ func (n *skeleton) copyVariant(from string) error {
 	}
 	at := crateName.FindIndex(data)
 	if at == nil {
-		return usageError{fmt.Errorf("variants/%s/Cargo.toml names no crate", from)}
+		return errkind.Usagef("variants/%s/Cargo.toml names no crate", from)
 	}
 	n.add("Cargo.toml", "%s", slices.Concat(data[:at[0]], fmt.Appendf(nil, "name = %q", n.crate), data[at[1]:]))
 	for _, name := range append(n.cargoFiles(from), workspace.TemplateName) {
@@ -263,11 +264,11 @@ func (n *skeleton) variantNotes() {
 func (n *skeleton) write(sys *System) error {
 	parent := filepath.Join(n.c.root, n.parent)
 	if err := os.MkdirAll(parent, 0o755); err != nil {
-		return environmentError{err}
+		return errkind.BadEnvironment(err)
 	}
 	tmp, err := os.MkdirTemp(parent, ".new-") // names with a dot are no packages
 	if err != nil {
-		return environmentError{err}
+		return errkind.BadEnvironment(err)
 	}
 	defer os.RemoveAll(tmp)
 	err = os.Chmod(tmp, 0o755)
@@ -279,7 +280,7 @@ func (n *skeleton) write(sys *System) error {
 		err = os.Rename(tmp, dir)
 	}
 	if err != nil {
-		return environmentError{err}
+		return errkind.BadEnvironment(err)
 	}
 	for _, f := range n.files {
 		fmt.Fprintln(sys.Stdout, filepath.Join(dir, f.name))

@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 
+	"buildsys/internal/errkind"
 	"buildsys/internal/plan"
 	"buildsys/internal/rpm"
 )
@@ -43,6 +44,9 @@ func (e irreproducibleError) Error() string {
 	return fmt.Sprintf("%d of %d %s are not reproducible: %s", len(e.names), e.of, what, strings.Join(e.names, ", "))
 }
 
+// ErrorKind returns errkind.Integrity.
+func (irreproducibleError) ErrorKind() errkind.Kind { return errkind.Integrity }
+
 // verify builds what was requested of a plan whose outputs are in place once more, past every cache and in other
 // surroundings, and compares: the named packages, or of a variant its images alone. Both builds are kept where they differ.
 func verify(ctx context.Context, sys *System, c config, conn *connection, p plan.Plan, want request) error {
@@ -50,7 +54,7 @@ func verify(ctx context.Context, sys *System, c config, conn *connection, p plan
 	second := again(p.Arch, first, c.reproducibleDir)
 	for _, s := range first { // what an earlier run left must not be taken for this one's
 		if err := os.RemoveAll(c.reproducibleDir(s)); err != nil {
-			return environmentError{err}
+			return errkind.BadEnvironment(err)
 		}
 	}
 	failed := runPlan(ctx, sys, c, conn, second, nil)
@@ -64,7 +68,7 @@ func verify(ctx context.Context, sys *System, c config, conn *connection, p plan
 		}
 		same, err := compare(ctx, sys.Stdout, s.Name, first[i].Out, c.reproducibleDir(first[i]))
 		if err != nil {
-			return environmentError{err}
+			return errkind.BadEnvironment(err)
 		}
 		if !same {
 			different = append(different, s.Name)

@@ -5,6 +5,8 @@ package engine
 import (
 	"fmt"
 	"strings"
+
+	"buildsys/internal/errkind"
 )
 
 // FailedError says that steps failed. Roots are the root failures, in plan order; Unwrap gives their errors.
@@ -41,6 +43,22 @@ func (e *FailedError) Unwrap() []error {
 	return errs
 }
 
+// ErrorKind is errkind.StepFailed when a step itself failed, else the kind of what stood in the
+// first one's way.
+func (e *FailedError) ErrorKind() errkind.Kind {
+	first := errkind.Unexpected
+	for i, step := range e.Roots {
+		kind := errkind.Of(step.Err)
+		if kind == errkind.Unexpected || kind == errkind.StepFailed {
+			return errkind.StepFailed
+		}
+		if i == 0 {
+			first = kind
+		}
+	}
+	return first
+}
+
 // NotThereError says that outputs which another process should have put in place are not there.
 type NotThereError struct {
 	Step string
@@ -52,6 +70,9 @@ func (e *NotThereError) Error() string {
 	kind, name, _ := strings.Cut(e.Step, "/")
 	return fmt.Sprintf("its outputs are not in %s, though cargo takes it for built: run \"buildsys build-%s %s\", then cargo again", e.Dir, kind, name)
 }
+
+// ErrorKind returns errkind.Environment.
+func (*NotThereError) ErrorKind() errkind.Kind { return errkind.Environment }
 
 // OutputError says that a build succeeded but left something that must not be published.
 type OutputError struct {
@@ -69,6 +90,9 @@ func (e *OutputError) Error() string {
 	return fmt.Sprintf("%s of %s cannot be used: %s; earlier outputs were kept", what, e.Step, e.Reason)
 }
 
+// ErrorKind returns errkind.Integrity.
+func (*OutputError) ErrorKind() errkind.Kind { return errkind.Integrity }
+
 // HostError says that this machine's file system refused something the engine had to do: no space, no permission, I/O error.
 type HostError struct {
 	Step  string // empty when the run as a whole is concerned
@@ -83,6 +107,9 @@ func (e *HostError) Error() string {
 	}
 	return fmt.Sprintf("%s: cannot %s: %v", e.Step, e.Doing, e.Err)
 }
+
+// ErrorKind returns errkind.Environment.
+func (*HostError) ErrorKind() errkind.Kind { return errkind.Environment }
 
 // Unwrap returns the system's error.
 func (e *HostError) Unwrap() error { return e.Err }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"buildsys/internal/errkind"
 )
 
 // lockPoll is how often a waiting run looks whether the lock is free. A blocking flock could not be cancelled.
@@ -28,6 +30,9 @@ type LockedError struct {
 func (e *LockedError) Error() string {
 	return fmt.Sprintf("another run is at work in this checkout (%s); wait for it or stop it. Lock: %s", e.Holder, e.Path)
 }
+
+// ErrorKind returns errkind.Environment.
+func (*LockedError) ErrorKind() errkind.Kind { return errkind.Environment }
 
 // Lock takes the exclusive lock at path, a file that is made if need be and never deleted, and writes into it who holds
 // it. The kernel frees the lock when the process ends, however it ends.

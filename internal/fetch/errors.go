@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 
+	"buildsys/internal/errkind"
 	"buildsys/internal/manifest"
 )
 
@@ -82,6 +83,9 @@ func (e *IntegrityError) Error() string {
 	return b.String()
 }
 
+// ErrorKind returns errkind.Integrity.
+func (*IntegrityError) ErrorKind() errkind.Kind { return errkind.Integrity }
+
 // MissingError says that a source was nowhere to be had.
 type MissingError struct {
 	Name    string
@@ -114,6 +118,9 @@ func (e *MissingError) Error() string {
 	return b.String()
 }
 
+// ErrorKind returns errkind.Environment.
+func (*MissingError) ErrorKind() errkind.Kind { return errkind.Environment }
+
 // StoreError is a failure of our own disk: it says nothing about the source and no other place can help.
 type StoreError struct {
 	Op   string
@@ -128,6 +135,9 @@ func (e *StoreError) Error() string {
 	}
 	return fmt.Sprintf("source store: %s %s: %v", e.Op, e.Path, e.Err)
 }
+
+// ErrorKind returns errkind.Environment.
+func (*StoreError) ErrorKind() errkind.Kind { return errkind.Environment }
 
 func (e *StoreError) Unwrap() error { return e.Err }
 

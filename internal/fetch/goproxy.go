@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+
+	"buildsys/internal/errkind"
 )
 
 // proxy is one element of GOPROXY.
@@ -123,4 +125,12 @@ func (e *ModuleError) Error() string {
 		b.WriteString("\n  set GOPROXY to a module proxy that has it, as in https://proxy.example.com or file:///a/directory")
 	}
 	return b.String()
+}
+
+// ErrorKind returns errkind.Integrity where a proxy had other bytes, else errkind.Environment.
+func (e *ModuleError) ErrorKind() errkind.Kind {
+	if e.Bad {
+		return errkind.Integrity
+	}
+	return errkind.Environment
 }

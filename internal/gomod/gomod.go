@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
+
+	"buildsys/internal/errkind"
 )
 
 // Module is a module of a go.sum. The sums are as there, "h1:" and base64; each may be empty.
@@ -35,6 +37,9 @@ func (e *Error) Error() string {
 	}
 	return e.What + "; " + e.Hint
 }
+
+// ErrorKind returns errkind.Usage.
+func (*Error) ErrorKind() errkind.Kind { return errkind.Usage }
 
 // Read returns the modules that the go.sum in an archive's directory root names, sorted. An empty root is the only
 // directory at the top of the archive. The error is an *Error, or that of reading the file.

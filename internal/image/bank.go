@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"buildsys/internal/errkind"
 )
 
 // BadImageError says that an image is not what it should be, as opposed to one that could not be read.
@@ -29,6 +31,9 @@ func (e *BadImageError) Error() string {
 	}
 	return fmt.Sprintf("image %s is not as it should be: %s", e.Image, text)
 }
+
+// ErrorKind returns errkind.Integrity.
+func (*BadImageError) ErrorKind() errkind.Kind { return errkind.Integrity }
 
 // Unwrap returns the faults.
 func (e *BadImageError) Unwrap() []error { return e.Faults }

@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+
+	"buildsys/internal/errkind"
 )
 
 // File is an image that can be read at any place.
@@ -27,6 +29,9 @@ type UnsupportedError struct{ What string }
 func (e *UnsupportedError) Error() string {
 	return e.What + " cannot be read: convert the image with qemu-img convert -O raw"
 }
+
+// ErrorKind returns errkind.Usage.
+func (*UnsupportedError) ErrorKind() errkind.Kind { return errkind.Usage }
 
 const lz4Magic = "\x04\x22\x4d\x18"
 

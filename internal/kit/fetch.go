@@ -52,7 +52,7 @@ func (t Tree) fetchOne(ctx context.Context, s Store, kit manifest.LockedImage, a
 	data, err := src.index(ctx, "v"+kit.Version)
 	if err != nil {
 		err = readFault(ctx, src, kit.Image, err)
-		if missing, ok := errors.AsType[*Error](err); here != nil && ok && missing.Class == Missing {
+		if missing, ok := errors.AsType[*Error](err); here != nil && ok && missing.Kind == Missing {
 			warn(err.Error() + "; the one on this machine is used")
 			return nil
 		}

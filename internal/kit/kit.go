@@ -9,26 +9,24 @@ package kit
 import (
 	"fmt"
 
+	"buildsys/internal/errkind"
 	"buildsys/internal/manifest"
 )
 
-// Class says whose fault an error is.
-type Class int
-
-// The classes of errors.
+// The kinds of error in words of kits.
 const (
-	Config  Class = iota + 1 // Twoliter.toml or Twoliter.lock ask for what cannot be
-	Missing                  // a registry does not answer, or something is not on this machine
-	Bad                      // an image is not what it should be
+	Config  = errkind.Usage       // Twoliter.toml or Twoliter.lock ask for what cannot be
+	Missing = errkind.Environment // a registry does not answer, or something is not here
+	Bad     = errkind.Integrity   // an image is not what it should be
 )
 
 // Error is why a kit cannot be had or used.
 type Error struct {
-	Class Class
-	What  string // "kit core-kit 1.0.0 of vendor acme"
-	Why   string
-	Hint  string // what to do; may be empty
-	Err   error  // the cause, part of Why; may be nil
+	Kind errkind.Kind
+	What string // "kit core-kit 1.0.0 of vendor acme"
+	Why  string
+	Hint string // what to do; may be empty
+	Err  error  // the cause, part of Why; may be nil
 }
 
 // Error is what failed, why, and what to do, on one line.
@@ -43,8 +41,11 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-func fault(class Class, i manifest.Image, hint, format string, args ...any) *Error {
-	return &Error{Class: class, What: "kit " + i.String(), Why: fmt.Sprintf(format, args...), Hint: hint}
+// ErrorKind returns the kind.
+func (e *Error) ErrorKind() errkind.Kind { return e.Kind }
+
+func fault(kind errkind.Kind, i manifest.Image, hint, format string, args ...any) *Error {
+	return &Error{Kind: kind, What: "kit " + i.String(), Why: fmt.Sprintf(format, args...), Hint: hint}
 }
 
 const runUpdate = `run "buildsys update" and commit Twoliter.lock if that is meant`

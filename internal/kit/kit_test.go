@@ -20,6 +20,7 @@ import (
 	"oras.land/oras-go/v2/content/memory"
 	"oras.land/oras-go/v2/content/oci"
 
+	"buildsys/internal/errkind"
 	"buildsys/internal/manifest"
 )
 
@@ -151,10 +152,10 @@ func TestResolveFaults(t *testing.T) {
 	other := testSDK
 	other.Version = "0.2.0"
 	for _, c := range []struct {
-		name  string
-		tree  Tree
-		class Class
-		want  string
+		name string
+		tree Tree
+		kind errkind.Kind
+		want string
 	}{
 		{"no such version", tree(layoutScheme+dir, image("base-kit", "2.0.0")), Config, "kit base-kit 2.0.0 of vendor acme: there is no such version; there are: v1.0.0"},
 		{"no such kit", tree(layoutScheme+dir, image("bse-kit", "1.0.0")), Missing, "kit bse-kit 1.0.0 of vendor acme: it cannot be read: there is no OCI layout " + dir + "/bse-kit"},
@@ -168,7 +169,7 @@ func TestResolveFaults(t *testing.T) {
 	} {
 		_, err := c.tree.Resolve(t.Context(), nil, true, quiet)
 		e, ok := errors.AsType[*Error](err)
-		if !ok || e.Class != c.class || !strings.HasPrefix(err.Error(), c.want) {
+		if !ok || e.Kind != c.kind || !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("%s: got %v\nwant %s", c.name, err, c.want)
 		}
 	}
@@ -225,7 +226,7 @@ func TestDrift(t *testing.T) {
 	}
 	makeKit(t, dir, "base-kit", "1.0.0", "aarch64") // the tag leads to another index now
 	err = tr.Fetch(t.Context(), store, lock, "x86_64", quiet, quiet)
-	if e, ok := errors.AsType[*Error](err); !ok || e.Class != Bad || !strings.Contains(err.Error(), "leads to another image than when Twoliter.lock was written") {
+	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != Bad || !strings.Contains(err.Error(), "leads to another image than when Twoliter.lock was written") {
 		t.Errorf("a tag that was moved: %v", err)
 	}
 }
@@ -260,7 +261,7 @@ func TestForeignImages(t *testing.T) {
 				must(t, tr.Fetch(t.Context(), Store{t.TempDir()}, lock, "x86_64", quiet, quiet))
 				return
 			}
-			if e, ok := errors.AsType[*Error](err); !ok || e.Class != Bad || !strings.Contains(err.Error(), c.want) {
+			if e, ok := errors.AsType[*Error](err); !ok || e.Kind != Bad || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v\nwant %s", err, c.want)
 			}
 		})
@@ -403,7 +404,7 @@ func TestDamagedLayout(t *testing.T) {
 		must(t, os.WriteFile(name, data, 0o644))
 	}
 	err = tr.Fetch(t.Context(), store, lock, "x86_64", quiet, quiet)
-	if e, ok := errors.AsType[*Error](err); !ok || e.Class != Bad || !strings.Contains(err.Error(), "does not have the content that its name says") {
+	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != Bad || !strings.Contains(err.Error(), "does not have the content that its name says") {
 		t.Errorf("got %v", err)
 	}
 	left, err := os.ReadDir(store.Dir)

@@ -97,7 +97,7 @@ func TestRegistry(t *testing.T) {
 	makeKit(t, other, "base-kit", "1.0.0", "x86_64")
 	publish(t, other, address, "base-kit", "v1.0.0")
 	err = tr.Fetch(t.Context(), store, lock, "x86_64", quiet, quiet)
-	if e, ok := errors.AsType[*Error](err); !ok || e.Class != Bad || !strings.Contains(err.Error(), runUpdate) {
+	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != Bad || !strings.Contains(err.Error(), runUpdate) {
 		t.Errorf("a tag that was moved: %v", err)
 	}
 	wrong := tree(address+"/acme", image("base-kit", "1.2.0"))
@@ -114,7 +114,7 @@ func TestRegistry(t *testing.T) {
 		t.Errorf("warned %q", warned)
 	}
 	err = tr.Fetch(t.Context(), Store{t.TempDir()}, lock, "x86_64", quiet, quiet)
-	if e, ok := errors.AsType[*Error](err); !ok || e.Class != Missing {
+	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != Missing {
 		t.Errorf("without registry and kit: %v", err)
 	}
 }

@@ -158,7 +158,7 @@ func (r *resolver) sdk() (manifest.Image, error) {
 }
 
 func otherSDK(one string, a manifest.Image, other string, b manifest.Image) error {
-	return &Error{Class: Config, What: "the SDK", Why: fmt.Sprintf("%s was made with %s, but %s has %s", one, a, other, b),
+	return &Error{Kind: Config, What: "the SDK", Why: fmt.Sprintf("%s was made with %s, but %s has %s", one, a, other, b),
 		Hint: "one tree is built with one SDK: use versions that agree"}
 }
 
@@ -191,10 +191,10 @@ func (t Tree) lockSDK(ctx context.Context, sdk manifest.Image, old *manifest.Loc
 	if ctx.Err() != nil {
 		return locked, context.Cause(ctx)
 	}
-	class := Missing
+	kind := Missing
 	if errors.Is(err, remote.ErrNotFound) {
-		class = Config
+		kind = Config
 	}
-	return locked, &Error{Class: class, What: "the SDK " + sdk.String(), Why: err.Error(), Err: err,
+	return locked, &Error{Kind: kind, What: "the SDK " + sdk.String(), Why: err.Error(), Err: err,
 		Hint: "with an SDK image that is in no registry, name it with --sdk-image"}
 }

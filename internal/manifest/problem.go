@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"buildsys/internal/errkind"
 )
 
 // Problem is one mistake at one place.
@@ -65,6 +67,9 @@ func (ps Problems) Error() string {
 	}
 	return strings.Join(lines, "\n")
 }
+
+// ErrorKind returns errkind.Usage.
+func (Problems) ErrorKind() errkind.Kind { return errkind.Usage }
 
 // Err returns the sorted problems as an error, without the warnings, or nil when there are no others.
 func (ps Problems) Err() error {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"buildsys/internal/errkind"
 	"buildsys/internal/graph"
 	"buildsys/internal/manifest"
 	"buildsys/internal/workspace"
@@ -60,6 +61,9 @@ func (e *RequestError) Error() string {
 	return text
 }
 
+// ErrorKind returns errkind.Usage.
+func (*RequestError) ErrorKind() errkind.Kind { return errkind.Usage }
+
 // SkippedError says that a variant is not made for the architecture asked for. Nothing is wrong and nothing was built:
 // a caller that goes over all variants and architectures goes on.
 type SkippedError struct {
@@ -73,6 +77,9 @@ func (e *SkippedError) Error() string {
 	return fmt.Sprintf("skipped: variant %s is not for %s; its supported-arches are %s (%s)",
 		e.Variant, e.Arch, strings.Join(e.Supported, ", "), e.File)
 }
+
+// ErrorKind returns errkind.Skipped.
+func (*SkippedError) ErrorKind() errkind.Kind { return errkind.Skipped }
 
 // Make plans a request. Steps come in an order in which each follows those it depends on; equal inputs give equal
 // plans. The error is a *RequestError when the tree does not have what is asked for, and a *SkippedError when the image

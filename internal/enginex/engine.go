@@ -1,0 +1,144 @@
+// Package enginex says what a build engine, a Docker daemon or a buildkitd, is to the rest of the
+// program: how it is reached, what it tells of itself, and what can be asked of it. It speaks to
+// none; package buildkit does.
+package enginex
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"buildsys/internal/errkind"
+	"buildsys/internal/plan"
+	"buildsys/internal/progress"
+)
+
+// Engine is a build engine, or several that share the steps.
+type Engine interface {
+	// Build does one build and leaves its outputs in the existing, empty directory out.
+	Build(ctx context.Context, s plan.Solve, out string, report func(progress.Event)) error
+	// Await waits until the engine answers, for at most the given time.
+	Await(ctx context.Context, wait time.Duration) error
+	// Info asks the engine about itself.
+	Info(ctx context.Context) (Info, error)
+	// HasImage reports whether the engine can use the image ref, and the image's ID, which is the
+	// same for the same image on every engine. No registry is asked behind the caller's back.
+	HasImage(ctx context.Context, ref string) (id string, ok bool, err error)
+	// ImportImage makes the image ref from a tar of a root file system. labels and read may be nil;
+	// read is told how many bytes have been read so far.
+	ImportImage(ctx context.Context, ref string, rootfs io.Reader, labels map[string]string,
+		read func(int64)) error
+	Close() error
+}
+
+// Dialer connects to the engine that the options name. Its errors are *Error.
+type Dialer func(ctx context.Context, o Options) (Engine, error)
+
+// Options say how to reach the engine.
+type Options struct {
+	// Host is the address of a Docker engine: unix://, tcp:// or ssh://. Empty means DOCKER_HOST, and
+	// without it Docker's default socket. DOCKER_TLS_VERIFY, DOCKER_CERT_PATH and DOCKER_API_VERSION
+	// count as for the docker command.
+	Host string
+	// BuildKit is the address of a buildkitd, which is used instead of a Docker engine: unix://,
+	// tcp:// or ssh://.
+	BuildKit string
+	// BuildKitCerts is a directory with ca.pem, cert.pem and key.pem; with it a buildkitd on tcp://
+	// is spoken to over TLS.
+	BuildKitCerts string
+	// Insecure permits tcp:// without TLS to another machine.
+	Insecure bool
+	// ImageDir is a directory that keeps imported images, as an OCI layout, for a buildkitd, which
+	// has none of its own. It need not exist.
+	ImageDir string
+	// Timeout is how long the engine may take for its first answer; 0 means 3 s.
+	Timeout time.Duration
+	// Wait is how long to try again when nothing listens at the address, or nothing answers: an
+	// engine may still be starting, or its machine be busy. 0 means not at all.
+	Wait time.Duration
+	// Waiting, if not nil, is called once when the waiting begins.
+	Waiting func(host string, wait time.Duration)
+	// Warn, if not nil, is told of engines that are lost and found, where several share the steps. It
+	// must be safe for concurrent use.
+	Warn func(text string)
+	// Silence is how long the engine may give no sign of life before builds on it are given up; 0
+	// means 45 s.
+	Silence time.Duration
+	// Checkout tells one tree of packages from another on a shared engine. It never reaches a build;
+	// it only names the engine's copy of the inputs, which is updated by differences when a step is
+	// built again.
+	Checkout string
+	// Layers is where engines share the layers of steps.
+	Layers LayerCache
+}
+
+// Addresses lists the engines that the options name: addresses are separated by commas or spaces.
+func (o Options) Addresses() []string {
+	text := cmp.Or(o.BuildKit, o.Host, os.Getenv("DOCKER_HOST"))
+	all := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// LayerPlace is a repository of an OCI registry, as the engine reaches it.
+type LayerPlace struct {
+	Repository string // HOST[:PORT]/REPOSITORY
+	Plain      bool   // HTTP without TLS
+}
+
+// Host returns the registry of the place, with its port.
+func (p LayerPlace) Host() string {
+	host, _, _ := strings.Cut(p.Repository, "/")
+	return host
+}
+
+// LayerCache says where engines share the layers of steps. The zero value is nowhere.
+type LayerCache struct {
+	From []LayerPlace // asked in order
+	To   LayerPlace   // Repository is empty for none
+}
+
+// Info describes an engine. What an engine does not tell is zero.
+type Info struct {
+	Kind    string // "Docker engine" or "buildkitd"
+	Host    string // its address
+	Local   bool   // it surely runs on this machine
+	Version string // "20.10.24", "v0.33.1"
+	API     string // "1.41"; of Docker only
+	CPUs    int    // a buildkitd does not tell: this machine's when it is Local
+	Memory  int64  // bytes
+	Driver  string // storage driver or snapshotter; "vfs" and "native" copy the SDK for every step
+	RootDir string // where it keeps images and build cache, on its own machine; of Docker only
+
+	Nodes []NodeInfo // of several engines, each of them
+}
+
+// NodeInfo is one engine of several.
+type NodeInfo struct {
+	Info
+	Err error // why it is not used; then only Host is known
+}
+
+// Error says that the engine cannot be used and what to do about it.
+type Error struct {
+	Kind string // "Docker engine" or "buildkitd"
+	Host string
+	Err  error
+	Hint string // what to do
+}
+
+// Error names the engine.
+func (e *Error) Error() string {
+	return fmt.Sprintf("cannot use the %s at %s: %v; %s", e.Kind, e.Host, e.Err, e.Hint)
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// ErrorKind returns errkind.Environment.
+func (*Error) ErrorKind() errkind.Kind { return errkind.Environment }
