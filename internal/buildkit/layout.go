@@ -21,6 +21,8 @@ import (
 	"slices"
 	"syscall"
 
+	"buildsys/internal/atomicfile"
+
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	digest "github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
@@ -166,28 +168,19 @@ func (l layout) putLayer(tar io.Reader) (ocispecs.Descriptor, error) {
 	if err != nil {
 		return ocispecs.Descriptor{}, err
 	}
-	f, err := os.CreateTemp(l.dir, "layer-")
+	f, err := atomicfile.New(l.dir, 0o644)
 	if err != nil {
 		return ocispecs.Descriptor{}, err
 	}
-	defer os.Remove(f.Name()) // gone already when all went well
+	defer f.Discard()
 	sum := sha256.New()
 	n, err := io.Copy(io.MultiWriter(f, sum), tar)
-	if err == nil {
-		err = f.Sync()
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
 	if err == nil && n == 0 {
 		err = errors.New("the tar is empty")
 	}
 	d := digest.NewDigest(digest.SHA256, sum)
 	if err == nil {
-		err = os.Chmod(f.Name(), 0o644)
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), l.blob(d))
+		err = f.ReplaceDurable(l.blob(d))
 	}
 	return ocispecs.Descriptor{MediaType: ocispecs.MediaTypeImageLayer, Digest: d, Size: n}, err
 }
@@ -211,34 +204,11 @@ func (l layout) putJSON(mediaType string, v any) (ocispecs.Descriptor, error) {
 		return ocispecs.Descriptor{}, err
 	}
 	d := ocispecs.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(data), Size: int64(len(data))}
-	rel, err := filepath.Rel(l.dir, l.blob(d.Digest))
-	if err != nil {
-		return d, err
-	}
-	return d, l.putFile(rel, data)
+	return d, atomicfile.ReplaceDurable(l.blob(d.Digest), data, 0o644)
 }
 
-// putFile writes a file so that it is there as a whole or not at all.
 func (l layout) putFile(name string, data []byte) error {
-	f, err := os.CreateTemp(l.dir, "file-")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = os.Chmod(f.Name(), 0o644)
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), filepath.Join(l.dir, name))
+	return atomicfile.ReplaceDurable(filepath.Join(l.dir, name), data, 0o644)
 }
 
 // sweep removes blobs that no image of the index has any more: an SDK is a gigabyte.

@@ -5,7 +5,6 @@ package cache
 import (
 	"encoding/hex"
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -13,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"buildsys/internal/atomicfile"
 )
 
 // racyWindow is how long a file must have been left alone before its hash is remembered. A file that changes twice
@@ -180,31 +181,14 @@ func (m *Memo) Save(path string) error {
 	}
 	m.changed = false
 	m.mu.Unlock()
-	if err := replaceFile(path, appendSum(string(text))); err != nil {
+	err := os.MkdirAll(filepath.Dir(path), 0o755)
+	if err == nil {
+		err = atomicfile.Replace(path, appendSum(string(text)), 0o600)
+	}
+	if err != nil {
 		return &StoreError{Doing: "save the hashes of files", Err: err}
 	}
 	return nil
-}
-
-func replaceFile(path string, data []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+"-")
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return err
-		}
-		tmp, err = os.CreateTemp(filepath.Dir(path), filepath.Base(path)+"-")
-	}
-	if err != nil {
-		return err
-	}
-	_, err = tmp.Write(data)
-	if err = errors.Join(err, tmp.Close()); err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(tmp.Name())
-	}
-	return err
 }
 
 func appendMemoLine(to []byte, name string, e memoEntry) []byte {

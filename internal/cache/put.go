@@ -1,4 +1,9 @@
 // Writing into the store: blobs first, the entry that names them last, each durable before its name appears.
+//
+// The store has its own protocol of replacing files instead of package atomicfile: all blobs of a Put
+// are forced to disk together, temporary files lie in one directory which Trim empties under the
+// store's lock, what stands in the way of a name goes to the quarantine, and tests stop it between
+// any two steps.
 
 package cache
 
@@ -12,6 +17,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"buildsys/internal/atomicfile"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -163,11 +170,7 @@ func syncAll(paths []string) error {
 	group.SetLimit(16)
 	for _, path := range paths {
 		group.Go(func() error {
-			f, err := os.Open(path)
-			if err != nil {
-				return err
-			}
-			return errors.Join(f.Sync(), f.Close())
+			return atomicfile.Sync(path)
 		})
 	}
 	return group.Wait()
@@ -198,7 +201,7 @@ func (s *Store) write(path string, durable bool, fill func(to *os.File) error) e
 		return storeWrite(err)
 	}
 	if durable {
-		return storeWrite(syncDir(filepath.Dir(path)))
+		return storeWrite(atomicfile.Sync(filepath.Dir(path)))
 	}
 	return nil
 }
@@ -250,14 +253,6 @@ func (s *Store) rename(tmp, path string) error {
 func isDir(path string) bool {
 	info, err := os.Lstat(path)
 	return err == nil && info.IsDir()
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 func (s *Store) entryPath(id ActionID) string {

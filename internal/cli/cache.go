@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"buildsys/internal/bytesize"
 	"buildsys/internal/cache"
 	"buildsys/internal/errkind"
 	"buildsys/internal/workspace"
@@ -57,7 +58,7 @@ func newCacheStat(sys *System, s *settings) *cobra.Command {
 					cache.Stats
 				}{store.Dir, st})
 			}
-			fmt.Fprintf(sys.Stdout, "store    %s\nentries  %d\nblobs    %d\nsize     %s\n", store.Dir, st.Entries, st.Blobs, sizeText(st.Bytes))
+			fmt.Fprintf(sys.Stdout, "store    %s\nentries  %d\nblobs    %d\nsize     %s\n", store.Dir, st.Entries, st.Blobs, bytesize.Format(st.Bytes))
 			if st.Quarantined > 0 {
 				fmt.Fprintf(sys.Stdout, "damaged  %d files in %s\n", st.Quarantined, filepath.Join(store.Dir, "quarantine"))
 			}
@@ -88,7 +89,7 @@ Ages are a number and d (days), h, m or s; sizes a number and K, M, G or T (powe
 			if err != nil {
 				return errkind.Usagef("--max-age: %w", err)
 			}
-			maxBytes, err := parseSize(size)
+			maxBytes, err := bytesize.Parse(size)
 			if err != nil {
 				return errkind.Usagef("--max-size: %w", err)
 			}
@@ -103,7 +104,7 @@ Ages are a number and d (days), h, m or s; sizes a number and K, M, G or T (powe
 			if asJSON {
 				return printJSON(sys, removed)
 			}
-			fmt.Fprintf(sys.Stdout, "removed %d entries and %d blobs, %s\n", removed.Entries, removed.Blobs, sizeText(removed.Bytes))
+			fmt.Fprintf(sys.Stdout, "removed %d entries and %d blobs, %s\n", removed.Entries, removed.Blobs, bytesize.Format(removed.Bytes))
 			return nil
 		},
 	}
@@ -137,7 +138,7 @@ needed. With damage found the exit status is 5.`,
 			if asJSON {
 				err = printJSON(sys, found)
 			} else {
-				fmt.Fprintf(sys.Stdout, "read %d entries and %d blobs, %s: %d damaged\n", found.Entries, found.Blobs, sizeText(found.Bytes), found.Damaged)
+				fmt.Fprintf(sys.Stdout, "read %d entries and %d blobs, %s: %d damaged\n", found.Entries, found.Blobs, bytesize.Format(found.Bytes), found.Damaged)
 			}
 			if err == nil && found.Damaged+found.Dropped > 0 {
 				err = errkind.Wrap(errkind.Integrity, fmt.Errorf("the store was damaged: %d files moved to %s, %d results dropped; check that disk",
@@ -204,33 +205,7 @@ func parseAge(text string) (time.Duration, error) {
 	return age, nil
 }
 
-const sizeUnits = "KMGT"
+// storeDamage marks bytes in the store that were not what they should be.
+type storeDamage struct{ error }
 
-// parseSize reads a number of bytes with K, M, G or T for powers of 1024.
-func parseSize(text string) (int64, error) {
-	shift := 0
-	digits := text
-	if n := len(text); n > 0 {
-		if i := strings.IndexByte(sizeUnits, text[n-1]); i >= 0 {
-			shift, digits = 10*(i+1), text[:n-1]
-		}
-	}
-	n, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil || n < 0 || n<<shift>>shift != n {
-		return 0, fmt.Errorf("%q is not a size: use a number and K, M, G or T, such as 20G", text)
-	}
-	return n << shift, nil
-}
-
-// sizeText gives bytes in the largest unit that leaves at least one before the point.
-func sizeText(n int64) string {
-	if n < 1024 {
-		return fmt.Sprintf("%d B", n)
-	}
-	size, unit := float64(n)/1024, 0
-	for size >= 1024 && unit < len(sizeUnits)-1 {
-		size /= 1024
-		unit++
-	}
-	return fmt.Sprintf("%.1f %ciB", size, sizeUnits[unit])
-}
+func (e storeDamage) Unwrap() error { return e.error }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"buildsys/internal/atomicfile"
 	"buildsys/internal/doctor"
 	"buildsys/internal/enginex"
 	"buildsys/internal/errkind"
@@ -179,23 +180,9 @@ func (c config) recordImage(ref, digest string) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return err
 	}
-	return replaceFile(file, []byte(digest+"\n"))
+	return atomicfile.Replace(file, []byte(digest+"\n"), 0o644)
 }
 
 func (c config) imageRecord(ref string) string {
 	return filepath.Join(c.cacheDir, "sdk", fmt.Sprintf("%x", sha256.Sum256([]byte(ref)))[:16])
-}
-
-// replaceFile writes a file so that readers see it whole or not at all.
-func replaceFile(name string, data []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name()) // of no effect once it was renamed
-	_, err = tmp.Write(data)
-	if err = errors.Join(err, tmp.Chmod(0o644), tmp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), name)
 }

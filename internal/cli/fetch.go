@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"buildsys/internal/atomicfile"
 	"buildsys/internal/errkind"
 	"buildsys/internal/kit"
 	"buildsys/internal/manifest"
@@ -176,7 +177,7 @@ func updateLock(ctx context.Context, sys *System, c config, ws *workspace.Worksp
 		fmt.Fprintln(sys.Stderr, line)
 	}
 	name := filepath.Join(c.root, "Twoliter.lock")
-	if err := replaceFile(name, lock.Format()); err != nil {
+	if err := atomicfile.ReplaceDurable(name, lock.Format(), 0o644); err != nil {
 		return errkind.Environmentf("write the lock: %w", err)
 	}
 	fmt.Fprintln(sys.Stdout, name)

@@ -10,13 +10,14 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"buildsys/internal/bytesize"
 	"buildsys/internal/image"
 )
 
 // writeInspected prints one report. Faults come last, where they are seen.
 func writeInspected(w io.Writer, one inspected) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n  disk of %s, %s as a file, GUID %s\n\n", one.Image, size(one.DiskBytes), size(one.FileBytes), orDash(one.DiskGUID))
+	fmt.Fprintf(&b, "%s\n  disk of %s, %s as a file, GUID %s\n\n", one.Image, bytesize.Format(one.DiskBytes), bytesize.Format(one.FileBytes), orDash(one.DiskGUID))
 	writePartitions(&b, one.Partitions)
 	for _, r := range one.Roots {
 		writeRoot(&b, r)
@@ -34,7 +35,7 @@ func writeInspected(w io.Writer, one inspected) error {
 		fmt.Fprintln(&b, "\nfirmware")
 	}
 	for _, f := range one.Firmware {
-		fmt.Fprintf(&b, "  %s %s %s%s\n", f.Partition, f.Path, size(f.Size), strings.TrimRight(" "+signedBy(f.SignedBy), " "))
+		fmt.Fprintf(&b, "  %s %s %s%s\n", f.Partition, f.Path, bytesize.Format(f.Size), strings.TrimRight(" "+signedBy(f.SignedBy), " "))
 	}
 	if len(one.OSRelease) > 0 {
 		fmt.Fprintln(&b, "\nos-release")
@@ -88,7 +89,7 @@ func writeRoot(w io.Writer, r image.Root) {
 	if r.CommandLine {
 		named = "on the kernel command line"
 	}
-	fmt.Fprintf(w, "\nroot %s\n  %s: %s under a hash tree of %s\n", r.Partition, verdict, size(r.DataBytes), size(r.TreeBytes))
+	fmt.Fprintf(w, "\nroot %s\n  %s: %s under a hash tree of %s\n", r.Partition, verdict, bytesize.Format(r.DataBytes), bytesize.Format(r.TreeBytes))
 	fmt.Fprintf(w, "  root hash %s, %s\n  salt      %s\n", orDash(r.RootHash), named, orDash(r.Salt))
 }
 
@@ -109,17 +110,6 @@ func writeVerdict(w io.Writer, r image.Report) {
 func mib(n int64) string {
 	text := fmt.Sprintf("%.2f", float64(n)/(1<<20))
 	return strings.TrimSuffix(strings.TrimRight(text, "0"), ".")
-}
-
-// size writes bytes in the unit that suits them.
-func size(n int64) string {
-	switch {
-	case n < 1<<10:
-		return count(int(n), "byte")
-	case n < 1<<20:
-		return fmt.Sprintf("%d KiB", (n+1023)>>10)
-	}
-	return mib(n) + " MiB"
 }
 
 func orDash(text string) string {

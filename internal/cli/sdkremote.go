@@ -14,6 +14,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/spf13/cobra"
 
+	"buildsys/internal/bytesize"
 	"buildsys/internal/cache"
 	"buildsys/internal/errkind"
 	"buildsys/internal/progress"
@@ -39,7 +40,7 @@ func (n *connection) fetchSDK(ctx context.Context) (id string, ok bool, err erro
 	if !ok {
 		return "", false, nil
 	}
-	n.say(progress.FetchProgress, fmt.Sprintf("taking the SDK image from %s (%d MB)", sdk.Origin, sdk.Rootfs.Size/1e6))
+	n.say(progress.FetchProgress, fmt.Sprintf("taking the SDK image from %s (%s)", sdk.Origin, bytesize.Format(sdk.Rootfs.Size)))
 	packed, err := os.CreateTemp(n.c.temporary(), "sdk-*.tar.zst")
 	if err != nil {
 		return "", false, errkind.BadEnvironment(err)
@@ -207,6 +208,6 @@ func (n *connection) shareSDK(ctx context.Context, p *packed, replace bool) erro
 	if err != nil {
 		return errkind.Environmentf("the SDK image was imported but not uploaded to %s: %w", n.c.cacheTo, err)
 	}
-	fmt.Fprintf(n.sys.Stderr, "uploaded to %s (%d MB)\n", n.c.cacheTo, rootfs.Size/1e6)
+	fmt.Fprintf(n.sys.Stderr, "uploaded to %s (%s)\n", n.c.cacheTo, bytesize.Format(rootfs.Size))
 	return nil
 }

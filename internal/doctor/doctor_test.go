@@ -184,7 +184,7 @@ func TestDisk(t *testing.T) {
 		want  Status
 		words string
 	}{
-		{"enough", Place{Path: small, Need: 1 << 20}, OK, "7 MiB free"},
+		{"enough", Place{Path: small, Need: 1 << 20}, OK, "7.9 MiB free"},
 		{"not there yet", Place{Path: small + "/a/b", Need: 1 << 20}, OK, ""},
 		{"less than needed", Place{Path: small, Need: 1 << 30, Min: 1 << 20}, Warning, "1 GiB"},
 		{"nothing to work with", Place{Path: small, Need: 1 << 30, Min: 16 << 20}, Failure, "16 MiB"},

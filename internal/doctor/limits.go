@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"buildsys/internal/bytesize"
 )
 
 // memoryPerJob is what a step is expected to need: a C++ compiler or a link of a large program; a kernel's own link takes less.
@@ -30,7 +32,7 @@ func (r Request) memory() Check {
 		return Check{Name: c.Name, Status: Skipped, Detail: "the engine does not tell"}
 	}
 	jobs := r.jobs()
-	c.Detail = fmt.Sprintf("%s%s for %s", size(bytes), limited, steps(jobs))
+	c.Detail = fmt.Sprintf("%s%s for %s", bytesize.Format(bytes), limited, steps(jobs))
 	if need := int64(jobs) * memoryPerJob; bytes < need && r.Engine.Err == nil {
 		c.Status = Warning
 		c.Fix = fmt.Sprintf("reckon with 1 GiB for each: run fewer (--jobs %d), or give it more; a step that is killed for memory ends with exit code 137",

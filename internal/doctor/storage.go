@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"buildsys/internal/bytesize"
+
 	"golang.org/x/mod/semver"
 	"golang.org/x/sys/unix"
 )
@@ -163,7 +165,7 @@ func disk(p Place) Check {
 		return c
 	}
 	free := int64(st.Bavail) * st.Bsize
-	c.Detail = fmt.Sprintf("%s: %s free", p.Path, size(free))
+	c.Detail = fmt.Sprintf("%s: %s free", p.Path, bytesize.Format(free))
 	noInodes := st.Files > 0 // btrfs and others have no fixed number
 	if noInodes {
 		c.Detail += fmt.Sprintf(", %d inodes", st.Ffree)
@@ -172,9 +174,9 @@ func disk(p Place) Check {
 	case st.Flags&unix.ST_RDONLY != 0:
 		c.Status, c.Fix = Failure, "it is on a read-only file system: name another place"
 	case free < p.Min || noInodes && st.Ffree < minInodes:
-		c.Status, c.Fix = Failure, fmt.Sprintf("free some: nothing can be built with less than %s and %d inodes", size(p.Min), minInodes)
+		c.Status, c.Fix = Failure, fmt.Sprintf("free some: nothing can be built with less than %s and %d inodes", bytesize.Format(p.Min), minInodes)
 	case free < p.Need:
-		c.Status, c.Fix = Warning, fmt.Sprintf("a build of everything is expected to need %s; free some, or name another place", size(p.Need))
+		c.Status, c.Fix = Warning, fmt.Sprintf("a build of everything is expected to need %s; free some, or name another place", bytesize.Format(p.Need))
 	case noInodes && st.Ffree < fewInodes:
 		c.Status, c.Fix = Warning, "an SDK alone has some 50,000 files: remove files, or name another place"
 	}
@@ -199,15 +201,4 @@ func existing(p Place) (string, error) {
 			return "", err
 		}
 	}
-}
-
-// size is a number of bytes for people.
-func size(n int64) string {
-	switch {
-	case n >= 1<<30:
-		return strings.TrimSuffix(fmt.Sprintf("%.1f", float64(n)/(1<<30)), ".0") + " GiB"
-	case n >= 1<<20:
-		return fmt.Sprintf("%d MiB", n>>20)
-	}
-	return fmt.Sprintf("%d KiB", n>>10)
 }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"buildsys/internal/atomicfile"
 	"buildsys/internal/cache"
 )
 
@@ -87,17 +88,5 @@ func writeState(dir, step string, s State) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(dir, ".state-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	if _, err := tmp.WriteString(text); err != nil {
-		tmp.Close()
-		return err
-	}
-	if err := tmp.Close(); err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), statePath(dir, step))
+	return atomicfile.Replace(statePath(dir, step), []byte(text), 0o644)
 }

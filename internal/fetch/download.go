@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"buildsys/internal/bytesize"
 	"buildsys/internal/progress"
 )
 
@@ -221,9 +222,9 @@ func (j *job) ticker(p *part) func() {
 			return
 		}
 		last = now
-		text := fmt.Sprintf("%s: %s", j.name, bytesText(p.size))
+		text := fmt.Sprintf("%s: %s", j.name, bytesize.Format(p.size))
 		if p.from.Total > 0 {
-			text += " of " + bytesText(p.from.Total)
+			text += " of " + bytesize.Format(p.from.Total)
 		}
 		j.emit(progress.FetchProgress, text, nil)
 	}

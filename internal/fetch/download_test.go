@@ -210,14 +210,14 @@ func TestRefusedAnswers(t *testing.T) {
 		"10 TB": {func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Length", "10995116277760")
 			w.WriteHeader(200)
-		}, "is 10240 GiB, larger than the limit of 2000 bytes"},
+		}, "is 10 TiB, larger than the limit of 1.9 KiB"},
 		"endless": {func(w http.ResponseWriter, r *http.Request) {
 			for {
 				if _, err := w.Write(b); err != nil {
 					return
 				}
 			}
-		}, "larger than the limit of 2000 bytes"},
+		}, "is larger than the limit of 1.9 KiB"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -102,7 +102,7 @@ func TestLookasideFilesThatAreNone(t *testing.T) {
 	w.Upstream, w.MaxBytes, w.Lookaside = false, 2000, []string{big, dir}
 	err := w.Fetch(t.Context(), step, []manifest.ExternalFile{f})
 	var missing *MissingError
-	if !errors.As(err, &missing) || !strings.Contains(err.Error(), ": is 3000 bytes, larger than the limit of 2000 bytes") ||
+	if !errors.As(err, &missing) || !strings.Contains(err.Error(), ": is 2.9 KiB, larger than the limit of 1.9 KiB") ||
 		!strings.Contains(err.Error(), ": not a regular file") {
 		t.Errorf("error %v", err)
 	}

@@ -15,12 +15,12 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/sumdb/dirhash"
 	"golang.org/x/sync/errgroup"
 
+	"buildsys/internal/atomicfile"
 	"buildsys/internal/gomod"
 	"buildsys/internal/manifest"
 	"buildsys/internal/progress"
@@ -216,20 +216,9 @@ func (m *moduleFile) link(kept, path string) error {
 	if err := mkdirAll(filepath.Dir(path)); err != nil {
 		return err
 	}
-	temp := fmt.Sprintf("%s.%d-%d", path, os.Getpid(), time.Now().UnixNano())
-	if err := os.Link(kept, temp); err != nil { // a file system without hard links
-		data, err := os.ReadFile(kept)
-		if err == nil {
-			err = os.WriteFile(temp, data, 0o644)
-		}
-		if err != nil {
-			return storeError("write", temp, err)
-		}
+	if err := atomicfile.Link(kept, path, 0o644); err != nil {
+		return storeError("write", path, err)
 	}
-	if err := os.Rename(temp, path); err != nil {
-		return storeError("rename", temp, err)
-	}
-	_ = os.Remove(temp) // rename leaves it where both names are one file already
 	return nil
 }
 

@@ -14,6 +14,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"buildsys/internal/atomicfile"
 )
 
 // part is <name>.part, locked with flock against other processes and other goroutines of this one. The kernel drops the lock
@@ -179,7 +181,9 @@ func readValidator(path string) validator {
 	return v
 }
 
-// commit makes the verified bytes durable and gives them their final name, below root.
+// commit makes the verified bytes durable and gives them their final name, below root. It does not
+// use package atomicfile for that: the temporary file is meant to outlive its writer, and must be
+// locked until it has its final name.
 func (p *part) commit(final, root string) error {
 	if err := p.f.Sync(); err != nil {
 		return storeError("sync", p.path, err)
@@ -192,21 +196,9 @@ func (p *part) commit(final, root string) error {
 	}
 	// The directories may be new: their own entries must be on the disk as well.
 	for _, dir := range []string{filepath.Dir(final), filepath.Dir(filepath.Dir(final)), root} {
-		if err := syncDir(dir); err != nil {
-			return err
+		if err := atomicfile.Sync(dir); err != nil {
+			return storeError("sync", dir, err)
 		}
-	}
-	return nil
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return storeError("open", dir, err)
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return storeError("sync", dir, err)
 	}
 	return nil
 }

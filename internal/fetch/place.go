@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"buildsys/internal/bytesize"
 )
 
 // place is one place to ask for one file: a path when it is a directory's, else a URL.
@@ -117,20 +119,11 @@ func reason(err error) error {
 }
 
 func tooLarge(size, max int64) error {
-	return fmt.Errorf("is %s, larger than the limit of %s", bytesText(size), bytesText(max))
-}
-
-// bytesText writes a size the way people read it.
-func bytesText(n int64) string {
-	switch {
-	case n >= 10<<30:
-		return fmt.Sprintf("%d GiB", n>>30)
-	case n >= 10<<20:
-		return fmt.Sprintf("%d MiB", n>>20)
-	case n >= 10<<10:
-		return fmt.Sprintf("%d KiB", n>>10)
+	is, limit := bytesize.Format(size), bytesize.Format(max)
+	if is == limit {
+		return fmt.Errorf("is larger than the limit of %s", limit)
 	}
-	return fmt.Sprintf("%d bytes", n)
+	return fmt.Errorf("is %s, larger than the limit of %s", is, limit)
 }
 
 func (s *Store) maxBytes() int64 { return orDefault(s.MaxBytes, defaultMaxBytes) }

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"buildsys/internal/atomicfile"
 	"buildsys/internal/cache"
 )
 
@@ -78,19 +79,19 @@ func addMember(archive *tar.Writer, root fs.FS, name string, e fs.DirEntry) erro
 
 // put writes a blob.
 func (p *packer) put(mediaType string, fill func(io.Writer) error) (descriptor, error) {
-	f, err := os.CreateTemp(p.dir, ".blob-*")
+	f, err := atomicfile.New(p.dir, 0o644)
 	if err != nil {
 		return descriptor{}, err
 	}
-	defer os.Remove(f.Name()) // not there any more once it was renamed
+	defer f.Discard()
 	sum := sha256.New()
 	count := &counter{}
-	err = fill(io.MultiWriter(f, sum, count))
-	if err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
+	if err := fill(io.MultiWriter(f, sum, count)); err != nil {
 		return descriptor{}, err
 	}
 	b := cache.Blob{SHA256: [32]byte(sum.Sum(nil)), Size: count.n}
-	return descriptor{MediaType: mediaType, Digest: digestOf(b), Size: b.Size}, os.Rename(f.Name(), filepath.Join(p.dir, blobName(b)))
+	d := descriptor{MediaType: mediaType, Digest: digestOf(b), Size: b.Size}
+	return d, f.ReplaceDurable(filepath.Join(p.dir, blobName(b)))
 }
 
 type counter struct{ n int64 }

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"buildsys/internal/atomicfile"
 	"buildsys/internal/manifest"
 )
 
@@ -177,7 +178,7 @@ func (s Store) unpack(ctx context.Context, src source, i manifest.Image, d descr
 	}
 	data, err := json.MarshalIndent(record{Arch: arch, Label: label, Files: files}, "", " ")
 	if err == nil {
-		err = writeFile(filepath.Join(dir, recordFile), data)
+		err = atomicfile.ReplaceDurable(filepath.Join(dir, recordFile), data, 0o644)
 	}
 	if err = errors.Join(err, os.Chmod(dir, 0o755)); err != nil {
 		return localError{err}

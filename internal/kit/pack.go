@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"buildsys/internal/atomicfile"
 )
 
 // epoch is the date of everything in an image, the same as in the RPMs (tools/build-rpm).
@@ -183,7 +185,7 @@ func (p *packer) writeIndex(out Packed) (string, error) {
 	for name, v := range files {
 		data, err := json.Marshal(v)
 		if err == nil {
-			err = writeFile(filepath.Join(p.dir, name), append(data, '\n'))
+			err = atomicfile.ReplaceDurable(filepath.Join(p.dir, name), append(data, '\n'), 0o644)
 		}
 		if err != nil {
 			return "", err
@@ -222,9 +224,5 @@ func (p *packer) sweep() error {
 			err = errors.Join(err, os.Remove(filepath.Join(blobs, e.Name())))
 		}
 	}
-	left, _ := filepath.Glob(filepath.Join(p.dir, ".blob-*"))
-	for _, name := range left {
-		err = errors.Join(err, os.Remove(name))
-	}
-	return err
+	return errors.Join(err, atomicfile.Clean(p.dir))
 }

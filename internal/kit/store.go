@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 
+	"buildsys/internal/atomicfile"
 	"buildsys/internal/manifest"
 )
 
@@ -65,24 +66,10 @@ func (s Store) putIndex(digest string, data []byte) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return localError{err}
 	}
-	if err := writeFile(name, data); err != nil {
+	if err := atomicfile.ReplaceDurable(name, data, 0o644); err != nil {
 		return localError{err}
 	}
 	return nil
-}
-
-// writeFile makes a file appear whole.
-func writeFile(name string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(name), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // not there any more once it was renamed
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), name)
 }
 
 // index returns what the tag of a locked kit led to.

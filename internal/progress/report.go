@@ -8,6 +8,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"buildsys/internal/bytesize"
 )
 
 // Summary is the end of a run as the report shows it.
@@ -32,20 +34,10 @@ type Traffic struct {
 	Up      int64 // bytes sent
 }
 
-// String sums it up: "remote cache: 12 results found, 1 fetched, 3 uploaded; 52.1 MB received, 0.3 MB sent".
+// String sums it up: "remote cache: 12 results found, 1 fetched, 3 uploaded; 52.1 MiB received, 300 bytes sent".
 func (t Traffic) String() string {
 	return fmt.Sprintf("remote cache: %s found, %d fetched, %d uploaded; %s received, %s sent",
-		count(int(t.Known), "result"), t.Fetched, t.Pushed, megabytes(t.Down), megabytes(t.Up))
-}
-
-func megabytes(n int64) string {
-	switch {
-	case n < 1000:
-		return fmt.Sprintf("%d bytes", n)
-	case n < 100e3:
-		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
-	}
-	return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+		count(int(t.Known), "result"), t.Fetched, t.Pushed, bytesize.Format(t.Down), bytesize.Format(t.Up))
 }
 
 // Failure is one step that failed by itself.

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"buildsys/internal/atomicfile"
 	"buildsys/internal/cache"
 )
 
@@ -133,15 +134,13 @@ func (d *directory) write(path string, fill func(io.Writer) error) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return finalError{err}
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	f, err := atomicfile.New(d.dir, 0o644) // where a search for leftovers meets few files
 	if err != nil {
 		return finalError{err}
 	}
-	defer os.Remove(f.Name()) // not there any more once it was renamed
-	counted := &countingWriter{f, d.t}
-	err = errors.Join(fill(counted), f.Chmod(0o644), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
+	defer f.Discard()
+	if err = fill(&countingWriter{f, d.t}); err == nil {
+		err = f.ReplaceDurable(path)
 	}
 	if err != nil && !is[localError](err) {
 		return finalError{err}

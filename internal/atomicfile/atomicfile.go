@@ -1,0 +1,190 @@
+// Package atomicfile replaces files whole.
+//
+// A name given to this package holds the old file or the new one at every moment: no reader sees a
+// part, and neither a kill, a failed write nor a full disk leaves one. Replace stops there; after a
+// power cut the file may be empty or lost, so it is for what a reader checks or can do without.
+// ReplaceDurable forces the bytes to disk before the name and the name before it returns: a power
+// cut leaves the old file or the new one, and after the return the new one.
+//
+// Errors name the file to be replaced. Modes are as given, whatever the umask.
+package atomicfile
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+)
+
+// prefix begins the names of all temporary files, so that those of killed writers are recognised.
+const prefix = ".buildsys-new-"
+
+// abandoned is how long a temporary file must not have been written to before it counts as left by
+// a killed writer, which may have run on another machine.
+const abandoned = 24 * time.Hour
+
+// Temp is an unnamed file in the making, for content whose name is known only at its end.
+type Temp struct {
+	f    *os.File
+	mode fs.FileMode
+}
+
+// New returns an empty Temp in dir, which must be on the file system of its later name. The first
+// call for a directory removes the temporary files that killed writers left there.
+func New(dir string, mode fs.FileMode) (*Temp, error) {
+	cleanOnce(dir)
+	f, err := os.CreateTemp(dir, prefix)
+	if err != nil {
+		return nil, err
+	}
+	return &Temp{f, mode}, nil
+}
+
+// Write appends p.
+func (t *Temp) Write(p []byte) (int, error) { return t.f.Write(p) }
+
+// Replace gives t its name. The Temp is used up, with an error as well.
+func (t *Temp) Replace(name string) error { return t.replace(name, false) }
+
+// ReplaceDurable gives t its name and forces both to disk. An error of the very last step, which
+// forces the name, leaves the new file in place.
+func (t *Temp) ReplaceDurable(name string) error { return t.replace(name, true) }
+
+// Discard removes what was not given a name. After Replace or ReplaceDurable it does nothing.
+func (t *Temp) Discard() {
+	if t.f != nil {
+		_ = t.f.Close()
+		_ = os.Remove(t.f.Name())
+		t.f = nil
+	}
+}
+
+// The system calls whose failures and order the tests decide.
+var (
+	syncFile = (*os.File).Sync
+	rename   = os.Rename
+)
+
+func (t *Temp) replace(name string, durable bool) error {
+	err := t.f.Chmod(t.mode)
+	if err == nil && durable {
+		err = syncFile(t.f)
+	}
+	if err = errors.Join(err, t.f.Close()); err == nil { // some file systems report lost writes here
+		err = rename(t.f.Name(), name)
+	}
+	if err != nil {
+		t.Discard()
+		return failed(name, err)
+	}
+	t.f = nil
+	if durable {
+		return failed(name, Sync(filepath.Dir(name)))
+	}
+	return nil
+}
+
+// failed returns err as an error of replacing name; nil stays nil.
+func failed(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if cause, ok := errors.AsType[*fs.PathError](err); ok { // names the temporary file
+		err = cause.Err
+	} else if cause, ok := errors.AsType[*os.LinkError](err); ok {
+		err = cause.Err
+	}
+	return &fs.PathError{Op: "replace", Path: name, Err: err}
+}
+
+// Replace makes data the content of the file name. A power cut may lose it.
+func Replace(name string, data []byte, mode fs.FileMode) error {
+	return write(name, data, mode, (*Temp).Replace)
+}
+
+// ReplaceDurable makes data the content of the file name, on disk when it returns.
+func ReplaceDurable(name string, data []byte, mode fs.FileMode) error {
+	return write(name, data, mode, (*Temp).ReplaceDurable)
+}
+
+func write(name string, data []byte, mode fs.FileMode, replace func(*Temp, string) error) error {
+	t, err := New(filepath.Dir(name), mode)
+	if err != nil {
+		return failed(name, err)
+	}
+	if _, err := t.Write(data); err != nil {
+		t.Discard()
+		return failed(name, err)
+	}
+	return replace(t, name)
+}
+
+// Link makes name another name of the file old or, on a file system without hard links, a copy of
+// it with the given mode. A power cut may lose it.
+func Link(old, name string, mode fs.FileMode) error {
+	t, err := New(filepath.Dir(name), mode)
+	if err != nil {
+		return failed(name, err)
+	}
+	temp := t.f.Name()
+	t.Discard() // a link needs a name that is free
+	if os.Link(old, temp) == nil {
+		err := rename(temp, name)
+		_ = os.Remove(temp) // renaming one name of a file to another leaves both
+		if err == nil {
+			return nil
+		}
+	}
+	data, err := os.ReadFile(old)
+	if err != nil {
+		return err
+	}
+	return Replace(name, data, mode)
+}
+
+// Sync forces a file or the names in a directory to disk.
+func Sync(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(syncFile(f), f.Close())
+}
+
+// Clean removes all temporary files in dir. It is for the only writer of dir: they are not in use.
+func Clean(dir string) error { return clean(dir, time.Now().Add(time.Hour)) }
+
+var cleaned sync.Map // directories
+
+// cleanOnce removes what killed writers left in dir. Failures cost only space.
+func cleanOnce(dir string) {
+	if _, done := cleaned.LoadOrStore(dir, true); !done {
+		_ = clean(dir, time.Now().Add(-abandoned))
+	}
+}
+
+// clean removes the temporary files in dir that were last written to before a time.
+func clean(dir string, before time.Time) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	names, err := d.Readdirnames(-1)
+	err = errors.Join(err, d.Close())
+	for _, name := range names {
+		if !strings.HasPrefix(name, prefix) {
+			continue
+		}
+		path := filepath.Join(dir, name)
+		info, gone := os.Lstat(path)
+		if gone == nil && info.Mode().IsRegular() && info.ModTime().Before(before) {
+			if e := os.Remove(path); !errors.Is(e, fs.ErrNotExist) {
+				err = errors.Join(err, e)
+			}
+		}
+	}
+	return err
+}

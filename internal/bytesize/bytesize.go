@@ -1,0 +1,47 @@
+// Package bytesize writes and reads numbers of bytes as people do, in powers of 1024.
+package bytesize
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+const units = "KMGT"
+
+// Format returns n in the largest unit of which there is at least one: "1 byte", "1.5 KiB",
+// "16 GiB". It cuts after the first decimal, so free space is never more than there is.
+func Format(n int64) string {
+	if n == 1 {
+		return "1 byte"
+	}
+	if n < 1024 {
+		return fmt.Sprintf("%d bytes", n)
+	}
+	unit := 0
+	for unit < len(units)-1 && n>>(10*(unit+2)) > 0 {
+		unit++
+	}
+	shift := 10 * (unit + 1)
+	whole, rest := n>>shift, n&(1<<shift-1)
+	text := strconv.FormatInt(whole, 10)
+	if tenth := rest * 10 >> shift; tenth > 0 {
+		text += fmt.Sprintf(".%d", tenth)
+	}
+	return fmt.Sprintf("%s %ciB", text, units[unit])
+}
+
+// Parse reads a whole number with nothing, K, M, G or T behind it.
+func Parse(text string) (int64, error) {
+	shift, digits := 0, text
+	if n := len(text); n > 0 {
+		if i := strings.IndexByte(units, text[n-1]); i >= 0 {
+			shift, digits = 10*(i+1), text[:n-1]
+		}
+	}
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || n < 0 || n<<shift>>shift != n {
+		return 0, fmt.Errorf("%q is not a size: use a number and K, M, G or T, such as 20G", text)
+	}
+	return n << shift, nil
+}
