@@ -82,7 +82,8 @@ func MakeSized(dir string, n int, log io.Writer) error {
 	status := cli.Main(cli.System{
 		Args: []string{"build-variant", "--jobs", "8"}, Dir: dir, Getenv: func(key string) string { return env[key] },
 		Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: log,
-		Dial: func(context.Context, enginex.Options) (enginex.Engine, error) { return instant{}, nil },
+		Dial:   func(context.Context, enginex.Options) (enginex.Engine, error) { return instant{}, nil },
+		Unread: true,
 	})
 	if status != cli.ExitOK {
 		return fmt.Errorf("building a tree of %d packages without an engine ended with status %d", n, status)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"buildsys/internal/build"
 	"buildsys/internal/errkind"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
@@ -32,7 +33,7 @@ type bootOptions struct {
 	timeout time.Duration
 }
 
-func newBootCommand(sys *System, s *settings) *cobra.Command {
+func newBootCommand(a *app) *cobra.Command {
 	var o bootOptions
 	cmd := &cobra.Command{
 		Use:   "boot [VARIANT]",
@@ -47,14 +48,15 @@ console to build/logs/ARCH/boot-VARIANT.log.
 ` + exitStatusHelp,
 		Args: usage(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := s.resolve(sys)
+			c, s, err := a.resolveVariant(args)
 			if err != nil {
 				return err
 			}
-			if err := c.pickVariant(sys, args); err != nil {
+			image, data, err := s.NewestImage()
+			if err != nil {
 				return err
 			}
-			return boot(cmd.Context(), sys, c, o)
+			return a.boot(cmd.Context(), c, o, image, data)
 		},
 	}
 	cmd.Flags().BoolVar(&o.check, "check", false, "run headless and only see whether it gets ready")
@@ -65,74 +67,45 @@ console to build/logs/ARCH/boot-VARIANT.log.
 	return cmd
 }
 
-func boot(ctx context.Context, sys *System, c config, o bootOptions) error {
-	image, data, err := newestImage(c)
-	if err != nil {
-		return err
-	}
+// boot starts the disk image, with the disk data beside it when that is not empty.
+func (a *app) boot(ctx context.Context, c build.Config, o bootOptions, image, data string) (err error) {
 	machine := vm.Config{
-		Arch: c.arch, Image: image, DataImage: data, MemoryMiB: o.memory, Accel: o.accel,
+		Arch: c.Arch, Image: image, DataImage: data, MemoryMiB: o.memory, Accel: o.accel,
 		Firmware: vm.Firmware{BIOS: o.bios},
-		Stdin:    sys.Stdin, Stdout: sys.Stdout, Stderr: sys.Stderr,
+		Stdin:    a.sys.Stdin, Stdout: a.sys.Stdout, Stderr: a.sys.Stderr,
 	}
 	if !o.bios {
-		if machine.SecureBoot, err = c.enrolled(); err != nil {
+		if machine.SecureBoot, err = enrolled(c); err != nil {
 			return err
 		}
 	}
 	if o.check {
-		return bootCheck(ctx, sys, c, machine, o.timeout)
+		return a.bootCheck(ctx, c, machine, o.timeout)
 	}
 	return vmError(vm.Run(ctx, machine))
 }
 
 // enrolled returns the certificates for the firmware when the variant has uefi-secure-boot, else nil.
-func (c config) enrolled() (*uefi.Certificates, error) {
-	ws, err := workspace.Load(c.root, c.strictness)
+func enrolled(c build.Config) (*uefi.Certificates, error) {
+	ws, err := workspace.Load(c.Root, c.Strictness)
 	if err != nil {
 		return nil, err
 	}
-	v := ws.Variants[c.variant]
+	v := ws.Variants[c.Variant]
 	if v == nil || !plan.HasSecureBoot(v) {
 		return nil, nil
 	}
-	certificates, err := sbkeys.Certificates(c.keysDir)
+	certificates, err := sbkeys.Certificates(c.Image.KeysDir)
 	if err != nil {
 		return nil, errkind.BadEnvironment(err)
 	}
 	return &certificates, nil
 }
 
-// newestImage finds the disks of the variant's newest image in whatever format it has; data is empty when everything is
-// on one disk.
-func newestImage(c config) (system, data string, err error) {
-	dir := filepath.Join(c.buildDir(), "images", c.arch+"-"+c.variant, "latest")
-	for _, format := range []string{"raw", "qcow2", "vmdk"} {
-		suffix := plan.DiskSuffix(format)
-		images, err := filepath.Glob(filepath.Join(dir, "*"+suffix))
-		if err != nil {
-			return "", "", err
-		}
-		for _, image := range images {
-			if info, err := os.Lstat(image); err != nil || !info.Mode().IsRegular() {
-				continue // a link under one of its other names
-			}
-			if strings.HasSuffix(image, "-data"+suffix) {
-				data = image
-			} else {
-				system = image
-			}
-		}
-	}
-	if system == "" {
-		return "", "", errkind.Usagef("there is no image of %s for %s in %s: run buildsys build-variant %[1]s --arch %[2]s first",
-			c.variant, c.arch, dir)
-	}
-	return system, data, nil
-}
-
-func bootCheck(ctx context.Context, sys *System, c config, machine vm.Config, timeout time.Duration) error {
-	path := filepath.Join(c.buildDir(), "logs", c.arch, "boot-"+c.variant+".log")
+// bootCheck waits for the ready line, and keeps the console below build/logs.
+func (a *app) bootCheck(ctx context.Context, c build.Config, machine vm.Config,
+	timeout time.Duration) error {
+	path := filepath.Join(c.Root, "build", "logs", c.Arch, "boot-"+c.Variant+".log")
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return errkind.BadEnvironment(err)
 	}
@@ -141,8 +114,8 @@ func bootCheck(ctx context.Context, sys *System, c config, machine vm.Config, ti
 		return errkind.BadEnvironment(err)
 	}
 	defer console.Close()
-	fmt.Fprintf(sys.Stderr, "booting %s; console in %s\n", machine.Image, path)
-	name := regexp.QuoteMeta(strings.ToUpper(c.name))
+	fmt.Fprintf(a.sys.Stderr, "booting %s; console in %s\n", machine.Image, path)
+	name := regexp.QuoteMeta(strings.ToUpper(c.Image.Name))
 	result, err := vm.Check(ctx, machine, vm.CheckOptions{
 		Ready:   regexp.MustCompile(`^` + name + ` READY`),
 		Fail:    regexp.MustCompile(`Kernel panic|^` + name + ` FAILED`),
@@ -152,8 +125,8 @@ func bootCheck(ctx context.Context, sys *System, c config, machine vm.Config, ti
 	if err != nil {
 		return vmError(err)
 	}
-	fmt.Fprintf(sys.Stderr, "ready after %s\n", progress.Took(result.Took))
-	fmt.Fprintln(sys.Stdout, result.ReadyLine)
+	fmt.Fprintf(a.sys.Stderr, "ready after %s\n", progress.Took(result.Took))
+	fmt.Fprintln(a.sys.Stdout, result.ReadyLine)
 	return console.Close()
 }
 

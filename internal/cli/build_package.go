@@ -3,55 +3,123 @@
 package cli
 
 import (
-	"github.com/spf13/cobra"
+	"context"
+	"fmt"
+	"io"
+	"strings"
 
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"buildsys/internal/build"
 	"buildsys/internal/errkind"
 	"buildsys/internal/plan"
 	"buildsys/internal/workspace"
 )
 
-func newBuildPackageCommand(sys *System, s *settings) *cobra.Command {
-	var want request
-	cmd := &cobra.Command{
-		Use:   "build-package [NAME...]",
-		Short: "Build packages and what they need",
-		Long: `Builds the RPMs of the named packages, after those of everything they need to be built.
+const buildPackageHelp = `Builds the RPMs of the named packages, after those of everything they need to be built.
 Inside packages/NAME/ the name can be left out.
 
 RPMs are placed below build/rpms/ARCH/NAME/, logs below build/logs/ARCH/.
 
-Started without a name by the build script of packages/NAME/ (cargo sets CARGO_MANIFEST_DIR) it builds that package
-alone, as cargo has built what it needs, and tells cargo on standard output what the package depends on.
+Started without a name by the build script of packages/NAME/ (cargo sets CARGO_MANIFEST_DIR) it builds
+that package alone, as cargo has built what it needs, and tells cargo on standard output what the
+package depends on.
 
-With --verify-reproducible each named package is built a second time, past every cache and on another day, in another
-time zone and locale, under another host name and umask, with one CPU and another number of jobs. Where the RPMs differ
-it says in what, keeps both below build/reproducible/NAME/, and exits with 5.
+With --verify-reproducible each named package is built a second time, past every cache and on another
+day, in another time zone and locale, under another host name and umask, with one CPU and another
+number of jobs. Where the RPMs differ it says in what, keeps both below build/reproducible/NAME/, and
+exits with 5.
 
-` + exitStatusHelp,
+`
+
+func newBuildPackageCommand(a *app) *cobra.Command {
+	var want build.Request
+	cmd := &cobra.Command{
+		Use:   "build-package [NAME...]",
+		Short: "Build packages and what they need",
+		Long:  buildPackageHelp + exitStatusHelp,
 		RunE: func(cmd *cobra.Command, names []string) error {
-			c, err := s.resolve(sys)
+			c, s, err := a.resolve()
 			if err != nil {
 				return err
 			}
-			switch name, err := underCargo(sys, c, plan.Package, names); {
+			switch name, err := a.cargoUnit(c, plan.Package, names); {
 			case err != nil:
 				return err
 			case name != "":
-				want.packages = []string{name}
-				return buildUnit(cmd.Context(), sys, c, want)
+				want.Packages = []string{name}
+				return a.buildUnit(cmd.Context(), s, want, c.Variant)
 			}
 			if len(names) == 0 {
-				name, _ := workspace.Here(c.root, sys.Dir)
+				name, _ := workspace.Here(c.Root, a.sys.Dir)
 				if name == "" {
 					return errkind.Usagef("no package named: say which, or run inside packages/NAME/")
 				}
 				names = []string{name}
 			}
-			want.packages = names
-			return build(cmd.Context(), sys, c, want)
+			want.Packages = names
+			return a.build(cmd.Context(), s, want)
 		},
 	}
-	s.addBuildFlags(cmd.Flags())
-	want.addVerifyFlag(cmd.Flags())
+	a.addBuildFlags(cmd.Flags())
+	addVerifyFlag(cmd.Flags(), &want)
 	return cmd
+}
+
+// addVerifyFlag is for the commands whose requests can be verified.
+func addVerifyFlag(flags *pflag.FlagSet, want *build.Request) {
+	flags.BoolVar(&want.Verify, "verify-reproducible", false,
+		"build it twice, the second time in other surroundings, and compare")
+}
+
+// build builds, and prints what came of it.
+func (a *app) build(ctx context.Context, s *build.Session, want build.Request) error {
+	result, err := s.Build(ctx, want)
+	for _, c := range result.Comparisons {
+		printComparison(a.sys.Stdout, c)
+	}
+	a.printKits(a.sys.Stdout, result.Kits)
+	if err == nil && !want.Verify && len(want.Kits) == 0 {
+		fmt.Fprintln(a.sys.Stdout, result.Out)
+	}
+	return err
+}
+
+// buildUnit builds for cargo, whose standard output is not for people. built is the variant that
+// cargo has had packages built for.
+func (a *app) buildUnit(ctx context.Context, s *build.Session, want build.Request,
+	built string) error {
+	result, err := s.BuildUnit(ctx, want, built, a.sys.Stdout)
+	a.printKits(a.sys.Stderr, result.Kits)
+	return err
+}
+
+// maxLines is how many lines of an explanation are shown; a file has the rest.
+const maxLines = 40
+
+// printComparison says what two builds of a step have in common.
+func printComparison(w io.Writer, c build.Comparison) {
+	if c.Same() {
+		fmt.Fprintf(w, "%s is reproducible\n", c.Name)
+		return
+	}
+	differences := strings.Join(c.Differences, ", ")
+	fmt.Fprintf(w, "%s is not reproducible: %s; both builds are in %s\n", c.Name, differences, c.Dir)
+	for _, e := range c.Details {
+		printLines(w, e.Lines)
+		if e.From != "" {
+			fmt.Fprintf(w, "  (from %s)\n", e.From)
+		}
+	}
+}
+
+func printLines(w io.Writer, lines []string) {
+	for i, line := range lines {
+		if i == maxLines {
+			fmt.Fprintf(w, "  … and %d lines more\n", len(lines)-i)
+			return
+		}
+		fmt.Fprintf(w, "  %s\n", line)
+	}
 }

@@ -3,7 +3,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -16,35 +15,29 @@ import (
 	"buildsys/internal/bytesize"
 	"buildsys/internal/cache"
 	"buildsys/internal/errkind"
-	"buildsys/internal/workspace"
 )
 
-func newCacheCommand(sys *System, s *settings) *cobra.Command {
-	command := &cobra.Command{
-		Use:   "cache",
-		Short: "Measure, trim and verify the store of built outputs",
-		Long: `The store keeps the outputs of every step that was run, by a hash of everything that
+const cacheHelp = `The store keeps the outputs of every step that was run, by a hash of everything that
 went into the step, so that no step runs twice on this machine. It is the directory
 "store" in the cache directory (BUILDSYS_CACHE_DIR, else buildsys below the user's
 cache directory), outside of every checkout; all checkouts and running buildsys of a
 user share it. Whatever is damaged in it counts as never stored: the step runs again.
 
-It can be deleted at any time; steps then run again.`,
-		Args: usage(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	command.AddCommand(newCacheStat(sys, s), newCacheTrim(sys, s), newCacheVerify(sys, s))
-	return command
+It can be deleted at any time; steps then run again.`
+
+func newCacheCommand(a *app) *cobra.Command {
+	return group("cache", "Measure, trim and verify the store of built outputs", cacheHelp,
+		newCacheStat(a), newCacheTrim(a), newCacheVerify(a))
 }
 
-func newCacheStat(sys *System, s *settings) *cobra.Command {
+func newCacheStat(a *app) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "stat",
 		Short: "Say how much is in the store",
 		Args:  usage(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			store, err := openStore(sys, s)
+			store, err := a.openStore()
 			if err != nil {
 				return err
 			}
@@ -53,17 +46,17 @@ func newCacheStat(sys *System, s *settings) *cobra.Command {
 				return errkind.BadEnvironment(err)
 			}
 			if asJSON {
-				return printJSON(sys, struct {
+				return a.printJSON(struct {
 					Dir string `json:"dir"`
 					cache.Stats
 				}{store.Dir, st})
 			}
-			fmt.Fprintf(sys.Stdout, "store    %s\nentries  %d\nblobs    %d\nsize     %s\n", store.Dir, st.Entries, st.Blobs, bytesize.Format(st.Bytes))
+			fmt.Fprintf(a.sys.Stdout, "store    %s\nentries  %d\nblobs    %d\nsize     %s\n", store.Dir, st.Entries, st.Blobs, bytesize.Format(st.Bytes))
 			if st.Quarantined > 0 {
-				fmt.Fprintf(sys.Stdout, "damaged  %d files in %s\n", st.Quarantined, filepath.Join(store.Dir, "quarantine"))
+				fmt.Fprintf(a.sys.Stdout, "damaged  %d files in %s\n", st.Quarantined, filepath.Join(store.Dir, "quarantine"))
 			}
 			if st.Entries > 0 {
-				fmt.Fprintf(sys.Stdout, "used     between %s and %s\n", st.Oldest.Format(time.DateTime), st.Newest.Format(time.DateTime))
+				fmt.Fprintf(a.sys.Stdout, "used     between %s and %s\n", st.Oldest.Format(time.DateTime), st.Newest.Format(time.DateTime))
 			}
 			return nil
 		},
@@ -72,7 +65,7 @@ func newCacheStat(sys *System, s *settings) *cobra.Command {
 	return cmd
 }
 
-func newCacheTrim(sys *System, s *settings) *cobra.Command {
+func newCacheTrim(a *app) *cobra.Command {
 	var age, size string
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -93,7 +86,7 @@ Ages are a number and d (days), h, m or s; sizes a number and K, M, G or T (powe
 			if err != nil {
 				return errkind.Usagef("--max-size: %w", err)
 			}
-			store, err := openStore(sys, s)
+			store, err := a.openStore()
 			if err != nil {
 				return err
 			}
@@ -102,9 +95,9 @@ Ages are a number and d (days), h, m or s; sizes a number and K, M, G or T (powe
 				return errkind.BadEnvironment(err)
 			}
 			if asJSON {
-				return printJSON(sys, removed)
+				return a.printJSON(removed)
 			}
-			fmt.Fprintf(sys.Stdout, "removed %d entries and %d blobs, %s\n", removed.Entries, removed.Blobs, bytesize.Format(removed.Bytes))
+			fmt.Fprintf(a.sys.Stdout, "removed %d entries and %d blobs, %s\n", removed.Entries, removed.Blobs, bytesize.Format(removed.Bytes))
 			return nil
 		},
 	}
@@ -114,7 +107,7 @@ Ages are a number and d (days), h, m or s; sizes a number and K, M, G or T (powe
 	return cmd
 }
 
-func newCacheVerify(sys *System, s *settings) *cobra.Command {
+func newCacheVerify(a *app) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "verify",
@@ -124,21 +117,18 @@ the directory "quarantine" in the store, and the steps concerned run again when 
 needed. With damage found the exit status is 5.`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			store, err := openStore(sys, s)
+			store, err := a.openStore()
 			if err != nil {
 				return err
 			}
 			found, err := store.Verify(cmd.Context(), store.Warn)
 			if err != nil {
-				if _, ok := errors.AsType[*cache.StoreError](err); ok {
-					return errkind.BadEnvironment(err)
-				}
 				return err
 			}
 			if asJSON {
-				err = printJSON(sys, found)
+				err = a.printJSON(found)
 			} else {
-				fmt.Fprintf(sys.Stdout, "read %d entries and %d blobs, %s: %d damaged\n", found.Entries, found.Blobs, bytesize.Format(found.Bytes), found.Damaged)
+				fmt.Fprintf(a.sys.Stdout, "read %d entries and %d blobs, %s: %d damaged\n", found.Entries, found.Blobs, bytesize.Format(found.Bytes), found.Damaged)
 			}
 			if err == nil && found.Damaged+found.Dropped > 0 {
 				err = errkind.Wrap(errkind.Integrity, fmt.Errorf("the store was damaged: %d files moved to %s, %d results dropped; check that disk",
@@ -151,9 +141,9 @@ needed. With damage found the exit status is 5.`,
 	return cmd
 }
 
-// openStore opens the store of the settings. Outside of a tree flags and environment alone say where it is.
-func openStore(sys *System, s *settings) (*cache.Store, error) {
-	dir, err := storeCacheDir(sys, s)
+// openStore opens the store of the settings.
+func (a *app) openStore() (*cache.Store, error) {
+	dir, err := a.caller().UserCacheDir()
 	if err != nil {
 		return nil, err
 	}
@@ -161,28 +151,8 @@ func openStore(sys *System, s *settings) (*cache.Store, error) {
 	if err != nil {
 		return nil, errkind.BadEnvironment(err)
 	}
-	store.Warn = func(text string) { fmt.Fprintf(sys.Stderr, "buildsys: warning: %s\n", text) }
+	store.Warn = func(text string) { fmt.Fprintf(a.sys.Stderr, "buildsys: warning: %s\n", text) }
 	return store, nil
-}
-
-func storeCacheDir(sys *System, s *settings) (string, error) {
-	told := func(env string) string {
-		if f := s.flags.Lookup(setting{env: env}.flag()); f.Changed {
-			return f.Value.String()
-		}
-		return sys.Getenv(env)
-	}
-	if _, err := workspace.FindRoot(sys.Dir); err != nil && told("BUILDSYS_ROOT_DIR") == "" {
-		return cacheDir(told("BUILDSYS_CACHE_DIR"), sys)
-	}
-	c, err := s.resolve(sys)
-	return c.cacheDir, err
-}
-
-func printJSON(sys *System, v any) error {
-	out := json.NewEncoder(sys.Stdout)
-	out.SetIndent("", "  ")
-	return out.Encode(v)
 }
 
 // parseAge reads a duration that may also be in days.

@@ -3,17 +3,15 @@
 package cli
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
 	"os"
 	"slices"
-	"sort"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"buildsys/internal/build"
 	"buildsys/internal/codebuild"
 	"buildsys/internal/errkind"
 	"buildsys/internal/manifest"
@@ -21,25 +19,19 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// maxNodes is a planning number: CodeBuild documents no limit for a build graph, an account runs 20 builds of a kind at once by
-// default, and five times as many may wait in the queue.
+// maxNodes is a planning number: CodeBuild documents no limit for a build graph, an account runs 20
+// builds of a kind at once by default, and five times as many may wait in the queue.
 const maxNodes = 100
 
-// nodeWork is how much work is worth a build of its own: container, engine and SDK image take one to two minutes to be there.
+// nodeWork is how much work is worth a build of its own: container, engine and SDK image take one to
+// two minutes to be there.
 const nodeWork = 5 * time.Minute
 
 // unknownPerNode is how many packages go into one build when no duration was ever recorded.
 const unknownPerNode = 8
 
-func newCICommand(sys *System, s *settings) *cobra.Command {
-	ci := &cobra.Command{
-		Use:   "ci",
-		Short: "Make files for CI services",
-		Args:  usage(cobra.NoArgs),
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	ci.AddCommand(newCodeBuildCommand(sys, s))
-	return ci
+func newCICommand(a *app) *cobra.Command {
+	return group("ci", "Make files for CI services", "", newCodeBuildCommand(a))
 }
 
 // codeBuildRequest are the flags of ci codebuild.
@@ -47,18 +39,12 @@ type codeBuildRequest struct {
 	batch     bool
 	phases    string
 	variants  []string
-	arches    []string
 	durations string
 	options   codebuild.Options
 	settings  codebuild.Settings
 }
 
-func newCodeBuildCommand(sys *System, s *settings) *cobra.Command {
-	var r codeBuildRequest
-	cmd := &cobra.Command{
-		Use:   "codebuild --batch [VARIANT...] | --phases BUILDSPEC",
-		Short: "Print a buildspec that builds variants as a batch on AWS CodeBuild",
-		Long: `With --batch: prints a buildspec with a build graph, from the dependency graph of the named variants or of all, for both
+const codeBuildHelp = `With --batch: prints a buildspec with a build graph, from the dependency graph of the named variants or of all, for both
 architectures or the one of --arch. Packages that take long have a build of their own, small ones are put together, and
 images come last. Each build runs the buildspec of --buildspec (see ci/codebuild/) with the variables
 BUILDSYS_CI_ARCHES, BUILDSYS_CI_VARIANTS and BUILDSYS_CI_PACKAGES; RPMs go from one to the next through the remote
@@ -66,7 +52,14 @@ cache. How long packages take is known from earlier builds, or from --durations.
 
 With --phases: prints a bash script that runs the phases of a buildspec the way CodeBuild does.
 
-` + exitStatusHelp,
+`
+
+func newCodeBuildCommand(a *app) *cobra.Command {
+	var r codeBuildRequest
+	cmd := &cobra.Command{
+		Use:   "codebuild --batch [VARIANT...] | --phases BUILDSPEC",
+		Short: "Print a buildspec that builds variants as a batch on AWS CodeBuild",
+		Long:  codeBuildHelp + exitStatusHelp,
 		RunE: func(_ *cobra.Command, args []string) error {
 			r.variants = args
 			switch {
@@ -75,29 +68,33 @@ With --phases: prints a bash script that runs the phases of a buildspec the way 
 			case r.phases != "" && len(args) > 0:
 				return errkind.Usagef("--phases takes no variants")
 			case r.phases != "":
-				return writePhases(sys, r.phases)
+				return a.printPhases(r.phases)
 			}
-			r.arches = manifest.Architectures()
-			if s.flags.Changed("arch") {
-				r.arches = nil
-			}
-			return writeBatch(sys, s, r)
+			return a.printBatch(r)
 		},
 	}
-	flags := cmd.Flags()
-	flags.BoolVar(&r.batch, "batch", false, "print a batch with a build graph")
-	flags.StringVar(&r.phases, "phases", "", "print a script that runs the phases of this buildspec")
-	flags.IntVar(&r.options.MaxNodes, "max-nodes", maxNodes, "most builds in the batch; CodeBuild documents no limit, but accounts run few at once")
-	flags.DurationVar(&r.options.NodeWork, "node-work", nodeWork, "put small packages together up to this much work")
-	flags.StringVar(&r.durations, "durations", "", "JSON file of seconds by package or variant (default: recorded ones)")
-	flags.StringVar(&r.settings.Buildspec, "buildspec", "ci/codebuild/buildspec.yml", "buildspec that each build runs, a path in the source")
-	flags.StringVar(&r.settings.ComputeType, "compute-type", "", "compute type of the builds (default: the project's)")
-	flags.StringVar(&r.settings.Image, "image", "", "image of the builds (default: the project's)")
+	r.addFlags(cmd.Flags())
 	return cmd
 }
 
-func writePhases(sys *System, path string) error {
-	data, err := os.ReadFile(inDir(sys.Dir, path))
+func (r *codeBuildRequest) addFlags(flags *pflag.FlagSet) {
+	flags.BoolVar(&r.batch, "batch", false, "print a batch with a build graph")
+	flags.StringVar(&r.phases, "phases", "", "print a script that runs the phases of this buildspec")
+	flags.IntVar(&r.options.MaxNodes, "max-nodes", maxNodes, "most builds in the batch; "+
+		"CodeBuild documents no limit, but accounts run few at once")
+	flags.DurationVar(&r.options.NodeWork, "node-work", nodeWork,
+		"put small packages together up to this much work")
+	flags.StringVar(&r.durations, "durations", "",
+		"JSON file of seconds by package or variant (default: recorded ones)")
+	flags.StringVar(&r.settings.Buildspec, "buildspec", "ci/codebuild/buildspec.yml",
+		"buildspec that each build runs, a path in the source")
+	flags.StringVar(&r.settings.ComputeType, "compute-type", "",
+		"compute type of the builds (default: the project's)")
+	flags.StringVar(&r.settings.Image, "image", "", "image of the builds (default: the project's)")
+}
+
+func (a *app) printPhases(path string) error {
+	data, err := os.ReadFile(a.path(path))
 	if err != nil {
 		return errkind.BadUsage(err)
 	}
@@ -105,47 +102,67 @@ func writePhases(sys *System, path string) error {
 	if err != nil {
 		return errkind.Usagef("%s: %w", path, err)
 	}
-	return codebuild.WriteScript(sys.Stdout, spec)
+	return codebuild.WriteScript(a.sys.Stdout, spec)
 }
 
-func writeBatch(sys *System, s *settings, r codeBuildRequest) error {
-	c, err := s.resolve(sys)
+func (a *app) printBatch(r codeBuildRequest) error {
+	c, _, err := a.resolve()
 	if err != nil {
 		return err
 	}
-	if r.arches == nil {
-		r.arches = []string{c.arch}
-	}
 	if r.options.MaxNodes < 1 || r.options.NodeWork <= 0 {
-		return errkind.Usagef("--max-nodes and --node-work must be more than nothing")
+		return errkind.Usagef("--max-nodes and --node-work must be positive")
+	}
+	arches := manifest.Architectures()
+	if a.flags.Changed("arch") {
+		arches = []string{c.Arch}
 	}
 	if r.variants, err = batchVariants(c, r.variants); err != nil {
 		return err
 	}
-	u := unitSet{sys: sys, r: r, seen: map[string]int{}}
-	for _, arch := range r.arches {
-		c.arch = arch
+	var units codebuild.Units
+	for _, arch := range arches {
+		c.Arch = arch
 		for _, variant := range r.variants {
-			c.variant = variant
-			if err := u.add(c); err != nil && !errkind.Is[*plan.SkippedError](err) {
+			err := a.addUnits(&units, c.WithVariant(variant), r)
+			if err != nil && errkind.Of(err) != errkind.Skipped {
 				return err
 			}
 		}
 	}
-	if len(u.units) == 0 {
-		return errkind.Usagef("none of these variants is for %s: %s", strings.Join(r.arches, " or "), strings.Join(r.variants, ", "))
+	if len(units.All) == 0 {
+		return errkind.Usagef("none of these variants is for %s: %s",
+			strings.Join(arches, " or "), strings.Join(r.variants, ", "))
 	}
-	nodes, err := codebuild.Layout(u.units, r.options)
+	nodes, err := codebuild.Layout(units.All, r.options)
 	if err != nil {
 		return errkind.BadUsage(err)
 	}
-	r.settings.Command = strings.Join(append([]string{"buildsys"}, sys.Args...), " ")
-	return codebuild.WriteBatch(sys.Stdout, nodes, r.settings)
+	r.settings.Command = strings.Join(append([]string{"buildsys"}, a.sys.Args...), " ")
+	return codebuild.WriteBatch(a.sys.Stdout, nodes, r.settings)
+}
+
+// addUnits adds what the image of the settings' variant needs.
+func (a *app) addUnits(units *codebuild.Units, c build.Config, r codeBuildRequest) error {
+	s := a.session(c)
+	p, err := s.Plan(build.Request{Image: true, Unsigned: true})
+	if err != nil {
+		return err
+	}
+	cost, known, err := a.costs(s, p, r.durations)
+	if err != nil {
+		return err
+	}
+	if known == 0 {
+		cost = func(plan.Step) time.Duration { return r.options.NodeWork / unknownPerNode }
+	}
+	units.Add(c.Variant, p, cost)
+	return nil
 }
 
 // batchVariants returns the named variants, each once, or all of the tree.
-func batchVariants(c config, named []string) ([]string, error) {
-	ws, err := workspace.Load(c.root, c.strictness)
+func batchVariants(c build.Config, named []string) ([]string, error) {
+	ws, err := workspace.Load(c.Root, c.Strictness)
 	if err != nil {
 		return nil, err
 	}
@@ -161,71 +178,4 @@ func batchVariants(c config, named []string) ([]string, error) {
 		return nil, errkind.Usagef("the tree has no variants")
 	}
 	return slices.Compact(slices.Sorted(slices.Values(named))), nil
-}
-
-// unitSet collects what all variants and architectures need, each thing once.
-type unitSet struct {
-	sys   *System
-	r     codeBuildRequest
-	units []codebuild.Unit
-	seen  map[string]int // unit by what makes it a different one
-}
-
-// add adds the steps of one variant's image. A package that is the same as in an earlier variant is not added again.
-func (u *unitSet) add(c config) error {
-	p, err := makePlan(c, request{variant: c.variant, unsigned: true})
-	if err != nil {
-		return err
-	}
-	cost, known, err := costs(u.sys, c, p, u.r.durations)
-	if err != nil {
-		return err
-	}
-	if known == 0 {
-		cost = func(plan.Step) time.Duration { return u.r.options.NodeWork / unknownPerNode }
-	}
-	keys := make([]string, len(p.Steps)) // what makes each step different from others
-	units := make([]int, len(p.Steps))   // unit of each step; -1 for what is a part of its package
-	bundled := map[int]time.Duration{}   // cost of steps that are
-	for i, step := range p.Steps {
-		keys[i], units[i] = stepKey(c.arch, step, keys), -1
-		if step.Kind == plan.Modules {
-			bundled[i] = cost(step)
-			continue
-		}
-		if n, ok := u.seen[keys[i]]; ok {
-			units[i] = n
-			continue
-		}
-		one := codebuild.Unit{Name: step.Name, Arch: c.arch, Variant: c.variant, Image: step.Kind == plan.Variant, Cost: cost(step)}
-		for _, dep := range step.Deps {
-			if units[dep] >= 0 {
-				one.Deps = append(one.Deps, units[dep])
-			} else {
-				one.Cost += bundled[dep]
-			}
-		}
-		units[i] = len(u.units)
-		u.seen[keys[i]] = units[i]
-		u.units = append(u.units, one)
-	}
-	return nil
-}
-
-// stepKey tells steps of different variants apart: a package is the same in both when its arguments are and those of all it
-// needs. Everything else that determines it comes from the tree.
-func stepKey(arch string, step plan.Step, keys []string) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s\n", arch, step.ID)
-	args := make([]string, 0, len(step.Solve.Args))
-	for name, value := range step.Solve.Args {
-		args = append(args, fmt.Sprintf("%q=%q\n", name, value))
-	}
-	sort.Strings(args)
-	b.WriteString(strings.Join(args, ""))
-	for _, dep := range step.Deps {
-		b.WriteString(keys[dep])
-	}
-	sum := sha256.Sum256([]byte(b.String()))
-	return hex.EncodeToString(sum[:])
 }

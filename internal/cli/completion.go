@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"buildsys/internal/manifest"
+	"buildsys/internal/scaffold"
 )
 
 // What the arguments of commands are names of.
@@ -17,15 +18,14 @@ var (
 )
 
 // addCompletion lets the commands complete their arguments and settings.
-func addCompletion(root *cobra.Command, sys *System, s *settings) {
+func addCompletion(root *cobra.Command, a *app) {
 	names := func(parent string) cobra.CompletionFunc {
 		return func(_ *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
-			told, _ := s.flags.GetString("root-dir")
-			dir, err := findRoot(sys.Dir, firstOf(told, sys.Getenv("BUILDSYS_ROOT_DIR")))
+			dir, err := a.caller().Root()
 			if err != nil {
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
-			left := slices.DeleteFunc(manifestsBelow(dir, parent), func(name string) bool { return slices.Contains(given, name) })
+			left := slices.DeleteFunc(scaffold.ManifestsBelow(dir, parent), func(name string) bool { return slices.Contains(given, name) })
 			return left, cobra.ShellCompDirectiveNoFileComp
 		}
 	}

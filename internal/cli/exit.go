@@ -1,4 +1,4 @@
-// exit: the one place where errors become exit codes and messages.
+// Exit: the one place where errors become exit statuses and messages.
 
 package cli
 
@@ -8,10 +8,11 @@ import (
 	"fmt"
 	"syscall"
 
+	"buildsys/internal/build"
 	"buildsys/internal/errkind"
 )
 
-// The exit codes of every command. They are part of the interface: scripts rely on them.
+// The exit statuses of every command. They are part of the interface: scripts rely on them.
 const (
 	ExitOK          = 0
 	ExitUnexpected  = 1 // also: boot --check saw no ready line
@@ -32,19 +33,24 @@ const exitStatusHelp = `EXIT STATUS
   6  skipped: the variant is not for this architecture (supported-arches)
   130, 143  stopped by SIGINT, SIGTERM`
 
-// reported marks an error that was already shown in full; it only sets the exit code.
-type reported struct{ error }
+// exitCodes has the exit status of each kind of error.
+var exitCodes = map[errkind.Kind]int{
+	errkind.Usage:       ExitUsage,
+	errkind.Integrity:   ExitIntegrity,
+	errkind.Environment: ExitEnvironment,
+	errkind.Skipped:     ExitSkipped,
+	errkind.StepFailed:  ExitStepFailed,
+}
 
-func (e reported) Unwrap() error { return e.error }
-
-// commandError is the exit status of a command that was run for the user and has said itself what is wrong.
+// commandError is the exit status of a command that was run for the user and has said itself what is
+// wrong.
 type commandError struct{ status int }
 
 func (e commandError) Error() string { return fmt.Sprintf("exit status %d", e.status) }
 
 // message returns what to print for err; empty when the user has seen it already.
 func message(err error) string {
-	if errkind.Is[reported](err) || errkind.Is[commandError](err) {
+	if errkind.Is[build.ShownError](err) || errkind.Is[commandError](err) {
 		return ""
 	}
 	if sig, ok := errors.AsType[errSignal](err); ok {
@@ -62,17 +68,8 @@ func exitCode(err error) int {
 	if command, ok := errors.AsType[commandError](err); ok {
 		return command.status
 	}
-	switch errkind.Of(err) {
-	case errkind.Usage:
-		return ExitUsage
-	case errkind.Integrity:
-		return ExitIntegrity
-	case errkind.Environment:
-		return ExitEnvironment
-	case errkind.Skipped:
-		return ExitSkipped
-	case errkind.StepFailed:
-		return ExitStepFailed
+	if code, ok := exitCodes[errkind.Of(err)]; ok {
+		return code
 	}
 	if errors.Is(err, context.Canceled) {
 		return 128 + int(syscall.SIGINT)

@@ -10,9 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"buildsys/internal/build"
 	"buildsys/internal/errkind"
 	"buildsys/internal/graph"
-	"buildsys/internal/manifest"
 	"buildsys/internal/workspace"
 )
 
@@ -28,7 +28,7 @@ var graphFormats = []struct {
 	{"svg", graph.View.SVG},
 }
 
-func newGraphCommand(sys *System, s *settings) *cobra.Command {
+func newGraphCommand(a *app) *cobra.Command {
 	var format string
 	var reverse bool
 	cmd := &cobra.Command{
@@ -51,15 +51,15 @@ own needs were shown further up.
 
 ` + exitStatusHelp,
 		RunE: func(_ *cobra.Command, names []string) error {
-			c, err := s.resolve(sys)
+			c, _, err := a.resolve()
 			if err != nil {
 				return err
 			}
 			only := ""
-			if s.flags.Changed("variant") {
-				only = c.variant
+			if a.flags.Changed("variant") {
+				only = c.Variant
 			}
-			return showGraph(sys, c, graphRequest{names: names, only: only, format: format, reverse: reverse})
+			return a.showGraph(c, graphRequest{names: names, only: only, format: format, reverse: reverse})
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", "text", "text, order, dot, json or svg")
@@ -74,12 +74,12 @@ type graphRequest struct {
 	reverse bool
 }
 
-func showGraph(sys *System, c config, r graphRequest) error {
+func (a *app) showGraph(c build.Config, r graphRequest) error {
 	render, err := graphRenderer(r.format)
 	if err != nil {
 		return err
 	}
-	ws, err := workspace.Load(c.root, c.strictness)
+	ws, err := workspace.Load(c.Root, c.Strictness)
 	if err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func showGraph(sys *System, c config, r graphRequest) error {
 	if err != nil {
 		return err
 	}
-	roots, err := graphRoots(sys, c, ws, g, r)
+	roots, err := a.graphRoots(c, ws, g, r)
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func showGraph(sys *System, c config, r graphRequest) error {
 	if r.reverse {
 		title = "who needs " + title
 	}
-	out := bufio.NewWriter(sys.Stdout)
+	out := bufio.NewWriter(a.sys.Stdout)
 	if err := render(graph.NewView(g, title, roots, r.reverse), out); err != nil {
 		return err
 	}
@@ -149,8 +149,8 @@ func variantGraph(ws *workspace.Workspace, only string) (*graph.Graph, error) {
 }
 
 // graphRoots settles what the graph is about: the arguments, the directory, the settings, or all variants.
-func graphRoots(sys *System, c config, ws *workspace.Workspace, g *graph.Graph, r graphRequest) ([]string, error) {
-	pkg, variant := workspace.Here(c.root, sys.Dir)
+func (a *app) graphRoots(c build.Config, ws *workspace.Workspace, g *graph.Graph, r graphRequest) ([]string, error) {
+	pkg, variant := workspace.Here(c.Root, a.sys.Dir)
 	switch {
 	case len(r.names) > 0:
 	case pkg != "" && r.only == "":
@@ -158,7 +158,7 @@ func graphRoots(sys *System, c config, ws *workspace.Workspace, g *graph.Graph, 
 	case r.reverse:
 		return nil, errkind.Usagef("no package named: say which, or run inside packages/NAME/")
 	default:
-		return variantRoots(ws, r.only, variant, c.variant)
+		return variantRoots(ws, r.only, variant, c.Variant)
 	}
 	for i, name := range r.names {
 		switch {
@@ -198,9 +198,4 @@ func variantRoots(ws *workspace.Workspace, candidates ...string) ([]string, erro
 		return ws.PackageNames(), nil
 	}
 	return all, nil
-}
-
-// noSuch says that the tree has no package or variant of a name, and which it may have been.
-func noSuch(what, name string, known []string) error {
-	return errkind.Usagef("%s %q: there is none of this name; %s", what, name, manifest.NameHint(name, known))
 }

@@ -4,10 +4,8 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,7 +24,7 @@ type inspected struct {
 	image.Report
 }
 
-func newInspectCommand(sys *System, s *settings) *cobra.Command {
+func newInspectCommand(a *app) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "inspect [IMAGE|VARIANT]",
@@ -41,11 +39,11 @@ With --json the output is {"format": 1, "images": [IMAGE...]}; docs/images.md de
 ` + exitStatusHelp,
 		Args: usage(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			files, err := imagesToInspect(sys, s, args)
+			files, err := a.imagesToInspect(args)
 			if err != nil {
 				return err
 			}
-			return inspect(cmd.Context(), sys.Stdout, files, asJSON)
+			return a.inspect(cmd.Context(), files, asJSON)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the report as JSON")
@@ -53,12 +51,9 @@ With --json the output is {"format": 1, "images": [IMAGE...]}; docs/images.md de
 }
 
 // imagesToInspect returns the file named, or all disks of the newest image of the variant named.
-func imagesToInspect(sys *System, s *settings, args []string) ([]string, error) {
+func (a *app) imagesToInspect(args []string) ([]string, error) {
 	if len(args) > 0 {
-		path := args[0]
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(sys.Dir, path)
-		}
+		path := a.path(args[0])
 		info, err := os.Stat(path)
 		isFile := err == nil && info.Mode().IsRegular()
 		if isFile || filepath.Base(args[0]) != args[0] || slices.Contains([]string{".img", ".lz4", ".qcow2", ".vmdk", ".ova"}, filepath.Ext(path)) {
@@ -71,14 +66,11 @@ func imagesToInspect(sys *System, s *settings, args []string) ([]string, error) 
 			return []string{path}, nil
 		}
 	}
-	c, err := s.resolve(sys)
+	_, session, err := a.resolveVariant(args)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.pickVariant(sys, args); err != nil {
-		return nil, err
-	}
-	system, data, err := newestImage(c)
+	system, data, err := session.NewestImage()
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +81,7 @@ func imagesToInspect(sys *System, s *settings, args []string) ([]string, error) 
 }
 
 // inspect reports on all files, then fails with an *image.BadImageError when anything is wrong with one of them.
-func inspect(ctx context.Context, w io.Writer, files []string, asJSON bool) error {
+func (a *app) inspect(ctx context.Context, files []string, asJSON bool) error {
 	images := []inspected{}
 	var bad []error
 	for _, file := range files {
@@ -106,19 +98,16 @@ func inspect(ctx context.Context, w io.Writer, files []string, asJSON bool) erro
 		images = append(images, disks...)
 	}
 	if asJSON {
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		enc.SetEscapeHTML(false)
-		if err := enc.Encode(map[string]any{"format": 1, "images": images}); err != nil {
+		if err := a.printJSON(map[string]any{"format": 1, "images": images}); err != nil {
 			return err
 		}
 		return errors.Join(bad...)
 	}
 	for i, one := range images {
 		if i > 0 {
-			fmt.Fprintln(w)
+			fmt.Fprintln(a.sys.Stdout)
 		}
-		if err := writeInspected(w, one); err != nil {
+		if err := writeInspected(a.sys.Stdout, one); err != nil {
 			return err
 		}
 	}

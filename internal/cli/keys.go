@@ -6,17 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"buildsys/internal/errkind"
-	"buildsys/internal/plan"
 	"buildsys/internal/sbkeys"
 	"buildsys/internal/uefi"
 )
 
-func newKeysCommand(sys *System, s *settings) *cobra.Command {
+func newKeysCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "keys",
 		Short: "Make and enrol the keys for Secure Boot",
@@ -35,16 +33,16 @@ or BUILDSYS_SBKEYS_PROFILE_DIR say. docs/secure-boot.md tells which file is for 
 start nothing that is signed with others.`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			c, err := s.resolve(sys)
+			c, _, err := a.resolve()
 			if err != nil {
 				return err
 			}
-			if err := sbkeys.Generate(c.keysDir, c.prettyName); errors.Is(err, sbkeys.ErrExists) {
+			if err := sbkeys.Generate(c.Image.KeysDir, c.Image.PrettyName); errors.Is(err, sbkeys.ErrExists) {
 				return errkind.BadUsage(err)
 			} else if err != nil {
 				return errkind.BadEnvironment(err)
 			}
-			fmt.Fprintln(sys.Stdout, c.keysDir)
+			fmt.Fprintln(a.sys.Stdout, c.Image.KeysDir)
 			return nil
 		},
 	}, &cobra.Command{
@@ -54,22 +52,22 @@ start nothing that is signed with others.`,
 ones and Secure Boot is on. TEMPLATE is an empty one for the same firmware, such as OVMF_VARS_4M.fd of OVMF.`,
 		Args: usage(cobra.ExactArgs(2)),
 		RunE: func(_ *cobra.Command, args []string) error {
-			c, err := s.resolve(sys)
+			c, _, err := a.resolve()
 			if err != nil {
 				return err
 			}
-			return enroll(sys, c, args[0], args[1])
+			return enroll(c.Image.KeysDir, a.path(args[0]), a.path(args[1]))
 		},
 	})
 	return cmd
 }
 
-func enroll(sys *System, c config, template, output string) error {
-	flash, err := os.ReadFile(inDir(sys.Dir, template))
+func enroll(keysDir, template, output string) error {
+	flash, err := os.ReadFile(template)
 	if err != nil {
 		return errkind.BadUsage(err)
 	}
-	certificates, err := sbkeys.Certificates(c.keysDir)
+	certificates, err := sbkeys.Certificates(keysDir)
 	if err != nil {
 		return errkind.BadEnvironment(err)
 	}
@@ -77,31 +75,8 @@ func enroll(sys *System, c config, template, output string) error {
 	if err != nil {
 		return errkind.Usagef("%s: %w", template, err)
 	}
-	if err := os.WriteFile(inDir(sys.Dir, output), enrolled, 0o644); err != nil {
+	if err := os.WriteFile(output, enrolled, 0o644); err != nil {
 		return errkind.BadEnvironment(err)
 	}
 	return nil
-}
-
-func inDir(dir, path string) string {
-	if filepath.IsAbs(path) {
-		return path
-	}
-	return filepath.Join(dir, path)
-}
-
-// signing finds the keys for an image. Private keys are only looked for when the image is built: one that is in the store
-// is had without them.
-func (c config) signing() (plan.SigningKeys, error) {
-	if err := sbkeys.Check(c.keysDir, sbkeys.Public()); err != nil {
-		return plan.SigningKeys{}, err
-	}
-	keys := plan.SigningKeys{Secrets: map[string]string{}}
-	for _, name := range sbkeys.Public() {
-		keys.Public = append(keys.Public, plan.File{Name: name, Host: filepath.Join(c.keysDir, name), Mode: 0o644})
-	}
-	for _, name := range sbkeys.Secret() {
-		keys.Secrets[name] = filepath.Join(c.keysDir, name)
-	}
-	return keys, nil
 }

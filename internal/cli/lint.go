@@ -3,20 +3,20 @@
 package cli
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"buildsys"
+	"buildsys/internal/build"
 	"buildsys/internal/errkind"
 	"buildsys/internal/lint"
 	"buildsys/internal/manifest"
 	"buildsys/internal/workspace"
 )
 
-func newLintCommand(sys *System, s *settings) *cobra.Command {
+func newLintCommand(a *app) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "lint",
@@ -38,18 +38,18 @@ line is 0 when the file as a whole is meant.
 ` + exitStatusHelp,
 		Args: usage(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			c, err := s.resolve(sys)
+			c, _, err := a.resolve()
 			if err != nil {
 				return err
 			}
-			return lintTree(sys, c, asJSON)
+			return a.lint(c, asJSON)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write the findings as JSON")
 	return cmd
 }
 
-func lintTree(sys *System, c config, asJSON bool) error {
+func (a *app) lint(c build.Config, asJSON bool) error {
 	findings, packages, err := lintFindings(c)
 	if err != nil {
 		return err
@@ -61,23 +61,23 @@ func lintTree(sys *System, c config, asJSON bool) error {
 		}
 	}
 	if asJSON {
-		err = writeFindings(sys, findings)
+		err = a.printJSON(jsonFindings(findings))
 	} else {
 		for _, f := range findings {
-			fmt.Fprintln(sys.Stdout, f)
+			fmt.Fprintln(a.sys.Stdout, f)
 		}
-		fmt.Fprintf(sys.Stderr, "lint: %d packages, %d errors, %d warnings\n", packages, errs, len(findings)-errs)
+		fmt.Fprintf(a.sys.Stderr, "lint: %d packages, %d errors, %d warnings\n", packages, errs, len(findings)-errs)
 	}
 	if err == nil && errs > 0 {
-		err = reported{errkind.Usagef("lint found errors")}
+		err = build.ShownError{Err: errkind.Usagef("lint found errors")}
 	}
 	return err
 }
 
 // lintFindings looks at the tree. Specs can be held against manifests only where the manifests can be read: mistakes in
 // these are all there is to say about a tree that has some.
-func lintFindings(c config) (findings []lint.Finding, packages int, err error) {
-	ws, err := workspace.Load(c.root, c.strictness)
+func lintFindings(c build.Config) (findings []lint.Finding, packages int, err error) {
+	ws, err := workspace.Load(c.Root, c.Strictness)
 	if problems, ok := errors.AsType[manifest.Problems](err); ok {
 		for _, p := range problems {
 			findings = append(findings, lint.Finding{Level: lint.Error, Problem: p})
@@ -91,22 +91,19 @@ func lintFindings(c config) (findings []lint.Finding, packages int, err error) {
 	return findings, len(ws.Packages), err
 }
 
-func writeFindings(sys *System, findings []lint.Finding) error {
-	type finding struct {
-		Level   lint.Level `json:"level"`
-		File    string     `json:"file"`
-		Line    int        `json:"line"`
-		Message string     `json:"message"`
-		Hint    string     `json:"hint"`
-	}
-	out := []finding{}
+// findingJSON is one finding of lint --json.
+type findingJSON struct {
+	Level   lint.Level `json:"level"`
+	File    string     `json:"file"`
+	Line    int        `json:"line"`
+	Message string     `json:"message"`
+	Hint    string     `json:"hint"`
+}
+
+func jsonFindings(findings []lint.Finding) []findingJSON {
+	out := []findingJSON{}
 	for _, f := range findings {
-		out = append(out, finding{f.Level, f.File, f.Line, f.Msg, f.Hint})
+		out = append(out, findingJSON{f.Level, f.File, f.Line, f.Msg, f.Hint})
 	}
-	data, err := json.MarshalIndent(out, "", "  ")
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(sys.Stdout, "%s\n", data)
-	return err
+	return out
 }

@@ -1,5 +1,6 @@
-// Package cli is the command line of buildsys: cobra commands, settings, wiring of the parts, signals, and the one
-// place where errors become messages and exit codes.
+// Package cli is the command line of buildsys: commands, flags, printing and exit statuses. What the
+// commands do is done by a session of package build, and by the packages that answer one question
+// each. It speaks to no engine: whoever starts it gives it the way to one.
 package cli
 
 import (
@@ -16,7 +17,8 @@ import (
 	"buildsys/internal/errkind"
 )
 
-// System is the outside world as the commands see it, so that tests can run them inside their own process.
+// System is the outside world as the commands see it, so that tests can run them inside their own
+// process.
 type System struct {
 	Args   []string // without the program's name
 	Dir    string   // working directory
@@ -26,15 +28,16 @@ type System struct {
 	Stderr io.Writer
 	// Dial connects to the engine.
 	Dial enginex.Dialer
-	// ReadBack says that images are read back before they are kept. Fake engines build none that could be read.
-	ReadBack bool
+	// Unread leaves outputs unread before they are kept: engines of tests make none that could be
+	// read.
+	Unread bool
 }
 
 // ThisSystem returns the process's own surroundings, with a way to reach engines.
 func ThisSystem(dial enginex.Dialer) System {
 	dir, err := os.Getwd()
 	if err != nil {
-		dir = "." // findRoot says what is wrong with it
+		dir = "." // finding the tree says what is wrong with it
 	}
 	return System{
 		Args:   os.Args[1:],
@@ -44,12 +47,10 @@ func ThisSystem(dial enginex.Dialer) System {
 		Stdout: os.Stdout,
 		Stderr: os.Stderr,
 		Dial:   dial,
-
-		ReadBack: true,
 	}
 }
 
-// Main runs one command line and returns the process's exit code.
+// Main runs one command line and returns the process's exit status.
 func Main(sys System) int {
 	ctx, stop := withSignals(context.Background(), sys.Stderr)
 	defer stop()
@@ -76,8 +77,9 @@ type errSignal struct{ os.Signal }
 
 func (e errSignal) Error() string { return "stopped by signal: " + e.String() }
 
-// withSignals returns a context that the first SIGINT, SIGTERM or SIGHUP cancels, which gives running steps the time
-// to be cancelled on the engine and cleaned up. A second signal ends the process at once.
+// withSignals returns a context that the first SIGINT, SIGTERM or SIGHUP cancels, which gives running
+// steps the time to be cancelled on the engine and cleaned up. A second signal ends the process at
+// once.
 func withSignals(parent context.Context, stderr io.Writer) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 2)
@@ -104,19 +106,20 @@ func withSignals(parent context.Context, stderr io.Writer) (context.Context, fun
 	}
 }
 
-func newRootCommand(sys *System) *cobra.Command {
-	var s settings
-	root := &cobra.Command{
-		Use:   "buildsys",
-		Short: "Build bootable Linux images from RPM specs and TOML manifests",
-		Long: `buildsys turns a tree of RPM specs and TOML manifests into bootable Linux disk images.
+const rootHelp = `buildsys turns a tree of RPM specs and TOML manifests into bootable Linux disk images.
 It resolves the dependency graph of packages/*/Cargo.toml and variants/*/Cargo.toml,
 builds one RPM package per BuildKit build, in parallel, and assembles disk images.
 
 Every setting can be a flag, a BUILDSYS_* environment variable, or a line in the
 [env] table of Makefile.toml, in this order of precedence.
 
-` + exitStatusHelp,
+`
+
+func newRootCommand(sys *System) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "buildsys",
+		Short:         "Build bootable Linux images from RPM specs and TOML manifests",
+		Long:          rootHelp + exitStatusHelp,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          usage(cobra.NoArgs),
@@ -125,29 +128,29 @@ Every setting can be a flag, a BUILDSYS_* environment variable, or a line in the
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return errkind.Usagef("%w; see %q", err, cmd.CommandPath()+" --help")
 	})
-	s.addFlags(root.PersistentFlags())
+	a := newApp(sys, root.PersistentFlags())
 	root.AddCommand(
-		newBuildPackageCommand(sys, &s),
-		newBuildKitCommand(sys, &s),
-		newBuildVariantCommand(sys, &s),
-		newRepackVariantCommand(sys, &s),
-		newBootCommand(sys, &s),
-		newInspectCommand(sys, &s),
-		newFetchCommand(sys, &s),
-		newUpdateCommand(sys, &s),
-		newPlanCommand(sys, &s),
-		newWhyCommand(sys, &s),
-		newSDKCommand(sys, &s),
-		newGoCommand(sys, &s),
-		newDoctorCommand(sys, &s),
-		newGraphCommand(sys, &s),
-		newLintCommand(sys, &s),
-		newCacheCommand(sys, &s),
-		newKeysCommand(sys, &s),
-		newCICommand(sys, &s),
-		newNewCommand(sys, &s),
+		newBuildPackageCommand(a),
+		newBuildKitCommand(a),
+		newBuildVariantCommand(a),
+		newRepackVariantCommand(a),
+		newBootCommand(a),
+		newInspectCommand(a),
+		newFetchCommand(a),
+		newUpdateCommand(a),
+		newPlanCommand(a),
+		newWhyCommand(a),
+		newSDKCommand(a),
+		newGoCommand(a),
+		newDoctorCommand(a),
+		newGraphCommand(a),
+		newLintCommand(a),
+		newCacheCommand(a),
+		newKeysCommand(a),
+		newCICommand(a),
+		newNewCommand(a),
 	)
-	addCompletion(root, sys, &s)
+	addCompletion(root, a)
 	return root
 }
 
@@ -159,4 +162,17 @@ func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// group returns a command that only gathers others.
+func group(use, short, long string, commands ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   use,
+		Short: short,
+		Long:  long,
+		Args:  usage(cobra.NoArgs),
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(commands...)
+	return cmd
 }

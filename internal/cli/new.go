@@ -3,23 +3,21 @@
 package cli
 
 import (
+	"cmp"
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"buildsys/internal/errkind"
+	"buildsys/internal/scaffold"
 )
 
-func newNewCommand(sys *System, s *settings) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "new",
-		Short: "Write the skeleton of a package or variant",
-		Args:  usage(cobra.NoArgs),
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(newNewPackage(sys, s), newNewVariant(sys, s))
-	return cmd
+func newNewCommand(a *app) *cobra.Command {
+	return group("new", "Write the skeleton of a package or variant", "",
+		newNewPackage(a), newNewVariant(a))
 }
 
-func newNewPackage(sys *System, s *settings) *cobra.Command {
+func newNewPackage(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "package NAME",
 		Short: "Write packages/NAME with a manifest and a spec that builds",
@@ -28,17 +26,16 @@ other packages have what cargo needs, a build script and a library without code,
 What exists is not touched. The files are printed.`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			n, err := newSkeleton(sys, s, "packages", args[0])
+			c, _, err := a.resolve()
 			if err != nil {
 				return err
 			}
-			n.addPackage()
-			return n.write(sys)
+			return a.write(scaffold.Package(c.Root, args[0]))
 		},
 	}
 }
 
-func newNewVariant(sys *System, s *settings) *cobra.Command {
+func newNewVariant(a *app) *cobra.Command {
 	var from string
 	cmd := &cobra.Command{
 		Use:   "variant NAME [PACKAGE...]",
@@ -48,25 +45,32 @@ BUILDSYS_VARIANT. A name is platform-runtime, perhaps followed by -version and -
 What exists is not touched. The files are printed.`,
 		Args: usage(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			n, err := newSkeleton(sys, s, "variants", args[0])
+			c, _, err := a.resolve()
 			if err != nil {
 				return err
 			}
-			packages := args[1:]
-			switch {
-			case from != "" && len(packages) > 0:
+			if from != "" && len(args) > 1 {
 				return errkind.Usagef("name packages or a variant to copy, not both")
-			case len(packages) > 0:
-				err = n.addVariant(packages)
-			default:
-				err = n.copyVariant(firstOf(from, n.c.variant))
 			}
-			if err != nil {
-				return err
-			}
-			return n.write(sys)
+			return a.write(scaffold.Variant(c.Root, args[0], args[1:], cmp.Or(from, c.Variant)))
 		},
 	}
 	cmd.Flags().StringVar(&from, "from", "", "variant to copy (default: BUILDSYS_VARIANT)")
 	return cmd
+}
+
+// write writes a skeleton, prints its files, and says what comes next.
+func (a *app) write(n *scaffold.Skeleton, err error) error {
+	if err != nil {
+		return err
+	}
+	files, next, err := n.Write()
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		fmt.Fprintln(a.sys.Stdout, f)
+	}
+	fmt.Fprintf(a.sys.Stderr, "next: %s\n", next)
+	return nil
 }

@@ -4,7 +4,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -12,16 +11,23 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"buildsys/internal/build"
 	"buildsys/internal/cache"
-	"buildsys/internal/engine"
-	"buildsys/internal/errkind"
-	"buildsys/internal/plan"
+	executor "buildsys/internal/engine"
 	"buildsys/internal/progress"
-	"buildsys/internal/remote"
 	"buildsys/internal/workspace"
 )
 
-func newPlanCommand(sys *System, s *settings) *cobra.Command {
+const planHelp = `Shows which steps a build would run and why, without an engine and without changing anything: of the
+named packages and kits, or without a name of the image of the variant. -v shows the steps that are up
+to date as well.
+
+"may build" is a step above one that is built: it is built too unless that gives the same bytes as
+before.
+
+`
+
+func newPlanCommand(a *app) *cobra.Command {
 	var (
 		asJSON    bool
 		simulated bool
@@ -31,116 +37,77 @@ func newPlanCommand(sys *System, s *settings) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plan [PACKAGE...] [kit/KIT...]",
 		Short: "Show what a build would do, and why",
-		Long: `Shows which steps a build would run and why, without an engine and without changing anything: of the named
-packages and kits, or without a name of the image of the variant. -v shows the steps that are up to date as well.
-
-"may build" is a step above one that is built: it is built too unless that gives the same bytes as before.
-
-` + exitStatusHelp,
+		Long:  planHelp + exitStatusHelp,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			if simulated {
-				c, p, err := resolvePlan(sys, s, names)
-				if err != nil {
-					return err
-				}
-				return simulate(sys, c, p, durations)
+				return a.simulate(names, durations)
 			}
-			forecast, err := foresee(cmd.Context(), sys, s, names, ask)
+			forecast, err := a.foresee(cmd.Context(), names, ask)
 			if err != nil {
 				return err
 			}
 			if asJSON {
-				return writePlanJSON(sys.Stdout, forecast)
+				return a.printJSON(map[string]any{"steps": planSteps(forecast)})
 			}
-			writePlan(sys.Stdout, forecast, s.verbose)
+			writePlan(a.sys.Stdout, forecast, a.verbose)
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
-	cmd.Flags().BoolVar(&ask, "remote", false, "ask the remote caches (--cache-from) as well; otherwise only what they said in earlier runs is known")
-	cmd.Flags().BoolVar(&simulated, "simulate", false, "print how long a cold build would take with --jobs (default: 2, 8, 32 and 72)")
-	cmd.Flags().StringVar(&durations, "durations", "", "with --simulate: JSON file of seconds by step name (default: recorded ones)")
+	flags := cmd.Flags()
+	flags.BoolVar(&asJSON, "json", false, "print one JSON document")
+	flags.BoolVar(&ask, "remote", false, "ask the remote caches (--cache-from) as well; "+
+		"otherwise only what they said in earlier runs is known")
+	flags.BoolVar(&simulated, "simulate", false, "print how long a cold build would take with --jobs "+
+		"(default: 2, 8, 32 and 72)")
+	flags.StringVar(&durations, "durations", "", "with --simulate: JSON file of seconds by step name "+
+		"(default: recorded ones)")
 	return cmd
 }
 
-// foresee plans the named packages, or the variant's image, and looks up each step, also in remote caches if ask is set.
-func foresee(ctx context.Context, sys *System, s *settings, packages []string, ask bool) ([]engine.Forecast, error) {
-	c, p, err := resolvePlan(sys, s, packages)
-	if err != nil {
-		return nil, err
+// resolvePlan returns the request for the named packages and kits, or for the variant's image when
+// there is none.
+func (a *app) resolvePlan(names []string) (c build.Config, s *build.Session, want build.Request,
+	err error) {
+	if len(names) == 0 {
+		c, s, err = a.resolveVariant(nil)
+		return c, s, build.Request{Image: true}, err
 	}
-	shown := warnings{sys.Stderr}
-	warnForeign(shown, p)
-	known, err := c.openCache(progress.Multi{})
-	if err != nil {
-		return nil, err
-	}
-	if ask {
-		c.cacheTo = remote.Location{}
-		if known.Remote, err = c.openRemote(sys, known.Store, shown); err != nil {
-			return nil, errkind.BadUsage(err)
-		}
-		defer known.Remote.Close(ctx, nil)
-		if sdk, ok := known.Remote.FindSDK(ctx, c.sdkImage); ok && known.SDK == "" {
-			known.SDK = sdk.ID
-		}
-	}
-	known.Images = c.recordedImages(p.Images())
-	forecast, err := engine.Foresee(ctx, p, known)
-	c.saveMemo(known.Memo)
-	return forecast, err
-}
-
-// warnings shows nothing else.
-type warnings struct{ w io.Writer }
-
-// Event implements progress.Sink.
-func (w warnings) Event(e progress.Event) {
-	if e.Kind == progress.Warning {
-		fmt.Fprintf(w.w, "warning: %s\n", progress.Clean(e.Text))
-	}
-}
-
-// resolvePlan plans the named packages, or the variant's image when there is none.
-func resolvePlan(sys *System, s *settings, packages []string) (config, plan.Plan, error) {
-	c, err := s.resolve(sys)
-	if err != nil {
-		return c, plan.Plan{}, err
-	}
-	var want request
-	for _, name := range packages {
+	for _, name := range names {
 		if kit, ok := workspace.IsKit(name); ok {
-			want.kits = append(want.kits, kit)
+			want.Kits = append(want.Kits, kit)
 		} else {
-			want.packages = append(want.packages, name)
+			want.Packages = append(want.Packages, name)
 		}
 	}
-	if len(packages) == 0 {
-		if err := c.pickVariant(sys, nil); err != nil {
-			return c, plan.Plan{}, err
-		}
-		want.variant = c.variant
-	}
-	p, err := makePlan(c, want)
-	return c, p, err
+	c, s, err = a.resolve()
+	return c, s, want, err
 }
 
-func writePlan(w io.Writer, forecast []engine.Forecast, verbose bool) {
-	counts := map[engine.Outlook]int{}
+// foresee looks up each step of a plan, also in remote caches if ask is set.
+func (a *app) foresee(ctx context.Context, names []string, ask bool) ([]executor.Forecast, error) {
+	_, s, want, err := a.resolvePlan(names)
+	if err != nil {
+		return nil, err
+	}
+	return s.Foresee(ctx, want, ask)
+}
+
+func writePlan(w io.Writer, forecast []executor.Forecast, verbose bool) {
+	counts := map[executor.Outlook]int{}
 	var work time.Duration
 	for _, f := range forecast {
 		counts[f.Outlook]++
-		if f.Outlook == engine.Build || f.Outlook == engine.MayBuild {
+		if f.Outlook == executor.Build || f.Outlook == executor.MayBuild {
 			work += f.Took()
 		}
-		if f.Outlook == engine.UpToDate && !verbose {
+		if f.Outlook == executor.UpToDate && !verbose {
 			continue
 		}
 		fmt.Fprintf(w, "%-10s %-20s %s\n", f.Outlook, progress.Name(f.Step.ID), reason(f))
 	}
 	fmt.Fprintf(w, "%d to build, %d may be built, %d to restore, %d up to date",
-		counts[engine.Build], counts[engine.MayBuild], counts[engine.Restore], counts[engine.UpToDate])
-	if n := counts[engine.Remote]; n > 0 {
+		counts[executor.Build], counts[executor.MayBuild], counts[executor.Restore], counts[executor.UpToDate])
+	if n := counts[executor.Remote]; n > 0 {
 		fmt.Fprintf(w, ", %d in a remote cache", n)
 	}
 	if work > 0 {
@@ -150,15 +117,15 @@ func writePlan(w io.Writer, forecast []engine.Forecast, verbose bool) {
 }
 
 // reason says in a few words why a step has its outlook.
-func reason(f engine.Forecast) string {
+func reason(f executor.Forecast) string {
 	var words []string
 	for _, c := range f.Changes {
 		words = append(words, c.String())
 	}
 	switch f.Outlook {
-	case engine.UpToDate:
+	case executor.UpToDate:
 		return ""
-	case engine.Remote:
+	case executor.Remote:
 		return "built by another machine; fetched when it is needed"
 	}
 	switch {
@@ -175,22 +142,21 @@ func reason(f engine.Forecast) string {
 
 // planJSON is one step of plan --json.
 type planJSON struct {
-	Step    string         `json:"step"`
-	Outlook engine.Outlook `json:"outlook"`
-	First   bool           `json:"first,omitempty"`
-	Changes []cache.Change `json:"changes,omitempty"`
-	After   []string       `json:"after,omitempty"`
-	Seconds float64        `json:"seconds,omitempty"` // of the last build
+	Step    string           `json:"step"`
+	Outlook executor.Outlook `json:"outlook"`
+	First   bool             `json:"first,omitempty"`
+	Changes []cache.Change   `json:"changes,omitempty"`
+	After   []string         `json:"after,omitempty"`
+	Seconds float64          `json:"seconds,omitempty"` // of the last build
 }
 
-func writePlanJSON(w io.Writer, forecast []engine.Forecast) error {
+func planSteps(forecast []executor.Forecast) []planJSON {
 	steps := []planJSON{}
 	for _, f := range forecast {
 		steps = append(steps, planJSON{
-			Step: f.Step.ID, Outlook: f.Outlook, First: f.First, Changes: f.Changes, After: f.After, Seconds: f.Took().Seconds(),
+			Step: f.Step.ID, Outlook: f.Outlook, First: f.First, Changes: f.Changes, After: f.After,
+			Seconds: f.Took().Seconds(),
 		})
 	}
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(map[string]any{"steps": steps})
+	return steps
 }

@@ -76,7 +76,7 @@ func unroot(ts *testscript.TestScript, neg bool, args []string) {
 // fakeSystem is the real one with an engine that writes what it built into the file $CALLS.
 func fakeSystem() System {
 	sys := ThisSystem(nil)
-	sys.ReadBack = os.Getenv("READ_BACK") != ""
+	sys.Unread = os.Getenv("READ_BACK") == ""
 	sys.Dial = func(context.Context, enginex.Options) (enginex.Engine, error) {
 		if os.Getenv("NO_ENGINE") != "" {
 			return nil, &enginex.Error{Host: "unix:///fake.sock", Err: errors.New("no such file")}

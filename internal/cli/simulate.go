@@ -1,4 +1,4 @@
-// simulate: plan --simulate, how long a cold build would take with other numbers of jobs.
+// plan --simulate: how long a cold build would take with other numbers of jobs.
 
 package cli
 
@@ -6,56 +6,60 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
-	"buildsys/internal/engine"
+	"buildsys/internal/build"
+	executor "buildsys/internal/engine"
 	"buildsys/internal/errkind"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 )
 
-// simulate prints makespan, lower bound and their ratio for a cold build of p. durations names a JSON file of seconds by
-// package or variant name; empty means what earlier builds recorded. A step without a duration takes the mean of the others.
-func simulate(sys *System, c config, p plan.Plan, durations string) error {
-	cost, known, err := costs(sys, c, p, durations)
+// simulate prints makespan, lower bound and their ratio for a cold build. durations names a JSON file
+// of seconds by package or variant name; empty means what earlier builds recorded. A step without a
+// duration takes the mean of the others.
+func (a *app) simulate(names []string, durations string) error {
+	c, s, want, err := a.resolvePlan(names)
+	if err != nil {
+		return err
+	}
+	p, err := s.Plan(want)
+	if err != nil {
+		return err
+	}
+	cost, known, err := a.costs(s, p, durations)
 	if err != nil {
 		return err
 	}
 	jobs := []int{2, 8, 32, 72}
-	if c.jobs > 0 {
-		jobs = []int{c.jobs}
+	if c.Jobs > 0 {
+		jobs = []int{c.Jobs}
 	}
-	fmt.Fprintf(sys.Stdout, "%d steps, durations known of %d\n", len(p.Steps), known)
+	fmt.Fprintf(a.sys.Stdout, "%d steps, durations known of %d\n", len(p.Steps), known)
 	for _, n := range jobs {
-		s := engine.Simulate(p, cost, n)
-		fmt.Fprintf(sys.Stdout, "%3d jobs: makespan %s, lower bound %s (critical path %s, work %s), ratio %.3f\n", n,
-			progress.Took(s.Makespan), progress.Took(s.LowerBound()), progress.Took(s.CriticalPath), progress.Took(s.Work),
+		s := executor.Simulate(p, cost, n)
+		fmt.Fprintf(a.sys.Stdout, "%3d jobs: makespan %s, lower bound %s (critical path %s, work %s), "+
+			"ratio %.3f\n", n, progress.Took(s.Makespan), progress.Took(s.LowerBound()),
+			progress.Took(s.CriticalPath), progress.Took(s.Work),
 			float64(s.Makespan)/float64(max(s.LowerBound(), 1)))
 	}
 	return nil
 }
 
 // costs returns what each step is expected to take, and of how many steps of p that is known.
-func costs(sys *System, c config, p plan.Plan, durations string) (cost func(plan.Step) time.Duration, known int, err error) {
+func (a *app) costs(s *build.Session, p plan.Plan, durations string) (
+	cost func(plan.Step) time.Duration, known int, err error) {
 	if durations == "" {
-		cache, err := c.openCache(progress.Multi{})
-		if err != nil {
-			return nil, 0, err
-		}
-		cost, known := cache.Costs(p)
-		return cost, known, nil
+		return s.Costs(p)
 	}
-	if !filepath.IsAbs(durations) {
-		durations = filepath.Join(sys.Dir, durations)
-	}
-	data, err := os.ReadFile(durations)
+	data, err := os.ReadFile(a.path(durations))
 	if err != nil {
 		return nil, 0, errkind.BadUsage(err)
 	}
 	var seconds map[string]float64
 	if err := json.Unmarshal(data, &seconds); err != nil {
-		return nil, 0, errkind.Usagef("%s: %w; it is a JSON object of seconds by step name", durations, err)
+		return nil, 0, errkind.Usagef("%s: %w; it is a JSON object of seconds by step name",
+			a.path(durations), err)
 	}
 	recorded := map[string]time.Duration{}
 	for _, s := range p.Steps {
@@ -63,5 +67,5 @@ func costs(sys *System, c config, p plan.Plan, durations string) (cost func(plan
 			recorded[s.ID] = time.Duration(sec * float64(time.Second))
 		}
 	}
-	return engine.CostOf(recorded), len(recorded), nil
+	return executor.CostOf(recorded), len(recorded), nil
 }

@@ -1,9 +1,10 @@
-// skeleton: a new directory of a tree, in the style of those that the tree has.
-
-package cli
+// Package scaffold writes new directories of a tree, in the style of those that the tree has: the
+// manifest, spec and files of a package, or the manifest of a variant. What exists is not touched.
+package scaffold
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -18,51 +19,67 @@ import (
 	"buildsys/internal/workspace"
 )
 
-func firstOf(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
-}
-
-// skeleton is a directory of a tree that is about to be made.
-type skeleton struct {
-	c      config
+// Skeleton is a directory of a tree that is about to be made.
+type Skeleton struct {
+	root   string // of the tree
 	parent string // "packages" or "variants"
 	name   string
 	crate  string // name without what cargo does not allow
-	files  []skeletonFile
+	files  []file
 	notes  []string // what is left to do
 }
 
-type skeletonFile struct{ name, text string }
+type file struct{ name, text string }
 
 // notInCrates is what names of packages may hold and names of crates may not.
 var notInCrates = strings.NewReplacer(".", "_", "+", "_")
 
-func newSkeleton(sys *System, s *settings, parent, name string) (*skeleton, error) {
-	c, err := s.resolve(sys)
-	if err != nil {
-		return nil, err
+// Package returns a package for the tree at root that builds as it is.
+func Package(root, name string) (*Skeleton, error) {
+	n, err := newSkeleton(root, "packages", name)
+	if err == nil {
+		n.addPackage()
 	}
-	if !manifest.ValidName(name) {
-		return nil, errkind.Usagef("%q cannot be a name: use a-z, 0-9, '.', '_', '+' and '-', and begin with a letter or digit", name)
-	}
-	if platform, rest, _ := strings.Cut(name, "-"); parent == "variants" && (platform == "" || strings.HasPrefix(rest+"-", "-")) {
-		return nil, errkind.Usagef("%q is not a variant's name: platform-runtime, perhaps followed by -version and -flavor", name)
-	}
-	if dir := filepath.Join(c.root, parent, name); exists(dir) {
-		return nil, errkind.Usagef("%s exists", dir)
-	}
-	return &skeleton{c: c, parent: parent, name: name, crate: notInCrates.Replace(name)}, nil
+	return n, err
 }
 
-func (n *skeleton) add(name, format string, args ...any) {
-	n.files = append(n.files, skeletonFile{name, fmt.Sprintf(format, args...)})
+// Variant returns a variant with the named packages in its image, or, when there are none, one that
+// differs from the variant from in nothing but its name.
+func Variant(root, name string, packages []string, from string) (*Skeleton, error) {
+	platform, rest, _ := strings.Cut(name, "-")
+	if manifest.ValidName(name) && (platform == "" || strings.HasPrefix(rest+"-", "-")) {
+		return nil, errkind.Usagef("%q is not a variant's name: platform-runtime, "+
+			"perhaps followed by -version and -flavor", name)
+	}
+	n, err := newSkeleton(root, "variants", name)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(packages) > 0:
+		return n, n.addVariant(packages)
+	}
+	return n, n.copyVariant(from)
+}
+
+func newSkeleton(root, parent, name string) (*Skeleton, error) {
+	if !manifest.ValidName(name) {
+		return nil, errkind.Usagef("%q cannot be a name: use a-z, 0-9, '.', '_', '+' and '-', "+
+			"and begin with a letter or digit", name)
+	}
+	dir := filepath.Join(root, parent, name)
+	if _, err := os.Lstat(dir); err == nil {
+		return nil, errkind.Usagef("%s exists", dir)
+	}
+	n := &Skeleton{root: root, parent: parent, name: name, crate: notInCrates.Replace(name)}
+	return n, nil
+}
+
+func (n *Skeleton) add(name, format string, args ...any) {
+	n.files = append(n.files, file{name, fmt.Sprintf(format, args...)})
 }
 
 // crateText begins a manifest with what cargo reads, and adds the files of a crate where the others have them.
-func (n *skeleton) crateText() string {
+func (n *Skeleton) crateText() string {
 	kind := strings.TrimSuffix(n.parent, "s")
 	script, shared, own := n.neighbours()
 	var b strings.Builder
@@ -74,7 +91,7 @@ func (n *skeleton) crateText() string {
 	case shared != "":
 		fmt.Fprintf(&b, "\n[lib]\npath = %q\n", shared)
 	case script != "" || own != "":
-		own = firstOf(own, "lib.rs")
+		own = cmp.Or(own, "lib.rs")
 		fmt.Fprintf(&b, "\n[lib]\npath = %q\n", own)
 		n.add(own, "// not used\n")
 	}
@@ -97,8 +114,8 @@ fn main() -> Result<(), std::io::Error> {
 
 // neighbours says what the manifests beside the new one have for cargo: the build script, and the file of the library, which
 // either all share or each has for itself.
-func (n *skeleton) neighbours() (script, shared, own string) {
-	for _, other := range n.others(n.parent) {
+func (n *Skeleton) neighbours() (script, shared, own string) {
+	for _, other := range ManifestsBelow(n.root, n.parent) {
 		for _, file := range n.cargoFiles(other) {
 			switch {
 			case path.Base(file) == "build.rs":
@@ -113,12 +130,8 @@ func (n *skeleton) neighbours() (script, shared, own string) {
 	return script, shared, own
 }
 
-// others returns the names of the directories below parent that have a manifest, sorted.
-func (n *skeleton) others(parent string) []string {
-	return manifestsBelow(n.c.root, parent)
-}
-
-func manifestsBelow(root, parent string) []string {
+// ManifestsBelow returns the names of the directories below parent that have a manifest, sorted.
+func ManifestsBelow(root, parent string) []string {
 	files, err := filepath.Glob(filepath.Join(root, parent, "*", "Cargo.toml"))
 	if err != nil { // only for a pattern that is none
 		return nil
@@ -131,25 +144,20 @@ func manifestsBelow(root, parent string) []string {
 }
 
 // read reads the manifest of a neighbour or of a package.
-func (n *skeleton) read(parent, name string) ([]byte, error) {
-	data, err := os.ReadFile(filepath.Join(n.c.root, parent, name, "Cargo.toml"))
+func (n *Skeleton) read(parent, name string) ([]byte, error) {
+	data, err := os.ReadFile(filepath.Join(n.root, parent, name, "Cargo.toml"))
 	if err != nil {
-		what := strings.TrimSuffix(parent, "s")
-		hint := manifest.NameHint(name, n.others(parent))
-		return nil, errkind.Usagef("there is no %s %q%s", what, name, prefixed("; ", hint))
+		text := fmt.Sprintf("there is no %s %q", strings.TrimSuffix(parent, "s"), name)
+		if hint := manifest.NameHint(name, ManifestsBelow(n.root, parent)); hint != "" {
+			text += "; " + hint
+		}
+		return nil, errkind.BadUsage(errors.New(text))
 	}
 	return data, nil
 }
 
-func prefixed(prefix, text string) string {
-	if text == "" {
-		return ""
-	}
-	return prefix + text
-}
-
 // cargoFiles are the files that a neighbour has for cargo. What is wrong in its manifest is for others to tell.
-func (n *skeleton) cargoFiles(name string) []string {
+func (n *Skeleton) cargoFiles(name string) []string {
 	data, err := n.read(n.parent, name)
 	if err != nil {
 		return nil
@@ -158,7 +166,7 @@ func (n *skeleton) cargoFiles(name string) []string {
 	return p.CargoFiles
 }
 
-func (n *skeleton) addPackage() {
+func (n *Skeleton) addPackage() {
 	text := n.crateText() + "\n[package.metadata.build-package]\n"
 	if n.crate != n.name {
 		text += fmt.Sprintf("package-name = %q\n", n.name)
@@ -206,7 +214,7 @@ install -p -m 0644 %{S:0} %{buildroot}%{_cross_datadir}/NAME/
 `
 
 // addVariant writes a variant with the packages in its image.
-func (n *skeleton) addVariant(packages []string) error {
+func (n *Skeleton) addVariant(packages []string) error {
 	packages = slices.Clone(packages)
 	slices.Sort(packages)
 	packages = slices.Compact(packages)
@@ -218,7 +226,7 @@ func (n *skeleton) addVariant(packages []string) error {
 		}
 		p, _ := manifest.ParsePackage("", data, manifest.Rules{Lenient: true})
 		fmt.Fprintf(&included, "    %q,\n", name)
-		fmt.Fprintf(&needs, "%s = { path = %q }\n", firstOf(p.Crate, notInCrates.Replace(name)), "../../packages/"+name)
+		fmt.Fprintf(&needs, "%s = { path = %q }\n", cmp.Or(p.Crate, notInCrates.Replace(name)), "../../packages/"+name)
 	}
 	text := n.crateText()
 	n.add("Cargo.toml", "%s\n[package.metadata.build-variant]\nincluded-packages = [\n%s]\n\n[build-dependencies]\n%s", text, &included, &needs)
@@ -230,7 +238,7 @@ func (n *skeleton) addVariant(packages []string) error {
 var crateName = regexp.MustCompile(`(?m)^name\s*=\s*"[^"]*"`)
 
 // copyVariant writes a variant that differs from another in nothing but its name.
-func (n *skeleton) copyVariant(from string) error {
+func (n *Skeleton) copyVariant(from string) error {
 	if from == "" {
 		return errkind.Usagef("name the packages of the image, or with --from a variant to copy")
 	}
@@ -244,7 +252,7 @@ func (n *skeleton) copyVariant(from string) error {
 	}
 	n.add("Cargo.toml", "%s", slices.Concat(data[:at[0]], fmt.Appendf(nil, "name = %q", n.crate), data[at[1]:]))
 	for _, name := range append(n.cargoFiles(from), workspace.TemplateName) {
-		if text, err := os.ReadFile(filepath.Join(n.c.root, "variants", from, name)); err == nil && filepath.IsLocal(name) {
+		if text, err := os.ReadFile(filepath.Join(n.root, "variants", from, name)); err == nil && filepath.IsLocal(name) {
 			n.add(name, "%s", text)
 		}
 	}
@@ -252,23 +260,23 @@ func (n *skeleton) copyVariant(from string) error {
 	return nil
 }
 
-func (n *skeleton) variantNotes() {
-	workspaceFile := filepath.Join(n.c.root, "variants", "Cargo.toml")
+func (n *Skeleton) variantNotes() {
+	workspaceFile := filepath.Join(n.root, "variants", "Cargo.toml")
 	if data, err := os.ReadFile(workspaceFile); err == nil && bytes.Contains(data, []byte("[workspace]")) {
 		n.notes = append(n.notes, fmt.Sprintf("add %q to the members in variants/Cargo.toml, for cargo", n.name))
 	}
 	n.notes = append(n.notes, "buildsys build-variant "+n.name)
 }
 
-// write makes the directory whole or not at all, prints its files, and says what comes next.
-func (n *skeleton) write(sys *System) error {
-	parent := filepath.Join(n.c.root, n.parent)
+// Write makes the directory whole or not at all, and returns its files and what to do next.
+func (n *Skeleton) Write() (files []string, next string, err error) {
+	parent := filepath.Join(n.root, n.parent)
 	if err := os.MkdirAll(parent, 0o755); err != nil {
-		return errkind.BadEnvironment(err)
+		return nil, "", errkind.BadEnvironment(err)
 	}
 	tmp, err := os.MkdirTemp(parent, ".new-") // names with a dot are no packages
 	if err != nil {
-		return errkind.BadEnvironment(err)
+		return nil, "", errkind.BadEnvironment(err)
 	}
 	defer os.RemoveAll(tmp)
 	err = os.Chmod(tmp, 0o755)
@@ -279,12 +287,8 @@ func (n *skeleton) write(sys *System) error {
 	if err == nil {
 		err = os.Rename(tmp, dir)
 	}
-	if err != nil {
-		return errkind.BadEnvironment(err)
-	}
 	for _, f := range n.files {
-		fmt.Fprintln(sys.Stdout, filepath.Join(dir, f.name))
+		files = append(files, filepath.Join(dir, f.name))
 	}
-	fmt.Fprintf(sys.Stderr, "next: %s\n", strings.Join(n.notes, "; "))
-	return nil
+	return files, strings.Join(n.notes, "; "), errkind.BadEnvironment(err)
 }

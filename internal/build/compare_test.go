@@ -1,6 +1,6 @@
 // What two builds of a package can differ in, and how it is told.
 
-package cli
+package build
 
 import (
 	"path/filepath"
@@ -39,18 +39,12 @@ func TestDifferences(t *testing.T) {
 func TestExplainWithoutDiffoscope(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	dir := buildtest.Tree(t, "-- first/a.rpm --\n1\n-- second/a.rpm --\n2\n")
-	var text strings.Builder
-	explain(t.Context(), &text, filepath.Join(dir, "first"), filepath.Join(dir, "second"), []string{"a.rpm"}, filepath.Join(dir, "report"))
-	want := "diffoscope " + dir + "/first " + dir + "/second\n"
-	if !strings.Contains(text.String(), "install diffoscope") || !strings.HasSuffix(text.String(), want) {
-		t.Errorf("got %q, want it to end in %q", &text, want)
-	}
-}
-
-func TestShowIsCutOff(t *testing.T) {
-	var text strings.Builder
-	show(&text, make([]string, maxLines+2))
-	if lines := strings.Split(text.String(), "\n"); len(lines) != maxLines+2 || lines[maxLines] != "  … and 2 lines more" {
-		t.Errorf("%d lines, then %q", len(lines), lines[len(lines)-2])
+	report := filepath.Join(dir, "report")
+	all := explain(t.Context(), filepath.Join(dir, "first"), filepath.Join(dir, "second"),
+		[]string{"a.rpm"}, report)
+	text := strings.Join(all[len(all)-1].Lines, "\n")
+	want := "diffoscope " + dir + "/first " + dir + "/second"
+	if !strings.Contains(text, "install diffoscope") || !strings.HasSuffix(text, want) {
+		t.Errorf("got %q, want it to end in %q", text, want)
 	}
 }

@@ -1,12 +1,14 @@
 // A packed SDK image of a remote cache that would fill the engine's disk.
 
-package cli
+package sdk
 
 import (
 	"bytes"
 	"io"
 	"strings"
 	"testing"
+
+	"buildsys/internal/errkind"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -24,13 +26,13 @@ func TestSDKBomb(t *testing.T) {
 		t.Fatal(err)
 	}
 	for limit, want := range map[int64]bool{100 << 20: true, 100<<20 - 1: false} {
-		tar, err := unpackSDK(bytes.NewReader(packed.Bytes()), limit)
+		tar, err := unpack(bytes.NewReader(packed.Bytes()), limit)
 		if err != nil {
 			t.Fatal(err)
 		}
 		n, err := io.Copy(io.Discard, tar)
 		tar.zstd.Close()
-		if (err == nil) != want || err != nil && (!strings.Contains(err.Error(), "is refused") || exitCode(err) != ExitEnvironment) {
+		if (err == nil) != want || err != nil && (!strings.Contains(err.Error(), "is refused") || errkind.Of(err) != errkind.Environment) {
 			t.Errorf("%d packed bytes, limit %d: %d bytes, %v", packed.Len(), limit, n, err)
 		}
 	}

@@ -1,4 +1,4 @@
-package cli
+package build
 
 import (
 	"context"
@@ -10,7 +10,8 @@ import (
 
 	"github.com/pierrec/lz4/v4"
 
-	"buildsys/internal/engine"
+	executor "buildsys/internal/engine"
+	"buildsys/internal/errkind"
 	"buildsys/internal/image"
 	"buildsys/internal/manifest"
 	"buildsys/internal/plan"
@@ -27,12 +28,12 @@ func TestReadBack(t *testing.T) {
 	step := plan.Step{ID: "variant/dev", Kind: plan.Variant, Layout: &layout, Solve: plan.Solve{Args: map[string]string{"IMAGE_NAME": "tiny-dev", "IMAGE_FORMAT": "raw"}}}
 	dir, temp := t.TempDir(), t.TempDir()
 	file := filepath.Join(dir, "tiny-dev.img.lz4")
-	check := func(name, temp string, code int, want ...string) {
+	check := func(name, temp string, kind errkind.Kind, want ...string) {
 		t.Helper()
 		err := readBack(temp)(t.Context(), step, dir)
-		failed := &engine.FailedError{Roots: []engine.StepResult{{ID: step.ID, Err: err}}}
-		if got := exitCode(failed); err == nil || got != code {
-			t.Errorf("%s: exit code %d, want %d (%v)", name, got, code, err)
+		failed := &executor.FailedError{Roots: []executor.StepResult{{ID: step.ID, Err: err}}}
+		if got := errkind.Of(failed); err == nil || got != kind {
+			t.Errorf("%s: kind %d, want %d (%v)", name, got, kind, err)
 			return
 		}
 		for _, text := range want {
@@ -41,14 +42,14 @@ func TestReadBack(t *testing.T) {
 			}
 		}
 	}
-	check("no image", temp, ExitIntegrity, `output "tiny-dev.img.lz4" of variant/dev`, "the build did not make it", "earlier outputs were kept")
+	check("no image", temp, errkind.Integrity, `output "tiny-dev.img.lz4" of variant/dev`, "the build did not make it", "earlier outputs were kept")
 	writeLZ4(t, file, make([]byte, 1<<20))
-	check("wrong size", temp, ExitIntegrity, `output "tiny-dev.img.lz4" of variant/dev`, "os disk has 1048576 bytes", "(1024 MiB)")
-	check("no room for temporary files", filepath.Join(temp, "none"), ExitEnvironment, "variant/dev: cannot read the image back", "no such file")
+	check("wrong size", temp, errkind.Integrity, `output "tiny-dev.img.lz4" of variant/dev`, "os disk has 1048576 bytes", "(1024 MiB)")
+	check("no room for temporary files", filepath.Join(temp, "none"), errkind.Environment, "variant/dev: cannot read the image back", "no such file")
 	if err := os.Truncate(file, 20); err != nil {
 		t.Fatal(err)
 	}
-	check("torn", temp, ExitIntegrity, "unexpected EOF")
+	check("torn", temp, errkind.Integrity, "unexpected EOF")
 	if left, err := os.ReadDir(temp); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
@@ -75,14 +76,5 @@ func writeLZ4(t *testing.T, file string, data []byte) {
 	_, err = w.Write(data)
 	if err := errors.Join(err, w.Close(), f.Close()); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// TestInspectTextIsHarmless: a label in an image must not reach the terminal as an escape sequence.
-func TestInspectTextIsHarmless(t *testing.T) {
-	var b strings.Builder
-	one := inspected{Image: "x.img", Report: image.Report{Partitions: []image.PartitionReport{{Label: "\x1b[2J\r\u009bA", Role: "root"}}}}
-	if err := writeInspected(&b, one); err != nil || strings.ContainsAny(b.String(), "\x1b\r\u009b") || !strings.Contains(b.String(), "?[2J??A") {
-		t.Errorf("%v: %q", err, b.String())
 	}
 }

@@ -1,0 +1,165 @@
+// Compare: what differs between the two builds of a step.
+
+package build
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"buildsys/internal/rpm"
+)
+
+// Comparison is what two builds of a step have in common.
+type Comparison struct {
+	Name        string        // of the package, the kit or the variant
+	Differences []string      // by file; empty when the builds are the same
+	Dir         string        // that has both builds, where they differ
+	Details     []Explanation // of what differs inside the files
+}
+
+// Same reports whether the two builds are the same, to the byte.
+func (c Comparison) Same() bool { return len(c.Differences) == 0 }
+
+// Explanation is what one program found different inside the files of two builds.
+type Explanation struct {
+	Lines []string
+	From  string // file that has them all; empty when there is none
+}
+
+// compare compares the second build in dir with the first. When they are the same nothing is kept.
+func compare(ctx context.Context, name, first, dir string) (Comparison, error) {
+	second := filepath.Join(dir, "second")
+	where, files, err := differences(first, second)
+	if err != nil {
+		return Comparison{}, err
+	}
+	if len(where) == 0 {
+		return Comparison{Name: name}, os.RemoveAll(dir)
+	}
+	c := Comparison{Name: name, Differences: where, Dir: dir}
+	kept := filepath.Join(dir, "first")
+	if err := os.RemoveAll(kept); err != nil {
+		return c, err
+	}
+	if err := os.CopyFS(kept, os.DirFS(first)); err != nil {
+		return c, err
+	}
+	if len(files) > 0 {
+		c.Details = explain(ctx, kept, second, files, filepath.Join(dir, "diffoscope.txt"))
+	}
+	return c, nil
+}
+
+// differences returns, for each file that is not the same in two directories, by name, where it
+// begins to differ. files are those of them that both have.
+func differences(first, second string) (where, files []string, err error) {
+	a, err := fileNames(first)
+	if err != nil {
+		return nil, nil, err
+	}
+	b, err := fileNames(second)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(a, b)))) {
+		if !slices.Contains(b, name) {
+			where = append(where, name+" came only out of the first build")
+			continue
+		}
+		if !slices.Contains(a, name) {
+			where = append(where, name+" came only out of the second build")
+			continue
+		}
+		at, err := firstDifference(filepath.Join(first, name), filepath.Join(second, name))
+		if err != nil {
+			return nil, nil, err
+		}
+		if at >= 0 {
+			where, files = append(where, fmt.Sprintf("%s differs from byte %d on", name, at)), append(files, name)
+		}
+	}
+	return where, files, nil
+}
+
+// fileNames returns the paths of all files below dir.
+func fileNames(dir string) ([]string, error) {
+	var names []string
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			rel, _ := filepath.Rel(dir, path)
+			names = append(names, rel)
+		}
+		return err
+	})
+	return names, err
+}
+
+// firstDifference returns the offset of the first byte that differs, -1 when the files are equal.
+func firstDifference(a, b string) (int64, error) {
+	x, err := os.Open(a)
+	if err != nil {
+		return 0, err
+	}
+	defer x.Close()
+	y, err := os.Open(b)
+	if err != nil {
+		return 0, err
+	}
+	defer y.Close()
+	left, right := bufio.NewReader(x), bufio.NewReader(y)
+	for at := int64(0); ; at++ {
+		one, e1 := left.ReadByte()
+		other, e2 := right.ReadByte()
+		for _, err := range []error{e1, e2} {
+			if err != nil && err != io.EOF {
+				return 0, err
+			}
+		}
+		switch {
+		case e1 != nil && e2 != nil:
+			return -1, nil
+		case e1 != nil || e2 != nil || one != other:
+			return at, nil
+		}
+	}
+}
+
+// explain returns what differs inside files of two directories: in RPMs by their headers, and by
+// diffoscope where it is installed. report is the file for all that diffoscope says.
+func explain(ctx context.Context, first, second string, files []string, report string) []Explanation {
+	var all []Explanation
+	for _, name := range files {
+		a, err := rpm.ReadHeader(filepath.Join(first, name))
+		b, err2 := rpm.ReadHeader(filepath.Join(second, name))
+		if err := errors.Join(err, err2); err == nil {
+			all = append(all, Explanation{Lines: rpm.Diff(a, b)})
+		}
+	}
+	program, err := exec.LookPath("diffoscope")
+	if err != nil {
+		return append(all, Explanation{Lines: []string{
+			"for what differs inside the files install diffoscope " +
+				"(Debian: apt install diffoscope-minimal python3-rpm) and run:",
+			fmt.Sprintf("  diffoscope %s %s", first, second),
+		}})
+	}
+	// It exits with 1 for files that differ. Whatever else goes wrong shows in what it prints.
+	out, _ := exec.CommandContext(ctx, program, "--no-progress", "--text", "-", first, second).
+		CombinedOutput()
+	if err := os.WriteFile(report, out, 0o644); err != nil {
+		all = append(all, Explanation{
+			Lines: []string{fmt.Sprintf("cannot keep the report of diffoscope: %v", err)}})
+	}
+	lines := strings.Split(string(bytes.TrimRight(out, "\n")), "\n")
+	return append(all, Explanation{Lines: lines, From: report})
+}

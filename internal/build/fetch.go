@@ -1,0 +1,106 @@
+// Fetch: sources and Go modules, ahead of a build or in one.
+
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"buildsys/internal/fetch"
+	"buildsys/internal/manifest"
+	"buildsys/internal/plan"
+	"buildsys/internal/workspace"
+)
+
+// fetchJobs is how many packages have their sources fetched at once, as in a build.
+const fetchJobs = 8
+
+// fetchFunc puts a step's external files into the source store.
+type fetchFunc func(ctx context.Context, step string, files []manifest.ExternalFile) error
+
+// fetchSources returns the executor's Fetch: a step's files, and for one that bundles Go modules also
+// those.
+func fetchSources(store *fetch.Store) fetchFunc {
+	return func(ctx context.Context, step string, files []manifest.ExternalFile) error {
+		err := store.Fetch(ctx, step, files)
+		if err != nil || !strings.HasPrefix(step, string(plan.Modules)+"/") {
+			return err
+		}
+		errs := make([]error, len(files))
+		for i, f := range files {
+			errs[i] = store.FetchModules(ctx, step, f)
+		}
+		return errors.Join(errs...)
+	}
+}
+
+// moduleProxy returns GOPROXY, or what the go command has instead, where there is one. It is called
+// only when modules are fetched.
+func (s *Session) moduleProxy() string {
+	if s.c.Sources.GoProxy != "" {
+		return s.c.Sources.GoProxy
+	}
+	out, err := exec.Command("go", "env", "GOPROXY").Output()
+	if err != nil {
+		return "" // no Go here: the message about the module that is missing says what to set
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// FetchSources fetches the sources of the named packages and of what they need, or of all packages.
+// Its error names all that cannot be had, not only the first.
+func (s *Session) FetchSources(ctx context.Context, ws *workspace.Workspace, names []string) error {
+	if len(names) == 0 {
+		names = ws.PackageNames()
+	} else {
+		names = append(names, ws.Graph().BuildClosure(names...)...)
+	}
+	names = workspace.Packages(names)
+	get := fetchSources(s.sources(s.out))
+	var group errgroup.Group
+	group.SetLimit(fetchJobs)
+	errs := make([]error, len(names))
+	files := 0
+	for i, name := range names {
+		p := ws.Packages[name]
+		files += len(p.ExternalFiles)
+		group.Go(func() error {
+			errs[i] = fetchPackage(ctx, get, p)
+			return nil
+		})
+	}
+	_ = group.Wait() // what is wrong is in errs
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	err := errors.Join(errs...)
+	if err == nil {
+		s.out.Notice(fmt.Sprintf("%d sources of %d packages are here", files, len(names)))
+	}
+	return err
+}
+
+// fetchPackage fetches the sources of a package, and what the bundles of Go modules are made of.
+func fetchPackage(ctx context.Context, get fetchFunc, p *workspace.Package) error {
+	if len(p.ExternalFiles) == 0 {
+		return nil
+	}
+	if err := get(ctx, string(plan.Package)+"/"+p.Name, p.ExternalFiles); err != nil {
+		return err
+	}
+	var bundled []manifest.ExternalFile
+	for _, f := range p.ExternalFiles {
+		if f.BundleGo {
+			bundled = append(bundled, f)
+		}
+	}
+	if len(bundled) == 0 {
+		return nil
+	}
+	return get(ctx, string(plan.Modules)+"/"+p.Name, bundled)
+}

@@ -1,0 +1,56 @@
+// Forecast: what a build would do and why, and how long it would take.
+
+package build
+
+import (
+	"context"
+	"time"
+
+	executor "buildsys/internal/engine"
+	"buildsys/internal/plan"
+	"buildsys/internal/remote"
+	"buildsys/internal/sdk"
+)
+
+// Foresee plans a request and looks up each of its steps, without an engine and without changing
+// anything. With ask the remote caches are asked as well; what they said in earlier runs is known
+// without.
+func (s *Session) Foresee(ctx context.Context, want Request, ask bool) ([]executor.Forecast, error) {
+	p, err := s.Plan(want)
+	if err != nil {
+		return nil, err
+	}
+	for _, text := range append(p.Warnings[:len(p.Warnings):len(p.Warnings)], p.Lacks...) {
+		s.warn(text)
+	}
+	known, err := s.openCache(s.out)
+	if err != nil {
+		return nil, err
+	}
+	if ask {
+		reader := *s
+		reader.c.Remote.To = remote.Location{}
+		if known.Remote, err = reader.openRemote(known.Store, s.out); err != nil {
+			return nil, err
+		}
+		defer known.Remote.Close(ctx, nil)
+		there, ok := known.Remote.FindSDK(ctx, s.c.SDK.Image)
+		if ok && known.SDK == "" {
+			known.SDK = there.ID
+		}
+	}
+	known.Images = sdk.Images{Others: p.Images(), Records: sdk.RecordsIn(s.c.CacheDir)}.Recorded().Others
+	defer s.saveMemo(known.Memo)
+	return executor.Foresee(ctx, p, known)
+}
+
+// Costs returns what earlier builds say that the steps of a plan take, and of how many of them that
+// is known.
+func (s *Session) Costs(p plan.Plan) (cost func(plan.Step) time.Duration, known int, err error) {
+	cache, err := s.openCache(silent{})
+	if err != nil {
+		return nil, 0, err
+	}
+	cost, known = cache.Costs(p)
+	return cost, known, nil
+}

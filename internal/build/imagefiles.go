@@ -1,0 +1,153 @@
+// Image files: what goes into images besides RPMs, and the images that are there already.
+
+package build
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"buildsys/internal/errkind"
+	"buildsys/internal/plan"
+	"buildsys/internal/sbkeys"
+)
+
+// overrides are the files that settings have put into images in place of those of packages. All of
+// them must be there.
+func (s *Session) overrides() ([]plan.File, error) {
+	var files []plan.File
+	for _, one := range []struct{ env, name, path string }{
+		{"BUILDSYS_CACERTS_BUNDLE_OVERRIDE", "ca-bundle.crt", s.c.Image.CACerts},
+		{"PUBLISH_REPO_ROOT_JSON", "root.json", s.c.Image.RootJSON},
+	} {
+		if one.path == "" {
+			continue
+		}
+		f, err := os.Open(one.path)
+		if err != nil {
+			return nil, errkind.Usagef("%s: %w", one.env, err)
+		}
+		info, err := f.Stat()
+		err = errors.Join(err, f.Close())
+		if err == nil && !info.Mode().IsRegular() {
+			err = fmt.Errorf("%s is not a regular file", one.path)
+		}
+		if err != nil {
+			return nil, errkind.Usagef("%s: %w", one.env, err)
+		}
+		files = append(files, plan.File{Name: one.name, Host: one.path, Mode: 0o644})
+	}
+	return files, nil
+}
+
+// signing finds the keys for an image. Private keys are only looked for when the image is built: one
+// that is in the store is had without them.
+func (s *Session) signing() (plan.SigningKeys, error) {
+	dir := s.c.Image.KeysDir
+	if err := sbkeys.Check(dir, sbkeys.Public()); err != nil {
+		return plan.SigningKeys{}, err
+	}
+	keys := plan.SigningKeys{Secrets: map[string]string{}}
+	for _, name := range sbkeys.Public() {
+		file := plan.File{Name: name, Host: filepath.Join(dir, name), Mode: 0o644}
+		keys.Public = append(keys.Public, file)
+	}
+	for _, name := range sbkeys.Secret() {
+		keys.Secrets[name] = filepath.Join(dir, name)
+	}
+	return keys, nil
+}
+
+// latestDir returns the link to the directory of the variant's newest images.
+func (s *Session) latestDir() string {
+	return filepath.Join(plan.ImagesDir(s.buildDir(), s.c.Arch, s.c.Variant), plan.LatestLink)
+}
+
+// NewestImage returns the disks of the variant's newest image in whatever format it has; data is
+// empty when everything is on one disk.
+func (s *Session) NewestImage() (system, data string, err error) {
+	dir := s.latestDir()
+	for _, format := range []string{"raw", "qcow2", "vmdk"} {
+		suffix := plan.DiskSuffix(format)
+		images, err := filepath.Glob(filepath.Join(dir, "*"+suffix))
+		if err != nil {
+			return "", "", err
+		}
+		for _, image := range images {
+			if info, err := os.Lstat(image); err != nil || !info.Mode().IsRegular() {
+				continue // a link under one of its other names
+			}
+			if strings.HasSuffix(image, "-data"+suffix) {
+				data = image
+			} else {
+				system = image
+			}
+		}
+	}
+	if system == "" {
+		return "", "", errkind.Usagef("there is no image of %s for %s in %s: "+
+			"run buildsys build-variant %[1]s --arch %[2]s first", s.c.Variant, s.c.Arch, dir)
+	}
+	return system, data, nil
+}
+
+// RepackSource finds the outputs to repack: those in the directory from, or when that is empty the
+// newest of the variant. out is where the new ones are to be; empty for beside the others. The link
+// to the newest image is followed at once: the new image may move it.
+func (s *Session) RepackSource(from, out string) (*plan.RepackSource, error) {
+	hint := ""
+	if from == "" {
+		from = s.latestDir()
+		hint = fmt.Sprintf(": build it with 'buildsys build-variant %s --arch %s', "+
+			"or name another with --from", s.c.Variant, s.c.Arch)
+	}
+	resolved, err := filepath.EvalSymlinks(from)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errkind.Usagef("there is no image of variant %s to repack: %s does not exist%s",
+			s.c.Variant, from, hint)
+	}
+	if err != nil {
+		return nil, errkind.BadEnvironment(err)
+	}
+	entries, err := os.ReadDir(resolved)
+	if err != nil {
+		return nil, errkind.Usagef("the image of variant %s to repack: %w", s.c.Variant, err)
+	}
+	source := &plan.RepackSource{Dir: resolved, Out: out}
+	for _, e := range entries {
+		if e.Type().IsRegular() { // links are other names of the same files
+			source.Names = append(source.Names, e.Name())
+		}
+	}
+	if out != "" {
+		err = s.checkOut(out)
+	}
+	return source, err
+}
+
+// checkOut refuses a directory with anything but an image of the variant: what is there is replaced
+// as a whole.
+func (s *Session) checkOut(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return errkind.Usagef("--out: %w", err)
+	}
+	kit := s.c.Variant + "-" + s.c.Arch + "-kmod-kit-"
+	stem := strings.Join([]string{s.c.Image.Name, s.c.Variant, s.c.Arch}, "-")
+	ours := []string{"application-inventory.json", kit, stem}
+	for _, e := range entries {
+		begins := func(begin string) bool { return strings.HasPrefix(e.Name(), begin) }
+		if !slices.ContainsFunc(ours, begins) {
+			return errkind.Usagef("--out %s would be replaced as a whole, but it holds %s: "+
+				"name a new directory", dir, e.Name())
+		}
+	}
+	return nil
+}

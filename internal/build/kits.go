@@ -1,0 +1,121 @@
+// Kits: those of the tree, as images for other trees.
+
+package build
+
+import (
+	"cmp"
+	"context"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	executor "buildsys/internal/engine"
+	"buildsys/internal/errkind"
+	"buildsys/internal/kit"
+	"buildsys/internal/manifest"
+	"buildsys/internal/plan"
+	"buildsys/internal/workspace"
+)
+
+// PackedKit is the image of a kit.
+type PackedKit struct {
+	Name    string
+	Version string
+	Dir     string   // of the OCI layout that has it
+	Arches  []string // that it is for
+	Digest  string
+	// Other is an architecture that it was for and is not any more: that was made of other inputs.
+	Other string
+}
+
+// CheckKit fails when the tree does not say what the image of a kit needs: before the work, not after
+// it.
+func (s *Session) CheckKit(ws *workspace.Workspace, name string) error {
+	_, err := s.kitMetadata(ws, name)
+	return err
+}
+
+// kitMetadata is what a kit of the tree says of itself: the kits that it needs are those of the tree
+// that it leads to, and all kits of others, because its packages may have been built with any of them.
+func (s *Session) kitMetadata(ws *workspace.Workspace, name string) (kit.Metadata, error) {
+	m := kit.Metadata{Name: name, Version: cmp.Or(s.c.Image.Version, ws.Release.Version)}
+	_, lock, _, err := kitTree(ws)
+	if err != nil {
+		return m, err
+	}
+	switch {
+	case lock != nil && lock.SDK != nil:
+		m.SDK = *lock.SDK
+	case ws.Project != nil && ws.Project.SDK != nil:
+		m.SDK.Image = *ws.Project.SDK
+	default:
+		return m, manifest.Problems{{File: "Twoliter.toml", Msg: "does not say with which SDK kits are made",
+			Hint: "write [sdk] with name, version and vendor into it, and [vendor.NAME] with the registry of the SDK"}}
+	}
+	for _, below := range ws.KitsBelow(name) {
+		own := manifest.Image{Name: below, Version: m.Version, Vendor: ws.Kits[below].Vendor}
+		m.Kits = append(m.Kits, own)
+	}
+	if lock != nil {
+		for _, l := range lock.Kits {
+			m.Kits = append(m.Kits, l.Image)
+		}
+	}
+	slices.SortFunc(m.Kits, func(a, b manifest.Image) int {
+		return cmp.Or(strings.Compare(a.Vendor, b.Vendor), strings.Compare(a.Name, b.Name))
+	})
+	return m, nil
+}
+
+// packKits makes images of repositories that are in place.
+func (s *Session) packKits(ctx context.Context, names []string) ([]PackedKit, error) {
+	ws, err := workspace.Load(s.c.Root, s.c.Strictness)
+	if err != nil {
+		return nil, err
+	}
+	lock := filepath.Join(s.buildDir(), ".lock-kits")
+	unlock, err := executor.Lock(ctx, lock, s.waitingFor("packing kits"))
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	var all []PackedKit
+	for _, name := range names {
+		packed, err := s.packKit(ctx, ws, name)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, packed)
+	}
+	return all, nil
+}
+
+func (s *Session) packKit(ctx context.Context, ws *workspace.Workspace, name string) (PackedKit, error) {
+	m, err := s.kitMetadata(ws, name)
+	if err != nil {
+		return PackedKit{}, err
+	}
+	state, _ := executor.ReadState(s.stateDir(), string(plan.Kit)+"/"+name)
+	p := PackedKit{Name: name, Version: m.Version, Dir: filepath.Join(s.buildDir(), "kits", "oci", name)}
+	packed, err := kit.Pack(kit.Repository{
+		Arch:     s.c.Arch,
+		Dir:      plan.KitDir(s.buildDir(), s.c.Arch, name),
+		Content:  state.Content.String(),
+		Metadata: m,
+		Fits:     func(arch string) bool { return s.kitUpToDate(ctx, arch, name) },
+	}, p.Dir)
+	if err != nil {
+		return p, errkind.Environmentf("the image of kit %s cannot be written: %w", name, err)
+	}
+	p.Arches, p.Digest, p.Other = packed.Arches, packed.Digest, packed.Other
+	return p, nil
+}
+
+// kitUpToDate reports whether a kit for another architecture is what a build would make now. It is
+// asked before the two become one image: a kit must not be one thing here and another there.
+func (s *Session) kitUpToDate(ctx context.Context, arch, name string) bool {
+	other := *s
+	other.c.Arch, other.out = arch, silent{}
+	forecast, err := other.Foresee(ctx, Request{Kits: []string{name}}, false)
+	return err == nil && forecast[len(forecast)-1].Outlook == executor.UpToDate
+}

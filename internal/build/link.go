@@ -1,0 +1,148 @@
+// Link: the engine, reached for the first step that has to be built and not before.
+
+package build
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"buildsys/internal/doctor"
+	executor "buildsys/internal/engine"
+	"buildsys/internal/enginex"
+	"buildsys/internal/errkind"
+	"buildsys/internal/plan"
+	"buildsys/internal/progress"
+	"buildsys/internal/sdk"
+)
+
+const (
+	// unknownCPUs is how many steps run at once on an engine that does not tell how many CPUs it has:
+	// a buildkitd elsewhere.
+	unknownCPUs = 4
+	// comeback is how long an engine may be gone in the middle of a run: a daemon that is restarted
+	// takes seconds.
+	comeback = time.Minute
+)
+
+// engineLink is a connection to the engine that is made when it is first needed: a run in which
+// nothing has to be built does without one. It serves the runs of one session, one after the other.
+type engineLink struct {
+	s       *Session
+	eng     enginex.Engine // nil until dial
+	checked bool           // the surroundings
+	release func()         // frees the build slot that was taken; nil when none was
+}
+
+// dial connects to the engine unless that was done before.
+func (e *engineLink) dial(ctx context.Context) (err error) {
+	if e.eng != nil {
+		return nil
+	}
+	o := e.s.c.Engine
+	o.Waiting = func(host string, wait time.Duration) {
+		e.s.out.Notice(fmt.Sprintf("waiting up to %v for the engine at %s", wait, host))
+	}
+	o.Warn = e.s.warn
+	e.eng, err = e.s.dial(ctx, o)
+	return err
+}
+
+// Build implements executor.Builder. A prepare must have succeeded before.
+func (e *engineLink) Build(ctx context.Context, s plan.Solve, out string,
+	report func(progress.Event)) error {
+	return e.eng.Build(ctx, s, out, report)
+}
+
+// ready waits until the engine answers again.
+func (e *engineLink) ready(ctx context.Context) error { return e.eng.Await(ctx, comeback) }
+
+func (e *engineLink) close() {
+	if e.release != nil {
+		e.release()
+	}
+	if e.eng != nil {
+		_ = e.eng.Close() // everything that counts has been received
+	}
+}
+
+// engineUse is what one run of a plan's steps makes of the link.
+type engineUse struct {
+	link   *engineLink
+	images sdk.Images
+	keyed  sdk.Digests // that the run's keys were computed with
+	unit   string      // under cargo: the one step
+	sink   progress.Sink
+}
+
+// connect dials the engine and makes sure that it has the images that the run's keys name.
+func (u *engineUse) connect(ctx context.Context) (enginex.Info, error) {
+	if err := u.link.dial(ctx); err != nil {
+		return enginex.Info{}, err
+	}
+	if err := u.images.Confirm(ctx, u.link.eng, u.keyed); err != nil {
+		return enginex.Info{}, err
+	}
+	return u.link.eng.Info(ctx)
+}
+
+// prepare makes the engine ready for the first build, and returns how many builds it does well at
+// once.
+func (u *engineUse) prepare(ctx context.Context) (jobs int, err error) {
+	info, err := u.connect(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if !u.link.checked {
+		u.link.checked = true
+		if err := u.precheck(info); err != nil {
+			return 0, err
+		}
+	}
+	jobs = cmp.Or(info.CPUs, unknownCPUs)
+	if u.unit != "" {
+		return 1, u.takeSlot(ctx, info, jobs)
+	}
+	return jobs, nil
+}
+
+// precheck makes the doctor's quick checks when something is going to be built. What cannot succeed
+// is refused; the rest is a warning.
+func (u *engineUse) precheck(info enginex.Info) error {
+	s := u.link.s
+	var refused []error
+	for _, c := range doctor.Fast(s.examined(info)).Checks {
+		text := fmt.Sprintf("%s: %s; %s", c.Name, c.Detail, c.Fix)
+		switch c.Status {
+		case doctor.Failure:
+			refused = append(refused, errkind.BadEnvironment(errors.New(text)))
+		case doctor.Warning:
+			u.sink.Event(progress.Event{Kind: progress.Warning, Text: text})
+		}
+	}
+	return errors.Join(refused...)
+}
+
+// takeSlot waits until fewer units than may build at once are being built on the engine by any
+// process: cargo's jobs are processes that know nothing of each other, and there may be several
+// cargo. It is held until the link is closed.
+func (u *engineUse) takeSlot(ctx context.Context, info enginex.Info, cpus int) (err error) {
+	if u.link.release != nil {
+		return nil
+	}
+	c := u.link.s.c
+	slots := cmp.Or(c.Jobs, cpus)
+	where := sha256.Sum256([]byte(info.Kind + " " + info.Host))
+	dir := filepath.Join(c.CacheDir, "slots", fmt.Sprintf("%x", where[:8]))
+	waiting := func(holders []string) {
+		u.link.s.out.Notice(fmt.Sprintf("waiting for one of %d build slots (BUILDSYS_JOBS): %s",
+			slots, strings.Join(holders, "; ")))
+	}
+	u.link.release, err = executor.Slot(ctx, dir, slots, u.unit+" in "+c.Root, waiting)
+	return err
+}

@@ -1,0 +1,142 @@
+// Request: what is to be built, and the plan for it.
+
+package build
+
+import (
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+
+	"buildsys"
+	"buildsys/internal/errkind"
+	"buildsys/internal/plan"
+	"buildsys/internal/workspace"
+)
+
+// Request names packages, kits, or the image of the session's variant.
+type Request struct {
+	Packages []string
+	Kits     []string
+	Image    bool               // of the variant
+	Repack   *plan.RepackSource // make the image from this earlier one; nil: from packages
+	Verify   bool               // build what is named twice and compare
+	Unsigned bool               // only plan: without the keys that an image is signed with
+}
+
+// wanted reports whether a step's outputs must be in place when the run ends: those that were asked
+// for.
+func (r Request) wanted(s plan.Step) bool {
+	if s.Kind == plan.Variant || s.Kind == plan.Repack || s.Kind == plan.Kit {
+		return true
+	}
+	// A second build mounts the RPMs of all that its package needs, without a lookup.
+	return r.Verify || slices.Contains(r.Packages, s.Name)
+}
+
+// Load reads the tree, and says in a line that something in it is probably not what was meant.
+func (s *Session) Load() (*workspace.Workspace, error) {
+	ws, err := workspace.Load(s.c.Root, s.c.Strictness)
+	if err != nil {
+		return nil, err
+	}
+	if n := len(ws.Warnings); n > 0 {
+		s.out.Notice(fmt.Sprint(ws.Warnings[0]))
+		if n > 1 {
+			s.out.Notice(fmt.Sprintf("%d more warnings of this kind: buildsys lint shows all", n-1))
+		}
+	}
+	return ws, nil
+}
+
+// Plan loads the tree and plans a request. It needs no engine, so a bad manifest is reported before
+// anything runs.
+func (s *Session) Plan(want Request) (plan.Plan, error) {
+	ws, err := s.Load()
+	if err != nil {
+		return plan.Plan{}, err
+	}
+	return s.planTree(ws, want)
+}
+
+// planTree plans a request for a tree that is loaded.
+func (s *Session) planTree(ws *workspace.Workspace, want Request) (plan.Plan, error) {
+	recipe, err := ws.Recipe(buildsys.Recipe)
+	if err != nil {
+		return plan.Plan{}, err
+	}
+	sources := s.sources(nil)
+	r := plan.Request{
+		Arch:         s.c.Arch,
+		Packages:     want.Packages,
+		Kits:         want.Kits,
+		Image:        want.Image && want.Repack == nil,
+		Repack:       want.Repack,
+		Variant:      s.c.Variant,
+		SDK:          s.c.SDK.Image,
+		Toolchain:    s.c.SDK.Toolchain,
+		BuildDir:     s.buildDir(),
+		SourcePath:   sources.Path,
+		ModulesPath:  sources.ModulesPath,
+		Repo:         s.c.Image.Repo,
+		RootJSON:     s.c.Image.RootJSON,
+		Name:         s.c.Image.Name,
+		PrettyName:   s.c.Image.PrettyName,
+		Version:      s.c.Image.Version,
+		BuildID:      s.c.Image.BuildID,
+		Signing:      s.signing,
+		ExternalKits: nil,
+	}
+	if r.Version == "" {
+		r.Version = ws.Release.Version
+	}
+	if want.Image {
+		if err := s.describeImage(&r); err != nil {
+			return plan.Plan{}, err
+		}
+	}
+	if want.Unsigned {
+		r.Signing = func() (plan.SigningKeys, error) { return plan.SigningKeys{}, nil }
+	}
+	if want.Repack == nil {
+		if r.ExternalKits, err = s.externalKits(ws); err != nil {
+			return plan.Plan{}, err
+		}
+	}
+	return plan.Make(ws, recipe, r)
+}
+
+// describeImage adds what nothing but an image has.
+func (s *Session) describeImage(r *plan.Request) (err error) {
+	if r.Version == "" {
+		return errkind.Usagef("no image version: set version in Release.toml, or BUILDSYS_VERSION_IMAGE")
+	}
+	if r.BuildID == "" {
+		r.BuildID = gitCommit(s.c.Root)
+	}
+	r.Overrides, err = s.overrides()
+	return err
+}
+
+// gitCommit returns the short commit of the checkout, "-dirty" appended when it has changes;
+// "00000000", as Bottlerocket has it, when there is no git or no commit.
+func gitCommit(root string) string {
+	out, err := exec.Command("git", "-C", root, "describe", "--always", "--dirty",
+		"--exclude", "*", "--abbrev=8").Output()
+	if commit := strings.TrimSpace(string(out)); err == nil && commit != "" {
+		return commit
+	}
+	return "00000000"
+}
+
+// checkRecipe shows what looks wrong in a tree's own Dockerfile, and fails when something is missing
+// without which no step can be built.
+func (s *Session) checkRecipe(p plan.Plan) error {
+	for _, text := range p.Warnings {
+		s.warn(text)
+	}
+	if len(p.Lacks) > 0 {
+		return errkind.Usagef("%s", strings.Join(p.Lacks, "\n"))
+	}
+	return nil
+}

@@ -1,0 +1,253 @@
+// Run: from a request to outputs in place.
+
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"buildsys/internal/cache"
+	executor "buildsys/internal/engine"
+	"buildsys/internal/enginex"
+	"buildsys/internal/errkind"
+	"buildsys/internal/plan"
+	"buildsys/internal/progress"
+	"buildsys/internal/remote"
+	"buildsys/internal/sdk"
+)
+
+// logTail is how many lines of a failed step's log the end report shows.
+const logTail = 30
+
+// Result is what a build came to.
+type Result struct {
+	Out         string       // directory of the outputs of the last step
+	Kits        []PackedKit  // that were requested, as images
+	Comparisons []Comparison // of the two builds of what was to be verified
+}
+
+// Build takes a request to outputs in place. What the comparisons of a Result say is so with an error
+// as well.
+func (s *Session) Build(ctx context.Context, want Request) (Result, error) {
+	if want.Verify && s.c.RequireCached {
+		return Result{}, errkind.Usagef("--verify-reproducible and --require-cached are mutually exclusive")
+	}
+	p, err := s.Plan(want)
+	if err != nil {
+		return Result{}, err
+	}
+	if err := s.checkRecipe(p); err != nil {
+		return Result{}, err
+	}
+	waiting := s.waitingFor("working on this checkout")
+	unlock, err := executor.Lock(ctx, s.lockFile(), waiting)
+	if err != nil {
+		return Result{}, err
+	}
+	defer unlock()
+	result := Result{Out: p.Steps[len(p.Steps)-1].Out}
+	err = s.withEngine(func(e *engineLink) error {
+		keyed, err := s.runSteps(ctx, e, p, stepsOptions{wanted: want.wanted})
+		switch {
+		case err != nil:
+			return err
+		case want.Verify:
+			result.Comparisons, err = s.verify(ctx, e, p, want, keyed)
+		case len(want.Kits) > 0:
+			result.Kits, err = s.packKits(ctx, want.Kits)
+		}
+		return err
+	})
+	return result, err
+}
+
+// withEngine does something that may need an engine. It is done once more when keys turn out to have
+// been computed with another SDK image than the engine has.
+func (s *Session) withEngine(do func(*engineLink) error) error {
+	e := &engineLink{s: s}
+	defer e.close()
+	err := do(e)
+	if errors.Is(err, sdk.ErrChanged) {
+		err = do(e)
+	}
+	return err
+}
+
+// stepsOptions say how the steps of a plan are run.
+type stepsOptions struct {
+	// wanted is that of executor.Options. Without it all steps are built, and none is remembered.
+	wanted func(plan.Step) bool
+	unit   string // under cargo: the one step, as part of a file's name
+	// keyed are the digests that an earlier run of this build had; not used with wanted.
+	keyed sdk.Digests
+}
+
+// runSteps runs the steps of a plan and reports. The outputs of the wanted steps are in place
+// afterwards. It returns the digests of the images that keys were computed with.
+func (s *Session) runSteps(ctx context.Context, e *engineLink, p plan.Plan, o stepsOptions) (
+	keyed sdk.Digests, err error) {
+	logs := progress.NewLogFiles(s.logsDir(), s.out)
+	defer logs.Close()
+	tail := progress.NewTail(logTail)
+	sink := progress.Multi{logs, tail, s.out}
+	known, err := s.openCache(sink)
+	if err != nil {
+		return keyed, err
+	}
+	known.Log = logs.Path
+	defer s.saveMemo(known.Memo)
+	defer s.trim(known.Store)
+	run := engineUse{link: e, images: s.images(p, nil, sink), keyed: o.keyed, unit: o.unit, sink: sink}
+	if o.wanted == nil {
+		known = nil
+	} else if err := s.knowImages(ctx, known, &run); err != nil {
+		return run.keyed, err
+	}
+	report, err := executor.Run(ctx, p, s.executorOptions(&run, known, o))
+	summary := report.Summary(tail.Lines, logs.Path)
+	if known != nil {
+		summary.Remote = closeRemote(ctx, known.Remote, sink)
+	}
+	return run.keyed, s.show(ctx, summary, err)
+}
+
+// knowImages opens the remote caches and finds out which images keys are computed with.
+func (s *Session) knowImages(ctx context.Context, known *executor.Cache, run *engineUse) (err error) {
+	if known.Remote, err = s.openRemote(known.Store, run.sink); err != nil {
+		return err
+	}
+	run.images.Remote = known.Remote
+	run.keyed, err = run.images.Know(ctx, func(ctx context.Context) error {
+		_, err := run.connect(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	known.SDK, known.Images = run.keyed.SDK, run.keyed.Others
+	known.Remote.ShareSDK(s.c.SDK.Image, known.SDK)
+	return nil
+}
+
+func (s *Session) executorOptions(run *engineUse, known *executor.Cache, o stepsOptions) executor.Options {
+	options := executor.Options{
+		Builder: run.link,
+		Prepare: run.prepare,
+		Ready:   run.link.ready,
+		Fetch:   fetchSources(s.sources(run.sink)),
+		Sink:    run.sink,
+		Jobs:    s.c.Jobs,
+		Staging: s.stagingDir(o.unit),
+		Cache:   known,
+		Wanted:  o.wanted,
+	}
+	if o.unit != "" {
+		options.Jobs = 1 // a unit has nothing to do at once
+	}
+	if s.read {
+		options.Check = readBack(options.Staging)
+	}
+	return options
+}
+
+// show reports the end of a run. An error that is about the run itself is left to the caller: no step
+// is to blame for it, and a report of steps would hide it.
+func (s *Session) show(ctx context.Context, summary progress.Summary, err error) error {
+	failed := errkind.Is[*executor.FailedError](err)
+	if summary.Total == 0 || err != nil && !failed && ctx.Err() == nil {
+		return err
+	}
+	if e := s.out.Report(summary); e != nil && err == nil {
+		err = e
+	}
+	if err != nil {
+		return ShownError{err}
+	}
+	return nil
+}
+
+func (s *Session) trim(store *cache.Store) {
+	if _, err := store.TrimDaily(time.Now()); err != nil {
+		s.warn(fmt.Sprintf("the store of results cannot be trimmed: %v", err))
+	}
+}
+
+// openCache returns what is known of earlier builds.
+func (s *Session) openCache(sink progress.Sink) (*executor.Cache, error) {
+	store, err := cache.Open(filepath.Join(s.c.CacheDir, "store"))
+	if err != nil {
+		return nil, errkind.BadEnvironment(err)
+	}
+	store.Warn = func(text string) {
+		sink.Event(progress.Event{Kind: progress.Warning, Text: text})
+	}
+	memo := cache.NewMemo()
+	memo.Load(s.memoFile())
+	return &executor.Cache{
+		Store:   store,
+		Memo:    memo,
+		State:   s.stateDir(),
+		SDK:     sdk.RecordsIn(s.c.CacheDir).Digest(s.c.SDK.Image),
+		Require: s.c.RequireCached,
+		Native:  s.c.Remote.Release,
+	}, nil
+}
+
+// saveMemo keeps the hashes of files for the next run. Losing them only costs time.
+func (s *Session) saveMemo(memo *cache.Memo) { _ = memo.Save(s.memoFile()) }
+
+// openRemote prepares the remote caches; nil when there are none.
+func (s *Session) openRemote(store *cache.Store, sink progress.Sink) (*remote.Cache, error) {
+	from := s.c.Remote.From
+	if s.c.Remote.Release {
+		from = nil
+	}
+	if len(from) == 0 && s.c.Remote.To == (remote.Location{}) {
+		return nil, nil
+	}
+	o := remote.Options{
+		From: from, To: s.c.Remote.To, Have: store.OpenBlob,
+		Warn: func(text string) { sink.Event(progress.Event{Kind: progress.Warning, Text: text}) },
+	}
+	if s.read {
+		o.Accept = acceptRPMs
+	}
+	caches, err := remote.Open(o)
+	return caches, errkind.BadUsage(err)
+}
+
+// closeRemote waits for the uploads and returns what there is to report.
+func closeRemote(ctx context.Context, c *remote.Cache, sink progress.Sink) *progress.Traffic {
+	if c == nil {
+		return nil
+	}
+	last := -1
+	c.Close(ctx, func(left int) {
+		if left != last {
+			text := fmt.Sprintf("uploading results: %d left", left)
+			sink.Event(progress.Event{Kind: progress.FetchProgress, Text: text})
+		}
+		last = left
+	})
+	t := c.Stats()
+	return &progress.Traffic{Known: t.Hits, Fetched: t.Fetched, Pushed: t.Pushed, Down: t.Down, Up: t.Up}
+}
+
+// The paths below build/.
+func (s *Session) buildDir() string { return filepath.Join(s.c.Root, "build") }
+func (s *Session) logsDir() string  { return filepath.Join(s.buildDir(), "logs", s.c.Arch) }
+func (s *Session) stateDir() string { return filepath.Join(s.buildDir(), "state", s.c.Arch) }
+func (s *Session) memoFile() string { return filepath.Join(s.buildDir(), "state", "hashes") }
+func (s *Session) lockFile() string { return filepath.Join(s.buildDir(), ".lock-"+s.c.Arch) }
+
+// stagingDir is emptied by every run, hence one for each that may run at once: for each architecture,
+// and below it for each unit under cargo. What killed units have left there the next run of the other
+// kind removes.
+func (s *Session) stagingDir(unit string) string {
+	return filepath.Join(s.buildDir(), "staging", s.c.Arch, unit)
+}
+
+var _ executor.Builder = (enginex.Engine)(nil)

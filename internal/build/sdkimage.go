@@ -1,0 +1,122 @@
+// SDK image: the commands that look for it, fetch it and import it.
+
+package build
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"buildsys/internal/errkind"
+	"buildsys/internal/plan"
+	"buildsys/internal/remote"
+	"buildsys/internal/sdk"
+)
+
+// withSDK does something with the engine and the SDK image. caches may be nil.
+func (s *Session) withSDK(ctx context.Context, caches *remote.Cache,
+	do func(*engineLink, sdk.Images) error) error {
+	e := &engineLink{s: s}
+	defer e.close()
+	if err := e.dial(ctx); err != nil {
+		return err
+	}
+	return do(e, s.images(plan.Plan{}, caches, s.out))
+}
+
+// CheckSDK fails when the engine does not have the SDK image.
+func (s *Session) CheckSDK(ctx context.Context) error {
+	return s.withSDK(ctx, nil, func(e *engineLink, images sdk.Images) error {
+		_, err := images.Find(ctx, e.eng)
+		return err
+	})
+}
+
+// SharedSDK reports whether a remote cache has the SDK image, from where builds then take it.
+func (s *Session) SharedSDK(ctx context.Context) bool {
+	if len(s.c.Remote.From) == 0 {
+		return false
+	}
+	caches, err := s.openCaches(false)
+	if err != nil {
+		return false
+	}
+	defer caches.Close(ctx, nil)
+	_, ok := caches.FindSDK(ctx, s.c.SDK.Image)
+	return ok
+}
+
+// FetchSDK imports the SDK image from a remote cache, replacing the one that is there.
+func (s *Session) FetchSDK(ctx context.Context) error {
+	caches, err := s.openCaches(false)
+	if err != nil {
+		return err
+	}
+	defer caches.Close(ctx, nil)
+	return s.withSDK(ctx, caches, func(e *engineLink, images sdk.Images) error {
+		id, ok, err := images.Fetch(ctx, e.eng)
+		if err == nil && !ok {
+			err = errkind.Environmentf("no remote cache (--cache-from) has the SDK image %s", images.SDK)
+		}
+		if err != nil {
+			return err
+		}
+		return images.Records.Set(images.SDK, id)
+	})
+}
+
+// ImportSDK imports the tar of a root file system as the SDK image, and uploads it to the remote
+// cache that is written, if there is one: with replace in place of another of the same name.
+// imported is called in between: the import stands whatever comes of the upload.
+func (s *Session) ImportSDK(ctx context.Context, rootfs io.Reader, replace bool, imported func()) error {
+	return s.withSDK(ctx, nil, func(e *engineLink, images sdk.Images) error {
+		if s.c.Remote.To == (remote.Location{}) {
+			err := e.eng.ImportImage(ctx, images.SDK, rootfs, nil, nil)
+			if err == nil {
+				imported()
+			}
+			return err
+		}
+		packed, err := sdk.NewPacked(images.Records.TempDir())
+		if err != nil {
+			return err
+		}
+		defer packed.Remove()
+		rootfs = io.TeeReader(rootfs, packed)
+		if err := e.eng.ImportImage(ctx, images.SDK, rootfs, nil, nil); err != nil {
+			return err
+		}
+		imported()
+		// What the engine did not read belongs to the tar as well.
+		if _, err := io.Copy(io.Discard, rootfs); err != nil {
+			return errkind.BadEnvironment(err)
+		}
+		return s.shareSDK(ctx, e, images, packed, replace)
+	})
+}
+
+func (s *Session) shareSDK(ctx context.Context, e *engineLink, images sdk.Images, packed *sdk.Packed,
+	replace bool) (err error) {
+	if images.Remote, err = s.openCaches(true); err != nil {
+		return err
+	}
+	sent, err := images.Share(ctx, e.eng, packed, replace)
+	images.Remote.Close(ctx, nil)
+	if err != nil {
+		return errkind.Environmentf("the SDK image was imported but not uploaded to %s: %w",
+			s.c.Remote.To, err)
+	}
+	s.out.Notice(fmt.Sprintf("uploaded to %s (%d MB)", s.c.Remote.To, sent/1e6))
+	return nil
+}
+
+// openCaches opens the remote caches apart from a build: those that are read, or the one that is
+// written.
+func (s *Session) openCaches(write bool) (*remote.Cache, error) {
+	o := remote.Options{From: s.c.Remote.From, Warn: s.warn}
+	if write {
+		o.From, o.To = nil, s.c.Remote.To
+	}
+	caches, err := remote.Open(o)
+	return caches, errkind.BadUsage(err)
+}

@@ -1,0 +1,123 @@
+// Verify: builds packages or images a second time in other surroundings.
+
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"buildsys/internal/errkind"
+	"buildsys/internal/plan"
+	"buildsys/internal/sdk"
+)
+
+// IrreproducibleError reports that steps came out differently when they were built again.
+type IrreproducibleError struct {
+	Names []string
+	Of    int // steps that were compared
+	Kind  plan.Kind
+}
+
+// Error names the packages, the kits or the variant.
+func (e *IrreproducibleError) Error() string {
+	names := strings.Join(e.Names, ", ")
+	switch e.Kind {
+	case plan.Variant:
+		return fmt.Sprintf("the images of variant %s are not reproducible", names)
+	case plan.Kit:
+		return fmt.Sprintf("%d of %d kits are not reproducible: %s", len(e.Names), e.Of, names)
+	}
+	return fmt.Sprintf("%d of %d packages are not reproducible: %s", len(e.Names), e.Of, names)
+}
+
+// ErrorKind returns errkind.Integrity.
+func (*IrreproducibleError) ErrorKind() errkind.Kind { return errkind.Integrity }
+
+// verify builds what was requested of a plan whose outputs are in place once more, past every cache
+// and in other surroundings, and compares: the named packages, or of a variant its images alone. Both
+// builds are kept where they differ.
+func (s *Session) verify(ctx context.Context, e *engineLink, p plan.Plan, want Request,
+	keyed sdk.Digests) ([]Comparison, error) {
+	first := s.requested(p, want)
+	second := again(p.Arch, first, s.reproducibleDir)
+	for _, step := range first { // what an earlier run left must not be taken for this one's
+		if err := os.RemoveAll(s.reproducibleDir(step)); err != nil {
+			return nil, errkind.BadEnvironment(err)
+		}
+	}
+	_, failed := s.runSteps(ctx, e, second, stepsOptions{keyed: keyed})
+	if failed != nil && (ctx.Err() != nil || errors.Is(failed, sdk.ErrChanged)) {
+		return nil, failed
+	}
+	var all []Comparison
+	var different []string
+	for i, step := range second.Steps {
+		if _, err := os.Stat(step.Out); errors.Is(err, fs.ErrNotExist) {
+			continue // its build failed, which was reported
+		}
+		c, err := compare(ctx, step.Name, first[i].Out, s.reproducibleDir(first[i]))
+		if err != nil {
+			return all, errkind.BadEnvironment(err)
+		}
+		all = append(all, c)
+		if !c.Same() {
+			different = append(different, step.Name)
+		}
+	}
+	if failed != nil || len(different) == 0 {
+		return all, failed
+	}
+	return all, &IrreproducibleError{different, len(first), first[0].Kind}
+}
+
+// requested returns the steps of a plan that were asked for by name, without what they need.
+func (s *Session) requested(p plan.Plan, want Request) []plan.Step {
+	var steps []plan.Step
+	for _, step := range p.Steps {
+		switch step.Kind {
+		case plan.Variant, plan.Kit:
+			steps = append(steps, step)
+		case plan.Package:
+			if slices.Contains(want.Packages, step.Name) {
+				steps = append(steps, step)
+			}
+		}
+	}
+	return steps
+}
+
+// again is the plan of the second builds: only those steps, all at once, since what they need is
+// there.
+func again(arch string, steps []plan.Step, dir func(plan.Step) string) plan.Plan {
+	second := plan.Plan{Arch: arch}
+	for _, s := range steps {
+		s.Out = filepath.Join(dir(s), "second")
+		s.ID = "second-build/" + s.Name
+		s.Deps = nil
+		s.Link = ""
+		s.Solve.Fresh = true
+		s.Solve.Args = maps.Clone(s.Solve.Args)
+		s.Solve.Args["VARY"] = "1"
+		second.Steps = append(second.Steps, s)
+	}
+	return second
+}
+
+// reproducibleDir is where the two builds of a step are kept when they differ.
+func (s *Session) reproducibleDir(step plan.Step) string {
+	name := step.Name
+	switch step.Kind {
+	case plan.Variant: // as below build/images
+		name = s.c.Arch + "-" + name
+	case plan.Kit: // a package may have the same name
+		name = "kit-" + name
+	}
+	return filepath.Join(s.buildDir(), "reproducible", name)
+}

@@ -1,0 +1,103 @@
+// Package cargo is what cargo's build scripts need: which step the crate is that started this
+// program, and what cargo has to be told about it. Cargo orders the crates and builds what one needs;
+// a session of package build does the one step that is left.
+package cargo
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"buildsys/internal/errkind"
+	"buildsys/internal/plan"
+	"buildsys/internal/workspace"
+)
+
+// Unit returns the package, the variant, or the directory below kits/ of the kit whose build script
+// started this program for a step of the given kind, by the directory of the crate, which cargo names
+// in CARGO_MANIFEST_DIR. It is "" when none did: a program that cargo runs for another reason, and
+// which starts a build, inherits the directory of a crate that is none of these.
+func Unit(root, manifestDir string, kind plan.Kind) (string, error) {
+	pkg, variant := workspace.Here(root, manifestDir)
+	name, needs := pkg, plan.Package
+	if variant != "" {
+		name, needs = variant, plan.Variant
+	}
+	if below, ok := strings.CutPrefix(workspace.Below(root, manifestDir), "kits/"); ok {
+		name, needs = below, plan.Kit
+	}
+	if name != "" && needs != kind {
+		return "", errkind.Usagef("the build script of %s started buildsys build-%s: "+
+			"build-%s is what it needs (CARGO_MANIFEST_DIR is %[1]s)", manifestDir, kind, needs)
+	}
+	return name, nil
+}
+
+// Dir returns the directory of the crate that a step belongs to, below the root of the tree.
+func Dir(tree *workspace.Workspace, s plan.Step) string {
+	switch s.Kind {
+	case plan.Package:
+		return filepath.Join("packages", s.Name)
+	case plan.Kit:
+		return filepath.FromSlash(tree.Kits[s.Name].Dir)
+	}
+	return filepath.Join("variants", s.Name)
+}
+
+// Sensitive reports whether a package's RPMs depend on the variant.
+func Sensitive(p *workspace.Package) bool {
+	return p.VariantSensitive != "" || len(p.PackageFeatures) > 0
+}
+
+// SensitivePackages returns the packages of a plan that are Sensitive, in plan order.
+func SensitivePackages(tree *workspace.Workspace, p plan.Plan) []string {
+	var names []string
+	for _, s := range p.Steps {
+		if pkg := tree.Packages[s.Name]; s.Kind == plan.Package && pkg != nil && Sensitive(pkg) {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
+// Backdate gives the outputs in dir, where they are newer, the time of a file that was there before
+// the build script was started. Cargo compares the times of what a build script depends on with the
+// time of its start; with this it notices that outputs were removed or replaced later, and not that
+// they were just made.
+func Backdate(dir, file string) error {
+	info, err := os.Stat(file)
+	if err != nil {
+		return err
+	}
+	var paths []string
+	err = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		paths = append(paths, path)
+		return err
+	})
+	slices.Reverse(paths)
+	for _, path := range paths {
+		at, e := os.Lstat(path)
+		if e != nil || at.ModTime().After(info.ModTime()) {
+			err = errors.Join(err, e, setTime(path, info.ModTime()))
+		}
+	}
+	return err
+}
+
+// setTime sets the modification time of a file, a directory, or a link itself: cargo looks at the
+// links too.
+func setTime(path string, at time.Time) error {
+	stamp := unix.NsecToTimespec(at.UnixNano())
+	times := []unix.Timespec{stamp, stamp}
+	err := unix.UtimesNanoAt(unix.AT_FDCWD, path, times, unix.AT_SYMLINK_NOFOLLOW)
+	if err != nil {
+		return &os.PathError{Op: "set the time of", Path: path, Err: err}
+	}
+	return nil
+}

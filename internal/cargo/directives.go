@@ -1,0 +1,224 @@
+// Directives: what a build script tells cargo that its crate depends on.
+
+package cargo
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"buildsys/internal/plan"
+	"buildsys/internal/workspace"
+)
+
+// Crate is a crate whose outputs are in place.
+type Crate struct {
+	Root     string // of the tree
+	SDKImage string // that its steps run in
+	BuildID  string // of images, as a setting says; empty when it is the git commit
+	Tree     *workspace.Workspace
+	Plan     plan.Plan // ends with the crate's step
+}
+
+func (c Crate) step() plan.Step { return c.Plan.Steps[len(c.Plan.Steps)-1] }
+
+// WriteDirectives writes every file and variable that can change the crate's outputs, and the outputs
+// themselves, so that they are put back when they are gone. It writes all at once or nothing.
+func (c Crate) WriteDirectives(w io.Writer) error {
+	var out bytes.Buffer
+	for _, env := range c.variables() {
+		fmt.Fprintf(&out, "cargo:rerun-if-env-changed=%s\n", env)
+	}
+	for _, path := range c.files() {
+		fmt.Fprintf(&out, "cargo:rerun-if-changed=%s\n", path)
+	}
+	if dir := c.step().Out; dir != "" {
+		fmt.Fprintf(&out, "cargo:rerun-if-changed=%s\n", dir)
+	}
+	_, err := w.Write(out.Bytes())
+	return err
+}
+
+// The arguments of recipes that trees bring along, and the settings that they come from.
+var recipeVariables = map[string]string{"TOOLCHAIN": "BUILDSYS_TOOLCHAIN", "REPO": "PUBLISH_REPO"}
+
+// variables returns the settings that can change the outputs. Where the engine and the caches are
+// cannot.
+func (c Crate) variables() []string {
+	unit := c.step()
+	names := []string{"BUILDSYS_ARCH", "BUILDSYS_SDK_IMAGE"}
+	for arg, env := range recipeVariables {
+		if _, ok := unit.Solve.Args[arg]; ok {
+			names = append(names, env)
+		}
+	}
+	if _, ok := unit.Solve.Args["REPO"]; ok && unit.Kind == plan.Package {
+		names = append(names, "PUBLISH_REPO_ROOT_JSON")
+	}
+	slices.Sort(names)
+	switch unit.Kind {
+	case plan.Package:
+		if Sensitive(c.Tree.Packages[unit.Name]) {
+			names = append(names, "BUILDSYS_VARIANT")
+		}
+		return names
+	case plan.Kit:
+		return append(names, "BUILDSYS_VERSION_IMAGE")
+	}
+	names = append(names, "BUILDSYS_NAME", "BUILDSYS_PRETTY_NAME", "BUILDSYS_VERSION_IMAGE",
+		"BUILDSYS_VERSION_BUILD", "BUILDSYS_CACERTS_BUNDLE_OVERRIDE", "PUBLISH_REPO_ROOT_JSON")
+	if len(unit.Solve.Secrets) > 0 {
+		names = append(names, "BUILDSYS_SBKEYS_PROFILE", "BUILDSYS_SBKEYS_PROFILE_DIR")
+	}
+	if len(SensitivePackages(c.Tree, c.Plan)) > 0 {
+		names = append(names, "BUILDSYS_VARIANT")
+	}
+	return names
+}
+
+// files returns the files that can change the outputs, sorted. A directory stands for all in it where
+// nothing else is in it, so that a file that is added is noticed too. External files are named by
+// hash in the manifest.
+func (c Crate) files() []string {
+	files := map[string]bool{}
+	for _, s := range c.Plan.Steps {
+		for _, context := range s.Solve.Contexts {
+			for _, f := range context.Files {
+				if f.Host != "" && f.SHA512 == "" {
+					files[f.Host] = true
+				}
+			}
+		}
+	}
+	for _, name := range c.treeFiles() {
+		if path := filepath.Join(c.Root, filepath.FromSlash(name)); exists(path) {
+			files[path] = true
+		}
+	}
+	if strings.HasPrefix(c.SDKImage, plan.ContextPrefix) { // named by the content of its recipe
+		for _, f := range filesBelow(filepath.Join(c.Root, "sdk")) {
+			files[f] = true
+		}
+	}
+	paths := cover(c.Root, files)
+	if !exists(filepath.Join(c.Root, "Dockerfile")) { // the recipe is inside this program
+		if exe, err := os.Executable(); err == nil {
+			paths = append(paths, exe)
+		}
+	}
+	kind := c.step().Kind
+	if kind != plan.Package && kind != plan.Kit && c.BuildID == "" {
+		paths = append(paths, gitHistory(c.Root)...)
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths)
+}
+
+// treeFiles returns slash paths of what manifests and settings are read from, whether it is there or
+// not. Cargo looks after the files of a crate itself; they must only not keep the directory from
+// standing for all in it.
+func (c Crate) treeFiles() []string {
+	unit := c.step()
+	crate := filepath.ToSlash(Dir(c.Tree, unit))
+	names := []string{crate + "/Cargo.toml", "Makefile.toml", "Dockerfile", ".dockerignore",
+		"Twoliter.toml", "Twoliter.lock", "Twoliter.override"}
+	if unit.Kind != plan.Package {
+		return append(names, crate+"/"+workspace.TemplateName, "Release.toml")
+	}
+	own := []string{"build.rs", "lib.rs", "Cargo.lock", ".gitignore"}
+	for _, name := range slices.Concat(c.Tree.Packages[unit.Name].CargoFiles, own) {
+		if filepath.IsLocal(name) {
+			names = append(names, crate+"/"+name)
+		}
+	}
+	return names
+}
+
+// cover returns the given files with those of whole directories below root put together: a directory
+// is named when it holds no other file. Files outside of root are named as they are.
+func cover(root string, files map[string]bool) []string {
+	inside := map[string]bool{} // directories that the files are in
+	apart := map[string]bool{}  // directories that are never named
+	var paths []string
+	for file := range files {
+		rel, err := filepath.Rel(root, file)
+		if err != nil || !filepath.IsLocal(rel) {
+			paths = append(paths, file)
+			continue
+		}
+		for dir := filepath.Dir(rel); dir != "."; dir = filepath.Dir(dir) {
+			inside[filepath.Join(root, dir)] = true
+		}
+	}
+	// What is added there belongs to another crate.
+	for _, several := range []string{"", "packages", "kits", "variants", "sources"} {
+		apart[filepath.Join(root, several)] = true
+	}
+	found, _ := coverDir(root, files, inside, apart)
+	return append(paths, found...)
+}
+
+// coverDir is cover for one directory; whole reports whether it holds nothing but the files.
+func coverDir(dir string, files, inside, apart map[string]bool) (paths []string, whole bool) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, false
+	}
+	whole = true
+	for _, e := range entries {
+		at := filepath.Join(dir, e.Name())
+		switch {
+		case files[at]:
+			paths = append(paths, at)
+		case e.IsDir() && inside[at]:
+			below, all := coverDir(at, files, inside, apart)
+			paths, whole = append(paths, below...), whole && all
+		default:
+			whole = false
+		}
+	}
+	if whole && len(paths) > 0 && !apart[dir] {
+		return []string{dir}, true
+	}
+	return paths, whole
+}
+
+// gitHistory returns the files that change when another commit is checked out: the build ID is the
+// commit, when no setting names one.
+func gitHistory(root string) []string {
+	for _, name := range []string{"logs/HEAD", "HEAD"} {
+		out, err := exec.Command("git", "-C", root, "rev-parse", "--git-path", name).Output()
+		if err != nil {
+			return nil
+		}
+		path := strings.TrimSuffix(string(out), "\n")
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(root, path)
+		}
+		if exists(path) {
+			return []string{path}
+		}
+	}
+	return nil
+}
+
+func filesBelow(dir string) (files []string) {
+	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			files = append(files, path)
+		}
+		return nil // what cannot be read was reported when the name was computed
+	})
+	return files
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}

@@ -1,0 +1,149 @@
+// App: what all commands share: the outside world, the flags that all have, and the way from them to
+// a session.
+
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/pflag"
+
+	"buildsys/internal/build"
+	"buildsys/internal/cargo"
+	"buildsys/internal/errkind"
+	"buildsys/internal/manifest"
+	"buildsys/internal/plan"
+	"buildsys/internal/progress"
+	"buildsys/internal/settings"
+	"buildsys/internal/workspace"
+)
+
+// app is what a command gets to work with.
+type app struct {
+	sys     *System
+	flags   *pflag.FlagSet // of all commands
+	verbose bool
+	require bool
+	release bool
+}
+
+func newApp(sys *System, flags *pflag.FlagSet) *app {
+	a := &app{sys: sys, flags: flags}
+	for _, one := range settings.List {
+		flags.StringP(one.Flag(), one.Short, "", one.Help)
+	}
+	flags.Lookup("strict").NoOptDefVal = "true"
+	flags.BoolVarP(&a.verbose, "verbose", "v", false, "show the output of every step")
+	return a
+}
+
+// addBuildFlags adds the flags of the commands that build.
+func (a *app) addBuildFlags(flags *pflag.FlagSet) {
+	flags.BoolVar(&a.require, "require-cached", false,
+		"build nothing: fail, with the reason, where a step is not cached")
+	flags.BoolVar(&a.release, "release", false, "use no result that was not built on this machine: "+
+		"ignore --cache-from and what came from it earlier")
+}
+
+// caller is who runs the command, for settings.
+func (a *app) caller() settings.Caller {
+	return settings.Caller{
+		Dir:    a.sys.Dir,
+		Getenv: a.sys.Getenv,
+		Flag: func(name string) (string, bool) {
+			f := a.flags.Lookup(name)
+			return f.Value.String(), f.Changed
+		},
+		RequireCached: a.require,
+		Release:       a.release,
+	}
+}
+
+// path returns a path of the command line, absolute.
+func (a *app) path(path string) string { return a.caller().Path(path) }
+
+// session returns a session for a configuration.
+func (a *app) session(c build.Config) *build.Session {
+	return build.New(c, build.Surroundings{
+		Dial: a.sys.Dial, Output: a.newConsole(), Unread: a.sys.Unread,
+	})
+}
+
+// resolve returns the settings, and a session for them.
+func (a *app) resolve() (build.Config, *build.Session, error) {
+	c, err := a.caller().Resolve()
+	if err != nil {
+		return c, nil, err
+	}
+	return c, a.session(c), nil
+}
+
+// resolveVariant is resolve for a command about one variant: the argument, that of the directory, or
+// that of the settings.
+func (a *app) resolveVariant(args []string) (build.Config, *build.Session, error) {
+	c, err := a.caller().Resolve()
+	if err == nil {
+		c, err = a.pickVariant(c, args)
+	}
+	return c, a.session(c), err
+}
+
+// pickVariant returns the settings for the variant that a command is about.
+func (a *app) pickVariant(c build.Config, args []string) (build.Config, error) {
+	if len(args) > 0 {
+		c = c.WithVariant(args[0])
+	} else if _, name := workspace.Here(c.Root, a.sys.Dir); name != "" {
+		c = c.WithVariant(name)
+	}
+	if c.Variant == "" {
+		return c, errkind.Usagef("no variant named: give its name, or set BUILDSYS_VARIANT")
+	}
+	return c, nil
+}
+
+// cargoUnit returns what the build script of a crate has started this program for; "" when none did.
+// A name on the command line means that a person did.
+func (a *app) cargoUnit(c build.Config, kind plan.Kind, args []string) (string, error) {
+	dir := a.sys.Getenv("CARGO_MANIFEST_DIR")
+	if dir == "" || len(args) > 0 {
+		return "", nil
+	}
+	return cargo.Unit(c.Root, dir, kind)
+}
+
+// printJSON writes one indented JSON document to standard output.
+func (a *app) printJSON(v any) error {
+	out := json.NewEncoder(a.sys.Stdout)
+	out.SetIndent("", "  ")
+	out.SetEscapeHTML(false)
+	return out.Encode(v)
+}
+
+// console shows people what a session does. It implements build.Output.
+type console struct {
+	sys  *System
+	text *progress.Text
+}
+
+func (a *app) newConsole() console {
+	log := logrus.New()
+	log.SetOutput(a.sys.Stderr)
+	return console{a.sys, progress.NewText(log, a.verbose)}
+}
+
+// Event shows what a step does, in a line.
+func (c console) Event(e progress.Event) { c.text.Event(e) }
+
+// Notice shows a line.
+func (c console) Notice(text string) { fmt.Fprintln(c.sys.Stderr, text) }
+
+// Report shows how a run ended.
+func (c console) Report(s progress.Summary) error { return progress.WriteReport(c.sys.Stderr, s) }
+
+// noSuch says that the tree has no package or variant of a name, and which it may have been.
+func noSuch(what, name string, known []string) error {
+	return errkind.Usagef("%s %q: there is none of this name; %s",
+		what, name, manifest.NameHint(name, known))
+}

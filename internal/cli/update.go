@@ -1,0 +1,39 @@
+// update: which kits and which SDK the tree's Twoliter.toml means, written into its lock.
+
+package cli
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+const updateHelp = `Asks the registries for the kits of Twoliter.toml, for the kits that those need, and for the SDK, and
+writes what they are into Twoliter.lock. Nothing else changes that file: builds use what is in it, and
+"buildsys fetch" refuses what is not.
+
+`
+
+func newUpdateCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "update",
+		Short: "Resolve the kits and the SDK of Twoliter.toml, and write Twoliter.lock",
+		Long:  updateHelp + exitStatusHelp,
+		Args:  usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, s, err := a.resolve()
+			if err != nil {
+				return err
+			}
+			ws, err := s.Load()
+			if err != nil {
+				return err
+			}
+			lock, err := s.UpdateLock(cmd.Context(), ws)
+			if err == nil && lock != "" {
+				fmt.Fprintln(a.sys.Stdout, lock)
+			}
+			return err
+		},
+	}
+}

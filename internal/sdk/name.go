@@ -1,0 +1,84 @@
+// Package sdk knows the images that steps run in: what a tree's SDK image is called, which digest
+// it had when an engine was last asked, and how an engine without it gets it from a remote cache.
+//
+// It asks engines only what Engine names, and never pulls an image: what is built must not depend on
+// what a name stands for today.
+package sdk
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"buildsys"
+	"buildsys/internal/kit"
+	"buildsys/internal/plan"
+	"buildsys/internal/workspace"
+)
+
+// Default returns the name of the image that the steps of the tree at root run in when no setting
+// names one: that of its sdk/, or in a foreign tree that of Twoliter.toml. It is empty when the tree
+// names none; planning needs no image.
+func Default(root string) (string, error) {
+	if workspace.IsForeign(root) {
+		return ofTwoliter(root), nil
+	}
+	return Name(root)
+}
+
+// Name derives the image's name from the files of sdk/ in the tree at root, or from the built-in
+// ones when it has none. Equal recipes have equal names on every machine, and a changed recipe can
+// never run in the old image.
+func Name(root string) (string, error) {
+	files := fs.FS(buildsys.Recipe)
+	if info, err := os.Stat(filepath.Join(root, "sdk")); err == nil && info.IsDir() {
+		files = os.DirFS(root)
+	}
+	sum := sha256.New()
+	err := fs.WalkDir(files, "sdk", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() || filepath.Ext(name) == ".md" {
+			return err
+		}
+		one, err := hashFile(files, name)
+		fmt.Fprintf(sum, "file %q %x\n", name, one)
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("read the SDK's recipe: %w", err)
+	}
+	return plan.ContextPrefix + "sdk:" + hex.EncodeToString(sum.Sum(nil))[:12], nil
+}
+
+func hashFile(files fs.FS, name string) ([]byte, error) {
+	f, err := files.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	_, err = io.Copy(sum, f)
+	return sum.Sum(nil), err
+}
+
+// ofTwoliter returns the SDK image that Twoliter.toml names; empty when it names none. What is wrong
+// with the file is reported when the tree is loaded.
+func ofTwoliter(root string) string {
+	dir, err := os.OpenRoot(root)
+	if err != nil {
+		return ""
+	}
+	defer dir.Close()
+	project := workspace.ReadProject(dir.FS())
+	if project == nil || project.SDK == nil {
+		return ""
+	}
+	t, err := kit.ReadTree(root, dir.FS(), project)
+	if err != nil {
+		return ""
+	}
+	return t.ImageRef(*project.SDK)
+}

@@ -1,0 +1,125 @@
+// Places: where the tree, the caches and the registries of the settings are.
+
+package settings
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"buildsys/internal/build"
+	"buildsys/internal/enginex"
+	"buildsys/internal/errkind"
+	"buildsys/internal/manifest"
+	"buildsys/internal/remote"
+	"buildsys/internal/workspace"
+)
+
+// Root returns the absolute root of the tree: as told, or found upwards from the working directory.
+func (c Caller) Root() (string, error) {
+	told := c.told("BUILDSYS_ROOT_DIR")
+	if told == "" {
+		root, err := workspace.FindRoot(c.Dir)
+		if err != nil {
+			return "", errkind.Usagef("%w; run inside a tree, or name it with --root-dir", err)
+		}
+		return root, nil
+	}
+	told = c.Path(told)
+	if info, err := os.Stat(told); err != nil || !info.IsDir() {
+		return "", errkind.Usagef("root directory %s is not a directory", told)
+	}
+	return filepath.Clean(told), nil
+}
+
+// makefileEnv returns the plain values of the [env] table of the tree's Makefile.toml; none when
+// there is no such file.
+func makefileEnv(root string, getenv func(string) string) (map[string]string, error) {
+	const name = "Makefile.toml"
+	data, err := os.ReadFile(filepath.Join(root, name))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	env, problems := manifest.ParseMakefile(name, data, getenv)
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	return env, nil
+}
+
+// UserCacheDir returns the cache directory for a command that may run outside of a tree, where flags
+// and environment alone say where it is.
+func (c Caller) UserCacheDir() (string, error) {
+	if _, err := workspace.FindRoot(c.Dir); err != nil && c.told("BUILDSYS_ROOT_DIR") == "" {
+		return c.CacheDir(c.told("BUILDSYS_CACHE_DIR"))
+	}
+	resolved, err := c.Resolve()
+	return resolved.CacheDir, err
+}
+
+// CacheDir returns where buildsys keeps what outlives a checkout: as told, or by the XDG base
+// directory specification.
+func (c Caller) CacheDir(told string) (string, error) {
+	if told != "" {
+		return c.Path(told), nil
+	}
+	if xdg := c.Getenv("XDG_CACHE_HOME"); filepath.IsAbs(xdg) {
+		return filepath.Join(xdg, "buildsys"), nil
+	}
+	if home := c.Getenv("HOME"); filepath.IsAbs(home) {
+		return filepath.Join(home, ".cache", "buildsys"), nil
+	}
+	return "", errkind.Usagef("no place for the cache: HOME is not set; " +
+		"name one with BUILDSYS_CACHE_DIR")
+}
+
+// remote reads where the remote caches are.
+func (l layers) remote() (c build.RemoteConfig, err error) {
+	c.Release = l.Release
+	for _, text := range list(l.get("BUILDSYS_CACHE_FROM", "")) {
+		place, err := remote.ParseLocation(text, l.Dir)
+		if err != nil {
+			return c, errkind.Usagef("BUILDSYS_CACHE_FROM: %w", err)
+		}
+		c.From = append(c.From, place)
+	}
+	if to := strings.TrimSpace(l.get("BUILDSYS_CACHE_TO", "")); to != "" {
+		if c.To, err = remote.ParseLocation(to, l.Dir); err != nil {
+			return c, errkind.Usagef("BUILDSYS_CACHE_TO: %w", err)
+		}
+	}
+	return c, nil
+}
+
+// layerCache reads where engines share layers. With --release no layers of others are used.
+func (l layers) layerCache() (c enginex.LayerCache, err error) {
+	for _, text := range list(l.get("BUILDSYS_LAYER_CACHE_FROM", "")) {
+		place, err := layerPlace(text)
+		if err != nil {
+			return c, errkind.Usagef("BUILDSYS_LAYER_CACHE_FROM: %w", err)
+		}
+		if !l.Release {
+			c.From = append(c.From, place)
+		}
+	}
+	if to := strings.TrimSpace(l.get("BUILDSYS_LAYER_CACHE_TO", "")); to != "" {
+		if c.To, err = layerPlace(to); err != nil {
+			return c, errkind.Usagef("BUILDSYS_LAYER_CACHE_TO: %w", err)
+		}
+	}
+	return c, nil
+}
+
+// layerPlace reads oci://HOST/REPOSITORY. Nothing else will do: it is the engine that goes there.
+func layerPlace(text string) (enginex.LayerPlace, error) {
+	l, err := remote.ParseLocation(text, "/")
+	if err == nil && l.Dir != "" {
+		err = errors.New("layers are shared through a registry only: " +
+			"use oci://HOST/REPOSITORY (oci+http:// without TLS)")
+	}
+	return enginex.LayerPlace{Repository: l.Host + "/" + l.Repo, Plain: l.Plain}, err
+}

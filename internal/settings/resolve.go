@@ -1,0 +1,304 @@
+// Resolve: from what a user said in several places to one checked configuration.
+
+package settings
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"buildsys/internal/build"
+	"buildsys/internal/enginex"
+	"buildsys/internal/errkind"
+	"buildsys/internal/manifest"
+	"buildsys/internal/sdk"
+	"buildsys/internal/workspace"
+)
+
+// Caller is who runs a command: what is given with it, and where.
+type Caller struct {
+	Dir    string // working directory; relative paths begin there
+	Getenv func(string) string
+	// Flag returns the value of a flag, and whether it was given.
+	Flag func(name string) (value string, given bool)
+
+	RequireCached bool // of build.Config
+	Release       bool // of build.RemoteConfig
+}
+
+// engineWait is how long a build waits for an engine that is still starting, as one inside a CI
+// container is.
+const engineWait = 15 * time.Second
+
+// told returns what flag or environment say.
+func (c Caller) told(env string) string {
+	// A Makefile.toml names many others that are no settings.
+	i := slices.IndexFunc(List, func(one Setting) bool { return one.Env == env })
+	if i >= 0 {
+		if value, given := c.Flag(List[i].Flag()); given {
+			return value
+		}
+	}
+	return c.Getenv(env)
+}
+
+// Path returns a path that the caller names, absolute.
+func (c Caller) Path(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(c.Dir, path)
+}
+
+// layers are the settings of a tree: those of its Makefile.toml below what the caller says.
+type layers struct {
+	Caller
+	root string
+	tree map[string]string
+}
+
+// get returns the value of a setting, or fallback where nobody sets it.
+func (l layers) get(env, fallback string) string {
+	for _, value := range []string{l.told(env), l.tree[env]} {
+		if value != "" {
+			return value
+		}
+	}
+	return fallback
+}
+
+// Resolve reads the settings for the tree that the caller means. The Makefile.toml of the tree is
+// read on the way.
+func (c Caller) Resolve() (build.Config, error) {
+	root, err := c.Root()
+	if err != nil {
+		return build.Config{}, err
+	}
+	tree, err := makefileEnv(root, c.told)
+	if err != nil {
+		return build.Config{}, err
+	}
+	const arch = "BUILDSYS_ARCH"
+	if tree[arch] == "" && c.told(arch) == "" { // as trees do that ask uname
+		tree, err = makefileEnv(root, func(env string) string {
+			if env == arch {
+				return hostArch()
+			}
+			return c.told(env)
+		})
+		if err != nil {
+			return build.Config{}, err
+		}
+	}
+	// Bottlerocket's Makefile.toml says where its publishing tools will put the file.
+	if file := tree[rootJSONEnv]; file != "" && workspace.IsForeign(root) {
+		if _, err := os.Stat(c.Path(file)); errors.Is(err, os.ErrNotExist) {
+			delete(tree, rootJSONEnv)
+		}
+	}
+	return layers{c, root, tree}.config()
+}
+
+// config reads each group of settings in turn; the first mistake is the error.
+func (l layers) config() (c build.Config, err error) {
+	c = build.Config{
+		Root:          l.root,
+		Arch:          l.get("BUILDSYS_ARCH", hostArch()),
+		Variant:       l.get("BUILDSYS_VARIANT", ""),
+		RequireCached: l.RequireCached,
+	}
+	if !slices.Contains(manifest.Architectures(), c.Arch) {
+		return c, errkind.Usagef("BUILDSYS_ARCH %q is not an architecture buildsys knows: "+
+			"use x86_64 or aarch64", c.Arch)
+	}
+	if c.Jobs, err = l.jobs(); err != nil {
+		return c, err
+	}
+	if c.CacheDir, err = l.CacheDir(l.get("BUILDSYS_CACHE_DIR", "")); err != nil {
+		return c, err
+	}
+	if c.Sources, err = l.sources(c.CacheDir); err != nil {
+		return c, err
+	}
+	if c.Remote, err = l.remote(); err != nil {
+		return c, err
+	}
+	if c.Strictness, err = l.strictness(); err != nil {
+		return c, err
+	}
+	if c.SDK, err = l.sdk(c.Arch); err != nil {
+		return c, err
+	}
+	if c.Engine, err = l.engine(c.CacheDir); err != nil {
+		return c, err
+	}
+	c.Image, err = l.image()
+	return c, err
+}
+
+func (l layers) jobs() (int, error) {
+	text := l.get("BUILDSYS_JOBS", "")
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return 0, errkind.Usagef("BUILDSYS_JOBS %q is not a number of jobs: use 1 or more", text)
+	}
+	return n, nil
+}
+
+func (l layers) sources(cacheDir string) (s build.SourcesConfig, err error) {
+	s.GoProxy = l.Getenv("GOPROXY")
+	if s.Upstream, err = l.boolean("BUILDSYS_UPSTREAM_SOURCE_FALLBACK"); err != nil {
+		return s, err
+	}
+	places := l.get("BUILDSYS_LOOKASIDE_CACHE", filepath.Join(cacheDir, "lookaside"))
+	s.Lookaside = list(places)
+	return s, nil
+}
+
+// list returns the words of text between commas.
+func list(text string) (words []string) {
+	for word := range strings.SplitSeq(text, ",") {
+		if word = strings.TrimSpace(word); word != "" {
+			words = append(words, word)
+		}
+	}
+	return words
+}
+
+func (l layers) boolean(env string) (bool, error) {
+	value, err := strconv.ParseBool(l.get(env, "false"))
+	if err != nil {
+		return false, errkind.Usagef("%s must be true or false", env)
+	}
+	return value, nil
+}
+
+func (l layers) strictness() (workspace.Strictness, error) {
+	value := l.get("BUILDSYS_STRICT", "")
+	if value == "" {
+		return workspace.ByTree, nil
+	}
+	strict, err := strconv.ParseBool(value)
+	switch {
+	case err != nil:
+		return workspace.ByTree, errkind.Usagef("BUILDSYS_STRICT %q is neither true nor false", value)
+	case strict:
+		return workspace.Strict, nil
+	}
+	return workspace.Lenient, nil
+}
+
+func (l layers) sdk(arch string) (s build.SDKConfig, err error) {
+	s.Toolchain = l.toolchain(arch)
+	if s.Image = l.get("BUILDSYS_SDK_IMAGE", ""); s.Image == "" {
+		s.Image, err = sdk.Default(l.root)
+	}
+	return s, err
+}
+
+// toolchain returns the image that a tree's Makefile.toml names, or at least its parts; "" when that
+// cannot be known.
+func (l layers) toolchain(arch string) string {
+	if told := l.get("BUILDSYS_TOOLCHAIN", ""); told != "" {
+		return told
+	}
+	registry := l.get("BUILDSYS_REGISTRY", "")
+	name, version := l.get("BUILDSYS_SDK_NAME", ""), l.get("BUILDSYS_SDK_VERSION", "")
+	if registry == "" || name == "" || version == "" {
+		return ""
+	}
+	return registry + "/" + name + "-toolchain-" + arch + ":" + version
+}
+
+// engine reads how to reach the engine.
+func (l layers) engine(cacheDir string) (o enginex.Options, err error) {
+	o = enginex.Options{
+		Checkout: l.root,
+		BuildKit: l.get("BUILDSYS_BUILDKIT_HOST", ""),
+		ImageDir: sdk.RecordsIn(cacheDir).OCIDir(),
+	}
+	if certs := l.get("BUILDSYS_BUILDKIT_CERT_PATH", ""); certs != "" {
+		o.BuildKitCerts = l.Path(certs)
+	}
+	if o.Insecure, err = l.boolean("BUILDSYS_ENGINE_INSECURE"); err != nil {
+		return o, err
+	}
+	wait := l.get("BUILDSYS_ENGINE_WAIT", engineWait.String())
+	if o.Wait, err = time.ParseDuration(wait); err != nil || o.Wait < 0 {
+		return o, errkind.Usagef("BUILDSYS_ENGINE_WAIT %q is not a duration: "+
+			"use one such as 30s or 2m, or 0s", wait)
+	}
+	o.Layers, err = l.layerCache()
+	return o, err
+}
+
+func (l layers) image() (c build.ImageConfig, err error) {
+	c = build.ImageConfig{
+		Name:    l.get("BUILDSYS_NAME", "os"),
+		Version: l.get("BUILDSYS_VERSION_IMAGE", ""),
+		BuildID: l.get("BUILDSYS_VERSION_BUILD", ""),
+		Repo:    l.get("PUBLISH_REPO", "default"),
+	}
+	c.PrettyName = l.get("BUILDSYS_PRETTY_NAME", c.Name)
+	if file := l.get(cacertsEnv, ""); file != "" {
+		c.CACerts = l.Path(file)
+	}
+	if file := l.get(rootJSONEnv, ""); file != "" {
+		c.RootJSON = l.Path(file)
+	}
+	if c.KeysDir, err = l.keysDir(); err != nil {
+		return c, err
+	}
+	return c, checkNames(c)
+}
+
+// keysDir returns the directory of the Secure Boot profile.
+func (l layers) keysDir() (string, error) {
+	if told := l.get("BUILDSYS_SBKEYS_PROFILE_DIR", ""); told != "" {
+		return l.Path(told), nil
+	}
+	profile := l.get("BUILDSYS_SBKEYS_PROFILE", "local")
+	if !manifest.ValidName(profile) {
+		return "", errkind.Usagef("BUILDSYS_SBKEYS_PROFILE %q is not a name: use lower-case letters, "+
+			"digits and . _ + -, or BUILDSYS_SBKEYS_PROFILE_DIR for a path", profile)
+	}
+	return filepath.Join(l.root, "sbkeys", profile), nil
+}
+
+// checkNames refuses what would become part of a path or of a command line inside a build and must
+// not steer it there.
+func checkNames(c build.ImageConfig) error {
+	for _, part := range []struct {
+		env, value string
+		ok         bool
+		want       string
+	}{
+		{"BUILDSYS_NAME", c.Name, manifest.ValidName(c.Name), "lower-case letters, digits and . _ + -"},
+		{"BUILDSYS_VERSION_IMAGE", c.Version, c.Version == "" || manifest.ValidVersion(c.Version),
+			"a version such as 1.2.3"},
+		{"BUILDSYS_VERSION_BUILD", c.BuildID,
+			c.BuildID == "" || manifest.ValidName(strings.ToLower(c.BuildID)),
+			"letters, digits and . _ + -"},
+	} {
+		if !part.ok {
+			return errkind.Usagef("%s %q cannot be part of an image's name: use %s",
+				part.env, part.value, part.want)
+		}
+	}
+	return nil
+}
+
+func hostArch() string {
+	if runtime.GOARCH == "arm64" {
+		return "aarch64"
+	}
+	return "x86_64"
+}

@@ -1,0 +1,78 @@
+// Package settings knows what a user can set, and from where: flags win over the environment, that
+// over the [env] table of the tree's Makefile.toml, that over defaults. It turns them into the
+// configuration of a session, and refuses what would steer a path or a command line.
+package settings
+
+import (
+	"strings"
+)
+
+// Setting is one value a user can set. The flag's name follows from the variable's:
+// BUILDSYS_SDK_IMAGE is --sdk-image.
+type Setting struct {
+	Env   string
+	Help  string
+	Short string // one letter; may be empty
+}
+
+// Flag returns the name of the setting's flag.
+func (s Setting) Flag() string {
+	name := strings.ToLower(strings.TrimPrefix(s.Env, "BUILDSYS_"))
+	return strings.ReplaceAll(name, "_", "-")
+}
+
+// The settings that name files to put into images.
+const (
+	cacertsEnv  = "BUILDSYS_CACERTS_BUNDLE_OVERRIDE"
+	rootJSONEnv = "PUBLISH_REPO_ROOT_JSON"
+)
+
+// List has the settings of every command, in the order help shows them. Names are Bottlerocket's
+// where that has the setting.
+var List = []Setting{
+	{Env: "BUILDSYS_ROOT_DIR", Help: "root of the tree " +
+		"(default: found upwards from the working directory)"},
+	{Env: "BUILDSYS_STRICT", Help: "true: an unknown key is an error, false: a warning " +
+		"(default: an error in trees written for buildsys, a warning in others)"},
+	{Env: "BUILDSYS_ARCH", Help: "architecture to build for, x86_64 or aarch64 " +
+		"(default: this machine's)"},
+	{Env: "BUILDSYS_VARIANT", Help: "variant to build, or to build variant-sensitive packages for"},
+	{Env: "BUILDSYS_JOBS", Short: "j", Help: "steps to run at once (default: the engine's CPUs)"},
+	{Env: "BUILDSYS_SDK_IMAGE", Help: "image the steps run in " +
+		"(default: the one made from the tree's sdk/)"},
+	{Env: "BUILDSYS_TOOLCHAIN", Help: "image that a tree's own Dockerfile takes a toolchain from, " +
+		"without -ARCH at its end"},
+	{Env: "BUILDSYS_BUILDKIT_HOST", Help: "buildkitd to build on instead of a Docker engine: " +
+		"unix://, tcp:// or ssh://; several, separated by commas, share the steps"},
+	{Env: "BUILDSYS_BUILDKIT_CERT_PATH", Help: "directory with ca.pem, cert.pem and key.pem " +
+		"for a buildkitd on tcp://"},
+	{Env: "BUILDSYS_ENGINE_INSECURE", Help: "true: use an engine on another machine over tcp:// " +
+		"without TLS"},
+	{Env: "BUILDSYS_ENGINE_WAIT", Help: "how long to wait for an engine that does not answer yet " +
+		"(default: 15s)"},
+	{Env: "BUILDSYS_CACHE_DIR", Help: "where sources and results are kept, for all checkouts " +
+		"(default: buildsys below the user's cache directory)"},
+	{Env: "BUILDSYS_CACHE_FROM", Help: "remote caches to take results from: oci://HOST/REPOSITORY " +
+		"(oci+http:// without TLS) or directories, separated by commas"},
+	{Env: "BUILDSYS_CACHE_TO", Help: "remote cache to upload results to, " +
+		"written like those of --cache-from"},
+	{Env: "BUILDSYS_LAYER_CACHE_FROM", Help: "registries whose layers the engine may use, " +
+		"written like those of --cache-from (a buildkitd only)"},
+	{Env: "BUILDSYS_LAYER_CACHE_TO", Help: "registry to which the engine uploads the layers of steps " +
+		"(a buildkitd only)"},
+	{Env: "BUILDSYS_LOOKASIDE_CACHE", Help: "where to look for sources first: directories or URLs, " +
+		"separated by commas (default: lookaside in the cache directory)"},
+	{Env: "BUILDSYS_UPSTREAM_SOURCE_FALLBACK", Help: "true: fetch sources from upstream " +
+		"when no lookaside cache has them"},
+	{Env: "BUILDSYS_VERSION_BUILD", Help: "build ID of the image (default: the git commit)"},
+	{Env: "BUILDSYS_VERSION_IMAGE", Help: "version of the image (default: from Release.toml)"},
+	{Env: "BUILDSYS_NAME", Help: "short name of the OS, the first part of image names"},
+	{Env: "BUILDSYS_PRETTY_NAME", Help: "name of the OS for people"},
+	{Env: "BUILDSYS_SBKEYS_PROFILE", Help: "Secure Boot keys to sign with: " +
+		"a directory in sbkeys/ of the tree (default: local)"},
+	{Env: "BUILDSYS_SBKEYS_PROFILE_DIR", Help: "directory of the Secure Boot keys, wherever it is"},
+	{Env: cacertsEnv, Help: "file with the certificates (PEM) " +
+		"that images get in place of their packages'"},
+	{Env: rootJSONEnv, Help: "file with the root metadata of the update repository " +
+		"that images trust (root.json)"},
+}
