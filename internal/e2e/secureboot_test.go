@@ -291,8 +291,8 @@ func changeKernelAndSign(t *testing.T, d *secureDisk) []patch {
 		if err := os.WriteFile(file, kernel, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		cmd := exec.Command("bash", "-euo", "pipefail", "-c", `source tools/imghelper; source tools/signhelper
-			keys="$1" secrets="$1" work="$3" SOURCE_DATE_EPOCH=1735689600; sign_file "$2"`, "sign", d.keys, file, t.TempDir())
+		cmd := exec.Command("bash", "-euo", "pipefail", "-c", `source tools/lib/prelude; source tools/disk/signhelper
+			keys="$1" secrets="$1" work="$3"; sign_file "$2"`, "sign", d.keys, file, t.TempDir())
 		cmd.Dir = repository(t)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
