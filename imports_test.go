@@ -17,6 +17,7 @@ import (
 // mayImport lists, for each internal package, the other internal packages its code (not its tests) may import.
 var mayImport = map[string][]string{
 	"graph":      {},
+	"golden":     {},
 	"dockerfile": {},
 	"cache":      {},
 	"progress":   {},
@@ -44,7 +45,7 @@ var mayImport = map[string][]string{
 		"fetch", "gomod", "engine", "buildkit", "doctor", "progress", "vm", "cache", "remote", "lint", "rpm", "sbkeys", "uefi", "codebuild", "kit",
 	},
 	"bench":   {"plan", "progress", "buildkit", "cli"},
-	"cibench": {"plan", "workspace", "manifest"},
+	"cibench": {"plan", "workspace", "manifest", "buildtest"},
 	"e2e":     {"image", "vm"},
 }
 

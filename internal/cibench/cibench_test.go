@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"buildsys/internal/buildtest"
 	"buildsys/internal/plan"
 )
 
@@ -91,8 +92,9 @@ func TestTraffic(t *testing.T) {
 		_, _ = io.WriteString(w, strings.Repeat("x", len(r.URL.Path)))
 	}))
 	defer behind.Close()
-	r := &registry{pushed: map[string]bool{}}
-	if err := r.listen(strings.TrimPrefix(behind.URL, "http://")); err != nil {
+	address := strings.TrimPrefix(behind.URL, "http://")
+	r := &registry{behind: &buildtest.Registry{Address: address}, pushed: map[string]bool{}}
+	if err := r.listen(); err != nil {
 		t.Fatal(err)
 	}
 	defer r.server.Close()

@@ -1,17 +1,14 @@
 package image
 
 import (
-	"flag"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
+	"buildsys/internal/golden"
 	"buildsys/internal/manifest"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 func sample(t *testing.T, plan string, inPlace bool, id Identity) Layout {
 	t.Helper()
@@ -41,19 +38,7 @@ func TestTSVGolden(t *testing.T) {
 		"unified-ab.tsv":     sample(t, Unified, true, sampleID()),
 		"unified-single.tsv": sample(t, Unified, false, sampleID()),
 	} {
-		file := filepath.Join("testdata", name)
-		if *update {
-			if err := os.WriteFile(file, l.TSV(), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := string(l.TSV()); got != string(want) {
-			t.Errorf("%s: got\n%s\nwant\n%s", name, got, want)
-		}
+		golden.Equal(t, filepath.Join("testdata", name), l.TSV())
 	}
 }
 
