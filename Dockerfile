@@ -1,8 +1,9 @@
-# buildsys-recipe: 1
+# buildsys-recipe: 2
 #
 # The recipe: how RPMs (target `package`) and disk images (target `variant`) are made. buildsys runs it with its own
 # Dockerfile frontend and names every input; nothing else is visible and the network is off. Contexts, all read-only:
-#   buildsys.invalid/recipe    tools/ and macros/
+#   buildsys.invalid/recipe    of tools/ the directories that the target uses, for packages and images macros/ as well:
+#                              an edit of another target's tools leaves the keys of this one's steps alone
 #   buildsys.invalid/package   packages/<name>/* and its external files, flat
 #   buildsys.invalid/sources   sources/<group>/ for each of the package's source groups
 #   buildsys.invalid/rpms      <package>/*.rpm for each package that this step may see
@@ -34,7 +35,7 @@ RUN --mount=from=buildsys.invalid/recipe,target=/host/recipe \
     --mount=from=buildsys.invalid/package,target=/host/package \
     --mount=from=buildsys.invalid/sources,target=/host/sources \
     --mount=from=buildsys.invalid/rpms,target=/host/rpms \
-    bash /host/recipe/tools/build-rpm
+    bash /host/recipe/tools/package/build-rpm
 
 FROM scratch AS package
 COPY --from=rpmbuild /output/ /
@@ -71,7 +72,7 @@ RUN --mount=from=buildsys.invalid/recipe,target=/host/recipe \
     --mount=from=buildsys.invalid/image,target=/host/image \
     --mount=type=secret,id=code-sign.key,target=/host/secrets/code-sign.key \
     --mount=type=secret,id=config-sign.key,target=/host/secrets/config-sign.key \
-    bash /host/recipe/tools/build-variant
+    bash /host/recipe/tools/image/build-variant
 
 FROM scratch AS variant
 COPY --from=imgbuild /output/ /
@@ -99,7 +100,7 @@ RUN --mount=from=buildsys.invalid/recipe,target=/host/recipe \
     --mount=from=buildsys.invalid/image,target=/host/image \
     --mount=type=secret,id=code-sign.key,target=/host/secrets/code-sign.key \
     --mount=type=secret,id=config-sign.key,target=/host/secrets/config-sign.key \
-    bash /host/recipe/tools/img2img /host/source /host/image/partitions.tsv /output
+    bash /host/recipe/tools/repack/img2img /host/source /host/image/partitions.tsv /output
 
 FROM scratch AS repack
 COPY --from=imgrepack /output/ /
@@ -114,7 +115,7 @@ FROM ${SDK} AS bundle
 RUN --mount=from=buildsys.invalid/recipe,target=/host/recipe \
     --mount=from=buildsys.invalid/archives,target=/host/archives \
     --mount=from=buildsys.invalid/modules,target=/host/modules \
-    bash /host/recipe/tools/bundle-go
+    bash /host/recipe/tools/modules/bundle-go
 
 FROM scratch AS modules
 COPY --from=bundle /output/ /
@@ -134,7 +135,7 @@ RUN --mount=from=buildsys.invalid/recipe,target=/host/recipe \
     --mount=from=buildsys.invalid/proxy,target=/host/proxy \
     --mount=from=buildsys.invalid/command,target=/host/command \
     --mount=type=cache,id=buildsys-gocache,target=/tmp/gocache \
-    bash /host/recipe/tools/run-go
+    bash /host/recipe/tools/go/run-go
 
 FROM scratch AS go
 COPY --from=gorun /output/ /
@@ -151,7 +152,7 @@ ARG ARCH
 ARG VARY
 RUN --mount=from=buildsys.invalid/recipe,target=/host/recipe \
     --mount=from=buildsys.invalid/rpms,target=/host/rpms \
-    bash /host/recipe/tools/rpm2kit
+    bash /host/recipe/tools/kit/rpm2kit
 
 FROM scratch AS kit
 COPY --from=kitbuild /output/ /

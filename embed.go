@@ -8,3 +8,7 @@ import "embed"
 //
 //go:embed Dockerfile tools macros sdk
 var Recipe embed.FS
+
+// Epoch is the date of everything that is made, 2025-01-01T00:00:00Z in Unix seconds: that of the
+// recipe's scripts (tools/lib/prelude), for what is made in this process.
+const Epoch = 1735689600

@@ -47,7 +47,7 @@ func TestOracle(t *testing.T) {
 	build := func() {
 		t.Helper()
 		for _, p := range pkgs {
-			cmd := exec.Command("sh", "tools/build-rpm", p.name, "packages/"+p.name, "out", "out/"+p.name)
+			cmd := exec.Command("sh", "tools/package/build-rpm", p.name, "packages/"+p.name, "out", "out/"+p.name)
 			cmd.Dir = tr.dir
 			out, err := cmd.CombinedOutput()
 			if fails := strings.HasSuffix(tr.body(p), "fail\n"); (err != nil) != fails && len(tr.expected()) == len(pkgs) {

@@ -36,7 +36,7 @@ func stages(base string, pkgs []pkg, packages, recipe string) string {
 // bakePeer is docker buildx bake over one file with a target for each package.
 func bakePeer(m machine, e engine) peer {
 	files := func(pkgs []pkg) map[string]string {
-		dockerfile := stages(m.base.image, pkgs, "source=packages/%s", "source=tools")
+		dockerfile := stages(m.base.image, pkgs, "source=packages/%s", "source=tools/package")
 		targets, names := map[string]any{}, []string{}
 		for _, p := range pkgs {
 			dockerfile += fmt.Sprintf("FROM scratch AS out-%s\nCOPY --from=%[1]s /output/ /\n", p.name)
@@ -86,7 +86,7 @@ func solvePeer(m machine, e engine) peer {
 			}
 			return command{dir: dir, args: []string{
 				m.buildctl, "--addr", e.address, "build", "--progress", "plain", "--frontend", "dockerfile.v0", "--opt", "target=package", "--opt", "force-network-mode=none",
-				"--local", "context=.", "--local", "dockerfile=.", "--local", "packages=packages", "--local", "tools=tools",
+				"--local", "context=.", "--local", "dockerfile=.", "--local", "packages=packages", "--local", "tools=tools/package",
 				"--opt", "context:buildsys.invalid/packages=local:packages", "--opt", "context:buildsys.invalid/recipe=local:tools",
 				"--oci-layout", "base=" + m.base.layout, "--opt", "context:" + m.base.image + "=oci-layout://base@" + m.base.digest,
 				"--output", "type=local,dest=out",
@@ -129,7 +129,7 @@ func OneSolve(ctx context.Context, dir, base string, log io.Writer) error {
 		Name: "all", Dockerfile: dockerfile, Target: "package", Args: map[string]string{"SDK": base},
 		Contexts: map[string]plan.Context{
 			"packages": {Files: packages},
-			"recipe":   {Files: []plan.File{{Name: "build-rpm", Host: filepath.Join(dir, "tools", "build-rpm"), Mode: 0o755}}},
+			"recipe":   {Files: []plan.File{{Name: "build-rpm", Host: filepath.Join(dir, "tools", "package", "build-rpm"), Mode: 0o755}}},
 		},
 	}, out, func(e progress.Event) { fmt.Fprintln(log, e.Text) })
 	if err != nil {

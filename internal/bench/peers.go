@@ -34,11 +34,11 @@ func buildsysPeer(m machine, e engine) peer {
 		files: func(pkgs []pkg) map[string]string {
 			files := map[string]string{
 				"Release.toml": "version = \"1.0.0\"\n",
-				"Dockerfile": "# buildsys-recipe: 1\nARG SDK\nFROM ${SDK} AS build\nARG PACKAGE\n" +
+				"Dockerfile": "# buildsys-recipe: 2\nARG SDK\nFROM ${SDK} AS build\nARG PACKAGE\n" +
 					"RUN --mount=from=buildsys.invalid/recipe,target=/host/recipe" +
 					" --mount=from=buildsys.invalid/package,target=/host/packages" +
 					" --mount=from=buildsys.invalid/rpms,target=/host/rpms" +
-					" sh /host/recipe/tools/build-rpm ${PACKAGE} /host/packages /host/rpms /output\n" +
+					" sh /host/recipe/tools/package/build-rpm ${PACKAGE} /host/packages /host/rpms /output\n" +
 					"FROM scratch AS package\nCOPY --from=build /output/ /\n",
 			}
 			for _, p := range pkgs {
@@ -72,10 +72,10 @@ func ninjaPeer(m machine) peer {
 		files: func(pkgs []pkg) map[string]string {
 			var b strings.Builder
 			// restat and the comparison give ninja early cut-off, which it has only where its user asks for it.
-			b.WriteString("rule job\n  restat = 1\n  command = sh tools/build-rpm $pkg packages/$pkg out tmp/$pkg && mkdir -p out/$pkg" +
+			b.WriteString("rule job\n  restat = 1\n  command = sh tools/package/build-rpm $pkg packages/$pkg out tmp/$pkg && mkdir -p out/$pkg" +
 				" && { cmp -s tmp/$pkg/$rpm $out || mv tmp/$pkg/$rpm $out; }\n")
 			for _, p := range pkgs {
-				fmt.Fprintf(&b, "build out/%s/%s: job packages/%[1]s/%[1]s.spec tools/build-rpm", p.name, rpmName(p.name))
+				fmt.Fprintf(&b, "build out/%s/%s: job packages/%[1]s/%[1]s.spec tools/package/build-rpm", p.name, rpmName(p.name))
 				for _, n := range p.needs {
 					fmt.Fprintf(&b, " out/%s/%s", n, rpmName(n))
 				}
@@ -101,7 +101,7 @@ func ancestorPeer(m machine) peer {
 			var all, rules strings.Builder
 			for _, p := range pkgs {
 				fmt.Fprintf(&all, " .stamps/%s", p.name)
-				fmt.Fprintf(&rules, ".stamps/%s: packages/%[1]s/%[1]s.spec tools/build-rpm", p.name)
+				fmt.Fprintf(&rules, ".stamps/%s: packages/%[1]s/%[1]s.spec tools/package/build-rpm", p.name)
 				for _, n := range p.needs {
 					fmt.Fprintf(&rules, " .stamps/%s", n)
 				}
@@ -112,7 +112,7 @@ func ancestorPeer(m machine) peer {
 				".dockerignore":   ".stamps\n",
 				"docker-sequence": dockerSequence,
 				"Dockerfile": "FROM " + m.base.image + " AS build\nARG PACKAGE\nARG NOCACHE\n" +
-					"RUN --mount=target=/host sh /host/tools/build-rpm ${PACKAGE} /host/packages/${PACKAGE} /host/rpms /output\n" +
+					"RUN --mount=target=/host sh /host/tools/package/build-rpm ${PACKAGE} /host/packages/${PACKAGE} /host/rpms /output\n" +
 					"FROM scratch AS package\nCOPY --from=build /output/ /output/\n",
 			}
 		},

@@ -108,7 +108,7 @@ func writeSized(dir string, n int) error {
 	}
 	r := rand.New(rand.NewPCG(60, 84))
 	var all strings.Builder
-	files := map[string]string{"Release.toml": "version = \"1.0.0\"\n", "Dockerfile": "# buildsys-recipe: 1\n"}
+	files := map[string]string{"Release.toml": "version = \"1.0.0\"\n", "Dockerfile": "# buildsys-recipe: 2\n"}
 	for i := range n {
 		name := fmt.Sprintf("p%05d", i)
 		text := fmt.Sprintf("[package]\nname = %q\nversion = \"0.1.0\"\nedition = \"2021\"\npublish = false\n\n[build-dependencies]\n", name)

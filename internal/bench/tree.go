@@ -74,7 +74,7 @@ func newTree(dir string, pkgs []pkg) (*tree, error) {
 			return nil, err
 		}
 	}
-	return t, write(dir, map[string]string{"tools/build-rpm": job})
+	return t, write(dir, map[string]string{"tools/package/build-rpm": job})
 }
 
 func (t *tree) save(p pkg) error {

@@ -87,10 +87,10 @@ func TestClassify(t *testing.T) {
 func TestSolveErrorText(t *testing.T) {
 	f := failure{
 		err:  &gatewaypb.ExitError{ExitCode: 7},
-		step: "[rpmbuild 2/2] RUN --mount=x   bash\n /host/recipe/tools/build-rpm " + strings.Repeat("y", 200),
+		step: "[rpmbuild 2/2] RUN --mount=x   bash\n /host/recipe/tools/package/build-rpm " + strings.Repeat("y", 200),
 		line: "Dockerfile:7",
 	}
-	want := "building bash x86_64: RUN --mount=x bash /host/recipe/tools/build-rpm " + strings.Repeat("y", 51) + "… (Dockerfile:7) failed with exit code 7"
+	want := "building bash x86_64: RUN --mount=x bash /host/recipe/tools/package/build-rpm " + strings.Repeat("y", 43) + "… (Dockerfile:7) failed with exit code 7"
 	if got := f.solveError("bash x86_64", "sdk").Error(); got != want {
 		t.Errorf("%q\nwant\n%q", got, want)
 	}

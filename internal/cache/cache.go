@@ -33,7 +33,7 @@ const (
 	entriesDir    = "entries"    // <action ID>: one Entry as text
 	blobsDir      = "blobs"      // <sha256>: the bytes of an output or a log
 	knownDir      = "known"      // <action ID>: one Entry whose blobs are in a remote cache
-	lastDir       = "last"       // <sha256 of a key>: the last action of that key
+	lastDir       = "last"       // <sha256 of a key>: the last record of that key
 	quarantineDir = "quarantine" // what was found damaged
 	tmpDir        = "tmp"        // what is being written
 	lockFile      = "lock"

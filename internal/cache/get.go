@@ -147,39 +147,6 @@ func (s *Store) restoreFile(e Entry, f File, root *os.Root) error {
 	return fail(err)
 }
 
-// RestoreLog copies the log of e to the file at path, which appears whole or not at all. It fails as Restore does.
-// Without a log in e it does nothing.
-func (s *Store) RestoreLog(e Entry, path string) error {
-	if e.Log.IsZero() {
-		return nil
-	}
-	unlock, err := s.lock(unix.LOCK_SH)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	fail := func(err error) error { return &StoreError{Doing: "restore the log of " + e.Step, Err: err} }
-	to, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+"-")
-	if err != nil {
-		return fail(err)
-	}
-	defer os.Remove(to.Name()) // after the rename there is nothing of that name
-	err = s.copyBlob(e, namedBlob{e.Log, "log"}, to)
-	if err == nil {
-		err = to.Chmod(0o644)
-	}
-	if closed := to.Close(); err == nil {
-		err = closed
-	}
-	if err == nil {
-		err = os.Rename(to.Name(), path)
-	}
-	if _, ok := errors.AsType[*DamagedError](err); err == nil || ok {
-		return err
-	}
-	return fail(err)
-}
-
 // copyBlob copies a blob of e to the empty file to. A missing or damaged blob is a *DamagedError, and gone with its entry.
 func (s *Store) copyBlob(e Entry, b namedBlob, to *os.File) error {
 	at := s.blobPath(b.SHA256)

@@ -1,4 +1,4 @@
-// The last action of each step: what "why" compares with, and how long steps take.
+// How long each step took when it was last built: what forecasts and the order of builds go by.
 
 package cache
 
@@ -9,35 +9,15 @@ import (
 	"os"
 	"strconv"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 const recordHeader = "buildsys last 1\n"
 
-// record is what the store remembers under a key. Records are hints: losing one costs an explanation, never a result.
+// record is what the store remembers under a key. Records are hints: losing one costs time, never a result.
 type record struct {
 	Key    string
 	Action ActionID
 	Took   time.Duration
-}
-
-// Remember notes the last action under a key of the caller's choice, such as the checkout, the step and the architecture.
-// It does nothing when that is noted already. Failing to note it is not worth an error.
-func (s *Store) Remember(key string, id ActionID) {
-	unlock, err := s.lock(unix.LOCK_SH)
-	if err != nil {
-		s.warn("%v", err)
-		return
-	}
-	defer unlock()
-	s.remember(record{Key: "action " + key, Action: id})
-}
-
-// Recall returns the action that was last remembered under key.
-func (s *Store) Recall(key string) (ActionID, bool) {
-	r, ok := s.recall("action " + key)
-	return r.Action, ok
 }
 
 // Took returns how long a step, such as "package/bash x86_64", took when it was last put into the store from anywhere.
@@ -48,7 +28,8 @@ func (s *Store) Took(step string) (time.Duration, bool) {
 
 func tookKey(step string) string { return "took " + step }
 
-// remember needs the lock, shared.
+// remember notes a record, when that is not noted already. Failing to is not worth an error. It needs the
+// lock, shared.
 func (s *Store) remember(r record) {
 	var t Transcript
 	t.text = append(t.text, recordHeader...)

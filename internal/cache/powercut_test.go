@@ -105,7 +105,7 @@ func afterCut(t *testing.T, image string, entries []Entry, durable int) {
 // directory has to be made for that, so nothing but the entry itself makes the entry durable.
 func putBeside(t *testing.T, s *Store, e Entry) Entry {
 	out, log := t.TempDir(), filepath.Join(t.TempDir(), "log")
-	if err := errors.Join(s.Restore(e, out), s.RestoreLog(e, log)); err != nil {
+	if err := errors.Join(s.Restore(e, out), restoreLog(s, e, log)); err != nil {
 		t.Fatal(err)
 	}
 	e.Action[31] ^= 1

@@ -20,13 +20,6 @@ type Transcript struct {
 	text []byte
 }
 
-// NewTranscript starts the transcript of a step, such as "package/bash x86_64".
-func NewTranscript(step string) *Transcript {
-	t := &Transcript{}
-	t.Restart(step)
-	return t
-}
-
 // Add writes one line: the label, then the values, each quoted as a Go string when it is empty or holds anything but
 // visible ASCII without quotes and backslashes. So different labels and values always give different text.
 func (t *Transcript) Add(label string, values ...string) { t.AddWords(label, NewWords(values...)) }
@@ -51,7 +44,7 @@ func (t *Transcript) AddWords(label string, w Words) {
 	t.text = append(t.text, '\n')
 }
 
-// Restart empties t and starts the transcript of a step in its memory.
+// Restart empties t and starts the transcript of a step, such as "package/bash x86_64", in its memory.
 func (t *Transcript) Restart(step string) {
 	t.text = append(t.text[:0], salt+"\n"...)
 	t.Add("step", step)

@@ -9,7 +9,7 @@ import (
 )
 
 func TestTranscriptText(t *testing.T) {
-	tr := NewTranscript("package/bash x86_64")
+	tr := newTranscript("package/bash x86_64")
 	tr.Add("sdk", "sha256:ab")
 	tr.Add("arg", "VARIANT", "")
 	tr.Add("file", "package", "a b\n\"c\".spec", "0644", "ff")

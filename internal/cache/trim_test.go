@@ -105,7 +105,7 @@ func TestTrimByUse(t *testing.T) {
 	now := time.Now()
 	used := aged(t, s, "used", 10, now, 40*24*time.Hour)
 	aged(t, s, "unused", 10, now, 40*24*time.Hour)
-	s.Remember("key", used.Action)
+	s.remember(record{Key: tookKey("new"), Took: 1})
 	if _, ok := s.Get(used.Action); !ok {
 		t.Fatal("no entry")
 	}
@@ -121,7 +121,7 @@ func TestTrimByUse(t *testing.T) {
 	if left := storeFiles(t, s, tmpDir, blobsDir); len(left) != 3 { // own, shared, log
 		t.Errorf("left: %q", left)
 	}
-	if id, ok := s.Recall("key"); !ok || id != used.Action {
+	if _, ok := s.Took("new"); !ok {
 		t.Error("what was just remembered is gone")
 	}
 }
@@ -179,29 +179,24 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-func TestRemember(t *testing.T) {
+func TestTook(t *testing.T) {
 	s := open(t)
-	if _, ok := s.Recall("a"); ok {
-		t.Error("recalled from nowhere")
+	if _, ok := s.Took("a"); ok {
+		t.Error("known from nowhere")
 	}
-	one, two := ActionID{1}, ActionID{2}
-	s.Remember("a", one)
-	s.Remember("b\n", two)
-	s.Remember("a", two)
-	s.Remember("a", one)
-	for key, want := range map[string]ActionID{"a": one, "b\n": two} {
-		if got, ok := s.Recall(key); !ok || got != want {
-			t.Errorf("%q: recalled %v, %v", key, got, ok)
+	for n, step := range []string{"a", "b\n", "a", "a"} {
+		s.remember(record{Key: tookKey(step), Action: ActionID{byte(n)}, Took: time.Duration(n)})
+	}
+	for step, want := range map[string]time.Duration{"a": 3, "b\n": 1} {
+		if got, ok := s.Took(step); !ok || got != want {
+			t.Errorf("%q: took %v, %v", step, got, ok)
 		}
 	}
-	if _, ok := s.Took("a"); ok {
-		t.Error("a duration was never put")
-	}
-	if err := os.Rename(s.recordPath("action a"), s.recordPath("action b\n")); err != nil {
+	if err := os.Rename(s.recordPath(tookKey("a")), s.recordPath(tookKey("b\n"))); err != nil {
 		t.Fatal(err)
 	}
-	if id, ok := s.Recall("b\n"); ok {
-		t.Errorf("recalled %v from another key's record", id)
+	if took, ok := s.Took("b\n"); ok {
+		t.Errorf("took %v by another key's record", took)
 	}
 }
 
@@ -211,7 +206,7 @@ func BenchmarkGet(b *testing.B) {
 	dir := write(b, map[string]string{"a.rpm": "a", "a-devel.rpm": "devel"})
 	var ids []ActionID
 	for n := range 10_000 {
-		tr := NewTranscript(fmt.Sprintf("package/p%d x86_64", n))
+		tr := newTranscript(fmt.Sprintf("package/p%d x86_64", n))
 		for i := range 20 {
 			tr.Add("file", "package", fmt.Sprintf("file%d", i), "0644", strings.Repeat("ab", 32))
 		}

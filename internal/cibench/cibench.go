@@ -169,7 +169,7 @@ func newScene(ctx context.Context, o Options) (*scene, error) {
 		return nil, err
 	}
 	s := &scene{Options: o, dir: dir}
-	if s.reg, err = startRegistry(ctx, filepath.Join(dir, "registry")); err != nil {
+	if s.reg, err = startRegistry(filepath.Join(dir, "registry")); err != nil {
 		s.close()
 		return nil, err
 	}

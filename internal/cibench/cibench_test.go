@@ -11,11 +11,12 @@ import (
 	"strings"
 	"testing"
 
+	"buildsys/internal/buildtest"
 	"buildsys/internal/plan"
 )
 
 func twoSteps() plan.Plan {
-	recipe := plan.Context{Files: []plan.File{{Name: "tools/build-rpm", Data: []byte("x"), Mode: 0o755}}}
+	recipe := plan.Context{Files: []plan.File{{Name: "tools/package/build-rpm", Data: []byte("x"), Mode: 0o755}}}
 	return plan.Plan{Steps: []plan.Step{
 		{Kind: plan.Package, Name: "musl", Solve: plan.Solve{
 			Args: map[string]string{"SDK": "127.0.0.1:1/sdk:v1", "PACKAGE": "musl", "ARCH": "x86_64"},
@@ -33,10 +34,10 @@ func TestDockerfile(t *testing.T) {
 	const want = `FROM 127.0.0.1:1/sdk:v1
 RUN --mount=source=packages/musl/package,target=/host/package --mount=source=recipe-package,target=/host/recipe --mount=source=packages/musl/sources,target=/host/sources \
     ARCH='x86_64' PACKAGE='musl' \
-    bash /host/recipe/tools/build-rpm && mkdir -p /host/rpms/musl && mv /output/* /host/rpms/musl/ && rm -rf /home/builder/rpmbuild /var/cache/dnf /tmp/*
+    bash /host/recipe/tools/package/build-rpm && mkdir -p /host/rpms/musl && mv /output/* /host/rpms/musl/ && rm -rf /home/builder/rpmbuild /var/cache/dnf /tmp/*
 RUN --mount=source=variants/tiny/image,target=/host/image --mount=source=recipe-variant,target=/host/recipe \
     PRETTY_NAME='It'\''s $5' \
-    bash /host/recipe/tools/build-variant
+    bash /host/recipe/tools/image/build-variant
 `
 	dir := t.TempDir()
 	if err := writeContext(twoSteps(), dir); err != nil {
@@ -46,7 +47,7 @@ RUN --mount=source=variants/tiny/image,target=/host/image --mount=source=recipe-
 	if err != nil || string(got) != want {
 		t.Errorf("%v\n%s\nwant\n%s", err, got, want)
 	}
-	for name, text := range map[string]string{"packages/musl/package/musl.spec": "Name: musl\n", "recipe-package/tools/build-rpm": "x"} {
+	for name, text := range map[string]string{"packages/musl/package/musl.spec": "Name: musl\n", "recipe-package/tools/package/build-rpm": "x"} {
 		if got, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(got) != text {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
@@ -91,8 +92,9 @@ func TestTraffic(t *testing.T) {
 		_, _ = io.WriteString(w, strings.Repeat("x", len(r.URL.Path)))
 	}))
 	defer behind.Close()
-	r := &registry{pushed: map[string]bool{}}
-	if err := r.listen(strings.TrimPrefix(behind.URL, "http://")); err != nil {
+	address := strings.TrimPrefix(behind.URL, "http://")
+	r := &registry{behind: &buildtest.Registry{Address: address}, pushed: map[string]bool{}}
+	if err := r.listen(); err != nil {
 		t.Fatal(err)
 	}
 	defer r.server.Close()

@@ -85,9 +85,9 @@ func dockerfile(p plan.Plan) (string, error) {
 		b.WriteString(" \\\n    bash /host/recipe/tools/")
 		switch step.Kind {
 		case plan.Package:
-			fmt.Fprintf(&b, "build-rpm && mkdir -p /host/rpms/%s && mv /output/* /host/rpms/%[1]s/ && rm -rf /home/builder/rpmbuild /var/cache/dnf /tmp/*\n", step.Name)
+			fmt.Fprintf(&b, "package/build-rpm && mkdir -p /host/rpms/%s && mv /output/* /host/rpms/%[1]s/ && rm -rf /home/builder/rpmbuild /var/cache/dnf /tmp/*\n", step.Name)
 		case plan.Variant:
-			b.WriteString("build-variant\n")
+			b.WriteString("image/build-variant\n")
 		default:
 			return "", fmt.Errorf("step %s: there is no RUN for a %s", step.ID, step.Kind)
 		}

@@ -4,7 +4,6 @@ package cibench
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log"
 	"net"
@@ -12,18 +11,18 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"buildsys/internal/buildtest"
 )
 
 // registry counts bodies of requests and answers. Headers are not counted: they are a few hundred bytes each.
 type registry struct {
 	address string // of the proxy, HOST:PORT
-	process *exec.Cmd
+	behind  *buildtest.Registry
 	server  *http.Server
 
 	down, up, sdk atomic.Int64
@@ -53,48 +52,20 @@ func (r *registry) seeded() {
 	r.sealed = true
 }
 
-func startRegistry(ctx context.Context, dir string) (*registry, error) {
-	program, err := exec.LookPath("docker-registry")
-	if err != nil {
-		return nil, fmt.Errorf("%w; script/setup installs it", err)
-	}
-	behind, err := freeAddress()
-	if err != nil {
-		return nil, err
-	}
+func startRegistry(dir string) (*registry, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	config := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %s/data}}\n"+
-		"http: {addr: %q, relativeurls: true}\n", dir, behind)
-	if err := os.WriteFile(filepath.Join(dir, "config.yml"), []byte(config), 0o644); err != nil {
-		return nil, err
-	}
-	logs, err := os.Create(filepath.Join(dir, "log"))
+	behind, err := buildtest.StartRegistry(dir)
 	if err != nil {
 		return nil, err
 	}
-	defer logs.Close()
-	r := &registry{process: exec.Command(program, "serve", filepath.Join(dir, "config.yml")), pushed: map[string]bool{}}
-	r.process.Stdout, r.process.Stderr = logs, logs
-	if err := r.process.Start(); err != nil {
-		return nil, err
-	}
-	if err := await(ctx, time.Minute, func() error {
-		resp, err := http.Get("http://" + behind + "/v2/")
-		if err == nil {
-			resp.Body.Close()
-		}
-		return err
-	}); err != nil {
-		r.stop()
-		return nil, fmt.Errorf("docker-registry does not answer: %w", err)
-	}
-	return r, r.listen(behind)
+	r := &registry{behind: behind, pushed: map[string]bool{}}
+	return r, r.listen()
 }
 
 // listen starts the proxy.
-func (r *registry) listen(behind string) error {
+func (r *registry) listen() error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -102,7 +73,7 @@ func (r *registry) listen(behind string) error {
 	r.address = listener.Addr().String()
 	r.server = &http.Server{Handler: &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
-			p.SetURL(&url.URL{Scheme: "http", Host: behind})
+			p.SetURL(&url.URL{Scheme: "http", Host: r.behind.Address})
 			p.Out.Host = p.In.Host
 			if p.Out.Body != nil {
 				p.Out.Body = &counted{p.Out.Body, []*atomic.Int64{&r.up}}
@@ -146,8 +117,7 @@ func (r *registry) stop() {
 		_ = r.server.Close()
 		r.waiting.Wait()
 	}
-	_ = r.process.Process.Kill()
-	_ = r.process.Wait()
+	r.behind.Stop()
 }
 
 type counted struct {
@@ -161,15 +131,6 @@ func (c *counted) Read(p []byte) (int, error) {
 		to.Add(int64(n))
 	}
 	return n, err
-}
-
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
 }
 
 // await asks until there is no error, for at most the given time.

@@ -3,36 +3,20 @@
 package cli
 
 import (
-	"flag"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"buildsys/internal/golden"
 )
-
-var update = flag.Bool("update", false, "write docs/cli.md")
-
-const referenceFile = "../../docs/cli.md"
 
 func TestReference(t *testing.T) {
 	root := newRootCommand(&System{})
 	root.InitDefaultCompletionCmd()
-	want := reference(root)
-	if *update {
-		if err := os.WriteFile(referenceFile, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(referenceFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != want {
-		t.Errorf("docs/cli.md is not what the commands say; write it with: go test ./internal/cli -run Reference -update")
-	}
+	golden.Equal(t, "../../docs/cli.md", []byte(reference(root)))
 }
 
 // reference writes the whole command line as one page.

@@ -16,6 +16,7 @@ import (
 
 	"buildsys/internal/buildtest"
 	"buildsys/internal/enginex"
+	"buildsys/internal/golden"
 )
 
 // TestMain lets the test binary stand in for the program: a story's "buildsys" is this binary, started again.
@@ -34,7 +35,7 @@ func TestStories(t *testing.T) {
 		Dir:                 dir,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
+		UpdateScripts:       golden.Update(),
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("BUILDSYS_ARCH", "x86_64")

@@ -17,6 +17,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
 
+	"buildsys/internal/golden"
 	"buildsys/internal/graph"
 )
 
@@ -250,19 +251,7 @@ func TestSmallGraph(t *testing.T) {
 	if err := WriteBatch(&out, nodes, Settings{Buildspec: "ci/codebuild/buildspec.yml", ComputeType: "BUILD_GENERAL1_LARGE", Command: "buildsys ci codebuild --batch"}); err != nil {
 		t.Fatal(err)
 	}
-	const golden = "testdata/small.yml"
-	if os.Getenv("UPDATE_GOLDEN") != "" {
-		if err := os.WriteFile(golden, out.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if out.String() != string(want) {
-		t.Errorf("got\n%s\nwant\n%s", &out, want)
-	}
+	golden.Equal(t, "testdata/small.yml", out.Bytes())
 	validate(t, "the batch", out.Bytes())
 }
 

@@ -62,7 +62,7 @@ func step(t *testing.T, root string, does ...string) {
 		run += ", \"" + word + "\""
 	}
 	run += `, ",", "rpm", "/output/a-1.rpm"]`
-	text := "# buildsys-recipe: 1\nARG SDK\nFROM ${SDK} AS rpmbuild\nARG PACKAGE\n" + run + "\nFROM scratch AS package\nCOPY --from=rpmbuild /output/ /\n"
+	text := "# buildsys-recipe: 2\nARG SDK\nFROM ${SDK} AS rpmbuild\nARG PACKAGE\n" + run + "\nFROM scratch AS package\nCOPY --from=rpmbuild /output/ /\n"
 	write(t, root, "Dockerfile", text)
 }
 

@@ -257,21 +257,9 @@ func splitDisk(t *testing.T, disk string) map[string]string {
 	if out := tool(t, "sgdisk", "-v", disk); !strings.Contains(out, "No problems found") {
 		t.Errorf("sgdisk -v:\n%s", out)
 	}
-	f, err := os.Open(disk)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
-	table, err := image.ReadGPT(f, info.Size())
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, entries := openDisk(t, disk)
 	dir, parts := t.TempDir(), map[string]string{}
-	for _, e := range table.Entries {
+	for _, e := range entries {
 		parts[e.Label] = filepath.Join(dir, e.Label)
 		tool(t, "dd", "if="+disk, "of="+parts[e.Label], "bs=1M", "conv=sparse", "iflag=skip_bytes,count_bytes", "status=none",
 			fmt.Sprint("skip=", e.Start), fmt.Sprint("count=", e.Size))

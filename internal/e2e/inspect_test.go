@@ -47,9 +47,7 @@ func TestInspectSampleImage(t *testing.T) {
 		t.Errorf("%d packages in the image, %d in the file beside it, %v", len(one.Packages), len(inventory.Content), err)
 	}
 	raw := expand(t, images[0])
-	if err := image.FlipByte(raw, "SKIFF-ROOT-A", 1<<20); err != nil {
-		t.Fatal(err)
-	}
+	flipByte(t, raw, "SKIFF-ROOT-A", 1<<20)
 	r = buildsys(t, root, nil, "inspect", raw)
 	r.must(t, 5, "1 fault, listed in the report")
 	if want := "FAULT: partition SKIFF-ROOT-A: does not verify: data: block 256 "; !strings.Contains(r.stdout, want) {

@@ -18,6 +18,8 @@ import (
 	"testing"
 
 	"golang.org/x/mod/sumdb/dirhash"
+
+	recipe "buildsys"
 )
 
 // moduleProxy makes a Go module proxy, a directory, with the module example.test/dep of which a package greets. It
@@ -187,7 +189,7 @@ func checkBundle(t *testing.T, data []byte) {
 			t.Fatal(err)
 		}
 		names = append(names, h.Name)
-		if h.ModTime.Unix() != 1735689600 || h.Uid != 0 || h.Gid != 0 || h.Uname != "" || h.Mode&^0o755 != 0 {
+		if h.ModTime.Unix() != recipe.Epoch || h.Uid != 0 || h.Gid != 0 || h.Uname != "" || h.Mode&^0o755 != 0 {
 			t.Errorf("%s: time %v, owner %d:%d %q, mode %o", h.Name, h.ModTime, h.Uid, h.Gid, h.Uname, h.Mode)
 		}
 	}

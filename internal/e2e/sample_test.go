@@ -19,7 +19,7 @@ import (
 // needQEMU skips the test where images of the architecture cannot be booted.
 func needQEMU(t *testing.T, arch string) {
 	t.Helper()
-	if err := vm.Available(arch); err != nil {
+	if err := vm.Available(vm.Config{Arch: arch}); err != nil {
 		t.Skipf("images for %s cannot be booted (script/setup installs what is missing): %v", arch, err)
 	}
 }
@@ -114,9 +114,7 @@ func TestFlippedByte(t *testing.T) {
 		t.Fatalf("the untouched image does not boot: %v", err)
 	}
 	// Offset 1024 is the ext4 superblock, which mounting reads before anything else.
-	if err := image.FlipByte(raw, "SKIFF-ROOT-A", 1024); err != nil {
-		t.Fatal(err)
-	}
+	flipByte(t, raw, "SKIFF-ROOT-A", 1024)
 	err = check()
 	if !errors.Is(err, vm.ErrReset) && !errors.Is(err, vm.ErrPanic) {
 		t.Fatalf("with a byte of ROOT-A changed: %v; want a reset or a panic by dm-verity", err)

@@ -30,7 +30,7 @@ func TestSecureBootAarch64(t *testing.T) { testSecureBoot(t, "aarch64") }
 
 func testSecureBoot(t *testing.T, arch string) {
 	needEngine(t)
-	if err := vm.AvailableSecureBoot(arch); err != nil {
+	if err := vm.Available(vm.Config{Arch: arch, SecureBoot: &uefi.Certificates{}}); err != nil {
 		t.Skipf("Secure Boot cannot be tried (script/setup installs what is missing): %v", err)
 	}
 	root, env := repository(t), []string{testProfile}
@@ -146,20 +146,8 @@ func openSecure(t *testing.T, arch, dir, keys string) *secureDisk {
 	if d.firmware, err = sbkeys.Certificates(keys); err != nil {
 		t.Fatal(err)
 	}
-	f, err := os.Open(d.file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
-	table, err := image.ReadGPT(f, info.Size())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range table.Entries {
+	f, entries := openDisk(t, d.file)
+	for _, e := range entries {
 		part := make([]byte, e.Size)
 		switch e.Label {
 		case "SKIFF-BOOT-A":
@@ -291,8 +279,8 @@ func changeKernelAndSign(t *testing.T, d *secureDisk) []patch {
 		if err := os.WriteFile(file, kernel, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		cmd := exec.Command("bash", "-euo", "pipefail", "-c", `source tools/imghelper; source tools/signhelper
-			keys="$1" secrets="$1" work="$3" SOURCE_DATE_EPOCH=1735689600; sign_file "$2"`, "sign", d.keys, file, t.TempDir())
+		cmd := exec.Command("bash", "-euo", "pipefail", "-c", `source tools/lib/prelude; source tools/disk/signhelper
+			keys="$1" secrets="$1" work="$3"; sign_file "$2"`, "sign", d.keys, file, t.TempDir())
 		cmd.Dir = repository(t)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)

@@ -7,17 +7,15 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"errors"
-	"flag"
 	"io"
 	"math/rand/v2"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-)
 
-var update = flag.Bool("update", false, "write what came out into testdata")
+	"buildsys/internal/golden"
+)
 
 // small is a tree with both kinds of edges, a pair with both, an implied edge, and a node that is reached twice.
 func small() *Graph {
@@ -47,26 +45,10 @@ func TestRenderings(t *testing.T) {
 				if err := render(view, &got); err != nil {
 					t.Fatal(err)
 				}
-				golden(t, filepath.Join("testdata", name+"."+ext), got.Bytes())
+				golden.Equal(t, filepath.Join("testdata", name+"."+ext), got.Bytes())
 				checkSyntax(t, ext, got.Bytes())
 			})
 		}
-	}
-}
-
-func golden(t *testing.T, file string, got []byte) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("got:\n%swant:\n%s", got, want)
 	}
 }
 

@@ -27,16 +27,6 @@ type Entry struct {
 	Attributes uint64
 }
 
-// Find looks a partition up by its label.
-func (t Table) Find(label string) (Entry, bool) {
-	for _, e := range t.Entries {
-		if e.Label == label {
-			return e, true
-		}
-	}
-	return Entry{}, false
-}
-
 const (
 	sector       = 512
 	gptSignature = "EFI PART"

@@ -7,17 +7,6 @@ import (
 	"strings"
 )
 
-// Generation names a version of the partition table.
-type Generation string
-
-// Ours is what is built. The historic ones are kept so that the arithmetic can be held against the tables that
-// Bottlerocket's own scripts (partyplanner) compute, and images of those systems can be read.
-const (
-	Ours          Generation = ""               // twoliter's table, named after the OS, every partition labelled
-	Bottlerocket1 Generation = "v1.9.2"         // Bottlerocket 1.9.2
-	Twoliter05    Generation = "twoliter-0.5.0" // Twoliter 0.5.0
-)
-
 // Partition plans.
 const (
 	Split   = "split"   // the OS and the data on two disks
@@ -26,8 +15,7 @@ const (
 
 // Spec says what to lay out.
 type Spec struct {
-	Generation     Generation
-	Name           string // OS name, for the labels of Ours; upper-cased
+	Name           string // OS name, for the labels; upper-cased
 	OSGiB, DataGiB int
 	Plan           string // Split (also when empty) or Unified
 	InPlaceUpdates bool   // two banks, A and B; without it bank A has the room of both
@@ -76,7 +64,7 @@ func New(s Spec) (Layout, error) {
 	if s.Plan == "" {
 		s.Plan = Split
 	}
-	prefix, err := labelPrefix(s)
+	prefix, err := labelPrefix(s.Name)
 	if err != nil {
 		return Layout{}, err
 	}
@@ -108,31 +96,22 @@ func checkSpec(s Spec) error {
 			return fmt.Errorf("%s is %d: it must be between 1 and %d", size.key, size.gib, maxGiB)
 		}
 	}
-	if s.Generation == Bottlerocket1 && !s.InPlaceUpdates {
-		return fmt.Errorf("layout %s always has two banks: in-place-updates cannot be off", s.Generation)
-	}
 	return nil
 }
 
 // labelPrefix is the OS name as it stands in partition labels.
-func labelPrefix(s Spec) (string, error) {
-	switch s.Generation {
-	case Bottlerocket1, Twoliter05:
-		return "BOTTLEROCKET", nil
-	case Ours:
-	default:
-		return "", fmt.Errorf("partition table generation %q is unknown", s.Generation)
-	}
+func labelPrefix(name string) (string, error) {
 	const longest = "-RESERVED-A"
-	if s.Name == "" || len(s.Name) > maxLabelLen-len(longest) {
-		return "", fmt.Errorf("OS name %q must have 1 to %d characters to be part of partition labels", s.Name, maxLabelLen-len(longest))
+	if name == "" || len(name) > maxLabelLen-len(longest) {
+		return "", fmt.Errorf("OS name %q must have 1 to %d characters to be part of partition labels",
+			name, maxLabelLen-len(longest))
 	}
-	for _, c := range s.Name {
+	for _, c := range name {
 		if c != '-' && c != '_' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
-			return "", fmt.Errorf("OS name %q has %q, which does not belong into partition labels: use letters, digits, - and _", s.Name, c)
+			return "", fmt.Errorf("OS name %q has %q, which does not belong into partition labels: use letters, digits, - and _", name, c)
 		}
 	}
-	return strings.ToUpper(s.Name), nil
+	return strings.ToUpper(name), nil
 }
 
 // osPartitions are all but the data, without numbers and offsets.
@@ -155,10 +134,7 @@ func osPartitions(s Spec, prefix string) []Partition {
 			Partition{Key: "HASH-" + bank, Type: typeHash, SizeMiB: times * hashPerGiB * gib},
 			Partition{Key: "RESERVED-" + bank, Type: typeReserved, SizeMiB: times * (reservePerGiB*gib - efiMiB)})
 	}
-	private := privatePerGiB*gib - 2*gptMiB - biosMiB
-	if s.Generation != Bottlerocket1 {
-		private -= placeholder
-	}
+	private := privatePerGiB*gib - 2*gptMiB - biosMiB - placeholder
 	parts = append(parts, Partition{Key: "PRIVATE", Type: typePrivate, SizeMiB: private})
 	for i := range parts {
 		parts[i].Disk = OSDisk
@@ -169,31 +145,17 @@ func osPartitions(s Spec, prefix string) []Partition {
 	return parts
 }
 
-// dataPartitions are DATA-A and, on a disk of its own, DATA-B, or the single DATA of the oldest table.
+// dataPartitions are DATA-A and, on a disk of its own, DATA-B.
 func dataPartitions(s Spec, prefix string, dataMiB int64) []Partition {
-	split := s.Plan == Split
+	a := Partition{Disk: OSDisk, Key: "DATA-A", Label: prefix + "-DATA-A", Type: typeData, GUID: dataPreferred, SizeMiB: dataMiB}
+	if s.Plan == Unified {
+		return []Partition{a}
+	}
+	a.GUID, a.SizeMiB = dataFallback, placeholder
 	// On a disk of its own the data leaves room for both GPTs; in a unified image that room is PRIVATE's.
-	own := dataMiB - 2*gptMiB
-	if s.Generation == Bottlerocket1 {
-		p := Partition{Disk: OSDisk, Key: "DATA", Label: prefix + "-DATA", Type: typeData, SizeMiB: dataMiB}
-		if split {
-			p.Disk, p.SizeMiB = DataDisk, own
-		}
-		return []Partition{p}
-	}
-	a := Partition{Disk: OSDisk, Key: "DATA-A", Type: typeData, GUID: dataPreferred, SizeMiB: dataMiB}
-	parts := []Partition{a}
-	if split {
-		parts[0].GUID, parts[0].SizeMiB = dataFallback, placeholder
-		// Twoliter 0.5 plans this size too, but then gives DATA-B the size of DATA-A: 1 MiB.
-		parts = append(parts, Partition{Disk: DataDisk, Key: "DATA-B", Type: typeData, GUID: dataPreferred, SizeMiB: own})
-	}
-	if s.Generation == Ours {
-		for i := range parts {
-			parts[i].Label = prefix + "-" + parts[i].Key
-		}
-	}
-	return parts
+	// Twoliter 0.5 plans this size too, but then gives DATA-B the size of DATA-A: 1 MiB.
+	b := Partition{Disk: DataDisk, Key: "DATA-B", Label: prefix + "-DATA-B", Type: typeData, GUID: dataPreferred, SizeMiB: dataMiB - 2*gptMiB}
+	return []Partition{a, b}
 }
 
 // place numbers the partitions and puts them one behind the other on their disks.

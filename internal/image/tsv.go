@@ -12,7 +12,7 @@ import (
 // TSVName is the name of the file in the variant's image context.
 const TSVName = "partitions.tsv"
 
-// TSV writes the layout for tools/rpm2img: first lines that begin with '#',
+// TSV writes the layout for tools/image/rpm2img: first lines that begin with '#',
 //
 //	#disk         <name> <guid> <size in MiB>     one per disk
 //	#salt         <64 hex digits>

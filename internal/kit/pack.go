@@ -14,11 +14,12 @@ import (
 	"strings"
 	"time"
 
+	"buildsys"
 	"buildsys/internal/atomicfile"
 )
 
-// epoch is the date of everything in an image, the same as in the RPMs (tools/build-rpm).
-var epoch = time.Unix(1735689600, 0).UTC()
+// epoch is the date of everything in an image of a kit, as in the RPMs.
+var epoch = time.Unix(buildsys.Epoch, 0).UTC()
 
 // Repository is what Pack makes an image of.
 type Repository struct {

@@ -4,7 +4,6 @@
 package lint
 
 import (
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,38 +12,15 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"buildsys/internal/buildtest"
+	"buildsys/internal/golden"
 	"buildsys/internal/workspace"
 )
 
-var update = flag.Bool("update", false, "write the findings that came out into testdata")
-
 func TestFindings(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txtar")
-	if err != nil || len(files) < 15 {
-		t.Fatalf("found %d trees, want at least 15 (%v)", len(files), err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
-			archive, err := txtar.ParseFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			last := &archive.Files[len(archive.Files)-1]
-			if last.Name != "want" {
-				t.Fatalf("the last section is %q, not want", last.Name)
-			}
-			got := lintTree(t, buildtest.Tree(t, string(txtar.Format(&txtar.Archive{Files: append(common(), archive.Files[:len(archive.Files)-1]...)}))))
-			if *update {
-				last.Data = []byte(got)
-				if err := os.WriteFile(file, txtar.Format(archive), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if got != string(last.Data) {
-				t.Errorf("got:\n%swant:\n%s", got, last.Data)
-			}
-		})
-	}
+	golden.Trees(t, "testdata/*.txtar", 15, []string{"want"}, func(t *testing.T, archive *txtar.Archive) []string {
+		files := append(common(), archive.Files...)
+		return []string{lintTree(t, buildtest.Tree(t, string(txtar.Format(&txtar.Archive{Files: files}))))}
+	})
 }
 
 // common is what every tree has: a C library, and a package that is built with it. A tree may bring other versions.

@@ -55,7 +55,7 @@ func writeTree(tb testing.TB, n int, deps func(i int, r *rand.Rand) []int) strin
 		}
 	}
 	write("Release.toml", "version = \"1.0.0\"\n")
-	write("Dockerfile", "# buildsys-recipe: 1\n")
+	write("Dockerfile", "# buildsys-recipe: 2\n")
 	var all strings.Builder
 	for i := range n {
 		var b strings.Builder
@@ -119,7 +119,7 @@ func BenchmarkForeign(b *testing.B) {
 func benchmarkForeign(b *testing.B, root, variant string) {
 	r := request()
 	r.Image, r.Variant, r.BuildDir = true, variant, filepath.Join(root, "build")
-	fallback := fstest.MapFS{"Dockerfile": {Data: []byte("# buildsys-recipe: 1\n")}}
+	fallback := fstest.MapFS{"Dockerfile": {Data: []byte("# buildsys-recipe: 2\n")}}
 	start := cpuTime(b)
 	for b.Loop() {
 		ws, err := workspace.Load(root)

@@ -33,45 +33,34 @@ func sortFiles(files []File) {
 	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Name, b.Name) })
 }
 
-// recipeFiles picks the files of the recipe that a step uses. Giving each step only its own tools and its own
-// architecture's macros keeps an edit of rpm2img from rebuilding every package, and one for aarch64 from touching x86_64.
-func recipeFiles(recipe *workspace.Recipe, arch string, tool func(name string) bool) []File {
+// recipeDirs names, for each target, the directories of the recipe that its steps see: all of these
+// enters their keys and nothing else does, so an edit of how images are made rebuilds no package.
+// tools/lib is what every kind of step may use; tools/disk makes disks, of RPMs or of earlier images.
+var recipeDirs = map[string][]string{
+	string(Package): {macrosDir, "tools/lib", "tools/package"},
+	string(Variant): {macrosDir, "tools/disk", "tools/image", "tools/lib"},
+	string(Repack):  {"tools/disk", "tools/lib", "tools/repack"},
+	string(Modules): {"tools/lib", "tools/modules"},
+	string(Kit):     {"tools/kit", "tools/lib"},
+	goTarget:        {"tools/go"},
+}
+
+// macrosDir has a file of RPM macros for each architecture, beside those for all.
+const macrosDir = "macros"
+
+// recipeFiles returns the files of the recipe that the steps of a target see. Macros of another
+// architecture than arch are left out: an edit for aarch64 then leaves x86_64 alone.
+func recipeFiles(recipe *workspace.Recipe, target, arch string) []File {
 	var files []File
 	for _, f := range contextFiles(recipe.Files) {
-		if name, isTool := strings.CutPrefix(f.Name, "tools/"); isTool && !tool(name) {
+		if !slices.ContainsFunc(recipeDirs[target], func(dir string) bool { return strings.HasPrefix(f.Name, dir+"/") }) {
 			continue
 		}
-		if name, isMacros := strings.CutPrefix(f.Name, "macros/"); isMacros && name != arch && slices.Contains(manifest.Architectures(), name) {
+		name, isMacros := strings.CutPrefix(f.Name, macrosDir+"/")
+		if isMacros && name != arch && slices.Contains(manifest.Architectures(), name) {
 			continue
 		}
 		files = append(files, f)
 	}
 	return files
-}
-
-// packageTool says which tools the package target runs, imageTool which ones the variant target does.
-func packageTool(name string) bool { return name == "build-rpm" }
-func imageTool(name string) bool {
-	return !packageTool(name) && !slices.Contains([]string{bundleTool, goTool, "docker-go", "img2img", "unpack-ext4", "rpm2kit"}, name)
-}
-
-// repackTool says which tools the repack target runs.
-func repackTool(name string) bool {
-	return slices.Contains([]string{"img2img", "imgassemble", "imghelper", "signhelper", "unpack-ext4"}, name)
-}
-
-// The tools of the targets that run the go command.
-const (
-	bundleTool = "bundle-go"
-	goTool     = "run-go"
-)
-
-// toolFile is the part of the recipe that is one tool.
-func toolFile(recipe *workspace.Recipe, tool string) []File {
-	for _, f := range contextFiles(recipe.Files) {
-		if f.Name == "tools/"+tool {
-			return []File{f}
-		}
-	}
-	return nil // the build says what it does not find
 }

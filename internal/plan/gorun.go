@@ -23,7 +23,7 @@ func GoRun(recipe *workspace.Recipe, sdk, arch, module string, files []workspace
 		Target:     goTarget,
 		Args:       map[string]string{"SDK": sdk, "GOARCH": goArch(arch)},
 		Contexts: map[string]Context{
-			"recipe":  {Files: toolFile(recipe, goTool)},
+			"recipe":  {Files: recipeFiles(recipe, goTarget, arch)},
 			"module":  {Files: contextFiles(files)},
 			"proxy":   {Top: []*Dir{{Name: "proxy", Host: proxy}}},
 			"command": {Files: []File{{Name: "argv", Data: []byte(strings.Join(argv, "\x00") + "\x00"), Mode: 0o644}}},

@@ -10,9 +10,6 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// kitTools are the files of the recipe that the kit target uses.
-var kitTools = []string{"imghelper", "rpm2kit", "vary", "vary-readdir.c"}
-
 // kitPackages returns the packages to build for the kits of the request: what is in them, and what that needs.
 func (m *maker) kitPackages() ([]string, error) {
 	var names []string
@@ -42,10 +39,6 @@ func (m *maker) addKit(kit string, order []string) {
 			places = append(places, i)
 		}
 	}
-	var recipe []File
-	for _, tool := range kitTools {
-		recipe = append(recipe, toolFile(m.recipe, tool)...)
-	}
 	m.plan.Steps = append(m.plan.Steps, Step{
 		ID:   string(Kit) + "/" + kit,
 		Kind: Kit,
@@ -58,7 +51,7 @@ func (m *maker) addKit(kit string, order []string) {
 			Target:     string(Kit),
 			Args:       map[string]string{"SDK": m.r.SDK, "ARCH": m.r.Arch, "KIT": kit},
 			Contexts: map[string]Context{
-				"recipe": {Files: recipe},
+				"recipe": {Files: recipeFiles(m.recipe, string(Kit), m.r.Arch)},
 				"rpms":   {Dirs: m.rpmDirs(places)},
 			},
 		},

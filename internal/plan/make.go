@@ -110,7 +110,7 @@ func Make(ws *workspace.Workspace, recipe *workspace.Recipe, r Request) (Plan, e
 	order := m.graph.Order(wanted)
 	m.plan.Steps = make([]Step, 0, len(order)+1)
 	m.packagePart = section(recipe.Dockerfile, string(Package))
-	m.recipeFiles = recipeFiles(recipe, r.Arch, packageTool)
+	m.recipeFiles = recipeFiles(recipe, string(Package), r.Arch)
 	m.addModules(order)
 	m.nameDirs(order)
 	for i, needs := range m.graph.Needs(order) {

@@ -19,13 +19,13 @@ import (
 func tree() fstest.MapFS {
 	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text), Mode: 0o644} }
 	return fstest.MapFS{
-		"Release.toml":        file("version = \"1.0.0\"\n"),
-		"Dockerfile":          file("# buildsys-recipe: 1\nARG SDK\n"),
-		"macros/shared":       file("%_cross_os tiny-\n"),
-		"tools/build-rpm":     file("#!/bin/sh\n"),
-		"tools/build-variant": file("#!/bin/sh\n"),
-		"tools/rpm2img":       file("#!/bin/sh\n"),
-		"sources/app/main.go": file("package main\n"),
+		"Release.toml":              file("version = \"1.0.0\"\n"),
+		"Dockerfile":                file("# buildsys-recipe: 2\nARG SDK\n"),
+		"macros/shared":             file("%_cross_os tiny-\n"),
+		"tools/package/build-rpm":   file("#!/bin/sh\n"),
+		"tools/image/build-variant": file("#!/bin/sh\n"),
+		"tools/image/rpm2img":       file("#!/bin/sh\n"),
+		"sources/app/main.go":       file("package main\n"),
 		"packages/release/Cargo.toml": file(`[package]
 name = "release"
 [dependencies]
@@ -89,7 +89,7 @@ func try(t *testing.T, files fstest.MapFS, r Request) (Plan, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	recipe, err := ws.Recipe(fstest.MapFS{"Dockerfile": {Data: []byte("# buildsys-recipe: 1\n")}})
+	recipe, err := ws.Recipe(fstest.MapFS{"Dockerfile": {Data: []byte("# buildsys-recipe: 2\n")}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,12 +123,12 @@ func TestMakeImage(t *testing.T) {
 	r := request()
 	r.Image = true
 	p := mustMake(t, tree(), r)
-	want := `package/lib: | package lib.spec | recipe macros/shared tools/build-rpm | rpms | sources
-package/data: | package data.spec | recipe macros/shared tools/build-rpm | rpms | sources
-package/app: lib data | package a.patch app-1.tar.gz app.spec | recipe macros/shared tools/build-rpm | rpms data/ lib/ | sources app/main.go
-package/os: | package os.spec | recipe macros/shared tools/build-rpm | rpms | sources
-package/release: | package release.spec | recipe macros/shared tools/build-rpm | rpms | sources
-variant/qemu-dev: lib data app os release | image partitions.tsv | recipe macros/shared tools/build-variant tools/rpm2img | rpms app/ data/ lib/ os/ release/
+	want := `package/lib: | package lib.spec | recipe macros/shared tools/package/build-rpm | rpms | sources
+package/data: | package data.spec | recipe macros/shared tools/package/build-rpm | rpms | sources
+package/app: lib data | package a.patch app-1.tar.gz app.spec | recipe macros/shared tools/package/build-rpm | rpms data/ lib/ | sources app/main.go
+package/os: | package os.spec | recipe macros/shared tools/package/build-rpm | rpms | sources
+package/release: | package release.spec | recipe macros/shared tools/package/build-rpm | rpms | sources
+variant/qemu-dev: lib data app os release | image partitions.tsv | recipe macros/shared tools/image/build-variant tools/image/rpm2img | rpms app/ data/ lib/ os/ release/
 `
 	if got := sorted(outline(p)); got != sorted(want) {
 		t.Errorf("plan:\n%swant:\n%s", outline(p), want)

@@ -12,7 +12,7 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// bundlesFile lists the archives for tools/bundle-go: number, name, directory of the module or "-", output.
+// bundlesFile lists the archives for tools/modules/bundle-go: number, name, directory of the module or "-", output.
 const bundlesFile = "bundles.tsv"
 
 // addModules adds the steps that bundle modules, for those of the packages that need one. They come before all others.
@@ -69,7 +69,7 @@ func (m *maker) modulesStep(pkg *workspace.Package) (step Step, ok bool) {
 			Target:     string(Modules),
 			Args:       map[string]string{"SDK": m.r.SDK},
 			Contexts: map[string]Context{
-				"recipe":   {Files: toolFile(m.recipe, bundleTool)},
+				"recipe":   {Files: recipeFiles(m.recipe, string(Modules), m.r.Arch)},
 				"archives": {Files: archives},
 				"modules":  {Derived: proxies},
 			},

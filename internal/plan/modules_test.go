@@ -15,7 +15,7 @@ import (
 func bundleTree(t *testing.T) (fstest.MapFS, Request) {
 	t.Helper()
 	files, r := tree(), request()
-	files["tools/bundle-go"] = &fstest.MapFile{Data: []byte("#!/bin/sh\n"), Mode: 0o644}
+	files["tools/modules/bundle-go"] = &fstest.MapFile{Data: []byte("#!/bin/sh\n"), Mode: 0o644}
 	app := files["packages/app/Cargo.toml"]
 	app.Data = []byte(strings.Replace(string(app.Data), "[build-dependencies]", "bundle-modules = [\"go\"]\n[build-dependencies]", 1))
 	files["packages/os/Cargo.toml"].Data = append(files["packages/os/Cargo.toml"].Data, "[build-dependencies]\napp = { path = \"../app\" }\n"...)
@@ -27,13 +27,13 @@ func TestModulesStep(t *testing.T) {
 	files, r := bundleTree(t)
 	r.Image = true
 	p := mustMake(t, files, r)
-	const want = `modules/app: | archives app-1.tar.gz bundles.tsv | modules | recipe tools/bundle-go
-package/app: app data lib | package a.patch app-1.tar.gz app.spec | recipe macros/shared tools/build-rpm | rpms data/ lib/ | sources app/main.go
-package/data: | package data.spec | recipe macros/shared tools/build-rpm | rpms | sources
-package/lib: | package lib.spec | recipe macros/shared tools/build-rpm | rpms | sources
-package/os: app data lib | package os.spec | recipe macros/shared tools/build-rpm | rpms app/ data/ lib/ | sources
-package/release: | package release.spec | recipe macros/shared tools/build-rpm | rpms | sources
-variant/qemu-dev: app data lib os release | image partitions.tsv | recipe macros/shared tools/build-variant tools/rpm2img | rpms app/ data/ lib/ os/ release/`
+	const want = `modules/app: | archives app-1.tar.gz bundles.tsv | modules | recipe tools/modules/bundle-go
+package/app: app data lib | package a.patch app-1.tar.gz app.spec | recipe macros/shared tools/package/build-rpm | rpms data/ lib/ | sources app/main.go
+package/data: | package data.spec | recipe macros/shared tools/package/build-rpm | rpms | sources
+package/lib: | package lib.spec | recipe macros/shared tools/package/build-rpm | rpms | sources
+package/os: app data lib | package os.spec | recipe macros/shared tools/package/build-rpm | rpms app/ data/ lib/ | sources
+package/release: | package release.spec | recipe macros/shared tools/package/build-rpm | rpms | sources
+variant/qemu-dev: app data lib os release | image partitions.tsv | recipe macros/shared tools/image/build-variant tools/image/rpm2img | rpms app/ data/ lib/ os/ release/`
 	if got := sorted(outline(p)); got != sorted(want) {
 		t.Errorf("plan:\n%s\nwant:\n%s", got, want)
 	}

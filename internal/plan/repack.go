@@ -28,7 +28,7 @@ func (m *maker) addRepack() error {
 	if m.foreign != nil {
 		return &RequestError{What: "variant " + m.variant.Name, Why: "images of the tree's own recipe (" + foreignName + ") are not repacked: where their parts are is known only to that"}
 	}
-	step, err := m.imageStep(Repack, repackTool)
+	step, err := m.imageStep(Repack)
 	if err != nil {
 		return err
 	}
@@ -44,7 +44,7 @@ func (m *maker) addRepack() error {
 	return nil
 }
 
-// repackFiles picks what the new image needs of the earlier build's outputs, by the names that tools/img2img knows them by:
+// repackFiles picks what the new image needs of the earlier build's outputs, by the names that tools/repack/img2img knows them by:
 // version and build ID are not in them, and so are no inputs.
 func (m *maker) repackFiles() ([]File, error) {
 	from, suffix := m.r.Repack, DiskSuffix(m.variant.ImageFormat)

@@ -10,7 +10,7 @@ import (
 
 func TestMakeRepack(t *testing.T) {
 	files := tree()
-	for _, tool := range []string{"img2img", "imgassemble", "unpack-ext4"} {
+	for _, tool := range []string{"repack/img2img", "disk/imgassemble", "repack/unpack-ext4"} {
 		files["tools/"+tool] = &fstest.MapFile{Data: []byte("#!/bin/sh\n")}
 	}
 	const disk, inventory = "tiny-qemu-dev-x86_64-0.9-old", "application-inventory.json"
@@ -40,16 +40,11 @@ func TestMakeRepack(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := "repack/qemu-dev: | image ca-bundle.crt partitions.tsv root.json | recipe macros/shared tools/img2img tools/imgassemble tools/unpack-ext4" +
+			want := "repack/qemu-dev: | image ca-bundle.crt partitions.tsv root.json | recipe tools/disk/imgassemble tools/repack/img2img tools/repack/unpack-ext4" +
 				" | source " + tt.want + "\n"
 			if got := outline(p); got != want {
 				t.Errorf("got  %swant %s", got, want)
 			}
 		})
-	}
-	r := request()
-	r.Image = true
-	if got := outline(mustMake(t, files, r)); strings.Contains(got, "img2img") || !strings.Contains(got, "tools/imgassemble") {
-		t.Errorf("an image from packages sees the wrong tools:\n%s", got)
 	}
 }

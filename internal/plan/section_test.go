@@ -5,6 +5,9 @@ package plan
 import (
 	"bytes"
 	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -33,7 +36,7 @@ func TestSectionsOfTheRecipe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, target := range []string{string(Package), string(Variant), string(Modules), goTarget} {
+	for _, target := range []string{string(Package), string(Variant), string(Repack), string(Modules), string(Kit), goTarget} {
 		part := section(text, target)
 		if len(part) >= len(text) {
 			t.Errorf("the recipe has no section for %s", target)
@@ -45,6 +48,43 @@ func TestSectionsOfTheRecipe(t *testing.T) {
 			stage, _, _ := strings.Cut(m, " ")
 			if !strings.Contains(string(part), " AS "+stage+"\n") {
 				t.Errorf("the section for %s copies from %s, which is in another", target, stage)
+			}
+		}
+	}
+}
+
+// TestDirsOfTheRecipe: what a target's section runs, and what those tools read, is in a directory that
+// its steps see.
+func TestDirsOfTheRecipe(t *testing.T) {
+	dockerfile, err := os.ReadFile("../../Dockerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := regexp.MustCompile(`/host/recipe/(tools/[a-z]+)/`)
+	source := regexp.MustCompile(`source=\.\./([a-z]+)/`)
+	for target, dirs := range recipeDirs {
+		var used []string
+		for _, m := range run.FindAllSubmatch(section(dockerfile, target), -1) {
+			used = append(used, string(m[1]))
+		}
+		for _, dir := range dirs {
+			files, err := filepath.Glob("../../" + dir + "/*")
+			if err != nil || len(files) == 0 {
+				t.Errorf("%s: no files in %s (%v)", target, dir, err)
+			}
+			for _, file := range files {
+				text, err := os.ReadFile(file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, m := range source.FindAllSubmatch(text, -1) {
+					used = append(used, "tools/"+string(m[1]))
+				}
+			}
+		}
+		for _, dir := range used {
+			if !slices.Contains(dirs, dir) {
+				t.Errorf("the tools of %s use %s, which its steps do not see", target, dir)
 			}
 		}
 	}

@@ -20,7 +20,7 @@ func (m *maker) addVariant() error {
 	for i := range needs {
 		needs[i] = i
 	}
-	step, err := m.imageStep(Variant, imageTool)
+	step, err := m.imageStep(Variant)
 	if err != nil {
 		return err
 	}
@@ -32,7 +32,7 @@ func (m *maker) addVariant() error {
 }
 
 // imageStep is what all steps that make the variant's images have in common.
-func (m *maker) imageStep(kind Kind, tool func(string) bool) (Step, error) {
+func (m *maker) imageStep(kind Kind) (Step, error) {
 	v := m.variant
 	layout, err := image.ForVariant(v.Layout, slices.Contains(Features(v), "in-place-updates"), image.Identity{
 		Name: m.r.Name, Variant: v.Name, Arch: m.r.Arch, Version: m.r.Version,
@@ -58,7 +58,7 @@ func (m *maker) imageStep(kind Kind, tool func(string) bool) (Step, error) {
 			Target:     string(kind),
 			Args:       m.imageArgs(),
 			Contexts: map[string]Context{
-				"recipe": {Files: recipeFiles(m.recipe, m.r.Arch, tool), Shared: true},
+				"recipe": {Files: recipeFiles(m.recipe, string(kind), m.r.Arch), Shared: true},
 				"image":  {Files: files},
 			},
 		},
@@ -79,7 +79,7 @@ func ImageName(name, variant, arch, version, buildID string) string {
 	return strings.Join([]string{name, variant, arch, version, buildID}, "-")
 }
 
-// DiskFile is the name among an image step's outputs of the image of one disk of its Layout, as tools/rpm2img makes it.
+// DiskFile is the name among an image step's outputs of the image of one disk of its Layout, as tools/disk/imgassemble makes it.
 func DiskFile(s Step, disk string) string {
 	name := s.Solve.Args["IMAGE_NAME"]
 	if disk == image.DataDisk {

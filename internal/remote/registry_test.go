@@ -185,7 +185,8 @@ func newResult(t *testing.T, name string, files map[string]string) result {
 	if err := os.WriteFile(log, []byte("it was built\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	transcript := cache.NewTranscript("package/" + name + " x86_64")
+	var transcript cache.Transcript
+	transcript.Restart("package/" + name + " x86_64")
 	transcript.Add("external", "package", name+".tar", strings.Repeat("0", 128))
 	e, err := store.Put(cache.Entry{
 		Action: transcript.ID(), Step: "package/" + name + " x86_64", Transcript: transcript.String(), Took: time.Minute,

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"buildsys"
 	"buildsys/internal/pgp"
 	"buildsys/internal/uefi"
 )
@@ -40,7 +41,7 @@ const (
 
 // keyTime is when keys were made, as far as they say: 2025-01-01, the date of everything in an image. A signature is
 // dated so too, and must not be older than its key.
-const keyTime = 1735689600
+const keyTime = buildsys.Epoch
 
 // ErrExists says that a profile is there already.
 var ErrExists = errors.New("there are keys already")

@@ -1,4 +1,4 @@
-// sbkeys_test: what Generate makes is what other programs read, and what tools/signhelper signs with.
+// sbkeys_test: what Generate makes is what other programs read, and what tools/disk/signhelper signs with.
 
 package sbkeys
 
@@ -112,7 +112,7 @@ func TestChain(t *testing.T) {
 	}
 }
 
-// GnuPG agrees that the public key is one, that its self-signature is right, and that tools/signhelper signs with it.
+// GnuPG agrees that the public key is one, that its self-signature is right, and that tools/disk/signhelper signs with it.
 func TestDetachedSignature(t *testing.T) {
 	need(t, "bash", "openssl", "gpg", "gpgv")
 	dir, file := profile, filepath.Join(t.TempDir(), "grub.cfg")
@@ -155,11 +155,11 @@ func readFile(t *testing.T, path string) []byte {
 	return data
 }
 
-// sign runs a function of tools/signhelper as rpm2img does.
+// sign runs a function of tools/disk/signhelper as rpm2img does.
 func sign(t *testing.T, dir, function, file string) {
 	t.Helper()
-	run(t, "bash", "-euo", "pipefail", "-c", `source ../../tools/imghelper; source ../../tools/signhelper
-		keys="$1" secrets="$1" work="$4" VARIANT=test SOURCE_DATE_EPOCH=1735689600; require_keys; "$2" "$3"`,
+	run(t, "bash", "-euo", "pipefail", "-c", `source ../../tools/lib/prelude; source ../../tools/disk/signhelper
+		keys="$1" secrets="$1" work="$4" VARIANT=test; require_keys; "$2" "$3"`,
 		"sign", dir, function, file, t.TempDir())
 }
 

@@ -18,9 +18,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"buildsys"
 )
 
 // unsigned is the smallest EFI program with two sections and some bytes behind them.
@@ -70,7 +73,7 @@ func newSigner(t *testing.T) signer {
 			t.Fatal(err)
 		}
 		template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
-			NotBefore: time.Unix(1735689600, 0), NotAfter: time.Unix(2e9, 0), IsCA: parent == nil, BasicConstraintsValid: true}
+			NotBefore: time.Unix(buildsys.Epoch, 0), NotAfter: time.Unix(2e9, 0), IsCA: parent == nil, BasicConstraintsValid: true}
 		if parent == nil {
 			parent, by = template, key
 		}
@@ -106,7 +109,7 @@ func (s signer) sign(t *testing.T, program []byte) (signed []byte, says string) 
 	if err := os.WriteFile(in, program, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if text, err := exec.Command("osslsigncode", "sign", "-h", "sha256", "-certs", s.cert, "-key", s.key, "-time", "1735689600", "-in", in, "-out", out).CombinedOutput(); err != nil {
+	if text, err := exec.Command("osslsigncode", "sign", "-h", "sha256", "-certs", s.cert, "-key", s.key, "-time", strconv.Itoa(buildsys.Epoch), "-in", in, "-out", out).CombinedOutput(); err != nil {
 		t.Fatalf("osslsigncode: %v\n%s", err, text)
 	}
 	signed, err := os.ReadFile(out)

@@ -1,5 +1,5 @@
-// Package uefi reads and writes what UEFI firmware needs for Secure Boot: stores of variables, lists of certificates, and
-// the signatures of EFI programs. It runs no program and knows no private key.
+// Package uefi knows what UEFI firmware needs for Secure Boot: it writes stores of variables and lists of certificates, and
+// reads the signatures of EFI programs. It runs no program and knows no private key.
 package uefi
 
 import (
@@ -33,44 +33,10 @@ const (
 	variableHeader = 60
 	variableStart  = 0x55aa
 	variableAdded  = 0x3f // complete and valid
-	inTransition   = 0x3e // valid until the new one is complete: a bit of the state is cleared by each change
 )
 
 // errNoStore says that a file does not have the form of a flash image with variables.
 var errNoStore = errors.New("not a flash image with authenticated UEFI variables")
-
-// ReadVariables returns the valid variables of a flash image, in their order. The error says that it is not one, or where
-// it is damaged.
-func ReadVariables(flash []byte) ([]Variable, error) {
-	start, end, err := storeRange(flash)
-	if err != nil {
-		return nil, err
-	}
-	var vars []Variable
-	for at := start; at+variableHeader <= end; {
-		h := flash[at:]
-		if binary.LittleEndian.Uint16(h) != variableStart {
-			break // erased from here on
-		}
-		nameSize, dataSize := int64(binary.LittleEndian.Uint32(h[36:])), int64(binary.LittleEndian.Uint32(h[40:]))
-		next := int64(at) + variableHeader + nameSize + dataSize
-		if next > int64(end) || nameSize%2 != 0 {
-			return vars, fmt.Errorf("variable at byte %d: %d bytes of name and %d of data do not fit: the store is damaged", at, nameSize, dataSize)
-		}
-		if state := h[2]; state == variableAdded || state == variableAdded&inTransition {
-			name := h[variableHeader : variableHeader+nameSize]
-			vars = append(vars, Variable{
-				Name:       decodeName(name),
-				Vendor:     formatGUID(h[44:60]),
-				Attributes: binary.LittleEndian.Uint32(h[4:]),
-				Time:       [16]byte(h[16:32]),
-				Data:       slices.Clone(h[variableHeader+nameSize : variableHeader+nameSize+dataSize]),
-			})
-		}
-		at = int(next+3) &^ 3
-	}
-	return vars, nil
-}
 
 // WriteVariables returns a copy of a flash image whose variables are exactly vars.
 func WriteVariables(flash []byte, vars []Variable) ([]byte, error) {
@@ -124,14 +90,6 @@ func storeRange(flash []byte) (start, end int, err error) {
 		return 0, 0, fmt.Errorf("%w: its store claims %d bytes, the file has %d", errNoStore, size, len(flash))
 	}
 	return header + storeHeader, header + int(size), nil
-}
-
-func decodeName(b []byte) string {
-	units := make([]uint16, 0, len(b)/2)
-	for ; len(b) >= 2; b = b[2:] {
-		units = append(units, binary.LittleEndian.Uint16(b))
-	}
-	return strings.TrimRight(string(utf16.Decode(units)), "\x00")
 }
 
 func encodeName(name string) []byte {

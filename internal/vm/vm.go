@@ -79,26 +79,25 @@ func Run(ctx context.Context, c Config) (err error) {
 	return nil
 }
 
-// Available tells whether images of an architecture can be run here with the defaults: the error wraps ErrMissing and
-// names what to install when QEMU or the firmware is not there.
-func Available(name string) error { return available(Config{Arch: name}) }
-
-// AvailableSecureBoot is Available for machines with Secure Boot.
-func AvailableSecureBoot(name string) error {
-	return available(Config{Arch: name, SecureBoot: &uefi.Certificates{}})
+// Available reports by its error whether a machine can be run here. The error wraps ErrMissing and names
+// what to install when QEMU or the firmware is not there.
+func Available(c Config) error {
+	_, _, err := find(c)
+	return err
 }
 
-func available(c Config) error {
+// find returns the settings of a machine with everything found that they leave open.
+func find(c Config) (Config, arch, error) {
 	a, err := archOf(c.Arch)
 	if err != nil {
-		return err
+		return c, a, err
 	}
 	c = withDefaults(c, a)
-	if _, err := findProgram(c, a); err != nil {
-		return err
+	if c.Program, err = findProgram(c, a); err != nil {
+		return c, a, err
 	}
-	_, err = findFirmware(c, a)
-	return err
+	c.Firmware, err = findFirmware(c, a)
+	return c, a, err
 }
 
 func findProgram(c Config, a arch) (string, error) {
@@ -118,19 +117,11 @@ type machine struct {
 }
 
 func prepare(ctx context.Context, c Config) (m *machine, err error) {
-	a, err := archOf(c.Arch)
+	c, a, err := find(c)
 	if err != nil {
 		return nil, err
 	}
-	c = withDefaults(c, a)
-	program, err := findProgram(c, a)
-	if err != nil {
-		return nil, err
-	}
-	if c.Firmware, err = findFirmware(c, a); err != nil {
-		return nil, err
-	}
-	m = &machine{program: program}
+	m = &machine{program: c.Program}
 	if m.dir, err = os.MkdirTemp(c.TempDir, "buildsys-vm-"); err != nil {
 		return nil, fmt.Errorf("prepare virtual machine: %w", err)
 	}

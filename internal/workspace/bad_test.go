@@ -1,7 +1,6 @@
 package workspace
 
 import (
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,47 +8,23 @@ import (
 
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"buildsys/internal/golden"
 	"buildsys/internal/manifest"
 )
-
-var update = flag.Bool("update", false, "write the messages that came out into testdata/bad-manifests")
 
 // TestBadManifests loads trees with mistakes and compares every message, to the letter.
 // A section named "symlinks" lists links as "name -> target"; the section "want" has the messages.
 func TestBadManifests(t *testing.T) {
-	files, err := filepath.Glob("../../testdata/bad-manifests/*.txtar")
-	if err != nil || len(files) < 30 {
-		t.Fatalf("found %d bad trees, want at least 30 (%v)", len(files), err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
-			archive, err := txtar.ParseFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			last := &archive.Files[len(archive.Files)-1]
-			if last.Name != "want" {
-				t.Fatalf("the last section is %q, not want", last.Name)
-			}
-			w, err := Load(writeTree(t, archive))
-			if err == nil {
-				t.Fatalf("no mistake found in %+v", w)
-			}
-			if _, ok := err.(manifest.Problems); !ok {
-				t.Errorf("the error is a %T, not manifest.Problems", err)
-			}
-			got := err.Error() + "\n"
-			if *update {
-				last.Data = []byte(got)
-				if err := os.WriteFile(file, txtar.Format(archive), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if got != string(last.Data) {
-				t.Errorf("got:\n%swant:\n%s", got, last.Data)
-			}
-		})
-	}
+	golden.Trees(t, "../../testdata/bad-manifests/*.txtar", 30, []string{"want"}, func(t *testing.T, archive *txtar.Archive) []string {
+		w, err := Load(writeTree(t, archive))
+		if err == nil {
+			t.Fatalf("no mistake found in %+v", w)
+		}
+		if _, ok := err.(manifest.Problems); !ok {
+			t.Errorf("the error is a %T, not manifest.Problems", err)
+		}
+		return []string{err.Error() + "\n"}
+	})
 }
 
 // writeTree writes the files of an archive into a new directory.

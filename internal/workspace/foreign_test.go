@@ -6,13 +6,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"buildsys/internal/golden"
 	"buildsys/internal/manifest"
 )
 
@@ -184,31 +184,11 @@ func compareOrder(t *testing.T, w *Workspace, want expected) {
 // TestForeignOddities: what only foreign trees have, one tree each. The last two sections are every message, to the letter:
 // "want" as the tree is judged by default, and "strict" with that.
 func TestForeignOddities(t *testing.T) {
-	files, err := filepath.Glob("../../testdata/foreign/odd/*.txtar")
-	if err != nil || len(files) < 10 {
-		t.Fatalf("found %d odd trees, want at least 10 (%v)", len(files), err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
-			archive, err := txtar.ParseFile(file)
-			must(t, err)
-			tree, wants := archive.Files[:len(archive.Files)-2], archive.Files[len(archive.Files)-2:]
-			if wants[0].Name != "want" || wants[1].Name != "strict" {
-				t.Fatalf("the last sections are %q and %q, not want and strict", wants[0].Name, wants[1].Name)
-			}
-			root := writeTree(t, &txtar.Archive{Files: tree})
-			for i, how := range []Strictness{ByTree, Strict} {
-				got := messages(root, how)
-				if got != string(wants[i].Data) {
-					t.Errorf("%s: got:\n%swant:\n%s", wants[i].Name, got, wants[i].Data)
-				}
-				wants[i].Data = []byte(got)
-			}
-			if *update {
-				must(t, os.WriteFile(file, txtar.Format(archive), 0o644))
-			}
-		})
-	}
+	wants := []string{"want", "strict"}
+	golden.Trees(t, "../../testdata/foreign/odd/*.txtar", 10, wants, func(t *testing.T, archive *txtar.Archive) []string {
+		root := writeTree(t, archive)
+		return []string{messages(root, ByTree), messages(root, Strict)}
+	})
 }
 
 // messages returns what there is to say about a tree: mistakes, or warnings and what variants are made of.

@@ -24,7 +24,8 @@ type Recipe struct {
 const (
 	dockerfile  = "Dockerfile"
 	recipeMark  = "# buildsys-recipe:" // begins the first line of a recipe for buildsys
-	recipeLine  = recipeMark + " 1"
+	recipeLine  = recipeMark + " 2"
+	flatLine    = recipeMark + " 1" // of recipes that had all of tools/ in one directory
 	recipeTools = "tools"
 )
 
@@ -60,9 +61,8 @@ func (w *Workspace) readRecipe(tree fs.FS, embedded bool) (*Recipe, error) {
 		return nil, l.problems
 	}
 	first, _, _ := strings.Cut(string(text), "\n")
-	if strings.TrimSuffix(first, "\r") != recipeLine {
-		return nil, manifest.Problems{{File: dockerfile, Line: 1, Msg: fmt.Sprintf("is not a recipe for this buildsys: its first line is not %q", recipeLine),
-			Hint: "move it away to use the recipe inside buildsys"}}
+	if first = strings.TrimSuffix(first, "\r"); first != recipeLine {
+		return nil, notOurRecipe(first)
 	}
 	r := &Recipe{Dockerfile: text}
 	for _, dir := range []string{"macros", recipeTools} {
@@ -81,6 +81,20 @@ func (w *Workspace) readRecipe(tree fs.FS, embedded bool) (*Recipe, error) {
 	}
 	slices.SortFunc(r.Files, byFileName)
 	return r, l.problems.Err()
+}
+
+// notOurRecipe is the error for a Dockerfile that is a recipe for buildsys, but begins with another
+// line than this buildsys expects.
+func notOurRecipe(first string) error {
+	p := manifest.Problem{File: dockerfile, Line: 1,
+		Msg:  fmt.Sprintf("is not a recipe for this buildsys: its first line is not %q", recipeLine),
+		Hint: "move it away to use the recipe inside buildsys"}
+	if first == flatLine {
+		p.Hint = "move each file of tools/ into the directory of the target that runs it (tools/package, " +
+			"tools/image, ...), correct the paths in the Dockerfile and write the new first line, " +
+			"as docs/manifests.md says; or move the Dockerfile away to use the recipe inside buildsys"
+	}
+	return manifest.Problems{p}
 }
 
 func recipeFile(f File, tree fs.FS, embedded bool) (File, error) {

@@ -241,19 +241,19 @@ func TestHere(t *testing.T) {
 
 func TestRecipe(t *testing.T) {
 	recipe := fstest.MapFS{
-		"Dockerfile":          {Data: []byte(recipeLine + "\nFROM scratch\n"), Mode: 0o444},
-		"tools/rpm2img":       {Data: []byte("#!/bin/bash\n"), Mode: 0o444},
-		"tools/.rpm2img.swp":  {Data: []byte("no")},
-		"macros/shared":       {Data: []byte("%_x y\n"), Mode: 0o444},
-		"macros/x86_64":       {Data: []byte("\n"), Mode: 0o444},
-		"somewhere/else.conf": {Data: []byte("no")},
+		"Dockerfile":               {Data: []byte(recipeLine + "\nFROM scratch\n"), Mode: 0o444},
+		"tools/image/rpm2img":      {Data: []byte("#!/bin/bash\n"), Mode: 0o444},
+		"tools/image/.rpm2img.swp": {Data: []byte("no")},
+		"macros/shared":            {Data: []byte("%_x y\n"), Mode: 0o444},
+		"macros/x86_64":            {Data: []byte("\n"), Mode: 0o444},
+		"somewhere/else.conf":      {Data: []byte("no")},
 	}
 	w := load(t, makeTree(t))
 	embedded, err := w.Recipe(recipe)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := names(embedded.Files), []string{"macros/shared", "macros/x86_64", "tools/rpm2img"}; !slices.Equal(got, want) {
+	if got, want := names(embedded.Files), []string{"macros/shared", "macros/x86_64", "tools/image/rpm2img"}; !slices.Equal(got, want) {
 		t.Fatalf("got %q, want %q", got, want)
 	}
 	for name := range recipe { // the same recipe in the tree
@@ -278,10 +278,19 @@ func TestRecipe(t *testing.T) {
 
 func TestRecipeOfAnotherKind(t *testing.T) {
 	w := load(t, makeTree(t))
-	const want = `Dockerfile:1: is not a recipe for this buildsys: its first line is not "# buildsys-recipe: 1"; move it away to use the recipe inside buildsys`
-	for _, text := range []string{"# buildsys-recipe: 10\n", "\n" + recipeLine} {
+	const (
+		want = `Dockerfile:1: is not a recipe for this buildsys: its first line is not "# buildsys-recipe: 2"; `
+		away = "move it away to use the recipe inside buildsys"
+		flat = "move each file of tools/ into the directory of the target that runs it (tools/package, " +
+			"tools/image, ...), correct the paths in the Dockerfile and write the new first line, " +
+			"as docs/manifests.md says; or move the Dockerfile away to use the recipe inside buildsys"
+	)
+	for text, hint := range map[string]string{
+		"# buildsys-recipe: 20\n": away, "\n" + recipeLine: away,
+		"# buildsys-recipe: 1\n": flat, "# buildsys-recipe: 1\r\n": flat,
+	} {
 		must(t, os.WriteFile(filepath.Join(w.Root, "Dockerfile"), []byte(text), 0o644))
-		if _, err := w.Recipe(nil); err == nil || err.Error() != want {
+		if _, err := w.Recipe(nil); err == nil || err.Error() != want+hint {
 			t.Errorf("%q: got %v", text, err)
 		}
 	}
@@ -290,14 +299,14 @@ func TestRecipeOfAnotherKind(t *testing.T) {
 // TestForeignRecipe: a Dockerfile that does not say that it is for buildsys is one, and what it cannot do is ours.
 func TestForeignRecipe(t *testing.T) {
 	w := load(t, makeTree(t))
-	ours := fstest.MapFS{"Dockerfile": {Data: []byte(recipeLine + "\n")}, "tools/go": {Data: []byte("#!/bin/sh\n")}}
+	ours := fstest.MapFS{"Dockerfile": {Data: []byte(recipeLine + "\n")}, "tools/go/run": {Data: []byte("#!/bin/sh\n")}}
 	const text = "# syntax=docker/dockerfile:1.1.3-experimental\nFROM scratch\n"
 	must(t, os.WriteFile(filepath.Join(w.Root, "Dockerfile"), []byte(text), 0o644))
 	r, err := w.Recipe(ours)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if string(r.Foreign) != text || string(r.Dockerfile) != recipeLine+"\n" || len(r.Files) != 1 || r.Files[0].Name != "tools/go" {
+	if string(r.Foreign) != text || string(r.Dockerfile) != recipeLine+"\n" || len(r.Files) != 1 || r.Files[0].Name != "tools/go/run" {
 		t.Errorf("got %+v", r)
 	}
 }
