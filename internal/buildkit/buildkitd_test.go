@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"buildsys/internal/buildtest"
+	"buildsys/internal/oci"
 )
 
 func TestBuildkitd(t *testing.T) {
@@ -38,7 +39,7 @@ func TestSameSDKOnBothEngines(t *testing.T) {
 	tar := baseTar(t)
 	must(t, docker.ImportImage(t.Context(), e.sdk, bytes.NewReader(tar), nil, nil))
 	defer e.removeBase(t)
-	l := layout{t.TempDir()}
+	l := sdkLayout{oci.Layout{Dir: t.TempDir()}}
 	must(t, l.put(e.sdk, bytes.NewReader(tar), nil))
 	want, ok, err := docker.HasImage(t.Context(), e.sdk)
 	if err != nil || !ok {

@@ -217,7 +217,7 @@ func (e *engineTest) relayed(t *testing.T, silence time.Duration) (*Builder, *re
 	relay := newRelay(t, e.b.engine.host())
 	opt := Options{Host: relay.host, Silence: silence}
 	if d, ok := e.b.engine.(*buildkitd); ok {
-		opt = Options{BuildKit: relay.host, Layout: d.layout.dir, Silence: silence}
+		opt = Options{BuildKit: relay.host, Layout: d.layout.Dir, Silence: silence}
 	}
 	b, err := Dial(t.Context(), opt)
 	must(t, err)

@@ -138,7 +138,7 @@ func (l *layerTest) daemon(t *testing.T, c LayerCache) *Builder {
 func again(t *testing.T, b *Builder, c LayerCache) *Builder {
 	t.Helper()
 	d := b.engine.(*buildkitd)
-	other, err := Dial(t.Context(), Options{BuildKit: b.engine.host(), Layout: d.layout.dir, Checkout: t.Name(), Layers: c, Wait: time.Minute})
+	other, err := Dial(t.Context(), Options{BuildKit: b.engine.host(), Layout: d.layout.Dir, Checkout: t.Name(), Layers: c, Wait: time.Minute})
 	must(t, err)
 	t.Cleanup(func() { other.Close() })
 	return other
