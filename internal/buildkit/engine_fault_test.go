@@ -1,4 +1,4 @@
-// Engine tests of what can go wrong: failing steps, hostile outputs, foreign images, lost engines, cancels.
+// Engine tests of what can go wrong: failing steps, hostile outputs, undeclared inputs, lost engines, cancels.
 
 package buildkit
 
@@ -97,8 +97,8 @@ func (e *engineTest) variantOutputs(t *testing.T) {
 	}
 }
 
-// nothingForeign: whatever a Dockerfile asks for from outside is refused before the engine hears of it.
-func (e *engineTest) nothingForeign(t *testing.T) {
+// nothingUndeclared: whatever a Dockerfile asks for from outside is refused before the engine hears of it.
+func (e *engineTest) nothingUndeclared(t *testing.T) {
 	for what, dockerfile := range map[string]string{
 		// One image only: with two, BuildKit's own cache of lookups trips the race detector (withResolveCache).
 		"image buildsys.invalid/rpms":     "FROM scratch AS package\nCOPY --from=buildsys.invalid/rpms / /\n",
@@ -106,10 +106,10 @@ func (e *engineTest) nothingForeign(t *testing.T) {
 		"https://example.invalid/x":       "FROM scratch AS package\nADD https://example.invalid/x /x\n",
 		"a RUN with network":              "ARG SDK\nFROM ${SDK} AS package\nRUN --network=host [\"/tool\", \"print\"]\n",
 	} {
-		s := plan.Solve{Name: "foreign", Dockerfile: []byte(dockerfile), Target: "package", Args: map[string]string{"SDK": e.sdk}}
+		s := plan.Solve{Name: "undeclared", Dockerfile: []byte(dockerfile), Target: "package", Args: map[string]string{"SDK": e.sdk}}
 		_, err := e.build(t.Context(), s, t.TempDir())
 		var se *SolveError
-		if !errors.As(err, &se) || se.Class() != ForeignImage || !strings.Contains(err.Error(), what) {
+		if !errors.As(err, &se) || se.Class() != Undeclared || !strings.Contains(err.Error(), what) {
 			t.Errorf("%s: error %v", what, err)
 		}
 	}

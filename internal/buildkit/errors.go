@@ -23,19 +23,19 @@ type Class string
 
 // The classes, in the order in which a failure is tested for them.
 const (
-	Cancelled    Class = "cancelled"     // our own context ended
-	BadInput     Class = "bad input"     // a context holds what a build may not see, or changed meanwhile
-	ForeignImage Class = "foreign image" // the recipe wants something that is neither the SDK nor a context
-	OtherImage   Class = "other image"   // the registry of the SDK served other bytes than its digest says
-	MissingSDK   Class = "missing SDK"   // the SDK image is not on the engine
-	OutOfMemory  Class = "out of memory" // the step was killed (exit code 137)
-	DiskFull     Class = "disk full"     // no space on the engine's disk; ExitCode is not 0 when the step itself met it
-	StepFailed   Class = "step failed"   // the package is broken; never worth a retry
-	EngineSilent Class = "engine silent" // nothing was heard of it for too long; transient, as are the next four
-	EngineLost   Class = "engine lost"   // it ended, or the connection to it broke
-	SessionLost  Class = "session lost"  // it gave up the connection that inputs and outputs go through
-	EngineCache  Class = "engine cache"  // its own bookkeeping was in the way of this build
-	RegistryBusy Class = "registry busy" // the registry that the SDK comes from failed or asked for patience
+	Cancelled    Class = "cancelled"        // our own context ended
+	BadInput     Class = "bad input"        // a context holds what a build may not see, or changed meanwhile
+	Undeclared   Class = "undeclared input" // the recipe wants something that is neither the SDK nor a context
+	OtherImage   Class = "other image"      // the registry of the SDK served other bytes than its digest says
+	MissingSDK   Class = "missing SDK"      // the SDK image is not on the engine
+	OutOfMemory  Class = "out of memory"    // the step was killed (exit code 137)
+	DiskFull     Class = "disk full"        // no space on the engine's disk; ExitCode is not 0 when the step itself met it
+	StepFailed   Class = "step failed"      // the package is broken; never worth a retry
+	EngineSilent Class = "engine silent"    // nothing was heard of it for too long; transient, as are the next four
+	EngineLost   Class = "engine lost"      // it ended, or the connection to it broke
+	SessionLost  Class = "session lost"     // it gave up the connection that inputs and outputs go through
+	EngineCache  Class = "engine cache"     // its own bookkeeping was in the way of this build
+	RegistryBusy Class = "registry busy"    // the registry that the SDK comes from failed or asked for patience
 	Unknown      Class = "unknown"
 )
 
@@ -130,13 +130,13 @@ func (e *SolveError) step() string {
 	return s
 }
 
-// ForeignError says that a recipe wants something from outside: an image, a URL, a network.
-type ForeignError struct {
+// UndeclaredError says that a recipe wants something from outside: an image, a URL, a network.
+type UndeclaredError struct {
 	What string // "image docker.io/library/busybox:latest"
 	SDK  string
 }
 
-func (e *ForeignError) Error() string {
+func (e *UndeclaredError) Error() string {
 	return fmt.Sprintf("the Dockerfile wants %s; a build may use only its contexts (%s…) and the SDK image %s, so that nothing is fetched behind its back", e.What, contextHint, e.SDK)
 }
 
@@ -144,7 +144,7 @@ func (e *ForeignError) Error() string {
 type failure struct {
 	ctx  error    // cause of our own context's end, or nil
 	err  error    // from the client
-	own  error    // found by us: *ContextError, *ForeignError
+	own  error    // found by us: *ContextError, *UndeclaredError
 	step string   // name of the vertex that failed, if any
 	line string   // its place in the Dockerfile
 	text string   // its error
@@ -176,13 +176,13 @@ func (f failure) solveError(name, sdk string) *SolveError {
 // classify follows the order of trust: what we know ourselves, what the process said, what gRPC says, and
 // only then the text of the error chain. The log of a step never makes a failure look transient.
 func (f failure) classify(exit int) Class {
-	var foreign *ForeignError
+	var undeclared *UndeclaredError
 	var input *ContextError
 	switch {
 	case f.ctx != nil:
 		return Cancelled
-	case errors.As(f.own, &foreign):
-		return ForeignImage
+	case errors.As(f.own, &undeclared):
+		return Undeclared
 	case errors.As(f.own, &input):
 		return BadInput
 	case is[*SilentError](f.own):

@@ -143,7 +143,7 @@ func solveCode(solve *buildkit.SolveError) int {
 			return ExitStepFailed
 		}
 		return ExitEnvironment
-	case buildkit.BadInput, buildkit.ForeignImage:
+	case buildkit.BadInput, buildkit.Undeclared:
 		return ExitUsage
 	default:
 		return ExitStepFailed

@@ -138,7 +138,7 @@ func (r Request) places() []Place {
 	e := r.Engine
 	if e.Err == nil && e.Local && e.RootDir != "" {
 		if _, err := os.Stat(e.RootDir); err == nil {
-			places = append([]Place{{Name: "engine", Path: e.RootDir, Need: engineNeed, Min: engineMin, foreign: true}}, places...)
+			places = append([]Place{{Name: "engine", Path: e.RootDir, Need: engineNeed, Min: engineMin, byEngine: true}}, places...)
 		}
 	}
 	return places
@@ -193,7 +193,7 @@ func existing(p Place) (string, error) {
 		switch {
 		case err == nil && !info.IsDir():
 			return "", fmt.Errorf("%s is not a directory", at)
-		case err == nil && !p.foreign && errors.Is(unix.Access(at, unix.W_OK), unix.EACCES): // a read-only one is said by its flags
+		case err == nil && !p.byEngine && errors.Is(unix.Access(at, unix.W_OK), unix.EACCES): // a read-only one is said by its flags
 			return "", fmt.Errorf("%s may not be written to", at)
 		case err == nil:
 			return at, nil

@@ -234,8 +234,8 @@ func TestDrift(t *testing.T) {
 	}
 }
 
-// TestForeignImages: images that are no kits, or others than they say, made by hand.
-func TestForeignImages(t *testing.T) {
+// TestBadImages: images that are no kits, or others than they say, made by hand.
+func TestBadImages(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*imageConfig)
 		want   string

@@ -1,4 +1,4 @@
-// Manifests: one result as an OCI image manifest, and what is refused of a foreign one.
+// Manifests: one result as an OCI image manifest, and what is refused of one that arrives.
 
 package remote
 
@@ -86,7 +86,7 @@ func encodeManifest(e cache.Entry, provenance cache.Blob) ([]byte, error) {
 	return data, err
 }
 
-// decodeManifest reads a foreign manifest that is said to be the result of an action of a step with a transcript, and
+// decodeManifest reads a manifest that is said to be the result of an action of a step with a transcript, and
 // refuses whatever could not have been built by it or would not be published if it had been built here. The blobs are
 // checked when they arrive.
 func decodeManifest(data []byte, id cache.ActionID, step, transcript string) (cache.Entry, error) {
