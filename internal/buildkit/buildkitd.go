@@ -48,7 +48,10 @@ type buildkitd struct {
 }
 
 func newBuildkitd(opt Options) (daemon, error) {
-	d := &buildkitd{address: address{text: opt.BuildKit}, layout: sdkLayout{oci.Layout{Dir: opt.Layout}}, wait: opt.Wait, resolved: map[string]sdkImage{}}
+	d := &buildkitd{
+		address: address{text: opt.BuildKit}, layout: sdkLayout{oci.Layout{Dir: opt.Layout}},
+		wait: opt.Wait, resolved: map[string]sdkImage{},
+	}
 	a, err := parseAddress(opt.BuildKit, "BUILDSYS_BUILDKIT_HOST")
 	if err != nil {
 		return nil, newEngineError(d, err)

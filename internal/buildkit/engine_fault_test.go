@@ -1,4 +1,5 @@
-// Engine tests of what can go wrong: failing steps, hostile outputs, undeclared inputs, lost engines, cancels.
+// Engine tests of what can go wrong: failing steps, hostile outputs, undeclared inputs, lost
+// engines, cancels.
 
 package buildkit
 
@@ -97,7 +98,8 @@ func (e *engineTest) variantOutputs(t *testing.T) {
 	}
 }
 
-// nothingUndeclared: whatever a Dockerfile asks for from outside is refused before the engine hears of it.
+// nothingUndeclared: whatever a Dockerfile asks for from outside is refused before the engine hears
+// of it.
 func (e *engineTest) nothingUndeclared(t *testing.T) {
 	for what, dockerfile := range map[string]string{
 		// One image only: with two, BuildKit's own cache of lookups trips the race detector (withResolveCache).
@@ -106,7 +108,10 @@ func (e *engineTest) nothingUndeclared(t *testing.T) {
 		"https://example.invalid/x":       "FROM scratch AS package\nADD https://example.invalid/x /x\n",
 		"a RUN with network":              "ARG SDK\nFROM ${SDK} AS package\nRUN --network=host [\"/tool\", \"print\"]\n",
 	} {
-		s := plan.Solve{Name: "undeclared", Dockerfile: []byte(dockerfile), Target: "package", Args: map[string]string{"SDK": e.sdk}}
+		s := plan.Solve{
+			Name: "undeclared", Dockerfile: []byte(dockerfile), Target: "package",
+			Args: map[string]string{"SDK": e.sdk},
+		}
 		_, err := e.build(t.Context(), s, t.TempDir())
 		var se *SolveError
 		if !errors.As(err, &se) || se.Class() != Undeclared || !strings.Contains(err.Error(), what) {

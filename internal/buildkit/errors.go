@@ -23,20 +23,35 @@ type Class string
 
 // The classes, in the order in which a failure is tested for them.
 const (
-	Cancelled    Class = "cancelled"        // our own context ended
-	BadInput     Class = "bad input"        // a context holds what a build may not see, or changed meanwhile
-	Undeclared   Class = "undeclared input" // the recipe wants something that is neither the SDK nor a context
-	OtherImage   Class = "other image"      // the registry of the SDK served other bytes than its digest says
-	MissingSDK   Class = "missing SDK"      // the SDK image is not on the engine
-	OutOfMemory  Class = "out of memory"    // the step was killed (exit code 137)
-	DiskFull     Class = "disk full"        // no space on the engine's disk; ExitCode is not 0 when the step itself met it
-	StepFailed   Class = "step failed"      // the package is broken; never worth a retry
-	EngineSilent Class = "engine silent"    // nothing was heard of it for too long; transient, as are the next four
-	EngineLost   Class = "engine lost"      // it ended, or the connection to it broke
-	SessionLost  Class = "session lost"     // it gave up the connection that inputs and outputs go through
-	EngineCache  Class = "engine cache"     // its own bookkeeping was in the way of this build
-	RegistryBusy Class = "registry busy"    // the registry that the SDK comes from failed or asked for patience
-	Unknown      Class = "unknown"
+	// Our own context ended.
+	Cancelled Class = "cancelled"
+	// A context holds what a build may not see, or changed meanwhile.
+	BadInput Class = "bad input"
+	// The recipe wants something that is neither the SDK nor a context.
+	Undeclared Class = "undeclared input"
+	// The registry of the SDK served other bytes than its digest says.
+	OtherImage Class = "other image"
+	// The SDK image is not on the engine.
+	MissingSDK Class = "missing SDK"
+	// The step was killed (exit code 137).
+	OutOfMemory Class = "out of memory"
+	// No space on the engine's disk; ExitCode is not 0 when the step itself met it.
+	DiskFull Class = "disk full"
+	// The package is broken; never worth a retry.
+	StepFailed Class = "step failed"
+
+	// Transient: nothing was heard of the engine for too long.
+	EngineSilent Class = "engine silent"
+	// Transient: the engine ended, or the connection to it broke.
+	EngineLost Class = "engine lost"
+	// Transient: the engine gave up the connection that inputs and outputs go through.
+	SessionLost Class = "session lost"
+	// Transient: the engine's own bookkeeping was in the way of this build.
+	EngineCache Class = "engine cache"
+	// Transient: the registry that the SDK comes from failed or asked for patience.
+	RegistryBusy Class = "registry busy"
+
+	Unknown Class = "unknown"
 )
 
 // attempts is how often a build is tried in all, by the class of its failure. An engine that dies twice in the same step

@@ -33,7 +33,8 @@ func (g *guard) answer(def *pb.Definition) (*gateway.Result, bool) {
 	return res, true
 }
 
-// readsOnly reports whether a definition fetches nothing but files of the given names from the client.
+// readsOnly reports whether a definition fetches nothing but files of the given names from the
+// client.
 func readsOnly(def *pb.Definition, names ...string) bool {
 	sources := 0
 	for _, raw := range def.GetDef() {

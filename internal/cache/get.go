@@ -265,7 +265,8 @@ func (s *Store) OpenBlob(b Blob) (*os.File, error) {
 	}
 	info, err := f.Stat()
 	if err == nil && info.Size() != b.Size {
-		err = fmt.Errorf("the stored blob %.12x… has %d bytes instead of %d", b.SHA256, info.Size(), b.Size)
+		err = fmt.Errorf("the stored blob %.12x… has %d bytes instead of %d",
+			b.SHA256, info.Size(), b.Size)
 	}
 	if err != nil {
 		_ = f.Close()

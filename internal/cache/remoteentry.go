@@ -29,7 +29,8 @@ func (s *Store) PutRemote(e Entry) error {
 	}
 	defer unlock()
 	e.Built, e.Took = time.Now().UTC().Round(0), max(e.Took, 0) // when it was heard of
-	if _, ok := s.recall(tookKey(e.Step)); !ok {                // what this machine has measured itself says more
+	// What this machine has measured itself says more.
+	if _, ok := s.recall(tookKey(e.Step)); !ok {
 		s.remember(record{Key: tookKey(e.Step), Action: e.Action, Took: e.Took})
 	}
 	return s.writeSmall(s.remotePath(e.Action), e.encode(), false)

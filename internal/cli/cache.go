@@ -57,7 +57,8 @@ func newCacheStat(sys *System, s *settings) *cobra.Command {
 					cache.Stats
 				}{store.Dir, st})
 			}
-			fmt.Fprintf(sys.Stdout, "store    %s\nentries  %d\nblobs    %d\nsize     %s\n", store.Dir, st.Entries, st.Blobs, bytesize.Format(st.Bytes))
+			fmt.Fprintf(sys.Stdout, "store    %s\nentries  %d\nblobs    %d\nsize     %s\n",
+				store.Dir, st.Entries, st.Blobs, bytesize.Format(st.Bytes))
 			if st.Quarantined > 0 {
 				fmt.Fprintf(sys.Stdout, "damaged  %d files in %s\n", st.Quarantined, filepath.Join(store.Dir, "quarantine"))
 			}
@@ -103,7 +104,8 @@ Ages are a number and d (days), h, m or s; sizes a number and K, M, G or T (powe
 			if asJSON {
 				return printJSON(sys, removed)
 			}
-			fmt.Fprintf(sys.Stdout, "removed %d entries and %d blobs, %s\n", removed.Entries, removed.Blobs, bytesize.Format(removed.Bytes))
+			fmt.Fprintf(sys.Stdout, "removed %d entries and %d blobs, %s\n",
+				removed.Entries, removed.Blobs, bytesize.Format(removed.Bytes))
 			return nil
 		},
 	}
@@ -137,7 +139,8 @@ needed. With damage found the exit status is 5.`,
 			if asJSON {
 				err = printJSON(sys, found)
 			} else {
-				fmt.Fprintf(sys.Stdout, "read %d entries and %d blobs, %s: %d damaged\n", found.Entries, found.Blobs, bytesize.Format(found.Bytes), found.Damaged)
+				fmt.Fprintf(sys.Stdout, "read %d entries and %d blobs, %s: %d damaged\n",
+					found.Entries, found.Blobs, bytesize.Format(found.Bytes), found.Damaged)
 			}
 			if err == nil && found.Damaged+found.Dropped > 0 {
 				err = storeDamage{fmt.Errorf("the store was damaged: %d files moved to %s, %d results dropped; check that disk",

@@ -71,7 +71,9 @@ func closeRemote(ctx context.Context, c *remote.Cache, sink progress.Sink) *prog
 		last = left
 	})
 	s := c.Stats()
-	return &progress.Traffic{Found: s.Hits, Fetched: s.Fetched, Pushed: s.Pushed, Down: s.Down, Up: s.Up}
+	return &progress.Traffic{
+		Found: s.Hits, Fetched: s.Fetched, Pushed: s.Pushed, Down: s.Down, Up: s.Up,
+	}
 }
 
 // wanted says whose outputs must be in place when the run ends: those that were asked for.

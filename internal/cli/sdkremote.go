@@ -39,7 +39,8 @@ func (n *connection) fetchSDK(ctx context.Context) (id string, ok bool, err erro
 	if !ok {
 		return "", false, nil
 	}
-	n.say(progress.FetchProgress, fmt.Sprintf("taking the SDK image from %s (%s)", sdk.Origin, bytesize.Format(sdk.Rootfs.Size)))
+	n.say(progress.FetchProgress, fmt.Sprintf("taking the SDK image from %s (%s)",
+		sdk.Origin, bytesize.Format(sdk.Rootfs.Size)))
 	packed, err := os.CreateTemp(n.c.temporary(), "sdk-*.tar.zst")
 	if err != nil {
 		return "", false, environmentError{err}

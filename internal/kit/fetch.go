@@ -97,9 +97,9 @@ func checkDigest(kit manifest.LockedImage, data []byte) error {
 }
 
 // readImage returns manifest and configuration of one image of an index, checked against each other.
-func readImage(ctx context.Context, src source, d spec.Descriptor) (spec.Manifest, imageConfig, error) {
-	var m spec.Manifest
-	var c imageConfig
+func readImage(
+	ctx context.Context, src source, d spec.Descriptor,
+) (m spec.Manifest, c imageConfig, err error) {
 	data, err := src.manifest(ctx, d)
 	if err == nil {
 		err = unmarshal(data, &m, "manifest")
@@ -141,7 +141,9 @@ func unmarshal(data []byte, to any, what string) error {
 }
 
 // install unpacks one image.
-func (s Store) install(ctx context.Context, src source, i manifest.Image, d spec.Descriptor, arch string) error {
+func (s Store) install(
+	ctx context.Context, src source, i manifest.Image, d spec.Descriptor, arch string,
+) error {
 	err := s.unpack(ctx, src, i, d, arch)
 	if local, ok := errors.AsType[localError](err); ok {
 		e := fault(Missing, i, "", "it cannot be kept in %s: %v", s.Dir, local.error)
@@ -154,7 +156,9 @@ func (s Store) install(ctx context.Context, src source, i manifest.Image, d spec
 	return readFault(ctx, src, i, err)
 }
 
-func (s Store) unpack(ctx context.Context, src source, i manifest.Image, d spec.Descriptor, arch string) error {
+func (s Store) unpack(
+	ctx context.Context, src source, i manifest.Image, d spec.Descriptor, arch string,
+) error {
 	m, c, err := readImage(ctx, src, d)
 	if err != nil {
 		return err
@@ -215,7 +219,9 @@ func checkConfig(i manifest.Image, c imageConfig, arch string) error {
 }
 
 // unpackLayers downloads and unpacks, several at once.
-func unpackLayers(ctx context.Context, src source, layers []spec.Descriptor, dir, arch string) ([]File, error) {
+func unpackLayers(
+	ctx context.Context, src source, layers []spec.Descriptor, dir, arch string,
+) ([]File, error) {
 	if len(layers) > maxLayers {
 		return nil, oci.Bad("it has %d layers", len(layers))
 	}

@@ -1,4 +1,5 @@
-// Tests of what is refused and of what Sweep keeps. Package kit holds layouts against another reader.
+// Tests of what is refused and of what Sweep keeps. Package kit holds layouts against another
+// reader.
 
 package oci
 

@@ -34,10 +34,12 @@ type Traffic struct {
 	Up      int64 // bytes sent
 }
 
-// String sums it up: "remote cache: 12 results found, 1 fetched, 3 uploaded; 52.1 MiB received, 300 bytes sent".
+// String sums it up: "remote cache: 12 results found, 1 fetched, 3 uploaded; 52.1 MiB received, 300
+// bytes sent".
 func (t Traffic) String() string {
 	return fmt.Sprintf("remote cache: %s found, %d fetched, %d uploaded; %s received, %s sent",
-		count(int(t.Found), "result"), t.Fetched, t.Pushed, bytesize.Format(t.Down), bytesize.Format(t.Up))
+		count(int(t.Found), "result"), t.Fetched, t.Pushed,
+		bytesize.Format(t.Down), bytesize.Format(t.Up))
 }
 
 // Failure is one step that failed by itself.

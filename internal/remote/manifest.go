@@ -86,9 +86,9 @@ func encodeManifest(e cache.Entry, provenance cache.Blob) ([]byte, error) {
 	return data, err
 }
 
-// decodeManifest reads a manifest that is said to be the result of an action of a step with a transcript, and
-// refuses whatever could not have been built by it or would not be published if it had been built here. The blobs are
-// checked when they arrive.
+// decodeManifest reads a manifest that is said to be the result of an action of a step with a
+// transcript, and refuses whatever could not have been built by it or would not be published if it
+// had been built here. The blobs are checked when they arrive.
 func decodeManifest(data []byte, id cache.ActionID, step, transcript string) (cache.Entry, error) {
 	e := cache.Entry{Action: id, Step: step, Transcript: transcript}
 	var m spec.Manifest
