@@ -5,11 +5,15 @@ package bench
 import (
 	"archive/tar"
 	"bytes"
-	"crypto/sha256"
-	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+
+	godigest "github.com/opencontainers/go-digest"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"buildsys/internal/oci"
 )
 
 // base is the image: busybox and nothing else. All peers use the same bytes.
@@ -51,35 +55,36 @@ func makeBase(path, dir string) (base, error) {
 		return base{}, err
 	}
 	out := base{tar: b.Bytes(), layout: filepath.Join(dir, "oci")}
-	out.image = "buildsys.invalid/bench:" + digestOf(out.tar)[len("sha256:"):][:12]
+	out.image = "buildsys.invalid/bench:" + godigest.FromBytes(out.tar).Encoded()[:12]
 	out.digest, err = writeLayout(out.layout, out.tar)
 	return out, err
 }
 
-func digestOf(data []byte) string { return fmt.Sprintf("sha256:%x", sha256.Sum256(data)) }
-
-// writeLayout writes an image of one layer by the OCI image layout specification, and returns its manifest's digest.
+// writeLayout writes an image of one layer as an OCI layout, and returns its manifest's digest.
 func writeLayout(dir string, layer []byte) (digest string, err error) {
-	type object = map[string]any
-	files := map[string]string{}
-	blob := func(mediaType string, data []byte) object {
-		d := digestOf(data)
-		files["blobs/sha256/"+d[len("sha256:"):]] = string(data)
-		return object{"mediaType": "application/vnd.oci.image." + mediaType, "digest": d, "size": len(data)}
+	l := oci.Layout{Dir: dir}
+	if err := l.Make(); err != nil {
+		return "", err
 	}
-	encode := func(v any) []byte {
-		data, _ := json.Marshal(v) // maps of strings and numbers
-		return data
+	blob, err := l.Put(ocispecs.MediaTypeImageLayer, func(w io.Writer) error {
+		_, err := w.Write(layer)
+		return err
+	})
+	if err != nil {
+		return "", err
 	}
-	layers := []object{blob("layer.v1.tar", layer)}
-	config := blob("config.v1+json", encode(object{
-		"architecture": "amd64", "os": "linux", "rootfs": object{"type": "layers", "diff_ids": []string{digestOf(layer)}},
-		"config": object{"Env": []string{"PATH=/bin"}},
-	}))
-	manifest := blob("manifest.v1+json", encode(object{
-		"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": config, "layers": layers,
-	}))
-	files["oci-layout"] = `{"imageLayoutVersion":"1.0.0"}`
-	files["index.json"] = string(encode(object{"schemaVersion": 2, "manifests": []object{manifest}}))
-	return manifest["digest"].(string), write(dir, files)
+	config, err := l.PutJSON(ocispecs.MediaTypeImageConfig, ocispecs.Image{
+		Platform: ocispecs.Platform{Architecture: "amd64", OS: "linux"},
+		RootFS:   ocispecs.RootFS{Type: "layers", DiffIDs: []godigest.Digest{blob.Digest}},
+		Config:   ocispecs.ImageConfig{Env: []string{"PATH=/bin"}},
+	})
+	if err != nil {
+		return "", err
+	}
+	image := oci.NewManifest(config, []ocispecs.Descriptor{blob})
+	manifest, err := l.PutJSON(ocispecs.MediaTypeImageManifest, image)
+	if err != nil {
+		return "", err
+	}
+	return manifest.Digest.String(), l.PutIndex(oci.NewIndex(manifest))
 }

@@ -233,7 +233,7 @@ func closeRemote(ctx context.Context, c *remote.Cache, sink progress.Sink) *prog
 		last = left
 	})
 	t := c.Stats()
-	return &progress.Traffic{Known: t.Hits, Fetched: t.Fetched, Pushed: t.Pushed, Down: t.Down, Up: t.Up}
+	return &progress.Traffic{Found: t.Hits, Fetched: t.Fetched, Pushed: t.Pushed, Down: t.Down, Up: t.Up}
 }
 
 // The paths below build/.

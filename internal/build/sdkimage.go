@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"buildsys/internal/bytesize"
 	"buildsys/internal/errkind"
 	"buildsys/internal/plan"
 	"buildsys/internal/remote"
@@ -106,7 +107,7 @@ func (s *Session) shareSDK(ctx context.Context, e *engineLink, images sdk.Images
 		return errkind.Environmentf("the SDK image was imported but not uploaded to %s: %w",
 			s.c.Remote.To, err)
 	}
-	s.out.Notice(fmt.Sprintf("uploaded to %s (%d MB)", s.c.Remote.To, sent/1e6))
+	s.out.Notice(fmt.Sprintf("uploaded to %s (%s)", s.c.Remote.To, bytesize.Format(sent)))
 	return nil
 }
 

@@ -27,6 +27,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"buildsys/internal/enginex"
+	"buildsys/internal/oci"
 	"buildsys/internal/plan"
 )
 
@@ -40,7 +41,7 @@ const layoutStore = "sdk"
 type buildkitd struct {
 	address address
 	tls     *tlsFiles
-	layout  layout
+	layout  sdkLayout
 	wait    time.Duration // for a registry that asks for patience
 
 	mu       sync.Mutex
@@ -48,7 +49,10 @@ type buildkitd struct {
 }
 
 func newBuildkitd(opt enginex.Options) (daemon, error) {
-	d := &buildkitd{address: address{text: opt.BuildKit}, layout: layout{opt.ImageDir}, wait: opt.Wait, resolved: map[string]sdkImage{}}
+	d := &buildkitd{
+		address: address{text: opt.BuildKit}, layout: sdkLayout{oci.Layout{Dir: opt.OCILayout}},
+		wait: opt.Wait, resolved: map[string]sdkImage{},
+	}
 	a, err := parseAddress(opt.BuildKit, "BUILDSYS_BUILDKIT_HOST")
 	if err != nil {
 		return nil, newEngineError(d, err)
@@ -154,7 +158,7 @@ func (d *buildkitd) image(ctx context.Context, b *Builder, ref string) (sdkImage
 		return sdkImage{
 			id:      imageID(fromOCI(img.config)),
 			context: "oci-layout://" + layoutStore + "@" + img.manifest.String(),
-			store:   blobs{d.layout},
+			store:   blobs{d.layout.Layout},
 		}, true, nil
 	}
 	if strings.HasPrefix(ref, plan.ContextPrefix) { // of no registry
@@ -239,7 +243,7 @@ func fromOCI(config dockerspec.DockerOCIImage) imageConfig {
 
 // importImage keeps the image on this machine, from where every build offers it to the daemon.
 func (d *buildkitd) importImage(_ context.Context, ref string, tar io.Reader, labels map[string]string) error {
-	if d.layout.dir == "" {
+	if d.layout.Dir == "" {
 		return errors.New("there is no directory to keep it in for a buildkitd")
 	}
 	return d.layout.put(ref, tar, labels)

@@ -12,6 +12,7 @@ import (
 
 	"buildsys/internal/buildtest"
 	"buildsys/internal/enginex"
+	"buildsys/internal/oci"
 )
 
 func TestBuildkitd(t *testing.T) {
@@ -39,7 +40,7 @@ func TestSameSDKOnBothEngines(t *testing.T) {
 	tar := baseTar(t)
 	must(t, docker.ImportImage(t.Context(), e.sdk, bytes.NewReader(tar), nil, nil))
 	defer e.removeBase(t)
-	l := layout{t.TempDir()}
+	l := sdkLayout{oci.Layout{Dir: t.TempDir()}}
 	must(t, l.put(e.sdk, bytes.NewReader(tar), nil))
 	want, ok, err := docker.HasImage(t.Context(), e.sdk)
 	if err != nil || !ok {
@@ -61,8 +62,8 @@ func dialDaemon(t *testing.T, d *buildtest.Daemon, opt enginex.Options) *Builder
 			opt.Host, opt.BuildKit = d.Host, ""
 		}
 	}
-	if opt.ImageDir == "" {
-		opt.ImageDir = filepath.Join(filepath.Dir(d.Log), "layout")
+	if opt.OCILayout == "" {
+		opt.OCILayout = filepath.Join(filepath.Dir(d.Log), "layout")
 	}
 	b, err := Dial(t.Context(), opt)
 	if err != nil {

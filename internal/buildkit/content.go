@@ -1,4 +1,4 @@
-// Content: a layout's blobs as the read-only store that a build offers to its engine.
+// Content: an OCI layout's blobs as the read-only store that a build offers to its engine.
 
 package buildkit
 
@@ -11,10 +11,12 @@ import (
 	"github.com/containerd/errdefs"
 	digest "github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"buildsys/internal/oci"
 )
 
 // blobs is a content.Store that only gives. containerd's own store for such a directory makes files in it and logs.
-type blobs struct{ layout layout }
+type blobs struct{ layout oci.Layout }
 
 var errReadOnly = fmt.Errorf("the SDK's content can only be read: %w", errdefs.ErrFailedPrecondition)
 
@@ -30,7 +32,7 @@ func (b blobs) stat(d digest.Digest) (os.FileInfo, error) {
 	if err := d.Validate(); err != nil { // it becomes a path
 		return nil, fmt.Errorf("%q: %w", d, errdefs.ErrInvalidArgument)
 	}
-	info, err := os.Stat(b.layout.blob(d))
+	info, err := os.Stat(b.layout.Path(d))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errdefs.ErrNotFound, err)
 	}
@@ -42,7 +44,7 @@ func (b blobs) ReaderAt(_ context.Context, desc ocispecs.Descriptor) (content.Re
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.Open(b.layout.blob(desc.Digest))
+	f, err := os.Open(b.layout.Path(desc.Digest))
 	if err != nil {
 		return nil, err
 	}

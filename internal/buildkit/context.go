@@ -203,6 +203,21 @@ func (b *contextBuilder) addParents(name string) error {
 	return nil
 }
 
+// ignore sets the patterns for what is in directories.
+func (b *contextBuilder) ignore(patterns []string) (err error) {
+	if len(patterns) > 0 {
+		b.ignored, err = patternmatcher.New(patterns)
+	}
+	return err
+}
+
+func (b *contextBuilder) isIgnored(name string) (bool, error) {
+	if b.ignored == nil {
+		return false, nil
+	}
+	return b.ignored.MatchesOrParentMatches(name)
+}
+
 func (b *contextBuilder) finish(failed func(error)) *contextFS {
 	c := &contextFS{failed: failed, index: b.entries}
 	for _, e := range b.entries {
@@ -246,6 +261,16 @@ func (c *contextFS) Walk(ctx context.Context, target string, fn fs.WalkDirFunc) 
 // within reports whether p is dir or lies below it; everything is within "".
 func within(p, dir string) bool {
 	return dir == "" || p == dir || strings.HasPrefix(p, dir+"/")
+}
+
+// hasLinks reports whether there is a symlink, which older engines cannot make by definition.
+func (c *contextFS) hasLinks() bool {
+	for _, e := range c.entries {
+		if e.link != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // size is how many bytes all files have.

@@ -1,4 +1,5 @@
-// Engine tests of what can go wrong: failing steps, hostile outputs, foreign images, lost engines, cancels.
+// Engine tests of what can go wrong: failing steps, hostile outputs, undeclared inputs, lost
+// engines, cancels.
 
 package buildkit
 
@@ -98,8 +99,9 @@ func (e *engineTest) variantOutputs(t *testing.T) {
 	}
 }
 
-// nothingForeign: whatever a Dockerfile asks for from outside is refused before the engine hears of it.
-func (e *engineTest) nothingForeign(t *testing.T) {
+// nothingUndeclared: whatever a Dockerfile asks for from outside is refused before the engine hears
+// of it.
+func (e *engineTest) nothingUndeclared(t *testing.T) {
 	for what, dockerfile := range map[string]string{
 		// One image only: with two, BuildKit's own cache of lookups trips the race detector (withResolveCache).
 		"image buildsys.invalid/rpms":     "FROM scratch AS package\nCOPY --from=buildsys.invalid/rpms / /\n",
@@ -107,10 +109,13 @@ func (e *engineTest) nothingForeign(t *testing.T) {
 		"https://example.invalid/x":       "FROM scratch AS package\nADD https://example.invalid/x /x\n",
 		"a RUN with network":              "ARG SDK\nFROM ${SDK} AS package\nRUN --network=host [\"/tool\", \"print\"]\n",
 	} {
-		s := plan.Solve{Name: "foreign", Dockerfile: []byte(dockerfile), Target: "package", Args: map[string]string{"SDK": e.sdk}}
+		s := plan.Solve{
+			Name: "undeclared", Dockerfile: []byte(dockerfile), Target: "package",
+			Args: map[string]string{"SDK": e.sdk},
+		}
 		_, err := e.build(t.Context(), s, t.TempDir())
 		var se *SolveError
-		if !errors.As(err, &se) || se.Class() != ForeignImage || !strings.Contains(err.Error(), what) {
+		if !errors.As(err, &se) || se.Class() != Undeclared || !strings.Contains(err.Error(), what) {
 			t.Errorf("%s: error %v", what, err)
 		}
 	}
@@ -218,7 +223,7 @@ func (e *engineTest) relayed(t *testing.T, silence time.Duration) (*Builder, *re
 	relay := newRelay(t, e.b.engine.host())
 	opt := enginex.Options{Host: relay.host, Silence: silence}
 	if d, ok := e.b.engine.(*buildkitd); ok {
-		opt = enginex.Options{BuildKit: relay.host, ImageDir: d.layout.dir, Silence: silence}
+		opt = enginex.Options{BuildKit: relay.host, OCILayout: d.layout.Dir, Silence: silence}
 	}
 	b, err := Dial(t.Context(), opt)
 	must(t, err)

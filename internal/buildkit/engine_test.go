@@ -39,7 +39,7 @@ var engineCases = []struct {
 	{"log lines", (*engineTest).logLines},
 	{"hostile outputs", (*engineTest).hostileOutputs},
 	{"variant outputs", (*engineTest).variantOutputs},
-	{"nothing foreign", (*engineTest).nothingForeign},
+	{"nothing undeclared", (*engineTest).nothingUndeclared},
 	{"missing SDK", (*engineTest).missingSDK},
 	{"bad context", (*engineTest).badContext},
 	{"cancel", (*engineTest).cancel},

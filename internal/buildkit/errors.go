@@ -25,20 +25,35 @@ type Class string
 
 // The classes, in the order in which a failure is tested for them.
 const (
-	Cancelled    Class = "cancelled"     // our own context ended
-	BadInput     Class = "bad input"     // a context holds what a build may not see, or changed meanwhile
-	ForeignImage Class = "foreign image" // the recipe wants something that is neither the SDK nor a context
-	OtherImage   Class = "other image"   // the registry of the SDK served other bytes than its digest says
-	MissingSDK   Class = "missing SDK"   // the SDK image is not on the engine
-	OutOfMemory  Class = "out of memory" // the step was killed (exit code 137)
-	DiskFull     Class = "disk full"     // no space on the engine's disk; ExitCode is not 0 when the step itself met it
-	StepFailed   Class = "step failed"   // the package is broken; never worth a retry
-	EngineSilent Class = "engine silent" // nothing was heard of it for too long; transient, as are the next four
-	EngineLost   Class = "engine lost"   // it ended, or the connection to it broke
-	SessionLost  Class = "session lost"  // it gave up the connection that inputs and outputs go through
-	EngineCache  Class = "engine cache"  // its own bookkeeping was in the way of this build
-	RegistryBusy Class = "registry busy" // the registry that the SDK comes from failed or asked for patience
-	Unknown      Class = "unknown"
+	// Our own context ended.
+	Cancelled Class = "cancelled"
+	// A context holds what a build may not see, or changed meanwhile.
+	BadInput Class = "bad input"
+	// The recipe wants something that is neither the SDK nor a context.
+	Undeclared Class = "undeclared input"
+	// The registry of the SDK served other bytes than its digest says.
+	OtherImage Class = "other image"
+	// The SDK image is not on the engine.
+	MissingSDK Class = "missing SDK"
+	// The step was killed (exit code 137).
+	OutOfMemory Class = "out of memory"
+	// No space on the engine's disk; ExitCode is not 0 when the step itself met it.
+	DiskFull Class = "disk full"
+	// The package is broken; never worth a retry.
+	StepFailed Class = "step failed"
+
+	// Transient: nothing was heard of the engine for too long.
+	EngineSilent Class = "engine silent"
+	// Transient: the engine ended, or the connection to it broke.
+	EngineLost Class = "engine lost"
+	// Transient: the engine gave up the connection that inputs and outputs go through.
+	SessionLost Class = "session lost"
+	// Transient: the engine's own bookkeeping was in the way of this build.
+	EngineCache Class = "engine cache"
+	// Transient: the registry that the SDK comes from failed or asked for patience.
+	RegistryBusy Class = "registry busy"
+
+	Unknown Class = "unknown"
 )
 
 // attempts is how often a build is tried in all, by the class of its failure. An engine that dies twice in the same step
@@ -72,7 +87,7 @@ func (e *SolveError) ErrorKind() errkind.Kind {
 		return errkind.Environment // else a step may have filled a file system of its own
 	case e.class == OtherImage:
 		return errkind.Integrity
-	case e.class == BadInput, e.class == ForeignImage:
+	case e.class == BadInput, e.class == Undeclared:
 		return errkind.Usage
 	}
 	return errkind.StepFailed
@@ -147,13 +162,13 @@ func (e *SolveError) step() string {
 	return s
 }
 
-// ForeignError says that a recipe wants something from outside: an image, a URL, a network.
-type ForeignError struct {
+// UndeclaredError says that a recipe wants something from outside: an image, a URL, a network.
+type UndeclaredError struct {
 	What string // "image docker.io/library/busybox:latest"
 	SDK  string
 }
 
-func (e *ForeignError) Error() string {
+func (e *UndeclaredError) Error() string {
 	return fmt.Sprintf("the Dockerfile wants %s; a build may use only its contexts (%s…) and the SDK image %s, so that nothing is fetched behind its back", e.What, contextHint, e.SDK)
 }
 
@@ -161,7 +176,7 @@ func (e *ForeignError) Error() string {
 type failure struct {
 	ctx  error    // cause of our own context's end, or nil
 	err  error    // from the client
-	own  error    // found by us: *ContextError, *ForeignError
+	own  error    // found by us: *ContextError, *UndeclaredError
 	step string   // name of the vertex that failed, if any
 	line string   // its place in the Dockerfile
 	text string   // its error
@@ -193,13 +208,13 @@ func (f failure) solveError(name, sdk string) *SolveError {
 // classify follows the order of trust: what we know ourselves, what the process said, what gRPC says, and
 // only then the text of the error chain. The log of a step never makes a failure look transient.
 func (f failure) classify(exit int) Class {
-	var foreign *ForeignError
+	var undeclared *UndeclaredError
 	var input *ContextError
 	switch {
 	case f.ctx != nil:
 		return Cancelled
-	case errors.As(f.own, &foreign):
-		return ForeignImage
+	case errors.As(f.own, &undeclared):
+		return Undeclared
 	case errors.As(f.own, &input):
 		return BadInput
 	case errkind.Is[*SilentError](f.own):

@@ -34,8 +34,8 @@ func TestClassify(t *testing.T) {
 		exit int
 	}{
 		{"cancelled", failure{ctx: context.Canceled, err: exit(137), text: "exit code: 137: context canceled"}, Cancelled, 0},
-		{"cancelled beats refusal", failure{ctx: context.Canceled, err: other, own: &ForeignError{}}, Cancelled, 0},
-		{"foreign image", failure{err: other, own: &ForeignError{What: "image x"}}, ForeignImage, 0},
+		{"cancelled beats refusal", failure{ctx: context.Canceled, err: other, own: &UndeclaredError{}}, Cancelled, 0},
+		{"undeclared input", failure{err: other, own: &UndeclaredError{What: "image x"}}, Undeclared, 0},
 		{"changed input", failure{err: context.Canceled, own: &ContextError{Err: errChanged}}, BadInput, 0},
 		{"typed exit", failure{err: exit(2)}, StepFailed, 2},
 		{"typed kill", failure{err: exit(137)}, OutOfMemory, 137},

@@ -131,7 +131,7 @@ func TestFleet(t *testing.T) {
 	dialDaemon(t, one, enginex.Options{}).Close() // they answer
 	dialDaemon(t, two, enginex.Options{}).Close()
 	nobody := "unix://" + filepath.Join(t.TempDir(), "nobody.sock")
-	f := dialFleet(t, enginex.Options{BuildKit: strings.Join([]string{nobody, one.Host, two.Host}, ","), ImageDir: t.TempDir()})
+	f := dialFleet(t, enginex.Options{BuildKit: strings.Join([]string{nobody, one.Host, two.Host}, ","), OCILayout: t.TempDir()})
 	f.hear(t, nobody, "is not used until it answers")
 	sdk := "buildsys.invalid/test:" + strings.ToLower(rand.Text())
 	must(t, f.ImportImage(t.Context(), sdk, bytes.NewReader(baseTar(t)), nil, nil))

@@ -43,7 +43,7 @@ type guard struct {
 }
 
 func (g *guard) refuse(format string, args ...any) error {
-	err := &ForeignError{What: fmt.Sprintf(format, args...), SDK: g.sdk}
+	err := &UndeclaredError{What: fmt.Sprintf(format, args...), SDK: g.sdk}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.err == nil {

@@ -108,7 +108,7 @@ func (l *layerTest) daemon(t *testing.T, c enginex.LayerCache) *Builder {
 func again(t *testing.T, b *Builder, c enginex.LayerCache) *Builder {
 	t.Helper()
 	d := b.engine.(*buildkitd)
-	other, err := Dial(t.Context(), enginex.Options{BuildKit: b.engine.host(), ImageDir: d.layout.dir, Checkout: t.Name(), Layers: c, Wait: time.Minute})
+	other, err := Dial(t.Context(), enginex.Options{BuildKit: b.engine.host(), OCILayout: d.layout.Dir, Checkout: t.Name(), Layers: c, Wait: time.Minute})
 	must(t, err)
 	t.Cleanup(func() { other.Close() })
 	return other

@@ -103,9 +103,9 @@ func (p *partialLine) add(b []byte) {
 	p.buf = append(p.buf, b...)
 }
 
-// cleanLine makes one line of foreign output harmless for a terminal and a log: escape sequences (ECMA-48 CSI,
-// OSC and other strings) and control characters vanish, invalid UTF-8 becomes U+FFFD, and of a progress line
-// that rewrites itself with carriage returns only the last state remains.
+// cleanLine makes one line of a program's output harmless for a terminal and a log: escape
+// sequences (ECMA-48 CSI, OSC and other strings) and control characters vanish, invalid UTF-8 becomes
+// U+FFFD, and of a progress line that rewrites itself with carriage returns only the last state remains.
 func cleanLine(b []byte) string {
 	b = bytes.TrimRight(b, "\r")
 	if i := bytes.LastIndexByte(b, '\r'); i >= 0 {

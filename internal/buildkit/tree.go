@@ -9,7 +9,6 @@ import (
 	"fmt"
 
 	"github.com/moby/buildkit/frontend/dockerui"
-	"github.com/moby/patternmatcher"
 
 	"buildsys/internal/plan"
 )
@@ -40,31 +39,6 @@ func inputName(key string) string {
 		return dockerui.DefaultLocalNameContext
 	}
 	return key
-}
-
-// ignore sets the patterns for what is in directories.
-func (b *contextBuilder) ignore(patterns []string) (err error) {
-	if len(patterns) > 0 {
-		b.ignored, err = patternmatcher.New(patterns)
-	}
-	return err
-}
-
-func (b *contextBuilder) isIgnored(name string) (bool, error) {
-	if b.ignored == nil {
-		return false, nil
-	}
-	return b.ignored.MatchesOrParentMatches(name)
-}
-
-// hasLinks says whether there is a symlink, which older engines cannot make by definition.
-func (c *contextFS) hasLinks() bool {
-	for _, e := range c.entries {
-		if e.link != "" {
-			return true
-		}
-	}
-	return false
 }
 
 // otherImages looks up the images that a build starts from besides the SDK.

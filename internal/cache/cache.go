@@ -32,8 +32,8 @@ const storeFormat = 1
 const (
 	entriesDir    = "entries"    // <action ID>: one Entry as text
 	blobsDir      = "blobs"      // <sha256>: the bytes of an output or a log
-	knownDir      = "known"      // <action ID>: one Entry whose blobs are in a remote cache
-	lastDir       = "last"       // <sha256 of a key>: the last record of that key
+	remoteDir     = "known"      // <action ID>: one remote Entry
+	lastDir       = "last"       // <sha256 of a key>: the last action of that key
 	quarantineDir = "quarantine" // what was found damaged
 	tmpDir        = "tmp"        // what is being written
 	lockFile      = "lock"
@@ -84,7 +84,7 @@ func Open(dir string) (*Store, error) {
 		return nil, &StoreError{Doing: "find the store", Err: err}
 	}
 	s := &Store{Dir: dir}
-	for _, sub := range []string{entriesDir, blobsDir, knownDir, lastDir, quarantineDir, tmpDir} {
+	for _, sub := range []string{entriesDir, blobsDir, remoteDir, lastDir, quarantineDir, tmpDir} {
 		if err := os.MkdirAll(s.path(sub), 0o755); err != nil {
 			return nil, &StoreError{Doing: "make the store", Err: err}
 		}

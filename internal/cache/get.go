@@ -223,6 +223,25 @@ func isDamage(err error) bool {
 	return false
 }
 
+// OpenBlob opens stored bytes for reading. The caller checks their hash: the disk may have changed
+// them. The error wraps fs.ErrNotExist when they are not stored.
+func (s *Store) OpenBlob(b Blob) (*os.File, error) {
+	f, err := openRegular(s.blobPath(b.SHA256))
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && info.Size() != b.Size {
+		err = fmt.Errorf("the stored blob %.12x… has %d bytes instead of %d",
+			b.SHA256, info.Size(), b.Size)
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
 // openRegular opens a regular file for reading, without waiting for the writer of a pipe or following a link.
 func openRegular(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)

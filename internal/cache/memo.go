@@ -129,7 +129,7 @@ func ignoringEINTR(call func() error) error {
 
 const memoHeader = "buildsys hashes 1\n"
 
-// Load adds what Save wrote to the file at path. A missing, damaged or foreign file adds nothing.
+// Load adds what Save wrote to the file at path. A missing or damaged file adds nothing.
 func (m *Memo) Load(path string) {
 	data, err := os.ReadFile(path)
 	if err != nil {

@@ -1,8 +1,8 @@
 // Writing into the store: blobs first, the entry that names them last, each durable before its name appears.
 //
-// The store has its own protocol of replacing files instead of package atomicfile: all blobs of a Put
-// are forced to disk together, temporary files lie in one directory which Trim empties under the
-// store's lock, what stands in the way of a name goes to the quarantine, and tests stop it between
+// The store has its own protocol of replacing files instead of package atomicfile: all blobs of a
+// Put are forced to disk together, temporary files lie in one directory which Trim empties under
+// the store's lock, what stands in the way of a name goes to the quarantine, and tests stop it between
 // any two steps.
 
 package cache

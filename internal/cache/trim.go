@@ -55,7 +55,7 @@ func (s *Store) Stat() (Stats, error) {
 	var others int
 	count(blobsDir, &st.Blobs)
 	count(quarantineDir, &st.Quarantined)
-	count(knownDir, &others)
+	count(remoteDir, &others)
 	count(lastDir, &others)
 	count(tmpDir, &others)
 	return st, err
@@ -209,7 +209,7 @@ func (s *Store) blobsOf(path string) []string {
 // removeOther takes out old records, the old quarantine, and what killed writers left.
 func (t *trimmer) removeOther(old func(stored) bool) {
 	for kind, which := range map[string]func(stored) bool{
-		knownDir:      old,
+		remoteDir:     old,
 		lastDir:       old,
 		quarantineDir: old,
 		tmpDir:        func(stored) bool { return true },

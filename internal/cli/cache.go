@@ -51,7 +51,8 @@ func newCacheStat(a *app) *cobra.Command {
 					cache.Stats
 				}{store.Dir, st})
 			}
-			fmt.Fprintf(a.sys.Stdout, "store    %s\nentries  %d\nblobs    %d\nsize     %s\n", store.Dir, st.Entries, st.Blobs, bytesize.Format(st.Bytes))
+			fmt.Fprintf(a.sys.Stdout, "store    %s\nentries  %d\nblobs    %d\nsize     %s\n",
+				store.Dir, st.Entries, st.Blobs, bytesize.Format(st.Bytes))
 			if st.Quarantined > 0 {
 				fmt.Fprintf(a.sys.Stdout, "damaged  %d files in %s\n", st.Quarantined, filepath.Join(store.Dir, "quarantine"))
 			}
@@ -97,7 +98,8 @@ Ages are a number and d (days), h, m or s; sizes a number and K, M, G or T (powe
 			if asJSON {
 				return a.printJSON(removed)
 			}
-			fmt.Fprintf(a.sys.Stdout, "removed %d entries and %d blobs, %s\n", removed.Entries, removed.Blobs, bytesize.Format(removed.Bytes))
+			fmt.Fprintf(a.sys.Stdout, "removed %d entries and %d blobs, %s\n",
+				removed.Entries, removed.Blobs, bytesize.Format(removed.Bytes))
 			return nil
 		},
 	}
@@ -128,7 +130,8 @@ needed. With damage found the exit status is 5.`,
 			if asJSON {
 				err = a.printJSON(found)
 			} else {
-				fmt.Fprintf(a.sys.Stdout, "read %d entries and %d blobs, %s: %d damaged\n", found.Entries, found.Blobs, bytesize.Format(found.Bytes), found.Damaged)
+				fmt.Fprintf(a.sys.Stdout, "read %d entries and %d blobs, %s: %d damaged\n",
+					found.Entries, found.Blobs, bytesize.Format(found.Bytes), found.Damaged)
 			}
 			if err == nil && found.Damaged+found.Dropped > 0 {
 				err = errkind.Wrap(errkind.Integrity, fmt.Errorf("the store was damaged: %d files moved to %s, %d results dropped; check that disk",

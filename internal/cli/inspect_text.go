@@ -17,7 +17,8 @@ import (
 // writeInspected prints one report. Faults come last, where they are seen.
 func writeInspected(w io.Writer, one inspected) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n  disk of %s, %s as a file, GUID %s\n\n", one.Image, bytesize.Format(one.DiskBytes), bytesize.Format(one.FileBytes), orDash(one.DiskGUID))
+	fmt.Fprintf(&b, "%s\n  disk of %s, %s as a file, GUID %s\n\n", one.Image,
+		bytesize.Format(one.DiskBytes), bytesize.Format(one.FileBytes), orDash(one.DiskGUID))
 	writePartitions(&b, one.Partitions)
 	for _, r := range one.Roots {
 		writeRoot(&b, r)
@@ -35,7 +36,8 @@ func writeInspected(w io.Writer, one inspected) error {
 		fmt.Fprintln(&b, "\nfirmware")
 	}
 	for _, f := range one.Firmware {
-		fmt.Fprintf(&b, "  %s %s %s%s\n", f.Partition, f.Path, bytesize.Format(f.Size), strings.TrimRight(" "+signedBy(f.SignedBy), " "))
+		fmt.Fprintf(&b, "  %s %s %s%s\n", f.Partition, f.Path, bytesize.Format(f.Size),
+			strings.TrimRight(" "+signedBy(f.SignedBy), " "))
 	}
 	if len(one.OSRelease) > 0 {
 		fmt.Fprintln(&b, "\nos-release")
@@ -89,7 +91,8 @@ func writeRoot(w io.Writer, r image.Root) {
 	if r.CommandLine {
 		named = "on the kernel command line"
 	}
-	fmt.Fprintf(w, "\nroot %s\n  %s: %s under a hash tree of %s\n", r.Partition, verdict, bytesize.Format(r.DataBytes), bytesize.Format(r.TreeBytes))
+	fmt.Fprintf(w, "\nroot %s\n  %s: %s under a hash tree of %s\n", r.Partition, verdict,
+		bytesize.Format(r.DataBytes), bytesize.Format(r.TreeBytes))
 	fmt.Fprintf(w, "  root hash %s, %s\n  salt      %s\n", orDash(r.RootHash), named, orDash(r.Salt))
 }
 

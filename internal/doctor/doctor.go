@@ -67,7 +67,7 @@ type Place struct {
 	Need int64  // bytes that a build is expected to write there; less is a warning
 	Min  int64  // bytes without which nothing can be done
 
-	foreign bool // not written to by this process
+	byEngine bool // written to by the engine and not by this process
 }
 
 // Server is something on the network that a build may ask.

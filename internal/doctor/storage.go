@@ -138,7 +138,9 @@ func (r Request) places() []Place {
 	e := r.Engine
 	if e.Err == nil && e.Local && e.RootDir != "" {
 		if _, err := os.Stat(e.RootDir); err == nil {
-			places = append([]Place{{Name: "engine", Path: e.RootDir, Need: engineNeed, Min: engineMin, foreign: true}}, places...)
+			places = append([]Place{{
+				Name: "engine", Path: e.RootDir, Need: engineNeed, Min: engineMin, byEngine: true,
+			}}, places...)
 		}
 	}
 	return places
@@ -174,9 +176,13 @@ func disk(p Place) Check {
 	case st.Flags&unix.ST_RDONLY != 0:
 		c.Status, c.Fix = Failure, "it is on a read-only file system: name another place"
 	case free < p.Min || noInodes && st.Ffree < minInodes:
-		c.Status, c.Fix = Failure, fmt.Sprintf("free some: nothing can be built with less than %s and %d inodes", bytesize.Format(p.Min), minInodes)
+		c.Status = Failure
+		c.Fix = fmt.Sprintf("free some: nothing can be built with less than %s and %d inodes",
+			bytesize.Format(p.Min), minInodes)
 	case free < p.Need:
-		c.Status, c.Fix = Warning, fmt.Sprintf("a build of everything is expected to need %s; free some, or name another place", bytesize.Format(p.Need))
+		c.Status = Warning
+		c.Fix = fmt.Sprintf("a build of everything is expected to need %s; "+
+			"free some, or name another place", bytesize.Format(p.Need))
 	case noInodes && st.Ffree < fewInodes:
 		c.Status, c.Fix = Warning, "an SDK alone has some 50,000 files: remove files, or name another place"
 	}
@@ -193,7 +199,8 @@ func existing(p Place) (string, error) {
 		switch {
 		case err == nil && !info.IsDir():
 			return "", fmt.Errorf("%s is not a directory", at)
-		case err == nil && !p.foreign && errors.Is(unix.Access(at, unix.W_OK), unix.EACCES): // a read-only one is said by its flags
+		// That it is read-only is said by its flags.
+		case err == nil && !p.byEngine && errors.Is(unix.Access(at, unix.W_OK), unix.EACCES):
 			return "", fmt.Errorf("%s may not be written to", at)
 		case err == nil:
 			return at, nil

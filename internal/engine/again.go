@@ -30,7 +30,7 @@ func (r *run) placedOutputs(ctx context.Context, m message) {
 	default:
 		w := r.worker(i)
 		w.warn(fmt.Sprintf("its outputs cannot be taken from the remote cache: %v; it is built", m.err))
-		w.o.Cache.Store.Forget(r.actions[i].id)
+		w.o.Cache.Store.ForgetRemote(r.actions[i].id)
 		r.where[i] = missing
 		if settled {
 			r.unsettle(i)

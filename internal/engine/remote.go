@@ -18,7 +18,7 @@ func (w worker) remote(ctx context.Context, act action) (cache.Entry, bool) {
 	if !ok || noted {
 		return entry, ok
 	}
-	if err := w.o.Cache.Store.PutKnown(entry); err != nil {
+	if err := w.o.Cache.Store.PutRemote(entry); err != nil {
 		w.warn(fmt.Sprintf("a result of the remote cache cannot be noted: %v", err))
 	}
 	return entry, true
@@ -30,7 +30,7 @@ func (w worker) ask(ctx context.Context, act action) (entry cache.Entry, noted, 
 	if c.Native {
 		return cache.Entry{}, false, false
 	}
-	if entry, ok := c.Store.Known(act.id); ok {
+	if entry, ok := c.Store.Remote(act.id); ok {
 		return entry, true, true
 	}
 	if act.transcript == "" && c.Remote.Reads() {

@@ -53,9 +53,9 @@ type Options struct {
 	BuildKitCerts string
 	// Insecure permits tcp:// without TLS to another machine.
 	Insecure bool
-	// ImageDir is a directory that keeps imported images, as an OCI layout, for a buildkitd, which
+	// OCILayout is a directory that keeps imported images, as an OCI layout, for a buildkitd, which
 	// has none of its own. It need not exist.
-	ImageDir string
+	OCILayout string
 	// Timeout is how long the engine may take for its first answer; 0 means 3 s.
 	Timeout time.Duration
 	// Wait is how long to try again when nothing listens at the address, or nothing answers: an

@@ -13,7 +13,7 @@ import (
 	"unicode/utf16"
 )
 
-// tool returns the path of a foreign program, or skips the test.
+// tool returns the path of another program, or skips the test.
 func tool(t testing.TB, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -28,7 +28,7 @@ func tool(t testing.TB, name string) string {
 	return path
 }
 
-// run runs a foreign program and returns what it printed.
+// run runs another program and returns what it printed.
 func run(t testing.TB, name string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command(tool(t, name), args...)

@@ -4,9 +4,6 @@ package kit
 
 import (
 	"archive/tar"
-	"bytes"
-	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,8 +11,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"buildsys/internal/atomicfile"
-	"buildsys/internal/cache"
+	spec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // parts are the directories of a repository that become layers, sorted: those of the packages, then the metadata.
@@ -32,8 +28,8 @@ func parts(dir string) ([]string, error) {
 }
 
 // layer makes the layer of one directory.
-func (p *packer) layer(dir, part string) (descriptor, error) {
-	return p.put(layerType, func(w io.Writer) error {
+func (p *packer) layer(dir, part string) (spec.Descriptor, error) {
+	return p.layout.Put(spec.MediaTypeImageLayer, func(w io.Writer) error {
 		archive := tar.NewWriter(w)
 		root := os.DirFS(dir)
 		err := fs.WalkDir(root, part, func(name string, e fs.DirEntry, err error) error {
@@ -75,39 +71,4 @@ func addMember(archive *tar.Writer, root fs.FS, name string, e fs.DirEntry) erro
 	}
 	_, err = io.Copy(archive, f)
 	return err
-}
-
-// put writes a blob.
-func (p *packer) put(mediaType string, fill func(io.Writer) error) (descriptor, error) {
-	f, err := atomicfile.New(p.dir, 0o644)
-	if err != nil {
-		return descriptor{}, err
-	}
-	defer f.Discard()
-	sum := sha256.New()
-	count := &counter{}
-	if err := fill(io.MultiWriter(f, sum, count)); err != nil {
-		return descriptor{}, err
-	}
-	b := cache.Blob{SHA256: [32]byte(sum.Sum(nil)), Size: count.n}
-	d := descriptor{MediaType: mediaType, Digest: digestOf(b), Size: b.Size}
-	return d, f.ReplaceDurable(filepath.Join(p.dir, blobName(b)))
-}
-
-type counter struct{ n int64 }
-
-func (c *counter) Write(p []byte) (int, error) {
-	c.n += int64(len(p))
-	return len(p), nil
-}
-
-func (p *packer) putJSON(mediaType string, v any) (descriptor, error) {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return descriptor{}, err
-	}
-	return p.put(mediaType, func(w io.Writer) error {
-		_, err := io.Copy(w, bytes.NewReader(data))
-		return err
-	})
 }

@@ -13,10 +13,12 @@ import (
 	"slices"
 	"strings"
 
+	spec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 
 	"buildsys/internal/atomicfile"
 	"buildsys/internal/manifest"
+	"buildsys/internal/oci"
 )
 
 // layersAtOnce is how many layers of one kit are downloaded at once.
@@ -95,9 +97,9 @@ func checkDigest(kit manifest.LockedImage, data []byte) error {
 }
 
 // readImage returns manifest and configuration of one image of an index, checked against each other.
-func readImage(ctx context.Context, src source, d descriptor) (imageManifest, imageConfig, error) {
-	var m imageManifest
-	var c imageConfig
+func readImage(
+	ctx context.Context, src source, d spec.Descriptor,
+) (m spec.Manifest, c imageConfig, err error) {
 	data, err := src.manifest(ctx, d)
 	if err == nil {
 		err = unmarshal(data, &m, "manifest")
@@ -105,9 +107,9 @@ func readImage(ctx context.Context, src source, d descriptor) (imageManifest, im
 	if err != nil {
 		return m, c, err
 	}
-	b, err := m.Config.blob(maxManifest)
+	b, err := oci.Blob(m.Config, oci.MaxDocument)
 	if err != nil {
-		return m, c, badLayout{err.Error()}
+		return m, c, err
 	}
 	f, err := os.CreateTemp("", "buildsys-kit-*")
 	if err != nil {
@@ -133,13 +135,15 @@ func readBack(f *os.File) ([]byte, error) {
 
 func unmarshal(data []byte, to any, what string) error {
 	if err := json.Unmarshal(data, to); err != nil {
-		return badLayout{"its " + what + " is not JSON: " + err.Error()}
+		return oci.Bad("its %s is not JSON: %v", what, err)
 	}
 	return nil
 }
 
 // install unpacks one image.
-func (s Store) install(ctx context.Context, src source, i manifest.Image, d descriptor, arch string) error {
+func (s Store) install(
+	ctx context.Context, src source, i manifest.Image, d spec.Descriptor, arch string,
+) error {
 	err := s.unpack(ctx, src, i, d, arch)
 	if local, ok := errors.AsType[localError](err); ok {
 		e := fault(Missing, i, "", "it cannot be kept in %s: %v", s.Dir, local.error)
@@ -152,7 +156,9 @@ func (s Store) install(ctx context.Context, src source, i manifest.Image, d desc
 	return readFault(ctx, src, i, err)
 }
 
-func (s Store) unpack(ctx context.Context, src source, i manifest.Image, d descriptor, arch string) error {
+func (s Store) unpack(
+	ctx context.Context, src source, i manifest.Image, d spec.Descriptor, arch string,
+) error {
 	m, c, err := readImage(ctx, src, d)
 	if err != nil {
 		return err
@@ -213,9 +219,11 @@ func checkConfig(i manifest.Image, c imageConfig, arch string) error {
 }
 
 // unpackLayers downloads and unpacks, several at once.
-func unpackLayers(ctx context.Context, src source, layers []descriptor, dir, arch string) ([]File, error) {
+func unpackLayers(
+	ctx context.Context, src source, layers []spec.Descriptor, dir, arch string,
+) ([]File, error) {
 	if len(layers) > maxLayers {
-		return nil, badLayout{fmt.Sprintf("it has %d layers", len(layers))}
+		return nil, oci.Bad("it has %d layers", len(layers))
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -233,16 +241,16 @@ func unpackLayers(ctx context.Context, src source, layers []descriptor, dir, arc
 	}
 	slices.SortFunc(u.files, func(a, b File) int { return strings.Compare(a.Name, b.Name) })
 	if !slices.ContainsFunc(u.files, func(f File) bool { return strings.HasSuffix(f.Name, ".rpm") }) {
-		return nil, badLayout{"it holds no RPM"}
+		return nil, oci.Bad("it holds no RPM")
 	}
 	return u.files, nil
 }
 
 // fetch downloads one layer whole before it is unpacked: its digest is checked first.
-func (u *unpacker) fetch(ctx context.Context, src source, d descriptor, temp string) error {
-	b, err := d.blob(maxTotal)
+func (u *unpacker) fetch(ctx context.Context, src source, d spec.Descriptor, temp string) error {
+	b, err := oci.Blob(d, maxTotal)
 	if err != nil {
-		return badLayout{err.Error()}
+		return err
 	}
 	f, err := os.CreateTemp(temp, ".layer-*")
 	if err != nil {
@@ -258,7 +266,7 @@ func (u *unpacker) fetch(ctx context.Context, src source, d descriptor, temp str
 	}
 	err = u.layer(d.MediaType, f)
 	if err != nil && !errors.As(err, new(localError)) {
-		return badLayout{err.Error()}
+		return oci.Bad("%v", err)
 	}
 	return err
 }

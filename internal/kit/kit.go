@@ -52,11 +52,10 @@ const runUpdate = `run "buildsys update" and commit Twoliter.lock if that is mea
 
 // The bounds of what is accepted.
 const (
-	maxManifest = 4 << 20  // bytes of a manifest, an index or a configuration; a registry's own limit
-	maxArches   = 16       // images of one kit
-	maxKits     = 256      // that one tree needs
-	maxLayers   = 4096     // of one image
-	maxFiles    = 65536    // in one image
-	maxFile     = 8 << 30  // bytes of one file
-	maxTotal    = 64 << 30 // bytes of one image
+	maxArches = 16       // images of one kit
+	maxKits   = 256      // that one tree needs
+	maxLayers = 4096     // of one image
+	maxFiles  = 65536    // in one image
+	maxFile   = 8 << 30  // bytes of one file
+	maxTotal  = 64 << 30 // bytes of one image
 )

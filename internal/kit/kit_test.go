@@ -6,8 +6,10 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -16,12 +18,14 @@ import (
 	"testing"
 	"testing/fstest"
 
+	spec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2"
 	"oras.land/oras-go/v2/content/memory"
-	"oras.land/oras-go/v2/content/oci"
+	orasoci "oras.land/oras-go/v2/content/oci"
 
 	"buildsys/internal/errkind"
 	"buildsys/internal/manifest"
+	"buildsys/internal/oci"
 )
 
 func must(t *testing.T, err error) {
@@ -123,7 +127,7 @@ func TestPackForOthers(t *testing.T) {
 	if again := makeKit(t, t.TempDir(), "base-kit", "1.0.0", "x86_64"); again.Digest != one.Digest {
 		t.Errorf("digests %s and %s", one.Digest, again.Digest)
 	}
-	layout, err := oci.NewFromFS(t.Context(), os.DirFS(filepath.Join(dir, "base-kit")))
+	layout, err := orasoci.NewFromFS(t.Context(), os.DirFS(filepath.Join(dir, "base-kit")))
 	must(t, err)
 	_, err = oras.Copy(t.Context(), layout, "v1.0.0", memory.New(), "", oras.DefaultCopyOptions)
 	must(t, err)
@@ -231,8 +235,8 @@ func TestDrift(t *testing.T) {
 	}
 }
 
-// TestForeignImages: images that are no kits, or others than they say, made by hand.
-func TestForeignImages(t *testing.T) {
+// TestBadImages: images that are no kits, or others than they say, made by hand.
+func TestBadImages(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*imageConfig)
 		want   string
@@ -271,19 +275,19 @@ func TestForeignImages(t *testing.T) {
 // remake changes the configuration of the only image in a layout, and all that names it.
 func remake(t *testing.T, dir string, change func(*imageConfig)) {
 	t.Helper()
-	l, p := &layout{dir: dir}, &packer{dir: dir}
-	_, top, err := l.top()
+	l := oci.Layout{Dir: dir}
+	_, top, err := l.Index()
 	must(t, err)
-	var x imageIndex
-	var m imageManifest
+	var x spec.Index
+	var m spec.Manifest
 	var c imageConfig
-	get := func(d descriptor, to any) {
-		data, err := l.read(d)
+	get := func(d spec.Descriptor, to any) {
+		data, err := l.Read(d)
 		must(t, err)
 		must(t, json.Unmarshal(data, to))
 	}
-	put := func(d *descriptor, v any) {
-		made, err := p.putJSON(d.MediaType, v)
+	put := func(d *spec.Descriptor, v any) {
+		made, err := l.PutJSON(d.MediaType, v)
 		must(t, err)
 		d.Digest, d.Size = made.Digest, made.Size
 	}
@@ -361,8 +365,8 @@ func TestUnpackTwice(t *testing.T) {
 	_, err = w.Write(make([]byte, 2000))
 	must(t, errors.Join(err, w.Close()))
 	layer := data.Bytes()
-	must(t, u.layer(layerType, bytes.NewReader(layer)))
-	if err := u.layer(layerType, bytes.NewReader(layer)); err == nil || !strings.Contains(err.Error(), "is there twice") {
+	must(t, u.layer(spec.MediaTypeImageLayer, bytes.NewReader(layer)))
+	if err := u.layer(spec.MediaTypeImageLayer, bytes.NewReader(layer)); err == nil || !strings.Contains(err.Error(), "is there twice") {
 		t.Errorf("got %v", err)
 	}
 	for _, c := range []struct {
@@ -370,10 +374,10 @@ func TestUnpackTwice(t *testing.T) {
 		data []byte
 		want string
 	}{
-		{layerType, layer[:1000], "ends in the middle"},
-		{layerType, []byte(strings.Repeat("x", 1024)), "is no archive"},
-		{layerType + "+gzip", layer, "is not what its media type says"},
-		{layerType + "+bzip2", layer, "is of type"},
+		{spec.MediaTypeImageLayer, layer[:1000], "ends in the middle"},
+		{spec.MediaTypeImageLayer, []byte(strings.Repeat("x", 1024)), "is no archive"},
+		{spec.MediaTypeImageLayer + "+gzip", layer, "is not what its media type says"},
+		{spec.MediaTypeImageLayer + "+bzip2", layer, "is of type"},
 	} {
 		fresh, err := os.OpenRoot(t.TempDir())
 		must(t, err)
@@ -452,5 +456,20 @@ func TestOverride(t *testing.T) {
 	}
 	if got := tr.ImageRef(image("sdk", "1.0.0")); got != "registry.example.com/acme/sdk:v1.0.0" {
 		t.Errorf("not overridden: %s", got)
+	}
+}
+
+// Equal kits have equal digests, whatever version of buildsys makes them: locks hold them.
+func TestDigestsStay(t *testing.T) {
+	dir := t.TempDir()
+	for _, arch := range []string{"x86_64", "aarch64"} {
+		makeKit(t, dir, "core-kit", "1.0.0", arch, image("base-kit", "1.0.0"))
+	}
+	layout := filepath.Join(dir, "core-kit")
+	index, err := os.ReadFile(filepath.Join(layout, "index.json"))
+	must(t, err)
+	const want = "09de597e1754b9c67d5faf99aa0d4ab373fedb2aeacb5fd1fcb96e64c2ef04b2"
+	if sum := fmt.Sprintf("%x", sha256.Sum256(index)); sum != want {
+		t.Errorf("index.json has the sha256 %s, want %s:\n%s", sum, want, index)
 	}
 }

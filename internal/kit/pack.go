@@ -4,18 +4,16 @@ package kit
 
 import (
 	"encoding/json"
-	"errors"
-	"fmt"
 	"maps"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
+	spec "github.com/opencontainers/image-spec/specs-go/v1"
+
 	"buildsys"
-	"buildsys/internal/atomicfile"
+	"buildsys/internal/oci"
 )
 
 // epoch is the date of everything in an image of a kit, as in the RPMs.
@@ -41,9 +39,9 @@ type Packed struct {
 
 // stamp is <arch>.json in a layout: what its image for an architecture was made of.
 type stamp struct {
-	Content  string     `json:"content"`
-	Label    string     `json:"label"`
-	Manifest descriptor `json:"manifest"`
+	Content  string          `json:"content"`
+	Label    string          `json:"label"`
+	Manifest spec.Descriptor `json:"manifest"`
 }
 
 func stampName(arch string) string { return "." + arch + ".json" }
@@ -56,10 +54,10 @@ func Pack(r Repository, dir string) (Packed, error) {
 	if err != nil {
 		return Packed{}, err
 	}
-	if err := os.MkdirAll(filepath.Join(dir, "blobs", "sha256"), 0o755); err != nil {
+	p := packer{layout: oci.Layout{Dir: dir}, stamps: map[string]stamp{}}
+	if err := p.layout.Make(); err != nil {
 		return Packed{}, err
 	}
-	p := packer{dir: dir, stamps: map[string]stamp{}}
 	p.readStamps()
 	if own, ok := p.stamps[r.Arch]; !ok || own.Content != r.Content || own.Label != label || !p.whole(own.Manifest) {
 		d, err := p.image(r, label)
@@ -79,87 +77,70 @@ func Pack(r Repository, dir string) (Packed, error) {
 	if out.Digest, err = p.writeIndex(out); err != nil {
 		return out, err
 	}
-	return out, p.sweep()
+	return out, p.layout.Sweep()
 }
 
 type packer struct {
-	dir    string
+	layout oci.Layout
 	stamps map[string]stamp // by architecture
 }
 
 func (p *packer) readStamps() {
 	for _, arch := range []string{"aarch64", "x86_64"} {
 		var s stamp
-		data, err := os.ReadFile(filepath.Join(p.dir, stampName(arch)))
+		data, err := os.ReadFile(filepath.Join(p.layout.Dir, stampName(arch)))
 		if err == nil && json.Unmarshal(data, &s) == nil {
 			p.stamps[arch] = s
 		}
 	}
 }
 
-// whole says whether an image and all its blobs are there, by their sizes.
-func (p *packer) whole(d descriptor) bool {
-	_, err := p.members(d)
-	return err == nil
-}
-
-// members returns the blobs of an image, its manifest first.
-func (p *packer) members(d descriptor) ([]descriptor, error) {
-	l := &layout{dir: p.dir}
-	data, err := l.read(d)
-	if err != nil {
-		return nil, err
+// whole reports whether an image and all its blobs are there, by their sizes.
+func (p *packer) whole(d spec.Descriptor) bool {
+	var m spec.Manifest
+	if p.layout.ReadJSON(d, &m) != nil {
+		return false
 	}
-	var m imageManifest
-	if err := json.Unmarshal(data, &m); err != nil {
-		return nil, err
-	}
-	all := append([]descriptor{d, m.Config}, m.Layers...)
-	for _, one := range all {
-		b, err := one.blob(maxTotal)
-		if err != nil {
-			return nil, err
-		}
-		info, err := os.Lstat(filepath.Join(p.dir, blobName(b)))
-		if err != nil || info.Size() != b.Size {
-			return nil, fmt.Errorf("the blob %s is not there", one.Digest)
+	for _, one := range append(m.Layers, m.Config) {
+		if !p.layout.Has(one) {
+			return false
 		}
 	}
-	return all, nil
+	return true
 }
 
 // image makes the image of one repository.
-func (p *packer) image(r Repository, label string) (descriptor, error) {
-	var layers []descriptor
+func (p *packer) image(r Repository, label string) (spec.Descriptor, error) {
+	var layers []spec.Descriptor
 	var ids []string
 	parts, err := parts(r.Dir)
 	if err != nil {
-		return descriptor{}, err
+		return spec.Descriptor{}, err
 	}
 	for _, part := range parts {
 		d, err := p.layer(r.Dir, part)
 		if err != nil {
-			return descriptor{}, err
+			return spec.Descriptor{}, err
 		}
-		layers, ids = append(layers, d), append(ids, d.Digest)
+		layers, ids = append(layers, d), append(ids, d.Digest.String())
 	}
-	on := &platform{Architecture: ociArch(r.Arch), OS: "linux"}
-	config, err := p.putJSON(configType, imageConfig{
+	on := &spec.Platform{Architecture: ociArch(r.Arch), OS: "linux"}
+	config, err := p.layout.PutJSON(spec.MediaTypeImageConfig, imageConfig{
 		Architecture: on.Architecture, OS: on.OS, Created: epoch.Format(time.RFC3339), History: []any{},
 		Config: innerConfig{Env: []string{}, WorkingDir: "/", Labels: map[string]string{Label: label}},
 		Rootfs: rootfs{Type: "layers", DiffIDs: ids},
 	})
 	if err != nil {
-		return descriptor{}, err
+		return spec.Descriptor{}, err
 	}
-	d, err := p.putJSON(manifestType, imageManifest{SchemaVersion: 2, MediaType: manifestType, Config: config, Layers: layers})
+	d, err := p.layout.PutJSON(spec.MediaTypeImageManifest, oci.NewManifest(config, layers))
 	d.Platform = on
 	return d, err
 }
 
 // writeIndex writes the index of all architectures under its tag, and the records.
 func (p *packer) writeIndex(out Packed) (string, error) {
-	x := imageIndex{SchemaVersion: 2, MediaType: indexType}
+	x := oci.NewIndex()
 	for _, arch := range out.Arches {
 		x.Manifests = append(x.Manifests, p.stamps[arch].Manifest)
 	}
@@ -171,59 +152,21 @@ func (p *packer) writeIndex(out Packed) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	d, err := p.putJSON(indexType, x)
+	d, err := p.layout.PutJSON(spec.MediaTypeImageIndex, x)
 	if err != nil {
 		return "", err
 	}
-	d.Annotations = map[string]string{refName: out.Tag}
-	files := map[string]any{
-		"oci-layout": map[string]string{"imageLayoutVersion": "1.0.0"},
-		"index.json": imageIndex{SchemaVersion: 2, MediaType: indexType, Manifests: []descriptor{d}},
+	d.Annotations = map[string]string{spec.AnnotationRefName: out.Tag}
+	if err := p.layout.PutIndex(oci.NewIndex(d)); err != nil {
+		return "", err
 	}
 	for arch, s := range p.stamps {
-		files[stampName(arch)] = s
-	}
-	for name, v := range files {
-		data, err := json.Marshal(v)
-		if err == nil {
-			err = atomicfile.ReplaceDurable(filepath.Join(p.dir, name), append(data, '\n'), 0o644)
-		}
-		if err != nil {
+		if err := p.layout.PutFile(stampName(arch), s); err != nil {
 			return "", err
 		}
 	}
 	if out.Other != "" {
-		return digest, os.Remove(filepath.Join(p.dir, stampName(out.Other)))
+		return digest, os.Remove(filepath.Join(p.layout.Dir, stampName(out.Other)))
 	}
 	return digest, nil
-}
-
-// sweep removes the blobs that nothing in index.json leads to, and what a kill has left.
-func (p *packer) sweep() error {
-	l := &layout{dir: p.dir}
-	_, top, err := l.top()
-	if err != nil {
-		return err
-	}
-	keep := map[string]bool{}
-	for _, d := range top.Manifests {
-		keep[path.Base(strings.TrimPrefix(d.Digest, "sha256:"))] = true
-	}
-	for _, s := range p.stamps {
-		members, err := p.members(s.Manifest)
-		if err != nil {
-			return err
-		}
-		for _, d := range members {
-			keep[strings.TrimPrefix(d.Digest, "sha256:")] = true
-		}
-	}
-	blobs := filepath.Join(p.dir, "blobs", "sha256")
-	entries, err := os.ReadDir(blobs)
-	for _, e := range entries {
-		if !keep[e.Name()] {
-			err = errors.Join(err, os.Remove(filepath.Join(blobs, e.Name())))
-		}
-	}
-	return errors.Join(err, atomicfile.Clean(p.dir))
 }

@@ -13,8 +13,11 @@ import (
 	"slices"
 	"strings"
 
+	spec "github.com/opencontainers/image-spec/specs-go/v1"
+
 	"buildsys/internal/cache"
 	"buildsys/internal/manifest"
+	"buildsys/internal/oci"
 	"buildsys/internal/remote"
 )
 
@@ -30,7 +33,7 @@ type source interface {
 	// index returns the bytes that a tag leads to. The error is a remote.ErrNotFound when there is no such tag.
 	index(ctx context.Context, tag string) ([]byte, error)
 	// manifest returns the bytes of a manifest by its digest.
-	manifest(ctx context.Context, d descriptor) ([]byte, error)
+	manifest(ctx context.Context, d spec.Descriptor) ([]byte, error)
 	// blob puts a blob into an empty file and checks it.
 	blob(ctx context.Context, b cache.Blob, to *os.File) error
 	// tags lists what index would find, for messages.
@@ -125,7 +128,7 @@ func (t Tree) open(i manifest.Image) (source, error) {
 		if !filepath.IsAbs(dir) {
 			dir = filepath.Join(t.Root, dir)
 		}
-		return &layout{dir: filepath.Join(dir, repository)}, nil
+		return layoutSource{oci.Layout{Dir: filepath.Join(dir, repository)}}, nil
 	}
 	address := registry + "/" + repository
 	if !strings.Contains(registry, "://") {
@@ -152,8 +155,8 @@ func (s registrySource) index(ctx context.Context, tag string) ([]byte, error) {
 	return s.Manifest(ctx, tag)
 }
 
-func (s registrySource) manifest(ctx context.Context, d descriptor) ([]byte, error) {
-	return s.Manifest(ctx, d.Digest)
+func (s registrySource) manifest(ctx context.Context, d spec.Descriptor) ([]byte, error) {
+	return s.Manifest(ctx, d.Digest.String())
 }
 
 func (s registrySource) blob(ctx context.Context, b cache.Blob, to *os.File) error {
@@ -181,7 +184,7 @@ func readFault(ctx context.Context, s source, i manifest.Image, err error) error
 		e := fault(Config, i, hint, "there is no such version")
 		e.Err = err
 		return e
-	case remote.BadError(err) || errors.As(err, new(badLayout)):
+	case remote.BadError(err) || errors.As(err, new(oci.BadError)):
 		e := fault(Bad, i, "", "it is refused: %v", err)
 		e.Err = err
 		return e

@@ -109,16 +109,16 @@ func (t Tree) inspect(ctx context.Context, i manifest.Image) (digest string, m M
 	if err != nil {
 		return "", m, fault(Bad, i, "", "%v", err)
 	}
-	arches, err := x.arches()
+	byArch, err := arches(x)
 	if err != nil {
 		return "", m, fault(Bad, i, "", "%v", err)
 	}
-	if len(arches) == 0 {
+	if len(byArch) == 0 {
 		return "", m, fault(Bad, i, "", "it has no image for an architecture that buildsys knows")
 	}
 	label := ""
-	for _, arch := range slices.Sorted(maps.Keys(arches)) {
-		_, c, err := readImage(ctx, src, arches[arch])
+	for _, arch := range slices.Sorted(maps.Keys(byArch)) {
+		_, c, err := readImage(ctx, src, byArch[arch])
 		if err != nil {
 			return "", m, readFault(ctx, src, i, err)
 		}

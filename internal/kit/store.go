@@ -18,8 +18,11 @@ import (
 	"slices"
 	"strings"
 
+	spec "github.com/opencontainers/image-spec/specs-go/v1"
+
 	"buildsys/internal/atomicfile"
 	"buildsys/internal/manifest"
+	"buildsys/internal/oci"
 )
 
 // Store is a directory of unpacked kits, which all checkouts share:
@@ -73,17 +76,17 @@ func (s Store) putIndex(digest string, data []byte) error {
 }
 
 // index returns what the tag of a locked kit led to.
-func (s Store) index(lock manifest.LockedImage) (imageIndex, error) {
+func (s Store) index(lock manifest.LockedImage) (spec.Index, error) {
 	name, err := s.indexPath(lock.Digest)
 	if err != nil {
-		return imageIndex{}, err
+		return spec.Index{}, err
 	}
 	data, err := os.ReadFile(name)
 	if err != nil {
-		return imageIndex{}, err
+		return spec.Index{}, err
 	}
 	if got, err := Digest(data); err != nil || got != lock.Digest {
-		return imageIndex{}, fmt.Errorf("%s was damaged", name)
+		return spec.Index{}, fmt.Errorf("%s was damaged", name)
 	}
 	return parseIndex(data)
 }
@@ -117,29 +120,29 @@ func notHere(lock manifest.LockedImage, arch string, err error) error {
 }
 
 // imageFor picks the image for an architecture.
-func imageFor(x imageIndex, i manifest.Image, arch string) (descriptor, error) {
-	arches, err := x.arches()
+func imageFor(x spec.Index, i manifest.Image, arch string) (spec.Descriptor, error) {
+	byArch, err := arches(x)
 	if err != nil {
-		return descriptor{}, fault(Bad, i, "", "%v", err)
+		return spec.Descriptor{}, fault(Bad, i, "", "%v", err)
 	}
-	d, ok := arches[arch]
+	d, ok := byArch[arch]
 	if !ok {
 		return d, fault(Config, i, "use a version that is made for it, or build for another architecture", "it is not made for %s, only for %s",
-			arch, strings.Join(slices.Sorted(maps.Keys(arches)), ", "))
+			arch, strings.Join(slices.Sorted(maps.Keys(byArch)), ", "))
 	}
 	return d, nil
 }
 
-func (s Store) dir(d descriptor) string {
-	return filepath.Join(s.Dir, strings.TrimPrefix(d.Digest, "sha256:"))
+func (s Store) dir(d spec.Descriptor) string {
+	return filepath.Join(s.Dir, d.Digest.Encoded())
 }
 
 // load reads the record of an unpacked image, and looks whether its files are there with the sizes they had.
-func (s Store) load(d descriptor) (*Installed, error) {
-	if _, err := d.blob(maxManifest); err != nil { // its digest becomes a path
+func (s Store) load(d spec.Descriptor) (*Installed, error) {
+	if _, err := oci.Blob(d, oci.MaxDocument); err != nil { // its digest becomes a path
 		return nil, err
 	}
-	k := &Installed{Digest: d.Digest, Dir: s.dir(d)}
+	k := &Installed{Digest: d.Digest.String(), Dir: s.dir(d)}
 	data, err := os.ReadFile(filepath.Join(k.Dir, recordFile))
 	if err != nil {
 		return nil, err

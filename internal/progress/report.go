@@ -27,17 +27,19 @@ type Summary struct {
 
 // Traffic is what a run had to do with remote caches.
 type Traffic struct {
-	Known   int64 // results found there
+	Found   int64 // results found there
 	Fetched int64 // results whose outputs were downloaded
 	Pushed  int64 // results uploaded
 	Down    int64 // bytes received
 	Up      int64 // bytes sent
 }
 
-// String sums it up: "remote cache: 12 results found, 1 fetched, 3 uploaded; 52.1 MiB received, 300 bytes sent".
+// String sums it up: "remote cache: 12 results found, 1 fetched, 3 uploaded; 52.1 MiB received, 300
+// bytes sent".
 func (t Traffic) String() string {
 	return fmt.Sprintf("remote cache: %s found, %d fetched, %d uploaded; %s received, %s sent",
-		count(int(t.Known), "result"), t.Fetched, t.Pushed, bytesize.Format(t.Down), bytesize.Format(t.Up))
+		count(int(t.Found), "result"), t.Fetched, t.Pushed,
+		bytesize.Format(t.Down), bytesize.Format(t.Up))
 }
 
 // Failure is one step that failed by itself.

@@ -43,8 +43,9 @@ func Took(d time.Duration) string {
 // escapes are the terminal control sequences of ECMA-48: CSI, OSC and other string sequences, and two-character ones.
 var escapes = regexp.MustCompile("\x1b(?:\\[[0-?]*[ -/]*[@-~]?|[\\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\\\)?|[ -/]*[0-~]?)")
 
-// Clean makes one line of foreign output safe to show: no escape sequences or control characters, valid UTF-8,
-// of a line that was overwritten with carriage returns only the last state, and at most 4096 bytes of it.
+// Clean makes one line of a program's output safe to show: no escape sequences or control
+// characters, valid UTF-8, of a line that was overwritten with carriage returns only the last
+// state, and at most 4096 bytes of it.
 func Clean(line string) string {
 	line = strings.TrimRight(line, "\r\n")
 	if i := strings.LastIndexByte(line, '\r'); i >= 0 {

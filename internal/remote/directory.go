@@ -15,6 +15,7 @@ import (
 
 	"buildsys/internal/atomicfile"
 	"buildsys/internal/cache"
+	"buildsys/internal/oci"
 )
 
 // directory keeps manifests/<tag> and blobs/sha256/<hex>, each written under another name and renamed, so that any number
@@ -56,7 +57,7 @@ func (d *directory) manifest(_ context.Context, tag string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxManifest+1))
+	data, err := io.ReadAll(io.LimitReader(f, oci.MaxDocument+1))
 	if err != nil {
 		return nil, d.failure(err)
 	}

@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"buildsys/internal/oci"
 )
 
 // stored is a registry that has a result, before anything goes wrong.
@@ -176,7 +178,7 @@ func TestSlowServer(t *testing.T) {
 			f, r := stored(t)
 			over := make(chan struct{})
 			defer close(over)
-			digest := describe("", blobOf([]byte(files["a.rpm"]))).Digest
+			digest := oci.Describe("", oci.BlobOf([]byte(files["a.rpm"]))).Digest.String()
 			f.fault = func(w http.ResponseWriter, r *http.Request, _ int) bool {
 				if !strings.Contains(r.URL.Path, "/blobs/") {
 					return false
@@ -442,7 +444,7 @@ func TestLocalFailure(t *testing.T) {
 		w := bufio.NewWriterSize(full, 1)
 		_, err := w.WriteString("x")
 		if err == nil {
-			err = copyBlob(localWriter{full}, strings.NewReader("x"), blobOf([]byte("x")))
+			err = copyBlob(localWriter{full}, strings.NewReader("x"), oci.BlobOf([]byte("x")))
 		}
 		if !is[localError](err) {
 			t.Errorf("%v", err)

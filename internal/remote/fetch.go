@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"buildsys/internal/cache"
+	"buildsys/internal/oci"
 )
 
 // fetchAtOnce is how many files of one result are downloaded at once.
@@ -31,8 +32,8 @@ func (c *Cache) Lookup(ctx context.Context, id cache.ActionID, step, transcript 
 			return err
 		})
 		var e cache.Entry
-		if err == nil && len(data) > maxManifest {
-			err = badError{fmt.Sprintf("its manifest has more than %d bytes", maxManifest)}
+		if err == nil && len(data) > oci.MaxDocument {
+			err = badError{fmt.Sprintf("its manifest has more than %d bytes", oci.MaxDocument)}
 		}
 		if err == nil {
 			if e, err = decodeManifest(data, id, step, transcript); err != nil {
@@ -161,7 +162,7 @@ func (c *Cache) fetchFile(ctx context.Context, e cache.Entry, f cache.File, root
 
 // fetchBlob fills the empty file to: from what is here already, from where e was found, else from the other caches.
 func (c *Cache) fetchBlob(ctx context.Context, e cache.Entry, b cache.Blob, to *os.File) error {
-	if b == blobOf(nil) {
+	if b == oci.BlobOf(nil) {
 		return nil
 	}
 	if c.o.Have != nil {

@@ -1,10 +1,8 @@
-// Manifests: one result as an OCI image manifest, and what is refused of a foreign one.
+// Manifests: one result as an OCI image manifest, and what is refused of one that arrives.
 
 package remote
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,21 +11,24 @@ import (
 	"strings"
 	"time"
 
+	spec "github.com/opencontainers/image-spec/specs-go/v1"
+
 	"buildsys/internal/cache"
+	"buildsys/internal/oci"
 )
 
 // Media types and annotations. An image manifest with the empty config is what every registry takes, ECR included; nothing
 // here needs the referrers API.
 const (
-	manifestType   = "application/vnd.oci.image.manifest.v1+json"
-	emptyType      = "application/vnd.oci.empty.v1+json"
+	manifestType   = spec.MediaTypeImageManifest
+	emptyType      = spec.MediaTypeEmptyJSON
 	resultType     = "application/vnd.buildsys.result.v1"
 	outputType     = "application/vnd.buildsys.output.v1"
 	transcriptType = "application/vnd.buildsys.transcript.v1+text"
 	logType        = "application/vnd.buildsys.log.v1+text"
 	provenanceType = "application/vnd.in-toto+json"
 
-	titleNote   = "org.opencontainers.image.title"
+	titleNote   = spec.AnnotationTitle
 	modeNote    = "invalid.buildsys.mode"    // "0755" on an output that can be executed
 	linkNote    = "invalid.buildsys.link"    // target of an output that is a symbolic link; its blob is the empty one
 	actionNote  = "invalid.buildsys.action"  // the action ID
@@ -36,70 +37,41 @@ const (
 	tookNote    = "invalid.buildsys.took"    // how long the step ran, in nanoseconds
 )
 
-// Bounds of what is accepted. A registry's own limit for a manifest is 4 MiB.
+// Bounds of what is accepted.
 const (
-	maxManifest = 4 << 20  // bytes
-	maxFiles    = 4096     // outputs of a step
-	maxOutputs  = 64 << 30 // bytes of all outputs of a step
-	maxTook     = 1000 * time.Hour
+	maxFiles   = 4096     // outputs of a step
+	maxOutputs = 64 << 30 // bytes of all outputs of a step
+	maxTook    = 1000 * time.Hour
 )
 
 // emptyBlob is the config of every manifest.
 var emptyBlob = []byte("{}")
 
-type manifest struct {
-	SchemaVersion int               `json:"schemaVersion"`
-	MediaType     string            `json:"mediaType"`
-	ArtifactType  string            `json:"artifactType"`
-	Config        descriptor        `json:"config"`
-	Layers        []descriptor      `json:"layers"`
-	Annotations   map[string]string `json:"annotations"`
-}
-
-type descriptor struct {
-	MediaType   string            `json:"mediaType"`
-	Digest      string            `json:"digest"`
-	Size        int64             `json:"size"`
-	Annotations map[string]string `json:"annotations,omitempty"`
-}
-
-func describe(mediaType string, b cache.Blob) descriptor {
-	return descriptor{MediaType: mediaType, Digest: "sha256:" + hex.EncodeToString(b.SHA256[:]), Size: b.Size}
-}
-
-func blobOf(data []byte) cache.Blob {
-	return cache.Blob{SHA256: sha256.Sum256(data), Size: int64(len(data))}
-}
-
-// blob returns what d names: only sha256 counts here.
-func (d descriptor) blob() (cache.Blob, error) {
-	digits, ok := strings.CutPrefix(d.Digest, "sha256:")
-	sum, err := cache.ParseContentID(digits)
-	if !ok || err != nil || d.Size < 0 {
-		return cache.Blob{}, fmt.Errorf("%.100q of %d bytes is not a blob", d.Digest, d.Size)
-	}
-	return cache.Blob{SHA256: sum, Size: d.Size}, nil
+// newManifest returns a manifest without layers.
+func newManifest(artifactType string, notes map[string]string) spec.Manifest {
+	m := oci.NewManifest(oci.Describe(emptyType, oci.BlobOf(emptyBlob)), nil)
+	m.ArtifactType, m.Annotations = artifactType, notes
+	return m
 }
 
 // encodeManifest returns the manifest of e, whose provenance is a blob as well.
 func encodeManifest(e cache.Entry, provenance cache.Blob) ([]byte, error) {
-	m := manifest{
-		SchemaVersion: 2, MediaType: manifestType, ArtifactType: resultType, Config: describe(emptyType, blobOf(emptyBlob)),
-		Annotations: map[string]string{
-			actionNote: e.Action.String(), contentNote: e.Content.String(), stepNote: e.Step,
-			tookNote: strconv.FormatInt(int64(e.Took), 10),
-		},
-	}
-	m.Layers = append(m.Layers, describe(transcriptType, blobOf([]byte(e.Transcript))), describe(provenanceType, provenance))
+	m := newManifest(resultType, map[string]string{
+		actionNote: e.Action.String(), contentNote: e.Content.String(), stepNote: e.Step,
+		tookNote: strconv.FormatInt(int64(e.Took), 10),
+	})
+	m.Layers = append(m.Layers,
+		oci.Describe(transcriptType, oci.BlobOf([]byte(e.Transcript))),
+		oci.Describe(provenanceType, provenance))
 	if !e.Log.IsZero() {
-		m.Layers = append(m.Layers, describe(logType, e.Log))
+		m.Layers = append(m.Layers, oci.Describe(logType, e.Log))
 	}
 	for _, f := range e.Files {
-		d := describe(outputType, cache.Blob{SHA256: f.SHA256, Size: f.Size})
+		d := oci.Describe(outputType, cache.Blob{SHA256: f.SHA256, Size: f.Size})
 		d.Annotations = map[string]string{titleNote: f.Name}
 		switch {
 		case f.Link != "":
-			d = describe(outputType, blobOf(emptyBlob))
+			d = oci.Describe(outputType, oci.BlobOf(emptyBlob))
 			d.Annotations = map[string]string{titleNote: f.Name, linkNote: f.Link}
 		case f.Mode == 0o755:
 			d.Annotations[modeNote] = "0755"
@@ -114,12 +86,12 @@ func encodeManifest(e cache.Entry, provenance cache.Blob) ([]byte, error) {
 	return data, err
 }
 
-// decodeManifest reads a foreign manifest that is said to be the result of an action of a step with a transcript, and
-// refuses whatever could not have been built by it or would not be published if it had been built here. The blobs are
-// checked when they arrive.
+// decodeManifest reads a manifest that is said to be the result of an action of a step with a
+// transcript, and refuses whatever could not have been built by it or would not be published if it
+// had been built here. The blobs are checked when they arrive.
 func decodeManifest(data []byte, id cache.ActionID, step, transcript string) (cache.Entry, error) {
 	e := cache.Entry{Action: id, Step: step, Transcript: transcript}
-	var m manifest
+	var m spec.Manifest
 	if err := json.Unmarshal(data, &m); err != nil {
 		return e, fmt.Errorf("it is not a manifest: %w", err)
 	}
@@ -135,7 +107,7 @@ func decodeManifest(data []byte, id cache.ActionID, step, transcript string) (ca
 	var total int64
 	made := false
 	for _, d := range m.Layers {
-		b, err := d.blob()
+		b, err := oci.Blob(d, maxOutputs)
 		if err != nil {
 			return e, err
 		}
@@ -149,7 +121,7 @@ func decodeManifest(data []byte, id cache.ActionID, step, transcript string) (ca
 		case logType:
 			e.Log = b
 		case outputType:
-			f, err := d.file(b)
+			f, err := outputOf(d, b)
 			if err != nil {
 				return e, err
 			}
@@ -178,8 +150,8 @@ func complete(e cache.Entry, notes map[string]string) (cache.Entry, error) {
 	return e, e.Check()
 }
 
-// file returns the output that d describes.
-func (d descriptor) file(b cache.Blob) (cache.File, error) {
+// outputOf returns the output that d describes.
+func outputOf(d spec.Descriptor, b cache.Blob) (cache.File, error) {
 	f := cache.File{Name: d.Annotations[titleNote], Link: d.Annotations[linkNote]}
 	for part := range strings.SplitSeq(f.Name, "/") {
 		if reason := cache.BadName(part); reason != "" {

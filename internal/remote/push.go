@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"buildsys/internal/cache"
+	"buildsys/internal/oci"
 )
 
 // pushAtOnce is how many results are uploaded at once.
@@ -105,12 +106,12 @@ func (p *pusher) upload(ctx context.Context, e cache.Entry, open func(cache.Blob
 	if err != nil {
 		return localError{err}
 	}
-	data, err := encodeManifest(e, blobOf(provenance))
+	data, err := encodeManifest(e, oci.BlobOf(provenance))
 	if err != nil {
 		return localError{err}
 	}
 	for _, small := range [][]byte{emptyBlob, []byte(e.Transcript), provenance} {
-		if err := t.uploadBlob(ctx, blobOf(small), fromMemory(small), replace); err != nil {
+		if err := t.uploadBlob(ctx, oci.BlobOf(small), fromMemory(small), replace); err != nil {
 			return err
 		}
 	}

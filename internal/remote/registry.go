@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -16,7 +15,6 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2/errdef"
 	oras "oras.land/oras-go/v2/registry/remote"
 	"oras.land/oras-go/v2/registry/remote/auth"
@@ -24,6 +22,7 @@ import (
 	"oras.land/oras-go/v2/registry/remote/errcode"
 
 	"buildsys/internal/cache"
+	"buildsys/internal/oci"
 )
 
 const maxRedirects = 5
@@ -81,17 +80,13 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-func ociDescriptor(mediaType string, b cache.Blob) ocispec.Descriptor {
-	return ocispec.Descriptor{MediaType: mediaType, Digest: digest.NewDigestFromEncoded(digest.SHA256, hex.EncodeToString(b.SHA256[:])), Size: b.Size}
-}
-
 func (r *ociRegistry) manifest(ctx context.Context, tag string) ([]byte, error) {
 	desc, body, err := r.repo.Manifests().FetchReference(ctx, tag)
 	if err != nil {
 		return nil, r.failure(err)
 	}
 	defer body.Close()
-	data, err := io.ReadAll(io.LimitReader(body, maxManifest+1))
+	data, err := io.ReadAll(io.LimitReader(body, oci.MaxDocument+1))
 	if err != nil {
 		return nil, r.failure(err)
 	}
@@ -117,11 +112,12 @@ func (r *ociRegistry) found(err error) (bool, error) {
 }
 
 func (r *ociRegistry) putManifest(ctx context.Context, tag string, data []byte) error {
-	return r.failure(r.repo.Manifests().PushReference(ctx, ociDescriptor(manifestType, blobOf(data)), bytes.NewReader(data), tag))
+	d := oci.Describe(manifestType, oci.BlobOf(data))
+	return r.failure(r.repo.Manifests().PushReference(ctx, d, bytes.NewReader(data), tag))
 }
 
 func (r *ociRegistry) blob(ctx context.Context, b cache.Blob) (io.ReadCloser, error) {
-	body, err := r.repo.Blobs().Fetch(ctx, ociDescriptor(outputType, b))
+	body, err := r.repo.Blobs().Fetch(ctx, oci.Describe(outputType, b))
 	if err != nil {
 		return nil, r.failure(err)
 	}
@@ -129,7 +125,7 @@ func (r *ociRegistry) blob(ctx context.Context, b cache.Blob) (io.ReadCloser, er
 }
 
 func (r *ociRegistry) hasBlob(ctx context.Context, b cache.Blob) (bool, error) {
-	return r.found2(r.repo.Blobs().Exists(ctx, ociDescriptor(outputType, b)))
+	return r.found2(r.repo.Blobs().Exists(ctx, oci.Describe(outputType, b)))
 }
 
 func (r *ociRegistry) found2(ok bool, err error) (bool, error) {
@@ -145,7 +141,7 @@ func (r *ociRegistry) putBlob(ctx context.Context, b cache.Blob, data io.ReadSee
 		if _, err := data.Seek(0, io.SeekStart); err != nil {
 			return localError{err}
 		}
-		err := r.repo.Blobs().Push(ctx, ociDescriptor(outputType, b), struct{ io.Reader }{data})
+		err := r.repo.Blobs().Push(ctx, oci.Describe(outputType, b), struct{ io.Reader }{data})
 		refused, ok := errors.AsType[*errcode.ErrorResponse](err)
 		if again || !ok || refused.StatusCode != http.StatusUnauthorized || refused.Method != http.MethodPut {
 			return r.failure(err)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"buildsys/internal/cache"
+	"buildsys/internal/oci"
 )
 
 // fakeRegistry keeps manifests by tag and blobs by digest.
@@ -84,7 +85,7 @@ func (f *fakeRegistry) put(w http.ResponseWriter, r *http.Request, kind, ref str
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	digest := describe("", blobOf(data)).Digest
+	digest := oci.Describe("", oci.BlobOf(data)).Digest.String()
 	if kind == "manifests" {
 		f.manifests[ref] = data
 	} else if want := r.URL.Query().Get("digest"); want != digest {
@@ -110,7 +111,7 @@ func (f *fakeRegistry) get(w http.ResponseWriter, r *http.Request, kind, ref str
 	}
 	w.Header().Set("Content-Type", manifestType)
 	if kind == "manifests" {
-		w.Header().Set("Docker-Content-Digest", describe("", blobOf(data)).Digest)
+		w.Header().Set("Docker-Content-Digest", oci.Describe("", oci.BlobOf(data)).Digest.String())
 	}
 	w.Header().Set("Content-Length", fmt.Sprint(len(data)))
 	if r.Method == http.MethodGet {

@@ -16,7 +16,11 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
+	spec "github.com/opencontainers/image-spec/specs-go/v1"
+
 	"buildsys/internal/cache"
+	"buildsys/internal/oci"
 )
 
 var files = map[string]string{"a.rpm": strings.Repeat("a", 100_000), "b.rpm": "b", "sub/c": ""}
@@ -92,12 +96,12 @@ func TestWhatIsPushed(t *testing.T) {
 		if !regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`).MatchString(tag) {
 			t.Errorf("tag %q", tag)
 		}
-		var m manifest
+		var m spec.Manifest
 		if err := json.Unmarshal(data, &m); err != nil || m.MediaType != manifestType || m.Config.MediaType != emptyType {
 			t.Errorf("%v\n%s", err, data)
 		}
 		for _, d := range append(m.Layers, m.Config) {
-			if _, ok := f.blobs[d.Digest]; !ok {
+			if _, ok := f.blobs[d.Digest.String()]; !ok {
 				t.Errorf("blob %s (%s) is missing", d.Digest, d.MediaType)
 			}
 		}
@@ -109,7 +113,7 @@ func TestWhatIsPushed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := f.blobs[describe("", blobOf(provenance)).Digest]; !ok {
+	if _, ok := f.blobs[oci.Describe("", oci.BlobOf(provenance)).Digest.String()]; !ok {
 		t.Error("the provenance is not there")
 	}
 }
@@ -135,48 +139,56 @@ func TestConcurrentWriters(t *testing.T) {
 // A poisoned manifest is refused before anything is downloaded, said once, and replaced by the next good result.
 func TestPoisonedManifest(t *testing.T) {
 	r := newResult(t, "bash", files)
-	title := func(m *manifest, name string) { m.Layers[len(m.Layers)-1].Annotations[titleNote] = name }
-	for name, poison := range map[string]func(*manifest){
-		"other step":       func(m *manifest) { m.Annotations[stepNote] = "package/other x86_64" },
-		"other action":     func(m *manifest) { m.Annotations[actionNote] = strings.Repeat("0", 64) },
-		"other transcript": func(m *manifest) { m.Layers[0].Digest = m.Layers[1].Digest },
-		"no transcript":    func(m *manifest) { m.Layers = m.Layers[1:] },
-		"other content":    func(m *manifest) { m.Annotations[contentNote] = strings.Repeat("0", 64) },
-		"an option":        func(m *manifest) { title(m, "-rf") },
-		"an option below":  func(m *manifest) { title(m, "x/-rf") },
-		"outside":          func(m *manifest) { title(m, "../evil.rpm") },
-		"absolute":         func(m *manifest) { title(m, "/etc/passwd") },
-		"control":          func(m *manifest) { title(m, "a\nb") },
-		"no name":          func(m *manifest) { title(m, "") },
-		"link outside": func(m *manifest) {
+	title := func(m *spec.Manifest, name string) { m.Layers[len(m.Layers)-1].Annotations[titleNote] = name }
+	for name, poison := range map[string]func(*spec.Manifest){
+		"other step":       func(m *spec.Manifest) { m.Annotations[stepNote] = "package/other x86_64" },
+		"other action":     func(m *spec.Manifest) { m.Annotations[actionNote] = strings.Repeat("0", 64) },
+		"other transcript": func(m *spec.Manifest) { m.Layers[0].Digest = m.Layers[1].Digest },
+		"no transcript":    func(m *spec.Manifest) { m.Layers = m.Layers[1:] },
+		"other content":    func(m *spec.Manifest) { m.Annotations[contentNote] = strings.Repeat("0", 64) },
+		"an option":        func(m *spec.Manifest) { title(m, "-rf") },
+		"an option below":  func(m *spec.Manifest) { title(m, "x/-rf") },
+		"outside":          func(m *spec.Manifest) { title(m, "../evil.rpm") },
+		"absolute":         func(m *spec.Manifest) { title(m, "/etc/passwd") },
+		"control":          func(m *spec.Manifest) { title(m, "a\nb") },
+		"no name":          func(m *spec.Manifest) { title(m, "") },
+		"link outside": func(m *spec.Manifest) {
 			m.Layers[len(m.Layers)-1].Annotations[linkNote] = "../../etc/passwd"
 		},
-		"set-user-ID": func(m *manifest) { m.Layers[len(m.Layers)-1].Annotations[modeNote] = "4755" },
-		"many files": func(m *manifest) {
+		"set-user-ID": func(m *spec.Manifest) { m.Layers[len(m.Layers)-1].Annotations[modeNote] = "4755" },
+		"many files": func(m *spec.Manifest) {
 			for n := range 5000 {
 				d := m.Layers[len(m.Layers)-1]
 				d.Annotations = map[string]string{titleNote: fmt.Sprintf("z%06d", n)}
 				m.Layers = append(m.Layers, d)
 			}
 		},
-		"many more files": func(m *manifest) {
+		"many more files": func(m *spec.Manifest) {
 			for n := range 100_000 {
-				m.Layers = append(m.Layers, descriptor{outputType, m.Layers[0].Digest, 1, map[string]string{titleNote: fmt.Sprintf("z%06d", n)}})
+				m.Layers = append(m.Layers, spec.Descriptor{
+					MediaType: outputType, Digest: m.Layers[0].Digest, Size: 1,
+					Annotations: map[string]string{titleNote: fmt.Sprintf("z%06d", n)},
+				})
 			}
 		},
-		"a bomb":         func(m *manifest) { m.Layers[len(m.Layers)-1].Size = 1 << 50 },
-		"negative":       func(m *manifest) { m.Layers[len(m.Layers)-1].Size = -1 },
-		"overflow":       func(m *manifest) { m.Layers[0].Size, m.Layers[1].Size = 1<<62, 1<<62 },
-		"sha512":         func(m *manifest) { m.Layers[len(m.Layers)-1].Digest = "sha512:" + strings.Repeat("0", 128) },
-		"no outputs":     func(m *manifest) { m.Layers = m.Layers[:3]; m.Annotations[contentNote] = cache.ContentOf(nil).String() },
-		"an image":       func(m *manifest) { m.ArtifactType = "" },
-		"nothing at all": func(m *manifest) { *m = manifest{} },
+		"a bomb":   func(m *spec.Manifest) { m.Layers[len(m.Layers)-1].Size = 1 << 50 },
+		"negative": func(m *spec.Manifest) { m.Layers[len(m.Layers)-1].Size = -1 },
+		"overflow": func(m *spec.Manifest) { m.Layers[0].Size, m.Layers[1].Size = 1<<62, 1<<62 },
+		"sha512": func(m *spec.Manifest) {
+			m.Layers[len(m.Layers)-1].Digest = digest.Digest("sha512:" + strings.Repeat("0", 128))
+		},
+		"no outputs": func(m *spec.Manifest) {
+			m.Layers = m.Layers[:3]
+			m.Annotations[contentNote] = cache.ContentOf(nil).String()
+		},
+		"an image":       func(m *spec.Manifest) { m.ArtifactType = "" },
+		"nothing at all": func(m *spec.Manifest) { *m = spec.Manifest{} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFakeRegistry(t)
 			r.push(t, newClient(t, f.place(), quick))
 			tag := r.Action.String()
-			var m manifest
+			var m spec.Manifest
 			if err := json.Unmarshal(f.manifests[tag], &m); err != nil {
 				t.Fatal(err)
 			}
@@ -202,10 +214,10 @@ func TestPoisonedManifest(t *testing.T) {
 }
 
 // consistent gives a manifest the content ID of its files, as somebody who poisons it would.
-func consistent(m *manifest) {
+func consistent(m *spec.Manifest) {
 	var list []cache.File
 	for _, d := range m.Layers {
-		if b, _ := d.blob(); d.MediaType == outputType && m.Annotations != nil {
+		if b, _ := oci.Blob(d, maxOutputs); d.MediaType == outputType && m.Annotations != nil {
 			f := cache.File{Name: d.Annotations[titleNote], Link: d.Annotations[linkNote], Mode: 0o644, Size: d.Size, SHA256: b.SHA256}
 			if f.Link != "" {
 				f = cache.File{Name: f.Name, Link: f.Link}
@@ -214,7 +226,7 @@ func consistent(m *manifest) {
 		}
 	}
 	slices.SortFunc(list, func(a, b cache.File) int { return strings.Compare(a.Name, b.Name) })
-	slices.SortStableFunc(m.Layers, func(a, b descriptor) int {
+	slices.SortStableFunc(m.Layers, func(a, b spec.Descriptor) int {
 		return strings.Compare(a.Annotations[titleNote], b.Annotations[titleNote])
 	})
 	if m.Annotations != nil {
@@ -235,7 +247,7 @@ func TestPoisonedBlob(t *testing.T) {
 			r.push(t, newClient(t, f.place(), quick))
 			for _, file := range r.Files {
 				if file.Name == "a.rpm" {
-					digest := describe("", cache.Blob{SHA256: file.SHA256, Size: file.Size}).Digest
+					digest := oci.Describe("", cache.Blob{SHA256: file.SHA256, Size: file.Size}).Digest.String()
 					data := spoil(f.blobs[digest])
 					f.fault = func(w http.ResponseWriter, r *http.Request, _ int) bool {
 						if !strings.HasSuffix(r.URL.Path, digest) {

@@ -14,12 +14,15 @@ import (
 	"os"
 	"strings"
 
+	spec "github.com/opencontainers/image-spec/specs-go/v1"
+
 	"buildsys/internal/cache"
+	"buildsys/internal/oci"
 )
 
 const (
 	sdkType    = "application/vnd.buildsys.sdk.v1"
-	rootfsType = "application/vnd.oci.image.layer.v1.tar+zstd"
+	rootfsType = spec.MediaTypeImageLayerZstd
 	imageNote  = "invalid.buildsys.image" // name of the image
 	sdkIDNote  = "invalid.buildsys.sdk"   // its identity
 )
@@ -81,7 +84,7 @@ func (t *target) findSDK(ctx context.Context, image string) (sdk SDK, err error)
 }
 
 func decodeSDK(data []byte, image string) (SDK, error) {
-	var m manifest
+	var m spec.Manifest
 	sdk := SDK{Image: image}
 	if err := json.Unmarshal(data, &m); err != nil || m.ArtifactType != sdkType || m.MediaType != manifestType {
 		return sdk, fmt.Errorf("it is not an SDK image but %.100q", m.ArtifactType)
@@ -93,8 +96,8 @@ func decodeSDK(data []byte, image string) (SDK, error) {
 	}
 	for _, d := range m.Layers {
 		if d.MediaType == rootfsType {
-			b, err := d.blob()
-			if err != nil || b.Size > maxOutputs {
+			b, err := oci.Blob(d, maxOutputs)
+			if err != nil {
 				return sdk, fmt.Errorf("its root file system is %.100q of %d bytes", d.Digest, d.Size)
 			}
 			sdk.Rootfs = b
@@ -129,16 +132,13 @@ func (c *Cache) PushSDK(ctx context.Context, sdk SDK, rootfs *os.File, replace b
 	case rootfs == nil || !there.Rootfs.IsZero():
 		return nil
 	}
-	m := manifest{
-		SchemaVersion: 2, MediaType: manifestType, ArtifactType: sdkType, Config: describe(emptyType, blobOf(emptyBlob)),
-		Layers:      []descriptor{describe(emptyType, blobOf(emptyBlob))}, // some registries want a layer
-		Annotations: map[string]string{imageNote: sdk.Image, sdkIDNote: sdk.ID},
-	}
-	if err := t.uploadBlob(ctx, blobOf(emptyBlob), fromMemory(emptyBlob), false); err != nil {
+	m := newManifest(sdkType, map[string]string{imageNote: sdk.Image, sdkIDNote: sdk.ID})
+	m.Layers = []spec.Descriptor{m.Config} // some registries want a layer
+	if err := t.uploadBlob(ctx, oci.BlobOf(emptyBlob), fromMemory(emptyBlob), false); err != nil {
 		return err
 	}
 	if rootfs != nil {
-		m.Layers = []descriptor{describe(rootfsType, sdk.Rootfs)}
+		m.Layers = []spec.Descriptor{oci.Describe(rootfsType, sdk.Rootfs)}
 		open := func() (io.ReadSeekCloser, error) { return keepOpen{rootfs}, nil }
 		if err := t.uploadBlob(ctx, sdk.Rootfs, open, false); err != nil {
 			return err

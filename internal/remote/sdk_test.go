@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"buildsys/internal/oci"
 )
 
 const (
@@ -51,7 +53,7 @@ func TestSDK(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer file.Close()
-		here := SDK{Image: sdkName, ID: sdkID, Rootfs: blobOf([]byte("packed"))}
+		here := SDK{Image: sdkName, ID: sdkID, Rootfs: oci.BlobOf([]byte("packed"))}
 		if err := c.PushSDK(t.Context(), here, file, false); err != nil {
 			t.Fatal(err)
 		}

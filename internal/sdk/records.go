@@ -49,5 +49,5 @@ func (r Records) TempDir() string {
 	return r.dir
 }
 
-// OCIDir returns the directory with the images that were imported for buildkitds.
-func (r Records) OCIDir() string { return filepath.Join(r.dir, "layout") }
+// OCILayout returns the directory with the images that were imported for buildkitds.
+func (r Records) OCILayout() string { return filepath.Join(r.dir, "layout") }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"buildsys/internal/bytesize"
 	"buildsys/internal/cache"
 	"buildsys/internal/errkind"
 	"buildsys/internal/progress"
@@ -31,8 +32,8 @@ func (i Images) Fetch(ctx context.Context, eng Engine) (id string, ok bool, err 
 	if !ok {
 		return "", false, nil
 	}
-	i.Tell(progress.FetchProgress, fmt.Sprintf("taking the SDK image from %s (%d MB)",
-		there.Origin, there.Rootfs.Size/1e6))
+	i.Tell(progress.FetchProgress, fmt.Sprintf("taking the SDK image from %s (%s)",
+		there.Origin, bytesize.Format(there.Rootfs.Size)))
 	packed, err := os.CreateTemp(i.Records.TempDir(), "sdk-*.tar.zst")
 	if err != nil {
 		return "", false, errkind.BadEnvironment(err)

@@ -221,9 +221,9 @@ func (l layers) toolchain(arch string) string {
 // engine reads how to reach the engine.
 func (l layers) engine(cacheDir string) (o enginex.Options, err error) {
 	o = enginex.Options{
-		Checkout: l.root,
-		BuildKit: l.get("BUILDSYS_BUILDKIT_HOST", ""),
-		ImageDir: sdk.RecordsIn(cacheDir).OCIDir(),
+		Checkout:  l.root,
+		BuildKit:  l.get("BUILDSYS_BUILDKIT_HOST", ""),
+		OCILayout: sdk.RecordsIn(cacheDir).OCILayout(),
 	}
 	if certs := l.get("BUILDSYS_BUILDKIT_CERT_PATH", ""); certs != "" {
 		o.BuildKitCerts = l.Path(certs)

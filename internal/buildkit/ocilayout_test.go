@@ -1,4 +1,4 @@
-// Tests of the layout that keeps SDK images for a buildkitd, and of an SDK that a registry has.
+// Tests of the OCI layout that keeps SDK images for a buildkitd, and of an SDK that a registry has.
 
 package buildkit
 
@@ -16,10 +16,11 @@ import (
 
 	"buildsys/internal/buildtest"
 	"buildsys/internal/enginex"
+	"buildsys/internal/oci"
 )
 
 func TestLayout(t *testing.T) {
-	l := layout{filepath.Join(t.TempDir(), "not", "there")}
+	l := sdkLayout{oci.Layout{Dir: filepath.Join(t.TempDir(), "not", "there")}}
 	if _, ok, err := l.find("a:1"); ok || err != nil {
 		t.Fatal(ok, err)
 	}
@@ -62,30 +63,30 @@ func TestLayout(t *testing.T) {
 	if _, ok, _ := l.find("d:1"); ok {
 		t.Error("a failed import left an image")
 	}
-	left, err := filepath.Glob(l.dir + "/*-*")
+	left, err := filepath.Glob(l.Dir + "/*-*")
 	if err != nil || len(left) != 1 || filepath.Base(left[0]) != "oci-layout" {
 		t.Errorf("left behind: %q, %v", left, err)
 	}
 }
 
-func (l layout) count(t *testing.T) int {
+func (l sdkLayout) count(t *testing.T) int {
 	t.Helper()
-	entries, err := os.ReadDir(filepath.Join(l.dir, "blobs", "sha256"))
+	entries, err := os.ReadDir(filepath.Join(l.Dir, "blobs", "sha256"))
 	must(t, err)
 	return len(entries)
 }
 
 // TestDamagedLayout: a layer that is gone means that the image is not there, a damaged manifest that somebody must look.
 func TestDamagedLayout(t *testing.T) {
-	l := layout{t.TempDir()}
+	l := sdkLayout{oci.Layout{Dir: t.TempDir()}}
 	must(t, l.put("a:1", strings.NewReader("layer"), nil))
 	img, _, err := l.find("a:1")
 	must(t, err)
-	must(t, os.Remove(l.blob(img.config.RootFS.DiffIDs[0])))
+	must(t, os.Remove(l.Path(img.config.RootFS.DiffIDs[0])))
 	if _, ok, err := l.find("a:1"); ok || err != nil {
 		t.Error(ok, err)
 	}
-	writeFile(t, l.blob(img.manifest), "{}", 0o644)
+	writeFile(t, l.Path(img.manifest), "{}", 0o644)
 	if _, _, err := l.find("a:1"); err == nil || !strings.Contains(err.Error(), "import the image again") {
 		t.Errorf("%v", err)
 	}
@@ -111,7 +112,7 @@ func TestImageID(t *testing.T) {
 // TestBuildkitdRegistry: without an import the SDK comes from the registry in its name, which is asked once for the run.
 func TestBuildkitdRegistry(t *testing.T) {
 	d := buildtest.NewBuildkitd(t)
-	l := layout{t.TempDir()}
+	l := sdkLayout{oci.Layout{Dir: t.TempDir()}}
 	must(t, l.put("sdk", bytes.NewReader(baseTar(t)), nil))
 	img, _, err := l.find("sdk")
 	must(t, err)
@@ -150,7 +151,7 @@ func TestFamiliarName(t *testing.T) {
 
 // registry serves one image, as far as a pull needs it.
 type registry struct {
-	layout   layout
+	layout   sdkLayout
 	manifest string
 
 	mu    sync.Mutex
@@ -175,5 +176,5 @@ func (r *registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Content-Type", "application/vnd.oci.image.manifest.v1+json")
 		w.Header().Set("Docker-Content-Digest", r.manifest)
 	}
-	http.ServeFile(w, req, filepath.Join(r.layout.dir, "blobs", "sha256", strings.TrimPrefix(name, "sha256:")))
+	http.ServeFile(w, req, filepath.Join(r.layout.Dir, "blobs", "sha256", strings.TrimPrefix(name, "sha256:")))
 }

@@ -1,4 +1,4 @@
-// known_test: which questions of the frontend never reach the engine.
+// memfiles_test: which questions of the frontend never reach the engine.
 
 package buildkit
 
@@ -11,7 +11,7 @@ import (
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 )
 
-func TestKnownFilesAreAnsweredHere(t *testing.T) {
+func TestMemFilesAreAnsweredHere(t *testing.T) {
 	local := func(paths ...string) llb.State {
 		if paths == nil {
 			return llb.Local("context-package")
@@ -46,7 +46,7 @@ func TestKnownFilesAreAnsweredHere(t *testing.T) {
 }
 
 func TestKnownFiles(t *testing.T) {
-	var files gateway.Reference = knownFiles{"Dockerfile": []byte("FROM scratch\n")}
+	var files gateway.Reference = memFiles{"Dockerfile": []byte("FROM scratch\n")}
 	for want, r := range map[string]*gateway.FileRange{
 		"FROM scratch\n": nil,
 		"FROM":           {Length: 4},

@@ -1,4 +1,5 @@
-// Known files: what the frontend asks about inputs that this process has in hand is answered here, not by the engine.
+// Files in memory: what the frontend asks about inputs that this process has in hand is answered
+// here, not by the engine.
 
 package buildkit
 
@@ -16,10 +17,11 @@ import (
 	fstypes "github.com/tonistiigi/fsutil/types"
 )
 
-// Before it plans a build the frontend reads the Dockerfile and looks for an ignore file at the top of every named context.
-// Each is a small solve of its own: a transfer to the engine, a snapshot there and its records, forced to disk. The
-// answers are known: the Dockerfile is in memory and a context is exactly what is listed, so there is no ignore file.
-// On Docker 20.10 five such solves cost more than the build's own transfers.
+// Before it plans a build the frontend reads the Dockerfile and looks for an ignore file at the top
+// of every named context. Each is a small solve of its own: a transfer to the engine, a snapshot
+// there and its records, forced to disk. The answers are at hand: the Dockerfile is in memory and a
+// context is exactly what is listed, so there is no ignore file. On Docker 20.10 five such solves
+// cost more than the build's own transfers.
 
 // answer returns the result of a definition that only fetches such files, and whether this is one.
 func (g *guard) answer(def *pb.Definition) (*gateway.Result, bool) {
@@ -27,11 +29,12 @@ func (g *guard) answer(def *pb.Definition) (*gateway.Result, bool) {
 		return nil, false
 	}
 	res := gateway.NewResult()
-	res.SetRef(knownFiles{dockerui.DefaultDockerfileName: g.dockerfile})
+	res.SetRef(memFiles{dockerui.DefaultDockerfileName: g.dockerfile})
 	return res, true
 }
 
-// readsOnly says whether a definition fetches nothing but files of the given names from the client.
+// readsOnly reports whether a definition fetches nothing but files of the given names from the
+// client.
 func readsOnly(def *pb.Definition, names ...string) bool {
 	sources := 0
 	for _, raw := range def.GetDef() {
@@ -56,13 +59,13 @@ func readsOnly(def *pb.Definition, names ...string) bool {
 	return sources == 1
 }
 
-// knownFiles is a gateway.Reference to files in memory, by name.
-type knownFiles map[string][]byte
+// memFiles is a gateway.Reference to files in memory, by name.
+type memFiles map[string][]byte
 
-var errNotKnown = errors.New("only known files can be read here")
+var errNotInMemory = errors.New("only files in memory can be read here")
 
-func (k knownFiles) find(op, name string) ([]byte, error) {
-	data, ok := k[name]
+func (m memFiles) find(op, name string) ([]byte, error) {
+	data, ok := m[name]
 	if !ok {
 		return nil, &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist}
 	}
@@ -70,8 +73,8 @@ func (k knownFiles) find(op, name string) ([]byte, error) {
 }
 
 // ReadFile implements gateway.Reference.
-func (k knownFiles) ReadFile(_ context.Context, req gateway.ReadRequest) ([]byte, error) {
-	data, err := k.find("read", req.Filename)
+func (m memFiles) ReadFile(_ context.Context, req gateway.ReadRequest) ([]byte, error) {
+	data, err := m.find("read", req.Filename)
 	if r := req.Range; r != nil && err == nil {
 		begin := min(r.Offset, len(data))
 		data = data[begin:min(begin+r.Length, len(data))]
@@ -80,8 +83,8 @@ func (k knownFiles) ReadFile(_ context.Context, req gateway.ReadRequest) ([]byte
 }
 
 // StatFile implements gateway.Reference.
-func (k knownFiles) StatFile(_ context.Context, req gateway.StatRequest) (*fstypes.Stat, error) {
-	data, err := k.find("stat", req.Path)
+func (m memFiles) StatFile(_ context.Context, req gateway.StatRequest) (*fstypes.Stat, error) {
+	data, err := m.find("stat", req.Path)
 	if err != nil {
 		return nil, err
 	}
@@ -89,12 +92,12 @@ func (k knownFiles) StatFile(_ context.Context, req gateway.StatRequest) (*fstyp
 }
 
 // Evaluate implements gateway.Reference.
-func (knownFiles) Evaluate(context.Context) error { return nil }
+func (memFiles) Evaluate(context.Context) error { return nil }
 
 // ToState implements gateway.Reference.
-func (knownFiles) ToState() (llb.State, error) { return llb.State{}, errNotKnown }
+func (memFiles) ToState() (llb.State, error) { return llb.State{}, errNotInMemory }
 
 // ReadDir implements gateway.Reference.
-func (knownFiles) ReadDir(context.Context, gateway.ReadDirRequest) ([]*fstypes.Stat, error) {
-	return nil, errNotKnown
+func (memFiles) ReadDir(context.Context, gateway.ReadDirRequest) ([]*fstypes.Stat, error) {
+	return nil, errNotInMemory
 }

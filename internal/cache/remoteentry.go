@@ -1,0 +1,55 @@
+// Remote entries: entries whose blobs are in a remote cache and not in this store, so that what was
+// asked once need not be asked again, with the network gone as well.
+
+package cache
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// PutRemote notes that a remote cache, e.Origin, has the outputs of e.Action. Errors of the file
+// system are *StoreError.
+func (s *Store) PutRemote(e Entry) error {
+	if e.Origin == "" {
+		return errors.New("cache: a remote entry has an origin")
+	}
+	if err := e.Check(); err != nil {
+		return fmt.Errorf("the result of %s cannot be noted: %w", e.Step, err)
+	}
+	unlock, err := s.lock(unix.LOCK_SH)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	e.Built, e.Took = time.Now().UTC().Round(0), max(e.Took, 0) // when it was heard of
+	// What this machine has measured itself says more.
+	if _, ok := s.recall(tookKey(e.Step)); !ok {
+		s.remember(record{Key: tookKey(e.Step), Action: e.Action, Took: e.Took})
+	}
+	return s.writeSmall(s.remotePath(e.Action), e.encode(), false)
+}
+
+// Remote returns what PutRemote noted for an action.
+func (s *Store) Remote(id ActionID) (Entry, bool) {
+	e, ok := s.readEntry(s.remotePath(id), id)
+	return e, ok && e.Origin != ""
+}
+
+// ForgetRemote removes what PutRemote noted: its outputs could not be had.
+func (s *Store) ForgetRemote(id ActionID) {
+	if err := os.Remove(s.remotePath(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.warn("%v", err)
+	}
+}
+
+func (s *Store) remotePath(id ActionID) string {
+	name := hex.EncodeToString(id[:])
+	return s.path(remoteDir, name[:2], name)
+}

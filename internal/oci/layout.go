@@ -1,0 +1,265 @@
+// Layout: a directory by the OCI image layout specification.
+
+package oci
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	spec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"buildsys/internal/atomicfile"
+	"buildsys/internal/cache"
+)
+
+// Layout is an OCI layout in the directory Dir. Readers need no lock; there may be one writer.
+type Layout struct{ Dir string }
+
+// missingError says that there is no layout. It is an fs.ErrNotExist.
+type missingError struct{ dir string }
+
+func (e missingError) Error() string      { return "there is no OCI layout " + e.dir }
+func (missingError) Is(target error) bool { return target == fs.ErrNotExist }
+
+// NewIndex returns an index of images.
+func NewIndex(of ...spec.Descriptor) spec.Index {
+	return spec.Index{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: spec.MediaTypeImageIndex,
+		Manifests: of,
+	}
+}
+
+// NewManifest returns a manifest of an image.
+func NewManifest(config spec.Descriptor, layers []spec.Descriptor) spec.Manifest {
+	return spec.Manifest{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: spec.MediaTypeImageManifest,
+		Config: config, Layers: layers,
+	}
+}
+
+// Index reads index.json. The error is an fs.ErrNotExist when there is no layout.
+func (l Layout) Index() (data []byte, x spec.Index, err error) {
+	data, err = l.small(spec.ImageIndexFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, x, missingError{l.Dir}
+	}
+	if err != nil {
+		return nil, x, err
+	}
+	if err := json.Unmarshal(data, &x); err != nil {
+		return nil, x, Bad("%s: %v", filepath.Join(l.Dir, spec.ImageIndexFile), err)
+	}
+	return data, x, nil
+}
+
+// Read returns a document: the bytes of an index, a manifest or a configuration.
+func (l Layout) Read(d spec.Descriptor) ([]byte, error) {
+	b, err := Blob(d, MaxDocument)
+	if err != nil {
+		return nil, err
+	}
+	data, err := l.small(blobName(d.Digest))
+	if err == nil && sha256.Sum256(data) != b.SHA256 {
+		err = l.changed(d.Digest)
+	}
+	return data, err
+}
+
+// ReadJSON reads a document into what v points to.
+func (l Layout) ReadJSON(d spec.Descriptor, v any) error {
+	data, err := l.Read(d)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return Bad("%s: %v", l.Path(d.Digest), err)
+	}
+	return nil
+}
+
+// Copy writes the bytes of a blob to w, and fails with a BadError after them when they are others.
+func (l Layout) Copy(ctx context.Context, b cache.Blob, w io.Writer) error {
+	d := Describe("", b).Digest
+	f, err := l.open(blobName(d))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	r := contextReader{ctx, io.LimitReader(f, b.Size+1)}
+	n, err := io.Copy(io.MultiWriter(w, sum), r)
+	if err == nil && (n != b.Size || [sha256.Size]byte(sum.Sum(nil)) != b.SHA256) {
+		err = l.changed(d)
+	}
+	return err
+}
+
+// Has reports whether the blob that d names is there, by its size.
+func (l Layout) Has(d spec.Descriptor) bool {
+	b, err := Blob(d, math.MaxInt64)
+	if err != nil {
+		return false
+	}
+	info, err := os.Lstat(l.Path(d.Digest))
+	return err == nil && info.Mode().IsRegular() && info.Size() == b.Size
+}
+
+// Path returns where the blob with a valid digest is.
+func (l Layout) Path(d digest.Digest) string { return filepath.Join(l.Dir, blobName(d)) }
+
+func blobName(d digest.Digest) string {
+	return filepath.Join(spec.ImageBlobsDir, d.Algorithm().String(), d.Encoded())
+}
+
+func (l Layout) changed(d digest.Digest) error {
+	return Bad("%s does not have the content that its name says", l.Path(d))
+}
+
+func (l Layout) small(name string) ([]byte, error) {
+	f, err := l.open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, MaxDocument+1))
+	if err == nil && len(data) > MaxDocument {
+		err = Bad("%s has more than %d bytes", filepath.Join(l.Dir, name), MaxDocument)
+	}
+	return data, err
+}
+
+func (l Layout) open(name string) (*os.File, error) {
+	root, err := os.OpenRoot(l.Dir) // what it links to elsewhere is not part of it
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, missingError{l.Dir}
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return root.Open(name)
+}
+
+// Make makes the directories of a layout.
+func (l Layout) Make() error {
+	return os.MkdirAll(filepath.Join(l.Dir, spec.ImageBlobsDir, "sha256"), 0o755)
+}
+
+// Put writes a blob.
+func (l Layout) Put(mediaType string, fill func(io.Writer) error) (spec.Descriptor, error) {
+	f, err := atomicfile.New(l.Dir, 0o644)
+	if err != nil {
+		return spec.Descriptor{}, err
+	}
+	defer f.Discard()
+	to := &counter{w: f}
+	sum := sha256.New()
+	if err := fill(io.MultiWriter(to, sum)); err != nil {
+		return spec.Descriptor{}, err
+	}
+	d := Describe(mediaType, cache.Blob{SHA256: [sha256.Size]byte(sum.Sum(nil)), Size: to.n})
+	return d, f.ReplaceDurable(l.Path(d.Digest))
+}
+
+// PutJSON writes a document.
+func (l Layout) PutJSON(mediaType string, v any) (spec.Descriptor, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return spec.Descriptor{}, err
+	}
+	d := Describe(mediaType, BlobOf(data))
+	return d, atomicfile.ReplaceDurable(l.Path(d.Digest), data, 0o644)
+}
+
+// PutIndex replaces index.json.
+func (l Layout) PutIndex(x spec.Index) error {
+	version := spec.ImageLayout{Version: spec.ImageLayoutVersion}
+	if err := l.PutFile(spec.ImageLayoutFile, version); err != nil {
+		return err
+	}
+	return l.PutFile(spec.ImageIndexFile, x)
+}
+
+// PutFile writes v as JSON into a file at the top of the layout.
+func (l Layout) PutFile(name string, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return atomicfile.ReplaceDurable(filepath.Join(l.Dir, name), append(data, '\n'), 0o644)
+}
+
+// Sweep removes the blobs that nothing in index.json leads to, and what killed writers left.
+func (l Layout) Sweep() error {
+	_, x, err := l.Index()
+	if err != nil {
+		return err
+	}
+	keep := map[digest.Digest]bool{}
+	if err := l.reach(x, keep); err != nil {
+		return err
+	}
+	dir := filepath.Join(l.Dir, spec.ImageBlobsDir, "sha256")
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		if !keep[digest.NewDigestFromEncoded(digest.SHA256, e.Name())] {
+			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
+		}
+	}
+	return errors.Join(err, atomicfile.Clean(l.Dir))
+}
+
+// reach adds the blobs that an index leads to. Digests make no circles.
+func (l Layout) reach(x spec.Index, keep map[digest.Digest]bool) error {
+	for _, d := range x.Manifests {
+		var both struct { // only one of them is there
+			spec.Manifest
+			Manifests []spec.Descriptor `json:"manifests"`
+		}
+		if err := l.ReadJSON(d, &both); err != nil {
+			return err
+		}
+		keep[d.Digest], keep[both.Config.Digest] = true, true
+		for _, layer := range both.Layers {
+			keep[layer.Digest] = true
+		}
+		if err := l.reach(spec.Index{Manifests: both.Manifests}, keep); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// counter counts what is written.
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// contextReader ends when its context does.
+type contextReader struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (r contextReader) Read(p []byte) (int, error) {
+	if r.ctx.Err() != nil {
+		return 0, context.Cause(r.ctx)
+	}
+	return r.Reader.Read(p)
+}

@@ -1,0 +1,57 @@
+// Package oci reads and writes what OCI registries hold: descriptors of blobs, and directories by
+// the OCI image layout specification. The types are those of the specification's own package.
+//
+// What is read is not believed: only sha256 counts, documents have at most MaxDocument bytes, and
+// bytes have the hash that names them. What is written appears whole and survives a power cut.
+package oci
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	spec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"buildsys/internal/cache"
+)
+
+// MaxDocument is how many bytes an index, a manifest or a configuration may have: a registry's own
+// limit for a manifest.
+const MaxDocument = 4 << 20
+
+// BadError says that what was read is not what it should be.
+type BadError struct{ reason string }
+
+// Error returns the reason.
+func (e BadError) Error() string { return e.reason }
+
+// Bad returns a BadError with a formatted reason.
+func Bad(format string, args ...any) error { return BadError{fmt.Sprintf(format, args...)} }
+
+// BlobOf returns what names data.
+func BlobOf(data []byte) cache.Blob {
+	return cache.Blob{SHA256: sha256.Sum256(data), Size: int64(len(data))}
+}
+
+// Describe returns the descriptor of a blob.
+func Describe(mediaType string, b cache.Blob) spec.Descriptor {
+	return spec.Descriptor{
+		MediaType: mediaType, Size: b.Size,
+		Digest: digest.NewDigestFromBytes(digest.SHA256, b.SHA256[:]),
+	}
+}
+
+// Blob returns what a descriptor names, which may have at most the given number of bytes. The
+// error is a BadError.
+func Blob(d spec.Descriptor, most int64) (cache.Blob, error) {
+	digits, ok := strings.CutPrefix(d.Digest.String(), "sha256:")
+	sum, err := cache.ParseContentID(digits)
+	if !ok || err != nil || d.Size < 0 {
+		return cache.Blob{}, Bad("%.100q of %d bytes is not a blob", d.Digest, d.Size)
+	}
+	if d.Size > most {
+		return cache.Blob{}, Bad("the blob %.19s… has %d bytes, more than %d", d.Digest, d.Size, most)
+	}
+	return cache.Blob{SHA256: sum, Size: d.Size}, nil
+}

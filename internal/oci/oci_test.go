@@ -1,0 +1,167 @@
+// Tests of what is refused and of what Sweep keeps. Package kit holds layouts against another
+// reader.
+
+package oci
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	spec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestBlob(t *testing.T) {
+	want := BlobOf([]byte("text"))
+	if got, err := Blob(Describe("", want), 4); err != nil || got != want {
+		t.Errorf("got %v, %v", got, err)
+	}
+	for _, d := range []spec.Descriptor{
+		{}, {Digest: "latest"}, {Digest: "sha256:../../etc/passwd"},
+		{Digest: digest.Digest("sha512:" + strings.Repeat("0", 128)), Size: 1},
+		{Digest: digest.FromString("x"), Size: -1},
+		{Digest: digest.FromString("x"), Size: 5},
+		{Digest: digest.Digest(strings.ToUpper(digest.FromString("x").String())), Size: 1},
+	} {
+		if b, err := Blob(d, 4); !errors.As(err, new(BadError)) {
+			t.Errorf("%v is %v, %v", d, b, err)
+		}
+	}
+}
+
+func TestMissingLayout(t *testing.T) {
+	l := Layout{filepath.Join(t.TempDir(), "none")}
+	if _, _, err := l.Index(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+	must(t, l.Make()) // and nothing in it yet
+	if _, _, err := l.Index(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// put writes an image of one layer and returns its manifest.
+func put(t *testing.T, l Layout, layer string) spec.Descriptor {
+	t.Helper()
+	must(t, l.Make())
+	d, err := l.Put(spec.MediaTypeImageLayer, func(w io.Writer) error {
+		_, err := io.WriteString(w, layer)
+		return err
+	})
+	must(t, err)
+	config, err := l.PutJSON(spec.MediaTypeImageConfig, map[string]string{"of": layer})
+	must(t, err)
+	m, err := l.PutJSON(spec.MediaTypeImageManifest, NewManifest(config, []spec.Descriptor{d}))
+	must(t, err)
+	return m
+}
+
+func count(t *testing.T, l Layout) int {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Join(l.Dir, "blobs", "sha256"))
+	must(t, err)
+	return len(entries)
+}
+
+// Sweep keeps what index.json leads to, directly or through another index, and nothing else.
+func TestSweep(t *testing.T) {
+	l := Layout{t.TempDir()}
+	one, two := put(t, l, "one"), put(t, l, "two")
+	put(t, l, "three")
+	inner, err := l.PutJSON(spec.MediaTypeImageIndex, NewIndex(two))
+	must(t, err)
+	must(t, l.PutIndex(NewIndex(one, inner)))
+	must(t, os.WriteFile(filepath.Join(l.Dir, ".buildsys-new-1"), nil, 0o644))
+	must(t, l.Sweep())
+	if n := count(t, l); n != 7 {
+		t.Errorf("%d blobs of two images and an index, want 7", n)
+	}
+	if left, _ := filepath.Glob(l.Dir + "/.*"); len(left) != 0 {
+		t.Errorf("left %q", left)
+	}
+	must(t, l.PutIndex(NewIndex()))
+	must(t, l.Sweep())
+	if n := count(t, l); n != 0 {
+		t.Errorf("%d blobs of no image", n)
+	}
+}
+
+// A fill that fails leaves nothing.
+func TestPutFails(t *testing.T) {
+	l := Layout{t.TempDir()}
+	must(t, l.Make())
+	want := errors.New("no more")
+	if _, err := l.Put("", func(io.Writer) error { return want }); !errors.Is(err, want) {
+		t.Errorf("got %v", err)
+	}
+	if entries, _ := os.ReadDir(l.Dir); len(entries) != 1 || count(t, l) != 0 {
+		t.Errorf("left %v", entries)
+	}
+}
+
+// Bytes that are not those of the name, and documents without end, are refused.
+func TestDamage(t *testing.T) {
+	l := Layout{t.TempDir()}
+	d := put(t, l, "layer")
+	b, err := Blob(d, MaxDocument)
+	must(t, err)
+	var whole bytes.Buffer
+	must(t, l.Copy(t.Context(), b, &whole))
+	if data, err := l.Read(d); err != nil || !bytes.Equal(data, whole.Bytes()) || !l.Has(d) {
+		t.Fatal(string(data), err)
+	}
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	if err := l.Copy(stopped, b, io.Discard); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	for what, data := range map[string][]byte{
+		"other bytes": bytes.Replace(whole.Bytes(), []byte("2"), []byte("3"), 1),
+		"more":        append(whole.Bytes(), ' '),
+		"fewer":       whole.Bytes()[1:],
+		"no end":      make([]byte, MaxDocument+1),
+	} {
+		must(t, os.WriteFile(l.Path(d.Digest), data, 0o644))
+		if _, err := l.Read(d); !errors.As(err, new(BadError)) {
+			t.Errorf("%s: Read: %v", what, err)
+		}
+		if err := l.Copy(t.Context(), b, io.Discard); !errors.As(err, new(BadError)) {
+			t.Errorf("%s: Copy: %v", what, err)
+		}
+		if l.Has(d) != (what == "other bytes") {
+			t.Errorf("%s: Has: %v", what, l.Has(d))
+		}
+	}
+}
+
+// A link out of the layout is not followed.
+func TestLinkOut(t *testing.T) {
+	outside := filepath.Join(t.TempDir(), "secret")
+	data := []byte(`{"manifests":[]}`)
+	must(t, os.WriteFile(outside, data, 0o644))
+	l := Layout{t.TempDir()}
+	must(t, l.Make())
+	d := Describe("", BlobOf(data))
+	must(t, os.Symlink(outside, l.Path(d.Digest)))
+	must(t, os.Symlink(outside, filepath.Join(l.Dir, "index.json")))
+	if _, err := l.Read(d); err == nil {
+		t.Error("the blob was read")
+	}
+	if _, _, err := l.Index(); err == nil {
+		t.Error("the index was read")
+	}
+}
