@@ -11,13 +11,12 @@ import (
 	"buildsys/internal/cache"
 )
 
-// Media types, of OCI and of Docker.
+// Media types.
 const (
 	indexType    = "application/vnd.oci.image.index.v1+json"
 	manifestType = "application/vnd.oci.image.manifest.v1+json"
 	configType   = "application/vnd.oci.image.config.v1+json"
 	layerType    = "application/vnd.oci.image.layer.v1.tar"
-	dockerList   = "application/vnd.docker.distribution.manifest.list.v2+json"
 	refName      = "org.opencontainers.image.ref.name"
 )
 

@@ -113,7 +113,7 @@ func (l *layout) blob(ctx context.Context, b cache.Blob, to *os.File) error {
 	}
 	defer f.Close()
 	sum := sha256.New()
-	n, err := io.Copy(io.MultiWriter(to, sum), contextReader{ctx, io.LimitReader(f, b.Size+1)})
+	n, err := io.Copy(io.MultiWriter(to, sum), remote.ContextReader{Context: ctx, Reader: io.LimitReader(f, b.Size+1)})
 	if err != nil {
 		return err
 	}
@@ -139,16 +139,3 @@ func (l *layout) tags(context.Context) []string {
 }
 
 func (l *layout) close() {}
-
-// contextReader ends when its context does.
-type contextReader struct {
-	ctx context.Context
-	io.Reader
-}
-
-func (r contextReader) Read(p []byte) (int, error) {
-	if r.ctx.Err() != nil {
-		return 0, context.Cause(r.ctx)
-	}
-	return r.Reader.Read(p)
-}

@@ -117,7 +117,7 @@ func (d *directory) putManifest(_ context.Context, tag string, data []byte) erro
 func (d *directory) putBlob(ctx context.Context, b cache.Blob, data io.ReadSeeker) error {
 	return d.write(d.blobPath(b), func(w io.Writer) error {
 		check := newVerifier(b)
-		_, err := io.Copy(io.MultiWriter(w, check), contextReader{ctx, data})
+		_, err := io.Copy(io.MultiWriter(w, check), ContextReader{ctx, data})
 		if err != nil {
 			return err
 		}
@@ -160,15 +160,15 @@ func (c *countingWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// contextReader ends when its context does.
-type contextReader struct {
-	ctx context.Context
+// ContextReader ends when its context does.
+type ContextReader struct {
+	Context context.Context
 	io.Reader
 }
 
-func (r contextReader) Read(p []byte) (int, error) {
-	if r.ctx.Err() != nil {
-		return 0, context.Cause(r.ctx)
+func (r ContextReader) Read(p []byte) (int, error) {
+	if r.Context.Err() != nil {
+		return 0, context.Cause(r.Context)
 	}
 	return r.Reader.Read(p)
 }
