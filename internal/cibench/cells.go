@@ -19,16 +19,11 @@ import (
 // layered builds the tree as one Dockerfile. All but the cold run pull the image of the second run before, whose layers are then
 // the cache, and all upload their own; those after a change do so under another name, so that each finds the same.
 func (s *scene) layered(ctx context.Context, row Row) (Cell, error) {
-	m, err := s.newMachine(ctx, row)
+	m, p, err := s.prepare(ctx, row)
 	if err != nil {
 		return Cell{}, err
 	}
 	defer m.remove()
-	p, err := s.planOf(ctx, m)
-	if err != nil {
-		return Cell{}, err
-	}
-	s.total = len(p.Steps)
 	work := filepath.Join(m.dir, "context")
 	if err := writeContext(p, work); err != nil {
 		return Cell{}, err
@@ -71,6 +66,21 @@ func (s *scene) layered(ctx context.Context, row Row) (Cell, error) {
 	return cell, err
 }
 
+// prepare starts a machine for a row and plans its tree.
+func (s *scene) prepare(ctx context.Context, row Row) (*machine, plan.Plan, error) {
+	m, err := s.newMachine(ctx, row)
+	if err != nil {
+		return nil, plan.Plan{}, err
+	}
+	p, err := s.planOf(ctx, m)
+	if err != nil {
+		m.remove()
+		return nil, plan.Plan{}, err
+	}
+	s.total = len(p.Steps)
+	return m, p, nil
+}
+
 // planOf plans the tree of a machine with the build ID that buildsys would give its image.
 func (s *scene) planOf(ctx context.Context, m *machine) (plan.Plan, error) {
 	commit, err := run(ctx, m.tree, nil, "git", "describe", "--always", "--dirty", "--exclude", "*", "--abbrev=8")
@@ -82,16 +92,11 @@ func (s *scene) planOf(ctx context.Context, m *machine) (plan.Plan, error) {
 
 // ours builds the tree with buildsys and a remote cache in the registry.
 func (s *scene) ours(ctx context.Context, row Row) (Cell, error) {
-	m, err := s.newMachine(ctx, row)
+	m, p, err := s.prepare(ctx, row)
 	if err != nil {
 		return Cell{}, err
 	}
 	defer m.remove()
-	p, err := s.planOf(ctx, m)
-	if err != nil {
-		return Cell{}, err
-	}
-	s.total = len(p.Steps)
 	env := append(m.env(), "BUILDSYS_CACHE_FROM="+s.reg.place(), "BUILDSYS_CACHE_TO="+s.reg.place())
 	args := []string{"build-variant", s.Variant}
 	if len(s.Packages) > 0 {

@@ -122,7 +122,7 @@ func shell(t *testing.T, dir, script string, args ...string) string {
 	return string(out)
 }
 
-// Must show 3 of the third milestone: a comment builds one package, a real change builds what it reaches.
+// TestCutOff: a comment builds one package, a real change builds what it reaches.
 func TestCutOff(t *testing.T) {
 	root := layered(t)
 	before := contents(t, root)
@@ -199,7 +199,7 @@ func TestBitFlipInStore(t *testing.T) {
 	}
 }
 
-// Must show 4 of the third milestone, with a package that depends on its surroundings: it is caught and explained.
+// TestVerifyReproducible: a package that depends on its surroundings is caught, and the difference explained.
 func TestVerifyReproducible(t *testing.T) {
 	needEngine(t)
 	root := writeTree(t,

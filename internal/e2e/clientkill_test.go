@@ -22,21 +22,13 @@ import (
 // startAnd starts a build of a and calls then when its step says that it runs. The build must end by what then does.
 func startAnd(t *testing.T, root string, env []string, then func(client *exec.Cmd)) {
 	t.Helper()
-	cmd := command(t.Context(), root, env, "build-package", "-v", "a")
-	stderr, err := cmd.StderrPipe()
-	buildtest.Must(t, err)
-	buildtest.Must(t, cmd.Start())
-	var text strings.Builder
 	ran := false
-	for lines := bufio.NewScanner(stderr); lines.Scan(); {
-		text.WriteString(lines.Text() + "\n")
-		if strings.HasSuffix(lines.Text(), "| running") {
-			ran = true
-			then(cmd)
-		}
-	}
-	if _ = cmd.Wait(); !ran || cmd.ProcessState.ExitCode() != -1 {
-		t.Fatalf("the step ran: %v, %v\n%s", ran, cmd.ProcessState, &text)
+	r := follow(t, root, env, func(client *exec.Cmd) {
+		ran = true
+		then(client)
+	})
+	if !ran || r.code != -1 {
+		t.Fatalf("the step ran: %v, exit status %d\n%s", ran, r.code, r.stderr)
 	}
 }
 

@@ -243,8 +243,8 @@ func engineThings(t *testing.T) map[string]bool {
 	return things
 }
 
-// engineGet asks the engine's API directly, past the code under test.
-func engineGet(t *testing.T, path string) []map[string]any {
+// engineAsk sends a request to the engine's API directly, past the code under test.
+func engineAsk(t *testing.T, method, path string) *http.Response {
 	t.Helper()
 	socket, isUnix := strings.CutPrefix(os.Getenv("DOCKER_HOST"), "unix://")
 	if !isUnix {
@@ -256,10 +256,21 @@ func engineGet(t *testing.T, path string) []map[string]any {
 			return new(net.Dialer).DialContext(ctx, "unix", socket)
 		},
 	}}
-	response, err := client.Get("http://engine" + path)
+	request, err := http.NewRequest(method, "http://engine"+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response
+}
+
+// engineGet returns a list that the engine's API has.
+func engineGet(t *testing.T, path string) []map[string]any {
+	t.Helper()
+	response := engineAsk(t, http.MethodGet, path)
 	defer response.Body.Close()
 	var list []map[string]any
 	if err := json.NewDecoder(response.Body).Decode(&list); err != nil {

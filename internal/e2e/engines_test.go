@@ -78,6 +78,17 @@ func env(d *buildtest.Daemon) []string {
 // runAnd builds a and, each time that its step says that it runs, does the next thing.
 func runAnd(t *testing.T, root string, env []string, then ...func()) result {
 	t.Helper()
+	return follow(t, root, env, func(*exec.Cmd) {
+		if len(then) > 0 {
+			then[0]()
+			then = then[1:]
+		}
+	})
+}
+
+// follow builds a and calls running each time that its step says that it runs.
+func follow(t *testing.T, root string, env []string, running func(client *exec.Cmd)) result {
+	t.Helper()
 	cmd := command(t.Context(), root, env, "build-package", "-v", "a")
 	stderr, err := cmd.StderrPipe()
 	buildtest.Must(t, err)
@@ -85,9 +96,8 @@ func runAnd(t *testing.T, root string, env []string, then ...func()) result {
 	var text strings.Builder
 	for lines := bufio.NewScanner(stderr); lines.Scan(); {
 		text.WriteString(lines.Text() + "\n")
-		if strings.HasSuffix(lines.Text(), "| running") && len(then) > 0 {
-			then[0]()
-			then = then[1:]
+		if strings.HasSuffix(lines.Text(), "| running") {
+			running(cmd)
 		}
 	}
 	_ = cmd.Wait()

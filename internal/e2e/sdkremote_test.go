@@ -5,12 +5,9 @@ package e2e
 import (
 	"archive/tar"
 	"bytes"
-	"context"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 )
 
@@ -69,20 +66,5 @@ func rootfs(t *testing.T, text string) string {
 // removeImage removes an image from the engine, past the code under test.
 func removeImage(t *testing.T, name string) {
 	t.Helper()
-	socket, isUnix := strings.CutPrefix(os.Getenv("DOCKER_HOST"), "unix://")
-	if !isUnix {
-		socket = "/var/run/docker.sock"
-	}
-	client := &http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", socket)
-		},
-	}}
-	req, _ := http.NewRequest(http.MethodDelete, "http://engine/images/"+name, nil)
-	resp, err := client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
+	engineAsk(t, http.MethodDelete, "/images/"+name).Body.Close()
 }

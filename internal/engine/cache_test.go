@@ -72,7 +72,7 @@ func TestAnotherCheckout(t *testing.T) {
 	other.mustRun(t, allCached)
 }
 
-// Must show 3 of the third milestone: exactly what a change reaches is built.
+// TestCutOff: exactly what a change reaches is built.
 func TestCutOff(t *testing.T) {
 	s := newCachedScene(t, 2, diamond...)
 	s.mustRun(t, allDone)
@@ -95,7 +95,7 @@ func TestCutOff(t *testing.T) {
 	}
 }
 
-// Must show 7 of the third milestone, for what a run reads: it says what is damaged and builds it again.
+// TestDamagedStore: a run says what is damaged of what it reads, and builds it again.
 func TestDamagedStore(t *testing.T) {
 	for _, dir := range []string{"store/blobs", "store/entries"} {
 		s := newCachedScene(t, 2, "a:", "b: a")

@@ -111,7 +111,7 @@ func stored(t *testing.T, dir string) map[string]string {
 	return all
 }
 
-// Must show 6 of the third milestone.
+// TestKillWithCache: whatever the stage at which a run is killed, the next one is as if nothing had been.
 func TestKillWithCache(t *testing.T) {
 	for _, before := range []history{fresh, rebuild, restore} {
 		calm := cachedDir(t, before)
@@ -195,7 +195,7 @@ func TestCachedHelper(t *testing.T) {
 	t.Fatalf("came through alive: %v", err)
 }
 
-// Must show 7 of the third milestone: whatever bit of the store, the records or the outputs is flipped, the next run's
+// TestAnyBitFlips: whatever bit of the store, the records or the outputs is flipped, the next run's
 // outputs are right, and it says so when it met a damaged entry or output of the store.
 func TestAnyBitFlips(t *testing.T) {
 	calm := cachedDir(t, rebuild)

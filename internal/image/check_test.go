@@ -92,7 +92,7 @@ func TestCheck(t *testing.T) {
 	if err := CheckFile(t.Context(), img, "", l, OSDisk, nil); err != nil {
 		t.Fatalf("a good image: %v", err)
 	}
-	at := func(key string) int64 { off, _, _ := l.PartitionRange(key); return off }
+	at := func(key string) int64 { p, _ := l.Partition(key); return p.StartMiB * mib }
 	oversized := filepath.Join(t.TempDir(), "oversized")
 	if err := os.WriteFile(oversized, nil, 0o600); err != nil || os.Truncate(oversized, 461*mib) != nil {
 		t.Fatal(err)

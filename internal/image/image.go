@@ -57,10 +57,4 @@ func (l Layout) Disk(name string) (Disk, bool) {
 	return Disk{}, false
 }
 
-// PartitionRange is the place of a partition in its raw disk image: offset and length in bytes.
-func (l Layout) PartitionRange(key string) (offset, length int64, ok bool) {
-	p, ok := l.Partition(key)
-	return p.StartMiB * mib, p.SizeMiB * mib, ok
-}
-
 const mib = 1 << 20

@@ -34,7 +34,7 @@ func TestInspect(t *testing.T) {
 	t.Parallel()
 	l := sample(t, Unified, true, sampleID())
 	img := builtImage(t, l)
-	at := func(key string) int64 { off, _, _ := l.PartitionRange(key); return off }
+	at := func(key string) int64 { p, _ := l.Partition(key); return p.StartMiB * mib }
 	size := l.Disks[0].SizeMiB * mib
 	good := inspectFile(t, img)
 	if len(good.Faults) > 0 || len(good.Partitions) != len(l.Partitions) || len(good.Roots) != 1 || len(good.Boot) != 1 {

@@ -95,7 +95,7 @@ func (l Layout) Copy(ctx context.Context, b cache.Blob, w io.Writer) error {
 	}
 	defer f.Close()
 	sum := sha256.New()
-	r := contextReader{ctx, io.LimitReader(f, b.Size+1)}
+	r := ContextReader{ctx, io.LimitReader(f, b.Size+1)}
 	n, err := io.Copy(io.MultiWriter(w, sum), r)
 	if err == nil && (n != b.Size || [sha256.Size]byte(sum.Sum(nil)) != b.SHA256) {
 		err = l.changed(d)
@@ -251,15 +251,16 @@ func (c *counter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// contextReader ends when its context does.
-type contextReader struct {
-	ctx context.Context
+// ContextReader ends when its context does.
+type ContextReader struct {
+	Context context.Context
 	io.Reader
 }
 
-func (r contextReader) Read(p []byte) (int, error) {
-	if r.ctx.Err() != nil {
-		return 0, context.Cause(r.ctx)
+// Read fails with the cause of the end of the context.
+func (r ContextReader) Read(p []byte) (int, error) {
+	if r.Context.Err() != nil {
+		return 0, context.Cause(r.Context)
 	}
 	return r.Reader.Read(p)
 }

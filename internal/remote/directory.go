@@ -119,7 +119,7 @@ func (d *directory) putManifest(_ context.Context, tag string, data []byte) erro
 func (d *directory) putBlob(ctx context.Context, b cache.Blob, data io.ReadSeeker) error {
 	return d.write(d.blobPath(b), func(w io.Writer) error {
 		check := newVerifier(b)
-		_, err := io.Copy(io.MultiWriter(w, check), contextReader{ctx, data})
+		_, err := io.Copy(io.MultiWriter(w, check), oci.ContextReader{Context: ctx, Reader: data})
 		if err != nil {
 			return err
 		}
@@ -158,17 +158,4 @@ func (c *countingWriter) Write(p []byte) (int, error) {
 	n, err := c.w.Write(p)
 	c.t.up.Add(int64(n))
 	return n, err
-}
-
-// contextReader ends when its context does.
-type contextReader struct {
-	ctx context.Context
-	io.Reader
-}
-
-func (r contextReader) Read(p []byte) (int, error) {
-	if r.ctx.Err() != nil {
-		return 0, context.Cause(r.ctx)
-	}
-	return r.Reader.Read(p)
 }
