@@ -38,7 +38,7 @@ var mayImport = map[string][]string{
 	"engine":     {"plan", "manifest", "progress", "cache", "remote"},
 	"buildkit":   {"plan", "progress"},
 	"vm":         {"image", "uefi"},
-	"buildtest":  {"plan", "progress", "workspace"},
+	"buildtest":  {"plan", "progress", "workspace", "buildtest/need"},
 	"cli": {
 		"plan", "workspace", "manifest", "graph", "image",
 		"fetch", "gomod", "engine", "buildkit", "doctor", "progress", "vm", "cache", "remote", "lint", "rpm", "sbkeys", "uefi", "codebuild", "kit",

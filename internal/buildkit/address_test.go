@@ -14,7 +14,6 @@ import (
 	"math/big"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,6 +21,7 @@ import (
 	"time"
 
 	"buildsys/internal/buildtest"
+	"buildsys/internal/buildtest/need"
 )
 
 func TestParseAddress(t *testing.T) {
@@ -107,14 +107,11 @@ const runHere = `while [ "$1" != -- ]; do shift; done; shift 2; exec "$@"`
 
 // TestDockerOverSSH builds through the docker command's dial-stdio, with an ssh that stays on this machine.
 func TestDockerOverSSH(t *testing.T) {
-	direct, err := Dial(t.Context(), Options{Checkout: t.Name()})
-	if err != nil {
-		t.Skipf("no engine: %v", err)
-	}
-	defer direct.Close()
+	direct := dialEngine(t, Options{})
+	need.Program(t, "docker")
 	socket, ok := strings.CutPrefix(direct.engine.host(), "unix://")
-	if _, err := exec.LookPath("docker"); err != nil || !ok {
-		t.Skip("needs a docker command and an engine on a socket")
+	if !ok {
+		t.Skipf("needs an engine on a socket, not at %s", direct.engine.host())
 	}
 	fakeSSH(t, runHere)
 	b, err := Dial(t.Context(), Options{Host: "ssh://builder.invalid" + socket, Timeout: 20 * time.Second})

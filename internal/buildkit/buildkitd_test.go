@@ -29,11 +29,7 @@ func TestBuildkitd(t *testing.T) {
 
 // TestSameSDKOnBothEngines: keys hold the SDK's ID, so it must not depend on who keeps the image.
 func TestSameSDKOnBothEngines(t *testing.T) {
-	docker, err := Dial(t.Context(), Options{Checkout: t.Name()})
-	if err != nil {
-		t.Skipf("no engine: %v", err)
-	}
-	defer docker.Close()
+	docker := dialEngine(t, Options{})
 	e := &engineTest{b: docker, sdk: "buildsys.invalid/test:" + strings.ToLower(rand.Text())}
 	tar := baseTar(t)
 	must(t, docker.ImportImage(t.Context(), e.sdk, bytes.NewReader(tar), nil, nil))

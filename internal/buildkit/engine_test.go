@@ -20,6 +20,7 @@ import (
 	"github.com/docker/docker/api/types/image"
 	docker "github.com/docker/docker/client"
 
+	"buildsys/internal/buildtest/need"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 )
@@ -51,12 +52,7 @@ var engineCases = []struct {
 
 // TestEngine groups everything that needs the engine, so that the base image is made and removed once.
 func TestEngine(t *testing.T) {
-	ctx := t.Context()
-	b, err := Dial(ctx, Options{Checkout: t.Name()})
-	if err != nil {
-		t.Skipf("no engine: %v", err)
-	}
-	defer b.Close()
+	b := dialEngine(t, Options{})
 	start := time.Now()
 	before := inventory(t, b, start)
 	e := &engineTest{b: b, sdk: "buildsys.invalid/test:" + strings.ToLower(rand.Text())}
@@ -71,6 +67,18 @@ func TestEngine(t *testing.T) {
 	if after := inventory(t, b, start); !slices.Equal(before, after) {
 		t.Errorf("the engine holds other things than before:\nbefore %q\nafter  %q", before, after)
 	}
+}
+
+// dialEngine connects to the Docker engine of this machine.
+func dialEngine(t testing.TB, opt Options) *Builder {
+	t.Helper()
+	opt.Checkout = t.Name()
+	b, err := Dial(t.Context(), opt)
+	if err != nil {
+		need.Missing(t, "no engine: %v", err)
+	}
+	t.Cleanup(func() { b.Close() })
+	return b
 }
 
 type engineTest struct {
@@ -102,7 +110,7 @@ func baseTar(t *testing.T) []byte {
 	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", bin, "./testdata/tool")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Skipf("cannot build the base image's program: %v\n%s", err, out)
+		t.Fatalf("cannot build the base image's program: %v\n%s", err, out)
 	}
 	data, err := os.ReadFile(bin)
 	if err != nil {

@@ -121,9 +121,6 @@ func (f *fleet) quiet(t *testing.T) {
 // TestFleet: two buildkitds share builds; one that is killed loses its build, which is transient and succeeds on the other; what is
 // built meanwhile goes there as well; and when it is back it is used again. An address where nobody listens costs one warning.
 func TestFleet(t *testing.T) {
-	if testing.Short() {
-		t.Skip("-short: two daemons of the test's own are left out")
-	}
 	one, two := buildtest.NewBuildkitd(t), buildtest.NewBuildkitd(t)
 	one.Start(t)
 	two.Start(t)
@@ -199,9 +196,6 @@ func (f *fleet) both(t *testing.T, e *engineTest, meanwhile func()) []error {
 
 // TestFleetOfDocker: an SDK image that one Docker engine lacks is copied there; one with another image of that name is left out.
 func TestFleetOfDocker(t *testing.T) {
-	if testing.Short() {
-		t.Skip("-short: two daemons of the test's own are left out")
-	}
 	one, two := buildtest.NewDockerd(t), buildtest.NewDockerd(t)
 	one.Start(t)
 	two.Start(t)
@@ -226,7 +220,7 @@ func TestFleetOfDocker(t *testing.T) {
 	other := &engineTest{b: c, sdk: e.sdk}
 	must(t, c.ImportImage(context.Background(), other.sdk, bytes.NewReader(append(baseTar(t), make([]byte, 1024)...)), nil, nil))
 	if id, _, _ := c.HasImage(t.Context(), e.sdk); id == want {
-		t.Skip("the engine takes two archives for the same image")
+		t.Fatal("the engine takes two archives for the same image")
 	}
 	g := dialFleet(t, Options{Host: one.Host + "," + two.Host})
 	g.HasImage(t.Context(), e.sdk)

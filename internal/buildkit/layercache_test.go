@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"buildsys/internal/buildtest"
+	"buildsys/internal/buildtest/need"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 )
@@ -52,16 +53,11 @@ type layerTest struct {
 	nonce string
 }
 
-// newLayerTest skips the test where there is no docker-registry.
+// newLayerTest starts a registry for layers.
 func newLayerTest(t *testing.T) *layerTest {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("takes daemons of its own: left out by -short")
-	}
-	program, err := exec.LookPath("docker-registry")
-	if err != nil {
-		t.Skip("no docker-registry (script/setup installs it)")
-	}
+	need.Time(t)
+	program := need.Program(t, "docker-registry")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	address := l.Addr().String()
@@ -256,17 +252,13 @@ func TestLayersFromBadRegistry(t *testing.T) {
 // TestLayersOnDocker: Docker 20.10 has no uploads of layers; a newer one with the containerd image store does.
 func TestLayersOnDocker(t *testing.T) {
 	l := newLayerTest(t)
-	b, err := Dial(t.Context(), Options{Checkout: t.Name(), Layers: LayerCache{To: l.place}})
-	if err != nil {
-		t.Skipf("no engine: %v", err)
-	}
-	defer b.Close()
+	b := dialEngine(t, Options{Layers: LayerCache{To: l.place}})
 	must(t, b.ImportImage(t.Context(), l.sdk, bytes.NewReader(l.base(t)), nil, nil))
 	e := &engineTest{b: b, sdk: l.sdk}
 	defer e.removeBase(t)
 	ran, warnings := l.build(t, b, l.request("1"))
 	if len(warnings) == 0 {
-		t.Skip("this engine uploads layers")
+		t.Skip("this engine can upload layers, so what one that cannot says is not to be seen")
 	}
 	wantRan(t, ran, "first ran", "second ran")
 	wantWarning(t, warnings, "building without the layer cache from here on: this engine cannot upload layers to a registry")

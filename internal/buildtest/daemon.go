@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"buildsys/internal/buildtest/need"
 )
 
 // Daemon is an engine that a test started.
@@ -26,31 +28,11 @@ type Daemon struct {
 	ended   chan struct{}
 }
 
-// buildkitdProgram finds a buildkitd; nothing here builds one, because that takes ten minutes.
-func buildkitdProgram(t *testing.T) string {
-	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("a buildkitd of the test's own needs root")
-	}
-	if _, err := exec.LookPath("runc"); err != nil {
-		t.Skip("buildkitd needs runc (Debian package runc)")
-	}
-	if path, err := exec.LookPath("buildkitd"); err == nil {
-		return path
-	}
-	cache, err := os.UserCacheDir()
-	Must(t, err)
-	path := filepath.Join(cache, "buildsys", "bench", "bin", "buildkitd")
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("there is no buildkitd: script/bench builds one into %s", filepath.Dir(path))
-	}
-	return path
-}
-
 // NewBuildkitd prepares a buildkitd with everything below a temporary directory; more arguments may name another address.
 func NewBuildkitd(t *testing.T, args ...string) *Daemon {
 	t.Helper()
-	program := buildkitdProgram(t)
+	need.Time(t)
+	program := need.Buildkitd(t)
 	dir := shortDir(t)
 	d := &Daemon{Host: "unix://" + dir + "/bk.sock", Root: dir + "/root", Log: dir + "/log", name: program}
 	d.args = append([]string{"--root", d.Root, "--addr", d.Host, "--oci-worker-net=host", "--containerd-worker=false",
@@ -61,13 +43,9 @@ func NewBuildkitd(t *testing.T, args ...string) *Daemon {
 // NewDockerd prepares a dockerd with everything below a temporary directory.
 func NewDockerd(t *testing.T, args ...string) *Daemon {
 	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("a dockerd of the test's own needs root")
-	}
-	program, err := exec.LookPath("dockerd")
-	if err != nil {
-		t.Skip("there is no dockerd (Debian package docker.io)")
-	}
+	need.Time(t)
+	need.Root(t)
+	program := need.Program(t, "dockerd")
 	dir := shortDir(t)
 	d := &Daemon{Host: "unix://" + dir + "/d.sock", Root: dir + "/root", Log: dir + "/log", name: program}
 	d.args = append([]string{"--host", d.Host, "--data-root", d.Root, "--exec-root", dir + "/exec", "--pidfile", dir + "/pid",

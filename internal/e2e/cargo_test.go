@@ -17,14 +17,16 @@ import (
 	"time"
 
 	"golang.org/x/tools/txtar"
+
+	"buildsys/internal/buildtest/need"
 )
 
-// needCargo skips the test where there is no cargo.
+// needCargo checks that cargo can build here.
 func needCargo(t *testing.T) {
 	t.Helper()
 	needEngine(t)
 	if out, err := exec.Command("cargo", "--version").CombinedOutput(); err != nil {
-		t.Skipf("no cargo (script/setup installs it): %v %s", err, out)
+		need.Missing(t, "no cargo: %v %s", err, out)
 	}
 }
 

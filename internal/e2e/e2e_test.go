@@ -1,5 +1,5 @@
 // Package e2e tests the finished program against a real engine: the binary is run as a user runs it.
-// Where there is no engine or no SDK image the tests skip and say so; script/setup provides both.
+// The tests need an engine and the SDK image, which script/setup provides.
 package e2e
 
 import (
@@ -17,6 +17,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"buildsys/internal/buildtest/need"
 )
 
 // binary is the program under test, built once by TestMain.
@@ -53,15 +55,13 @@ func repository(t *testing.T) string {
 	return root
 }
 
-// needEngine skips the test where builds cannot run.
+// needEngine checks that builds can run.
 func needEngine(t *testing.T) {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("-short: builds on a real engine are left out")
-	}
+	need.Time(t)
 	r := buildsys(t, repository(t), nil, "sdk", "check")
 	if r.code != 0 {
-		t.Skipf("no engine with the SDK image (script/setup provides both): %s", r.stderr)
+		need.Missing(t, "no engine with the SDK image: %s", r.stderr)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"buildsys/internal/buildtest"
+	"buildsys/internal/buildtest/need"
 )
 
 const toolSDK = "buildsys.invalid/tool:1"
@@ -28,7 +29,7 @@ func toolRoot(t *testing.T) string {
 	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(dir, "tool"), "buildsys/internal/buildkit/testdata/tool")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Skipf("cannot build the SDK's program: %v\n%s", err, out)
+		t.Fatalf("cannot build the SDK's program: %v\n%s", err, out)
 	}
 	data, err := os.ReadFile(filepath.Join(dir, "tool"))
 	buildtest.Must(t, err)
@@ -96,7 +97,7 @@ func runAnd(t *testing.T, root string, env []string, then ...func()) result {
 
 // TestEngineComesLate: the daemon is started after the build, which waits for it.
 func TestEngineComesLate(t *testing.T) {
-	needRealRuns(t)
+	need.Time(t)
 	root, d := toolTree(t), buildtest.NewDockerd(t)
 	cmd := command(t.Context(), root, env(d), "sdk", "import", toolRoot(t))
 	stderr, err := cmd.StderrPipe()
@@ -119,7 +120,7 @@ func TestEngineComesLate(t *testing.T) {
 // TestEngineEnds: a dockerd that ends in the middle of a step, by SIGTERM and by SIGKILL, and comes back costs one retry each; one that
 // dies twice in a step ends it with advice, and the RPM from before stays.
 func TestEngineEnds(t *testing.T) {
-	needRealRuns(t)
+	need.Time(t)
 	d := buildtest.NewDockerd(t)
 	d.Start(t)
 	root := toolTree(t)
@@ -152,7 +153,7 @@ func TestEngineEnds(t *testing.T) {
 
 // TestBuildkitdDrains: a buildkitd that is asked to end finishes the step first, so that nothing is built twice.
 func TestBuildkitdDrains(t *testing.T) {
-	needRealRuns(t)
+	need.Time(t)
 	d := buildtest.NewBuildkitd(t)
 	d.Start(t)
 	root := toolTree(t, ",", "sleep", "2")
@@ -166,9 +167,7 @@ func TestBuildkitdDrains(t *testing.T) {
 
 // TestClientStopped: buildsys is stopped for so long that the engine gives up its session, and goes on as if nothing had been.
 func TestClientStopped(t *testing.T) {
-	if os.Getenv("BUILDSYS_SLOW_TESTS") == "" {
-		t.Skip("takes a minute: set BUILDSYS_SLOW_TESTS")
-	}
+	need.Time(t)
 	d := buildtest.NewDockerd(t)
 	d.Start(t)
 	root := toolTree(t, ",", "sleep", "10")
@@ -184,7 +183,7 @@ func TestClientStopped(t *testing.T) {
 
 // TestCopyingEngine: a storage driver that copies is a warning of doctor and of builds, and an error when asked for.
 func TestCopyingEngine(t *testing.T) {
-	needRealRuns(t)
+	need.Time(t)
 	d := buildtest.NewDockerd(t, "--storage-driver", "vfs")
 	d.Start(t)
 	root := toolTree(t)
@@ -200,12 +199,10 @@ func TestCopyingEngine(t *testing.T) {
 // TestFullEngine: the engine's disk is a small one. A step that fills it is a failed package with a hint; a disk without room is
 // refused before anything is built. The RPM from before stays.
 func TestFullEngine(t *testing.T) {
-	needRealRuns(t)
+	need.Time(t)
 	d := buildtest.NewDockerd(t)
 	buildtest.Must(t, os.Mkdir(d.Root, 0o700))
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=1300m,nr_inodes=500k", "none", d.Root).CombinedOutput(); err != nil {
-		t.Skipf("cannot mount here: %v: %s", err, out)
-	}
+	need.Mount(t, d.Root, "-t", "tmpfs", "-o", "size=1300m,nr_inodes=500k", "none")
 	d.Start(t)
 	root := toolTree(t)
 	buildsys(t, root, env(d), "sdk", "import", toolRoot(t)).must(t, 0)
@@ -240,12 +237,4 @@ func TestFullEngine(t *testing.T) {
 	buildtest.Must(t, errors.Join(os.Remove(filler), os.Remove(rest.Name())))
 	step(t, root, ",", "print", "once more")
 	buildsys(t, root, env(d), "build-package", "a").must(t, 0)
-}
-
-// needRealRuns skips what -short leaves out.
-func needRealRuns(t *testing.T) {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("-short: builds on a real engine are left out")
-	}
 }

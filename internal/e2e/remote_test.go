@@ -22,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"buildsys/internal/buildtest/need"
 	"buildsys/internal/cache"
 )
 
@@ -32,13 +33,10 @@ type registry struct {
 	stop func()
 }
 
-// startRegistry skips the test where there is no registry to start.
+// startRegistry starts an empty registry.
 func startRegistry(t *testing.T) *registry {
 	t.Helper()
-	program, err := exec.LookPath("docker-registry")
-	if err != nil {
-		t.Skip("no docker-registry (script/setup installs it)")
-	}
+	program := need.Program(t, "docker-registry")
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -12,15 +12,16 @@ import (
 	"testing"
 	"time"
 
+	"buildsys/internal/buildtest/need"
 	"buildsys/internal/image"
 	"buildsys/internal/vm"
 )
 
-// needQEMU skips the test where images of the architecture cannot be booted.
+// needQEMU checks that images of the architecture can be booted.
 func needQEMU(t *testing.T, arch string) {
 	t.Helper()
 	if err := vm.Available(arch); err != nil {
-		t.Skipf("images for %s cannot be booted (script/setup installs what is missing): %v", arch, err)
+		need.Missing(t, "images for %s cannot be booted: %v", arch, err)
 	}
 }
 

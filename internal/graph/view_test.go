@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"buildsys/internal/buildtest/need"
 )
 
 var update = flag.Bool("update", false, "write what came out into testdata")
@@ -88,12 +90,7 @@ func checkSyntax(t *testing.T, ext string, data []byte) {
 			}
 		}
 	case "dot":
-		dot, err := exec.LookPath("dot")
-		if err != nil {
-			t.Logf("not read by Graphviz: %v", err)
-			return
-		}
-		cmd := exec.Command(dot, "-Tplain")
+		cmd := exec.Command(need.Program(t, "dot"), "-Tplain")
 		cmd.Stdin = bytes.NewReader(data)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("dot refuses it: %v\n%s", err, out)

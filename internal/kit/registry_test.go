@@ -19,16 +19,14 @@ import (
 	"oras.land/oras-go/v2/content/oci"
 	orasremote "oras.land/oras-go/v2/registry/remote"
 
+	"buildsys/internal/buildtest/need"
 	"buildsys/internal/remote"
 )
 
 // startRegistry returns the address of an empty registry, and how to end it.
 func startRegistry(t *testing.T) (address string, stop func()) {
 	t.Helper()
-	program, err := exec.LookPath("docker-registry")
-	if err != nil {
-		t.Skip("no docker-registry (script/setup installs it)")
-	}
+	program := need.Program(t, "docker-registry")
 	t.Setenv("DOCKER_CONFIG", t.TempDir())
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)

@@ -21,6 +21,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"buildsys/internal/buildtest/need"
 )
 
 // unsigned is the smallest EFI program with two sections and some bytes behind them.
@@ -117,13 +119,6 @@ func (s signer) sign(t *testing.T, program []byte) (signed []byte, says string) 
 	return signed, string(text)
 }
 
-func needOsslsigncode(t *testing.T) {
-	t.Helper()
-	if _, err := exec.LookPath("osslsigncode"); err != nil {
-		t.Skip("osslsigncode is not installed (script/setup installs it)")
-	}
-}
-
 func parse(t *testing.T, raw []byte) *Program {
 	t.Helper()
 	p, err := ParseProgram(raw)
@@ -134,7 +129,7 @@ func parse(t *testing.T, raw []byte) *Program {
 }
 
 func TestForeignSignature(t *testing.T) {
-	needOsslsigncode(t)
+	need.Program(t, "osslsigncode")
 	if err := parse(t, unsigned()).VerifiedBy(&x509.Certificate{}); !errors.Is(err, ErrUnsigned) {
 		t.Errorf("not signed: %v", err)
 	}
