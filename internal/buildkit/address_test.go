@@ -117,7 +117,7 @@ func TestDockerOverSSH(t *testing.T) {
 	b, err := Dial(t.Context(), Options{Host: "ssh://builder.invalid" + socket, Timeout: 20 * time.Second})
 	must(t, err)
 	defer b.Close()
-	e := &engineTest{b: direct, sdk: "buildsys.invalid/test:" + strings.ToLower(rand.Text())}
+	e := &engineTest{b: direct, sdk: testImages + ":" + strings.ToLower(rand.Text())}
 	e.importBase(t)
 	defer e.removeBase(t)
 	e.b = b
@@ -137,7 +137,7 @@ func TestBuildkitdTLS(t *testing.T) {
 	d.Start(t)
 	dialDaemon(t, d, Options{}) // it is up
 	b := dialDaemon(t, d, Options{BuildKit: "tcp://127.0.0.1:" + port, BuildKitCerts: certs})
-	e := &engineTest{b: b, sdk: "buildsys.invalid/test:" + strings.ToLower(rand.Text())}
+	e := &engineTest{b: b, sdk: testImages + ":" + strings.ToLower(rand.Text())}
 	e.importBase(t)
 	e.outputs(t)
 

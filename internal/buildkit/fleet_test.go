@@ -129,7 +129,7 @@ func TestFleet(t *testing.T) {
 	nobody := "unix://" + filepath.Join(t.TempDir(), "nobody.sock")
 	f := dialFleet(t, Options{BuildKit: strings.Join([]string{nobody, one.Host, two.Host}, ","), Layout: t.TempDir()})
 	f.hear(t, nobody, "is not used until it answers")
-	sdk := "buildsys.invalid/test:" + strings.ToLower(rand.Text())
+	sdk := testImages + ":" + strings.ToLower(rand.Text())
 	must(t, f.ImportImage(t.Context(), sdk, bytes.NewReader(baseTar(t)), nil, nil))
 	if _, ok, err := f.HasImage(t.Context(), sdk); !ok || err != nil {
 		t.Fatal(ok, err)
@@ -167,7 +167,8 @@ func TestFleet(t *testing.T) {
 	}
 }
 
-// both runs two builds until both engines work, then calls meanwhile and lets the builds end.
+// both runs two builds until both engines work, then calls meanwhile and lets the builds end. They last long enough for
+// the second to begin before the first has ended, also on a busy machine.
 func (f *fleet) both(t *testing.T, e *engineTest, meanwhile func()) []error {
 	t.Helper()
 	errs := make([]error, 2)
@@ -176,7 +177,7 @@ func (f *fleet) both(t *testing.T, e *engineTest, meanwhile func()) []error {
 	for i := range errs {
 		done.Go(func() {
 			var once sync.Once
-			s := e.request(fmt.Sprint("both-", i), "", "print", "running", ",", "sleep", "2", ",", "write", "/output/a", "x")
+			s := e.request(fmt.Sprint("both-", i), "", "print", "running", ",", "sleep", "6", ",", "write", "/output/a", "x")
 			errs[i] = f.Build(t.Context(), s, t.TempDir(), func(progress.Event) { once.Do(running.Done) })
 			once.Do(running.Done) // also when it failed before it began
 		})
@@ -201,7 +202,7 @@ func TestFleetOfDocker(t *testing.T) {
 	two.Start(t)
 	b := dialDaemon(t, one, Options{})
 	c := dialDaemon(t, two, Options{})
-	e := &engineTest{b: b, sdk: "buildsys.invalid/test:" + strings.ToLower(rand.Text())}
+	e := &engineTest{b: b, sdk: testImages + ":" + strings.ToLower(rand.Text())}
 	e.importBase(t)
 	f := dialFleet(t, Options{Host: one.Host + "," + two.Host})
 	want, ok, err := f.HasImage(t.Context(), e.sdk)

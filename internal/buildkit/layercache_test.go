@@ -85,7 +85,7 @@ func newLayerTest(t *testing.T) *layerTest {
 	}
 	return &layerTest{
 		place: LayerPlace{Repository: address + "/skiff/layers", Plain: true}, data: filepath.Join(dir, "data"),
-		sdk: "buildsys.invalid/test:" + strings.ToLower(rand.Text()), nonce: rand.Text(),
+		sdk: testImages + ":" + strings.ToLower(rand.Text()), nonce: rand.Text(),
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -59,14 +60,40 @@ func NewDockerd(t *testing.T, args ...string) *Daemon {
 // shortDir is a temporary directory whose path leaves room for the name of a socket, which may have 107 bytes.
 func shortDir(t *testing.T) string {
 	t.Helper()
+	clearKilled(t)
 	dir, err := os.MkdirTemp("", "bsys")
 	Must(t, err)
+	lock, err := os.Create(filepath.Join(dir, "lock"))
+	Must(t, err)
+	Must(t, syscall.Flock(int(lock.Fd()), syscall.LOCK_EX))
 	t.Cleanup(func() {
 		if err := removeBusy(dir); err != nil {
 			t.Errorf("left behind: %v", err)
 		}
+		lock.Close()
 	})
 	return dir
+}
+
+// clearKilled removes the directories of runs that were killed: nobody holds their locks any more.
+func clearKilled(t *testing.T) {
+	t.Helper()
+	locks, err := filepath.Glob(filepath.Join(os.TempDir(), "bsys*", "lock"))
+	Must(t, err)
+	for _, name := range locks {
+		lock, err := os.Open(name)
+		if err != nil {
+			continue // it is being removed
+		}
+		if syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+			dir := filepath.Dir(name)
+			killByFile(dir + "/exec/containerd/containerd.pid")
+			if err := removeBusy(dir); err != nil {
+				t.Logf("a killed run left %s: %v", dir, err)
+			}
+		}
+		lock.Close()
+	}
 }
 
 // killByFile ends the containerd whose number is in a file.
@@ -107,14 +134,21 @@ func (d *Daemon) Start(t *testing.T) {
 	Must(t, err)
 	cmd := exec.Command(d.name, d.args...)
 	cmd.Stdout, cmd.Stderr = log, log
-	Must(t, cmd.Start())
-	d.process, d.ended = cmd.Process, make(chan struct{})
-	ended := d.ended
+	// A test that is killed takes its daemon along. The signal comes when the thread that started the daemon ends.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	started, ended := make(chan error), make(chan struct{})
 	go func() {
-		_ = cmd.Wait()
+		runtime.LockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait()
+		}
 		log.Close()
 		close(ended)
 	}()
+	Must(t, <-started)
+	d.process, d.ended = cmd.Process, ended
 	t.Cleanup(func() { d.Stop(t) })
 }
 

@@ -67,7 +67,7 @@ func TestClientKilledInStep(t *testing.T) {
 	}
 	step(t, root, ",", "print", "again")
 	buildsys(t, root, env(d), "build-package", "a").must(t, 0)
-	noStaging(t, root)
+	noDebris(t, root)
 }
 
 // TestInterruptTwice: the engine hangs, so that the first signal does not end the run; the second does.
@@ -160,7 +160,7 @@ func TestClientKilledInExport(t *testing.T) {
 		t.Errorf("in place are %q, and not what was there before", names)
 	}
 	buildsys(t, root, env(d), "build-package", "a").must(t, 0)
-	noStaging(t, root)
+	noDebris(t, root)
 	for _, name := range rpms(t, root, "a") {
 		if info, err := os.Stat(name); err != nil || strings.HasSuffix(name, "/big-1.rpm") && info.Size() != size {
 			t.Errorf("%s: %v, %v", name, info, err)
@@ -198,13 +198,6 @@ func glob(t *testing.T, root, pattern string) []string {
 	return found
 }
 
-func noStaging(t *testing.T, root string) {
-	t.Helper()
-	if left := glob(t, root, "build/staging/*/*"); len(left) > 0 {
-		t.Errorf("left behind: %q", left)
-	}
-}
-
 // TestFleetNodeLost: of three buildkitds one never answers and one is killed in the middle of a step. The step goes to the third,
 // and each of the two costs a warning.
 func TestFleetNodeLost(t *testing.T) {
@@ -212,7 +205,7 @@ func TestFleetNodeLost(t *testing.T) {
 	one, two := buildtest.NewBuildkitd(t), buildtest.NewBuildkitd(t)
 	one.Start(t)
 	two.Start(t)
-	root := toolTree(t, ",", "sleep", "3")
+	root := toolTree(t, ",", "sleep", "10") // both must run at the same time, also on a busy machine
 	write(t, root, "packages/b/Cargo.toml", "[package]\nname = \"b\"\nversion = \"0.1.0\"\n")
 	write(t, root, "packages/b/b.spec", "Name: b\n")
 	nobody := "unix://" + filepath.Join(t.TempDir(), "nobody.sock")
@@ -268,7 +261,7 @@ func TestFullCheckout(t *testing.T) {
 	if len(rpms(t, root, "a")) != 1 || rpmBytes(t, root, "a") != good {
 		t.Error("the RPM is not the one from before")
 	}
-	noStaging(t, root)
+	noDebris(t, root)
 	step(t, root, ",", "print", "smaller")
 	buildsys(t, root, env(d), "build-package", "a").must(t, 0)
 }

@@ -7,11 +7,8 @@ import (
 	"context"
 	"crypto/sha512"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -206,64 +203,4 @@ func rpmBytes(t *testing.T, root, name string) string {
 		t.Fatal(err)
 	}
 	return string(data)
-}
-
-// noDebris fails the test when a run left a staging file, or a container or image on the engine that was not there before.
-func noDebris(t *testing.T, root string, before map[string]bool) {
-	t.Helper()
-	staged, err := filepath.Glob(filepath.Join(root, "build/staging/*/*"))
-	if err != nil {
-		t.Error(err)
-	}
-	for _, entry := range staged {
-		t.Errorf("left behind: %s", entry)
-	}
-	for thing := range engineThings(t) {
-		if !before[thing] {
-			t.Errorf("left on the engine: %s", thing)
-		}
-	}
-}
-
-// engineThings lists the engine's containers and images, except those of other tests that may run beside this one.
-func engineThings(t *testing.T) map[string]bool {
-	t.Helper()
-	things := map[string]bool{}
-	for _, path := range []string{"/containers/json?all=1", "/images/json"} {
-		for _, thing := range engineGet(t, path) {
-			text, err := json.Marshal(map[string]any{"id": thing["Id"], "image": thing["Image"], "tags": thing["RepoTags"]})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !strings.Contains(string(text), "buildsys-test") {
-				things[path+" "+string(text)] = true
-			}
-		}
-	}
-	return things
-}
-
-// engineGet asks the engine's API directly, past the code under test.
-func engineGet(t *testing.T, path string) []map[string]any {
-	t.Helper()
-	socket, isUnix := strings.CutPrefix(os.Getenv("DOCKER_HOST"), "unix://")
-	if !isUnix {
-		socket = "/var/run/docker.sock"
-	}
-	client := &http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", socket)
-		},
-	}}
-	response, err := client.Get("http://engine" + path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	var list []map[string]any
-	if err := json.NewDecoder(response.Body).Decode(&list); err != nil {
-		t.Fatal(err)
-	}
-	return list
 }

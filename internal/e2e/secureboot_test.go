@@ -45,7 +45,7 @@ func testSecureBoot(t *testing.T, arch string) {
 	dir := strings.TrimSpace(r.stdout)
 	noSecret(t, keys, dir, filepath.Join(root, "build/logs", arch), filepath.Join(root, "build/state", arch))
 
-	r = buildsys(t, root, env, "boot", "--arch", arch, "--check", "qemu-secure")
+	r = buildsys(t, root, env, "boot", "--arch", arch, "--timeout", bootLimit, "--check", "qemu-secure")
 	r.must(t, 0)
 	console, err := os.ReadFile(filepath.Join(root, "build/logs", arch, "boot-qemu-secure.log"))
 	if err != nil || !bytes.Contains(console, []byte("UEFI Secure Boot is enabled")) {
