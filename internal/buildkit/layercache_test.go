@@ -6,12 +6,9 @@ package buildkit
 import (
 	"bytes"
 	"crypto/rand"
-	"fmt"
 	"io/fs"
 	"net"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -57,34 +54,9 @@ type layerTest struct {
 func newLayerTest(t *testing.T) *layerTest {
 	t.Helper()
 	need.Time(t)
-	program := need.Program(t, "docker-registry")
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	address := l.Addr().String()
-	l.Close()
-	dir := t.TempDir()
-	writeFile(t, filepath.Join(dir, "config.yml"), fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\n"+
-		"storage: {filesystem: {rootdirectory: %s/data}}\nhttp: {addr: %q}\n", dir, address), 0o644)
-	cmd := exec.Command(program, "serve", filepath.Join(dir, "config.yml"))
-	var output bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &output, &output
-	must(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	for begin := time.Now(); ; time.Sleep(20 * time.Millisecond) {
-		resp, err := http.Get("http://" + address + "/v2/")
-		if err == nil {
-			resp.Body.Close()
-			break
-		}
-		if time.Since(begin) > time.Minute {
-			t.Fatalf("docker-registry does not answer: %v\n%s", err, &output)
-		}
-	}
+	r := buildtest.NewRegistry(t)
 	return &layerTest{
-		place: LayerPlace{Repository: address + "/skiff/layers", Plain: true}, data: filepath.Join(dir, "data"),
+		place: LayerPlace{Repository: r.Address + "/skiff/layers", Plain: true}, data: r.Data,
 		sdk: testImages + ":" + strings.ToLower(rand.Text()), nonce: rand.Text(),
 	}
 }

@@ -105,14 +105,13 @@ func killByFile(file string) {
 	}
 	defer os.Remove(file) // dockerd takes a dead one that nobody has waited for as alive
 	_ = syscall.Kill(pid, syscall.SIGTERM)
-	for range 50 { // a dead one is a zombie of whoever adopted it, or gone
+	ended := need.Until(5*time.Second, func() bool { // a dead one is a zombie of whoever adopted it, or gone
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil || strings.Contains(string(stat), ") Z ") {
-			return
-		}
-		time.Sleep(100 * time.Millisecond)
+		return err != nil || strings.Contains(string(stat), ") Z ")
+	})
+	if !ended {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
-	_ = syscall.Kill(pid, syscall.SIGKILL)
 }
 
 // removeBusy removes a directory in which a killed daemon may have left mounts.

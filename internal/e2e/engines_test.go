@@ -253,12 +253,13 @@ func TestFullEngine(t *testing.T) {
 		t.Errorf("a full disk was tried again:\n%s", r.stderr)
 	}
 	filler := filepath.Join(d.Root, "filler")
-	for begin := time.Now(); ; time.Sleep(100 * time.Millisecond) { // the engine takes its time with removing what the step left
-		if err := os.WriteFile(filler, make([]byte, 400<<20), 0o644); err == nil {
-			break
-		} else if !errors.Is(err, syscall.ENOSPC) || time.Since(begin) > time.Minute {
-			t.Fatal(err)
-		}
+	var err error
+	filled := need.Until(time.Minute, func() bool { // the engine takes its time with removing what the step left
+		err = os.WriteFile(filler, make([]byte, 400<<20), 0o644)
+		return !errors.Is(err, syscall.ENOSPC)
+	})
+	if !filled || err != nil {
+		t.Fatal(err)
 	}
 	buildsys(t, root, env(d), "build-package", "a").must(t, 4, "disk: engine", "free some", "docker builder prune")
 	if rpmBytes(t, root, "a") != good {

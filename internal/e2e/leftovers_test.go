@@ -1,4 +1,5 @@
-// leftovers_test: what runs leave behind in the staging directory, and on an engine that nobody else uses.
+// leftovers_test: what runs leave behind in the staging directory, and on an engine that nobody
+// else uses.
 
 package e2e
 
@@ -27,8 +28,8 @@ func staged(t *testing.T, root string) []string {
 	return entries
 }
 
-// noDebris fails the test when a run left something in staging. What was there before is not the run's: in this checkout
-// it is that of a run for the other architecture which was killed.
+// noDebris fails the test when a run left something in staging. What was there before is not the
+// run's: in this checkout it is that of a run for the other architecture which was killed.
 func noDebris(t *testing.T, root string, before ...string) {
 	t.Helper()
 	for _, entry := range staged(t, root) {
@@ -66,8 +67,9 @@ func engineGet(t *testing.T, d *buildtest.Daemon, path string) []engineThing {
 	return list
 }
 
-// TestNothingStaysOnEngine: after builds that succeed, fail, are interrupted and are killed, an engine of the test's own
-// holds the SDK image and nothing else. On an engine that others use, what is theirs could not be told from what is ours.
+// TestNothingStaysOnEngine: after builds that succeed, fail, are interrupted and are killed, an
+// engine of the test's own holds the SDK image and nothing else. On an engine that others use, what
+// is theirs could not be told from what is ours.
 func TestNothingStaysOnEngine(t *testing.T) {
 	need.Time(t)
 	d := buildtest.NewDockerd(t)

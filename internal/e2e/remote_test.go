@@ -5,24 +5,20 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
-	"buildsys/internal/buildtest/need"
+	"buildsys/internal/buildtest"
 	"buildsys/internal/cache"
 )
 
@@ -36,42 +32,11 @@ type registry struct {
 // startRegistry starts an empty registry.
 func startRegistry(t *testing.T) *registry {
 	t.Helper()
-	program := need.Program(t, "docker-registry")
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := free.Addr().String()
-	free.Close()
-	dir := t.TempDir()
-	config := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %s/data}}\nhttp: {addr: %q}\n",
-		dir, address)
-	write(t, dir, "config.yml", config)
-	cmd := exec.Command(program, "serve", filepath.Join(dir, "config.yml"))
-	var output bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &output, &output
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	r := &registry{}
-	r.stop = func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	}
-	t.Cleanup(r.stop)
-	for begin := time.Now(); ; time.Sleep(20 * time.Millisecond) {
-		resp, err := http.Get("http://" + address + "/v2/")
-		if err == nil {
-			resp.Body.Close()
-			break
-		}
-		if time.Since(begin) > time.Minute {
-			t.Fatalf("docker-registry does not answer: %v\n%s", err, &output)
-		}
-	}
+	behind := buildtest.NewRegistry(t)
+	r := &registry{stop: behind.Stop}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
-			p.SetURL(&url.URL{Scheme: "http", Host: address})
+			p.SetURL(&url.URL{Scheme: "http", Host: behind.Address})
 			p.Out.Host = p.In.Host // the registry makes addresses of it
 		},
 		ModifyResponse: func(resp *http.Response) error {

@@ -3,13 +3,8 @@
 package kit
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
-	"net"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -19,42 +14,9 @@ import (
 	"oras.land/oras-go/v2/content/oci"
 	orasremote "oras.land/oras-go/v2/registry/remote"
 
-	"buildsys/internal/buildtest/need"
+	"buildsys/internal/buildtest"
 	"buildsys/internal/remote"
 )
-
-// startRegistry returns the address of an empty registry, and how to end it.
-func startRegistry(t *testing.T) (address string, stop func()) {
-	t.Helper()
-	program := need.Program(t, "docker-registry")
-	t.Setenv("DOCKER_CONFIG", t.TempDir())
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	address = free.Addr().String()
-	must(t, free.Close())
-	dir := t.TempDir()
-	write(t, filepath.Join(dir, "config.yml"),
-		fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %s/data}}\nhttp: {addr: %q}\n", dir, address))
-	cmd := exec.Command(program, "serve", filepath.Join(dir, "config.yml"))
-	var output bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &output, &output
-	must(t, cmd.Start())
-	stop = func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	}
-	t.Cleanup(stop)
-	for begin := time.Now(); ; time.Sleep(20 * time.Millisecond) {
-		resp, err := http.Get("http://" + address + "/v2/")
-		if err == nil {
-			resp.Body.Close()
-			return address, stop
-		}
-		if time.Since(begin) > time.Minute {
-			t.Fatalf("docker-registry does not answer: %v\n%s", err, &output)
-		}
-	}
-}
 
 // publish copies a layout to a registry, as skopeo would.
 func publish(t *testing.T, dir, address, name, tag string) {
@@ -69,7 +31,9 @@ func publish(t *testing.T, dir, address, name, tag string) {
 }
 
 func TestRegistry(t *testing.T) {
-	address, stop := startRegistry(t)
+	t.Setenv("DOCKER_CONFIG", t.TempDir())
+	registry := buildtest.NewRegistry(t)
+	address, stop := registry.Address, registry.Stop
 	dir := t.TempDir()
 	makeKit(t, dir, "base-kit", "1.0.0", "x86_64")
 	packed := makeKit(t, dir, "base-kit", "1.0.0", "aarch64")

@@ -1,6 +1,6 @@
-// Command gotest runs go test with the arguments it is given and shows a long run as one wants to see it: the closing line
-// of each package, failed tests in full, every minute what is still running, and at the end which tests skipped and why.
-// It exits as go test does.
+// Command gotest runs go test with the arguments it is given and shows a long run as one wants to
+// see it: the closing line of each package, failed tests in full, every minute what is still
+// running, and at the end which tests skipped and why. It exits as go test does.
 package main
 
 import (
@@ -67,9 +67,9 @@ type printer struct {
 	w       io.Writer
 	now     func() time.Time
 	begin   time.Time
-	output  map[test][]string  // of what has not ended
-	started map[test]time.Time // of what has not ended
-	skipped map[string][]string  // tests by reason
+	output  map[test][]string   // of what has not ended
+	started map[test]time.Time  // of what has not ended
+	skipped map[string][]string // tests by reason
 }
 
 func newPrinter(w io.Writer, now func() time.Time) *printer {
@@ -96,7 +96,7 @@ func (p *printer) run(lines <-chan []byte, minutes <-chan time.Time) {
 	}
 }
 
-// line takes one line in; what is no event, such as a message of the go command, is printed as it is.
+// line takes one line in; what is no event, such as a message of the go command, is printed.
 func (p *printer) line(line []byte) {
 	var e event
 	if json.Unmarshal(line, &e) != nil {
@@ -158,7 +158,9 @@ func (p *printer) end(id test, action string) {
 	delete(p.started, id)
 	if id.name == "" {
 		maps.DeleteFunc(p.output, func(other test, _ []string) bool { return other.pkg == id.pkg })
-		maps.DeleteFunc(p.started, func(other test, _ time.Time) bool { return other.pkg == id.pkg })
+		maps.DeleteFunc(p.started, func(other test, _ time.Time) bool {
+			return other.pkg == id.pkg
+		})
 	}
 }
 
@@ -185,7 +187,8 @@ func reason(output []string) string {
 // unfinished lists what has begun and not ended: the longest running first.
 func (p *printer) unfinished() []test {
 	return slices.SortedFunc(maps.Keys(p.started), func(a, b test) int {
-		return cmp.Or(p.started[a].Compare(p.started[b]), strings.Compare(a.pkg, b.pkg), strings.Compare(a.name, b.name))
+		return cmp.Or(p.started[a].Compare(p.started[b]),
+			strings.Compare(a.pkg, b.pkg), strings.Compare(a.name, b.name))
 	})
 }
 
@@ -195,17 +198,20 @@ func (p *printer) progress() {
 	var running []string
 	for _, id := range all {
 		inside := slices.ContainsFunc(all, func(other test) bool {
-			return other.pkg == id.pkg && other != id && (id.name == "" || strings.HasPrefix(other.name, id.name+"/"))
+			return other.pkg == id.pkg && other != id &&
+				(id.name == "" || strings.HasPrefix(other.name, id.name+"/"))
 		})
 		if !inside {
 			took := p.now().Sub(p.started[id]).Round(time.Second)
-			running = append(running, fmt.Sprintf("%s (%v)", strings.TrimSpace(id.pkg+" "+id.name), took))
+			name := strings.TrimSpace(id.pkg + " " + id.name)
+			running = append(running, fmt.Sprintf("%s (%v)", name, took))
 		}
 	}
 	if len(running) == 0 {
 		running = []string{"compiling"}
 	}
-	fmt.Fprintf(p.w, "[%v] running: %s\n", p.now().Sub(p.begin).Round(time.Second), strings.Join(running, ", "))
+	after := p.now().Sub(p.begin).Round(time.Second)
+	fmt.Fprintf(p.w, "[%v] running: %s\n", after, strings.Join(running, ", "))
 }
 
 // summary prints which tests skipped, by reason.

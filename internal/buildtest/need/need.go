@@ -1,7 +1,9 @@
-// Package need lets a test say what it needs of the machine. It imports nothing of ours, so that every package can use it.
+// Package need lets a test say what it needs of the machine. It imports nothing of ours, so that
+// every package can use it.
 //
-// What script/setup provides must be there when skips are forbidden, as script/test forbids them: a test that lacks it
-// fails. A plain go test skips such a test and says why. What nobody can provide, as root's rights, always skips.
+// What script/setup provides must be there when skips are forbidden, as script/test forbids them: a
+// test that lacks it fails. A plain go test skips such a test and says why. What nobody can
+// provide, as root's rights, always skips.
 package need
 
 import (
@@ -11,21 +13,25 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
-// NoSkip is the environment variable that forbids tests to skip for want of what script/setup provides.
+// NoSkip is the environment variable that forbids tests to skip for want of what script/setup
+// provides.
 const NoSkip = "BUILDSYS_TEST_NO_SKIP"
 
 // Missing ends a test that lacks something that script/setup provides.
 func Missing(t testing.TB, format string, args ...any) {
 	t.Helper()
+	what := fmt.Sprintf(format, args...)
 	if os.Getenv(NoSkip) != "" {
-		t.Fatalf("%s: script/setup provides it, and %s forbids to skip the test", fmt.Sprintf(format, args...), NoSkip)
+		t.Fatalf("%s: script/setup provides it, and %s forbids skipping the test", what, NoSkip)
 	}
-	t.Skipf("%s (script/setup provides it)", fmt.Sprintf(format, args...))
+	t.Skipf("%s (script/setup provides it)", what)
 }
 
-// Program returns the path of a program, which may be one for administrators that is not on a user's PATH.
+// Program returns the path of a program, which may be one for administrators that is not on a
+// user's PATH.
 func Program(t testing.TB, name string) string {
 	t.Helper()
 	for _, dir := range []string{"", "/usr/sbin/", "/sbin/"} {
@@ -61,13 +67,14 @@ func Time(t testing.TB) {
 	}
 }
 
-// Mount mounts a file system at a directory, with arguments for mount(8), until unmount is called or the test ends.
+// Mount mounts a file system at a directory, with arguments for mount(8), until unmount is called
+// or the test ends.
 func Mount(t testing.TB, at string, args ...string) (unmount func()) {
 	t.Helper()
 	Root(t)
 	out, err := exec.Command("mount", append(args, at)...).CombinedOutput()
 	if err != nil {
-		Missing(t, "this machine does not let root mount: mount %s: %v: %s", strings.Join(args, " "), err, out)
+		Missing(t, "root may not mount here: mount %s: %v: %s", strings.Join(args, " "), err, out)
 	}
 	mounted := true
 	unmount = func() {
@@ -82,12 +89,14 @@ func Mount(t testing.TB, at string, args ...string) (unmount func()) {
 	return unmount
 }
 
-// Buildkitd returns the path of the buildkitd that script/setup compiles, of the version that go.mod names.
+// Buildkitd returns the path of the buildkitd that script/setup compiles, of the version that
+// go.mod names.
 func Buildkitd(t testing.TB) string {
 	t.Helper()
 	Root(t)
 	Program(t, "runc")
-	version, err := exec.Command("go", "list", "-m", "-f", "{{.Version}}", "github.com/moby/buildkit").Output()
+	const module = "github.com/moby/buildkit"
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Version}}", module).Output()
 	if err != nil {
 		t.Fatalf("which version of BuildKit go.mod names: %v", err)
 	}
@@ -95,9 +104,23 @@ func Buildkitd(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(cache, "buildsys", "tools", "buildkit-"+strings.TrimSpace(string(version)), "buildkitd")
+	version := strings.TrimSpace(string(out))
+	path := filepath.Join(cache, "buildsys", "tools", "buildkit-"+version, "buildkitd")
 	if _, err := os.Stat(path); err != nil {
 		Missing(t, "there is no %s", path)
 	}
 	return path
+}
+
+// Until asks again and again whether something is done that tells nobody when it is, and reports
+// whether it was in time.
+func Until(limit time.Duration, done func() bool) bool {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(limit); !done(); <-tick.C {
+		if time.Now().After(end) {
+			return false
+		}
+	}
+	return true
 }
