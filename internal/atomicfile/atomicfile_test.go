@@ -194,8 +194,8 @@ func TestKill(t *testing.T) {
 				t.Fatal("nothing is written")
 			}
 		}
-		time.Sleep(time.Duration(5000+237*kills) * time.Microsecond)
-		_ = c.Process.Kill()
+		moment := time.Duration(5000+237*kills) * time.Microsecond
+		time.AfterFunc(moment, func() { _ = c.Process.Kill() })
 		_ = c.Wait()
 		data, err := os.ReadFile(name)
 		if err != nil || len(data) != 256<<10 || len(bytes.Trim(data, string(data[:1]))) != 0 {

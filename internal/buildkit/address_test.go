@@ -14,7 +14,6 @@ import (
 	"math/big"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,6 +21,7 @@ import (
 	"time"
 
 	"buildsys/internal/buildtest"
+	"buildsys/internal/buildtest/need"
 	"buildsys/internal/enginex"
 )
 
@@ -108,20 +108,17 @@ const runHere = `while [ "$1" != -- ]; do shift; done; shift 2; exec "$@"`
 
 // TestDockerOverSSH builds through the docker command's dial-stdio, with an ssh that stays on this machine.
 func TestDockerOverSSH(t *testing.T) {
-	direct, err := Dial(t.Context(), enginex.Options{Checkout: t.Name()})
-	if err != nil {
-		t.Skipf("no engine: %v", err)
-	}
-	defer direct.Close()
+	direct := dialEngine(t, enginex.Options{})
+	need.Program(t, "docker")
 	socket, ok := strings.CutPrefix(direct.engine.host(), "unix://")
-	if _, err := exec.LookPath("docker"); err != nil || !ok {
-		t.Skip("needs a docker command and an engine on a socket")
+	if !ok {
+		t.Skipf("needs an engine on a socket, not at %s", direct.engine.host())
 	}
 	fakeSSH(t, runHere)
 	b, err := Dial(t.Context(), enginex.Options{Host: "ssh://builder.invalid" + socket, Timeout: 20 * time.Second})
 	must(t, err)
 	defer b.Close()
-	e := &engineTest{b: direct, sdk: "buildsys.invalid/test:" + strings.ToLower(rand.Text())}
+	e := &engineTest{b: direct, sdk: testImages + ":" + strings.ToLower(rand.Text())}
 	e.importBase(t)
 	defer e.removeBase(t)
 	e.b = b
@@ -141,7 +138,7 @@ func TestBuildkitdTLS(t *testing.T) {
 	d.Start(t)
 	dialDaemon(t, d, enginex.Options{}) // it is up
 	b := dialDaemon(t, d, enginex.Options{BuildKit: "tcp://127.0.0.1:" + port, BuildKitCerts: certs})
-	e := &engineTest{b: b, sdk: "buildsys.invalid/test:" + strings.ToLower(rand.Text())}
+	e := &engineTest{b: b, sdk: testImages + ":" + strings.ToLower(rand.Text())}
 	e.importBase(t)
 	e.outputs(t)
 

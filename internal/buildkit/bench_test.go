@@ -6,23 +6,20 @@ import (
 	"os"
 	"testing"
 
+	"buildsys/internal/buildtest/need"
 	"buildsys/internal/enginex"
 	"buildsys/internal/plan"
 )
 
 // BenchmarkCachedSolve needs the SDK image: BUILDSYS_TEST_SDK_IMAGE or buildsys.invalid/sdk:dev.
 func BenchmarkCachedSolve(b *testing.B) {
-	builder, err := Dial(b.Context(), enginex.Options{Checkout: b.Name()})
-	if err != nil {
-		b.Skipf("no engine: %v", err)
-	}
-	defer builder.Close()
+	builder := dialEngine(b, enginex.Options{})
 	sdk := os.Getenv("BUILDSYS_TEST_SDK_IMAGE")
 	if sdk == "" {
 		sdk = "buildsys.invalid/sdk:dev"
 	}
 	if _, ok, err := builder.HasImage(b.Context(), sdk); err != nil || !ok {
-		b.Skipf("no SDK image %s: %v", sdk, err)
+		need.Missing(b, "no SDK image %s: %v", sdk, err)
 	}
 	s := plan.Solve{
 		Name: "bench", Target: "package", Args: map[string]string{"SDK": sdk},

@@ -98,26 +98,21 @@ func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out str
 			OCIStores:     img.stores(),
 			Session:       secrets,
 			Exports:       []bkclient.ExportEntry{{Type: bkclient.ExporterLocal, OutputDir: out}},
-			// Not for the engine's history of builds, which costs a small one a tenth of its time: the log and what was
-			// built from what are kept here.
-			Internal: true,
+			Internal:      true, // not for the engine's history, which costs a small build a tenth of its time
 		}
 		layers.addTo(&opt)
 		err = b.run(solveCtx, client, def, opt, log)
 	}
 	b.running.Add(-1)
 	release()
-	if err == nil {
-		// A context may have changed under a build that still came through.
+	if err == nil { // a context may have changed under a build that still came through
 		err = context.Cause(solveCtx)
 	}
 	if err == nil {
 		return nil
 	}
-	f := failure{err: err, own: g.refused(), tail: log.tail, jobs: int(jobs), begun: log.begun}
-	if v := log.failed; v != nil {
-		f.step, f.text, f.line = v.Name, v.Error, g.line(v.Digest)
-	}
+	f := log.failure(g)
+	f.err, f.own, f.jobs = err, g.refused(), int(jobs)
 	if full(out) {
 		f.full = out
 	}

@@ -18,7 +18,7 @@ import (
 func TestBuildkitd(t *testing.T) {
 	d := buildtest.NewBuildkitd(t)
 	d.Start(t)
-	e := &engineTest{b: dialDaemon(t, d, enginex.Options{}), sdk: "buildsys.invalid/test:" + strings.ToLower(rand.Text())}
+	e := &engineTest{b: dialDaemon(t, d, enginex.Options{}), sdk: testImages + ":" + strings.ToLower(rand.Text())}
 	e.importBase(t)
 	info, err := e.b.Info(t.Context())
 	if err != nil || info.Kind != "buildkitd" || !strings.HasPrefix(info.Version, "v0.") || info.Driver == "" || info.CPUs == 0 {
@@ -31,12 +31,8 @@ func TestBuildkitd(t *testing.T) {
 
 // TestSameSDKOnBothEngines: keys hold the SDK's ID, so it must not depend on who keeps the image.
 func TestSameSDKOnBothEngines(t *testing.T) {
-	docker, err := Dial(t.Context(), enginex.Options{Checkout: t.Name()})
-	if err != nil {
-		t.Skipf("no engine: %v", err)
-	}
-	defer docker.Close()
-	e := &engineTest{b: docker, sdk: "buildsys.invalid/test:" + strings.ToLower(rand.Text())}
+	docker := dialEngine(t, enginex.Options{})
+	e := &engineTest{b: docker, sdk: testImages + ":" + strings.ToLower(rand.Text())}
 	tar := baseTar(t)
 	must(t, docker.ImportImage(t.Context(), e.sdk, bytes.NewReader(tar), nil, nil))
 	defer e.removeBase(t)

@@ -242,7 +242,7 @@ type relay struct {
 func newRelay(t *testing.T, engine string) *relay {
 	network, addr, _ := strings.Cut(engine, "://")
 	if network != "unix" && network != "tcp" {
-		t.Skipf("cannot stand between this test and an engine at %s", engine)
+		t.Skipf("needs an engine on a socket or at a port, not at %s", engine)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)

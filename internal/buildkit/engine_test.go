@@ -20,6 +20,7 @@ import (
 	"github.com/docker/docker/api/types/image"
 	docker "github.com/docker/docker/client"
 
+	"buildsys/internal/buildtest/need"
 	"buildsys/internal/enginex"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
@@ -52,15 +53,8 @@ var engineCases = []struct {
 
 // TestEngine groups everything that needs the engine, so that the base image is made and removed once.
 func TestEngine(t *testing.T) {
-	ctx := t.Context()
-	b, err := Dial(ctx, enginex.Options{Checkout: t.Name()})
-	if err != nil {
-		t.Skipf("no engine: %v", err)
-	}
-	defer b.Close()
-	start := time.Now()
-	before := inventory(t, b, start)
-	e := &engineTest{b: b, sdk: "buildsys.invalid/test:" + strings.ToLower(rand.Text())}
+	b := dialEngine(t, enginex.Options{})
+	e := &engineTest{b: b, sdk: testImages + ":" + strings.ToLower(rand.Text())}
 	e.importBase(t)
 	if img, err := e.docker().ImageInspect(t.Context(), e.sdk); err != nil || img.Config.Labels["org.example.purpose"] != `a "test"` {
 		t.Errorf("label lost: %v, %v", img.Config, err)
@@ -69,9 +63,24 @@ func TestEngine(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) { c.test(e, t) })
 	}
 	e.removeBase(t)
-	if after := inventory(t, b, start); !slices.Equal(before, after) {
-		t.Errorf("the engine holds other things than before:\nbefore %q\nafter  %q", before, after)
+	if left := e.left(t); len(left) > 0 {
+		t.Errorf("left on the engine: %q", left)
 	}
+}
+
+// dialEngine connects to the Docker engine of this machine.
+func dialEngine(t testing.TB, opt enginex.Options) *Builder {
+	t.Helper()
+	opt.Checkout = t.Name()
+	b, err := Dial(t.Context(), opt)
+	if err != nil {
+		need.Missing(t, "no engine: %v", err)
+	}
+	t.Cleanup(func() { b.Close() })
+	if d, ok := b.engine.(*dockerd); ok {
+		clearKilled(t, d.docker)
+	}
+	return b
 }
 
 type engineTest struct {
@@ -103,7 +112,7 @@ func baseTar(t *testing.T) []byte {
 	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", bin, "./testdata/tool")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Skipf("cannot build the base image's program: %v\n%s", err, out)
+		t.Fatalf("cannot build the base image's program: %v\n%s", err, out)
 	}
 	data, err := os.ReadFile(bin)
 	if err != nil {
@@ -126,27 +135,47 @@ func (e *engineTest) removeBase(t *testing.T) {
 	}
 }
 
-// inventory lists what builds could have left: containers and images of these tests, and images without a name
-// made after start. Others may use the engine meanwhile.
-func inventory(t *testing.T, b *Builder, start time.Time) []string {
+// testImages is where the base images of these tests are, each run's with a tag of its own.
+const testImages = "buildsys.invalid/test"
+
+// left lists what builds on the base image could have left on a Docker engine: containers of it, and its names. Others
+// may use the engine meanwhile, so nothing else can be looked at here.
+func (e *engineTest) left(t *testing.T) []string {
 	t.Helper()
 	var all []string
-	containers, err := b.engine.(*dockerd).docker.ContainerList(context.Background(), container.ListOptions{All: true})
+	containers, err := e.docker().ContainerList(context.Background(), container.ListOptions{All: true})
 	must(t, err)
 	for _, c := range containers {
-		if strings.HasPrefix(c.Image, "buildsys.invalid/test") {
-			all = append(all, c.ID)
+		if c.Image == e.sdk {
+			all = append(all, "container "+c.ID)
 		}
 	}
-	images, err := b.engine.(*dockerd).docker.ImageList(context.Background(), image.ListOptions{All: true})
+	images, err := e.docker().ImageList(context.Background(), image.ListOptions{All: true})
 	must(t, err)
 	for _, i := range images {
-		if len(i.RepoTags) == 0 && i.Created >= start.Unix() || len(i.RepoTags) > 0 && strings.HasPrefix(i.RepoTags[0], "buildsys.invalid/test") {
-			all = append(all, i.ID)
+		if slices.Contains(i.RepoTags, e.sdk) {
+			all = append(all, "image "+i.ID)
 		}
 	}
-	slices.Sort(all)
 	return all
+}
+
+// clearKilled removes base images of runs that were killed: older than any run may last.
+func clearKilled(t testing.TB, client *docker.Client) {
+	t.Helper()
+	images, err := client.ImageList(context.Background(), image.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range images {
+		for _, tag := range i.RepoTags {
+			if strings.HasPrefix(tag, testImages+":") && time.Since(time.Unix(i.Created, 0)) > 3*time.Hour {
+				if _, err := client.ImageRemove(context.Background(), tag, image.RemoveOptions{}); err != nil {
+					t.Logf("a killed run left %s: %v", tag, err)
+				}
+			}
+		}
+	}
 }
 
 // recipe makes a Dockerfile whose package and variant are what the tool leaves in /output. The nonce keeps

@@ -122,9 +122,6 @@ func (f *fleet) quiet(t *testing.T) {
 // TestFleet: two buildkitds share builds; one that is killed loses its build, which is transient and succeeds on the other; what is
 // built meanwhile goes there as well; and when it is back it is used again. An address where nobody listens costs one warning.
 func TestFleet(t *testing.T) {
-	if testing.Short() {
-		t.Skip("-short: two daemons of the test's own are left out")
-	}
 	one, two := buildtest.NewBuildkitd(t), buildtest.NewBuildkitd(t)
 	one.Start(t)
 	two.Start(t)
@@ -133,7 +130,7 @@ func TestFleet(t *testing.T) {
 	nobody := "unix://" + filepath.Join(t.TempDir(), "nobody.sock")
 	f := dialFleet(t, enginex.Options{BuildKit: strings.Join([]string{nobody, one.Host, two.Host}, ","), OCILayout: t.TempDir()})
 	f.hear(t, nobody, "is not used until it answers")
-	sdk := "buildsys.invalid/test:" + strings.ToLower(rand.Text())
+	sdk := testImages + ":" + strings.ToLower(rand.Text())
 	must(t, f.ImportImage(t.Context(), sdk, bytes.NewReader(baseTar(t)), nil, nil))
 	if _, ok, err := f.HasImage(t.Context(), sdk); !ok || err != nil {
 		t.Fatal(ok, err)
@@ -171,7 +168,8 @@ func TestFleet(t *testing.T) {
 	}
 }
 
-// both runs two builds until both engines work, then calls meanwhile and lets the builds end.
+// both runs two builds until both engines work, then calls meanwhile and lets the builds end. They last long enough for
+// the second to begin before the first has ended, also on a busy machine.
 func (f *fleet) both(t *testing.T, e *engineTest, meanwhile func()) []error {
 	t.Helper()
 	errs := make([]error, 2)
@@ -180,7 +178,7 @@ func (f *fleet) both(t *testing.T, e *engineTest, meanwhile func()) []error {
 	for i := range errs {
 		done.Go(func() {
 			var once sync.Once
-			s := e.request(fmt.Sprint("both-", i), "", "print", "running", ",", "sleep", "2", ",", "write", "/output/a", "x")
+			s := e.request(fmt.Sprint("both-", i), "", "print", "running", ",", "sleep", "6", ",", "write", "/output/a", "x")
 			errs[i] = f.Build(t.Context(), s, t.TempDir(), func(progress.Event) { once.Do(running.Done) })
 			once.Do(running.Done) // also when it failed before it began
 		})
@@ -200,15 +198,12 @@ func (f *fleet) both(t *testing.T, e *engineTest, meanwhile func()) []error {
 
 // TestFleetOfDocker: an SDK image that one Docker engine lacks is copied there; one with another image of that name is left out.
 func TestFleetOfDocker(t *testing.T) {
-	if testing.Short() {
-		t.Skip("-short: two daemons of the test's own are left out")
-	}
 	one, two := buildtest.NewDockerd(t), buildtest.NewDockerd(t)
 	one.Start(t)
 	two.Start(t)
 	b := dialDaemon(t, one, enginex.Options{})
 	c := dialDaemon(t, two, enginex.Options{})
-	e := &engineTest{b: b, sdk: "buildsys.invalid/test:" + strings.ToLower(rand.Text())}
+	e := &engineTest{b: b, sdk: testImages + ":" + strings.ToLower(rand.Text())}
 	e.importBase(t)
 	f := dialFleet(t, enginex.Options{Host: one.Host + "," + two.Host})
 	want, ok, err := f.HasImage(t.Context(), e.sdk)
@@ -227,7 +222,7 @@ func TestFleetOfDocker(t *testing.T) {
 	other := &engineTest{b: c, sdk: e.sdk}
 	must(t, c.ImportImage(context.Background(), other.sdk, bytes.NewReader(append(baseTar(t), make([]byte, 1024)...)), nil, nil))
 	if id, _, _ := c.HasImage(t.Context(), e.sdk); id == want {
-		t.Skip("the engine takes two archives for the same image")
+		t.Fatal("the engine takes two archives for the same image")
 	}
 	g := dialFleet(t, enginex.Options{Host: one.Host + "," + two.Host})
 	g.HasImage(t.Context(), e.sdk)

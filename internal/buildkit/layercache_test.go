@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"buildsys/internal/buildtest"
+	"buildsys/internal/buildtest/need"
 	"buildsys/internal/enginex"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
@@ -50,16 +51,14 @@ type layerTest struct {
 	nonce string
 }
 
-// newLayerTest skips the test where there is no docker-registry.
+// newLayerTest starts a registry for layers.
 func newLayerTest(t *testing.T) *layerTest {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("takes daemons of its own: left out by -short")
-	}
-	registry := buildtest.NewRegistry(t)
+	need.Time(t)
+	r := buildtest.NewRegistry(t)
 	return &layerTest{
-		place: enginex.LayerPlace{Repository: registry.Address + "/skiff/layers", Plain: true}, data: registry.Data,
-		sdk: "buildsys.invalid/test:" + strings.ToLower(rand.Text()), nonce: rand.Text(),
+		place: enginex.LayerPlace{Repository: r.Address + "/skiff/layers", Plain: true}, data: r.Data,
+		sdk: testImages + ":" + strings.ToLower(rand.Text()), nonce: rand.Text(),
 	}
 }
 
@@ -228,17 +227,13 @@ func TestLayersFromBadRegistry(t *testing.T) {
 // TestLayersOnDocker: Docker 20.10 has no uploads of layers; a newer one with the containerd image store does.
 func TestLayersOnDocker(t *testing.T) {
 	l := newLayerTest(t)
-	b, err := Dial(t.Context(), enginex.Options{Checkout: t.Name(), Layers: enginex.LayerCache{To: l.place}})
-	if err != nil {
-		t.Skipf("no engine: %v", err)
-	}
-	defer b.Close()
+	b := dialEngine(t, enginex.Options{Layers: enginex.LayerCache{To: l.place}})
 	must(t, b.ImportImage(t.Context(), l.sdk, bytes.NewReader(l.base(t)), nil, nil))
 	e := &engineTest{b: b, sdk: l.sdk}
 	defer e.removeBase(t)
 	ran, warnings := l.build(t, b, l.request("1"))
 	if len(warnings) == 0 {
-		t.Skip("this engine uploads layers")
+		t.Skip("this engine can upload layers, so what one that cannot says is not to be seen")
 	}
 	wantRan(t, ran, "first ran", "second ran")
 	wantWarning(t, warnings, "building without the layer cache from here on: this engine cannot upload layers to a registry")

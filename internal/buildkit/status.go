@@ -41,6 +41,15 @@ func newStatusLog(emit func(string)) *statusLog {
 	return &statusLog{emit: emit, open: map[logStream]*partialLine{}}
 }
 
+// failure is what the log knows about a build that did not succeed; g knows the lines of its Dockerfile.
+func (l *statusLog) failure(g *guard) failure {
+	f := failure{tail: l.tail, begun: l.begun}
+	if v := l.failed; v != nil {
+		f.step, f.text, f.line = v.Name, v.Error, g.line(v.Digest)
+	}
+	return f
+}
+
 // add takes one status message.
 func (l *statusLog) add(s *client.SolveStatus) {
 	l.begun = l.begun || len(s.Vertexes) > 0

@@ -7,11 +7,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"buildsys/internal/buildtest/need"
 )
 
 // Daemon is an engine that a test started.
@@ -26,31 +29,11 @@ type Daemon struct {
 	ended   chan struct{}
 }
 
-// buildkitdProgram finds a buildkitd; nothing here builds one, because that takes ten minutes.
-func buildkitdProgram(t *testing.T) string {
-	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("a buildkitd of the test's own needs root")
-	}
-	if _, err := exec.LookPath("runc"); err != nil {
-		t.Skip("buildkitd needs runc (Debian package runc)")
-	}
-	if path, err := exec.LookPath("buildkitd"); err == nil {
-		return path
-	}
-	cache, err := os.UserCacheDir()
-	Must(t, err)
-	path := filepath.Join(cache, "buildsys", "bench", "bin", "buildkitd")
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("there is no buildkitd: script/bench builds one into %s", filepath.Dir(path))
-	}
-	return path
-}
-
 // NewBuildkitd prepares a buildkitd with everything below a temporary directory; more arguments may name another address.
 func NewBuildkitd(t *testing.T, args ...string) *Daemon {
 	t.Helper()
-	program := buildkitdProgram(t)
+	need.Time(t)
+	program := need.Buildkitd(t)
 	dir := shortDir(t)
 	d := &Daemon{Host: "unix://" + dir + "/bk.sock", Root: dir + "/root", Log: dir + "/log", name: program}
 	d.args = append([]string{"--root", d.Root, "--addr", d.Host, "--oci-worker-net=host", "--containerd-worker=false",
@@ -61,13 +44,9 @@ func NewBuildkitd(t *testing.T, args ...string) *Daemon {
 // NewDockerd prepares a dockerd with everything below a temporary directory.
 func NewDockerd(t *testing.T, args ...string) *Daemon {
 	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("a dockerd of the test's own needs root")
-	}
-	program, err := exec.LookPath("dockerd")
-	if err != nil {
-		t.Skip("there is no dockerd (Debian package docker.io)")
-	}
+	need.Time(t)
+	need.Root(t)
+	program := need.Program(t, "dockerd")
 	dir := shortDir(t)
 	d := &Daemon{Host: "unix://" + dir + "/d.sock", Root: dir + "/root", Log: dir + "/log", name: program}
 	d.args = append([]string{"--host", d.Host, "--data-root", d.Root, "--exec-root", dir + "/exec", "--pidfile", dir + "/pid",
@@ -81,14 +60,40 @@ func NewDockerd(t *testing.T, args ...string) *Daemon {
 // shortDir is a temporary directory whose path leaves room for the name of a socket, which may have 107 bytes.
 func shortDir(t *testing.T) string {
 	t.Helper()
+	clearKilled(t)
 	dir, err := os.MkdirTemp("", "bsys")
 	Must(t, err)
+	lock, err := os.Create(filepath.Join(dir, "lock"))
+	Must(t, err)
+	Must(t, syscall.Flock(int(lock.Fd()), syscall.LOCK_EX))
 	t.Cleanup(func() {
 		if err := removeBusy(dir); err != nil {
 			t.Errorf("left behind: %v", err)
 		}
+		lock.Close()
 	})
 	return dir
+}
+
+// clearKilled removes the directories of runs that were killed: nobody holds their locks any more.
+func clearKilled(t *testing.T) {
+	t.Helper()
+	locks, err := filepath.Glob(filepath.Join(os.TempDir(), "bsys*", "lock"))
+	Must(t, err)
+	for _, name := range locks {
+		lock, err := os.Open(name)
+		if err != nil {
+			continue // it is being removed
+		}
+		if syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+			dir := filepath.Dir(name)
+			killByFile(dir + "/exec/containerd/containerd.pid")
+			if err := removeBusy(dir); err != nil {
+				t.Logf("a killed run left %s: %v", dir, err)
+			}
+		}
+		lock.Close()
+	}
 }
 
 // killByFile ends the containerd whose number is in a file.
@@ -100,14 +105,13 @@ func killByFile(file string) {
 	}
 	defer os.Remove(file) // dockerd takes a dead one that nobody has waited for as alive
 	_ = syscall.Kill(pid, syscall.SIGTERM)
-	for range 50 { // a dead one is a zombie of whoever adopted it, or gone
+	ended := need.Until(5*time.Second, func() bool { // a dead one is a zombie of whoever adopted it, or gone
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil || strings.Contains(string(stat), ") Z ") {
-			return
-		}
-		time.Sleep(100 * time.Millisecond)
+		return err != nil || strings.Contains(string(stat), ") Z ")
+	})
+	if !ended {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
-	_ = syscall.Kill(pid, syscall.SIGKILL)
 }
 
 // removeBusy removes a directory in which a killed daemon may have left mounts.
@@ -129,14 +133,21 @@ func (d *Daemon) Start(t *testing.T) {
 	Must(t, err)
 	cmd := exec.Command(d.name, d.args...)
 	cmd.Stdout, cmd.Stderr = log, log
-	Must(t, cmd.Start())
-	d.process, d.ended = cmd.Process, make(chan struct{})
-	ended := d.ended
+	// A test that is killed takes its daemon along. The signal comes when the thread that started the daemon ends.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	started, ended := make(chan error), make(chan struct{})
 	go func() {
-		_ = cmd.Wait()
+		runtime.LockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait()
+		}
 		log.Close()
 		close(ended)
 	}()
+	Must(t, <-started)
+	d.process, d.ended = cmd.Process, ended
 	t.Cleanup(func() { d.Stop(t) })
 }
 

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"buildsys/internal/buildtest/need"
 )
 
 // registryProgram is what script/setup installs.
@@ -25,13 +27,10 @@ type Registry struct {
 	process *exec.Cmd
 }
 
-// NewRegistry starts a registry that ends with the test. It skips the test where docker-registry is not
-// installed.
+// NewRegistry starts a registry that ends with the test, which needs docker-registry.
 func NewRegistry(t *testing.T) *Registry {
 	t.Helper()
-	if _, err := exec.LookPath(registryProgram); err != nil {
-		t.Skipf("no %s (script/setup installs it)", registryProgram)
-	}
+	need.Program(t, registryProgram)
 	r, err := StartRegistry(t.TempDir())
 	Must(t, err)
 	t.Cleanup(r.Stop)
@@ -58,16 +57,18 @@ func StartRegistry(dir string) (*Registry, error) {
 	if err := r.process.Start(); err != nil {
 		return nil, fmt.Errorf("%w; script/setup installs it", err)
 	}
-	for begin := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+	answers := need.Until(time.Minute, func() bool {
 		resp, err := http.Get("http://" + r.Address + "/v2/")
 		if err == nil {
-			return r, resp.Body.Close()
+			resp.Body.Close()
 		}
-		if time.Since(begin) > time.Minute {
-			r.Stop()
-			return nil, fmt.Errorf("%s does not answer: %w\n%s", registryProgram, err, &output)
-		}
+		return err == nil
+	})
+	if !answers {
+		r.Stop()
+		return nil, fmt.Errorf("%s does not answer:\n%s", registryProgram, &output)
 	}
+	return r, nil
 }
 
 // Stop kills the registry. It may be called again.

@@ -114,7 +114,7 @@ func kill(t *testing.T, env ...string) {
 func TestHelperProcess(t *testing.T) {
 	switch os.Getenv("CACHE_HELPER") {
 	case "":
-		t.Skip("only for other tests")
+		return
 	case "put":
 		left, _ := strconv.Atoi(os.Getenv("CACHE_STAGE"))
 		_, err := crashPut(os.Getenv("CACHE_DIR"), func(string) {

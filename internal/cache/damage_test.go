@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"testing"
 
-	"golang.org/x/sys/unix"
+	"buildsys/internal/buildtest/need"
 )
 
 // fetch gets and restores an entry and reports whether it came. It fails the test when anything but what was put comes.
@@ -286,10 +286,7 @@ func TestWhatCannotBeStored(t *testing.T) {
 // A full disk is said to be one, leaves no debris, and everything stored before stays good.
 func TestFullDisk(t *testing.T) {
 	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=256k"); err != nil {
-		t.Skipf("cannot mount a small file system: %v", err)
-	}
-	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	need.Mount(t, dir, "-t", "tmpfs", "-o", "size=256k", "none")
 	s, err := Open(filepath.Join(dir, "store"))
 	if err != nil {
 		t.Fatal(err)

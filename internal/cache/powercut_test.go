@@ -10,36 +10,21 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"buildsys/internal/buildtest/need"
 )
 
-// mounted mounts an ext4 image at a new directory until the test ends, or skips the test.
+// mounted mounts an ext4 image at a new directory until the test ends.
 func mounted(t *testing.T, image string) (dir string, unmount func()) {
 	t.Helper()
 	dir = t.TempDir()
-	if out, err := exec.Command("mount", "-o", "loop", image, dir).CombinedOutput(); err != nil {
-		t.Skipf("cannot mount a file system image: %v: %s", err, out)
-	}
-	done := false
-	unmount = func() {
-		if !done {
-			done = true
-			if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
-				t.Errorf("umount: %v: %s", err, out)
-			}
-		}
-	}
-	t.Cleanup(unmount)
-	return dir, unmount
+	return dir, need.Mount(t, dir, "-o", "loop", image)
 }
 
 // The image of a mounted file system holds only what was forced to disk or written back, as a disk does after a power
 // cut; so a copy of it at every stage of Put is the store that the next start of the machine finds.
 func TestPowerCuts(t *testing.T) {
-	for _, program := range []string{"mkfs.ext4", "mount", "umount", "cp"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Skipf("needs %s", program)
-		}
-	}
+	mkfs := need.Program(t, "mkfs.ext4")
 	work := t.TempDir()
 	image := filepath.Join(work, "disk")
 	if err := os.WriteFile(image, nil, 0o644); err != nil {
@@ -48,7 +33,7 @@ func TestPowerCuts(t *testing.T) {
 	if err := os.Truncate(image, 16<<20); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("mkfs.ext4", "-q", image).CombinedOutput(); err != nil {
+	if out, err := exec.Command(mkfs, "-q", image).CombinedOutput(); err != nil {
 		t.Fatalf("mkfs.ext4: %v: %s", err, out)
 	}
 	dir, unmount := mounted(t, image)

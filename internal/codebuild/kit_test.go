@@ -11,14 +11,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"buildsys/internal/buildtest/need"
 )
 
 // kit runs a command of the kit in dir, with the given programs (name and bash text) before all others.
 func kit(t *testing.T, dir, command string, programs map[string]string, env ...string) (out string, code int) {
 	t.Helper()
-	if _, err := exec.LookPath("bash"); err != nil {
-		t.Skip("there is no bash:", err)
-	}
+	need.Program(t, "bash")
 	bin := t.TempDir()
 	for name, text := range programs {
 		if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/bash\n"+text), 0o755); err != nil {

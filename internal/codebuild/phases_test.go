@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"buildsys/internal/buildtest/need"
 )
 
 func TestPhases(t *testing.T) {
@@ -91,10 +93,7 @@ func TestParseSpecErrors(t *testing.T) {
 // runScript runs the script of a buildspec in dir and returns its standard output and exit code.
 func runScript(t *testing.T, dir, buildspec string, env []string) (string, int) {
 	t.Helper()
-	bash, err := exec.LookPath("bash")
-	if err != nil {
-		t.Skip("there is no bash:", err)
-	}
+	bash := need.Program(t, "bash")
 	spec, err := ParseSpec([]byte(buildspec))
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, buildspec)

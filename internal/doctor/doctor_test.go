@@ -7,11 +7,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"buildsys/internal/buildtest/need"
 )
 
 func find(t *testing.T, r Report, name string) Check {
@@ -71,7 +72,7 @@ func TestEngine(t *testing.T) {
 // TestCopyingFix: the advice follows what can be seen of the engine's directory and of privileges.
 func TestCopyingFix(t *testing.T) {
 	dir := t.TempDir()
-	mount(t, "-t", "tmpfs", "-o", "size=4m", "none", dir)
+	need.Mount(t, dir, "-t", "tmpfs", "-o", "size=4m", "none")
 	for caps, words := range map[string]string{
 		"000001ffffffffff": "its directory is on tmpfs, where overlay works, so it was told to",
 		"00000000a80425fb": "this container may mount nothing", // a container's without --privileged
@@ -127,30 +128,17 @@ func TestWeight(t *testing.T) {
 	}
 }
 
-// mount mounts a file system for the test, where that is allowed.
-func mount(t *testing.T, args ...string) {
-	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("needs root to mount")
-	}
-	if out, err := exec.Command("mount", args...).CombinedOutput(); err != nil {
-		t.Skipf("cannot mount here: %v: %s", err, out)
-	}
-	at := args[len(args)-1]
-	t.Cleanup(func() { exec.Command("umount", at).Run() })
-}
-
 // TestDataRootOnOverlay looks at a real overlay mount, as a container's own file system is one.
 func TestDataRootOnOverlay(t *testing.T) {
 	base := t.TempDir()
-	mount(t, "-t", "tmpfs", "-o", "size=4m", "none", base) // its layers must not lie on an overlay themselves
+	need.Mount(t, base, "-t", "tmpfs", "-o", "size=4m", "none") // its layers must not lie on an overlay themselves
 	for _, d := range []string{"lower", "upper", "work", "merged"} {
 		if err := os.Mkdir(filepath.Join(base, d), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	at := base + "/merged"
-	mount(t, "-t", "overlay", "-o", "lowerdir="+base+"/lower,upperdir="+base+"/upper,workdir="+base+"/work", "none", at)
+	need.Mount(t, at, "-t", "overlay", "-o", "lowerdir="+base+"/lower,upperdir="+base+"/upper,workdir="+base+"/work", "none")
 	root := at + "/docker"
 	if err := os.Mkdir(root, 0o700); err != nil {
 		t.Fatal(err)
@@ -170,13 +158,13 @@ func TestDataRootOnOverlay(t *testing.T) {
 
 func TestDisk(t *testing.T) {
 	small := t.TempDir()
-	mount(t, "-t", "tmpfs", "-o", "size=8m,nr_inodes=500k", "none", small)
+	need.Mount(t, small, "-t", "tmpfs", "-o", "size=8m,nr_inodes=500k", "none")
 	few := t.TempDir()
-	mount(t, "-t", "tmpfs", "-o", "size=8m,nr_inodes=1100", "none", few)
+	need.Mount(t, few, "-t", "tmpfs", "-o", "size=8m,nr_inodes=1100", "none")
 	none := t.TempDir()
-	mount(t, "-t", "tmpfs", "-o", "size=8m,nr_inodes=50", "none", none)
+	need.Mount(t, none, "-t", "tmpfs", "-o", "size=8m,nr_inodes=50", "none")
 	readOnly := t.TempDir()
-	mount(t, "-t", "tmpfs", "-o", "ro,nr_inodes=500k", "none", readOnly)
+	need.Mount(t, readOnly, "-t", "tmpfs", "-o", "ro,nr_inodes=500k", "none")
 	write(t, small, "file", "x")
 	for _, c := range []struct {
 		name  string

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"buildsys/internal/buildtest/need"
 )
 
 // noEngine makes any attempt to reach an engine fail at once.
@@ -77,9 +79,7 @@ func TestNoOp(t *testing.T) {
 
 // A clone of the tree in other surroundings finds all it needs in the store.
 func TestOtherSurroundings(t *testing.T) {
-	if _, err := exec.LookPath("git"); err != nil {
-		t.Skip("no git")
-	}
+	need.Program(t, "git")
 	root := layered(t)
 	clone := filepath.Join(t.TempDir(), "another name")
 	shell(t, root, `git init -q && git add Release.toml packages && git -c user.name=a -c user.email=a@example.org commit -qm tree
@@ -88,8 +88,9 @@ func TestOtherSurroundings(t *testing.T) {
 		"HOME=" + t.TempDir(), "TMPDIR=" + t.TempDir(), "BUILDSYS_JOBS=7"}
 	buildLayered(t, clone, surroundings).must(t, 0, "low restored from the store", "nothing to do")
 
+	need.Root(t)
 	if err := exec.Command("unshare", "--uts", "setpriv", "--reuid", "65534", "true").Run(); err != nil {
-		t.Skipf("another host name and user can only be tried by root, with unshare and setpriv: %v", err)
+		need.Missing(t, "another host name and user cannot be had with unshare and setpriv: %v", err)
 	}
 	if err := os.RemoveAll(filepath.Join(clone, "build")); err != nil {
 		t.Fatal(err)
@@ -209,7 +210,6 @@ func TestVerifyReproducible(t *testing.T) {
 		pkg{name: "jobs", script: "nproc >%{buildroot}/jobs"},
 		pkg{name: "zone", script: "date -d @0 >%{buildroot}/zone"},
 	)
-	before := engineThings(t)
 	r := buildsys(t, root, nil, "build-package", "--verify-reproducible", "good", "clock", "host", "jobs", "zone")
 	r.must(t, 5, "packages are not reproducible: clock, host")
 	for _, want := range []string{`(?m)^good is reproducible$`,
@@ -224,5 +224,5 @@ func TestVerifyReproducible(t *testing.T) {
 			t.Errorf("kept as %s: %q, %v", side, files, err)
 		}
 	}
-	noDebris(t, root, before)
+	noDebris(t, root)
 }

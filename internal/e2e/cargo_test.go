@@ -17,14 +17,16 @@ import (
 	"time"
 
 	"golang.org/x/tools/txtar"
+
+	"buildsys/internal/buildtest/need"
 )
 
-// needCargo skips the test where there is no cargo.
+// needCargo checks that cargo can build here.
 func needCargo(t *testing.T) {
 	t.Helper()
 	needEngine(t)
 	if out, err := exec.Command("cargo", "--version").CombinedOutput(); err != nil {
-		t.Skipf("no cargo (script/setup installs it): %v %s", err, out)
+		need.Missing(t, "no cargo: %v %s", err, out)
 	}
 }
 
@@ -123,7 +125,6 @@ func TestUnderCargo(t *testing.T) {
 		appendTo(t, root, "packages/"+name+"/"+name+".spec", "# "+rand.Text()+"\n")
 	}
 	backdateTree(t, root)
-	before := engineThings(t)
 	first := cargoBuild(t, root)
 	if place := func(name string) int { return slices.Index(first.built, name) }; place("base") != 0 || place("left") > place("tiny") ||
 		len(first.built) == 0 || first.built[len(first.built)-1] != "variant qemu-tiny" {
@@ -161,7 +162,7 @@ func TestUnderCargo(t *testing.T) {
 	cargoBuild(t, other, noEngine).did(t, "other checkout", allCrates, nil)
 	// And buildsys by itself finds nothing to do in a checkout that cargo has built.
 	buildsys(t, root, []string{noEngine, "BUILDSYS_VERSION_BUILD=abc"}, "build-variant", "qemu-tiny").must(t, 0, "nothing to do")
-	noDebris(t, root, before)
+	noDebris(t, root)
 }
 
 // One package that fails fails cargo with its own last words, and what does not need it is built.

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"buildsys/internal/buildtest"
+	"buildsys/internal/buildtest/need"
 )
 
 // startAnd starts a build of a and calls then when its step says that it runs. The build must end by what then does.
@@ -34,7 +35,7 @@ func startAnd(t *testing.T, root string, env []string, then func(client *exec.Cm
 
 // TestClientKilledInStep: the engine ends the step of a client that is no more, and the next run is as if nothing had been.
 func TestClientKilledInStep(t *testing.T) {
-	needRealRuns(t)
+	need.Time(t)
 	d := buildtest.NewDockerd(t)
 	d.Start(t)
 	root := toolTree(t)
@@ -58,12 +59,12 @@ func TestClientKilledInStep(t *testing.T) {
 	}
 	step(t, root, ",", "print", "again")
 	buildsys(t, root, env(d), "build-package", "a").must(t, 0)
-	noStaging(t, root)
+	noDebris(t, root)
 }
 
 // TestInterruptTwice: the engine hangs, so that the first signal does not end the run; the second does.
 func TestInterruptTwice(t *testing.T) {
-	needRealRuns(t)
+	need.Time(t)
 	d := buildtest.NewDockerd(t)
 	d.Start(t)
 	root := toolTree(t, ",", "sleep", "600")
@@ -124,7 +125,7 @@ func waitGone(t *testing.T, pid int) {
 // TestClientKilledInExport: a client that is killed while the outputs arrive leaves what it has in staging, nothing of it in
 // the place of outputs, and the next run clears it away.
 func TestClientKilledInExport(t *testing.T) {
-	needRealRuns(t)
+	need.Time(t)
 	const size = 200 << 20
 	d := buildtest.NewDockerd(t)
 	d.Start(t)
@@ -151,7 +152,7 @@ func TestClientKilledInExport(t *testing.T) {
 		t.Errorf("in place are %q, and not what was there before", names)
 	}
 	buildsys(t, root, env(d), "build-package", "a").must(t, 0)
-	noStaging(t, root)
+	noDebris(t, root)
 	for _, name := range rpms(t, root, "a") {
 		if info, err := os.Stat(name); err != nil || strings.HasSuffix(name, "/big-1.rpm") && info.Size() != size {
 			t.Errorf("%s: %v, %v", name, info, err)
@@ -189,21 +190,14 @@ func glob(t *testing.T, root, pattern string) []string {
 	return found
 }
 
-func noStaging(t *testing.T, root string) {
-	t.Helper()
-	if left := glob(t, root, "build/staging/*/*"); len(left) > 0 {
-		t.Errorf("left behind: %q", left)
-	}
-}
-
 // TestFleetNodeLost: of three buildkitds one never answers and one is killed in the middle of a step. The step goes to the third,
 // and each of the two costs a warning.
 func TestFleetNodeLost(t *testing.T) {
-	needRealRuns(t)
+	need.Time(t)
 	one, two := buildtest.NewBuildkitd(t), buildtest.NewBuildkitd(t)
 	one.Start(t)
 	two.Start(t)
-	root := toolTree(t, ",", "sleep", "3")
+	root := toolTree(t, ",", "sleep", "10") // both must run at the same time, also on a busy machine
 	write(t, root, "packages/b/Cargo.toml", "[package]\nname = \"b\"\nversion = \"0.1.0\"\n")
 	write(t, root, "packages/b/b.spec", "Name: b\n")
 	nobody := "unix://" + filepath.Join(t.TempDir(), "nobody.sock")
@@ -241,15 +235,12 @@ func TestFleetNodeLost(t *testing.T) {
 // TestFullCheckout: the disk of the checkout fills up while outputs arrive. Nothing of them stays, what was there before does, and
 // the next run needs no cleaning.
 func TestFullCheckout(t *testing.T) {
-	needRealRuns(t)
+	need.Time(t)
 	d := buildtest.NewDockerd(t)
 	d.Start(t)
 	root := toolTree(t)
 	buildtest.Must(t, os.MkdirAll(filepath.Join(root, "build"), 0o755))
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=150m,nr_inodes=500k", "none", filepath.Join(root, "build")).CombinedOutput(); err != nil {
-		t.Skipf("cannot mount here: %v: %s", err, out)
-	}
-	t.Cleanup(func() { _ = exec.Command("umount", filepath.Join(root, "build")).Run() })
+	need.Mount(t, filepath.Join(root, "build"), "-t", "tmpfs", "-o", "size=150m,nr_inodes=500k", "none")
 	buildsys(t, root, env(d), "sdk", "import", toolRoot(t)).must(t, 0)
 	buildsys(t, root, env(d), "build-package", "a").must(t, 0)
 	good := rpmBytes(t, root, "a")
@@ -262,7 +253,7 @@ func TestFullCheckout(t *testing.T) {
 	if len(rpms(t, root, "a")) != 1 || rpmBytes(t, root, "a") != good {
 		t.Error("the RPM is not the one from before")
 	}
-	noStaging(t, root)
+	noDebris(t, root)
 	step(t, root, ",", "print", "smaller")
 	buildsys(t, root, env(d), "build-package", "a").must(t, 0)
 }

@@ -1,5 +1,5 @@
 // Package e2e tests the finished program against a real engine: the binary is run as a user runs it.
-// Where there is no engine or no SDK image the tests skip and say so; script/setup provides both.
+// The tests need an engine and the SDK image, which script/setup provides.
 package e2e
 
 import (
@@ -7,16 +7,15 @@ import (
 	"context"
 	"crypto/sha512"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"buildsys/internal/buildtest/need"
 )
 
 // binary is the program under test, built once by TestMain.
@@ -53,15 +52,13 @@ func repository(t *testing.T) string {
 	return root
 }
 
-// needEngine skips the test where builds cannot run.
+// needEngine checks that builds can run.
 func needEngine(t *testing.T) {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("-short: builds on a real engine are left out")
-	}
+	need.Time(t)
 	r := buildsys(t, repository(t), nil, "sdk", "check")
 	if r.code != 0 {
-		t.Skipf("no engine with the SDK image (script/setup provides both): %s", r.stderr)
+		need.Missing(t, "no engine with the SDK image: %s", r.stderr)
 	}
 }
 
@@ -206,75 +203,4 @@ func rpmBytes(t *testing.T, root, name string) string {
 		t.Fatal(err)
 	}
 	return string(data)
-}
-
-// noDebris fails the test when a run left a staging file, or a container or image on the engine that was not there before.
-func noDebris(t *testing.T, root string, before map[string]bool) {
-	t.Helper()
-	staged, err := filepath.Glob(filepath.Join(root, "build/staging/*/*"))
-	if err != nil {
-		t.Error(err)
-	}
-	for _, entry := range staged {
-		t.Errorf("left behind: %s", entry)
-	}
-	for thing := range engineThings(t) {
-		if !before[thing] {
-			t.Errorf("left on the engine: %s", thing)
-		}
-	}
-}
-
-// engineThings lists the engine's containers and images, except those of other tests that may run beside this one.
-func engineThings(t *testing.T) map[string]bool {
-	t.Helper()
-	things := map[string]bool{}
-	for _, path := range []string{"/containers/json?all=1", "/images/json"} {
-		for _, thing := range engineGet(t, path) {
-			text, err := json.Marshal(map[string]any{"id": thing["Id"], "image": thing["Image"], "tags": thing["RepoTags"]})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !strings.Contains(string(text), "buildsys-test") {
-				things[path+" "+string(text)] = true
-			}
-		}
-	}
-	return things
-}
-
-// engineAsk sends a request to the engine's API directly, past the code under test.
-func engineAsk(t *testing.T, method, path string) *http.Response {
-	t.Helper()
-	socket, isUnix := strings.CutPrefix(os.Getenv("DOCKER_HOST"), "unix://")
-	if !isUnix {
-		socket = "/var/run/docker.sock"
-	}
-	client := &http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", socket)
-		},
-	}}
-	request, err := http.NewRequest(method, "http://engine"+path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response
-}
-
-// engineGet returns a list that the engine's API has.
-func engineGet(t *testing.T, path string) []map[string]any {
-	t.Helper()
-	response := engineAsk(t, http.MethodGet, path)
-	defer response.Body.Close()
-	var list []map[string]any
-	if err := json.NewDecoder(response.Body).Decode(&list); err != nil {
-		t.Fatal(err)
-	}
-	return list
 }

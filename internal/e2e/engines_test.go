@@ -8,15 +8,20 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"buildsys/internal/buildtest"
+	"buildsys/internal/buildtest/need"
 )
 
 const toolSDK = "buildsys.invalid/tool:1"
@@ -28,7 +33,7 @@ func toolRoot(t *testing.T) string {
 	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(dir, "tool"), "buildsys/internal/buildkit/testdata/tool")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Skipf("cannot build the SDK's program: %v\n%s", err, out)
+		t.Fatalf("cannot build the SDK's program: %v\n%s", err, out)
 	}
 	data, err := os.ReadFile(filepath.Join(dir, "tool"))
 	buildtest.Must(t, err)
@@ -75,21 +80,23 @@ func env(d *buildtest.Daemon) []string {
 	return []string{host, "BUILDSYS_SDK_IMAGE=" + toolSDK, "BUILDSYS_ENGINE_WAIT=60s"}
 }
 
-// runAnd builds a and, each time that its step says that it runs, does the next thing.
-func runAnd(t *testing.T, root string, env []string, then ...func()) result {
+// runAnd builds a and, each time that its step says that it runs, does then.
+func runAnd(t *testing.T, root string, env []string, then func()) result {
 	t.Helper()
-	return follow(t, root, env, func(*exec.Cmd) {
-		if len(then) > 0 {
-			then[0]()
-			then = then[1:]
-		}
-	})
+	return follow(t, root, env, func(*exec.Cmd) { then() })
 }
 
 // follow builds a and calls running each time that its step says that it runs.
 func follow(t *testing.T, root string, env []string, running func(client *exec.Cmd)) result {
 	t.Helper()
 	cmd := command(t.Context(), root, env, "build-package", "-v", "a")
+	text := onRunning(t, cmd, func() { running(cmd) })
+	return result{code: cmd.ProcessState.ExitCode(), stderr: text}
+}
+
+// onRunning runs a build to its end and returns what it said. Each time that a step says that it runs, it does then.
+func onRunning(t *testing.T, cmd *exec.Cmd, then func()) string {
+	t.Helper()
 	stderr, err := cmd.StderrPipe()
 	buildtest.Must(t, err)
 	buildtest.Must(t, cmd.Start())
@@ -97,16 +104,41 @@ func follow(t *testing.T, root string, env []string, running func(client *exec.C
 	for lines := bufio.NewScanner(stderr); lines.Scan(); {
 		text.WriteString(lines.Text() + "\n")
 		if strings.HasSuffix(lines.Text(), "| running") {
-			running(cmd)
+			then()
 		}
 	}
 	_ = cmd.Wait()
-	return result{code: cmd.ProcessState.ExitCode(), stderr: text.String()}
+	return text.String()
+}
+
+var builtAgain = regexp.MustCompile(` is built again \(attempt (\d) of (\d), engine lost\)`)
+
+// attempts holds what a build of one step said against the rule for a lost engine in docs/engines.md, and returns how
+// many attempts there were: 2 when the step had begun, and 3 when it had not, as happens when the engine is lost once
+// more before the step begins. Whether it had cannot be seen of a step that has said nothing yet.
+func attempts(t *testing.T, text string) int {
+	t.Helper()
+	n, running := 1, false
+	for line := range strings.Lines(text) {
+		if strings.HasSuffix(line, "| running\n") {
+			running = true
+		}
+		m := builtAgain.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		n++
+		if m[1] != strconv.Itoa(n) || m[1] > m[2] || m[2] != "2" && (m[2] != "3" || running) {
+			t.Errorf("%q is attempt %d, and the step had begun: %v", line, n, running)
+		}
+		running = false
+	}
+	return n
 }
 
 // TestEngineComesLate: the daemon is started after the build, which waits for it.
 func TestEngineComesLate(t *testing.T) {
-	needRealRuns(t)
+	need.Time(t)
 	root, d := toolTree(t), buildtest.NewDockerd(t)
 	cmd := command(t.Context(), root, env(d), "sdk", "import", toolRoot(t))
 	stderr, err := cmd.StderrPipe()
@@ -126,32 +158,34 @@ func TestEngineComesLate(t *testing.T) {
 	buildsys(t, root, env(d), "build-package", "a").must(t, 0)
 }
 
-// TestEngineEnds: a dockerd that ends in the middle of a step, by SIGTERM and by SIGKILL, and comes back costs one retry each; one that
-// dies twice in a step ends it with advice, and the RPM from before stays.
+// TestEngineEnds: a dockerd that ends in the middle of a step, by SIGTERM and by SIGKILL, and comes back costs a retry
+// each; one that dies of a step each time ends the run with advice, and the RPM from before stays.
 func TestEngineEnds(t *testing.T) {
-	needRealRuns(t)
+	need.Time(t)
 	d := buildtest.NewDockerd(t)
 	d.Start(t)
 	root := toolTree(t)
 	buildsys(t, root, env(d), "sdk", "import", toolRoot(t)).must(t, 0)
-	restart := func(s syscall.Signal) func() {
-		return func() {
-			d.Signal(t, s, true)
-			d.Start(t)
-		}
+	restart := func(s syscall.Signal) {
+		d.Signal(t, s, true)
+		d.Start(t)
 	}
 	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 		step(t, root, ",", "print", s.String(), ",", "sleep", "3")
-		r := runAnd(t, root, env(d), restart(s))
-		r.must(t, 0, "a is built again (attempt 2 of 2, engine lost)", " retr")
-		if t.Failed() {
-			t.Fatal(d.Tail())
+		r := runAnd(t, root, env(d), sync.OnceFunc(func() { restart(s) }))
+		r.must(t, 0, " retr")
+		if n := attempts(t, r.stderr); n < 2 || t.Failed() {
+			t.Fatalf("%d attempts\n%s\n%s", n, r.stderr, d.Tail())
 		}
 	}
 	good := rpmBytes(t, root, "a")
 	step(t, root, ",", "sleep", "60")
-	r := runAnd(t, root, env(d), restart(syscall.SIGKILL), restart(syscall.SIGKILL))
-	r.must(t, 4, "given up after attempt 2", "look at what the engine logged")
+	r := runAnd(t, root, env(d), func() { restart(syscall.SIGKILL) })
+	n := attempts(t, r.stderr)
+	r.must(t, 4, fmt.Sprintf("given up after attempt %d", n), "look at what the engine logged")
+	if n < 2 || n > 3 {
+		t.Errorf("%d attempts\n%s", n, r.stderr)
+	}
 	if rpmBytes(t, root, "a") != good {
 		t.Error("the RPM is not the one from before")
 	}
@@ -162,7 +196,7 @@ func TestEngineEnds(t *testing.T) {
 
 // TestBuildkitdDrains: a buildkitd that is asked to end finishes the step first, so that nothing is built twice.
 func TestBuildkitdDrains(t *testing.T) {
-	needRealRuns(t)
+	need.Time(t)
 	d := buildtest.NewBuildkitd(t)
 	d.Start(t)
 	root := toolTree(t, ",", "sleep", "2")
@@ -176,9 +210,7 @@ func TestBuildkitdDrains(t *testing.T) {
 
 // TestClientStopped: buildsys is stopped for so long that the engine gives up its session, and goes on as if nothing had been.
 func TestClientStopped(t *testing.T) {
-	if os.Getenv("BUILDSYS_SLOW_TESTS") == "" {
-		t.Skip("takes a minute: set BUILDSYS_SLOW_TESTS")
-	}
+	need.Time(t)
 	d := buildtest.NewDockerd(t)
 	d.Start(t)
 	root := toolTree(t, ",", "sleep", "10")
@@ -194,7 +226,7 @@ func TestClientStopped(t *testing.T) {
 
 // TestCopyingEngine: a storage driver that copies is a warning of doctor and of builds, and an error when asked for.
 func TestCopyingEngine(t *testing.T) {
-	needRealRuns(t)
+	need.Time(t)
 	d := buildtest.NewDockerd(t, "--storage-driver", "vfs")
 	d.Start(t)
 	root := toolTree(t)
@@ -210,12 +242,10 @@ func TestCopyingEngine(t *testing.T) {
 // TestFullEngine: the engine's disk is a small one. A step that fills it is a failed package with a hint; a disk without room is
 // refused before anything is built. The RPM from before stays.
 func TestFullEngine(t *testing.T) {
-	needRealRuns(t)
+	need.Time(t)
 	d := buildtest.NewDockerd(t)
 	buildtest.Must(t, os.Mkdir(d.Root, 0o700))
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=1300m,nr_inodes=500k", "none", d.Root).CombinedOutput(); err != nil {
-		t.Skipf("cannot mount here: %v: %s", err, out)
-	}
+	need.Mount(t, d.Root, "-t", "tmpfs", "-o", "size=1300m,nr_inodes=500k", "none")
 	d.Start(t)
 	root := toolTree(t)
 	buildsys(t, root, env(d), "sdk", "import", toolRoot(t)).must(t, 0)
@@ -229,12 +259,13 @@ func TestFullEngine(t *testing.T) {
 		t.Errorf("a full disk was tried again:\n%s", r.stderr)
 	}
 	filler := filepath.Join(d.Root, "filler")
-	for begin := time.Now(); ; time.Sleep(100 * time.Millisecond) { // the engine takes its time with removing what the step left
-		if err := os.WriteFile(filler, make([]byte, 400<<20), 0o644); err == nil {
-			break
-		} else if !errors.Is(err, syscall.ENOSPC) || time.Since(begin) > time.Minute {
-			t.Fatal(err)
-		}
+	var err error
+	filled := need.Until(time.Minute, func() bool { // the engine takes its time with removing what the step left
+		err = os.WriteFile(filler, make([]byte, 400<<20), 0o644)
+		return !errors.Is(err, syscall.ENOSPC)
+	})
+	if !filled || err != nil {
+		t.Fatal(err)
 	}
 	buildsys(t, root, env(d), "build-package", "a").must(t, 4, "disk: engine", "free some", "docker builder prune")
 	if rpmBytes(t, root, "a") != good {
@@ -250,12 +281,4 @@ func TestFullEngine(t *testing.T) {
 	buildtest.Must(t, errors.Join(os.Remove(filler), os.Remove(rest.Name())))
 	step(t, root, ",", "print", "once more")
 	buildsys(t, root, env(d), "build-package", "a").must(t, 0)
-}
-
-// needRealRuns skips what -short leaves out.
-func needRealRuns(t *testing.T) {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("-short: builds on a real engine are left out")
-	}
 }

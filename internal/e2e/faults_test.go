@@ -26,7 +26,6 @@ func TestSources(t *testing.T) {
 	tarball := source{"thing-1.0.tar", []byte("the real bytes of a source\n")}
 	script := "cp %{_sourcedir}/thing-1.0.tar %{buildroot}/thing"
 	root := writeTree(t, pkg{name: "thing", sources: []source{tarball}, script: script})
-	before := engineThings(t)
 	build := func(lookaside string) result {
 		// A cache of its own, or a good source found once would hide the fault.
 		env := []string{"BUILDSYS_LOOKASIDE_CACHE=" + lookaside, "BUILDSYS_CACHE_DIR=" + t.TempDir()}
@@ -46,7 +45,7 @@ func TestSources(t *testing.T) {
 	if rpmBytes(t, root, "thing") != good {
 		t.Error("after the faults the RPM is not the one from before")
 	}
-	noDebris(t, root, before)
+	noDebris(t, root)
 }
 
 // TestFailureStopsOnlyDependants fails one of four packages: its dependant is skipped and named, the others are built.
@@ -59,7 +58,6 @@ func TestFailureStopsOnlyDependants(t *testing.T) {
 		{name: "needs-good", needs: []string{"good"}},
 	}
 	root := writeTree(t, packages...)
-	before := engineThings(t)
 	writePackage(t, root, pkg{name: "bad"})
 	buildsys(t, root, nil, "build-package", "bad", "needs-bad").must(t, 0)
 	good := rpmBytes(t, root, "bad")
@@ -79,7 +77,7 @@ func TestFailureStopsOnlyDependants(t *testing.T) {
 	if err != nil || !strings.Contains(string(log), "about to fail") {
 		t.Errorf("the log of bad: %v\n%s", err, log)
 	}
-	noDebris(t, root, before)
+	noDebris(t, root)
 }
 
 // TestUndeclaredDependency has a spec require what its manifest does not name: it fails although the RPM was built just
@@ -160,7 +158,6 @@ func TestJobs(t *testing.T) {
 func TestInterrupt(t *testing.T) {
 	needEngine(t)
 	root := writeTree(t, pkg{name: "slow"})
-	before := engineThings(t)
 	buildsys(t, root, nil, "build-package", "slow").must(t, 0)
 	good := rpmBytes(t, root, "slow")
 
@@ -196,5 +193,5 @@ func TestInterrupt(t *testing.T) {
 	if rpmBytes(t, root, "slow") != good {
 		t.Error("after the interrupt the RPM is not the one from before")
 	}
-	noDebris(t, root, before)
+	noDebris(t, root)
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"buildsys/internal/buildtest"
+	"buildsys/internal/buildtest/need"
 )
 
 // foreignTree is the test tree in the ancestor's shape, with an empty cache. The engine's layers of an earlier run do not fit: its
@@ -147,7 +148,7 @@ COPY --from=toolchain /tool /output/chain
 // TestForeignImages: the images that a recipe starts from are those of the engine, a Docker engine or a buildkitd; none is
 // pulled, and a missing one is told before anything is built.
 func TestForeignImages(t *testing.T) {
-	needRealRuns(t)
+	need.Time(t)
 	for name, newDaemon := range map[string]func(*testing.T, ...string) *buildtest.Daemon{
 		"dockerd": buildtest.NewDockerd, "buildkitd": buildtest.NewBuildkitd,
 	} {

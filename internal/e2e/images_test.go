@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/tools/txtar"
 
+	"buildsys/internal/buildtest/need"
 	"buildsys/internal/image"
 )
 
@@ -36,19 +37,10 @@ func imageTree(t *testing.T) string {
 	return root
 }
 
-// tool runs a foreign program and fails the test when it finds faults; without the program the test is skipped.
+// tool runs a foreign program and fails the test when it finds faults.
 func tool(t *testing.T, name string, args ...string) string {
 	t.Helper()
-	path, err := exec.LookPath(name)
-	for _, dir := range []string{"/usr/sbin/", "/sbin/"} { // not on a user's PATH
-		if err != nil {
-			path, err = exec.LookPath(dir + name)
-		}
-	}
-	if err != nil {
-		t.Skipf("%s is not installed (script/setup does it)", name)
-	}
-	cmd := exec.CommandContext(t.Context(), path, args...)
+	cmd := exec.CommandContext(t.Context(), need.Program(t, name), args...)
 	cmd.Dir = t.TempDir()
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -29,7 +29,7 @@ type registry struct {
 	stop func()
 }
 
-// startRegistry skips the test where there is no registry to start.
+// startRegistry starts an empty registry.
 func startRegistry(t *testing.T) *registry {
 	t.Helper()
 	behind := buildtest.NewRegistry(t)

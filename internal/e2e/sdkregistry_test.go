@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"buildsys/internal/buildtest"
+	"buildsys/internal/buildtest/need"
 )
 
 // sdkRegistry serves one image, test/sdk:1, and can be told to fail.
@@ -122,7 +123,7 @@ func serveContent(w http.ResponseWriter, req *http.Request, ref string, data []b
 // TestSDKRegistry: what a busy registry asks for is granted, within bounds; one that stays busy ends the run with the registry's
 // name; bytes that are not those of the digest end it as damage. A daemon of its own for each case, for it keeps what it has.
 func TestSDKRegistry(t *testing.T) {
-	needRealRuns(t)
+	need.Time(t)
 	r := newSDKRegistry(t)
 	root := toolTree(t)
 	manifests := func(req *http.Request) bool { return strings.Contains(req.URL.Path, "/manifests/") }

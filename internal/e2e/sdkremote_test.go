@@ -66,5 +66,5 @@ func rootfs(t *testing.T, text string) string {
 // removeImage removes an image from the engine, past the code under test.
 func removeImage(t *testing.T, name string) {
 	t.Helper()
-	engineAsk(t, http.MethodDelete, "/images/"+name).Body.Close()
+	engineAsk(t, os.Getenv("DOCKER_HOST"), http.MethodDelete, "/images/"+name).Body.Close()
 }

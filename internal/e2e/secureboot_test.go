@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"buildsys/internal/buildtest/need"
 	"buildsys/internal/image"
 	"buildsys/internal/manifest"
 	"buildsys/internal/sbkeys"
@@ -31,7 +32,7 @@ func TestSecureBootAarch64(t *testing.T) { testSecureBoot(t, "aarch64") }
 func testSecureBoot(t *testing.T, arch string) {
 	needEngine(t)
 	if err := vm.Available(vm.Config{Arch: arch, SecureBoot: &uefi.Certificates{}}); err != nil {
-		t.Skipf("Secure Boot cannot be tried (script/setup installs what is missing): %v", err)
+		need.Missing(t, "Secure Boot cannot be tried: %v", err)
 	}
 	root, env := repository(t), []string{testProfile}
 	keys := filepath.Join(root, "sbkeys", "test")
@@ -44,7 +45,7 @@ func testSecureBoot(t *testing.T, arch string) {
 	dir := strings.TrimSpace(r.stdout)
 	noSecret(t, keys, dir, filepath.Join(root, "build/logs", arch), filepath.Join(root, "build/state", arch))
 
-	r = buildsys(t, root, env, "boot", "--arch", arch, "--check", "qemu-secure")
+	r = buildsys(t, root, env, "boot", "--arch", arch, "--timeout", bootLimit, "--check", "qemu-secure")
 	r.must(t, 0)
 	console, err := os.ReadFile(filepath.Join(root, "build/logs", arch, "boot-qemu-secure.log"))
 	if err != nil || !bytes.Contains(console, []byte("UEFI Secure Boot is enabled")) {
@@ -269,9 +270,7 @@ func changeKernel(t *testing.T, d *secureDisk) []patch {
 
 // changeKernelAndSign makes GRUB content with the kernel, so that only the firmware is left to notice.
 func changeKernelAndSign(t *testing.T, d *secureDisk) []patch {
-	if _, err := exec.LookPath("openssl"); err != nil {
-		t.Skip("openssl is not installed (script/setup installs it)")
-	}
+	need.Program(t, "openssl")
 	kernel, old := bytes.Clone(d.files["vmlinuz"]), d.files["vmlinuz.sig"]
 	file, i := filepath.Join(t.TempDir(), "vmlinuz"), len(kernel)/2
 	for bit := range 8 { // until the signature is as long as the old one: leading zeros are not written

@@ -179,7 +179,7 @@ func differences(got, want map[string]string) string {
 // TestCachedHelper is not a test: TestKillWithCache runs this binary again to have a process to kill.
 func TestCachedHelper(t *testing.T) {
 	if os.Getenv("ENGINE_HELPER") != "cached" {
-		t.Skip("only for other tests")
+		return
 	}
 	left, err := strconv.Atoi(os.Getenv("ENGINE_STAGE"))
 	if err != nil {

@@ -124,7 +124,7 @@ func TestHelperProcess(t *testing.T) {
 	dir := os.Getenv("ENGINE_DIR")
 	switch os.Getenv("ENGINE_HELPER") {
 	case "":
-		t.Skip("only for other tests")
+		return
 	case "publish":
 		err := runVersion(t.Context(), dir, os.Getenv("ENGINE_VERSION"), os.Getenv("ENGINE_MODE"), func(name string) {
 			if name == os.Getenv("ENGINE_STAGE") {

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"buildsys/internal/buildtest/need"
 	"buildsys/internal/manifest"
 	"buildsys/internal/progress"
 )
@@ -229,10 +230,7 @@ func TestAllErrorsAreJoined(t *testing.T) {
 
 func TestFullDisk(t *testing.T) {
 	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
-		t.Skipf("cannot mount a small tmpfs: %v", err)
-	}
-	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+	need.Mount(t, dir, "-t", "tmpfs", "-o", "size=64k", "none")
 	b := content(200_000)
 	srv := &flaky{b: b, tags: []string{`"a"`}}
 	w := newWorld(t)

@@ -14,6 +14,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"buildsys/internal/buildtest/need"
 )
 
 const (
@@ -79,9 +81,7 @@ func TestReadKinds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			data := plain
 			if program != nil {
-				if _, err := exec.LookPath(program[0]); err != nil {
-					t.Skipf("no %s", program[0])
-				}
+				need.Program(t, program[0])
 				cmd := exec.Command(program[0], program[1:]...)
 				cmd.Stdin = bytes.NewReader(plain)
 				var err error

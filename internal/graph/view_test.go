@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"buildsys/internal/buildtest/need"
 	"buildsys/internal/golden"
 )
 
@@ -70,12 +71,7 @@ func checkSyntax(t *testing.T, ext string, data []byte) {
 			}
 		}
 	case "dot":
-		dot, err := exec.LookPath("dot")
-		if err != nil {
-			t.Logf("not read by Graphviz: %v", err)
-			return
-		}
-		cmd := exec.Command(dot, "-Tplain")
+		cmd := exec.Command(need.Program(t, "dot"), "-Tplain")
 		cmd.Stdin = bytes.NewReader(data)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("dot refuses it: %v\n%s", err, out)

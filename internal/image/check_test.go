@@ -7,19 +7,20 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/pierrec/lz4/v4"
+
+	"buildsys/internal/buildtest/need"
 )
 
 // builtImage is a finished OS disk with a FAT, three ext4 and a hash tree, made as rpm2img makes one but smaller.
 func builtImage(t *testing.T, l Layout) string {
 	t.Helper()
 	for _, program := range []string{"sgdisk", "veritysetup", "mke2fs", "mkfs.vfat"} {
-		tool(t, program)
+		need.Program(t, program)
 	}
 	file := partitionWithSgdisk(t, l, OSDisk)
 	part := func(key string) Partition { p, _ := l.Partition(key); return p }
@@ -168,10 +169,6 @@ func TestFileSystemSizes(t *testing.T) {
 		{"mkfs.vfat", []string{"-F", "32"}, "vfat"},
 	}
 	for _, test := range tests {
-		if _, err := exec.LookPath(test.program); err != nil {
-			t.Logf("%s is not installed", test.program)
-			continue
-		}
 		const size = 40 * mib
 		file := blank(t, "fs", size)
 		run(t, test.program, append(test.args, file)...)
@@ -237,7 +234,7 @@ func TestExpandLZ4KeepsHoles(t *testing.T) {
 // TestCheckFileReadsLZ4: images are made by the lz4 program.
 func TestCheckFileReadsLZ4(t *testing.T) {
 	t.Parallel()
-	tool(t, "lz4")
+	need.Program(t, "lz4")
 	l := sample(t, Split, true, sampleID())
 	img := builtImage(t, l)
 	run(t, "lz4", "-q", img, img+".lz4")

@@ -10,12 +10,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"buildsys/internal/buildtest/need"
 )
 
 // TestExt4ReadsWhatMkfsWrites covers block and inode sizes, directories with a hash index, extent trees of two levels,
 // holes, and layouts with and without checksums.
 func TestExt4ReadsWhatMkfsWrites(t *testing.T) {
-	tool(t, "mke2fs")
+	need.Program(t, "mke2fs")
 	big := make([]byte, 3*mib+17)
 	rand.NewChaCha8([32]byte{4}).Read(big)
 	files := map[string]string{"empty": "", "grub/grub.cfg": "set timeout=0\n", "a/b/c/d/e": "deep", "big": string(big)}
@@ -96,7 +98,7 @@ func writeSparse(t *testing.T, file string, data []byte) {
 // smallFS is a file system of 256 KiB as mke2fs makes it, with one directory and one file.
 func smallFS(t testing.TB) []byte {
 	t.Helper()
-	tool(t, "mke2fs")
+	need.Program(t, "mke2fs")
 	tree, img := t.TempDir(), filepath.Join(t.TempDir(), "fs")
 	if err := errors.Join(os.Mkdir(filepath.Join(tree, "grub"), 0o755), os.WriteFile(filepath.Join(tree, "grub/grub.cfg"), []byte("x"), 0o644)); err != nil {
 		t.Fatal(err)

@@ -9,12 +9,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"buildsys/internal/buildtest/need"
 )
 
 // TestFATListsWhatMcopyWrites covers the three widths of the table, long names and directories of several clusters.
 func TestFATListsWhatMcopyWrites(t *testing.T) {
 	for _, program := range []string{"mkfs.vfat", "mcopy", "mmd"} {
-		tool(t, program)
+		need.Program(t, program)
 	}
 	want := []string{"EFI/BOOT/BOOTX64.EFI 70000", "EFI/BOOT/a rather long name with spaces.cfg 5", "EFI/BOOT/grub.cfg 5", "EFI/BOOT/empty.text 0"}
 	dir := t.TempDir()

@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"buildsys/internal/buildtest/need"
 )
 
 // rawDisk has data, holes, a long run and an end that fills no cluster.
@@ -34,7 +36,7 @@ func rawDisk(t *testing.T) (file string, data []byte) {
 
 // TestOpenReadsWhatQemuWrites holds qcow2 and VMDK against qemu-img.
 func TestOpenReadsWhatQemuWrites(t *testing.T) {
-	tool(t, "qemu-img")
+	need.Program(t, "qemu-img")
 	raw, want := rawDisk(t)
 	for _, options := range [][]string{
 		{"-O", "qcow2"},
@@ -109,7 +111,7 @@ func expandBytes(t *testing.T, name string, packed *bytes.Reader) (int64, error)
 
 // TestOVA makes an archive with two disks and damages it.
 func TestOVA(t *testing.T) {
-	tool(t, "qemu-img")
+	need.Program(t, "qemu-img")
 	raw, want := rawDisk(t)
 	vmdk := filepath.Join(t.TempDir(), "disk.vmdk")
 	run(t, "qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=streamOptimized", raw, vmdk)

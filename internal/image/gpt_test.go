@@ -11,27 +11,14 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf16"
-)
 
-// tool returns the path of another program, or skips the test.
-func tool(t testing.TB, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		for _, dir := range []string{"/usr/sbin/", "/sbin/"} {
-			if _, err := os.Stat(dir + name); err == nil {
-				return dir + name
-			}
-		}
-		t.Skipf("%s is not installed", name)
-	}
-	return path
-}
+	"buildsys/internal/buildtest/need"
+)
 
 // run runs another program and returns what it printed.
 func run(t testing.TB, name string, args ...string) string {
 	t.Helper()
-	cmd := exec.Command(tool(t, name), args...)
+	cmd := exec.Command(need.Program(t, name), args...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -79,7 +66,7 @@ func partitionWithSgdisk(t *testing.T, l Layout, disk string) string {
 // TestSgdiskAgrees makes every sort of layout with sgdisk, which refuses overlaps, and reads it back.
 func TestSgdiskAgrees(t *testing.T) {
 	t.Parallel() // sgdisk waits for the disk
-	tool(t, "sgdisk")
+	need.Program(t, "sgdisk")
 	for _, plan := range []string{Split, Unified} {
 		for _, inPlace := range []bool{true, false} {
 			l := sample(t, plan, inPlace, sampleID())

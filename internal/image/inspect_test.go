@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf16"
+
+	"buildsys/internal/buildtest/need"
 )
 
 func inspectFile(t *testing.T, file string) Report {
@@ -141,7 +143,7 @@ func TestReadRoot(t *testing.T) {
 
 // TestReadBoot: the kernel that grub.cfg names must be there.
 func TestReadBoot(t *testing.T) {
-	tool(t, "mke2fs")
+	need.Program(t, "mke2fs")
 	for _, test := range []struct {
 		name  string
 		files map[string]string

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -28,36 +27,24 @@ type goldenTable struct {
 	} `json:"partitions"`
 }
 
-// dataFiles are the small copy that is always there and, beside the checkout, the whole file.
-func dataFiles(t *testing.T, name string) []string {
-	t.Helper()
-	files := []string{filepath.Join("testdata", name)}
-	whole := filepath.Join("..", "..", "..", "shared", "data", name)
-	if _, err := os.Stat(whole); err == nil {
-		files = append(files, whole)
-	}
-	return files
-}
-
 func TestGoldenTables(t *testing.T) {
-	for _, file := range dataFiles(t, "partition-tables.jsonl") {
-		f, err := os.Open(file)
-		if err != nil {
-			t.Fatal(err)
+	const file = "testdata/partition-tables.jsonl"
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	n := 0
+	lines := bufio.NewScanner(f)
+	for ; lines.Scan(); n++ {
+		var want goldenTable
+		if err := json.Unmarshal(lines.Bytes(), &want); err != nil {
+			t.Fatalf("%s:%d: %v", file, n+1, err)
 		}
-		defer f.Close()
-		n := 0
-		lines := bufio.NewScanner(f)
-		for ; lines.Scan(); n++ {
-			var want goldenTable
-			if err := json.Unmarshal(lines.Bytes(), &want); err != nil {
-				t.Fatalf("%s:%d: %v", file, n+1, err)
-			}
-			compareTable(t, fmt.Sprintf("%s:%d", file, n+1), want)
-		}
-		if lines.Err() != nil || n < 10 {
-			t.Errorf("%s: only %d lines read, error %v", file, n, lines.Err())
-		}
+		compareTable(t, fmt.Sprintf("%s:%d", file, n+1), want)
+	}
+	if lines.Err() != nil || n < 10 {
+		t.Errorf("%s: only %d lines read, error %v", file, n, lines.Err())
 	}
 }
 
@@ -120,27 +107,26 @@ func asBottlerocket1(parts []Partition) []Partition {
 }
 
 func TestPublishSizes(t *testing.T) {
-	for _, file := range dataFiles(t, "publish-sizes.json") {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var rows []struct {
-			OS, Data, Hint int
-			Split, Unified [2]int
-		}
-		if err := json.Unmarshal(text, &rows); err != nil {
-			t.Fatalf("%s: %v", file, err)
-		}
-		if len(rows) < 10 {
-			t.Errorf("%s has only %d rows", file, len(rows))
-		}
-		for _, r := range rows {
-			for plan, want := range map[string][2]int{Split: r.Split, Unified: r.Unified} {
-				os, data := PublishSizes(r.OS, r.Data, r.Hint, plan)
-				if [2]int{os, data} != want {
-					t.Errorf("PublishSizes(%d, %d, %d, %s) = %d, %d, want %v", r.OS, r.Data, r.Hint, plan, os, data, want)
-				}
+	const file = "testdata/publish-sizes.json"
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows []struct {
+		OS, Data, Hint int
+		Split, Unified [2]int
+	}
+	if err := json.Unmarshal(text, &rows); err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	if len(rows) < 10 {
+		t.Errorf("%s has only %d rows", file, len(rows))
+	}
+	for _, r := range rows {
+		for plan, want := range map[string][2]int{Split: r.Split, Unified: r.Unified} {
+			os, data := PublishSizes(r.OS, r.Data, r.Hint, plan)
+			if [2]int{os, data} != want {
+				t.Errorf("PublishSizes(%d, %d, %d, %s) = %d, %d, want %v", r.OS, r.Data, r.Hint, plan, os, data, want)
 			}
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"buildsys/internal/buildtest/need"
 )
 
 // formatWithVeritysetup makes a hash tree over data and returns it with its root hash.
@@ -27,7 +29,7 @@ func formatWithVeritysetup(t *testing.T, dataFile, salt, uuid string) (hashFile,
 
 // TestVeritysetupAgrees covers trees of one to three levels, with full and partly filled blocks.
 func TestVeritysetupAgrees(t *testing.T) {
-	tool(t, "veritysetup")
+	need.Program(t, "veritysetup")
 	id := sampleID()
 	for _, blocks := range []int{1, 2, 127, 128, 129, 500, 128 * 128, 128*128 + 1} {
 		data := make([]byte, blocks*verityBlock)

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"buildsys/internal/buildtest/need"
 )
 
 const spec = `Name: thing
@@ -29,12 +31,10 @@ ln -s a %{buildroot}/usr/share/thing/link
 /usr/share/thing
 `
 
-// build makes an RPM with rpmbuild, or skips the test.
+// build makes an RPM with rpmbuild.
 func build(t *testing.T, env ...string) string {
 	t.Helper()
-	if _, err := exec.LookPath("rpmbuild"); err != nil {
-		t.Skip("no rpmbuild (Debian: apt install rpm)")
-	}
+	need.Program(t, "rpmbuild")
 	dir := t.TempDir()
 	file := filepath.Join(dir, "thing.spec")
 	if err := os.WriteFile(file, []byte(spec), 0o644); err != nil {

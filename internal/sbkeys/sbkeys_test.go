@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"buildsys/internal/buildtest/need"
 	"buildsys/internal/pgp"
 )
 
@@ -26,16 +27,6 @@ func TestMain(m *testing.M) {
 	}
 	os.RemoveAll(filepath.Dir(filepath.Dir(profile))) //nolint:errcheck // is in the temporary directory
 	os.Exit(code)
-}
-
-// need skips the test where a program is missing.
-func need(t *testing.T, programs ...string) {
-	t.Helper()
-	for _, program := range programs {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Skipf("%s is not installed (script/setup installs it)", program)
-		}
-	}
 }
 
 func TestGenerate(t *testing.T) {
@@ -104,7 +95,7 @@ func TestMissing(t *testing.T) {
 
 // OpenSSL agrees that the chain is one.
 func TestChain(t *testing.T) {
-	need(t, "openssl")
+	need.Programs(t, "openssl")
 	dir := profile
 	run(t, "openssl", "verify", "-CAfile", filepath.Join(dir, DBCert), filepath.Join(dir, CodeSignCert))
 	if out, err := exec.Command("openssl", "verify", "-CAfile", filepath.Join(dir, "KEK.crt"), filepath.Join(dir, CodeSignCert)).CombinedOutput(); err == nil {
@@ -114,7 +105,7 @@ func TestChain(t *testing.T) {
 
 // GnuPG agrees that the public key is one, that its self-signature is right, and that tools/disk/signhelper signs with it.
 func TestDetachedSignature(t *testing.T) {
-	need(t, "bash", "openssl", "gpg", "gpgv")
+	need.Programs(t, "bash", "openssl", "gpg", "gpgv")
 	dir, file := profile, filepath.Join(t.TempDir(), "grub.cfg")
 	home := t.TempDir()
 	out := run(t, "gpg", "--homedir", home, "--batch", "--no-autostart", "--import", filepath.Join(dir, ConfigPublic))

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"buildsys"
+	"buildsys/internal/buildtest/need"
 )
 
 // unsigned is the smallest EFI program with two sections and some bytes behind them.
@@ -120,13 +121,6 @@ func (s signer) sign(t *testing.T, program []byte) (signed []byte, says string) 
 	return signed, string(text)
 }
 
-func needOsslsigncode(t *testing.T) {
-	t.Helper()
-	if _, err := exec.LookPath("osslsigncode"); err != nil {
-		t.Skip("osslsigncode is not installed (script/setup installs it)")
-	}
-}
-
 func parse(t *testing.T, raw []byte) *Program {
 	t.Helper()
 	p, err := ParseProgram(raw)
@@ -137,7 +131,7 @@ func parse(t *testing.T, raw []byte) *Program {
 }
 
 func TestForeignSignature(t *testing.T) {
-	needOsslsigncode(t)
+	need.Program(t, "osslsigncode")
 	if err := parse(t, unsigned()).VerifiedBy(&x509.Certificate{}); !errors.Is(err, ErrUnsigned) {
 		t.Errorf("not signed: %v", err)
 	}

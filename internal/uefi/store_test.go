@@ -11,14 +11,16 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf16"
+
+	"buildsys/internal/buildtest/need"
 )
 
-// foreign reads a flash image of the distribution, or skips the test.
+// foreign reads a flash image of the distribution, or ends the test.
 func foreign(t testing.TB, path string) []byte {
 	t.Helper()
 	flash, err := os.ReadFile(path)
 	if err != nil {
-		t.Skipf("%v (script/setup installs it)", err)
+		need.Missing(t, "%v", err)
 	}
 	return flash
 }

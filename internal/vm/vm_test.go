@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/pierrec/lz4/v4"
 
+	"buildsys/internal/buildtest/need"
 	"buildsys/internal/uefi"
 )
 
@@ -63,9 +63,7 @@ func guest(t *testing.T, before []byte, text string, after []byte) string {
 // config is a machine that starts in a second. Every test that uses it also checks that nothing is left behind.
 func config(t *testing.T, img string) Config {
 	t.Helper()
-	if _, err := exec.LookPath("qemu-system-x86_64"); err != nil {
-		t.Skip("qemu-system-x86_64 is not installed")
-	}
+	need.Program(t, "qemu-system-x86_64")
 	dir := t.TempDir()
 	t.Cleanup(func() {
 		if left, _ := os.ReadDir(dir); len(left) > 0 {
@@ -211,7 +209,7 @@ func TestUEFI(t *testing.T) {
 	c := config(t, guest(t, nil, "", guestHang))
 	c.Firmware, c.MemoryMiB = Firmware{}, 128
 	if a, _ := archOf("x86_64"); !exists(a.firmware[0].Code) {
-		t.Skip("ovmf is not installed")
+		need.Missing(t, "the firmware of ovmf is missing")
 	}
 	r, err := Check(t.Context(), c, CheckOptions{Ready: regexp.MustCompile(`BdsDxe: `), Timeout: 2 * time.Minute, Grace: time.Millisecond})
 	if err != nil || !r.Ready {

@@ -5,7 +5,6 @@ package workspace
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -59,22 +58,6 @@ func TestForeignTree(t *testing.T) {
 	w := compare(t, writeTree(t, archive), last.Data)
 	if w.Generation != manifest.InTree || !w.Foreign() || len(w.Warnings) > 0 {
 		t.Errorf("generation %d, foreign %v, warnings %v", w.Generation, w.Foreign(), w.Warnings)
-	}
-}
-
-// TestBottlerocket loads a checkout of Bottlerocket 1.9.2, with 94 packages and 20 variants.
-func TestBottlerocket(t *testing.T) {
-	root := os.Getenv("BUILDSYS_TEST_BOTTLEROCKET_TREE")
-	if root == "" {
-		t.Skip("BUILDSYS_TEST_BOTTLEROCKET_TREE does not name a checkout of Bottlerocket 1.9.2")
-	}
-	data, err := os.ReadFile("../../../shared/data/bottlerocket-v1.9.2-graph.json")
-	if err != nil {
-		t.Skip("the expected graph is not here:", err)
-	}
-	w := compare(t, root, data)
-	if len(w.Packages) != 94 || len(w.Variants) != 20 || w.Generation != manifest.InTree || len(w.Warnings) > 0 {
-		t.Errorf("%d packages, %d variants, generation %d, warnings %v", len(w.Packages), len(w.Variants), w.Generation, w.Warnings)
 	}
 }
 

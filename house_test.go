@@ -1,0 +1,169 @@
+// house_test: holds the rules of the house (CONTRIBUTING.md) that neither compiler nor
+// staticcheck knows.
+
+package buildsys
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const (
+	maxLines  = 60 // of a function, without the tables in it
+	maxFields = 15 // of a struct
+)
+
+// longer and wider are functions and structs that may be more, by directory and name, with
+// the reason.
+var (
+	longer = map[string]string{}
+	wider  = map[string]string{
+		"internal/engine.Options": "settings",
+		"internal/engine.run":     "becomes a state machine",
+		"internal/fetch.Store":    "settings",
+		"internal/plan.Request":   "settings",
+	}
+)
+
+// goFile is a parsed file of this repository.
+type goFile struct {
+	*ast.File
+	path string // slash path from the root
+	fset *token.FileSet
+}
+
+func (f goFile) isTest() bool { return strings.HasSuffix(f.path, "_test.go") }
+
+// name names something declared in the file for the tables of exceptions: "internal/cache.Store".
+func (f goFile) name(ident string) string {
+	return filepath.ToSlash(filepath.Dir(f.path)) + "." + ident
+}
+
+func (f goFile) line(pos token.Pos) int { return f.fset.Position(pos).Line }
+
+// goFiles parses every Go file of the repository.
+func goFiles(t *testing.T) []goFile {
+	t.Helper()
+	var files []goFile
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && slices.Contains([]string{".git", "build", "bin", "testdata"}, d.Name()) {
+			return fs.SkipDir
+		}
+		if filepath.Ext(path) != ".go" {
+			return nil
+		}
+		f := goFile{path: filepath.ToSlash(path), fset: token.NewFileSet()}
+		f.File, err = parser.ParseFile(f.fset, path, nil, parser.SkipObjectResolution)
+		files = append(files, f)
+		return err
+	})
+	if err != nil || len(files) < 100 {
+		t.Fatalf("%d Go files, %v", len(files), err)
+	}
+	return files
+}
+
+// TestLengthOfFunctions leaves out tests, and of other functions their tables: literals of
+// slices, arrays and maps.
+func TestLengthOfFunctions(t *testing.T) {
+	seen := map[string]bool{}
+	for _, f := range goFiles(t) {
+		for _, decl := range f.Decls {
+			fn, ok := decl.(*ast.FuncDecl)
+			if !ok || fn.Body == nil || f.isTest() {
+				continue
+			}
+			if n := f.line(fn.End()) - f.line(fn.Pos()) + 1 - f.tableLines(fn.Body); n > maxLines {
+				name := f.name(fn.Name.Name)
+				if seen[name] = true; longer[name] == "" {
+					t.Errorf("%s:%d: %s has %d lines, more than %d",
+						f.path, f.line(fn.Pos()), fn.Name.Name, n, maxLines)
+				}
+			}
+		}
+	}
+	noneUnused(t, longer, seen)
+}
+
+// tableLines counts the lines inside tables, but for their first and last.
+func (f goFile) tableLines(body ast.Node) (n int) {
+	ast.Inspect(body, func(node ast.Node) bool {
+		literal, ok := node.(*ast.CompositeLit)
+		if !ok {
+			return true
+		}
+		switch literal.Type.(type) {
+		case *ast.ArrayType, *ast.MapType:
+			n += max(0, f.line(literal.End())-f.line(literal.Pos())-1)
+			return false
+		}
+		return true
+	})
+	return n
+}
+
+func TestFieldsOfStructs(t *testing.T) {
+	seen := map[string]bool{}
+	for _, f := range goFiles(t) {
+		ast.Inspect(f.File, func(node ast.Node) bool {
+			spec, ok := node.(*ast.TypeSpec)
+			if !ok || f.isTest() {
+				return true
+			}
+			if s, ok := spec.Type.(*ast.StructType); ok && s.Fields.NumFields() > maxFields {
+				name := f.name(spec.Name.Name)
+				if seen[name] = true; wider[name] == "" {
+					t.Errorf("%s:%d: %s has %d fields, more than %d",
+						f.path, f.line(spec.Pos()), spec.Name.Name, s.Fields.NumFields(), maxFields)
+				}
+			}
+			return true
+		})
+	}
+	noneUnused(t, wider, seen)
+}
+
+func noneUnused(t *testing.T, exceptions map[string]string, seen map[string]bool) {
+	t.Helper()
+	for name := range exceptions {
+		if !seen[name] {
+			t.Errorf("%s is an exception and need not be one any more", name)
+		}
+	}
+}
+
+// TestForbiddenCalls: wait for the thing itself, not for time (need.Until, a channel); in a
+// bubble of synctest time is virtual. Only programs print to the standard output by themselves;
+// packages are given writers.
+func TestForbiddenCalls(t *testing.T) {
+	for _, f := range goFiles(t) {
+		virtual := slices.ContainsFunc(f.Imports, func(i *ast.ImportSpec) bool {
+			return i.Path.Value == `"testing/synctest"`
+		})
+		ast.Inspect(f.File, func(node ast.Node) bool {
+			call, ok := node.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			pkg, ok := call.X.(*ast.Ident)
+			if !ok {
+				return true
+			}
+			switch what := pkg.Name + "." + call.Sel.Name; {
+			case what == "time.Sleep" && !virtual,
+				strings.HasPrefix(what, "fmt.Print") && f.Name.Name != "main" && !f.isTest():
+				t.Errorf("%s:%d: %s", f.path, f.line(call.Pos()), what)
+			}
+			return true
+		})
+	}
+}
