@@ -35,7 +35,7 @@ var mayImport = map[string][]string{
 	"remote":     {"cache"},
 	"kit":        {"manifest", "cache", "remote"},
 	"doctor":     {},
-	"engine":     {"plan", "manifest", "progress", "cache", "remote"},
+	"engine":     {"plan", "graph", "manifest", "progress", "cache", "remote"},
 	"buildkit":   {"plan", "progress"},
 	"vm":         {"image", "uefi"},
 	"buildtest":  {"plan", "progress", "workspace"},

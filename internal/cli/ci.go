@@ -198,7 +198,7 @@ func (u *unitSet) add(c config) error {
 			continue
 		}
 		one := codebuild.Unit{Name: step.Name, Arch: c.arch, Variant: c.variant, Image: step.Kind == plan.Variant, Cost: cost(step)}
-		for _, dep := range step.Deps {
+		for _, dep := range step.Waits {
 			if units[dep] >= 0 {
 				one.Deps = append(one.Deps, units[dep])
 			} else {
@@ -223,9 +223,12 @@ func stepKey(arch string, step plan.Step, keys []string) string {
 	}
 	sort.Strings(args)
 	b.WriteString(strings.Join(args, ""))
-	for _, dep := range step.Deps {
-		b.WriteString(keys[dep])
+	needs := make([]string, 0, len(step.Waits)) // whose keys hold those of what they wait for
+	for _, dep := range step.Waits {
+		needs = append(needs, keys[dep])
 	}
+	sort.Strings(needs) // the order of a plan is its own
+	b.WriteString(strings.Join(needs, ""))
 	sum := sha256.Sum256([]byte(b.String()))
 	return hex.EncodeToString(sum[:])
 }

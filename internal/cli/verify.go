@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 
+	"buildsys/internal/graph"
 	"buildsys/internal/plan"
 	"buildsys/internal/rpm"
 )
@@ -47,7 +48,7 @@ func (e irreproducibleError) Error() string {
 // surroundings, and compares: the named packages, or of a variant its images alone. Both builds are kept where they differ.
 func verify(ctx context.Context, sys *System, c config, conn *connection, p plan.Plan, want request) error {
 	first := requested(p, want)
-	second := again(p.Arch, first, c.reproducibleDir)
+	second := again(p, first, c.reproducibleDir)
 	for _, s := range first { // what an earlier run left must not be taken for this one's
 		if err := os.RemoveAll(c.reproducibleDir(s)); err != nil {
 			return environmentError{err}
@@ -89,12 +90,13 @@ func requested(p plan.Plan, want request) []plan.Step {
 }
 
 // again is the plan of the second builds: only those steps, all at once, since what they need is there.
-func again(arch string, steps []plan.Step, dir func(plan.Step) string) plan.Plan {
-	second := plan.Plan{Arch: arch}
+func again(p plan.Plan, steps []plan.Step, dir func(plan.Step) string) plan.Plan {
+	second := plan.Plan{Arch: p.Arch}
 	for _, s := range steps {
 		s.Out = filepath.Join(dir(s), "second")
 		s.ID = "second-build/" + s.Name
-		s.Deps = nil
+		s.Solve = p.SolveOf(s)
+		s.Uses, s.Waits = graph.Set{}, nil
 		s.Link = ""
 		s.Solve.Fresh = true
 		s.Solve.Args = maps.Clone(s.Solve.Args)
