@@ -38,12 +38,13 @@ var mayImport = map[string][]string{
 	"engine":     {"plan", "graph", "manifest", "progress", "cache", "remote"},
 	"buildkit":   {"plan", "progress"},
 	"vm":         {"image", "uefi"},
+	"treegen":    {},
 	"buildtest":  {"plan", "progress", "workspace"},
 	"cli": {
 		"plan", "workspace", "manifest", "graph", "image",
 		"fetch", "gomod", "engine", "buildkit", "doctor", "progress", "vm", "cache", "remote", "lint", "rpm", "sbkeys", "uefi", "codebuild", "kit",
 	},
-	"bench":   {"plan", "progress", "buildkit", "cli"},
+	"bench":   {"plan", "progress", "buildkit", "cli", "treegen"},
 	"cibench": {"plan", "workspace", "manifest"},
 	"e2e":     {"image", "vm"},
 }

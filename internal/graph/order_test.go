@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"buildsys/internal/treegen"
 )
 
 // random returns a graph of n nodes whose edges lead from higher to lower numbers; names do not sort like numbers.
@@ -125,26 +127,13 @@ func chain(n int) *Graph {
 	return g
 }
 
-// layered returns a graph like those of real trees: 1.4 build edges per node, and a critical path that grows like the
-// logarithm of the size (11 at 60 nodes).
-func layered(n int) *Graph {
-	r := rand.New(rand.NewPCG(60, 84))
-	levels := 2
-	for size := n; size > 2; size /= 2 {
-		levels += 2
-	}
+// shaped returns the graph of a generated tree.
+func shaped(shape treegen.Shape, n int) *Graph {
 	g := New()
-	for i := range n {
-		level := i * levels / n
-		from := "p" + strconv.Itoa(i)
-		g.AddNode(from)
-		if level == 0 {
-			continue
-		}
-		first, end := (level-1)*n/levels, level*n/levels // of the level below
-		g.AddBuild(from, "p"+strconv.Itoa(first+r.IntN(max(1, end-first))))
-		if r.IntN(5) < 2 {
-			g.AddBuild(from, "p"+strconv.Itoa(r.IntN(end)))
+	for i, needs := range shape.Needs(n) {
+		g.AddNode(treegen.Name(i))
+		for _, d := range needs {
+			g.AddBuild(treegen.Name(i), treegen.Name(d))
 		}
 	}
 	return g
@@ -155,7 +144,7 @@ func BenchmarkOrderAndNeeds(b *testing.B) {
 	before := 0.0
 	for n := 10; n <= 10_240; n *= 2 {
 		b.Run("layered="+strconv.Itoa(n), func(b *testing.B) {
-			g := layered(n)
+			g := shaped(treegen.Shallow, n)
 			b.ReportAllocs()
 			for b.Loop() {
 				g.Needs(g.Order(g.Nodes()))
