@@ -4,6 +4,7 @@
 package cache
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"time"
@@ -55,7 +56,7 @@ func (n Nodes) Sweep(now time.Time, transcripts func() []string) error {
 	if _, err := os.Stat(n.Dir); err != nil { // nothing was ever kept
 		return nil
 	}
-	if err := os.WriteFile(marker, nil, 0o644); err != nil {
+	if err := errors.Join(os.WriteFile(marker, nil, 0o644), os.Chtimes(marker, now, now)); err != nil {
 		return err
 	}
 	named := map[string]bool{}
