@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	"buildsys/internal/enginex"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
+	"buildsys/internal/treegen"
 )
 
 // size is how buildsys plan did with one size of tree.
@@ -69,13 +69,13 @@ func sizeTimed(ctx context.Context, m machine, n int) (size, error) {
 
 func sizedEnv(dir string) map[string]string {
 	return map[string]string{"BUILDSYS_CACHE_DIR": filepath.Join(dir, "cache"), "BUILDSYS_SDK_IMAGE": "buildsys.invalid/none:1",
-		"BUILDSYS_VARIANT": "bench-all", "BUILDSYS_VERSION_BUILD": "00000000", "HOME": dir}
+		"BUILDSYS_VARIANT": treegen.Variant, "BUILDSYS_VERSION_BUILD": "00000000", "HOME": dir}
 }
 
 // MakeSized writes a tree of n packages and an image into the empty directory dir, and builds it with an engine that needs
 // no time. What went wrong is told to log.
 func MakeSized(dir string, n int, log io.Writer) error {
-	if err := writeSized(dir, n); err != nil {
+	if err := treegen.Shape(treegen.Shallow).Write(dir, n, false); err != nil {
 		return err
 	}
 	env := sizedEnv(dir)
@@ -98,35 +98,6 @@ func sizesDir(m machine) (string, error) {
 		return dir, nil
 	}
 	return os.MkdirTemp(m.Work, "sizes-")
-}
-
-// writeSized writes a tree of n packages with 1.4 needs each, and a variant that has them all.
-func writeSized(dir string, n int) error {
-	levels := 2
-	for left := n; left > 2; left /= 2 {
-		levels += 2
-	}
-	r := rand.New(rand.NewPCG(60, 84))
-	var all strings.Builder
-	files := map[string]string{"Release.toml": "version = \"1.0.0\"\n", "Dockerfile": "# buildsys-recipe: 2\n"}
-	for i := range n {
-		name := fmt.Sprintf("p%05d", i)
-		text := fmt.Sprintf("[package]\nname = %q\nversion = \"0.1.0\"\nedition = \"2021\"\npublish = false\n\n[build-dependencies]\n", name)
-		if level := i * levels / n; level > 0 {
-			first, end := (level-1)*n/levels, level*n/levels // of the level below
-			near, far := first+r.IntN(max(1, end-first)), r.IntN(end)
-			text += fmt.Sprintf("p%05d = { path = \"../p%05[1]d\" }\n", near)
-			if r.IntN(5) < 2 && far != near {
-				text += fmt.Sprintf("p%05d = { path = \"../p%05[1]d\" }\n", far)
-			}
-		}
-		files["packages/"+name+"/Cargo.toml"] = text
-		files["packages/"+name+"/"+name+".spec"] = "Name: " + name + "\n"
-		fmt.Fprintf(&all, "%s = { path = \"../../packages/%[1]s\" }\n", name)
-	}
-	files["variants/bench-all/Cargo.toml"] = "[package]\nname = \"bench-all\"\n[package.metadata.build-variant]\nincluded-packages = [\"p00000\"]\n" +
-		"[build-dependencies]\n" + all.String()
-	return write(dir, files)
 }
 
 // instant is an engine that builds at once.

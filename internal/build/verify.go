@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"buildsys/internal/errkind"
+	"buildsys/internal/graph"
 	"buildsys/internal/plan"
 	"buildsys/internal/sdk"
 )
@@ -46,7 +47,7 @@ func (*IrreproducibleError) ErrorKind() errkind.Kind { return errkind.Integrity 
 func (s *Session) verify(ctx context.Context, e *engineLink, p plan.Plan, want Request,
 	keyed sdk.Digests) ([]Comparison, error) {
 	first := s.requested(p, want)
-	second := again(p.Arch, first, s.reproducibleDir)
+	second := again(p, first, s.reproducibleDir)
 	for _, step := range first { // what an earlier run left must not be taken for this one's
 		if err := os.RemoveAll(s.reproducibleDir(step)); err != nil {
 			return nil, errkind.BadEnvironment(err)
@@ -95,12 +96,13 @@ func (s *Session) requested(p plan.Plan, want Request) []plan.Step {
 
 // again is the plan of the second builds: only those steps, all at once, since what they need is
 // there.
-func again(arch string, steps []plan.Step, dir func(plan.Step) string) plan.Plan {
-	second := plan.Plan{Arch: arch}
+func again(p plan.Plan, steps []plan.Step, dir func(plan.Step) string) plan.Plan {
+	second := plan.Plan{Arch: p.Arch}
 	for _, s := range steps {
 		s.Out = filepath.Join(dir(s), "second")
 		s.ID = "second-build/" + s.Name
-		s.Deps = nil
+		s.Solve = p.SolveOf(s)
+		s.Uses, s.Waits = graph.Set{}, nil
 		s.Link = ""
 		s.Solve.Fresh = true
 		s.Solve.Args = maps.Clone(s.Solve.Args)

@@ -46,6 +46,9 @@ type Entry struct {
 	Built      time.Time // UTC; for people only
 	Transcript string    // what Action is the hash of
 	Origin     string    // the remote cache it was taken from; empty when it was built on this machine
+	// Packages are those whose digest is in the Transcript, sorted by name; nil where that is unknown.
+	// They are kept nowhere, and only Provenance asks.
+	Packages func() []Package
 }
 
 // ContentOf returns the content ID of files, which are sorted by name: of names, the execute bit, sizes, hashes and link

@@ -48,7 +48,8 @@ type externalParameters struct {
 }
 
 // resource is a ResourceDescriptor of in-toto. Digests that are no plain hash of one file have names of our own:
-// buildsysImage (of the SDK) and buildsysContent (of the RPMs of a package, see ContentOf).
+// buildsysImage (of the SDK), buildsysContent (of the RPMs of a package, see ContentOf) and buildsysPackages (of the packages
+// that the step saw, where nobody knows any more which they were, see packages.go).
 type resource struct {
 	Name   string            `json:"name"`
 	Digest map[string]string `json:"digest"`
@@ -78,7 +79,11 @@ func (e Entry) Provenance() ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("the transcript of %s: %w", e.Step, err)
 		}
-		if dep, ok := def.ExternalParameters.read(words); ok {
+		if words[0] == packagesLabel && e.Packages != nil {
+			for _, p := range e.Packages() {
+				def.ResolvedDependencies = append(def.ResolvedDependencies, p.resource())
+			}
+		} else if dep, ok := def.ExternalParameters.read(words); ok {
 			def.ResolvedDependencies = append(def.ResolvedDependencies, dep)
 		}
 	}
@@ -110,8 +115,15 @@ func (p *externalParameters) read(words []string) (dep resource, ok bool) {
 		return on(word(1)+"/"+word(2), "sha256", word(4))
 	case "external":
 		return on(word(1)+"/"+word(2), "sha512", word(3))
-	default: // the label is the context that has the RPMs of a package
+	case packagesLabel:
+		return on(packagesLabel, "buildsysPackages", word(1))
+	default: // the Go modules of a package
 		return on(words[0]+"/"+word(1), "buildsysContent", word(2))
 	}
 	return resource{}, false
+}
+
+// resource is a package as something the step depends on.
+func (p Package) resource() resource {
+	return resource{packageLabel + "/" + p.name, map[string]string{"buildsysContent": p.content.String()}}
 }

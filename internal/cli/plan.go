@@ -131,13 +131,32 @@ func reason(f executor.Forecast) string {
 	switch {
 	case f.First:
 		words = append(words, "not built in this checkout yet")
-	case len(words) == 0 && len(f.After) == 0:
+	case len(words) == 0 && f.After.Len() == 0:
 		words = append(words, "its outputs are gone or were changed")
 	}
-	if len(f.After) > 0 {
-		words = append(words, "after "+strings.Join(f.After, ", "))
+	if names, more := some(f.After); len(names) > 0 {
+		text := "after " + strings.Join(names, ", ")
+		if more > 0 {
+			text += fmt.Sprintf(" and %d more", more)
+		}
+		words = append(words, text)
 	}
 	return strings.Join(words, "; ")
+}
+
+// maxAfter is how many of the dependencies that are built before a step are named. In a deep tree
+// each of thousands of steps has thousands.
+const maxAfter = 100
+
+// some returns the names of the first of them, and how many more there are.
+func some(after executor.After) (names []string, more int) {
+	for name := range after.Names() {
+		if len(names) == maxAfter {
+			break
+		}
+		names = append(names, name)
+	}
+	return names, after.Len() - len(names)
 }
 
 // planJSON is one step of plan --json.
@@ -147,15 +166,17 @@ type planJSON struct {
 	First   bool             `json:"first,omitempty"`
 	Changes []cache.Change   `json:"changes,omitempty"`
 	After   []string         `json:"after,omitempty"`
-	Seconds float64          `json:"seconds,omitempty"` // of the last build
+	More    int              `json:"after_more,omitempty"` // how many more there are than those in After
+	Seconds float64          `json:"seconds,omitempty"`    // of the last build
 }
 
 func planSteps(forecast []executor.Forecast) []planJSON {
 	steps := []planJSON{}
 	for _, f := range forecast {
+		after, more := some(f.After)
 		steps = append(steps, planJSON{
-			Step: f.Step.ID, Outlook: f.Outlook, First: f.First, Changes: f.Changes, After: f.After,
-			Seconds: f.Took().Seconds(),
+			Step: f.Step.ID, Outlook: f.Outlook, First: f.First, Changes: f.Changes,
+			After: after, More: more, Seconds: f.Took().Seconds(),
 		})
 	}
 	return steps

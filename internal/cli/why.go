@@ -58,10 +58,10 @@ func writeWhy(w io.Writer, forecast []executor.Forecast) {
 	switch {
 	case f.First:
 		fmt.Fprintln(w, "  there is no record of an earlier build in this checkout")
-	case len(f.Changes)+len(f.After) == 0:
+	case len(f.Changes)+f.After.Len() == 0:
 		fmt.Fprintln(w, "  its outputs are gone or were changed")
 	}
-	for _, d := range f.Step.Deps {
+	for d := range f.Step.Uses.All() {
 		dep := forecast[d]
 		if dep.Outlook != executor.Build {
 			continue

@@ -40,7 +40,7 @@ func (u *Units) Add(variant string, p plan.Plan, cost func(plan.Step) time.Durat
 		}
 		one := Unit{Name: step.Name, Arch: p.Arch, Variant: variant,
 			Image: step.Kind == plan.Variant, Cost: cost(step)}
-		for _, dep := range step.Deps {
+		for _, dep := range step.Waits {
 			if units[dep] >= 0 {
 				one.Deps = append(one.Deps, units[dep])
 			} else {
@@ -63,9 +63,12 @@ func stepKey(arch string, step plan.Step, keys []string) string {
 	slices.Sort(args)
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s\n%s", arch, step.ID, strings.Join(args, ""))
-	for _, dep := range step.Deps {
-		b.WriteString(keys[dep])
+	var needs []string // whose keys hold those of what they wait for
+	for _, dep := range step.Waits {
+		needs = append(needs, keys[dep])
 	}
+	slices.Sort(needs) // the order of a plan is its own
+	b.WriteString(strings.Join(needs, ""))
 	sum := sha256.Sum256([]byte(b.String()))
 	return hex.EncodeToString(sum[:])
 }

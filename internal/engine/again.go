@@ -21,8 +21,10 @@ func (r *run) placedOutputs(ctx context.Context, m message) {
 			r.results[i].Duration = m.took
 			r.finish(ctx, i, nil, Cached)
 		}
-		for _, d := range r.dependants[i] {
-			r.start(d)
+		for d := i + 1; d < len(r.plan.Steps); d++ {
+			if r.plan.Steps[d].Uses.Has(i) {
+				r.start(d)
+			}
 		}
 	case ctx.Err() != nil || is[*HostError](m.err):
 		r.unsettle(i)
@@ -70,7 +72,7 @@ func (r *run) sendBack(i int) {
 		above = append(above, d)
 		todo = append(todo, r.dependants[d]...)
 	}
-	r.made = slices.Clone(r.made) // lookups that go on read the old one
+	r.made = r.made.clone() // lookups that go on read the old one
 	for _, d := range above {
 		if s := r.results[d].Status; s == Failed || s == Skipped || s == Cancelled {
 			continue
@@ -87,7 +89,7 @@ func (r *run) sendBack(i int) {
 	}
 	for _, d := range above {
 		r.waits[d] = 0
-		for _, need := range r.plan.Steps[d].Deps {
+		for _, need := range r.plan.Steps[d].Waits {
 			if r.results[need].Status == 0 {
 				r.waits[d]++
 			}

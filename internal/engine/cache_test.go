@@ -101,6 +101,9 @@ func TestDamagedStore(t *testing.T) {
 		s := newCachedScene(t, 2, "a:", "b: a")
 		s.mustRun(t, "a done, b done")
 		for _, path := range s.files(t, dir) {
+			if record, _ := engine.ReadState(s.opts.Cache.State, "package/a"); dir == "store/entries" && filepath.Base(path) != record.Action.String() {
+				continue
+			}
 			s.remove(t, "rpms")
 			flip(t, path, 7)
 			if err := s.run(t, "a done, b cached"); err != nil {

@@ -21,6 +21,7 @@ import (
 
 	"buildsys/internal/buildtest"
 	"buildsys/internal/cache"
+	"buildsys/internal/graph"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 )
@@ -32,10 +33,10 @@ func twoSteps(dir string) plan.Plan {
 	}
 	lib := plan.Step{ID: "package/lib", Kind: plan.Package, Name: "lib", Out: filepath.Join(dir, "out", "rpms", "lib")}
 	lib.Solve = plan.Solve{Name: "lib x86_64", Target: "package", Contexts: map[string]plan.Context{"package": file("lib.spec")}}
-	img := plan.Step{ID: "variant/img", Kind: plan.Variant, Name: "img", Deps: []int{0}, Out: filepath.Join(dir, "out", "images", "img"), Link: "latest"}
+	img := plan.Step{ID: "variant/img", Kind: plan.Variant, Name: "img", Uses: graph.SetOf(0), Waits: []int{0}, Out: filepath.Join(dir, "out", "images", "img"), Link: "latest"}
 	img.Solve = plan.Solve{Name: "img x86_64", Target: "variant", Contexts: map[string]plan.Context{
 		"package": file("img.toml"),
-		"rpms":    {Dirs: []*plan.Dir{{Name: "lib", Host: lib.Out}}},
+		"rpms":    {RPMs: graph.SetOf(0)},
 	}}
 	return plan.Plan{Arch: "x86_64", Steps: []plan.Step{lib, img}}
 }
@@ -298,7 +299,7 @@ func TestCancelDuringRestore(t *testing.T) {
 	o := options(dir, &buildtest.Fake{})
 	o.Cache = &Cache{Store: store, Memo: cache.NewMemo(), State: filepath.Join(dir, "state"), SDK: "sha256:0"}
 	p := twoSteps(dir)
-	w := worker{o: o.withDefaults(p), plan: p, step: p.Steps[0]}
+	w := worker{o: o.withDefaults(p), plan: p, step: p.Steps[0], made: newLedger(p)}
 	stop := errors.New("stopped")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(stop)

@@ -149,6 +149,7 @@ func Run(ctx context.Context, p plan.Plan, o Options) (rep Report, err error) {
 	}
 	r := newRun(p, o)
 	r.loop(ctx)
+	o.Cache.sweepNodes()
 	return r.end(ctx)
 }
 
@@ -196,8 +197,8 @@ func checkRequest(p plan.Plan, o Options) error {
 		return fmt.Errorf("engine: staging directory: %w", err)
 	}
 	for i, s := range p.Steps {
-		for _, d := range s.Deps {
-			if d < 0 || d >= i {
+		for _, d := range append([]int{s.Uses.Last()}, s.Waits...) {
+			if d >= i {
 				return fmt.Errorf("engine: step %s (%d) depends on step %d, which does not come before it", s.ID, i, d)
 			}
 		}

@@ -120,7 +120,7 @@ func randomGraph(t *testing.T, rnd *rand.Rand) {
 	for i, st := range s.plan.Steps {
 		took[st.Name] = time.Duration(rnd.IntN(5)) * time.Second
 		want[i] = engine.Done
-		for _, d := range st.Deps {
+		for _, d := range st.Waits {
 			if want[d] != engine.Done {
 				want[i] = engine.Skipped
 			}
@@ -182,8 +182,8 @@ func TestBadRequests(t *testing.T) {
 	for name, change := range map[string]func(s *scene){
 		"no builder":        func(s *scene) { s.opts.Builder = nil },
 		"no fetcher":        func(s *scene) { s.plan.Steps[0].Fetch = make([]manifest.ExternalFile, 1) },
-		"forward edge":      func(s *scene) { s.plan.Steps[0].Deps = []int{1} },
-		"own edge":          func(s *scene) { s.plan.Steps[0].Deps = []int{0} },
+		"forward edge":      func(s *scene) { s.plan.Steps[0].Waits = []int{1} },
+		"own edge":          func(s *scene) { s.plan.Steps[0].Waits = []int{0} },
 		"no output":         func(s *scene) { s.plan.Steps[0].Out = "" },
 		"output in staging": func(s *scene) { s.opts.Staging = s.dir },
 	} {

@@ -4,12 +4,14 @@ package engine
 
 import (
 	"context"
+	"iter"
 	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"buildsys/internal/cache"
+	"buildsys/internal/graph"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 )
@@ -35,9 +37,46 @@ type Forecast struct {
 	Changes []cache.Change
 	// Last are the inputs that differed when the outputs in the checkout were built; for the last step, when it is UpToDate.
 	Last  []cache.Change
-	First bool     // there is no record of an earlier build in this checkout
-	After []string // names of the dependencies that are built or may be, for MayBuild
+	First bool // there is no record of an earlier build in this checkout
+	After After
 	took  func() time.Duration
+}
+
+// After are the dependencies of a step that are built or may be. Those of a large tree are many:
+// they are named to those who ask.
+type After struct {
+	plan  plan.Plan
+	steps graph.Set
+}
+
+// Len returns how many they are.
+func (a After) Len() int { return a.steps.Len() }
+
+// Names returns their names, in the order of the plan.
+func (a After) Names() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for i := range a.steps.All() {
+			if !yield(progress.Name(a.plan.Steps[i].ID)) {
+				return
+			}
+		}
+	}
+}
+
+// has reports whether a change is in what one of them made. names are the indexes of steps by ID.
+func (a After) has(c cache.Change, names map[string]int) bool {
+	kind := plan.Package
+	switch c.Label {
+	case "modules":
+		kind = plan.Modules
+	case "packages": // nobody knows which
+		return a.Len() > 0
+	case "rpms":
+	default:
+		return false
+	}
+	i, ok := names[string(kind)+"/"+c.Name]
+	return ok && a.steps.Has(i)
 }
 
 // Took returns how long the step took when it was last built, in whatever checkout; 0 when that is unknown.
@@ -47,21 +86,21 @@ func (f Forecast) Took() time.Duration { return f.took() }
 // in earlier runs is known without. The error is a *HostError when an input cannot be read.
 func Foresee(ctx context.Context, p plan.Plan, c *Cache) ([]Forecast, error) {
 	out := make([]Forecast, len(p.Steps))
-	made := make([]*outputs, len(p.Steps))
+	made := newLedger(p)
+	names := make(map[string]int, len(p.Steps))
+	for i, s := range p.Steps {
+		names[s.ID] = i
+	}
+	var pending graph.Set // the steps that are built or may be
 	for _, wave := range waves(p) {
 		var group errgroup.Group
 		group.SetLimit(lookupJobs)
 		for _, i := range wave {
 			group.Go(func() (err error) {
 				s := p.Steps[i]
-				var after []string
-				for _, d := range s.Deps {
-					if o := out[d].Outlook; o == Build || o == MayBuild {
-						after = append(after, progress.Name(p.Steps[d].ID))
-					}
-				}
+				after := After{plan: p, steps: s.Uses.Intersection(pending)}
 				w := worker{o: Options{Cache: c}, plan: p, step: s, made: made}
-				out[i], made[i], err = w.foresee(ctx, after)
+				out[i], made.made[i], err = w.foresee(ctx, after, names)
 				out[i].took = func() time.Duration { // looked up on request: hardly anyone asks about a step that is up to date
 					took, _ := c.took(s.ID, p.Arch)
 					return took
@@ -72,10 +111,17 @@ func Foresee(ctx context.Context, p plan.Plan, c *Cache) ([]Forecast, error) {
 		if err := group.Wait(); err != nil {
 			return nil, err
 		}
+		var more []int
+		for _, i := range wave {
+			if o := out[i].Outlook; o == Build || o == MayBuild {
+				more = append(more, i)
+			}
+		}
+		pending = pending.Union(graph.SetOf(more...))
 	}
 	if last := len(out) - 1; last >= 0 && out[last].Outlook == UpToDate {
 		if state, _ := ReadState(c.State, p.Steps[last].ID); state.Previous != "" {
-			out[last].Last = cache.Diff(state.Previous, state.Transcript)
+			out[last].Last = worker{o: Options{Cache: c}}.explain(state.Previous, state.Transcript)
 		}
 	}
 	return out, nil
@@ -86,7 +132,7 @@ func waves(p plan.Plan) [][]int {
 	var all [][]int
 	wave := make([]int, len(p.Steps))
 	for i, s := range p.Steps {
-		for _, d := range s.Deps {
+		for _, d := range s.Waits {
 			wave[i] = max(wave[i], wave[d]+1)
 		}
 		if wave[i] == len(all) {
@@ -97,10 +143,12 @@ func waves(p plan.Plan) [][]int {
 	return all
 }
 
-// foresee returns the outlook of the step and what its outputs are, as far as that is known.
-func (w worker) foresee(ctx context.Context, after []string) (Forecast, *outputs, error) {
-	f, unknown := Forecast{Step: w.step, After: after}, newOutputs(w.step.Name, cache.ContentID{}, nil)
+// foresee returns the outlook of the step and what its outputs are. Where that is unknown they are taken to be those on
+// record: then what is above differs from its own record only in what else has changed.
+func (w worker) foresee(ctx context.Context, after After, names map[string]int) (Forecast, *outputs, error) {
+	f := Forecast{Step: w.step, After: after}
 	state, known := readStateHead(w.o.Cache.State, w.step.ID)
+	unknown := newOutputs(w.step.Name, state.Content, nil)
 	act, err := w.key(state.Action)
 	if err != nil {
 		return f, unknown, err
@@ -108,11 +156,10 @@ func (w worker) foresee(ctx context.Context, after []string) (Forecast, *outputs
 	f.First = !known
 	if known && state.Action != act.id { // equal ones have equal transcripts, and comparing those of a large tree takes long
 		f.Changes = slices.DeleteFunc(w.changes(act), func(c cache.Change) bool {
-			return c.Label == "rpms" && slices.Contains(after, c.Name) ||
-				c.Label == "modules" && slices.Contains(after, progress.Name(string(plan.Modules)+"/"+c.Name))
+			return after.has(c, names)
 		})
 	}
-	if len(after) > 0 {
+	if after.Len() > 0 {
 		f.Outlook = MayBuild
 		if len(f.Changes) > 0 { // whatever comes of the dependencies
 			f.Outlook = Build

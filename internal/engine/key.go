@@ -17,27 +17,23 @@ import (
 type outputs struct {
 	content cache.ContentID
 	files   []cache.File
-	words   cache.Words // what the transcripts of those that need the step say of it
+	pkg     cache.Package // what those that need the step say of it
 }
 
 // newOutputs describes what the step of package pkg made. Transcripts hold not how it was made but what came out, so that
 // a dependency rebuilt to the same bytes changes nothing above it. The content ID alone decides; the names of the files
 // with the beginnings of their hashes tell a person which RPM it was.
 func newOutputs(pkg string, content cache.ContentID, files []cache.File) *outputs {
-	words := []string{pkg, content.String()}
-	for _, f := range files {
-		words = append(words, f.Name, hex.EncodeToString(f.SHA256[:6]))
-	}
-	return &outputs{content, files, cache.NewWords(words...)}
+	return &outputs{content, files, cache.NewPackage(pkg, content, files)}
 }
 
 // writeKey writes down in t what determines the outputs of step s: the recipe, the SDK image, the arguments, every file the
 // build sees by its path inside the build, sources by the hash their manifest names, and the RPMs of the dependencies
-// by their content: made is what the steps of the plan made, as far as s needs them. Nothing of this machine, the
-// checkout's place, the user or the time is in it.
+// by their content: of all packages in one digest, with what made says. Nothing of this machine, the checkout's place,
+// the user or the time is in it.
 //
 // The error says which input cannot be read.
-func writeKey(t *cache.Transcript, s plan.Step, arch string, known *Cache, made []*outputs) error {
+func writeKey(t *cache.Transcript, s plan.Step, arch string, known *Cache, made *ledger) error {
 	t.Restart(s.ID + " " + arch)
 	t.Add("target", s.Solve.Target)
 	t.Add("sdk", known.SDK)
@@ -57,11 +53,12 @@ func writeKey(t *cache.Transcript, s plan.Step, arch string, known *Cache, made 
 				return err
 			}
 		}
-		for _, dir := range c.Dirs {
-			t.AddWords(label(name, dir), made[dir.Step].words)
+		if !c.RPMs.Empty() {
+			node, _ := made.node(c.RPMs)
+			t.AddPackages(node)
 		}
-		for _, dir := range c.Top {
-			t.AddWords("modules", made[dir.Step].words)
+		for _, dir := range slices.Concat(c.Dirs, c.Top) {
+			t.AddWords("modules", made.made[dir.Step].pkg.Words())
 		}
 		for _, dir := range c.Made {
 			t.Add("dir", name, dir)
@@ -71,17 +68,6 @@ func writeKey(t *cache.Transcript, s plan.Step, arch string, known *Cache, made 
 		}
 	}
 	return nil
-}
-
-// label says what the outputs of a step are to a build that sees them in dir.
-func label(context string, dir *plan.Dir) string {
-	switch {
-	case context != plan.TreeContext:
-		return context
-	case dir.Name == plan.TreeRPMs:
-		return "rpms"
-	}
-	return "modules"
 }
 
 func addFile(t *cache.Transcript, context string, f plan.File, hash func(string) ([32]byte, error)) error {

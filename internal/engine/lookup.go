@@ -112,7 +112,7 @@ func (w worker) mayTrust(id cache.ActionID) bool {
 	return ok && entry.Origin == ""
 }
 
-// scratch holds the memory of transcripts: those of a large tree are 100 MB, and nearly all are the ones on record.
+// scratch holds the memory of transcripts: nearly all are the ones on record, and not kept.
 var scratch = sync.Pool{New: func() any { return new(cache.Transcript) }}
 
 // key computes the step's action from the files as they are now. The transcript is left out when the action is the known one.
@@ -162,6 +162,7 @@ func (w worker) restore(ctx context.Context, entry cache.Entry) error {
 
 // remember records what the outputs in place were made from.
 func (w worker) remember(act action) error {
+	w.made.keep(w.o.Cache.nodes(), rpmsOf(w.step)) // before the record that names them
 	previous := ""
 	if old, ok := ReadState(w.o.Cache.State, w.step.ID); ok {
 		previous = old.Transcript
@@ -179,18 +180,18 @@ func (w worker) remember(act action) error {
 // changes are the differences between what the outputs in place were made from and what they would be made from now.
 func (w worker) changes(act action) []cache.Change {
 	state, _ := ReadState(w.o.Cache.State, w.step.ID)
-	return cache.Diff(state.Transcript, act.transcript)
+	return w.explain(state.Transcript, act.transcript, w.made.source(rpmsOf(w.step)))
 }
 
 // checkUnchanged fails when an input was edited while the step ran, a file of the checkout or the outputs of a dependency:
 // nobody knows which version the build has seen.
 func (w worker) checkUnchanged() error {
 	seen := w
-	seen.made = make([]*outputs, len(w.made))
-	for _, d := range w.step.Deps {
+	seen.made = w.made.seats.ledger(make([]*outputs, len(w.made.made)))
+	for d := range w.step.Uses.All() {
 		dep := w.plan.Steps[d]
 		files, content, _ := w.o.Cache.Memo.ScanDir(dep.Out) // what cannot be read is not what it was
-		seen.made[d] = newOutputs(dep.Name, content, files)
+		seen.made.made[d] = newOutputs(dep.Name, content, files)
 	}
 	now, err := seen.key(w.action.id)
 	if err != nil {
@@ -199,7 +200,9 @@ func (w worker) checkUnchanged() error {
 	if now.id == w.action.id {
 		return nil
 	}
-	return &InputChangedError{Step: w.step.ID, Changes: cache.Diff(w.action.transcript, now.transcript)}
+	set := rpmsOf(w.step)
+	changes := w.explain(w.action.transcript, now.transcript, w.made.source(set), seen.made.source(set))
+	return &InputChangedError{Step: w.step.ID, Changes: changes}
 }
 
 // InputChangedError says that a step's inputs were edited while it ran.

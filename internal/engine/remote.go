@@ -100,7 +100,10 @@ func (w worker) fetch(ctx context.Context, entry cache.Entry, dir string) error 
 }
 
 // share uploads a result that was built here, in the background.
-func (w worker) share(entry cache.Entry) { w.o.Cache.Remote.Push(entry, w.o.Cache.Store.OpenBlob) }
+func (w worker) share(entry cache.Entry) {
+	entry.Packages = func() []cache.Package { return w.made.all(w.plan, rpmsOf(w.step)) }
+	w.o.Cache.Remote.Push(entry, w.o.Cache.Store.OpenBlob)
+}
 
 // shareStored uploads the result of an action, if it is in the store.
 func (w worker) shareStored(id cache.ActionID) {

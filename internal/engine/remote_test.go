@@ -21,7 +21,7 @@ import (
 	"buildsys/internal/remote"
 )
 
-// chain is low <- mid <- top, and aside alone; Deps are closures, as plans have them.
+// chain is low <- mid <- top, and aside alone; what a step uses is its closure, as in plans.
 var chain = []string{"low:", "mid: low", "top: low mid", "aside:"}
 
 // sharing is a machine of its own with a remote cache in dir; only top is wanted.
@@ -67,7 +67,7 @@ func (s *scene) here(t *testing.T) string {
 	for _, step := range s.plan.Steps {
 		if _, err := os.Stat(step.Out); err == nil {
 			names = append(names, step.Name)
-			complete := !slices.ContainsFunc(step.Deps, func(d int) bool {
+			complete := !slices.ContainsFunc(slices.Collect(step.Uses.All()), func(d int) bool {
 				_, err := os.Stat(s.plan.Steps[d].Out)
 				return err != nil
 			})

@@ -12,6 +12,7 @@ import (
 
 	"buildsys/internal/buildtest"
 	"buildsys/internal/engine"
+	"buildsys/internal/graph"
 	"buildsys/internal/plan"
 )
 
@@ -37,12 +38,11 @@ func newScene(t *testing.T, jobs int, lines ...string) *scene {
 			Solve: plan.Solve{Name: name + " x86_64", Target: "package", Contexts: map[string]plan.Context{}},
 			Out:   filepath.Join(s.dir, "rpms", name),
 		}
-		rpms := plan.Context{}
 		for d := range strings.FieldsSeq(deps) {
-			step.Deps = append(step.Deps, index[d])
-			rpms.Dirs = append(rpms.Dirs, &plan.Dir{Name: d, Host: s.plan.Steps[index[d]].Out, Step: index[d]})
+			step.Waits = append(step.Waits, index[d])
 		}
-		step.Solve.Contexts["rpms"] = rpms
+		step.Uses = graph.SetOf(step.Waits...)
+		step.Solve.Contexts["rpms"] = plan.Context{RPMs: step.Uses}
 		index[name] = i
 		s.plan.Steps = append(s.plan.Steps, step)
 	}
@@ -78,7 +78,7 @@ func (s *scene) isOld(t *testing.T, name string) bool {
 // isNew reports whether the step's outputs are those of a complete build and nothing else.
 func (s *scene) isNew(t *testing.T, name string) bool {
 	t.Helper()
-	sum, err := buildtest.Hash(s.step(name).Solve)
+	sum, err := buildtest.Hash(s.plan.SolveOf(*s.step(name)))
 	if err != nil {
 		t.Fatal(err)
 	}

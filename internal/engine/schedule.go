@@ -35,12 +35,12 @@ type run struct {
 	plan       plan.Plan
 	o          Options
 	begin      time.Time
-	jobs       int // builds at once; 0 until the builder was prepared
-	dependants [][]int
-	waits      []int // per step: dependencies not done
+	jobs       int     // builds at once; 0 until the builder was prepared
+	dependants [][]int // per step: those that wait for it themselves, by their Waits
+	waits      []int   // per step: dependencies not done
 	results    []StepResult
 	actions    []action             // per step, once it was looked up
-	made       []*outputs           // per step, once it is done; workers read those of the steps that theirs depend on
+	made       *ledger              // of steps once they are done; workers read those of the steps that theirs depend on
 	where      []found              // per step, once it was looked up
 	rounds     []int                // per step: how often it was sent back to be looked up again
 	files      []fetchState         // per step
@@ -99,7 +99,7 @@ func newRun(p plan.Plan, o Options) *run {
 	n := len(p.Steps)
 	r := &run{
 		plan: p, o: o, begin: o.Now(), budget: newRetryBudget(n),
-		dependants: make([][]int, n), waits: make([]int, n), results: make([]StepResult, n), actions: make([]action, n), made: make([]*outputs, n),
+		dependants: make([][]int, n), waits: make([]int, n), results: make([]StepResult, n), actions: make([]action, n), made: newLedger(p),
 		where: make([]found, n), rounds: make([]int, n),
 		files: make([]fetchState, n), fetchErrs: make([]error, n), cancels: make([]context.CancelFunc, n),
 		// Room for one of each kind from every step: a goroutine that nobody waits for any more must be able to end.
@@ -107,7 +107,7 @@ func newRun(p plan.Plan, o Options) *run {
 	}
 	for i, s := range p.Steps {
 		r.results[i].ID = s.ID
-		for _, d := range s.Deps {
+		for _, d := range s.Waits {
 			r.dependants[d] = append(r.dependants[d], i)
 		}
 		if len(s.Fetch) == 0 {
@@ -121,7 +121,7 @@ func newRun(p plan.Plan, o Options) *run {
 	rank := ranks(p, r.dependants, o.Cost)
 	r.toLookUp.rank, r.ready.rank, r.toFetch.rank, r.toPlace.rank = rank, rank, rank, rank
 	for i, s := range p.Steps {
-		r.waits[i] = len(s.Deps)
+		r.waits[i] = len(s.Waits)
 		if r.waits[i] == 0 {
 			heap.Push(&r.toLookUp, i)
 		}

@@ -79,7 +79,7 @@ func (r *run) lookedUp(ctx context.Context, m message) {
 func (r *run) missed(i int) {
 	r.results[i].missed = true
 	defer r.start(i)
-	for _, d := range r.plan.Steps[i].Deps {
+	for d := range r.plan.Steps[i].Uses.All() {
 		if r.where[d] == elsewhere && !slices.Contains(r.placing, d) && !slices.Contains(r.toPlace.steps, d) {
 			heap.Push(&r.toPlace, d)
 		}
@@ -124,7 +124,7 @@ func (r *run) start(i int) {
 		slices.Contains(r.building, i) || slices.Contains(r.ready.steps, i) {
 		return
 	}
-	for _, d := range r.plan.Steps[i].Deps {
+	for d := range r.plan.Steps[i].Uses.All() {
 		if r.where[d] == elsewhere {
 			return
 		}
@@ -136,7 +136,7 @@ func (r *run) start(i int) {
 func (r *run) finish(ctx context.Context, i int, err error, status Status) {
 	switch {
 	case err == nil:
-		r.made[i] = r.actions[i].outputs
+		r.made.made[i] = r.actions[i].outputs
 		r.settle(i, status, nil)
 		for _, d := range r.dependants[i] {
 			r.waits[d]--

@@ -28,8 +28,8 @@ func Simulate(p plan.Plan, cost func(plan.Step) time.Duration, jobs int) Simulat
 	waits := make([]int, len(p.Steps))
 	out := Simulation{Jobs: max(jobs, 1)}
 	for i, s := range p.Steps {
-		waits[i] = len(s.Deps)
-		for _, d := range s.Deps {
+		waits[i] = len(s.Waits)
+		for _, d := range s.Waits {
 			dependants[d] = append(dependants[d], i)
 		}
 		out.Work += cost(s)

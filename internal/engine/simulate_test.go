@@ -14,7 +14,7 @@ import (
 
 func TestSimulate(t *testing.T) {
 	// a(3) → b(1), c(4), d(2): with one job 10, with two the chain and c with two the chain and c start, d and b follow.
-	p := plan.Plan{Steps: []plan.Step{{ID: "a"}, {ID: "b", Deps: []int{0}}, {ID: "c"}, {ID: "d"}}}
+	p := plan.Plan{Steps: []plan.Step{{ID: "a"}, {ID: "b", Waits: []int{0}}, {ID: "c"}, {ID: "d"}}}
 	durations := map[string]time.Duration{"a": 3, "b": 1, "c": 4, "d": 2}
 	cost := func(s plan.Step) time.Duration { return durations[s.ID] }
 	tests := []struct {
@@ -88,7 +88,7 @@ func realTree(t *testing.T) plan.Plan {
 		index[name] = i
 		s := plan.Step{ID: "package/" + name, Name: name}
 		for _, dep := range g.BuildClosure(name) {
-			s.Deps = append(s.Deps, index[dep])
+			s.Waits = append(s.Waits, index[dep])
 		}
 		p.Steps = append(p.Steps, s)
 	}

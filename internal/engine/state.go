@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"buildsys/internal/atomicfile"
 	"buildsys/internal/cache"
@@ -89,4 +90,22 @@ func writeState(dir, step string, s State) error {
 		return err
 	}
 	return atomicfile.Replace(statePath(dir, step), []byte(text), 0o644)
+}
+
+// sweepNodes deletes what digests stood for that no record has any more, now and then. What remains
+// because that failed is no worse than before.
+func (c *Cache) sweepNodes() {
+	if c == nil {
+		return
+	}
+	_ = c.nodes().Sweep(time.Now(), func() (transcripts []string) {
+		paths, _ := filepath.Glob(filepath.Join(c.State, "*.state"))
+		for _, path := range paths {
+			if data, err := os.ReadFile(path); err == nil {
+				s, _ := parseState(string(data))
+				transcripts = append(transcripts, s.Transcript, s.Previous)
+			}
+		}
+		return transcripts
+	})
 }

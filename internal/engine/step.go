@@ -23,8 +23,8 @@ type worker struct {
 	o      Options
 	plan   plan.Plan
 	step   plan.Step
-	action action     // once it was looked up
-	made   []*outputs // by the steps of the plan; those that the step depends on are done
+	action action  // once it was looked up
+	made   *ledger // of the plan; the steps that this one depends on are in it
 	budget *retryBudget
 }
 
@@ -62,7 +62,7 @@ func (w worker) attempt(ctx context.Context) (action, error) {
 
 // solve is the step's build, with the action ID where it wants that.
 func (w worker) solve() plan.Solve {
-	s := w.step.Solve
+	s := w.plan.SolveOf(w.step)
 	if s.KeyArg != "" {
 		s.Args = maps.Clone(s.Args)
 		s.Args[s.KeyArg] = w.action.id.String()

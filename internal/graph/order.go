@@ -29,8 +29,9 @@ func (g *Graph) Levels(names []string) [][]string {
 	order := g.Order(names)
 	depth := make([]int, len(order))
 	var out [][]string
-	for i, needs := range g.Needs(order) {
-		for _, n := range needs {
+	all := g.Needs(order)
+	for i, needs := range all {
+		for _, n := range needs.Direct(func(n int) Set { return all[n] }) {
 			depth[i] = max(depth[i], depth[n]+1)
 		}
 		if depth[i] == len(out) {
@@ -83,14 +84,11 @@ func (w *walker) sorted(ids []int) []int {
 	return ids
 }
 
-// Needs returns, for each node of an order, the positions in it of the node's BuildClosure, ascending. What is not in the
-// order is left out. The graph must have no cycle.
-//
-// The slices share memory wherever one closure begins with another, so the caller must not change them: closures of a
-// chain of n nodes have n²/2 members, but need only about n words.
-func (g *Graph) Needs(order []string) [][]int {
-	c := collector{g: g, position: make([]int, len(g.nodes)), stamp: make([]int, len(order)),
-		needs: make([]*set, len(g.nodes)), reach: make([]*set, len(g.nodes))}
+// Needs returns, for each node of an order, the positions in it of the node's BuildClosure. What is
+// not in the order is left out. The graph must have no cycle.
+func (g *Graph) Needs(order []string) []Set {
+	c := collector{g: g, position: make([]int, len(g.nodes)),
+		needs: make([]*Set, len(g.nodes)), reach: make([]*Set, len(g.nodes))}
 	for id := range c.position {
 		c.position[id] = -1
 	}
@@ -99,120 +97,47 @@ func (g *Graph) Needs(order []string) [][]int {
 			c.position[id] = i
 		}
 	}
-	out := make([][]int, len(order))
+	out := make([]Set, len(order))
 	for i, name := range order {
 		if id, known := g.ids[name]; known {
-			members := c.needed(id).members
-			out[i] = members[:len(members):len(members)]
+			out[i] = c.needed(id)
 		}
 	}
 	return out
-}
-
-// set is an ascending list of positions that is never changed. Behind its end there may be room, which the first larger
-// set that begins with it takes.
-type set struct {
-	members []int
-	taken   bool // the room behind the end belongs to another set
 }
 
 // collector finds the closures of all nodes bottom-up, each once.
 type collector struct {
 	g        *Graph
 	position []int  // of each node in the order; -1 when it is not in it
-	needs    []*set // BuildClosure of each node, nil while unknown
-	reach    []*set // Closure of each node, nil while unknown
-	stamp    []int  // for union: the last round that saw each position
-	round    int
+	needs    []*Set // BuildClosure of each node, nil while unknown
+	reach    []*Set // Closure of each node, nil while unknown
 }
 
-func (c *collector) needed(id int) *set {
+func (c *collector) needed(id int) Set {
 	if c.needs[id] == nil {
-		c.needs[id] = c.union(c.reaches(c.g.nodes[id].build))
+		all := Set{}.Union(c.reaches(c.g.nodes[id].build)...)
+		c.needs[id] = &all
 	}
-	return c.needs[id]
+	return *c.needs[id]
 }
 
-func (c *collector) reached(id int) *set {
+func (c *collector) reached(id int) Set {
 	if c.reach[id] == nil {
 		sets := append(c.reaches(c.g.nodes[id].runtime), c.needed(id))
-		c.reach[id] = c.union(sets).with(c.position[id])
+		if p := c.position[id]; p >= 0 {
+			sets = append(sets, SetOf(p))
+		}
+		all := Set{}.Union(sets...)
+		c.reach[id] = &all
 	}
-	return c.reach[id]
+	return *c.reach[id]
 }
 
-func (c *collector) reaches(ids []int) []*set {
-	sets := make([]*set, 0, len(ids)+1)
+func (c *collector) reaches(ids []int) []Set {
+	sets := make([]Set, 0, len(ids)+2)
 	for _, id := range ids {
 		sets = append(sets, c.reached(id))
 	}
 	return sets
-}
-
-// union returns the largest of the sets if it holds all others, else a new one.
-func (c *collector) union(sets []*set) *set {
-	largest := &set{}
-	for _, s := range sets {
-		if len(s.members) > len(largest.members) {
-			largest = s
-		}
-	}
-	c.round++
-	marked := false
-	var extra []int
-	for _, s := range sets {
-		if s == largest || len(s.members) == 0 {
-			continue
-		}
-		if !marked {
-			c.mark(largest.members)
-			marked = true
-		}
-		for _, p := range s.members {
-			if c.stamp[p] != c.round {
-				c.stamp[p] = c.round
-				extra = append(extra, p)
-			}
-		}
-	}
-	if len(extra) == 0 {
-		return largest
-	}
-	slices.Sort(extra)
-	return &set{members: merge(largest.members, extra)}
-}
-
-func (c *collector) mark(members []int) {
-	for _, p := range members {
-		c.stamp[p] = c.round
-	}
-}
-
-// merge returns two ascending lists without common members as one.
-func merge(a, b []int) []int {
-	out := make([]int, 0, len(a)+len(b))
-	for len(a) > 0 && len(b) > 0 {
-		if a[0] < b[0] {
-			out, a = append(out, a[0]), a[1:]
-		} else {
-			out, b = append(out, b[0]), b[1:]
-		}
-	}
-	return append(append(out, a...), b...)
-}
-
-// with returns the set with one more position, in the room behind its end if that is free and the right place.
-func (s *set) with(p int) *set {
-	n := len(s.members)
-	if p < 0 {
-		return s
-	}
-	if n > 0 && p < s.members[n-1] {
-		return &set{members: merge(s.members, []int{p})}
-	}
-	if s.taken {
-		return &set{members: append(s.members[:n:n], p)}
-	}
-	s.taken = true
-	return &set{members: append(s.members, p)}
 }

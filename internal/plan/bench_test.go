@@ -5,73 +5,18 @@ package plan
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"syscall"
 	"testing"
 	"testing/fstest"
 
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"buildsys/internal/treegen"
 	"buildsys/internal/workspace"
 )
-
-// writeLayered writes a tree of n packages that has the shape of real ones: 1.4 build-dependencies each, and a critical
-// path that grows like the logarithm of the size (11 at 60 packages). One variant includes all.
-func writeLayered(tb testing.TB, n int) string {
-	tb.Helper()
-	levels := 2
-	for size := n; size > 2; size /= 2 {
-		levels += 2
-	}
-	return writeTree(tb, n, func(i int, r *rand.Rand) []int {
-		level := i * levels / n
-		if level == 0 {
-			return nil
-		}
-		first, end := (level-1)*n/levels, level*n/levels // of the level below
-		deps := []int{first + r.IntN(max(1, end-first))}
-		if other := r.IntN(end); r.IntN(5) < 2 && other != deps[0] {
-			deps = append(deps, other)
-		}
-		return deps
-	})
-}
-
-// writeTree writes n packages with the build-dependencies that deps gives for each, all of lower numbers.
-func writeTree(tb testing.TB, n int, deps func(i int, r *rand.Rand) []int) string {
-	tb.Helper()
-	root, r := tb.TempDir(), rand.New(rand.NewPCG(60, 84))
-	write := func(name, text string) {
-		at := filepath.Join(root, name)
-		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
-			tb.Fatal(err)
-		}
-		if err := os.WriteFile(at, []byte(text), 0o644); err != nil {
-			tb.Fatal(err)
-		}
-	}
-	write("Release.toml", "version = \"1.0.0\"\n")
-	write("Dockerfile", "# buildsys-recipe: 2\n")
-	var all strings.Builder
-	for i := range n {
-		var b strings.Builder
-		fmt.Fprintf(&b, "[package]\nname = \"p%05d\"\nversion = \"0.1.0\"\nedition = \"2021\"\npublish = false\n\n[lib]\npath = \"../packages.rs\"\n\n", i)
-		fmt.Fprintf(&b, "[[package.metadata.build-package.external-files]]\nurl = \"https://example.com/p%05d.tar.gz\"\nsha512 = \"%0128x\"\n\n", i, i)
-		b.WriteString("[build-dependencies]\n")
-		for _, dep := range deps(i, r) {
-			fmt.Fprintf(&b, "p%05d = { path = \"../p%05d\" }\n", dep, dep)
-		}
-		write(fmt.Sprintf("packages/p%05d/Cargo.toml", i), b.String())
-		write(fmt.Sprintf("packages/p%05d/p%05d.spec", i, i), "Name: tiny-p\n")
-		fmt.Fprintf(&all, "p%05d = { path = \"../../packages/p%05d\" }\n", i, i)
-	}
-	write("variants/a-b/Cargo.toml", "[package]\nname = \"a-b\"\n[package.metadata.build-variant]\nincluded-packages = [\"p\"]\n[build-dependencies]\n"+all.String())
-	return root
-}
 
 // BenchmarkPlan plans a whole image. "cpu-ns/package" must stay level as the size doubles, so "cpu-x/doubling", the ratio
 // to the size before, must be about 2; it is the CPU time, which other work on the machine disturbs less than the time on
@@ -80,7 +25,7 @@ func BenchmarkPlan(b *testing.B) {
 	before := 0.0
 	for n := 10; n <= 10_240; n *= 2 {
 		b.Run(fmt.Sprintf("layered=%d", n), func(b *testing.B) {
-			each := benchmarkPlan(b, writeLayered(b, n), n)
+			each := benchmarkPlan(b, treegen.Shallow, n)
 			if before > 0 {
 				b.ReportMetric(each/before, "cpu-x/doubling")
 			}
@@ -88,7 +33,7 @@ func BenchmarkPlan(b *testing.B) {
 		})
 	}
 	b.Run("chain=2500", func(b *testing.B) {
-		benchmarkPlan(b, writeTree(b, 2500, func(i int, _ *rand.Rand) []int { return []int{i - 1}[:min(i, 1)] }), 2500)
+		benchmarkPlan(b, treegen.Chain, 2500)
 	})
 }
 
@@ -136,9 +81,13 @@ func benchmarkForeign(b *testing.B, root, variant string) {
 }
 
 // benchmarkPlan returns the CPU time of one plan in nanoseconds.
-func benchmarkPlan(b *testing.B, root string, n int) float64 {
+func benchmarkPlan(b *testing.B, shape treegen.Shape, n int) float64 {
+	root := b.TempDir()
+	if err := shape.Write(root, n, true); err != nil {
+		b.Fatal(err)
+	}
 	request := Request{
-		Arch: "x86_64", Image: true, Variant: "a-b", SDK: "buildsys.invalid/sdk:1", Version: "1.0.0", BuildID: "abc",
+		Arch: "x86_64", Image: true, Variant: treegen.Variant, SDK: "buildsys.invalid/sdk:1", Version: "1.0.0", BuildID: "abc",
 		Name: "tiny", BuildDir: filepath.Join(root, "build"), SourcePath: request().SourcePath,
 	}
 	var before, after runtime.MemStats

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"buildsys/internal/dockerfile"
+	"buildsys/internal/graph"
 )
 
 const foreignName = "Dockerfile"
@@ -105,7 +106,7 @@ func refuseSockets(args []dockerfile.Arg) error {
 }
 
 // addForeignPackage is addPackage for such a tree.
-func (m *maker) addForeignPackage(name string, needs []int) error {
+func (m *maker) addForeignPackage(name string, needs graph.Set) error {
 	pkg := m.ws.Packages[name]
 	args, err := m.packageArgs(pkg)
 	if err != nil {
@@ -122,22 +123,20 @@ func (m *maker) addForeignPackage(name string, needs []int) error {
 	if err := v.compose(wants); err != nil {
 		return err
 	}
-	deps := m.stepsOf(needs)
-	tree := v.context(m.rpmDirs(needs))
+	tree, uses := v.context(needs), needs
 	if step, ok := m.modules[name]; ok {
-		tree.Dirs = append(tree.Dirs, &Dir{Name: pkg.Dir, Host: m.plan.Steps[step].Out, Step: step})
-		deps = slices.Concat([]int{step}, deps)
+		tree.Dirs = []*Dir{{Name: pkg.Dir, Host: m.plan.Steps[step].Out, Step: step}}
+		uses = uses.Union(graph.SetOf(step))
 	}
 	solve.Contexts = map[string]Context{TreeContext: tree}
-	m.plan.Steps = append(m.plan.Steps, Step{
+	m.add(Step{
 		ID:    string(Package) + "/" + name,
 		Kind:  Package,
 		Name:  name,
-		Deps:  deps,
 		Fetch: pkg.ExternalFiles,
 		Out:   m.rpmDir(name),
 		Solve: solve,
-	})
+	}, uses)
 	return nil
 }
 
@@ -154,20 +153,15 @@ func (m *maker) addForeignVariant() error {
 	if err := sees.compose(wants); err != nil {
 		return err
 	}
-	all := make([]int, len(m.dirs)) // every package here is in the variant's closure
-	for i := range all {
-		all[i] = i
-	}
-	solve.Contexts = map[string]Context{TreeContext: sees.context(m.rpmDirs(all))}
-	m.plan.Steps = append(m.plan.Steps, Step{
+	solve.Contexts = map[string]Context{TreeContext: sees.context(m.all)} // all are in the variant's closure
+	m.add(Step{
 		ID:    string(Variant) + "/" + v.Name,
 		Kind:  Variant,
 		Name:  v.Name,
-		Deps:  m.stepsOf(all),
 		Out:   filepath.Join(ImagesDir(m.r.BuildDir, m.r.Arch, v.Name), m.r.Version+"-"+m.r.BuildID),
 		Link:  LatestLink,
 		Solve: solve,
-	})
+	}, m.all)
 	return nil
 }
 

@@ -44,8 +44,8 @@ func step(t *testing.T, p Plan, id string) Step {
 }
 
 // sees lists what is in a step's context, in one line.
-func sees(s Step) string {
-	c := s.Solve.Contexts[TreeContext]
+func sees(p Plan, s Step) string {
+	c := p.SolveOf(s).Contexts[TreeContext]
 	var words []string
 	for _, f := range c.Files {
 		name := f.Name
@@ -77,7 +77,7 @@ func TestForeignViews(t *testing.T) {
 		"variant/echo-dev": "COPYRIGHT LICENSE tools/naming tools/rpm2img build/rpms/ build/rpms/*:base build/rpms/*:greeter build/rpms/*:motd",
 	}
 	for _, s := range p.Steps {
-		if got := sees(s); got != want[s.ID] {
+		if got := sees(p, s); got != want[s.ID] {
 			t.Errorf("%s sees %s\nwant %s", s.ID, got, want[s.ID])
 		}
 		delete(want, s.ID)
@@ -151,7 +151,7 @@ func TestForeignKeys(t *testing.T) {
 	inputs := func(p Plan) map[string]string {
 		all := map[string]string{}
 		for _, s := range p.Steps {
-			all[s.ID] = string(s.Solve.Dockerfile) + sees(s)
+			all[s.ID] = string(s.Solve.Dockerfile) + sees(p, s)
 			for _, f := range s.Solve.Contexts[TreeContext].Files {
 				all[s.ID] += f.Name + "=" + f.Host
 			}
@@ -209,14 +209,16 @@ func TestForeignSources(t *testing.T) {
 	put("sources/greeter/up", "..", os.ModeSymlink|0o777)
 	r := foreignRequest()
 	r.Packages = []string{"greeter"}
-	got := sees(step(t, mustMake(t, files, r), "package/greeter"))
+	p := mustMake(t, files, r)
+	got := sees(p, step(t, p, "package/greeter"))
 	const links = "sources/greeter/conf->../other/conf sources/greeter/greet.sh sources/greeter/out->../../../etc/passwd sources/greeter/up->.. " +
 		"sources/other/conf->real.conf sources/other/real.conf "
 	if !strings.Contains(got, links+".cargo/") {
 		t.Errorf("greeter sees %s\nwithout %s", got, links)
 	}
 	edit(files, "packages/greeter/greeter.spec", "%install", "%install\ncargo build --manifest-path %{_builddir}/sources/Cargo.toml")
-	got = sees(step(t, mustMake(t, files, r), "package/greeter"))
+	p = mustMake(t, files, r)
+	got = sees(p, step(t, p, "package/greeter"))
 	for _, want := range []string{" sources/Cargo.toml ", " sources/other/unused.sh ", ".cargo/registry/cache/a.crate "} {
 		if !strings.Contains(got, want) {
 			t.Errorf("greeter sees %s\nwithout %s", got, want)
@@ -253,7 +255,8 @@ func TestForeignLacks(t *testing.T) {
 		t.Errorf("lacks %q", p.Lacks)
 	}
 	r.RootJSON = "/keys/root.json"
-	if got := sees(step(t, mustMake(t, files, r), "package/base")); !strings.Contains(got, " roles/default.root.json ") {
+	p = mustMake(t, files, r)
+	if got := sees(p, step(t, p, "package/base")); !strings.Contains(got, " roles/default.root.json ") {
 		t.Errorf("base sees %s", got)
 	}
 }

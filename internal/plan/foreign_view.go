@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"buildsys/internal/dockerfile"
+	"buildsys/internal/graph"
 	"buildsys/internal/workspace"
 )
 
@@ -30,11 +31,11 @@ func (m *maker) newView(args map[string]string) *view {
 	return &view{m: m, args: args, files: map[string]File{}, made: map[string]bool{TreeRPMs: true}, seen: map[string]bool{}}
 }
 
-// context is the result. The directories of RPMs become one.
-func (v *view) context(rpms []*Dir) Context {
+// context is the result, with the RPMs of the given steps.
+func (v *view) context(rpms graph.Set) Context {
 	files := slices.Collect(maps.Values(v.files))
 	sortFiles(files)
-	return Context{Files: files, Dirs: rpms, Made: slices.Sorted(maps.Keys(v.made)), Ignore: v.m.foreign.ignore.Patterns}
+	return Context{Files: files, RPMs: rpms, Made: slices.Sorted(maps.Keys(v.made)), Ignore: v.m.foreign.ignore.Patterns}
 }
 
 // compose shows what a target needs.

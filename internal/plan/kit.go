@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"buildsys/internal/graph"
 	"buildsys/internal/workspace"
 )
 
@@ -33,17 +34,17 @@ func (m *maker) kitPackages() ([]string, error) {
 // addKit adds the step of one kit. order has the packages of the plan, whose steps are there already.
 func (m *maker) addKit(kit string, order []string) {
 	contents := m.ws.KitContents(kit)
-	var places []int
+	var steps []int
 	for i, name := range order {
 		if _, in := slices.BinarySearch(contents, name); in {
-			places = append(places, i)
+			steps = append(steps, m.first+i)
 		}
 	}
-	m.plan.Steps = append(m.plan.Steps, Step{
+	packages := graph.SetOf(steps...)
+	m.add(Step{
 		ID:   string(Kit) + "/" + kit,
 		Kind: Kit,
 		Name: kit,
-		Deps: m.stepsOf(places),
 		Out:  KitDir(m.r.BuildDir, m.r.Arch, kit),
 		Solve: Solve{
 			Name:       kit + " " + m.r.Arch,
@@ -52,10 +53,10 @@ func (m *maker) addKit(kit string, order []string) {
 			Args:       map[string]string{"SDK": m.r.SDK, "ARCH": m.r.Arch, "KIT": kit},
 			Contexts: map[string]Context{
 				"recipe": {Files: recipeFiles(m.recipe, string(Kit), m.r.Arch)},
-				"rpms":   {Dirs: m.rpmDirs(places)},
+				"rpms":   {RPMs: packages},
 			},
 		},
-	})
+	}, packages)
 }
 
 // KitDir is where the repository of a kit is: Packages/<package>/*.rpm and repodata/.
@@ -78,31 +79,61 @@ type KitPackage struct {
 	RPMs []string // file names, sorted
 }
 
-// externalContext is what a step sees of the kits of others, beside the RPMs of the named packages of the tree: a file for
-// each kit that says which it is, and the directories of its RPMs. Nothing may be there twice: a package of the tree takes
-// the place of that of a kit, and of two kits with the same RPM the one that Twoliter.lock has first is taken.
-func (m *maker) externalContext(own []*Dir) (files []File, dirs []*Dir) {
+// externals is what steps see of the kits of others: a file for each kit that says which it is, and
+// the directories of its RPMs. Nothing may be there twice: a package of the tree takes the place of
+// that of a kit, and of two kits with the same RPM the one that Twoliter.lock has first is taken.
+type externals struct {
+	files []File
+	dirs  []*Dir
+	steps []int // per directory: the step of the package of the same name, -1 for none
+}
+
+// newExternals gathers it. order has the packages of the plan.
+func (m *maker) newExternals(order []string) externals {
+	var e externals
 	if len(m.r.ExternalKits) == 0 {
-		return nil, nil
+		return e
 	}
-	taken := map[string]bool{}
-	for _, d := range own {
-		taken[d.Name] = true
+	own := make(map[string]int, len(order))
+	for i, name := range order {
+		own[name] = m.first + i
 	}
 	seen := map[string]bool{}
 	for _, kit := range m.r.ExternalKits {
 		at := path.Join("kits", kit.Vendor, kit.Name)
-		files = append(files, File{Name: at + "/kit", Data: []byte(kit.Version + " " + kit.Digest + "\n"), Mode: 0o644})
+		text := []byte(kit.Version + " " + kit.Digest + "\n")
+		e.files = append(e.files, File{Name: at + "/kit", Data: text, Mode: 0o644})
 		for _, p := range kit.Dirs {
 			again := slices.ContainsFunc(p.RPMs, func(rpm string) bool { return seen[rpm] })
 			for _, rpm := range p.RPMs {
 				seen[rpm] = true
 			}
-			if !again && !taken[p.Name] {
-				dirs = append(dirs, &Dir{Name: at + "/" + p.Name, Host: p.Dir})
+			if again {
+				continue
 			}
+			step, both := own[p.Name]
+			if !both {
+				step = -1
+			}
+			e.dirs = append(e.dirs, &Dir{Name: at + "/" + p.Name, Host: p.Dir})
+			e.steps = append(e.steps, step)
 		}
 	}
-	sortFiles(files)
-	return files, dirs
+	sortFiles(e.files)
+	return e
+}
+
+// beside returns the directories that a step sees which uses the given packages of the tree. Steps
+// share the list where no package takes the place of one in it.
+func (e externals) beside(packages graph.Set) []*Dir {
+	if !slices.ContainsFunc(e.steps, packages.Has) {
+		return e.dirs
+	}
+	var dirs []*Dir
+	for i, d := range e.dirs {
+		if !packages.Has(e.steps[i]) {
+			dirs = append(dirs, d)
+		}
+	}
+	return dirs
 }

@@ -42,10 +42,10 @@ func TestKitSteps(t *testing.T) {
 	for id, want := range map[string]string{"package/app": "data lib", "kit/app-kit": "app", "kit/lib-kit": "data lib"} {
 		s := p.Steps[slices.IndexFunc(p.Steps, func(s Step) bool { return s.ID == id })]
 		var sees, waits []string
-		for _, d := range s.Solve.Contexts["rpms"].Dirs {
+		for _, d := range p.SolveOf(s).Contexts["rpms"].Dirs {
 			sees = append(sees, d.Name)
 		}
-		for _, d := range s.Deps {
+		for d := range s.Uses.All() {
 			waits = append(waits, p.Steps[d].Name)
 		}
 		slices.Sort(waits)
@@ -76,7 +76,7 @@ func TestExternalKits(t *testing.T) {
 		}},
 	}
 	seen := func(p Plan, id string) string {
-		c := p.Steps[slices.IndexFunc(p.Steps, func(s Step) bool { return s.ID == id })].Solve.Contexts["rpms"]
+		c := p.SolveOf(p.Steps[slices.IndexFunc(p.Steps, func(s Step) bool { return s.ID == id })]).Contexts["rpms"]
 		var out []string
 		for _, f := range c.Files {
 			out = append(out, f.Name+"="+strings.TrimSpace(string(f.Data)))

@@ -112,12 +112,16 @@ func Make(ws *workspace.Workspace, recipe *workspace.Recipe, r Request) (Plan, e
 	m.packagePart = section(recipe.Dockerfile, string(Package))
 	m.recipeFiles = recipeFiles(recipe, string(Package), r.Arch)
 	m.addModules(order)
-	m.nameDirs(order)
-	for i, needs := range m.graph.Needs(order) {
-		if err := m.addPackage(order[i], needs); err != nil {
+	// Positions in this order are indexes of steps: those of modules come first and are no packages.
+	m.first = len(m.plan.Steps)
+	needs := m.graph.Needs(slices.Concat(make([]string, m.first), order))[m.first:]
+	m.externals = m.newExternals(order)
+	for i, name := range order {
+		if err := m.addPackage(name, needs[i]); err != nil {
 			return Plan{}, err
 		}
 	}
+	m.all = graph.Range(m.first, len(m.plan.Steps))
 	for _, kit := range r.Kits {
 		m.addKit(kit, order)
 	}
@@ -142,9 +146,10 @@ type maker struct {
 	// share them.
 	packagePart []byte
 	recipeFiles []File
-	foreign     *foreign // the tree's own recipe; nil when ours is used
-	dirs        []*Dir   // of the RPMs of every package, sorted by name
-	place       []int    // per package, in their order: where in dirs its own is
+	foreign     *foreign  // the tree's own recipe; nil when ours is used
+	first       int       // index of the first package's step
+	all         graph.Set // the steps of all packages
+	externals   externals
 }
 
 // wanted returns the packages to build: those asked for and all they wait for, or the image's whole closure.
@@ -181,9 +186,15 @@ func unknown(what, name string, known []string) *RequestError {
 	return &RequestError{What: fmt.Sprintf("%s %q", what, name), Why: "there is none of this name", Hint: manifest.NameHint(name, known)}
 }
 
-// addPackage adds the step of one package. needs are the packages it waits for, by their place in the order of packages;
-// their steps are there already.
-func (m *maker) addPackage(name string, needs []int) error {
+// add adds a step that uses the given ones, which are there already.
+func (m *maker) add(s Step, uses graph.Set) {
+	s.Uses = uses
+	s.Waits = uses.Direct(func(i int) graph.Set { return m.plan.Steps[i].Uses })
+	m.plan.Steps = append(m.plan.Steps, s)
+}
+
+// addPackage adds the step of one package. needs are the steps of the packages it waits for.
+func (m *maker) addPackage(name string, needs graph.Set) error {
 	if m.foreign != nil {
 		return m.addForeignPackage(name, needs)
 	}
@@ -201,17 +212,15 @@ func (m *maker) addPackage(name string, needs []int) error {
 		files = append(files, externalFile(m.r, external))
 	}
 	sortFiles(files)
-	own, deps := Context{Files: files}, m.stepsOf(needs)
-	rpms := m.rpmsContext(needs)
+	own, uses := Context{Files: files}, needs
 	if step, ok := m.modules[name]; ok {
 		own.Top = []*Dir{{Name: name, Host: m.plan.Steps[step].Out, Step: step}}
-		deps = slices.Concat([]int{step}, deps)
+		uses = uses.Union(graph.SetOf(step))
 	}
-	m.plan.Steps = append(m.plan.Steps, Step{
+	m.add(Step{
 		ID:    string(Package) + "/" + name,
 		Kind:  Package,
 		Name:  name,
-		Deps:  deps,
 		Fetch: pkg.ExternalFiles,
 		Out:   m.rpmDir(name),
 		Solve: Solve{
@@ -223,24 +232,11 @@ func (m *maker) addPackage(name string, needs []int) error {
 				"recipe":  {Files: m.recipeFiles, Shared: true},
 				"package": own,
 				"sources": {Files: contextFiles(sources)},
-				"rpms":    rpms,
+				"rpms":    m.rpmsContext(needs),
 			},
 		},
-	})
+	}, uses)
 	return nil
-}
-
-// stepsOf turns places in the order of packages into indexes of their steps, which come after those of modules. Where there
-// are none the slice is that of the graph, which packages share.
-func (m *maker) stepsOf(places []int) []int {
-	if len(m.modules) == 0 {
-		return places
-	}
-	steps := make([]int, len(places))
-	for i, place := range places {
-		steps[i] = len(m.modules) + place
-	}
-	return steps
 }
 
 // packageArgs are the build arguments of a package. Only a variant-sensitive one learns of the variant, and only the
@@ -298,39 +294,8 @@ func (m *maker) rpmDir(pkg string) string {
 	return filepath.Join(m.r.BuildDir, "rpms", m.r.Arch, pkg)
 }
 
-// nameDirs makes the directories of the RPMs of the packages, given in the order of their steps.
-func (m *maker) nameDirs(order []string) {
-	m.dirs, m.place = make([]*Dir, len(order)), make([]int, len(order))
-	for i, name := range order {
-		m.dirs[i] = &Dir{Name: name, Host: m.rpmDir(name), Step: len(m.modules) + i}
-	}
-	slices.SortFunc(m.dirs, func(a, b *Dir) int { return strings.Compare(a.Name, b.Name) })
-	for place, dir := range m.dirs {
-		m.place[dir.Step-len(m.modules)] = place
-		if m.foreign != nil {
-			dir.Name = TreeRPMs
-		}
-	}
-}
-
-// rpmsContext is what a step sees of the RPMs of packages, given by their place in the order, and of the kits of others.
-func (m *maker) rpmsContext(packages []int) Context {
-	c := Context{Dirs: m.rpmDirs(packages)}
-	c.Files, c.Derived = m.externalContext(c.Dirs)
-	return c
-}
-
-// rpmDirs returns the directories of the RPMs of packages, given by their place in the order, sorted by package: each plan
-// has an order of its own, and what determines a step's outputs must not depend on that.
-func (m *maker) rpmDirs(packages []int) []*Dir {
-	places := make([]int, len(packages))
-	for i, n := range packages {
-		places[i] = m.place[n]
-	}
-	slices.Sort(places) // numbers: a large tree has a million of them
-	dirs := make([]*Dir, len(packages))
-	for i, place := range places {
-		dirs[i] = m.dirs[place]
-	}
-	return dirs
+// rpmsContext is what a step sees of the RPMs of packages, given by their steps, and of the kits of
+// others.
+func (m *maker) rpmsContext(packages graph.Set) Context {
+	return Context{RPMs: packages, Files: m.externals.files, Derived: m.externals.beside(packages)}
 }

@@ -101,11 +101,11 @@ func outline(p Plan) string {
 	var b strings.Builder
 	for _, s := range p.Steps {
 		fmt.Fprintf(&b, "%s:", s.ID)
-		for _, d := range s.Deps {
+		for d := range s.Uses.All() {
 			fmt.Fprintf(&b, " %s", p.Steps[d].Name)
 		}
 		for _, name := range slices.Sorted(maps.Keys(s.Solve.Contexts)) {
-			c := s.Solve.Contexts[name]
+			c := p.SolveOf(s).Contexts[name]
 			fmt.Fprintf(&b, " | %s", name)
 			for _, f := range c.Files {
 				fmt.Fprintf(&b, " %s", f.Name)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"buildsys/internal/graph"
 	"buildsys/internal/manifest"
 )
 
@@ -40,8 +41,8 @@ variant/qemu-dev: app data lib os release | image partitions.tsv | recipe macros
 	byID := map[string]int{}
 	for i, s := range p.Steps {
 		byID[s.ID] = i
-		if !slices.IsSorted(s.Deps) || slices.ContainsFunc(s.Deps, func(d int) bool { return d >= i }) {
-			t.Errorf("%s depends on %v", s.ID, s.Deps)
+		if !slices.IsSorted(s.Waits) || s.Uses.Last() >= i || !s.Uses.Holds(graph.SetOf(s.Waits...)) {
+			t.Errorf("%s uses %v and waits for %v", s.ID, slices.Collect(s.Uses.All()), s.Waits)
 		}
 	}
 	modules, app := p.Steps[byID["modules/app"]], p.Steps[byID["package/app"]]
@@ -57,8 +58,8 @@ variant/qemu-dev: app data lib os release | image partitions.tsv | recipe macros
 	}
 	// Only the package itself waits for its modules' step by name.
 	for id, i := range byID {
-		if slices.Contains(p.Steps[i].Deps, byID["modules/app"]) != (id == "package/app") {
-			t.Errorf("%s waits for %v", id, p.Steps[i].Deps)
+		if p.Steps[i].Uses.Has(byID["modules/app"]) != (id == "package/app") {
+			t.Errorf("%s uses %v", id, slices.Collect(p.Steps[i].Uses.All()))
 		}
 	}
 }

@@ -4,7 +4,11 @@ package plan
 
 import (
 	"io/fs"
+	"maps"
+	"slices"
+	"strings"
 
+	"buildsys/internal/graph"
 	"buildsys/internal/image"
 	"buildsys/internal/manifest"
 )
@@ -33,14 +37,18 @@ const (
 // Step is one BuildKit build: the RPMs of one package, the Go modules bundled for one package, the repository of one kit, or
 // the images of one variant, from RPMs or from earlier images.
 type Step struct {
-	ID    string // Kind + "/" + Name: "package/bash"
-	Kind  Kind
-	Name  string                  // package or variant name
-	Deps  []int                   // indexes of the earlier steps this one waits for and whose RPMs it sees, ascending
+	ID   string // Kind + "/" + Name: "package/bash"
+	Kind Kind
+	Name string // package or variant name
+	// Uses are the earlier steps whose outputs this one sees, by their indexes.
+	Uses graph.Set
+	// Waits are the fewest of them, ascending, that lead to all: each other one is waited for by one
+	// of these, directly or not.
+	Waits []int
 	Fetch []manifest.ExternalFile // files that must be in the source store before the build
-	Solve Solve
-	Out   string // host directory that receives the outputs; replaced whole
-	Link  string // name of a symlink beside Out that shall point to it ("latest"); empty for none
+	Solve Solve                   // without its RPMs: see SolveOf
+	Out   string                  // host directory that receives the outputs; replaced whole
+	Link  string                  // name of a symlink beside Out that shall point to it ("latest"); empty for none
 	// Given says that another process has built the step: its outputs are taken as they are in Out, and there is no Solve.
 	Given bool
 	// Layout is what the images of a Variant or Repack shall be like; nil for other kinds. See DiskFile for their names.
@@ -81,6 +89,9 @@ const ContextPrefix = "buildsys.invalid/"
 // Context is a tree of files composed for one build.
 type Context struct {
 	Files []File // sorted by Name
+	// RPMs are the steps of the plan whose outputs the build sees, by their indexes. What the plan
+	// has is only this; SolveOf makes Dirs of it.
+	RPMs graph.Set
 	// Dirs are host directories, sorted by Name, which are read when the build starts.
 	// A directory that does not exist then is an error.
 	Dirs []*Dir
@@ -97,11 +108,40 @@ type Context struct {
 	Ignore []string
 }
 
-// Dir is a host directory inside a context. The contexts of a plan share it: a large tree has a million in them.
+// Dir is a host directory inside a context.
 type Dir struct {
 	Name string // slash path inside the context
 	Host string // directory on this machine
 	Step int    // in a plan: the step whose outputs these are
+}
+
+// SolveOf returns the build of a step of p as a builder needs it: with the RPMs of its contexts
+// among their Dirs, each in a directory with the name of its package, or in the TreeContext all in
+// TreeRPMs. They are sorted by package: what a build sees must not depend on the order of a plan.
+//
+// The list is made for a step that is built, and not for each that is planned: of a deep tree with
+// ten thousand packages all lists together have fifty million members.
+func (p Plan) SolveOf(s Step) Solve {
+	solve := s.Solve
+	solve.Contexts = maps.Clone(solve.Contexts)
+	for name, c := range solve.Contexts {
+		if c.RPMs.Empty() {
+			continue
+		}
+		dirs := make([]*Dir, 0, c.RPMs.Len()+len(c.Dirs))
+		for i := range c.RPMs.All() {
+			dirs = append(dirs, &Dir{Name: p.Steps[i].Name, Host: p.Steps[i].Out, Step: i})
+		}
+		slices.SortFunc(dirs, func(a, b *Dir) int { return strings.Compare(a.Name, b.Name) })
+		if name == TreeContext {
+			for _, d := range dirs {
+				d.Name = TreeRPMs
+			}
+		}
+		c.RPMs, c.Dirs = graph.Set{}, append(dirs, c.Dirs...)
+		solve.Contexts[name] = c
+	}
+	return solve
 }
 
 // File is one regular file of a context.

@@ -4,31 +4,30 @@ package plan
 
 import (
 	"maps"
-	"slices"
+
+	"buildsys/internal/graph"
 )
 
 // Unit returns the plan of the last step of p alone, with the step that bundles its Go modules: what else these see is Given. A
 // plan for one package or one image ends with that.
 func (p Plan) Unit() Plan {
-	last := p.Steps[len(p.Steps)-1]
-	own := map[int]bool{len(p.Steps) - 1: true}
-	for _, d := range last.Deps {
+	end := len(p.Steps) - 1
+	last := p.Steps[end]
+	own := graph.SetOf(end)
+	for _, d := range last.Waits { // nobody else uses its modules
 		if s := p.Steps[d]; s.Kind == Modules && s.Name == last.Name {
-			own[d] = true
+			own = own.Union(graph.SetOf(d))
 		}
 	}
-	keep := map[int]bool{}
-	for i := range own {
-		keep[i] = true
-		for _, d := range p.Steps[i].Deps {
-			keep[d] = true
-		}
+	keep := own
+	for i := range own.All() {
+		keep = keep.Union(p.Steps[i].Uses)
 	}
 	unit, moved := Plan{Arch: p.Arch, Lacks: p.Lacks, Warnings: p.Warnings}, map[int]int{}
-	for _, i := range slices.Sorted(maps.Keys(keep)) {
+	for i := range keep.All() {
 		moved[i] = len(unit.Steps)
 		s := p.Steps[i]
-		if own[i] {
+		if own.Has(i) {
 			s = s.renumbered(moved)
 		} else {
 			s = Step{ID: s.ID, Kind: s.Kind, Name: s.Name, Out: s.Out, Given: true}
@@ -38,18 +37,26 @@ func (p Plan) Unit() Plan {
 	return unit
 }
 
-// renumbered returns the step with its dependencies at other places of the plan. What steps share is copied.
+// renumbered returns the step with those it uses at other places of the plan, where it waits for
+// them all: they do not wait for each other. What steps share is copied.
 func (s Step) renumbered(moved map[int]int) Step {
-	s.Deps = slices.Clone(s.Deps)
-	for i, d := range s.Deps {
-		s.Deps[i] = moved[d]
-	}
+	s.Uses = renumberedSet(s.Uses, moved)
+	s.Waits = s.Uses.Direct(func(int) graph.Set { return graph.Set{} })
 	s.Solve.Contexts = maps.Clone(s.Solve.Contexts)
 	for name, c := range s.Solve.Contexts {
+		c.RPMs = renumberedSet(c.RPMs, moved)
 		c.Dirs, c.Top = renumberedDirs(c.Dirs, moved), renumberedDirs(c.Top, moved)
 		s.Solve.Contexts[name] = c
 	}
 	return s
+}
+
+func renumberedSet(set graph.Set, moved map[int]int) graph.Set {
+	var now []int
+	for i := range set.All() {
+		now = append(now, moved[i])
+	}
+	return graph.SetOf(now...)
 }
 
 func renumberedDirs(dirs []*Dir, moved map[int]int) []*Dir {

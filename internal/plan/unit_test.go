@@ -5,6 +5,8 @@ package plan
 import (
 	"slices"
 	"testing"
+
+	"buildsys/internal/graph"
 )
 
 func TestUnit(t *testing.T) {
@@ -27,8 +29,8 @@ func TestUnit(t *testing.T) {
 		}
 		var given []string
 		for i, s := range unit.Steps[:len(unit.Steps)-1] {
-			if !s.Given || s.Out == "" || s.Solve.Target != "" || len(s.Deps) > 0 || len(s.Fetch) > 0 || last.Deps[i] != i {
-				t.Errorf("step %d for %s: %+v; dependencies %v", i, test.own, s, last.Deps)
+			if !s.Given || s.Out == "" || s.Solve.Target != "" || !s.Uses.Empty() || len(s.Waits)+len(s.Fetch) > 0 || !last.Uses.Has(i) || last.Waits[i] != i {
+				t.Errorf("step %d for %s: %+v; it waits for %v", i, test.own, s, last.Waits)
 			}
 			given = append(given, s.ID)
 		}
@@ -36,13 +38,13 @@ func TestUnit(t *testing.T) {
 		if !slices.Equal(given, test.given) {
 			t.Errorf("given to %s: %q, want %q", test.own, given, test.given)
 		}
-		for _, dir := range last.Solve.Contexts["rpms"].Dirs {
+		for _, dir := range unit.SolveOf(last).Contexts["rpms"].Dirs {
 			if dir.Name != unit.Steps[dir.Step].Name || dir.Host != unit.Steps[dir.Step].Out {
 				t.Errorf("%s sees %+v, which step %d is not", test.own, dir, dir.Step)
 			}
 		}
 		for _, s := range whole.Steps { // what the plan shares is left as it was
-			for _, dir := range s.Solve.Contexts["rpms"].Dirs {
+			for _, dir := range whole.SolveOf(s).Contexts["rpms"].Dirs {
 				if whole.Steps[dir.Step].Name != dir.Name {
 					t.Errorf("the whole plan was changed: %+v", dir)
 				}
@@ -56,10 +58,10 @@ func TestUnitWithModules(t *testing.T) {
 	p := Plan{Arch: "x86_64", Steps: []Step{
 		{ID: "modules/other", Kind: Modules, Name: "other", Out: "/modules/other"},
 		{ID: "modules/app", Kind: Modules, Name: "app", Out: "/modules/app", Solve: Solve{Target: "modules"}},
-		{ID: "package/other", Kind: Package, Name: "other", Deps: []int{0}, Out: "/rpms/other"},
-		{ID: "package/app", Kind: Package, Name: "app", Deps: []int{1, 2}, Solve: Solve{Contexts: map[string]Context{
+		{ID: "package/other", Kind: Package, Name: "other", Uses: graph.SetOf(0), Waits: []int{0}, Out: "/rpms/other"},
+		{ID: "package/app", Kind: Package, Name: "app", Uses: graph.SetOf(1, 2), Waits: []int{1, 2}, Solve: Solve{Contexts: map[string]Context{
 			"package": {Top: []*Dir{{Name: "app", Host: "/modules/app", Step: 1}}},
-			"rpms":    {Dirs: []*Dir{{Name: "other", Host: "/rpms/other", Step: 2}}},
+			"rpms":    {RPMs: graph.SetOf(2)},
 		}}},
 	}}
 	unit := p.Unit()
@@ -71,8 +73,8 @@ func TestUnitWithModules(t *testing.T) {
 		t.Fatalf("the unit is %q, want %q", ids, want)
 	}
 	last := unit.Steps[2]
-	if unit.Steps[0].Given || !unit.Steps[1].Given || !slices.Equal(last.Deps, []int{0, 1}) ||
-		last.Solve.Contexts["package"].Top[0].Step != 0 || last.Solve.Contexts["rpms"].Dirs[0].Step != 1 {
+	if unit.Steps[0].Given || !unit.Steps[1].Given || !slices.Equal(last.Waits, []int{0, 1}) || last.Uses.Len() != 2 ||
+		last.Solve.Contexts["package"].Top[0].Step != 0 || unit.SolveOf(last).Contexts["rpms"].Dirs[0].Step != 1 {
 		t.Errorf("got %+v", unit.Steps)
 	}
 }

@@ -16,18 +16,13 @@ func (m *maker) addVariant() error {
 	if m.foreign != nil {
 		return m.addForeignVariant()
 	}
-	needs := make([]int, len(m.dirs)) // every package here is in the variant's closure
-	for i := range needs {
-		needs[i] = i
-	}
 	step, err := m.imageStep(Variant)
 	if err != nil {
 		return err
 	}
-	step.Deps = m.stepsOf(needs)
 	step.Solve.Args["PACKAGES"] = strings.Join(m.variant.IncludedPackages, " ")
-	step.Solve.Contexts["rpms"] = m.rpmsContext(needs)
-	m.plan.Steps = append(m.plan.Steps, step)
+	step.Solve.Contexts["rpms"] = m.rpmsContext(m.all) // all are in the variant's closure
+	m.add(step, m.all)
 	return nil
 }
 

@@ -1,0 +1,87 @@
+// Nodes: what digests of packages stand for, kept in a checkout beside its records for those who ask
+// why a step runs again. See packages.go.
+
+package cache
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"time"
+
+	"buildsys/internal/atomicfile"
+)
+
+// Nodes is a directory of nodes, named by their digests. Steps share them: two that see the same
+// packages of a bucket have one node for it. Nothing depends on them but explanations, so they are
+// not forced to disk, and a node that is missing or damaged is none.
+type Nodes struct{ Dir string }
+
+// nodesDaily is how often Sweep looks, and how old a node must be for it to go: another process may
+// have written it a moment before the record that names it.
+const nodesDaily = 24 * time.Hour
+
+// sweptFile is the file whose time says when Sweep last looked.
+const sweptFile = "swept"
+
+func (n Nodes) path(d PackagesDigest) string {
+	name := d.String()
+	return filepath.Join(n.Dir, name[:2], name)
+}
+
+// Get is a NodeSource.
+func (n Nodes) Get(d PackagesDigest) []byte {
+	data, err := os.ReadFile(n.path(d))
+	if err != nil {
+		return nil
+	}
+	return data
+}
+
+// Put keeps a node, if it is not there.
+func (n Nodes) Put(d PackagesDigest, text func() []byte) error {
+	path := n.path(d)
+	if _, err := os.Lstat(path); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return atomicfile.Replace(path, text(), 0o644)
+}
+
+// Sweep deletes, at most once a day, the nodes that no transcript names any more. transcripts is
+// called when it is time, and returns those of all records. So there are never more than the nodes
+// of these and those that were made in the last two days.
+func (n Nodes) Sweep(now time.Time, transcripts func() []string) error {
+	marker := filepath.Join(n.Dir, sweptFile)
+	if info, err := os.Stat(marker); err == nil && now.Sub(info.ModTime()) < nodesDaily {
+		return nil
+	}
+	if _, err := os.Stat(n.Dir); err != nil { // nothing was ever kept
+		return nil
+	}
+	if err := errors.Join(os.WriteFile(marker, nil, 0o644), os.Chtimes(marker, now, now)); err != nil {
+		return err
+	}
+	named := map[string]bool{}
+	for _, text := range transcripts() {
+		d := packagesOf(text).digest
+		if named[d.String()] {
+			continue
+		}
+		named[d.String()] = true
+		buckets, _ := NodeSource(n.Get).buckets(d)
+		for _, b := range buckets {
+			named[b.String()] = true
+		}
+	}
+	paths, err := filepath.Glob(filepath.Join(n.Dir, "??", "*"))
+	for _, path := range paths {
+		info, err := os.Lstat(path)
+		if err == nil && !named[filepath.Base(path)] && now.Sub(info.ModTime()) >= nodesDaily {
+			_ = os.Remove(path) // the next time, if not now
+		}
+	}
+	return err
+}
