@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"buildsys"
+	"buildsys/internal/builddir"
 	"buildsys/internal/engine"
 	"buildsys/internal/fetch"
 	"buildsys/internal/manifest"
@@ -212,7 +213,7 @@ func (c config) moduleProxy() string {
 
 // lockCheckout keeps two runs for one architecture apart. Those of different architectures share nothing below build/.
 func lockCheckout(ctx context.Context, sys *System, c config) (func(), error) {
-	return engine.Lock(ctx, c.lockFile(), func(holder string) {
+	return builddir.Lock(ctx, c.lockFile(), func(holder string) {
 		fmt.Fprintf(sys.Stderr, "waiting: another run is working on this checkout (%s)\n", holder)
 	})
 }

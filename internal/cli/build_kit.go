@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"buildsys/internal/builddir"
 	"buildsys/internal/engine"
 	"buildsys/internal/kit"
 	"buildsys/internal/manifest"
@@ -132,7 +133,7 @@ func packKits(ctx context.Context, sys *System, c config, names []string) error 
 	if err != nil {
 		return err
 	}
-	unlock, err := engine.Lock(ctx, filepath.Join(c.buildDir(), ".lock-kits"), func(holder string) {
+	unlock, err := builddir.Lock(ctx, filepath.Join(c.buildDir(), ".lock-kits"), func(holder string) {
 		fmt.Fprintf(sys.Stderr, "waiting: another run is packing kits (%s)\n", holder)
 	})
 	if err != nil {
@@ -144,10 +145,10 @@ func packKits(ctx context.Context, sys *System, c config, names []string) error 
 		if err != nil {
 			return err
 		}
-		state, _ := engine.ReadState(c.stateDir(), string(plan.Kit)+"/"+name)
+		state, _ := builddir.ReadState(c.stateDir(), string(plan.Kit)+"/"+name)
 		dir := filepath.Join(c.buildDir(), "kits", "oci", name)
 		packed, err := kit.Pack(kit.Repository{
-			Arch: c.arch, Dir: plan.KitDir(c.buildDir(), c.arch, name), Content: state.Content.String(), Metadata: m,
+			Arch: c.arch, Dir: builddir.Dir{Root: c.buildDir(), Arch: c.arch}.Kit(name), Content: state.Content.String(), Metadata: m,
 			Fits: func(arch string) bool { return c.kitUpToDate(ctx, arch, name) },
 		}, dir)
 		if err != nil {

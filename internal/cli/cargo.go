@@ -18,7 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"buildsys/internal/engine"
+	"buildsys/internal/builddir"
 	"buildsys/internal/plan"
 	"buildsys/internal/workspace"
 )
@@ -136,11 +136,11 @@ func lockUnit(ctx context.Context, sys *System, c config, unit plan.Step) (unloc
 	waiting := func(holder string) {
 		fmt.Fprintf(sys.Stderr, "waiting: another run is working on this checkout (%s)\n", holder)
 	}
-	checkout, err := engine.LockShared(ctx, c.lockFile(), "cargo: "+unit.ID, waiting)
+	checkout, err := builddir.LockShared(ctx, c.lockFile(), "cargo: "+unit.ID, waiting)
 	if err != nil {
 		return nil, err
 	}
-	own, err := engine.Lock(ctx, filepath.Join(c.stateDir(), c.unit+".lock"), waiting)
+	own, err := builddir.Lock(ctx, filepath.Join(c.stateDir(), c.unit+".lock"), waiting)
 	if err != nil {
 		checkout()
 		return nil, err
@@ -165,7 +165,7 @@ func (n *connection) takeSlot(ctx context.Context, cpus int) (jobs int, err erro
 	slots := cmp.Or(n.c.jobs, cpus)
 	where := sha256.Sum256([]byte(n.info.Kind + " " + n.info.Host))
 	dir := filepath.Join(n.c.cacheDir, "slots", fmt.Sprintf("%x", where[:8]))
-	n.slot, err = engine.Slot(ctx, dir, slots, n.c.unit+" in "+n.c.root, func(holders []string) {
+	n.slot, err = builddir.Slot(ctx, dir, slots, n.c.unit+" in "+n.c.root, func(holders []string) {
 		fmt.Fprintf(n.sys.Stderr, "waiting for one of %d build slots (BUILDSYS_JOBS): %s\n", slots, strings.Join(holders, "; "))
 	})
 	return 1, err

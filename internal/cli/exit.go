@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"syscall"
 
+	"buildsys/internal/builddir"
 	"buildsys/internal/buildkit"
 	"buildsys/internal/cache"
 	"buildsys/internal/engine"
@@ -111,11 +112,11 @@ func oneCode(err error) int {
 	switch {
 	case is[usageError](err), is[manifest.Problems](err), is[*gomod.Error](err):
 		return ExitUsage
-	case is[*fetch.IntegrityError](err), is[*engine.OutputError](err), is[*buildkit.OutputError](err), is[storeDamage](err), is[irreproducibleError](err),
+	case is[*fetch.IntegrityError](err), is[*builddir.OutputError](err), is[*buildkit.OutputError](err), is[storeDamage](err), is[irreproducibleError](err),
 		is[*image.BadImageError](err):
 		return ExitIntegrity
 	case is[environmentError](err), is[*fetch.MissingError](err), is[*fetch.ModuleError](err), is[*fetch.StoreError](err), is[*buildkit.EngineError](err),
-		is[*engine.HostError](err), is[*engine.LockedError](err), is[*engine.NotThereError](err), is[*cache.StoreError](err), is[*cache.FormatError](err):
+		is[*builddir.HostError](err), is[*builddir.LockedError](err), is[*engine.NotThereError](err), is[*cache.StoreError](err), is[*cache.FormatError](err):
 		return ExitEnvironment
 	case is[*plan.SkippedError](err):
 		return ExitSkipped

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"buildsys/internal/builddir"
 	"buildsys/internal/plan"
 )
 
@@ -63,7 +64,7 @@ func (c config) repackSource(sys *System, from, out string) (*plan.RepackSource,
 	dir := inDir(sys.Dir, from)
 	hint := ""
 	if from == "" {
-		dir = filepath.Join(plan.ImagesDir(c.buildDir(), c.arch, c.variant), plan.LatestLink)
+		dir = filepath.Join(builddir.Dir{Root: c.buildDir(), Arch: c.arch}.Images(c.variant), builddir.Latest)
 		hint = fmt.Sprintf(": build it with 'buildsys build-variant %s --arch %s', or name another with --from", c.variant, c.arch)
 	}
 	resolved, err := filepath.EvalSymlinks(dir)

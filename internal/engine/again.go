@@ -8,6 +8,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+
+	"buildsys/internal/builddir"
 )
 
 // placedOutputs books that outputs were fetched from a remote cache, or could not be.
@@ -24,7 +26,7 @@ func (r *run) placedOutputs(ctx context.Context, m message) {
 		for _, d := range r.dependants[i] {
 			r.start(d)
 		}
-	case ctx.Err() != nil || is[*HostError](m.err):
+	case ctx.Err() != nil || is[*builddir.HostError](m.err):
 		r.unsettle(i)
 		r.finish(ctx, i, m.err, Cached)
 	default:

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"buildsys/internal/builddir"
 	"buildsys/internal/buildtest"
 	"buildsys/internal/cache"
 	"buildsys/internal/engine"
@@ -174,7 +175,7 @@ func TestInputGoneMeanwhile(t *testing.T) {
 		return builder(ctx, p, out)
 	})
 	rep, err := engine.Run(t.Context(), s.plan, s.opts)
-	if _, ok := errors.AsType[*engine.HostError](err); !ok || statuses(rep) != "a failed" {
+	if _, ok := errors.AsType[*builddir.HostError](err); !ok || statuses(rep) != "a failed" {
 		t.Errorf("%s, %v", statuses(rep), err)
 	}
 	if files := s.files(t, "store/entries"); len(files) > 0 {

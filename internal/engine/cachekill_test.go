@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"buildsys/internal/builddir"
 	"buildsys/internal/buildtest"
 	"buildsys/internal/cache"
 	"buildsys/internal/plan"
@@ -50,15 +51,15 @@ func runCached(ctx context.Context, dir string, sink progress.Sink, stage func(s
 	store.AtStages(stage)
 	store.Warn = func(text string) { sink.Event(progress.Event{Kind: progress.Warning, Text: text}) }
 	fake := &buildtest.Fake{}
-	o := options(dir, fake)
-	o.Sink, o.stage = sink, stage
+	o := Options{Builder: fake, Staging: filepath.Join(dir, "staging")}
+	o.Sink, o.hooks.Stage = sink, stage
 	o.Now = func() time.Time { return time.Unix(1700000000, 0) }
 	o.Cache = &Cache{
 		Store: store, Memo: cache.NewMemo(), State: filepath.Join(dir, "state"), SDK: "sha256:0",
 		Log: func(string) string { return "" },
 	}
 	if testing.Short() || os.Getenv("ENGINE_HELPER") == "" { // the kill is what counts, not the disk
-		o.sync = func(string) error { return nil }
+		o.hooks.Sync = func(string) error { return nil }
 	}
 	_, err = Run(ctx, twoSteps(dir), o)
 	return fake.Calls(), err
@@ -295,10 +296,14 @@ func TestCancelDuringRestore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := options(dir, &buildtest.Fake{})
+	o := Options{Builder: &buildtest.Fake{}, Sink: &buildtest.Recorder{}, Staging: filepath.Join(dir, "staging")}
 	o.Cache = &Cache{Store: store, Memo: cache.NewMemo(), State: filepath.Join(dir, "state"), SDK: "sha256:0"}
 	p := twoSteps(dir)
-	w := worker{o: o.withDefaults(p), plan: p, step: p.Steps[0]}
+	staging, err := builddir.OpenStaging(o.Staging, o.hooks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := worker{o: o.withDefaults(p), staging: staging, plan: p, step: p.Steps[0]}
 	stop := errors.New("stopped")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(stop)

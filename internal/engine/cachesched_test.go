@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"buildsys/internal/builddir"
 	"buildsys/internal/buildtest"
 	"buildsys/internal/engine"
 	"buildsys/internal/manifest"
@@ -161,7 +162,7 @@ func TestFetchOnlyWhatIsMissed(t *testing.T) {
 // slowLookup makes the next lookup of the step take a second: it finds damage and is slow to say so.
 func (s *scene) slowLookup(t *testing.T, name string, then func()) {
 	t.Helper()
-	record, ok := engine.ReadState(s.opts.Cache.State, "package/"+name)
+	record, ok := builddir.ReadState(s.opts.Cache.State, "package/"+name)
 	if !ok {
 		t.Fatal("no record")
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"buildsys/internal/builddir"
 	"buildsys/internal/cache"
 	"buildsys/internal/manifest"
 	"buildsys/internal/plan"
@@ -57,10 +58,7 @@ type Options struct {
 	Now   func() time.Time                                 // nil means time.Now
 	Sleep func(ctx context.Context, d time.Duration) error // waits before a retry; nil means a real wait
 
-	// For tests; nil means the real thing.
-	exchange func(a, b string) error // swaps two directories
-	sync     func(path string) error // writes one file or directory to disk
-	stage    func(name string)       // called between the stages of publishing
+	hooks builddir.Hooks // for tests
 }
 
 // Cache is where a run looks for results before it builds, and where it keeps them.
@@ -128,26 +126,32 @@ type Report struct {
 // A step that fails stops only the steps that depend on it. When any failed the error is a *FailedError. When ctx
 // is cancelled nothing new is started or published, the running builds are waited for (at most 10 s, should the
 // engine hang), and the error wraps context.Cause(ctx).
-// A *HostError means the staging directory cannot be used. The Report is complete in every one of these cases
+// A *builddir.HostError means the staging directory cannot be used. The Report is complete in every one of these cases
 // but the last.
 func Run(ctx context.Context, p plan.Plan, o Options) (rep Report, err error) {
 	o = o.withDefaults(p)
 	if err := checkRequest(p, o); err != nil {
 		return Report{}, err
 	}
-	if err := emptyDir(o.Staging); err != nil {
-		return Report{}, &HostError{Doing: "empty the staging directory", Err: err}
+	staging, err := builddir.OpenStaging(o.Staging, o.hooks)
+	if err != nil {
+		return Report{}, err
 	}
 	defer func() {
-		if e := emptyDir(o.Staging); e != nil {
+		if e := staging.Close(); e != nil {
 			o.Sink.Event(progress.Event{Time: o.Now(), Kind: progress.Warning,
 				Text: fmt.Sprintf("cannot empty the staging directory: %v; the next run tries again", e)})
 		}
 	}()
-	if err := recoverOutputs(p); err != nil {
-		return Report{}, err
+	for _, s := range p.Steps {
+		if s.Given { // another process may be at it
+			continue
+		}
+		if err := builddir.Recover(outputsOf(s)); err != nil {
+			return Report{}, err
+		}
 	}
-	r := newRun(p, o)
+	r := newRun(p, o, staging)
 	r.loop(ctx)
 	return r.end(ctx)
 }
@@ -173,15 +177,6 @@ func (o Options) withDefaults(p plan.Plan) Options {
 	}
 	if o.Sleep == nil {
 		o.Sleep = sleep
-	}
-	if o.exchange == nil {
-		o.exchange = exchange
-	}
-	if o.sync == nil {
-		o.sync = syncPath
-	}
-	if o.stage == nil {
-		o.stage = func(string) {}
 	}
 	return o
 }

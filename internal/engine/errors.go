@@ -52,37 +52,3 @@ func (e *NotThereError) Error() string {
 	kind, name, _ := strings.Cut(e.Step, "/")
 	return fmt.Sprintf("its outputs are not in %s, though cargo takes it for built: run \"buildsys build-%s %s\", then cargo again", e.Dir, kind, name)
 }
-
-// OutputError says that a build succeeded but left something that must not be published.
-type OutputError struct {
-	Step   string
-	Path   string // slash path inside the outputs; empty when the whole set is wrong
-	Reason string
-}
-
-// Error tells what is wrong and that nothing was changed.
-func (e *OutputError) Error() string {
-	what := "the outputs"
-	if e.Path != "" {
-		what = fmt.Sprintf("output %q", e.Path)
-	}
-	return fmt.Sprintf("%s of %s cannot be used: %s; earlier outputs were kept", what, e.Step, e.Reason)
-}
-
-// HostError says that this machine's file system refused something the engine had to do: no space, no permission, I/O error.
-type HostError struct {
-	Step  string // empty when the run as a whole is concerned
-	Doing string // "empty the staging directory"
-	Err   error
-}
-
-// Error tells what could not be done and why.
-func (e *HostError) Error() string {
-	if e.Step == "" {
-		return fmt.Sprintf("cannot %s: %v", e.Doing, e.Err)
-	}
-	return fmt.Sprintf("%s: cannot %s: %v", e.Step, e.Doing, e.Err)
-}
-
-// Unwrap returns the system's error.
-func (e *HostError) Unwrap() error { return e.Err }

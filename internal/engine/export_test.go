@@ -4,6 +4,6 @@ package engine
 
 // NoSync returns o without writing to disk, for tests of many runs that no power cut threatens.
 func (o Options) NoSync() Options {
-	o.sync = func(string) error { return nil }
+	o.hooks.Sync = func(string) error { return nil }
 	return o
 }

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"buildsys/internal/builddir"
 	"buildsys/internal/cache"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
@@ -44,7 +45,7 @@ type Forecast struct {
 func (f Forecast) Took() time.Duration { return f.took() }
 
 // Foresee returns the outlook of every step of p, in its order. Remote caches are asked when c has some; what they said
-// in earlier runs is known without. The error is a *HostError when an input cannot be read.
+// in earlier runs is known without. The error is a *builddir.HostError when an input cannot be read.
 func Foresee(ctx context.Context, p plan.Plan, c *Cache) ([]Forecast, error) {
 	out := make([]Forecast, len(p.Steps))
 	made := make([]*outputs, len(p.Steps))
@@ -74,7 +75,7 @@ func Foresee(ctx context.Context, p plan.Plan, c *Cache) ([]Forecast, error) {
 		}
 	}
 	if last := len(out) - 1; last >= 0 && out[last].Outlook == UpToDate {
-		if state, _ := ReadState(c.State, p.Steps[last].ID); state.Previous != "" {
+		if state, _ := builddir.ReadState(c.State, p.Steps[last].ID); state.Previous != "" {
 			out[last].Last = cache.Diff(state.Previous, state.Transcript)
 		}
 	}
@@ -100,7 +101,7 @@ func waves(p plan.Plan) [][]int {
 // foresee returns the outlook of the step and what its outputs are, as far as that is known.
 func (w worker) foresee(ctx context.Context, after []string) (Forecast, *outputs, error) {
 	f, unknown := Forecast{Step: w.step, After: after}, newOutputs(w.step.Name, cache.ContentID{}, nil)
-	state, known := readStateHead(w.o.Cache.State, w.step.ID)
+	state, known := builddir.ReadStateHead(w.o.Cache.State, w.step.ID)
 	act, err := w.key(state.Action)
 	if err != nil {
 		return f, unknown, err

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"buildsys/internal/builddir"
 	"buildsys/internal/cache"
 	"buildsys/internal/progress"
 )
@@ -39,7 +40,7 @@ func (w worker) lookUp(ctx context.Context) (act action, where found, err error)
 	if w.o.Cache == nil {
 		return action{}, missing, nil
 	}
-	state, known := readStateHead(w.o.Cache.State, w.step.ID)
+	state, known := builddir.ReadStateHead(w.o.Cache.State, w.step.ID)
 	if act, err = w.key(state.Action); err != nil {
 		return act, missing, err
 	}
@@ -92,7 +93,7 @@ func (w worker) mayBuild(act action) error {
 	if w.o.Cache == nil || !w.o.Cache.Require {
 		return nil
 	}
-	_, known := ReadState(w.o.Cache.State, w.step.ID)
+	_, known := builddir.ReadState(w.o.Cache.State, w.step.ID)
 	return &NotCachedError{Step: w.step.ID, Changes: w.changes(act), Known: known}
 }
 
@@ -121,7 +122,7 @@ func (w worker) key(known cache.ActionID) (action, error) {
 	defer scratch.Put(t)
 	err := writeKey(t, w.step, w.plan.Arch, w.o.Cache, w.made)
 	if err != nil {
-		return action{}, &HostError{Step: w.step.ID, Doing: "read the inputs", Err: err}
+		return action{}, &builddir.HostError{Step: w.step.ID, Doing: "read the inputs", Err: err}
 	}
 	act := action{id: t.ID()}
 	if act.id != known {
@@ -134,7 +135,7 @@ func (w worker) key(known cache.ActionID) (action, error) {
 // cannot be read are not.
 func (w worker) inPlace(want cache.ContentID) (*outputs, bool) {
 	files, content, err := w.o.Cache.Memo.ScanDir(w.step.Out)
-	if err != nil || content != want || !w.linkInPlace() {
+	if err != nil || content != want || !outputsOf(w.step).Linked() {
 		return nil, false
 	}
 	return newOutputs(w.step.Name, content, files), true
@@ -142,43 +143,42 @@ func (w worker) inPlace(want cache.ContentID) (*outputs, bool) {
 
 // restore puts the store's copy of the outputs in place.
 func (w worker) restore(ctx context.Context, entry cache.Entry) error {
-	dir, err := w.stagingDir()
-	if err != nil {
-		return &HostError{Step: w.step.ID, Doing: "make a staging directory", Err: err}
-	}
-	defer func() { _ = removeTree(dir) }()
-	if err := w.o.Cache.Store.Restore(entry, dir); err != nil {
-		return err
-	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	if err := w.publish(dir); err != nil {
-		return err
-	}
-	w.report(progress.Event{Kind: progress.StepRestored})
-	return nil
+	return w.staging.Use(w.step.ID, func(dir string) error {
+		if err := w.o.Cache.Store.Restore(entry, dir); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := w.staging.Publish(outputsOf(w.step), dir); err != nil {
+			return err
+		}
+		w.report(progress.Event{Kind: progress.StepRestored})
+		return nil
+	})
 }
 
 // remember records what the outputs in place were made from.
 func (w worker) remember(act action) error {
 	previous := ""
-	if old, ok := ReadState(w.o.Cache.State, w.step.ID); ok {
+	if old, ok := builddir.ReadState(w.o.Cache.State, w.step.ID); ok {
 		previous = old.Transcript
 		if old.Action == act.id {
 			previous = old.Previous
 		}
 	}
-	err := writeState(w.o.Cache.State, w.step.ID, State{Action: act.id, Content: act.outputs.content, Transcript: act.transcript, Previous: previous})
+	err := builddir.WriteState(w.o.Cache.State, w.step.ID, builddir.State{
+		Action: act.id, Content: act.outputs.content, Transcript: act.transcript, Previous: previous,
+	})
 	if err != nil {
-		return &HostError{Step: w.step.ID, Doing: "record what the outputs were made from", Err: err}
+		return &builddir.HostError{Step: w.step.ID, Doing: "record what the outputs were made from", Err: err}
 	}
 	return nil
 }
 
 // changes are the differences between what the outputs in place were made from and what they would be made from now.
 func (w worker) changes(act action) []cache.Change {
-	state, _ := ReadState(w.o.Cache.State, w.step.ID)
+	state, _ := builddir.ReadState(w.o.Cache.State, w.step.ID)
 	return cache.Diff(state.Transcript, act.transcript)
 }
 

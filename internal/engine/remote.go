@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"buildsys/internal/builddir"
 	"buildsys/internal/cache"
 	"buildsys/internal/progress"
 	"buildsys/internal/remote"
@@ -44,30 +45,27 @@ func (w worker) ask(ctx context.Context, act action) (entry cache.Entry, noted, 
 }
 
 // place fetches the outputs of an action that are elsewhere, checks them as those of a build, stores them and puts them
-// in place. A *HostError means that this machine cannot; after any other error the step has to be built.
+// in place. A *builddir.HostError means that this machine cannot; after any other error the step has to be built.
 func (w worker) place(ctx context.Context) error {
 	entry := w.action.remote
 	w.report(progress.Event{Kind: progress.FetchStart})
-	dir, err := w.stagingDir()
-	if err != nil {
-		return &HostError{Step: w.step.ID, Doing: "make a staging directory", Err: err}
-	}
-	defer func() { _ = removeTree(dir) }()
-	if err := w.fetch(ctx, entry, dir); err != nil {
-		return err
-	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	if _, err := w.o.Cache.Store.Put(entry, dir, ""); err != nil {
-		w.warn(fmt.Sprintf("the result is not kept in the store: %v", err))
-	}
-	w.o.stage("stored")
-	if err := w.publish(dir); err != nil {
-		return err
-	}
-	w.report(progress.Event{Kind: progress.StepFetched, Text: entry.Origin})
-	return w.remember(w.action)
+	return w.staging.Use(w.step.ID, func(dir string) error {
+		if err := w.fetch(ctx, entry, dir); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if _, err := w.o.Cache.Store.Put(entry, dir, ""); err != nil {
+			w.warn(fmt.Sprintf("the result is not kept in the store: %v", err))
+		}
+		w.staging.Stage("stored")
+		if err := w.staging.Publish(outputsOf(w.step), dir); err != nil {
+			return err
+		}
+		w.report(progress.Event{Kind: progress.StepFetched, Text: entry.Origin})
+		return w.remember(w.action)
+	})
 }
 
 // fetch puts the outputs of an entry into dir, and refuses what would not be published if it had been built here.
@@ -78,22 +76,18 @@ func (w worker) fetch(ctx context.Context, entry cache.Entry, dir string) error 
 	}
 	err := c.Fetch(ctx, entry, dir)
 	if local, ok := errors.AsType[*remote.LocalError](err); ok {
-		return &HostError{Step: w.step.ID, Doing: "fetch the outputs", Err: local.Err}
+		return &builddir.HostError{Step: w.step.ID, Doing: "fetch the outputs", Err: local.Err}
 	}
 	if err != nil {
 		return err
 	}
-	err = checkOutputs(w.step, dir)
-	if err == nil && w.o.Check != nil {
-		err = w.o.Check(ctx, w.step, dir)
-	}
-	if err == nil {
+	if err = w.check(ctx, dir); err == nil {
 		var content cache.ContentID
 		if _, content, err = cache.ScanDir(dir); err == nil && content != entry.Content {
 			err = errors.New("its files do not have its content ID")
 		}
 	}
-	if err == nil || ctx.Err() != nil || is[*HostError](err) {
+	if err == nil || ctx.Err() != nil || is[*builddir.HostError](err) {
 		return err
 	}
 	return c.Refuse(entry, err)

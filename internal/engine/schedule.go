@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"buildsys/internal/builddir"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 )
@@ -34,6 +35,7 @@ const grace = 10 * time.Second
 type run struct {
 	plan       plan.Plan
 	o          Options
+	staging    *builddir.Staging
 	begin      time.Time
 	jobs       int // builds at once; 0 until the builder was prepared
 	dependants [][]int
@@ -95,10 +97,10 @@ type message struct {
 	err    error
 }
 
-func newRun(p plan.Plan, o Options) *run {
+func newRun(p plan.Plan, o Options, staging *builddir.Staging) *run {
 	n := len(p.Steps)
 	r := &run{
-		plan: p, o: o, begin: o.Now(), budget: newRetryBudget(n),
+		plan: p, o: o, staging: staging, begin: o.Now(), budget: newRetryBudget(n),
 		dependants: make([][]int, n), waits: make([]int, n), results: make([]StepResult, n), actions: make([]action, n), made: make([]*outputs, n),
 		where: make([]found, n), rounds: make([]int, n),
 		files: make([]fetchState, n), fetchErrs: make([]error, n), cancels: make([]context.CancelFunc, n),
@@ -264,5 +266,5 @@ func (r *run) giveUp(err error) {
 
 // worker is what a goroutine gets to work on step i with.
 func (r *run) worker(i int) worker {
-	return worker{o: r.o, plan: r.plan, step: r.plan.Steps[i], action: r.actions[i], made: r.made, budget: r.budget}
+	return worker{o: r.o, staging: r.staging, plan: r.plan, step: r.plan.Steps[i], action: r.actions[i], made: r.made, budget: r.budget}
 }

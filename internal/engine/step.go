@@ -4,15 +4,11 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
+	"buildsys/internal/builddir"
 	"buildsys/internal/cache"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
@@ -20,44 +16,57 @@ import (
 
 // worker works on one step. It lives in its own goroutine and shares nothing with the scheduler but the options.
 type worker struct {
-	o      Options
-	plan   plan.Plan
-	step   plan.Step
-	action action     // once it was looked up
-	made   []*outputs // by the steps of the plan; those that the step depends on are done
-	budget *retryBudget
+	o       Options
+	staging *builddir.Staging
+	plan    plan.Plan
+	step    plan.Step
+	action  action     // once it was looked up
+	made    []*outputs // by the steps of the plan; those that the step depends on are done
+	budget  *retryBudget
 }
 
-func (w worker) attempt(ctx context.Context) (action, error) {
-	act := w.action
-	dir, err := w.stagingDir()
-	if err != nil {
-		return act, &HostError{Step: w.step.ID, Doing: "make a staging directory", Err: err}
+// outputsOf says where the outputs of a step belong, and what they may be.
+func outputsOf(s plan.Step) builddir.Outputs {
+	return builddir.Outputs{
+		Step: s.ID, Dir: s.Out, Link: s.Link,
+		RPMs:  s.Kind == plan.Package || s.Kind == plan.Kit,
+		Links: s.Kind == plan.Variant || s.Kind == plan.Repack,
 	}
-	// After publishing this removes the outputs that were replaced. Should it fail, the end of the run tries once more.
-	defer func() { _ = removeTree(dir) }()
-	begin := w.o.Now()
-	if err := w.o.Builder.Build(ctx, w.solve(), dir, w.report); err != nil {
-		return act, err
-	}
-	took := w.o.Now().Sub(begin)
-	if ctx.Err() != nil { // nothing changes in the outputs after a run was cancelled
-		return act, context.Cause(ctx)
-	}
-	w.o.stage("built")
-	if err := checkOutputs(w.step, dir); err != nil {
-		return act, err
-	}
-	if w.o.Check != nil {
-		if err := w.o.Check(ctx, w.step, dir); err != nil {
-			return act, err
+}
+
+// attempt builds, checks, stores and publishes the step once.
+func (w worker) attempt(ctx context.Context) (act action, err error) {
+	act = w.action
+	err = w.staging.Use(w.step.ID, func(dir string) error {
+		begin := w.o.Now()
+		if err := w.o.Builder.Build(ctx, w.solve(), dir, w.report); err != nil {
+			return err
 		}
+		took := w.o.Now().Sub(begin)
+		if ctx.Err() != nil { // nothing changes in the outputs after a run was cancelled
+			return context.Cause(ctx)
+		}
+		w.staging.Stage("built")
+		if err := w.check(ctx, dir); err != nil {
+			return err
+		}
+		w.staging.Stage("checked")
+		if w.o.Cache == nil {
+			return w.staging.Publish(outputsOf(w.step), dir)
+		}
+		act, err = w.keep(dir, took)
+		return err
+	})
+	return act, err
+}
+
+// check refuses outputs in dir that must not be stored or published.
+func (w worker) check(ctx context.Context, dir string) error {
+	err := outputsOf(w.step).Check(dir)
+	if err == nil && w.o.Check != nil {
+		err = w.o.Check(ctx, w.step, dir)
 	}
-	w.o.stage("checked")
-	if w.o.Cache == nil {
-		return act, w.publish(dir)
-	}
-	return w.keep(dir, took)
+	return err
 }
 
 // solve is the step's build, with the action ID where it wants that.
@@ -79,36 +88,24 @@ func (w worker) keep(dir string, took time.Duration) (action, error) {
 	}
 	files, content, err := cache.ScanDir(dir)
 	if err != nil {
-		return act, &HostError{Step: w.step.ID, Doing: "hash the outputs", Err: err}
+		return act, &builddir.HostError{Step: w.step.ID, Doing: "hash the outputs", Err: err}
 	}
 	act.outputs = newOutputs(w.step.Name, content, files)
 	synced := make(chan error, 1)
-	go func() { synced <- w.syncTree(dir) }() // while the store writes its copy: the disk takes hardly longer for both
+	go func() { synced <- w.staging.Sync(dir) }() // while the store writes its copy: the disk takes hardly longer for both
 	entry := cache.Entry{Action: act.id, Step: storedName(w.step.ID, w.plan.Arch), Transcript: act.transcript, Took: took}
 	if entry, err = w.o.Cache.Store.Put(entry, dir, w.o.Cache.Log(w.step.ID)); err == nil {
 		w.share(entry)
 	} else { // the outputs are good; only the next checkout has to build them again
 		w.warn(fmt.Sprintf("the result is not kept in the store: %v", err))
 	}
-	w.o.stage("stored")
-	if err := w.publishSynced(dir, <-synced); err != nil {
+	w.staging.Stage("stored")
+	if err := w.staging.PublishSynced(outputsOf(w.step), dir, <-synced); err != nil {
 		return act, err
 	}
 	err = w.remember(act)
-	w.o.stage("recorded")
+	w.staging.Stage("recorded")
 	return act, err
-}
-
-// stagingDir makes an empty directory with the mode that outputs have; os.MkdirTemp would make it private.
-func (w worker) stagingDir() (string, error) {
-	for {
-		name := strings.ReplaceAll(w.step.ID, "/", "-") + "-" + randomName()
-		dir := filepath.Join(w.o.Staging, name)
-		err := os.Mkdir(dir, 0o755)
-		if !errors.Is(err, os.ErrExist) {
-			return dir, err
-		}
-	}
 }
 
 // report hands a builder's event to the sink.
@@ -120,13 +117,4 @@ func (w worker) report(e progress.Event) {
 		e.Step = w.step.ID
 	}
 	w.o.Sink.Event(e)
-}
-
-func randomName() string {
-	const letters = "abcdefghijklmnopqrstuvwxyz234567"
-	b := make([]byte, 10)
-	for i := range b {
-		b[i] = letters[rand.IntN(len(letters))]
-	}
-	return string(b)
 }

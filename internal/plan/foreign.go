@@ -7,10 +7,10 @@ import (
 	"errors"
 	"io/fs"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 
+	"buildsys/internal/builddir"
 	"buildsys/internal/dockerfile"
 )
 
@@ -164,8 +164,8 @@ func (m *maker) addForeignVariant() error {
 		Kind:  Variant,
 		Name:  v.Name,
 		Deps:  m.stepsOf(all),
-		Out:   filepath.Join(ImagesDir(m.r.BuildDir, m.r.Arch, v.Name), m.r.Version+"-"+m.r.BuildID),
-		Link:  LatestLink,
+		Out:   m.imageDir(v.Name),
+		Link:  builddir.Latest,
 		Solve: solve,
 	})
 	return nil

@@ -4,7 +4,6 @@ package plan
 
 import (
 	"path"
-	"path/filepath"
 	"slices"
 
 	"buildsys/internal/workspace"
@@ -51,7 +50,7 @@ func (m *maker) addKit(kit string, order []string) {
 		Kind: Kit,
 		Name: kit,
 		Deps: m.stepsOf(places),
-		Out:  KitDir(m.r.BuildDir, m.r.Arch, kit),
+		Out:  m.dir().Kit(kit),
 		Solve: Solve{
 			Name:       kit + " " + m.r.Arch,
 			Dockerfile: section(m.recipe.Dockerfile, string(Kit)),
@@ -64,9 +63,6 @@ func (m *maker) addKit(kit string, order []string) {
 		},
 	})
 }
-
-// KitDir is where the repository of a kit is: Packages/<package>/*.rpm and repodata/.
-func KitDir(buildDir, arch, kit string) string { return filepath.Join(buildDir, "kits", arch, kit) }
 
 // ExternalKit is a kit of others, unpacked on this machine.
 type ExternalKit struct {

@@ -5,10 +5,10 @@ package plan
 import (
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 
+	"buildsys/internal/builddir"
 	"buildsys/internal/graph"
 	"buildsys/internal/manifest"
 	"buildsys/internal/workspace"
@@ -287,9 +287,10 @@ func (m *maker) variantArgs() map[string]string {
 	}
 }
 
-func (m *maker) rpmDir(pkg string) string {
-	return filepath.Join(m.r.BuildDir, "rpms", m.r.Arch, pkg)
-}
+// dir is the build directory, for the places of outputs.
+func (m *maker) dir() builddir.Dir { return builddir.Dir{Root: m.r.BuildDir, Arch: m.r.Arch} }
+
+func (m *maker) rpmDir(pkg string) string { return m.dir().RPMs(pkg) }
 
 // nameDirs makes the directories of the RPMs of the packages, given in the order of their steps.
 func (m *maker) nameDirs(order []string) {

@@ -1,6 +1,6 @@
 // State: what the outputs in the checkout were made from, remembered per step beside them.
 
-package engine
+package builddir
 
 import (
 	"bytes"
@@ -26,7 +26,7 @@ type State struct {
 const stateName = "buildsys state 1"
 
 func statePath(dir, step string) string {
-	return filepath.Join(dir, strings.ReplaceAll(step, "/", "-")+".state")
+	return filepath.Join(dir, unitName(step)+".state")
 }
 
 // ReadState returns the record of a step from the directory of states. A record that is missing or damaged is none:
@@ -63,8 +63,8 @@ func parseStateHead(line string) (s State, made, before int, ok bool) {
 	return s, made, before, errs == [4]error{}
 }
 
-// readStateHead is ReadState without the transcripts. A record whose head is whole may still be none for ReadState.
-func readStateHead(dir, step string) (State, bool) {
+// ReadStateHead is ReadState without the transcripts. A record whose head is whole may still be none for ReadState.
+func ReadStateHead(dir, step string) (State, bool) {
 	f, err := os.Open(statePath(dir, step))
 	if err != nil {
 		return State{}, false
@@ -80,9 +80,9 @@ func readStateHead(dir, step string) (State, bool) {
 	return s, ok
 }
 
-// writeState replaces the record of a step. It is written after the outputs are in place: a kill in between leaves an
+// WriteState replaces the record of a step. It is written after the outputs are in place: a kill in between leaves an
 // old record, which the content of the outputs then contradicts.
-func writeState(dir, step string, s State) error {
+func WriteState(dir, step string, s State) error {
 	text := fmt.Sprintf("%s %s %s %d %d\n", stateName, s.Action, s.Content, len(s.Transcript), len(s.Previous)) + s.Transcript + s.Previous
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err

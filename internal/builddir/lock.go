@@ -1,6 +1,6 @@
 // The locks that keep two runs out of one checkout, and many processes from one engine.
 
-package engine
+package builddir
 
 import (
 	"context"
@@ -87,9 +87,19 @@ func acquire(ctx context.Context, f *os.File, how int, onWait func(string)) erro
 		case first:
 			onWait(holder(f))
 		}
-		if err := sleep(ctx, lockPoll); err != nil {
+		if err := pause(ctx); err != nil {
 			return fmt.Errorf("waiting for another run in this checkout (%s): %w", holder(f), err)
 		}
+	}
+}
+
+// pause waits for lockPoll, or until ctx is done.
+func pause(ctx context.Context) error {
+	select {
+	case <-time.After(lockPoll):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 
@@ -128,7 +138,7 @@ func Slot(ctx context.Context, dir string, slots int, as string, onWait func(hol
 		if first {
 			onWait(holders)
 		}
-		if err := sleep(ctx, lockPoll); err != nil {
+		if err := pause(ctx); err != nil {
 			return nil, fmt.Errorf("waiting for one of %d build slots: %w", slots, err)
 		}
 	}

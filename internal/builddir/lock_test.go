@@ -1,6 +1,6 @@
 // Two runs on one checkout.
 
-package engine
+package builddir_test
 
 import (
 	"bufio"
@@ -12,31 +12,33 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"buildsys/internal/builddir"
 )
 
 func TestLockHasOneHolder(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "build", ".lock")
-	unlock, err := Lock(t.Context(), path, nil)
+	unlock, err := builddir.Lock(t.Context(), path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	me := fmt.Sprintf("pid %d, since ", os.Getpid())
 
-	_, err = Lock(t.Context(), path, nil)
-	locked, ok := errors.AsType[*LockedError](err)
+	_, err = builddir.Lock(t.Context(), path, nil)
+	locked, ok := errors.AsType[*builddir.LockedError](err)
 	if !ok || !strings.Contains(locked.Error(), me) {
 		t.Fatalf("second lock: %v, want a LockedError that names the holder", err)
 	}
 
 	ctx, cancel := context.WithCancelCause(t.Context())
 	impatient := errors.New("stopped waiting")
-	_, err = Lock(ctx, path, func(string) { cancel(impatient) })
+	_, err = builddir.Lock(ctx, path, func(string) { cancel(impatient) })
 	if !errors.Is(err, impatient) {
 		t.Fatalf("cancelled wait: %v", err)
 	}
 
 	var told []string
-	unlock2, err := Lock(t.Context(), path, func(holder string) {
+	unlock2, err := builddir.Lock(t.Context(), path, func(holder string) {
 		told = append(told, holder)
 		unlock()
 	})
@@ -50,7 +52,7 @@ func TestLockHasOneHolder(t *testing.T) {
 		t.Errorf("the lock file holds %q", data)
 	}
 	unlock2()
-	if _, err := Lock(t.Context(), path, nil); err != nil {
+	if _, err := builddir.Lock(t.Context(), path, nil); err != nil {
 		t.Errorf("after unlocking: %v", err)
 	}
 }
@@ -60,15 +62,15 @@ func TestLockOfKilledProcess(t *testing.T) {
 	dir := t.TempDir()
 	cmd := lockHolder(t, "lock", dir)
 	path := filepath.Join(dir, ".lock")
-	_, err := Lock(t.Context(), path, nil)
-	if _, ok := errors.AsType[*LockedError](err); !ok || !strings.Contains(err.Error(), fmt.Sprintf("pid %d,", cmd.Process.Pid)) {
+	_, err := builddir.Lock(t.Context(), path, nil)
+	if _, ok := errors.AsType[*builddir.LockedError](err); !ok || !strings.Contains(err.Error(), fmt.Sprintf("pid %d,", cmd.Process.Pid)) {
 		t.Errorf("while the helper lives: %v", err)
 	}
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
-	unlock, err := Lock(t.Context(), path, nil)
+	unlock, err := builddir.Lock(t.Context(), path, nil)
 	if err != nil {
 		t.Fatalf("after the kill: %v", err)
 	}
@@ -79,7 +81,7 @@ func TestLockOfKilledProcess(t *testing.T) {
 func lockHolder(t *testing.T, kind, dir string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestHelperProcess$")
-	cmd.Env = append(os.Environ(), "ENGINE_HELPER="+kind, "ENGINE_DIR="+dir)
+	cmd.Env = append(os.Environ(), "BUILDDIR_HELPER="+kind, "BUILDDIR_DIR="+dir)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -97,20 +99,20 @@ func lockHolder(t *testing.T, kind, dir string) *exec.Cmd {
 // Those who share a lock do so at once, and keep out who wants it alone; and the other way round.
 func TestSharedLock(t *testing.T) {
 	path := filepath.Join(t.TempDir(), ".lock")
-	one, err := LockShared(t.Context(), path, "cargo: one", nil)
+	one, err := builddir.LockShared(t.Context(), path, "cargo: one", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	two, err := LockShared(t.Context(), path, "cargo: two", nil)
+	two, err := builddir.LockShared(t.Context(), path, "cargo: two", nil)
 	if err != nil {
 		t.Fatalf("two at once: %v", err)
 	}
-	_, err = Lock(t.Context(), path, nil)
-	if locked, ok := errors.AsType[*LockedError](err); !ok || !strings.Contains(locked.Holder, "cargo: two") {
+	_, err = builddir.Lock(t.Context(), path, nil)
+	if locked, ok := errors.AsType[*builddir.LockedError](err); !ok || !strings.Contains(locked.Holder, "cargo: two") {
 		t.Fatalf("alone beside two: %v", err)
 	}
 	one()
-	alone, err := Lock(t.Context(), path, func(holder string) {
+	alone, err := builddir.Lock(t.Context(), path, func(holder string) {
 		if !strings.Contains(holder, "cargo: two") {
 			t.Errorf("the holder is said to be %q", holder)
 		}
@@ -119,11 +121,11 @@ func TestSharedLock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err = LockShared(t.Context(), path, "cargo: three", nil); err == nil {
+	if _, err = builddir.LockShared(t.Context(), path, "cargo: three", nil); err == nil {
 		t.Error("shared beside one that is alone")
 	}
 	alone()
-	if _, err = LockShared(t.Context(), path, "cargo: three", nil); err != nil {
+	if _, err = builddir.LockShared(t.Context(), path, "cargo: three", nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -136,7 +138,7 @@ func TestSlots(t *testing.T) {
 		held = append(held, lockHolder(t, "slot", dir))
 	}
 	told := 0
-	release, err := Slot(t.Context(), dir, 3, "the fourth", func(holders []string) {
+	release, err := builddir.Slot(t.Context(), dir, 3, "the fourth", func(holders []string) {
 		told++
 		for i, cmd := range held {
 			if want := fmt.Sprintf("pid %d,", cmd.Process.Pid); len(holders) != 3 || !strings.Contains(holders[i], want) {
@@ -152,11 +154,11 @@ func TestSlots(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	impatient := errors.New("stopped waiting")
-	if _, err := Slot(ctx, dir, 3, "the fifth", func([]string) { cancel(impatient) }); !errors.Is(err, impatient) {
+	if _, err := builddir.Slot(ctx, dir, 3, "the fifth", func([]string) { cancel(impatient) }); !errors.Is(err, impatient) {
 		t.Errorf("a fifth beside three: %v", err)
 	}
 	release()
-	if _, err := Slot(t.Context(), dir, 3, "the fifth", func(holders []string) { t.Errorf("waits for %q", holders) }); err != nil {
+	if _, err := builddir.Slot(t.Context(), dir, 3, "the fifth", func(holders []string) { t.Errorf("waits for %q", holders) }); err != nil {
 		t.Error(err)
 	}
 }

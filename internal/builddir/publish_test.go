@@ -1,9 +1,8 @@
 // Publishing: a kill at any moment loses nothing, and neither does a disk that fails.
 
-package engine
+package builddir_test
 
 import (
-	"context"
 	"errors"
 	"maps"
 	"os"
@@ -14,32 +13,53 @@ import (
 	"syscall"
 	"testing"
 
+	"buildsys/internal/builddir"
 	"buildsys/internal/buildtest"
-	"buildsys/internal/plan"
-	"buildsys/internal/progress"
 )
 
-// oneStep is a plan with a single step whose outputs go to dir/out/one, linked as "latest" for a variant.
-func oneStep(dir string, kind plan.Kind) plan.Plan {
-	s := plan.Step{ID: string(kind) + "/one", Kind: kind, Name: "one", Out: filepath.Join(dir, "out", "one")}
-	s.Solve = plan.Solve{Name: "one x86_64", Target: string(kind)}
-	if kind == plan.Variant {
-		s.Link = "latest"
-	}
-	return plan.Plan{Arch: "x86_64", Steps: []plan.Step{s}}
+// packageOutputs belong in dir/out/one.
+func packageOutputs(dir string) builddir.Outputs {
+	return builddir.Outputs{Step: "package/one", Dir: filepath.Join(dir, "out", "one"), RPMs: true}
 }
 
-func options(dir string, b Builder) Options {
-	return Options{Builder: b, Sink: &buildtest.Recorder{}, Staging: filepath.Join(dir, "staging")}
+// imageOutputs belong there as well, and "latest" points to them.
+func imageOutputs(dir string) builddir.Outputs {
+	return builddir.Outputs{
+		Step: "variant/one", Dir: filepath.Join(dir, "out", "one"), Link: "latest", Links: true,
+	}
+}
+
+// build publishes what work leaves in a directory, with the steps of a run that has no cache.
+func build(dir string, o builddir.Outputs, hooks builddir.Hooks, work func(out string) error) error {
+	s, err := builddir.OpenStaging(filepath.Join(dir, "staging"), hooks)
+	if err != nil {
+		return err
+	}
+	if err := builddir.Recover(o); err != nil {
+		return err
+	}
+	err = s.Use(o.Step, func(out string) error {
+		if err := work(out); err != nil {
+			return err
+		}
+		s.Stage("built")
+		if err := o.Check(out); err != nil {
+			return err
+		}
+		s.Stage("checked")
+		return s.Publish(o, out)
+	})
+	return errors.Join(err, s.Close())
+}
+
+// writes returns work that leaves one file.
+func writes(name, text string) func(out string) error {
+	return func(out string) error {
+		return os.WriteFile(filepath.Join(out, name), []byte(text), 0o644)
+	}
 }
 
 func noExchange(a, b string) error { return errors.ErrUnsupported }
-
-type builderFunc func(out string) error
-
-func (f builderFunc) Build(_ context.Context, _ plan.Solve, out string, _ func(progress.Event)) error {
-	return f(out)
-}
 
 // stages are the moments at which a publishing process is killed below, without and with the system call that
 // exchanges directories.
@@ -63,8 +83,8 @@ func TestKillWhilePublishing(t *testing.T) {
 				if !gap && !slices.Contains([]string{"v1", "v2"}, after["one.img"]) {
 					t.Errorf("after the kill: %v", after)
 				}
-				failing := builderFunc(func(string) error { return errors.New("broken spec") })
-				if _, err := Run(t.Context(), oneStep(dir, plan.Variant), options(dir, failing)); err == nil {
+				failing := func(string) error { return errors.New("broken spec") }
+				if err := build(dir, imageOutputs(dir), builddir.Hooks{}, failing); err == nil {
 					t.Error("the failing build did not fail")
 				}
 				kept := buildtest.Snapshot(t, filepath.Join(dir, "out"))
@@ -93,13 +113,13 @@ func undisturbed(t *testing.T) map[string]string {
 func publishVersion(t *testing.T, dir, version, mode, stage string) {
 	t.Helper()
 	if stage == "" || stage == "none" {
-		if err := runVersion(t.Context(), dir, version, mode, func(string) {}); err != nil {
+		if err := runVersion(dir, version, mode, func(string) {}); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
 	cmd := exec.Command(os.Args[0], "-test.run=^TestHelperProcess$")
-	cmd.Env = append(os.Environ(), "ENGINE_HELPER=publish", "ENGINE_DIR="+dir, "ENGINE_VERSION="+version, "ENGINE_MODE="+mode, "ENGINE_STAGE="+stage)
+	cmd.Env = append(os.Environ(), "BUILDDIR_HELPER=publish", "BUILDDIR_DIR="+dir, "BUILDDIR_VERSION="+version, "BUILDDIR_MODE="+mode, "BUILDDIR_STAGE="+stage)
 	out, err := cmd.CombinedOutput()
 	exit, ok := errors.AsType[*exec.ExitError](err)
 	if !ok || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
@@ -107,34 +127,30 @@ func publishVersion(t *testing.T, dir, version, mode, stage string) {
 	}
 }
 
-func runVersion(ctx context.Context, dir, version, mode string, stage func(string)) error {
-	o := options(dir, builderFunc(func(out string) error {
-		return os.WriteFile(filepath.Join(out, "one.img"), []byte(version), 0o644)
-	}))
-	o.stage = stage
+func runVersion(dir, version, mode string, stage func(string)) error {
+	hooks := builddir.Hooks{Stage: stage}
 	if mode == "renames" {
-		o.exchange = noExchange
+		hooks.Exchange = noExchange
 	}
-	_, err := Run(ctx, oneStep(dir, plan.Variant), o)
-	return err
+	return build(dir, imageOutputs(dir), hooks, writes("one.img", version))
 }
 
-// TestHelperProcess is not a test: other tests run this binary again with ENGINE_HELPER set to have a process to kill.
+// TestHelperProcess is not a test: other tests run this binary again with BUILDDIR_HELPER set to have a process to kill.
 func TestHelperProcess(t *testing.T) {
-	dir := os.Getenv("ENGINE_DIR")
-	switch os.Getenv("ENGINE_HELPER") {
+	dir := os.Getenv("BUILDDIR_DIR")
+	switch os.Getenv("BUILDDIR_HELPER") {
 	case "":
 		t.Skip("only for other tests")
 	case "publish":
-		err := runVersion(t.Context(), dir, os.Getenv("ENGINE_VERSION"), os.Getenv("ENGINE_MODE"), func(name string) {
-			if name == os.Getenv("ENGINE_STAGE") {
+		err := runVersion(dir, os.Getenv("BUILDDIR_VERSION"), os.Getenv("BUILDDIR_MODE"), func(name string) {
+			if name == os.Getenv("BUILDDIR_STAGE") {
 				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 				select {} // the signal may take a moment
 			}
 		})
 		t.Fatalf("came through alive: %v", err)
 	case "lock":
-		unlock, err := Lock(t.Context(), filepath.Join(dir, ".lock"), nil)
+		unlock, err := builddir.Lock(t.Context(), filepath.Join(dir, ".lock"), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -142,7 +158,7 @@ func TestHelperProcess(t *testing.T) {
 		os.Stdout.WriteString("locked\n")
 		select {}
 	case "slot":
-		release, err := Slot(t.Context(), dir, 3, "a helper", func([]string) { os.Stdout.WriteString("waits\n") })
+		release, err := builddir.Slot(t.Context(), dir, 3, "a helper", func([]string) { os.Stdout.WriteString("waits\n") })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -155,22 +171,19 @@ func TestHelperProcess(t *testing.T) {
 // A disk that reports an error when it is asked to keep the outputs has not kept them: nothing is published.
 func TestSyncErrors(t *testing.T) {
 	dir := t.TempDir()
-	p := oneStep(dir, plan.Package)
-	out := p.Steps[0].Out
-	for _, mode := range []func(a, b string) error{exchange, noExchange} {
+	outputs := packageOutputs(dir)
+	for _, mode := range []func(a, b string) error{builddir.Exchange, noExchange} {
 		for _, bad := range []string{"one.rpm", "package-one-", "out"} {
-			buildtest.Write(t, out, "-- old.rpm --\nold\n")
+			buildtest.Write(t, outputs.Dir, "-- old.rpm --\nold\n")
 			before := buildtest.Snapshot(t, filepath.Join(dir, "out"))
-			o := options(dir, &buildtest.Fake{})
-			o.exchange = mode
-			o.sync = func(path string) error {
+			hooks := builddir.Hooks{Exchange: mode, Sync: func(path string) error {
 				if strings.HasPrefix(filepath.Base(path), bad) {
 					return &os.PathError{Op: "sync", Path: path, Err: syscall.EIO}
 				}
 				return nil
-			}
-			_, err := Run(t.Context(), p, o)
-			if _, ok := errors.AsType[*HostError](err); !ok || !errors.Is(err, syscall.EIO) {
+			}}
+			err := build(dir, outputs, hooks, writes("one.rpm", buildtest.RPMMagic))
+			if _, ok := errors.AsType[*builddir.HostError](err); !ok || !errors.Is(err, syscall.EIO) {
 				t.Errorf("%s: error is %v", bad, err)
 			}
 			if after := buildtest.Snapshot(t, filepath.Join(dir, "out")); !maps.Equal(before, after) {
@@ -185,13 +198,17 @@ func TestSyncErrors(t *testing.T) {
 
 // Old outputs come back when the directory entry cannot be made durable.
 func TestReplaceCanBeUndone(t *testing.T) {
-	for name, ex := range map[string]func(a, b string) error{"exchange": exchange, "renames": noExchange} {
+	modes := map[string]func(a, b string) error{"exchange": builddir.Exchange, "renames": noExchange}
+	for name, exchange := range modes {
 		for _, old := range []string{"-- out/a --\nold\n", ""} {
 			t.Run(name, func(t *testing.T) {
 				dir := buildtest.Tree(t, old+"-- new/a --\nnew\n")
 				before := buildtest.Snapshot(t, dir)
-				w := worker{o: Options{exchange: ex}.withDefaults(plan.Plan{})}
-				undo, err := w.replace(filepath.Join(dir, "new"), filepath.Join(dir, "out"))
+				s, err := builddir.OpenStaging(t.TempDir(), builddir.Hooks{Exchange: exchange})
+				if err != nil {
+					t.Fatal(err)
+				}
+				undo, err := s.Replace(filepath.Join(dir, "new"), filepath.Join(dir, "out"))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -216,11 +233,11 @@ func TestStagingIsEmptied(t *testing.T) {
 		t.Fatal(err)
 	}
 	var atStart map[string]string
-	b := builderFunc(func(out string) error {
+	err := build(dir, imageOutputs(dir), builddir.Hooks{}, func(out string) error {
 		atStart = buildtest.Snapshot(t, filepath.Join(dir, "staging"))
 		return os.WriteFile(filepath.Join(out, "one.img"), []byte("x"), 0o644)
 	})
-	if _, err := Run(t.Context(), oneStep(dir, plan.Variant), options(dir, b)); err != nil {
+	if err != nil {
 		t.Fatal(err)
 	}
 	if len(atStart) != 1 {
@@ -234,11 +251,8 @@ func TestStagingIsEmptied(t *testing.T) {
 // A link name that is taken by a directory is an error of this machine, not of the step's build, and is named.
 func TestLinkIsTaken(t *testing.T) {
 	dir := buildtest.Tree(t, "-- out/latest/x --\n")
-	b := builderFunc(func(out string) error {
-		return os.WriteFile(filepath.Join(out, "one.img"), []byte("x"), 0o644)
-	})
-	_, err := Run(t.Context(), oneStep(dir, plan.Variant), options(dir, b))
-	host, ok := errors.AsType[*HostError](err)
+	err := build(dir, imageOutputs(dir), builddir.Hooks{}, writes("one.img", "x"))
+	host, ok := errors.AsType[*builddir.HostError](err)
 	if !ok || !strings.Contains(host.Error(), "latest") {
 		t.Errorf("error is %v (%v)", err, host)
 	}

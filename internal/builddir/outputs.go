@@ -1,6 +1,6 @@
-// The check of a build's outputs before they are published.
+// The outputs of a step: where they belong, and what must not be among them.
 
-package engine
+package builddir
 
 import (
 	"bytes"
@@ -12,23 +12,40 @@ import (
 	"strings"
 
 	"buildsys/internal/cache"
-	"buildsys/internal/plan"
 )
 
 // rpmMagic are the first bytes of every RPM file (rpm format documentation, "Lead").
 const rpmMagic = "\xed\xab\xee\xdb"
 
-// checkOutputs returns an *OutputError when dir holds something that must not reach the output tree: no result at all,
-// anything but plain files and directories, set-user-ID bits, unspeakable names, or an RPM that is none.
-func checkOutputs(s plan.Step, dir string) error {
+// Outputs says where the outputs of a step belong, and what they may be.
+type Outputs struct {
+	Step  string // its ID, for errors
+	Dir   string // replaced whole
+	Link  string // name of a link beside Dir that points to it; "" for none
+	RPMs  bool   // whether RPMs are among them
+	Links bool   // whether there may be symbolic links between them
+}
+
+// Linked reports whether the link of the outputs points to them. There may be none to be wrong.
+func (o Outputs) Linked() bool {
+	if o.Link == "" {
+		return true
+	}
+	target, err := os.Readlink(filepath.Join(filepath.Dir(o.Dir), o.Link))
+	return err == nil && target == filepath.Base(o.Dir)
+}
+
+// Check returns an *OutputError when dir holds something that must not be published: no result at
+// all, anything but plain files and directories, set-user-ID bits, unspeakable names, or an RPM
+// that is none.
+func (o Outputs) Check(dir string) error {
 	files, rpms := 0, 0
-	ofRPMs := s.Kind == plan.Package || s.Kind == plan.Kit
 	bad := func(path, reason string, args ...any) error {
-		return &OutputError{Step: s.ID, Path: filepath.ToSlash(path), Reason: fmt.Sprintf(reason, args...)}
+		return &OutputError{Step: o.Step, Path: filepath.ToSlash(path), Reason: fmt.Sprintf(reason, args...)}
 	}
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
-			return &HostError{Step: s.ID, Doing: "read the outputs", Err: err}
+			return &HostError{Step: o.Step, Doing: "read the outputs", Err: err}
 		}
 		rel, _ := filepath.Rel(dir, path)
 		if rel == "." {
@@ -36,7 +53,7 @@ func checkOutputs(s plan.Step, dir string) error {
 		}
 		info, err := d.Info()
 		if err != nil {
-			return &HostError{Step: s.ID, Doing: "read the outputs", Err: err}
+			return &HostError{Step: o.Step, Doing: "read the outputs", Err: err}
 		}
 		if reason := cache.BadName(d.Name()); reason != "" {
 			return bad(rel, "%s", reason)
@@ -44,7 +61,7 @@ func checkOutputs(s plan.Step, dir string) error {
 		if d.IsDir() {
 			return nil
 		}
-		if (s.Kind == plan.Variant || s.Kind == plan.Repack) && d.Type() == fs.ModeSymlink {
+		if o.Links && d.Type() == fs.ModeSymlink {
 			return checkLink(path, rel, bad)
 		}
 		if !d.Type().IsRegular() {
@@ -54,7 +71,7 @@ func checkOutputs(s plan.Step, dir string) error {
 			return bad(rel, "it has a set-user-ID or set-group-ID bit (%s)", info.Mode())
 		}
 		files++
-		if !ofRPMs || !strings.HasSuffix(rel, ".rpm") {
+		if !o.RPMs || !strings.HasSuffix(rel, ".rpm") {
 			return nil
 		}
 		rpms++
@@ -63,7 +80,7 @@ func checkOutputs(s plan.Step, dir string) error {
 	switch {
 	case err != nil:
 		return err
-	case ofRPMs && rpms == 0:
+	case o.RPMs && rpms == 0:
 		return bad("", "the build left no .rpm file; look for where the spec's %%files or the output directory went wrong")
 	case files == 0:
 		return bad("", "the build left no file")

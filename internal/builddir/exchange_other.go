@@ -2,7 +2,7 @@
 
 //go:build !linux
 
-package engine
+package builddir
 
 import "errors"
 

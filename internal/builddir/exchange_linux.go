@@ -1,6 +1,6 @@
 // Exchanging two directories in one system call.
 
-package engine
+package builddir
 
 import "golang.org/x/sys/unix"
 
