@@ -16,7 +16,7 @@ import (
 
 	"buildsys"
 	"buildsys/internal/builddir"
-	"buildsys/internal/engine"
+	"buildsys/internal/executor"
 	"buildsys/internal/fetch"
 	"buildsys/internal/manifest"
 	"buildsys/internal/plan"
@@ -262,7 +262,7 @@ func runPlan(ctx context.Context, sys *System, c config, conn *connection, p pla
 	if sys.ReadBack {
 		check = readBack(staging)
 	}
-	report, err := engine.Run(ctx, p, engine.Options{
+	report, err := executor.Run(ctx, p, executor.Options{
 		Builder: conn,
 		Prepare: func(ctx context.Context) (jobs int, err error) {
 			if jobs, err = conn.connect(ctx); err == nil && !conn.checked {
@@ -287,7 +287,7 @@ func runPlan(ctx context.Context, sys *System, c config, conn *connection, p pla
 	if known != nil {
 		summary.Remote = closeRemote(ctx, known.Remote, sink)
 	}
-	if len(report.Steps) == 0 || err != nil && !is[*engine.FailedError](err) && ctx.Err() == nil {
+	if len(report.Steps) == 0 || err != nil && !is[*executor.FailedError](err) && ctx.Err() == nil {
 		return err // the run itself could not go on: no step is to blame, and a report of steps would hide why
 	}
 	if e := progress.WriteReport(sys.Stderr, summary); e != nil && err == nil {

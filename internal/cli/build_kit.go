@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"buildsys/internal/builddir"
-	"buildsys/internal/engine"
+	"buildsys/internal/executor"
 	"buildsys/internal/kit"
 	"buildsys/internal/manifest"
 	"buildsys/internal/plan"
@@ -175,6 +175,6 @@ func (c config) kitUpToDate(ctx context.Context, arch, name string) bool {
 	if err != nil {
 		return false
 	}
-	forecast, err := engine.Foresee(ctx, p, known)
-	return err == nil && forecast[len(forecast)-1].Outlook == engine.UpToDate
+	forecast, err := executor.Foresee(ctx, p, known)
+	return err == nil && forecast[len(forecast)-1].Outlook == executor.UpToDate
 }

@@ -6,12 +6,12 @@ import (
 	"path/filepath"
 
 	"buildsys/internal/cache"
-	"buildsys/internal/engine"
+	"buildsys/internal/executor"
 	"buildsys/internal/progress"
 )
 
 // openCache returns what is known of earlier builds.
-func (c config) openCache(sink progress.Sink) (*engine.Cache, error) {
+func (c config) openCache(sink progress.Sink) (*executor.Cache, error) {
 	store, err := cache.Open(c.storeDir())
 	if err != nil {
 		return nil, environmentError{err}
@@ -19,7 +19,7 @@ func (c config) openCache(sink progress.Sink) (*engine.Cache, error) {
 	store.Warn = func(text string) { sink.Event(progress.Event{Kind: progress.Warning, Text: text}) }
 	memo := cache.NewMemo()
 	memo.Load(c.memoFile())
-	return &engine.Cache{
+	return &executor.Cache{
 		Store:   store,
 		Memo:    memo,
 		State:   c.stateDir(),

@@ -21,7 +21,7 @@ import (
 )
 
 // connection is an engine that is dialled when it is needed: a run in which nothing has to be built does without one.
-// It is an engine.Builder. connect must have returned before Build is called.
+// It is an executor.Builder. connect must have returned before Build is called.
 type connection struct {
 	sys *System
 	c   config
@@ -114,7 +114,7 @@ const comeback = time.Minute
 // ready waits until the engine answers again.
 func (n *connection) ready(ctx context.Context) error { return n.eng.Await(ctx, comeback) }
 
-// Build implements engine.Builder.
+// Build implements executor.Builder.
 func (n *connection) Build(ctx context.Context, s plan.Solve, out string, report func(progress.Event)) error {
 	return n.eng.Build(ctx, s, out, report)
 }

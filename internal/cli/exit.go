@@ -11,7 +11,7 @@ import (
 	"buildsys/internal/builddir"
 	"buildsys/internal/buildkit"
 	"buildsys/internal/cache"
-	"buildsys/internal/engine"
+	"buildsys/internal/executor"
 	"buildsys/internal/fetch"
 	"buildsys/internal/gomod"
 	"buildsys/internal/image"
@@ -81,14 +81,14 @@ func exitCode(err error) int {
 	if command, ok := errors.AsType[commandError](err); ok {
 		return command.status
 	}
-	if failed, ok := errors.AsType[*engine.FailedError](err); ok {
+	if failed, ok := errors.AsType[*executor.FailedError](err); ok {
 		return failedCode(failed)
 	}
 	return oneCode(err)
 }
 
 // failedCode is ExitStepFailed when any step itself failed, else the code of what stood in the first one's way.
-func failedCode(failed *engine.FailedError) int {
+func failedCode(failed *executor.FailedError) int {
 	code := ExitUnexpected
 	for i, step := range failed.Roots {
 		one := oneCode(step.Err)
@@ -116,7 +116,7 @@ func oneCode(err error) int {
 		is[*image.BadImageError](err):
 		return ExitIntegrity
 	case is[environmentError](err), is[*fetch.MissingError](err), is[*fetch.ModuleError](err), is[*fetch.StoreError](err), is[*buildkit.EngineError](err),
-		is[*builddir.HostError](err), is[*builddir.LockedError](err), is[*engine.NotThereError](err), is[*cache.StoreError](err), is[*cache.FormatError](err):
+		is[*builddir.HostError](err), is[*builddir.LockedError](err), is[*executor.NotThereError](err), is[*cache.StoreError](err), is[*cache.FormatError](err):
 		return ExitEnvironment
 	case is[*plan.SkippedError](err):
 		return ExitSkipped

@@ -14,12 +14,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"buildsys/internal/buildkit"
-	"buildsys/internal/engine"
+	"buildsys/internal/executor"
 )
 
 // Engine is what the commands need of a build engine: a *buildkit.Builder, or a fake in the tests of the command line.
 type Engine interface {
-	engine.Builder
+	executor.Builder
 	Await(ctx context.Context, wait time.Duration) error
 	Info(ctx context.Context) (buildkit.Info, error)
 	HasImage(ctx context.Context, ref string) (id string, ok bool, err error)

@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"buildsys/internal/cache"
-	"buildsys/internal/engine"
+	"buildsys/internal/executor"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 	"buildsys/internal/remote"
@@ -63,7 +63,7 @@ packages and kits, or without a name of the image of the variant. -v shows the s
 }
 
 // foresee plans the named packages, or the variant's image, and looks up each step, also in remote caches if ask is set.
-func foresee(ctx context.Context, sys *System, s *settings, packages []string, ask bool) ([]engine.Forecast, error) {
+func foresee(ctx context.Context, sys *System, s *settings, packages []string, ask bool) ([]executor.Forecast, error) {
 	c, p, err := resolvePlan(sys, s, packages)
 	if err != nil {
 		return nil, err
@@ -85,7 +85,7 @@ func foresee(ctx context.Context, sys *System, s *settings, packages []string, a
 		}
 	}
 	known.Images = c.recordedImages(p.Images())
-	forecast, err := engine.Foresee(ctx, p, known)
+	forecast, err := executor.Foresee(ctx, p, known)
 	c.saveMemo(known.Memo)
 	return forecast, err
 }
@@ -124,22 +124,22 @@ func resolvePlan(sys *System, s *settings, packages []string) (config, plan.Plan
 	return c, p, err
 }
 
-func writePlan(w io.Writer, forecast []engine.Forecast, verbose bool) {
-	counts := map[engine.Outlook]int{}
+func writePlan(w io.Writer, forecast []executor.Forecast, verbose bool) {
+	counts := map[executor.Outlook]int{}
 	var work time.Duration
 	for _, f := range forecast {
 		counts[f.Outlook]++
-		if f.Outlook == engine.Build || f.Outlook == engine.MayBuild {
+		if f.Outlook == executor.Build || f.Outlook == executor.MayBuild {
 			work += f.Took()
 		}
-		if f.Outlook == engine.UpToDate && !verbose {
+		if f.Outlook == executor.UpToDate && !verbose {
 			continue
 		}
 		fmt.Fprintf(w, "%-10s %-20s %s\n", f.Outlook, progress.Name(f.Step.ID), reason(f))
 	}
 	fmt.Fprintf(w, "%d to build, %d may be built, %d to restore, %d up to date",
-		counts[engine.Build], counts[engine.MayBuild], counts[engine.Restore], counts[engine.UpToDate])
-	if n := counts[engine.Remote]; n > 0 {
+		counts[executor.Build], counts[executor.MayBuild], counts[executor.Restore], counts[executor.UpToDate])
+	if n := counts[executor.Remote]; n > 0 {
 		fmt.Fprintf(w, ", %d in a remote cache", n)
 	}
 	if work > 0 {
@@ -149,15 +149,15 @@ func writePlan(w io.Writer, forecast []engine.Forecast, verbose bool) {
 }
 
 // reason says in a few words why a step has its outlook.
-func reason(f engine.Forecast) string {
+func reason(f executor.Forecast) string {
 	var words []string
 	for _, c := range f.Changes {
 		words = append(words, c.String())
 	}
 	switch f.Outlook {
-	case engine.UpToDate:
+	case executor.UpToDate:
 		return ""
-	case engine.Remote:
+	case executor.Remote:
 		return "built by another machine; fetched when it is needed"
 	}
 	switch {
@@ -174,15 +174,15 @@ func reason(f engine.Forecast) string {
 
 // planJSON is one step of plan --json.
 type planJSON struct {
-	Step    string         `json:"step"`
-	Outlook engine.Outlook `json:"outlook"`
-	First   bool           `json:"first,omitempty"`
-	Changes []cache.Change `json:"changes,omitempty"`
-	After   []string       `json:"after,omitempty"`
-	Seconds float64        `json:"seconds,omitempty"` // of the last build
+	Step    string           `json:"step"`
+	Outlook executor.Outlook `json:"outlook"`
+	First   bool             `json:"first,omitempty"`
+	Changes []cache.Change   `json:"changes,omitempty"`
+	After   []string         `json:"after,omitempty"`
+	Seconds float64          `json:"seconds,omitempty"` // of the last build
 }
 
-func writePlanJSON(w io.Writer, forecast []engine.Forecast) error {
+func writePlanJSON(w io.Writer, forecast []executor.Forecast) error {
 	steps := []planJSON{}
 	for _, f := range forecast {
 		steps = append(steps, planJSON{

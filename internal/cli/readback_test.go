@@ -10,7 +10,7 @@ import (
 
 	"github.com/pierrec/lz4/v4"
 
-	"buildsys/internal/engine"
+	"buildsys/internal/executor"
 	"buildsys/internal/image"
 	"buildsys/internal/manifest"
 	"buildsys/internal/plan"
@@ -30,7 +30,7 @@ func TestReadBack(t *testing.T) {
 	check := func(name, temp string, code int, want ...string) {
 		t.Helper()
 		err := readBack(temp)(t.Context(), step, dir)
-		failed := &engine.FailedError{Roots: []engine.StepResult{{ID: step.ID, Err: err}}}
+		failed := &executor.FailedError{Roots: []executor.StepResult{{ID: step.ID, Err: err}}}
 		if got := exitCode(failed); err == nil || got != code {
 			t.Errorf("%s: exit code %d, want %d (%v)", name, got, code, err)
 			return

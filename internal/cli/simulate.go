@@ -9,9 +9,10 @@ import (
 	"path/filepath"
 	"time"
 
-	"buildsys/internal/engine"
+	"buildsys/internal/executor"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
+	"buildsys/internal/scheduler"
 )
 
 // simulate prints makespan, lower bound and their ratio for a cold build of p. durations names a JSON file of seconds by
@@ -27,7 +28,7 @@ func simulate(sys *System, c config, p plan.Plan, durations string) error {
 	}
 	fmt.Fprintf(sys.Stdout, "%d steps, durations known of %d\n", len(p.Steps), known)
 	for _, n := range jobs {
-		s := engine.Simulate(p, cost, n)
+		s := scheduler.Simulate(executor.Steps(p, cost, nil), n)
 		fmt.Fprintf(sys.Stdout, "%3d jobs: makespan %s, lower bound %s (critical path %s, work %s), ratio %.3f\n", n,
 			progress.Took(s.Makespan), progress.Took(s.LowerBound()), progress.Took(s.CriticalPath), progress.Took(s.Work),
 			float64(s.Makespan)/float64(max(s.LowerBound(), 1)))
@@ -62,5 +63,5 @@ func costs(sys *System, c config, p plan.Plan, durations string) (cost func(plan
 			recorded[s.ID] = time.Duration(sec * float64(time.Second))
 		}
 	}
-	return engine.CostOf(recorded), len(recorded), nil
+	return executor.CostOf(recorded), len(recorded), nil
 }

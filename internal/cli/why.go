@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"buildsys/internal/engine"
+	"buildsys/internal/executor"
 	"buildsys/internal/progress"
 )
 
@@ -33,23 +33,23 @@ dependency would be built first, its reasons follow. Without a name it is about 
 }
 
 // writeWhy explains the last forecast, and below it those of the dependencies that are the cause.
-func writeWhy(w io.Writer, forecast []engine.Forecast) {
+func writeWhy(w io.Writer, forecast []executor.Forecast) {
 	f := forecast[len(forecast)-1] // what was asked for; the others are what it needs
 	name := progress.Name(f.Step.ID)
 	switch f.Outlook {
-	case engine.UpToDate:
+	case executor.UpToDate:
 		fmt.Fprintf(w, "%s is up to date\n", name)
 		for _, c := range f.Last {
 			fmt.Fprintf(w, "  it was built last because %s\n", c)
 		}
 		return
-	case engine.Restore:
+	case executor.Restore:
 		fmt.Fprintf(w, "%s would be restored from the store: it was built from the same inputs before\n", name)
-	case engine.Remote:
+	case executor.Remote:
 		fmt.Fprintf(w, "%s would be fetched from a remote cache: another machine built it from the same inputs\n", name)
-	case engine.Build:
+	case executor.Build:
 		fmt.Fprintf(w, "%s would be built\n", name)
-	case engine.MayBuild:
+	case executor.MayBuild:
 		fmt.Fprintf(w, "%s would be built if a dependency changes\n", name)
 	}
 	for _, c := range f.Changes {
@@ -63,7 +63,7 @@ func writeWhy(w io.Writer, forecast []engine.Forecast) {
 	}
 	for _, d := range f.Step.Deps {
 		dep := forecast[d]
-		if dep.Outlook != engine.Build {
+		if dep.Outlook != executor.Build {
 			continue
 		}
 		fmt.Fprintf(w, "  dependency %s would be built:\n", progress.Name(dep.Step.ID))

@@ -1,6 +1,6 @@
 // The order of things with a cache: lookups, fetches, the builder's preparation, cancellation.
 
-package engine_test
+package executor_test
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 
 	"buildsys/internal/builddir"
 	"buildsys/internal/buildtest"
-	"buildsys/internal/engine"
+	"buildsys/internal/executor"
 	"buildsys/internal/manifest"
 	"buildsys/internal/progress"
 )
@@ -75,7 +75,7 @@ func TestPrepareFails(t *testing.T) {
 			refused := errors.New("connection refused")
 			s.opts.Prepare = func(context.Context) (int, error) { time.Sleep(time.Second); return 0, refused }
 			s.forget()
-			rep, err := engine.Run(t.Context(), s.plan, s.opts.NoSync())
+			rep, err := executor.Run(t.Context(), s.plan, s.opts.NoSync())
 			if want := "known cached, a cancelled, b cancelled, slow cancelled, late cancelled"; statuses(rep) != want || !errors.Is(err, refused) {
 				t.Errorf("got  %s, %v\nwant %s", statuses(rep), err, want)
 			}
@@ -105,7 +105,7 @@ func TestPrepareHangs(t *testing.T) {
 		s.opts.Prepare = func(context.Context) (int, error) { <-release; return 1, nil }
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
-		rep, err := engine.Run(ctx, s.plan, s.opts)
+		rep, err := executor.Run(ctx, s.plan, s.opts)
 		if !errors.Is(err, context.Canceled) || statuses(rep) != "a cancelled, b cancelled" || rep.Duration != 11*time.Second {
 			t.Errorf("%s after %v, %v", statuses(rep), rep.Duration, err)
 		}
@@ -189,7 +189,7 @@ func TestLookupsKeepTheOrder(t *testing.T) {
 		}
 		s.forget()
 		s.slowLookup(t, "a", func() {})
-		rep, err := engine.Run(t.Context(), s.plan, s.opts.NoSync())
+		rep, err := executor.Run(t.Context(), s.plan, s.opts.NoSync())
 		if want := "a done, b cached, c cached, x done, y done"; err != nil || statuses(rep) != want {
 			t.Fatalf("%s, %v", statuses(rep), err)
 		}
@@ -201,7 +201,7 @@ func TestLookupsKeepTheOrder(t *testing.T) {
 		s.edit(t, "b", "Name: b\nedited\n")
 		s.forget()
 		s.slowLookup(t, "x", func() {})
-		rep, err = engine.Run(t.Context(), s.plan, s.opts.NoSync())
+		rep, err = executor.Run(t.Context(), s.plan, s.opts.NoSync())
 		if err != nil || rep.Duration != 4*time.Minute || fmt.Sprint(s.fake.Calls()) != "[a b c x]" {
 			t.Errorf("built %v in %v, %v", s.fake.Calls(), rep.Duration, err)
 		}
@@ -217,7 +217,7 @@ func TestCancelDuringLookups(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		s.forget()
 		s.slowLookup(t, "a", cancel)
-		rep, err := engine.Run(ctx, s.plan, s.opts.NoSync())
+		rep, err := executor.Run(ctx, s.plan, s.opts.NoSync())
 		if want := "a cancelled, b cancelled, other cached"; !errors.Is(err, context.Canceled) || statuses(rep) != want {
 			t.Errorf("%s, %v; want %s", statuses(rep), err, want)
 		}

@@ -1,6 +1,6 @@
 // Remote caches: what another machine has built is known without its bytes, and fetched when somebody needs them.
 
-package engine
+package executor
 
 import (
 	"context"
@@ -91,6 +91,14 @@ func (w worker) fetch(ctx context.Context, entry cache.Entry, dir string) error 
 		return err
 	}
 	return c.Refuse(entry, err)
+}
+
+// unplaced books that outputs could not be had from the remote cache. Its error says that the step
+// must not be built instead.
+func (w worker) unplaced(err error) error {
+	w.warn(fmt.Sprintf("its outputs cannot be taken from the remote cache: %v; it is built", err))
+	w.o.Cache.Store.Forget(w.action.id)
+	return w.mayBuild(w.action)
 }
 
 // share uploads a result that was built here, in the background.

@@ -1,6 +1,6 @@
 // What goes wrong in a run: failing builds and fetches, transient faults, cancellation, frozen engines.
 
-package engine_test
+package executor_test
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"buildsys/internal/buildtest"
-	"buildsys/internal/engine"
+	"buildsys/internal/executor"
 	"buildsys/internal/manifest"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
@@ -26,12 +26,12 @@ func TestFailureStopsOnlyDependants(t *testing.T) {
 		s := newScene(t, 2, "a:", "bad: a", "c: a bad", "d: a bad c", "e: a", "f:")
 		s.old(t)
 		s.fail("bad")
-		rep, err := engine.Run(t.Context(), s.plan, s.opts)
+		rep, err := executor.Run(t.Context(), s.plan, s.opts)
 		want := "a done, bad failed, c skipped by package/bad, d skipped by package/bad, e done, f done"
 		if got := statuses(rep); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
-		failed, ok := errors.AsType[*engine.FailedError](err)
+		failed, ok := errors.AsType[*executor.FailedError](err)
 		if !ok || len(failed.Roots) != 1 || failed.Skipped != 2 || !errors.Is(err, buildtest.ErrFail) {
 			t.Errorf("error is %#v", err)
 		}
@@ -76,7 +76,7 @@ func TestCancel(t *testing.T) {
 			return ctx.Err()
 		}
 		time.AfterFunc(5*time.Second, func() { cancel(stop) })
-		rep, err := engine.Run(ctx, s.plan, s.opts)
+		rep, err := executor.Run(ctx, s.plan, s.opts)
 		if !errors.Is(err, stop) {
 			t.Errorf("error %v does not wrap the cause", err)
 		}
@@ -108,7 +108,7 @@ func TestCancelWithFrozenEngine(t *testing.T) {
 		ended := make(chan struct{})
 		s.opts.Builder = deafBuilder{ended}
 		time.AfterFunc(time.Second, cancel)
-		rep, err := engine.Run(ctx, s.plan, s.opts)
+		rep, err := executor.Run(ctx, s.plan, s.opts)
 		if !errors.Is(err, context.Canceled) || statuses(rep) != "a cancelled, b cancelled" || rep.Duration != 11*time.Second {
 			t.Errorf("%v, %s after %v; want all cancelled after 11s", err, statuses(rep), rep.Duration)
 		}
@@ -137,7 +137,7 @@ func TestCancelledBeforeTheStart(t *testing.T) {
 	s := newScene(t, 2, "a:")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	rep, err := engine.Run(ctx, s.plan, s.opts)
+	rep, err := executor.Run(ctx, s.plan, s.opts)
 	if !errors.Is(err, context.Canceled) || statuses(rep) != "a cancelled" || len(s.fake.Calls()) != 0 {
 		t.Errorf("%v, %s, built %v", err, statuses(rep), s.fake.Calls())
 	}
@@ -166,7 +166,7 @@ func TestFetch(t *testing.T) {
 			return nil
 		}
 		s.fake.Hook = wait(15 * time.Second)
-		rep, err := engine.Run(t.Context(), s.plan, s.opts)
+		rep, err := executor.Run(t.Context(), s.plan, s.opts)
 		want := "a done, nosrc failed, c skipped by package/nosrc, slow done, e skipped by package/nosrc"
 		if got := statuses(rep); got != want || !errors.Is(err, missing) {
 			t.Errorf("got  %s, %v\nwant %s", got, err, want)
@@ -225,7 +225,7 @@ func TestRetryOnlyTransient(t *testing.T) {
 			s.opts.Sleep = func(_ context.Context, d time.Duration) error { waits = append(waits, d); return nil }
 			asked := 0
 			s.opts.Ready = func(context.Context) error { asked++; return nil }
-			rep, err := engine.Run(t.Context(), s.plan, s.opts)
+			rep, err := executor.Run(t.Context(), s.plan, s.opts)
 			if asked != tt.calls-1 || rep.Steps[0].Retries != tt.calls-1 {
 				t.Errorf("%d times asked whether the builder is ready, %d retries in the report", asked, rep.Steps[0].Retries)
 			}
@@ -250,7 +250,7 @@ func TestRetryBudget(t *testing.T) {
 	s := newScene(t, 1, "a:", "b:", "c:", "d:", "e:")
 	s.fake.Hook = func(context.Context, plan.Solve, string) error { return lossError{faultError{true}} }
 	s.opts.Sleep = func(context.Context, time.Duration) error { return nil }
-	rep, err := engine.Run(t.Context(), s.plan, s.opts)
+	rep, err := executor.Run(t.Context(), s.plan, s.opts)
 	sum := 0
 	for _, step := range rep.Steps {
 		sum += step.Retries
@@ -258,7 +258,7 @@ func TestRetryBudget(t *testing.T) {
 	if err == nil || len(s.fake.Calls()) != 5+3 || sum != 3 {
 		t.Errorf("%d builds of 5 steps, %d retries in the report, error %v; want 3 retries", len(s.fake.Calls()), sum, err)
 	}
-	retried, ok := errors.AsType[*engine.RetriedError](rep.Steps[4].Err)
+	retried, ok := errors.AsType[*executor.RetriedError](rep.Steps[4].Err)
 	if !ok || retried.Attempts != 1 || !strings.Contains(retried.Error(), "used up") {
 		t.Errorf("the last step says %v", rep.Steps[4].Err)
 	}
@@ -282,7 +282,7 @@ func TestAllLostAtOnce(t *testing.T) {
 		return lossError{faultError{true}}
 	}
 	s.opts.Sleep = func(context.Context, time.Duration) error { return nil }
-	if _, err := engine.Run(t.Context(), s.plan, s.opts); err != nil || len(s.fake.Calls()) != 10 {
+	if _, err := executor.Run(t.Context(), s.plan, s.opts); err != nil || len(s.fake.Calls()) != 10 {
 		t.Errorf("%d builds, %v; want each of 5 twice", len(s.fake.Calls()), err)
 	}
 }
@@ -294,7 +294,7 @@ func TestBuilderGone(t *testing.T) {
 	s.opts.Sleep = func(context.Context, time.Duration) error { return nil }
 	gone := errors.New("nothing answers")
 	s.opts.Ready = func(context.Context) error { return gone }
-	_, err := engine.Run(t.Context(), s.plan, s.opts)
+	_, err := executor.Run(t.Context(), s.plan, s.opts)
 	if !errors.Is(err, gone) || len(s.fake.Calls()) != 1 {
 		t.Errorf("%d builds, error %v; want one build and what Ready said", len(s.fake.Calls()), err)
 	}

@@ -1,6 +1,6 @@
 // What the tests of whole runs share: small plans in a temporary directory.
 
-package engine_test
+package executor_test
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"buildsys/internal/buildtest"
-	"buildsys/internal/engine"
+	"buildsys/internal/executor"
 	"buildsys/internal/plan"
 )
 
@@ -21,7 +21,7 @@ type scene struct {
 	plan plan.Plan
 	fake *buildtest.Fake
 	rec  *buildtest.Recorder
-	opts engine.Options
+	opts executor.Options
 }
 
 // newScene makes a plan from lines "name: dep dep", in order.
@@ -46,7 +46,7 @@ func newScene(t *testing.T, jobs int, lines ...string) *scene {
 		index[name] = i
 		s.plan.Steps = append(s.plan.Steps, step)
 	}
-	s.opts = engine.Options{Builder: s.fake, Sink: s.rec, Jobs: jobs, Staging: filepath.Join(s.dir, "staging")}
+	s.opts = executor.Options{Builder: s.fake, Sink: s.rec, Jobs: jobs, Staging: filepath.Join(s.dir, "staging")}
 	return s
 }
 
@@ -93,7 +93,7 @@ func (s *scene) checkStagingEmpty(t *testing.T) {
 	}
 }
 
-func statuses(rep engine.Report) string {
+func statuses(rep executor.Report) string {
 	var parts []string
 	for _, r := range rep.Steps {
 		p := strings.TrimPrefix(r.ID, "package/") + " " + r.Status.String()

@@ -1,6 +1,6 @@
 // What the tests outside the package need of its inside.
 
-package engine
+package executor
 
 // NoSync returns o without writing to disk, for tests of many runs that no power cut threatens.
 func (o Options) NoSync() Options {

@@ -1,6 +1,7 @@
-// Package engine runs a plan: it schedules the steps, has their sources fetched, builds them, checks what came out and
-// swaps it into place. It tells what happens through progress events and never prints.
-package engine
+// Package executor runs a plan: it carries out what the scheduler decides. It looks steps up, has
+// their sources fetched, builds them, checks what came out and has it published. It tells what
+// happens through progress events and never prints.
+package executor
 
 import (
 	"context"
@@ -19,7 +20,7 @@ import (
 
 // Builder does one build and leaves its outputs in the existing, empty directory out.
 //
-// It may report StepLog and Warning events; the engine fills in Time and Step. An error that has a method
+// It may report StepLog and Warning events; the executor fills in Time and Step. An error that has a method
 // Transient() bool returning true means the same build may succeed when it is tried again.
 // When ctx is cancelled, Build stops and returns soon.
 type Builder interface {
@@ -48,7 +49,7 @@ type Options struct {
 	// Wanted says whose outputs have to be in place at the end; those of the others are left in a remote cache when
 	// nothing that is built needs them. Nil means all.
 	Wanted func(plan.Step) bool
-	// Staging is a directory on the same file system as every step's Out. It belongs to the engine:
+	// Staging is a directory on the same file system as every step's Out. It belongs to the run:
 	// all it holds is deleted when a run starts and when it ends.
 	Staging   string
 	Heartbeat time.Duration // longest silence between two step events; 0 means 10 s
@@ -72,53 +73,6 @@ type Cache struct {
 	Require bool                     // fail where a step would have to be built
 	Remote  *remote.Cache            // what other machines have built; nil for none
 	Native  bool                     // use nothing that was not built on this machine
-}
-
-// Status is how a step ended.
-type Status int
-
-// The ways a step ends.
-const (
-	Done      Status = iota + 1 // built and in place
-	Cached                      // in place without having been built
-	Failed                      // its fetch, its build, its outputs or their publishing failed
-	Skipped                     // a step it depends on failed
-	Cancelled                   // the run was cancelled before the step was done
-)
-
-// String returns the status as a lower-case word.
-func (s Status) String() string {
-	switch s {
-	case Done:
-		return "done"
-	case Cached:
-		return "cached"
-	case Failed:
-		return "failed"
-	case Skipped:
-		return "skipped"
-	case Cancelled:
-		return "cancelled"
-	}
-	return "unknown"
-}
-
-// StepResult is the end of one step.
-type StepResult struct {
-	ID       string
-	Status   Status
-	Duration time.Duration // wall time from its start to its end; 0 when it was never started
-	Err      error         // set when Failed or Cancelled
-	Root     string        // when Skipped: ID of the failed step that is the cause
-	Retries  int           // how often it was built again after a transient failure
-
-	missed bool // looked up, and has to be built
-}
-
-// Report is the end of a run. Steps are in plan order.
-type Report struct {
-	Steps    []StepResult
-	Duration time.Duration
 }
 
 // Run runs every step of p that can be run, at most o.Jobs at once, and publishes each step's outputs as soon as it is built.
@@ -166,12 +120,6 @@ func (o Options) withDefaults(p plan.Plan) Options {
 	if o.Cost == nil && o.Cache != nil {
 		o.Cost, _ = o.Cache.Costs(p)
 	}
-	if o.Cost == nil {
-		o.Cost = func(plan.Step) time.Duration { return time.Second }
-	}
-	if o.Wanted == nil {
-		o.Wanted = func(plan.Step) bool { return true }
-	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -181,33 +129,33 @@ func (o Options) withDefaults(p plan.Plan) Options {
 	return o
 }
 
-// checkRequest finds the mistakes of a caller that would otherwise hang the scheduler or delete outputs.
+// checkRequest finds the mistakes of a caller that would otherwise hang the run or delete outputs.
 func checkRequest(p plan.Plan, o Options) error {
 	if o.Builder == nil || o.Sink == nil || o.Staging == "" {
-		return errors.New("engine: Builder, Sink and Staging must be set")
+		return errors.New("executor: Builder, Sink and Staging must be set")
 	}
 	staging, err := filepath.Abs(o.Staging)
 	if err != nil {
-		return fmt.Errorf("engine: staging directory: %w", err)
+		return fmt.Errorf("executor: staging directory: %w", err)
 	}
 	for i, s := range p.Steps {
 		for _, d := range s.Deps {
 			if d < 0 || d >= i {
-				return fmt.Errorf("engine: step %s (%d) depends on step %d, which does not come before it", s.ID, i, d)
+				return fmt.Errorf("executor: step %s (%d) depends on step %d, which does not come before it", s.ID, i, d)
 			}
 		}
 		if s.Given && o.Cache == nil {
-			return fmt.Errorf("engine: step %s is given but there is no cache to read its outputs with", s.ID)
+			return fmt.Errorf("executor: step %s is given but there is no cache to read its outputs with", s.ID)
 		}
 		if len(s.Fetch) > 0 && o.Fetch == nil {
-			return fmt.Errorf("engine: step %s has files to fetch but there is no fetcher", s.ID)
+			return fmt.Errorf("executor: step %s has files to fetch but there is no fetcher", s.ID)
 		}
 		out, err := filepath.Abs(s.Out)
 		if err != nil || s.Out == "" {
-			return fmt.Errorf("engine: step %s has no usable output directory %q", s.ID, s.Out)
+			return fmt.Errorf("executor: step %s has no usable output directory %q", s.ID, s.Out)
 		}
 		if rel, err := filepath.Rel(staging, out); err == nil && filepath.IsLocal(rel) {
-			return fmt.Errorf("engine: step %s writes to %s inside the staging directory, which is emptied", s.ID, s.Out)
+			return fmt.Errorf("executor: step %s writes to %s inside the staging directory, which is emptied", s.ID, s.Out)
 		}
 	}
 	return nil

@@ -1,6 +1,6 @@
 // Scheduling, heartbeats and refused requests, in virtual time with a fake builder.
 
-package engine_test
+package executor_test
 
 import (
 	"context"
@@ -14,17 +14,18 @@ import (
 	"time"
 
 	"buildsys/internal/buildtest"
-	"buildsys/internal/engine"
+	"buildsys/internal/executor"
 	"buildsys/internal/manifest"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
+	"buildsys/internal/scheduler"
 )
 
 func TestDiamond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene(t, 4, "a:", "b: a", "c: a", "d: a b c")
 		s.fake.Hook = wait(time.Second)
-		rep, err := engine.Run(t.Context(), s.plan, s.opts)
+		rep, err := executor.Run(t.Context(), s.plan, s.opts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,7 +60,7 @@ func TestExactlyTwoAtATime(t *testing.T) {
 			time.Sleep(time.Second)
 			return nil
 		}
-		rep, err := engine.Run(t.Context(), s.plan, s.opts)
+		rep, err := executor.Run(t.Context(), s.plan, s.opts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -72,7 +73,7 @@ func TestExactlyTwoAtATime(t *testing.T) {
 func TestLongestPathFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene(t, 1, "x:", "y:", "a:", "b: a", "c: a b")
-		if _, err := engine.Run(t.Context(), s.plan, s.opts); err != nil {
+		if _, err := executor.Run(t.Context(), s.plan, s.opts); err != nil {
 			t.Fatal(err)
 		}
 		if got, want := s.fake.Calls(), []string{"a", "b", "x", "y", "c"}; !slices.Equal(got, want) {
@@ -82,7 +83,7 @@ func TestLongestPathFirst(t *testing.T) {
 		s.opts.Cost = func(st plan.Step) time.Duration {
 			return map[string]time.Duration{"y": time.Hour}[st.Name]
 		}
-		if _, err := engine.Run(t.Context(), s.plan, s.opts); err != nil {
+		if _, err := executor.Run(t.Context(), s.plan, s.opts); err != nil {
 			t.Fatal(err)
 		}
 		if got := s.fake.Calls(); got[0] != "y" {
@@ -115,18 +116,18 @@ func randomGraph(t *testing.T, rnd *rand.Rand) {
 		lines = append(lines, line)
 	}
 	s := newScene(t, jobs, lines...)
-	want := make([]engine.Status, n) // Done, Failed or Skipped
+	want := make([]scheduler.Status, n) // Done, Failed or Skipped
 	took := map[string]time.Duration{}
 	for i, st := range s.plan.Steps {
 		took[st.Name] = time.Duration(rnd.IntN(5)) * time.Second
-		want[i] = engine.Done
+		want[i] = scheduler.Done
 		for _, d := range st.Deps {
-			if want[d] != engine.Done {
-				want[i] = engine.Skipped
+			if want[d] != scheduler.Done {
+				want[i] = scheduler.Skipped
 			}
 		}
-		if want[i] == engine.Done && rnd.IntN(8) == 0 {
-			want[i] = engine.Failed
+		if want[i] == scheduler.Done && rnd.IntN(8) == 0 {
+			want[i] = scheduler.Failed
 			s.fail(st.Name)
 		}
 	}
@@ -138,13 +139,13 @@ func randomGraph(t *testing.T, rnd *rand.Rand) {
 		}
 		return wait(took[buildtest.Name(p)])(ctx, p, out)
 	}
-	rep, err := engine.Run(t.Context(), s.plan, s.opts.NoSync())
+	rep, err := executor.Run(t.Context(), s.plan, s.opts.NoSync())
 	for i, r := range rep.Steps {
 		if r.Status != want[i] {
 			t.Errorf("%v: %s is %s, want %s", lines, r.ID, r.Status, want[i])
 		}
 	}
-	if failed := slices.Contains(want, engine.Failed); failed != (err != nil) {
+	if failed := slices.Contains(want, scheduler.Failed); failed != (err != nil) {
 		t.Errorf("error is %v, but a failure was planned: %v", err, failed)
 	}
 	if m := s.fake.MaxRunning(); m > jobs {
@@ -164,7 +165,7 @@ func TestHeartbeat(t *testing.T) {
 			return wait(35*time.Second)(ctx, p, out)
 		}
 		begin := time.Now()
-		if _, err := engine.Run(t.Context(), s.plan, s.opts); err != nil {
+		if _, err := executor.Run(t.Context(), s.plan, s.opts); err != nil {
 			t.Fatal(err)
 		}
 		var got []string
@@ -191,7 +192,7 @@ func TestBadRequests(t *testing.T) {
 			s := newScene(t, 1, "a:", "b: a")
 			s.old(t)
 			change(s)
-			if _, err := engine.Run(t.Context(), s.plan, s.opts); err == nil {
+			if _, err := executor.Run(t.Context(), s.plan, s.opts); err == nil {
 				t.Error("no error")
 			}
 			if len(s.fake.Calls()) > 0 {

@@ -1,7 +1,7 @@
 // remote_test: runs of two machines that share a remote cache, here a directory: nothing is built twice, and nothing is
 // fetched that nobody needs.
 
-package engine_test
+package executor_test
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 	"testing"
 
 	"buildsys/internal/buildtest"
-	"buildsys/internal/engine"
+	"buildsys/internal/executor"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 	"buildsys/internal/remote"
@@ -51,7 +51,7 @@ func (s *scene) with(t *testing.T, dir, want string) remote.Stats {
 	t.Helper()
 	s.share(t, dir)
 	s.forget()
-	rep, err := engine.Run(t.Context(), s.plan, s.opts.NoSync())
+	rep, err := executor.Run(t.Context(), s.plan, s.opts.NoSync())
 	s.opts.Cache.Remote.Close(t.Context(), nil)
 	if got := statuses(rep); got != want || err != nil {
 		t.Errorf("got  %s (%v)\nwant %s\n%s", got, err, want, s.warnings())
@@ -105,7 +105,7 @@ func TestRemoteLeavesWhatNobodyNeeds(t *testing.T) {
 	}
 	second.opts.Cache.Remote = nil
 	second.forget()
-	if rep, err := engine.Run(t.Context(), second.plan, second.opts.NoSync()); err != nil || statuses(rep) != chainCached {
+	if rep, err := executor.Run(t.Context(), second.plan, second.opts.NoSync()); err != nil || statuses(rep) != chainCached {
 		t.Errorf("without a remote cache: %s, %v", statuses(rep), err)
 	}
 }
@@ -207,7 +207,7 @@ func TestRemoteOutputsThatCannotBeHadAgain(t *testing.T) {
 	second.share(t, dir)
 	second.forget()
 	second.opts.Builder = irreproducible{second.fake}
-	rep, err := engine.Run(t.Context(), second.plan, second.opts.NoSync())
+	rep, err := executor.Run(t.Context(), second.plan, second.opts.NoSync())
 	second.opts.Cache.Remote.Close(t.Context(), nil)
 	if got := statuses(rep); err != nil || got != "low done, mid done, top done, aside cached" {
 		t.Errorf("got %s, %v\n%s", got, err, second.warnings())
@@ -260,7 +260,7 @@ func TestRemoteRequired(t *testing.T) {
 	if err := os.Remove(paths[0]); err != nil {
 		t.Fatal(err)
 	}
-	rep, err := engine.Run(t.Context(), third.plan, third.opts.NoSync())
+	rep, err := executor.Run(t.Context(), third.plan, third.opts.NoSync())
 	if got := statuses(rep); err == nil || got != "low cached, mid cached, top failed, aside cached" {
 		t.Errorf("got %s, %v", got, err)
 	}

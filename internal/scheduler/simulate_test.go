@@ -1,6 +1,6 @@
 // simulate_test: the scheduler against the lower bound, on small plans and on the graph of a real tree.
 
-package engine
+package scheduler
 
 import (
 	"encoding/json"
@@ -9,29 +9,27 @@ import (
 	"time"
 
 	"buildsys/internal/graph"
-	"buildsys/internal/plan"
 )
 
 func TestSimulate(t *testing.T) {
-	// a(3) → b(1), c(4), d(2): with one job 10, with two the chain and c with two the chain and c start, d and b follow.
-	p := plan.Plan{Steps: []plan.Step{{ID: "a"}, {ID: "b", Deps: []int{0}}, {ID: "c"}, {ID: "d"}}}
-	durations := map[string]time.Duration{"a": 3, "b": 1, "c": 4, "d": 2}
-	cost := func(s plan.Step) time.Duration { return durations[s.ID] }
+	// a(3) → b(1), c(4), d(2): with one job 10, with two the chain and c start, d and b follow.
+	steps := []Step{{Cost: 3}, {Cost: 1, After: []int{0}}, {Cost: 4}, {Cost: 2}}
 	tests := []struct {
 		jobs            int
 		makespan, bound time.Duration
 	}{{1, 10, 10}, {2, 5, 5}, {3, 4, 4}, {72, 4, 4}}
 	for _, test := range tests {
-		s := Simulate(p, cost, test.jobs)
+		s := Simulate(steps, test.jobs)
 		if s.Makespan != test.makespan || s.LowerBound() != test.bound || s.Work != 10 || s.CriticalPath != 4 {
-			t.Errorf("%d jobs: %+v, bound %d; want makespan %d, bound %d", test.jobs, s, s.LowerBound(), test.makespan, test.bound)
+			t.Errorf("%d jobs: %+v, bound %d; want makespan %d, bound %d",
+				test.jobs, s, s.LowerBound(), test.makespan, test.bound)
 		}
 	}
 }
 
-// TestSimulateRealTree holds the scheduler to 1.05 times the lower bound on a graph of 94 packages with skewed durations.
+// TestSimulateRealTree holds the order to 1.05 times the lower bound on a graph of 94 packages with
+// skewed durations.
 func TestSimulateRealTree(t *testing.T) {
-	p := realTree(t)
 	data, err := os.ReadFile("testdata/durations.json")
 	if err != nil {
 		t.Fatal(err)
@@ -40,15 +38,15 @@ func TestSimulateRealTree(t *testing.T) {
 	if err := json.Unmarshal(data, &seconds); err != nil {
 		t.Fatal(err)
 	}
-	cost := func(s plan.Step) time.Duration {
-		sec, ok := seconds[s.Name]
+	steps := realTree(t, func(name string) time.Duration {
+		sec, ok := seconds[name]
 		if !ok {
 			sec = 20
 		}
 		return time.Duration(sec * float64(time.Second))
-	}
+	})
 	for _, jobs := range []int{2, 8, 32, 72} {
-		s := Simulate(p, cost, jobs)
+		s := Simulate(steps, jobs)
 		ratio := float64(s.Makespan) / float64(s.LowerBound())
 		t.Logf("%d jobs: makespan %v, lower bound %v, ratio %.3f", jobs, s.Makespan, s.LowerBound(), ratio)
 		if ratio > 1.05 {
@@ -57,7 +55,7 @@ func TestSimulateRealTree(t *testing.T) {
 	}
 }
 
-func realTree(t *testing.T) plan.Plan {
+func realTree(t *testing.T, cost func(name string) time.Duration) []Step {
 	t.Helper()
 	data, err := os.ReadFile("../../../shared/data/bottlerocket-v1.9.2-graph.json")
 	if err != nil {
@@ -82,15 +80,15 @@ func realTree(t *testing.T) plan.Plan {
 			g.AddRuntime(name, to)
 		}
 	}
-	var p plan.Plan
+	var steps []Step
 	index := map[string]int{}
 	for i, name := range g.Order(g.Nodes()) {
 		index[name] = i
-		s := plan.Step{ID: "package/" + name, Name: name}
+		s := Step{Cost: cost(name)}
 		for _, dep := range g.BuildClosure(name) {
-			s.Deps = append(s.Deps, index[dep])
+			s.After = append(s.After, index[dep])
 		}
-		p.Steps = append(p.Steps, s)
+		steps = append(steps, s)
 	}
-	return p
+	return steps
 }

@@ -1,6 +1,6 @@
 // Lookup: whether a step has to be built at all: its outputs may be in place, or the store may have them.
 
-package engine
+package executor
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"buildsys/internal/builddir"
 	"buildsys/internal/cache"
 	"buildsys/internal/progress"
+	"buildsys/internal/scheduler"
 )
 
 // action is one step with its inputs known.
@@ -22,49 +23,40 @@ type action struct {
 	remote     cache.Entry // when they are elsewhere
 }
 
-// found says where the outputs of a step are.
-type found int
-
-const (
-	missing   found = iota // they have to be built
-	placed                 // in the checkout
-	elsewhere              // in a remote cache: what they are is known, and that is all that most steps above need
-)
-
 // lookUp computes the step's key and looks for its outputs: in place, then in the store, from which they are put in
 // place, then in the remote caches, where they are left.
-func (w worker) lookUp(ctx context.Context) (act action, where found, err error) {
+func (w worker) lookUp(ctx context.Context) (act action, found scheduler.Found, err error) {
 	if w.step.Given {
 		return w.given()
 	}
 	if w.o.Cache == nil {
-		return action{}, missing, nil
+		return action{}, scheduler.Missing, nil
 	}
 	state, known := builddir.ReadStateHead(w.o.Cache.State, w.step.ID)
 	if act, err = w.key(state.Action); err != nil {
-		return act, missing, err
+		return act, scheduler.Missing, err
 	}
 	if known && state.Action == act.id {
 		var ok bool
 		if act.outputs, ok = w.inPlace(state.Content); ok && w.mayTrust(act.id) {
 			w.shareStored(act.id)
-			return act, placed, nil
+			return act, scheduler.Here, nil
 		}
 		if act, err = w.key(cache.ActionID{}); err != nil { // what follows needs the transcript
-			return act, missing, err
+			return act, scheduler.Missing, err
 		}
 	}
 	if entry, ok := w.stored(act.id); ok {
 		act.outputs = newOutputs(w.step.Name, entry.Content, entry.Files)
 		w.share(entry)
 		if _, there := w.inPlace(entry.Content); there { // made from other inputs to the same bytes, or the record was lost
-			return act, placed, w.remember(act)
+			return act, scheduler.Here, w.remember(act)
 		}
 		switch err := w.restore(ctx, entry); {
 		case err == nil:
-			return act, placed, w.remember(act)
+			return act, scheduler.Here, w.remember(act)
 		case !is[*cache.DamagedError](err):
-			return act, missing, err
+			return act, scheduler.Missing, err
 		default:
 			w.report(progress.Event{Kind: progress.Warning, Text: fmt.Sprintf("%v; it is built again", err)})
 		}
@@ -72,20 +64,20 @@ func (w worker) lookUp(ctx context.Context) (act action, where found, err error)
 	if act.remote, known = w.remote(ctx, act); known {
 		act.outputs = newOutputs(w.step.Name, act.remote.Content, act.remote.Files)
 		if _, there := w.inPlace(act.remote.Content); there && !w.o.Cache.Native {
-			return act, placed, w.remember(act)
+			return act, scheduler.Here, w.remember(act)
 		}
-		return act, elsewhere, nil
+		return act, scheduler.Remote, nil
 	}
-	return act, missing, w.mayBuild(act)
+	return act, scheduler.Missing, w.mayBuild(act)
 }
 
 // given takes the outputs that another process has put in place.
-func (w worker) given() (action, found, error) {
+func (w worker) given() (action, scheduler.Found, error) {
 	files, content, err := w.o.Cache.Memo.ScanDir(w.step.Out)
 	if err != nil || len(files) == 0 {
-		return action{}, missing, &NotThereError{Step: w.step.ID, Dir: w.step.Out}
+		return action{}, scheduler.Missing, &NotThereError{Step: w.step.ID, Dir: w.step.Out}
 	}
-	return action{outputs: newOutputs(w.step.Name, content, files)}, placed, nil
+	return action{outputs: newOutputs(w.step.Name, content, files)}, scheduler.Here, nil
 }
 
 // mayBuild fails in a run that must not build.

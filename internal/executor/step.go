@@ -1,6 +1,6 @@
 // One step: build into staging, check the outputs, publish them.
 
-package engine
+package executor
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 	"buildsys/internal/progress"
 )
 
-// worker works on one step. It lives in its own goroutine and shares nothing with the scheduler but the options.
+// worker works on one step. It lives in its own goroutine and shares nothing with the run but the options.
 type worker struct {
 	o       Options
 	staging *builddir.Staging

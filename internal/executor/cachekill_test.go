@@ -1,6 +1,6 @@
 // Kills with a cache: whatever the moment, the next run ends with the tree, the records and the store of an undisturbed one.
 
-package engine
+package executor
 
 import (
 	"context"
@@ -24,6 +24,7 @@ import (
 	"buildsys/internal/cache"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
+	"buildsys/internal/scheduler"
 )
 
 // twoSteps is a package and an image made of it, with their inputs below dir.
@@ -58,7 +59,7 @@ func runCached(ctx context.Context, dir string, sink progress.Sink, stage func(s
 		Store: store, Memo: cache.NewMemo(), State: filepath.Join(dir, "state"), SDK: "sha256:0",
 		Log: func(string) string { return "" },
 	}
-	if testing.Short() || os.Getenv("ENGINE_HELPER") == "" { // the kill is what counts, not the disk
+	if testing.Short() || os.Getenv("EXECUTOR_HELPER") == "" { // the kill is what counts, not the disk
 		o.hooks.Sync = func(string) error { return nil }
 	}
 	_, err = Run(ctx, twoSteps(dir), o)
@@ -144,7 +145,7 @@ func killedRun(t *testing.T, history history, n int, want map[string]string) {
 	dir := cachedDir(t, history)
 	before := stored(t, dir)
 	cmd := exec.Command(os.Args[0], "-test.run=^TestCachedHelper$")
-	cmd.Env = append(os.Environ(), "ENGINE_HELPER=cached", "ENGINE_DIR="+dir, "ENGINE_STAGE="+strconv.Itoa(n))
+	cmd.Env = append(os.Environ(), "EXECUTOR_HELPER=cached", "EXECUTOR_DIR="+dir, "EXECUTOR_STAGE="+strconv.Itoa(n))
 	out, err := cmd.CombinedOutput()
 	exit, ok := errors.AsType[*exec.ExitError](err)
 	if !ok || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
@@ -179,14 +180,14 @@ func differences(got, want map[string]string) string {
 
 // TestCachedHelper is not a test: TestKillWithCache runs this binary again to have a process to kill.
 func TestCachedHelper(t *testing.T) {
-	if os.Getenv("ENGINE_HELPER") != "cached" {
+	if os.Getenv("EXECUTOR_HELPER") != "cached" {
 		t.Skip("only for other tests")
 	}
-	left, err := strconv.Atoi(os.Getenv("ENGINE_STAGE"))
+	left, err := strconv.Atoi(os.Getenv("EXECUTOR_STAGE"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = runCached(t.Context(), os.Getenv("ENGINE_DIR"), &buildtest.Recorder{}, func(string) {
+	_, err = runCached(t.Context(), os.Getenv("EXECUTOR_DIR"), &buildtest.Recorder{}, func(string) {
 		if left == 0 {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			select {} // the signal may take a moment
@@ -307,13 +308,13 @@ func TestCancelDuringRestore(t *testing.T) {
 	stop := errors.New("stopped")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(stop)
-	if _, hit, err := w.lookUp(ctx); hit != missing || !errors.Is(err, stop) {
+	if _, hit, err := w.lookUp(ctx); hit != scheduler.Missing || !errors.Is(err, stop) {
 		t.Errorf("restored: %v, %v", hit, err)
 	}
 	if left := buildtest.Snapshot(t, filepath.Join(dir, "out")); len(left) > 0 {
 		t.Errorf("put in place: %v", left)
 	}
-	if _, hit, err := w.lookUp(t.Context()); hit != placed || err != nil {
+	if _, hit, err := w.lookUp(t.Context()); hit != scheduler.Here || err != nil {
 		t.Errorf("without the cancellation: %v, %v", hit, err)
 	}
 }

@@ -1,6 +1,6 @@
 // Steps that need not be built: in place, in the store, cut off; and what is noticed when something is wrong.
 
-package engine_test
+package executor_test
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 	"buildsys/internal/builddir"
 	"buildsys/internal/buildtest"
 	"buildsys/internal/cache"
-	"buildsys/internal/engine"
+	"buildsys/internal/executor"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 )
@@ -136,7 +136,7 @@ func TestInputEditedMeanwhile(t *testing.T) {
 				return nil
 			}
 			err := s.run(t, "low cached, a failed, b skipped by package/a")
-			changed, ok := errors.AsType[*engine.InputChangedError](err)
+			changed, ok := errors.AsType[*executor.InputChangedError](err)
 			if !ok || len(changed.Changes) != 1 || !strings.Contains(changed.Error(), "run again") {
 				t.Fatalf("error is %v", err)
 			}
@@ -174,7 +174,7 @@ func TestInputGoneMeanwhile(t *testing.T) {
 		defer s.remove(t, "packages")
 		return builder(ctx, p, out)
 	})
-	rep, err := engine.Run(t.Context(), s.plan, s.opts)
+	rep, err := executor.Run(t.Context(), s.plan, s.opts)
 	if _, ok := errors.AsType[*builddir.HostError](err); !ok || statuses(rep) != "a failed" {
 		t.Errorf("%s, %v", statuses(rep), err)
 	}
@@ -195,7 +195,7 @@ func TestRequire(t *testing.T) {
 	s.opts.Jobs, s.opts.Prepare = 0, noEngine(t)
 	s.opts.Cache.Require = true
 	err := s.run(t, "a failed, b skipped by package/a, other failed")
-	missing, ok := errors.AsType[*engine.NotCachedError](err)
+	missing, ok := errors.AsType[*executor.NotCachedError](err)
 	if !ok || missing.Known || !strings.Contains(missing.Error(), "no earlier build") {
 		t.Errorf("never built: %v", err)
 	}
@@ -207,14 +207,14 @@ func TestRequire(t *testing.T) {
 	s.mustRun(t, "a cached, b cached, other cached")
 	s.edit(t, "a", "Name: a\nedited\n")
 	err = s.run(t, "a failed, b skipped by package/a, other cached")
-	if missing, ok = errors.AsType[*engine.NotCachedError](err); !ok || !missing.Known || !strings.Contains(missing.Error(), "a.spec changed") {
+	if missing, ok = errors.AsType[*executor.NotCachedError](err); !ok || !missing.Known || !strings.Contains(missing.Error(), "a.spec changed") {
 		t.Errorf("edited: %v", err)
 	}
 	s.edit(t, "a", "Name: a\n")
 	s.remove(t, "rpms")
 	s.remove(t, "store/entries")
 	err = s.run(t, "a failed, b skipped by package/a, other failed")
-	if missing, ok = errors.AsType[*engine.NotCachedError](err); !ok || !strings.Contains(missing.Error(), "outputs are gone") {
+	if missing, ok = errors.AsType[*executor.NotCachedError](err); !ok || !strings.Contains(missing.Error(), "outputs are gone") {
 		t.Errorf("gone: %v", err)
 	}
 }
@@ -228,7 +228,7 @@ func TestLinkIsRestored(t *testing.T) {
 	check := func(built int) {
 		t.Helper()
 		s.forget()
-		if _, err := engine.Run(t.Context(), s.plan, s.opts.NoSync()); err != nil {
+		if _, err := executor.Run(t.Context(), s.plan, s.opts.NoSync()); err != nil {
 			t.Fatal(err)
 		}
 		if target, err := os.Readlink(link); err != nil || target != "img" || len(s.fake.Calls()) != built {

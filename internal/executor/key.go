@@ -1,6 +1,6 @@
 // The key of a step: a labelled transcript of everything that determines its outputs.
 
-package engine
+package executor
 
 import (
 	"crypto/sha256"

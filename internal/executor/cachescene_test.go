@@ -1,6 +1,6 @@
 // What the tests of runs with a cache share: a scene whose steps have input files, a store and records.
 
-package engine_test
+package executor_test
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 
 	"buildsys/internal/buildtest"
 	"buildsys/internal/cache"
-	"buildsys/internal/engine"
+	"buildsys/internal/executor"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 )
@@ -31,7 +31,7 @@ func newCachedScene(t *testing.T, jobs int, lines ...string) *scene {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.opts.Cache = &engine.Cache{
+	s.opts.Cache = &executor.Cache{
 		Store: store, Memo: cache.NewMemo(), State: filepath.Join(s.dir, "state"), SDK: "sha256:0",
 		Log: func(string) string { return "" },
 	}
@@ -59,7 +59,7 @@ func (s *scene) edit(t *testing.T, name, text string) {
 func (s *scene) run(t *testing.T, want string) error {
 	t.Helper()
 	s.forget()
-	rep, err := engine.Run(t.Context(), s.plan, s.opts.NoSync())
+	rep, err := executor.Run(t.Context(), s.plan, s.opts.NoSync())
 	if got := statuses(rep); got != want {
 		t.Errorf("got  %s (%v)\nwant %s", got, err, want)
 	}

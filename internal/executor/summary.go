@@ -1,8 +1,11 @@
-// From the engine's report to the summary that people read.
+// From the report of a run to the summary that people read.
 
-package engine
+package executor
 
-import "buildsys/internal/progress"
+import (
+	"buildsys/internal/progress"
+	"buildsys/internal/scheduler"
+)
 
 // Summary turns the report into what progress.WriteReport shows. lines gives a step's last lines of output, log the path
 // of its whole output or ""; progress.Tail and progress.LogFiles have them.
@@ -12,17 +15,17 @@ func (r Report) Summary(lines func(step string) []string, log func(step string) 
 	for _, step := range r.Steps {
 		s.Retries += step.Retries
 		switch step.Status {
-		case Done:
+		case scheduler.Done:
 			s.Done++
-		case Cached:
+		case scheduler.Cached:
 			s.Cached++
-		case Failed:
+		case scheduler.Failed:
 			s.Failures = append(s.Failures, progress.Failure{
 				Step: step.ID, Err: step.Err, Tail: lines(step.ID), Log: log(step.ID),
 			})
-		case Skipped:
+		case scheduler.Skipped:
 			skipped[step.Root] = append(skipped[step.Root], step.ID)
-		case Cancelled:
+		case scheduler.Cancelled:
 			s.Cancelled++
 		}
 	}

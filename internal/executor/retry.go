@@ -1,6 +1,6 @@
 // Retries: a step whose engine failed is built again, a few times, and within what the whole run may spend on that.
 
-package engine
+package executor
 
 import (
 	"context"

@@ -1,6 +1,6 @@
 // The caller's check of outputs: what it refuses is neither stored nor published.
 
-package engine_test
+package executor_test
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"buildsys/internal/buildtest"
-	"buildsys/internal/engine"
+	"buildsys/internal/executor"
 	"buildsys/internal/plan"
 )
 
@@ -28,7 +28,7 @@ func TestCheckRefusesOutputs(t *testing.T) {
 		}
 		return nil
 	}
-	rep, err := engine.Run(t.Context(), s.plan, s.opts)
+	rep, err := executor.Run(t.Context(), s.plan, s.opts)
 	if !errors.Is(err, refused) {
 		t.Errorf("error %v does not wrap the check's", err)
 	}
@@ -42,7 +42,7 @@ func TestCheckRefusesOutputs(t *testing.T) {
 
 	refuse = false // had it been stored, it would not be built again
 	s.forget()
-	rep, err = engine.Run(t.Context(), s.plan, s.opts)
+	rep, err = executor.Run(t.Context(), s.plan, s.opts)
 	if got, want := statuses(rep), "good cached, bad done, above done"; err != nil || got != want {
 		t.Errorf("second run: %s, %v; want %s", got, err, want)
 	}

@@ -1,18 +1,18 @@
 // Forecast: what a run would do and why, found out without building, restoring or writing anything.
 
-package engine
+package executor
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"buildsys/internal/builddir"
 	"buildsys/internal/cache"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
+	"buildsys/internal/scheduler"
 )
 
 // Outlook is what a run would do with a step.
@@ -44,58 +44,64 @@ type Forecast struct {
 // Took returns how long the step took when it was last built, in whatever checkout; 0 when that is unknown.
 func (f Forecast) Took() time.Duration { return f.took() }
 
-// Foresee returns the outlook of every step of p, in its order. Remote caches are asked when c has some; what they said
-// in earlier runs is known without. The error is a *builddir.HostError when an input cannot be read.
+// Foresee returns the outlook of every step of p, in its order. Remote caches are asked when c has
+// some; what they said in earlier runs is known without. The error is a *builddir.HostError when an
+// input cannot be read.
 func Foresee(ctx context.Context, p plan.Plan, c *Cache) ([]Forecast, error) {
 	out := make([]Forecast, len(p.Steps))
 	made := make([]*outputs, len(p.Steps))
-	for _, wave := range waves(p) {
-		var group errgroup.Group
-		group.SetLimit(lookupJobs)
-		for _, i := range wave {
-			group.Go(func() (err error) {
-				s := p.Steps[i]
-				var after []string
-				for _, d := range s.Deps {
-					if o := out[d].Outlook; o == Build || o == MayBuild {
-						after = append(after, progress.Name(p.Steps[d].ID))
-					}
-				}
-				w := worker{o: Options{Cache: c}, plan: p, step: s, made: made}
-				out[i], made[i], err = w.foresee(ctx, after)
-				out[i].took = func() time.Duration { // looked up on request: hardly anyone asks about a step that is up to date
-					took, _ := c.took(s.ID, p.Arch)
-					return took
-				}
-				return err
-			})
+	foresee := func(i int) (err error) {
+		s := p.Steps[i]
+		var after []string
+		for _, d := range s.Deps {
+			if o := out[d].Outlook; o == Build || o == MayBuild {
+				after = append(after, progress.Name(p.Steps[d].ID))
+			}
 		}
-		if err := group.Wait(); err != nil {
-			return nil, err
+		w := worker{o: Options{Cache: c}, plan: p, step: s, made: made}
+		out[i], made[i], err = w.foresee(ctx, after)
+		out[i].took = func() time.Duration { // hardly anyone asks about a step that is up to date
+			took, _ := c.took(s.ID, p.Arch)
+			return took
 		}
+		return err
+	}
+	if err := lookAhead(p, foresee); err != nil {
+		return nil, err
 	}
 	if last := len(out) - 1; last >= 0 && out[last].Outlook == UpToDate {
-		if state, _ := builddir.ReadState(c.State, p.Steps[last].ID); state.Previous != "" {
+		state, _ := builddir.ReadState(c.State, p.Steps[last].ID)
+		if state.Previous != "" {
 			out[last].Last = cache.Diff(state.Previous, state.Transcript)
 		}
 	}
 	return out, nil
 }
 
-// waves divides the steps of a plan so that each comes in a later wave than those it depends on.
-func waves(p plan.Plan) [][]int {
-	var all [][]int
-	wave := make([]int, len(p.Steps))
-	for i, s := range p.Steps {
-		for _, d := range s.Deps {
-			wave[i] = max(wave[i], wave[d]+1)
+// lookAhead has the scheduler decide on the lookups of a run in which each finds the outputs.
+func lookAhead(p plan.Plan, foresee func(i int) error) (err error) {
+	m := scheduler.New(Steps(p, nil, nil), limits)
+	ends := make(chan scheduler.Event)
+	todo := m.Handle(scheduler.Event{Kind: scheduler.Begin})
+	for !m.Over() {
+		for _, d := range todo {
+			if d.Kind == scheduler.LookUp {
+				go func() {
+					ends <- scheduler.Event{
+						Kind: scheduler.LookedUp, Step: d.Step, Found: scheduler.Here,
+						Err: foresee(d.Step),
+					}
+				}()
+			}
 		}
-		if wave[i] == len(all) {
-			all = append(all, nil)
+		e := <-ends
+		if e.Err != nil {
+			err = cmp.Or(err, e.Err)
+			m.Handle(scheduler.Event{Kind: scheduler.Cancel})
 		}
-		all[wave[i]] = append(all[wave[i]], i)
+		todo = m.Handle(e)
 	}
-	return all
+	return err
 }
 
 // foresee returns the outlook of the step and what its outputs are, as far as that is known.

@@ -1,6 +1,6 @@
 // The typed errors of a run, for exit codes and reports.
 
-package engine
+package executor
 
 import (
 	"fmt"
