@@ -48,7 +48,7 @@ type ref struct {
 	root   int
 	asked  bool // far, and needed here
 
-	filesWanted, filesHere, filesFailed bool
+	files struct{ wanted, here, failed bool }
 
 	key      string   // of its last lookup
 	known    bool     // it has ended well, if only once
@@ -65,9 +65,10 @@ type model struct {
 	refs     []ref
 	running  []job
 	prepared bool
-	fatal    bool
+	fatal    bool // nothing can be built
 
 	cancelled bool
+	slow      DecisionKind // jobs that are likely to end after others
 }
 
 func (r *model) stopped() bool { return r.cancelled || r.fatal }
@@ -122,8 +123,8 @@ func (r *model) book(e Event, j job) {
 		r.prepared, r.limits.Builds = true, e.Jobs
 		r.fatal = r.fatal || e.Err != nil
 	case Fetched:
-		s.filesHere, s.filesFailed = e.Err == nil, e.Err != nil
-		if s.filesFailed && s.belief == isMissing && !r.fatal {
+		s.files.here, s.files.failed = e.Err == nil, e.Err != nil
+		if s.files.failed && s.belief == isMissing && !r.fatal {
 			r.fail(e.Step)
 		}
 	case LookedUp:
@@ -263,7 +264,7 @@ func (r *model) skipBroken(d int) {
 func (r *model) miss(i int) {
 	s := &r.refs[i]
 	s.belief = isMissing
-	if s.filesFailed {
+	if s.files.failed {
 		r.fail(i)
 		return
 	}
@@ -280,7 +281,7 @@ func (r *model) miss(i int) {
 	}
 	for d := range r.refs {
 		if d == i || r.refs[d].below[i] {
-			r.refs[d].filesWanted = true
+			r.refs[d].files.wanted = true
 		}
 	}
 }
@@ -316,8 +317,8 @@ func (r *model) may(kind DecisionKind, i int) bool {
 		fetching := slices.ContainsFunc(r.running, func(j job) bool {
 			return j.kind == Fetch && j.step == i
 		})
-		return s.Files && s.filesWanted && s.belief.status() == 0 &&
-			!s.filesHere && !s.filesFailed && !fetching
+		return s.Files && s.files.wanted && s.belief.status() == 0 &&
+			!s.files.here && !s.files.failed && !fetching
 	case Place:
 		return (s.belief == isWanted || s.belief == isFar && s.asked) && !r.busy(i)
 	case Build:
@@ -326,7 +327,7 @@ func (r *model) may(kind DecisionKind, i int) bool {
 				return false
 			}
 		}
-		return s.belief == isMissing && (s.filesHere || !s.Files) && !r.busy(i)
+		return s.belief == isMissing && (s.files.here || !s.Files) && !r.busy(i)
 	}
 	return false
 }
