@@ -17,7 +17,8 @@ func (e *OutputError) Error() string {
 	if e.Path != "" {
 		what = fmt.Sprintf("output %q", e.Path)
 	}
-	return fmt.Sprintf("%s of %s cannot be used: %s; earlier outputs were kept", what, e.Step, e.Reason)
+	return fmt.Sprintf("%s of %s cannot be used: %s; earlier outputs were kept",
+		what, e.Step, e.Reason)
 }
 
 // HostError says that this machine's file system refused what a run had to do: no space, no

@@ -15,7 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockPoll is how often a waiting run looks whether the lock is free. A blocking flock could not be cancelled.
+// lockPoll is how often a waiting run looks whether the lock is free. A blocking flock could not be
+// cancelled.
 const lockPoll = 200 * time.Millisecond
 
 // LockedError says that another run holds the lock and the caller did not want to wait.
@@ -26,25 +27,31 @@ type LockedError struct {
 
 // Error names the holder.
 func (e *LockedError) Error() string {
-	return fmt.Sprintf("another run is at work in this checkout (%s); wait for it or stop it. Lock: %s", e.Holder, e.Path)
+	return fmt.Sprintf("another run is at work in this checkout (%s); wait for it or stop it. Lock: %s",
+		e.Holder, e.Path)
 }
 
-// Lock takes the exclusive lock at path, a file that is made if need be and never deleted, and writes into it who holds
-// it. The kernel frees the lock when the process ends, however it ends.
+// Lock takes the exclusive lock at path, a file that is made if need be and never deleted, and
+// writes into it who holds it. The kernel frees the lock when the process ends, however it ends.
 //
-// When another run holds it, onWait is called once with what the holder wrote about itself, and Lock returns when the
-// lock is free or ctx is done. With a nil onWait it does not wait but returns a *LockedError.
+// When another run holds it, onWait is called once with what the holder wrote about itself, and
+// Lock returns when the lock is free or ctx is done. With a nil onWait it does not wait but returns
+// a *LockedError.
 func Lock(ctx context.Context, path string, onWait func(holder string)) (unlock func(), err error) {
 	return lock(ctx, path, unix.LOCK_EX, strings.Join(os.Args, " "), onWait)
 }
 
-// LockShared is Lock for several holders at once, who together keep out those of Lock. Of them the file names the latest,
-// as the words in as.
-func LockShared(ctx context.Context, path, as string, onWait func(holder string)) (unlock func(), err error) {
+// LockShared is Lock for several holders at once, who together keep out those of Lock. Of them the
+// file names the latest, as the words in as.
+func LockShared(
+	ctx context.Context, path, as string, onWait func(holder string),
+) (unlock func(), err error) {
 	return lock(ctx, path, unix.LOCK_SH, as, onWait)
 }
 
-func lock(ctx context.Context, path string, how int, as string, onWait func(holder string)) (unlock func(), err error) {
+func lock(
+	ctx context.Context, path string, how int, as string, onWait func(holder string),
+) (unlock func(), err error) {
 	f, err := openLock(path)
 	if err != nil {
 		return nil, &HostError{Doing: "lock the checkout", Err: err}
@@ -81,7 +88,8 @@ func acquire(ctx context.Context, f *os.File, how int, onWait func(string)) erro
 		case errors.Is(err, unix.EINTR):
 			continue
 		case !errors.Is(err, unix.EWOULDBLOCK):
-			return &HostError{Doing: "lock the checkout", Err: &os.PathError{Op: "flock", Path: f.Name(), Err: err}}
+			err = &os.PathError{Op: "flock", Path: f.Name(), Err: err}
+			return &HostError{Doing: "lock the checkout", Err: err}
 		case onWait == nil:
 			return &LockedError{Path: f.Name(), Holder: holder(f)}
 		case first:
@@ -113,7 +121,8 @@ func present(f *os.File, as string) error {
 	return err
 }
 
-// holder reads who holds the lock. Between taking a lock and presenting itself, a holder is unknown.
+// holder reads who holds the lock. Between taking a lock and presenting itself, a holder is
+// unknown.
 func holder(f *os.File) string {
 	data, _ := io.ReadAll(io.NewSectionReader(f, 0, 4096))
 	if s := strings.TrimSpace(string(data)); s != "" {
@@ -122,9 +131,12 @@ func holder(f *os.File) string {
 	return "pid unknown"
 }
 
-// Slot takes one of the slots below dir, of which there are as many as may build on one engine at once, whatever process they
-// are in. A process that is killed frees its slot. Who waits is told once, with the words of the holders.
-func Slot(ctx context.Context, dir string, slots int, as string, onWait func(holders []string)) (release func(), err error) {
+// Slot takes one of the slots below dir, of which there are as many as may build on one engine at
+// once, whatever process they are in. A process that is killed frees its slot. Who waits is told
+// once, with the words of the holders.
+func Slot(
+	ctx context.Context, dir string, slots int, as string, onWait func(holders []string),
+) (release func(), err error) {
 	for first := true; ; first = false {
 		var holders []string
 		for i := range slots {

@@ -130,7 +130,8 @@ func TestSharedLock(t *testing.T) {
 	}
 }
 
-// Three processes have the three slots. A fourth waits, knows for whom, and goes on when one of them is killed.
+// Three processes have the three slots. A fourth waits, knows for whom, and goes on when one of
+// them is killed.
 func TestSlots(t *testing.T) {
 	dir := t.TempDir()
 	var held []*exec.Cmd

@@ -41,7 +41,8 @@ func (o Outputs) Linked() bool {
 func (o Outputs) Check(dir string) error {
 	files, rpms := 0, 0
 	bad := func(path, reason string, args ...any) error {
-		return &OutputError{Step: o.Step, Path: filepath.ToSlash(path), Reason: fmt.Sprintf(reason, args...)}
+		reason = fmt.Sprintf(reason, args...)
+		return &OutputError{Step: o.Step, Path: filepath.ToSlash(path), Reason: reason}
 	}
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -81,7 +82,8 @@ func (o Outputs) Check(dir string) error {
 	case err != nil:
 		return err
 	case o.RPMs && rpms == 0:
-		return bad("", "the build left no .rpm file; look for where the spec's %%files or the output directory went wrong")
+		return bad("", "the build left no .rpm file; "+
+			"look for where the spec's %%files or the output directory went wrong")
 	case files == 0:
 		return bad("", "the build left no file")
 	}
@@ -100,7 +102,8 @@ func checkLink(path, rel string, bad func(string, string, ...any) error) error {
 	return nil
 }
 
-// checkRPM looks at the first bytes only; the contents are the business of rpm, which verifies its own digests.
+// checkRPM looks at the first bytes only; the contents are the business of rpm, which verifies its
+// own digests.
 func checkRPM(path, rel string, bad func(string, string, ...any) error) error {
 	f, err := os.Open(path)
 	if err != nil {

@@ -1,4 +1,5 @@
-// Publishing: a step's outputs replace the old ones whole, durably, and at no moment is there neither.
+// Publishing: a step's outputs replace the old ones whole, durably, and at no moment is there
+// neither.
 
 package builddir
 
@@ -11,7 +12,8 @@ import (
 	"syscall"
 )
 
-// asideSuffix marks the old outputs while they are swapped on a file system that cannot exchange two directories.
+// asideSuffix marks the old outputs while they are swapped on a file system that cannot exchange
+// two directories.
 const asideSuffix = ".buildsys-old"
 
 // Publish puts dir in the place of the outputs o and leaves what was there, if anything, in dir.

@@ -61,14 +61,15 @@ func writes(name, text string) func(out string) error {
 
 func noExchange(a, b string) error { return errors.ErrUnsupported }
 
-// stages are the moments at which a publishing process is killed below, without and with the system call that
-// exchanges directories.
+// stages are the moments at which a publishing process is killed below, without and with the system
+// call that exchanges directories.
 var (
 	stages     = []string{"built", "checked", "synced", "parent", "replaced", "durable", "link", "linked"}
 	stagesBare = []string{"built", "checked", "synced", "parent", "aside", "swapped", "replaced", "durable", "link", "linked"}
 )
 
-// A process killed at any stage leaves either the old or the new outputs, whole, and the next run ends as if nothing had happened.
+// A process killed at any stage leaves either the old or the new outputs, whole, and the next run
+// ends as if nothing had happened.
 func TestKillWhilePublishing(t *testing.T) {
 	for mode, list := range map[string][]string{"exchange": stages, "renames": stagesBare} {
 		for _, stage := range list {
@@ -108,8 +109,8 @@ func undisturbed(t *testing.T) map[string]string {
 	return buildtest.Snapshot(t, dir)
 }
 
-// publishVersion runs a plan that publishes one.img with the text version. With the name of a stage it does so in a
-// process of its own that must be killed there.
+// publishVersion runs a plan that publishes one.img with the text version. With the name of a stage
+// it does so in a process of its own that must be killed there.
 func publishVersion(t *testing.T, dir, version, mode, stage string) {
 	t.Helper()
 	if stage == "" || stage == "none" {
@@ -135,7 +136,8 @@ func runVersion(dir, version, mode string, stage func(string)) error {
 	return build(dir, imageOutputs(dir), hooks, writes("one.img", version))
 }
 
-// TestHelperProcess is not a test: other tests run this binary again with BUILDDIR_HELPER set to have a process to kill.
+// TestHelperProcess is not a test: other tests run this binary again with BUILDDIR_HELPER set to
+// have a process to kill.
 func TestHelperProcess(t *testing.T) {
 	dir := os.Getenv("BUILDDIR_DIR")
 	switch os.Getenv("BUILDDIR_HELPER") {
@@ -168,7 +170,8 @@ func TestHelperProcess(t *testing.T) {
 	}
 }
 
-// A disk that reports an error when it is asked to keep the outputs has not kept them: nothing is published.
+// A disk that reports an error when it is asked to keep the outputs has not kept them: nothing is
+// published.
 func TestSyncErrors(t *testing.T) {
 	dir := t.TempDir()
 	outputs := packageOutputs(dir)
@@ -226,7 +229,8 @@ func TestReplaceCanBeUndone(t *testing.T) {
 	}
 }
 
-// What a kill left in staging is gone after the next run, also a directory without write permission.
+// What a kill left in staging is gone after the next run, also a directory without write
+// permission.
 func TestStagingIsEmptied(t *testing.T) {
 	dir := buildtest.Tree(t, "-- staging/package-a-xyz/half.rpm --\nx\n-- staging/file --\n")
 	if err := os.Chmod(filepath.Join(dir, "staging/package-a-xyz"), 0o555); err != nil {
@@ -248,7 +252,8 @@ func TestStagingIsEmptied(t *testing.T) {
 	}
 }
 
-// A link name that is taken by a directory is an error of this machine, not of the step's build, and is named.
+// A link name that is taken by a directory is an error of this machine, not of the step's build,
+// and is named.
 func TestLinkIsTaken(t *testing.T) {
 	dir := buildtest.Tree(t, "-- out/latest/x --\n")
 	err := build(dir, imageOutputs(dir), builddir.Hooks{}, writes("one.img", "x"))

@@ -21,16 +21,17 @@ type State struct {
 	Previous   string // transcript of the outputs before these, for explaining
 }
 
-// stateName begins a record. On the same line follow action ID, content ID, and the lengths in bytes of the two transcripts,
-// which stand behind it as they are. Planning needs only that line of nearly every record.
+// stateName begins a record. On the same line follow action ID, content ID, and the lengths in
+// bytes of the two transcripts, which stand behind it as they are. Planning needs only that line of
+// nearly every record.
 const stateName = "buildsys state 1"
 
 func statePath(dir, step string) string {
 	return filepath.Join(dir, unitName(step)+".state")
 }
 
-// ReadState returns the record of a step from the directory of states. A record that is missing or damaged is none:
-// the outputs are then judged by their content alone.
+// ReadState returns the record of a step from the directory of states. A record that is missing or
+// damaged is none: the outputs are then judged by their content alone.
 func ReadState(dir, step string) (State, bool) {
 	data, err := os.ReadFile(statePath(dir, step))
 	if err != nil {
@@ -63,7 +64,8 @@ func parseStateHead(line string) (s State, made, before int, ok bool) {
 	return s, made, before, errs == [4]error{}
 }
 
-// ReadStateHead is ReadState without the transcripts. A record whose head is whole may still be none for ReadState.
+// ReadStateHead is ReadState without the transcripts. A record whose head is whole may still be
+// none for ReadState.
 func ReadStateHead(dir, step string) (State, bool) {
 	f, err := os.Open(statePath(dir, step))
 	if err != nil {
@@ -80,8 +82,8 @@ func ReadStateHead(dir, step string) (State, bool) {
 	return s, ok
 }
 
-// WriteState replaces the record of a step. It is written after the outputs are in place: a kill in between leaves an
-// old record, which the content of the outputs then contradicts.
+// WriteState replaces the record of a step. It is written after the outputs are in place: a kill in
+// between leaves an old record, which the content of the outputs then contradicts.
 func WriteState(dir, step string, s State) error {
 	text := fmt.Sprintf("%s %s %s %d %d\n", stateName, s.Action, s.Content, len(s.Transcript), len(s.Previous)) + s.Transcript + s.Previous
 	if err := os.MkdirAll(dir, 0o755); err != nil {

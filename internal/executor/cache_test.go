@@ -1,4 +1,5 @@
-// Steps that need not be built: in place, in the store, cut off; and what is noticed when something is wrong.
+// Steps that need not be built: in place, in the store, cut off; and what is noticed when something
+// is wrong.
 
 package executor_test
 
@@ -96,7 +97,8 @@ func TestCutOff(t *testing.T) {
 	}
 }
 
-// Must show 7 of the third milestone, for what a run reads: it says what is damaged and builds it again.
+// Must show 7 of the third milestone, for what a run reads: it says what is damaged and builds it
+// again.
 func TestDamagedStore(t *testing.T) {
 	for _, dir := range []string{"store/blobs", "store/entries"} {
 		s := newCachedScene(t, 2, "a:", "b: a")
@@ -189,7 +191,8 @@ func (f builderFunc) Build(ctx context.Context, p plan.Solve, out string, _ func
 	return f(ctx, p, out)
 }
 
-// A run that must not build fails where it would have to, names the inputs, and leaves the rest as it is.
+// A run that must not build fails where it would have to, names the inputs, and leaves the rest as
+// it is.
 func TestRequire(t *testing.T) {
 	s := newCachedScene(t, 2, "a:", "b: a", "other:")
 	s.opts.Jobs, s.opts.Prepare = 0, noEngine(t)

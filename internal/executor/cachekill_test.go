@@ -1,4 +1,5 @@
-// Kills with a cache: whatever the moment, the next run ends with the tree, the records and the store of an undisturbed one.
+// Kills with a cache: whatever the moment, the next run ends with the tree, the records and the
+// store of an undisturbed one.
 
 package executor
 
@@ -42,8 +43,8 @@ func twoSteps(dir string) plan.Plan {
 	return plan.Plan{Arch: "x86_64", Steps: []plan.Step{lib, img}}
 }
 
-// runCached runs twoSteps in dir and returns the names of what was built. stage is called at every stage of the engine
-// and of the store. The clock stands still, so that two runs can be compared.
+// runCached runs twoSteps in dir and returns the names of what was built. stage is called at every
+// stage of the engine and of the store. The clock stands still, so that two runs can be compared.
 func runCached(ctx context.Context, dir string, sink progress.Sink, stage func(string)) ([]string, error) {
 	store, err := cache.Open(filepath.Join(dir, "store"))
 	if err != nil {
@@ -91,7 +92,8 @@ func cachedDir(t *testing.T, history history) string {
 	return dir
 }
 
-// history is the versions of lib.spec that were built before the run that counts, which builds "new".
+// history is the versions of lib.spec that were built before the run that counts, which builds
+// "new".
 type history []string
 
 var (
@@ -100,7 +102,8 @@ var (
 	restore = history{"new", "old"} // the outputs in place are old, and the store has the new ones
 )
 
-// stored is the whole tree as text, without the times of entries and their checksums, which differ from run to run.
+// stored is the whole tree as text, without the times of entries and their checksums, which differ
+// from run to run.
 func stored(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	all := buildtest.Snapshot(t, dir)
@@ -178,7 +181,8 @@ func differences(got, want map[string]string) string {
 	return text.String()
 }
 
-// TestCachedHelper is not a test: TestKillWithCache runs this binary again to have a process to kill.
+// TestCachedHelper is not a test: TestKillWithCache runs this binary again to have a process to
+// kill.
 func TestCachedHelper(t *testing.T) {
 	if os.Getenv("EXECUTOR_HELPER") != "cached" {
 		t.Skip("only for other tests")
@@ -197,8 +201,9 @@ func TestCachedHelper(t *testing.T) {
 	t.Fatalf("came through alive: %v", err)
 }
 
-// Must show 7 of the third milestone: whatever bit of the store, the records or the outputs is flipped, the next run's
-// outputs are right, and it says so when it met a damaged entry or output of the store.
+// Must show 7 of the third milestone: whatever bit of the store, the records or the outputs is
+// flipped, the next run's outputs are right, and it says so when it met a damaged entry or output
+// of the store.
 func TestAnyBitFlips(t *testing.T) {
 	calm := cachedDir(t, rebuild)
 	mustRunCached(t, calm)

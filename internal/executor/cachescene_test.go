@@ -1,4 +1,5 @@
-// What the tests of runs with a cache share: a scene whose steps have input files, a store and records.
+// What the tests of runs with a cache share: a scene whose steps have input files, a store and
+// records.
 
 package executor_test
 
@@ -55,7 +56,8 @@ func (s *scene) edit(t *testing.T, name, text string) {
 	buildtest.Write(t, filepath.Join(s.dir, "packages"), "-- "+name+".spec --\n"+text)
 }
 
-// run runs the plan and fails the test unless the steps end as wanted and the built ones are those that are "done".
+// run runs the plan and fails the test unless the steps end as wanted and the built ones are those
+// that are "done".
 func (s *scene) run(t *testing.T, want string) error {
 	t.Helper()
 	s.forget()

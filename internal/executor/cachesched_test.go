@@ -51,7 +51,8 @@ func TestPrepareOnceAndOnlyForAMiss(t *testing.T) {
 	})
 }
 
-// Without a builder nothing can be built: what runs for it is stopped, the rest is cancelled, the reason is the error.
+// Without a builder nothing can be built: what runs for it is stopped, the rest is cancelled, the
+// reason is the error.
 func TestPrepareFails(t *testing.T) {
 	for _, jobs := range []int{0, 2} {
 		synctest.Test(t, func(t *testing.T) {
@@ -112,7 +113,8 @@ func TestPrepareHangs(t *testing.T) {
 	})
 }
 
-// Files are fetched for what is built and, ahead, for what is above it; never for what is known to be there.
+// Files are fetched for what is built and, ahead, for what is above it; never for what is known to
+// be there.
 func TestFetchOnlyWhatIsMissed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newCachedScene(t, 2, "a:", "b: a", "c: b", "other:")
@@ -159,7 +161,8 @@ func TestFetchOnlyWhatIsMissed(t *testing.T) {
 	})
 }
 
-// slowLookup makes the next lookup of the step take a second: it finds damage and is slow to say so.
+// slowLookup makes the next lookup of the step take a second: it finds damage and is slow to say
+// so.
 func (s *scene) slowLookup(t *testing.T, name string, then func()) {
 	t.Helper()
 	record, ok := builddir.ReadState(s.opts.Cache.State, "package/"+name)
@@ -178,7 +181,8 @@ func (s *scene) slowLookup(t *testing.T, name string, then func()) {
 	s.opts.Cache.Store.Warn = func(string) { time.Sleep(time.Second / 2); then() } // there are two: the blob, and its entry
 }
 
-// The only job is not given to a step of less weight while a weightier one is still being looked up.
+// The only job is not given to a step of less weight while a weightier one is still being looked
+// up.
 func TestLookupsKeepTheOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newCachedScene(t, 1, "a:", "b: a", "c: b", "x:", "y:")

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// FailedError says that steps failed. Roots are the root failures, in plan order; Unwrap gives their errors.
+// FailedError says that steps failed. Roots are the root failures, in plan order; Unwrap gives
+// their errors.
 type FailedError struct {
 	Roots   []StepResult
 	Skipped int // steps that were not run because of them
@@ -50,5 +51,6 @@ type NotThereError struct {
 // Error names the directory.
 func (e *NotThereError) Error() string {
 	kind, name, _ := strings.Cut(e.Step, "/")
-	return fmt.Sprintf("its outputs are not in %s, though cargo takes it for built: run \"buildsys build-%s %s\", then cargo again", e.Dir, kind, name)
+	return fmt.Sprintf("its outputs are not in %s, though cargo takes it for built: "+
+		"run \"buildsys build-%s %s\", then cargo again", e.Dir, kind, name)
 }

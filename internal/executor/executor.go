@@ -20,8 +20,8 @@ import (
 
 // Builder does one build and leaves its outputs in the existing, empty directory out.
 //
-// It may report StepLog and Warning events; the executor fills in Time and Step. An error that has a method
-// Transient() bool returning true means the same build may succeed when it is tried again.
+// It may report StepLog and Warning events; the executor fills in Time and Step. An error that has
+// a method Transient() bool returning true means the same build may succeed when it is tried again.
 // When ctx is cancelled, Build stops and returns soon.
 type Builder interface {
 	Build(ctx context.Context, s plan.Solve, out string, report func(progress.Event)) error
@@ -30,34 +30,38 @@ type Builder interface {
 // Options says how to run a plan.
 type Options struct {
 	Builder Builder
-	// Fetch puts a step's external files into the source store. It is called for several steps at once.
-	// Nil is allowed when no step has files to fetch.
+	// Fetch puts a step's external files into the source store. It is called for several steps at
+	// once. Nil is allowed when no step has files to fetch.
 	Fetch func(ctx context.Context, step string, files []manifest.ExternalFile) error
-	// Check looks at the outputs of a step in dir, before they are stored or published; its error fails the step. It is
-	// called for several steps at once and may be nil.
+	// Check looks at the outputs of a step in dir, before they are stored or published; its error
+	// fails the step. It is called for several steps at once and may be nil.
 	Check func(ctx context.Context, s plan.Step, dir string) error
 	Sink  progress.Sink
 	Jobs  int // builds at once; 0 means what Prepare says, or 1
-	// Prepare makes the builder ready and returns how many builds it does well at once. It is called once, before the
-	// first build: a run in which nothing has to be built needs no builder. Its error ends the run. It may be nil.
+	// Prepare makes the builder ready and returns how many builds it does well at once. It is
+	// called once, before the first build: a run in which nothing has to be built needs no builder.
+	// Its error ends the run. It may be nil.
 	Prepare func(ctx context.Context) (jobs int, err error)
-	// Ready waits until the builder can be used again after a build ended with a transient error, for as long as that is
-	// reasonable; its error ends the run with a *GoneError. It may be called for several steps at once, and may be nil.
+	// Ready waits until the builder can be used again after a build ended with a transient error,
+	// for as long as that is reasonable; its error ends the run with a *GoneError. It may be called
+	// for several steps at once, and may be nil.
 	Ready func(ctx context.Context) error
 	// Cache is what is known of earlier builds; nil means that every step is built.
 	Cache *Cache
-	// Wanted says whose outputs have to be in place at the end; those of the others are left in a remote cache when
-	// nothing that is built needs them. Nil means all.
+	// Wanted says whose outputs have to be in place at the end; those of the others are left in a
+	// remote cache when nothing that is built needs them. Nil means all.
 	Wanted func(plan.Step) bool
 	// Staging is a directory on the same file system as every step's Out. It belongs to the run:
 	// all it holds is deleted when a run starts and when it ends.
 	Staging   string
 	Heartbeat time.Duration // longest silence between two step events; 0 means 10 s
-	// Cost is the expected duration of a step; nil means what the Cache has recorded, or else that all cost the same.
-	// The ready step with the costliest path of dependants above it is built first.
-	Cost  func(plan.Step) time.Duration
-	Now   func() time.Time                                 // nil means time.Now
-	Sleep func(ctx context.Context, d time.Duration) error // waits before a retry; nil means a real wait
+	// Cost is the expected duration of a step; nil means what the Cache has recorded, or else that
+	// all cost the same. The ready step with the costliest path of dependants above it is built
+	// first.
+	Cost func(plan.Step) time.Duration
+	Now  func() time.Time // nil means time.Now
+	// Sleep waits before a retry; nil means a real wait.
+	Sleep func(ctx context.Context, d time.Duration) error
 
 	hooks builddir.Hooks // for tests
 }
@@ -66,7 +70,7 @@ type Options struct {
 type Cache struct {
 	Store   *cache.Store
 	Memo    *cache.Memo              // hashes of files in the checkout
-	State   string                   // directory with the record of each step's outputs in this checkout and architecture
+	State   string                   // directory with the records of the outputs in the checkout
 	SDK     string                   // digest of the image that steps run in
 	Images  map[string]string        // digests of the plan's other images, by reference
 	Log     func(step string) string // path of the step's whole output, "" when there is none
@@ -75,13 +79,14 @@ type Cache struct {
 	Native  bool                     // use nothing that was not built on this machine
 }
 
-// Run runs every step of p that can be run, at most o.Jobs at once, and publishes each step's outputs as soon as it is built.
+// Run runs every step of p that can be run, at most o.Jobs at once, and publishes each step's
+// outputs as soon as it is built.
 //
-// A step that fails stops only the steps that depend on it. When any failed the error is a *FailedError. When ctx
-// is cancelled nothing new is started or published, the running builds are waited for (at most 10 s, should the
-// engine hang), and the error wraps context.Cause(ctx).
-// A *builddir.HostError means the staging directory cannot be used. The Report is complete in every one of these cases
-// but the last.
+// A step that fails stops only the steps that depend on it. When any failed the error is a
+// *FailedError. When ctx is cancelled nothing new is started or published, the running builds are
+// waited for (at most 10 s, should the engine hang), and the error wraps context.Cause(ctx). A
+// *builddir.HostError means the staging directory cannot be used. The Report is complete in every
+// one of these cases but the last.
 func Run(ctx context.Context, p plan.Plan, o Options) (rep Report, err error) {
 	o = o.withDefaults(p)
 	if err := checkRequest(p, o); err != nil {
@@ -141,11 +146,13 @@ func checkRequest(p plan.Plan, o Options) error {
 	for i, s := range p.Steps {
 		for _, d := range s.Deps {
 			if d < 0 || d >= i {
-				return fmt.Errorf("executor: step %s (%d) depends on step %d, which does not come before it", s.ID, i, d)
+				return fmt.Errorf("executor: step %s (%d) depends on step %d, "+
+					"which does not come before it", s.ID, i, d)
 			}
 		}
 		if s.Given && o.Cache == nil {
-			return fmt.Errorf("executor: step %s is given but there is no cache to read its outputs with", s.ID)
+			return fmt.Errorf("executor: step %s is given but there is no cache "+
+				"to read its outputs with", s.ID)
 		}
 		if len(s.Fetch) > 0 && o.Fetch == nil {
 			return fmt.Errorf("executor: step %s has files to fetch but there is no fetcher", s.ID)
@@ -155,7 +162,8 @@ func checkRequest(p plan.Plan, o Options) error {
 			return fmt.Errorf("executor: step %s has no usable output directory %q", s.ID, s.Out)
 		}
 		if rel, err := filepath.Rel(staging, out); err == nil && filepath.IsLocal(rel) {
-			return fmt.Errorf("executor: step %s writes to %s inside the staging directory, which is emptied", s.ID, s.Out)
+			return fmt.Errorf("executor: step %s writes to %s inside the staging directory, "+
+				"which is emptied", s.ID, s.Out)
 		}
 	}
 	return nil

@@ -48,7 +48,8 @@ func TestDiamond(t *testing.T) {
 	})
 }
 
-// Must show 5 of the first milestone: with two jobs, exactly two of eight equal steps run at any time.
+// Must show 5 of the first milestone: with two jobs, exactly two of eight equal steps run at any
+// time.
 func TestExactlyTwoAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene(t, 2, "a:", "b:", "c:", "d:", "e:", "f:", "g:", "h:")
@@ -92,7 +93,8 @@ func TestLongestPathFirst(t *testing.T) {
 	})
 }
 
-// In 300 random graphs with random failures: dependencies come first, the limit holds, what can run does, what cannot is skipped.
+// In 300 random graphs with random failures: dependencies come first, the limit holds, what can run
+// does, what cannot is skipped.
 func TestRandomGraphs(t *testing.T) {
 	for seed := range uint64(300) {
 		rnd := rand.New(rand.NewPCG(seed, 1))

@@ -1,4 +1,5 @@
-// What goes wrong in a run: failing builds and fetches, transient faults, cancellation, frozen engines.
+// What goes wrong in a run: failing builds and fetches, transient faults, cancellation, frozen
+// engines.
 
 package executor_test
 
@@ -245,7 +246,8 @@ func TestRetryOnlyTransient(t *testing.T) {
 	}
 }
 
-// TestRetryBudget: the retries of a run are bounded, so that an engine that dies in every step does not multiply its work.
+// TestRetryBudget: the retries of a run are bounded, so that an engine that dies in every step does
+// not multiply its work.
 func TestRetryBudget(t *testing.T) {
 	s := newScene(t, 1, "a:", "b:", "c:", "d:", "e:")
 	s.fake.Hook = func(context.Context, plan.Solve, string) error { return lossError{faultError{true}} }
@@ -267,7 +269,8 @@ func TestRetryBudget(t *testing.T) {
 	}
 }
 
-// TestAllLostAtOnce: an engine that ends takes all steps along that run on it, and one such loss fails nothing.
+// TestAllLostAtOnce: an engine that ends takes all steps along that run on it, and one such loss
+// fails nothing.
 func TestAllLostAtOnce(t *testing.T) {
 	s := newScene(t, 5, "a:", "b:", "c:", "d:", "e:")
 	var mu sync.Mutex
@@ -287,7 +290,8 @@ func TestAllLostAtOnce(t *testing.T) {
 	}
 }
 
-// TestBuilderGone: a builder that does not become ready again ends the run: no other step could be built.
+// TestBuilderGone: a builder that does not become ready again ends the run: no other step could be
+// built.
 func TestBuilderGone(t *testing.T) {
 	s := newScene(t, 1, "a:", "b:", "c:")
 	s.fake.Hook = func(context.Context, plan.Solve, string) error { return faultError{true} }

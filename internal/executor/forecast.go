@@ -22,26 +22,28 @@ type Outlook string
 const (
 	UpToDate Outlook = "up to date"
 	Restore  Outlook = "restore"   // from the store
-	Remote   Outlook = "remote"    // a remote cache has it; fetched when something that is built needs it
+	Remote   Outlook = "remote"    // a remote cache has it; fetched when a build needs it
 	Build    Outlook = "build"     // its inputs are known, and no outputs made from them
-	MayBuild Outlook = "may build" // after a step that is built, unless that gives the same bytes as before
+	MayBuild Outlook = "may build" // after one that is built, unless that gives the same bytes
 )
 
 // Forecast is the outlook of one step.
 type Forecast struct {
 	Step    plan.Step
 	Outlook Outlook
-	// Changes are the inputs that differ from those that the outputs in the checkout were made from. For MayBuild they
-	// leave out the dependencies that are not known yet.
+	// Changes are the inputs that differ from those that the outputs in the checkout were made
+	// from. For MayBuild they leave out the dependencies that are not known yet.
 	Changes []cache.Change
-	// Last are the inputs that differed when the outputs in the checkout were built; for the last step, when it is UpToDate.
+	// Last are the inputs that differed when the outputs in the checkout were built; for the last
+	// step, when it is UpToDate.
 	Last  []cache.Change
 	First bool     // there is no record of an earlier build in this checkout
 	After []string // names of the dependencies that are built or may be, for MayBuild
 	took  func() time.Duration
 }
 
-// Took returns how long the step took when it was last built, in whatever checkout; 0 when that is unknown.
+// Took returns how long the step took when it was last built, in whatever checkout; 0 when that is
+// unknown.
 func (f Forecast) Took() time.Duration { return f.took() }
 
 // Foresee returns the outlook of every step of p, in its order. Remote caches are asked when c has
@@ -113,7 +115,8 @@ func (w worker) foresee(ctx context.Context, after []string) (Forecast, *outputs
 		return f, unknown, err
 	}
 	f.First = !known
-	if known && state.Action != act.id { // equal ones have equal transcripts, and comparing those of a large tree takes long
+	// Equal actions have equal transcripts, and comparing those of a large tree takes long.
+	if known && state.Action != act.id {
 		f.Changes = slices.DeleteFunc(w.changes(act), func(c cache.Change) bool {
 			return c.Label == "rpms" && slices.Contains(after, c.Name) ||
 				c.Label == "modules" && slices.Contains(after, progress.Name(string(plan.Modules)+"/"+c.Name))
@@ -164,8 +167,8 @@ func (c *Cache) Costs(p plan.Plan) (cost func(plan.Step) time.Duration, known in
 	return CostOf(recorded), len(recorded)
 }
 
-// CostOf is the expected duration of steps, given those of some by step ID: a step without one is expected to take the
-// mean of the others, and when none has one all are equal.
+// CostOf is the expected duration of steps, given those of some by step ID: a step without one is
+// expected to take the mean of the others, and when none has one all are equal.
 func CostOf(recorded map[string]time.Duration) func(plan.Step) time.Duration {
 	mean := time.Second
 	if len(recorded) > 0 {

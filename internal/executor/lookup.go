@@ -1,4 +1,5 @@
-// Lookup: whether a step has to be built at all: its outputs may be in place, or the store may have them.
+// Lookup: whether a step has to be built at all: its outputs may be in place, or the store may have
+// them.
 
 package executor
 
@@ -23,8 +24,8 @@ type action struct {
 	remote     cache.Entry // when they are elsewhere
 }
 
-// lookUp computes the step's key and looks for its outputs: in place, then in the store, from which they are put in
-// place, then in the remote caches, where they are left.
+// lookUp computes the step's key and looks for its outputs: in place, then in the store, from which
+// they are put in place, then in the remote caches, where they are left.
 func (w worker) lookUp(ctx context.Context) (act action, found scheduler.Found, err error) {
 	if w.step.Given {
 		return w.given()
@@ -49,7 +50,8 @@ func (w worker) lookUp(ctx context.Context) (act action, found scheduler.Found, 
 	if entry, ok := w.stored(act.id); ok {
 		act.outputs = newOutputs(w.step.Name, entry.Content, entry.Files)
 		w.share(entry)
-		if _, there := w.inPlace(entry.Content); there { // made from other inputs to the same bytes, or the record was lost
+		// They may have been made from other inputs to the same bytes, or the record was lost.
+		if _, there := w.inPlace(entry.Content); there {
 			return act, scheduler.Here, w.remember(act)
 		}
 		switch err := w.restore(ctx, entry); {
@@ -95,8 +97,8 @@ func (w worker) stored(id cache.ActionID) (cache.Entry, bool) {
 	return entry, ok && (entry.Origin == "" || !w.o.Cache.Native)
 }
 
-// mayTrust says whether outputs in the checkout count that were made by an action: not those of another machine, when
-// nothing of others is used. Where they are from is in the store's entry.
+// mayTrust reports whether outputs in the checkout count that were made by an action: not those of
+// another machine, when nothing of others is used. Where they are from is in the store's entry.
 func (w worker) mayTrust(id cache.ActionID) bool {
 	if !w.o.Cache.Native {
 		return true
@@ -105,10 +107,12 @@ func (w worker) mayTrust(id cache.ActionID) bool {
 	return ok && entry.Origin == ""
 }
 
-// scratch holds the memory of transcripts: those of a large tree are 100 MB, and nearly all are the ones on record.
+// scratch holds the memory of transcripts: those of a large tree are 100 MB, and nearly all are the
+// ones on record.
 var scratch = sync.Pool{New: func() any { return new(cache.Transcript) }}
 
-// key computes the step's action from the files as they are now. The transcript is left out when the action is the known one.
+// key computes the step's action from the files as they are now. The transcript is left out when
+// the action is the known one.
 func (w worker) key(known cache.ActionID) (action, error) {
 	t := scratch.Get().(*cache.Transcript)
 	defer scratch.Put(t)
@@ -123,8 +127,8 @@ func (w worker) key(known cache.ActionID) (action, error) {
 	return act, nil
 }
 
-// inPlace says whether the outputs in the checkout are the wanted ones, by their content. Outputs that are missing or
-// cannot be read are not.
+// inPlace reports whether the outputs in the checkout are the wanted ones, by their content. Outputs
+// that are missing or cannot be read are not.
 func (w worker) inPlace(want cache.ContentID) (*outputs, bool) {
 	files, content, err := w.o.Cache.Memo.ScanDir(w.step.Out)
 	if err != nil || content != want || !outputsOf(w.step).Linked() {
@@ -163,19 +167,21 @@ func (w worker) remember(act action) error {
 		Action: act.id, Content: act.outputs.content, Transcript: act.transcript, Previous: previous,
 	})
 	if err != nil {
-		return &builddir.HostError{Step: w.step.ID, Doing: "record what the outputs were made from", Err: err}
+		doing := "record what the outputs were made from"
+		return &builddir.HostError{Step: w.step.ID, Doing: doing, Err: err}
 	}
 	return nil
 }
 
-// changes are the differences between what the outputs in place were made from and what they would be made from now.
+// changes are the differences between what the outputs in place were made from and what they would
+// be made from now.
 func (w worker) changes(act action) []cache.Change {
 	state, _ := builddir.ReadState(w.o.Cache.State, w.step.ID)
 	return cache.Diff(state.Transcript, act.transcript)
 }
 
-// checkUnchanged fails when an input was edited while the step ran, a file of the checkout or the outputs of a dependency:
-// nobody knows which version the build has seen.
+// checkUnchanged fails when an input was edited while the step ran, a file of the checkout or the
+// outputs of a dependency: nobody knows which version the build has seen.
 func (w worker) checkUnchanged() error {
 	seen := w
 	seen.made = make([]*outputs, len(w.made))
@@ -191,7 +197,8 @@ func (w worker) checkUnchanged() error {
 	if now.id == w.action.id {
 		return nil
 	}
-	return &InputChangedError{Step: w.step.ID, Changes: cache.Diff(w.action.transcript, now.transcript)}
+	changes := cache.Diff(w.action.transcript, now.transcript)
+	return &InputChangedError{Step: w.step.ID, Changes: changes}
 }
 
 // InputChangedError says that a step's inputs were edited while it ran.
@@ -202,13 +209,15 @@ type InputChangedError struct {
 
 // Error names the inputs and what to do.
 func (e *InputChangedError) Error() string {
-	return fmt.Sprintf("its inputs changed while it was built (%s); the result was not kept: run again", list(e.Changes))
+	return fmt.Sprintf("its inputs changed while it was built (%s); "+
+		"the result was not kept: run again", list(e.Changes))
 }
 
 // NotCachedError says that a step would have to be built in a run that must not build.
 type NotCachedError struct {
-	Step    string
-	Changes []cache.Change // against what the checkout's outputs were made from; nothing when that is not Known
+	Step string
+	// Changes are those against what the checkout's outputs were made from; none unless it is Known.
+	Changes []cache.Change
 	Known   bool
 }
 

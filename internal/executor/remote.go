@@ -1,4 +1,5 @@
-// Remote caches: what another machine has built is known without its bytes, and fetched when somebody needs them.
+// Remote caches: what another machine has built is known without its bytes, and fetched when
+// somebody needs them.
 
 package executor
 
@@ -13,7 +14,8 @@ import (
 	"buildsys/internal/remote"
 )
 
-// remote returns the result of an action in a remote cache: as it is noted in the store, else as the caches say.
+// remote returns the result of an action in a remote cache: as it is noted in the store, else as
+// the caches say.
 func (w worker) remote(ctx context.Context, act action) (cache.Entry, bool) {
 	entry, noted, ok := w.ask(ctx, act)
 	if !ok || noted {
@@ -44,8 +46,9 @@ func (w worker) ask(ctx context.Context, act action) (entry cache.Entry, noted, 
 	return entry, false, ok
 }
 
-// place fetches the outputs of an action that are elsewhere, checks them as those of a build, stores them and puts them
-// in place. A *builddir.HostError means that this machine cannot; after any other error the step has to be built.
+// place fetches the outputs of an action that are elsewhere, checks them as those of a build,
+// stores them and puts them in place. A *builddir.HostError means that this machine cannot; after
+// any other error the step has to be built.
 func (w worker) place(ctx context.Context) error {
 	entry := w.action.remote
 	w.report(progress.Event{Kind: progress.FetchStart})
@@ -68,7 +71,8 @@ func (w worker) place(ctx context.Context) error {
 	})
 }
 
-// fetch puts the outputs of an entry into dir, and refuses what would not be published if it had been built here.
+// fetch puts the outputs of an entry into dir, and refuses what would not be published if it had
+// been built here.
 func (w worker) fetch(ctx context.Context, entry cache.Entry, dir string) error {
 	c := w.o.Cache.Remote
 	if !c.Reads() {

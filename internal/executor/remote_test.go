@@ -1,5 +1,5 @@
-// remote_test: runs of two machines that share a remote cache, here a directory: nothing is built twice, and nothing is
-// fetched that nobody needs.
+// remote_test: runs of two machines that share a remote cache, here a directory: nothing is built
+// twice, and nothing is fetched that nobody needs.
 
 package executor_test
 
@@ -60,7 +60,8 @@ func (s *scene) with(t *testing.T, dir, want string) remote.Stats {
 	return s.opts.Cache.Remote.Stats()
 }
 
-// here returns the names of the steps whose outputs are in the checkout, in plan order. Those that can be checked are.
+// here returns the names of the steps whose outputs are in the checkout, in plan order. Those that
+// can be checked are.
 func (s *scene) here(t *testing.T) string {
 	t.Helper()
 	var names []string
@@ -164,7 +165,8 @@ func blobs(t *testing.T, dir, step string) (manifest string, paths []string) {
 	return "", nil
 }
 
-// Outputs that turn out to be missing or wrong only when a build needs them are built, and all above is looked at again.
+// Outputs that turn out to be missing or wrong only when a build needs them are built, and all
+// above is looked at again.
 func TestRemoteOutputsThatCannotBeHad(t *testing.T) {
 	for what, spoil := range map[string]func(t *testing.T, path string){
 		"missing": func(t *testing.T, path string) {
@@ -193,7 +195,8 @@ func TestRemoteOutputsThatCannotBeHad(t *testing.T) {
 	}
 }
 
-// When a step that is built after all comes out differently, what rested on the result that could not be had is built as well.
+// When a step that is built after all comes out differently, what rested on the result that could
+// not be had is built as well.
 func TestRemoteOutputsThatCannotBeHadAgain(t *testing.T) {
 	dir := t.TempDir()
 	first := sharing(t, dir, chain...)

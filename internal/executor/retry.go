@@ -1,4 +1,5 @@
-// Retries: a step whose engine failed is built again, a few times, and within what the whole run may spend on that.
+// Retries: a step whose engine failed is built again, a few times, and within what the whole run
+// may spend on that.
 
 package executor
 
@@ -18,9 +19,9 @@ const (
 	retryBase   = 2 * time.Second // the first wait is at most this, the next at most twice as long
 )
 
-// retryBudget is what is left of a run's retries: a tenth of its steps, and at least three, and at least one for each step that
-// runs at once, for an engine takes all of them along when it ends. One that dies again and again would otherwise have every
-// step built three times.
+// retryBudget is what is left of a run's retries: a tenth of its steps, and at least three, and at
+// least one for each step that runs at once, for an engine takes all of them along when it ends.
+// One that dies again and again would otherwise have every step built three times.
 type retryBudget struct {
 	mu   sync.Mutex
 	all  int
@@ -57,7 +58,8 @@ func (b *retryBudget) usedBy(step string) int {
 	return b.used[step]
 }
 
-// RetriedError is the last failure of a step that was built more than once, or that would have been built again.
+// RetriedError is the last failure of a step that was built more than once, or that would have been
+// built again.
 type RetriedError struct {
 	Attempts int
 	Why      string // there is no further attempt
@@ -72,7 +74,8 @@ func (e *RetriedError) Error() string {
 // Unwrap returns the last failure.
 func (e *RetriedError) Unwrap() error { return e.Err }
 
-// GoneError says that the builder was lost during a step and did not become ready again. Nothing else can be built then.
+// GoneError says that the builder was lost during a step and did not become ready again. Nothing
+// else can be built then.
 type GoneError struct {
 	Step string
 	Lost error // the failure of the step
@@ -81,15 +84,16 @@ type GoneError struct {
 
 // Error tells both.
 func (e *GoneError) Error() string {
-	return fmt.Sprintf("%s was interrupted (%v) and the engine did not come back: %v", e.Step, e.Lost, e.Err)
+	return fmt.Sprintf("%s was interrupted (%v) and the engine did not come back: %v",
+		e.Step, e.Lost, e.Err)
 }
 
 // Unwrap returns both errors.
 func (e *GoneError) Unwrap() []error { return []error{e.Err, e.Lost} }
 
-// do builds, checks, stores and publishes the step, and leaves nothing of it in staging. The action is that of the
-// worker with the content of the outputs. Every attempt has a directory of its own, so what a builder that was given up
-// delivers late is never looked at.
+// do builds, checks, stores and publishes the step, and leaves nothing of it in staging. The action
+// is that of the worker with the content of the outputs. Every attempt has a directory of its own,
+// so what a builder that was given up delivers late is never looked at.
 func (w worker) do(ctx context.Context) (action, error) {
 	for attempt := 1; ; attempt++ {
 		act, err := w.attempt(ctx)
@@ -97,10 +101,12 @@ func (w worker) do(ctx context.Context) (action, error) {
 			return act, err
 		}
 		if most := attemptsFor(err); attempt >= most {
-			return act, &RetriedError{attempt, fmt.Sprintf("%d are made at most after this kind of failure", most), err}
+			why := fmt.Sprintf("%d are made at most after this kind of failure", most)
+			return act, &RetriedError{attempt, why, err}
 		}
 		if !w.budget.take(w.step.ID) {
-			return act, &RetriedError{attempt, fmt.Sprintf("the %d retries of this run are used up", w.budget.all), err}
+			why := fmt.Sprintf("the %d retries of this run are used up", w.budget.all)
+			return act, &RetriedError{attempt, why, err}
 		}
 		w.report(progress.Event{Kind: progress.StepRetry, Text: retryText(attempt+1, err), Err: err})
 		// Full jitter: clients that lost the same engine do not all come back at the same moment.
@@ -116,8 +122,8 @@ func (w worker) do(ctx context.Context) (action, error) {
 	}
 }
 
-// transient reports whether an error says of itself that the same build may succeed later. Texts are never looked at:
-// a package's own log may hold any words.
+// transient reports whether an error says of itself that the same build may succeed later. Texts
+// are never looked at: a package's own log may hold any words.
 func transient(err error) bool {
 	var t interface{ Transient() bool }
 	return errors.As(err, &t) && t.Transient()

@@ -15,8 +15,8 @@ import (
 	"buildsys/internal/scheduler"
 )
 
-// limits bound what runs beside the builds. Lookups hash inputs and may copy outputs from the store;
-// the limit of fetches is on open transfers, not on the machine.
+// limits bound what runs beside the builds. Lookups hash inputs and may copy outputs from the
+// store; the limit of fetches is on open transfers, not on the machine.
 var limits = scheduler.Limits{Lookups: 8, Fetches: 8, Places: 4}
 
 // grace is how long a cancelled run waits for its builds to stop.
@@ -57,7 +57,9 @@ type message struct {
 
 // Steps is what the scheduler has to know of the steps of a plan. Without cost all take the same,
 // and without wanted the outputs of all are.
-func Steps(p plan.Plan, cost func(plan.Step) time.Duration, wanted func(plan.Step) bool) []scheduler.Step {
+func Steps(
+	p plan.Plan, cost func(plan.Step) time.Duration, wanted func(plan.Step) bool,
+) []scheduler.Step {
 	steps := make([]scheduler.Step, len(p.Steps))
 	for i, s := range p.Steps {
 		steps[i] = scheduler.Step{

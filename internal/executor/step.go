@@ -14,7 +14,8 @@ import (
 	"buildsys/internal/progress"
 )
 
-// worker works on one step. It lives in its own goroutine and shares nothing with the run but the options.
+// worker works on one step. It lives in its own goroutine and shares nothing with the run but the
+// options.
 type worker struct {
 	o       Options
 	staging *builddir.Staging
@@ -79,8 +80,9 @@ func (w worker) solve() plan.Solve {
 	return s
 }
 
-// keep stores the outputs in dir, puts them in place and records what they were made from, in this order: whatever a
-// kill leaves undone, the next run finds the outputs in the store or builds them again.
+// keep stores the outputs in dir, puts them in place and records what they were made from, in this
+// order: whatever a kill leaves undone, the next run finds the outputs in the store or builds them
+// again.
 func (w worker) keep(dir string, took time.Duration) (action, error) {
 	act := w.action
 	if err := w.checkUnchanged(); err != nil {
@@ -92,8 +94,11 @@ func (w worker) keep(dir string, took time.Duration) (action, error) {
 	}
 	act.outputs = newOutputs(w.step.Name, content, files)
 	synced := make(chan error, 1)
-	go func() { synced <- w.staging.Sync(dir) }() // while the store writes its copy: the disk takes hardly longer for both
-	entry := cache.Entry{Action: act.id, Step: storedName(w.step.ID, w.plan.Arch), Transcript: act.transcript, Took: took}
+	// While the store writes its copy: the disk takes hardly longer for both.
+	go func() { synced <- w.staging.Sync(dir) }()
+	entry := cache.Entry{
+		Action: act.id, Step: storedName(w.step.ID, w.plan.Arch), Transcript: act.transcript, Took: took,
+	}
 	if entry, err = w.o.Cache.Store.Put(entry, dir, w.o.Cache.Log(w.step.ID)); err == nil {
 		w.share(entry)
 	} else { // the outputs are good; only the next checkout has to build them again

@@ -7,9 +7,11 @@ import (
 	"buildsys/internal/scheduler"
 )
 
-// Summary turns the report into what progress.WriteReport shows. lines gives a step's last lines of output, log the path
-// of its whole output or ""; progress.Tail and progress.LogFiles have them.
-func (r Report) Summary(lines func(step string) []string, log func(step string) string) progress.Summary {
+// Summary turns the report into what progress.WriteReport shows. lines gives a step's last lines of
+// output, log the path of its whole output or ""; progress.Tail and progress.LogFiles have them.
+func (r Report) Summary(
+	lines func(step string) []string, log func(step string) string,
+) progress.Summary {
 	s := progress.Summary{Total: len(r.Steps), Duration: r.Duration}
 	skipped := map[string][]string{}
 	for _, step := range r.Steps {

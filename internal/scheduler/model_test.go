@@ -64,8 +64,8 @@ type job struct {
 	stale bool   // its end does not count; a fetch is stopped
 }
 
-// newModel makes a random graph and the fates of its steps. In some runs there is no trouble at all,
-// and in some most outputs are remote.
+// newModel makes a random graph and the fates of its steps. In some runs there is no trouble at
+// all, and in some most outputs are remote.
 func newModel(rnd *rand.Rand) *model {
 	n := 1 + rnd.IntN(9)
 	r := &model{

@@ -1,7 +1,7 @@
-// Package scheduler decides what a run does next. It is a pure machine: events go in, decisions come
-// out, and it starts nothing, waits for nothing and knows no time but the durations it is told. It
-// has steps by number only. The executor carries out its decisions; plan --simulate drives it in
-// virtual time, and a forecast takes its order.
+// Package scheduler decides what a run does next. It is a pure machine: events go in, decisions
+// come out, and it starts nothing, waits for nothing and knows no time but the durations it is
+// told. It has steps by number only. The executor carries out its decisions; plan --simulate drives
+// it in virtual time, and a forecast takes its order.
 package scheduler
 
 import (
@@ -136,6 +136,7 @@ type Machine struct {
 	lookingUp []int
 	preparing bool
 	ended     int
+	absent    int // steps that ended well, if not for ever, without outputs in the checkout
 	cancelled bool
 	fatal     error // why nothing can be built at all
 	walk      int   // counts walks over the dependants, to visit each step once

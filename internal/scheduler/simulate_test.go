@@ -1,4 +1,5 @@
-// simulate_test: the scheduler against the lower bound, on small plans and on the graph of a real tree.
+// simulate_test: the scheduler against the lower bound, on small plans and on the graph of a real
+// tree.
 
 package scheduler
 

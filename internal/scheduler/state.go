@@ -93,6 +93,9 @@ func (s state) status() Status {
 // ended reports whether a step in this state has ended.
 func (s state) ended() bool { return s >= elsewhere }
 
+// absent reports whether a step in this state has ended and its outputs are not in the checkout.
+func (s state) absent() bool { return s == elsewhere || s == recallQueued || s == recalling }
+
 // fetchState is how far the files of a step are. They are fetched ahead, whatever its state.
 type fetchState int
 
@@ -136,6 +139,12 @@ func (m *Machine) move(i int, to state) {
 	}
 	if m.moved != nil {
 		m.moved(s.state, to)
+	}
+	switch from := s.state; {
+	case to == elsewhere:
+		m.absent++
+	case from.absent() && !to.absent() && to != failed:
+		m.absent--
 	}
 	s.state = to
 }

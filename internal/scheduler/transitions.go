@@ -49,7 +49,8 @@ func (m *Machine) awaken(i int) {
 }
 
 // miss has step i built, once all is here that it needs. Of the outputs in remote caches only those
-// that it uses are placed: more is to be gained by not needing the others than by having them early.
+// that it uses are placed: more is to be gained by not needing the others than by having them
+// early.
 func (m *Machine) miss(i int) {
 	s := &m.steps[i]
 	m.move(i, missed)
@@ -58,7 +59,7 @@ func (m *Machine) miss(i int) {
 		return
 	}
 	s.lacks = 0
-	if s.Uses != nil {
+	if s.Uses != nil && m.absent > 0 {
 		for u := range s.Uses {
 			if !m.recall(u, i) {
 				m.skip(i, u)
@@ -71,8 +72,8 @@ func (m *Machine) miss(i int) {
 	m.prepareBuild(i)
 }
 
-// recall has the outputs of step u placed for step i, if they are elsewhere. It reports whether they
-// can be had.
+// recall has the outputs of step u placed for step i, if they are elsewhere. It reports whether
+// they can be had.
 func (m *Machine) recall(u, i int) bool {
 	used, s := &m.steps[u], &m.steps[i]
 	switch used.state {
