@@ -27,8 +27,8 @@ type LockedError struct {
 
 // Error names the holder.
 func (e *LockedError) Error() string {
-	return fmt.Sprintf("another run is at work in this checkout (%s); wait for it or stop it. Lock: %s",
-		e.Holder, e.Path)
+	return fmt.Sprintf("another run is at work in this checkout (%s); "+
+		"wait for it or stop it. Lock: %s", e.Holder, e.Path)
 }
 
 // Lock takes the exclusive lock at path, a file that is made if need be and never deleted, and

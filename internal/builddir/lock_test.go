@@ -63,7 +63,8 @@ func TestLockOfKilledProcess(t *testing.T) {
 	cmd := lockHolder(t, "lock", dir)
 	path := filepath.Join(dir, ".lock")
 	_, err := builddir.Lock(t.Context(), path, nil)
-	if _, ok := errors.AsType[*builddir.LockedError](err); !ok || !strings.Contains(err.Error(), fmt.Sprintf("pid %d,", cmd.Process.Pid)) {
+	if _, ok := errors.AsType[*builddir.LockedError](err); !ok ||
+		!strings.Contains(err.Error(), fmt.Sprintf("pid %d,", cmd.Process.Pid)) {
 		t.Errorf("while the helper lives: %v", err)
 	}
 	if err := cmd.Process.Kill(); err != nil {
@@ -108,7 +109,8 @@ func TestSharedLock(t *testing.T) {
 		t.Fatalf("two at once: %v", err)
 	}
 	_, err = builddir.Lock(t.Context(), path, nil)
-	if locked, ok := errors.AsType[*builddir.LockedError](err); !ok || !strings.Contains(locked.Holder, "cargo: two") {
+	if locked, ok := errors.AsType[*builddir.LockedError](err); !ok ||
+		!strings.Contains(locked.Holder, "cargo: two") {
 		t.Fatalf("alone beside two: %v", err)
 	}
 	one()
@@ -142,7 +144,8 @@ func TestSlots(t *testing.T) {
 	release, err := builddir.Slot(t.Context(), dir, 3, "the fourth", func(holders []string) {
 		told++
 		for i, cmd := range held {
-			if want := fmt.Sprintf("pid %d,", cmd.Process.Pid); len(holders) != 3 || !strings.Contains(holders[i], want) {
+			if want := fmt.Sprintf("pid %d,", cmd.Process.Pid); len(holders) != 3 ||
+				!strings.Contains(holders[i], want) {
 				t.Errorf("waits for %q, want one with %q", holders, want)
 			}
 		}
@@ -155,11 +158,13 @@ func TestSlots(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	impatient := errors.New("stopped waiting")
-	if _, err := builddir.Slot(ctx, dir, 3, "the fifth", func([]string) { cancel(impatient) }); !errors.Is(err, impatient) {
+	if _, err := builddir.Slot(ctx, dir, 3, "the fifth",
+		func([]string) { cancel(impatient) }); !errors.Is(err, impatient) {
 		t.Errorf("a fifth beside three: %v", err)
 	}
 	release()
-	if _, err := builddir.Slot(t.Context(), dir, 3, "the fifth", func(holders []string) { t.Errorf("waits for %q", holders) }); err != nil {
+	if _, err := builddir.Slot(t.Context(), dir, 3, "the fifth",
+		func(holders []string) { t.Errorf("waits for %q", holders) }); err != nil {
 		t.Error(err)
 	}
 }

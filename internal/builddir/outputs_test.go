@@ -23,22 +23,53 @@ var outputCases = []struct {
 	want string // in the message; empty when it must be published
 }{
 	{"good", packageOutputs, func(string) error { return nil }, ""},
-	{"directory", packageOutputs, func(out string) error { return os.Mkdir(filepath.Join(out, "sub"), 0o755) }, ""},
-	{"no RPM", packageOutputs, func(out string) error { return os.Rename(filepath.Join(out, "a.rpm"), filepath.Join(out, "a.txt")) }, "no .rpm file"},
-	{"nothing", imageOutputs, func(out string) error { return os.Remove(filepath.Join(out, "a.rpm")) }, "no file"},
-	{"empty", packageOutputs, func(out string) error { return os.WriteFile(filepath.Join(out, "b.rpm"), nil, 0o644) }, `"b.rpm" of package/one cannot be used: it is empty`},
-	{"page", packageOutputs, func(out string) error { return os.WriteFile(filepath.Join(out, "b.rpm"), []byte("<html>"), 0o644) }, "not an RPM"},
-	{"short", packageOutputs, func(out string) error { return os.WriteFile(filepath.Join(out, "b.rpm"), []byte("\xed\xab"), 0o644) }, "not an RPM"},
-	{"link", packageOutputs, func(out string) error { return os.Symlink("a.rpm", filepath.Join(out, "b.rpm")) }, "not a regular file"},
-	{"image link", imageOutputs, func(out string) error { return os.Symlink("a.rpm", filepath.Join(out, "b")) }, ""},
-	{"link up", imageOutputs, func(out string) error { return os.Symlink("../../x", filepath.Join(out, "b")) }, "leaves the outputs"},
-	{"link away", imageOutputs, func(out string) error { return os.Symlink("/etc/passwd", filepath.Join(out, "b")) }, "leaves the outputs"},
-	{"pipe", packageOutputs, func(out string) error { return syscall.Mkfifo(filepath.Join(out, "b.rpm"), 0o644) }, "not a regular file"},
-	{"set-user-ID", packageOutputs, func(out string) error { return os.Chmod(filepath.Join(out, "a.rpm"), 0o755|os.ModeSetuid) }, "set-user-ID"},
-	{"dash directory", packageOutputs, func(out string) error { return os.Mkdir(filepath.Join(out, "-rf"), 0o755) }, "begins with a dash"},
-	{"dash file", packageOutputs, func(out string) error { return os.WriteFile(filepath.Join(out, "-rf"), nil, 0o644) }, "begins with a dash"},
-	{"newline", packageOutputs, func(out string) error { return os.WriteFile(filepath.Join(out, "a\nb"), nil, 0o644) }, "control characters"},
-	{"bytes", packageOutputs, func(out string) error { return os.WriteFile(filepath.Join(out, "a\xff"), nil, 0o644) }, "UTF-8"},
+	{"directory", packageOutputs, func(out string) error {
+		return os.Mkdir(filepath.Join(out, "sub"), 0o755)
+	}, ""},
+	{"no RPM", packageOutputs, func(out string) error {
+		return os.Rename(filepath.Join(out, "a.rpm"), filepath.Join(out, "a.txt"))
+	}, "no .rpm file"},
+	{"nothing", imageOutputs, func(out string) error { return os.Remove(filepath.Join(out, "a.rpm")) },
+		"no file"},
+	{"empty", packageOutputs, func(out string) error {
+		return os.WriteFile(filepath.Join(out, "b.rpm"), nil, 0o644)
+	}, `"b.rpm" of package/one cannot be used: it is empty`},
+	{"page", packageOutputs, func(out string) error {
+		return os.WriteFile(filepath.Join(out, "b.rpm"), []byte("<html>"), 0o644)
+	}, "not an RPM"},
+	{"short", packageOutputs, func(out string) error {
+		return os.WriteFile(filepath.Join(out, "b.rpm"), []byte("\xed\xab"), 0o644)
+	}, "not an RPM"},
+	{"link", packageOutputs, func(out string) error {
+		return os.Symlink("a.rpm", filepath.Join(out, "b.rpm"))
+	}, "not a regular file"},
+	{"image link", imageOutputs, func(out string) error {
+		return os.Symlink("a.rpm", filepath.Join(out, "b"))
+	}, ""},
+	{"link up", imageOutputs, func(out string) error {
+		return os.Symlink("../../x", filepath.Join(out, "b"))
+	}, "leaves the outputs"},
+	{"link away", imageOutputs, func(out string) error {
+		return os.Symlink("/etc/passwd", filepath.Join(out, "b"))
+	}, "leaves the outputs"},
+	{"pipe", packageOutputs, func(out string) error {
+		return syscall.Mkfifo(filepath.Join(out, "b.rpm"), 0o644)
+	}, "not a regular file"},
+	{"set-user-ID", packageOutputs, func(out string) error {
+		return os.Chmod(filepath.Join(out, "a.rpm"), 0o755|os.ModeSetuid)
+	}, "set-user-ID"},
+	{"dash directory", packageOutputs, func(out string) error {
+		return os.Mkdir(filepath.Join(out, "-rf"), 0o755)
+	}, "begins with a dash"},
+	{"dash file", packageOutputs, func(out string) error {
+		return os.WriteFile(filepath.Join(out, "-rf"), nil, 0o644)
+	}, "begins with a dash"},
+	{"newline", packageOutputs, func(out string) error {
+		return os.WriteFile(filepath.Join(out, "a\nb"), nil, 0o644)
+	}, "control characters"},
+	{"bytes", packageOutputs, func(out string) error {
+		return os.WriteFile(filepath.Join(out, "a\xff"), nil, 0o644)
+	}, "UTF-8"},
 }
 
 func TestOutputsAreChecked(t *testing.T) {

@@ -30,7 +30,9 @@ func imageOutputs(dir string) builddir.Outputs {
 }
 
 // build publishes what work leaves in a directory, with the steps of a run that has no cache.
-func build(dir string, o builddir.Outputs, hooks builddir.Hooks, work func(out string) error) error {
+func build(
+	dir string, o builddir.Outputs, hooks builddir.Hooks, work func(out string) error,
+) error {
 	s, err := builddir.OpenStaging(filepath.Join(dir, "staging"), hooks)
 	if err != nil {
 		return err
@@ -64,8 +66,10 @@ func noExchange(a, b string) error { return errors.ErrUnsupported }
 // stages are the moments at which a publishing process is killed below, without and with the system
 // call that exchanges directories.
 var (
-	stages     = []string{"built", "checked", "synced", "parent", "replaced", "durable", "link", "linked"}
-	stagesBare = []string{"built", "checked", "synced", "parent", "aside", "swapped", "replaced", "durable", "link", "linked"}
+	stages = []string{"built", "checked", "synced", "parent", "replaced", "durable", "link",
+		"linked"}
+	stagesBare = []string{"built", "checked", "synced", "parent", "aside", "swapped", "replaced",
+		"durable", "link", "linked"}
 )
 
 // A process killed at any stage leaves either the old or the new outputs, whole, and the next run
@@ -80,7 +84,8 @@ func TestKillWhilePublishing(t *testing.T) {
 				publishVersion(t, dir, "v1", mode, "")
 				publishVersion(t, dir, "v2", mode, stage)
 				after := buildtest.Snapshot(t, filepath.Join(dir, "out", "one"))
-				gap := mode == "renames" && stage == "aside" // the one moment at which only recovery has the outputs
+				// the one moment at which only recovery has the outputs
+				gap := mode == "renames" && stage == "aside"
 				if !gap && !slices.Contains([]string{"v1", "v2"}, after["one.img"]) {
 					t.Errorf("after the kill: %v", after)
 				}
@@ -89,7 +94,8 @@ func TestKillWhilePublishing(t *testing.T) {
 					t.Error("the failing build did not fail")
 				}
 				kept := buildtest.Snapshot(t, filepath.Join(dir, "out"))
-				if !slices.Contains([]string{"v1", "v2"}, kept["one/one.img"]) || kept["latest"] != "-> one" || len(kept) != 3 {
+				if !slices.Contains([]string{"v1", "v2"}, kept["one/one.img"]) || kept["latest"] != "-> one" ||
+					len(kept) != 3 {
 					t.Errorf("after a failed next run: %v", kept)
 				}
 				publishVersion(t, dir, "v2", mode, "none")
@@ -120,7 +126,8 @@ func publishVersion(t *testing.T, dir, version, mode, stage string) {
 		return
 	}
 	cmd := exec.Command(os.Args[0], "-test.run=^TestHelperProcess$")
-	cmd.Env = append(os.Environ(), "BUILDDIR_HELPER=publish", "BUILDDIR_DIR="+dir, "BUILDDIR_VERSION="+version, "BUILDDIR_MODE="+mode, "BUILDDIR_STAGE="+stage)
+	cmd.Env = append(os.Environ(), "BUILDDIR_HELPER=publish", "BUILDDIR_DIR="+dir,
+		"BUILDDIR_VERSION="+version, "BUILDDIR_MODE="+mode, "BUILDDIR_STAGE="+stage)
 	out, err := cmd.CombinedOutput()
 	exit, ok := errors.AsType[*exec.ExitError](err)
 	if !ok || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
@@ -144,12 +151,13 @@ func TestHelperProcess(t *testing.T) {
 	case "":
 		t.Skip("only for other tests")
 	case "publish":
-		err := runVersion(dir, os.Getenv("BUILDDIR_VERSION"), os.Getenv("BUILDDIR_MODE"), func(name string) {
-			if name == os.Getenv("BUILDDIR_STAGE") {
-				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-				select {} // the signal may take a moment
-			}
-		})
+		err := runVersion(dir, os.Getenv("BUILDDIR_VERSION"), os.Getenv("BUILDDIR_MODE"),
+			func(name string) {
+				if name == os.Getenv("BUILDDIR_STAGE") {
+					_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+					select {} // the signal may take a moment
+				}
+			})
 		t.Fatalf("came through alive: %v", err)
 	case "lock":
 		unlock, err := builddir.Lock(t.Context(), filepath.Join(dir, ".lock"), nil)
@@ -160,7 +168,8 @@ func TestHelperProcess(t *testing.T) {
 		os.Stdout.WriteString("locked\n")
 		select {}
 	case "slot":
-		release, err := builddir.Slot(t.Context(), dir, 3, "a helper", func([]string) { os.Stdout.WriteString("waits\n") })
+		release, err := builddir.Slot(t.Context(), dir, 3, "a helper",
+			func([]string) { os.Stdout.WriteString("waits\n") })
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -44,7 +44,10 @@ func TestNothingIsBuiltTwice(t *testing.T) {
 		{"an output deleted", func() { s.remove(t, "rpms/b/b.rpm") }, 1},
 		{"an output edited", func() { flip(t, filepath.Join(s.dir, "rpms/c/c.rpm"), 9) }, 1},
 		{"a file more", func() { buildtest.Write(t, s.dir, "-- rpms/d/more.rpm --\nx\n") }, 1},
-		{"a directory in the way", func() { s.remove(t, "rpms/a/a.rpm"); buildtest.Write(t, s.dir, "-- rpms/a/a.rpm/x --\n") }, 1},
+		{"a directory in the way", func() {
+			s.remove(t, "rpms/a/a.rpm")
+			buildtest.Write(t, s.dir, "-- rpms/a/a.rpm/x --\n")
+		}, 1},
 		{"touched", func() { s.edit(t, "a", "Name: a\n") }, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -123,8 +126,10 @@ func TestDamagedStore(t *testing.T) {
 // An input that is edited while its step runs: nobody knows what the build has seen.
 func TestInputEditedMeanwhile(t *testing.T) {
 	for name, edit := range map[string]func(t *testing.T, s *scene){
-		"spec":       func(t *testing.T, s *scene) { s.edit(t, "a", "Name: a\nedited meanwhile\n") },
-		"dependency": func(t *testing.T, s *scene) { buildtest.Write(t, s.dir, "-- rpms/low/low.rpm --\nby hand\n") },
+		"spec": func(t *testing.T, s *scene) { s.edit(t, "a", "Name: a\nedited meanwhile\n") },
+		"dependency": func(t *testing.T, s *scene) {
+			buildtest.Write(t, s.dir, "-- rpms/low/low.rpm --\nby hand\n")
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newCachedScene(t, 1, "low:", "a: low", "b: a")
@@ -187,7 +192,8 @@ func TestInputGoneMeanwhile(t *testing.T) {
 
 type builderFunc func(ctx context.Context, p plan.Solve, out string) error
 
-func (f builderFunc) Build(ctx context.Context, p plan.Solve, out string, _ func(progress.Event)) error {
+func (f builderFunc) Build(ctx context.Context, p plan.Solve, out string,
+	_ func(progress.Event)) error {
 	return f(ctx, p, out)
 }
 
@@ -210,14 +216,16 @@ func TestRequire(t *testing.T) {
 	s.mustRun(t, "a cached, b cached, other cached")
 	s.edit(t, "a", "Name: a\nedited\n")
 	err = s.run(t, "a failed, b skipped by package/a, other cached")
-	if missing, ok = errors.AsType[*executor.NotCachedError](err); !ok || !missing.Known || !strings.Contains(missing.Error(), "a.spec changed") {
+	if missing, ok = errors.AsType[*executor.NotCachedError](err); !ok || !missing.Known ||
+		!strings.Contains(missing.Error(), "a.spec changed") {
 		t.Errorf("edited: %v", err)
 	}
 	s.edit(t, "a", "Name: a\n")
 	s.remove(t, "rpms")
 	s.remove(t, "store/entries")
 	err = s.run(t, "a failed, b skipped by package/a, other failed")
-	if missing, ok = errors.AsType[*executor.NotCachedError](err); !ok || !strings.Contains(missing.Error(), "outputs are gone") {
+	if missing, ok = errors.AsType[*executor.NotCachedError](err); !ok ||
+		!strings.Contains(missing.Error(), "outputs are gone") {
 		t.Errorf("gone: %v", err)
 	}
 }
@@ -234,7 +242,8 @@ func TestLinkIsRestored(t *testing.T) {
 		if _, err := executor.Run(t.Context(), s.plan, s.opts.NoSync()); err != nil {
 			t.Fatal(err)
 		}
-		if target, err := os.Readlink(link); err != nil || target != "img" || len(s.fake.Calls()) != built {
+		if target, err := os.Readlink(link); err != nil || target != "img" ||
+			len(s.fake.Calls()) != built {
 			t.Errorf("link to %q (%v), %d builds; want img and %d", target, err, len(s.fake.Calls()), built)
 		}
 	}

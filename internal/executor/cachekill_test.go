@@ -31,11 +31,15 @@ import (
 // twoSteps is a package and an image made of it, with their inputs below dir.
 func twoSteps(dir string) plan.Plan {
 	file := func(name string) plan.Context {
-		return plan.Context{Files: []plan.File{{Name: name, Host: filepath.Join(dir, "in", name), Mode: 0o644}}}
+		return plan.Context{Files: []plan.File{{Name: name, Host: filepath.Join(dir, "in", name),
+			Mode: 0o644}}}
 	}
-	lib := plan.Step{ID: "package/lib", Kind: plan.Package, Name: "lib", Out: filepath.Join(dir, "out", "rpms", "lib")}
-	lib.Solve = plan.Solve{Name: "lib x86_64", Target: "package", Contexts: map[string]plan.Context{"package": file("lib.spec")}}
-	img := plan.Step{ID: "variant/img", Kind: plan.Variant, Name: "img", Deps: []int{0}, Out: filepath.Join(dir, "out", "images", "img"), Link: "latest"}
+	lib := plan.Step{ID: "package/lib", Kind: plan.Package, Name: "lib",
+		Out: filepath.Join(dir, "out", "rpms", "lib")}
+	lib.Solve = plan.Solve{Name: "lib x86_64", Target: "package",
+		Contexts: map[string]plan.Context{"package": file("lib.spec")}}
+	img := plan.Step{ID: "variant/img", Kind: plan.Variant, Name: "img", Deps: []int{0},
+		Out: filepath.Join(dir, "out", "images", "img"), Link: "latest"}
 	img.Solve = plan.Solve{Name: "img x86_64", Target: "variant", Contexts: map[string]plan.Context{
 		"package": file("img.toml"),
 		"rpms":    {Dirs: []*plan.Dir{{Name: "lib", Host: lib.Out}}},
@@ -45,7 +49,9 @@ func twoSteps(dir string) plan.Plan {
 
 // runCached runs twoSteps in dir and returns the names of what was built. stage is called at every
 // stage of the engine and of the store. The clock stands still, so that two runs can be compared.
-func runCached(ctx context.Context, dir string, sink progress.Sink, stage func(string)) ([]string, error) {
+func runCached(
+	ctx context.Context, dir string, sink progress.Sink, stage func(string),
+) ([]string, error) {
 	store, err := cache.Open(filepath.Join(dir, "store"))
 	if err != nil {
 		return nil, err
@@ -121,13 +127,15 @@ func TestKillWithCache(t *testing.T) {
 	for _, before := range []history{fresh, rebuild, restore} {
 		calm := cachedDir(t, before)
 		var stages []string
-		if _, err := runCached(t.Context(), calm, &buildtest.Recorder{}, func(name string) { stages = append(stages, name) }); err != nil {
+		if _, err := runCached(t.Context(), calm, &buildtest.Recorder{},
+			func(name string) { stages = append(stages, name) }); err != nil {
 			t.Fatal(err)
 		}
 		want := stored(t, calm)
 		expected := []string{"synced", "parent", "replaced", "durable", "link", "linked"}
 		if len(before) < 2 {
-			expected = append(expected, "built", "checked", "scanned", "renamed blobs", "renamed entries", "stored", "recorded")
+			expected = append(expected, "built", "checked", "scanned", "renamed blobs", "renamed entries",
+				"stored", "recorded")
 		}
 		for _, one := range expected {
 			if !slices.Contains(stages, one) {
@@ -148,14 +156,16 @@ func killedRun(t *testing.T, history history, n int, want map[string]string) {
 	dir := cachedDir(t, history)
 	before := stored(t, dir)
 	cmd := exec.Command(os.Args[0], "-test.run=^TestCachedHelper$")
-	cmd.Env = append(os.Environ(), "EXECUTOR_HELPER=cached", "EXECUTOR_DIR="+dir, "EXECUTOR_STAGE="+strconv.Itoa(n))
+	cmd.Env = append(os.Environ(), "EXECUTOR_HELPER=cached", "EXECUTOR_DIR="+dir,
+		"EXECUTOR_STAGE="+strconv.Itoa(n))
 	out, err := cmd.CombinedOutput()
 	exit, ok := errors.AsType[*exec.ExitError](err)
 	if !ok || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 		t.Fatalf("the helper was not killed: %v\n%s", err, out)
 	}
 	killed := buildtest.Snapshot(t, dir)
-	for _, name := range []string{"out/rpms/lib/lib.rpm", "out/images/img/img.img", "out/images/latest"} {
+	for _, name := range []string{"out/rpms/lib/lib.rpm", "out/images/img/img.img",
+		"out/images/latest"} {
 		if got := killed[name]; got != before[name] && got != want[name] {
 			t.Errorf("after the kill %s is %q, neither the old nor the new one", name, got)
 		}
@@ -272,7 +282,8 @@ func afterFlip(t *testing.T, dir, path string, gone bool, want map[string]string
 	}
 	quarantine, err := os.ReadDir(filepath.Join(dir, "store", "quarantine"))
 	if err != nil || len(quarantine) > 0 != warned {
-		t.Errorf("%s (outputs gone: %v): %d files in quarantine (%v), said so: %v", path, gone, len(quarantine), err, warned)
+		t.Errorf("%s (outputs gone: %v): %d files in quarantine (%v), said so: %v", path, gone,
+			len(quarantine), err, warned)
 	}
 }
 
@@ -302,8 +313,10 @@ func TestCancelDuringRestore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := Options{Builder: &buildtest.Fake{}, Sink: &buildtest.Recorder{}, Staging: filepath.Join(dir, "staging")}
-	o.Cache = &Cache{Store: store, Memo: cache.NewMemo(), State: filepath.Join(dir, "state"), SDK: "sha256:0"}
+	o := Options{Builder: &buildtest.Fake{}, Sink: &buildtest.Recorder{},
+		Staging: filepath.Join(dir, "staging")}
+	o.Cache = &Cache{Store: store, Memo: cache.NewMemo(), State: filepath.Join(dir, "state"),
+		SDK: "sha256:0"}
 	p := twoSteps(dir)
 	staging, err := builddir.OpenStaging(o.Staging, o.hooks)
 	if err != nil {

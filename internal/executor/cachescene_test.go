@@ -46,7 +46,9 @@ func (s *scene) forget() {
 	s.rec = &buildtest.Recorder{}
 	s.opts.Builder, s.opts.Sink = s.fake, s.rec
 	rec := s.rec
-	s.opts.Cache.Store.Warn = func(text string) { rec.Event(progress.Event{Kind: progress.Warning, Text: text}) }
+	s.opts.Cache.Store.Warn = func(text string) {
+		rec.Event(progress.Event{Kind: progress.Warning, Text: text})
+	}
 }
 
 func (s *scene) spec(name string) string { return filepath.Join(s.dir, "packages", name+".spec") }
@@ -71,7 +73,8 @@ func (s *scene) run(t *testing.T, want string) error {
 			built = append(built, name)
 		}
 	}
-	if calls := slices.Sorted(slices.Values(s.fake.Calls())); err == nil && !slices.Equal(calls, slices.Sorted(slices.Values(built))) {
+	if calls := slices.Sorted(slices.Values(s.fake.Calls())); err == nil &&
+		!slices.Equal(calls, slices.Sorted(slices.Values(built))) {
 		t.Errorf("built %v, want %v", calls, built)
 	}
 	if err == nil {

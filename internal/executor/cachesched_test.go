@@ -33,7 +33,8 @@ func TestPrepareOnceAndOnlyForAMiss(t *testing.T) {
 		s.fake.Hook = wait(time.Second)
 		s.mustRun(t, "a done, b done, c done, d done")
 		if prepared != 1 || s.fake.MaxRunning() != 2 {
-			t.Errorf("prepared %d times, %d builds at once; want 1 and the 2 that Prepare said", prepared, s.fake.MaxRunning())
+			t.Errorf("prepared %d times, %d builds at once; want 1 and the 2 that Prepare said", prepared,
+				s.fake.MaxRunning())
 		}
 		s.mustRun(t, "a cached, b cached, c cached, d cached")
 		s.remove(t, "rpms")
@@ -74,10 +75,14 @@ func TestPrepareFails(t *testing.T) {
 				return ctx.Err()
 			}
 			refused := errors.New("connection refused")
-			s.opts.Prepare = func(context.Context) (int, error) { time.Sleep(time.Second); return 0, refused }
+			s.opts.Prepare = func(context.Context) (int, error) {
+				time.Sleep(time.Second)
+				return 0, refused
+			}
 			s.forget()
 			rep, err := executor.Run(t.Context(), s.plan, s.opts.NoSync())
-			if want := "known cached, a cancelled, b cancelled, slow cancelled, late cancelled"; statuses(rep) != want || !errors.Is(err, refused) {
+			want := "known cached, a cancelled, b cancelled, slow cancelled, late cancelled"
+			if statuses(rep) != want || !errors.Is(err, refused) {
 				t.Errorf("got  %s, %v\nwant %s", statuses(rep), err, want)
 			}
 			if rep.Duration != time.Second || stopped != 2 || len(s.fake.Calls()) > 0 {
@@ -107,7 +112,8 @@ func TestPrepareHangs(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
 		rep, err := executor.Run(ctx, s.plan, s.opts)
-		if !errors.Is(err, context.Canceled) || statuses(rep) != "a cancelled, b cancelled" || rep.Duration != 11*time.Second {
+		if !errors.Is(err, context.Canceled) || statuses(rep) != "a cancelled, b cancelled" ||
+			rep.Duration != 11*time.Second {
 			t.Errorf("%s after %v, %v", statuses(rep), rep.Duration, err)
 		}
 	})
@@ -174,11 +180,13 @@ func (s *scene) slowLookup(t *testing.T, name string, then func()) {
 		t.Fatal("no entry")
 	}
 	blob := fmt.Sprintf("%x", entry.Files[0].SHA256)
-	if err := os.Truncate(filepath.Join(s.opts.Cache.Store.Dir, "blobs", blob[:2], blob), 1); err != nil {
+	if err := os.Truncate(filepath.Join(s.opts.Cache.Store.Dir, "blobs", blob[:2], blob),
+		1); err != nil {
 		t.Fatal(err)
 	}
 	s.remove(t, "rpms", name)
-	s.opts.Cache.Store.Warn = func(string) { time.Sleep(time.Second / 2); then() } // there are two: the blob, and its entry
+	// there are two: the blob, and its entry
+	s.opts.Cache.Store.Warn = func(string) { time.Sleep(time.Second / 2); then() }
 }
 
 // The only job is not given to a step of less weight while a weightier one is still being looked
@@ -197,7 +205,8 @@ func TestLookupsKeepTheOrder(t *testing.T) {
 		if want := "a done, b cached, c cached, x done, y done"; err != nil || statuses(rep) != want {
 			t.Fatalf("%s, %v", statuses(rep), err)
 		}
-		if got := fmt.Sprint(s.fake.Calls()); got != "[a x y]" || rep.Duration != 3*time.Minute+time.Second {
+		if got := fmt.Sprint(s.fake.Calls()); got != "[a x y]" ||
+			rep.Duration != 3*time.Minute+time.Second {
 			t.Errorf("built %v in %v, want a first", got, rep.Duration)
 		}
 		// A lighter one that is looked up for long holds up nobody.
@@ -222,7 +231,8 @@ func TestCancelDuringLookups(t *testing.T) {
 		s.forget()
 		s.slowLookup(t, "a", cancel)
 		rep, err := executor.Run(ctx, s.plan, s.opts.NoSync())
-		if want := "a cancelled, b cancelled, other cached"; !errors.Is(err, context.Canceled) || statuses(rep) != want {
+		if want := "a cancelled, b cancelled, other cached"; !errors.Is(err, context.Canceled) ||
+			statuses(rep) != want {
 			t.Errorf("%s, %v; want %s", statuses(rep), err, want)
 		}
 		if len(s.fake.Calls()) > 0 || len(s.rec.Events(progress.StepStart)) > 0 {

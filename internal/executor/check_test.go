@@ -36,7 +36,8 @@ func TestCheckRefusesOutputs(t *testing.T) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	if !s.isNew(t, "good") || !s.isOld(t, "bad") || !s.isOld(t, "above") {
-		t.Errorf("outputs: good %v, bad %v", buildtest.Snapshot(t, s.step("good").Out), buildtest.Snapshot(t, s.step("bad").Out))
+		t.Errorf("outputs: good %v, bad %v", buildtest.Snapshot(t, s.step("good").Out),
+			buildtest.Snapshot(t, s.step("bad").Out))
 	}
 	s.checkStagingEmpty(t)
 

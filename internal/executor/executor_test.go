@@ -41,7 +41,8 @@ func TestDiamond(t *testing.T) {
 				t.Errorf("%s: outputs are %v", n, buildtest.Snapshot(t, s.step(n).Out))
 			}
 		}
-		if ev := s.rec.Events(progress.PlanReady, progress.PlanDone); len(ev) != 2 || ev[1].Done != 4 || ev[1].Total != 4 {
+		if ev := s.rec.Events(progress.PlanReady, progress.PlanDone); len(ev) != 2 || ev[1].Done != 4 ||
+			ev[1].Total != 4 {
 			t.Errorf("begin and end events: %+v", ev)
 		}
 		s.checkStagingEmpty(t)

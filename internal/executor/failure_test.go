@@ -36,7 +36,8 @@ func TestFailureStopsOnlyDependants(t *testing.T) {
 		if !ok || len(failed.Roots) != 1 || failed.Skipped != 2 || !errors.Is(err, buildtest.ErrFail) {
 			t.Errorf("error is %#v", err)
 		}
-		if got, want := fmt.Sprint(err), "1 of 6 steps failed and 2 more need them: package/bad"; got != want {
+		want = "1 of 6 steps failed and 2 more need them: package/bad"
+		if got := fmt.Sprint(err); got != want {
 			t.Errorf("message %q, want %q", got, want)
 		}
 		for _, n := range []string{"bad", "c", "d"} {
@@ -110,7 +111,8 @@ func TestCancelWithFrozenEngine(t *testing.T) {
 		s.opts.Builder = deafBuilder{ended}
 		time.AfterFunc(time.Second, cancel)
 		rep, err := executor.Run(ctx, s.plan, s.opts)
-		if !errors.Is(err, context.Canceled) || statuses(rep) != "a cancelled, b cancelled" || rep.Duration != 11*time.Second {
+		if !errors.Is(err, context.Canceled) || statuses(rep) != "a cancelled, b cancelled" ||
+			rep.Duration != 11*time.Second {
 			t.Errorf("%v, %s after %v; want all cancelled after 11s", err, statuses(rep), rep.Duration)
 		}
 		s.checkStagingEmpty(t)
@@ -125,7 +127,8 @@ func TestCancelWithFrozenEngine(t *testing.T) {
 // deafBuilder takes an hour, whatever its context says, and then succeeds.
 type deafBuilder struct{ ended chan struct{} }
 
-func (b deafBuilder) Build(_ context.Context, _ plan.Solve, out string, _ func(progress.Event)) error {
+func (b deafBuilder) Build(_ context.Context, _ plan.Solve, out string,
+	_ func(progress.Event)) error {
 	time.Sleep(time.Hour)
 	close(b.ended)
 	if err := os.MkdirAll(out, 0o755); err != nil {
@@ -139,7 +142,8 @@ func TestCancelledBeforeTheStart(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	rep, err := executor.Run(ctx, s.plan, s.opts)
-	if !errors.Is(err, context.Canceled) || statuses(rep) != "a cancelled" || len(s.fake.Calls()) != 0 {
+	if !errors.Is(err, context.Canceled) || statuses(rep) != "a cancelled" ||
+		len(s.fake.Calls()) != 0 {
 		t.Errorf("%v, %s, built %v", err, statuses(rep), s.fake.Calls())
 	}
 }
@@ -202,9 +206,11 @@ func TestRetryOnlyTransient(t *testing.T) {
 		{"once", []error{faultError{true}, nil}, 2, true},
 		{"wrapped", []error{fmt.Errorf("solve: %w", faultError{true}), nil}, 2, true},
 		{"gives up", []error{faultError{true}, faultError{true}, faultError{true}, nil}, 3, false},
-		{"gives up earlier", []error{lossError{faultError{true}}, lossError{faultError{true}}, nil}, 2, false},
+		{"gives up earlier", []error{lossError{faultError{true}}, lossError{faultError{true}}, nil}, 2,
+			false},
 		{"typed but not transient", []error{faultError{false}, nil}, 1, false},
-		{"only the words", []error{errors.New("connection reset by peer, try again: unavailable"), nil}, 1, false},
+		{"only the words", []error{errors.New("connection reset by peer, try again: unavailable"), nil},
+			1, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newScene(t, 1, "a:")
@@ -213,7 +219,8 @@ func TestRetryOnlyTransient(t *testing.T) {
 					t.Errorf("attempt begins with %v, %v in its directory", left, err)
 				}
 				if dirs, err := os.ReadDir(filepath.Dir(out)); err != nil || len(dirs) != 1 {
-					t.Errorf("attempt begins with %v, %v in staging: failed attempts must not use up the disk", dirs, err)
+					t.Errorf("attempt begins with %v, %v in staging: failed attempts must not use up the disk",
+						dirs, err)
 				}
 				buildtest.Write(t, out, "-- debris.rpm --\n")
 				err := tt.errs[len(s.fake.Calls())-1]
@@ -223,15 +230,20 @@ func TestRetryOnlyTransient(t *testing.T) {
 				return err
 			}
 			var waits []time.Duration
-			s.opts.Sleep = func(_ context.Context, d time.Duration) error { waits = append(waits, d); return nil }
+			s.opts.Sleep = func(_ context.Context, d time.Duration) error {
+				waits = append(waits, d)
+				return nil
+			}
 			asked := 0
 			s.opts.Ready = func(context.Context) error { asked++; return nil }
 			rep, err := executor.Run(t.Context(), s.plan, s.opts)
 			if asked != tt.calls-1 || rep.Steps[0].Retries != tt.calls-1 {
-				t.Errorf("%d times asked whether the builder is ready, %d retries in the report", asked, rep.Steps[0].Retries)
+				t.Errorf("%d times asked whether the builder is ready, %d retries in the report", asked,
+					rep.Steps[0].Retries)
 			}
 			if (err == nil) != tt.ok || len(s.fake.Calls()) != tt.calls || len(waits) != tt.calls-1 {
-				t.Errorf("%d builds, %d waits, error %v; want %d builds, success %v", len(s.fake.Calls()), len(waits), err, tt.calls, tt.ok)
+				t.Errorf("%d builds, %d waits, error %v; want %d builds, success %v", len(s.fake.Calls()),
+					len(waits), err, tt.calls, tt.ok)
 			}
 			if got := len(s.rec.Events(progress.StepRetry)); got != tt.calls-1 {
 				t.Errorf("%d retry events, want %d", got, tt.calls-1)
@@ -250,7 +262,9 @@ func TestRetryOnlyTransient(t *testing.T) {
 // not multiply its work.
 func TestRetryBudget(t *testing.T) {
 	s := newScene(t, 1, "a:", "b:", "c:", "d:", "e:")
-	s.fake.Hook = func(context.Context, plan.Solve, string) error { return lossError{faultError{true}} }
+	s.fake.Hook = func(context.Context, plan.Solve, string) error {
+		return lossError{faultError{true}}
+	}
 	s.opts.Sleep = func(context.Context, time.Duration) error { return nil }
 	rep, err := executor.Run(t.Context(), s.plan, s.opts)
 	sum := 0
@@ -258,7 +272,8 @@ func TestRetryBudget(t *testing.T) {
 		sum += step.Retries
 	}
 	if err == nil || len(s.fake.Calls()) != 5+3 || sum != 3 {
-		t.Errorf("%d builds of 5 steps, %d retries in the report, error %v; want 3 retries", len(s.fake.Calls()), sum, err)
+		t.Errorf("%d builds of 5 steps, %d retries in the report, error %v; want 3 retries",
+			len(s.fake.Calls()), sum, err)
 	}
 	retried, ok := errors.AsType[*executor.RetriedError](rep.Steps[4].Err)
 	if !ok || retried.Attempts != 1 || !strings.Contains(retried.Error(), "used up") {

@@ -127,8 +127,8 @@ func (w worker) key(known cache.ActionID) (action, error) {
 	return act, nil
 }
 
-// inPlace reports whether the outputs in the checkout are the wanted ones, by their content. Outputs
-// that are missing or cannot be read are not.
+// inPlace reports whether the outputs in the checkout are the wanted ones, by their content.
+// Outputs that are missing or cannot be read are not.
 func (w worker) inPlace(want cache.ContentID) (*outputs, bool) {
 	files, content, err := w.o.Cache.Memo.ScanDir(w.step.Out)
 	if err != nil || content != want || !outputsOf(w.step).Linked() {

@@ -38,7 +38,8 @@ func (s *scene) share(t *testing.T, dir string) {
 	t.Helper()
 	rec := func(text string) { s.rec.Event(progress.Event{Kind: progress.Warning, Text: text}) }
 	c, err := remote.Open(remote.Options{
-		From: []remote.Location{{Dir: dir}}, To: remote.Location{Dir: dir}, Warn: rec, Have: s.opts.Cache.Store.OpenBlob,
+		From: []remote.Location{{Dir: dir}}, To: remote.Location{Dir: dir}, Warn: rec,
+		Have: s.opts.Cache.Store.OpenBlob,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -106,7 +107,8 @@ func TestRemoteLeavesWhatNobodyNeeds(t *testing.T) {
 	}
 	second.opts.Cache.Remote = nil
 	second.forget()
-	if rep, err := executor.Run(t.Context(), second.plan, second.opts.NoSync()); err != nil || statuses(rep) != chainCached {
+	if rep, err := executor.Run(t.Context(), second.plan, second.opts.NoSync()); err != nil ||
+		statuses(rep) != chainCached {
 		t.Errorf("without a remote cache: %s, %v", statuses(rep), err)
 	}
 }
@@ -156,7 +158,8 @@ func blobs(t *testing.T, dir, step string) (manifest string, paths []string) {
 		}
 		for _, l := range m.Layers {
 			if strings.Contains(l.MediaType, "output") {
-				paths = append(paths, filepath.Join(dir, "blobs/sha256", strings.TrimPrefix(l.Digest, "sha256:")))
+				paths = append(paths, filepath.Join(dir, "blobs/sha256",
+					strings.TrimPrefix(l.Digest, "sha256:")))
 			}
 		}
 		return file, paths
@@ -231,7 +234,8 @@ func TestRemotePoison(t *testing.T) {
 	}
 	second := sharing(t, dir, chain...)
 	second.with(t, dir, "low cached, mid done, top cached, aside cached")
-	if got := second.warnings(); !strings.Contains(got, "package/mid") || !strings.Contains(got, "refused") {
+	if got := second.warnings(); !strings.Contains(got, "package/mid") ||
+		!strings.Contains(got, "refused") {
 		t.Errorf("warnings: %s", got)
 	}
 	if got := second.here(t); got != "low mid top" {
@@ -272,7 +276,8 @@ func TestRemoteRequired(t *testing.T) {
 // irreproducible builds something else whenever it is asked.
 type irreproducible struct{ *buildtest.Fake }
 
-func (b irreproducible) Build(ctx context.Context, s plan.Solve, out string, report func(progress.Event)) error {
+func (b irreproducible) Build(ctx context.Context, s plan.Solve, out string,
+	report func(progress.Event)) error {
 	if err := b.Fake.Build(ctx, s, out, report); err != nil {
 		return err
 	}

@@ -34,19 +34,22 @@ func newScene(t *testing.T, jobs int, lines ...string) *scene {
 		name, deps, _ := strings.Cut(line, ":")
 		step := plan.Step{
 			ID: "package/" + name, Kind: plan.Package, Name: name,
-			Solve: plan.Solve{Name: name + " x86_64", Target: "package", Contexts: map[string]plan.Context{}},
-			Out:   filepath.Join(s.dir, "rpms", name),
+			Solve: plan.Solve{Name: name + " x86_64", Target: "package",
+				Contexts: map[string]plan.Context{}},
+			Out: filepath.Join(s.dir, "rpms", name),
 		}
 		rpms := plan.Context{}
 		for d := range strings.FieldsSeq(deps) {
 			step.Deps = append(step.Deps, index[d])
-			rpms.Dirs = append(rpms.Dirs, &plan.Dir{Name: d, Host: s.plan.Steps[index[d]].Out, Step: index[d]})
+			rpms.Dirs = append(rpms.Dirs, &plan.Dir{Name: d, Host: s.plan.Steps[index[d]].Out,
+				Step: index[d]})
 		}
 		step.Solve.Contexts["rpms"] = rpms
 		index[name] = i
 		s.plan.Steps = append(s.plan.Steps, step)
 	}
-	s.opts = executor.Options{Builder: s.fake, Sink: s.rec, Jobs: jobs, Staging: filepath.Join(s.dir, "staging")}
+	s.opts = executor.Options{Builder: s.fake, Sink: s.rec, Jobs: jobs,
+		Staging: filepath.Join(s.dir, "staging")}
 	return s
 }
 
@@ -61,7 +64,8 @@ func (s *scene) step(name string) *plan.Step {
 
 // fail makes the named step's build fail.
 func (s *scene) fail(name string) {
-	s.step(name).Solve.Contexts["package"] = plan.Context{Files: []plan.File{{Name: "FAIL", Data: []byte("make: *** no rule\n")}}}
+	s.step(name).Solve.Contexts["package"] = plan.Context{Files: []plan.File{{Name: "FAIL",
+		Data: []byte("make: *** no rule\n")}}}
 }
 
 // old puts an earlier output in the place of every step.
@@ -72,7 +76,8 @@ func (s *scene) old(t *testing.T) {
 }
 
 func (s *scene) isOld(t *testing.T, name string) bool {
-	return maps.Equal(buildtest.Snapshot(t, s.step(name).Out), map[string]string{"old.rpm": "old " + name + "\n"})
+	return maps.Equal(buildtest.Snapshot(t, s.step(name).Out),
+		map[string]string{"old.rpm": "old " + name + "\n"})
 }
 
 // isNew reports whether the step's outputs are those of a complete build and nothing else.

@@ -161,7 +161,8 @@ func New(steps []Step, limits Limits) *Machine {
 	return m
 }
 
-// Handle books an event and returns what is to be done, in this order.
+// Handle books an event and returns what is to be done, in this order. The jobs that run when it is
+// told that they were Abandoned must not be reported any more.
 func (m *Machine) Handle(e Event) []Decision {
 	m.decisions = nil
 	switch e.Kind {

@@ -21,7 +21,8 @@ func TestSimulate(t *testing.T) {
 	}{{1, 10, 10}, {2, 5, 5}, {3, 4, 4}, {72, 4, 4}}
 	for _, test := range tests {
 		s := Simulate(steps, test.jobs)
-		if s.Makespan != test.makespan || s.LowerBound() != test.bound || s.Work != 10 || s.CriticalPath != 4 {
+		if s.Makespan != test.makespan || s.LowerBound() != test.bound || s.Work != 10 ||
+			s.CriticalPath != 4 {
 			t.Errorf("%d jobs: %+v, bound %d; want makespan %d, bound %d",
 				test.jobs, s, s.LowerBound(), test.makespan, test.bound)
 		}
@@ -49,7 +50,8 @@ func TestSimulateRealTree(t *testing.T) {
 	for _, jobs := range []int{2, 8, 32, 72} {
 		s := Simulate(steps, jobs)
 		ratio := float64(s.Makespan) / float64(s.LowerBound())
-		t.Logf("%d jobs: makespan %v, lower bound %v, ratio %.3f", jobs, s.Makespan, s.LowerBound(), ratio)
+		t.Logf("%d jobs: makespan %v, lower bound %v, ratio %.3f", jobs, s.Makespan, s.LowerBound(),
+			ratio)
 		if ratio > 1.05 {
 			t.Errorf("%d jobs: makespan is %.3f of the lower bound, want at most 1.05", jobs, ratio)
 		}

@@ -188,15 +188,15 @@ func (m *Machine) sendBack(i int) {
 	var back []int
 	m.above(i, func(d int) bool {
 		s := &m.steps[d]
-		switch s.state {
-		case failed, skipped, cancelled:
+		if s.state == failed || s.state == skipped || s.state == cancelled {
 			return true
-		case elsewhere, recallQueued, recalling, here, built:
+		}
+		if s.state.ended() {
 			m.ended--
 		}
-		switch s.state {
-		case waiting, outdated:
-		case lookingUp, placing, recalling, building:
+		switch {
+		case s.state == waiting || s.state == outdated:
+		case m.Awaited(d):
 			m.move(d, outdated)
 		default:
 			m.move(d, waiting)
