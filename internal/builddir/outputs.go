@@ -40,10 +40,6 @@ func (o Outputs) Linked() bool {
 // that is none.
 func (o Outputs) Check(dir string) error {
 	files, rpms := 0, 0
-	bad := func(path, reason string, args ...any) error {
-		reason = fmt.Sprintf(reason, args...)
-		return &OutputError{Step: o.Step, Path: filepath.ToSlash(path), Reason: reason}
-	}
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return &HostError{Step: o.Step, Doing: "read the outputs", Err: err}
@@ -57,65 +53,71 @@ func (o Outputs) Check(dir string) error {
 			return &HostError{Step: o.Step, Doing: "read the outputs", Err: err}
 		}
 		if reason := cache.BadName(d.Name()); reason != "" {
-			return bad(rel, "%s", reason)
+			return o.bad(rel, "%s", reason)
 		}
 		if d.IsDir() {
 			return nil
 		}
 		if o.Links && d.Type() == fs.ModeSymlink {
-			return checkLink(path, rel, bad)
+			return o.checkLink(path, rel)
 		}
 		if !d.Type().IsRegular() {
-			return bad(rel, "it is not a regular file (%s)", d.Type())
+			return o.bad(rel, "it is not a regular file (%s)", d.Type())
 		}
 		if info.Mode()&(fs.ModeSetuid|fs.ModeSetgid) != 0 {
-			return bad(rel, "it has a set-user-ID or set-group-ID bit (%s)", info.Mode())
+			return o.bad(rel, "it has a set-user-ID or set-group-ID bit (%s)", info.Mode())
 		}
 		files++
 		if !o.RPMs || !strings.HasSuffix(rel, ".rpm") {
 			return nil
 		}
 		rpms++
-		return checkRPM(path, rel, bad)
+		return o.checkRPM(path, rel)
 	})
 	switch {
 	case err != nil:
 		return err
 	case o.RPMs && rpms == 0:
-		return bad("", "the build left no .rpm file; "+
+		return o.bad("", "the build left no .rpm file; "+
 			"look for where the spec's %%files or the output directory went wrong")
 	case files == 0:
-		return bad("", "the build left no file")
+		return o.bad("", "the build left no file")
 	}
 	return nil
 }
 
+// bad refuses the file at path inside the outputs, or all of them for "".
+func (o Outputs) bad(path, reason string, args ...any) error {
+	reason = fmt.Sprintf(reason, args...)
+	return &OutputError{Step: o.Step, Path: filepath.ToSlash(path), Reason: reason}
+}
+
 // checkLink allows a symbolic link between the files of one image directory.
-func checkLink(path, rel string, bad func(string, string, ...any) error) error {
+func (o Outputs) checkLink(path, rel string) error {
 	target, err := os.Readlink(path)
 	if err != nil {
-		return bad(rel, "%v", err)
+		return o.bad(rel, "%v", err)
 	}
 	if filepath.IsAbs(target) || !filepath.IsLocal(filepath.Join(filepath.Dir(rel), target)) {
-		return bad(rel, "it is a symbolic link that leaves the outputs (%s)", target)
+		return o.bad(rel, "it is a symbolic link that leaves the outputs (%s)", target)
 	}
 	return nil
 }
 
 // checkRPM looks at the first bytes only; the contents are the business of rpm, which verifies its
 // own digests.
-func checkRPM(path, rel string, bad func(string, string, ...any) error) error {
+func (o Outputs) checkRPM(path, rel string) error {
 	f, err := os.Open(path)
 	if err != nil {
-		return bad(rel, "%v", err)
+		return o.bad(rel, "%v", err)
 	}
 	defer f.Close()
 	head := make([]byte, len(rpmMagic))
 	if n, err := io.ReadFull(f, head); n == 0 && err == io.EOF {
-		return bad(rel, "it is empty")
+		return o.bad(rel, "it is empty")
 	}
 	if !bytes.Equal(head, []byte(rpmMagic)) {
-		return bad(rel, "it is not an RPM: it begins with % x", head)
+		return o.bad(rel, "it is not an RPM: it begins with % x", head)
 	}
 	return nil
 }

@@ -77,7 +77,7 @@ func TestAnotherCheckout(t *testing.T) {
 	other.mustRun(t, allCached)
 }
 
-// Must show 3 of the third milestone: exactly what a change reaches is built.
+// Exactly what a change reaches is built.
 func TestCutOff(t *testing.T) {
 	s := newCachedScene(t, 2, diamond...)
 	s.mustRun(t, allDone)
@@ -100,8 +100,7 @@ func TestCutOff(t *testing.T) {
 	}
 }
 
-// Must show 7 of the third milestone, for what a run reads: it says what is damaged and builds it
-// again.
+// A run that reads something damaged says what is damaged and builds it again.
 func TestDamagedStore(t *testing.T) {
 	for _, dir := range []string{"store/blobs", "store/entries"} {
 		s := newCachedScene(t, 2, "a:", "b: a")

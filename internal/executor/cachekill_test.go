@@ -122,7 +122,7 @@ func stored(t *testing.T, dir string) map[string]string {
 	return all
 }
 
-// Must show 6 of the third milestone.
+// A run that is killed at any stage leaves the old or the new, and the next run makes it whole.
 func TestKillWithCache(t *testing.T) {
 	for _, before := range []history{fresh, rebuild, restore} {
 		calm := cachedDir(t, before)
@@ -211,7 +211,7 @@ func TestCachedHelper(t *testing.T) {
 	t.Fatalf("came through alive: %v", err)
 }
 
-// Must show 7 of the third milestone: whatever bit of the store, the records or the outputs is
+// Whatever bit of the store, the records or the outputs is
 // flipped, the next run's outputs are right, and it says so when it met a damaged entry or output
 // of the store.
 func TestAnyBitFlips(t *testing.T) {

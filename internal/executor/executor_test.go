@@ -49,8 +49,7 @@ func TestDiamond(t *testing.T) {
 	})
 }
 
-// Must show 5 of the first milestone: with two jobs, exactly two of eight equal steps run at any
-// time.
+// With two jobs, exactly two of eight equal steps run at any time.
 func TestExactlyTwoAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene(t, 2, "a:", "b:", "c:", "d:", "e:", "f:", "g:", "h:")

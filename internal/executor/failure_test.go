@@ -214,21 +214,7 @@ func TestRetryOnlyTransient(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newScene(t, 1, "a:")
-			s.fake.Hook = func(_ context.Context, _ plan.Solve, out string) error {
-				if left, err := os.ReadDir(out); err != nil || len(left) > 0 {
-					t.Errorf("attempt begins with %v, %v in its directory", left, err)
-				}
-				if dirs, err := os.ReadDir(filepath.Dir(out)); err != nil || len(dirs) != 1 {
-					t.Errorf("attempt begins with %v, %v in staging: failed attempts must not use up the disk",
-						dirs, err)
-				}
-				buildtest.Write(t, out, "-- debris.rpm --\n")
-				err := tt.errs[len(s.fake.Calls())-1]
-				if err == nil {
-					err = os.Remove(filepath.Join(out, "debris.rpm"))
-				}
-				return err
-			}
+			s.fake.Hook = attempts(t, s, tt.errs)
 			var waits []time.Duration
 			s.opts.Sleep = func(_ context.Context, d time.Duration) error {
 				waits = append(waits, d)
@@ -255,6 +241,28 @@ func TestRetryOnlyTransient(t *testing.T) {
 			}
 			s.checkStagingEmpty(t)
 		})
+	}
+}
+
+// attempts is a Hook that ends with one error after the other. Each attempt leaves something, and
+// must find nothing.
+func attempts(
+	t *testing.T, s *scene, errs []error,
+) func(context.Context, plan.Solve, string) error {
+	return func(_ context.Context, _ plan.Solve, out string) error {
+		if left, err := os.ReadDir(out); err != nil || len(left) > 0 {
+			t.Errorf("attempt begins with %v, %v in its directory", left, err)
+		}
+		if dirs, err := os.ReadDir(filepath.Dir(out)); err != nil || len(dirs) != 1 {
+			t.Errorf("attempt begins with %v, %v in staging: failed attempts must not use up the disk",
+				dirs, err)
+		}
+		buildtest.Write(t, out, "-- debris.rpm --\n")
+		err := errs[len(s.fake.Calls())-1]
+		if err == nil {
+			err = os.Remove(filepath.Join(out, "debris.rpm"))
+		}
+		return err
 	}
 }
 
