@@ -24,10 +24,8 @@ const (
 var (
 	longer = map[string]string{}
 	wider  = map[string]string{
-		"internal/engine.Options": "settings",
-		"internal/engine.run":     "becomes a state machine",
-		"internal/fetch.Store":    "settings",
-		"internal/plan.Request":   "settings",
+		"internal/fetch.Store":  "settings",
+		"internal/plan.Request": "settings",
 	}
 )
 

@@ -13,7 +13,7 @@ import (
 	"strings"
 
 	"buildsys/internal/buildkit"
-	"buildsys/internal/enginex"
+	"buildsys/internal/engine"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 )
@@ -34,7 +34,7 @@ func stages(base string, pkgs []pkg, packages, recipe string) string {
 }
 
 // bakePeer is docker buildx bake over one file with a target for each package.
-func bakePeer(m machine, e engine) peer {
+func bakePeer(m machine, e peerEngine) peer {
 	files := func(pkgs []pkg) map[string]string {
 		dockerfile := stages(m.base.image, pkgs, "source=packages/%s", "source=tools/package")
 		targets, names := map[string]any{}, []string{}
@@ -74,7 +74,7 @@ func wholeGraph(base string, pkgs []pkg) string {
 
 // solvePeer is the whole graph as one solve: by buildctl on buildkitd, or on the Docker engine through the very client
 // that buildsys has, so that nothing differs but the number of solves.
-func solvePeer(m machine, e engine) peer {
+func solvePeer(m machine, e peerEngine) peer {
 	return peer{
 		name: "one solve, " + e.name,
 		files: func(pkgs []pkg) map[string]string {
@@ -120,7 +120,7 @@ func OneSolve(ctx context.Context, dir, base string, log io.Writer) error {
 	if err != nil {
 		return err
 	}
-	builder, err := buildkit.Dial(ctx, enginex.Options{Checkout: dir})
+	builder, err := buildkit.Dial(ctx, engine.Options{Checkout: dir})
 	if err != nil {
 		return err
 	}

@@ -47,21 +47,21 @@ type machine struct {
 	self     string
 	buildsys string
 	cacheDir string // of buildsys
-	bakes    []engine
-	solves   []engine
+	bakes    []peerEngine
+	solves   []peerEngine
 	missing  []string // what is left out, and why
 }
 
-// engine is a BuildKit that bake and the one solve run on.
-type engine struct {
+// peerEngine is a BuildKit that bake and the one solve run on.
+type peerEngine struct {
 	name    string // of the column
 	address string // of buildkitd; empty is the Docker engine
 	builder string // buildx's name for it
 }
 
-var dockerEngine = engine{name: "Docker engine", builder: "default"}
+var dockerEngine = peerEngine{name: "Docker engine", builder: "default"}
 
-func (e engine) buildxEnv(m machine) []string {
+func (e peerEngine) buildxEnv(m machine) []string {
 	return []string{
 		"BUILDX_BUILDER=" + e.builder, "BUILDX_CONFIG=" + filepath.Join(m.Work, "buildx"), "BUILDX_NO_DEFAULT_ATTESTATIONS=1",
 		"BUILDX_METADATA_PROVENANCE=disabled", "BUILDX_BAKE_ENTITLEMENTS_FS=0",
@@ -69,7 +69,7 @@ func (e engine) buildxEnv(m machine) []string {
 }
 
 // buildsysEnv has buildsys build on the engine, with a cache of its own for each.
-func (m machine) buildsysEnv(e engine) []string {
+func (m machine) buildsysEnv(e peerEngine) []string {
 	return []string{
 		"BUILDSYS_CACHE_DIR=" + filepath.Join(m.cacheDir, dirName(e.name)), "BUILDSYS_SDK_IMAGE=" + m.base.image, "BUILDSYS_ARCH=x86_64",
 		"BUILDSYS_VERSION_BUILD=00000000", "BUILDSYS_VARIANT=", "BUILDSYS_BUILDKIT_HOST=" + e.address,
@@ -77,7 +77,7 @@ func (m machine) buildsysEnv(e engine) []string {
 }
 
 // importBase gives the engine the base image through buildsys.
-func (m machine) importBase(ctx context.Context, e engine) error {
+func (m machine) importBase(ctx context.Context, e peerEngine) error {
 	in := command{dir: filepath.Join(m.Work, "empty"), env: m.buildsysEnv(e)}
 	in.args = []string{m.buildsys, "sdk", "check"}
 	if _, err := in.run(ctx, false); err == nil { // an import would make another image of the same name
@@ -142,8 +142,8 @@ func (m *machine) findDocker(ctx context.Context) {
 // findBuildKit starts a buildkitd of this run's own and makes both it and the Docker engine known to buildx, as far as
 // the programs are there.
 func (m *machine) findBuildKit(ctx context.Context) (stop func(), err error) {
-	own := engine{name: "buildkitd", builder: "bench"}
-	m.solves = []engine{dockerEngine}
+	own := peerEngine{name: "buildkitd", builder: "bench"}
+	m.solves = []peerEngine{dockerEngine}
 	stop = func() {}
 	m.buildx, m.buildctl = filepath.Join(m.Tools, "buildx"), filepath.Join(m.Tools, "buildctl")
 	running := false

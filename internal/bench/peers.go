@@ -28,7 +28,7 @@ func oneForAll([]pkg, int) int         { return 1 }
 func none([]pkg, int) int              { return 0 }
 
 // buildsysPeer builds the packages as buildsys does any tree that brings its own recipe.
-func buildsysPeer(m machine, e engine) peer {
+func buildsysPeer(m machine, e peerEngine) peer {
 	return peer{
 		name: "buildsys, " + e.name,
 		files: func(pkgs []pkg) map[string]string {

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"buildsys/internal/cli"
-	"buildsys/internal/enginex"
+	"buildsys/internal/engine"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 	"buildsys/internal/treegen"
@@ -82,7 +82,7 @@ func MakeSized(dir string, n int, log io.Writer) error {
 	status := cli.Main(cli.System{
 		Args: []string{"build-variant", "--jobs", "8"}, Dir: dir, Getenv: func(key string) string { return env[key] },
 		Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: log,
-		Dial:   func(context.Context, enginex.Options) (enginex.Engine, error) { return instant{}, nil },
+		Dial:   func(context.Context, engine.Options) (engine.Engine, error) { return instant{}, nil },
 		Unread: true,
 	})
 	if status != cli.ExitOK {
@@ -110,7 +110,7 @@ func (instant) Build(_ context.Context, s plan.Solve, out string, _ func(progres
 
 func (instant) Await(context.Context, time.Duration) error { return nil }
 
-func (instant) Info(context.Context) (enginex.Info, error) { return enginex.Info{CPUs: 8}, nil }
+func (instant) Info(context.Context) (engine.Info, error) { return engine.Info{CPUs: 8}, nil }
 
 func (instant) HasImage(context.Context, string) (string, bool, error) { return "sha256:0", true, nil }
 

@@ -8,7 +8,8 @@ package build
 import (
 	"path/filepath"
 
-	"buildsys/internal/enginex"
+	"buildsys/internal/builddir"
+	"buildsys/internal/engine"
 	"buildsys/internal/fetch"
 	"buildsys/internal/kit"
 	"buildsys/internal/plan"
@@ -26,7 +27,7 @@ type Config struct {
 	Variant    string               // that images are of and packages are built for; may be empty
 	Jobs       int                  // steps at once; 0 means the engine's CPUs
 	CacheDir   string               // for what outlives a checkout; absolute
-	Engine     enginex.Options
+	Engine     engine.Options
 	SDK        SDKConfig
 	Image      ImageConfig
 	Sources    SourcesConfig
@@ -103,7 +104,7 @@ func (e ShownError) Unwrap() error { return e.Err }
 
 // Surroundings are what of the outside world a session needs.
 type Surroundings struct {
-	Dial   enginex.Dialer
+	Dial   engine.Dialer
 	Output Output
 	// Unread leaves outputs unread: engines of tests make none that could be read.
 	Unread bool
@@ -112,14 +113,16 @@ type Surroundings struct {
 // Session builds what is requested of one tree, and answers questions about it.
 type Session struct {
 	c    Config
+	dir  builddir.Dir
 	out  Output
-	dial enginex.Dialer
+	dial engine.Dialer
 	read bool // look into images and RPMs before they are kept
 }
 
 // New returns a session.
 func New(c Config, s Surroundings) *Session {
-	return &Session{c: c, out: s.Output, dial: s.Dial, read: !s.Unread}
+	dir := builddir.Dir{Root: filepath.Join(c.Root, "build"), Arch: c.Arch}
+	return &Session{c: c, dir: dir, out: s.Output, dial: s.Dial, read: !s.Unread}
 }
 
 // warn shows a warning.

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 
+	"buildsys/internal/builddir"
 	"buildsys/internal/rpm"
 )
 
@@ -36,26 +37,22 @@ type Explanation struct {
 	From  string // file that has them all; empty when there is none
 }
 
-// compare compares the second build in dir with the first. When they are the same nothing is kept.
-func compare(ctx context.Context, name, first, dir string) (Comparison, error) {
-	second := filepath.Join(dir, "second")
-	where, files, err := differences(first, second)
+// compare compares the second build of a step with the outputs of the first. When they are the same
+// nothing is kept.
+func compare(ctx context.Context, name, first string, b builddir.Builds) (Comparison, error) {
+	where, files, err := differences(first, b.Second())
 	if err != nil {
 		return Comparison{}, err
 	}
 	if len(where) == 0 {
-		return Comparison{Name: name}, os.RemoveAll(dir)
+		return Comparison{Name: name}, b.Remove()
 	}
-	c := Comparison{Name: name, Differences: where, Dir: dir}
-	kept := filepath.Join(dir, "first")
-	if err := os.RemoveAll(kept); err != nil {
-		return c, err
-	}
-	if err := os.CopyFS(kept, os.DirFS(first)); err != nil {
+	c := Comparison{Name: name, Differences: where, Dir: b.Dir()}
+	if err := b.KeepFirst(first); err != nil {
 		return c, err
 	}
 	if len(files) > 0 {
-		c.Details = explain(ctx, kept, second, files, filepath.Join(dir, "diffoscope.txt"))
+		c.Details = explain(ctx, b, files)
 	}
 	return c, nil
 }
@@ -134,15 +131,15 @@ func firstDifference(a, b string) (int64, error) {
 	}
 }
 
-// explain returns what differs inside files of two directories: in RPMs by their headers, and by
-// diffoscope where it is installed. report is the file for all that diffoscope says.
-func explain(ctx context.Context, first, second string, files []string, report string) []Explanation {
+// explain returns what differs inside files of the two builds: in RPMs by their headers, and by
+// diffoscope where it is installed.
+func explain(ctx context.Context, b builddir.Builds, files []string) []Explanation {
 	var all []Explanation
 	for _, name := range files {
-		a, err := rpm.ReadHeader(filepath.Join(first, name))
-		b, err2 := rpm.ReadHeader(filepath.Join(second, name))
+		one, err := rpm.ReadHeader(filepath.Join(b.First(), name))
+		other, err2 := rpm.ReadHeader(filepath.Join(b.Second(), name))
 		if err := errors.Join(err, err2); err == nil {
-			all = append(all, Explanation{Lines: rpm.Diff(a, b)})
+			all = append(all, Explanation{Lines: rpm.Diff(one, other)})
 		}
 	}
 	program, err := exec.LookPath("diffoscope")
@@ -150,15 +147,15 @@ func explain(ctx context.Context, first, second string, files []string, report s
 		return append(all, Explanation{Lines: []string{
 			"for what differs inside the files install diffoscope " +
 				"(Debian: apt install diffoscope-minimal python3-rpm) and run:",
-			fmt.Sprintf("  diffoscope %s %s", first, second),
+			fmt.Sprintf("  diffoscope %s %s", b.First(), b.Second()),
 		}})
 	}
 	// It exits with 1 for files that differ. Whatever else goes wrong shows in what it prints.
-	out, _ := exec.CommandContext(ctx, program, "--no-progress", "--text", "-", first, second).
+	out, _ := exec.CommandContext(ctx, program, "--no-progress", "--text", "-", b.First(), b.Second()).
 		CombinedOutput()
-	if err := os.WriteFile(report, out, 0o644); err != nil {
-		all = append(all, Explanation{
-			Lines: []string{fmt.Sprintf("cannot keep the report of diffoscope: %v", err)}})
+	report, err := b.KeepReport("diffoscope", out)
+	if err != nil {
+		all = append(all, Explanation{Lines: []string{err.Error()}})
 	}
 	lines := strings.Split(string(bytes.TrimRight(out, "\n")), "\n")
 	return append(all, Explanation{Lines: lines, From: report})

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"buildsys/internal/builddir"
 	"buildsys/internal/buildtest"
 )
 
@@ -38,12 +39,10 @@ func TestDifferences(t *testing.T) {
 // Without diffoscope the user learns how to get it, and with what to call it.
 func TestExplainWithoutDiffoscope(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	dir := buildtest.Tree(t, "-- first/a.rpm --\n1\n-- second/a.rpm --\n2\n")
-	report := filepath.Join(dir, "report")
-	all := explain(t.Context(), filepath.Join(dir, "first"), filepath.Join(dir, "second"),
-		[]string{"a.rpm"}, report)
+	b := builddir.Dir{Root: t.TempDir()}.Builds("a")
+	all := explain(t.Context(), b, []string{"a.rpm"})
 	text := strings.Join(all[len(all)-1].Lines, "\n")
-	want := "diffoscope " + dir + "/first " + dir + "/second"
+	want := "diffoscope " + b.First() + " " + b.Second()
 	if !strings.Contains(text, "install diffoscope") || !strings.HasSuffix(text, want) {
 		t.Errorf("got %q, want it to end in %q", text, want)
 	}

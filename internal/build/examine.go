@@ -13,7 +13,7 @@ import (
 	"strings"
 
 	"buildsys/internal/doctor"
-	"buildsys/internal/enginex"
+	"buildsys/internal/engine"
 	"buildsys/internal/plan"
 	"buildsys/internal/remote"
 )
@@ -46,17 +46,17 @@ func (s *Session) Examine(ctx context.Context) doctor.Request {
 
 // unreachable is what there is to look at without an engine.
 func (s *Session) unreachable(err error) doctor.Request {
-	r := s.examined(enginex.Info{})
+	r := s.examined(engine.Info{})
 	r.Nodes, r.Servers = nil, s.servers()
 	r.Engine = doctor.Engine{SDK: s.c.SDK.Image, Err: err}
-	if e, ok := errors.AsType[*enginex.Error](err); ok {
+	if e, ok := errors.AsType[*engine.Error](err); ok {
 		r.Engine.Err, r.Engine.Fix = fmt.Errorf("no %s at %s: %w", e.Kind, e.Host, e.Err), e.Hint
 	}
 	return r
 }
 
 // examined is what the doctor's quick checks need.
-func (s *Session) examined(info enginex.Info) doctor.Request {
+func (s *Session) examined(info engine.Info) doctor.Request {
 	r := doctor.Request{Engine: engineFacts(info), Places: s.places(), Jobs: s.c.Jobs}
 	for _, n := range info.Nodes {
 		e := engineFacts(n.Info)
@@ -69,7 +69,7 @@ func (s *Session) examined(info enginex.Info) doctor.Request {
 }
 
 // engineFacts is what the engine said, as the doctor reads it.
-func engineFacts(i enginex.Info) doctor.Engine {
+func engineFacts(i engine.Info) doctor.Engine {
 	return doctor.Engine{
 		Kind: i.Kind, Host: i.Host, Local: i.Local, Version: i.Version, API: i.API,
 		CPUs: i.CPUs, Memory: i.Memory, Driver: i.Driver, RootDir: i.RootDir,
@@ -89,14 +89,14 @@ const (
 // places are where this process writes. A checkout that was built says itself how large its outputs
 // are: as much is needed once more, for outputs are made beside the old ones, and in the store.
 func (s *Session) places() []doctor.Place {
-	built := treeSize(filepath.Join(s.buildDir(), "rpms")) +
-		treeSize(filepath.Join(s.buildDir(), "images"))
+	built := treeSize(filepath.Join(s.dir.Root, "rpms")) +
+		treeSize(filepath.Join(s.dir.Root, "images"))
 	checkout, cache := int64(checkoutNeed), int64(cacheNeed)
 	if built > 0 {
 		checkout, cache = max(built, leastSpace), max(2*built, leastSpace)
 	}
 	return []doctor.Place{
-		{Name: "checkout", Path: s.buildDir(), Need: checkout, Min: leastSpace},
+		{Name: "checkout", Path: s.dir.Root, Need: checkout, Min: leastSpace},
 		{Name: "cache", Path: s.c.CacheDir, Need: cache, Min: leastSpace},
 		{Name: "temporary files", Path: os.TempDir(), Need: tempNeed, Min: leastTemp},
 	}

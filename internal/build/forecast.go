@@ -6,7 +6,7 @@ import (
 	"context"
 	"time"
 
-	executor "buildsys/internal/engine"
+	"buildsys/internal/executor"
 	"buildsys/internal/plan"
 	"buildsys/internal/remote"
 	"buildsys/internal/sdk"

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"buildsys/internal/builddir"
 	"buildsys/internal/errkind"
 	"buildsys/internal/plan"
 	"buildsys/internal/sbkeys"
@@ -64,7 +65,7 @@ func (s *Session) signing() (plan.SigningKeys, error) {
 
 // latestDir returns the link to the directory of the variant's newest images.
 func (s *Session) latestDir() string {
-	return filepath.Join(plan.ImagesDir(s.buildDir(), s.c.Arch, s.c.Variant), plan.LatestLink)
+	return filepath.Join(s.dir.Images(s.c.Variant), builddir.Latest)
 }
 
 // NewestImage returns the disks of the variant's newest image in whatever format it has; data is
@@ -94,6 +95,9 @@ func (s *Session) NewestImage() (system, data string, err error) {
 	}
 	return system, data, nil
 }
+
+// CreateBootLog creates the file for the console of the variant's image that is booted.
+func (s *Session) CreateBootLog() (*os.File, error) { return s.dir.CreateBootLog(s.c.Variant) }
 
 // RepackSource finds the outputs to repack: those in the directory from, or when that is empty the
 // newest of the variant. out is where the new ones are to be; empty for beside the others. The link

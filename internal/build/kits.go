@@ -5,12 +5,12 @@ package build
 import (
 	"cmp"
 	"context"
-	"path/filepath"
 	"slices"
 	"strings"
 
-	executor "buildsys/internal/engine"
+	"buildsys/internal/builddir"
 	"buildsys/internal/errkind"
+	"buildsys/internal/executor"
 	"buildsys/internal/kit"
 	"buildsys/internal/manifest"
 	"buildsys/internal/plan"
@@ -73,8 +73,7 @@ func (s *Session) packKits(ctx context.Context, names []string) ([]PackedKit, er
 	if err != nil {
 		return nil, err
 	}
-	lock := filepath.Join(s.buildDir(), ".lock-kits")
-	unlock, err := executor.Lock(ctx, lock, s.waitingFor("packing kits"))
+	unlock, err := builddir.Lock(ctx, s.dir.KitsLock(), s.waitingFor("packing kits"))
 	if err != nil {
 		return nil, err
 	}
@@ -95,11 +94,11 @@ func (s *Session) packKit(ctx context.Context, ws *workspace.Workspace, name str
 	if err != nil {
 		return PackedKit{}, err
 	}
-	state, _ := executor.ReadState(s.stateDir(), string(plan.Kit)+"/"+name)
-	p := PackedKit{Name: name, Version: m.Version, Dir: filepath.Join(s.buildDir(), "kits", "oci", name)}
+	state, _ := builddir.ReadState(s.dir.State(), string(plan.Kit)+"/"+name)
+	p := PackedKit{Name: name, Version: m.Version, Dir: s.dir.KitImage(name)}
 	packed, err := kit.Pack(kit.Repository{
 		Arch:     s.c.Arch,
-		Dir:      plan.KitDir(s.buildDir(), s.c.Arch, name),
+		Dir:      s.dir.Kit(name),
 		Content:  state.Content.String(),
 		Metadata: m,
 		Fits:     func(arch string) bool { return s.kitUpToDate(ctx, arch, name) },
@@ -115,7 +114,7 @@ func (s *Session) packKit(ctx context.Context, ws *workspace.Workspace, name str
 // asked before the two become one image: a kit must not be one thing here and another there.
 func (s *Session) kitUpToDate(ctx context.Context, arch, name string) bool {
 	other := *s
-	other.c.Arch, other.out = arch, silent{}
+	other.c.Arch, other.dir.Arch, other.out = arch, arch, silent{}
 	forecast, err := other.Foresee(ctx, Request{Kits: []string{name}}, false)
 	return err == nil && forecast[len(forecast)-1].Outlook == executor.UpToDate
 }

@@ -12,9 +12,9 @@ import (
 	"strings"
 	"time"
 
+	"buildsys/internal/builddir"
 	"buildsys/internal/doctor"
-	executor "buildsys/internal/engine"
-	"buildsys/internal/enginex"
+	"buildsys/internal/engine"
 	"buildsys/internal/errkind"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
@@ -34,9 +34,9 @@ const (
 // nothing has to be built does without one. It serves the runs of one session, one after the other.
 type engineLink struct {
 	s       *Session
-	eng     enginex.Engine // nil until dial
-	checked bool           // the surroundings
-	release func()         // frees the build slot that was taken; nil when none was
+	eng     engine.Engine // nil until dial
+	checked bool          // the surroundings
+	release func()        // frees the build slot that was taken; nil when none was
 }
 
 // dial connects to the engine unless that was done before.
@@ -81,12 +81,12 @@ type engineUse struct {
 }
 
 // connect dials the engine and makes sure that it has the images that the run's keys name.
-func (u *engineUse) connect(ctx context.Context) (enginex.Info, error) {
+func (u *engineUse) connect(ctx context.Context) (engine.Info, error) {
 	if err := u.link.dial(ctx); err != nil {
-		return enginex.Info{}, err
+		return engine.Info{}, err
 	}
 	if err := u.images.Confirm(ctx, u.link.eng, u.keyed); err != nil {
-		return enginex.Info{}, err
+		return engine.Info{}, err
 	}
 	return u.link.eng.Info(ctx)
 }
@@ -113,7 +113,7 @@ func (u *engineUse) prepare(ctx context.Context) (jobs int, err error) {
 
 // precheck makes the doctor's quick checks when something is going to be built. What cannot succeed
 // is refused; the rest is a warning.
-func (u *engineUse) precheck(info enginex.Info) error {
+func (u *engineUse) precheck(info engine.Info) error {
 	s := u.link.s
 	var refused []error
 	for _, c := range doctor.Fast(s.examined(info)).Checks {
@@ -131,7 +131,7 @@ func (u *engineUse) precheck(info enginex.Info) error {
 // takeSlot waits until fewer units than may build at once are being built on the engine by any
 // process: cargo's jobs are processes that know nothing of each other, and there may be several
 // cargo. It is held until the link is closed.
-func (u *engineUse) takeSlot(ctx context.Context, info enginex.Info, cpus int) (err error) {
+func (u *engineUse) takeSlot(ctx context.Context, info engine.Info, cpus int) (err error) {
 	if u.link.release != nil {
 		return nil
 	}
@@ -143,6 +143,6 @@ func (u *engineUse) takeSlot(ctx context.Context, info enginex.Info, cpus int) (
 		u.link.s.out.Notice(fmt.Sprintf("waiting for one of %d build slots (BUILDSYS_JOBS): %s",
 			slots, strings.Join(holders, "; ")))
 	}
-	u.link.release, err = executor.Slot(ctx, dir, slots, u.unit+" in "+c.Root, waiting)
+	u.link.release, err = builddir.Slot(ctx, dir, slots, u.unit+" in "+c.Root, waiting)
 	return err
 }

@@ -9,7 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
-	executor "buildsys/internal/engine"
+	"buildsys/internal/builddir"
 	"buildsys/internal/image"
 	"buildsys/internal/plan"
 	"buildsys/internal/sbkeys"
@@ -24,7 +24,7 @@ func readBack(temp string) func(ctx context.Context, s plan.Step, dir string) er
 		}
 		signing, err := signingOf(s)
 		if err != nil {
-			return &executor.HostError{Step: s.ID, Doing: "read the certificates", Err: err}
+			return &builddir.HostError{Step: s.ID, Doing: "read the certificates", Err: err}
 		}
 		for _, disk := range s.Layout.Disks {
 			file := filepath.Join(dir, plan.DiskFile(s, disk.Name))
@@ -44,7 +44,7 @@ func readBack(temp string) func(ctx context.Context, s plan.Step, dir string) er
 // outputFault turns what reading a file back came to into the executor's errors: a bad image is not the host's fault.
 func outputFault(ctx context.Context, s plan.Step, file string, err error) error {
 	refuse := func(reason string) error {
-		return &executor.OutputError{Step: s.ID, Path: filepath.Base(file), Reason: reason}
+		return &builddir.OutputError{Step: s.ID, Path: filepath.Base(file), Reason: reason}
 	}
 	switch bad, ok := errors.AsType[*image.BadImageError](err); {
 	case err == nil:
@@ -59,7 +59,7 @@ func outputFault(ctx context.Context, s plan.Step, file string, err error) error
 			return refuse("the build did not make it")
 		}
 	}
-	return &executor.HostError{Step: s.ID, Doing: "read the image back", Err: err}
+	return &builddir.HostError{Step: s.ID, Doing: "read the image back", Err: err}
 }
 
 // signingOf returns what the signatures in an image are held against: the public keys that its build saw.

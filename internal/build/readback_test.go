@@ -10,8 +10,8 @@ import (
 
 	"github.com/pierrec/lz4/v4"
 
-	executor "buildsys/internal/engine"
 	"buildsys/internal/errkind"
+	"buildsys/internal/executor"
 	"buildsys/internal/image"
 	"buildsys/internal/manifest"
 	"buildsys/internal/plan"

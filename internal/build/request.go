@@ -75,7 +75,7 @@ func (s *Session) planTree(ws *workspace.Workspace, want Request) (plan.Plan, er
 		Variant:      s.c.Variant,
 		SDK:          s.c.SDK.Image,
 		Toolchain:    s.c.SDK.Toolchain,
-		BuildDir:     s.buildDir(),
+		BuildDir:     s.dir.Root,
 		SourcePath:   sources.Path,
 		ModulesPath:  sources.ModulesPath,
 		Repo:         s.c.Image.Repo,

@@ -9,10 +9,10 @@ import (
 	"path/filepath"
 	"time"
 
+	"buildsys/internal/builddir"
 	"buildsys/internal/cache"
-	executor "buildsys/internal/engine"
-	"buildsys/internal/enginex"
 	"buildsys/internal/errkind"
+	"buildsys/internal/executor"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 	"buildsys/internal/remote"
@@ -43,7 +43,7 @@ func (s *Session) Build(ctx context.Context, want Request) (Result, error) {
 		return Result{}, err
 	}
 	waiting := s.waitingFor("working on this checkout")
-	unlock, err := executor.Lock(ctx, s.lockFile(), waiting)
+	unlock, err := builddir.Lock(ctx, s.dir.Lock(), waiting)
 	if err != nil {
 		return Result{}, err
 	}
@@ -89,7 +89,7 @@ type stepsOptions struct {
 // afterwards. It returns the digests of the images that keys were computed with.
 func (s *Session) runSteps(ctx context.Context, e *engineLink, p plan.Plan, o stepsOptions) (
 	keyed sdk.Digests, err error) {
-	logs := progress.NewLogFiles(s.logsDir(), s.out)
+	logs := builddir.NewLogFiles(s.dir.Logs(), s.out)
 	defer logs.Close()
 	tail := progress.NewTail(logTail)
 	sink := progress.Multi{logs, tail, s.out}
@@ -140,7 +140,7 @@ func (s *Session) executorOptions(run *engineUse, known *executor.Cache, o steps
 		Fetch:   fetchSources(s.sources(run.sink)),
 		Sink:    run.sink,
 		Jobs:    s.c.Jobs,
-		Staging: s.stagingDir(o.unit),
+		Staging: s.dir.Staging(o.unit),
 		Cache:   known,
 		Wanted:  o.wanted,
 	}
@@ -185,11 +185,11 @@ func (s *Session) openCache(sink progress.Sink) (*executor.Cache, error) {
 		sink.Event(progress.Event{Kind: progress.Warning, Text: text})
 	}
 	memo := cache.NewMemo()
-	memo.Load(s.memoFile())
+	memo.Load(s.dir.Memo())
 	return &executor.Cache{
 		Store:   store,
 		Memo:    memo,
-		State:   s.stateDir(),
+		State:   s.dir.State(),
 		SDK:     sdk.RecordsIn(s.c.CacheDir).Digest(s.c.SDK.Image),
 		Require: s.c.RequireCached,
 		Native:  s.c.Remote.Release,
@@ -197,7 +197,7 @@ func (s *Session) openCache(sink progress.Sink) (*executor.Cache, error) {
 }
 
 // saveMemo keeps the hashes of files for the next run. Losing them only costs time.
-func (s *Session) saveMemo(memo *cache.Memo) { _ = memo.Save(s.memoFile()) }
+func (s *Session) saveMemo(memo *cache.Memo) { _ = memo.Save(s.dir.Memo()) }
 
 // openRemote prepares the remote caches; nil when there are none.
 func (s *Session) openRemote(store *cache.Store, sink progress.Sink) (*remote.Cache, error) {
@@ -235,19 +235,3 @@ func closeRemote(ctx context.Context, c *remote.Cache, sink progress.Sink) *prog
 	t := c.Stats()
 	return &progress.Traffic{Found: t.Hits, Fetched: t.Fetched, Pushed: t.Pushed, Down: t.Down, Up: t.Up}
 }
-
-// The paths below build/.
-func (s *Session) buildDir() string { return filepath.Join(s.c.Root, "build") }
-func (s *Session) logsDir() string  { return filepath.Join(s.buildDir(), "logs", s.c.Arch) }
-func (s *Session) stateDir() string { return filepath.Join(s.buildDir(), "state", s.c.Arch) }
-func (s *Session) memoFile() string { return filepath.Join(s.buildDir(), "state", "hashes") }
-func (s *Session) lockFile() string { return filepath.Join(s.buildDir(), ".lock-"+s.c.Arch) }
-
-// stagingDir is emptied by every run, hence one for each that may run at once: for each architecture,
-// and below it for each unit under cargo. What killed units have left there the next run of the other
-// kind removes.
-func (s *Session) stagingDir(unit string) string {
-	return filepath.Join(s.buildDir(), "staging", s.c.Arch, unit)
-}
-
-var _ executor.Builder = (enginex.Engine)(nil)

@@ -13,8 +13,8 @@ import (
 
 	"errors"
 
+	"buildsys/internal/builddir"
 	"buildsys/internal/cargo"
-	executor "buildsys/internal/engine"
 	"buildsys/internal/errkind"
 	"buildsys/internal/plan"
 	"buildsys/internal/workspace"
@@ -73,7 +73,7 @@ func (s *Session) runUnit(ctx context.Context, p plan.Plan, want Request) (Resul
 		return Result{}, err
 	}
 	defer unlock()
-	defer func() { _ = os.Remove(s.stagingDir(name)) }() // empty, and of no use to anybody else
+	defer func() { _ = os.Remove(s.dir.Staging(name)) }() // empty, and of no use to anybody else
 	result := Result{Out: unit.Out}
 	err = s.withEngine(func(e *engineLink) error {
 		_, err := s.runSteps(ctx, e, p, stepsOptions{wanted: want.wanted, unit: name})
@@ -89,11 +89,11 @@ func (s *Session) runUnit(ctx context.Context, p plan.Plan, want Request) (Resul
 // cargo may be at work.
 func (s *Session) lockUnit(ctx context.Context, id, name string) (unlock func(), err error) {
 	waiting := s.waitingFor("working on this checkout")
-	checkout, err := executor.LockShared(ctx, s.lockFile(), "cargo: "+id, waiting)
+	checkout, err := builddir.LockShared(ctx, s.dir.Lock(), "cargo: "+id, waiting)
 	if err != nil {
 		return nil, err
 	}
-	own, err := executor.Lock(ctx, filepath.Join(s.stateDir(), name+".lock"), waiting)
+	own, err := builddir.Lock(ctx, s.dir.UnitLock(name), waiting)
 	if err != nil {
 		checkout()
 		return nil, err

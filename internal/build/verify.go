@@ -9,10 +9,10 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
+	"buildsys/internal/builddir"
 	"buildsys/internal/errkind"
 	"buildsys/internal/graph"
 	"buildsys/internal/plan"
@@ -47,9 +47,9 @@ func (*IrreproducibleError) ErrorKind() errkind.Kind { return errkind.Integrity 
 func (s *Session) verify(ctx context.Context, e *engineLink, p plan.Plan, want Request,
 	keyed sdk.Digests) ([]Comparison, error) {
 	first := s.requested(p, want)
-	second := again(p, first, s.reproducibleDir)
+	second := again(p, first, s.builds)
 	for _, step := range first { // what an earlier run left must not be taken for this one's
-		if err := os.RemoveAll(s.reproducibleDir(step)); err != nil {
+		if err := s.builds(step).Remove(); err != nil {
 			return nil, errkind.BadEnvironment(err)
 		}
 	}
@@ -63,7 +63,7 @@ func (s *Session) verify(ctx context.Context, e *engineLink, p plan.Plan, want R
 		if _, err := os.Stat(step.Out); errors.Is(err, fs.ErrNotExist) {
 			continue // its build failed, which was reported
 		}
-		c, err := compare(ctx, step.Name, first[i].Out, s.reproducibleDir(first[i]))
+		c, err := compare(ctx, step.Name, first[i].Out, s.builds(first[i]))
 		if err != nil {
 			return all, errkind.BadEnvironment(err)
 		}
@@ -96,10 +96,10 @@ func (s *Session) requested(p plan.Plan, want Request) []plan.Step {
 
 // again is the plan of the second builds: only those steps, all at once, since what they need is
 // there.
-func again(p plan.Plan, steps []plan.Step, dir func(plan.Step) string) plan.Plan {
+func again(p plan.Plan, steps []plan.Step, builds func(plan.Step) builddir.Builds) plan.Plan {
 	second := plan.Plan{Arch: p.Arch}
 	for _, s := range steps {
-		s.Out = filepath.Join(dir(s), "second")
+		s.Out = builds(s).Second()
 		s.ID = "second-build/" + s.Name
 		s.Solve = p.SolveOf(s)
 		s.Uses, s.Waits = graph.Set{}, nil
@@ -112,8 +112,8 @@ func again(p plan.Plan, steps []plan.Step, dir func(plan.Step) string) plan.Plan
 	return second
 }
 
-// reproducibleDir is where the two builds of a step are kept when they differ.
-func (s *Session) reproducibleDir(step plan.Step) string {
+// builds is where the two builds of a step are kept when they differ.
+func (s *Session) builds(step plan.Step) builddir.Builds {
 	name := step.Name
 	switch step.Kind {
 	case plan.Variant: // as below build/images
@@ -121,5 +121,5 @@ func (s *Session) reproducibleDir(step plan.Step) string {
 	case plan.Kit: // a package may have the same name
 		name = "kit-" + name
 	}
-	return filepath.Join(s.buildDir(), "reproducible", name)
+	return s.dir.Builds(name)
 }

@@ -22,7 +22,7 @@ import (
 
 	"buildsys/internal/buildtest"
 	"buildsys/internal/buildtest/need"
-	"buildsys/internal/enginex"
+	"buildsys/internal/engine"
 )
 
 func TestParseAddress(t *testing.T) {
@@ -58,20 +58,20 @@ func TestPlainTCP(t *testing.T) {
 	t.Setenv("DOCKER_TLS_VERIFY", "")
 	t.Setenv("DOCKER_CERT_PATH", "")
 	for _, c := range []struct {
-		opt     enginex.Options
+		opt     engine.Options
 		refused bool
 	}{
-		{enginex.Options{Host: "tcp://builder.invalid:2375"}, true},
-		{enginex.Options{Host: "tcp://0.0.0.0:2375"}, true},
-		{enginex.Options{Host: "tcp://builder.invalid:2375", Insecure: true}, false},
-		{enginex.Options{Host: "tcp://127.0.0.1:2375"}, false},
-		{enginex.Options{Host: "tcp://localhost:2375"}, false},
-		{enginex.Options{Host: "tcp://[::1]:2375"}, false},
-		{enginex.Options{Host: "ssh://builder.invalid"}, false},
-		{enginex.Options{BuildKit: "tcp://10.0.0.1:1234"}, true},
-		{enginex.Options{BuildKit: "tcp://10.0.0.1:1234", Insecure: true}, false},
-		{enginex.Options{BuildKit: "tcp://127.9.9.9:1234"}, false},
-		{enginex.Options{BuildKit: "unix:///x"}, false},
+		{engine.Options{Host: "tcp://builder.invalid:2375"}, true},
+		{engine.Options{Host: "tcp://0.0.0.0:2375"}, true},
+		{engine.Options{Host: "tcp://builder.invalid:2375", Insecure: true}, false},
+		{engine.Options{Host: "tcp://127.0.0.1:2375"}, false},
+		{engine.Options{Host: "tcp://localhost:2375"}, false},
+		{engine.Options{Host: "tcp://[::1]:2375"}, false},
+		{engine.Options{Host: "ssh://builder.invalid"}, false},
+		{engine.Options{BuildKit: "tcp://10.0.0.1:1234"}, true},
+		{engine.Options{BuildKit: "tcp://10.0.0.1:1234", Insecure: true}, false},
+		{engine.Options{BuildKit: "tcp://127.9.9.9:1234"}, false},
+		{engine.Options{BuildKit: "unix:///x"}, false},
 	} {
 		_, err := newDaemon(c.opt)
 		if errors.Is(err, errNoTLS) != c.refused || !c.refused && err != nil {
@@ -108,14 +108,14 @@ const runHere = `while [ "$1" != -- ]; do shift; done; shift 2; exec "$@"`
 
 // TestDockerOverSSH builds through the docker command's dial-stdio, with an ssh that stays on this machine.
 func TestDockerOverSSH(t *testing.T) {
-	direct := dialEngine(t, enginex.Options{})
+	direct := dialEngine(t, engine.Options{})
 	need.Program(t, "docker")
 	socket, ok := strings.CutPrefix(direct.engine.host(), "unix://")
 	if !ok {
 		t.Skipf("needs an engine on a socket, not at %s", direct.engine.host())
 	}
 	fakeSSH(t, runHere)
-	b, err := Dial(t.Context(), enginex.Options{Host: "ssh://builder.invalid" + socket, Timeout: 20 * time.Second})
+	b, err := Dial(t.Context(), engine.Options{Host: "ssh://builder.invalid" + socket, Timeout: 20 * time.Second})
 	must(t, err)
 	defer b.Close()
 	e := &engineTest{b: direct, sdk: testImages + ":" + strings.ToLower(rand.Text())}
@@ -125,7 +125,7 @@ func TestDockerOverSSH(t *testing.T) {
 	e.outputs(t)
 
 	fakeSSH(t, "echo 'Permission denied (publickey).' >&2; exit 255")
-	if _, err := Dial(t.Context(), enginex.Options{Host: "ssh://builder.invalid"}); err == nil || !strings.Contains(err.Error(), "Permission denied (publickey)") {
+	if _, err := Dial(t.Context(), engine.Options{Host: "ssh://builder.invalid"}); err == nil || !strings.Contains(err.Error(), "Permission denied (publickey)") {
 		t.Errorf("error %v does not say what ssh complained about", err)
 	}
 }
@@ -136,16 +136,16 @@ func TestBuildkitdTLS(t *testing.T) {
 	port := freePort(t)
 	d := buildtest.NewBuildkitd(t, "--addr", "tcp://127.0.0.1:"+port, "--tlscacert", certs+"/ca.pem", "--tlscert", certs+"/server.pem", "--tlskey", certs+"/server-key.pem")
 	d.Start(t)
-	dialDaemon(t, d, enginex.Options{}) // it is up
-	b := dialDaemon(t, d, enginex.Options{BuildKit: "tcp://127.0.0.1:" + port, BuildKitCerts: certs})
+	dialDaemon(t, d, engine.Options{}) // it is up
+	b := dialDaemon(t, d, engine.Options{BuildKit: "tcp://127.0.0.1:" + port, BuildKitCerts: certs})
 	e := &engineTest{b: b, sdk: testImages + ":" + strings.ToLower(rand.Text())}
 	e.importBase(t)
 	e.outputs(t)
 
-	if _, err := Dial(t.Context(), enginex.Options{BuildKit: "tcp://127.0.0.1:" + port}); err == nil {
+	if _, err := Dial(t.Context(), engine.Options{BuildKit: "tcp://127.0.0.1:" + port}); err == nil {
 		t.Error("a client without certificates was let in")
 	}
-	if _, err := Dial(t.Context(), enginex.Options{BuildKit: "tcp://127.0.0.1:" + port, BuildKitCerts: makeCerts(t)}); err == nil {
+	if _, err := Dial(t.Context(), engine.Options{BuildKit: "tcp://127.0.0.1:" + port, BuildKitCerts: makeCerts(t)}); err == nil {
 		t.Error("a client trusted a server of another authority")
 	}
 }

@@ -7,13 +7,13 @@ import (
 	"testing"
 
 	"buildsys/internal/buildtest/need"
-	"buildsys/internal/enginex"
+	"buildsys/internal/engine"
 	"buildsys/internal/plan"
 )
 
 // BenchmarkCachedSolve needs the SDK image: BUILDSYS_TEST_SDK_IMAGE or buildsys.invalid/sdk:dev.
 func BenchmarkCachedSolve(b *testing.B) {
-	builder := dialEngine(b, enginex.Options{})
+	builder := dialEngine(b, engine.Options{})
 	sdk := os.Getenv("BUILDSYS_TEST_SDK_IMAGE")
 	if sdk == "" {
 		sdk = "buildsys.invalid/sdk:dev"
@@ -41,7 +41,7 @@ func BenchmarkCachedSolve(b *testing.B) {
 	})
 	b.Run("dial each", func(b *testing.B) {
 		for b.Loop() {
-			own, err := Dial(b.Context(), enginex.Options{Checkout: b.Name()})
+			own, err := Dial(b.Context(), engine.Options{Checkout: b.Name()})
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -26,7 +26,7 @@ import (
 	"golang.org/x/mod/semver"
 	"google.golang.org/grpc/codes"
 
-	"buildsys/internal/enginex"
+	"buildsys/internal/engine"
 	"buildsys/internal/oci"
 	"buildsys/internal/plan"
 )
@@ -48,7 +48,7 @@ type buildkitd struct {
 	resolved map[string]sdkImage // images of registries: asked for once, so that one run uses one image
 }
 
-func newBuildkitd(opt enginex.Options) (daemon, error) {
+func newBuildkitd(opt engine.Options) (daemon, error) {
 	d := &buildkitd{
 		address: address{text: opt.BuildKit}, layout: sdkLayout{oci.Layout{Dir: opt.OCILayout}},
 		wait: opt.Wait, resolved: map[string]sdkImage{},
@@ -127,24 +127,24 @@ func checkBuildKit(version string) error {
 	return nil
 }
 
-func (d *buildkitd) info(ctx context.Context) (enginex.Info, error) {
+func (d *buildkitd) info(ctx context.Context) (engine.Info, error) {
 	c, err := d.dial(ctx)
 	if err != nil {
-		return enginex.Info{}, err
+		return engine.Info{}, err
 	}
 	defer c.Close()
 	build, err := c.Info(ctx)
 	if err != nil {
-		return enginex.Info{}, err
+		return engine.Info{}, err
 	}
 	workers, err := c.ListWorkers(ctx)
 	if err != nil {
-		return enginex.Info{}, err
+		return engine.Info{}, err
 	}
 	if len(workers) == 0 {
-		return enginex.Info{}, errors.New("it has no worker, so it cannot build anything")
+		return engine.Info{}, errors.New("it has no worker, so it cannot build anything")
 	}
-	info := enginex.Info{Version: build.BuildkitVersion.Version, Driver: workers[0].Labels["org.mobyproject.buildkit.worker.snapshotter"], Local: d.address.local()}
+	info := engine.Info{Version: build.BuildkitVersion.Version, Driver: workers[0].Labels["org.mobyproject.buildkit.worker.snapshotter"], Local: d.address.local()}
 	if info.Local {
 		info.CPUs = runtime.NumCPU()
 	}

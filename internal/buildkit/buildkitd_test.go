@@ -11,14 +11,14 @@ import (
 	"time"
 
 	"buildsys/internal/buildtest"
-	"buildsys/internal/enginex"
+	"buildsys/internal/engine"
 	"buildsys/internal/oci"
 )
 
 func TestBuildkitd(t *testing.T) {
 	d := buildtest.NewBuildkitd(t)
 	d.Start(t)
-	e := &engineTest{b: dialDaemon(t, d, enginex.Options{}), sdk: testImages + ":" + strings.ToLower(rand.Text())}
+	e := &engineTest{b: dialDaemon(t, d, engine.Options{}), sdk: testImages + ":" + strings.ToLower(rand.Text())}
 	e.importBase(t)
 	info, err := e.b.Info(t.Context())
 	if err != nil || info.Kind != "buildkitd" || !strings.HasPrefix(info.Version, "v0.") || info.Driver == "" || info.CPUs == 0 {
@@ -31,7 +31,7 @@ func TestBuildkitd(t *testing.T) {
 
 // TestSameSDKOnBothEngines: keys hold the SDK's ID, so it must not depend on who keeps the image.
 func TestSameSDKOnBothEngines(t *testing.T) {
-	docker := dialEngine(t, enginex.Options{})
+	docker := dialEngine(t, engine.Options{})
 	e := &engineTest{b: docker, sdk: testImages + ":" + strings.ToLower(rand.Text())}
 	tar := baseTar(t)
 	must(t, docker.ImportImage(t.Context(), e.sdk, bytes.NewReader(tar), nil, nil))
@@ -50,7 +50,7 @@ func TestSameSDKOnBothEngines(t *testing.T) {
 }
 
 // dialDaemon waits until a daemon of the test's own answers and gives a Builder on it.
-func dialDaemon(t *testing.T, d *buildtest.Daemon, opt enginex.Options) *Builder {
+func dialDaemon(t *testing.T, d *buildtest.Daemon, opt engine.Options) *Builder {
 	t.Helper()
 	opt.Wait, opt.Timeout, opt.Checkout = 60*time.Second, time.Minute, t.Name()
 	if opt.BuildKit == "" && opt.Host == "" {

@@ -14,7 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 
-	"buildsys/internal/enginex"
+	"buildsys/internal/engine"
 
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/image"
@@ -33,7 +33,7 @@ type dockerd struct {
 }
 
 // newDockerd reads the settings; it does not speak to the engine.
-func newDockerd(opt enginex.Options) (daemon, error) {
+func newDockerd(opt engine.Options) (daemon, error) {
 	text := cmp.Or(opt.Host, os.Getenv(docker.EnvOverrideHost), docker.DefaultDockerHost)
 	d := &dockerd{address: address{text: text}}
 	a, err := parseAddress(text, docker.EnvOverrideHost)
@@ -143,12 +143,12 @@ func underlyingDial(err error) error {
 	return err
 }
 
-func (d *dockerd) info(ctx context.Context) (enginex.Info, error) {
+func (d *dockerd) info(ctx context.Context) (engine.Info, error) {
 	i, err := d.docker.Info(ctx)
 	if err != nil {
-		return enginex.Info{}, err
+		return engine.Info{}, err
 	}
-	return enginex.Info{
+	return engine.Info{
 		Version: i.ServerVersion, API: d.docker.ClientVersion(), CPUs: i.NCPU, Memory: i.MemTotal,
 		Driver: i.Driver, RootDir: i.DockerRootDir, Local: d.address.local(),
 	}, nil

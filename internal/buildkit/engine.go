@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"buildsys/internal/enginex"
+	"buildsys/internal/engine"
 
 	bkclient "github.com/moby/buildkit/client"
 )
@@ -24,7 +24,7 @@ type daemon interface {
 	host() string
 	dial(ctx context.Context) (*bkclient.Client, error) // a new connection, for builds
 	ping(ctx context.Context) error                     // on a connection of its own
-	info(ctx context.Context) (enginex.Info, error)
+	info(ctx context.Context) (engine.Info, error)
 	image(ctx context.Context, b *Builder, ref string) (img sdkImage, ok bool, err error)
 	importImage(ctx context.Context, ref string, tar io.Reader, labels map[string]string) error
 	hint() string
@@ -48,8 +48,8 @@ type Builder struct {
 	buildkit *bkclient.Client
 }
 
-// Dial connects to the engine and makes sure that it answers. Its errors are *enginex.Error.
-func Dial(ctx context.Context, opt enginex.Options) (*Builder, error) {
+// Dial connects to the engine and makes sure that it answers. Its errors are *engine.Error.
+func Dial(ctx context.Context, opt engine.Options) (*Builder, error) {
 	d, err := newDaemon(opt)
 	if err != nil {
 		return nil, err
@@ -67,7 +67,7 @@ func Dial(ctx context.Context, opt enginex.Options) (*Builder, error) {
 	return b, nil
 }
 
-func newDaemon(opt enginex.Options) (daemon, error) {
+func newDaemon(opt engine.Options) (daemon, error) {
 	if opt.BuildKit != "" {
 		return newBuildkitd(opt)
 	}
@@ -103,7 +103,7 @@ func (b *Builder) await(ctx context.Context, wait time.Duration, waiting func(st
 	}
 }
 
-// Await waits until the engine answers, for at most the given time. Its errors are *enginex.Error. One answer is not enough: a
+// Await waits until the engine answers, for at most the given time. Its errors are *engine.Error. One answer is not enough: a
 // daemon that was told to end answers for a moment yet.
 func (b *Builder) Await(ctx context.Context, wait time.Duration) error {
 	begin, answers := time.Now(), 0
@@ -123,7 +123,7 @@ func (b *Builder) Await(ctx context.Context, wait time.Duration) error {
 	}
 }
 
-// Ping asks whether the engine answers (again). Its errors are *enginex.Error.
+// Ping asks whether the engine answers (again). Its errors are *engine.Error.
 func (b *Builder) Ping(ctx context.Context) error {
 	timeout := b.timeout
 	if timeout == 0 {
@@ -138,16 +138,16 @@ func (b *Builder) Ping(ctx context.Context) error {
 	return b.engineError(err)
 }
 
-// engineError gives err as an *enginex.Error; nil stays nil.
+// engineError gives err as an *engine.Error; nil stays nil.
 func (b *Builder) engineError(err error) error {
-	var known *enginex.Error
+	var known *engine.Error
 	if err == nil || errors.As(err, &known) {
 		return err
 	}
 	return newEngineError(b.engine, err)
 }
 
-func newEngineError(d daemon, err error) *enginex.Error {
+func newEngineError(d daemon, err error) *engine.Error {
 	hint := d.hint()
 	switch {
 	case errors.Is(err, os.ErrPermission):
@@ -155,7 +155,7 @@ func newEngineError(d daemon, err error) *enginex.Error {
 	case errors.Is(err, errNoTLS):
 		hint = "nothing was sent"
 	}
-	return &enginex.Error{Kind: d.kind(), Host: d.host(), Err: err, Hint: hint}
+	return &engine.Error{Kind: d.kind(), Host: d.host(), Err: err, Hint: hint}
 }
 
 // client is the connection that builds share.
@@ -185,10 +185,10 @@ func (b *Builder) Close() error {
 }
 
 // Info asks the engine about itself.
-func (b *Builder) Info(ctx context.Context) (enginex.Info, error) {
+func (b *Builder) Info(ctx context.Context) (engine.Info, error) {
 	i, err := b.engine.info(ctx)
 	if err != nil {
-		return enginex.Info{}, b.engineError(err)
+		return engine.Info{}, b.engineError(err)
 	}
 	i.Kind, i.Host = b.engine.kind(), b.engine.host()
 	return i, nil
@@ -232,9 +232,9 @@ func (c *countingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Connect implements enginex.Dialer: it dials the engine that the options name, or a Fleet when they
+// Connect implements engine.Dialer: it dials the engine that the options name, or a Fleet when they
 // name several.
-func Connect(ctx context.Context, opt enginex.Options) (enginex.Engine, error) {
+func Connect(ctx context.Context, opt engine.Options) (engine.Engine, error) {
 	if len(opt.Addresses()) > 1 {
 		f, err := DialFleet(ctx, opt)
 		if err != nil {

@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"buildsys/internal/enginex"
+	"buildsys/internal/engine"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 )
@@ -221,9 +221,9 @@ func (e *engineTest) shortPartition(t *testing.T) {
 func (e *engineTest) relayed(t *testing.T, silence time.Duration) (*Builder, *relay) {
 	t.Helper()
 	relay := newRelay(t, e.b.engine.host())
-	opt := enginex.Options{Host: relay.host, Silence: silence}
+	opt := engine.Options{Host: relay.host, Silence: silence}
 	if d, ok := e.b.engine.(*buildkitd); ok {
-		opt = enginex.Options{BuildKit: relay.host, OCILayout: d.layout.Dir, Silence: silence}
+		opt = engine.Options{BuildKit: relay.host, OCILayout: d.layout.Dir, Silence: silence}
 	}
 	b, err := Dial(t.Context(), opt)
 	must(t, err)

@@ -21,7 +21,7 @@ import (
 	docker "github.com/docker/docker/client"
 
 	"buildsys/internal/buildtest/need"
-	"buildsys/internal/enginex"
+	"buildsys/internal/engine"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 )
@@ -53,7 +53,7 @@ var engineCases = []struct {
 
 // TestEngine groups everything that needs the engine, so that the base image is made and removed once.
 func TestEngine(t *testing.T) {
-	b := dialEngine(t, enginex.Options{})
+	b := dialEngine(t, engine.Options{})
 	e := &engineTest{b: b, sdk: testImages + ":" + strings.ToLower(rand.Text())}
 	e.importBase(t)
 	if img, err := e.docker().ImageInspect(t.Context(), e.sdk); err != nil || img.Config.Labels["org.example.purpose"] != `a "test"` {
@@ -69,7 +69,7 @@ func TestEngine(t *testing.T) {
 }
 
 // dialEngine connects to the Docker engine of this machine.
-func dialEngine(t testing.TB, opt enginex.Options) *Builder {
+func dialEngine(t testing.TB, opt engine.Options) *Builder {
 	t.Helper()
 	opt.Checkout = t.Name()
 	b, err := Dial(t.Context(), opt)

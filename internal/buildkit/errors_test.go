@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"buildsys/internal/enginex"
+	"buildsys/internal/engine"
 
 	gatewaypb "github.com/moby/buildkit/frontend/gateway/pb"
 	"google.golang.org/grpc/codes"
@@ -52,7 +52,7 @@ func TestClassify(t *testing.T) {
 		{"registry's failure", failure{err: grpcError(codes.Unknown, "unexpected status from GET request to https://r/v2/x: 503 Service Unavailable")}, RegistryBusy, 0},
 		{"registry's other bytes", failure{err: grpcError(codes.Unknown, `failed commit on ref "layer-sha256:a7e5": unexpected commit digest sha256:8efc, expected sha256:a7e5: failed precondition`)}, OtherImage, 0},
 		{"no such image in the registry", failure{err: grpcError(codes.Unknown, "unexpected status from HEAD request to https://r/v2/x: 404 Not Found")}, Unknown, 0},
-		{"nobody there", failure{err: &enginex.Error{Err: fmt.Errorf("%w: x", errNobody)}}, EngineLost, 0},
+		{"nobody there", failure{err: &engine.Error{Err: fmt.Errorf("%w: x", errNobody)}}, EngineLost, 0},
 		{"kill in the vertex's text", failure{err: other, text: "executor failed running [x]: exit code: 137"}, OutOfMemory, 137},
 		{"exit code only in the command", failure{err: other, text: "executor failed running [echo exit code: 137]: exit code: 1"}, StepFailed, 1},
 		{"ENOSPC in the log", failure{err: exit(1), tail: []string{"cc: write: No space left on device", "make: *** 1"}}, DiskFull, 1},
@@ -122,11 +122,11 @@ func TestSameImage(t *testing.T) {
 func TestDialWithoutEngine(t *testing.T) {
 	host := "unix://" + t.TempDir() + "/none.sock"
 	t.Setenv("DOCKER_HOST", host)
-	for _, opt := range []enginex.Options{{}, {Host: host}} {
+	for _, opt := range []engine.Options{{}, {Host: host}} {
 		_, err := Dial(t.Context(), opt)
-		var ee *enginex.Error
+		var ee *engine.Error
 		if !errors.As(err, &ee) || ee.Host != host {
-			t.Fatalf("error %v, want an *enginex.Error for %s", err, host)
+			t.Fatalf("error %v, want an *engine.Error for %s", err, host)
 		}
 		for _, word := range []string{host, "script/setup", "DOCKER_HOST", "privileged"} {
 			if !strings.Contains(err.Error(), word) {
@@ -135,8 +135,8 @@ func TestDialWithoutEngine(t *testing.T) {
 		}
 	}
 	t.Setenv("DOCKER_HOST", "nonsense")
-	var ee *enginex.Error
-	if _, err := Dial(t.Context(), enginex.Options{}); !errors.As(err, &ee) {
+	var ee *engine.Error
+	if _, err := Dial(t.Context(), engine.Options{}); !errors.As(err, &ee) {
 		t.Errorf("bad DOCKER_HOST: error %v", err)
 	}
 }
@@ -149,10 +149,10 @@ func TestDialUnusableEngine(t *testing.T) {
 	old := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Api-Version", "1.39") }))
 	defer old.Close()
 	for srv, want := range map[*httptest.Server]string{mute: "no answer within 100ms", old: "API 1.39, at least 1.41"} {
-		_, err := Dial(t.Context(), enginex.Options{Host: "tcp://" + srv.Listener.Addr().String(), Timeout: 100 * time.Millisecond})
-		var ee *enginex.Error
+		_, err := Dial(t.Context(), engine.Options{Host: "tcp://" + srv.Listener.Addr().String(), Timeout: 100 * time.Millisecond})
+		var ee *engine.Error
 		if !errors.As(err, &ee) || !strings.Contains(err.Error(), want) {
-			t.Errorf("error %v, want an *enginex.Error with %q", err, want)
+			t.Errorf("error %v, want an *engine.Error with %q", err, want)
 		}
 	}
 }

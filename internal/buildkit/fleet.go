@@ -13,7 +13,7 @@ import (
 	"sync"
 	"time"
 
-	"buildsys/internal/enginex"
+	"buildsys/internal/engine"
 )
 
 const (
@@ -40,7 +40,7 @@ type Fleet struct {
 
 // node is one engine of a fleet. Its fields are guarded by the fleet's mutex, but for those that never change.
 type node struct {
-	opt  enginex.Options
+	opt  engine.Options
 	host string
 
 	b       *Builder // nil until it has answered once
@@ -53,7 +53,7 @@ type node struct {
 }
 
 // optionsOf returns the options of one engine of several.
-func optionsOf(o enginex.Options, address string) enginex.Options {
+func optionsOf(o engine.Options, address string) engine.Options {
 	if o.BuildKit == "" {
 		o.Host = address
 		return o
@@ -66,8 +66,8 @@ func optionsOf(o enginex.Options, address string) enginex.Options {
 }
 
 // DialFleet connects to the engines that the options name, and makes sure that one of them answers. The others are told to
-// enginex.Options.Warn and asked again from time to time. Its errors are *enginex.Error.
-func DialFleet(ctx context.Context, opt enginex.Options) (*Fleet, error) {
+// engine.Options.Warn and asked again from time to time. Its errors are *engine.Error.
+func DialFleet(ctx context.Context, opt engine.Options) (*Fleet, error) {
 	f := &Fleet{warn: opt.Warn, ids: map[string]string{}}
 	if f.warn == nil {
 		f.warn = func(string) {}
@@ -90,7 +90,7 @@ func DialFleet(ctx context.Context, opt enginex.Options) (*Fleet, error) {
 }
 
 // connect dials every engine until one answers, and has the others probed.
-func (f *Fleet) connect(ctx context.Context, opt enginex.Options) error {
+func (f *Fleet) connect(ctx context.Context, opt engine.Options) error {
 	for begin := time.Now(); ; {
 		errs := make([]error, len(f.nodes))
 		var wg sync.WaitGroup
@@ -122,10 +122,10 @@ func (f *Fleet) connect(ctx context.Context, opt enginex.Options) error {
 
 // noneOf makes one error of those of all engines.
 func noneOf(errs []error) error {
-	sum := &enginex.Error{}
+	sum := &engine.Error{}
 	var hosts, texts []string
 	for _, err := range errs {
-		var one *enginex.Error
+		var one *engine.Error
 		if errors.As(err, &one) {
 			sum.Kind, sum.Hint = one.Kind, one.Hint
 			hosts = append(hosts, one.Host)
@@ -173,7 +173,7 @@ func (f *Fleet) down(n *node, why error) {
 	if !first { // another build was lost with it
 		return
 	}
-	var engine *enginex.Error
+	var engine *engine.Error
 	if errors.As(why, &engine) {
 		why = engine.Err
 	}
@@ -204,13 +204,13 @@ func (f *Fleet) usable() []*node {
 	return slices.DeleteFunc(slices.Clone(f.nodes), func(n *node) bool { return !n.up || n.barred })
 }
 
-// Await waits until one engine can be used, for at most the given time. Its errors are *enginex.Error.
+// Await waits until one engine can be used, for at most the given time. Its errors are *engine.Error.
 func (f *Fleet) Await(ctx context.Context, wait time.Duration) error {
 	for begin := time.Now(); len(f.usable()) == 0; {
 		if time.Since(begin) >= wait || ctx.Err() != nil {
 			var errs []error
 			for _, n := range f.nodes {
-				errs = append(errs, &enginex.Error{Kind: "engine", Host: n.host, Err: errNobody, Hint: "look at what they logged"})
+				errs = append(errs, &engine.Error{Kind: "engine", Host: n.host, Err: errNobody, Hint: "look at what they logged"})
 			}
 			return noneOf(errs)
 		}
@@ -223,12 +223,12 @@ func (f *Fleet) Await(ctx context.Context, wait time.Duration) error {
 }
 
 // Info sums the engines up that answer. Nodes has each of them.
-func (f *Fleet) Info(ctx context.Context) (enginex.Info, error) {
-	var sum enginex.Info
+func (f *Fleet) Info(ctx context.Context) (engine.Info, error) {
+	var sum engine.Info
 	var hosts []string
 	var last error
 	for _, n := range f.nodes {
-		one := enginex.NodeInfo{Info: enginex.Info{Host: n.host}}
+		one := engine.NodeInfo{Info: engine.Info{Host: n.host}}
 		f.mu.Lock()
 		b, up := n.b, n.up && !n.barred
 		f.mu.Unlock()
@@ -247,7 +247,7 @@ func (f *Fleet) Info(ctx context.Context) (enginex.Info, error) {
 		sum.Memory += one.Memory
 	}
 	if sum.Version == "" {
-		return enginex.Info{}, last
+		return engine.Info{}, last
 	}
 	sum.Host = strings.Join(hosts, ", ")
 	return sum, nil

@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"buildsys/internal/buildtest"
-	"buildsys/internal/enginex"
+	"buildsys/internal/engine"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 )
@@ -25,18 +25,18 @@ import (
 func TestAddresses(t *testing.T) {
 	t.Setenv("DOCKER_HOST", "tcp://env:1")
 	for _, c := range []struct {
-		opt  enginex.Options
+		opt  engine.Options
 		want []string
 	}{
-		{enginex.Options{}, []string{"tcp://env:1"}},
-		{enginex.Options{Host: "unix:///a, unix:///b,unix:///a"}, []string{"unix:///a", "unix:///b"}},
-		{enginex.Options{Host: "unix:///a", BuildKit: "tcp://x:1 tcp://y:1"}, []string{"tcp://x:1", "tcp://y:1"}},
+		{engine.Options{}, []string{"tcp://env:1"}},
+		{engine.Options{Host: "unix:///a, unix:///b,unix:///a"}, []string{"unix:///a", "unix:///b"}},
+		{engine.Options{Host: "unix:///a", BuildKit: "tcp://x:1 tcp://y:1"}, []string{"tcp://x:1", "tcp://y:1"}},
 	} {
 		if got := c.opt.Addresses(); !slices.Equal(got, c.want) {
 			t.Errorf("%+v: %q, want %q", c.opt, got, c.want)
 		}
 	}
-	certs := enginex.Options{BuildKit: "tcp://x:1,unix:///y", BuildKitCerts: "/certs"}
+	certs := engine.Options{BuildKit: "tcp://x:1,unix:///y", BuildKitCerts: "/certs"}
 	if o := optionsOf(certs, "unix:///y"); o.BuildKitCerts != "" || o.BuildKit != "unix:///y" {
 		t.Errorf("%+v", o)
 	}
@@ -82,7 +82,7 @@ type fleet struct {
 	news chan string
 }
 
-func dialFleet(t *testing.T, opt enginex.Options) *fleet {
+func dialFleet(t *testing.T, opt engine.Options) *fleet {
 	t.Helper()
 	f := &fleet{news: make(chan string, 100)}
 	opt.Wait, opt.Timeout, opt.Checkout = 60*time.Second, time.Minute, t.Name()
@@ -125,10 +125,10 @@ func TestFleet(t *testing.T) {
 	one, two := buildtest.NewBuildkitd(t), buildtest.NewBuildkitd(t)
 	one.Start(t)
 	two.Start(t)
-	dialDaemon(t, one, enginex.Options{}).Close() // they answer
-	dialDaemon(t, two, enginex.Options{}).Close()
+	dialDaemon(t, one, engine.Options{}).Close() // they answer
+	dialDaemon(t, two, engine.Options{}).Close()
 	nobody := "unix://" + filepath.Join(t.TempDir(), "nobody.sock")
-	f := dialFleet(t, enginex.Options{BuildKit: strings.Join([]string{nobody, one.Host, two.Host}, ","), OCILayout: t.TempDir()})
+	f := dialFleet(t, engine.Options{BuildKit: strings.Join([]string{nobody, one.Host, two.Host}, ","), OCILayout: t.TempDir()})
 	f.hear(t, nobody, "is not used until it answers")
 	sdk := testImages + ":" + strings.ToLower(rand.Text())
 	must(t, f.ImportImage(t.Context(), sdk, bytes.NewReader(baseTar(t)), nil, nil))
@@ -201,11 +201,11 @@ func TestFleetOfDocker(t *testing.T) {
 	one, two := buildtest.NewDockerd(t), buildtest.NewDockerd(t)
 	one.Start(t)
 	two.Start(t)
-	b := dialDaemon(t, one, enginex.Options{})
-	c := dialDaemon(t, two, enginex.Options{})
+	b := dialDaemon(t, one, engine.Options{})
+	c := dialDaemon(t, two, engine.Options{})
 	e := &engineTest{b: b, sdk: testImages + ":" + strings.ToLower(rand.Text())}
 	e.importBase(t)
-	f := dialFleet(t, enginex.Options{Host: one.Host + "," + two.Host})
+	f := dialFleet(t, engine.Options{Host: one.Host + "," + two.Host})
 	want, ok, err := f.HasImage(t.Context(), e.sdk)
 	if !ok || err != nil {
 		t.Fatal(ok, err)
@@ -224,7 +224,7 @@ func TestFleetOfDocker(t *testing.T) {
 	if id, _, _ := c.HasImage(t.Context(), e.sdk); id == want {
 		t.Fatal("the engine takes two archives for the same image")
 	}
-	g := dialFleet(t, enginex.Options{Host: one.Host + "," + two.Host})
+	g := dialFleet(t, engine.Options{Host: one.Host + "," + two.Host})
 	g.HasImage(t.Context(), e.sdk)
 	for i := range 4 {
 		must(t, g.Build(t.Context(), e.request(fmt.Sprint("left-", i), "", "write", "/output/a", "x"), t.TempDir(), nil))

@@ -23,14 +23,14 @@ import (
 	bkclient "github.com/moby/buildkit/client"
 	digest "github.com/opencontainers/go-digest"
 
-	"buildsys/internal/enginex"
+	"buildsys/internal/engine"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 )
 
 // layers is the layer cache of a Builder. What has failed is not used again in the run, and said once.
 type layers struct {
-	enginex.LayerCache
+	engine.LayerCache
 	mu           sync.Mutex
 	noFrom, noTo bool
 	told         map[string]bool
@@ -42,8 +42,8 @@ type layers struct {
 type layerUse struct {
 	of     *layers
 	step   string // for people
-	from   []enginex.LayerPlace
-	to     enginex.LayerPlace
+	from   []engine.LayerPlace
+	to     engine.LayerPlace
 	tag    string
 	report func(progress.Event)
 	stop   context.CancelCauseFunc
@@ -81,7 +81,7 @@ func (l *layers) use(ctx context.Context, s plan.Solve, report func(progress.Eve
 		u.to = l.To
 	}
 	l.mu.Unlock()
-	u.from = slices.DeleteFunc(slices.Clone(u.from), func(p enginex.LayerPlace) bool { return u.silent(ctx, p) })
+	u.from = slices.DeleteFunc(slices.Clone(u.from), func(p engine.LayerPlace) bool { return u.silent(ctx, p) })
 	if len(u.from) == 0 && u.to.Repository == "" {
 		return nil
 	}
@@ -91,7 +91,7 @@ func (l *layers) use(ctx context.Context, s plan.Solve, report func(progress.Eve
 // silent drops a registry that takes connections and then says nothing: a BuildKit that reads a manifest from one waits for ever,
 // and with it every later build on the same image, so it must not even be asked. One that cannot be reached from here may well
 // be reached by the engine.
-func (u *layerUse) silent(ctx context.Context, p enginex.LayerPlace) bool {
+func (u *layerUse) silent(ctx context.Context, p engine.LayerPlace) bool {
 	if !silentRegistry(ctx, p, u.tag, cmp.Or(u.of.patience, probeTime)) {
 		return false
 	}
@@ -103,7 +103,7 @@ func (u *layerUse) silent(ctx context.Context, p enginex.LayerPlace) bool {
 }
 
 // silentRegistry asks for a manifest, and reports whether the registry takes the connection and does not answer.
-func silentRegistry(ctx context.Context, p enginex.LayerPlace, tag string, limit time.Duration) bool {
+func silentRegistry(ctx context.Context, p engine.LayerPlace, tag string, limit time.Duration) bool {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var connected atomic.Bool
@@ -143,7 +143,7 @@ func (u *layerUse) addTo(opt *bkclient.SolveOpt) {
 	if u == nil {
 		return
 	}
-	entry := func(p enginex.LayerPlace, more map[string]string) bkclient.CacheOptionsEntry {
+	entry := func(p engine.LayerPlace, more map[string]string) bkclient.CacheOptionsEntry {
 		attrs := map[string]string{"ref": p.Repository + ":" + u.tag}
 		if p.Plain {
 			attrs["registry.insecure"] = "true"
@@ -167,7 +167,7 @@ func (u *layerUse) addTo(opt *bkclient.SolveOpt) {
 // hosts are the registries that the engine may get credentials for.
 func (u *layerUse) hosts() map[string]bool {
 	all := map[string]bool{}
-	for _, p := range append([]enginex.LayerPlace{u.to}, u.from...) {
+	for _, p := range append([]engine.LayerPlace{u.to}, u.from...) {
 		all[p.Host()] = true
 	}
 	return all

@@ -17,7 +17,7 @@ import (
 
 	"buildsys/internal/buildtest"
 	"buildsys/internal/buildtest/need"
-	"buildsys/internal/enginex"
+	"buildsys/internal/engine"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 )
@@ -45,7 +45,7 @@ func TestLayerTag(t *testing.T) {
 
 // layerTest is a registry, and requests for one package whose recipe has two instructions.
 type layerTest struct {
-	place enginex.LayerPlace
+	place engine.LayerPlace
 	data  string // where the registry keeps what it has
 	sdk   string
 	nonce string
@@ -57,7 +57,7 @@ func newLayerTest(t *testing.T) *layerTest {
 	need.Time(t)
 	r := buildtest.NewRegistry(t)
 	return &layerTest{
-		place: enginex.LayerPlace{Repository: r.Address + "/skiff/layers", Plain: true}, data: r.Data,
+		place: engine.LayerPlace{Repository: r.Address + "/skiff/layers", Plain: true}, data: r.Data,
 		sdk: testImages + ":" + strings.ToLower(rand.Text()), nonce: rand.Text(),
 	}
 }
@@ -94,20 +94,20 @@ func (l *layerTest) build(t *testing.T, b *Builder, s plan.Solve) (ran, warnings
 }
 
 // daemon is a buildkitd that knows nothing, with the SDK imported.
-func (l *layerTest) daemon(t *testing.T, c enginex.LayerCache) *Builder {
+func (l *layerTest) daemon(t *testing.T, c engine.LayerCache) *Builder {
 	t.Helper()
 	d := buildtest.NewBuildkitd(t)
 	d.Start(t)
-	b := dialDaemon(t, d, enginex.Options{Layers: c})
+	b := dialDaemon(t, d, engine.Options{Layers: c})
 	must(t, b.ImportImage(t.Context(), l.sdk, bytes.NewReader(l.base(t)), nil, nil))
 	return b
 }
 
 // again is another connection to the same engine, for another run.
-func again(t *testing.T, b *Builder, c enginex.LayerCache) *Builder {
+func again(t *testing.T, b *Builder, c engine.LayerCache) *Builder {
 	t.Helper()
 	d := b.engine.(*buildkitd)
-	other, err := Dial(t.Context(), enginex.Options{BuildKit: b.engine.host(), OCILayout: d.layout.Dir, Checkout: t.Name(), Layers: c, Wait: time.Minute})
+	other, err := Dial(t.Context(), engine.Options{BuildKit: b.engine.host(), OCILayout: d.layout.Dir, Checkout: t.Name(), Layers: c, Wait: time.Minute})
 	must(t, err)
 	t.Cleanup(func() { other.Close() })
 	return other
@@ -144,13 +144,13 @@ func wantWarning(t *testing.T, got []string, texts ...string) {
 
 func TestLayerCache(t *testing.T) {
 	l := newLayerTest(t)
-	one := l.daemon(t, enginex.LayerCache{From: []enginex.LayerPlace{l.place}, To: l.place})
+	one := l.daemon(t, engine.LayerCache{From: []engine.LayerPlace{l.place}, To: l.place})
 	ran, warnings := l.build(t, one, l.request("1"))
 	wantRan(t, ran, "first ran", "second ran")
 	wantWarning(t, warnings, "the layer cache has nothing of pkg x86_64", l.place.Repository+":package-pkg-x86_64")
 
 	// Another machine, which has built nothing: all of it is there, and what did not change of a changed package.
-	two := l.daemon(t, enginex.LayerCache{From: []enginex.LayerPlace{l.place}})
+	two := l.daemon(t, engine.LayerCache{From: []engine.LayerPlace{l.place}})
 	ran, warnings = l.build(t, two, l.request("1"))
 	wantRan(t, ran)
 	ran, more := l.build(t, two, l.request("2"))
@@ -169,7 +169,7 @@ func TestLayerCache(t *testing.T) {
 // TestLayersToSilentRegistry: an upload that stands still is given up, and what was built is there.
 func TestLayersToSilentRegistry(t *testing.T) {
 	l := newLayerTest(t)
-	b := l.daemon(t, enginex.LayerCache{To: enginex.LayerPlace{Repository: silentAddress(t) + "/x", Plain: true}})
+	b := l.daemon(t, engine.LayerCache{To: engine.LayerPlace{Repository: silentAddress(t) + "/x", Plain: true}})
 	b.layers.patience = time.Second
 	_, warnings := l.build(t, b, l.request("1"))
 	if n := len(warnings); n == 0 || !strings.Contains(warnings[n-1], "nothing has moved for 1s") {
@@ -180,7 +180,7 @@ func TestLayersToSilentRegistry(t *testing.T) {
 // Fault 18 of the list of faults: a registry that is not there, for uploads.
 func TestLayersToDeadRegistry(t *testing.T) {
 	l := newLayerTest(t)
-	b := l.daemon(t, enginex.LayerCache{To: enginex.LayerPlace{Repository: deadAddress(t) + "/x", Plain: true}})
+	b := l.daemon(t, engine.LayerCache{To: engine.LayerPlace{Repository: deadAddress(t) + "/x", Plain: true}})
 	_, warnings := l.build(t, b, l.request("1"))
 	wantWarning(t, warnings, "the layers of pkg x86_64 were not uploaded to", "connection refused", "no more are uploaded in this run")
 	if _, warnings = l.build(t, b, l.request("2")); len(warnings) > 0 {
@@ -192,24 +192,24 @@ func TestLayersToDeadRegistry(t *testing.T) {
 // package before.
 func TestLayersFromBadRegistry(t *testing.T) {
 	l := newLayerTest(t)
-	l.build(t, l.daemon(t, enginex.LayerCache{To: l.place}), l.request("1"))
-	two := l.daemon(t, enginex.LayerCache{})
-	from := func(p enginex.LayerPlace) *Builder {
-		return again(t, two, enginex.LayerCache{From: []enginex.LayerPlace{p}})
+	l.build(t, l.daemon(t, engine.LayerCache{To: l.place}), l.request("1"))
+	two := l.daemon(t, engine.LayerCache{})
+	from := func(p engine.LayerPlace) *Builder {
+		return again(t, two, engine.LayerCache{From: []engine.LayerPlace{p}})
 	}
 
-	dead := enginex.LayerPlace{Repository: deadAddress(t) + "/x", Plain: true}
+	dead := engine.LayerPlace{Repository: deadAddress(t) + "/x", Plain: true}
 	ran, warnings := l.build(t, from(dead), l.request("dead"))
 	wantRan(t, ran, "first ran", "second ran")
 	wantWarning(t, warnings, "gave nothing for pkg x86_64", "connection refused")
 
-	silent := from(enginex.LayerPlace{Repository: silentAddress(t) + "/x", Plain: true})
+	silent := from(engine.LayerPlace{Repository: silentAddress(t) + "/x", Plain: true})
 	silent.layers.patience = time.Second
 	_, warnings = l.build(t, silent, l.request("silent"))
 	wantWarning(t, warnings, "takes connections but does not answer")
 
 	// Layers that a manifest names and nobody has, on an engine that has built nothing like it.
-	three := l.daemon(t, enginex.LayerCache{From: []enginex.LayerPlace{l.place}})
+	three := l.daemon(t, engine.LayerCache{From: []engine.LayerPlace{l.place}})
 	if n := l.damage(t, func(data []byte) bool { return bytes.HasPrefix(data, []byte("\x1f\x8b")) }); n == 0 {
 		t.Fatal("there are no layers to damage")
 	}
@@ -227,7 +227,7 @@ func TestLayersFromBadRegistry(t *testing.T) {
 // TestLayersOnDocker: Docker 20.10 has no uploads of layers; a newer one with the containerd image store does.
 func TestLayersOnDocker(t *testing.T) {
 	l := newLayerTest(t)
-	b := dialEngine(t, enginex.Options{Layers: enginex.LayerCache{To: l.place}})
+	b := dialEngine(t, engine.Options{Layers: engine.LayerCache{To: l.place}})
 	must(t, b.ImportImage(t.Context(), l.sdk, bytes.NewReader(l.base(t)), nil, nil))
 	e := &engineTest{b: b, sdk: l.sdk}
 	defer e.removeBase(t)

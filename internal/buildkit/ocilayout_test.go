@@ -15,7 +15,7 @@ import (
 	"testing"
 
 	"buildsys/internal/buildtest"
-	"buildsys/internal/enginex"
+	"buildsys/internal/engine"
 	"buildsys/internal/oci"
 )
 
@@ -121,7 +121,7 @@ func TestBuildkitdRegistry(t *testing.T) {
 	defer srv.Close()
 	d.Start(t)
 	sdk := strings.TrimPrefix(srv.URL, "http://") + "/os/sdk:v1"
-	e := &engineTest{b: dialDaemon(t, d, enginex.Options{}), sdk: sdk}
+	e := &engineTest{b: dialDaemon(t, d, engine.Options{}), sdk: sdk}
 	id, ok, err := e.b.HasImage(t.Context(), sdk)
 	if err != nil || !ok || id != imageID(fromOCI(img.config)) {
 		t.Fatalf("%q, %v, %v", id, ok, err)

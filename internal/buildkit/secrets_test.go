@@ -14,7 +14,7 @@ import (
 	"testing"
 
 	"buildsys/internal/buildtest"
-	"buildsys/internal/enginex"
+	"buildsys/internal/engine"
 	"buildsys/internal/plan"
 )
 
@@ -51,7 +51,7 @@ func TestSecretsLeaveNothing(t *testing.T) {
 
 func secretsLeaveNothing(t *testing.T, d *buildtest.Daemon) {
 	d.Start(t)
-	e := &engineTest{b: dialDaemon(t, d, enginex.Options{}), sdk: testImages + ":" + strings.ToLower(rand.Text())}
+	e := &engineTest{b: dialDaemon(t, d, engine.Options{}), sdk: testImages + ":" + strings.ToLower(rand.Text())}
 	e.importBase(t)
 	value, marker, out := rand.Text()+rand.Text(), rand.Text(), t.TempDir()
 	s := e.secretRequest(t, value, marker)

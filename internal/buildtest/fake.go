@@ -21,7 +21,7 @@ import (
 	"buildsys/internal/progress"
 )
 
-// RPMMagic begins every RPM file, and so every RPM of the Fake, which the engine would refuse otherwise.
+// RPMMagic begins every RPM file, and so every RPM of the Fake, which would be refused otherwise.
 const RPMMagic = "\xed\xab\xee\xdb"
 
 // Fake builds without an engine: its one output file is RPMMagic plus the hash of everything the build was given, so two
@@ -43,7 +43,7 @@ type Fake struct {
 // ErrFail is the error of a build whose package context holds a file named FAIL.
 var ErrFail = errors.New("process did not complete successfully: exit code: 1")
 
-// Build implements engine.Builder.
+// Build implements executor.Builder.
 func (f *Fake) Build(ctx context.Context, s plan.Solve, out string, report func(progress.Event)) error {
 	f.enter(Name(s))
 	defer f.leave()

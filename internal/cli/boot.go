@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
@@ -52,11 +50,7 @@ console to build/logs/ARCH/boot-VARIANT.log.
 			if err != nil {
 				return err
 			}
-			image, data, err := s.NewestImage()
-			if err != nil {
-				return err
-			}
-			return a.boot(cmd.Context(), c, o, image, data)
+			return a.boot(cmd.Context(), c, s, o)
 		},
 	}
 	cmd.Flags().BoolVar(&o.check, "check", false, "run headless and only see whether it gets ready")
@@ -67,8 +61,12 @@ console to build/logs/ARCH/boot-VARIANT.log.
 	return cmd
 }
 
-// boot starts the disk image, with the disk data beside it when that is not empty.
-func (a *app) boot(ctx context.Context, c build.Config, o bootOptions, image, data string) (err error) {
+// boot starts the newest image of the session's variant.
+func (a *app) boot(ctx context.Context, c build.Config, s *build.Session, o bootOptions) error {
+	image, data, err := s.NewestImage()
+	if err != nil {
+		return err
+	}
 	machine := vm.Config{
 		Arch: c.Arch, Image: image, DataImage: data, MemoryMiB: o.memory, Accel: o.accel,
 		Firmware: vm.Firmware{BIOS: o.bios},
@@ -80,7 +78,7 @@ func (a *app) boot(ctx context.Context, c build.Config, o bootOptions, image, da
 		}
 	}
 	if o.check {
-		return a.bootCheck(ctx, c, machine, o.timeout)
+		return a.bootCheck(ctx, c, s, machine, o.timeout)
 	}
 	return vmError(vm.Run(ctx, machine))
 }
@@ -103,18 +101,14 @@ func enrolled(c build.Config) (*uefi.Certificates, error) {
 }
 
 // bootCheck waits for the ready line, and keeps the console below build/logs.
-func (a *app) bootCheck(ctx context.Context, c build.Config, machine vm.Config,
+func (a *app) bootCheck(ctx context.Context, c build.Config, s *build.Session, machine vm.Config,
 	timeout time.Duration) error {
-	path := filepath.Join(c.Root, "build", "logs", c.Arch, "boot-"+c.Variant+".log")
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return errkind.BadEnvironment(err)
-	}
-	console, err := os.Create(path)
+	console, err := s.CreateBootLog()
 	if err != nil {
 		return errkind.BadEnvironment(err)
 	}
 	defer console.Close()
-	fmt.Fprintf(a.sys.Stderr, "booting %s; console in %s\n", machine.Image, path)
+	fmt.Fprintf(a.sys.Stderr, "booting %s; console in %s\n", machine.Image, console.Name())
 	name := regexp.QuoteMeta(strings.ToUpper(c.Image.Name))
 	result, err := vm.Check(ctx, machine, vm.CheckOptions{
 		Ready:   regexp.MustCompile(`^` + name + ` READY`),

@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"buildsys/internal/enginex"
+	"buildsys/internal/engine"
 	"buildsys/internal/errkind"
 )
 
@@ -27,14 +27,14 @@ type System struct {
 	Stdout io.Writer
 	Stderr io.Writer
 	// Dial connects to the engine.
-	Dial enginex.Dialer
+	Dial engine.Dialer
 	// Unread leaves outputs unread before they are kept: engines of tests make none that could be
 	// read.
 	Unread bool
 }
 
 // ThisSystem returns the process's own surroundings, with a way to reach engines.
-func ThisSystem(dial enginex.Dialer) System {
+func ThisSystem(dial engine.Dialer) System {
 	dir, err := os.Getwd()
 	if err != nil {
 		dir = "." // finding the tree says what is wrong with it

@@ -13,7 +13,7 @@ import (
 
 	"buildsys/internal/build"
 	"buildsys/internal/cache"
-	executor "buildsys/internal/engine"
+	"buildsys/internal/executor"
 	"buildsys/internal/progress"
 	"buildsys/internal/workspace"
 )

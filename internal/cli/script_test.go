@@ -15,7 +15,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"buildsys/internal/buildtest"
-	"buildsys/internal/enginex"
+	"buildsys/internal/engine"
 	"buildsys/internal/golden"
 )
 
@@ -78,9 +78,9 @@ func unroot(ts *testscript.TestScript, neg bool, args []string) {
 func fakeSystem() System {
 	sys := ThisSystem(nil)
 	sys.Unread = os.Getenv("READ_BACK") == ""
-	sys.Dial = func(context.Context, enginex.Options) (enginex.Engine, error) {
+	sys.Dial = func(context.Context, engine.Options) (engine.Engine, error) {
 		if os.Getenv("NO_ENGINE") != "" {
-			return nil, &enginex.Error{Host: "unix:///fake.sock", Err: errors.New("no such file")}
+			return nil, &engine.Error{Host: "unix:///fake.sock", Err: errors.New("no such file")}
 		}
 		return &fakeEngine{}, nil
 	}
@@ -91,8 +91,8 @@ type fakeEngine struct{ buildtest.Fake }
 
 func (*fakeEngine) Await(context.Context, time.Duration) error { return nil }
 
-func (*fakeEngine) Info(context.Context) (enginex.Info, error) {
-	return enginex.Info{CPUs: 2, Driver: os.Getenv("DRIVER")}, nil
+func (*fakeEngine) Info(context.Context) (engine.Info, error) {
+	return engine.Info{CPUs: 2, Driver: os.Getenv("DRIVER")}, nil
 }
 
 func (*fakeEngine) HasImage(_ context.Context, ref string) (string, bool, error) {

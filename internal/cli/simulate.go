@@ -9,10 +9,11 @@ import (
 	"time"
 
 	"buildsys/internal/build"
-	executor "buildsys/internal/engine"
 	"buildsys/internal/errkind"
+	"buildsys/internal/executor"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
+	"buildsys/internal/scheduler"
 )
 
 // simulate prints makespan, lower bound and their ratio for a cold build. durations names a JSON file
@@ -31,13 +32,14 @@ func (a *app) simulate(names []string, durations string) error {
 	if err != nil {
 		return err
 	}
+	steps := executor.Steps(p, cost, nil)
 	jobs := []int{2, 8, 32, 72}
 	if c.Jobs > 0 {
 		jobs = []int{c.Jobs}
 	}
 	fmt.Fprintf(a.sys.Stdout, "%d steps, durations known of %d\n", len(p.Steps), known)
 	for _, n := range jobs {
-		s := executor.Simulate(p, cost, n)
+		s := scheduler.Simulate(steps, n)
 		fmt.Fprintf(a.sys.Stdout, "%3d jobs: makespan %s, lower bound %s (critical path %s, work %s), "+
 			"ratio %.3f\n", n, progress.Took(s.Makespan), progress.Took(s.LowerBound()),
 			progress.Took(s.CriticalPath), progress.Took(s.Work),

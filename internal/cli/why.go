@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	executor "buildsys/internal/engine"
+	"buildsys/internal/executor"
 	"buildsys/internal/progress"
 )
 

@@ -199,7 +199,7 @@ func realUnits(t *testing.T) []Unit {
 	}
 	read("../../testdata/graph.json", &tree)
 	var seconds map[string]float64
-	read("../engine/testdata/durations.json", &seconds)
+	read("../scheduler/testdata/durations.json", &seconds)
 	g := graph.New()
 	for name, p := range tree.Packages {
 		g.AddNode(name)

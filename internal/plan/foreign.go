@@ -7,10 +7,10 @@ import (
 	"errors"
 	"io/fs"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 
+	"buildsys/internal/builddir"
 	"buildsys/internal/dockerfile"
 	"buildsys/internal/graph"
 )
@@ -158,8 +158,8 @@ func (m *maker) addForeignVariant() error {
 		ID:    string(Variant) + "/" + v.Name,
 		Kind:  Variant,
 		Name:  v.Name,
-		Out:   filepath.Join(ImagesDir(m.r.BuildDir, m.r.Arch, v.Name), m.r.Version+"-"+m.r.BuildID),
-		Link:  LatestLink,
+		Out:   m.imageDir(v.Name),
+		Link:  builddir.Latest,
 		Solve: solve,
 	}, m.all)
 	return nil

@@ -4,7 +4,6 @@ package plan
 
 import (
 	"path"
-	"path/filepath"
 	"slices"
 
 	"buildsys/internal/graph"
@@ -45,7 +44,7 @@ func (m *maker) addKit(kit string, order []string) {
 		ID:   string(Kit) + "/" + kit,
 		Kind: Kit,
 		Name: kit,
-		Out:  KitDir(m.r.BuildDir, m.r.Arch, kit),
+		Out:  m.dir().Kit(kit),
 		Solve: Solve{
 			Name:       kit + " " + m.r.Arch,
 			Dockerfile: section(m.recipe.Dockerfile, string(Kit)),
@@ -58,9 +57,6 @@ func (m *maker) addKit(kit string, order []string) {
 		},
 	}, packages)
 }
-
-// KitDir is where the repository of a kit is: Packages/<package>/*.rpm and repodata/.
-func KitDir(buildDir, arch, kit string) string { return filepath.Join(buildDir, "kits", arch, kit) }
 
 // ExternalKit is a kit of others, unpacked on this machine.
 type ExternalKit struct {

@@ -5,10 +5,10 @@ package plan
 import (
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 
+	"buildsys/internal/builddir"
 	"buildsys/internal/errkind"
 	"buildsys/internal/graph"
 	"buildsys/internal/manifest"
@@ -290,9 +290,10 @@ func (m *maker) variantArgs() map[string]string {
 	}
 }
 
-func (m *maker) rpmDir(pkg string) string {
-	return filepath.Join(m.r.BuildDir, "rpms", m.r.Arch, pkg)
-}
+// dir is the build directory, for the places of outputs.
+func (m *maker) dir() builddir.Dir { return builddir.Dir{Root: m.r.BuildDir, Arch: m.r.Arch} }
+
+func (m *maker) rpmDir(pkg string) string { return m.dir().RPMs(pkg) }
 
 // rpmsContext is what a step sees of the RPMs of packages, given by their steps, and of the kits of
 // others.

@@ -4,7 +4,6 @@ package plan
 
 import (
 	"fmt"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -62,7 +61,7 @@ func (m *maker) modulesStep(pkg *workspace.Package) (step Step, ok bool) {
 		Kind:  Modules,
 		Name:  pkg.Name,
 		Fetch: fetch,
-		Out:   filepath.Join(m.r.BuildDir, "modules", m.r.Arch, pkg.Name),
+		Out:   m.dir().Modules(pkg.Name),
 		Solve: Solve{
 			Name:       pkg.Name + " modules",
 			Dockerfile: section(m.recipe.Dockerfile, string(Modules)),

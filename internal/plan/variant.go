@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"buildsys/internal/builddir"
 	"buildsys/internal/image"
 	"buildsys/internal/workspace"
 )
@@ -43,8 +44,8 @@ func (m *maker) imageStep(kind Kind) (Step, error) {
 		ID:   string(kind) + "/" + v.Name,
 		Kind: kind,
 		Name: v.Name,
-		Out:  filepath.Join(ImagesDir(m.r.BuildDir, m.r.Arch, v.Name), m.r.Version+"-"+m.r.BuildID),
-		Link: LatestLink,
+		Out:  m.imageDir(v.Name),
+		Link: builddir.Latest,
 
 		Layout: &layout,
 		Solve: Solve{
@@ -61,12 +62,9 @@ func (m *maker) imageStep(kind Kind) (Step, error) {
 	return step, m.addSigning(&step)
 }
 
-// LatestLink is the name of the link, beside the directories of a variant's images, to the newest of them.
-const LatestLink = "latest"
-
-// ImagesDir is where the directories of a variant's images are.
-func ImagesDir(buildDir, arch, variant string) string {
-	return filepath.Join(buildDir, "images", arch+"-"+variant)
+// imageDir is where the images of this version of a variant go.
+func (m *maker) imageDir(variant string) string {
+	return filepath.Join(m.dir().Images(variant), m.r.Version+"-"+m.r.BuildID)
 }
 
 // ImageName is the stem of a variant's files: NAME-VARIANT-ARCH-VERSION-BUILD.

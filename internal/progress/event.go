@@ -1,5 +1,6 @@
-// Package progress carries what a build is doing to whoever wants to know: one typed Event and the sinks that show it.
-// It is the only channel between the engine and the outside; the engine itself never prints.
+// Package progress carries what a build is doing to whoever wants to know: one typed Event and the
+// sinks that show it. It is the only channel between the executor and the outside; the executor
+// itself never prints.
 package progress
 
 import "time"

@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"buildsys/internal/build"
-	"buildsys/internal/enginex"
+	"buildsys/internal/engine"
 	"buildsys/internal/errkind"
 	"buildsys/internal/manifest"
 	"buildsys/internal/remote"
@@ -96,7 +96,7 @@ func (l layers) remote() (c build.RemoteConfig, err error) {
 }
 
 // layerCache reads where engines share layers. With --release no layers of others are used.
-func (l layers) layerCache() (c enginex.LayerCache, err error) {
+func (l layers) layerCache() (c engine.LayerCache, err error) {
 	for _, text := range list(l.get("BUILDSYS_LAYER_CACHE_FROM", "")) {
 		place, err := layerPlace(text)
 		if err != nil {
@@ -115,11 +115,11 @@ func (l layers) layerCache() (c enginex.LayerCache, err error) {
 }
 
 // layerPlace reads oci://HOST/REPOSITORY. Nothing else will do: it is the engine that goes there.
-func layerPlace(text string) (enginex.LayerPlace, error) {
+func layerPlace(text string) (engine.LayerPlace, error) {
 	l, err := remote.ParseLocation(text, "/")
 	if err == nil && l.Dir != "" {
 		err = errors.New("layers are shared through a registry only: " +
 			"use oci://HOST/REPOSITORY (oci+http:// without TLS)")
 	}
-	return enginex.LayerPlace{Repository: l.Host + "/" + l.Repo, Plain: l.Plain}, err
+	return engine.LayerPlace{Repository: l.Host + "/" + l.Repo, Plain: l.Plain}, err
 }

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"buildsys/internal/build"
-	"buildsys/internal/enginex"
+	"buildsys/internal/engine"
 	"buildsys/internal/errkind"
 	"buildsys/internal/manifest"
 	"buildsys/internal/sdk"
@@ -219,8 +219,8 @@ func (l layers) toolchain(arch string) string {
 }
 
 // engine reads how to reach the engine.
-func (l layers) engine(cacheDir string) (o enginex.Options, err error) {
-	o = enginex.Options{
+func (l layers) engine(cacheDir string) (o engine.Options, err error) {
+	o = engine.Options{
 		Checkout:  l.root,
 		BuildKit:  l.get("BUILDSYS_BUILDKIT_HOST", ""),
 		OCILayout: sdk.RecordsIn(cacheDir).OCILayout(),

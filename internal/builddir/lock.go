@@ -1,0 +1,162 @@
+// The locks that keep two runs out of one checkout, and many processes from one engine.
+
+package builddir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"buildsys/internal/errkind"
+)
+
+// lockPoll is how often a waiting run looks whether the lock is free. A blocking flock could not be
+// cancelled.
+const lockPoll = 200 * time.Millisecond
+
+// LockedError says that another run holds the lock and the caller did not want to wait.
+type LockedError struct {
+	Path   string
+	Holder string // what the holder wrote about itself
+}
+
+// Error names the holder.
+func (e *LockedError) Error() string {
+	return fmt.Sprintf("another run is at work in this checkout (%s); "+
+		"wait for it or stop it. Lock: %s", e.Holder, e.Path)
+}
+
+// ErrorKind returns errkind.Environment.
+func (*LockedError) ErrorKind() errkind.Kind { return errkind.Environment }
+
+// Lock takes the exclusive lock at path, a file that is made if need be and never deleted, and
+// writes into it who holds it. The kernel frees the lock when the process ends, however it ends.
+//
+// When another run holds it, onWait is called once with what the holder wrote about itself, and
+// Lock returns when the lock is free or ctx is done. With a nil onWait it does not wait but returns
+// a *LockedError.
+func Lock(ctx context.Context, path string, onWait func(holder string)) (unlock func(), err error) {
+	return lock(ctx, path, unix.LOCK_EX, strings.Join(os.Args, " "), onWait)
+}
+
+// LockShared is Lock for several holders at once, who together keep out those of Lock. Of them the
+// file names the latest, as the words in as.
+func LockShared(
+	ctx context.Context, path, as string, onWait func(holder string),
+) (unlock func(), err error) {
+	return lock(ctx, path, unix.LOCK_SH, as, onWait)
+}
+
+func lock(
+	ctx context.Context, path string, how int, as string, onWait func(holder string),
+) (unlock func(), err error) {
+	f, err := openLock(path)
+	if err != nil {
+		return nil, &HostError{Doing: "lock the checkout", Err: err}
+	}
+	if err := acquire(ctx, f, how, onWait); err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	if err := present(f, as); err != nil {
+		_ = f.Close()
+		return nil, &HostError{Doing: "write the lock file", Err: err}
+	}
+	return func() {
+		if how == unix.LOCK_EX { // the words of others who share it stay
+			_ = f.Truncate(0) // only words for people; what matters is the lock, and closing frees it
+		}
+		_ = f.Close()
+	}, nil
+}
+
+func openLock(path string) (*os.File, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	return os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+}
+
+func acquire(ctx context.Context, f *os.File, how int, onWait func(string)) error {
+	for first := true; ; first = false {
+		err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, unix.EINTR):
+			continue
+		case !errors.Is(err, unix.EWOULDBLOCK):
+			err = &os.PathError{Op: "flock", Path: f.Name(), Err: err}
+			return &HostError{Doing: "lock the checkout", Err: err}
+		case onWait == nil:
+			return &LockedError{Path: f.Name(), Holder: holder(f)}
+		case first:
+			onWait(holder(f))
+		}
+		if err := pause(ctx); err != nil {
+			return fmt.Errorf("waiting for another run in this checkout (%s): %w", holder(f), err)
+		}
+	}
+}
+
+// pause waits for lockPoll, or until ctx is done.
+func pause(ctx context.Context) error {
+	select {
+	case <-time.After(lockPoll):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// present writes who holds the lock.
+func present(f *os.File, as string) error {
+	text := fmt.Sprintf("pid %d, since %s, %s\n", os.Getpid(), time.Now().Format(time.DateTime), as)
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	_, err := f.WriteAt([]byte(text), 0)
+	return err
+}
+
+// holder reads who holds the lock. Between taking a lock and presenting itself, a holder is
+// unknown.
+func holder(f *os.File) string {
+	data, _ := io.ReadAll(io.NewSectionReader(f, 0, 4096))
+	if s := strings.TrimSpace(string(data)); s != "" {
+		return s
+	}
+	return "pid unknown"
+}
+
+// Slot takes one of the slots below dir, of which there are as many as may build on one engine at
+// once, whatever process they are in. A process that is killed frees its slot. Who waits is told
+// once, with the words of the holders.
+func Slot(
+	ctx context.Context, dir string, slots int, as string, onWait func(holders []string),
+) (release func(), err error) {
+	for first := true; ; first = false {
+		var holders []string
+		for i := range slots {
+			release, err := lock(ctx, filepath.Join(dir, fmt.Sprintf("slot-%d", i)), unix.LOCK_EX, as, nil)
+			locked, taken := errors.AsType[*LockedError](err)
+			if !taken {
+				return release, err
+			}
+			holders = append(holders, locked.Holder)
+		}
+		if first {
+			onWait(holders)
+		}
+		if err := pause(ctx); err != nil {
+			return nil, fmt.Errorf("waiting for one of %d build slots: %w", slots, err)
+		}
+	}
+}

@@ -1,0 +1,121 @@
+// LogFiles: the whole output of each step in a file of its own.
+
+package builddir
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"buildsys/internal/progress"
+)
+
+// LogFiles writes the output of step "package/bash" to <dir>/package-bash.log, which is replaced when
+// the step starts. A log that cannot be written does not stop a build: the first error becomes a
+// Warning event for warn, later ones are dropped. It is safe for concurrent use.
+type LogFiles struct {
+	dir  string
+	warn progress.Sink
+
+	mu     sync.Mutex
+	warned bool
+	open   map[string]*os.File
+	paths  map[string]string // logs begun in this run
+}
+
+// NewLogFiles returns a LogFiles for the directory dir, which is made when the first step starts.
+func NewLogFiles(dir string, warn progress.Sink) *LogFiles {
+	return &LogFiles{dir: dir, warn: warn, open: map[string]*os.File{}, paths: map[string]string{}}
+}
+
+// Event opens, writes or closes the log of the event's step. Lines are written as they are.
+func (l *LogFiles) Event(e progress.Event) {
+	l.mu.Lock()
+	err := l.event(e)
+	first := err != nil && !l.warned
+	l.warned = l.warned || err != nil
+	l.mu.Unlock()
+	if first { // outside the lock: warn may pass the event to l again
+		text := fmt.Sprintf("cannot write logs: %v; the build goes on without them", err)
+		l.warn.Event(progress.Event{Time: e.Time, Kind: progress.Warning, Text: text})
+	}
+}
+
+func (l *LogFiles) event(e progress.Event) error {
+	switch e.Kind {
+	case progress.StepStart:
+		return l.start(e.Step)
+	case progress.StepLog:
+		return l.write(e.Step, e.Text)
+	case progress.StepRetry:
+		return l.write(e.Step, fmt.Sprintf("--- built again after: %v", e.Err))
+	case progress.StepFailed:
+		if err := l.write(e.Step, fmt.Sprintf("--- failed: %v", e.Err)); err != nil {
+			return err
+		}
+		return l.end(e.Step)
+	case progress.StepDone, progress.StepCancelled:
+		return l.end(e.Step)
+	}
+	return nil
+}
+
+func (l *LogFiles) start(step string) error {
+	if err := l.end(step); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(l.dir, 0o755); err != nil {
+		return err
+	}
+	path := filepath.Join(l.dir, strings.ReplaceAll(step, "/", "-")+".log")
+	// A new file instead of a shorter old one: who still reads the old log keeps reading the old log.
+	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	l.open[step], l.paths[step] = f, path
+	return nil
+}
+
+func (l *LogFiles) write(step, line string) error {
+	f := l.open[step]
+	if f == nil {
+		return nil
+	}
+	_, err := f.WriteString(line + "\n")
+	return err
+}
+
+func (l *LogFiles) end(step string) error {
+	f := l.open[step]
+	if f == nil {
+		return nil
+	}
+	delete(l.open, step)
+	return f.Close()
+}
+
+// Path returns the log of a step that was started in this run, else "".
+func (l *LogFiles) Path(step string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.paths[step]
+}
+
+// Close closes the logs of steps that never ended.
+func (l *LogFiles) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var first error
+	for step := range l.open {
+		if err := l.end(step); err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}

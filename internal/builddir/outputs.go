@@ -1,0 +1,123 @@
+// The outputs of a step: where they belong, and what must not be among them.
+
+package builddir
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"buildsys/internal/cache"
+)
+
+// rpmMagic are the first bytes of every RPM file (rpm format documentation, "Lead").
+const rpmMagic = "\xed\xab\xee\xdb"
+
+// Outputs says where the outputs of a step belong, and what they may be.
+type Outputs struct {
+	Step  string // its ID, for errors
+	Dir   string // replaced whole
+	Link  string // name of a link beside Dir that points to it; "" for none
+	RPMs  bool   // whether RPMs are among them
+	Links bool   // whether there may be symbolic links between them
+}
+
+// Linked reports whether the link of the outputs points to them. There may be none to be wrong.
+func (o Outputs) Linked() bool {
+	if o.Link == "" {
+		return true
+	}
+	target, err := os.Readlink(filepath.Join(filepath.Dir(o.Dir), o.Link))
+	return err == nil && target == filepath.Base(o.Dir)
+}
+
+// Check returns an *OutputError when dir holds something that must not be published: no result at
+// all, anything but plain files and directories, set-user-ID bits, unspeakable names, or an RPM
+// that is none.
+func (o Outputs) Check(dir string) error {
+	files, rpms := 0, 0
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return &HostError{Step: o.Step, Doing: "read the outputs", Err: err}
+		}
+		rel, _ := filepath.Rel(dir, path)
+		if rel == "." {
+			return nil
+		}
+		info, err := d.Info()
+		if err != nil {
+			return &HostError{Step: o.Step, Doing: "read the outputs", Err: err}
+		}
+		if reason := cache.BadName(d.Name()); reason != "" {
+			return o.bad(rel, "%s", reason)
+		}
+		if d.IsDir() {
+			return nil
+		}
+		if o.Links && d.Type() == fs.ModeSymlink {
+			return o.checkLink(path, rel)
+		}
+		if !d.Type().IsRegular() {
+			return o.bad(rel, "it is not a regular file (%s)", d.Type())
+		}
+		if info.Mode()&(fs.ModeSetuid|fs.ModeSetgid) != 0 {
+			return o.bad(rel, "it has a set-user-ID or set-group-ID bit (%s)", info.Mode())
+		}
+		files++
+		if !o.RPMs || !strings.HasSuffix(rel, ".rpm") {
+			return nil
+		}
+		rpms++
+		return o.checkRPM(path, rel)
+	})
+	switch {
+	case err != nil:
+		return err
+	case o.RPMs && rpms == 0:
+		return o.bad("", "the build left no .rpm file; "+
+			"look for where the spec's %%files or the output directory went wrong")
+	case files == 0:
+		return o.bad("", "the build left no file")
+	}
+	return nil
+}
+
+// bad refuses the file at path inside the outputs, or all of them for "".
+func (o Outputs) bad(path, reason string, args ...any) error {
+	reason = fmt.Sprintf(reason, args...)
+	return &OutputError{Step: o.Step, Path: filepath.ToSlash(path), Reason: reason}
+}
+
+// checkLink allows a symbolic link between the files of one image directory.
+func (o Outputs) checkLink(path, rel string) error {
+	target, err := os.Readlink(path)
+	if err != nil {
+		return o.bad(rel, "%v", err)
+	}
+	if filepath.IsAbs(target) || !filepath.IsLocal(filepath.Join(filepath.Dir(rel), target)) {
+		return o.bad(rel, "it is a symbolic link that leaves the outputs (%s)", target)
+	}
+	return nil
+}
+
+// checkRPM looks at the first bytes only; the contents are the business of rpm, which verifies its
+// own digests.
+func (o Outputs) checkRPM(path, rel string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return o.bad(rel, "%v", err)
+	}
+	defer f.Close()
+	head := make([]byte, len(rpmMagic))
+	if n, err := io.ReadFull(f, head); n == 0 && err == io.EOF {
+		return o.bad(rel, "it is empty")
+	}
+	if !bytes.Equal(head, []byte(rpmMagic)) {
+		return o.bad(rel, "it is not an RPM: it begins with % x", head)
+	}
+	return nil
+}

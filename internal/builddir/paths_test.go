@@ -1,0 +1,33 @@
+// Where things are: the names are known to users and to other programs, and must not change.
+
+package builddir_test
+
+import (
+	"testing"
+
+	"buildsys/internal/builddir"
+)
+
+func TestPaths(t *testing.T) {
+	d := builddir.Dir{Root: "/b", Arch: "aarch64"}
+	for got, want := range map[string]string{
+		d.RPMs("bash"):             "/b/rpms/aarch64/bash",
+		d.Modules("runc"):          "/b/modules/aarch64/runc",
+		d.Images("aws"):            "/b/images/aarch64-aws",
+		d.Kit("core"):              "/b/kits/aarch64/core",
+		d.KitImage("core"):         "/b/kits/oci/core",
+		d.Logs():                   "/b/logs/aarch64",
+		d.State():                  "/b/state/aarch64",
+		d.Memo():                   "/b/state/hashes",
+		d.Staging(""):              "/b/staging/aarch64",
+		d.Staging("package/bash"):  "/b/staging/aarch64/package-bash",
+		d.Lock():                   "/b/.lock-aarch64",
+		d.KitsLock():               "/b/.lock-kits",
+		d.UnitLock("package/bash"): "/b/state/aarch64/package-bash.lock",
+		d.Builds("bash").Dir():     "/b/reproducible/bash",
+	} {
+		if got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}

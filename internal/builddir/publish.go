@@ -1,0 +1,147 @@
+// Publishing: a step's outputs replace the old ones whole, durably, and at no moment is there
+// neither.
+
+package builddir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// asideSuffix marks the old outputs while they are swapped on a file system that cannot exchange
+// two directories.
+const asideSuffix = ".buildsys-old"
+
+// Publish puts dir in the place of the outputs o and leaves what was there, if anything, in dir.
+// Readers see either the old directory or the new one, and so does the next run after a kill or a
+// power cut.
+func (s *Staging) Publish(o Outputs, dir string) error {
+	return s.PublishSynced(o, dir, s.Sync(dir))
+}
+
+// PublishSynced is Publish for a dir that was written to disk already; synced is what came of that.
+func (s *Staging) PublishSynced(o Outputs, dir string, synced error) error {
+	fail := func(doing string, err error) error {
+		if errors.Is(err, syscall.EXDEV) {
+			err = fmt.Errorf("%w; the staging directory %s must be on the same file system", err, s.dir)
+		}
+		return &HostError{Step: o.Step, Doing: doing, Err: err}
+	}
+	if synced != nil {
+		return fail("write the outputs to disk", synced)
+	}
+	s.Stage("synced")
+	parent := filepath.Dir(o.Dir)
+	if err := os.MkdirAll(parent, 0o755); err != nil {
+		return fail("make the output directory", err)
+	}
+	s.Stage("parent")
+	undo, err := s.replace(dir, o.Dir)
+	if err != nil {
+		return fail("put the outputs in place", err)
+	}
+	s.Stage("replaced")
+	if err := s.hooks.Sync(parent); err != nil {
+		// The kernel may have dropped the write. The old outputs are known to be good, so go back.
+		return fail("write the output directory to disk", errors.Join(err, undo()))
+	}
+	s.Stage("durable")
+	if err := s.flipLink(o); err != nil {
+		return fail(fmt.Sprintf("point the link %s to the outputs", o.Link), err)
+	}
+	s.Stage("linked")
+	return nil
+}
+
+// replace moves dir to out; what out was is then in dir. undo reverses it.
+func (s *Staging) replace(dir, out string) (undo func() error, err error) {
+	if _, err := os.Lstat(out); errors.Is(err, fs.ErrNotExist) {
+		return func() error { return os.Rename(out, dir) }, os.Rename(dir, out)
+	}
+	swap := func() error {
+		err := s.hooks.Exchange(dir, out)
+		if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL) {
+			return s.swapByRenames(dir, out)
+		}
+		return err
+	}
+	return swap, swap()
+}
+
+// swapByRenames exchanges dir and out with three renames. A kill between the first two leaves out
+// missing and its contents aside, which Recover repairs.
+func (s *Staging) swapByRenames(dir, out string) error {
+	aside := out + asideSuffix
+	if err := removeTree(aside); err != nil {
+		return err
+	}
+	if err := os.Rename(out, aside); err != nil {
+		return err
+	}
+	s.Stage("aside")
+	if err := os.Rename(dir, out); err != nil {
+		return errors.Join(err, os.Rename(aside, out))
+	}
+	s.Stage("swapped")
+	return os.Rename(aside, dir)
+}
+
+// flipLink makes the link of the outputs point to them. The target is relative, so a checkout can
+// be moved.
+func (s *Staging) flipLink(o Outputs) error {
+	if o.Link == "" {
+		return nil
+	}
+	tmp := filepath.Join(s.dir, "link-"+randomName())
+	if err := os.Symlink(filepath.Base(o.Dir), tmp); err != nil {
+		return err
+	}
+	s.Stage("link")
+	parent := filepath.Dir(o.Dir)
+	if err := os.Rename(tmp, filepath.Join(parent, o.Link)); err != nil {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	return s.hooks.Sync(parent)
+}
+
+// Recover repairs what a kill inside swapByRenames left behind of the outputs.
+func Recover(o Outputs) error {
+	aside := o.Dir + asideSuffix
+	if _, err := os.Lstat(aside); err != nil {
+		return nil
+	}
+	var err error
+	if _, e := os.Lstat(o.Dir); errors.Is(e, fs.ErrNotExist) {
+		err = os.Rename(aside, o.Dir)
+	} else {
+		err = removeTree(aside)
+	}
+	if err != nil {
+		return &HostError{Step: o.Step, Doing: "restore the outputs of an interrupted run", Err: err}
+	}
+	return nil
+}
+
+// Sync writes every file and directory below dir, and dir, to disk.
+func (s *Staging) Sync(dir string) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.Type()&fs.ModeSymlink != 0 {
+			return err
+		}
+		return s.hooks.Sync(path)
+	})
+}
+
+// syncPath writes one file or directory to disk. An error of Close counts: some file systems report
+// a lost write only there.
+func syncPath(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}

@@ -1,0 +1,44 @@
+// Reproducible: where the two builds of a step are kept when they differ.
+
+package builddir
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Builds is the directory for the two builds of a step that are compared.
+type Builds struct{ dir string }
+
+// Builds returns the directory for the two builds of what has the given name.
+func (d Dir) Builds(name string) Builds {
+	return Builds{filepath.Join(d.Root, "reproducible", name)}
+}
+
+// Dir returns the path of the directory.
+func (b Builds) Dir() string { return b.dir }
+
+// First and Second return the directories of the outputs of the two builds.
+func (b Builds) First() string  { return filepath.Join(b.dir, "first") }
+func (b Builds) Second() string { return filepath.Join(b.dir, "second") }
+
+// Remove deletes what there is of both builds.
+func (b Builds) Remove() error { return os.RemoveAll(b.dir) }
+
+// KeepFirst copies the outputs of the first build to beside those of the second.
+func (b Builds) KeepFirst(outputs string) error {
+	if err := os.RemoveAll(b.First()); err != nil {
+		return err
+	}
+	return os.CopyFS(b.First(), os.DirFS(outputs))
+}
+
+// KeepReport keeps what a program says of the differences, and returns the file.
+func (b Builds) KeepReport(program string, text []byte) (string, error) {
+	file := filepath.Join(b.dir, program+".txt")
+	if err := os.WriteFile(file, text, 0o644); err != nil {
+		return "", fmt.Errorf("cannot keep the report of %s: %w", program, err)
+	}
+	return file, nil
+}

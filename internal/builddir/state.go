@@ -1,0 +1,108 @@
+// State: what the outputs in the checkout were made from, remembered per step beside them.
+
+package builddir
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"buildsys/internal/atomicfile"
+	"buildsys/internal/cache"
+)
+
+// State is the record of one step's outputs in the checkout.
+type State struct {
+	Action     cache.ActionID
+	Content    cache.ContentID
+	Transcript string
+	Previous   string // transcript of the outputs before these, for explaining
+}
+
+// stateName begins a record. On the same line follow action ID, content ID, and the lengths in
+// bytes of the two transcripts, which stand behind it as they are. Planning needs only that line of
+// nearly every record.
+const stateName = "buildsys state 1"
+
+func statePath(dir, step string) string {
+	return filepath.Join(dir, unitName(step)+".state")
+}
+
+// ReadState returns the record of a step from the directory of states. A record that is missing or
+// damaged is none: the outputs are then judged by their content alone.
+func ReadState(dir, step string) (State, bool) {
+	data, err := os.ReadFile(statePath(dir, step))
+	if err != nil {
+		return State{}, false
+	}
+	return parseState(string(data))
+}
+
+func parseState(text string) (State, bool) {
+	head, rest, _ := strings.Cut(text, "\n")
+	s, made, before, ok := parseStateHead(head)
+	if !ok || made < 0 || before < 0 || made > len(rest) || before != len(rest)-made {
+		return State{}, false
+	}
+	s.Transcript, s.Previous = rest[:made], rest[made:]
+	return s, true
+}
+
+// parseStateHead reads the first line: a State without transcripts, and their lengths.
+func parseStateHead(line string) (s State, made, before int, ok bool) {
+	words := strings.Fields(line)
+	if len(words) != 7 || strings.Join(words[:3], " ") != stateName {
+		return s, 0, 0, false
+	}
+	var errs [4]error
+	s.Action, errs[0] = cache.ParseActionID(words[3])
+	s.Content, errs[1] = cache.ParseContentID(words[4])
+	made, errs[2] = strconv.Atoi(words[5])
+	before, errs[3] = strconv.Atoi(words[6])
+	return s, made, before, errs == [4]error{}
+}
+
+// ReadStateHead is ReadState without the transcripts. A record whose head is whole may still be
+// none for ReadState.
+func ReadStateHead(dir, step string) (State, bool) {
+	f, err := os.Open(statePath(dir, step))
+	if err != nil {
+		return State{}, false
+	}
+	defer f.Close()
+	head := make([]byte, 256) // the first line is shorter
+	n, err := f.Read(head)
+	line, _, found := bytes.Cut(head[:n], []byte("\n"))
+	if err != nil || !found {
+		return State{}, false
+	}
+	s, _, _, ok := parseStateHead(string(line))
+	return s, ok
+}
+
+// WriteState replaces the record of a step. It is written after the outputs are in place: a kill in
+// between leaves an old record, which the content of the outputs then contradicts.
+func WriteState(dir, step string, s State) error {
+	head := fmt.Sprintf("%s %s %s %d %d\n", stateName, s.Action, s.Content,
+		len(s.Transcript), len(s.Previous))
+	text := head + s.Transcript + s.Previous
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return atomicfile.Replace(statePath(dir, step), []byte(text), 0o644)
+}
+
+// Transcripts returns the transcripts of all records in the directory of states.
+func Transcripts(dir string) (all []string) {
+	paths, _ := filepath.Glob(filepath.Join(dir, "*.state")) // fails only for a pattern that is none
+	for _, path := range paths {
+		if data, err := os.ReadFile(path); err == nil {
+			s, _ := parseState(string(data))
+			all = append(all, s.Transcript, s.Previous)
+		}
+	}
+	return all
+}

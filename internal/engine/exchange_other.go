@@ -1,9 +1,0 @@
-// Systems without a call to exchange two directories: publishing falls back to renames.
-
-//go:build !linux
-
-package engine
-
-import "errors"
-
-func exchange(a, b string) error { return errors.ErrUnsupported }

@@ -1,9 +1,0 @@
-// What the tests outside the package need of its inside.
-
-package engine
-
-// NoSync returns o without writing to disk, for tests of many runs that no power cut threatens.
-func (o Options) NoSync() Options {
-	o.sync = func(string) error { return nil }
-	return o
-}

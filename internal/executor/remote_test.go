@@ -1,0 +1,290 @@
+// remote_test: runs of two machines that share a remote cache, here a directory: nothing is built
+// twice, and nothing is fetched that nobody needs.
+
+package executor_test
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"buildsys/internal/buildtest"
+	"buildsys/internal/executor"
+	"buildsys/internal/plan"
+	"buildsys/internal/progress"
+	"buildsys/internal/remote"
+)
+
+// chain is low <- mid <- top, and aside alone; what a step uses is its closure, as in plans.
+var chain = []string{"low:", "mid: low", "top: low mid", "aside:"}
+
+// sharing is a machine of its own with a remote cache in dir; only top is wanted.
+func sharing(t *testing.T, dir string, lines ...string) *scene {
+	t.Helper()
+	s := newCachedScene(t, 2, lines...)
+	s.opts.Wanted = func(step plan.Step) bool { return step.Name == "top" }
+	s.share(t, dir)
+	return s
+}
+
+// share gives the scene's next run the remote cache in dir.
+func (s *scene) share(t *testing.T, dir string) {
+	t.Helper()
+	rec := func(text string) { s.rec.Event(progress.Event{Kind: progress.Warning, Text: text}) }
+	c, err := remote.Open(remote.Options{
+		From: []remote.Location{{Dir: dir}}, To: remote.Location{Dir: dir}, Warn: rec,
+		Have: s.opts.Cache.Store.OpenBlob,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.opts.Cache.Remote = c
+}
+
+// with runs the plan with the remote cache in dir and returns what it had to do with it.
+func (s *scene) with(t *testing.T, dir, want string) remote.Stats {
+	t.Helper()
+	s.share(t, dir)
+	s.forget()
+	rep, err := executor.Run(t.Context(), s.plan, s.opts.NoSync())
+	s.opts.Cache.Remote.Close(t.Context(), nil)
+	if got := statuses(rep); got != want || err != nil {
+		t.Errorf("got  %s (%v)\nwant %s\n%s", got, err, want, s.warnings())
+	}
+	s.checkStagingEmpty(t)
+	return s.opts.Cache.Remote.Stats()
+}
+
+// here returns the names of the steps whose outputs are in the checkout, in plan order. Those that
+// can be checked are.
+func (s *scene) here(t *testing.T) string {
+	t.Helper()
+	var names []string
+	for _, step := range s.plan.Steps {
+		if _, err := os.Stat(step.Out); err == nil {
+			names = append(names, step.Name)
+			complete := !slices.ContainsFunc(slices.Collect(step.Uses.All()), func(d int) bool {
+				_, err := os.Stat(s.plan.Steps[d].Out)
+				return err != nil
+			})
+			if complete && !s.isNew(t, step.Name) {
+				t.Errorf("the outputs of %s are %v", step.Name, buildtest.Snapshot(t, step.Out))
+			}
+		}
+	}
+	return strings.Join(names, " ")
+}
+
+const (
+	chainBuilt  = "low done, mid done, top done, aside done"
+	chainCached = "low cached, mid cached, top cached, aside cached"
+)
+
+func TestRemoteLeavesWhatNobodyNeeds(t *testing.T) {
+	dir := t.TempDir()
+	first := sharing(t, dir, chain...)
+	if s := first.with(t, dir, chainBuilt); s.Pushed != 4 || s.Hits != 0 {
+		t.Errorf("the first machine: %+v", s)
+	}
+	second := sharing(t, dir, chain...)
+	second.opts.Prepare = noEngine(t)
+	s := second.with(t, dir, chainCached)
+	if s.Hits != 4 || s.Fetched != 1 || s.Pushed != 0 {
+		t.Errorf("the second machine: %+v", s)
+	}
+	if got := second.here(t); got != "top" {
+		t.Errorf("in the checkout: %s, want only what was asked for", got)
+	}
+	// What was said once is remembered: nobody is asked again, and the cache may be gone.
+	if s := second.with(t, t.TempDir(), chainCached); s.Down != 0 {
+		t.Errorf("the second run: %+v", s)
+	}
+	second.opts.Cache.Remote = nil
+	second.forget()
+	if rep, err := executor.Run(t.Context(), second.plan, second.opts.NoSync()); err != nil ||
+		statuses(rep) != chainCached {
+		t.Errorf("without a remote cache: %s, %v", statuses(rep), err)
+	}
+}
+
+func TestRemoteFetchesWhatABuildNeeds(t *testing.T) {
+	dir := t.TempDir()
+	sharing(t, dir, chain...).with(t, dir, chainBuilt)
+	second := sharing(t, dir, chain...)
+	second.edit(t, "mid", "Name: mid\nchanged\n")
+	s := second.with(t, dir, "low cached, mid done, top done, aside cached")
+	if got := second.here(t); got != "low mid top" || s.Fetched != 1 {
+		t.Errorf("in the checkout: %s; %+v", got, s)
+	}
+	if calls := second.fake.Calls(); !slices.Equal(calls, []string{"mid", "top"}) {
+		t.Errorf("built %v", calls)
+	}
+	// A change that makes no difference ends where it began, and top is taken from the cache.
+	third := sharing(t, dir, chain...)
+	third.edit(t, "mid", "Name: mid\n# a comment\n")
+	third.with(t, dir, "low cached, mid done, top cached, aside cached")
+	if got := third.here(t); got != "low mid top" {
+		t.Errorf("in the checkout: %s", got)
+	}
+}
+
+// blobs returns the paths of the output blobs of a step in the remote directory.
+func blobs(t *testing.T, dir, step string) (manifest string, paths []string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "manifests", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var m struct {
+			Annotations map[string]string
+			Layers      []struct{ MediaType, Digest string }
+		}
+		if err := json.Unmarshal(data, &m); err != nil {
+			t.Fatal(err)
+		}
+		if m.Annotations["invalid.buildsys.step"] != "package/"+step+" x86_64" {
+			continue
+		}
+		for _, l := range m.Layers {
+			if strings.Contains(l.MediaType, "output") {
+				paths = append(paths, filepath.Join(dir, "blobs/sha256",
+					strings.TrimPrefix(l.Digest, "sha256:")))
+			}
+		}
+		return file, paths
+	}
+	t.Fatalf("no result of %s", step)
+	return "", nil
+}
+
+// Outputs that turn out to be missing or wrong only when a build needs them are built, and all
+// above is looked at again.
+func TestRemoteOutputsThatCannotBeHad(t *testing.T) {
+	for what, spoil := range map[string]func(t *testing.T, path string){
+		"missing": func(t *testing.T, path string) {
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"wrong": func(t *testing.T, path string) { flip(t, path, 9) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			dir := t.TempDir()
+			sharing(t, dir, chain...).with(t, dir, chainBuilt)
+			_, paths := blobs(t, dir, "low")
+			spoil(t, paths[0])
+			second := sharing(t, dir, chain...)
+			second.edit(t, "top", "Name: top\nchanged\n") // needs low and mid, which are settled by then
+			second.with(t, dir, "low done, mid cached, top done, aside cached")
+			if got := second.here(t); got != "low mid top" || !strings.Contains(second.warnings(), "low") {
+				t.Errorf("in the checkout: %s\n%s", got, second.warnings())
+			}
+			// The good result has replaced the bad one.
+			third := sharing(t, dir, chain...)
+			third.edit(t, "top", "Name: top\nchanged again\n")
+			third.with(t, dir, "low cached, mid cached, top done, aside cached")
+		})
+	}
+}
+
+// When a step that is built after all comes out differently, what rested on the result that could
+// not be had is built as well.
+func TestRemoteOutputsThatCannotBeHadAgain(t *testing.T) {
+	dir := t.TempDir()
+	first := sharing(t, dir, chain...)
+	first.with(t, dir, chainBuilt)
+	_, paths := blobs(t, dir, "low")
+	if err := os.Remove(paths[0]); err != nil {
+		t.Fatal(err)
+	}
+	second := sharing(t, dir, chain...)
+	second.edit(t, "top", "Name: top\nchanged\n")
+	second.share(t, dir)
+	second.forget()
+	second.opts.Builder = irreproducible{second.fake}
+	rep, err := executor.Run(t.Context(), second.plan, second.opts.NoSync())
+	second.opts.Cache.Remote.Close(t.Context(), nil)
+	if got := statuses(rep); err != nil || got != "low done, mid done, top done, aside cached" {
+		t.Errorf("got %s, %v\n%s", got, err, second.warnings())
+	}
+}
+
+func TestRemotePoison(t *testing.T) {
+	dir := t.TempDir()
+	sharing(t, dir, chain...).with(t, dir, chainBuilt)
+	low, _ := blobs(t, dir, "low")
+	mid, _ := blobs(t, dir, "mid")
+	data, err := os.ReadFile(low)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(mid, data, 0o644); err != nil { // another package's result
+		t.Fatal(err)
+	}
+	second := sharing(t, dir, chain...)
+	second.with(t, dir, "low cached, mid done, top cached, aside cached")
+	if got := second.warnings(); !strings.Contains(got, "package/mid") ||
+		!strings.Contains(got, "refused") {
+		t.Errorf("warnings: %s", got)
+	}
+	if got := second.here(t); got != "low mid top" {
+		t.Errorf("in the checkout: %s", got)
+	}
+}
+
+func TestNativeUsesNothingForeign(t *testing.T) {
+	dir := t.TempDir()
+	sharing(t, dir, chain...).with(t, dir, chainBuilt)
+	second := sharing(t, dir, chain...)
+	second.with(t, dir, chainCached)
+	second.opts.Cache.Native = true
+	second.with(t, dir, chainBuilt) // also top, which is in the checkout and in the store
+	second.with(t, dir, chainCached)
+	second.remove(t, "rpms")
+	second.with(t, dir, chainCached) // from the store: these were built here
+}
+
+func TestRemoteRequired(t *testing.T) {
+	dir := t.TempDir()
+	sharing(t, dir, chain...).with(t, dir, chainBuilt)
+	second := sharing(t, dir, chain...)
+	second.opts.Cache.Require = true
+	second.with(t, dir, chainCached)
+	third := sharing(t, dir, chain...)
+	third.opts.Cache.Require = true
+	_, paths := blobs(t, dir, "top")
+	if err := os.Remove(paths[0]); err != nil {
+		t.Fatal(err)
+	}
+	rep, err := executor.Run(t.Context(), third.plan, third.opts.NoSync())
+	if got := statuses(rep); err == nil || got != "low cached, mid cached, top failed, aside cached" {
+		t.Errorf("got %s, %v", got, err)
+	}
+}
+
+// irreproducible builds something else whenever it is asked.
+type irreproducible struct{ *buildtest.Fake }
+
+func (b irreproducible) Build(ctx context.Context, s plan.Solve, out string,
+	report func(progress.Event)) error {
+	if err := b.Fake.Build(ctx, s, out, report); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(out, buildtest.OutputName(s)), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(rand.Text())
+	return errors.Join(err, f.Close())
+}

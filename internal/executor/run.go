@@ -1,0 +1,282 @@
+// One run: a goroutine that tells the scheduler what happened and starts what it decides.
+
+package executor
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"buildsys/internal/builddir"
+	"buildsys/internal/plan"
+	"buildsys/internal/progress"
+	"buildsys/internal/scheduler"
+)
+
+// limits bound what runs beside the builds. Lookups hash inputs and may copy outputs from the
+// store; the limit of fetches is on open transfers, not on the machine.
+var limits = scheduler.Limits{Lookups: 8, Fetches: 8, Places: 4}
+
+// grace is how long a cancelled run waits for its builds to stop.
+const grace = 10 * time.Second
+
+// run is one Run. Only the goroutine in loop touches it, so there are no locks.
+type run struct {
+	plan     plan.Plan
+	o        Options
+	staging  *builddir.Staging
+	machine  *scheduler.Machine
+	budget   *retryBudget
+	begin    time.Time
+	steps    []stepWork
+	made     *ledger // of the steps that ended well; workers read what theirs use
+	jobs     []job   // what runs, oldest first
+	messages chan message
+}
+
+// stepWork is what there is to work on a step with.
+type stepWork struct {
+	action    action             // once it was looked up
+	stopFetch context.CancelFunc // while its files are fetched
+}
+
+// job is something that a goroutine does.
+type job struct {
+	kind scheduler.DecisionKind
+	step int
+}
+
+// message is what a goroutine tells when its job is over.
+type message struct {
+	job
+	event  scheduler.Event
+	action action // of a lookup or a build
+}
+
+// Steps is what the scheduler has to know of the steps of a plan. Without cost all take the same,
+// and without wanted the outputs of all are.
+func Steps(
+	p plan.Plan, cost func(plan.Step) time.Duration, wanted func(plan.Step) bool,
+) []scheduler.Step {
+	steps := make([]scheduler.Step, len(p.Steps))
+	for i, s := range p.Steps {
+		steps[i] = scheduler.Step{
+			After: s.Waits, Uses: s.Uses.All(), Files: len(s.Fetch) > 0,
+			Wanted: wanted == nil || wanted(s), Cost: time.Second,
+		}
+		if cost != nil {
+			steps[i].Cost = cost(s)
+		}
+	}
+	return steps
+}
+
+func newRun(p plan.Plan, o Options, staging *builddir.Staging) *run {
+	n := len(p.Steps)
+	r := &run{
+		plan: p, o: o, staging: staging, begin: o.Now(), budget: newRetryBudget(n),
+		steps: make([]stepWork, n), made: newLedger(p),
+		// Each step has a fetch and one other job at most. Room for all: a goroutine that nobody
+		// waits for any more must be able to end.
+		messages: make(chan message, 2*n+1),
+	}
+	limits := limits
+	if o.Prepare == nil {
+		limits.Builds = o.Jobs
+		r.budget.cover(o.Jobs)
+	}
+	r.machine = scheduler.New(Steps(p, o.Cost, o.Wanted), limits)
+	return r
+}
+
+// loop runs until every step has ended, or until ctx is cancelled and all that was started has.
+func (r *run) loop(ctx context.Context) {
+	r.emit(progress.Event{Kind: progress.PlanReady}, 0)
+	r.tell(ctx, scheduler.Event{Kind: scheduler.Begin})
+	heartbeat := time.NewTimer(r.o.Heartbeat)
+	defer heartbeat.Stop()
+	cancelled := ctx.Done()
+	var graceOver <-chan time.Time
+	for !r.machine.Over() {
+		select {
+		case m := <-r.messages:
+			r.receive(ctx, m)
+			heartbeat.Reset(r.o.Heartbeat)
+		case <-heartbeat.C:
+			r.beat()
+			heartbeat.Reset(r.o.Heartbeat)
+		case <-cancelled:
+			cancelled = nil // seen; from now on only wait for what runs
+			r.tell(ctx, scheduler.Event{Kind: scheduler.Cancel})
+			graceOver = time.After(grace)
+		case <-graceOver:
+			r.jobs = nil
+			r.tell(ctx, scheduler.Event{
+				Kind: scheduler.Abandoned,
+				Err:  fmt.Errorf("did not stop within %v: %w", grace, context.Cause(ctx)),
+			})
+		}
+	}
+}
+
+// tell tells the scheduler what happened and starts what it decides. That a run was cancelled is
+// told before all else: what fails then failed because of it.
+func (r *run) tell(ctx context.Context, e scheduler.Event) {
+	if ctx.Err() != nil && e.Kind != scheduler.Cancel {
+		r.tell(ctx, scheduler.Event{Kind: scheduler.Cancel})
+	}
+	for _, d := range r.machine.Handle(e) {
+		switch d.Kind {
+		case scheduler.Ended:
+			r.ended(d)
+		case scheduler.StopFetch:
+			r.steps[d.Step].stopFetch()
+		default:
+			r.launch(ctx, job{d.Kind, d.Step})
+		}
+	}
+}
+
+// launch starts a job.
+func (r *run) launch(ctx context.Context, j job) {
+	r.jobs = append(r.jobs, j)
+	var do func(ctx context.Context) message
+	switch w := r.worker(j.step); j.kind {
+	case scheduler.LookUp:
+		do = w.lookUpJob
+	case scheduler.Fetch:
+		ctx, r.steps[j.step].stopFetch = context.WithCancel(ctx)
+		do = w.fetchJob
+	case scheduler.Place:
+		do = w.placeJob
+	case scheduler.Prepare:
+		do = r.o.prepareJob
+	case scheduler.Build:
+		r.emit(progress.Event{Kind: progress.StepStart, Step: w.step.ID}, r.machine.Ended())
+		do = w.buildJob
+	}
+	begin := r.o.Now()
+	go func() {
+		m := do(ctx)
+		m.job, m.event.Step, m.event.Took = j, j.step, r.o.Now().Sub(begin)
+		r.messages <- m
+	}()
+}
+
+// worker is what a goroutine gets to work on step i with.
+func (r *run) worker(i int) worker {
+	return worker{
+		o: r.o, staging: r.staging, plan: r.plan, step: r.plan.Steps[i],
+		action: r.steps[i].action, made: r.made, budget: r.budget,
+	}
+}
+
+func (w worker) lookUpJob(ctx context.Context) message {
+	act, found, err := w.lookUp(ctx)
+	e := scheduler.Event{Kind: scheduler.LookedUp, Found: found, Err: err}
+	return message{event: e, action: act}
+}
+
+func (w worker) fetchJob(ctx context.Context) message {
+	err := w.o.Fetch(ctx, w.step.ID, w.step.Fetch)
+	return message{event: scheduler.Event{Kind: scheduler.Fetched, Err: err}}
+}
+
+func (w worker) placeJob(ctx context.Context) message {
+	err := w.place(ctx)
+	return message{event: scheduler.Event{Kind: scheduler.Placed, Found: scheduler.Here, Err: err}}
+}
+
+func (w worker) buildJob(ctx context.Context) message {
+	act, err := w.do(ctx)
+	e := scheduler.Event{Kind: scheduler.Finished, Err: err, Fatal: is[*GoneError](err)}
+	return message{event: e, action: act}
+}
+
+func (o Options) prepareJob(ctx context.Context) message {
+	jobs, err := o.Prepare(ctx)
+	e := scheduler.Event{Kind: scheduler.Prepared, Jobs: cmp.Or(o.Jobs, max(jobs, 1)), Err: err}
+	return message{event: e}
+}
+
+// receive takes in what came of a job, and tells the scheduler.
+func (r *run) receive(ctx context.Context, m message) {
+	at := slices.Index(r.jobs, m.job)
+	r.jobs = slices.Delete(r.jobs, at, at+1)
+	step := &r.steps[m.step]
+	switch m.kind {
+	case scheduler.LookUp, scheduler.Build:
+		step.action = m.action
+	case scheduler.Fetch:
+		step.stopFetch()
+	case scheduler.Prepare:
+		r.budget.cover(m.event.Jobs)
+	case scheduler.Place:
+		// When the remote cache is to blame, and only then, the step can be built instead.
+		err := m.event.Err
+		remote := err != nil && ctx.Err() == nil && !is[*builddir.HostError](err)
+		if remote && r.machine.Awaited(m.step) {
+			m.event.Found, m.event.Err = scheduler.Missing, r.worker(m.step).unplaced(err)
+		}
+	}
+	r.tell(ctx, m.event)
+}
+
+// ended takes in that a step has ended, and tells the sink.
+func (r *run) ended(d scheduler.Decision) {
+	res := r.result(d.Step)
+	e := progress.Event{Step: res.ID, Duration: res.Duration, Err: res.Err}
+	switch res.Status {
+	case scheduler.Done, scheduler.Cached:
+		e.Kind = progress.StepDone
+		if res.Status == scheduler.Cached {
+			e.Kind = progress.StepCached
+		}
+		if r.made.made[d.Step] != nil { // it has ended once more: jobs that go on read the old one
+			r.made = r.made.clone()
+		}
+		r.made.made[d.Step] = r.steps[d.Step].action.outputs
+	case scheduler.Failed:
+		e.Kind = progress.StepFailed
+	case scheduler.Skipped:
+		e.Kind, e.Text = progress.StepSkipped, res.Root
+	case scheduler.Cancelled:
+		e.Kind = progress.StepCancelled
+	}
+	r.emit(e, d.Done)
+}
+
+// beat reports that the run is alive.
+func (r *run) beat() {
+	e := progress.Event{Kind: progress.Heartbeat}
+	for _, kind := range []scheduler.DecisionKind{scheduler.Fetch, scheduler.Place} {
+		e.Running = append(e.Running, r.runs(kind)...)
+	}
+	switch {
+	case r.machine.Preparing(): // which may mean that an SDK image is on its way
+		e.Text = "making the engine ready"
+	case len(e.Running) == 0 && len(r.runs(scheduler.Build)) == 0:
+		e.Text = "looking for results"
+	}
+	r.emit(e, r.machine.Ended())
+}
+
+// runs returns the IDs of the steps that have a job of a kind, the longest running first.
+func (r *run) runs(kind scheduler.DecisionKind) (ids []string) {
+	for _, j := range r.jobs {
+		if j.kind == kind {
+			ids = append(ids, r.plan.Steps[j.step].ID)
+		}
+	}
+	return ids
+}
+
+// emit completes an event with the time and the state of the run.
+func (r *run) emit(e progress.Event, done int) {
+	e.Time = r.o.Now()
+	e.Done, e.Total = done, len(r.plan.Steps)
+	e.Running = append(r.runs(scheduler.Build), e.Running...)
+	r.o.Sink.Event(e)
+}
