@@ -207,7 +207,8 @@ func writePlanJSON(w io.Writer, forecast []engine.Forecast) error {
 	for _, f := range forecast {
 		after, more := some(f.After)
 		steps = append(steps, planJSON{
-			Step: f.Step.ID, Outlook: f.Outlook, First: f.First, Changes: f.Changes, After: after, More: more, Seconds: f.Took().Seconds(),
+			Step: f.Step.ID, Outlook: f.Outlook, First: f.First, Changes: f.Changes,
+			After: after, More: more, Seconds: f.Took().Seconds(),
 		})
 	}
 	encoder := json.NewEncoder(w)

@@ -197,10 +197,13 @@ func checkRequest(p plan.Plan, o Options) error {
 		return fmt.Errorf("engine: staging directory: %w", err)
 	}
 	for i, s := range p.Steps {
-		for _, d := range append([]int{s.Uses.Last()}, s.Waits...) {
-			if d >= i {
+		for _, d := range s.Waits {
+			if d < 0 || d >= i {
 				return fmt.Errorf("engine: step %s (%d) depends on step %d, which does not come before it", s.ID, i, d)
 			}
+		}
+		if d := s.Uses.Last(); d >= i {
+			return fmt.Errorf("engine: step %s (%d) uses step %d, which does not come before it", s.ID, i, d)
 		}
 		if s.Given && o.Cache == nil {
 			return fmt.Errorf("engine: step %s is given but there is no cache to read its outputs with", s.ID)

@@ -143,9 +143,12 @@ func waves(p plan.Plan) [][]int {
 	return all
 }
 
-// foresee returns the outlook of the step and what its outputs are. Where that is unknown they are taken to be those on
-// record: then what is above differs from its own record only in what else has changed.
-func (w worker) foresee(ctx context.Context, after After, names map[string]int) (Forecast, *outputs, error) {
+// foresee returns the outlook of the step and what its outputs are. Where that is unknown they are
+// taken to be those on record: then what is above differs from its own record only in what else has
+// changed.
+func (w worker) foresee(ctx context.Context, after After, names map[string]int) (
+	Forecast, *outputs, error,
+) {
 	f := Forecast{Step: w.step, After: after}
 	state, known := readStateHead(w.o.Cache.State, w.step.ID)
 	unknown := newOutputs(w.step.Name, state.Content, nil)

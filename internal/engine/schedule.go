@@ -40,7 +40,7 @@ type run struct {
 	waits      []int   // per step: dependencies not done
 	results    []StepResult
 	actions    []action             // per step, once it was looked up
-	made       *ledger              // of steps once they are done; workers read those of the steps that theirs depend on
+	made       *ledger              // of steps once they are done; workers read what theirs use
 	where      []found              // per step, once it was looked up
 	rounds     []int                // per step: how often it was sent back to be looked up again
 	files      []fetchState         // per step
@@ -99,8 +99,10 @@ func newRun(p plan.Plan, o Options) *run {
 	n := len(p.Steps)
 	r := &run{
 		plan: p, o: o, begin: o.Now(), budget: newRetryBudget(n),
-		dependants: make([][]int, n), waits: make([]int, n), results: make([]StepResult, n), actions: make([]action, n), made: newLedger(p),
-		where: make([]found, n), rounds: make([]int, n),
+		dependants: make([][]int, n), waits: make([]int, n), results: make([]StepResult, n),
+		actions: make([]action, n),
+		made:    newLedger(p),
+		where:   make([]found, n), rounds: make([]int, n),
 		files: make([]fetchState, n), fetchErrs: make([]error, n), cancels: make([]context.CancelFunc, n),
 		// Room for one of each kind from every step: a goroutine that nobody waits for any more must be able to end.
 		messages: make(chan message, 4*n+1),
