@@ -47,7 +47,8 @@ func benchmarkProgram(b *testing.B, program string, shape treegen.Shape, n int) 
 	if err := shape.Write(dir, n, false); err != nil {
 		b.Fatal(err)
 	}
-	cmd := command{dir: dir, args: []string{program, "plan"}, env: []string{"DOCKER_HOST=tcp://127.0.0.1:1"}}
+	cmd := command{dir: dir, args: []string{program, "plan"}}
+	cmd.env = []string{"DOCKER_HOST=tcp://127.0.0.1:1"}
 	for key, value := range sizedEnv(dir) {
 		cmd.env = append(cmd.env, key+"="+value)
 	}

@@ -29,7 +29,9 @@ type Change struct {
 
 // identifying is how many values of a line say what it is about, by label; the rest are what may change. Labels that
 // are not here have none.
-var identifying = map[string]int{"file": 2, "arg": 1, "external": 2, "link": 2, "dir": 2, packageLabel: 1, "modules": 1}
+var identifying = map[string]int{
+	"file": 2, "arg": 1, "external": 2, "link": 2, "dir": 2, packageLabel: 1, "modules": 1,
+}
 
 // Diff lists the inputs in which two transcripts differ: those that changed or went in the order of old, then those that
 // came in the order of new. It is empty only for equal transcripts.

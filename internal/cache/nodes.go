@@ -1,5 +1,5 @@
-// Nodes: what digests of packages stand for, kept in a checkout beside its records for those who ask
-// why a step runs again. See packages.go.
+// Nodes: what digests of packages stand for, kept in a checkout beside its records for those who
+// ask why a step runs again. See packages.go.
 
 package cache
 

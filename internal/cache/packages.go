@@ -11,24 +11,24 @@ import (
 	"strings"
 )
 
-// A step may see thousands of packages, and of its neighbours' thousands nearly all are the same. So
-// a transcript has one line for them, "packages DIGEST". The digest is that of a tree of two levels,
-// made as follows; strings are in double quotes, \n is a newline, and nothing stands between the
-// parts.
+// A step may see thousands of packages, and of its neighbours' thousands nearly all are the same.
+// So a transcript has one line for them, "packages DIGEST". The digest is that of a tree of two
+// levels, made as follows; strings are in double quotes, \n is a newline, and nothing stands
+// between the parts.
 //
 //   - The bucket of a package is the first byte of the sha256 of its name.
-//   - The digest of a bucket is the sha256 of "buildsys bucket 1\n" and, for each of the packages in
-//     it that the step sees, sorted by name: the name, as a word of a transcript; " "; the content ID
-//     of its outputs in hex; "\n".
+//   - The digest of a bucket is the sha256 of "buildsys bucket 1\n" and, for each of the packages
+//     in it that the step sees, sorted by name: the name, as a word of a transcript; " "; the
+//     content ID of its outputs in hex; "\n".
 //   - The digest of all is the sha256 of "buildsys packages 1\n" and, for each bucket that the step
 //     sees a package of, ascending: a byte, the bucket; 32 bytes, its digest.
 //
 // Names and content IDs alone decide, in an order that follows from the names: where in a plan the
 // steps are, how large it is, and by which edges a step came to see a package has no part in it. A
-// word holds neither space nor newline and a content ID has one length, so a bucket's text can be
-// read in one way only; and the first lines keep the text of a bucket, that of a tree and a
-// transcript apart. So two digests are equal only for equal sets, as far as sha256 goes. The buckets
-// make it cheap: steps that see the same packages of a bucket share its digest.
+// word holds neither space nor newline outside of quotes and a content ID has one length, so a
+// bucket's text can be read in one way only; and the first lines keep the text of a bucket, that of
+// a tree and a transcript apart. So digests are equal only for equal sets, as far as sha256 goes.
+// The buckets make it cheap: steps that see the same packages of a bucket share its digest.
 
 // PackageBuckets is the number of buckets.
 const PackageBuckets = 256
@@ -124,8 +124,8 @@ func (t *Transcript) AddPackages(node []byte) {
 // returns is held against the digest.
 type NodeSource func(PackagesDigest) []byte
 
-// Explain is Diff with the digests of packages resolved: of the packages it names those that differ.
-// Where nodes are missing it says only that there are some.
+// Explain is Diff with the digests of packages resolved: of the packages it names those that
+// differ. Where nodes are missing it says only that there are some.
 func Explain(old, new string, node NodeSource) []Change {
 	before, after := packagesOf(old), packagesOf(new)
 	if before.digest == after.digest {

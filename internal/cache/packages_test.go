@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// seen keeps the nodes of packages "name=version", and returns the transcript of a step that sees them.
+// seen keeps the nodes of packages "name=version", and returns the transcript of a step that sees
+// them.
 func seen(t *testing.T, nodes Nodes, packages ...string) string {
 	t.Helper()
 	var all [PackageBuckets]PackagesDigest
@@ -61,16 +62,19 @@ func TestExplainPackages(t *testing.T) {
 	}{
 		{[]string{"a b=1", "bash=1", "musl=1", "zlib=1"}, ""},
 		{[]string{"a b=1", "bash=1", "musl=2", "zlib=1"}, "dependency musl changed: musl.rpm"},
-		{[]string{"a b=2", "bash=1", "zlib=2"}, "dependency a b changed: a b.rpm; dependency musl removed; dependency zlib changed: zlib.rpm"},
+		{[]string{"a b=2", "bash=1", "zlib=2"}, "dependency a b changed: a b.rpm; " +
+			"dependency musl removed; dependency zlib changed: zlib.rpm"},
 		{[]string{"a b=1", "attr=1", "bash=1", "musl=1", "zlib=1"}, "dependency attr added"},
-		{nil, "dependency a b removed; dependency bash removed; dependency musl removed; dependency zlib removed"},
+		{nil, "dependency a b removed; dependency bash removed; dependency musl removed; " +
+			"dependency zlib removed"},
 	} {
 		if got := explained(old, seen(t, nodes, tt.packages...), nodes.Get); got != tt.want {
 			t.Errorf("%q: %s\nwant %s", tt.packages, got, tt.want)
 		}
 	}
 	both := strings.Replace(seen(t, nodes, "bash=1", "musl=2"), " ff\n", " fe\n", 1)
-	if got, want := explained(seen(t, nodes, "bash=1", "musl=1"), both, nodes.Get), "dependency musl changed: musl.rpm; file sources: x changed"; got != want {
+	const want = "dependency musl changed: musl.rpm; file sources: x changed"
+	if got := explained(seen(t, nodes, "bash=1", "musl=1"), both, nodes.Get); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
@@ -81,7 +85,8 @@ func TestExplainLines(t *testing.T) {
 	old := seen(t, nodes)
 	lines := strings.Join([]string{"rpms bash 01", "rpms musl 01", ""}, "\n")
 	old = strings.Replace(old, "file ", lines+"file ", 1)
-	if got, want := explained(old, seen(t, nodes, "bash=1"), nodes.Get), "dependency bash changed: bash.rpm; dependency musl removed"; got != want {
+	const want = "dependency bash changed: bash.rpm; dependency musl removed"
+	if got := explained(old, seen(t, nodes, "bash=1"), nodes.Get); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
@@ -108,7 +113,8 @@ func TestExplainWithoutNodes(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := explained(old, new, nodes.Get)
-			if !strings.Contains(got, nobody) || strings.Contains(got, "added") || strings.Contains(got, "removed") {
+			alone := strings.Contains(got, "added") || strings.Contains(got, "removed")
+			if !strings.Contains(got, nobody) || alone {
 				t.Errorf("without %q: %s", data, got)
 			}
 			if err := os.WriteFile(path, data, 0o644); err != nil {
@@ -157,5 +163,32 @@ func TestSweep(t *testing.T) {
 	}
 	if got := explained("", second, nodes.Get); strings.Contains(got, "its dependencies") {
 		t.Errorf("a node too many is gone: %s", got)
+	}
+}
+
+// Provenance names every package where they are known, else their digest.
+func TestProvenanceOfPackages(t *testing.T) {
+	transcript := seen(t, Nodes{Dir: t.TempDir()}, "bash=1", "musl=1")
+	e := Entry{Step: "package/a x86_64", Transcript: transcript}
+	digest := packagesOf(e.Transcript).digest.String()
+	for _, tt := range []struct {
+		packages func() []Package
+		want     []string
+	}{
+		{nil, []string{`"name": "packages"`, `"buildsysPackages": "` + digest + `"`}},
+		{func() []Package {
+			return []Package{NewPackage("bash", ContentID{1}, nil), NewPackage("musl", ContentID{2}, nil)}
+		}, []string{`"rpms/bash"`, `"rpms/musl"`, `"buildsysContent": "` + ContentID{2}.String() + `"`}},
+	} {
+		e.Packages = tt.packages
+		text, err := e.Provenance()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range tt.want {
+			if !strings.Contains(string(text), want) {
+				t.Errorf("there is no %s in %s", want, text)
+			}
+		}
 	}
 }

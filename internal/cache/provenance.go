@@ -48,8 +48,9 @@ type externalParameters struct {
 }
 
 // resource is a ResourceDescriptor of in-toto. Digests that are no plain hash of one file have names of our own:
-// buildsysImage (of the SDK), buildsysContent (of the RPMs of a package, see ContentOf) and buildsysPackages (of the packages
-// that the step saw, where nobody knows any more which they were, see packages.go).
+// buildsysImage (of the SDK), buildsysContent (of the RPMs of a package, see ContentOf) and
+// buildsysPackages (of all packages that the step saw, where nobody knows any more which they were,
+// see packages.go).
 type resource struct {
 	Name   string            `json:"name"`
 	Digest map[string]string `json:"digest"`
@@ -125,5 +126,6 @@ func (p *externalParameters) read(words []string) (dep resource, ok bool) {
 
 // resource is a package as something the step depends on.
 func (p Package) resource() resource {
-	return resource{packageLabel + "/" + p.name, map[string]string{"buildsysContent": p.content.String()}}
+	digest := map[string]string{"buildsysContent": p.content.String()}
+	return resource{packageLabel + "/" + p.name, digest}
 }

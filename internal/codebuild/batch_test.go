@@ -217,7 +217,8 @@ func realUnits(t *testing.T) []Unit {
 		if !ok {
 			sec = 20
 		}
-		units = append(units, Unit{Name: order[i], Arch: "x86_64", Variant: "aws-dev", Cost: time.Duration(sec * float64(time.Second)), Deps: slices.Collect(needs.All())})
+		units = append(units, Unit{Name: order[i], Arch: "x86_64", Variant: "aws-dev",
+			Cost: time.Duration(sec * float64(time.Second)), Deps: slices.Collect(needs.All())})
 	}
 	image := Unit{Name: "aws-dev", Arch: "x86_64", Variant: "aws-dev", Image: true, Cost: time.Minute}
 	for i := range units {

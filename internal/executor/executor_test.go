@@ -15,6 +15,7 @@ import (
 
 	"buildsys/internal/buildtest"
 	"buildsys/internal/executor"
+	"buildsys/internal/graph"
 	"buildsys/internal/manifest"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
@@ -186,6 +187,7 @@ func TestBadRequests(t *testing.T) {
 		"no builder":        func(s *scene) { s.opts.Builder = nil },
 		"no fetcher":        func(s *scene) { s.plan.Steps[0].Fetch = make([]manifest.ExternalFile, 1) },
 		"forward edge":      func(s *scene) { s.plan.Steps[0].Waits = []int{1} },
+		"forward use":       func(s *scene) { s.plan.Steps[0].Uses = graph.SetOf(1) },
 		"own edge":          func(s *scene) { s.plan.Steps[0].Waits = []int{0} },
 		"no output":         func(s *scene) { s.plan.Steps[0].Out = "" },
 		"output in staging": func(s *scene) { s.opts.Staging = s.dir },

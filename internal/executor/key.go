@@ -29,8 +29,8 @@ func newOutputs(pkg string, content cache.ContentID, files []cache.File) *output
 
 // writeKey writes down in t what determines the outputs of step s: the recipe, the SDK image, the arguments, every file the
 // build sees by its path inside the build, sources by the hash their manifest names, and the RPMs of the dependencies
-// by their content: of all packages in one digest, with what made says. Nothing of this machine, the checkout's place,
-// the user or the time is in it.
+// by their content, of all packages in one digest; made says what that is. Nothing of this machine,
+// the checkout's place, the user or the time is in it.
 //
 // The error says which input cannot be read.
 func writeKey(t *cache.Transcript, s plan.Step, arch string, known *Cache, made *ledger) error {

@@ -38,7 +38,7 @@ type seats struct {
 	members [cache.PackageBuckets][]int // steps, sorted by name
 	first   [cache.PackageBuckets + 1]int
 	bucket  []uint8 // per step
-	bit     []int   // per step: in the masks of all buckets, of which each begins with a word of its own
+	bit     []int   // per step: in the masks of all buckets, each of which begins with a new word
 }
 
 // bucketMemo is what is known of one bucket: its digests by who is in the set, as bits.

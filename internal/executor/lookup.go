@@ -198,8 +198,8 @@ func (w worker) checkUnchanged() error {
 		return nil
 	}
 	set := rpmsOf(w.step)
-	changes := w.explain(w.action.transcript, now.transcript, w.made.source(set), seen.made.source(set))
-	return &InputChangedError{Step: w.step.ID, Changes: changes}
+	return &InputChangedError{Step: w.step.ID, Changes: w.explain(w.action.transcript, now.transcript,
+		w.made.source(set), seen.made.source(set))}
 }
 
 // InputChangedError says that a step's inputs were edited while it ran.

@@ -87,7 +87,8 @@ func benchmarkPlan(b *testing.B, shape treegen.Shape, n int) float64 {
 		b.Fatal(err)
 	}
 	request := Request{
-		Arch: "x86_64", Image: true, Variant: treegen.Variant, SDK: "buildsys.invalid/sdk:1", Version: "1.0.0", BuildID: "abc",
+		Arch: "x86_64", Image: true, Variant: treegen.Variant, SDK: "buildsys.invalid/sdk:1",
+		Version: "1.0.0", BuildID: "abc",
 		Name: "tiny", BuildDir: filepath.Join(root, "build"), SourcePath: request().SourcePath,
 	}
 	var before, after runtime.MemStats

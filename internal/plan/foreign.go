@@ -153,7 +153,8 @@ func (m *maker) addForeignVariant() error {
 	if err := sees.compose(wants); err != nil {
 		return err
 	}
-	solve.Contexts = map[string]Context{TreeContext: sees.context(m.all)} // all are in the variant's closure
+	tree := sees.context(m.all) // all are in the variant's closure
+	solve.Contexts = map[string]Context{TreeContext: tree}
 	m.add(Step{
 		ID:    string(Variant) + "/" + v.Name,
 		Kind:  Variant,

@@ -256,7 +256,8 @@ func TestForeignLacks(t *testing.T) {
 	}
 	r.RootJSON = "/keys/root.json"
 	p = mustMake(t, files, r)
-	if got := sees(p, step(t, p, "package/base")); !strings.Contains(got, " roles/default.root.json ") {
+	got := sees(p, step(t, p, "package/base"))
+	if !strings.Contains(got, " roles/default.root.json ") {
 		t.Errorf("base sees %s", got)
 	}
 }

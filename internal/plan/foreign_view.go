@@ -35,7 +35,8 @@ func (m *maker) newView(args map[string]string) *view {
 func (v *view) context(rpms graph.Set) Context {
 	files := slices.Collect(maps.Values(v.files))
 	sortFiles(files)
-	return Context{Files: files, RPMs: rpms, Made: slices.Sorted(maps.Keys(v.made)), Ignore: v.m.foreign.ignore.Patterns}
+	made, ignore := slices.Sorted(maps.Keys(v.made)), v.m.foreign.ignore.Patterns
+	return Context{Files: files, RPMs: rpms, Made: made, Ignore: ignore}
 }
 
 // compose shows what a target needs.

@@ -76,7 +76,8 @@ func TestExternalKits(t *testing.T) {
 		}},
 	}
 	seen := func(p Plan, id string) string {
-		c := p.SolveOf(p.Steps[slices.IndexFunc(p.Steps, func(s Step) bool { return s.ID == id })]).Contexts["rpms"]
+		i := slices.IndexFunc(p.Steps, func(s Step) bool { return s.ID == id })
+		c := p.SolveOf(p.Steps[i]).Contexts["rpms"]
 		var out []string
 		for _, f := range c.Files {
 			out = append(out, f.Name+"="+strings.TrimSpace(string(f.Data)))

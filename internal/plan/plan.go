@@ -48,7 +48,7 @@ type Step struct {
 	Fetch []manifest.ExternalFile // files that must be in the source store before the build
 	Solve Solve                   // without its RPMs: see SolveOf
 	Out   string                  // host directory that receives the outputs; replaced whole
-	Link  string                  // name of a symlink beside Out that shall point to it ("latest"); empty for none
+	Link  string                  // a symlink beside Out that shall point to it ("latest"), or empty
 	// Given says that another process has built the step: its outputs are taken as they are in Out, and there is no Solve.
 	Given bool
 	// Layout is what the images of a Variant or Repack shall be like; nil for other kinds. See DiskFile for their names.

@@ -29,7 +29,8 @@ func TestUnit(t *testing.T) {
 		}
 		var given []string
 		for i, s := range unit.Steps[:len(unit.Steps)-1] {
-			if !s.Given || s.Out == "" || s.Solve.Target != "" || !s.Uses.Empty() || len(s.Waits)+len(s.Fetch) > 0 || !last.Uses.Has(i) || last.Waits[i] != i {
+			bare := s.Given && s.Solve.Target == "" && s.Uses.Empty() && len(s.Waits)+len(s.Fetch) == 0
+			if !bare || s.Out == "" || !last.Uses.Has(i) || last.Waits[i] != i {
 				t.Errorf("step %d for %s: %+v; it waits for %v", i, test.own, s, last.Waits)
 			}
 			given = append(given, s.ID)
@@ -58,11 +59,13 @@ func TestUnitWithModules(t *testing.T) {
 	p := Plan{Arch: "x86_64", Steps: []Step{
 		{ID: "modules/other", Kind: Modules, Name: "other", Out: "/modules/other"},
 		{ID: "modules/app", Kind: Modules, Name: "app", Out: "/modules/app", Solve: Solve{Target: "modules"}},
-		{ID: "package/other", Kind: Package, Name: "other", Uses: graph.SetOf(0), Waits: []int{0}, Out: "/rpms/other"},
-		{ID: "package/app", Kind: Package, Name: "app", Uses: graph.SetOf(1, 2), Waits: []int{1, 2}, Solve: Solve{Contexts: map[string]Context{
-			"package": {Top: []*Dir{{Name: "app", Host: "/modules/app", Step: 1}}},
-			"rpms":    {RPMs: graph.SetOf(2)},
-		}}},
+		{ID: "package/other", Kind: Package, Name: "other", Uses: graph.SetOf(0), Waits: []int{0},
+			Out: "/rpms/other"},
+		{ID: "package/app", Kind: Package, Name: "app", Uses: graph.SetOf(1, 2), Waits: []int{1, 2},
+			Solve: Solve{Contexts: map[string]Context{
+				"package": {Top: []*Dir{{Name: "app", Host: "/modules/app", Step: 1}}},
+				"rpms":    {RPMs: graph.SetOf(2)},
+			}}},
 	}}
 	unit := p.Unit()
 	var ids []string
@@ -73,8 +76,9 @@ func TestUnitWithModules(t *testing.T) {
 		t.Fatalf("the unit is %q, want %q", ids, want)
 	}
 	last := unit.Steps[2]
-	if unit.Steps[0].Given || !unit.Steps[1].Given || !slices.Equal(last.Waits, []int{0, 1}) || last.Uses.Len() != 2 ||
-		last.Solve.Contexts["package"].Top[0].Step != 0 || unit.SolveOf(last).Contexts["rpms"].Dirs[0].Step != 1 {
+	rpms := unit.SolveOf(last).Contexts["rpms"].Dirs
+	if unit.Steps[0].Given || !unit.Steps[1].Given || !slices.Equal(last.Waits, []int{0, 1}) ||
+		last.Uses.Len() != 2 || last.Solve.Contexts["package"].Top[0].Step != 0 || rpms[0].Step != 1 {
 		t.Errorf("got %+v", unit.Steps)
 	}
 }

@@ -34,8 +34,8 @@ func Shallow(i, n int, r *rand.Rand) []int {
 }
 
 // Deep has layers of 40 packages, of which each needs five of the layer below: a few layers down it
-// needs all, so that the average closure is nearly half of the tree, which is the most that any tree
-// can have.
+// needs all, so that the average closure is nearly half of the tree, which is the most that any
+// tree can have.
 func Deep(i, _ int, r *rand.Rand) []int {
 	const layer, needs = 40, 5
 	first := (i/layer - 1) * layer
@@ -71,14 +71,16 @@ func Name(i int) string { return fmt.Sprintf("p%05d", i) }
 // Write writes a tree of n packages into a directory, each with an external file if sources is set.
 func (s Shape) Write(dir string, n int, sources bool) error {
 	var all strings.Builder
-	fmt.Fprintf(&all, "[package]\nname = %q\n[package.metadata.build-variant]\nincluded-packages = [%q]\n[build-dependencies]\n",
-		Variant, Name(0))
-	files := map[string]string{"Release.toml": "version = \"1.0.0\"\n", "Dockerfile": "# buildsys-recipe: 2\n"}
+	fmt.Fprintf(&all, "[package]\nname = %q\n[package.metadata.build-variant]\n", Variant)
+	fmt.Fprintf(&all, "included-packages = [%q]\n[build-dependencies]\n", Name(0))
+	files := map[string]string{
+		"Release.toml": "version = \"1.0.0\"\n", "Dockerfile": "# buildsys-recipe: 2\n",
+	}
 	for i, needs := range s.Needs(n) {
 		name := Name(i)
 		var b strings.Builder
-		fmt.Fprintf(&b, "[package]\nname = %q\nversion = \"0.1.0\"\nedition = \"2021\"\npublish = false\n\n", name)
-		b.WriteString("[lib]\npath = \"../packages.rs\"\n\n")
+		fmt.Fprintf(&b, "[package]\nname = %q\nversion = \"0.1.0\"\n", name)
+		b.WriteString("edition = \"2021\"\npublish = false\n\n[lib]\npath = \"../packages.rs\"\n\n")
 		if sources {
 			fmt.Fprintf(&b, "[[package.metadata.build-package.external-files]]\n"+
 				"url = \"https://example.com/%s.tar.gz\"\nsha512 = \"%0128x\"\n\n", name, i)
