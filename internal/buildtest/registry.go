@@ -25,8 +25,8 @@ type Registry struct {
 	process *exec.Cmd
 }
 
-// NewRegistry starts a registry that ends with the test. It skips the test where docker-registry is not
-// installed.
+// NewRegistry starts a registry that ends with the test. It skips the test where docker-registry is
+// not installed.
 func NewRegistry(t *testing.T) *Registry {
 	t.Helper()
 	if _, err := exec.LookPath(registryProgram); err != nil {
@@ -38,7 +38,8 @@ func NewRegistry(t *testing.T) *Registry {
 	return r
 }
 
-// StartRegistry starts a registry that keeps what it has below dir, which must exist, and waits until it answers.
+// StartRegistry starts a registry that keeps what it has below dir, which must exist, and waits
+// until it answers.
 func StartRegistry(dir string) (*Registry, error) {
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

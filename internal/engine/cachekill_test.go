@@ -111,7 +111,8 @@ func stored(t *testing.T, dir string) map[string]string {
 	return all
 }
 
-// TestKillWithCache: whatever the stage at which a run is killed, the next one is as if nothing had been.
+// TestKillWithCache: whatever the stage at which a run is killed, the next one is as if nothing had
+// been.
 func TestKillWithCache(t *testing.T) {
 	for _, before := range []history{fresh, rebuild, restore} {
 		calm := cachedDir(t, before)

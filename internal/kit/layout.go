@@ -113,7 +113,8 @@ func (l *layout) blob(ctx context.Context, b cache.Blob, to *os.File) error {
 	}
 	defer f.Close()
 	sum := sha256.New()
-	n, err := io.Copy(io.MultiWriter(to, sum), remote.ContextReader{Context: ctx, Reader: io.LimitReader(f, b.Size+1)})
+	from := remote.ContextReader{Context: ctx, Reader: io.LimitReader(f, b.Size+1)}
+	n, err := io.Copy(io.MultiWriter(to, sum), from)
 	if err != nil {
 		return err
 	}
