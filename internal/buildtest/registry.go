@@ -37,7 +37,8 @@ func NewRegistry(t *testing.T) *Registry {
 	return r
 }
 
-// StartRegistry starts a registry that keeps what it has below dir, which must exist, and waits until it answers.
+// StartRegistry starts a registry that keeps what it has below dir, which must exist, and waits
+// until it answers.
 func StartRegistry(dir string) (*Registry, error) {
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

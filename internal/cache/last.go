@@ -13,7 +13,8 @@ import (
 
 const recordHeader = "buildsys last 1\n"
 
-// record is what the store remembers under a key. Records are hints: losing one costs time, never a result.
+// record is what the store remembers under a key. Records are hints: losing one costs time, never a
+// result.
 type record struct {
 	Key    string
 	Action ActionID
@@ -28,8 +29,8 @@ func (s *Store) Took(step string) (time.Duration, bool) {
 
 func tookKey(step string) string { return "took " + step }
 
-// remember notes a record, when that is not noted already. Failing to is not worth an error. It needs the
-// lock, shared.
+// remember notes a record, when that is not noted already. Failing to is not worth an error. It
+// needs the lock, shared.
 func (s *Store) remember(r record) {
 	var t Transcript
 	t.text = append(t.text, recordHeader...)

@@ -44,7 +44,8 @@ func (t *Transcript) AddWords(label string, w Words) {
 	t.text = append(t.text, '\n')
 }
 
-// Restart empties t and starts the transcript of a step, such as "package/bash x86_64", in its memory.
+// Restart empties t and starts the transcript of a step, such as "package/bash x86_64", in its
+// memory.
 func (t *Transcript) Restart(step string) {
 	t.text = append(t.text[:0], salt+"\n"...)
 	t.Add("step", step)

@@ -200,7 +200,8 @@ func TestBitFlipInStore(t *testing.T) {
 	}
 }
 
-// TestVerifyReproducible: a package that depends on its surroundings is caught, and the difference explained.
+// TestVerifyReproducible: a package that depends on its surroundings is caught, and the difference
+// explained.
 func TestVerifyReproducible(t *testing.T) {
 	needEngine(t)
 	root := writeTree(t,

@@ -117,7 +117,8 @@ func (r cargoRun) did(t *testing.T, what string, scripts, built []string) {
 // allCrates are those of the tree, sorted.
 var allCrates = []string{"base", "left", "qemu-tiny", "right", "side_1", "tiny"}
 
-// TestUnderCargo: cargo runs the scripts that a change reaches, and buildsys builds no more than that needs.
+// TestUnderCargo: cargo runs the scripts that a change reaches, and buildsys builds no more than
+// that needs.
 func TestUnderCargo(t *testing.T) {
 	root := cargoTree(t)
 	side := []string{"left", "right", "side.1"}

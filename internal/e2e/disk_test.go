@@ -9,7 +9,8 @@ import (
 	"buildsys/internal/image"
 )
 
-// openDisk opens a raw disk for reading and writing until the test ends, and returns its partitions.
+// openDisk opens a raw disk for reading and writing until the test ends, and returns its
+// partitions.
 func openDisk(t *testing.T, disk string) (*os.File, []image.Entry) {
 	t.Helper()
 	f, err := os.OpenFile(disk, os.O_RDWR, 0)

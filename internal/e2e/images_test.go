@@ -180,8 +180,8 @@ func testOVA(t *testing.T, root, arch string) {
 	buildsys(t, root, nil, "inspect", filepath.Join(dir, stem+".ova")).must(t, 0)
 }
 
-// TestRefusedImages: what does not fit or cannot be is refused by name and size, and the image from before
-// stays.
+// TestRefusedImages: what does not fit or cannot be is refused by name and size, and the image from
+// before stays.
 func TestRefusedImages(t *testing.T) {
 	root := imageTree(t)
 	before := sums(t, buildImage(t, root, "x86_64", "try-raw"))

@@ -98,8 +98,8 @@ func size(t *testing.T, paths []string) (total int64) {
 	return total
 }
 
-// TestTwoMachines: a second machine builds nothing that the first has built and receives no more than it
-// needs; a poisoned result is refused, and a cache that is gone fails nothing.
+// TestTwoMachines: a second machine builds nothing that the first has built and receives no more
+// than it needs; a poisoned result is refused, and a cache that is gone fails nothing.
 func TestTwoMachines(t *testing.T) {
 	needEngine(t)
 	reg := startRegistry(t)

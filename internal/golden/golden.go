@@ -34,10 +34,12 @@ func Equal(t *testing.T, file string, got []byte) {
 	}
 }
 
-// Trees calls findings with each of the txtar archives that match a pattern, of which there are least or
-// more. An archive ends with the sections named wants: findings gets the rest and returns a text for
-// each of them.
-func Trees(t *testing.T, pattern string, least int, wants []string, findings func(*testing.T, *txtar.Archive) []string) {
+// Trees calls findings with each of the txtar archives that match a pattern, of which there are
+// least or more. An archive ends with the sections named wants: findings gets the rest and returns
+// a text for each of them.
+func Trees(t *testing.T, pattern string, least int, wants []string,
+	findings func(*testing.T, *txtar.Archive) []string,
+) {
 	t.Helper()
 	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) < least {

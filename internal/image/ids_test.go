@@ -44,7 +44,8 @@ func TestTSVGolden(t *testing.T) {
 
 // TestTSVHasNoEmptyField: the shell's read would swallow it and shift the fields behind it.
 func TestTSVHasNoEmptyField(t *testing.T) {
-	l, err := New(Spec{Name: "skiff", OSGiB: 1, DataGiB: 1, InPlaceUpdates: true}) // without identifiers
+	// Without identifiers.
+	l, err := New(Spec{Name: "skiff", OSGiB: 1, DataGiB: 1, InPlaceUpdates: true})
 	if err != nil {
 		t.Fatal(err)
 	}

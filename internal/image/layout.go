@@ -108,7 +108,8 @@ func labelPrefix(name string) (string, error) {
 	}
 	for _, c := range name {
 		if c != '-' && c != '_' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
-			return "", fmt.Errorf("OS name %q has %q, which does not belong into partition labels: use letters, digits, - and _", name, c)
+			return "", fmt.Errorf("OS name %q has %q, which does not belong into partition labels: "+
+				"use letters, digits, - and _", name, c)
 		}
 	}
 	return strings.ToUpper(name), nil
@@ -147,15 +148,18 @@ func osPartitions(s Spec, prefix string) []Partition {
 
 // dataPartitions are DATA-A and, on a disk of its own, DATA-B.
 func dataPartitions(s Spec, prefix string, dataMiB int64) []Partition {
-	a := Partition{Disk: OSDisk, Key: "DATA-A", Label: prefix + "-DATA-A", Type: typeData, GUID: dataPreferred, SizeMiB: dataMiB}
-	if s.Plan == Unified {
-		return []Partition{a}
+	data := func(disk, key, guid string, mib int64) Partition {
+		return Partition{Disk: disk, Key: key, Label: prefix + "-" + key, Type: typeData, GUID: guid, SizeMiB: mib}
 	}
-	a.GUID, a.SizeMiB = dataFallback, placeholder
-	// On a disk of its own the data leaves room for both GPTs; in a unified image that room is PRIVATE's.
-	// Twoliter 0.5 plans this size too, but then gives DATA-B the size of DATA-A: 1 MiB.
-	b := Partition{Disk: DataDisk, Key: "DATA-B", Label: prefix + "-DATA-B", Type: typeData, GUID: dataPreferred, SizeMiB: dataMiB - 2*gptMiB}
-	return []Partition{a, b}
+	if s.Plan == Unified {
+		return []Partition{data(OSDisk, "DATA-A", dataPreferred, dataMiB)}
+	}
+	// On a disk of its own the data leaves room for both GPTs; in a unified image that room is
+	// PRIVATE's. Twoliter 0.5 plans this size too, but then gives DATA-B the size of DATA-A: 1 MiB.
+	return []Partition{
+		data(OSDisk, "DATA-A", dataFallback, placeholder),
+		data(DataDisk, "DATA-B", dataPreferred, dataMiB-2*gptMiB),
+	}
 }
 
 // place numbers the partitions and puts them one behind the other on their disks.

@@ -51,7 +51,9 @@ func TestGoldenTables(t *testing.T) {
 // compareTable holds our layout of an OS called bottlerocket against one that scripts computed.
 func compareTable(t *testing.T, where string, want goldenTable) {
 	t.Helper()
-	l, err := New(Spec{Name: "bottlerocket", OSGiB: want.OSGiB, DataGiB: want.DataGiB, Plan: want.Plan, InPlaceUpdates: want.InPlaceUpdates})
+	l, err := New(Spec{
+		Name: "bottlerocket", OSGiB: want.OSGiB, DataGiB: want.DataGiB, Plan: want.Plan, InPlaceUpdates: want.InPlaceUpdates,
+	})
 	if err != nil {
 		t.Errorf("%s: %v", where, err)
 		return
@@ -85,8 +87,8 @@ func compareTable(t *testing.T, where string, want goldenTable) {
 	}
 }
 
-// asBottlerocket1 makes our partitions those of Bottlerocket 1.9.2, which knows one partition for data
-// and reserves no entry for it on the OS disk of a split layout.
+// asBottlerocket1 makes our partitions those of Bottlerocket 1.9.2, which knows one partition for
+// data and reserves no entry for it on the OS disk of a split layout.
 func asBottlerocket1(parts []Partition) []Partition {
 	var old []Partition
 	for _, p := range parts {

@@ -17,9 +17,10 @@ import (
 )
 
 func TestFindings(t *testing.T) {
-	golden.Trees(t, "testdata/*.txtar", 15, []string{"want"}, func(t *testing.T, archive *txtar.Archive) []string {
-		files := append(common(), archive.Files...)
-		return []string{lintTree(t, buildtest.Tree(t, string(txtar.Format(&txtar.Archive{Files: files}))))}
+	wants := []string{"want"}
+	golden.Trees(t, "testdata/*.txtar", 15, wants, func(t *testing.T, archive *txtar.Archive) []string {
+		whole := &txtar.Archive{Files: append(common(), archive.Files...)}
+		return []string{lintTree(t, buildtest.Tree(t, string(txtar.Format(whole))))}
 	})
 }
 

@@ -35,7 +35,8 @@ func sortFiles(files []File) {
 
 // recipeDirs names, for each target, the directories of the recipe that its steps see: all of these
 // enters their keys and nothing else does, so an edit of how images are made rebuilds no package.
-// tools/lib is what every kind of step may use; tools/disk makes disks, of RPMs or of earlier images.
+// tools/lib is what every kind of step may use; tools/disk makes disks, of RPMs or of earlier
+// images.
 var recipeDirs = map[string][]string{
 	string(Package): {macrosDir, "tools/lib", "tools/package"},
 	string(Variant): {macrosDir, "tools/disk", "tools/image", "tools/lib"},
@@ -53,7 +54,8 @@ const macrosDir = "macros"
 func recipeFiles(recipe *workspace.Recipe, target, arch string) []File {
 	var files []File
 	for _, f := range contextFiles(recipe.Files) {
-		if !slices.ContainsFunc(recipeDirs[target], func(dir string) bool { return strings.HasPrefix(f.Name, dir+"/") }) {
+		below := func(dir string) bool { return strings.HasPrefix(f.Name, dir+"/") }
+		if !slices.ContainsFunc(recipeDirs[target], below) {
 			continue
 		}
 		name, isMacros := strings.CutPrefix(f.Name, macrosDir+"/")

@@ -13,12 +13,13 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// TestNewRecipeFile: a file added to a directory of the recipe changes what every step of the targets
-// that use the directory sees, and nothing of the others.
+// TestNewRecipeFile: a file added to a directory of the recipe changes what every step of the
+// targets that use the directory sees, and nothing of the others.
 func TestNewRecipeFile(t *testing.T) {
 	files := kitTree()
 	app := files["packages/app/Cargo.toml"]
-	app.Data = []byte(strings.Replace(string(app.Data), "[build-dependencies]", "bundle-modules = [\"go\"]\n[build-dependencies]", 1))
+	const deps = "[build-dependencies]"
+	app.Data = []byte(strings.Replace(string(app.Data), deps, "bundle-modules = [\"go\"]\n"+deps, 1))
 	before := solves(t, files)
 	for file, want := range map[string]string{
 		"tools/new":         "",
@@ -59,7 +60,7 @@ func solves(t *testing.T, files fstest.MapFS) []Solve {
 	image, repack := request(), request()
 	image.ModulesPath = func(manifest.ExternalFile) string { return "/modules" }
 	image.Image, image.Kits = true, []string{"lib-kit"}
-	repack.Repack = &RepackSource{Dir: "/old", Names: []string{"tiny-qemu-dev-x86_64-1.0.img.lz4", inventoryName}}
+	repack.Repack = &RepackSource{Dir: "/old", Names: []string{"tiny-qemu-dev-x86_64-1.img.lz4", inventoryName}}
 	ws, err := workspace.LoadFS("/tree", files)
 	if err != nil {
 		t.Fatal(err)

@@ -11,7 +11,8 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// bundlesFile lists the archives for tools/modules/bundle-go: number, name, directory of the module or "-", output.
+// bundlesFile lists the archives for tools/modules/bundle-go: number, name, directory of the module
+// or "-", output.
 const bundlesFile = "bundles.tsv"
 
 // addModules adds the steps that bundle modules, for those of the packages that need one. They come before all others.

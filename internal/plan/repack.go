@@ -44,8 +44,8 @@ func (m *maker) addRepack() error {
 	return nil
 }
 
-// repackFiles picks what the new image needs of the earlier build's outputs, by the names that tools/repack/img2img knows them by:
-// version and build ID are not in them, and so are no inputs.
+// repackFiles picks what the new image needs of the earlier build's outputs, by the names that
+// tools/repack/img2img knows them by: version and build ID are not in them, and so are no inputs.
 func (m *maker) repackFiles() ([]File, error) {
 	from, suffix := m.r.Repack, DiskSuffix(m.variant.ImageFormat)
 	disk, err := m.repackDisk()

@@ -36,7 +36,7 @@ func TestSectionsOfTheRecipe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, target := range []string{string(Package), string(Variant), string(Repack), string(Modules), string(Kit), goTarget} {
+	for target := range recipeDirs {
 		part := section(text, target)
 		if len(part) >= len(text) {
 			t.Errorf("the recipe has no section for %s", target)
@@ -53,8 +53,8 @@ func TestSectionsOfTheRecipe(t *testing.T) {
 	}
 }
 
-// TestDirsOfTheRecipe: what a target's section runs, and what those tools read, is in a directory that
-// its steps see.
+// TestDirsOfTheRecipe: what a target's section runs, and what those tools read, is in a directory
+// that its steps see.
 func TestDirsOfTheRecipe(t *testing.T) {
 	dockerfile, err := os.ReadFile("../../Dockerfile")
 	if err != nil {

@@ -72,7 +72,8 @@ func ImageName(name, variant, arch, version, buildID string) string {
 	return strings.Join([]string{name, variant, arch, version, buildID}, "-")
 }
 
-// DiskFile is the name among an image step's outputs of the image of one disk of its Layout, as tools/disk/imgassemble makes it.
+// DiskFile is the name among an image step's outputs of the image of one disk of its Layout, as
+// tools/disk/imgassemble makes it.
 func DiskFile(s Step, disk string) string {
 	name := s.Solve.Args["IMAGE_NAME"]
 	if disk == image.DataDisk {

@@ -1,4 +1,5 @@
-// sbkeys_test: what Generate makes is what other programs read, and what tools/disk/signhelper signs with.
+// sbkeys_test: what Generate makes is what other programs read, and what tools/disk/signhelper
+// signs with.
 
 package sbkeys
 
@@ -103,7 +104,8 @@ func TestChain(t *testing.T) {
 	}
 }
 
-// GnuPG agrees that the public key is one, that its self-signature is right, and that tools/disk/signhelper signs with it.
+// GnuPG agrees that the public key is one, that its self-signature is right, and that
+// tools/disk/signhelper signs with it.
 func TestDetachedSignature(t *testing.T) {
 	need.Programs(t, "bash", "openssl", "gpg", "gpgv")
 	dir, file := profile, filepath.Join(t.TempDir(), "grub.cfg")

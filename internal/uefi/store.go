@@ -1,5 +1,6 @@
-// Package uefi knows what UEFI firmware needs for Secure Boot: it writes stores of variables and lists of certificates, and
-// reads the signatures of EFI programs. It runs no program and knows no private key.
+// Package uefi knows what UEFI firmware needs for Secure Boot: it writes stores of variables and
+// lists of certificates, and reads the signatures of EFI programs. It runs no program and knows no
+// private key.
 package uefi
 
 import (

@@ -25,11 +25,12 @@ func foreign(t testing.TB, path string) []byte {
 	return flash
 }
 
-// inTransition is the state of a variable that is valid until the new one is complete: each change clears a bit.
+// inTransition is the state of a variable that is valid until the new one is complete: each change
+// clears a bit.
 const inTransition = 0x3e
 
-// readVariables returns the valid variables of a flash image, in their order. The error says that it is
-// not one, or where it is damaged.
+// readVariables returns the valid variables of a flash image, in their order. The error says that
+// it is not one, or where it is damaged.
 func readVariables(flash []byte) ([]Variable, error) {
 	start, end, err := storeRange(flash)
 	if err != nil {

@@ -79,8 +79,8 @@ func Run(ctx context.Context, c Config) (err error) {
 	return nil
 }
 
-// Available reports by its error whether a machine can be run here. The error wraps ErrMissing and names
-// what to install when QEMU or the firmware is not there.
+// Available reports by its error whether a machine can be run here. The error wraps ErrMissing and
+// names what to install when QEMU or the firmware is not there.
 func Available(c Config) error {
 	_, _, err := find(c)
 	return err

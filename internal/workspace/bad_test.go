@@ -15,7 +15,8 @@ import (
 // TestBadManifests loads trees with mistakes and compares every message, to the letter.
 // A section named "symlinks" lists links as "name -> target"; the section "want" has the messages.
 func TestBadManifests(t *testing.T) {
-	golden.Trees(t, "../../testdata/bad-manifests/*.txtar", 30, []string{"want"}, func(t *testing.T, archive *txtar.Archive) []string {
+	const pattern = "../../testdata/bad-manifests/*.txtar"
+	golden.Trees(t, pattern, 30, []string{"want"}, func(t *testing.T, archive *txtar.Archive) []string {
 		w, err := Load(writeTree(t, archive))
 		if err == nil {
 			t.Fatalf("no mistake found in %+v", w)

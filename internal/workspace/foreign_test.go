@@ -168,7 +168,8 @@ func compareOrder(t *testing.T, w *Workspace, want expected) {
 // "want" as the tree is judged by default, and "strict" with that.
 func TestForeignOddities(t *testing.T) {
 	wants := []string{"want", "strict"}
-	golden.Trees(t, "../../testdata/foreign/odd/*.txtar", 10, wants, func(t *testing.T, archive *txtar.Archive) []string {
+	const pattern = "../../testdata/foreign/odd/*.txtar"
+	golden.Trees(t, pattern, 10, wants, func(t *testing.T, archive *txtar.Archive) []string {
 		root := writeTree(t, archive)
 		return []string{messages(root, ByTree), messages(root, Strict)}
 	})
