@@ -33,7 +33,7 @@ func TestBuildkitd(t *testing.T) {
 func TestSameSDKOnBothEngines(t *testing.T) {
 	docker := dialEngine(t, engine.Options{})
 	e := &engineTest{b: docker, sdk: testImages + ":" + strings.ToLower(rand.Text())}
-	tar := baseTar(t)
+	tar := buildtest.ToolImage(t)
 	must(t, docker.ImportImage(t.Context(), e.sdk, bytes.NewReader(tar), nil, nil))
 	defer e.removeBase(t)
 	l := sdkLayout{oci.Layout{Dir: t.TempDir()}}

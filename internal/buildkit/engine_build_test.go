@@ -90,24 +90,6 @@ func (e *engineTest) cache(t *testing.T) {
 	run("one", time.Unix(1.2e9, 0), false)
 }
 
-// sameSizeEdit: an edit that keeps the size must reach the build, although nothing else of the file differs.
-func (e *engineTest) sameSizeEdit(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "a.spec")
-	s := e.request("edit", mountPackage, "cat", "/host/package/a.spec", ",", "write", "/output/a", "x")
-	s.Contexts = map[string]plan.Context{"package": {Files: []plan.File{{Name: "a.spec", Host: file}}}}
-	for _, data := range []string{"version 1", "version 2"} {
-		writeFile(t, file, data, 0o644)
-		must(t, os.Chtimes(file, time.Unix(1e9, 0), time.Unix(1e9, 0)))
-		lines, err := e.build(t.Context(), s, t.TempDir())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !slices.Contains(lines, data) {
-			t.Errorf("the build saw %q, not %q", lines, data)
-		}
-	}
-}
-
 func (e *engineTest) noNetwork(t *testing.T) {
 	lines, err := e.build(t.Context(), e.request("network", "", "dial", "127.0.0.1:2375", "1.1.1.1:53", ",", "write", "/output/a", "x"), t.TempDir())
 	if err != nil {

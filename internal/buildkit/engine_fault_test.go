@@ -300,21 +300,3 @@ func (r *relay) cut() {
 	}
 	r.conns = nil
 }
-
-// parallel: solves that run at once, with contexts of the same names and other contents, do not mix.
-func (e *engineTest) parallel(t *testing.T) {
-	var wg sync.WaitGroup
-	for i := range 8 {
-		wg.Go(func() {
-			name := fmt.Sprintf("parallel-%d", i)
-			s := e.request(name, mountPackage, "cat", "/host/package/a.spec", ",", "write", "/output/"+name, "x")
-			s.Contexts = map[string]plan.Context{"package": {Files: []plan.File{{Name: "a.spec", Data: []byte(name)}}}}
-			out := t.TempDir()
-			lines, err := e.build(t.Context(), s, out)
-			if err != nil || !slices.Equal(lines, []string{name}) || len(readTree(t, out)) != 1 {
-				t.Errorf("%s: error %v, lines %q, outputs %q", name, err, lines, readTree(t, out))
-			}
-		})
-	}
-	wg.Wait()
-}

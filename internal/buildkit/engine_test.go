@@ -3,13 +3,11 @@
 package buildkit
 
 import (
-	"archive/tar"
 	"bytes"
 	"context"
 	"crypto/rand"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,6 +18,7 @@ import (
 	"github.com/docker/docker/api/types/image"
 	docker "github.com/docker/docker/client"
 
+	"buildsys/internal/buildtest"
 	"buildsys/internal/buildtest/need"
 	"buildsys/internal/engine"
 	"buildsys/internal/plan"
@@ -31,10 +30,10 @@ var engineCases = []struct {
 	name string
 	test func(*engineTest, *testing.T)
 }{
+	{"contract", func(e *engineTest, t *testing.T) { buildtest.Contract(t, e.b, e.sdk) }},
 	{"outputs", (*engineTest).outputs},
 	{"contexts", (*engineTest).contexts},
 	{"cache", (*engineTest).cache},
-	{"same size edit", (*engineTest).sameSizeEdit},
 	{"no network", (*engineTest).noNetwork},
 	{"failing step", (*engineTest).failingStep},
 	{"log lines", (*engineTest).logLines},
@@ -48,7 +47,6 @@ var engineCases = []struct {
 	{"secrets", (*engineTest).secrets},
 	{"silent partition", (*engineTest).silentPartition},
 	{"short partition", (*engineTest).shortPartition},
-	{"parallel", (*engineTest).parallel},
 }
 
 // TestEngine groups everything that needs the engine, so that the base image is made and removed once.
@@ -94,7 +92,7 @@ func (e *engineTest) docker() *docker.Client { return e.b.engine.(*dockerd).dock
 // importBase makes the base image: /tool and an empty /output.
 func (e *engineTest) importBase(t *testing.T) {
 	t.Helper()
-	buf := bytes.NewReader(baseTar(t))
+	buf := bytes.NewReader(buildtest.ToolImage(t))
 	size, read := buf.Size(), int64(0)
 	must(t, e.b.ImportImage(t.Context(), e.sdk, buf, map[string]string{"org.example.purpose": `a "test"`}, func(n int64) { read = n }))
 	if read != size {
@@ -103,29 +101,6 @@ func (e *engineTest) importBase(t *testing.T) {
 	if id, ok, err := e.b.HasImage(t.Context(), e.sdk); err != nil || !ok || !strings.HasPrefix(id, "sha256:") {
 		t.Fatalf("HasImage after import = %q, %v, %v", id, ok, err)
 	}
-}
-
-// baseTar is the root file system of the base image.
-func baseTar(t *testing.T) []byte {
-	t.Helper()
-	bin := filepath.Join(t.TempDir(), "tool")
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", bin, "./testdata/tool")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("cannot build the base image's program: %v\n%s", err, out)
-	}
-	data, err := os.ReadFile(bin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var buf bytes.Buffer
-	w := tar.NewWriter(&buf)
-	must(t, w.WriteHeader(&tar.Header{Name: "tool", Typeflag: tar.TypeReg, Mode: 0o755, Size: int64(len(data))}))
-	_, err = w.Write(data)
-	must(t, err)
-	must(t, w.WriteHeader(&tar.Header{Name: "output/", Typeflag: tar.TypeDir, Mode: 0o755}))
-	must(t, w.Close())
-	return buf.Bytes()
 }
 
 func (e *engineTest) removeBase(t *testing.T) {

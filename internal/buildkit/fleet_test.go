@@ -131,7 +131,7 @@ func TestFleet(t *testing.T) {
 	f := dialFleet(t, engine.Options{BuildKit: strings.Join([]string{nobody, one.Host, two.Host}, ","), OCILayout: t.TempDir()})
 	f.hear(t, nobody, "is not used until it answers")
 	sdk := testImages + ":" + strings.ToLower(rand.Text())
-	must(t, f.ImportImage(t.Context(), sdk, bytes.NewReader(baseTar(t)), nil, nil))
+	must(t, f.ImportImage(t.Context(), sdk, bytes.NewReader(buildtest.ToolImage(t)), nil, nil))
 	if _, ok, err := f.HasImage(t.Context(), sdk); !ok || err != nil {
 		t.Fatal(ok, err)
 	}
@@ -220,7 +220,7 @@ func TestFleetOfDocker(t *testing.T) {
 		t.Errorf("on the second engine: %q, %v, %v; want %q", id, ok, err, want)
 	}
 	other := &engineTest{b: c, sdk: e.sdk}
-	must(t, c.ImportImage(context.Background(), other.sdk, bytes.NewReader(append(baseTar(t), make([]byte, 1024)...)), nil, nil))
+	must(t, c.ImportImage(context.Background(), other.sdk, bytes.NewReader(append(buildtest.ToolImage(t), make([]byte, 1024)...)), nil, nil))
 	if id, _, _ := c.HasImage(t.Context(), e.sdk); id == want {
 		t.Fatal("the engine takes two archives for the same image")
 	}

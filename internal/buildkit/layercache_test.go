@@ -117,7 +117,7 @@ var baseOnce []byte
 
 func (l *layerTest) base(t *testing.T) []byte {
 	if baseOnce == nil {
-		baseOnce = baseTar(t)
+		baseOnce = buildtest.ToolImage(t)
 	}
 	return baseOnce
 }

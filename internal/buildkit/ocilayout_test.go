@@ -113,7 +113,7 @@ func TestImageID(t *testing.T) {
 func TestBuildkitdRegistry(t *testing.T) {
 	d := buildtest.NewBuildkitd(t)
 	l := sdkLayout{oci.Layout{Dir: t.TempDir()}}
-	must(t, l.put("sdk", bytes.NewReader(baseTar(t)), nil))
+	must(t, l.put("sdk", bytes.NewReader(buildtest.ToolImage(t)), nil))
 	img, _, err := l.find("sdk")
 	must(t, err)
 	reg := &registry{layout: l, manifest: img.manifest.String(), asked: map[string]int{}}

@@ -1,4 +1,5 @@
-// Package buildtest is support for tests only: a builder that needs no engine, a sink that records, and project trees from txtar.
+// Package buildtest is support for tests only: a builder that needs no engine, a sink that records,
+// and project trees from txtar.
 package buildtest
 
 import (
@@ -8,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -24,14 +24,16 @@ import (
 // RPMMagic begins every RPM file, and so every RPM of the Fake, which would be refused otherwise.
 const RPMMagic = "\xed\xab\xee\xdb"
 
-// Fake builds without an engine: its one output file is RPMMagic plus the hash of everything the build was given, so two
-// outputs are equal when, and only when, nothing a build could see has changed. It fails when the package's own context
-// holds a file named FAIL, whose lines it reports as its log, and in
-// varied surroundings it builds something else or fails when there is a file named VARY or FAIL-WHEN-VARIED; an image is
-// something else when its kernel parameters have VARY. It is safe for concurrent use; the zero value is ready.
+// Fake builds without an engine. Its one output file, see OutputName, is RPMMagic plus the hash of
+// everything the build was given, so two outputs are equal when, and only when, nothing a build
+// could see has changed. Files in the package's own context make it do other things: with FAIL it
+// reports the lines of that file as its log and fails, with HANG it builds until it is cancelled.
+// In varied surroundings it builds something else when there is a VARY, or when an image's kernel
+// parameters have that word, and fails when there is a FAIL-WHEN-VARIED. It keeps what Contract
+// says, is safe for concurrent use, and its zero value is ready.
 type Fake struct {
-	// Hook, when set, runs in every build before anything is written. out is the directory for outputs.
-	// What it returns fails the build.
+	// Hook, when set, runs in every build before anything is written. out is the directory for
+	// outputs. What it returns fails the build.
 	Hook func(ctx context.Context, s plan.Solve, out string) error
 
 	mu      sync.Mutex
@@ -43,8 +45,10 @@ type Fake struct {
 // ErrFail is the error of a build whose package context holds a file named FAIL.
 var ErrFail = errors.New("process did not complete successfully: exit code: 1")
 
-// Build implements executor.Builder.
-func (f *Fake) Build(ctx context.Context, s plan.Solve, out string, report func(progress.Event)) error {
+// Build implements the executor's Builder.
+func (f *Fake) Build(
+	ctx context.Context, s plan.Solve, out string, report func(progress.Event),
+) error {
 	f.enter(Name(s))
 	defer f.leave()
 	report(progress.Event{Kind: progress.StepLog, Text: "building " + s.Name})
@@ -53,39 +57,84 @@ func (f *Fake) Build(ctx context.Context, s plan.Solve, out string, report func(
 			return err
 		}
 	}
-	if err := ctx.Err(); err != nil {
-		return context.Cause(ctx)
-	}
-	if text, found, err := read(s.Contexts["package"], "FAIL"); err != nil {
+	if err := obey(ctx, s, report); err != nil {
 		return err
-	} else if found {
-		for line := range strings.SplitSeq(strings.TrimSpace(text), "\n") {
-			report(progress.Event{Kind: progress.StepLog, Text: line})
-		}
-		return ErrFail
 	}
-	sum, err := Hash(s)
+	for _, name := range slices.Sorted(maps.Keys(s.Secrets)) {
+		if _, err := os.ReadFile(s.Secrets[name]); err != nil {
+			return fmt.Errorf("secret %s: %w", name, err)
+		}
+	}
+	text, err := result(s)
 	if err != nil {
 		return err
 	}
-	if _, varies, err := read(s.Contexts["package"], "VARY"); err != nil {
+	files := map[string]string{OutputName(s): RPMMagic + text + "\n"}
+	if s.Target == "kit" {
+		files["repodata/repomd.xml"] = "<repomd/>\n"
+	}
+	return writeOutputs(out, files)
+}
+
+// obey does what the files FAIL and HANG of the package's own context ask for.
+func obey(ctx context.Context, s plan.Solve, report func(progress.Event)) error {
+	if _, hangs, err := read(s.Contexts["package"], "HANG"); err != nil {
 		return err
-	} else if varies = varies || strings.Contains(s.Args["KERNEL_PARAMETERS"], "VARY"); varies && s.Args["VARY"] != "" {
-		sum += " varied"
+	} else if hangs {
+		<-ctx.Done()
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%w: %w", err, context.Cause(ctx))
+	}
+	text, fails, err := read(s.Contexts["package"], "FAIL")
+	if err != nil || !fails {
+		return err
+	}
+	for line := range strings.SplitSeq(strings.TrimSpace(text), "\n") {
+		report(progress.Event{Kind: progress.StepLog, Text: line})
+	}
+	return ErrFail
+}
+
+// result is the hash of what the build sees, and in varied surroundings what the file VARY makes of
+// it.
+func result(s plan.Solve) (string, error) {
+	sum, err := Hash(s)
+	if err != nil || s.Args["VARY"] == "" {
+		return sum, err
 	}
 	if _, fails, err := read(s.Contexts["package"], "FAIL-WHEN-VARIED"); err != nil {
-		return err
-	} else if fails && s.Args["VARY"] != "" {
-		return ErrFail
+		return "", err
+	} else if fails {
+		return "", ErrFail
 	}
-	name := OutputName(s)
-	if s.Target == "kit" {
-		if err := errors.Join(os.MkdirAll(filepath.Join(out, filepath.Dir(name)), 0o755), os.Mkdir(filepath.Join(out, "repodata"), 0o755),
-			os.WriteFile(filepath.Join(out, "repodata/repomd.xml"), []byte("<repomd/>\n"), 0o644)); err != nil {
+	_, varies, err := read(s.Contexts["package"], "VARY")
+	if varies || strings.Contains(s.Args["KERNEL_PARAMETERS"], "VARY") {
+		sum += " varied"
+	}
+	return sum, err
+}
+
+// writeOutputs writes files with the modes that outputs have, whatever the umask is.
+func writeOutputs(out string, files map[string]string) error {
+	for name, text := range files {
+		for dir := filepath.Dir(name); dir != "."; dir = filepath.Dir(dir) {
+			if err := os.MkdirAll(filepath.Join(out, dir), 0o755); err != nil {
+				return err
+			}
+			if err := os.Chmod(filepath.Join(out, dir), 0o755); err != nil {
+				return err
+			}
+		}
+		path := filepath.Join(out, name)
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			return err
+		}
+		if err := os.Chmod(path, 0o644); err != nil {
 			return err
 		}
 	}
-	return os.WriteFile(filepath.Join(out, name), []byte(RPMMagic+sum+"\n"), 0o644)
+	return nil
 }
 
 func (f *Fake) enter(name string) {
@@ -129,8 +178,8 @@ func Name(s plan.Solve) string {
 	return name
 }
 
-// OutputName returns the name of the file that a Fake makes: an RPM, or for a variant an image. Beside that of a kit there is
-// repodata/repomd.xml.
+// OutputName returns the name of the file that a Fake makes: an RPM, or for a variant an image.
+// Beside that of a kit there is repodata/repomd.xml.
 func OutputName(s plan.Solve) string {
 	switch s.Target {
 	case "variant", "repack":
@@ -147,9 +196,10 @@ func OutputName(s plan.Solve) string {
 	return Name(s) + ".img"
 }
 
-// Hash returns the hash, in hex, of all that a build of s can see: recipe, target, arguments and the contents of its
-// contexts, but not the places on this machine they come from. Lines that begin with "#" do not count: as in life, a
-// comment makes an input different and the output the same, and so do varied surroundings.
+// Hash returns the hash, in hex, of all that a build of s can see: recipe, target, arguments and
+// the contents of its contexts, but not the places on this machine they come from. Lines that begin
+// with "#" do not count: as in life, a comment makes an input different and the output the same,
+// and so do varied surroundings.
 func Hash(s plan.Solve) (string, error) {
 	h := sha256.New()
 	fmt.Fprintf(h, "dockerfile %q\ntarget %q\n", withoutComments(s.Dockerfile), s.Target)
@@ -169,31 +219,14 @@ func Hash(s plan.Solve) (string, error) {
 }
 
 func hashContext(h hash.Hash, c plan.Context) error {
-	for _, f := range c.Files {
-		data, err := contents(f)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(h, "file %q %o %q\n", f.Name, f.Mode, withoutComments(data))
+	v, err := look(c)
+	if err != nil {
+		return err
 	}
-	for _, dir := range slices.Concat(c.Dirs, c.Top, c.Derived) {
-		fmt.Fprintf(h, "dir %q\n", dir.Name)
-		if err := hashDir(h, dir.Host); err != nil {
-			return err
-		}
+	for _, name := range slices.Sorted(maps.Keys(v)) {
+		fmt.Fprintf(h, "%q %v %q\n", name, v[name].mode, v[name].data)
 	}
 	return nil
-}
-
-func hashDir(h io.Writer, dir string) error {
-	return fs.WalkDir(os.DirFS(dir), ".", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		data, err := os.ReadFile(filepath.Join(dir, path))
-		fmt.Fprintf(h, "file %q %q\n", path, data)
-		return err
-	})
 }
 
 func withoutComments(text []byte) []byte {

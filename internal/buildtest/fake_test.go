@@ -95,6 +95,9 @@ func TestFake(t *testing.T) {
 	}
 }
 
+// TestFakeContract: the Fake is held against what engines do.
+func TestFakeContract(t *testing.T) { Contract(t, new(Fake), "") }
+
 func TestSnapshot(t *testing.T) {
 	dir := Tree(t, "-- a/b --\ntext\n")
 	if err := os.Symlink("a/b", filepath.Join(dir, "l")); err != nil {

@@ -115,7 +115,7 @@ func identify(path string) (fileID, error) {
 	}
 	return fileID{
 		size: st.Size, mtime: st.Mtim.Nano(), ctime: st.Ctim.Nano(),
-		dev: uint64(st.Dev), inode: uint64(st.Ino), //nolint:unconvert // the types differ between architectures
+		dev: uint64(st.Dev), inode: uint64(st.Ino), // the types differ between architectures
 	}, nil
 }
 

@@ -128,7 +128,7 @@ func inspectFile(ctx context.Context, file string) ([]inspected, error) {
 	}
 	defer func() {
 		for _, d := range disks {
-			d.Close() //nolint:errcheck // was only read
+			d.Close() // was only read
 		}
 	}()
 	var all []inspected

@@ -52,7 +52,7 @@ func writeInspected(w io.Writer, one inspected) error {
 	for _, p := range one.Packages {
 		fmt.Fprintf(table, "  %s\t%s-%s\t%s\t%s\n", p.Name, p.Version, p.Release, p.Architecture, p.License)
 	}
-	table.Flush() //nolint:errcheck // a Builder never fails
+	table.Flush() // a Builder never fails
 	writeVerdict(&b, one.Report)
 	_, err := io.WriteString(w, printable(b.String()))
 	return err
@@ -79,7 +79,7 @@ func writePartitions(w io.Writer, parts []image.PartitionReport) {
 		fmt.Fprintf(table, "  %2d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Number, strings.ReplaceAll(orDash(p.Label), "\t", " "), p.Role,
 			mib(p.Start), mib(p.Size), orDash(p.Holds), used, full, orDash(p.UUID))
 	}
-	table.Flush() //nolint:errcheck // as above
+	table.Flush() // as above
 }
 
 func writeRoot(w io.Writer, r image.Root) {

@@ -4,9 +4,7 @@
 package e2e
 
 import (
-	"archive/tar"
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -26,26 +24,11 @@ import (
 
 const toolSDK = "buildsys.invalid/tool:1"
 
-// toolRoot is a root file system with the program of the engine tests.
+// toolRoot is a file with the root file system of the engine tests' image.
 func toolRoot(t *testing.T) string {
 	t.Helper()
-	dir := t.TempDir()
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(dir, "tool"), "buildsys/internal/buildkit/testdata/tool")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("cannot build the SDK's program: %v\n%s", err, out)
-	}
-	data, err := os.ReadFile(filepath.Join(dir, "tool"))
-	buildtest.Must(t, err)
-	var buf bytes.Buffer
-	w := tar.NewWriter(&buf)
-	buildtest.Must(t, w.WriteHeader(&tar.Header{Name: "tool", Typeflag: tar.TypeReg, Mode: 0o755, Size: int64(len(data))}))
-	_, err = w.Write(data)
-	buildtest.Must(t, err)
-	buildtest.Must(t, w.WriteHeader(&tar.Header{Name: "output/", Typeflag: tar.TypeDir, Mode: 0o755}))
-	buildtest.Must(t, w.Close())
-	name := filepath.Join(dir, "root.tar")
-	buildtest.Must(t, os.WriteFile(name, buf.Bytes(), 0o644))
+	name := filepath.Join(t.TempDir(), "root.tar")
+	buildtest.Must(t, os.WriteFile(name, buildtest.ToolImage(t), 0o644))
 	return name
 }
 

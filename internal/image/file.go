@@ -95,7 +95,7 @@ func expand(ctx context.Context, expander expandFunc, packed *io.SectionReader, 
 	if err == nil {
 		return &File{File: raw, Size: size, PackedSize: packed.Size()}, nil
 	}
-	raw.Close() //nolint:errcheck // the error above says more
+	raw.Close() // the error above says more
 	_, system := errors.AsType[*fs.PathError](err)
 	_, unsupported := errors.AsType[*UnsupportedError](err)
 	if ctx.Err() == nil && !system && !unsupported { // then it is the data

@@ -82,7 +82,7 @@ func ForVariant(m manifest.ImageLayout, inPlaceUpdates bool, id Identity) (Layou
 
 // uuid5 is the name-based UUID of RFC 9562 §5.5.
 func uuid5(space [16]byte, name string) [16]byte {
-	h := sha1.New() //nolint:gosec // prescribed by the RFC; nothing rests on its strength
+	h := sha1.New() // prescribed by the RFC; nothing rests on its strength
 	h.Write(space[:])
 	h.Write([]byte(name))
 	var u [16]byte

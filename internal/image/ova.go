@@ -52,7 +52,7 @@ func OpenAll(ctx context.Context, file, dir string) ([]*File, error) {
 		disk, err := expand(ctx, expandVMDK, m.SectionReader, file+", "+m.name, dir)
 		if err != nil {
 			for _, d := range disks {
-				d.Close() //nolint:errcheck // was only read
+				d.Close() // was only read
 			}
 			return nil, err
 		}
@@ -71,7 +71,7 @@ func CheckAppliance(ctx context.Context, path, dir string, l Layout, signing *Si
 	}
 	defer func() {
 		for _, d := range disks {
-			d.Close() //nolint:errcheck // was only read
+			d.Close() // was only read
 		}
 	}()
 	if len(disks) != len(l.Disks) {

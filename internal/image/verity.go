@@ -104,7 +104,7 @@ func (v Verity) Verify(ctx context.Context, data, hash io.ReaderAt) (string, err
 		if err := v.verifyLevel(ctx, below, stored); err != nil {
 			return "", fmt.Errorf("%s: %w", what, err)
 		}
-		stored.Seek(0, io.SeekStart) //nolint:errcheck // cannot fail
+		stored.Seek(0, io.SeekStart) // cannot fail
 		below, what = stored, fmt.Sprintf("level %d of the hash tree", i)
 	}
 	top := make([]byte, verityBlock)

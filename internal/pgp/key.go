@@ -62,7 +62,7 @@ func prefixed(body []byte) []byte {
 }
 
 // fingerprint of a key; its last 8 bytes are the key's ID.
-func fingerprint(body []byte) [20]byte { return sha1.Sum(prefixed(body)) } //nolint:gosec // prescribed by the RFC
+func fingerprint(body []byte) [20]byte { return sha1.Sum(prefixed(body)) } // prescribed by the RFC
 
 // packet is a packet with the old form of header, which every program reads, and two bytes of length.
 func packet(tag byte, body []byte) []byte {

@@ -17,16 +17,22 @@ import (
 )
 
 // profile is a profile that tests share and do not change: making one takes seconds of processor time.
-var profile = filepath.Join(os.TempDir(), fmt.Sprintf("buildsys-sbkeys-test-%d", os.Getpid()), "sbkeys", "local")
+var profile string
 
 func TestMain(m *testing.M) {
+	// Not named by the process: another one of that number may have been killed and have left its own.
+	dir, err := os.MkdirTemp("", "buildsys-sbkeys-test-")
+	if err == nil {
+		profile = filepath.Join(dir, "sbkeys", "local")
+		err = Generate(profile, "Test OS")
+	}
 	code := 1
-	if err := Generate(profile, "Test OS"); err != nil {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	} else {
 		code = m.Run()
 	}
-	os.RemoveAll(filepath.Dir(filepath.Dir(profile))) //nolint:errcheck // is in the temporary directory
+	_ = os.RemoveAll(dir)
 	os.Exit(code)
 }
 

@@ -124,7 +124,7 @@ func (m *machine) check(ctx context.Context, o CheckOptions) (Result, error) {
 	})
 	exit := cmd.Wait()
 	stop.cancel()
-	q.conn.SetReadDeadline(time.Now().Add(stopGrace)) //nolint:errcheck // in case another process inherited its peer
+	q.conn.SetReadDeadline(time.Now().Add(stopGrace)) // in case another process inherited its peer
 	<-q.done
 	r.Tail, r.PowerDown = con.tail, q.reason == "guest-shutdown"
 	if r.Ready {
@@ -164,12 +164,12 @@ type stopper struct {
 func (s *stopper) powerDown(grace time.Duration) {
 	s.q.execute("system_powerdown")
 	s.after(grace, func() { s.q.execute("quit") })
-	s.after(grace+stopGrace, func() { s.kill() }) //nolint:errcheck // it may just have ended
+	s.after(grace+stopGrace, func() { s.kill() }) // it may just have ended
 }
 
 func (s *stopper) quit() {
 	s.q.execute("quit")
-	s.after(stopGrace, func() { s.kill() }) //nolint:errcheck // it may just have ended
+	s.after(stopGrace, func() { s.kill() }) // it may just have ended
 }
 
 func (s *stopper) after(d time.Duration, do func()) {

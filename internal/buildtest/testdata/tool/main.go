@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"net"
@@ -53,6 +54,21 @@ func run(verb string, args []string) error {
 		}
 	case "list":
 		return list(args[0], args[1])
+	case "env": // appends a variable to a file
+		f, err := os.OpenFile(args[1], os.O_APPEND|os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(f, "%s=%q\n", args[0], os.Getenv(args[0]))
+		return errors.Join(err, f.Close())
+	case "obey": // what a build's own context asks for, as the Fake of package buildtest does
+		if data, err := os.ReadFile(args[0] + "/FAIL"); err == nil {
+			fmt.Print(string(data))
+			os.Exit(1)
+		}
+		if _, err := os.Stat(args[0] + "/HANG"); err == nil {
+			time.Sleep(time.Hour)
+		}
 	case "symlink":
 		return os.Symlink(args[0], args[1])
 	case "mkdir":
@@ -128,6 +144,13 @@ func list(dir, out string) error {
 				return err
 			}
 			fmt.Fprintf(&b, " %d %s", info.ModTime().Unix(), data) // a directory's time is the engine's
+		}
+		if info.Mode()&fs.ModeSymlink != 0 {
+			target, err := os.Readlink(p)
+			if err != nil {
+				return err
+			}
+			b.WriteString(" -> " + target)
 		}
 		b.WriteByte('\n')
 		return nil
