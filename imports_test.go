@@ -14,7 +14,8 @@ import (
 	"testing"
 )
 
-// mayImport lists, for each internal package, the other internal packages its code (not its tests) may import.
+// mayImport lists, for each internal package, the other internal packages its code (not its tests)
+// may import.
 var mayImport = map[string][]string{
 	"atomicfile": {},
 	"errkind":    {},
@@ -93,7 +94,8 @@ func TestImportDirection(t *testing.T) {
 		for file, imports := range internalImports(t, dir) {
 			for _, imported := range imports {
 				if !slices.Contains(allowed, imported) {
-					t.Errorf("%s imports internal/%s; internal/%s may import only %q", file, imported, name, allowed)
+					t.Errorf("%s imports internal/%s; internal/%s may import only %q", file, imported, name,
+						allowed)
 				}
 			}
 		}
@@ -126,8 +128,8 @@ func internalImports(t *testing.T, dir string) map[string][]string {
 	return found
 }
 
-// readers are the libraries of Docker and BuildKit that read text and speak to nobody: what a Dockerfile says is no engine's
-// business alone.
+// readers are the libraries of Docker and BuildKit that read text and speak to nobody: what a
+// Dockerfile says is no engine's business alone.
 var readers = []string{
 	"github.com/moby/buildkit/frontend/dockerfile/command",
 	"github.com/moby/buildkit/frontend/dockerfile/instructions",
@@ -142,7 +144,8 @@ var readers = []string{
 	"github.com/moby/patternmatcher/ignorefile",
 }
 
-// TestOnlyBuildkitKnowsDocker looks at everything that each package pulls in, not only at what it names itself.
+// TestOnlyBuildkitKnowsDocker looks at everything that each package pulls in, not only at what it
+// names itself.
 func TestOnlyBuildkitKnowsDocker(t *testing.T) {
 	entries, err := os.ReadDir("internal")
 	if err != nil {
@@ -159,8 +162,10 @@ func TestOnlyBuildkitKnowsDocker(t *testing.T) {
 			continue
 		}
 		for line := range strings.Lines(string(out)) {
-			if (strings.Contains(line, "docker/") || strings.Contains(line, "moby/")) && !slices.Contains(readers, strings.TrimSpace(line)) {
-				t.Errorf("internal/%s pulls in %s; only internal/buildkit may", entry.Name(), strings.TrimSpace(line))
+			if (strings.Contains(line, "docker/") || strings.Contains(line, "moby/")) &&
+				!slices.Contains(readers, strings.TrimSpace(line)) {
+				t.Errorf("internal/%s pulls in %s; only internal/buildkit may", entry.Name(),
+					strings.TrimSpace(line))
 			}
 		}
 	}

@@ -1,5 +1,5 @@
-// The programs of the sample OS are Go modules of their own, because the package builds see nothing else of this
-// repository. `go test ./...` stops at module borders, so this test runs theirs.
+// The programs of the sample OS are Go modules of their own, because the package builds see nothing
+// else of this repository. `go test ./...` stops at module borders, so this test runs theirs.
 
 package sources
 
@@ -33,8 +33,9 @@ func TestModules(t *testing.T) {
 	}
 }
 
-// dependOn looks at every file of the module: go test takes an earlier result from its cache unless a file that this
-// process has looked at is different now, and it does not see what the go commands started here read.
+// dependOn looks at every file of the module: go test takes an earlier result from its cache unless
+// a file that this process has looked at is different now, and it does not see what the go commands
+// started here read.
 func dependOn(t *testing.T, dir string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {

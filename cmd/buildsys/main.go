@@ -1,4 +1,5 @@
-// Command buildsys builds bootable Linux images from RPM specs and TOML manifests; see internal/cli.
+// Command buildsys builds bootable Linux images from RPM specs and TOML manifests; see
+// internal/cli.
 package main
 
 import (

@@ -1,4 +1,5 @@
-// base: the small image that every container job starts from, as a tar for a Docker engine and as an OCI layout for BuildKit.
+// base: the small image that every container job starts from, as a tar for a Docker engine and as
+// an OCI layout for BuildKit.
 
 package bench
 
@@ -40,7 +41,8 @@ func makeBase(path, dir string) (base, error) {
 	}
 	for _, name := range applets {
 		if err == nil {
-			err = w.WriteHeader(&tar.Header{Typeflag: tar.TypeSymlink, Name: "bin/" + name, Linkname: "busybox", Mode: 0o777})
+			err = w.WriteHeader(&tar.Header{Typeflag: tar.TypeSymlink, Name: "bin/" + name,
+				Linkname: "busybox", Mode: 0o777})
 		}
 	}
 	for _, name := range []string{"proc/", "sys/", "dev/", "etc/", "tmp/", "host/"} {

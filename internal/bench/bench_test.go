@@ -1,4 +1,5 @@
-// bench_test: that the comparison compares what it says it does. The tools themselves are not run here.
+// bench_test: that the comparison compares what it says it does. The tools themselves are not run
+// here.
 
 package bench
 
@@ -36,9 +37,11 @@ func TestLayeredHasTheShapeThatIsClaimed(t *testing.T) {
 	}
 }
 
-// TestOracle runs the job of every package with sh and compares what it makes with what the oracle says.
+// TestOracle runs the job of every package with sh and compares what it makes with what the oracle
+// says.
 func TestOracle(t *testing.T) {
-	pkgs := []pkg{{name: "p00"}, {name: "p01", needs: []string{"p00"}}, {name: "p02", needs: []string{"p00", "p01"}}, {name: "p03"}}
+	pkgs := []pkg{{name: "p00"}, {name: "p01", needs: []string{"p00"}},
+		{name: "p02", needs: []string{"p00", "p01"}}, {name: "p03"}}
 	tr, err := newTree(t.TempDir(), pkgs)
 	if err != nil {
 		t.Fatal(err)
@@ -47,10 +50,12 @@ func TestOracle(t *testing.T) {
 	build := func() {
 		t.Helper()
 		for _, p := range pkgs {
-			cmd := exec.Command("sh", "tools/package/build-rpm", p.name, "packages/"+p.name, "out", "out/"+p.name)
+			cmd := exec.Command("sh", "tools/package/build-rpm", p.name, "packages/"+p.name, "out",
+				"out/"+p.name)
 			cmd.Dir = tr.dir
 			out, err := cmd.CombinedOutput()
-			if fails := strings.HasSuffix(tr.body(p), "fail\n"); (err != nil) != fails && len(tr.expected()) == len(pkgs) {
+			if fails := strings.HasSuffix(tr.body(p), "fail\n"); (err != nil) != fails &&
+				len(tr.expected()) == len(pkgs) {
 				t.Fatalf("job of %s: %v\n%s", p.name, err, out)
 			}
 			if m := jobLine.FindSubmatch(out); m == nil || string(m[1]) != p.name {
@@ -61,7 +66,8 @@ func TestOracle(t *testing.T) {
 	expect := func(what string, wantGood, wantOf int, wantWrong string) {
 		t.Helper()
 		if good, of, wrong := tr.check(at); good != wantGood || of != wantOf || wrong != wantWrong {
-			t.Errorf("%s: %d of %d, first wrong %q; want %d of %d, %q", what, good, of, wrong, wantGood, wantOf, wantWrong)
+			t.Errorf("%s: %d of %d, first wrong %q; want %d of %d, %q", what, good, of, wrong, wantGood,
+				wantOf, wantWrong)
 		}
 	}
 	change := func(name string, f func(*spec)) {

@@ -1,4 +1,5 @@
-// buildkit: peers that hand the graph to BuildKit: docker buildx bake, and one solve for everything.
+// buildkit: peers that hand the graph to BuildKit: docker buildx bake, and one solve for
+// everything.
 
 package bench
 
@@ -18,8 +19,8 @@ import (
 	"buildsys/internal/progress"
 )
 
-// stages is a Dockerfile with one stage for each package. packages and recipe say how a RUN mounts a package's own files
-// and the job; either may hold %s for the package's name.
+// stages is a Dockerfile with one stage for each package. packages and recipe say how a RUN mounts
+// a package's own files and the job; either may hold %s for the package's name.
 func stages(base string, pkgs []pkg, packages, recipe string) string {
 	var b strings.Builder
 	for _, p := range pkgs {
@@ -40,21 +41,25 @@ func bakePeer(m machine, e peerEngine) peer {
 		targets, names := map[string]any{}, []string{}
 		for _, p := range pkgs {
 			dockerfile += fmt.Sprintf("FROM scratch AS out-%s\nCOPY --from=%[1]s /output/ /\n", p.name)
-			target := map[string]any{"context": ".", "target": "out-" + p.name, "network": "none", "output": []string{"type=local,dest=out/" + p.name}}
+			target := map[string]any{"context": ".", "target": "out-" + p.name, "network": "none",
+				"output": []string{"type=local,dest=out/" + p.name}}
 			if e.address != "" {
-				target["contexts"] = map[string]string{m.base.image: "oci-layout://" + m.base.layout + "@" + m.base.digest}
+				target["contexts"] = map[string]string{m.base.image: "oci-layout://" + m.base.layout + "@" +
+					m.base.digest}
 			}
 			targets[p.name] = target
 			names = append(names, p.name)
 		}
 		file, _ := json.MarshalIndent(map[string]any{"group": map[string]any{"default": map[string]any{"targets": names}}, "target": targets}, "", "  ")
-		return map[string]string{"Dockerfile": dockerfile, "docker-bake.json": string(file), ".dockerignore": "out\n"}
+		return map[string]string{"Dockerfile": dockerfile, "docker-bake.json": string(file),
+			".dockerignore": "out\n"}
 	}
 	return peer{
 		name:  "bake, " + e.name,
 		files: files,
 		run: func(dir string, _ []pkg) command {
-			return command{dir: dir, args: []string{m.buildx, "bake", "--progress=plain", "-f", "docker-bake.json"}, env: e.buildxEnv(m)}
+			return command{dir: dir, args: []string{m.buildx, "bake", "--progress=plain", "-f",
+				"docker-bake.json"}, env: e.buildxEnv(m)}
 		},
 		output: func(name string) string { return "out/" + name + "/" + rpmName(name) },
 		made:   []string{"out"},
@@ -64,16 +69,18 @@ func bakePeer(m machine, e peerEngine) peer {
 
 // wholeGraph is a Dockerfile whose target "package" has the outputs of all packages.
 func wholeGraph(base string, pkgs []pkg) string {
-	dockerfile := stages(base, pkgs, "from=buildsys.invalid/packages,source=%s", "from=buildsys.invalid/recipe")
+	dockerfile := stages(base, pkgs, "from=buildsys.invalid/packages,source=%s",
+		"from=buildsys.invalid/recipe")
 	dockerfile += "FROM " + base + " AS all\nRUN"
 	for _, p := range pkgs {
 		dockerfile += fmt.Sprintf(" --mount=from=%s,source=/output,target=/host/%[1]s", p.name)
 	}
-	return dockerfile + " mkdir -p /output && cp /host/*/*.rpm /output\nFROM scratch AS package\nCOPY --from=all /output/ /\n"
+	return dockerfile + " mkdir -p /output && cp /host/*/*.rpm /output\nFROM scratch AS " +
+		"package\nCOPY --from=all /output/ /\n"
 }
 
-// solvePeer is the whole graph as one solve: by buildctl on buildkitd, or on the Docker engine through the very client
-// that buildsys has, so that nothing differs but the number of solves.
+// solvePeer is the whole graph as one solve: by buildctl on buildkitd, or on the Docker engine
+// through the very client that buildsys has, so that nothing differs but the number of solves.
 func solvePeer(m machine, e peerEngine) peer {
 	return peer{
 		name: "one solve, " + e.name,
@@ -85,10 +92,14 @@ func solvePeer(m machine, e peerEngine) peer {
 				return command{dir: dir, args: []string{m.self, "-one-solve", m.base.image}}
 			}
 			return command{dir: dir, args: []string{
-				m.buildctl, "--addr", e.address, "build", "--progress", "plain", "--frontend", "dockerfile.v0", "--opt", "target=package", "--opt", "force-network-mode=none",
-				"--local", "context=.", "--local", "dockerfile=.", "--local", "packages=packages", "--local", "tools=tools/package",
-				"--opt", "context:buildsys.invalid/packages=local:packages", "--opt", "context:buildsys.invalid/recipe=local:tools",
-				"--oci-layout", "base=" + m.base.layout, "--opt", "context:" + m.base.image + "=oci-layout://base@" + m.base.digest,
+				m.buildctl, "--addr", e.address, "build", "--progress", "plain", "--frontend", "dockerfile.v0",
+				"--opt", "target=package", "--opt", "force-network-mode=none",
+				"--local", "context=.", "--local", "dockerfile=.", "--local", "packages=packages", "--local",
+				"tools=tools/package",
+				"--opt", "context:buildsys.invalid/packages=local:packages", "--opt",
+				"context:buildsys.invalid/recipe=local:tools",
+				"--oci-layout", "base=" + m.base.layout, "--opt", "context:" + m.base.image +
+					"=oci-layout://base@" + m.base.digest,
 				"--output", "type=local,dest=out",
 			}}
 		},
@@ -98,7 +109,8 @@ func solvePeer(m machine, e peerEngine) peer {
 	}
 }
 
-// OneSolve builds the whole tree in dir as one solve on the Docker engine, and puts the outputs in out/ there.
+// OneSolve builds the whole tree in dir as one solve on the Docker engine, and puts the outputs in
+// out/ there.
 func OneSolve(ctx context.Context, dir, base string, log io.Writer) error {
 	dockerfile, err := os.ReadFile(filepath.Join(dir, "Dockerfile"))
 	if err != nil {
@@ -129,7 +141,8 @@ func OneSolve(ctx context.Context, dir, base string, log io.Writer) error {
 		Name: "all", Dockerfile: dockerfile, Target: "package", Args: map[string]string{"SDK": base},
 		Contexts: map[string]plan.Context{
 			"packages": {Files: packages},
-			"recipe":   {Files: []plan.File{{Name: "build-rpm", Host: filepath.Join(dir, "tools", "package", "build-rpm"), Mode: 0o755}}},
+			"recipe": {Files: []plan.File{{Name: "build-rpm", Host: filepath.Join(dir, "tools", "package",
+				"build-rpm"), Mode: 0o755}}},
 		},
 	}, out, func(e progress.Event) { fmt.Fprintln(log, e.Text) })
 	if err != nil {

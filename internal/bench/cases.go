@@ -21,10 +21,12 @@ type contender struct {
 	tree   *tree
 	skewed *tree
 	root   string // name of the package that is changed near the bottom
-	behind bool   // the last build of tree failed or was not made, so the next would have more to do than it should
+	// the last build of tree failed or was not made, so the next would have more to do than it should
+	behind bool
 }
 
-// scenario is one row of the tables. They are run in their order, each on what the one before has left.
+// scenario is one row of the tables. They are run in their order, each on what the one before has
+// left.
 type scenario struct {
 	title string
 	slow  bool // left out of a quick run
@@ -35,23 +37,40 @@ type scenario struct {
 }
 
 var scenarios = []scenario{
-	{title: "cold", fresh: true, run: func(ctx context.Context, c *contender) (sample, error) { return c.cold(ctx, c.tree, false) }},
-	{title: "no-op", run: func(ctx context.Context, c *contender) (sample, error) { return c.noop(ctx) }},
-	{title: "every file touched", run: func(ctx context.Context, c *contender) (sample, error) { return c.touched(ctx) }},
-	{title: "one leaf changed", run: func(ctx context.Context, c *contender) (sample, error) { return c.leaf(ctx) }},
+	{title: "cold", fresh: true, run: func(ctx context.Context, c *contender) (sample,
+		error) {
+		return c.cold(ctx, c.tree, false)
+	}},
+	{title: "no-op", run: func(ctx context.Context, c *contender) (sample,
+		error) {
+		return c.noop(ctx)
+	}},
+	{title: "every file touched", run: func(ctx context.Context, c *contender) (sample,
+		error) {
+		return c.touched(ctx)
+	}},
+	{title: "one leaf changed", run: func(ctx context.Context, c *contender) (sample,
+		error) {
+		return c.leaf(ctx)
+	}},
 	{title: "root changed, same output", run: func(ctx context.Context, c *contender) (sample, error) {
 		return c.edited(ctx, c.root, func(s *spec) { s.comment++ })
 	}},
 	{title: "root changed", run: func(ctx context.Context, c *contender) (sample, error) {
 		return c.edited(ctx, c.root, func(s *spec) { s.salt = c.salt() })
 	}},
-	{title: "fresh clone", slow: true, run: func(ctx context.Context, c *contender) (sample, error) { return c.clone(ctx) }},
-	{title: "one package fails", slow: true, fresh: true, breaks: true, run: func(ctx context.Context, c *contender) (sample, error) {
-		return c.cold(ctx, c.tree, true)
+	{title: "fresh clone", slow: true, run: func(ctx context.Context, c *contender) (sample,
+		error) {
+		return c.clone(ctx)
 	}},
-	{title: "skewed durations, cold", slow: true, fresh: true, breaks: true, run: func(ctx context.Context, c *contender) (sample, error) {
-		return c.cold(ctx, c.skewed, false)
-	}},
+	{title: "one package fails", slow: true, fresh: true, breaks: true,
+		run: func(ctx context.Context, c *contender) (sample, error) {
+			return c.cold(ctx, c.tree, true)
+		}},
+	{title: "skewed durations, cold", slow: true, fresh: true, breaks: true,
+		run: func(ctx context.Context, c *contender) (sample, error) {
+			return c.cold(ctx, c.skewed, false)
+		}},
 }
 
 func newContender(m machine, p peer, pkgs []pkg) (*contender, error) {
@@ -97,13 +116,14 @@ func (c *contender) build(ctx context.Context, t *tree, fails, offline bool) (sa
 	}
 	good, want, wrong := t.check(c.output)
 	if s.done = good; good < want && !fails {
-		return s, fmt.Errorf("%s left %d of %d outputs as they must be; the first other is of %s", c.name, good, want, wrong)
+		return s, fmt.Errorf("%s left %d of %d outputs as they must be; the first other is of %s", c.name,
+			good, want, wrong)
 	}
 	return s, nil
 }
 
-// cold builds everything anew: other inputs than ever before, and no outputs in the tree. With fails, one package in the
-// middle of the graph does not build.
+// cold builds everything anew: other inputs than ever before, and no outputs in the tree. With
+// fails, one package in the middle of the graph does not build.
 func (c *contender) cold(ctx context.Context, t *tree, fails bool) (sample, error) {
 	for _, name := range c.made {
 		if err := os.RemoveAll(filepath.Join(t.dir, name)); err != nil {
@@ -122,7 +142,8 @@ func (c *contender) cold(ctx context.Context, t *tree, fails bool) (sample, erro
 	return c.build(ctx, t, fails, false)
 }
 
-// noop runs the peer with nothing to do, several times if that is quick, and returns the median run.
+// noop runs the peer with nothing to do, several times if that is quick, and returns the median
+// run.
 func (c *contender) noop(ctx context.Context) (sample, error) {
 	var runs []sample
 	for begin := time.Now(); len(runs) == 0 || (len(runs) < 9 && time.Since(begin) < 2*time.Second); {
@@ -165,7 +186,8 @@ func (c *contender) leaf(ctx context.Context) (sample, error) {
 	return s, err
 }
 
-// clone builds a copy of the tree, as another checkout of the same commit would be: without outputs.
+// clone builds a copy of the tree, as another checkout of the same commit would be: without
+// outputs.
 func (c *contender) clone(ctx context.Context) (sample, error) {
 	t := c.tree.moved(c.tree.dir + "-clone")
 	if err := os.RemoveAll(t.dir); err != nil {
@@ -207,7 +229,8 @@ func (c *contender) tookLast(ctx context.Context, name string) (float64, error) 
 	return 0, fmt.Errorf("buildsys plan --json says nothing of how long %s took", name)
 }
 
-// catchUp builds what an earlier case should have built and did not. A second attempt is often enough.
+// catchUp builds what an earlier case should have built and did not. A second attempt is often
+// enough.
 func (c *contender) catchUp(ctx context.Context) error {
 	if !c.behind {
 		return nil
@@ -240,8 +263,9 @@ func (o Options) leftOut(s scenario) bool {
 // results are the samples by scenario and contender.
 type results map[string]map[string][]sample
 
-// play runs all rounds. In each the peers take turns case by case, and each round another one begins, so that a change
-// of the machine's speed meets them all. A case that fails is said so and has no figure.
+// play runs all rounds. In each the peers take turns case by case, and each round another one
+// begins, so that a change of the machine's speed meets them all. A case that fails is said so and
+// has no figure.
 func play(ctx context.Context, o Options, contenders []*contender) results {
 	got := results{}
 	for _, s := range scenarios {
@@ -265,7 +289,8 @@ func play(ctx context.Context, o Options, contenders []*contender) results {
 					fmt.Fprintf(o.Log, "round %d, %s, %s: %v\n", round+1, s.title, c.name, err)
 					continue
 				}
-				fmt.Fprintf(o.Log, "round %d, %s, %s: %.3f s, %d jobs\n", round+1, s.title, c.name, one.wall, one.jobs)
+				fmt.Fprintf(o.Log, "round %d, %s, %s: %.3f s, %d jobs\n", round+1, s.title, c.name, one.wall,
+					one.jobs)
 				got[s.title][c.name] = append(got[s.title][c.name], one)
 			}
 		}

@@ -1,5 +1,6 @@
-// Package bench times buildsys beside its peers on generated trees of packages, and writes what it measured as Markdown.
-// It runs every tool as a user would, as a process, and checks what it built byte by byte before a figure counts.
+// Package bench times buildsys beside its peers on generated trees of packages, and writes what it
+// measured as Markdown. It runs every tool as a user would, as a process, and checks what it built
+// byte by byte before a figure counts.
 package bench
 
 import (
@@ -15,8 +16,8 @@ type pkg struct {
 	seconds float64  // how long its job sleeps
 }
 
-// layered is the tree that all figures but the skewed ones are about: 60 packages, 84 build edges, and a longest path of
-// 11 packages, the proportions of real ones. Each job sleeps for 0.2 s.
+// layered is the tree that all figures but the skewed ones are about: 60 packages, 84 build edges,
+// and a longest path of 11 packages, the proportions of real ones. Each job sleeps for 0.2 s.
 func layered() []pkg {
 	const base, width, levels, edges = 10, 5, 11, 84
 	r := rand.New(rand.NewPCG(60, 84))
@@ -28,7 +29,8 @@ func layered() []pkg {
 			links++
 		}
 	}
-	levelStart := func(i int) int { return max(0, (i-base)/width*width+base) } // of a package above the lowest level
+	// of a package above the lowest level
+	levelStart := func(i int) int { return max(0, (i-base)/width*width+base) }
 	for i := range pkgs {
 		pkgs[i] = pkg{name: fmt.Sprintf("p%02d", i), seconds: 0.2}
 		if i < base {
@@ -47,8 +49,9 @@ func layered() []pkg {
 	return pkgs
 }
 
-// skewed is one chain of 12 packages of 0.5 s beside 48 packages of 0.1 s that depend on nothing. Who starts the chain
-// late ends late. The chain's names come last, so that alphabetical order does not help.
+// skewed is one chain of 12 packages of 0.5 s beside 48 packages of 0.1 s that depend on nothing.
+// Who starts the chain late ends late. The chain's names come last, so that alphabetical order does
+// not help.
 func skewed() []pkg {
 	var pkgs []pkg
 	for i := range 48 {
@@ -75,7 +78,8 @@ func affected(pkgs []pkg, name string) []string {
 	return found
 }
 
-// pick returns the package whose change affects a number of packages nearest to want: one without needs, or one with.
+// pick returns the package whose change affects a number of packages nearest to want: one without
+// needs, or one with.
 func pick(pkgs []pkg, needs bool, want int) string {
 	best, distance := "", len(pkgs)+1
 	for _, p := range pkgs {

@@ -1,5 +1,5 @@
-// machine: what the comparison needs of the machine: programs, engines, the base image. Peers whose programs are
-// missing are left out, with a word on why.
+// machine: what the comparison needs of the machine: programs, engines, the base image. Peers whose
+// programs are missing are left out, with a word on why.
 
 package bench
 
@@ -20,18 +20,21 @@ import (
 // Options say what to compare and with what.
 type Options struct {
 	Buildsys string // the program
-	Self     string // the program that calls OneSolve for the argument -one-solve, and MakeSized for -make-sized
-	Tools    string // directory with the peers' programs buildx, buildctl and buildkitd
-	Work     string // directory for trees and caches; emptied at the start
-	Busybox  string // a static busybox
-	Rounds   int    // repetitions of every case
-	Jobs     int    // packages that buildsys, make and ninja build at once
-	// Cases and Peers, if not nil, choose cases by title and peers by name. Sizes are timed only where all cases are.
+	// the program that calls OneSolve for the argument -one-solve, and MakeSized for -make-sized
+	Self    string
+	Tools   string // directory with the peers' programs buildx, buildctl and buildkitd
+	Work    string // directory for trees and caches; emptied at the start
+	Busybox string // a static busybox
+	Rounds  int    // repetitions of every case
+	Jobs    int    // packages that buildsys, make and ninja build at once
+	// Cases and Peers, if not nil, choose cases by title and peers by name. Sizes are timed only where
+	// all cases are.
 	Cases, Peers *regexp.Regexp
 	Quick        bool // leave out the slow cases and the large sizes
 	Log          io.Writer
-	// BakeOnEngine has bake run on the Docker engine too. Its solves at once, and their end all together when one fails,
-	// have crashed Docker 20.10 with whatever else ran there: only for an engine that nobody else needs.
+	// BakeOnEngine has bake run on the Docker engine too. Its solves at once, and their end all
+	// together when one fails, have crashed Docker 20.10 with whatever else ran there: only for an
+	// engine that nobody else needs.
 	BakeOnEngine bool
 
 	BuildKitVersion, BuildxVersion string // of the programs in Tools; empty when there are none
@@ -63,7 +66,8 @@ var dockerEngine = peerEngine{name: "Docker engine", builder: "default"}
 
 func (e peerEngine) buildxEnv(m machine) []string {
 	return []string{
-		"BUILDX_BUILDER=" + e.builder, "BUILDX_CONFIG=" + filepath.Join(m.Work, "buildx"), "BUILDX_NO_DEFAULT_ATTESTATIONS=1",
+		"BUILDX_BUILDER=" + e.builder, "BUILDX_CONFIG=" + filepath.Join(m.Work, "buildx"),
+		"BUILDX_NO_DEFAULT_ATTESTATIONS=1",
 		"BUILDX_METADATA_PROVENANCE=disabled", "BUILDX_BAKE_ENTITLEMENTS_FS=0",
 	}
 }
@@ -71,7 +75,8 @@ func (e peerEngine) buildxEnv(m machine) []string {
 // buildsysEnv has buildsys build on the engine, with a cache of its own for each.
 func (m machine) buildsysEnv(e peerEngine) []string {
 	return []string{
-		"BUILDSYS_CACHE_DIR=" + filepath.Join(m.cacheDir, dirName(e.name)), "BUILDSYS_SDK_IMAGE=" + m.base.image, "BUILDSYS_ARCH=x86_64",
+		"BUILDSYS_CACHE_DIR=" + filepath.Join(m.cacheDir, dirName(e.name)), "BUILDSYS_SDK_IMAGE=" +
+			m.base.image, "BUILDSYS_ARCH=x86_64",
 		"BUILDSYS_VERSION_BUILD=00000000", "BUILDSYS_VARIANT=", "BUILDSYS_BUILDKIT_HOST=" + e.address,
 	}
 }
@@ -80,7 +85,8 @@ func (m machine) buildsysEnv(e peerEngine) []string {
 func (m machine) importBase(ctx context.Context, e peerEngine) error {
 	in := command{dir: filepath.Join(m.Work, "empty"), env: m.buildsysEnv(e)}
 	in.args = []string{m.buildsys, "sdk", "check"}
-	if _, err := in.run(ctx, false); err == nil { // an import would make another image of the same name
+	// an import would make another image of the same name
+	if _, err := in.run(ctx, false); err == nil {
 		return nil
 	}
 	in.args = []string{m.buildsys, "sdk", "import", filepath.Join(m.Work, "base.tar")}
@@ -90,7 +96,8 @@ func (m machine) importBase(ctx context.Context, e peerEngine) error {
 
 // prepare gets the machine ready. stop ends what it started.
 func prepare(ctx context.Context, o Options) (m machine, stop func(), err error) {
-	m = machine{Options: o, self: o.Self, buildsys: o.Buildsys, cacheDir: filepath.Join(o.Work, "cache")}
+	m = machine{Options: o, self: o.Self, buildsys: o.Buildsys,
+		cacheDir: filepath.Join(o.Work, "cache")}
 	stop = func() {}
 	if err := os.RemoveAll(o.Work); err != nil {
 		return m, stop, err
@@ -105,7 +112,8 @@ func prepare(ctx context.Context, o Options) (m machine, stop func(), err error)
 	if err := os.WriteFile(rootfs, m.base.tar, 0o644); err != nil {
 		return m, stop, err
 	}
-	if err := write(o.Work, map[string]string{"empty/Release.toml": "version = \"1.0.0\"\n", "empty/packages/.keep": ""}); err != nil {
+	if err := write(o.Work, map[string]string{"empty/Release.toml": "version = \"1.0.0\"\n",
+		"empty/packages/.keep": ""}); err != nil {
 		return m, stop, err
 	}
 	if err := m.importBase(ctx, dockerEngine); err != nil {
@@ -123,14 +131,16 @@ func prepare(ctx context.Context, o Options) (m machine, stop func(), err error)
 	return m, stop, nil
 }
 
-// findDocker looks for a docker command whose build works: from Docker 23 on it needs a plugin that may be missing.
+// findDocker looks for a docker command whose build works: from Docker 23 on it needs a plugin that
+// may be missing.
 func (m *machine) findDocker(ctx context.Context) {
 	dir := filepath.Join(m.Work, "try")
 	if err := write(dir, map[string]string{"Dockerfile": "FROM " + m.base.image + "\n"}); err != nil {
 		return
 	}
 	for _, place := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/bin") {
-		try := command{dir: dir, args: []string{filepath.Join(place, "docker"), "build", "."}, env: []string{"DOCKER_BUILDKIT=1"}}
+		try := command{dir: dir, args: []string{filepath.Join(place, "docker"), "build", "."},
+			env: []string{"DOCKER_BUILDKIT=1"}}
 		if _, err := try.run(ctx, false); err == nil {
 			m.docker = try.args[0]
 			return
@@ -139,8 +149,8 @@ func (m *machine) findDocker(ctx context.Context) {
 	m.missing = append(m.missing, "ancestor's flow: there is no docker command whose build works")
 }
 
-// findBuildKit starts a buildkitd of this run's own and makes both it and the Docker engine known to buildx, as far as
-// the programs are there.
+// findBuildKit starts a buildkitd of this run's own and makes both it and the Docker engine known
+// to buildx, as far as the programs are there.
 func (m *machine) findBuildKit(ctx context.Context) (stop func(), err error) {
 	own := peerEngine{name: "buildkitd", builder: "bench"}
 	m.solves = []peerEngine{dockerEngine}
@@ -164,10 +174,13 @@ func (m *machine) findBuildKit(ctx context.Context) (stop func(), err error) {
 	if m.BakeOnEngine {
 		m.bakes = append(m.bakes, dockerEngine)
 	} else {
-		m.missing = append(m.missing, "bake on the Docker engine, because its 60 solves at once crash Docker 20.10; --bake-on-engine has it run")
+		m.missing = append(m.missing,
+			"bake on the Docker engine, because its 60 solves at once crash Docker 20.10; "+
+				"--bake-on-engine has it run")
 	}
 	if running {
-		create := command{dir: m.Work, env: own.buildxEnv(*m), args: []string{m.buildx, "create", "--name", own.builder, "--driver", "remote", own.address}}
+		create := command{dir: m.Work, env: own.buildxEnv(*m),
+			args: []string{m.buildx, "create", "--name", own.builder, "--driver", "remote", own.address}}
 		if _, err := create.run(ctx, false); err != nil {
 			return stop, err
 		}
@@ -176,14 +189,17 @@ func (m *machine) findBuildKit(ctx context.Context) (stop func(), err error) {
 	return stop, nil
 }
 
-// startBuildkitd starts a daemon that keeps everything below the working directory and waits until it answers.
+// startBuildkitd starts a daemon that keeps everything below the working directory and waits until
+// it answers.
 func (m *machine) startBuildkitd(ctx context.Context, address string) (stop func(), err error) {
 	log, err := os.Create(filepath.Join(m.Work, "buildkitd.log"))
 	if err != nil {
 		return func() {}, err
 	}
-	daemon := exec.Command(filepath.Join(m.Tools, "buildkitd"), "--root", filepath.Join(m.Work, "buildkitd"), "--addr", address,
-		"--oci-worker-net=host", "--containerd-worker=false", "--otel-socket-path", filepath.Join(m.Work, "otel.sock"))
+	daemon := exec.Command(filepath.Join(m.Tools, "buildkitd"), "--root",
+		filepath.Join(m.Work, "buildkitd"), "--addr", address,
+		"--oci-worker-net=host", "--containerd-worker=false", "--otel-socket-path", filepath.Join(m.Work,
+			"otel.sock"))
 	daemon.Stdout, daemon.Stderr = log, log
 	if err := daemon.Start(); err != nil {
 		return func() {}, err
@@ -236,7 +252,10 @@ func (m machine) peers() []peer {
 	if _, err := exec.LookPath("ninja"); err == nil {
 		all = append(all, ninjaPeer(m))
 	}
-	return slices.DeleteFunc(all, func(p peer) bool { return m.Peers != nil && !m.Peers.MatchString(p.name) })
+	return slices.DeleteFunc(all, func(p peer) bool {
+		return m.Peers != nil &&
+			!m.Peers.MatchString(p.name)
+	})
 }
 
 // facts describe the machine in one line.
@@ -261,11 +280,15 @@ func (m machine) facts(ctx context.Context) string {
 	if data, err := os.ReadFile("/proc/loadavg"); err == nil {
 		load, _, _ = strings.Cut(string(data), " ")
 	}
-	kernel, _, _ := strings.Cut(output("uname", "-r"), "-") // what follows the version names a build, not a property
-	text := fmt.Sprintf("%s processors (%s), Linux %s, load %s at the start", output("nproc"), model, kernel, load)
+	// what follows the version names a build, not a property
+	kernel, _, _ := strings.Cut(output("uname", "-r"), "-")
+	text := fmt.Sprintf("%s processors (%s), Linux %s, load %s at the start", output("nproc"), model,
+		kernel, load)
 	if m.docker != "" {
-		text += fmt.Sprintf("; Docker engine %s (%s), client %s", output(m.docker, "version", "--format", "{{.Server.Version}}"),
-			output(m.docker, "info", "--format", "{{.Driver}}"), output(m.docker, "version", "--format", "{{.Client.Version}}"))
+		text += fmt.Sprintf("; Docker engine %s (%s), client %s",
+			output(m.docker, "version", "--format", "{{.Server.Version}}"),
+			output(m.docker, "info", "--format", "{{.Driver}}"), output(m.docker, "version", "--format",
+				"{{.Client.Version}}"))
 	}
 	return text + "; ninja " + output("ninja", "--version")
 }

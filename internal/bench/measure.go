@@ -27,16 +27,19 @@ type command struct {
 
 // sample is what one run of a command took.
 type sample struct {
-	wall, cpu float64 // seconds; cpu is user and system time of the process and the descendants it waited for
+	// seconds; cpu is user and system time of the process and the descendants it waited for
+	wall, cpu float64
 	rss       float64 // MiB, of the largest process
 	jobs      int     // packages whose job ran, by what was printed
 	done      int     // packages with the output they must have, afterwards
-	own       float64 // buildsys only: wall time less that of the solve, for a run with one solve; seconds
+	// buildsys only: wall time less that of the solve, for a run with one solve; seconds
+	own float64
 }
 
 var jobLine = regexp.MustCompile(`\bJOB ([a-z]+[0-9]+)`)
 
-// run runs a command to its end. A command that fails is an error that holds the end of its output, unless mayFail.
+// run runs a command to its end. A command that fails is an error that holds the end of its output,
+// unless mayFail.
 func (c command) run(ctx context.Context, mayFail bool) (sample, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -63,7 +66,8 @@ func (c command) run(ctx context.Context, mayFail bool) (sample, error) {
 	s.jobs = len(seen)
 	if err != nil && !mayFail {
 		tail := out.Bytes()[max(0, out.Len()-800):]
-		return s, fmt.Errorf("%s (in %s): %w; the end of what it printed:\n%s", c.args[0], c.dir, err, tail)
+		return s, fmt.Errorf("%s (in %s): %w; the end of what it printed:\n%s", c.args[0], c.dir, err,
+			tail)
 	}
 	if err == nil && mayFail {
 		return s, fmt.Errorf("%s (in %s) succeeded though a package fails", c.args[0], c.dir)

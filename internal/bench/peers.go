@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// peer is one tool to time. It works in a tree of its own, so that what one has built helps no other.
+// peer is one tool to time. It works in a tree of its own, so that what one has built helps no
+// other.
 type peer struct {
 	name   string // column
 	files  func(pkgs []pkg) map[string]string
@@ -42,7 +43,8 @@ func buildsysPeer(m machine, e peerEngine) peer {
 					"FROM scratch AS package\nCOPY --from=build /output/ /\n",
 			}
 			for _, p := range pkgs {
-				text := fmt.Sprintf("[package]\nname = %q\nversion = \"0.1.0\"\nedition = \"2021\"\npublish = false\n\n"+
+				text := fmt.Sprintf("[package]\nname = %q\nversion = \"0.1.0\"\nedition = \"2021\"\npublish "+
+					"= false\n\n"+
 					"[lib]\npath = \"../packages.rs\"\n\n[build-dependencies]\n", p.name)
 				for _, n := range p.needs {
 					text += fmt.Sprintf("%s = { path = \"../%[1]s\" }\n", n)
@@ -58,24 +60,29 @@ func buildsysPeer(m machine, e peerEngine) peer {
 			}
 			return command{dir: dir, args: args, env: m.buildsysEnv(e)}
 		},
-		output:  func(name string) string { return "build/rpms/x86_64/" + name + "/" + rpmName(name) },
-		made:    []string{"build"},
-		solves:  onePerJob,
-		offline: []string{"DOCKER_HOST=tcp://127.0.0.1:1", "BUILDSYS_BUILDKIT_HOST=" + strings.Replace(e.address, "unix:", "unix:/nowhere", 1)},
+		output: func(name string) string { return "build/rpms/x86_64/" + name + "/" + rpmName(name) },
+		made:   []string{"build"},
+		solves: onePerJob,
+		offline: []string{"DOCKER_HOST=tcp://127.0.0.1:1", "BUILDSYS_BUILDKIT_HOST=" +
+			strings.Replace(e.address, "unix:", "unix:/nowhere", 1)},
 	}
 }
 
-// ninjaPeer runs the jobs as plain processes and trusts times of files: the floor of what any tool can do.
+// ninjaPeer runs the jobs as plain processes and trusts times of files: the floor of what any tool
+// can do.
 func ninjaPeer(m machine) peer {
 	return peer{
 		name: "ninja",
 		files: func(pkgs []pkg) map[string]string {
 			var b strings.Builder
-			// restat and the comparison give ninja early cut-off, which it has only where its user asks for it.
-			b.WriteString("rule job\n  restat = 1\n  command = sh tools/package/build-rpm $pkg packages/$pkg out tmp/$pkg && mkdir -p out/$pkg" +
+			// restat and the comparison give ninja early cut-off, which it has only where its user asks for
+			// it.
+			b.WriteString("rule job\n  restat = 1\n  command = sh tools/package/build-rpm $pkg " +
+				"packages/$pkg out tmp/$pkg && mkdir -p out/$pkg" +
 				" && { cmp -s tmp/$pkg/$rpm $out || mv tmp/$pkg/$rpm $out; }\n")
 			for _, p := range pkgs {
-				fmt.Fprintf(&b, "build out/%s/%s: job packages/%[1]s/%[1]s.spec tools/package/build-rpm", p.name, rpmName(p.name))
+				fmt.Fprintf(&b, "build out/%s/%s: job packages/%[1]s/%[1]s.spec tools/package/build-rpm",
+					p.name, rpmName(p.name))
 				for _, n := range p.needs {
 					fmt.Fprintf(&b, " out/%s/%s", n, rpmName(n))
 				}
@@ -92,8 +99,9 @@ func ninjaPeer(m machine) peer {
 	}
 }
 
-// ancestorPeer is the flow of the ancestor of buildsys: for each package a docker build with the whole tree as context and
-// a random NOCACHE, docker create, cp, rm, rmi; driven by file times over stamps, there by cargo, here by make.
+// ancestorPeer is the flow of the ancestor of buildsys: for each package a docker build with the
+// whole tree as context and a random NOCACHE, docker create, cp, rm, rmi; driven by file times over
+// stamps, there by cargo, here by make.
 func ancestorPeer(m machine) peer {
 	return peer{
 		name: "ancestor's flow",
@@ -112,7 +120,8 @@ func ancestorPeer(m machine) peer {
 				".dockerignore":   ".stamps\n",
 				"docker-sequence": dockerSequence,
 				"Dockerfile": "FROM " + m.base.image + " AS build\nARG PACKAGE\nARG NOCACHE\n" +
-					"RUN --mount=target=/host sh /host/tools/package/build-rpm ${PACKAGE} /host/packages/${PACKAGE} /host/rpms /output\n" +
+					"RUN --mount=target=/host sh /host/tools/package/build-rpm ${PACKAGE} " +
+					"/host/packages/${PACKAGE} /host/rpms /output\n" +
 					"FROM scratch AS package\nCOPY --from=build /output/ /output/\n",
 			}
 		},

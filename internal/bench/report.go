@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// Run compares and returns the report. When ctx is done it ends early and reports what was measured until then.
+// Run compares and returns the report. When ctx is done it ends early and reports what was measured
+// until then.
 func Run(ctx context.Context, o Options) (string, error) {
 	m, stop, err := prepare(ctx, o)
 	defer stop()
@@ -65,9 +66,11 @@ func (w *report) head(facts string) {
 	for _, samples := range w.got[scenarios[0].title] {
 		rounds = max(rounds, len(samples))
 	}
-	w.printf("%s, medians of up to %d rounds. %s. BuildKit %s, buildx %s.\n\n", time.Now().UTC().Format(time.DateOnly), rounds, facts,
+	w.printf("%s, medians of up to %d rounds. %s. BuildKit %s, buildx %s.\n\n",
+		time.Now().UTC().Format(time.DateOnly), rounds, facts,
 		orUnknown(w.m.BuildKitVersion), orUnknown(w.m.BuildxVersion))
-	w.printf("The tree: %d packages, %d build edges, critical path %.1f s; `root` is a package that %d others need, directly or not. "+
+	w.printf("The tree: %d packages, %d build edges, critical path %.1f s; `root` is a package that "+
+		"%d others need, directly or not. "+
 		"Jobs sleep 0.2 s. %d jobs at once.\n", len(w.pkgs), links, criticalPath(w.pkgs), len(affected(w.pkgs, w.contenders[0].root))-1, w.m.Jobs)
 	for _, text := range w.m.missing {
 		w.printf("\nLeft out: %s.\n", text)
@@ -81,7 +84,8 @@ func orUnknown(version string) string {
 	return version
 }
 
-// table writes one row for each scenario that was run; cell gives the text for a peer's samples, of which there is one at least.
+// table writes one row for each scenario that was run; cell gives the text for a peer's samples, of
+// which there is one at least.
 func (w *report) table(title string, cell func(c *contender, s scenario, samples []sample) string) {
 	w.printf("\n%s\n\n| |", title)
 	for _, c := range w.contenders {
@@ -108,10 +112,12 @@ func (w *report) tables() {
 	w.table("Wall time in seconds:", func(_ *contender, _ scenario, samples []sample) string {
 		return seconds(median(samples, wallOf))
 	})
-	w.table("Wall time of buildsys on the Docker engine divided by the peer's:", func(c *contender, s scenario, samples []sample) string {
-		return ratio(w.wall(s.title, w.contenders[0].name), median(samples, wallOf))
-	})
-	w.table("Jobs that ran / builds asked of the engine (in the row of the package that fails: outputs there at the end):",
+	w.table("Wall time of buildsys on the Docker engine divided by the peer's:",
+		func(c *contender, s scenario, samples []sample) string {
+			return ratio(w.wall(s.title, w.contenders[0].name), median(samples, wallOf))
+		})
+	w.table("Jobs that ran / builds asked of the engine (in the row of the package that fails: "+
+		"outputs there at the end):",
 		func(c *contender, s scenario, samples []sample) string {
 			ran := int(median(samples, jobsOf))
 			if s.title == "one package fails" {
@@ -119,9 +125,10 @@ func (w *report) tables() {
 			}
 			return fmt.Sprintf("%d / %d", ran, c.solves(w.pkgs, ran))
 		})
-	w.table("Processor time of the client in seconds (ninja's includes the jobs):", func(_ *contender, _ scenario, samples []sample) string {
-		return seconds(median(samples, cpuOf))
-	})
+	w.table("Processor time of the client in seconds (ninja's includes the jobs):",
+		func(_ *contender, _ scenario, samples []sample) string {
+			return seconds(median(samples, cpuOf))
+		})
 }
 
 // wall is a median wall time in seconds; NaN when there is none.
@@ -146,30 +153,40 @@ func (w *report) targets() {
 	same := func(title, peer, engine string) float64 {
 		return w.wall(title, "buildsys, "+engine) / w.wall(title, peer+", "+engine)
 	}
-	row("no-op at most 1/100 of bake's, on the Docker engine", same("no-op", "bake", dockerEngine.name), 0.01, "%.4f")
-	row("no-op at most 1/100 of bake's, on buildkitd", same("no-op", "bake", "buildkitd"), 0.01, "%.4f")
+	row("no-op at most 1/100 of bake's, on the Docker engine",
+		same("no-op", "bake", dockerEngine.name), 0.01, "%.4f")
+	row("no-op at most 1/100 of bake's, on buildkitd", same("no-op", "bake", "buildkitd"), 0.01,
+		"%.4f")
 	row("no-op at most 10 times ninja's", against("no-op", "ninja"), 10, "%.1f")
-	row("cold at most 0.7 of bake's, both on the Docker engine", same("cold", "bake", dockerEngine.name), 0.7, "%.2f")
-	row("cold at most 0.7 of bake's, both on buildkitd", same("cold", "bake", "buildkitd"), 0.7, "%.2f")
+	row("cold at most 0.7 of bake's, both on the Docker engine",
+		same("cold", "bake", dockerEngine.name), 0.7, "%.2f")
+	row("cold at most 0.7 of bake's, both on buildkitd", same("cold", "bake", "buildkitd"), 0.7,
+		"%.2f")
 	row("cold at most 0.6 of the ancestor's flow", against("cold", "ancestor's flow"), 0.6, "%.2f")
-	row("cold at most 1.15 of one solve, both on the Docker engine", same("cold", "one solve", dockerEngine.name), 1.15, "%.2f")
-	row("cold at most 1.15 of one solve, both on buildkitd", same("cold", "one solve", "buildkitd"), 1.15, "%.2f")
-	row("one leaf changed: at most 0.15 s beside the solve", median(w.got["one leaf changed"][us], ownOf), 0.15, "%.3f s")
-	row("root changed, same output: 1 job", median(w.got["root changed, same output"][us], jobsOf), 1, "%.0f")
+	row("cold at most 1.15 of one solve, both on the Docker engine",
+		same("cold", "one solve", dockerEngine.name), 1.15, "%.2f")
+	row("cold at most 1.15 of one solve, both on buildkitd", same("cold", "one solve", "buildkitd"),
+		1.15, "%.2f")
+	row("one leaf changed: at most 0.15 s beside the solve",
+		median(w.got["one leaf changed"][us], ownOf), 0.15, "%.3f s")
+	row("root changed, same output: 1 job", median(w.got["root changed, same output"][us], jobsOf), 1,
+		"%.0f")
 	row("root changed: no more jobs than are affected", median(w.got["root changed"][us], jobsOf),
 		float64(len(affected(w.pkgs, w.contenders[0].root))), "%.0f")
 }
 
 func (w *report) sizes(sizes []size) {
 	w.printf("\n`buildsys plan` of an image with all packages, nothing to do, no engine:\n\n")
-	w.printf("| packages | wall (s) | per doubling | processor (s) | per doubling | memory (MiB) | per doubling |\n|---:|---:|---:|---:|---:|---:|---:|\n")
+	w.printf("| packages | wall (s) | per doubling | processor (s) | per doubling | memory (MiB) | " +
+		"per doubling |\n|---:|---:|---:|---:|---:|---:|---:|\n")
 	for i, s := range sizes {
 		if i == 0 {
 			w.printf("| %d | %s | | %s | | %.0f | |\n", s.packages, seconds(s.wall), seconds(s.cpu), s.rss)
 			continue
 		}
 		before := sizes[i-1]
-		w.printf("| %d | %s | %.2f | %s | %.2f | %.0f | %.2f |\n", s.packages, seconds(s.wall), s.wall/before.wall,
+		w.printf("| %d | %s | %.2f | %s | %.2f | %.0f | %.2f |\n", s.packages, seconds(s.wall),
+			s.wall/before.wall,
 			seconds(s.cpu), s.cpu/before.cpu, s.rss, s.rss/before.rss)
 	}
 }

@@ -1,4 +1,5 @@
-// sizes: how long buildsys takes to see that nothing is to be done, as trees grow. No engine takes part.
+// sizes: how long buildsys takes to see that nothing is to be done, as trees grow. No engine takes
+// part.
 
 package bench
 
@@ -23,8 +24,9 @@ import (
 type size struct {
 	packages int
 	wall     float64 // seconds, median
-	cpu      float64 // seconds of processor time, median; it tells more than wall where the machine is busy
-	rss      float64 // MiB
+	// seconds of processor time, median; it tells more than wall where the machine is busy
+	cpu float64
+	rss float64 // MiB
 }
 
 // sizesTimed doubles from 10 packages to the given number.
@@ -47,12 +49,14 @@ func sizeTimed(ctx context.Context, m machine, n int) (size, error) {
 		return size{}, err
 	}
 	defer os.RemoveAll(dir)
-	// In a process of its own: Linux counts the memory of the process that starts another as memory of that one.
+	// In a process of its own: Linux counts the memory of the process that starts another as memory of
+	// that one.
 	made := command{dir: dir, args: []string{m.self, "-make-sized", fmt.Sprint(n)}}
 	if _, err := made.run(ctx, false); err != nil {
 		return size{}, err
 	}
-	cmd := command{dir: dir, args: []string{m.buildsys, "plan"}, env: []string{"DOCKER_HOST=tcp://127.0.0.1:1"}}
+	cmd := command{dir: dir, args: []string{m.buildsys, "plan"},
+		env: []string{"DOCKER_HOST=tcp://127.0.0.1:1"}}
 	for key, value := range sizedEnv(dir) {
 		cmd.env = append(cmd.env, key+"="+value)
 	}
@@ -64,35 +68,39 @@ func sizeTimed(ctx context.Context, m machine, n int) (size, error) {
 		}
 		runs = append(runs, s)
 	}
-	return size{n, median(runs, wallOf), median(runs, cpuOf), median(runs, func(s sample) float64 { return s.rss })}, nil
+	return size{n, median(runs, wallOf), median(runs, cpuOf),
+		median(runs, func(s sample) float64 { return s.rss })}, nil
 }
 
 func sizedEnv(dir string) map[string]string {
-	return map[string]string{"BUILDSYS_CACHE_DIR": filepath.Join(dir, "cache"), "BUILDSYS_SDK_IMAGE": "buildsys.invalid/none:1",
-		"BUILDSYS_VARIANT": treegen.Variant, "BUILDSYS_VERSION_BUILD": "00000000", "HOME": dir}
+	return map[string]string{"BUILDSYS_CACHE_DIR": filepath.Join(dir, "cache"),
+		"BUILDSYS_SDK_IMAGE": "buildsys.invalid/none:1",
+		"BUILDSYS_VARIANT":   treegen.Variant, "BUILDSYS_VERSION_BUILD": "00000000", "HOME": dir}
 }
 
-// MakeSized writes a tree of n packages and an image into the empty directory dir, and builds it with an engine that needs
-// no time. What went wrong is told to log.
+// MakeSized writes a tree of n packages and an image into the empty directory dir, and builds it
+// with an engine that needs no time. What went wrong is told to log.
 func MakeSized(dir string, n int, log io.Writer) error {
 	if err := treegen.Shape(treegen.Shallow).Write(dir, n, false); err != nil {
 		return err
 	}
 	env := sizedEnv(dir)
 	status := cli.Main(cli.System{
-		Args: []string{"build-variant", "--jobs", "8"}, Dir: dir, Getenv: func(key string) string { return env[key] },
-		Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: log,
+		Args: []string{"build-variant", "--jobs", "8"}, Dir: dir,
+		Getenv: func(key string) string { return env[key] },
+		Stdin:  strings.NewReader(""), Stdout: io.Discard, Stderr: log,
 		Dial:   func(context.Context, engine.Options) (engine.Engine, error) { return instant{}, nil },
 		Unread: true,
 	})
 	if status != cli.ExitOK {
-		return fmt.Errorf("building a tree of %d packages without an engine ended with status %d", n, status)
+		return fmt.Errorf("building a tree of %d packages without an engine ended with status %d", n,
+			status)
 	}
 	return nil
 }
 
-// sizesDir makes a directory in memory where there is such a place: planning reads only what the page cache holds anyway,
-// but making the trees forces every output to disk.
+// sizesDir makes a directory in memory where there is such a place: planning reads only what the
+// page cache holds anyway, but making the trees forces every output to disk.
 func sizesDir(m machine) (string, error) {
 	if dir, err := os.MkdirTemp("/dev/shm", "buildsys-bench-"); err == nil {
 		return dir, nil
@@ -112,9 +120,13 @@ func (instant) Await(context.Context, time.Duration) error { return nil }
 
 func (instant) Info(context.Context) (engine.Info, error) { return engine.Info{CPUs: 8}, nil }
 
-func (instant) HasImage(context.Context, string) (string, bool, error) { return "sha256:0", true, nil }
+func (instant) HasImage(context.Context, string) (string, bool, error) {
+	return "sha256:0", true,
+		nil
+}
 
-func (instant) ImportImage(context.Context, string, io.Reader, map[string]string, func(int64)) error {
+func (instant) ImportImage(context.Context, string, io.Reader, map[string]string,
+	func(int64)) error {
 	return errors.ErrUnsupported
 }
 

@@ -1,4 +1,5 @@
-// tree: a generated tree on disk, the edits that the cases make, and the oracle that says what must come out of it.
+// tree: a generated tree on disk, the edits that the cases make, and the oracle that says what must
+// come out of it.
 
 package bench
 
@@ -12,8 +13,9 @@ import (
 	"time"
 )
 
-// job stands in for rpmbuild, for every peer: build-rpm PACKAGE PACKAGE-DIR RPMS-DIR OUTPUT-DIR. Its output depends on the
-// spec without its comments and on the outputs of what the package needs. What it prints is counted.
+// job stands in for rpmbuild, for every peer: build-rpm PACKAGE PACKAGE-DIR RPMS-DIR OUTPUT-DIR.
+// Its output depends on the spec without its comments and on the outputs of what the package needs.
+// What it prints is counted.
 const job = `#!/bin/sh
 set -e
 spec=$2/$1.spec
@@ -79,14 +81,16 @@ func newTree(dir string, pkgs []pkg) (*tree, error) {
 
 func (t *tree) save(p pkg) error {
 	return write(t.dir, map[string]string{
-		"packages/" + p.name + "/" + p.name + ".spec": fmt.Sprintf("# comment %d\n%s", t.spec[p.name].comment, t.body(p)),
+		"packages/" + p.name + "/" + p.name + ".spec": fmt.Sprintf("# comment %d\n%s",
+			t.spec[p.name].comment, t.body(p)),
 	})
 }
 
 // body is the spec without its comment.
 func (t *tree) body(p pkg) string {
 	s := t.spec[p.name]
-	text := fmt.Sprintf("seconds %g\nneeds %s\nsalt %s\n", p.seconds, strings.Join(p.needs, " "), s.salt)
+	text := fmt.Sprintf("seconds %g\nneeds %s\nsalt %s\n", p.seconds, strings.Join(p.needs, " "),
+		s.salt)
 	if s.fail {
 		text += "fail\n"
 	}
@@ -111,7 +115,8 @@ func (t *tree) edit(name string, change func(*spec)) error {
 func (t *tree) touch(dirs ...string) error {
 	now := time.Now()
 	for _, dir := range dirs {
-		err := filepath.WalkDir(filepath.Join(t.dir, dir), func(at string, e fs.DirEntry, err error) error {
+		err := filepath.WalkDir(filepath.Join(t.dir, dir), func(at string, e fs.DirEntry,
+			err error) error {
 			if err != nil || e.IsDir() {
 				return err
 			}
@@ -127,7 +132,8 @@ func (t *tree) touch(dirs ...string) error {
 // moved is the tree as it is in another directory.
 func (t *tree) moved(dir string) *tree { return &tree{dir: dir, pkgs: t.pkgs, spec: t.spec} }
 
-// expected returns what the output of every package must be. A package that fails has none, nor have those that need it.
+// expected returns what the output of every package must be. A package that fails has none, nor
+// have those that need it.
 func (t *tree) expected() map[string]string {
 	want := map[string]string{}
 	for _, p := range t.pkgs {

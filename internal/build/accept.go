@@ -22,8 +22,9 @@ const (
 	tagSourceRPM = 1044
 )
 
-// acceptRPMs refuses RPMs that the step of an entry cannot have made: of another architecture, of another package (the
-// source RPM they name is not one of that package), or with a file name that says something else than the header.
+// acceptRPMs refuses RPMs that the step of an entry cannot have made: of another architecture, of
+// another package (the source RPM they name is not one of that package), or with a file name that
+// says something else than the header.
 func acceptRPMs(e cache.Entry, open func(cache.File) (*os.File, error)) error {
 	step, arch, _ := strings.Cut(e.Step, " ")
 	kind, pkg, _ := strings.Cut(step, "/")
@@ -60,13 +61,15 @@ func acceptRPM(h rpm.Header, file, pkg, arch string) error {
 		}
 		return ""
 	}
-	if want := fmt.Sprintf("%s-%s-%s.%s.rpm", first(tagName), first(tagVersion), first(tagRelease), first(tagArch)); file != want {
+	if want := fmt.Sprintf("%s-%s-%s.%s.rpm", first(tagName), first(tagVersion), first(tagRelease),
+		first(tagArch)); file != want {
 		return fmt.Errorf("the file %s holds the RPM %s", file, want)
 	}
 	if a := first(tagArch); a != arch && a != "noarch" {
 		return fmt.Errorf("%s is for %s and not for %s", file, a, arch)
 	}
-	// NAME-VERSION-RELEASE.src.rpm, where NAME is the package's with the prefix that the tree gives all of them.
+	// NAME-VERSION-RELEASE.src.rpm, where NAME is the package's with the prefix that the tree gives
+	// all of them.
 	source := first(tagSourceRPM)
 	for range 2 {
 		source = source[:max(0, strings.LastIndexByte(source, '-'))]

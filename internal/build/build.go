@@ -1,8 +1,8 @@
 // Package build takes a tree and a request to outputs in place: a session loads the tree, plans,
 // has the steps run, verifies and packs. It also answers what a build would do.
 //
-// A session is made of what does not change: a Config, a way to reach an engine, an Output. The steps
-// are run by package executor; flags, printing and exit statuses are those of package cli.
+// A session is made of what does not change: a Config, a way to reach an engine, an Output. The
+// steps are run by package executor; flags, printing and exit statuses are those of package cli.
 package build
 
 import (
@@ -132,7 +132,10 @@ func (s *Session) warn(text string) {
 
 // notify is the Output's Notice for functions that want a func.
 func (s *Session) waitingFor(what string) func(holder string) {
-	return func(holder string) { s.out.Notice("waiting: another run is " + what + " (" + holder + ")") }
+	return func(holder string) {
+		s.out.Notice("waiting: another run is " + what + " (" + holder +
+			")")
+	}
 }
 
 // images returns the images of a plan's steps. Those of trees with our recipe have the SDK alone.

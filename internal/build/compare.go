@@ -82,7 +82,8 @@ func differences(first, second string) (where, files []string, err error) {
 			return nil, nil, err
 		}
 		if at >= 0 {
-			where, files = append(where, fmt.Sprintf("%s differs from byte %d on", name, at)), append(files, name)
+			where, files = append(where, fmt.Sprintf("%s differs from byte %d on", name, at)), append(files,
+				name)
 		}
 	}
 	return where, files, nil

@@ -20,7 +20,8 @@ func TestDifferences(t *testing.T) {
 		{"byte", "-- a --\nxyz\n", "-- a --\nxYz\n", "a differs from byte 1 on", "a"},
 		{"shorter", "-- a --\nxyz\n", "-- a --\n", "a differs from byte 0 on", "a"},
 		{"longer", "-- a --\nx\n", "-- a --\nx\ny\n", "a differs from byte 2 on", "a"},
-		{"two", "-- b --\n1\n-- a --\n1\n", "-- b --\n2\n-- a --\n2\n", "a differs from byte 0 on, b differs from byte 0 on", "a, b"},
+		{"two", "-- b --\n1\n-- a --\n1\n", "-- b --\n2\n-- a --\n2\n",
+			"a differs from byte 0 on, b differs from byte 0 on", "a, b"},
 		{"gone", "-- a --\n-- b --\n", "-- a --\n", "b came only out of the first build", ""},
 		{"new", "-- b --\n", "-- a --\n-- b --\n", "a came only out of the second build", ""},
 	} {

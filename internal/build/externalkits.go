@@ -15,8 +15,8 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// kitTree returns what a tree says about images it needs, and its lock; ok is false in a tree without
-// Twoliter.toml.
+// kitTree returns what a tree says about images it needs, and its lock; ok is false in a tree
+// without Twoliter.toml.
 func kitTree(ws *workspace.Workspace) (t kit.Tree, lock *manifest.Lock, ok bool, err error) {
 	if ws.Project == nil {
 		return t, nil, false, nil
@@ -27,7 +27,8 @@ func kitTree(ws *workspace.Workspace) (t kit.Tree, lock *manifest.Lock, ok bool,
 	return t, lock, true, err
 }
 
-// externalKits returns the kits of others that packages and images see. They must have been fetched.
+// externalKits returns the kits of others that packages and images see. They must have been
+// fetched.
 func (s *Session) externalKits(ws *workspace.Workspace) ([]plan.ExternalKit, error) {
 	t, lock, ok, err := kitTree(ws)
 	if err != nil || !ok {

@@ -23,8 +23,8 @@ const fetchJobs = 8
 // fetchFunc puts a step's external files into the source store.
 type fetchFunc func(ctx context.Context, step string, files []manifest.ExternalFile) error
 
-// fetchSources returns the executor's Fetch: a step's files, and for one that bundles Go modules also
-// those.
+// fetchSources returns the executor's Fetch: a step's files, and for one that bundles Go modules
+// also those.
 func fetchSources(store *fetch.Store) fetchFunc {
 	return func(ctx context.Context, step string, files []manifest.ExternalFile) error {
 		err := store.Fetch(ctx, step, files)

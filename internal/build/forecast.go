@@ -15,7 +15,8 @@ import (
 // Foresee plans a request and looks up each of its steps, without an engine and without changing
 // anything. With ask the remote caches are asked as well; what they said in earlier runs is known
 // without.
-func (s *Session) Foresee(ctx context.Context, want Request, ask bool) ([]executor.Forecast, error) {
+func (s *Session) Foresee(ctx context.Context, want Request, ask bool) ([]executor.Forecast,
+	error) {
 	p, err := s.Plan(want)
 	if err != nil {
 		return nil, err
@@ -39,7 +40,8 @@ func (s *Session) Foresee(ctx context.Context, want Request, ask bool) ([]execut
 			known.SDK = there.ID
 		}
 	}
-	known.Images = sdk.Images{Others: p.Images(), Records: sdk.RecordsIn(s.c.CacheDir)}.Recorded().Others
+	known.Images = sdk.Images{Others: p.Images(),
+		Records: sdk.RecordsIn(s.c.CacheDir)}.Recorded().Others
 	defer s.saveMemo(known.Memo)
 	return executor.Foresee(ctx, p, known)
 }

@@ -45,8 +45,8 @@ func (s *Session) overrides() ([]plan.File, error) {
 	return files, nil
 }
 
-// signing finds the keys for an image. Private keys are only looked for when the image is built: one
-// that is in the store is had without them.
+// signing finds the keys for an image. Private keys are only looked for when the image is built:
+// one that is in the store is had without them.
 func (s *Session) signing() (plan.SigningKeys, error) {
 	dir := s.c.Image.KeysDir
 	if err := sbkeys.Check(dir, sbkeys.Public()); err != nil {

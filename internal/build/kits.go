@@ -28,15 +28,16 @@ type PackedKit struct {
 	Other string
 }
 
-// CheckKit fails when the tree does not say what the image of a kit needs: before the work, not after
-// it.
+// CheckKit fails when the tree does not say what the image of a kit needs: before the work, not
+// after it.
 func (s *Session) CheckKit(ws *workspace.Workspace, name string) error {
 	_, err := s.kitMetadata(ws, name)
 	return err
 }
 
-// kitMetadata is what a kit of the tree says of itself: the kits that it needs are those of the tree
-// that it leads to, and all kits of others, because its packages may have been built with any of them.
+// kitMetadata is what a kit of the tree says of itself: the kits that it needs are those of the
+// tree that it leads to, and all kits of others, because its packages may have been built with any
+// of them.
 func (s *Session) kitMetadata(ws *workspace.Workspace, name string) (kit.Metadata, error) {
 	m := kit.Metadata{Name: name, Version: cmp.Or(s.c.Image.Version, ws.Release.Version)}
 	_, lock, _, err := kitTree(ws)
@@ -49,8 +50,10 @@ func (s *Session) kitMetadata(ws *workspace.Workspace, name string) (kit.Metadat
 	case ws.Project != nil && ws.Project.SDK != nil:
 		m.SDK.Image = *ws.Project.SDK
 	default:
-		return m, manifest.Problems{{File: "Twoliter.toml", Msg: "does not say with which SDK kits are made",
-			Hint: "write [sdk] with name, version and vendor into it, and [vendor.NAME] with the registry of the SDK"}}
+		return m, manifest.Problems{{File: "Twoliter.toml",
+			Msg: "does not say with which SDK kits are made",
+			Hint: "write [sdk] with name, version and vendor into it, and [vendor.NAME] with the registry " +
+				"of the SDK"}}
 	}
 	for _, below := range ws.KitsBelow(name) {
 		own := manifest.Image{Name: below, Version: m.Version, Vendor: ws.Kits[below].Vendor}
@@ -89,7 +92,8 @@ func (s *Session) packKits(ctx context.Context, names []string) ([]PackedKit, er
 	return all, nil
 }
 
-func (s *Session) packKit(ctx context.Context, ws *workspace.Workspace, name string) (PackedKit, error) {
+func (s *Session) packKit(ctx context.Context, ws *workspace.Workspace, name string) (PackedKit,
+	error) {
 	m, err := s.kitMetadata(ws, name)
 	if err != nil {
 		return PackedKit{}, err

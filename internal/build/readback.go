@@ -1,4 +1,5 @@
-// Readback: reads the images of a variant back before they are kept, and refuses what is not as planned.
+// Readback: reads the images of a variant back before they are kept, and refuses what is not as
+// planned.
 
 package build
 
@@ -15,8 +16,8 @@ import (
 	"buildsys/internal/sbkeys"
 )
 
-// readBack returns the executor's check of a step's outputs in dir: every disk of a variant's layout. Expanded images are put
-// in the directory temp while they are read.
+// readBack returns the executor's check of a step's outputs in dir: every disk of a variant's
+// layout. Expanded images are put in the directory temp while they are read.
 func readBack(temp string) func(ctx context.Context, s plan.Step, dir string) error {
 	return func(ctx context.Context, s plan.Step, dir string) error {
 		if s.Layout == nil {
@@ -41,7 +42,8 @@ func readBack(temp string) func(ctx context.Context, s plan.Step, dir string) er
 	}
 }
 
-// outputFault turns what reading a file back came to into the executor's errors: a bad image is not the host's fault.
+// outputFault turns what reading a file back came to into the executor's errors: a bad image is not
+// the host's fault.
 func outputFault(ctx context.Context, s plan.Step, file string, err error) error {
 	refuse := func(reason string) error {
 		return &builddir.OutputError{Step: s.ID, Path: filepath.Base(file), Reason: reason}
@@ -62,7 +64,8 @@ func outputFault(ctx context.Context, s plan.Step, file string, err error) error
 	return &builddir.HostError{Step: s.ID, Doing: "read the image back", Err: err}
 }
 
-// signingOf returns what the signatures in an image are held against: the public keys that its build saw.
+// signingOf returns what the signatures in an image are held against: the public keys that its
+// build saw.
 func signingOf(s plan.Step) (*image.Signing, error) {
 	if !plan.SecureBoot(s) {
 		return nil, nil

@@ -17,15 +17,17 @@ import (
 	"buildsys/internal/plan"
 )
 
-// TestReadBack covers what decides between "the image is bad" (exit 5) and "it could not be looked at" (exit 4). What a bad
-// image is, is tested in package image.
+// TestReadBack covers what decides between "the image is bad" (exit 5) and "it could not be looked
+// at" (exit 4). What a bad image is, is tested in package image.
 func TestReadBack(t *testing.T) {
-	layout, err := image.ForVariant(manifest.ImageLayout{OSImageSizeGiB: 1, DataImageSizeGiB: 1, PartitionPlan: image.Split}, true,
+	layout, err := image.ForVariant(manifest.ImageLayout{OSImageSizeGiB: 1, DataImageSizeGiB: 1,
+		PartitionPlan: image.Split}, true,
 		image.Identity{Name: "tiny", Variant: "dev", Arch: "x86_64", Version: "1"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	step := plan.Step{ID: "variant/dev", Kind: plan.Variant, Layout: &layout, Solve: plan.Solve{Args: map[string]string{"IMAGE_NAME": "tiny-dev", "IMAGE_FORMAT": "raw"}}}
+	step := plan.Step{ID: "variant/dev", Kind: plan.Variant, Layout: &layout,
+		Solve: plan.Solve{Args: map[string]string{"IMAGE_NAME": "tiny-dev", "IMAGE_FORMAT": "raw"}}}
 	dir, temp := t.TempDir(), t.TempDir()
 	file := filepath.Join(dir, "tiny-dev.img.lz4")
 	check := func(name, temp string, kind errkind.Kind, want ...string) {
@@ -42,10 +44,13 @@ func TestReadBack(t *testing.T) {
 			}
 		}
 	}
-	check("no image", temp, errkind.Integrity, `output "tiny-dev.img.lz4" of variant/dev`, "the build did not make it", "earlier outputs were kept")
+	check("no image", temp, errkind.Integrity, `output "tiny-dev.img.lz4" of variant/dev`,
+		"the build did not make it", "earlier outputs were kept")
 	writeLZ4(t, file, make([]byte, 1<<20))
-	check("wrong size", temp, errkind.Integrity, `output "tiny-dev.img.lz4" of variant/dev`, "os disk has 1048576 bytes", "(1024 MiB)")
-	check("no room for temporary files", filepath.Join(temp, "none"), errkind.Environment, "variant/dev: cannot read the image back", "no such file")
+	check("wrong size", temp, errkind.Integrity, `output "tiny-dev.img.lz4" of variant/dev`,
+		"os disk has 1048576 bytes", "(1024 MiB)")
+	check("no room for temporary files", filepath.Join(temp, "none"), errkind.Environment,
+		"variant/dev: cannot read the image back", "no such file")
 	if err := os.Truncate(file, 20); err != nil {
 		t.Fatal(err)
 	}

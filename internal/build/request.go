@@ -129,8 +129,8 @@ func gitCommit(root string) string {
 	return "00000000"
 }
 
-// checkRecipe shows what looks wrong in a tree's own Dockerfile, and fails when something is missing
-// without which no step can be built.
+// checkRecipe shows what looks wrong in a tree's own Dockerfile, and fails when something is
+// missing without which no step can be built.
 func (s *Session) checkRecipe(p plan.Plan) error {
 	for _, text := range p.Warnings {
 		s.warn(text)

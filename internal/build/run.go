@@ -29,11 +29,12 @@ type Result struct {
 	Comparisons []Comparison // of the two builds of what was to be verified
 }
 
-// Build takes a request to outputs in place. What the comparisons of a Result say is so with an error
-// as well.
+// Build takes a request to outputs in place. What the comparisons of a Result say is so with an
+// error as well.
 func (s *Session) Build(ctx context.Context, want Request) (Result, error) {
 	if want.Verify && s.c.RequireCached {
-		return Result{}, errkind.Usagef("--verify-reproducible and --require-cached are mutually exclusive")
+		return Result{}, errkind.Usagef("--verify-reproducible and --require-cached are mutually " +
+			"exclusive")
 	}
 	p, err := s.Plan(want)
 	if err != nil {
@@ -64,8 +65,8 @@ func (s *Session) Build(ctx context.Context, want Request) (Result, error) {
 	return result, err
 }
 
-// withEngine does something that may need an engine. It is done once more when keys turn out to have
-// been computed with another SDK image than the engine has.
+// withEngine does something that may need an engine. It is done once more when keys turn out to
+// have been computed with another SDK image than the engine has.
 func (s *Session) withEngine(do func(*engineLink) error) error {
 	e := &engineLink{s: s}
 	defer e.close()
@@ -115,7 +116,8 @@ func (s *Session) runSteps(ctx context.Context, e *engineLink, p plan.Plan, o st
 }
 
 // knowImages opens the remote caches and finds out which images keys are computed with.
-func (s *Session) knowImages(ctx context.Context, known *executor.Cache, run *engineUse) (err error) {
+func (s *Session) knowImages(ctx context.Context, known *executor.Cache,
+	run *engineUse) (err error) {
 	if known.Remote, err = s.openRemote(known.Store, run.sink); err != nil {
 		return err
 	}
@@ -132,7 +134,8 @@ func (s *Session) knowImages(ctx context.Context, known *executor.Cache, run *en
 	return nil
 }
 
-func (s *Session) executorOptions(run *engineUse, known *executor.Cache, o stepsOptions) executor.Options {
+func (s *Session) executorOptions(run *engineUse, known *executor.Cache,
+	o stepsOptions) executor.Options {
 	options := executor.Options{
 		Builder: run.link,
 		Prepare: run.prepare,
@@ -153,8 +156,8 @@ func (s *Session) executorOptions(run *engineUse, known *executor.Cache, o steps
 	return options
 }
 
-// show reports the end of a run. An error that is about the run itself is left to the caller: no step
-// is to blame for it, and a report of steps would hide it.
+// show reports the end of a run. An error that is about the run itself is left to the caller: no
+// step is to blame for it, and a report of steps would hide it.
 func (s *Session) show(ctx context.Context, summary progress.Summary, err error) error {
 	failed := errkind.Is[*executor.FailedError](err)
 	if summary.Total == 0 || err != nil && !failed && ctx.Err() == nil {
@@ -233,5 +236,6 @@ func closeRemote(ctx context.Context, c *remote.Cache, sink progress.Sink) *prog
 		last = left
 	})
 	t := c.Stats()
-	return &progress.Traffic{Found: t.Hits, Fetched: t.Fetched, Pushed: t.Pushed, Down: t.Down, Up: t.Up}
+	return &progress.Traffic{Found: t.Hits, Fetched: t.Fetched, Pushed: t.Pushed, Down: t.Down,
+		Up: t.Up}
 }

@@ -69,7 +69,8 @@ func (s *Session) FetchSDK(ctx context.Context) error {
 // ImportSDK imports the tar of a root file system as the SDK image, and uploads it to the remote
 // cache that is written, if there is one: with replace in place of another of the same name.
 // imported is called in between: the import stands whatever comes of the upload.
-func (s *Session) ImportSDK(ctx context.Context, rootfs io.Reader, replace bool, imported func()) error {
+func (s *Session) ImportSDK(ctx context.Context, rootfs io.Reader, replace bool,
+	imported func()) error {
 	return s.withSDK(ctx, nil, func(e *engineLink, images sdk.Images) error {
 		if s.c.Remote.To == (remote.Location{}) {
 			err := e.eng.ImportImage(ctx, images.SDK, rootfs, nil, nil)
@@ -96,7 +97,8 @@ func (s *Session) ImportSDK(ctx context.Context, rootfs io.Reader, replace bool,
 	})
 }
 
-func (s *Session) shareSDK(ctx context.Context, e *engineLink, images sdk.Images, packed *sdk.Packed,
+func (s *Session) shareSDK(ctx context.Context, e *engineLink, images sdk.Images,
+	packed *sdk.Packed,
 	replace bool) (err error) {
 	if images.Remote, err = s.openCaches(true); err != nil {
 		return err

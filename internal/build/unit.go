@@ -20,9 +20,9 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// BuildUnit builds the one package, kit or image that want names, and writes to cargo what it depends
-// on. built is the variant that cargo has had packages built for, which may be another than the
-// session's.
+// BuildUnit builds the one package, kit or image that want names, and writes to cargo what it
+// depends on. built is the variant that cargo has had packages built for, which may be another than
+// the session's.
 func (s *Session) BuildUnit(ctx context.Context, want Request, built string, directives io.Writer) (
 	Result, error) {
 	if want.Verify {
@@ -101,8 +101,8 @@ func (s *Session) lockUnit(ctx context.Context, id, name string) (unlock func(),
 	return func() { own(); checkout() }, nil
 }
 
-// skipUnit passes over a variant that is not made for the architecture: a workspace has all of them,
-// and the others go on.
+// skipUnit passes over a variant that is not made for the architecture: a workspace has all of
+// them, and the others go on.
 func (s *Session) skipUnit(ws *workspace.Workspace, skipped *plan.SkippedError, w io.Writer) error {
 	if _, err := fmt.Fprintf(w, "cargo:warning=%v\n", skipped); err != nil {
 		return err

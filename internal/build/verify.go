@@ -42,8 +42,8 @@ func (e *IrreproducibleError) Error() string {
 func (*IrreproducibleError) ErrorKind() errkind.Kind { return errkind.Integrity }
 
 // verify builds what was requested of a plan whose outputs are in place once more, past every cache
-// and in other surroundings, and compares: the named packages, or of a variant its images alone. Both
-// builds are kept where they differ.
+// and in other surroundings, and compares: the named packages, or of a variant its images alone.
+// Both builds are kept where they differ.
 func (s *Session) verify(ctx context.Context, e *engineLink, p plan.Plan, want Request,
 	keyed sdk.Digests) ([]Comparison, error) {
 	first := s.requested(p, want)

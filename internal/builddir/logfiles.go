@@ -12,9 +12,9 @@ import (
 	"buildsys/internal/progress"
 )
 
-// LogFiles writes the output of step "package/bash" to <dir>/package-bash.log, which is replaced when
-// the step starts. A log that cannot be written does not stop a build: the first error becomes a
-// Warning event for warn, later ones are dropped. It is safe for concurrent use.
+// LogFiles writes the output of step "package/bash" to <dir>/package-bash.log, which is replaced
+// when the step starts. A log that cannot be written does not stop a build: the first error becomes
+// a Warning event for warn, later ones are dropped. It is safe for concurrent use.
 type LogFiles struct {
 	dir  string
 	warn progress.Sink

@@ -74,7 +74,8 @@ func TestLogFilesWarnOnce(t *testing.T) {
 		l.Event(progress.Event{Kind: progress.StepLog, Step: step, Text: "line"})
 		l.Event(progress.Event{Kind: progress.StepDone, Step: step})
 	}
-	if len(warn.events) != 1 || warn.events[0].Kind != progress.Warning || !strings.Contains(warn.events[0].Text, "not a directory") {
+	if len(warn.events) != 1 || warn.events[0].Kind != progress.Warning ||
+		!strings.Contains(warn.events[0].Text, "not a directory") {
 		t.Errorf("warnings: %+v", warn.events)
 	}
 	if p := l.Path("package/a"); p != "" {

@@ -25,7 +25,8 @@ type address struct {
 // parseAddress reads an engine's address. Its error names what the setting may hold.
 func parseAddress(text, setting string) (address, error) {
 	bad := func(why string) error {
-		return fmt.Errorf("%s %q: %s; use unix:///path/of/socket, tcp://host:port or ssh://user@host", setting, text, why)
+		return fmt.Errorf("%s %q: %s; use unix:///path/of/socket, tcp://host:port or ssh://user@host",
+			setting, text, why)
 	}
 	u, err := url.Parse(text)
 	if err != nil {
@@ -49,7 +50,8 @@ func parseAddress(text, setting string) (address, error) {
 	return a, nil
 }
 
-// sshAddress takes an ssh address apart. The parts become arguments of ssh and must not look like options.
+// sshAddress takes an ssh address apart. The parts become arguments of ssh and must not look like
+// options.
 func sshAddress(a address, u *url.URL, bad func(string) error) (address, error) {
 	a.host, a.port, a.user = u.Hostname(), u.Port(), u.User.Username()
 	if _, has := u.User.Password(); has {
@@ -79,7 +81,8 @@ type tlsFiles struct{ ca, cert, key string }
 
 // tlsIn finds the three files, named as the docker command and buildctl's documentation name them.
 func tlsIn(dir string) (tlsFiles, error) {
-	files := tlsFiles{filepath.Join(dir, "ca.pem"), filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")}
+	files := tlsFiles{filepath.Join(dir, "ca.pem"), filepath.Join(dir, "cert.pem"),
+		filepath.Join(dir, "key.pem")}
 	for _, name := range []string{files.ca, files.cert, files.key} {
 		if _, err := os.Stat(name); err != nil {
 			return tlsFiles{}, fmt.Errorf("TLS needs ca.pem, cert.pem and key.pem: %w", err)
@@ -88,9 +91,11 @@ func tlsIn(dir string) (tlsFiles, error) {
 	return files, nil
 }
 
-// errNoTLS refuses what would hand the machine to whoever can reach the port: whoever may ask an engine to build may
-// start a privileged container on it, and whoever stands between sees and changes sources and results.
-var errNoTLS = errors.New("it would be spoken to over the network without TLS, so anyone on the way could read and change what is built, " +
+// errNoTLS refuses what would hand the machine to whoever can reach the port: whoever may ask an
+// engine to build may start a privileged container on it, and whoever stands between sees and
+// changes sources and results.
+var errNoTLS = errors.New("it would be spoken to over the network without TLS, so anyone on the " +
+	"way could read and change what is built, " +
 	"and an engine that listens like that runs anything for anyone as root")
 
 // checkPlain refuses an address that is neither protected nor local, unless the user insists.
@@ -98,5 +103,6 @@ func checkPlain(a address, protected, insecure bool, remedy string) error {
 	if a.scheme != "tcp" || protected || insecure || a.loopback() {
 		return nil
 	}
-	return fmt.Errorf("%w: %s, go through ssh://, or say BUILDSYS_ENGINE_INSECURE=true where the network itself is trusted", errNoTLS, remedy)
+	return fmt.Errorf("%w: %s, go through ssh://, or say BUILDSYS_ENGINE_INSECURE=true where the "+
+		"network itself is trusted", errNoTLS, remedy)
 }

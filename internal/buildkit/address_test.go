@@ -36,9 +36,12 @@ func TestParseAddress(t *testing.T) {
 		{"tcp://[::1]:2375", "tcp|[::1]:2375|||"},
 		{"ssh://me@builder:2222", "ssh|builder|2222|me|"},
 		{"ssh://builder/run/other.sock", "ssh|builder|||/run/other.sock"},
-		{"", ""}, {"nonsense", ""}, {"unix://relative.sock", ""}, {"unix:", ""}, {"tcp://builder", ""}, {"tcp://builder:1/path", ""},
-		{"tcp://me@builder:1", ""}, {"ssh://me:secret@builder", ""}, {"ssh://-oProxyCommand=x", ""}, {"ssh://-x@builder", ""},
-		{"ssh://", ""}, {"fd://", ""}, {"npipe:////./pipe/docker", ""}, {"tcp://builder:1?x", ""}, {"docker-container://x", ""},
+		{"", ""}, {"nonsense", ""}, {"unix://relative.sock", ""}, {"unix:", ""}, {"tcp://builder",
+			""}, {"tcp://builder:1/path", ""},
+		{"tcp://me@builder:1", ""}, {"ssh://me:secret@builder", ""}, {"ssh://-oProxyCommand=x",
+			""}, {"ssh://-x@builder", ""},
+		{"ssh://", ""}, {"fd://", ""}, {"npipe:////./pipe/docker", ""}, {"tcp://builder:1?x",
+			""}, {"docker-container://x", ""},
 	} {
 		a, err := parseAddress(c.text, "DOCKER_HOST")
 		got := ""
@@ -77,7 +80,8 @@ func TestPlainTCP(t *testing.T) {
 		if errors.Is(err, errNoTLS) != c.refused || !c.refused && err != nil {
 			t.Errorf("%+v: %v", c.opt, err)
 		}
-		if c.refused && (!strings.Contains(err.Error(), "BUILDSYS_ENGINE_INSECURE") || !strings.Contains(err.Error(), "CERT_PATH")) {
+		if c.refused && (!strings.Contains(err.Error(), "BUILDSYS_ENGINE_INSECURE") ||
+			!strings.Contains(err.Error(), "CERT_PATH")) {
 			t.Errorf("%v does not say what to do", err)
 		}
 	}
@@ -87,11 +91,13 @@ func TestSSHCommand(t *testing.T) {
 	a, err := parseAddress("ssh://me@builder:2222/run/x.sock", "")
 	must(t, err)
 	got := strings.Join(dockerOverSSH(a), " ")
-	if want := "ssh -o ConnectTimeout=15 -o BatchMode=yes -T -l me -p 2222 -- builder docker --host unix:///run/x.sock system dial-stdio"; got != want {
+	if want := "ssh -o ConnectTimeout=15 -o BatchMode=yes -T -l me -p 2222 -- builder docker --host " +
+		"unix:///run/x.sock system dial-stdio"; got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}
 	a.path, a.port, a.user = "", "", ""
-	if got := buildkitOverSSH(a); !slices.Equal(got[len(got)-4:], []string{"--", "builder", "buildctl", "dial-stdio"}) {
+	if got := buildkitOverSSH(a); !slices.Equal(got[len(got)-4:],
+		[]string{"--", "builder", "buildctl", "dial-stdio"}) {
 		t.Errorf("%q", got)
 	}
 }
@@ -106,7 +112,8 @@ func fakeSSH(t *testing.T, script string) {
 
 const runHere = `while [ "$1" != -- ]; do shift; done; shift 2; exec "$@"`
 
-// TestDockerOverSSH builds through the docker command's dial-stdio, with an ssh that stays on this machine.
+// TestDockerOverSSH builds through the docker command's dial-stdio, with an ssh that stays on this
+// machine.
 func TestDockerOverSSH(t *testing.T) {
 	direct := dialEngine(t, engine.Options{})
 	need.Program(t, "docker")
@@ -115,7 +122,8 @@ func TestDockerOverSSH(t *testing.T) {
 		t.Skipf("needs an engine on a socket, not at %s", direct.engine.host())
 	}
 	fakeSSH(t, runHere)
-	b, err := Dial(t.Context(), engine.Options{Host: "ssh://builder.invalid" + socket, Timeout: 20 * time.Second})
+	b, err := Dial(t.Context(), engine.Options{Host: "ssh://builder.invalid" + socket,
+		Timeout: 20 * time.Second})
 	must(t, err)
 	defer b.Close()
 	e := &engineTest{b: direct, sdk: testImages + ":" + strings.ToLower(rand.Text())}
@@ -125,7 +133,8 @@ func TestDockerOverSSH(t *testing.T) {
 	e.outputs(t)
 
 	fakeSSH(t, "echo 'Permission denied (publickey).' >&2; exit 255")
-	if _, err := Dial(t.Context(), engine.Options{Host: "ssh://builder.invalid"}); err == nil || !strings.Contains(err.Error(), "Permission denied (publickey)") {
+	if _, err := Dial(t.Context(), engine.Options{Host: "ssh://builder.invalid"}); err == nil ||
+		!strings.Contains(err.Error(), "Permission denied (publickey)") {
 		t.Errorf("error %v does not say what ssh complained about", err)
 	}
 }
@@ -134,7 +143,8 @@ func TestDockerOverSSH(t *testing.T) {
 func TestBuildkitdTLS(t *testing.T) {
 	certs := makeCerts(t)
 	port := freePort(t)
-	d := buildtest.NewBuildkitd(t, "--addr", "tcp://127.0.0.1:"+port, "--tlscacert", certs+"/ca.pem", "--tlscert", certs+"/server.pem", "--tlskey", certs+"/server-key.pem")
+	d := buildtest.NewBuildkitd(t, "--addr", "tcp://127.0.0.1:"+port, "--tlscacert", certs+"/ca.pem",
+		"--tlscert", certs+"/server.pem", "--tlskey", certs+"/server-key.pem")
 	d.Start(t)
 	dialDaemon(t, d, engine.Options{}) // it is up
 	b := dialDaemon(t, d, engine.Options{BuildKit: "tcp://127.0.0.1:" + port, BuildKitCerts: certs})
@@ -145,7 +155,8 @@ func TestBuildkitdTLS(t *testing.T) {
 	if _, err := Dial(t.Context(), engine.Options{BuildKit: "tcp://127.0.0.1:" + port}); err == nil {
 		t.Error("a client without certificates was let in")
 	}
-	if _, err := Dial(t.Context(), engine.Options{BuildKit: "tcp://127.0.0.1:" + port, BuildKitCerts: makeCerts(t)}); err == nil {
+	if _, err := Dial(t.Context(), engine.Options{BuildKit: "tcp://127.0.0.1:" + port,
+		BuildKitCerts: makeCerts(t)}); err == nil {
 		t.Error("a client trusted a server of another authority")
 	}
 }
@@ -165,18 +176,22 @@ func makeCerts(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	write := func(name, kind string, der []byte) {
-		writeFile(t, filepath.Join(dir, name), string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})), 0o600)
+		writeFile(t, filepath.Join(dir, name),
+			string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})), 0o600)
 	}
 	var ca *x509.Certificate
 	var caKey *ecdsa.PrivateKey
-	for i, c := range []struct{ cert, key string }{{"ca.pem", "ca-key.pem"}, {"server.pem", "server-key.pem"}, {"cert.pem", "key.pem"}} {
+	for i, c := range []struct{ cert, key string }{{"ca.pem", "ca-key.pem"},
+		{"server.pem", "server-key.pem"}, {"cert.pem", "key.pem"}} {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		must(t, err)
 		template := &x509.Certificate{
 			SerialNumber: big.NewInt(int64(i + 1)), Subject: pkix.Name{CommonName: fmt.Sprint("test ", i)},
 			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-			KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, BasicConstraintsValid: true, IsCA: i == 0,
-			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+			KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, BasicConstraintsValid: true,
+			IsCA:        i == 0,
+			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+			IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		}
 		if i == 0 {
 			ca, caKey = template, key

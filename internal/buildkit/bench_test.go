@@ -1,4 +1,5 @@
-// Benchmarks of what a solve costs when the engine has nothing to do, which is the price of asking it at all.
+// Benchmarks of what a solve costs when the engine has nothing to do, which is the price of asking
+// it at all.
 
 package buildkit
 
@@ -24,9 +25,11 @@ func BenchmarkCachedSolve(b *testing.B) {
 	s := plan.Solve{
 		Name: "bench", Target: "package", Args: map[string]string{"SDK": sdk},
 		Dockerfile: []byte("ARG SDK\nFROM ${SDK} AS build\n" +
-			"RUN --mount=from=buildsys.invalid/package,target=/host/package mkdir -p /output && echo x > /output/a.rpm\n" +
+			"RUN --mount=from=buildsys.invalid/package,target=/host/package mkdir -p /output && echo x > " +
+			"/output/a.rpm\n" +
 			"FROM scratch AS package\nCOPY --from=build /output/ /\n"),
-		Contexts: map[string]plan.Context{"package": {Files: []plan.File{{Name: "a.spec", Data: []byte("spec")}}}},
+		Contexts: map[string]plan.Context{"package": {Files: []plan.File{{Name: "a.spec",
+			Data: []byte("spec")}}}},
 	}
 	solve := func(b *testing.B, builder *Builder) {
 		if err := builder.Build(b.Context(), s, b.TempDir(), nil); err != nil {

@@ -1,9 +1,10 @@
-// Package buildkit runs builds on a Docker engine through its BuildKit, over Docker's own socket, or on a buildkitd: no
-// docker command, no temporary image or container, nothing pulled. It alone knows docker and moby.
+// Package buildkit runs builds on a Docker engine through its BuildKit, over Docker's own socket,
+// or on a buildkitd: no docker command, no temporary image or container, nothing pulled. It alone
+// knows docker and moby.
 //
-// The Dockerfile frontend runs in this process, so old engines understand new Dockerfiles and a "# syntax="
-// line has no effect. A build sees its contexts and the SDK image, has no network, and its outputs are checked
-// before the caller may use them.
+// The Dockerfile frontend runs in this process, so old engines understand new Dockerfiles and a "#
+// syntax=" line has no effect. A build sees its contexts and the SDK image, has no network, and its
+// outputs are checked before the caller may use them.
 package buildkit
 
 import (
@@ -29,15 +30,18 @@ import (
 // sdkArg is the build argument that names the image a build starts from.
 const sdkArg = "SDK"
 
-// freshHostname is what a build with Solve.Fresh is told that its host is called; others see BuildKit's "buildkitsandbox".
+// freshHostname is what a build with Solve.Fresh is told that its host is called; others see
+// BuildKit's "buildkitsandbox".
 const freshHostname = "elsewhere.buildsys.invalid"
 
-// Build runs one build and leaves its outputs in out, an existing empty directory. When it returns an error,
-// out may hold anything and is the caller's to remove. report gets a StepLog event for each line of output, in order and from
-// one goroutine; Step is left to the caller.
+// Build runs one build and leaves its outputs in out, an existing empty directory. When it returns
+// an error, out may hold anything and is the caller's to remove. report gets a StepLog event for
+// each line of output, in order and from one goroutine; Step is left to the caller.
 //
-// Errors are *SolveError for a build that failed, *OutputError for one that wrote what must not be published.
-func (b *Builder) Build(ctx context.Context, s plan.Solve, out string, report func(progress.Event)) error {
+// Errors are *SolveError for a build that failed, *OutputError for one that wrote what must not be
+// published.
+func (b *Builder) Build(ctx context.Context, s plan.Solve, out string,
+	report func(progress.Event)) error {
 	sdk := s.Args[sdkArg]
 	img, ok, err := b.sdkImage(ctx, sdk)
 	if err != nil {
@@ -52,7 +56,8 @@ func (b *Builder) Build(ctx context.Context, s plan.Solve, out string, report fu
 	}
 	if !ok {
 		// Asked beforehand: the engine would look for a missing image in the network.
-		return &SolveError{Name: s.Name, SDK: sdk, class: MissingSDK, Err: fmt.Errorf("no such image: %s", sdk)}
+		return &SolveError{Name: s.Name, SDK: sdk, class: MissingSDK,
+			Err: fmt.Errorf("no such image: %s", sdk)}
 	}
 	if img.others, err = b.otherImages(ctx, s); err != nil {
 		return err
@@ -60,12 +65,15 @@ func (b *Builder) Build(ctx context.Context, s plan.Solve, out string, report fu
 	if err := b.buildLayered(ctx, s, img, out, report); err != nil {
 		return err
 	}
-	return checkOutputs(out, s.Name, slices.Contains([]string{string(plan.Variant), string(plan.Repack), string(plan.Kit)}, s.Target))
+	return checkOutputs(out, s.Name,
+		slices.Contains([]string{string(plan.Variant), string(plan.Repack), string(plan.Kit)}, s.Target))
 }
 
-func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out string, report func(progress.Event), layers *layerUse) error {
+func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out string,
+	report func(progress.Event), layers *layerUse) error {
 	sdk := s.Args[sdkArg]
-	// A context that cannot be sent as listed stops the build at once, and so does an engine that says nothing any more.
+	// A context that cannot be sent as listed stops the build at once, and so does an engine that says
+	// nothing any more.
 	solveCtx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	sess, err := session.NewSession(ctx, b.sharedKey(s))
@@ -81,7 +89,8 @@ func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out str
 		return failure{own: err, err: err}.solveError(s.Name, sdk)
 	}
 	recipe := collected(s)
-	g := &guard{sdk: sdk, others: s.Images, dockerfile: recipe.Dockerfile, attrs: frontendAttrs(recipe, img), session: sess.ID(), inputs: in, tree: isTree(s)}
+	g := &guard{sdk: sdk, others: s.Images, dockerfile: recipe.Dockerfile,
+		attrs: frontendAttrs(recipe, img), session: sess.ID(), inputs: in, tree: isTree(s)}
 	log := newStatusLog(reporter(report))
 	if log.layers = layers; layers != nil {
 		layers.stop = stop
@@ -92,14 +101,9 @@ func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out str
 	jobs := b.running.Add(1)
 	def, err := b.define(solveCtx, client, g, img)
 	if err == nil {
-		opt := bkclient.SolveOpt{
-			SharedSession: sess,
-			LocalMounts:   in.locals,
-			OCIStores:     img.stores(),
-			Session:       secrets,
-			Exports:       []bkclient.ExportEntry{{Type: bkclient.ExporterLocal, OutputDir: out}},
-			Internal:      true, // not for the engine's history, which costs a small build a tenth of its time
-		}
+		opt := bkclient.SolveOpt{SharedSession: sess, LocalMounts: in.locals, OCIStores: img.stores(),
+			Session: secrets, Exports: exportTo(out)}
+		opt.Internal = true // the engine's history costs a small build a tenth of its time
 		layers.addTo(&opt)
 		err = b.run(solveCtx, client, def, opt, log)
 	}
@@ -124,8 +128,14 @@ func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out str
 	return b.afterLoss(f.solveError(s.Name, sdk), client)
 }
 
+// exportTo has the result written into a directory.
+func exportTo(dir string) []bkclient.ExportEntry {
+	return []bkclient.ExportEntry{{Type: bkclient.ExporterLocal, OutputDir: dir}}
+}
+
 // run has the engine solve a definition, and returns when log has all that it said.
-func (b *Builder) run(ctx context.Context, client *bkclient.Client, def *llb.Definition, opt bkclient.SolveOpt, log *statusLog) error {
+func (b *Builder) run(ctx context.Context, client *bkclient.Client, def *llb.Definition,
+	opt bkclient.SolveOpt, log *statusLog) error {
 	statuses := make(chan *bkclient.SolveStatus)
 	drained := make(chan struct{})
 	go func() {
@@ -141,8 +151,8 @@ func (b *Builder) run(ctx context.Context, client *bkclient.Client, def *llb.Def
 	return err
 }
 
-// afterLoss has the next build use a new connection: gRPC lets a while pass before it tries an address again that has failed,
-// and what is asked meanwhile fails at once.
+// afterLoss has the next build use a new connection: gRPC lets a while pass before it tries an
+// address again that has failed, and what is asked meanwhile fails at once.
 func (b *Builder) afterLoss(e *SolveError, client *bkclient.Client) *SolveError {
 	if e.class == EngineLost {
 		b.renew(client)
@@ -150,8 +160,9 @@ func (b *Builder) afterLoss(e *SolveError, client *bkclient.Client) *SolveError 
 	return e
 }
 
-// reporter turns lines into events. BuildKit drops the output of a step that writes too much or too fast, 1 MiB
-// and 200 KiB/s in Docker 20.10, and with it the very lines that say why the step failed: worth a warning.
+// reporter turns lines into events. BuildKit drops the output of a step that writes too much or too
+// fast, 1 MiB and 200 KiB/s in Docker 20.10, and with it the very lines that say why the step
+// failed: worth a warning.
 func reporter(report func(progress.Event)) func(line string) {
 	warned := false
 	return func(line string) {
@@ -161,13 +172,16 @@ func reporter(report func(progress.Event)) func(line string) {
 		report(progress.Event{Time: time.Now(), Kind: progress.StepLog, Text: line})
 		if !warned && strings.HasPrefix(line, "[output clipped, log limit ") {
 			warned = true
-			report(progress.Event{Time: time.Now(), Kind: progress.Warning, Text: "the engine dropped a part of this step's output; " +
-				"start dockerd with BUILDKIT_STEP_LOG_MAX_SIZE=-1 and BUILDKIT_STEP_LOG_MAX_SPEED=-1 in its environment to keep all of it"})
+			report(progress.Event{Time: time.Now(), Kind: progress.Warning,
+				Text: "the engine dropped a part of this step's output; " +
+					"start dockerd with BUILDKIT_STEP_LOG_MAX_SIZE=-1 and BUILDKIT_STEP_LOG_MAX_SPEED=-1 in its " +
+					"environment to keep all of it"})
 		}
 	}
 }
 
-// cancelCause gives the cause of an ended context as an error that is also context.Canceled or DeadlineExceeded.
+// cancelCause gives the cause of an ended context as an error that is also context.Canceled or
+// DeadlineExceeded.
 func cancelCause(ctx context.Context) error {
 	cause := context.Cause(ctx)
 	if cause == nil || errors.Is(cause, ctx.Err()) {
@@ -209,7 +223,8 @@ func frontendAttrs(s plan.Solve, img sdkImage) map[string]string {
 	return attrs
 }
 
-// familiarName gives an image's name in the form in which the frontend looks for a context that replaces it.
+// familiarName gives an image's name in the form in which the frontend looks for a context that
+// replaces it.
 func familiarName(ref string) string {
 	named, err := reference.ParseNormalizedNamed(ref)
 	if err != nil {
@@ -218,8 +233,9 @@ func familiarName(ref string) string {
 	return strings.TrimSuffix(reference.FamiliarString(named), ":latest")
 }
 
-// sharedKey names the engine's copies of this build's contexts: the same from run to run, so that only differences
-// are sent, and another for every step, so that parallel builds do not take one copy from each other.
+// sharedKey names the engine's copies of this build's contexts: the same from run to run, so that
+// only differences are sent, and another for every step, so that parallel builds do not take one
+// copy from each other.
 func (b *Builder) sharedKey(s plan.Solve) string {
 	h := sha256.New()
 	for _, part := range []string{b.checkout, s.Target, s.Name} {

@@ -31,7 +31,8 @@ import (
 	"buildsys/internal/plan"
 )
 
-// minBuildKit is the first whose daemon takes an image from its client's OCI layout and tells its version.
+// minBuildKit is the first whose daemon takes an image from its client's OCI layout and tells its
+// version.
 const minBuildKit = "v0.11.0"
 
 // layoutStore is the name under which a build offers the content of the SDK's layout.
@@ -44,8 +45,9 @@ type buildkitd struct {
 	layout  sdkLayout
 	wait    time.Duration // for a registry that asks for patience
 
-	mu       sync.Mutex
-	resolved map[string]sdkImage // images of registries: asked for once, so that one run uses one image
+	mu sync.Mutex
+	// images of registries: asked for once, so that one run uses one image
+	resolved map[string]sdkImage
 }
 
 func newBuildkitd(opt engine.Options) (daemon, error) {
@@ -68,7 +70,8 @@ func newBuildkitd(opt engine.Options) (daemon, error) {
 		}
 		d.tls = &files
 	}
-	if err := checkPlain(a, d.tls != nil, opt.Insecure, "set BUILDSYS_BUILDKIT_CERT_PATH"); err != nil {
+	if err := checkPlain(a, d.tls != nil, opt.Insecure,
+		"set BUILDSYS_BUILDKIT_CERT_PATH"); err != nil {
 		return nil, newEngineError(d, err)
 	}
 	return d, nil
@@ -79,7 +82,8 @@ func (d *buildkitd) host() string { return d.address.text }
 func (d *buildkitd) close() error { return nil }
 
 func (d *buildkitd) hint() string {
-	return "BUILDSYS_BUILDKIT_HOST names it: start buildkitd there, or unset that to use a Docker engine"
+	return "BUILDSYS_BUILDKIT_HOST names it: start buildkitd there, or unset that to use a Docker " +
+		"engine"
 }
 
 func (d *buildkitd) dial(ctx context.Context) (*bkclient.Client, error) {
@@ -87,17 +91,20 @@ func (d *buildkitd) dial(ctx context.Context) (*bkclient.Client, error) {
 	target := d.address.text
 	switch {
 	case d.tls != nil:
-		opts = append(opts, bkclient.WithCredentials(d.tls.cert, d.tls.key), bkclient.WithServerConfig("", d.tls.ca))
+		opts = append(opts, bkclient.WithCredentials(d.tls.cert, d.tls.key),
+			bkclient.WithServerConfig("", d.tls.ca))
 	case d.address.scheme == "ssh":
 		target = "tcp://buildkitd.invalid:1" // never looked up: the dialer below does not use it
-		opts = append(opts, bkclient.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+		opts = append(opts, bkclient.WithContextDialer(func(ctx context.Context, _ string) (net.Conn,
+			error) {
 			return dialCommand(ctx, buildkitOverSSH(d.address))
 		}))
 	}
 	return bkclient.New(ctx, target, opts...)
 }
 
-// ping asks the daemon for its version, on a new connection: one that is broken silently stays so for long.
+// ping asks the daemon for its version, on a new connection: one that is broken silently stays so
+// for long.
 func (d *buildkitd) ping(ctx context.Context) error {
 	c, err := d.dial(ctx)
 	if err != nil {
@@ -118,10 +125,11 @@ func (d *buildkitd) ping(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", errNobody, err)
 }
 
-// checkBuildKit refuses a daemon that is too old; one whose version is that of no release, v0.0.0 too, is
-// trusted.
+// checkBuildKit refuses a daemon that is too old; one whose version is that of no release, v0.0.0
+// too, is trusted.
 func checkBuildKit(version string) error {
-	if semver.IsValid(version) && semver.MajorMinor(version) != "v0.0" && semver.Compare(version, minBuildKit) < 0 {
+	if semver.IsValid(version) && semver.MajorMinor(version) != "v0.0" &&
+		semver.Compare(version, minBuildKit) < 0 {
 		return fmt.Errorf("it is BuildKit %s or older, at least %s is needed", version, minBuildKit)
 	}
 	return nil
@@ -144,7 +152,9 @@ func (d *buildkitd) info(ctx context.Context) (engine.Info, error) {
 	if len(workers) == 0 {
 		return engine.Info{}, errors.New("it has no worker, so it cannot build anything")
 	}
-	info := engine.Info{Version: build.BuildkitVersion.Version, Driver: workers[0].Labels["org.mobyproject.buildkit.worker.snapshotter"], Local: d.address.local()}
+	info := engine.Info{Version: build.BuildkitVersion.Version,
+		Driver: workers[0].Labels["org.mobyproject.buildkit.worker.snapshotter"],
+		Local:  d.address.local()}
 	if info.Local {
 		info.CPUs = runtime.NumCPU()
 	}
@@ -167,8 +177,10 @@ func (d *buildkitd) image(ctx context.Context, b *Builder, ref string) (sdkImage
 	return d.fromRegistry(ctx, b, ref)
 }
 
-// fromRegistry has the daemon ask the image's registry what the name stands for, and holds on to the answer.
-func (d *buildkitd) fromRegistry(ctx context.Context, b *Builder, ref string) (sdkImage, bool, error) {
+// fromRegistry has the daemon ask the image's registry what the name stands for, and holds on to
+// the answer.
+func (d *buildkitd) fromRegistry(ctx context.Context, b *Builder, ref string) (sdkImage, bool,
+	error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if img, ok := d.resolved[ref]; ok {
@@ -190,7 +202,8 @@ func (d *buildkitd) fromRegistry(ctx context.Context, b *Builder, ref string) (s
 		}
 		unusable := newEngineError(d, fmt.Errorf("it cannot get the image %s: %w", ref, err))
 		if class == RegistryBusy {
-			unusable.Hint = "wait, or use a registry nearer to it; or have no registry asked: buildsys sdk import"
+			unusable.Hint = "wait, or use a registry nearer to it; or have no registry asked: buildsys " +
+				"sdk import"
 		}
 		return sdkImage{}, false, unusable
 	}
@@ -208,12 +221,15 @@ func (d *buildkitd) fromRegistry(ctx context.Context, b *Builder, ref string) (s
 	return img, true, nil
 }
 
-// resolve has the daemon ask a registry for an image's manifest and configuration. The daemon itself asks a registry that is busy
-// again within a second and then fails; this goes on with that for some time, waiting longer each time.
-func (d *buildkitd) resolve(ctx context.Context, b *Builder, name string) (manifest digest.Digest, config []byte, err error) {
+// resolve has the daemon ask a registry for an image's manifest and configuration. The daemon
+// itself asks a registry that is busy again within a second and then fails; this goes on with that
+// for some time, waiting longer each time.
+func (d *buildkitd) resolve(ctx context.Context, b *Builder, name string) (manifest digest.Digest,
+	config []byte, err error) {
 	resolve := func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
 		var err error
-		_, manifest, config, err = c.ResolveImageConfig(ctx, name, sourceresolver.Opt{ImageOpt: &sourceresolver.ResolveImageOpt{}})
+		_, manifest, config, err = c.ResolveImageConfig(ctx, name,
+			sourceresolver.Opt{ImageOpt: &sourceresolver.ResolveImageOpt{}})
 		return gateway.NewResult(), err
 	}
 	begin := time.Now()
@@ -225,7 +241,8 @@ func (d *buildkitd) resolve(ctx context.Context, b *Builder, name string) (manif
 		select {
 		case <-ctx.Done():
 			return manifest, config, cancelCause(ctx)
-		case <-time.After(pause/2 + rand.N(pause/2)): // machines that were refused together do not come back together
+		// machines that were refused together do not come back together
+		case <-time.After(pause/2 + rand.N(pause/2)):
 		}
 	}
 }
@@ -242,7 +259,8 @@ func fromOCI(config dockerspec.DockerOCIImage) imageConfig {
 }
 
 // importImage keeps the image on this machine, from where every build offers it to the daemon.
-func (d *buildkitd) importImage(_ context.Context, ref string, tar io.Reader, labels map[string]string) error {
+func (d *buildkitd) importImage(_ context.Context, ref string, tar io.Reader,
+	labels map[string]string) error {
 	if d.layout.Dir == "" {
 		return errors.New("there is no directory to keep it in for a buildkitd")
 	}

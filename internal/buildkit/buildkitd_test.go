@@ -1,4 +1,5 @@
-// Tests on a real buildkitd: it does all that a Docker engine does, with an SDK that it is given from here.
+// Tests on a real buildkitd: it does all that a Docker engine does, with an SDK that it is given
+// from here.
 
 package buildkit
 
@@ -18,10 +19,12 @@ import (
 func TestBuildkitd(t *testing.T) {
 	d := buildtest.NewBuildkitd(t)
 	d.Start(t)
-	e := &engineTest{b: dialDaemon(t, d, engine.Options{}), sdk: testImages + ":" + strings.ToLower(rand.Text())}
+	e := &engineTest{b: dialDaemon(t, d, engine.Options{}), sdk: testImages + ":" +
+		strings.ToLower(rand.Text())}
 	e.importBase(t)
 	info, err := e.b.Info(t.Context())
-	if err != nil || info.Kind != "buildkitd" || !strings.HasPrefix(info.Version, "v0.") || info.Driver == "" || info.CPUs == 0 {
+	if err != nil || info.Kind != "buildkitd" || !strings.HasPrefix(info.Version, "v0.") ||
+		info.Driver == "" || info.CPUs == 0 {
 		t.Errorf("Info = %+v, %v", info, err)
 	}
 	for _, c := range engineCases {

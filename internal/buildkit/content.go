@@ -15,17 +15,20 @@ import (
 	"buildsys/internal/oci"
 )
 
-// blobs is a content.Store that only gives. containerd's own store for such a directory makes files in it and logs.
+// blobs is a content.Store that only gives. containerd's own store for such a directory makes files
+// in it and logs.
 type blobs struct{ layout oci.Layout }
 
-var errReadOnly = fmt.Errorf("the SDK's content can only be read: %w", errdefs.ErrFailedPrecondition)
+var errReadOnly = fmt.Errorf("the SDK's content can only be read: %w",
+	errdefs.ErrFailedPrecondition)
 
 func (b blobs) Info(_ context.Context, d digest.Digest) (content.Info, error) {
 	info, err := b.stat(d)
 	if err != nil {
 		return content.Info{}, err
 	}
-	return content.Info{Digest: d, Size: info.Size(), CreatedAt: info.ModTime(), UpdatedAt: info.ModTime()}, nil
+	return content.Info{Digest: d, Size: info.Size(), CreatedAt: info.ModTime(),
+		UpdatedAt: info.ModTime()}, nil
 }
 
 func (b blobs) stat(d digest.Digest) (os.FileInfo, error) {

@@ -1,5 +1,5 @@
-// Context trees: what a build may see, composed from host files, host directories and memory, and made
-// independent of umask, owner, checkout path and clock.
+// Context trees: what a build may see, composed from host files, host directories and memory, and
+// made independent of umask, owner, checkout path and clock.
 
 package buildkit
 
@@ -26,12 +26,12 @@ import (
 	"buildsys/internal/plan"
 )
 
-// contextSecond is the modification time, in Unix seconds, of every file a build sees: 2020-01-01 00:00:00 UTC.
-// The nanoseconds differ, see fileTime.
+// contextSecond is the modification time, in Unix seconds, of every file a build sees: 2020-01-01
+// 00:00:00 UTC. The nanoseconds differ, see fileTime.
 const contextSecond = 1577836800
 
-// ContextError says that a build's inputs are not what a build may see: a symlink, a device, a file that
-// changed while it was sent. Nothing was built.
+// ContextError says that a build's inputs are not what a build may see: a symlink, a device, a file
+// that changed while it was sent. Nothing was built.
 type ContextError struct {
 	Path string // host path, or path inside the context for data from memory
 	Err  error
@@ -40,7 +40,8 @@ type ContextError struct {
 func (e *ContextError) Error() string { return fmt.Sprintf("input %s: %v", e.Path, e.Err) }
 func (e *ContextError) Unwrap() error { return e.Err }
 
-// contextFS is an fsutil.FS over a fixed list of entries; all host directories were read when it was made.
+// contextFS is an fsutil.FS over a fixed list of entries; all host directories were read when it
+// was made.
 type contextFS struct {
 	entries []*contextEntry // parents before children, each directory's names in byte order
 	index   map[string]*contextEntry
@@ -58,13 +59,16 @@ type contextEntry struct {
 	id    fileID
 }
 
-// stat is what a build sees of the entry: owner, group, devices and extended attributes are always zero.
+// stat is what a build sees of the entry: owner, group, devices and extended attributes are always
+// zero.
 func (e *contextEntry) stat() *types.Stat {
-	return &types.Stat{Path: e.path, Mode: uint32(e.mode), Size: e.size, ModTime: e.mtime, Linkname: e.link}
+	return &types.Stat{Path: e.path, Mode: uint32(e.mode), Size: e.size, ModTime: e.mtime,
+		Linkname: e.link}
 }
 
-// newContextFS composes c. digest gives the SHA-256 of a host file. failed is called when a file turns out
-// different from what was listed: fsutil itself would silently send an empty or shortened file.
+// newContextFS composes c. digest gives the SHA-256 of a host file. failed is called when a file
+// turns out different from what was listed: fsutil itself would silently send an empty or shortened
+// file.
 func newContextFS(c plan.Context, digests *digestMemo, failed func(error)) (*contextFS, error) {
 	b := contextBuilder{digests: digests, entries: map[string]*contextEntry{}}
 	if err := b.ignore(c.Ignore); err != nil {
@@ -98,7 +102,9 @@ func newContextFS(c plan.Context, digests *digestMemo, failed func(error)) (*con
 // checkNamed refuses what a context may not hold that has a name in the Dockerfile.
 func (c *contextFS) checkNamed() error {
 	if _, ok := c.index[".dockerignore"]; ok {
-		return &ContextError{Path: ".dockerignore", Err: errors.New("a file of this name at the top of a context would hide other inputs from the build; remove or rename it")}
+		return &ContextError{Path: ".dockerignore",
+			Err: errors.New("a file of this name at the top of a context would hide other inputs from the " +
+				"build; remove or rename it")}
 	}
 	return nil
 }
@@ -114,7 +120,8 @@ func (b *contextBuilder) addFile(f plan.File) error {
 		return &ContextError{Path: f.Name, Err: errors.New("not a clean relative path inside a context")}
 	}
 	if f.Link != "" {
-		return b.add(&contextEntry{path: f.Name, mode: fs.ModeSymlink | 0o777, link: f.Link, mtime: contextSecond * int64(time.Second)})
+		return b.add(&contextEntry{path: f.Name, mode: fs.ModeSymlink | 0o777, link: f.Link,
+			mtime: contextSecond * int64(time.Second)})
 	}
 	if f.Host != "" {
 		return b.addHost(f.Name, f.Host, f.Mode&0o111 != 0)
@@ -124,14 +131,17 @@ func (b *contextBuilder) addFile(f plan.File) error {
 	return b.add(e)
 }
 
-// addHost adds one host file. It must be a regular file: a link could lead anywhere on this machine.
+// addHost adds one host file. It must be a regular file: a link could lead anywhere on this
+// machine.
 func (b *contextBuilder) addHost(name, host string, executable bool) error {
 	info, err := os.Lstat(host)
 	if err != nil {
 		return &ContextError{Path: host, Err: underlying(err)}
 	}
 	if !info.Mode().IsRegular() {
-		return &ContextError{Path: host, Err: fmt.Errorf("is a %s; a build sees only regular files, replace it by a copy", modeName(info.Mode()))}
+		return &ContextError{Path: host,
+			Err: fmt.Errorf("is a %s; a build sees only regular files, replace it by a copy",
+				modeName(info.Mode()))}
 	}
 	sum, id, err := b.digests.sum(host)
 	if err != nil {
@@ -150,7 +160,8 @@ func (b *contextBuilder) addDir(dir, root string) error {
 	if info, err := os.Lstat(root); err != nil {
 		return &ContextError{Path: root, Err: underlying(err)}
 	} else if !info.IsDir() {
-		return &ContextError{Path: root, Err: fmt.Errorf("is a %s, not a directory", modeName(info.Mode()))}
+		return &ContextError{Path: root, Err: fmt.Errorf("is a %s, not a directory",
+			modeName(info.Mode()))}
 	}
 	if err := b.addParents(dir + "/x"); err != nil {
 		return err
@@ -196,9 +207,11 @@ func (b *contextBuilder) addParents(name string) error {
 			if e.mode.IsDir() {
 				return nil
 			}
-			return &ContextError{Path: dir, Err: errors.New("is a file in one input and a directory in another")}
+			return &ContextError{Path: dir,
+				Err: errors.New("is a file in one input and a directory in another")}
 		}
-		b.entries[dir] = &contextEntry{path: dir, mode: fs.ModeDir | 0o755, mtime: contextSecond * int64(time.Second)}
+		b.entries[dir] = &contextEntry{path: dir, mode: fs.ModeDir | 0o755,
+			mtime: contextSecond * int64(time.Second)}
 	}
 	return nil
 }
@@ -224,7 +237,8 @@ func (b *contextBuilder) finish(failed func(error)) *contextFS {
 		c.entries = append(c.entries, e)
 	}
 	// fsutil's order: by path, the separator sorting before every other byte.
-	slices.SortFunc(c.entries, func(x, y *contextEntry) int { return fsutil.ComparePath(x.path, y.path) })
+	slices.SortFunc(c.entries,
+		func(x, y *contextEntry) int { return fsutil.ComparePath(x.path, y.path) })
 	return c
 }
 
@@ -348,9 +362,10 @@ func fileEntry(name string, size int64, executable bool, sum [sha256.Size]byte) 
 	return e
 }
 
-// fileTime derives a modification time from contents, in nanoseconds since 1970. The engine keeps what it
-// received for the last build of a step and asks only for files whose size or time differ, so with one fixed
-// time an edit that keeps the size would build the old bytes. The second is the same for all files.
+// fileTime derives a modification time from contents, in nanoseconds since 1970. The engine keeps
+// what it received for the last build of a step and asks only for files whose size or time differ,
+// so with one fixed time an edit that keeps the size would build the old bytes. The second is the
+// same for all files.
 func fileTime(sum [sha256.Size]byte) int64 {
 	nanos := 1 + binary.BigEndian.Uint64(sum[:8])%(uint64(time.Second)-1)
 	return contextSecond*int64(time.Second) + int64(nanos)

@@ -24,12 +24,14 @@ import (
 
 func newTestFS(t *testing.T, c plan.Context) *contextFS {
 	t.Helper()
-	fsys, err := newContextFS(c, &digestMemo{}, func(err error) { t.Errorf("unexpected failure: %v", err) })
+	fsys, err := newContextFS(c, &digestMemo{},
+		func(err error) { t.Errorf("unexpected failure: %v", err) })
 	must(t, err)
 	return fsys
 }
 
-// walk lists "path mode" of what fsys shows below target, and checks the order as the receiving side does.
+// walk lists "path mode" of what fsys shows below target, and checks the order as the receiving
+// side does.
 func walk(t *testing.T, fsys fsutil.FS, target string) []string {
 	t.Helper()
 	var v fsutil.Validator
@@ -71,13 +73,17 @@ func TestContextFS(t *testing.T) {
 	must(t, os.Mkdir(filepath.Join(dir, "hollow"), 0o700))
 	writeFile(t, file, "host", 0o777)
 	fsys := newTestFS(t, plan.Context{
-		Files: []plan.File{{Name: "a.spec", Data: []byte("spec"), Mode: 0o600}, {Name: "rpms-x/y", Host: file, Mode: 0o644}, {Name: "run", Data: nil, Mode: 0o755}},
-		Dirs:  []*plan.Dir{{Name: "rpms/deep", Host: dir}, {Name: "rpms", Host: filepath.Join(dir, "b")}, {Name: "void", Host: filepath.Join(dir, "hollow")}},
+		Files: []plan.File{{Name: "a.spec", Data: []byte("spec"), Mode: 0o600},
+			{Name: "rpms-x/y", Host: file, Mode: 0o644}, {Name: "run", Data: nil, Mode: 0o755}},
+		Dirs: []*plan.Dir{{Name: "rpms/deep", Host: dir}, {Name: "rpms", Host: filepath.Join(dir, "b")},
+			{Name: "void", Host: filepath.Join(dir, "hollow")}},
 	})
 	want := []string{ // "/" sorts before every other byte: rpms/… comes before rpms-x
 		"a.spec -rw-r--r--",
-		"rpms drwxr-xr-x", "rpms/a -rw-r--r--", "rpms/deep drwxr-xr-x", "rpms/deep/b drwxr-xr-x", "rpms/deep/b/a -rw-r--r--",
-		"rpms/deep/b/z -rw-r--r--", "rpms/deep/b.c -rwxr-xr-x", "rpms/deep/hollow drwxr-xr-x", "rpms/z -rw-r--r--",
+		"rpms drwxr-xr-x", "rpms/a -rw-r--r--", "rpms/deep drwxr-xr-x", "rpms/deep/b drwxr-xr-x",
+		"rpms/deep/b/a -rw-r--r--",
+		"rpms/deep/b/z -rw-r--r--", "rpms/deep/b.c -rwxr-xr-x", "rpms/deep/hollow drwxr-xr-x",
+		"rpms/z -rw-r--r--",
 		"rpms-x drwxr-xr-x", "rpms-x/y -rw-r--r--", "run -rwxr-xr-x", "void drwxr-xr-x",
 	}
 	for _, target := range []string{"", "/"} {
@@ -88,7 +94,8 @@ func TestContextFS(t *testing.T) {
 	if got := walk(t, fsys, "rpms/deep/b"); !slices.Equal(got, want[4:7]) {
 		t.Errorf("walk of a subtree: %q", got)
 	}
-	for name, data := range map[string]string{"a.spec": "spec", "rpms-x/y": "host", "/rpms/deep/b.c": "b.c", "run": ""} {
+	for name, data := range map[string]string{"a.spec": "spec", "rpms-x/y": "host",
+		"/rpms/deep/b.c": "b.c", "run": ""} {
 		if got := read(t, fsys, name); got != data {
 			t.Errorf("%s: %q, want %q", name, got, data)
 		}
@@ -110,7 +117,8 @@ func TestContextFSFiltered(t *testing.T) {
 	}{
 		{fsutil.FilterOpt{FollowPaths: []string{".dockerignore"}}, nil},
 		{fsutil.FilterOpt{FollowPaths: []string{"a/d"}}, []string{"a drwxr-xr-x", "a/d -rw-r--r--"}},
-		{fsutil.FilterOpt{ExcludePatterns: []string{"a/b"}}, []string{"a drwxr-xr-x", "a/d -rw-r--r--", "e -rw-r--r--"}},
+		{fsutil.FilterOpt{ExcludePatterns: []string{"a/b"}}, []string{"a drwxr-xr-x", "a/d -rw-r--r--",
+			"e -rw-r--r--"}},
 	} {
 		filtered, err := fsutil.NewFilterFS(fsys, &c.opt)
 		must(t, err)
@@ -121,8 +129,10 @@ func TestContextFSFiltered(t *testing.T) {
 }
 
 func TestContextFSSkip(t *testing.T) {
-	fsys := newTestFS(t, plan.Context{Files: []plan.File{{Name: "a/b"}, {Name: "a/c"}, {Name: "d/e"}, {Name: "d/f"}, {Name: "g"}}})
-	for skip, want := range map[string]string{"a": "a d d/e d/f g", "d/e": "a a/b a/c d d/e g", "g": "a a/b a/c d d/e d/f g"} {
+	fsys := newTestFS(t, plan.Context{Files: []plan.File{{Name: "a/b"}, {Name: "a/c"}, {Name: "d/e"},
+		{Name: "d/f"}, {Name: "g"}}})
+	for skip, want := range map[string]string{"a": "a d d/e d/f g", "d/e": "a a/b a/c d d/e g",
+		"g": "a a/b a/c d d/e d/f g"} {
 		var got []string
 		must(t, fsys.Walk(t.Context(), "/", func(p string, _ fs.DirEntry, _ error) error {
 			got = append(got, p)
@@ -137,19 +147,23 @@ func TestContextFSSkip(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := fsys.Walk(ctx, "/", func(string, fs.DirEntry, error) error { return nil }); !errors.Is(err, context.Canceled) {
+	if err := fsys.Walk(ctx, "/", func(string, fs.DirEntry,
+		error) error {
+		return nil
+	}); !errors.Is(err, context.Canceled) {
 		t.Errorf("walk after cancel: %v", err)
 	}
 }
 
-// TestContextFSTimes: what a build sees depends on contents alone, and two contents of one size never look alike
-// to the engine, which compares sizes and times.
+// TestContextFSTimes: what a build sees depends on contents alone, and two contents of one size
+// never look alike to the engine, which compares sizes and times.
 func TestContextFSTimes(t *testing.T) {
 	stat := func(data string, mode fs.FileMode, touched time.Time) *types.Stat {
 		host := filepath.Join(t.TempDir(), "f")
 		writeFile(t, host, data, mode)
 		must(t, os.Chtimes(host, touched, touched))
-		return newTestFS(t, plan.Context{Dirs: []*plan.Dir{{Name: "d", Host: filepath.Dir(host)}}}).index["d/f"].stat()
+		return newTestFS(t, plan.Context{Dirs: []*plan.Dir{{Name: "d",
+			Host: filepath.Dir(host)}}}).index["d/f"].stat()
 	}
 	a := stat("version 1", 0o644, time.Unix(1e9, 0))
 	if b := stat("version 1", 0o600, time.Unix(1.5e9, 7)); a.String() != b.String() {
@@ -161,7 +175,8 @@ func TestContextFSTimes(t *testing.T) {
 	if a.ModTime/1e9 != contextSecond || a.ModTime%1e9 == 0 {
 		t.Errorf("time %d", a.ModTime)
 	}
-	fromMemory := newTestFS(t, plan.Context{Files: []plan.File{{Name: "d/f", Data: []byte("version 1")}}}).index["d/f"].stat()
+	fromMemory := newTestFS(t,
+		plan.Context{Files: []plan.File{{Name: "d/f", Data: []byte("version 1")}}}).index["d/f"].stat()
 	if a.String() != fromMemory.String() {
 		t.Errorf("host file and memory differ:\n%v\n%v", a, fromMemory)
 	}
@@ -193,19 +208,27 @@ func TestContextFSRefuses(t *testing.T) {
 		{"symlink in a directory", "symlink", plan.Context{Dirs: []*plan.Dir{{Name: "d", Host: link}}}},
 		{"FIFO in a directory", "FIFO", plan.Context{Dirs: []*plan.Dir{{Name: "d", Host: fifo}}}},
 		{"socket in a directory", "socket", plan.Context{Dirs: []*plan.Dir{{Name: "d", Host: sock}}}},
-		{"symlink as file", "symlink", plan.Context{Files: []plan.File{{Name: "a", Host: link + "/odd"}}}},
-		{"symlink as directory", "symlink", plan.Context{Dirs: []*plan.Dir{{Name: "d", Host: link + "/odd"}}}},
+		{"symlink as file", "symlink",
+			plan.Context{Files: []plan.File{{Name: "a", Host: link + "/odd"}}}},
+		{"symlink as directory", "symlink",
+			plan.Context{Dirs: []*plan.Dir{{Name: "d", Host: link + "/odd"}}}},
 		{"FIFO as file", "FIFO", plan.Context{Files: []plan.File{{Name: "a", Host: fifo + "/odd"}}}},
 		{"directory as file", "directory", plan.Context{Files: []plan.File{{Name: "a", Host: dir}}}},
-		{"file as directory", "not a directory", plan.Context{Dirs: []*plan.Dir{{Name: "d", Host: file}}}},
-		{"missing file", "no such file", plan.Context{Files: []plan.File{{Name: "a", Host: dir + "/none"}}}},
-		{"missing directory", "no such file", plan.Context{Dirs: []*plan.Dir{{Name: "d", Host: dir + "/none"}}}},
+		{"file as directory", "not a directory",
+			plan.Context{Dirs: []*plan.Dir{{Name: "d", Host: file}}}},
+		{"missing file", "no such file",
+			plan.Context{Files: []plan.File{{Name: "a", Host: dir + "/none"}}}},
+		{"missing directory", "no such file",
+			plan.Context{Dirs: []*plan.Dir{{Name: "d", Host: dir + "/none"}}}},
 		{"escape", "clean relative path", plan.Context{Files: []plan.File{{Name: "../a"}}}},
 		{"absolute", "clean relative path", plan.Context{Files: []plan.File{{Name: "/a"}}}},
-		{"escaping directory", "clean relative path", plan.Context{Dirs: []*plan.Dir{{Name: "..", Host: dir}}}},
+		{"escaping directory", "clean relative path",
+			plan.Context{Dirs: []*plan.Dir{{Name: "..", Host: dir}}}},
 		{"duplicate", "have this name", plan.Context{Files: []plan.File{{Name: "a"}, {Name: "a"}}}},
-		{"duplicate through a directory", "have this name", plan.Context{Files: []plan.File{{Name: "d/file"}}, Dirs: []*plan.Dir{{Name: "d", Host: dir}}}},
-		{"file below a file", "a file in one input", plan.Context{Files: []plan.File{{Name: "a"}, {Name: "a/b"}}}},
+		{"duplicate through a directory", "have this name",
+			plan.Context{Files: []plan.File{{Name: "d/file"}}, Dirs: []*plan.Dir{{Name: "d", Host: dir}}}},
+		{"file below a file", "a file in one input",
+			plan.Context{Files: []plan.File{{Name: "a"}, {Name: "a/b"}}}},
 		{"ignore file", "hide other inputs", plan.Context{Files: []plan.File{{Name: ".dockerignore"}}}},
 	} {
 		fsys, err := newContextFS(c.ctx, &digestMemo{}, nil)
@@ -219,18 +242,26 @@ func TestContextFSRefuses(t *testing.T) {
 	}
 }
 
-// TestContextFSChanged: fsutil sends nothing for a file it cannot open, so the context itself must tell.
+// TestContextFSChanged: fsutil sends nothing for a file it cannot open, so the context itself must
+// tell.
 func TestContextFSChanged(t *testing.T) {
 	for name, change := range map[string]func(host string) error{
-		"removed":  os.Remove,
-		"replaced": func(host string) error { return errors.Join(os.Remove(host), os.WriteFile(host, []byte("x"), 0o644)) },
-		"grown":    func(host string) error { return os.WriteFile(host, []byte("xyz"), 0o644) },
-		"linked":   func(host string) error { return errors.Join(os.Remove(host), os.Symlink("/etc/passwd", host)) },
+		"removed": os.Remove,
+		"replaced": func(host string) error {
+			return errors.Join(os.Remove(host),
+				os.WriteFile(host, []byte("x"), 0o644))
+		},
+		"grown": func(host string) error { return os.WriteFile(host, []byte("xyz"), 0o644) },
+		"linked": func(host string) error {
+			return errors.Join(os.Remove(host),
+				os.Symlink("/etc/passwd", host))
+		},
 	} {
 		host := filepath.Join(t.TempDir(), "f")
 		writeFile(t, host, "x", 0o644)
 		var told error
-		fsys, err := newContextFS(plan.Context{Files: []plan.File{{Name: "f", Host: host}}}, &digestMemo{}, func(err error) { told = err })
+		fsys, err := newContextFS(plan.Context{Files: []plan.File{{Name: "f", Host: host}}},
+			&digestMemo{}, func(err error) { told = err })
 		must(t, err)
 		must(t, change(host))
 		var ce *ContextError
@@ -244,7 +275,8 @@ func TestContextFSChangedWhileRead(t *testing.T) {
 	host := filepath.Join(t.TempDir(), "f")
 	writeFile(t, host, "some bytes", 0o644)
 	var told error
-	fsys, err := newContextFS(plan.Context{Files: []plan.File{{Name: "f", Host: host}}}, &digestMemo{}, func(err error) { told = err })
+	fsys, err := newContextFS(plan.Context{Files: []plan.File{{Name: "f", Host: host}}}, &digestMemo{},
+		func(err error) { told = err })
 	must(t, err)
 	r, err := fsys.Open("f")
 	must(t, err)

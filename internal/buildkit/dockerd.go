@@ -1,4 +1,5 @@
-// dockerd: the engine that is a Docker daemon, spoken to over its API and, through it, its BuildKit.
+// dockerd: the engine that is a Docker daemon, spoken to over its API and, through it, its
+// BuildKit.
 
 package buildkit
 
@@ -23,7 +24,8 @@ import (
 	bkclient "github.com/moby/buildkit/client"
 )
 
-// minAPI is Docker 20.10: the first whose BuildKit has the heredocs and mounts that the recipe uses.
+// minAPI is Docker 20.10: the first whose BuildKit has the heredocs and mounts that the recipe
+// uses.
 const minAPI = "1.41"
 
 // dockerd is a Docker engine.
@@ -54,13 +56,17 @@ func newDockerd(opt engine.Options) (daemon, error) {
 	switch {
 	case a.scheme == "ssh":
 		opts = append(opts, docker.WithHost("http://docker.invalid"), // only a name for HTTP's Host line
-			docker.WithDialContext(func(ctx context.Context, _, _ string) (net.Conn, error) { return dialCommand(ctx, dockerOverSSH(a)) }))
+			docker.WithDialContext(func(ctx context.Context, _, _ string) (net.Conn,
+				error) {
+				return dialCommand(ctx, dockerOverSSH(a))
+			}))
 	case a.scheme == "tcp" && certs != "":
 		files, err := tlsIn(certs)
 		if err != nil {
 			return nil, newEngineError(d, err)
 		}
-		opts = append(opts, docker.WithTLSClientConfig(files.ca, files.cert, files.key), docker.WithHost(a.text))
+		opts = append(opts, docker.WithTLSClientConfig(files.ca, files.cert, files.key),
+			docker.WithHost(a.text))
 	default:
 		opts = append(opts, docker.WithHost(a.text))
 	}
@@ -77,14 +83,18 @@ func (d *dockerd) close() error { return d.docker.Close() }
 // hint says how to get an engine, by what sort of place this is.
 func (d *dockerd) hint() string {
 	if os.Getenv("CODEBUILD_BUILD_ID") != "" {
-		return "CodeBuild: switch on privileged mode in the project's environment (privilegedMode: true), and have the install phase " +
-			"start dockerd and wait for it where the build image does not; DOCKER_HOST names an engine elsewhere"
+		return "CodeBuild: switch on privileged mode in the project's environment (privilegedMode: " +
+			"true), and have the install phase " +
+			"start dockerd and wait for it where the build image does not; DOCKER_HOST names an engine " +
+			"elsewhere"
 	}
 	if _, err := os.Stat("/.dockerenv"); err == nil {
-		return "this is a container: an engine in it needs --privileged, a volume at /var/lib/docker and a running dockerd; " +
+		return "this is a container: an engine in it needs --privileged, a volume at /var/lib/docker " +
+			"and a running dockerd; " +
 			"script/setup starts one, DOCKER_HOST names another"
 	}
-	return "script/setup installs and starts one, DOCKER_HOST names another, and inside a container it needs --privileged " +
+	return "script/setup installs and starts one, DOCKER_HOST names another, and inside a container " +
+		"it needs --privileged " +
 		"and a running dockerd (CodeBuild: privileged mode)"
 }
 
@@ -93,7 +103,8 @@ func (d *dockerd) dial(ctx context.Context) (*bkclient.Client, error) {
 		bkclient.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 			return d.docker.DialHijack(ctx, "/grpc", "h2c", nil)
 		}),
-		bkclient.WithSessionDialer(func(ctx context.Context, proto string, meta map[string][]string) (net.Conn, error) {
+		bkclient.WithSessionDialer(func(ctx context.Context, proto string,
+			meta map[string][]string) (net.Conn, error) {
 			return d.docker.DialHijack(ctx, "/session", proto, meta)
 		}))
 }
@@ -105,13 +116,14 @@ func (d *dockerd) ping(ctx context.Context) error {
 		return d.unreachable(err)
 	}
 	if versions.LessThan(p.APIVersion, minAPI) {
-		return fmt.Errorf("it speaks API %s, at least %s is needed (Docker 20.10 or newer)", p.APIVersion, minAPI)
+		return fmt.Errorf("it speaks API %s, at least %s is needed (Docker 20.10 or newer)", p.APIVersion,
+			minAPI)
 	}
 	return nil
 }
 
-// unreachable tells a socket that this user may not open, and an ssh that failed, from an engine that is not there: the
-// client has one text for all of them.
+// unreachable tells a socket that this user may not open, and an ssh that failed, from an engine
+// that is not there: the client has one text for all of them.
 func (d *dockerd) unreachable(err error) error {
 	if !docker.IsErrConnectionFailed(err) {
 		return err
@@ -126,7 +138,8 @@ func (d *dockerd) unreachable(err error) error {
 	conn, e := net.Dial(network, place)
 	switch {
 	case e == nil:
-		conn.Close() // it listens, and closed the first connection without an answer: it is starting or ending
+		// it listens, and closed the first connection without an answer: it is starting or ending
+		conn.Close()
 		return fmt.Errorf("%w: it closed the connection", errNobody)
 	case errors.Is(e, os.ErrPermission):
 		return os.ErrPermission
@@ -171,7 +184,8 @@ func (d *dockerd) image(ctx context.Context, _ *Builder, ref string) (sdkImage, 
 	return sdkImage{id: imageID(c)}, true, nil
 }
 
-func (d *dockerd) importImage(ctx context.Context, ref string, tar io.Reader, labels map[string]string) error {
+func (d *dockerd) importImage(ctx context.Context, ref string, tar io.Reader,
+	labels map[string]string) error {
 	var opt image.ImportOptions
 	for k, v := range labels {
 		opt.Changes = append(opt.Changes, fmt.Sprintf("LABEL %q=%q", k, v))
@@ -182,7 +196,8 @@ func (d *dockerd) importImage(ctx context.Context, ref string, tar io.Reader, la
 		return err
 	}
 	defer resp.Close()
-	for dec := json.NewDecoder(resp); ; { // the engine reports failures inside a stream that began with 200 OK
+	// the engine reports failures inside a stream that began with 200 OK
+	for dec := json.NewDecoder(resp); ; {
 		var msg struct {
 			Error string `json:"error"`
 		}

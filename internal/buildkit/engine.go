@@ -1,4 +1,5 @@
-// Engine: reaching a Docker daemon or a buildkitd and asking what it is. Builds are the same on both.
+// Engine: reaching a Docker daemon or a buildkitd and asking what it is. Builds are the same on
+// both.
 
 package buildkit
 
@@ -18,7 +19,8 @@ import (
 	bkclient "github.com/moby/buildkit/client"
 )
 
-// daemon is one kind of engine. Builds go through the connections that it dials; the rest is what the kinds do differently.
+// daemon is one kind of engine. Builds go through the connections that it dials; the rest is what
+// the kinds do differently.
 type daemon interface {
 	kind() string
 	host() string
@@ -31,8 +33,9 @@ type daemon interface {
 	close() error
 }
 
-// Builder runs builds on one engine. It is safe for concurrent use: all builds share one connection for requests,
-// which measured no slower than one each, and every build has a connection of its own for its files.
+// Builder runs builds on one engine. It is safe for concurrent use: all builds share one connection
+// for requests, which measured no slower than one each, and every build has a connection of its own
+// for its files.
 type Builder struct {
 	engine   daemon
 	timeout  time.Duration
@@ -54,8 +57,10 @@ func Dial(ctx context.Context, opt engine.Options) (*Builder, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Builder{engine: d, timeout: opt.Timeout, checkout: opt.Checkout, layers: layers{LayerCache: opt.Layers}}
-	b.watchdog = watchdog{ping: d.ping, host: d.host(), silence: cmp.Or(opt.Silence, silence), renew: func() { b.renew(b.client()) }}
+	b := &Builder{engine: d, timeout: opt.Timeout, checkout: opt.Checkout,
+		layers: layers{LayerCache: opt.Layers}}
+	b.watchdog = watchdog{ping: d.ping, host: d.host(), silence: cmp.Or(opt.Silence, silence),
+		renew: func() { b.renew(b.client()) }}
 	if err := b.await(ctx, opt.Wait, opt.Waiting); err != nil {
 		d.close()
 		return nil, err
@@ -74,7 +79,8 @@ func newDaemon(opt engine.Options) (daemon, error) {
 	return newDockerd(opt)
 }
 
-// What waiting may help against: nothing listens at the address, or what does has more to do than to answer.
+// What waiting may help against: nothing listens at the address, or what does has more to do than
+// to answer.
 var (
 	errNobody   = errors.New("nothing answers there")
 	errNoAnswer = errors.New("no answer")
@@ -84,7 +90,8 @@ var (
 func mayCome(err error) bool { return errors.Is(err, errNobody) || errors.Is(err, errNoAnswer) }
 
 // await asks the engine for an answer until it gives one, for at most the given time.
-func (b *Builder) await(ctx context.Context, wait time.Duration, waiting func(string, time.Duration)) error {
+func (b *Builder) await(ctx context.Context, wait time.Duration,
+	waiting func(string, time.Duration)) error {
 	begin := time.Now()
 	for {
 		err := b.Ping(ctx)
@@ -103,8 +110,8 @@ func (b *Builder) await(ctx context.Context, wait time.Duration, waiting func(st
 	}
 }
 
-// Await waits until the engine answers, for at most the given time. Its errors are *engine.Error. One answer is not enough: a
-// daemon that was told to end answers for a moment yet.
+// Await waits until the engine answers, for at most the given time. Its errors are *engine.Error.
+// One answer is not enough: a daemon that was told to end answers for a moment yet.
 func (b *Builder) Await(ctx context.Context, wait time.Duration) error {
 	begin, answers := time.Now(), 0
 	for {
@@ -129,7 +136,8 @@ func (b *Builder) Ping(ctx context.Context) error {
 	if timeout == 0 {
 		timeout = 3 * time.Second
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%w within %v", errNoAnswer, timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%w within %v", errNoAnswer,
+		timeout))
 	defer cancel()
 	err := b.engine.ping(ctx)
 	if err != nil && ctx.Err() != nil {
@@ -151,7 +159,8 @@ func newEngineError(d daemon, err error) *engine.Error {
 	hint := d.hint()
 	switch {
 	case errors.Is(err, os.ErrPermission):
-		hint = "this user may not open it: add it to the group that owns the socket (sudo usermod -aG docker NAME) and log in again, or run as root"
+		hint = "this user may not open it: add it to the group that owns the socket (sudo usermod -aG " +
+			"docker NAME) and log in again, or run as root"
 	case errors.Is(err, errNoTLS):
 		hint = "nothing was sent"
 	}
@@ -194,16 +203,18 @@ func (b *Builder) Info(ctx context.Context) (engine.Info, error) {
 	return i, nil
 }
 
-// HasImage reports whether the engine can use the image ref, and the image's ID ("sha256:…"), which is the same for the same
-// image on every engine. A Docker engine is never made to ask a registry; a buildkitd has to, for what was not imported.
+// HasImage reports whether the engine can use the image ref, and the image's ID ("sha256:…"), which
+// is the same for the same image on every engine. A Docker engine is never made to ask a registry;
+// a buildkitd has to, for what was not imported.
 func (b *Builder) HasImage(ctx context.Context, ref string) (id string, ok bool, err error) {
 	img, ok, err := b.engine.image(ctx, b, ref)
 	return img.id, ok, err
 }
 
-// ImportImage makes the image ref from a tar of a root file system, as docker import does. labels may be nil.
-// progress, if not nil, is told how many bytes have been read so far.
-func (b *Builder) ImportImage(ctx context.Context, ref string, tar io.Reader, labels map[string]string, progress func(read int64)) error {
+// ImportImage makes the image ref from a tar of a root file system, as docker import does. labels
+// may be nil. progress, if not nil, is told how many bytes have been read so far.
+func (b *Builder) ImportImage(ctx context.Context, ref string, tar io.Reader,
+	labels map[string]string, progress func(read int64)) error {
 	err := b.engine.importImage(ctx, ref, &countingReader{r: tar, progress: progress}, labels)
 	if err == nil {
 		return nil

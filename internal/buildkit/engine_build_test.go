@@ -16,7 +16,8 @@ import (
 
 func (e *engineTest) outputs(t *testing.T) {
 	out := t.TempDir()
-	if _, err := e.build(t.Context(), e.request("outputs", "", "write", "/output/a.rpm", "first", ",", "write", "/output/b.rpm", "second"), out); err != nil {
+	if _, err := e.build(t.Context(), e.request("outputs", "", "write", "/output/a.rpm", "first", ",",
+		"write", "/output/b.rpm", "second"), out); err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]string{"a.rpm": "-rw-r--r-- first", "b.rpm": "-rw-r--r-- second"}
@@ -30,12 +31,15 @@ func (e *engineTest) contexts(t *testing.T) {
 	writeFile(t, filepath.Join(dir, "sub/deep.rpm"), "deep", 0o600)
 	writeFile(t, filepath.Join(dir, "run"), "run", 0o700)
 	writeFile(t, tool, "tool", 0o640)
-	s := e.request("contexts", mountPackage+"--mount=from=buildsys.invalid/rpms,target=/host/rpms --mount=from=buildsys.invalid/empty,target=/host/empty ",
+	s := e.request("contexts",
+		mountPackage+"--mount=from=buildsys.invalid/rpms,target=/host/rpms "+
+			"--mount=from=buildsys.invalid/empty,target=/host/empty ",
 		"list", "/host", "/output/list")
 	s.Contexts = map[string]plan.Context{
-		"package": {Files: []plan.File{{Name: "a.spec", Data: []byte("spec"), Mode: 0o600}, {Name: "tools/x.sh", Host: tool, Mode: 0o755}}},
-		"rpms":    {Dirs: []*plan.Dir{{Name: "musl", Host: dir}}},
-		"empty":   {},
+		"package": {Files: []plan.File{{Name: "a.spec", Data: []byte("spec"), Mode: 0o600},
+			{Name: "tools/x.sh", Host: tool, Mode: 0o755}}},
+		"rpms":  {Dirs: []*plan.Dir{{Name: "musl", Host: dir}}},
+		"empty": {},
 	}
 	out := t.TempDir()
 	if _, err := e.build(t.Context(), s, out); err != nil {
@@ -63,7 +67,8 @@ func (e *engineTest) contexts(t *testing.T) {
 	}
 }
 
-// cache: a build with unchanged contents runs nothing, however the files were touched or wherever they lie.
+// cache: a build with unchanged contents runs nothing, however the files were touched or wherever
+// they lie.
 func (e *engineTest) cache(t *testing.T) {
 	s := e.request("cache", mountPackage, "print", "it ran", ",", "write", "/output/a", "x")
 	run := func(data string, touch time.Time, want bool) {
@@ -71,7 +76,8 @@ func (e *engineTest) cache(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "a.spec")
 		writeFile(t, file, data, 0o644)
 		must(t, os.Chtimes(file, touch, touch))
-		s.Contexts = map[string]plan.Context{"package": {Files: []plan.File{{Name: "a.spec", Host: file}}}}
+		s.Contexts = map[string]plan.Context{"package": {Files: []plan.File{{Name: "a.spec",
+			Host: file}}}}
 		out := t.TempDir()
 		lines, err := e.build(t.Context(), s, out)
 		if err != nil {
@@ -91,11 +97,13 @@ func (e *engineTest) cache(t *testing.T) {
 }
 
 func (e *engineTest) noNetwork(t *testing.T) {
-	lines, err := e.build(t.Context(), e.request("network", "", "dial", "127.0.0.1:2375", "1.1.1.1:53", ",", "write", "/output/a", "x"), t.TempDir())
+	lines, err := e.build(t.Context(), e.request("network", "", "dial", "127.0.0.1:2375", "1.1.1.1:53",
+		",", "write", "/output/a", "x"), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"no way to 127.0.0.1:2375", "no way to 1.1.1.1:53", "interface lo"}; !slices.Equal(lines, want) {
+	if want := []string{"no way to 127.0.0.1:2375", "no way to 1.1.1.1:53",
+		"interface lo"}; !slices.Equal(lines, want) {
 		t.Errorf("the step says %q, want %q", lines, want)
 	}
 }

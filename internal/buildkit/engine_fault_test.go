@@ -31,7 +31,8 @@ func (e *engineTest) failingStep(t *testing.T) {
 		{[]string{"print", "so long", ",", "exit", "7"}, StepFailed, 7},
 		{[]string{"print", "so long", ",", "exit", "137"}, OutOfMemory, 137},
 		{[]string{"print", "write: no space left on device", ",", "exit", "1"}, DiskFull, 1},
-		{[]string{"print", "rpc error: code = Unavailable desc = unexpected EOF", ",", "exit", "3"}, StepFailed, 3},
+		{[]string{"print", "rpc error: code = Unavailable desc = unexpected EOF", ",", "exit", "3"},
+			StepFailed, 3},
 	} {
 		lines, err := e.build(t.Context(), e.request("fails", "", c.tool...), t.TempDir())
 		var se *SolveError
@@ -51,7 +52,8 @@ func (e *engineTest) failingStep(t *testing.T) {
 }
 
 func (e *engineTest) logLines(t *testing.T) {
-	s := e.request("log", "", "raw", `a\x1b]0;title\x07b\r\n10%\r20%\r\n\xff\xfe bad\nlast`, ",", "write", "/output/a", "x")
+	s := e.request("log", "", "raw", `a\x1b]0;title\x07b\r\n10%\r20%\r\n\xff\xfe bad\nlast`, ",",
+		"write", "/output/a", "x")
 	lines, err := e.build(t.Context(), s, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -81,13 +83,15 @@ func (e *engineTest) hostileOutputs(t *testing.T) {
 }
 
 func (e *engineTest) variantOutputs(t *testing.T) {
-	s := e.request("image", "", "write", "/output/x.img.lz4", "x", ",", "symlink", "x.img.lz4", "/output/latest.img.lz4", ",", "mkdir", "/output/d", ",", "write", "/output/d/y", "y")
+	s := e.request("image", "", "write", "/output/x.img.lz4", "x", ",", "symlink", "x.img.lz4",
+		"/output/latest.img.lz4", ",", "mkdir", "/output/d", ",", "write", "/output/d/y", "y")
 	s.Target = "variant"
 	out := t.TempDir()
 	if _, err := e.build(t.Context(), s, out); err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]string{"x.img.lz4": "-rw-r--r-- x", "latest.img.lz4": "-> x.img.lz4", "d/y": "-rw-r--r-- y"}
+	want := map[string]string{"x.img.lz4": "-rw-r--r-- x", "latest.img.lz4": "-> x.img.lz4",
+		"d/y": "-rw-r--r-- y"}
 	if got := readTree(t, out); !maps.Equal(got, want) {
 		t.Errorf("outputs %q, want %q", got, want)
 	}
@@ -103,11 +107,14 @@ func (e *engineTest) variantOutputs(t *testing.T) {
 // of it.
 func (e *engineTest) nothingUndeclared(t *testing.T) {
 	for what, dockerfile := range map[string]string{
-		// One image only: with two, BuildKit's own cache of lookups trips the race detector (withResolveCache).
-		"image buildsys.invalid/rpms":     "FROM scratch AS package\nCOPY --from=buildsys.invalid/rpms / /\n",
+		// One image only: with two, BuildKit's own cache of lookups trips the race detector
+		// (withResolveCache).
+		"image buildsys.invalid/rpms": "FROM scratch AS package\nCOPY --from=buildsys.invalid/rpms " +
+			"/ /\n",
 		"image docker.io/library/busybox": "FROM busybox AS package\n",
 		"https://example.invalid/x":       "FROM scratch AS package\nADD https://example.invalid/x /x\n",
-		"a RUN with network":              "ARG SDK\nFROM ${SDK} AS package\nRUN --network=host [\"/tool\", \"print\"]\n",
+		"a RUN with network": "ARG SDK\nFROM ${SDK} AS package\nRUN --network=host " +
+			"[\"/tool\", \"print\"]\n",
 	} {
 		s := plan.Solve{
 			Name: "undeclared", Dockerfile: []byte(dockerfile), Target: "package",
@@ -126,7 +133,8 @@ func (e *engineTest) missingSDK(t *testing.T) {
 	s.Args["SDK"] = "buildsys.invalid/test:none"
 	_, err := e.build(t.Context(), s, t.TempDir())
 	var se *SolveError
-	if !errors.As(err, &se) || se.Class() != MissingSDK || !strings.Contains(err.Error(), "script/setup") {
+	if !errors.As(err, &se) || se.Class() != MissingSDK ||
+		!strings.Contains(err.Error(), "script/setup") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -138,7 +146,8 @@ func (e *engineTest) badContext(t *testing.T) {
 	s.Contexts = map[string]plan.Context{"package": {Dirs: []*plan.Dir{{Name: ".", Host: dir}}}}
 	_, err := e.build(t.Context(), s, t.TempDir())
 	var se *SolveError
-	if !errors.As(err, &se) || se.Class() != BadInput || !strings.Contains(err.Error(), filepath.Join(dir, "evil")) {
+	if !errors.As(err, &se) || se.Class() != BadInput || !strings.Contains(err.Error(),
+		filepath.Join(dir, "evil")) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -156,29 +165,32 @@ func (e *engineTest) cancel(t *testing.T) {
 		cancel(why)
 	})
 	var se *SolveError
-	if !began || !errors.As(err, &se) || se.Class() != Cancelled || !errors.Is(err, context.Canceled) || !errors.Is(err, why) {
+	if !began || !errors.As(err, &se) || se.Class() != Cancelled ||
+		!errors.Is(err, context.Canceled) || !errors.Is(err, why) {
 		t.Errorf("began %v, error %v", began, err)
 	}
 	t.Logf("returned %v after the cancel", time.Since(start).Round(time.Millisecond))
 }
 
-// lostConnection: when the way to the engine breaks in the middle of a step, the failure is transient, and the same
-// Builder works again as soon as the engine can be reached.
+// lostConnection: when the way to the engine breaks in the middle of a step, the failure is
+// transient, and the same Builder works again as soon as the engine can be reached.
 func (e *engineTest) lostConnection(t *testing.T) {
 	b, relay := e.relayed(t, 0)
-	err := b.Build(t.Context(), e.request("lost", "", "print", "running", ",", "hang"), t.TempDir(), func(progress.Event) { relay.cut() })
+	err := b.Build(t.Context(), e.request("lost", "", "print", "running", ",", "hang"), t.TempDir(),
+		func(progress.Event) { relay.cut() })
 	var se *SolveError
 	if !errors.As(err, &se) || !se.Transient() {
 		t.Errorf("error %v, want a transient one", err)
 	}
 	must(t, b.Ping(t.Context()))
-	if err := b.Build(t.Context(), e.request("again", "", "write", "/output/a", "x"), t.TempDir(), nil); err != nil {
+	if err := b.Build(t.Context(), e.request("again", "", "write", "/output/a", "x"), t.TempDir(),
+		nil); err != nil {
 		t.Errorf("after the connection came back: %v", err)
 	}
 }
 
-// silentPartition: packets vanish for good in the middle of two steps. Both are given up, and when the engine can be reached
-// again the same Builder works.
+// silentPartition: packets vanish for good in the middle of two steps. Both are given up, and when
+// the engine can be reached again the same Builder works.
 func (e *engineTest) silentPartition(t *testing.T) {
 	b, relay := e.relayed(t, 2*time.Second)
 	var running, done sync.WaitGroup
@@ -186,9 +198,11 @@ func (e *engineTest) silentPartition(t *testing.T) {
 	for i := range 2 {
 		done.Go(func() {
 			var once sync.Once
-			err := b.Build(t.Context(), e.request(fmt.Sprint("silent-", i), "", "print", "running", ",", "hang"), t.TempDir(), func(progress.Event) { once.Do(running.Done) })
+			err := b.Build(t.Context(), e.request(fmt.Sprint("silent-", i), "", "print", "running", ",",
+				"hang"), t.TempDir(), func(progress.Event) { once.Do(running.Done) })
 			var se *SolveError
-			if !errors.As(err, &se) || se.Class() != EngineSilent || !se.Transient() || !strings.Contains(err.Error(), relay.host) {
+			if !errors.As(err, &se) || se.Class() != EngineSilent || !se.Transient() ||
+				!strings.Contains(err.Error(), relay.host) {
 				t.Errorf("error %v, want one of a silent engine", err)
 			}
 		})
@@ -200,7 +214,8 @@ func (e *engineTest) silentPartition(t *testing.T) {
 	t.Logf("given up %v after the partition", time.Since(start).Round(time.Millisecond))
 	relay.thaw()
 	must(t, b.Await(t.Context(), 20*time.Second))
-	if err := b.Build(t.Context(), e.request("heard", "", "write", "/output/a", "x"), t.TempDir(), nil); err != nil {
+	if err := b.Build(t.Context(), e.request("heard", "", "write", "/output/a", "x"), t.TempDir(),
+		nil); err != nil {
 		t.Errorf("after the partition healed: %v", err)
 	}
 }
@@ -212,7 +227,8 @@ func (e *engineTest) shortPartition(t *testing.T) {
 		relay.freeze()
 		time.AfterFunc(2*time.Second, relay.thaw)
 	}
-	if err := b.Build(t.Context(), e.request("short", "", "print", "running", ",", "write", "/output/a", "x"), t.TempDir(), partition); err != nil {
+	if err := b.Build(t.Context(), e.request("short", "", "print", "running", ",", "write",
+		"/output/a", "x"), t.TempDir(), partition); err != nil {
 		t.Error(err)
 	}
 }
@@ -231,7 +247,8 @@ func (e *engineTest) relayed(t *testing.T, silence time.Duration) (*Builder, *re
 	return b, relay
 }
 
-// relay is an address that leads to the engine until its connections are cut, or nothing comes through any more.
+// relay is an address that leads to the engine until its connections are cut, or nothing comes
+// through any more.
 type relay struct {
 	host  string
 	mu    sync.Mutex

@@ -49,12 +49,14 @@ var engineCases = []struct {
 	{"short partition", (*engineTest).shortPartition},
 }
 
-// TestEngine groups everything that needs the engine, so that the base image is made and removed once.
+// TestEngine groups everything that needs the engine, so that the base image is made and removed
+// once.
 func TestEngine(t *testing.T) {
 	b := dialEngine(t, engine.Options{})
 	e := &engineTest{b: b, sdk: testImages + ":" + strings.ToLower(rand.Text())}
 	e.importBase(t)
-	if img, err := e.docker().ImageInspect(t.Context(), e.sdk); err != nil || img.Config.Labels["org.example.purpose"] != `a "test"` {
+	if img, err := e.docker().ImageInspect(t.Context(), e.sdk); err != nil ||
+		img.Config.Labels["org.example.purpose"] != `a "test"` {
 		t.Errorf("label lost: %v, %v", img.Config, err)
 	}
 	for _, c := range engineCases {
@@ -94,18 +96,21 @@ func (e *engineTest) importBase(t *testing.T) {
 	t.Helper()
 	buf := bytes.NewReader(buildtest.ToolImage(t))
 	size, read := buf.Size(), int64(0)
-	must(t, e.b.ImportImage(t.Context(), e.sdk, buf, map[string]string{"org.example.purpose": `a "test"`}, func(n int64) { read = n }))
+	must(t, e.b.ImportImage(t.Context(), e.sdk, buf,
+		map[string]string{"org.example.purpose": `a "test"`}, func(n int64) { read = n }))
 	if read != size {
 		t.Errorf("progress ended at %d of %d bytes", read, size)
 	}
-	if id, ok, err := e.b.HasImage(t.Context(), e.sdk); err != nil || !ok || !strings.HasPrefix(id, "sha256:") {
+	if id, ok, err := e.b.HasImage(t.Context(), e.sdk); err != nil || !ok ||
+		!strings.HasPrefix(id, "sha256:") {
 		t.Fatalf("HasImage after import = %q, %v, %v", id, ok, err)
 	}
 }
 
 func (e *engineTest) removeBase(t *testing.T) {
 	t.Helper()
-	if _, err := e.docker().ImageRemove(context.Background(), e.sdk, image.RemoveOptions{}); err != nil {
+	if _, err := e.docker().ImageRemove(context.Background(), e.sdk,
+		image.RemoveOptions{}); err != nil {
 		t.Error(err)
 	}
 }
@@ -113,8 +118,8 @@ func (e *engineTest) removeBase(t *testing.T) {
 // testImages is where the base images of these tests are, each run's with a tag of its own.
 const testImages = "buildsys.invalid/test"
 
-// left lists what builds on the base image could have left on a Docker engine: containers of it, and its names. Others
-// may use the engine meanwhile, so nothing else can be looked at here.
+// left lists what builds on the base image could have left on a Docker engine: containers of it,
+// and its names. Others may use the engine meanwhile, so nothing else can be looked at here.
 func (e *engineTest) left(t *testing.T) []string {
 	t.Helper()
 	var all []string
@@ -153,8 +158,8 @@ func clearKilled(t testing.TB, client *docker.Client) {
 	}
 }
 
-// recipe makes a Dockerfile whose package and variant are what the tool leaves in /output. The nonce keeps
-// this build's step apart from all others in the engine's cache.
+// recipe makes a Dockerfile whose package and variant are what the tool leaves in /output. The
+// nonce keeps this build's step apart from all others in the engine's cache.
 func recipe(mounts, nonce string, tool ...string) []byte {
 	var b strings.Builder
 	b.WriteString("# syntax=registry.invalid/evil:1\nARG SDK\nFROM ${SDK} AS build\nARG PACKAGE\n")
@@ -162,7 +167,8 @@ func recipe(mounts, nonce string, tool ...string) []byte {
 	for _, a := range tool {
 		fmt.Fprintf(&b, ", %q", a)
 	}
-	b.WriteString("]\nFROM scratch AS package\nCOPY --from=build /output/ /\nFROM scratch AS variant\nCOPY --from=build /output/ /\n")
+	b.WriteString("]\nFROM scratch AS package\nCOPY --from=build /output/ /\nFROM scratch AS " +
+		"variant\nCOPY --from=build /output/ /\n")
 	return []byte(b.String())
 }
 

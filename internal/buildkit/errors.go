@@ -56,9 +56,11 @@ const (
 	Unknown Class = "unknown"
 )
 
-// attempts is how often a build is tried in all, by the class of its failure. An engine that dies twice in the same step
-// dies of it; what its cache does not know the second time is not going to appear.
-var attempts = map[Class]int{EngineSilent: 3, EngineLost: 2, SessionLost: 3, EngineCache: 2, RegistryBusy: 3}
+// attempts is how often a build is tried in all, by the class of its failure. An engine that dies
+// twice in the same step dies of it; what its cache does not know the second time is not going to
+// appear.
+var attempts = map[Class]int{EngineSilent: 3, EngineLost: 2, SessionLost: 3, EngineCache: 2,
+	RegistryBusy: 3}
 
 // SolveError is a failed build.
 type SolveError struct {
@@ -67,9 +69,10 @@ type SolveError struct {
 	Location string // where that instruction is, "Dockerfile:7"; empty when unknown
 	ExitCode int    // of the step's process; 0 when no process failed
 	SDK      string // image the build starts from
-	Full     string // directory on this machine whose disk is full; empty when DiskFull is about the engine's
-	Jobs     int    // builds that ran on the engine when this one began, itself included
-	Err      error  // what the engine said, or the reason of a cancel
+	// directory on this machine whose disk is full; empty when DiskFull is about the engine's
+	Full string
+	Jobs int   // builds that ran on the engine when this one began, itself included
+	Err  error // what the engine said, or the reason of a cancel
 
 	class Class
 	begun bool // the engine was at work on it
@@ -101,13 +104,15 @@ func (e *SolveError) Transient() bool { return attempts[e.class] > 0 }
 
 // Attempts is how often a build that fails like this may be tried in all.
 func (e *SolveError) Attempts() int {
-	if e.class == EngineLost && !e.begun { // nobody dies of a step that did not begin: it was about to end, and still answered
+	// nobody dies of a step that did not begin: it was about to end, and still answered
+	if e.class == EngineLost && !e.begun {
 		return attempts[EngineSilent]
 	}
 	return max(1, attempts[e.class])
 }
 
-// Unwrap gives the cause; for a cancelled build that is context.Canceled or context.DeadlineExceeded.
+// Unwrap gives the cause; for a cancelled build that is context.Canceled or
+// context.DeadlineExceeded.
 func (e *SolveError) Unwrap() error { return e.Err }
 
 func (e *SolveError) Error() string {
@@ -117,31 +122,41 @@ func (e *SolveError) Error() string {
 	case Cancelled:
 		fmt.Fprintf(&b, "stopped: %v", e.Err)
 	case MissingSDK:
-		fmt.Fprintf(&b, "the SDK image %q is not on the engine; script/setup makes and imports it, BUILDSYS_SDK_IMAGE names another one", e.SDK)
+		fmt.Fprintf(&b, "the SDK image %q is not on the engine; script/setup makes and imports it, "+
+			"BUILDSYS_SDK_IMAGE names another one", e.SDK)
 	case OutOfMemory:
-		fmt.Fprintf(&b, "%s was killed (exit code %d), most likely because memory ran out (jobs at once: %d); run fewer (--jobs) or give the engine more memory", e.step(), e.ExitCode, e.Jobs)
+		fmt.Fprintf(&b, "%s was killed (exit code %d), most likely because memory ran out (jobs at "+
+			"once: %d); run fewer (--jobs) or give the engine more memory", e.step(), e.ExitCode, e.Jobs)
 	case DiskFull:
 		if e.ExitCode != 0 {
-			fmt.Fprintf(&b, "%s failed with exit code %d, its log says that no space is left on the engine's disk; free some and build again", e.step(), e.ExitCode)
+			fmt.Fprintf(&b, "%s failed with exit code %d, its log says that no space is left on the "+
+				"engine's disk; free some and build again", e.step(), e.ExitCode)
 		} else if e.Full != "" {
-			fmt.Fprintf(&b, "no space is left on this machine's disk for its outputs (%s); free some and build again: %v", e.Full, e.Err)
+			fmt.Fprintf(&b, "no space is left on this machine's disk for its outputs (%s); free some and "+
+				"build again: %v", e.Full, e.Err)
 		} else {
-			fmt.Fprintf(&b, "no space is left on the disk of the engine or of this machine; free some (docker builder prune drops the engine's build cache) and build again: %v", e.Err)
+			fmt.Fprintf(&b, "no space is left on the disk of the engine or of this machine; free some "+
+				"(docker builder prune drops the engine's build cache) and build again: %v", e.Err)
 		}
 	case StepFailed:
 		fmt.Fprintf(&b, "%s failed with exit code %d", e.step(), e.ExitCode)
 	case EngineSilent:
 		fmt.Fprintf(&b, "%v", e.Err)
 	case EngineLost:
-		fmt.Fprintf(&b, "the engine ended or the connection to it broke: %v; if this comes back, look at what the engine logged "+
+		fmt.Fprintf(&b, "the engine ended or the connection to it broke: %v; if this comes back, look "+
+			"at what the engine logged "+
 			"(journalctl -u docker, or the output of dockerd or buildkitd): it may have run out of memory", e.Err)
 	case SessionLost:
-		fmt.Fprintf(&b, "the engine dropped the connection for inputs and outputs, as it does when this machine is too busy to answer: %v", e.Err)
+		fmt.Fprintf(&b, "the engine dropped the connection for inputs and outputs, as it does when "+
+			"this machine is too busy to answer: %v", e.Err)
 	case EngineCache:
-		fmt.Fprintf(&b, "the engine's cache is damaged or locked: %v; docker builder prune or buildctl prune empties it", e.Err)
+		fmt.Fprintf(&b, "the engine's cache is damaged or locked: %v; docker builder prune or buildctl "+
+			"prune empties it", e.Err)
 	case OtherImage:
-		fmt.Fprintf(&b, "the registry of the SDK image %s serves other bytes than its digest says; nothing of it was used; "+
-			"an engine may keep what it got: if this stays when the registry is right again, empty its cache (buildctl prune): %v", e.SDK, e.Err)
+		fmt.Fprintf(&b, "the registry of the SDK image %s serves other bytes than its digest says; "+
+			"nothing of it was used; "+
+			"an engine may keep what it got: if this stays when the registry is right again, empty its "+
+			"cache (buildctl prune): %v", e.SDK, e.Err)
 	case RegistryBusy:
 		fmt.Fprintf(&b, "the registry of the SDK image failed or limits requests: %v", e.Err)
 	default:
@@ -169,7 +184,8 @@ type UndeclaredError struct {
 }
 
 func (e *UndeclaredError) Error() string {
-	return fmt.Sprintf("the Dockerfile wants %s; a build may use only its contexts (%s…) and the SDK image %s, so that nothing is fetched behind its back", e.What, contextHint, e.SDK)
+	return fmt.Sprintf("the Dockerfile wants %s; a build may use only its contexts (%s…) and the "+
+		"SDK image %s, so that nothing is fetched behind its back", e.What, contextHint, e.SDK)
 }
 
 // failure is what is known about a build that did not succeed.
@@ -189,7 +205,8 @@ type failure struct {
 
 // solveError makes the typed error of a failed build.
 func (f failure) solveError(name, sdk string) *SolveError {
-	e := &SolveError{Name: name, SDK: sdk, Err: f.err, Step: shorten(f.step), Location: f.line, Jobs: f.jobs, begun: f.begun}
+	e := &SolveError{Name: name, SDK: sdk, Err: f.err, Step: shorten(f.step), Location: f.line,
+		Jobs: f.jobs, begun: f.begun}
 	e.ExitCode = f.exitCode()
 	e.class = f.classify(e.ExitCode)
 	switch {
@@ -205,8 +222,9 @@ func (f failure) solveError(name, sdk string) *SolveError {
 	return e
 }
 
-// classify follows the order of trust: what we know ourselves, what the process said, what gRPC says, and
-// only then the text of the error chain. The log of a step never makes a failure look transient.
+// classify follows the order of trust: what we know ourselves, what the process said, what gRPC
+// says, and only then the text of the error chain. The log of a step never makes a failure look
+// transient.
 func (f failure) classify(exit int) Class {
 	var undeclared *UndeclaredError
 	var input *ContextError
@@ -238,11 +256,13 @@ func classifyEngine(err error) Class {
 	text := err.Error()
 	code := grpcerrors.Code(err)
 	switch {
-	case code == codes.ResourceExhausted && !strings.Contains(text, "larger than max"), // gRPC's own message limit
+	// gRPC's own message limit
+	case code == codes.ResourceExhausted && !strings.Contains(text, "larger than max"),
 		errors.Is(err, syscall.ENOSPC), saysNoSpace(text): // also inside an error that says Unavailable
 		return DiskFull
 	}
-	// What is typed only as Unknown or Unavailable. moby/buildkit#2740, #6977, #1468, #1491, moby/moby#52431, buildkit#2367.
+	// What is typed only as Unknown or Unavailable. moby/buildkit#2740, #6977, #1468, #1491,
+	// moby/moby#52431, buildkit#2367.
 	for _, t := range textClasses {
 		if strings.Contains(text, t.text) {
 			return t.class
@@ -260,7 +280,8 @@ func classifyEngine(err error) Class {
 	case codes.Canceled, codes.DeadlineExceeded:
 		return SessionLost
 	}
-	for _, lost := range []error{errNobody, io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.ECONNREFUSED, syscall.EPIPE, net.ErrClosed} {
+	for _, lost := range []error{errNobody, io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET,
+		syscall.ECONNREFUSED, syscall.EPIPE, net.ErrClosed} {
 		if errors.Is(err, lost) {
 			return EngineLost
 		}
@@ -294,8 +315,8 @@ var otherBytes = regexp.MustCompile(`failed commit on ref .*: unexpected commit 
 
 var exitCodeAtEnd = regexp.MustCompile(`exit code: (\d+)$`)
 
-// exitCode finds the exit code of the step's process: typed on newer engines, in Docker 20.10 only at the
-// end of the failed vertex's error.
+// exitCode finds the exit code of the step's process: typed on newer engines, in Docker 20.10 only
+// at the end of the failed vertex's error.
 func (f failure) exitCode() int {
 	var exit *gatewaypb.ExitError
 	if errors.As(f.err, &exit) {

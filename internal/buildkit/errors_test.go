@@ -1,4 +1,5 @@
-// Tests of the error classes, the texts people read, the image guard and an engine that is not there.
+// Tests of the error classes, the texts people read, the image guard and an engine that is not
+// there.
 
 package buildkit
 
@@ -22,7 +23,10 @@ import (
 )
 
 func TestClassify(t *testing.T) {
-	grpcError := func(c codes.Code, text string) error { return fmt.Errorf("failed to solve: %w", status.Error(c, text)) }
+	grpcError := func(c codes.Code, text string) error {
+		return fmt.Errorf("failed to solve: %w",
+			status.Error(c, text))
+	}
 	exit := func(code uint32) error {
 		return fmt.Errorf("failed to solve: %w", &gatewaypb.ExitError{ExitCode: code})
 	}
@@ -33,39 +37,71 @@ func TestClassify(t *testing.T) {
 		want Class
 		exit int
 	}{
-		{"cancelled", failure{ctx: context.Canceled, err: exit(137), text: "exit code: 137: context canceled"}, Cancelled, 0},
-		{"cancelled beats refusal", failure{ctx: context.Canceled, err: other, own: &UndeclaredError{}}, Cancelled, 0},
+		{"cancelled", failure{ctx: context.Canceled, err: exit(137),
+			text: "exit code: 137: context canceled"}, Cancelled, 0},
+		{"cancelled beats refusal", failure{ctx: context.Canceled, err: other, own: &UndeclaredError{}},
+			Cancelled, 0},
 		{"undeclared input", failure{err: other, own: &UndeclaredError{What: "image x"}}, Undeclared, 0},
-		{"changed input", failure{err: context.Canceled, own: &ContextError{Err: errChanged}}, BadInput, 0},
+		{"changed input", failure{err: context.Canceled, own: &ContextError{Err: errChanged}}, BadInput,
+			0},
 		{"typed exit", failure{err: exit(2)}, StepFailed, 2},
 		{"typed kill", failure{err: exit(137)}, OutOfMemory, 137},
-		{"exit in the vertex's text (20.10)", failure{err: other, text: "executor failed running [/tool]: exit code: 3"}, StepFailed, 3},
-		{"killed by an engine that lost us", failure{err: fmt.Errorf("%w: %w", exit(137), context.Canceled)}, SessionLost, 137},
-		{"killed by an engine that lost us (20.10)", failure{err: grpcError(codes.Canceled, "x"), text: "executor failed running [x]: exit code: 137: context canceled"}, SessionLost, 0},
+		{"exit in the vertex's text (20.10)",
+			failure{err: other, text: "executor failed running [/tool]: exit code: 3"}, StepFailed, 3},
+		{"killed by an engine that lost us",
+			failure{err: fmt.Errorf("%w: %w", exit(137), context.Canceled)}, SessionLost, 137},
+		{"killed by an engine that lost us (20.10)", failure{err: grpcError(codes.Canceled, "x"),
+			text: "executor failed running [x]: exit code: 137: context canceled"}, SessionLost, 0},
 		{"silent engine", failure{err: context.Canceled, own: &SilentError{}}, EngineSilent, 0},
-		{"frozen while a step was killed", failure{err: exit(137), own: &SilentError{}}, EngineSilent, 137},
-		{"disk of an engine that says Unavailable", failure{err: grpcError(codes.Unavailable, "write cache.db: no space left on device")}, DiskFull, 0},
-		{"lost snapshot", failure{err: grpcError(codes.Unknown, "failed to compute cache key: snapshot x does not exist: not found")}, EngineCache, 0},
-		{"locked layer", failure{err: grpcError(codes.Unavailable, "failed to load cache: ref buildkit/1/layer-sha256:0: locked: unavailable")}, EngineCache, 0},
-		{"part of a layer", failure{err: grpcError(codes.Unknown, "failed to compute cache key: failed to copy: unsupported offset")}, EngineCache, 0},
-		{"registry's limit", failure{err: grpcError(codes.Unknown, "unexpected status from HEAD request to https://r/v2/x/manifests/1: 429 Too Many Requests")}, RegistryBusy, 0},
-		{"registry's failure", failure{err: grpcError(codes.Unknown, "unexpected status from GET request to https://r/v2/x: 503 Service Unavailable")}, RegistryBusy, 0},
-		{"registry's other bytes", failure{err: grpcError(codes.Unknown, `failed commit on ref "layer-sha256:a7e5": unexpected commit digest sha256:8efc, expected sha256:a7e5: failed precondition`)}, OtherImage, 0},
-		{"no such image in the registry", failure{err: grpcError(codes.Unknown, "unexpected status from HEAD request to https://r/v2/x: 404 Not Found")}, Unknown, 0},
+		{"frozen while a step was killed", failure{err: exit(137), own: &SilentError{}}, EngineSilent,
+			137},
+		{"disk of an engine that says Unavailable",
+			failure{err: grpcError(codes.Unavailable, "write cache.db: no space left on device")}, DiskFull,
+			0},
+		{"lost snapshot", failure{err: grpcError(codes.Unknown,
+			"failed to compute cache key: snapshot x does not exist: not found")}, EngineCache, 0},
+		{"locked layer", failure{err: grpcError(codes.Unavailable,
+			"failed to load cache: ref buildkit/1/layer-sha256:0: locked: unavailable")}, EngineCache, 0},
+		{"part of a layer", failure{err: grpcError(codes.Unknown,
+			"failed to compute cache key: failed to copy: unsupported offset")}, EngineCache, 0},
+		{"registry's limit", failure{err: grpcError(codes.Unknown,
+			"unexpected status from HEAD request to https://r/v2/x/manifests/1: 429 Too Many Requests")},
+			RegistryBusy, 0},
+		{"registry's failure", failure{err: grpcError(codes.Unknown,
+			"unexpected status from GET request to https://r/v2/x: 503 Service Unavailable")}, RegistryBusy,
+			0},
+		{"registry's other bytes",
+			failure{err: grpcError(codes.Unknown,
+				`failed commit on ref "layer-sha256:a7e5": unexpected commit digest sha256:8efc, expected sha256:a7e5: failed precondition`)}, OtherImage, 0},
+		{"no such image in the registry",
+			failure{err: grpcError(codes.Unknown,
+				"unexpected status from HEAD request to https://r/v2/x: 404 Not Found")}, Unknown, 0},
 		{"nobody there", failure{err: &engine.Error{Err: fmt.Errorf("%w: x", errNobody)}}, EngineLost, 0},
-		{"kill in the vertex's text", failure{err: other, text: "executor failed running [x]: exit code: 137"}, OutOfMemory, 137},
-		{"exit code only in the command", failure{err: other, text: "executor failed running [echo exit code: 137]: exit code: 1"}, StepFailed, 1},
-		{"ENOSPC in the log", failure{err: exit(1), tail: []string{"cc: write: No space left on device", "make: *** 1"}}, DiskFull, 1},
-		{"transient words in the log", failure{err: exit(1), tail: []string{"code = Unavailable", "unexpected EOF", "no active session for x"}}, StepFailed, 1},
-		{"engine gone", failure{err: grpcError(codes.Unavailable, "error reading from server: EOF")}, EngineLost, 0},
-		{"session lost while we live", failure{err: grpcError(codes.Canceled, "context canceled")}, SessionLost, 0},
+		{"kill in the vertex's text",
+			failure{err: other, text: "executor failed running [x]: exit code: 137"}, OutOfMemory, 137},
+		{"exit code only in the command",
+			failure{err: other, text: "executor failed running [echo exit code: 137]: exit code: 1"},
+			StepFailed, 1},
+		{"ENOSPC in the log", failure{err: exit(1), tail: []string{"cc: write: No space left on device",
+			"make: *** 1"}}, DiskFull, 1},
+		{"transient words in the log",
+			failure{err: exit(1), tail: []string{"code = Unavailable", "unexpected EOF",
+				"no active session for x"}}, StepFailed, 1},
+		{"engine gone", failure{err: grpcError(codes.Unavailable, "error reading from server: EOF")},
+			EngineLost, 0},
+		{"session lost while we live", failure{err: grpcError(codes.Canceled, "context canceled")},
+			SessionLost, 0},
 		{"engine's deadline", failure{err: grpcError(codes.DeadlineExceeded, "x")}, SessionLost, 0},
-		{"no session", failure{err: grpcError(codes.Unknown, "no active session for abc: context deadline exceeded")}, SessionLost, 0},
+		{"no session", failure{err: grpcError(codes.Unknown,
+			"no active session for abc: context deadline exceeded")}, SessionLost, 0},
 		{"cut connection", failure{err: fmt.Errorf("read: %w", io.ErrUnexpectedEOF)}, EngineLost, 0},
 		{"reset", failure{err: fmt.Errorf("read: %w", syscall.ECONNRESET)}, EngineLost, 0},
-		{"disk of the engine", failure{err: grpcError(codes.ResourceExhausted, "mkdir: no space left on device")}, DiskFull, 0},
-		{"disk, untyped", failure{err: errors.New("failed to copy: write x: no space left on device")}, DiskFull, 0},
-		{"message limit", failure{err: grpcError(codes.ResourceExhausted, "grpc: received message larger than max")}, Unknown, 0},
+		{"disk of the engine", failure{err: grpcError(codes.ResourceExhausted,
+			"mkdir: no space left on device")}, DiskFull, 0},
+		{"disk, untyped", failure{err: errors.New("failed to copy: write x: no space left on device")},
+			DiskFull, 0},
+		{"message limit", failure{err: grpcError(codes.ResourceExhausted,
+			"grpc: received message larger than max")}, Unknown, 0},
 		{"user error", failure{err: other}, Unknown, 0},
 	} {
 		if c.f.step == "" {
@@ -73,9 +109,11 @@ func TestClassify(t *testing.T) {
 		}
 		e := c.f.solveError("bash x86_64", "sdk")
 		if e.Class() != c.want || e.ExitCode != c.exit || e.Transient() != (attempts[c.want] > 0) {
-			t.Errorf("%s: %s with exit code %d, want %s with %d", c.name, e.Class(), e.ExitCode, c.want, c.exit)
+			t.Errorf("%s: %s with exit code %d, want %s with %d", c.name, e.Class(), e.ExitCode, c.want,
+				c.exit)
 		}
-		if text := e.Error(); !strings.HasPrefix(text, "building bash x86_64: ") || strings.ContainsAny(text, "\n") {
+		if text := e.Error(); !strings.HasPrefix(text, "building bash x86_64: ") ||
+			strings.ContainsAny(text, "\n") {
 			t.Errorf("%s: text %q", c.name, text)
 		}
 		if c.want == Cancelled && !errors.Is(e, context.Canceled) {
@@ -86,11 +124,13 @@ func TestClassify(t *testing.T) {
 
 func TestSolveErrorText(t *testing.T) {
 	f := failure{
-		err:  &gatewaypb.ExitError{ExitCode: 7},
-		step: "[rpmbuild 2/2] RUN --mount=x   bash\n /host/recipe/tools/package/build-rpm " + strings.Repeat("y", 200),
+		err: &gatewaypb.ExitError{ExitCode: 7},
+		step: "[rpmbuild 2/2] RUN --mount=x   bash\n /host/recipe/tools/package/build-rpm " +
+			strings.Repeat("y", 200),
 		line: "Dockerfile:7",
 	}
-	want := "building bash x86_64: RUN --mount=x bash /host/recipe/tools/package/build-rpm " + strings.Repeat("y", 43) + "… (Dockerfile:7) failed with exit code 7"
+	want := "building bash x86_64: RUN --mount=x bash /host/recipe/tools/package/build-rpm " +
+		strings.Repeat("y", 43) + "… (Dockerfile:7) failed with exit code 7"
 	if got := f.solveError("bash x86_64", "sdk").Error(); got != want {
 		t.Errorf("%q\nwant\n%q", got, want)
 	}
@@ -146,10 +186,15 @@ func TestDialUnusableEngine(t *testing.T) {
 	mute := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-done }))
 	defer mute.Close()
 	defer close(done)
-	old := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Api-Version", "1.39") }))
+	old := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter,
+		_ *http.Request) {
+		w.Header().Set("Api-Version", "1.39")
+	}))
 	defer old.Close()
-	for srv, want := range map[*httptest.Server]string{mute: "no answer within 100ms", old: "API 1.39, at least 1.41"} {
-		_, err := Dial(t.Context(), engine.Options{Host: "tcp://" + srv.Listener.Addr().String(), Timeout: 100 * time.Millisecond})
+	for srv, want := range map[*httptest.Server]string{mute: "no answer within 100ms",
+		old: "API 1.39, at least 1.41"} {
+		_, err := Dial(t.Context(), engine.Options{Host: "tcp://" + srv.Listener.Addr().String(),
+			Timeout: 100 * time.Millisecond})
 		var ee *engine.Error
 		if !errors.As(err, &ee) || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want an *engine.Error with %q", err, want)

@@ -1,5 +1,5 @@
-// Fleet: several engines that share the builds of a run. Each build goes to the one that has least to do; one that is lost gets
-// no more until it answers again.
+// Fleet: several engines that share the builds of a run. Each build goes to the one that has least
+// to do; one that is lost gets no more until it answers again.
 
 package buildkit
 
@@ -23,10 +23,12 @@ const (
 	unknownCPUs = 4
 )
 
-// Fleet is several engines of one kind. It does what a Builder does, and is safe for concurrent use.
+// Fleet is several engines of one kind. It does what a Builder does, and is safe for concurrent
+// use.
 //
-// A build that an engine did not survive fails as on a Builder, with an error that says that it is transient; built again, it
-// goes to another engine. There is no queue: callers decide how many builds run at once.
+// A build that an engine did not survive fails as on a Builder, with an error that says that it is
+// transient; built again, it goes to another engine. There is no queue: callers decide how many
+// builds run at once.
 type Fleet struct {
 	nodes  []*node
 	warn   func(text string)
@@ -38,7 +40,8 @@ type Fleet struct {
 	ids map[string]string // of SDK images, by name: what the run's keys were made with
 }
 
-// node is one engine of a fleet. Its fields are guarded by the fleet's mutex, but for those that never change.
+// node is one engine of a fleet. Its fields are guarded by the fleet's mutex, but for those that
+// never change.
 type node struct {
 	opt  engine.Options
 	host string
@@ -65,8 +68,9 @@ func optionsOf(o engine.Options, address string) engine.Options {
 	return o
 }
 
-// DialFleet connects to the engines that the options name, and makes sure that one of them answers. The others are told to
-// engine.Options.Warn and asked again from time to time. Its errors are *engine.Error.
+// DialFleet connects to the engines that the options name, and makes sure that one of them answers.
+// The others are told to engine.Options.Warn and asked again from time to time. Its errors are
+// *engine.Error.
 func DialFleet(ctx context.Context, opt engine.Options) (*Fleet, error) {
 	f := &Fleet{warn: opt.Warn, ids: map[string]string{}}
 	if f.warn == nil {
@@ -144,7 +148,9 @@ func (f *Fleet) dial(ctx context.Context, n *node) error {
 	f.mu.Unlock()
 	if b != nil {
 		err := b.Await(ctx, 0)
-		if err == nil { // the connection of its builds may have failed meanwhile, and then lets a while pass before it tries again
+		// the connection of its builds may have failed meanwhile, and then lets a while pass before it
+		// tries again
+		if err == nil {
 			b.renew(b.client())
 		}
 		return err
@@ -204,13 +210,15 @@ func (f *Fleet) usable() []*node {
 	return slices.DeleteFunc(slices.Clone(f.nodes), func(n *node) bool { return !n.up || n.barred })
 }
 
-// Await waits until one engine can be used, for at most the given time. Its errors are *engine.Error.
+// Await waits until one engine can be used, for at most the given time. Its errors are
+// *engine.Error.
 func (f *Fleet) Await(ctx context.Context, wait time.Duration) error {
 	for begin := time.Now(); len(f.usable()) == 0; {
 		if time.Since(begin) >= wait || ctx.Err() != nil {
 			var errs []error
 			for _, n := range f.nodes {
-				errs = append(errs, &engine.Error{Kind: "engine", Host: n.host, Err: errNobody, Hint: "look at what they logged"})
+				errs = append(errs, &engine.Error{Kind: "engine", Host: n.host, Err: errNobody,
+					Hint: "look at what they logged"})
 			}
 			return noneOf(errs)
 		}

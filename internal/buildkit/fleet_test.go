@@ -1,4 +1,5 @@
-// Tests of several engines that share the builds: each a daemon of the test's own, killed and brought back.
+// Tests of several engines that share the builds: each a daemon of the test's own, killed and
+// brought back.
 
 package buildkit
 
@@ -30,7 +31,8 @@ func TestAddresses(t *testing.T) {
 	}{
 		{engine.Options{}, []string{"tcp://env:1"}},
 		{engine.Options{Host: "unix:///a, unix:///b,unix:///a"}, []string{"unix:///a", "unix:///b"}},
-		{engine.Options{Host: "unix:///a", BuildKit: "tcp://x:1 tcp://y:1"}, []string{"tcp://x:1", "tcp://y:1"}},
+		{engine.Options{Host: "unix:///a", BuildKit: "tcp://x:1 tcp://y:1"},
+			[]string{"tcp://x:1", "tcp://y:1"}},
 	} {
 		if got := c.opt.Addresses(); !slices.Equal(got, c.want) {
 			t.Errorf("%+v: %q, want %q", c.opt, got, c.want)
@@ -45,10 +47,12 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-// TestFleetTakes: the engine with the least to do for its size gets a build, the same one each time when all are idle.
+// TestFleetTakes: the engine with the least to do for its size gets a build, the same one each time
+// when all are idle.
 func TestFleetTakes(t *testing.T) {
 	small, large := &node{host: "small", cpus: 2, up: true}, &node{host: "large", cpus: 4, up: true}
-	f := &Fleet{nodes: []*node{small, large, {host: "down", cpus: 64}, {host: "other", cpus: 64, up: true, barred: true}}}
+	f := &Fleet{nodes: []*node{small, large, {host: "down", cpus: 64},
+		{host: "other", cpus: 64, up: true, barred: true}}}
 	first := map[string]int{}
 	for i := range 64 {
 		s := plan.Solve{Name: fmt.Sprint("package-", i)}
@@ -71,7 +75,8 @@ func TestFleetTakes(t *testing.T) {
 	}
 	small.up, large.up = false, false
 	var failed *SolveError
-	if err := f.Build(t.Context(), plan.Solve{Name: "none"}, t.TempDir(), nil); !errors.As(err, &failed) || !failed.Transient() {
+	if err := f.Build(t.Context(), plan.Solve{Name: "none"}, t.TempDir(), nil); !errors.As(err,
+		&failed) || !failed.Transient() {
 		t.Errorf("without any engine: %v", err)
 	}
 }
@@ -119,8 +124,9 @@ func (f *fleet) quiet(t *testing.T) {
 	}
 }
 
-// TestFleet: two buildkitds share builds; one that is killed loses its build, which is transient and succeeds on the other; what is
-// built meanwhile goes there as well; and when it is back it is used again. An address where nobody listens costs one warning.
+// TestFleet: two buildkitds share builds; one that is killed loses its build, which is transient
+// and succeeds on the other; what is built meanwhile goes there as well; and when it is back it is
+// used again. An address where nobody listens costs one warning.
 func TestFleet(t *testing.T) {
 	one, two := buildtest.NewBuildkitd(t), buildtest.NewBuildkitd(t)
 	one.Start(t)
@@ -128,29 +134,35 @@ func TestFleet(t *testing.T) {
 	dialDaemon(t, one, engine.Options{}).Close() // they answer
 	dialDaemon(t, two, engine.Options{}).Close()
 	nobody := "unix://" + filepath.Join(t.TempDir(), "nobody.sock")
-	f := dialFleet(t, engine.Options{BuildKit: strings.Join([]string{nobody, one.Host, two.Host}, ","), OCILayout: t.TempDir()})
+	f := dialFleet(t, engine.Options{BuildKit: strings.Join([]string{nobody, one.Host, two.Host}, ","),
+		OCILayout: t.TempDir()})
 	f.hear(t, nobody, "is not used until it answers")
 	sdk := testImages + ":" + strings.ToLower(rand.Text())
 	must(t, f.ImportImage(t.Context(), sdk, bytes.NewReader(buildtest.ToolImage(t)), nil, nil))
 	if _, ok, err := f.HasImage(t.Context(), sdk); !ok || err != nil {
 		t.Fatal(ok, err)
 	}
-	if info, err := f.Info(t.Context()); err != nil || len(info.Nodes) != 3 || info.Nodes[0].Err == nil && info.Nodes[1].Err == nil && info.Nodes[2].Err == nil {
+	if info, err := f.Info(t.Context()); err != nil || len(info.Nodes) != 3 ||
+		info.Nodes[0].Err == nil && info.Nodes[1].Err == nil && info.Nodes[2].Err == nil {
 		t.Errorf("Info = %+v, %v", info, err)
 	}
 	e := &engineTest{sdk: sdk}
 	must(t, f.Build(t.Context(), e.request("plain", "", "write", "/output/a", "x"), t.TempDir(), nil))
 
-	// Two builds at once go to two engines; the one whose engine is killed fails, the other does not notice.
+	// Two builds at once go to two engines; the one whose engine is killed fails, the other does not
+	// notice.
 	errs := f.both(t, e, func() { one.Signal(t, syscall.SIGKILL, true) })
 	var failed *SolveError
-	if i := slices.IndexFunc(errs, func(err error) bool { return err != nil }); i < 0 || errs[1-i] != nil || !errors.As(errs[i], &failed) || failed.Class() != EngineLost || !failed.Transient() {
+	if i := slices.IndexFunc(errs, func(err error) bool { return err != nil }); i < 0 ||
+		errs[1-i] != nil || !errors.As(errs[i], &failed) || failed.Class() != EngineLost ||
+		!failed.Transient() {
 		t.Fatalf("errors %v, want one of a lost engine", errs)
 	}
 	f.hear(t, one.Host, "is not used until it answers")
 	must(t, f.Await(t.Context(), 0))
 	for i := range 4 {
-		must(t, f.Build(t.Context(), e.request(fmt.Sprint("moved-", i), "", "write", "/output/a", "x"), t.TempDir(), nil))
+		must(t, f.Build(t.Context(), e.request(fmt.Sprint("moved-", i), "", "write", "/output/a", "x"),
+			t.TempDir(), nil))
 	}
 	f.quiet(t)
 
@@ -168,8 +180,8 @@ func TestFleet(t *testing.T) {
 	}
 }
 
-// both runs two builds until both engines work, then calls meanwhile and lets the builds end. They last long enough for
-// the second to begin before the first has ended, also on a busy machine.
+// both runs two builds until both engines work, then calls meanwhile and lets the builds end. They
+// last long enough for the second to begin before the first has ended, also on a busy machine.
 func (f *fleet) both(t *testing.T, e *engineTest, meanwhile func()) []error {
 	t.Helper()
 	errs := make([]error, 2)
@@ -178,7 +190,8 @@ func (f *fleet) both(t *testing.T, e *engineTest, meanwhile func()) []error {
 	for i := range errs {
 		done.Go(func() {
 			var once sync.Once
-			s := e.request(fmt.Sprint("both-", i), "", "print", "running", ",", "sleep", "6", ",", "write", "/output/a", "x")
+			s := e.request(fmt.Sprint("both-", i), "", "print", "running", ",", "sleep", "6", ",", "write",
+				"/output/a", "x")
 			errs[i] = f.Build(t.Context(), s, t.TempDir(), func(progress.Event) { once.Do(running.Done) })
 			once.Do(running.Done) // also when it failed before it began
 		})
@@ -196,7 +209,8 @@ func (f *fleet) both(t *testing.T, e *engineTest, meanwhile func()) []error {
 	return errs
 }
 
-// TestFleetOfDocker: an SDK image that one Docker engine lacks is copied there; one with another image of that name is left out.
+// TestFleetOfDocker: an SDK image that one Docker engine lacks is copied there; one with another
+// image of that name is left out.
 func TestFleetOfDocker(t *testing.T) {
 	one, two := buildtest.NewDockerd(t), buildtest.NewDockerd(t)
 	one.Start(t)
@@ -220,13 +234,15 @@ func TestFleetOfDocker(t *testing.T) {
 		t.Errorf("on the second engine: %q, %v, %v; want %q", id, ok, err, want)
 	}
 	other := &engineTest{b: c, sdk: e.sdk}
-	must(t, c.ImportImage(context.Background(), other.sdk, bytes.NewReader(append(buildtest.ToolImage(t), make([]byte, 1024)...)), nil, nil))
+	must(t, c.ImportImage(context.Background(), other.sdk,
+		bytes.NewReader(append(buildtest.ToolImage(t), make([]byte, 1024)...)), nil, nil))
 	if id, _, _ := c.HasImage(t.Context(), e.sdk); id == want {
 		t.Fatal("the engine takes two archives for the same image")
 	}
 	g := dialFleet(t, engine.Options{Host: one.Host + "," + two.Host})
 	g.HasImage(t.Context(), e.sdk)
 	for i := range 4 {
-		must(t, g.Build(t.Context(), e.request(fmt.Sprint("left-", i), "", "write", "/output/a", "x"), t.TempDir(), nil))
+		must(t, g.Build(t.Context(), e.request(fmt.Sprint("left-", i), "", "write", "/output/a", "x"),
+			t.TempDir(), nil))
 	}
 }

@@ -15,12 +15,14 @@ import (
 )
 
 // Build runs one build on the engine that has least to do for its size; see Builder.Build.
-func (f *Fleet) Build(ctx context.Context, s plan.Solve, out string, report func(progress.Event)) error {
+func (f *Fleet) Build(ctx context.Context, s plan.Solve, out string,
+	report func(progress.Event)) error {
 	sdk := s.Args[sdkArg]
 	for {
 		n := f.take(s)
 		if n == nil {
-			return &SolveError{Name: s.Name, SDK: sdk, class: EngineLost, Err: fmt.Errorf("%w: none of %d engines can be used", errNobody, len(f.nodes))}
+			return &SolveError{Name: s.Name, SDK: sdk, class: EngineLost,
+				Err: fmt.Errorf("%w: none of %d engines can be used", errNobody, len(f.nodes))}
 		}
 		err := f.provide(ctx, n, sdk)
 		for i := 0; i < len(s.Images) && err == nil; i++ {
@@ -45,8 +47,8 @@ func (f *Fleet) Build(ctx context.Context, s plan.Solve, out string, report func
 	}
 }
 
-// take chooses an engine for a build and books it. Of engines with equally much to do a package always gets the same one, whose
-// cache knows it from earlier. Without any it returns nil.
+// take chooses an engine for a build and books it. Of engines with equally much to do a package
+// always gets the same one, whose cache knows it from earlier. Without any it returns nil.
 func (f *Fleet) take(s plan.Solve) *node {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -55,7 +57,8 @@ func (f *Fleet) take(s plan.Solve) *node {
 		if !n.up || n.barred {
 			continue
 		}
-		if best == nil || cmp.Or(cmp.Compare(n.running*best.cpus, best.running*n.cpus), cmp.Compare(n.affinity(s), best.affinity(s))) < 0 {
+		if best == nil || cmp.Or(cmp.Compare(n.running*best.cpus, best.running*n.cpus),
+			cmp.Compare(n.affinity(s), best.affinity(s))) < 0 {
 			best = n
 		}
 	}
@@ -65,7 +68,8 @@ func (f *Fleet) take(s plan.Solve) *node {
 	return best
 }
 
-// affinity orders engines in a way of its own for each build (rendezvous hashing): the loss of one moves only its own.
+// affinity orders engines in a way of its own for each build (rendezvous hashing): the loss of one
+// moves only its own.
 func (n *node) affinity(s plan.Solve) uint64 {
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%s\n%s", s.Name, n.host)
@@ -76,7 +80,8 @@ func (n *node) affinity(s plan.Solve) uint64 {
 type otherSDKError struct{ ref, host string }
 
 func (e *otherSDKError) Error() string {
-	return fmt.Sprintf("the engine at %s has another image named %s and is not used: import the same one there (buildsys sdk import), or remove it", e.host, e.ref)
+	return fmt.Sprintf("the engine at %s has another image named %s and is not used: import the "+
+		"same one there (buildsys sdk import), or remove it", e.host, e.ref)
 }
 
 // bar takes an engine out of use for the rest of the run.
@@ -91,8 +96,9 @@ func (f *Fleet) bar(n *node, why error) {
 	}
 }
 
-// provide makes sure that an engine has the SDK image that the run's keys were made with, and copies it there from another
-// Docker engine where it is missing. A buildkitd is offered it with every build.
+// provide makes sure that an engine has the SDK image that the run's keys were made with, and
+// copies it there from another Docker engine where it is missing. A buildkitd is offered it with
+// every build.
 func (f *Fleet) provide(ctx context.Context, n *node, ref string) error {
 	n.loading.Lock()
 	defer n.loading.Unlock()
@@ -137,7 +143,8 @@ func failedBy(ctx context.Context, ref string, err error) error {
 func (f *Fleet) copyImage(ctx context.Context, to *node, ref, want string) error {
 	into, isDocker := to.b.engine.(*dockerd)
 	for _, from := range f.usable() {
-		if id, ok, err := from.b.HasImage(ctx, ref); !isDocker || from == to || err != nil || !ok || id != want {
+		if id, ok, err := from.b.HasImage(ctx, ref); !isDocker || from == to || err != nil || !ok ||
+			id != want {
 			continue
 		}
 		f.warn(fmt.Sprintf("copying the SDK image %s from %s to %s", ref, from.host, to.host))
@@ -157,7 +164,8 @@ func (f *Fleet) copyImage(ctx context.Context, to *node, ref, want string) error
 	return nil
 }
 
-// HasImage reports whether an engine has the image ref, and its ID, which the others must have as well.
+// HasImage reports whether an engine has the image ref, and its ID, which the others must have as
+// well.
 func (f *Fleet) HasImage(ctx context.Context, ref string) (id string, ok bool, err error) {
 	for _, n := range f.usable() {
 		id, ok, err = n.b.HasImage(ctx, ref)
@@ -172,8 +180,10 @@ func (f *Fleet) HasImage(ctx context.Context, ref string) (id string, ok bool, e
 	return "", false, err
 }
 
-// ImportImage makes the image ref on one engine, from where the others get it; see Builder.ImportImage.
-func (f *Fleet) ImportImage(ctx context.Context, ref string, tar io.Reader, labels map[string]string, progress func(read int64)) error {
+// ImportImage makes the image ref on one engine, from where the others get it; see
+// Builder.ImportImage.
+func (f *Fleet) ImportImage(ctx context.Context, ref string, tar io.Reader,
+	labels map[string]string, progress func(read int64)) error {
 	nodes := f.usable()
 	if len(nodes) == 0 {
 		return f.Await(ctx, 0)

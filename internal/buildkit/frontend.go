@@ -1,4 +1,5 @@
-// Frontend: the Dockerfile becomes a definition in this process. What that takes to know of the engine is asked once.
+// Frontend: the Dockerfile becomes a definition in this process. What that takes to know of the
+// engine is asked once.
 
 package buildkit
 
@@ -17,10 +18,10 @@ import (
 	digest "github.com/opencontainers/go-digest"
 )
 
-// A frontend that runs as part of a build has the engine list its workers and test them for emulators, look up the image
-// and pass the definition through a second connection. On Docker 20.10 that cost a third of the processor time of a small
-// build. The answers are the same for every build from one image, so the first build asks and all use them; then a build
-// is one request.
+// A frontend that runs as part of a build has the engine list its workers and test them for
+// emulators, look up the image and pass the definition through a second connection. On Docker 20.10
+// that cost a third of the processor time of a small build. The answers are the same for every
+// build from one image, so the first build asks and all use them; then a build is one request.
 
 // answers are what the frontend knows of an engine and of one SDK image.
 type answers struct {
@@ -38,7 +39,8 @@ type imageAnswer struct {
 var errUnknown = errors.New("the configuration of the image is not known")
 
 // imageConfig answers a lookup; with an engine it asks and remembers.
-func (a *answers) imageConfig(ctx context.Context, engine gateway.Client, ref string, opt sourceresolver.Opt) (string, digest.Digest, []byte, error) {
+func (a *answers) imageConfig(ctx context.Context, engine gateway.Client, ref string,
+	opt sourceresolver.Opt) (string, digest.Digest, []byte, error) {
 	key := ref
 	if opt.ImageOpt != nil && opt.ImageOpt.Platform != nil {
 		key += " " + platforms.FormatAll(*opt.ImageOpt.Platform)
@@ -63,9 +65,11 @@ type frontend struct {
 }
 
 // define makes the definition of a build with the Dockerfile frontend.
-func (b *Builder) define(ctx context.Context, client *bkclient.Client, g *guard, img sdkImage) (*llb.Definition, error) {
+func (b *Builder) define(ctx context.Context, client *bkclient.Client, g *guard,
+	img sdkImage) (*llb.Definition, error) {
 	b.frontend.mu.Lock()
-	defer b.frontend.mu.Unlock() // while the first build asks, the others wait for what it learns; the rest takes a millisecond
+	// while the first build asks, the others wait for what it learns; the rest takes a millisecond
+	defer b.frontend.mu.Unlock()
 	key := img.id + " " + img.context + " " + g.sdk
 	for _, ref := range g.others {
 		key += " " + img.others[ref].id + " " + img.others[ref].context + " " + ref
@@ -110,12 +114,13 @@ func (g *guard) build(ctx context.Context) error {
 func ask(ctx context.Context, client *bkclient.Client, g *guard, img sdkImage) error {
 	g.known = &answers{images: map[string]imageAnswer{}}
 	session, failed := g.session, error(nil)
-	_, err := client.Build(ctx, bkclient.SolveOpt{OCIStores: img.stores(), Internal: true}, "", func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
-		g.known.opts = c.BuildOpts()
-		g.engine, g.session = c, g.known.opts.SessionID
-		failed = g.build(ctx)
-		return gateway.NewResult(), nil
-	}, nil)
+	_, err := client.Build(ctx, bkclient.SolveOpt{OCIStores: img.stores(), Internal: true}, "",
+		func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
+			g.known.opts = c.BuildOpts()
+			g.engine, g.session = c, g.known.opts.SessionID
+			failed = g.build(ctx)
+			return gateway.NewResult(), nil
+		}, nil)
 	g.engine, g.session = nil, session
 	if failed != nil {
 		return failed

@@ -26,11 +26,15 @@ func definition(t *testing.T, s plan.Solve) *pb.Definition {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opts := gateway.BuildOpts{Caps: gatewaypb.Caps.CapSet(gatewaypb.Caps.All()), LLBCaps: pb.Caps.CapSet(pb.Caps.All())}
-	image := imageAnswer{ref: testSDK, config: []byte(`{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":["sha256:` + strings.Repeat("0", 64) + `"]}}`)}
+	opts := gateway.BuildOpts{Caps: gatewaypb.Caps.CapSet(gatewaypb.Caps.All()),
+		LLBCaps: pb.Caps.CapSet(pb.Caps.All())}
+	image := imageAnswer{ref: testSDK,
+		config: []byte(`{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":["sha256:` + strings.Repeat("0", 64) + `"]}}`)}
 	s.Args = map[string]string{"SDK": testSDK}
-	g := &guard{sdk: testSDK, dockerfile: s.Dockerfile, attrs: frontendAttrs(s, sdkImage{}), session: "session", inputs: in,
-		known: &answers{opts: opts, images: map[string]imageAnswer{testSDK + " linux/amd64": image, testSDK: image}}}
+	g := &guard{sdk: testSDK, dockerfile: s.Dockerfile, attrs: frontendAttrs(s, sdkImage{}),
+		session: "session", inputs: in,
+		known: &answers{opts: opts, images: map[string]imageAnswer{testSDK + " linux/amd64": image,
+			testSDK: image}}}
 	if err := g.build(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +84,8 @@ func describe(t *testing.T, def *pb.Definition) string {
 	return b.String()
 }
 
-const testRecipe = "ARG SDK\nFROM ${SDK} AS build\nRUN --mount=from=buildsys.invalid/package,target=/host/package true\n"
+const testRecipe = "ARG SDK\nFROM ${SDK} AS build\nRUN " +
+	"--mount=from=buildsys.invalid/package,target=/host/package true\n"
 
 func TestOutputsAreNotCopied(t *testing.T) {
 	const end = "FROM scratch AS package\nCOPY --from=build /output/ /\n"
@@ -89,20 +94,25 @@ func TestOutputsAreNotCopied(t *testing.T) {
 		dockerfile string
 		direct     bool
 	}{
-		"the recipe":            {testRecipe + end, true},
-		"another directory":     {testRecipe + strings.ReplaceAll(end, "/output/", "/out/"), false},
-		"into a directory":      {testRecipe + strings.ReplaceAll(end, "/output/ /", "/output/ /rpms/"), false},
-		"two RUNs":              {testRecipe + "RUN false\n" + end, false},
-		"not root":              {strings.ReplaceAll(testRecipe, "RUN", "USER builder\nRUN") + end, false},
-		"root again":            {strings.ReplaceAll(testRecipe, "RUN", "USER root\nRUN") + end, true},
-		"with another owner":    {testRecipe + strings.ReplaceAll(end, "COPY", "COPY --chown=1:1"), false},
-		"two copies":            {testRecipe + end + "COPY --from=build /output/a /b\n", false},
-		"of the whole root":     {testRecipe + strings.ReplaceAll(end, "/output/", "/"), false},
-		"mounted there already": {strings.ReplaceAll(testRecipe, "RUN", "RUN --mount=type=tmpfs,target=/output") + end, false},
+		"the recipe":        {testRecipe + end, true},
+		"another directory": {testRecipe + strings.ReplaceAll(end, "/output/", "/out/"), false},
+		"into a directory": {testRecipe + strings.ReplaceAll(end, "/output/ /", "/output/ /rpms/"),
+			false},
+		"two RUNs": {testRecipe + "RUN false\n" + end, false},
+		"not root": {strings.ReplaceAll(testRecipe, "RUN", "USER builder\nRUN") + end,
+			false},
+		"root again": {strings.ReplaceAll(testRecipe, "RUN", "USER root\nRUN") + end, true},
+		"with another owner": {testRecipe + strings.ReplaceAll(end, "COPY", "COPY --chown=1:1"),
+			false},
+		"two copies":        {testRecipe + end + "COPY --from=build /output/a /b\n", false},
+		"of the whole root": {testRecipe + strings.ReplaceAll(end, "/output/", "/"), false},
+		"mounted there already": {strings.ReplaceAll(testRecipe, "RUN",
+			"RUN --mount=type=tmpfs,target=/output") + end, false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			def := definition(t, plan.Solve{Name: "a", Target: "package", Dockerfile: []byte(test.dockerfile), Contexts: contexts})
+			def := definition(t, plan.Solve{Name: "a", Target: "package",
+				Dockerfile: []byte(test.dockerfile), Contexts: contexts})
 			text := describe(t, def)
 			if direct := strings.Contains(text, " /output=-1>1 "); direct != test.direct {
 				t.Errorf("a mount at /output: %v, want %v\n%s", direct, test.direct, text)
@@ -114,16 +124,20 @@ func TestOutputsAreNotCopied(t *testing.T) {
 	}
 }
 
-// TestDefinition holds a whole definition: what is kept, what is mounted where, and that all of it is connected.
+// TestDefinition holds a whole definition: what is kept, what is mounted where, and that all of it
+// is connected.
 func TestDefinition(t *testing.T) {
 	big := plan.Context{Files: []plan.File{{Name: "big", Data: make([]byte, inlineBytes+1)}}}
 	small := plan.Context{Files: []plan.File{{Name: "a.spec", Data: []byte("x")}}}
-	recipe := strings.ReplaceAll(testRecipe, " true\n", " --mount=from=buildsys.invalid/rpms,target=/host/rpms true\n")
-	s := plan.Solve{Name: "a", Target: "package", Dockerfile: []byte(recipe + "FROM scratch AS package\nCOPY --from=build /output/ /\n"),
+	recipe := strings.ReplaceAll(testRecipe, " true\n",
+		" --mount=from=buildsys.invalid/rpms,target=/host/rpms true\n")
+	s := plan.Solve{Name: "a", Target: "package", Dockerfile: []byte(recipe +
+		"FROM scratch AS package\nCOPY --from=build /output/ /\n"),
 		Contexts: map[string]plan.Context{"package": small, "rpms": big, "recipe": small}}
 	def := definition(t, s)
 	text := describe(t, def)
-	for _, want := range []string{"docker-image://buildsys.invalid/sdk:test from", "local://context-rpms from", "mkdir / mkdir /package mkfile /package/a.spec from",
+	for _, want := range []string{"docker-image://buildsys.invalid/sdk:test from",
+		"local://context-rpms from", "mkdir / mkdir /package mkfile /package/a.spec from",
 		" /=0>0 /host/package=1:/package /host/rpms=2 /output=-1>1 from", "4: from 3.1\n"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)

@@ -1,4 +1,5 @@
-// Guard: nothing but the SDK image and the build's own contexts may reach the engine, whatever the Dockerfile says.
+// Guard: nothing but the SDK image and the build's own contexts may reach the engine, whatever the
+// Dockerfile says.
 
 package buildkit
 
@@ -21,9 +22,9 @@ import (
 
 const contextHint = plan.ContextPrefix
 
-// guard is what the Dockerfile frontend, which runs in this process, takes for the engine. Every image lookup
-// and every definition passes here before the engine sees it, so a name that is missing among the contexts
-// fails without a single request to a registry.
+// guard is what the Dockerfile frontend, which runs in this process, takes for the engine. Every
+// image lookup and every definition passes here before the engine sees it, so a name that is
+// missing among the contexts fails without a single request to a registry.
 type guard struct {
 	sdk        string
 	others     []string // images besides the SDK
@@ -37,9 +38,11 @@ type guard struct {
 
 	definition *pb.Definition // of the whole build, once the frontend has made it
 
-	mu    sync.Mutex
-	err   error                    // first refusal; gRPC keeps only the text of what a frontend returns
-	lines map[digest.Digest]string // vertex → "Dockerfile:7"; Docker 20.10 does not send it with errors
+	mu sync.Mutex
+	// first refusal; gRPC keeps only the text of what a frontend returns
+	err error
+	// vertex → "Dockerfile:7"; Docker 20.10 does not send it with errors
+	lines map[digest.Digest]string
 }
 
 func (g *guard) refuse(format string, args ...any) error {
@@ -59,7 +62,8 @@ func (g *guard) refused() error {
 }
 
 // ResolveImageConfig implements gateway.Client.
-func (g *guard) ResolveImageConfig(ctx context.Context, ref string, opt sourceresolver.Opt) (string, digest.Digest, []byte, error) {
+func (g *guard) ResolveImageConfig(ctx context.Context, ref string, opt sourceresolver.Opt) (string,
+	digest.Digest, []byte, error) {
 	if !g.knows(ref) {
 		return "", "", nil, g.refuse("image %s", ref)
 	}
@@ -74,22 +78,28 @@ func (g *guard) BuildOpts() gateway.BuildOpts {
 }
 
 // Inputs implements gateway.Client.
-func (g *guard) Inputs(context.Context) (map[string]llb.State, error) { return g.inputs.states, nil }
+func (g *guard) Inputs(context.Context) (map[string]llb.State, error) {
+	return g.inputs.states,
+		nil
+}
 
 // Warn implements gateway.Client. The frontend's advice on style is not shown.
 func (g *guard) Warn(context.Context, digest.Digest, string, gateway.WarnOpts) error { return nil }
 
 // ResolveSourceMetadata implements gateway.Client.
-func (g *guard) ResolveSourceMetadata(_ context.Context, op *pb.SourceOp, _ sourceresolver.Opt) (*sourceresolver.MetaResponse, error) {
+func (g *guard) ResolveSourceMetadata(_ context.Context, op *pb.SourceOp,
+	_ sourceresolver.Opt) (*sourceresolver.MetaResponse, error) {
 	return nil, g.refuse("to know more of %s", op.GetIdentifier())
 }
 
 // NewContainer implements gateway.Client.
-func (g *guard) NewContainer(context.Context, gateway.NewContainerRequest) (gateway.Container, error) {
+func (g *guard) NewContainer(context.Context, gateway.NewContainerRequest) (gateway.Container,
+	error) {
 	return nil, g.refuse("a container outside the build")
 }
 
-// Solve implements gateway.Client: it keeps the definition. The frontend solves one, but for reading the Dockerfile.
+// Solve implements gateway.Client: it keeps the definition. The frontend solves one, but for
+// reading the Dockerfile.
 func (g *guard) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway.Result, error) {
 	if req.Frontend != "" {
 		return nil, g.refuse("another frontend (%s)", req.Frontend)
@@ -133,7 +143,8 @@ func (g *guard) remember(src *pb.Source) {
 	for vertex, locations := range src.GetLocations() {
 		for _, l := range locations.GetLocations() {
 			if i := int(l.SourceIndex); i < len(src.Infos) && len(l.Ranges) > 0 {
-				g.lines[digest.Digest(vertex)] = fmt.Sprintf("%s:%d", src.Infos[i].Filename, l.Ranges[0].GetStart().GetLine())
+				g.lines[digest.Digest(vertex)] = fmt.Sprintf("%s:%d", src.Infos[i].Filename,
+					l.Ranges[0].GetStart().GetLine())
 			}
 		}
 	}
@@ -148,7 +159,8 @@ func (g *guard) line(vertex digest.Digest) string {
 
 // knows says whether a build may start from an image.
 func (g *guard) knows(ref string) bool {
-	return sameImage(ref, g.sdk) || slices.ContainsFunc(g.others, func(other string) bool { return sameImage(ref, other) })
+	return sameImage(ref, g.sdk) || slices.ContainsFunc(g.others,
+		func(other string) bool { return sameImage(ref, other) })
 }
 
 // checkSource allows what the client sends itself and the SDK.

@@ -20,7 +20,8 @@ type fileID struct {
 	mtime, ctime int64 // nanoseconds since 1970
 }
 
-// openRegular opens a regular file without following a link in its last component and without blocking on a FIFO.
+// openRegular opens a regular file without following a link in its last component and without
+// blocking on a FIFO.
 func openRegular(name string) (*os.File, fileID, error) {
 	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -49,7 +50,8 @@ func identify(f *os.File) (fileID, error) {
 	}, nil
 }
 
-// digestMemo remembers the SHA-256 of host files, so that an RPM that many packages see is read once per run.
+// digestMemo remembers the SHA-256 of host files, so that an RPM that many packages see is read
+// once per run.
 type digestMemo struct {
 	mu   sync.Mutex
 	sums map[fileID][sha256.Size]byte
@@ -85,7 +87,8 @@ func (m *digestMemo) sum(name string) ([sha256.Size]byte, fileID, error) {
 	return sum, id, nil
 }
 
-// underlying strips the operation and path from an error of package os: ContextError names the path.
+// underlying strips the operation and path from an error of package os: ContextError names the
+// path.
 func underlying(err error) error {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {

@@ -1,4 +1,5 @@
-// Inputs: the contexts of a build as parts of its definition. Small ones are in it whole; the engine asks for the others.
+// Inputs: the contexts of a build as parts of its definition. Small ones are in it whole; the
+// engine asks for the others.
 
 package buildkit
 
@@ -14,9 +15,10 @@ import (
 	"buildsys/internal/plan"
 )
 
-// inlineBytes is how many bytes of files a context may have that is sent with the definition. To ask for a context costs
-// the engine a stream, a snapshot and their records, and it has to, whenever a step is built, to know what is in it. What
-// is in the definition it knows by that: the recipe, which all packages share, and what is empty are made once.
+// inlineBytes is how many bytes of files a context may have that is sent with the definition. To
+// ask for a context costs the engine a stream, a snapshot and their records, and it has to,
+// whenever a step is built, to know what is in it. What is in the definition it knows by that: the
+// recipe, which all packages share, and what is empty are made once.
 const inlineBytes = 256 << 10
 
 // localPrefix begins the names under which contexts are offered to the engine.
@@ -29,13 +31,16 @@ type inputs struct {
 	locals map[string]fsutil.FS  // what the engine may ask for, by name
 }
 
-// newInputs composes the contexts. session is the one in which the engine can ask for them. failed is called when a file
-// turns out different from what was listed.
-func newInputs(contexts map[string]plan.Context, session string, digests *digestMemo, failed func(error)) (inputs, error) {
-	in := inputs{states: map[string]llb.State{}, merged: map[string]*contextFS{}, locals: map[string]fsutil.FS{}}
+// newInputs composes the contexts. session is the one in which the engine can ask for them. failed
+// is called when a file turns out different from what was listed.
+func newInputs(contexts map[string]plan.Context, session string, digests *digestMemo,
+	failed func(error)) (inputs, error) {
+	in := inputs{states: map[string]llb.State{}, merged: map[string]*contextFS{},
+		locals: map[string]fsutil.FS{}}
 	for key, c := range contexts {
 		if key != strings.ToLower(key) {
-			return in, fmt.Errorf("context %q: the name must be lower case, it is used as an image name", key)
+			return in, fmt.Errorf("context %q: the name must be lower case, it is used as an image name",
+				key)
 		}
 		fsys, err := newContextFS(c, digests, failed)
 		if err == nil && key != plan.TreeContext {
@@ -49,8 +54,10 @@ func newInputs(contexts map[string]plan.Context, session string, digests *digest
 		case fsys.size() > inlineBytes || fsys.hasLinks():
 			name := localPrefix + key
 			in.locals[name] = fsys
-			// The session is part of the definition: without it the engine takes the contexts of two builds for one.
-			in.states[state] = llb.Local(name, llb.SessionID(session), llb.SharedKeyHint(name), llb.WithCustomName(contextTitle(key)))
+			// The session is part of the definition: without it the engine takes the contexts of two builds
+			// for one.
+			in.states[state] = llb.Local(name, llb.SessionID(session), llb.SharedKeyHint(name),
+				llb.WithCustomName(contextTitle(key)))
 		case key != plan.TreeContext && mergeable(c, fsys):
 			in.merged[key] = fsys
 			in.states[state] = placeholder(key)
@@ -84,8 +91,10 @@ func inline(fsys *contextFS, name string) (llb.State, error) {
 	return st, nil
 }
 
-// makeFiles adds what makes the files of fsys below dir, and says whether there are directories among them.
-func makeFiles(all *llb.FileAction, dir string, fsys *contextFS) (_ *llb.FileAction, dirs bool, err error) {
+// makeFiles adds what makes the files of fsys below dir, and says whether there are directories
+// among them.
+func makeFiles(all *llb.FileAction, dir string, fsys *contextFS) (_ *llb.FileAction, dirs bool,
+	err error) {
 	for _, e := range fsys.entries {
 		name := path.Join(dir, e.path)
 		if e.mode.IsDir() {

@@ -1,5 +1,6 @@
-// Layer cache: engines share the layers of steps through a registry. It is BuildKit's own cache, asked and filled by the engine
-// while a step is built; it is never needed, so whatever goes wrong with it costs the cache and not the build.
+// Layer cache: engines share the layers of steps through a registry. It is BuildKit's own cache,
+// asked and filled by the engine while a step is built; it is never needed, so whatever goes wrong
+// with it costs the cache and not the build.
 
 package buildkit
 
@@ -28,7 +29,8 @@ import (
 	"buildsys/internal/progress"
 )
 
-// layers is the layer cache of a Builder. What has failed is not used again in the run, and said once.
+// layers is the layer cache of a Builder. What has failed is not used again in the run, and said
+// once.
 type layers struct {
 	engine.LayerCache
 	mu           sync.Mutex
@@ -50,7 +52,8 @@ type layerUse struct {
 	open   map[digest.Digest]transfer
 }
 
-// A registry that does not answer is given up after this long without any progress. BuildKit itself would wait for ever.
+// A registry that does not answer is given up after this long without any progress. BuildKit itself
+// would wait for ever.
 const (
 	importSilence = 30 * time.Second
 	exportSilence = 2 * time.Minute
@@ -67,13 +70,15 @@ func (e *layerSilence) Error() string {
 	return fmt.Sprintf("%s: nothing has moved for %v", e.what, e.limit)
 }
 
-// use returns the layer cache for one build; nil for none. Builds that shall run whatever was kept use none.
+// use returns the layer cache for one build; nil for none. Builds that shall run whatever was kept
+// use none.
 func (l *layers) use(ctx context.Context, s plan.Solve, report func(progress.Event)) *layerUse {
 	if s.Fresh || len(l.From) == 0 && l.To.Repository == "" {
 		return nil
 	}
 	l.mu.Lock()
-	u := &layerUse{of: l, step: s.Name, tag: layerTag(s), report: report, open: map[digest.Digest]transfer{}}
+	u := &layerUse{of: l, step: s.Name, tag: layerTag(s), report: report,
+		open: map[digest.Digest]transfer{}}
 	if !l.noFrom {
 		u.from = l.From
 	}
@@ -81,16 +86,17 @@ func (l *layers) use(ctx context.Context, s plan.Solve, report func(progress.Eve
 		u.to = l.To
 	}
 	l.mu.Unlock()
-	u.from = slices.DeleteFunc(slices.Clone(u.from), func(p engine.LayerPlace) bool { return u.silent(ctx, p) })
+	u.from = slices.DeleteFunc(slices.Clone(u.from),
+		func(p engine.LayerPlace) bool { return u.silent(ctx, p) })
 	if len(u.from) == 0 && u.to.Repository == "" {
 		return nil
 	}
 	return u
 }
 
-// silent drops a registry that takes connections and then says nothing: a BuildKit that reads a manifest from one waits for ever,
-// and with it every later build on the same image, so it must not even be asked. One that cannot be reached from here may well
-// be reached by the engine.
+// silent drops a registry that takes connections and then says nothing: a BuildKit that reads a
+// manifest from one waits for ever, and with it every later build on the same image, so it must not
+// even be asked. One that cannot be reached from here may well be reached by the engine.
 func (u *layerUse) silent(ctx context.Context, p engine.LayerPlace) bool {
 	if !silentRegistry(ctx, p, u.tag, cmp.Or(u.of.patience, probeTime)) {
 		return false
@@ -98,26 +104,35 @@ func (u *layerUse) silent(ctx context.Context, p engine.LayerPlace) bool {
 	u.of.mu.Lock()
 	u.of.noFrom = true
 	u.of.mu.Unlock()
-	u.tell("silent", fmt.Sprintf("the registry of the layer cache %s takes connections but does not answer; no layers are taken in this run any more", p.Repository))
+	u.tell("silent", fmt.Sprintf("the registry of the layer cache %s takes connections but does not "+
+		"answer; no layers are taken in this run any more", p.Repository))
 	return true
 }
 
-// silentRegistry asks for a manifest, and reports whether the registry takes the connection and does not answer.
-func silentRegistry(ctx context.Context, p engine.LayerPlace, tag string, limit time.Duration) bool {
+// silentRegistry asks for a manifest, and reports whether the registry takes the connection and
+// does not answer.
+func silentRegistry(ctx context.Context, p engine.LayerPlace, tag string,
+	limit time.Duration) bool {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var connected atomic.Bool
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{ConnectDone: func(_, _ string, err error) { connected.Store(connected.Load() || err == nil) }})
+	ctx = httptrace.WithClientTrace(ctx,
+		&httptrace.ClientTrace{ConnectDone: func(_, _ string,
+			err error) {
+			connected.Store(connected.Load() || err == nil)
+		}})
 	scheme := "https"
 	if p.Plain {
 		scheme = "http"
 	}
 	host, repository, _ := strings.Cut(p.Repository, "/")
-	req, err := http.NewRequestWithContext(ctx, http.MethodHead, scheme+"://"+host+"/v2/"+repository+"/manifests/"+tag, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodHead,
+		scheme+"://"+host+"/v2/"+repository+"/manifests/"+tag, nil)
 	if err != nil {
 		return false // the engine says what is wrong with it
 	}
-	client := &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}}
+	client := &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment,
+		DisableKeepAlives: true}}
 	resp, err := client.Do(req)
 	if err == nil {
 		resp.Body.Close()
@@ -127,7 +142,8 @@ func silentRegistry(ctx context.Context, p engine.LayerPlace, tag string, limit 
 
 var notInTag = regexp.MustCompile(`[^A-Za-z0-9_.-]`)
 
-// layerTag names a step in a registry: "package-bash-x86_64". Names that a tag cannot have get a hash, so that no two are one.
+// layerTag names a step in a registry: "package-bash-x86_64". Names that a tag cannot have get a
+// hash, so that no two are one.
 func layerTag(s plan.Solve) string {
 	full := s.Target + "-" + strings.ReplaceAll(s.Name, " ", "-")
 	tag := notInTag.ReplaceAllString(full, "_")
@@ -137,8 +153,9 @@ func layerTag(s plan.Solve) string {
 	return tag
 }
 
-// addTo adds the layer cache to a build. In mode max the layers of every instruction are kept and not only those of the outputs:
-// what a recipe does before its last step is what a changed key can still use.
+// addTo adds the layer cache to a build. In mode max the layers of every instruction are kept and
+// not only those of the outputs: what a recipe does before its last step is what a changed key can
+// still use.
 func (u *layerUse) addTo(opt *bkclient.SolveOpt) {
 	if u == nil {
 		return
@@ -221,7 +238,8 @@ type transfer struct {
 func (u *layerUse) watch(name string) transfer {
 	silence := &layerSilence{what: name, limit: cmp.Or(u.of.patience, importSilence)}
 	if strings.HasPrefix(name, exporting) {
-		silence = &layerSilence{what: exporting + u.to.Repository, limit: cmp.Or(u.of.patience, exportSilence)}
+		silence = &layerSilence{what: exporting + u.to.Repository,
+			limit: cmp.Or(u.of.patience, exportSilence)}
 	}
 	return transfer{time.AfterFunc(silence.limit, func() { u.stop(silence) }), silence.limit}
 }
@@ -236,23 +254,26 @@ func (u *layerUse) end() {
 	}
 }
 
-// failed says what a transfer met. A step that was never uploaded is what a new one looks like; an upload that fails does so
-// for every step.
+// failed says what a transfer met. A step that was never uploaded is what a new one looks like; an
+// upload that fails does so for every step.
 func (u *layerUse) failed(v *bkclient.Vertex) {
 	reason := brief(v.Error)
 	if strings.HasPrefix(v.Name, importing) {
 		ref := strings.TrimPrefix(v.Name, importing)
 		if strings.HasSuffix(v.Error, "not found") {
-			u.tell("missing", fmt.Sprintf("the layer cache has nothing of %s (%s); this is said of the first such step only", u.step, ref))
+			u.tell("missing", fmt.Sprintf("the layer cache has nothing of %s (%s); this is said of the "+
+				"first such step only", u.step, ref))
 			return
 		}
-		u.tell("import", fmt.Sprintf("the layer cache gave nothing for %s: %s (%s); this is said of the first such step only", u.step, reason, ref))
+		u.tell("import", fmt.Sprintf("the layer cache gave nothing for %s: %s (%s); this is said of "+
+			"the first such step only", u.step, reason, ref))
 		return
 	}
 	u.of.mu.Lock()
 	u.of.noTo = true
 	u.of.mu.Unlock()
-	u.tell("export", fmt.Sprintf("the layers of %s were not uploaded to %s: %s; no more are uploaded in this run", u.step, u.to.Repository, reason))
+	u.tell("export", fmt.Sprintf("the layers of %s were not uploaded to %s: %s; no more are "+
+		"uploaded in this run", u.step, u.to.Repository, reason))
 }
 
 // brief makes one line of an engine's error, whose last words say the most.
@@ -289,19 +310,23 @@ func (u *layerUse) toBlame(err error) string {
 		return ""
 	}
 	if strings.Contains(errorText(solve.Err), `unknown cache exporter: "registry"`) {
-		return "this engine cannot upload layers to a registry, and inline, with an image, it could only if buildsys made one: a " +
+		return "this engine cannot upload layers to a registry, and inline, with an image, it could " +
+			"only if buildsys made one: a " +
 			"buildkitd can, and so can Docker with the containerd image store"
 	}
 	switch solve.class {
-	case Unknown, EngineCache, RegistryBusy: // a layer that the registry promised and does not have, for one
+	// a layer that the registry promised and does not have, for one
+	case Unknown, EngineCache, RegistryBusy:
 		return cmp.Or(brief(errorText(solve.Err)), string(solve.class))
 	}
 	return ""
 }
 
-// buildLayered builds with the layer cache, and once more without it when it is to blame for a failure. Layers that the engine
-// knows from the cache and does not have yet count for nothing then: it has nobody to get them from.
-func (b *Builder) buildLayered(ctx context.Context, s plan.Solve, img sdkImage, out string, report func(progress.Event)) error {
+// buildLayered builds with the layer cache, and once more without it when it is to blame for a
+// failure. Layers that the engine knows from the cache and does not have yet count for nothing
+// then: it has nobody to get them from.
+func (b *Builder) buildLayered(ctx context.Context, s plan.Solve, img sdkImage, out string,
+	report func(progress.Event)) error {
 	u := b.layers.use(ctx, s, report)
 	err := b.solve(ctx, s, img, out, report, u)
 	if u == nil || err == nil || ctx.Err() != nil {

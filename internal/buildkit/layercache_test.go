@@ -1,5 +1,5 @@
-// The layer cache between two real buildkitds, with a real registry; and everything that can be wrong with one, which must never
-// cost a build.
+// The layer cache between two real buildkitds, with a real registry; and everything that can be
+// wrong with one, which must never cost a build.
 
 package buildkit
 
@@ -62,14 +62,18 @@ func newLayerTest(t *testing.T) *layerTest {
 	}
 }
 
-// request is a build whose first instruction sees nothing, and whose second sees a file of the package.
+// request is a build whose first instruction sees nothing, and whose second sees a file of the
+// package.
 func (l *layerTest) request(text string) plan.Solve {
 	return plan.Solve{
 		Name: "pkg x86_64", Target: "package", Args: map[string]string{"SDK": l.sdk},
-		Dockerfile: []byte("ARG SDK\nFROM ${SDK} AS build\nENV NONCE=" + l.nonce + "\nRUN [\"/tool\", \"print\", \"first ran\", \",\", \"write\", \"/first\", \"1\"]\n" +
-			"RUN " + mountPackage + "[\"/tool\", \"print\", \"second ran\", \",\", \"write\", \"/output/a.rpm\", \"made\"]\n" +
+		Dockerfile: []byte("ARG SDK\nFROM ${SDK} AS build\nENV NONCE=" + l.nonce +
+			"\nRUN [\"/tool\", \"print\", \"first ran\", \",\", \"write\", \"/first\", \"1\"]\n" +
+			"RUN " + mountPackage + "[\"/tool\", \"print\", \"second ran\", \",\", \"write\", " +
+			"\"/output/a.rpm\", \"made\"]\n" +
 			"FROM scratch AS package\nCOPY --from=build /output/ /\n"),
-		Contexts: map[string]plan.Context{"package": {Files: []plan.File{{Name: "pkg.spec", Data: []byte(text)}}}},
+		Contexts: map[string]plan.Context{"package": {Files: []plan.File{{Name: "pkg.spec",
+			Data: []byte(text)}}}},
 	}
 }
 
@@ -107,7 +111,8 @@ func (l *layerTest) daemon(t *testing.T, c engine.LayerCache) *Builder {
 func again(t *testing.T, b *Builder, c engine.LayerCache) *Builder {
 	t.Helper()
 	d := b.engine.(*buildkitd)
-	other, err := Dial(t.Context(), engine.Options{BuildKit: b.engine.host(), OCILayout: d.layout.Dir, Checkout: t.Name(), Layers: c, Wait: time.Minute})
+	other, err := Dial(t.Context(), engine.Options{BuildKit: b.engine.host(), OCILayout: d.layout.Dir,
+		Checkout: t.Name(), Layers: c, Wait: time.Minute})
 	must(t, err)
 	t.Cleanup(func() { other.Close() })
 	return other
@@ -147,9 +152,11 @@ func TestLayerCache(t *testing.T) {
 	one := l.daemon(t, engine.LayerCache{From: []engine.LayerPlace{l.place}, To: l.place})
 	ran, warnings := l.build(t, one, l.request("1"))
 	wantRan(t, ran, "first ran", "second ran")
-	wantWarning(t, warnings, "the layer cache has nothing of pkg x86_64", l.place.Repository+":package-pkg-x86_64")
+	wantWarning(t, warnings, "the layer cache has nothing of pkg x86_64",
+		l.place.Repository+":package-pkg-x86_64")
 
-	// Another machine, which has built nothing: all of it is there, and what did not change of a changed package.
+	// Another machine, which has built nothing: all of it is there, and what did not change of a
+	// changed package.
 	two := l.daemon(t, engine.LayerCache{From: []engine.LayerPlace{l.place}})
 	ran, warnings = l.build(t, two, l.request("1"))
 	wantRan(t, ran)
@@ -169,7 +176,8 @@ func TestLayerCache(t *testing.T) {
 // TestLayersToSilentRegistry: an upload that stands still is given up, and what was built is there.
 func TestLayersToSilentRegistry(t *testing.T) {
 	l := newLayerTest(t)
-	b := l.daemon(t, engine.LayerCache{To: engine.LayerPlace{Repository: silentAddress(t) + "/x", Plain: true}})
+	b := l.daemon(t, engine.LayerCache{To: engine.LayerPlace{Repository: silentAddress(t) + "/x",
+		Plain: true}})
 	b.layers.patience = time.Second
 	_, warnings := l.build(t, b, l.request("1"))
 	if n := len(warnings); n == 0 || !strings.Contains(warnings[n-1], "nothing has moved for 1s") {
@@ -180,16 +188,18 @@ func TestLayersToSilentRegistry(t *testing.T) {
 // Fault 18 of the list of faults: a registry that is not there, for uploads.
 func TestLayersToDeadRegistry(t *testing.T) {
 	l := newLayerTest(t)
-	b := l.daemon(t, engine.LayerCache{To: engine.LayerPlace{Repository: deadAddress(t) + "/x", Plain: true}})
+	b := l.daemon(t, engine.LayerCache{To: engine.LayerPlace{Repository: deadAddress(t) + "/x",
+		Plain: true}})
 	_, warnings := l.build(t, b, l.request("1"))
-	wantWarning(t, warnings, "the layers of pkg x86_64 were not uploaded to", "connection refused", "no more are uploaded in this run")
+	wantWarning(t, warnings, "the layers of pkg x86_64 were not uploaded to", "connection refused",
+		"no more are uploaded in this run")
 	if _, warnings = l.build(t, b, l.request("2")); len(warnings) > 0 {
 		t.Errorf("warned again: %q", warnings)
 	}
 }
 
-// Fault 19: something is wrong with what shall be read. The engine of a second machine is the same throughout: it never saw the
-// package before.
+// Fault 19: something is wrong with what shall be read. The engine of a second machine is the same
+// throughout: it never saw the package before.
 func TestLayersFromBadRegistry(t *testing.T) {
 	l := newLayerTest(t)
 	l.build(t, l.daemon(t, engine.LayerCache{To: l.place}), l.request("1"))
@@ -210,7 +220,10 @@ func TestLayersFromBadRegistry(t *testing.T) {
 
 	// Layers that a manifest names and nobody has, on an engine that has built nothing like it.
 	three := l.daemon(t, engine.LayerCache{From: []engine.LayerPlace{l.place}})
-	if n := l.damage(t, func(data []byte) bool { return bytes.HasPrefix(data, []byte("\x1f\x8b")) }); n == 0 {
+	if n := l.damage(t, func(data []byte) bool {
+		return bytes.HasPrefix(data,
+			[]byte("\x1f\x8b"))
+	}); n == 0 {
 		t.Fatal("there are no layers to damage")
 	}
 	ran, warnings = l.build(t, three, l.request("1"))
@@ -224,7 +237,8 @@ func TestLayersFromBadRegistry(t *testing.T) {
 	wantWarning(t, warnings, "gave nothing for pkg x86_64")
 }
 
-// TestLayersOnDocker: Docker 20.10 has no uploads of layers; a newer one with the containerd image store does.
+// TestLayersOnDocker: Docker 20.10 has no uploads of layers; a newer one with the containerd image
+// store does.
 func TestLayersOnDocker(t *testing.T) {
 	l := newLayerTest(t)
 	b := dialEngine(t, engine.Options{Layers: engine.LayerCache{To: l.place}})
@@ -236,23 +250,25 @@ func TestLayersOnDocker(t *testing.T) {
 		t.Skip("this engine can upload layers, so what one that cannot says is not to be seen")
 	}
 	wantRan(t, ran, "first ran", "second ran")
-	wantWarning(t, warnings, "building without the layer cache from here on: this engine cannot upload layers to a registry")
+	wantWarning(t, warnings,
+		"building without the layer cache from here on: this engine cannot upload layers to a registry")
 }
 
 // damage overwrites what the registry keeps.
 func (l *layerTest) damage(t *testing.T, which func(data []byte) bool) (n int) {
 	t.Helper()
-	must(t, filepath.WalkDir(filepath.Join(l.data, "docker/registry/v2/blobs"), func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		data, err := os.ReadFile(path)
-		if err != nil || !which(data) {
-			return err
-		}
-		n++
-		return os.WriteFile(path, []byte("not what it was"), 0o644)
-	}))
+	must(t, filepath.WalkDir(filepath.Join(l.data, "docker/registry/v2/blobs"),
+		func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			data, err := os.ReadFile(path)
+			if err != nil || !which(data) {
+				return err
+			}
+			n++
+			return os.WriteFile(path, []byte("not what it was"), 0o644)
+		}))
 	return n
 }
 

@@ -1,4 +1,5 @@
-// Logins: credentials of the Docker config for an engine that speaks to a registry on behalf of a build.
+// Logins: credentials of the Docker config for an engine that speaks to a registry on behalf of a
+// build.
 
 package buildkit
 
@@ -12,7 +13,8 @@ import (
 	"oras.land/oras-go/v2/registry/remote/credentials"
 )
 
-// registryLogins gives an engine the credentials for some hosts, and for no other: an engine may ask for any.
+// registryLogins gives an engine the credentials for some hosts, and for no other: an engine may
+// ask for any.
 type registryLogins struct{ hosts map[string]bool }
 
 // Register implements session.Attachable.
@@ -26,17 +28,20 @@ type loginServer struct {
 }
 
 // Credentials implements auth.AuthServer. None is no error: most registries let everybody read.
-func (s loginServer) Credentials(ctx context.Context, req *auth.CredentialsRequest) (*auth.CredentialsResponse, error) {
+func (s loginServer) Credentials(ctx context.Context,
+	req *auth.CredentialsRequest) (*auth.CredentialsResponse, error) {
 	if !s.hosts[req.Host] {
 		return &auth.CredentialsResponse{}, nil
 	}
 	store, err := credentials.NewStoreFromDocker(credentials.StoreOptions{})
 	if err != nil {
-		return nil, status.Errorf(codes.FailedPrecondition, "the credentials for %s cannot be read: %v", req.Host, err)
+		return nil, status.Errorf(codes.FailedPrecondition, "the credentials for %s cannot be read: %v",
+			req.Host, err)
 	}
 	c, err := credentials.Credential(store)(ctx, req.Host)
 	if err != nil {
-		return nil, status.Errorf(codes.FailedPrecondition, "the credentials for %s cannot be had: %v", req.Host, err)
+		return nil, status.Errorf(codes.FailedPrecondition, "the credentials for %s cannot be had: %v",
+			req.Host, err)
 	}
 	if c.RefreshToken != "" { // an identity token, as registries with OAuth give them
 		return &auth.CredentialsResponse{Secret: c.RefreshToken}, nil

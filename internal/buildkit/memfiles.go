@@ -25,7 +25,8 @@ import (
 
 // answer returns the result of a definition that only fetches such files, and whether this is one.
 func (g *guard) answer(def *pb.Definition) (*gateway.Result, bool) {
-	if !readsOnly(def, dockerui.DefaultDockerfileName, "dockerfile", dockerui.DefaultDockerfileName+".dockerignore", dockerui.DefaultDockerignoreName) {
+	if !readsOnly(def, dockerui.DefaultDockerfileName, "dockerfile",
+		dockerui.DefaultDockerfileName+".dockerignore", dockerui.DefaultDockerignoreName) {
 		return nil, false
 	}
 	res := gateway.NewResult()
@@ -42,11 +43,13 @@ func readsOnly(def *pb.Definition, names ...string) bool {
 		if err := op.UnmarshalVT(raw); err != nil {
 			return false
 		}
-		if op.GetOp() == nil && len(op.GetInputs()) == 1 { // the last one of every definition names its result
+		// the last one of every definition names its result
+		if op.GetOp() == nil && len(op.GetInputs()) == 1 {
 			continue
 		}
 		var follow []string
-		if err := json.Unmarshal([]byte(op.GetSource().GetAttrs()[pb.AttrFollowPaths]), &follow); err != nil || len(follow) == 0 {
+		if err := json.Unmarshal([]byte(op.GetSource().GetAttrs()[pb.AttrFollowPaths]),
+			&follow); err != nil || len(follow) == 0 {
 			return false
 		}
 		for _, path := range follow {

@@ -28,8 +28,9 @@ func TestMemFilesAreAnsweredHere(t *testing.T) {
 		"another file":             {local("a.spec"), false},
 		"the Dockerfile and more":  {local("Dockerfile", "a.spec"), false},
 		"a file that is then used": {local(".dockerignore").Run(llb.Shlex("true")).Root(), false},
-		"two contexts":             {llb.Scratch().File(llb.Copy(local(".dockerignore"), "/", "/")), false},
-		"an image":                 {llb.Image("busybox"), false},
+		"two contexts": {llb.Scratch().File(llb.Copy(local(".dockerignore"), "/", "/")),
+			false},
+		"an image": {llb.Image("busybox"), false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -58,10 +59,12 @@ func TestKnownFiles(t *testing.T) {
 			t.Errorf("range %+v: %q, %v; want %q", r, got, err, want)
 		}
 	}
-	if st, err := files.StatFile(t.Context(), gateway.StatRequest{Path: "Dockerfile"}); err != nil || st.Size != 13 {
+	if st, err := files.StatFile(t.Context(), gateway.StatRequest{Path: "Dockerfile"}); err != nil ||
+		st.Size != 13 {
 		t.Errorf("stat: %v, %v", st, err)
 	}
-	if _, err := files.ReadFile(t.Context(), gateway.ReadRequest{Filename: ".dockerignore"}); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := files.ReadFile(t.Context(),
+		gateway.ReadRequest{Filename: ".dockerignore"}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a file that is not there: %v", err)
 	}
 }

@@ -18,10 +18,11 @@ import (
 	"buildsys/internal/plan"
 )
 
-// Every tree that a definition makes is a snapshot in the engine with records in its databases, some ten of them, each forced
-// to disk by itself. A Dockerfile names contexts one by one, so the frontend is given placeholders; what then mounts a
-// placeholder is changed to mount that directory of the one tree which has them all. Docker 20.10 spent a fifth less
-// processor time and wrote a fifth less for it.
+// Every tree that a definition makes is a snapshot in the engine with records in its databases,
+// some ten of them, each forced to disk by itself. A Dockerfile names contexts one by one, so the
+// frontend is given placeholders; what then mounts a placeholder is changed to mount that directory
+// of the one tree which has them all. Docker 20.10 spent a fifth less processor time and wrote a
+// fifth less for it.
 
 // placeholderPrefix begins the name of the only file of a placeholder; the context's key follows.
 const placeholderPrefix = "/buildsys.invalid-context-"
@@ -29,11 +30,13 @@ const placeholderPrefix = "/buildsys.invalid-context-"
 // errApart says that a Dockerfile uses a context for something else than to mount it in a RUN.
 var errApart = errors.New("the contexts cannot be merged")
 
-// mergeable says whether a context can be a part of the one tree: when it is of this step alone, and has no directories but
-// those that the outputs of other steps are in. Times of directories in the tree are those of its making.
+// mergeable says whether a context can be a part of the one tree: when it is of this step alone,
+// and has no directories but those that the outputs of other steps are in. Times of directories in
+// the tree are those of its making.
 func mergeable(c plan.Context, fsys *contextFS) bool {
 	return !c.Shared && !slices.ContainsFunc(fsys.entries, func(e *contextEntry) bool {
-		return e.mode.IsDir() && !slices.ContainsFunc(c.Dirs, func(d *plan.Dir) bool { return d.Name == e.path })
+		return e.mode.IsDir() && !slices.ContainsFunc(c.Dirs,
+			func(d *plan.Dir) bool { return d.Name == e.path })
 	})
 }
 
@@ -74,8 +77,8 @@ func (in inputs) separate() error {
 	return nil
 }
 
-// merge returns def with the one tree in the place of placeholders; def is not changed. The error is errApart when there
-// is no such definition.
+// merge returns def with the one tree in the place of placeholders; def is not changed. The error
+// is errApart when there is no such definition.
 func (in inputs) merge(ctx context.Context, def *pb.Definition) (*pb.Definition, error) {
 	ops, keys, err := placeholders(def)
 	if err != nil || len(keys) == 0 {
@@ -91,7 +94,8 @@ func (in inputs) merge(ctx context.Context, def *pb.Definition) (*pb.Definition,
 		return nil, err
 	}
 	made := head.ToPB()
-	out := rewriter{from: def, to: &pb.Definition{Metadata: map[string]*pb.OpMetadata{}, Source: def.GetSource()}, renamed: map[string]string{}}
+	out := rewriter{from: def, to: &pb.Definition{Metadata: map[string]*pb.OpMetadata{},
+		Source: def.GetSource()}, renamed: map[string]string{}}
 	last := len(made.GetDef()) - 1 // names the result
 	for _, raw := range made.GetDef()[:last] {
 		out.add(raw, made.GetMetadata()[digest.FromBytes(raw).String()])
@@ -111,7 +115,8 @@ func (in inputs) merge(ctx context.Context, def *pb.Definition) (*pb.Definition,
 	return out.to, nil
 }
 
-// placeholders returns the operations of a definition, and the contexts that some of them stand in for by their digests.
+// placeholders returns the operations of a definition, and the contexts that some of them stand in
+// for by their digests.
 func placeholders(def *pb.Definition) (ops []*pb.Op, keys map[string]string, err error) {
 	keys = map[string]string{}
 	for _, raw := range def.GetDef() {
@@ -127,7 +132,8 @@ func placeholders(def *pb.Definition) (ops []*pb.Op, keys map[string]string, err
 	return ops, keys, nil
 }
 
-// mountTree has the read-only mounts of placeholders show directories of the tree. It refuses any other use of one.
+// mountTree has the read-only mounts of placeholders show directories of the tree. It refuses any
+// other use of one.
 func mountTree(op *pb.Op, keys map[string]string, tree string) bool {
 	for i, in := range op.GetInputs() {
 		key, ok := keys[in.GetDigest()]
@@ -159,7 +165,10 @@ func dropDoubles(op *pb.Op, exec *pb.ExecOp) {
 	var once []*pb.Input
 	now := make([]int64, len(op.GetInputs())) // index of each input among them
 	for i, in := range op.GetInputs() {
-		at := slices.IndexFunc(once, func(o *pb.Input) bool { return o.GetDigest() == in.GetDigest() && o.GetIndex() == in.GetIndex() })
+		at := slices.IndexFunc(once, func(o *pb.Input) bool {
+			return o.GetDigest() == in.GetDigest() &&
+				o.GetIndex() == in.GetIndex()
+		})
 		if at < 0 {
 			at = len(once)
 			once = append(once, in)
@@ -174,7 +183,8 @@ func dropDoubles(op *pb.Op, exec *pb.ExecOp) {
 	op.Inputs = once
 }
 
-// rewriter copies a definition in which operations change, and with them the digests by which others name them.
+// rewriter copies a definition in which operations change, and with them the digests by which
+// others name them.
 type rewriter struct {
 	from, to *pb.Definition
 	renamed  map[string]string

@@ -54,7 +54,8 @@ func TestLayout(t *testing.T) {
 	if put("c:1", packed.String()) != first {
 		t.Error("a packed tar is another image than the same tar unpacked")
 	}
-	if err := l.put("d:1", strings.NewReader("\xfd7zXZ\x00..."), nil); err == nil || !strings.Contains(err.Error(), "unpack it") {
+	if err := l.put("d:1", strings.NewReader("\xfd7zXZ\x00..."), nil); err == nil ||
+		!strings.Contains(err.Error(), "unpack it") {
 		t.Errorf("xz: %v", err)
 	}
 	if err := l.put("d:1", strings.NewReader(""), nil); err == nil {
@@ -76,7 +77,8 @@ func (l sdkLayout) count(t *testing.T) int {
 	return len(entries)
 }
 
-// TestDamagedLayout: a layer that is gone means that the image is not there, a damaged manifest that somebody must look.
+// TestDamagedLayout: a layer that is gone means that the image is not there, a damaged manifest
+// that somebody must look.
 func TestDamagedLayout(t *testing.T) {
 	l := sdkLayout{oci.Layout{Dir: t.TempDir()}}
 	must(t, l.put("a:1", strings.NewReader("layer"), nil))
@@ -87,7 +89,8 @@ func TestDamagedLayout(t *testing.T) {
 		t.Error(ok, err)
 	}
 	writeFile(t, l.Path(img.manifest), "{}", 0o644)
-	if _, _, err := l.find("a:1"); err == nil || !strings.Contains(err.Error(), "import the image again") {
+	if _, _, err := l.find("a:1"); err == nil || !strings.Contains(err.Error(),
+		"import the image again") {
 		t.Errorf("%v", err)
 	}
 }
@@ -99,8 +102,10 @@ func TestImageID(t *testing.T) {
 		t.Error("the order of the environment counts")
 	}
 	for _, other := range []imageConfig{
-		{layers: []string{"b", "a"}, env: base.env}, {layers: base.layers}, {layers: base.layers, env: base.env, user: "u"},
-		{layers: base.layers, env: base.env, workDir: "/u"}, {layers: base.layers, env: base.env, onBuild: []string{"RUN x"}},
+		{layers: []string{"b", "a"}, env: base.env}, {layers: base.layers}, {layers: base.layers,
+			env: base.env, user: "u"},
+		{layers: base.layers, env: base.env, workDir: "/u"}, {layers: base.layers, env: base.env,
+			onBuild: []string{"RUN x"}},
 		{layers: []string{"a\" \"b"}, env: base.env},
 	} {
 		if imageID(base) == imageID(other) {
@@ -109,7 +114,8 @@ func TestImageID(t *testing.T) {
 	}
 }
 
-// TestBuildkitdRegistry: without an import the SDK comes from the registry in its name, which is asked once for the run.
+// TestBuildkitdRegistry: without an import the SDK comes from the registry in its name, which is
+// asked once for the run.
 func TestBuildkitdRegistry(t *testing.T) {
 	d := buildtest.NewBuildkitd(t)
 	l := sdkLayout{oci.Layout{Dir: t.TempDir()}}
@@ -134,14 +140,16 @@ func TestBuildkitdRegistry(t *testing.T) {
 	if _, ok, err := e.b.HasImage(t.Context(), sdk+"2"); ok || err != nil {
 		t.Errorf("a tag that the registry does not have: %v, %v", ok, err)
 	}
-	if err := e.b.Build(t.Context(), e.request(rand.Text(), "", "print", "x"), t.TempDir(), nil); err == nil {
+	if err := e.b.Build(t.Context(), e.request(rand.Text(), "", "print", "x"), t.TempDir(),
+		nil); err == nil {
 		t.Error("a build without output went well") // and the image is still known
 	}
 }
 
 func TestFamiliarName(t *testing.T) {
 	for ref, want := range map[string]string{
-		"docker.io/library/sdk:latest": "sdk", "sdk": "sdk", "sdk:1": "sdk:1", "buildsys.invalid/sdk:0a": "buildsys.invalid/sdk:0a", "A B": "A B",
+		"docker.io/library/sdk:latest": "sdk", "sdk": "sdk", "sdk:1": "sdk:1",
+		"buildsys.invalid/sdk:0a": "buildsys.invalid/sdk:0a", "A B": "A B",
 	} {
 		if got := familiarName(ref); got != want {
 			t.Errorf("%q: %q, want %q", ref, got, want)
@@ -176,5 +184,6 @@ func (r *registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Content-Type", "application/vnd.oci.image.manifest.v1+json")
 		w.Header().Set("Docker-Content-Digest", r.manifest)
 	}
-	http.ServeFile(w, req, filepath.Join(r.layout.Dir, "blobs", "sha256", strings.TrimPrefix(name, "sha256:")))
+	http.ServeFile(w, req, filepath.Join(r.layout.Dir, "blobs", "sha256",
+		strings.TrimPrefix(name, "sha256:")))
 }

@@ -1,4 +1,5 @@
-// Outputs: what a build wrote is checked before anybody uses it, because a package's own build scripts made it.
+// Outputs: what a build wrote is checked before anybody uses it, because a package's own build
+// scripts made it.
 
 package buildkit
 
@@ -36,8 +37,9 @@ func (*OutputError) ErrorKind() errkind.Kind { return errkind.Integrity }
 
 func (e *OutputError) Unwrap() error { return e.Err }
 
-// checkOutputs walks dir and brings modes to 0644 and 0755. Package outputs are regular files side by side;
-// a variant or kit (tree) may also have directories, and relative symlinks that stay inside.
+// checkOutputs walks dir and brings modes to 0644 and 0755. Package outputs are regular files side
+// by side; a variant or kit (tree) may also have directories, and relative symlinks that stay
+// inside.
 func checkOutputs(dir, name string, tree bool) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -61,7 +63,8 @@ func checkOutputs(dir, name string, tree bool) error {
 		return err
 	}
 	if files == 0 {
-		return &OutputError{Name: name, Err: errors.New("the build wrote no file; its recipe must put what it makes into /output")}
+		return &OutputError{Name: name,
+			Err: errors.New("the build wrote no file; its recipe must put what it makes into /output")}
 	}
 	return nil
 }

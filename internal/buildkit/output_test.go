@@ -29,8 +29,10 @@ func TestCheckOutputs(t *testing.T) {
 		{"absolute symlink", true, link("/etc/passwd", "b"), "b"},
 		{"symlink out", true, link("../a.rpm", "b"), "b"},
 		{"dangling symlink", true, link("none", "b"), "b"},
-		{"symlink out by way of another", true, both(touch("s/a/f"), link("../..", "s/a/up"), link("up/../x", "s/a/z")), "s/a/z"},
-		{"FIFO", false, both(touch("a"), func(dir string) error { return syscall.Mkfifo(filepath.Join(dir, "p"), 0o600) }), "p"},
+		{"symlink out by way of another", true, both(touch("s/a/f"), link("../..", "s/a/up"),
+			link("up/../x", "s/a/z")), "s/a/z"},
+		{"FIFO", false, both(touch("a"),
+			func(dir string) error { return syscall.Mkfifo(filepath.Join(dir, "p"), 0o600) }), "p"},
 		{"setuid", false, both(touch("a"), chmod("a", 0o755|os.ModeSetuid)), "a"},
 		{"setgid directory", true, both(touch("d/a"), chmod("d", 0o755|os.ModeSetgid)), "d"},
 		{"option", false, touch("-rf"), "-rf"},
@@ -93,7 +95,8 @@ func mkdir(name string) func(string) error {
 // link makes a symlink beside files that relative targets may mean.
 func link(target, name string) func(string) error {
 	return func(dir string) error {
-		return errors.Join(touch("a.img", "a.rpm", "d/f")(dir), os.Symlink(target, filepath.Join(dir, name)))
+		return errors.Join(touch("a.img", "a.rpm", "d/f")(dir),
+			os.Symlink(target, filepath.Join(dir, name)))
 	}
 }
 

@@ -14,9 +14,10 @@ import (
 // outputDir is where the recipe's RUN leaves what it makes.
 const outputDir = "/output"
 
-// A target ends in FROM scratch and COPY --from=… /output/ /, by a RUN on the SDK as root. A Dockerfile has no other way to
-// say it, but solved as it stands the engine copies all outputs into a layer of their own. withoutCopy makes /output a
-// mount of that RUN, and what is in it the result.
+// A target ends in FROM scratch and COPY --from=… /output/ /, by a RUN on the SDK as root. A
+// Dockerfile has no other way to say it, but solved as it stands the engine copies all outputs into
+// a layer of their own. withoutCopy makes /output a mount of that RUN, and what is in it the
+// result.
 
 // withoutCopy returns the definition in that form, or as it is when it is not one of that kind.
 func withoutCopy(def *pb.Definition) *pb.Definition {
@@ -42,32 +43,39 @@ func withoutCopy(def *pb.Definition) *pb.Definition {
 	}
 	from := ops[copied].GetInputs()[0]
 	ran, ok := index[from.GetDigest()]
-	if !ok || users[from.GetDigest()] != 1 || !mountOutput(ops[ran], from.GetIndex(), func(in string) bool {
-		base, ok := index[in]
-		return ok && ops[base].GetSource() != nil
-	}) {
+	if !ok || users[from.GetDigest()] != 1 || !mountOutput(ops[ran], from.GetIndex(),
+		func(in string) bool {
+			base, ok := index[in]
+			return ok && ops[base].GetSource() != nil
+		}) {
 		return def
 	}
 	return replaceEnd(def, ops, ran, copied)
 }
 
-// copiesOutput says whether an operation does nothing but copy the contents of /output to the root of an empty tree.
+// copiesOutput says whether an operation does nothing but copy the contents of /output to the root
+// of an empty tree.
 func copiesOutput(op *pb.Op) bool {
 	actions := op.GetFile().GetActions()
-	if len(actions) != 1 || len(op.GetInputs()) != 1 || actions[0].GetInput() != -1 || actions[0].GetSecondaryInput() != 0 {
+	if len(actions) != 1 || len(op.GetInputs()) != 1 || actions[0].GetInput() != -1 ||
+		actions[0].GetSecondaryInput() != 0 {
 		return false
 	}
 	c := actions[0].GetCopy()
-	return c != nil && path.Clean(c.GetSrc()) == outputDir && path.Clean(c.GetDest()) == "/" && c.GetDirCopyContents() &&
+	return c != nil && path.Clean(c.GetSrc()) == outputDir && path.Clean(c.GetDest()) == "/" &&
+		c.GetDirCopyContents() &&
 		c.GetOwner() == nil && c.GetMode() < 0 && c.GetModeStr() == "" && c.GetTimestamp() < 0 &&
-		len(c.GetIncludePatterns())+len(c.GetExcludePatterns()) == 0 && !c.GetAttemptUnpackDockerCompatibility()
+		len(c.GetIncludePatterns())+len(c.GetExcludePatterns()) == 0 &&
+		!c.GetAttemptUnpackDockerCompatibility()
 }
 
-// mountOutput gives a RUN that leaves its root as the given output a mount at /output, as its next output. It refuses
-// a RUN that may do something else with /output: one that is no root, or comes after others.
+// mountOutput gives a RUN that leaves its root as the given output a mount at /output, as its next
+// output. It refuses a RUN that may do something else with /output: one that is no root, or comes
+// after others.
 func mountOutput(op *pb.Op, output int64, isSource func(digest string) bool) bool {
 	exec := op.GetExec()
-	if exec == nil || !slices.Contains([]string{"", "0", "0:0", "root", "root:root"}, exec.GetMeta().GetUser()) {
+	if exec == nil || !slices.Contains([]string{"", "0", "0:0", "root", "root:root"},
+		exec.GetMeta().GetUser()) {
 		return false
 	}
 	var root *pb.Mount
@@ -80,11 +88,13 @@ func mountOutput(op *pb.Op, output int64, isSource func(digest string) bool) boo
 			return false
 		}
 	}
-	if root == nil || root.GetOutput() != output || root.GetInput() < 0 || !isSource(op.GetInputs()[root.GetInput()].GetDigest()) {
+	if root == nil || root.GetOutput() != output || root.GetInput() < 0 ||
+		!isSource(op.GetInputs()[root.GetInput()].GetDigest()) {
 		return false
 	}
 	// The root remains an output, though nobody uses it: without one, newer engines make it read-only.
-	exec.Mounts = append(exec.Mounts, &pb.Mount{Input: int64(pb.Empty), Dest: outputDir, Output: output + 1, MountType: pb.MountType_BIND})
+	exec.Mounts = append(exec.Mounts, &pb.Mount{Input: int64(pb.Empty), Dest: outputDir,
+		Output: output + 1, MountType: pb.MountType_BIND})
 	return true
 }
 

@@ -1,4 +1,5 @@
-// SDK image: what an engine knows of the image that steps run in, and the name under which keys know it.
+// SDK image: what an engine knows of the image that steps run in, and the name under which keys
+// know it.
 
 package buildkit
 
@@ -16,15 +17,16 @@ import (
 // sdkImage is an image that the engine can use.
 type sdkImage struct {
 	id string // see imageID
-	// How a build is given it where the engine does not know it by its name: the value of the named context that
-	// replaces it, and the content it may ask for.
+	// How a build is given it where the engine does not know it by its name: the value of the named
+	// context that replaces it, and the content it may ask for.
 	context string
 	store   content.Store
 	others  map[string]sdkImage // that a build starts from besides this one, by reference
 }
 
-// imageAge is for how long an answer about an image is good for further builds. Asking takes a Docker engine 2 ms; an image
-// that is removed in the middle of a run fails the next build all the same, only less clearly.
+// imageAge is for how long an answer about an image is good for further builds. Asking takes a
+// Docker engine 2 ms; an image that is removed in the middle of a run fails the next build all the
+// same, only less clearly.
 const imageAge = 2 * time.Second
 
 // imageMemo is what a Builder last heard of the image that its builds start from.
@@ -35,7 +37,8 @@ type imageMemo struct {
 	at  time.Time
 }
 
-// sdkImage is the engine's answer about an image, which may be imageAge old. Only that there is one is remembered.
+// sdkImage is the engine's answer about an image, which may be imageAge old. Only that there is one
+// is remembered.
 func (b *Builder) sdkImage(ctx context.Context, ref string) (sdkImage, bool, error) {
 	b.sdk.mu.Lock()
 	defer b.sdk.mu.Unlock() // others wait for the answer instead of asking too
@@ -72,8 +75,9 @@ type imageConfig struct {
 	onBuild []string
 }
 
-// imageID names an image by all that a step can see of it, and by nothing else: not by when and where it was imported,
-// nor by how an engine or a registry keeps it. So equal SDKs have equal names on every engine, and results can be shared.
+// imageID names an image by all that a step can see of it, and by nothing else: not by when and
+// where it was imported, nor by how an engine or a registry keeps it. So equal SDKs have equal
+// names on every engine, and results can be shared.
 func imageID(c imageConfig) string {
 	h := sha256.New()
 	part := func(what string, values ...string) {

@@ -18,14 +18,16 @@ import (
 	"buildsys/internal/plan"
 )
 
-const mountSecrets = "--mount=type=secret,id=a.key,target=/host/a.key --mount=type=secret,id=b.key,target=/host/b.key "
+const mountSecrets = "--mount=type=secret,id=a.key,target=/host/a.key " +
+	"--mount=type=secret,id=b.key,target=/host/b.key "
 
 // secretRequest is a build that is given one of two secrets.
 func (e *engineTest) secretRequest(t *testing.T, value, output string) plan.Solve {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "a.key")
 	writeFile(t, file, value, 0o600)
-	s := e.request("secrets", mountSecrets, "size", "/host/a.key", "/host/b.key", ",", "write", "/output/a", output)
+	s := e.request("secrets", mountSecrets, "size", "/host/a.key", "/host/b.key", ",", "write",
+		"/output/a", output)
 	s.Secrets = map[string]string{"a.key": file}
 	return s
 }
@@ -33,25 +35,31 @@ func (e *engineTest) secretRequest(t *testing.T, value, output string) plan.Solv
 func (e *engineTest) secrets(t *testing.T) {
 	s := e.secretRequest(t, "twelve bytes", "x")
 	lines, err := e.build(t.Context(), s, t.TempDir())
-	if want := []string{"/host/a.key -r-------- 12", "no /host/b.key"}; err != nil || !slices.Equal(lines, want) {
+	if want := []string{"/host/a.key -r-------- 12", "no /host/b.key"}; err != nil ||
+		!slices.Equal(lines, want) {
 		t.Errorf("the step says %q, %v; want %q", lines, err, want)
 	}
 	s.Secrets["a.key"] = "/missing/file"
-	if _, err := e.build(t.Context(), s, t.TempDir()); err == nil || !strings.Contains(err.Error(), "secret a.key: open /missing/file") {
+	if _, err := e.build(t.Context(), s, t.TempDir()); err == nil ||
+		!strings.Contains(err.Error(), "secret a.key: open /missing/file") {
 		t.Errorf("a secret whose file is missing: %v", err)
 	}
 }
 
-// TestSecretsLeaveNothing builds with a secret on an engine of its own, then reads every byte that the engine has.
+// TestSecretsLeaveNothing builds with a secret on an engine of its own, then reads every byte that
+// the engine has.
 func TestSecretsLeaveNothing(t *testing.T) {
-	for name, d := range map[string]func(*testing.T, ...string) *buildtest.Daemon{"dockerd": buildtest.NewDockerd, "buildkitd": buildtest.NewBuildkitd} {
+	for name, d := range map[string]func(*testing.T,
+		...string) *buildtest.Daemon{"dockerd": buildtest.NewDockerd,
+		"buildkitd": buildtest.NewBuildkitd} {
 		t.Run(name, func(t *testing.T) { secretsLeaveNothing(t, d(t)) })
 	}
 }
 
 func secretsLeaveNothing(t *testing.T, d *buildtest.Daemon) {
 	d.Start(t)
-	e := &engineTest{b: dialDaemon(t, d, engine.Options{}), sdk: testImages + ":" + strings.ToLower(rand.Text())}
+	e := &engineTest{b: dialDaemon(t, d, engine.Options{}), sdk: testImages + ":" +
+		strings.ToLower(rand.Text())}
 	e.importBase(t)
 	value, marker, out := rand.Text()+rand.Text(), rand.Text(), t.TempDir()
 	s := e.secretRequest(t, value, marker)
@@ -74,7 +82,8 @@ func secretsLeaveNothing(t *testing.T, d *buildtest.Daemon) {
 				return err
 			}
 			found = found || dir != out && bytes.Contains(data, []byte(marker))
-			for _, form := range []string{value, hex.EncodeToString([]byte(value)), base64.StdEncoding.EncodeToString([]byte(value))[:60]} {
+			for _, form := range []string{value, hex.EncodeToString([]byte(value)),
+				base64.StdEncoding.EncodeToString([]byte(value))[:60]} {
 				if bytes.Contains(data, []byte(form)) {
 					t.Errorf("%s holds the secret", path)
 				}

@@ -1,4 +1,5 @@
-// SSH: a connection to an engine's socket on another machine, through the ssh program and the engine's own client there.
+// SSH: a connection to an engine's socket on another machine, through the ssh program and the
+// engine's own client there.
 
 package buildkit
 
@@ -14,7 +15,8 @@ import (
 	"time"
 )
 
-// sshCommand is the ssh command line that connects its input and output with what the remote command reaches.
+// sshCommand is the ssh command line that connects its input and output with what the remote
+// command reaches.
 func sshCommand(a address, remote ...string) []string {
 	args := []string{"ssh", "-o", "ConnectTimeout=15", "-o", "BatchMode=yes", "-T"}
 	if a.user != "" {
@@ -42,8 +44,8 @@ func buildkitOverSSH(a address) []string {
 	return sshCommand(a, "buildctl", "dial-stdio")
 }
 
-// dialCommand runs a command and makes a connection of its input and output. The command lives until the connection is
-// closed, not only as long as ctx, which is that of the dialling.
+// dialCommand runs a command and makes a connection of its input and output. The command lives
+// until the connection is closed, not only as long as ctx, which is that of the dialling.
 func dialCommand(ctx context.Context, args []string) (net.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -122,7 +124,8 @@ func (c *commandConn) Close() error {
 	return nil
 }
 
-// The rest of net.Conn. Deadlines are not there, as in the docker command's own connection of this kind.
+// The rest of net.Conn. Deadlines are not there, as in the docker command's own connection of this
+// kind.
 
 func (c *commandConn) LocalAddr() net.Addr              { return commandAddr(c.name) }
 func (c *commandConn) RemoteAddr() net.Addr             { return commandAddr(c.name) }

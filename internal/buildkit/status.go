@@ -1,4 +1,5 @@
-// Status stream: the engine's chunks of output become clean lines, and its vertices tell which step failed.
+// Status stream: the engine's chunks of output become clean lines, and its vertices tell which step
+// failed.
 
 package buildkit
 
@@ -41,7 +42,8 @@ func newStatusLog(emit func(string)) *statusLog {
 	return &statusLog{emit: emit, open: map[logStream]*partialLine{}}
 }
 
-// failure is what the log knows about a build that did not succeed; g knows the lines of its Dockerfile.
+// failure is what the log knows about a build that did not succeed; g knows the lines of its
+// Dockerfile.
 func (l *statusLog) failure(g *guard) failure {
 	f := failure{tail: l.tail, begun: l.begun}
 	if v := l.failed; v != nil {
@@ -113,8 +115,9 @@ func (p *partialLine) add(b []byte) {
 }
 
 // cleanLine makes one line of a program's output harmless for a terminal and a log: escape
-// sequences (ECMA-48 CSI, OSC and other strings) and control characters vanish, invalid UTF-8 becomes
-// U+FFFD, and of a progress line that rewrites itself with carriage returns only the last state remains.
+// sequences (ECMA-48 CSI, OSC and other strings) and control characters vanish, invalid UTF-8
+// becomes U+FFFD, and of a progress line that rewrites itself with carriage returns only the last
+// state remains.
 func cleanLine(b []byte) string {
 	b = bytes.TrimRight(b, "\r")
 	if i := bytes.LastIndexByte(b, '\r'); i >= 0 {
@@ -178,7 +181,8 @@ func skipCSI(b []byte) []byte {
 	return b
 }
 
-// skipString skips a control string up to BEL or ST; one that never ends takes the rest of the line.
+// skipString skips a control string up to BEL or ST; one that never ends takes the rest of the
+// line.
 func skipString(b []byte) []byte {
 	for i := 0; i < len(b); i++ {
 		switch {

@@ -53,7 +53,10 @@ func FuzzCleanLine(f *testing.F) {
 		if !utf8.ValidString(got) {
 			t.Fatalf("%q: not UTF-8: %q", in, got)
 		}
-		if i := strings.IndexFunc(got, func(r rune) bool { return r != '\t' && unicode.IsControl(r) }); i >= 0 {
+		if i := strings.IndexFunc(got, func(r rune) bool {
+			return r != '\t' &&
+				unicode.IsControl(r)
+		}); i >= 0 {
 			t.Fatalf("%q: control character left in %q", in, got)
 		}
 	})
@@ -63,7 +66,8 @@ func TestStatusLogLines(t *testing.T) {
 	var got []string
 	l := newStatusLog(func(line string) { got = append(got, line) })
 	send := func(vertex digest.Digest, stream int, data string) {
-		l.add(&client.SolveStatus{Logs: []*client.VertexLog{{Vertex: vertex, Stream: stream, Data: []byte(data)}}})
+		l.add(&client.SolveStatus{Logs: []*client.VertexLog{{Vertex: vertex, Stream: stream,
+			Data: []byte(data)}}})
 	}
 	send("v", 1, "one\ntw")
 	send("v", 2, "error\n") // another stream does not break a line in two
@@ -87,7 +91,8 @@ func TestStatusLogLimits(t *testing.T) {
 		l.write(logStream{}, bytes.Repeat([]byte("x"), 1000))
 	}
 	l.write(logStream{}, []byte("\nnext\n"))
-	if len(got) != 2 || len(got[0]) > maxLine+100 || !strings.HasSuffix(got[0], "(line cut)") || got[1] != "next" {
+	if len(got) != 2 || len(got[0]) > maxLine+100 || !strings.HasSuffix(got[0], "(line cut)") ||
+		got[1] != "next" {
 		t.Errorf("%d lines, the first of %d bytes", len(got), len(got[0]))
 	}
 	for i := range 100 {
@@ -100,7 +105,8 @@ func TestStatusLogLimits(t *testing.T) {
 
 func TestStatusLogFailedVertex(t *testing.T) {
 	l := newStatusLog(func(string) {})
-	l.add(&client.SolveStatus{Vertexes: []*client.Vertex{{Name: "fine"}, {Name: "first", Error: "exit code: 1"}}})
+	l.add(&client.SolveStatus{Vertexes: []*client.Vertex{{Name: "fine"},
+		{Name: "first", Error: "exit code: 1"}}})
 	l.add(&client.SolveStatus{Vertexes: []*client.Vertex{{Name: "second", Error: "canceled"}}})
 	if l.failed == nil || l.failed.Name != "first" {
 		t.Errorf("failed vertex %v", l.failed)
@@ -110,14 +116,16 @@ func TestStatusLogFailedVertex(t *testing.T) {
 func TestReporterWarnsOnceOfDroppedOutput(t *testing.T) {
 	var got []progress.Event
 	report := reporter(func(ev progress.Event) { got = append(got, ev) })
-	for _, line := range []string{"a", "[output clipped, log limit 1MiB reached]", "[output clipped, log limit 200KiB/s reached]"} {
+	for _, line := range []string{"a", "[output clipped, log limit 1MiB reached]",
+		"[output clipped, log limit 200KiB/s reached]"} {
 		report(line)
 	}
 	var kinds []progress.Kind
 	for _, ev := range got {
 		kinds = append(kinds, ev.Kind)
 	}
-	if want := []progress.Kind{progress.StepLog, progress.StepLog, progress.Warning, progress.StepLog}; !slices.Equal(kinds, want) {
+	if want := []progress.Kind{progress.StepLog, progress.StepLog, progress.Warning,
+		progress.StepLog}; !slices.Equal(kinds, want) {
 		t.Errorf("events %v, want %v", kinds, want)
 	}
 	reporter(nil)("nobody listens")

@@ -1,5 +1,5 @@
-// Tree: builds by a Dockerfile that was not written for buildsys. Its context is a tree, without a name, and its outputs are
-// what the target has in /output.
+// Tree: builds by a Dockerfile that was not written for buildsys. Its context is a tree, without a
+// name, and its outputs are what the target has in /output.
 
 package buildkit
 
@@ -22,13 +22,15 @@ func isTree(s plan.Solve) bool {
 	return ok
 }
 
-// collected returns the build that leaves only what s has in /output. The stage comes last, so that lines keep their numbers.
+// collected returns the build that leaves only what s has in /output. The stage comes last, so that
+// lines keep their numbers.
 func collected(s plan.Solve) plan.Solve {
 	if !isTree(s) {
 		return s
 	}
 	text := bytes.TrimRight(s.Dockerfile, "\n")
-	s.Dockerfile = fmt.Appendf(text[:len(text):len(text)], "\nFROM scratch AS %s\nCOPY --from=%s %s/ /\n", outputTarget, s.Target, outputDir)
+	s.Dockerfile = fmt.Appendf(text[:len(text):len(text)],
+		"\nFROM scratch AS %s\nCOPY --from=%s %s/ /\n", outputTarget, s.Target, outputDir)
 	s.Target = outputTarget
 	return s
 }
@@ -53,7 +55,8 @@ func (b *Builder) otherImages(ctx context.Context, s plan.Solve) (map[string]sdk
 			return nil, err
 		}
 		if !ok {
-			return nil, &SolveError{Name: s.Name, SDK: ref, class: MissingSDK, Err: fmt.Errorf("no such image: %s", ref)}
+			return nil, &SolveError{Name: s.Name, SDK: ref, class: MissingSDK,
+				Err: fmt.Errorf("no such image: %s", ref)}
 		}
 		images[ref] = img
 	}

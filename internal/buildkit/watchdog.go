@@ -1,8 +1,10 @@
-// Watchdog: notices an engine that neither answers nor breaks the connection, and gives up the builds on it.
+// Watchdog: notices an engine that neither answers nor breaks the connection, and gives up the
+// builds on it.
 //
-// When packets vanish on the way, a BuildKit client waits for ever: its connection is fine as far as it can tell, and gRPC's
-// own keepalive cannot be used because the daemon takes frequent pings for abuse. The daemon drops the client's session after
-// some 40 s and kills the step. A partition of 20 s heals by itself, so this waits for longer than that.
+// When packets vanish on the way, a BuildKit client waits for ever: its connection is fine as far
+// as it can tell, and gRPC's own keepalive cannot be used because the daemon takes frequent pings
+// for abuse. The daemon drops the client's session after some 40 s and kills the step. A partition
+// of 20 s heals by itself, so this waits for longer than that.
 
 package buildkit
 
@@ -17,8 +19,8 @@ import (
 const (
 	// silence is how long an engine may give no sign of life.
 	silence = 45 * time.Second
-	// probes is how many pings in a row must fail within it. Counting them, and not the time alone, keeps a process that
-	// was stopped for a minute from blaming the engine when it goes on.
+	// probes is how many pings in a row must fail within it. Counting them, and not the time alone,
+	// keeps a process that was stopped for a minute from blaming the engine when it goes on.
 	probes = 5
 )
 
@@ -29,7 +31,8 @@ type SilentError struct {
 }
 
 func (e *SilentError) Error() string {
-	return fmt.Sprintf("nothing was heard from the engine at %s for %v, and it did not answer to pings either", e.Host, e.Silence)
+	return fmt.Sprintf("nothing was heard from the engine at %s for %v, and it did not answer to "+
+		"pings either", e.Host, e.Silence)
 }
 
 // watchdog pings an engine while builds run on it.

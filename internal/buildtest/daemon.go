@@ -1,4 +1,5 @@
-// Daemons of a test's own: started with a temporary root, so that they may be killed, frozen and filled up.
+// Daemons of a test's own: started with a temporary root, so that they may be killed, frozen and
+// filled up.
 
 package buildtest
 
@@ -29,14 +30,17 @@ type Daemon struct {
 	ended   chan struct{}
 }
 
-// NewBuildkitd prepares a buildkitd with everything below a temporary directory; more arguments may name another address.
+// NewBuildkitd prepares a buildkitd with everything below a temporary directory; more arguments may
+// name another address.
 func NewBuildkitd(t *testing.T, args ...string) *Daemon {
 	t.Helper()
 	need.Time(t)
 	program := need.Buildkitd(t)
 	dir := shortDir(t)
-	d := &Daemon{Host: "unix://" + dir + "/bk.sock", Root: dir + "/root", Log: dir + "/log", name: program}
-	d.args = append([]string{"--root", d.Root, "--addr", d.Host, "--oci-worker-net=host", "--containerd-worker=false",
+	d := &Daemon{Host: "unix://" + dir + "/bk.sock", Root: dir + "/root", Log: dir + "/log",
+		name: program}
+	d.args = append([]string{"--root", d.Root, "--addr", d.Host, "--oci-worker-net=host",
+		"--containerd-worker=false",
 		"--otel-socket-path", dir + "/otel.sock"}, args...)
 	return d
 }
@@ -48,8 +52,10 @@ func NewDockerd(t *testing.T, args ...string) *Daemon {
 	need.Root(t)
 	program := need.Program(t, "dockerd")
 	dir := shortDir(t)
-	d := &Daemon{Host: "unix://" + dir + "/d.sock", Root: dir + "/root", Log: dir + "/log", name: program}
-	d.args = append([]string{"--host", d.Host, "--data-root", d.Root, "--exec-root", dir + "/exec", "--pidfile", dir + "/pid",
+	d := &Daemon{Host: "unix://" + dir + "/d.sock", Root: dir + "/root", Log: dir + "/log",
+		name: program}
+	d.args = append([]string{"--host", d.Host, "--data-root", d.Root, "--exec-root", dir + "/exec",
+		"--pidfile", dir + "/pid",
 		"--bridge=none", "--iptables=false", "--config-file", dir + "/none.json"}, args...)
 	// A dockerd that is killed leaves its containerd.
 	t.Cleanup(func() { killByFile(dir + "/exec/containerd/containerd.pid") })
@@ -57,7 +63,8 @@ func NewDockerd(t *testing.T, args ...string) *Daemon {
 	return d
 }
 
-// shortDir is a temporary directory whose path leaves room for the name of a socket, which may have 107 bytes.
+// shortDir is a temporary directory whose path leaves room for the name of a socket, which may have
+// 107 bytes.
 func shortDir(t *testing.T) string {
 	t.Helper()
 	clearKilled(t)
@@ -100,12 +107,14 @@ func clearKilled(t *testing.T) {
 func killByFile(file string) {
 	data, err := os.ReadFile(file)
 	pid, e := strconv.Atoi(strings.TrimSpace(string(data)))
-	if comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); err != nil || e != nil || strings.TrimSpace(string(comm)) != "containerd" {
+	if comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); err != nil || e != nil ||
+		strings.TrimSpace(string(comm)) != "containerd" {
 		return
 	}
 	defer os.Remove(file) // dockerd takes a dead one that nobody has waited for as alive
 	_ = syscall.Kill(pid, syscall.SIGTERM)
-	ended := need.Until(5*time.Second, func() bool { // a dead one is a zombie of whoever adopted it, or gone
+	// a dead one is a zombie of whoever adopted it, or gone
+	ended := need.Until(5*time.Second, func() bool {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		return err != nil || strings.Contains(string(stat), ") Z ")
 	})
@@ -133,7 +142,8 @@ func (d *Daemon) Start(t *testing.T) {
 	Must(t, err)
 	cmd := exec.Command(d.name, d.args...)
 	cmd.Stdout, cmd.Stderr = log, log
-	// A test that is killed takes its daemon along. The signal comes when the thread that started the daemon ends.
+	// A test that is killed takes its daemon along. The signal comes when the thread that started the
+	// daemon ends.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	started, ended := make(chan error), make(chan struct{})
 	go func() {
@@ -177,7 +187,8 @@ func (d *Daemon) Signal(t *testing.T, s os.Signal, ends bool) {
 	}
 	if s == syscall.SIGKILL { // as a service manager does, which ends all that a service has started
 		defer killByFile(filepath.Join(filepath.Dir(d.Log), "exec", "containerd", "containerd.pid"))
-		defer os.Remove(filepath.Join(filepath.Dir(d.Log), "pid")) // its number may be another process's by now
+		// its number may be another process's by now
+		defer os.Remove(filepath.Join(filepath.Dir(d.Log), "pid"))
 	}
 	select {
 	case <-d.ended:
@@ -201,7 +212,8 @@ func mountsBelow(mountinfo, dir string) []string {
 	for line := range strings.Lines(mountinfo) {
 		var id, parent int
 		var dev, root, at string
-		if _, err := fmt.Sscan(line, &id, &parent, &dev, &root, &at); err == nil && len(at) > len(dir) && at[:len(dir)+1] == dir+"/" {
+		if _, err := fmt.Sscan(line, &id, &parent, &dev, &root, &at); err == nil && len(at) > len(dir) &&
+			at[:len(dir)+1] == dir+"/" {
 			found = append([]string{at}, found...)
 		}
 	}

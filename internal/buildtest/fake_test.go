@@ -1,4 +1,5 @@
-// The fake must react to what a build sees, and to nothing else: other tests draw their conclusions from it.
+// The fake must react to what a build sees, and to nothing else: other tests draw their conclusions
+// from it.
 
 package buildtest
 
@@ -19,8 +20,9 @@ func solve(t *testing.T) plan.Solve {
 		Name: "bash x86_64", Dockerfile: []byte("FROM scratch"), Target: "package",
 		Args: map[string]string{"ARCH": "x86_64"},
 		Contexts: map[string]plan.Context{
-			"package": {Files: []plan.File{{Name: "bash.spec", Host: filepath.Join(dir, "spec"), Mode: 0o644}, {Name: "notes", Data: []byte("x")}}},
-			"rpms":    {Dirs: []*plan.Dir{{Name: "musl", Host: filepath.Join(dir, "musl")}}},
+			"package": {Files: []plan.File{{Name: "bash.spec", Host: filepath.Join(dir, "spec"),
+				Mode: 0o644}, {Name: "notes", Data: []byte("x")}}},
+			"rpms": {Dirs: []*plan.Dir{{Name: "musl", Host: filepath.Join(dir, "musl")}}},
 		},
 	}
 }
@@ -48,8 +50,14 @@ func TestHash(t *testing.T) {
 		"host file": func(s *plan.Solve) {
 			Write(t, filepath.Dir(s.Contexts["package"].Files[0].Host), "-- spec --\nName: zsh\n")
 		},
-		"directory": func(s *plan.Solve) { Write(t, s.Contexts["rpms"].Dirs[0].Host, "-- musl.rpm --\nother\n") },
-		"new file":  func(s *plan.Solve) { Write(t, s.Contexts["rpms"].Dirs[0].Host, "-- more.rpm --\n") },
+		"directory": func(s *plan.Solve) {
+			Write(t, s.Contexts["rpms"].Dirs[0].Host,
+				"-- musl.rpm --\nother\n")
+		},
+		"new file": func(s *plan.Solve) {
+			Write(t, s.Contexts["rpms"].Dirs[0].Host,
+				"-- more.rpm --\n")
+		},
 	} {
 		s := solve(t)
 		change(&s)

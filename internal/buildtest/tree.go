@@ -37,8 +37,8 @@ func Write(t testing.TB, dir, archive string) {
 	}
 }
 
-// Snapshot returns everything below dir: the contents of files, "-> target" for symbolic links, "dir" for directories,
-// by slash path. A dir that does not exist is empty.
+// Snapshot returns everything below dir: the contents of files, "-> target" for symbolic links,
+// "dir" for directories, by slash path. A dir that does not exist is empty.
 func Snapshot(t testing.TB, dir string) map[string]string {
 	t.Helper()
 	got := map[string]string{}

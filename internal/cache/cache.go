@@ -1,12 +1,15 @@
-// Package cache remembers what builds made: a content-addressed store of step outputs, outside of the checkout and
-// shared by checkouts and processes, the transcripts that say what an output was made from, and a memo of file hashes.
+// Package cache remembers what builds made: a content-addressed store of step outputs, outside of
+// the checkout and shared by checkouts and processes, the transcripts that say what an output was
+// made from, and a memo of file hashes.
 //
-// An action ID is the hash of everything that goes into a step; a content ID is the hash of what came out. Steps name
-// their dependencies by content ID, so a dependency that is rebuilt to the same bytes rebuilds nothing above it.
-// The model is the build cache of the go command (in cmd/go/internal: package cache, and buildid.go of package work).
+// An action ID is the hash of everything that goes into a step; a content ID is the hash of what
+// came out. Steps name their dependencies by content ID, so a dependency that is rebuilt to the
+// same bytes rebuilds nothing above it. The model is the build cache of the go command (in
+// cmd/go/internal: package cache, and buildid.go of package work).
 //
-// Nothing in the store is trusted: entries carry a checksum of themselves, blobs are named by theirs, and both are
-// checked whenever they are handed out. Whatever is wrong is moved aside and treated as never having been there.
+// Nothing in the store is trusted: entries carry a checksum of themselves, blobs are named by
+// theirs, and both are checked whenever they are handed out. Whatever is wrong is moved aside and
+// treated as never having been there.
 package cache
 
 import (
@@ -28,7 +31,8 @@ import (
 // storeFormat is the version of the layout below. A program refuses a store with a higher one.
 const storeFormat = 1
 
-// The names in a store's directory. Entries, blobs, known and last are divided by the first byte of the names they hold.
+// The names in a store's directory. Entries, blobs, known and last are divided by the first byte of
+// the names they hold.
 const (
 	entriesDir    = "entries"    // <action ID>: one Entry as text
 	blobsDir      = "blobs"      // <sha256>: the bytes of an output or a log
@@ -52,11 +56,12 @@ Several checkouts and several running buildsys share it. Everything is checked b
 It is safe to delete this directory while no buildsys runs; steps then run again.
 `
 
-// Store is a directory of entries and blobs. Its methods may be called at the same time from any number of goroutines
-// and processes.
+// Store is a directory of entries and blobs. Its methods may be called at the same time from any
+// number of goroutines and processes.
 type Store struct {
-	Dir  string
-	Warn func(string) // told about damage found and moved aside; nil for silence; may be called concurrently
+	Dir string
+	// told about damage found and moved aside; nil for silence; may be called concurrently
+	Warn func(string)
 
 	stage func(name string) // called between the stages of Put, for tests that stop there; may be nil
 }
@@ -76,8 +81,8 @@ func (e *FormatError) Error() string {
 // ErrorKind returns errkind.Environment.
 func (*FormatError) ErrorKind() errkind.Kind { return errkind.Environment }
 
-// Open returns the store in dir and makes it when it is not there. It fails with a *FormatError when a newer program
-// made the store, and with a *StoreError when the file system refuses.
+// Open returns the store in dir and makes it when it is not there. It fails with a *FormatError
+// when a newer program made the store, and with a *StoreError when the file system refuses.
 func Open(dir string) (*Store, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -131,8 +136,8 @@ func (s *Store) reach(stage string) {
 	}
 }
 
-// formatText is the content of the format file: its line ends in a checksum, so that a flipped bit is not mistaken for
-// a newer format.
+// formatText is the content of the format file: its line ends in a checksum, so that a flipped bit
+// is not mistaken for a newer format.
 func formatText(n int) string {
 	line := fmt.Sprintf("buildsys store %d", n)
 	sum := sha256.Sum256([]byte(line))
@@ -149,11 +154,13 @@ func (s *Store) checkFormat() error {
 	}
 	first, _, _ := strings.Cut(string(data), "\n")
 	if words := strings.Fields(first); len(words) == 4 {
-		if n, err := strconv.Atoi(words[2]); err == nil && n > storeFormat && first+"\n" == formatText(n) {
+		if n, err := strconv.Atoi(words[2]); err == nil && n > storeFormat &&
+			first+"\n" == formatText(n) {
 			return &FormatError{Dir: s.Dir, Found: n, Newest: storeFormat}
 		}
 	}
-	// Absent or damaged. Every entry and blob proves itself, so the file can be written again without a doubt about them.
+	// Absent or damaged. Every entry and blob proves itself, so the file can be written again without
+	// a doubt about them.
 	return s.writeSmall(s.path(formatFile), []byte(formatText(storeFormat)), true)
 }
 
@@ -173,8 +180,8 @@ func (s *Store) removeLeftovers() {
 	}
 }
 
-// lock takes the store's lock: all who write share it, and trimming excludes them. Whoever holds it shared may take it
-// shared once more.
+// lock takes the store's lock: all who write share it, and trimming excludes them. Whoever holds it
+// shared may take it shared once more.
 func (s *Store) lock(how int) (unlock func(), err error) {
 	f, err := os.OpenFile(s.path(lockFile), os.O_RDONLY|os.O_CREATE, 0o644)
 	if err != nil {
@@ -187,7 +194,8 @@ func (s *Store) lock(how int) (unlock func(), err error) {
 		}
 		if !errors.Is(err, unix.EINTR) {
 			_ = f.Close()
-			return nil, &StoreError{Doing: "lock the store", Err: &os.PathError{Op: "flock", Path: f.Name(), Err: err}}
+			return nil, &StoreError{Doing: "lock the store", Err: &os.PathError{Op: "flock", Path: f.Name(),
+				Err: err}}
 		}
 	}
 }

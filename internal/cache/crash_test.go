@@ -1,4 +1,5 @@
-// Kills and rivals: a store survives its writers being killed at any moment, and any number of them at once.
+// Kills and rivals: a store survives its writers being killed at any moment, and any number of them
+// at once.
 
 package cache
 
@@ -33,7 +34,8 @@ func crashPut(dir string, stage func(string)) (Entry, error) {
 }
 
 func crashDir(t *testing.T) string {
-	return write(t, map[string]string{"out/a.rpm": "a", "out/b.rpm": "b", "log": "log of package/bash\n"})
+	return write(t, map[string]string{"out/a.rpm": "a", "out/b.rpm": "b",
+		"log": "log of package/bash\n"})
 }
 
 func contents(t *testing.T, dir string) map[string]string {
@@ -49,8 +51,8 @@ func contents(t *testing.T, dir string) map[string]string {
 	return all
 }
 
-// A process killed at any stage of Put leaves the whole entry or none, and after the next Put the store is as if nothing
-// had happened.
+// A process killed at any stage of Put leaves the whole entry or none, and after the next Put the
+// store is as if nothing had happened.
 func TestKillWhilePutting(t *testing.T) {
 	calm := crashDir(t)
 	var stages []string
@@ -110,7 +112,8 @@ func kill(t *testing.T, env ...string) {
 	}
 }
 
-// TestHelperProcess is not a test: other tests run this binary again with CACHE_HELPER set to have another process.
+// TestHelperProcess is not a test: other tests run this binary again with CACHE_HELPER set to have
+// another process.
 func TestHelperProcess(t *testing.T) {
 	switch os.Getenv("CACHE_HELPER") {
 	case "":
@@ -200,7 +203,8 @@ func TestRivals(t *testing.T) {
 	for n := range 2 {
 		wg.Go(func() { hammer(t, dir, uint64(n), 60) })
 		wg.Go(func() {
-			if out, err := helper("HELPER=hammer", "DIR="+dir, "SEED="+strconv.Itoa(10+n)).CombinedOutput(); err != nil {
+			if out, err := helper("HELPER=hammer", "DIR="+dir,
+				"SEED="+strconv.Itoa(10+n)).CombinedOutput(); err != nil {
 				t.Errorf("helper: %v\n%s", err, out)
 			}
 		})

@@ -16,7 +16,8 @@ import (
 	"buildsys/internal/buildtest/need"
 )
 
-// fetch gets and restores an entry and reports whether it came. It fails the test when anything but what was put comes.
+// fetch gets and restores an entry and reports whether it came. It fails the test when anything but
+// what was put comes.
 func fetch(t testing.TB, s *Store, want Entry) bool {
 	t.Helper()
 	got, ok := s.Get(want.Action)
@@ -84,7 +85,8 @@ func positions(size, n int) []int {
 	return at
 }
 
-// One bit flipped anywhere in the store, or a file cut short, is noticed and said; running the step again heals it.
+// One bit flipped anywhere in the store, or a file cut short, is noticed and said; running the step
+// again heals it.
 func TestBitFlips(t *testing.T) {
 	s := open(t)
 	warnings := 0
@@ -207,7 +209,8 @@ func TestMissingBlob(t *testing.T) {
 	}
 	err := s.Restore(got, t.TempDir())
 	damaged, ok := errors.AsType[*DamagedError](err)
-	if !ok || damaged.Name != "a.rpm" || !strings.Contains(err.Error(), "package/a") || !strings.Contains(err.Error(), "missing") {
+	if !ok || damaged.Name != "a.rpm" || !strings.Contains(err.Error(), "package/a") ||
+		!strings.Contains(err.Error(), "missing") {
 		t.Errorf("error is %v", err)
 	}
 	if _, ok := s.Get(a.Action); ok {
@@ -254,7 +257,8 @@ func TestOutputsChangeMeanwhile(t *testing.T) {
 		}
 	}
 	_, err := s.Put(entryOf("package/a"), dir, "")
-	if changed, ok := errors.AsType[*ChangedError](err); !ok || !strings.HasSuffix(changed.Path, "a.rpm") {
+	if changed, ok := errors.AsType[*ChangedError](err); !ok ||
+		!strings.HasSuffix(changed.Path, "a.rpm") {
 		t.Errorf("error is %v", err)
 	}
 	if _, ok := s.Get(entryOf("package/a").Action); ok {
@@ -294,22 +298,27 @@ func TestFullDisk(t *testing.T) {
 	s.Warn = func(text string) { t.Errorf("warning: %s", text) }
 	first := put2(t, s, "first")
 	before := storeFiles(t, s, entriesDir, blobsDir)
-	_, err = s.Put(entryOf("big"), write(t, map[string]string{"big.rpm": strings.Repeat("x", 1<<20)}), "")
-	if _, ok := errors.AsType[*StoreError](err); !ok || !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "cache trim") {
+	_, err = s.Put(entryOf("big"), write(t, map[string]string{"big.rpm": strings.Repeat("x", 1<<20)}),
+		"")
+	if _, ok := errors.AsType[*StoreError](err); !ok || !errors.Is(err, syscall.ENOSPC) ||
+		!strings.Contains(err.Error(), "cache trim") {
 		t.Errorf("error is %v", err)
 	}
-	if after := storeFiles(t, s, entriesDir, blobsDir, tmpDir); fmt.Sprint(after) != fmt.Sprint(before) {
+	if after := storeFiles(t, s, entriesDir, blobsDir,
+		tmpDir); fmt.Sprint(after) != fmt.Sprint(before) {
 		t.Errorf("left in the store: %q, before %q", after, before)
 	}
 	if !fetch(t, s, first) {
 		t.Error("the first entry is gone")
 	}
-	full := filepath.Join(dir, "full") // restoring onto the full disk is this machine's trouble, not the blob's
+	// restoring onto the full disk is this machine's trouble, not the blob's
+	full := filepath.Join(dir, "full")
 	large, err := Open(filepath.Join(t.TempDir(), "store"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := large.Put(entryOf("big"), write(t, map[string]string{"big.rpm": strings.Repeat("x", 1<<20)}), "")
+	e, err := large.Put(entryOf("big"),
+		write(t, map[string]string{"big.rpm": strings.Repeat("x", 1<<20)}), "")
 	if err = errors.Join(err, os.Mkdir(full, 0o755)); err != nil {
 		t.Fatal(err)
 	}
@@ -328,7 +337,8 @@ func TestNewerStore(t *testing.T) {
 	if newer, ok := errors.AsType[*FormatError](err); !ok || newer.Found != 7 {
 		t.Errorf("error is %v", err)
 	}
-	for _, damaged := range []string{"buildsys store 7\n", strings.Replace(formatText(1), "1", "3", 1), ""} {
+	for _, damaged := range []string{"buildsys store 7\n", strings.Replace(formatText(1), "1", "3", 1),
+		""} {
 		overwrite(t, s.path(formatFile), []byte(damaged))
 		if _, err := Open(s.Dir); err != nil {
 			t.Errorf("the damaged format %q: %v", damaged, err)

@@ -20,21 +20,23 @@ const (
 
 // Change is one input in which two transcripts differ.
 type Change struct {
-	Kind  Kind   `json:"kind"`
-	Label string `json:"label"`          // of the transcript's line: "file", "arg", "rpms", "modules", "sdk", …
-	Name  string `json:"name,omitempty"` // which one of the label: "package: bash.spec", "VARIANT"; empty where there is only one
-	Old   string `json:"old,omitempty"`  // the values before, as in the transcript
-	New   string `json:"new,omitempty"`  // the values now
+	Kind Kind `json:"kind"`
+	// of the transcript's line: "file", "arg", "rpms", "modules", "sdk", …
+	Label string `json:"label"`
+	// which one of the label: "package: bash.spec", "VARIANT"; empty where there is only one
+	Name string `json:"name,omitempty"`
+	Old  string `json:"old,omitempty"` // the values before, as in the transcript
+	New  string `json:"new,omitempty"` // the values now
 }
 
-// identifying is how many values of a line say what it is about, by label; the rest are what may change. Labels that
-// are not here have none.
+// identifying is how many values of a line say what it is about, by label; the rest are what may
+// change. Labels that are not here have none.
 var identifying = map[string]int{
 	"file": 2, "arg": 1, "external": 2, "link": 2, "dir": 2, packageLabel: 1, "modules": 1,
 }
 
-// Diff lists the inputs in which two transcripts differ: those that changed or went in the order of old, then those that
-// came in the order of new. It is empty only for equal transcripts.
+// Diff lists the inputs in which two transcripts differ: those that changed or went in the order of
+// old, then those that came in the order of new. It is empty only for equal transcripts.
 func Diff(old, new string) []Change {
 	before, after := readInputs(old), readInputs(new)
 	var changes []Change
@@ -65,8 +67,9 @@ const orderLabel = "order"
 type inputKey struct{ label, context, name string }
 
 type inputs struct {
-	order  []inputKey
-	values map[inputKey][]string // the line's other values, in the form they have in the line; several lines one after another
+	order []inputKey
+	// the line's other values, in the form they have in the line; several lines one after another
+	values map[inputKey][]string
 }
 
 func readInputs(text string) inputs {
@@ -105,7 +108,8 @@ func quoted(values []string) string {
 }
 
 func (k inputKey) change(kind Kind, old, new []string) Change {
-	c := Change{Kind: kind, Label: k.label, Name: k.name, Old: strings.Join(old, " | "), New: strings.Join(new, " | ")}
+	c := Change{Kind: kind, Label: k.label, Name: k.name, Old: strings.Join(old, " | "),
+		New: strings.Join(new, " | ")}
 	if k.context != "" && k.label != "external" {
 		c.Name = k.context + ": " + k.name
 	}
@@ -162,11 +166,12 @@ func (c Change) file() string {
 	return "file " + c.Name + " changed"
 }
 
-// dependency names the files of a dependency that differ. The line holds its content ID and then, for people, each
-// file's name and the beginning of its hash.
+// dependency names the files of a dependency that differ. The line holds its content ID and then,
+// for people, each file's name and the beginning of its hash.
 func (c Change) dependency(what string) string {
 	text := fmt.Sprintf("%s %s", what, c.Kind)
-	if c.Kind != Changed || strings.Contains(c.Old+c.New, " | ") { // several lines of one name are nothing a run writes
+	// several lines of one name are nothing a run writes
+	if c.Kind != Changed || strings.Contains(c.Old+c.New, " | ") {
 		return text
 	}
 	old, new := pairs(c.Old), pairs(c.New)

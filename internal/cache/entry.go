@@ -23,7 +23,8 @@ type File struct {
 	Mode   fs.FileMode // 0o644 or 0o755; 0 for a symbolic link
 	Size   int64       // bytes; 0 for a symbolic link
 	SHA256 [32]byte    // zero for a symbolic link
-	Link   string      // target of a symbolic link, relative and inside the outputs; empty for a regular file
+	// target of a symbolic link, relative and inside the outputs; empty for a regular file
+	Link string
 }
 
 // Blob names stored bytes that are no output. The zero value is none.
@@ -51,8 +52,8 @@ type Entry struct {
 	Packages func() []Package
 }
 
-// ContentOf returns the content ID of files, which are sorted by name: of names, the execute bit, sizes, hashes and link
-// targets; never of times, owners or the place they are in.
+// ContentOf returns the content ID of files, which are sorted by name: of names, the execute bit,
+// sizes, hashes and link targets; never of times, owners or the place they are in.
 func ContentOf(files []File) ContentID {
 	var text []byte
 	for _, f := range files {
@@ -82,7 +83,8 @@ func appendFileLine(to []byte, f File) []byte {
 
 const (
 	entryHeader = "buildsys entry 1\n"
-	takenHeader = "buildsys entry 2\n" // of an entry with an origin: programs that know nothing of origins must not take it for their own
+	// of an entry with an origin: programs that know nothing of origins must not take it for their own
+	takenHeader = "buildsys entry 2\n"
 	sumLabel    = "sum "
 	sumLength   = len(sumLabel) + 2*sha256.Size + 1
 	maxEntry    = 64 << 20 // bytes; what is larger was not written by Put
@@ -197,8 +199,8 @@ func localLink(name, target string) bool {
 	return target != "" && !path.IsAbs(target) && filepath.IsLocal(path.Join(path.Dir(name), target))
 }
 
-// BadName says what is wrong with one part of an output's name that a later command line, log or terminal would stumble
-// over; "" when nothing is.
+// BadName says what is wrong with one part of an output's name that a later command line, log or
+// terminal would stumble over; "" when nothing is.
 func BadName(name string) string {
 	switch {
 	case !utf8.ValidString(name):
@@ -223,7 +225,8 @@ func (p *parser) fail(format string, args ...any) {
 	}
 }
 
-// line returns the n values of the next line, which has the given label; n empty values after an error.
+// line returns the n values of the next line, which has the given label; n empty values after an
+// error.
 func (p *parser) line(label string, n int) []string {
 	line, rest, ok := strings.Cut(p.rest, "\n")
 	words, err := parseLine(line)

@@ -17,7 +17,8 @@ func TestParseIDs(t *testing.T) {
 	if id, err := ParseContentID(good); err != nil || id.String() != good {
 		t.Errorf("got %v, %v", id, err)
 	}
-	for _, bad := range []string{"", "0a", good + "0", strings.ToUpper(good), "0x" + good[2:], "zz" + good[2:], " " + good[1:]} {
+	for _, bad := range []string{"", "0a", good + "0", strings.ToUpper(good), "0x" + good[2:], "zz" +
+		good[2:], " " + good[1:]} {
 		if id, err := ParseActionID(bad); err == nil || id != (ActionID{}) {
 			t.Errorf("%q was read as %v", bad, id)
 		}
@@ -37,7 +38,8 @@ func fullEntry() Entry {
 	return e
 }
 
-// The content ID depends on names, bytes, execute bits and links, and on nothing else there is in a File.
+// The content ID depends on names, bytes, execute bits and links, and on nothing else there is in a
+// File.
 func TestContentOf(t *testing.T) {
 	seen := map[ContentID]string{}
 	for name, edit := range map[string]func(*Entry){

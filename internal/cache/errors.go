@@ -10,8 +10,8 @@ import (
 	"buildsys/internal/errkind"
 )
 
-// StoreError says that this machine's file system refused something the store had to do: no space, no permission, I/O
-// error. Nothing that was stored before is lost by it.
+// StoreError says that this machine's file system refused something the store had to do: no space,
+// no permission, I/O error. Nothing that was stored before is lost by it.
 type StoreError struct {
 	Doing string // "write a blob"
 	Err   error  // an *os.PathError where one file is concerned
@@ -32,8 +32,8 @@ func (*StoreError) ErrorKind() errkind.Kind { return errkind.Environment }
 // Unwrap returns the system's error.
 func (e *StoreError) Unwrap() error { return e.Err }
 
-// DamagedError says that a stored output is missing or has other bytes than it should. The damaged file was moved to
-// the quarantine and the entry is gone, so the step must run again.
+// DamagedError says that a stored output is missing or has other bytes than it should. The damaged
+// file was moved to the quarantine and the entry is gone, so the step must run again.
 type DamagedError struct {
 	Step   string
 	Name   string // the output's name; "log" for the step's log
@@ -43,7 +43,8 @@ type DamagedError struct {
 
 // Error names the output and what is wrong with it.
 func (e *DamagedError) Error() string {
-	return fmt.Sprintf("the stored output %q of %s cannot be used: %s (blob %.12s…); the step has to run again",
+	return fmt.Sprintf("the stored output %q of %s cannot be used: %s (blob %.12s…); the step has "+
+		"to run again",
 		e.Name, e.Step, e.Reason, e.Blob)
 }
 

@@ -19,8 +19,9 @@ import (
 // touchEvery is how old the recorded use of an entry gets before a new use is recorded.
 const touchEvery = time.Hour
 
-// Get returns the entry of an action and notes its use. A damaged entry, or one that names a blob that is missing or has
-// another size, is moved aside and not returned. The bytes of the blobs are checked by Restore.
+// Get returns the entry of an action and notes its use. A damaged entry, or one that names a blob
+// that is missing or has another size, is moved aside and not returned. The bytes of the blobs are
+// checked by Restore.
 func (s *Store) Get(id ActionID) (Entry, bool) {
 	e, ok := s.Peek(id)
 	if !ok {
@@ -44,7 +45,8 @@ func (s *Store) Get(id ActionID) (Entry, bool) {
 	return e, true
 }
 
-// Peek returns the entry of an action for its transcript and figures: it does not look for the blobs.
+// Peek returns the entry of an action for its transcript and figures: it does not look for the
+// blobs.
 func (s *Store) Peek(id ActionID) (Entry, bool) { return s.readEntry(s.entryPath(id), id) }
 
 // readEntry reads the entry of an action at a path and notes its use. A damaged one is moved aside.
@@ -93,9 +95,10 @@ func (e Entry) blobs() []namedBlob {
 	return all
 }
 
-// Restore copies the outputs of e into the empty directory dir and checks the hash of every byte on the way. The copies
-// are independent of the store. It fails with a *DamagedError when an output cannot be had, after which the step has to
-// run again, and with a *StoreError when dir cannot be written. After an error dir may hold some of the files.
+// Restore copies the outputs of e into the empty directory dir and checks the hash of every byte on
+// the way. The copies are independent of the store. It fails with a *DamagedError when an output
+// cannot be had, after which the step has to run again, and with a *StoreError when dir cannot be
+// written. After an error dir may hold some of the files.
 func (s *Store) Restore(e Entry, dir string) error {
 	unlock, err := s.lock(unix.LOCK_SH) // no trimming meanwhile
 	if err != nil {
@@ -147,7 +150,8 @@ func (s *Store) restoreFile(e Entry, f File, root *os.Root) error {
 	return fail(err)
 }
 
-// copyBlob copies a blob of e to the empty file to. A missing or damaged blob is a *DamagedError, and gone with its entry.
+// copyBlob copies a blob of e to the empty file to. A missing or damaged blob is a *DamagedError,
+// and gone with its entry.
 func (s *Store) copyBlob(e Entry, b namedBlob, to *os.File) error {
 	at := s.blobPath(b.SHA256)
 	damaged := func(reason string) error {
@@ -191,8 +195,8 @@ func (s *Store) drop(e Entry, reason string) {
 	}
 }
 
-// quarantine moves a damaged file of the store aside and says so. When even that fails the file stays; it is refused
-// again at its next use.
+// quarantine moves a damaged file of the store aside and says so. When even that fails the file
+// stays; it is refused again at its next use.
 func (s *Store) quarantine(at, reason string) {
 	kind := filepath.Base(filepath.Dir(filepath.Dir(at)))
 	for n := 1; ; n++ {
@@ -213,9 +217,11 @@ func (s *Store) quarantine(at, reason string) {
 
 var errNotRegular = errors.New("it is not a regular file")
 
-// isDamage tells errors that come from what is on the disk from those that come from this process or machine.
+// isDamage tells errors that come from what is on the disk from those that come from this process
+// or machine.
 func isDamage(err error) bool {
-	for _, one := range []error{errNotRegular, syscall.EIO, syscall.ELOOP, syscall.EISDIR, syscall.ENXIO, syscall.ENODATA, syscall.EBADMSG, syscall.EUCLEAN} {
+	for _, one := range []error{errNotRegular, syscall.EIO, syscall.ELOOP, syscall.EISDIR,
+		syscall.ENXIO, syscall.ENODATA, syscall.EBADMSG, syscall.EUCLEAN} {
 		if errors.Is(err, one) {
 			return true
 		}
@@ -242,7 +248,8 @@ func (s *Store) OpenBlob(b Blob) (*os.File, error) {
 	return f, nil
 }
 
-// openRegular opens a regular file for reading, without waiting for the writer of a pipe or following a link.
+// openRegular opens a regular file for reading, without waiting for the writer of a pipe or
+// following a link.
 func openRegular(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 // ActionID is the sha256 of a step's transcript: of everything that determines its outputs.
 type ActionID [32]byte
 
-// ContentID is the sha256 over the names and bytes of a step's outputs. Equal outputs have equal content IDs, whenever
-// and wherever they were made.
+// ContentID is the sha256 over the names and bytes of a step's outputs. Equal outputs have equal
+// content IDs, whenever and wherever they were made.
 type ContentID [32]byte
 
 // String returns 64 lower-case hex digits.
@@ -27,7 +27,10 @@ func (id ActionID) MarshalText() ([]byte, error) { return []byte(id.String()), n
 func (id ContentID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 
 // UnmarshalText reads the form of String.
-func (id *ActionID) UnmarshalText(text []byte) error { return parseHash((*[32]byte)(id), string(text)) }
+func (id *ActionID) UnmarshalText(text []byte) error {
+	return parseHash((*[32]byte)(id),
+		string(text))
+}
 
 // UnmarshalText reads the form of String.
 func (id *ContentID) UnmarshalText(text []byte) error {
@@ -50,7 +53,8 @@ func ParseContentID(text string) (id ContentID, err error) {
 func parseHash(into *[32]byte, text string) error {
 	var sum [32]byte
 	if len(text) != hex.EncodedLen(len(sum)) {
-		return fmt.Errorf("%q is not a sha256: it has %d characters, not %d", text, len(text), hex.EncodedLen(len(sum)))
+		return fmt.Errorf("%q is not a sha256: it has %d characters, not %d", text, len(text),
+			hex.EncodedLen(len(sum)))
 	}
 	if _, err := hex.Decode(sum[:], []byte(text)); err != nil || hex.EncodeToString(sum[:]) != text {
 		return fmt.Errorf("%q is not a sha256 in lower-case hex digits", text)

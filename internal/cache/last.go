@@ -21,7 +21,8 @@ type record struct {
 	Took   time.Duration
 }
 
-// Took returns how long a step, such as "package/bash x86_64", took when it was last put into the store from anywhere.
+// Took returns how long a step, such as "package/bash x86_64", took when it was last put into the
+// store from anywhere.
 func (s *Store) Took(step string) (time.Duration, bool) {
 	r, ok := s.recall(tookKey(step))
 	return r.Took, ok

@@ -16,15 +16,17 @@ import (
 	"buildsys/internal/atomicfile"
 )
 
-// racyWindow is how long a file must have been left alone before its hash is remembered. A file that changes twice
-// within one tick of the file system's clock, and keeps its size, looks the same after both changes (git's "racily
-// clean" index entries). Two seconds are the coarsest clock in use.
+// racyWindow is how long a file must have been left alone before its hash is remembered. A file
+// that changes twice within one tick of the file system's clock, and keeps its size, looks the same
+// after both changes (git's "racily clean" index entries). Two seconds are the coarsest clock in
+// use.
 const racyWindow = 2 * time.Second
 
 // memoDays is how long the hash of a file that nobody asks for is kept.
 const memoDays = 30
 
-// Memo remembers the hashes of files by path, size, times and inode. It is safe for use by several goroutines.
+// Memo remembers the hashes of files by path, size, times and inode. It is safe for use by several
+// goroutines.
 type Memo struct {
 	now func() time.Time
 
@@ -39,7 +41,8 @@ type memoEntry struct {
 	day int64 // of the last use, counted from 1970
 }
 
-// fileID is what changes when a file's bytes do. The change time cannot be set by a program, unlike the others.
+// fileID is what changes when a file's bytes do. The change time cannot be set by a program, unlike
+// the others.
 type fileID struct {
 	size, mtime, ctime int64 // bytes, nanoseconds, nanoseconds
 	dev, inode         uint64
@@ -48,8 +51,8 @@ type fileID struct {
 // NewMemo returns an empty memo.
 func NewMemo() *Memo { return &Memo{now: time.Now, known: map[string]memoEntry{}} }
 
-// HashFile returns the sha256 of the file at path, from memory when the file is the one that was hashed before. A link
-// is followed.
+// HashFile returns the sha256 of the file at path, from memory when the file is the one that was
+// hashed before. A link is followed.
 func (m *Memo) HashFile(path string) ([32]byte, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -164,8 +167,9 @@ func (m *Memo) Load(path string) {
 	}
 }
 
-// Save writes the memo to the file at path, which is replaced whole, unless nothing was learnt since Load. Hashes that
-// nobody asked for in thirty days are left out. Losing the file costs only time, so it is not forced to disk.
+// Save writes the memo to the file at path, which is replaced whole, unless nothing was learnt
+// since Load. Hashes that nobody asked for in thirty days are left out. Losing the file costs only
+// time, so it is not forced to disk.
 func (m *Memo) Save(path string) error {
 	m.mu.Lock()
 	if !m.changed {
@@ -193,7 +197,8 @@ func (m *Memo) Save(path string) error {
 
 func appendMemoLine(to []byte, name string, e memoEntry) []byte {
 	to = hex.AppendEncode(to, e.sum[:])
-	for _, n := range []int64{e.id.size, e.id.mtime, e.id.ctime, int64(e.id.dev), int64(e.id.inode), e.day} {
+	for _, n := range []int64{e.id.size, e.id.mtime, e.id.ctime, int64(e.id.dev), int64(e.id.inode),
+		e.day} {
 		to = append(to, ' ')
 		to = strconv.AppendInt(to, n, 10)
 	}

@@ -18,7 +18,8 @@ func later() *Memo {
 	return m
 }
 
-// spoil makes what the memo remembers wrong, so that it shows whether the memo or the file was asked.
+// spoil makes what the memo remembers wrong, so that it shows whether the memo or the file was
+// asked.
 func spoil(m *Memo) {
 	for name, e := range m.known {
 		e.sum = [32]byte{0xff}
@@ -109,7 +110,8 @@ func TestMemoIsNotRacy(t *testing.T) {
 	if len(m.known) != 0 {
 		t.Errorf("remembered: %v", m.known)
 	}
-	m.now = func() time.Time { return at.Add(-time.Hour) } // the clock was put back: the file is from the future
+	// the clock was put back: the file is from the future
+	m.now = func() time.Time { return at.Add(-time.Hour) }
 	check(t, m, path, "one")
 	if len(m.known) != 0 {
 		t.Errorf("remembered: %v", m.known)
@@ -199,7 +201,8 @@ func FuzzMemoLine(f *testing.F) {
 	})
 }
 
-// BenchmarkMemo asks for 10,000 known files and loads and saves the memo, as a run in which nothing changed does.
+// BenchmarkMemo asks for 10,000 known files and loads and saves the memo, as a run in which nothing
+// changed does.
 func BenchmarkMemo(b *testing.B) {
 	dir := b.TempDir()
 	var paths []string

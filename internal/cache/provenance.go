@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// The identifiers of what Provenance writes. The first two are those of https://in-toto.io/Statement/v1 and
-// https://slsa.dev/spec/v1.0/provenance.
+// The identifiers of what Provenance writes. The first two are those of
+// https://in-toto.io/Statement/v1 and https://slsa.dev/spec/v1.0/provenance.
 const (
 	statementType = "https://in-toto.io/Statement/v1"
 	predicateType = "https://slsa.dev/provenance/v1"
@@ -47,22 +47,24 @@ type externalParameters struct {
 	Arguments map[string]string `json:"arguments"`
 }
 
-// resource is a ResourceDescriptor of in-toto. Digests that are no plain hash of one file have names of our own:
-// buildsysImage (of the SDK), buildsysContent (of the RPMs of a package, see ContentOf) and
-// buildsysPackages (of all packages that the step saw, where nobody knows any more which they were,
-// see packages.go).
+// resource is a ResourceDescriptor of in-toto. Digests that are no plain hash of one file have
+// names of our own: buildsysImage (of the SDK), buildsysContent (of the RPMs of a package, see
+// ContentOf) and buildsysPackages (of all packages that the step saw, where nobody knows any more
+// which they were, see packages.go).
 type resource struct {
 	Name   string            `json:"name"`
 	Digest map[string]string `json:"digest"`
 }
 
-// Provenance returns an in-toto statement, unsigned, with a SLSA provenance predicate: the outputs of e, and from its
-// transcript all they were made from. Equal inputs and outputs give equal bytes: no time, no machine and no user is in it.
+// Provenance returns an in-toto statement, unsigned, with a SLSA provenance predicate: the outputs
+// of e, and from its transcript all they were made from. Equal inputs and outputs give equal bytes:
+// no time, no machine and no user is in it.
 func (e Entry) Provenance() ([]byte, error) {
 	s := statement{Type: statementType, PredicateType: predicateType, Subject: []resource{}}
 	for _, f := range e.Files {
 		if f.Link == "" {
-			s.Subject = append(s.Subject, resource{f.Name, map[string]string{"sha256": hex.EncodeToString(f.SHA256[:])}})
+			s.Subject = append(s.Subject,
+				resource{f.Name, map[string]string{"sha256": hex.EncodeToString(f.SHA256[:])}})
 		}
 	}
 	def := &s.Predicate.BuildDefinition

@@ -1,9 +1,10 @@
-// Writing into the store: blobs first, the entry that names them last, each durable before its name appears.
+// Writing into the store: blobs first, the entry that names them last, each durable before its name
+// appears.
 //
 // The store has its own protocol of replacing files instead of package atomicfile: all blobs of a
 // Put are forced to disk together, temporary files lie in one directory which Trim empties under
-// the store's lock, what stands in the way of a name goes to the quarantine, and tests stop it between
-// any two steps.
+// the store's lock, what stands in the way of a name goes to the quarantine, and tests stop it
+// between any two steps.
 
 package cache
 
@@ -24,12 +25,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Put stores the files in dir as the outputs of e.Action, together with the log at logPath (empty for none), and returns
-// e with Files, Content, Log and, when it was zero, Built filled in. Whatever is there already is not written again.
+// Put stores the files in dir as the outputs of e.Action, together with the log at logPath (empty
+// for none), and returns e with Files, Content, Log and, when it was zero, Built filled in.
+// Whatever is there already is not written again.
 //
-// A kill or a power cut at any moment leaves the store as it was before or with the whole entry. Several writers of one
-// action do not disturb each other: the last entry stays. Errors of the file system are *StoreError; a *ChangedError
-// says that dir changed meanwhile.
+// A kill or a power cut at any moment leaves the store as it was before or with the whole entry.
+// Several writers of one action do not disturb each other: the last entry stays. Errors of the file
+// system are *StoreError; a *ChangedError says that dir changed meanwhile.
 func (s *Store) Put(e Entry, dir, logPath string) (Entry, error) {
 	unlock, err := s.lock(unix.LOCK_SH)
 	if err != nil {
@@ -46,7 +48,8 @@ func (s *Store) Put(e Entry, dir, logPath string) (Entry, error) {
 	sources := []source{}
 	for _, f := range e.Files {
 		if f.Link == "" {
-			sources = append(sources, source{filepath.Join(dir, filepath.FromSlash(f.Name)), Blob{f.SHA256, f.Size}})
+			sources = append(sources, source{filepath.Join(dir, filepath.FromSlash(f.Name)),
+				Blob{f.SHA256, f.Size}})
 		}
 	}
 	if logPath != "" {
@@ -68,7 +71,8 @@ func (s *Store) putEntry(e Entry) (Entry, error) {
 	if err := e.Check(); err != nil {
 		return e, fmt.Errorf("the outputs of %s cannot be stored: %w", e.Step, err)
 	}
-	// First, for a kill after the entry would lose it for good: whoever finds the entry has no reason to put it again.
+	// First, for a kill after the entry would lose it for good: whoever finds the entry has no reason
+	// to put it again.
 	s.remember(record{Key: tookKey(e.Step), Action: e.Action, Took: e.Took})
 	s.reach("remembered")
 	if err := s.writeSmall(s.entryPath(e.Action), e.encode(), true); err != nil {
@@ -99,9 +103,9 @@ type source struct {
 	blob Blob
 }
 
-// putBlobs copies files to their places: all are written, then all forced to disk at the same time, which costs hardly
-// more than forcing one, and then all get their names. The names become durable with the entry, at the latest; a name
-// that a power cut takes away is a miss.
+// putBlobs copies files to their places: all are written, then all forced to disk at the same time,
+// which costs hardly more than forcing one, and then all get their names. The names become durable
+// with the entry, at the latest; a name that a power cut takes away is a miss.
 func (s *Store) putBlobs(sources []source) error {
 	type move struct{ tmp, final string }
 	var moves []move
@@ -136,7 +140,8 @@ func (s *Store) putBlobs(sources []source) error {
 	return nil
 }
 
-// hasBlob looks only at the size; the bytes are checked when they are used. What has another size is moved aside.
+// hasBlob looks only at the size; the bytes are checked when they are used. What has another size
+// is moved aside.
 func (s *Store) hasBlob(final string, b Blob) bool {
 	info, err := os.Lstat(final)
 	if err == nil && info.Mode().IsRegular() && info.Size() == b.Size {
@@ -184,8 +189,9 @@ func (s *Store) writeSmall(path string, data []byte, durable bool) error {
 	})
 }
 
-// write makes the file at path appear whole, or not at all: it is written under a temporary name and renamed. When
-// durable, both survive a power cut from then on. A file at path is replaced. It needs the lock, shared.
+// write makes the file at path appear whole, or not at all: it is written under a temporary name
+// and renamed. When durable, both survive a power cut from then on. A file at path is replaced. It
+// needs the lock, shared.
 func (s *Store) write(path string, durable bool, fill func(to *os.File) error) error {
 	tmp, err := s.writeTemporary(path, func(to *os.File) error {
 		if err := fill(to); err != nil || !durable {
@@ -231,7 +237,8 @@ func storeWrite(err error) error {
 	return &StoreError{Doing: "write to the store", Err: err}
 }
 
-// rename makes the directory of path when it is missing: the 256 of each kind appear as they are needed.
+// rename makes the directory of path when it is missing: the 256 of each kind appear as they are
+// needed.
 func (s *Store) rename(tmp, path string) error {
 	err := os.Rename(tmp, path)
 	switch {
@@ -265,14 +272,15 @@ func (s *Store) blobPath(sum [32]byte) string {
 	return s.path(blobsDir, name[:2], name)
 }
 
-// copyHashed copies the whole of from to the empty file to and returns the size and sha256 of what it wrote. Where the
-// file system can share the bytes of both files until one is changed, it does.
+// copyHashed copies the whole of from to the empty file to and returns the size and sha256 of what
+// it wrote. Where the file system can share the bytes of both files until one is changed, it does.
 func copyHashed(to, from *os.File) (size int64, sum [32]byte, err error) {
 	h := sha256.New()
 	if unix.IoctlFileClone(int(to.Fd()), int(from.Fd())) == nil {
 		size, err = io.Copy(h, to)
 	} else {
-		size, err = io.CopyBuffer(struct{ io.Writer }{to}, io.TeeReader(readSide{from}, h), make([]byte, 256<<10))
+		size, err = io.CopyBuffer(struct{ io.Writer }{to}, io.TeeReader(readSide{from}, h),
+			make([]byte, 256<<10))
 	}
 	h.Sum(sum[:0])
 	return size, sum, err

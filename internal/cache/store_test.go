@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// write makes the files of a directory; names that end in + are executable, names that begin with @ are links.
+// write makes the files of a directory; names that end in + are executable, names that begin with @
+// are links.
 func write(t testing.TB, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -81,7 +82,8 @@ func put(t testing.TB, s *Store, step string, files map[string]string) Entry {
 	return e
 }
 
-var bashFiles = map[string]string{"bash.rpm": "bash", "tool+": "#!", "sub/a b\xff.rpm": "", "@latest": "bash.rpm", "same.rpm": "bash"}
+var bashFiles = map[string]string{"bash.rpm": "bash", "tool+": "#!", "sub/a b\xff.rpm": "",
+	"@latest": "bash.rpm", "same.rpm": "bash"}
 
 // restoreLog copies the log of an entry to a file.
 func restoreLog(s *Store, e Entry, file string) error {
@@ -126,7 +128,8 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// What ScanDir says and Restore makes does not depend on the mask that this process makes files with.
+// What ScanDir says and Restore makes does not depend on the mask that this process makes files
+// with.
 func TestModes(t *testing.T) {
 	defer syscall.Umask(syscall.Umask(0o077))
 	s := open(t)
@@ -153,10 +156,19 @@ func TestModes(t *testing.T) {
 
 func TestScanDirRefuses(t *testing.T) {
 	for text, make := range map[string]func(dir string) error{
-		"leaves the outputs (../x)": func(dir string) error { return os.Symlink("../x", filepath.Join(dir, "l")) },
-		"leaves the outputs (/etc)": func(dir string) error { return os.Symlink("/etc", filepath.Join(dir, "l")) },
-		"not a regular file":        func(dir string) error { return syscall.Mkfifo(filepath.Join(dir, "p"), 0o644) },
-		"no such file":              os.Remove,
+		"leaves the outputs (../x)": func(dir string) error {
+			return os.Symlink("../x",
+				filepath.Join(dir, "l"))
+		},
+		"leaves the outputs (/etc)": func(dir string) error {
+			return os.Symlink("/etc",
+				filepath.Join(dir, "l"))
+		},
+		"not a regular file": func(dir string) error {
+			return syscall.Mkfifo(filepath.Join(dir,
+				"p"), 0o644)
+		},
+		"no such file": os.Remove,
 	} {
 		dir := t.TempDir()
 		if err := make(dir); err != nil {

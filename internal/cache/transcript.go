@@ -10,18 +10,19 @@ import (
 	"strings"
 )
 
-// salt begins every transcript. Raise the number when steps run differently from the same inputs, so that results of
-// older programs are not used.
+// salt begins every transcript. Raise the number when steps run differently from the same inputs,
+// so that results of older programs are not used.
 const salt = "buildsys action 1"
 
-// Transcript collects the inputs of one step as text, for the hash and for people. The order of the lines counts, so
-// callers add what has no order sorted.
+// Transcript collects the inputs of one step as text, for the hash and for people. The order of the
+// lines counts, so callers add what has no order sorted.
 type Transcript struct {
 	text []byte
 }
 
-// Add writes one line: the label, then the values, each quoted as a Go string when it is empty or holds anything but
-// visible ASCII without quotes and backslashes. So different labels and values always give different text.
+// Add writes one line: the label, then the values, each quoted as a Go string when it is empty or
+// holds anything but visible ASCII without quotes and backslashes. So different labels and values
+// always give different text.
 func (t *Transcript) Add(label string, values ...string) { t.AddWords(label, NewWords(values...)) }
 
 // Words are the values of a line, to be added to several transcripts.

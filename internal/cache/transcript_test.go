@@ -33,7 +33,8 @@ target
 func TestDiffInWords(t *testing.T) {
 	base := []string{
 		"sdk sha256:aa", "dockerfile d1", "target package", `arg VARIANT "a b"`, "arg NAME x",
-		"file package bash.spec 0644 11", "file recipe macros/shared 0644 22", "external package bash.tar.gz 99",
+		"file package bash.spec 0644 11", "file recipe macros/shared 0644 22",
+		"external package bash.tar.gz 99",
 		"rpms musl c1", "layout l1",
 	}
 	for _, tt := range []struct {
@@ -44,25 +45,33 @@ func TestDiffInWords(t *testing.T) {
 		{"nothing", func(l []string) []string { return l }, ""},
 		{"sdk", replace("sdk sha256:aa", "sdk sha256:bb"), "the SDK image changed"},
 		{"dockerfile", replace("dockerfile d1", "dockerfile d2"), "the Dockerfile changed"},
-		{"target", replace("target package", "target variant"), `the target changed from "package" to "variant"`},
-		{"argument", replace(`arg VARIANT "a b"`, "arg VARIANT c"), `argument VARIANT changed from "a b" to "c"`},
+		{"target", replace("target package", "target variant"),
+			`the target changed from "package" to "variant"`},
+		{"argument", replace(`arg VARIANT "a b"`, "arg VARIANT c"),
+			`argument VARIANT changed from "a b" to "c"`},
 		{"argument empty", replace("arg NAME x", `arg NAME ""`), `argument NAME changed from "x" to ""`},
 		{"argument new", replace("arg NAME x", "arg NAME x\narg MORE y"), `new argument MORE ("y")`},
 		{"argument gone", replace("\narg NAME x", ""), `argument NAME is gone (it was "x")`},
 		{"file", replace("bash.spec 0644 11", "bash.spec 0644 12"), "file package: bash.spec changed"},
-		{"file mode", replace("bash.spec 0644 11", "bash.spec 0755 11"), "file package: bash.spec changed its mode from 0644 to 0755"},
-		{"file new", replace("file recipe", "file package fix.patch 0644 33\nfile recipe"), "new file package: fix.patch"},
-		{"file gone", replace("\nfile recipe macros/shared 0644 22", ""), "file recipe: macros/shared is gone"},
-		{"file renamed", replace("package bash.spec", "package sh.spec"), "file package: bash.spec is gone\nnew file package: sh.spec"},
+		{"file mode", replace("bash.spec 0644 11", "bash.spec 0755 11"),
+			"file package: bash.spec changed its mode from 0644 to 0755"},
+		{"file new", replace("file recipe", "file package fix.patch 0644 33\nfile recipe"),
+			"new file package: fix.patch"},
+		{"file gone", replace("\nfile recipe macros/shared 0644 22", ""),
+			"file recipe: macros/shared is gone"},
+		{"file renamed", replace("package bash.spec", "package sh.spec"),
+			"file package: bash.spec is gone\nnew file package: sh.spec"},
 		{"source", replace("bash.tar.gz 99", "bash.tar.gz 98"), "source bash.tar.gz changed"},
 		{"source new", replace("rpms musl", "external package b 1\nrpms musl"), "new source b"},
 		{"source gone", replace("\nexternal package bash.tar.gz 99", ""), "source bash.tar.gz is gone"},
 		{"dependency", replace("rpms musl c1", "rpms musl c2"), "dependency musl changed"},
-		{"dependency added", replace("rpms musl c1", "rpms glibc c3\nrpms musl c1"), "dependency glibc added"},
+		{"dependency added", replace("rpms musl c1", "rpms glibc c3\nrpms musl c1"),
+			"dependency glibc added"},
 		{"modules", replace("rpms musl c1", "modules a c3\nrpms musl c1"), "bundled modules added"},
 		{"dependency removed", replace("\nrpms musl c1", ""), "dependency musl removed"},
 		{"other", replace("layout l1", "layout l2"), `the layout changed from "l1" to "l2"`},
-		{"order", func(l []string) []string { slices.Reverse(l); return l }, "the order of the inputs changed"},
+		{"order", func(l []string) []string { slices.Reverse(l); return l },
+			"the order of the inputs changed"},
 		{"twice", replace("rpms musl c1", "rpms musl c1\nrpms musl c1"), "dependency musl changed"},
 		{"two", func(l []string) []string {
 			return replace("dockerfile d1", "dockerfile d2")(replace("musl c1", "musl c2")(l))
@@ -93,7 +102,8 @@ func replace(old, new string) func([]string) []string {
 
 func TestDiffOfStepsAndFormats(t *testing.T) {
 	changes := Diff("buildsys action 1\nstep a\n", "buildsys action 2\nstep b\n")
-	if len(changes) != 2 || !strings.Contains(changes[0].String(), "runs steps differently") || changes[1].String() != `the step changed from "a" to "b"` {
+	if len(changes) != 2 || !strings.Contains(changes[0].String(), "runs steps differently") ||
+		changes[1].String() != `the step changed from "a" to "b"` {
 		t.Errorf("got %q", changes)
 	}
 }
@@ -121,7 +131,8 @@ func FuzzAddIsInjective(f *testing.F) {
 
 // parseLine accepts only what Add writes.
 func FuzzParseLine(f *testing.F) {
-	for _, line := range []string{"", " ", `a "b`, `a "b"c`, `"a"`, "a  b", `a "\x41 "`, "a ü", `a "ü "`} {
+	for _, line := range []string{"", " ", `a "b`, `a "b"c`, `"a"`, "a  b", `a "\x41 "`, "a ü",
+		`a "ü "`} {
 		f.Add(line)
 	}
 	f.Fuzz(func(t *testing.T, line string) {

@@ -16,12 +16,13 @@ import (
 
 // Stats measures a store. Bytes count the contents of files, not what the file system adds.
 type Stats struct {
-	Entries     int       `json:"entries"`
-	Blobs       int       `json:"blobs"`
-	Bytes       int64     `json:"bytes"` // of everything, the quarantine included
-	Quarantined int       `json:"quarantined"`
-	Oldest      time.Time `json:"oldest,omitzero"` // last use of the entry that was not used for longest
-	Newest      time.Time `json:"newest,omitzero"` // last use of the entry that was used last
+	Entries     int   `json:"entries"`
+	Blobs       int   `json:"blobs"`
+	Bytes       int64 `json:"bytes"` // of everything, the quarantine included
+	Quarantined int   `json:"quarantined"`
+	// last use of the entry that was not used for longest
+	Oldest time.Time `json:"oldest,omitzero"`
+	Newest time.Time `json:"newest,omitzero"` // last use of the entry that was used last
 }
 
 // Trimmed says what Trim took out.
@@ -92,9 +93,9 @@ func (s *Store) walk(kind string, visit func(stored) error) error {
 	return err
 }
 
-// Trim removes the entries not used for maxAge before now, then, beginning with those not used for longest, as many as it
-// takes to bring the store down to maxBytes, and then every blob that no entry names. Zero means no limit. It waits for
-// running Puts and Restores, and they for it.
+// Trim removes the entries not used for maxAge before now, then, beginning with those not used for
+// longest, as many as it takes to bring the store down to maxBytes, and then every blob that no
+// entry names. Zero means no limit. It waits for running Puts and Restores, and they for it.
 func (s *Store) Trim(maxAge time.Duration, maxBytes int64, now time.Time) (Trimmed, error) {
 	return s.trim(unix.LOCK_EX, maxAge, maxBytes, now)
 }
@@ -105,8 +106,9 @@ const (
 	keepUnused = 60 * 24 * time.Hour
 )
 
-// TrimDaily removes what nobody has used for sixty days, unless that was tried within the last day or somebody is using the
-// store right now. It is for the end of a build: it costs next to nothing when there is nothing to do.
+// TrimDaily removes what nobody has used for sixty days, unless that was tried within the last day
+// or somebody is using the store right now. It is for the end of a build: it costs next to nothing
+// when there is nothing to do.
 func (s *Store) TrimDaily(now time.Time) (Trimmed, error) {
 	at := s.path(trimFile)
 	if info, err := os.Stat(at); err == nil && now.Sub(info.ModTime()).Abs() < trimEvery {
@@ -115,7 +117,8 @@ func (s *Store) TrimDaily(now time.Time) (Trimmed, error) {
 	if err := os.WriteFile(at, nil, 0o644); err != nil {
 		return Trimmed{}, &StoreError{Doing: "note when the store was trimmed", Err: err}
 	}
-	if err := os.Chtimes(at, now, now); err != nil { // writing nothing into an empty file changes no time
+	// writing nothing into an empty file changes no time
+	if err := os.Chtimes(at, now, now); err != nil {
 		return Trimmed{}, &StoreError{Doing: "note when the store was trimmed", Err: err}
 	}
 	t, err := s.trim(unix.LOCK_EX|unix.LOCK_NB, keepUnused, 0, now)
@@ -125,7 +128,8 @@ func (s *Store) TrimDaily(now time.Time) (Trimmed, error) {
 	return t, err
 }
 
-func (s *Store) trim(lock int, maxAge time.Duration, maxBytes int64, now time.Time) (Trimmed, error) {
+func (s *Store) trim(lock int, maxAge time.Duration, maxBytes int64, now time.Time) (Trimmed,
+	error) {
 	unlock, err := s.lock(lock)
 	if err != nil {
 		return Trimmed{}, err
@@ -187,8 +191,8 @@ func (t *trimmer) read() error {
 	return err
 }
 
-// blobsOf returns the paths of the blobs that the entry at path names: none when it cannot be read, for then nobody can
-// use them either.
+// blobsOf returns the paths of the blobs that the entry at path names: none when it cannot be read,
+// for then nobody can use them either.
 func (s *Store) blobsOf(path string) []string {
 	data, _, err := readRegular(path, maxEntry)
 	if err != nil {

@@ -16,7 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestMain keeps the stores in memory where it can: a disk would spend most of the tests' time on fsync.
+// TestMain keeps the stores in memory where it can: a disk would spend most of the tests' time on
+// fsync.
 func TestMain(m *testing.M) {
 	if os.Getenv("TMPDIR") == "" {
 		if dir, err := os.MkdirTemp("/dev/shm", "buildsys-cache-test-"); err == nil {
@@ -29,7 +30,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// aged puts an entry with one output of its own of the given size, and says how long ago it was used.
+// aged puts an entry with one output of its own of the given size, and says how long ago it was
+// used.
 func aged(t *testing.T, s *Store, name string, size int, now time.Time, age time.Duration) Entry {
 	e := put(t, s, name, map[string]string{"own": strings.Repeat(name, size), "shared": "shared"})
 	used := now.Add(-age)
@@ -77,7 +79,8 @@ func TestTrim(t *testing.T) {
 				t.Fatal(err)
 			}
 			after, _ := s.Stat()
-			if removed.Bytes != before.Bytes-after.Bytes || removed.Entries != before.Entries-after.Entries || removed.Blobs != before.Blobs-after.Blobs {
+			if removed.Bytes != before.Bytes-after.Bytes ||
+				removed.Entries != before.Entries-after.Entries || removed.Blobs != before.Blobs-after.Blobs {
 				t.Errorf("removed %+v, but before %+v and after %+v", removed, before, after)
 			}
 			if tt.maxBytes > 1 && after.Bytes > tt.maxBytes {
@@ -155,11 +158,14 @@ func TestVerify(t *testing.T) {
 	s := open(t)
 	a, b, c := put2(t, s, "a"), put2(t, s, "b"), put2(t, s, "c")
 	v, err := s.Verify(t.Context(), func(text string) { t.Errorf("reported %q", text) })
-	if err != nil || v.Entries != 3 || v.Blobs != 6 || v.Bytes == 0 || v.Damaged+v.Dropped+v.Unused > 0 {
+	if err != nil || v.Entries != 3 || v.Blobs != 6 || v.Bytes == 0 ||
+		v.Damaged+v.Dropped+v.Unused > 0 {
 		t.Errorf("a good store: %+v, %v", v, err)
 	}
-	overwrite(t, s.blobPath(a.Files[0].SHA256), []byte("A"))        // one damaged blob, whose entry goes and whose log is unused
-	overwrite(t, s.entryPath(b.Action), []byte("buildsys entry\n")) // one damaged entry, whose blobs are unused
+	// one damaged blob, whose entry goes and whose log is unused
+	overwrite(t, s.blobPath(a.Files[0].SHA256), []byte("A"))
+	// one damaged entry, whose blobs are unused
+	overwrite(t, s.entryPath(b.Action), []byte("buildsys entry\n"))
 	var said []string
 	v, err = s.Verify(t.Context(), func(text string) { said = append(said, text) })
 	if err != nil || v.Damaged != 2 || v.Dropped != 1 || len(said) != 3 {
@@ -210,7 +216,8 @@ func BenchmarkGet(b *testing.B) {
 		for i := range 20 {
 			tr.Add("file", "package", fmt.Sprintf("file%d", i), "0644", strings.Repeat("ab", 32))
 		}
-		e := Entry{Action: tr.ID(), Step: fmt.Sprintf("package/p%d x86_64", n), Transcript: tr.String(), Built: time.Unix(1, 0)}
+		e := Entry{Action: tr.ID(), Step: fmt.Sprintf("package/p%d x86_64", n), Transcript: tr.String(),
+			Built: time.Unix(1, 0)}
 		if n == 0 {
 			var err error
 			if e, err = s.Put(e, dir, ""); err != nil {
@@ -219,7 +226,8 @@ func BenchmarkGet(b *testing.B) {
 		}
 		e.Files, e.Content, _ = ScanDir(dir)
 		path := s.entryPath(e.Action)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, e.encode(), 0o644)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755),
+			os.WriteFile(path, e.encode(), 0o644)); err != nil {
 			b.Fatal(err)
 		}
 		ids = append(ids, e.Action)
@@ -249,7 +257,8 @@ func BenchmarkPut(b *testing.B) {
 	b.SetBytes(8 << 17)
 }
 
-// TestTrimDaily: what is old goes, but not twice a day, and not while somebody works with the store.
+// TestTrimDaily: what is old goes, but not twice a day, and not while somebody works with the
+// store.
 func TestTrimDaily(t *testing.T) {
 	s, now := open(t), time.Now()
 	left := func(what string, want int) {

@@ -23,8 +23,9 @@ type Verified struct {
 	Unused  int   `json:"unused"`  // blobs that no entry names; Trim removes them
 }
 
-// Verify reads the whole store. Damaged files are moved to the quarantine and entries that cannot be restored are
-// removed; report gets a line about each. It ends early, with ctx's error, when ctx does. Damage is no error.
+// Verify reads the whole store. Damaged files are moved to the quarantine and entries that cannot
+// be restored are removed; report gets a line about each. It ends early, with ctx's error, when ctx
+// does. Damage is no error.
 func (s *Store) Verify(ctx context.Context, report func(string)) (Verified, error) {
 	unlock, err := s.lock(unix.LOCK_SH) // no trimming meanwhile
 	if err != nil {
@@ -48,7 +49,8 @@ type verifier struct {
 	good map[string]bool // paths of the good blobs; true when an entry names it
 }
 
-// walk calls visit for every file and tells what may be moved aside from what this machine could not do.
+// walk calls visit for every file and tells what may be moved aside from what this machine could
+// not do.
 func (v *verifier) walk(kind string, visit func(stored) error) error {
 	return v.s.walk(kind, func(f stored) error {
 		if err := v.ctx.Err(); err != nil {

@@ -1,6 +1,6 @@
 // Package cargo is what cargo's build scripts need: which step the crate is that started this
-// program, and what cargo has to be told about it. Cargo orders the crates and builds what one needs;
-// a session of package build does the one step that is left.
+// program, and what cargo has to be told about it. Cargo orders the crates and builds what one
+// needs; a session of package build does the one step that is left.
 package cargo
 
 import (
@@ -20,9 +20,9 @@ import (
 )
 
 // Unit returns the package, the variant, or the directory below kits/ of the kit whose build script
-// started this program for a step of the given kind, by the directory of the crate, which cargo names
-// in CARGO_MANIFEST_DIR. It is "" when none did: a program that cargo runs for another reason, and
-// which starts a build, inherits the directory of a crate that is none of these.
+// started this program for a step of the given kind, by the directory of the crate, which cargo
+// names in CARGO_MANIFEST_DIR. It is "" when none did: a program that cargo runs for another
+// reason, and which starts a build, inherits the directory of a crate that is none of these.
 func Unit(root, manifestDir string, kind plan.Kind) (string, error) {
 	pkg, variant := workspace.Here(root, manifestDir)
 	name, needs := pkg, plan.Package

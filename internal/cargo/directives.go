@@ -28,8 +28,9 @@ type Crate struct {
 
 func (c Crate) step() plan.Step { return c.Plan.Steps[len(c.Plan.Steps)-1] }
 
-// WriteDirectives writes every file and variable that can change the crate's outputs, and the outputs
-// themselves, so that they are put back when they are gone. It writes all at once or nothing.
+// WriteDirectives writes every file and variable that can change the crate's outputs, and the
+// outputs themselves, so that they are put back when they are gone. It writes all at once or
+// nothing.
 func (c Crate) WriteDirectives(w io.Writer) error {
 	var out bytes.Buffer
 	for _, env := range c.variables() {
@@ -82,9 +83,9 @@ func (c Crate) variables() []string {
 	return names
 }
 
-// files returns the files that can change the outputs, sorted. A directory stands for all in it where
-// nothing else is in it, so that a file that is added is noticed too. External files are named by
-// hash in the manifest.
+// files returns the files that can change the outputs, sorted. A directory stands for all in it
+// where nothing else is in it, so that a file that is added is noticed too. External files are
+// named by hash in the manifest.
 func (c Crate) files() []string {
 	files := map[string]bool{}
 	for _, s := range c.Plan.Steps {
@@ -120,8 +121,8 @@ func (c Crate) files() []string {
 	return slices.Compact(paths)
 }
 
-// treeFiles returns slash paths of what manifests and settings are read from, whether it is there or
-// not. Cargo looks after the files of a crate itself; they must only not keep the directory from
+// treeFiles returns slash paths of what manifests and settings are read from, whether it is there
+// or not. Cargo looks after the files of a crate itself; they must only not keep the directory from
 // standing for all in it.
 func (c Crate) treeFiles() []string {
 	unit := c.step()
@@ -140,8 +141,8 @@ func (c Crate) treeFiles() []string {
 	return names
 }
 
-// cover returns the given files with those of whole directories below root put together: a directory
-// is named when it holds no other file. Files outside of root are named as they are.
+// cover returns the given files with those of whole directories below root put together: a
+// directory is named when it holds no other file. Files outside of root are named as they are.
 func cover(root string, files map[string]bool) []string {
 	inside := map[string]bool{} // directories that the files are in
 	apart := map[string]bool{}  // directories that are never named

@@ -16,8 +16,9 @@ import (
 	"buildsys/internal/plan"
 )
 
-// layered builds the tree as one Dockerfile. All but the cold run pull the image of the second run before, whose layers are then
-// the cache, and all upload their own; those after a change do so under another name, so that each finds the same.
+// layered builds the tree as one Dockerfile. All but the cold run pull the image of the second run
+// before, whose layers are then the cache, and all upload their own; those after a change do so
+// under another name, so that each finds the same.
 func (s *scene) layered(ctx context.Context, row Row) (Cell, error) {
 	m, p, err := s.prepare(ctx, row)
 	if err != nil {
@@ -28,10 +29,14 @@ func (s *scene) layered(ctx context.Context, row Row) (Cell, error) {
 	if err := writeContext(p, work); err != nil {
 		return Cell{}, err
 	}
-	docker := func(args ...string) (string, error) { return run(ctx, work, m.env(), s.Docker, args...) }
+	docker := func(args ...string) (string, error) {
+		return run(ctx, work, m.env(), s.Docker,
+			args...)
+	}
 	last := s.reg.address + "/" + imageName + ":last"
 	to := last
-	build := []string{"build", "--progress", "plain", "--network", "none", "--build-arg", "BUILDKIT_INLINE_CACHE=1"}
+	build := []string{"build", "--progress", "plain", "--network", "none", "--build-arg",
+		"BUILDKIT_INLINE_CACHE=1"}
 	before, begin := s.reg.traffic(), time.Now()
 	if row != Cold {
 		if _, err := docker("pull", "--quiet", last); err != nil {
@@ -83,7 +88,8 @@ func (s *scene) prepare(ctx context.Context, row Row) (*machine, plan.Plan, erro
 
 // planOf plans the tree of a machine with the build ID that buildsys would give its image.
 func (s *scene) planOf(ctx context.Context, m *machine) (plan.Plan, error) {
-	commit, err := run(ctx, m.tree, nil, "git", "describe", "--always", "--dirty", "--exclude", "*", "--abbrev=8")
+	commit, err := run(ctx, m.tree, nil, "git", "describe", "--always", "--dirty", "--exclude", "*",
+		"--abbrev=8")
 	if err != nil {
 		return plan.Plan{}, err
 	}
@@ -133,12 +139,14 @@ func (s *scene) keepLog(row Row, column, text string) {
 		return
 	}
 	name := strings.NewReplacer(" ", "-", ",", "").Replace(string(row)) + "." + column + ".log"
-	if err := os.WriteFile(filepath.Join(filepath.Dir(s.Results), name), []byte(text), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(filepath.Dir(s.Results), name), []byte(text),
+		0o644); err != nil {
 		s.logf("keeping a log: %v", err)
 	}
 }
 
-// What docker build --progress plain says of a step: "#7 [ 4/21] RUN …", "#7 CACHED", "#7 DONE 12.3s".
+// What docker build --progress plain says of a step: "#7 [ 4/21] RUN …", "#7 CACHED", "#7 DONE
+// 12.3s".
 var (
 	runLine  = regexp.MustCompile(`(?m)^#(\d+) \[[^\]]*\] RUN (.*)$`)
 	doneLine = regexp.MustCompile(`(?m)^#(\d+) DONE ([0-9.]+)s`)
@@ -202,10 +210,12 @@ func facts(ctx context.Context, docker string, s *scene) string {
 		return firstLine(out)
 	}
 	kernel, _, _ := strings.Cut(ask("uname", "-r"), "-")
-	text := fmt.Sprintf("%s, %s processors (%s), Linux %s, %s", time.Now().UTC().Format(time.DateOnly), ask("nproc"), model, kernel, ask("dockerd", "--version"))
+	text := fmt.Sprintf("%s, %s processors (%s), Linux %s, %s", time.Now().UTC().Format(time.DateOnly),
+		ask("nproc"), model, kernel, ask("dockerd", "--version"))
 	text += ", client " + ask(docker, "version", "--format", "{{.Client.Version}}")
 	if s.Weight > 0 {
-		text += fmt.Sprintf("; engine, registry and builds had together a weight of %d against the 1024 of every other process", s.Weight)
+		text += fmt.Sprintf("; engine, registry and builds had together a weight of %d against the "+
+			"1024 of every other process", s.Weight)
 	}
 	return text
 }

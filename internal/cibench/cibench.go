@@ -1,6 +1,7 @@
-// Package cibench times what a CI system waits for: the sample OS on machines that have nothing, a second time on another one,
-// and after changes; without a cache, with the layers of the last image as the cache, and with a remote cache of buildsys.
-// All of it is for real: engines of its own with empty storage, Debian's docker-registry, clones in other places.
+// Package cibench times what a CI system waits for: the sample OS on machines that have nothing, a
+// second time on another one, and after changes; without a cache, with the layers of the last image
+// as the cache, and with a remote cache of buildsys. All of it is for real: engines of its own with
+// empty storage, Debian's docker-registry, clones in other places.
 package cibench
 
 import (
@@ -29,8 +30,10 @@ type Options struct {
 	Columns   []string // of "layers" and "buildsys" what to measure; empty is both
 	Middle    Change   // "halfway"
 	FirstHand Change   // in code that belongs to the tree itself
-	Weight    int      // cpu.shares (control groups v1) of all that is measured, together; 0 leaves it beside everything else
-	Log       io.Writer
+	// cpu.shares (control groups v1) of all that is measured, together; 0 leaves it beside everything
+	// else
+	Weight int
+	Log    io.Writer
 }
 
 // Change replaces one text of a file in the tree by another; the file must have it.
@@ -77,8 +80,8 @@ type Results struct {
 	Ours   map[Row]Cell
 }
 
-// Run measures. A build that fails costs its cell, and the error; the others are in the results, with those that the file of
-// results had for columns that were not asked for.
+// Run measures. A build that fails costs its cell, and the error; the others are in the results,
+// with those that the file of results had for columns that were not asked for.
 func Run(ctx context.Context, o Options) (Results, error) {
 	r, err := Load(o.Results)
 	if err != nil || len(o.Columns) == 0 {
@@ -190,7 +193,8 @@ func (s *scene) close() {
 }
 
 func (s *scene) logf(format string, args ...any) {
-	fmt.Fprintf(s.Log, "%s bench-ci: %s\n", time.Now().UTC().Format(time.TimeOnly), fmt.Sprintf(format, args...))
+	fmt.Fprintf(s.Log, "%s bench-ci: %s\n", time.Now().UTC().Format(time.TimeOnly),
+		fmt.Sprintf(format, args...))
 }
 
 // Names in the registry.
@@ -200,8 +204,8 @@ const (
 	imageName = "last-image"
 )
 
-// seedSDK puts the SDK image where each way of building takes it from, in a form of its own: as an image, and as the
-// root file system that buildsys packs.
+// seedSDK puts the SDK image where each way of building takes it from, in a form of its own: as an
+// image, and as the root file system that buildsys packs.
 func (s *scene) seedSDK(ctx context.Context) error {
 	m, err := s.newMachine(ctx, Cold)
 	if err != nil {
@@ -214,7 +218,8 @@ func (s *scene) seedSDK(ctx context.Context) error {
 		return err
 	}
 	name := firstLine(out)
-	for _, args := range [][]string{{"tag", name, s.reg.address + "/" + sdkName}, {"push", s.reg.address + "/" + sdkName}} {
+	for _, args := range [][]string{{"tag", name, s.reg.address + "/" + sdkName},
+		{"push", s.reg.address + "/" + sdkName}} {
 		if _, err := run(ctx, m.dir, m.env(), s.Docker, args...); err != nil {
 			return err
 		}

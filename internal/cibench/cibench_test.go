@@ -1,4 +1,5 @@
-// What a table is made of must be right where nobody sees it: the Dockerfile of the peer, and how logs and traffic are counted.
+// What a table is made of must be right where nobody sees it: the Dockerfile of the peer, and how
+// logs and traffic are counted.
 
 package cibench
 
@@ -16,11 +17,13 @@ import (
 )
 
 func twoSteps() plan.Plan {
-	recipe := plan.Context{Files: []plan.File{{Name: "tools/package/build-rpm", Data: []byte("x"), Mode: 0o755}}}
+	recipe := plan.Context{Files: []plan.File{{Name: "tools/package/build-rpm", Data: []byte("x"),
+		Mode: 0o755}}}
 	return plan.Plan{Steps: []plan.Step{
 		{Kind: plan.Package, Name: "musl", Solve: plan.Solve{
 			Args: map[string]string{"SDK": "127.0.0.1:1/sdk:v1", "PACKAGE": "musl", "ARCH": "x86_64"},
-			Contexts: map[string]plan.Context{"recipe": recipe, "package": {Files: []plan.File{{Name: "musl.spec", Data: []byte("Name: musl\n"), Mode: 0o644}}},
+			Contexts: map[string]plan.Context{"recipe": recipe,
+				"package": {Files: []plan.File{{Name: "musl.spec", Data: []byte("Name: musl\n"), Mode: 0o644}}},
 				"sources": {}, "rpms": {}},
 		}},
 		{Kind: plan.Variant, Name: "tiny", Solve: plan.Solve{
@@ -47,12 +50,14 @@ RUN --mount=source=variants/tiny/image,target=/host/image --mount=source=recipe-
 	if err != nil || string(got) != want {
 		t.Errorf("%v\n%s\nwant\n%s", err, got, want)
 	}
-	for name, text := range map[string]string{"packages/musl/package/musl.spec": "Name: musl\n", "recipe-package/tools/package/build-rpm": "x"} {
+	for name, text := range map[string]string{"packages/musl/package/musl.spec": "Name: musl\n",
+		"recipe-package/tools/package/build-rpm": "x"} {
 		if got, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(got) != text {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
 	}
-	for _, name := range []string{"packages/musl/sources", "variants/tiny/image"} { // mounted, so they must be there
+	// mounted, so they must be there
+	for _, name := range []string{"packages/musl/sources", "variants/tiny/image"} {
 		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || !info.IsDir() {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -114,7 +119,8 @@ func TestTraffic(t *testing.T) {
 	send(http.MethodPut, "/v2/cache/blobs/uploads/2?digest=sha256:bb", "123")
 	send(http.MethodGet, "/v2/other/blobs/sha256:aa", "")
 	send(http.MethodGet, "/v2/cache/blobs/sha256:bb", "")
-	want := traffic{down: int64(len("/v2/cache/blobs/uploads/2") + len("/v2/cache/blobs/sha256:bb")), up: 3, sdk: int64(len("/v2/other/blobs/sha256:aa"))}
+	want := traffic{down: int64(len("/v2/cache/blobs/uploads/2") + len("/v2/cache/blobs/sha256:bb")),
+		up: 3, sdk: int64(len("/v2/other/blobs/sha256:aa"))}
 	if got := r.traffic().since(before); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
@@ -122,15 +128,18 @@ func TestTraffic(t *testing.T) {
 
 func TestReport(t *testing.T) {
 	r := Results{Facts: "a machine", What: "qemu-dev x86_64", Total: 20, Middle: "m", First: "f",
-		Layers: map[Row]Cell{Cold: {Wall: 1000, Push: 100, SDK: 450e6, Up: 90e6, Steps: 20, Kernel: 340, Load: "1.0"}},
-		Ours:   map[Row]Cell{Cold: {Wall: 900, Steps: 20, SDK: 450e6, Load: "2.0"}, Second: {Wall: 54, Down: 36e6, Outputs: 36e6, Load: "3.0"}},
+		Layers: map[Row]Cell{Cold: {Wall: 1000, Push: 100, SDK: 450e6, Up: 90e6, Steps: 20, Kernel: 340,
+			Load: "1.0"}},
+		Ours: map[Row]Cell{Cold: {Wall: 900, Steps: 20, SDK: 450e6, Load: "2.0"},
+			Second: {Wall: 54, Down: 36e6, Outputs: 36e6, Load: "3.0"}},
 	}
 	text := r.Report()
 	for _, want := range []string{
 		"Load (last minute) before each cell: 1.0, 2.0, 3.0.",
 		"| cold | 900 | 1000 (100) | 900 |", "| second run, fresh machine | = 900 | not measured | 54 |",
 		"| cold | 0 + 450 / 0 | 0 + 450 / 90 | 0 + 450 / 0 |", "| cold | 20 | 20 | 20 |",
-		"layer cache, cold: 340 s", "| wall / cold | 0.060 | 0.050 | **no** |", "| bytes received / bytes of the final outputs | 1.000 | 1.100 | yes |",
+		"layer cache, cold: 340 s", "| wall / cold | 0.060 | 0.050 | **no** |",
+		"| bytes received / bytes of the final outputs | 1.000 | 1.100 | yes |",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)

@@ -1,5 +1,6 @@
-// dockerfile: the package graph as one Dockerfile, as somebody without buildsys would write it: every package a RUN on top of
-// the one before, the image the last, so that the layers of the finished image are a cache that the next build can use.
+// dockerfile: the package graph as one Dockerfile, as somebody without buildsys would write it:
+// every package a RUN on top of the one before, the image the last, so that the layers of the
+// finished image are a cache that the next build can use.
 
 package cibench
 
@@ -19,7 +20,8 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// makePlan plans what buildsys would build of the tree. The sources are where the lookaside cache has them.
+// makePlan plans what buildsys would build of the tree. The sources are where the lookaside cache
+// has them.
 func (s *scene) makePlan(tree, buildID string) (plan.Plan, error) {
 	ws, err := workspace.Load(tree)
 	if err != nil {
@@ -44,14 +46,17 @@ func (s *scene) makePlan(tree, buildID string) (plan.Plan, error) {
 	}
 	return plan.Make(ws, recipe, plan.Request{
 		Arch: s.Arch, Variant: s.Variant, Packages: s.Packages, Image: len(s.Packages) == 0,
-		SDK: s.reg.address + "/" + sdkName, Version: ws.Release.Version, BuildID: buildID, Name: name, PrettyName: pretty,
-		BuildDir: filepath.Join(tree, "build"),
+		SDK: s.reg.address + "/" + sdkName, Version: ws.Release.Version, BuildID: buildID, Name: name,
+		PrettyName: pretty,
+		BuildDir:   filepath.Join(tree, "build"),
 		SourcePath: func(f manifest.ExternalFile) string {
 			return filepath.Join(s.Lookaside, f.Name(), f.SHA512, f.Name())
 		},
 		ModulesPath: func(manifest.ExternalFile) string { return "" },
 		Signing: func() (plan.SigningKeys, error) {
-			return plan.SigningKeys{}, fmt.Errorf("variant %s is signed, which this comparison does not know how to do without buildsys", s.Variant)
+			return plan.SigningKeys{},
+				fmt.Errorf("variant %s is signed, which this comparison does not know how to do without "+
+					"buildsys", s.Variant)
 		},
 	})
 }
@@ -64,8 +69,8 @@ func outputDir(p plan.Plan) string {
 	return "/host/rpms"
 }
 
-// dockerfile returns the text. Every RUN sees the directory STEP/CONTEXT of the build's context for each context of its step,
-// and removes what the next one would have to carry along.
+// dockerfile returns the text. Every RUN sees the directory STEP/CONTEXT of the build's context for
+// each context of its step, and removes what the next one would have to carry along.
 func dockerfile(p plan.Plan) (string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "FROM %s\n", p.Steps[0].Solve.Args["SDK"])
@@ -85,7 +90,8 @@ func dockerfile(p plan.Plan) (string, error) {
 		b.WriteString(" \\\n    bash /host/recipe/tools/")
 		switch step.Kind {
 		case plan.Package:
-			fmt.Fprintf(&b, "package/build-rpm && mkdir -p /host/rpms/%s && mv /output/* /host/rpms/%[1]s/ && rm -rf /home/builder/rpmbuild /var/cache/dnf /tmp/*\n", step.Name)
+			fmt.Fprintf(&b, "package/build-rpm && mkdir -p /host/rpms/%s && mv /output/* "+
+				"/host/rpms/%[1]s/ && rm -rf /home/builder/rpmbuild /var/cache/dnf /tmp/*\n", step.Name)
 		case plan.Variant:
 			b.WriteString("image/build-variant\n")
 		default:
@@ -95,7 +101,8 @@ func dockerfile(p plan.Plan) (string, error) {
 	return b.String(), nil
 }
 
-// contextDir is the directory in the build's context that has one context of a step. All packages share their recipe.
+// contextDir is the directory in the build's context that has one context of a step. All packages
+// share their recipe.
 func contextDir(step plan.Step, name string) string {
 	if name == "recipe" {
 		return "recipe-" + string(step.Kind)

@@ -1,4 +1,5 @@
-// machine: a machine that has nothing: an engine with empty storage, an empty cache directory, a clone in a place of its own.
+// machine: a machine that has nothing: an engine with empty storage, an empty cache directory, a
+// clone in a place of its own.
 
 package cibench
 
@@ -26,17 +27,19 @@ type machine struct {
 	ended  chan struct{}
 }
 
-// cgroup is the control group of the containers of every engine, and of this process where it has a weight.
+// cgroup is the control group of the containers of every engine, and of this process where it has a
+// weight.
 const cgroup = "buildsys-bench-ci"
 
-// weigh moves this process, and with it all that it starts, into a control group of that weight: on a machine that does other
-// things besides, what is measured then waits little for them.
+// weigh moves this process, and with it all that it starts, into a control group of that weight: on
+// a machine that does other things besides, what is measured then waits little for them.
 func weigh(weight int) error {
 	group := filepath.Join("/sys/fs/cgroup/cpu", cgroup)
 	if err := os.MkdirAll(group, 0o755); err != nil {
 		return fmt.Errorf("a weight needs control groups v1: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(group, "cpu.shares"), []byte(strconv.Itoa(weight)), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(group, "cpu.shares"), []byte(strconv.Itoa(weight)),
+		0o644); err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(group, "cgroup.procs"), []byte(strconv.Itoa(os.Getpid())), 0o644)
@@ -46,7 +49,8 @@ func weigh(weight int) error {
 func (s *scene) newMachine(ctx context.Context, row Row) (*machine, error) {
 	s.counter++
 	dir := filepath.Join(s.dir, fmt.Sprintf("m%d", s.counter))
-	m := &machine{dir: dir, tree: filepath.Join(dir, fmt.Sprintf("checkout-%d", s.counter)), socket: filepath.Join(dir, "d.sock"), scene: s}
+	m := &machine{dir: dir, tree: filepath.Join(dir, fmt.Sprintf("checkout-%d", s.counter)),
+		socket: filepath.Join(dir, "d.sock"), scene: s}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -62,7 +66,8 @@ func (s *scene) newMachine(ctx context.Context, row Row) (*machine, error) {
 
 // clone makes the tree.
 func (m *machine) clone(ctx context.Context, row Row) error {
-	if _, err := run(ctx, m.dir, nil, "git", "clone", "--quiet", "--no-local", "--depth", "1", "file://"+m.scene.Checkout, m.tree); err != nil {
+	if _, err := run(ctx, m.dir, nil, "git", "clone", "--quiet", "--no-local", "--depth", "1",
+		"file://"+m.scene.Checkout, m.tree); err != nil {
 		return err
 	}
 	var c Change
@@ -82,10 +87,12 @@ func (m *machine) clone(ctx context.Context, row Row) error {
 	if !bytes.Contains(text, []byte(c.Old)) {
 		return fmt.Errorf("%s has no %q", c.File, c.Old)
 	}
-	if err := os.WriteFile(path, bytes.Replace(text, []byte(c.Old), []byte(c.New), 1), 0o644); err != nil {
+	if err := os.WriteFile(path, bytes.Replace(text, []byte(c.Old), []byte(c.New), 1),
+		0o644); err != nil {
 		return err
 	}
-	_, err = run(ctx, m.tree, nil, "git", "-c", "user.name=bench", "-c", "user.email=bench@buildsys.invalid", "commit", "--quiet", "--all", "--message", "a change")
+	_, err = run(ctx, m.tree, nil, "git", "-c", "user.name=bench", "-c",
+		"user.email=bench@buildsys.invalid", "commit", "--quiet", "--all", "--message", "a change")
 	return err
 }
 
@@ -100,12 +107,15 @@ func (m *machine) startEngine(ctx context.Context) error {
 		return err
 	}
 	defer log.Close()
-	m.engine = exec.Command("dockerd", "--host", "unix://"+m.socket, "--data-root", filepath.Join(m.dir, "root"),
-		"--exec-root", filepath.Join(m.dir, "exec"), "--pidfile", filepath.Join(m.dir, "pid"), "--bridge=none", "--iptables=false",
+	m.engine = exec.Command("dockerd", "--host", "unix://"+m.socket, "--data-root",
+		filepath.Join(m.dir, "root"),
+		"--exec-root", filepath.Join(m.dir, "exec"), "--pidfile", filepath.Join(m.dir, "pid"),
+		"--bridge=none", "--iptables=false",
 		"--config-file", none, "--cgroup-parent", "/"+cgroup)
 	m.engine.Stdout, m.engine.Stderr = log, log
 	// Docker 20.10 takes -1 for "drop everything" and has no other way to say "no limit".
-	m.engine.Env = append(os.Environ(), "BUILDKIT_STEP_LOG_MAX_SIZE=1073741824", "BUILDKIT_STEP_LOG_MAX_SPEED=1073741824")
+	m.engine.Env = append(os.Environ(), "BUILDKIT_STEP_LOG_MAX_SIZE=1073741824",
+		"BUILDKIT_STEP_LOG_MAX_SPEED=1073741824")
 	if err := m.engine.Start(); err != nil {
 		return err
 	}
@@ -119,7 +129,8 @@ func (m *machine) startEngine(ctx context.Context) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("the engine does not answer: %w\n%s", err, tail(filepath.Join(m.dir, "dockerd.log")))
+		return fmt.Errorf("the engine does not answer: %w\n%s", err,
+			tail(filepath.Join(m.dir, "dockerd.log")))
 	}
 	return nil
 }
@@ -127,9 +138,12 @@ func (m *machine) startEngine(ctx context.Context) error {
 // env is what commands on this machine have in their environment besides this process's own.
 func (m *machine) env() []string {
 	return []string{
-		"DOCKER_HOST=unix://" + m.socket, "DOCKER_BUILDKIT=1", "BUILDSYS_CACHE_DIR=" + filepath.Join(m.dir, "cache"),
-		"BUILDSYS_LOOKASIDE_CACHE=" + m.scene.Lookaside, "BUILDSYS_ARCH=" + m.scene.Arch, "BUILDSYS_VARIANT=" + m.scene.Variant,
-		"BUILDSYS_BUILDKIT_HOST=", "BUILDSYS_SDK_IMAGE=", "BUILDSYS_JOBS=", "BUILDSYS_CACHE_FROM=", "BUILDSYS_CACHE_TO=",
+		"DOCKER_HOST=unix://" + m.socket, "DOCKER_BUILDKIT=1", "BUILDSYS_CACHE_DIR=" +
+			filepath.Join(m.dir, "cache"),
+		"BUILDSYS_LOOKASIDE_CACHE=" + m.scene.Lookaside, "BUILDSYS_ARCH=" + m.scene.Arch,
+		"BUILDSYS_VARIANT=" + m.scene.Variant,
+		"BUILDSYS_BUILDKIT_HOST=", "BUILDSYS_SDK_IMAGE=", "BUILDSYS_JOBS=", "BUILDSYS_CACHE_FROM=",
+		"BUILDSYS_CACHE_TO=",
 	}
 }
 
@@ -167,15 +181,18 @@ func removeBusy(dir string) error {
 	return os.RemoveAll(dir)
 }
 
-// run runs a command to its end and returns all that it printed. The error of one that fails holds the end of that.
-func run(ctx context.Context, dir string, env []string, name string, args ...string) (string, error) {
+// run runs a command to its end and returns all that it printed. The error of one that fails holds
+// the end of that.
+func run(ctx context.Context, dir string, env []string, name string, args ...string) (string,
+	error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
 	cmd.WaitDelay = 10 * time.Second
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		end := out[max(0, len(out)-2000):]
-		return string(out), fmt.Errorf("%s %s (in %s): %w; the end of what it printed:\n%s", filepath.Base(name), strings.Join(args, " "), dir, err, end)
+		return string(out), fmt.Errorf("%s %s (in %s): %w; the end of what it printed:\n%s",
+			filepath.Base(name), strings.Join(args, " "), dir, err, end)
 	}
 	return string(out), nil
 }

@@ -19,7 +19,8 @@ import (
 	"buildsys/internal/buildtest"
 )
 
-// registry counts bodies of requests and answers. Headers are not counted: they are a few hundred bytes each.
+// registry counts bodies of requests and answers. Headers are not counted: they are a few hundred
+// bytes each.
 type registry struct {
 	address string // of the proxy, HOST:PORT
 	behind  *buildtest.Registry
@@ -27,8 +28,9 @@ type registry struct {
 
 	down, up, sdk atomic.Int64
 
-	mu      sync.Mutex
-	pushed  map[string]bool // digests of blobs that were uploaded before seeded was called: the SDK image's
+	mu sync.Mutex
+	// digests of blobs that were uploaded before seeded was called: the SDK image's
+	pushed  map[string]bool
 	sealed  bool
 	waiting sync.WaitGroup
 }

@@ -7,26 +7,29 @@ import (
 	"strings"
 )
 
-// Report writes the table. Without cache nothing depends on what was there before, so the cold run stands for every row: it is
-// that of the one Dockerfile, without what the upload took.
+// Report writes the table. Without cache nothing depends on what was there before, so the cold run
+// stands for every row: it is that of the one Dockerfile, without what the upload took.
 func (r Results) Report() string {
 	w := &report{Results: r}
-	w.printf("%s. Built: %s, %d steps. Load (last minute) before each cell: %s.\n\n", r.Facts, r.What, r.Total, w.loads())
+	w.printf("%s. Built: %s, %d steps. Load (last minute) before each cell: %s.\n\n", r.Facts, r.What,
+		r.Total, w.loads())
 	w.printf("A change halfway: %s. A change in first-party code: %s.\n\n", r.Middle, r.First)
-	w.table("Wall time in seconds (in brackets: of it, uploading as a command of its own)", func(c Cell) string {
-		return seconds(c.Wall - c.Push)
-	}, func(c Cell) string {
-		if c.Push > 0 {
-			return seconds(c.Wall) + " (" + seconds(c.Push) + ")"
-		}
-		return seconds(c.Wall)
-	})
+	w.table("Wall time in seconds (in brackets: of it, uploading as a command of its own)",
+		func(c Cell) string {
+			return seconds(c.Wall - c.Push)
+		}, func(c Cell) string {
+			if c.Push > 0 {
+				return seconds(c.Wall) + " (" + seconds(c.Push) + ")"
+			}
+			return seconds(c.Wall)
+		})
 	w.table("MB received + SDK image / MB sent", func(c Cell) string {
 		return fmt.Sprintf("0 + %s / 0", megabytes(c.SDK))
 	}, func(c Cell) string {
 		return fmt.Sprintf("%s + %s / %s", megabytes(c.Down), megabytes(c.SDK), megabytes(c.Up))
 	})
-	w.table("Steps run", func(c Cell) string { return fmt.Sprint(c.Steps) }, func(c Cell) string { return fmt.Sprint(c.Steps) })
+	w.table("Steps run", func(c Cell) string { return fmt.Sprint(c.Steps) },
+		func(c Cell) string { return fmt.Sprint(c.Steps) })
 	w.kernels()
 	w.targets()
 	return w.String()
@@ -52,7 +55,8 @@ func (w *report) loads() string {
 	return strings.Join(all, ", ")
 }
 
-// table writes the four rows; none gives the text of the column without a cache for the cold run of the Dockerfile.
+// table writes the four rows; none gives the text of the column without a cache for the cold run of
+// the Dockerfile.
 func (w *report) table(title string, none, cell func(Cell) string) {
 	w.printf("| %s | no cache | whole-image layer cache | buildsys |\n|---|---:|---:|---:|\n", title)
 	for _, row := range rows {
@@ -110,7 +114,8 @@ func (w *report) targets() {
 		w.printf("| %s | "+format+" | "+format+" | %s |\n", text, measured, most, met)
 	}
 	row("wall / cold", second.Wall/cold.Wall, 0.05, "%.3f")
-	row("bytes received / bytes of the final outputs", float64(second.Down+second.SDK)/float64(second.Outputs), 1.1, "%.3f")
+	row("bytes received / bytes of the final outputs",
+		float64(second.Down+second.SDK)/float64(second.Outputs), 1.1, "%.3f")
 	row("steps run", float64(second.Steps), 0, "%.0f")
 }
 

@@ -1,5 +1,5 @@
-// App: what all commands share: the outside world, the flags that all have, and the way from them to
-// a session.
+// App: what all commands share: the outside world, the flags that all have, and the way from them
+// to a session.
 
 package cli
 
@@ -80,8 +80,8 @@ func (a *app) resolve() (build.Config, *build.Session, error) {
 	return c, a.session(c), nil
 }
 
-// resolveVariant is resolve for a command about one variant: the argument, that of the directory, or
-// that of the settings.
+// resolveVariant is resolve for a command about one variant: the argument, that of the directory,
+// or that of the settings.
 func (a *app) resolveVariant(args []string) (build.Config, *build.Session, error) {
 	c, err := a.caller().Resolve()
 	if err == nil {
@@ -103,8 +103,8 @@ func (a *app) pickVariant(c build.Config, args []string) (build.Config, error) {
 	return c, nil
 }
 
-// cargoUnit returns what the build script of a crate has started this program for; "" when none did.
-// A name on the command line means that a person did.
+// cargoUnit returns what the build script of a crate has started this program for; "" when none
+// did. A name on the command line means that a person did.
 func (a *app) cargoUnit(c build.Config, kind plan.Kind, args []string) (string, error) {
 	dir := a.sys.Getenv("CARGO_MANIFEST_DIR")
 	if dir == "" || len(args) > 0 {

@@ -57,7 +57,8 @@ console to build/logs/ARCH/boot-VARIANT.log.
 	cmd.Flags().BoolVar(&o.bios, "bios", false, "start it by a BIOS instead of UEFI (x86_64)")
 	cmd.Flags().StringVar(&o.accel, "accel", "tcg", "QEMU accelerator; kvm is faster where it works")
 	cmd.Flags().IntVar(&o.memory, "memory", 1024, "memory of the machine in MiB")
-	cmd.Flags().DurationVar(&o.timeout, "timeout", 5*time.Minute, "with --check: how long to wait for the ready line")
+	cmd.Flags().DurationVar(&o.timeout, "timeout", 5*time.Minute,
+		"with --check: how long to wait for the ready line")
 	return cmd
 }
 
@@ -83,7 +84,8 @@ func (a *app) boot(ctx context.Context, c build.Config, s *build.Session, o boot
 	return vmError(vm.Run(ctx, machine))
 }
 
-// enrolled returns the certificates for the firmware when the variant has uefi-secure-boot, else nil.
+// enrolled returns the certificates for the firmware when the variant has uefi-secure-boot, else
+// nil.
 func enrolled(c build.Config) (*uefi.Certificates, error) {
 	ws, err := workspace.Load(c.Root, c.Strictness)
 	if err != nil {

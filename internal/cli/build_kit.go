@@ -71,8 +71,8 @@ func newBuildKitCommand(a *app) *cobra.Command {
 	return cmd
 }
 
-// pickKits settles which kits a command is about: the arguments, that of the directory dir below the
-// root, or the only one.
+// pickKits settles which kits a command is about: the arguments, that of the directory dir below
+// the root, or the only one.
 func pickKits(ws *workspace.Workspace, dir string, names []string) ([]string, error) {
 	known := ws.KitNames()
 	if len(names) == 0 {

@@ -54,10 +54,12 @@ func newCacheStat(a *app) *cobra.Command {
 			fmt.Fprintf(a.sys.Stdout, "store    %s\nentries  %d\nblobs    %d\nsize     %s\n",
 				store.Dir, st.Entries, st.Blobs, bytesize.Format(st.Bytes))
 			if st.Quarantined > 0 {
-				fmt.Fprintf(a.sys.Stdout, "damaged  %d files in %s\n", st.Quarantined, filepath.Join(store.Dir, "quarantine"))
+				fmt.Fprintf(a.sys.Stdout, "damaged  %d files in %s\n", st.Quarantined,
+					filepath.Join(store.Dir, "quarantine"))
 			}
 			if st.Entries > 0 {
-				fmt.Fprintf(a.sys.Stdout, "used     between %s and %s\n", st.Oldest.Format(time.DateTime), st.Newest.Format(time.DateTime))
+				fmt.Fprintf(a.sys.Stdout, "used     between %s and %s\n", st.Oldest.Format(time.DateTime),
+					st.Newest.Format(time.DateTime))
 			}
 			return nil
 		},
@@ -134,8 +136,9 @@ needed. With damage found the exit status is 5.`,
 					found.Entries, found.Blobs, bytesize.Format(found.Bytes), found.Damaged)
 			}
 			if err == nil && found.Damaged+found.Dropped > 0 {
-				err = errkind.Wrap(errkind.Integrity, fmt.Errorf("the store was damaged: %d files moved to %s, %d results dropped; check that disk",
-					found.Damaged, filepath.Join(store.Dir, "quarantine"), found.Dropped))
+				err = errkind.Wrap(errkind.Integrity,
+					fmt.Errorf("the store was damaged: %d files moved to %s, %d results dropped; check that disk",
+						found.Damaged, filepath.Join(store.Dir, "quarantine"), found.Dropped))
 			}
 			return err
 		},
@@ -177,8 +180,3 @@ func parseAge(text string) (time.Duration, error) {
 	}
 	return age, nil
 }
-
-// storeDamage marks bytes in the store that were not what they should be.
-type storeDamage struct{ error }
-
-func (e storeDamage) Unwrap() error { return e.error }

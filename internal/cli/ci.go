@@ -23,8 +23,8 @@ import (
 // builds of a kind at once by default, and five times as many may wait in the queue.
 const maxNodes = 100
 
-// nodeWork is how much work is worth a build of its own: container, engine and SDK image take one to
-// two minutes to be there.
+// nodeWork is how much work is worth a build of its own: container, engine and SDK image take one
+// to two minutes to be there.
 const nodeWork = 5 * time.Minute
 
 // unknownPerNode is how many packages go into one build when no duration was ever recorded.

@@ -1,4 +1,5 @@
-// completion: what a shell offers after a command's name: the packages or variants of the tree. The scripts are cobra's own.
+// completion: what a shell offers after a command's name: the packages or variants of the tree. The
+// scripts are cobra's own.
 
 package cli
 
@@ -25,7 +26,8 @@ func addCompletion(root *cobra.Command, a *app) {
 			if err != nil {
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
-			left := slices.DeleteFunc(scaffold.ManifestsBelow(dir, parent), func(name string) bool { return slices.Contains(given, name) })
+			left := slices.DeleteFunc(scaffold.ManifestsBelow(dir, parent),
+				func(name string) bool { return slices.Contains(given, name) })
 			return left, cobra.ShellCompDirectiveNoFileComp
 		}
 	}
@@ -37,13 +39,16 @@ func addCompletion(root *cobra.Command, a *app) {
 			cmd.ValidArgsFunction = one(names("variants"))
 		}
 	}
-	_ = root.RegisterFlagCompletionFunc("variant", one(names("variants"))) // fails for flags that are not there or done
-	_ = root.RegisterFlagCompletionFunc("arch", cobra.FixedCompletions(manifest.Architectures(), cobra.ShellCompDirectiveNoFileComp))
+	// fails for flags that are not there or done
+	_ = root.RegisterFlagCompletionFunc("variant", one(names("variants")))
+	_ = root.RegisterFlagCompletionFunc("arch", cobra.FixedCompletions(manifest.Architectures(),
+		cobra.ShellCompDirectiveNoFileComp))
 }
 
 // one completes the first argument and no more. The command inspect also takes a file.
 func one(complete cobra.CompletionFunc) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, given []string, begun string) ([]string, cobra.ShellCompDirective) {
+	return func(cmd *cobra.Command, given []string, begun string) ([]string,
+		cobra.ShellCompDirective) {
 		if len(given) > 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}

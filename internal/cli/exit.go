@@ -42,8 +42,8 @@ var exitCodes = map[errkind.Kind]int{
 	errkind.StepFailed:  ExitStepFailed,
 }
 
-// commandError is the exit status of a command that was run for the user and has said itself what is
-// wrong.
+// commandError is the exit status of a command that was run for the user and has said itself what
+// is wrong.
 type commandError struct{ status int }
 
 func (e commandError) Error() string { return fmt.Sprintf("exit status %d", e.status) }

@@ -116,8 +116,8 @@ func graphRenderer(format string) (func(graph.View, io.Writer) error, error) {
 // variantNode is the name of a variant in a graph. Packages cannot be called so.
 func variantNode(name string) string { return "variant/" + name }
 
-// variantGraph returns the packages of the tree, and above them the variants; with only set, that variant and what it
-// reaches.
+// variantGraph returns the packages of the tree, and above them the variants; with only set, that
+// variant and what it reaches.
 func variantGraph(ws *workspace.Workspace, only string) (*graph.Graph, error) {
 	if only != "" && ws.Variants[only] == nil {
 		return nil, noSuch("variant", only, ws.VariantNames())
@@ -148,8 +148,10 @@ func variantGraph(ws *workspace.Workspace, only string) (*graph.Graph, error) {
 	return part, nil
 }
 
-// graphRoots settles what the graph is about: the arguments, the directory, the settings, or all variants.
-func (a *app) graphRoots(c build.Config, ws *workspace.Workspace, g *graph.Graph, r graphRequest) ([]string, error) {
+// graphRoots settles what the graph is about: the arguments, the directory, the settings, or all
+// variants.
+func (a *app) graphRoots(c build.Config, ws *workspace.Workspace, g *graph.Graph,
+	r graphRequest) ([]string, error) {
 	pkg, variant := workspace.Here(c.Root, a.sys.Dir)
 	switch {
 	case len(r.names) > 0:
@@ -166,7 +168,8 @@ func (a *app) graphRoots(c build.Config, ws *workspace.Workspace, g *graph.Graph
 		case g.Has(workspace.KitNode(name)):
 			r.names[i] = workspace.KitNode(name)
 		case ws.Packages[name] != nil:
-			return nil, errkind.Usagef("package %q is not in variant %s; leave out --variant to see who needs it", name, r.only)
+			return nil, errkind.Usagef("package %q is not in variant %s; leave out --variant to see who "+
+				"needs it", name, r.only)
 		default:
 			return nil, noSuch("package", name, ws.PackageNames())
 		}
@@ -174,7 +177,8 @@ func (a *app) graphRoots(c build.Config, ws *workspace.Workspace, g *graph.Graph
 	return slices.Compact(slices.Sorted(slices.Values(r.names))), nil
 }
 
-// variantRoots returns the first of the given variants that is named at all, or all variants of the tree.
+// variantRoots returns the first of the given variants that is named at all, or all variants of the
+// tree.
 func variantRoots(ws *workspace.Workspace, candidates ...string) ([]string, error) {
 	for _, name := range candidates {
 		switch {

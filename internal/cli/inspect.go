@@ -1,4 +1,5 @@
-// inspect: tells what is in a disk image and whether it holds together, without root rights, mounts or an engine.
+// inspect: tells what is in a disk image and whether it holds together, without root rights, mounts
+// or an engine.
 
 package cli
 
@@ -56,7 +57,8 @@ func (a *app) imagesToInspect(args []string) ([]string, error) {
 		path := a.path(args[0])
 		info, err := os.Stat(path)
 		isFile := err == nil && info.Mode().IsRegular()
-		if isFile || filepath.Base(args[0]) != args[0] || slices.Contains([]string{".img", ".lz4", ".qcow2", ".vmdk", ".ova"}, filepath.Ext(path)) {
+		if isFile || filepath.Base(args[0]) != args[0] ||
+			slices.Contains([]string{".img", ".lz4", ".qcow2", ".vmdk", ".ova"}, filepath.Ext(path)) {
 			if err == nil && !isFile {
 				err = fmt.Errorf("%s is no file: name an image file or a variant", args[0])
 			}
@@ -80,7 +82,8 @@ func (a *app) imagesToInspect(args []string) ([]string, error) {
 	return []string{system, data}, nil
 }
 
-// inspect reports on all files, then fails with an *image.BadImageError when anything is wrong with one of them.
+// inspect reports on all files, then fails with an *image.BadImageError when anything is wrong with
+// one of them.
 func (a *app) inspect(ctx context.Context, files []string, asJSON bool) error {
 	images := []inspected{}
 	var bad []error
@@ -114,7 +117,8 @@ func (a *app) inspect(ctx context.Context, files []string, asJSON bool) error {
 	return errors.Join(bad...)
 }
 
-// inspectFile reads the disks of one file. One that cannot be expanded is an *image.BadImageError without a report.
+// inspectFile reads the disks of one file. One that cannot be expanded is an *image.BadImageError
+// without a report.
 func inspectFile(ctx context.Context, file string) ([]inspected, error) {
 	disks, err := image.OpenAll(ctx, file, "")
 	switch {
@@ -160,7 +164,8 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// printable takes out of text what would move a terminal's cursor: labels and file names in an image can be anything.
+// printable takes out of text what would move a terminal's cursor: labels and file names in an
+// image can be anything.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r != '\n' && (r < ' ' || r >= 0x7f && r < 0xa0 || r == 0xfffd) {

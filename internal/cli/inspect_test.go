@@ -10,8 +10,11 @@ import (
 // TestInspectTextIsHarmless: a label in an image must not reach the terminal as an escape sequence.
 func TestInspectTextIsHarmless(t *testing.T) {
 	var b strings.Builder
-	one := inspected{Image: "x.img", Report: image.Report{Partitions: []image.PartitionReport{{Label: "\x1b[2J\r\u009bA", Role: "root"}}}}
-	if err := writeInspected(&b, one); err != nil || strings.ContainsAny(b.String(), "\x1b\r\u009b") || !strings.Contains(b.String(), "?[2J??A") {
+	one := inspected{Image: "x.img",
+		Report: image.Report{Partitions: []image.PartitionReport{{Label: "\x1b[2J\r\u009bA",
+			Role: "root"}}}}
+	if err := writeInspected(&b, one); err != nil || strings.ContainsAny(b.String(), "\x1b\r\u009b") ||
+		!strings.Contains(b.String(), "?[2J??A") {
 		t.Errorf("%v: %q", err, b.String())
 	}
 }

@@ -50,7 +50,8 @@ func writeInspected(w io.Writer, one inspected) error {
 	}
 	table := newTable(&b)
 	for _, p := range one.Packages {
-		fmt.Fprintf(table, "  %s\t%s-%s\t%s\t%s\n", p.Name, p.Version, p.Release, p.Architecture, p.License)
+		fmt.Fprintf(table, "  %s\t%s-%s\t%s\t%s\n", p.Name, p.Version, p.Release, p.Architecture,
+			p.License)
 	}
 	table.Flush() // a Builder never fails
 	writeVerdict(&b, one.Report)
@@ -76,7 +77,8 @@ func writePartitions(w io.Writer, parts []image.PartitionReport) {
 		if p.Holds != "" && p.Size > 0 {
 			used, full = mib(p.UsedBytes), fmt.Sprintf("%d%%", p.UsedBytes*100/p.Size)
 		}
-		fmt.Fprintf(table, "  %2d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Number, strings.ReplaceAll(orDash(p.Label), "\t", " "), p.Role,
+		fmt.Fprintf(table, "  %2d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Number,
+			strings.ReplaceAll(orDash(p.Label), "\t", " "), p.Role,
 			mib(p.Start), mib(p.Size), orDash(p.Holds), used, full, orDash(p.UUID))
 	}
 	table.Flush() // as above

@@ -1,4 +1,5 @@
-// keys: makes the keys that images with uefi-secure-boot are signed with, and puts them into firmware.
+// keys: makes the keys that images with uefi-secure-boot are signed with, and puts them into
+// firmware.
 
 package cli
 
@@ -37,7 +38,8 @@ start nothing that is signed with others.`,
 			if err != nil {
 				return err
 			}
-			if err := sbkeys.Generate(c.Image.KeysDir, c.Image.PrettyName); errors.Is(err, sbkeys.ErrExists) {
+			if err := sbkeys.Generate(c.Image.KeysDir, c.Image.PrettyName); errors.Is(err,
+				sbkeys.ErrExists) {
 				return errkind.BadUsage(err)
 			} else if err != nil {
 				return errkind.BadEnvironment(err)

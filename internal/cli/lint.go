@@ -66,7 +66,8 @@ func (a *app) lint(c build.Config, asJSON bool) error {
 		for _, f := range findings {
 			fmt.Fprintln(a.sys.Stdout, f)
 		}
-		fmt.Fprintf(a.sys.Stderr, "lint: %d packages, %d errors, %d warnings\n", packages, errs, len(findings)-errs)
+		fmt.Fprintf(a.sys.Stderr, "lint: %d packages, %d errors, %d warnings\n", packages, errs,
+			len(findings)-errs)
 	}
 	if err == nil && errs > 0 {
 		err = build.ShownError{Err: errkind.Usagef("lint found errors")}
@@ -74,8 +75,8 @@ func (a *app) lint(c build.Config, asJSON bool) error {
 	return err
 }
 
-// lintFindings looks at the tree. Specs can be held against manifests only where the manifests can be read: mistakes in
-// these are all there is to say about a tree that has some.
+// lintFindings looks at the tree. Specs can be held against manifests only where the manifests can
+// be read: mistakes in these are all there is to say about a tree that has some.
 func lintFindings(c build.Config) (findings []lint.Finding, packages int, err error) {
 	ws, err := workspace.Load(c.Root, c.Strictness)
 	if problems, ok := errors.AsType[manifest.Problems](err); ok {

@@ -1,6 +1,6 @@
-// Package cli is the command line of buildsys: commands, flags, printing and exit statuses. What the
-// commands do is done by a session of package build, and by the packages that answer one question
-// each. It speaks to no engine: whoever starts it gives it the way to one.
+// Package cli is the command line of buildsys: commands, flags, printing and exit statuses. What
+// the commands do is done by a session of package build, and by the packages that answer one
+// question each. It speaks to no engine: whoever starts it gives it the way to one.
 package cli
 
 import (
@@ -77,9 +77,9 @@ type errSignal struct{ os.Signal }
 
 func (e errSignal) Error() string { return "stopped by signal: " + e.String() }
 
-// withSignals returns a context that the first SIGINT, SIGTERM or SIGHUP cancels, which gives running
-// steps the time to be cancelled on the engine and cleaned up. A second signal ends the process at
-// once.
+// withSignals returns a context that the first SIGINT, SIGTERM or SIGHUP cancels, which gives
+// running steps the time to be cancelled on the engine and cleaned up. A second signal ends the
+// process at once.
 func withSignals(parent context.Context, stderr io.Writer) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 2)

@@ -1,4 +1,5 @@
-// makefile_test: the tasks of Makefile.toml are in cargo-make's syntax, and what they start exists. cargo-make itself is not here.
+// makefile_test: the tasks of Makefile.toml are in cargo-make's syntax, and what they start exists.
+// cargo-make itself is not here.
 
 package cli
 
@@ -14,7 +15,8 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// task is what of a task's table is used here; cargo-make's documentation names them ("Task", "Types").
+// task is what of a task's table is used here; cargo-make's documentation names them ("Task",
+// "Types").
 type task struct {
 	Description  string            `toml:"description"`
 	Alias        string            `toml:"alias"`
@@ -46,7 +48,8 @@ func readMakefile(t *testing.T) map[string]task {
 
 func TestMakefileTasks(t *testing.T) {
 	tasks := readMakefile(t)
-	for _, name := range []string{"default", "build", "build-variant", "build-package", "build-kit", "build-all", "world", "fetch", "setup", "test",
+	for _, name := range []string{"default", "build", "build-variant", "build-package", "build-kit",
+		"build-all", "world", "fetch", "setup", "test",
 		"clean", "clean-packages", "clean-images", "clean-state", "clean-logs"} {
 		if _, ok := tasks[name]; !ok {
 			t.Errorf("there is no task %s", name)
@@ -105,7 +108,8 @@ func checkProgram(t *testing.T, name string, words []string) {
 	}
 }
 
-// checkScript wants a script that sh can read, and in it lines that begin with buildsys and are right.
+// checkScript wants a script that sh can read, and in it lines that begin with buildsys and are
+// right.
 func checkScript(t *testing.T, name, script string) {
 	t.Helper()
 	cmd := exec.Command("sh", "-n")
@@ -120,12 +124,14 @@ func checkScript(t *testing.T, name, script string) {
 	}
 }
 
-// The scripts do what they say, as cargo-make runs them: by sh, with the arguments of the task as their own.
+// The scripts do what they say, as cargo-make runs them: by sh, with the arguments of the task as
+// their own.
 func TestMakefileScripts(t *testing.T) {
 	tasks := readMakefile(t)
 	dir := t.TempDir()
 	files := map[string]string{
-		"bin/buildsys":             "#!/bin/sh\necho \"$*\" >>calls\ncase $2 in skipped) exit 6 ;; broken) exit 3 ;; esac\n",
+		"bin/buildsys": "#!/bin/sh\necho \"$*\" >>calls\ncase $2 in skipped) exit 6 ;; " +
+			"broken) exit 3 ;; esac\n",
 		"variants/good/Cargo.toml": "", "variants/skipped/Cargo.toml": "",
 	}
 	for name, text := range files {
@@ -139,7 +145,8 @@ func TestMakefileScripts(t *testing.T) {
 	}
 	run := func(task string, env []string, args ...string) (calls string, err error) {
 		script := filepath.Join(t.TempDir(), "script.sh")
-		if err := os.WriteFile(script, []byte(strings.Join(tasks[task].Script, "\n")), 0o644); err != nil {
+		if err := os.WriteFile(script, []byte(strings.Join(tasks[task].Script, "\n")),
+			0o644); err != nil {
 			t.Fatal(err)
 		}
 		cmd := exec.Command("sh", append([]string{script}, args...)...)
@@ -158,10 +165,12 @@ func TestMakefileScripts(t *testing.T) {
 		{[]string{"PACKAGE=musl"}, nil, "build-package musl\n"},
 	} {
 		if calls, err := run("build-package", test.env, test.args...); err != nil || calls != test.want {
-			t.Errorf("build-package with %q %q ran %q, %v; want %q", test.env, test.args, calls, err, test.want)
+			t.Errorf("build-package with %q %q ran %q, %v; want %q", test.env, test.args, calls, err,
+				test.want)
 		}
 	}
-	if calls, err := run("build-all", nil); err != nil || calls != "build-variant good\nbuild-variant skipped\n" {
+	if calls, err := run("build-all", nil); err != nil ||
+		calls != "build-variant good\nbuild-variant skipped\n" {
 		t.Errorf("build-all ran %q, %v", calls, err)
 	}
 	if err := os.MkdirAll(filepath.Join(dir, "variants/broken"), 0o755); err != nil {

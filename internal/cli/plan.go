@@ -166,8 +166,9 @@ type planJSON struct {
 	First   bool             `json:"first,omitempty"`
 	Changes []cache.Change   `json:"changes,omitempty"`
 	After   []string         `json:"after,omitempty"`
-	More    int              `json:"after_more,omitempty"` // how many more there are than those in After
-	Seconds float64          `json:"seconds,omitempty"`    // of the last build
+	// how many more there are than those in After
+	More    int     `json:"after_more,omitempty"`
+	Seconds float64 `json:"seconds,omitempty"` // of the last build
 }
 
 func planSteps(forecast []executor.Forecast) []planJSON {

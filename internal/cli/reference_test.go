@@ -1,4 +1,5 @@
-// reference_test: docs/cli.md is what the commands say of themselves. go test ./internal/cli -run Reference -update writes it.
+// reference_test: docs/cli.md is what the commands say of themselves. go test ./internal/cli -run
+// Reference -update writes it.
 
 package cli
 
@@ -22,9 +23,12 @@ func TestReference(t *testing.T) {
 // reference writes the whole command line as one page.
 func reference(root *cobra.Command) string {
 	var b strings.Builder
-	b.WriteString("# Commands\n\nMade from what the commands say of themselves (`buildsys COMMAND --help`); do not edit.\n\n")
-	fmt.Fprintf(&b, "## Exit status\n\n```\n%s\n```\n\n", strings.TrimPrefix(exitStatusHelp, "EXIT STATUS\n"))
-	b.WriteString("## Settings\n\nOf every command; each is also an environment variable and a line in `[env]` of `Makefile.toml`: " +
+	b.WriteString("# Commands\n\nMade from what the commands say of themselves (`buildsys COMMAND " +
+		"--help`); do not edit.\n\n")
+	fmt.Fprintf(&b, "## Exit status\n\n```\n%s\n```\n\n", strings.TrimPrefix(exitStatusHelp,
+		"EXIT STATUS\n"))
+	b.WriteString("## Settings\n\nOf every command; each is also an environment variable and a line " +
+		"in `[env]` of `Makefile.toml`: " +
 		"`--sdk-image` is `BUILDSYS_SDK_IMAGE`.\n\n")
 	flagTable(&b, root.PersistentFlags())
 	for _, cmd := range root.Commands() {
@@ -33,7 +37,8 @@ func reference(root *cobra.Command) string {
 	return b.String()
 }
 
-// describe writes a command and those below it. Hidden ones and those that only gather others have no section of their own.
+// describe writes a command and those below it. Hidden ones and those that only gather others have
+// no section of their own.
 func describe(b *strings.Builder, cmd *cobra.Command) {
 	if cmd.Hidden || cmd.Name() == "help" {
 		return

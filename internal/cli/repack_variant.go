@@ -22,10 +22,11 @@ and replaces an earlier one that has both of them.
 func newRepackVariantCommand(a *app) *cobra.Command {
 	var from, out string
 	cmd := &cobra.Command{
-		Use:   "repack-variant [NAME]",
-		Short: "Make the disk image of a variant from an earlier one, with other certificates or signatures",
-		Long:  repackVariantHelp + exitStatusHelp,
-		Args:  usage(cobra.MaximumNArgs(1)),
+		Use: "repack-variant [NAME]",
+		Short: "Make the disk image of a variant from an earlier one, with other certificates or " +
+			"signatures",
+		Long: repackVariantHelp + exitStatusHelp,
+		Args: usage(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			_, s, err := a.resolveVariant(args)
 			if err != nil {

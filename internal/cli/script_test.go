@@ -19,7 +19,8 @@ import (
 	"buildsys/internal/golden"
 )
 
-// TestMain lets the test binary stand in for the program: a story's "buildsys" is this binary, started again.
+// TestMain lets the test binary stand in for the program: a story's "buildsys" is this binary,
+// started again.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"buildsys": func() { os.Exit(Main(fakeSystem())) },
@@ -61,7 +62,8 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 		code = strings.TrimPrefix(err.Error(), "exit status ")
 	}
 	if code != args[0] {
-		ts.Fatalf("buildsys %s exited with %s, want %s\n%s", strings.Join(args[1:], " "), code, args[0], ts.ReadFile("stderr"))
+		ts.Fatalf("buildsys %s exited with %s, want %s\n%s", strings.Join(args[1:], " "), code, args[0],
+			ts.ReadFile("stderr"))
 	}
 }
 
@@ -99,7 +101,8 @@ func (*fakeEngine) HasImage(_ context.Context, ref string) (string, bool, error)
 	return "sha256:" + strings.Repeat("0", 64), os.Getenv("NO_SDK") == "", nil
 }
 
-func (*fakeEngine) ImportImage(_ context.Context, ref string, rootfs io.Reader, _ map[string]string, _ func(int64)) error {
+func (*fakeEngine) ImportImage(_ context.Context, ref string, rootfs io.Reader, _ map[string]string,
+	_ func(int64)) error {
 	_, err := io.Copy(io.Discard, rootfs)
 	return err
 }

@@ -49,7 +49,8 @@ func newSDKCheck(a *app) *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().BoolVar(&ask, "remote", false, "succeed also when a remote cache (--cache-from) has it")
+	cmd.Flags().BoolVar(&ask, "remote", false,
+		"succeed also when a remote cache (--cache-from) has it")
 	return cmd
 }
 

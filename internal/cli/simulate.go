@@ -16,9 +16,9 @@ import (
 	"buildsys/internal/scheduler"
 )
 
-// simulate prints makespan, lower bound and their ratio for a cold build. durations names a JSON file
-// of seconds by package or variant name; empty means what earlier builds recorded. A step without a
-// duration takes the mean of the others.
+// simulate prints makespan, lower bound and their ratio for a cold build. durations names a JSON
+// file of seconds by package or variant name; empty means what earlier builds recorded. A step
+// without a duration takes the mean of the others.
 func (a *app) simulate(names []string, durations string) error {
 	c, s, want, err := a.resolvePlan(names)
 	if err != nil {

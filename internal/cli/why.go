@@ -44,9 +44,11 @@ func writeWhy(w io.Writer, forecast []executor.Forecast) {
 		}
 		return
 	case executor.Restore:
-		fmt.Fprintf(w, "%s would be restored from the store: it was built from the same inputs before\n", name)
+		fmt.Fprintf(w, "%s would be restored from the store: it was built from the same inputs before\n",
+			name)
 	case executor.Remote:
-		fmt.Fprintf(w, "%s would be fetched from a remote cache: another machine built it from the same inputs\n", name)
+		fmt.Fprintf(w, "%s would be fetched from a remote cache: another machine built it from the "+
+			"same inputs\n", name)
 	case executor.Build:
 		fmt.Fprintf(w, "%s would be built\n", name)
 	case executor.MayBuild:

@@ -1,5 +1,6 @@
-// Package codebuild knows AWS CodeBuild's buildspec: it lays out a dependency graph as a batch of builds, and runs the
-// phases of a buildspec as the service does. It is pure: nothing is read, run or sent.
+// Package codebuild knows AWS CodeBuild's buildspec: it lays out a dependency graph as a batch of
+// builds, and runs the phases of a buildspec as the service does. It is pure: nothing is read, run
+// or sent.
 package codebuild
 
 import (
@@ -24,7 +25,8 @@ type Unit struct {
 type Options struct {
 	// MaxNodes is how many builds a batch may have.
 	MaxNodes int
-	// NodeWork is how much work makes a build worth its start: small packages are put together up to that.
+	// NodeWork is how much work makes a build worth its start: small packages are put together up to
+	// that.
 	NodeWork time.Duration
 }
 
@@ -39,8 +41,9 @@ type Node struct {
 	Work      time.Duration
 }
 
-// Layout puts units into at most o.MaxNodes nodes, in an order in which each follows those it depends on. Equal units give
-// equal nodes. Where the limit demands it, more work than o.NodeWork is put into one node.
+// Layout puts units into at most o.MaxNodes nodes, in an order in which each follows those it
+// depends on. Equal units give equal nodes. Where the limit demands it, more work than o.NodeWork
+// is put into one node.
 func Layout(units []Unit, o Options) ([]Node, error) {
 	if o.NodeWork <= 0 || o.MaxNodes < 1 {
 		return nil, fmt.Errorf("a batch of %d nodes with %s of work each is none", o.MaxNodes, o.NodeWork)
@@ -50,7 +53,8 @@ func Layout(units []Unit, o Options) ([]Node, error) {
 		all += u.Cost
 		for _, dep := range u.Deps {
 			if dep < 0 || dep >= i {
-				return nil, fmt.Errorf("unit %d (%s) needs unit %d, which does not come before it", i, u.Name, dep)
+				return nil, fmt.Errorf("unit %d (%s) needs unit %d, which does not come before it", i, u.Name,
+					dep)
 			}
 		}
 	}
@@ -60,7 +64,8 @@ func Layout(units []Unit, o Options) ([]Node, error) {
 			return nodes(units, groups), nil
 		}
 		if target > all { // nothing is heavy any more: each class is one node
-			return nil, fmt.Errorf("the batch needs at least %d nodes, one for each image and each set of packages built alike, and may have %d",
+			return nil, fmt.Errorf("the batch needs at least %d nodes, one for each image and each set of "+
+				"packages built alike, and may have %d",
 				len(groups), o.MaxNodes)
 		}
 	}
@@ -69,8 +74,9 @@ func Layout(units []Unit, o Options) ([]Node, error) {
 // class is what may be built by one build: one architecture and one variant.
 type class struct{ arch, variant string }
 
-// group packs each class by itself, and puts images behind all packages. Classes come in the order of their first units: a
-// unit that one variant shares with an earlier one is in the class of that, so classes need earlier ones only.
+// group packs each class by itself, and puts images behind all packages. Classes come in the order
+// of their first units: a unit that one variant shares with an earlier one is in the class of that,
+// so classes need earlier ones only.
 func group(units []Unit, target time.Duration) [][]int {
 	var classes []class
 	members := map[class][]int{}
@@ -93,9 +99,9 @@ func group(units []Unit, target time.Duration) [][]int {
 	return mergeIntoImages(units, groups, images, target)
 }
 
-// mergeIntoImages leaves to the build of an image what is little work and nothing else needs: it builds what it misses. That
-// makes no circle, for nothing needs an image. The result has the groups that are left, then those of the images, each
-// with its image first.
+// mergeIntoImages leaves to the build of an image what is little work and nothing else needs: it
+// builds what it misses. That makes no circle, for nothing needs an image. The result has the
+// groups that are left, then those of the images, each with its image first.
 func mergeIntoImages(units []Unit, groups, images [][]int, target time.Duration) [][]int {
 	all := slices.Concat(groups, images)
 	of := make([]int, len(units))
@@ -110,7 +116,8 @@ func mergeIntoImages(units []Unit, groups, images [][]int, target time.Duration)
 			users[dep] = append(users[dep], i)
 		}
 	}
-	for n := range slices.Backward(groups) { // last first: what only merged groups need can follow them
+	// last first: what only merged groups need can follow them
+	for n := range slices.Backward(groups) {
 		image, only := -1, true
 		for _, u := range all[n] {
 			for _, user := range users[u] {
@@ -181,14 +188,15 @@ func nodes(units []Unit, groups [][]int) []Node {
 	return out
 }
 
-// reduce leaves out what is waited for anyway because something else that is needed waits for it. Lists name lower
-// numbers only.
+// reduce leaves out what is waited for anyway because something else that is needed waits for it.
+// Lists name lower numbers only.
 func reduce(needs [][]int) [][]int {
 	reach := make([]map[int]bool, len(needs))
 	out := make([][]int, len(needs))
 	for n, direct := range needs {
 		reach[n] = map[int]bool{}
-		for _, m := range slices.Backward(direct) { // a higher one can reach a lower one, never the other way round
+		// a higher one can reach a lower one, never the other way round
+		for _, m := range slices.Backward(direct) {
 			if reach[n][m] {
 				continue
 			}

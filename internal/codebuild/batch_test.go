@@ -1,4 +1,5 @@
-// batch_test: batches of random graphs and of a real one hold what CodeBuild and the graph demand of them.
+// batch_test: batches of random graphs and of a real one hold what CodeBuild and the graph demand
+// of them.
 
 package codebuild
 
@@ -21,15 +22,16 @@ import (
 	"buildsys/internal/graph"
 )
 
-// randomUnits is a graph of one or two architectures and variants, in which a unit of the second variant may need the
-// first's, but never the other way round.
+// randomUnits is a graph of one or two architectures and variants, in which a unit of the second
+// variant may need the first's, but never the other way round.
 func randomUnits(r *rand.Rand) []Unit {
 	var units []Unit
 	for _, arch := range []string{"aarch64", "x86_64"}[:1+r.IntN(2)] {
 		var before []int
 		for _, variant := range []string{"dev", "prod"}[:1+r.IntN(2)] {
 			for i := range r.IntN(40) {
-				u := Unit{Name: fmt.Sprintf("p.%d-x", i), Arch: arch, Variant: variant, Cost: time.Duration(r.ExpFloat64() * float64(time.Minute))}
+				u := Unit{Name: fmt.Sprintf("p.%d-x", i), Arch: arch, Variant: variant,
+					Cost: time.Duration(r.ExpFloat64() * float64(time.Minute))}
 				if r.IntN(10) == 0 {
 					u.Cost *= 20
 				}
@@ -77,8 +79,9 @@ func equalNodes(a, b []Node) bool {
 
 var validID = regexp.MustCompile(`^[A-Za-z0-9_]{1,128}$`)
 
-// checkNodes checks that every package is built by one node of its class or left to an image, that nodes come after what
-// they depend on, and that a node waits, through others or not, for all that its units need.
+// checkNodes checks that every package is built by one node of its class or left to an image, that
+// nodes come after what they depend on, and that a node waits, through others or not, for all that
+// its units need.
 func checkNodes(t *testing.T, what string, units []Unit, nodes []Node, o Options) {
 	t.Helper()
 	if len(nodes) > o.MaxNodes {
@@ -135,10 +138,12 @@ func checkNodes(t *testing.T, what string, units []Unit, nodes []Node, o Options
 		}
 		for _, dep := range u.Deps {
 			if theirs := of(units[dep]); theirs != mine && theirs != "" && !waits[mine][theirs] {
-				t.Errorf("%s: %s in %s needs %s in %s and does not wait for it", what, u.Name, mine, units[dep].Name, theirs)
+				t.Errorf("%s: %s in %s needs %s in %s and does not wait for it", what, u.Name, mine,
+					units[dep].Name, theirs)
 			}
 			if of(units[dep]) == "" && !u.Image {
-				t.Errorf("%s: %s in %s needs %s, which was left to an image", what, u.Name, mine, units[dep].Name)
+				t.Errorf("%s: %s in %s needs %s, which was left to an image", what, u.Name, mine,
+					units[dep].Name)
 			}
 		}
 	}
@@ -151,7 +156,8 @@ func TestLayoutErrors(t *testing.T) {
 		o     Options
 		want  string
 	}{
-		{[]Unit{image, {Name: "b", Arch: "x86_64", Variant: "b", Image: true}}, Options{1, time.Minute}, "at least 2 nodes"},
+		{[]Unit{image, {Name: "b", Arch: "x86_64", Variant: "b", Image: true}}, Options{1, time.Minute},
+			"at least 2 nodes"},
 		{[]Unit{{Name: "a", Deps: []int{0}}}, Options{1, time.Minute}, "does not come before it"},
 		{[]Unit{image}, Options{0, time.Minute}, "is none"},
 	} {
@@ -227,8 +233,8 @@ func realUnits(t *testing.T) []Unit {
 	return append(units, image)
 }
 
-// TestSmallGraph is a golden test: what is shared by variants is built once, the heavy package alone, and what only one image
-// needs with that.
+// TestSmallGraph is a golden test: what is shared by variants is built once, the heavy package
+// alone, and what only one image needs with that.
 func TestSmallGraph(t *testing.T) {
 	var units []Unit
 	add := func(name, variant string, minutes float64, deps ...int) {
@@ -249,7 +255,8 @@ func TestSmallGraph(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := WriteBatch(&out, nodes, Settings{Buildspec: "ci/codebuild/buildspec.yml", ComputeType: "BUILD_GENERAL1_LARGE", Command: "buildsys ci codebuild --batch"}); err != nil {
+	if err := WriteBatch(&out, nodes, Settings{Buildspec: "ci/codebuild/buildspec.yml",
+		ComputeType: "BUILD_GENERAL1_LARGE", Command: "buildsys ci codebuild --batch"}); err != nil {
 		t.Fatal(err)
 	}
 	golden.Equal(t, "testdata/small.yml", out.Bytes())
@@ -334,7 +341,8 @@ func schemaError(t *testing.T, data []byte) error {
 	return schema.Validate(document)
 }
 
-// TestPolicies holds the policies to what they may grant: no wildcard action, and no resource "*" but for the registry's token.
+// TestPolicies holds the policies to what they may grant: no wildcard action, and no resource "*"
+// but for the registry's token.
 func TestPolicies(t *testing.T) {
 	for _, name := range []string{"iam-policy.json", "iam-policy-batch.json"} {
 		data, err := os.ReadFile("../../ci/codebuild/" + name)
@@ -357,7 +365,8 @@ func TestPolicies(t *testing.T) {
 			t.Errorf("%s: version %q, %d statements", name, policy.Version, len(policy.Statement))
 		}
 		for _, s := range policy.Statement {
-			if strings.Contains(fmt.Sprint(s.Action), "*") || s.Resource == "*" && s.Action != "ecr:GetAuthorizationToken" {
+			if strings.Contains(fmt.Sprint(s.Action), "*") || s.Resource == "*" &&
+				s.Action != "ecr:GetAuthorizationToken" {
 				t.Errorf("%s: %s grants too much: %v on %v", name, s.Sid, s.Action, s.Resource)
 			}
 		}

@@ -15,13 +15,16 @@ import (
 	"buildsys/internal/buildtest/need"
 )
 
-// kit runs a command of the kit in dir, with the given programs (name and bash text) before all others.
-func kit(t *testing.T, dir, command string, programs map[string]string, env ...string) (out string, code int) {
+// kit runs a command of the kit in dir, with the given programs (name and bash text) before all
+// others.
+func kit(t *testing.T, dir, command string, programs map[string]string, env ...string) (out string,
+	code int) {
 	t.Helper()
 	need.Program(t, "bash")
 	bin := t.TempDir()
 	for name, text := range programs {
-		if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/bash\n"+text), 0o755); err != nil {
+		if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/bash\n"+text),
+			0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -44,12 +47,14 @@ func TestRunBuilds(t *testing.T) {
 	// The variant is not for aarch64; its x86_64 build fails, and the other one's does not.
 	fake := `echo "$@" >>calls
 case "$*" in *aarch64*bad*) exit 6 ;; *bad*) printf 'no <such> \033[1mfile & more\n'; exit 3 ;; esac`
-	out, code := kit(t, dir, "run-builds", map[string]string{"buildsys": fake}, "BUILDSYS_CI_VARIANTS=bad good", "BUILDSYS_CI_ARCHES=aarch64 x86_64")
+	out, code := kit(t, dir, "run-builds", map[string]string{"buildsys": fake},
+		"BUILDSYS_CI_VARIANTS=bad good", "BUILDSYS_CI_ARCHES=aarch64 x86_64")
 	if code != 3 {
 		t.Errorf("exit code %d, want that of the failed build\n%s", code, out)
 	}
 	calls, _ := os.ReadFile(filepath.Join(dir, "calls"))
-	want := "build-variant --arch aarch64 bad\nbuild-variant --arch aarch64 good\nbuild-variant --arch x86_64 bad\nbuild-variant --arch x86_64 good\n"
+	want := "build-variant --arch aarch64 bad\nbuild-variant --arch aarch64 good\nbuild-variant " +
+		"--arch x86_64 bad\nbuild-variant --arch x86_64 good\n"
 	if string(calls) != want {
 		t.Errorf("it ran\n%swant\n%s", calls, want)
 	}
@@ -73,7 +78,8 @@ case "$*" in *aarch64*bad*) exit 6 ;; *bad*) printf 'no <such> \033[1mfile & mor
 	if report.Tests != 4 || report.Failures != 1 || report.Skipped != 1 || len(report.Cases) != 4 {
 		t.Fatalf("the report has %+v", report)
 	}
-	if !strings.Contains(report.Cases[2].Failure, "no <such> [1mfile & more") || report.Cases[0].Skipped == nil {
+	if !strings.Contains(report.Cases[2].Failure, "no <such> [1mfile & more") ||
+		report.Cases[0].Skipped == nil {
 		t.Errorf("the report has %+v", report.Cases)
 	}
 }
@@ -81,17 +87,22 @@ case "$*" in *aarch64*bad*) exit 6 ;; *bad*) printf 'no <such> \033[1mfile & mor
 func TestRunBuildsOfPackages(t *testing.T) {
 	dir := t.TempDir()
 	programs := map[string]string{"buildsys": `echo "$@" >>calls`}
-	env := []string{"BUILDSYS_CI_VARIANTS=dev", "BUILDSYS_CI_ARCHES=x86_64", "BUILDSYS_CI_PACKAGES=acl attr"}
-	if out, code := kit(t, dir, "run-builds", programs, env...); code != 2 || !strings.Contains(out, "BUILDSYS_CACHE_TO is not set") {
+	env := []string{"BUILDSYS_CI_VARIANTS=dev", "BUILDSYS_CI_ARCHES=x86_64",
+		"BUILDSYS_CI_PACKAGES=acl attr"}
+	if out, code := kit(t, dir, "run-builds", programs, env...); code != 2 ||
+		!strings.Contains(out, "BUILDSYS_CACHE_TO is not set") {
 		t.Errorf("without a remote cache: exit code %d\n%s", code, out)
 	}
-	if out, code := kit(t, dir, "run-builds", programs, append(env, "BUILDSYS_CACHE_TO=oci://x/y")...); code != 0 {
+	if out, code := kit(t, dir, "run-builds", programs,
+		append(env, "BUILDSYS_CACHE_TO=oci://x/y")...); code != 0 {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
-	if calls, _ := os.ReadFile(filepath.Join(dir, "calls")); string(calls) != "build-package --arch x86_64 --variant dev acl attr\n" {
+	if calls, _ := os.ReadFile(filepath.Join(dir,
+		"calls")); string(calls) != "build-package --arch x86_64 --variant dev acl attr\n" {
 		t.Errorf("it ran %q", calls)
 	}
-	if out, code := kit(t, dir, "run-builds", programs); code != 2 || !strings.Contains(out, "names no variant") {
+	if out, code := kit(t, dir, "run-builds", programs); code != 2 ||
+		!strings.Contains(out, "names no variant") {
 		t.Errorf("without variants: exit code %d\n%s", code, out)
 	}
 }
@@ -111,32 +122,39 @@ func TestRegistryLogin(t *testing.T) {
 	}
 
 	dir := t.TempDir()
-	if out, code := kit(t, dir, "registry-login", helper, "BUILDSYS_CACHE_FROM=oci://127.0.0.1:5000/x,/shared/disk"); code != 0 {
+	if out, code := kit(t, dir, "registry-login", helper,
+		"BUILDSYS_CACHE_FROM=oci://127.0.0.1:5000/x,/shared/disk"); code != 0 {
 		t.Errorf("without ECR: exit code %d\n%s", code, out)
 	}
 	if _, err := os.Stat(filepath.Join(dir, ".docker")); err == nil {
 		t.Error("it wrote a configuration that nobody needs")
 	}
-	if out, code := kit(t, dir, "registry-login", helper, "BUILDSYS_CACHE_FROM=/disk, oci://"+host+"/cache"); code != 0 {
+	if out, code := kit(t, dir, "registry-login", helper,
+		"BUILDSYS_CACHE_FROM=/disk, oci://"+host+"/cache"); code != 0 {
 		t.Errorf("with the helper: exit code %d\n%s", code, out)
 	}
 	if got := config(dir)["credHelpers"][host]; got != "ecr-login" {
 		t.Errorf("the helper of %s is %v", host, got)
 	}
 
-	if slices.ContainsFunc([]string{"/usr/bin/docker-credential-ecr-login", "/bin/docker-credential-ecr-login"}, exists) {
+	if slices.ContainsFunc([]string{"/usr/bin/docker-credential-ecr-login",
+		"/bin/docker-credential-ecr-login"}, exists) {
 		t.Skip("the helper is installed here, so its absence cannot be tested")
 	}
 	dir = t.TempDir()
 	aws := map[string]string{"aws": `[[ "$*" == "ecr get-login-password --region eu-central-1" ]] && echo token`}
-	if out, code := kit(t, dir, "registry-login", aws, "BUILDSYS_SDK_IMAGE="+host+"/sdk:1"); code != 0 || strings.Contains(out, "token") {
+	if out, code := kit(t, dir, "registry-login", aws,
+		"BUILDSYS_SDK_IMAGE="+host+"/sdk:1"); code != 0 || strings.Contains(out, "token") {
 		t.Errorf("with aws: exit code %d\n%s", code, out)
 	}
-	if got, ok := config(dir)["auths"][host].(map[string]any); !ok || got["auth"] != "QVdTOnRva2Vu" { // AWS:token
+	// AWS:token
+	if got, ok := config(dir)["auths"][host].(map[string]any); !ok || got["auth"] != "QVdTOnRva2Vu" {
 		t.Errorf("the credentials are %v", got)
 	}
 	dir = t.TempDir()
-	if out, code := kit(t, dir, "registry-login", map[string]string{"aws": "exit 1"}, "BUILDSYS_CACHE_TO=oci://"+host+"/cache"); code != 4 || !strings.Contains(out, "ecr:GetAuthorizationToken") {
+	if out, code := kit(t, dir, "registry-login", map[string]string{"aws": "exit 1"},
+		"BUILDSYS_CACHE_TO=oci://"+host+"/cache"); code != 4 ||
+		!strings.Contains(out, "ecr:GetAuthorizationToken") {
 		t.Errorf("without permission: exit code %d\n%s", code, out)
 	}
 }

@@ -1,4 +1,5 @@
-// pack: small packages are put together into one build, so that the builds still need each other in no circle.
+// pack: small packages are put together into one build, so that the builds still need each other in
+// no circle.
 
 package codebuild
 
@@ -8,21 +9,22 @@ import (
 	"time"
 )
 
-// pack puts the units of one class together, given by ascending index, which is an order in which each follows those it
-// needs. It returns groups that have about the work of target or are one larger unit, in an order in which each group
-// follows those it needs.
+// pack puts the units of one class together, given by ascending index, which is an order in which
+// each follows those it needs. It returns groups that have about the work of target or are one
+// larger unit, in an order in which each group follows those it needs.
 //
-// A unit as large as target, a heavy one, has a group for itself, and the others are sorted into stages: by how many heavy
-// ones, at most, are in a row below them. Within a stage the light units come in the order in which they could start, and
-// groups are runs of that order. So what waits for the same things is together, and no group can need one that comes
-// after it: a stage needs earlier stages only, heavy units stand between two stages, and runs of one order need earlier
-// runs.
+// A unit as large as target, a heavy one, has a group for itself, and the others are sorted into
+// stages: by how many heavy ones, at most, are in a row below them. Within a stage the light units
+// come in the order in which they could start, and groups are runs of that order. So what waits for
+// the same things is together, and no group can need one that comes after it: a stage needs earlier
+// stages only, heavy units stand between two stages, and runs of one order need earlier runs.
 func pack(units []Unit, members []int, target time.Duration) [][]int {
 	s := stages(units, members, target)
 	order := slices.Clone(members)
 	slices.SortStableFunc(order, func(a, b int) int {
 		x, y := s[a], s[b]
-		return cmp.Or(cmp.Compare(x.stage, y.stage), compareBool(x.heavy, y.heavy), cmp.Compare(x.ready, y.ready), cmp.Compare(a, b))
+		return cmp.Or(cmp.Compare(x.stage, y.stage), compareBool(x.heavy, y.heavy),
+			cmp.Compare(x.ready, y.ready), cmp.Compare(a, b))
 	})
 	var groups [][]int
 	var work time.Duration
@@ -64,7 +66,8 @@ func stages(units []Unit, members []int, target time.Duration) map[int]place {
 				stage++
 			}
 			p.stage = max(p.stage, stage)
-			// Costs are not negative, and of equal times the lower index is first: what is needed always sorts before.
+			// Costs are not negative, and of equal times the lower index is first: what is needed always
+			// sorts before.
 			p.ready = max(p.ready, below.ready+units[dep].Cost)
 		}
 		s[u] = p

@@ -1,4 +1,5 @@
-// phases: a buildspec as a script that runs its phases in the order and under the conditions in which the service does.
+// phases: a buildspec as a script that runs its phases in the order and under the conditions in
+// which the service does.
 
 package codebuild
 
@@ -57,9 +58,10 @@ func ParseSpec(data []byte) (Spec, error) {
 	return s, nil
 }
 
-// The functions of a script. A phase's commands run in one shell, so directories and variables carry over, and the first that
-// fails ends its list. What fails in install or pre_build ends the build; after a failed build, post_build still runs and
-// artifacts are uploaded. on-failure changes that. The build has failed when any phase has.
+// The functions of a script. A phase's commands run in one shell, so directories and variables
+// carry over, and the first that fails ends its list. What fails in install or pre_build ends the
+// build; after a failed build, post_build still runs and artifacts are uploaded. on-failure changes
+// that. The build has failed when any phase has.
 const scriptHead = `# Runs the phases of a buildspec in this shell, as AWS CodeBuild does. Artifacts go to $CODEBUILD_LOCAL_ARTIFACTS.
 export CODEBUILD_SRC_DIR="${CODEBUILD_SRC_DIR:-$PWD}" CODEBUILD_BUILD_SUCCEEDING=1
 codebuild_over=0
@@ -98,13 +100,15 @@ const scriptArtifacts = `if [ "$codebuild_over" = 0 ] && [ -n "${CODEBUILD_LOCAL
 fi
 `
 
-// WriteScript writes a script for bash that runs the phases of s; its exit code is 0 when the build succeeded, else 1.
-// Variables of the surroundings go before those of the buildspec, as those of a project do.
+// WriteScript writes a script for bash that runs the phases of s; its exit code is 0 when the build
+// succeeded, else 1. Variables of the surroundings go before those of the buildspec, as those of a
+// project do.
 func WriteScript(w io.Writer, s Spec) error {
 	var b bytes.Buffer
 	b.WriteString(scriptHead)
 	for _, name := range slices.Sorted(maps.Keys(s.Env.Variables)) {
-		fmt.Fprintf(&b, "[ -n \"${%[1]s+set}\" ] || %[1]s=%[2]s\nexport %[1]s\n", name, quote(s.Env.Variables[name]))
+		fmt.Fprintf(&b, "[ -n \"${%[1]s+set}\" ] || %[1]s=%[2]s\nexport %[1]s\n", name,
+			quote(s.Env.Variables[name]))
 	}
 	for _, name := range phaseOrder {
 		phase, ok := s.Phases[name]

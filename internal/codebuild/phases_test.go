@@ -45,7 +45,8 @@ phases:
 				text = strings.ReplaceAll(text, "["+word, "[\"true\"")
 				text = strings.ReplaceAll(text, ", "+word, ", \"true\"")
 			}
-			text = strings.NewReplacer("[\"true\" echo", "[\"true\", echo", "\"true\" echo", "\"true\", echo", "ON_FAILURE", test.action).Replace(text)
+			text = strings.NewReplacer("[\"true\" echo", "[\"true\", echo", "\"true\" echo",
+				"\"true\", echo", "ON_FAILURE", test.action).Replace(text)
 			out, code := runScript(t, t.TempDir(), text, nil)
 			if got := strings.Join(strings.Fields(out), " "); got != test.want || code != test.code {
 				t.Errorf("printed %q, exit code %d; want %q, %d\n%s", got, code, test.want, test.code, text)

@@ -19,7 +19,8 @@ type Settings struct {
 	Command     string // that made the file, for its first line
 }
 
-// The variables by which a build of a batch is told what to do. ci/codebuild/buildspec.yml knows them.
+// The variables by which a build of a batch is told what to do. ci/codebuild/buildspec.yml knows
+// them.
 const (
 	VarArches   = "BUILDSYS_CI_ARCHES"
 	VarVariants = "BUILDSYS_CI_VARIANTS"
@@ -48,8 +49,8 @@ type batchEnv struct {
 	Variables   map[string]string `yaml:"variables"` // sorted when written
 }
 
-// WriteBatch writes the buildspec of a batch. fast-fail is off, so that what does not need a failed build is still built and
-// kept.
+// WriteBatch writes the buildspec of a batch. fast-fail is off, so that what does not need a failed
+// build is still built and kept.
 func WriteBatch(w io.Writer, nodes []Node, s Settings) error {
 	file := batchFile{Version: 0.2}
 	for _, n := range nodes {
@@ -60,13 +61,16 @@ func WriteBatch(w io.Writer, nodes []Node, s Settings) error {
 		file.Batch.Graph = append(file.Batch.Graph, batchTask{
 			Identifier: n.ID,
 			Buildspec:  s.Buildspec,
-			Env:        batchEnv{ComputeType: s.ComputeType, Image: s.Image, Privileged: true, Variables: variables},
-			DependOn:   n.DependsOn,
+			Env: batchEnv{ComputeType: s.ComputeType, Image: s.Image, Privileged: true,
+				Variables: variables},
+			DependOn: n.DependsOn,
 		})
 	}
 	var text bytes.Buffer
-	fmt.Fprintf(&text, "# Made by %q; make it again when packages or their dependencies change.\n", s.Command)
-	fmt.Fprintf(&text, "# Builds hand their RPMs over through the remote cache: the project must set BUILDSYS_CACHE_FROM and BUILDSYS_CACHE_TO.\n")
+	fmt.Fprintf(&text, "# Made by %q; make it again when packages or their dependencies change.\n",
+		s.Command)
+	fmt.Fprintf(&text, "# Builds hand their RPMs over through the remote cache: the project must "+
+		"set BUILDSYS_CACHE_FROM and BUILDSYS_CACHE_TO.\n")
 	enc := yaml.NewEncoder(&text)
 	enc.SetIndent(2)
 	if err := enc.Encode(file); err != nil {

@@ -1,5 +1,6 @@
-// Package dockerfile reads what a Dockerfile asks of whoever builds it: its targets, arguments and images, and the paths of
-// the build context that it copies or mounts. It runs nothing and speaks to nobody.
+// Package dockerfile reads what a Dockerfile asks of whoever builds it: its targets, arguments and
+// images, and the paths of the build context that it copies or mounts. It runs nothing and speaks
+// to nobody.
 package dockerfile
 
 import (
@@ -78,8 +79,8 @@ func (f *File) Targets() []string {
 	return names
 }
 
-// stage returns the number of the stage that a FROM or a --from means: of those before the stage with the number before,
-// the last one of this name. ok is false when it means an image.
+// stage returns the number of the stage that a FROM or a --from means: of those before the stage
+// with the number before, the last one of this name. ok is false when it means an image.
 func (f *File) stage(name string, before int) (number int, ok bool) {
 	for i := before - 1; i >= 0; i-- {
 		if strings.EqualFold(f.stages[i].Name, name) {
@@ -97,8 +98,8 @@ func (f *File) from(name string, before int) (number int, ok bool) {
 	return f.stage(name, before)
 }
 
-// Only returns the text without the stages that a target does not need. Lines keep their numbers: those left out are
-// empty. Comments below a stage go with it.
+// Only returns the text without the stages that a target does not need. Lines keep their numbers:
+// those left out are empty. Comments below a stage go with it.
 func (f *File) Only(target string) ([]byte, error) {
 	needed, err := f.needed(target)
 	if err != nil {
@@ -128,7 +129,8 @@ func (f *File) Only(target string) ([]byte, error) {
 func (f *File) needed(target string) (map[int]bool, error) {
 	last, ok := f.stage(target, len(f.stages))
 	if !ok {
-		return nil, &Error{File: f.name, Err: fmt.Errorf("it has no target %q; its targets are %s", target, strings.Join(f.Targets(), ", "))}
+		return nil, &Error{File: f.name, Err: fmt.Errorf("it has no target %q; its targets are %s",
+			target, strings.Join(f.Targets(), ", "))}
 	}
 	needed := map[int]bool{}
 	var add func(i int)

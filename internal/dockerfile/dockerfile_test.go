@@ -54,21 +54,26 @@ var (
 
 func TestNeedsOfG1(t *testing.T) {
 	f := parse(t, string(g1(t)))
-	n, err := f.Needs("package", map[string]string{"SDK": "sdk:1", "TOOLCHAIN": "chain:1", "ARCH": "x86_64", "PACKAGE": "greeter", "REPO": "default"})
+	n, err := f.Needs("package", map[string]string{"SDK": "sdk:1", "TOOLCHAIN": "chain:1",
+		"ARCH": "x86_64", "PACKAGE": "greeter", "REPO": "default"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for what, got := range map[string][2]string{
-		"args":   {names(n.Args, argName), "SDK TOOLCHAIN ARCH GOARCH PACKAGE TOKEN NOCACHE VARIANT REPO"},
-		"images": {names(n.Images, imageName), "sdk:1"}, // the toolchain is for nothing that makes a package
-		"copies": {names(n.Copies, pathName), ".dockerignore roles/default.root.json macros/x86_64 macros/shared packages/greeter"},
+		"args": {names(n.Args, argName),
+			"SDK TOOLCHAIN ARCH GOARCH PACKAGE TOKEN NOCACHE VARIANT REPO"},
+		// the toolchain is for nothing that makes a package
+		"images": {names(n.Images, imageName), "sdk:1"},
+		"copies": {names(n.Copies, pathName),
+			".dockerignore roles/default.root.json macros/x86_64 macros/shared packages/greeter"},
 		"mounts": {names(n.Mounts, pathName), ".cargo sources"},
 	} {
 		if got[0] != got[1] {
 			t.Errorf("%s: %s\nwant %s", what, got[0], got[1])
 		}
 	}
-	want := []Tree{{Target: "/host", Line: 32, Paths: []string{"Licenses.toml"}}, {Target: "/host", Line: 48, Paths: []string{"build/rpms"}}}
+	want := []Tree{{Target: "/host", Line: 32, Paths: []string{"Licenses.toml"}},
+		{Target: "/host", Line: 48, Paths: []string{"build/rpms"}}}
 	if !reflect.DeepEqual(n.Trees, want) {
 		t.Errorf("trees %+v\nwant %+v", n.Trees, want)
 	}
@@ -120,7 +125,8 @@ func TestNeeds(t *testing.T) {
 		"stages inherit": {
 			text: "FROM scratch AS base\nARG A=x\nENV B=y\nFROM base AS t\nCOPY $A$B /", copies: "xy"},
 		"images by COPY and mounts, stages by number": {
-			text: "FROM a AS one\nFROM b AS t\nCOPY --from=0 / /\nCOPY --from=c / /\nRUN --mount=from=d,target=/d true", images: "a b c d"},
+			text: "FROM a AS one\nFROM b AS t\nCOPY --from=0 / /\nCOPY --from=c / /\nRUN " +
+				"--mount=from=d,target=/d true", images: "a b c d"},
 		"a name that is a later stage is an image": {
 			text: "FROM t AS one\nFROM one AS t", images: "t"},
 		"nothing is above the context": {
@@ -128,9 +134,11 @@ func TestNeeds(t *testing.T) {
 		"URLs and heredocs are not of the context": {
 			text: "FROM scratch AS t\nADD https://example.com/x /\nCOPY <<EOT /x\ntext\nEOT", copies: ""},
 		"a FROM without a value": {
-			text: "FROM scratch AS other\nARG X\nFROM $X AS t", whys: "Dockerfile:3: FROM $X: nothing is known to put there"},
+			text: "FROM scratch AS other\nARG X\nFROM $X AS t",
+			whys: "Dockerfile:3: FROM $X: nothing is known to put there"},
 		"no such target": {
-			text: "FROM scratch AS one\nFROM one AS two", whys: `Dockerfile: it has no target "t"; its targets are one, two`},
+			text: "FROM scratch AS one\nFROM one AS two",
+			whys: `Dockerfile: it has no target "t"; its targets are one, two`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n, err := parse(t, c.text).Needs("t", c.args)
@@ -156,7 +164,8 @@ func TestNeeds(t *testing.T) {
 func TestParseSaysWhere(t *testing.T) {
 	_, err := Parse("Dockerfile", []byte("FROM scratch\n\nBUILD me\n"))
 	var e *Error
-	if !errors.As(err, &e) || !strings.Contains(err.Error(), "BUILD") || !strings.Contains(err.Error(), "3") {
+	if !errors.As(err, &e) || !strings.Contains(err.Error(), "BUILD") ||
+		!strings.Contains(err.Error(), "3") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -193,17 +202,20 @@ func TestMentions(t *testing.T) {
 }
 
 func TestIgnore(t *testing.T) {
-	i, err := ParseIgnore([]byte("# what docker does not see\n/build/*\n!/build/rpms/*.rpm\n/build/rpms/*-debuginfo-*.rpm\n**/target/*\n"))
+	i, err := ParseIgnore([]byte("# what docker does not " +
+		"see\n/build/*\n!/build/rpms/*.rpm\n/build/rpms/*-debuginfo-*.rpm\n**/target/*\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out []string
-	for _, name := range []string{"build/x", "build/rpms/a.rpm", "build/rpms/a-debuginfo-1.rpm", "sources/x/target/y", "sources/x/y", "target"} {
+	for _, name := range []string{"build/x", "build/rpms/a.rpm", "build/rpms/a-debuginfo-1.rpm",
+		"sources/x/target/y", "sources/x/y", "target"} {
 		if i.Matches(name) {
 			out = append(out, name)
 		}
 	}
-	if want := []string{"build/x", "build/rpms/a-debuginfo-1.rpm", "sources/x/target/y"}; !slices.Equal(out, want) {
+	if want := []string{"build/x", "build/rpms/a-debuginfo-1.rpm",
+		"sources/x/target/y"}; !slices.Equal(out, want) {
 		t.Errorf("ignores %q, want %q", out, want)
 	}
 	if (&Ignore{}).Matches("a") {

@@ -12,7 +12,8 @@ import (
 // IgnoreName is the file that keeps others out of the build context.
 const IgnoreName = ".dockerignore"
 
-// Ignore is a set of patterns as in a .dockerignore. It is not for concurrent use. The zero value ignores nothing.
+// Ignore is a set of patterns as in a .dockerignore. It is not for concurrent use. The zero value
+// ignores nothing.
 type Ignore struct {
 	Patterns []string
 	matcher  *patternmatcher.PatternMatcher

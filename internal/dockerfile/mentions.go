@@ -8,11 +8,13 @@ import (
 	"strings"
 )
 
-// Mentions returns the paths below the directory dir that a shell script names, relative to it, sorted: for the directory
-// /host the path "tools/rpm2img" of "/host/tools/rpm2img --fast" and both of "/host/{a,b}". A path ends before its first
-// wildcard or variable that lookup does not know. whole is true when the script also names dir without saying what it
-// wants there. Lines that are comments do not count.
-func Mentions(script, dir string, lookup func(name string) (string, bool)) (paths []string, whole bool) {
+// Mentions returns the paths below the directory dir that a shell script names, relative to it,
+// sorted: for the directory /host the path "tools/rpm2img" of "/host/tools/rpm2img --fast" and both
+// of "/host/{a,b}". A path ends before its first wildcard or variable that lookup does not know.
+// whole is true when the script also names dir without saying what it wants there. Lines that are
+// comments do not count.
+func Mentions(script, dir string, lookup func(name string) (string, bool)) (paths []string,
+	whole bool) {
 	for text := range strings.Lines(script) {
 		if strings.HasPrefix(strings.TrimSpace(text), "#") {
 			continue
@@ -28,7 +30,10 @@ func Mentions(script, dir string, lookup func(name string) (string, bool)) (path
 				continue // a part of another path
 			}
 			word := text[begin:]
-			if end := strings.IndexFunc(word, func(c rune) bool { return c < 128 && !isWord(byte(c)) }); end >= 0 {
+			if end := strings.IndexFunc(word, func(c rune) bool {
+				return c < 128 &&
+					!isWord(byte(c))
+			}); end >= 0 {
 				word = word[:end]
 			}
 			begin += len(word)
@@ -48,7 +53,8 @@ func Mentions(script, dir string, lookup func(name string) (string, bool)) (path
 
 // isPath says whether a byte next to the directory's name makes it a part of a longer name.
 func isPath(c byte) bool {
-	return c == '/' || c == '.' || c == '-' || c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= 128
+	return c == '/' || c == '.' || c == '-' || c == '_' || c >= '0' && c <= '9' || c >= 'a' &&
+		c <= 'z' || c >= 'A' && c <= 'Z' || c >= 128
 }
 
 // isWord says whether a byte belongs to a path as it is written in a script.
@@ -73,7 +79,8 @@ func braces(word string) []string {
 	return []string{word}
 }
 
-// known replaces variables, and cuts a path off before the component with the first wildcard or unknown variable.
+// known replaces variables, and cuts a path off before the component with the first wildcard or
+// unknown variable.
 func known(p string, lookup func(string) (string, bool)) string {
 	var parts []string
 	for _, part := range strings.Split(p, "/") {
@@ -86,7 +93,10 @@ func known(p string, lookup func(string) (string, bool)) string {
 					return strings.Join(parts, "/")
 				}
 				name, end = name[1:end], end+1
-			} else if n := strings.IndexFunc(name, func(c rune) bool { return c == '-' || c == '.' || !isPath(byte(c)) }); n >= 0 {
+			} else if n := strings.IndexFunc(name, func(c rune) bool {
+				return c == '-' || c == '.' ||
+					!isPath(byte(c))
+			}); n >= 0 {
 				name, end = name[:n], n
 			}
 			value, ok := lookup(name)

@@ -37,7 +37,8 @@ type Image struct {
 	Line int
 }
 
-// Path is a place in the build context, a clean slash path without a leading slash; "." is all of it.
+// Path is a place in the build context, a clean slash path without a leading slash; "." is all of
+// it.
 type Path struct {
 	Name string
 	Line int
@@ -47,8 +48,8 @@ type Path struct {
 type Tree struct {
 	Target string // where it is mounted: "/host"
 	Line   int
-	// Paths are those below Target that the RUN names. Whole says that it also uses Target in ways that say nothing of
-	// what it reads there.
+	// Paths are those below Target that the RUN names. Whole says that it also uses Target in ways
+	// that say nothing of what it reads there.
 	Paths []string
 	Whole bool
 }
@@ -59,7 +60,8 @@ func (f *File) Needs(target string, args map[string]string) (Needs, error) {
 	if err != nil {
 		return Needs{}, err
 	}
-	r := reader{f: f, given: args, lex: shell.NewLex(f.escape), meta: values{}, scopes: make([]scope, len(f.stages))}
+	r := reader{f: f, given: args, lex: shell.NewLex(f.escape), meta: values{},
+		scopes: make([]scope, len(f.stages))}
 	if err := r.readMeta(); err != nil {
 		return Needs{}, err
 	}
@@ -141,7 +143,8 @@ func (r *reader) addArg(a Arg) {
 	r.needs.Args = append(r.needs.Args, a)
 }
 
-// readStage reads one stage; those it needs were read before, because a stage can only need earlier ones.
+// readStage reads one stage; those it needs were read before, because a stage can only need earlier
+// ones.
 func (r *reader) readStage(i int) error {
 	s := scope{args: values{}, env: values{}, workDir: "/"}
 	st := r.f.stages[i]
@@ -246,7 +249,8 @@ func (r *reader) readCopy(s *scope, sources []string, line int) error {
 	return nil
 }
 
-// clean gives a path in the context in its plain form. As for the engine, nothing is above the context.
+// clean gives a path in the context in its plain form. As for the engine, nothing is above the
+// context.
 func clean(name string) string {
 	if name = strings.TrimPrefix(path.Clean("/"+name), "/"); name == "" {
 		return "."
@@ -256,7 +260,10 @@ func clean(name string) string {
 
 func (r *reader) readRun(stage int, s *scope, c *instructions.RunCommand) error {
 	known := s.all()
-	if err := c.Expand(func(word string) (string, error) { return r.expand(word, known) }); err != nil {
+	if err := c.Expand(func(word string) (string, error) {
+		return r.expand(word,
+			known)
+	}); err != nil {
 		return err
 	}
 	at := line(c.Location())
@@ -296,6 +303,7 @@ func (r *reader) tree(s *scope, c *instructions.RunCommand, target string, known
 	}
 	t := Tree{Target: target, Line: line(c.Location())}
 	t.Paths, t.Whole = Mentions(text, target, known.Get)
-	t.Whole = t.Whole || s.workDir == target || strings.HasPrefix(s.workDir, target+"/") || target == "/"
+	t.Whole = t.Whole || s.workDir == target || strings.HasPrefix(s.workDir, target+"/") ||
+		target == "/"
 	return t
 }

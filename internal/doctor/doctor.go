@@ -1,6 +1,7 @@
-// Package doctor looks at what a build needs of its surroundings and says, before an hour is wasted, what cannot work, what will
-// be slow or fail late, and what to do about it. It asks about the engine through what the caller knows of it, and about
-// everything else itself: file systems, control groups, servers, the clock.
+// Package doctor looks at what a build needs of its surroundings and says, before an hour is
+// wasted, what cannot work, what will be slow or fail late, and what to do about it. It asks about
+// the engine through what the caller knows of it, and about everything else itself: file systems,
+// control groups, servers, the clock.
 package doctor
 
 import (
@@ -112,7 +113,8 @@ func Fast(r Request) Report {
 	return Report{checks}
 }
 
-// engines looks at the engine, or at each of several: one that is gone is a warning while others answer.
+// engines looks at the engine, or at each of several: one that is gone is a warning while others
+// answer.
 func (r Request) engines() []Check {
 	if len(r.Nodes) > 1 && r.Engine.Err == nil {
 		var checks []Check
@@ -154,7 +156,8 @@ func (r Request) engine() Check {
 		text += ", API " + e.API
 	}
 	if e.Kind == "buildkitd" && olderThan(e.Version, safeBuildKit) {
-		return Check{Name: "engine", Status: Warning, Detail: text + ": it lacks fixes of CVE-2026-33747, CVE-2026-33748 and GHSA-7236-3392-c5c6",
+		return Check{Name: "engine", Status: Warning, Detail: text +
+			": it lacks fixes of CVE-2026-33747, CVE-2026-33748 and GHSA-7236-3392-c5c6",
 			Fix: "install BuildKit " + safeBuildKit + " or newer"}
 	}
 	return Check{Name: "engine", Status: OK, Detail: text}
@@ -166,11 +169,14 @@ const safeBuildKit = "v0.31.1"
 func (r Request) sdk() Check {
 	switch {
 	case r.Engine.Err != nil:
-		return Check{Name: "SDK image", Status: Skipped, Detail: r.Engine.SDK + ": there is no engine to ask"}
+		return Check{Name: "SDK image", Status: Skipped, Detail: r.Engine.SDK +
+			": there is no engine to ask"}
 	case r.Engine.SDKErr != nil && r.Engine.SDKMay:
-		return Check{Name: "SDK image", Status: Warning, Detail: r.Engine.SDKErr.Error(), Fix: "a build looks for it in the remote caches first"}
+		return Check{Name: "SDK image", Status: Warning, Detail: r.Engine.SDKErr.Error(),
+			Fix: "a build looks for it in the remote caches first"}
 	case r.Engine.SDKErr != nil:
-		return Check{Name: "SDK image", Status: Failure, Detail: r.Engine.SDKErr.Error(), Fix: "script/setup makes it; buildsys sdk import takes a finished root file system"}
+		return Check{Name: "SDK image", Status: Failure, Detail: r.Engine.SDKErr.Error(),
+			Fix: "script/setup makes it; buildsys sdk import takes a finished root file system"}
 	}
 	return Check{Name: "SDK image", Status: OK, Detail: r.Engine.SDK}
 }

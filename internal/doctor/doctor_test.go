@@ -1,4 +1,5 @@
-// Tests of what the doctor says: of engines, of real file systems, of control groups of both versions, of servers and the clock.
+// Tests of what the doctor says: of engines, of real file systems, of control groups of both
+// versions, of servers and the clock.
 
 package doctor
 
@@ -45,25 +46,36 @@ func TestEngine(t *testing.T) {
 		want   Status
 		words  string
 	}{
-		{"none", Engine{Err: errors.New("nothing answers"), Fix: "start it"}, "engine", Failure, "start it"},
-		{"docker", Engine{Kind: "Docker engine", Version: "20.10.24", API: "1.41", Host: "unix:///x"}, "engine", OK, "API 1.41"},
-		{"old buildkitd", Engine{Kind: "buildkitd", Version: "v0.28.0"}, "engine", Warning, "CVE-2026-33747"},
+		{"none", Engine{Err: errors.New("nothing answers"), Fix: "start it"}, "engine", Failure,
+			"start it"},
+		{"docker", Engine{Kind: "Docker engine", Version: "20.10.24", API: "1.41", Host: "unix:///x"},
+			"engine", OK, "API 1.41"},
+		{"old buildkitd", Engine{Kind: "buildkitd", Version: "v0.28.0"}, "engine", Warning,
+			"CVE-2026-33747"},
 		{"buildkitd", Engine{Kind: "buildkitd", Version: "v0.33.1"}, "engine", OK, "v0.33.1"},
-		{"buildkitd without a version", Engine{Kind: "buildkitd", Version: "v0.0.0+unknown"}, "engine", OK, ""},
+		{"buildkitd without a version", Engine{Kind: "buildkitd", Version: "v0.0.0+unknown"}, "engine",
+			OK, ""},
 		{"overlay2", Engine{Driver: "overlay2"}, "storage driver", OK, "overlay2"},
-		{"vfs", Engine{Kind: "Docker engine", Driver: "vfs"}, "storage driver", Warning, "VOLUME /var/lib/docker"},
-		{"native of a buildkitd", Engine{Kind: "buildkitd", Driver: "native"}, "storage driver", Warning, "VOLUME /var/lib/buildkit"},
-		{"vfs for unknown reasons", Engine{Kind: "Docker engine", Driver: "vfs"}, "storage driver", Warning, "or it may not mount"},
-		{"vfs elsewhere", Engine{Driver: "vfs", RootDir: "/data/docker"}, "storage driver", Warning, "VOLUME /data/docker"},
+		{"vfs", Engine{Kind: "Docker engine", Driver: "vfs"}, "storage driver", Warning,
+			"VOLUME /var/lib/docker"},
+		{"native of a buildkitd", Engine{Kind: "buildkitd", Driver: "native"}, "storage driver", Warning,
+			"VOLUME /var/lib/buildkit"},
+		{"vfs for unknown reasons", Engine{Kind: "Docker engine", Driver: "vfs"}, "storage driver",
+			Warning, "or it may not mount"},
+		{"vfs elsewhere", Engine{Driver: "vfs", RootDir: "/data/docker"}, "storage driver", Warning,
+			"VOLUME /data/docker"},
 		{"driver not told", Engine{}, "storage driver", Skipped, ""},
 		{"root of another machine", Engine{RootDir: "/"}, "data root", Skipped, ""},
-		{"SDK missing", Engine{SDK: "sdk:1", SDKErr: errors.New("no sdk:1")}, "SDK image", Failure, "script/setup"},
-		{"SDK elsewhere", Engine{SDK: "sdk:1", SDKErr: errors.New("no sdk:1"), SDKMay: true}, "SDK image", Warning, "remote caches"},
+		{"SDK missing", Engine{SDK: "sdk:1", SDKErr: errors.New("no sdk:1")}, "SDK image", Failure,
+			"script/setup"},
+		{"SDK elsewhere", Engine{SDK: "sdk:1", SDKErr: errors.New("no sdk:1"), SDKMay: true}, "SDK image",
+			Warning, "remote caches"},
 		{"SDK", Engine{SDK: "sdk:1"}, "SDK image", OK, "sdk:1"},
 		{"SDK without engine", Engine{SDK: "sdk:1", Err: errors.New("x")}, "SDK image", Skipped, "sdk:1"},
 	} {
 		got := find(t, Run(t.Context(), Request{Engine: c.engine}), c.check)
-		if got.Status != c.want || !strings.Contains(got.Detail+got.Fix, c.words) || (got.Fix == "") != (c.want == OK || c.want == Skipped) {
+		if got.Status != c.want || !strings.Contains(got.Detail+got.Fix, c.words) ||
+			(got.Fix == "") != (c.want == OK || c.want == Skipped) {
 			t.Errorf("%s: %+v, want %s with %q", c.name, got, c.want, c.words)
 		}
 	}
@@ -80,18 +92,23 @@ func TestCopyingFix(t *testing.T) {
 	} {
 		root := t.TempDir()
 		write(t, root, "proc/self/status", "Name:\tx\nCapBnd:\t"+caps+"\n")
-		c := find(t, Fast(Request{Engine: Engine{Driver: "vfs", RootDir: dir, Local: true}, Root: root}), "storage driver")
-		if c.Status != Warning || !strings.Contains(c.Fix, words) || !strings.Contains(c.Fix, "--privileged") || strings.Contains(c.Fix, "VOLUME") {
+		c := find(t, Fast(Request{Engine: Engine{Driver: "vfs", RootDir: dir, Local: true}, Root: root}),
+			"storage driver")
+		if c.Status != Warning || !strings.Contains(c.Fix, words) ||
+			!strings.Contains(c.Fix, "--privileged") || strings.Contains(c.Fix, "VOLUME") {
 			t.Errorf("%s: %+v, want %q", caps, c, words)
 		}
 	}
 }
 
-// TestSeveral: each of several engines is looked at; one that is gone is a warning, and none of them a failure.
+// TestSeveral: each of several engines is looked at; one that is gone is a warning, and none of
+// them a failure.
 func TestSeveral(t *testing.T) {
-	nodes := []Engine{{Kind: "buildkitd", Host: "a", Driver: "native"}, {Host: "b", Err: errors.New("b: nothing answers there")}}
+	nodes := []Engine{{Kind: "buildkitd", Host: "a", Driver: "native"},
+		{Host: "b", Err: errors.New("b: nothing answers there")}}
 	r := Fast(Request{Engine: Engine{Kind: "buildkitd", Host: "a, b"}, Nodes: nodes})
-	if len(r.Checks) < 3 || r.Checks[0].Status != OK || r.Checks[1].Name != "storage driver" || r.Checks[1].Status != Warning || r.Checks[2].Status != Warning || r.Worst() == Failure {
+	if len(r.Checks) < 3 || r.Checks[0].Status != OK || r.Checks[1].Name != "storage driver" ||
+		r.Checks[1].Status != Warning || r.Checks[2].Status != Warning || r.Worst() == Failure {
 		t.Errorf("%+v", r)
 	}
 	r = Fast(Request{Engine: Engine{Err: errors.New("a: gone; b: gone")}, Nodes: nodes})
@@ -120,7 +137,8 @@ func TestWeight(t *testing.T) {
 		}
 		said := false
 		for _, check := range Fast(Request{Engine: c.engine, Root: root}).Checks {
-			said = said || check.Name == "processor weight" && check.Status == Warning && strings.Contains(check.Detail, "10 want to run on 2")
+			said = said || check.Name == "processor weight" && check.Status == Warning &&
+				strings.Contains(check.Detail, "10 want to run on 2")
 		}
 		if said != c.want {
 			t.Errorf("%s: said %v", c.name, said)
@@ -131,27 +149,31 @@ func TestWeight(t *testing.T) {
 // TestDataRootOnOverlay looks at a real overlay mount, as a container's own file system is one.
 func TestDataRootOnOverlay(t *testing.T) {
 	base := t.TempDir()
-	need.Mount(t, base, "-t", "tmpfs", "-o", "size=4m", "none") // its layers must not lie on an overlay themselves
+	// its layers must not lie on an overlay themselves
+	need.Mount(t, base, "-t", "tmpfs", "-o", "size=4m", "none")
 	for _, d := range []string{"lower", "upper", "work", "merged"} {
 		if err := os.Mkdir(filepath.Join(base, d), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	at := base + "/merged"
-	need.Mount(t, at, "-t", "overlay", "-o", "lowerdir="+base+"/lower,upperdir="+base+"/upper,workdir="+base+"/work", "none")
+	need.Mount(t, at, "-t", "overlay", "-o",
+		"lowerdir="+base+"/lower,upperdir="+base+"/upper,workdir="+base+"/work", "none")
 	root := at + "/docker"
 	if err := os.Mkdir(root, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	r := Fast(Request{Engine: Engine{Driver: "vfs", RootDir: root, Local: true}})
 	c := find(t, r, "data root")
-	if c.Status != Warning || !strings.Contains(c.Detail, "on overlay") || !strings.Contains(c.Fix, "VOLUME "+root) {
+	if c.Status != Warning || !strings.Contains(c.Detail, "on overlay") ||
+		!strings.Contains(c.Fix, "VOLUME "+root) {
 		t.Errorf("%+v", c)
 	}
 	if r.Worst() != Failure { // 4 MB for an engine
 		t.Errorf("worst is %s", r.Worst())
 	}
-	if c := find(t, Fast(Request{Engine: Engine{RootDir: base, Local: true}}), "data root"); c.Status != OK || !strings.HasSuffix(c.Detail, "tmpfs") {
+	if c := find(t, Fast(Request{Engine: Engine{RootDir: base, Local: true}}),
+		"data root"); c.Status != OK || !strings.HasSuffix(c.Detail, "tmpfs") {
 		t.Errorf("%+v", c)
 	}
 }
@@ -183,7 +205,8 @@ func TestDisk(t *testing.T) {
 	} {
 		c.place.Name = c.name
 		got := disk(c.place)
-		if got.Status != c.want || !strings.Contains(got.Detail+got.Fix, c.words) || (got.Fix == "") != (c.want == OK) {
+		if got.Status != c.want || !strings.Contains(got.Detail+got.Fix, c.words) ||
+			(got.Fix == "") != (c.want == OK) {
 			t.Errorf("%s: %+v, want %s with %q", c.name, got, c.want, c.words)
 		}
 	}
@@ -202,11 +225,13 @@ func TestLimits(t *testing.T) {
 		{"no limits", nil, Engine{CPUs: 8, Local: true}, 0, OK, OK, "16 GiB for 8 steps"},
 		{"too many jobs", nil, Engine{CPUs: 8, Local: true}, 32, Warning, OK, "--jobs 16"},
 		{"v2", map[string]string{
-			"proc/self/cgroup": "0::/ci/job\n", "sys/fs/cgroup/ci/job/memory.max": "max\n", "sys/fs/cgroup/ci/memory.max": "2147483648\n",
+			"proc/self/cgroup": "0::/ci/job\n", "sys/fs/cgroup/ci/job/memory.max": "max\n",
+			"sys/fs/cgroup/ci/memory.max":  "2147483648\n",
 			"sys/fs/cgroup/ci/job/cpu.max": "150000 100000\n", "sys/fs/cgroup/ci/cpu.max": "max 100000\n",
 		}, Engine{CPUs: 8, Local: true}, 0, Warning, Warning, "/sys/fs/cgroup/ci/memory.max"},
 		{"v2 in a container", map[string]string{
-			"proc/self/cgroup": "0::/not/here\n", "sys/fs/cgroup/memory.max": "4294967296\n", "sys/fs/cgroup/cpu.max": "200000 100000\n",
+			"proc/self/cgroup": "0::/not/here\n", "sys/fs/cgroup/memory.max": "4294967296\n",
+			"sys/fs/cgroup/cpu.max": "200000 100000\n",
 		}, Engine{CPUs: 8, Local: true}, 2, OK, OK, "2.0 (quota"},
 		{"v1", map[string]string{
 			"proc/self/cgroup": "5:cpu,cpuacct:/j\n4:memory:/j\n3:pids:/j\n",
@@ -219,7 +244,8 @@ func TestLimits(t *testing.T) {
 			"sys/fs/cgroup/pids/j/memory.limit_in_bytes":         "1\n",
 			"sys/fs/cgroup/memory/j/child/memory.limit_in_bytes": "1\n",
 		}, Engine{CPUs: 4, Local: true}, 0, Warning, Warning, "--jobs 1"},
-		{"engine elsewhere", map[string]string{"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "1048576\n", "sys/fs/cgroup/cpu.max": "1 100000\n"},
+		{"engine elsewhere", map[string]string{"proc/self/cgroup": "0::/\n",
+			"sys/fs/cgroup/memory.max": "1048576\n", "sys/fs/cgroup/cpu.max": "1 100000\n"},
 			Engine{CPUs: 64, Memory: 128 << 30}, 0, OK, OK, "128 GiB for 64 steps"},
 		{"engine that does not tell", nil, Engine{Kind: "buildkitd"}, 0, OK, Skipped, "--jobs"},
 	} {
@@ -230,8 +256,10 @@ func TestLimits(t *testing.T) {
 		}
 		r := Fast(Request{Engine: c.engine, Jobs: c.jobs, Root: root})
 		memory, cpu := find(t, r, "memory"), find(t, r, "processors")
-		if text := memory.Detail + memory.Fix + cpu.Detail + cpu.Fix; memory.Status != c.memory || cpu.Status != c.cpu || !strings.Contains(text, c.words) {
-			t.Errorf("%s: %+v and %+v, want %s and %s with %q", c.name, memory, cpu, c.memory, c.cpu, c.words)
+		if text := memory.Detail + memory.Fix + cpu.Detail + cpu.Fix; memory.Status != c.memory ||
+			cpu.Status != c.cpu || !strings.Contains(text, c.words) {
+			t.Errorf("%s: %+v and %+v, want %s and %s with %q", c.name, memory, cpu, c.memory, c.cpu,
+				c.words)
 		}
 	}
 }
@@ -271,10 +299,12 @@ func TestServers(t *testing.T) {
 		{serve(0, now), Warning, "no answer within 200ms", OK},
 		{"http://127.0.0.1:1/", Warning, "refused", OK},
 	} {
-		r := Run(t.Context(), Request{Servers: []Server{{Name: "server", URL: c.url, Fix: "do"}}, Now: at, Timeout: 200 * time.Millisecond})
+		r := Run(t.Context(), Request{Servers: []Server{{Name: "server", URL: c.url, Fix: "do"}}, Now: at,
+			Timeout: 200 * time.Millisecond})
 		got, clock := find(t, r, "server"), find(t, r, "clock")
 		if got.Status != c.want || !strings.Contains(got.Detail, c.words) || clock.Status != c.clock {
-			t.Errorf("%s: %+v and %+v, want %s with %q and a clock that is %s", c.url, got, clock, c.want, c.words, c.clock)
+			t.Errorf("%s: %+v and %+v, want %s with %q and a clock that is %s", c.url, got, clock, c.want,
+				c.words, c.clock)
 		}
 	}
 	r := Run(t.Context(), Request{Now: func() time.Time { return time.Unix(0, 0) }})

@@ -1,4 +1,5 @@
-// Limits: memory and processors as the control groups of this process leave them, which an engine in the same container shares.
+// Limits: memory and processors as the control groups of this process leave them, which an engine
+// in the same container shares.
 
 package doctor
 
@@ -14,7 +15,8 @@ import (
 	"buildsys/internal/bytesize"
 )
 
-// memoryPerJob is what a step is expected to need: a C++ compiler or a link of a large program; a kernel's own link takes less.
+// memoryPerJob is what a step is expected to need: a C++ compiler or a link of a large program; a
+// kernel's own link takes less.
 const memoryPerJob = 1 << 30
 
 func (r Request) memory() Check {
@@ -35,7 +37,8 @@ func (r Request) memory() Check {
 	c.Detail = fmt.Sprintf("%s%s for %s", bytesize.Format(bytes), limited, steps(jobs))
 	if need := int64(jobs) * memoryPerJob; bytes < need && r.Engine.Err == nil {
 		c.Status = Warning
-		c.Fix = fmt.Sprintf("reckon with 1 GiB for each: run fewer (--jobs %d), or give it more; a step that is killed for memory ends with exit code 137",
+		c.Fix = fmt.Sprintf("reckon with 1 GiB for each: run fewer (--jobs %d), or give it more; a "+
+			"step that is killed for memory ends with exit code 137",
 			max(1, bytes/memoryPerJob))
 	}
 	return c
@@ -47,26 +50,30 @@ func (r Request) cpu() Check {
 	quota, from := r.cpuQuota()
 	switch {
 	case quota == 0 && r.Engine.CPUs == 0:
-		return Check{Name: c.Name, Status: Skipped, Detail: "the engine does not tell: say how many steps to run at once with --jobs"}
+		return Check{Name: c.Name, Status: Skipped,
+			Detail: "the engine does not tell: say how many steps to run at once with --jobs"}
 	case quota == 0 || !r.Engine.Local || r.Engine.CPUs > 0 && quota >= float64(r.Engine.CPUs):
 		c.Detail = fmt.Sprintf("%d for %s", r.Engine.CPUs, steps(jobs))
 	default:
 		c.Detail = fmt.Sprintf("%.1f (quota of the control group, %s) for %s", quota, from, steps(jobs))
 		if float64(jobs) > math.Ceil(quota) {
 			c.Status = Warning
-			c.Fix = fmt.Sprintf("the engine counts %d and so many steps are run at once, which only get in each other's way: --jobs %d",
+			c.Fix = fmt.Sprintf("the engine counts %d and so many steps are run at once, which only get "+
+				"in each other's way: --jobs %d",
 				r.Engine.CPUs, max(1, int(math.Ceil(quota))))
 		}
 	}
 	return c
 }
 
-// weight looks for a Docker engine all of whose steps together weigh as much as one process, on a machine where many want to run.
-// Version 1 of control groups has it so: the processes of the topmost group compete with the engine's group one by one.
+// weight looks for a Docker engine all of whose steps together weigh as much as one process, on a
+// machine where many want to run. Version 1 of control groups has it so: the processes of the
+// topmost group compete with the engine's group one by one.
 func (r Request) weight() (Check, bool) {
 	const file, one = "sys/fs/cgroup/cpu/docker/cpu.shares", 1024
 	shares, err := strconv.Atoi(r.read(file))
-	if err != nil || r.Engine.Err != nil || !r.Engine.Local || r.Engine.Kind != "Docker engine" || r.Engine.CPUs == 0 {
+	if err != nil || r.Engine.Err != nil || !r.Engine.Local || r.Engine.Kind != "Docker engine" ||
+		r.Engine.CPUs == 0 {
 		return Check{}, false
 	}
 	load, err := strconv.ParseFloat(strings.SplitN(r.read("proc/loadavg"), " ", 2)[0], 64)
@@ -75,8 +82,10 @@ func (r Request) weight() (Check, bool) {
 	}
 	return Check{
 		Name: "processor weight", Status: Warning,
-		Detail: fmt.Sprintf("all steps together have the weight of one process (cpu.shares %d of control groups v1), and %.0f want to run on %d processors", shares, load, r.Engine.CPUs),
-		Fix:    fmt.Sprintf("echo %d >/%s gives them more until the engine's next start; or let what else runs here end", 8*one, file),
+		Detail: fmt.Sprintf("all steps together have the weight of one process (cpu.shares %d of "+
+			"control groups v1), and %.0f want to run on %d processors", shares, load, r.Engine.CPUs),
+		Fix: fmt.Sprintf("echo %d >/%s gives them more until the engine's next start; or let what "+
+			"else runs here end", 8*one, file),
 	}, true
 }
 
@@ -99,7 +108,8 @@ func (r Request) memTotal() int64 {
 	return 0
 }
 
-// memoryLimit is the smallest limit of the control groups that this process is in, and the file that has it; 0 for none.
+// memoryLimit is the smallest limit of the control groups that this process is in, and the file
+// that has it; 0 for none.
 func (r Request) memoryLimit() (limit int64, from string) {
 	r.eachGroup("memory", func(version int, dir string) {
 		name := "memory.max"
@@ -107,7 +117,8 @@ func (r Request) memoryLimit() (limit int64, from string) {
 			name = "memory.limit_in_bytes"
 		}
 		file := filepath.Join(dir, name)
-		// "max", and in version 1 a huge number, mean no limit; they are not smaller than the memory there is.
+		// "max", and in version 1 a huge number, mean no limit; they are not smaller than the memory
+		// there is.
 		n, err := strconv.ParseInt(r.read(file), 10, 64)
 		if err == nil && n > 0 && (limit == 0 || n < limit) {
 			limit, from = n, "/"+file
@@ -116,7 +127,8 @@ func (r Request) memoryLimit() (limit int64, from string) {
 	return limit, from
 }
 
-// cpuQuota is the smallest quota of the control groups that this process is in, in processors; 0 for none.
+// cpuQuota is the smallest quota of the control groups that this process is in, in processors; 0
+// for none.
 func (r Request) cpuQuota() (quota float64, from string) {
 	r.eachGroup("cpu", func(version int, dir string) {
 		file := filepath.Join(dir, "cpu.max")
@@ -142,8 +154,9 @@ func (r Request) read(file string) string {
 	return strings.TrimSpace(string(data))
 }
 
-// eachGroup visits the control group of this process for a controller and all above it, relative to the root. In a container
-// the group's own path may not be there: what is mounted then is the container's group itself, the top of the tree.
+// eachGroup visits the control group of this process for a controller and all above it, relative to
+// the root. In a container the group's own path may not be there: what is mounted then is the
+// container's group itself, the top of the tree.
 func (r Request) eachGroup(controller string, visit func(version int, dir string)) {
 	for line := range strings.Lines(r.read("proc/self/cgroup") + "\n") {
 		parts := strings.SplitN(strings.TrimSpace(line), ":", 3) // ID:controllers:path

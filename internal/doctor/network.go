@@ -16,7 +16,8 @@ import (
 
 const (
 	serverTimeout = 5 * time.Second
-	// wrongClock is how far this clock may be from a server's. Certificates and tokens are valid to the minute.
+	// wrongClock is how far this clock may be from a server's. Certificates and tokens are valid to
+	// the minute.
 	wrongClock = 5 * time.Minute
 	// firstYear is before any run of this program: a machine without a battery begins in 1970.
 	firstYear = 2025
@@ -125,9 +126,11 @@ func (r Request) clock(dates []time.Time) Check {
 func HubHint(registry string) string {
 	switch {
 	case registry == "docker.io" || strings.HasSuffix(registry, ".docker.io"):
-		return "Docker Hub limits pulls by address, and CI machines share theirs: log in, or use a mirror (in AWS an ECR pull-through cache)"
+		return "Docker Hub limits pulls by address, and CI machines share theirs: log in, or use a " +
+			"mirror (in AWS an ECR pull-through cache)"
 	case strings.HasSuffix(registry, ".amazonaws.com"):
-		return "ECR tokens live 12 hours: use docker-credential-ecr-login, or log in at the start of the build"
+		return "ECR tokens live 12 hours: use docker-credential-ecr-login, or log in at the start of " +
+			"the build"
 	}
 	return ""
 }

@@ -16,13 +16,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// olderThan compares releases; what is no release is not older, and v0.0.0 is what a build without a version calls itself.
+// olderThan compares releases; what is no release is not older, and v0.0.0 is what a build without
+// a version calls itself.
 func olderThan(version, than string) bool {
-	return semver.IsValid(version) && semver.MajorMinor(version) != "v0.0" && semver.Compare(version, than) < 0
+	return semver.IsValid(version) && semver.MajorMinor(version) != "v0.0" &&
+		semver.Compare(version, than) < 0
 }
 
 // volumeFix is how a container gets a real file system for an engine inside it.
-const volumeFix = "in the image that runs the engine write VOLUME %[1]s, or start its container with -v NAME:%[1]s, " +
+const volumeFix = "in the image that runs the engine write VOLUME %[1]s, or start its container " +
+	"with -v NAME:%[1]s, " +
 	"so that the engine's directory is on a disk and not on the container's own overlay"
 
 // driver looks for storage drivers that copy all of the SDK for every step.
@@ -34,7 +37,8 @@ func (r Request) driver() Check {
 		return Check{Name: c.Name, Status: Skipped, Detail: "the engine does not tell"}
 	case "vfs", "native":
 		c.Status = Warning
-		c.Detail = e.Driver + ": every step gets a full copy of the SDK (1 GB), which makes steps slow and fills the disk"
+		c.Detail = e.Driver + ": every step gets a full copy of the SDK (1 GB), which makes steps slow " +
+			"and fills the disk"
 		c.Fix = "this is what an engine falls back to when it cannot mount overlay: " + r.copyFix()
 	case "devicemapper", "btrfs", "zfs", "overlay2", "overlayfs", "fuse-overlayfs", "stargz":
 	default:
@@ -43,10 +47,12 @@ func (r Request) driver() Check {
 	return c
 }
 
-// copyFix says why an engine copies as far as that can be seen from here, and else all that it may be.
+// copyFix says why an engine copies as far as that can be seen from here, and else all that it may
+// be.
 func (r Request) copyFix() string {
 	volume := fmt.Sprintf(volumeFix, r.dataDir())
-	privileges := "start the container that the engine runs in with --privileged (CodeBuild: privileged mode)"
+	privileges := "start the container that the engine runs in with --privileged (CodeBuild: " +
+		"privileged mode)"
 	kind, seen := r.rootOn()
 	switch {
 	case seen && kind == "overlay":
@@ -54,13 +60,15 @@ func (r Request) copyFix() string {
 	case seen && !r.mayMount():
 		return "this container may mount nothing: " + privileges
 	case seen:
-		return fmt.Sprintf("its directory is on %s, where overlay works, so it was told to (storage-driver in daemon.json or on its command line, "+
+		return fmt.Sprintf("its directory is on %s, where overlay works, so it was told to "+
+			"(storage-driver in daemon.json or on its command line, "+
 			"snapshotter in buildkitd.toml), or it may not mount: %s", kind, privileges)
 	}
 	return volume + "; or it may not mount: " + privileges
 }
 
-// rootOn names the file system of the engine's directory, if that is on this machine and to be seen.
+// rootOn names the file system of the engine's directory, if that is on this machine and to be
+// seen.
 func (r Request) rootOn() (kind string, seen bool) {
 	if !r.Engine.Local || r.Engine.RootDir == "" {
 		return "", false
@@ -69,7 +77,8 @@ func (r Request) rootOn() (kind string, seen bool) {
 	return kind, err == nil
 }
 
-// mayMount says whether processes here may mount (CAP_SYS_ADMIN, number 21), unless that cannot be known.
+// mayMount says whether processes here may mount (CAP_SYS_ADMIN, number 21), unless that cannot be
+// known.
 func (r Request) mayMount() bool {
 	for line := range strings.Lines(r.read("proc/self/status")) {
 		if digits, ok := strings.CutPrefix(line, "CapBnd:"); ok {
@@ -128,8 +137,10 @@ func fileSystem(path string) (string, error) {
 }
 
 var magics = map[int64]string{
-	unix.OVERLAYFS_SUPER_MAGIC: "overlay", unix.EXT4_SUPER_MAGIC: "ext4", unix.XFS_SUPER_MAGIC: "xfs", unix.BTRFS_SUPER_MAGIC: "btrfs",
-	unix.TMPFS_MAGIC: "tmpfs", unix.NFS_SUPER_MAGIC: "nfs", unix.F2FS_SUPER_MAGIC: "f2fs", 0x2fc12fc1: "zfs", unix.FUSE_SUPER_MAGIC: "fuse",
+	unix.OVERLAYFS_SUPER_MAGIC: "overlay", unix.EXT4_SUPER_MAGIC: "ext4", unix.XFS_SUPER_MAGIC: "xfs",
+	unix.BTRFS_SUPER_MAGIC: "btrfs",
+	unix.TMPFS_MAGIC:       "tmpfs", unix.NFS_SUPER_MAGIC: "nfs", unix.F2FS_SUPER_MAGIC: "f2fs",
+	0x2fc12fc1: "zfs", unix.FUSE_SUPER_MAGIC: "fuse",
 }
 
 // places are the request's and the engine's own, when that is to be seen from here.
@@ -147,7 +158,8 @@ func (r Request) places() []Place {
 }
 
 const (
-	engineNeed = 20 << 30 // the SDK, the files of a build of everything, and BuildKit's cache until it is collected
+	// the SDK, the files of a build of everything, and BuildKit's cache until it is collected
+	engineNeed = 20 << 30
 	engineMin  = 1 << 30
 	fewInodes  = 100_000 // an SDK has 50,000
 	minInodes  = 1000
@@ -158,7 +170,8 @@ func disk(p Place) Check {
 	c := Check{Name: "disk: " + p.Name, Status: OK}
 	at, err := existing(p)
 	if err != nil {
-		c.Status, c.Detail, c.Fix = Failure, err.Error(), "make it a directory that this user may write to"
+		c.Status, c.Detail, c.Fix = Failure, err.Error(), "make it a directory that this user may "+
+			"write to"
 		return c
 	}
 	var st unix.Statfs_t
@@ -184,7 +197,8 @@ func disk(p Place) Check {
 		c.Fix = fmt.Sprintf("a build of everything is expected to need %s; "+
 			"free some, or name another place", bytesize.Format(p.Need))
 	case noInodes && st.Ffree < fewInodes:
-		c.Status, c.Fix = Warning, "an SDK alone has some 50,000 files: remove files, or name another place"
+		c.Status, c.Fix = Warning, "an SDK alone has some 50,000 files: remove files, or name another "+
+			"place"
 	}
 	if c.Status != OK && p.Name == "engine" {
 		c.Fix += " (docker builder prune drops the engine's build cache)"

@@ -1,4 +1,5 @@
-// cache_test: nothing is built twice, on a real engine: whatever does not reach an RPM builds nothing.
+// cache_test: nothing is built twice, on a real engine: whatever does not reach an RPM builds
+// nothing.
 
 package e2e
 
@@ -32,7 +33,8 @@ func layered(t *testing.T) (root string) {
 	return root
 }
 
-// buildLayered builds the whole tree and fails the test unless exactly the wanted packages were built, sorted by name.
+// buildLayered builds the whole tree and fails the test unless exactly the wanted packages were
+// built, sorted by name.
 func buildLayered(t *testing.T, root string, env []string, want ...string) result {
 	t.Helper()
 	r := buildsys(t, root, env, "build-package", "top", "aside")
@@ -71,7 +73,8 @@ func TestNoOp(t *testing.T) {
 	if err := os.RemoveAll(filepath.Join(root, "build")); err != nil {
 		t.Fatal(err)
 	}
-	buildLayered(t, root, []string{noEngine}).must(t, 0, "mid restored from the store", "nothing to do")
+	buildLayered(t, root, []string{noEngine}).must(t, 0, "mid restored from the store",
+		"nothing to do")
 	if got := rpms(t, root, "top"); len(got) != 1 {
 		t.Errorf("RPMs of top: %q", got)
 	}
@@ -84,12 +87,14 @@ func TestOtherSurroundings(t *testing.T) {
 	clone := filepath.Join(t.TempDir(), "another name")
 	shell(t, root, `git init -q && git add Release.toml packages && git -c user.name=a -c user.email=a@example.org commit -qm tree
 		umask 077 && git clone -q . "$0" && rm -rf "$0/.git"`, clone)
-	surroundings := []string{noEngine, "TZ=Asia/Kathmandu", "LANG=tr_TR.UTF-8", "LC_ALL=tr_TR.UTF-8", "USER=somebody", "LOGNAME=somebody",
+	surroundings := []string{noEngine, "TZ=Asia/Kathmandu", "LANG=tr_TR.UTF-8", "LC_ALL=tr_TR.UTF-8",
+		"USER=somebody", "LOGNAME=somebody",
 		"HOME=" + t.TempDir(), "TMPDIR=" + t.TempDir(), "BUILDSYS_JOBS=7"}
 	buildLayered(t, clone, surroundings).must(t, 0, "low restored from the store", "nothing to do")
 
 	need.Root(t)
-	if err := exec.Command("unshare", "--uts", "setpriv", "--reuid", "65534", "true").Run(); err != nil {
+	if err := exec.Command("unshare", "--uts", "setpriv", "--reuid", "65534",
+		"true").Run(); err != nil {
 		need.Missing(t, "another host name and user cannot be had with unshare and setpriv: %v", err)
 	}
 	if err := os.RemoveAll(filepath.Join(clone, "build")); err != nil {
@@ -106,7 +111,8 @@ func TestOtherSurroundings(t *testing.T) {
 			HOME=$0 BUILDSYS_CACHE_DIR=$0/cache DOCKER_HOST=tcp://127.0.0.1:1 BUILDSYS_SDK_IMAGE=$BUILDSYS_SDK_IMAGE \
 			exec setpriv --reuid 65534 --regid 65534 --clear-groups "$0/buildsys" build-package top aside' "$0"`,
 		home, cache, binary)
-	if !strings.Contains(out, "top restored from the store") || !strings.Contains(out, "nothing to do") || strings.Contains(out, " started") {
+	if !strings.Contains(out, "top restored from the store") ||
+		!strings.Contains(out, "nothing to do") || strings.Contains(out, " started") {
 		t.Errorf("as another user on another host:\n%s", out)
 	}
 }
@@ -134,7 +140,8 @@ func TestCutOff(t *testing.T) {
 	}
 	buildLayered(t, root, []string{noEngine})
 
-	writePackage(t, root, pkg{name: "mid", needs: []string{"low"}, script: "echo changed >%{buildroot}/mid"})
+	writePackage(t, root, pkg{name: "mid", needs: []string{"low"},
+		script: "echo changed >%{buildroot}/mid"})
 	buildLayered(t, root, nil, "mid", "top")
 	writePackage(t, root, pkg{name: "low", script: "echo changed >%{buildroot}/low"})
 	buildLayered(t, root, nil, "low", "mid", "top")
@@ -211,7 +218,8 @@ func TestVerifyReproducible(t *testing.T) {
 		pkg{name: "jobs", script: "nproc >%{buildroot}/jobs"},
 		pkg{name: "zone", script: "date -d @0 >%{buildroot}/zone"},
 	)
-	r := buildsys(t, root, nil, "build-package", "--verify-reproducible", "good", "clock", "host", "jobs", "zone")
+	r := buildsys(t, root, nil, "build-package", "--verify-reproducible", "good", "clock", "host",
+		"jobs", "zone")
 	r.must(t, 5, "packages are not reproducible: clock, host")
 	for _, want := range []string{`(?m)^good is reproducible$`,
 		`(?m)^clock is not reproducible: skiff-clock-1.0-1.*\.rpm differs from byte \d+ on`, `file /clock: contents`,
@@ -221,7 +229,8 @@ func TestVerifyReproducible(t *testing.T) {
 		}
 	}
 	for _, side := range []string{"first", "second"} {
-		if files, err := filepath.Glob(filepath.Join(root, "build/reproducible/clock", side, "*.rpm")); err != nil || len(files) != 1 {
+		if files, err := filepath.Glob(filepath.Join(root, "build/reproducible/clock", side,
+			"*.rpm")); err != nil || len(files) != 1 {
 			t.Errorf("kept as %s: %q, %v", side, files, err)
 		}
 	}

@@ -1,4 +1,5 @@
-// cargo_test: a workspace of the ancestor's shape driven by the real cargo, whose build scripts start the real buildsys.
+// cargo_test: a workspace of the ancestor's shape driven by the real cargo, whose build scripts
+// start the real buildsys.
 
 package e2e
 
@@ -51,7 +52,8 @@ func cargoTree(t *testing.T) string {
 	return root
 }
 
-// backdateTree makes every file of a tree look a minute old, as those of a checkout are. Cargo compares times.
+// backdateTree makes every file of a tree look a minute old, as those of a checkout are. Cargo
+// compares times.
 func backdateTree(t *testing.T, root string) {
 	t.Helper()
 	at := time.Now().Add(-time.Minute)
@@ -73,7 +75,8 @@ type cargoRun struct {
 // cargoBuild builds the variant as the ancestor's Makefile.toml does.
 func cargoBuild(t *testing.T, root string, env ...string) cargoRun {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "cargo", "build", "-vv", "--offline", "--jobs", "8", "--manifest-path", "variants/qemu-tiny/Cargo.toml")
+	cmd := exec.CommandContext(t.Context(), "cargo", "build", "-vv", "--offline", "--jobs", "8",
+		"--manifest-path", "variants/qemu-tiny/Cargo.toml")
 	base := command(t.Context(), root, env)
 	cmd.Dir, cmd.Env = root, append(base.Env, "PATH="+filepath.Dir(binary)+":"+os.Getenv("PATH"),
 		"CARGO_TARGET_DIR="+filepath.Join(root, "variants/target/x86_64"), "CARGO_TERM_COLOR=never",
@@ -183,7 +186,8 @@ func TestFailureUnderCargo(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, r.stderr)
 		}
 	}
-	if len(rpms(t, root, "base")) != 1 || len(rpms(t, root, "left")) != 0 || slices.Contains(r.built, "tiny") {
+	if len(rpms(t, root, "base")) != 1 || len(rpms(t, root, "left")) != 0 ||
+		slices.Contains(r.built, "tiny") {
 		t.Errorf("built %q; RPMs of left: %q", r.built, rpms(t, root, "left"))
 	}
 }
@@ -205,7 +209,8 @@ func touch(t *testing.T, root, name string) {
 	}
 }
 
-// mostAtOnce says how many of the packages were in their %build sections at the same time, by what those have logged.
+// mostAtOnce says how many of the packages were in their %build sections at the same time, by what
+// those have logged.
 func mostAtOnce(t *testing.T, root string, packages ...string) int {
 	t.Helper()
 	type edge struct{ at, step int64 }

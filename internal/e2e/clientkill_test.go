@@ -1,4 +1,5 @@
-// clientkill_test: buildsys itself is killed in the middle of a step and in the middle of taking its outputs over.
+// clientkill_test: buildsys itself is killed in the middle of a step and in the middle of taking
+// its outputs over.
 
 package e2e
 
@@ -20,7 +21,8 @@ import (
 	"buildsys/internal/buildtest/need"
 )
 
-// startAnd starts a build of a and calls then when its step says that it runs. The build must end by what then does.
+// startAnd starts a build of a and calls then when its step says that it runs. The build must end
+// by what then does.
 func startAnd(t *testing.T, root string, env []string, then func(client *exec.Cmd)) {
 	t.Helper()
 	ran := false
@@ -33,7 +35,8 @@ func startAnd(t *testing.T, root string, env []string, then func(client *exec.Cm
 	}
 }
 
-// TestClientKilledInStep: the engine ends the step of a client that is no more, and the next run is as if nothing had been.
+// TestClientKilledInStep: the engine ends the step of a client that is no more, and the next run is
+// as if nothing had been.
 func TestClientKilledInStep(t *testing.T) {
 	need.Time(t)
 	d := buildtest.NewDockerd(t)
@@ -43,7 +46,8 @@ func TestClientKilledInStep(t *testing.T) {
 	buildsys(t, root, env(d), "build-package", "a").must(t, 0)
 	good := rpmBytes(t, root, "a")
 
-	mark := "mark-" + filepath.Base(filepath.Dir(d.Root)) // tells this step's process from all others on the machine
+	// tells this step's process from all others on the machine
+	mark := "mark-" + filepath.Base(filepath.Dir(d.Root))
 	step(t, root, ",", "print", mark, ",", "sleep", "600")
 	var process int
 	var killed time.Time
@@ -62,7 +66,8 @@ func TestClientKilledInStep(t *testing.T) {
 	noDebris(t, root)
 }
 
-// TestInterruptTwice: the engine hangs, so that the first signal does not end the run; the second does.
+// TestInterruptTwice: the engine hangs, so that the first signal does not end the run; the second
+// does.
 func TestInterruptTwice(t *testing.T) {
 	need.Time(t)
 	d := buildtest.NewDockerd(t)
@@ -85,19 +90,22 @@ func TestInterruptTwice(t *testing.T) {
 			buildtest.Must(t, cmd.Process.Signal(os.Interrupt))
 		}
 	}
-	if _ = cmd.Wait(); cmd.ProcessState.ExitCode() != 130 || strings.Contains(text.String(), "of 1 step done") {
+	if _ = cmd.Wait(); cmd.ProcessState.ExitCode() != 130 ||
+		strings.Contains(text.String(), "of 1 step done") {
 		t.Errorf("%v: it did not end at once\n%s", cmd.ProcessState, &text)
 	}
 }
 
-// processWith finds the running process that has a word in its command line, this test's own child aside.
+// processWith finds the running process that has a word in its command line, this test's own child
+// aside.
 func processWith(t *testing.T, word string) int {
 	t.Helper()
 	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	buildtest.Must(t, err)
 	for _, file := range lines {
 		data, _ := os.ReadFile(file)
-		if strings.HasPrefix(string(data), "/tool\x00") && strings.Contains(string(data), "\x00"+word+"\x00") {
+		if strings.HasPrefix(string(data), "/tool\x00") && strings.Contains(string(data),
+			"\x00"+word+"\x00") {
 			pid, err := strconv.Atoi(strings.Split(file, "/")[2])
 			buildtest.Must(t, err)
 			return pid
@@ -122,8 +130,8 @@ func waitGone(t *testing.T, pid int) {
 	}
 }
 
-// TestClientKilledInExport: a client that is killed while the outputs arrive leaves what it has in staging, nothing of it in
-// the place of outputs, and the next run clears it away.
+// TestClientKilledInExport: a client that is killed while the outputs arrive leaves what it has in
+// staging, nothing of it in the place of outputs, and the next run clears it away.
 func TestClientKilledInExport(t *testing.T) {
 	need.Time(t)
 	const size = 200 << 20
@@ -134,7 +142,8 @@ func TestClientKilledInExport(t *testing.T) {
 	buildsys(t, root, env(d), "build-package", "a").must(t, 0)
 	good := rpmBytes(t, root, "a")
 
-	step(t, root, ",", "sleep", "2", ",", "rpm", "/output/big-1.rpm", ",", "grow", "/output/big-1.rpm", fmt.Sprint(size))
+	step(t, root, ",", "sleep", "2", ",", "rpm", "/output/big-1.rpm", ",", "grow", "/output/big-1.rpm",
+		fmt.Sprint(size))
 	startAnd(t, root, env(d), func(client *exec.Cmd) {
 		firstWrite(t, filepath.Join(root, "build/staging/*/package-a-*"))
 		buildtest.Must(t, client.Process.Kill())
@@ -154,7 +163,8 @@ func TestClientKilledInExport(t *testing.T) {
 	buildsys(t, root, env(d), "build-package", "a").must(t, 0)
 	noDebris(t, root)
 	for _, name := range rpms(t, root, "a") {
-		if info, err := os.Stat(name); err != nil || strings.HasSuffix(name, "/big-1.rpm") && info.Size() != size {
+		if info, err := os.Stat(name); err != nil || strings.HasSuffix(name, "/big-1.rpm") &&
+			info.Size() != size {
 			t.Errorf("%s: %v, %v", name, info, err)
 		}
 	}
@@ -178,7 +188,8 @@ func firstWrite(t *testing.T, pattern string) {
 	if entries, err := os.ReadDir(dirs[0]); err == nil && len(entries) > 0 {
 		return // it was already
 	}
-	if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 120_000); err != nil || n != 1 {
+	if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 120_000); err != nil ||
+		n != 1 {
 		t.Fatalf("nothing was written to %s: %v", dirs[0], err)
 	}
 }
@@ -190,8 +201,8 @@ func glob(t *testing.T, root, pattern string) []string {
 	return found
 }
 
-// TestFleetNodeLost: of three buildkitds one never answers and one is killed in the middle of a step. The step goes to the third,
-// and each of the two costs a warning.
+// TestFleetNodeLost: of three buildkitds one never answers and one is killed in the middle of a
+// step. The step goes to the third, and each of the two costs a warning.
 func TestFleetNodeLost(t *testing.T) {
 	need.Time(t)
 	one, two := buildtest.NewBuildkitd(t), buildtest.NewBuildkitd(t)
@@ -201,10 +212,12 @@ func TestFleetNodeLost(t *testing.T) {
 	write(t, root, "packages/b/Cargo.toml", "[package]\nname = \"b\"\nversion = \"0.1.0\"\n")
 	write(t, root, "packages/b/b.spec", "Name: b\n")
 	nobody := "unix://" + filepath.Join(t.TempDir(), "nobody.sock")
-	all := append(env(one), "BUILDSYS_BUILDKIT_HOST="+strings.Join([]string{nobody, one.Host, two.Host}, ","))
+	all := append(env(one), "BUILDSYS_BUILDKIT_HOST="+strings.Join([]string{nobody, one.Host,
+		two.Host}, ","))
 	buildsys(t, root, env(two), "sdk", "import", toolRoot(t)).must(t, 0) // and waits for it
 	buildsys(t, root, env(one), "sdk", "check").must(t, 0)
-	if r := buildsys(t, root, all, "doctor"); r.code != 0 || !strings.Contains(r.stdout, nobody) || strings.Count(r.stdout, "storage driver") != 2 ||
+	if r := buildsys(t, root, all, "doctor"); r.code != 0 || !strings.Contains(r.stdout, nobody) ||
+		strings.Count(r.stdout, "storage driver") != 2 ||
 		!strings.Contains(r.stdout, "the others are used until it answers") {
 		t.Errorf("doctor, %d:\n%s%s", r.code, r.stdout, r.stderr)
 	}
@@ -224,27 +237,31 @@ func TestFleetNodeLost(t *testing.T) {
 		}
 	}
 	_ = cmd.Wait()
-	result{code: cmd.ProcessState.ExitCode(), stderr: text.String()}.must(t, 0, "attempt 2 of 2, engine lost", "2 of 2 steps done")
-	for _, words := range []string{"is built again", "the engine at " + nobody + " is not used", "the engine at " + one.Host + " is not used"} {
+	result{code: cmd.ProcessState.ExitCode(), stderr: text.String()}.must(t, 0,
+		"attempt 2 of 2, engine lost", "2 of 2 steps done")
+	for _, words := range []string{"is built again", "the engine at " + nobody + " is not used",
+		"the engine at " + one.Host + " is not used"} {
 		if n := strings.Count(text.String(), words); n != 1 {
 			t.Errorf("%q is said %d times, want once:\n%s", words, n, &text)
 		}
 	}
 }
 
-// TestFullCheckout: the disk of the checkout fills up while outputs arrive. Nothing of them stays, what was there before does, and
-// the next run needs no cleaning.
+// TestFullCheckout: the disk of the checkout fills up while outputs arrive. Nothing of them stays,
+// what was there before does, and the next run needs no cleaning.
 func TestFullCheckout(t *testing.T) {
 	need.Time(t)
 	d := buildtest.NewDockerd(t)
 	d.Start(t)
 	root := toolTree(t)
 	buildtest.Must(t, os.MkdirAll(filepath.Join(root, "build"), 0o755))
-	need.Mount(t, filepath.Join(root, "build"), "-t", "tmpfs", "-o", "size=150m,nr_inodes=500k", "none")
+	need.Mount(t, filepath.Join(root, "build"), "-t", "tmpfs", "-o", "size=150m,nr_inodes=500k",
+		"none")
 	buildsys(t, root, env(d), "sdk", "import", toolRoot(t)).must(t, 0)
 	buildsys(t, root, env(d), "build-package", "a").must(t, 0)
 	good := rpmBytes(t, root, "a")
-	step(t, root, ",", "rpm", "/output/big-1.rpm", ",", "grow", "/output/big-1.rpm", fmt.Sprint(200<<20))
+	step(t, root, ",", "rpm", "/output/big-1.rpm", ",", "grow", "/output/big-1.rpm",
+		fmt.Sprint(200<<20))
 	r := buildsys(t, root, env(d), "build-package", "a")
 	r.must(t, 4, "no space is left on this machine's disk for its outputs")
 	if strings.Contains(r.stderr, "is built again") {

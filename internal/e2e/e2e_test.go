@@ -1,5 +1,5 @@
-// Package e2e tests the finished program against a real engine: the binary is run as a user runs it.
-// The tests need an engine and the SDK image, which script/setup provides.
+// Package e2e tests the finished program against a real engine: the binary is run as a user runs
+// it. The tests need an engine and the SDK image, which script/setup provides.
 package e2e
 
 import (
@@ -85,7 +85,8 @@ func command(ctx context.Context, dir string, env []string, args ...string) *exe
 	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Dir = dir
 	for _, kv := range os.Environ() {
-		if !strings.HasPrefix(kv, "BUILDSYS_") || strings.HasPrefix(kv, "BUILDSYS_SDK_IMAGE=") || strings.HasPrefix(kv, "BUILDSYS_CACHE_DIR=") {
+		if !strings.HasPrefix(kv, "BUILDSYS_") || strings.HasPrefix(kv, "BUILDSYS_SDK_IMAGE=") ||
+			strings.HasPrefix(kv, "BUILDSYS_CACHE_DIR=") {
 			cmd.Env = append(cmd.Env, kv)
 		}
 	}
@@ -93,7 +94,8 @@ func command(ctx context.Context, dir string, env []string, args ...string) *exe
 	return cmd
 }
 
-// must fails the test unless the run ended with the wanted code and its messages hold all the wanted texts.
+// must fails the test unless the run ended with the wanted code and its messages hold all the
+// wanted texts.
 func (r result) must(t *testing.T, code int, texts ...string) {
 	t.Helper()
 	if r.code != code {
@@ -120,8 +122,8 @@ type pkg struct {
 	sources []source
 }
 
-// writeTree makes a tree of packages, and an empty cache for the rest of the test: what an earlier run built must not
-// count. The tree has no Dockerfile, so the recipe inside the program is used.
+// writeTree makes a tree of packages, and an empty cache for the rest of the test: what an earlier
+// run built must not count. The tree has no Dockerfile, so the recipe inside the program is used.
 func writeTree(t *testing.T, packages ...pkg) string {
 	t.Helper()
 	t.Setenv("BUILDSYS_CACHE_DIR", t.TempDir())
@@ -136,10 +138,12 @@ func writeTree(t *testing.T, packages ...pkg) string {
 func writePackage(t *testing.T, root string, p pkg) {
 	t.Helper()
 	var manifest, spec strings.Builder
-	fmt.Fprintf(&manifest, "[package]\nname = %q\nversion = \"0.1.0\"\n\n[package.metadata.build-package]\n", p.name)
+	fmt.Fprintf(&manifest, "[package]\nname = %q\nversion = "+
+		"\"0.1.0\"\n\n[package.metadata.build-package]\n", p.name)
 	for _, s := range p.sources {
 		sum := sha512.Sum512(s.data)
-		fmt.Fprintf(&manifest, "\n[[package.metadata.build-package.external-files]]\nurl = \"https://upstream.invalid/%s\"\nsha512 = %q\n",
+		fmt.Fprintf(&manifest, "\n[[package.metadata.build-package.external-files]]\nurl = "+
+			"\"https://upstream.invalid/%s\"\nsha512 = %q\n",
 			s.name, hex.EncodeToString(sum[:]))
 	}
 	manifest.WriteString("\n[build-dependencies]\n")
@@ -155,7 +159,8 @@ func writePackage(t *testing.T, root string, p pkg) {
 	if script == "" {
 		script = "echo built >%{buildroot}/" + p.name
 	}
-	fmt.Fprintf(&spec, "%%description\n%%{summary}.\n%%install\nmkdir -p %%{buildroot}\n%s\n%%files\n/%s\n", script, p.name)
+	fmt.Fprintf(&spec, "%%description\n%%{summary}.\n%%install\nmkdir -p "+
+		"%%{buildroot}\n%s\n%%files\n/%s\n", script, p.name)
 	dir := "packages/" + p.name + "/"
 	write(t, root, dir+"Cargo.toml", manifest.String())
 	write(t, root, dir+p.name+".spec", spec.String())

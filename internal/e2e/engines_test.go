@@ -1,5 +1,6 @@
-// engines_test: engines that come late, end in the middle of a step, die twice, copy instead of stacking, or are full. Each is a
-// daemon of the test's own, with an SDK of one program, so that nothing else on the machine is disturbed.
+// engines_test: engines that come late, end in the middle of a step, die twice, copy instead of
+// stacking, or are full. Each is a daemon of the test's own, with an SDK of one program, so that
+// nothing else on the machine is disturbed.
 
 package e2e
 
@@ -32,7 +33,8 @@ func toolRoot(t *testing.T) string {
 	return name
 }
 
-// toolTree is a tree with one package, a, whose step does what the tool is told. Its RPM is no more than the beginning of one.
+// toolTree is a tree with one package, a, whose step does what the tool is told. Its RPM is no more
+// than the beginning of one.
 func toolTree(t *testing.T, does ...string) string {
 	t.Helper()
 	root := writeTree(t)
@@ -50,7 +52,8 @@ func step(t *testing.T, root string, does ...string) {
 		run += ", \"" + word + "\""
 	}
 	run += `, ",", "rpm", "/output/a-1.rpm"]`
-	text := "# buildsys-recipe: 2\nARG SDK\nFROM ${SDK} AS rpmbuild\nARG PACKAGE\n" + run + "\nFROM scratch AS package\nCOPY --from=rpmbuild /output/ /\n"
+	text := "# buildsys-recipe: 2\nARG SDK\nFROM ${SDK} AS rpmbuild\nARG PACKAGE\n" + run +
+		"\nFROM scratch AS package\nCOPY --from=rpmbuild /output/ /\n"
 	write(t, root, "Dockerfile", text)
 }
 
@@ -77,7 +80,8 @@ func follow(t *testing.T, root string, env []string, running func(client *exec.C
 	return result{code: cmd.ProcessState.ExitCode(), stderr: text}
 }
 
-// onRunning runs a build to its end and returns what it said. Each time that a step says that it runs, it does then.
+// onRunning runs a build to its end and returns what it said. Each time that a step says that it
+// runs, it does then.
 func onRunning(t *testing.T, cmd *exec.Cmd, then func()) string {
 	t.Helper()
 	stderr, err := cmd.StderrPipe()
@@ -96,9 +100,10 @@ func onRunning(t *testing.T, cmd *exec.Cmd, then func()) string {
 
 var builtAgain = regexp.MustCompile(` is built again \(attempt (\d) of (\d), engine lost\)`)
 
-// attempts holds what a build of one step said against the rule for a lost engine in docs/engines.md, and returns how
-// many attempts there were: 2 when the step had begun, and 3 when it had not, as happens when the engine is lost once
-// more before the step begins. Whether it had cannot be seen of a step that has said nothing yet.
+// attempts holds what a build of one step said against the rule for a lost engine in
+// docs/engines.md, and returns how many attempts there were: 2 when the step had begun, and 3 when
+// it had not, as happens when the engine is lost once more before the step begins. Whether it had
+// cannot be seen of a step that has said nothing yet.
 func attempts(t *testing.T, text string) int {
 	t.Helper()
 	n, running := 1, false
@@ -128,7 +133,8 @@ func TestEngineComesLate(t *testing.T) {
 	buildtest.Must(t, err)
 	buildtest.Must(t, cmd.Start())
 	lines := bufio.NewScanner(stderr)
-	if !lines.Scan() || !strings.Contains(lines.Text(), "waiting up to 1m0s for the engine at "+d.Host) {
+	if !lines.Scan() || !strings.Contains(lines.Text(),
+		"waiting up to 1m0s for the engine at "+d.Host) {
 		t.Errorf("it says %q", lines.Text())
 	}
 	d.Start(t)
@@ -141,8 +147,9 @@ func TestEngineComesLate(t *testing.T) {
 	buildsys(t, root, env(d), "build-package", "a").must(t, 0)
 }
 
-// TestEngineEnds: a dockerd that ends in the middle of a step, by SIGTERM and by SIGKILL, and comes back costs a retry
-// each; one that dies of a step each time ends the run with advice, and the RPM from before stays.
+// TestEngineEnds: a dockerd that ends in the middle of a step, by SIGTERM and by SIGKILL, and comes
+// back costs a retry each; one that dies of a step each time ends the run with advice, and the RPM
+// from before stays.
 func TestEngineEnds(t *testing.T) {
 	need.Time(t)
 	d := buildtest.NewDockerd(t)
@@ -177,7 +184,8 @@ func TestEngineEnds(t *testing.T) {
 	}
 }
 
-// TestBuildkitdDrains: a buildkitd that is asked to end finishes the step first, so that nothing is built twice.
+// TestBuildkitdDrains: a buildkitd that is asked to end finishes the step first, so that nothing is
+// built twice.
 func TestBuildkitdDrains(t *testing.T) {
 	need.Time(t)
 	d := buildtest.NewBuildkitd(t)
@@ -191,14 +199,16 @@ func TestBuildkitdDrains(t *testing.T) {
 	}
 }
 
-// TestClientStopped: buildsys is stopped for so long that the engine gives up its session, and goes on as if nothing had been.
+// TestClientStopped: buildsys is stopped for so long that the engine gives up its session, and goes
+// on as if nothing had been.
 func TestClientStopped(t *testing.T) {
 	need.Time(t)
 	d := buildtest.NewDockerd(t)
 	d.Start(t)
 	root := toolTree(t, ",", "sleep", "10")
 	buildsys(t, root, env(d), "sdk", "import", toolRoot(t)).must(t, 0)
-	cmd := exec.Command("sh", "-c", `"$0" build-package a & p=$!; sleep 4; kill -STOP $p; sleep 60; kill -CONT $p; wait $p`, binary)
+	cmd := exec.Command("sh", "-c",
+		`"$0" build-package a & p=$!; sleep 4; kill -STOP $p; sleep 60; kill -CONT $p; wait $p`, binary)
 	plain := command(t.Context(), root, env(d))
 	cmd.Dir, cmd.Env = plain.Dir, plain.Env
 	out, err := cmd.CombinedOutput()
@@ -207,7 +217,8 @@ func TestClientStopped(t *testing.T) {
 	}
 }
 
-// TestCopyingEngine: a storage driver that copies is a warning of doctor and of builds, and an error when asked for.
+// TestCopyingEngine: a storage driver that copies is a warning of doctor and of builds, and an
+// error when asked for.
 func TestCopyingEngine(t *testing.T) {
 	need.Time(t)
 	d := buildtest.NewDockerd(t, "--storage-driver", "vfs")
@@ -215,15 +226,16 @@ func TestCopyingEngine(t *testing.T) {
 	root := toolTree(t)
 	buildsys(t, root, env(d), "sdk", "import", toolRoot(t)).must(t, 0)
 	r := buildsys(t, root, env(d), "doctor")
-	if r.must(t, 0); !strings.Contains(r.stdout, "vfs: every step gets a full copy") || !strings.Contains(r.stdout, "where overlay works, so it was told to") {
+	if r.must(t, 0); !strings.Contains(r.stdout, "vfs: every step gets a full copy") ||
+		!strings.Contains(r.stdout, "where overlay works, so it was told to") {
 		t.Errorf("doctor says\n%s", r.stdout)
 	}
 	buildsys(t, root, env(d), "doctor", "--strict").must(t, 4)
 	buildsys(t, root, env(d), "build-package", "a").must(t, 0, "warning: storage driver: vfs")
 }
 
-// TestFullEngine: the engine's disk is a small one. A step that fills it is a failed package with a hint; a disk without room is
-// refused before anything is built. The RPM from before stays.
+// TestFullEngine: the engine's disk is a small one. A step that fills it is a failed package with a
+// hint; a disk without room is refused before anything is built. The RPM from before stays.
 func TestFullEngine(t *testing.T) {
 	need.Time(t)
 	d := buildtest.NewDockerd(t)
@@ -243,14 +255,16 @@ func TestFullEngine(t *testing.T) {
 	}
 	filler := filepath.Join(d.Root, "filler")
 	var err error
-	filled := need.Until(time.Minute, func() bool { // the engine takes its time with removing what the step left
+	// the engine takes its time with removing what the step left
+	filled := need.Until(time.Minute, func() bool {
 		err = os.WriteFile(filler, make([]byte, 400<<20), 0o644)
 		return !errors.Is(err, syscall.ENOSPC)
 	})
 	if !filled || err != nil {
 		t.Fatal(err)
 	}
-	buildsys(t, root, env(d), "build-package", "a").must(t, 4, "disk: engine", "free some", "docker builder prune")
+	buildsys(t, root, env(d), "build-package", "a").must(t, 4, "disk: engine", "free some",
+		"docker builder prune")
 	if rpmBytes(t, root, "a") != good {
 		t.Error("the RPM is not the one from before")
 	}
@@ -260,7 +274,8 @@ func TestFullEngine(t *testing.T) {
 		_, err = rest.Write(make([]byte, 64<<10))
 	}
 	buildtest.Must(t, rest.Close())
-	buildsys(t, root, env(d), "sdk", "import", toolRoot(t)).must(t, 4, "no space left on device", "docker builder prune")
+	buildsys(t, root, env(d), "sdk", "import", toolRoot(t)).must(t, 4, "no space left on device",
+		"docker builder prune")
 	buildtest.Must(t, errors.Join(os.Remove(filler), os.Remove(rest.Name())))
 	step(t, root, ",", "print", "once more")
 	buildsys(t, root, env(d), "build-package", "a").must(t, 0)

@@ -1,4 +1,5 @@
-// faults_test: what a user sees when a source, the engine or a package is at fault, and that nothing is lost by it.
+// faults_test: what a user sees when a source, the engine or a package is at fault, and that
+// nothing is lost by it.
 
 package e2e
 
@@ -17,7 +18,8 @@ import (
 
 func TestUnreachableEngine(t *testing.T) {
 	root := writeTree(t, pkg{name: "a"})
-	r := buildsys(t, root, []string{"DOCKER_HOST=unix:///nowhere/docker.sock", "BUILDSYS_ENGINE_WAIT=0s"}, "build-package", "a")
+	r := buildsys(t, root, []string{"DOCKER_HOST=unix:///nowhere/docker.sock",
+		"BUILDSYS_ENGINE_WAIT=0s"}, "build-package", "a")
 	r.must(t, 4, "unix:///nowhere/docker.sock", "DOCKER_HOST", "privileged")
 }
 
@@ -36,11 +38,13 @@ func TestSources(t *testing.T) {
 	good := rpmBytes(t, root, "thing")
 
 	// What is built already needs no source; from here on it has to be built again.
-	writePackage(t, root, pkg{name: "thing", sources: []source{tarball}, script: script + "; echo again >>%{buildroot}/thing"})
+	writePackage(t, root, pkg{name: "thing", sources: []source{tarball}, script: script +
+		"; echo again >>%{buildroot}/thing"})
 	wrong := []byte("the fake bytes of a source\n")
 	build(lookaside(t, tarball, wrong)).must(t, 5, "thing-1.0.tar", "sha512")
 	build(lookaside(t, tarball, tarball.data[:10])).must(t, 5, "thing-1.0.tar", "sha512")
-	build(t.TempDir()).must(t, 4, "thing-1.0.tar", "packages/thing/Cargo.toml:", "BUILDSYS_UPSTREAM_SOURCE_FALLBACK")
+	build(t.TempDir()).must(t, 4, "thing-1.0.tar", "packages/thing/Cargo.toml:",
+		"BUILDSYS_UPSTREAM_SOURCE_FALLBACK")
 
 	if rpmBytes(t, root, "thing") != good {
 		t.Error("after the faults the RPM is not the one from before")
@@ -48,7 +52,8 @@ func TestSources(t *testing.T) {
 	noDebris(t, root)
 }
 
-// TestFailureStopsOnlyDependants fails one of four packages: its dependant is skipped and named, the others are built.
+// TestFailureStopsOnlyDependants fails one of four packages: its dependant is skipped and named,
+// the others are built.
 func TestFailureStopsOnlyDependants(t *testing.T) {
 	needEngine(t)
 	packages := []pkg{
@@ -80,8 +85,8 @@ func TestFailureStopsOnlyDependants(t *testing.T) {
 	noDebris(t, root)
 }
 
-// TestUndeclaredDependency has a spec require what its manifest does not name: it fails although the RPM was built just
-// before, and the message has the line to add.
+// TestUndeclaredDependency has a spec require what its manifest does not name: it fails although
+// the RPM was built just before, and the message has the line to add.
 func TestUndeclaredDependency(t *testing.T) {
 	needEngine(t)
 	root := writeTree(t, pkg{name: "library"}, pkg{name: "program", needs: []string{"library"}})
@@ -91,7 +96,8 @@ func TestUndeclaredDependency(t *testing.T) {
 		t.Fatal(err)
 	}
 	declared := `library = { path = "../library" }`
-	if err := os.WriteFile(manifest, []byte(strings.Replace(string(text), declared, "", 1)), 0o644); err != nil {
+	if err := os.WriteFile(manifest, []byte(strings.Replace(string(text), declared, "", 1)),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
 	r := buildsys(t, root, nil, "build-package", "library", "program")
@@ -113,7 +119,8 @@ func arch(t *testing.T, root string) string {
 	return entries[0].Name()
 }
 
-// TestJobs builds eight packages of equal cost, two at a time, and counts from the lines a user sees.
+// TestJobs builds eight packages of equal cost, two at a time, and counts from the lines a user
+// sees.
 func TestJobs(t *testing.T) {
 	needEngine(t)
 	var packages []pkg
@@ -124,7 +131,8 @@ func TestJobs(t *testing.T) {
 		names = append(names, name)
 	}
 	root := writeTree(t, packages...)
-	cmd := command(t.Context(), root, nil, append([]string{"build-package", "--jobs", "2"}, names...)...)
+	cmd := command(t.Context(), root, nil, append([]string{"build-package", "--jobs", "2"},
+		names...)...)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -154,7 +162,8 @@ func TestJobs(t *testing.T) {
 	}
 }
 
-// TestInterrupt stops a build in the middle of a step: exit code of the signal, earlier RPMs kept, nothing left over.
+// TestInterrupt stops a build in the middle of a step: exit code of the signal, earlier RPMs kept,
+// nothing left over.
 func TestInterrupt(t *testing.T) {
 	needEngine(t)
 	root := writeTree(t, pkg{name: "slow"})
@@ -162,7 +171,8 @@ func TestInterrupt(t *testing.T) {
 	good := rpmBytes(t, root, "slow")
 
 	writePackage(t, root, pkg{name: "slow", script: "echo now sleeping; sleep 600"})
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // an engine that shows no output must not hang the test
+	// an engine that shows no output must not hang the test
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := command(ctx, root, nil, "build-package", "-v", "slow")
 	stderr, err := cmd.StderrPipe()

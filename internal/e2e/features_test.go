@@ -1,4 +1,5 @@
-// features_test: package-features reach a spec on a real engine, and rebuild only the package that lists them.
+// features_test: package-features reach a spec on a real engine, and rebuild only the package that
+// lists them.
 
 package e2e
 
@@ -20,11 +21,13 @@ plain = { path = "../plain" }
 `)
 	write(t, root, "packages/feat/feat.spec", strings.Join([]string{
 		"Name: %{_cross_os}feat", "Version: 1.0", "Release: 1", "Summary: test", "License: MIT",
-		"%description", "%{summary}.", "%install", "mkdir -p %{buildroot}", "touch %{buildroot}/feat", "%files",
+		"%description", "%{summary}.", "%install", "mkdir -p %{buildroot}", "touch %{buildroot}/feat",
+		"%files",
 		"%if %{with xfs_data_partition}", `%attr(700,root,root) /feat`, "%else", "/feat", "%endif", "",
 	}, "\n"))
 	for variant, features := range map[string]string{
-		"qemu-plain": "", "qemu-other": "fips = true", "qemu-xfs": "fips = true\nxfs-data-partition = true",
+		"qemu-plain": "", "qemu-other": "fips = true",
+		"qemu-xfs": "fips = true\nxfs-data-partition = true",
 	} {
 		write(t, root, "variants/"+variant+"/Cargo.toml", "[package]\nname = \""+variant+"\"\n"+
 			"[package.metadata.build-variant]\nincluded-packages = [\"feat\"]\n"+

@@ -14,8 +14,8 @@ import (
 	"buildsys/internal/buildtest/need"
 )
 
-// foreignTree is the test tree in the ancestor's shape, with an empty cache. The engine's layers of an earlier run do not fit: its
-// steps say what they see, and a layer says nothing.
+// foreignTree is the test tree in the ancestor's shape, with an empty cache. The engine's layers of
+// an earlier run do not fit: its steps say what they see, and a layer says nothing.
 func foreignTree(t *testing.T) string {
 	t.Helper()
 	t.Setenv("BUILDSYS_CACHE_DIR", t.TempDir())
@@ -31,11 +31,12 @@ func foreignTree(t *testing.T) string {
 // sdkOf makes the SDK image of this checkout the one of another tree.
 func sdkOf(t *testing.T) []string {
 	t.Helper()
-	return []string{"BUILDSYS_SDK_IMAGE=" + strings.TrimSpace(buildsys(t, repository(t), nil, "sdk", "name").stdout), "BUILDSYS_ARCH=x86_64"}
+	return []string{"BUILDSYS_SDK_IMAGE=" +
+		strings.TrimSpace(buildsys(t, repository(t), nil, "sdk", "name").stdout), "BUILDSYS_ARCH=x86_64"}
 }
 
-// TestForeignRecipe: a tree is built by its own Dockerfile, from package to image; what is not an input of a step does not build
-// it again, and what is does.
+// TestForeignRecipe: a tree is built by its own Dockerfile, from package to image; what is not an
+// input of a step does not build it again, and what is does.
 func TestForeignRecipe(t *testing.T) {
 	needEngine(t)
 	root, sdk := foreignTree(t), sdkOf(t)
@@ -46,7 +47,8 @@ func TestForeignRecipe(t *testing.T) {
 		t.Fatalf("built %q", got)
 	}
 	for name, want := range map[string]string{
-		"how.txt": "--package-dir=/local/rpms --output-dir=/local/output --output-fmt=raw --os-image-size-gib=4 --data-image-size-gib=1 --partition-plan=unified\n" +
+		"how.txt": "--package-dir=/local/rpms --output-dir=/local/output --output-fmt=raw " +
+			"--os-image-size-gib=4 --data-image-size-gib=1 --partition-plan=unified\n" +
 			"features=GRUB_SET_PRIVATE_VAR parameters=console=ttyS0 quiet pretty=os\n" +
 			"tiny-x86_64-greeter-1.0-1.noarch.rpm\ntiny-x86_64-motd-1.0-1.noarch.rpm\n",
 	} {
@@ -55,10 +57,14 @@ func TestForeignRecipe(t *testing.T) {
 			t.Errorf("%s: %v\n%s\nwant\n%s", name, err, got, want)
 		}
 	}
-	seesOnly(t, root, "greeter", ".cargo .dockerignore build build/rpms build/rpms/tiny-x86_64-base-1.0-1.noarch.rpm macros macros/shared "+
-		"macros/x86_64 packages packages/greeter packages/greeter/greeter.spec roles roles/default.root.json sources sources/greeter sources/greeter/greet.sh")
+	seesOnly(t, root, "greeter",
+		".cargo .dockerignore build build/rpms build/rpms/tiny-x86_64-base-1.0-1.noarch.rpm macros "+
+			"macros/shared "+
+			"macros/x86_64 packages packages/greeter packages/greeter/greeter.spec roles "+
+			"roles/default.root.json sources sources/greeter sources/greeter/greet.sh")
 
-	buildsys(t, root, idle, "build-variant", "echo-dev").must(t, 0, "4 steps up to date, nothing to do")
+	buildsys(t, root, idle, "build-variant", "echo-dev").must(t, 0,
+		"4 steps up to date, nothing to do")
 	edit := func(name, text string) {
 		t.Helper()
 		data, err := os.ReadFile(filepath.Join(root, name))
@@ -81,7 +87,8 @@ func TestForeignRecipe(t *testing.T) {
 	edit("packages/base/base.spec", "# which no RPM knows of\n")
 	build("base")
 	edit("packages/base/base.conf", "base = 2\n")
-	if r := buildsys(t, root, idle, "why", "base"); !strings.Contains(r.stdout, "file tree: packages/base/base.conf changed") {
+	if r := buildsys(t, root, idle, "why", "base"); !strings.Contains(r.stdout,
+		"file tree: packages/base/base.conf changed") {
 		t.Errorf("why says\n%s", r.stdout)
 	}
 	build("base", "greeter")
@@ -111,7 +118,8 @@ func seesOnly(t *testing.T, root, pkg, want string) {
 	}
 }
 
-// toolRecipe is the ancestor's shape once more, with nothing in the SDK but the program of the engine tests.
+// toolRecipe is the ancestor's shape once more, with nothing in the SDK but the program of the
+// engine tests.
 const toolRecipe = `# syntax=docker/dockerfile:1.1.3-experimental
 ARG SDK
 ARG TOOLCHAIN
@@ -145,8 +153,8 @@ COPY --from=imgbuild /made/* /output/
 COPY --from=toolchain /tool /output/chain
 `
 
-// TestForeignImages: the images that a recipe starts from are those of the engine, a Docker engine or a buildkitd; none is
-// pulled, and a missing one is told before anything is built.
+// TestForeignImages: the images that a recipe starts from are those of the engine, a Docker engine
+// or a buildkitd; none is pulled, and a missing one is told before anything is built.
 func TestForeignImages(t *testing.T) {
 	need.Time(t)
 	for name, newDaemon := range map[string]func(*testing.T, ...string) *buildtest.Daemon{
@@ -160,23 +168,31 @@ func TestForeignImages(t *testing.T) {
 			buildsys(t, root, vars, "sdk", "import", tar).must(t, 0)
 
 			r := buildsys(t, root, vars, "build-package", "-v", "a")
-			r.must(t, 0, "a | linked\n", "a | no /shown/left-out\n", "a | /cargo d", "a | /shown/kept -", "a | /var/cache/.a.buildsys -")
+			r.must(t, 0, "a | linked\n", "a | no /shown/left-out\n", "a | /cargo d", "a | /shown/kept -",
+				"a | /var/cache/.a.buildsys -")
 			if t.Failed() {
 				t.Log(d.Tail())
 			}
-			buildsys(t, root, vars, "build-variant", "tool-dev").must(t, 2, "Dockerfile:7: the recipe starts from a toolchain image that nothing names: set BUILDSYS_TOOLCHAIN")
+			buildsys(t, root, vars, "build-variant", "tool-dev").must(t, 2,
+				"Dockerfile:7: the recipe starts from a toolchain image that nothing names: set "+
+					"BUILDSYS_TOOLCHAIN")
 			chain := append(slices.Clone(vars), "BUILDSYS_TOOLCHAIN=buildsys.invalid/chain:1")
-			buildsys(t, root, chain, "build-variant", "tool-dev").must(t, 4, "the image buildsys.invalid/chain:1-x86_64, which the tree's Dockerfile starts from,", "or name another with BUILDSYS_TOOLCHAIN")
-			buildsys(t, root, append(slices.Clone(chain), "BUILDSYS_SDK_IMAGE=buildsys.invalid/chain:1-x86_64"), "sdk", "import", tar).must(t, 0)
+			buildsys(t, root, chain, "build-variant", "tool-dev").must(t, 4,
+				"the image buildsys.invalid/chain:1-x86_64, which the tree's Dockerfile starts from,",
+				"or name another with BUILDSYS_TOOLCHAIN")
+			buildsys(t, root, append(slices.Clone(chain),
+				"BUILDSYS_SDK_IMAGE=buildsys.invalid/chain:1-x86_64"), "sdk", "import", tar).must(t, 0)
 			buildsys(t, root, chain, "build-variant", "tool-dev").must(t, 0)
 			image, err := os.ReadFile(filepath.Join(root, "build/images/x86_64-tool-dev/latest/image"))
 			if err != nil || !strings.Contains(string(image), "\na.rpm -rw-r--r-- ") {
 				t.Errorf("the image: %v\n%s", err, image)
 			}
-			if info, err := os.Stat(filepath.Join(root, "build/images/x86_64-tool-dev/latest/chain")); err != nil || info.Size() == 0 {
+			if info, err := os.Stat(filepath.Join(root,
+				"build/images/x86_64-tool-dev/latest/chain")); err != nil || info.Size() == 0 {
 				t.Errorf("from the toolchain: %v", err)
 			}
-			idle := append(chain, "DOCKER_HOST=unix:///nowhere/d.sock", "BUILDSYS_BUILDKIT_HOST=", "BUILDSYS_ENGINE_WAIT=0s")
+			idle := append(chain, "DOCKER_HOST=unix:///nowhere/d.sock", "BUILDSYS_BUILDKIT_HOST=",
+				"BUILDSYS_ENGINE_WAIT=0s")
 			buildsys(t, root, idle, "build-variant", "tool-dev").must(t, 0, "nothing to do")
 		})
 	}
@@ -196,7 +212,8 @@ func foreignToolTree(t *testing.T) string {
 		"packages/a/left-out": "",
 		"sources/code/text":   "linked",
 		"variants/tool-dev/Cargo.toml": "[package]\nname = \"tool-dev\"\nversion = \"0.1.0\"\n" +
-			"[package.metadata.build-variant]\nincluded-packages = [\"a\"]\n[build-dependencies]\na = { path = \"../../packages/a\" }\n",
+			"[package.metadata.build-variant]\nincluded-packages = [\"a\"]\n[build-dependencies]\na = { " +
+			"path = \"../../packages/a\" }\n",
 	} {
 		write(t, root, name, text)
 	}

@@ -1,4 +1,5 @@
-// gorun_test: `buildsys go` runs the SDK's go command on first-party code, without network, and passes its status on.
+// gorun_test: `buildsys go` runs the SDK's go command on first-party code, without network, and
+// passes its status on.
 
 package e2e
 
@@ -10,10 +11,12 @@ import (
 	"testing"
 )
 
-// The unit tests of the sample OS's own code pass with the compiler that it is built with; by the wrapper, as people call it.
+// The unit tests of the sample OS's own code pass with the compiler that it is built with; by the
+// wrapper, as people call it.
 func TestGoOnSample(t *testing.T) {
 	needEngine(t)
-	cmd := exec.CommandContext(t.Context(), filepath.Join(repository(t), "tools/docker-go"), "--module-path", "sources/skiff", "test", "./...")
+	cmd := exec.CommandContext(t.Context(), filepath.Join(repository(t), "tools/docker-go"),
+		"--module-path", "sources/skiff", "test", "./...")
 	cmd.Dir = repository(t)
 	cmd.Env = append(os.Environ(), "BUILDSYS="+binary)
 	out, err := cmd.CombinedOutput()
@@ -26,7 +29,8 @@ func TestGo(t *testing.T) {
 	needEngine(t)
 	proxy, sums := moduleProxy(t, "hello")
 	root := writeTree(t, pkg{name: "any"})
-	write(t, root, "sources/app/go.mod", "module example.test/app\n\ngo 1.19\n\nrequire example.test/dep v1.2.3\n")
+	write(t, root, "sources/app/go.mod",
+		"module example.test/app\n\ngo 1.19\n\nrequire example.test/dep v1.2.3\n")
 	write(t, root, "sources/app/go.sum", sums)
 	write(t, root, "sources/app/app_test.go", `package app
 
@@ -56,12 +60,14 @@ func TestBad(t *testing.T) { t.Error("this is bad") }
 	app := filepath.Join(root, "sources/app")
 	r := buildsys(t, app, env, "go", "test", "-v", ".")
 	r.must(t, 1)
-	for _, want := range []string{"--- PASS: TestGood", "--- FAIL: TestBad", "this is bad", "FAIL\texample.test/app"} {
+	for _, want := range []string{"--- PASS: TestGood", "--- FAIL: TestBad", "this is bad",
+		"FAIL\texample.test/app"} {
 		if !strings.Contains(r.stdout, want) {
 			t.Errorf("the output lacks %q:\n%s%s", want, r.stdout, r.stderr)
 		}
 	}
-	buildsys(t, root, []string{"GOPROXY=off"}, "go", "--module-path", "sources/app", "test", "-run", "TestGood", ".").must(t, 0)
+	buildsys(t, root, []string{"GOPROXY=off"}, "go", "--module-path", "sources/app", "test", "-run",
+		"TestGood", ".").must(t, 0)
 	if _, err := os.Stat(filepath.Join(app, "written")); err == nil {
 		t.Error("the command wrote into the tree")
 	}

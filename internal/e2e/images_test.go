@@ -1,4 +1,5 @@
-// images_test: every image format and feature on a real engine, judged by the programs that made the formats.
+// images_test: every image format and feature on a real engine, judged by the programs that made
+// the formats.
 
 package e2e
 
@@ -60,7 +61,8 @@ func buildImage(t *testing.T, root, arch, variant string) string {
 	return strings.TrimSpace(r.stdout)
 }
 
-// Every file of every format, made again in surroundings that must not matter, is the same to the byte.
+// Every file of every format, made again in surroundings that must not matter, is the same to the
+// byte.
 func reproducible(t *testing.T, root, arch, variant string) {
 	t.Helper()
 	r := buildsys(t, root, nil, "build-variant", "--verify-reproducible", "--arch", arch, variant)
@@ -91,16 +93,20 @@ func TestImageFormats(t *testing.T) {
 func testRaw(t *testing.T, root, arch string) {
 	dir := buildImage(t, root, arch, "try-raw")
 	stem := filepath.Join(dir, "tiny-try-raw-"+arch+"-1.2.3-abc")
-	want := []string{"-boot.ext4.lz4", "-data.img.lz4", "-kmod-kit.tar.xz", "-migrations.tar", "-root.ext4.lz4", "-root.verity.lz4", ".img.lz4"}
+	want := []string{"-boot.ext4.lz4", "-data.img.lz4", "-kmod-kit.tar.xz", "-migrations.tar",
+		"-root.ext4.lz4", "-root.verity.lz4", ".img.lz4"}
 	if got := outputs(t, dir, filepath.Base(stem)); !slices.Equal(got, want) {
 		t.Errorf("outputs %q\nwant %q", got, want)
 	}
-	for _, name := range []string{"tiny-try-raw-" + arch + ".img.lz4", "tiny-try-raw-" + arch + "-v1.2.3-data.img.lz4", "tiny-try-raw-" + arch + "-1.2.3-root.verity.lz4"} {
-		if target, err := os.Readlink(filepath.Join(dir, name)); err != nil || !strings.HasPrefix(target, filepath.Base(stem)) {
+	for _, name := range []string{"tiny-try-raw-" + arch + ".img.lz4", "tiny-try-raw-" + arch +
+		"-v1.2.3-data.img.lz4", "tiny-try-raw-" + arch + "-1.2.3-root.verity.lz4"} {
+		if target, err := os.Readlink(filepath.Join(dir, name)); err != nil ||
+			!strings.HasPrefix(target, filepath.Base(stem)) {
 			t.Errorf("%s leads to %q: %v", name, target, err)
 		}
 	}
-	if list := tool(t, "tar", "-tJf", stem+"-kmod-kit.tar.xz"); !strings.Contains(list, "try-raw-"+arch+"-kmod-kit-v1.2.3/kernel-devel/include/config.h\n") {
+	if list := tool(t, "tar", "-tJf", stem+"-kmod-kit.tar.xz"); !strings.Contains(list,
+		"try-raw-"+arch+"-kmod-kit-v1.2.3/kernel-devel/include/config.h\n") {
 		t.Errorf("the kmod kit holds\n%s", list)
 	}
 	disk := expand(t, stem+".img.lz4")
@@ -132,19 +138,24 @@ func testQcow2(t *testing.T, root, arch string) {
 	if parts["TINY-ROOT-B"] != "" {
 		t.Error("there is a second bank without in-place updates")
 	}
-	if got := installed(t, dir); !slices.Equal(got, []string{"metadata", "tiny", "tiny-bootconfig", "tiny-fips"}) {
+	if got := installed(t, dir); !slices.Equal(got, []string{"metadata", "tiny", "tiny-bootconfig",
+		"tiny-fips"}) {
 		t.Errorf("installed: %q", got)
 	}
 	config := tool(t, "debugfs", "-R", "cat grub/grub.cfg", parts["TINY-BOOT-A"])
-	for _, want := range []string{"linux ($root)/vmlinuz console=ttyS0 bootconfig root=", "initrd ($private)/bootconfig.data", "--set=private "} {
+	for _, want := range []string{"linux ($root)/vmlinuz console=ttyS0 bootconfig root=",
+		"initrd ($private)/bootconfig.data", "--set=private "} {
 		if !strings.Contains(config, want) {
 			t.Errorf("grub.cfg lacks %q:\n%s", want, config)
 		}
 	}
-	if data := tool(t, "debugfs", "-R", "cat bootconfig.data", parts["TINY-PRIVATE"]); !strings.Contains(data, "tiny.setting = 1") || !strings.HasSuffix(data, "#BOOTCONFIG\n") {
+	if data := tool(t, "debugfs", "-R", "cat bootconfig.data",
+		parts["TINY-PRIVATE"]); !strings.Contains(data, "tiny.setting = 1") ||
+		!strings.HasSuffix(data, "#BOOTCONFIG\n") {
 		t.Errorf("bootconfig.data is %q", data)
 	}
-	if list := tool(t, "debugfs", "-R", "ls", parts["TINY-BOOT-A"]); !strings.Contains(list, ".vmlinuz.hmac") || strings.Contains(list, "boot-config.d") {
+	if list := tool(t, "debugfs", "-R", "ls", parts["TINY-BOOT-A"]); !strings.Contains(list,
+		".vmlinuz.hmac") || strings.Contains(list, "boot-config.d") {
 		t.Errorf("BOOT-A holds %s", list)
 	}
 }
@@ -159,7 +170,8 @@ func testOVA(t *testing.T, root, arch string) {
 	unpacked := t.TempDir()
 	tool(t, "tar", "-xf", filepath.Join(dir, stem+".ova"), "-C", unpacked)
 	list := tool(t, "tar", "-tf", filepath.Join(dir, stem+".ova"))
-	if want := stem + ".ovf\n" + stem + ".mf\n" + stem + ".vmdk\n" + stem + "-data.vmdk\n"; list != want {
+	if want := stem + ".ovf\n" + stem + ".mf\n" + stem + ".vmdk\n" + stem +
+		"-data.vmdk\n"; list != want {
 		t.Errorf("the appliance holds\n%swant\n%s", list, want)
 	}
 	sums, err := os.ReadFile(filepath.Join(unpacked, stem+".mf"))
@@ -167,11 +179,13 @@ func testOVA(t *testing.T, root, arch string) {
 		t.Fatal(err)
 	}
 	// "SHA256(name)= digest" becomes what sha256sum reads.
-	lines := regexp.MustCompile(`SHA256\((.*)\)= (\w+)`).ReplaceAllString(string(sums), "$2  "+unpacked+"/$1")
+	lines := regexp.MustCompile(`SHA256\((.*)\)= (\w+)`).ReplaceAllString(string(sums),
+		"$2  "+unpacked+"/$1")
 	write(t, unpacked, "sums", lines)
 	tool(t, "sha256sum", "--check", "--strict", filepath.Join(unpacked, "sums"))
 	ovf, err := os.ReadFile(filepath.Join(unpacked, stem+".ovf"))
-	if err != nil || !strings.Contains(string(ovf), `<Disk capacity="1073741824"/> <Disk capacity="8589934592"/>`) {
+	if err != nil || !strings.Contains(string(ovf),
+		`<Disk capacity="1073741824"/> <Disk capacity="8589934592"/>`) {
 		t.Errorf("the description is %v\n%s", err, ovf)
 	}
 	disk := filepath.Join(t.TempDir(), "disk")
@@ -196,20 +210,29 @@ func TestRefusedImages(t *testing.T) {
 		want                    []string
 	}{
 		{"root", `"tiny", "big-root"`, small, 3, []string{
-			"the root file system does not fit into partition ROOT-A of variant try-raw: it needs 478 MiB, 460 MiB are available", "os-image-size-gib"}},
+			"the root file system does not fit into partition ROOT-A of variant try-raw: it needs 478 " +
+				"MiB, 460 MiB are available", "os-image-size-gib"}},
 		{"BOOT", `"tiny", "big-boot"`, small, 3, []string{
-			"its file system does not fit into partition BOOT-A of variant try-raw: it needs ", "20 MiB are available"}},
+			"its file system does not fit into partition BOOT-A of variant try-raw: it needs ",
+			"20 MiB are available"}},
 		{"ESP", `"tiny", "big-esp"`, small, 3, []string{
-			"the content of esp does not fit into partition EFI-A of variant try-raw: it needs 7 MiB, 5 MiB are available", "make the boot loader smaller"}},
-		{"kernel parameter", `"tiny"`, `kernel-parameters = ["a=\nb"]`, 2, []string{manifest + `:5: kernel parameter "a=\nb" has a character`}},
-		{"template", `"tiny"`, `image-format = "vmdk"`, 2, []string{"there is no variants/try-raw/template.ovf"}},
-		{"feature", `"tiny"`, `image-features = { fip = true }`, 2, []string{manifest + `:5: unknown image feature "fip"; did you mean "fips"`}},
+			"the content of esp does not fit into partition EFI-A of variant try-raw: it needs 7 MiB, 5 " +
+				"MiB are available", "make the boot loader smaller"}},
+		{"kernel parameter", `"tiny"`, `kernel-parameters = ["a=\nb"]`, 2,
+			[]string{manifest + `:5: kernel parameter "a=\nb" has a character`}},
+		{"template", `"tiny"`, `image-format = "vmdk"`, 2,
+			[]string{"there is no variants/try-raw/template.ovf"}},
+		{"feature", `"tiny"`, `image-features = { fip = true }`, 2,
+			[]string{manifest + `:5: unknown image feature "fip"; did you mean "fips"`}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			text := strings.Replace(string(data), `["tiny"]`, fmt.Sprintf("[%s]\n%s", tt.included, tt.setting), 1)
+			text := strings.Replace(string(data), `["tiny"]`, fmt.Sprintf("[%s]\n%s", tt.included,
+				tt.setting), 1)
 			write(t, root, manifest, text+"big = { path = \"../../packages/big\" }\n")
-			buildsys(t, root, nil, "build-variant", "--arch", "x86_64", "try-raw").must(t, tt.code, tt.want...)
-			if after := sums(t, filepath.Join(root, "build/images/x86_64-try-raw/latest")); !maps.Equal(after, before) {
+			buildsys(t, root, nil, "build-variant", "--arch", "x86_64", "try-raw").must(t, tt.code,
+				tt.want...)
+			if after := sums(t, filepath.Join(root,
+				"build/images/x86_64-try-raw/latest")); !maps.Equal(after, before) {
 				t.Errorf("the image from before is now %v\nit was %v", after, before)
 			}
 		})
@@ -244,7 +267,8 @@ func outputs(t *testing.T, dir, stem string) []string {
 	return files
 }
 
-// splitDisk has sgdisk judge a raw disk and copies its partitions into files of their own, by label.
+// splitDisk has sgdisk judge a raw disk and copies its partitions into files of their own, by
+// label.
 func splitDisk(t *testing.T, disk string) map[string]string {
 	t.Helper()
 	if out := tool(t, "sgdisk", "-v", disk); !strings.Contains(out, "No problems found") {
@@ -254,7 +278,8 @@ func splitDisk(t *testing.T, disk string) map[string]string {
 	dir, parts := t.TempDir(), map[string]string{}
 	for _, e := range entries {
 		parts[e.Label] = filepath.Join(dir, e.Label)
-		tool(t, "dd", "if="+disk, "of="+parts[e.Label], "bs=1M", "conv=sparse", "iflag=skip_bytes,count_bytes", "status=none",
+		tool(t, "dd", "if="+disk, "of="+parts[e.Label], "bs=1M", "conv=sparse",
+			"iflag=skip_bytes,count_bytes", "status=none",
 			fmt.Sprint("skip=", e.Start), fmt.Sprint("count=", e.Size))
 		if err := os.Truncate(parts[e.Label], e.Size); err != nil {
 			t.Fatal(err)
@@ -268,16 +293,19 @@ func verify(t *testing.T, disk string, parts map[string]string) {
 	t.Helper()
 	r := buildsys(t, t.TempDir(), nil, "inspect", "--json", disk)
 	var report struct{ Images []image.Report }
-	if err := json.Unmarshal([]byte(r.stdout), &report); err != nil || len(report.Images) != 1 || len(report.Images[0].Roots) != 1 {
+	if err := json.Unmarshal([]byte(r.stdout), &report); err != nil || len(report.Images) != 1 ||
+		len(report.Images[0].Roots) != 1 {
 		t.Fatalf("inspect: %v\n%s%s", err, r.stdout, r.stderr)
 	}
 	if faults := report.Images[0].Faults; len(faults) > 0 {
 		t.Errorf("faults: %q", faults)
 	}
-	tool(t, "veritysetup", "verify", parts["TINY-ROOT-A"], parts["TINY-HASH-A"], report.Images[0].Roots[0].RootHash)
+	tool(t, "veritysetup", "verify", parts["TINY-ROOT-A"], parts["TINY-HASH-A"],
+		report.Images[0].Roots[0].RootHash)
 }
 
-// testBIOS looks at what a BIOS starts: the code in the MBR must lead to the BIOS boot partition, its first sector to its second.
+// testBIOS looks at what a BIOS starts: the code in the MBR must lead to the BIOS boot partition,
+// its first sector to its second.
 func testBIOS(t *testing.T, disk string, want bool) {
 	t.Helper()
 	f, err := os.Open(disk)
@@ -298,10 +326,12 @@ func testBIOS(t *testing.T, disk string, want bool) {
 		}
 		return
 	}
-	if got := [...]byte{mbr[0], mbr[0x5c], mbr[0x5d], mbr[0x5e], mbr[0x66], mbr[439], mbr[510]}; got != [...]byte{'M', 0, 8, 0, 0x90, 'M', 0x55} {
+	if got := [...]byte{mbr[0], mbr[0x5c], mbr[0x5d], mbr[0x5e], mbr[0x66], mbr[439],
+		mbr[510]}; got != [...]byte{'M', 0, 8, 0, 0x90, 'M', 0x55} {
 		t.Errorf("the MBR has %x", got)
 	}
-	if got := [...]byte{core[0], core[500], core[501], core[507], core[508]}; got != [...]byte{'C', 1, 8, 0, 'C'} {
+	if got := [...]byte{core[0], core[500], core[501], core[507], core[508]}; got != [...]byte{'C', 1,
+		8, 0, 'C'} {
 		t.Errorf("the BIOS boot partition has %x", got)
 	}
 }

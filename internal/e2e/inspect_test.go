@@ -29,11 +29,13 @@ func TestInspectSampleImage(t *testing.T) {
 			image.Report
 		}
 	}
-	if err := json.Unmarshal([]byte(r.stdout), &got); err != nil || got.Format != 1 || len(got.Images) != 1 {
+	if err := json.Unmarshal([]byte(r.stdout), &got); err != nil || got.Format != 1 ||
+		len(got.Images) != 1 {
 		t.Fatalf("%v\n%s", err, r.stdout)
 	}
 	one := got.Images[0]
-	if len(one.Faults)+len(one.Notes) > 0 || len(one.Roots) != 1 || !one.Roots[0].Verified || !one.Roots[0].CommandLine {
+	if len(one.Faults)+len(one.Notes) > 0 || len(one.Roots) != 1 || !one.Roots[0].Verified ||
+		!one.Roots[0].CommandLine {
 		t.Errorf("faults %q, notes %q, roots %+v", one.Faults, one.Notes, one.Roots)
 	}
 	if one.OSRelease["VARIANT_ID"] != "qemu-dev" {
@@ -44,8 +46,10 @@ func TestInspectSampleImage(t *testing.T) {
 		t.Fatal(err)
 	}
 	var inventory struct{ Content []json.RawMessage }
-	if err := json.Unmarshal(beside, &inventory); err != nil || len(one.Packages) == 0 || len(one.Packages) != len(inventory.Content) {
-		t.Errorf("%d packages in the image, %d in the file beside it, %v", len(one.Packages), len(inventory.Content), err)
+	if err := json.Unmarshal(beside, &inventory); err != nil || len(one.Packages) == 0 ||
+		len(one.Packages) != len(inventory.Content) {
+		t.Errorf("%d packages in the image, %d in the file beside it, %v", len(one.Packages),
+			len(inventory.Content), err)
 	}
 	raw := expand(t, images[0])
 	flipByte(t, raw, "SKIFF-ROOT-A", 1<<20)

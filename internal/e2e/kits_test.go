@@ -41,42 +41,56 @@ func TestKits(t *testing.T) {
 		t.Errorf("got %q, want %q", r.stdout, want)
 	}
 	hrefs := listed(t, filepath.Join(base, "build/kits/x86_64/base-kit"))
-	if !slices.Contains(hrefs, "Packages/tiny/skiff-tiny-plain-1.0-1.x86_64.rpm") || !slices.IsSorted(hrefs) {
+	if !slices.Contains(hrefs, "Packages/tiny/skiff-tiny-plain-1.0-1.x86_64.rpm") ||
+		!slices.IsSorted(hrefs) {
 		t.Errorf("the repository lists %q", hrefs)
 	}
-	buildsys(t, base, nil, "build-kit", "--arch", "aarch64").must(t, 0, "kit base-kit 1.0.0 for aarch64 and x86_64: digest ")
+	buildsys(t, base, nil, "build-kit", "--arch", "aarch64").must(t, 0,
+		"kit base-kit 1.0.0 for aarch64 and x86_64: digest ")
 
 	// Nothing is done without a lock, and nothing without what is in it.
-	buildsys(t, main, nil, "build-variant", "try-kits").must(t, 2, `Twoliter.lock: is missing, and Twoliter.toml needs kits; run "buildsys update", and commit it`)
+	buildsys(t, main, nil, "build-variant", "try-kits").must(t, 2,
+		`Twoliter.lock: is missing, and Twoliter.toml needs kits; run "buildsys update", and commit it`)
 	buildsys(t, main, nil, "update").must(t, 0, "resolving kit base-kit 1.0.0 of vendor acme")
-	buildsys(t, main, nil, "build-variant", "try-kits").must(t, 4, `kit base-kit 1.0.0 of vendor acme: it is not on this machine for x86_64; run "buildsys fetch --arch x86_64"`)
+	buildsys(t, main, nil, "build-variant", "try-kits").must(t, 4,
+		`kit base-kit 1.0.0 of vendor acme: it is not on this machine for x86_64; run "buildsys fetch --arch x86_64"`)
 	buildsys(t, main, nil, "fetch").must(t, 0, "fetching kit base-kit 1.0.0 of vendor acme for x86_64")
 
 	r = buildsys(t, main, nil, "build-kit", "app-kit", "words-kit")
 	r.must(t, 0)
-	if names := listed(t, filepath.Join(main, "build/kits/x86_64/app-kit")); !slices.Equal(names, []string{"Packages/app/skiff-app-1.0-1.x86_64.rpm"}) {
+	if names := listed(t, filepath.Join(main, "build/kits/x86_64/app-kit")); !slices.Equal(names,
+		[]string{"Packages/app/skiff-app-1.0-1.x86_64.rpm"}) {
 		t.Errorf("app-kit holds %q", names)
 	}
 	image := buildImage(t, main, "x86_64", "try-kits")
-	if got := installed(t, image); !slices.Equal(got, []string{"app", "metadata", "tiny", "tiny-plain", "words"}) {
+	if got := installed(t, image); !slices.Equal(got, []string{"app", "metadata", "tiny", "tiny-plain",
+		"words"}) {
 		t.Errorf("in the image are %q", got)
 	}
-	if r := buildsys(t, main, nil, "build-variant", "try-kits"); !strings.Contains(r.stderr, "nothing to do") {
+	if r := buildsys(t, main, nil, "build-variant", "try-kits"); !strings.Contains(r.stderr,
+		"nothing to do") {
 		t.Errorf("built again:\n%s", r.stderr)
 	}
 
 	// The other tree goes on. Its old version is gone from there, and here it is still used.
-	write(t, base, "packages/tiny/tiny.spec", strings.Replace(read(t, base, "packages/tiny/tiny.spec"), "seq 100000", "seq 100001", 1))
-	buildsys(t, base, nil, "build-kit").must(t, 0, "kit base-kit: its image for aarch64 was made of other inputs and is no part of it any more", "kit base-kit 1.0.0 for x86_64: digest")
-	buildsys(t, main, nil, "fetch").must(t, 5, "leads to another image than when Twoliter.lock was written", `run "buildsys update" and commit Twoliter.lock if that is meant`)
+	write(t, base, "packages/tiny/tiny.spec", strings.Replace(read(t, base, "packages/tiny/tiny.spec"),
+		"seq 100000", "seq 100001", 1))
+	buildsys(t, base, nil, "build-kit").must(t, 0,
+		"kit base-kit: its image for aarch64 was made of other inputs and is no part of it any more",
+		"kit base-kit 1.0.0 for x86_64: digest")
+	buildsys(t, main, nil, "fetch").must(t, 5,
+		"leads to another image than when Twoliter.lock was written",
+		`run "buildsys update" and commit Twoliter.lock if that is meant`)
 	buildsys(t, main, nil, "build-variant", "try-kits").must(t, 0, "nothing to do")
-	buildsys(t, main, nil, "update").must(t, 0, "kit base-kit of acme: 1.0.0 is another image than before")
+	buildsys(t, main, nil, "update").must(t, 0,
+		"kit base-kit of acme: 1.0.0 is another image than before")
 	buildsys(t, main, nil, "fetch").must(t, 0)
 	buildsys(t, main, nil, "build-variant", "try-kits").must(t, 0, "variant try-kits done")
 	noDebris(t, main)
 }
 
-// listed returns the locations of the RPMs that the metadata of a repository lists, as dnf would read them.
+// listed returns the locations of the RPMs that the metadata of a repository lists, as dnf would
+// read them.
 func listed(t *testing.T, dir string) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "repodata/*primary.xml.gz"))

@@ -1,4 +1,5 @@
-// modules_test: Go modules are bundled without network in any build, once, and to the same bytes every time.
+// modules_test: Go modules are bundled without network in any build, once, and to the same bytes
+// every time.
 
 package e2e
 
@@ -22,8 +23,8 @@ import (
 	recipe "buildsys"
 )
 
-// moduleProxy makes a Go module proxy, a directory, with the module example.test/dep of which a package greets. It
-// returns what GOPROXY says of it and the lines of a go.sum.
+// moduleProxy makes a Go module proxy, a directory, with the module example.test/dep of which a
+// package greets. It returns what GOPROXY says of it and the lines of a go.sum.
 func moduleProxy(t *testing.T, greeting string) (dir, sums string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -31,7 +32,8 @@ func moduleProxy(t *testing.T, greeting string) (dir, sums string) {
 	var data bytes.Buffer
 	z := zip.NewWriter(&data)
 	for name, text := range map[string]string{
-		"go.mod": mod, "dep.go": "package dep\n\nconst Greeting = \"" + greeting + "\"\n", "LICENSE": "MIT\n",
+		"go.mod": mod, "dep.go": "package dep\n\nconst Greeting = \"" + greeting + "\"\n",
+		"LICENSE": "MIT\n",
 	} {
 		w, err := z.Create("example.test/dep@v1.2.3/" + name)
 		if err == nil {
@@ -51,11 +53,15 @@ func moduleProxy(t *testing.T, greeting string) (dir, sums string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	modSum, err := dirhash.Hash1([]string{"go.mod"}, func(string) (io.ReadCloser, error) { return os.Open(filepath.Join(dir, stem+".mod")) })
+	modSum, err := dirhash.Hash1([]string{"go.mod"}, func(string) (io.ReadCloser,
+		error) {
+		return os.Open(filepath.Join(dir, stem+".mod"))
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return dir, fmt.Sprintf("example.test/dep v1.2.3 %s\nexample.test/dep v1.2.3/go.mod %s\n", zipSum, modSum)
+	return dir, fmt.Sprintf("example.test/dep v1.2.3 %s\nexample.test/dep v1.2.3/go.mod %s\n", zipSum,
+		modSum)
 }
 
 // tarball makes a gzipped tar of files, given as name and text.
@@ -82,14 +88,17 @@ func tarball(t *testing.T, files ...[2]string) []byte {
 	return out.Bytes()
 }
 
-// goTree is a tree with one package whose source is a Go program that needs the module of moduleProxy.
+// goTree is a tree with one package whose source is a Go program that needs the module of
+// moduleProxy.
 func goTree(t *testing.T, sums string) (root string, env []string) {
 	t.Helper()
 	root = writeTree(t)
 	archive := tarball(t,
-		[2]string{"app-1/go.mod", "module example.test/app\n\ngo 1.19\n\nrequire example.test/dep v1.2.3\n"},
+		[2]string{"app-1/go.mod",
+			"module example.test/app\n\ngo 1.19\n\nrequire example.test/dep v1.2.3\n"},
 		[2]string{"app-1/go.sum", sums},
-		[2]string{"app-1/main.go", "package main\n\nimport \"example.test/dep\"\n\nfunc main() { println(dep.Greeting) }\n"})
+		[2]string{"app-1/main.go",
+			"package main\n\nimport \"example.test/dep\"\n\nfunc main() { println(dep.Greeting) }\n"})
 	sum := sha512.Sum512(archive)
 	write(t, root, "packages/app/Cargo.toml", fmt.Sprintf(`[package]
 name = "app"
@@ -130,7 +139,8 @@ func TestBundledModules(t *testing.T) {
 	proxy, sums := moduleProxy(t, "hello")
 	root, env := goTree(t, sums)
 	r := buildsys(t, root, append(env, "GOPROXY=file://"+proxy), "build-package", "app")
-	r.must(t, 0, "modules app: fetched Go modules of app-1.tar.gz (2 files)", "modules app done in", "app done in")
+	r.must(t, 0, "modules app: fetched Go modules of app-1.tar.gz (2 files)", "modules app done in",
+		"app done in")
 	if got := started(r); !slices.Equal(got, []string{"app", "modules app"}) {
 		t.Errorf("built %q", got)
 	}
@@ -162,7 +172,8 @@ func TestBundledModules(t *testing.T) {
 	shell(t, root, `cp -r packages Release.toml "$0" && cd "$0/packages/app" && rm -f bundled* &&
 		printf 'bundle-root-path = "app-1"\nbundle-output-path = "vendored.tar.gz"\n' >>Cargo.toml &&
 		sed -i s/bundled-app-1.tar.gz/vendored.tar.gz/ app.spec`, other)
-	buildsys(t, other, append(env, "GOPROXY=file:///nowhere,file://"+proxy), "build-package", "app").must(t, 0)
+	buildsys(t, other, append(env, "GOPROXY=file:///nowhere,file://"+proxy), "build-package",
+		"app").must(t, 0)
 	again, err := os.ReadFile(filepath.Join(other, "build/modules/x86_64/app/vendored.tar.gz"))
 	if err != nil || !bytes.Equal(first, again) {
 		t.Errorf("bundled elsewhere the archive differs, or: %v", err)
@@ -189,8 +200,10 @@ func checkBundle(t *testing.T, data []byte) {
 			t.Fatal(err)
 		}
 		names = append(names, h.Name)
-		if h.ModTime.Unix() != recipe.Epoch || h.Uid != 0 || h.Gid != 0 || h.Uname != "" || h.Mode&^0o755 != 0 {
-			t.Errorf("%s: time %v, owner %d:%d %q, mode %o", h.Name, h.ModTime, h.Uid, h.Gid, h.Uname, h.Mode)
+		if h.ModTime.Unix() != recipe.Epoch || h.Uid != 0 || h.Gid != 0 || h.Uname != "" ||
+			h.Mode&^0o755 != 0 {
+			t.Errorf("%s: time %v, owner %d:%d %q, mode %o", h.Name, h.ModTime, h.Uid, h.Gid, h.Uname,
+				h.Mode)
 		}
 	}
 	for _, want := range []string{"app-1/vendor/modules.txt", "app-1/vendor/example.test/dep/dep.go"} {
@@ -206,15 +219,19 @@ func TestBundledModulesFaults(t *testing.T) {
 	evil, _ := moduleProxy(t, "evil")
 	t.Run("no proxy", func(t *testing.T) {
 		root, env := goTree(t, sums)
-		buildsys(t, root, append(env, "GOPROXY=file:///nowhere,direct"), "build-package", "app").must(t, 4,
-			"Go module example.test/dep@v1.2.3, which the go.sum of app-1.tar.gz (packages/app/Cargo.toml:4) names, could not be had",
-			`GOPROXY element "direct": buildsys asks module proxies only`, "set GOPROXY to a module proxy that has it")
+		buildsys(t, root, append(env, "GOPROXY=file:///nowhere,direct"), "build-package", "app").must(t,
+			4,
+			"Go module example.test/dep@v1.2.3, which the go.sum of app-1.tar.gz "+
+				"(packages/app/Cargo.toml:4) names, could not be had",
+			`GOPROXY element "direct": buildsys asks module proxies only`, "set GOPROXY to a module proxy "+
+				"that has it")
 	})
 	t.Run("other bytes", func(t *testing.T) {
 		root, env := goTree(t, sums)
 		r := buildsys(t, root, append(env, "GOPROXY=file://"+evil), "build-package", "app")
 		r.must(t, 5, "is nowhere as it should be", "has the sum h1:")
-		buildsys(t, root, append(env, "GOPROXY=file://"+evil+",file://"+proxy), "build-package", "app").must(t, 0)
+		buildsys(t, root, append(env, "GOPROXY=file://"+evil+",file://"+proxy), "build-package",
+			"app").must(t, 0)
 	})
 	t.Run("go.sum lacks it", func(t *testing.T) {
 		root, env := goTree(t, strings.Split(sums, "\n")[1]+"\n")

@@ -7,7 +7,8 @@ import "testing"
 func TestNewPackageBuilds(t *testing.T) {
 	needEngine(t)
 	root := writeTree(t, pkg{name: "other"})
-	buildsys(t, root, nil, "new", "package", "fresh-1.2").must(t, 0, "buildsys build-package fresh-1.2")
+	buildsys(t, root, nil, "new", "package", "fresh-1.2").must(t, 0,
+		"buildsys build-package fresh-1.2")
 	r := buildsys(t, root, nil, "lint", "--strict")
 	r.must(t, 0, "0 errors, 0 warnings")
 	buildsys(t, root, nil, "build-package", "fresh-1.2").must(t, 0)

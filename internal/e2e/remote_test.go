@@ -1,4 +1,5 @@
-// remote_test: two machines in one, with a real registry between them: other checkout, other cache directory, same results.
+// remote_test: two machines in one, with a real registry between them: other checkout, other cache
+// directory, same results.
 
 package e2e
 
@@ -105,7 +106,8 @@ func TestTwoMachines(t *testing.T) {
 	reg := startRegistry(t)
 	// Bytes that do not shrink: what is transferred is then what there is.
 	script := func(name string) string {
-		return "head -c 500000 /dev/zero | openssl enc -aes-128-ctr -nosalt -pass pass:" + name + " 2>/dev/null >%{buildroot}/" + name
+		return "head -c 500000 /dev/zero | openssl enc -aes-128-ctr -nosalt -pass pass:" + name +
+			" 2>/dev/null >%{buildroot}/" + name
 	}
 	first := writeTree(t,
 		pkg{name: "low", script: script("low")},
@@ -113,7 +115,8 @@ func TestTwoMachines(t *testing.T) {
 		pkg{name: "top", needs: []string{"mid"}, script: script("top")},
 		pkg{name: "aside", script: script("aside")},
 	)
-	from, both := []string{"BUILDSYS_CACHE_FROM=" + reg.place()}, []string{"BUILDSYS_CACHE_FROM=" + reg.place(), "BUILDSYS_CACHE_TO=" + reg.place()}
+	from, both := []string{"BUILDSYS_CACHE_FROM=" + reg.place()}, []string{"BUILDSYS_CACHE_FROM=" +
+		reg.place(), "BUILDSYS_CACHE_TO=" + reg.place()}
 	buildsys(t, first, both, "build-package", "top", "aside").must(t, 0, "4 uploaded")
 
 	// Without an engine, an SDK image or a store of its own.
@@ -125,7 +128,8 @@ func TestTwoMachines(t *testing.T) {
 			t.Errorf("built %q", got)
 		}
 	})
-	if outputs := size(t, rpms(t, second, "*")); len(rpms(t, second, "*")) != 1 || down > outputs*11/10 || down < outputs {
+	if outputs := size(t, rpms(t, second, "*")); len(rpms(t, second, "*")) != 1 ||
+		down > outputs*11/10 || down < outputs {
 		t.Errorf("%d bytes received for outputs of %d: %q", down, outputs, rpms(t, second, "*"))
 	}
 	if rpmBytes(t, first, "top") != rpmBytes(t, second, "top") {
@@ -133,7 +137,8 @@ func TestTwoMachines(t *testing.T) {
 	}
 
 	// A change in the middle: that package and what needs it, with the RPMs that these need.
-	writePackage(t, second, pkg{name: "mid", needs: []string{"low"}, script: script("mid") + "; echo changed >>%{buildroot}/mid"})
+	writePackage(t, second, pkg{name: "mid", needs: []string{"low"}, script: script("mid") +
+		"; echo changed >>%{buildroot}/mid"})
 	down = reg.received(func() {
 		r := buildsys(t, second, from, "build-package", "top", "aside")
 		r.must(t, 0, "low fetched", "aside fetched")
@@ -141,13 +146,15 @@ func TestTwoMachines(t *testing.T) {
 			t.Errorf("built %q", got)
 		}
 	})
-	if needed := size(t, append(rpms(t, second, "low"), rpms(t, second, "aside")...)); down > needed*11/10 {
+	if needed := size(t, append(rpms(t, second, "low"),
+		rpms(t, second, "aside")...)); down > needed*11/10 {
 		t.Errorf("%d bytes received for %d that were needed", down, needed)
 	}
 
 	poisonAside(t, reg, first)
 	third := machine(t, first)
-	buildsys(t, third, from, "build-package", "aside").must(t, 0, "is refused", `was built from the spec of "skiff-low" and not from that of aside`)
+	buildsys(t, third, from, "build-package", "aside").must(t, 0, "is refused",
+		`was built from the spec of "skiff-low" and not from that of aside`)
 	if rpmBytes(t, first, "aside") != rpmBytes(t, third, "aside") {
 		t.Error("the RPMs differ")
 	}
@@ -196,7 +203,8 @@ func poisonAside(t *testing.T, reg *registry, root string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	req, _ := http.NewRequest(http.MethodPut, reg.URL+"/v2/skiff/cache/manifests/"+tag, bytes.NewReader(data))
+	req, _ := http.NewRequest(http.MethodPut, reg.URL+"/v2/skiff/cache/manifests/"+tag,
+		bytes.NewReader(data))
 	req.Header.Set("Content-Type", "application/vnd.oci.image.manifest.v1+json")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil || resp.StatusCode != http.StatusCreated {

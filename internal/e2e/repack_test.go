@@ -1,4 +1,5 @@
-// repack_test: an image made from an earlier one is, to the byte, the one that its packages would give.
+// repack_test: an image made from an earlier one is, to the byte, the one that its packages would
+// give.
 
 package e2e
 
@@ -60,7 +61,8 @@ func certificates(t *testing.T, n int64) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ca := &x509.Certificate{SerialNumber: big.NewInt(i + 1), Subject: pkix.Name{CommonName: "test"}, NotAfter: time.Now().Add(time.Hour)}
+		ca := &x509.Certificate{SerialNumber: big.NewInt(i + 1), Subject: pkix.Name{CommonName: "test"},
+			NotAfter: time.Now().Add(time.Hour)}
 		der, err := x509.CreateCertificate(rand.Reader, ca, ca, key.Public(), key)
 		if err != nil {
 			t.Fatal(err)
@@ -82,11 +84,13 @@ func TestRepack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		write(t, root, manifest, strings.Replace(string(text), `["tiny"`, `["odd", "tiny"`, 1)+"odd = { path = \"../../packages/odd\" }\n")
+		write(t, root, manifest, strings.Replace(string(text), `["tiny"`, `["odd", "tiny"`,
+			1)+"odd = { path = \"../../packages/odd\" }\n")
 	}
 	write(t, root, "certs.pem", certificates(t, 2))
 	write(t, root, "root.json", `{"signed": {"_type": "root"}}`)
-	files := []string{"--cacerts-bundle-override", "certs.pem", "--publish-repo-root-json", "root.json"}
+	files := []string{"--cacerts-bundle-override", "certs.pem", "--publish-repo-root-json",
+		"root.json"}
 
 	t.Run("ext4", func(t *testing.T) { testRepackRaw(t, root, files) })
 	t.Run("erofs", func(t *testing.T) {
@@ -108,11 +112,14 @@ func testRepackRaw(t *testing.T, root string, files []string) {
 		{"--cacerts-bundle-override", "garbage.pem", "BUILDSYS_CACERTS_BUNDLE_OVERRIDE has"},
 		{"--cacerts-bundle-override", "root.json", "BUILDSYS_CACERTS_BUNDLE_OVERRIDE has no certificate"},
 		{"--publish-repo-root-json", "targets.json", "PUBLISH_REPO_ROOT_JSON is not the root metadata"},
-		{"--version-image", "1.2.4", "it is of another OS, variant, architecture or version than try-raw 1.2.4"},
+		{"--version-image", "1.2.4",
+			"it is of another OS, variant, architecture or version than try-raw 1.2.4"},
 	} {
-		buildsys(t, root, nil, "repack-variant", "try-raw", "--arch", "x86_64", bad.flag, bad.file).must(t, 3, bad.message)
+		buildsys(t, root, nil, "repack-variant", "try-raw", "--arch", "x86_64", bad.flag,
+			bad.file).must(t, 3, bad.message)
 	}
-	if after, err := os.ReadFile(filepath.Join(first, "tiny-try-raw-x86_64-1.2.3-abc.img.lz4")); err != nil || !bytes.Equal(before, after) {
+	if after, err := os.ReadFile(filepath.Join(first,
+		"tiny-try-raw-x86_64-1.2.3-abc.img.lz4")); err != nil || !bytes.Equal(before, after) {
 		t.Errorf("a refused file changed the image (%v)", err)
 	}
 
@@ -126,13 +133,16 @@ func testRepackRaw(t *testing.T, root string, files []string) {
 		tool(t, "cmp", copied, filepath.Join(root, file))
 	}
 	for path, want := range map[string]string{
-		"private": "Mode:  0600", "name": "Links: 3", "able": "security.capability", "fifo": "Type: FIFO", "suid": "04755",
+		"private": "Mode:  0600", "name": "Links: 3", "able": "security.capability", "fifo": "Type: FIFO",
+		"suid": "04755",
 	} {
-		if got := tool(t, "debugfs", "-R", "stat /odd/"+path, parts["TINY-ROOT-A"]); !strings.Contains(got, want) {
+		if got := tool(t, "debugfs", "-R", "stat /odd/"+path,
+			parts["TINY-ROOT-A"]); !strings.Contains(got, want) {
 			t.Errorf("/odd/%s lacks %q:\n%s", path, want, got)
 		}
 	}
-	r := buildsys(t, root, nil, append([]string{"build-variant", "--arch", "x86_64", "try-raw"}, files...)...)
+	r := buildsys(t, root, nil, append([]string{"build-variant", "--arch", "x86_64", "try-raw"},
+		files...)...)
 	r.must(t, 0)
 	same(t, strings.TrimSpace(r.stdout), out)
 }
@@ -140,7 +150,8 @@ func testRepackRaw(t *testing.T, root string, files []string) {
 // repack makes an image from the newest one of a variant and returns its outputs' directory.
 func repack(t *testing.T, root, variant string, args ...string) string {
 	t.Helper()
-	r := buildsys(t, root, nil, append([]string{"repack-variant", variant, "--arch", "x86_64"}, args...)...)
+	r := buildsys(t, root, nil, append([]string{"repack-variant", variant, "--arch", "x86_64"},
+		args...)...)
 	r.must(t, 0)
 	if r.code != 0 {
 		t.FailNow()

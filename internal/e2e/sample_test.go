@@ -1,4 +1,5 @@
-// sample_test: builds the sample OS of this repository and boots it, untouched and with one byte changed.
+// sample_test: builds the sample OS of this repository and boots it, untouched and with one byte
+// changed.
 
 package e2e
 
@@ -25,7 +26,8 @@ func needQEMU(t *testing.T, arch string) {
 	}
 }
 
-// buildSample builds a variant of the sample OS in this checkout, so that what CI or a developer has built already is used.
+// buildSample builds a variant of the sample OS in this checkout, so that what CI or a developer
+// has built already is used.
 func buildSample(t *testing.T, arch, variant string) (dir string) {
 	t.Helper()
 	r := buildsys(t, repository(t), nil, "build-variant", "--arch", arch, variant)
@@ -34,7 +36,8 @@ func buildSample(t *testing.T, arch, variant string) (dir string) {
 	return strings.TrimSpace(r.stdout)
 }
 
-// bootLimit is how long a boot may take: under emulation on a machine with a load of twenty, not on an idle one.
+// bootLimit is how long a boot may take: under emulation on a machine with a load of twenty, not on
+// an idle one.
 const bootLimit = "15m"
 
 // boots is one way in which a variant has to start.
@@ -44,7 +47,8 @@ type boots struct {
 	console []string // what its console must tell, beside a verified root
 }
 
-// TestSampleOS builds the variants and boots each to its ready line, by UEFI and by BIOS, from raw and from qcow2.
+// TestSampleOS builds the variants and boots each to its ready line, by UEFI and by BIOS, from raw
+// and from qcow2.
 func TestSampleOS(t *testing.T) {
 	testSample(t, "x86_64",
 		boots{variant: "qemu-dev", console: []string{"data: /dev/vda13 on /var (ext4, "}},
@@ -55,9 +59,11 @@ func TestSampleOS(t *testing.T) {
 	)
 }
 
-// TestSampleOSAarch64 builds with the cross compiler, whatever this machine is, and boots under emulation.
+// TestSampleOSAarch64 builds with the cross compiler, whatever this machine is, and boots under
+// emulation.
 func TestSampleOSAarch64(t *testing.T) {
-	testSample(t, "aarch64", boots{variant: "qemu-dev"}, boots{variant: "qemu-lab", console: []string{"(xfs, ", "Load bootconfig: "}})
+	testSample(t, "aarch64", boots{variant: "qemu-dev"}, boots{variant: "qemu-lab",
+		console: []string{"(xfs, ", "Load bootconfig: "}})
 }
 
 func testSample(t *testing.T, arch string, ways ...boots) {
@@ -66,18 +72,21 @@ func testSample(t *testing.T, arch string, ways ...boots) {
 	root := repository(t)
 	before := staged(t, root)
 	for _, way := range ways {
-		name, flags := way.variant+"/UEFI", []string{"boot", "--arch", arch, "--timeout", bootLimit, "--check", way.variant}
+		name, flags := way.variant+"/UEFI", []string{"boot", "--arch", arch, "--timeout", bootLimit,
+			"--check", way.variant}
 		if way.bios {
 			name, flags = way.variant+"/BIOS", append(flags, "--bios")
 		}
 		t.Run(name, func(t *testing.T) {
 			dir := buildSample(t, arch, way.variant)
-			if link, err := filepath.EvalSymlinks(filepath.Join(filepath.Dir(dir), "latest")); err != nil || link != dir {
+			if link, err := filepath.EvalSymlinks(filepath.Join(filepath.Dir(dir), "latest")); err != nil ||
+				link != dir {
 				t.Errorf("latest leads to %s (%v), want %s", link, err, dir)
 			}
 			r := buildsys(t, root, nil, flags...)
 			r.must(t, 0)
-			if !strings.HasPrefix(r.stdout, "SKIFF READY") || !strings.Contains(r.stdout, way.variant+" "+arch) {
+			if !strings.HasPrefix(r.stdout, "SKIFF READY") || !strings.Contains(r.stdout,
+				way.variant+" "+arch) {
 				t.Errorf("ready line %q, want one that names %s %s", r.stdout, way.variant, arch)
 			}
 			console, err := os.ReadFile(filepath.Join(root, "build/logs", arch, "boot-"+way.variant+".log"))
@@ -97,7 +106,8 @@ func testSample(t *testing.T, arch string, ways ...boots) {
 	noDebris(t, root, before...)
 }
 
-// TestFlippedByte changes one byte of ROOT-A: the same image that boots untouched must not get ready.
+// TestFlippedByte changes one byte of ROOT-A: the same image that boots untouched must not get
+// ready.
 func TestFlippedByte(t *testing.T) {
 	needEngine(t)
 	needQEMU(t, "x86_64")

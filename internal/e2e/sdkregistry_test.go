@@ -1,4 +1,5 @@
-// sdkregistry_test: a buildkitd takes the SDK image from a registry that is busy, breaks off, or serves other bytes.
+// sdkregistry_test: a buildkitd takes the SDK image from a registry that is busy, breaks off, or
+// serves other bytes.
 
 package e2e
 
@@ -26,8 +27,9 @@ type sdkRegistry struct {
 	manifest string // its digest
 	layer    string
 
-	mu       sync.Mutex
-	fault    func(w http.ResponseWriter, r *http.Request, n int) bool // answers instead by returning true; n counts its requests
+	mu sync.Mutex
+	// answers instead by returning true; n counts its requests
+	fault    func(w http.ResponseWriter, r *http.Request, n int) bool
 	requests int
 	content  map[string][]byte // by digest and tag
 }
@@ -57,7 +59,8 @@ func newSDKRegistry(t *testing.T) *sdkRegistry {
 	buildtest.Must(t, err)
 	config := put(text)
 	config["mediaType"] = "application/vnd.oci.image.config.v1+json"
-	text, err = json.Marshal(map[string]any{"schemaVersion": 2, "mediaType": manifestType, "config": config, "layers": []any{layer}})
+	text, err = json.Marshal(map[string]any{"schemaVersion": 2, "mediaType": manifestType,
+		"config": config, "layers": []any{layer}})
 	buildtest.Must(t, err)
 	put(text)
 	r.manifest, r.layer, r.content["1"] = digestOf(text), digestOf(packed.Bytes()), text
@@ -120,8 +123,9 @@ func serveContent(w http.ResponseWriter, req *http.Request, ref string, data []b
 	}
 }
 
-// TestSDKRegistry: what a busy registry asks for is granted, within bounds; one that stays busy ends the run with the registry's
-// name; bytes that are not those of the digest end it as damage. A daemon of its own for each case, for it keeps what it has.
+// TestSDKRegistry: what a busy registry asks for is granted, within bounds; one that stays busy
+// ends the run with the registry's name; bytes that are not those of the digest end it as damage. A
+// daemon of its own for each case, for it keeps what it has.
 func TestSDKRegistry(t *testing.T) {
 	need.Time(t)
 	r := newSDKRegistry(t)
@@ -161,12 +165,14 @@ func TestSDKRegistry(t *testing.T) {
 			return true
 		}, 0, 40, nil},
 		{"layer cut off once", "/test/sdk:1", cutOnce(r), 0, 40, nil},
-		{"other manifest", "/test/sdk@" + r.manifest, func(w http.ResponseWriter, req *http.Request, _ int) bool {
+		{"other manifest", "/test/sdk@" + r.manifest, func(w http.ResponseWriter, req *http.Request,
+			_ int) bool {
 			if !manifests(req) {
 				return false
 			}
 			r.mu.Lock()
-			other := bytes.Replace(r.content[r.manifest], []byte(`"schemaVersion":2`), []byte(`"schemaVersion": 2`), 1)
+			other := bytes.Replace(r.content[r.manifest], []byte(`"schemaVersion":2`),
+				[]byte(`"schemaVersion": 2`), 1)
 			r.mu.Unlock()
 			serveContent(w, req, r.manifest, other)
 			return true
@@ -188,8 +194,11 @@ func TestSDKRegistry(t *testing.T) {
 			d.Start(t)
 			r.fail(nil)
 			step(t, root, ",", "print", c.name) // nothing of it is known from an earlier case
-			set := append(env(d), "BUILDSYS_CACHE_DIR="+t.TempDir(), "BUILDSYS_SDK_IMAGE="+r.host()+c.image, "BUILDSYS_ENGINE_WAIT=60s")
-			buildsys(t, root, append(set, "BUILDSYS_SDK_IMAGE="+r.host()+"/test/sdk:none"), "sdk", "check").must(t, 4) // and waits for the daemon
+			set := append(env(d), "BUILDSYS_CACHE_DIR="+t.TempDir(), "BUILDSYS_SDK_IMAGE="+r.host()+c.image,
+				"BUILDSYS_ENGINE_WAIT=60s")
+			// and waits for the daemon
+			buildsys(t, root, append(set, "BUILDSYS_SDK_IMAGE="+r.host()+"/test/sdk:none"), "sdk",
+				"check").must(t, 4)
 			r.fail(c.fault)
 			if c.code == 4 {
 				set = append(set, "BUILDSYS_ENGINE_WAIT=3s")
@@ -203,7 +212,8 @@ func TestSDKRegistry(t *testing.T) {
 				t.Logf("%d requests; it says %s", r.asked(), got.stderr)
 			}
 			r.fail(nil)
-			if c.code != 5 { // a buildkitd v0.33 keeps the beginning of what it got, and finds it wrong again
+			// a buildkitd v0.33 keeps the beginning of what it got, and finds it wrong again
+			if c.code != 5 {
 				buildsys(t, root, set, "build-package", "a").must(t, 0)
 			}
 		})

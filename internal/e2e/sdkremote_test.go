@@ -1,4 +1,5 @@
-// sdkremote_test: an SDK image goes through a remote cache from one engine to another, here the same one that lost it.
+// sdkremote_test: an SDK image goes through a remote cache from one engine to another, here the
+// same one that lost it.
 
 package e2e
 
@@ -25,7 +26,8 @@ func TestSDKThroughCache(t *testing.T) {
 	t.Cleanup(func() { removeImage(t, name) })
 
 	buildsys(t, root, env, "sdk", "fetch").must(t, 4, "no remote cache", name)
-	buildsys(t, root, append(env, "BUILDSYS_CACHE_TO="+shared), "sdk", "import", "rootfs.tar").must(t, 0, "uploaded to dir:"+shared)
+	buildsys(t, root, append(env, "BUILDSYS_CACHE_TO="+shared), "sdk", "import", "rootfs.tar").must(t,
+		0, "uploaded to dir:"+shared)
 	removeImage(t, name)
 	buildsys(t, root, env, "sdk", "check").must(t, 4)
 	buildsys(t, root, env, "sdk", "fetch").must(t, 0)
@@ -51,7 +53,8 @@ func rootfs(t *testing.T, text string) string {
 	t.Helper()
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
-	if err := w.WriteHeader(&tar.Header{Name: "etc/file", Mode: 0o644, Size: int64(len(text))}); err != nil {
+	if err := w.WriteHeader(&tar.Header{Name: "etc/file", Mode: 0o644,
+		Size: int64(len(text))}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := w.Write([]byte(text)); err != nil {

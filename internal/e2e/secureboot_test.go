@@ -1,5 +1,5 @@
-// secureboot_test: the signed variant boots on firmware in which its keys are enrolled, and a change of anything that is
-// read before the kernel runs keeps it from starting.
+// secureboot_test: the signed variant boots on firmware in which its keys are enrolled, and a
+// change of anything that is read before the kernel runs keeps it from starting.
 
 package e2e
 
@@ -22,8 +22,8 @@ import (
 	"buildsys/internal/vm"
 )
 
-// testProfile is a set of keys of this checkout, made when it is not there: with new ones each time, the image would have to
-// be built each time.
+// testProfile is a set of keys of this checkout, made when it is not there: with new ones each
+// time, the image would have to be built each time.
 const testProfile = "BUILDSYS_SBKEYS_PROFILE=test"
 
 func TestSecureBoot(t *testing.T)        { testSecureBoot(t, "x86_64") }
@@ -43,9 +43,11 @@ func testSecureBoot(t *testing.T, arch string) {
 	r.must(t, 0)
 	t.Log(r.stderr)
 	dir := strings.TrimSpace(r.stdout)
-	noSecret(t, keys, dir, filepath.Join(root, "build/logs", arch), filepath.Join(root, "build/state", arch))
+	noSecret(t, keys, dir, filepath.Join(root, "build/logs", arch),
+		filepath.Join(root, "build/state", arch))
 
-	r = buildsys(t, root, env, "boot", "--arch", arch, "--timeout", bootLimit, "--check", "qemu-secure")
+	r = buildsys(t, root, env, "boot", "--arch", arch, "--timeout", bootLimit, "--check",
+		"qemu-secure")
 	r.must(t, 0)
 	console, err := os.ReadFile(filepath.Join(root, "build/logs", arch, "boot-qemu-secure.log"))
 	if err != nil || !bytes.Contains(console, []byte("UEFI Secure Boot is enabled")) {
@@ -73,7 +75,8 @@ func testSecureBoot(t *testing.T, arch string) {
 	}
 }
 
-// noSecret fails the test when a private key of the profile is in a file below one of the directories.
+// noSecret fails the test when a private key of the profile is in a file below one of the
+// directories.
 func noSecret(t *testing.T, keys string, dirs ...string) {
 	t.Helper()
 	var secrets [][]byte
@@ -210,7 +213,8 @@ func (d *secureDisk) write(t *testing.T, at int64, data []byte) {
 func (d *secureDisk) readBack(t *testing.T, dir string) error {
 	t.Helper()
 	version, _, _ := strings.Cut(filepath.Base(dir), "-")
-	layout, err := image.ForVariant(manifest.ImageLayout{OSImageSizeGiB: 1, DataImageSizeGiB: 1, PartitionPlan: "split"}, true,
+	layout, err := image.ForVariant(manifest.ImageLayout{OSImageSizeGiB: 1, DataImageSizeGiB: 1,
+		PartitionPlan: "split"}, true,
 		image.Identity{Name: "skiff", Variant: "qemu-secure", Arch: d.arch, Version: version})
 	if err != nil {
 		t.Fatal(err)
@@ -219,20 +223,24 @@ func (d *secureDisk) readBack(t *testing.T, dir string) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return image.CheckFile(t.Context(), d.file, "", layout, image.OSDisk, &image.Signing{DB: d.firmware.DB, Config: public})
+	return image.CheckFile(t.Context(), d.file, "", layout, image.OSDisk,
+		&image.Signing{DB: d.firmware.DB, Config: public})
 }
 
-// refused boots and fails the test unless the console has what is wanted. It returns what the console says.
+// refused boots and fails the test unless the console has what is wanted. It returns what the
+// console says.
 func (d *secureDisk) refused(t *testing.T, want string) string {
 	t.Helper()
 	var console bytes.Buffer
-	r, err := vm.Check(t.Context(), vm.Config{Arch: d.arch, Image: d.file, SecureBoot: &d.firmware}, vm.CheckOptions{
-		Fail:    regexp.MustCompile(`Kernel panic|Not started:|Access Denied`),
-		Timeout: 10 * time.Minute,
-		Console: &console,
-	})
+	r, err := vm.Check(t.Context(), vm.Config{Arch: d.arch, Image: d.file, SecureBoot: &d.firmware},
+		vm.CheckOptions{
+			Fail:    regexp.MustCompile(`Kernel panic|Not started:|Access Denied`),
+			Timeout: 10 * time.Minute,
+			Console: &console,
+		})
 	says := keyLines(console.String())
-	if notReady, ok := errors.AsType[*vm.NotReadyError](err); !ok || r.Ready || !errors.Is(notReady.Err, vm.ErrPanic) {
+	if notReady, ok := errors.AsType[*vm.NotReadyError](err); !ok || r.Ready ||
+		!errors.Is(notReady.Err, vm.ErrPanic) {
 		t.Fatalf("%+v, %v; want a refusal:\n%s", r, err, says)
 	}
 	if !strings.Contains(says, want) || strings.Contains(says, "Linux version") {
@@ -255,10 +263,13 @@ var tamperCases = []struct {
 	name, want, readBack string
 	change               func(*testing.T, *secureDisk) []patch
 }{
-	{"kernel", "error: bad signature.", "the kernel: the program was changed after it was signed", changeKernel},
-	{"kernel with the key of GRUB", "error: cannot load image.", "the kernel: the program was changed after it was signed", changeKernelAndSign},
+	{"kernel", "error: bad signature.", "the kernel: the program was changed after it was signed",
+		changeKernel},
+	{"kernel with the key of GRUB", "error: cannot load image.",
+		"the kernel: the program was changed after it was signed", changeKernelAndSign},
 	{"configuration", "Not started:", "grub/grub.cfg: GRUB would not read it", changeConfig},
-	{"unsigned GRUB", "Access Denied", "firmware would not start it: it is not signed", removeSignature},
+	{"unsigned GRUB", "Access Denied", "firmware would not start it: it is not signed",
+		removeSignature},
 }
 
 // changeKernel flips one bit in the middle of the kernel.
@@ -268,12 +279,14 @@ func changeKernel(t *testing.T, d *secureDisk) []patch {
 	return []patch{{find(t, d.boot, d.at.boot, middle[:64]), middle[:1], []byte{middle[0] ^ 1}}}
 }
 
-// changeKernelAndSign makes GRUB content with the kernel, so that only the firmware is left to notice.
+// changeKernelAndSign makes GRUB content with the kernel, so that only the firmware is left to
+// notice.
 func changeKernelAndSign(t *testing.T, d *secureDisk) []patch {
 	need.Program(t, "openssl")
 	kernel, old := bytes.Clone(d.files["vmlinuz"]), d.files["vmlinuz.sig"]
 	file, i := filepath.Join(t.TempDir(), "vmlinuz"), len(kernel)/2
-	for bit := range 8 { // until the signature is as long as the old one: leading zeros are not written
+	// until the signature is as long as the old one: leading zeros are not written
+	for bit := range 8 {
 		kernel[i] = d.files["vmlinuz"][i] ^ 1<<bit
 		if err := os.WriteFile(file, kernel, 0o644); err != nil {
 			t.Fatal(err)
@@ -290,7 +303,8 @@ func changeKernelAndSign(t *testing.T, d *secureDisk) []patch {
 		}
 		if len(signature) == len(old) {
 			return []patch{
-				{find(t, d.boot, d.at.boot, d.files["vmlinuz"][i:i+64]), d.files["vmlinuz"][i : i+1], kernel[i : i+1]},
+				{find(t, d.boot, d.at.boot, d.files["vmlinuz"][i:i+64]), d.files["vmlinuz"][i : i+1],
+					kernel[i : i+1]},
 				{find(t, d.boot, d.at.boot, old), old, signature},
 			}
 		}

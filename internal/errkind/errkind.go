@@ -56,8 +56,8 @@ func Environmentf(format string, args ...any) error {
 	return BadEnvironment(fmt.Errorf(format, args...))
 }
 
-// Of returns the kind of err: along a chain the outermost one that is said, of joined errors the one
-// that the list of kinds has first. An error that says none is Unexpected.
+// Of returns the kind of err: along a chain the outermost one that is said, of joined errors the
+// one that the list of kinds has first. An error that says none is Unexpected.
 func Of(err error) Kind {
 	switch e := err.(type) {
 	case interface{ ErrorKind() Kind }:

@@ -106,7 +106,8 @@ func TestDamagedStore(t *testing.T) {
 		s := newCachedScene(t, 2, "a:", "b: a")
 		s.mustRun(t, "a done, b done")
 		for _, path := range s.files(t, dir) {
-			if record, _ := builddir.ReadState(s.opts.Cache.State, "package/a"); dir == "store/entries" && filepath.Base(path) != record.Action.String() {
+			if record, _ := builddir.ReadState(s.opts.Cache.State, "package/a"); dir == "store/entries" &&
+				filepath.Base(path) != record.Action.String() {
 				continue
 			}
 			s.remove(t, "rpms")

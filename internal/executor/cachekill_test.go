@@ -39,8 +39,9 @@ func twoSteps(dir string) plan.Plan {
 		Out: filepath.Join(dir, "out", "rpms", "lib")}
 	lib.Solve = plan.Solve{Name: "lib x86_64", Target: "package",
 		Contexts: map[string]plan.Context{"package": file("lib.spec")}}
-	img := plan.Step{ID: "variant/img", Kind: plan.Variant, Name: "img", Uses: graph.SetOf(0), Waits: []int{0},
-		Out: filepath.Join(dir, "out", "images", "img"), Link: "latest"}
+	img := plan.Step{ID: "variant/img", Kind: plan.Variant, Name: "img", Uses: graph.SetOf(0),
+		Waits: []int{0},
+		Out:   filepath.Join(dir, "out", "images", "img"), Link: "latest"}
 	img.Solve = plan.Solve{Name: "img x86_64", Target: "variant", Contexts: map[string]plan.Context{
 		"package": file("img.toml"),
 		"rpms":    {RPMs: graph.SetOf(0)},

@@ -20,17 +20,19 @@ type outputs struct {
 	pkg     cache.Package // what those that need the step say of it
 }
 
-// newOutputs describes what the step of package pkg made. Transcripts hold not how it was made but what came out, so that
-// a dependency rebuilt to the same bytes changes nothing above it. The content ID alone decides; the names of the files
-// with the beginnings of their hashes tell a person which RPM it was.
+// newOutputs describes what the step of package pkg made. Transcripts hold not how it was made but
+// what came out, so that a dependency rebuilt to the same bytes changes nothing above it. The
+// content ID alone decides; the names of the files with the beginnings of their hashes tell a
+// person which RPM it was.
 func newOutputs(pkg string, content cache.ContentID, files []cache.File) *outputs {
 	return &outputs{content, files, cache.NewPackage(pkg, content, files)}
 }
 
-// writeKey writes down in t what determines the outputs of step s: the recipe, the SDK image, the arguments, every file the
-// build sees by its path inside the build, sources by the hash their manifest names, and the RPMs of the dependencies
-// by their content, of all packages in one digest; made says what that is. Nothing of this machine,
-// the checkout's place, the user or the time is in it.
+// writeKey writes down in t what determines the outputs of step s: the recipe, the SDK image, the
+// arguments, every file the build sees by its path inside the build, sources by the hash their
+// manifest names, and the RPMs of the dependencies by their content, of all packages in one digest;
+// made says what that is. Nothing of this machine, the checkout's place, the user or the time is in
+// it.
 //
 // The error says which input cannot be read.
 func writeKey(t *cache.Transcript, s plan.Step, arch string, known *Cache, made *ledger) error {
@@ -70,7 +72,8 @@ func writeKey(t *cache.Transcript, s plan.Step, arch string, known *Cache, made 
 	return nil
 }
 
-func addFile(t *cache.Transcript, context string, f plan.File, hash func(string) ([32]byte, error)) error {
+func addFile(t *cache.Transcript, context string, f plan.File,
+	hash func(string) ([32]byte, error)) error {
 	if f.SHA512 != "" {
 		t.Add("external", context, f.Name, f.SHA512)
 		return nil

@@ -17,7 +17,8 @@ import (
 	"buildsys/internal/progress"
 )
 
-// Two Stores on one directory stand for two processes: flock is between open files, not between processes.
+// Two Stores on one directory stand for two processes: flock is between open files, not between
+// processes.
 func TestTwoStoresDownloadOnce(t *testing.T) {
 	b := content(50_000)
 	var asked atomic.Int32
@@ -99,7 +100,8 @@ func TestCancelLeavesNothingUnderTheFinalName(t *testing.T) {
 			stop := errors.New("interrupted")
 			clock := time.Now()
 			w := newWorld(t)
-			w.Now = func() time.Time { clock = clock.Add(progressEvery); return clock } // every read is worth a report
+			// every read is worth a report
+			w.Now = func() time.Time { clock = clock.Add(progressEvery); return clock }
 			w.Report = sinkFunc(func(e progress.Event) {
 				if e.Kind == progress.FetchProgress {
 					cancel(stop)

@@ -1,4 +1,5 @@
-// download.go: one file over HTTP: resumed where the server allows it, bounded in size, never waiting for ever.
+// download.go: one file over HTTP: resumed where the server allows it, bounded in size, never
+// waiting for ever.
 
 package fetch
 
@@ -32,11 +33,13 @@ func (j *job) download(ctx context.Context, pl place, p *part) (string, error) {
 	for n := 1; ; n++ {
 		resumed, err := j.attempt(ctx, pl, p)
 		if err == nil && resumed && j.file.SHA512 != "" && p.hex() != j.file.SHA512 && n < maxAttempts {
-			// The kept prefix may be what is wrong (a crash, a server that lies about its ETag): once more from the start.
+			// The kept prefix may be what is wrong (a crash, a server that lies about its ETag): once more
+			// from the start.
 			if err := p.reset(); err != nil {
 				return "", err
 			}
-			j.emit(progress.FetchRetry, fmt.Sprintf("%s: the resumed download had a wrong sha512; starting over", j.name), nil)
+			j.emit(progress.FetchRetry,
+				fmt.Sprintf("%s: the resumed download had a wrong sha512; starting over", j.name), nil)
 			continue
 		}
 		if err == nil {
@@ -54,7 +57,8 @@ func (j *job) download(ctx context.Context, pl place, p *part) (string, error) {
 	}
 }
 
-// attempt makes one request and reads its body to the end. resumed tells that p kept bytes of an earlier attempt.
+// attempt makes one request and reads its body to the end. resumed tells that p kept bytes of an
+// earlier attempt.
 func (j *job) attempt(ctx context.Context, pl place, p *part) (resumed bool, err error) {
 	if err := p.resume(ctx, pl.url); err != nil {
 		return false, err
@@ -95,7 +99,8 @@ func (j *job) attempt(ctx context.Context, pl place, p *part) (resumed bool, err
 	return resumed, nil
 }
 
-// watchdog starts to watch an attempt and calls stalled when alive was not called for too long, unless stop was.
+// watchdog starts to watch an attempt and calls stalled when alive was not called for too long,
+// unless stop was.
 type watchdog func(stalled func()) (alive, stop func())
 
 func timerWatchdog(idle time.Duration) watchdog {
@@ -116,7 +121,8 @@ func (s *Store) request(ctx context.Context, raw string, p *part) (*http.Respons
 		agent = "buildsys"
 	}
 	req.Header.Set("User-Agent", agent)
-	// Set by hand, it also keeps net/http from undoing a Content-Encoding: the hash is of the bytes as stored.
+	// Set by hand, it also keeps net/http from undoing a Content-Encoding: the hash is of the bytes as
+	// stored.
 	req.Header.Set("Accept-Encoding", "identity")
 	if p.size > 0 {
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", p.size))
@@ -136,8 +142,9 @@ func (s *Store) transport() http.RoundTripper {
 	}
 	s.onceHTTP.Do(func() {
 		s.http = &http.Transport{
-			Proxy:               http.ProxyFromEnvironment,
-			DialContext:         (&net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+			Proxy: http.ProxyFromEnvironment,
+			DialContext: (&net.Dialer{Timeout: 15 * time.Second,
+				KeepAlive: 30 * time.Second}).DialContext,
 			TLSHandshakeTimeout: 15 * time.Second,
 			ForceAttemptHTTP2:   true,
 			DisableCompression:  true,
@@ -148,7 +155,8 @@ func (s *Store) transport() http.RoundTripper {
 	return s.http
 }
 
-// checkRedirect lets a server send us to other web servers only: not to files, and not to the metadata service of a cloud machine.
+// checkRedirect lets a server send us to other web servers only: not to files, and not to the
+// metadata service of a cloud machine.
 func checkRedirect(req *http.Request, via []*http.Request) error {
 	if req.URL.Scheme != "http" && req.URL.Scheme != "https" {
 		return fmt.Errorf("refused a redirect to a %s URL", req.URL.Scheme)
@@ -162,22 +170,26 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// accept checks the head of a response and makes p ready for its body: to be continued, or from the start.
+// accept checks the head of a response and makes p ready for its body: to be continued, or from the
+// start.
 func (p *part) accept(resp *http.Response, raw string, max int64) error {
 	total := resp.ContentLength // -1 when unknown
 	switch resp.StatusCode {
 	case http.StatusPartialContent:
 		var start, end, all int64
-		if _, err := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes %d-%d/%d", &start, &end, &all); err != nil ||
+		if _, err := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes %d-%d/%d", &start, &end,
+			&all); err != nil ||
 			p.size == 0 || start != p.size {
-			return p.refuse(&statusError{code: resp.StatusCode, note: "with a Content-Range that was not asked for", again: true})
+			return p.refuse(&statusError{code: resp.StatusCode,
+				note: "with a Content-Range that was not asked for", again: true})
 		}
 		if all > max {
 			return p.refuse(tooLarge(all, max))
 		}
 		return nil // what was remembered for the first bytes still holds
 	case http.StatusRequestedRangeNotSatisfiable:
-		return p.refuse(&statusError{code: resp.StatusCode, note: "to a resumed download", again: p.size > 0})
+		return p.refuse(&statusError{code: resp.StatusCode, note: "to a resumed download",
+			again: p.size > 0})
 	case http.StatusOK:
 	default:
 		return newStatusError(resp)
@@ -199,8 +211,9 @@ func (p *part) refuse(err error) error {
 	return err
 }
 
-// strongValidator returns what If-Range may say for a response with header h; empty when it identifies no exact bytes.
-// A date counts when it is a minute older than the answer (RFC 9110, 8.8.2.2).
+// strongValidator returns what If-Range may say for a response with header h; empty when it
+// identifies no exact bytes. A date counts when it is a minute older than the answer (RFC 9110,
+// 8.8.2.2).
 func strongValidator(h http.Header) string {
 	if tag := h.Get("ETag"); strings.HasPrefix(tag, `"`) && len(tag) > 2 {
 		return tag

@@ -20,7 +20,8 @@ import (
 	"buildsys/internal/progress"
 )
 
-// flaky serves b with ETag tag, but ends the first answers after the given numbers of bytes. It records each Range header.
+// flaky serves b with ETag tag, but ends the first answers after the given numbers of bytes. It
+// records each Range header.
 type flaky struct {
 	b      []byte
 	mu     sync.Mutex
@@ -89,7 +90,8 @@ func TestCutDownloads(t *testing.T) {
 	}
 }
 
-// A later run goes on from what an earlier one kept, even when it asks other places first; damage to the kept bytes costs a restart only.
+// A later run goes on from what an earlier one kept, even when it asks other places first; damage
+// to the kept bytes costs a restart only.
 func TestResumeAcrossRuns(t *testing.T) {
 	b := content(200_000)
 	for name, damage := range map[string]bool{"intact": false, "damaged": true} {
@@ -100,7 +102,8 @@ func TestResumeAcrossRuns(t *testing.T) {
 			w.Lookaside = []string{t.TempDir(), serve(t, http.NotFound)}
 			err := w.Fetch(t.Context(), step, []manifest.ExternalFile{f})
 			var missing *MissingError
-			if !errors.As(err, &missing) || !strings.Contains(err.Error(), "cut off after 150000 of 200000 bytes") {
+			if !errors.As(err, &missing) || !strings.Contains(err.Error(),
+				"cut off after 150000 of 200000 bytes") {
 				t.Fatalf("first run: %v", err)
 			}
 			w.wantFiles(f.Name()+".part", f.Name()+".part.json")
@@ -126,7 +129,8 @@ func TestResumeAcrossRuns(t *testing.T) {
 func TestCompletePartNeedsNoDownload(t *testing.T) {
 	b := content(5000)
 	w := newWorld(t)
-	f := source(serve(t, func(w http.ResponseWriter, r *http.Request) { t.Error("server was asked") }), b)
+	f := source(serve(t, func(w http.ResponseWriter, r *http.Request) { t.Error("server was asked") }),
+		b)
 	p, err := openPart(t.Context(), w.Path(f), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -152,9 +156,10 @@ func TestRetries(t *testing.T) {
 		waits    time.Duration // at least, for each wait
 		err      string
 	}{
-		"429 with seconds":  {429, "7", 2, 3, 7 * time.Second, ""},
-		"503 with a date":   {503, now.Add(time.Minute).Format(http.TimeFormat), 1, 2, time.Minute, ""},
-		"429 for too long":  {429, "86400", 9, 1, 0, "the server answered 429 Too Many Requests and wants us to wait 24h0m0s"},
+		"429 with seconds": {429, "7", 2, 3, 7 * time.Second, ""},
+		"503 with a date":  {503, now.Add(time.Minute).Format(http.TimeFormat), 1, 2, time.Minute, ""},
+		"429 for too long": {429, "86400", 9, 1, 0,
+			"the server answered 429 Too Many Requests and wants us to wait 24h0m0s"},
 		"503 for ever":      {503, "", 9, 3, 0, "the server answered 503 Service Unavailable"},
 		"500 once":          {500, "", 1, 2, 0, ""},
 		"404":               {404, "", 9, 1, 0, "the server answered 404 Not Found"},
@@ -177,7 +182,8 @@ func TestRetries(t *testing.T) {
 			w := newWorld(t)
 			w.Now = func() time.Time { return now }
 			err := w.Fetch(t.Context(), step, []manifest.ExternalFile{f})
-			if tt.err == "" && err != nil || tt.err != "" && (err == nil || !strings.Contains(err.Error(), f.URL+": "+tt.err+"\n")) {
+			if tt.err == "" && err != nil || tt.err != "" &&
+				(err == nil || !strings.Contains(err.Error(), f.URL+": "+tt.err+"\n")) {
 				t.Errorf("error %v, want %q", err, tt.err)
 			}
 			if asked != tt.asked || len(w.slept) != tt.asked-1 {
@@ -289,12 +295,14 @@ func TestStalledServer(t *testing.T) {
 }
 
 func TestIdleTimeoutIsBounded(t *testing.T) {
-	f := source(serve(t, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }), content(10))
+	f := source(serve(t, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }),
+		content(10))
 	w := newWorld(t)
 	w.idle = time.Millisecond
 	err := w.Fetch(t.Context(), step, []manifest.ExternalFile{f})
 	var missing *MissingError
-	if !errors.As(err, &missing) || !strings.Contains(err.Error(), "no bytes for 1ms") || len(w.slept) != maxAttempts-1 {
+	if !errors.As(err, &missing) || !strings.Contains(err.Error(), "no bytes for 1ms") ||
+		len(w.slept) != maxAttempts-1 {
 		t.Errorf("error %v after waits %v", err, w.slept)
 	}
 }
@@ -321,7 +329,8 @@ func TestWatchdogIsFedByBytes(t *testing.T) {
 }
 
 func TestStrongValidator(t *testing.T) {
-	const mod, soon, later = "Mon, 05 Jan 2026 10:00:00 GMT", "Mon, 05 Jan 2026 10:00:30 GMT", "Mon, 05 Jan 2026 10:01:00 GMT"
+	const mod, soon, later = "Mon, 05 Jan 2026 10:00:00 GMT", "Mon, 05 Jan 2026 10:00:30 GMT",
+		"Mon, 05 Jan 2026 10:01:00 GMT"
 	for _, tt := range []struct{ etag, mod, date, want string }{
 		{`"x"`, mod, later, `"x"`},
 		{`W/"x"`, mod, later, mod},

@@ -60,7 +60,8 @@ type IntegrityError struct {
 
 func (e *IntegrityError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "source %s of %s: no copy has the sha512 its manifest wants\n  wanted: sha512 %s", e.Name, e.Where, e.Want)
+	fmt.Fprintf(&b, "source %s of %s: no copy has the sha512 its manifest wants\n  wanted: sha512 %s",
+		e.Name, e.Where, e.Want)
 	same, copies := "", 0
 	for _, t := range e.Tried {
 		fmt.Fprintf(&b, "\n  %s", t)
@@ -76,9 +77,11 @@ func (e *IntegrityError) Error() string {
 		}
 	}
 	if copies > 1 && same != "" {
-		b.WriteString("\n  all copies agree with each other: most likely the sha512 in the manifest is wrong or out of date")
+		b.WriteString("\n  all copies agree with each other: most likely the sha512 in the manifest is " +
+			"wrong or out of date")
 	} else {
-		b.WriteString("\n  replace the bad copy, or correct the sha512 in the manifest if it is the wrong one")
+		b.WriteString("\n  replace the bad copy, or correct the sha512 in the manifest if it is the " +
+			"wrong one")
 	}
 	return b.String()
 }
@@ -101,7 +104,8 @@ func (e *MissingError) Error() string {
 	fmt.Fprintf(&b, "source %s of %s ", e.Name, e.Where)
 	switch {
 	case e.Refused && len(e.Tried) == 0:
-		b.WriteString("is not in the source store, no lookaside cache is set and upstream downloads are off")
+		b.WriteString("is not in the source store, no lookaside cache is set and upstream downloads " +
+			"are off")
 	case e.Refused:
 		b.WriteString("is in no lookaside cache and upstream downloads are off")
 	default:
@@ -111,7 +115,8 @@ func (e *MissingError) Error() string {
 		fmt.Fprintf(&b, "\n  %s", t)
 	}
 	if e.Refused {
-		fmt.Fprintf(&b, "\n  set BUILDSYS_UPSTREAM_SOURCE_FALLBACK=true to download %s,\n  or put the file at %s", e.URL, e.PutAt)
+		fmt.Fprintf(&b, "\n  set BUILDSYS_UPSTREAM_SOURCE_FALLBACK=true to download %s,\n  or put the "+
+			"file at %s", e.URL, e.PutAt)
 	} else {
 		fmt.Fprintf(&b, "\n  check the network and the URL, or put the file at %s", e.PutAt)
 	}
@@ -121,7 +126,8 @@ func (e *MissingError) Error() string {
 // ErrorKind returns errkind.Environment.
 func (*MissingError) ErrorKind() errkind.Kind { return errkind.Environment }
 
-// StoreError is a failure of our own disk: it says nothing about the source and no other place can help.
+// StoreError is a failure of our own disk: it says nothing about the source and no other place can
+// help.
 type StoreError struct {
 	Op   string
 	Path string
@@ -130,7 +136,8 @@ type StoreError struct {
 
 func (e *StoreError) Error() string {
 	if diskFull(e.Err) {
-		return fmt.Sprintf("%s %s: no space left on the disk of the source store; free some, or set BUILDSYS_CACHE_DIR to a "+
+		return fmt.Sprintf("%s %s: no space left on the disk of the source store; free some, or set "+
+			"BUILDSYS_CACHE_DIR to a "+
 			"directory on another disk", e.Op, e.Path)
 	}
 	return fmt.Sprintf("source store: %s %s: %v", e.Op, e.Path, e.Err)
@@ -165,7 +172,8 @@ func (j *job) missing(tried []Attempt) error {
 		Refused: !j.upstreamAllowed(), PutAt: j.putAt(j.file)}
 }
 
-// putAt is the path at which a user can provide f by hand: in the first lookaside directory, else in the store.
+// putAt is the path at which a user can provide f by hand: in the first lookaside directory, else
+// in the store.
 func (j *job) putAt(f manifest.ExternalFile) string {
 	for _, pl := range j.lookasides() {
 		if pl.path != "" {

@@ -32,25 +32,31 @@ func TestWrongBytes(t *testing.T) {
 		warning   string // behind "… has a wrong copy of musl-1.2.5.tar.gz: it "
 		looks     string
 	}{
-		"flipped bit":    {b, flipped, "differs from", "5000 bytes"},
-		"truncated":      {b, b[:3976], "is 1024 bytes shorter than", "3976 bytes"},
-		"extra byte":     {b, append(bytes.Clone(b), 0), "is 1 bytes longer than", "5001 bytes"},
-		"empty":          {b, nil, "is 5000 bytes shorter than", "0 bytes, empty"},
-		"HTML":           {b, []byte("<!DOCTYPE html><p>not found"), "is 4973 bytes shorter than", "27 bytes, an HTML page, not a source"},
-		"truncated gzip": {z.Bytes(), z.Bytes()[:100], "bytes shorter than", "100 bytes, a truncated gzip file"},
-		"truncated xz":   {b, []byte("\xfd7zXZ\x00...."), "is 4990 bytes shorter than", "10 bytes, a truncated xz file"},
+		"flipped bit": {b, flipped, "differs from", "5000 bytes"},
+		"truncated":   {b, b[:3976], "is 1024 bytes shorter than", "3976 bytes"},
+		"extra byte":  {b, append(bytes.Clone(b), 0), "is 1 bytes longer than", "5001 bytes"},
+		"empty":       {b, nil, "is 5000 bytes shorter than", "0 bytes, empty"},
+		"HTML": {b, []byte("<!DOCTYPE html><p>not found"), "is 4973 bytes shorter than",
+			"27 bytes, an HTML page, not a source"},
+		"truncated gzip": {z.Bytes(), z.Bytes()[:100], "bytes shorter than",
+			"100 bytes, a truncated gzip file"},
+		"truncated xz": {b, []byte("\xfd7zXZ\x00...."), "is 4990 bytes shorter than",
+			"10 bytes, a truncated xz file"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			answer := tt.good
-			f := source(serve(t, func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write(answer) }), tt.good)
+			f := source(serve(t, func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write(answer) }),
+				tt.good)
 			w := newWorld(t)
 			la := lookaside(t, f, tt.bad)
 			w.Lookaside = []string{la}
 			w.good(f, tt.good)
 			warned := w.texts(progress.Warning)
-			if len(warned) != 1 || !strings.Contains(warned[0], "has a wrong copy of musl-1.2.5.tar.gz: it ") ||
-				!strings.Contains(warned[0], tt.warning+" the good one from "+f.URL) || !strings.HasPrefix(warned[0], la) {
+			if len(warned) != 1 || !strings.Contains(warned[0],
+				"has a wrong copy of musl-1.2.5.tar.gz: it ") ||
+				!strings.Contains(warned[0], tt.warning+" the good one from "+f.URL) ||
+				!strings.HasPrefix(warned[0], la) {
 				t.Errorf("warnings %q", warned)
 			}
 
@@ -65,7 +71,8 @@ func TestWrongBytes(t *testing.T) {
 			for _, part := range []string{
 				"source musl-1.2.5.tar.gz of packages/musl/Cargo.toml:12: no copy has the sha512",
 				"wanted: sha512 " + f.SHA512,
-				fmt.Sprintf("%s: has sha512 %s (%s)", filepath.Join(la, f.Name(), f.SHA512, f.Name()), sum(tt.bad), tt.looks),
+				fmt.Sprintf("%s: has sha512 %s (%s)", filepath.Join(la, f.Name(), f.SHA512, f.Name()),
+					sum(tt.bad), tt.looks),
 				fmt.Sprintf("%s: has sha512 %s (%s)", f.URL, sum(tt.bad), tt.looks),
 			} {
 				if !strings.Contains(err.Error(), part) {
@@ -82,11 +89,13 @@ func TestWrongBytes(t *testing.T) {
 }
 
 func TestCopiesThatDisagree(t *testing.T) {
-	f := source(serve(t, func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write(content(20)) }), content(10))
+	f := source(serve(t, func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write(content(20)) }),
+		content(10))
 	w := newWorld(t)
 	w.Lookaside = []string{lookaside(t, f, content(30)), serve(t, http.NotFound)}
 	err := w.Fetch(t.Context(), step, []manifest.ExternalFile{f})
-	if err == nil || strings.Contains(err.Error(), "all copies agree") || !strings.Contains(err.Error(), "404 Not Found") ||
+	if err == nil || strings.Contains(err.Error(), "all copies agree") ||
+		!strings.Contains(err.Error(), "404 Not Found") ||
 		!strings.Contains(err.Error(), "replace the bad copy, or correct the sha512 in the manifest") {
 		t.Errorf("error %v", err)
 	}
@@ -103,7 +112,8 @@ func TestLookasideFilesThatAreNone(t *testing.T) {
 	w.Upstream, w.MaxBytes, w.Lookaside = false, 2000, []string{big, dir}
 	err := w.Fetch(t.Context(), step, []manifest.ExternalFile{f})
 	var missing *MissingError
-	if !errors.As(err, &missing) || !strings.Contains(err.Error(), ": is 2.9 KiB, larger than the limit of 1.9 KiB") ||
+	if !errors.As(err, &missing) || !strings.Contains(err.Error(),
+		": is 2.9 KiB, larger than the limit of 1.9 KiB") ||
 		!strings.Contains(err.Error(), ": not a regular file") {
 		t.Errorf("error %v", err)
 	}
@@ -142,7 +152,10 @@ func TestForceUpstreamAsksUpstreamFirst(t *testing.T) {
 	f.ForceUpstream = true
 	w := newWorld(t)
 	w.Upstream = false
-	w.Lookaside = []string{serve(t, func(w http.ResponseWriter, r *http.Request) { t.Error("lookaside was asked") })}
+	w.Lookaside = []string{serve(t, func(w http.ResponseWriter,
+		r *http.Request) {
+		t.Error("lookaside was asked")
+	})}
 	w.good(f, b)
 
 	f.URL = serve(t, http.NotFound) + "/musl-1.2.5.tar.gz"
@@ -165,15 +178,18 @@ func TestDamagedEntryIsMovedAsideAndFetchedAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.good(f, b)
-		if kept, err := os.ReadFile(fmt.Sprintf("%s.bad-%d", w.Path(f), n)); err != nil || !bytes.Equal(kept, flipped) {
+		if kept, err := os.ReadFile(fmt.Sprintf("%s.bad-%d", w.Path(f), n)); err != nil ||
+			!bytes.Equal(kept, flipped) {
 			t.Errorf("bad entry %d was not kept: %v", n, err)
 		}
-		if warned := w.texts(progress.Warning); len(warned) != n || !strings.Contains(warned[n-1], ".bad-") {
+		if warned := w.texts(progress.Warning); len(warned) != n ||
+			!strings.Contains(warned[n-1], ".bad-") {
 			t.Errorf("warnings %q", warned)
 		}
 	}
 	// An entry that is not a file of ours is never followed.
-	if err := errors.Join(os.Remove(w.Path(f)), os.Symlink(filepath.Join(w.Lookaside[0], f.Name(), f.SHA512, f.Name()), w.Path(f))); err != nil {
+	if err := errors.Join(os.Remove(w.Path(f)),
+		os.Symlink(filepath.Join(w.Lookaside[0], f.Name(), f.SHA512, f.Name()), w.Path(f))); err != nil {
 		t.Fatal(err)
 	}
 	w.good(f, b)
@@ -193,7 +209,8 @@ func TestUnsafeNamesAreRefused(t *testing.T) {
 		{URL: "http://x/a", SHA512: strings.ToUpper(sum(nil))},
 	} {
 		w := newWorld(t)
-		if err := w.Fetch(t.Context(), step, []manifest.ExternalFile{f}); err == nil || !strings.Contains(err.Error(), "packages") && !strings.Contains(err.Error(), step) {
+		if err := w.Fetch(t.Context(), step, []manifest.ExternalFile{f}); err == nil ||
+			!strings.Contains(err.Error(), "packages") && !strings.Contains(err.Error(), step) {
 			t.Errorf("%+v: error %v", f, err)
 		}
 		w.wantFiles()
@@ -222,7 +239,8 @@ func TestAllErrorsAreJoined(t *testing.T) {
 	err := w.Fetch(t.Context(), step, files)
 	var missing *MissingError
 	var bad *IntegrityError
-	if !errors.As(err, &missing) || missing.Name != "none" || !errors.As(err, &bad) || bad.Name != "bad" {
+	if !errors.As(err, &missing) || missing.Name != "none" || !errors.As(err, &bad) ||
+		bad.Name != "bad" {
 		t.Errorf("error %v", err)
 	}
 	w.wantFiles("good")
@@ -237,7 +255,8 @@ func TestFullDisk(t *testing.T) {
 	w.Dir = dir
 	err := w.Fetch(t.Context(), step, []manifest.ExternalFile{source(serve(t, srv.ServeHTTP), b)})
 	var se *StoreError
-	if !errors.As(err, &se) || !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "no space left on the disk of the source store") {
+	if !errors.As(err, &se) || !errors.Is(err, syscall.ENOSPC) ||
+		!strings.Contains(err.Error(), "no space left on the disk of the source store") {
 		t.Errorf("error %v", err)
 	}
 	if len(srv.ranges) != 1 {

@@ -1,4 +1,5 @@
-// fetch_test.go: what a fetch does with the places it is given, over real files and real HTTP servers on this machine.
+// fetch_test.go: what a fetch does with the places it is given, over real files and real HTTP
+// servers on this machine.
 
 package fetch
 
@@ -62,7 +63,8 @@ func (w *world) texts(k progress.Kind) []string {
 	return all
 }
 
-// good fetches f and fails the test unless the store then holds exactly content, and nothing beside it.
+// good fetches f and fails the test unless the store then holds exactly content, and nothing beside
+// it.
 func (w *world) good(f manifest.ExternalFile, content []byte) {
 	w.t.Helper()
 	if err := w.Fetch(w.t.Context(), step, []manifest.ExternalFile{f}); err != nil {
@@ -133,7 +135,8 @@ func TestFetchFromUpstream(t *testing.T) {
 	b := content(100_000)
 	var asked []string
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		asked = append(asked, fmt.Sprint(r.URL.Path, " ", r.Header.Get("User-Agent"), " ", r.Header.Get("Accept-Encoding")))
+		asked = append(asked, fmt.Sprint(r.URL.Path, " ", r.Header.Get("User-Agent"), " ",
+			r.Header.Get("Accept-Encoding")))
 		_, _ = w.Write(b)
 	})
 	w := newWorld(t)
@@ -148,7 +151,8 @@ func TestFetchFromUpstream(t *testing.T) {
 	if want := filepath.Join(w.Dir, f.Name(), f.SHA512, f.Name()); w.Path(f) != want {
 		t.Errorf("Path = %s, want %s", w.Path(f), want)
 	}
-	if s, d := w.texts(progress.FetchStart), w.texts(progress.FetchDone); len(s) != 1 || len(d) != 1 || d[0] != f.Name() {
+	if s, d := w.texts(progress.FetchStart), w.texts(progress.FetchDone); len(s) != 1 || len(d) != 1 ||
+		d[0] != f.Name() {
 		t.Errorf("events: start %q, done %q", s, d)
 	}
 }
@@ -162,12 +166,13 @@ func TestLookasides(t *testing.T) {
 	f := source(serve(t, fail), b)
 	dir := lookaside(t, f, b)
 	tests := map[string][]string{
-		"directory":             {dir},
-		"file URL":              {"file://" + dir},
-		"miss, then hit":        {t.TempDir(), dir},
-		"no such directory":     {"/nonexistent/lookaside", dir},
-		"http":                  {serve(t, http.FileServer(http.Dir(dir)).ServeHTTP)},
-		"http below a path":     {serve(t, http.StripPrefix("/deep", http.FileServer(http.Dir(dir))).ServeHTTP) + "/deep/"},
+		"directory":         {dir},
+		"file URL":          {"file://" + dir},
+		"miss, then hit":    {t.TempDir(), dir},
+		"no such directory": {"/nonexistent/lookaside", dir},
+		"http":              {serve(t, http.FileServer(http.Dir(dir)).ServeHTTP)},
+		"http below a path": {serve(t, http.StripPrefix("/deep",
+			http.FileServer(http.Dir(dir))).ServeHTTP) + "/deep/"},
 		"http miss, then hit":   {serve(t, http.NotFound), dir},
 		"empty entries ignored": {"", " ", dir},
 	}

@@ -1,4 +1,5 @@
-// goproxy.go: the module proxies that the environment variable GOPROXY names, and what one of them has.
+// goproxy.go: the module proxies that the environment variable GOPROXY names, and what one of them
+// has.
 
 package fetch
 
@@ -27,7 +28,8 @@ func (s *Store) goProxy() string {
 	return s.GoProxy()
 }
 
-// proxies reads GOPROXY: elements, each followed by "," (go on when the module is not there) or "|" (go on in any case).
+// proxies reads GOPROXY: elements, each followed by "," (go on when the module is not there) or "|"
+// (go on in any case).
 func proxies(setting string) []proxy {
 	var all []proxy
 	for setting != "" {
@@ -90,10 +92,12 @@ func (x proxy) load(ctx context.Context, m *moduleFile, p *part) error {
 	return nil
 }
 
-// goOn says whether the next proxy is asked after this one failed. One with wrong bytes is as good as one with none.
+// goOn says whether the next proxy is asked after this one failed. One with wrong bytes is as good
+// as one with none.
 func (x proxy) goOn(err error) bool {
 	status := new(statusError)
-	missing := errors.As(err, &status) && (status.code == http.StatusNotFound || status.code == http.StatusGone)
+	missing := errors.As(err, &status) && (status.code == http.StatusNotFound ||
+		status.code == http.StatusGone)
 	return missing || errors.Is(err, errNotThere) || x.anyErr || errors.As(err, new(*sumError))
 }
 
@@ -120,9 +124,11 @@ func (e *ModuleError) Error() string {
 		fmt.Fprintf(&b, "\n  %s: %v", t.Place, t.Err)
 	}
 	if e.Bad {
-		b.WriteString("\n  the proxy or the archive was tampered with, or the version was published twice: ask who runs them")
+		b.WriteString("\n  the proxy or the archive was tampered with, or the version was published " +
+			"twice: ask who runs them")
 	} else {
-		b.WriteString("\n  set GOPROXY to a module proxy that has it, as in https://proxy.example.com or file:///a/directory")
+		b.WriteString("\n  set GOPROXY to a module proxy that has it, as in https://proxy.example.com " +
+			"or file:///a/directory")
 	}
 	return b.String()
 }

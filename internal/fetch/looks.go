@@ -1,4 +1,5 @@
-// looks.go: a guess at what went wrong with bytes that have the wrong hash, to help whoever reads the error.
+// looks.go: a guess at what went wrong with bytes that have the wrong hash, to help whoever reads
+// the error.
 
 package fetch
 
@@ -15,7 +16,8 @@ import (
 // maxUnpack bounds how much of a compressed file is unpacked to find its end, in bytes.
 const maxUnpack = 1 << 30
 
-// describe says what p's bytes look like when that explains a wrong hash; empty when it does not. It never fails.
+// describe says what p's bytes look like when that explains a wrong hash; empty when it does not.
+// It never fails.
 func (p *part) describe() string {
 	if p.size == 0 {
 		return "empty"

@@ -1,4 +1,5 @@
-// modules.go: the Go modules that an archive of sources needs, as a directory that the go command takes for a module proxy.
+// modules.go: the Go modules that an archive of sources needs, as a directory that the go command
+// takes for a module proxy.
 
 package fetch
 
@@ -26,7 +27,8 @@ import (
 	"buildsys/internal/progress"
 )
 
-// ModulesPath returns the directory that FetchModules fills for f. It is another one for each archive and module in it.
+// ModulesPath returns the directory that FetchModules fills for f. It is another one for each
+// archive and module in it.
 func (s *Store) ModulesPath(f manifest.ExternalFile) string {
 	sum := sha256.Sum256([]byte(f.SHA512 + "\n" + f.BundleRoot))
 	return s.modulesPath(sum)
@@ -36,9 +38,10 @@ func (s *Store) modulesPath(sum [32]byte) string {
 	return filepath.Join(s.Modules, "proxy", fmt.Sprintf("%x", sum[:16]))
 }
 
-// FetchModules makes ModulesPath(f) a Go module proxy with every module that the go.sum in the archive f names, each held
-// to its sum there. The archive must be in the store already. The error is a *gomod.Error when the archive is not what its
-// manifest takes it for, a *ModuleError, a *StoreError or the context's.
+// FetchModules makes ModulesPath(f) a Go module proxy with every module that the go.sum in the
+// archive f names, each held to its sum there. The archive must be in the store already. The error
+// is a *gomod.Error when the archive is not what its manifest takes it for, a *ModuleError, a
+// *StoreError or the context's.
 func (s *Store) FetchModules(ctx context.Context, step string, f manifest.ExternalFile) error {
 	modules, err := gomod.Read(s.Path(f), f.BundleRoot)
 	if err != nil {
@@ -47,8 +50,8 @@ func (s *Store) FetchModules(ctx context.Context, step string, f manifest.Extern
 	return s.fetchModules(ctx, step, origin(step, f), f.Name(), s.ModulesPath(f), modules)
 }
 
-// FetchSums is FetchModules for the go.sum of a module that is not in an archive. who is named in messages. It returns the
-// directory.
+// FetchSums is FetchModules for the go.sum of a module that is not in an archive. who is named in
+// messages. It returns the directory.
 func (s *Store) FetchSums(ctx context.Context, who string, sums []byte) (dir string, err error) {
 	modules, err := gomod.ParseSums(sums)
 	if err != nil {
@@ -61,7 +64,8 @@ func (s *Store) FetchSums(ctx context.Context, who string, sums []byte) (dir str
 	return dir, s.fetchModules(ctx, who, who, who, dir, modules)
 }
 
-func (s *Store) fetchModules(ctx context.Context, step, where, of, dir string, modules []gomod.Module) error {
+func (s *Store) fetchModules(ctx context.Context, step, where, of, dir string,
+	modules []gomod.Module) error {
 	todo, err := moduleFiles(modules)
 	if err != nil {
 		return fmt.Errorf("%s: Go modules of %s: %w", where, of, err)
@@ -86,7 +90,8 @@ func (s *Store) fetchModules(ctx context.Context, step, where, of, dir string, m
 			}
 			errs[i] = m.provide(ctx, filepath.Join(dir, m.name))
 			if n := done.Add(1); s.now().Sub(begin) > progressEvery && n%16 == 0 {
-				s.emit(progress.Event{Kind: progress.FetchProgress, Step: step, Text: fmt.Sprintf("%s: %d of %d files", what, n, len(todo))})
+				s.emit(progress.Event{Kind: progress.FetchProgress, Step: step,
+					Text: fmt.Sprintf("%s: %d of %d files", what, n, len(todo))})
 			}
 			return nil
 		})
@@ -99,7 +104,8 @@ func (s *Store) fetchModules(ctx context.Context, step, where, of, dir string, m
 		return err
 	}
 	if n := fetched.Load(); n > 0 {
-		s.emit(progress.Event{Kind: progress.FetchDone, Step: step, Text: fmt.Sprintf("%s (%d files)", what, n), Duration: s.now().Sub(begin)})
+		s.emit(progress.Event{Kind: progress.FetchDone, Step: step,
+			Text: fmt.Sprintf("%s (%d files)", what, n), Duration: s.now().Sub(begin)})
 	}
 	return nil
 }
@@ -145,7 +151,8 @@ func (m *moduleFile) title() string {
 	return "go.mod of " + m.module.Path + "@" + m.module.Version
 }
 
-// keptPath is where a file is kept for all archives: named by its sum, so that nobody has to be believed.
+// keptPath is where a file is kept for all archives: named by its sum, so that nobody has to be
+// believed.
 func (s *Store) keptPath(m moduleFile) string {
 	sum, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(m.sum, "h1:"))
 	if err != nil || len(sum) != sha256.Size {
@@ -161,7 +168,10 @@ func (m *moduleFile) check(path string) error {
 	if m.zip {
 		got, err = dirhash.HashZip(path, dirhash.Hash1)
 	} else {
-		got, err = dirhash.Hash1([]string{"go.mod"}, func(string) (io.ReadCloser, error) { return os.Open(path) })
+		got, err = dirhash.Hash1([]string{"go.mod"}, func(string) (io.ReadCloser,
+			error) {
+			return os.Open(path)
+		})
 	}
 	switch {
 	case err != nil:
@@ -184,7 +194,8 @@ func (m *moduleFile) provide(ctx context.Context, path string) error {
 			break
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
-			m.job.emit(progress.Warning, fmt.Sprintf("%s was damaged in the cache (%s); it is fetched again", m.job.name, kept), nil)
+			m.job.emit(progress.Warning, fmt.Sprintf("%s was damaged in the cache (%s); it is fetched again",
+				m.job.name, kept), nil)
 			if err := os.Remove(kept); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return storeError("remove", kept, err)
 			}
@@ -208,7 +219,8 @@ func (m *moduleFile) provide(ctx context.Context, path string) error {
 	return m.link(kept, path)
 }
 
-// link gives the kept file its name in the proxy. What is there already counts only when it has the right sum.
+// link gives the kept file its name in the proxy. What is there already counts only when it has the
+// right sum.
 func (m *moduleFile) link(kept, path string) error {
 	if m.check(path) == nil {
 		return nil

@@ -20,7 +20,8 @@ import (
 	"buildsys/internal/progress"
 )
 
-// goProxy is a module proxy, a directory, that has the module "example.test/Dep" with some text in it.
+// goProxy is a module proxy, a directory, that has the module "example.test/Dep" with some text in
+// it.
 func goProxy(t *testing.T, text string) (dir, sums string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -34,19 +35,25 @@ func goProxy(t *testing.T, text string) (dir, sums string) {
 	if err == nil {
 		_, err = io.WriteString(w, text)
 	}
-	if err = errors.Join(err, z.Close(), os.WriteFile(filepath.Join(at, "v1.0.0.zip"), data.Bytes(), 0o644),
-		os.WriteFile(filepath.Join(at, "v1.0.0.mod"), []byte("module example.test/Dep\n"), 0o644)); err != nil {
+	if err = errors.Join(err, z.Close(), os.WriteFile(filepath.Join(at, "v1.0.0.zip"), data.Bytes(),
+		0o644),
+		os.WriteFile(filepath.Join(at, "v1.0.0.mod"), []byte("module example.test/Dep\n"),
+			0o644)); err != nil {
 		t.Fatal(err)
 	}
 	zipSum, err := dirhash.HashZip(filepath.Join(at, "v1.0.0.zip"), dirhash.Hash1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	modSum, err := dirhash.Hash1([]string{"go.mod"}, func(string) (io.ReadCloser, error) { return os.Open(filepath.Join(at, "v1.0.0.mod")) })
+	modSum, err := dirhash.Hash1([]string{"go.mod"}, func(string) (io.ReadCloser,
+		error) {
+		return os.Open(filepath.Join(at, "v1.0.0.mod"))
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return dir, fmt.Sprintf("example.test/Dep v1.0.0 %s\nexample.test/Dep v1.0.0/go.mod %s\n", zipSum, modSum)
+	return dir, fmt.Sprintf("example.test/Dep v1.0.0 %s\nexample.test/Dep v1.0.0/go.mod %s\n", zipSum,
+		modSum)
 }
 
 func modulesWorld(t *testing.T, setting string) *world {
@@ -73,7 +80,11 @@ func TestModulesOverHTTP(t *testing.T) {
 	good, sums := goProxy(t, "good")
 	var asked atomic.Int64
 	files := http.FileServer(http.Dir(good))
-	has := serve(t, func(rw http.ResponseWriter, r *http.Request) { asked.Add(1); files.ServeHTTP(rw, r) })
+	has := serve(t, func(rw http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		files.ServeHTTP(rw,
+			r)
+	})
 	lacks := serve(t, http.NotFound)
 	w := modulesWorld(t, lacks+","+has+"/,direct")
 	dir := w.mustFetchSums(sums)
@@ -87,7 +98,8 @@ func TestModulesOverHTTP(t *testing.T) {
 	if w.mustFetchSums(sums+"\n") == dir || asked.Load() != 2 {
 		t.Error("what was kept was asked for again, or two share one proxy")
 	}
-	if got := w.texts(progress.FetchDone); len(got) != 1 || got[0] != "Go modules of sources/app (2 files)" {
+	if got := w.texts(progress.FetchDone); len(got) != 1 ||
+		got[0] != "Go modules of sources/app (2 files)" {
 		t.Errorf("said %q", got)
 	}
 }
@@ -100,11 +112,13 @@ func TestModulesDamage(t *testing.T) {
 	if err != nil || len(kept) != 1 {
 		t.Fatalf("%q %v", kept, err)
 	}
-	if err := os.WriteFile(kept[0], []byte("damage"), 0o644); err != nil { // also what is linked from the proxy
+	// also what is linked from the proxy
+	if err := os.WriteFile(kept[0], []byte("damage"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	w.mustFetchSums(sums)
-	if got := w.texts(progress.Warning); len(got) != 1 || !strings.Contains(got[0], "was damaged in the cache") {
+	if got := w.texts(progress.Warning); len(got) != 1 || !strings.Contains(got[0],
+		"was damaged in the cache") {
 		t.Errorf("said %q", got)
 	}
 	for _, path := range []string{kept[0], filepath.Join(dir, "example.test/!dep/@v/v1.0.0.zip")} {
@@ -117,8 +131,14 @@ func TestModulesDamage(t *testing.T) {
 func TestModulesRefused(t *testing.T) {
 	good, sums := goProxy(t, "good")
 	evil, _ := goProxy(t, "evil")
-	broken := serve(t, func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusForbidden) })
-	busy := serve(t, func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusBadGateway) })
+	broken := serve(t, func(rw http.ResponseWriter,
+		_ *http.Request) {
+		rw.WriteHeader(http.StatusForbidden)
+	})
+	busy := serve(t, func(rw http.ResponseWriter,
+		_ *http.Request) {
+		rw.WriteHeader(http.StatusBadGateway)
+	})
 	tests := []struct {
 		name, setting string
 		bad           bool
@@ -128,12 +148,16 @@ func TestModulesRefused(t *testing.T) {
 		{"second has it", "file:///nowhere,file://" + good, false, nil},
 		{"wrong bytes, then right ones", "file://" + evil + ",file://" + good, false, nil},
 		{"after an error with |", broken + "|file://" + good, false, nil},
-		{"after an error with ,", broken + ",file://" + good, false, []string{"403 Forbidden", "could not be had"}},
+		{"after an error with ,", broken + ",file://" + good, false,
+			[]string{"403 Forbidden", "could not be had"}},
 		{"after retries", busy + ",file://" + good, false, []string{"502 Bad Gateway"}},
 		{"off", "off", false, []string{`GOPROXY element "off": it forbids`}},
-		{"direct", "file:///nowhere,direct", false, []string{"file:///nowhere: not there", `GOPROXY element "direct"`, "set GOPROXY"}},
-		{"wrong bytes", "file://" + evil, true, []string{"is nowhere as it should be", "wanted: sum h1:", "has the sum h1:", "the go.sum of sources/app"}},
-		{"credentials", "http://user:secret@127.0.0.1:1", false, []string{"http://user:xxxxx@127.0.0.1:1"}},
+		{"direct", "file:///nowhere,direct", false, []string{"file:///nowhere: not there",
+			`GOPROXY element "direct"`, "set GOPROXY"}},
+		{"wrong bytes", "file://" + evil, true, []string{"is nowhere as it should be", "wanted: sum h1:",
+			"has the sum h1:", "the go.sum of sources/app"}},
+		{"credentials", "http://user:secret@127.0.0.1:1", false,
+			[]string{"http://user:xxxxx@127.0.0.1:1"}},
 		{"not a URL", "ftp://x", false, []string{"not an http, https or file URL"}},
 	}
 	for _, test := range tests {

@@ -18,8 +18,9 @@ import (
 	"buildsys/internal/atomicfile"
 )
 
-// part is <name>.part, locked with flock against other processes and other goroutines of this one. The kernel drops the lock
-// when its owner dies, so a lock is never stale. Beside it <name>.part.json tells which remote file the bytes belong to.
+// part is <name>.part, locked with flock against other processes and other goroutines of this one.
+// The kernel drops the lock when its owner dies, so a lock is never stale. Beside it
+// <name>.part.json tells which remote file the bytes belong to.
 type part struct {
 	path string
 	f    *os.File
@@ -28,18 +29,20 @@ type part struct {
 	from validator // what the bytes belong to; zero when they cannot be resumed
 }
 
-// validator names one version of a remote file, as far as the server lets us: what If-Range needs to resume a download.
+// validator names one version of a remote file, as far as the server lets us: what If-Range needs
+// to resume a download.
 type validator struct {
 	URL   string
 	Range string // value for If-Range: a strong ETag or a strong Last-Modified
 	Total int64  // bytes of the whole file, -1 when unknown
 }
 
-// errGone says that the temporary file was renamed or removed by its owner while we waited for the lock on it.
+// errGone says that the temporary file was renamed or removed by its owner while we waited for the
+// lock on it.
 var errGone = errors.New("the temporary file is gone")
 
-// openPart opens and locks <final>.part, creating it and its directory; waiting is called when somebody else has the lock.
-// After errGone the caller should look whether the work is done.
+// openPart opens and locks <final>.part, creating it and its directory; waiting is called when
+// somebody else has the lock. After errGone the caller should look whether the work is done.
 func openPart(ctx context.Context, final string, waiting func()) (*part, error) {
 	path := final + ".part"
 	if err := mkdirAll(filepath.Dir(path)); err != nil {
@@ -114,8 +117,9 @@ func (p *part) rewind() error {
 	return nil
 }
 
-// resume hashes the bytes kept from an earlier attempt at url and leaves p ready for more. With nothing usable it counts p as
-// empty, but the bytes stay until this or another place has something better: the kept ones may be of a place asked later.
+// resume hashes the bytes kept from an earlier attempt at url and leaves p ready for more. With
+// nothing usable it counts p as empty, but the bytes stay until this or another place has something
+// better: the kept ones may be of a place asked later.
 func (p *part) resume(ctx context.Context, url string) error {
 	if err := p.rewind(); err != nil {
 		return err
@@ -171,7 +175,8 @@ func (p *part) forget() error {
 	return nil
 }
 
-// readValidator returns what was remembered beside path. A damaged record is no record: the download then starts over.
+// readValidator returns what was remembered beside path. A damaged record is no record: the
+// download then starts over.
 func readValidator(path string) validator {
 	var v validator
 	b, err := os.ReadFile(path + ".json")
@@ -203,7 +208,8 @@ func (p *part) commit(final, root string) error {
 	return nil
 }
 
-// release drops the lock. It leaves bytes behind only when a later run can go on from them, and never on a full disk.
+// release drops the lock. It leaves bytes behind only when a later run can go on from them, and
+// never on a full disk.
 func (p *part) release(err error) {
 	there, serr := os.Lstat(p.path)
 	mine, merr := p.f.Stat()

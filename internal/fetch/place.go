@@ -68,7 +68,8 @@ func redact(raw string) string {
 	return u.Redacted()
 }
 
-// load brings the place's bytes into p and returns their sha512. A *StoreError is our disk's fault, any other the place's.
+// load brings the place's bytes into p and returns their sha512. A *StoreError is our disk's fault,
+// any other the place's.
 func (pl place) load(ctx context.Context, j *job, p *part) (string, error) {
 	if pl.path == "" {
 		return j.download(ctx, pl, p)

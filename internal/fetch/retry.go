@@ -114,7 +114,8 @@ func transient(err error) bool {
 	if errors.As(err, &cut) { // the server had begun to answer: whatever broke it is the line's fault
 		return true
 	}
-	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.ECONNABORTED, syscall.EPIPE, syscall.ETIMEDOUT} {
+	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.ECONNABORTED,
+		syscall.EPIPE, syscall.ETIMEDOUT} {
 		if errors.Is(err, e) {
 			return true
 		}

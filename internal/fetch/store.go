@@ -1,5 +1,6 @@
-// Package fetch brings external files, named by their sha512, into a content-addressed source store outside the checkout.
-// Nothing that comes from a cache, a server or the store itself is believed before its bytes were hashed.
+// Package fetch brings external files, named by their sha512, into a content-addressed source store
+// outside the checkout. Nothing that comes from a cache, a server or the store itself is believed
+// before its bytes were hashed.
 package fetch
 
 import (
@@ -25,22 +26,26 @@ const (
 	defaultIdle     = 30 * time.Second
 )
 
-// Store is a directory of verified source files and the places they may come from. The zero value of every field but Dir is
-// usable. A Store is safe for concurrent use, and so are several Stores (or processes) on one Dir. Do not copy it after first use.
+// Store is a directory of verified source files and the places they may come from. The zero value
+// of every field but Dir is usable. A Store is safe for concurrent use, and so are several Stores
+// (or processes) on one Dir. Do not copy it after first use.
 type Store struct {
-	Dir       string        // root; a file is at <name>/<sha512>/<name> below it
-	Modules   string        // root of what FetchModules keeps
-	GoProxy   func() string // where Go modules come from, in the form of the environment variable GOPROXY; nil: nowhere
-	Lookaside []string      // directories or http(s)/file URLs of the same layout, asked in this order
-	Upstream  bool          // ask a file's own URL when no lookaside cache has it
-	Client    *http.Client  // nil: one with connect timeouts; its redirect policy is always replaced by ours
+	Dir     string // root; a file is at <name>/<sha512>/<name> below it
+	Modules string // root of what FetchModules keeps
+	// where Go modules come from, in the form of the environment variable GOPROXY; nil: nowhere
+	GoProxy   func() string
+	Lookaside []string // directories or http(s)/file URLs of the same layout, asked in this order
+	Upstream  bool     // ask a file's own URL when no lookaside cache has it
+	// nil: one with connect timeouts; its redirect policy is always replaced by ours
+	Client    *http.Client
 	UserAgent string        // empty: "buildsys"
 	Jobs      int           // most files worked on at once, over all calls of Fetch; 0: 8
 	MaxBytes  int64         // largest file that is accepted, in bytes; 0: 4 GiB
 	Report    progress.Sink // nil: nobody wants to know
 
-	Now   func() time.Time                                 // nil: time.Now
-	Sleep func(ctx context.Context, d time.Duration) error // waits before another attempt; nil: really waits
+	Now func() time.Time // nil: time.Now
+	// waits before another attempt; nil: really waits
+	Sleep func(ctx context.Context, d time.Duration) error
 
 	idle  time.Duration // longest wait for the next byte; 0: 30 s
 	watch watchdog      // nil: a timer of idle
@@ -56,14 +61,15 @@ func (s *Store) Path(f manifest.ExternalFile) string {
 	return filepath.Join(s.Dir, f.Name(), f.SHA512, f.Name())
 }
 
-// Fetch makes every file present in the store and verified; step ("package/bash") is whom the events are for. Files already
-// there are hashed again: a damaged one is moved aside and fetched anew. The result joins the errors of all files, each an
-// *IntegrityError (only wrong bytes to be had), a *MissingError (nowhere to be had), a *StoreError (our own disk) or the
-// context's error.
+// Fetch makes every file present in the store and verified; step ("package/bash") is whom the
+// events are for. Files already there are hashed again: a damaged one is moved aside and fetched
+// anew. The result joins the errors of all files, each an *IntegrityError (only wrong bytes to be
+// had), a *MissingError (nowhere to be had), a *StoreError (our own disk) or the context's error.
 func (s *Store) Fetch(ctx context.Context, step string, files []manifest.ExternalFile) error {
 	s.once.Do(func() { s.slots = make(chan struct{}, orDefault(s.Jobs, defaultJobs)) })
 	errs := make([]error, len(files))
-	var g errgroup.Group // no shared context: one missing file must not hide what is wrong with the others
+	// no shared context: one missing file must not hide what is wrong with the others
+	var g errgroup.Group
 	g.SetLimit(cap(s.slots))
 	for i, f := range files {
 		g.Go(func() error {
@@ -98,7 +104,8 @@ func (s *Store) ensure(ctx context.Context, step string, f manifest.ExternalFile
 		told = true
 	}
 	for {
-		// Without the lock first: the common case is a good entry, and readers need not wait for each other.
+		// Without the lock first: the common case is a good entry, and readers need not wait for each
+		// other.
 		if st, err := j.inspect(ctx); err != nil || st == entryGood {
 			return err
 		}
@@ -125,21 +132,25 @@ type job struct {
 	where string // the manifest line, for messages
 }
 
-// checkNames refuses what could lead out of the store. The manifest check has better words; this guards callers without it.
+// checkNames refuses what could lead out of the store. The manifest check has better words; this
+// guards callers without it.
 func (j *job) checkNames() error {
 	n := j.name
 	if n == "" || n == "." || n == ".." || strings.ContainsAny(n, "/\\\x00") {
 		return fmt.Errorf("source of %s: %q is not a file name; set `path` to a plain one", j.where, n)
 	}
 	if len(j.file.SHA512) != 128 || strings.Trim(j.file.SHA512, "0123456789abcdef") != "" {
-		return fmt.Errorf("source %s of %s: sha512 %q is not 128 lower-case hex digits", n, j.where, j.file.SHA512)
+		return fmt.Errorf("source %s of %s: sha512 %q is not 128 lower-case hex digits", n, j.where,
+			j.file.SHA512)
 	}
 	return nil
 }
 
-// obtain fills the locked part p from the first place that has the right bytes and moves it to its final name.
+// obtain fills the locked part p from the first place that has the right bytes and moves it to its
+// final name.
 func (j *job) obtain(ctx context.Context, p *part) error {
-	// Whoever held the lock before us may have done the work; and only under the lock may a bad entry be moved.
+	// Whoever held the lock before us may have done the work; and only under the lock may a bad entry
+	// be moved.
 	st, err := j.inspect(ctx)
 	if err != nil || st == entryGood {
 		return err
@@ -163,11 +174,13 @@ func (j *job) obtain(ctx context.Context, p *part) error {
 			j.emit(progress.Warning, t.warning(j, from, p.size), nil)
 		}
 	}
-	j.s.emit(progress.Event{Kind: progress.FetchDone, Step: j.step, Text: j.name, Duration: j.s.now().Sub(start)})
+	j.s.emit(progress.Event{Kind: progress.FetchDone, Step: j.step, Text: j.name,
+		Duration: j.s.now().Sub(start)})
 	return nil
 }
 
-// try asks each place in turn. It returns the place whose bytes are right, now all in p, and what was wrong with those before it.
+// try asks each place in turn. It returns the place whose bytes are right, now all in p, and what
+// was wrong with those before it.
 func (j *job) try(ctx context.Context, p *part) (from string, tried []Attempt, err error) {
 	for _, pl := range j.places() {
 		sum, err := pl.load(ctx, j, p)
@@ -214,7 +227,8 @@ func (s *Store) now() time.Time {
 	return time.Now()
 }
 
-// origin says where f is declared, as "packages/bash/Cargo.toml:12": a package's directory has its name.
+// origin says where f is declared, as "packages/bash/Cargo.toml:12": a package's directory has its
+// name.
 func origin(step string, f manifest.ExternalFile) string {
 	kind, pkg, _ := strings.Cut(step, "/")
 	if (kind != "package" && kind != "modules") || f.Line == 0 {

@@ -65,7 +65,8 @@ func (w *finder) result() (files, error) {
 	root := w.root
 	if root == "" {
 		if len(w.tops) != 1 {
-			return files{}, &Error{What: "the archive does not hold one directory at its top", Hint: "say where the Go module is with bundle-root-path"}
+			return files{}, &Error{What: "the archive does not hold one directory at its top",
+				Hint: "say where the Go module is with bundle-root-path"}
 		}
 		root = w.tops[0]
 	}
@@ -75,7 +76,8 @@ func (w *finder) result() (files, error) {
 		if w.root != "" {
 			hint = "correct bundle-root-path"
 		}
-		return files{}, &Error{What: "there is no " + path.Join(root, "go.mod") + " in the archive", Hint: hint}
+		return files{}, &Error{What: "there is no " + path.Join(root, "go.mod") + " in the archive",
+			Hint: hint}
 	}
 	got.root = root
 	return got, nil
@@ -90,7 +92,8 @@ func (w *finder) add(name string, mode fs.FileMode, read func() (io.ReadCloser, 
 	dir, base := path.Split(clean)
 	dir = path.Clean(dir)
 	top, _, below := strings.Cut(clean, "/")
-	if (below || mode.IsDir()) && top != "." && len(w.tops) < 2 && (len(w.tops) == 0 || w.tops[0] != top) {
+	if (below || mode.IsDir()) && top != "." && len(w.tops) < 2 &&
+		(len(w.tops) == 0 || w.tops[0] != top) {
 		w.tops = append(w.tops, top)
 	}
 	here := dir == w.root
@@ -142,7 +145,8 @@ func (w *finder) tar(f io.Reader) error {
 		if h.Typeflag == tar.TypeXGlobalHeader { // git archive begins with one
 			continue
 		}
-		if err := w.add(h.Name, h.FileInfo().Mode(), func() (io.ReadCloser, error) { return io.NopCloser(t), nil }); err != nil {
+		if err := w.add(h.Name, h.FileInfo().Mode(),
+			func() (io.ReadCloser, error) { return io.NopCloser(t), nil }); err != nil {
 			return err
 		}
 	}

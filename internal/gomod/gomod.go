@@ -1,5 +1,5 @@
-// Package gomod reads, out of an archive of sources, which other modules a Go module there needs. It runs nothing and
-// fetches nothing.
+// Package gomod reads, out of an archive of sources, which other modules a Go module there needs.
+// It runs nothing and fetches nothing.
 package gomod
 
 import (
@@ -23,8 +23,8 @@ type Module struct {
 	ZipSum  string // of all its files; empty when only its go.mod counts
 }
 
-// Error says why the modules of an archive cannot be told. Nothing is wrong with the machine: the archive is not what the
-// manifest takes it for.
+// Error says why the modules of an archive cannot be told. Nothing is wrong with the machine: the
+// archive is not what the manifest takes it for.
 type Error struct {
 	What string // "no go.mod in foo-1.0"
 	Hint string // what to do; may be empty
@@ -41,11 +41,12 @@ func (e *Error) Error() string {
 // ErrorKind returns errkind.Usage.
 func (*Error) ErrorKind() errkind.Kind { return errkind.Usage }
 
-// Read returns the modules that the go.sum in an archive's directory root names, sorted. An empty root is the only
-// directory at the top of the archive. The error is an *Error, or that of reading the file.
+// Read returns the modules that the go.sum in an archive's directory root names, sorted. An empty
+// root is the only directory at the top of the archive. The error is an *Error, or that of reading
+// the file.
 //
-// All of them are returned, though the module may need fewer: only the go command knows, and it knows only with their
-// go.mod files at hand.
+// All of them are returned, though the module may need fewer: only the go command knows, and it
+// knows only with their go.mod files at hand.
 func Read(archive, root string) ([]Module, error) {
 	found, err := find(archive, root)
 	if err != nil {
@@ -56,7 +57,8 @@ func Read(archive, root string) ([]Module, error) {
 		return nil, &Error{What: err.Error()} // begins with the name and the line
 	}
 	if len(mod.Require) == 0 {
-		return nil, &Error{What: "the module in " + found.root + " needs no other modules", Hint: "remove bundle-modules"}
+		return nil, &Error{What: "the module in " + found.root + " needs no other modules",
+			Hint: "remove bundle-modules"}
 	}
 	modules, err := ParseSums(found.sum)
 	if err != nil {
@@ -65,7 +67,8 @@ func Read(archive, root string) ([]Module, error) {
 	return modules, nil
 }
 
-// ParseSums reads a go.sum. Lines with kinds of sums that are not known are left out, as the go command does.
+// ParseSums reads a go.sum. Lines with kinds of sums that are not known are left out, as the go
+// command does.
 func ParseSums(text []byte) ([]Module, error) {
 	byName := map[module.Version]*Module{}
 	n := 0

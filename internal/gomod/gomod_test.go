@@ -1,4 +1,5 @@
-// gomod_test: archives of every kind, made by other programs where they are installed, and what can be wrong with them.
+// gomod_test: archives of every kind, made by other programs where they are installed, and what can
+// be wrong with them.
 
 package gomod
 
@@ -26,12 +27,15 @@ const (
 )
 
 var want = []Module{
-	{Path: "golang.org/x/text", Version: "v0.3.0", ZipSum: "h1:g61tztE5qeGQ89tm6NTjjM9VPIm088od1l6aSorWRWg=",
+	{Path: "golang.org/x/text", Version: "v0.3.0",
+		ZipSum: "h1:g61tztE5qeGQ89tm6NTjjM9VPIm088od1l6aSorWRWg=",
 		ModSum: "h1:NqM8EUOU14njkJ3fqMW+pc6Ldnwhi/IjpwHt7yyuwOQ="},
-	{Path: "rsc.io/quote", Version: "v1.5.2", ModSum: "h1:LzX7hefJvL54yjefDEDHNONDjII0t9xZLPXsUe+TKr0="},
+	{Path: "rsc.io/quote", Version: "v1.5.2",
+		ModSum: "h1:LzX7hefJvL54yjefDEDHNONDjII0t9xZLPXsUe+TKr0="},
 }
 
-// entry is a file of an archive; a name with a slash at its end is a directory, a text that begins with -> a link.
+// entry is a file of an archive; a name with a slash at its end is a directory, a text that begins
+// with -> a link.
 type entry struct{ name, text string }
 
 func tarOf(t *testing.T, entries ...entry) []byte {
@@ -47,7 +51,8 @@ func tarOf(t *testing.T, entries ...entry) []byte {
 			h.Typeflag, h.Mode = tar.TypeDir, 0o755
 		}
 		if e.name == "pax_global_header" {
-			h = &tar.Header{Typeflag: tar.TypeXGlobalHeader, PAXRecords: map[string]string{"comment": "c0ffee"}}
+			h = &tar.Header{Typeflag: tar.TypeXGlobalHeader,
+				PAXRecords: map[string]string{"comment": "c0ffee"}}
 		}
 		if err := w.WriteHeader(h); err != nil {
 			t.Fatal(err)
@@ -71,12 +76,14 @@ func save(t *testing.T, data []byte) string {
 	return path
 }
 
-var goModule = []entry{{"pax_global_header", ""}, {"a-1/", ""}, {"a-1/go.mod", goMod}, {"a-1/go.sum", goSum}, {"a-1/sub/go.mod", "broken"}, {"README", "beside"}}
+var goModule = []entry{{"pax_global_header", ""}, {"a-1/", ""}, {"a-1/go.mod", goMod},
+	{"a-1/go.sum", goSum}, {"a-1/sub/go.mod", "broken"}, {"README", "beside"}}
 
 func TestReadKinds(t *testing.T) {
 	plain := tarOf(t, goModule...)
 	for name, program := range map[string][]string{
-		"tar": nil, "gzip": {"gzip", "-c"}, "xz": {"xz", "-c"}, "zstd": {"zstd", "-c"}, "bzip2": {"bzip2", "-c"},
+		"tar": nil, "gzip": {"gzip", "-c"}, "xz": {"xz", "-c"}, "zstd": {"zstd", "-c"},
+		"bzip2": {"bzip2", "-c"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			data := plain
@@ -93,7 +100,8 @@ func TestReadKinds(t *testing.T) {
 			if err != nil || !reflect.DeepEqual(got, want) {
 				t.Errorf("got %v, %v", got, err)
 			}
-			if _, err := Read(save(t, data[:len(data)/2]), ""); err == nil && program != nil { // a tar may end after any file
+			// a tar may end after any file
+			if _, err := Read(save(t, data[:len(data)/2]), ""); err == nil && program != nil {
 				t.Error("half an archive was read")
 			}
 		})
@@ -128,26 +136,36 @@ func TestRead(t *testing.T) {
 		want    string // error; empty: the modules above
 	}{
 		{"./ in front", "", []entry{{"./", ""}, {"./a/go.mod", goMod}, {"./a/go.sum", goSum}}, ""},
-		{"root named", "a/cmd", []entry{{"a/go.mod", "broken"}, {"a/cmd/go.mod", goMod}, {"b/x", ""}, {"a/cmd/go.sum", goSum}}, ""},
+		{"root named", "a/cmd", []entry{{"a/go.mod", "broken"}, {"a/cmd/go.mod", goMod}, {"b/x", ""},
+			{"a/cmd/go.sum", goSum}}, ""},
 		{"at the top", ".", []entry{{"go.mod", goMod}, {"go.sum", goSum}}, ""},
 		{"two at the top", "", []entry{{"a/go.mod", goMod}, {"b/go.mod", goMod}},
-			"the archive does not hold one directory at its top; say where the Go module is with bundle-root-path"},
+			"the archive does not hold one directory at its top; say where the Go module is with " +
+				"bundle-root-path"},
 		{"none at the top", "", []entry{{"go.mod", goMod}},
-			"the archive does not hold one directory at its top; say where the Go module is with bundle-root-path"},
+			"the archive does not hold one directory at its top; say where the Go module is with " +
+				"bundle-root-path"},
 		{"no go.mod", "", []entry{{"a/main.go", ""}},
 			"there is no a/go.mod in the archive; say where the Go module is with bundle-root-path"},
-		{"wrong root", "a/b", []entry{{"a/go.mod", goMod}}, "there is no a/b/go.mod in the archive; correct bundle-root-path"},
+		{"wrong root", "a/b", []entry{{"a/go.mod", goMod}},
+			"there is no a/b/go.mod in the archive; correct bundle-root-path"},
 		{"go.mod is a link", "", []entry{{"a/go.mod", "->../../etc/passwd"}},
 			"there is no a/go.mod in the archive; say where the Go module is with bundle-root-path"},
-		{"outside", "../a", []entry{{"../a/go.sum", goSum}}, "there is no ../a/go.mod in the archive; correct bundle-root-path"},
-		{"needs nothing", "", []entry{{"a/go.mod", "module a\n"}}, "the module in a needs no other modules; remove bundle-modules"},
-		{"bad go.mod", "", []entry{{"a/go.mod", "module ("}}, "a/go.mod:1:9: syntax error (unterminated block started at a/go.mod:1:1)"},
-		{"bad go.sum", "", []entry{{"a/go.mod", goMod}, {"a/go.sum", "x y\n"}}, "a/go.sum: line 1 is not: module version sum"},
+		{"outside", "../a", []entry{{"../a/go.sum", goSum}},
+			"there is no ../a/go.mod in the archive; correct bundle-root-path"},
+		{"needs nothing", "", []entry{{"a/go.mod", "module a\n"}},
+			"the module in a needs no other modules; remove bundle-modules"},
+		{"bad go.mod", "", []entry{{"a/go.mod", "module ("}},
+			"a/go.mod:1:9: syntax error (unterminated block started at a/go.mod:1:1)"},
+		{"bad go.sum", "", []entry{{"a/go.mod", goMod}, {"a/go.sum", "x y\n"}},
+			"a/go.sum: line 1 is not: module version sum"},
 		{"a path that climbs", "", []entry{{"a/go.mod", goMod}, {"a/go.sum", "../../x v1.0.0 h1:x\n"}},
 			`a/go.sum: line 1: malformed module path "../../x": invalid path element ".."`},
-		{"a version that climbs", "", []entry{{"a/go.mod", goMod}, {"a/go.sum", "a.b/x v1.0.0/../../.. h1:x\n"}},
+		{"a version that climbs", "", []entry{{"a/go.mod", goMod},
+			{"a/go.sum", "a.b/x v1.0.0/../../.. h1:x\n"}},
 			`a/go.sum: line 1: a.b/x@v1.0.0/../../..: invalid version: not a semantic version`},
-		{"two sums", "", []entry{{"a/go.mod", goMod}, {"a/go.sum", "a.b/x v1.0.0 h1:x\na.b/x v1.0.0 h1:y\n"}},
+		{"two sums", "", []entry{{"a/go.mod", goMod},
+			{"a/go.sum", "a.b/x v1.0.0 h1:x\na.b/x v1.0.0 h1:y\n"}},
 			"a/go.sum: line 2 gives a.b/x v1.0.0 another sum than an earlier line"},
 	}
 	for _, test := range tests {
@@ -174,7 +192,8 @@ func TestRead(t *testing.T) {
 // What grows without end is not read to its end.
 func TestReadBounds(t *testing.T) {
 	large := tarOf(t, entry{"a/go.mod", goMod}, entry{"a/go.sum", strings.Repeat("\n", maxText+1)})
-	if _, err := Read(save(t, large), ""); err == nil || err.Error() != "a/go.sum is larger than 16 MiB" {
+	if _, err := Read(save(t, large), ""); err == nil ||
+		err.Error() != "a/go.sum is larger than 16 MiB" {
 		t.Errorf("error %v", err)
 	}
 }

@@ -1,11 +1,13 @@
 // Package graph is the dependency graph of packages: a pure DAG with Cargo's two kinds of edges.
 //
-// A build edge says "needed before this node is built" ([build-dependencies]); a runtime edge says "needed before an
-// image with this node is made" ([dependencies]). Cargo's rule, which the ancestor inherited and existing trees rely
-// on: a node waits for its build edges and for everything those reach by either kind, not for its own runtime edges.
+// A build edge says "needed before this node is built" ([build-dependencies]); a runtime edge says
+// "needed before an image with this node is made" ([dependencies]). Cargo's rule, which the
+// ancestor inherited and existing trees rely on: a node waits for its build edges and for
+// everything those reach by either kind, not for its own runtime edges.
 //
-// Inside, nodes are small numbers in the order in which they became known, so that ten thousand of them cost slices and
-// not maps. A graph may be read by several goroutines once nothing is added any more.
+// Inside, nodes are small numbers in the order in which they became known, so that ten thousand of
+// them cost slices and not maps. A graph may be read by several goroutines once nothing is added
+// any more.
 package graph
 
 import (
@@ -107,8 +109,8 @@ func (g *Graph) Reversed() *Graph {
 	return r
 }
 
-// Closure returns the roots and everything they reach by either kind of edge, sorted. A root that is no node stands
-// for itself.
+// Closure returns the roots and everything they reach by either kind of edge, sorted. A root that
+// is no node stands for itself.
 func (g *Graph) Closure(roots ...string) []string {
 	var todo []int
 	var names []string
@@ -124,8 +126,9 @@ func (g *Graph) Closure(roots ...string) []string {
 	return slices.Compact(names)
 }
 
-// BuildClosure returns what must be finished before the named nodes are built, which is also what the build of a
-// single one may see: their build edges and everything those reach by either kind, sorted.
+// BuildClosure returns what must be finished before the named nodes are built, which is also what
+// the build of a single one may see: their build edges and everything those reach by either kind,
+// sorted.
 func (g *Graph) BuildClosure(names ...string) []string {
 	var todo []int
 	for _, name := range names {
@@ -167,7 +170,10 @@ func (g *Graph) names(ids []int) []string {
 }
 
 func (g *Graph) sortByName(ids []int) {
-	slices.SortFunc(ids, func(a, b int) int { return strings.Compare(g.nodes[a].name, g.nodes[b].name) })
+	slices.SortFunc(ids, func(a, b int) int {
+		return strings.Compare(g.nodes[a].name,
+			g.nodes[b].name)
+	})
 }
 
 // CycleError is a set of nodes that need each other.

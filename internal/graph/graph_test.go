@@ -1,4 +1,5 @@
-// graph_test: the edge rules on small graphs written as text, and on the real tree's expected closures when they are at hand.
+// graph_test: the edge rules on small graphs written as text, and on the real tree's expected
+// closures when they are at hand.
 
 package graph
 
@@ -54,7 +55,8 @@ func TestBuildClosureFollowsCargo(t *testing.T) {
 			t.Errorf("BuildClosure(%s) = %q, want %q", name, got, want)
 		}
 	}
-	if got, want := strings.Join(g.Closure("release"), " "), "headers kernel libc os release"; got != want {
+	if got, want := strings.Join(g.Closure("release"),
+		" "), "headers kernel libc os release"; got != want {
 		t.Errorf("Closure(release) = %q, want %q", got, want)
 	}
 	if got := g.BuildClosure("nobody"); got != nil {
@@ -115,8 +117,8 @@ func TestLongChainAndWideFan(t *testing.T) {
 	}
 }
 
-// TestRealTree compares with closures and levels that cargo itself gave for a tree of 94 packages; testdata has three of its
-// 20 variants.
+// TestRealTree compares with closures and levels that cargo itself gave for a tree of 94 packages;
+// testdata has three of its 20 variants.
 func TestRealTree(t *testing.T) {
 	data, err := os.ReadFile("../../testdata/graph.json")
 	if err != nil {

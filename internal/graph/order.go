@@ -4,11 +4,12 @@ package graph
 
 import "slices"
 
-// Order returns the given nodes so that each comes after its BuildClosure, as far as that is among them. It walks depth
-// first in sorted order, so equal graphs give equal orders and short chains end early. The graph must have no cycle.
-// Its time is linear in nodes and edges, but for sorting.
+// Order returns the given nodes so that each comes after its BuildClosure, as far as that is among
+// them. It walks depth first in sorted order, so equal graphs give equal orders and short chains
+// end early. The graph must have no cycle. Its time is linear in nodes and edges, but for sorting.
 func (g *Graph) Order(names []string) []string {
-	w := walker{g: g, wanted: make([]bool, len(g.nodes)), built: make([]bool, len(g.nodes)), reached: make([]bool, len(g.nodes))}
+	w := walker{g: g, wanted: make([]bool, len(g.nodes)), built: make([]bool, len(g.nodes)),
+		reached: make([]bool, len(g.nodes))}
 	var roots []int
 	for _, name := range names {
 		if id, known := g.ids[name]; known {
@@ -23,8 +24,9 @@ func (g *Graph) Order(names []string) []string {
 	return g.names(w.order)
 }
 
-// Levels groups the given nodes by how many must be built one after the other before them: the first level waits for none
-// of the given, each other one for some of the level before it. Names within a level are sorted. The graph must have no cycle.
+// Levels groups the given nodes by how many must be built one after the other before them: the
+// first level waits for none of the given, each other one for some of the level before it. Names
+// within a level are sorted. The graph must have no cycle.
 func (g *Graph) Levels(names []string) [][]string {
 	order := g.Order(names)
 	depth := make([]int, len(order))
@@ -45,8 +47,9 @@ func (g *Graph) Levels(names []string) [][]string {
 	return out
 }
 
-// walker is one depth-first walk. A node is built when all it waits for is in the order and then itself, and reached
-// when what it needs at run time is there as well, which is what someone who builds with it waits for.
+// walker is one depth-first walk. A node is built when all it waits for is in the order and then
+// itself, and reached when what it needs at run time is there as well, which is what someone who
+// builds with it waits for.
 type walker struct {
 	g              *Graph
 	wanted         []bool

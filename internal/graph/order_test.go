@@ -13,7 +13,8 @@ import (
 	"buildsys/internal/treegen"
 )
 
-// random returns a graph of n nodes whose edges lead from higher to lower numbers; names do not sort like numbers.
+// random returns a graph of n nodes whose edges lead from higher to lower numbers; names do not
+// sort like numbers.
 func random(r *rand.Rand, n int) *Graph {
 	g := New()
 	for i := range n {
@@ -113,7 +114,8 @@ func TestNeedsShare(t *testing.T) {
 
 func TestReversed(t *testing.T) {
 	g := parse("a: b | c\nb: c\nc:").Reversed()
-	got := strings.Join([]string{fmt.Sprint(g.Build("c")), fmt.Sprint(g.Runtime("c")), fmt.Sprint(g.Build("b")), fmt.Sprint(g.Build("a"))}, " ")
+	got := strings.Join([]string{fmt.Sprint(g.Build("c")), fmt.Sprint(g.Runtime("c")),
+		fmt.Sprint(g.Build("b")), fmt.Sprint(g.Build("a"))}, " ")
 	if got != "[b] [a] [a] []" {
 		t.Errorf("reversed edges %s", got)
 	}

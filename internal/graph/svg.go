@@ -1,5 +1,6 @@
-// svg: a view as a drawing. Nodes stand in columns by level, what is needed to the left of who needs it, and in an order
-// within each column that keeps the lines between them short. The drawing is plain SVG 1.1 without scripts or fonts.
+// svg: a view as a drawing. Nodes stand in columns by level, what is needed to the left of who
+// needs it, and in an order within each column that keeps the lines between them short. The drawing
+// is plain SVG 1.1 without scripts or fonts.
 
 package graph
 
@@ -25,8 +26,8 @@ const (
 	svgMinWidth = 560 // the legend fits
 )
 
-// SVG writes the view as a drawing. Every edge is drawn; one that other edges imply is lighter, so that what holds the
-// graph together stands out.
+// SVG writes the view as a drawing. Every edge is drawn; one that other edges imply is lighter, so
+// that what holds the graph together stands out.
 func (v View) SVG(w io.Writer) error {
 	d := newDrawing(v)
 	d.order()
@@ -57,7 +58,8 @@ type drawnEdge struct {
 
 func newDrawing(v View) *drawing {
 	n := len(v.nodes)
-	d := &drawing{v: v, index: make(map[string]int, n), column: v.levels(), at: make([]float64, n), x: make([]float64, n), y: make([]float64, n)}
+	d := &drawing{v: v, index: make(map[string]int, n), column: v.levels(), at: make([]float64, n),
+		x: make([]float64, n), y: make([]float64, n)}
 	for i, name := range v.nodes {
 		d.index[name] = i
 	}
@@ -113,8 +115,8 @@ func (d *drawing) connect() {
 	}
 }
 
-// order sorts each column by the average height of its nodes' neighbours, to and fro, which is the barycentre method of
-// Sugiyama, Tagawa and Toda (1981) without bends in long edges.
+// order sorts each column by the average height of its nodes' neighbours, to and fro, which is the
+// barycentre method of Sugiyama, Tagawa and Toda (1981) without bends in long edges.
 func (d *drawing) order() {
 	left, right := make([][]int, len(d.at)), make([][]int, len(d.at))
 	for _, e := range d.edges {
@@ -210,7 +212,8 @@ func (d *drawing) render() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%.0f" height="%.0f" viewBox="0 0 %.0f %.0f">`+"\n", d.w, d.h, d.w, d.h)
 	b.WriteString(svgStyle)
-	b.WriteString(`<rect x="0" y="0" width="100%" height="100%" style="fill:#fff;stroke:none"/>` + "\n")
+	b.WriteString(`<rect x="0" y="0" width="100%" height="100%" style="fill:#fff;stroke:none"/>` +
+		"\n")
 	fmt.Fprintf(&b, `<text class="title" x="%d" y="20">%s</text>`+"\n", svgMargin, escape(d.v.Title))
 	d.legend(&b)
 	edges := slices.Clone(d.edges)
@@ -256,8 +259,10 @@ func (d *drawing) renderNode(b *strings.Builder, i int) {
 	if slices.Contains(d.v.Roots, name) {
 		class = "node root"
 	}
-	fmt.Fprintf(b, `<g class="%s"><rect x="%.1f" y="%.1f" width="%.1f" height="%d"/>`, class, d.x[i], d.y[i], d.width[d.column[i]], svgBox)
-	fmt.Fprintf(b, `<text x="%.1f" y="%.1f">%s</text></g>`+"\n", d.x[i]+svgPadding, d.y[i]+14, escape(name))
+	fmt.Fprintf(b, `<g class="%s"><rect x="%.1f" y="%.1f" width="%.1f" height="%d"/>`, class, d.x[i],
+		d.y[i], d.width[d.column[i]], svgBox)
+	fmt.Fprintf(b, `<text x="%.1f" y="%.1f">%s</text></g>`+"\n", d.x[i]+svgPadding, d.y[i]+14,
+		escape(name))
 }
 
 // escape makes a text safe inside XML.

@@ -1,4 +1,5 @@
-// view: the part of a graph that somebody asked to see, and its three text forms: a tree, DOT and JSON.
+// view: the part of a graph that somebody asked to see, and its three text forms: a tree, DOT and
+// JSON.
 
 package graph
 
@@ -14,13 +15,15 @@ import (
 type View struct {
 	Title string   // what is drawn, for people: "qemu-dev"
 	Roots []string // where the tree begins; unknown names are left out
-	// Reverse says that the edges of the graph lead from what is needed to who needs it (see Reversed).
+	// Reverse says that the edges of the graph lead from what is needed to who needs it (see
+	// Reversed).
 	Reverse bool
 	g       *Graph
 	nodes   []string // the closure of the roots, sorted
 }
 
-// NewView returns the view of everything the roots reach. With reverse it is everything that reaches the roots.
+// NewView returns the view of everything the roots reach. With reverse it is everything that
+// reaches the roots.
 func NewView(g *Graph, title string, roots []string, reverse bool) View {
 	if reverse {
 		g = g.Reversed()
@@ -31,8 +34,9 @@ func NewView(g *Graph, title string, roots []string, reverse bool) View {
 	return View{Title: title, Roots: roots, Reverse: reverse, g: g, nodes: g.Closure(roots...)}
 }
 
-// Tree writes the view as an indented tree. An edge of the kind "needed to build" is ├─ and one of the kind "needed at run
-// time" is ├╌. A node whose dependencies were shown before is marked (*) and not opened again, as in cargo tree.
+// Tree writes the view as an indented tree. An edge of the kind "needed to build" is ├─ and one of
+// the kind "needed at run time" is ├╌. A node whose dependencies were shown before is marked (*)
+// and not opened again, as in cargo tree.
 func (v View) Tree(w io.Writer) error {
 	t := treeWriter{v: v, w: w, shown: map[string]bool{}}
 	for _, root := range v.Roots {
@@ -76,7 +80,8 @@ func (t *treeWriter) node(name, branch, indent string) {
 	}
 }
 
-// edge is one edge of a view. A pair of nodes with edges of both kinds counts as a build edge, which is the stronger.
+// edge is one edge of a view. A pair of nodes with edges of both kinds counts as a build edge,
+// which is the stronger.
 type edge struct {
 	from, to, kind string // kind is "build" or "runtime"
 }
@@ -96,8 +101,8 @@ func (v View) edges(name string) []edge {
 	return edges
 }
 
-// DOT writes the view in the language of Graphviz: build edges are solid and runtime edges dashed. Edges point from who
-// needs to what is needed, also in a reversed view.
+// DOT writes the view in the language of Graphviz: build edges are solid and runtime edges dashed.
+// Edges point from who needs to what is needed, also in a reversed view.
 func (v View) DOT(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "digraph %s {\n\trankdir=LR;\n\tnode [shape=box];\n", dotQuote(v.Title))
@@ -141,14 +146,16 @@ type jsonView struct {
 	Nodes   []jsonNode `json:"nodes"`
 }
 
-// JSON writes the view as one object: title, reverse, roots, and nodes sorted by name, each with its level (the number
-// of edges on the longest way down from it) and the names its edges lead to, "build" and "runtime", sorted. In a reversed view the edges lead to who needs the node.
-// Keys are only ever added.
+// JSON writes the view as one object: title, reverse, roots, and nodes sorted by name, each with
+// its level (the number of edges on the longest way down from it) and the names its edges lead to,
+// "build" and "runtime", sorted. In a reversed view the edges lead to who needs the node. Keys are
+// only ever added.
 func (v View) JSON(w io.Writer) error {
 	out := jsonView{Title: v.Title, Reverse: v.Reverse, Roots: some(v.Roots), Nodes: []jsonNode{}}
 	levels := v.levels()
 	for i, name := range v.nodes {
-		out.Nodes = append(out.Nodes, jsonNode{Name: name, Level: levels[i], Build: some(v.g.Build(name)), Runtime: some(v.g.Runtime(name))})
+		out.Nodes = append(out.Nodes, jsonNode{Name: name, Level: levels[i], Build: some(v.g.Build(name)),
+			Runtime: some(v.g.Runtime(name))})
 	}
 	data, err := json.MarshalIndent(out, "", "  ")
 	if err != nil {
@@ -188,8 +195,9 @@ func (v View) levels() []int {
 	return out
 }
 
-// Order writes the nodes in the order in which they can be built, one level to a line: all of a line can be built at once
-// when the lines before it are. What somebody needs at run time does not hold it up, but those who are built with it.
+// Order writes the nodes in the order in which they can be built, one level to a line: all of a
+// line can be built at once when the lines before it are. What somebody needs at run time does not
+// hold it up, but those who are built with it.
 func (v View) Order(w io.Writer) error {
 	g := v.g
 	if v.Reverse {

@@ -18,7 +18,8 @@ import (
 	"buildsys/internal/golden"
 )
 
-// small is a tree with both kinds of edges, a pair with both, an implied edge, and a node that is reached twice.
+// small is a tree with both kinds of edges, a pair with both, an implied edge, and a node that is
+// reached twice.
 func small() *Graph {
 	return parse(`
 		variant/dev: release
@@ -32,12 +33,14 @@ func small() *Graph {
 }
 
 func TestRenderings(t *testing.T) {
-	renderings := map[string]func(View, io.Writer) error{"txt": View.Tree, "dot": View.DOT, "json": View.JSON, "svg": View.SVG}
+	renderings := map[string]func(View, io.Writer) error{"txt": View.Tree, "dot": View.DOT,
+		"json": View.JSON, "svg": View.SVG}
 	views := map[string]View{
 		"small":   NewView(small(), "variant/dev", []string{"variant/dev"}, false),
 		"reverse": NewView(small(), "who needs lib", []string{"lib", "os"}, true),
-		"odd":     NewView(parse("<b>&\": \\q\"x | é"), "a \"title\" & <more>", []string{"<b>&\"", "nobody"}, false),
-		"empty":   NewView(small(), "nothing", nil, false),
+		"odd": NewView(parse("<b>&\": \\q\"x | é"), "a \"title\" & <more>",
+			[]string{"<b>&\"", "nobody"}, false),
+		"empty": NewView(small(), "nothing", nil, false),
 	}
 	for name, view := range views {
 		for ext, render := range renderings {

@@ -1,4 +1,5 @@
-// Reads back one bank of an OS disk: the root file system under its hash tree, and what BOOT tells the kernel of it.
+// Reads back one bank of an OS disk: the root file system under its hash tree, and what BOOT tells
+// the kernel of it.
 
 package image
 
@@ -13,7 +14,8 @@ import (
 	"buildsys/internal/errkind"
 )
 
-// BadImageError says that an image is not what it should be, as opposed to one that could not be read.
+// BadImageError says that an image is not what it should be, as opposed to one that could not be
+// read.
 type BadImageError struct {
 	Image  string // file; may be empty
 	Faults []error
@@ -55,7 +57,8 @@ type Boot struct {
 	Partition string      `json:"partition"`
 	File      string      `json:"file"`
 	Entries   []BootEntry `json:"entries"`
-	// KernelSignedBy names who signed the kernel of the first entry for UEFI firmware; empty when nobody did.
+	// KernelSignedBy names who signed the kernel of the first entry for UEFI firmware; empty when
+	// nobody did.
 	KernelSignedBy []string `json:"kernel_signed_by"`
 }
 
@@ -74,21 +77,25 @@ const (
 	maxConfigSize = 1 << 20
 )
 
-// readRoot reads the superblock of a hash tree and verifies the data under it. The only errors are ctx's.
-func readRoot(ctx context.Context, root, hash section) (r Root, v Verity, faults []error, err error) {
+// readRoot reads the superblock of a hash tree and verifies the data under it. The only errors are
+// ctx's.
+func readRoot(ctx context.Context, root, hash section) (r Root, v Verity, faults []error,
+	err error) {
 	r.Partition = root.name
 	if v, err = ReadVerity(hash); err != nil {
 		return r, v, []error{hash.fault("%w", err)}, nil
 	}
 	r.Salt, r.UUID, r.DataBytes, r.TreeBytes = hex.EncodeToString(v.Salt), v.UUID, v.DataSize(), v.HashSize()
 	if r.DataBytes > root.Size() {
-		faults = append(faults, root.fault("%w", tooLarge("the data under the hash tree", r.DataBytes, root.Size())))
+		faults = append(faults, root.fault("%w", tooLarge("the data under the hash tree", r.DataBytes,
+			root.Size())))
 	}
 	if r.TreeBytes > hash.Size() {
 		faults = append(faults, hash.fault("%w", tooLarge("the hash tree", r.TreeBytes, hash.Size())))
 	}
 	if fs, err := ReadFileSystem(root); err == nil && fs.Size > r.DataBytes {
-		faults = append(faults, root.fault("its %s file system has %d bytes, but only %d are under the hash tree", fs.Kind, fs.Size, r.DataBytes))
+		faults = append(faults, root.fault("its %s file system has %d bytes, but only %d are under the "+
+			"hash tree", fs.Kind, fs.Size, r.DataBytes))
 	}
 	if len(faults) > 0 {
 		return r, v, faults, nil
@@ -106,7 +113,8 @@ func readRoot(ctx context.Context, root, hash section) (r Root, v Verity, faults
 
 // readBoot reads grub.cfg and sees whether the kernels it names are there.
 func readBoot(boot section) (Boot, []error) {
-	b := Boot{Partition: boot.name, File: grubConfig, Entries: []BootEntry{}, KernelSignedBy: []string{}}
+	b := Boot{Partition: boot.name, File: grubConfig, Entries: []BootEntry{},
+		KernelSignedBy: []string{}}
 	fs, err := OpenExt4(boot, boot.Size())
 	if err != nil {
 		return b, []error{boot.fault("%w", err)}
@@ -139,7 +147,8 @@ func readBoot(boot section) (Boot, []error) {
 	return b, faults
 }
 
-// checkCommandLines holds the verity tables on the kernel command lines against the tree. r gets to know the result.
+// checkCommandLines holds the verity tables on the kernel command lines against the tree. r gets to
+// know the result.
 func checkCommandLines(boot section, b Boot, v Verity, r *Root) error {
 	if len(b.Entries) == 0 || r.RootHash == "" { // was reported
 		return nil
@@ -148,12 +157,15 @@ func checkCommandLines(boot section, b Boot, v Verity, r *Root) error {
 		table, ok := e.Verity()
 		switch {
 		case !ok:
-			return boot.fault("a kernel command line in %s has no verity table (dm-mod.create=): the root would not be verified", b.File)
+			return boot.fault("a kernel command line in %s has no verity table (dm-mod.create=): the root "+
+				"would not be verified", b.File)
 		case table.RootHash != r.RootHash:
-			return boot.fault("the kernel command line in %s names the root hash %s, but that of %s is %s: the image would not boot",
+			return boot.fault("the kernel command line in %s names the root hash %s, but that of %s is "+
+				"%s: the image would not boot",
 				b.File, table.RootHash, r.Partition, r.RootHash)
 		case table.Salt != r.Salt || table.DataBlocks != v.DataBlocks:
-			return boot.fault("the kernel command line in %s has %d blocks and the salt %s, the hash tree has %d and %s: the image would not boot",
+			return boot.fault("the kernel command line in %s has %d blocks and the salt %s, the hash tree "+
+				"has %d and %s: the image would not boot",
 				b.File, table.DataBlocks, table.Salt, v.DataBlocks, r.Salt)
 		}
 	}

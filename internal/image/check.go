@@ -10,9 +10,10 @@ import (
 	"strings"
 )
 
-// Check reads one disk of a finished image back: size and partition table are those of the layout, every file system
-// fits its partition and has the UUID it was given, the root matches its hash tree, and the kernel command line names
-// that tree. size is in bytes. A *BadImageError has all faults, each with the partition it is in.
+// Check reads one disk of a finished image back: size and partition table are those of the layout,
+// every file system fits its partition and has the UUID it was given, the root matches its hash
+// tree, and the kernel command line names that tree. size is in bytes. A *BadImageError has all
+// faults, each with the partition it is in.
 func Check(ctx context.Context, img io.ReaderAt, size int64, l Layout, disk string) error {
 	d, ok := l.Disk(disk)
 	if !ok {
@@ -20,7 +21,8 @@ func Check(ctx context.Context, img io.ReaderAt, size int64, l Layout, disk stri
 	}
 	bad := func(faults ...error) error { return &BadImageError{Faults: faults} }
 	if size != d.SizeMiB*mib {
-		return bad(fmt.Errorf("%s disk has %d bytes, the layout says %d (%d MiB)", disk, size, d.SizeMiB*mib, d.SizeMiB))
+		return bad(fmt.Errorf("%s disk has %d bytes, the layout says %d (%d MiB)", disk, size,
+			d.SizeMiB*mib, d.SizeMiB))
 	}
 	table, err := ReadGPT(img, size)
 	if err == nil {
@@ -82,7 +84,8 @@ func compareGPT(got Table, d Disk, l Layout) error {
 		differ(where, "type", e.Type, p.Type)
 		differ(where, "GUID", e.GUID, p.GUID)
 		differ(where, "label", e.Label, p.Label)
-		differ(where, "attributes", fmt.Sprintf("%#x", e.Attributes), fmt.Sprintf("%#x", attributeMask(p.Attributes)))
+		differ(where, "attributes", fmt.Sprintf("%#x", e.Attributes),
+			fmt.Sprintf("%#x", attributeMask(p.Attributes)))
 	}
 	for _, e := range got.Entries {
 		if _, left := entries[e.Number]; left {
@@ -126,7 +129,8 @@ func checkContents(p Partition, part section) error {
 }
 
 func tooLarge(what string, needed, available int64) error {
-	return fmt.Errorf("%s needs %s MiB, but %s MiB are available", what, inMiB(needed), inMiB(available))
+	return fmt.Errorf("%s needs %s MiB, but %s MiB are available", what, inMiB(needed),
+		inMiB(available))
 }
 
 // inMiB writes a size with as many decimals as show that it is not a whole number.
@@ -154,7 +158,8 @@ func checkBankA(ctx context.Context, img io.ReaderAt, l Layout) ([]error, error)
 		faults = append(faults, hash.fault("the salt is %s, the layout says %s", r.Salt, l.Salt))
 	}
 	if r.UUID != "" && l.VerityUUID != "" && r.UUID != l.VerityUUID {
-		faults = append(faults, hash.fault("the verity UUID is %s, the layout says %s", r.UUID, l.VerityUUID))
+		faults = append(faults, hash.fault("the verity UUID is %s, the layout says %s", r.UUID,
+			l.VerityUUID))
 	}
 	b, bootFaults := readBoot(boot)
 	faults = append(faults, bootFaults...)

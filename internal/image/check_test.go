@@ -16,7 +16,8 @@ import (
 	"buildsys/internal/buildtest/need"
 )
 
-// builtImage is a finished OS disk with a FAT, three ext4 and a hash tree, made as rpm2img makes one but smaller.
+// builtImage is a finished OS disk with a FAT, three ext4 and a hash tree, made as rpm2img makes
+// one but smaller.
 func builtImage(t *testing.T, l Layout) string {
 	t.Helper()
 	for _, program := range []string{"sgdisk", "veritysetup", "mke2fs", "mkfs.vfat"} {
@@ -45,7 +46,8 @@ menuentry "Skiff" {
 	efi := blank(t, "efi", part("EFI-A").SizeMiB*mib)
 	run(t, "mkfs.vfat", "-i", part("EFI-A").FSUUID[:8], efi)
 
-	for key, contents := range map[string]string{"ROOT-A": root, "HASH-A": hash, "BOOT-A": boot, "EFI-A": efi} {
+	for key, contents := range map[string]string{"ROOT-A": root, "HASH-A": hash, "BOOT-A": boot,
+		"EFI-A": efi} {
 		put(t, file, part(key).StartMiB*mib, contents)
 	}
 	return file
@@ -56,7 +58,8 @@ func writeTree(t *testing.T, dir string, files map[string]string) {
 	t.Helper()
 	for name, text := range files {
 		path := filepath.Join(dir, filepath.FromSlash(name))
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755),
+			os.WriteFile(path, []byte(text), 0o644)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -95,7 +98,8 @@ func TestCheck(t *testing.T) {
 	}
 	at := func(key string) int64 { p, _ := l.Partition(key); return p.StartMiB * mib }
 	oversized := filepath.Join(t.TempDir(), "oversized")
-	if err := os.WriteFile(oversized, nil, 0o600); err != nil || os.Truncate(oversized, 461*mib) != nil {
+	if err := os.WriteFile(oversized, nil, 0o600); err != nil ||
+		os.Truncate(oversized, 461*mib) != nil {
 		t.Fatal(err)
 	}
 	run(t, "mke2fs", "-q", "-t", "ext4", "-b", "4096", oversized)
@@ -105,15 +109,19 @@ func TestCheck(t *testing.T) {
 		b    []byte
 		want string
 	}{
-		{"byte of the root file system", at("ROOT-A") + 5*mib, []byte{1}, "partition ROOT-A: does not verify: data: block 1280 (byte 5242880) has hash"},
+		{"byte of the root file system", at("ROOT-A") + 5*mib, []byte{1},
+			"partition ROOT-A: does not verify: data: block 1280 (byte 5242880) has hash"},
 		{"root file system larger than its partition", at("ROOT-A"), head(t, oversized, 4096),
 			"partition ROOT-A: its ext4 file system needs 461 MiB, but 460 MiB are available"},
-		{"file system UUID", at("BOOT-A") + 1024 + 0x68, []byte{0xff}, "partition BOOT-A: its ext4 file system has UUID ff"},
+		{"file system UUID", at("BOOT-A") + 1024 + 0x68, []byte{0xff},
+			"partition BOOT-A: its ext4 file system has UUID ff"},
 		{"no FAT", at("EFI-A") + 510, []byte{0}, "partition EFI-A: holds no file system that is known"},
 		{"salt", at("HASH-A") + 88, []byte{1}, "partition HASH-A: the salt is 01"},
 		{"no tree", at("HASH-A"), []byte{0}, "partition HASH-A: no verity superblock"},
-		{"data blocks", at("HASH-A") + 74, []byte{2}, "partition ROOT-A: the data under the hash tree needs 520 MiB, but 460 MiB are available"},
-		{"partition table", sector + 60, []byte{0}, "os disk: primary GPT: header in sector 1 has checksum"},
+		{"data blocks", at("HASH-A") + 74, []byte{2},
+			"partition ROOT-A: the data under the hash tree needs 520 MiB, but 460 MiB are available"},
+		{"partition table", sector + 60, []byte{0},
+			"os disk: primary GPT: header in sector 1 has checksum"},
 	}
 	for _, test := range tests {
 		edit(t, img, func(f *os.File) {
@@ -129,15 +137,18 @@ func TestCheck(t *testing.T) {
 			f.WriteAt(old, test.off)
 		})
 	}
-	other := sample(t, Split, true, Identity{Name: "skiff", Variant: "qemu-prod", Arch: "x86_64", Version: "0.1.0"})
-	if err := CheckFile(t.Context(), img, "", other, OSDisk, nil); err == nil || !strings.Contains(err.Error(), "partition BIOS: GUID is ") {
+	other := sample(t, Split, true, Identity{Name: "skiff", Variant: "qemu-prod", Arch: "x86_64",
+		Version: "0.1.0"})
+	if err := CheckFile(t.Context(), img, "", other, OSDisk, nil); err == nil ||
+		!strings.Contains(err.Error(), "partition BIOS: GUID is ") {
 		t.Errorf("an image with other identifiers: error %v", err)
 	}
 	if err := CheckFile(t.Context(), img, "", l, "floppy", nil); err == nil {
 		t.Error("a disk that the layout lacks: no error")
 	}
 	small := sample(t, Unified, true, sampleID())
-	if err := CheckFile(t.Context(), img, "", small, OSDisk, nil); err == nil || !strings.Contains(err.Error(), "the layout says 2147483648 (2048 MiB)") {
+	if err := CheckFile(t.Context(), img, "", small, OSDisk, nil); err == nil ||
+		!strings.Contains(err.Error(), "the layout says 2147483648 (2048 MiB)") {
 		t.Errorf("an image of another size: error %v", err)
 	}
 }
@@ -218,7 +229,8 @@ func TestExpandLZ4KeepsHoles(t *testing.T) {
 		if used := allocated(t, dst); used > mib {
 			t.Errorf("the file takes %d bytes of disk: the holes are filled", used)
 		}
-		if _, err := ExpandLZ4(t.Context(), dst, bytes.NewReader(packed.Bytes()[:packed.Len()-20])); err == nil {
+		if _, err := ExpandLZ4(t.Context(), dst,
+			bytes.NewReader(packed.Bytes()[:packed.Len()-20])); err == nil {
 			t.Error("a truncated file: no error")
 		}
 	}

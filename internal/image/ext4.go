@@ -1,7 +1,7 @@
 // Reads files out of an ext4 file system without mounting it: what mkfs.ext4 writes, read-only.
 //
-// github.com/diskfs/go-diskfs 1.9.4 was tried first: it refuses file systems without metadata_csum, panics on damaged
-// directories, and of FAT it knows FAT32 alone, which an ESP of 5 MiB is not.
+// github.com/diskfs/go-diskfs 1.9.4 was tried first: it refuses file systems without metadata_csum,
+// panics on damaged directories, and of FAT it knows FAT32 alone, which an ESP of 5 MiB is not.
 
 package image
 
@@ -13,8 +13,9 @@ import (
 	"strings"
 )
 
-// Ext4 is an ext4 file system in a partition. Whatever the partition holds, reading it ends soon, in an error at worst,
-// and takes little memory. Checksums of metadata are not checked: the hash tree covers the root file system.
+// Ext4 is an ext4 file system in a partition. Whatever the partition holds, reading it ends soon,
+// in an error at worst, and takes little memory. Checksums of metadata are not checked: the hash
+// tree covers the root file system.
 type Ext4 struct {
 	part       io.ReaderAt
 	size       int64 // of the partition, in bytes
@@ -49,9 +50,10 @@ const (
 	readBudget     = 64 << 20
 
 	// Bits of s_feature_incompat.
-	incompatMetaBG  = 0x10
-	incompat64Bit   = 0x80
-	incompatUnknown = 0x1 | 0x8 | incompatMetaBG | 0x10000 // compression, journal device, meta_bg, encryption
+	incompatMetaBG = 0x10
+	incompat64Bit  = 0x80
+	// compression, journal device, meta_bg, encryption
+	incompatUnknown = 0x1 | 0x8 | incompatMetaBG | 0x10000
 
 	inodeUsesExtents = 0x80000
 	inodeIsInline    = 0x10000000
@@ -61,8 +63,8 @@ const (
 	rootInode        = 2
 )
 
-// OpenExt4 reads the superblock of an ext4 file system in a partition of size bytes (kernel documentation,
-// filesystems/ext4/super.rst).
+// OpenExt4 reads the superblock of an ext4 file system in a partition of size bytes (kernel
+// documentation, filesystems/ext4/super.rst).
 func OpenExt4(part io.ReaderAt, size int64) (*Ext4, error) {
 	var s [1024]byte
 	if _, err := part.ReadAt(s[:], 1024); err != nil {
@@ -92,7 +94,8 @@ func OpenExt4(part io.ReaderAt, size int64) (*Ext4, error) {
 	switch {
 	case incompat&incompatUnknown != 0:
 		return nil, fmt.Errorf("the ext4 file system has features that cannot be read here (incompat %#x)", incompat)
-	case e.blockSize > 32<<10, e.inodeSize < 128, e.inodeSize > e.blockSize, e.groupDesc < 32, e.groupDesc > e.blockSize,
+	case e.blockSize > 32<<10, e.inodeSize < 128, e.inodeSize > e.blockSize, e.groupDesc < 32,
+		e.groupDesc > e.blockSize,
 		e.groupSize == 0, e.blocks == 0, e.blocks > 1<<48, e.free > e.blocks, e.groupTable > size:
 		return nil, errors.New("the ext4 superblock is damaged")
 	}
@@ -102,8 +105,9 @@ func OpenExt4(part io.ReaderAt, size int64) (*Ext4, error) {
 // Used is how many bytes of the file system are taken, its own metadata included.
 func (e *Ext4) Used() int64 { return int64(e.blocks-e.free) * e.blockSize }
 
-// ReadFile returns the contents of a regular file of at most limit bytes. Names are separated by slashes, from the root.
-// Symbolic links are not followed. A file that does not exist is ErrNotFound.
+// ReadFile returns the contents of a regular file of at most limit bytes. Names are separated by
+// slashes, from the root. Symbolic links are not followed. A file that does not exist is
+// ErrNotFound.
 func (e *Ext4) ReadFile(name string, limit int64) ([]byte, error) {
 	e.budget = readBudget
 	raw, err := e.find(name)
@@ -192,7 +196,8 @@ func (e *Ext4) inode(number uint32) ([]byte, error) {
 		table |= uint64(binary.LittleEndian.Uint32(desc[0x28:])) << 32
 	}
 	if table >= e.blocks {
-		return nil, fmt.Errorf("the inodes of group %d lie in block %d of %d: the file system is damaged", group, table, e.blocks)
+		return nil, fmt.Errorf("the inodes of group %d lie in block %d of %d: the file system is damaged",
+			group, table, e.blocks)
 	}
 	raw := make([]byte, e.inodeSize)
 	if err := e.readAt(raw, int64(table)*e.blockSize+index*e.inodeSize); err != nil {
@@ -214,7 +219,8 @@ func (e *Ext4) readAt(b []byte, off int64) error {
 		return errors.New("the file system is damaged: there is no end to what must be read")
 	}
 	if off < 0 || off > e.size-int64(len(b)) {
-		return fmt.Errorf("byte %d is outside of the partition of %d bytes: the file system is damaged or cut off", off, e.size)
+		return fmt.Errorf("byte %d is outside of the partition of %d bytes: the file system is damaged "+
+			"or cut off", off, e.size)
 	}
 	_, err := e.part.ReadAt(b, off)
 	if err == io.EOF { // at the very end of the partition
@@ -230,7 +236,8 @@ func (e *Ext4) contents(inode []byte, limit int64) ([]byte, error) {
 	case size > uint64(limit):
 		return nil, fmt.Errorf("has %d bytes, more than the %d that are expected here", size, limit)
 	case flags&inodeIsInline != 0, flags&inodeUsesExtents == 0:
-		return nil, fmt.Errorf("is not stored in extents (flags %#x), which is all that can be read here", flags)
+		return nil, fmt.Errorf("is not stored in extents (flags %#x), which is all that can be read here",
+			flags)
 	}
 	data := make([]byte, size) // what no extent covers is a hole
 	return data, e.readExtents(inode[0x28:0x28+60], maxExtentDepth, data)
@@ -273,7 +280,8 @@ func (e *Ext4) readExtents(node []byte, maxDepth int, data []byte) error {
 	return nil
 }
 
-// list returns the entries of a directory. The nodes of its hash index look like empty entries, as they are meant to.
+// list returns the entries of a directory. The nodes of its hash index look like empty entries, as
+// they are meant to.
 func (e *Ext4) list(inode []byte) ([]DirEntry, error) {
 	if mode(inode)&modeType != modeDir {
 		return nil, errors.New("is no directory")

@@ -14,20 +14,22 @@ import (
 	"buildsys/internal/buildtest/need"
 )
 
-// TestExt4ReadsWhatMkfsWrites covers block and inode sizes, directories with a hash index, extent trees of two levels,
-// holes, and layouts with and without checksums.
+// TestExt4ReadsWhatMkfsWrites covers block and inode sizes, directories with a hash index, extent
+// trees of two levels, holes, and layouts with and without checksums.
 func TestExt4ReadsWhatMkfsWrites(t *testing.T) {
 	need.Program(t, "mke2fs")
 	big := make([]byte, 3*mib+17)
 	rand.NewChaCha8([32]byte{4}).Read(big)
-	files := map[string]string{"empty": "", "grub/grub.cfg": "set timeout=0\n", "a/b/c/d/e": "deep", "big": string(big)}
+	files := map[string]string{"empty": "", "grub/grub.cfg": "set timeout=0\n", "a/b/c/d/e": "deep",
+		"big": string(big)}
 	for i := range 400 {
 		files[fmt.Sprintf("many/file-%03d-%s", i, strings.Repeat("x", i%100))] = fmt.Sprint(i)
 	}
 	tree := t.TempDir()
 	writeTree(t, tree, files)
 	sparse := bytes.Repeat([]byte{0}, mib)
-	for i := 0; i < len(sparse); i += 16 << 10 { // every other block is a hole, so there are more extents than an inode holds
+	// every other block is a hole, so there are more extents than an inode holds
+	for i := 0; i < len(sparse); i += 16 << 10 {
 		sparse[i] = byte(i>>14) | 1
 	}
 	files["sparse"] = string(sparse)
@@ -100,10 +102,12 @@ func smallFS(t testing.TB) []byte {
 	t.Helper()
 	need.Program(t, "mke2fs")
 	tree, img := t.TempDir(), filepath.Join(t.TempDir(), "fs")
-	if err := errors.Join(os.Mkdir(filepath.Join(tree, "grub"), 0o755), os.WriteFile(filepath.Join(tree, "grub/grub.cfg"), []byte("x"), 0o644)); err != nil {
+	if err := errors.Join(os.Mkdir(filepath.Join(tree, "grub"), 0o755),
+		os.WriteFile(filepath.Join(tree, "grub/grub.cfg"), []byte("x"), 0o644)); err != nil {
 		t.Fatal(err)
 	}
-	run(t, "mke2fs", "-q", "-t", "ext4", "-O", "^has_journal,^metadata_csum,^resize_inode", "-b", "1024", "-N", "16", "-d", tree, img, "256k")
+	run(t, "mke2fs", "-q", "-t", "ext4", "-O", "^has_journal,^metadata_csum,^resize_inode", "-b",
+		"1024", "-N", "16", "-d", tree, img, "256k")
 	b, err := os.ReadFile(img)
 	if err != nil {
 		t.Fatal(err)
@@ -111,7 +115,8 @@ func smallFS(t testing.TB) []byte {
 	return b
 }
 
-// TestExt4SurvivesDamage changes bytes of metadata: no panic, no endless work, and no contents beyond the limit.
+// TestExt4SurvivesDamage changes bytes of metadata: no panic, no endless work, and no contents
+// beyond the limit.
 func TestExt4SurvivesDamage(t *testing.T) {
 	good := smallFS(t)
 	var hot []int
@@ -158,10 +163,12 @@ func FuzzExt4(f *testing.F) {
 	})
 }
 
-// TestExt4ExtentBomb: five levels of extent nodes, each with 84 entries that all lead to the node below.
+// TestExt4ExtentBomb: five levels of extent nodes, each with 84 entries that all lead to the node
+// below.
 func TestExt4ExtentBomb(t *testing.T) {
 	b := make([]byte, 64<<10)
-	e := &Ext4{part: bytes.NewReader(b), size: int64(len(b)), blockSize: 1024, blocks: 64, budget: readBudget}
+	e := &Ext4{part: bytes.NewReader(b), size: int64(len(b)), blockSize: 1024, blocks: 64,
+		budget: readBudget}
 	for depth := 5; depth >= 0; depth-- {
 		node := b[depth*1024:][:1024]
 		copy(node, []byte{0x0a, 0xf3, 84, 0, 84, 0, byte(depth)})
@@ -169,25 +176,30 @@ func TestExt4ExtentBomb(t *testing.T) {
 			node[12+12*i+4] = byte(max(depth-1, 0)) // the block below; of leaves, the length
 		}
 	}
-	if err := e.readExtents(b[5*1024:6*1024], maxExtentDepth, make([]byte, 4096)); err == nil || !strings.Contains(err.Error(), "no end") {
+	if err := e.readExtents(b[5*1024:6*1024], maxExtentDepth, make([]byte, 4096)); err == nil ||
+		!strings.Contains(err.Error(), "no end") {
 		t.Errorf("error %v", err)
 	}
 	b[4*1024+6] = 5 // a node that claims to be as high as the one above
 	e.budget = readBudget
-	if err := e.readExtents(b[5*1024:6*1024], maxExtentDepth, nil); err == nil || !strings.Contains(err.Error(), "extent tree is damaged") {
+	if err := e.readExtents(b[5*1024:6*1024], maxExtentDepth, nil); err == nil ||
+		!strings.Contains(err.Error(), "extent tree is damaged") {
 		t.Errorf("wrong depth: error %v", err)
 	}
 }
 
-// TestExt4Unwritten: blocks that were allocated but never written read as zeros, whatever is in them.
+// TestExt4Unwritten: blocks that were allocated but never written read as zeros, whatever is in
+// them.
 func TestExt4Unwritten(t *testing.T) {
 	b := bytes.Repeat([]byte{7}, 64<<10)
-	e := &Ext4{part: bytes.NewReader(b), size: int64(len(b)), blockSize: 1024, blocks: 64, inodes: 5, groupSize: 5, budget: readBudget}
+	e := &Ext4{part: bytes.NewReader(b), size: int64(len(b)), blockSize: 1024, blocks: 64, inodes: 5,
+		groupSize: 5, budget: readBudget}
 	node := []byte{0x0a, 0xf3, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0,
 		0, 0, 0, 0, 1, 0x80, 0, 0, 3, 0, 0, 0, // block 0 of the file, unwritten
 		1, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0} // block 1
 	data := make([]byte, 2048)
-	if err := e.readExtents(node, maxExtentDepth, data); err != nil || !bytes.Equal(data[:1024], make([]byte, 1024)) || data[1024] != 7 {
+	if err := e.readExtents(node, maxExtentDepth, data); err != nil ||
+		!bytes.Equal(data[:1024], make([]byte, 1024)) || data[1024] != 7 {
 		t.Errorf("%v, data begins %v and %v", err, data[:2], data[1024:1026])
 	}
 	if _, err := e.inode(6); err == nil || !strings.Contains(err.Error(), "inode 6 does not exist") {

@@ -1,4 +1,5 @@
-// Lists and reads the files of a FAT file system, as the EFI system partition has one: FAT12, FAT16 and FAT32 with long names.
+// Lists and reads the files of a FAT file system, as the EFI system partition has one: FAT12, FAT16
+// and FAT32 with long names.
 
 package image
 
@@ -11,7 +12,8 @@ import (
 	"unicode/utf16"
 )
 
-// FAT is a FAT file system in a partition. Whatever the partition holds, reading it ends soon, in an error at worst.
+// FAT is a FAT file system in a partition. Whatever the partition holds, reading it ends soon, in
+// an error at worst.
 type FAT struct {
 	part        io.ReaderAt
 	clusterSize int64
@@ -28,8 +30,8 @@ const (
 	maxFATDepth   = 16
 )
 
-// OpenFAT reads the boot sector and the allocation table in a partition of size bytes (Microsoft, "FAT: General Overview
-// of On-Disk Format", version 1.03).
+// OpenFAT reads the boot sector and the allocation table in a partition of size bytes (Microsoft,
+// "FAT: General Overview of On-Disk Format", version 1.03).
 func OpenFAT(part io.ReaderAt, size int64) (*FAT, error) {
 	var b [sector]byte
 	if _, err := part.ReadAt(b[:], 0); err != nil {
@@ -44,12 +46,15 @@ func OpenFAT(part io.ReaderAt, size int64) (*FAT, error) {
 	if perTable == 0 {
 		perTable = int64(le.Uint32(b[36:]))
 	}
-	if sectorSize < 512 || sectorSize > 4096 || perCluster == 0 || tables == 0 || perTable*sectorSize > maxFATTable || total*sectorSize > size {
-		return nil, errors.New("the boot sector of the FAT file system is damaged, or it is larger than its partition")
+	if sectorSize < 512 || sectorSize > 4096 || perCluster == 0 || tables == 0 ||
+		perTable*sectorSize > maxFATTable || total*sectorSize > size {
+		return nil, errors.New("the boot sector of the FAT file system is damaged, or it is larger " +
+			"than its partition")
 	}
 	rootSize := (rootEntries*32 + sectorSize - 1) / sectorSize * sectorSize
 	rootStart := (reserved + tables*perTable) * sectorSize
-	f := &FAT{part: part, budget: readBudget, clusterSize: perCluster * sectorSize, dataStart: rootStart + rootSize}
+	f := &FAT{part: part, budget: readBudget, clusterSize: perCluster * sectorSize,
+		dataStart: rootStart + rootSize}
 	clusters := (total*sectorSize - f.dataStart) / f.clusterSize
 	if clusters < 0 {
 		return nil, errors.New("the FAT file system has no room for data: its boot sector is damaged")
@@ -90,7 +95,8 @@ func (f *FAT) decodeTable(table []byte, clusters int64) error {
 		f.end = 0x0ffffff8
 	}
 	if need > int64(len(table)) {
-		return fmt.Errorf("the allocation table has %d bytes, but %d clusters: it is damaged", len(table), clusters)
+		return fmt.Errorf("the allocation table has %d bytes, but %d clusters: it is damaged", len(table),
+			clusters)
 	}
 	f.next = make([]uint32, clusters+2)
 	for i := range f.next {
@@ -115,7 +121,8 @@ func (f *FAT) chain(cluster uint32) ([]byte, error) {
 	var data []byte
 	for cluster < f.end {
 		if cluster < 2 || int64(cluster) >= int64(len(f.next)) {
-			return nil, fmt.Errorf("a chain leads to cluster %d of %d: the file system is damaged", cluster, len(f.next)-2)
+			return nil, fmt.Errorf("a chain leads to cluster %d of %d: the file system is damaged", cluster,
+				len(f.next)-2)
 		}
 		if f.budget -= f.clusterSize; f.budget < 0 || len(data) >= maxDirectory {
 			return nil, errors.New("the directories have no end: the file system is damaged")
@@ -135,13 +142,16 @@ func (f *FAT) Read(file DirEntry, limit int64) ([]byte, error) {
 	if file.Size > limit {
 		return nil, fmt.Errorf("%s has %d bytes, at most %d are read", file.Name, file.Size, limit)
 	}
-	if f.budget -= file.Size; f.budget < 0 || file.Size > int64(len(f.next))*f.clusterSize { // or damage would have us read without end
-		return nil, fmt.Errorf("%s has %d bytes: the files are larger than what is read of a file system", file.Name, file.Size)
+	// or damage would have us read without end
+	if f.budget -= file.Size; f.budget < 0 || file.Size > int64(len(f.next))*f.clusterSize {
+		return nil, fmt.Errorf("%s has %d bytes: the files are larger than what is read of a file system",
+			file.Name, file.Size)
 	}
 	data := make([]byte, 0, file.Size)
 	for cluster := file.inode; int64(len(data)) < file.Size; cluster = f.next[cluster] {
 		if cluster < 2 || int64(cluster) >= int64(len(f.next)) {
-			return nil, fmt.Errorf("%s: its chain leads to cluster %d of %d: the file system is damaged", file.Name, cluster, len(f.next)-2)
+			return nil, fmt.Errorf("%s: its chain leads to cluster %d of %d: the file system is damaged",
+				file.Name, cluster, len(f.next)-2)
 		}
 		block := make([]byte, min(f.clusterSize, file.Size-int64(len(data))))
 		if _, err := f.part.ReadAt(block, f.dataStart+int64(cluster-2)*f.clusterSize); err != nil {
@@ -180,8 +190,8 @@ func (f *FAT) Files() ([]DirEntry, error) {
 	return files, walk(f.root, "", 0)
 }
 
-// parseFATDir returns the entries of a directory; inode is the first cluster. A long name stands in pieces, last piece
-// first, before the entry it belongs to.
+// parseFATDir returns the entries of a directory; inode is the first cluster. A long name stands in
+// pieces, last piece first, before the entry it belongs to.
 func parseFATDir(dir []byte) []DirEntry {
 	le := binary.LittleEndian
 	var entries []DirEntry

@@ -13,12 +13,14 @@ import (
 	"buildsys/internal/buildtest/need"
 )
 
-// TestFATListsWhatMcopyWrites covers the three widths of the table, long names and directories of several clusters.
+// TestFATListsWhatMcopyWrites covers the three widths of the table, long names and directories of
+// several clusters.
 func TestFATListsWhatMcopyWrites(t *testing.T) {
 	for _, program := range []string{"mkfs.vfat", "mcopy", "mmd"} {
 		need.Program(t, program)
 	}
-	want := []string{"EFI/BOOT/BOOTX64.EFI 70000", "EFI/BOOT/a rather long name with spaces.cfg 5", "EFI/BOOT/grub.cfg 5", "EFI/BOOT/empty.text 0"}
+	want := []string{"EFI/BOOT/BOOTX64.EFI 70000", "EFI/BOOT/a rather long name with spaces.cfg 5",
+		"EFI/BOOT/grub.cfg 5", "EFI/BOOT/empty.text 0"}
 	dir := t.TempDir()
 	for i := range 100 {
 		want = append(want, fmt.Sprintf("EFI/many/file-with-a-long-name-%03d.efi 5", i))
@@ -51,7 +53,8 @@ func TestFATListsWhatMcopyWrites(t *testing.T) {
 		var got []string
 		for _, file := range files {
 			got = append(got, fmt.Sprint(file.Name, " ", file.Size))
-			if data, err := fat.Read(file, 1<<20); err != nil || string(data) != strings.Repeat("x", int(file.Size)) {
+			if data, err := fat.Read(file, 1<<20); err != nil ||
+				string(data) != strings.Repeat("x", int(file.Size)) {
 				t.Errorf("FAT%s: %s: read %d bytes, %v", test.bits, file.Name, len(data), err)
 			}
 		}
@@ -74,7 +77,8 @@ func TestFATListsWhatMcopyWrites(t *testing.T) {
 	}
 }
 
-// smallFAT is a file system of 64 KiB with EFI/BOOT/X.EFI, laid out by hand: one sector of table, 16 entries in the root.
+// smallFAT is a file system of 64 KiB with EFI/BOOT/X.EFI, laid out by hand: one sector of table,
+// 16 entries in the root.
 func smallFAT() []byte {
 	b := make([]byte, 64<<10)
 	copy(b[11:], []byte{0, 2, 1, 1, 0, 1, 16, 0, 128, 0, 0xf8, 1, 0})
@@ -98,7 +102,8 @@ func TestFATSurvivesDamage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if files, err := fat.Files(); err != nil || len(files) != 1 || files[0].Name != "EFI/BOOT/X.EFI" || fat.Used() != 3*512 {
+	if files, err := fat.Files(); err != nil || len(files) != 1 || files[0].Name != "EFI/BOOT/X.EFI" ||
+		fat.Used() != 3*512 {
 		t.Errorf("files %+v, %v, %d used", files, err, fat.Used())
 	}
 	loop := slices.Clone(good)

@@ -35,9 +35,10 @@ func (*UnsupportedError) ErrorKind() errkind.Kind { return errkind.Usage }
 
 const lz4Magic = "\x04\x22\x4d\x18"
 
-// Open opens a disk image whatever its name: raw, compressed by lz4, qcow2 or stream-optimized VMDK. All but raw ones are
-// expanded into a temporary file in the directory dir (the default place when empty), which has no name any more when
-// Open returns. A *BadImageError says that the file is damaged, an *UnsupportedError that its kind cannot be read.
+// Open opens a disk image whatever its name: raw, compressed by lz4, qcow2 or stream-optimized
+// VMDK. All but raw ones are expanded into a temporary file in the directory dir (the default place
+// when empty), which has no name any more when Open returns. A *BadImageError says that the file is
+// damaged, an *UnsupportedError that its kind cannot be read.
 func Open(ctx context.Context, path, dir string) (*File, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -58,14 +59,16 @@ func Open(ctx context.Context, path, dir string) (*File, error) {
 	return expand(ctx, expander, io.NewSectionReader(f, 0, info.Size()), path, dir)
 }
 
-// An expandFunc writes the disk in src, of size bytes, to an empty file and returns its size in bytes.
+// An expandFunc writes the disk in src, of size bytes, to an empty file and returns its size in
+// bytes.
 type expandFunc func(ctx context.Context, dst *os.File, src io.ReaderAt, size int64) (int64, error)
 
 func expandLZ4(ctx context.Context, dst *os.File, src io.ReaderAt, size int64) (int64, error) {
 	return ExpandLZ4(ctx, dst, io.NewSectionReader(src, 0, size))
 }
 
-// expanderOf recognises a format by its first bytes, a torn lz4 file by its name as well. It is nil for raw images.
+// expanderOf recognises a format by its first bytes, a torn lz4 file by its name as well. It is nil
+// for raw images.
 func expanderOf(f io.ReaderAt, name string) (expandFunc, error) {
 	head := make([]byte, 4)
 	if _, err := f.ReadAt(head, 0); err != nil && err != io.EOF {
@@ -83,13 +86,15 @@ func expanderOf(f io.ReaderAt, name string) (expandFunc, error) {
 }
 
 // expand unpacks an image into a file without a name.
-func expand(ctx context.Context, expander expandFunc, packed *io.SectionReader, name, dir string) (*File, error) {
+func expand(ctx context.Context, expander expandFunc, packed *io.SectionReader, name,
+	dir string) (*File, error) {
 	raw, err := os.CreateTemp(dir, "buildsys-image-*.img")
 	if err != nil {
 		return nil, fmt.Errorf("expand image %s: %w", name, err)
 	}
 	size := int64(0)
-	if err = os.Remove(raw.Name()); err == nil { // now, so that nothing is left behind however this ends
+	// now, so that nothing is left behind however this ends
+	if err = os.Remove(raw.Name()); err == nil {
 		size, err = expander(ctx, raw, packed, packed.Size())
 	}
 	if err == nil {
@@ -104,9 +109,10 @@ func expand(ctx context.Context, expander expandFunc, packed *io.SectionReader, 
 	return nil, fmt.Errorf("expand image %s: %w", name, err)
 }
 
-// CheckFile checks a finished disk image in a file that Open can open, and with signing, which may be nil, an OS disk for
-// the signatures of Secure Boot. dir is for its temporary file.
-func CheckFile(ctx context.Context, path, dir string, l Layout, disk string, signing *Signing) error {
+// CheckFile checks a finished disk image in a file that Open can open, and with signing, which may
+// be nil, an OS disk for the signatures of Secure Boot. dir is for its temporary file.
+func CheckFile(ctx context.Context, path, dir string, l Layout, disk string,
+	signing *Signing) error {
 	f, err := Open(ctx, path, dir)
 	if err != nil {
 		return err
@@ -116,7 +122,8 @@ func CheckFile(ctx context.Context, path, dir string, l Layout, disk string, sig
 }
 
 // checkDisk checks a disk that is open. name is what an error calls the image.
-func checkDisk(ctx context.Context, f *File, name string, l Layout, disk string, signing *Signing) error {
+func checkDisk(ctx context.Context, f *File, name string, l Layout, disk string,
+	signing *Signing) error {
 	err := Check(ctx, f, f.Size, l, disk)
 	if err == nil && signing != nil && disk == OSDisk {
 		err = signing.check(f, l)

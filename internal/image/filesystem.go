@@ -15,7 +15,8 @@ type FileSystem struct {
 	UUID string // of vfat the serial number, as "1234-ABCD"; empty where the kind has none
 }
 
-// ReadFileSystem looks at the start of a partition. What it does not know is not an error: Kind is empty then.
+// ReadFileSystem looks at the start of a partition. What it does not know is not an error: Kind is
+// empty then.
 func ReadFileSystem(part io.ReaderAt) (FileSystem, error) {
 	buf := make([]byte, 4096)
 	if n, err := part.ReadAt(buf, 0); err != nil && (err != io.EOF || n < 2048) {
@@ -36,7 +37,8 @@ func ReadFileSystem(part io.ReaderAt) (FileSystem, error) {
 		return found("xfs", be.Uint64(buf[8:]), uint64(be.Uint32(buf[4:])), buf[32:])
 	case string(buf[:4]) == "hsqs":
 		return found("squashfs", le.Uint64(buf[40:]), 1, nil)
-	case buf[510] == 0x55 && buf[511] == 0xaa && (string(buf[54:57]) == "FAT" || string(buf[82:85]) == "FAT"):
+	case buf[510] == 0x55 && buf[511] == 0xaa && (string(buf[54:57]) == "FAT" ||
+		string(buf[82:85]) == "FAT"):
 		sectors := uint64(le.Uint16(buf[19:]))
 		if sectors == 0 {
 			sectors = uint64(le.Uint32(buf[32:]))
@@ -54,7 +56,8 @@ func ReadFileSystem(part io.ReaderAt) (FileSystem, error) {
 
 func found(kind string, blocks, blockSize uint64, uuid []byte) (FileSystem, error) {
 	if blocks > 1<<48 || blockSize > 1<<31 || blocks > 0 && blockSize > (1<<62)/blocks {
-		return FileSystem{}, fmt.Errorf("%s superblock claims %d blocks of %d bytes: it is damaged", kind, blocks, blockSize)
+		return FileSystem{}, fmt.Errorf("%s superblock claims %d blocks of %d bytes: it is damaged", kind,
+			blocks, blockSize)
 	}
 	fs := FileSystem{Kind: kind, Size: int64(blocks * blockSize)}
 	if uuid != nil {

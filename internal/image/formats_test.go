@@ -72,7 +72,8 @@ func TestOpenReadsWhatQemuWrites(t *testing.T) {
 	}
 }
 
-// tearAndDamage cuts a file off, then changes bytes of its metadata: an error or some data, never a crash.
+// tearAndDamage cuts a file off, then changes bytes of its metadata: an error or some data, never a
+// crash.
 func tearAndDamage(t *testing.T, options []string, file string) {
 	t.Helper()
 	packed, err := os.ReadFile(file)
@@ -114,7 +115,8 @@ func TestOVA(t *testing.T) {
 	need.Program(t, "qemu-img")
 	raw, want := rawDisk(t)
 	vmdk := filepath.Join(t.TempDir(), "disk.vmdk")
-	run(t, "qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=streamOptimized", raw, vmdk)
+	run(t, "qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=streamOptimized", raw,
+		vmdk)
 	disk, err := os.ReadFile(vmdk)
 	if err != nil {
 		t.Fatal(err)
@@ -131,7 +133,8 @@ func TestOVA(t *testing.T) {
 	var archive bytes.Buffer
 	w := tar.NewWriter(&archive)
 	for _, m := range members {
-		if err := errors.Join(w.WriteHeader(&tar.Header{Name: m.name, Size: int64(len(m.data)), Mode: 0o644}), second(w.Write(m.data))); err != nil {
+		if err := errors.Join(w.WriteHeader(&tar.Header{Name: m.name, Size: int64(len(m.data)),
+			Mode: 0o644}), second(w.Write(m.data))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -144,7 +147,8 @@ func TestOVA(t *testing.T) {
 		return OpenAll(t.Context(), file, "")
 	}
 	disks, err := open(func(s string) string { return s })
-	if err != nil || len(disks) != 2 || disks[0].Member != "os.vmdk" || disks[1].Member != "data.vmdk" {
+	if err != nil || len(disks) != 2 || disks[0].Member != "os.vmdk" ||
+		disks[1].Member != "data.vmdk" {
 		t.Fatalf("%d disks, %v", len(disks), err)
 	}
 	for _, d := range disks {
@@ -156,7 +160,8 @@ func TestOVA(t *testing.T) {
 	}
 	for _, test := range []struct{ name, old, new, want string }{
 		{"description", "<Envelope/>", "<envelope/>", "a.ovf has the SHA-256"},
-		{"manifest", "SHA256(os.vmdk)= ", "SHA256(or.vmdk)= ", "the manifest names or.vmdk, which the archive lacks"},
+		{"manifest", "SHA256(os.vmdk)= ", "SHA256(or.vmdk)= ",
+			"the manifest names or.vmdk, which the archive lacks"},
 		{"algorithm", "SHA256(os.vmdk)= ", "SHA1(os.vmdk)=   ", "SHA256(name)= digest is expected"},
 		{"missing line", "\nSHA256(data", "\n\n\n\n\n\n\n\n\n\n\n\n", ""},
 		{"torn", archive.String()[archive.Len()/2:], "", "unexpected EOF"},
@@ -171,7 +176,8 @@ func TestOVA(t *testing.T) {
 func second(_ int, err error) error { return err }
 
 func FuzzExpand(f *testing.F) {
-	f.Add([]byte(qcow2Magic + "\x00\x00\x00\x03\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x10\x00\x00\x00\x00\x00\x10\x00\x00"))
+	f.Add([]byte(qcow2Magic +
+		"\x00\x00\x00\x03\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x10\x00\x00\x00\x00\x00\x10\x00\x00"))
 	f.Add([]byte(vmdkMagic + "\x03\x00\x00\x00\x00\x00\x03\x00"))
 	f.Add([]byte(lz4Magic))
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -180,7 +186,8 @@ func FuzzExpand(f *testing.F) {
 		if err != nil || expander == nil || len(b) > 32 && (b[24]|b[25]|b[26]|b[27]) != 0 {
 			return // a disk of more than 4 GiB takes its time
 		}
-		if disk, err := expand(t.Context(), expander, io.NewSectionReader(src, 0, src.Size()), "fuzz", ""); err == nil {
+		if disk, err := expand(t.Context(), expander, io.NewSectionReader(src, 0, src.Size()), "fuzz",
+			""); err == nil {
 			disk.Close()
 		}
 	})
@@ -192,11 +199,15 @@ func TestExpandTellsDiskFromData(t *testing.T) {
 		err error
 		bad bool
 	}{
-		{fmt.Errorf("expand: %w", &os.PathError{Op: "write", Path: "x", Err: errors.New("no space left on device")}), false},
+		{fmt.Errorf("expand: %w", &os.PathError{Op: "write", Path: "x",
+			Err: errors.New("no space left on device")}), false},
 		{&UnsupportedError{"this"}, false},
 		{io.ErrUnexpectedEOF, true},
 	} {
-		failing := func(context.Context, *os.File, io.ReaderAt, int64) (int64, error) { return 0, test.err }
+		failing := func(context.Context, *os.File, io.ReaderAt, int64) (int64, error) {
+			return 0,
+				test.err
+		}
 		_, err := expand(t.Context(), failing, io.NewSectionReader(bytes.NewReader(nil), 0, 0), "x", "")
 		if _, bad := errors.AsType[*BadImageError](err); bad != test.bad || !errors.Is(err, test.err) {
 			t.Errorf("%v: bad image %v, want %v (%v)", test.err, bad, test.bad, err)

@@ -1,4 +1,5 @@
-// Reads the GUID partition table of a raw disk image, both copies of it (UEFI specification 2.10, §5.3).
+// Reads the GUID partition table of a raw disk image, both copies of it (UEFI specification 2.10,
+// §5.3).
 
 package image
 
@@ -61,11 +62,13 @@ type gptEntry struct {
 	Name       [36]uint16
 }
 
-// ReadGPT reads the table of an image of size bytes. The protective MBR, both headers, their checksums and those of
-// both entry arrays must be right and tell the same, and every partition must lie in the usable area.
+// ReadGPT reads the table of an image of size bytes. The protective MBR, both headers, their
+// checksums and those of both entry arrays must be right and tell the same, and every partition
+// must lie in the usable area.
 func ReadGPT(img io.ReaderAt, size int64) (Table, error) {
 	if size%sector != 0 || size < 2*mib {
-		return Table{}, fmt.Errorf("image of %d bytes is no whole number of sectors of %d bytes or smaller than 2 MiB", size, sector)
+		return Table{}, fmt.Errorf("image of %d bytes is no whole number of sectors of %d bytes or "+
+			"smaller than 2 MiB", size, sector)
 	}
 	if err := checkProtectiveMBR(img); err != nil {
 		return Table{}, err
@@ -76,7 +79,8 @@ func ReadGPT(img io.ReaderAt, size int64) (Table, error) {
 		return Table{}, fmt.Errorf("primary GPT: %w", err)
 	}
 	if primary.AlternateLBA != last {
-		return Table{}, fmt.Errorf("the partition table was made for a disk of %d bytes, but the image has %d: it was cut off or grown, or the table is damaged",
+		return Table{}, fmt.Errorf("the partition table was made for a disk of %d bytes, but the image "+
+			"has %d: it was cut off or grown, or the table is damaged",
 			(primary.AlternateLBA+1)*sector, size)
 	}
 	backup, backupEntries, err := readGPTCopy(img, last, last)
@@ -84,19 +88,22 @@ func ReadGPT(img io.ReaderAt, size int64) (Table, error) {
 		return Table{}, fmt.Errorf("backup GPT: %w", err)
 	}
 	if backup.AlternateLBA != 1 {
-		return Table{}, fmt.Errorf("backup GPT names sector %d as the place of the primary one, not 1", backup.AlternateLBA)
+		return Table{}, fmt.Errorf("backup GPT names sector %d as the place of the primary one, not 1",
+			backup.AlternateLBA)
 	}
 	if primary.DiskGUID != backup.DiskGUID || primary.FirstUsable != backup.FirstUsable ||
 		primary.LastUsable != backup.LastUsable || !bytes.Equal(entries, backupEntries) {
 		return Table{}, fmt.Errorf("primary and backup GPT differ")
 	}
 	if primary.LastUsable >= last {
-		return Table{}, fmt.Errorf("the partition table has usable sectors up to %d, where the backup GPT lies", primary.LastUsable)
+		return Table{}, fmt.Errorf("the partition table has usable sectors up to %d, where the backup "+
+			"GPT lies", primary.LastUsable)
 	}
 	return parseEntries(primary, entries)
 }
 
-// salvageGPT returns the partitions of whichever copy of the table is whole, to tell more of a damaged image.
+// salvageGPT returns the partitions of whichever copy of the table is whole, to tell more of a
+// damaged image.
 func salvageGPT(img io.ReaderAt, size int64) (Table, bool) {
 	last := uint64(size/sector - 1)
 	for _, lba := range []uint64{1, last} {
@@ -131,20 +138,25 @@ func readGPTCopy(img io.ReaderAt, lba, last uint64) (gptHeader, []byte, error) {
 		return h, nil, fmt.Errorf("decode header in sector %d: %w", lba, err)
 	}
 	if string(h.Signature[:]) != gptSignature {
-		return h, nil, fmt.Errorf("sector %d does not begin with %q: the image has no GPT or another size than when it was made", lba, gptSignature)
+		return h, nil, fmt.Errorf("sector %d does not begin with %q: the image has no GPT or another "+
+			"size than when it was made", lba, gptSignature)
 	}
 	if h.HeaderSize < gptHeaderLen || h.HeaderSize > sector {
 		return h, nil, fmt.Errorf("header in sector %d claims %d bytes", lba, h.HeaderSize)
 	}
 	clear(buf[16:20]) // the checksum is made with its own field zero
 	if sum := crc32.ChecksumIEEE(buf[:h.HeaderSize]); sum != h.HeaderCRC {
-		return h, nil, fmt.Errorf("header in sector %d has checksum %08x, want %08x", lba, sum, h.HeaderCRC)
+		return h, nil, fmt.Errorf("header in sector %d has checksum %08x, want %08x", lba, sum,
+			h.HeaderCRC)
 	}
 	if h.MyLBA != lba {
 		return h, nil, fmt.Errorf("header in sector %d says that it is in sector %d", lba, h.MyLBA)
 	}
-	if h.EntrySize < 128 || h.EntrySize%128 != 0 || h.EntrySize > 4096 || h.EntryCount == 0 || h.EntryCount > maxEntries || h.EntriesLBA > last || h.LastUsable > maxSectors || h.AlternateLBA > maxSectors {
-		return h, nil, fmt.Errorf("header in sector %d has %d entries of %d bytes in sector %d for %d sectors",
+	if h.EntrySize < 128 || h.EntrySize%128 != 0 || h.EntrySize > 4096 || h.EntryCount == 0 ||
+		h.EntryCount > maxEntries || h.EntriesLBA > last || h.LastUsable > maxSectors ||
+		h.AlternateLBA > maxSectors {
+		return h, nil, fmt.Errorf("header in sector %d has %d entries of %d bytes in sector %d for %d "+
+			"sectors",
 			lba, h.EntryCount, h.EntrySize, h.EntriesLBA, h.LastUsable)
 	}
 	entries := make([]byte, h.EntryCount*h.EntrySize)
@@ -152,7 +164,8 @@ func readGPTCopy(img io.ReaderAt, lba, last uint64) (gptHeader, []byte, error) {
 		return h, nil, fmt.Errorf("read entries in sector %d: %w", h.EntriesLBA, err)
 	}
 	if sum := crc32.ChecksumIEEE(entries); sum != h.EntriesCRC {
-		return h, nil, fmt.Errorf("entries in sector %d have checksum %08x, want %08x", h.EntriesLBA, sum, h.EntriesCRC)
+		return h, nil, fmt.Errorf("entries in sector %d have checksum %08x, want %08x", h.EntriesLBA, sum,
+			h.EntriesCRC)
 	}
 	return h, entries, nil
 }
@@ -161,14 +174,16 @@ func parseEntries(h gptHeader, raw []byte) (Table, error) {
 	t := Table{DiskGUID: formatGUID(h.DiskGUID)}
 	for i := range int(h.EntryCount) {
 		var e gptEntry
-		if err := binary.Read(bytes.NewReader(raw[i*int(h.EntrySize):]), binary.LittleEndian, &e); err != nil {
+		if err := binary.Read(bytes.NewReader(raw[i*int(h.EntrySize):]), binary.LittleEndian,
+			&e); err != nil {
 			return Table{}, fmt.Errorf("decode GPT entry %d: %w", i+1, err)
 		}
 		if e.Type == [16]byte{} {
 			continue
 		}
 		if e.First < h.FirstUsable || e.Last > h.LastUsable || e.First > e.Last {
-			return Table{}, fmt.Errorf("GPT entry %d spans sectors %d to %d, outside of the usable %d to %d", i+1, e.First, e.Last, h.FirstUsable, h.LastUsable)
+			return Table{}, fmt.Errorf("GPT entry %d spans sectors %d to %d, outside of the usable %d to %d",
+				i+1, e.First, e.Last, h.FirstUsable, h.LastUsable)
 		}
 		name := e.Name[:]
 		for n, c := range name {
@@ -178,7 +193,8 @@ func parseEntries(h gptHeader, raw []byte) (Table, error) {
 			}
 		}
 		t.Entries = append(t.Entries, Entry{
-			Number: i + 1, Type: formatGUID(e.Type), GUID: formatGUID(e.GUID), Label: string(utf16.Decode(name)),
+			Number: i + 1, Type: formatGUID(e.Type), GUID: formatGUID(e.GUID),
+			Label: string(utf16.Decode(name)),
 			Start: int64(e.First) * sector, Size: int64(e.Last-e.First+1) * sector, Attributes: e.Attributes,
 		})
 	}

@@ -53,7 +53,8 @@ func partitionWithSgdisk(t *testing.T, l Layout, disk string) string {
 			continue
 		}
 		n := strconv.Itoa(p.Number) + ":"
-		args = append(args, "-n", n+strconv.FormatInt(p.StartMiB, 10)+"M:+"+strconv.FormatInt(p.SizeMiB, 10)+"M",
+		args = append(args, "-n", n+strconv.FormatInt(p.StartMiB, 10)+"M:+"+strconv.FormatInt(p.SizeMiB,
+			10)+"M",
 			"-c", n+p.Label, "-t", n+p.Type, "-u", n+p.GUID)
 		for _, a := range p.Attributes {
 			args = append(args, "-A", n+"set:"+strconv.Itoa(a))
@@ -63,7 +64,8 @@ func partitionWithSgdisk(t *testing.T, l Layout, disk string) string {
 	return file
 }
 
-// TestSgdiskAgrees makes every sort of layout with sgdisk, which refuses overlaps, and reads it back.
+// TestSgdiskAgrees makes every sort of layout with sgdisk, which refuses overlaps, and reads it
+// back.
 func TestSgdiskAgrees(t *testing.T) {
 	t.Parallel() // sgdisk waits for the disk
 	need.Program(t, "sgdisk")
@@ -88,7 +90,8 @@ func TestSgdiskAgrees(t *testing.T) {
 	}
 }
 
-// smallGPT is a 2 MiB disk with one partition, written here so that the reader is tested where sgdisk is missing.
+// smallGPT is a 2 MiB disk with one partition, written here so that the reader is tested where
+// sgdisk is missing.
 func smallGPT() []byte {
 	entry := gptEntry{Type: [16]byte{1}, GUID: [16]byte{2}, First: 40, Last: 99, Attributes: 1 << 48}
 	copy(entry.Name[:], utf16.Encode([]rune("SKIFF-ROOT-A")))
@@ -105,7 +108,8 @@ func gptWith(parts ...gptEntry) []byte {
 		binary.Write(&entries, binary.LittleEndian, entry)
 	}
 	entries.Write(make([]byte, (128-len(parts))*128))
-	for _, h := range []gptHeader{{MyLBA: 1, AlternateLBA: last, EntriesLBA: 2}, {MyLBA: last, AlternateLBA: 1, EntriesLBA: last - 32}} {
+	for _, h := range []gptHeader{{MyLBA: 1, AlternateLBA: last, EntriesLBA: 2},
+		{MyLBA: last, AlternateLBA: 1, EntriesLBA: last - 32}} {
 		copy(h.Signature[:], gptSignature)
 		h.HeaderSize, h.FirstUsable, h.LastUsable, h.EntryCount, h.EntrySize = gptHeaderLen, 34, last-33, 128, 128
 		h.EntriesCRC = crc32.ChecksumIEEE(entries.Bytes())
@@ -131,7 +135,8 @@ func TestReadGPT(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Entry{Number: 1, Type: "00000001-0000-0000-0000-000000000000", GUID: "00000002-0000-0000-0000-000000000000",
+	want := Entry{Number: 1, Type: "00000001-0000-0000-0000-000000000000",
+		GUID:  "00000002-0000-0000-0000-000000000000",
 		Label: "SKIFF-ROOT-A", Start: 40 * 512, Size: 60 * 512, Attributes: 1 << 48}
 	if got := table.Entries; len(got) != 1 || got[0] != want {
 		t.Errorf("got %+v, want %+v", got, want)
@@ -146,16 +151,22 @@ func TestReadGPTFindsDamage(t *testing.T) {
 		want   string
 	}{
 		{"no table", func(b []byte) []byte { return make([]byte, len(b)) }, "no protective MBR"},
-		{"primary header", func(b []byte) []byte { b[sector+56]++; return b }, "primary GPT: header in sector 1 has checksum"},
-		{"backup header", func(b []byte) []byte { b[last*sector+56]++; return b }, "backup GPT: header in sector 4095 has checksum"},
-		{"primary entries", func(b []byte) []byte { b[2*sector+3]++; return b }, "primary GPT: entries in sector 2 have checksum"},
-		{"backup entries", func(b []byte) []byte { b[(last-32)*sector+3]++; return b }, "backup GPT: entries in sector 4063 have checksum"},
-		{"cut short", func(b []byte) []byte { return append(b, make([]byte, mib)...) }, "was made for a disk of 2097152 bytes, but the image has 3145728"},
+		{"primary header", func(b []byte) []byte { b[sector+56]++; return b },
+			"primary GPT: header in sector 1 has checksum"},
+		{"backup header", func(b []byte) []byte { b[last*sector+56]++; return b },
+			"backup GPT: header in sector 4095 has checksum"},
+		{"primary entries", func(b []byte) []byte { b[2*sector+3]++; return b },
+			"primary GPT: entries in sector 2 have checksum"},
+		{"backup entries", func(b []byte) []byte { b[(last-32)*sector+3]++; return b },
+			"backup GPT: entries in sector 4063 have checksum"},
+		{"cut short", func(b []byte) []byte { return append(b, make([]byte, mib)...) },
+			"was made for a disk of 2097152 bytes, but the image has 3145728"},
 		{"odd size", func(b []byte) []byte { return b[:len(b)-1] }, "no whole number of sectors"},
 	}
 	for _, test := range tests {
 		img := test.damage(smallGPT())
-		if _, err := ReadGPT(bytes.NewReader(img), int64(len(img))); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := ReadGPT(bytes.NewReader(img), int64(len(img))); err == nil ||
+			!strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: error %v, want %q in it", test.name, err, test.want)
 		}
 	}
@@ -177,14 +188,15 @@ func TestReadGPTBounds(t *testing.T) {
 			h.LastUsable = test.usable
 			putHeader(img, h)
 		}
-		if _, err := ReadGPT(bytes.NewReader(img), int64(len(img))); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := ReadGPT(bytes.NewReader(img), int64(len(img))); err == nil ||
+			!strings.Contains(err.Error(), test.want) {
 			t.Errorf("%d usable sectors: error %v, want %q in it", test.usable, err, test.want)
 		}
 	}
 }
 
-// FuzzReadGPT changes the header's fields and makes its checksum right again: the reader must not crash or accept a
-// partition outside of the disk.
+// FuzzReadGPT changes the header's fields and makes its checksum right again: the reader must not
+// crash or accept a partition outside of the disk.
 func FuzzReadGPT(f *testing.F) {
 	base := smallGPT()
 	f.Add(base[sector:sector+gptHeaderLen], base[2*sector:2*sector+128])
@@ -201,7 +213,8 @@ func FuzzReadGPT(f *testing.F) {
 				t.Fatal(err)
 			}
 			h.MyLBA = uint64(lba)
-			if end := h.EntriesLBA*sector + uint64(h.EntryCount)*uint64(h.EntrySize); h.EntryCount < 2048 && h.EntrySize < 5000 && h.EntriesLBA < 4096 && end <= uint64(len(img)) {
+			if end := h.EntriesLBA*sector + uint64(h.EntryCount)*uint64(h.EntrySize); h.EntryCount < 2048 &&
+				h.EntrySize < 5000 && h.EntriesLBA < 4096 && end <= uint64(len(img)) {
 				h.EntriesCRC = crc32.ChecksumIEEE(img[h.EntriesLBA*sector : end])
 			}
 			putHeader(img, h)

@@ -1,4 +1,5 @@
-// Reads what a grub.cfg boots: its menu entries with their kernels and command lines, and the dm-verity table on them.
+// Reads what a grub.cfg boots: its menu entries with their kernels and command lines, and the
+// dm-verity table on them.
 
 package image
 
@@ -7,15 +8,17 @@ import (
 	"strings"
 )
 
-// BootEntry is one way to boot. Variables that grub.cfg itself sets are put in; others stay as $name.
+// BootEntry is one way to boot. Variables that grub.cfg itself sets are put in; others stay as
+// $name.
 type BootEntry struct {
 	Title       string `json:"title"`
 	Kernel      string `json:"kernel"`       // as GRUB names it: "($root)/vmlinuz"
 	CommandLine string `json:"command_line"` // without the kernel
 }
 
-// ParseGrub returns the menu entries of a grub.cfg, a command outside of any as an entry without a title. It understands
-// the commands that configure a boot (set, menuentry, linux) and passes over all others; nothing is executed.
+// ParseGrub returns the menu entries of a grub.cfg, a command outside of any as an entry without a
+// title. It understands the commands that configure a boot (set, menuentry, linux) and passes over
+// all others; nothing is executed.
 func ParseGrub(config string) []BootEntry {
 	var entries []BootEntry
 	vars, title := map[string]string{}, ""
@@ -46,7 +49,8 @@ func ParseGrub(config string) []BootEntry {
 	return entries
 }
 
-// grubWords splits a line as GRUB's shell does: quotes of both kinds, backslashes, comments, and variables.
+// grubWords splits a line as GRUB's shell does: quotes of both kinds, backslashes, comments, and
+// variables.
 func grubWords(line string, vars map[string]string) []string {
 	var words []string
 	var word strings.Builder
@@ -92,7 +96,8 @@ func grubWords(line string, vars map[string]string) []string {
 	return words
 }
 
-// grubVariable returns the name at the start of text, which stands behind a $, and how many bytes it takes with braces.
+// grubVariable returns the name at the start of text, which stands behind a $, and how many bytes
+// it takes with braces.
 func grubVariable(text string) (name string, length int) {
 	if strings.HasPrefix(text, "{") {
 		if end := strings.IndexByte(text, '}'); end > 0 {
@@ -129,7 +134,8 @@ type VerityTable struct {
 	Salt       string
 }
 
-// Verity finds the dm-verity table on the command line (kernel documentation, device-mapper/verity.rst and dm-init.rst):
+// Verity finds the dm-verity table on the command line (kernel documentation,
+// device-mapper/verity.rst and dm-init.rst):
 //
 //	verity <version> <data device> <hash device> <data block size> <hash block size> <data blocks> <hash block> <algorithm> <root hash> <salt>
 func (b BootEntry) Verity() (VerityTable, bool) {
@@ -143,7 +149,8 @@ func (b BootEntry) Verity() (VerityTable, bool) {
 		if err != nil {
 			return VerityTable{}, false
 		}
-		return VerityTable{DataBlocks: blocks, RootHash: fields[i+9], Salt: strings.TrimRight(fields[i+10], `"`)}, true
+		return VerityTable{DataBlocks: blocks, RootHash: fields[i+9],
+			Salt: strings.TrimRight(fields[i+10], `"`)}, true
 	}
 	return VerityTable{}, false
 }

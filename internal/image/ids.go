@@ -1,4 +1,5 @@
-// Identifiers of an image, derived from what it is: random-looking, but the same in every build of the same version.
+// Identifiers of an image, derived from what it is: random-looking, but the same in every build of
+// the same version.
 
 package image
 
@@ -20,9 +21,11 @@ type Identity struct {
 	Version string
 }
 
-// namespace is the UUID under which all others are made: uuid5(DNS namespace of RFC 9562, "buildsys.invalid").
+// namespace is the UUID under which all others are made: uuid5(DNS namespace of RFC 9562,
+// "buildsys.invalid").
 func namespace() [16]byte {
-	dns := [16]byte{0x6b, 0xa7, 0xb8, 0x10, 0x9d, 0xad, 0x11, 0xd1, 0x80, 0xb4, 0x00, 0xc0, 0x4f, 0xd4, 0x30, 0xc8}
+	dns := [16]byte{0x6b, 0xa7, 0xb8, 0x10, 0x9d, 0xad, 0x11, 0xd1, 0x80, 0xb4, 0x00, 0xc0, 0x4f, 0xd4,
+		0x30, 0xc8}
 	return uuid5(dns, "buildsys.invalid")
 }
 
@@ -72,7 +75,8 @@ func holdsFileSystem(p Partition, split bool) bool {
 
 // ForVariant is the layout of a variant's image with all its identifiers.
 func ForVariant(m manifest.ImageLayout, inPlaceUpdates bool, id Identity) (Layout, error) {
-	l, err := New(Spec{Name: id.Name, OSGiB: m.OSImageSizeGiB, DataGiB: m.DataImageSizeGiB, Plan: m.PartitionPlan, InPlaceUpdates: inPlaceUpdates})
+	l, err := New(Spec{Name: id.Name, OSGiB: m.OSImageSizeGiB, DataGiB: m.DataImageSizeGiB,
+		Plan: m.PartitionPlan, InPlaceUpdates: inPlaceUpdates})
 	if err != nil {
 		return Layout{}, fmt.Errorf("image layout of variant %s: %w", id.Variant, err)
 	}

@@ -12,7 +12,8 @@ import (
 
 func sample(t *testing.T, plan string, inPlace bool, id Identity) Layout {
 	t.Helper()
-	l, err := ForVariant(manifest.ImageLayout{OSImageSizeGiB: 1, DataImageSizeGiB: 1, PartitionPlan: plan}, inPlace, id)
+	l, err := ForVariant(manifest.ImageLayout{OSImageSizeGiB: 1, DataImageSizeGiB: 1,
+		PartitionPlan: plan}, inPlace, id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,8 +26,10 @@ func sampleID() Identity {
 
 // Example of RFC 9562, appendix A.4.
 func TestUUID5(t *testing.T) {
-	dns := [16]byte{0x6b, 0xa7, 0xb8, 0x10, 0x9d, 0xad, 0x11, 0xd1, 0x80, 0xb4, 0x00, 0xc0, 0x4f, 0xd4, 0x30, 0xc8}
-	if got, want := formatUUID(uuid5(dns, "www.example.com")), "2ed6657d-e927-568b-95e1-2665a8aea6a2"; got != want {
+	dns := [16]byte{0x6b, 0xa7, 0xb8, 0x10, 0x9d, 0xad, 0x11, 0xd1, 0x80, 0xb4, 0x00, 0xc0, 0x4f, 0xd4,
+		0x30, 0xc8}
+	if got, want := formatUUID(uuid5(dns,
+		"www.example.com")), "2ed6657d-e927-568b-95e1-2665a8aea6a2"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

@@ -1,5 +1,6 @@
-// Package image knows the disk images of the OS: it computes the partition layout that rpm2img gets as plain numbers,
-// derives every identifier in it, and reads finished images back to check them. It runs no program.
+// Package image knows the disk images of the OS: it computes the partition layout that rpm2img gets
+// as plain numbers, derives every identifier in it, and reads finished images back to check them.
+// It runs no program.
 package image
 
 // Disk names. A split layout has both, a unified one only the OS disk.

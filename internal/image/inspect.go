@@ -1,4 +1,5 @@
-// Inspects an image without knowing what it should be: reads all there is and collects what contradicts itself.
+// Inspects an image without knowing what it should be: reads all there is and collects what
+// contradicts itself.
 
 package image
 
@@ -10,10 +11,12 @@ import (
 	"strings"
 )
 
-// Inspect reads a disk image of size bytes. What is wrong with it is in the Report's Faults; the only errors are ctx's.
+// Inspect reads a disk image of size bytes. What is wrong with it is in the Report's Faults; the
+// only errors are ctx's.
 func Inspect(ctx context.Context, img io.ReaderAt, size int64) (Report, error) {
 	in := inspector{ctx: ctx, img: img, size: size, report: Report{
-		DiskBytes: size, Partitions: []PartitionReport{}, Roots: []Root{}, Boot: []Boot{}, Firmware: []FirmwareFile{},
+		DiskBytes: size, Partitions: []PartitionReport{}, Roots: []Root{}, Boot: []Boot{},
+		Firmware:  []FirmwareFile{},
 		OSRelease: map[string]string{}, Packages: []Package{}, Notes: []string{}, Faults: []string{},
 	}}
 	table, err := ReadGPT(img, size)
@@ -79,7 +82,8 @@ func (in *inspector) partition(e Entry) {
 		name = fmt.Sprint(e.Number)
 	}
 	part := section{name, io.NewSectionReader(in.img, e.Start, e.Size)}
-	p := PartitionReport{Number: e.Number, Label: e.Label, Role: role(e.Type), Type: e.Type, GUID: e.GUID,
+	p := PartitionReport{Number: e.Number, Label: e.Label, Role: role(e.Type), Type: e.Type,
+		GUID:  e.GUID,
 		Start: e.Start, Size: e.Size, Attributes: e.Attributes}
 	if e.Start+e.Size > in.size {
 		in.fault(part.fault("ends at byte %d, but the image has %d", e.Start+e.Size, in.size))
@@ -152,7 +156,8 @@ func (in *inspector) fat(part section, p *PartitionReport) error {
 	return err
 }
 
-// banks reads every bank that is filled. A bank B that waits for its first update is empty in all its partitions.
+// banks reads every bank that is filled. A bank B that waits for its first update is empty in all
+// its partitions.
 func (in *inspector) banks() error {
 	n := max(len(in.boot), len(in.root), len(in.hash))
 	for i := range n {
@@ -186,7 +191,10 @@ func (in *inspector) banks() error {
 
 // rootFiles reads what the root file system says of itself.
 func (in *inspector) rootFiles(root section) {
-	note := func(err error) { in.report.Notes = append(in.report.Notes, root.fault("%w", err).Error()) }
+	note := func(err error) {
+		in.report.Notes = append(in.report.Notes,
+			root.fault("%w", err).Error())
+	}
 	if fs, err := ReadFileSystem(root); err == nil && fs.Kind != "ext4" {
 		note(fmt.Errorf("files of %s cannot be read yet", orElse(fs.Kind, "an unknown file system")))
 		return

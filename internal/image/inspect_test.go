@@ -31,7 +31,8 @@ func inspectFile(t *testing.T, file string) Report {
 	return r
 }
 
-// TestInspect damages an image in one place after the other and expects just the faults that follow.
+// TestInspect damages an image in one place after the other and expects just the faults that
+// follow.
 func TestInspect(t *testing.T) {
 	t.Parallel()
 	l := sample(t, Unified, true, sampleID())
@@ -39,13 +40,16 @@ func TestInspect(t *testing.T) {
 	at := func(key string) int64 { p, _ := l.Partition(key); return p.StartMiB * mib }
 	size := l.Disks[0].SizeMiB * mib
 	good := inspectFile(t, img)
-	if len(good.Faults) > 0 || len(good.Partitions) != len(l.Partitions) || len(good.Roots) != 1 || len(good.Boot) != 1 {
+	if len(good.Faults) > 0 || len(good.Partitions) != len(l.Partitions) || len(good.Roots) != 1 ||
+		len(good.Boot) != 1 {
 		t.Fatalf("a good image: %+v", good)
 	}
-	if r := good.Roots[0]; !r.Verified || !r.CommandLine || r.Salt != l.Salt || r.UUID != l.VerityUUID || r.DataBytes != 8*mib || r.Partition != "SKIFF-ROOT-A" {
+	if r := good.Roots[0]; !r.Verified || !r.CommandLine || r.Salt != l.Salt ||
+		r.UUID != l.VerityUUID || r.DataBytes != 8*mib || r.Partition != "SKIFF-ROOT-A" {
 		t.Errorf("root: %+v", r)
 	}
-	if got := good.Boot[0].Entries; len(got) != 1 || got[0].Title != "Skiff" || !strings.Contains(got[0].CommandLine, good.Roots[0].RootHash) {
+	if got := good.Boot[0].Entries; len(got) != 1 || got[0].Title != "Skiff" ||
+		!strings.Contains(got[0].CommandLine, good.Roots[0].RootHash) {
 		t.Errorf("boot entries: %+v", got)
 	}
 	tests := []struct {
@@ -54,17 +58,22 @@ func TestInspect(t *testing.T) {
 		b    []byte
 		want []string // starts of the faults
 	}{
-		{"byte of the root", at("ROOT-A") + 5*mib, []byte{1}, []string{"partition SKIFF-ROOT-A: does not verify: data: block 1280 "}},
-		{"byte of the tree", at("HASH-A") + 4096, []byte{1, 2, 3}, []string{"partition SKIFF-ROOT-A: does not verify: level 0 of the hash tree: block 0 ",
+		{"byte of the root", at("ROOT-A") + 5*mib, []byte{1},
+			[]string{"partition SKIFF-ROOT-A: does not verify: data: block 1280 "}},
+		{"byte of the tree", at("HASH-A") + 4096, []byte{1, 2, 3},
+			[]string{"partition SKIFF-ROOT-A: does not verify: level 0 of the hash tree: block 0 ",
+				"partition SKIFF-BOOT-A: the kernel command line in grub/grub.cfg names the root hash "}},
+		{"salt", at("HASH-A") + 88, []byte{1}, []string{"partition SKIFF-ROOT-A: does not verify: ",
 			"partition SKIFF-BOOT-A: the kernel command line in grub/grub.cfg names the root hash "}},
-		{"salt", at("HASH-A") + 88, []byte{1}, []string{"partition SKIFF-ROOT-A: does not verify: ", "partition SKIFF-BOOT-A: the kernel command line in grub/grub.cfg names the root hash "}},
 		{"no tree", at("HASH-A"), []byte{0}, []string{"partition SKIFF-HASH-A: no verity superblock"}},
-		{"no BOOT", at("BOOT-A") + 1024 + 0x38, []byte{0}, []string{"partition SKIFF-BOOT-A: holds no ext4 file system"}},
+		{"no BOOT", at("BOOT-A") + 1024 + 0x38, []byte{0},
+			[]string{"partition SKIFF-BOOT-A: holds no ext4 file system"}},
 		{"BOOT larger than its partition", at("BOOT-A") + 1024 + 4, []byte{0, 0x20, 0}, []string{
 			"partition SKIFF-BOOT-A: its ext4 file system needs 32 MiB, but 20 MiB are available"}},
 		{"FAT larger than its partition", at("EFI-A") + 19, []byte{0xff, 0xff}, []string{
 			"partition EFI-SYSTEM: its vfat file system needs 32.00 MiB, but 5 MiB are available"}},
-		{"backup GPT", size - sector + 60, []byte{0}, []string{"backup GPT: header in sector 4194303 has checksum"}},
+		{"backup GPT", size - sector + 60, []byte{0},
+			[]string{"backup GPT: header in sector 4194303 has checksum"}},
 		{"primary GPT", sector + 60, []byte{0}, []string{"primary GPT: header in sector 1 has checksum"}},
 		{"protective MBR", 510, []byte{0}, []string{"sector 0 is no protective MBR"}},
 	}
@@ -92,7 +101,8 @@ func TestCheckCommandLine(t *testing.T) {
 	boot := section{name: "BOOT-A"}
 	v := Verity{DataBlocks: 2}
 	line := func(blocks, hash, salt string) BootEntry {
-		return BootEntry{CommandLine: `dm-mod.create="r,,,ro,0 16 verity 1 a b 4096 4096 ` + blocks + " 1 sha256 " + hash + " " + salt + `"`}
+		return BootEntry{CommandLine: `dm-mod.create="r,,,ro,0 16 verity 1 a b 4096 4096 ` + blocks +
+			" 1 sha256 " + hash + " " + salt + `"`}
 	}
 	good := line("2", "abcd", "ef")
 	for _, test := range []struct {
@@ -101,14 +111,17 @@ func TestCheckCommandLine(t *testing.T) {
 		want    string
 	}{
 		{"good", []BootEntry{good, good}, ""},
-		{"other hash", []BootEntry{good, line("2", "abce", "ef")}, "names the root hash abce, but that of ROOT-A is abcd: the image would not boot"},
-		{"other salt", []BootEntry{line("2", "abcd", "ee")}, "has 2 blocks and the salt ee, the hash tree has 2 and ef"},
+		{"other hash", []BootEntry{good, line("2", "abce", "ef")},
+			"names the root hash abce, but that of ROOT-A is abcd: the image would not boot"},
+		{"other salt", []BootEntry{line("2", "abcd", "ee")},
+			"has 2 blocks and the salt ee, the hash tree has 2 and ef"},
 		{"other size", []BootEntry{line("3", "abcd", "ef")}, "has 3 blocks"},
 		{"no verity", []BootEntry{{CommandLine: "root=/dev/vda4"}}, "has no verity table"},
 	} {
 		r := Root{Partition: "ROOT-A", RootHash: "abcd", Salt: "ef"}
 		err := checkCommandLines(boot, Boot{File: "grub.cfg", Entries: test.entries}, v, &r)
-		if (err == nil) != (test.want == "") || r.CommandLine != (err == nil) || err != nil && !strings.Contains(err.Error(), test.want) {
+		if (err == nil) != (test.want == "") || r.CommandLine != (err == nil) || err != nil &&
+			!strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: error %v, on command line %v; want %q", test.name, err, r.CommandLine, test.want)
 		}
 	}
@@ -124,19 +137,23 @@ func TestReadRoot(t *testing.T) {
 		want       string
 	}{
 		{"good", data, hash, ""},
-		{"tree too large", data, hash[:verityBlock], "partition HASH: the hash tree needs 0.01 MiB, but 0.00 MiB are available"},
-		{"data too large", data[:128<<10], hash, "partition ROOT: the data under the hash tree needs 0.25 MiB, but 0.12 MiB are available"},
+		{"tree too large", data, hash[:verityBlock],
+			"partition HASH: the hash tree needs 0.01 MiB, but 0.00 MiB are available"},
+		{"data too large", data[:128<<10], hash,
+			"partition ROOT: the data under the hash tree needs 0.25 MiB, but 0.12 MiB are available"},
 		{"no tree", data, data, "partition HASH: no verity superblock"},
 	} {
 		r, _, faults, err := readRoot(t.Context(), whole("ROOT", test.data), whole("HASH", test.hash))
 		fault := errors.Join(faults...)
-		if err != nil || r.Verified != (test.want == "") || r.Verified != (fault == nil) || fault != nil && !strings.Contains(fault.Error(), test.want) {
+		if err != nil || r.Verified != (test.want == "") || r.Verified != (fault == nil) ||
+			fault != nil && !strings.Contains(fault.Error(), test.want) {
 			t.Errorf("%s: faults %v, %v, want %q", test.name, faults, err, test.want)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, _, err := readRoot(ctx, whole("ROOT", data), whole("HASH", hash)); !errors.Is(err, context.Canceled) {
+	if _, _, _, err := readRoot(ctx, whole("ROOT", data), whole("HASH", hash)); !errors.Is(err,
+		context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }
@@ -150,10 +167,14 @@ func TestReadBoot(t *testing.T) {
 		want  string
 	}{
 		{"good", map[string]string{"vmlinuz": "k", "grub/grub.cfg": "linux ($root)/vmlinuz ro\n"}, ""},
-		{"no configuration", map[string]string{"vmlinuz": "k"}, "partition BOOT-A: grub/grub.cfg: no such file"},
-		{"nothing to start", map[string]string{"vmlinuz": "k", "grub/grub.cfg": "set timeout=0\n"}, "partition BOOT-A: grub/grub.cfg starts no kernel"},
-		{"no kernel", map[string]string{"grub/grub.cfg": "linux ($root)/vmlinuz ro\n"}, "partition BOOT-A: the kernel of grub/grub.cfg: /vmlinuz: no such file"},
-		{"empty kernel", map[string]string{"vmlinuz": "", "grub/grub.cfg": "linux /vmlinuz ro\n"}, "partition BOOT-A: the kernel of grub/grub.cfg: /vmlinuz is empty"},
+		{"no configuration", map[string]string{"vmlinuz": "k"},
+			"partition BOOT-A: grub/grub.cfg: no such file"},
+		{"nothing to start", map[string]string{"vmlinuz": "k", "grub/grub.cfg": "set timeout=0\n"},
+			"partition BOOT-A: grub/grub.cfg starts no kernel"},
+		{"no kernel", map[string]string{"grub/grub.cfg": "linux ($root)/vmlinuz ro\n"},
+			"partition BOOT-A: the kernel of grub/grub.cfg: /vmlinuz: no such file"},
+		{"empty kernel", map[string]string{"vmlinuz": "", "grub/grub.cfg": "linux /vmlinuz ro\n"},
+			"partition BOOT-A: the kernel of grub/grub.cfg: /vmlinuz is empty"},
 	} {
 		tree, img := t.TempDir(), blank(t, "boot", 4*mib)
 		writeTree(t, tree, test.files)
@@ -163,7 +184,8 @@ func TestReadBoot(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, faults := readBoot(whole("BOOT-A", b))
-		if err := errors.Join(faults...); (err == nil) != (test.want == "") || err != nil && err.Error() != test.want {
+		if err := errors.Join(faults...); (err == nil) != (test.want == "") || err != nil &&
+			err.Error() != test.want {
 			t.Errorf("%s: %v, want %q", test.name, err, test.want)
 		}
 	}
@@ -221,8 +243,8 @@ func TestParseOSRelease(t *testing.T) {
 	}
 }
 
-// bankDisk is a disk with the partitions of one bank and their sectors: a FAT, BOOT and root of the same contents, and a
-// hash tree that fits.
+// bankDisk is a disk with the partitions of one bank and their sectors: a FAT, BOOT and root of the
+// same contents, and a hash tree that fits.
 func bankDisk(t testing.TB) []byte {
 	fs := smallFS(t)
 	v := Verity{DataBlocks: int64(len(fs)) / verityBlock}
@@ -235,11 +257,13 @@ func bankDisk(t testing.TB) []byte {
 		copy(hash[verityBlock+i*len(sum):], sum[:])
 	}
 	part := func(typeGUID, name string, first uint64, contents []byte) gptEntry {
-		e := gptEntry{Type: rawGUID(typeGUID), GUID: [16]byte{byte(first)}, First: first, Last: first + uint64(len(contents)/sector) - 1}
+		e := gptEntry{Type: rawGUID(typeGUID), GUID: [16]byte{byte(first)}, First: first, Last: first +
+			uint64(len(contents)/sector) - 1}
 		copy(e.Name[:], utf16.Encode([]rune(name)))
 		return e
 	}
-	img := gptWith(part(typeEFI, "EFI", 128, smallFAT()), part(typeBoot, "BOOT", 256, fs), part(typeRoot, "ROOT", 1024, fs), part(typeHash, "HASH", 2048, hash))
+	img := gptWith(part(typeEFI, "EFI", 128, smallFAT()), part(typeBoot, "BOOT", 256, fs),
+		part(typeRoot, "ROOT", 1024, fs), part(typeHash, "HASH", 2048, hash))
 	for first, contents := range map[int][]byte{128: smallFAT(), 256: fs, 1024: fs, 2048: hash} {
 		copy(img[first*sector:], contents)
 	}
@@ -257,11 +281,14 @@ func rawGUID(text string) [16]byte {
 func FuzzInspect(f *testing.F) {
 	base := bankDisk(f)
 	r, err := Inspect(context.Background(), bytes.NewReader(base), int64(len(base)))
-	if err != nil || len(r.Roots) != 1 || !r.Roots[0].Verified || len(r.Firmware) != 1 || len(r.Faults) != 1 {
+	if err != nil || len(r.Roots) != 1 || !r.Roots[0].Verified || len(r.Firmware) != 1 ||
+		len(r.Faults) != 1 {
 		f.Fatalf("the seed is not read in all its parts: %+v, %v", r, err)
 	}
-	f.Add(uint32(256*sector+1024), base[256*sector+1024:256*sector+1280], uint32(128*sector), base[128*sector:128*sector+64])
-	f.Add(uint32(2048*sector), base[2048*sector:2048*sector+96], uint32(1024*sector+1024), []byte{0x53, 0xef})
+	f.Add(uint32(256*sector+1024), base[256*sector+1024:256*sector+1280], uint32(128*sector),
+		base[128*sector:128*sector+64])
+	f.Add(uint32(2048*sector), base[2048*sector:2048*sector+96], uint32(1024*sector+1024),
+		[]byte{0x53, 0xef})
 	f.Add(uint32(0), []byte{0}, uint32(sector), []byte{0})
 	f.Fuzz(func(t *testing.T, at1 uint32, b1 []byte, at2 uint32, b2 []byte) {
 		img := bytes.Clone(base)

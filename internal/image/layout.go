@@ -21,7 +21,8 @@ type Spec struct {
 	InPlaceUpdates bool   // two banks, A and B; without it bank A has the room of both
 }
 
-// Sizes in MiB, as partyplanner has them. Those in ...PerGiB are multiplied by the size of the OS image.
+// Sizes in MiB, as partyplanner has them. Those in ...PerGiB are multiplied by the size of the OS
+// image.
 const (
 	gptMiB        = 1 // before the first partition, and again at the end of the disk
 	biosMiB       = 4
@@ -38,9 +39,10 @@ const (
 
 // Partition types. Those of BOOT to DATA are Bottlerocket's own.
 const (
-	typeBIOS     = "21686148-6449-6e6f-744e-656564454649" // "ef02" of sgdisk
-	typeEFI      = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
-	typeEFIB     = "b39ce39c-0a00-b4ab-2d11-f18f8237a21c" // typeEFI backwards: firmware must not boot the backup
+	typeBIOS = "21686148-6449-6e6f-744e-656564454649" // "ef02" of sgdisk
+	typeEFI  = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
+	// typeEFI backwards: firmware must not boot the backup
+	typeEFIB     = "b39ce39c-0a00-b4ab-2d11-f18f8237a21c"
 	typeBoot     = "6b636168-7420-6568-2070-6c616e657421"
 	typeRoot     = "5526016a-1a97-4ea4-b39a-b7c8c6ca4502"
 	typeHash     = "598f10af-c955-4456-6a99-7720068a6cea"
@@ -49,13 +51,15 @@ const (
 	typeData     = "626f7474-6c65-6474-6861-726d61726b73"
 )
 
-// GUIDs by which the OS finds its data partition: it takes the preferred one and falls back on the other.
+// GUIDs by which the OS finds its data partition: it takes the preferred one and falls back on the
+// other.
 const (
 	dataPreferred = "5b94e8df-28b8-485c-9d19-362263b5944c"
 	dataFallback  = "69040874-417d-4e26-a764-7885f22007ea"
 )
 
-// bootAttributes mark a bank as the one to boot: GPT attribute bits 48 (priority 1) and 56 (booted successfully).
+// bootAttributes mark a bank as the one to boot: GPT attribute bits 48 (priority 1) and 56 (booted
+// successfully).
 func bootAttributes() []int { return []int{48, 56} }
 
 // New computes a layout. The identifiers are still empty; see AssignIDs.
@@ -125,7 +129,8 @@ func osPartitions(s Spec, prefix string) []Partition {
 	parts := []Partition{{Key: "BIOS", Label: "BIOS-BOOT", Type: typeBIOS, SizeMiB: biosMiB}}
 	for _, bank := range banks {
 		efi := Partition{Key: "EFI-A", Label: "EFI-SYSTEM", Type: typeEFI, SizeMiB: times * efiMiB}
-		boot := Partition{Key: "BOOT-" + bank, Type: typeBoot, SizeMiB: times * bootPerGiB * gib, Attributes: bootAttributes()}
+		boot := Partition{Key: "BOOT-" + bank, Type: typeBoot, SizeMiB: times * bootPerGiB * gib,
+			Attributes: bootAttributes()}
 		if bank == "B" {
 			efi.Key, efi.Label, efi.Type = "EFI-B", "EFI-BACKUP", typeEFIB
 			boot.Attributes = nil
@@ -133,7 +138,8 @@ func osPartitions(s Spec, prefix string) []Partition {
 		parts = append(parts, efi, boot,
 			Partition{Key: "ROOT-" + bank, Type: typeRoot, SizeMiB: times * rootPerGiB * gib},
 			Partition{Key: "HASH-" + bank, Type: typeHash, SizeMiB: times * hashPerGiB * gib},
-			Partition{Key: "RESERVED-" + bank, Type: typeReserved, SizeMiB: times * (reservePerGiB*gib - efiMiB)})
+			Partition{Key: "RESERVED-" + bank, Type: typeReserved,
+				SizeMiB: times * (reservePerGiB*gib - efiMiB)})
 	}
 	private := privatePerGiB*gib - 2*gptMiB - biosMiB - placeholder
 	parts = append(parts, Partition{Key: "PRIVATE", Type: typePrivate, SizeMiB: private})
@@ -149,7 +155,8 @@ func osPartitions(s Spec, prefix string) []Partition {
 // dataPartitions are DATA-A and, on a disk of its own, DATA-B.
 func dataPartitions(s Spec, prefix string, dataMiB int64) []Partition {
 	data := func(disk, key, guid string, mib int64) Partition {
-		return Partition{Disk: disk, Key: key, Label: prefix + "-" + key, Type: typeData, GUID: guid, SizeMiB: mib}
+		return Partition{Disk: disk, Key: key, Label: prefix + "-" + key, Type: typeData, GUID: guid,
+			SizeMiB: mib}
 	}
 	if s.Plan == Unified {
 		return []Partition{data(OSDisk, "DATA-A", dataPreferred, dataMiB)}
@@ -174,7 +181,8 @@ func place(parts []Partition) {
 	}
 }
 
-// Validate checks that every partition has room, lies between the two GPTs of its disk and overlaps no other.
+// Validate checks that every partition has room, lies between the two GPTs of its disk and overlaps
+// no other.
 func (l Layout) Validate() error {
 	end := map[string]int64{}
 	for _, d := range l.Disks {
@@ -187,14 +195,16 @@ func (l Layout) Validate() error {
 			return fmt.Errorf("partition %s is on disk %q, which the layout does not have", p.Key, p.Disk)
 		}
 		if p.SizeMiB < 1 {
-			return fmt.Errorf("partition %s needs at least 1 MiB, but %d MiB are available: make the image larger", p.Key, p.SizeMiB)
+			return fmt.Errorf("partition %s needs at least 1 MiB, but %d MiB are available: make the "+
+				"image larger", p.Key, p.SizeMiB)
 		}
 		if p.StartMiB < end[p.Disk] {
 			return fmt.Errorf("partition %s starts at %d MiB of the %s disk, but %s ends at %d MiB",
 				p.Key, p.StartMiB, p.Disk, orElse(last[p.Disk], "the partition table"), end[p.Disk])
 		}
 		if room := d.SizeMiB - gptMiB - p.StartMiB; p.SizeMiB > room {
-			return fmt.Errorf("partition %s needs %d MiB, but %d MiB are available behind %d MiB of the %s disk of %d MiB: make the image larger",
+			return fmt.Errorf("partition %s needs %d MiB, but %d MiB are available behind %d MiB of the "+
+				"%s disk of %d MiB: make the image larger",
 				p.Key, p.SizeMiB, max(room, 0), p.StartMiB, p.Disk, d.SizeMiB)
 		}
 		end[p.Disk], last[p.Disk] = p.StartMiB+p.SizeMiB, p.Key
@@ -209,8 +219,9 @@ func orElse(s, other string) string {
 	return s
 }
 
-// PublishSizes are the sizes in GiB that the disks get when the image is put to use (registered with a cloud): the data
-// grows so that both together reach the hint. data is -1 when the plan is unified, as there is no data disk then.
+// PublishSizes are the sizes in GiB that the disks get when the image is put to use (registered
+// with a cloud): the data grows so that both together reach the hint. data is -1 when the plan is
+// unified, as there is no data disk then.
 func PublishSizes(osGiB, dataGiB, hintGiB int, plan string) (os, data int) {
 	total := max(hintGiB, osGiB+dataGiB)
 	if plan == Unified {

@@ -52,7 +52,8 @@ func TestGoldenTables(t *testing.T) {
 func compareTable(t *testing.T, where string, want goldenTable) {
 	t.Helper()
 	l, err := New(Spec{
-		Name: "bottlerocket", OSGiB: want.OSGiB, DataGiB: want.DataGiB, Plan: want.Plan, InPlaceUpdates: want.InPlaceUpdates,
+		Name: "bottlerocket", OSGiB: want.OSGiB, DataGiB: want.DataGiB, Plan: want.Plan,
+		InPlaceUpdates: want.InPlaceUpdates,
 	})
 	if err != nil {
 		t.Errorf("%s: %v", where, err)
@@ -79,9 +80,11 @@ func compareTable(t *testing.T, where string, want goldenTable) {
 		if w.Type == "ef02" {
 			w.Type = typeBIOS
 		}
-		wantRow := fmt.Sprint(w.Disk, w.Key, w.Label, strings.ToLower(w.Type), w.GUID, w.StartMiB, w.SizeMiB)
+		wantRow := fmt.Sprint(w.Disk, w.Key, w.Label, strings.ToLower(w.Type), w.GUID, w.StartMiB,
+			w.SizeMiB)
 		g := got[i]
-		if gotRow := fmt.Sprint(g.Disk, g.Key, g.Label, g.Type, g.GUID, g.StartMiB, g.SizeMiB); gotRow != wantRow {
+		if gotRow := fmt.Sprint(g.Disk, g.Key, g.Label, g.Type, g.GUID, g.StartMiB,
+			g.SizeMiB); gotRow != wantRow {
 			t.Errorf("%s: got  %s\nwant %s", where, gotRow, wantRow)
 		}
 	}
@@ -128,7 +131,8 @@ func TestPublishSizes(t *testing.T) {
 		for plan, want := range map[string][2]int{Split: r.Split, Unified: r.Unified} {
 			os, data := PublishSizes(r.OS, r.Data, r.Hint, plan)
 			if [2]int{os, data} != want {
-				t.Errorf("PublishSizes(%d, %d, %d, %s) = %d, %d, want %v", r.OS, r.Data, r.Hint, plan, os, data, want)
+				t.Errorf("PublishSizes(%d, %d, %d, %s) = %d, %d, want %v", r.OS, r.Data, r.Hint, plan, os, data,
+					want)
 			}
 		}
 	}
@@ -143,9 +147,12 @@ func TestNewErrors(t *testing.T) {
 		{func(s *Spec) { s.OSGiB = 0 }, "os-image-size-gib is 0: it must be between 1 and 65535"},
 		{func(s *Spec) { s.DataGiB = -1 }, "data-image-size-gib is -1: it must be between 1 and 65535"},
 		{func(s *Spec) { s.OSGiB = 65536 }, "os-image-size-gib is 65536: it must be between 1 and 65535"},
-		{func(s *Spec) { s.Plan = "sideways" }, `partition-plan "sideways" is unknown: use "split" or "unified"`},
-		{func(s *Spec) { s.Name = "" }, `OS name "" must have 1 to 25 characters to be part of partition labels`},
-		{func(s *Spec) { s.Name = "a b" }, `OS name "a b" has ' ', which does not belong into partition labels: use letters, digits, - and _`},
+		{func(s *Spec) { s.Plan = "sideways" },
+			`partition-plan "sideways" is unknown: use "split" or "unified"`},
+		{func(s *Spec) { s.Name = "" },
+			`OS name "" must have 1 to 25 characters to be part of partition labels`},
+		{func(s *Spec) { s.Name = "a b" },
+			`OS name "a b" has ' ', which does not belong into partition labels: use letters, digits, - and _`},
 	}
 	for _, test := range tests {
 		s := good
@@ -161,12 +168,17 @@ func TestValidateNamesPartitionAndSizes(t *testing.T) {
 		change func(*Layout)
 		want   string
 	}{
-		{func(l *Layout) { l.Partitions[11].SizeMiB = -7 }, "partition PRIVATE needs at least 1 MiB, but -7 MiB are available: make the image larger"},
+		{func(l *Layout) { l.Partitions[11].SizeMiB = -7 },
+			"partition PRIVATE needs at least 1 MiB, but -7 MiB are available: make the image larger"},
 		{func(l *Layout) { l.Disks[0].SizeMiB = 512 },
-			"partition BOOT-B needs 20 MiB, but 1 MiB are available behind 510 MiB of the os disk of 512 MiB: make the image larger"},
-		{func(l *Layout) { l.Partitions[3].StartMiB-- }, "partition ROOT-A starts at 29 MiB of the os disk, but BOOT-A ends at 30 MiB"},
-		{func(l *Layout) { l.Partitions[0].StartMiB-- }, "partition BIOS starts at 0 MiB of the os disk, but the partition table ends at 1 MiB"},
-		{func(l *Layout) { l.Disks = l.Disks[:1] }, `partition DATA-B is on disk "data", which the layout does not have`},
+			"partition BOOT-B needs 20 MiB, but 1 MiB are available behind 510 MiB of the os disk of 512 " +
+				"MiB: make the image larger"},
+		{func(l *Layout) { l.Partitions[3].StartMiB-- },
+			"partition ROOT-A starts at 29 MiB of the os disk, but BOOT-A ends at 30 MiB"},
+		{func(l *Layout) { l.Partitions[0].StartMiB-- },
+			"partition BIOS starts at 0 MiB of the os disk, but the partition table ends at 1 MiB"},
+		{func(l *Layout) { l.Disks = l.Disks[:1] },
+			`partition DATA-B is on disk "data", which the layout does not have`},
 	}
 	for _, test := range tests {
 		l, err := New(Spec{Name: "skiff", OSGiB: 1, DataGiB: 1, InPlaceUpdates: true})
@@ -198,7 +210,8 @@ func FuzzLayout(f *testing.F) {
 		end := map[string]int64{OSDisk: 1, DataDisk: 1}
 		for _, p := range l.Partitions {
 			d, _ := l.Disk(p.Disk)
-			if p.SizeMiB < 1 || p.StartMiB != end[p.Disk] || p.StartMiB+p.SizeMiB > d.SizeMiB-1 || seen[p.Key] || len(p.Label) > 36 {
+			if p.SizeMiB < 1 || p.StartMiB != end[p.Disk] || p.StartMiB+p.SizeMiB > d.SizeMiB-1 ||
+				seen[p.Key] || len(p.Label) > 36 {
 				t.Fatalf("%+v: %+v on %+v", s, p, d)
 			}
 			end[p.Disk] = p.StartMiB + p.SizeMiB

@@ -1,4 +1,5 @@
-// Opens OVA files: tar archives with disks, a description, and a manifest with a SHA-256 for each of them.
+// Opens OVA files: tar archives with disks, a description, and a manifest with a SHA-256 for each
+// of them.
 
 package image
 
@@ -22,8 +23,8 @@ const (
 	maxOVAManifest = 1 << 20 // bytes
 )
 
-// OpenAll is Open for files that may hold several disks: those of an OVA in their order, after every member was held
-// against the archive's manifest. The caller closes them.
+// OpenAll is Open for files that may hold several disks: those of an OVA in their order, after
+// every member was held against the archive's manifest. The caller closes them.
 func OpenAll(ctx context.Context, file, dir string) ([]*File, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -62,8 +63,9 @@ func OpenAll(ctx context.Context, file, dir string) ([]*File, error) {
 	return disks, nil
 }
 
-// CheckAppliance checks every disk of an OVA as CheckFile does, and that the archive holds them all, in the order of the
-// layout, with an archive's manifest that matches. dir is for temporary files.
+// CheckAppliance checks every disk of an OVA as CheckFile does, and that the archive holds them
+// all, in the order of the layout, with an archive's manifest that matches. dir is for temporary
+// files.
 func CheckAppliance(ctx context.Context, path, dir string, l Layout, signing *Signing) error {
 	disks, err := OpenAll(ctx, path, dir)
 	if err != nil {
@@ -75,7 +77,8 @@ func CheckAppliance(ctx context.Context, path, dir string, l Layout, signing *Si
 		}
 	}()
 	if len(disks) != len(l.Disks) {
-		return &BadImageError{path, []error{fmt.Errorf("the archive has %d disks, the layout %d", len(disks), len(l.Disks))}}
+		return &BadImageError{path,
+			[]error{fmt.Errorf("the archive has %d disks, the layout %d", len(disks), len(l.Disks))}}
 	}
 	for i, d := range disks {
 		if err := checkDisk(ctx, d, path+", "+d.Member, l, l.Disks[i].Name, signing); err != nil {
@@ -138,7 +141,8 @@ func ovaMembers(ctx context.Context, f io.ReadSeeker) ([]section, error) {
 	return disks, checkOVAManifest(manifest, sums)
 }
 
-// checkOVAManifest holds lines "SHA256(name)= digest" against the sums of the members (DMTF DSP0243, §5.1).
+// checkOVAManifest holds lines "SHA256(name)= digest" against the sums of the members (DMTF
+// DSP0243, §5.1).
 func checkOVAManifest(manifest string, sums map[string]string) error {
 	if manifest == "" {
 		return errors.New("the archive has no manifest (.mf)")

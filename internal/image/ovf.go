@@ -1,4 +1,5 @@
-// Fills in a variant's template.ovf: the description of a virtual machine that goes into an appliance (OVA).
+// Fills in a variant's template.ovf: the description of a virtual machine that goes into an
+// appliance (OVA).
 
 package image
 
@@ -13,17 +14,20 @@ import (
 
 // Appliance is what the template of an appliance is told of the images in it.
 type Appliance struct {
-	OSDisk, DataDisk string            // names of the VMDK files; DataDisk is empty when everything is on one disk
-	OSGiB, DataGiB   int               // capacity that the disks get when the appliance is imported, in GiB
-	More             map[string]string // further values, by placeholder
+	// names of the VMDK files; DataDisk is empty when everything is on one disk
+	OSDisk, DataDisk string
+	// capacity that the disks get when the appliance is imported, in GiB
+	OSGiB, DataGiB int
+	More           map[string]string // further values, by placeholder
 }
 
 // placeholder matches {{NAME}}, and whatever else stands between two pairs of braces.
 var ovfPlaceholder = regexp.MustCompile(`\{\{(.*?)\}\}`)
 
-// RenderOVF replaces the placeholders {{OS_DISK}}, {{DATA_DISK}}, {{OS_DISK_BYTES}}, {{DATA_DISK_BYTES}} and those of More,
-// the names that Bottlerocket's templates use. A template that describes another number of disks than there are, or has a
-// placeholder that nothing replaces, is an error that names the line.
+// RenderOVF replaces the placeholders {{OS_DISK}}, {{DATA_DISK}}, {{OS_DISK_BYTES}},
+// {{DATA_DISK_BYTES}} and those of More, the names that Bottlerocket's templates use. A template
+// that describes another number of disks than there are, or has a placeholder that nothing
+// replaces, is an error that names the line.
 func RenderOVF(template []byte, a Appliance) ([]byte, error) {
 	values := map[string]string{"OS_DISK": a.OSDisk, "OS_DISK_BYTES": gibBytes(a.OSGiB)}
 	if a.DataDisk != "" {
@@ -46,7 +50,8 @@ func RenderOVF(template []byte, a Appliance) ([]byte, error) {
 		switch {
 		case unknown == "":
 		case a.DataDisk == "" && strings.HasPrefix(unknown, "{{DATA_DISK"):
-			return nil, fmt.Errorf("line %d has %s, but partition-plan %q has one disk only", i+1, unknown, Unified)
+			return nil, fmt.Errorf("line %d has %s, but partition-plan %q has one disk only", i+1, unknown,
+				Unified)
 		default:
 			return nil, fmt.Errorf("line %d has %s, which nothing replaces; known are %s", i+1, unknown,
 				strings.Join(slices.Sorted(maps.Keys(values)), ", "))

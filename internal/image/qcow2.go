@@ -37,7 +37,8 @@ type qcow2Header struct {
 	L1Offset      uint64
 }
 
-// expandQcow2 writes the disk in a qcow2 file to an empty file, without what is zero, and returns its size.
+// expandQcow2 writes the disk in a qcow2 file to an empty file, without what is zero, and returns
+// its size.
 func expandQcow2(ctx context.Context, dst *os.File, src io.ReaderAt, _ int64) (int64, error) {
 	buf := make([]byte, 104)
 	if _, err := src.ReadAt(buf, 0); err != nil {
@@ -55,8 +56,10 @@ func expandQcow2(ctx context.Context, dst *os.File, src io.ReaderAt, _ int64) (i
 	case h.Version != 2 && h.Version != 3:
 		return 0, &UnsupportedError{fmt.Sprintf("qcow2 version %d", h.Version)}
 	case h.BackingOffset != 0 || h.Encryption != 0 || incompatible&^qcow2DirtyBit != 0:
-		return 0, &UnsupportedError{fmt.Sprintf("a qcow2 file with a backing file, encryption or special features (%#x)", incompatible)}
-	case h.ClusterBits < 9 || h.ClusterBits > 21 || h.Size > maxDiskBytes || h.L1Entries > maxQcow2L1/8 || h.L1Offset > 1<<56:
+		return 0, &UnsupportedError{fmt.Sprintf("a qcow2 file with a backing file, encryption or "+
+			"special features (%#x)", incompatible)}
+	case h.ClusterBits < 9 || h.ClusterBits > 21 || h.Size > maxDiskBytes ||
+		h.L1Entries > maxQcow2L1/8 || h.L1Offset > 1<<56:
 		return 0, errors.New("the qcow2 header is damaged")
 	}
 	l1 := make([]byte, h.L1Entries*8)
@@ -66,7 +69,8 @@ func expandQcow2(ctx context.Context, dst *os.File, src io.ReaderAt, _ int64) (i
 	cluster := int64(1) << h.ClusterBits
 	size, perTable := int64(h.Size), cluster/8
 	if need := (size + cluster*perTable - 1) / (cluster * perTable); need > int64(h.L1Entries) {
-		return 0, fmt.Errorf("the qcow2 table has %d entries, a disk of %d bytes needs %d", h.L1Entries, size, need)
+		return 0, fmt.Errorf("the qcow2 table has %d entries, a disk of %d bytes needs %d", h.L1Entries,
+			size, need)
 	}
 	r := qcow2Reader{src: src, bits: h.ClusterBits, data: make([]byte, cluster)}
 	l2 := make([]byte, cluster)

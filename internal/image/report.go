@@ -2,8 +2,9 @@
 
 package image
 
-// Report is everything that can be told of one disk image by reading it. Its JSON form is an interface: fields are
-// added, never renamed or removed. Lists may be empty but are never null. Sizes and offsets are in bytes.
+// Report is everything that can be told of one disk image by reading it. Its JSON form is an
+// interface: fields are added, never renamed or removed. Lists may be empty but are never null.
+// Sizes and offsets are in bytes.
 type Report struct {
 	DiskBytes  int64             `json:"disk_bytes"`
 	DiskGUID   string            `json:"disk_guid"`
@@ -12,9 +13,10 @@ type Report struct {
 	Boot       []Boot            `json:"boot"`       // one per bank that is filled
 	Firmware   []FirmwareFile    `json:"firmware"`   // files of the EFI system partitions
 	OSRelease  map[string]string `json:"os_release"` // of the first root
-	Packages   []Package         `json:"packages"`   // of the first root, from its application-inventory.json
-	Notes      []string          `json:"notes"`      // what could not be read, without being wrong
-	Faults     []string          `json:"faults"`     // what is wrong; empty for a good image
+	// of the first root, from its application-inventory.json
+	Packages []Package `json:"packages"`
+	Notes    []string  `json:"notes"`  // what could not be read, without being wrong
+	Faults   []string  `json:"faults"` // what is wrong; empty for a good image
 }
 
 // PartitionReport is one partition and what its first blocks say that it holds.
@@ -27,10 +29,11 @@ type PartitionReport struct {
 	Start      int64  `json:"start_bytes"`
 	Size       int64  `json:"size_bytes"`
 	Attributes uint64 `json:"attributes"`
-	Holds      string `json:"holds"`      // "ext4", "vfat", "verity", "erofs", "xfs", "squashfs"; empty when not recognised
-	UUID       string `json:"uuid"`       // of what it holds
-	HeldBytes  int64  `json:"held_bytes"` // size of what it holds
-	UsedBytes  int64  `json:"used_bytes"` // of that in use; all of it where that is not known
+	// "ext4", "vfat", "verity", "erofs", "xfs", "squashfs"; empty when not recognised
+	Holds     string `json:"holds"`
+	UUID      string `json:"uuid"`       // of what it holds
+	HeldBytes int64  `json:"held_bytes"` // size of what it holds
+	UsedBytes int64  `json:"used_bytes"` // of that in use; all of it where that is not known
 }
 
 // FirmwareFile is a file that firmware can start or read.
@@ -38,8 +41,8 @@ type FirmwareFile struct {
 	Partition string `json:"partition"`
 	Path      string `json:"path"`
 	Size      int64  `json:"size_bytes"`
-	// SignedBy names who signed an EFI program, by the subjects of their certificates: empty for a program that is not signed
-	// and for files that are none.
+	// SignedBy names who signed an EFI program, by the subjects of their certificates: empty for a
+	// program that is not signed and for files that are none.
 	SignedBy []string `json:"signed_by"`
 }
 

@@ -1,4 +1,5 @@
-// Checks the signatures of Secure Boot in an image: of the programs that firmware starts, and of all that GRUB reads.
+// Checks the signatures of Secure Boot in an image: of the programs that firmware starts, and of
+// all that GRUB reads.
 
 package image
 
@@ -20,7 +21,8 @@ type Signing struct {
 	Config []byte // OpenPGP public key that GRUB has inside
 }
 
-// maxProgram is the largest program that is read to look at its signature, in bytes; kernels have 5 to 20 MiB.
+// maxProgram is the largest program that is read to look at its signature, in bytes; kernels have 5
+// to 20 MiB.
 const maxProgram = readBudget - 1<<20
 
 // isProgram says whether firmware may start a file of the ESP.
@@ -29,8 +31,8 @@ func isProgram(name string) bool { return strings.HasSuffix(strings.ToLower(name
 // kernelOf is the file of the first kernel in grub.cfg.
 func kernelOf(b Boot) string { return strings.TrimPrefix(b.Entries[0].Kernel, "($root)") }
 
-// signers returns the subjects of those who signed a program, none for one that is not signed or no program. The error
-// says that a signature is damaged or not of this program.
+// signers returns the subjects of those who signed a program, none for one that is not signed or no
+// program. The error says that a signature is damaged or not of this program.
 func signers(raw []byte) ([]string, error) {
 	names := []string{}
 	program, err := uefi.ParseProgram(raw)
@@ -50,7 +52,8 @@ func signers(raw []byte) ([]string, error) {
 	return names, nil
 }
 
-// check verifies what firmware and GRUB will verify, each by its key. A *BadImageError has all faults.
+// check verifies what firmware and GRUB will verify, each by its key. A *BadImageError has all
+// faults.
 func (s *Signing) check(img io.ReaderAt, l Layout) error {
 	db, err := x509.ParseCertificate(s.DB)
 	if err != nil {
@@ -105,7 +108,8 @@ func (s *Signing) checkESP(part section, db *x509.Certificate) []error {
 			if err := s.checkProgram(f.Name, read, db); err != nil {
 				faults = append(faults, err)
 			} else if raw, err := read(f.Name); err == nil && !bytes.Contains(raw, s.Config) {
-				faults = append(faults, fmt.Errorf("%s has not the public key inside by which GRUB is to check what it reads", f.Name))
+				faults = append(faults, fmt.Errorf("%s has not the public key inside by which GRUB is to "+
+					"check what it reads", f.Name))
 			}
 		case strings.HasSuffix(f.Name, "/grub.cfg"):
 			if err := s.checkDetached(f.Name, read); err != nil {
@@ -138,7 +142,8 @@ func (s *Signing) checkBoot(part section, db *x509.Certificate) []error {
 	return append(faults, drop(s.checkProgram(kernel, read, db), s.checkDetached(kernel, read))...)
 }
 
-func (s *Signing) checkProgram(name string, read func(string) ([]byte, error), db *x509.Certificate) error {
+func (s *Signing) checkProgram(name string, read func(string) ([]byte, error),
+	db *x509.Certificate) error {
 	raw, err := read(name)
 	if err != nil {
 		return err

@@ -19,8 +19,8 @@ const TSVName = "partitions.tsv"
 //	#verity-uuid  <uuid>
 //	# disk        number key label ...            the column names
 //
-// then one line per partition. Nothing is empty: "-" stands for nothing, because the shell's read takes
-// two tabs for one.
+// then one line per partition. Nothing is empty: "-" stands for nothing, because the shell's read
+// takes two tabs for one.
 func (l Layout) TSV() []byte {
 	var b bytes.Buffer
 	line := func(fields ...any) {
@@ -37,13 +37,15 @@ func (l Layout) TSV() []byte {
 	}
 	line("#salt", orElse(l.Salt, "-"))
 	line("#verity-uuid", orElse(l.VerityUUID, "-"))
-	line("# disk", "number", "key", "label", "type_guid", "part_guid", "start_mib", "size_mib", "attributes", "fs_uuid")
+	line("# disk", "number", "key", "label", "type_guid", "part_guid", "start_mib", "size_mib",
+		"attributes", "fs_uuid")
 	for _, p := range l.Partitions {
 		bits := make([]string, len(p.Attributes))
 		for i, a := range p.Attributes {
 			bits[i] = strconv.Itoa(a)
 		}
-		line(p.Disk, p.Number, p.Key, orElse(p.Label, "-"), p.Type, orElse(p.GUID, "-"), p.StartMiB, p.SizeMiB,
+		line(p.Disk, p.Number, p.Key, orElse(p.Label, "-"), p.Type, orElse(p.GUID, "-"), p.StartMiB,
+			p.SizeMiB,
 			orElse(strings.Join(bits, ","), "-"), orElse(p.FSUUID, "-"))
 	}
 	return b.Bytes()

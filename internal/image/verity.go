@@ -1,4 +1,5 @@
-// Reads and verifies dm-verity hash trees as veritysetup makes them: format 1, SHA-256, blocks of 4096 bytes.
+// Reads and verifies dm-verity hash trees as veritysetup makes them: format 1, SHA-256, blocks of
+// 4096 bytes.
 
 package image
 
@@ -25,7 +26,8 @@ const (
 	hashesPerBlock  = verityBlock / sha256.Size
 )
 
-// veritySuperblock lies at the start of the hash partition, little endian (cryptsetup, lib/verity/verity.c).
+// veritySuperblock lies at the start of the hash partition, little endian (cryptsetup,
+// lib/verity/verity.c).
 type veritySuperblock struct {
 	Signature     [8]byte
 	Version       uint32
@@ -54,21 +56,26 @@ func ReadVerity(hash io.ReaderAt) (Verity, error) {
 		return Verity{}, fmt.Errorf("no verity superblock: it does not begin with %q", veritySignature)
 	}
 	algorithm := string(bytes.TrimRight(s.Algorithm[:], "\x00"))
-	if s.Version != 1 || s.HashType != 1 || algorithm != "sha256" || s.DataBlockSize != verityBlock || s.HashBlockSize != verityBlock {
-		return Verity{}, fmt.Errorf("verity superblock has version %d, format %d, %q, blocks of %d and %d bytes: want 1, 1, sha256, %d and %[6]d",
+	if s.Version != 1 || s.HashType != 1 || algorithm != "sha256" || s.DataBlockSize != verityBlock ||
+		s.HashBlockSize != verityBlock {
+		return Verity{}, fmt.Errorf("verity superblock has version %d, format %d, %q, blocks of %d and "+
+			"%d bytes: want 1, 1, sha256, %d and %[6]d",
 			s.Version, s.HashType, algorithm, s.DataBlockSize, s.HashBlockSize, verityBlock)
 	}
 	// A tree of 2^40 blocks covers 4 PiB: more is damage, and would overflow sizes.
 	if s.SaltSize > 256 || s.DataBlocks == 0 || s.DataBlocks > 1<<40 {
-		return Verity{}, fmt.Errorf("verity superblock has a salt of %d bytes and %d data blocks", s.SaltSize, s.DataBlocks)
+		return Verity{}, fmt.Errorf("verity superblock has a salt of %d bytes and %d data blocks",
+			s.SaltSize, s.DataBlocks)
 	}
-	return Verity{UUID: formatUUID(s.UUID), Salt: s.Salt[:s.SaltSize:s.SaltSize], DataBlocks: int64(s.DataBlocks)}, nil
+	return Verity{UUID: formatUUID(s.UUID), Salt: s.Salt[:s.SaltSize:s.SaltSize],
+		DataBlocks: int64(s.DataBlocks)}, nil
 }
 
 // level is a run of blocks of the hash partition.
 type level struct{ start, blocks int64 }
 
-// levels are those of the tree from the one above the data up to the top, which is a single block. The top lies first.
+// levels are those of the tree from the one above the data up to the top, which is a single block.
+// The top lies first.
 func (v Verity) levels() []level {
 	var ls []level
 	for n := v.DataBlocks; n > 1; {
@@ -95,8 +102,8 @@ func (v Verity) HashSize() int64 {
 	return n * verityBlock
 }
 
-// Verify recomputes the tree and returns its root hash in hex digits. The error names the first block that does not
-// match its hash, in the data or in the tree.
+// Verify recomputes the tree and returns its root hash in hex digits. The error names the first
+// block that does not match its hash, in the data or in the tree.
 func (v Verity) Verify(ctx context.Context, data, hash io.ReaderAt) (string, error) {
 	below, what := io.NewSectionReader(data, 0, v.DataSize()), "data"
 	for i, l := range v.levels() {
@@ -136,7 +143,8 @@ func (v Verity) verifyLevel(ctx context.Context, blocks, hashes io.Reader) error
 		for i := range got / verityBlock {
 			sum := v.digest(batch[i*verityBlock : (i+1)*verityBlock])
 			if want := hashBlock[i*sha256.Size : (i+1)*sha256.Size]; !bytes.Equal(sum[:], want) {
-				return fmt.Errorf("block %d (byte %d) has hash %x, the tree says %x", n+i, (n+i)*verityBlock, sum, want)
+				return fmt.Errorf("block %d (byte %d) has hash %x, the tree says %x", n+i, (n+i)*verityBlock,
+					sum, want)
 			}
 		}
 	}

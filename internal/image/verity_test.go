@@ -18,7 +18,8 @@ import (
 func formatWithVeritysetup(t *testing.T, dataFile, salt, uuid string) (hashFile, root string) {
 	t.Helper()
 	hashFile = filepath.Join(t.TempDir(), "hash")
-	out := run(t, "veritysetup", "format", "--format=1", "--hash=sha256", "--data-block-size=4096", "--hash-block-size=4096",
+	out := run(t, "veritysetup", "format", "--format=1", "--hash=sha256", "--data-block-size=4096",
+		"--hash-block-size=4096",
 		"--salt="+salt, "--uuid="+uuid, dataFile, hashFile)
 	m := regexp.MustCompile(`Root hash:\s*([0-9a-f]{64})`).FindStringSubmatch(out)
 	if m == nil {
@@ -47,24 +48,28 @@ func TestVeritysetupAgrees(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if v.UUID != id.UUID("verity-A") || v.DataBlocks != int64(blocks) || v.HashSize() != int64(len(hash)) {
+		if v.UUID != id.UUID("verity-A") || v.DataBlocks != int64(blocks) ||
+			v.HashSize() != int64(len(hash)) {
 			t.Errorf("%d blocks: superblock %+v, hash size %d, want %d", blocks, v, v.HashSize(), len(hash))
 		}
-		if root, err := v.Verify(context.Background(), bytes.NewReader(data), bytes.NewReader(hash)); err != nil || root != want {
+		if root, err := v.Verify(context.Background(), bytes.NewReader(data),
+			bytes.NewReader(hash)); err != nil || root != want {
 			t.Errorf("%d blocks: root %s, %v, want %s", blocks, root, err, want)
 		}
 		flipEverywhere(t, v, data, hash, want)
 	}
 }
 
-// flipEverywhere flips a bit in every level and expects that it is either found in place or changes the root hash.
+// flipEverywhere flips a bit in every level and expects that it is either found in place or changes
+// the root hash.
 func flipEverywhere(t *testing.T, v Verity, data, hash []byte, want string) {
 	t.Helper()
 	for _, at := range []struct {
 		name string
 		b    []byte
 		off  int
-	}{{"first data byte", data, 0}, {"last data byte", data, len(data) - 1}, {"top of the tree", hash, 4096 + 5}, {"end of the tree", hash, len(hash) - 4096}} {
+	}{{"first data byte", data, 0}, {"last data byte", data, len(data) - 1}, {"top of the tree", hash,
+		4096 + 5}, {"end of the tree", hash, len(hash) - 4096}} {
 		if at.off >= len(at.b) || at.off <= 512 && &at.b[0] == &hash[0] {
 			continue // a single data block has no tree
 		}
@@ -73,7 +78,8 @@ func flipEverywhere(t *testing.T, v Verity, data, hash []byte, want string) {
 		if err == nil && root == want {
 			t.Errorf("%d blocks: a flipped bit in the %s went unnoticed", v.DataBlocks, at.name)
 		}
-		if block := strconv.Itoa((at.off) / verityBlock); at.name == "last data byte" && v.DataBlocks > 1 && !strings.Contains(err.Error(), "data: block "+block+" ") {
+		if block := strconv.Itoa((at.off) / verityBlock); at.name == "last data byte" &&
+			v.DataBlocks > 1 && !strings.Contains(err.Error(), "data: block "+block+" ") {
 			t.Errorf("%d blocks: error %v does not name data block %s", v.DataBlocks, err, block)
 		}
 		at.b[at.off] ^= 1

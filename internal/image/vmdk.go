@@ -1,4 +1,5 @@
-// Expands stream-optimized VMDK images, as OVAs hold them, into raw ones (VMware, "Virtual Disk Format 5.0").
+// Expands stream-optimized VMDK images, as OVAs hold them, into raw ones (VMware, "Virtual Disk
+// Format 5.0").
 
 package image
 
@@ -20,8 +21,9 @@ const (
 	vmdkLastMarker = 3
 )
 
-// expandVMDK writes the disk in a VMDK file of size bytes to an empty file, without what is zero, and returns its size.
-// The file is read from front to back by its markers, so its tables are not needed.
+// expandVMDK writes the disk in a VMDK file of size bytes to an empty file, without what is zero,
+// and returns its size. The file is read from front to back by its markers, so its tables are not
+// needed.
 func expandVMDK(ctx context.Context, dst *os.File, src io.ReaderAt, size int64) (int64, error) {
 	head := make([]byte, sector)
 	if _, err := src.ReadAt(head, 0); err != nil {
@@ -32,7 +34,8 @@ func expandVMDK(ctx context.Context, dst *os.File, src io.ReaderAt, size int64) 
 	switch {
 	case flags&vmdkStreamBits != vmdkStreamBits:
 		return 0, &UnsupportedError{"a VMDK file of another subformat than streamOptimized"}
-	case capacity > maxDiskBytes/sector || grain == 0 || grain > maxGrain/sector || start > uint64(size/sector):
+	case capacity > maxDiskBytes/sector || grain == 0 || grain > maxGrain/sector ||
+		start > uint64(size/sector):
 		return 0, errors.New("the VMDK header is damaged")
 	}
 	disk := int64(capacity) * sector

@@ -14,7 +14,8 @@ import (
 	spec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// parts are the directories of a repository that become layers, sorted: those of the packages, then the metadata.
+// parts are the directories of a repository that become layers, sorted: those of the packages, then
+// the metadata.
 func parts(dir string) ([]string, error) {
 	entries, err := os.ReadDir(filepath.Join(dir, "Packages"))
 	if err != nil {
@@ -43,7 +44,8 @@ func (p *packer) layer(dir, part string) (spec.Descriptor, error) {
 }
 
 func addMember(archive *tar.Writer, root fs.FS, name string, e fs.DirEntry) error {
-	h := &tar.Header{Name: name, Mode: 0o644, ModTime: epoch, Typeflag: tar.TypeReg, Format: tar.FormatUSTAR}
+	h := &tar.Header{Name: name, Mode: 0o644, ModTime: epoch, Typeflag: tar.TypeReg,
+		Format: tar.FormatUSTAR}
 	if len(name) > 100 { // does not always fit into USTAR
 		h.Format = tar.FormatPAX
 	}

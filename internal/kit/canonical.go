@@ -17,8 +17,8 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Digest returns the digest of a manifest as Twoliter.lock has it: the sha256, in base64, of its canonical JSON. It does not
-// depend on how a registry or a tool writes the same manifest.
+// Digest returns the digest of a manifest as Twoliter.lock has it: the sha256, in base64, of its
+// canonical JSON. It does not depend on how a registry or a tool writes the same manifest.
 func Digest(data []byte) (string, error) {
 	canonical, err := canonicalJSON(data)
 	if err != nil {
@@ -28,8 +28,8 @@ func Digest(data []byte) (string, error) {
 	return base64.StdEncoding.EncodeToString(sum[:]), nil
 }
 
-// canonicalJSON is the form of http://wiki.laptop.org/go/Canonical_JSON: keys in order, no space, whole numbers, strings in
-// Unicode normal form C in which only quotes and backslashes are escaped.
+// canonicalJSON is the form of http://wiki.laptop.org/go/Canonical_JSON: keys in order, no space,
+// whole numbers, strings in Unicode normal form C in which only quotes and backslashes are escaped.
 func canonicalJSON(data []byte) ([]byte, error) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()

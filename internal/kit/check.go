@@ -1,4 +1,5 @@
-// check: whether Twoliter.lock still is what Twoliter.toml and its kits ask for. Nothing here needs the network.
+// check: whether Twoliter.lock still is what Twoliter.toml and its kits ask for. Nothing here needs
+// the network.
 
 package kit
 
@@ -10,18 +11,21 @@ import (
 	"buildsys/internal/manifest"
 )
 
-// CheckLock holds Twoliter.lock against Twoliter.toml. The problems are where somebody has edited one of them.
+// CheckLock holds Twoliter.lock against Twoliter.toml. The problems are where somebody has edited
+// one of them.
 func (t Tree) CheckLock(lock *manifest.Lock) error {
 	const update = `run "buildsys update"`
 	if lock == nil {
 		if len(t.Project.Kits) == 0 {
 			return nil
 		}
-		return manifest.Problems{{File: lockFile, Msg: "is missing, and " + projectFile + " needs kits", Hint: update + ", and commit it"}}
+		return manifest.Problems{{File: lockFile, Msg: "is missing, and " + projectFile + " needs kits",
+			Hint: update + ", and commit it"}}
 	}
 	var problems manifest.Problems
 	drift := func(line int, format string, args ...any) {
-		problems = append(problems, manifest.Problem{File: projectFile, Line: line, Msg: fmt.Sprintf(format, args...), Hint: update})
+		problems = append(problems, manifest.Problem{File: projectFile, Line: line,
+			Msg: fmt.Sprintf(format, args...), Hint: update})
 	}
 	if sdk := t.Project.SDK; sdk != nil && !sdk.SameImage(lock.SDK.Image) {
 		drift(sdk.Line, "the SDK is %s here and %s in %s", *sdk, lock.SDK.Image, lockFile)
@@ -35,16 +39,19 @@ func (t Tree) CheckLock(lock *manifest.Lock) error {
 		case !ok:
 			drift(k.Line, "kit %s is not in %s", k, lockFile)
 		case l.Version != k.Version:
-			drift(k.Line, "kit %s of vendor %s is %s here and %s in %s", k.Name, k.Vendor, k.Version, l.Version, lockFile)
+			drift(k.Line, "kit %s of vendor %s is %s here and %s in %s", k.Name, k.Vendor, k.Version,
+				l.Version, lockFile)
 		case l.Source != t.Source(k):
-			drift(t.Project.Vendors[k.Vendor].Line, "kit %s was locked at %s and is at %s now", k.Name, l.Source, t.Source(k))
+			drift(t.Project.Vendors[k.Vendor].Line, "kit %s was locked at %s and is at %s now", k.Name,
+				l.Source, t.Source(k))
 		}
 	}
 	return problems.Err()
 }
 
-// Installed returns the locked kits for an architecture, in the order of the lock, and holds them against each other: each
-// must have the SDK of the lock, and the kits that it needs must be locked as well. It needs no network.
+// Installed returns the locked kits for an architecture, in the order of the lock, and holds them
+// against each other: each must have the SDK of the lock, and the kits that it needs must be locked
+// as well. It needs no network.
 func (t Tree) Installed(s Store, lock *manifest.Lock, arch string) ([]*Installed, error) {
 	if err := t.CheckLock(lock); err != nil || lock == nil {
 		return nil, err
@@ -64,8 +71,10 @@ func (t Tree) Installed(s Store, lock *manifest.Lock, arch string) ([]*Installed
 		}
 		for _, need := range k.Kits {
 			needed[need.Vendor+"/"+need.Name] = true
-			if !slices.ContainsFunc(lock.Kits, func(l manifest.LockedImage) bool { return l.SameImage(need) }) {
-				return nil, fault(Config, l.Image, runUpdate, "it needs kit %s, which is not in %s", need, lockFile)
+			if !slices.ContainsFunc(lock.Kits,
+				func(l manifest.LockedImage) bool { return l.SameImage(need) }) {
+				return nil, fault(Config, l.Image, runUpdate, "it needs kit %s, which is not in %s", need,
+					lockFile)
 			}
 		}
 		out = append(out, k)
@@ -73,7 +82,8 @@ func (t Tree) Installed(s Store, lock *manifest.Lock, arch string) ([]*Installed
 	var problems manifest.Problems
 	for _, l := range lock.Kits {
 		if !needed[l.Vendor+"/"+l.Name] {
-			problems = append(problems, manifest.Problem{File: lockFile, Line: l.Line, Msg: fmt.Sprintf("nobody needs kit %s any more", l.Image), Hint: `run "buildsys update"`})
+			problems = append(problems, manifest.Problem{File: lockFile, Line: l.Line,
+				Msg: fmt.Sprintf("nobody needs kit %s any more", l.Image), Hint: `run "buildsys update"`})
 		}
 	}
 	return out, problems.Err()
@@ -84,7 +94,8 @@ func SameLock(a, b *manifest.Lock) bool {
 	return a != nil && b != nil && string(a.Format()) == string(b.Format())
 }
 
-// LockChanges says in a line for each image in what a lock differs from the one before, which may be nil.
+// LockChanges says in a line for each image in what a lock differs from the one before, which may
+// be nil.
 func LockChanges(old, now *manifest.Lock) []string {
 	if old == nil {
 		old = &manifest.Lock{}

@@ -24,10 +24,11 @@ import (
 // layersAtOnce is how many layers of one kit are downloaded at once.
 const layersAtOnce = 4
 
-// Fetch gets the locked kits for an architecture. What is here is asked about all the same, because a registry whose tag
-// leads to something else now is worth knowing; but when it cannot be reached, warn is told and what is here is enough.
-// say is told what is done.
-func (t Tree) Fetch(ctx context.Context, s Store, lock *manifest.Lock, arch string, say, warn func(string)) error {
+// Fetch gets the locked kits for an architecture. What is here is asked about all the same, because
+// a registry whose tag leads to something else now is worth knowing; but when it cannot be reached,
+// warn is told and what is here is enough. say is told what is done.
+func (t Tree) Fetch(ctx context.Context, s Store, lock *manifest.Lock, arch string, say,
+	warn func(string)) error {
 	for _, kit := range lock.Kits {
 		if err := t.fetchOne(ctx, s, kit, arch, say, warn); err != nil {
 			return err
@@ -36,7 +37,8 @@ func (t Tree) Fetch(ctx context.Context, s Store, lock *manifest.Lock, arch stri
 	return nil
 }
 
-func (t Tree) fetchOne(ctx context.Context, s Store, kit manifest.LockedImage, arch string, say, warn func(string)) error {
+func (t Tree) fetchOne(ctx context.Context, s Store, kit manifest.LockedImage, arch string, say,
+	warn func(string)) error {
 	src, err := t.open(kit.Image)
 	if err != nil {
 		return err
@@ -90,13 +92,15 @@ func checkDigest(kit manifest.LockedImage, data []byte) error {
 		return fault(Bad, kit.Image, "", "its index is not JSON: %v", err)
 	}
 	if got != kit.Digest {
-		return fault(Bad, kit.Image, runUpdate, "%s leads to another image than when %s was written: its digest is %s there and %s in %s",
+		return fault(Bad, kit.Image, runUpdate,
+			"%s leads to another image than when %s was written: its digest is %s there and %s in %s",
 			kit.Source, lockFile, got, kit.Digest, lockFile)
 	}
 	return nil
 }
 
-// readImage returns manifest and configuration of one image of an index, checked against each other.
+// readImage returns manifest and configuration of one image of an index, checked against each
+// other.
 func readImage(
 	ctx context.Context, src source, d spec.Descriptor,
 ) (m spec.Manifest, c imageConfig, err error) {
@@ -213,7 +217,8 @@ func checkConfig(i manifest.Image, c imageConfig, arch string) error {
 		return fault(Bad, i, "look at registry of vendor "+i.Vendor+" in "+projectFile, "%v", err)
 	}
 	if m.Version != i.Version {
-		return fault(Bad, i, "ask the vendor: the tag v"+i.Version+" is on another kit", "its label says that it is version %s of %s", m.Version, m.Name)
+		return fault(Bad, i, "ask the vendor: the tag v"+i.Version+" is on another kit",
+			"its label says that it is version %s of %s", m.Version, m.Name)
 	}
 	return nil
 }

@@ -1,9 +1,11 @@
-// Package kit deals with kits as images: packing a repository of RPMs into an OCI layout, finding the kits of others in
-// registries and layouts, resolving them into Twoliter.lock, and unpacking them on this machine.
+// Package kit deals with kits as images: packing a repository of RPMs into an OCI layout, finding
+// the kits of others in registries and layouts, resolving them into Twoliter.lock, and unpacking
+// them on this machine.
 //
-// Label, layers and lock file are those of the ancestor (twoliter 0.5), so that each can use the kits of the other. What
-// arrives is not believed: an image must have the digest that was locked, its layers theirs, and a layer may hold nothing
-// but RPMs and their metadata. Planning needs no network: what was fetched once is found by the digests in the lock.
+// Label, layers and lock file are those of the ancestor (twoliter 0.5), so that each can use the
+// kits of the other. What arrives is not believed: an image must have the digest that was locked,
+// its layers theirs, and a layer may hold nothing but RPMs and their metadata. Planning needs no
+// network: what was fetched once is found by the digests in the lock.
 package kit
 
 import (

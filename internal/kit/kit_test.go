@@ -1,4 +1,5 @@
-// kit_test: kits from repository to layout, to lock, to this machine, and everything on the way that must be refused.
+// kit_test: kits from repository to layout, to lock, to this machine, and everything on the way
+// that must be refused.
 
 package kit
 
@@ -48,10 +49,13 @@ func makeKit(t *testing.T, below, name, version, arch string, needs ...manifest.
 	t.Helper()
 	dir := t.TempDir()
 	for _, pkg := range []string{"a", "b"} {
-		write(t, filepath.Join(dir, "Packages", pkg, name+"-"+pkg+"-1.0-1."+arch+".rpm"), "RPM of "+pkg+" in "+name+" "+version)
+		write(t, filepath.Join(dir, "Packages", pkg, name+"-"+pkg+"-1.0-1."+arch+".rpm"),
+			"RPM of "+pkg+" in "+name+" "+version)
 	}
 	write(t, filepath.Join(dir, "repodata/repomd.xml"), "<repomd/>")
-	r := Repository{Arch: arch, Dir: dir, Content: version, Metadata: Metadata{Name: name, Version: version, SDK: manifest.LockedImage{Image: testSDK}, Kits: needs}}
+	r := Repository{Arch: arch, Dir: dir, Content: version,
+		Metadata: Metadata{Name: name, Version: version, SDK: manifest.LockedImage{Image: testSDK},
+			Kits: needs}}
 	packed, err := Pack(r, filepath.Join(below, name))
 	must(t, err)
 	return packed
@@ -64,7 +68,8 @@ func image(name, version string) manifest.Image {
 // tree is a project tree that takes the kits of vendor acme from the layouts below registry.
 func tree(registry string, kits ...manifest.Image) Tree {
 	return Tree{Project: &manifest.Project{
-		ReleaseVersion: "9.0.0", SDK: &testSDK, Kits: kits, Vendors: map[string]manifest.Vendor{"acme": {Registry: registry}},
+		ReleaseVersion: "9.0.0", SDK: &testSDK, Kits: kits,
+		Vendors: map[string]manifest.Vendor{"acme": {Registry: registry}},
 	}}
 }
 
@@ -84,7 +89,9 @@ func TestFromTreeToTree(t *testing.T) {
 	if len(lock.Kits) != 2 || lock.Kits[1].Digest != first.Digest || lock.SDK.Digest != "" {
 		t.Fatalf("lock\n%s", lock.Format())
 	}
-	if _, err := tr.Installed(store, lock, "x86_64"); err == nil || !strings.Contains(err.Error(), `it is not on this machine for x86_64; run "buildsys fetch --arch x86_64"`) {
+	if _, err := tr.Installed(store, lock, "x86_64"); err == nil ||
+		!strings.Contains(err.Error(),
+			`it is not on this machine for x86_64; run "buildsys fetch --arch x86_64"`) {
 		t.Errorf("before fetching: %v", err)
 	}
 	must(t, tr.Fetch(t.Context(), store, lock, "x86_64", quiet, quiet))
@@ -95,7 +102,8 @@ func TestFromTreeToTree(t *testing.T) {
 		t.Fatalf("got %+v", kits)
 	}
 	packages := kits[1].Packages()
-	if len(packages) != 2 || packages[1].Name != "b" || packages[1].RPMs[0] != "base-kit-b-1.0-1.x86_64.rpm" {
+	if len(packages) != 2 || packages[1].Name != "b" ||
+		packages[1].RPMs[0] != "base-kit-b-1.0-1.x86_64.rpm" {
 		t.Errorf("packages %+v", packages)
 	}
 	data, err := os.ReadFile(filepath.Join(kits[1].Dir, "Packages/b/base-kit-b-1.0-1.x86_64.rpm"))
@@ -108,10 +116,13 @@ func TestFromTreeToTree(t *testing.T) {
 		t.Errorf("a source that is gone: warned %q", warned)
 	}
 	must(t, os.Truncate(filepath.Join(kits[0].Dir, "Packages/a/core-kit-a-1.0-1.x86_64.rpm"), 3))
-	if _, err := tr.Installed(store, lock, "x86_64"); err == nil || !strings.Contains(err.Error(), `core-kit-a-1.0-1.x86_64.rpm was removed or changed; run "buildsys fetch --arch x86_64"`) {
+	if _, err := tr.Installed(store, lock, "x86_64"); err == nil ||
+		!strings.Contains(err.Error(),
+			`core-kit-a-1.0-1.x86_64.rpm was removed or changed; run "buildsys fetch --arch x86_64"`) {
 		t.Errorf("a file that was cut off: %v", err)
 	}
-	must(t, os.WriteFile(filepath.Join(kits[1].Dir, "Packages/b/base-kit-b-1.0-1.x86_64.rpm"), []byte("RPM of c in base-kit 1.0.0"), 0o644))
+	must(t, os.WriteFile(filepath.Join(kits[1].Dir, "Packages/b/base-kit-b-1.0-1.x86_64.rpm"),
+		[]byte("RPM of c in base-kit 1.0.0"), 0o644))
 	if err := tr.Fetch(t.Context(), store, lock, "x86_64", quiet, quiet); err == nil {
 		t.Error("a file that was changed was not noticed")
 	}
@@ -120,7 +131,8 @@ func TestFromTreeToTree(t *testing.T) {
 	}
 }
 
-// TestPackForOthers: another implementation of OCI reads the layout, checks every digest, and finds the same for the same input.
+// TestPackForOthers: another implementation of OCI reads the layout, checks every digest, and finds
+// the same for the same input.
 func TestPackForOthers(t *testing.T) {
 	dir := t.TempDir()
 	one := makeKit(t, dir, "base-kit", "1.0.0", "x86_64")
@@ -140,7 +152,8 @@ func TestPackForOthers(t *testing.T) {
 		t.Errorf("%d blobs", n)
 	}
 	makeKit(t, dir, "base-kit", "1.0.0", "aarch64")
-	if packed := makeKit(t, dir, "base-kit", "1.1.0", "x86_64"); packed.Other != "aarch64" || len(packed.Arches) != 1 || blobs() != 6 {
+	if packed := makeKit(t, dir, "base-kit", "1.1.0", "x86_64"); packed.Other != "aarch64" ||
+		len(packed.Arches) != 1 || blobs() != 6 {
 		t.Errorf("a new version: %+v, %d blobs", packed, blobs())
 	}
 }
@@ -150,7 +163,8 @@ func TestResolveFaults(t *testing.T) {
 	dir := t.TempDir()
 	makeKit(t, dir, "base-kit", "1.0.0", "x86_64")
 	makeKit(t, dir, "core-kit", "3.1.1", "x86_64", image("base-kit", "1.1.0"))
-	makeKit(t, dir, "odd-kit", "1.0.0", "x86_64", manifest.Image{Name: "x-kit", Version: "1.0.0", Vendor: "others"})
+	makeKit(t, dir, "odd-kit", "1.0.0", "x86_64", manifest.Image{Name: "x-kit", Version: "1.0.0",
+		Vendor: "others"})
 	makeKit(t, dir, "a-kit", "1.0.0", "x86_64", image("b-kit", "1.0.0"))
 	makeKit(t, dir, "b-kit", "1.0.0", "x86_64", image("a-kit", "1.0.0"))
 	other := testSDK
@@ -161,15 +175,27 @@ func TestResolveFaults(t *testing.T) {
 		kind errkind.Kind
 		want string
 	}{
-		{"no such version", tree(layoutScheme+dir, image("base-kit", "2.0.0")), Config, "kit base-kit 2.0.0 of vendor acme: there is no such version; there are: v1.0.0"},
-		{"no such kit", tree(layoutScheme+dir, image("bse-kit", "1.0.0")), Missing, "kit bse-kit 1.0.0 of vendor acme: it cannot be read: there is no OCI layout " + dir + "/bse-kit"},
-		{"two versions of one", tree(layoutScheme+dir, image("base-kit", "1.0.0"), image("core-kit", "3.1.1")), Config,
-			"kit base-kit 1.1.0 of vendor acme: kit core-kit 3.1.1 needs it, but Twoliter.toml:0 needs version 1.0.0; use kits that agree"},
+		{"no such version", tree(layoutScheme+dir, image("base-kit", "2.0.0")), Config,
+			"kit base-kit 2.0.0 of vendor acme: there is no such version; there are: v1.0.0"},
+		{"no such kit", tree(layoutScheme+dir, image("bse-kit", "1.0.0")), Missing,
+			"kit bse-kit 1.0.0 of vendor acme: it cannot be read: there is no OCI layout " + dir +
+				"/bse-kit"},
+		{"two versions of one", tree(layoutScheme+dir, image("base-kit", "1.0.0"),
+			image("core-kit", "3.1.1")), Config,
+			"kit base-kit 1.1.0 of vendor acme: kit core-kit 3.1.1 needs it, but Twoliter.toml:0 needs " +
+				"version 1.0.0; use kits that agree"},
 		{"a vendor that nobody knows", tree(layoutScheme+dir, image("odd-kit", "1.0.0")), Config,
 			`kit x-kit 1.0.0 of vendor others: kit odd-kit 1.0.0 needs it, and there is no vendor "others" in Twoliter.toml; add [vendor.others] to Twoliter.toml and in it registry = "HOST/PATH"`},
-		{"another SDK", func() Tree { t := tree(layoutScheme+dir, image("base-kit", "1.0.0")); t.Project.SDK = &other; return t }(), Config,
-			"the SDK: kit base-kit 1.0.0 was made with test-sdk 0.1.0 of vendor acme, but Twoliter.toml has test-sdk 0.2.0 of vendor acme; one tree is built with one SDK: use versions that agree"},
-		{"a registry that is none", tree("https://x/y", image("base-kit", "1.0.0")), Config, `kit base-kit 1.0.0 of vendor acme: registry "https://x/y" of vendor acme: `},
+		{"another SDK", func() Tree {
+			t := tree(layoutScheme+dir,
+				image("base-kit", "1.0.0"))
+			t.Project.SDK = &other
+			return t
+		}(), Config,
+			"the SDK: kit base-kit 1.0.0 was made with test-sdk 0.1.0 of vendor acme, but Twoliter.toml " +
+				"has test-sdk 0.2.0 of vendor acme; one tree is built with one SDK: use versions that agree"},
+		{"a registry that is none", tree("https://x/y", image("base-kit", "1.0.0")), Config,
+			`kit base-kit 1.0.0 of vendor acme: registry "https://x/y" of vendor acme: `},
 	} {
 		_, err := c.tree.Resolve(t.Context(), nil, true, quiet)
 		e, ok := errors.AsType[*Error](err)
@@ -203,9 +229,15 @@ func TestDrift(t *testing.T) {
 			t.Errorf("%s: got %v\nwant %s", what, err, want)
 		}
 	}
-	check("another version", func(_ *manifest.Lock, p *manifest.Project) { p.Kits[0].Version, p.Kits[0].Line = "1.1.0", 7 },
+	check("another version", func(_ *manifest.Lock, p *manifest.Project) {
+		p.Kits[0].Version,
+			p.Kits[0].Line = "1.1.0", 7
+	},
 		`Twoliter.toml:7: kit core-kit of vendor acme is 1.1.0 here and 1.0.0 in Twoliter.lock; run "buildsys update"`)
-	check("one more", func(_ *manifest.Lock, p *manifest.Project) { p.Kits = append(p.Kits, image("new-kit", "1.0.0")) },
+	check("one more", func(_ *manifest.Lock, p *manifest.Project) {
+		p.Kits = append(p.Kits,
+			image("new-kit", "1.0.0"))
+	},
 		`Twoliter.toml: kit new-kit 1.0.0 of vendor acme is not in Twoliter.lock; run "buildsys update"`)
 	check("another SDK", func(l *manifest.Lock, _ *manifest.Project) { l.SDK.Version = "0.0.9" },
 		`Twoliter.toml: the SDK is test-sdk 0.1.0 of vendor acme here and test-sdk 0.0.9 of vendor acme in Twoliter.lock; run "buildsys update"`)
@@ -216,21 +248,26 @@ func TestDrift(t *testing.T) {
 	check("another place", func(_ *manifest.Lock, p *manifest.Project) {
 		p.Vendors = map[string]manifest.Vendor{"acme": {Registry: "elsewhere", Line: 3}}
 	}, "Twoliter.toml:3: kit core-kit was locked at oci-layout:"+dir+`/core-kit:v1.0.0 and is at elsewhere/core-kit:v1.0.0 now; run "buildsys update"`)
-	check("a kit that another needs is gone", func(l *manifest.Lock, _ *manifest.Project) { l.Kits = l.Kits[:1] },
-		"kit core-kit 1.0.0 of vendor acme: it needs kit base-kit 1.0.0 of vendor acme, which is not in Twoliter.lock; "+runUpdate)
+	check("a kit that another needs is gone",
+		func(l *manifest.Lock, _ *manifest.Project) { l.Kits = l.Kits[:1] },
+		"kit core-kit 1.0.0 of vendor acme: it needs kit base-kit 1.0.0 of vendor acme, which is not "+
+			"in Twoliter.lock; "+runUpdate)
 	check("a kit that nobody needs", func(l *manifest.Lock, p *manifest.Project) {
 		l.Kits, p.Kits = l.Kits[1:], nil
 	}, `Twoliter.lock: nobody needs kit base-kit 1.0.0 of vendor acme any more; run "buildsys update"`)
 	if _, err := tr.Installed(store, lock, "aarch64"); err == nil || err.Error() !=
-		"kit core-kit 1.0.0 of vendor acme: it is not made for aarch64, only for x86_64; use a version that is made for it, or build for another architecture" {
+		"kit core-kit 1.0.0 of vendor acme: it is not made for aarch64, only for x86_64; use a version "+
+			"that is made for it, or build for another architecture" {
 		t.Errorf("another architecture: %v", err)
 	}
-	if err := tr.CheckLock(nil); err == nil || err.Error() != `Twoliter.lock: is missing, and Twoliter.toml needs kits; run "buildsys update", and commit it` {
+	if err := tr.CheckLock(nil); err == nil ||
+		err.Error() != `Twoliter.lock: is missing, and Twoliter.toml needs kits; run "buildsys update", and commit it` {
 		t.Errorf("no lock: %v", err)
 	}
 	makeKit(t, dir, "base-kit", "1.0.0", "aarch64") // the tag leads to another index now
 	err = tr.Fetch(t.Context(), store, lock, "x86_64", quiet, quiet)
-	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != Bad || !strings.Contains(err.Error(), "leads to another image than when Twoliter.lock was written") {
+	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != Bad ||
+		!strings.Contains(err.Error(), "leads to another image than when Twoliter.lock was written") {
 		t.Errorf("a tag that was moved: %v", err)
 	}
 }
@@ -241,17 +278,30 @@ func TestBadImages(t *testing.T) {
 		change func(*imageConfig)
 		want   string
 	}{
-		"no label":        {func(c *imageConfig) { c.Config.Labels = nil }, "it has no label dev.bottlerocket.kit.v2: it is not a kit"},
-		"a newer kit":     {func(c *imageConfig) { c.Config.Labels = map[string]string{labelPrefix + "v3": "x"} }, `it is a kit of version "v3", made by a newer program that is not compatible`},
-		"not base64":      {func(c *imageConfig) { c.Config.Labels[Label] = "%" }, "its label is not base64"},
-		"not JSON":        {func(c *imageConfig) { c.Config.Labels[Label] = "eA==" }, "its label is not JSON"},
-		"another arch":    {func(c *imageConfig) { c.Architecture = "arm64" }, `its image for x86_64 says that it is for "arm64"`},
-		"the older label": {func(c *imageConfig) { c.Config.Labels = map[string]string{labelPrefix + "v1": c.Config.Labels[Label]} }, ""},
+		"no label": {func(c *imageConfig) { c.Config.Labels = nil },
+			"it has no label dev.bottlerocket.kit.v2: it is not a kit"},
+		"a newer kit": {func(c *imageConfig) {
+			c.Config.Labels = map[string]string{labelPrefix +
+				"v3": "x"}
+		}, `it is a kit of version "v3", made by a newer program that is not compatible`},
+		"not base64": {func(c *imageConfig) { c.Config.Labels[Label] = "%" },
+			"its label is not base64"},
+		"not JSON": {func(c *imageConfig) { c.Config.Labels[Label] = "eA==" },
+			"its label is not JSON"},
+		"another arch": {func(c *imageConfig) { c.Architecture = "arm64" },
+			`its image for x86_64 says that it is for "arm64"`},
+		"the older label": {func(c *imageConfig) {
+			c.Config.Labels = map[string]string{labelPrefix +
+				"v1": c.Config.Labels[Label]}
+		}, ""},
 		"another version": {func(c *imageConfig) {
-			c.Config.Labels[Label], _ = Metadata{Name: "base-kit", Version: "1.0.1", SDK: manifest.LockedImage{Image: testSDK}}.Encode()
+			c.Config.Labels[Label], _ = Metadata{Name: "base-kit", Version: "1.0.1",
+				SDK: manifest.LockedImage{Image: testSDK}}.Encode()
 		}, "its label says that it is version 1.0.1 of base-kit"},
 		"a name that is a path": {func(c *imageConfig) {
-			c.Config.Labels[Label], _ = Metadata{Name: "base-kit", Version: "1.0.0", SDK: manifest.LockedImage{Image: testSDK}, Kits: []manifest.Image{{Name: "../x", Version: "1.0.0", Vendor: "acme"}}}.Encode()
+			c.Config.Labels[Label], _ = Metadata{Name: "base-kit", Version: "1.0.0",
+				SDK:  manifest.LockedImage{Image: testSDK},
+				Kits: []manifest.Image{{Name: "../x", Version: "1.0.0", Vendor: "acme"}}}.Encode()
 		}, `its label needs "../x" "1.0.0" of vendor "acme", which cannot be an image`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -265,7 +315,8 @@ func TestBadImages(t *testing.T) {
 				must(t, tr.Fetch(t.Context(), Store{t.TempDir()}, lock, "x86_64", quiet, quiet))
 				return
 			}
-			if e, ok := errors.AsType[*Error](err); !ok || e.Kind != Bad || !strings.Contains(err.Error(), c.want) {
+			if e, ok := errors.AsType[*Error](err); !ok || e.Kind != Bad ||
+				!strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v\nwant %s", err, c.want)
 			}
 		})
@@ -314,7 +365,8 @@ func TestUnpackRefuses(t *testing.T) {
 		{tar.Header{Name: "./", Typeflag: tar.TypeDir}, ""},
 		{tar.Header{Name: "Packages/a/a-1-1.noarch.rpm", Typeflag: tar.TypeReg}, ""},
 		{tar.Header{Name: "repodata/repomd.xml", Typeflag: tar.TypeReg}, ""},
-		{tar.Header{Name: "Packages/a/a-1-1.aarch64.rpm", Typeflag: tar.TypeReg}, "is for another architecture than x86_64"},
+		{tar.Header{Name: "Packages/a/a-1-1.aarch64.rpm", Typeflag: tar.TypeReg},
+			"is for another architecture than x86_64"},
 		{tar.Header{Name: "/" + rpm, Typeflag: tar.TypeReg}, "leads out of the kit"},
 		{tar.Header{Name: "../" + rpm, Typeflag: tar.TypeReg}, "leads out of the kit"},
 		{tar.Header{Name: "Packages/../../" + rpm, Typeflag: tar.TypeReg}, "leads out of the kit"},
@@ -326,7 +378,8 @@ func TestUnpackRefuses(t *testing.T) {
 		{tar.Header{Name: rpm, Typeflag: tar.TypeChar}, "is neither a file nor a directory"},
 		{tar.Header{Name: rpm, Typeflag: tar.TypeReg, Mode: 0o4755}, "set-user-ID"},
 		{tar.Header{Name: "etc/x", Typeflag: tar.TypeReg}, "is neither an RPM below Packages/"},
-		{tar.Header{Name: "Packages/a/script.sh", Typeflag: tar.TypeReg}, "is neither an RPM below Packages/"},
+		{tar.Header{Name: "Packages/a/script.sh", Typeflag: tar.TypeReg},
+			"is neither an RPM below Packages/"},
 		{tar.Header{Name: "Packages", Typeflag: tar.TypeReg}, "is neither an RPM below Packages/"},
 	} {
 		dir := t.TempDir()
@@ -346,7 +399,8 @@ func TestUnpackRefuses(t *testing.T) {
 		}
 		must(t, errors.Join(w.Close(), z.Close()))
 		err = u.layer("application/vnd.oci.image.layer.v1.tar+gzip", &data)
-		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+		if c.want == "" && err != nil || c.want != "" &&
+			(err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%q of type %c: got %v, want %q", c.header.Name, c.header.Typeflag, err, c.want)
 		}
 		must(t, root.Close())
@@ -366,7 +420,8 @@ func TestUnpackTwice(t *testing.T) {
 	must(t, errors.Join(err, w.Close()))
 	layer := data.Bytes()
 	must(t, u.layer(spec.MediaTypeImageLayer, bytes.NewReader(layer)))
-	if err := u.layer(spec.MediaTypeImageLayer, bytes.NewReader(layer)); err == nil || !strings.Contains(err.Error(), "is there twice") {
+	if err := u.layer(spec.MediaTypeImageLayer, bytes.NewReader(layer)); err == nil ||
+		!strings.Contains(err.Error(), "is there twice") {
 		t.Errorf("got %v", err)
 	}
 	for _, c := range []struct {
@@ -382,7 +437,8 @@ func TestUnpackTwice(t *testing.T) {
 		fresh, err := os.OpenRoot(t.TempDir())
 		must(t, err)
 		u := &unpacker{root: fresh, arch: "x86_64"}
-		if err := u.layer(c.kind, bytes.NewReader(c.data)); err == nil || !strings.Contains(err.Error(), c.want) {
+		if err := u.layer(c.kind, bytes.NewReader(c.data)); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("got %v, want %q", err, c.want)
 		}
 		must(t, fresh.Close())
@@ -408,7 +464,8 @@ func TestDamagedLayout(t *testing.T) {
 		must(t, os.WriteFile(name, data, 0o644))
 	}
 	err = tr.Fetch(t.Context(), store, lock, "x86_64", quiet, quiet)
-	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != Bad || !strings.Contains(err.Error(), "does not have the content that its name says") {
+	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != Bad ||
+		!strings.Contains(err.Error(), "does not have the content that its name says") {
 		t.Errorf("got %v", err)
 	}
 	left, err := os.ReadDir(store.Dir)
@@ -422,7 +479,8 @@ func TestDamagedLayout(t *testing.T) {
 
 func TestDigest(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
-		{`{"b": [1, -2, true, null],  "a": {"z":"x","y":""}}`, `{"a":{"y":"","z":"x"},"b":[1,-2,true,null]}`},
+		{`{"b": [1, -2, true, null],  "a": {"z":"x","y":""}}`,
+			`{"a":{"y":"","z":"x"},"b":[1,-2,true,null]}`},
 		{`{"q": "\"\\\u002f\n\u00e9"}`, "{\"q\":\"\\\"\\\\/\né\"}"},
 		{`"e\u0301"`, `"é"`}, // normal form C
 	} {
@@ -439,19 +497,23 @@ func TestDigest(t *testing.T) {
 	one, err := Digest([]byte(`{"schemaVersion":2,"manifests":[]}`))
 	other, err2 := Digest([]byte("{\n  \"manifests\": [],\n  \"schemaVersion\": 2\n}\n"))
 	// printf '{"manifests":[],"schemaVersion":2}' | sha256sum | xxd -r -p | base64
-	if err := errors.Join(err, err2); err != nil || one != other || one != "+gztgX1RLcStyp+Dj9xNLHeK26Uhbnu0sxWYj1gi3SI=" {
+	if err := errors.Join(err, err2); err != nil || one != other ||
+		one != "+gztgX1RLcStyp+Dj9xNLHeK26Uhbnu0sxWYj1gi3SI=" {
 		t.Errorf("got %s and %s, %v", one, other, err)
 	}
 }
 
 func TestOverride(t *testing.T) {
 	project := &manifest.Project{Vendors: map[string]manifest.Vendor{"acme": {Registry: "registry.example.com/acme"}}}
-	tr, err := ReadTree("/", fstest.MapFS{"Twoliter.override": {Data: []byte("[acme.core-kit]\nname = \"my-core\"\nregistry = \"localhost:5000/me\"\n")}}, project)
+	tr, err := ReadTree("/",
+		fstest.MapFS{"Twoliter.override": {Data: []byte("[acme.core-kit]\nname = \"my-core\"\nregistry " +
+			"= \"localhost:5000/me\"\n")}}, project)
 	must(t, err)
 	if got := tr.ImageRef(image("core-kit", "1.0.0")); got != "localhost:5000/me/my-core:v1.0.0" {
 		t.Errorf("overridden: %s", got)
 	}
-	if got := tr.Source(image("core-kit", "1.0.0")); got != "registry.example.com/acme/core-kit:v1.0.0" {
+	if got := tr.Source(image("core-kit",
+		"1.0.0")); got != "registry.example.com/acme/core-kit:v1.0.0" {
 		t.Errorf("in the lock: %s", got)
 	}
 	if got := tr.ImageRef(image("sdk", "1.0.0")); got != "registry.example.com/acme/sdk:v1.0.0" {

@@ -53,7 +53,8 @@ func (l labelImage) image() manifest.Image {
 func (m Metadata) Encode() (string, error) {
 	out := labelJSON{
 		Kits: []labelImage{}, Name: m.Name, Version: m.Version,
-		SDK: labelImage{Name: m.SDK.Name, Version: m.SDK.Version, Vendor: m.SDK.Vendor, Source: m.SDK.Source, Digest: m.SDK.Digest},
+		SDK: labelImage{Name: m.SDK.Name, Version: m.SDK.Version, Vendor: m.SDK.Vendor,
+			Source: m.SDK.Source, Digest: m.SDK.Digest},
 	}
 	for _, k := range m.Kits {
 		out.Kits = append(out.Kits, labelImage{Name: k.Name, Version: k.Version, Vendor: k.Vendor})
@@ -79,7 +80,8 @@ func decodeMetadata(labels map[string]string) (Metadata, error) {
 	if err := json.Unmarshal(data, &l); err != nil {
 		return Metadata{}, fmt.Errorf("its label is not JSON: %w", err)
 	}
-	m := Metadata{Name: l.Name, Version: l.Version, SDK: manifest.LockedImage{Image: l.SDK.image(), Source: l.SDK.Source, Digest: l.SDK.Digest}}
+	m := Metadata{Name: l.Name, Version: l.Version, SDK: manifest.LockedImage{Image: l.SDK.image(),
+		Source: l.SDK.Source, Digest: l.SDK.Digest}}
 	if !manifest.ValidIdentifier(l.Name) || !manifest.ValidImageVersion(l.Version) {
 		return m, fmt.Errorf("its label says that it is %.100q %.100q", l.Name, l.Version)
 	}
@@ -87,8 +89,10 @@ func decodeMetadata(labels map[string]string) (Metadata, error) {
 		return m, fmt.Errorf("its label names %d kits", len(l.Kits))
 	}
 	for _, i := range append([]labelImage{l.SDK}, l.Kits...) {
-		if !manifest.ValidIdentifier(i.Name) || !manifest.ValidIdentifier(i.Vendor) || !manifest.ValidImageVersion(i.Version) {
-			return m, fmt.Errorf("its label needs %.100q %.100q of vendor %.100q, which cannot be an image", i.Name, i.Version, i.Vendor)
+		if !manifest.ValidIdentifier(i.Name) || !manifest.ValidIdentifier(i.Vendor) ||
+			!manifest.ValidImageVersion(i.Version) {
+			return m, fmt.Errorf("its label needs %.100q %.100q of vendor %.100q, which cannot be an image",
+				i.Name, i.Version, i.Vendor)
 		}
 	}
 	for _, k := range l.Kits {
@@ -110,7 +114,8 @@ func noLabel(labels map[string]string) error {
 		} else if err == nil {
 			age = "an older"
 		}
-		return fmt.Errorf("it is a kit of version %.40q, made by %s program that is not compatible: this buildsys reads v1 and v2", version, age)
+		return fmt.Errorf("it is a kit of version %.40q, made by %s program that is not compatible: "+
+			"this buildsys reads v1 and v2", version, age)
 	}
 	return errors.New("it has no label " + Label + ": it is not a kit")
 }

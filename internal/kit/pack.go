@@ -25,7 +25,8 @@ type Repository struct {
 	Dir     string // with Packages/<package>/*.rpm and repodata/
 	Content string // changes whenever a file in Dir does
 	Metadata
-	// Fits says whether the image for another architecture is of the same tree; nil means that its label decides.
+	// Fits says whether the image for another architecture is of the same tree; nil means that its
+	// label decides.
 	Fits func(arch string) bool
 }
 
@@ -34,7 +35,8 @@ type Packed struct {
 	Digest string   // of the index that the tag leads to, as Twoliter.lock has it
 	Tag    string   // "v1.2.3"
 	Arches []string // that it is for, sorted
-	Other  string   // an architecture whose image was dropped, because it is of another tree; empty for none
+	// an architecture whose image was dropped, because it is of another tree; empty for none
+	Other string
 }
 
 // stamp is <arch>.json in a layout: what its image for an architecture was made of.
@@ -46,9 +48,10 @@ type stamp struct {
 
 func stampName(arch string) string { return "." + arch + ".json" }
 
-// Pack puts the image of a repository into the OCI layout in dir, beside that for the other architecture if it is there, says
-// the same of itself, and fits. One layer for each package and one for the metadata: who has most of a kit downloads little.
-// What no image needs any more is removed. Nobody else may write to dir meanwhile.
+// Pack puts the image of a repository into the OCI layout in dir, beside that for the other
+// architecture if it is there, says the same of itself, and fits. One layer for each package and
+// one for the metadata: who has most of a kit downloads little. What no image needs any more is
+// removed. Nobody else may write to dir meanwhile.
 func Pack(r Repository, dir string) (Packed, error) {
 	label, err := r.Encode()
 	if err != nil {
@@ -59,7 +62,8 @@ func Pack(r Repository, dir string) (Packed, error) {
 		return Packed{}, err
 	}
 	p.readStamps()
-	if own, ok := p.stamps[r.Arch]; !ok || own.Content != r.Content || own.Label != label || !p.whole(own.Manifest) {
+	if own, ok := p.stamps[r.Arch]; !ok || own.Content != r.Content || own.Label != label ||
+		!p.whole(own.Manifest) {
 		d, err := p.image(r, label)
 		if err != nil {
 			return Packed{}, err
@@ -68,7 +72,8 @@ func Pack(r Repository, dir string) (Packed, error) {
 	}
 	out := Packed{Tag: "v" + r.Version}
 	for arch, s := range p.stamps {
-		if arch != r.Arch && (s.Label != label || !p.whole(s.Manifest) || r.Fits != nil && !r.Fits(arch)) {
+		if arch != r.Arch && (s.Label != label || !p.whole(s.Manifest) || r.Fits != nil &&
+			!r.Fits(arch)) {
 			delete(p.stamps, arch)
 			out.Other = arch
 		}

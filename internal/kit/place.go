@@ -30,7 +30,8 @@ const (
 
 // source is where an image is read.
 type source interface {
-	// index returns the bytes that a tag leads to. The error is a remote.ErrNotFound when there is no such tag.
+	// index returns the bytes that a tag leads to. The error is a remote.ErrNotFound when there is no
+	// such tag.
 	index(ctx context.Context, tag string) ([]byte, error)
 	// manifest returns the bytes of a manifest by its digest.
 	manifest(ctx context.Context, d spec.Descriptor) ([]byte, error)
@@ -81,7 +82,9 @@ func ReadLock(fsys fs.FS) (*manifest.Lock, error) {
 func readSmall(fsys fs.FS, name string) ([]byte, error) {
 	info, err := fs.Stat(fsys, name)
 	if err == nil && info.Size() > manifest.MaxSize {
-		return nil, manifest.Problems{{File: name, Msg: fmt.Sprintf("the file has %d bytes, more than the %d that are read", info.Size(), manifest.MaxSize)}}
+		return nil, manifest.Problems{{File: name,
+			Msg: fmt.Sprintf("the file has %d bytes, more than the %d that are read", info.Size(),
+				manifest.MaxSize)}}
 	}
 	if err != nil {
 		return nil, err
@@ -89,7 +92,8 @@ func readSmall(fsys fs.FS, name string) ([]byte, error) {
 	return fs.ReadFile(fsys, name)
 }
 
-// Source is the place of an image as Twoliter.lock has it: what Twoliter.override changes is not in it.
+// Source is the place of an image as Twoliter.lock has it: what Twoliter.override changes is not in
+// it.
 func (t Tree) Source(i manifest.Image) string {
 	return t.Project.Vendors[i.Vendor].Registry + "/" + i.Name + ":v" + i.Version
 }
@@ -98,7 +102,8 @@ func (t Tree) Source(i manifest.Image) string {
 func (t Tree) place(i manifest.Image) (registry, repository string, err error) {
 	vendor, known := t.Project.Vendors[i.Vendor]
 	if !known {
-		return "", "", fault(Config, i, fmt.Sprintf("add [vendor.%s] to %s and in it registry = \"HOST/PATH\"", i.Vendor, projectFile),
+		return "", "", fault(Config, i,
+			fmt.Sprintf("add [vendor.%s] to %s and in it registry = \"HOST/PATH\"", i.Vendor, projectFile),
 			"there is no vendor %q in %s", i.Vendor, projectFile)
 	}
 	o := t.Overrides[i.Vendor][i.Name]
@@ -117,8 +122,8 @@ func (t Tree) ImageRef(i manifest.Image) string {
 	return registry + "/" + repository + ":v" + i.Version
 }
 
-// open returns the source of an image: in a registry, HOST/PATH or as the address of a remote cache, or in a directory of OCI
-// layouts, oci-layout:DIRECTORY.
+// open returns the source of an image: in a registry, HOST/PATH or as the address of a remote
+// cache, or in a directory of OCI layouts, oci-layout:DIRECTORY.
 func (t Tree) open(i manifest.Image) (source, error) {
 	registry, repository, err := t.place(i)
 	if err != nil {

@@ -59,12 +59,14 @@ func TestRegistry(t *testing.T) {
 	makeKit(t, other, "base-kit", "1.0.0", "x86_64")
 	publish(t, other, address, "base-kit", "v1.0.0")
 	err = tr.Fetch(t.Context(), store, lock, "x86_64", quiet, quiet)
-	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != Bad || !strings.Contains(err.Error(), runUpdate) {
+	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != Bad ||
+		!strings.Contains(err.Error(), runUpdate) {
 		t.Errorf("a tag that was moved: %v", err)
 	}
 	wrong := tree(address+"/acme", image("base-kit", "1.2.0"))
 	_, err = wrong.Resolve(t.Context(), nil, true, quiet)
-	if err == nil || err.Error() != "kit base-kit 1.2.0 of vendor acme: there is no such version; there are: v1.0.0" {
+	if err == nil || err.Error() != "kit base-kit 1.2.0 of vendor acme: there is no such version; "+
+		"there are: v1.0.0" {
 		t.Errorf("a version that is not there: %v", err)
 	}
 

@@ -13,10 +13,12 @@ import (
 	"buildsys/internal/remote"
 )
 
-// Resolve asks the registries for the kits of the tree, for those that these need, and for the SDK. Kits come in the order in
-// which they are found, those of Twoliter.toml first. old, which may be nil, is the lock so far: with an SDK that steps do not
-// take from a registry (local), its digest is kept.
-func (t Tree) Resolve(ctx context.Context, old *manifest.Lock, local bool, say func(string)) (*manifest.Lock, error) {
+// Resolve asks the registries for the kits of the tree, for those that these need, and for the SDK.
+// Kits come in the order in which they are found, those of Twoliter.toml first. old, which may be
+// nil, is the lock so far: with an SDK that steps do not take from a registry (local), its digest
+// is kept.
+func (t Tree) Resolve(ctx context.Context, old *manifest.Lock, local bool,
+	say func(string)) (*manifest.Lock, error) {
 	r := resolver{tree: t, say: say, known: map[string]wantedImage{}}
 	for todo := t.asked(); len(todo) > 0; todo = todo[1:] {
 		more, err := r.kit(ctx, todo[0])
@@ -64,7 +66,8 @@ func (r *resolver) kit(ctx context.Context, want wantedImage) ([]wantedImage, er
 	key := want.Vendor + "/" + want.Name
 	if other, ok := r.known[key]; ok {
 		if other.Version != want.Version {
-			return nil, fault(Config, want.Image, "use kits that agree", "%s needs it, but %s needs version %s", want.by, other.by, other.Version)
+			return nil, fault(Config, want.Image, "use kits that agree",
+				"%s needs it, but %s needs version %s", want.by, other.by, other.Version)
 		}
 		return nil, nil
 	}
@@ -73,7 +76,9 @@ func (r *resolver) kit(ctx context.Context, want wantedImage) ([]wantedImage, er
 	}
 	r.known[key] = want
 	if _, ok := r.tree.Project.Vendors[want.Vendor]; !ok {
-		return nil, fault(Config, want.Image, fmt.Sprintf("add [vendor.%s] to %s and in it registry = \"HOST/PATH\"", want.Vendor, projectFile),
+		return nil, fault(Config, want.Image,
+			fmt.Sprintf("add [vendor.%s] to %s and in it registry = \"HOST/PATH\"", want.Vendor,
+				projectFile),
 			"%s needs it, and there is no vendor %q in %s", want.by, want.Vendor, projectFile)
 	}
 	r.say("resolving kit " + want.Image.String())
@@ -81,7 +86,8 @@ func (r *resolver) kit(ctx context.Context, want wantedImage) ([]wantedImage, er
 	if err != nil {
 		return nil, err
 	}
-	r.lock.Kits = append(r.lock.Kits, manifest.LockedImage{Image: want.Image, Source: r.tree.Source(want.Image), Digest: digest})
+	r.lock.Kits = append(r.lock.Kits, manifest.LockedImage{Image: want.Image,
+		Source: r.tree.Source(want.Image), Digest: digest})
 	by := "kit " + want.Name + " " + want.Version
 	r.sdks = append(r.sdks, wantedImage{m.SDK.Image, by})
 	var more []wantedImage
@@ -92,7 +98,8 @@ func (r *resolver) kit(ctx context.Context, want wantedImage) ([]wantedImage, er
 }
 
 // inspect returns the digest of a kit and what it says of itself, for every architecture the same.
-func (t Tree) inspect(ctx context.Context, i manifest.Image) (digest string, m Metadata, err error) {
+func (t Tree) inspect(ctx context.Context, i manifest.Image) (digest string, m Metadata,
+	err error) {
 	src, err := t.open(i)
 	if err != nil {
 		return "", m, err
@@ -131,7 +138,8 @@ func (t Tree) inspect(ctx context.Context, i manifest.Image) (digest string, m M
 			return "", m, err
 		}
 		if label != "" && label != encoded {
-			return "", m, fault(Bad, i, "ask the vendor for images that were made together", "its images say different things of themselves: %s is not as the others", arch)
+			return "", m, fault(Bad, i, "ask the vendor for images that were made together",
+				"its images say different things of themselves: %s is not as the others", arch)
 		}
 		label, m = encoded, one
 	}
@@ -146,7 +154,8 @@ func (r *resolver) sdk() (manifest.Image, error) {
 	} else if len(r.sdks) > 0 {
 		want = r.sdks[0]
 	} else {
-		return want.Image, manifest.Problems{{File: projectFile, Msg: "[sdk] is missing, and there is no kit that would say which SDK to use",
+		return want.Image, manifest.Problems{{File: projectFile,
+			Msg:  "[sdk] is missing, and there is no kit that would say which SDK to use",
 			Hint: "add [sdk] with name, version and vendor"}}
 	}
 	for _, other := range r.sdks {
@@ -158,12 +167,14 @@ func (r *resolver) sdk() (manifest.Image, error) {
 }
 
 func otherSDK(one string, a manifest.Image, other string, b manifest.Image) error {
-	return &Error{Kind: Config, What: "the SDK", Why: fmt.Sprintf("%s was made with %s, but %s has %s", one, a, other, b),
+	return &Error{Kind: Config, What: "the SDK", Why: fmt.Sprintf("%s was made with %s, but %s has %s",
+		one, a, other, b),
 		Hint: "one tree is built with one SDK: use versions that agree"}
 }
 
 // lockSDK asks for the digest of the SDK's image.
-func (t Tree) lockSDK(ctx context.Context, sdk manifest.Image, old *manifest.Lock, local bool) (manifest.LockedImage, error) {
+func (t Tree) lockSDK(ctx context.Context, sdk manifest.Image, old *manifest.Lock,
+	local bool) (manifest.LockedImage, error) {
 	locked := manifest.LockedImage{Image: sdk}
 	locked.Line = 0
 	if _, _, err := t.place(sdk); err != nil {

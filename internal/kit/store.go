@@ -91,7 +91,8 @@ func (s Store) index(lock manifest.LockedImage) (spec.Index, error) {
 	return parseIndex(data)
 }
 
-// Find returns a locked kit for an architecture. Without one the error is an *Error that says how to get it.
+// Find returns a locked kit for an architecture. Without one the error is an *Error that says how
+// to get it.
 func (s Store) Find(lock manifest.LockedImage, arch string) (*Installed, error) {
 	x, err := s.index(lock)
 	if err != nil {
@@ -127,7 +128,8 @@ func imageFor(x spec.Index, i manifest.Image, arch string) (spec.Descriptor, err
 	}
 	d, ok := byArch[arch]
 	if !ok {
-		return d, fault(Config, i, "use a version that is made for it, or build for another architecture", "it is not made for %s, only for %s",
+		return d, fault(Config, i, "use a version that is made for it, or build for another architecture",
+			"it is not made for %s, only for %s",
 			arch, strings.Join(slices.Sorted(maps.Keys(byArch)), ", "))
 	}
 	return d, nil
@@ -137,7 +139,8 @@ func (s Store) dir(d spec.Descriptor) string {
 	return filepath.Join(s.Dir, d.Digest.Encoded())
 }
 
-// load reads the record of an unpacked image, and looks whether its files are there with the sizes they had.
+// load reads the record of an unpacked image, and looks whether its files are there with the sizes
+// they had.
 func (s Store) load(d spec.Descriptor) (*Installed, error) {
 	if _, err := oci.Blob(d, oci.MaxDocument); err != nil { // its digest becomes a path
 		return nil, err
@@ -174,7 +177,8 @@ func (k *Installed) verify() error {
 		}
 		sum := sha256.New()
 		_, err = io.Copy(sum, in)
-		if err = errors.Join(err, in.Close()); err == nil && hex.EncodeToString(sum.Sum(nil)) != f.SHA256 {
+		if err = errors.Join(err, in.Close()); err == nil &&
+			hex.EncodeToString(sum.Sum(nil)) != f.SHA256 {
 			err = fmt.Errorf("%s was changed", name)
 		}
 		if err != nil {

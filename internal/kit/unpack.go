@@ -1,5 +1,5 @@
-// unpack: layers of a kit onto this machine's disk. A layer is a stranger's archive: what a repository of RPMs has no use for
-// is refused, not skipped.
+// unpack: layers of a kit onto this machine's disk. A layer is a stranger's archive: what a
+// repository of RPMs has no use for is refused, not skipped.
 
 package kit
 
@@ -144,7 +144,8 @@ func (u *unpacker) refused(name string, h *tar.Header) string {
 	return ""
 }
 
-// write makes a file that was not there. The tar reader gives it no more bytes than its header says.
+// write makes a file that was not there. The tar reader gives it no more bytes than its header
+// says.
 func (u *unpacker) write(name string, content io.Reader) (hash.Hash, error) {
 	if err := u.root.MkdirAll(path.Dir(name), 0o755); err != nil {
 		return nil, localError{err}

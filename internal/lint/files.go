@@ -9,7 +9,8 @@ import (
 	"buildsys/internal/manifest"
 )
 
-// checkSources wants a file for each Source and Patch: in the package's directory or among its external files.
+// checkSources wants a file for each Source and Patch: in the package's directory or among its
+// external files.
 func (l *linter) checkSources(name string) {
 	there := map[string]bool{}
 	var names []string
@@ -34,11 +35,13 @@ func (l *linter) checkSources(name string) {
 		if near := manifest.Nearest(s.Name, names); near != "" {
 			hint = "did you mean \"" + near + "\"?"
 		}
-		l.find(level, l.specFile(name), s.Line, hint, "%s %q is neither in %s nor an external file", s.Tag, s.Name, l.ws.Packages[name].Dir)
+		l.find(level, l.specFile(name), s.Line, hint, "%s %q is neither in %s nor an external file",
+			s.Tag, s.Name, l.ws.Packages[name].Dir)
 	}
 }
 
-// checkFiles wants each file to be of some use: an input that no line names still rebuilds the package when it changes.
+// checkFiles wants each file to be of some use: an input that no line names still rebuilds the
+// package when it changes.
 func (l *linter) checkFiles(name string) {
 	spec, p := l.specs[name], l.ws.Packages[name]
 	if spec.mentions("_sourcedir") || spec.mentions("RPM_SOURCE_DIR") || spec.mentions("{SOURCES}") {
@@ -50,21 +53,26 @@ func (l *linter) checkFiles(name string) {
 	}
 	used := func(name string) bool { return named[name] || spec.mentions(name) || spec.mayName(name) }
 	for _, f := range l.ws.Files(p) {
-		if base := path.Base(f.Name); !used(base) && !strings.HasSuffix(base, ".spec") && !strings.HasPrefix(base, "README") {
-			l.useless(path.Join(p.Dir, f.Name), 0, "add a Source for it, or remove it", "no line of %s.spec names this file", name)
+		if base := path.Base(f.Name); !used(base) && !strings.HasSuffix(base, ".spec") &&
+			!strings.HasPrefix(base, "README") {
+			l.useless(path.Join(p.Dir, f.Name), 0, "add a Source for it, or remove it",
+				"no line of %s.spec names this file", name)
 		}
 	}
 	for _, e := range p.ExternalFiles {
 		if !used(e.Name()) {
-			l.useless(p.File, e.Line, "add a Source for it, or remove it", "no line of %s.spec names the external file %q", name, e.Name())
+			l.useless(p.File, e.Line, "add a Source for it, or remove it",
+				"no line of %s.spec names the external file %q", name, e.Name())
 		}
 		if b := e.BundleName(); b != "" && !used(b) {
-			l.useless(p.File, e.Line, "add a Source for it, or remove bundle-modules", "no line of %s.spec names the bundled modules %q", name, b)
+			l.useless(p.File, e.Line, "add a Source for it, or remove bundle-modules",
+				"no line of %s.spec names the bundled modules %q", name, b)
 		}
 	}
 }
 
-// checkNames wants the prefix of the OS in front of every RPM's name: included-packages cannot name any other.
+// checkNames wants the prefix of the OS in front of every RPM's name: included-packages cannot name
+// any other.
 func (l *linter) checkNames(name string) {
 	for _, rpm := range l.specs[name].RPMs {
 		if l.prefix != "" && !strings.HasPrefix(rpm.Name, l.prefix) {

@@ -1,8 +1,10 @@
-// Package lint compares the spec files of a tree with its manifests. A build sees only what the manifests declare, so a
-// spec that needs more fails; lint says so before anything is built, and names the line to add.
+// Package lint compares the spec files of a tree with its manifests. A build sees only what the
+// manifests declare, so a spec that needs more fails; lint says so before anything is built, and
+// names the line to add.
 //
-// Who provides what is followed the way dnf would: from what is asked for (BuildRequires of a package, included-packages
-// of a variant) over the Requires of each RPM, inside the closure that the build or image sees.
+// Who provides what is followed the way dnf would: from what is asked for (BuildRequires of a
+// package, included-packages of a variant) over the Requires of each RPM, inside the closure that
+// the build or image sees.
 package lint
 
 import (
@@ -23,7 +25,8 @@ import (
 // Level says how bad a finding is.
 type Level string
 
-// The levels. An error breaks a build or an image; a warning is a manifest that says too much or too little.
+// The levels. An error breaks a build or an image; a warning is a manifest that says too much or
+// too little.
 const (
 	Error   Level = "error"
 	Warning Level = "warning"
@@ -44,9 +47,10 @@ func (f Finding) String() string {
 	return p.String()
 }
 
-// Tree looks at a whole tree, once for each architecture: macros may differ. RPM macros are those of the tree's macros/; of
-// fallback when a tree written for buildsys has none; and those of the SDK that matter here in any other. What Load warned
-// of comes first in a file. The error is that of a file which cannot be read.
+// Tree looks at a whole tree, once for each architecture: macros may differ. RPM macros are those
+// of the tree's macros/; of fallback when a tree written for buildsys has none; and those of the
+// SDK that matter here in any other. What Load warned of comes first in a file. The error is that
+// of a file which cannot be read.
 func Tree(ws *workspace.Workspace, fallback fs.FS) ([]Finding, error) {
 	texts := map[string]string{}
 	var odd []Finding
@@ -58,7 +62,8 @@ func Tree(ws *workspace.Workspace, fallback fs.FS) ([]Finding, error) {
 		}
 		text, problem := readable(data)
 		if problem != "" {
-			odd = append(odd, Finding{Error, manifest.Problem{File: file, Msg: problem, Hint: "save it as UTF-8"}})
+			odd = append(odd, Finding{Error, manifest.Problem{File: file, Msg: problem,
+				Hint: "save it as UTF-8"}})
 		}
 		texts[name] = text
 	}
@@ -72,7 +77,8 @@ func Tree(ws *workspace.Workspace, fallback fs.FS) ([]Finding, error) {
 			return nil, err
 		}
 		if len(base) == 0 && ws.Foreign() {
-			base = macros{"_cross_os": {values: []string{ancestorPrefix}}, "_cross_arch": {values: []string{arch}}}
+			base = macros{"_cross_os": {values: []string{ancestorPrefix}},
+				"_cross_arch": {values: []string{arch}}}
 		}
 		l := newLinter(ws, base, arch)
 		l.look(texts)
@@ -86,11 +92,13 @@ func Tree(ws *workspace.Workspace, fallback fs.FS) ([]Finding, error) {
 	return sorted(findings), nil
 }
 
-// readable returns the text of a spec file, in which what is no UTF-8 is unknown, and what is wrong when it cannot be read at all.
+// readable returns the text of a spec file, in which what is no UTF-8 is unknown, and what is wrong
+// when it cannot be read at all.
 func readable(data []byte) (text, problem string) {
 	head := string(data[:min(len(data), 4)])
 	switch {
-	case strings.HasPrefix(head, "\xff\xfe"), strings.HasPrefix(head, "\xfe\xff"), strings.IndexByte(head, 0) >= 0:
+	case strings.HasPrefix(head, "\xff\xfe"), strings.HasPrefix(head, "\xfe\xff"),
+		strings.IndexByte(head, 0) >= 0:
 		return "", "the spec is UTF-16, which rpmbuild cannot read"
 	case !utf8.Valid(data):
 		return strings.ToValidUTF8(string(data), unknown), ""
@@ -98,11 +106,13 @@ func readable(data []byte) (text, problem string) {
 	return string(data), ""
 }
 
-// ancestorPrefix begins the names of RPMs where the macros are in the SDK: Twoliter itself has it built in.
+// ancestorPrefix begins the names of RPMs where the macros are in the SDK: Twoliter itself has it
+// built in.
 const ancestorPrefix = "bottlerocket-"
 
 func newLinter(ws *workspace.Workspace, base macros, arch string) *linter {
-	l := &linter{ws: ws, base: base, arch: arch, graph: ws.Graph(), specs: map[string]*Spec{}, providers: map[string][]owned{}, brought: map[string]bool{}}
+	l := &linter{ws: ws, base: base, arch: arch, graph: ws.Graph(), specs: map[string]*Spec{},
+		providers: map[string][]owned{}, brought: map[string]bool{}}
 	if prefix := known(base.expand("%{_cross_os}")); len(prefix) == 1 {
 		l.prefix = prefix[0]
 	}
@@ -133,7 +143,8 @@ func (l *linter) look(texts map[string]string) {
 	}
 }
 
-// merge joins what was found for each architecture. Findings that differ in nothing but its name become one.
+// merge joins what was found for each architecture. Findings that differ in nothing but its name
+// become one.
 func merge(runs [][]Finding, arches []string) []Finding {
 	general := func(f Finding, arch string) Finding {
 		f.Msg, f.Hint = strings.ReplaceAll(f.Msg, arch, "ARCH"), strings.ReplaceAll(f.Hint, arch, "ARCH")
@@ -165,7 +176,8 @@ func inAll(runs [][]Finding) []Finding {
 	})
 }
 
-// readMacros reads macros/shared and the other files, but of those of architectures only the one asked for.
+// readMacros reads macros/shared and the other files, but of those of architectures only the one
+// asked for.
 func readMacros(tree, fallback fs.FS, arch string) (macros, error) {
 	base := macros{}
 	entries, err := fs.ReadDir(tree, "macros")
@@ -179,11 +191,13 @@ func readMacros(tree, fallback fs.FS, arch string) (macros, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read RPM macros: %w", err)
 	}
-	slices.SortStableFunc(entries, func(a, b fs.DirEntry) int { // shared first: the others go on from it
+	// shared first: the others go on from it
+	slices.SortStableFunc(entries, func(a, b fs.DirEntry) int {
 		return cmp.Compare(b2i(a.Name() != "shared"), b2i(b.Name() != "shared"))
 	})
 	for _, e := range entries {
-		if !e.Type().IsRegular() || e.Name() != arch && slices.Contains(manifest.Architectures(), e.Name()) {
+		if !e.Type().IsRegular() || e.Name() != arch && slices.Contains(manifest.Architectures(),
+			e.Name()) {
 			continue
 		}
 		data, err := fs.ReadFile(tree, path.Join("macros", e.Name()))
@@ -247,18 +261,23 @@ func (l *linter) specFile(name string) string { return specFile(l.ws.Packages[na
 func specFile(p *workspace.Package) string { return path.Join(p.Dir, p.Name+".spec") }
 
 func (l *linter) find(level Level, file string, line int, hint, format string, args ...any) {
-	l.findings = append(l.findings, Finding{level, manifest.Problem{File: file, Line: line, Msg: fmt.Sprintf(format, args...), Hint: hint}})
+	l.findings = append(l.findings,
+		Finding{level, manifest.Problem{File: file, Line: line, Msg: fmt.Sprintf(format, args...),
+			Hint: hint}})
 }
 
 // useless reports what nothing has a use for, at least for this architecture.
 func (l *linter) useless(file string, line int, hint, format string, args ...any) {
-	l.unused = append(l.unused, Finding{Warning, manifest.Problem{File: file, Line: line, Msg: fmt.Sprintf(format, args...), Hint: hint}})
+	l.unused = append(l.unused,
+		Finding{Warning, manifest.Problem{File: file, Line: line, Msg: fmt.Sprintf(format, args...),
+			Hint: hint}})
 }
 
 // sorted returns the findings by file, line and text, each once.
 func sorted(findings []Finding) []Finding {
 	slices.SortStableFunc(findings, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Msg, b.Msg), cmp.Compare(a.Level, b.Level))
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Msg, b.Msg),
+			cmp.Compare(a.Level, b.Level))
 	})
 	return slices.Compact(findings)
 }

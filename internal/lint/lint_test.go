@@ -1,5 +1,5 @@
-// lint_test: trees with one disagreement each in testdata/*.txtar, every finding to the letter; and our own tree, which has
-// none.
+// lint_test: trees with one disagreement each in testdata/*.txtar, every finding to the letter; and
+// our own tree, which has none.
 
 package lint
 
@@ -18,13 +18,15 @@ import (
 
 func TestFindings(t *testing.T) {
 	wants := []string{"want"}
-	golden.Trees(t, "testdata/*.txtar", 15, wants, func(t *testing.T, archive *txtar.Archive) []string {
-		whole := &txtar.Archive{Files: append(common(), archive.Files...)}
-		return []string{lintTree(t, buildtest.Tree(t, string(txtar.Format(whole))))}
-	})
+	golden.Trees(t, "testdata/*.txtar", 15, wants,
+		func(t *testing.T, archive *txtar.Archive) []string {
+			whole := &txtar.Archive{Files: append(common(), archive.Files...)}
+			return []string{lintTree(t, buildtest.Tree(t, string(txtar.Format(whole))))}
+		})
 }
 
-// common is what every tree has: a C library, and a package that is built with it. A tree may bring other versions.
+// common is what every tree has: a C library, and a package that is built with it. A tree may bring
+// other versions.
 func common() []txtar.File {
 	return txtar.Parse([]byte(`
 -- Release.toml --
@@ -92,7 +94,8 @@ func TestOwnTreeIsClean(t *testing.T) {
 			t.Fatal(err)
 		}
 		if spec := ParseSpec(string(data), base); spec.Uncertain || len(spec.RPMs) == 0 {
-			t.Errorf("packages/%s/%s.spec is not understood: %d RPMs, uncertain %v", name, name, len(spec.RPMs), spec.Uncertain)
+			t.Errorf("packages/%s/%s.spec is not understood: %d RPMs, uncertain %v", name, name,
+				len(spec.RPMs), spec.Uncertain)
 		}
 	}
 }

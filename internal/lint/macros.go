@@ -1,5 +1,5 @@
-// macros: RPM macros as far as a reader without rpm can follow them. A macro may have several values, because both
-// branches of an %if count; what cannot be followed is marked, never guessed.
+// macros: RPM macros as far as a reader without rpm can follow them. A macro may have several
+// values, because both branches of an %if count; what cannot be followed is marked, never guessed.
 
 package lint
 
@@ -9,14 +9,15 @@ import (
 )
 
 const (
-	// unknown stands in expanded text for what could not be expanded. It is no character of a name, so that whoever splits
-	// the text into words knows which ones to leave alone.
+	// unknown stands in expanded text for what could not be expanded. It is no character of a name, so
+	// that whoever splits the text into words knows which ones to leave alone.
 	unknown = "\uFFFD"
 
 	maxValues = 16      // alternatives of one text; more are given up
 	maxDepth  = 16      // macros within macros
 	maxLength = 8 << 10 // bytes of an expanded text
-	maxSteps  = 2000    // macros and joined texts for one line: a few that hold each other many times would never end
+	// macros and joined texts for one line: a few that hold each other many times would never end
+	maxSteps = 2000
 )
 
 // macros maps names to what they may stand for.
@@ -41,8 +42,8 @@ func (m macros) define(name, value string, conditional bool) {
 	m[name] = old
 }
 
-// read adds the definitions of a macro file: lines "%name value", in which a backslash continues the line. Macros
-// with parameters are left out.
+// read adds the definitions of a macro file: lines "%name value", in which a backslash continues
+// the line. Macros with parameters are left out.
 func (m macros) read(text string) {
 	for _, line := range logicalLines(text) {
 		rest, ok := strings.CutPrefix(strings.TrimSpace(line.text), "%")
@@ -55,7 +56,8 @@ func (m macros) read(text string) {
 	}
 }
 
-// expand returns all texts that s may stand for; at least one. Parts that cannot be expanded are unknown.
+// expand returns all texts that s may stand for; at least one. Parts that cannot be expanded are
+// unknown.
 func (m macros) expand(s string) []string {
 	e := expander{macros: m}
 	return e.text(s, 0)
@@ -132,13 +134,14 @@ func (x *expander) one(s string, depth int) (values []string, rest string) {
 	return x.braced(s[:end], depth), s[end:]
 }
 
-// braced expands what stands between the braces: name, ?name, ?name:text, !?name:text. All else is unknown: shell, Lua,
-// functions, macros with arguments.
+// braced expands what stands between the braces: name, ?name, ?name:text, !?name:text. All else is
+// unknown: shell, Lua, functions, macros with arguments.
 func (x *expander) braced(body string, depth int) []string {
 	name := strings.TrimLeft(body, "?!")
 	flags := body[:len(body)-len(name)]
 	name, text, hasText := strings.Cut(name, ":")
-	if !isName(name) || strings.HasPrefix(name, "_cross_variant") { // known only when a variant is built
+	// known only when a variant is built
+	if !isName(name) || strings.HasPrefix(name, "_cross_variant") {
 		return []string{unknown}
 	}
 	if name == "nil" {
@@ -185,7 +188,8 @@ func (x *expander) valuesOf(macro macro, depth int) []string {
 	return out
 }
 
-// cutBraces cuts s behind the bracket that closes the one it begins with; without one all of s is the body.
+// cutBraces cuts s behind the bracket that closes the one it begins with; without one all of s is
+// the body.
 func cutBraces(s string, open, closing byte) (body, rest string) {
 	depth := 0
 	for i := range len(s) {

@@ -1,4 +1,5 @@
-// needs: BuildRequires, Requires and included-packages against the closures that the manifests declare.
+// needs: BuildRequires, Requires and included-packages against the closures that the manifests
+// declare.
 
 package lint
 
@@ -35,11 +36,14 @@ func (l *linter) checkBuild(name string) {
 			level := l.level(need, visible)
 			file := l.ws.Packages[name].File
 			if slices.Equal(providers, []string{name}) {
-				l.find(level, l.specFile(name), need.Line, "remove the line", "needs %s to build, which the package itself provides", need.Name)
+				l.find(level, l.specFile(name), need.Line, "remove the line",
+					"needs %s to build, which the package itself provides", need.Name)
 				continue
 			}
-			hint := fmt.Sprintf("add %s to [build-dependencies] in %s", l.entries("packages/", others(providers, name)), file)
-			l.find(level, l.specFile(name), need.Line, hint, "needs %s to build, which %s provides, but its build-dependencies do not lead there",
+			hint := fmt.Sprintf("add %s to [build-dependencies] in %s",
+				l.entries("packages/", others(providers, name)), file)
+			l.find(level, l.specFile(name), need.Line, hint,
+				"needs %s to build, which %s provides, but its build-dependencies do not lead there",
 				need.Name, packages(others(providers, name)))
 		}
 	}
@@ -50,8 +54,9 @@ func others(names []string, but string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == but })
 }
 
-// level of a need that is not met by the visible packages: an error, unless the condition around it may be false or one
-// of these packages may have RPMs that only rpm can tell. No visible packages means all of the tree.
+// level of a need that is not met by the visible packages: an error, unless the condition around it
+// may be false or one of these packages may have RPMs that only rpm can tell. No visible packages
+// means all of the tree.
 func (l *linter) level(need Need, visible map[string]bool) Level {
 	for name, spec := range l.specs {
 		if spec.Uncertain && (visible == nil || visible[name]) {
@@ -66,21 +71,25 @@ func (l *linter) level(need Need, visible map[string]bool) Level {
 
 const atRunTime = "at run time"
 
-// noProvider reports a name that no RPM of the tree has. Only names of the OS are judged: others may be the SDK's, or what
-// rpmbuild finds in a package's files, such as pkgconfig(zlib).
+// noProvider reports a name that no RPM of the tree has. Only names of the OS are judged: others
+// may be the SDK's, or what rpmbuild finds in a package's files, such as pkgconfig(zlib).
 func (l *linter) noProvider(pkg string, need Need, when string) {
-	if l.others || l.prefix == "" || !strings.HasPrefix(need.Name, l.prefix) || strings.ContainsAny(need.Name, "()/*") {
+	if l.others || l.prefix == "" || !strings.HasPrefix(need.Name, l.prefix) ||
+		strings.ContainsAny(need.Name, "()/*") {
 		return
 	}
 	if missing := l.notMade(need.Name); missing != "" {
-		l.find(l.level(need, nil), l.specFile(pkg), need.Line, "add a %files section there", "needs %s %s, which is never made: %s has no %%files section for it", need.Name, when, missing)
+		l.find(l.level(need, nil), l.specFile(pkg), need.Line, "add a %files section there",
+			"needs %s %s, which is never made: %s has no %%files section for it", need.Name, when, missing)
 		return
 	}
 	if when == atRunTime && l.handedOn(pkg) {
-		l.find(Warning, l.specFile(pkg), need.Line, "whoever makes an image with its kit has to bring it", "needs %s %s, which no package of this tree provides", need.Name, when)
+		l.find(Warning, l.specFile(pkg), need.Line, "whoever makes an image with its kit has to bring it",
+			"needs %s %s, which no package of this tree provides", need.Name, when)
 		return
 	}
-	l.find(l.level(need, nil), l.specFile(pkg), need.Line, l.nearestRPM(need.Name), "needs %s %s, which no package provides", need.Name, when)
+	l.find(l.level(need, nil), l.specFile(pkg), need.Line, l.nearestRPM(need.Name),
+		"needs %s %s, which no package provides", need.Name, when)
 }
 
 // notMade returns the spec that declares an RPM but has no %files section for it, or "".
@@ -95,8 +104,8 @@ func (l *linter) notMade(rpm string) string {
 	return ""
 }
 
-// install follows Requires from what is asked for, and notes each that nothing visible provides. Where several visible RPMs
-// provide a name it is dnf's choice, and not followed.
+// install follows Requires from what is asked for, and notes each that nothing visible provides.
+// Where several visible RPMs provide a name it is dnf's choice, and not followed.
 func (l *linter) install(asked []Need, visible map[string]bool, where string) {
 	seen := map[*RPM]bool{}
 	todo := slices.Clone(asked)
@@ -115,7 +124,8 @@ func (l *linter) install(asked []Need, visible map[string]bool, where string) {
 		seen[found[0].rpm] = true
 		for _, next := range found[0].rpm.Requires {
 			providers := l.packagesOf(next.Name)
-			if len(providers) == 0 || slices.ContainsFunc(providers, func(p string) bool { return visible[p] }) {
+			if len(providers) == 0 || slices.ContainsFunc(providers,
+				func(p string) bool { return visible[p] }) {
 				todo = append(todo, next)
 				continue
 			}
@@ -124,8 +134,9 @@ func (l *linter) install(asked []Need, visible map[string]bool, where string) {
 	}
 }
 
-// checkRequires reports each Requires that [dependencies] do not lead to: an error where a build or an image breaks, else
-// a warning, because it works only as long as others happen to bring the package along.
+// checkRequires reports each Requires that [dependencies] do not lead to: an error where a build or
+// an image breaks, else a warning, because it works only as long as others happen to bring the
+// package along.
 func (l *linter) checkRequires() {
 	for _, name := range l.ws.PackageNames() {
 		closure := l.together(name)
@@ -148,11 +159,13 @@ func (l *linter) checkRequires() {
 
 // handedOn says whether a package is in a kit, so that others may make images with it.
 func (l *linter) handedOn(name string) bool {
-	return slices.ContainsFunc(l.ws.KitNames(), func(kit string) bool { return slices.Contains(l.ws.KitContents(kit), name) })
+	return slices.ContainsFunc(l.ws.KitNames(),
+		func(kit string) bool { return slices.Contains(l.ws.KitContents(kit), name) })
 }
 
-// together returns the packages that are there wherever a package is installed: those that its manifest leads to, those
-// of the kits that it is handed on in, and in trees whose images are made of everything, all.
+// together returns the packages that are there wherever a package is installed: those that its
+// manifest leads to, those of the kits that it is handed on in, and in trees whose images are made
+// of everything, all.
 func (l *linter) together(name string) map[string]bool {
 	if l.ws.WholeTree {
 		return set(l.ws.PackageNames())
@@ -176,18 +189,23 @@ func (l *linter) undeclared(name string, need Need, providers []string, closure 
 	}
 	p := l.ws.Packages[name]
 	hint := fmt.Sprintf("add %s to [dependencies] in %s", l.entries(p.Dir, providers), p.File)
-	if slices.ContainsFunc(providers, func(p string) bool { return slices.Contains(l.graph.Closure(p), name) }) {
-		hint = fmt.Sprintf("%s leads to %s, so it cannot be added there: let whoever needs %[2]s name it", packages(providers), name)
+	if slices.ContainsFunc(providers,
+		func(p string) bool { return slices.Contains(l.graph.Closure(p), name) }) {
+		hint = fmt.Sprintf("%s leads to %s, so it cannot be added there: let whoever needs %[2]s name it",
+			packages(providers), name)
 	}
-	text := fmt.Sprintf("needs %s at run time, which %s provides, but its dependencies do not lead there", need.Name, packages(providers))
+	text := fmt.Sprintf("needs %s at run time, which %s provides, but its dependencies do not lead "+
+		"there", need.Name, packages(providers))
 	for _, p := range providers {
 		l.brought[p] = true
 	}
 	if len(where) == 0 {
-		l.find(Warning, l.specFile(name), need.Line, hint, "%s; so far others bring it wherever it is needed", text)
+		l.find(Warning, l.specFile(name), need.Line, hint,
+			"%s; so far others bring it wherever it is needed", text)
 		return
 	}
-	l.find(l.level(need, closure), l.specFile(name), need.Line, hint, "%s; this breaks %s", text, some(where))
+	l.find(l.level(need, closure), l.specFile(name), need.Line, hint, "%s; this breaks %s", text,
+		some(where))
 }
 
 // some names a few of many.
@@ -208,8 +226,9 @@ func packages(names []string) string {
 	return "each of the packages " + strings.Join(names, ", ")
 }
 
-// checkUnused reports dependencies that no line of the spec asks for. They make builds wait, and rebuild, for nothing. One of
-// [dependencies] is of use too when the spec of another package asks for what it brings, and declares nothing itself.
+// checkUnused reports dependencies that no line of the spec asks for. They make builds wait, and
+// rebuild, for nothing. One of [dependencies] is of use too when the spec of another package asks
+// for what it brings, and declares nothing itself.
 func (l *linter) checkUnused(name string) {
 	spec, p := l.specs[name], l.ws.Packages[name]
 	if spec.Uncertain {
@@ -227,15 +246,18 @@ func (l *linter) checkUnused(name string) {
 			continue
 		}
 		if runs[target] {
-			l.useless(p.File, d.Line, "move it to [dependencies]", "build-dependency %s is needed at run time only: no BuildRequires of %s.spec names an RPM of it", d.Key, name)
+			l.useless(p.File, d.Line, "move it to [dependencies]",
+				"build-dependency %s is needed at run time only: no BuildRequires of %s.spec names an RPM of it", d.Key, name)
 			continue
 		}
-		l.useless(p.File, d.Line, "remove it, or add the BuildRequires", "build-dependency %s is not needed: no BuildRequires of %s.spec names an RPM of it", d.Key, name)
+		l.useless(p.File, d.Line, "remove it, or add the BuildRequires",
+			"build-dependency %s is not needed: no BuildRequires of %s.spec names an RPM of it", d.Key, name)
 	}
 	for _, d := range p.Deps {
 		target := path.Base(path.Join(p.Dir, d.Path))
 		if l.isPackage(p.Dir, d) && !runs[target] && !l.brought[target] && !l.specs[target].Uncertain {
-			l.useless(p.File, d.Line, "remove it, or add the Requires", "dependency %s is not needed: no Requires of %s.spec names an RPM of it", d.Key, name)
+			l.useless(p.File, d.Line, "remove it, or add the Requires",
+				"dependency %s is not needed: no Requires of %s.spec names an RPM of it", d.Key, name)
 		}
 	}
 }
@@ -270,16 +292,20 @@ func (l *linter) checkVariant(name string) {
 		case slices.ContainsFunc(providers, func(p string) bool { return visible[p] }):
 		case len(providers) > 0:
 			hint := fmt.Sprintf("add %s to [build-dependencies]", l.entries(v.Dir, providers))
-			l.find(l.level(need, visible), v.File, need.Line, hint, "RPM %s is included, which %s provides, but the variant's dependencies do not lead there", need.Name, packages(providers))
+			l.find(l.level(need, visible), v.File, need.Line, hint,
+				"RPM %s is included, which %s provides, but the variant's dependencies do not lead there",
+				need.Name, packages(providers))
 		case l.prefix != "" && !l.others:
-			l.find(l.level(need, nil), v.File, need.Line, l.nearestRPM(need.Name), "RPM %s is included, but no package provides it", need.Name)
+			l.find(l.level(need, nil), v.File, need.Line, l.nearestRPM(need.Name),
+				"RPM %s is included, but no package provides it", need.Name)
 		}
 	}
 	l.install(asked, visible, "variant "+name)
 	l.checkTwice(name, closure)
 }
 
-// checkTwice reports RPMs of the same name from two packages of one image. In different images they are alternatives.
+// checkTwice reports RPMs of the same name from two packages of one image. In different images they
+// are alternatives.
 func (l *linter) checkTwice(variant string, closure []string) {
 	by := map[string]string{}
 	for _, pkg := range workspace.Packages(closure) {
@@ -288,7 +314,8 @@ func (l *linter) checkTwice(variant string, closure []string) {
 				continue
 			}
 			if other, twice := by[rpm.Name]; twice && other != pkg {
-				l.find(Error, l.specFile(pkg), rpm.Line, "rename one of them", "RPM %s is also made by package %s, and variant %s has both", rpm.Name, other, variant)
+				l.find(Error, l.specFile(pkg), rpm.Line, "rename one of them",
+					"RPM %s is also made by package %s, and variant %s has both", rpm.Name, other, variant)
 			}
 			by[rpm.Name] = pkg
 		}

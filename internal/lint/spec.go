@@ -1,5 +1,5 @@
-// spec: what a spec file says about names. It is no rpm: it reads tags, %package, %files and simple macros, takes both
-// branches of every %if, and leaves alone whatever it cannot follow.
+// spec: what a spec file says about names. It is no rpm: it reads tags, %package, %files and simple
+// macros, takes both branches of every %if, and leaves alone whatever it cannot follow.
 
 package lint
 
@@ -12,13 +12,14 @@ import (
 // maxText bounds how much of a spec is kept expanded, in bytes. Real specs have some 10 KiB.
 const maxText = 4 << 20
 
-// Spec is what lint knows of a spec file. All names are expanded; those that could not be are missing and make the
-// spec Uncertain.
+// Spec is what lint knows of a spec file. All names are expanded; those that could not be are
+// missing and make the spec Uncertain.
 type Spec struct {
 	RPMs          []RPM // the main one first, if its name is known
 	BuildRequires []Need
-	Boolean       []Need // of boolean dependencies, (a if b): names that may be needed, to build or at run time
-	Sources       []Source
+	// of boolean dependencies, (a if b): names that may be needed, to build or at run time
+	Boolean []Need
+	Sources []Source
 	// Patterns are the file names of sources in parts unknown, which unknown marks.
 	Patterns []string
 	// Uncertain says that there may be more RPMs, or other names of them, than are listed.
@@ -56,10 +57,12 @@ func (s *Spec) mentions(text string) bool { return strings.Contains(s.text.Strin
 
 // mayName says whether a source whose name is unknown in parts may be the file.
 func (s *Spec) mayName(file string) bool {
-	return slices.ContainsFunc(s.Patterns, func(pattern string) bool { return fits(strings.Split(pattern, unknown), file) })
+	return slices.ContainsFunc(s.Patterns,
+		func(pattern string) bool { return fits(strings.Split(pattern, unknown), file) })
 }
 
-// fits says whether a name begins with the first part, ends with the last, and has the others in between, in this order.
+// fits says whether a name begins with the first part, ends with the last, and has the others in
+// between, in this order.
 func fits(parts []string, name string) bool {
 	rest, ok := strings.CutPrefix(name, parts[0])
 	for _, part := range parts[1 : len(parts)-1] {
@@ -73,7 +76,8 @@ func fits(parts []string, name string) bool {
 
 // ParseSpec reads a spec file. base are the macros it begins with; they are not changed.
 func ParseSpec(data string, base macros) *Spec {
-	r := &specReader{spec: &Spec{}, macros: maps.Clone(base), section: "preamble", files: map[string]bool{}}
+	r := &specReader{spec: &Spec{}, macros: maps.Clone(base), section: "preamble",
+		files: map[string]bool{}}
 	if r.macros == nil {
 		r.macros = macros{}
 	}
@@ -156,7 +160,8 @@ func (r *specReader) defineMacro(kind, rest string) {
 	r.defineNow(name, value)
 }
 
-// defineNow sets a macro to what its value stands for here, as %global does, and tags of the preamble.
+// defineNow sets a macro to what its value stands for here, as %global does, and tags of the
+// preamble.
 func (r *specReader) defineNow(name, value string) {
 	for i, v := range r.macros.expand(value) {
 		r.macros.define(name, v, r.ifs > 0 || i > 0)
@@ -188,8 +193,8 @@ func (r *specReader) beginSection(word, rest string, number int) {
 	}
 }
 
-// sectionNames returns the RPMs that a section is about: none given is the main one, "-n NAME" is that name, and any
-// other word is put behind the main one's name.
+// sectionNames returns the RPMs that a section is about: none given is the main one, "-n NAME" is
+// that name, and any other word is put behind the main one's name.
 func (r *specReader) sectionNames(args string) []string {
 	suffix, whole := "", false
 	words := strings.Fields(args)
@@ -216,7 +221,8 @@ func (r *specReader) sectionNames(args string) []string {
 
 // known leaves out texts with parts that could not be expanded.
 func known(texts []string) []string {
-	return slices.DeleteFunc(slices.Clone(texts), func(s string) bool { return strings.Contains(s, unknown) })
+	return slices.DeleteFunc(slices.Clone(texts),
+		func(s string) bool { return strings.Contains(s, unknown) })
 }
 
 func (r *specReader) addRPM(name string, number int) {
@@ -316,7 +322,8 @@ func (r *specReader) source(tag, value string, number int) {
 			continue
 		}
 		if name != "" && !strings.ContainsAny(name, " \t") {
-			r.spec.Sources = append(r.spec.Sources, Source{Tag: tag, Name: name, Line: number, Conditional: r.ifs > 0 || len(texts) > 1})
+			r.spec.Sources = append(r.spec.Sources, Source{Tag: tag, Name: name, Line: number,
+				Conditional: r.ifs > 0 || len(texts) > 1})
 		}
 	}
 }

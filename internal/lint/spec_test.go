@@ -1,4 +1,5 @@
-// spec_test: what is read from a spec, what is left alone, and that nothing makes the reader panic or hang.
+// spec_test: what is read from a spec, what is left alone, and that nothing makes the reader panic
+// or hang.
 
 package lint
 
@@ -126,13 +127,15 @@ func TestParseSpec(t *testing.T) {
 	got := ParseSpec(sampleSpec, baseMacros())
 	want := &Spec{
 		RPMs: []RPM{
-			{"skiff-foo", 9, []string{"skiff-foo(thing)", "skiff-alias"}, []Need{{"skiff-libc", 16, false}, {"skiff-only-here", 18, true}}, true},
+			{"skiff-foo", 9, []string{"skiff-foo(thing)", "skiff-alias"},
+				[]Need{{"skiff-libc", 16, false}, {"skiff-only-here", 18, true}}, true},
 			{"skiff-foo-devel", 25, nil, []Need{{"skiff-foo", 27, false}}, true},
 			{"skiff-tools", 29, nil, []Need{{"skiff-foo-devel", 30, false}}, true},
 		},
 		BuildRequires: []Need{{"skiff-libc-devel", 15, false}},
 		Sources: []Source{
-			{"Source0", "foo.tgz", 11, false}, {"Source1", "config-fast", 12, true}, {"Source1", "config-small", 12, true},
+			{"Source0", "foo.tgz", 11, false}, {"Source1", "config-fast", 12, true}, {"Source1",
+				"config-small", 12, true},
 			{"Patch0001", "0001-x.patch", 13, false},
 		},
 		Boolean:  []Need{{"skiff-x", 15, true}, {"if", 15, true}, {"y", 15, true}},
@@ -176,8 +179,10 @@ func TestUncertainSpecs(t *testing.T) {
 
 func FuzzParseSpec(f *testing.F) {
 	f.Add(sampleSpec)
-	f.Add("%global a %a%a\nName: %a\n%files -n\n%package -n\n%if\n%endif\n%endif\nRequires: ((\nSource: \n%sourcelist\nx\n")
-	f.Add("Requires: (a if (b or c)) d)e ((\nVersion: %{version}%{?x:%{!?y:z}}\nRequires: )a(b) (c)d\nSource0: %{u}%{u}a/%{u}\n\xff\\\n\x00\r\n%{")
+	f.Add("%global a %a%a\nName: %a\n%files -n\n%package -n\n%if\n%endif\n%endif\nRequires: " +
+		"((\nSource: \n%sourcelist\nx\n")
+	f.Add("Requires: (a if (b or c)) d)e ((\nVersion: %{version}%{?x:%{!?y:z}}\nRequires: )a(b) " +
+		"(c)d\nSource0: %{u}%{u}a/%{u}\n\xff\\\n\x00\r\n%{")
 	specs, _ := filepath.Glob("../../packages/*/*.spec")
 	for _, file := range specs {
 		if data, err := os.ReadFile(file); err == nil {
@@ -189,7 +194,8 @@ func FuzzParseSpec(f *testing.F) {
 		spec := ParseSpec(data, base)
 		lines := strings.Count(data, "\n") + 1
 		for _, rpm := range spec.RPMs {
-			if rpm.Line < 1 || rpm.Line > lines || strings.Contains(rpm.Name, unknown) != strings.Contains(data, unknown) && strings.Contains(rpm.Name, unknown) {
+			if rpm.Line < 1 || rpm.Line > lines || strings.Contains(rpm.Name,
+				unknown) != strings.Contains(data, unknown) && strings.Contains(rpm.Name, unknown) {
 				t.Errorf("RPM %+v of %d lines", rpm, lines)
 			}
 		}
@@ -210,7 +216,8 @@ func FuzzParseSpec(f *testing.F) {
 	})
 }
 
-// TestOddSpecs: specs that editors of other systems and generators leave behind mean what the same lines mean otherwise.
+// TestOddSpecs: specs that editors of other systems and generators leave behind mean what the same
+// lines mean otherwise.
 func TestOddSpecs(t *testing.T) {
 	plain := ParseSpec(sampleSpec, baseMacros())
 	var long strings.Builder
@@ -239,10 +246,12 @@ func TestOddSpecs(t *testing.T) {
 	if len(front.RPMs) != len(plain.RPMs) || front.RPMs[0].Line != plain.RPMs[0].Line+20_000 {
 		t.Errorf("behind 20,000 lines: got %+v", front.RPMs)
 	}
-	if _, problem := readable([]byte{0xff, 0xfe, 'N', 0}); problem != "the spec is UTF-16, which rpmbuild cannot read" {
+	if _, problem := readable([]byte{0xff, 0xfe, 'N',
+		0}); problem != "the spec is UTF-16, which rpmbuild cannot read" {
 		t.Errorf("UTF-16: %q", problem)
 	}
-	if text, problem := readable([]byte("Name: caf\xe9\n")); problem != "" || len(ParseSpec(text, nil).RPMs) != 0 {
+	if text, problem := readable([]byte("Name: caf\xe9\n")); problem != "" ||
+		len(ParseSpec(text, nil).RPMs) != 0 {
 		t.Errorf("a name that is not UTF-8 was taken: %q, %q", text, problem)
 	}
 }

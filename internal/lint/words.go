@@ -4,22 +4,26 @@ package lint
 
 import "strings"
 
-// isSection says whether a word, without its percent sign, begins a part of a spec file (the list of rpm's
-// build/parseSpec.c).
+// isSection says whether a word, without its percent sign, begins a part of a spec file (the list
+// of rpm's build/parseSpec.c).
 func isSection(word string) bool {
 	switch word {
-	case "package", "description", "prep", "conf", "build", "install", "check", "clean", "generate_buildrequires", "files",
-		"changelog", "pre", "post", "preun", "postun", "pretrans", "posttrans", "preuntrans", "postuntrans", "verifyscript",
-		"triggerin", "triggerun", "triggerpostun", "triggerprein", "trigger", "filetriggerin", "filetriggerun",
-		"filetriggerpostun", "transfiletriggerin", "transfiletriggerun", "transfiletriggerpostun", "sepolicy", "sourcelist",
+	case "package", "description", "prep", "conf", "build", "install", "check", "clean",
+		"generate_buildrequires", "files",
+		"changelog", "pre", "post", "preun", "postun", "pretrans", "posttrans", "preuntrans",
+		"postuntrans", "verifyscript",
+		"triggerin", "triggerun", "triggerpostun", "triggerprein", "trigger", "filetriggerin",
+		"filetriggerun",
+		"filetriggerpostun", "transfiletriggerin", "transfiletriggerun", "transfiletriggerpostun",
+		"sepolicy", "sourcelist",
 		"patchlist":
 		return true
 	}
 	return false
 }
 
-// dependencyNames splits a list of dependencies into names without versions. Boolean dependencies, "(a if b)", are rpm's
-// to judge and left out. whole is false when a word could not be expanded.
+// dependencyNames splits a list of dependencies into names without versions. Boolean dependencies,
+// "(a if b)", are rpm's to judge and left out. whole is false when a word could not be expanded.
 func dependencyNames(text string) (names []string, whole bool) {
 	whole = true
 	for text = skipSeparators(text); text != ""; text = skipSeparators(text) {
@@ -55,7 +59,8 @@ func booleanNames(text string) (names []string) {
 		}
 		var body string
 		body, text = cutBraces(text, '(', ')')
-		for word := range strings.FieldsFuncSeq(body, func(r rune) bool { return strings.ContainsRune(" \t\n,", r) }) {
+		for word := range strings.FieldsFuncSeq(body,
+			func(r rune) bool { return strings.ContainsRune(" \t\n,", r) }) {
 			word = strings.TrimLeft(word, "(")
 			for strings.HasSuffix(word, ")") && strings.Count(word, ")") > strings.Count(word, "(") {
 				word = word[:len(word)-1]

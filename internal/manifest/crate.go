@@ -1,4 +1,5 @@
-// crate: the parts of Cargo.toml that packages and variants share, and which mean something to cargo as well.
+// crate: the parts of Cargo.toml that packages and variants share, and which mean something to
+// cargo as well.
 
 package manifest
 
@@ -8,7 +9,8 @@ import (
 	"strings"
 )
 
-// crateTable is [package] and the table buildsys reads below [package.metadata], which may be absent.
+// crateTable is [package] and the table buildsys reads below [package.metadata], which may be
+// absent.
 type crateTable struct {
 	name       string
 	nameLine   int
@@ -16,9 +18,11 @@ type crateTable struct {
 	metadata   *table
 }
 
-// crate reads [package] and [lib], and accepts the rest of what cargo knows. want is the name of the metadata table.
+// crate reads [package] and [lib], and accepts the rest of what cargo knows. want is the name of
+// the metadata table.
 func (t *table) crate(want string) crateTable {
-	t.accept("bin", "example", "test", "bench", "dev-dependencies", "target", "features", "patch", "replace", "profile",
+	t.accept("bin", "example", "test", "bench", "dev-dependencies", "target", "features", "patch",
+		"replace", "profile",
 		"workspace", "lints", "badges", "cargo-features")
 	var c crateTable
 	if lib := t.sub("lib"); lib != nil {
@@ -41,7 +45,8 @@ func (t *table) crate(want string) crateTable {
 	case !pkg.has("name"):
 		pkg.fault("", "", "\"name\" is missing in [package]")
 	case named && !matches(crateRule, c.name):
-		pkg.fault("name", "use A-Z, a-z, 0-9, '_' and '-'; names with other characters go into package-name",
+		pkg.fault("name", "use A-Z, a-z, 0-9, '_' and '-'; names with other characters go into "+
+			"package-name",
 			"%s cannot be the name of a crate", quote(c.name))
 		c.name = ""
 	}
@@ -55,31 +60,38 @@ func (t *table) crate(want string) crateTable {
 	return c
 }
 
-// acceptCargo makes the keys of [package] known that cargo defines (The Cargo Book, "The Manifest Format").
+// acceptCargo makes the keys of [package] known that cargo defines (The Cargo Book, "The Manifest
+// Format").
 func (t *table) acceptCargo() {
-	t.accept("version", "authors", "edition", "rust-version", "description", "documentation", "readme", "homepage",
-		"repository", "license", "license-file", "keywords", "categories", "workspace", "build", "links", "exclude",
-		"include", "publish", "metadata", "default-run", "autolib", "autobins", "autoexamples", "autotests",
+	t.accept("version", "authors", "edition", "rust-version", "description", "documentation", "readme",
+		"homepage",
+		"repository", "license", "license-file", "keywords", "categories", "workspace", "build", "links",
+		"exclude",
+		"include", "publish", "metadata", "default-run", "autolib", "autobins", "autoexamples",
+		"autotests",
 		"autobenches", "resolver")
 }
 
-// wanted returns the metadata table of the given name. Tables of other tools are none of our business, but one that
-// is nearly ours is a typing mistake, which the ancestor silently ignored.
+// wanted returns the metadata table of the given name. Tables of other tools are none of our
+// business, but one that is nearly ours is a typing mistake, which the ancestor silently ignored.
 func (t *table) wanted(want string) *table {
-	place := map[string]string{"build-package": "packages", "build-variant": "variants", "build-kit": "kits"}
+	place := map[string]string{"build-package": "packages", "build-variant": "variants",
+		"build-kit": "kits"}
 	for key := range t.vals {
 		switch near := Nearest(key, []string{"build-package", "build-variant", "build-kit"}); {
 		case key == want:
 		case place[key] != "":
 			t.fault(key, "", "[package.metadata.%s] belongs in a manifest below %s/", key, place[key])
 		case near != "":
-			t.tolerate(key, didYouMean(key, []string{near}), "unknown table %s in [package.metadata]", quote(key))
+			t.tolerate(key, didYouMean(key, []string{near}), "unknown table %s in [package.metadata]",
+				quote(key))
 		}
 	}
 	return t.sub(want)
 }
 
-// dependencies reads a dependency table, in the order of its lines. Only dependencies by path exist in such trees.
+// dependencies reads a dependency table, in the order of its lines. Only dependencies by path exist
+// in such trees.
 func (t *table) dependencies(kind string) []Dependency {
 	deps := t.sub(kind)
 	if deps == nil {
@@ -89,7 +101,8 @@ func (t *table) dependencies(kind string) []Dependency {
 	for key, raw := range deps.vals {
 		vals, ok := raw.(map[string]any)
 		if !ok {
-			deps.fault(key, byPath(key), "dependency %s in [%s] must be a table, not %s", quote(key), kind, typeName(raw))
+			deps.fault(key, byPath(key), "dependency %s in [%s] must be a table, not %s", quote(key), kind,
+				typeName(raw))
 			continue
 		}
 		if dep, ok := deps.child(vals, key).dependency(key, kind); ok {
@@ -121,7 +134,8 @@ func (t *table) dependency(key, kind string) (Dependency, bool) {
 			if near := didYouMean(other, []string{"path"}); near != "" {
 				hint = near
 			}
-			t.tolerate(other, hint, "unknown key %s of dependency %s in [%s]", quote(other), quote(key), kind)
+			t.tolerate(other, hint, "unknown key %s of dependency %s in [%s]", quote(other), quote(key),
+				kind)
 		}
 	}
 	var ok bool

@@ -32,7 +32,8 @@ func TestDocsExamples(t *testing.T) {
 		case file == "Makefile.toml":
 			var env map[string]string
 			env, problems = ParseMakefile(file, text, func(string) string { return "" })
-			if env["BUILDSYS_PRETTY_NAME"] != "Skiff (skiff)" || env["BUILDSYS_JOBS"] != "4" || env["BUILDSYS_CACHE_DIR"] != "/var/cache/buildsys" {
+			if env["BUILDSYS_PRETTY_NAME"] != "Skiff (skiff)" || env["BUILDSYS_JOBS"] != "4" ||
+				env["BUILDSYS_CACHE_DIR"] != "/var/cache/buildsys" {
 				t.Errorf("%s gives %v", file, env)
 			}
 		default:

@@ -1,4 +1,5 @@
-// document: TOML bytes as a tree of tables that is read strictly: what no one asks for is an unknown key.
+// document: TOML bytes as a tree of tables that is read strictly: what no one asks for is an
+// unknown key.
 
 package manifest
 
@@ -33,7 +34,8 @@ type table struct {
 	known []string
 }
 
-// open decodes data. The table is nil when the file is no TOML at all; then the document has a problem.
+// open decodes data. The table is nil when the file is no TOML at all; then the document has a
+// problem.
 func open(file string, data []byte, rules Rules) (*document, *table) {
 	doc := &document{file: file, rules: rules}
 	if msg, hint := unreadable(data); msg != "" {
@@ -62,8 +64,10 @@ func unreadable(data []byte) (msg, hint string) {
 	head := string(data[:min(len(data), 4)])
 	switch {
 	case len(data) > MaxSize:
-		return fmt.Sprintf("the file has more than the %d bytes that are read", MaxSize), "is this really a manifest?"
-	case strings.HasPrefix(head, "\xff\xfe"), strings.HasPrefix(head, "\xfe\xff"), strings.IndexByte(head, 0) >= 0:
+		return fmt.Sprintf("the file has more than the %d bytes that are read", MaxSize),
+			"is this really a manifest?"
+	case strings.HasPrefix(head, "\xff\xfe"), strings.HasPrefix(head, "\xfe\xff"),
+		strings.IndexByte(head, 0) >= 0:
 		return "the file is UTF-16", "save it as UTF-8"
 	case !utf8.Valid(data):
 		return "the file is not UTF-8", "save it as UTF-8"
@@ -81,11 +85,13 @@ func (d *document) syntax(err error) {
 	hint := ""
 	if strings.Contains(parse.Message, "already been") {
 		hint = "every key and table may be given once"
-		if first := d.lines[pathKey(strings.Split(parse.LastKey, "."))]; first > 0 && first != parse.Position.Line {
+		if first := d.lines[pathKey(strings.Split(parse.LastKey, "."))]; first > 0 &&
+			first != parse.Position.Line {
 			hint = fmt.Sprintf("it is first given on line %d", first)
 		}
 	}
-	d.problems.add(d.file, parse.Position.Line, hint, "invalid TOML: %s", lowerFirst(strings.TrimSuffix(parse.Message, ".")))
+	d.problems.add(d.file, parse.Position.Line, hint, "invalid TOML: %s",
+		lowerFirst(strings.TrimSuffix(parse.Message, ".")))
 }
 
 // lowerFirst makes a sentence fit behind a colon, unless it begins with an abbreviation.
@@ -96,7 +102,8 @@ func lowerFirst(s string) string {
 	return strings.ToLower(s[:min(1, len(s))]) + s[min(1, len(s)):]
 }
 
-// name is the table as it is written in the file: "[package.metadata]" or, for an element of an array, "[[…]]".
+// name is the table as it is written in the file: "[package.metadata]" or, for an element of an
+// array, "[[…]]".
 func (t *table) name() string {
 	var parts []string
 	array := false
@@ -156,9 +163,11 @@ func (t *table) boolean(key string) bool {
 	return v
 }
 
-// strings returns the good elements of a list of strings, and the lines they are on. An element is good if it is a
-// string, not there before, and check (which may be nil) has nothing to say about it.
-func (t *table) strings(key string, check func(s string) (msg, hint string)) (good []string, lines []int) {
+// strings returns the good elements of a list of strings, and the lines they are on. An element is
+// good if it is a string, not there before, and check (which may be nil) has nothing to say about
+// it.
+func (t *table) strings(key string, check func(s string) (msg, hint string)) (good []string,
+	lines []int) {
 	list, _ := value[[]any](t, key, "a list of strings")
 	for i, raw := range list {
 		line := t.line(key, "#"+strconv.Itoa(i))
@@ -166,7 +175,8 @@ func (t *table) strings(key string, check func(s string) (msg, hint string)) (go
 		s, ok := raw.(string)
 		switch {
 		case !ok:
-			msg = fmt.Sprintf("%q%s must be a list of strings, but element %d is %s", key, t.in(), i+1, typeName(raw))
+			msg = fmt.Sprintf("%q%s must be a list of strings, but element %d is %s", key, t.in(), i+1,
+				typeName(raw))
 		case slices.Contains(good, s):
 			msg, harmless = fmt.Sprintf("%s is twice in %q%s", quote(s), key, t.in()), t.doc.rules.Lenient
 		case check != nil:
@@ -202,7 +212,8 @@ func (t *table) choice(key, fallback string, words ...string) string {
 		return fallback
 	}
 	if !slices.Contains(words, v) {
-		t.fault(key, didYouMean(v, words), "%s is not a value of %q%s: it may be %s", quote(v), key, t.in(), orList(words))
+		t.fault(key, didYouMean(v, words), "%s is not a value of %q%s: it may be %s", quote(v), key,
+			t.in(), orList(words))
 		return fallback
 	}
 	return v
@@ -238,7 +249,8 @@ func (t *table) tables(key string) []*table {
 		for i, element := range list {
 			vals, ok := element.(map[string]any)
 			if !ok {
-				t.doc.problems.add(t.doc.file, t.line(key, "#"+strconv.Itoa(i)), "", "%q%s must be an array of tables, but element %d is %s", key, t.in(), i+1, typeName(element))
+				t.doc.problems.add(t.doc.file, t.line(key, "#"+strconv.Itoa(i)), "",
+					"%q%s must be an array of tables, but element %d is %s", key, t.in(), i+1, typeName(element))
 				continue
 			}
 			out = append(out, t.child(vals, key, "#"+strconv.Itoa(i)))

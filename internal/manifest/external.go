@@ -8,9 +8,10 @@ import (
 	"strings"
 )
 
-// Name returns the file name of e: its path key, or else the last segment of its URL, as written there (query and fragment
-// removed, percent escapes kept, so that a lookaside cache filled by other tools is found). It is empty when the URL has no
-// such segment; the manifest check refuses that.
+// Name returns the file name of e: its path key, or else the last segment of its URL, as written
+// there (query and fragment removed, percent escapes kept, so that a lookaside cache filled by
+// other tools is found). It is empty when the URL has no such segment; the manifest check refuses
+// that.
 func (e ExternalFile) Name() string {
 	if e.Path != "" {
 		return e.Path
@@ -23,8 +24,8 @@ func (e ExternalFile) Name() string {
 	return p[strings.LastIndexByte(p, '/')+1:]
 }
 
-// BundleName returns the name of the archive with the vendored modules of e: its bundle-output-path, or else
-// bundled-NAME. It is empty when nothing is bundled.
+// BundleName returns the name of the archive with the vendored modules of e: its
+// bundle-output-path, or else bundled-NAME. It is empty when nothing is bundled.
 func (e ExternalFile) BundleName() string {
 	switch {
 	case !e.BundleGo:
@@ -35,9 +36,11 @@ func (e ExternalFile) BundleName() string {
 	return "bundled-" + e.Name()
 }
 
-// again says whether e is the file of an earlier entry, given once more to bundle the modules of another directory in it.
+// again says whether e is the file of an earlier entry, given once more to bundle the modules of
+// another directory in it.
 func (e ExternalFile) again(earlier ExternalFile) bool {
-	return e.URL == earlier.URL && e.SHA512 == earlier.SHA512 && e.BundleGo && earlier.BundleGo && e.BundleName() != earlier.BundleName()
+	return e.URL == earlier.URL && e.SHA512 == earlier.SHA512 && e.BundleGo && earlier.BundleGo &&
+		e.BundleName() != earlier.BundleName()
 }
 
 // Names returns every file that e adds to a build: its own, and what is bundled from it.
@@ -48,7 +51,8 @@ func (e ExternalFile) Names() []string {
 	return []string{e.Name()}
 }
 
-// sharedName is the name of an archive of modules that two external files would both want for one of their files.
+// sharedName is the name of an archive of modules that two external files would both want for one
+// of their files.
 func sharedName(a, b ExternalFile) string {
 	if name := a.BundleName(); name != "" && slices.Contains(b.Names(), name) {
 		return name
@@ -59,7 +63,8 @@ func sharedName(a, b ExternalFile) string {
 	return ""
 }
 
-// sourceSuffixes are the archives that modules can be bundled from, bundleSuffixes those they can be bundled into.
+// sourceSuffixes are the archives that modules can be bundled from, bundleSuffixes those they can
+// be bundled into.
 var (
 	bundleSuffixes = []string{".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.zst"}
 	sourceSuffixes = []string{".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.zst", ".tar.bz2", ".zip"}
@@ -74,26 +79,32 @@ func (t *table) bundle(f *ExternalFile) {
 	if !t.has("bundle-modules") {
 		for _, key := range []string{"bundle-root-path", "bundle-output-path"} {
 			if t.has(key) {
-				t.fault(key, "add bundle-modules = [\"go\"]", "%q means nothing without \"bundle-modules\"", key)
+				t.fault(key, "add bundle-modules = [\"go\"]", "%q means nothing without \"bundle-modules\"",
+					key)
 			}
 		}
 		return
 	}
-	if t.has("bundle-root-path") && f.BundleRoot != "." && slices.ContainsFunc(strings.Split(f.BundleRoot, "/"), notPart) {
-		t.fault("bundle-root-path", "name a directory inside the archive, without .. and without a slash at its end",
+	if t.has("bundle-root-path") && f.BundleRoot != "." &&
+		slices.ContainsFunc(strings.Split(f.BundleRoot, "/"), notPart) {
+		t.fault("bundle-root-path",
+			"name a directory inside the archive, without .. and without a slash at its end",
 			"bundle-root-path %s cannot be the place of a Go module", quote(f.BundleRoot))
 	}
 	name, output := f.Name(), f.BundleOutput
 	switch {
 	case !f.BundleGo || name == "":
 	case !hasSuffix(name, sourceSuffixes):
-		t.fault("bundle-modules", "it may end in "+orList(sourceSuffixes)+"; give it such a name with \"path\"",
+		t.fault("bundle-modules",
+			"it may end in "+orList(sourceSuffixes)+"; give it such a name with \"path\"",
 			"no modules can be bundled from %s: its name is not that of an archive", quote(name))
-	case t.has("bundle-output-path") && (!matches(fileRule, output) || !hasSuffix(output, bundleSuffixes)):
+	case t.has("bundle-output-path") && (!matches(fileRule, output) ||
+		!hasSuffix(output, bundleSuffixes)):
 		t.fault("bundle-output-path", "use one file name that ends in "+orList(bundleSuffixes),
 			"bundle-output-path %s cannot be the name of an archive of modules", quote(output))
 	case output == "" && !hasSuffix(name, bundleSuffixes):
-		t.fault("bundle-modules", "name the archive of modules with \"bundle-output-path\", as in \"bundled.tar.gz\"",
+		t.fault("bundle-modules",
+			"name the archive of modules with \"bundle-output-path\", as in \"bundled.tar.gz\"",
 			"modules cannot be bundled into an archive like %s", quote(name))
 	}
 }
@@ -101,7 +112,10 @@ func (t *table) bundle(f *ExternalFile) {
 func notPart(s string) bool { return !matches(partRule, s) }
 
 func hasSuffix(name string, suffixes []string) bool {
-	return slices.ContainsFunc(suffixes, func(s string) bool { return strings.HasSuffix(name, s) && len(name) > len(s) })
+	return slices.ContainsFunc(suffixes, func(s string) bool {
+		return strings.HasSuffix(name, s) &&
+			len(name) > len(s)
+	})
 }
 
 func bundleProblem(kind string) (msg, hint string) {

@@ -19,7 +19,8 @@ func TestExternalFileName(t *testing.T) {
 			t.Errorf("%s: %q, want %q", url, got, want)
 		}
 	}
-	if got := (ExternalFile{URL: "https://x/v1.tar.gz", Path: "foo-1.tar.gz"}).Name(); got != "foo-1.tar.gz" {
+	if got := (ExternalFile{URL: "https://x/v1.tar.gz",
+		Path: "foo-1.tar.gz"}).Name(); got != "foo-1.tar.gz" {
 		t.Errorf("path key: %q", got)
 	}
 }

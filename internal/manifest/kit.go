@@ -12,8 +12,8 @@ type Kit struct {
 	NameLine  int // where the name is given
 }
 
-// ParseKit reads a kit's manifest. file is its path relative to the root, for messages only. With problems the kit holds
-// what could be read.
+// ParseKit reads a kit's manifest. file is its path relative to the root, for messages only. With
+// problems the kit holds what could be read.
 func ParseKit(file string, data []byte, rules Rules) (*Kit, Problems) {
 	k := &Kit{File: file}
 	doc, root := open(file, data, rules)
@@ -26,15 +26,18 @@ func ParseKit(file string, data []byte, rules Rules) (*Kit, Problems) {
 	case t != nil:
 		k.readBuildKit(t)
 	case root.vals["package"] != nil:
-		doc.problems.add(file, 0, "write [package.metadata.build-kit] and in it vendor = \"NAME\"", "[package.metadata.build-kit] is missing")
+		doc.problems.add(file, 0, "write [package.metadata.build-kit] and in it vendor = \"NAME\"",
+			"[package.metadata.build-kit] is missing")
 	}
 	if k.Name != "" && !(ValidName(k.Name) && ValidIdentifier(k.Name)) {
-		doc.problems.add(file, k.NameLine, "use a-z, 0-9, '_' and '-'", "%s cannot be the name of a kit", quote(k.Name))
+		doc.problems.add(file, k.NameLine, "use a-z, 0-9, '_' and '-'", "%s cannot be the name of a kit",
+			quote(k.Name))
 	}
 	k.BuildDeps = root.dependencies("build-dependencies")
 	for _, d := range root.dependencies("dependencies") {
 		doc.problems.add(file, d.Line, "move it to [build-dependencies]",
-			"dependency %s in [dependencies] has no effect: a kit holds what its [build-dependencies] lead to", quote(d.Key))
+			"dependency %s in [dependencies] has no effect: a kit holds what its [build-dependencies] "+
+				"lead to", quote(d.Key))
 	}
 	root.finish()
 	return k, doc.problems.Sorted()
@@ -50,7 +53,8 @@ func (k *Kit) readBuildKit(t *table) {
 	vendor, ok := t.str("vendor")
 	switch {
 	case !t.has("vendor"):
-		t.fault("", "write vendor = \"NAME\": who makes the kit, as [vendor.NAME] in the Twoliter.toml of those who use it", "\"vendor\" is missing%s", t.in())
+		t.fault("", "write vendor = \"NAME\": who makes the kit, as [vendor.NAME] in the Twoliter.toml "+
+			"of those who use it", "\"vendor\" is missing%s", t.in())
 	case ok && !matches(identifierRule, vendor):
 		t.fault("vendor", identifierHint, "%s cannot be the name of a vendor", quote(vendor))
 	default:

@@ -1,4 +1,5 @@
-// lines: on which line of a TOML file each key stands. The decoder checks the file but keeps no positions.
+// lines: on which line of a TOML file each key stands. The decoder checks the file but keeps no
+// positions.
 
 package manifest
 
@@ -10,8 +11,9 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// maxDepth bounds how deep values, tables and dotted keys may nest. Manifests need four; the decoder recurses without
-// a bound, so a file of a million brackets would otherwise exhaust the stack.
+// maxDepth bounds how deep values, tables and dotted keys may nest. Manifests need four; the
+// decoder recurses without a bound, so a file of a million brackets would otherwise exhaust the
+// stack.
 const maxDepth = 32
 
 var errTooDeep = errors.New("tables, arrays or dotted keys are nested too deeply")
@@ -39,8 +41,8 @@ func (x lineIndex) note(path []string, line int) {
 	}
 }
 
-// scanner walks over TOML text that the decoder accepts or will refuse. It need not find mistakes, only never run
-// past the end or loop, and be right about every file that is correct.
+// scanner walks over TOML text that the decoder accepts or will refuse. It need not find mistakes,
+// only never run past the end or loop, and be right about every file that is correct.
 type scanner struct {
 	text  string
 	pos   int
@@ -50,9 +52,11 @@ type scanner struct {
 	deep  bool
 }
 
-// indexLines returns the lines of all keys. The error is errTooDeep, with the line where it happened.
+// indexLines returns the lines of all keys. The error is errTooDeep, with the line where it
+// happened.
 func indexLines(text string) (lineIndex, int, error) {
-	s := &scanner{text: strings.TrimPrefix(text, "\ufeff"), line: 1, index: lineIndex{}, sizes: map[string]int{}}
+	s := &scanner{text: strings.TrimPrefix(text, "\ufeff"), line: 1, index: lineIndex{},
+		sizes: map[string]int{}}
 	var table []string
 	for s.skipSpace(true); s.pos < len(s.text); s.skipSpace(true) {
 		start := s.pos
@@ -129,8 +133,8 @@ func (s *scanner) header() []string {
 	return path
 }
 
-// resolve puts the index of the last element behind each name of an array of tables but the last name: in
-// [[a]] [a.b] the second header means a.#0.b.
+// resolve puts the index of the last element behind each name of an array of tables but the last
+// name: in [[a]] [a.b] the second header means a.#0.b.
 func (s *scanner) resolve(key []string) []string {
 	path := make([]string, 0, len(key)+1)
 	for i, k := range key {
@@ -212,7 +216,8 @@ func (s *scanner) quoted() string {
 	return unquote(s.text[start:s.pos])
 }
 
-// unquote returns what a one-line string means. TOML's escapes are not Go's, so the decoder has to know.
+// unquote returns what a one-line string means. TOML's escapes are not Go's, so the decoder has to
+// know.
 func unquote(raw string) string {
 	if strings.ContainsRune(raw, '\\') {
 		var v struct{ Key string }

@@ -49,12 +49,16 @@ func TestLines(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]int{
-		"package": 2, "package name": 3, "package quo_ted": 4, "package li.teral": 5, "package a": 6, "package a b c": 6,
-		"package escaped": 7, "list": 9, "list #0": 9, "list #0 one": 10, "list #0 two": 15, "list #0 two #0": 15,
+		"package": 2, "package name": 3, "package quo_ted": 4, "package li.teral": 5, "package a": 6,
+		"package a b c":   6,
+		"package escaped": 7, "list": 9, "list #0": 9, "list #0 one": 10, "list #0 two": 15,
+		"list #0 two #0": 15,
 		"list #0 two #1": 16, "list #0 two #2": 16, "list #0 two #3": 17, "list #0 two #3 four": 17,
-		"list #0 two #3 fi.ve": 17, "list #0 two #3 fi.ve #0": 18, "list #0 sub": 21, "list #0 sub deep": 22,
-		"list #0 sub after": 24, "list #1": 26, "list #1 one": 27, "list #1 inner": 28, "list #1 inner #0 z a b": 29,
-		"list #1 inner #0 z c": 29, "list #1 inner #1 z": 31,
+		"list #0 two #3 fi.ve": 17, "list #0 two #3 fi.ve #0": 18, "list #0 sub": 21,
+		"list #0 sub deep":  22,
+		"list #0 sub after": 24, "list #1": 26, "list #1 one": 27, "list #1 inner": 28,
+		"list #1 inner #0 z a b": 29,
+		"list #1 inner #0 z c":   29, "list #1 inner #1 z": 31,
 	} {
 		keys := strings.Fields(path)
 		for i := range keys {
@@ -82,16 +86,18 @@ func TestLinesTooDeep(t *testing.T) {
 	}
 }
 
-// FuzzLines compares the index with what the decoder found in the same text: every key has a line, the line shows the
-// key, and lines put in front move all of them.
+// FuzzLines compares the index with what the decoder found in the same text: every key has a line,
+// the line shows the key, and lines put in front move all of them.
 func FuzzLines(f *testing.F) {
-	for _, seed := range []string{tricky, strings.ReplaceAll(tricky, "\n", "\r\n"), "", "a", "a=[", "[[", "\"", "a={b=1,\n#c\n}", "\ufeffa=1"} {
+	for _, seed := range []string{tricky, strings.ReplaceAll(tricky, "\n", "\r\n"), "", "a", "a=[",
+		"[[", "\"", "a={b=1,\n#c\n}", "\ufeffa=1"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		index, _, err := indexLines(text) // must not panic or hang, whatever the text is
 		tree := map[string]any{}
-		if _, bad := toml.Decode(text, &tree); err != nil || bad != nil || strings.Contains(text, `\u0000`) {
+		if _, bad := toml.Decode(text, &tree); err != nil || bad != nil ||
+			strings.Contains(text, `\u0000`) {
 			return
 		}
 		shifted, _, _ := indexLines("#\n\n" + strings.TrimPrefix(text, "\ufeff"))
@@ -102,7 +108,8 @@ func FuzzLines(f *testing.F) {
 				t.Fatalf("%q is on line %d of %d", path, line, len(lines))
 			}
 			key := path[len(path)-1]
-			if bare.MatchString(key) && !strings.Contains(lines[line-1], key) && !strings.Contains(lines[line-1], `\`) {
+			if bare.MatchString(key) && !strings.Contains(lines[line-1], key) &&
+				!strings.Contains(lines[line-1], `\`) {
 				t.Errorf("%q is not on line %d: %q", path, line, lines[line-1])
 			}
 			if moved := shifted[pathKey(path)]; moved != line+2 {
@@ -138,6 +145,7 @@ func each(path []string, value any, visit func(path []string)) {
 }
 
 func ExampleProblem() {
-	fmt.Println(Problem{File: "packages/foo/Cargo.toml", Line: 12, Msg: "unknown key \"a\x1b[2Jb\"", Hint: `did you mean "ab"?`})
+	fmt.Println(Problem{File: "packages/foo/Cargo.toml", Line: 12, Msg: "unknown key \"a\x1b[2Jb\"",
+		Hint: `did you mean "ab"?`})
 	// Output: packages/foo/Cargo.toml:12: unknown key "a\x1b[2Jb"; did you mean "ab"?
 }

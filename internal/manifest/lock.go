@@ -18,12 +18,14 @@ type Lock struct {
 type LockedImage struct {
 	Image
 	Source string // where it was resolved: REGISTRY/NAME:vVERSION
-	// Digest is the sha256, in base64, of the image's manifest in canonical JSON; empty for an SDK that is in no registry.
+	// Digest is the sha256, in base64, of the image's manifest in canonical JSON; empty for an SDK
+	// that is in no registry.
 	Digest string
 }
 
 // LockHeader begins a lock file that buildsys writes.
-const LockHeader = "# Written by \"buildsys update\" from Twoliter.toml and what its kits say. Commit it; do not edit it.\n"
+const LockHeader = "# Written by \"buildsys update\" from Twoliter.toml and what its kits say. " +
+	"Commit it; do not edit it.\n"
 
 // ParseLock reads Twoliter.lock.
 func ParseLock(file string, data []byte) (*Lock, Problems) {
@@ -66,8 +68,10 @@ func (t *table) lockedImage(what string, mayBeOpen bool) (LockedImage, bool) {
 			t.fault("", "run \"buildsys update\"", "%q is missing%s", key, t.in())
 		}
 	}
-	if sum, err := base64.StdEncoding.Strict().DecodeString(l.Digest); hashed && (err != nil || len(sum) != 32) && !(mayBeOpen && l.Digest == "") {
-		t.fault("digest", "run \"buildsys update\"", "digest %s is not a sha256 in base64", quote(l.Digest))
+	if sum, err := base64.StdEncoding.Strict().DecodeString(l.Digest); hashed &&
+		(err != nil || len(sum) != 32) && !(mayBeOpen && l.Digest == "") {
+		t.fault("digest", "run \"buildsys update\"", "digest %s is not a sha256 in base64",
+			quote(l.Digest))
 		hashed = false
 	}
 	if msg := registryProblem(l.Source); named && msg != "" {
@@ -95,8 +99,10 @@ func (l *Lock) Format() []byte {
 	return []byte(b.String())
 }
 
-// format writes values that were checked when they were read: none needs more than quotes but the source.
+// format writes values that were checked when they were read: none needs more than quotes but the
+// source.
 func (l LockedImage) format() string {
 	quoted := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(l.Source)
-	return fmt.Sprintf("name = %q\nversion = %q\nvendor = %q\nsource = \"%s\"\ndigest = %q\n", l.Name, l.Version, l.Vendor, quoted, l.Digest)
+	return fmt.Sprintf("name = %q\nversion = %q\nvendor = %q\nsource = \"%s\"\ndigest = %q\n", l.Name,
+		l.Version, l.Vendor, quoted, l.Digest)
 }

@@ -8,8 +8,9 @@ import (
 	"strings"
 )
 
-// Nearest returns the candidate closest to word, or "" when none is close enough to be worth a guess.
-// Closeness is the number of letters to insert, delete, replace or swap; ties go to the alphabetically first.
+// Nearest returns the candidate closest to word, or "" when none is close enough to be worth a
+// guess. Closeness is the number of letters to insert, delete, replace or swap; ties go to the
+// alphabetically first.
 func Nearest(word string, candidates []string) string {
 	sorted := slices.Sorted(slices.Values(candidates))
 	best, bestDistance := "", max(1, min(3, len(word)/3))+1
@@ -24,7 +25,8 @@ func Nearest(word string, candidates []string) string {
 	return best
 }
 
-// NameHint says what a name that is none of the known ones may have been, or else which there are; not all of thousands.
+// NameHint says what a name that is none of the known ones may have been, or else which there are;
+// not all of thousands.
 func NameHint(name string, known []string) string {
 	const most = 20
 	if hint := didYouMean(name, known); hint != "" {

@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// ParsePackage reads a package's manifest. file is its path relative to the root, for messages only. With problems the
-// package holds what could be read, enough to check the rest of the tree against it. Warnings take nothing away from it.
+// ParsePackage reads a package's manifest. file is its path relative to the root, for messages
+// only. With problems the package holds what could be read, enough to check the rest of the tree
+// against it. Warnings take nothing away from it.
 func ParsePackage(file string, data []byte, rules Rules) (*Package, Problems) {
 	p := &Package{File: file}
 	doc, root := open(file, data, rules)
@@ -41,7 +42,8 @@ func (p *Package) readBuildPackage(t *table) {
 	if msg, hint := urlProblem(p.ReleasesURL); p.ReleasesURL != "" && msg != "" {
 		t.tolerate("releases-url", hint, "\"releases-url\" %s %s", quote(p.ReleasesURL), msg)
 	}
-	const conditional = "put what differs into sub-packages, and require them with (a if b) of the features an image has"
+	const conditional = "put what differs into sub-packages, and require them with (a if b) of the " +
+		"features an image has"
 	t.removed(TwoliterKits, "variant-sensitive", conditional)
 	t.removed(TwoliterKits, "package-features", conditional)
 	p.VariantSensitive = t.variantSensitive()
@@ -63,7 +65,8 @@ func (t *table) variantSensitive() string {
 	words := []string{"platform", "runtime", "family", "flavor"}
 	if _, ok := t.vals[key].(string); !ok && t.has(key) {
 		t.accept(key)
-		t.fault(key, "", "%q%s must be true, false or one of %s, not %s", key, t.in(), orList(words), typeName(t.vals[key]))
+		t.fault(key, "", "%q%s must be true, false or one of %s, not %s", key, t.in(), orList(words),
+			typeName(t.vals[key]))
 		return ""
 	}
 	return t.choice(key, "", words...)
@@ -121,8 +124,10 @@ func (t *table) externalFile() ExternalFile {
 
 // checkSource checks the URL, and that the file has a usable name.
 func (t *table) checkSource(f ExternalFile) {
-	if local, ok := strings.CutPrefix(f.URL, "file://"); ok && t.doc.rules.Lenient && matches(fileRule, path.Base(local)) {
-		t.tolerate("url", "", "url %s is a file of some machine: only a lookaside cache can have it", quote(f.URL))
+	if local, ok := strings.CutPrefix(f.URL, "file://"); ok && t.doc.rules.Lenient &&
+		matches(fileRule, path.Base(local)) {
+		t.tolerate("url", "", "url %s is a file of some machine: only a lookaside cache can have it",
+			quote(f.URL))
 		return
 	}
 	if msg, hint := urlProblem(f.URL); msg != "" {
@@ -130,6 +135,7 @@ func (t *table) checkSource(f ExternalFile) {
 		return
 	}
 	if name := f.Name(); !t.has("path") && !matches(fileRule, name) {
-		t.fault("url", "name the file with \"path\"", "url %s ends in %s, which cannot be the name of a file", quote(f.URL), quote(name))
+		t.fault("url", "name the file with \"path\"",
+			"url %s ends in %s, which cannot be the name of a file", quote(f.URL), quote(name))
 	}
 }

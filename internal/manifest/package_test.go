@@ -63,10 +63,12 @@ func TestParsePackage(t *testing.T) {
 	want := &Package{
 		Name: "kernel-6.12", NameLine: 27, Crate: "kernel-6_12", File: "packages/kernel-6.12/Cargo.toml",
 		SourceGroups: []string{"clock", "api/model"}, GroupLines: []int{33, 33},
-		ReleasesURL: "https://www.example.com/", VariantSensitive: "platform", PackageFeatures: []string{"fips"},
+		ReleasesURL: "https://www.example.com/", VariantSensitive: "platform",
+		PackageFeatures: []string{"fips"},
 		ExternalFiles: []ExternalFile{
 			{URL: "https://cdn.example.com/linux-6.12.tar.xz?mirror=1#top", SHA512: hashA, Line: 17},
-			{URL: "http://example.com/download/", SHA512: hashB, Path: "microcode.tar", ForceUpstream: true, Line: 22},
+			{URL: "http://example.com/download/", SHA512: hashB, Path: "microcode.tar", ForceUpstream: true,
+				Line: 22},
 		},
 		BuildDeps:  []Dependency{{"musl", "../musl", 37}, {"filesystem", "../filesystem", 38}},
 		Deps:       []Dependency{{"release", "../release", 41}},
@@ -89,7 +91,8 @@ func TestEncodings(t *testing.T) {
 		"UTF-16":         {string(utf16), "f: the file is UTF-16; save it as UTF-8"},
 		"UTF-16, no BOM": {string(utf16[2:]), "f: the file is UTF-16; save it as UTF-8"},
 		"Latin-1":        {"# caf\xe9\n" + goodPackage, "f: the file is not UTF-8; save it as UTF-8"},
-		"NUL":            {goodPackage + "\x00", "f:42: invalid TOML: TOML files cannot contain control characters: '0x00'"},
+		"NUL": {goodPackage + "\x00",
+			"f:42: invalid TOML: TOML files cannot contain control characters: '0x00'"},
 		"too big": {goodPackage + strings.Repeat("\n", MaxSize),
 			"f: the file has more than the 1048576 bytes that are read; is this really a manifest?"},
 		"CR alone": {strings.ReplaceAll(goodPackage, "\n", "\r"), "f:1: invalid TOML: "},
@@ -102,8 +105,11 @@ func TestEncodings(t *testing.T) {
 }
 
 func TestVariantSensitive(t *testing.T) {
-	for text, want := range map[string]string{"true": "variant", "false": "", `"flavor"`: "flavor", `"family"`: "family"} {
-		p, problems := ParsePackage("f", []byte("[package]\nname = \"a\"\n[package.metadata.build-package]\nvariant-sensitive = "+text), Rules{})
+	for text, want := range map[string]string{"true": "variant", "false": "", `"flavor"`: "flavor",
+		`"family"`: "family"} {
+		p, problems := ParsePackage("f",
+			[]byte("[package]\nname = \"a\"\n[package.metadata.build-package]\nvariant-sensitive = "+text),
+			Rules{})
 		if p.VariantSensitive != want || len(problems) > 0 {
 			t.Errorf("%s: got %q and %v, want %q", text, p.VariantSensitive, problems, want)
 		}
@@ -113,8 +119,9 @@ func TestVariantSensitive(t *testing.T) {
 func TestNearest(t *testing.T) {
 	known := []string{"external-files", "source-groups", "url", "fips", "x86_64"}
 	for word, want := range map[string]string{
-		"externl-files": "external-files", "external-file": "external-files", "extrenal-fiels": "external-files",
-		"source_groups": "source-groups", "ulr": "url", "fip": "fips", "x86-64": "x86_64",
+		"externl-files": "external-files", "external-file": "external-files",
+		"extrenal-fiels": "external-files",
+		"source_groups":  "source-groups", "ulr": "url", "fip": "fips", "x86-64": "x86_64",
 		"": "", "zzz": "", "url": "", "sourcegroup": "source-groups", "completely-different": "",
 	} {
 		if got := Nearest(word, known); got != want {
@@ -124,22 +131,25 @@ func TestNearest(t *testing.T) {
 	for _, c := range []struct {
 		a, b string
 		want int
-	}{{"", "", 0}, {"abc", "", 3}, {"", "ab", 2}, {"kitten", "sitting", 3}, {"ab", "ba", 1}, {"ca", "abc", 3}} {
+	}{{"", "", 0}, {"abc", "", 3}, {"", "ab", 2}, {"kitten", "sitting", 3}, {"ab", "ba", 1}, {"ca",
+		"abc", 3}} {
 		if got := distance(c.a, c.b); got != c.want {
 			t.Errorf("from %q to %q: %d, want %d", c.a, c.b, got, c.want)
 		}
 	}
 }
 
-// FuzzParsePackage: whatever the bytes, every problem has a place and words, and what is accepted is safe to use as a
-// file name, a macro or an argument.
+// FuzzParsePackage: whatever the bytes, every problem has a place and words, and what is accepted
+// is safe to use as a file name, a macro or an argument.
 func FuzzParsePackage(f *testing.F) {
 	f.Add([]byte(goodPackage))
 	f.Add([]byte("[package]\nname = 1\n[build-dependencies]\na = { path = 1 }\n"))
 	f.Add([]byte("package = [1]\ndependencies = 1\n"))
-	f.Add([]byte("[package.metadata]\nbuild-package = { external-files = [1, {}, {url=1}], source-groups = [\"\", 1] }"))
+	f.Add([]byte("[package.metadata]\nbuild-package = { external-files = [1, {}, {url=1}], " +
+		"source-groups = [\"\", 1] }"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		for _, rules := range []Rules{{Generation: TwoliterKits, Lenient: true}, {Generation: InTree, Lenient: true, WholeTree: true}} {
+		for _, rules := range []Rules{{Generation: TwoliterKits, Lenient: true},
+			{Generation: InTree, Lenient: true, WholeTree: true}} {
 			_, _ = ParsePackage("f", data, rules)
 			_, _ = ParseVariant("variants/a-b/Cargo.toml", data, rules)
 		}

@@ -40,7 +40,8 @@ func (p Problem) String() string {
 	return printable(b.String())
 }
 
-// printable escapes what a terminal might obey: names and values come from trees that nobody has looked at yet.
+// printable escapes what a terminal might obey: names and values come from trees that nobody has
+// looked at yet.
 func printable(s string) string {
 	if !strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
 		return s
@@ -71,7 +72,8 @@ func (ps Problems) Error() string {
 // ErrorKind returns errkind.Usage.
 func (Problems) ErrorKind() errkind.Kind { return errkind.Usage }
 
-// Err returns the sorted problems as an error, without the warnings, or nil when there are no others.
+// Err returns the sorted problems as an error, without the warnings, or nil when there are no
+// others.
 func (ps Problems) Err() error {
 	if errs, _ := ps.Split(); len(errs) > 0 {
 		return errs

@@ -1,5 +1,5 @@
-// project: Twoliter.toml, which says which SDK and which kits of others a tree is built with; and Twoliter.override, which
-// says where else they are on this machine.
+// project: Twoliter.toml, which says which SDK and which kits of others a tree is built with; and
+// Twoliter.override, which says where else they are on this machine.
 
 package manifest
 
@@ -23,7 +23,8 @@ type Project struct {
 
 // Vendor is [vendor.NAME].
 type Vendor struct {
-	Registry string // host and path that the vendor's images are below, or a place in the words of kit.ParsePlace
+	// host and path that the vendor's images are below, or a place in the words of kit.ParsePlace
+	Registry string
 	Line     int
 }
 
@@ -36,7 +37,10 @@ type Image struct {
 }
 
 // String is NAME VERSION of VENDOR.
-func (i Image) String() string { return fmt.Sprintf("%s %s of vendor %s", i.Name, i.Version, i.Vendor) }
+func (i Image) String() string {
+	return fmt.Sprintf("%s %s of vendor %s", i.Name, i.Version,
+		i.Vendor)
+}
 
 // SameImage says whether two entries mean the same image, wherever they are written.
 func (i Image) SameImage(j Image) bool {
@@ -65,7 +69,8 @@ func ParseProject(file string, data []byte, rules Rules) (*Project, Problems) {
 	case !root.has("release-version"):
 		root.fault("", "add release-version = \"0.1.0\"", "\"release-version\" is missing")
 	case ok && !ValidVersion(version):
-		root.fault("release-version", "write three numbers, as in \"1.20.3\"", "%s cannot be the version of kits and images", quote(version))
+		root.fault("release-version", "write three numbers, as in \"1.20.3\"",
+			"%s cannot be the version of kits and images", quote(version))
 	default:
 		p.ReleaseVersion = version
 	}
@@ -96,7 +101,8 @@ func (t *table) schema() bool {
 	case !t.has(key):
 		t.fault("", fmt.Sprintf("add %s = %d", key, ProjectSchema), "%q is missing", key)
 	case ok && version != ProjectSchema:
-		t.fault(key, "use a buildsys that knows it, or the files of that version", "%q is %d, and this buildsys knows %d only", key, version, ProjectSchema)
+		t.fault(key, "use a buildsys that knows it, or the files of that version",
+			"%q is %d, and this buildsys knows %d only", key, version, ProjectSchema)
 	}
 	return ok && version == ProjectSchema
 }
@@ -124,7 +130,8 @@ func (p *Project) readVendors(all *table) {
 	}
 }
 
-// registryProblem says what no place of images can look like. What it means is for those who go there.
+// registryProblem says what no place of images can look like. What it means is for those who go
+// there.
 func registryProblem(registry string) string {
 	switch {
 	case registry == "":
@@ -184,7 +191,9 @@ func (p *Project) checkVendors(doc *document) {
 		if near := Nearest(i.Vendor, slices.Collect(maps.Keys(p.Vendors))); near != "" {
 			hint = fmt.Sprintf("did you mean %q?", near)
 		}
-		doc.problems.add(doc.file, i.Line, hint, "%s %s comes from vendor %s, and there is no [vendor.%s]", i.Name, i.Version, quote(i.Vendor), i.Vendor)
+		doc.problems.add(doc.file, i.Line, hint,
+			"%s %s comes from vendor %s, and there is no [vendor.%s]", i.Name, i.Version, quote(i.Vendor),
+			i.Vendor)
 	}
 }
 
@@ -192,7 +201,8 @@ func (p *Project) checkTwice(doc *document) {
 	for n, kit := range p.Kits {
 		for _, earlier := range p.Kits[:n] {
 			if kit.Name == earlier.Name && kit.Vendor == earlier.Vendor {
-				doc.problems.add(doc.file, kit.Line, "keep one of them", "kit %s of vendor %s is already given on line %d", kit.Name, kit.Vendor, earlier.Line)
+				doc.problems.add(doc.file, kit.Line, "keep one of them",
+					"kit %s of vendor %s is already given on line %d", kit.Name, kit.Vendor, earlier.Line)
 			}
 		}
 	}

@@ -1,4 +1,5 @@
-// project_test: Twoliter.toml, Twoliter.lock and Twoliter.override, and whatever else might be fed to their parsers.
+// project_test: Twoliter.toml, Twoliter.lock and Twoliter.override, and whatever else might be fed
+// to their parsers.
 
 package manifest
 
@@ -58,7 +59,8 @@ func TestParseLock(t *testing.T) {
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	if l.SDK == nil || l.SDK.Digest != "V2lUX6Rs9rZLg8POxV7P785Mr5nallfyxor0Scrvh3Y=" || len(l.Kits) != 0 {
+	if l.SDK == nil || l.SDK.Digest != "V2lUX6Rs9rZLg8POxV7P785Mr5nallfyxor0Scrvh3Y=" ||
+		len(l.Kits) != 0 {
 		t.Errorf("got %+v", l)
 	}
 	if got := string(l.Format()); got != LockHeader+ancestorLock {
@@ -68,17 +70,21 @@ func TestParseLock(t *testing.T) {
 	kit.Name, kit.Source = "core-kit", `oci-layout:a\"b`
 	l.Kits = []LockedImage{kit}
 	again, problems := ParseLock("Twoliter.lock", l.Format())
-	if len(problems) > 0 || len(again.Kits) != 1 || again.Kits[0].Source != kit.Source || !again.Kits[0].SameImage(kit.Image) {
+	if len(problems) > 0 || len(again.Kits) != 1 || again.Kits[0].Source != kit.Source ||
+		!again.Kits[0].SameImage(kit.Image) {
 		t.Errorf("got %+v, %v", again, problems)
 	}
 }
 
 func TestParseBadLock(t *testing.T) {
 	for _, c := range []struct{ old, new, want string }{
-		{"schema-version = 1", "schema-version = 7", `Twoliter.lock:1: "schema-version" is 7, and this buildsys knows 1 only; use a buildsys that knows it, or the files of that version`},
+		{"schema-version = 1", "schema-version = 7",
+			`Twoliter.lock:1: "schema-version" is 7, and this buildsys knows 1 only; use a buildsys that knows it, or the files of that version`},
 		{"V2lUX6", "zzz", `Twoliter.lock:9: digest "zzzRs9rZLg8POxV7P785Mr5nallfyxor0Scrvh3Y=" is not a sha256 in base64; run "buildsys update"`},
-		{"digest = ", "digits = ", `Twoliter.lock:4: "digest" is missing in [sdk]; run "buildsys update"`},
-		{"0.46.0\"\nvendor", "0.46\"\nvendor", `Twoliter.lock:6: "0.46" cannot be the version of the SDK; write three numbers, as in "1.20.3"`},
+		{"digest = ", "digits = ",
+			`Twoliter.lock:4: "digest" is missing in [sdk]; run "buildsys update"`},
+		{"0.46.0\"\nvendor", "0.46\"\nvendor",
+			`Twoliter.lock:6: "0.46" cannot be the version of the SDK; write three numbers, as in "1.20.3"`},
 		{"kit = []", "kit = 3", `Twoliter.lock:2: "kit" must be an array of tables, not a number`},
 	} {
 		_, problems := ParseLock("Twoliter.lock", []byte(strings.Replace(ancestorLock, c.old, c.new, 1)))
@@ -89,19 +95,23 @@ func TestParseBadLock(t *testing.T) {
 }
 
 func TestParseOverride(t *testing.T) {
-	got, problems := ParseOverride("Twoliter.override", []byte("[acme.acme-sdk]\nregistry = \"here:5000\"\n[acme.core-kit]\nname = \"my-kit\"\n"))
-	want := map[string]map[string]Override{"acme": {"acme-sdk": {Registry: "here:5000"}, "core-kit": {Name: "my-kit"}}}
+	got, problems := ParseOverride("Twoliter.override",
+		[]byte("[acme.acme-sdk]\nregistry = \"here:5000\"\n[acme.core-kit]\nname = \"my-kit\"\n"))
+	want := map[string]map[string]Override{"acme": {"acme-sdk": {Registry: "here:5000"},
+		"core-kit": {Name: "my-kit"}}}
 	if len(problems) > 0 || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v", got, problems)
 	}
-	_, problems = ParseOverride("Twoliter.override", []byte("a = 1\n[b]\nc = 2\n[d.e]\nregistry = \"x y\"\nf = 3\n"))
+	_, problems = ParseOverride("Twoliter.override",
+		[]byte("a = 1\n[b]\nc = 2\n[d.e]\nregistry = \"x y\"\nf = 3\n"))
 	if len(problems) != 4 {
 		t.Errorf("got\n%v", problems)
 	}
 }
 
 func FuzzParseProject(f *testing.F) {
-	for _, text := range []string{goodProject, ancestorLock, "[[kit]]\n", "[a.b]\nname=\"x\"\n", "vendor = 3\n", "[[vendor]]\n", "kit = [{name=1}, 2]\n"} {
+	for _, text := range []string{goodProject, ancestorLock, "[[kit]]\n", "[a.b]\nname=\"x\"\n",
+		"vendor = 3\n", "[[vendor]]\n", "kit = [{name=1}, 2]\n"} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -116,7 +126,8 @@ func FuzzParseProject(f *testing.F) {
 
 // FuzzParseLock: what is read without problems is the same when it was written and read again.
 func FuzzParseLock(f *testing.F) {
-	for _, text := range []string{goodProject, ancestorLock, strings.Replace(ancestorLock, "kit = []\n\n[sdk]", "[[kit]]", 1)} {
+	for _, text := range []string{goodProject, ancestorLock,
+		strings.Replace(ancestorLock, "kit = []\n\n[sdk]", "[[kit]]", 1)} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -1,17 +1,22 @@
-// rules: how strictly manifests are judged, and which keys the program knew that a tree was written for.
+// rules: how strictly manifests are judged, and which keys the program knew that a tree was written
+// for.
 
 package manifest
 
-// Generation is the program that a tree was written for. Each knew other keys; buildsys knows them all.
+// Generation is the program that a tree was written for. Each knew other keys; buildsys knows them
+// all.
 type Generation int
 
 // The generations, the oldest first but for Native.
 const (
-	Native         Generation = iota // buildsys: every key of every generation
-	InTree                           // tools/buildsys in the tree, with grub-features (Bottlerocket up to 1.10)
-	InTreeFeatures                   // tools/buildsys in the tree, with image-features (Bottlerocket 1.11 to 1.14)
-	Twoliter                         // Twoliter.toml, packages of all of the OS in the tree (Bottlerocket 1.15 to 1.20)
-	TwoliterKits                     // Twoliter.toml with kits (Bottlerocket from 1.21)
+	Native Generation = iota // buildsys: every key of every generation
+	// tools/buildsys in the tree, with grub-features (Bottlerocket up to 1.10)
+	InTree
+	// tools/buildsys in the tree, with image-features (Bottlerocket 1.11 to 1.14)
+	InTreeFeatures
+	// Twoliter.toml, packages of all of the OS in the tree (Bottlerocket 1.15 to 1.20)
+	Twoliter
+	TwoliterKits // Twoliter.toml with kits (Bottlerocket from 1.21)
 )
 
 // String says what the trees of a generation look like, for messages.
@@ -29,12 +34,15 @@ func (g Generation) String() string {
 	return "for this buildsys"
 }
 
-// Rules say how a manifest is judged. The zero value is for trees written for buildsys: strict, with all keys.
+// Rules say how a manifest is judged. The zero value is for trees written for buildsys: strict,
+// with all keys.
 type Rules struct {
 	Generation Generation
-	// Lenient makes warnings of what the ancestor read over: keys it did not know, and values it did not look at.
+	// Lenient makes warnings of what the ancestor read over: keys it did not know, and values it did
+	// not look at.
 	Lenient bool
-	// WholeTree says that a variant without [build-dependencies] is made of all packages, as in the oldest trees.
+	// WholeTree says that a variant without [build-dependencies] is made of all packages, as in the
+	// oldest trees.
 	WholeTree bool
 }
 

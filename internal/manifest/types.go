@@ -1,25 +1,31 @@
-// Package manifest reads the TOML files of a project tree (packages/*/Cargo.toml, variants/*/Cargo.toml, Release.toml,
-// the [env] of Makefile.toml) into typed values. It is strict and reports every mistake at once, with file and line.
+// Package manifest reads the TOML files of a project tree (packages/*/Cargo.toml,
+// variants/*/Cargo.toml, Release.toml, the [env] of Makefile.toml) into typed values. It is strict
+// and reports every mistake at once, with file and line.
 package manifest
 
 // Package is one packages/<name>/Cargo.toml.
 type Package struct {
-	Name             string // package-name, or the crate's name: directory, spec file and PACKAGE argument
+	// package-name, or the crate's name: directory, spec file and PACKAGE argument
+	Name             string
 	Crate            string // [package] name
 	File             string // the manifest, slash path relative to the root, for messages
 	SourceGroups     []string
 	ExternalFiles    []ExternalFile
 	ReleasesURL      string
-	VariantSensitive string       // "", "variant", "platform", "runtime", "family" or "flavor"
-	PackageFeatures  []string     // image features that reach the package's build when the variant has them
-	BuildDeps        []Dependency // [build-dependencies]: BuildRequires
-	Deps             []Dependency // [dependencies]: Requires; needed before the image, not before this package
-	CargoFiles       []string     // files only cargo reads ([package] build, [lib] path); no input of the build
-	NameLine         int          // where the name is given
-	GroupLines       []int        // where each of SourceGroups is given
+	VariantSensitive string // "", "variant", "platform", "runtime", "family" or "flavor"
+	// image features that reach the package's build when the variant has them
+	PackageFeatures []string
+	BuildDeps       []Dependency // [build-dependencies]: BuildRequires
+	// [dependencies]: Requires; needed before the image, not before this package
+	Deps []Dependency
+	// files only cargo reads ([package] build, [lib] path); no input of the build
+	CargoFiles []string
+	NameLine   int   // where the name is given
+	GroupLines []int // where each of SourceGroups is given
 }
 
-// Dependency is one entry of a dependency table. Only path dependencies exist; the key is the crate's name.
+// Dependency is one entry of a dependency table. Only path dependencies exist; the key is the
+// crate's name.
 type Dependency struct {
 	Key  string
 	Path string // as written, relative to the manifest's directory
@@ -32,10 +38,12 @@ type ExternalFile struct {
 	SHA512        string // 128 lower-case hex digits
 	Path          string // file name to use instead of the URL's last segment; one path component
 	ForceUpstream bool
-	BundleGo      bool   // vendor the modules that the Go code in this archive needs: bundle-modules = ["go"]
-	BundleRoot    string // slash path of the module inside the archive; empty: the archive's only directory at the top
-	BundleOutput  string // name of the archive of vendored modules, see BundleName
-	Line          int
+	// vendor the modules that the Go code in this archive needs: bundle-modules = ["go"]
+	BundleGo bool
+	// slash path of the module inside the archive; empty: the archive's only directory at the top
+	BundleRoot   string
+	BundleOutput string // name of the archive of vendored modules, see BundleName
+	Line         int
 }
 
 // Variant is one variants/<name>/Cargo.toml.
@@ -48,11 +56,12 @@ type Variant struct {
 	Layout           ImageLayout
 	SupportedArches  []string // empty means all
 	KernelParameters []string
-	ImageFeatures    map[string]bool // as written, image-features and the older grub-features; see Features
-	BuildDeps        []Dependency
-	Deps             []Dependency
-	NameLine         int
-	IncludedLines    []int // where each of IncludedPackages is given
+	// as written, image-features and the older grub-features; see Features
+	ImageFeatures map[string]bool
+	BuildDeps     []Dependency
+	Deps          []Dependency
+	NameLine      int
+	IncludedLines []int // where each of IncludedPackages is given
 }
 
 // ImageLayout is [package.metadata.build-variant.image-layout]. Sizes are in GiB.

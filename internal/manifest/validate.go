@@ -1,5 +1,6 @@
-// validate: what names, hashes, URLs and kernel parameters may look like. All of them end up in file names, RPM macros
-// or shell scripts inside the build, so each may hold only what is known to be harmless there.
+// validate: what names, hashes, URLs and kernel parameters may look like. All of them end up in
+// file names, RPM macros or shell scripts inside the build, so each may hold only what is known to
+// be harmless there.
 
 package manifest
 
@@ -13,10 +14,12 @@ import (
 
 // The rules match whole strings and are compiled once.
 var (
-	nameRule    = rule(`[a-z0-9][a-z0-9._+-]{0,127}`)
-	rpmNameRule = rule(`[A-Za-z0-9][A-Za-z0-9._+-]{0,127}`) // as nameRule; RPM names also have capitals
+	nameRule = rule(`[a-z0-9][a-z0-9._+-]{0,127}`)
+	// as nameRule; RPM names also have capitals
+	rpmNameRule = rule(`[A-Za-z0-9][A-Za-z0-9._+-]{0,127}`)
 	crateRule   = rule(`[A-Za-z0-9_][A-Za-z0-9_-]{0,127}`)
-	fileRule    = rule(`[A-Za-z0-9_][A-Za-z0-9._+~@=,:^-]{0,199}`) // leaves room for suffixes within 255 bytes
+	// leaves room for suffixes within 255 bytes
+	fileRule    = rule(`[A-Za-z0-9_][A-Za-z0-9._+~@=,:^-]{0,199}`)
 	partRule    = rule(`[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}`)
 	versionRule = rule(`(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){2}(-[0-9a-z]+(\.[0-9a-z]+)*)?`)
 	sha512Rule  = rule(`[0-9a-f]{128}`)
@@ -31,12 +34,14 @@ func matches(rule *regexp.Regexp, s string) bool { return len(s) <= 1024 && rule
 // ValidName says whether s can be the name of a package or a variant.
 func ValidName(s string) bool { return matches(nameRule, s) }
 
-// ValidVersion says whether s can be the version of an image: three numbers, and perhaps a pre-release such as -rc.1.
+// ValidVersion says whether s can be the version of an image: three numbers, and perhaps a
+// pre-release such as -rc.1.
 func ValidVersion(s string) bool { return len(s) <= 64 && matches(versionRule, s) }
 
 const (
 	nameHint = "use a-z, 0-9, '.', '_', '+' and '-', and begin with a letter or digit"
-	fileHint = "use one file name of A-Z, a-z, 0-9 and '._+~@=,:^-' that begins with a letter, digit or '_'"
+	fileHint = "use one file name of A-Z, a-z, 0-9 and '._+~@=,:^-' that begins with a letter, " +
+		"digit or '_'"
 )
 
 // urlProblem says what is wrong with the URL of an external file, or nothing.

@@ -11,8 +11,9 @@ import (
 // maxGiB bounds every image size: 16 TiB, the largest volume of the clouds such images run in.
 const maxGiB = 16 << 10
 
-// ParseVariant reads a variant's manifest. file is its path relative to the root; the name of its directory is the
-// variant's name. With problems the variant holds what could be read; warnings take nothing away from it.
+// ParseVariant reads a variant's manifest. file is its path relative to the root; the name of its
+// directory is the variant's name. With problems the variant holds what could be read; warnings
+// take nothing away from it.
 func ParseVariant(file string, data []byte, rules Rules) (*Variant, Problems) {
 	v := &Variant{Name: path.Base(path.Dir(file)), File: file}
 	doc, root := open(file, data, rules)
@@ -29,8 +30,10 @@ func ParseVariant(file string, data []byte, rules Rules) (*Variant, Problems) {
 		doc.problems.add(file, 0, "", "[package.metadata.build-variant] is missing")
 	}
 	v.BuildDeps, v.Deps = root.dependencies("build-dependencies"), root.dependencies("dependencies")
-	if deps, ok := root.vals["build-dependencies"].(map[string]any); !rules.WholeTree && len(deps) == 0 && (ok || !root.has("build-dependencies")) {
-		doc.problems.add(file, doc.lines["build-dependencies"], "list the packages its image is made of", "the variant has no [build-dependencies]")
+	if deps, ok := root.vals["build-dependencies"].(map[string]any); !rules.WholeTree &&
+		len(deps) == 0 && (ok || !root.has("build-dependencies")) {
+		doc.problems.add(file, doc.lines["build-dependencies"], "list the packages its image is made of",
+			"the variant has no [build-dependencies]")
 	}
 	root.finish()
 	return v, doc.problems.Sorted()
@@ -48,7 +51,8 @@ func (v *Variant) readBuildVariant(t *table) {
 	const included, arches = "included-packages", "supported-arches"
 	v.IncludedPackages, v.IncludedLines = t.strings(included, rpmProblem)
 	if !t.has(included) || emptyList(t.vals[included]) {
-		t.fault(included, "list the RPMs the image holds", "\"included-packages\" is empty or missing%s", t.in())
+		t.fault(included, "list the RPMs the image holds", "\"included-packages\" is empty or missing%s",
+			t.in())
 	}
 	v.SupportedArches, _ = t.strings(arches, archProblem)
 	if emptyList(t.vals[arches]) {
@@ -83,11 +87,13 @@ func (v *Variant) readLayout(t *table) {
 	t.finish()
 }
 
-// readFeatures reads image-features and the older grub-features, which knew one feature by another name.
+// readFeatures reads image-features and the older grub-features, which knew one feature by another
+// name.
 func (v *Variant) readFeatures(t *table) {
 	v.ImageFeatures = map[string]bool{}
 	if features := t.sub("image-features"); features != nil {
-		features.removed(TwoliterKits, "unified-cgroup-hierarchy", "remove it: all images have the unified hierarchy")
+		features.removed(TwoliterKits, "unified-cgroup-hierarchy",
+			"remove it: all images have the unified hierarchy")
 		for name := range features.vals {
 			if msg, hint := featureProblem(name); msg != "" {
 				features.fault(name, hint, "%s", msg)
@@ -96,15 +102,16 @@ func (v *Variant) readFeatures(t *table) {
 			v.ImageFeatures[name] = features.boolean(name)
 		}
 	}
-	t.removed(InTreeFeatures, "grub-features", "write grub-set-private-var = true into [package.metadata.build-variant.image-features]")
+	t.removed(InTreeFeatures, "grub-features",
+		"write grub-set-private-var = true into [package.metadata.build-variant.image-features]")
 	grub, _ := t.strings("grub-features", grubFeatureProblem)
 	for _, name := range grub {
 		v.ImageFeatures["grub-"+name] = true
 	}
 }
 
-// Features returns the features the image has, sorted: in-place-updates and host-containers unless switched off, and
-// whatever is switched on.
+// Features returns the features the image has, sorted: in-place-updates and host-containers unless
+// switched off, and whatever is switched on.
 func (v *Variant) Features() []string {
 	var out []string
 	for _, f := range ImageFeatures() {

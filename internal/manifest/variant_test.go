@@ -28,22 +28,29 @@ release = { path = "../../packages/release" }
 `
 
 func TestParseVariant(t *testing.T) {
-	got, problems := ParseVariant("variants/aws-k8s-1.31-nvidia/Cargo.toml", []byte(goodVariant), Rules{})
+	got, problems := ParseVariant("variants/aws-k8s-1.31-nvidia/Cargo.toml", []byte(goodVariant),
+		Rules{})
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
 	want := &Variant{
-		Name: "aws-k8s-1.31-nvidia", NameLine: 2, IncludedLines: []int{10, 10, 10}, Crate: "aws-k8s-1_31-nvidia", File: "variants/aws-k8s-1.31-nvidia/Cargo.toml",
-		IncludedPackages: []string{"release", "kubelet-1.31", "libX11"}, ImageFormat: "qcow2", SupportedArches: []string{"x86_64"},
-		Layout:           ImageLayout{OSImageSizeGiB: 4, DataImageSizeGiB: 1, PublishImageSizeHintGiB: 22, PartitionPlan: "unified"},
-		KernelParameters: []string{"console=ttyS0,115200n8", "netdog.default-interface=eth0:dhcp4,dhcp6?", "crashkernel=2G-:256M"},
-		ImageFeatures:    map[string]bool{"grub-set-private-var": true, "fips": true, "host-containers": false, "erofs-root-partition": false},
-		BuildDeps:        []Dependency{{"release", "../../packages/release", 18}},
+		Name: "aws-k8s-1.31-nvidia", NameLine: 2, IncludedLines: []int{10, 10, 10},
+		Crate: "aws-k8s-1_31-nvidia", File: "variants/aws-k8s-1.31-nvidia/Cargo.toml",
+		IncludedPackages: []string{"release", "kubelet-1.31", "libX11"}, ImageFormat: "qcow2",
+		SupportedArches: []string{"x86_64"},
+		Layout: ImageLayout{OSImageSizeGiB: 4, DataImageSizeGiB: 1, PublishImageSizeHintGiB: 22,
+			PartitionPlan: "unified"},
+		KernelParameters: []string{"console=ttyS0,115200n8", "netdog.default-interface=eth0:dhcp4,dhcp6?",
+			"crashkernel=2G-:256M"},
+		ImageFeatures: map[string]bool{"grub-set-private-var": true, "fips": true,
+			"host-containers": false, "erofs-root-partition": false},
+		BuildDeps: []Dependency{{"release", "../../packages/release", 18}},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
-	if features := got.Features(); !slices.Equal(features, []string{"fips", "grub-set-private-var", "in-place-updates"}) {
+	if features := got.Features(); !slices.Equal(features,
+		[]string{"fips", "grub-set-private-var", "in-place-updates"}) {
 		t.Errorf("features %q", features)
 	}
 	if !got.Supports("x86_64") || got.Supports("aarch64") || !(&Variant{}).Supports("aarch64") {
@@ -52,9 +59,11 @@ func TestParseVariant(t *testing.T) {
 }
 
 func TestVariantDefaults(t *testing.T) {
-	text := "[package]\nname = \"a\"\n[package.metadata.build-variant]\nincluded-packages = [\"x\"]\n[build-dependencies]\nx.path = \"../../packages/x\"\n"
+	text := "[package]\nname = \"a\"\n[package.metadata.build-variant]\nincluded-packages = " +
+		"[\"x\"]\n[build-dependencies]\nx.path = \"../../packages/x\"\n"
 	v, problems := ParseVariant("variants/qemu-dev/Cargo.toml", []byte(text), Rules{})
-	want := ImageLayout{OSImageSizeGiB: 2, DataImageSizeGiB: 1, PublishImageSizeHintGiB: 22, PartitionPlan: "split"}
+	want := ImageLayout{OSImageSizeGiB: 2, DataImageSizeGiB: 1, PublishImageSizeHintGiB: 22,
+		PartitionPlan: "split"}
 	if len(problems) > 0 || v.Layout != want || v.ImageFormat != "raw" {
 		t.Errorf("got %+v and %v", v, problems)
 	}
@@ -71,7 +80,8 @@ func TestVariantParts(t *testing.T) {
 		"aws-k8s-1.31-nvidia-old": "aws k8s aws-k8s 1.31 nvidia",
 	} {
 		v := &Variant{Name: name}
-		if got := strings.Join([]string{v.Platform(), v.Runtime(), v.Family(), v.Version(), v.Flavor()}, " "); got != want {
+		if got := strings.Join([]string{v.Platform(), v.Runtime(), v.Family(), v.Version(), v.Flavor()},
+			" "); got != want {
 			t.Errorf("%s: got %q, want %q", name, got, want)
 		}
 	}
@@ -137,9 +147,11 @@ PLAIN = "no"
 script = "echo ${PLAIN}"
 `
 	env := map[string]string{"OVERRIDDEN": "from outside", "CARGO_MAKE_WORKING_DIRECTORY": "/tree"}
-	got, problems := ParseMakefile("Makefile.toml", []byte(text), func(name string) string { return env[name] })
+	got, problems := ParseMakefile("Makefile.toml", []byte(text),
+		func(name string) string { return env[name] })
 	want := map[string]string{
-		"ROOT": "/tree/.", "PLAIN": "in the profile", "NUMBER": "8", "FRACTION": "1.5", "YES": "true", "COMPOSITE": "a b-8-true",
+		"ROOT": "/tree/.", "PLAIN": "in the profile", "NUMBER": "8", "FRACTION": "1.5", "YES": "true",
+		"COMPOSITE": "a b-8-true",
 		"DEFAULTED": "fallback-a b", "OVERRIDDEN": "from the file", "FROM_ENVIRONMENT": "from outside",
 		"OPEN": "a ${ b", "DOLLAR": "$PLAIN $$", "LAST": "last",
 		"COMPOSED": "8-in the profile", "IMAGE": "registry.example.com/last/sdk-8:v1",
@@ -148,13 +160,16 @@ script = "echo ${PLAIN}"
 		t.Errorf("got  %q\nwant %q\n%v", got, want, problems)
 	}
 	env["CARGO_MAKE_PROFILE"] = "production"
-	if got, _ = ParseMakefile("Makefile.toml", []byte(text), func(name string) string { return env[name] }); got["PLAIN"] != "no" || got["IMAGE"] != "" {
+	if got, _ = ParseMakefile("Makefile.toml", []byte(text),
+		func(name string) string { return env[name] }); got["PLAIN"] != "no" || got["IMAGE"] != "" {
 		t.Errorf("in another profile got %q", got)
 	}
-	if _, problems = ParseMakefile("Makefile.toml", []byte("\nenv = 3\n"), func(string) string { return "" }); problems.Error() != `Makefile.toml:2: "env" must be a table, not a number` {
+	if _, problems = ParseMakefile("Makefile.toml", []byte("\nenv = 3\n"),
+		func(string) string { return "" }); problems.Error() != `Makefile.toml:2: "env" must be a table, not a number` {
 		t.Errorf("got %v", problems)
 	}
-	if got, problems = ParseMakefile("Makefile.toml", nil, func(string) string { return "" }); len(got)+len(problems) > 0 {
+	if got, problems = ParseMakefile("Makefile.toml", nil,
+		func(string) string { return "" }); len(got)+len(problems) > 0 {
 		t.Errorf("an empty file gives %v and %v", got, problems)
 	}
 }

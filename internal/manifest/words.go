@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// typeName is what the decoder found, in the words of the TOML specification where people know them.
+// typeName is what the decoder found, in the words of the TOML specification where people know
+// them.
 func typeName(v any) string {
 	switch v := v.(type) {
 	case string:
@@ -32,7 +33,8 @@ func typeName(v any) string {
 	return "a date or time"
 }
 
-// quote shows a value of a file in a message: quoted, so that no control character reaches a terminal, and not too long.
+// quote shows a value of a file in a message: quoted, so that no control character reaches a
+// terminal, and not too long.
 func quote(s string) string {
 	const most = 80
 	if len(s) > most {

@@ -1,5 +1,6 @@
-// Package pgp is the part of OpenPGP (RFC 4880) by which GRUB checks what it reads: RSA keys and detached signatures in
-// packets of version 4, the only ones GRUB knows. A library for all of OpenPGP would be larger than all of buildsys's own code for keys.
+// Package pgp is the part of OpenPGP (RFC 4880) by which GRUB checks what it reads: RSA keys and
+// detached signatures in packets of version 4, the only ones GRUB knows. A library for all of
+// OpenPGP would be larger than all of buildsys's own code for keys.
 package pgp
 
 import (
@@ -30,25 +31,31 @@ const (
 	flagCertifyAndSign = 3
 )
 
-// PublicKey is the public half of a key as GnuPG imports it: the key, its owner's name, and its signature on both. GRUB
-// reads only the first. made is when the key was made, in seconds since 1970; its signatures must not be older.
+// PublicKey is the public half of a key as GnuPG imports it: the key, its owner's name, and its
+// signature on both. GRUB reads only the first. made is when the key was made, in seconds since
+// 1970; its signatures must not be older.
 func PublicKey(key *rsa.PrivateKey, owner string, made uint32) ([]byte, error) {
 	body := binary.BigEndian.AppendUint32([]byte{4}, made)
-	body = slices.Concat(body, []byte{algorithmRSA}, mpi(key.N.Bytes()), mpi(big.NewInt(int64(key.E)).Bytes()))
+	body = slices.Concat(body, []byte{algorithmRSA}, mpi(key.N.Bytes()),
+		mpi(big.NewInt(int64(key.E)).Bytes()))
 	print := fingerprint(body)
-	named := slices.Concat(prefixed(body), []byte{0xb4}, binary.BigEndian.AppendUint32(nil, uint32(len(owner))), []byte(owner))
+	named := slices.Concat(prefixed(body), []byte{0xb4}, binary.BigEndian.AppendUint32(nil,
+		uint32(len(owner))), []byte(owner))
 	hashed := slices.Concat(
 		[]byte{5, subCreation}, binary.BigEndian.AppendUint32(nil, made),
 		[]byte{2, subKeyFlags, flagCertifyAndSign})
-	head := slices.Concat([]byte{4, ofUserID, algorithmRSA, hashSHA256}, binary.BigEndian.AppendUint16(nil, uint16(len(hashed))), hashed)
+	head := slices.Concat([]byte{4, ofUserID, algorithmRSA, hashSHA256},
+		binary.BigEndian.AppendUint16(nil, uint16(len(hashed))), hashed)
 	sum := sha256.Sum256(slices.Concat(named, head, trailer(head)))
 	value, err := rsa.SignPKCS1v15(rand.Reader, key, crypto.SHA256, sum[:])
 	if err != nil {
 		return nil, err
 	}
 	unhashed := slices.Concat([]byte{9, subIssuer}, print[12:])
-	signature := slices.Concat(head, binary.BigEndian.AppendUint16(nil, uint16(len(unhashed))), unhashed, sum[:2], mpi(value))
-	return slices.Concat(packet(tagPublicKey, body), packet(tagUserID, []byte(owner)), packet(tagSignature, signature)), nil
+	signature := slices.Concat(head, binary.BigEndian.AppendUint16(nil, uint16(len(unhashed))),
+		unhashed, sum[:2], mpi(value))
+	return slices.Concat(packet(tagPublicKey, body), packet(tagUserID, []byte(owner)),
+		packet(tagSignature, signature)), nil
 }
 
 // trailer ends what a signature is of.
@@ -64,9 +71,11 @@ func prefixed(body []byte) []byte {
 // fingerprint of a key; its last 8 bytes are the key's ID.
 func fingerprint(body []byte) [20]byte { return sha1.Sum(prefixed(body)) } // prescribed by the RFC
 
-// packet is a packet with the old form of header, which every program reads, and two bytes of length.
+// packet is a packet with the old form of header, which every program reads, and two bytes of
+// length.
 func packet(tag byte, body []byte) []byte {
-	return slices.Concat([]byte{0x80 | tag<<2 | 1}, binary.BigEndian.AppendUint16(nil, uint16(len(body))), body)
+	return slices.Concat([]byte{0x80 | tag<<2 | 1}, binary.BigEndian.AppendUint16(nil,
+		uint16(len(body))), body)
 }
 
 // mpi is a number as OpenPGP writes it: its length in bits, then its bytes without leading zeros.

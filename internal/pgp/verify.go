@@ -1,4 +1,5 @@
-// Verifies detached signatures, as strictly as the images need it: one signature, by the one key, RSA with SHA-512.
+// Verifies detached signatures, as strictly as the images need it: one signature, by the one key,
+// RSA with SHA-512.
 
 package pgp
 
@@ -16,7 +17,8 @@ import (
 
 var errCutOff = errors.New("it is cut off")
 
-// Verify checks that a detached signature is of data and was made with the key of a file that PublicKey made.
+// Verify checks that a detached signature is of data and was made with the key of a file that
+// PublicKey made.
 func Verify(public, data, signature []byte) error {
 	body, err := openPacket(public, tagPublicKey)
 	if err != nil {
@@ -34,7 +36,8 @@ func Verify(public, data, signature []byte) error {
 		return errors.New("public key: its exponent cannot be read")
 	}
 	print := fingerprint(body)
-	if err := verify(&rsa.PublicKey{N: n, E: int(e.Int64())}, print[12:], data, signature); err != nil {
+	if err := verify(&rsa.PublicKey{N: n, E: int(e.Int64())}, print[12:], data,
+		signature); err != nil {
 		return fmt.Errorf("signature: %w", err)
 	}
 	return nil
@@ -52,7 +55,8 @@ func verify(key *rsa.PublicKey, keyID, data, signature []byte) error {
 	if err != nil {
 		return err
 	}
-	if len(unhashed) != 10 || unhashed[0] != 9 || unhashed[1] != subIssuer || !bytes.Equal(unhashed[2:], keyID) {
+	if len(unhashed) != 10 || unhashed[0] != 9 || unhashed[1] != subIssuer ||
+		!bytes.Equal(unhashed[2:], keyID) {
 		return fmt.Errorf("made by another key than %X", keyID)
 	}
 	value, _, err := readMPI(rest)
@@ -60,13 +64,15 @@ func verify(key *rsa.PublicKey, keyID, data, signature []byte) error {
 		return err
 	}
 	sum := sha512.Sum512(slices.Concat(data, head, trailer(head)))
-	if value.BitLen() > key.N.BitLen() || rsa.VerifyPKCS1v15(key, crypto.SHA512, sum[:], value.FillBytes(make([]byte, key.Size()))) != nil {
+	if value.BitLen() > key.N.BitLen() || rsa.VerifyPKCS1v15(key, crypto.SHA512, sum[:],
+		value.FillBytes(make([]byte, key.Size()))) != nil {
 		return errors.New("not of this file: one of both was changed")
 	}
 	return nil
 }
 
-// splitSignature takes a signature apart: what is hashed of it, its other attributes, and its number.
+// splitSignature takes a signature apart: what is hashed of it, its other attributes, and its
+// number.
 func splitSignature(body []byte) (head, unhashed, rest []byte, err error) {
 	end := 6 + int(binary.BigEndian.Uint16(body[4:]))
 	if len(body) < end+2 {

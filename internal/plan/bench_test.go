@@ -1,4 +1,5 @@
-// bench_test: how the time and memory of planning grow with the size of a tree, from the manifests on disk to the steps.
+// bench_test: how the time and memory of planning grow with the size of a tree, from the manifests
+// on disk to the steps.
 
 package plan
 
@@ -18,9 +19,10 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// BenchmarkPlan plans a whole image. "cpu-ns/package" must stay level as the size doubles, so "cpu-x/doubling", the ratio
-// to the size before, must be about 2; it is the CPU time, which other work on the machine disturbs less than the time on
-// the clock. "heap-MB" is what a plan with its workspace keeps.
+// BenchmarkPlan plans a whole image. "cpu-ns/package" must stay level as the size doubles, so
+// "cpu-x/doubling", the ratio to the size before, must be about 2; it is the CPU time, which other
+// work on the machine disturbs less than the time on the clock. "heap-MB" is what a plan with its
+// workspace keeps.
 func BenchmarkPlan(b *testing.B) {
 	before := 0.0
 	for n := 10; n <= 10_240; n *= 2 {
@@ -37,8 +39,8 @@ func BenchmarkPlan(b *testing.B) {
 	})
 }
 
-// BenchmarkForeign loads and plans an image of a tree that was written for the ancestor: a small one, and Bottlerocket 1.9.2
-// where BUILDSYS_BENCH_BOTTLEROCKET_TREE names a checkout.
+// BenchmarkForeign loads and plans an image of a tree that was written for the ancestor: a small
+// one, and Bottlerocket 1.9.2 where BUILDSYS_BENCH_BOTTLEROCKET_TREE names a checkout.
 func BenchmarkForeign(b *testing.B) {
 	archive, err := txtar.ParseFile("../../testdata/foreign/in-tree.txtar")
 	if err != nil {
@@ -47,7 +49,8 @@ func BenchmarkForeign(b *testing.B) {
 	small := b.TempDir()
 	for _, f := range archive.Files {
 		at := filepath.Join(small, f.Name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(at), 0o755), os.WriteFile(at, f.Data, 0o644)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(at), 0o755),
+			os.WriteFile(at, f.Data, 0o644)); err != nil {
 			b.Fatal(err)
 		}
 	}

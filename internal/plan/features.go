@@ -10,12 +10,14 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// Features returns the image features that the images of v have, sorted: in-place-updates and host-containers unless
-// v switches them off, and whatever it switches on. It is what `Provides`, build arguments and packages go by.
+// Features returns the image features that the images of v have, sorted: in-place-updates and
+// host-containers unless v switches them off, and whatever it switches on. It is what `Provides`,
+// build arguments and packages go by.
 func Features(v *workspace.Variant) []string { return v.Features() }
 
-// addPackageFeatures adds the argument that tells a package's build of image features: those that the package lists and
-// the variant has. Where there is none there is no argument, so that all variants without them share the package.
+// addPackageFeatures adds the argument that tells a package's build of image features: those that
+// the package lists and the variant has. Where there is none there is no argument, so that all
+// variants without them share the package.
 func (m *maker) addPackageFeatures(pkg *workspace.Package, args map[string]string) error {
 	if len(pkg.PackageFeatures) == 0 {
 		return nil
@@ -27,14 +29,16 @@ func (m *maker) addPackageFeatures(pkg *workspace.Package, args map[string]strin
 			Hint: "name one with --variant or BUILDSYS_VARIANT",
 		}
 	}
-	on := slices.DeleteFunc(Features(m.variant), func(f string) bool { return !slices.Contains(pkg.PackageFeatures, f) })
+	on := slices.DeleteFunc(Features(m.variant),
+		func(f string) bool { return !slices.Contains(pkg.PackageFeatures, f) })
 	if len(on) > 0 {
 		args["PACKAGE_FEATURES"] = strings.Join(on, " ")
 	}
 	return nil
 }
 
-// featureWords has a word for each feature there is: its name when v has it, "no-" and its name when not.
+// featureWords has a word for each feature there is: its name when v has it, "no-" and its name
+// when not.
 func featureWords(v *workspace.Variant) []string {
 	on := Features(v)
 	words := manifest.ImageFeatures()

@@ -12,7 +12,8 @@ import (
 func featureTree(packageFeatures, imageFeatures string) fstest.MapFS {
 	files := tree()
 	files["packages/data/Cargo.toml"] = &fstest.MapFile{Mode: 0o644, Data: []byte(
-		"[package]\nname = \"data\"\n[package.metadata.build-package]\npackage-features = [" + packageFeatures + "]\n")}
+		"[package]\nname = \"data\"\n[package.metadata.build-package]\npackage-features = [" +
+			packageFeatures + "]\n")}
 	const table = "[package.metadata.build-variant]\n"
 	variant := files["variants/qemu-dev/Cargo.toml"]
 	variant.Data = []byte(strings.Replace(string(variant.Data), table,
@@ -27,9 +28,11 @@ func TestPackageFeatures(t *testing.T) {
 		{"listed and not written", `"fips"`, "", ""},
 		{"on but not listed", `"fips"`, "xfs-data-partition = true", ""},
 		{"on by default", `"in-place-updates"`, "", "in-place-updates"},
-		{"default switched off", `"host-containers", "in-place-updates"`, "in-place-updates = false", "host-containers"},
+		{"default switched off", `"host-containers", "in-place-updates"`, "in-place-updates = false",
+			"host-containers"},
 		{"sorted, whatever the manifest's order", `"xfs-data-partition", "systemd-networkd", "fips"`,
-			"xfs-data-partition = true\nfips = true\nsystemd-networkd = true", "fips systemd-networkd xfs-data-partition"},
+			"xfs-data-partition = true\nfips = true\nsystemd-networkd = true",
+			"fips systemd-networkd xfs-data-partition"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -52,7 +55,8 @@ func TestPackageFeaturesNeedAVariant(t *testing.T) {
 	r := request()
 	r.Packages, r.Variant = []string{"data"}, ""
 	_, err := try(t, featureTree(`"fips"`, ""), r)
-	const want = "package data: it has package-features (packages/data/Cargo.toml) and no variant is named; " +
+	const want = "package data: it has package-features (packages/data/Cargo.toml) and no variant " +
+		"is named; " +
 		"name one with --variant or BUILDSYS_VARIANT"
 	if err == nil || err.Error() != want {
 		t.Errorf("error %v\nwant  %s", err, want)

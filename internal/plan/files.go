@@ -18,7 +18,8 @@ func contextFiles(files []workspace.File) []File {
 	return out
 }
 
-// once returns the files without those that an earlier entry is for as well, with modules of another directory in it.
+// once returns the files without those that an earlier entry is for as well, with modules of
+// another directory in it.
 func once(files []manifest.ExternalFile) []manifest.ExternalFile {
 	var out []manifest.ExternalFile
 	for _, f := range files {

@@ -60,7 +60,8 @@ func solves(t *testing.T, files fstest.MapFS) []Solve {
 	image, repack := request(), request()
 	image.ModulesPath = func(manifest.ExternalFile) string { return "/modules" }
 	image.Image, image.Kits = true, []string{"lib-kit"}
-	repack.Repack = &RepackSource{Dir: "/old", Names: []string{"tiny-qemu-dev-x86_64-1.img.lz4", inventoryName}}
+	repack.Repack = &RepackSource{Dir: "/old", Names: []string{"tiny-qemu-dev-x86_64-1.img.lz4",
+		inventoryName}}
 	ws, err := workspace.LoadFS("/tree", files)
 	if err != nil {
 		t.Fatal(err)

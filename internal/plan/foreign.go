@@ -1,5 +1,6 @@
-// foreign: the steps of a tree whose Dockerfile was not written for buildsys. It is built as the tool of its time would have
-// done: with the arguments that it declares, the tree for its context, and its outputs in /output.
+// foreign: the steps of a tree whose Dockerfile was not written for buildsys. It is built as the
+// tool of its time would have done: with the arguments that it declares, the tree for its context,
+// and its outputs in /output.
 
 package plan
 
@@ -30,7 +31,8 @@ type foreign struct {
 // openForeign reads the tree's Dockerfile and .dockerignore.
 func (m *maker) openForeign() error {
 	f := &foreign{
-		ignore: &dockerfile.Ignore{}, parts: map[Kind][]byte{}, files: map[string][]File{}, scripts: map[string]script{}, uses: map[string]uses{},
+		ignore: &dockerfile.Ignore{}, parts: map[Kind][]byte{}, files: map[string][]File{},
+		scripts: map[string]script{}, uses: map[string]uses{},
 	}
 	var err error
 	if f.file, err = dockerfile.Parse(foreignName, m.recipe.Foreign); err != nil {
@@ -50,8 +52,10 @@ func (m *maker) openForeign() error {
 // useOwn is what to do about a foreign recipe that cannot be used.
 const useOwn = "rename the Dockerfile, and buildsys uses the recipe inside it"
 
-// foreignSolve is the build of a target, but for its context, with those of the arguments that it declares.
-func (m *maker) foreignSolve(kind Kind, name string, args map[string]string) (Solve, dockerfile.Needs, error) {
+// foreignSolve is the build of a target, but for its context, with those of the arguments that it
+// declares.
+func (m *maker) foreignSolve(kind Kind, name string, args map[string]string) (Solve,
+	dockerfile.Needs, error) {
 	f := m.foreign
 	if m.r.SDK == "" { // which is no reason not to plan
 		m.lack("no SDK image is known to build with: name one with BUILDSYS_SDK_IMAGE")
@@ -59,7 +63,8 @@ func (m *maker) foreignSolve(kind Kind, name string, args map[string]string) (So
 	}
 	needs, err := f.file.Needs(string(kind), args)
 	if err != nil {
-		return Solve{}, needs, &RequestError{What: "the tree's own recipe", Why: err.Error(), Hint: useOwn}
+		return Solve{}, needs, &RequestError{What: "the tree's own recipe", Why: err.Error(),
+			Hint: useOwn}
 	}
 	if err := refuseSockets(needs.Args); err != nil {
 		return Solve{}, needs, err
@@ -69,7 +74,8 @@ func (m *maker) foreignSolve(kind Kind, name string, args map[string]string) (So
 			return Solve{}, needs, err
 		}
 	}
-	s := Solve{Name: name + " " + m.r.Arch, Dockerfile: f.parts[kind], Target: string(kind), Args: map[string]string{"SDK": m.r.SDK}}
+	s := Solve{Name: name + " " + m.r.Arch, Dockerfile: f.parts[kind], Target: string(kind),
+		Args: map[string]string{"SDK": m.r.SDK}}
 	for _, arg := range needs.Args {
 		value, given := args[arg.Name]
 		switch {
@@ -78,12 +84,14 @@ func (m *maker) foreignSolve(kind Kind, name string, args map[string]string) (So
 		case arg.Name == "NOCACHE":
 			s.KeyArg = arg.Name
 		case !arg.Default && !knownArg(arg.Name):
-			m.warn("%s:%d: ARG %s has no default, and buildsys knows no value for it: it is empty", foreignName, arg.Line, arg.Name)
+			m.warn("%s:%d: ARG %s has no default, and buildsys knows no value for it: it is empty",
+				foreignName, arg.Line, arg.Name)
 		}
 	}
 	for _, image := range needs.Images {
 		if strings.HasPrefix(image.Ref, "-") && m.r.Toolchain == "" {
-			m.lack("%sthe recipe starts from a toolchain image that nothing names: set BUILDSYS_TOOLCHAIN to its name, without the architecture "+
+			m.lack("%sthe recipe starts from a toolchain image that nothing names: set BUILDSYS_TOOLCHAIN "+
+				"to its name, without the architecture "+
 				"at its end", line(foreignName, image.Line))
 		}
 		if image.Ref != m.r.SDK {
@@ -98,7 +106,9 @@ func refuseSockets(args []dockerfile.Arg) error {
 	for _, arg := range args {
 		if arg.Name == "BYPASS_SOCKET" || arg.Name == "OUTPUT_SOCKET" {
 			return &RequestError{What: "the tree's own recipe",
-				Why:  line(foreignName, arg.Line) + "ARG " + arg.Name + ": it takes its inputs from, and leaves its outputs with, a helper of twoliter's on the engine's machine, over sockets that a build here does not have",
+				Why: line(foreignName, arg.Line) + "ARG " + arg.Name + ": it takes its inputs from, and " +
+					"leaves its outputs with, a helper of twoliter's on the engine's machine, over sockets that " +
+					"a build here does not have",
 				Hint: useOwn}
 		}
 	}
@@ -140,8 +150,8 @@ func (m *maker) addForeignPackage(name string, needs graph.Set) error {
 	return nil
 }
 
-// addForeignVariant is addVariant for such a tree. Its images have no Layout: where their partitions are is the recipe's
-// own business, and so nobody here can say whether they are right.
+// addForeignVariant is addVariant for such a tree. Its images have no Layout: where their
+// partitions are is the recipe's own business, and so nobody here can say whether they are right.
 func (m *maker) addForeignVariant() error {
 	v := m.variant
 	args := m.foreignImageArgs()

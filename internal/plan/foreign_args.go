@@ -13,26 +13,33 @@ import (
 	"buildsys/internal/manifest"
 )
 
-// The arguments of all recipes that are not given to every step. A target that declares one and is not given it means by its
-// absence that there is nothing to say.
+// The arguments of all recipes that are not given to every step. A target that declares one and is
+// not given it means by its absence that there is nothing to say.
 var optionalArgs = []string{
-	"PACKAGE", "PACKAGES", "VARIANT", "VARIANT_PLATFORM", "VARIANT_RUNTIME", "VARIANT_FAMILY", "VARIANT_FLAVOR",
-	"VERSION_ID", "BUILD_ID", "PRETTY_NAME", "IMAGE_NAME", "IMAGE_FORMAT", "PARTITION_PLAN", "KERNEL_PARAMETERS", "GRUB_FEATURES",
-	"OS_IMAGE_SIZE_GIB", "DATA_IMAGE_SIZE_GIB", "OS_IMAGE_PUBLISH_SIZE_GIB", "DATA_IMAGE_PUBLISH_SIZE_GIB",
+	"PACKAGE", "PACKAGES", "VARIANT", "VARIANT_PLATFORM", "VARIANT_RUNTIME", "VARIANT_FAMILY",
+	"VARIANT_FLAVOR",
+	"VERSION_ID", "BUILD_ID", "PRETTY_NAME", "IMAGE_NAME", "IMAGE_FORMAT", "PARTITION_PLAN",
+	"KERNEL_PARAMETERS", "GRUB_FEATURES",
+	"OS_IMAGE_SIZE_GIB", "DATA_IMAGE_SIZE_GIB", "OS_IMAGE_PUBLISH_SIZE_GIB",
+	"DATA_IMAGE_PUBLISH_SIZE_GIB",
 	"TOOLCHAIN", "UNIFIED_CGROUP_HIERARCHY", // a feature that there is no more
 	// Of every Dockerfile: what the frontend itself knows.
-	"TARGETPLATFORM", "TARGETOS", "TARGETARCH", "TARGETVARIANT", "BUILDPLATFORM", "BUILDOS", "BUILDARCH", "BUILDVARIANT", "TARGETSTAGE",
+	"TARGETPLATFORM", "TARGETOS", "TARGETARCH", "TARGETVARIANT", "BUILDPLATFORM", "BUILDOS",
+	"BUILDARCH", "BUILDVARIANT", "TARGETSTAGE",
 	"HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY", "SOURCE_DATE_EPOCH",
 }
 
 func knownArg(name string) bool {
-	return slices.Contains(optionalArgs, name) || slices.Contains(manifest.ImageFeatures(), strings.ToLower(strings.ReplaceAll(name, "_", "-")))
+	return slices.Contains(optionalArgs, name) || slices.Contains(manifest.ImageFeatures(),
+		strings.ToLower(strings.ReplaceAll(name, "_", "-")))
 }
 
-// addForeignArgs adds to the arguments of ours what only such recipes have; features are told one by one.
+// addForeignArgs adds to the arguments of ours what only such recipes have; features are told one
+// by one.
 func (m *maker) addForeignArgs(args map[string]string, features []string) {
 	args["REPO"] = m.r.Repo
-	// It kept the caches of two checkouts apart. Results are shared between them here, so it must be the same in all.
+	// It kept the caches of two checkouts apart. Results are shared between them here, so it must be
+	// the same in all.
 	args["TOKEN"] = "buildsys"
 	if m.r.Toolchain != "" {
 		args["TOOLCHAIN"] = m.r.Toolchain
@@ -42,20 +49,24 @@ func (m *maker) addForeignArgs(args map[string]string, features []string) {
 	}
 }
 
-// noVariant is what a package is told of the variant that is not sensitive to it: recipes write it into macros, which may
-// not be empty.
+// noVariant is what a package is told of the variant that is not sensitive to it: recipes write it
+// into macros, which may not be empty.
 const noVariant = "none"
 
 // hideVariant fills in what a package is not told of the variant.
 func hideVariant(args map[string]string) {
-	for _, name := range []string{"VARIANT", "VARIANT_PLATFORM", "VARIANT_RUNTIME", "VARIANT_FAMILY", "VARIANT_FLAVOR"} {
+	for _, name := range []string{"VARIANT", "VARIANT_PLATFORM", "VARIANT_RUNTIME", "VARIANT_FAMILY",
+		"VARIANT_FLAVOR"} {
 		if args[name] == "" {
 			args[name] = noVariant
 		}
 	}
 }
 
-func featureArg(feature string) string { return strings.ToUpper(strings.ReplaceAll(feature, "-", "_")) }
+func featureArg(feature string) string {
+	return strings.ToUpper(strings.ReplaceAll(feature, "-",
+		"_"))
+}
 
 // foreignImageArgs are those of an image.
 func (m *maker) foreignImageArgs() map[string]string {
@@ -68,7 +79,8 @@ func (m *maker) foreignImageArgs() map[string]string {
 		grub = featureArg("grub-set-private-var")
 	}
 	l := v.Layout
-	osGiB, dataGiB := image.PublishSizes(l.OSImageSizeGiB, l.DataImageSizeGiB, l.PublishImageSizeHintGiB, l.PartitionPlan)
+	osGiB, dataGiB := image.PublishSizes(l.OSImageSizeGiB, l.DataImageSizeGiB,
+		l.PublishImageSizeHintGiB, l.PartitionPlan)
 	maps.Copy(args, map[string]string{
 		"PACKAGES":          strings.Join(v.IncludedPackages, " "),
 		"VERSION_ID":        m.r.Version,

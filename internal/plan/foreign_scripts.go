@@ -1,4 +1,5 @@
-// foreign_scripts: what commands name of the tree that they see as a whole, and the scripts of the tree that they run.
+// foreign_scripts: what commands name of the tree that they see as a whole, and the scripts of the
+// tree that they run.
 
 package plan
 
@@ -12,8 +13,8 @@ import (
 	"buildsys/internal/dockerfile"
 )
 
-// maxScript is how many bytes a file may have to be read for what it names. The programs of a tree that builds run have a
-// tenth of that.
+// maxScript is how many bytes a file may have to be read for what it names. The programs of a tree
+// that builds run have a tenth of that.
 const maxScript = 512 << 10
 
 // script is what a file names of the tree.
@@ -22,8 +23,8 @@ type script struct {
 	whole bool
 }
 
-// mentioned shows paths that were named below the place where a RUN has the whole tree, and what the scripts among them name
-// in turn. whole says that more was asked for than can be told.
+// mentioned shows paths that were named below the place where a RUN has the whole tree, and what
+// the scripts among them name in turn. whole says that more was asked for than can be told.
 func (v *view) mentioned(paths []string, whole bool, mount string) error {
 	if whole {
 		if err := v.show("."); err != nil {
@@ -42,7 +43,8 @@ func (v *view) mentioned(paths []string, whole bool, mount string) error {
 	return nil
 }
 
-// mention shows one path. A file in a directory has those beside it with it: a program finds its parts there.
+// mention shows one path. A file in a directory has those beside it with it: a program finds its
+// parts there.
 func (v *view) mention(p, mount string) error {
 	info, err := fs.Stat(v.m.ws.FS, p)
 	if err != nil {
@@ -95,7 +97,8 @@ func (m *maker) readScript(name, mount string, args map[string]string) (script, 
 	}
 	var s script
 	if len(text) <= maxScript && !bytes.ContainsRune(text, 0) {
-		s.paths, s.whole = dockerfile.Mentions(string(text), mount, func(arg string) (string, bool) { value, ok := args[arg]; return value, ok })
+		s.paths, s.whole = dockerfile.Mentions(string(text), mount,
+			func(arg string) (string, bool) { value, ok := args[arg]; return value, ok })
 	}
 	m.foreign.scripts[key] = s
 	return s, nil

@@ -68,13 +68,17 @@ func TestForeignViews(t *testing.T) {
 	r.Image = true
 	p := mustMake(t, g1(t), r)
 	want := map[string]string{
-		"package/base": ".dockerignore macros/shared macros/x86_64 packages/base/base.conf packages/base/base.spec roles/default.root.json " +
+		"package/base": ".dockerignore macros/shared macros/x86_64 packages/base/base.conf " +
+			"packages/base/base.spec roles/default.root.json " +
 			".cargo/ build/rpms/ sources/",
-		"package/greeter": ".dockerignore macros/shared macros/x86_64 packages/greeter/greeter.spec roles/default.root.json sources/greeter/greet.sh " +
+		"package/greeter": ".dockerignore macros/shared macros/x86_64 packages/greeter/greeter.spec " +
+			"roles/default.root.json sources/greeter/greet.sh " +
 			".cargo/ build/rpms/ sources/ build/rpms/*:base",
-		"package/motd": ".dockerignore macros/shared macros/x86_64 packages/motd/motd.spec roles/default.root.json .cargo/ build/rpms/ sources/",
+		"package/motd": ".dockerignore macros/shared macros/x86_64 packages/motd/motd.spec " +
+			"roles/default.root.json .cargo/ build/rpms/ sources/",
 		// rpm2img names the licence itself, and naming is beside it.
-		"variant/echo-dev": "COPYRIGHT LICENSE tools/naming tools/rpm2img build/rpms/ build/rpms/*:base build/rpms/*:greeter build/rpms/*:motd",
+		"variant/echo-dev": "COPYRIGHT LICENSE tools/naming tools/rpm2img build/rpms/ " +
+			"build/rpms/*:base build/rpms/*:greeter build/rpms/*:motd",
 	}
 	for _, s := range p.Steps {
 		if got := sees(p, s); got != want[s.ID] {
@@ -83,7 +87,8 @@ func TestForeignViews(t *testing.T) {
 		delete(want, s.ID)
 	}
 	if len(want) > 0 || len(p.Lacks)+len(p.Warnings) > 0 {
-		t.Errorf("no steps %v, lacks %q, warnings %q", slices.Collect(maps.Keys(want)), p.Lacks, p.Warnings)
+		t.Errorf("no steps %v, lacks %q, warnings %q", slices.Collect(maps.Keys(want)), p.Lacks,
+			p.Warnings)
 	}
 }
 
@@ -92,12 +97,16 @@ func TestForeignArgs(t *testing.T) {
 	r.Image = true
 	p := mustMake(t, g1(t), r)
 	for id, want := range map[string]map[string]string{
-		"package/greeter": {"SDK": r.SDK, "TOOLCHAIN": r.Toolchain, "ARCH": "x86_64", "GOARCH": "amd64", "PACKAGE": "greeter", "REPO": "default", "TOKEN": "buildsys", "VARIANT": "none"},
+		"package/greeter": {"SDK": r.SDK, "TOOLCHAIN": r.Toolchain, "ARCH": "x86_64", "GOARCH": "amd64",
+			"PACKAGE": "greeter", "REPO": "default", "TOKEN": "buildsys", "VARIANT": "none"},
 		"variant/echo-dev": {
-			"SDK": r.SDK, "TOOLCHAIN": r.Toolchain, "ARCH": "x86_64", "GOARCH": "amd64", "PACKAGES": "greeter motd", "VARIANT": "echo-dev",
-			"VERSION_ID": "1.0.0", "BUILD_ID": "abc", "PRETTY_NAME": "Tiny OS", "IMAGE_NAME": "tiny", "IMAGE_FORMAT": "raw",
-			"OS_IMAGE_SIZE_GIB": "4", "DATA_IMAGE_SIZE_GIB": "1", "PARTITION_PLAN": "unified", "KERNEL_PARAMETERS": "console=ttyS0 quiet",
-			"GRUB_FEATURES": "GRUB_SET_PRIVATE_VAR",
+			"SDK": r.SDK, "TOOLCHAIN": r.Toolchain, "ARCH": "x86_64", "GOARCH": "amd64",
+			"PACKAGES": "greeter motd", "VARIANT": "echo-dev",
+			"VERSION_ID": "1.0.0", "BUILD_ID": "abc", "PRETTY_NAME": "Tiny OS", "IMAGE_NAME": "tiny",
+			"IMAGE_FORMAT":      "raw",
+			"OS_IMAGE_SIZE_GIB": "4", "DATA_IMAGE_SIZE_GIB": "1", "PARTITION_PLAN": "unified",
+			"KERNEL_PARAMETERS": "console=ttyS0 quiet",
+			"GRUB_FEATURES":     "GRUB_SET_PRIVATE_VAR",
 		},
 	} {
 		s := step(t, p, id)
@@ -113,28 +122,38 @@ func TestForeignArgs(t *testing.T) {
 // TestForeignArgsOfLaterRecipes: only what is declared is sent, and what nobody knows is told.
 func TestForeignArgsOfLaterRecipes(t *testing.T) {
 	files := g1(t)
-	edit(files, "packages/greeter/Cargo.toml", "source-groups", "variant-sensitive = \"platform\"\npackage-features = [\"systemd-networkd\", \"fips\"]\nsource-groups")
-	edit(files, "variants/echo-dev/Cargo.toml", "included-packages", "image-features = { systemd-networkd = true }\nincluded-packages")
-	edit(files, "Dockerfile", "ARG REPO\n", "ARG REPO\nARG VARIANT_PLATFORM\nARG VARIANT_RUNTIME\nARG SYSTEMD_NETWORKD\nARG FIPS\nARG UNIFIED_CGROUP_HIERARCHY\nARG MOON\nARG SUN=1\n")
-	edit(files, "Dockerfile", "ARG GRUB_FEATURES\n", "ARG SYSTEMD_NETWORKD\nARG IN_PLACE_UPDATES\nARG GRUB_SET_PRIVATE_VAR\nARG OS_IMAGE_PUBLISH_SIZE_GIB\nARG DATA_IMAGE_PUBLISH_SIZE_GIB\n")
+	edit(files, "packages/greeter/Cargo.toml", "source-groups",
+		"variant-sensitive = \"platform\"\npackage-features = [\"systemd-networkd\", "+
+			"\"fips\"]\nsource-groups")
+	edit(files, "variants/echo-dev/Cargo.toml", "included-packages",
+		"image-features = { systemd-networkd = true }\nincluded-packages")
+	edit(files, "Dockerfile", "ARG REPO\n",
+		"ARG REPO\nARG VARIANT_PLATFORM\nARG VARIANT_RUNTIME\nARG SYSTEMD_NETWORKD\nARG FIPS\nARG "+
+			"UNIFIED_CGROUP_HIERARCHY\nARG MOON\nARG SUN=1\n")
+	edit(files, "Dockerfile", "ARG GRUB_FEATURES\n",
+		"ARG SYSTEMD_NETWORKD\nARG IN_PLACE_UPDATES\nARG GRUB_SET_PRIVATE_VAR\nARG "+
+			"OS_IMAGE_PUBLISH_SIZE_GIB\nARG DATA_IMAGE_PUBLISH_SIZE_GIB\n")
 	r := foreignRequest()
 	r.Image = true
 	p := mustMake(t, files, r)
 	pkg, image := step(t, p, "package/greeter").Solve.Args, step(t, p, "variant/echo-dev").Solve.Args
-	for name, want := range map[string]string{"VARIANT_PLATFORM": "echo", "SYSTEMD_NETWORKD": "1", "FIPS": "", "VARIANT_RUNTIME": "none", "VARIANT": "none", "SUN": ""} {
+	for name, want := range map[string]string{"VARIANT_PLATFORM": "echo", "SYSTEMD_NETWORKD": "1",
+		"FIPS": "", "VARIANT_RUNTIME": "none", "VARIANT": "none", "SUN": ""} {
 		if pkg[name] != want {
 			t.Errorf("the package's %s is %q, want %q", name, pkg[name], want)
 		}
 	}
 	for name, want := range map[string]string{
-		"SYSTEMD_NETWORKD": "1", "IN_PLACE_UPDATES": "1", "GRUB_SET_PRIVATE_VAR": "1", "GRUB_FEATURES": "",
+		"SYSTEMD_NETWORKD": "1", "IN_PLACE_UPDATES": "1", "GRUB_SET_PRIVATE_VAR": "1",
+		"GRUB_FEATURES":             "",
 		"OS_IMAGE_PUBLISH_SIZE_GIB": "22", "DATA_IMAGE_PUBLISH_SIZE_GIB": "-1", "VARIANT_PLATFORM": "",
 	} {
 		if image[name] != want {
 			t.Errorf("the image's %s is %q, want %q", name, image[name], want)
 		}
 	}
-	if len(p.Warnings) != 1 || !strings.Contains(p.Warnings[0], "ARG MOON has no default") || !strings.HasPrefix(p.Warnings[0], "Dockerfile:") {
+	if len(p.Warnings) != 1 || !strings.Contains(p.Warnings[0], "ARG MOON has no default") ||
+		!strings.HasPrefix(p.Warnings[0], "Dockerfile:") {
 		t.Errorf("warnings %q", p.Warnings)
 	}
 }
@@ -188,12 +207,14 @@ func TestForeignKeys(t *testing.T) {
 	files := g1(t)
 	edit(files, "Dockerfile", "FROM repobuild as imgbuild", "FROM repobuild as imgbuild\nRUN true")
 	after := inputs(mustMake(t, files, r))
-	if after["package/base"] != before["package/base"] || after["variant/echo-dev"] == before["variant/echo-dev"] {
+	if after["package/base"] != before["package/base"] ||
+		after["variant/echo-dev"] == before["variant/echo-dev"] {
 		t.Error("an edit of how images are made is one of packages, or none of images")
 	}
 }
 
-// TestForeignSources: a cargo workspace is needed whole, with what cargo has downloaded; links lead on.
+// TestForeignSources: a cargo workspace is needed whole, with what cargo has downloaded; links lead
+// on.
 func TestForeignSources(t *testing.T) {
 	files := g1(t)
 	put := func(name, text string, mode os.FileMode) {
@@ -211,15 +232,18 @@ func TestForeignSources(t *testing.T) {
 	r.Packages = []string{"greeter"}
 	p := mustMake(t, files, r)
 	got := sees(p, step(t, p, "package/greeter"))
-	const links = "sources/greeter/conf->../other/conf sources/greeter/greet.sh sources/greeter/out->../../../etc/passwd sources/greeter/up->.. " +
+	const links = "sources/greeter/conf->../other/conf sources/greeter/greet.sh " +
+		"sources/greeter/out->../../../etc/passwd sources/greeter/up->.. " +
 		"sources/other/conf->real.conf sources/other/real.conf "
 	if !strings.Contains(got, links+".cargo/") {
 		t.Errorf("greeter sees %s\nwithout %s", got, links)
 	}
-	edit(files, "packages/greeter/greeter.spec", "%install", "%install\ncargo build --manifest-path %{_builddir}/sources/Cargo.toml")
+	edit(files, "packages/greeter/greeter.spec", "%install",
+		"%install\ncargo build --manifest-path %{_builddir}/sources/Cargo.toml")
 	p = mustMake(t, files, r)
 	got = sees(p, step(t, p, "package/greeter"))
-	for _, want := range []string{" sources/Cargo.toml ", " sources/other/unused.sh ", ".cargo/registry/cache/a.crate "} {
+	for _, want := range []string{" sources/Cargo.toml ", " sources/other/unused.sh ",
+		".cargo/registry/cache/a.crate "} {
 		if !strings.Contains(got, want) {
 			t.Errorf("greeter sees %s\nwithout %s", got, want)
 		}
@@ -232,13 +256,15 @@ func TestForeignSources(t *testing.T) {
 func TestForeignLacks(t *testing.T) {
 	files := g1(t)
 	delete(files, "roles/default.root.json")
-	edit(files, "Dockerfile", "COPY ./macros/${ARCH}", "COPY build.conf tools/*.py README.md .\nCOPY ./macros/${ARCH}")
+	edit(files, "Dockerfile", "COPY ./macros/${ARCH}",
+		"COPY build.conf tools/*.py README.md .\nCOPY ./macros/${ARCH}")
 	edit(files, ".dockerignore", "/.git\n", "/.git\n/README.md\n")
 	r := foreignRequest()
 	r.Packages = []string{"base", "motd"}
 	p := mustMake(t, files, r)
 	for i, want := range []string{
-		"Dockerfile:31: the recipe copies roles/default.root.json, which the tree does not have: name the root metadata",
+		"Dockerfile:31: the recipe copies roles/default.root.json, which the tree does not have: name " +
+			"the root metadata",
 		"Dockerfile:36: the recipe copies build.conf, which the tree does not have",
 		"Dockerfile:36: the recipe copies tools/*.py, which the tree does not have",
 		"Dockerfile:36: the recipe copies README.md, which .dockerignore keeps out of every build",
@@ -251,7 +277,8 @@ func TestForeignLacks(t *testing.T) {
 		t.Errorf("lacks %q", p.Lacks)
 	}
 	r.SDK = ""
-	if p := mustMake(t, g1(t), r); len(p.Lacks) != 1 || !strings.HasPrefix(p.Lacks[0], "no SDK image is known") {
+	if p := mustMake(t, g1(t), r); len(p.Lacks) != 1 || !strings.HasPrefix(p.Lacks[0],
+		"no SDK image is known") {
 		t.Errorf("lacks %q", p.Lacks)
 	}
 	r.RootJSON = "/keys/root.json"
@@ -264,10 +291,13 @@ func TestForeignLacks(t *testing.T) {
 
 func TestForeignRefused(t *testing.T) {
 	for name, c := range map[string]struct{ old, new, want string }{
-		"a recipe that works by sockets": {"ARG REPO\n", "ARG REPO\nARG OUTPUT_SOCKET\n", "Dockerfile:26: ARG OUTPUT_SOCKET: it takes its inputs"},
-		"a target that is not there":     {"AS package", "AS rpms", `Dockerfile: it has no target "package"; its targets are sdk, toolchain, cache`},
-		"no Dockerfile":                  {"FROM ${SDK}", "FORM ${SDK}", "unknown instruction: FORM"},
-		"an image without a name":        {"FROM sdk AS rpmbuild", "FROM $ROOT AS rpmbuild", "Dockerfile:20: FROM $ROOT: nothing is known to put there"},
+		"a recipe that works by sockets": {"ARG REPO\n", "ARG REPO\nARG OUTPUT_SOCKET\n",
+			"Dockerfile:26: ARG OUTPUT_SOCKET: it takes its inputs"},
+		"a target that is not there": {"AS package", "AS rpms",
+			`Dockerfile: it has no target "package"; its targets are sdk, toolchain, cache`},
+		"no Dockerfile": {"FROM ${SDK}", "FORM ${SDK}", "unknown instruction: FORM"},
+		"an image without a name": {"FROM sdk AS rpmbuild", "FROM $ROOT AS rpmbuild",
+			"Dockerfile:20: FROM $ROOT: nothing is known to put there"},
 	} {
 		files, r := g1(t), foreignRequest()
 		edit(files, "Dockerfile", c.old, c.new)

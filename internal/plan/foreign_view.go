@@ -1,6 +1,7 @@
-// foreign_view: what one step sees of a tree that a Dockerfile takes for its context as a whole. It names some paths itself, and
-// mounts everything where its commands look for more. Everything would make each edit rebuild all, so a step sees what is
-// named: see docs/foreign-recipes.md for the rules.
+// foreign_view: what one step sees of a tree that a Dockerfile takes for its context as a whole. It
+// names some paths itself, and mounts everything where its commands look for more. Everything would
+// make each edit rebuild all, so a step sees what is named: see docs/foreign-recipes.md for the
+// rules.
 
 package plan
 
@@ -28,7 +29,8 @@ type view struct {
 }
 
 func (m *maker) newView(args map[string]string) *view {
-	return &view{m: m, args: args, files: map[string]File{}, made: map[string]bool{TreeRPMs: true}, seen: map[string]bool{}}
+	return &view{m: m, args: args, files: map[string]File{}, made: map[string]bool{TreeRPMs: true},
+		seen: map[string]bool{}}
 }
 
 // context is the result, with the RPMs of the given steps.
@@ -86,9 +88,11 @@ func (v *view) copied(p dockerfile.Path) error {
 	switch {
 	case len(v.files) > before || v.shown(p.Name) || strings.HasPrefix(p.Name+"/", TreeRPMs+"/"):
 	case err == nil && v.m.foreign.ignore.Matches(p.Name):
-		v.m.lack("%sthe recipe copies %s, which %s keeps out of every build", at, p.Name, dockerfile.IgnoreName)
+		v.m.lack("%sthe recipe copies %s, which %s keeps out of every build", at, p.Name,
+			dockerfile.IgnoreName)
 	case err != nil && strings.HasPrefix(p.Name, "roles/"):
-		v.m.lack("%sthe recipe copies %s, which the tree does not have: name the root metadata of the update repository (root.json) "+
+		v.m.lack("%sthe recipe copies %s, which the tree does not have: name the root metadata of the "+
+			"update repository (root.json) "+
 			"with PUBLISH_REPO_ROOT_JSON, or a repository that has one below roles/ with PUBLISH_REPO", at, p.Name)
 	case err != nil:
 		v.m.lack("%sthe recipe copies %s, which the tree does not have", at, p.Name)
@@ -127,7 +131,8 @@ func (v *view) show(at string) error {
 	switch {
 	case at == ".":
 		return v.showRoot()
-	case top == buildTop || top == ".git": // outputs are no inputs, but for the RPMs, which come otherwise
+	// outputs are no inputs, but for the RPMs, which come otherwise
+	case top == buildTop || top == ".git":
 		return nil
 	case at == packagesTop || v.pkg != nil && within(at, v.pkg.Dir):
 		v.showPackage(at)
@@ -159,7 +164,8 @@ func (v *view) showRoot() error {
 	return nil
 }
 
-// showPackage shows the step's own package, with the sources that were once downloaded beside the spec.
+// showPackage shows the step's own package, with the sources that were once downloaded beside the
+// spec.
 func (v *view) showPackage(at string) {
 	if v.pkg == nil {
 		return
@@ -227,7 +233,8 @@ func (v *view) follow(link File) error {
 	return v.walk(at, nil)
 }
 
-// treeFiles returns the files of the tree at and below a path that its .dockerignore does not keep out.
+// treeFiles returns the files of the tree at and below a path that its .dockerignore does not keep
+// out.
 func (m *maker) treeFiles(at string) ([]File, error) {
 	f := m.foreign
 	if files, ok := f.files[at]; ok {
@@ -246,10 +253,12 @@ func (m *maker) treeFiles(at string) ([]File, error) {
 	return files, nil
 }
 
-// cargoLock says whether a file is one that cargo only works with: its contents are no input of a build.
+// cargoLock says whether a file is one that cargo only works with: its contents are no input of a
+// build.
 func cargoLock(name string) bool {
 	base, ok := strings.CutPrefix(name, cargoTop+"/")
-	return ok && (strings.HasPrefix(base, ".package-cache") || strings.HasPrefix(base, ".global-cache") || strings.HasPrefix(base, "bin/") ||
+	return ok && (strings.HasPrefix(base, ".package-cache") ||
+		strings.HasPrefix(base, ".global-cache") || strings.HasPrefix(base, "bin/") ||
 		base == ".crates.toml" || base == ".crates2.json")
 }
 
@@ -259,8 +268,9 @@ type uses struct {
 	cargo  bool
 }
 
-// uses says what the package has to do with sources/. Its source groups are the part that it is made of. But cargo reads the
-// manifests of all members of a workspace to build one of them, so a spec that names the workspace's needs all of it.
+// uses says what the package has to do with sources/. Its source groups are the part that it is
+// made of. But cargo reads the manifests of all members of a workspace to build one of them, so a
+// spec that names the workspace's needs all of it.
 func (v *view) uses() uses {
 	if u, ok := v.m.foreign.uses[v.pkg.Name]; ok {
 		return u
@@ -275,7 +285,8 @@ func (v *view) uses() uses {
 		u.source = func(string) bool { return true }
 	} else {
 		u.source = func(name string) bool {
-			return slices.ContainsFunc(groups, func(group string) bool { return within(name, sourcesTop+"/"+group) })
+			return slices.ContainsFunc(groups,
+				func(group string) bool { return within(name, sourcesTop+"/"+group) })
 		}
 	}
 	v.m.foreign.uses[v.pkg.Name] = u

@@ -1,4 +1,5 @@
-// gorun: the build that runs the go command on first-party code. It makes nothing that is kept, so it is no step.
+// gorun: the build that runs the go command on first-party code. It makes nothing that is kept, so
+// it is no step.
 
 package plan
 
@@ -13,20 +14,22 @@ const GoStatus = "status"
 
 const goTarget = "go"
 
-// GoRun runs the go command of the SDK with arguments argv in the module that files make up. proxy is a host directory with
-// the modules it needs, as a Go module proxy. It always runs: whoever asks for tests wants to see them. arch is that of
-// GOARCH.
-func GoRun(recipe *workspace.Recipe, sdk, arch, module string, files []workspace.File, proxy string, argv []string) Solve {
+// GoRun runs the go command of the SDK with arguments argv in the module that files make up. proxy
+// is a host directory with the modules it needs, as a Go module proxy. It always runs: whoever asks
+// for tests wants to see them. arch is that of GOARCH.
+func GoRun(recipe *workspace.Recipe, sdk, arch, module string, files []workspace.File, proxy string,
+	argv []string) Solve {
 	return Solve{
 		Name:       "go " + module,
 		Dockerfile: section(recipe.Dockerfile, goTarget),
 		Target:     goTarget,
 		Args:       map[string]string{"SDK": sdk, "GOARCH": goArch(arch)},
 		Contexts: map[string]Context{
-			"recipe":  {Files: recipeFiles(recipe, goTarget, arch)},
-			"module":  {Files: contextFiles(files)},
-			"proxy":   {Top: []*Dir{{Name: "proxy", Host: proxy}}},
-			"command": {Files: []File{{Name: "argv", Data: []byte(strings.Join(argv, "\x00") + "\x00"), Mode: 0o644}}},
+			"recipe": {Files: recipeFiles(recipe, goTarget, arch)},
+			"module": {Files: contextFiles(files)},
+			"proxy":  {Top: []*Dir{{Name: "proxy", Host: proxy}}},
+			"command": {Files: []File{{Name: "argv", Data: []byte(strings.Join(argv, "\x00") + "\x00"),
+				Mode: 0o644}}},
 		},
 		Fresh: true,
 	}

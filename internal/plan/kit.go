@@ -1,4 +1,5 @@
-// kit: the step that makes a kit's repository of its packages' RPMs, and the kits of others that packages and images see.
+// kit: the step that makes a kit's repository of its packages' RPMs, and the kits of others that
+// packages and images see.
 
 package plan
 
@@ -10,7 +11,8 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// kitPackages returns the packages to build for the kits of the request: what is in them, and what that needs.
+// kitPackages returns the packages to build for the kits of the request: what is in them, and what
+// that needs.
 func (m *maker) kitPackages() ([]string, error) {
 	var names []string
 	for _, kit := range m.r.Kits {
@@ -18,11 +20,13 @@ func (m *maker) kitPackages() ([]string, error) {
 			return nil, unknown("kit", kit, m.ws.KitNames())
 		}
 		if m.foreign != nil {
-			return nil, &RequestError{What: "kit " + kit, Why: "the tree has a recipe of its own, " + foreignName + ", which is not told of kits", Hint: useOwn}
+			return nil, &RequestError{What: "kit " + kit, Why: "the tree has a recipe of its own, " +
+				foreignName + ", which is not told of kits", Hint: useOwn}
 		}
 		contents := m.ws.KitContents(kit)
 		if len(contents) == 0 {
-			return nil, &RequestError{What: "kit " + kit, Why: "there is no package in it", Hint: "list some in [build-dependencies] in " + m.ws.Kits[kit].File}
+			return nil, &RequestError{What: "kit " + kit, Why: "there is no package in it",
+				Hint: "list some in [build-dependencies] in " + m.ws.Kits[kit].File}
 		}
 		names = append(names, contents...)
 		names = append(names, workspace.Packages(m.graph.BuildClosure(contents...))...)
@@ -30,7 +34,8 @@ func (m *maker) kitPackages() ([]string, error) {
 	return names, nil
 }
 
-// addKit adds the step of one kit. order has the packages of the plan, whose steps are there already.
+// addKit adds the step of one kit. order has the packages of the plan, whose steps are there
+// already.
 func (m *maker) addKit(kit string, order []string) {
 	contents := m.ws.KitContents(kit)
 	var steps []int

@@ -1,4 +1,5 @@
-// kit_test: what the step of a kit is made of, and what packages and images see of the kits of others.
+// kit_test: what the step of a kit is made of, and what packages and images see of the kits of
+// others.
 
 package plan
 
@@ -14,11 +15,14 @@ func kitTree() fstest.MapFS {
 	files := tree()
 	file := func(name, text string) { files[name] = &fstest.MapFile{Data: []byte(text), Mode: 0o644} }
 	kit := func(name, deps string) {
-		file("kits/"+name+"/Cargo.toml", "[package]\nname = \""+name+"\"\n[package.metadata.build-kit]\nvendor = \"me\"\n[build-dependencies]\n"+deps)
+		file("kits/"+name+"/Cargo.toml",
+			"[package]\nname = \""+name+"\"\n[package.metadata.build-kit]\nvendor = "+
+				"\"me\"\n[build-dependencies]\n"+deps)
 	}
 	kit("lib-kit", "lib = { path = \"../../packages/lib\" }\n")
 	kit("app-kit", "app = { path = \"../../packages/app\" }\n")
-	file("packages/app/Cargo.toml", strings.Replace(string(files["packages/app/Cargo.toml"].Data), `lib = { path = "../lib" }`, `lib-kit = { path = "../../kits/lib-kit" }`, 1))
+	file("packages/app/Cargo.toml", strings.Replace(string(files["packages/app/Cargo.toml"].Data),
+		`lib = { path = "../lib" }`, `lib-kit = { path = "../../kits/lib-kit" }`, 1))
 	file("tools/kit/rpm2kit", "#!/bin/sh\n")
 	return files
 }
@@ -39,7 +43,8 @@ func TestKitSteps(t *testing.T) {
 		t.Fatalf("steps %s\nwant %s", got, want)
 	}
 	// app is built with what is in the kit it needs, and is alone in its own.
-	for id, want := range map[string]string{"package/app": "data lib", "kit/app-kit": "app", "kit/lib-kit": "data lib"} {
+	for id, want := range map[string]string{"package/app": "data lib", "kit/app-kit": "app",
+		"kit/lib-kit": "data lib"} {
 		s := p.Steps[slices.IndexFunc(p.Steps, func(s Step) bool { return s.ID == id })]
 		var sees, waits []string
 		for _, d := range p.SolveOf(s).Contexts["rpms"].Dirs {
@@ -54,10 +59,12 @@ func TestKitSteps(t *testing.T) {
 		}
 	}
 	kit := p.Steps[3]
-	if kit.Out != "/b/kits/x86_64/app-kit" || kit.Solve.Target != "kit" || kit.Solve.Args["KIT"] != "app-kit" {
+	if kit.Out != "/b/kits/x86_64/app-kit" || kit.Solve.Target != "kit" ||
+		kit.Solve.Args["KIT"] != "app-kit" {
 		t.Errorf("got %+v", kit)
 	}
-	if files := kit.Solve.Contexts["recipe"].Files; len(files) != 1 || files[0].Name != "tools/kit/rpm2kit" {
+	if files := kit.Solve.Contexts["recipe"].Files; len(files) != 1 ||
+		files[0].Name != "tools/kit/rpm2kit" {
 		t.Errorf("it has of the recipe %+v", files)
 	}
 }
@@ -92,7 +99,8 @@ func TestExternalKits(t *testing.T) {
 	if got, want := seen(p, "package/app"), which+" kits/acme/core/musl kits/acme/extra/zlib"; got != want {
 		t.Errorf("app sees %s\nwant %s", got, want)
 	}
-	if got, want := seen(p, "package/data"), which+" kits/acme/core/lib kits/acme/core/musl kits/acme/extra/zlib"; got != want {
+	if got, want := seen(p, "package/data"), which+" kits/acme/core/lib kits/acme/core/musl "+
+		"kits/acme/extra/zlib"; got != want {
 		t.Errorf("data sees %s\nwant %s", got, want)
 	}
 }

@@ -17,31 +17,36 @@ import (
 
 // Request says what to plan.
 type Request struct {
-	Arch       string        // "x86_64" or "aarch64"
-	Packages   []string      // packages to build, each after what it needs
-	Kits       []string      // kits to make the repositories of
-	Image      bool          // build the image of Variant, and everything in it
-	Repack     *RepackSource // make the image of Variant from an earlier one, and build nothing else
-	Variant    string        // variant of the image, and the one that variant-sensitive packages are built for
-	SDK        string        // reference of the image that steps run in
-	Version    string        // of the image: "1.2.3"
-	BuildID    string        // of the image
-	Name       string        // short name of the OS
+	Arch     string        // "x86_64" or "aarch64"
+	Packages []string      // packages to build, each after what it needs
+	Kits     []string      // kits to make the repositories of
+	Image    bool          // build the image of Variant, and everything in it
+	Repack   *RepackSource // make the image of Variant from an earlier one, and build nothing else
+	// variant of the image, and the one that variant-sensitive packages are built for
+	Variant    string
+	SDK        string // reference of the image that steps run in
+	Version    string // of the image: "1.2.3"
+	BuildID    string // of the image
+	Name       string // short name of the OS
 	PrettyName string
 	BuildDir   string // host directory for outputs
 	// SourcePath says where on the host an external file will be once it is fetched.
 	SourcePath func(manifest.ExternalFile) string
-	// Overrides are files to put into the image in place of those of packages, by the names that rpm2img knows them by.
+	// Overrides are files to put into the image in place of those of packages, by the names that
+	// rpm2img knows them by.
 	Overrides []File
-	// Signing finds the keys for images with uefi-secure-boot; it is only called for those. The plan shows its error.
+	// Signing finds the keys for images with uefi-secure-boot; it is only called for those. The plan
+	// shows its error.
 	Signing func() (SigningKeys, error)
-	// ExternalKits are the kits of others, in the order of Twoliter.lock: all packages and images see them.
+	// ExternalKits are the kits of others, in the order of Twoliter.lock: all packages and images see
+	// them.
 	ExternalKits []ExternalKit
 	// ModulesPath says where on the host the Go module proxy of an archive will be once it is fetched.
 	ModulesPath func(manifest.ExternalFile) string
 
 	// Only of trees with a recipe of their own:
-	Toolchain string // reference of an image without its architecture, for what goes into images from there
+	// reference of an image without its architecture, for what goes into images from there
+	Toolchain string
 	Repo      string // update repository whose root metadata is built in: roles/REPO.root.json
 	RootJSON  string // host file in place of that; empty for none
 }
@@ -64,8 +69,8 @@ func (e *RequestError) Error() string {
 // ErrorKind returns errkind.Usage.
 func (*RequestError) ErrorKind() errkind.Kind { return errkind.Usage }
 
-// SkippedError says that a variant is not made for the architecture asked for. Nothing is wrong and nothing was built:
-// a caller that goes over all variants and architectures goes on.
+// SkippedError says that a variant is not made for the architecture asked for. Nothing is wrong and
+// nothing was built: a caller that goes over all variants and architectures goes on.
 type SkippedError struct {
 	Variant   string
 	Arch      string
@@ -81,9 +86,9 @@ func (e *SkippedError) Error() string {
 // ErrorKind returns errkind.Skipped.
 func (*SkippedError) ErrorKind() errkind.Kind { return errkind.Skipped }
 
-// Make plans a request. Steps come in an order in which each follows those it depends on; equal inputs give equal
-// plans. The error is a *RequestError when the tree does not have what is asked for, and a *SkippedError when the image
-// is not for the architecture.
+// Make plans a request. Steps come in an order in which each follows those it depends on; equal
+// inputs give equal plans. The error is a *RequestError when the tree does not have what is asked
+// for, and a *SkippedError when the image is not for the architecture.
 func Make(ws *workspace.Workspace, recipe *workspace.Recipe, r Request) (Plan, error) {
 	m := maker{ws: ws, recipe: recipe, r: r, graph: ws.Graph()}
 	if r.Variant != "" {
@@ -91,8 +96,10 @@ func Make(ws *workspace.Workspace, recipe *workspace.Recipe, r Request) (Plan, e
 			return Plan{}, unknown("variant", r.Variant, ws.VariantNames())
 		}
 	}
-	if v := m.variant; v != nil && (r.Image || r.Repack != nil) && len(v.SupportedArches) > 0 && !slices.Contains(v.SupportedArches, r.Arch) {
-		return Plan{}, &SkippedError{Variant: v.Name, Arch: r.Arch, Supported: v.SupportedArches, File: v.File}
+	if v := m.variant; v != nil && (r.Image || r.Repack != nil) && len(v.SupportedArches) > 0 &&
+		!slices.Contains(v.SupportedArches, r.Arch) {
+		return Plan{}, &SkippedError{Variant: v.Name, Arch: r.Arch, Supported: v.SupportedArches,
+			File: v.File}
 	}
 	m.plan.Arch = r.Arch
 	if recipe.Foreign != nil {
@@ -142,8 +149,8 @@ type maker struct {
 	variant *workspace.Variant // nil when none is named
 	plan    Plan
 	modules map[string]int // index of the step that bundles a package's modules
-	// packagePart and recipeFiles are the parts of the Dockerfile and of the recipe that every package's step sees; they
-	// share them.
+	// packagePart and recipeFiles are the parts of the Dockerfile and of the recipe that every
+	// package's step sees; they share them.
 	packagePart []byte
 	recipeFiles []File
 	foreign     *foreign  // the tree's own recipe; nil when ours is used
@@ -152,7 +159,8 @@ type maker struct {
 	externals   externals
 }
 
-// wanted returns the packages to build: those asked for and all they wait for, or the image's whole closure.
+// wanted returns the packages to build: those asked for and all they wait for, or the image's whole
+// closure.
 func (m *maker) wanted() ([]string, error) {
 	if m.r.Image {
 		return m.variantClosure(), nil
@@ -177,13 +185,16 @@ func (m *maker) wanted() ([]string, error) {
 	return slices.Compact(names), nil
 }
 
-// variantClosure starts from the variant's dependencies, not from included-packages: those may be names of sub-packages.
+// variantClosure starts from the variant's dependencies, not from included-packages: those may be
+// names of sub-packages.
 func (m *maker) variantClosure() []string {
-	return workspace.Packages(m.graph.Closure(slices.Concat(m.variant.BuildRequires, m.variant.Requires)...))
+	return workspace.Packages(m.graph.Closure(slices.Concat(m.variant.BuildRequires,
+		m.variant.Requires)...))
 }
 
 func unknown(what, name string, known []string) *RequestError {
-	return &RequestError{What: fmt.Sprintf("%s %q", what, name), Why: "there is none of this name", Hint: manifest.NameHint(name, known)}
+	return &RequestError{What: fmt.Sprintf("%s %q", what, name), Why: "there is none of this name",
+		Hint: manifest.NameHint(name, known)}
 }
 
 // add adds a step that uses the given ones, which are there already.
@@ -239,8 +250,8 @@ func (m *maker) addPackage(name string, needs graph.Set) error {
 	return nil
 }
 
-// packageArgs are the build arguments of a package. Only a variant-sensitive one learns of the variant, and only the
-// part it is sensitive to, so that all others are the same in every variant.
+// packageArgs are the build arguments of a package. Only a variant-sensitive one learns of the
+// variant, and only the part it is sensitive to, so that all others are the same in every variant.
 func (m *maker) packageArgs(pkg *workspace.Package) (map[string]string, error) {
 	args := m.commonArgs()
 	args["PACKAGE"] = pkg.Name

@@ -15,9 +15,13 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// tree is a small tree: release needs os and app at run time; app is built with lib, lib needs data at run time.
+// tree is a small tree: release needs os and app at run time; app is built with lib, lib needs data
+// at run time.
 func tree() fstest.MapFS {
-	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text), Mode: 0o644} }
+	file := func(text string) *fstest.MapFile {
+		return &fstest.MapFile{Data: []byte(text),
+			Mode: 0o644}
+	}
 	return fstest.MapFS{
 		"Release.toml":              file("version = \"1.0.0\"\n"),
 		"Dockerfile":                file("# buildsys-recipe: 2\nARG SDK\n"),
@@ -49,9 +53,10 @@ sha512 = "` + strings.Repeat("ab", 64) + `"
 [build-dependencies]
 lib = { path = "../lib" }
 `),
-		"packages/app/app.spec":    file(""),
-		"packages/app/a.patch":     file(""),
-		"packages/lib/Cargo.toml":  file("[package]\nname = \"lib\"\n[dependencies]\ndata = { path = \"../data\" }\n"),
+		"packages/app/app.spec": file(""),
+		"packages/app/a.patch":  file(""),
+		"packages/lib/Cargo.toml": file("[package]\nname = \"lib\"\n[dependencies]\ndata = { path = " +
+			"\"../data\" }\n"),
 		"packages/lib/lib.spec":    file(""),
 		"packages/data/Cargo.toml": file("[package]\nname = \"data\"\n"),
 		"packages/data/data.spec":  file(""),
@@ -68,8 +73,9 @@ release = { path = "../../packages/release" }
 
 func request() Request {
 	return Request{
-		Arch: "x86_64", Variant: "qemu-dev", SDK: "buildsys.invalid/sdk:1", Version: "1.0.0", BuildID: "abc",
-		Name: "tiny", PrettyName: "Tiny OS", BuildDir: "/b",
+		Arch: "x86_64", Variant: "qemu-dev", SDK: "buildsys.invalid/sdk:1", Version: "1.0.0",
+		BuildID: "abc",
+		Name:    "tiny", PrettyName: "Tiny OS", BuildDir: "/b",
 		SourcePath: func(f manifest.ExternalFile) string { return "/store/" + f.Name() },
 	}
 }
@@ -138,11 +144,15 @@ variant/qemu-dev: lib data app os release | image partitions.tsv | recipe macros
 		t.Errorf("image goes to %s, link %q", last.Out, last.Link)
 	}
 	wantArgs := map[string]string{
-		"SDK": "buildsys.invalid/sdk:1", "ARCH": "x86_64", "GOARCH": "amd64", "PACKAGES": "release", "VARIANT": "qemu-dev",
-		"VARIANT_PLATFORM": "qemu", "VARIANT_RUNTIME": "dev", "VARIANT_FAMILY": "qemu-dev", "VARIANT_FLAVOR": "none",
-		"VERSION_ID": "1.0.0", "BUILD_ID": "abc", "NAME": "tiny", "PRETTY_NAME": "Tiny OS",
-		"IMAGE_NAME": "tiny-qemu-dev-x86_64-1.0.0-abc", "IMAGE_FORMAT": "raw", "PARTITION_PLAN": "split", "KERNEL_PARAMETERS": "a=1 b",
-		"IMAGE_FEATURES": "no-erofs-root-partition no-fips no-grub-set-private-var host-containers in-place-updates no-systemd-networkd " +
+		"SDK": "buildsys.invalid/sdk:1", "ARCH": "x86_64", "GOARCH": "amd64", "PACKAGES": "release",
+		"VARIANT":          "qemu-dev",
+		"VARIANT_PLATFORM": "qemu", "VARIANT_RUNTIME": "dev", "VARIANT_FAMILY": "qemu-dev",
+		"VARIANT_FLAVOR": "none",
+		"VERSION_ID":     "1.0.0", "BUILD_ID": "abc", "NAME": "tiny", "PRETTY_NAME": "Tiny OS",
+		"IMAGE_NAME": "tiny-qemu-dev-x86_64-1.0.0-abc", "IMAGE_FORMAT": "raw", "PARTITION_PLAN": "split",
+		"KERNEL_PARAMETERS": "a=1 b",
+		"IMAGE_FEATURES": "no-erofs-root-partition no-fips no-grub-set-private-var host-containers " +
+			"in-place-updates no-systemd-networkd " +
 			"no-uefi-secure-boot no-unified-cgroup-hierarchy no-xfs-data-partition",
 	}
 	if !maps.Equal(last.Solve.Args, wantArgs) {
@@ -150,7 +160,8 @@ variant/qemu-dev: lib data app os release | image partitions.tsv | recipe macros
 	}
 }
 
-// sorted is the outline with its lines and the names after each "rpms" and ":" in no particular order of steps.
+// sorted is the outline with its lines and the names after each "rpms" and ":" in no particular
+// order of steps.
 func sorted(outline string) string {
 	lines := strings.Split(strings.TrimSpace(outline), "\n")
 	for i, line := range lines {
@@ -176,7 +187,8 @@ func TestOnlySensitivePackagesLearnOfTheVariant(t *testing.T) {
 		}
 		switch {
 		case s.ID == "package/os":
-			if !slices.Equal(learned, []string{"VARIANT_RUNTIME"}) || s.Solve.Args["VARIANT_RUNTIME"] != "dev" {
+			if !slices.Equal(learned, []string{"VARIANT_RUNTIME"}) ||
+				s.Solve.Args["VARIANT_RUNTIME"] != "dev" {
 				t.Errorf("%s is sensitive to the runtime and learns of %q", s.ID, learned)
 			}
 		case s.Kind == Package && len(learned) > 0:
@@ -198,22 +210,26 @@ func TestMakePackages(t *testing.T) {
 		t.Errorf("steps %q, want app and all it waits for", got)
 	}
 	for _, s := range p.Steps {
-		if s.Name == "app" && (s.Fetch[0].Name() != "app-1.tar.gz" || s.Solve.Contexts["package"].Files[1].SHA512 == "") {
+		if s.Name == "app" && (s.Fetch[0].Name() != "app-1.tar.gz" ||
+			s.Solve.Contexts["package"].Files[1].SHA512 == "") {
 			t.Errorf("app's source is not declared: %+v", s)
 		}
 	}
 }
 
-// TestMakeSkips: before anything else that could be wrong with the image, and only when an image is wanted.
+// TestMakeSkips: before anything else that could be wrong with the image, and only when an image is
+// wanted.
 func TestMakeSkips(t *testing.T) {
 	const variant = "variants/qemu-dev/Cargo.toml"
 	const table = "[package.metadata.build-variant]\n"
 	files, r := tree(), request()
-	files[variant] = &fstest.MapFile{Mode: 0o644, Data: []byte(strings.Replace(string(files[variant].Data), table,
-		table+"supported-arches = [\"aarch64\"]\nimage-format = \"qcow2\"\n", 1))}
+	files[variant] = &fstest.MapFile{Mode: 0o644,
+		Data: []byte(strings.Replace(string(files[variant].Data), table,
+			table+"supported-arches = [\"aarch64\"]\nimage-format = \"qcow2\"\n", 1))}
 	r.Image, r.Packages = true, nil
 	_, err := try(t, files, r)
-	const want = "skipped: variant qemu-dev is not for x86_64; its supported-arches are aarch64 (variants/qemu-dev/Cargo.toml)"
+	const want = "skipped: variant qemu-dev is not for x86_64; its supported-arches are aarch64 " +
+		"(variants/qemu-dev/Cargo.toml)"
 	if _, ok := errors.AsType[*SkippedError](err); !ok || err.Error() != want {
 		t.Errorf("error %v\nwant  %s", err, want)
 	}
@@ -226,7 +242,8 @@ func TestMakeSkips(t *testing.T) {
 func TestMakeRefuses(t *testing.T) {
 	edit := func(name, old, new string) func(fstest.MapFS) {
 		return func(files fstest.MapFS) {
-			files[name] = &fstest.MapFile{Data: []byte(strings.Replace(string(files[name].Data), old, new, 1)), Mode: 0o644}
+			files[name] = &fstest.MapFile{Data: []byte(strings.Replace(string(files[name].Data), old, new,
+				1)), Mode: 0o644}
 		}
 	}
 	const variant = "variants/qemu-dev/Cargo.toml"
@@ -243,13 +260,18 @@ func TestMakeRefuses(t *testing.T) {
 			`package "qemu-dev": there is none of this name; it is a variant: say --variant qemu-dev`},
 		{"unknown variant", nil, func(r *Request) { r.Variant = "zzz" },
 			`variant "zzz": there is none of this name; there are: qemu-dev`},
-		{"sensitive without variant", nil, func(r *Request) { r.Variant, r.Packages = "", []string{"os"} },
-			"package os: it is variant-sensitive (packages/os/Cargo.toml) and no variant is named; name one with --variant or BUILDSYS_VARIANT"},
+		{"sensitive without variant", nil, func(r *Request) {
+			r.Variant, r.Packages = "",
+				[]string{"os"}
+		},
+			"package os: it is variant-sensitive (packages/os/Cargo.toml) and no variant is named; name " +
+				"one with --variant or BUILDSYS_VARIANT"},
 		{"template", func(files fstest.MapFS) {
 			edit(variant, table, table+"image-format = \"vmdk\"\n")(files)
 			files["variants/qemu-dev/template.ovf"] = &fstest.MapFile{Data: []byte("{{OS_DISK}}\n{{DATA_DSIK}}"), Mode: 0o644}
 		}, func(r *Request) { r.Image = true },
-			"variant qemu-dev: variants/qemu-dev/template.ovf: line 2 has {{DATA_DSIK}}, which nothing replaces; known are DATA_DISK, DATA_DISK_BYTES, OS_DISK, OS_DISK_BYTES"},
+			"variant qemu-dev: variants/qemu-dev/template.ovf: line 2 has {{DATA_DSIK}}, which nothing " +
+				"replaces; known are DATA_DISK, DATA_DISK_BYTES, OS_DISK, OS_DISK_BYTES"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

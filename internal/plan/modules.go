@@ -15,7 +15,8 @@ import (
 // or "-", output.
 const bundlesFile = "bundles.tsv"
 
-// addModules adds the steps that bundle modules, for those of the packages that need one. They come before all others.
+// addModules adds the steps that bundle modules, for those of the packages that need one. They come
+// before all others.
 func (m *maker) addModules(packages []string) {
 	m.modules = map[string]int{}
 	for _, name := range packages {
@@ -26,9 +27,9 @@ func (m *maker) addModules(packages []string) {
 	}
 }
 
-// modulesStep is the step that bundles the modules of pkg's archives; ok is false when there is nothing to bundle. Which
-// modules that are stands in the archives, so the step's key needs nothing but their hashes: the files of its module
-// proxies follow from those.
+// modulesStep is the step that bundles the modules of pkg's archives; ok is false when there is
+// nothing to bundle. Which modules that are stands in the archives, so the step's key needs nothing
+// but their hashes: the files of its module proxies follow from those.
 func (m *maker) modulesStep(pkg *workspace.Package) (step Step, ok bool) {
 	var (
 		fetch    []manifest.ExternalFile

@@ -18,8 +18,10 @@ func bundleTree(t *testing.T) (fstest.MapFS, Request) {
 	files, r := tree(), request()
 	files["tools/modules/bundle-go"] = &fstest.MapFile{Data: []byte("#!/bin/sh\n"), Mode: 0o644}
 	app := files["packages/app/Cargo.toml"]
-	app.Data = []byte(strings.Replace(string(app.Data), "[build-dependencies]", "bundle-modules = [\"go\"]\n[build-dependencies]", 1))
-	files["packages/os/Cargo.toml"].Data = append(files["packages/os/Cargo.toml"].Data, "[build-dependencies]\napp = { path = \"../app\" }\n"...)
+	app.Data = []byte(strings.Replace(string(app.Data), "[build-dependencies]",
+		"bundle-modules = [\"go\"]\n[build-dependencies]", 1))
+	files["packages/os/Cargo.toml"].Data = append(files["packages/os/Cargo.toml"].Data,
+		"[build-dependencies]\napp = { path = \"../app\" }\n"...)
 	r.ModulesPath = func(f manifest.ExternalFile) string { return "/modules/" + f.Name() }
 	return files, r
 }
@@ -46,10 +48,12 @@ variant/qemu-dev: app data lib os release | image partitions.tsv | recipe macros
 		}
 	}
 	modules, app := p.Steps[byID["modules/app"]], p.Steps[byID["package/app"]]
-	if top := app.Solve.Contexts["package"].Top; len(top) != 1 || top[0].Host != modules.Out || modules.Out != "/b/modules/x86_64/app" {
+	if top := app.Solve.Contexts["package"].Top; len(top) != 1 || top[0].Host != modules.Out ||
+		modules.Out != "/b/modules/x86_64/app" {
 		t.Errorf("app sees %v, the modules are in %s", top, modules.Out)
 	}
-	if derived := modules.Solve.Contexts["modules"].Derived; len(derived) != 1 || *derived[0] != (Dir{Name: "0", Host: "/modules/app-1.tar.gz"}) {
+	if derived := modules.Solve.Contexts["modules"].Derived; len(derived) != 1 ||
+		*derived[0] != (Dir{Name: "0", Host: "/modules/app-1.tar.gz"}) {
 		t.Errorf("the modules come from %v", derived)
 	}
 	list := string(modules.Solve.Contexts["archives"].Files[1].Data)
@@ -64,20 +68,23 @@ variant/qemu-dev: app data lib os release | image partitions.tsv | recipe macros
 	}
 }
 
-// TestTwoModulesOfOneArchive: an archive named once for each module in it is one file of the steps, and two bundles.
+// TestTwoModulesOfOneArchive: an archive named once for each module in it is one file of the steps,
+// and two bundles.
 func TestTwoModulesOfOneArchive(t *testing.T) {
 	files, r := bundleTree(t)
 	app := files["packages/app/Cargo.toml"]
 	text := string(app.Data)
 	from := strings.Index(text, "[[package.metadata.build-package.external-files]]")
 	entry := text[from:strings.Index(text, "[build-dependencies]")]
-	app.Data = []byte(strings.Replace(text, entry, entry+entry+"bundle-root-path = \"cmd\"\nbundle-output-path = \"cmd.tar.gz\"\n", 1))
+	app.Data = []byte(strings.Replace(text, entry,
+		entry+entry+"bundle-root-path = \"cmd\"\nbundle-output-path = \"cmd.tar.gz\"\n", 1))
 	r.Packages, r.ModulesPath = []string{"app"}, func(f manifest.ExternalFile) string { return "/modules/" + f.BundleRoot }
 	for _, s := range mustMake(t, files, r).Steps {
 		switch s.ID {
 		case "modules/app":
 			archives := s.Solve.Contexts["archives"].Files
-			if len(archives) != 2 || len(s.Solve.Contexts["modules"].Derived) != 2 || strings.Count(string(archives[1].Data), "\n") != 2 {
+			if len(archives) != 2 || len(s.Solve.Contexts["modules"].Derived) != 2 ||
+				strings.Count(string(archives[1].Data), "\n") != 2 {
 				t.Errorf("archives %v, modules %v", archives, s.Solve.Contexts["modules"].Derived)
 			}
 		case "package/app":

@@ -13,12 +13,13 @@ import (
 	"buildsys/internal/manifest"
 )
 
-// Plan is everything a run does, in an order in which every step comes after the steps it depends on.
+// Plan is everything a run does, in an order in which every step comes after the steps it depends
+// on.
 type Plan struct {
 	Arch  string // "x86_64" or "aarch64"
 	Steps []Step
-	// Lacks are sentences on what the tree's own Dockerfile needs and the tree does not have: nothing can be built while
-	// there are any. Warnings are about the rest that looks wrong in it.
+	// Lacks are sentences on what the tree's own Dockerfile needs and the tree does not have: nothing
+	// can be built while there are any. Warnings are about the rest that looks wrong in it.
 	Lacks, Warnings []string
 }
 
@@ -34,8 +35,8 @@ const (
 	Kit     Kind = "kit"
 )
 
-// Step is one BuildKit build: the RPMs of one package, the Go modules bundled for one package, the repository of one kit, or
-// the images of one variant, from RPMs or from earlier images.
+// Step is one BuildKit build: the RPMs of one package, the Go modules bundled for one package, the
+// repository of one kit, or the images of one variant, from RPMs or from earlier images.
 type Step struct {
 	ID   string // Kind + "/" + Name: "package/bash"
 	Kind Kind
@@ -49,9 +50,11 @@ type Step struct {
 	Solve Solve                   // without its RPMs: see SolveOf
 	Out   string                  // host directory that receives the outputs; replaced whole
 	Link  string                  // a symlink beside Out that shall point to it ("latest"), or empty
-	// Given says that another process has built the step: its outputs are taken as they are in Out, and there is no Solve.
+	// Given says that another process has built the step: its outputs are taken as they are in Out,
+	// and there is no Solve.
 	Given bool
-	// Layout is what the images of a Variant or Repack shall be like; nil for other kinds. See DiskFile for their names.
+	// Layout is what the images of a Variant or Repack shall be like; nil for other kinds. See
+	// DiskFile for their names.
 	Layout *image.Layout
 }
 
@@ -64,26 +67,29 @@ type Solve struct {
 	// Contexts are the only files the build sees. The Dockerfile mounts them by the name
 	// ContextPrefix + key, a name that can never be pulled from a registry.
 	Contexts map[string]Context
-	// Secrets are files on this machine that the recipe's secret mounts show to the build, by their names. They reach no
-	// layer, log or output, and are no part of what determines the outputs: the public halves among the Contexts are.
+	// Secrets are files on this machine that the recipe's secret mounts show to the build, by their
+	// names. They reach no layer, log or output, and are no part of what determines the outputs: the
+	// public halves among the Contexts are.
 	Secrets map[string]string
-	// Fresh runs every part of the build again, on a host with another name, whatever the engine has kept.
+	// Fresh runs every part of the build again, on a host with another name, whatever the engine has
+	// kept.
 	Fresh bool
 	// Images are those that the Dockerfile starts or copies from besides the SDK, by their references.
 	Images []string
-	// KeyArg is a build argument that gets the action ID, when there is one: NOCACHE, whose purpose it is to keep the
-	// engine from taking a part of one build for another's.
+	// KeyArg is a build argument that gets the action ID, when there is one: NOCACHE, whose purpose it
+	// is to keep the engine from taking a part of one build for another's.
 	KeyArg string
 }
 
-// TreeContext is the name of the context that a Dockerfile has without a name, where it is not ours: the tree.
+// TreeContext is the name of the context that a Dockerfile has without a name, where it is not
+// ours: the tree.
 const TreeContext = "tree"
 
 // TreeRPMs is where in the TreeContext the RPMs of all packages are, side by side.
 const TreeRPMs = "build/rpms"
 
-// ContextPrefix begins the name of every named context. The .invalid top-level domain (RFC 2606) never resolves,
-// so a missing context fails instead of being looked up as an image on Docker Hub.
+// ContextPrefix begins the name of every named context. The .invalid top-level domain (RFC 2606)
+// never resolves, so a missing context fails instead of being looked up as an image on Docker Hub.
 const ContextPrefix = "buildsys.invalid/"
 
 // Context is a tree of files composed for one build.
@@ -97,12 +103,13 @@ type Context struct {
 	Dirs []*Dir
 	// Top are directories as in Dirs, but what they hold is at the top of the context.
 	Top []*Dir
-	// Derived are directories as in Dirs that no step makes and that are no inputs of their own: what they hold follows from
-	// other inputs.
+	// Derived are directories as in Dirs that no step makes and that are no inputs of their own: what
+	// they hold follows from other inputs.
 	Derived []*Dir
 	// Shared says that many steps see just these files, so that it pays to send and keep them once.
 	Shared bool
-	// Made are directories that are there even if nothing is in them; only of a TreeContext, as the rest.
+	// Made are directories that are there even if nothing is in them; only of a TreeContext, as the
+	// rest.
 	Made []string
 	// Ignore are patterns as in a .dockerignore: what they match of the Dirs is not shown.
 	Ignore []string
@@ -150,7 +157,8 @@ type File struct {
 	Host string      // file on this machine; empty when Data or Link is used
 	Data []byte      // contents when Host is empty
 	Mode fs.FileMode // permission bits as the build sees them: 0o644 or 0o755
-	// SHA512 is set for an external file: its contents are known by this hash, also while it is not fetched yet.
+	// SHA512 is set for an external file: its contents are known by this hash, also while it is not
+	// fetched yet.
 	SHA512 string
 	// Link is where a symlink leads; Host and Data are then empty.
 	Link string

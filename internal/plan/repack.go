@@ -13,7 +13,8 @@ import (
 type RepackSource struct {
 	Dir   string   // with the outputs of the step that made them
 	Names []string // of the files in it
-	// Out is the directory for the new ones; empty means where the variant's images are, and then they are its newest.
+	// Out is the directory for the new ones; empty means where the variant's images are, and then they
+	// are its newest.
 	Out string
 }
 
@@ -26,7 +27,8 @@ func (m *maker) addRepack() error {
 		return &RequestError{What: "the image to repack", Why: "no variant is named"}
 	}
 	if m.foreign != nil {
-		return &RequestError{What: "variant " + m.variant.Name, Why: "images of the tree's own recipe (" + foreignName + ") are not repacked: where their parts are is known only to that"}
+		return &RequestError{What: "variant " + m.variant.Name, Why: "images of the tree's own recipe (" +
+			foreignName + ") are not repacked: where their parts are is known only to that"}
 	}
 	step, err := m.imageStep(Repack)
 	if err != nil {
@@ -65,13 +67,15 @@ func (m *maker) repackFiles() ([]File, error) {
 		}
 	}
 	if files[0].Name != inventoryName {
-		return nil, &RequestError{What: "the image to repack, " + filepath.Join(from.Dir, disk), Why: "there is no " + inventoryName + " beside it",
+		return nil, &RequestError{What: "the image to repack, " + filepath.Join(from.Dir, disk),
+			Why:  "there is no " + inventoryName + " beside it",
 			Hint: "repack from a directory with all that build-variant made"}
 	}
 	return files, nil
 }
 
-// repackDisk returns the name of the earlier image of the OS disk. A data disk has no content to be kept.
+// repackDisk returns the name of the earlier image of the OS disk. A data disk has no content to be
+// kept.
 func (m *maker) repackDisk() (string, error) {
 	v, from := m.variant, m.r.Repack
 	suffix := DiskSuffix(v.ImageFormat)
@@ -82,7 +86,8 @@ func (m *maker) repackDisk() (string, error) {
 		if !ok || !strings.HasPrefix(core, stem) {
 			continue
 		}
-		if of, isData := strings.CutSuffix(core, "-data"); isData && slices.Contains(from.Names, of+suffix) {
+		if of, isData := strings.CutSuffix(core, "-data"); isData &&
+			slices.Contains(from.Names, of+suffix) {
 			continue
 		}
 		disks = append(disks, name)
@@ -90,10 +95,12 @@ func (m *maker) repackDisk() (string, error) {
 	if len(disks) == 1 {
 		return disks[0], nil
 	}
-	e := &RequestError{What: "variant " + v.Name, Why: fmt.Sprintf("%s has no image of it for %s (%s…%s)", from.Dir, m.r.Arch, stem, suffix),
+	e := &RequestError{What: "variant " + v.Name,
+		Why:  fmt.Sprintf("%s has no image of it for %s (%s…%s)", from.Dir, m.r.Arch, stem, suffix),
 		Hint: "build one with 'buildsys build-variant " + v.Name + "'"}
 	if len(disks) > 1 {
-		e.Why, e.Hint = from.Dir+" has several images: "+strings.Join(disks, ", "), "repack from a directory with what one build-variant made"
+		e.Why, e.Hint = from.Dir+" has several images: "+strings.Join(disks,
+			", "), "repack from a directory with what one build-variant made"
 	}
 	return "", e
 }

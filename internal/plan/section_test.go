@@ -1,4 +1,5 @@
-// section_test: each target gets its part of the Dockerfile, and an edit elsewhere does not reach it.
+// section_test: each target gets its part of the Dockerfile, and an edit elsewhere does not reach
+// it.
 
 package plan
 
@@ -13,10 +14,14 @@ import (
 )
 
 func TestSection(t *testing.T) {
-	const text = "# recipe\nARG SDK\n\n# ---- target `package`: RPMs ----\nFROM ${SDK} AS package\n\n\n# ---- target `variant`: disks ----\nFROM ${SDK} AS variant\nRUN x\n"
+	const text = "# recipe\nARG SDK\n\n# ---- target `package`: RPMs ----\nFROM ${SDK} AS " +
+		"package\n\n\n# ---- target `variant`: disks ----\nFROM ${SDK} AS variant\nRUN x\n"
 	tests := []struct{ name, text, target, want string }{
-		{"first", text, "package", "# recipe\nARG SDK\n\n# ---- target `package`: RPMs ----\nFROM ${SDK} AS package\n"},
-		{"second, line numbers kept", text, "variant", "# recipe\nARG SDK\n\n\n\n\n\n# ---- target `variant`: disks ----\nFROM ${SDK} AS variant\nRUN x\n"},
+		{"first", text, "package",
+			"# recipe\nARG SDK\n\n# ---- target `package`: RPMs ----\nFROM ${SDK} AS package\n"},
+		{"second, line numbers kept", text, "variant",
+			"# recipe\nARG SDK\n\n\n\n\n\n# ---- target `variant`: disks ----\nFROM ${SDK} AS " +
+				"variant\nRUN x\n"},
 		{"no section for it", text, "kit", text},
 		{"no sections", "FROM scratch AS package\n\n", "package", "FROM scratch AS package\n\n"},
 		{"no end of line", "A\n# ---- target `x`", "x", "A\n# ---- target `x`\n"},
@@ -30,7 +35,8 @@ func TestSection(t *testing.T) {
 	}
 }
 
-// TestSectionsOfTheRecipe holds the real Dockerfile to it: no target's section may need a stage of another's.
+// TestSectionsOfTheRecipe holds the real Dockerfile to it: no target's section may need a stage of
+// another's.
 func TestSectionsOfTheRecipe(t *testing.T) {
 	text, err := os.ReadFile("../../Dockerfile")
 	if err != nil {

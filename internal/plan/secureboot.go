@@ -13,24 +13,27 @@ const secureBoot = "uefi-secure-boot"
 
 // SigningKeys are what images with uefi-secure-boot are signed with.
 type SigningKeys struct {
-	// Public are certificates and public keys. The build sees them as files, so another key is another image.
+	// Public are certificates and public keys. The build sees them as files, so another key is another
+	// image.
 	Public []File
 	// Secrets are files with private keys, by the name that the recipe knows them by.
 	Secrets map[string]string
 }
 
-// addSigning gives the step of an image with uefi-secure-boot its keys: the public ones below keys/ in the context
-// "image", the private ones as secrets.
+// addSigning gives the step of an image with uefi-secure-boot its keys: the public ones below keys/
+// in the context "image", the private ones as secrets.
 func (m *maker) addSigning(s *Step) error {
 	if !HasSecureBoot(m.variant) {
 		return nil
 	}
 	if m.r.Signing == nil {
-		return &RequestError{What: "variant " + m.variant.Name, Why: "it has " + secureBoot + " (" + m.variant.File + ") and there are no keys"}
+		return &RequestError{What: "variant " + m.variant.Name, Why: "it has " + secureBoot + " (" +
+			m.variant.File + ") and there are no keys"}
 	}
 	keys, err := m.r.Signing()
 	if err != nil {
-		return &RequestError{What: "variant " + m.variant.Name, Why: "it has " + secureBoot + " (" + m.variant.File + ")", Hint: err.Error()}
+		return &RequestError{What: "variant " + m.variant.Name, Why: "it has " + secureBoot + " (" +
+			m.variant.File + ")", Hint: err.Error()}
 	}
 	image := s.Solve.Contexts["image"]
 	for _, f := range keys.Public {

@@ -1,4 +1,5 @@
-// unit: the part of a plan that is left when others have built everything that one package or image needs.
+// unit: the part of a plan that is left when others have built everything that one package or image
+// needs.
 
 package plan
 
@@ -8,8 +9,8 @@ import (
 	"buildsys/internal/graph"
 )
 
-// Unit returns the plan of the last step of p alone, with the step that bundles its Go modules: what else these see is Given. A
-// plan for one package or one image ends with that.
+// Unit returns the plan of the last step of p alone, with the step that bundles its Go modules:
+// what else these see is Given. A plan for one package or one image ends with that.
 func (p Plan) Unit() Plan {
 	end := len(p.Steps) - 1
 	last := p.Steps[end]

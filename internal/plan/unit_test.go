@@ -16,8 +16,10 @@ func TestUnit(t *testing.T) {
 		own     string
 	}{
 		{func(r *Request) { r.Packages = []string{"data"} }, nil, "package/data"},
-		{func(r *Request) { r.Packages = []string{"app"} }, []string{"package/data", "package/lib"}, "package/app"},
-		{func(r *Request) { r.Image = true }, []string{"package/app", "package/data", "package/lib", "package/os", "package/release"}, "variant/qemu-dev"},
+		{func(r *Request) { r.Packages = []string{"app"} }, []string{"package/data", "package/lib"},
+			"package/app"},
+		{func(r *Request) { r.Image = true }, []string{"package/app", "package/data", "package/lib",
+			"package/os", "package/release"}, "variant/qemu-dev"},
 	} {
 		r := request()
 		test.request(&r)
@@ -58,7 +60,8 @@ func TestUnit(t *testing.T) {
 func TestUnitWithModules(t *testing.T) {
 	p := Plan{Arch: "x86_64", Steps: []Step{
 		{ID: "modules/other", Kind: Modules, Name: "other", Out: "/modules/other"},
-		{ID: "modules/app", Kind: Modules, Name: "app", Out: "/modules/app", Solve: Solve{Target: "modules"}},
+		{ID: "modules/app", Kind: Modules, Name: "app", Out: "/modules/app",
+			Solve: Solve{Target: "modules"}},
 		{ID: "package/other", Kind: Package, Name: "other", Uses: graph.SetOf(0), Waits: []int{0},
 			Out: "/rpms/other"},
 		{ID: "package/app", Kind: Package, Name: "app", Uses: graph.SetOf(1, 2), Waits: []int{1, 2},

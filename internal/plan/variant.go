@@ -30,11 +30,13 @@ func (m *maker) addVariant() error {
 // imageStep is what all steps that make the variant's images have in common.
 func (m *maker) imageStep(kind Kind) (Step, error) {
 	v := m.variant
-	layout, err := image.ForVariant(v.Layout, slices.Contains(Features(v), "in-place-updates"), image.Identity{
-		Name: m.r.Name, Variant: v.Name, Arch: m.r.Arch, Version: m.r.Version,
-	})
+	layout, err := image.ForVariant(v.Layout, slices.Contains(Features(v), "in-place-updates"),
+		image.Identity{
+			Name: m.r.Name, Variant: v.Name, Arch: m.r.Arch, Version: m.r.Version,
+		})
 	if err != nil {
-		return Step{}, &RequestError{What: "variant " + v.Name, Why: err.Error(), Hint: "see image-layout in " + v.File}
+		return Step{}, &RequestError{What: "variant " + v.Name, Why: err.Error(),
+			Hint: "see image-layout in " + v.File}
 	}
 	files, err := m.imageFiles(layout)
 	if err != nil {
@@ -90,7 +92,8 @@ func DiskSuffix(format string) string {
 	return "." + format
 }
 
-// ApplianceFile is the name among an image step's outputs of its appliance; empty when it makes none.
+// ApplianceFile is the name among an image step's outputs of its appliance; empty when it makes
+// none.
 func ApplianceFile(s Step) string {
 	if s.Solve.Args["IMAGE_FORMAT"] != "vmdk" {
 		return ""
@@ -98,21 +101,23 @@ func ApplianceFile(s Step) string {
 	return s.Solve.Args["IMAGE_NAME"] + ".ova"
 }
 
-// imageFiles are what rpm2img gets beside RPMs: the layout, the description of an appliance, and files that replace those of
-// packages.
+// imageFiles are what rpm2img gets beside RPMs: the layout, the description of an appliance, and
+// files that replace those of packages.
 func (m *maker) imageFiles(layout image.Layout) ([]File, error) {
 	v := m.variant
 	var files []File
 	if v.ImageFormat == "vmdk" {
 		name := m.imageName() + DiskSuffix(v.ImageFormat)
 		a := image.Appliance{OSDisk: name}
-		a.OSGiB, a.DataGiB = image.PublishSizes(v.Layout.OSImageSizeGiB, v.Layout.DataImageSizeGiB, v.Layout.PublishImageSizeHintGiB, v.Layout.PartitionPlan)
+		a.OSGiB, a.DataGiB = image.PublishSizes(v.Layout.OSImageSizeGiB, v.Layout.DataImageSizeGiB,
+			v.Layout.PublishImageSizeHintGiB, v.Layout.PartitionPlan)
 		if _, split := layout.Disk(image.DataDisk); split {
 			a.DataDisk = m.imageName() + "-data" + DiskSuffix(v.ImageFormat)
 		}
 		ovf, err := image.RenderOVF(v.Template, a)
 		if err != nil {
-			return nil, &RequestError{What: "variant " + v.Name, Why: v.Dir + "/" + workspace.TemplateName + ": " + err.Error()}
+			return nil, &RequestError{What: "variant " + v.Name, Why: v.Dir + "/" + workspace.TemplateName +
+				": " + err.Error()}
 		}
 		files = append(files, File{Name: "image.ovf", Data: ovf, Mode: 0o644})
 	}

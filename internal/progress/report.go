@@ -1,4 +1,5 @@
-// The end report: what failed and why, what was not built because of it, and one line that sums the run up.
+// The end report: what failed and why, what was not built because of it, and one line that sums the
+// run up.
 
 package progress
 
@@ -56,7 +57,8 @@ type Skipped struct {
 	Steps []string
 }
 
-// WriteReport writes s for people. The last line always sums the run up. It returns the first error of w.
+// WriteReport writes s for people. The last line always sums the run up. It returns the first error
+// of w.
 func WriteReport(w io.Writer, s Summary) error {
 	b := bufio.NewWriter(w)
 	if len(s.Failures) > 0 {

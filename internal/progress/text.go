@@ -11,8 +11,8 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// Text writes a line for each start and end of a step, for fetches, warnings and heartbeats, through a logrus logger.
-// It is safe for concurrent use.
+// Text writes a line for each start and end of a step, for fetches, warnings and heartbeats,
+// through a logrus logger. It is safe for concurrent use.
 type Text struct {
 	log     *logrus.Logger
 	verbose bool
@@ -23,7 +23,8 @@ type Text struct {
 	fetches map[string]int       // unfinished fetches of a step
 }
 
-// NewText returns a Text that writes to log, whose formatter it sets; verbose adds every line of the steps' output.
+// NewText returns a Text that writes to log, whose formatter it sets; verbose adds every line of
+// the steps' output.
 func NewText(log *logrus.Logger, verbose bool) *Text {
 	log.SetFormatter(Formatter{})
 	return &Text{
@@ -110,7 +111,8 @@ func (t *Text) heartbeat(e Event) {
 		case ok:
 			parts = append(parts, fmt.Sprintf("%s (%s)", Name(id), Took(e.Time.Sub(start))))
 		case t.fetches[id] > 0:
-			parts = append(parts, fmt.Sprintf("%s (fetching, %s)", Name(id), Took(e.Time.Sub(t.waiting[id]))))
+			parts = append(parts, fmt.Sprintf("%s (fetching, %s)", Name(id),
+				Took(e.Time.Sub(t.waiting[id]))))
 		default:
 			parts = append(parts, Name(id)+" (checking sources)")
 		}
@@ -121,7 +123,8 @@ func (t *Text) heartbeat(e Event) {
 	t.log.Infof("%s still running: %s", at(e), strings.Join(parts, ", "))
 }
 
-// Formatter is a logrus formatter for people: the message alone, after its level when that is not info.
+// Formatter is a logrus formatter for people: the message alone, after its level when that is not
+// info.
 type Formatter struct{}
 
 // Format implements logrus.Formatter.

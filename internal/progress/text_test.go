@@ -21,23 +21,35 @@ func story() []Event {
 	at := func(s int) time.Time { return start.Add(time.Duration(s) * time.Second) }
 	return []Event{
 		{Time: at(0), Kind: PlanReady, Total: 12},
-		{Time: at(0), Kind: StepStart, Step: "package/musl", Total: 12, Running: []string{"package/musl"}},
-		{Time: at(0), Kind: Heartbeat, Total: 12, Running: []string{"package/musl"}, Text: "making the engine ready"},
+		{Time: at(0), Kind: StepStart, Step: "package/musl", Total: 12,
+			Running: []string{"package/musl"}},
+		{Time: at(0), Kind: Heartbeat, Total: 12, Running: []string{"package/musl"},
+			Text: "making the engine ready"},
 		{Time: at(0), Kind: FetchStart, Step: "package/bash", Text: "bash-5.2.tar.gz"},
 		{Time: at(1), Kind: StepLog, Step: "package/musl", Text: "\x1b[1mchecking\x1b[0m for gcc...\r"},
-		{Time: at(2), Kind: FetchRetry, Step: "package/bash", Text: "bash-5.2.tar.gz", Err: errors.New("connection reset\nby peer")},
+		{Time: at(2), Kind: FetchRetry, Step: "package/bash", Text: "bash-5.2.tar.gz",
+			Err: errors.New("connection reset\nby peer")},
 		{Time: at(3), Kind: FetchProgress, Step: "package/bash", Text: "bash-5.2.tar.gz: 3 of 10 MiB"},
-		{Time: at(10), Kind: Heartbeat, Total: 12, Running: []string{"package/musl", "package/bash", "package/zlib"}},
-		{Time: at(11), Kind: FetchDone, Step: "package/bash", Text: "bash-5.2.tar.gz", Duration: 11 * time.Second},
-		{Time: at(12), Kind: StepDone, Step: "package/musl", Duration: 12340 * time.Millisecond, Done: 1, Total: 12},
-		{Time: at(12), Kind: StepStart, Step: "package/bash", Done: 1, Total: 12, Running: []string{"package/bash"}},
-		{Time: at(14), Kind: StepRetry, Step: "package/bash", Text: "attempt 2 of 3, engine lost", Err: errors.New("engine went away")},
+		{Time: at(10), Kind: Heartbeat, Total: 12, Running: []string{"package/musl", "package/bash",
+			"package/zlib"}},
+		{Time: at(11), Kind: FetchDone, Step: "package/bash", Text: "bash-5.2.tar.gz",
+			Duration: 11 * time.Second},
+		{Time: at(12), Kind: StepDone, Step: "package/musl", Duration: 12340 * time.Millisecond, Done: 1,
+			Total: 12},
+		{Time: at(12), Kind: StepStart, Step: "package/bash", Done: 1, Total: 12,
+			Running: []string{"package/bash"}},
+		{Time: at(14), Kind: StepRetry, Step: "package/bash", Text: "attempt 2 of 3, engine lost",
+			Err: errors.New("engine went away")},
 		{Time: at(15), Kind: Warning, Step: "package/bash", Text: "slow disk"},
 		{Time: at(15), Kind: Warning, Text: "disk nearly full"},
-		{Time: at(79), Kind: StepFailed, Step: "package/bash", Duration: 67 * time.Second, Err: errors.New("exit code: 1"), Done: 2, Total: 12},
-		{Time: at(79), Kind: StepSkipped, Step: "package/release", Text: "package/bash", Done: 3, Total: 12},
-		{Time: at(79), Kind: StepFailed, Step: "package/zlib", Err: errors.New("zlib.tar.gz: no source has it"), Done: 4, Total: 12},
-		{Time: at(80), Kind: StepCancelled, Step: "variant/qemu-dev", Duration: time.Second, Done: 5, Total: 12},
+		{Time: at(79), Kind: StepFailed, Step: "package/bash", Duration: 67 * time.Second,
+			Err: errors.New("exit code: 1"), Done: 2, Total: 12},
+		{Time: at(79), Kind: StepSkipped, Step: "package/release", Text: "package/bash", Done: 3,
+			Total: 12},
+		{Time: at(79), Kind: StepFailed, Step: "package/zlib",
+			Err: errors.New("zlib.tar.gz: no source has it"), Done: 4, Total: 12},
+		{Time: at(80), Kind: StepCancelled, Step: "variant/qemu-dev", Duration: time.Second, Done: 5,
+			Total: 12},
 		{Time: at(81), Kind: PlanDone, Duration: 81 * time.Second, Done: 5, Total: 12},
 	}
 }
@@ -62,7 +74,8 @@ warning: [ 5/12] variant qemu-dev stopped after 1.0s
 `
 
 func TestText(t *testing.T) {
-	loud := strings.Replace(quiet, "warning: bash: fetching again", "musl | checking for gcc...\nwarning: bash: fetching again", 1)
+	loud := strings.Replace(quiet, "warning: bash: fetching again",
+		"musl | checking for gcc...\nwarning: bash: fetching again", 1)
 	for verbose, want := range map[bool]string{false: quiet, true: loud} {
 		var b bytes.Buffer
 		log := logrus.New()
@@ -83,16 +96,20 @@ func TestReport(t *testing.T) {
 		s    Summary
 		want string
 	}{
-		{"good", Summary{Done: 1, Total: 1, Duration: 400 * time.Millisecond}, "1 of 1 step done in 0.4s\n"},
-		{"cancelled", Summary{Done: 3, Cancelled: 9, Total: 12, Duration: time.Hour + 2*time.Minute}, "3 of 12 steps done, 9 cancelled in 1h02m\n"},
+		{"good", Summary{Done: 1, Total: 1, Duration: 400 * time.Millisecond},
+			"1 of 1 step done in 0.4s\n"},
+		{"cancelled", Summary{Done: 3, Cancelled: 9, Total: 12, Duration: time.Hour + 2*time.Minute},
+			"3 of 12 steps done, 9 cancelled in 1h02m\n"},
 		{"failed", Summary{
 			Failures: []Failure{
 				{Step: "package/bash", Err: errors.New("process did not complete: exit code: 1\n  Dockerfile:14"),
-					Tail: []string{"make: *** [all] Error 2", "\x1b[31mred\x1b[0m"}, Log: "build/logs/x86_64/package-bash.log"},
+					Tail: []string{"make: *** [all] Error 2", "\x1b[31mred\x1b[0m"},
+					Log:  "build/logs/x86_64/package-bash.log"},
 				{Step: "package/zlib", Err: errors.New("zlib.tar.gz: no source has it")},
 			},
-			Skipped: []Skipped{{Root: "package/bash", Steps: []string{"package/release", "variant/qemu-dev"}}},
-			Done:    8, Total: 12, Duration: 81 * time.Second,
+			Skipped: []Skipped{{Root: "package/bash", Steps: []string{"package/release",
+				"variant/qemu-dev"}}},
+			Done: 8, Total: 12, Duration: 81 * time.Second,
 		}, `
 bash failed
   process did not complete: exit code: 1
@@ -122,8 +139,9 @@ not built because bash failed: release, variant qemu-dev
 
 func TestTook(t *testing.T) {
 	for d, want := range map[time.Duration]string{
-		0: "0.0s", 1234 * time.Millisecond: "1.2s", 59940 * time.Millisecond: "59.9s", 59960 * time.Millisecond: "1m00s",
-		65 * time.Second: "1m05s", 3599600 * time.Millisecond: "1h00m", 7380 * time.Second: "2h03m",
+		0: "0.0s", 1234 * time.Millisecond: "1.2s", 59940 * time.Millisecond: "59.9s",
+		59960 * time.Millisecond: "1m00s",
+		65 * time.Second:         "1m05s", 3599600 * time.Millisecond: "1h00m", 7380 * time.Second: "2h03m",
 	} {
 		if got := Took(d); got != want {
 			t.Errorf("Took(%v) = %q, want %q", d, got, want)
@@ -154,7 +172,8 @@ func TestClean(t *testing.T) {
 }
 
 func FuzzClean(f *testing.F) {
-	for _, s := range []string{"", "a\rb", "\x1b[31mred", "\x1b]0;t\x07", "\xff\xfe", "\x1b\x1b[[1m", strings.Repeat("ÿ", 4000)} {
+	for _, s := range []string{"", "a\rb", "\x1b[31mred", "\x1b]0;t\x07", "\xff\xfe", "\x1b\x1b[[1m",
+		strings.Repeat("ÿ", 4000)} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

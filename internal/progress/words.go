@@ -1,4 +1,5 @@
-// Words shared by the sinks that people read: step names, durations, and text that cannot harm a terminal.
+// Words shared by the sinks that people read: step names, durations, and text that cannot harm a
+// terminal.
 
 package progress
 
@@ -11,10 +12,12 @@ import (
 	"unicode/utf8"
 )
 
-// maxLine is the longest line, in bytes, that is shown or kept in memory. The log files hold lines whole.
+// maxLine is the longest line, in bytes, that is shown or kept in memory. The log files hold lines
+// whole.
 const maxLine = 4096
 
-// Name returns what people call a step: "bash" for "package/bash", "variant qemu-dev" for "variant/qemu-dev".
+// Name returns what people call a step: "bash" for "package/bash", "variant qemu-dev" for
+// "variant/qemu-dev".
 func Name(step string) string {
 	kind, name, ok := strings.Cut(step, "/")
 	switch {
@@ -40,8 +43,10 @@ func Took(d time.Duration) string {
 	return fmt.Sprintf("%dh%02dm", s/3600, s%3600/60)
 }
 
-// escapes are the terminal control sequences of ECMA-48: CSI, OSC and other string sequences, and two-character ones.
-var escapes = regexp.MustCompile("\x1b(?:\\[[0-?]*[ -/]*[@-~]?|[\\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\\\)?|[ -/]*[0-~]?)")
+// escapes are the terminal control sequences of ECMA-48: CSI, OSC and other string sequences, and
+// two-character ones.
+var escapes = regexp.MustCompile("\x1b(?:\\[[0-?]*[ " +
+	"-/]*[@-~]?|[\\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\\\)?|[ -/]*[0-~]?)")
 
 // Clean makes one line of a program's output safe to show: no escape sequences or control
 // characters, valid UTF-8, of a line that was overwritten with carriage returns only the last

@@ -18,14 +18,18 @@ import (
 	"buildsys/internal/oci"
 )
 
-// directory keeps manifests/<tag> and blobs/sha256/<hex>, each written under another name and renamed, so that any number
-// of machines may write at once. It is no OCI layout: that one has a single index.json which writers would overwrite.
+// directory keeps manifests/<tag> and blobs/sha256/<hex>, each written under another name and
+// renamed, so that any number of machines may write at once. It is no OCI layout: that one has a
+// single index.json which writers would overwrite.
 type directory struct {
 	dir string
 	t   *target
 }
 
-func (d *directory) manifestPath(tag string) string { return filepath.Join(d.dir, "manifests", tag) }
+func (d *directory) manifestPath(tag string) string {
+	return filepath.Join(d.dir, "manifests",
+		tag)
+}
 
 func (d *directory) blobPath(b cache.Blob) string {
 	return filepath.Join(d.dir, "blobs", "sha256", hex.EncodeToString(b.SHA256[:]))
@@ -40,7 +44,8 @@ func (d *directory) failure(err error) error {
 }
 
 func (d *directory) open(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe that nobody writes to must not be waited for
+	// a pipe that nobody writes to must not be waited for
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, d.failure(err)
 	}

@@ -1,4 +1,5 @@
-// fault_test: a registry that is slow, full, broken or locked costs a bounded number of requests and one warning.
+// fault_test: a registry that is slow, full, broken or locked costs a bounded number of requests
+// and one warning.
 
 package remote
 
@@ -61,7 +62,8 @@ func cut(w http.ResponseWriter) {
 // A fault that passes is waited for: the result arrives, nothing is said, and requests are few.
 func TestFaultThatPasses(t *testing.T) {
 	for name, fault := range map[string]func(http.ResponseWriter){
-		"429": status(429, "Retry-After", "1"), "503": status(503), "500": status(500), "reset": reset, "cut": cut,
+		"429": status(429, "Retry-After", "1"), "503": status(503), "500": status(500), "reset": reset,
+		"cut": cut,
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, r := stored(t)
@@ -70,7 +72,8 @@ func TestFaultThatPasses(t *testing.T) {
 			f.fault = func(w http.ResponseWriter, r *http.Request, _ int) bool {
 				mu.Lock()
 				defer mu.Unlock()
-				if times[r.URL.Path]++; times[r.URL.Path] > 2 || name == "cut" && !strings.Contains(r.URL.Path, "blobs") {
+				if times[r.URL.Path]++; times[r.URL.Path] > 2 || name == "cut" &&
+					!strings.Contains(r.URL.Path, "blobs") {
 					return false
 				}
 				fault(w)
@@ -116,7 +119,8 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// A fault that stays makes everything a miss; after three requests that failed nobody is asked any more.
+// A fault that stays makes everything a miss; after three requests that failed nobody is asked any
+// more.
 func TestFaultThatStays(t *testing.T) {
 	for name, test := range map[string]struct {
 		fault func(http.ResponseWriter)
@@ -126,9 +130,10 @@ func TestFaultThatStays(t *testing.T) {
 		"429":        {status(429, "Retry-After", "0"), 9, "429"},
 		"429 longer": {status(429, "Retry-After", "3600"), 1, "1h0m0s"},
 		"503":        {status(503), 9, "503"},
-		"reset":      {reset, 18, ""}, // net/http itself repeats a request on a connection that it had used before
-		"bad":        {status(400), 9, "400"},
-		"not OCI":    {func(w http.ResponseWriter) { _, _ = w.Write([]byte("<html>")) }, 9, ""},
+		// net/http itself repeats a request on a connection that it had used before
+		"reset":   {reset, 18, ""},
+		"bad":     {status(400), 9, "400"},
+		"not OCI": {func(w http.ResponseWriter) { _, _ = w.Write([]byte("<html>")) }, 9, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, r := stored(t)
@@ -168,11 +173,13 @@ func TestOneFailure(t *testing.T) {
 	c.said(t, "1 request", "500")
 }
 
-// A server that stops in the middle of its answer, or sends a byte now and then, is given up in bounded time.
+// A server that stops in the middle of its answer, or sends a byte now and then, is given up in
+// bounded time.
 func TestSlowServer(t *testing.T) {
 	for name, limits := range map[string]Limits{
 		"silent": {Idle: 50 * time.Millisecond, Backoff: time.Millisecond, Budget: time.Minute},
-		"slow":   {Idle: time.Minute, Backoff: time.Millisecond, Budget: 100 * time.Millisecond, Rate: 1 << 30},
+		"slow": {Idle: time.Minute, Backoff: time.Millisecond, Budget: 100 * time.Millisecond,
+			Rate: 1 << 30},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, r := stored(t)
@@ -210,7 +217,8 @@ func TestSlowServer(t *testing.T) {
 				t.Fatal("not found")
 			}
 			c := newClient(t, f.place(), limits)
-			if err := c.Fetch(t.Context(), e, t.TempDir()); err == nil || is[*RefusedError](err) || is[*LocalError](err) {
+			if err := c.Fetch(t.Context(), e, t.TempDir()); err == nil || is[*RefusedError](err) ||
+				is[*LocalError](err) {
 				t.Errorf("%v", err)
 			}
 		})
@@ -239,7 +247,8 @@ func TestNoServer(t *testing.T) {
 
 // A registry that is full says so on uploads and is still read.
 func TestFullRegistry(t *testing.T) {
-	for code, off := range map[int]bool{http.StatusInsufficientStorage: true, http.StatusRequestEntityTooLarge: false} {
+	for code, off := range map[int]bool{http.StatusInsufficientStorage: true,
+		http.StatusRequestEntityTooLarge: false} {
 		t.Run(fmt.Sprint(code), func(t *testing.T) {
 			f, r := stored(t)
 			f.fault = func(w http.ResponseWriter, r *http.Request, _ int) bool {
@@ -261,7 +270,8 @@ func TestFullRegistry(t *testing.T) {
 	}
 }
 
-// A directory on a disk that is full, or not there, is the remote cache's failure and not that of this machine.
+// A directory on a disk that is full, or not there, is the remote cache's failure and not that of
+// this machine.
 func TestUnusableDirectory(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o644); err != nil {
@@ -274,7 +284,8 @@ func TestUnusableDirectory(t *testing.T) {
 	c.said(t, file, "not a directory")
 }
 
-// Wrong credentials, none, or none that may: one answer, one warning that names host, file and remedy, no other attempt.
+// Wrong credentials, none, or none that may: one answer, one warning that names host, file and
+// remedy, no other attempt.
 func TestCredentials(t *testing.T) {
 	for name, test := range map[string]struct {
 		password string
@@ -318,12 +329,14 @@ func TestCredentialHelper(t *testing.T) {
 	f, r := stored(t)
 	bin := t.TempDir()
 	helper := "#!/bin/sh\necho '{\"Username\":\"AWS\",\"Secret\":\"right\"}'\n"
-	if err := os.WriteFile(filepath.Join(bin, "docker-credential-test"), []byte(helper), 0o755); err != nil {
+	if err := os.WriteFile(filepath.Join(bin, "docker-credential-test"), []byte(helper),
+		0o755); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 	config := fmt.Sprintf(`{"credHelpers":{%q:"test"}}`, f.place().Host)
-	if err := os.WriteFile(filepath.Join(os.Getenv("DOCKER_CONFIG"), "config.json"), []byte(config), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(os.Getenv("DOCKER_CONFIG"), "config.json"), []byte(config),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	f.fault = func(w http.ResponseWriter, r *http.Request, _ int) bool {
@@ -344,7 +357,8 @@ func TestCredentialHelper(t *testing.T) {
 	c.said(t, f.place().Host, "docker-credential-test")
 }
 
-// A token that expires in the middle of a run is renewed once, by reads and by an upload that was already opened.
+// A token that expires in the middle of a run is renewed once, by reads and by an upload that was
+// already opened.
 func TestTokenExpires(t *testing.T) {
 	f, r := stored(t)
 	f.credentials(t, "right")
@@ -354,13 +368,16 @@ func TestTokenExpires(t *testing.T) {
 	f.fault = func(w http.ResponseWriter, r *http.Request, _ int) bool {
 		if r.URL.Path == "/token" {
 			asked.Add(1)
-			_ = json.NewEncoder(w).Encode(map[string]any{"token": fmt.Sprint("t", token.Load()), "expires_in": 3600})
+			_ = json.NewEncoder(w).Encode(map[string]any{"token": fmt.Sprint("t", token.Load()),
+				"expires_in": 3600})
 			return true
 		}
 		if r.Header.Get("Authorization") == fmt.Sprint("Bearer t", token.Load()) {
 			return false
 		}
-		status(401, "WWW-Authenticate", fmt.Sprintf(`Bearer realm="%s/token",service="registry",scope="repository:team/cache:pull,push"`, f.URL))(w)
+		status(401, "WWW-Authenticate",
+			fmt.Sprintf(`Bearer realm="%s/token",service="registry",scope="repository:team/cache:pull,push"`,
+				f.URL))(w)
 		return true
 	}
 	c := newClient(t, f.place(), quick)

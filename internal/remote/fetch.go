@@ -19,9 +19,11 @@ import (
 // fetchAtOnce is how many files of one result are downloaded at once.
 const fetchAtOnce = 4
 
-// Lookup asks the caches for the result of an action of a step, whose transcript is what the action is the hash of. It
-// costs one small request; no output is transferred. A result that is refused is told, and never returned again.
-func (c *Cache) Lookup(ctx context.Context, id cache.ActionID, step, transcript string) (cache.Entry, bool) {
+// Lookup asks the caches for the result of an action of a step, whose transcript is what the action
+// is the hash of. It costs one small request; no output is transferred. A result that is refused is
+// told, and never returned again.
+func (c *Cache) Lookup(ctx context.Context, id cache.ActionID, step,
+	transcript string) (cache.Entry, bool) {
 	if c == nil || c.isRefused(id) {
 		return cache.Entry{}, false
 	}
@@ -54,7 +56,8 @@ func (c *Cache) Lookup(ctx context.Context, id cache.ActionID, step, transcript 
 	return cache.Entry{}, false
 }
 
-// LocalError says that this machine cannot take what a remote cache has: its disk is full, or a directory is missing.
+// LocalError says that this machine cannot take what a remote cache has: its disk is full, or a
+// directory is missing.
 type LocalError struct{ Err error }
 
 // Error is that of the system.
@@ -63,9 +66,10 @@ func (e *LocalError) Error() string { return e.Err.Error() }
 // Unwrap returns the system's error.
 func (e *LocalError) Unwrap() error { return e.Err }
 
-// Fetch puts the outputs of e, which Lookup returned in this run or an earlier one, into the empty directory dir. Every
-// byte is checked. After an error dir may hold some of them. A *RefusedError says that they are not what they should be,
-// and that Lookup will not return them again; a *LocalError that this machine is to blame.
+// Fetch puts the outputs of e, which Lookup returned in this run or an earlier one, into the empty
+// directory dir. Every byte is checked. After an error dir may hold some of them. A *RefusedError
+// says that they are not what they should be, and that Lookup will not return them again; a
+// *LocalError that this machine is to blame.
 func (c *Cache) Fetch(ctx context.Context, e cache.Entry, dir string) error {
 	err := c.fetchAll(ctx, e, dir)
 	if local, ok := errors.AsType[localError](err); ok {
@@ -103,8 +107,8 @@ func (c *Cache) fetchAll(ctx context.Context, e cache.Entry, dir string) error {
 	return nil
 }
 
-// Refuse notes that the outputs of e are not what they should be, so that nobody gets them again in this run and a good
-// result replaces them. It returns a *RefusedError.
+// Refuse notes that the outputs of e are not what they should be, so that nobody gets them again in
+// this run and a good result replaces them. It returns a *RefusedError.
 func (c *Cache) Refuse(e cache.Entry, reason error) error {
 	c.mu.Lock()
 	c.refused[e.Action] = true
@@ -160,7 +164,8 @@ func (c *Cache) fetchFile(ctx context.Context, e cache.Entry, f cache.File, root
 	return nil
 }
 
-// fetchBlob fills the empty file to: from what is here already, from where e was found, else from the other caches.
+// fetchBlob fills the empty file to: from what is here already, from where e was found, else from
+// the other caches.
 func (c *Cache) fetchBlob(ctx context.Context, e cache.Entry, b cache.Blob, to *os.File) error {
 	if b == oci.BlobOf(nil) {
 		return nil
@@ -186,7 +191,8 @@ func (c *Cache) fetchBlob(ctx context.Context, e cache.Entry, b cache.Blob, to *
 			if one == nil || ctx.Err() != nil || is[localError](one) {
 				return one
 			}
-			if is[badError](one) || errors.Is(one, errNotFound) && pass == 0 { // half of it was deleted: a whole one shall replace it
+			// half of it was deleted: a whole one shall replace it
+			if is[badError](one) || errors.Is(one, errNotFound) && pass == 0 {
 				return c.Refuse(e, one)
 			}
 			err = fmt.Errorf("%s: %w", t.place, one)
@@ -221,7 +227,8 @@ func rewind(f *os.File) error {
 // copyBlob copies what should be b. Errors of writing are localErrors.
 func copyBlob(to io.Writer, from io.Reader, b cache.Blob) error {
 	check := newVerifier(b)
-	_, err := io.CopyBuffer(io.MultiWriter(check, localWriter{to}), struct{ io.Reader }{from}, make([]byte, 128<<10))
+	_, err := io.CopyBuffer(io.MultiWriter(check, localWriter{to}), struct{ io.Reader }{from},
+		make([]byte, 128<<10))
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,8 @@ var ErrNotFound = errNotFound
 // BadError reports whether an error says that what arrived is not what it should be.
 func BadError(err error) bool { return is[badError](err) }
 
-// Images reads images of one repository of a registry, with the attempts, budgets and credentials of a remote cache.
+// Images reads images of one repository of a registry, with the attempts, budgets and credentials
+// of a remote cache.
 type Images struct {
 	t *target
 	r *ociRegistry
@@ -39,8 +40,8 @@ func OpenImages(place Location, limits Limits) (*Images, error) {
 	return &Images{t: t, r: t.back.(*ociRegistry)}, nil
 }
 
-// Manifest returns the bytes of the manifest or index that a tag or a digest names. The error is an ErrNotFound when there
-// is none; those of a digest have it.
+// Manifest returns the bytes of the manifest or index that a tag or a digest names. The error is an
+// ErrNotFound when there is none; those of a digest have it.
 func (i *Images) Manifest(ctx context.Context, ref string) (data []byte, err error) {
 	err = i.t.do(ctx, 0, func(ctx context.Context) (err error) {
 		data, err = i.t.back.manifest(ctx, ref)

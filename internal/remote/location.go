@@ -39,8 +39,8 @@ func (l Location) Server() string {
 	return l.Host
 }
 
-// ParseLocation reads oci://HOST/REPOSITORY, oci+http://HOST/REPOSITORY for a registry without TLS (on this machine oci://
-// is enough), dir:PATH or a path. Relative paths are below dir.
+// ParseLocation reads oci://HOST/REPOSITORY, oci+http://HOST/REPOSITORY for a registry without TLS
+// (on this machine oci:// is enough), dir:PATH or a path. Relative paths are below dir.
 func ParseLocation(text, dir string) (Location, error) {
 	fail := func(reason string) (Location, error) {
 		return Location{}, fmt.Errorf("%q is not the place of a remote cache: %s; "+
@@ -77,7 +77,8 @@ func ParseLocation(text, dir string) (Location, error) {
 	case ref.Reference != "":
 		return fail("it has a tag or digest; results have tags of their own")
 	}
-	return Location{Host: ref.Registry, Repo: ref.Repository, Plain: scheme == "oci+http" || loopback(ref.Registry)}, nil
+	return Location{Host: ref.Registry, Repo: ref.Repository, Plain: scheme == "oci+http" ||
+		loopback(ref.Registry)}, nil
 }
 
 // loopback reports whether a host is this machine.

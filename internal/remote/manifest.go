@@ -17,8 +17,8 @@ import (
 	"buildsys/internal/oci"
 )
 
-// Media types and annotations. An image manifest with the empty config is what every registry takes, ECR included; nothing
-// here needs the referrers API.
+// Media types and annotations. An image manifest with the empty config is what every registry
+// takes, ECR included; nothing here needs the referrers API.
 const (
 	manifestType   = spec.MediaTypeImageManifest
 	emptyType      = spec.MediaTypeEmptyJSON
@@ -28,9 +28,10 @@ const (
 	logType        = "application/vnd.buildsys.log.v1+text"
 	provenanceType = "application/vnd.in-toto+json"
 
-	titleNote   = spec.AnnotationTitle
-	modeNote    = "invalid.buildsys.mode"    // "0755" on an output that can be executed
-	linkNote    = "invalid.buildsys.link"    // target of an output that is a symbolic link; its blob is the empty one
+	titleNote = spec.AnnotationTitle
+	modeNote  = "invalid.buildsys.mode" // "0755" on an output that can be executed
+	// target of an output that is a symbolic link; its blob is the empty one
+	linkNote    = "invalid.buildsys.link"
 	actionNote  = "invalid.buildsys.action"  // the action ID
 	contentNote = "invalid.buildsys.content" // the content ID
 	stepNote    = "invalid.buildsys.step"    // "package/bash x86_64"
@@ -99,7 +100,8 @@ func decodeManifest(data []byte, id cache.ActionID, step, transcript string) (ca
 		return e, fmt.Errorf("it is not a result but %.100q of type %.100q", m.MediaType, m.ArtifactType)
 	}
 	if m.Annotations[stepNote] != step || m.Annotations[actionNote] != id.String() {
-		return e, fmt.Errorf("it is the result of another action: %.100q, %.100q", m.Annotations[stepNote], m.Annotations[actionNote])
+		return e, fmt.Errorf("it is the result of another action: %.100q, %.100q",
+			m.Annotations[stepNote], m.Annotations[actionNote])
 	}
 	if len(m.Layers) > maxFiles+3 {
 		return e, fmt.Errorf("it has %d files; more than %d are not accepted", len(m.Layers), maxFiles)
@@ -116,7 +118,8 @@ func decodeManifest(data []byte, id cache.ActionID, step, transcript string) (ca
 		}
 		switch d.MediaType {
 		case transcriptType:
-			// The action ID is the hash of the transcript, so this names the very inputs that were asked for.
+			// The action ID is the hash of the transcript, so this names the very inputs that were asked
+			// for.
 			made = made || b == cache.Blob{SHA256: id, Size: int64(len(transcript))}
 		case logType:
 			e.Log = b
@@ -134,7 +137,8 @@ func decodeManifest(data []byte, id cache.ActionID, step, transcript string) (ca
 	return complete(e, m.Annotations)
 }
 
-// complete fills in what follows from the files of an entry and holds it against what the manifest says.
+// complete fills in what follows from the files of an entry and holds it against what the manifest
+// says.
 func complete(e cache.Entry, notes map[string]string) (cache.Entry, error) {
 	e.Content = cache.ContentOf(e.Files)
 	if notes[contentNote] != e.Content.String() {

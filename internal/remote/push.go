@@ -37,20 +37,24 @@ type pusher struct {
 	changed chan struct{} // gets one, without blocking, whenever left has changed
 }
 
-func newPusher(t *target, accept func(cache.Entry, func(cache.File) (*os.File, error)) error) *pusher {
-	p := &pusher{target: t, accept: accept, room: make(chan struct{}, pushAtOnce), seen: map[cache.ActionID]bool{}, changed: make(chan struct{}, 1)}
+func newPusher(t *target,
+	accept func(cache.Entry, func(cache.File) (*os.File, error)) error) *pusher {
+	p := &pusher{target: t, accept: accept, room: make(chan struct{}, pushAtOnce),
+		seen: map[cache.ActionID]bool{}, changed: make(chan struct{}, 1)}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p
 }
 
-// Push uploads the result e, whose blobs open returns, and returns at once. A result that is there already is left as it
-// is, unless it was refused. What came from a remote cache itself is not uploaded.
+// Push uploads the result e, whose blobs open returns, and returns at once. A result that is there
+// already is left as it is, unless it was refused. What came from a remote cache itself is not
+// uploaded.
 func (c *Cache) Push(e cache.Entry, open func(cache.Blob) (*os.File, error)) {
 	if !c.Writes() || e.Origin != "" {
 		return
 	}
 	replace := c.isRefused(e.Action)
-	c.push.enqueue(e, func(ctx context.Context) error { return c.push.upload(ctx, e, open, replace) }, c.o.Warn)
+	c.push.enqueue(e, func(ctx context.Context) error { return c.push.upload(ctx, e, open, replace) },
+		c.o.Warn)
 }
 
 func (p *pusher) enqueue(e cache.Entry, upload func(context.Context) error, warn func(string)) {
@@ -86,7 +90,8 @@ func (p *pusher) ended() {
 }
 
 // upload pushes what is missing: the blobs first, for a registry takes no manifest without them.
-func (p *pusher) upload(ctx context.Context, e cache.Entry, open func(cache.Blob) (*os.File, error), replace bool) error {
+func (p *pusher) upload(ctx context.Context, e cache.Entry, open func(cache.Blob) (*os.File, error),
+	replace bool) error {
 	t := p.target
 	var there bool
 	err := t.do(ctx, 0, func(ctx context.Context) (err error) {
@@ -97,7 +102,10 @@ func (p *pusher) upload(ctx context.Context, e cache.Entry, open func(cache.Blob
 		return err
 	}
 	if p.accept != nil {
-		err := p.accept(e, func(f cache.File) (*os.File, error) { return open(cache.Blob{SHA256: f.SHA256, Size: f.Size}) })
+		err := p.accept(e, func(f cache.File) (*os.File,
+			error) {
+			return open(cache.Blob{SHA256: f.SHA256, Size: f.Size})
+		})
 		if err != nil {
 			return localError{err}
 		}
@@ -125,11 +133,13 @@ func (p *pusher) upload(ctx context.Context, e cache.Entry, open func(cache.Blob
 		blobs = append(blobs, e.Log)
 	}
 	for _, b := range blobs {
-		if err := t.uploadBlob(ctx, b, func() (io.ReadSeekCloser, error) { return open(b) }, replace); err != nil {
+		if err := t.uploadBlob(ctx, b, func() (io.ReadSeekCloser, error) { return open(b) },
+			replace); err != nil {
 			return err
 		}
 	}
-	err = t.do(ctx, int64(len(data)), func(ctx context.Context) error { return t.back.putManifest(ctx, e.Action.String(), data) })
+	err = t.do(ctx, int64(len(data)),
+		func(ctx context.Context) error { return t.back.putManifest(ctx, e.Action.String(), data) })
 	if err == nil {
 		p.pushed.Add(1)
 	}
@@ -143,7 +153,8 @@ type memory struct{ *strings.Reader }
 func (memory) Close() error { return nil }
 
 // uploadBlob uploads a blob that is not there, or, to replace one that may be damaged, in any case.
-func (t *target) uploadBlob(ctx context.Context, b cache.Blob, open func() (io.ReadSeekCloser, error), replace bool) error {
+func (t *target) uploadBlob(ctx context.Context, b cache.Blob,
+	open func() (io.ReadSeekCloser, error), replace bool) error {
 	return t.do(ctx, b.Size, func(ctx context.Context) error {
 		if !replace {
 			if there, err := t.back.hasBlob(ctx, b); err != nil || there {
@@ -183,7 +194,8 @@ func (p *pusher) drain(ctx context.Context, longest time.Duration, waiting func(
 		case <-tick.C:
 			continue
 		case <-limit.C:
-			p.target.warn(fmt.Sprintf("%d results were not uploaded to %s within %v; the next run tries again", left, p.target.place, longest))
+			p.target.warn(fmt.Sprintf("%d results were not uploaded to %s within %v; the next run tries "+
+				"again", left, p.target.place, longest))
 		case <-ctx.Done():
 		}
 		break

@@ -33,7 +33,8 @@ type ociRegistry struct {
 	config string // path of the Docker config that credentials are from, for messages
 }
 
-// newRegistry prepares a client. Credentials are those of the Docker config and its helpers, read when a registry asks.
+// newRegistry prepares a client. Credentials are those of the Docker config and its helpers, read
+// when a registry asks.
 func newRegistry(t *target) (*ociRegistry, error) {
 	repo, err := oras.NewRepository(t.place.Host + "/" + t.place.Repo)
 	if err != nil {
@@ -60,11 +61,13 @@ func newRegistry(t *target) (*ociRegistry, error) {
 func (r *ociRegistry) credential(ctx context.Context, host string) (auth.Credential, error) {
 	store, err := credentials.NewStoreFromDocker(credentials.StoreOptions{})
 	if err != nil {
-		return auth.EmptyCredential, finalError{fmt.Errorf("the credentials for %s cannot be read: %w", host, err)}
+		return auth.EmptyCredential,
+			finalError{fmt.Errorf("the credentials for %s cannot be read: %w", host, err)}
 	}
 	c, err := credentials.Credential(store)(ctx, host)
 	if err != nil {
-		return c, finalError{fmt.Errorf("the credentials for %s cannot be had from %s: %w", host, r.config, err)}
+		return c, finalError{fmt.Errorf("the credentials for %s cannot be had from %s: %w", host,
+			r.config, err)}
 	}
 	return c, nil
 }
@@ -135,7 +138,8 @@ func (r *ociRegistry) found2(ok bool, err error) (bool, error) {
 	return r.found(err)
 }
 
-// putBlob uploads a blob. A token that expired after the upload was opened is renewed by opening another.
+// putBlob uploads a blob. A token that expired after the upload was opened is renewed by opening
+// another.
 func (r *ociRegistry) putBlob(ctx context.Context, b cache.Blob, data io.ReadSeeker) error {
 	for again := false; ; again = true {
 		if _, err := data.Seek(0, io.SeekStart); err != nil {
@@ -143,7 +147,8 @@ func (r *ociRegistry) putBlob(ctx context.Context, b cache.Blob, data io.ReadSee
 		}
 		err := r.repo.Blobs().Push(ctx, oci.Describe(outputType, b), struct{ io.Reader }{data})
 		refused, ok := errors.AsType[*errcode.ErrorResponse](err)
-		if again || !ok || refused.StatusCode != http.StatusUnauthorized || refused.Method != http.MethodPut {
+		if again || !ok || refused.StatusCode != http.StatusUnauthorized ||
+			refused.Method != http.MethodPut {
 			return r.failure(err)
 		}
 	}
@@ -170,14 +175,16 @@ func (r *ociRegistry) failure(err error) error {
 		return finalError{fmt.Errorf("the certificate of %s: %w", r.t.place.Host, cert.Err)}
 	}
 	if strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
-		return finalError{fmt.Errorf("%s speaks no TLS: write oci+http://%s/%s", r.t.place.Host, r.t.place.Host, r.t.place.Repo)}
+		return finalError{fmt.Errorf("%s speaks no TLS: write oci+http://%s/%s", r.t.place.Host,
+			r.t.place.Host, r.t.place.Repo)}
 	}
 	return err
 }
 
 // status gives an answer of the server its class.
 func (r *ociRegistry) status(refused *errcode.ErrorResponse) error {
-	text := fmt.Sprintf("%s answered %d %s", r.t.place.Host, refused.StatusCode, http.StatusText(refused.StatusCode))
+	text := fmt.Sprintf("%s answered %d %s", r.t.place.Host, refused.StatusCode,
+		http.StatusText(refused.StatusCode))
 	if len(refused.Errors) > 0 {
 		text += " (" + refused.Errors.Error() + ")"
 	}
@@ -191,7 +198,8 @@ func (r *ociRegistry) status(refused *errcode.ErrorResponse) error {
 		if refused.Method == http.MethodGet || refused.Method == http.MethodHead {
 			return errNotFound
 		}
-		return finalError{fmt.Errorf("%w: perhaps the repository %s has to be made first", err, r.t.place.Repo)}
+		return finalError{fmt.Errorf("%w: perhaps the repository %s has to be made first", err,
+			r.t.place.Repo)}
 	case code == http.StatusInsufficientStorage:
 		return finalError{fmt.Errorf("%w: it is full", err)}
 	case code == http.StatusRequestTimeout, code == http.StatusTooManyRequests, code >= 500:
@@ -202,5 +210,6 @@ func (r *ociRegistry) status(refused *errcode.ErrorResponse) error {
 
 func (r *ociRegistry) unauthorized(what string) error {
 	host := r.t.place.Host
-	return finalError{fmt.Errorf("%s %s: log in (docker login %s) or set the right credentials or helper in %s", host, what, host, r.config)}
+	return finalError{fmt.Errorf("%s %s: log in (docker login %s) or set the right credentials or "+
+		"helper in %s", host, what, host, r.config)}
 }

@@ -1,4 +1,5 @@
-// registry_test: a registry in this process that can be told to fail in every way that registries do.
+// registry_test: a registry in this process that can be told to fail in every way that registries
+// do.
 
 package remote
 
@@ -22,7 +23,8 @@ import (
 // fakeRegistry keeps manifests by tag and blobs by digest.
 type fakeRegistry struct {
 	*httptest.Server
-	// fault, when set, answers instead of the registry by returning true. n counts the requests, from 1.
+	// fault, when set, answers instead of the registry by returning true. n counts the requests, from
+	// 1.
 	fault func(w http.ResponseWriter, r *http.Request, n int) bool
 
 	mu        sync.Mutex
@@ -119,8 +121,10 @@ func (f *fakeRegistry) get(w http.ResponseWriter, r *http.Request, kind, ref str
 	}
 }
 
-// quick are limits for tests: they differ from the real ones in nothing but the length of the waits.
-var quick = Limits{Backoff: time.Millisecond, RetryAfter: 2 * time.Second, Idle: 10 * time.Second, Budget: 30 * time.Second, Drain: 30 * time.Second}
+// quick are limits for tests: they differ from the real ones in nothing but the length of the
+// waits.
+var quick = Limits{Backoff: time.Millisecond, RetryAfter: 2 * time.Second, Idle: 10 * time.Second,
+	Budget: 30 * time.Second, Drain: 30 * time.Second}
 
 // client is one run on one machine.
 type client struct {
@@ -133,11 +137,12 @@ func newClient(t *testing.T, place Location, limits Limits) *client {
 	t.Helper()
 	c := &client{}
 	var err error
-	c.Cache, err = Open(Options{From: []Location{place}, To: place, Limits: limits, Warn: func(text string) {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.warnings = append(c.warnings, text)
-	}})
+	c.Cache, err = Open(Options{From: []Location{place}, To: place, Limits: limits,
+		Warn: func(text string) {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.warnings = append(c.warnings, text)
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +195,8 @@ func newResult(t *testing.T, name string, files map[string]string) result {
 	transcript.Restart("package/" + name + " x86_64")
 	transcript.Add("external", "package", name+".tar", strings.Repeat("0", 128))
 	e, err := store.Put(cache.Entry{
-		Action: transcript.ID(), Step: "package/" + name + " x86_64", Transcript: transcript.String(), Took: time.Minute,
+		Action: transcript.ID(), Step: "package/" + name + " x86_64", Transcript: transcript.String(),
+		Took: time.Minute,
 	}, dir, log)
 	if err != nil {
 		t.Fatal(err)
@@ -212,8 +218,10 @@ func (r result) lookup(t *testing.T, c *client) (cache.Entry, bool) {
 // credentials writes a Docker config with a password for the registry.
 func (f *fakeRegistry) credentials(t *testing.T, password string) {
 	t.Helper()
-	config := fmt.Sprintf(`{"auths":{%q:{"auth":%q}}}`, f.place().Host, base64.StdEncoding.EncodeToString([]byte("AWS:"+password)))
-	if err := os.WriteFile(filepath.Join(os.Getenv("DOCKER_CONFIG"), "config.json"), []byte(config), 0o600); err != nil {
+	config := fmt.Sprintf(`{"auths":{%q:{"auth":%q}}}`, f.place().Host,
+		base64.StdEncoding.EncodeToString([]byte("AWS:"+password)))
+	if err := os.WriteFile(filepath.Join(os.Getenv("DOCKER_CONFIG"), "config.json"), []byte(config),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 }

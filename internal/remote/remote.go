@@ -1,12 +1,14 @@
-// Package remote shares the results of steps between machines: in a repository of an OCI registry, or in a directory.
+// Package remote shares the results of steps between machines: in a repository of an OCI registry,
+// or in a directory.
 //
-// A result is an image manifest whose tag is the action ID. It lists what was built as blobs by their sha256, beside the
-// transcript, the log and the provenance. The manifest is pushed last, so that a result is there whole or not at all, and
-// it alone says what a step's outputs are: they are downloaded only when somebody needs the bytes.
+// A result is an image manifest whose tag is the action ID. It lists what was built as blobs by
+// their sha256, beside the transcript, the log and the provenance. The manifest is pushed last, so
+// that a result is there whole or not at all, and it alone says what a step's outputs are: they are
+// downloaded only when somebody needs the bytes.
 //
-// Nothing that arrives is believed, and nothing that fails matters: a remote cache that is missing, slow, full or lying
-// costs a bounded wait and a warning, never a build. Retries with Retry-After are made here, since neither BuildKit nor
-// oras-go does all of it.
+// Nothing that arrives is believed, and nothing that fails matters: a remote cache that is missing,
+// slow, full or lying costs a bounded wait and a warning, never a build. Retries with Retry-After
+// are made here, since neither BuildKit nor oras-go does all of it.
 package remote
 
 import (
@@ -21,15 +23,19 @@ import (
 
 // Limits bound what a remote cache may cost. The zero value of a field means its default.
 type Limits struct {
-	Attempts int           // of one request that fails in a way that may pass; 3
-	Backoff  time.Duration // the first wait between attempts is at most this, the next at most twice as long; 500 ms
+	Attempts int // of one request that fails in a way that may pass; 3
+	// the first wait between attempts is at most this, the next at most twice as long; 500 ms
+	Backoff time.Duration
 	// RetryAfter is the longest wait that a server may ask for; one that wants more has failed. 30 s.
 	RetryAfter time.Duration
 	Idle       time.Duration // longest silence of a connection; 20 s
-	Budget     time.Duration // for one request with all its attempts, apart from the bytes of a blob; 60 s
-	Rate       int64         // bytes per second that a transfer of a blob has to reach on average, beside Budget; 256 KiB
-	Failures   int           // requests that fail one after the other before a cache is not used any more; 3
-	Drain      time.Duration // longest wait for uploads at the end of a run; 5 min
+	// for one request with all its attempts, apart from the bytes of a blob; 60 s
+	Budget time.Duration
+	// bytes per second that a transfer of a blob has to reach on average, beside Budget; 256 KiB
+	Rate int64
+	// requests that fail one after the other before a cache is not used any more; 3
+	Failures int
+	Drain    time.Duration // longest wait for uploads at the end of a run; 5 min
 }
 
 func (l Limits) withDefaults() Limits {
@@ -60,15 +66,19 @@ type Options struct {
 	From   []Location // read, in this order
 	To     Location   // written; the zero value for none
 	Limits Limits
-	Warn   func(string) // told what went wrong, at most once for each cause; may be called concurrently
-	// Have returns bytes that need not be downloaded, for they are here; nil for none. What it returns is checked.
+	// told what went wrong, at most once for each cause; may be called concurrently
+	Warn func(string)
+	// Have returns bytes that need not be downloaded, for they are here; nil for none. What it returns
+	// is checked.
 	Have func(cache.Blob) (*os.File, error)
-	// Accept says what is wrong with the outputs of e, which open reads, beyond what this package knows; nil accepts all.
-	// What it refuses is not uploaded either, for every reader would refuse it.
+	// Accept says what is wrong with the outputs of e, which open reads, beyond what this package
+	// knows; nil accepts all. What it refuses is not uploaded either, for every reader would refuse
+	// it.
 	Accept func(e cache.Entry, open func(cache.File) (*os.File, error)) error
 }
 
-// Cache is the remote caches of a run. Its methods may be called from any number of goroutines. A nil *Cache has nothing.
+// Cache is the remote caches of a run. Its methods may be called from any number of goroutines. A
+// nil *Cache has nothing.
 type Cache struct {
 	o    Options
 	from []*target
@@ -89,7 +99,8 @@ type Stats struct {
 	Up      int64 // bytes sent, without headers
 }
 
-// Open prepares the remote caches. It connects to nothing yet; the error is about a location that cannot be one.
+// Open prepares the remote caches. It connects to nothing yet; the error is about a location that
+// cannot be one.
 func Open(o Options) (*Cache, error) {
 	o.Limits = o.Limits.withDefaults()
 	if o.Warn == nil {
@@ -104,7 +115,8 @@ func Open(o Options) (*Cache, error) {
 		c.from = append(c.from, t)
 	}
 	if o.To != (Location{}) {
-		// Another target than the one that is read, also in the same place: a registry that is full can still be read.
+		// Another target than the one that is read, also in the same place: a registry that is full can
+		// still be read.
 		t, err := newTarget(o.To, o, "written")
 		if err != nil {
 			return nil, err
@@ -132,8 +144,9 @@ func (c *Cache) Stats() Stats {
 	return s
 }
 
-// Close waits for the uploads, at most Limits.Drain and not after ctx has ended, and says what did not work. waiting, if
-// not nil, is called with the number of uploads left whenever one has ended and every ten seconds.
+// Close waits for the uploads, at most Limits.Drain and not after ctx has ended, and says what did
+// not work. waiting, if not nil, is called with the number of uploads left whenever one has ended
+// and every ten seconds.
 func (c *Cache) Close(ctx context.Context, waiting func(left int)) {
 	if c == nil {
 		return

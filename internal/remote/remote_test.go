@@ -28,7 +28,10 @@ var files = map[string]string{"a.rpm": strings.Repeat("a", 100_000), "b.rpm": "b
 // places runs a test with a registry and with a directory.
 func places(t *testing.T, test func(t *testing.T, place Location)) {
 	t.Run("registry", func(t *testing.T) { test(t, newFakeRegistry(t).place()) })
-	t.Run("directory", func(t *testing.T) { test(t, Location{Dir: filepath.Join(t.TempDir(), "new")}) })
+	t.Run("directory", func(t *testing.T) {
+		test(t,
+			Location{Dir: filepath.Join(t.TempDir(), "new")})
+	})
 }
 
 func TestRoundTrip(t *testing.T) {
@@ -87,7 +90,8 @@ func TestFetchUsesWhatIsHere(t *testing.T) {
 	}
 }
 
-// The strictest registries take what is pushed: ECR's limits on tags, an image manifest, every blob before the manifest.
+// The strictest registries take what is pushed: ECR's limits on tags, an image manifest, every blob
+// before the manifest.
 func TestWhatIsPushed(t *testing.T) {
 	f := newFakeRegistry(t)
 	r := newResult(t, "bash", files)
@@ -97,7 +101,8 @@ func TestWhatIsPushed(t *testing.T) {
 			t.Errorf("tag %q", tag)
 		}
 		var m spec.Manifest
-		if err := json.Unmarshal(data, &m); err != nil || m.MediaType != manifestType || m.Config.MediaType != emptyType {
+		if err := json.Unmarshal(data, &m); err != nil || m.MediaType != manifestType ||
+			m.Config.MediaType != emptyType {
 			t.Errorf("%v\n%s", err, data)
 		}
 		for _, d := range append(m.Layers, m.Config) {
@@ -106,7 +111,8 @@ func TestWhatIsPushed(t *testing.T) {
 			}
 		}
 	}
-	if last := f.requests[len(f.requests)-1]; !strings.HasPrefix(last, "PUT /v2/team/cache/manifests/") {
+	if last := f.requests[len(f.requests)-1]; !strings.HasPrefix(last,
+		"PUT /v2/team/cache/manifests/") {
 		t.Errorf("the last request is %s", last)
 	}
 	provenance, err := r.Provenance()
@@ -136,22 +142,32 @@ func TestConcurrentWriters(t *testing.T) {
 	})
 }
 
-// A poisoned manifest is refused before anything is downloaded, said once, and replaced by the next good result.
+// A poisoned manifest is refused before anything is downloaded, said once, and replaced by the next
+// good result.
 func TestPoisonedManifest(t *testing.T) {
 	r := newResult(t, "bash", files)
-	title := func(m *spec.Manifest, name string) { m.Layers[len(m.Layers)-1].Annotations[titleNote] = name }
+	title := func(m *spec.Manifest,
+		name string) {
+		m.Layers[len(m.Layers)-1].Annotations[titleNote] = name
+	}
 	for name, poison := range map[string]func(*spec.Manifest){
-		"other step":       func(m *spec.Manifest) { m.Annotations[stepNote] = "package/other x86_64" },
-		"other action":     func(m *spec.Manifest) { m.Annotations[actionNote] = strings.Repeat("0", 64) },
+		"other step": func(m *spec.Manifest) { m.Annotations[stepNote] = "package/other x86_64" },
+		"other action": func(m *spec.Manifest) {
+			m.Annotations[actionNote] = strings.Repeat("0",
+				64)
+		},
 		"other transcript": func(m *spec.Manifest) { m.Layers[0].Digest = m.Layers[1].Digest },
 		"no transcript":    func(m *spec.Manifest) { m.Layers = m.Layers[1:] },
-		"other content":    func(m *spec.Manifest) { m.Annotations[contentNote] = strings.Repeat("0", 64) },
-		"an option":        func(m *spec.Manifest) { title(m, "-rf") },
-		"an option below":  func(m *spec.Manifest) { title(m, "x/-rf") },
-		"outside":          func(m *spec.Manifest) { title(m, "../evil.rpm") },
-		"absolute":         func(m *spec.Manifest) { title(m, "/etc/passwd") },
-		"control":          func(m *spec.Manifest) { title(m, "a\nb") },
-		"no name":          func(m *spec.Manifest) { title(m, "") },
+		"other content": func(m *spec.Manifest) {
+			m.Annotations[contentNote] = strings.Repeat("0",
+				64)
+		},
+		"an option":       func(m *spec.Manifest) { title(m, "-rf") },
+		"an option below": func(m *spec.Manifest) { title(m, "x/-rf") },
+		"outside":         func(m *spec.Manifest) { title(m, "../evil.rpm") },
+		"absolute":        func(m *spec.Manifest) { title(m, "/etc/passwd") },
+		"control":         func(m *spec.Manifest) { title(m, "a\nb") },
+		"no name":         func(m *spec.Manifest) { title(m, "") },
 		"link outside": func(m *spec.Manifest) {
 			m.Layers[len(m.Layers)-1].Annotations[linkNote] = "../../etc/passwd"
 		},
@@ -218,7 +234,8 @@ func consistent(m *spec.Manifest) {
 	var list []cache.File
 	for _, d := range m.Layers {
 		if b, _ := oci.Blob(d, maxOutputs); d.MediaType == outputType && m.Annotations != nil {
-			f := cache.File{Name: d.Annotations[titleNote], Link: d.Annotations[linkNote], Mode: 0o644, Size: d.Size, SHA256: b.SHA256}
+			f := cache.File{Name: d.Annotations[titleNote], Link: d.Annotations[linkNote], Mode: 0o644,
+				Size: d.Size, SHA256: b.SHA256}
 			if f.Link != "" {
 				f = cache.File{Name: f.Name, Link: f.Link}
 			}
@@ -278,7 +295,8 @@ func TestPoisonedBlob(t *testing.T) {
 	}
 }
 
-// TestStrangeDirectory: what is no file in a directory is refused at once, whether it would be waited for, never end, or lead elsewhere.
+// TestStrangeDirectory: what is no file in a directory is refused at once, whether it would be
+// waited for, never end, or lead elsewhere.
 func TestStrangeDirectory(t *testing.T) {
 	r := newResult(t, "bash", files)
 	for name, put := range map[string]func(path string) error{
@@ -287,7 +305,8 @@ func TestStrangeDirectory(t *testing.T) {
 		"directory": func(path string) error { return os.Mkdir(path, 0o755) },
 		"elsewhere": func(path string) error { return os.Symlink("/etc/passwd", path) },
 	} {
-		for what, pattern := range map[string]string{"manifest": "manifests/*", "blob": "blobs/sha256/*"} {
+		for what, pattern := range map[string]string{"manifest": "manifests/*",
+			"blob": "blobs/sha256/*"} {
 			t.Run(name+" "+what, func(t *testing.T) {
 				place := Location{Dir: t.TempDir()}
 				r.push(t, newClient(t, place, quick))
@@ -318,7 +337,10 @@ func TestStrangeDirectory(t *testing.T) {
 func TestAccept(t *testing.T) {
 	place := newFakeRegistry(t).place()
 	r := newResult(t, "bash", files)
-	never := func(cache.Entry, func(cache.File) (*os.File, error)) error { return fmt.Errorf("it is not liked") }
+	never := func(cache.Entry, func(cache.File) (*os.File,
+		error)) error {
+		return fmt.Errorf("it is not liked")
+	}
 	strict := newClient(t, place, quick)
 	strict.push.accept = never
 	r.push(t, strict)

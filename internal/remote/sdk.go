@@ -1,5 +1,6 @@
-// SDK images: every key holds the identity of the image that steps run in. A remote cache knows it by the image's name, so
-// that a machine that has neither the image nor an engine can compute the keys, and may have the image itself.
+// SDK images: every key holds the identity of the image that steps run in. A remote cache knows it
+// by the image's name, so that a machine that has neither the image nor an engine can compute the
+// keys, and may have the image itself.
 
 package remote
 
@@ -35,14 +36,16 @@ type SDK struct {
 	Origin string     // the remote cache
 }
 
-// OtherSDKError says that a remote cache has another SDK image of the same name. Results of the two are not shared.
+// OtherSDKError says that a remote cache has another SDK image of the same name. Results of the two
+// are not shared.
 type OtherSDKError struct {
 	Image, Here, There, Origin string
 }
 
 // Error names both and the way out.
 func (e *OtherSDKError) Error() string {
-	return fmt.Sprintf("the SDK image %s is %.19s… here and %.19s… in the remote cache %s, made from other Debian packages: "+
+	return fmt.Sprintf("the SDK image %s is %.19s… here and %.19s… in the remote cache %s, made "+
+		"from other Debian packages: "+
 		"their results are not shared; \"buildsys sdk fetch\" takes that of the cache", e.Image, e.Here, e.There, e.Origin)
 }
 
@@ -62,7 +65,8 @@ func (c *Cache) FindSDK(ctx context.Context, image string) (SDK, bool) {
 			return sdk, true
 		}
 		if is[badError](err) {
-			c.o.Warn(fmt.Sprintf("the SDK image %s in the remote cache %s is refused: %v", image, t.place, err))
+			c.o.Warn(fmt.Sprintf("the SDK image %s in the remote cache %s is refused: %v", image, t.place,
+				err))
 		}
 	}
 	return SDK{}, false
@@ -86,7 +90,8 @@ func (t *target) findSDK(ctx context.Context, image string) (sdk SDK, err error)
 func decodeSDK(data []byte, image string) (SDK, error) {
 	var m spec.Manifest
 	sdk := SDK{Image: image}
-	if err := json.Unmarshal(data, &m); err != nil || m.ArtifactType != sdkType || m.MediaType != manifestType {
+	if err := json.Unmarshal(data, &m); err != nil || m.ArtifactType != sdkType ||
+		m.MediaType != manifestType {
 		return sdk, fmt.Errorf("it is not an SDK image but %.100q", m.ArtifactType)
 	}
 	sdk.ID = m.Annotations[sdkIDNote]
@@ -112,11 +117,13 @@ func (c *Cache) FetchSDK(ctx context.Context, sdk SDK, to *os.File) error {
 		return fmt.Errorf("the remote cache %s knows the SDK image %s but does not have it: "+
 			"upload it from where it was made, with \"buildsys sdk import --cache-to\"", sdk.Origin, sdk.Image)
 	}
-	return c.fetchBlob(ctx, cache.Entry{Step: "the SDK image " + sdk.Image, Origin: sdk.Origin}, sdk.Rootfs, to)
+	return c.fetchBlob(ctx, cache.Entry{Step: "the SDK image " + sdk.Image, Origin: sdk.Origin},
+		sdk.Rootfs, to)
 }
 
-// PushSDK uploads an SDK image: its identity, and its packed root file system unless rootfs is nil. What is there already
-// is left as it is; another image of the same name is an *OtherSDKError, unless replace is set.
+// PushSDK uploads an SDK image: its identity, and its packed root file system unless rootfs is nil.
+// What is there already is left as it is; another image of the same name is an *OtherSDKError,
+// unless replace is set.
 func (c *Cache) PushSDK(ctx context.Context, sdk SDK, rootfs *os.File, replace bool) error {
 	if !c.Writes() {
 		return errors.New("no remote cache is written")
@@ -148,7 +155,10 @@ func (c *Cache) PushSDK(ctx context.Context, sdk SDK, rootfs *os.File, replace b
 	if err != nil {
 		return err
 	}
-	return t.do(ctx, 0, func(ctx context.Context) error { return t.back.putManifest(ctx, sdkTag(sdk.Image), data) })
+	return t.do(ctx, 0, func(ctx context.Context) error {
+		return t.back.putManifest(ctx,
+			sdkTag(sdk.Image), data)
+	})
 }
 
 // ShareSDK uploads the identity of the SDK image that results were made with, in the background.
@@ -156,13 +166,14 @@ func (c *Cache) ShareSDK(image, id string) {
 	if !c.Writes() || id == "" {
 		return
 	}
-	c.push.enqueue(cache.Entry{Action: sha256.Sum256([]byte(sdkTag(image)))}, func(ctx context.Context) error {
-		err := c.PushSDK(ctx, SDK{Image: image, ID: id}, nil, false)
-		if is[*OtherSDKError](err) {
-			c.o.Warn(err.Error())
-		}
-		return err
-	}, c.o.Warn)
+	c.push.enqueue(cache.Entry{Action: sha256.Sum256([]byte(sdkTag(image)))},
+		func(ctx context.Context) error {
+			err := c.PushSDK(ctx, SDK{Image: image, ID: id}, nil, false)
+			if is[*OtherSDKError](err) {
+				c.o.Warn(err.Error())
+			}
+			return err
+		}, c.o.Warn)
 }
 
 // keepOpen is a file that its owner closes.

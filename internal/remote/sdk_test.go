@@ -40,7 +40,8 @@ func TestSDK(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer to.Close()
-		if err := c.FetchSDK(t.Context(), sdk, to); err == nil || !strings.Contains(err.Error(), "does not have it") {
+		if err := c.FetchSDK(t.Context(), sdk, to); err == nil ||
+			!strings.Contains(err.Error(), "does not have it") {
 			t.Errorf("%v", err)
 		}
 		// The image itself is added to it.
@@ -82,7 +83,8 @@ func TestSDK(t *testing.T) {
 
 func TestPoisonedSDK(t *testing.T) {
 	f := newFakeRegistry(t)
-	for _, text := range []string{"", "{}", "[]", `{"mediaType":"` + manifestType + `","artifactType":"` + sdkType + `"}`,
+	for _, text := range []string{"", "{}", "[]", `{"mediaType":"` + manifestType +
+		`","artifactType":"` + sdkType + `"}`,
 		`{"mediaType":"` + manifestType + `","artifactType":"` + sdkType + `","annotations":{"invalid.buildsys.image":"` + sdkName + `","invalid.buildsys.sdk":"latest"}}`,
 		`{"mediaType":"` + manifestType + `","artifactType":"` + sdkType + `","annotations":{"invalid.buildsys.image":"other","invalid.buildsys.sdk":"` + sdkID + `"}}`,
 	} {

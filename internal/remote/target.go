@@ -1,4 +1,5 @@
-// Targets: one place of a remote cache, with its attempts, its budget, and the switch that ends its use.
+// Targets: one place of a remote cache, with its attempts, its budget, and the switch that ends its
+// use.
 
 package remote
 
@@ -86,10 +87,13 @@ func newTarget(place Location, o Options, use string) (*target, error) {
 // off returns why the target is not used any more; nil while it is.
 func (t *target) off() error { return context.Cause(t.on) }
 
-// do runs one request with attempts and a budget for the given number of bytes. Its error is errNotFound, a badError, a
-// localError, or that of ctx; anything else means that the target did not work.
-func (t *target) do(ctx context.Context, bytes int64, request func(ctx context.Context) error) error {
-	budget := t.limits.Budget + time.Duration(float64(bytes)/float64(t.limits.Rate)*float64(time.Second))
+// do runs one request with attempts and a budget for the given number of bytes. Its error is
+// errNotFound, a badError, a localError, or that of ctx; anything else means that the target did
+// not work.
+func (t *target) do(ctx context.Context, bytes int64,
+	request func(ctx context.Context) error) error {
+	budget := t.limits.Budget +
+		time.Duration(float64(bytes)/float64(t.limits.Rate)*float64(time.Second))
 	limited, cancel := context.WithTimeoutCause(ctx, budget, slowError{budget})
 	defer cancel()
 	defer context.AfterFunc(t.on, cancel)()
@@ -117,7 +121,8 @@ func (t *target) do(ctx context.Context, bytes int64, request func(ctx context.C
 		if attempt == t.limits.Attempts || is[finalError](err) || limited.Err() != nil {
 			return t.failed(err)
 		}
-		_ = sleep(limited, rand.N(t.limits.Backoff<<(attempt-1))) // the next round sees why it ended early
+		// the next round sees why it ended early
+		_ = sleep(limited, rand.N(t.limits.Backoff<<(attempt-1)))
 	}
 }
 

@@ -28,7 +28,8 @@ type transport struct {
 	base http.RoundTripper
 }
 
-// RoundTrip implements http.RoundTripper. The request ends when nothing was sent or received for Limits.Idle.
+// RoundTrip implements http.RoundTripper. The request ends when nothing was sent or received for
+// Limits.Idle.
 func (tr *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
 	idle := tr.t.limits.Idle
@@ -58,10 +59,12 @@ func (tr *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		tr.t.down.Add(int64(n))
 		silence.Reset(idle)
 	}}
-	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable {
+	if resp.StatusCode == http.StatusTooManyRequests ||
+		resp.StatusCode == http.StatusServiceUnavailable {
 		if wait := retryAfter(resp.Header.Get("Retry-After"), time.Now()); wait > tr.t.limits.RetryAfter {
 			resp.Body.Close()
-			return nil, finalError{fmt.Errorf("the server answered %s and wants us to wait %v", resp.Status, wait)}
+			return nil, finalError{fmt.Errorf("the server answered %s and wants us to wait %v", resp.Status,
+				wait)}
 		} else if wait > 0 {
 			tr.t.pause(wait)
 		}
@@ -87,7 +90,8 @@ func (e idleError) Error() string { return fmt.Sprintf("nothing was received for
 
 // because replaces the error of an ended context by the reason for its end.
 func because(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); cause != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
+	if cause := context.Cause(ctx); cause != nil && (errors.Is(err, context.Canceled) ||
+		errors.Is(err, context.DeadlineExceeded)) {
 		return cause
 	}
 	return err

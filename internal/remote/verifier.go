@@ -1,4 +1,5 @@
-// The check of bytes that arrive: no more of them than there should be, and those with the right hash.
+// The check of bytes that arrive: no more of them than there should be, and those with the right
+// hash.
 
 package remote
 
@@ -27,13 +28,15 @@ func (v *verifier) Write(p []byte) (int, error) {
 	return v.sum.Write(p)
 }
 
-// end tells whether what was written is the blob. Too few bytes are a cut connection, not a wrong blob.
+// end tells whether what was written is the blob. Too few bytes are a cut connection, not a wrong
+// blob.
 func (v *verifier) end() error {
 	if v.got < v.want.Size {
 		return fmt.Errorf("cut off after %d of %d bytes", v.got, v.want.Size)
 	}
 	if got := [32]byte(v.sum.Sum(nil)); got != v.want.SHA256 {
-		return badError{fmt.Sprintf("its bytes have the sha256 %.12x… instead of %.12x…", got, v.want.SHA256)}
+		return badError{fmt.Sprintf("its bytes have the sha256 %.12x… instead of %.12x…", got,
+			v.want.SHA256)}
 	}
 	return nil
 }

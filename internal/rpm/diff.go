@@ -10,7 +10,8 @@ import (
 	"strings"
 )
 
-// The tags that describe the files, one value for each; and those that tell their names (rpm/include/rpm/rpmtag.h).
+// The tags that describe the files, one value for each; and those that tell their names
+// (rpm/include/rpm/rpmtag.h).
 const (
 	tagDirIndexes = 1116
 	tagBaseNames  = 1117
@@ -18,7 +19,8 @@ const (
 )
 
 var fileTags = map[int]string{
-	1028: "size", 1030: "mode", 1034: "time", 1035: "contents", 1036: "link target", 1037: "flags", 1039: "owner",
+	1028: "size", 1030: "mode", 1034: "time", 1035: "contents", 1036: "link target", 1037: "flags",
+	1039: "owner",
 	1040: "group", 1045: "verify flags", 1097: "language", 5008: "size", 5010: "capabilities",
 }
 
@@ -26,28 +28,36 @@ var fileTags = map[int]string{
 var derived = map[int]bool{
 	1009: true, 1095: true, 1096: true, // size, device and inode numbers
 	5009: true, 5092: true, 5093: true, 5097: true, // sizes and digests of the payload
-	1140: true, 1141: true, 1142: true, 1143: true, 1144: true, 1145: true, // classes and dependencies by file
+	// classes and dependencies by file
+	1140: true, 1141: true, 1142: true, 1143: true, 1144: true, 1145: true,
 }
 
 var names = map[int]string{
-	1000: "Name", 1001: "Version", 1002: "Release", 1004: "Summary", 1005: "Description", 1006: "Buildtime", 1007: "Buildhost",
-	1011: "Vendor", 1014: "License", 1016: "Group", 1020: "URL", 1021: "OS", 1022: "Arch", 1023: "Prein", 1024: "Postin",
-	1025: "Preun", 1026: "Postun", 1044: "Sourcerpm", 1047: "Providename", 1049: "Requirename", 1050: "Requireversion",
-	1064: "Rpmversion", 1080: "Changelogtime", 1094: "Cookie", 1113: "Provideversion", 1122: "Optflags", 1124: "Payloadformat",
+	1000: "Name", 1001: "Version", 1002: "Release", 1004: "Summary", 1005: "Description",
+	1006: "Buildtime", 1007: "Buildhost",
+	1011: "Vendor", 1014: "License", 1016: "Group", 1020: "URL", 1021: "OS", 1022: "Arch",
+	1023: "Prein", 1024: "Postin",
+	1025: "Preun", 1026: "Postun", 1044: "Sourcerpm", 1047: "Providename", 1049: "Requirename",
+	1050: "Requireversion",
+	1064: "Rpmversion", 1080: "Changelogtime", 1094: "Cookie", 1113: "Provideversion",
+	1122: "Optflags", 1124: "Payloadformat",
 	1125: "Payloadcompressor", 1126: "Payloadflags", 1132: "Platform",
 }
 
-// Diff says in words what differs between two headers: files that only one has, attributes of files, and other tags,
-// each in a line. It is empty when the differences are outside of what headers tell.
+// Diff says in words what differs between two headers: files that only one has, attributes of
+// files, and other tags, each in a line. It is empty when the differences are outside of what
+// headers tell.
 func Diff(a, b Header) []string {
 	lines := diffFiles(a, b)
 	seen := maps.Clone(a)
 	maps.Copy(seen, b)
 	for _, tag := range slices.Sorted(maps.Keys(seen)) {
-		if _, ofFile := fileTags[tag]; ofFile || derived[tag] || tag >= tagDirIndexes && tag <= tagDirNames || slices.Equal(a[tag], b[tag]) {
+		if _, ofFile := fileTags[tag]; ofFile || derived[tag] || tag >= tagDirIndexes &&
+			tag <= tagDirNames || slices.Equal(a[tag], b[tag]) {
 			continue
 		}
-		lines = append(lines, fmt.Sprintf("header %s: %s, then %s", tagName(tag), short(a[tag]), short(b[tag])))
+		lines = append(lines, fmt.Sprintf("header %s: %s, then %s", tagName(tag), short(a[tag]),
+			short(b[tag])))
 	}
 	return lines
 }

@@ -13,7 +13,8 @@ import (
 	"strings"
 )
 
-// The layout of an RPM file and the types of its tags: https://rpm-software-management.github.io/rpm/manual/format_v4.html.
+// The layout of an RPM file and the types of its tags:
+// https://rpm-software-management.github.io/rpm/manual/format_v4.html.
 const (
 	leadSize    = 96
 	leadMagic   = "\xed\xab\xee\xdb"
@@ -40,8 +41,8 @@ const (
 // Header holds the values of each tag as text: numbers in decimal, binary data in hex.
 type Header map[int][]string
 
-// ReadHeader returns the main header of the RPM file at path; the signature header before it and the payload after it
-// are left out.
+// ReadHeader returns the main header of the RPM file at path; the signature header before it and
+// the payload after it are left out.
 func ReadHeader(path string) (Header, error) {
 	f, err := os.Open(path)
 	if err != nil {

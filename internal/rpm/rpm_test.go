@@ -40,8 +40,10 @@ func build(t *testing.T, env ...string) string {
 	if err := os.WriteFile(file, []byte(spec), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("rpmbuild", "-bb", "--target", "noarch", "--define", "_topdir "+dir, "--define", "debug_package %{nil}",
-		"--define", "_rpmfilename thing.rpm", "--define", "_buildhost here", "--define", "use_source_date_epoch_as_buildtime 1",
+	cmd := exec.Command("rpmbuild", "-bb", "--target", "noarch", "--define", "_topdir "+dir,
+		"--define", "debug_package %{nil}",
+		"--define", "_rpmfilename thing.rpm", "--define", "_buildhost here", "--define",
+		"use_source_date_epoch_as_buildtime 1",
 		"--define", "clamp_mtime_to_source_date_epoch 1", file)
 	cmd.Env = append(os.Environ(), "SOURCE_DATE_EPOCH=1000000000", "LC_ALL=C")
 	cmd.Env = append(cmd.Env, env...)
@@ -58,7 +60,8 @@ func TestReadHeader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for tag, name := range map[int]string{1000: "NAME", 1001: "VERSION", 1006: "BUILDTIME", 1007: "BUILDHOST", 1028: "FILESIZES",
+	for tag, name := range map[int]string{1000: "NAME", 1001: "VERSION", 1006: "BUILDTIME",
+		1007: "BUILDHOST", 1028: "FILESIZES",
 		1030: "FILEMODES", 1034: "FILEMTIMES", 1035: "FILEDIGESTS", 1036: "FILELINKTOS", 1047: "PROVIDENAME", 1117: "BASENAMES", 5092: "PAYLOADDIGEST"} {
 		out, err := exec.Command("rpm", "-qp", "--nosignature", "--qf", "[%{"+name+"}\n]", path).Output()
 		if err != nil {
@@ -99,7 +102,8 @@ func TestDiffOfRealRPMs(t *testing.T) {
 
 func TestDiff(t *testing.T) {
 	base := func() Header {
-		return Header{1000: {"thing"}, 1007: {"here"}, tagDirNames: {"/a/", "/b/"}, tagDirIndexes: {"0", "1"}, tagBaseNames: {"x", "y"}, 1035: {"11", "22"}, 5092: {"sum"}}
+		return Header{1000: {"thing"}, 1007: {"here"}, tagDirNames: {"/a/", "/b/"},
+			tagDirIndexes: {"0", "1"}, tagBaseNames: {"x", "y"}, 1035: {"11", "22"}, 5092: {"sum"}}
 	}
 	for _, tt := range []struct {
 		name string
@@ -108,13 +112,20 @@ func TestDiff(t *testing.T) {
 	}{
 		{"same", func(Header) {}, ""},
 		{"derived", func(h Header) { h[5092] = []string{"other"} }, ""},
-		{"known tag", func(h Header) { h[1007] = []string{"there"} }, `header Buildhost: "here", then "there"`},
-		{"unknown tag", func(h Header) { h[4711] = []string{"1", "2"} }, `header tag 4711: "", then "1 2"`},
-		{"long", func(h Header) { h[1007] = []string{strings.Repeat("ä", 100)} }, `header Buildhost: "here", then "` + strings.Repeat("ä", 60) + `"…`},
+		{"known tag", func(h Header) { h[1007] = []string{"there"} },
+			`header Buildhost: "here", then "there"`},
+		{"unknown tag", func(h Header) { h[4711] = []string{"1", "2"} },
+			`header tag 4711: "", then "1 2"`},
+		{"long", func(h Header) { h[1007] = []string{strings.Repeat("ä", 100)} },
+			`header Buildhost: "here", then "` + strings.Repeat("ä", 60) + `"…`},
 		{"contents", func(h Header) { h[1035] = []string{"11", "33"} }, "file /b/y: contents"},
-		{"more", func(h Header) { h[tagBaseNames], h[tagDirIndexes] = []string{"x", "y", "z"}, []string{"0", "1", "1"} }, "file /b/z: only in the second"},
+		{"more", func(h Header) {
+			h[tagBaseNames], h[tagDirIndexes] = []string{"x", "y", "z"},
+				[]string{"0", "1", "1"}
+		}, "file /b/z: only in the second"},
 		{"fewer", func(h Header) { h[tagBaseNames] = []string{"x"} }, "file /b/y: only in the first"},
-		{"bad index", func(h Header) { h[tagDirIndexes] = []string{"0", "-7"} }, "file /b/y: only in the first\nfile y: only in the second"},
+		{"bad index", func(h Header) { h[tagDirIndexes] = []string{"0", "-7"} },
+			"file /b/y: only in the first\nfile y: only in the second"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := base()
@@ -145,7 +156,8 @@ func TestNotAnRPM(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	lead := leadMagic + strings.Repeat("\x00", leadSize-len(leadMagic))
 	empty := headerMagic + "\x00\x00\x00\x00\x00\x00\x00\x00"
-	one := headerMagic + "\x00\x00\x00\x01\x00\x00\x00\x04" + "\x00\x00\x03\xe8\x00\x00\x00\x06\x00\x00\x00\x00\x00\x00\x00\x01" + "abc\x00"
+	one := headerMagic + "\x00\x00\x00\x01\x00\x00\x00\x04" +
+		"\x00\x00\x03\xe8\x00\x00\x00\x06\x00\x00\x00\x00\x00\x00\x00\x01" + "abc\x00"
 	f.Add([]byte(lead + empty + one))
 	f.Add([]byte(lead + one + "\x00\x00\x00\x00" + one))
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -1,4 +1,5 @@
-// Package sbkeys makes and finds the keys that an OS is signed with for Secure Boot. A profile is a directory of them.
+// Package sbkeys makes and finds the keys that an OS is signed with for Secure Boot. A profile is a
+// directory of them.
 package sbkeys
 
 import (
@@ -21,7 +22,8 @@ import (
 	"buildsys/internal/uefi"
 )
 
-// Files of a profile, with the names that Bottlerocket gives them. Of each pair .key is secret, PEM with PKCS #8.
+// Files of a profile, with the names that Bottlerocket gives them. Of each pair .key is secret, PEM
+// with PKCS #8.
 const (
 	CodeSignKey  = "code-sign.key" // signs GRUB and kernels
 	CodeSignCert = "code-sign.crt" // issued by db
@@ -33,24 +35,27 @@ const (
 // authorities are the certificates that go into firmware.
 func authorities() []string { return []string{"PK", "KEK", "db"} }
 
-// bitsOfFirmware is what the UEFI specification has every firmware support; bitsOfGRUB is only read by GRUB.
+// bitsOfFirmware is what the UEFI specification has every firmware support; bitsOfGRUB is only read
+// by GRUB.
 const (
 	bitsOfFirmware = 2048
 	bitsOfGRUB     = 3072
 )
 
-// keyTime is when keys were made, as far as they say: 2025-01-01, the date of everything in an image. A signature is
-// dated so too, and must not be older than its key.
+// keyTime is when keys were made, as far as they say: 2025-01-01, the date of everything in an
+// image. A signature is dated so too, and must not be older than its key.
 const keyTime = buildsys.Epoch
 
 // ErrExists says that a profile is there already.
 var ErrExists = errors.New("there are keys already")
 
-// Generate makes all keys of a profile in the directory dir, which must not exist or be empty: a key that is lost cannot
-// be made again, so nothing is overwritten. name begins the names of the certificates. The error is ErrExists or the file system's.
+// Generate makes all keys of a profile in the directory dir, which must not exist or be empty: a
+// key that is lost cannot be made again, so nothing is overwritten. name begins the names of the
+// certificates. The error is ErrExists or the file system's.
 func Generate(dir, name string) error {
 	if old, err := os.ReadDir(dir); err == nil && len(old) > 0 {
-		return fmt.Errorf("%w in %s: machines with those enrolled would not start what is signed with new ones; name another directory, or move them away", ErrExists, dir)
+		return fmt.Errorf("%w in %s: machines with those enrolled would not start what is signed with "+
+			"new ones; name another directory, or move them away", ErrExists, dir)
 	}
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return fmt.Errorf("make keys: %w", err)
@@ -117,8 +122,9 @@ type pair struct {
 	cert *x509.Certificate
 }
 
-// newPair makes a key and its certificate, issued by an authority or, when that is nil, by itself as one. Firmware has
-// no clock to trust and does not look at the dates; they are wide for other programs that do.
+// newPair makes a key and its certificate, issued by an authority or, when that is nil, by itself
+// as one. Firmware has no clock to trust and does not look at the dates; they are wide for other
+// programs that do.
 func newPair(name string, by *pair, bits int) (pair, error) {
 	key, err := rsa.GenerateKey(rand.Reader, bits)
 	if err != nil {
@@ -155,7 +161,8 @@ func (p pair) write(dir, role string) error {
 	if err := writeKey(dir, role+".key", p.key); err != nil {
 		return err
 	}
-	return write(dir, role+".crt", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.cert.Raw}), 0o644)
+	return write(dir, role+".crt",
+		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.cert.Raw}), 0o644)
 }
 
 func writeKey(dir, name string, key *rsa.PrivateKey) error {
@@ -173,7 +180,8 @@ func write(dir, name string, data []byte, mode fs.FileMode) error {
 // Public are the files of a profile that everybody may see and that an image is made with.
 func Public() []string { return []string{CodeSignCert, ConfigPublic, DBCert} }
 
-// Secret are the private keys that an image is signed with. The keys of PK, KEK and db are not among them.
+// Secret are the private keys that an image is signed with. The keys of PK, KEK and db are not
+// among them.
 func Secret() []string { return []string{CodeSignKey, ConfigKey} }
 
 // MissingError says what a profile lacks.
@@ -183,7 +191,8 @@ type MissingError struct {
 }
 
 func (e *MissingError) Error() string {
-	return fmt.Sprintf("the Secure Boot keys in %s are not complete: %s missing; run buildsys keys generate, or name another directory with BUILDSYS_SBKEYS_PROFILE_DIR",
+	return fmt.Sprintf("the Secure Boot keys in %s are not complete: %s missing; run buildsys keys "+
+		"generate, or name another directory with BUILDSYS_SBKEYS_PROFILE_DIR",
 		e.Dir, strings.Join(e.Files, ", "))
 }
 

@@ -16,7 +16,8 @@ import (
 	"buildsys/internal/pgp"
 )
 
-// profile is a profile that tests share and do not change: making one takes seconds of processor time.
+// profile is a profile that tests share and do not change: making one takes seconds of processor
+// time.
 var profile string
 
 func TestMain(m *testing.M) {
@@ -75,7 +76,8 @@ func TestGenerate(t *testing.T) {
 	if err := Generate(dir, "Test OS"); !errors.Is(err, ErrExists) {
 		t.Errorf("a second time: %v, want ErrExists", err)
 	}
-	if after, err := os.ReadFile(filepath.Join(dir, "PK.key")); err != nil || string(after) != string(before) {
+	if after, err := os.ReadFile(filepath.Join(dir, "PK.key")); err != nil ||
+		string(after) != string(before) {
 		t.Errorf("the keys were overwritten (%v)", err)
 	}
 	if rest, err := os.ReadDir(filepath.Dir(dir)); err != nil || len(rest) != 1 {
@@ -95,7 +97,11 @@ func TestMissing(t *testing.T) {
 	if !ok || strings.Join(missing.Files, " ") != CodeSignKey {
 		t.Errorf("without %s: %v", CodeSignKey, missing)
 	}
-	if _, ok := errors.AsType[*MissingError](func() error { _, err := Certificates(t.TempDir()); return err }()); !ok {
+	if _, ok := errors.AsType[*MissingError](func() error {
+		_,
+			err := Certificates(t.TempDir())
+		return err
+	}()); !ok {
 		t.Error("no certificates in an empty directory: want a *MissingError")
 	}
 }
@@ -104,8 +110,10 @@ func TestMissing(t *testing.T) {
 func TestChain(t *testing.T) {
 	need.Programs(t, "openssl")
 	dir := profile
-	run(t, "openssl", "verify", "-CAfile", filepath.Join(dir, DBCert), filepath.Join(dir, CodeSignCert))
-	if out, err := exec.Command("openssl", "verify", "-CAfile", filepath.Join(dir, "KEK.crt"), filepath.Join(dir, CodeSignCert)).CombinedOutput(); err == nil {
+	run(t, "openssl", "verify", "-CAfile", filepath.Join(dir, DBCert),
+		filepath.Join(dir, CodeSignCert))
+	if out, err := exec.Command("openssl", "verify", "-CAfile", filepath.Join(dir, "KEK.crt"),
+		filepath.Join(dir, CodeSignCert)).CombinedOutput(); err == nil {
 		t.Errorf("KEK is taken for the issuer of code-sign: %s", out)
 	}
 }
@@ -116,7 +124,8 @@ func TestDetachedSignature(t *testing.T) {
 	need.Programs(t, "bash", "openssl", "gpg", "gpgv")
 	dir, file := profile, filepath.Join(t.TempDir(), "grub.cfg")
 	home := t.TempDir()
-	out := run(t, "gpg", "--homedir", home, "--batch", "--no-autostart", "--import", filepath.Join(dir, ConfigPublic))
+	out := run(t, "gpg", "--homedir", home, "--batch", "--no-autostart", "--import",
+		filepath.Join(dir, ConfigPublic))
 	if !strings.Contains(out, `public key "Test OS boot configuration signing" imported`) {
 		t.Errorf("gpg says:\n%s", out)
 	}
@@ -133,13 +142,15 @@ func TestDetachedSignature(t *testing.T) {
 		if err := pgp.Verify(public, readFile(t, file), signature); err != nil {
 			t.Error(err)
 		}
-		if err := pgp.Verify(public, []byte("other"), signature); err == nil || !strings.Contains(err.Error(), "not of this file") {
+		if err := pgp.Verify(public, []byte("other"), signature); err == nil ||
+			!strings.Contains(err.Error(), "not of this file") {
 			t.Errorf("another file: %v", err)
 		}
 		if err := os.WriteFile(file, []byte(strings.Repeat("x", size)+"y"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if out, err := exec.Command("gpgv", "--keyring", filepath.Join(dir, ConfigPublic), file+".sig", file).CombinedOutput(); err == nil {
+		if out, err := exec.Command("gpgv", "--keyring", filepath.Join(dir, ConfigPublic), file+".sig",
+			file).CombinedOutput(); err == nil {
 			t.Errorf("gpgv takes a changed file:\n%s", out)
 		}
 	}

@@ -78,12 +78,14 @@ func (n *Skeleton) add(name, format string, args ...any) {
 	n.files = append(n.files, file{name, fmt.Sprintf(format, args...)})
 }
 
-// crateText begins a manifest with what cargo reads, and adds the files of a crate where the others have them.
+// crateText begins a manifest with what cargo reads, and adds the files of a crate where the others
+// have them.
 func (n *Skeleton) crateText() string {
 	kind := strings.TrimSuffix(n.parent, "s")
 	script, shared, own := n.neighbours()
 	var b strings.Builder
-	fmt.Fprintf(&b, "[package]\nname = %q\nversion = \"0.1.0\"\nedition = \"2021\"\npublish = false\n", n.crate)
+	fmt.Fprintf(&b, "[package]\nname = %q\nversion = \"0.1.0\"\nedition = \"2021\"\npublish = false\n",
+		n.crate)
 	if script != "" {
 		fmt.Fprintf(&b, "build = %q\n", script)
 	}
@@ -112,8 +114,8 @@ fn main() -> Result<(), std::io::Error> {
 }
 `
 
-// neighbours says what the manifests beside the new one have for cargo: the build script, and the file of the library, which
-// either all share or each has for itself.
+// neighbours says what the manifests beside the new one have for cargo: the build script, and the
+// file of the library, which either all share or each has for itself.
 func (n *Skeleton) neighbours() (script, shared, own string) {
 	for _, other := range ManifestsBelow(n.root, n.parent) {
 		for _, file := range n.cargoFiles(other) {
@@ -156,13 +158,15 @@ func (n *Skeleton) read(parent, name string) ([]byte, error) {
 	return data, nil
 }
 
-// cargoFiles are the files that a neighbour has for cargo. What is wrong in its manifest is for others to tell.
+// cargoFiles are the files that a neighbour has for cargo. What is wrong in its manifest is for
+// others to tell.
 func (n *Skeleton) cargoFiles(name string) []string {
 	data, err := n.read(n.parent, name)
 	if err != nil {
 		return nil
 	}
-	p, _ := manifest.ParsePackage("", data, manifest.Rules{Lenient: true}) // reads of a variant what all crates have
+	// reads of a variant what all crates have
+	p, _ := manifest.ParsePackage("", data, manifest.Rules{Lenient: true})
 	return p.CargoFiles
 }
 
@@ -226,10 +230,12 @@ func (n *Skeleton) addVariant(packages []string) error {
 		}
 		p, _ := manifest.ParsePackage("", data, manifest.Rules{Lenient: true})
 		fmt.Fprintf(&included, "    %q,\n", name)
-		fmt.Fprintf(&needs, "%s = { path = %q }\n", cmp.Or(p.Crate, notInCrates.Replace(name)), "../../packages/"+name)
+		fmt.Fprintf(&needs, "%s = { path = %q }\n", cmp.Or(p.Crate, notInCrates.Replace(name)),
+			"../../packages/"+name)
 	}
 	text := n.crateText()
-	n.add("Cargo.toml", "%s\n[package.metadata.build-variant]\nincluded-packages = [\n%s]\n\n[build-dependencies]\n%s", text, &included, &needs)
+	n.add("Cargo.toml", "%s\n[package.metadata.build-variant]\nincluded-packages = "+
+		"[\n%s]\n\n[build-dependencies]\n%s", text, &included, &needs)
 	n.variantNotes()
 	return nil
 }
@@ -250,9 +256,11 @@ func (n *Skeleton) copyVariant(from string) error {
 	if at == nil {
 		return errkind.Usagef("variants/%s/Cargo.toml names no crate", from)
 	}
-	n.add("Cargo.toml", "%s", slices.Concat(data[:at[0]], fmt.Appendf(nil, "name = %q", n.crate), data[at[1]:]))
+	n.add("Cargo.toml", "%s", slices.Concat(data[:at[0]], fmt.Appendf(nil, "name = %q", n.crate),
+		data[at[1]:]))
 	for _, name := range append(n.cargoFiles(from), workspace.TemplateName) {
-		if text, err := os.ReadFile(filepath.Join(n.root, "variants", from, name)); err == nil && filepath.IsLocal(name) {
+		if text, err := os.ReadFile(filepath.Join(n.root, "variants", from, name)); err == nil &&
+			filepath.IsLocal(name) {
 			n.add(name, "%s", text)
 		}
 	}
@@ -262,8 +270,10 @@ func (n *Skeleton) copyVariant(from string) error {
 
 func (n *Skeleton) variantNotes() {
 	workspaceFile := filepath.Join(n.root, "variants", "Cargo.toml")
-	if data, err := os.ReadFile(workspaceFile); err == nil && bytes.Contains(data, []byte("[workspace]")) {
-		n.notes = append(n.notes, fmt.Sprintf("add %q to the members in variants/Cargo.toml, for cargo", n.name))
+	if data, err := os.ReadFile(workspaceFile); err == nil &&
+		bytes.Contains(data, []byte("[workspace]")) {
+		n.notes = append(n.notes, fmt.Sprintf("add %q to the members in variants/Cargo.toml, for cargo",
+			n.name))
 	}
 	n.notes = append(n.notes, "buildsys build-variant "+n.name)
 }

@@ -33,8 +33,9 @@ type Images struct {
 	Toolchain string   // beginning of the reference of that for a toolchain; may be empty
 	BuildKit  bool     // the engine is a buildkitd, which keeps no images of its own
 	Records   Records
-	Remote    *remote.Cache                         // where a missing SDK image may be; nil for nowhere
-	Tell      func(kind progress.Kind, text string) // of what takes long or looks wrong
+	// where a missing SDK image may be; nil for nowhere
+	Remote *remote.Cache
+	Tell   func(kind progress.Kind, text string) // of what takes long or looks wrong
 }
 
 // Digests say which images keys were computed with. Empty ones are not known.
@@ -62,9 +63,9 @@ func (d Digests) complete() bool {
 	return true
 }
 
-// Know returns the digests that the keys of a run hold. When no engine was ever asked, a remote cache
-// may tell, so that a machine without an engine computes the same keys as the one that filled the
-// cache; else ask has to reach an engine and Confirm what it has.
+// Know returns the digests that the keys of a run hold. When no engine was ever asked, a remote
+// cache may tell, so that a machine without an engine computes the same keys as the one that filled
+// the cache; else ask has to reach an engine and Confirm what it has.
 func (i Images) Know(ctx context.Context, ask func(context.Context) error) (Digests, error) {
 	d := i.Recorded()
 	if d.SDK != "" && d.complete() {
@@ -116,8 +117,8 @@ func (i Images) record(ref, digest string) error {
 	return errkind.BadEnvironment(i.Records.Set(ref, digest))
 }
 
-// compare warns when the remote caches hold results of another SDK image of the same name, which are
-// of no use here.
+// compare warns when the remote caches hold results of another SDK image of the same name, which
+// are of no use here.
 func (i Images) compare(ctx context.Context, id string) {
 	if there, ok := i.Remote.FindSDK(ctx, i.SDK); ok && there.ID != id {
 		other := remote.OtherSDKError{Image: there.Image, Here: id, There: there.ID,

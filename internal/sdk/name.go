@@ -1,8 +1,8 @@
 // Package sdk knows the images that steps run in: what a tree's SDK image is called, which digest
 // it had when an engine was last asked, and how an engine without it gets it from a remote cache.
 //
-// It asks engines only what Engine names, and never pulls an image: what is built must not depend on
-// what a name stands for today.
+// It asks engines only what Engine names, and never pulls an image: what is built must not depend
+// on what a name stands for today.
 package sdk
 
 import (
@@ -21,8 +21,8 @@ import (
 )
 
 // Default returns the name of the image that the steps of the tree at root run in when no setting
-// names one: that of its sdk/, or in a foreign tree that of Twoliter.toml. It is empty when the tree
-// names none; planning needs no image.
+// names one: that of its sdk/, or in a foreign tree that of Twoliter.toml. It is empty when the
+// tree names none; planning needs no image.
 func Default(root string) (string, error) {
 	if workspace.IsForeign(root) {
 		return ofTwoliter(root), nil
@@ -64,8 +64,8 @@ func hashFile(files fs.FS, name string) ([]byte, error) {
 	return sum.Sum(nil), err
 }
 
-// ofTwoliter returns the SDK image that Twoliter.toml names; empty when it names none. What is wrong
-// with the file is reported when the tree is loaded.
+// ofTwoliter returns the SDK image that Twoliter.toml names; empty when it names none. What is
+// wrong with the file is reported when the tree is loaded.
 func ofTwoliter(root string) string {
 	dir, err := os.OpenRoot(root)
 	if err != nil {

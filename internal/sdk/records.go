@@ -1,5 +1,5 @@
-// Records: the digests that images had when an engine was last asked, so that a run in which nothing
-// has to be built needs no engine to compute its keys.
+// Records: the digests that images had when an engine was last asked, so that a run in which
+// nothing has to be built needs no engine to compute its keys.
 
 package sdk
 

@@ -123,8 +123,8 @@ func (p *Packed) finish() (cache.Blob, error) {
 }
 
 // Share uploads the SDK image that was just imported, of which p is the copy, and returns the bytes
-// sent. With replace another image of the same name is replaced. The import stands whatever comes of
-// it.
+// sent. With replace another image of the same name is replaced. The import stands whatever comes
+// of it.
 func (i Images) Share(ctx context.Context, eng Engine, p *Packed, replace bool) (int64, error) {
 	rootfs, err := p.finish()
 	if err != nil {

@@ -32,7 +32,8 @@ func TestSDKBomb(t *testing.T) {
 		}
 		n, err := io.Copy(io.Discard, tar)
 		tar.zstd.Close()
-		if (err == nil) != want || err != nil && (!strings.Contains(err.Error(), "is refused") || errkind.Of(err) != errkind.Environment) {
+		if (err == nil) != want || err != nil && (!strings.Contains(err.Error(), "is refused") ||
+			errkind.Of(err) != errkind.Environment) {
 			t.Errorf("%d packed bytes, limit %d: %d bytes, %v", packed.Len(), limit, n, err)
 		}
 	}

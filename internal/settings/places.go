@@ -51,8 +51,8 @@ func makefileEnv(root string, getenv func(string) string) (map[string]string, er
 	return env, nil
 }
 
-// UserCacheDir returns the cache directory for a command that may run outside of a tree, where flags
-// and environment alone say where it is.
+// UserCacheDir returns the cache directory for a command that may run outside of a tree, where
+// flags and environment alone say where it is.
 func (c Caller) UserCacheDir() (string, error) {
 	if _, err := workspace.FindRoot(c.Dir); err != nil && c.told("BUILDSYS_ROOT_DIR") == "" {
 		return c.CacheDir(c.told("BUILDSYS_CACHE_DIR"))

@@ -204,8 +204,8 @@ func (l layers) sdk(arch string) (s build.SDKConfig, err error) {
 	return s, err
 }
 
-// toolchain returns the image that a tree's Makefile.toml names, or at least its parts; "" when that
-// cannot be known.
+// toolchain returns the image that a tree's Makefile.toml names, or at least its parts; "" when
+// that cannot be known.
 func (l layers) toolchain(arch string) string {
 	if told := l.get("BUILDSYS_TOOLCHAIN", ""); told != "" {
 		return told

@@ -58,8 +58,9 @@ var List = []Setting{
 		"written like those of --cache-from"},
 	{Env: "BUILDSYS_LAYER_CACHE_FROM", Help: "registries whose layers the engine may use, " +
 		"written like those of --cache-from (a buildkitd only)"},
-	{Env: "BUILDSYS_LAYER_CACHE_TO", Help: "registry to which the engine uploads the layers of steps " +
-		"(a buildkitd only)"},
+	{Env: "BUILDSYS_LAYER_CACHE_TO",
+		Help: "registry to which the engine uploads the layers of steps " +
+			"(a buildkitd only)"},
 	{Env: "BUILDSYS_LOOKASIDE_CACHE", Help: "where to look for sources first: directories or URLs, " +
 		"separated by commas (default: lookaside in the cache directory)"},
 	{Env: "BUILDSYS_UPSTREAM_SOURCE_FALLBACK", Help: "true: fetch sources from upstream " +

@@ -1,5 +1,6 @@
-// The signatures of EFI programs: what of a file they cover, who made them, and whether they are right (Microsoft,
-// "Windows Authenticode Portable Executable Signature Format"; UEFI specification 2.10, §32.2).
+// The signatures of EFI programs: what of a file they cover, who made them, and whether they are
+// right (Microsoft, "Windows Authenticode Portable Executable Signature Format"; UEFI specification
+// 2.10, §32.2).
 
 package uefi
 
@@ -61,7 +62,8 @@ func ParseProgram(raw []byte) (*Program, error) {
 	}
 	start, length := int64(le.Uint32(raw[p.security:])), int64(le.Uint32(raw[p.security+4:]))
 	if length > 0 && start+length != int64(len(raw)) {
-		return nil, fmt.Errorf("its table of signatures is bytes %d to %d of %d: it must be the end of the file", start, start+length, len(raw))
+		return nil, fmt.Errorf("its table of signatures is bytes %d to %d of %d: it must be the end of "+
+			"the file", start, start+length, len(raw))
 	}
 	p.table = span{int(start), int(start + length)}
 	if length == 0 {
@@ -88,8 +90,9 @@ func (p *Program) readSections(headers []byte, count int) error {
 	return nil
 }
 
-// Digest is the sha256 of what a signature covers: all but the checksum and the signatures. It follows what firmware
-// does (EDK2, DxeImageVerificationLib, HashPeImage): headers, then sections in their order, then the rest.
+// Digest is the sha256 of what a signature covers: all but the checksum and the signatures. It
+// follows what firmware does (EDK2, DxeImageVerificationLib, HashPeImage): headers, then sections
+// in their order, then the rest.
 func (p *Program) Digest() [32]byte {
 	h := sha256.New()
 	h.Write(p.raw[:p.checksum])
@@ -139,22 +142,25 @@ func (p *Program) Signatures() ([]Signature, error) {
 	return all, nil
 }
 
-// Verify checks that a signature is of this program and was made by its Signer with RSA and SHA-256.
+// Verify checks that a signature is of this program and was made by its Signer with RSA and
+// SHA-256.
 func (p *Program) Verify(s Signature) error {
 	if digest := p.Digest(); !bytes.Equal(digest[:], s.digest) {
-		return fmt.Errorf("the program was changed after it was signed: its digest is %x, the signature is of %x", digest, s.digest)
+		return fmt.Errorf("the program was changed after it was signed: its digest is %x, the "+
+			"signature is of %x", digest, s.digest)
 	}
 	if sum := sha256.Sum256(s.content); !bytes.Equal(sum[:], s.message) {
 		return errors.New("the signature is not of the digest that it holds")
 	}
 	if err := s.Signer.CheckSignature(x509.SHA256WithRSA, s.attributes, s.value); err != nil {
-		return fmt.Errorf("the signature was not made with the key of %q: %w", s.Signer.Subject.CommonName, err)
+		return fmt.Errorf("the signature was not made with the key of %q: %w",
+			s.Signer.Subject.CommonName, err)
 	}
 	return nil
 }
 
-// VerifiedBy checks that a program has a right signature of a certificate, or of one that it has issued. As firmware
-// does, it does not ask for the time.
+// VerifiedBy checks that a program has a right signature of a certificate, or of one that it has
+// issued. As firmware does, it does not ask for the time.
 func (p *Program) VerifiedBy(ca *x509.Certificate) error {
 	all, err := p.Signatures()
 	if err != nil {
@@ -165,7 +171,8 @@ func (p *Program) VerifiedBy(ca *x509.Certificate) error {
 	}
 	for _, s := range all {
 		if !s.Signer.Equal(ca) && s.Signer.CheckSignatureFrom(ca) != nil {
-			err = fmt.Errorf("it is signed by %q, which %q has not issued", s.Signer.Subject.CommonName, ca.Subject.CommonName)
+			err = fmt.Errorf("it is signed by %q, which %q has not issued", s.Signer.Subject.CommonName,
+				ca.Subject.CommonName)
 			continue
 		}
 		if err = p.Verify(s); err == nil {

@@ -1,4 +1,5 @@
-// authenticode_test: signatures that osslsigncode makes are read and verified, and a changed byte is noticed.
+// authenticode_test: signatures that osslsigncode makes are read and verified, and a changed byte
+// is noticed.
 
 package uefi
 
@@ -68,13 +69,15 @@ type signer struct {
 
 func newSigner(t *testing.T) signer {
 	t.Helper()
-	make := func(name string, parent *x509.Certificate, by *rsa.PrivateKey) (*x509.Certificate, *rsa.PrivateKey) {
+	make := func(name string, parent *x509.Certificate, by *rsa.PrivateKey) (*x509.Certificate,
+		*rsa.PrivateKey) {
 		key, err := rsa.GenerateKey(rand.Reader, 2048)
 		if err != nil {
 			t.Fatal(err)
 		}
 		template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
-			NotBefore: time.Unix(buildsys.Epoch, 0), NotAfter: time.Unix(2e9, 0), IsCA: parent == nil, BasicConstraintsValid: true}
+			NotBefore: time.Unix(buildsys.Epoch, 0), NotAfter: time.Unix(2e9,
+				0), IsCA: parent == nil, BasicConstraintsValid: true}
 		if parent == nil {
 			parent, by = template, key
 		}
@@ -95,7 +98,8 @@ func newSigner(t *testing.T) signer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for file, block := range map[string]*pem.Block{s.key: {Type: "PRIVATE KEY", Bytes: der}, s.cert: {Type: "CERTIFICATE", Bytes: cert.Raw}} {
+	for file, block := range map[string]*pem.Block{s.key: {Type: "PRIVATE KEY", Bytes: der},
+		s.cert: {Type: "CERTIFICATE", Bytes: cert.Raw}} {
 		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -110,14 +114,17 @@ func (s signer) sign(t *testing.T, program []byte) (signed []byte, says string) 
 	if err := os.WriteFile(in, program, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if text, err := exec.Command("osslsigncode", "sign", "-h", "sha256", "-certs", s.cert, "-key", s.key, "-time", strconv.Itoa(buildsys.Epoch), "-in", in, "-out", out).CombinedOutput(); err != nil {
+	if text, err := exec.Command("osslsigncode", "sign", "-h", "sha256", "-certs", s.cert, "-key",
+		s.key, "-time", strconv.Itoa(buildsys.Epoch), "-in", in, "-out",
+		out).CombinedOutput(); err != nil {
 		t.Fatalf("osslsigncode: %v\n%s", err, text)
 	}
 	signed, err := os.ReadFile(out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, _ := exec.Command("osslsigncode", "verify", "-in", out).CombinedOutput() // it knows no authority
+	// it knows no authority
+	text, _ := exec.Command("osslsigncode", "verify", "-in", out).CombinedOutput()
 	return signed, string(text)
 }
 
@@ -145,7 +152,8 @@ func TestForeignSignature(t *testing.T) {
 	if err := p.VerifiedBy(s.ca); err != nil {
 		t.Error(err)
 	}
-	if err := p.VerifiedBy(other.ca); err == nil || !strings.Contains(err.Error(), `signed by "the signer", which "authority" has not issued`) {
+	if err := p.VerifiedBy(other.ca); err == nil || !strings.Contains(err.Error(),
+		`signed by "the signer", which "authority" has not issued`) {
 		t.Errorf("another authority: %v", err)
 	}
 	all, err := p.Signatures()
@@ -180,12 +188,16 @@ func TestBadPrograms(t *testing.T) {
 	}
 	le := binary.LittleEndian
 	for name, raw := range map[string][]byte{
-		"empty":          nil,
-		"text":           bytes.Repeat([]byte("x"), 200),
-		"no header":      change(func(b []byte) { le.PutUint32(b[60:], 1<<31) }),
-		"long section":   change(func(b []byte) { le.PutUint32(b[88+240+16:], 1<<31) }),
-		"many sections":  change(func(b []byte) { le.PutUint16(b[70:], 9999) }),
-		"table inside":   change(func(b []byte) { le.PutUint32(b[88+112+32:], 8); le.PutUint32(b[88+112+36:], 8) }),
+		"empty":         nil,
+		"text":          bytes.Repeat([]byte("x"), 200),
+		"no header":     change(func(b []byte) { le.PutUint32(b[60:], 1<<31) }),
+		"long section":  change(func(b []byte) { le.PutUint32(b[88+240+16:], 1<<31) }),
+		"many sections": change(func(b []byte) { le.PutUint16(b[70:], 9999) }),
+		"table inside": change(func(b []byte) {
+			le.PutUint32(b[88+112+32:],
+				8)
+			le.PutUint32(b[88+112+36:], 8)
+		}),
 		"no directories": change(func(b []byte) { le.PutUint32(b[88+108:], 4) }),
 	} {
 		if _, err := ParseProgram(raw); err == nil {

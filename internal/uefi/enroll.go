@@ -8,20 +8,22 @@ import (
 	"slices"
 )
 
-// Certificates are what Secure Boot rests on, each as DER: the owner of the machine, who may change the lists of what
-// boots, and who signs what boots.
+// Certificates are what Secure Boot rests on, each as DER: the owner of the machine, who may change
+// the lists of what boots, and who signs what boots.
 type Certificates struct {
 	PK, KEK, DB []byte
 }
 
 const (
-	globalGUID       = "8be4df61-93ca-11d2-aa0d-00e098032b8c" // EFI_GLOBAL_VARIABLE
-	databaseGUID     = "d719b2cb-3d3a-4596-a3bc-dad00e67656f" // EFI_IMAGE_SECURITY_DATABASE_GUID
-	enableGUID       = "f0a30bc7-af08-4556-99c4-001009c93a44" // EDK2's switch
-	certificateGUID  = "a5c059a1-94e4-4aa7-87b5-ab155c2bf072" // EFI_CERT_X509_GUID
-	signatureOwner   = "5d2e9b1c-0c1a-5f0e-9a53-3a0f6ad2c7b4" // whose entry it is; only people look at it
-	attributesStored = 0x03                                   // non-volatile, for boot services
-	attributesSigned = 0x27                                   // also for the OS; written with a time and a signature
+	globalGUID      = "8be4df61-93ca-11d2-aa0d-00e098032b8c" // EFI_GLOBAL_VARIABLE
+	databaseGUID    = "d719b2cb-3d3a-4596-a3bc-dad00e67656f" // EFI_IMAGE_SECURITY_DATABASE_GUID
+	enableGUID      = "f0a30bc7-af08-4556-99c4-001009c93a44" // EDK2's switch
+	certificateGUID = "a5c059a1-94e4-4aa7-87b5-ab155c2bf072" // EFI_CERT_X509_GUID
+	// whose entry it is; only people look at it
+	signatureOwner   = "5d2e9b1c-0c1a-5f0e-9a53-3a0f6ad2c7b4"
+	attributesStored = 0x03 // non-volatile, for boot services
+	// also for the OS; written with a time and a signature
+	attributesSigned = 0x27
 )
 
 // enrolled is the time of the entries, 2025-01-01: an update has to be later.
@@ -31,8 +33,8 @@ func enrolled() (t [16]byte) {
 	return t
 }
 
-// SignatureList is an EFI_SIGNATURE_LIST with one certificate (UEFI specification 2.10, §32.4.1), the form in which
-// firmware keeps PK, KEK and db.
+// SignatureList is an EFI_SIGNATURE_LIST with one certificate (UEFI specification 2.10, §32.4.1),
+// the form in which firmware keeps PK, KEK and db.
 func SignatureList(der []byte) []byte {
 	kind, _ := parseGUID(certificateGUID)
 	owner, _ := parseGUID(signatureOwner)
@@ -44,11 +46,12 @@ func SignatureList(der []byte) []byte {
 	return slices.Concat(list, owner[:], der)
 }
 
-// Enroll returns a copy of a flash image for variables in which these certificates are the only ones and Secure Boot is
-// on. Every other variable is gone; firmware makes those it needs.
+// Enroll returns a copy of a flash image for variables in which these certificates are the only
+// ones and Secure Boot is on. Every other variable is gone; firmware makes those it needs.
 func Enroll(flash []byte, c Certificates) ([]byte, error) {
 	signed := func(name, vendor string, der []byte) Variable {
-		return Variable{Name: name, Vendor: vendor, Attributes: attributesSigned, Time: enrolled(), Data: SignatureList(der)}
+		return Variable{Name: name, Vendor: vendor, Attributes: attributesSigned, Time: enrolled(),
+			Data: SignatureList(der)}
 	}
 	out, err := WriteVariables(flash, []Variable{
 		signed("db", databaseGUID, c.DB),

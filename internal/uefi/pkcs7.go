@@ -68,7 +68,8 @@ func parseSignedData(der []byte) (s Signature, err error) {
 		return s, fmt.Errorf("signed data: %w", err)
 	}
 	if data.Content.Type.String() != indirectDataOID || len(data.Signers) != 1 {
-		return s, fmt.Errorf("content of type %v with %d signers is no signature of a program", data.Content.Type, len(data.Signers))
+		return s, fmt.Errorf("content of type %v with %d signers is no signature of a program",
+			data.Content.Type, len(data.Signers))
 	}
 	// The content without its own tag and length is what the attributes have the digest of.
 	var content asn1.RawValue
@@ -80,7 +81,8 @@ func parseSignedData(der []byte) (s Signature, err error) {
 		return s, fmt.Errorf("content: %w", err)
 	}
 	signer := data.Signers[0]
-	for _, algorithm := range []pkix.AlgorithmIdentifier{indirect.Digest.Algorithm, signer.DigestAlgorithm} {
+	for _, algorithm := range []pkix.AlgorithmIdentifier{indirect.Digest.Algorithm,
+		signer.DigestAlgorithm} {
 		if algorithm.Algorithm.String() != sha256OID {
 			return s, fmt.Errorf("it uses the hash %v, not SHA-256", algorithm.Algorithm)
 		}
@@ -124,7 +126,8 @@ func findSigner(certificates []byte, signer signerInfo) (*x509.Certificate, erro
 		return nil, fmt.Errorf("certificates: %w", err)
 	}
 	for _, c := range all {
-		if signer.Issuer.Serial != nil && c.SerialNumber.Cmp(signer.Issuer.Serial) == 0 && bytes.Equal(c.RawIssuer, signer.Issuer.Name.FullBytes) {
+		if signer.Issuer.Serial != nil && c.SerialNumber.Cmp(signer.Issuer.Serial) == 0 &&
+			bytes.Equal(c.RawIssuer, signer.Issuer.Name.FullBytes) {
 			return c, nil
 		}
 	}

@@ -76,19 +76,22 @@ func WriteVariables(flash []byte, vars []Variable) ([]byte, error) {
 	return out, nil
 }
 
-// storeRange finds where variables lie: behind the header of the firmware volume and that of the store. Variables begin at
-// multiples of 4 from the start of the store, and both headers are such multiples.
+// storeRange finds where variables lie: behind the header of the firmware volume and that of the
+// store. Variables begin at multiples of 4 from the start of the store, and both headers are such
+// multiples.
 func storeRange(flash []byte) (start, end int, err error) {
 	if len(flash) < 0x48 || formatGUID(flash[16:32]) != volumeGUID || string(flash[40:44]) != "_FVH" {
 		return 0, 0, errNoStore
 	}
 	header := int(binary.LittleEndian.Uint16(flash[48:]))
-	if header%4 != 0 || header+storeHeader > len(flash) || formatGUID(flash[header:header+16]) != storeGUID {
+	if header%4 != 0 || header+storeHeader > len(flash) ||
+		formatGUID(flash[header:header+16]) != storeGUID {
 		return 0, 0, errNoStore
 	}
 	size := int64(binary.LittleEndian.Uint32(flash[header+16:]))
 	if size < storeHeader || int64(header)+size > int64(len(flash)) {
-		return 0, 0, fmt.Errorf("%w: its store claims %d bytes, the file has %d", errNoStore, size, len(flash))
+		return 0, 0, fmt.Errorf("%w: its store claims %d bytes, the file has %d", errNoStore, size,
+			len(flash))
 	}
 	return header + storeHeader, header + int(size), nil
 }
@@ -115,5 +118,6 @@ func parseGUID(text string) (g [16]byte, err error) {
 
 func formatGUID(g []byte) string {
 	le := binary.LittleEndian
-	return fmt.Sprintf("%08x-%04x-%04x-%x-%x", le.Uint32(g), le.Uint16(g[4:]), le.Uint16(g[6:]), g[8:10], g[10:16])
+	return fmt.Sprintf("%08x-%04x-%04x-%x-%x", le.Uint32(g), le.Uint16(g[4:]), le.Uint16(g[6:]),
+		g[8:10], g[10:16])
 }

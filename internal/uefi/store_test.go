@@ -1,4 +1,5 @@
-// store_test: variable stores that Debian's firmware wrote are read, and what is written reads back the same.
+// store_test: variable stores that Debian's firmware wrote are read, and what is written reads back
+// the same.
 
 package uefi
 
@@ -45,7 +46,8 @@ func readVariables(flash []byte) ([]Variable, error) {
 		nameSize, dataSize := int64(binary.LittleEndian.Uint32(h[36:])), int64(binary.LittleEndian.Uint32(h[40:]))
 		next := int64(at) + variableHeader + nameSize + dataSize
 		if next > int64(end) || nameSize%2 != 0 {
-			return vars, fmt.Errorf("variable at byte %d: %d bytes of name and %d of data do not fit: the store is damaged", at, nameSize, dataSize)
+			return vars, fmt.Errorf("variable at byte %d: %d bytes of name and %d of data do not fit: the "+
+				"store is damaged", at, nameSize, dataSize)
 		}
 		if state := h[2]; state == variableAdded || state == variableAdded&inTransition {
 			name := h[variableHeader : variableHeader+nameSize]
@@ -72,7 +74,8 @@ func decodeName(b []byte) string {
 
 // In a store with keys that firmware itself enrolled, every variable is found in its newest state.
 func TestReadForeignStore(t *testing.T) {
-	for _, path := range []string{"/usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd", "/usr/share/AAVMF/AAVMF_VARS.snakeoil.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"} {
+	for _, path := range []string{"/usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd",
+		"/usr/share/AAVMF/AAVMF_VARS.snakeoil.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"} {
 		t.Run(path, func(t *testing.T) {
 			vars, err := readVariables(foreign(t, path))
 			if err != nil {
@@ -80,7 +83,8 @@ func TestReadForeignStore(t *testing.T) {
 			}
 			found := map[string]Variable{}
 			for _, v := range vars {
-				if _, twice := found[v.Vendor+v.Name]; twice && v.Name != "BootOrder" { // it was being replaced when power went
+				// it was being replaced when power went
+				if _, twice := found[v.Vendor+v.Name]; twice && v.Name != "BootOrder" {
 					t.Errorf("%s is there twice", v.Name)
 				}
 				found[v.Vendor+v.Name] = v
@@ -88,11 +92,13 @@ func TestReadForeignStore(t *testing.T) {
 			certificate, _ := parseGUID(certificateGUID)
 			for _, key := range []string{databaseGUID + "db", globalGUID + "KEK", globalGUID + "PK"} {
 				v := found[key]
-				if v.Attributes != attributesSigned || !bytes.HasPrefix(v.Data, certificate[:]) || v.Time == [16]byte{} {
+				if v.Attributes != attributesSigned || !bytes.HasPrefix(v.Data, certificate[:]) ||
+					v.Time == [16]byte{} {
 					t.Errorf("%s: attributes %#x, %d bytes, time %x", key, v.Attributes, len(v.Data), v.Time)
 				}
 			}
-			if v := found[enableGUID+"SecureBootEnable"]; v.Attributes != attributesStored || !bytes.Equal(v.Data, []byte{1}) {
+			if v := found[enableGUID+"SecureBootEnable"]; v.Attributes != attributesStored ||
+				!bytes.Equal(v.Data, []byte{1}) {
 				t.Errorf("SecureBootEnable: %+v", v)
 			}
 		})
@@ -115,9 +121,11 @@ func TestForeignSignatureList(t *testing.T) {
 }
 
 func TestEnroll(t *testing.T) {
-	for _, path := range []string{"/usr/share/OVMF/OVMF_VARS_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd", "/usr/share/AAVMF/AAVMF_VARS.snakeoil.fd"} {
+	for _, path := range []string{"/usr/share/OVMF/OVMF_VARS_4M.fd",
+		"/usr/share/OVMF/OVMF_VARS_4M.ms.fd", "/usr/share/AAVMF/AAVMF_VARS.snakeoil.fd"} {
 		flash := foreign(t, path)
-		out, err := Enroll(flash, Certificates{PK: []byte("p"), KEK: []byte("ke"), DB: bytes.Repeat([]byte("d"), 999)})
+		out, err := Enroll(flash, Certificates{PK: []byte("p"), KEK: []byte("ke"),
+			DB: bytes.Repeat([]byte("d"), 999)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -133,21 +141,24 @@ func TestEnroll(t *testing.T) {
 			t.Errorf("%s: holds %s", path, got)
 		}
 		start, end, err := storeRange(flash)
-		if err != nil || len(out) != len(flash) || !bytes.Equal(out[:start], flash[:start]) || !bytes.Equal(out[end:], flash[end:]) {
+		if err != nil || len(out) != len(flash) || !bytes.Equal(out[:start], flash[:start]) ||
+			!bytes.Equal(out[end:], flash[end:]) {
 			t.Errorf("%s: more than the variables was changed (%v)", path, err)
 		}
 	}
 }
 
 func TestWriteTooMuch(t *testing.T) {
-	_, err := Enroll(foreign(t, "/usr/share/OVMF/OVMF_VARS_4M.fd"), Certificates{DB: make([]byte, 300_000)})
+	_, err := Enroll(foreign(t, "/usr/share/OVMF/OVMF_VARS_4M.fd"),
+		Certificates{DB: make([]byte, 300_000)})
 	if err == nil || !strings.Contains(err.Error(), "the store has 262044") {
 		t.Errorf("%v", err)
 	}
 }
 
 func TestNoStore(t *testing.T) {
-	for name, flash := range map[string][]byte{"empty": nil, "zeros": make([]byte, 4096), "store beyond the end": emptyStore(1 << 20)[:4096]} {
+	for name, flash := range map[string][]byte{"empty": nil, "zeros": make([]byte, 4096),
+		"store beyond the end": emptyStore(1 << 20)[:4096]} {
 		if _, err := readVariables(flash); err == nil {
 			t.Errorf("%s: taken for a store", name)
 		}

@@ -27,7 +27,8 @@ func archOf(name string) (arch, error) {
 		return arch{
 			qemu: "qemu-system-x86_64", qemuPackage: "qemu-system-x86",
 			machine: "q35",
-			cpu:     "max,la57=off", // has RDRAND, without which a guest waits for entropy; five-level page tables only cost time
+			// has RDRAND, without which a guest waits for entropy; five-level page tables only cost time
+			cpu: "max,la57=off",
 			firmware: []Firmware{
 				{Code: "/usr/share/OVMF/OVMF_CODE_4M.fd", Vars: "/usr/share/OVMF/OVMF_VARS_4M.fd"},
 				{Code: "/usr/share/OVMF/OVMF_CODE.fd", Vars: "/usr/share/OVMF/OVMF_VARS.fd"},
@@ -38,8 +39,10 @@ func archOf(name string) (arch, error) {
 				{Code: "/usr/share/OVMF/OVMF_CODE.secboot.fd", Vars: "/usr/share/OVMF/OVMF_VARS.fd"},
 				{Code: "/usr/share/edk2/ovmf/OVMF_CODE.secboot.fd", Vars: "/usr/share/edk2/ovmf/OVMF_VARS.fd"},
 			},
-			// Only firmware in system management mode may write the variables: the guest could enrol keys of its own else.
-			secureArgs:      []string{"-machine", "smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on"},
+			// Only firmware in system management mode may write the variables: the guest could enrol keys of
+			// its own else.
+			secureArgs: []string{"-machine", "smm=on", "-global",
+				"driver=cfi.pflash01,property=secure,value=on"},
 			firmwarePackage: "ovmf",
 		}, nil
 	case "aarch64":
@@ -50,10 +53,12 @@ func archOf(name string) (arch, error) {
 			firmware: []Firmware{
 				{Code: "/usr/share/AAVMF/AAVMF_CODE.no-secboot.fd", Vars: "/usr/share/AAVMF/AAVMF_VARS.fd"},
 				{Code: "/usr/share/AAVMF/AAVMF_CODE.fd", Vars: "/usr/share/AAVMF/AAVMF_VARS.fd"},
-				{Code: "/usr/share/edk2/aarch64/QEMU_EFI-pflash.raw", Vars: "/usr/share/edk2/aarch64/vars-template-pflash.raw"},
+				{Code: "/usr/share/edk2/aarch64/QEMU_EFI-pflash.raw",
+					Vars: "/usr/share/edk2/aarch64/vars-template-pflash.raw"},
 			},
 			// The plain AAVMF_VARS.fd of Debian is blank and has no store to enrol keys in.
-			secure:          []Firmware{{Code: "/usr/share/AAVMF/AAVMF_CODE.fd", Vars: "/usr/share/AAVMF/AAVMF_VARS.snakeoil.fd"}},
+			secure: []Firmware{{Code: "/usr/share/AAVMF/AAVMF_CODE.fd",
+				Vars: "/usr/share/AAVMF/AAVMF_VARS.snakeoil.fd"}},
 			firmwarePackage: "qemu-efi-aarch64",
 		}, nil
 	}
@@ -71,7 +76,8 @@ func findFirmware(c Config, a arch) (Firmware, error) {
 	case f.BIOS:
 		return Firmware{BIOS: true}, nil
 	case (f.Code == "") != (f.Vars == ""):
-		return f, fmt.Errorf("firmware needs both its code and its variables: got %q and %q", f.Code, f.Vars)
+		return f, fmt.Errorf("firmware needs both its code and its variables: got %q and %q", f.Code,
+			f.Vars)
 	case f.Code != "":
 		return f, nil
 	}
@@ -101,8 +107,8 @@ type disk struct {
 	snapshot     bool // keep writes away from the file
 }
 
-// arguments are all but the serial console. No default devices: no network card that would try to boot from the
-// network, no display.
+// arguments are all but the serial console. No default devices: no network card that would try to
+// boot from the network, no display.
 func arguments(c Config, a arch, disks []disk) []string {
 	args := []string{
 		"-nodefaults", "-display", "none",
@@ -123,7 +129,9 @@ func arguments(c Config, a arch, disks []disk) []string {
 		if d.snapshot {
 			snapshot = "on"
 		}
-		args = append(args, "-drive", fmt.Sprintf("if=virtio,index=%d,format=%s,snapshot=%s,cache=unsafe,file=%s", i, d.format, snapshot, escape(d.file)))
+		args = append(args, "-drive",
+			fmt.Sprintf("if=virtio,index=%d,format=%s,snapshot=%s,cache=unsafe,file=%s", i, d.format,
+				snapshot, escape(d.file)))
 	}
 	return args
 }

@@ -34,8 +34,8 @@ type Result struct {
 	Tail      []string      // last lines of the console
 }
 
-// NotReadyError tells why a guest did not get ready: Err is or wraps ErrTimeout, ErrReset, ErrPanic, ErrStopped or what
-// QEMU said. Its text ends with the last lines of the console.
+// NotReadyError tells why a guest did not get ready: Err is or wraps ErrTimeout, ErrReset,
+// ErrPanic, ErrStopped or what QEMU said. Its text ends with the last lines of the console.
 type NotReadyError struct {
 	Err  error
 	Took time.Duration
@@ -52,8 +52,9 @@ func (e *NotReadyError) Error() string {
 
 func (e *NotReadyError) Unwrap() error { return e.Err }
 
-// Check runs the machine headless until its ready line appears, then has it power down. A guest that resets ends the
-// run. When the line does not come the error is a *NotReadyError, or wraps ErrMissing or the cause of ctx.
+// Check runs the machine headless until its ready line appears, then has it power down. A guest
+// that resets ends the run. When the line does not come the error is a *NotReadyError, or wraps
+// ErrMissing or the cause of ctx.
 func Check(ctx context.Context, c Config, o CheckOptions) (r Result, err error) {
 	if o.Ready == nil {
 		o.Ready = regexp.MustCompile(`^SKIFF READY`)
@@ -72,7 +73,8 @@ func Check(ctx context.Context, c Config, o CheckOptions) (r Result, err error) 
 		return Result{}, err
 	}
 	defer func() { err = errors.Join(err, m.remove()) }()
-	limited, cancel := context.WithTimeoutCause(ctx, o.Timeout, fmt.Errorf("%w: no line matched %q within %v", ErrTimeout, o.Ready, o.Timeout))
+	limited, cancel := context.WithTimeoutCause(ctx, o.Timeout,
+		fmt.Errorf("%w: no line matched %q within %v", ErrTimeout, o.Ready, o.Timeout))
 	defer cancel()
 	r, err = m.check(limited, o)
 	if ctx.Err() != nil {
@@ -81,7 +83,8 @@ func Check(ctx context.Context, c Config, o CheckOptions) (r Result, err error) 
 	return r, err
 }
 
-// check is one run of QEMU. It ends when QEMU has ended: by the guest, by QMP, or killed when ctx is over.
+// check is one run of QEMU. It ends when QEMU has ended: by the guest, by QMP, or killed when ctx
+// is over.
 func (m *machine) check(ctx context.Context, o CheckOptions) (Result, error) {
 	q, peer, err := newQMP()
 	if err != nil {
@@ -160,7 +163,8 @@ type stopper struct {
 	timers []*time.Timer
 }
 
-// powerDown presses the guest's power button, and after the grace ends QEMU whatever the guest does.
+// powerDown presses the guest's power button, and after the grace ends QEMU whatever the guest
+// does.
 func (s *stopper) powerDown(grace time.Duration) {
 	s.q.execute("system_powerdown")
 	s.after(grace, func() { s.q.execute("quit") })

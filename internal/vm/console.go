@@ -22,7 +22,8 @@ type console struct {
 	tail []string
 }
 
-// escapes matches terminal control sequences, which firmware and boot loaders print even to a serial line.
+// escapes matches terminal control sequences, which firmware and boot loaders print even to a
+// serial line.
 func escapes() *regexp.Regexp {
 	return regexp.MustCompile(`\x1b(\[[0-9;?=]*[ -/]*[@-~]|[()][0-9A-B]|[=>78cDEHM])`)
 }

@@ -1,4 +1,5 @@
-// A client of QMP, QEMU's control protocol, as far as it is needed to end a machine and to learn why it ended.
+// A client of QMP, QEMU's control protocol, as far as it is needed to end a machine and to learn
+// why it ended.
 
 package vm
 
@@ -10,7 +11,8 @@ import (
 	"syscall"
 )
 
-// qmp is one connection. QEMU gets its end as an inherited file, so there is no socket in the file system.
+// qmp is one connection. QEMU gets its end as an inherited file, so there is no socket in the file
+// system.
 type qmp struct {
 	conn   net.Conn
 	done   chan struct{} // closed when QEMU hung up
@@ -52,7 +54,8 @@ func (q *qmp) listen() {
 	}
 }
 
-// execute sends a command. A QEMU that does not take it is ended in another way, so failing is no error.
+// execute sends a command. A QEMU that does not take it is ended in another way, so failing is no
+// error.
 func (q *qmp) execute(command string) {
 	fmt.Fprintf(q.conn, "{\"execute\":%q}\n", command)
 }

@@ -1,5 +1,6 @@
-// Package vm runs disk images in QEMU: on the terminal for people, or headless, watching the serial console for the
-// line that tells that the system is up. Images are never changed; what the guest writes is thrown away.
+// Package vm runs disk images in QEMU: on the terminal for people, or headless, watching the serial
+// console for the line that tells that the system is up. Images are never changed; what the guest
+// writes is thrown away.
 package vm
 
 import (
@@ -33,21 +34,23 @@ type Config struct {
 	Image     string // OS disk: raw, qcow2 or vmdk file, or a raw one compressed to .lz4
 	DataImage string // second disk, likewise; empty for none
 	Firmware  Firmware
-	// SecureBoot has the firmware start only what these certificates trust. Vars of the firmware is then a template: it is
-	// the form that counts, the variables in it do not.
+	// SecureBoot has the firmware start only what these certificates trust. Vars of the firmware is
+	// then a template: it is the form that counts, the variables in it do not.
 	SecureBoot *uefi.Certificates
 	MemoryMiB  int    // default 1024
 	CPUs       int    // default 1
 	CPU        string // QEMU's name of the processor model; default: one that fits Arch and Accel
 	Accel      string // default "tcg": /dev/kvm may exist and hang, so it is used only on request
 	Program    string // default qemu-system-<arch>
-	TempDir    string // where compressed images are expanded to (sparse, 1-3 GiB); default os.TempDir()
+	// where compressed images are expanded to (sparse, 1-3 GiB); default os.TempDir()
+	TempDir string
 
 	Stdin          io.Reader // Run only; a terminal should be given as *os.File
 	Stdout, Stderr io.Writer // Run only
 }
 
-// Firmware is what the machine starts with. The zero value is the UEFI firmware of the distribution.
+// Firmware is what the machine starts with. The zero value is the UEFI firmware of the
+// distribution.
 type Firmware struct {
 	Code, Vars string // flash images; Vars is copied for the run
 	BIOS       bool   // x86_64: QEMU's own SeaBIOS instead
@@ -56,8 +59,8 @@ type Firmware struct {
 // stopGrace is how long QEMU may take to end after it was told to, before it is killed.
 const stopGrace = 5 * time.Second
 
-// Run runs the machine with its serial console on Stdin and Stdout until it powers off, the user leaves with
-// Ctrl-A X, or ctx ends. QEMU itself puts a terminal into raw mode and back.
+// Run runs the machine with its serial console on Stdin and Stdout until it powers off, the user
+// leaves with Ctrl-A X, or ctx ends. QEMU itself puts a terminal into raw mode and back.
 func Run(ctx context.Context, c Config) (err error) {
 	m, err := prepare(ctx, c)
 	if err != nil {
@@ -67,7 +70,8 @@ func Run(ctx context.Context, c Config) (err error) {
 	cmd := exec.CommandContext(ctx, m.program, append(m.args, "-serial", "mon:stdio")...)
 	cmd.Env = m.env
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.Stdin, c.Stdout, c.Stderr
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // so that it resets the terminal
+	// so that it resets the terminal
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = stopGrace
 	err = cmd.Run()
 	if ctx.Err() != nil {

@@ -19,22 +19,28 @@ import (
 	"buildsys/internal/uefi"
 )
 
-// What the test guest does after it printed its text, as x86 machine code in real mode. It runs from the boot sector.
+// What the test guest does after it printed its text, as x86 machine code in real mode. It runs
+// from the boot sector.
 var (
-	guestHang  = []byte{0xf4, 0xeb, 0xfd}                                               // hlt; jmp hlt
-	guestReset = append([]byte{0xb0, 0xfe, 0xe6, 0x64}, guestHang...)                   // out 64h, FEh: the keyboard controller's reset line
-	guestOff   = append([]byte{0xba, 0x04, 0x06, 0xb8, 0x00, 0x20, 0xef}, guestHang...) // out 604h, 2000h: ACPI soft off on q35
+	guestHang = []byte{0xf4, 0xeb, 0xfd} // hlt; jmp hlt
+	// out 64h, FEh: the keyboard controller's reset line
+	guestReset = append([]byte{0xb0, 0xfe, 0xe6, 0x64}, guestHang...)
+	// out 604h, 2000h: ACPI soft off on q35
+	guestOff = append([]byte{0xba, 0x04, 0x06, 0xb8, 0x00, 0x20, 0xef}, guestHang...)
 	// guestObey waits for the power button, whose status bit is in 600h, and switches off.
 	guestObey = append([]byte{0xba, 0x00, 0x06, 0xed, 0xf6, 0xc4, 0x01, 0x74, 0xfa}, guestOff...)
-	// guestWrite, before the text: int 13h overwrites sector 2 of the disk with the boot sector, and hangs when that fails.
-	guestWrite = append([]byte{0xb8, 0x01, 0x03, 0xbb, 0x00, 0x7c, 0xb9, 0x02, 0x00, 0xba, 0x80, 0x00, 0xcd, 0x13, 0x73, 0x03}, guestHang...)
+	// guestWrite, before the text: int 13h overwrites sector 2 of the disk with the boot sector, and
+	// hangs when that fails.
+	guestWrite = append([]byte{0xb8, 0x01, 0x03, 0xbb, 0x00, 0x7c, 0xb9, 0x02, 0x00, 0xba, 0x80, 0x00,
+		0xcd, 0x13, 0x73, 0x03}, guestHang...)
 )
 
-// guest writes a disk of 1 MiB that boots with a BIOS, arms the power button (602h), runs before, prints text on the
-// first serial port and runs after.
+// guest writes a disk of 1 MiB that boots with a BIOS, arms the power button (602h), runs before,
+// prints text on the first serial port and runs after.
 func guest(t *testing.T, before []byte, text string, after []byte) string {
 	t.Helper()
-	start := []byte{0xfa, 0x31, 0xc0, 0x8e, 0xd8, 0x8e, 0xc0, 0xba, 0x02, 0x06, 0xb8, 0x00, 0x01, 0xef} // cli; ds = es = 0
+	// cli; ds = es = 0
+	start := []byte{0xfa, 0x31, 0xc0, 0x8e, 0xd8, 0x8e, 0xc0, 0xba, 0x02, 0x06, 0xb8, 0x00, 0x01, 0xef}
 	code := append(start, before...)
 	print := []byte{
 		0xbe, 0, 0, // mov si, text
@@ -60,7 +66,8 @@ func guest(t *testing.T, before []byte, text string, after []byte) string {
 	return file
 }
 
-// config is a machine that starts in a second. Every test that uses it also checks that nothing is left behind.
+// config is a machine that starts in a second. Every test that uses it also checks that nothing is
+// left behind.
 func config(t *testing.T, img string) Config {
 	t.Helper()
 	need.Program(t, "qemu-system-x86_64")
@@ -70,7 +77,8 @@ func config(t *testing.T, img string) Config {
 			t.Errorf("left behind: %v", left)
 		}
 	})
-	return Config{Arch: "x86_64", Image: img, Firmware: Firmware{BIOS: true}, MemoryMiB: 32, TempDir: dir}
+	return Config{Arch: "x86_64", Image: img, Firmware: Firmware{BIOS: true}, MemoryMiB: 32,
+		TempDir: dir}
 }
 
 func TestCheckReady(t *testing.T) {
@@ -87,7 +95,8 @@ func TestCheckReady(t *testing.T) {
 	if !r.Ready || r.ReadyLine != "SKIFF READY 0.1.0" || !r.PowerDown || r.Took <= 0 {
 		t.Errorf("got %+v", r)
 	}
-	if !strings.Contains(saved.String(), "hello\r\n") || !strings.Contains(saved.String(), "\x1b[0mSKIFF READY") {
+	if !strings.Contains(saved.String(), "hello\r\n") || !strings.Contains(saved.String(),
+		"\x1b[0mSKIFF READY") {
 		t.Errorf("the console was not saved as it was: %q", saved.String())
 	}
 	if sum(t, img) != before {
@@ -104,7 +113,8 @@ func sum(t *testing.T, file string) [32]byte {
 	return sha256.Sum256(b)
 }
 
-// TestCheckQuitsDeafGuest: a guest that does not react to the power button is still ended, and was ready.
+// TestCheckQuitsDeafGuest: a guest that does not react to the power button is still ended, and was
+// ready.
 func TestCheckQuitsDeafGuest(t *testing.T) {
 	t.Parallel()
 	c := config(t, guest(t, nil, "SKIFF READY\r\n", guestHang))
@@ -128,13 +138,15 @@ func TestCheckReadsCompressedImage(t *testing.T) {
 	if err := os.WriteFile(img+".lz4", packed.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if r, err := Check(t.Context(), config(t, img+".lz4"), CheckOptions{Timeout: time.Minute}); err != nil || !r.Ready {
+	if r, err := Check(t.Context(), config(t, img+".lz4"),
+		CheckOptions{Timeout: time.Minute}); err != nil || !r.Ready {
 		t.Errorf("got %+v, %v", r, err)
 	}
 	if err := os.WriteFile(img+".lz4", packed.Bytes()[:packed.Len()/2], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Check(t.Context(), config(t, img+".lz4"), CheckOptions{}); err == nil || !strings.Contains(err.Error(), "expand to ") {
+	if _, err := Check(t.Context(), config(t, img+".lz4"), CheckOptions{}); err == nil ||
+		!strings.Contains(err.Error(), "expand to ") {
 		t.Errorf("torn image: error %v", err)
 	}
 }
@@ -155,26 +167,30 @@ func TestCheckNotReady(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			r, err := Check(t.Context(), config(t, guest(t, nil, test.text, test.after)), CheckOptions{Timeout: test.timeout})
+			r, err := Check(t.Context(), config(t, guest(t, nil, test.text, test.after)),
+				CheckOptions{Timeout: test.timeout})
 			var notReady *NotReadyError
 			if !errors.Is(err, test.want) || !errors.As(err, &notReady) || r.Ready {
 				t.Errorf("got %+v, %v, want error %v", r, err, test.want)
 			}
-			if text := strings.TrimSpace(test.text); text != "" && !strings.Contains(err.Error(), "\n  "+text) {
+			if text := strings.TrimSpace(test.text); text != "" &&
+				!strings.Contains(err.Error(), "\n  "+text) {
 				t.Errorf("error does not show the console: %v", err)
 			}
 		})
 	}
 }
 
-// TestCheckCancelled cancels when the guest's first line is seen: QEMU and the files must be gone when Check returns.
+// TestCheckCancelled cancels when the guest's first line is seen: QEMU and the files must be gone
+// when Check returns.
 func TestCheckCancelled(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("interrupted by the user")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	defer cancel(nil)
 	c := config(t, guest(t, nil, "booting\r\n", guestHang))
-	_, err := Check(ctx, c, CheckOptions{Timeout: time.Minute, Console: onWrite(func() { cancel(cause) })})
+	_, err := Check(ctx, c, CheckOptions{Timeout: time.Minute,
+		Console: onWrite(func() { cancel(cause) })})
 	if !errors.Is(err, cause) {
 		t.Errorf("error %v, want %v", err, cause)
 	}
@@ -211,7 +227,8 @@ func TestUEFI(t *testing.T) {
 	if a, _ := archOf("x86_64"); !exists(a.firmware[0].Code) {
 		need.Missing(t, "the firmware of ovmf is missing")
 	}
-	r, err := Check(t.Context(), c, CheckOptions{Ready: regexp.MustCompile(`BdsDxe: `), Timeout: 2 * time.Minute, Grace: time.Millisecond})
+	r, err := Check(t.Context(), c, CheckOptions{Ready: regexp.MustCompile(`BdsDxe: `),
+		Timeout: 2 * time.Minute, Grace: time.Millisecond})
 	if err != nil || !r.Ready {
 		t.Errorf("got %+v, %v", r, err)
 	}
@@ -229,20 +246,29 @@ func TestPrepareErrors(t *testing.T) {
 		want   string
 	}{
 		{"arch", Config{Arch: "riscv64"}, `architecture "riscv64" cannot be run: use x86_64 or aarch64`},
-		{"qemu", Config{Arch: "aarch64", Program: "no-such-qemu"}, "no-such-qemu is not installed: apt-get install qemu-system-arm"},
-		{"BIOS", Config{Arch: "aarch64", Program: self, Firmware: Firmware{BIOS: true}}, "aarch64 has no BIOS firmware: use UEFI"},
-		{"BIOS with Secure Boot", Config{Arch: "x86_64", Program: self, Firmware: Firmware{BIOS: true}, SecureBoot: &uefi.Certificates{}},
+		{"qemu", Config{Arch: "aarch64", Program: "no-such-qemu"},
+			"no-such-qemu is not installed: apt-get install qemu-system-arm"},
+		{"BIOS", Config{Arch: "aarch64", Program: self, Firmware: Firmware{BIOS: true}},
+			"aarch64 has no BIOS firmware: use UEFI"},
+		{"BIOS with Secure Boot", Config{Arch: "x86_64", Program: self, Firmware: Firmware{BIOS: true},
+			SecureBoot: &uefi.Certificates{}},
 			"BIOS firmware knows no Secure Boot: use UEFI"},
-		{"no store", Config{Arch: "x86_64", Program: self, Firmware: Firmware{Code: img, Vars: img}, Image: img, SecureBoot: &uefi.Certificates{}},
-			"firmware variables: " + img + ": enrol Secure Boot keys: not a flash image with authenticated UEFI variables"},
-		{"half firmware", Config{Arch: "x86_64", Program: self, Firmware: Firmware{Code: "x"}}, `firmware needs both its code and its variables: got "x" and ""`},
-		{"no image", Config{Arch: "x86_64", Program: self, Firmware: Firmware{BIOS: true}, Image: "missing.img"}, "open image: open missing.img: no such file or directory"},
-		{"no variables", Config{Arch: "x86_64", Program: self, Firmware: Firmware{Code: img, Vars: "missing.fd"}, Image: img},
+		{"no store", Config{Arch: "x86_64", Program: self, Firmware: Firmware{Code: img, Vars: img},
+			Image: img, SecureBoot: &uefi.Certificates{}},
+			"firmware variables: " + img + ": enrol Secure Boot keys: not a flash image with " +
+				"authenticated UEFI variables"},
+		{"half firmware", Config{Arch: "x86_64", Program: self, Firmware: Firmware{Code: "x"}},
+			`firmware needs both its code and its variables: got "x" and ""`},
+		{"no image", Config{Arch: "x86_64", Program: self, Firmware: Firmware{BIOS: true},
+			Image: "missing.img"}, "open image: open missing.img: no such file or directory"},
+		{"no variables", Config{Arch: "x86_64", Program: self,
+			Firmware: Firmware{Code: img, Vars: "missing.fd"}, Image: img},
 			"firmware variables: open missing.fd: no such file or directory"},
 	}
 	for _, test := range tests {
 		test.config.TempDir = t.TempDir()
-		if _, err := Check(t.Context(), test.config, CheckOptions{}); err == nil || err.Error() != test.want {
+		if _, err := Check(t.Context(), test.config, CheckOptions{}); err == nil ||
+			err.Error() != test.want {
 			t.Errorf("%s: error %v, want %s", test.name, err, test.want)
 		}
 		if left, _ := os.ReadDir(test.config.TempDir); len(left) > 0 {
@@ -258,7 +284,8 @@ func TestMissingFirmwareNamesPackage(t *testing.T) {
 	}
 	a.firmware = []Firmware{{Code: "/nowhere/code.fd", Vars: "/nowhere/vars.fd"}}
 	_, err = findFirmware(Config{Arch: "aarch64"}, a)
-	const want = "UEFI firmware for aarch64 is not installed (looked for /nowhere/code.fd): apt-get install qemu-efi-aarch64"
+	const want = "UEFI firmware for aarch64 is not installed (looked for /nowhere/code.fd): apt-get " +
+		"install qemu-efi-aarch64"
 	if !errors.Is(err, ErrMissing) || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
 	}
@@ -269,7 +296,8 @@ func TestQEMUFails(t *testing.T) {
 	t.Parallel()
 	c := config(t, guest(t, nil, "", guestHang))
 	c.Accel = "warp"
-	if _, err := Check(t.Context(), c, CheckOptions{Timeout: time.Minute}); err == nil || !strings.Contains(err.Error(), "invalid accelerator warp") {
+	if _, err := Check(t.Context(), c, CheckOptions{Timeout: time.Minute}); err == nil ||
+		!strings.Contains(err.Error(), "invalid accelerator warp") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -277,7 +305,8 @@ func TestQEMUFails(t *testing.T) {
 func TestConsole(t *testing.T) {
 	var lines []string
 	c := console{}
-	in := "one\r\n\r\n\x1b[2J\x1b(Btwo\x07\r\n" + strings.Repeat("x", maxLine+5) + "\nlast without newline"
+	in := "one\r\n\r\n\x1b[2J\x1b(Btwo\x07\r\n" + strings.Repeat("x", maxLine+5) +
+		"\nlast without newline"
 	if err := c.read(strings.NewReader(in), func(s string) { lines = append(lines, s) }); err != nil {
 		t.Fatal(err)
 	}

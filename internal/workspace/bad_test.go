@@ -16,16 +16,17 @@ import (
 // A section named "symlinks" lists links as "name -> target"; the section "want" has the messages.
 func TestBadManifests(t *testing.T) {
 	const pattern = "../../testdata/bad-manifests/*.txtar"
-	golden.Trees(t, pattern, 30, []string{"want"}, func(t *testing.T, archive *txtar.Archive) []string {
-		w, err := Load(writeTree(t, archive))
-		if err == nil {
-			t.Fatalf("no mistake found in %+v", w)
-		}
-		if _, ok := err.(manifest.Problems); !ok {
-			t.Errorf("the error is a %T, not manifest.Problems", err)
-		}
-		return []string{err.Error() + "\n"}
-	})
+	golden.Trees(t, pattern, 30, []string{"want"},
+		func(t *testing.T, archive *txtar.Archive) []string {
+			w, err := Load(writeTree(t, archive))
+			if err == nil {
+				t.Fatalf("no mistake found in %+v", w)
+			}
+			if _, ok := err.(manifest.Problems); !ok {
+				t.Errorf("the error is a %T, not manifest.Problems", err)
+			}
+			return []string{err.Error() + "\n"}
+		})
 }
 
 // writeTree writes the files of an archive into a new directory.

@@ -25,19 +25,22 @@ type File struct {
 	Link string      // where a symlink leads; only TreeFiles has them
 }
 
-// Files returns the package's own files, sorted by name: everything below its directory but what only cargo reads,
-// droppings of editors, and the external files that the ancestor downloaded there.
+// Files returns the package's own files, sorted by name: everything below its directory but what
+// only cargo reads, droppings of editors, and the external files that the ancestor downloaded
+// there.
 func (w *Workspace) Files(p *Package) []File { return slices.Clone(p.files) }
 
-// SourceGroupFiles returns the files of the package's source groups, sorted by name; names are relative to sources/.
-// Names beginning with "." and directories named "target" are left out. "vendor" is not: a build has no network.
+// SourceGroupFiles returns the files of the package's source groups, sorted by name; names are
+// relative to sources/. Names beginning with "." and directories named "target" are left out.
+// "vendor" is not: a build has no network.
 func (w *Workspace) SourceGroupFiles(p *Package) ([]File, error) {
 	var problems manifest.Problems
 	byName := map[string]File{} // one group may lie inside another
 	for _, group := range p.SourceGroups {
-		walk := fileWalk{root: w.Root, tree: w.FS, base: sourcesDir, start: group, follow: w.Foreign(), skip: func(name string, dir bool) bool {
-			return strings.HasPrefix(path.Base(name), ".") || (dir && path.Base(name) == "target")
-		}}
+		walk := fileWalk{root: w.Root, tree: w.FS, base: sourcesDir, start: group, follow: w.Foreign(),
+			skip: func(name string, dir bool) bool {
+				return strings.HasPrefix(path.Base(name), ".") || (dir && path.Base(name) == "target")
+			}}
 		_ = fs.WalkDir(w.FS, path.Join(sourcesDir, group), walk.visit) // returns what visit does: nil
 		files, bad := walk.sorted()
 		problems = append(problems, bad...)
@@ -53,12 +56,14 @@ func (w *Workspace) SourceGroupFiles(p *Package) ([]File, error) {
 	return files, problems.Err()
 }
 
-// ModuleFiles returns the files of the Go module in a directory of the tree, a slash path, sorted by name; names are
-// relative to it. What is left out is what SourceGroupFiles leaves out, and what buildsys itself makes below build/.
+// ModuleFiles returns the files of the Go module in a directory of the tree, a slash path, sorted
+// by name; names are relative to it. What is left out is what SourceGroupFiles leaves out, and what
+// buildsys itself makes below build/.
 func (w *Workspace) ModuleFiles(dir string) ([]File, error) {
 	files, problems := walk(w.Root, w.FS, dir, ".", func(name string, isDir bool) bool {
 		base := path.Base(name)
-		return strings.HasPrefix(base, ".") || (isDir && (base == "target" || path.Join(dir, name) == "build"))
+		return strings.HasPrefix(base, ".") ||
+			(isDir && (base == "target" || path.Join(dir, name) == "build"))
 	})
 	return files, problems.Err()
 }
@@ -66,7 +71,8 @@ func (w *Workspace) ModuleFiles(dir string) ([]File, error) {
 func byFileName(a, b File) int { return strings.Compare(a.Name, b.Name) }
 
 // packageFiles returns the files of a package whose directory has the given entries.
-func packageFiles(root string, tree fs.FS, p *Package, entries []fs.DirEntry, follow bool) ([]File, manifest.Problems) {
+func packageFiles(root string, tree fs.FS, p *Package, entries []fs.DirEntry, follow bool) ([]File,
+	manifest.Problems) {
 	skip := []string{manifestFile, "Cargo.lock", "build.rs", "lib.rs"}
 	for _, f := range p.CargoFiles {
 		skip = append(skip, path.Clean(f))
@@ -74,9 +80,10 @@ func packageFiles(root string, tree fs.FS, p *Package, entries []fs.DirEntry, fo
 	for _, e := range p.ExternalFiles {
 		skip = append(skip, e.Names()...)
 	}
-	w := fileWalk{root: root, tree: tree, base: p.Dir, start: ".", follow: follow, skip: func(name string, dir bool) bool {
-		return slices.Contains(skip, name) || (dir && name == "target")
-	}}
+	w := fileWalk{root: root, tree: tree, base: p.Dir, start: ".", follow: follow,
+		skip: func(name string, dir bool) bool {
+			return slices.Contains(skip, name) || (dir && name == "target")
+		}}
 	for _, e := range entries {
 		if at := path.Join(p.Dir, e.Name()); e.IsDir() {
 			_ = fs.WalkDir(tree, at, w.visit) // returns what visit does: nil
@@ -90,7 +97,8 @@ func packageFiles(root string, tree fs.FS, p *Package, entries []fs.DirEntry, fo
 // ignored says whether a file is a dropping of an editor or of a file manager, or a note to git.
 func ignored(name string) bool {
 	switch {
-	case strings.HasSuffix(name, "~"), strings.HasPrefix(name, ".#"), name == ".DS_Store", strings.HasPrefix(name, ".git"):
+	case strings.HasSuffix(name, "~"), strings.HasPrefix(name, ".#"), name == ".DS_Store",
+		strings.HasPrefix(name, ".git"):
 		return true
 	case strings.HasPrefix(name, "#") && strings.HasSuffix(name, "#"):
 		return true
@@ -99,9 +107,10 @@ func ignored(name string) bool {
 	return swap
 }
 
-// walk lists the regular files at and below base/start, with names relative to base, sorted. Whatever else lies there
-// and is not skipped is a problem.
-func walk(root string, tree fs.FS, base, start string, skip func(name string, dir bool) bool) ([]File, manifest.Problems) {
+// walk lists the regular files at and below base/start, with names relative to base, sorted.
+// Whatever else lies there and is not skipped is a problem.
+func walk(root string, tree fs.FS, base, start string,
+	skip func(name string, dir bool) bool) ([]File, manifest.Problems) {
 	w := fileWalk{root: root, tree: tree, base: base, start: start, skip: skip}
 	_ = fs.WalkDir(tree, path.Join(base, start), w.visit) // returns what visit does: nil
 	return w.sorted()
@@ -111,11 +120,12 @@ func walk(root string, tree fs.FS, base, start string, skip func(name string, di
 type fileWalk struct {
 	root, base, start string
 	tree              fs.FS
-	follow            bool // take what symlinks lead to inside the tree for what is there, as foreign trees expect it
-	links             int  // symlinks to directories around the present place
-	skip              func(name string, dir bool) bool
-	files             []File
-	problems          manifest.Problems
+	// take what symlinks lead to inside the tree for what is there, as foreign trees expect it
+	follow   bool
+	links    int // symlinks to directories around the present place
+	skip     func(name string, dir bool) bool
+	files    []File
+	problems manifest.Problems
 }
 
 func (w *fileWalk) bad(at, format string, args ...any) {
@@ -147,16 +157,18 @@ func (w *fileWalk) visit(at string, e fs.DirEntry, err error) error {
 	case !e.Type().IsRegular():
 		w.bad(at, "is %s; a build may read only regular files", kindOf(e.Type()))
 	default:
-		w.files = append(w.files, File{Name: name, Host: filepath.Join(w.root, filepath.FromSlash(at)), Mode: modeOf(info)})
+		w.files = append(w.files, File{Name: name, Host: filepath.Join(w.root, filepath.FromSlash(at)),
+			Mode: modeOf(info)})
 	}
 	return nil
 }
 
-// maxLinks bounds symlinks within directories that are reached through symlinks, which may lead in a circle.
+// maxLinks bounds symlinks within directories that are reached through symlinks, which may lead in
+// a circle.
 const maxLinks = 8
 
-// link adds what a symlink leads to. One that leads out of the tree or nowhere is left out, with a warning: what was built
-// of the tree so far did not have it either.
+// link adds what a symlink leads to. One that leads out of the tree or nowhere is left out, with a
+// warning: what was built of the tree so far did not have it either.
 func (w *fileWalk) link(at, name string) {
 	info, err := fs.Stat(w.tree, at)
 	if err != nil {
@@ -164,7 +176,8 @@ func (w *fileWalk) link(at, name string) {
 		return
 	}
 	if info.Mode().IsRegular() {
-		w.files = append(w.files, File{Name: name, Host: filepath.Join(w.root, filepath.FromSlash(at)), Mode: modeOf(info)})
+		w.files = append(w.files, File{Name: name, Host: filepath.Join(w.root, filepath.FromSlash(at)),
+			Mode: modeOf(info)})
 		return
 	}
 	target, _ := fs.ReadLink(w.tree, at)

@@ -126,7 +126,8 @@ func compareVariants(t *testing.T, w *Workspace, want expected) {
 		same(t, "crate of "+name, got.Crate, v.Crate)
 		same(t, "format of "+name, got.ImageFormat, v.Format)
 		same(t, "layout of "+name, got.Layout, manifest.ImageLayout{
-			OSImageSizeGiB: v.Layout.OS, DataImageSizeGiB: v.Layout.Data, PublishImageSizeHintGiB: v.Layout.Hint, PartitionPlan: v.Layout.Plan,
+			OSImageSizeGiB: v.Layout.OS, DataImageSizeGiB: v.Layout.Data,
+			PublishImageSizeHintGiB: v.Layout.Hint, PartitionPlan: v.Layout.Plan,
 		})
 		sameList(t, "architectures of "+name, got.SupportedArches, v.Arches)
 		sameList(t, "GRUB features of "+name, grub, v.Grub)
@@ -137,8 +138,8 @@ func compareVariants(t *testing.T, w *Workspace, want expected) {
 	}
 }
 
-// compareOrder compares closures and levels, and the order that the levels make; and holds the order in which a plan has its
-// steps against what each of them waits for.
+// compareOrder compares closures and levels, and the order that the levels make; and holds the
+// order in which a plan has its steps against what each of them waits for.
 func compareOrder(t *testing.T, w *Workspace, want expected) {
 	g := w.Graph()
 	for name, v := range want.Variants {
@@ -164,8 +165,8 @@ func compareOrder(t *testing.T, w *Workspace, want expected) {
 	}
 }
 
-// TestForeignOddities: what only foreign trees have, one tree each. The last two sections are every message, to the letter:
-// "want" as the tree is judged by default, and "strict" with that.
+// TestForeignOddities: what only foreign trees have, one tree each. The last two sections are every
+// message, to the letter: "want" as the tree is judged by default, and "strict" with that.
 func TestForeignOddities(t *testing.T) {
 	wants := []string{"want", "strict"}
 	const pattern = "../../testdata/foreign/odd/*.txtar"
@@ -175,7 +176,8 @@ func TestForeignOddities(t *testing.T) {
 	})
 }
 
-// messages returns what there is to say about a tree: mistakes, or warnings and what variants are made of.
+// messages returns what there is to say about a tree: mistakes, or warnings and what variants are
+// made of.
 func messages(root string, how Strictness) string {
 	w, err := Load(root, how)
 	if err != nil {

@@ -30,15 +30,16 @@ const buildsysDir = "tools/buildsys"
 // Foreign says that the tree was written for another program than this one.
 func (w *Workspace) Foreign() bool { return w.Generation != manifest.Native }
 
-// IsForeign says whether the tree at root was written for another program, without reading all of it.
+// IsForeign says whether the tree at root was written for another program, without reading all of
+// it.
 func IsForeign(root string) bool {
 	l := &loader{tree: os.DirFS(root)}
 	return l.generation() != manifest.Native
 }
 
-// generation finds out which program a tree was written for. With Twoliter.toml and build scripts for cargo it is Twoliter;
-// with tools/buildsys it is the program there, whose source says what it knows; with a Dockerfile that is no recipe of ours
-// it is one like it.
+// generation finds out which program a tree was written for. With Twoliter.toml and build scripts
+// for cargo it is Twoliter; with tools/buildsys it is the program there, whose source says what it
+// knows; with a Dockerfile that is no recipe of ours it is one like it.
 func (l *loader) generation() manifest.Generation {
 	switch {
 	case l.exists(projectFile) && l.hasBuildScripts():
@@ -64,8 +65,8 @@ func (l *loader) hasBuildScripts() bool {
 	})
 }
 
-// beforeKits says whether Twoliter.toml is of the form it had before kits: without vendors, and the SDK by its registry or
-// not at all.
+// beforeKits says whether Twoliter.toml is of the form it had before kits: without vendors, and the
+// SDK by its registry or not at all.
 func (l *loader) beforeKits() bool {
 	var keys map[string]any
 	if data, err := fs.ReadFile(l.tree, projectFile); err == nil && len(data) <= manifest.MaxSize {
@@ -75,7 +76,8 @@ func (l *loader) beforeKits() bool {
 	return keys["vendor"] == nil && keys["kit"] == nil && sdk["vendor"] == nil && l.exists(releaseFile)
 }
 
-// foreignDockerfile says whether the tree's own Dockerfile is no recipe for a buildsys, of whatever version; see Recipe.
+// foreignDockerfile says whether the tree's own Dockerfile is no recipe for a buildsys, of whatever
+// version; see Recipe.
 func (l *loader) foreignDockerfile() bool {
 	text, err := fs.ReadFile(l.tree, dockerfile)
 	return err == nil && !bytes.Contains(text, []byte(recipeMark))
@@ -86,7 +88,8 @@ func (l *loader) judge(s Strictness) {
 	l.rules.Generation = l.generation()
 	l.foreign = l.rules.Generation != manifest.Native
 	l.rules.Lenient = s == Lenient || s == ByTree && l.foreign
-	// Up to Bottlerocket 1.0 the packages were a cargo workspace of their own, all built before any variant.
+	// Up to Bottlerocket 1.0 the packages were a cargo workspace of their own, all built before any
+	// variant.
 	l.rules.WholeTree = l.foreign && l.exists(path.Join(packagesDir, manifestFile))
 }
 

@@ -17,7 +17,8 @@ import (
 const (
 	kitsDir     = "kits"
 	projectFile = "Twoliter.toml"
-	// kitPrefix begins the names of kits among dependencies and in graphs. Packages cannot be called so.
+	// kitPrefix begins the names of kits among dependencies and in graphs. Packages cannot be called
+	// so.
 	kitPrefix = "kit/"
 )
 
@@ -36,14 +37,15 @@ func IsKit(node string) (name string, ok bool) { return strings.CutPrefix(node, 
 
 // Packages returns those of the names that are packages.
 func Packages(nodes []string) []string {
-	return slices.DeleteFunc(slices.Clone(nodes), func(n string) bool { return strings.HasPrefix(n, kitPrefix) })
+	return slices.DeleteFunc(slices.Clone(nodes),
+		func(n string) bool { return strings.HasPrefix(n, kitPrefix) })
 }
 
 // KitNames returns the names of all kits, sorted.
 func (w *Workspace) KitNames() []string { return slices.Sorted(maps.Keys(w.Kits)) }
 
-// KitContents returns the packages whose RPMs are in a kit, sorted: all that its [build-dependencies] lead to by either
-// kind of dependency without passing through another kit.
+// KitContents returns the packages whose RPMs are in a kit, sorted: all that its
+// [build-dependencies] lead to by either kind of dependency without passing through another kit.
 func (w *Workspace) KitContents(name string) []string {
 	var out []string
 	seen := map[string]bool{}
@@ -73,8 +75,8 @@ func (w *Workspace) KitsBelow(name string) []string {
 	return out
 }
 
-// addKits adds the kits to a graph of packages. Who depends on a kit waits for its packages and may see their RPMs, so a
-// kit is a node like any other there.
+// addKits adds the kits to a graph of packages. Who depends on a kit waits for its packages and may
+// see their RPMs, so a kit is a node like any other there.
 func (w *Workspace) addKits(g *graph.Graph) {
 	for _, name := range w.KitNames() {
 		g.AddNode(KitNode(name))
@@ -84,7 +86,8 @@ func (w *Workspace) addKits(g *graph.Graph) {
 	}
 }
 
-// loadKits reads the kits of the tree. Like packages they are kept by directory until all is resolved.
+// loadKits reads the kits of the tree. Like packages they are kept by directory until all is
+// resolved.
 func (l *loader) loadKits() {
 	l.kits = map[string]*Kit{}
 	for _, dir := range l.list(kitsDir) {
@@ -110,7 +113,8 @@ func (l *loader) namedKits() map[string]*Kit {
 	for _, dir := range slices.Sorted(maps.Keys(l.kits)) {
 		k := l.kits[dir]
 		if other := out[k.Name]; other != nil && k.Name != "" {
-			l.problem(k.File, k.NameLine, "give one of them another kit-name", "the kit of %s has the name %q as well", other.Dir, k.Name)
+			l.problem(k.File, k.NameLine, "give one of them another kit-name",
+				"the kit of %s has the name %q as well", other.Dir, k.Name)
 		}
 		out[k.Name] = k
 	}
@@ -133,7 +137,8 @@ func (l *loader) kitTarget(file, dir string, d manifest.Dependency) (string, boo
 		l.problem(file, d.Line, hint, "dependency %q: there is no kit %s", d.Key, at)
 		return "", false
 	case k.Crate != "" && k.Crate != d.Key:
-		l.problem(file, d.Line, "write "+k.Crate+" = { path = \""+d.Path+"\" }", "dependency %q leads to %s, whose crate is named %q", d.Key, at, k.Crate)
+		l.problem(file, d.Line, "write "+k.Crate+" = { path = \""+d.Path+"\" }",
+			"dependency %q leads to %s, whose crate is named %q", d.Key, at, k.Crate)
 		return "", false
 	}
 	return KitNode(k.Name), true
@@ -174,13 +179,15 @@ func (l *loader) version(p *manifest.Project) manifest.Release {
 	}
 	r := l.release()
 	if r.Version != "" && p.ReleaseVersion != "" && r.Version != p.ReleaseVersion {
-		l.problem(projectFile, 0, "write the same into both, or remove "+releaseFile+", which nothing needs beside "+projectFile,
+		l.problem(projectFile, 0,
+			"write the same into both, or remove "+releaseFile+", which nothing needs beside "+projectFile,
 			"release-version is %q, but version in %s is %q", p.ReleaseVersion, releaseFile, r.Version)
 	}
 	return r
 }
 
-// KitIn returns the kit whose directory is dir, a slash path relative to the root, or is above it; empty for none.
+// KitIn returns the kit whose directory is dir, a slash path relative to the root, or is above it;
+// empty for none.
 func (w *Workspace) KitIn(dir string) string {
 	for name, k := range w.Kits {
 		if dir == k.Dir || strings.HasPrefix(dir, k.Dir+"/") {

@@ -10,8 +10,8 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 )
 
-// kitTree has every way in which a package gets into a kit, or does not: by build-dependency, by the run-time dependency of
-// one, only through another kit, and not by its own run-time dependency.
+// kitTree has every way in which a package gets into a kit, or does not: by build-dependency, by
+// the run-time dependency of one, only through another kit, and not by its own run-time dependency.
 const kitTree = `
 -- Twoliter.toml --
 schema-version = 1
@@ -91,13 +91,16 @@ func TestKits(t *testing.T) {
 		t.Errorf("tools needs the kits %q", got)
 	}
 	g := w.Graph()
-	// Of a kit all its packages are seen, and those of the kits it needs; not what only runs with the package itself.
-	for pkg, want := range map[string]string{"app": "editor musl ncurses spell", "editor": "musl ncurses", "musl": ""} {
+	// Of a kit all its packages are seen, and those of the kits it needs; not what only runs with the
+	// package itself.
+	for pkg, want := range map[string]string{"app": "editor musl ncurses spell",
+		"editor": "musl ncurses", "musl": ""} {
 		if got := strings.Join(Packages(g.BuildClosure(pkg)), " "); got != want {
 			t.Errorf("%s sees %q, want %q", pkg, got, want)
 		}
 	}
-	if got := strings.Join(Packages(g.Closure(w.Variants["qemu-kit"].BuildRequires...)), " "); got != "app editor extra musl ncurses spell" {
+	if got := strings.Join(Packages(g.Closure(w.Variants["qemu-kit"].BuildRequires...)),
+		" "); got != "app editor extra musl ncurses spell" {
 		t.Errorf("the variant has %q", got)
 	}
 }

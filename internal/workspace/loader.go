@@ -13,8 +13,8 @@ import (
 	"buildsys/internal/manifest"
 )
 
-// loader collects what a tree holds and what is wrong with it. Its maps are keyed by directory name,
-// because dependencies are paths and a package's name may be wrong.
+// loader collects what a tree holds and what is wrong with it. Its maps are keyed by directory
+// name, because dependencies are paths and a package's name may be wrong.
 type loader struct {
 	tree     fs.FS
 	packages map[string]*Package

@@ -42,7 +42,8 @@ func (l *loader) targets(file, dir string, deps []manifest.Dependency) []string 
 	return names
 }
 
-// target follows the path of one dependency. The key must be the name of the crate found there, as for cargo.
+// target follows the path of one dependency. The key must be the name of the crate found there, as
+// for cargo.
 func (l *loader) target(file, dir string, d manifest.Dependency) (string, bool) {
 	at := path.Join(dir, d.Path)
 	parent, name := path.Split(at)
@@ -61,21 +62,25 @@ func (l *loader) target(file, dir string, d manifest.Dependency) (string, bool) 
 		l.problem(file, d.Line, "remove the dependency", "%s depends on itself", name)
 		return "", false
 	case l.packages[name] == nil:
-		l.problem(file, d.Line, l.nearestPackage(dir, d, name), "dependency %q: there is no package %s", d.Key, at)
+		l.problem(file, d.Line, l.nearestPackage(dir, d, name), "dependency %q: there is no package %s",
+			d.Key, at)
 		return "", false
 	}
 	if crate := l.packages[name].Crate; crate != "" && crate != d.Key {
 		hint := fmt.Sprintf("write %s = { path = %q }", crate, d.Path)
-		l.problem(file, d.Line, hint, "dependency %q leads to %s, whose crate is named %q", d.Key, at, crate)
+		l.problem(file, d.Line, hint, "dependency %q leads to %s, whose crate is named %q", d.Key, at,
+			crate)
 		return "", false
 	}
 	return name, true
 }
 
-// noPackage judges a dependency on a crate of a foreign tree that is no package. Old trees name the ancestor itself as one.
+// noPackage judges a dependency on a crate of a foreign tree that is no package. Old trees name the
+// ancestor itself as one.
 func (l *loader) noPackage(file string, d manifest.Dependency, at string) {
 	if at != buildsysDir {
-		l.tolerate(file, d.Line, "", "dependency %q leads to %s, which is no package: nothing is built for it", d.Key, at)
+		l.tolerate(file, d.Line, "",
+			"dependency %q leads to %s, which is no package: nothing is built for it", d.Key, at)
 	}
 }
 
@@ -100,8 +105,8 @@ func (l *loader) nearestPackage(dir string, d manifest.Dependency, name string) 
 	return ""
 }
 
-// cycles reports the cycles over both kinds of dependency. Cargo allows none, and no build could begin.
-// Every package and kit is walked once, so of cycles that share some only some are reported.
+// cycles reports the cycles over both kinds of dependency. Cargo allows none, and no build could
+// begin. Every package and kit is walked once, so of cycles that share some only some are reported.
 func (l *loader) cycles() {
 	const unseen, onPath, done = 0, 1, 2
 	state := map[string]int{}
@@ -139,7 +144,8 @@ type node struct {
 func (l *loader) nodes() map[string]node {
 	nodes := make(map[string]node, len(l.packages)+len(l.kits))
 	for name, p := range l.packages {
-		nodes[name] = node{p.File, p.Dir, slices.Concat(p.BuildRequires, p.Requires), slices.Concat(p.BuildDeps, p.Deps)}
+		nodes[name] = node{p.File, p.Dir, slices.Concat(p.BuildRequires, p.Requires),
+			slices.Concat(p.BuildDeps, p.Deps)}
 	}
 	for _, k := range l.kits {
 		nodes[KitNode(k.Name)] = node{k.File, k.Dir, k.BuildRequires, k.BuildDeps}
@@ -147,7 +153,8 @@ func (l *loader) nodes() map[string]node {
 	return nodes
 }
 
-// cycle reports one cycle, beginning with its alphabetically first package, or kit, and at its line.
+// cycle reports one cycle, beginning with its alphabetically first package, or kit, and at its
+// line.
 func (l *loader) cycle(nodes map[string]node, names []string) {
 	first := slices.Index(names, slices.Min(names))
 	names = slices.Concat(names[first:], names[:first])
@@ -160,8 +167,10 @@ func (l *loader) cycle(nodes map[string]node, names []string) {
 			break
 		}
 	}
-	if slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(name, kitPrefix) }) {
+	if slices.ContainsFunc(names,
+		func(name string) bool { return strings.HasPrefix(name, kitPrefix) }) {
 		what = "packages and kits"
 	}
-	l.problem(n.file, line, "remove one of these dependencies", "%s depend on each other in a cycle: %s", what, strings.Join(names, " → "))
+	l.problem(n.file, line, "remove one of these dependencies",
+		"%s depend on each other in a cycle: %s", what, strings.Join(names, " → "))
 }

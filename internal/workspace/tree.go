@@ -11,9 +11,10 @@ import (
 	"buildsys/internal/manifest"
 )
 
-// TreeFiles returns the files at and below a path of the tree, sorted; names are relative to its root. Symlinks are among
-// them as what they are, because a build resolves them inside of what it sees. A path that is not there has no files.
-// Directories for which skip returns true are left out, and droppings of editors.
+// TreeFiles returns the files at and below a path of the tree, sorted; names are relative to its
+// root. Symlinks are among them as what they are, because a build resolves them inside of what it
+// sees. A path that is not there has no files. Directories for which skip returns true are left
+// out, and droppings of editors.
 func (w *Workspace) TreeFiles(at string, skip func(dir string) bool) ([]File, error) {
 	info, err := fs.Lstat(w.FS, at)
 	if err != nil {
@@ -38,7 +39,8 @@ type treeWalk struct {
 }
 
 func (t *treeWalk) bad(at string, err error) {
-	t.problems = append(t.problems, manifest.Problem{File: at, Msg: "cannot be read: " + why(err).Error()})
+	t.problems = append(t.problems, manifest.Problem{File: at, Msg: "cannot be read: " +
+		why(err).Error()})
 }
 
 // visit is an fs.WalkDirFunc that returns nil or fs.SkipDir.
@@ -60,7 +62,8 @@ func (t *treeWalk) visit(at string, e fs.DirEntry, err error) error {
 			t.bad(at, err)
 			return nil
 		}
-		t.files = append(t.files, File{Name: at, Host: filepath.Join(t.w.Root, filepath.FromSlash(at)), Mode: modeOf(info)})
+		t.files = append(t.files, File{Name: at, Host: filepath.Join(t.w.Root, filepath.FromSlash(at)),
+			Mode: modeOf(info)})
 	case kind&fs.ModeSymlink != 0:
 		to, err := fs.ReadLink(t.w.FS, at)
 		if err != nil {

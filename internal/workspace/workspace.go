@@ -1,6 +1,6 @@
-// Package workspace is a project tree: its packages and variants with their manifests, how they depend on each other,
-// which files each of them is made of, and the recipe. It reads through an fs.FS, never follows symlinks, and reports
-// every mistake of the whole tree at once.
+// Package workspace is a project tree: its packages and variants with their manifests, how they
+// depend on each other, which files each of them is made of, and the recipe. It reads through an
+// fs.FS, never follows symlinks, and reports every mistake of the whole tree at once.
 package workspace
 
 import (
@@ -31,19 +31,22 @@ type Workspace struct {
 	Packages map[string]*Package
 	Variants map[string]*Variant
 	Kits     map[string]*Kit
-	Release  manifest.Release  // without a version when the tree, a foreign one, says none
-	Project  *manifest.Project // nil when the tree has no Twoliter.toml, or one of the time before kits
+	Release  manifest.Release // without a version when the tree, a foreign one, says none
+	// nil when the tree has no Twoliter.toml, or one of the time before kits
+	Project *manifest.Project
 	// Generation is the program that the tree was written for.
 	Generation manifest.Generation
-	WholeTree  bool              // images are made of all packages, whatever their manifests lead to; see manifest.Rules
-	Warnings   manifest.Problems // sorted; what can be worked with, and is probably not what was meant
+	// images are made of all packages, whatever their manifests lead to; see manifest.Rules
+	WholeTree bool
+	Warnings  manifest.Problems // sorted; what can be worked with, and is probably not what was meant
 }
 
 // Package is one directory below packages/.
 type Package struct {
 	manifest.Package
-	Dir           string   // slash path relative to the root: "packages/bash"
-	BuildRequires []string // names of the packages [build-dependencies] lead to, and of kits as KitNode has them, sorted
+	Dir string // slash path relative to the root: "packages/bash"
+	// names of the packages [build-dependencies] lead to, and of kits as KitNode has them, sorted
+	BuildRequires []string
 	Requires      []string // the same for [dependencies]
 	files         []File
 }
@@ -60,8 +63,8 @@ type Variant struct {
 // TemplateName is the file in a variant's directory that describes its virtual machine.
 const TemplateName = "template.ovf"
 
-// Load reads the tree at root, as strictly as asked for; the default is ByTree. Mistakes in the tree come back as
-// manifest.Problems.
+// Load reads the tree at root, as strictly as asked for; the default is ByTree. Mistakes in the
+// tree come back as manifest.Problems.
 func Load(root string, how ...Strictness) (*Workspace, error) {
 	root, err := filepath.Abs(root)
 	if err != nil {
@@ -77,7 +80,8 @@ func Load(root string, how ...Strictness) (*Workspace, error) {
 // LoadFS is Load for any file system. root is the directory its files have on this machine.
 func LoadFS(root string, tree fs.FS, how ...Strictness) (*Workspace, error) {
 	l := &loader{tree: tree, packages: map[string]*Package{}, variants: map[string]*Variant{}}
-	w := &Workspace{Root: root, FS: tree, Packages: map[string]*Package{}, Variants: map[string]*Variant{}}
+	w := &Workspace{Root: root, FS: tree, Packages: map[string]*Package{},
+		Variants: map[string]*Variant{}}
 	l.judge(append(how, ByTree)[0])
 	w.Generation, w.WholeTree = l.rules.Generation, l.rules.WholeTree
 	w.Project = l.project()
@@ -112,8 +116,8 @@ func (w *Workspace) VariantNames() []string { return slices.Sorted(maps.Keys(w.V
 // ErrNoRoot says that a directory is in no project tree.
 var ErrNoRoot = errors.New("no project tree")
 
-// FindRoot returns the nearest directory at or above dir that is the root of a tree: it has Release.toml or Twoliter.toml,
-// and packages/, kits/ or variants/. The error is an ErrNoRoot.
+// FindRoot returns the nearest directory at or above dir that is the root of a tree: it has
+// Release.toml or Twoliter.toml, and packages/, kits/ or variants/. The error is an ErrNoRoot.
 func FindRoot(dir string) (string, error) {
 	start, err := filepath.Abs(dir)
 	if err != nil {
@@ -124,7 +128,8 @@ func FindRoot(dir string) (string, error) {
 			return at, nil
 		}
 		if at == filepath.Dir(at) {
-			return "", fmt.Errorf("%w at or above %s: no directory there has %s or %s, and packages/", ErrNoRoot, start, releaseFile, projectFile)
+			return "", fmt.Errorf("%w at or above %s: no directory there has %s or %s, and packages/",
+				ErrNoRoot, start, releaseFile, projectFile)
 		}
 	}
 }
@@ -146,8 +151,8 @@ func isFile(name string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// Here says which package or variant the directory dir belongs to: dir is packages/<name> of the tree at root, or
-// below it. Both are empty when dir is anywhere else.
+// Here says which package or variant the directory dir belongs to: dir is packages/<name> of the
+// tree at root, or below it. Both are empty when dir is anywhere else.
 func Here(root, dir string) (pkg, variant string) {
 	rel, err := filepath.Rel(realPath(root), realPath(dir))
 	if err != nil {
@@ -166,7 +171,8 @@ func Here(root, dir string) (pkg, variant string) {
 	return "", ""
 }
 
-// realPath resolves symlinks where it can, because a shell's idea of the working directory may go through some.
+// realPath resolves symlinks where it can, because a shell's idea of the working directory may go
+// through some.
 func realPath(dir string) string {
 	if abs, err := filepath.Abs(dir); err == nil {
 		dir = abs

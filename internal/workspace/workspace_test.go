@@ -17,8 +17,8 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 )
 
-// goodTree has packages whose crate is not named as the directory, a dependency of each kind, a source group inside
-// another one, and files that no build should see.
+// goodTree has packages whose crate is not named as the directory, a dependency of each kind, a
+// source group inside another one, and files that no build should see.
 const goodTree = `
 -- Release.toml --
 version = "1.2.3"
@@ -100,7 +100,8 @@ tool = { path = "../../packages/tool" }
 
 func makeTree(t *testing.T) string {
 	t.Helper()
-	return writeTree(t, txtar.Parse([]byte(strings.ReplaceAll(goodTree, "HASH", strings.Repeat("0123456789abcdef", 8)))))
+	return writeTree(t, txtar.Parse([]byte(strings.ReplaceAll(goodTree, "HASH",
+		strings.Repeat("0123456789abcdef", 8)))))
 }
 
 func load(t *testing.T, root string) *Workspace {
@@ -121,11 +122,13 @@ func TestLoad(t *testing.T) {
 	got := []string{}
 	for _, name := range w.PackageNames() {
 		p := w.Packages[name]
-		got = append(got, fmt.Sprintf("%s in %s: build %v run %v", name, p.Dir, p.BuildRequires, p.Requires))
+		got = append(got, fmt.Sprintf("%s in %s: build %v run %v", name, p.Dir, p.BuildRequires,
+			p.Requires))
 	}
 	for _, name := range w.VariantNames() {
 		v := w.Variants[name]
-		got = append(got, fmt.Sprintf("%s in %s: build %v run %v", name, v.Dir, v.BuildRequires, v.Requires))
+		got = append(got, fmt.Sprintf("%s in %s: build %v run %v", name, v.Dir, v.BuildRequires,
+			v.Requires))
 	}
 	want := []string{
 		"kernel-6.12 in packages/kernel-6.12: build [musl] run []",
@@ -145,7 +148,8 @@ func TestLoadFS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if fromDisk := load(t, root); !reflect.DeepEqual(w.Packages, fromDisk.Packages) || !reflect.DeepEqual(w.Variants, fromDisk.Variants) {
+	if fromDisk := load(t, root); !reflect.DeepEqual(w.Packages, fromDisk.Packages) ||
+		!reflect.DeepEqual(w.Variants, fromDisk.Variants) {
 		t.Error("LoadFS and Load differ")
 	}
 }
@@ -176,10 +180,12 @@ func TestFiles(t *testing.T) {
 	must(t, os.Chmod(filepath.Join(root, "packages/kernel-6.12/configs/x86_64"), 0o700))
 	w := load(t, root)
 	files := w.Files(w.Packages["kernel-6.12"])
-	if got, want := names(files), []string{".keep-me", "0001-fix.patch", "configs/lib.rs", "configs/x86_64", "kernel-6.12.spec"}; !slices.Equal(got, want) {
+	if got, want := names(files), []string{".keep-me", "0001-fix.patch", "configs/lib.rs",
+		"configs/x86_64", "kernel-6.12.spec"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	want := File{Name: "configs/x86_64", Host: filepath.Join(root, "packages", "kernel-6.12", "configs", "x86_64"), Mode: 0o755}
+	want := File{Name: "configs/x86_64", Host: filepath.Join(root, "packages", "kernel-6.12",
+		"configs", "x86_64"), Mode: 0o755}
 	if !reflect.DeepEqual(files[3], want) || files[1].Mode != 0o644 {
 		t.Errorf("got %+v, want %+v; mode of a patch %v", files[3], want, files[1].Mode)
 	}
@@ -189,7 +195,8 @@ func TestSourceGroupFiles(t *testing.T) {
 	root := makeTree(t)
 	w := load(t, root)
 	files, err := w.SourceGroupFiles(w.Packages["kernel-6.12"])
-	want := []string{"api/README.md", "api/main.go", "api/model/model.go", "api/model/target", "api/vendor/dep/dep.go", "clock/clock.go"}
+	want := []string{"api/README.md", "api/main.go", "api/model/model.go", "api/model/target",
+		"api/vendor/dep/dep.go", "clock/clock.go"}
 	if got := names(files); err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %q, %v; want %q", got, err, want)
 	}
@@ -206,7 +213,8 @@ func TestSourceGroupFiles(t *testing.T) {
 
 func TestFindRoot(t *testing.T) {
 	root := makeTree(t)
-	for _, below := range []string{".", "packages", "packages/kernel-6.12/configs", "sources/api/model"} {
+	for _, below := range []string{".", "packages", "packages/kernel-6.12/configs",
+		"sources/api/model"} {
 		if got, err := FindRoot(filepath.Join(root, below)); got != root || err != nil {
 			t.Errorf("from %s: got %s, %v; want %s", below, got, err, root)
 		}
@@ -253,7 +261,8 @@ func TestRecipe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := names(embedded.Files), []string{"macros/shared", "macros/x86_64", "tools/image/rpm2img"}; !slices.Equal(got, want) {
+	if got, want := names(embedded.Files), []string{"macros/shared", "macros/x86_64",
+		"tools/image/rpm2img"}; !slices.Equal(got, want) {
 		t.Fatalf("got %q, want %q", got, want)
 	}
 	for name := range recipe { // the same recipe in the tree
@@ -267,11 +276,13 @@ func TestRecipe(t *testing.T) {
 	}
 	for i, f := range own.Files {
 		data, err := os.ReadFile(f.Host)
-		if e := embedded.Files[i]; err != nil || e.Name != f.Name || e.Mode != f.Mode || string(e.Data) != string(data) || e.Host != "" || f.Data != nil {
+		if e := embedded.Files[i]; err != nil || e.Name != f.Name || e.Mode != f.Mode ||
+			string(e.Data) != string(data) || e.Host != "" || f.Data != nil {
 			t.Errorf("%v: the tree's %+v is not the program's %+v", err, f, e)
 		}
 	}
-	if own.Files[2].Mode != 0o755 || own.Files[0].Mode != 0o644 || string(own.Dockerfile) != string(embedded.Dockerfile) {
+	if own.Files[2].Mode != 0o755 || own.Files[0].Mode != 0o644 ||
+		string(own.Dockerfile) != string(embedded.Dockerfile) {
 		t.Errorf("got %+v", own)
 	}
 }
@@ -296,17 +307,20 @@ func TestRecipeOfAnotherKind(t *testing.T) {
 	}
 }
 
-// TestForeignRecipe: a Dockerfile that does not say that it is for buildsys is one, and what it cannot do is ours.
+// TestForeignRecipe: a Dockerfile that does not say that it is for buildsys is one, and what it
+// cannot do is ours.
 func TestForeignRecipe(t *testing.T) {
 	w := load(t, makeTree(t))
-	ours := fstest.MapFS{"Dockerfile": {Data: []byte(recipeLine + "\n")}, "tools/go/run": {Data: []byte("#!/bin/sh\n")}}
+	ours := fstest.MapFS{"Dockerfile": {Data: []byte(recipeLine + "\n")},
+		"tools/go/run": {Data: []byte("#!/bin/sh\n")}}
 	const text = "# syntax=docker/dockerfile:1.1.3-experimental\nFROM scratch\n"
 	must(t, os.WriteFile(filepath.Join(w.Root, "Dockerfile"), []byte(text), 0o644))
 	r, err := w.Recipe(ours)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if string(r.Foreign) != text || string(r.Dockerfile) != recipeLine+"\n" || len(r.Files) != 1 || r.Files[0].Name != "tools/go/run" {
+	if string(r.Foreign) != text || string(r.Dockerfile) != recipeLine+"\n" || len(r.Files) != 1 ||
+		r.Files[0].Name != "tools/go/run" {
 		t.Errorf("got %+v", r)
 	}
 }
@@ -321,7 +335,8 @@ func TestTreeFiles(t *testing.T) {
 	must(t, os.Symlink("../packages", filepath.Join(w.Root, "tools/link")))
 	skip := func(dir string) bool { return dir == "tools/target" }
 	for at, want := range map[string]string{
-		"tools": "tools/link->../packages tools/run", "tools/link": "tools/link->../packages", "tools/run": "tools/run", "nothing": "",
+		"tools": "tools/link->../packages tools/run", "tools/link": "tools/link->../packages",
+		"tools/run": "tools/run", "nothing": "",
 	} {
 		files, err := w.TreeFiles(at, skip)
 		if err != nil {
@@ -342,7 +357,8 @@ func TestTreeFiles(t *testing.T) {
 	}
 }
 
-// TestRealPathsOnly: a tree that is swapped for a link after it was opened is not followed out of the root.
+// TestRealPathsOnly: a tree that is swapped for a link after it was opened is not followed out of
+// the root.
 func TestRealPathsOnly(t *testing.T) {
 	root := makeTree(t)
 	w := load(t, root)
@@ -358,28 +374,33 @@ func TestRealPathsOnly(t *testing.T) {
 	}
 }
 
-// TestCycleOnce: in a long chain that bites its tail the cycle is reported once, and the walk copes with its length.
+// TestCycleOnce: in a long chain that bites its tail the cycle is reported once, and the walk copes
+// with its length.
 func TestCycleOnce(t *testing.T) {
 	tree := fstest.MapFS{"Release.toml": {Data: []byte(`version = "1.0.0"`)}}
 	const n = 300
 	for i := range n {
 		name := fmt.Sprintf("p%03d", i)
 		next := fmt.Sprintf("p%03d", (i+1)%n)
-		text := fmt.Sprintf("[package]\nname = %q\n[dependencies]\n%s = { path = \"../%s\" }\n", name, next, next)
+		text := fmt.Sprintf("[package]\nname = %q\n[dependencies]\n%s = { path = \"../%s\" }\n", name,
+			next, next)
 		tree["packages/"+name+"/Cargo.toml"] = &fstest.MapFile{Data: []byte(text)}
 		tree["packages/"+name+"/"+name+".spec"] = &fstest.MapFile{}
 	}
 	_, err := LoadFS("", tree)
-	if err == nil || strings.Count(err.Error(), "\n") != 0 || !strings.HasPrefix(err.Error(), "packages/p000/Cargo.toml:4: ") ||
+	if err == nil || strings.Count(err.Error(), "\n") != 0 ||
+		!strings.HasPrefix(err.Error(), "packages/p000/Cargo.toml:4: ") ||
 		strings.Count(err.Error(), "→") != n {
 		t.Errorf("got %.200v", err)
 	}
 	delete(tree, "packages/p000/Cargo.toml")
 	delete(tree, "packages/p000/p000.spec")
-	if _, err = LoadFS("", tree); err == nil || !strings.Contains(err.Error(), `there is no package packages/p000`) {
+	if _, err = LoadFS("", tree); err == nil || !strings.Contains(err.Error(),
+		`there is no package packages/p000`) {
 		t.Errorf("got %.200v", err)
 	}
-	w, err := LoadFS("", fstest.MapFS{"Release.toml": tree["Release.toml"], "packages/a/a.spec": {}, "packages/a/Cargo.toml": {Data: []byte("[package]\nname = \"a\"\n")}})
+	w, err := LoadFS("", fstest.MapFS{"Release.toml": tree["Release.toml"], "packages/a/a.spec": {},
+		"packages/a/Cargo.toml": {Data: []byte("[package]\nname = \"a\"\n")}})
 	if err != nil || !slices.Equal(slices.Collect(maps.Keys(w.Packages)), []string{"a"}) {
 		t.Errorf("got %v, %v", w, err)
 	}
@@ -395,15 +416,18 @@ func TestHugeManifests(t *testing.T) {
 		"variants/lab-dev/Cargo.toml": {Data: huge},
 	}
 	_, err := LoadFS("/tree", tree)
-	want := "packages/app/Cargo.toml: the file has more than the 1048576 bytes that are read; is this really a manifest?\n" +
-		"variants/lab-dev/Cargo.toml: the file has more than the 1048576 bytes that are read; is this really a manifest?"
+	want := "packages/app/Cargo.toml: the file has more than the 1048576 bytes that are read; is " +
+		"this really a manifest?\n" +
+		"variants/lab-dev/Cargo.toml: the file has more than the 1048576 bytes that are read; is this " +
+		"really a manifest?"
 	if fmt.Sprint(err) != want {
 		t.Errorf("got %v", err)
 	}
 	delete(tree, "variants/lab-dev/Cargo.toml")
 	tree["packages/app/Cargo.toml"] = &fstest.MapFile{Data: []byte("[package]\nname = \"app\"\n")}
 	tree["Twoliter.toml"] = &fstest.MapFile{Data: huge}
-	if _, err := LoadFS("/tree", tree); err == nil || !strings.Contains(err.Error(), "Twoliter.toml: the file has more than") {
+	if _, err := LoadFS("/tree", tree); err == nil || !strings.Contains(err.Error(),
+		"Twoliter.toml: the file has more than") {
 		t.Errorf("Twoliter.toml: got %v", err)
 	}
 }

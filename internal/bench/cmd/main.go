@@ -28,21 +28,26 @@ func run(ctx context.Context) error {
 	o := bench.Options{Log: os.Stderr}
 	var oneSolve, document string
 	var sized int
-	flag.StringVar(&oneSolve, "one-solve", "", "build the tree in the working directory as one solve from this `image`, and do nothing else")
-	flag.IntVar(&sized, "make-sized", 0, "make and build a tree of this `number` of packages in the working directory, and do nothing else")
-	flag.StringVar(&document, "document", "", "Markdown `file` that gets the figures instead of standard output, below its line "+marker)
+	flag.StringVar(&oneSolve, "one-solve", "",
+		"build the tree in the working directory as one solve from this `image`, and do nothing else")
+	flag.IntVar(&sized, "make-sized", 0,
+		"make and build a tree of this `number` of packages in the working directory, and do nothing else")
+	flag.StringVar(&document, "document", "",
+		"Markdown `file` that gets the figures instead of standard output, below its line "+marker)
 	flag.StringVar(&o.Buildsys, "buildsys", "", "the buildsys `program`")
 	flag.StringVar(&o.Tools, "tools", "", "`directory` of buildx, buildctl and buildkitd")
 	flag.StringVar(&o.Work, "work", "", "`directory` to work in; it is emptied")
 	flag.StringVar(&o.Busybox, "busybox", "/bin/busybox", "a static busybox")
 	flag.StringVar(&o.BuildKitVersion, "buildkit-version", "", "`version` of buildctl and buildkitd")
 	flag.StringVar(&o.BuildxVersion, "buildx-version", "", "`version` of buildx")
-	flag.Func("cases", "only cases whose title matches the `regexp`; those between them are what the next is built on", compiled(&o.Cases))
+	flag.Func("cases", "only cases whose title matches the `regexp`; those between them are what "+
+		"the next is built on", compiled(&o.Cases))
 	flag.Func("peers", "only peers whose name matches the `regexp`", compiled(&o.Peers))
 	flag.IntVar(&o.Jobs, "jobs", 8, "how many packages buildsys, make and ninja build at once")
 	flag.IntVar(&o.Rounds, "rounds", 3, "repetitions")
 	flag.BoolVar(&o.Quick, "quick", false, "fewer cases")
-	flag.BoolVar(&o.BakeOnEngine, "bake-on-engine", false, "run bake on the Docker engine too; it has crashed Docker 20.10")
+	flag.BoolVar(&o.BakeOnEngine, "bake-on-engine", false,
+		"run bake on the Docker engine too; it has crashed Docker 20.10")
 	flag.Parse()
 	dir, err := os.Getwd()
 	switch {

@@ -1,4 +1,5 @@
-// Command cmd times CI builds with and without caches and prints the table; script/bench-ci calls it.
+// Command cmd times CI builds with and without caches and prints the table; script/bench-ci calls
+// it.
 package main
 
 import (
@@ -24,10 +25,14 @@ func main() {
 	}
 }
 
-// The changes that are measured. libcap is in the middle of the order of builds, and one package needs it.
+// The changes that are measured. libcap is in the middle of the order of builds, and one package
+// needs it.
 var (
-	middle = cibench.Change{What: "the release of libcap, which chrony is built with", File: "packages/libcap/libcap.spec", Old: "\nRelease: 1\n", New: "\nRelease: 2\n"}
-	first  = cibench.Change{What: "a text that skiffd prints (sources/skiff, of the package os)", File: "sources/skiff/cmd/skiffd/main.go", Old: "usage: skiffd boot|power", New: "usage: skiffd boot | power"}
+	middle = cibench.Change{What: "the release of libcap, which chrony is built with",
+		File: "packages/libcap/libcap.spec", Old: "\nRelease: 1\n", New: "\nRelease: 2\n"}
+	first = cibench.Change{What: "a text that skiffd prints (sources/skiff, of the package os)",
+		File: "sources/skiff/cmd/skiffd/main.go", Old: "usage: skiffd boot|power",
+		New: "usage: skiffd boot | power"}
 )
 
 func run(ctx context.Context) error {
@@ -36,16 +41,21 @@ func run(ctx context.Context) error {
 	var render bool
 	flag.StringVar(&o.Checkout, "checkout", "", "the `repository` whose last commit is built")
 	flag.StringVar(&o.Buildsys, "buildsys", "", "the buildsys `program`")
-	flag.StringVar(&o.Docker, "docker", "/usr/bin/docker", "a docker `command` whose build needs no plugin")
+	flag.StringVar(&o.Docker, "docker", "/usr/bin/docker",
+		"a docker `command` whose build needs no plugin")
 	flag.StringVar(&o.SDK, "sdk", "", "the SDK image's root file system, a `tar`")
 	flag.StringVar(&o.Lookaside, "lookaside", "", "`directory` that has the sources")
-	flag.StringVar(&o.Results, "results", "", "JSON `file` that gets what was measured; logs come beside it")
+	flag.StringVar(&o.Results, "results", "",
+		"JSON `file` that gets what was measured; logs come beside it")
 	flag.StringVar(&o.Arch, "arch", "x86_64", "`architecture` to build for")
 	flag.StringVar(&o.Variant, "variant", "qemu-dev", "variant to build")
-	flag.StringVar(&packages, "packages", "", "build these packages, separated by commas, instead of the image: for a try")
+	flag.StringVar(&packages, "packages", "",
+		"build these packages, separated by commas, instead of the image: for a try")
 	flag.StringVar(&columns, "columns", "", "measure only `these` of layers and buildsys again")
-	flag.IntVar(&o.Weight, "weight", 0, "cpu.shares of all that is measured, together (control groups v1)")
-	flag.StringVar(&document, "document", "", "Markdown `file` that gets the table, between its lines "+begin+" and "+end)
+	flag.IntVar(&o.Weight, "weight", 0,
+		"cpu.shares of all that is measured, together (control groups v1)")
+	flag.StringVar(&document, "document", "",
+		"Markdown `file` that gets the table, between its lines "+begin+" and "+end)
 	flag.BoolVar(&render, "render", false, "measure nothing: make the table of what -results has")
 	flag.Parse()
 	if packages != "" {
@@ -77,7 +87,8 @@ func run(ctx context.Context) error {
 	return replaceBetween(document, r.Report())
 }
 
-// begin and end enclose what is written by this program in a document that is otherwise written by hand.
+// begin and end enclose what is written by this program in a document that is otherwise written by
+// hand.
 const (
 	begin = "<!-- begin: script/bench-ci --write -->"
 	end   = "<!-- end: script/bench-ci --write -->"
@@ -93,5 +104,6 @@ func replaceBetween(path, text string) error {
 	if !found || !closed {
 		return fmt.Errorf("%s has not the lines %s and %s", path, begin, end)
 	}
-	return os.WriteFile(path, []byte(above+begin+"\n\n"+strings.TrimSpace(text)+"\n\n"+end+"\n"+below), 0o644)
+	return os.WriteFile(path, []byte(above+begin+"\n\n"+strings.TrimSpace(text)+"\n\n"+end+"\n"+below),
+		0o644)
 }

@@ -1,8 +1,9 @@
-// Package migrate is what all migrations share: the command line, and moving one entry of the data store.
+// Package migrate is what all migrations share: the command line, and moving one entry of the data
+// store.
 //
-// A migration is a program of its own, named migrate_v<version>_<what>. An update to that version runs it with
-// --forward, a return to an older one with --backward. A migration must be able to run twice: a machine may lose power
-// after the change and before anyone has noted it.
+// A migration is a program of its own, named migrate_v<version>_<what>. An update to that version
+// runs it with --forward, a return to an older one with --backward. A migration must be able to run
+// twice: a machine may lose power after the change and before anyone has noted it.
 package migrate
 
 import (
@@ -22,8 +23,8 @@ const (
 	Backward Direction = "--backward"
 )
 
-// Main reads the command line "--forward|--backward STORE", runs the migration, and returns the exit status: 0 done,
-// 1 failed, 2 wrong use. Messages go to stderr.
+// Main reads the command line "--forward|--backward STORE", runs the migration, and returns the
+// exit status: 0 done, 1 failed, 2 wrong use. Messages go to stderr.
 func Main(args []string, stderr io.Writer, run func(store *os.Root, d Direction) error) int {
 	if len(args) != 3 || (args[1] != string(Forward) && args[1] != string(Backward)) {
 		fmt.Fprintf(stderr, "usage: %s --forward|--backward STORE\n", filepath.Base(args[0]))
@@ -40,8 +41,8 @@ func Main(args []string, stderr io.Writer, run func(store *os.Root, d Direction)
 	return 0
 }
 
-// Move renames the file from to the file to, both inside the store. It is done when only to exists, or neither; with
-// both it stops, because it cannot know which one is right.
+// Move renames the file from to the file to, both inside the store. It is done when only to exists,
+// or neither; with both it stops, because it cannot know which one is right.
 func Move(store *os.Root, from, to string) error {
 	_, fromErr := store.Lstat(from)
 	_, toErr := store.Lstat(to)

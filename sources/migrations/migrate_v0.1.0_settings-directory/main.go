@@ -1,5 +1,5 @@
-// Command migrate_v0.1.0_settings-directory moves the host name that somebody has set on the machine from STORE/hostname
-// to STORE/settings/hostname, where 0.1.0 looks for it.
+// Command migrate_v0.1.0_settings-directory moves the host name that somebody has set on the
+// machine from STORE/hostname to STORE/settings/hostname, where 0.1.0 looks for it.
 package main
 
 import (

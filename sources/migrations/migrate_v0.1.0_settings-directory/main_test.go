@@ -12,7 +12,8 @@ import (
 	"migrations/migrate"
 )
 
-// migrateStore runs the migration as the command line would and returns its exit status and messages.
+// migrateStore runs the migration as the command line would and returns its exit status and
+// messages.
 func migrateStore(dir string, d migrate.Direction) (int, string) {
 	var messages bytes.Buffer
 	code := migrate.Main([]string{"migrate", string(d), dir}, &messages, run)
@@ -77,7 +78,8 @@ func TestUsage(t *testing.T) {
 	if code, _ := migrateStore(t.TempDir(), "--sideways"); code != 2 {
 		t.Errorf("unknown direction: exit status %d, want 2", code)
 	}
-	if code, messages := migrateStore(filepath.Join(t.TempDir(), "missing"), migrate.Forward); code != 1 || messages == "" {
+	if code, messages := migrateStore(filepath.Join(t.TempDir(), "missing"),
+		migrate.Forward); code != 1 || messages == "" {
 		t.Errorf("missing store: exit status %d: %q", code, messages)
 	}
 }

@@ -1,5 +1,5 @@
-// boot.go is the order of the boot, and what it says on the console. Whoever watches the console for the outcome
-// looks for one line that begins with "SKIFF READY" or "SKIFF FAILED".
+// boot.go is the order of the boot, and what it says on the console. Whoever watches the console
+// for the outcome looks for one line that begins with "SKIFF READY" or "SKIFF FAILED".
 
 package main
 
@@ -34,7 +34,8 @@ func prepare() (string, error) {
 	if err := mountSystem(); err != nil {
 		return "", err
 	}
-	// From here on the console belongs to user space: only errors of the kernel may still break into its lines.
+	// From here on the console belongs to user space: only errors of the kernel may still break into
+	// its lines.
 	quietKernel()
 
 	info, machine, err := identify()
@@ -81,7 +82,8 @@ func identify() (osrelease.Info, string, error) {
 	return info, machine.String(), nil
 }
 
-// setHostname takes the name that somebody has set on this machine, else the image's. The kernel has a default too.
+// setHostname takes the name that somebody has set on this machine, else the image's. The kernel
+// has a default too.
 func setHostname() error {
 	for _, file := range []string{privateDir + "/settings/hostname", "/etc/hostname"} {
 		name, err := os.ReadFile(file)

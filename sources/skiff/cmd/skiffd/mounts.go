@@ -17,7 +17,8 @@ import (
 	"skiff/internal/gpt"
 )
 
-// Type GUIDs of the partitions that a machine may write to; the labels differ between generations of the layout.
+// Type GUIDs of the partitions that a machine may write to; the labels differ between generations
+// of the layout.
 const (
 	privateType = "440408bb-eb0b-4328-a6e5-a29038fad706"
 	dataType    = "626f7474-6c65-6474-6861-726d61726b73"
@@ -54,7 +55,8 @@ func systemMounts() []mount {
 
 func mountSystem() error {
 	for _, m := range systemMounts() {
-		if filepath.Dir(m.target) == "/dev" { // made in devtmpfs; the others are directories of the read-only root
+		// made in devtmpfs; the others are directories of the read-only root
+		if filepath.Dir(m.target) == "/dev" {
 			if err := os.MkdirAll(m.target, 0o755); err != nil {
 				return fmt.Errorf("mount point: %w", err)
 			}
@@ -67,8 +69,9 @@ func mountSystem() error {
 	return nil
 }
 
-// mountData mounts DATA on /var and PRIVATE below it, and says what it did, one line each. A machine without them, or
-// with damaged ones, still boots: it then forgets at power-off what it would have kept.
+// mountData mounts DATA on /var and PRIVATE below it, and says what it did, one line each. A
+// machine without them, or with damaged ones, still boots: it then forgets at power-off what it
+// would have kept.
 func mountData() []string {
 	parts, err := writablePartitions()
 	if err != nil {
@@ -89,7 +92,8 @@ func mountOne(parts []partition, kind, name, target string) string {
 	if i >= 0 {
 		err := syscall.Mount(parts[i].device, target, parts[i].kind, noDev, "")
 		if err == nil {
-			return fmt.Sprintf("%s: %s on %s (%s, %d MiB)", name, parts[i].device, target, parts[i].kind, parts[i].Size>>20)
+			return fmt.Sprintf("%s: %s on %s (%s, %d MiB)", name, parts[i].device, target, parts[i].kind,
+				parts[i].Size>>20)
 		}
 		reason = fmt.Sprintf("mount %s: %v", parts[i].device, err)
 	}
@@ -106,8 +110,8 @@ type partition struct {
 	kind   string // of its file system: "ext4" or "xfs"
 }
 
-// writablePartitions lists the partitions of both kinds that hold a file system, the largest first: a layout
-// with a disk of its own for the data still has a small data partition on the first disk.
+// writablePartitions lists the partitions of both kinds that hold a file system, the largest first:
+// a layout with a disk of its own for the data still has a small data partition on the first disk.
 func writablePartitions() ([]partition, error) {
 	nodes, err := filepath.Glob("/sys/class/block/*/partition")
 	if err != nil {
@@ -165,7 +169,8 @@ func partitionNumber(file string) int {
 	return n
 }
 
-// fileSystem recognises ext4 and XFS by the magic numbers of their superblocks; anything else is "".
+// fileSystem recognises ext4 and XFS by the magic numbers of their superblocks; anything else is
+// "".
 func fileSystem(device string) string {
 	f, err := os.Open(device)
 	if err != nil {

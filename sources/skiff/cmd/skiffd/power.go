@@ -20,8 +20,8 @@ const (
 	eventType = 16 // offset of the type, after two 8-byte times
 )
 
-// waitForPowerButton returns after it has asked init to shut the machine down, or with an error when there is no
-// button to wait for.
+// waitForPowerButton returns after it has asked init to shut the machine down, or with an error
+// when there is no button to wait for.
 func waitForPowerButton() error {
 	names, err := filepath.Glob("/dev/input/event*")
 	if err != nil {
@@ -36,7 +36,8 @@ func waitForPowerButton() error {
 	}
 	for range names { // one device may fail; the button may be another
 		if err = <-pressed; err == nil {
-			// Busybox init takes SIGUSR2 for "power off": it stops everything, unmounts and ends the machine.
+			// Busybox init takes SIGUSR2 for "power off": it stops everything, unmounts and ends the
+			// machine.
 			return syscall.Kill(1, syscall.SIGUSR2)
 		}
 	}

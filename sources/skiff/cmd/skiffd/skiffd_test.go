@@ -1,4 +1,5 @@
-// Tests of what skiffd works out without a kernel of its own: device numbers, input events, the system's mounts.
+// Tests of what skiffd works out without a kernel of its own: device numbers, input events, the
+// system's mounts.
 
 package main
 
@@ -20,7 +21,8 @@ func event(kind, code uint16, value uint32) []byte {
 }
 
 func TestWaitForPress(t *testing.T) {
-	others := bytes.Join([][]byte{event(0, keyPower, 1), event(evKey, 30, 1), event(evKey, keyPower, 0)}, nil)
+	others := bytes.Join([][]byte{event(0, keyPower, 1), event(evKey, 30, 1),
+		event(evKey, keyPower, 0)}, nil)
 	if err := waitForPress(bytes.NewReader(others)); !errors.Is(err, io.EOF) {
 		t.Errorf("without a press: %v, want EOF", err)
 	}

@@ -1,6 +1,7 @@
-// verify.go proves that the root file system is the one that the boot loader named: it is mapped by dm-verity, and
-// every block of it has the hash it should have. dm-verity alone checks a block when something reads it; reading
-// everything once finds a damaged block now and not on the day it is needed.
+// verify.go proves that the root file system is the one that the boot loader named: it is mapped by
+// dm-verity, and every block of it has the hash it should have. dm-verity alone checks a block when
+// something reads it; reading everything once finds a damaged block now and not on the day it is
+// needed.
 
 package main
 
@@ -28,7 +29,8 @@ func verifyRoot() (string, error) {
 	major, minor := split(uint64(stat.Dev))
 	table, err := dm.Table(major, minor)
 	if errors.Is(err, syscall.ENXIO) {
-		return "", fmt.Errorf("device %d:%d is no mapped device: the kernel command line has no dm-mod.create, or a root= "+
+		return "", fmt.Errorf("device %d:%d is no mapped device: the kernel command line has no "+
+			"dm-mod.create, or a root= "+
 			"other than /dev/dm-0", major, minor)
 	}
 	if err != nil {
@@ -69,7 +71,8 @@ func readAll(major, minor uint32, size int64) error {
 		return fmt.Errorf("root device: %w", err)
 	}
 	defer f.Close()
-	n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, io.LimitReader(f, size), make([]byte, readSize))
+	n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, io.LimitReader(f, size),
+		make([]byte, readSize))
 	if err != nil {
 		return fmt.Errorf("read %s at %d of %d bytes: %w", device, n, size, err)
 	}

@@ -1,4 +1,5 @@
-// Package dm asks the kernel's device mapper about a mapped device, through the ioctl of <linux/dm-ioctl.h>.
+// Package dm asks the kernel's device mapper about a mapped device, through the ioctl of
+// <linux/dm-ioctl.h>.
 package dm
 
 import (
@@ -12,12 +13,13 @@ import (
 
 // Sizes and numbers of <linux/dm-ioctl.h>. The layout is the same on every 64-bit architecture.
 const (
-	headerSize  = 312 // struct dm_ioctl
-	specSize    = 40  // struct dm_target_spec
-	nameOffset  = 48
-	devOffset   = 40
-	bufferSize  = 16 << 10
-	tableStatus = 3<<30 | headerSize<<16 | 0xfd<<8 | 12 // _IOWR(DM_IOCTL, DM_TABLE_STATUS_CMD, struct dm_ioctl)
+	headerSize = 312 // struct dm_ioctl
+	specSize   = 40  // struct dm_target_spec
+	nameOffset = 48
+	devOffset  = 40
+	bufferSize = 16 << 10
+	// _IOWR(DM_IOCTL, DM_TABLE_STATUS_CMD, struct dm_ioctl)
+	tableStatus = 3<<30 | headerSize<<16 | 0xfd<<8 | 12
 
 	flagReadOnly    = 1 << 0
 	flagStatusTable = 1 << 4
@@ -50,12 +52,14 @@ func query(major, minor, flags uint32) (Target, error) {
 	buf := request(major, minor, flags)
 	if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, f.Fd(), tableStatus,
 		uintptr(unsafe.Pointer(&buf[0]))); errno != 0 {
-		return Target{}, fmt.Errorf("device mapper: table status of device %d:%d: %w", major, minor, errno)
+		return Target{}, fmt.Errorf("device mapper: table status of device %d:%d: %w", major, minor,
+			errno)
 	}
 	return parse(buf)
 }
 
-// request makes a struct dm_ioctl that names the device by its number, with room for the answer behind it.
+// request makes a struct dm_ioctl that names the device by its number, with room for the answer
+// behind it.
 func request(major, minor, flags uint32) []byte {
 	buf := make([]byte, bufferSize)
 	le := binary.NativeEndian
@@ -75,7 +79,8 @@ func deviceNumber(major, minor uint32) uint64 {
 // parse reads the kernel's answer: header, one dm_target_spec, its string.
 func parse(buf []byte) (Target, error) {
 	if len(buf) < headerSize {
-		return Target{}, fmt.Errorf("device mapper: answer of %d bytes is shorter than its header", len(buf))
+		return Target{}, fmt.Errorf("device mapper: answer of %d bytes is shorter than its header",
+			len(buf))
 	}
 	le := binary.NativeEndian
 	size, start, count, flags := le.Uint32(buf[12:]), le.Uint32(buf[16:]), le.Uint32(buf[20:]), le.Uint32(buf[28:])
@@ -83,10 +88,12 @@ func parse(buf []byte) (Target, error) {
 		return Target{}, fmt.Errorf("device mapper: answer does not fit into %d bytes", len(buf))
 	}
 	if count != 1 {
-		return Target{}, fmt.Errorf("device mapper: device %q has %d targets, expected 1", text(buf[nameOffset:headerSize]), count)
+		return Target{}, fmt.Errorf("device mapper: device %q has %d targets, expected 1",
+			text(buf[nameOffset:headerSize]), count)
 	}
 	if uint64(size) > uint64(len(buf)) || uint64(start)+specSize > uint64(size) {
-		return Target{}, fmt.Errorf("device mapper: answer's target at %d..%d lies outside its %d bytes", start, size, len(buf))
+		return Target{}, fmt.Errorf("device mapper: answer's target at %d..%d lies outside its %d bytes",
+			start, size, len(buf))
 	}
 	spec := buf[start:size]
 	return Target{

@@ -1,4 +1,5 @@
-// Tests of the ioctl's encoding, with answers laid out by hand as <linux/dm-ioctl.h> says, and of the verity line.
+// Tests of the ioctl's encoding, with answers laid out by hand as <linux/dm-ioctl.h> says, and of
+// the verity line.
 
 package dm
 
@@ -78,14 +79,16 @@ func TestTableStatusNumber(t *testing.T) {
 }
 
 func TestParseVerity(t *testing.T) {
-	const line = "1 254:4 254:5 4096 4096 2560 1 sha256 9f86d0 e3b0c4 2 restart_on_corruption ignore_zero_blocks"
+	const line = "1 254:4 254:5 4096 4096 2560 1 sha256 9f86d0 e3b0c4 2 restart_on_corruption " +
+		"ignore_zero_blocks"
 	got, err := ParseVerity(line)
 	want := Verity{Algorithm: "sha256", RootHash: "9f86d0", Salt: "e3b0c4", DataBytes: 2560 * 4096}
 	if err != nil || got != want {
 		t.Errorf("ParseVerity = %+v, %v; want %+v", got, err, want)
 	}
 	for _, bad := range []string{
-		"", "1 254:4 254:5", strings.Replace(line, "2560", "x", 1), strings.Replace(line, "2560", "-1", 1),
+		"", "1 254:4 254:5", strings.Replace(line, "2560", "x", 1),
+		strings.Replace(line, "2560", "-1", 1),
 		strings.Replace(line, "4096", "0", 1), strings.Replace(line, "2560", "9223372036854775807", 1),
 	} {
 		if v, err := ParseVerity(bad); err == nil {
@@ -95,7 +98,8 @@ func TestParseVerity(t *testing.T) {
 }
 
 func TestIntact(t *testing.T) {
-	for status, intact := range map[string]bool{"V": true, "V 12": true, "C": false, "C 3": false, "": false, "VC": false} {
+	for status, intact := range map[string]bool{"V": true, "V 12": true, "C": false, "C 3": false,
+		"": false, "VC": false} {
 		if err := Intact(status); (err == nil) != intact {
 			t.Errorf("Intact(%q) = %v, want intact = %t", status, err, intact)
 		}

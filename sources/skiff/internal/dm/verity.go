@@ -16,13 +16,14 @@ type Verity struct {
 	DataBytes int64  // length of the protected data
 }
 
-// ParseVerity reads the arguments of a verity target:
-// version data-device hash-device data-block-size hash-block-size data-blocks hash-start algorithm root salt [options].
-// See the kernel's Documentation/admin-guide/device-mapper/verity.rst.
+// ParseVerity reads the arguments of a verity target: version data-device hash-device
+// data-block-size hash-block-size data-blocks hash-start algorithm root salt [options]. See the
+// kernel's Documentation/admin-guide/device-mapper/verity.rst.
 func ParseVerity(params string) (Verity, error) {
 	fields := strings.Fields(params)
 	if len(fields) < 10 {
-		return Verity{}, fmt.Errorf("verity table has %d fields, expected at least 10: %q", len(fields), params)
+		return Verity{}, fmt.Errorf("verity table has %d fields, expected at least 10: %q", len(fields),
+			params)
 	}
 	blockSize, err := strconv.ParseInt(fields[3], 10, 32)
 	if err != nil || blockSize <= 0 {
@@ -32,10 +33,12 @@ func ParseVerity(params string) (Verity, error) {
 	if err != nil || blocks <= 0 || blocks > (1<<62)/blockSize {
 		return Verity{}, fmt.Errorf("verity table has %q data blocks: %q", fields[5], params)
 	}
-	return Verity{Algorithm: fields[7], RootHash: fields[8], Salt: fields[9], DataBytes: blocks * blockSize}, nil
+	return Verity{Algorithm: fields[7], RootHash: fields[8], Salt: fields[9],
+		DataBytes: blocks * blockSize}, nil
 }
 
-// Intact tells from a verity target's status whether every block read so far had the hash that it should have.
+// Intact tells from a verity target's status whether every block read so far had the hash that it
+// should have.
 func Intact(status string) error {
 	switch state, _, _ := strings.Cut(status, " "); state {
 	case "V":

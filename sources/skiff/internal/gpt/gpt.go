@@ -1,4 +1,5 @@
-// Package gpt reads the GUID partition table of a disk, as chapter 5 of the UEFI specification lays it out.
+// Package gpt reads the GUID partition table of a disk, as chapter 5 of the UEFI specification lays
+// it out.
 package gpt
 
 import (
@@ -53,7 +54,8 @@ func readEntries(disk io.ReaderAt, header []byte) ([]Partition, error) {
 	le := binary.LittleEndian
 	lba, count, size := le.Uint64(header[72:]), le.Uint32(header[80:]), le.Uint32(header[84:])
 	if size < minEntry || lba > 1<<40 || uint64(count)*uint64(size) > maxTableSize {
-		return nil, fmt.Errorf("partition table has %d entries of %d bytes at sector %d", count, size, lba)
+		return nil, fmt.Errorf("partition table has %d entries of %d bytes at sector %d", count, size,
+			lba)
 	}
 	table := make([]byte, count*size)
 	if _, err := disk.ReadAt(table, int64(lba)*sectorSize); err != nil {
@@ -84,7 +86,8 @@ func readEntries(disk io.ReaderAt, header []byte) ([]Partition, error) {
 // guid writes a GUID in its usual form; its first three groups are stored little-endian.
 func guid(b []byte) string {
 	le := binary.LittleEndian
-	return fmt.Sprintf("%08x-%04x-%04x-%x-%x", le.Uint32(b), le.Uint16(b[4:]), le.Uint16(b[6:]), b[8:10], b[10:16])
+	return fmt.Sprintf("%08x-%04x-%04x-%x-%x", le.Uint32(b), le.Uint16(b[4:]), le.Uint16(b[6:]),
+		b[8:10], b[10:16])
 }
 
 // label decodes a partition's name: UTF-16, ended by a zero.

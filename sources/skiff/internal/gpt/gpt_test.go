@@ -46,8 +46,10 @@ func TestRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []Partition{
-		{1, "440408bb-eb0b-4328-a6e5-a29038fad706", "5b94e8df-28b8-485c-9d19-362263b5944c", "SKIFF-PRIVATE", 1 << 20, 1 << 20},
-		{3, "626f7474-6c65-6474-6861-726d61726b73", "69040874-417d-4e26-a764-7885f22007ea", "é", 2 << 20, 1 << 20},
+		{1, "440408bb-eb0b-4328-a6e5-a29038fad706", "5b94e8df-28b8-485c-9d19-362263b5944c",
+			"SKIFF-PRIVATE", 1 << 20, 1 << 20},
+		{3, "626f7474-6c65-6474-6861-726d61726b73", "69040874-417d-4e26-a764-7885f22007ea", "é", 2 << 20,
+			1 << 20},
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("Read = %+v\nwant   %+v", got, want)
@@ -70,7 +72,8 @@ func TestReadRefuses(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			bad := slices.Clone(image)
 			bad[test.at] ^= 1
-			if _, err := Read(bytes.NewReader(bad)); err == nil || !strings.Contains(err.Error(), test.want) {
+			if _, err := Read(bytes.NewReader(bad)); err == nil ||
+				!strings.Contains(err.Error(), test.want) {
 				t.Errorf("Read = %v, want an error with %q", err, test.want)
 			}
 		})
@@ -82,5 +85,6 @@ func TestReadRefuses(t *testing.T) {
 
 func FuzzRead(f *testing.F) {
 	f.Add(make([]byte, 1024))
-	f.Fuzz(func(_ *testing.T, b []byte) { _, _ = Read(bytes.NewReader(b)) }) // must not panic, whatever comes
+	// must not panic, whatever comes
+	f.Fuzz(func(_ *testing.T, b []byte) { _, _ = Read(bytes.NewReader(b)) })
 }

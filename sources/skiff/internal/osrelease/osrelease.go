@@ -11,8 +11,8 @@ type Info struct {
 	VariantID string // VARIANT_ID: "qemu-dev"
 }
 
-// Parse reads the text of an os-release file. Lines that are not KEY=VALUE are passed over and a later line wins,
-// as in the shell that the format comes from.
+// Parse reads the text of an os-release file. Lines that are not KEY=VALUE are passed over and a
+// later line wins, as in the shell that the format comes from.
 func Parse(text string) Info {
 	values := make(map[string]string)
 	for line := range strings.Lines(text) {
@@ -31,7 +31,8 @@ func Parse(text string) Info {
 	}
 }
 
-// unquote removes one pair of quotes and, inside double quotes, the backslashes that the format asks for.
+// unquote removes one pair of quotes and, inside double quotes, the backslashes that the format
+// asks for.
 func unquote(s string) string {
 	if len(s) < 2 || s[0] != s[len(s)-1] {
 		return s

@@ -12,7 +12,8 @@ func TestParse(t *testing.T) {
 	}{
 		{
 			"complete",
-			"NAME=\"Skiff OS\"\nID=skiff\n# a comment\nVERSION_ID=0.1.0\nBUILD_ID=abcdef12\nVARIANT_ID=qemu-dev\n",
+			"NAME=\"Skiff OS\"\nID=skiff\n# a " +
+				"comment\nVERSION_ID=0.1.0\nBUILD_ID=abcdef12\nVARIANT_ID=qemu-dev\n",
 			Info{"Skiff OS", "0.1.0", "abcdef12", "qemu-dev"},
 			"Skiff OS 0.1.0 (abcdef12)",
 		},
