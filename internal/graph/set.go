@@ -105,16 +105,6 @@ func eachBit(at int, word uint64, yield func(int) bool) bool {
 	return true
 }
 
-// Intersects reports whether s and t have a member in common.
-func (s Set) Intersects(t Set) bool {
-	for i := range min(len(s.words), len(t.words)) {
-		if s.words[i]&t.words[i] != 0 {
-			return true
-		}
-	}
-	return false
-}
-
 // Intersection returns the members that s and t have in common.
 func (s Set) Intersection(t Set) Set {
 	words := slices.Clone(s.words[:min(len(s.words), len(t.words))])

@@ -62,8 +62,8 @@ func TestSets(t *testing.T) {
 		same(t, "the union", a.Union(b), union)
 		same(t, "the intersection", a.Intersection(b), both)
 		same(t, "what changed", SetOf(slices.Collect(a.Changed(b))...), one)
-		if a.Intersects(b) != (len(both) > 0) || a.Holds(b) != holds || !a.Union(b).Holds(a) {
-			t.Fatalf("%v and %v: Intersects %v, Holds %v", inA, inB, a.Intersects(b), a.Holds(b))
+		if a.Holds(b) != holds || !a.Union(b).Holds(a) {
+			t.Fatalf("%v and %v: Holds %v", inA, inB, a.Holds(b))
 		}
 		same(t, "a after all this", a, inA)
 		same(t, "b after all this", b, inB)
