@@ -73,10 +73,11 @@ release = { path = "../../packages/release" }
 
 func request() Request {
 	return Request{
-		Arch: "x86_64", Variant: "qemu-dev", SDK: "buildsys.invalid/sdk:1", Version: "1.0.0",
-		BuildID: "abc",
-		Name:    "tiny", PrettyName: "Tiny OS", BuildDir: "/b",
-		SourcePath: func(f manifest.ExternalFile) string { return "/store/" + f.Name() },
+		Arch: "x86_64", Variant: "qemu-dev", SDK: "buildsys.invalid/sdk:1", BuildDir: "/b",
+		Identity: Identity{Name: "tiny", PrettyName: "Tiny OS", Version: "1.0.0", BuildID: "abc"},
+		Sources: Sources{
+			Path: func(f manifest.ExternalFile) string { return "/store/" + f.Name() },
+		},
 	}
 }
 
