@@ -1,5 +1,5 @@
 // modules: the step that bundles the Go modules which a package's source archives need. It is of
-// our own recipe, whatever makes the packages.
+// our recipe, whatever makes the packages.
 
 package plan
 

@@ -1,4 +1,4 @@
-// native_image: the step of our own recipe that assembles a variant's disk images, and what it has
+// native_image: the step of our recipe that assembles a variant's disk images, and what it has
 // in common with the one that repacks them.
 
 package plan
@@ -51,7 +51,8 @@ func (n *native) anyImageStep(kind Kind, v *workspace.Variant) (Step, error) {
 			"image":  {Files: files},
 		},
 	}
-	return s, n.addSigning(&s, v)
+	err = n.addSigning(&s, v)
+	return s, err
 }
 
 // imageFiles are what rpm2img gets beside RPMs: the layout, the description of an appliance, and

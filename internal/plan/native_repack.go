@@ -1,4 +1,4 @@
-// native_repack: the step of our own recipe that makes a variant's images from earlier ones instead
+// native_repack: the step of our recipe that makes a variant's images from earlier ones instead
 // of from RPMs.
 
 package plan
