@@ -146,7 +146,7 @@ func (m *machine) findDocker(ctx context.Context) {
 			return
 		}
 	}
-	m.missing = append(m.missing, "ancestor's flow: there is no docker command whose build works")
+	m.missing = append(m.missing, "Bottlerocket's flow: there is no docker command whose build works")
 }
 
 // findBuildKit starts a buildkitd of this run's own and makes both it and the Docker engine known
@@ -176,7 +176,7 @@ func (m *machine) findBuildKit(ctx context.Context) (stop func(), err error) {
 	} else {
 		m.missing = append(m.missing,
 			"bake on the Docker engine, because its 60 solves at once crash Docker 20.10; "+
-				"--bake-on-engine has it run")
+				"--bake-on-engine runs it")
 	}
 	if running {
 		create := command{dir: m.Work, env: own.buildxEnv(*m),
@@ -241,7 +241,7 @@ func (m machine) peers() []peer {
 		all = append(all, buildsysPeer(m, e))
 	}
 	if m.docker != "" {
-		all = append(all, ancestorPeer(m))
+		all = append(all, bottlerocketPeer(m))
 	}
 	for _, e := range m.bakes {
 		all = append(all, bakePeer(m, e))

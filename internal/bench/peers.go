@@ -99,12 +99,12 @@ func ninjaPeer(m machine) peer {
 	}
 }
 
-// ancestorPeer is the flow of the ancestor of buildsys: for each package a docker build with the
-// whole tree as context and a random NOCACHE, docker create, cp, rm, rmi; driven by file times over
-// stamps, there by cargo, here by make.
-func ancestorPeer(m machine) peer {
+// bottlerocketPeer is how Bottlerocket's own buildsys builds: for each package a docker build with
+// the whole tree as context and a random NOCACHE, docker create, cp, rm, rmi; driven by file times
+// over stamps, there by cargo, here by make.
+func bottlerocketPeer(m machine) peer {
 	return peer{
-		name: "ancestor's flow",
+		name: "Bottlerocket's flow",
 		files: func(pkgs []pkg) map[string]string {
 			var all, rules strings.Builder
 			for _, p := range pkgs {
@@ -137,7 +137,7 @@ func ancestorPeer(m machine) peer {
 	}
 }
 
-// dockerSequence is what the ancestor runs for each package.
+// dockerSequence is what Bottlerocket's buildsys runs for each package.
 const dockerSequence = `#!/bin/sh
 set -e
 tag=buildsys-pkg-$1-x86_64-$TOKEN

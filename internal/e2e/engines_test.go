@@ -47,7 +47,8 @@ func toolTree(t *testing.T, does ...string) string {
 // step says what the step does, in place of what it did before.
 func step(t *testing.T, root string, does ...string) {
 	t.Helper()
-	run := `RUN --mount=from=buildsys.invalid/package,target=/host/package ["/tool", "print", "running"`
+	run := `RUN --mount=from=buildsys.invalid/package,target=/host/package ` +
+		`["/tool", "print", "running"`
 	for _, word := range does {
 		run += ", \"" + word + "\""
 	}
@@ -172,7 +173,7 @@ func TestEngineEnds(t *testing.T) {
 	step(t, root, ",", "sleep", "60")
 	r := runAnd(t, root, env(d), func() { restart(syscall.SIGKILL) })
 	n := attempts(t, r.stderr)
-	r.must(t, 4, fmt.Sprintf("given up after attempt %d", n), "look at what the engine logged")
+	r.must(t, 4, fmt.Sprintf("given up after attempt %d", n), "read the engine's log")
 	if n < 2 || n > 3 {
 		t.Errorf("%d attempts\n%s", n, r.stderr)
 	}
