@@ -465,7 +465,7 @@ func TestDamagedLayout(t *testing.T) {
 	}
 	err = tr.Fetch(t.Context(), store, lock, "x86_64", quiet, quiet)
 	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != Bad ||
-		!strings.Contains(err.Error(), "does not have the content that its name says") {
+		!strings.Contains(err.Error(), "does not match the digest in its name") {
 		t.Errorf("got %v", err)
 	}
 	left, err := os.ReadDir(store.Dir)
