@@ -186,7 +186,7 @@ func (p *Project) checkVendors(doc *document) {
 		if _, ok := p.Vendors[i.Vendor]; ok {
 			continue
 		}
-		hint := fmt.Sprintf("add [vendor.%s] and in it registry = \"HOST/PATH\"", i.Vendor)
+		hint := fmt.Sprintf("add [vendor.%s] with registry = \"HOST/PATH\"", i.Vendor)
 		if near := Nearest(i.Vendor, slices.Collect(maps.Keys(p.Vendors))); near != "" {
 			hint = fmt.Sprintf("did you mean %q?", near)
 		}
