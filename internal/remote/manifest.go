@@ -1,4 +1,5 @@
-// manifest: encodes a result as an OCI image manifest, and refuses faulty ones.
+// manifest: encodes a result as an OCI image manifest, and refuses faulty ones. The blobs are the
+// outputs, the transcript, the log and the provenance.
 
 package remote
 

@@ -89,7 +89,7 @@ func (p *pusher) ended() {
 }
 
 // upload uploads what is missing: the blobs first, because a registry refuses a manifest without
-// them.
+// them. So a result is in the cache as a whole or not at all.
 func (p *pusher) upload(ctx context.Context, e cache.Entry, open func(cache.Blob) (*os.File, error),
 	replace bool) error {
 	t := p.target

@@ -1,4 +1,5 @@
-// target: one remote cache in use, with its retries and limits, switched off when it fails.
+// target: one remote cache in use, with its retries and limits, switched off when it fails. Neither
+// BuildKit nor oras-go retries as needed here, with Retry-After.
 
 package remote
 
