@@ -1,5 +1,5 @@
-// house_test: holds the rules of the house (CONTRIBUTING.md) that neither compiler nor
-// staticcheck knows.
+// house_test: enforces rules of the house (CONTRIBUTING.md) that neither the compiler nor
+// staticcheck checks.
 
 package buildsys
 
@@ -15,12 +15,12 @@ import (
 )
 
 const (
-	maxLines  = 60 // of a function, without the tables in it
+	maxLines  = 60 // of a function, without its tables
 	maxFields = 15 // of a struct
 )
 
-// longer and wider are functions and structs that may be more, by directory and name, with
-// the reason.
+// longer and wider are the functions and structs that may exceed the limits, by directory and name,
+// with the reason.
 var (
 	longer = map[string]string{}
 	wider  = map[string]string{}
@@ -35,7 +35,7 @@ type goFile struct {
 
 func (f goFile) isTest() bool { return strings.HasSuffix(f.path, "_test.go") }
 
-// name names something declared in the file for the tables of exceptions: "internal/cache.Store".
+// name returns the name of a declaration in the tables of exceptions: "internal/cache.Store".
 func (f goFile) name(ident string) string {
 	return filepath.ToSlash(filepath.Dir(f.path)) + "." + ident
 }
@@ -67,8 +67,8 @@ func goFiles(t *testing.T) []goFile {
 	return files
 }
 
-// TestLengthOfFunctions leaves out tests, and of other functions their tables: literals of
-// slices, arrays and maps.
+// TestLengthOfFunctions ignores tests, and tables in other functions: literals of slices, arrays and
+// maps.
 func TestLengthOfFunctions(t *testing.T) {
 	seen := map[string]bool{}
 	for _, f := range goFiles(t) {
@@ -89,7 +89,7 @@ func TestLengthOfFunctions(t *testing.T) {
 	noneUnused(t, longer, seen)
 }
 
-// tableLines counts the lines inside tables, but for their first and last.
+// tableLines counts the lines inside tables, except their first and last.
 func (f goFile) tableLines(body ast.Node) (n int) {
 	ast.Inspect(body, func(node ast.Node) bool {
 		literal, ok := node.(*ast.CompositeLit)
@@ -131,14 +131,14 @@ func noneUnused(t *testing.T, exceptions map[string]string, seen map[string]bool
 	t.Helper()
 	for name := range exceptions {
 		if !seen[name] {
-			t.Errorf("%s is an exception and need not be one any more", name)
+			t.Errorf("%s is listed as an exception but does not exceed the limit: remove it", name)
 		}
 	}
 }
 
-// TestForbiddenCalls: wait for the thing itself, not for time (need.Until, a channel); in a
-// bubble of synctest time is virtual. Only programs print to the standard output by themselves;
-// packages are given writers.
+// TestForbiddenCalls reports time.Sleep, because tests and code wait for an event (need.Until, a
+// channel); in a bubble of synctest time is virtual. It reports fmt.Print outside of programs, because
+// packages get writers.
 func TestForbiddenCalls(t *testing.T) {
 	for _, f := range goFiles(t) {
 		virtual := slices.ContainsFunc(f.Imports, func(i *ast.ImportSpec) bool {
@@ -156,7 +156,7 @@ func TestForbiddenCalls(t *testing.T) {
 			switch what := pkg.Name + "." + call.Sel.Name; {
 			case what == "time.Sleep" && !virtual,
 				strings.HasPrefix(what, "fmt.Print") && f.Name.Name != "main" && !f.isTest():
-				t.Errorf("%s:%d: %s", f.path, f.line(call.Pos()), what)
+				t.Errorf("%s:%d: do not use %s here", f.path, f.line(call.Pos()), what)
 			}
 			return true
 		})

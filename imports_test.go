@@ -1,4 +1,4 @@
-// imports_test: holds the direction of imports that docs/architecture.md draws.
+// imports_test: enforces the direction of imports drawn in docs/architecture.md.
 
 package buildsys
 
@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// mayImport lists, for each internal package, the other internal packages its code (not its tests)
+// mayImport lists, for each internal package, the internal packages that its code (not its tests)
 // may import.
 var mayImport = map[string][]string{
 	"atomicfile": {},
@@ -88,7 +88,7 @@ func TestImportDirection(t *testing.T) {
 		name := filepath.Base(dir)
 		allowed, known := mayImport[name]
 		if !known {
-			t.Errorf("internal/%s is not in the table: say which packages it may import", name)
+			t.Errorf("internal/%s is not in mayImport: add the packages that it may import", name)
 			continue
 		}
 		for file, imports := range internalImports(t, dir) {
@@ -102,7 +102,7 @@ func TestImportDirection(t *testing.T) {
 	}
 }
 
-// internalImports returns the internal packages that each non-test file of dir imports.
+// internalImports returns the internal packages that each file of dir imports, without tests.
 func internalImports(t *testing.T, dir string) map[string][]string {
 	t.Helper()
 	files, err := filepath.Glob(dir + "/*.go")
@@ -128,8 +128,8 @@ func internalImports(t *testing.T, dir string) map[string][]string {
 	return found
 }
 
-// readers are the libraries of Docker and BuildKit that read text and speak to nobody: what a
-// Dockerfile says is no engine's business alone.
+// readers are the libraries of Docker and BuildKit that only parse text. Packages other than
+// buildkit may use them, because not only engines read Dockerfiles.
 var readers = []string{
 	"github.com/moby/buildkit/frontend/dockerfile/command",
 	"github.com/moby/buildkit/frontend/dockerfile/instructions",
@@ -144,8 +144,7 @@ var readers = []string{
 	"github.com/moby/patternmatcher/ignorefile",
 }
 
-// TestOnlyBuildkitKnowsDocker looks at everything that each package pulls in, not only at what it
-// names itself.
+// TestOnlyBuildkitKnowsDocker checks all that each package imports, directly or not.
 func TestOnlyBuildkitKnowsDocker(t *testing.T) {
 	entries, err := os.ReadDir("internal")
 	if err != nil {
@@ -153,7 +152,7 @@ func TestOnlyBuildkitKnowsDocker(t *testing.T) {
 	}
 	for _, entry := range entries {
 		switch entry.Name() {
-		case "buildkit", "bench": // bench times it
+		case "buildkit", "bench": // bench measures buildkit
 			continue
 		}
 		out, err := exec.Command("go", "list", "-deps", "./internal/"+entry.Name()).CombinedOutput()
@@ -164,7 +163,7 @@ func TestOnlyBuildkitKnowsDocker(t *testing.T) {
 		for line := range strings.Lines(string(out)) {
 			if (strings.Contains(line, "docker/") || strings.Contains(line, "moby/")) &&
 				!slices.Contains(readers, strings.TrimSpace(line)) {
-				t.Errorf("internal/%s pulls in %s; only internal/buildkit may", entry.Name(),
+				t.Errorf("internal/%s imports %s; only internal/buildkit may", entry.Name(),
 					strings.TrimSpace(line))
 			}
 		}

@@ -1,4 +1,4 @@
-// recipe_test: what Go and the recipe's scripts both have is the same.
+// recipe_test: checks that values which Go and the recipe's scripts both contain are equal.
 
 package buildsys
 

@@ -1,12 +1,8 @@
-// Package atomicfile replaces files whole.
-//
-// A name given to this package holds the old file or the new one at every moment: no reader sees a
-// part, and neither a kill, a failed write nor a full disk leaves one. Replace stops there; after a
-// power cut the file may be empty or lost, so it is for what a reader checks or can do without.
-// ReplaceDurable forces the bytes to disk before the name and the name before it returns: a power
-// cut leaves the old file or the new one, and after the return the new one.
-//
-// Errors name the file to be replaced. Modes are as given, whatever the umask.
+// Package atomicfile replaces files as a whole. At every moment a name has the old or the new
+// content, never a part, even if the process is killed, a write fails or the disk is full. After a
+// power cut, a file written by Replace may be empty or lost; one written by ReplaceDurable is old
+// or new, and new once the call has returned. Errors name the file to be replaced. Modes are as
+// given, regardless of the umask.
 package atomicfile
 
 import (
@@ -19,14 +15,14 @@ import (
 	"time"
 )
 
-// prefix begins the names of all temporary files, so that those of killed writers are recognised.
+// prefix begins the names of all temporary files, by which those of killed writers are recognised.
 const prefix = ".buildsys-new-"
 
-// abandoned is how long a temporary file must not have been written to before it counts as left by
-// a killed writer, which may have run on another machine.
+// abandoned is the age after which a temporary file counts as left by a killed writer, which may
+// have run on another machine.
 const abandoned = 24 * time.Hour
 
-// Temp is an unnamed file in the making, for content whose name is known only at its end.
+// Temp is a file being written, for content whose name is known only at its end.
 type Temp struct {
 	f    *os.File
 	mode fs.FileMode
@@ -46,14 +42,14 @@ func New(dir string, mode fs.FileMode) (*Temp, error) {
 // Write appends p.
 func (t *Temp) Write(p []byte) (int, error) { return t.f.Write(p) }
 
-// Replace gives t its name. The Temp is used up, with an error as well.
+// Replace gives t its name. The Temp is used up, even if there is an error.
 func (t *Temp) Replace(name string) error { return t.replace(name, false) }
 
-// ReplaceDurable gives t its name and forces both to disk. An error of the very last step, which
-// forces the name, leaves the new file in place.
+// ReplaceDurable gives t its name and forces both to disk. If only the very last step fails, which
+// forces the name, the new file stays in place.
 func (t *Temp) ReplaceDurable(name string) error { return t.replace(name, true) }
 
-// Discard removes what was not given a name. After Replace or ReplaceDurable it does nothing.
+// Discard removes the file unless it has been given a name.
 func (t *Temp) Discard() {
 	if t.f != nil {
 		_ = t.f.Close()
@@ -62,7 +58,7 @@ func (t *Temp) Discard() {
 	}
 }
 
-// The system calls whose failures and order the tests decide.
+// System calls that tests replace.
 var (
 	syncFile = (*os.File).Sync
 	rename   = os.Rename
@@ -92,7 +88,7 @@ func failed(name string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if cause, ok := errors.AsType[*fs.PathError](err); ok { // names the temporary file
+	if cause, ok := errors.AsType[*fs.PathError](err); ok { // it names the temporary file
 		err = cause.Err
 	} else if cause, ok := errors.AsType[*os.LinkError](err); ok {
 		err = cause.Err
@@ -100,12 +96,12 @@ func failed(name string, err error) error {
 	return &fs.PathError{Op: "replace", Path: name, Err: err}
 }
 
-// Replace makes data the content of the file name. A power cut may lose it.
+// Replace writes data to the file name. A power cut may lose it.
 func Replace(name string, data []byte, mode fs.FileMode) error {
 	return write(name, data, mode, (*Temp).Replace)
 }
 
-// ReplaceDurable makes data the content of the file name, on disk when it returns.
+// ReplaceDurable writes data to the file name and forces it to disk.
 func ReplaceDurable(name string, data []byte, mode fs.FileMode) error {
 	return write(name, data, mode, (*Temp).ReplaceDurable)
 }
@@ -130,10 +126,10 @@ func Link(old, name string, mode fs.FileMode) error {
 		return failed(name, err)
 	}
 	temp := t.f.Name()
-	t.Discard() // a link needs a name that is free
+	t.Discard() // os.Link needs a free name
 	if os.Link(old, temp) == nil {
 		err := rename(temp, name)
-		_ = os.Remove(temp) // renaming one name of a file to another leaves both
+		_ = os.Remove(temp) // if both are names of one file, rename keeps both
 		if err == nil {
 			return nil
 		}
@@ -145,7 +141,7 @@ func Link(old, name string, mode fs.FileMode) error {
 	return Replace(name, data, mode)
 }
 
-// Sync forces a file or the names in a directory to disk.
+// Sync forces a file, or the names in a directory, to disk.
 func Sync(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -154,19 +150,19 @@ func Sync(path string) error {
 	return errors.Join(syncFile(f), f.Close())
 }
 
-// Clean removes all temporary files in dir. It is for the only writer of dir: they are not in use.
+// Clean removes all temporary files in dir. Only the sole writer of dir may call it.
 func Clean(dir string) error { return clean(dir, time.Now().Add(time.Hour)) }
 
 var cleaned sync.Map // directories
 
-// cleanOnce removes what killed writers left in dir. Failures cost only space.
+// cleanOnce removes what killed writers left in dir. It ignores failures, which cost only space.
 func cleanOnce(dir string) {
 	if _, done := cleaned.LoadOrStore(dir, true); !done {
 		_ = clean(dir, time.Now().Add(-abandoned))
 	}
 }
 
-// clean removes the temporary files in dir that were last written to before a time.
+// clean removes the temporary files in dir that were last written before a time.
 func clean(dir string, before time.Time) error {
 	d, err := os.Open(dir)
 	if err != nil {

@@ -1,4 +1,5 @@
-// Faults: whatever fails, and whenever the process dies, a name holds the old file or the new one.
+// atomicfile_test: whatever fails, and whenever the process dies, a name has the old content or the
+// new.
 
 package atomicfile
 
@@ -51,7 +52,7 @@ func child(name, how string) *exec.Cmd {
 	return c
 }
 
-// holds checks the content of a file, and that nothing else is in its directory.
+// holds checks the content of a file, and that its directory has no other file.
 func holds(t *testing.T, name, want string) {
 	t.Helper()
 	data, err := os.ReadFile(name)
@@ -88,7 +89,7 @@ func TestReplaces(t *testing.T) {
 	}
 }
 
-// Bytes are forced before the name appears, and the name before the call returns.
+// Content is forced to disk before the name appears, and the name before the call returns.
 func TestOrder(t *testing.T) {
 	var calls []string
 	record(t, &calls, func(string) error { return nil })
@@ -102,7 +103,7 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// record notes the calls that tests can see, and lets fail decide on them.
+// record records the calls that tests observe, and lets fail decide their results.
 func record(t *testing.T, calls *[]string, fail func(call string) error) {
 	realSync, realRename := syncFile, rename
 	t.Cleanup(func() { syncFile, rename = realSync, realRename })
@@ -168,7 +169,7 @@ func TestMissingDirectory(t *testing.T) {
 	}
 }
 
-// A limit on the size of files fails a write in its middle, as a full disk does.
+// A limit on the size of files makes a write fail in the middle, as a full disk does.
 func TestFullDisk(t *testing.T) {
 	name := old(t)
 	out, err := child(name, "full").Output()
@@ -178,7 +179,8 @@ func TestFullDisk(t *testing.T) {
 	holds(t, name, "old")
 }
 
-// A writer killed at any moment leaves a whole file, and its temporary file is found and removed.
+// A writer killed at any moment leaves a whole file, and its temporary file is recognised and
+// removed.
 func TestKill(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "file")
 	for kills := range 40 {
@@ -186,7 +188,7 @@ func TestKill(t *testing.T) {
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
-		for first := time.Now(); kills == 0; { // the file is there from the first round on
+		for first := time.Now(); kills == 0; { // the file exists from the first round on
 			if _, err := os.Stat(name); err == nil {
 				break
 			}
@@ -211,7 +213,7 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// The first use of a directory removes what is a day old, and nothing that is newer or not ours.
+// The first use of a directory removes temporary files a day old, and no other files.
 func TestCleans(t *testing.T) {
 	dir := t.TempDir()
 	yesterday := time.Now().Add(-abandoned - time.Minute)
@@ -264,7 +266,7 @@ func TestTemp(t *testing.T) {
 
 func TestLink(t *testing.T) {
 	from, name := old(t), old(t)
-	for range 2 { // the second time, both are one file already
+	for range 2 { // the second time, both are already one file
 		if err := Link(from, name, 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,5 @@
-// Package bytesize writes and reads numbers of bytes as people do, in powers of 1024.
+// Package bytesize formats and parses numbers of bytes in powers of 1024, such as "1.5 GiB" and
+// "20G", for messages and flags.
 package bytesize
 
 import (
@@ -9,8 +10,8 @@ import (
 
 const units = "KMGT"
 
-// Format returns n in the largest unit of which there is at least one: "1 byte", "1.5 KiB",
-// "16 GiB". It cuts after the first decimal, so free space is never more than there is.
+// Format returns n in the largest unit of which there is at least one: "1 byte", "1.5 KiB", "16
+// GiB". It truncates after the first decimal, so it never overstates free space.
 func Format(n int64) string {
 	if n == 1 {
 		return "1 byte"
@@ -31,7 +32,7 @@ func Format(n int64) string {
 	return fmt.Sprintf("%s %ciB", text, units[unit])
 }
 
-// Parse reads a whole number with nothing, K, M, G or T behind it.
+// Parse reads a whole number, optionally followed by K, M, G or T.
 func Parse(text string) (int64, error) {
 	shift, digits := 0, text
 	if n := len(text); n > 0 {
@@ -41,7 +42,8 @@ func Parse(text string) (int64, error) {
 	}
 	n, err := strconv.ParseInt(digits, 10, 64)
 	if err != nil || n < 0 || n<<shift>>shift != n {
-		return 0, fmt.Errorf("%q is not a size: use a number and K, M, G or T, such as 20G", text)
+		return 0, fmt.Errorf("%q is not a size: write a whole number, optionally followed by "+
+			"K, M, G or T, as in 20G", text)
 	}
 	return n << shift, nil
 }

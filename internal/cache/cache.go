@@ -1,15 +1,8 @@
-// Package cache remembers what builds made: a content-addressed store of step outputs, outside of
-// the checkout and shared by checkouts and processes, the transcripts that say what an output was
-// made from, and a memo of file hashes.
-//
-// An action ID is the hash of everything that goes into a step; a content ID is the hash of what
-// came out. Steps name their dependencies by content ID, so a dependency that is rebuilt to the
-// same bytes rebuilds nothing above it. The model is the build cache of the go command (in
-// cmd/go/internal: package cache, and buildid.go of package work).
-//
-// Nothing in the store is trusted: entries carry a checksum of themselves, blobs are named by
-// theirs, and both are checked whenever they are handed out. Whatever is wrong is moved aside and
-// treated as never having been there.
+// Package cache stores what builds made: a content-addressed store of step outputs, shared by
+// checkouts and processes, the transcripts of what outputs were made from, and a memo of file
+// hashes. Its model is the build cache of the go command (cmd/go/internal/cache). It trusts nothing
+// in the store: entries and blobs are checked whenever they are returned, and damaged files are
+// moved aside. Packages executor and build use it; remote shares its entries.
 package cache
 
 import (
@@ -28,61 +21,62 @@ import (
 	"buildsys/internal/errkind"
 )
 
-// storeFormat is the version of the layout below. A program refuses a store with a higher one.
+// storeFormat is the version of the store's format. A program refuses a store with a higher one.
 const storeFormat = 1
 
-// The names in a store's directory. Entries, blobs, known and last are divided by the first byte of
-// the names they hold.
+// The names in a store's directory. The files in entries, blobs, known and last are in
+// subdirectories named by the first byte of their names.
 const (
-	entriesDir    = "entries"    // <action ID>: one Entry as text
+	entriesDir    = "entries"    // <action ID>: an Entry as text
 	blobsDir      = "blobs"      // <sha256>: the bytes of an output or a log
-	remoteDir     = "known"      // <action ID>: one remote Entry
+	remoteDir     = "known"      // <action ID>: a remote entry
 	lastDir       = "last"       // <sha256 of a key>: the last action of that key
-	quarantineDir = "quarantine" // what was found damaged
-	tmpDir        = "tmp"        // what is being written
+	quarantineDir = "quarantine" // damaged files
+	tmpDir        = "tmp"        // files being written
 	lockFile      = "lock"
 	formatFile    = "format"
 	readmeFile    = "README"
-	trimFile      = "trimmed" // its time is when TrimDaily last tried
+	trimFile      = "trimmed" // its time is that of the last attempt of TrimDaily
 )
 
 const readme = `This directory holds the outputs of steps that buildsys has run, so that no step runs twice.
-Several checkouts and several running buildsys share it. Everything is checked before it is used.
+Checkouts and running buildsys processes share it. Everything is checked before it is used.
 
-  buildsys cache stat     says what is in here
-  buildsys cache trim     removes what was not used for long; what was not for 60 days goes by itself
-  buildsys cache verify   reads everything and moves what is damaged to quarantine/
+  buildsys cache stat     shows what is in here
+  buildsys cache trim     removes old results; those unused for 60 days are removed anyway
+  buildsys cache verify   reads everything and moves damaged files to quarantine/
 
-It is safe to delete this directory while no buildsys runs; steps then run again.
+It is safe to delete this directory while no buildsys is running; steps then run again.
 `
 
-// Store is a directory of entries and blobs. Its methods may be called at the same time from any
-// number of goroutines and processes.
+// Store is a directory of entries and blobs. It is safe for concurrent use by goroutines and
+// processes.
 type Store struct {
 	Dir string
-	// told about damage found and moved aside; nil for silence; may be called concurrently
+	// Warn is called with damage found and moved aside, perhaps concurrently; nil for silence.
 	Warn func(string)
 
-	stage func(name string) // called between the stages of Put, for tests that stop there; may be nil
+	stage func(name string) // called between the stages of Put, for tests; may be nil
 }
 
-// FormatError says that a store was made by a newer program.
+// FormatError means that a newer program made a store.
 type FormatError struct {
 	Dir           string
 	Found, Newest int
 }
 
-// Error names the ways out.
+// Error returns the formats and what to do.
 func (e *FormatError) Error() string {
-	return fmt.Sprintf("the store %s has format %d, and this buildsys knows formats up to %d: "+
-		"use the newer buildsys that made it, or another cache directory (BUILDSYS_CACHE_DIR)", e.Dir, e.Found, e.Newest)
+	return fmt.Sprintf("the store %s has format %d, but this buildsys supports formats up to %d: "+
+		"use the newer buildsys that made it, or another cache directory (BUILDSYS_CACHE_DIR)",
+		e.Dir, e.Found, e.Newest)
 }
 
 // ErrorKind returns errkind.Environment.
 func (*FormatError) ErrorKind() errkind.Kind { return errkind.Environment }
 
-// Open returns the store in dir and makes it when it is not there. It fails with a *FormatError
-// when a newer program made the store, and with a *StoreError when the file system refuses.
+// Open returns the store in dir, creating it if necessary. The error is a *FormatError if a newer
+// program made the store, and a *StoreError if the file system fails.
 func Open(dir string) (*Store, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -126,17 +120,17 @@ func (s *Store) warn(format string, args ...any) {
 	}
 }
 
-// AtStages has f called between the stages of Put, for tests that stop there.
+// AtStages makes Put call f between its stages, for tests.
 func (s *Store) AtStages(f func(name string)) { s.stage = f }
 
-// reach marks a stage of Put.
+// reach reports a stage of Put.
 func (s *Store) reach(stage string) {
 	if s.stage != nil {
 		s.stage(stage)
 	}
 }
 
-// formatText is the content of the format file: its line ends in a checksum, so that a flipped bit
+// formatText returns the content of the format file. It ends with a checksum, so that a flipped bit
 // is not mistaken for a newer format.
 func formatText(n int) string {
 	line := fmt.Sprintf("buildsys store %d", n)
@@ -159,12 +153,11 @@ func (s *Store) checkFormat() error {
 			return &FormatError{Dir: s.Dir, Found: n, Newest: storeFormat}
 		}
 	}
-	// Absent or damaged. Every entry and blob proves itself, so the file can be written again without
-	// a doubt about them.
+	// The file is missing or damaged. Every entry and blob is checked anyway, so rewrite it.
 	return s.writeSmall(s.path(formatFile), []byte(formatText(storeFormat)), true)
 }
 
-// removeLeftovers deletes what killed processes left in tmp, unless somebody is writing now.
+// removeLeftovers deletes what killed processes left in tmp, unless another process is writing.
 func (s *Store) removeLeftovers() {
 	names, err := os.ReadDir(s.path(tmpDir))
 	if err != nil || len(names) == 0 {
@@ -175,13 +168,13 @@ func (s *Store) removeLeftovers() {
 		return
 	}
 	defer unlock()
-	for _, name := range names { // those seen before the lock was ours: their writers are done or dead
+	for _, name := range names { // they are older than the lock, so no writer uses them
 		_ = os.Remove(s.path(tmpDir, name.Name()))
 	}
 }
 
-// lock takes the store's lock: all who write share it, and trimming excludes them. Whoever holds it
-// shared may take it shared once more.
+// lock takes the store's lock: writers share it, and trimming excludes them. A holder of the shared
+// lock may take it again.
 func (s *Store) lock(how int) (unlock func(), err error) {
 	f, err := os.OpenFile(s.path(lockFile), os.O_RDONLY|os.O_CREATE, 0o644)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Kills and rivals: a store survives its writers being killed at any moment, and any number of them
-// at once.
+// crash_test: a store survives that its writers are killed at any moment, and any number of
+// concurrent writers.
 
 package cache
 
@@ -51,8 +51,8 @@ func contents(t *testing.T, dir string) map[string]string {
 	return all
 }
 
-// A process killed at any stage of Put leaves the whole entry or none, and after the next Put the
-// store is as if nothing had happened.
+// A process killed at any stage of Put leaves the whole entry or none, and the next Put leaves the
+// store as if nothing had happened.
 func TestKillWhilePutting(t *testing.T) {
 	calm := crashDir(t)
 	var stages []string
@@ -112,8 +112,8 @@ func kill(t *testing.T, env ...string) {
 	}
 }
 
-// TestHelperProcess is not a test: other tests run this binary again with CACHE_HELPER set to have
-// another process.
+// TestHelperProcess is not a test: other tests run this binary with CACHE_HELPER set to get another
+// process.
 func TestHelperProcess(t *testing.T) {
 	switch os.Getenv("CACHE_HELPER") {
 	case "":
@@ -123,7 +123,7 @@ func TestHelperProcess(t *testing.T) {
 		_, err := crashPut(os.Getenv("CACHE_DIR"), func(string) {
 			if left == 0 {
 				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-				select {} // the signal may take a moment
+				select {} // until the signal arrives
 			}
 			left--
 		})
@@ -144,7 +144,7 @@ func hammerFiles(n int) map[string]string {
 	}
 }
 
-// hammer does whatever can be done with a store in random order; all that comes out must be right.
+// hammer performs random operations on a store and checks every result.
 func hammer(t *testing.T, dir string, seed uint64, rounds int) {
 	s, err := Open(dir)
 	if err != nil {
@@ -196,7 +196,7 @@ func hammerFetch(t *testing.T, s *Store, step string, want map[string]string) er
 	return nil
 }
 
-// Goroutines and processes share one store; at the end everything in it is good.
+// Goroutines and processes share one store; at the end everything in it is intact.
 func TestRivals(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "store")
 	var wg sync.WaitGroup
@@ -229,7 +229,7 @@ func TestRivals(t *testing.T) {
 	}
 }
 
-// While an entry is being put nobody can trim.
+// Nothing can trim while an entry is being put.
 func TestPutExcludesTrim(t *testing.T) {
 	s := open(t)
 	stages := 0

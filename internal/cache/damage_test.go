@@ -1,4 +1,4 @@
-// Damage: whatever happens to the files of a store, it hands out what was put in, or nothing.
+// damage_test: whatever happens to the files of a store, it returns what was put in, or nothing.
 
 package cache
 
@@ -16,8 +16,8 @@ import (
 	"buildsys/internal/buildtest/need"
 )
 
-// fetch gets and restores an entry and reports whether it came. It fails the test when anything but
-// what was put comes.
+// fetch gets and restores an entry and reports whether it was found. It fails the test if the
+// result is not what was put.
 func fetch(t testing.TB, s *Store, want Entry) bool {
 	t.Helper()
 	got, ok := s.Get(want.Action)
@@ -46,7 +46,7 @@ func fetch(t testing.TB, s *Store, want Entry) bool {
 	return true
 }
 
-// storeFiles lists the files of a store below the given directories, relative to it.
+// storeFiles returns the files of a store below the given directories, relative to it.
 func storeFiles(t testing.TB, s *Store, below ...string) []string {
 	t.Helper()
 	var names []string
@@ -65,7 +65,7 @@ func storeFiles(t testing.TB, s *Store, below ...string) []string {
 	return names
 }
 
-// overwrite changes a file in place, as a failing disk does, also when its mode forbids it.
+// overwrite changes a file in place, as a failing disk does, even if its mode forbids it.
 func overwrite(t testing.TB, path string, data []byte) {
 	t.Helper()
 	if err := os.Chmod(path, 0o644); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -76,7 +76,7 @@ func overwrite(t testing.TB, path string, data []byte) {
 	}
 }
 
-// positions returns up to n places in size bytes, the first and the last among them.
+// positions returns up to n positions in size bytes, including the first and the last.
 func positions(size, n int) []int {
 	var at []int
 	for i := range min(size, n) {
@@ -85,8 +85,8 @@ func positions(size, n int) []int {
 	return at
 }
 
-// One bit flipped anywhere in the store, or a file cut short, is noticed and said; running the step
-// again heals it.
+// A single flipped bit anywhere in the store, or a truncated file, is noticed and reported; running
+// the step again repairs it.
 func TestBitFlips(t *testing.T) {
 	s := open(t)
 	warnings := 0
@@ -122,13 +122,13 @@ func TestBitFlips(t *testing.T) {
 				if !fetch(t, s, a) || !fetch(t, s, b) {
 					t.Fatalf("%s: %s at %d: not healed", name, kind, at)
 				}
-				data, _ = os.ReadFile(s.path(name)) // times of building differ
+				data, _ = os.ReadFile(s.path(name)) // build times differ
 			}
 		}
 	}
 }
 
-// The other files hold hints: their damage costs no result.
+// The other files hold hints: damaging them costs no result.
 func TestBitFlipsInHints(t *testing.T) {
 	s := open(t)
 	e := put(t, s, "package/bash x86_64", bashFiles)
@@ -157,7 +157,7 @@ func TestBitFlipsInHints(t *testing.T) {
 	}
 }
 
-// What is not even a file, or is somebody else's entry, is no entry.
+// Something other than a file, or the entry of another action, is not an entry.
 func TestStrangeFiles(t *testing.T) {
 	for name, put := range map[string]func(path, other string) error{
 		"directory":   func(path, _ string) error { return os.MkdirAll(filepath.Join(path, "x"), 0o755) },
@@ -198,7 +198,7 @@ func put2(t *testing.T, s *Store, name string) Entry {
 	return put(t, s, "package/"+name, map[string]string{name + ".rpm": name})
 }
 
-// A blob that vanished is a miss at once, and the rest of the store does not suffer.
+// A missing blob is a miss at once, and other entries are not affected.
 func TestMissingBlob(t *testing.T) {
 	s := open(t)
 	a, b := put2(t, s, "a"), put2(t, s, "b")
@@ -221,7 +221,7 @@ func TestMissingBlob(t *testing.T) {
 	}
 }
 
-// An edit of a restored file does not reach the store.
+// Editing a restored file does not change the store.
 func TestRestoredFilesAreIndependent(t *testing.T) {
 	s := open(t)
 	e := put(t, s, "package/bash", bashFiles)
@@ -247,7 +247,7 @@ func TestRestoredFilesAreIndependent(t *testing.T) {
 	}
 }
 
-// Outputs that change while they are stored are not stored.
+// Outputs that change while they are being stored are not stored.
 func TestOutputsChangeMeanwhile(t *testing.T) {
 	s := open(t)
 	dir := write(t, map[string]string{"a.rpm": "before"})
@@ -287,7 +287,7 @@ func TestWhatCannotBeStored(t *testing.T) {
 	}
 }
 
-// A full disk is said to be one, leaves no debris, and everything stored before stays good.
+// A full disk is reported as such, leaves no debris, and keeps everything stored before intact.
 func TestFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	need.Mount(t, dir, "-t", "tmpfs", "-o", "size=256k", "none")
@@ -311,7 +311,7 @@ func TestFullDisk(t *testing.T) {
 	if !fetch(t, s, first) {
 		t.Error("the first entry is gone")
 	}
-	// restoring onto the full disk is this machine's trouble, not the blob's
+	// Restoring to a full disk fails because of this machine, not because of the blob.
 	full := filepath.Join(dir, "full")
 	large, err := Open(filepath.Join(t.TempDir(), "store"))
 	if err != nil {

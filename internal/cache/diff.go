@@ -1,4 +1,4 @@
-// The difference between two transcripts, in words: the answer to "why does this step run again?"
+// diff: describes the difference between two transcripts, to answer why a step runs again.
 
 package cache
 
@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Kind says what became of an input.
+// Kind is the kind of a change.
 type Kind string
 
 // The kinds of change.
@@ -21,22 +21,24 @@ const (
 // Change is one input in which two transcripts differ.
 type Change struct {
 	Kind Kind `json:"kind"`
-	// of the transcript's line: "file", "arg", "rpms", "modules", "sdk", …
+	// Label is that of the transcript's line: "file", "arg", "rpms", "modules", "sdk", …
 	Label string `json:"label"`
-	// which one of the label: "package: bash.spec", "VARIANT"; empty where there is only one
+	// Name identifies the input among those with the label: "package: bash.spec", "VARIANT"; empty
+	// if there is only one.
 	Name string `json:"name,omitempty"`
-	Old  string `json:"old,omitempty"` // the values before, as in the transcript
-	New  string `json:"new,omitempty"` // the values now
+	Old  string `json:"old,omitempty"` // previous values, as in the transcript
+	New  string `json:"new,omitempty"` // current values
 }
 
-// identifying is how many values of a line say what it is about, by label; the rest are what may
-// change. Labels that are not here have none.
+// identifying is the number of values that identify the input in a line, by label; the remaining
+// values may change. Other labels have none.
 var identifying = map[string]int{
 	"file": 2, "arg": 1, "external": 2, "link": 2, "dir": 2, packageLabel: 1, "modules": 1,
 }
 
-// Diff lists the inputs in which two transcripts differ: those that changed or went in the order of
-// old, then those that came in the order of new. It is empty only for equal transcripts.
+// Diff returns the inputs in which two transcripts differ: those that changed or were removed in
+// the order of old, then those that were added in the order of new. It is empty only for equal
+// transcripts.
 func Diff(old, new string) []Change {
 	before, after := readInputs(old), readInputs(new)
 	var changes []Change
@@ -64,11 +66,13 @@ func Diff(old, new string) []Change {
 // orderLabel is the label of the change between transcripts with equal lines in different order.
 const orderLabel = "order"
 
+// inputKey identifies an input of a transcript.
 type inputKey struct{ label, context, name string }
 
+// inputs are those of a transcript.
 type inputs struct {
 	order []inputKey
-	// the line's other values, in the form they have in the line; several lines one after another
+	// values are the line's other values, as in the line, with an element for each line of the key.
 	values map[inputKey][]string
 }
 
@@ -76,7 +80,7 @@ func readInputs(text string) inputs {
 	in := inputs{values: map[inputKey][]string{}}
 	for line := range strings.Lines(text) {
 		words, err := parseLine(strings.TrimSuffix(line, "\n"))
-		if err != nil { // not written by Add: the line as a whole is the input
+		if err != nil { // not written by Add: the whole line is the input
 			words = []string{line}
 		}
 		key := inputKey{label: words[0]}
@@ -116,7 +120,7 @@ func (k inputKey) change(kind Kind, old, new []string) Change {
 	return c
 }
 
-// String says in words what changed, without hashes.
+// String describes the change without hashes.
 func (c Change) String() string {
 	switch c.Label {
 	case "file":
@@ -127,26 +131,26 @@ func (c Change) String() string {
 		return c.dependency("dependency " + c.Name)
 	case "modules":
 		return c.dependency("bundled modules")
-	case packagesLabel: // of which nobody knows any more what they were
+	case packagesLabel: // the packages behind the digest are unknown
 		return "its dependencies changed"
 	case "link":
 		return c.say("symlink " + c.Name)
 	case "dir":
 		return "directory " + c.Name + " " + string(c.Kind)
 	case "ignore":
-		return "what .dockerignore keeps out changed"
+		return "the files excluded by .dockerignore changed"
 	case "arg":
 		return c.say("argument " + c.Name)
 	case "sdk":
 		return "the SDK image " + string(c.Kind)
 	case "image":
-		return "an image that the Dockerfile starts from " + string(c.Kind)
+		return "a base image of the Dockerfile " + string(c.Kind)
 	case "dockerfile":
 		return "the Dockerfile " + string(c.Kind)
 	case orderLabel:
 		return "the order of the inputs changed"
 	case "buildsys":
-		return "this buildsys runs steps differently than the one before"
+		return "this buildsys runs steps differently from the previous one"
 	default:
 		return c.say("the " + strings.TrimSpace(c.Label+" "+c.Name))
 	}
@@ -166,11 +170,11 @@ func (c Change) file() string {
 	return "file " + c.Name + " changed"
 }
 
-// dependency names the files of a dependency that differ. The line holds its content ID and then,
+// dependency returns the files of a dependency that differ. The line holds its content ID and then,
 // for people, each file's name and the beginning of its hash.
 func (c Change) dependency(what string) string {
 	text := fmt.Sprintf("%s %s", what, c.Kind)
-	// several lines of one name are nothing a run writes
+	// No run writes several lines with one name.
 	if c.Kind != Changed || strings.Contains(c.Old+c.New, " | ") {
 		return text
 	}
@@ -193,7 +197,7 @@ func (c Change) dependency(what string) string {
 	return text + ": " + strings.Join(names, ", ")
 }
 
-// pairs reads the names and hashes that follow the first value of a line.
+// pairs returns the names and hashes that follow the first value of a line.
 func pairs(values string) map[string]string {
 	words, err := parseLine("rpms " + values)
 	if err != nil {
@@ -206,7 +210,7 @@ func pairs(values string) map[string]string {
 	return found
 }
 
-// say puts the change of a thing into words, with its values where they are not hashes.
+// say describes the change of a thing, with its values unless they are hashes.
 func (c Change) say(thing string) string {
 	values := c.Label != "external"
 	switch {
@@ -224,7 +228,7 @@ func (c Change) say(thing string) string {
 	return thing + " changed"
 }
 
-// inQuotes returns a value of a line in quotes, which it has already when it needed them there.
+// inQuotes returns a value of a line in quotes, adding them if the line has none.
 func inQuotes(v string) string {
 	if strings.HasPrefix(v, `"`) {
 		return v

@@ -1,4 +1,4 @@
-// Entries: what the store knows of one action, as text that proves itself.
+// entry: the result of an action, as text with a checksum.
 
 package cache
 
@@ -23,17 +23,18 @@ type File struct {
 	Mode   fs.FileMode // 0o644 or 0o755; 0 for a symbolic link
 	Size   int64       // bytes; 0 for a symbolic link
 	SHA256 [32]byte    // zero for a symbolic link
-	// target of a symbolic link, relative and inside the outputs; empty for a regular file
+	// Link is the target of a symbolic link, relative and inside the outputs; empty for a regular
+	// file.
 	Link string
 }
 
-// Blob names stored bytes that are no output. The zero value is none.
+// Blob identifies stored bytes. The zero value is no blob.
 type Blob struct {
 	SHA256 [32]byte
 	Size   int64
 }
 
-// IsZero reports whether b names nothing.
+// IsZero reports whether b is no blob.
 func (b Blob) IsZero() bool { return b == Blob{} }
 
 // Entry is the result of one action.
@@ -42,18 +43,18 @@ type Entry struct {
 	Step       string    // "package/bash x86_64"
 	Content    ContentID // of Files
 	Files      []File    // sorted by Name
-	Log        Blob      // what the step printed
+	Log        Blob      // output of the step while it ran
 	Took       time.Duration
 	Built      time.Time // UTC; for people only
-	Transcript string    // what Action is the hash of
-	Origin     string    // the remote cache it was taken from; empty when it was built on this machine
-	// Packages are those whose digest is in the Transcript, sorted by name; nil where that is unknown.
-	// They are kept nowhere, and only Provenance asks.
+	Transcript string    // text whose hash is Action
+	Origin     string    // remote cache that it came from; empty if it was built on this machine
+	// Packages returns those whose digest is in the Transcript, sorted by name; nil if unknown.
+	// Only Provenance uses it; it is not stored.
 	Packages func() []Package
 }
 
-// ContentOf returns the content ID of files, which are sorted by name: of names, the execute bit,
-// sizes, hashes and link targets; never of times, owners or the place they are in.
+// ContentOf returns the content ID of files, which must be sorted by name. It covers names, execute
+// bits, sizes, hashes and link targets, but no times, owners or directories.
 func ContentOf(files []File) ContentID {
 	var text []byte
 	for _, f := range files {
@@ -83,14 +84,15 @@ func appendFileLine(to []byte, f File) []byte {
 
 const (
 	entryHeader = "buildsys entry 1\n"
-	// of an entry with an origin: programs that know nothing of origins must not take it for their own
+	// takenHeader begins an entry with an origin: programs that predate origins must not take it
+	// for their own.
 	takenHeader = "buildsys entry 2\n"
 	sumLabel    = "sum "
 	sumLength   = len(sumLabel) + 2*sha256.Size + 1
-	maxEntry    = 64 << 20 // bytes; what is larger was not written by Put
+	maxEntry    = 64 << 20 // bytes; Put writes no larger entry
 )
 
-// encode returns e as text whose last line is the sha256 of all before.
+// encode returns e as text whose last line is the sha256 of the text before it.
 func (e Entry) encode() []byte {
 	var t Transcript
 	if e.Origin == "" {
@@ -123,7 +125,7 @@ func appendSum(text string) []byte {
 	return append(data, '\n')
 }
 
-// checkSum returns data without the last line that appendSum wrote.
+// checkSum checks and removes the last line, which appendSum wrote.
 func checkSum(data []byte) (string, error) {
 	if len(data) < sumLength {
 		return "", errors.New("it is cut off")
@@ -136,7 +138,7 @@ func checkSum(data []byte) (string, error) {
 	return string(text), nil
 }
 
-// decodeEntry reads what encode wrote and refuses everything else.
+// decodeEntry reads what encode wrote and refuses anything else.
 func decodeEntry(data []byte) (Entry, error) {
 	text, err := checkSum(data)
 	if err != nil {
@@ -175,7 +177,7 @@ func decodeEntry(data []byte) (Entry, error) {
 	return e, e.Check()
 }
 
-// Check holds what must be true of every entry, so that whoever gets one can rely on it.
+// Check returns an error unless e has the properties that all users of entries rely on.
 func (e Entry) Check() error {
 	if e.Content != ContentOf(e.Files) {
 		return errors.New("its content ID is wrong")
@@ -199,8 +201,8 @@ func localLink(name, target string) bool {
 	return target != "" && !path.IsAbs(target) && filepath.IsLocal(path.Join(path.Dir(name), target))
 }
 
-// BadName says what is wrong with one part of an output's name that a later command line, log or
-// terminal would stumble over; "" when nothing is.
+// BadName returns what is wrong with one component of an output's name that would cause trouble in
+// a command line, a log or a terminal, or "".
 func BadName(name string) string {
 	switch {
 	case !utf8.ValidString(name):
@@ -225,13 +227,13 @@ func (p *parser) fail(format string, args ...any) {
 	}
 }
 
-// line returns the n values of the next line, which has the given label; n empty values after an
-// error.
+// line returns the n values of the next line, which must have the given label. After an error the
+// values are empty.
 func (p *parser) line(label string, n int) []string {
 	line, rest, ok := strings.Cut(p.rest, "\n")
 	words, err := parseLine(line)
 	if !ok || err != nil || len(words) != n+1 || words[0] != label {
-		p.fail("the line %q is not there", label)
+		p.fail("the line %q is missing", label)
 	}
 	if p.err != nil {
 		return make([]string, n)

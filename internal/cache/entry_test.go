@@ -1,4 +1,4 @@
-// Entries and IDs as text: only what was written is read.
+// entry_test: entries and IDs as text: only what was written is read.
 
 package cache
 
@@ -38,8 +38,7 @@ func fullEntry() Entry {
 	return e
 }
 
-// The content ID depends on names, bytes, execute bits and links, and on nothing else there is in a
-// File.
+// The content ID depends on names, bytes, execute bits and links, and on nothing else in a File.
 func TestContentOf(t *testing.T) {
 	seen := map[ContentID]string{}
 	for name, edit := range map[string]func(*Entry){
@@ -61,7 +60,7 @@ func TestContentOf(t *testing.T) {
 	}
 }
 
-// Entries that nothing of ours writes are refused although their checksum is right.
+// Entries that Put would not write are refused even if their checksum is right.
 func TestForgedEntries(t *testing.T) {
 	for name, edit := range map[string]func(*Entry){
 		"content":  func(e *Entry) { e.Content[0]++ },

@@ -1,4 +1,4 @@
-// The typed errors of the store.
+// errors: the error types of the store.
 
 package cache
 
@@ -10,14 +10,14 @@ import (
 	"buildsys/internal/errkind"
 )
 
-// StoreError says that this machine's file system refused something the store had to do: no space,
-// no permission, I/O error. Nothing that was stored before is lost by it.
+// StoreError means that the file system of this machine refused an operation: no space, no
+// permission, I/O error. What was stored before is not lost.
 type StoreError struct {
 	Doing string // "write a blob"
-	Err   error  // an *os.PathError where one file is concerned
+	Err   error  // an *os.PathError if it concerns one file
 }
 
-// Error tells what could not be done and why, and how to make room on a full disk.
+// Error returns what failed and why, and for a full disk how to make room.
 func (e *StoreError) Error() string {
 	text := fmt.Sprintf("cannot %s: %v", e.Doing, e.Err)
 	if errors.Is(e.Err, syscall.ENOSPC) || errors.Is(e.Err, syscall.EDQUOT) {
@@ -32,28 +32,27 @@ func (*StoreError) ErrorKind() errkind.Kind { return errkind.Environment }
 // Unwrap returns the system's error.
 func (e *StoreError) Unwrap() error { return e.Err }
 
-// DamagedError says that a stored output is missing or has other bytes than it should. The damaged
-// file was moved to the quarantine and the entry is gone, so the step must run again.
+// DamagedError means that a stored output is missing or does not match its hash. The damaged file
+// was moved to the quarantine and the entry is gone, so the step must run again.
 type DamagedError struct {
 	Step   string
 	Name   string // the output's name; "log" for the step's log
-	Blob   string // the sha256 it should have, in hex
+	Blob   string // expected sha256 in hex
 	Reason string // "it is missing", "its sha256 is 12ab…"
 }
 
-// Error names the output and what is wrong with it.
+// Error returns the output and what is wrong with it.
 func (e *DamagedError) Error() string {
-	return fmt.Sprintf("the stored output %q of %s cannot be used: %s (blob %.12s…); the step has "+
-		"to run again",
-		e.Name, e.Step, e.Reason, e.Blob)
+	return fmt.Sprintf("the stored output %q of %s cannot be used: %s (blob %.12s…); the step must run "+
+		"again", e.Name, e.Step, e.Reason, e.Blob)
 }
 
-// ChangedError says that a file got other bytes between two looks at it.
+// ChangedError means that a file changed while it was being stored.
 type ChangedError struct {
 	Path string
 }
 
-// Error names the file.
+// Error returns the file.
 func (e *ChangedError) Error() string {
 	return e.Path + " changed while it was being stored"
 }

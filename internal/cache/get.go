@@ -1,4 +1,4 @@
-// Reading from the store: nothing is handed out that does not prove to be what was put in.
+// get: reads from the store, and checks everything that it returns.
 
 package cache
 
@@ -16,12 +16,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// touchEvery is how old the recorded use of an entry gets before a new use is recorded.
+// touchEvery is the age of the recorded use of an entry at which a new use is recorded.
 const touchEvery = time.Hour
 
-// Get returns the entry of an action and notes its use. A damaged entry, or one that names a blob
-// that is missing or has another size, is moved aside and not returned. The bytes of the blobs are
-// checked by Restore.
+// Get returns the entry of an action and records its use. It moves a damaged entry aside, also one
+// that names a blob that is missing or has the wrong size. Restore checks the bytes of the blobs.
 func (s *Store) Get(id ActionID) (Entry, bool) {
 	e, ok := s.Peek(id)
 	if !ok {
@@ -37,7 +36,7 @@ func (s *Store) Get(id ActionID) (Entry, bool) {
 			s.warn("cannot look into the store: %v", err)
 			return Entry{}, false
 		case !info.Mode().IsRegular() || info.Size() != b.Size:
-			s.quarantine(s.blobPath(b.SHA256), "it does not have the size it should")
+			s.quarantine(s.blobPath(b.SHA256), "it has the wrong size")
 			s.drop(e, fmt.Sprintf("its output %s is damaged", b.name))
 			return Entry{}, false
 		}
@@ -45,11 +44,11 @@ func (s *Store) Get(id ActionID) (Entry, bool) {
 	return e, true
 }
 
-// Peek returns the entry of an action for its transcript and figures: it does not look for the
-// blobs.
+// Peek returns the entry of an action without checking its blobs.
 func (s *Store) Peek(id ActionID) (Entry, bool) { return s.readEntry(s.entryPath(id), id) }
 
-// readEntry reads the entry of an action at a path and notes its use. A damaged one is moved aside.
+// readEntry reads the entry of an action at a path and records its use. It moves a damaged one
+// aside.
 func (s *Store) readEntry(at string, id ActionID) (Entry, bool) {
 	data, info, err := readRegular(at, maxEntry)
 	switch {
@@ -71,12 +70,12 @@ func (s *Store) readEntry(at string, id ActionID) (Entry, bool) {
 		return Entry{}, false
 	}
 	if now := time.Now(); now.Sub(info.ModTime()) > touchEvery {
-		_ = os.Chtimes(at, now, now) // only helps to decide what to trim
+		_ = os.Chtimes(at, now, now) // only a hint for trimming
 	}
 	return e, true
 }
 
-// namedBlob is a blob with the name it has in its entry.
+// namedBlob is a blob with its name in an entry.
 type namedBlob struct {
 	Blob
 	name string
@@ -95,12 +94,12 @@ func (e Entry) blobs() []namedBlob {
 	return all
 }
 
-// Restore copies the outputs of e into the empty directory dir and checks the hash of every byte on
-// the way. The copies are independent of the store. It fails with a *DamagedError when an output
-// cannot be had, after which the step has to run again, and with a *StoreError when dir cannot be
-// written. After an error dir may hold some of the files.
+// Restore copies the outputs of e into the empty directory dir and checks the hash of every byte.
+// The copies are independent of the store. The error is a *DamagedError if an output is missing or
+// damaged, after which the step must run again, and a *StoreError if dir cannot be written. After
+// an error dir may hold some of the files.
 func (s *Store) Restore(e Entry, dir string) error {
-	unlock, err := s.lock(unix.LOCK_SH) // no trimming meanwhile
+	unlock, err := s.lock(unix.LOCK_SH) // prevents trimming
 	if err != nil {
 		return err
 	}
@@ -150,8 +149,8 @@ func (s *Store) restoreFile(e Entry, f File, root *os.Root) error {
 	return fail(err)
 }
 
-// copyBlob copies a blob of e to the empty file to. A missing or damaged blob is a *DamagedError,
-// and gone with its entry.
+// copyBlob copies a blob of e to the empty file to. If the blob is missing or damaged, the error is
+// a *DamagedError, and blob and entry are removed.
 func (s *Store) copyBlob(e Entry, b namedBlob, to *os.File) error {
 	at := s.blobPath(b.SHA256)
 	damaged := func(reason string) error {
@@ -171,8 +170,8 @@ func (s *Store) copyBlob(e Entry, b namedBlob, to *os.File) error {
 	}
 	defer from.Close()
 	if info, err := from.Stat(); err == nil && info.Size() != b.Size {
-		s.quarantine(at, "it does not have the size it should")
-		return damaged("it does not have the size it should")
+		s.quarantine(at, "it has the wrong size")
+		return damaged("it has the wrong size")
 	}
 	size, sum, err := copyHashed(to, from)
 	_, reading := errors.AsType[readError](err)
@@ -195,8 +194,8 @@ func (s *Store) drop(e Entry, reason string) {
 	}
 }
 
-// quarantine moves a damaged file of the store aside and says so. When even that fails the file
-// stays; it is refused again at its next use.
+// quarantine moves a damaged file of the store aside and warns. If that fails, the file stays and
+// is refused again at its next use.
 func (s *Store) quarantine(at, reason string) {
 	kind := filepath.Base(filepath.Dir(filepath.Dir(at)))
 	for n := 1; ; n++ {
@@ -217,8 +216,8 @@ func (s *Store) quarantine(at, reason string) {
 
 var errNotRegular = errors.New("it is not a regular file")
 
-// isDamage tells errors that come from what is on the disk from those that come from this process
-// or machine.
+// isDamage reports whether an error is due to the content of the disk, not to this process or
+// machine.
 func isDamage(err error) bool {
 	for _, one := range []error{errNotRegular, syscall.EIO, syscall.ELOOP, syscall.EISDIR,
 		syscall.ENXIO, syscall.ENODATA, syscall.EBADMSG, syscall.EUCLEAN} {
@@ -229,8 +228,8 @@ func isDamage(err error) bool {
 	return false
 }
 
-// OpenBlob opens stored bytes for reading. The caller checks their hash: the disk may have changed
-// them. The error wraps fs.ErrNotExist when they are not stored.
+// OpenBlob opens stored bytes for reading. The caller must check their hash, because the disk may
+// have changed them. The error wraps fs.ErrNotExist if they are not stored.
 func (s *Store) OpenBlob(b Blob) (*os.File, error) {
 	f, err := openRegular(s.blobPath(b.SHA256))
 	if err != nil {
@@ -248,8 +247,8 @@ func (s *Store) OpenBlob(b Blob) (*os.File, error) {
 	return f, nil
 }
 
-// openRegular opens a regular file for reading, without waiting for the writer of a pipe or
-// following a link.
+// openRegular opens a regular file for reading. It neither waits for the writer of a pipe nor
+// follows a link.
 func openRegular(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {

@@ -1,4 +1,4 @@
-// The two kinds of hash that identify what goes into a step and what comes out.
+// id: the hashes that identify the inputs and the outputs of a step.
 
 package cache
 
@@ -7,11 +7,14 @@ import (
 	"fmt"
 )
 
-// ActionID is the sha256 of a step's transcript: of everything that determines its outputs.
+// ActionID is the sha256 of a step's transcript, which holds everything that determines its
+// outputs.
 type ActionID [32]byte
 
-// ContentID is the sha256 over the names and bytes of a step's outputs. Equal outputs have equal
-// content IDs, whenever and wherever they were made.
+// ContentID is the sha256 of the names and bytes of a step's outputs. Equal outputs have equal
+// content IDs, whenever and wherever they were made. Transcripts name dependencies by content ID, so
+// a dependency that is rebuilt to the same bytes rebuilds nothing above it (compare buildid.go of
+// cmd/go/internal/work).
 type ContentID [32]byte
 
 // String returns 64 lower-case hex digits.
@@ -20,16 +23,15 @@ func (id ActionID) String() string { return hex.EncodeToString(id[:]) }
 // String returns 64 lower-case hex digits.
 func (id ContentID) String() string { return hex.EncodeToString(id[:]) }
 
-// MarshalText gives the form of String.
+// MarshalText returns the form of String.
 func (id ActionID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 
-// MarshalText gives the form of String.
+// MarshalText returns the form of String.
 func (id ContentID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 
 // UnmarshalText reads the form of String.
 func (id *ActionID) UnmarshalText(text []byte) error {
-	return parseHash((*[32]byte)(id),
-		string(text))
+	return parseHash((*[32]byte)(id), string(text))
 }
 
 // UnmarshalText reads the form of String.
@@ -49,7 +51,7 @@ func ParseContentID(text string) (id ContentID, err error) {
 	return id, err
 }
 
-// parseHash accepts only the one form that String writes.
+// parseHash accepts only the form that String returns.
 func parseHash(into *[32]byte, text string) error {
 	var sum [32]byte
 	if len(text) != hex.EncodedLen(len(sum)) {

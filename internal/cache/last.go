@@ -1,4 +1,4 @@
-// How long each step took when it was last built: what forecasts and the order of builds go by.
+// last: how long each step took when it was last built, for forecasts and the order of builds.
 
 package cache
 
@@ -21,8 +21,8 @@ type record struct {
 	Took   time.Duration
 }
 
-// Took returns how long a step, such as "package/bash x86_64", took when it was last put into the
-// store from anywhere.
+// Took returns how long a step, such as "package/bash x86_64", took when it was last stored by any
+// checkout.
 func (s *Store) Took(step string) (time.Duration, bool) {
 	r, ok := s.recall(tookKey(step))
 	return r.Took, ok
@@ -30,8 +30,8 @@ func (s *Store) Took(step string) (time.Duration, bool) {
 
 func tookKey(step string) string { return "took " + step }
 
-// remember notes a record, when that is not noted already. Failing to is not worth an error. It
-// needs the lock, shared.
+// remember stores a record if it is new. It only warns of failures. The caller holds the lock,
+// shared.
 func (s *Store) remember(r record) {
 	var t Transcript
 	t.text = append(t.text, recordHeader...)

@@ -1,4 +1,4 @@
-// A memo of file hashes, so that a run in which nothing changed reads no file's bytes.
+// memo: remembers file hashes, so that a run without changes reads no file's bytes.
 
 package cache
 
@@ -16,17 +16,16 @@ import (
 	"buildsys/internal/atomicfile"
 )
 
-// racyWindow is how long a file must have been left alone before its hash is remembered. A file
-// that changes twice within one tick of the file system's clock, and keeps its size, looks the same
-// after both changes (git's "racily clean" index entries). Two seconds are the coarsest clock in
-// use.
+// racyWindow is how long a file must be unchanged before its hash is remembered. A file that
+// changes twice within one tick of the file system's clock, without changing its size, looks the
+// same after both changes (git's "racily clean" index entries). Two seconds is the coarsest clock
+// in use.
 const racyWindow = 2 * time.Second
 
-// memoDays is how long the hash of a file that nobody asks for is kept.
+// memoDays is how long an unused hash is kept.
 const memoDays = 30
 
-// Memo remembers the hashes of files by path, size, times and inode. It is safe for use by several
-// goroutines.
+// Memo remembers the hashes of files by path, size, times and inode. It is safe for concurrent use.
 type Memo struct {
 	now func() time.Time
 
@@ -41,8 +40,8 @@ type memoEntry struct {
 	day int64 // of the last use, counted from 1970
 }
 
-// fileID is what changes when a file's bytes do. The change time cannot be set by a program, unlike
-// the others.
+// fileID changes whenever a file's bytes do. Unlike the other fields, programs cannot set the
+// change time.
 type fileID struct {
 	size, mtime, ctime int64 // bytes, nanoseconds, nanoseconds
 	dev, inode         uint64
@@ -51,8 +50,8 @@ type fileID struct {
 // NewMemo returns an empty memo.
 func NewMemo() *Memo { return &Memo{now: time.Now, known: map[string]memoEntry{}} }
 
-// HashFile returns the sha256 of the file at path, from memory when the file is the one that was
-// hashed before. A link is followed.
+// HashFile returns the sha256 of the file at path, from memory if the file has not changed since it
+// was hashed. It follows links.
 func (m *Memo) HashFile(path string) ([32]byte, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -80,7 +79,7 @@ func (m *Memo) HashFile(path string) ([32]byte, error) {
 // ScanDir is ScanDir with hashes from the memo.
 func (m *Memo) ScanDir(dir string) ([]File, ContentID, error) { return scanDir(dir, m.HashFile) }
 
-// rehash reads the file and remembers the result when nothing can have changed it unseen.
+// rehash reads the file and remembers its hash, unless the file may have changed unnoticed.
 func (m *Memo) rehash(path string, today int64) ([32]byte, error) {
 	start := m.now()
 	before, err := identify(path)
@@ -132,7 +131,7 @@ func ignoringEINTR(call func() error) error {
 
 const memoHeader = "buildsys hashes 1\n"
 
-// Load adds what Save wrote to the file at path. A missing or damaged file adds nothing.
+// Load adds the hashes that Save wrote to the file at path. A missing or damaged file adds nothing.
 func (m *Memo) Load(path string) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -167,9 +166,9 @@ func (m *Memo) Load(path string) {
 	}
 }
 
-// Save writes the memo to the file at path, which is replaced whole, unless nothing was learnt
-// since Load. Hashes that nobody asked for in thirty days are left out. Losing the file costs only
-// time, so it is not forced to disk.
+// Save replaces the file at path by the hashes in the memo, if there are new ones since Load. It
+// leaves out hashes not used for memoDays. Losing the file costs only time, so it is not forced to
+// disk.
 func (m *Memo) Save(path string) error {
 	m.mu.Lock()
 	if !m.changed {

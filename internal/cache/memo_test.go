@@ -1,4 +1,4 @@
-// The memo of hashes: it saves reading, and never says what a file was before.
+// memo_test: the memo of hashes saves reading, and never returns an outdated hash.
 
 package cache
 
@@ -11,15 +11,14 @@ import (
 	"time"
 )
 
-// later is a memo for which every file of the test has been left alone for long enough.
+// later returns a memo for which every file of the test has been unchanged for long enough.
 func later() *Memo {
 	m := NewMemo()
 	m.now = func() time.Time { return time.Now().Add(time.Minute) }
 	return m
 }
 
-// spoil makes what the memo remembers wrong, so that it shows whether the memo or the file was
-// asked.
+// spoil makes the memo's hashes wrong, to show whether the memo or the file was used.
 func spoil(m *Memo) {
 	for name, e := range m.known {
 		e.sum = [32]byte{0xff}
@@ -62,7 +61,7 @@ func TestMemoRemembers(t *testing.T) {
 	}
 }
 
-// Every way to change a file is seen, also those that keep its size and put its time back.
+// Every way to change a file is noticed, even if it keeps the size and restores the time.
 func TestMemoSeesChanges(t *testing.T) {
 	old := time.Now().Add(-time.Hour)
 	for name, edit := range map[string]func(path string) error{
@@ -100,7 +99,7 @@ func TestMemoSeesChanges(t *testing.T) {
 	}
 }
 
-// A file changed just now may change again without a trace, so its hash is not kept.
+// A file that was just changed may change again unnoticed, so its hash is not remembered.
 func TestMemoIsNotRacy(t *testing.T) {
 	path := filepath.Join(write(t, map[string]string{"a": "one"}), "a")
 	at := time.Now()
@@ -110,7 +109,7 @@ func TestMemoIsNotRacy(t *testing.T) {
 	if len(m.known) != 0 {
 		t.Errorf("remembered: %v", m.known)
 	}
-	// the clock was put back: the file is from the future
+	// The clock was set back: the file is from the future.
 	m.now = func() time.Time { return at.Add(-time.Hour) }
 	check(t, m, path, "one")
 	if len(m.known) != 0 {
@@ -201,8 +200,8 @@ func FuzzMemoLine(f *testing.F) {
 	})
 }
 
-// BenchmarkMemo asks for 10,000 known files and loads and saves the memo, as a run in which nothing
-// changed does.
+// BenchmarkMemo asks for 10,000 known files, and loads and saves the memo, as a run without changes
+// does.
 func BenchmarkMemo(b *testing.B) {
 	dir := b.TempDir()
 	var paths []string

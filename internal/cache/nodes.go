@@ -1,5 +1,5 @@
-// Nodes: what digests of packages stand for, kept in a checkout beside its records for those who
-// ask why a step runs again. See packages.go.
+// nodes: stores in a checkout, beside its records, what digests of packages stand for, to explain
+// why a step runs again. See packages.go.
 
 package cache
 
@@ -13,15 +13,15 @@ import (
 )
 
 // Nodes is a directory of nodes, named by their digests. Steps share them: two that see the same
-// packages of a bucket have one node for it. Nothing depends on them but explanations, so they are
-// not forced to disk, and a node that is missing or damaged is none.
+// packages of a bucket have one node for it. Only explanations depend on them, so they are not
+// forced to disk, and a missing or damaged node is tolerated.
 type Nodes struct{ Dir string }
 
-// nodesDaily is how often Sweep looks, and how old a node must be for it to go: another process may
-// have written it a moment before the record that names it.
+// nodesDaily is how often Sweep runs, and how old a node must be to be removed: another process may
+// have written it just before the record that names it.
 const nodesDaily = 24 * time.Hour
 
-// sweptFile is the file whose time says when Sweep last looked.
+// sweptFile is the file whose time is that of the last Sweep.
 const sweptFile = "swept"
 
 func (n Nodes) path(d PackagesDigest) string {
@@ -38,7 +38,7 @@ func (n Nodes) Get(d PackagesDigest) []byte {
 	return data
 }
 
-// Put keeps a node, if it is not there.
+// Put stores a node unless it exists.
 func (n Nodes) Put(d PackagesDigest, text func() []byte) error {
 	path := n.path(d)
 	if _, err := os.Lstat(path); err == nil {
@@ -50,18 +50,19 @@ func (n Nodes) Put(d PackagesDigest, text func() []byte) error {
 	return atomicfile.Replace(path, text(), 0o644)
 }
 
-// Sweep deletes, at most once a day, the nodes that no transcript names any more. transcripts is
-// called when it is time, and returns those of all records. So there are never more than the nodes
-// of these and those that were made in the last two days.
+// Sweep deletes, at most once a day, the nodes that no transcript names. It calls transcripts,
+// which returns those of all records, only when it runs. So the nodes are at most those that
+// records name and those made in the last two days.
 func (n Nodes) Sweep(now time.Time, transcripts func() []string) error {
 	marker := filepath.Join(n.Dir, sweptFile)
 	if info, err := os.Stat(marker); err == nil && now.Sub(info.ModTime()) < nodesDaily {
 		return nil
 	}
-	if _, err := os.Stat(n.Dir); err != nil { // nothing was ever kept
+	if _, err := os.Stat(n.Dir); err != nil { // there are no nodes
 		return nil
 	}
-	if err := errors.Join(os.WriteFile(marker, nil, 0o644), os.Chtimes(marker, now, now)); err != nil {
+	err := errors.Join(os.WriteFile(marker, nil, 0o644), os.Chtimes(marker, now, now))
+	if err != nil {
 		return err
 	}
 	named := map[string]bool{}
@@ -80,7 +81,7 @@ func (n Nodes) Sweep(now time.Time, transcripts func() []string) error {
 	for _, path := range paths {
 		info, err := os.Lstat(path)
 		if err == nil && !named[filepath.Base(path)] && now.Sub(info.ModTime()) >= nodesDaily {
-			_ = os.Remove(path) // the next time, if not now
+			_ = os.Remove(path) // if it fails, the next Sweep tries again
 		}
 	}
 	return err

@@ -1,4 +1,4 @@
-// Packages: one digest for all packages whose outputs a step sees, and what it stands for.
+// packages: one digest for all packages whose outputs a step sees, and what it stands for.
 
 package cache
 
@@ -11,10 +11,9 @@ import (
 	"strings"
 )
 
-// A step may see thousands of packages, and of its neighbours' thousands nearly all are the same.
-// So a transcript has one line for them, "packages DIGEST". The digest is that of a tree of two
-// levels, made as follows; strings are in double quotes, \n is a newline, and nothing stands
-// between the parts.
+// A step may see thousands of packages, nearly the same ones as its neighbours. So its transcript
+// has one line for them, "packages DIGEST". The digest is that of a tree of two levels, made as
+// follows; strings are in double quotes, \n is a newline, and nothing separates the parts.
 //
 //   - The bucket of a package is the first byte of the sha256 of its name.
 //   - The digest of a bucket is the sha256 of "buildsys bucket 1\n" and, for each of the packages
@@ -23,11 +22,11 @@ import (
 //   - The digest of all is the sha256 of "buildsys packages 1\n" and, for each bucket that the step
 //     sees a package of, ascending: a byte, the bucket; 32 bytes, its digest.
 //
-// Names and content IDs alone decide, in an order that follows from the names: where in a plan the
-// steps are, how large it is, and by which edges a step came to see a package has no part in it. A
-// word holds neither space nor newline outside of quotes and a content ID has one length, so a
-// bucket's text can be read in one way only; and the first lines keep the text of a bucket, that of
-// a tree and a transcript apart. So digests are equal only for equal sets, as far as sha256 goes.
+// Only names and content IDs matter, in an order that follows from the names: neither the positions
+// of steps in a plan, nor its size, nor the edges by which a step sees a package have any effect. A
+// word holds neither space nor newline outside quotes and a content ID has a fixed length, so a
+// bucket's text can be read in only one way; and the first lines distinguish the text of a bucket,
+// that of a tree and a transcript. So digests are equal only for equal sets, as far as sha256 goes.
 // The buckets make it cheap: steps that see the same packages of a bucket share its digest.
 
 // PackageBuckets is the number of buckets.
@@ -37,14 +36,14 @@ const (
 	bucketHeader   = "buildsys bucket 1\n"
 	packagesHeader = "buildsys packages 1\n"
 
-	// packagesLabel begins the line of a transcript with the digest; in its place packageLabel begins
-	// the lines that are shown to people, one for each package.
+	// packagesLabel begins the line of a transcript with the digest. Instead of it, packageLabel
+	// begins the lines shown to people, one for each package.
 	packagesLabel = "packages"
 	packageLabel  = "rpms"
 )
 
-// PackagesDigest is the digest of a bucket or of all. The zero value is that of a bucket of which
-// nothing is seen.
+// PackagesDigest is the digest of a bucket or of all packages. The zero value is that of a bucket
+// without packages.
 type PackagesDigest [32]byte
 
 // String returns the digest in hex.
@@ -56,16 +55,16 @@ func PackageBucket(name string) int {
 	return int(sum[0])
 }
 
-// Package is one that steps see: in a digest by its name and content ID, and for people with the
-// names of its files and the beginnings of their hashes.
+// Package is a package that steps see. Its name and content ID are in digests; the names of its
+// files and the beginnings of their hashes are for people.
 type Package struct {
 	name    string
 	content ContentID
 	words   Words
-	short   int // how much of words is name and content ID
+	short   int // length of words.text up to and including the content ID
 }
 
-// NewPackage describes the package.
+// NewPackage describes a package.
 func NewPackage(name string, content ContentID, files []File) Package {
 	words := []string{name, content.String()}
 	short := len(NewWords(words...).text)
@@ -75,11 +74,11 @@ func NewPackage(name string, content ContentID, files []File) Package {
 	return Package{name, content, NewWords(words...), short}
 }
 
-// Words returns all of it, for a line of a transcript.
+// Words returns the whole description, for a line of a transcript.
 func (p Package) Words() Words { return p.words }
 
-// DigestBucket returns the digest of those packages of a bucket that a step sees, sorted by name.
-// scratch is memory to work in, which it returns.
+// DigestBucket returns the digest of the packages of a bucket that a step sees, sorted by name. It
+// uses scratch as memory and returns it, perhaps grown.
 func DigestBucket(scratch []byte, seen iter.Seq[Package]) (PackagesDigest, []byte) {
 	text := append(scratch[:0], bucketHeader...)
 	for p := range seen {
@@ -92,7 +91,7 @@ func DigestBucket(scratch []byte, seen iter.Seq[Package]) (PackagesDigest, []byt
 	return sha256.Sum256(text), text
 }
 
-// BucketNode returns the text that is kept for people of the packages of a bucket.
+// BucketNode returns the text that is stored to explain the digest of a bucket.
 func BucketNode(seen iter.Seq[Package]) []byte {
 	text := []byte(bucketHeader)
 	for p := range seen {
@@ -102,7 +101,7 @@ func BucketNode(seen iter.Seq[Package]) []byte {
 	return text
 }
 
-// PackagesNode returns the text whose sha256 is the digest of all. It is kept as it is.
+// PackagesNode returns the text whose sha256 is the digest of all packages. It is stored as it is.
 func PackagesNode(buckets *[PackageBuckets]PackagesDigest) []byte {
 	text := make([]byte, 0, len(packagesHeader)+PackageBuckets*(1+len(PackagesDigest{})))
 	text = append(text, packagesHeader...)
@@ -115,17 +114,16 @@ func PackagesNode(buckets *[PackageBuckets]PackagesDigest) []byte {
 	return text
 }
 
-// AddPackages writes the line of a step that sees the packages of the given node.
+// AddPackages adds the line of a step that sees the packages of the given node.
 func (t *Transcript) AddPackages(node []byte) {
 	t.Add(packagesLabel, PackagesDigest(sha256.Sum256(node)).String())
 }
 
-// NodeSource returns the node of a digest, nil where there is none. It need not be right: what it
-// returns is held against the digest.
+// NodeSource returns the node of a digest, or nil. Its result is checked against the digest.
 type NodeSource func(PackagesDigest) []byte
 
-// Explain is Diff with the digests of packages resolved: of the packages it names those that
-// differ. Where nodes are missing it says only that there are some.
+// Explain is Diff with digests of packages resolved to the packages that differ. If nodes are
+// missing, it only reports that there are differences.
 func Explain(old, new string, node NodeSource) []Change {
 	before, after := packagesOf(old), packagesOf(new)
 	if before.digest == after.digest {
@@ -135,7 +133,8 @@ func Explain(old, new string, node NodeSource) []Change {
 	return Diff(before.replaced(old, oldLines, all), after.replaced(new, newLines, all))
 }
 
-// packagesLine is where in a transcript the digest is. It is empty where the step sees no packages.
+// packagesLine is the position of the digest in a transcript. It is empty if the step sees no
+// packages.
 type packagesLine struct {
 	digest   PackagesDigest
 	from, to int
@@ -155,7 +154,7 @@ func packagesOf(text string) (l packagesLine) {
 	return l
 }
 
-// replaced puts lines in the place of the digest's; without instead they come before it.
+// replaced inserts lines at the digest's line: in its place if instead is set, otherwise before it.
 func (l packagesLine) replaced(text string, lines []string, instead bool) string {
 	rest := text[l.to:]
 	if !instead {
@@ -164,8 +163,8 @@ func (l packagesLine) replaced(text string, lines []string, instead bool) string
 	return text[:l.from] + strings.Join(lines, "") + rest
 }
 
-// differing returns the lines of the packages in those buckets that differ between two digests; all
-// is false if some could not be read on both sides, which are left out.
+// differing returns the lines of the packages in the buckets that differ between two digests. It
+// leaves out buckets that cannot be read on both sides; all is false if there are any.
 func differing(before, after PackagesDigest, node NodeSource) (old, new []string, all bool) {
 	was, ok := node.buckets(before)
 	is, okay := node.buckets(after)
@@ -190,7 +189,7 @@ func differing(before, after PackagesDigest, node NodeSource) (old, new []string
 	return old, new, all
 }
 
-// buckets reads the node of all packages; of a step that sees none there is no node.
+// buckets reads the node of all packages. A step that sees no packages has no node.
 func (node NodeSource) buckets(d PackagesDigest) (all [PackageBuckets]PackagesDigest, ok bool) {
 	if d == (PackagesDigest{}) {
 		return all, true

@@ -1,4 +1,4 @@
-// packages_test: what a digest of packages stands for is explained, as far as its nodes are there.
+// packages_test: digests of packages are explained, as far as their nodes exist.
 
 package cache
 
@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// seen keeps the nodes of packages "name=version", and returns the transcript of a step that sees
+// seen stores the nodes of packages "name=version", and returns the transcript of a step that sees
 // them.
 func seen(t *testing.T, nodes Nodes, packages ...string) string {
 	t.Helper()
@@ -35,7 +35,7 @@ func seen(t *testing.T, nodes Nodes, packages ...string) string {
 	}
 	tr := new(Transcript)
 	tr.Restart("package/a x86_64")
-	tr.Add("arg", packagesLabel, PackagesDigest{1}.String()) // which is no line of packages
+	tr.Add("arg", packagesLabel, PackagesDigest{1}.String()) // not a line of packages
 	if len(packages) > 0 {
 		node := PackagesNode(&all)
 		put(sha256.Sum256(node), node)
@@ -91,7 +91,7 @@ func TestExplainLines(t *testing.T) {
 	}
 }
 
-// Whatever node is missing or damaged, it is said that there are changes, and it is no error.
+// If a node is missing or damaged, changes are still reported, and there is no error.
 func TestExplainWithoutNodes(t *testing.T) {
 	const nobody = "its dependencies changed"
 	for _, damage := range []func(path string) error{
@@ -127,7 +127,7 @@ func TestExplainWithoutNodes(t *testing.T) {
 	}
 }
 
-// Nodes that no record names go away once a day, the young ones later.
+// Nodes that no record names are removed once a day, if they are old enough.
 func TestSweep(t *testing.T) {
 	nodes := Nodes{Dir: filepath.Join(t.TempDir(), "packages")}
 	now := time.Now()
@@ -166,7 +166,7 @@ func TestSweep(t *testing.T) {
 	}
 }
 
-// Provenance names every package where they are known, else their digest.
+// Provenance names every package if they are known, else their digest.
 func TestProvenanceOfPackages(t *testing.T) {
 	transcript := seen(t, Nodes{Dir: t.TempDir()}, "bash=1", "musl=1")
 	e := Entry{Step: "package/a x86_64", Transcript: transcript}

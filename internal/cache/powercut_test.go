@@ -1,5 +1,5 @@
-// Power cuts: what a disk holds at any moment of a Put is a store without damage, with everything
-// put before.
+// powercut_test: at any moment of a Put, the disk holds an undamaged store with everything put
+// before.
 
 package cache
 
@@ -22,9 +22,9 @@ func mounted(t *testing.T, image string) (dir string, unmount func()) {
 	return dir, need.Mount(t, dir, "-o", "loop", image)
 }
 
-// The image of a mounted file system holds only what was forced to disk or written back, as a disk
-// does after a power cut; so a copy of it at every stage of Put is the store that the next start of
-// the machine finds.
+// The image of a mounted file system holds only what was forced to disk or written back, like a
+// disk after a power cut. So a copy of it at a stage of Put is the store that the machine would
+// find when it starts again.
 func TestPowerCuts(t *testing.T) {
 	mkfs := need.Program(t, "mkfs.ext4")
 	work := t.TempDir()
@@ -69,8 +69,7 @@ func TestPowerCuts(t *testing.T) {
 	}
 }
 
-// afterCut looks at the store on an image: the first of the entries must be there, the others may
-// be.
+// afterCut checks the store on an image: the first of the entries must exist, the others may.
 func afterCut(t *testing.T, image string, entries []Entry, durable int) {
 	dir, unmount := mounted(t, image)
 	defer unmount()
@@ -90,9 +89,8 @@ func afterCut(t *testing.T, image string, entries []Entry, durable int) {
 	}
 }
 
-// putBeside stores the outputs of an entry once more, as another action of the same step whose ID
-// begins alike. No directory has to be made for that, so nothing but the entry itself makes the
-// entry durable.
+// putBeside stores the outputs of an entry once more, for another action of the same step whose ID
+// begins alike. That creates no directory, so only the entry itself makes the entry durable.
 func putBeside(t *testing.T, s *Store, e Entry) Entry {
 	out, log := t.TempDir(), filepath.Join(t.TempDir(), "log")
 	if err := errors.Join(s.Restore(e, out), restoreLog(s, e, log)); err != nil {

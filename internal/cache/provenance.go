@@ -1,4 +1,4 @@
-// Provenance: what an entry was made from, in the form that supply-chain tools read.
+// provenance: describes what an entry was made from, in the form that supply-chain tools read.
 
 package cache
 
@@ -9,13 +9,13 @@ import (
 	"strings"
 )
 
-// The identifiers of what Provenance writes. The first two are those of
-// https://in-toto.io/Statement/v1 and https://slsa.dev/spec/v1.0/provenance.
+// Identifiers in provenance. The first two are defined by https://in-toto.io/Statement/v1 and
+// https://slsa.dev/spec/v1.0/provenance.
 const (
 	statementType = "https://in-toto.io/Statement/v1"
 	predicateType = "https://slsa.dev/provenance/v1"
 	buildType     = "urn:buildsys:step:v1"
-	builderID     = "urn:buildsys:local:v1" // whoever signs the statement says which machine that was
+	builderID     = "urn:buildsys:local:v1" // the signer of the statement identifies the machine
 )
 
 type statement struct {
@@ -47,18 +47,18 @@ type externalParameters struct {
 	Arguments map[string]string `json:"arguments"`
 }
 
-// resource is a ResourceDescriptor of in-toto. Digests that are no plain hash of one file have
-// names of our own: buildsysImage (of the SDK), buildsysContent (of the RPMs of a package, see
-// ContentOf) and buildsysPackages (of all packages that the step saw, where nobody knows any more
-// which they were, see packages.go).
+// resource is a ResourceDescriptor of in-toto. Digests that are not plain hashes of one file have
+// our own names: buildsysImage (of the SDK), buildsysContent (of the RPMs of a package; see
+// ContentOf) and buildsysPackages (of all packages that the step saw, if they are unknown; see
+// packages.go).
 type resource struct {
 	Name   string            `json:"name"`
 	Digest map[string]string `json:"digest"`
 }
 
-// Provenance returns an in-toto statement, unsigned, with a SLSA provenance predicate: the outputs
-// of e, and from its transcript all they were made from. Equal inputs and outputs give equal bytes:
-// no time, no machine and no user is in it.
+// Provenance returns an unsigned in-toto statement with a SLSA provenance predicate: the outputs of
+// e, and from its transcript all that they were made from. Equal inputs and outputs give equal
+// bytes, because it contains no time, machine or user.
 func (e Entry) Provenance() ([]byte, error) {
 	s := statement{Type: statementType, PredicateType: predicateType, Subject: []resource{}}
 	for _, f := range e.Files {
@@ -93,7 +93,7 @@ func (e Entry) Provenance() ([]byte, error) {
 	return json.MarshalIndent(s, "", "  ")
 }
 
-// read takes one line of a transcript: a parameter, or else something the step depends on.
+// read reads one line of a transcript, as a parameter or as a dependency of the step.
 func (p *externalParameters) read(words []string) (dep resource, ok bool) {
 	word := func(n int) string {
 		if n < len(words) {
@@ -126,7 +126,7 @@ func (p *externalParameters) read(words []string) (dep resource, ok bool) {
 	return resource{}, false
 }
 
-// resource is a package as something the step depends on.
+// resource returns the package as a dependency.
 func (p Package) resource() resource {
 	digest := map[string]string{"buildsysContent": p.content.String()}
 	return resource{packageLabel + "/" + p.name, digest}

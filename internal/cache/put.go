@@ -1,9 +1,9 @@
-// Writing into the store: blobs first, the entry that names them last, each durable before its name
-// appears.
+// put: writes into the store: blobs first, the entry that names them last, each durable before its
+// name appears.
 //
-// The store has its own protocol of replacing files instead of package atomicfile: all blobs of a
-// Put are forced to disk together, temporary files lie in one directory which Trim empties under
-// the store's lock, what stands in the way of a name goes to the quarantine, and tests stop it
+// The store has its own way of replacing files instead of package atomicfile: it forces all blobs
+// of a Put to disk together, its temporary files are in one directory that Trim empties under the
+// store's lock, a directory in the place of a file goes to the quarantine, and tests stop it
 // between any two steps.
 
 package cache
@@ -26,12 +26,12 @@ import (
 )
 
 // Put stores the files in dir as the outputs of e.Action, together with the log at logPath (empty
-// for none), and returns e with Files, Content, Log and, when it was zero, Built filled in.
-// Whatever is there already is not written again.
+// for none), and returns e with Files, Content, Log and, if it was zero, Built filled in. It does
+// not write blobs that exist.
 //
-// A kill or a power cut at any moment leaves the store as it was before or with the whole entry.
-// Several writers of one action do not disturb each other: the last entry stays. Errors of the file
-// system are *StoreError; a *ChangedError says that dir changed meanwhile.
+// A kill or a power cut at any moment leaves the store without the entry or with all of it.
+// Concurrent writers of one action do not disturb each other: the last entry stays. Errors of the
+// file system are *StoreError; a *ChangedError means that a file changed meanwhile.
 func (s *Store) Put(e Entry, dir, logPath string) (Entry, error) {
 	unlock, err := s.lock(unix.LOCK_SH)
 	if err != nil {
@@ -71,8 +71,7 @@ func (s *Store) putEntry(e Entry) (Entry, error) {
 	if err := e.Check(); err != nil {
 		return e, fmt.Errorf("the outputs of %s cannot be stored: %w", e.Step, err)
 	}
-	// First, for a kill after the entry would lose it for good: whoever finds the entry has no reason
-	// to put it again.
+	// Before the entry: if a kill after the entry lost the record, nothing would write it again.
 	s.remember(record{Key: tookKey(e.Step), Action: e.Action, Took: e.Took})
 	s.reach("remembered")
 	if err := s.writeSmall(s.entryPath(e.Action), e.encode(), true); err != nil {
@@ -97,15 +96,15 @@ func scanLog(path string) (Blob, error) {
 	return Blob{sum, info.Size()}, nil
 }
 
-// source is a file that has been hashed and shall become a blob.
+// source is a file that has been hashed and is to become a blob.
 type source struct {
 	path string
 	blob Blob
 }
 
-// putBlobs copies files to their places: all are written, then all forced to disk at the same time,
-// which costs hardly more than forcing one, and then all get their names. The names become durable
-// with the entry, at the latest; a name that a power cut takes away is a miss.
+// putBlobs copies files into the store. It writes all, then forces all to disk at the same time,
+// which costs hardly more than forcing one, and then gives all their names. The names become
+// durable with the entry at the latest; if a power cut loses one, it is a miss.
 func (s *Store) putBlobs(sources []source) error {
 	type move struct{ tmp, final string }
 	var moves []move
@@ -113,7 +112,7 @@ func (s *Store) putBlobs(sources []source) error {
 	seen := map[string]bool{}
 	defer func() {
 		for _, tmp := range tmps {
-			_ = os.Remove(tmp) // those that were renamed are not there
+			_ = os.Remove(tmp) // fails for those that were renamed
 		}
 	}()
 	for _, from := range sources {
@@ -140,8 +139,8 @@ func (s *Store) putBlobs(sources []source) error {
 	return nil
 }
 
-// hasBlob looks only at the size; the bytes are checked when they are used. What has another size
-// is moved aside.
+// hasBlob reports whether a blob exists, by its size; its bytes are checked when they are used. A
+// file of another size is moved aside.
 func (s *Store) hasBlob(final string, b Blob) bool {
 	info, err := os.Lstat(final)
 	if err == nil && info.Mode().IsRegular() && info.Size() == b.Size {
@@ -166,10 +165,10 @@ func (from source) copyTo(to *os.File) error {
 	if size != from.blob.Size || sum != from.blob.SHA256 {
 		return &ChangedError{Path: from.path}
 	}
-	return to.Chmod(0o444) // nobody shall edit it by accident
+	return to.Chmod(0o444) // prevents accidental edits
 }
 
-// syncAll forces files to disk, several at a time so that the file system can do them together.
+// syncAll forces files to disk, several at a time so that the file system can combine them.
 func syncAll(paths []string) error {
 	var group errgroup.Group
 	group.SetLimit(16)
@@ -181,7 +180,7 @@ func syncAll(paths []string) error {
 	return group.Wait()
 }
 
-// writeSmall puts data at path in one step.
+// writeSmall replaces the file at path by data.
 func (s *Store) writeSmall(path string, data []byte, durable bool) error {
 	return s.write(path, durable, func(to *os.File) error {
 		_, err := to.Write(data)
@@ -189,9 +188,9 @@ func (s *Store) writeSmall(path string, data []byte, durable bool) error {
 	})
 }
 
-// write makes the file at path appear whole, or not at all: it is written under a temporary name
-// and renamed. When durable, both survive a power cut from then on. A file at path is replaced. It
-// needs the lock, shared.
+// write replaces the file at path as a whole: it writes under a temporary name and renames. If
+// durable is set, content and name survive a power cut after it returns. The caller holds the lock,
+// shared.
 func (s *Store) write(path string, durable bool, fill func(to *os.File) error) error {
 	tmp, err := s.writeTemporary(path, func(to *os.File) error {
 		if err := fill(to); err != nil || !durable {
@@ -212,7 +211,7 @@ func (s *Store) write(path string, durable bool, fill func(to *os.File) error) e
 	return nil
 }
 
-// writeTemporary writes what shall be renamed to final, and leaves nothing when it fails.
+// writeTemporary writes a temporary file to be renamed to final. If it fails, it leaves no file.
 func (s *Store) writeTemporary(final string, fill func(to *os.File) error) (string, error) {
 	tmp, err := os.CreateTemp(s.path(tmpDir), filepath.Base(final)+"-")
 	if err != nil {
@@ -226,7 +225,7 @@ func (s *Store) writeTemporary(final string, fill func(to *os.File) error) (stri
 	return tmp.Name(), nil
 }
 
-// storeWrite gives errors of writing their type. One of changed outputs has its own.
+// storeWrite makes an error from writing a *StoreError, except a *ChangedError.
 func storeWrite(err error) error {
 	if changed, ok := errors.AsType[*ChangedError](err); ok {
 		return changed
@@ -237,8 +236,8 @@ func storeWrite(err error) error {
 	return &StoreError{Doing: "write to the store", Err: err}
 }
 
-// rename makes the directory of path when it is missing: the 256 of each kind appear as they are
-// needed.
+// rename renames tmp to path. It creates the directory of path if necessary; the 256 of each kind
+// appear as they are needed.
 func (s *Store) rename(tmp, path string) error {
 	err := os.Rename(tmp, path)
 	switch {
@@ -247,7 +246,7 @@ func (s *Store) rename(tmp, path string) error {
 			return err
 		}
 		err = os.Rename(tmp, path)
-	case err != nil && isDir(path): // left by a damaged file system or by hand
+	case err != nil && isDir(path): // from a damaged file system or made by hand
 		s.quarantine(path, "it is a directory")
 		err = os.Rename(tmp, path)
 	}
@@ -272,8 +271,8 @@ func (s *Store) blobPath(sum [32]byte) string {
 	return s.path(blobsDir, name[:2], name)
 }
 
-// copyHashed copies the whole of from to the empty file to and returns the size and sha256 of what
-// it wrote. Where the file system can share the bytes of both files until one is changed, it does.
+// copyHashed copies all of from to the empty file to and returns the size and sha256 of the copy.
+// If the file system supports it, both files share their bytes until one is changed.
 func copyHashed(to, from *os.File) (size int64, sum [32]byte, err error) {
 	h := sha256.New()
 	if unix.IoctlFileClone(int(to.Fd()), int(from.Fd())) == nil {
@@ -286,7 +285,7 @@ func copyHashed(to, from *os.File) (size int64, sum [32]byte, err error) {
 	return size, sum, err
 }
 
-// readSide marks errors of reading, so that a bad source is told from a bad destination.
+// readSide marks errors from reading, to distinguish a bad source from a bad destination.
 type readSide struct{ f *os.File }
 
 type readError struct{ error }

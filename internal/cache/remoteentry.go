@@ -1,5 +1,5 @@
-// Remote entries: entries whose blobs are in a remote cache and not in this store, so that what was
-// asked once need not be asked again, with the network gone as well.
+// remoteentry: entries whose blobs are in a remote cache and not in this store, so that a lookup
+// need not be repeated and works without a network.
 
 package cache
 
@@ -14,35 +14,35 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// PutRemote notes that a remote cache, e.Origin, has the outputs of e.Action. Errors of the file
+// PutRemote records that a remote cache, e.Origin, has the outputs of e.Action. Errors of the file
 // system are *StoreError.
 func (s *Store) PutRemote(e Entry) error {
 	if e.Origin == "" {
-		return errors.New("cache: a remote entry has an origin")
+		return errors.New("cache: a remote entry needs an origin")
 	}
 	if err := e.Check(); err != nil {
-		return fmt.Errorf("the result of %s cannot be noted: %w", e.Step, err)
+		return fmt.Errorf("the result of %s cannot be recorded: %w", e.Step, err)
 	}
 	unlock, err := s.lock(unix.LOCK_SH)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	e.Built, e.Took = time.Now().UTC().Round(0), max(e.Took, 0) // when it was heard of
-	// What this machine has measured itself says more.
+	e.Built, e.Took = time.Now().UTC().Round(0), max(e.Took, 0) // Built is the time of the lookup
+	// A duration measured on this machine is more accurate.
 	if _, ok := s.recall(tookKey(e.Step)); !ok {
 		s.remember(record{Key: tookKey(e.Step), Action: e.Action, Took: e.Took})
 	}
 	return s.writeSmall(s.remotePath(e.Action), e.encode(), false)
 }
 
-// Remote returns what PutRemote noted for an action.
+// Remote returns the entry that PutRemote recorded for an action.
 func (s *Store) Remote(id ActionID) (Entry, bool) {
 	e, ok := s.readEntry(s.remotePath(id), id)
 	return e, ok && e.Origin != ""
 }
 
-// ForgetRemote removes what PutRemote noted: its outputs could not be had.
+// ForgetRemote removes the entry that PutRemote recorded, because its outputs are not available.
 func (s *Store) ForgetRemote(id ActionID) {
 	if err := os.Remove(s.remotePath(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.warn("%v", err)

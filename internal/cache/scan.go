@@ -1,4 +1,4 @@
-// Reading an output directory: which files it holds and what their hash is.
+// scan: lists and hashes the files of an output directory.
 
 package cache
 
@@ -13,9 +13,9 @@ import (
 	"strings"
 )
 
-// ScanDir returns the files below dir, sorted by name, and their content ID. Directories count only
-// by what is in them. Anything but regular files, directories and relative links that stay inside
-// is an error.
+// ScanDir returns the files below dir, sorted by name, and their content ID. Directories matter
+// only by the files in them. Anything except regular files, directories and relative links that
+// stay inside is an error.
 func ScanDir(dir string) ([]File, ContentID, error) { return scanDir(dir, hashFile) }
 
 func scanDir(dir string, hash func(path string) ([32]byte, error)) ([]File, ContentID, error) {

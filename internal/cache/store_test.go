@@ -1,4 +1,4 @@
-// The store in use: what is put comes back, and nothing else ever does.
+// store_test: what is put comes back unchanged, and nothing else ever does.
 
 package cache
 
@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// write makes the files of a directory; names that end in + are executable, names that begin with @
-// are links.
+// write writes the files of a directory. Names that end in + are executable; names that begin with
+// @ are links.
 func write(t testing.TB, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -128,8 +128,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// What ScanDir says and Restore makes does not depend on the mask that this process makes files
-// with.
+// The results of ScanDir and Restore do not depend on the umask of this process.
 func TestModes(t *testing.T) {
 	defer syscall.Umask(syscall.Umask(0o077))
 	s := open(t)

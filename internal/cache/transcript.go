@@ -1,4 +1,4 @@
-// The transcript of an action: labelled lines that no two different sets of inputs can share.
+// transcript: the inputs of an action as labelled lines, different for different inputs.
 
 package cache
 
@@ -10,25 +10,25 @@ import (
 	"strings"
 )
 
-// salt begins every transcript. Raise the number when steps run differently from the same inputs,
-// so that results of older programs are not used.
+// salt begins every transcript. Increase the number when steps run differently from the same
+// inputs, so that results of older programs are not used.
 const salt = "buildsys action 1"
 
 // Transcript collects the inputs of one step as text, for the hash and for people. The order of the
-// lines counts, so callers add what has no order sorted.
+// lines matters, so callers sort inputs that have no order.
 type Transcript struct {
 	text []byte
 }
 
-// Add writes one line: the label, then the values, each quoted as a Go string when it is empty or
-// holds anything but visible ASCII without quotes and backslashes. So different labels and values
-// always give different text.
+// Add writes one line: the label, then the values, each quoted as a Go string if it is empty or
+// contains anything but visible ASCII without quotes and backslashes. So different labels and
+// values always give different text.
 func (t *Transcript) Add(label string, values ...string) { t.AddWords(label, NewWords(values...)) }
 
-// Words are the values of a line, to be added to several transcripts.
+// Words are the values of a line, for use in several transcripts.
 type Words struct{ text string }
 
-// NewWords writes the values as Add does.
+// NewWords formats the values as Add does.
 func NewWords(values ...string) Words {
 	var b strings.Builder
 	for _, v := range values {
@@ -45,8 +45,8 @@ func (t *Transcript) AddWords(label string, w Words) {
 	t.text = append(t.text, '\n')
 }
 
-// Restart empties t and starts the transcript of a step, such as "package/bash x86_64", in its
-// memory.
+// Restart empties t, keeping its memory, and begins the transcript of a step, such as "package/bash
+// x86_64".
 func (t *Transcript) Restart(step string) {
 	t.text = append(t.text[:0], salt+"\n"...)
 	t.Add("step", step)
@@ -58,7 +58,7 @@ func (t *Transcript) String() string { return string(t.text) }
 // ID returns the action ID: the sha256 of String.
 func (t *Transcript) ID() ActionID { return ActionID(sha256.Sum256(t.text)) }
 
-// word returns v in the form it has in a line.
+// word returns v as it is written in a line.
 func word(v string) string {
 	if isBare(v) {
 		return v
@@ -75,7 +75,7 @@ func isBare(v string) bool {
 	return v != ""
 }
 
-// parseLine undoes Add. It accepts only what Add can have written.
+// parseLine undoes Add. It accepts only lines that Add writes.
 func parseLine(line string) ([]string, error) {
 	var words []string
 	rest := line

@@ -1,4 +1,4 @@
-// Transcripts: no two inputs give one text, and every difference is put into words.
+// transcript_test: different inputs give different texts, and every difference is described.
 
 package cache
 
@@ -108,7 +108,7 @@ func TestDiffOfStepsAndFormats(t *testing.T) {
 	}
 }
 
-// What Add writes can be read back, so two different lines can never be the same text.
+// What Add writes can be parsed, so different lines never have the same text.
 func FuzzAddIsInjective(f *testing.F) {
 	f.Add("file", "package", "a b", "x\n")
 	f.Add("", "", `"`, `\`)

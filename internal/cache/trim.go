@@ -1,4 +1,4 @@
-// Measuring the store and taking out what was not used for long.
+// trim: measures the store and removes what has not been used for long.
 
 package cache
 
@@ -14,18 +14,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Stats measures a store. Bytes count the contents of files, not what the file system adds.
+// Stats measures a store. Bytes are those of file contents, without the file system's overhead.
 type Stats struct {
 	Entries     int   `json:"entries"`
 	Blobs       int   `json:"blobs"`
-	Bytes       int64 `json:"bytes"` // of everything, the quarantine included
+	Bytes       int64 `json:"bytes"` // of everything, including the quarantine
 	Quarantined int   `json:"quarantined"`
-	// last use of the entry that was not used for longest
+	// Oldest is the last use of the least recently used entry.
 	Oldest time.Time `json:"oldest,omitzero"`
-	Newest time.Time `json:"newest,omitzero"` // last use of the entry that was used last
+	Newest time.Time `json:"newest,omitzero"` // last use of the most recently used entry
 }
 
-// Trimmed says what Trim took out.
+// Trimmed counts what Trim removed.
 type Trimmed struct {
 	Entries int   `json:"entries"`
 	Blobs   int   `json:"blobs"`
@@ -69,7 +69,7 @@ type stored struct {
 	used time.Time
 }
 
-// walk visits the files below a directory of the store. Files that vanish meanwhile are left out.
+// walk visits the files below a directory of the store. It ignores files that vanish meanwhile.
 func (s *Store) walk(kind string, visit func(stored) error) error {
 	err := filepath.WalkDir(s.path(kind), func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -93,9 +93,9 @@ func (s *Store) walk(kind string, visit func(stored) error) error {
 	return err
 }
 
-// Trim removes the entries not used for maxAge before now, then, beginning with those not used for
-// longest, as many as it takes to bring the store down to maxBytes, and then every blob that no
-// entry names. Zero means no limit. It waits for running Puts and Restores, and they for it.
+// Trim removes the entries not used for maxAge before now, then the least recently used ones until
+// the store has at most maxBytes, and then every blob that no entry names. Zero means no limit. It
+// waits for running Puts and Restores, and they wait for it.
 func (s *Store) Trim(maxAge time.Duration, maxBytes int64, now time.Time) (Trimmed, error) {
 	return s.trim(unix.LOCK_EX, maxAge, maxBytes, now)
 }
@@ -106,20 +106,20 @@ const (
 	keepUnused = 60 * 24 * time.Hour
 )
 
-// TrimDaily removes what nobody has used for sixty days, unless that was tried within the last day
-// or somebody is using the store right now. It is for the end of a build: it costs next to nothing
-// when there is nothing to do.
+// TrimDaily removes what has not been used for sixty days, unless it was tried within the last day
+// or another process is using the store. It is meant for the end of a build and costs next to
+// nothing when there is nothing to do.
 func (s *Store) TrimDaily(now time.Time) (Trimmed, error) {
 	at := s.path(trimFile)
 	if info, err := os.Stat(at); err == nil && now.Sub(info.ModTime()).Abs() < trimEvery {
 		return Trimmed{}, nil
 	}
 	if err := os.WriteFile(at, nil, 0o644); err != nil {
-		return Trimmed{}, &StoreError{Doing: "note when the store was trimmed", Err: err}
+		return Trimmed{}, &StoreError{Doing: "record when the store was trimmed", Err: err}
 	}
-	// writing nothing into an empty file changes no time
+	// Writing nothing to an empty file does not change its time.
 	if err := os.Chtimes(at, now, now); err != nil {
-		return Trimmed{}, &StoreError{Doing: "note when the store was trimmed", Err: err}
+		return Trimmed{}, &StoreError{Doing: "record when the store was trimmed", Err: err}
 	}
 	t, err := s.trim(unix.LOCK_EX|unix.LOCK_NB, keepUnused, 0, now)
 	if errors.Is(err, unix.EWOULDBLOCK) {
@@ -150,20 +150,20 @@ func (s *Store) trim(lock int, maxAge time.Duration, maxBytes int64, now time.Ti
 	return t.removed, t.err
 }
 
-// trimmer knows the whole store while nobody else writes to it.
+// trimmer holds the content of the whole store while it has the lock.
 type trimmer struct {
 	s       *Store
 	entries []trimEntry // least recently used first
 	sizes   map[string]int64
-	refs    map[string]int // how many entries name a blob
-	left    int64          // bytes that will be left once blobs without references are gone
+	refs    map[string]int // number of entries that name a blob
+	left    int64          // bytes left once blobs without references are removed
 	removed Trimmed
 	err     error
 }
 
 type trimEntry struct {
 	stored
-	blobs []string // paths, each once
+	blobs []string // paths, without duplicates
 }
 
 func (t *trimmer) read() error {
@@ -191,8 +191,8 @@ func (t *trimmer) read() error {
 	return err
 }
 
-// blobsOf returns the paths of the blobs that the entry at path names: none when it cannot be read,
-// for then nobody can use them either.
+// blobsOf returns the paths of the blobs that the entry at path names. An entry that cannot be read
+// names none, because nothing can use its blobs.
 func (s *Store) blobsOf(path string) []string {
 	data, _, err := readRegular(path, maxEntry)
 	if err != nil {
@@ -210,7 +210,7 @@ func (s *Store) blobsOf(path string) []string {
 	return slices.Compact(paths)
 }
 
-// removeOther takes out old records, the old quarantine, and what killed writers left.
+// removeOther removes old records, the old quarantine, and what killed writers left.
 func (t *trimmer) removeOther(old func(stored) bool) {
 	for kind, which := range map[string]func(stored) bool{
 		remoteDir:     old,
@@ -245,7 +245,7 @@ func (t *trimmer) remove(path string, size int64) bool {
 
 func (t *trimmer) removeEntry(e trimEntry) {
 	if !t.remove(e.path, e.size) {
-		return // its blobs stay, too
+		return // keep its blobs too
 	}
 	t.removed.Entries++
 	t.left -= e.size

@@ -1,4 +1,4 @@
-// Trimming, measuring and verifying.
+// trim_test: trimming, measuring and verifying.
 
 package cache
 
@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestMain keeps the stores in memory where it can: a disk would spend most of the tests' time on
-// fsync.
+// TestMain keeps the stores in memory if possible: on a disk, fsync would take most of the tests'
+// time.
 func TestMain(m *testing.M) {
 	if os.Getenv("TMPDIR") == "" {
 		if dir, err := os.MkdirTemp("/dev/shm", "buildsys-cache-test-"); err == nil {
@@ -30,8 +30,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// aged puts an entry with one output of its own of the given size, and says how long ago it was
-// used.
+// aged puts an entry with an output of its own of the given size, last used the given time ago.
 func aged(t *testing.T, s *Store, name string, size int, now time.Time, age time.Duration) Entry {
 	e := put(t, s, name, map[string]string{"own": strings.Repeat(name, size), "shared": "shared"})
 	used := now.Add(-age)
@@ -68,7 +67,7 @@ func TestTrim(t *testing.T) {
 				aged(t, s, "c", 5_000, now, day),
 			}
 			before, err := s.Stat()
-			if err != nil || before.Entries != 3 || before.Blobs != 7 { // three own, one shared, three logs
+			if err != nil || before.Entries != 3 || before.Blobs != 7 { // 3 own, 1 shared, 3 logs
 				t.Fatalf("stat: %+v, %v", before, err)
 			}
 			if used := now.Add(-30 * day); !before.Oldest.Equal(used) {
@@ -102,7 +101,7 @@ func TestTrim(t *testing.T) {
 	}
 }
 
-// A use keeps an entry, and what nobody can use any more goes.
+// Using an entry keeps it; blobs that nothing can use are removed.
 func TestTrimByUse(t *testing.T) {
 	s := open(t)
 	now := time.Now()
@@ -129,7 +128,7 @@ func TestTrimByUse(t *testing.T) {
 	}
 }
 
-// Leftovers of killed writers vanish when the store is opened, but not those of living ones.
+// Leftovers of killed writers are removed when the store is opened, but not files of running ones.
 func TestLeftovers(t *testing.T) {
 	s := open(t)
 	s.stage = func(name string) {
@@ -162,9 +161,9 @@ func TestVerify(t *testing.T) {
 		v.Damaged+v.Dropped+v.Unused > 0 {
 		t.Errorf("a good store: %+v, %v", v, err)
 	}
-	// one damaged blob, whose entry goes and whose log is unused
+	// One damaged blob, whose entry is removed and whose log is unused.
 	overwrite(t, s.blobPath(a.Files[0].SHA256), []byte("A"))
-	// one damaged entry, whose blobs are unused
+	// One damaged entry, whose blobs are unused.
 	overwrite(t, s.entryPath(b.Action), []byte("buildsys entry\n"))
 	var said []string
 	v, err = s.Verify(t.Context(), func(text string) { said = append(said, text) })
@@ -206,7 +205,7 @@ func TestTook(t *testing.T) {
 	}
 }
 
-// BenchmarkGet gets 10,000 entries, as planning a tree of that size in which nothing changed does.
+// BenchmarkGet gets 10,000 entries, as planning an unchanged tree of that size does.
 func BenchmarkGet(b *testing.B) {
 	s := open(b)
 	dir := write(b, map[string]string{"a.rpm": "a", "a-devel.rpm": "devel"})
@@ -257,8 +256,8 @@ func BenchmarkPut(b *testing.B) {
 	b.SetBytes(8 << 17)
 }
 
-// TestTrimDaily: what is old goes, but not twice a day, and not while somebody works with the
-// store.
+// TestTrimDaily: old entries are removed, but at most once a day, and not while the store is in
+// use.
 func TestTrimDaily(t *testing.T) {
 	s, now := open(t), time.Now()
 	left := func(what string, want int) {

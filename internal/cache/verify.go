@@ -1,4 +1,4 @@
-// Verifying the store: every byte is read.
+// verify: reads and checks every byte of the store.
 
 package cache
 
@@ -19,15 +19,15 @@ type Verified struct {
 	Blobs   int   `json:"blobs"`
 	Bytes   int64 `json:"bytes"` // read
 	Damaged int   `json:"damaged"`
-	Dropped int   `json:"dropped"` // good entries that name a blob that is damaged or missing
+	Dropped int   `json:"dropped"` // intact entries removed because a blob is damaged or missing
 	Unused  int   `json:"unused"`  // blobs that no entry names; Trim removes them
 }
 
-// Verify reads the whole store. Damaged files are moved to the quarantine and entries that cannot
-// be restored are removed; report gets a line about each. It ends early, with ctx's error, when ctx
-// does. Damage is no error.
+// Verify reads the whole store. It moves damaged files to the quarantine and removes entries that
+// cannot be restored, and calls report with a line about each. If ctx is done, it ends early with
+// ctx's error. Damage is not an error.
 func (s *Store) Verify(ctx context.Context, report func(string)) (Verified, error) {
-	unlock, err := s.lock(unix.LOCK_SH) // no trimming meanwhile
+	unlock, err := s.lock(unix.LOCK_SH) // prevents trimming
 	if err != nil {
 		return Verified{}, err
 	}
@@ -46,11 +46,11 @@ type verifier struct {
 	Verified
 	s    *Store
 	ctx  context.Context
-	good map[string]bool // paths of the good blobs; true when an entry names it
+	good map[string]bool // paths of the good blobs; true if an entry names it
 }
 
-// walk calls visit for every file and tells what may be moved aside from what this machine could
-// not do.
+// walk calls visit for every file. It moves damaged files aside, and returns errors of this
+// machine.
 func (v *verifier) walk(kind string, visit func(stored) error) error {
 	return v.s.walk(kind, func(f stored) error {
 		if err := v.ctx.Err(); err != nil {
@@ -106,7 +106,7 @@ func (v *verifier) entry(f stored) error {
 		path := v.s.blobPath(b.SHA256)
 		named, good := v.good[path]
 		if !good {
-			sum, err := hashFile(path) // a Put may have brought it after the blobs were read
+			sum, err := hashFile(path) // a Put may have added it since the blobs were read
 			good = err == nil && sum == b.SHA256
 			named = true
 		}

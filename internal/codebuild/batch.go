@@ -1,9 +1,10 @@
-// Package codebuild knows AWS CodeBuild's buildspec: it lays out a dependency graph as a batch of
-// builds, and runs the phases of a buildspec as the service does. It is pure: nothing is read, run
-// or sent.
+// Package codebuild handles the buildspecs of AWS CodeBuild: it arranges the steps of plans
+// (package plan) as a batch of builds, and turns a buildspec into a script that runs its phases as
+// the service does. It is pure: it reads, runs and sends nothing.
 package codebuild
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -11,7 +12,7 @@ import (
 	"time"
 )
 
-// Unit is one step to build: a package with what is bundled for it, or a variant's image.
+// Unit is one step to build: a package with the modules bundled for it, or a variant's image.
 type Unit struct {
 	Name    string // of the package or variant
 	Arch    string
@@ -23,10 +24,10 @@ type Unit struct {
 
 // Options are the limits of a batch.
 type Options struct {
-	// MaxNodes is how many builds a batch may have.
+	// MaxNodes is the most builds that a batch may have.
 	MaxNodes int
-	// NodeWork is how much work makes a build worth its start: small packages are put together up to
-	// that.
+	// NodeWork is the work that makes starting a build worthwhile; smaller packages are combined up
+	// to that.
 	NodeWork time.Duration
 }
 
@@ -35,26 +36,26 @@ type Node struct {
 	ID        string // letters, digits and underscores
 	Arch      string
 	Variant   string
-	Image     bool     // builds the image of Variant; else Packages
+	Image     bool     // builds the image of Variant, not Packages
 	Packages  []string // sorted
-	DependsOn []string // IDs of earlier nodes, none of which another one already waits for
+	DependsOn []string // IDs of earlier nodes, without those that others in it wait for
 	Work      time.Duration
 }
 
-// Layout puts units into at most o.MaxNodes nodes, in an order in which each follows those it
-// depends on. Equal units give equal nodes. Where the limit demands it, more work than o.NodeWork
-// is put into one node.
+// Layout puts units into at most o.MaxNodes nodes, ordered such that each follows those it depends
+// on. Equal units give equal nodes. If the limit requires it, a node gets more work than
+// o.NodeWork.
 func Layout(units []Unit, o Options) ([]Node, error) {
 	if o.NodeWork <= 0 || o.MaxNodes < 1 {
-		return nil, fmt.Errorf("a batch of %d nodes with %s of work each is none", o.MaxNodes, o.NodeWork)
+		return nil, errors.New("MaxNodes and NodeWork must be positive")
 	}
 	var all time.Duration
 	for i, u := range units {
 		all += u.Cost
 		for _, dep := range u.Deps {
 			if dep < 0 || dep >= i {
-				return nil, fmt.Errorf("unit %d (%s) needs unit %d, which does not come before it", i, u.Name,
-					dep)
+				return nil, fmt.Errorf("unit %d (%s) needs unit %d, which does not come before it", i,
+					u.Name, dep)
 			}
 		}
 	}
@@ -63,20 +64,19 @@ func Layout(units []Unit, o Options) ([]Node, error) {
 		if len(groups) <= o.MaxNodes {
 			return nodes(units, groups), nil
 		}
-		if target > all { // nothing is heavy any more: each class is one node
+		if target > all { // no unit is heavy any more: each class is one node
 			return nil, fmt.Errorf("the batch needs at least %d nodes, one for each image and each set of "+
-				"packages built alike, and may have %d",
-				len(groups), o.MaxNodes)
+				"packages built alike, but may have only %d", len(groups), o.MaxNodes)
 		}
 	}
 }
 
-// class is what may be built by one build: one architecture and one variant.
+// class is a set of packages that one build can build: those of one architecture and variant.
 type class struct{ arch, variant string }
 
-// group packs each class by itself, and puts images behind all packages. Classes come in the order
-// of their first units: a unit that one variant shares with an earlier one is in the class of that,
-// so classes need earlier ones only.
+// group packs each class by itself, and puts images after all packages. Classes are in the order of
+// their first units. A unit that variants share is in the class of the first of them, so classes
+// need only earlier ones.
 func group(units []Unit, target time.Duration) [][]int {
 	var classes []class
 	members := map[class][]int{}
@@ -99,9 +99,10 @@ func group(units []Unit, target time.Duration) [][]int {
 	return mergeIntoImages(units, groups, images, target)
 }
 
-// mergeIntoImages leaves to the build of an image what is little work and nothing else needs: it
-// builds what it misses. That makes no circle, for nothing needs an image. The result has the
-// groups that are left, then those of the images, each with its image first.
+// mergeIntoImages leaves a group to the build of an image if it is little work and nothing else
+// needs it: the build of an image also builds what is missing. This creates no cycle, because
+// nothing needs an image. The result has the remaining groups, then those of the images, each with
+// its image first.
 func mergeIntoImages(units []Unit, groups, images [][]int, target time.Duration) [][]int {
 	all := slices.Concat(groups, images)
 	of := make([]int, len(units))
@@ -116,7 +117,7 @@ func mergeIntoImages(units []Unit, groups, images [][]int, target time.Duration)
 			users[dep] = append(users[dep], i)
 		}
 	}
-	// last first: what only merged groups need can follow them
+	// In reverse order, so that what only merged groups need can follow them.
 	for n := range slices.Backward(groups) {
 		image, only := -1, true
 		for _, u := range all[n] {
@@ -173,7 +174,7 @@ func nodes(units []Unit, groups [][]int) []Node {
 		out[n] = Node{Arch: first.Arch, Variant: first.Variant, Image: first.Image}
 		out[n].Work = work(units, g)
 		for _, u := range g {
-			if !first.Image { // an image builds what is left to it by itself
+			if !first.Image { // the build of an image builds what is left to it anyway
 				out[n].Packages = append(out[n].Packages, units[u].Name)
 			}
 		}
@@ -188,14 +189,14 @@ func nodes(units []Unit, groups [][]int) []Node {
 	return out
 }
 
-// reduce leaves out what is waited for anyway because something else that is needed waits for it.
-// Lists name lower numbers only.
+// reduce removes a number from a list if another one in the list leads to it. Lists contain only
+// lower numbers.
 func reduce(needs [][]int) [][]int {
 	reach := make([]map[int]bool, len(needs))
 	out := make([][]int, len(needs))
 	for n, direct := range needs {
 		reach[n] = map[int]bool{}
-		// a higher one can reach a lower one, never the other way round
+		// A higher one can lead to a lower one, never the other way round.
 		for _, m := range slices.Backward(direct) {
 			if reach[n][m] {
 				continue
@@ -211,13 +212,14 @@ func reduce(needs [][]int) [][]int {
 	return out
 }
 
-// maxID is the most characters an identifier may have.
+// maxID is CodeBuild's limit on the length of an identifier.
 const maxID = 128
 
-// names are the identifiers given so far.
+// names are the identifiers in use.
 type names map[string]bool
 
-// of returns an identifier for a node that no other one has: what is built, in CodeBuild's letters.
+// of returns a unique identifier for a node, made from what it builds, in the characters that
+// CodeBuild allows.
 func (ids names) of(n Node) string {
 	text := n.Arch + "_"
 	switch {

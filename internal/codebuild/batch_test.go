@@ -1,5 +1,5 @@
-// batch_test: batches of random graphs and of a real one hold what CodeBuild and the graph demand
-// of them.
+// batch_test: batches of random graphs and of a real one fulfil what CodeBuild and the graph
+// require.
 
 package codebuild
 
@@ -22,8 +22,8 @@ import (
 	"buildsys/internal/graph"
 )
 
-// randomUnits is a graph of one or two architectures and variants, in which a unit of the second
-// variant may need the first's, but never the other way round.
+// randomUnits returns a graph of one or two architectures and variants. A unit of the second
+// variant may need units of the first, but never the other way round.
 func randomUnits(r *rand.Rand) []Unit {
 	var units []Unit
 	for _, arch := range []string{"aarch64", "x86_64"}[:1+r.IntN(2)] {
@@ -80,8 +80,8 @@ func equalNodes(a, b []Node) bool {
 var validID = regexp.MustCompile(`^[A-Za-z0-9_]{1,128}$`)
 
 // checkNodes checks that every package is built by one node of its class or left to an image, that
-// nodes come after what they depend on, and that a node waits, through others or not, for all that
-// its units need.
+// nodes come after those they depend on, and that a node waits, directly or not, for all that its
+// units need.
 func checkNodes(t *testing.T, what string, units []Unit, nodes []Node, o Options) {
 	t.Helper()
 	if len(nodes) > o.MaxNodes {
@@ -159,7 +159,7 @@ func TestLayoutErrors(t *testing.T) {
 		{[]Unit{image, {Name: "b", Arch: "x86_64", Variant: "b", Image: true}}, Options{1, time.Minute},
 			"at least 2 nodes"},
 		{[]Unit{{Name: "a", Deps: []int{0}}}, Options{1, time.Minute}, "does not come before it"},
-		{[]Unit{image}, Options{0, time.Minute}, "is none"},
+		{[]Unit{image}, Options{0, time.Minute}, "must be positive"},
 	} {
 		if _, err := Layout(test.units, test.o); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("error is %v, want %q in it", err, test.want)
@@ -167,7 +167,7 @@ func TestLayoutErrors(t *testing.T) {
 	}
 }
 
-// TestLayoutOfRealTree lays out a graph of 94 packages with skewed durations.
+// TestLayoutOfRealTree arranges a graph of 94 packages with skewed durations.
 func TestLayoutOfRealTree(t *testing.T) {
 	units := realUnits(t)
 	var last int
@@ -233,8 +233,8 @@ func realUnits(t *testing.T) []Unit {
 	return append(units, image)
 }
 
-// TestSmallGraph is a golden test: what is shared by variants is built once, the heavy package
-// alone, and what only one image needs with that.
+// TestSmallGraph is a golden test: units that variants share are built once, the heavy package
+// alone, and what only one image needs with that image.
 func TestSmallGraph(t *testing.T) {
 	var units []Unit
 	add := func(name, variant string, minutes float64, deps ...int) {
@@ -294,7 +294,7 @@ func TestKitsBuildspec(t *testing.T) {
 	}
 }
 
-// TestSchemaRefuses shows that the schema can say no.
+// TestSchemaRefuses checks that the schema refuses faulty files.
 func TestSchemaRefuses(t *testing.T) {
 	for what, text := range map[string]string{
 		"version":    "version: 0.1\nphases: {build: {commands: [x]}}",
@@ -341,8 +341,8 @@ func schemaError(t *testing.T, data []byte) error {
 	return schema.Validate(document)
 }
 
-// TestPolicies holds the policies to what they may grant: no wildcard action, and no resource "*"
-// but for the registry's token.
+// TestPolicies checks that the policies grant no wildcard action, and no resource "*" except for
+// the registry's token.
 func TestPolicies(t *testing.T) {
 	for _, name := range []string{"iam-policy.json", "iam-policy-batch.json"} {
 		data, err := os.ReadFile("../../ci/codebuild/" + name)

@@ -15,8 +15,8 @@ import (
 	"buildsys/internal/buildtest/need"
 )
 
-// kit runs a command of the kit in dir, with the given programs (name and bash text) before all
-// others.
+// kit runs a command of the kit in dir, with the given programs (name and bash text) first in the
+// PATH.
 func kit(t *testing.T, dir, command string, programs map[string]string, env ...string) (out string,
 	code int) {
 	t.Helper()
@@ -44,7 +44,8 @@ func kit(t *testing.T, dir, command string, programs map[string]string, env ...s
 
 func TestRunBuilds(t *testing.T) {
 	dir := t.TempDir()
-	// The variant is not for aarch64; its x86_64 build fails, and the other one's does not.
+	// The variant does not support aarch64. Its x86_64 build fails; that of the other variant does
+	// not.
 	fake := `echo "$@" >>calls
 case "$*" in *aarch64*bad*) exit 6 ;; *bad*) printf 'no <such> \033[1mfile & more\n'; exit 3 ;; esac`
 	out, code := kit(t, dir, "run-builds", map[string]string{"buildsys": fake},

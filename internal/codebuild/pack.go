@@ -1,5 +1,4 @@
-// pack: small packages are put together into one build, so that the builds still need each other in
-// no circle.
+// pack: combines small packages into builds without cycles between the builds.
 
 package codebuild
 
@@ -9,15 +8,15 @@ import (
 	"time"
 )
 
-// pack puts the units of one class together, given by ascending index, which is an order in which
-// each follows those it needs. It returns groups that have about the work of target or are one
-// larger unit, in an order in which each group follows those it needs.
+// pack combines the units of one class, given by ascending index, an order in which each follows
+// those it needs. It returns groups with about as much work as target or one larger unit, ordered
+// such that each group follows those it needs.
 //
-// A unit as large as target, a heavy one, has a group for itself, and the others are sorted into
-// stages: by how many heavy ones, at most, are in a row below them. Within a stage the light units
-// come in the order in which they could start, and groups are runs of that order. So what waits for
-// the same things is together, and no group can need one that comes after it: a stage needs earlier
-// stages only, heavy units stand between two stages, and runs of one order need earlier runs.
+// A unit as large as target, a heavy one, has a group of its own. The others are sorted into
+// stages, by the largest number of heavy ones in a chain below them. Within a stage, light units
+// are in the order in which they could start, and groups are runs of that order. So units that wait
+// for the same things are together, and no group needs a later one: a stage needs only earlier
+// stages, heavy units are between two stages, and runs of an order need only earlier runs.
 func pack(units []Unit, members []int, target time.Duration) [][]int {
 	s := stages(units, members, target)
 	order := slices.Clone(members)
@@ -45,11 +44,11 @@ func pack(units []Unit, members []int, target time.Duration) [][]int {
 	return groups
 }
 
-// place says where in the order of packing a unit is.
+// place is the position of a unit in the order of packing.
 type place struct {
 	stage int
 	heavy bool          // comes after the light units of its stage
-	ready time.Duration // when it could start if there were no limit to what runs at once
+	ready time.Duration // when it could start if any number of units could run at once
 }
 
 func stages(units []Unit, members []int, target time.Duration) map[int]place {
@@ -59,15 +58,15 @@ func stages(units []Unit, members []int, target time.Duration) map[int]place {
 		for _, dep := range units[u].Deps {
 			below, ok := s[dep]
 			if !ok {
-				continue // of another class, which never needs this one
+				continue // in another class, which never needs this one
 			}
 			stage := below.stage
 			if below.heavy && !p.heavy {
 				stage++
 			}
 			p.stage = max(p.stage, stage)
-			// Costs are not negative, and of equal times the lower index is first: what is needed always
-			// sorts before.
+			// Costs are not negative, and of equal times the lower index comes first, so needed
+			// units always sort before.
 			p.ready = max(p.ready, below.ready+units[dep].Cost)
 		}
 		s[u] = p

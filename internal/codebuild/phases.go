@@ -1,5 +1,5 @@
-// phases: a buildspec as a script that runs its phases in the order and under the conditions in
-// which the service does.
+// phases: turns a buildspec into a script that runs its phases in the order and under the
+// conditions of the service.
 
 package codebuild
 
@@ -14,7 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Spec is what of a buildspec of version 0.2 decides how a build runs.
+// Spec is the part of a buildspec of version 0.2 that determines how a build runs.
 type Spec struct {
 	Version float64 `yaml:"version"`
 	Env     struct {
@@ -35,7 +35,7 @@ type Phase struct {
 	Finally   []string `yaml:"finally"`
 }
 
-// phaseOrder are all phases that a buildspec can have, as they follow each other.
+// phaseOrder lists all phases that a buildspec can have, in order.
 var phaseOrder = []string{"install", "pre_build", "build", "post_build"}
 
 // ParseSpec reads a buildspec of version 0.2.
@@ -45,7 +45,7 @@ func ParseSpec(data []byte) (Spec, error) {
 		return s, err
 	}
 	if s.Version != 0.2 {
-		return s, fmt.Errorf("version is %v; only buildspecs of version 0.2 are known", s.Version)
+		return s, fmt.Errorf("version is %v; only buildspecs of version 0.2 are supported", s.Version)
 	}
 	for name := range s.Phases {
 		if !slices.Contains(phaseOrder, name) {
@@ -58,10 +58,10 @@ func ParseSpec(data []byte) (Spec, error) {
 	return s, nil
 }
 
-// The functions of a script. A phase's commands run in one shell, so directories and variables
-// carry over, and the first that fails ends its list. What fails in install or pre_build ends the
-// build; after a failed build, post_build still runs and artifacts are uploaded. on-failure changes
-// that. The build has failed when any phase has.
+// scriptHead holds the functions of a script. The commands of a phase run in one shell, so
+// directories and variables carry over, and the first that fails ends its list. A failure in
+// install or pre_build ends the build; after a failed build, post_build still runs and artifacts
+// are uploaded. on-failure changes that. The build has failed if any phase has.
 const scriptHead = `# Runs the phases of a buildspec in this shell, as AWS CodeBuild does. Artifacts go to $CODEBUILD_LOCAL_ARTIFACTS.
 export CODEBUILD_SRC_DIR="${CODEBUILD_SRC_DIR:-$PWD}" CODEBUILD_BUILD_SUCCEEDING=1
 codebuild_over=0
@@ -100,9 +100,9 @@ const scriptArtifacts = `if [ "$codebuild_over" = 0 ] && [ -n "${CODEBUILD_LOCAL
 fi
 `
 
-// WriteScript writes a script for bash that runs the phases of s; its exit code is 0 when the build
-// succeeded, else 1. Variables of the surroundings go before those of the buildspec, as those of a
-// project do.
+// WriteScript writes a script for bash that runs the phases of s. Its exit code is 0 if the build
+// succeeded, else 1. Environment variables take precedence over those of the buildspec, as those of
+// a project do.
 func WriteScript(w io.Writer, s Spec) error {
 	var b bytes.Buffer
 	b.WriteString(scriptHead)
@@ -117,7 +117,7 @@ func WriteScript(w io.Writer, s Spec) error {
 		}
 		after := phase.OnFailure
 		if after == "" && (name == "build" || name == "post_build") {
-			after = "CONTINUE" // to post_build and the artifacts; the build has failed all the same
+			after = "CONTINUE" // to post_build and the artifacts; the build has still failed
 		}
 		upper := strings.ToUpper(name)
 		fmt.Fprintf(&b, "if [ \"$codebuild_over\" = 0 ]; then\ncodebuild_phase %s\n", upper)
@@ -142,5 +142,5 @@ func WriteScript(w io.Writer, s Spec) error {
 	return err
 }
 
-// quote makes one word of a text for a shell.
+// quote quotes text as one word for a shell.
 func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }

@@ -1,4 +1,5 @@
-// phases_test: scripts of buildspecs, run by bash, do what the service does when commands fail.
+// phases_test: scripts made from buildspecs, run by bash, do what the service does when commands
+// fail.
 
 package codebuild
 
@@ -24,7 +25,7 @@ phases:
 `
 	for _, test := range []struct {
 		name   string
-		fail   string // which placeholder is a command that fails
+		fail   string // placeholder that becomes a failing command
 		action string
 		want   string
 		code   int

@@ -1,4 +1,4 @@
-// Units: from the plans of variants to what a batch is made of.
+// units: turns the plans of variants into the units of a batch.
 
 package codebuild
 
@@ -13,21 +13,21 @@ import (
 	"buildsys/internal/plan"
 )
 
-// Units collects what all variants and architectures need, each thing once.
+// Units collects what all variants and architectures need, without duplicates.
 type Units struct {
 	All  []Unit
-	seen map[string]int // unit by what makes it a different one
+	seen map[string]int // units by stepKey
 }
 
-// Add adds the steps of the plan of one variant's image. cost is what each is expected to take. A
-// package that is the same as in an earlier variant is not added again.
+// Add adds the steps of the plan of one variant's image. cost returns the expected duration of a
+// step. A package that is the same as in an earlier variant is not added again.
 func (u *Units) Add(variant string, p plan.Plan, cost func(plan.Step) time.Duration) {
 	if u.seen == nil {
 		u.seen = map[string]int{}
 	}
-	keys := make([]string, len(p.Steps)) // what makes each step different from others
-	units := make([]int, len(p.Steps))   // unit of each step; -1 for what is a part of its package
-	bundled := map[int]time.Duration{}   // cost of steps that are
+	keys := make([]string, len(p.Steps)) // stepKey of each step
+	units := make([]int, len(p.Steps))   // unit of each step; -1 for one that is part of its package
+	bundled := map[int]time.Duration{}   // cost of those that are part of a package
 	for i, step := range p.Steps {
 		keys[i], units[i] = stepKey(p.Arch, step, keys), -1
 		if step.Kind == plan.Modules {
@@ -53,8 +53,9 @@ func (u *Units) Add(variant string, p plan.Plan, cost func(plan.Step) time.Durat
 	}
 }
 
-// stepKey tells steps of different variants apart: a package is the same in both when its arguments
-// are and those of all it needs. Everything else that determines it comes from the tree.
+// stepKey identifies a step among those of all variants: a package is the same in two variants if
+// its arguments and those of all it needs are. Everything else that determines it comes from the
+// tree.
 func stepKey(arch string, step plan.Step, keys []string) string {
 	var args []string
 	for name, value := range step.Solve.Args {
@@ -63,11 +64,11 @@ func stepKey(arch string, step plan.Step, keys []string) string {
 	slices.Sort(args)
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s\n%s", arch, step.ID, strings.Join(args, ""))
-	var needs []string // whose keys hold those of what they wait for
+	var needs []string // keys that include those of what they wait for
 	for _, dep := range step.Waits {
 		needs = append(needs, keys[dep])
 	}
-	slices.Sort(needs) // the order of a plan is its own
+	slices.Sort(needs) // two plans may order them differently
 	b.WriteString(strings.Join(needs, ""))
 	sum := sha256.Sum256([]byte(b.String()))
 	return hex.EncodeToString(sum[:])

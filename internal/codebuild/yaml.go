@@ -1,4 +1,4 @@
-// yaml: a batch as a buildspec file.
+// yaml: writes a batch as a buildspec file.
 
 package codebuild
 
@@ -11,16 +11,15 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Settings are what every build of a batch has in common.
+// Settings are common to all builds of a batch.
 type Settings struct {
-	Buildspec   string // path, in the source, of the buildspec that each build runs
+	Buildspec   string // path in the source of the buildspec that each build runs
 	ComputeType string // BUILD_GENERAL1_LARGE and others; empty for the project's
 	Image       string // build image; empty for the project's
-	Command     string // that made the file, for its first line
+	Command     string // command that made the file, for its first line
 }
 
-// The variables by which a build of a batch is told what to do. ci/codebuild/buildspec.yml knows
-// them.
+// Variables that tell a build of a batch what to do, read by ci/codebuild/buildspec.yml.
 const (
 	VarArches   = "BUILDSYS_CI_ARCHES"
 	VarVariants = "BUILDSYS_CI_VARIANTS"
@@ -46,11 +45,11 @@ type batchEnv struct {
 	ComputeType string            `yaml:"compute-type,omitempty"`
 	Image       string            `yaml:"image,omitempty"`
 	Privileged  bool              `yaml:"privileged-mode"`
-	Variables   map[string]string `yaml:"variables"` // sorted when written
+	Variables   map[string]string `yaml:"variables"` // the encoder sorts them
 }
 
-// WriteBatch writes the buildspec of a batch. fast-fail is off, so that what does not need a failed
-// build is still built and kept.
+// WriteBatch writes the buildspec of a batch. fast-fail is off, so that builds that do not need a
+// failed one still run.
 func WriteBatch(w io.Writer, nodes []Node, s Settings) error {
 	file := batchFile{Version: 0.2}
 	for _, n := range nodes {

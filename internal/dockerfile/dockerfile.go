@@ -1,6 +1,6 @@
-// Package dockerfile reads what a Dockerfile asks of whoever builds it: its targets, arguments and
-// images, and the paths of the build context that it copies or mounts. It runs nothing and speaks
-// to nobody.
+// Package dockerfile reads what the targets of a Dockerfile need: stages, arguments, images, and
+// paths of the build context that they copy or mount. It uses BuildKit's parser, runs nothing and
+// uses no network; package plan composes the context of a foreign Dockerfile from it.
 package dockerfile
 
 import (
@@ -14,23 +14,23 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
 
-// File is a Dockerfile. It is not for concurrent use.
+// File is a parsed Dockerfile. It is not safe for concurrent use.
 type File struct {
 	name   string
 	text   []byte
 	escape rune
-	meta   []instructions.ArgCommand // the arguments before the first FROM
+	meta   []instructions.ArgCommand // arguments before the first FROM
 	stages []instructions.Stage
 }
 
 // Error is a mistake in a Dockerfile.
 type Error struct {
 	File string
-	Line int // 0 when it is about all of it
+	Line int // 0 for the file as a whole
 	Err  error
 }
 
-// Error names file and line.
+// Error returns the mistake with file and line.
 func (e *Error) Error() string {
 	if e.Line == 0 {
 		return fmt.Sprintf("%s: %v", e.File, e.Err)
@@ -40,7 +40,7 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Parse reads a Dockerfile; name is for messages. Its errors are *Error.
+// Parse reads a Dockerfile; name is for messages. The error is an *Error.
 func Parse(name string, text []byte) (*File, error) {
 	fail := func(err error) (*File, error) {
 		e := &Error{File: name, Err: err}
@@ -68,7 +68,7 @@ func line(at []parser.Range) int {
 	return at[0].Start.Line
 }
 
-// Targets returns the names of the stages, in their order.
+// Targets returns the names of the stages, in order.
 func (f *File) Targets() []string {
 	var names []string
 	for _, s := range f.stages {
@@ -79,8 +79,8 @@ func (f *File) Targets() []string {
 	return names
 }
 
-// stage returns the number of the stage that a FROM or a --from means: of those before the stage
-// with the number before, the last one of this name. ok is false when it means an image.
+// stage returns the number of the stage that a FROM or --from names: the last stage of that name
+// among the first before stages. If ok is false, the name is that of an image.
 func (f *File) stage(name string, before int) (number int, ok bool) {
 	for i := before - 1; i >= 0; i-- {
 		if strings.EqualFold(f.stages[i].Name, name) {
@@ -98,8 +98,8 @@ func (f *File) from(name string, before int) (number int, ok bool) {
 	return f.stage(name, before)
 }
 
-// Only returns the text without the stages that a target does not need. Lines keep their numbers:
-// those left out are empty. Comments below a stage go with it.
+// Only returns the text without the stages that a target does not need. Omitted lines are empty, so
+// the others keep their numbers. Comments below a stage belong to it.
 func (f *File) Only(target string) ([]byte, error) {
 	needed, err := f.needed(target)
 	if err != nil {
@@ -125,7 +125,7 @@ func (f *File) Only(target string) ([]byte, error) {
 	return append(bytes.TrimRight(bytes.Join(lines, nil), "\n"), '\n'), nil
 }
 
-// needed returns the numbers of the stages that a target is made of.
+// needed returns the numbers of the stages that a target is built from.
 func (f *File) needed(target string) (map[int]bool, error) {
 	last, ok := f.stage(target, len(f.stages))
 	if !ok {
@@ -154,7 +154,7 @@ func (f *File) needed(target string) (map[int]bool, error) {
 	return needed, nil
 }
 
-// sources are the values of the --from options of a command.
+// sources returns the values of the --from options of a command.
 func sources(cmd instructions.Command) []string {
 	var names []string
 	switch c := cmd.(type) {

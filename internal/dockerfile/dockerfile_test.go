@@ -1,4 +1,4 @@
-// dockerfile_test: what the targets of a recipe of the ancestor's first generation ask for.
+// dockerfile_test: the needs of a recipe from a tree of the first generation, InTree.
 
 package dockerfile
 
@@ -62,7 +62,7 @@ func TestNeedsOfG1(t *testing.T) {
 	for what, got := range map[string][2]string{
 		"args": {names(n.Args, argName),
 			"SDK TOOLCHAIN ARCH GOARCH PACKAGE TOKEN NOCACHE VARIANT REPO"},
-		// the toolchain is for nothing that makes a package
+		// The toolchain does not make packages.
 		"images": {names(n.Images, imageName), "sdk:1"},
 		"copies": {names(n.Copies, pathName),
 			".dockerignore roles/default.root.json macros/x86_64 macros/shared packages/greeter"},
@@ -135,7 +135,7 @@ func TestNeeds(t *testing.T) {
 			text: "FROM scratch AS t\nADD https://example.com/x /\nCOPY <<EOT /x\ntext\nEOT", copies: ""},
 		"a FROM without a value": {
 			text: "FROM scratch AS other\nARG X\nFROM $X AS t",
-			whys: "Dockerfile:3: FROM $X: nothing is known to put there"},
+			whys: "Dockerfile:3: FROM $X names no image: no argument in it has a value"},
 		"no such target": {
 			text: "FROM scratch AS one\nFROM one AS two",
 			whys: `Dockerfile: it has no target "t"; its targets are one, two`},

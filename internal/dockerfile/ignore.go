@@ -1,4 +1,4 @@
-// ignore: what a .dockerignore keeps out of the build context.
+// ignore: the files that a .dockerignore excludes from the build context.
 
 package dockerfile
 
@@ -9,11 +9,11 @@ import (
 	"github.com/moby/patternmatcher/ignorefile"
 )
 
-// IgnoreName is the file that keeps others out of the build context.
+// IgnoreName is the name of the file that excludes others from the build context.
 const IgnoreName = ".dockerignore"
 
-// Ignore is a set of patterns as in a .dockerignore. It is not for concurrent use. The zero value
-// ignores nothing.
+// Ignore is the set of patterns in a .dockerignore. It is not safe for concurrent use. The zero
+// value ignores nothing.
 type Ignore struct {
 	Patterns []string
 	matcher  *patternmatcher.PatternMatcher
@@ -32,11 +32,11 @@ func ParseIgnore(text []byte) (*Ignore, error) {
 	return &Ignore{patterns, m}, nil
 }
 
-// Matches says whether a file, by its slash path in the context, is kept out.
+// Matches reports whether a file, by its slash path in the context, is excluded.
 func (i *Ignore) Matches(name string) bool {
 	if i.matcher == nil || len(i.Patterns) == 0 {
 		return false
 	}
 	out, err := i.matcher.MatchesOrParentMatches(name)
-	return out && err == nil // patterns were compiled by New; a bad one is found there
+	return out && err == nil // New has compiled the patterns, so err is nil
 }

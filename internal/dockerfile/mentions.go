@@ -1,4 +1,4 @@
-// mentions: which paths below a directory a shell script names.
+// mentions: the paths below a directory that a shell script names.
 
 package dockerfile
 
@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// Mentions returns the paths below the directory dir that a shell script names, relative to it,
+// Mentions returns the paths below the directory dir that a shell script names, relative to dir,
 // sorted: for the directory /host the path "tools/rpm2img" of "/host/tools/rpm2img --fast" and both
-// of "/host/{a,b}". A path ends before its first wildcard or variable that lookup does not know.
-// whole is true when the script also names dir without saying what it wants there. Lines that are
-// comments do not count.
+// of "/host/{a,b}". A path ends before its first wildcard or variable unknown to lookup. whole
+// reports whether the script also names dir itself, so that it may read anything there. Comment
+// lines are ignored.
 func Mentions(script, dir string, lookup func(name string) (string, bool)) (paths []string,
 	whole bool) {
 	for text := range strings.Lines(script) {
@@ -26,13 +26,13 @@ func Mentions(script, dir string, lookup func(name string) (string, bool)) (path
 			}
 			i += begin
 			begin = i + len(dir)
-			if i > 0 && isPath(text[i-1]) || begin < len(text) && text[begin] != '/' && isPath(text[begin]) {
+			if i > 0 && isPath(text[i-1]) ||
+				begin < len(text) && text[begin] != '/' && isPath(text[begin]) {
 				continue // a part of another path
 			}
 			word := text[begin:]
 			if end := strings.IndexFunc(word, func(c rune) bool {
-				return c < 128 &&
-					!isWord(byte(c))
+				return c < 128 && !isWord(byte(c))
 			}); end >= 0 {
 				word = word[:end]
 			}
@@ -51,16 +51,17 @@ func Mentions(script, dir string, lookup func(name string) (string, bool)) (path
 	return slices.Compact(paths), whole
 }
 
-// isPath says whether a byte next to the directory's name makes it a part of a longer name.
+// isPath reports whether a byte next to the directory's name makes it part of a longer name.
 func isPath(c byte) bool {
-	return c == '/' || c == '.' || c == '-' || c == '_' || c >= '0' && c <= '9' || c >= 'a' &&
-		c <= 'z' || c >= 'A' && c <= 'Z' || c >= 128
+	return c == '/' || c == '.' || c == '-' || c == '_' || c >= '0' && c <= '9' ||
+		c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= 128
 }
 
-// isWord says whether a byte belongs to a path as it is written in a script.
+// isWord reports whether a byte may be part of a path in a script.
 func isWord(c byte) bool { return isPath(c) || strings.IndexByte("{},$*?[]+@%~:", c) >= 0 }
 
-// braces replaces the first {a,b} of a word that has a comma; ${NAME} is none.
+// braces expands the first {a,b} of a word, and then the rest. Braces without a comma, such as
+// those of ${NAME}, stay.
 func braces(word string) []string {
 	for i := 0; i < len(word); i++ {
 		if word[i] != '{' || i > 0 && word[i-1] == '$' {
@@ -79,8 +80,8 @@ func braces(word string) []string {
 	return []string{word}
 }
 
-// known replaces variables, and cuts a path off before the component with the first wildcard or
-// unknown variable.
+// known replaces variables, and cuts a path before the component with the first wildcard or unknown
+// variable.
 func known(p string, lookup func(string) (string, bool)) string {
 	var parts []string
 	for _, part := range strings.Split(p, "/") {
@@ -94,8 +95,7 @@ func known(p string, lookup func(string) (string, bool)) string {
 				}
 				name, end = name[1:end], end+1
 			} else if n := strings.IndexFunc(name, func(c rune) bool {
-				return c == '-' || c == '.' ||
-					!isPath(byte(c))
+				return c == '-' || c == '.' || !isPath(byte(c))
 			}); n >= 0 {
 				name, end = name[:n], n
 			}

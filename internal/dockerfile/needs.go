@@ -1,4 +1,4 @@
-// needs: what a target needs of arguments, images and the build context, for given arguments.
+// needs: the arguments, images and paths of the build context that a target needs, given arguments.
 
 package dockerfile
 
@@ -15,12 +15,12 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/shell"
 )
 
-// Needs is what a target asks for. Nothing is twice in it.
+// Needs lists what a target needs, without duplicates.
 type Needs struct {
-	Args   []Arg   // it declares, in their order
-	Images []Image // it starts from or copies from, besides its own stages and scratch
-	Copies []Path  // of the context, by COPY and ADD; they may have wildcards
-	Mounts []Path  // of the context, by RUN --mount, other than all of it
+	Args   []Arg   // that it declares, in order
+	Images []Image // that it starts from or copies from, except its own stages and scratch
+	Copies []Path  // of the context, by COPY and ADD; may have wildcards
+	Mounts []Path  // of the context, by RUN --mount, except mounts of all of it
 	Trees  []Tree  // mounts of the whole context
 }
 
@@ -28,16 +28,16 @@ type Needs struct {
 type Arg struct {
 	Name    string
 	Line    int
-	Default bool // it has a value where none is given
+	Default bool // it has a default value
 }
 
-// Image is an image by its reference, arguments replaced.
+// Image is the reference of an image, with arguments replaced.
 type Image struct {
 	Ref  string
 	Line int
 }
 
-// Path is a place in the build context, a clean slash path without a leading slash; "." is all of
+// Path is a path in the build context, clean, with slashes and without a leading one; "." is all of
 // it.
 type Path struct {
 	Name string
@@ -48,13 +48,13 @@ type Path struct {
 type Tree struct {
 	Target string // where it is mounted: "/host"
 	Line   int
-	// Paths are those below Target that the RUN names. Whole says that it also uses Target in ways
-	// that say nothing of what it reads there.
+	// Paths are those below Target that the RUN names. Whole reports whether it also uses Target in
+	// ways that may read anything there.
 	Paths []string
 	Whole bool
 }
 
-// Needs says what a target needs when it is built with these arguments. Its errors are *Error.
+// Needs returns what a target needs when it is built with these arguments. The error is an *Error.
 func (f *File) Needs(target string, args map[string]string) (Needs, error) {
 	needed, err := f.needed(target)
 	if err != nil {
@@ -82,9 +82,9 @@ type values map[string]string
 func (v values) Get(name string) (string, bool) { value, ok := v[name]; return value, ok }
 func (v values) Keys() []string                 { return slices.Collect(maps.Keys(v)) }
 
-// scope is what the commands of a stage see.
+// scope holds the variables and the directory that the commands of a stage see.
 type scope struct {
-	args, env values // ENV goes before ARG
+	args, env values // ENV takes precedence over ARG
 	workDir   string
 }
 
@@ -94,7 +94,7 @@ func (s scope) all() values {
 	return all
 }
 
-// reader collects what stages need.
+// reader collects the needs of stages.
 type reader struct {
 	f      *File
 	given  map[string]string
@@ -134,7 +134,8 @@ func (r *reader) readMeta() error {
 	return nil
 }
 
-// addArg notes an argument; one that is declared several times has a default if one of them does.
+// addArg records an argument. One that is declared several times has a default if any of the
+// declarations has.
 func (r *reader) addArg(a Arg) {
 	if i := slices.IndexFunc(r.needs.Args, func(b Arg) bool { return a.Name == b.Name }); i >= 0 {
 		r.needs.Args[i].Default = r.needs.Args[i].Default || a.Default
@@ -143,7 +144,7 @@ func (r *reader) addArg(a Arg) {
 	r.needs.Args = append(r.needs.Args, a)
 }
 
-// readStage reads one stage; those it needs were read before, because a stage can only need earlier
+// readStage reads one stage. The stages that it needs were read before, because they are earlier
 // ones.
 func (r *reader) readStage(i int) error {
 	s := scope{args: values{}, env: values{}, workDir: "/"}
@@ -156,7 +157,8 @@ func (r *reader) readStage(i int) error {
 		b := r.scopes[n]
 		s = scope{args: maps.Clone(b.args), env: maps.Clone(b.env), workDir: b.workDir}
 	} else if base == "" {
-		return r.fail(st.Location, fmt.Errorf("FROM %s: nothing is known to put there", st.BaseName))
+		return r.fail(st.Location, fmt.Errorf("FROM %s names no image: no argument in it has a value",
+			st.BaseName))
 	} else {
 		r.addImage(base, line(st.Location))
 	}
@@ -181,7 +183,7 @@ func (r *reader) readCommand(stage int, s *scope, cmd instructions.Command) erro
 	case *instructions.ArgCommand:
 		return r.readArgs(s, c)
 	case *instructions.EnvCommand:
-		known := s.all() // of one ENV, no value sees another
+		known := s.all() // the values of one ENV do not see each other
 		for _, kv := range c.Env {
 			value, err := r.expand(kv.Value, known)
 			if err != nil {
@@ -240,7 +242,7 @@ func (r *reader) readCopy(s *scope, sources []string, line int) error {
 			return err
 		}
 		if strings.Contains(source, "://") || strings.HasPrefix(source, "git@") {
-			continue // not of the context, and refused where it is built
+			continue // not in the context; the build refuses it
 		}
 		if p := (Path{clean(source), line}); !slices.Contains(r.needs.Copies, p) {
 			r.needs.Copies = append(r.needs.Copies, p)
@@ -249,7 +251,7 @@ func (r *reader) readCopy(s *scope, sources []string, line int) error {
 	return nil
 }
 
-// clean gives a path in the context in its plain form. As for the engine, nothing is above the
+// clean returns a path in the context in its clean form. As in an engine, no path leads out of the
 // context.
 func clean(name string) string {
 	if name = strings.TrimPrefix(path.Clean("/"+name), "/"); name == "" {
@@ -261,8 +263,7 @@ func clean(name string) string {
 func (r *reader) readRun(stage int, s *scope, c *instructions.RunCommand) error {
 	known := s.all()
 	if err := c.Expand(func(word string) (string, error) {
-		return r.expand(word,
-			known)
+		return r.expand(word, known)
 	}); err != nil {
 		return err
 	}
@@ -291,7 +292,7 @@ func (r *reader) readRun(stage int, s *scope, c *instructions.RunCommand) error 
 	return nil
 }
 
-// tree says what a RUN names of the whole context, which it sees at target.
+// tree returns what a RUN uses of the whole context, which is mounted at target.
 func (r *reader) tree(s *scope, c *instructions.RunCommand, target string, known values) Tree {
 	if !path.IsAbs(target) {
 		target = path.Join(s.workDir, target)

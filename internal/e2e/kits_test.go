@@ -50,7 +50,7 @@ func TestKits(t *testing.T) {
 
 	// Nothing is done without a lock, and nothing without what is in it.
 	buildsys(t, main, nil, "build-variant", "try-kits").must(t, 2,
-		`Twoliter.lock: is missing, and Twoliter.toml needs kits; run "buildsys update", and commit it`)
+		`Twoliter.lock: is missing, but Twoliter.toml needs kits; run "buildsys update", and commit it`)
 	buildsys(t, main, nil, "update").must(t, 0, "resolving kit base-kit 1.0.0 of vendor acme")
 	buildsys(t, main, nil, "build-variant", "try-kits").must(t, 4,
 		`kit base-kit 1.0.0 of vendor acme: it is not on this machine for x86_64; run "buildsys fetch --arch x86_64"`)
@@ -79,11 +79,11 @@ func TestKits(t *testing.T) {
 		"kit base-kit: its image for aarch64 was made of other inputs and is no part of it any more",
 		"kit base-kit 1.0.0 for x86_64: digest")
 	buildsys(t, main, nil, "fetch").must(t, 5,
-		"leads to another image than when Twoliter.lock was written",
-		`run "buildsys update" and commit Twoliter.lock if that is meant`)
+		"now leads to a different image: its digest is",
+		`if this is intended, run "buildsys update" and commit Twoliter.lock`)
 	buildsys(t, main, nil, "build-variant", "try-kits").must(t, 0, "nothing to do")
 	buildsys(t, main, nil, "update").must(t, 0,
-		"kit base-kit of acme: 1.0.0 is another image than before")
+		"kit base-kit of acme: 1.0.0 is a different image than before")
 	buildsys(t, main, nil, "fetch").must(t, 0)
 	buildsys(t, main, nil, "build-variant", "try-kits").must(t, 0, "variant try-kits done")
 	noDebris(t, main)

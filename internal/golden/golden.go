@@ -1,5 +1,5 @@
-// Package golden compares what a test makes with a file. "go test ./internal/PACKAGE -update"
-// writes what comes out into such files instead; git shows what changed.
+// Package golden compares the output of tests with files. "go test ./internal/PACKAGE -update"
+// writes the output to the files instead; git shows the changes.
 package golden
 
 import (
@@ -12,12 +12,12 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 )
 
-var update = flag.Bool("update", false, "write what comes out into golden files")
+var update = flag.Bool("update", false, "write golden files instead of comparing with them")
 
-// Update reports whether golden files are to be written.
+// Update reports whether golden files are written instead of compared.
 func Update() bool { return *update }
 
-// Equal holds what a test made against a file.
+// Equal compares the output of a test with a file.
 func Equal(t *testing.T, file string, got []byte) {
 	t.Helper()
 	if *update {
@@ -27,16 +27,15 @@ func Equal(t *testing.T, file string, got []byte) {
 	}
 	want, err := os.ReadFile(file)
 	if err != nil {
-		t.Fatalf("%v; -update writes it", err)
+		t.Fatalf("%v; run the test with -update to write it", err)
 	}
 	if string(got) != string(want) {
 		t.Errorf("%s: got:\n%s\nwant:\n%s\n-update writes it", file, got, want)
 	}
 }
 
-// Trees calls findings with each of the txtar archives that match a pattern, of which there are
-// least or more. An archive ends with the sections named wants: findings gets the rest and returns
-// a text for each of them.
+// Trees calls findings with each of at least least txtar archives that match a pattern. An archive
+// ends with the sections named wants: findings gets the rest and returns a text for each of them.
 func Trees(t *testing.T, pattern string, least int, wants []string,
 	findings func(*testing.T, *txtar.Archive) []string,
 ) {
@@ -65,11 +64,11 @@ func Trees(t *testing.T, pattern string, least int, wants []string,
 	}
 }
 
-// compare holds a text against a section. It puts the text into the section for Trees to write.
+// compare compares a text with a section, and puts it into the section for Trees to write.
 func compare(t *testing.T, section *txtar.File, name, got string) {
 	t.Helper()
 	if section.Name != name {
-		t.Fatalf("the section %q is not in its place, but %q is", name, section.Name)
+		t.Fatalf("got section %q, want %q", section.Name, name)
 	}
 	if got != string(section.Data) && !*update {
 		t.Errorf("%s: got:\n%s\nwant:\n%s\n-update writes it", name, got, section.Data)

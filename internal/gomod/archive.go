@@ -23,19 +23,19 @@ import (
 
 const (
 	maxText    = 16 << 20 // largest go.mod or go.sum in bytes, as in the go command
-	maxEntries = 1 << 20  // most files of an archive
-	maxBytes   = 16 << 30 // most bytes of an archive when it is unpacked
+	maxEntries = 1 << 20  // files of an archive
+	maxBytes   = 16 << 30 // bytes of an unpacked archive
 )
 
-// files are the two files of a module.
+// files are the two files of a Go module.
 type files struct {
-	root     string // directory they are in
-	mod, sum []byte // sum is nil when there is none
+	root     string // their directory
+	mod, sum []byte // sum is nil if there is none
 }
 
-// finder looks at the entries of an archive.
+// finder looks for the two files among the entries of an archive.
 type finder struct {
-	root    string           // "" while it is not known: the only directory at the top
+	root    string           // "" for the only directory at the top
 	tops    []string         // directories at the top, at most two
 	found   map[string]files // by directory: root, or those at the top
 	entries int
@@ -65,14 +65,14 @@ func (w *finder) result() (files, error) {
 	root := w.root
 	if root == "" {
 		if len(w.tops) != 1 {
-			return files{}, &Error{What: "the archive does not hold one directory at its top",
-				Hint: "say where the Go module is with bundle-root-path"}
+			return files{}, &Error{What: "the archive has no single directory at its top",
+				Hint: "set bundle-root-path to the directory of the Go module"}
 		}
 		root = w.tops[0]
 	}
 	got, ok := w.found[root]
 	if !ok || got.mod == nil {
-		hint := "say where the Go module is with bundle-root-path"
+		hint := "set bundle-root-path to the directory of the Go module"
 		if w.root != "" {
 			hint = "correct bundle-root-path"
 		}
@@ -83,7 +83,7 @@ func (w *finder) result() (files, error) {
 	return got, nil
 }
 
-// add looks at one entry; read gives its contents.
+// add looks at one entry; read opens its contents.
 func (w *finder) add(name string, mode fs.FileMode, read func() (io.ReadCloser, error)) error {
 	if w.entries++; w.entries > maxEntries {
 		return &Error{What: fmt.Sprintf("the archive has more than %d files", maxEntries)}
@@ -170,10 +170,10 @@ func (w *finder) zip(f *os.File) error {
 }
 
 func notArchive(err error) error {
-	return &Error{What: "it cannot be read as an archive: " + err.Error()}
+	return &Error{What: "it is not a readable archive: " + err.Error()}
 }
 
-// decompress undoes gzip, xz, zstd and bzip2, told by the first bytes as tar does.
+// decompress undoes gzip, xz, zstd and bzip2, which it detects by the first bytes, as tar does.
 func decompress(f io.Reader) (io.ReadCloser, error) {
 	in := bufio.NewReaderSize(f, 1<<16)
 	head, err := in.Peek(6)
@@ -188,7 +188,8 @@ func decompress(f io.Reader) (io.ReadCloser, error) {
 		r, err := xz.NewReader(in, 64<<20)
 		return io.NopCloser(r), err
 	case begins("\x28\xb5\x2f\xfd"):
-		r, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
+		r, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1),
+			zstd.WithDecoderMaxWindow(128<<20))
 		if err != nil {
 			return nil, err
 		}

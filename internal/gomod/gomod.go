@@ -1,5 +1,5 @@
-// Package gomod reads, out of an archive of sources, which other modules a Go module there needs.
-// It runs nothing and fetches nothing.
+// Package gomod finds the modules that a Go module in an archive of sources needs, by the go.sum
+// there. It runs nothing and fetches nothing; package fetch fetches the modules.
 package gomod
 
 import (
@@ -15,22 +15,23 @@ import (
 	"buildsys/internal/errkind"
 )
 
-// Module is a module of a go.sum. The sums are as there, "h1:" and base64; each may be empty.
+// Module is a module in a go.sum. The sums are written as there, "h1:" and base64; each may be
+// empty.
 type Module struct {
 	Path    string // "golang.org/x/text"
 	Version string // "v0.3.0"
 	ModSum  string // of its go.mod
-	ZipSum  string // of all its files; empty when only its go.mod counts
+	ZipSum  string // of all its files; empty if only its go.mod is needed
 }
 
-// Error says why the modules of an archive cannot be told. Nothing is wrong with the machine: the
-// archive is not what the manifest takes it for.
+// Error is the reason why the modules of an archive cannot be determined: the archive is not what
+// the manifest declares.
 type Error struct {
 	What string // "no go.mod in foo-1.0"
 	Hint string // what to do; may be empty
 }
 
-// Error is the text for people.
+// Error returns the reason and what to do.
 func (e *Error) Error() string {
 	if e.Hint == "" {
 		return e.What
@@ -42,11 +43,11 @@ func (e *Error) Error() string {
 func (*Error) ErrorKind() errkind.Kind { return errkind.Usage }
 
 // Read returns the modules that the go.sum in an archive's directory root names, sorted. An empty
-// root is the only directory at the top of the archive. The error is an *Error, or that of reading
-// the file.
+// root means the only directory at the top of the archive. The error is an *Error, or one from
+// reading the file.
 //
-// All of them are returned, though the module may need fewer: only the go command knows, and it
-// knows only with their go.mod files at hand.
+// The module may need fewer than these, but only the go command can tell, and only when it has
+// their go.mod files.
 func Read(archive, root string) ([]Module, error) {
 	found, err := find(archive, root)
 	if err != nil {
@@ -67,8 +68,7 @@ func Read(archive, root string) ([]Module, error) {
 	return modules, nil
 }
 
-// ParseSums reads a go.sum. Lines with kinds of sums that are not known are left out, as the go
-// command does.
+// ParseSums reads a go.sum. Like the go command, it ignores lines with unknown kinds of sums.
 func ParseSums(text []byte) ([]Module, error) {
 	byName := map[module.Version]*Module{}
 	n := 0
@@ -79,7 +79,7 @@ func ParseSums(text []byte) ([]Module, error) {
 			continue
 		}
 		if len(words) != 3 {
-			return nil, fmt.Errorf("line %d is not: module version sum", n)
+			return nil, fmt.Errorf("line %d is not of the form \"module version sum\"", n)
 		}
 		name, sum := words[0], words[2]
 		version, isMod := strings.CutSuffix(words[1], "/go.mod")
@@ -100,7 +100,8 @@ func ParseSums(text []byte) ([]Module, error) {
 			which = &m.ModSum
 		}
 		if *which != "" && *which != sum {
-			return nil, fmt.Errorf("line %d gives %s %s another sum than an earlier line", n, name, words[1])
+			return nil, fmt.Errorf("line %d has a different sum for %s %s than an earlier line", n, name,
+				words[1])
 		}
 		*which = sum
 	}

@@ -1,5 +1,5 @@
-// gomod_test: archives of every kind, made by other programs where they are installed, and what can
-// be wrong with them.
+// gomod_test: archives of every kind, made by other programs where they are installed, and faulty
+// ones.
 
 package gomod
 
@@ -34,8 +34,8 @@ var want = []Module{
 		ModSum: "h1:LzX7hefJvL54yjefDEDHNONDjII0t9xZLPXsUe+TKr0="},
 }
 
-// entry is a file of an archive; a name with a slash at its end is a directory, a text that begins
-// with -> a link.
+// entry is a file of an archive. A name that ends with a slash is a directory; a text that begins
+// with -> is the target of a link.
 type entry struct{ name, text string }
 
 func tarOf(t *testing.T, entries ...entry) []byte {
@@ -100,7 +100,7 @@ func TestReadKinds(t *testing.T) {
 			if err != nil || !reflect.DeepEqual(got, want) {
 				t.Errorf("got %v, %v", got, err)
 			}
-			// a tar may end after any file
+			// A tar may end after any file.
 			if _, err := Read(save(t, data[:len(data)/2]), ""); err == nil && program != nil {
 				t.Error("half an archive was read")
 			}
@@ -133,24 +133,24 @@ func TestRead(t *testing.T) {
 		name    string
 		root    string
 		entries []entry
-		want    string // error; empty: the modules above
+		want    string // error; empty for the modules above
 	}{
 		{"./ in front", "", []entry{{"./", ""}, {"./a/go.mod", goMod}, {"./a/go.sum", goSum}}, ""},
 		{"root named", "a/cmd", []entry{{"a/go.mod", "broken"}, {"a/cmd/go.mod", goMod}, {"b/x", ""},
 			{"a/cmd/go.sum", goSum}}, ""},
 		{"at the top", ".", []entry{{"go.mod", goMod}, {"go.sum", goSum}}, ""},
 		{"two at the top", "", []entry{{"a/go.mod", goMod}, {"b/go.mod", goMod}},
-			"the archive does not hold one directory at its top; say where the Go module is with " +
-				"bundle-root-path"},
+			"the archive has no single directory at its top; set bundle-root-path to " +
+				"the directory of the Go module"},
 		{"none at the top", "", []entry{{"go.mod", goMod}},
-			"the archive does not hold one directory at its top; say where the Go module is with " +
-				"bundle-root-path"},
+			"the archive has no single directory at its top; set bundle-root-path to " +
+				"the directory of the Go module"},
 		{"no go.mod", "", []entry{{"a/main.go", ""}},
-			"there is no a/go.mod in the archive; say where the Go module is with bundle-root-path"},
+			"there is no a/go.mod in the archive; set bundle-root-path to the directory of the Go module"},
 		{"wrong root", "a/b", []entry{{"a/go.mod", goMod}},
 			"there is no a/b/go.mod in the archive; correct bundle-root-path"},
 		{"go.mod is a link", "", []entry{{"a/go.mod", "->../../etc/passwd"}},
-			"there is no a/go.mod in the archive; say where the Go module is with bundle-root-path"},
+			"there is no a/go.mod in the archive; set bundle-root-path to the directory of the Go module"},
 		{"outside", "../a", []entry{{"../a/go.sum", goSum}},
 			"there is no ../a/go.mod in the archive; correct bundle-root-path"},
 		{"needs nothing", "", []entry{{"a/go.mod", "module a\n"}},
@@ -158,7 +158,7 @@ func TestRead(t *testing.T) {
 		{"bad go.mod", "", []entry{{"a/go.mod", "module ("}},
 			"a/go.mod:1:9: syntax error (unterminated block started at a/go.mod:1:1)"},
 		{"bad go.sum", "", []entry{{"a/go.mod", goMod}, {"a/go.sum", "x y\n"}},
-			"a/go.sum: line 1 is not: module version sum"},
+			"a/go.sum: line 1 is not of the form \"module version sum\""},
 		{"a path that climbs", "", []entry{{"a/go.mod", goMod}, {"a/go.sum", "../../x v1.0.0 h1:x\n"}},
 			`a/go.sum: line 1: malformed module path "../../x": invalid path element ".."`},
 		{"a version that climbs", "", []entry{{"a/go.mod", goMod},
@@ -166,7 +166,7 @@ func TestRead(t *testing.T) {
 			`a/go.sum: line 1: a.b/x@v1.0.0/../../..: invalid version: not a semantic version`},
 		{"two sums", "", []entry{{"a/go.mod", goMod},
 			{"a/go.sum", "a.b/x v1.0.0 h1:x\na.b/x v1.0.0 h1:y\n"}},
-			"a/go.sum: line 2 gives a.b/x v1.0.0 another sum than an earlier line"},
+			"a/go.sum: line 2 has a different sum for a.b/x v1.0.0 than an earlier line"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -189,7 +189,7 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// What grows without end is not read to its end.
+// Files that are too large are not read to their end.
 func TestReadBounds(t *testing.T) {
 	large := tarOf(t, entry{"a/go.mod", goMod}, entry{"a/go.sum", strings.Repeat("\n", maxText+1)})
 	if _, err := Read(save(t, large), ""); err == nil ||

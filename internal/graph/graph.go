@@ -1,13 +1,8 @@
-// Package graph is the dependency graph of packages: a pure DAG with Cargo's two kinds of edges.
-//
-// A build edge says "needed before this node is built" ([build-dependencies]); a runtime edge says
-// "needed before an image with this node is made" ([dependencies]). Cargo's rule, which the
-// ancestor inherited and existing trees rely on: a node waits for its build edges and for
-// everything those reach by either kind, not for its own runtime edges.
-//
-// Inside, nodes are small numbers in the order in which they became known, so that ten thousand of
-// them cost slices and not maps. A graph may be read by several goroutines once nothing is added
-// any more.
+// Package graph is the dependency graph of packages: a pure DAG with Cargo's two kinds of edges. A
+// build edge ([build-dependencies]) means "needed before this node is built", a runtime edge
+// ([dependencies]) "needed before an image with this node is made". By Cargo's rule, which
+// Bottlerocket's trees rely on, a node waits for its build edges and for all that those reach by
+// either kind, not for its own runtime edges. A finished graph may be read concurrently.
 package graph
 
 import (
@@ -16,7 +11,8 @@ import (
 	"strings"
 )
 
-// Graph is a set of named nodes and their edges. The zero value is not usable; call New.
+// Graph is a set of named nodes and their edges. The zero value is not usable; call New. Nodes are
+// numbered in the order in which they were added, so that large graphs use slices, not maps.
 type Graph struct {
 	ids   map[string]int
 	nodes []node
@@ -30,22 +26,22 @@ type node struct {
 // New returns an empty graph.
 func New() *Graph { return &Graph{ids: map[string]int{}} }
 
-// AddNode makes name known. Adding it twice is harmless.
+// AddNode adds a node if it does not exist.
 func (g *Graph) AddNode(name string) { g.id(name) }
 
-// AddBuild records that from needs to before it can be built.
+// AddBuild records that from needs to before it is built.
 func (g *Graph) AddBuild(from, to string) {
 	a, b := g.id(from), g.id(to)
 	g.nodes[a].build = append(g.nodes[a].build, b)
 }
 
-// AddRuntime records that an image which holds from needs to as well.
+// AddRuntime records that an image with from needs to as well.
 func (g *Graph) AddRuntime(from, to string) {
 	a, b := g.id(from), g.id(to)
 	g.nodes[a].runtime = append(g.nodes[a].runtime, b)
 }
 
-// id returns the number of a node, which it adds if need be.
+// id returns the number of a node, adding it if necessary.
 func (g *Graph) id(name string) int {
 	id, known := g.ids[name]
 	if !known {
@@ -56,7 +52,7 @@ func (g *Graph) id(name string) int {
 	return id
 }
 
-// Has says whether name is a node.
+// Has reports whether name is a node.
 func (g *Graph) Has(name string) bool {
 	_, known := g.ids[name]
 	return known
@@ -72,12 +68,12 @@ func (g *Graph) Nodes() []string {
 	return names
 }
 
-// Build returns the nodes that name has build edges to, sorted, each once.
+// Build returns the nodes that name has build edges to, sorted, without duplicates.
 func (g *Graph) Build(name string) []string {
 	return g.edges(name, func(n node) []int { return n.build })
 }
 
-// Runtime returns the nodes that name has runtime edges to, sorted, each once.
+// Runtime returns the nodes that name has runtime edges to, sorted, without duplicates.
 func (g *Graph) Runtime(name string) []string {
 	return g.edges(name, func(n node) []int { return n.runtime })
 }
@@ -92,13 +88,13 @@ func (g *Graph) edges(name string, of func(node) []int) []string {
 	return g.names(slices.Compact(ids))
 }
 
-// Reversed returns the graph with every edge turned round, each of its kind.
+// Reversed returns the graph with every edge reversed, keeping its kind.
 func (g *Graph) Reversed() *Graph {
 	r := New()
 	for _, n := range g.nodes {
 		r.AddNode(n.name)
 	}
-	for id, n := range g.nodes { // numbers are the same in both
+	for id, n := range g.nodes { // both graphs number nodes alike
 		for _, to := range n.build {
 			r.nodes[to].build = append(r.nodes[to].build, id)
 		}
@@ -109,8 +105,8 @@ func (g *Graph) Reversed() *Graph {
 	return r
 }
 
-// Closure returns the roots and everything they reach by either kind of edge, sorted. A root that
-// is no node stands for itself.
+// Closure returns the roots and all that they reach by either kind of edge, sorted. A root that is
+// not a node is returned as it is.
 func (g *Graph) Closure(roots ...string) []string {
 	var todo []int
 	var names []string
@@ -127,7 +123,7 @@ func (g *Graph) Closure(roots ...string) []string {
 }
 
 // BuildClosure returns what must be finished before the named nodes are built, which is also what
-// the build of a single one may see: their build edges and everything those reach by either kind,
+// the build of a single node may see: their build edges and all that those reach by either kind,
 // sorted.
 func (g *Graph) BuildClosure(names ...string) []string {
 	var todo []int
@@ -144,7 +140,7 @@ func (g *Graph) BuildClosure(names ...string) []string {
 	return closure
 }
 
-// reach returns the given nodes and all they reach by either kind of edge, each once.
+// reach returns the given nodes and all that they reach by either kind of edge, without duplicates.
 func (g *Graph) reach(todo []int) []int {
 	seen := make([]bool, len(g.nodes))
 	var found []int
@@ -171,12 +167,11 @@ func (g *Graph) names(ids []int) []string {
 
 func (g *Graph) sortByName(ids []int) {
 	slices.SortFunc(ids, func(a, b int) int {
-		return strings.Compare(g.nodes[a].name,
-			g.nodes[b].name)
+		return strings.Compare(g.nodes[a].name, g.nodes[b].name)
 	})
 }
 
-// CycleError is a set of nodes that need each other.
+// CycleError is a cycle of nodes that need each other.
 type CycleError struct {
 	Path []string // first and last are the same node
 }
@@ -185,8 +180,8 @@ func (e *CycleError) Error() string {
 	return fmt.Sprintf("dependency cycle: %s", strings.Join(e.Path, " → "))
 }
 
-// Check returns a *CycleError when any nodes need each other by edges of either kind, else nil.
-// Cargo refuses cycles over both kinds too, so no existing tree has one.
+// Check returns a *CycleError if any nodes need each other by edges of either kind, else nil. Cargo
+// refuses such cycles too, so no existing tree has one.
 func (g *Graph) Check() error {
 	const (
 		unseen = iota

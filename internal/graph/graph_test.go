@@ -1,5 +1,5 @@
-// graph_test: the edge rules on small graphs written as text, and on the real tree's expected
-// closures when they are at hand.
+// graph_test: the edge rules on small graphs written as text, and on the expected closures of a
+// real tree.
 
 package graph
 
@@ -46,7 +46,7 @@ func TestBuildClosureFollowsCargo(t *testing.T) {
 		headers:`)
 	tests := map[string]string{
 		"release": "",                      // does not wait for its own runtime edges
-		"app":     "headers lib libc tool", // lib's runtime edge counts for whoever builds with lib
+		"app":     "headers lib libc tool", // lib's runtime edge counts for nodes built with lib
 		"lib":     "headers libc",          // but not for lib itself
 		"headers": "",
 	}

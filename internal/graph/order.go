@@ -1,12 +1,13 @@
-// order: in which order nodes are built, and what each waits for by its place in that order.
+// order: the order in which nodes are built, and what each waits for, by positions in that order.
 
 package graph
 
 import "slices"
 
-// Order returns the given nodes so that each comes after its BuildClosure, as far as that is among
-// them. It walks depth first in sorted order, so equal graphs give equal orders and short chains
-// end early. The graph must have no cycle. Its time is linear in nodes and edges, but for sorting.
+// Order returns the given nodes such that each comes after the nodes of its BuildClosure that are
+// among them. It walks depth first in sorted order, so equal graphs have equal orders and short
+// chains end early. The graph must have no cycle. Except for sorting, time is linear in nodes and
+// edges.
 func (g *Graph) Order(names []string) []string {
 	w := walker{g: g, wanted: make([]bool, len(g.nodes)), built: make([]bool, len(g.nodes)),
 		reached: make([]bool, len(g.nodes))}
@@ -24,9 +25,9 @@ func (g *Graph) Order(names []string) []string {
 	return g.names(w.order)
 }
 
-// Levels groups the given nodes by how many must be built one after the other before them: the
-// first level waits for none of the given, each other one for some of the level before it. Names
-// within a level are sorted. The graph must have no cycle.
+// Levels groups the given nodes by the length of the longest chain of given nodes that must be
+// built before them: the first level waits for none, each other level for some of the one before.
+// Names within a level are sorted. The graph must have no cycle.
 func (g *Graph) Levels(names []string) [][]string {
 	order := g.Order(names)
 	depth := make([]int, len(order))
@@ -47,9 +48,9 @@ func (g *Graph) Levels(names []string) [][]string {
 	return out
 }
 
-// walker is one depth-first walk. A node is built when all it waits for is in the order and then
-// itself, and reached when what it needs at run time is there as well, which is what someone who
-// builds with it waits for.
+// walker is one depth-first walk. A node is built when all that it waits for and then itself is in
+// the order. It is reached when what it needs at run time is there as well; nodes with a build edge
+// to it wait for that.
 type walker struct {
 	g              *Graph
 	wanted         []bool
@@ -87,8 +88,8 @@ func (w *walker) sorted(ids []int) []int {
 	return ids
 }
 
-// Needs returns, for each node of an order, the positions in it of the node's BuildClosure. What is
-// not in the order is left out. The graph must have no cycle.
+// Needs returns, for each node of an order, the positions in the order of the node's BuildClosure,
+// ignoring nodes that are not in the order. The graph must have no cycle.
 func (g *Graph) Needs(order []string) []Set {
 	c := collector{g: g, position: make([]int, len(g.nodes)),
 		needs: make([]*Set, len(g.nodes)), reach: make([]*Set, len(g.nodes))}
@@ -109,10 +110,10 @@ func (g *Graph) Needs(order []string) []Set {
 	return out
 }
 
-// collector finds the closures of all nodes bottom-up, each once.
+// collector computes the closures of all nodes bottom-up, each once.
 type collector struct {
 	g        *Graph
-	position []int  // of each node in the order; -1 when it is not in it
+	position []int  // of each node in the order, or -1
 	needs    []*Set // BuildClosure of each node, nil while unknown
 	reach    []*Set // Closure of each node, nil while unknown
 }

@@ -1,4 +1,4 @@
-// order_test: orders and closures by position, held against the plain definition on random graphs.
+// order_test: orders and closures by position, compared with the plain definition on random graphs.
 
 package graph
 
@@ -32,7 +32,7 @@ func random(r *rand.Rand, n int) *Graph {
 
 func name(i int) string { return fmt.Sprintf("n%02d", i*37%100) + strconv.Itoa(i) }
 
-// definition is BuildClosure as the package's doc says it, without a thought for speed.
+// definition is BuildClosure as documented, regardless of speed.
 func definition(g *Graph, name string) []string {
 	found := map[string]bool{}
 	var add func(name string)
@@ -95,7 +95,7 @@ func TestNeedsOfAPartLeaveTheRestOut(t *testing.T) {
 	}
 }
 
-// TestNeedsShare counts arrays: whoever needs only what another one reaches has the same set.
+// TestNeedsShare counts arrays: nodes with equal closures share one set.
 func TestNeedsShare(t *testing.T) {
 	g := New()
 	for i := range 1000 {
@@ -141,7 +141,7 @@ func shaped(shape treegen.Shape, n int) *Graph {
 	return g
 }
 
-// BenchmarkOrderAndNeeds shows the growth with the size of the graph; see also internal/plan.
+// BenchmarkOrderAndNeeds shows how time grows with the size of the graph; see also internal/plan.
 func BenchmarkOrderAndNeeds(b *testing.B) {
 	before := 0.0
 	for n := 10; n <= 10_240; n *= 2 {

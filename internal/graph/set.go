@@ -8,11 +8,11 @@ import (
 	"slices"
 )
 
-// Set is a set of positions in an order. Sets are shared and never change after they are made. The
-// zero value is the empty set.
+// Set is a set of positions in an order. Sets are shared and never change once made. The zero value
+// is the empty set.
 //
 // It has a bit for each position up to its last member: a closure of thousands costs some hundred
-// words, and all operations go over words.
+// words, and all operations work on words.
 type Set struct {
 	words []uint64 // the last one is not zero
 }
@@ -29,7 +29,7 @@ func SetOf(members ...int) Set {
 	return Set{words}
 }
 
-// Range returns the set of the positions from first up to, and without, end.
+// Range returns the set of the positions from first up to but not including end.
 func Range(first, end int) Set {
 	if first >= end {
 		return Set{}
@@ -55,7 +55,7 @@ func (s Set) Len() int {
 	return n
 }
 
-// Empty reports whether there is no member.
+// Empty reports whether the set has no members.
 func (s Set) Empty() bool { return len(s.words) == 0 }
 
 // Last returns the highest member, or -1 if there is none.
@@ -78,7 +78,7 @@ func (s Set) All() iter.Seq[int] {
 	}
 }
 
-// Changed returns the positions that are in one of s and t and not in both, ascending.
+// Changed returns the positions that are in exactly one of s and t, ascending.
 func (s Set) Changed(t Set) iter.Seq[int] {
 	long, short := s.words, t.words
 	if len(long) < len(short) {
@@ -105,7 +105,7 @@ func eachBit(at int, word uint64, yield func(int) bool) bool {
 	return true
 }
 
-// Intersection returns the members that s and t have in common.
+// Intersection returns the members common to s and t.
 func (s Set) Intersection(t Set) Set {
 	words := slices.Clone(s.words[:min(len(s.words), len(t.words))])
 	for i := range words {
@@ -127,8 +127,8 @@ func (s Set) Holds(t Set) bool {
 	return true
 }
 
-// Union returns the set of all members of s and the others. If one of them has all, it is that one:
-// closures share memory.
+// Union returns the set of all members of s and the others. If one of them has all members, it is
+// returned itself, so closures share memory.
 func (s Set) Union(others ...Set) Set {
 	largest := s
 	for _, t := range others {
@@ -151,8 +151,9 @@ func (s Set) Union(others ...Set) Set {
 	return Set{words}
 }
 
-// Direct returns the fewest members of s, ascending, from which all others follow: those that no
-// other member needs. needs gives what a member needs, directly or not, all of which is lower.
+// Direct returns the fewest members of s, ascending, that imply the others: those that no other
+// member needs. needs returns all that a member needs, directly or not; all of it is lower than the
+// member.
 func (s Set) Direct(needs func(int) Set) []int {
 	var direct []int
 	left := slices.Clone(s.words)

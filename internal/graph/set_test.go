@@ -1,4 +1,4 @@
-// set_test: sets of bits against maps, and the transitive reduction against its definition.
+// set_test: compares sets of bits with maps, and the transitive reduction with its definition.
 
 package graph
 
@@ -17,7 +17,7 @@ func randomSet(r *rand.Rand) (Set, map[int]bool) {
 	return SetOf(slices.Collect(maps.Keys(members))...), members
 }
 
-// same fails the test unless s has just the members, and is what SetOf makes of them.
+// same fails the test unless s has exactly the members and equals SetOf of them.
 func same(t *testing.T, what string, s Set, members map[int]bool) {
 	t.Helper()
 	want := slices.Sorted(maps.Keys(members))
@@ -76,7 +76,7 @@ func TestSets(t *testing.T) {
 	}
 }
 
-// TestDirect holds the reduction against its definition: what no other member needs.
+// TestDirect compares the reduction with its definition: the members that no other member needs.
 func TestDirect(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 3))

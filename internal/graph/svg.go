@@ -1,6 +1,6 @@
-// svg: a view as a drawing. Nodes stand in columns by level, what is needed to the left of who
-// needs it, and in an order within each column that keeps the lines between them short. The drawing
-// is plain SVG 1.1 without scripts or fonts.
+// svg: draws a view. Nodes are in columns by level, a node right of those that it needs, and
+// ordered within each column so that edges are short. The drawing is plain SVG 1.1 without scripts
+// or fonts.
 
 package graph
 
@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// Measures of a drawing, in pixels.
+// Dimensions of a drawing, in pixels.
 const (
 	svgMargin   = 24
 	svgTitle    = 48 // height of title and legend
@@ -23,11 +23,11 @@ const (
 	svgPadding  = 8  // left and right of the text in a box
 	svgGap      = 96 // between columns, for the curves
 	svgSweeps   = 12
-	svgMinWidth = 560 // the legend fits
+	svgMinWidth = 560 // enough for the legend
 )
 
-// SVG writes the view as a drawing. Every edge is drawn; one that other edges imply is lighter, so
-// that what holds the graph together stands out.
+// SVG writes the view as a drawing of all edges. An edge that other edges imply is lighter, so that
+// the essential ones stand out.
 func (v View) SVG(w io.Writer) error {
 	d := newDrawing(v)
 	d.order()
@@ -36,7 +36,7 @@ func (v View) SVG(w io.Writer) error {
 	return err
 }
 
-// drawing is a view on its way to paper. Nodes are indexes into view.nodes.
+// drawing is a view being laid out. Nodes are indexes into view.nodes.
 type drawing struct {
 	v       View
 	index   map[string]int
@@ -49,7 +49,7 @@ type drawing struct {
 	w, h    float64
 }
 
-// drawnEdge leads from left to right: from what is needed to who needs it.
+// drawnEdge leads from left to right: from a node to one that needs it.
 type drawnEdge struct {
 	left, right int
 	kind        string
@@ -82,7 +82,7 @@ func newDrawing(v View) *drawing {
 // connect collects the edges and finds those that others imply.
 func (d *drawing) connect() {
 	words := (len(d.v.nodes) + 63) / 64
-	below := make([][]uint64, len(d.v.nodes)) // for each node the set of nodes its edges reach
+	below := make([][]uint64, len(d.v.nodes)) // for each node the set of nodes that its edges reach
 	var fill func(i int) []uint64
 	fill = func(i int) []uint64 {
 		if below[i] != nil {
@@ -115,8 +115,9 @@ func (d *drawing) connect() {
 	}
 }
 
-// order sorts each column by the average height of its nodes' neighbours, to and fro, which is the
-// barycentre method of Sugiyama, Tagawa and Toda (1981) without bends in long edges.
+// order sorts each column by the average height of its nodes' neighbours, in alternating
+// directions: the barycentre method of Sugiyama, Tagawa and Toda (1981) without bends in long
+// edges.
 func (d *drawing) order() {
 	left, right := make([][]int, len(d.at)), make([][]int, len(d.at))
 	for _, e := range d.edges {
@@ -143,7 +144,7 @@ func (d *drawing) order() {
 func (d *drawing) sortColumn(column []int, neighbours [][]int) {
 	centre := make(map[int]float64, len(column))
 	for _, i := range column {
-		centre[i] = d.at[i] // without neighbours it stays where it is
+		centre[i] = d.at[i] // without neighbours it keeps its place
 		if len(neighbours[i]) > 0 {
 			sum := 0.0
 			for _, other := range neighbours[i] {
@@ -164,14 +165,14 @@ func (d *drawing) sortColumn(column []int, neighbours [][]int) {
 	d.spread(column)
 }
 
-// spread notes the heights of a column's nodes, evenly around the middle.
+// spread sets the heights of a column's nodes, evenly around the middle.
 func (d *drawing) spread(column []int) {
 	for row, i := range column {
 		d.at[i] = (float64(row) + 0.5) / float64(len(column))
 	}
 }
 
-// place gives every node its box.
+// place sets the position of every box.
 func (d *drawing) place() {
 	rows := 0
 	for _, column := range d.columns {
@@ -210,14 +211,15 @@ const svgStyle = `<style>
 
 func (d *drawing) render() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%.0f" height="%.0f" viewBox="0 0 %.0f %.0f">`+"\n", d.w, d.h, d.w, d.h)
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%.0f" height="%.0f" `+
+		`viewBox="0 0 %.0f %.0f">`+"\n", d.w, d.h, d.w, d.h)
 	b.WriteString(svgStyle)
 	b.WriteString(`<rect x="0" y="0" width="100%" height="100%" style="fill:#fff;stroke:none"/>` +
 		"\n")
 	fmt.Fprintf(&b, `<text class="title" x="%d" y="20">%s</text>`+"\n", svgMargin, escape(d.v.Title))
 	d.legend(&b)
 	edges := slices.Clone(d.edges)
-	slices.SortStableFunc(edges, func(a, b drawnEdge) int { // light ones first, so that they lie below
+	slices.SortStableFunc(edges, func(a, b drawnEdge) int { // light ones first, to lie below
 		switch {
 		case a.implied == b.implied:
 			return 0
@@ -239,7 +241,8 @@ func (d *drawing) render() string {
 func (d *drawing) legend(b *strings.Builder) {
 	fmt.Fprintf(b, `<text x="%d" y="38">%s</text>`+"\n", svgMargin, escape(d.v.Summary()))
 	fmt.Fprint(b, `<path d="M270 34H300"/><text x="306" y="38">to build</text>`+"\n")
-	fmt.Fprint(b, `<path class="runtime" d="M380 34H410"/><text x="416" y="38">at run time</text>`+"\n")
+	fmt.Fprint(b, `<path class="runtime" d="M380 34H410"/><text x="416" y="38">at run time</text>`+
+		"\n")
 }
 
 func (d *drawing) renderEdge(b *strings.Builder, e drawnEdge) {
@@ -265,9 +268,9 @@ func (d *drawing) renderNode(b *strings.Builder, i int) {
 		escape(name))
 }
 
-// escape makes a text safe inside XML.
+// escape escapes text for XML.
 func escape(s string) string {
 	var b strings.Builder
-	_ = xml.EscapeText(&b, []byte(s)) // a strings.Builder takes everything
+	_ = xml.EscapeText(&b, []byte(s)) // writes to a strings.Builder do not fail
 	return b.String()
 }

@@ -1,5 +1,4 @@
-// view: the part of a graph that somebody asked to see, and its three text forms: a tree, DOT and
-// JSON.
+// view: a part of a graph for display, and its text forms: a tree, DOT, JSON and levels.
 
 package graph
 
@@ -11,19 +10,18 @@ import (
 	"strings"
 )
 
-// View is what the renderers draw: the closure of some roots over both kinds of edges.
+// View is the closure of some roots over both kinds of edges, for display.
 type View struct {
-	Title string   // what is drawn, for people: "qemu-dev"
-	Roots []string // where the tree begins; unknown names are left out
-	// Reverse says that the edges of the graph lead from what is needed to who needs it (see
-	// Reversed).
+	Title string   // "qemu-dev"
+	Roots []string // the roots of the tree, without unknown names
+	// Reverse means that edges lead from a node to those that need it; see Reversed.
 	Reverse bool
 	g       *Graph
 	nodes   []string // the closure of the roots, sorted
 }
 
-// NewView returns the view of everything the roots reach. With reverse it is everything that
-// reaches the roots.
+// NewView returns the view of all that the roots reach or, if reverse is set, of all that reaches
+// the roots.
 func NewView(g *Graph, title string, roots []string, reverse bool) View {
 	if reverse {
 		g = g.Reversed()
@@ -34,9 +32,9 @@ func NewView(g *Graph, title string, roots []string, reverse bool) View {
 	return View{Title: title, Roots: roots, Reverse: reverse, g: g, nodes: g.Closure(roots...)}
 }
 
-// Tree writes the view as an indented tree. An edge of the kind "needed to build" is ├─ and one of
-// the kind "needed at run time" is ├╌. A node whose dependencies were shown before is marked (*)
-// and not opened again, as in cargo tree.
+// Tree writes the view as an indented tree, with ├─ for edges "needed to build" and ├╌ for edges
+// "needed at run time". As in cargo tree, a node whose dependencies were shown before is marked (*)
+// and not opened again.
 func (v View) Tree(w io.Writer) error {
 	t := treeWriter{v: v, w: w, shown: map[string]bool{}}
 	for _, root := range v.Roots {
@@ -52,7 +50,8 @@ type treeWriter struct {
 	err   error
 }
 
-// node writes one line, behind the branch that leads to it, and the nodes below, behind indent.
+// node writes a line for a node, after the branch that leads to it, and the nodes below it, after
+// indent.
 func (t *treeWriter) node(name, branch, indent string) {
 	edges := t.v.edges(name)
 	again := t.shown[name] && len(edges) > 0
@@ -80,8 +79,8 @@ func (t *treeWriter) node(name, branch, indent string) {
 	}
 }
 
-// edge is one edge of a view. A pair of nodes with edges of both kinds counts as a build edge,
-// which is the stronger.
+// edge is one edge of a view. Two nodes with edges of both kinds have a build edge, the stronger
+// kind.
 type edge struct {
 	from, to, kind string // kind is "build" or "runtime"
 }
@@ -102,7 +101,7 @@ func (v View) edges(name string) []edge {
 }
 
 // DOT writes the view in the language of Graphviz: build edges are solid and runtime edges dashed.
-// Edges point from who needs to what is needed, also in a reversed view.
+// Edges point from a node to what it needs, in a reversed view too.
 func (v View) DOT(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "digraph %s {\n\trankdir=LR;\n\tnode [shape=box];\n", dotQuote(v.Title))
@@ -126,12 +125,12 @@ func (v View) DOT(w io.Writer) error {
 	return err
 }
 
-// dotQuote writes a DOT string, in which only quotes and backslashes need care.
+// dotQuote returns a DOT string, in which only quotes, backslashes and newlines are escaped.
 func dotQuote(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(s) + `"`
 }
 
-// jsonNode and jsonView are the form of JSON.
+// jsonNode and jsonView define the JSON form.
 type jsonNode struct {
 	Name    string   `json:"name"`
 	Level   int      `json:"level"`
@@ -147,15 +146,15 @@ type jsonView struct {
 }
 
 // JSON writes the view as one object: title, reverse, roots, and nodes sorted by name, each with
-// its level (the number of edges on the longest way down from it) and the names its edges lead to,
-// "build" and "runtime", sorted. In a reversed view the edges lead to who needs the node. Keys are
-// only ever added.
+// its level (the number of edges on the longest path down from it) and the names its edges lead to,
+// "build" and "runtime", sorted. In a reversed view the edges lead to the nodes that need the node.
+// Keys are never removed.
 func (v View) JSON(w io.Writer) error {
 	out := jsonView{Title: v.Title, Reverse: v.Reverse, Roots: some(v.Roots), Nodes: []jsonNode{}}
 	levels := v.levels()
 	for i, name := range v.nodes {
-		out.Nodes = append(out.Nodes, jsonNode{Name: name, Level: levels[i], Build: some(v.g.Build(name)),
-			Runtime: some(v.g.Runtime(name))})
+		out.Nodes = append(out.Nodes, jsonNode{Name: name, Level: levels[i],
+			Build: some(v.g.Build(name)), Runtime: some(v.g.Runtime(name))})
 	}
 	data, err := json.MarshalIndent(out, "", "  ")
 	if err != nil {
@@ -165,7 +164,7 @@ func (v View) JSON(w io.Writer) error {
 	return err
 }
 
-// some makes an empty list [] and not null.
+// some returns names such that an empty list is [] in JSON, not null.
 func some(names []string) []string {
 	if names == nil {
 		return []string{}
@@ -173,7 +172,7 @@ func some(names []string) []string {
 	return names
 }
 
-// levels returns, for each node of the view, the number of edges on the longest way down from it.
+// levels returns, for each node of the view, the number of edges on the longest path down from it.
 func (v View) levels() []int {
 	level := map[string]int{}
 	var of func(name string) int
@@ -195,9 +194,9 @@ func (v View) levels() []int {
 	return out
 }
 
-// Order writes the nodes in the order in which they can be built, one level to a line: all of a
-// line can be built at once when the lines before it are. What somebody needs at run time does not
-// hold it up, but those who are built with it.
+// Order writes the nodes in the order in which they can be built, one level a line: all nodes of a
+// line can be built at once when the lines before it are done. A node does not wait for what it
+// needs at run time, but those built with it do.
 func (v View) Order(w io.Writer) error {
 	g := v.g
 	if v.Reverse {
@@ -211,7 +210,7 @@ func (v View) Order(w io.Writer) error {
 	return err
 }
 
-// Summary says how much the view holds: "20 nodes, 41 edges".
+// Summary returns the size of the view: "20 nodes, 41 edges".
 func (v View) Summary() string {
 	edges := 0
 	for _, name := range v.nodes {

@@ -1,4 +1,4 @@
-// view_test: holds the drawings of a small graph to the letter, and larger ones to their rules.
+// view_test: compares the drawings of a small graph to the letter, and checks rules on larger ones.
 
 package graph
 
@@ -56,7 +56,7 @@ func TestRenderings(t *testing.T) {
 	}
 }
 
-// checkSyntax lets others read what we wrote: the standard library, and Graphviz if it is there.
+// checkSyntax parses output with other programs: the standard library, and Graphviz if installed.
 func checkSyntax(t *testing.T, ext string, data []byte) {
 	t.Helper()
 	switch ext {
@@ -108,7 +108,7 @@ func TestBoxesDoNotOverlapAndEdgesPointRight(t *testing.T) {
 	}
 }
 
-// TestOrderingUncrosses counts crossings in a ladder whose alphabetical order is the worst one.
+// TestOrderingUncrosses counts crossings in a ladder whose alphabetical order is the worst.
 func TestOrderingUncrosses(t *testing.T) {
 	g := New()
 	for i := range 8 {

@@ -1,4 +1,4 @@
-// blobs: the parts of an image that Pack makes, written under their digests.
+// blobs: the layers of an image that Pack makes.
 
 package kit
 
@@ -14,8 +14,8 @@ import (
 	spec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// parts are the directories of a repository that become layers, sorted: those of the packages, then
-// the metadata.
+// parts returns the directories of a repository that become layers: those of the packages, sorted,
+// then the metadata.
 func parts(dir string) ([]string, error) {
 	entries, err := os.ReadDir(filepath.Join(dir, "Packages"))
 	if err != nil {
@@ -28,7 +28,7 @@ func parts(dir string) ([]string, error) {
 	return append(out, "repodata"), nil
 }
 
-// layer makes the layer of one directory.
+// layer writes the layer of one directory.
 func (p *packer) layer(dir, part string) (spec.Descriptor, error) {
 	return p.layout.Put(spec.MediaTypeImageLayer, func(w io.Writer) error {
 		archive := tar.NewWriter(w)
@@ -46,7 +46,7 @@ func (p *packer) layer(dir, part string) (spec.Descriptor, error) {
 func addMember(archive *tar.Writer, root fs.FS, name string, e fs.DirEntry) error {
 	h := &tar.Header{Name: name, Mode: 0o644, ModTime: epoch, Typeflag: tar.TypeReg,
 		Format: tar.FormatUSTAR}
-	if len(name) > 100 { // does not always fit into USTAR
+	if len(name) > 100 { // may not fit into USTAR
 		h.Format = tar.FormatPAX
 	}
 	if e.IsDir() {

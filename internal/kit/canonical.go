@@ -1,4 +1,4 @@
-// canonical: the digest of manifests that Twoliter.lock holds.
+// canonical: the digests of manifests that Twoliter.lock holds.
 
 package kit
 
@@ -17,8 +17,8 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Digest returns the digest of a manifest as Twoliter.lock has it: the sha256, in base64, of its
-// canonical JSON. It does not depend on how a registry or a tool writes the same manifest.
+// Digest returns the digest of a manifest in the form of Twoliter.lock: the sha256, in base64, of
+// its canonical JSON. It does not depend on how a registry or a tool formats the manifest.
 func Digest(data []byte) (string, error) {
 	canonical, err := canonicalJSON(data)
 	if err != nil {
@@ -28,8 +28,9 @@ func Digest(data []byte) (string, error) {
 	return base64.StdEncoding.EncodeToString(sum[:]), nil
 }
 
-// canonicalJSON is the form of http://wiki.laptop.org/go/Canonical_JSON: keys in order, no space,
-// whole numbers, strings in Unicode normal form C in which only quotes and backslashes are escaped.
+// canonicalJSON returns the form of http://wiki.laptop.org/go/Canonical_JSON: sorted keys, no white
+// space, whole numbers, and strings in Unicode normal form C that escape only quotes and
+// backslashes.
 func canonicalJSON(data []byte) ([]byte, error) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
@@ -38,7 +39,7 @@ func canonicalJSON(data []byte) ([]byte, error) {
 		return nil, err
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return nil, fmt.Errorf("there is something after the document")
+		return nil, fmt.Errorf("data follows the JSON document")
 	}
 	var out bytes.Buffer
 	if err := writeCanonical(&out, v); err != nil {
@@ -58,7 +59,7 @@ func writeCanonical(out *bytes.Buffer, v any) error {
 	case json.Number:
 		n, err := strconv.ParseInt(v.String(), 10, 64)
 		if err != nil {
-			return fmt.Errorf("the number %.40s is not a whole one", v)
+			return fmt.Errorf("%.40s is not a whole number", v)
 		}
 		out.WriteString(strconv.FormatInt(n, 10))
 	case []any:

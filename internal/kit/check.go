@@ -1,5 +1,4 @@
-// check: whether Twoliter.lock still is what Twoliter.toml and its kits ask for. Nothing here needs
-// the network.
+// check: compares Twoliter.lock with Twoliter.toml and the kits on this machine, without a network.
 
 package kit
 
@@ -11,15 +10,15 @@ import (
 	"buildsys/internal/manifest"
 )
 
-// CheckLock holds Twoliter.lock against Twoliter.toml. The problems are where somebody has edited
-// one of them.
+// CheckLock checks that Twoliter.lock is what Twoliter.toml asks for. The problems are at the lines
+// of Twoliter.toml, which is the file that people edit.
 func (t Tree) CheckLock(lock *manifest.Lock) error {
 	const update = `run "buildsys update"`
 	if lock == nil {
 		if len(t.Project.Kits) == 0 {
 			return nil
 		}
-		return manifest.Problems{{File: lockFile, Msg: "is missing, and " + projectFile + " needs kits",
+		return manifest.Problems{{File: lockFile, Msg: "is missing, but " + projectFile + " needs kits",
 			Hint: update + ", and commit it"}}
 	}
 	var problems manifest.Problems
@@ -28,7 +27,7 @@ func (t Tree) CheckLock(lock *manifest.Lock) error {
 			Msg: fmt.Sprintf(format, args...), Hint: update})
 	}
 	if sdk := t.Project.SDK; sdk != nil && !sdk.SameImage(lock.SDK.Image) {
-		drift(sdk.Line, "the SDK is %s here and %s in %s", *sdk, lock.SDK.Image, lockFile)
+		drift(sdk.Line, "the SDK is %s here, but %s in %s", *sdk, lock.SDK.Image, lockFile)
 	}
 	locked := map[string]manifest.LockedImage{}
 	for _, k := range lock.Kits {
@@ -39,18 +38,18 @@ func (t Tree) CheckLock(lock *manifest.Lock) error {
 		case !ok:
 			drift(k.Line, "kit %s is not in %s", k, lockFile)
 		case l.Version != k.Version:
-			drift(k.Line, "kit %s of vendor %s is %s here and %s in %s", k.Name, k.Vendor, k.Version,
+			drift(k.Line, "kit %s of vendor %s is %s here, but %s in %s", k.Name, k.Vendor, k.Version,
 				l.Version, lockFile)
 		case l.Source != t.Source(k):
-			drift(t.Project.Vendors[k.Vendor].Line, "kit %s was locked at %s and is at %s now", k.Name,
+			drift(t.Project.Vendors[k.Vendor].Line, "kit %s was locked at %s, but is now at %s", k.Name,
 				l.Source, t.Source(k))
 		}
 	}
 	return problems.Err()
 }
 
-// Installed returns the locked kits for an architecture, in the order of the lock, and holds them
-// against each other: each must have the SDK of the lock, and the kits that it needs must be locked
+// Installed returns the locked kits for an architecture, in the order of the lock, and checks that
+// they fit together: each must have the SDK of the lock, and the kits that it needs must be locked
 // as well. It needs no network.
 func (t Tree) Installed(s Store, lock *manifest.Lock, arch string) ([]*Installed, error) {
 	if err := t.CheckLock(lock); err != nil || lock == nil {
@@ -83,26 +82,27 @@ func (t Tree) Installed(s Store, lock *manifest.Lock, arch string) ([]*Installed
 	for _, l := range lock.Kits {
 		if !needed[l.Vendor+"/"+l.Name] {
 			problems = append(problems, manifest.Problem{File: lockFile, Line: l.Line,
-				Msg: fmt.Sprintf("nobody needs kit %s any more", l.Image), Hint: `run "buildsys update"`})
+				Msg: fmt.Sprintf("kit %s is no longer needed", l.Image), Hint: `run "buildsys update"`})
 		}
 	}
 	return out, problems.Err()
 }
 
-// SameLock says whether two locks hold the same images.
+// SameLock reports whether two locks hold the same images.
 func SameLock(a, b *manifest.Lock) bool {
 	return a != nil && b != nil && string(a.Format()) == string(b.Format())
 }
 
-// LockChanges says in a line for each image in what a lock differs from the one before, which may
-// be nil.
+// LockChanges returns a line for each image in which a lock differs from the previous one, which
+// may be nil.
 func LockChanges(old, now *manifest.Lock) []string {
 	if old == nil {
 		old = &manifest.Lock{}
 	}
 	before, after := images(old), images(now)
 	var out []string
-	for _, key := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(slices.Collect(maps.Keys(before)), slices.Collect(maps.Keys(after)))))) {
+	keys := slices.Concat(slices.Collect(maps.Keys(before)), slices.Collect(maps.Keys(after)))
+	for _, key := range slices.Compact(slices.Sorted(slices.Values(keys))) {
 		was, there := before[key]
 		is, stays := after[key]
 		switch {
@@ -113,7 +113,7 @@ func LockChanges(old, now *manifest.Lock) []string {
 		case was.Version != is.Version:
 			out = append(out, fmt.Sprintf("%s: %s, was %s", key, is.Version, was.Version))
 		case was.Digest != is.Digest:
-			out = append(out, fmt.Sprintf("%s: %s is another image than before", key, is.Version))
+			out = append(out, fmt.Sprintf("%s: %s is a different image than before", key, is.Version))
 		case was.Source != is.Source:
 			out = append(out, fmt.Sprintf("%s: from %s, was from %s", key, is.Source, was.Source))
 		}

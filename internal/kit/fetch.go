@@ -1,4 +1,4 @@
-// fetch: what Twoliter.lock names onto this machine, and nothing else.
+// fetch: downloads the kits that Twoliter.lock names, and nothing else.
 
 package kit
 
@@ -21,12 +21,12 @@ import (
 	"buildsys/internal/oci"
 )
 
-// layersAtOnce is how many layers of one kit are downloaded at once.
+// layersAtOnce bounds the layers of one kit that are downloaded at once.
 const layersAtOnce = 4
 
-// Fetch gets the locked kits for an architecture. What is here is asked about all the same, because
-// a registry whose tag leads to something else now is worth knowing; but when it cannot be reached,
-// warn is told and what is here is enough. say is told what is done.
+// Fetch downloads the locked kits for an architecture. It asks the registry even about kits on this
+// machine, to notice a tag that now leads to a different image; if the registry cannot be reached,
+// it calls warn and uses the kit on this machine. It reports progress by say.
 func (t Tree) Fetch(ctx context.Context, s Store, lock *manifest.Lock, arch string, say,
 	warn func(string)) error {
 	for _, kit := range lock.Kits {
@@ -47,7 +47,7 @@ func (t Tree) fetchOne(ctx context.Context, s Store, kit manifest.LockedImage, a
 	here, missing := s.Find(kit, arch)
 	if missing == nil {
 		if err := here.verify(); err != nil {
-			warn(fmt.Sprintf("kit %s: %v; it is fetched again", kit.Image, err))
+			warn(fmt.Sprintf("kit %s: %v; fetching it again", kit.Image, err))
 			if err := os.RemoveAll(here.Dir); err != nil {
 				return err
 			}
@@ -58,7 +58,7 @@ func (t Tree) fetchOne(ctx context.Context, s Store, kit manifest.LockedImage, a
 	if err != nil {
 		err = readFault(ctx, src, kit.Image, err)
 		if missing, ok := errors.AsType[*Error](err); here != nil && ok && missing.Kind == Missing {
-			warn(err.Error() + "; the one on this machine is used")
+			warn(err.Error() + "; using the one on this machine")
 			return nil
 		}
 		return err
@@ -67,7 +67,7 @@ func (t Tree) fetchOne(ctx context.Context, s Store, kit manifest.LockedImage, a
 		return err
 	}
 	if here != nil {
-		say(fmt.Sprintf("kit %s for %s is here", kit.Image, arch))
+		say(fmt.Sprintf("kit %s for %s is already on this machine", kit.Image, arch))
 		return nil
 	}
 	if err := s.putIndex(kit.Digest, data); err != nil {
@@ -85,7 +85,7 @@ func (t Tree) fetchOne(ctx context.Context, s Store, kit manifest.LockedImage, a
 	return s.install(ctx, src, kit.Image, d, arch)
 }
 
-// checkDigest holds what a tag leads to against the lock.
+// checkDigest compares what a tag leads to with the lock.
 func checkDigest(kit manifest.LockedImage, data []byte) error {
 	got, err := Digest(data)
 	if err != nil {
@@ -93,14 +93,14 @@ func checkDigest(kit manifest.LockedImage, data []byte) error {
 	}
 	if got != kit.Digest {
 		return fault(Bad, kit.Image, runUpdate,
-			"%s leads to another image than when %s was written: its digest is %s there and %s in %s",
-			kit.Source, lockFile, got, kit.Digest, lockFile)
+			"%s now leads to a different image: its digest is %s, but %s in %s",
+			kit.Source, got, kit.Digest, lockFile)
 	}
 	return nil
 }
 
-// readImage returns manifest and configuration of one image of an index, checked against each
-// other.
+// readImage returns the manifest and the configuration of one image of an index, with digests
+// checked.
 func readImage(
 	ctx context.Context, src source, d spec.Descriptor,
 ) (m spec.Manifest, c imageConfig, err error) {
@@ -144,13 +144,13 @@ func unmarshal(data []byte, to any, what string) error {
 	return nil
 }
 
-// install unpacks one image.
+// install downloads and unpacks one image.
 func (s Store) install(
 	ctx context.Context, src source, i manifest.Image, d spec.Descriptor, arch string,
 ) error {
 	err := s.unpack(ctx, src, i, d, arch)
 	if local, ok := errors.AsType[localError](err); ok {
-		e := fault(Missing, i, "", "it cannot be kept in %s: %v", s.Dir, local.error)
+		e := fault(Missing, i, "", "it cannot be stored in %s: %v", s.Dir, local.error)
 		e.Err = err
 		return e
 	}
@@ -177,7 +177,7 @@ func (s Store) unpack(
 	if err != nil {
 		return localError{err}
 	}
-	defer os.RemoveAll(dir) // what is left of a failure; a whole one has another name by then
+	defer os.RemoveAll(dir) // the remains of a failure; on success dir has been renamed
 	files, err := unpackLayers(ctx, src, m.Layers, dir, arch)
 	if err != nil {
 		return err
@@ -194,10 +194,10 @@ func (s Store) unpack(
 		return localError{err}
 	}
 	if err := os.Rename(dir, s.dir(d)); err != nil {
-		if _, e := s.load(d); e == nil { // somebody else was faster
+		if _, e := s.load(d); e == nil { // another process was faster
 			return nil
 		}
-		if e := os.RemoveAll(s.dir(d)); e != nil { // what is there is damaged
+		if e := os.RemoveAll(s.dir(d)); e != nil { // the existing one is damaged
 			return localError{e}
 		}
 		if err := os.Rename(dir, s.dir(d)); err != nil {
@@ -207,14 +207,14 @@ func (s Store) unpack(
 	return nil
 }
 
-// checkConfig holds what an image says of itself against what was asked for.
+// checkConfig compares the configuration of an image with what was asked for.
 func checkConfig(i manifest.Image, c imageConfig, arch string) error {
 	if rpmArch(c.Architecture) != arch {
 		return fault(Bad, i, "", "its image for %s says that it is for %.100q", arch, c.Architecture)
 	}
 	m, err := decodeMetadata(c.Config.Labels)
 	if err != nil {
-		return fault(Bad, i, "look at registry of vendor "+i.Vendor+" in "+projectFile, "%v", err)
+		return fault(Bad, i, "check registry of vendor "+i.Vendor+" in "+projectFile, "%v", err)
 	}
 	if m.Version != i.Version {
 		return fault(Bad, i, "ask the vendor: the tag v"+i.Version+" is on another kit",
@@ -223,12 +223,12 @@ func checkConfig(i manifest.Image, c imageConfig, arch string) error {
 	return nil
 }
 
-// unpackLayers downloads and unpacks, several at once.
+// unpackLayers downloads and unpacks the layers, several at once.
 func unpackLayers(
 	ctx context.Context, src source, layers []spec.Descriptor, dir, arch string,
 ) ([]File, error) {
 	if len(layers) > maxLayers {
-		return nil, oci.Bad("it has %d layers", len(layers))
+		return nil, oci.Bad("it has %d layers, more than %d", len(layers), maxLayers)
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -246,12 +246,12 @@ func unpackLayers(
 	}
 	slices.SortFunc(u.files, func(a, b File) int { return strings.Compare(a.Name, b.Name) })
 	if !slices.ContainsFunc(u.files, func(f File) bool { return strings.HasSuffix(f.Name, ".rpm") }) {
-		return nil, oci.Bad("it holds no RPM")
+		return nil, oci.Bad("it contains no RPM")
 	}
 	return u.files, nil
 }
 
-// fetch downloads one layer whole before it is unpacked: its digest is checked first.
+// fetch downloads one layer completely and checks its digest before it is unpacked.
 func (u *unpacker) fetch(ctx context.Context, src source, d spec.Descriptor, temp string) error {
 	b, err := oci.Blob(d, maxTotal)
 	if err != nil {

@@ -1,4 +1,4 @@
-// image: the parts of OCI images that kits are made of.
+// image: the configuration and index of a kit's OCI image.
 
 package kit
 
@@ -12,7 +12,7 @@ import (
 )
 
 // imageConfig is the configuration of a kit's image. The order of its fields is part of the digests
-// of kits, so it is not spec.Image, which has another.
+// of kits; that of spec.Image differs.
 type imageConfig struct {
 	Architecture string      `json:"architecture"`
 	Config       innerConfig `json:"config"`
@@ -35,21 +35,21 @@ type rootfs struct {
 }
 
 // arches returns the images of an index that can be kits, by the RPM names of their architectures.
-// Attestations and the like have platforms that nobody runs on.
+// It ignores others, such as attestations, whose platforms are unknown.
 func arches(x spec.Index) (map[string]spec.Descriptor, error) {
 	if len(x.Manifests) > maxArches {
-		return nil, fmt.Errorf("it has %d images", len(x.Manifests))
+		return nil, fmt.Errorf("it has %d images, more than %d", len(x.Manifests), maxArches)
 	}
 	out := map[string]spec.Descriptor{}
 	for _, d := range x.Manifests {
 		if d.Platform == nil {
-			return nil, fmt.Errorf("its image %.19s… does not say for which architecture it is", d.Digest)
+			return nil, fmt.Errorf("its image %.19s… does not state its architecture", d.Digest)
 		}
 		arch := rpmArch(d.Platform.Architecture)
 		if arch == "" {
 			continue
 		}
-		if _, err := oci.Blob(d, oci.MaxDocument); err != nil { // its digest becomes a path
+		if _, err := oci.Blob(d, oci.MaxDocument); err != nil { // the digest becomes a path
 			return nil, err
 		}
 		if other, twice := out[arch]; twice && other.Digest != d.Digest {
@@ -60,7 +60,7 @@ func arches(x spec.Index) (map[string]spec.Descriptor, error) {
 	return out, nil
 }
 
-// rpmArch is what RPM calls an architecture of OCI; empty for those that buildsys cannot build for.
+// rpmArch returns RPM's name of an architecture of OCI; empty if buildsys cannot build for it.
 func rpmArch(name string) string {
 	switch name {
 	case "amd64":
@@ -78,7 +78,7 @@ func ociArch(rpm string) string {
 	return "amd64"
 }
 
-// parseIndex reads what a tag leads to: an index.
+// parseIndex reads the index that a tag leads to.
 func parseIndex(data []byte) (spec.Index, error) {
 	var x struct {
 		spec.Index

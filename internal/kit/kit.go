@@ -1,11 +1,8 @@
-// Package kit deals with kits as images: packing a repository of RPMs into an OCI layout, finding
-// the kits of others in registries and layouts, resolving them into Twoliter.lock, and unpacking
-// them on this machine.
-//
-// Label, layers and lock file are those of the ancestor (twoliter 0.5), so that each can use the
-// kits of the other. What arrives is not believed: an image must have the digest that was locked,
-// its layers theirs, and a layer may hold nothing but RPMs and their metadata. Planning needs no
-// network: what was fetched once is found by the digests in the lock.
+// Package kit handles kits as OCI images: it packs a repository of RPMs into an OCI layout,
+// resolves external kits into Twoliter.lock, and downloads and unpacks them. Labels, layers and the
+// lock are those of Twoliter (0.5), so each can use the other's kits. It trusts no image: digests
+// must match, and layers may hold only RPMs and their metadata. Planning needs no network, because
+// locked kits are found by digest. Package manifest parses the files; oci and remote read images.
 package kit
 
 import (
@@ -15,14 +12,14 @@ import (
 	"buildsys/internal/manifest"
 )
 
-// The kinds of error in words of kits.
+// The kinds of errors about kits.
 const (
-	Config  = errkind.Usage       // Twoliter.toml or Twoliter.lock ask for what cannot be
-	Missing = errkind.Environment // a registry does not answer, or something is not here
+	Config  = errkind.Usage       // Twoliter.toml or Twoliter.lock ask for something impossible
+	Missing = errkind.Environment // a registry does not answer, or a kit is not on this machine
 	Bad     = errkind.Integrity   // an image is not what it should be
 )
 
-// Error is why a kit cannot be had or used.
+// Error is the reason why a kit cannot be fetched or used.
 type Error struct {
 	Kind errkind.Kind
 	What string // "kit core-kit 1.0.0 of vendor acme"
@@ -31,7 +28,7 @@ type Error struct {
 	Err  error  // the cause, part of Why; may be nil
 }
 
-// Error is what failed, why, and what to do, on one line.
+// Error returns what failed, why, and what to do, on one line.
 func (e *Error) Error() string {
 	text := e.What + ": " + e.Why
 	if e.Hint != "" {
@@ -50,14 +47,14 @@ func fault(kind errkind.Kind, i manifest.Image, hint, format string, args ...any
 	return &Error{Kind: kind, What: "kit " + i.String(), Why: fmt.Sprintf(format, args...), Hint: hint}
 }
 
-const runUpdate = `run "buildsys update" and commit Twoliter.lock if that is meant`
+const runUpdate = `if this is intended, run "buildsys update" and commit Twoliter.lock`
 
-// The bounds of what is accepted.
+// Limits of accepted images.
 const (
 	maxArches = 16       // images of one kit
-	maxKits   = 256      // that one tree needs
-	maxLayers = 4096     // of one image
-	maxFiles  = 65536    // in one image
+	maxKits   = 256      // kits that one tree needs
+	maxLayers = 4096     // layers of one image
+	maxFiles  = 65536    // files in one image
 	maxFile   = 8 << 30  // bytes of one file
 	maxTotal  = 64 << 30 // bytes of one image
 )

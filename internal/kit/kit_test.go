@@ -1,5 +1,5 @@
-// kit_test: kits from repository to layout, to lock, to this machine, and everything on the way
-// that must be refused.
+// kit_test: kits from a repository over layout and lock to this machine, and what must be refused
+// on the way.
 
 package kit
 
@@ -65,7 +65,7 @@ func image(name, version string) manifest.Image {
 	return manifest.Image{Name: name, Version: version, Vendor: "acme"}
 }
 
-// tree is a project tree that takes the kits of vendor acme from the layouts below registry.
+// tree is a tree that takes the kits of vendor acme from the layouts below registry.
 func tree(registry string, kits ...manifest.Image) Tree {
 	return Tree{Project: &manifest.Project{
 		ReleaseVersion: "9.0.0", SDK: &testSDK, Kits: kits,
@@ -95,7 +95,7 @@ func TestFromTreeToTree(t *testing.T) {
 		t.Errorf("before fetching: %v", err)
 	}
 	must(t, tr.Fetch(t.Context(), store, lock, "x86_64", quiet, quiet))
-	must(t, os.RemoveAll(dir)) // from here on nothing is asked
+	must(t, os.RemoveAll(dir)) // from here on, no source is read
 	kits, err := tr.Installed(store, lock, "x86_64")
 	must(t, err)
 	if len(kits) != 2 || kits[0].Image.Name != "core-kit" || kits[0].Metadata.Version != "3.1.1" {
@@ -112,7 +112,7 @@ func TestFromTreeToTree(t *testing.T) {
 	}
 	warned := ""
 	must(t, tr.Fetch(t.Context(), store, lock, "x86_64", quiet, func(text string) { warned = text }))
-	if !strings.Contains(warned, "the one on this machine is used") {
+	if !strings.Contains(warned, "using the one on this machine") {
 		t.Errorf("a source that is gone: warned %q", warned)
 	}
 	must(t, os.Truncate(filepath.Join(kits[0].Dir, "Packages/a/core-kit-a-1.0-1.x86_64.rpm"), 3))
@@ -131,8 +131,8 @@ func TestFromTreeToTree(t *testing.T) {
 	}
 }
 
-// TestPackForOthers: another implementation of OCI reads the layout, checks every digest, and finds
-// the same for the same input.
+// TestPackForOthers: another implementation of OCI reads the layout and finds all digests correct.
+// Packing the same input again gives the same.
 func TestPackForOthers(t *testing.T) {
 	dir := t.TempDir()
 	one := makeKit(t, dir, "base-kit", "1.0.0", "x86_64")
@@ -158,7 +158,7 @@ func TestPackForOthers(t *testing.T) {
 	}
 }
 
-// TestResolveFaults: each of these is said before anything is downloaded.
+// TestResolveFaults: each of these faults is reported before anything is downloaded.
 func TestResolveFaults(t *testing.T) {
 	dir := t.TempDir()
 	makeKit(t, dir, "base-kit", "1.0.0", "x86_64")
@@ -176,7 +176,7 @@ func TestResolveFaults(t *testing.T) {
 		want string
 	}{
 		{"no such version", tree(layoutScheme+dir, image("base-kit", "2.0.0")), Config,
-			"kit base-kit 2.0.0 of vendor acme: there is no such version; there are: v1.0.0"},
+			"kit base-kit 2.0.0 of vendor acme: there is no such version; available: v1.0.0"},
 		{"no such kit", tree(layoutScheme+dir, image("bse-kit", "1.0.0")), Missing,
 			"kit bse-kit 1.0.0 of vendor acme: it cannot be read: there is no OCI layout " + dir +
 				"/bse-kit"},
@@ -185,7 +185,7 @@ func TestResolveFaults(t *testing.T) {
 			"kit base-kit 1.1.0 of vendor acme: kit core-kit 3.1.1 needs it, but Twoliter.toml:0 needs " +
 				"version 1.0.0; use kits that agree"},
 		{"a vendor that nobody knows", tree(layoutScheme+dir, image("odd-kit", "1.0.0")), Config,
-			`kit x-kit 1.0.0 of vendor others: kit odd-kit 1.0.0 needs it, and there is no vendor "others" in Twoliter.toml; add [vendor.others] to Twoliter.toml and in it registry = "HOST/PATH"`},
+			`kit x-kit 1.0.0 of vendor others: kit odd-kit 1.0.0 needs it, but there is no vendor "others" in Twoliter.toml; add [vendor.others] with registry = "HOST/PATH" to Twoliter.toml`},
 		{"another SDK", func() Tree {
 			t := tree(layoutScheme+dir,
 				image("base-kit", "1.0.0"))
@@ -203,7 +203,7 @@ func TestResolveFaults(t *testing.T) {
 			t.Errorf("%s: got %v\nwant %s", c.name, err, c.want)
 		}
 	}
-	// Kits that need each other are one set: what each is made of is settled already.
+	// Kits that need each other are one set, because each is already built.
 	lock, err := tree(layoutScheme+dir, image("a-kit", "1.0.0")).Resolve(t.Context(), nil, true, quiet)
 	if err != nil || len(lock.Kits) != 2 {
 		t.Errorf("a cycle: %v", err)
@@ -233,46 +233,47 @@ func TestDrift(t *testing.T) {
 		p.Kits[0].Version,
 			p.Kits[0].Line = "1.1.0", 7
 	},
-		`Twoliter.toml:7: kit core-kit of vendor acme is 1.1.0 here and 1.0.0 in Twoliter.lock; run "buildsys update"`)
+		`Twoliter.toml:7: kit core-kit of vendor acme is 1.1.0 here, but 1.0.0 in Twoliter.lock; run "buildsys update"`)
 	check("one more", func(_ *manifest.Lock, p *manifest.Project) {
 		p.Kits = append(p.Kits,
 			image("new-kit", "1.0.0"))
 	},
 		`Twoliter.toml: kit new-kit 1.0.0 of vendor acme is not in Twoliter.lock; run "buildsys update"`)
 	check("another SDK", func(l *manifest.Lock, _ *manifest.Project) { l.SDK.Version = "0.0.9" },
-		`Twoliter.toml: the SDK is test-sdk 0.1.0 of vendor acme here and test-sdk 0.0.9 of vendor acme in Twoliter.lock; run "buildsys update"`)
+		`Twoliter.toml: the SDK is test-sdk 0.1.0 of vendor acme here, but test-sdk 0.0.9 of vendor acme in Twoliter.lock; run "buildsys update"`)
 	check("another SDK than the kit's", func(l *manifest.Lock, p *manifest.Project) {
 		l.SDK.Version = "0.0.9"
 		p.SDK = &manifest.Image{Name: "test-sdk", Version: "0.0.9", Vendor: "acme"}
 	}, "the SDK: kit core-kit 1.0.0 was made with test-sdk 0.1.0 of vendor acme, but Twoliter.lock has test-sdk 0.0.9 of vendor acme; one tree is built with one SDK: use versions that agree")
 	check("another place", func(_ *manifest.Lock, p *manifest.Project) {
 		p.Vendors = map[string]manifest.Vendor{"acme": {Registry: "elsewhere", Line: 3}}
-	}, "Twoliter.toml:3: kit core-kit was locked at oci-layout:"+dir+`/core-kit:v1.0.0 and is at elsewhere/core-kit:v1.0.0 now; run "buildsys update"`)
+	}, "Twoliter.toml:3: kit core-kit was locked at oci-layout:"+dir+`/core-kit:v1.0.0, but is now at elsewhere/core-kit:v1.0.0; run "buildsys update"`)
 	check("a kit that another needs is gone",
 		func(l *manifest.Lock, _ *manifest.Project) { l.Kits = l.Kits[:1] },
 		"kit core-kit 1.0.0 of vendor acme: it needs kit base-kit 1.0.0 of vendor acme, which is not "+
 			"in Twoliter.lock; "+runUpdate)
 	check("a kit that nobody needs", func(l *manifest.Lock, p *manifest.Project) {
 		l.Kits, p.Kits = l.Kits[1:], nil
-	}, `Twoliter.lock: nobody needs kit base-kit 1.0.0 of vendor acme any more; run "buildsys update"`)
+	}, `Twoliter.lock: kit base-kit 1.0.0 of vendor acme is no longer needed; run "buildsys update"`)
 	if _, err := tr.Installed(store, lock, "aarch64"); err == nil || err.Error() !=
 		"kit core-kit 1.0.0 of vendor acme: it is not made for aarch64, only for x86_64; use a version "+
 			"that is made for it, or build for another architecture" {
 		t.Errorf("another architecture: %v", err)
 	}
 	if err := tr.CheckLock(nil); err == nil ||
-		err.Error() != `Twoliter.lock: is missing, and Twoliter.toml needs kits; run "buildsys update", and commit it` {
+		err.Error() != "Twoliter.lock: is missing, but Twoliter.toml needs kits; run \"buildsys update\", "+
+			"and commit it" {
 		t.Errorf("no lock: %v", err)
 	}
-	makeKit(t, dir, "base-kit", "1.0.0", "aarch64") // the tag leads to another index now
+	makeKit(t, dir, "base-kit", "1.0.0", "aarch64") // the tag now leads to another index
 	err = tr.Fetch(t.Context(), store, lock, "x86_64", quiet, quiet)
 	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != Bad ||
-		!strings.Contains(err.Error(), "leads to another image than when Twoliter.lock was written") {
+		!strings.Contains(err.Error(), "now leads to a different image: its digest is") {
 		t.Errorf("a tag that was moved: %v", err)
 	}
 }
 
-// TestBadImages: images that are no kits, or others than they say, made by hand.
+// TestBadImages: images that are not kits or not what their labels state, made by hand.
 func TestBadImages(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*imageConfig)
@@ -302,7 +303,7 @@ func TestBadImages(t *testing.T) {
 			c.Config.Labels[Label], _ = Metadata{Name: "base-kit", Version: "1.0.0",
 				SDK:  manifest.LockedImage{Image: testSDK},
 				Kits: []manifest.Image{{Name: "../x", Version: "1.0.0", Vendor: "acme"}}}.Encode()
-		}, `its label needs "../x" "1.0.0" of vendor "acme", which cannot be an image`},
+		}, `its label needs "../x" "1.0.0" of vendor "acme", which is not a valid image`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -323,7 +324,7 @@ func TestBadImages(t *testing.T) {
 	}
 }
 
-// remake changes the configuration of the only image in a layout, and all that names it.
+// remake changes the configuration of the only image in a layout, and the documents that name it.
 func remake(t *testing.T, dir string, change func(*imageConfig)) {
 	t.Helper()
 	l := oci.Layout{Dir: dir}
@@ -358,7 +359,7 @@ func TestUnpackRefuses(t *testing.T) {
 	const rpm = "Packages/a/a-1-1.x86_64.rpm"
 	for _, c := range []struct {
 		header tar.Header
-		want   string // part of the error; empty when all is well
+		want   string // part of the error; empty if it is valid
 	}{
 		{tar.Header{Name: rpm, Typeflag: tar.TypeReg}, ""},
 		{tar.Header{Name: "./" + rpm, Typeflag: tar.TypeReg}, ""},
@@ -407,7 +408,7 @@ func TestUnpackRefuses(t *testing.T) {
 	}
 }
 
-// TestUnpackTwice: two layers may not write one file, and a layer that is cut off is no layer.
+// TestUnpackTwice: two layers may not write the same file, and a truncated layer is refused.
 func TestUnpackTwice(t *testing.T) {
 	root, err := os.OpenRoot(t.TempDir())
 	must(t, err)
@@ -421,7 +422,7 @@ func TestUnpackTwice(t *testing.T) {
 	layer := data.Bytes()
 	must(t, u.layer(spec.MediaTypeImageLayer, bytes.NewReader(layer)))
 	if err := u.layer(spec.MediaTypeImageLayer, bytes.NewReader(layer)); err == nil ||
-		!strings.Contains(err.Error(), "is there twice") {
+		!strings.Contains(err.Error(), "appears twice") {
 		t.Errorf("got %v", err)
 	}
 	for _, c := range []struct {
@@ -430,9 +431,9 @@ func TestUnpackTwice(t *testing.T) {
 		want string
 	}{
 		{spec.MediaTypeImageLayer, layer[:1000], "ends in the middle"},
-		{spec.MediaTypeImageLayer, []byte(strings.Repeat("x", 1024)), "is no archive"},
+		{spec.MediaTypeImageLayer, []byte(strings.Repeat("x", 1024)), "is not an archive"},
 		{spec.MediaTypeImageLayer + "+gzip", layer, "is not what its media type says"},
-		{spec.MediaTypeImageLayer + "+bzip2", layer, "is of type"},
+		{spec.MediaTypeImageLayer + "+bzip2", layer, "has the unsupported type"},
 	} {
 		fresh, err := os.OpenRoot(t.TempDir())
 		must(t, err)
@@ -445,7 +446,7 @@ func TestUnpackTwice(t *testing.T) {
 	}
 }
 
-// TestDamagedLayout: bytes that are not those of their digest never get into the store.
+// TestDamagedLayout: content that does not match its digest never gets into the store.
 func TestDamagedLayout(t *testing.T) {
 	dir := t.TempDir()
 	makeKit(t, dir, "base-kit", "1.0.0", "x86_64")
@@ -465,7 +466,7 @@ func TestDamagedLayout(t *testing.T) {
 	}
 	err = tr.Fetch(t.Context(), store, lock, "x86_64", quiet, quiet)
 	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != Bad ||
-		!strings.Contains(err.Error(), "does not have the content that its name says") {
+		!strings.Contains(err.Error(), "does not match the digest in its name") {
 		t.Errorf("got %v", err)
 	}
 	left, err := os.ReadDir(store.Dir)
@@ -521,7 +522,7 @@ func TestOverride(t *testing.T) {
 	}
 }
 
-// Equal kits have equal digests, whatever version of buildsys makes them: locks hold them.
+// Equal kits have equal digests in every version of buildsys, because locks hold them.
 func TestDigestsStay(t *testing.T) {
 	dir := t.TempDir()
 	for _, arch := range []string{"x86_64", "aarch64"} {

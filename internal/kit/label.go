@@ -1,4 +1,4 @@
-// label: what a kit says of itself, in a label of its image.
+// label: the metadata of a kit, in a label of its image.
 
 package kit
 
@@ -17,16 +17,16 @@ import (
 
 const (
 	labelPrefix = "dev.bottlerocket.kit."
-	// Label is the label that kits are made with. An older one, v1, holds the same.
+	// Label is the label of the kits that Pack makes. The older label v1 has the same content.
 	Label = labelPrefix + "v2"
 )
 
-// Metadata is what a kit says of itself.
+// Metadata describes a kit.
 type Metadata struct {
 	Name    string
 	Version string
 	SDK     manifest.LockedImage // Source and Digest may be empty
-	Kits    []manifest.Image     // kits that must be there as well, sorted by vendor and name
+	Kits    []manifest.Image     // kits that it needs, sorted by vendor and name
 }
 
 // labelImage is an SDK or a kit in the label.
@@ -83,16 +83,17 @@ func decodeMetadata(labels map[string]string) (Metadata, error) {
 	m := Metadata{Name: l.Name, Version: l.Version, SDK: manifest.LockedImage{Image: l.SDK.image(),
 		Source: l.SDK.Source, Digest: l.SDK.Digest}}
 	if !manifest.ValidIdentifier(l.Name) || !manifest.ValidImageVersion(l.Version) {
-		return m, fmt.Errorf("its label says that it is %.100q %.100q", l.Name, l.Version)
+		return m, fmt.Errorf("its label has the invalid name or version %.100q %.100q", l.Name,
+			l.Version)
 	}
 	if len(l.Kits) > maxKits {
-		return m, fmt.Errorf("its label names %d kits", len(l.Kits))
+		return m, fmt.Errorf("its label names %d kits, more than %d", len(l.Kits), maxKits)
 	}
 	for _, i := range append([]labelImage{l.SDK}, l.Kits...) {
 		if !manifest.ValidIdentifier(i.Name) || !manifest.ValidIdentifier(i.Vendor) ||
 			!manifest.ValidImageVersion(i.Version) {
-			return m, fmt.Errorf("its label needs %.100q %.100q of vendor %.100q, which cannot be an image",
-				i.Name, i.Version, i.Vendor)
+			return m, fmt.Errorf("its label needs %.100q %.100q of vendor %.100q, which is not a valid "+
+				"image", i.Name, i.Version, i.Vendor)
 		}
 	}
 	for _, k := range l.Kits {
@@ -101,7 +102,7 @@ func decodeMetadata(labels map[string]string) (Metadata, error) {
 	return m, nil
 }
 
-// noLabel says what an image without our label is.
+// noLabel returns the error for an image without a supported label.
 func noLabel(labels map[string]string) error {
 	for _, label := range slices.Sorted(maps.Keys(labels)) {
 		version, ok := strings.CutPrefix(label, labelPrefix)

@@ -1,4 +1,4 @@
-// ocilayout: a directory with an OCI layout as the source of images.
+// ocilayout: OCI layouts in directories as a source of images.
 
 package kit
 
@@ -14,11 +14,11 @@ import (
 	"buildsys/internal/remote"
 )
 
-// layoutSource is one OCI layout.
+// layoutSource reads images from one OCI layout.
 type layoutSource struct{ oci.Layout }
 
-// index returns the blob that index.json has under a tag. A layout without tags, as other tools
-// make them of one image, is itself the index.
+// index returns the blob that index.json has under a tag. If no image has a tag, as other tools
+// write a layout of one image, index.json itself is the index.
 func (l layoutSource) index(_ context.Context, tag string) ([]byte, error) {
 	data, x, err := l.Index()
 	if err != nil {

@@ -1,4 +1,5 @@
-// pack: a repository of RPMs as an image in an OCI layout, the same bytes for the same repository.
+// pack: makes an image in an OCI layout from a repository of RPMs, with the same bytes for the same
+// repository.
 
 package kit
 
@@ -16,30 +17,31 @@ import (
 	"buildsys/internal/oci"
 )
 
-// epoch is the date of everything in an image of a kit, as in the RPMs.
+// epoch is the date of everything in the image of a kit, as in its RPMs.
 var epoch = time.Unix(buildsys.Epoch, 0).UTC()
 
-// Repository is what Pack makes an image of.
+// Repository is the input of Pack.
 type Repository struct {
 	Arch    string
 	Dir     string // with Packages/<package>/*.rpm and repodata/
-	Content string // changes whenever a file in Dir does
+	Content string // a hash of the files in Dir
 	Metadata
-	// Fits says whether the image for another architecture is of the same tree; nil means that its
-	// label decides.
+	// Fits reports whether the existing image for another architecture is from the same tree. If it
+	// is nil, the labels decide.
 	Fits func(arch string) bool
 }
 
-// Packed is what an OCI layout holds after Pack.
+// Packed describes an OCI layout after Pack.
 type Packed struct {
-	Digest string   // of the index that the tag leads to, as Twoliter.lock has it
+	Digest string   // of the index that the tag leads to, in the form of Twoliter.lock
 	Tag    string   // "v1.2.3"
-	Arches []string // that it is for, sorted
-	// an architecture whose image was dropped, because it is of another tree; empty for none
+	Arches []string // architectures of its images, sorted
+	// Other is an architecture whose image was removed, because it is from another tree; empty if
+	// none.
 	Other string
 }
 
-// stamp is <arch>.json in a layout: what its image for an architecture was made of.
+// stamp is the file .<arch>.json in a layout: what its image for an architecture was made from.
 type stamp struct {
 	Content  string          `json:"content"`
 	Label    string          `json:"label"`
@@ -48,10 +50,10 @@ type stamp struct {
 
 func stampName(arch string) string { return "." + arch + ".json" }
 
-// Pack puts the image of a repository into the OCI layout in dir, beside that for the other
-// architecture if it is there, says the same of itself, and fits. One layer for each package and
-// one for the metadata: who has most of a kit downloads little. What no image needs any more is
-// removed. Nobody else may write to dir meanwhile.
+// Pack writes the image of a repository into the OCI layout in dir. It keeps the image for another
+// architecture if that is complete, has the same label, and fits. Each package is a layer, and so
+// is the metadata, so that a new version of a kit downloads little. Pack removes blobs that no
+// image needs. It must be the only writer of dir.
 func Pack(r Repository, dir string) (Packed, error) {
 	label, err := r.Encode()
 	if err != nil {
@@ -100,7 +102,7 @@ func (p *packer) readStamps() {
 	}
 }
 
-// whole reports whether an image and all its blobs are there, by their sizes.
+// whole reports whether an image and all its blobs exist with the right sizes.
 func (p *packer) whole(d spec.Descriptor) bool {
 	var m spec.Manifest
 	if p.layout.ReadJSON(d, &m) != nil {
@@ -114,7 +116,7 @@ func (p *packer) whole(d spec.Descriptor) bool {
 	return true
 }
 
-// image makes the image of one repository.
+// image writes the image of one repository.
 func (p *packer) image(r Repository, label string) (spec.Descriptor, error) {
 	var layers []spec.Descriptor
 	var ids []string
@@ -143,7 +145,7 @@ func (p *packer) image(r Repository, label string) (spec.Descriptor, error) {
 	return d, err
 }
 
-// writeIndex writes the index of all architectures under its tag, and the records.
+// writeIndex writes the index of all architectures under its tag, and the stamps.
 func (p *packer) writeIndex(out Packed) (string, error) {
 	x := oci.NewIndex()
 	for _, arch := range out.Arches {

@@ -1,4 +1,5 @@
-// place: where the image of a kit or an SDK is, from Twoliter.toml and Twoliter.override.
+// place: finds the location of the image of a kit or an SDK, from Twoliter.toml and
+// Twoliter.override.
 
 package kit
 
@@ -28,21 +29,21 @@ const (
 	layoutScheme = "oci-layout:"
 )
 
-// source is where an image is read.
+// source is a location that images are read from.
 type source interface {
-	// index returns the bytes that a tag leads to. The error is a remote.ErrNotFound when there is no
-	// such tag.
+	// index returns the document that a tag leads to. If the tag does not exist, the error is a
+	// remote.ErrNotFound.
 	index(ctx context.Context, tag string) ([]byte, error)
-	// manifest returns the bytes of a manifest by its digest.
+	// manifest returns a manifest by its digest.
 	manifest(ctx context.Context, d spec.Descriptor) ([]byte, error)
-	// blob puts a blob into an empty file and checks it.
+	// blob writes a blob into an empty file and checks it.
 	blob(ctx context.Context, b cache.Blob, to *os.File) error
-	// tags lists what index would find, for messages.
+	// tags returns the tags for messages.
 	tags(ctx context.Context) []string
 	close()
 }
 
-// Tree is the root of a project tree and what it says about the images it needs.
+// Tree is the root of a tree and its settings about images.
 type Tree struct {
 	Root      string // directory that paths in Twoliter.toml are relative to
 	Project   *manifest.Project
@@ -50,7 +51,7 @@ type Tree struct {
 	Limits    remote.Limits
 }
 
-// ReadTree reads what stands beside a Twoliter.toml that was read already.
+// ReadTree reads Twoliter.override, which belongs to a Twoliter.toml that was read before.
 func ReadTree(root string, fsys fs.FS, p *manifest.Project) (Tree, error) {
 	t := Tree{Root: root, Project: p}
 	data, err := readSmall(fsys, overrideFile)
@@ -65,7 +66,7 @@ func ReadTree(root string, fsys fs.FS, p *manifest.Project) (Tree, error) {
 	return t, problems.Err()
 }
 
-// ReadLock reads Twoliter.lock; nil when there is none.
+// ReadLock reads Twoliter.lock. It returns nil if there is none.
 func ReadLock(fsys fs.FS) (*manifest.Lock, error) {
 	data, err := readSmall(fsys, lockFile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -78,13 +79,12 @@ func ReadLock(fsys fs.FS) (*manifest.Lock, error) {
 	return lock, problems.Err()
 }
 
-// readSmall reads a file that is no larger than a manifest may be.
+// readSmall reads a file that is at most as large as a manifest may be.
 func readSmall(fsys fs.FS, name string) ([]byte, error) {
 	info, err := fs.Stat(fsys, name)
 	if err == nil && info.Size() > manifest.MaxSize {
 		return nil, manifest.Problems{{File: name,
-			Msg: fmt.Sprintf("the file has %d bytes, more than the %d that are read", info.Size(),
-				manifest.MaxSize)}}
+			Msg: fmt.Sprintf("the file has %d bytes, more than %d", info.Size(), manifest.MaxSize)}}
 	}
 	if err != nil {
 		return nil, err
@@ -92,25 +92,24 @@ func readSmall(fsys fs.FS, name string) ([]byte, error) {
 	return fs.ReadFile(fsys, name)
 }
 
-// Source is the place of an image as Twoliter.lock has it: what Twoliter.override changes is not in
-// it.
+// Source returns the location of an image as Twoliter.lock has it, without Twoliter.override.
 func (t Tree) Source(i manifest.Image) string {
 	return t.Project.Vendors[i.Vendor].Registry + "/" + i.Name + ":v" + i.Version
 }
 
-// place returns registry and repository of an image, overrides applied.
+// place returns the registry and the repository of an image, with overrides.
 func (t Tree) place(i manifest.Image) (registry, repository string, err error) {
 	vendor, known := t.Project.Vendors[i.Vendor]
 	if !known {
 		return "", "", fault(Config, i,
-			fmt.Sprintf("add [vendor.%s] to %s and in it registry = \"HOST/PATH\"", i.Vendor, projectFile),
+			fmt.Sprintf("add [vendor.%s] with registry = \"HOST/PATH\" to %s", i.Vendor, projectFile),
 			"there is no vendor %q in %s", i.Vendor, projectFile)
 	}
 	o := t.Overrides[i.Vendor][i.Name]
 	return cmp.Or(o.Registry, vendor.Registry), cmp.Or(o.Name, i.Name), nil
 }
 
-// ImageRef is the name under which an engine pulls an image; empty when it is in no registry.
+// ImageRef returns the name by which an engine pulls an image; empty if it is in no registry.
 func (t Tree) ImageRef(i manifest.Image) string {
 	registry, repository, err := t.place(i)
 	if err != nil || strings.HasPrefix(registry, layoutScheme) {
@@ -122,8 +121,8 @@ func (t Tree) ImageRef(i manifest.Image) string {
 	return registry + "/" + repository + ":v" + i.Version
 }
 
-// open returns the source of an image: in a registry, HOST/PATH or as the address of a remote
-// cache, or in a directory of OCI layouts, oci-layout:DIRECTORY.
+// open returns the source of an image: a registry, as HOST/PATH or in the form of a remote cache's
+// location, or a directory of OCI layouts, as oci-layout:DIRECTORY.
 func (t Tree) open(i manifest.Image) (source, error) {
 	registry, repository, err := t.place(i)
 	if err != nil {
@@ -141,7 +140,7 @@ func (t Tree) open(i manifest.Image) (source, error) {
 	}
 	at, err := remote.ParseLocation(address, t.Root)
 	if err == nil && at.Dir != "" {
-		err = errors.New("a directory is written oci-layout:PATH")
+		err = errors.New("write a directory as oci-layout:PATH")
 	}
 	var images *remote.Images
 	if err == nil {
@@ -153,7 +152,7 @@ func (t Tree) open(i manifest.Image) (source, error) {
 	return registrySource{images}, nil
 }
 
-// registrySource is a repository of a registry.
+// registrySource reads images from a repository of a registry.
 type registrySource struct{ *remote.Images }
 
 func (s registrySource) index(ctx context.Context, tag string) ([]byte, error) {
@@ -169,22 +168,22 @@ func (s registrySource) blob(ctx context.Context, b cache.Blob, to *os.File) err
 }
 
 func (s registrySource) tags(ctx context.Context) []string {
-	tags, _ := s.Tags(ctx) // only for a hint
+	tags, _ := s.Tags(ctx) // only for hints
 	slices.Sort(tags)
 	return tags
 }
 
 func (s registrySource) close() { s.Close() }
 
-// readFault wraps an error of reading an image for a message about it.
+// readFault wraps an error from reading an image, with its kind and a hint.
 func readFault(ctx context.Context, s source, i manifest.Image, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case errors.Is(err, remote.ErrNotFound):
-		hint := "look at the version, and at registry of the vendor in " + projectFile
+		hint := "check the version, and registry of the vendor in " + projectFile
 		if tags := s.tags(ctx); len(tags) > 0 {
-			hint = "there are: " + strings.Join(tags[max(0, len(tags)-8):], ", ")
+			hint = "available: " + strings.Join(tags[max(0, len(tags)-8):], ", ")
 		}
 		e := fault(Config, i, hint, "there is no such version")
 		e.Err = err

@@ -1,4 +1,4 @@
-// registry_test: the way of a kit through a real registry, Debian's docker-registry.
+// registry_test: a kit goes through a real registry, Debian's docker-registry.
 
 package kit
 
@@ -54,7 +54,7 @@ func TestRegistry(t *testing.T) {
 		}
 	}
 
-	// Somebody pushes another image under the same tag.
+	// Another image is pushed under the same tag.
 	other := t.TempDir()
 	makeKit(t, other, "base-kit", "1.0.0", "x86_64")
 	publish(t, other, address, "base-kit", "v1.0.0")
@@ -66,11 +66,11 @@ func TestRegistry(t *testing.T) {
 	wrong := tree(address+"/acme", image("base-kit", "1.2.0"))
 	_, err = wrong.Resolve(t.Context(), nil, true, quiet)
 	if err == nil || err.Error() != "kit base-kit 1.2.0 of vendor acme: there is no such version; "+
-		"there are: v1.0.0" {
+		"available: v1.0.0" {
 		t.Errorf("a version that is not there: %v", err)
 	}
 
-	// Without the registry what is here is enough, and what is not here is said to be missing.
+	// Without the registry, kits on this machine are used, and missing ones are reported.
 	registry.Stop()
 	warned := ""
 	must(t, tr.Fetch(t.Context(), store, lock, "x86_64", quiet, func(text string) { warned = text }))

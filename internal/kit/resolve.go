@@ -1,4 +1,4 @@
-// resolve: from Twoliter.toml to Twoliter.lock, by asking where the images are.
+// resolve: turns Twoliter.toml into Twoliter.lock, by asking the locations of the images.
 
 package kit
 
@@ -13,10 +13,10 @@ import (
 	"buildsys/internal/remote"
 )
 
-// Resolve asks the registries for the kits of the tree, for those that these need, and for the SDK.
-// Kits come in the order in which they are found, those of Twoliter.toml first. old, which may be
-// nil, is the lock so far: with an SDK that steps do not take from a registry (local), its digest
-// is kept.
+// Resolve asks the registries for the kits of the tree, for the kits that these need, and for the
+// SDK. Kits are in the order in which they are found, those of Twoliter.toml first. old is the
+// previous lock or nil: if local is set, steps do not take the SDK from a registry, and its digest
+// in old is kept.
 func (t Tree) Resolve(ctx context.Context, old *manifest.Lock, local bool,
 	say func(string)) (*manifest.Lock, error) {
 	r := resolver{tree: t, say: say, known: map[string]wantedImage{}}
@@ -39,7 +39,7 @@ func (t Tree) Resolve(ctx context.Context, old *manifest.Lock, local bool,
 	return &r.lock, nil
 }
 
-// wantedImage is a kit to resolve, and who wants it.
+// wantedImage is a kit to resolve, and what needs it.
 type wantedImage struct {
 	manifest.Image
 	by string
@@ -61,7 +61,7 @@ type resolver struct {
 	sdks  []wantedImage
 }
 
-// kit resolves one kit, and returns those that it needs.
+// kit resolves one kit, and returns the kits that it needs.
 func (r *resolver) kit(ctx context.Context, want wantedImage) ([]wantedImage, error) {
 	key := want.Vendor + "/" + want.Name
 	if other, ok := r.known[key]; ok {
@@ -72,14 +72,13 @@ func (r *resolver) kit(ctx context.Context, want wantedImage) ([]wantedImage, er
 		return nil, nil
 	}
 	if len(r.known) == maxKits {
-		return nil, fault(Config, want.Image, "", "it is more than kit number %d", maxKits)
+		return nil, fault(Config, want.Image, "", "the tree needs more than %d kits", maxKits)
 	}
 	r.known[key] = want
 	if _, ok := r.tree.Project.Vendors[want.Vendor]; !ok {
 		return nil, fault(Config, want.Image,
-			fmt.Sprintf("add [vendor.%s] to %s and in it registry = \"HOST/PATH\"", want.Vendor,
-				projectFile),
-			"%s needs it, and there is no vendor %q in %s", want.by, want.Vendor, projectFile)
+			fmt.Sprintf("add [vendor.%s] with registry = \"HOST/PATH\" to %s", want.Vendor, projectFile),
+			"%s needs it, but there is no vendor %q in %s", want.by, want.Vendor, projectFile)
 	}
 	r.say("resolving kit " + want.Image.String())
 	digest, m, err := r.tree.inspect(ctx, want.Image)
@@ -97,7 +96,8 @@ func (r *resolver) kit(ctx context.Context, want wantedImage) ([]wantedImage, er
 	return more, nil
 }
 
-// inspect returns the digest of a kit and what it says of itself, for every architecture the same.
+// inspect returns the digest and the metadata of a kit, which must be the same for every
+// architecture.
 func (t Tree) inspect(ctx context.Context, i manifest.Image) (digest string, m Metadata,
 	err error) {
 	src, err := t.open(i)
@@ -121,7 +121,7 @@ func (t Tree) inspect(ctx context.Context, i manifest.Image) (digest string, m M
 		return "", m, fault(Bad, i, "", "%v", err)
 	}
 	if len(byArch) == 0 {
-		return "", m, fault(Bad, i, "", "it has no image for an architecture that buildsys knows")
+		return "", m, fault(Bad, i, "", "it has no image for an architecture that buildsys supports")
 	}
 	label := ""
 	for _, arch := range slices.Sorted(maps.Keys(byArch)) {
@@ -139,14 +139,14 @@ func (t Tree) inspect(ctx context.Context, i manifest.Image) (digest string, m M
 		}
 		if label != "" && label != encoded {
 			return "", m, fault(Bad, i, "ask the vendor for images that were made together",
-				"its images say different things of themselves: %s is not as the others", arch)
+				"the labels of its images differ: that for %s is not like the others", arch)
 		}
 		label, m = encoded, one
 	}
 	return digest, m, nil
 }
 
-// sdk settles the SDK: that of Twoliter.toml, and all kits were made with the same.
+// sdk determines the SDK: that of Twoliter.toml or of the first kit. All kits must have the same.
 func (r *resolver) sdk() (manifest.Image, error) {
 	var want wantedImage
 	if sdk := r.tree.Project.SDK; sdk != nil {
@@ -155,7 +155,7 @@ func (r *resolver) sdk() (manifest.Image, error) {
 		want = r.sdks[0]
 	} else {
 		return want.Image, manifest.Problems{{File: projectFile,
-			Msg:  "[sdk] is missing, and there is no kit that would say which SDK to use",
+			Msg:  "[sdk] is missing, and no kit determines the SDK",
 			Hint: "add [sdk] with name, version and vendor"}}
 	}
 	for _, other := range r.sdks {
@@ -167,12 +167,12 @@ func (r *resolver) sdk() (manifest.Image, error) {
 }
 
 func otherSDK(one string, a manifest.Image, other string, b manifest.Image) error {
-	return &Error{Kind: Config, What: "the SDK", Why: fmt.Sprintf("%s was made with %s, but %s has %s",
-		one, a, other, b),
+	return &Error{Kind: Config, What: "the SDK", Why: fmt.Sprintf(
+		"%s was made with %s, but %s has %s", one, a, other, b),
 		Hint: "one tree is built with one SDK: use versions that agree"}
 }
 
-// lockSDK asks for the digest of the SDK's image.
+// lockSDK returns the SDK with the digest of its image.
 func (t Tree) lockSDK(ctx context.Context, sdk manifest.Image, old *manifest.Lock,
 	local bool) (manifest.LockedImage, error) {
 	locked := manifest.LockedImage{Image: sdk}
@@ -207,5 +207,5 @@ func (t Tree) lockSDK(ctx context.Context, sdk manifest.Image, old *manifest.Loc
 		kind = Config
 	}
 	return locked, &Error{Kind: kind, What: "the SDK " + sdk.String(), Why: err.Error(), Err: err,
-		Hint: "with an SDK image that is in no registry, name it with --sdk-image"}
+		Hint: "if the SDK image is in no registry, name it with --sdk-image"}
 }

@@ -1,4 +1,4 @@
-// store: the kits of others on this machine, by the digests that Twoliter.lock knows them by.
+// store: external kits on this machine, found by the digests in Twoliter.lock.
 
 package kit
 
@@ -27,10 +27,10 @@ import (
 
 // Store is a directory of unpacked kits, which all checkouts share:
 //
-//	index/<digest in hex>.json     what the tag of a kit led to
+//	index/<digest in hex>.json     the index that the tag of a kit led to
 //	<manifest digest in hex>/      kit.json, Packages/ and repodata/ of one image
 //
-// A directory appears there whole or not at all and is never changed.
+// A directory appears there as a whole and never changes.
 type Store struct{ Dir string }
 
 // Installed is one kit for one architecture on this machine.
@@ -60,7 +60,7 @@ func (s Store) indexPath(digest string) (string, error) {
 	return filepath.Join(s.Dir, "index", hex.EncodeToString(sum)+".json"), nil
 }
 
-// putIndex keeps what a tag led to.
+// putIndex stores the index that a tag led to.
 func (s Store) putIndex(digest string, data []byte) error {
 	name, err := s.indexPath(digest)
 	if err != nil {
@@ -75,7 +75,7 @@ func (s Store) putIndex(digest string, data []byte) error {
 	return nil
 }
 
-// index returns what the tag of a locked kit led to.
+// index returns the index that the tag of a locked kit led to.
 func (s Store) index(lock manifest.LockedImage) (spec.Index, error) {
 	name, err := s.indexPath(lock.Digest)
 	if err != nil {
@@ -86,13 +86,13 @@ func (s Store) index(lock manifest.LockedImage) (spec.Index, error) {
 		return spec.Index{}, err
 	}
 	if got, err := Digest(data); err != nil || got != lock.Digest {
-		return spec.Index{}, fmt.Errorf("%s was damaged", name)
+		return spec.Index{}, fmt.Errorf("%s is damaged", name)
 	}
 	return parseIndex(data)
 }
 
-// Find returns a locked kit for an architecture. Without one the error is an *Error that says how
-// to get it.
+// Find returns a locked kit for an architecture. If it is not on this machine, the error is an
+// *Error with the command that fetches it.
 func (s Store) Find(lock manifest.LockedImage, arch string) (*Installed, error) {
 	x, err := s.index(lock)
 	if err != nil {
@@ -120,7 +120,7 @@ func notHere(lock manifest.LockedImage, arch string, err error) error {
 	return e
 }
 
-// imageFor picks the image for an architecture.
+// imageFor returns the image for an architecture.
 func imageFor(x spec.Index, i manifest.Image, arch string) (spec.Descriptor, error) {
 	byArch, err := arches(x)
 	if err != nil {
@@ -128,7 +128,8 @@ func imageFor(x spec.Index, i manifest.Image, arch string) (spec.Descriptor, err
 	}
 	d, ok := byArch[arch]
 	if !ok {
-		return d, fault(Config, i, "use a version that is made for it, or build for another architecture",
+		return d, fault(Config, i,
+			"use a version that is made for it, or build for another architecture",
 			"it is not made for %s, only for %s",
 			arch, strings.Join(slices.Sorted(maps.Keys(byArch)), ", "))
 	}
@@ -139,10 +140,10 @@ func (s Store) dir(d spec.Descriptor) string {
 	return filepath.Join(s.Dir, d.Digest.Encoded())
 }
 
-// load reads the record of an unpacked image, and looks whether its files are there with the sizes
-// they had.
+// load reads the record of an unpacked image, and checks that its files exist with their recorded
+// sizes.
 func (s Store) load(d spec.Descriptor) (*Installed, error) {
-	if _, err := oci.Blob(d, oci.MaxDocument); err != nil { // its digest becomes a path
+	if _, err := oci.Blob(d, oci.MaxDocument); err != nil { // the digest becomes a path
 		return nil, err
 	}
 	k := &Installed{Digest: d.Digest.String(), Dir: s.dir(d)}
@@ -152,7 +153,7 @@ func (s Store) load(d spec.Descriptor) (*Installed, error) {
 	}
 	var r record
 	if err := json.Unmarshal(data, &r); err != nil {
-		return nil, fmt.Errorf("%s was damaged", filepath.Join(k.Dir, recordFile))
+		return nil, fmt.Errorf("%s is damaged", filepath.Join(k.Dir, recordFile))
 	}
 	if k.Metadata, err = decodeMetadata(map[string]string{Label: r.Label}); err != nil {
 		return nil, err
@@ -167,7 +168,7 @@ func (s Store) load(d spec.Descriptor) (*Installed, error) {
 	return k, nil
 }
 
-// verify reads all files of an unpacked kit.
+// verify checks the hashes of all files of an unpacked kit.
 func (k *Installed) verify() error {
 	for _, f := range k.Files {
 		name := filepath.Join(k.Dir, filepath.FromSlash(f.Name))
@@ -194,7 +195,7 @@ type Package struct {
 	RPMs []string // file names, sorted
 }
 
-// Packages returns the packages whose RPMs the kit holds, sorted by name.
+// Packages returns the packages whose RPMs are in the kit, sorted by name.
 func (k *Installed) Packages() []Package {
 	var out []Package
 	for _, f := range k.Files { // sorted

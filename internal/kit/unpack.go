@@ -1,5 +1,5 @@
-// unpack: layers of a kit onto this machine's disk. A layer is a stranger's archive: what a
-// repository of RPMs has no use for is refused, not skipped.
+// unpack: unpacks the layers of a kit. A layer is untrusted: anything that does not belong in a
+// repository of RPMs is refused, not skipped.
 
 package kit
 
@@ -38,7 +38,7 @@ type File struct {
 	SHA256 string `json:"sha256"` // hex
 }
 
-// layer unpacks one layer. It may be called for several at once.
+// layer unpacks one layer. Several layers may be unpacked at once.
 func (u *unpacker) layer(mediaType string, r io.Reader) error {
 	r, done, err := decompress(mediaType, r)
 	if err != nil {
@@ -52,7 +52,7 @@ func (u *unpacker) layer(mediaType string, r io.Reader) error {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("a layer is no archive: %w", err)
+			return fmt.Errorf("a layer is not an archive: %w", err)
 		}
 		if err := u.entry(h, archive); err != nil {
 			return err
@@ -77,10 +77,10 @@ func decompress(mediaType string, r io.Reader) (io.Reader, func(), error) {
 		}
 		return z, z.Close, nil
 	}
-	return nil, nil, fmt.Errorf("a layer is of type %.100q", mediaType)
+	return nil, nil, fmt.Errorf("a layer has the unsupported type %.100q", mediaType)
 }
 
-// entry puts one member of an archive in place.
+// entry unpacks one member of an archive.
 func (u *unpacker) entry(h *tar.Header, content io.Reader) error {
 	name := path.Clean(h.Name)
 	if name == "." && h.Typeflag == tar.TypeDir {
@@ -90,7 +90,7 @@ func (u *unpacker) entry(h *tar.Header, content io.Reader) error {
 		return fmt.Errorf("its file %.200q %s", h.Name, reason)
 	}
 	if h.Typeflag == tar.TypeDir {
-		return nil // made with the first file in it
+		return nil // write creates it with the first file in it
 	}
 	u.mu.Lock()
 	u.total += h.Size
@@ -109,14 +109,14 @@ func (u *unpacker) entry(h *tar.Header, content io.Reader) error {
 	return nil
 }
 
-// refused says why a member is none that a kit has, or nothing.
+// refused returns why a member does not belong in a kit, or "".
 func (u *unpacker) refused(name string, h *tar.Header) string {
 	if path.IsAbs(h.Name) || name == ".." || strings.HasPrefix(name, "../") {
 		return "leads out of the kit"
 	}
 	for part := range strings.SplitSeq(name, "/") {
 		if reason := cache.BadName(part); reason != "" {
-			return "has a name that is refused: " + reason
+			return "has a forbidden name: " + reason
 		}
 	}
 	switch h.Typeflag {
@@ -133,7 +133,7 @@ func (u *unpacker) refused(name string, h *tar.Header) string {
 	case h.Mode&0o7000 != 0:
 		return "has a set-user-ID, set-group-ID or sticky bit"
 	case h.Size > maxFile:
-		return fmt.Sprintf("has %d bytes", h.Size)
+		return fmt.Sprintf("has %d bytes, more than %d", h.Size, int64(maxFile))
 	case nested && top == "repodata":
 		return ""
 	case !nested || top != "Packages" || !strings.HasSuffix(name, ".rpm"):
@@ -144,15 +144,14 @@ func (u *unpacker) refused(name string, h *tar.Header) string {
 	return ""
 }
 
-// write makes a file that was not there. The tar reader gives it no more bytes than its header
-// says.
+// write creates a new file. The tar reader supplies no more bytes than the header states.
 func (u *unpacker) write(name string, content io.Reader) (hash.Hash, error) {
 	if err := u.root.MkdirAll(path.Dir(name), 0o755); err != nil {
 		return nil, localError{err}
 	}
 	f, err := u.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if errors.Is(err, os.ErrExist) {
-		return nil, fmt.Errorf("its file %.200q is there twice", name)
+		return nil, fmt.Errorf("its file %.200q appears twice", name)
 	}
 	if err != nil {
 		return nil, localError{err}
@@ -168,7 +167,7 @@ func (u *unpacker) write(name string, content io.Reader) (hash.Hash, error) {
 	return sum, err
 }
 
-// localError is a failure of this machine, for which no kit is to blame.
+// localError is a failure of this machine, not of the kit.
 type localError struct{ error }
 
 func (e localError) Unwrap() error { return e.error }

@@ -1,4 +1,4 @@
-// files: Source and Patch tags against the files that are there, and the other way round.
+// files: compares Source and Patch tags with the files of a package, in both directions.
 
 package lint
 
@@ -9,7 +9,7 @@ import (
 	"buildsys/internal/manifest"
 )
 
-// checkSources wants a file for each Source and Patch: in the package's directory or among its
+// checkSources reports each Source and Patch without a file in the package's directory or among its
 // external files.
 func (l *linter) checkSources(name string) {
 	there := map[string]bool{}
@@ -40,8 +40,8 @@ func (l *linter) checkSources(name string) {
 	}
 }
 
-// checkFiles wants each file to be of some use: an input that no line names still rebuilds the
-// package when it changes.
+// checkFiles reports files that no line of the spec names: changing one rebuilds the package for
+// nothing.
 func (l *linter) checkFiles(name string) {
 	spec, p := l.specs[name], l.ws.Packages[name]
 	if spec.mentions("_sourcedir") || spec.mentions("RPM_SOURCE_DIR") || spec.mentions("{SOURCES}") {
@@ -71,8 +71,8 @@ func (l *linter) checkFiles(name string) {
 	}
 }
 
-// checkNames wants the prefix of the OS in front of every RPM's name: included-packages cannot name
-// any other.
+// checkNames reports RPMs whose names do not begin with the prefix of the OS: included-packages
+// cannot name them.
 func (l *linter) checkNames(name string) {
 	for _, rpm := range l.specs[name].RPMs {
 		if l.prefix != "" && !strings.HasPrefix(rpm.Name, l.prefix) {

@@ -1,10 +1,9 @@
-// Package lint compares the spec files of a tree with its manifests. A build sees only what the
-// manifests declare, so a spec that needs more fails; lint says so before anything is built, and
-// names the line to add.
+// Package lint compares the spec files of a tree with its manifests, as package workspace loaded
+// them. A build sees only what the manifests declare, so a spec that needs more fails; lint reports
+// that before anything is built, and names the line to add.
 //
-// Who provides what is followed the way dnf would: from what is asked for (BuildRequires of a
-// package, included-packages of a variant) over the Requires of each RPM, inside the closure that
-// the build or image sees.
+// It follows providers as dnf would: from BuildRequires or included-packages over the Requires of
+// each RPM, inside the closure that the build or image sees.
 package lint
 
 import (
@@ -22,23 +21,23 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// Level says how bad a finding is.
+// Level is the severity of a finding.
 type Level string
 
-// The levels. An error breaks a build or an image; a warning is a manifest that says too much or
-// too little.
+// The levels. An error breaks a build or an image; a warning is a manifest that declares too much
+// or too little.
 const (
 	Error   Level = "error"
 	Warning Level = "warning"
 )
 
-// Finding is one disagreement.
+// Finding is one disagreement between a spec and a manifest.
 type Finding struct {
 	Level Level
 	manifest.Problem
 }
 
-// String is the finding on one line, as a mistake in a manifest is shown.
+// String returns the finding on one line, in the form of a mistake in a manifest.
 func (f Finding) String() string {
 	p := f.Problem
 	if f.Level == Warning {
@@ -47,10 +46,10 @@ func (f Finding) String() string {
 	return p.String()
 }
 
-// Tree looks at a whole tree, once for each architecture: macros may differ. RPM macros are those
-// of the tree's macros/; of fallback when a tree written for buildsys has none; and those of the
-// SDK that matter here in any other. What Load warned of comes first in a file. The error is that
-// of a file which cannot be read.
+// Tree checks a whole tree, once for each architecture, because macros may differ. RPM macros come
+// from the tree's macros/. Without these, a tree written for buildsys uses those in fallback, and a
+// foreign tree the few of the SDK's that matter here. Warnings from Load come first in a file. An
+// error means that a file could not be read.
 func Tree(ws *workspace.Workspace, fallback fs.FS) ([]Finding, error) {
 	texts := map[string]string{}
 	var odd []Finding
@@ -77,7 +76,7 @@ func Tree(ws *workspace.Workspace, fallback fs.FS) ([]Finding, error) {
 			return nil, err
 		}
 		if len(base) == 0 && ws.Foreign() {
-			base = macros{"_cross_os": {values: []string{ancestorPrefix}},
+			base = macros{"_cross_os": {values: []string{bottlerocketPrefix}},
 				"_cross_arch": {values: []string{arch}}}
 		}
 		l := newLinter(ws, base, arch)
@@ -92,8 +91,8 @@ func Tree(ws *workspace.Workspace, fallback fs.FS) ([]Finding, error) {
 	return sorted(findings), nil
 }
 
-// readable returns the text of a spec file, in which what is no UTF-8 is unknown, and what is wrong
-// when it cannot be read at all.
+// readable returns the text of a spec file, with unknown in place of invalid UTF-8, and why it
+// cannot be read at all, or "".
 func readable(data []byte) (text, problem string) {
 	head := string(data[:min(len(data), 4)])
 	switch {
@@ -106,9 +105,9 @@ func readable(data []byte) (text, problem string) {
 	return string(data), ""
 }
 
-// ancestorPrefix begins the names of RPMs where the macros are in the SDK: Twoliter itself has it
+// bottlerocketPrefix begins the names of RPMs in trees whose macros are in the SDK: Twoliter has it
 // built in.
-const ancestorPrefix = "bottlerocket-"
+const bottlerocketPrefix = "bottlerocket-"
 
 func newLinter(ws *workspace.Workspace, base macros, arch string) *linter {
 	l := &linter{ws: ws, base: base, arch: arch, graph: ws.Graph(), specs: map[string]*Spec{},
@@ -120,7 +119,7 @@ func newLinter(ws *workspace.Workspace, base macros, arch string) *linter {
 	return l
 }
 
-// look reads the specs and makes every check.
+// look reads the specs and runs every check.
 func (l *linter) look(texts map[string]string) {
 	names := l.ws.PackageNames()
 	for _, name := range names {
@@ -143,8 +142,8 @@ func (l *linter) look(texts map[string]string) {
 	}
 }
 
-// merge joins what was found for each architecture. Findings that differ in nothing but its name
-// become one.
+// merge joins the findings of all architectures. Findings that differ only in the architecture's
+// name become one.
 func merge(runs [][]Finding, arches []string) []Finding {
 	general := func(f Finding, arch string) Finding {
 		f.Msg, f.Hint = strings.ReplaceAll(f.Msg, arch, "ARCH"), strings.ReplaceAll(f.Hint, arch, "ARCH")
@@ -169,15 +168,14 @@ func merge(runs [][]Finding, arches []string) []Finding {
 	return out
 }
 
-// inAll returns the findings of the first run that all others have as well.
+// inAll returns the findings of the first run that are also in all others.
 func inAll(runs [][]Finding) []Finding {
 	return slices.DeleteFunc(slices.Clone(runs[0]), func(f Finding) bool {
 		return slices.ContainsFunc(runs[1:], func(run []Finding) bool { return !slices.Contains(run, f) })
 	})
 }
 
-// readMacros reads macros/shared and the other files, but of those of architectures only the one
-// asked for.
+// readMacros reads macros/shared and the other files there, except those of other architectures.
 func readMacros(tree, fallback fs.FS, arch string) (macros, error) {
 	base := macros{}
 	entries, err := fs.ReadDir(tree, "macros")
@@ -191,7 +189,7 @@ func readMacros(tree, fallback fs.FS, arch string) (macros, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read RPM macros: %w", err)
 	}
-	// shared first: the others go on from it
+	// Read shared first: the others build on it.
 	slices.SortStableFunc(entries, func(a, b fs.DirEntry) int {
 		return cmp.Compare(b2i(a.Name() != "shared"), b2i(b.Name() != "shared"))
 	})
@@ -216,20 +214,20 @@ func b2i(b bool) int {
 	return 0
 }
 
-// linter holds a tree's specs and what was found.
+// linter holds a tree's specs and the findings for one architecture.
 type linter struct {
 	ws        *workspace.Workspace
 	base      macros
 	arch      string
 	graph     *graph.Graph
-	prefix    string // of RPM names: "skiff-"; empty when no macro says
+	prefix    string // of RPM names: "skiff-"; empty if no macro defines it
 	specs     map[string]*Spec
 	providers map[string][]owned // by RPM name and by everything provided
-	others    bool               // there may be more RPMs than those of the tree: in kits of others
+	others    bool               // external kits may provide RPMs beside those of the tree
 	brought   map[string]bool    // packages that some need without declaring it
 	broken    []breakage
 	findings  []Finding
-	unused    []Finding // true only if no architecture has use for it
+	unused    []Finding // valid only if every architecture finds the same
 }
 
 // owned is an RPM with the package that makes it.
@@ -253,7 +251,7 @@ func (l *linter) add(name string, spec *Spec) {
 	}
 }
 
-// made says whether rpmbuild makes an RPM that a package's spec declares.
+// made reports whether rpmbuild makes an RPM that a package's spec declares.
 func (l *linter) made(name string, rpm RPM) bool { return rpm.Files || l.specs[name].Uncertain }
 
 func (l *linter) specFile(name string) string { return specFile(l.ws.Packages[name]) }
@@ -266,14 +264,14 @@ func (l *linter) find(level Level, file string, line int, hint, format string, a
 			Hint: hint}})
 }
 
-// useless reports what nothing has a use for, at least for this architecture.
+// useless reports something that is not used, at least on this architecture.
 func (l *linter) useless(file string, line int, hint, format string, args ...any) {
 	l.unused = append(l.unused,
 		Finding{Warning, manifest.Problem{File: file, Line: line, Msg: fmt.Sprintf(format, args...),
 			Hint: hint}})
 }
 
-// sorted returns the findings by file, line and text, each once.
+// sorted returns the findings by file, line and text, without duplicates.
 func sorted(findings []Finding) []Finding {
 	slices.SortStableFunc(findings, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Msg, b.Msg),
@@ -292,7 +290,7 @@ func (l *linter) packagesOf(name string) []string {
 	return slices.Compact(packages)
 }
 
-// entry is the manifest line that makes a package a dependency of something in dir.
+// entry returns the manifest line that makes a package a dependency of something in dir.
 func (l *linter) entry(dir, pkg string) string {
 	up := "../"
 	if !strings.HasPrefix(dir, "packages/") {
@@ -302,7 +300,7 @@ func (l *linter) entry(dir, pkg string) string {
 	return fmt.Sprintf("%s = { path = %q }", p.Crate, up+path.Base(p.Dir))
 }
 
-// entries is the lines for any of several packages: one is enough.
+// entries returns the lines for several packages, of which one suffices.
 func (l *linter) entries(dir string, packages []string) string {
 	var lines []string
 	for _, p := range packages {
@@ -311,7 +309,7 @@ func (l *linter) entries(dir string, packages []string) string {
 	return strings.Join(lines, " or ")
 }
 
-// nearestRPM is the hint for a name that nobody provides.
+// nearestRPM returns the hint for a name that no package provides.
 func (l *linter) nearestRPM(name string) string {
 	var names []string
 	for provided := range l.providers {

@@ -1,5 +1,5 @@
-// lint_test: trees with one disagreement each in testdata/*.txtar, every finding to the letter; and
-// our own tree, which has none.
+// lint_test: trees with one disagreement each in testdata/*.txtar, with every finding to the
+// letter; and our own tree, which has none.
 
 package lint
 
@@ -25,8 +25,8 @@ func TestFindings(t *testing.T) {
 		})
 }
 
-// common is what every tree has: a C library, and a package that is built with it. A tree may bring
-// other versions.
+// common is part of every tree: a C library, and a package that is built with it. A tree may
+// replace them.
 func common() []txtar.File {
 	return txtar.Parse([]byte(`
 -- Release.toml --
@@ -88,7 +88,7 @@ func TestOwnTreeIsClean(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range ws.PackageNames() { // else clean could mean not understood
+	for _, name := range ws.PackageNames() { // no findings must not mean not understood
 		data, err := os.ReadFile(filepath.Join("../../packages", name, name+".spec"))
 		if err != nil {
 			t.Fatal(err)

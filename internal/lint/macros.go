@@ -1,5 +1,5 @@
-// macros: RPM macros as far as a reader without rpm can follow them. A macro may have several
-// values, because both branches of an %if count; what cannot be followed is marked, never guessed.
+// macros: expands RPM macros as far as possible without rpm. A macro may have several values,
+// because both branches of an %if count. What cannot be expanded is marked, never guessed.
 
 package lint
 
@@ -9,18 +9,19 @@ import (
 )
 
 const (
-	// unknown stands in expanded text for what could not be expanded. It is no character of a name, so
-	// that whoever splits the text into words knows which ones to leave alone.
+	// unknown stands in expanded text for what could not be expanded. No name contains it, so words
+	// with it are recognized and left alone.
 	unknown = "\uFFFD"
 
-	maxValues = 16      // alternatives of one text; more are given up
+	maxValues = 16      // alternatives of one text; with more it is unknown
 	maxDepth  = 16      // macros within macros
 	maxLength = 8 << 10 // bytes of an expanded text
-	// macros and joined texts for one line: a few that hold each other many times would never end
+	// maxSteps bounds macros and joined texts for one line: a few macros that contain each other
+	// many times would never end.
 	maxSteps = 2000
 )
 
-// macros maps names to what they may stand for.
+// macros maps the names of macros to their possible values.
 type macros map[string]macro
 
 type macro struct {
@@ -28,7 +29,7 @@ type macro struct {
 	maybe  bool // it may also be undefined
 }
 
-// define sets a macro; in a branch of an %if it only adds a value to those it has.
+// define sets a macro; inside an %if it adds a value to the existing ones.
 func (m macros) define(name, value string, conditional bool) {
 	if !conditional {
 		m[name] = macro{values: []string{value}}
@@ -42,8 +43,8 @@ func (m macros) define(name, value string, conditional bool) {
 	m[name] = old
 }
 
-// read adds the definitions of a macro file: lines "%name value", in which a backslash continues
-// the line. Macros with parameters are left out.
+// read adds the definitions of a macro file: lines "%name value", which a backslash continues. It
+// leaves out macros with parameters.
 func (m macros) read(text string) {
 	for _, line := range logicalLines(text) {
 		rest, ok := strings.CutPrefix(strings.TrimSpace(line.text), "%")
@@ -56,7 +57,7 @@ func (m macros) read(text string) {
 	}
 }
 
-// expand returns all texts that s may stand for; at least one. Parts that cannot be expanded are
+// expand returns all texts that s may expand to, at least one. Parts that cannot be expanded are
 // unknown.
 func (m macros) expand(s string) []string {
 	e := expander{macros: m}
@@ -87,7 +88,7 @@ func (x *expander) text(s string, depth int) []string {
 	return texts
 }
 
-// appendAll is every text followed by every ending.
+// appendAll returns every text followed by every ending.
 func (x *expander) appendAll(texts, endings []string) []string {
 	if len(endings) == 1 && endings[0] == "" {
 		return texts
@@ -109,7 +110,7 @@ func (x *expander) appendAll(texts, endings []string) []string {
 	return out
 }
 
-// one expands the macro that s begins with, behind its percent sign, and returns the rest of s.
+// one expands the macro at the start of s, after its percent sign, and returns the rest of s.
 func (x *expander) one(s string, depth int) (values []string, rest string) {
 	switch {
 	case s == "":
@@ -134,13 +135,13 @@ func (x *expander) one(s string, depth int) (values []string, rest string) {
 	return x.braced(s[:end], depth), s[end:]
 }
 
-// braced expands what stands between the braces: name, ?name, ?name:text, !?name:text. All else is
+// braced expands the text between braces: name, ?name, ?name:text, !?name:text. Anything else is
 // unknown: shell, Lua, functions, macros with arguments.
 func (x *expander) braced(body string, depth int) []string {
 	name := strings.TrimLeft(body, "?!")
 	flags := body[:len(body)-len(name)]
 	name, text, hasText := strings.Cut(name, ":")
-	// known only when a variant is built
+	// Macros of the variant are known only when one is built.
 	if !isName(name) || strings.HasPrefix(name, "_cross_variant") {
 		return []string{unknown}
 	}
@@ -160,7 +161,7 @@ func (x *expander) braced(body string, depth int) []string {
 	there, absent := defined, !defined || macro.maybe
 	if negated {
 		there, absent = absent, there
-		hasText = true // %{!?name} is nothing either way
+		hasText = true // %{!?name} is empty either way
 	}
 	if there && hasText {
 		values = x.text(text, depth+1)
@@ -188,8 +189,8 @@ func (x *expander) valuesOf(macro macro, depth int) []string {
 	return out
 }
 
-// cutBraces cuts s behind the bracket that closes the one it begins with; without one all of s is
-// the body.
+// cutBraces cuts s after the bracket that closes its first one; if there is none, all of s is the
+// body.
 func cutBraces(s string, open, closing byte) (body, rest string) {
 	depth := 0
 	for i := range len(s) {
@@ -226,13 +227,13 @@ func cutSpace(s string) (before, after string) {
 	return s, ""
 }
 
-// line is one line of a file, together with those that continue it.
+// line is a line of a file joined with its continuations.
 type line struct {
 	text   string
 	number int // 1-based
 }
 
-// logicalLines splits text into lines; one that ends in a backslash goes on in the next.
+// logicalLines splits text into lines; a backslash at the end of a line continues it on the next.
 func logicalLines(text string) []line {
 	var lines []line
 	number, start := 0, 0

@@ -1,5 +1,5 @@
-// needs: BuildRequires, Requires and included-packages against the closures that the manifests
-// declare.
+// needs: compares BuildRequires, Requires and included-packages with the closures that the
+// manifests declare.
 
 package lint
 
@@ -14,14 +14,14 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// breakage is a Requires that cannot be met where its RPM gets installed.
+// breakage is a Requires that cannot be met where its RPM is installed.
 type breakage struct {
-	pkg   string // whose spec
+	pkg   string // the package whose spec has it
 	need  Need
 	where string // "building curl" or "variant qemu-dev"
 }
 
-// checkBuild follows what dnf would install before the package is built.
+// checkBuild follows what dnf would install to build a package.
 func (l *linter) checkBuild(name string) {
 	visible := set(l.graph.BuildClosure(name))
 	var met []Need
@@ -54,9 +54,9 @@ func others(names []string, but string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == but })
 }
 
-// level of a need that is not met by the visible packages: an error, unless the condition around it
-// may be false or one of these packages may have RPMs that only rpm can tell. No visible packages
-// means all of the tree.
+// level returns the level of a need that the visible packages do not meet: an error, unless its
+// condition may be false or one of these packages may have RPMs that only rpm can determine. A nil
+// visible means all packages of the tree.
 func (l *linter) level(need Need, visible map[string]bool) Level {
 	for name, spec := range l.specs {
 		if spec.Uncertain && (visible == nil || visible[name]) {
@@ -71,8 +71,8 @@ func (l *linter) level(need Need, visible map[string]bool) Level {
 
 const atRunTime = "at run time"
 
-// noProvider reports a name that no RPM of the tree has. Only names of the OS are judged: others
-// may be the SDK's, or what rpmbuild finds in a package's files, such as pkgconfig(zlib).
+// noProvider reports a name that no RPM of the tree provides. It judges only names of the OS:
+// others may be the SDK's, or found by rpmbuild in a package's files, such as pkgconfig(zlib).
 func (l *linter) noProvider(pkg string, need Need, when string) {
 	if l.others || l.prefix == "" || !strings.HasPrefix(need.Name, l.prefix) ||
 		strings.ContainsAny(need.Name, "()/*") {
@@ -84,7 +84,8 @@ func (l *linter) noProvider(pkg string, need Need, when string) {
 		return
 	}
 	if when == atRunTime && l.handedOn(pkg) {
-		l.find(Warning, l.specFile(pkg), need.Line, "whoever makes an image with its kit has to bring it",
+		l.find(Warning, l.specFile(pkg), need.Line,
+			"an image made with its kit must get it from elsewhere",
 			"needs %s %s, which no package of this tree provides", need.Name, when)
 		return
 	}
@@ -104,8 +105,8 @@ func (l *linter) notMade(rpm string) string {
 	return ""
 }
 
-// install follows Requires from what is asked for, and notes each that nothing visible provides.
-// Where several visible RPMs provide a name it is dnf's choice, and not followed.
+// install follows Requires from the requested names, and records each that no visible package
+// provides. A name that several visible RPMs provide is not followed, because dnf chooses.
 func (l *linter) install(asked []Need, visible map[string]bool, where string) {
 	seen := map[*RPM]bool{}
 	todo := slices.Clone(asked)
@@ -134,9 +135,9 @@ func (l *linter) install(asked []Need, visible map[string]bool, where string) {
 	}
 }
 
-// checkRequires reports each Requires that [dependencies] do not lead to: an error where a build or
-// an image breaks, else a warning, because it works only as long as others happen to bring the
-// package along.
+// checkRequires reports each Requires that [dependencies] do not lead to: an error if a build or an
+// image breaks, else a warning, because it works only as long as other packages happen to bring
+// what is missing.
 func (l *linter) checkRequires() {
 	for _, name := range l.ws.PackageNames() {
 		closure := l.together(name)
@@ -157,15 +158,15 @@ func (l *linter) checkRequires() {
 	}
 }
 
-// handedOn says whether a package is in a kit, so that others may make images with it.
+// handedOn reports whether a package is in a kit, so that other trees may make images with it.
 func (l *linter) handedOn(name string) bool {
 	return slices.ContainsFunc(l.ws.KitNames(),
 		func(kit string) bool { return slices.Contains(l.ws.KitContents(kit), name) })
 }
 
-// together returns the packages that are there wherever a package is installed: those that its
-// manifest leads to, those of the kits that it is handed on in, and in trees whose images are made
-// of everything, all.
+// together returns the packages that are present wherever a package is installed: those that its
+// manifest leads to, those of the kits that contain it, and in trees whose images are made of
+// everything, all.
 func (l *linter) together(name string) map[string]bool {
 	if l.ws.WholeTree {
 		return set(l.ws.PackageNames())
@@ -191,8 +192,8 @@ func (l *linter) undeclared(name string, need Need, providers []string, closure 
 	hint := fmt.Sprintf("add %s to [dependencies] in %s", l.entries(p.Dir, providers), p.File)
 	if slices.ContainsFunc(providers,
 		func(p string) bool { return slices.Contains(l.graph.Closure(p), name) }) {
-		hint = fmt.Sprintf("%s leads to %s, so it cannot be added there: let whoever needs %[2]s name it",
-			packages(providers), name)
+		hint = fmt.Sprintf("%s leads to %s, so adding it there would make a cycle: name it where %[2]s "+
+			"is needed", packages(providers), name)
 	}
 	text := fmt.Sprintf("needs %s at run time, which %s provides, but its dependencies do not lead "+
 		"there", need.Name, packages(providers))
@@ -201,14 +202,14 @@ func (l *linter) undeclared(name string, need Need, providers []string, closure 
 	}
 	if len(where) == 0 {
 		l.find(Warning, l.specFile(name), need.Line, hint,
-			"%s; so far others bring it wherever it is needed", text)
+			"%s; so far other packages bring it wherever it is needed", text)
 		return
 	}
 	l.find(l.level(need, closure), l.specFile(name), need.Line, hint, "%s; this breaks %s", text,
 		some(where))
 }
 
-// some names a few of many.
+// some lists the first few of many names.
 func some(names []string) string {
 	slices.Sort(names)
 	names = slices.Compact(names)
@@ -218,7 +219,7 @@ func some(names []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:2], ", "), len(names)-2)
 }
 
-// packages is "package a" or "each of the packages a, b".
+// packages returns "package a" or "each of the packages a, b".
 func packages(names []string) string {
 	if len(names) == 1 {
 		return "package " + names[0]
@@ -226,9 +227,9 @@ func packages(names []string) string {
 	return "each of the packages " + strings.Join(names, ", ")
 }
 
-// checkUnused reports dependencies that no line of the spec asks for. They make builds wait, and
-// rebuild, for nothing. One of [dependencies] is of use too when the spec of another package asks
-// for what it brings, and declares nothing itself.
+// checkUnused reports dependencies that no line of the spec uses: builds wait and rebuild for them
+// in vain. An entry of [dependencies] also counts as used if the spec of another package needs its
+// RPMs without declaring them.
 func (l *linter) checkUnused(name string) {
 	spec, p := l.specs[name], l.ws.Packages[name]
 	if spec.Uncertain {
@@ -247,22 +248,24 @@ func (l *linter) checkUnused(name string) {
 		}
 		if runs[target] {
 			l.useless(p.File, d.Line, "move it to [dependencies]",
-				"build-dependency %s is needed at run time only: no BuildRequires of %s.spec names an RPM of it", d.Key, name)
+				"build-dependency %s is needed at run time only: no BuildRequires of %s.spec names one "+
+					"of its RPMs", d.Key, name)
 			continue
 		}
 		l.useless(p.File, d.Line, "remove it, or add the BuildRequires",
-			"build-dependency %s is not needed: no BuildRequires of %s.spec names an RPM of it", d.Key, name)
+			"build-dependency %s is not needed: no BuildRequires of %s.spec names one of its RPMs",
+			d.Key, name)
 	}
 	for _, d := range p.Deps {
 		target := path.Base(path.Join(p.Dir, d.Path))
 		if l.isPackage(p.Dir, d) && !runs[target] && !l.brought[target] && !l.specs[target].Uncertain {
 			l.useless(p.File, d.Line, "remove it, or add the Requires",
-				"dependency %s is not needed: no Requires of %s.spec names an RPM of it", d.Key, name)
+				"dependency %s is not needed: no Requires of %s.spec names one of its RPMs", d.Key, name)
 		}
 	}
 }
 
-// isPackage says whether a dependency of something in dir leads to a package, not to a kit.
+// isPackage reports whether a dependency of something in dir leads to a package, not to a kit.
 func (l *linter) isPackage(dir string, d manifest.Dependency) bool {
 	return path.Dir(path.Join(dir, d.Path)) == "packages"
 }
@@ -278,7 +281,7 @@ func (l *linter) asked(needs []Need) map[string]bool {
 	return found
 }
 
-// checkVariant looks at included-packages, and follows what dnf would install into the image.
+// checkVariant checks included-packages, and follows what dnf would install into the image.
 func (l *linter) checkVariant(name string) {
 	v := l.ws.Variants[name]
 	closure := l.graph.Closure(slices.Concat(v.BuildRequires, v.Requires)...)
@@ -293,19 +296,19 @@ func (l *linter) checkVariant(name string) {
 		case len(providers) > 0:
 			hint := fmt.Sprintf("add %s to [build-dependencies]", l.entries(v.Dir, providers))
 			l.find(l.level(need, visible), v.File, need.Line, hint,
-				"RPM %s is included, which %s provides, but the variant's dependencies do not lead there",
+				"includes RPM %s, which %s provides, but the variant's dependencies do not lead there",
 				need.Name, packages(providers))
 		case l.prefix != "" && !l.others:
 			l.find(l.level(need, nil), v.File, need.Line, l.nearestRPM(need.Name),
-				"RPM %s is included, but no package provides it", need.Name)
+				"includes RPM %s, but no package provides it", need.Name)
 		}
 	}
 	l.install(asked, visible, "variant "+name)
 	l.checkTwice(name, closure)
 }
 
-// checkTwice reports RPMs of the same name from two packages of one image. In different images they
-// are alternatives.
+// checkTwice reports RPMs of the same name from two packages of one image. Packages of different
+// images are alternatives and may share names.
 func (l *linter) checkTwice(variant string, closure []string) {
 	by := map[string]string{}
 	for _, pkg := range workspace.Packages(closure) {

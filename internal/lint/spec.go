@@ -1,5 +1,5 @@
-// spec: what a spec file says about names. It is no rpm: it reads tags, %package, %files and simple
-// macros, takes both branches of every %if, and leaves alone whatever it cannot follow.
+// spec: reads the names in a spec file: tags, %package, %files and simple macros. It takes both
+// branches of every %if, and leaves alone what only rpm can evaluate.
 
 package lint
 
@@ -12,23 +12,24 @@ import (
 // maxText bounds how much of a spec is kept expanded, in bytes. Real specs have some 10 KiB.
 const maxText = 4 << 20
 
-// Spec is what lint knows of a spec file. All names are expanded; those that could not be are
-// missing and make the spec Uncertain.
+// Spec holds the names in a spec file, expanded. Names that could not be expanded are missing and
+// make the spec Uncertain.
 type Spec struct {
 	RPMs          []RPM // the main one first, if its name is known
 	BuildRequires []Need
-	// of boolean dependencies, (a if b): names that may be needed, to build or at run time
+	// Boolean are names in boolean dependencies, (a if b), that may be needed to build or at run
+	// time.
 	Boolean []Need
 	Sources []Source
-	// Patterns are the file names of sources in parts unknown, which unknown marks.
+	// Patterns are file names of sources, with unknown in place of the parts not expanded.
 	Patterns []string
-	// Uncertain says that there may be more RPMs, or other names of them, than are listed.
+	// Uncertain means that there may be more RPMs than listed, or other names of them.
 	Uncertain bool
-	// text holds every line but comments and the change log, as written and expanded.
+	// text holds every line except comments and the change log, as written and expanded.
 	text strings.Builder
 }
 
-// RPM is one package a spec makes.
+// RPM is one RPM that a spec makes.
 type RPM struct {
 	Name     string
 	Line     int
@@ -41,7 +42,7 @@ type RPM struct {
 type Need struct {
 	Name        string
 	Line        int
-	Conditional bool // it stands in an %if, or only one of several values of a macro gives it
+	Conditional bool // in an %if, or from only one of several values of a macro
 }
 
 // Source is the file of a Source or Patch tag.
@@ -52,16 +53,17 @@ type Source struct {
 	Conditional bool
 }
 
-// mentions says whether the spec has the text in any line that does something.
+// mentions reports whether any line of the spec other than a comment or the change log contains
+// text.
 func (s *Spec) mentions(text string) bool { return strings.Contains(s.text.String(), text) }
 
-// mayName says whether a source whose name is unknown in parts may be the file.
+// mayName reports whether a source whose name is partly unknown may be the file.
 func (s *Spec) mayName(file string) bool {
 	return slices.ContainsFunc(s.Patterns,
 		func(pattern string) bool { return fits(strings.Split(pattern, unknown), file) })
 }
 
-// fits says whether a name begins with the first part, ends with the last, and has the others in
+// fits reports whether a name begins with the first part, ends with the last, and has the others in
 // between, in this order.
 func fits(parts []string, name string) bool {
 	rest, ok := strings.CutPrefix(name, parts[0])
@@ -74,7 +76,7 @@ func fits(parts []string, name string) bool {
 	return ok && strings.HasSuffix(rest, parts[len(parts)-1])
 }
 
-// ParseSpec reads a spec file. base are the macros it begins with; they are not changed.
+// ParseSpec reads a spec file. It begins with the macros in base, which it does not change.
 func ParseSpec(data string, base macros) *Spec {
 	r := &specReader{spec: &Spec{}, macros: maps.Clone(base), section: "preamble",
 		files: map[string]bool{}}
@@ -95,7 +97,7 @@ type specReader struct {
 	spec    *Spec
 	macros  macros
 	section string // without percent sign; "preamble" at the top
-	current []int  // RPMs that tags are about; several when a macro in the name has several values
+	current []int  // RPMs that tags apply to; several if a macro in the name has several values
 	ifs     int    // open %if blocks
 	files   map[string]bool
 }
@@ -160,8 +162,8 @@ func (r *specReader) defineMacro(kind, rest string) {
 	r.defineNow(name, value)
 }
 
-// defineNow sets a macro to what its value stands for here, as %global does, and tags of the
-// preamble.
+// defineNow sets a macro to the value expanded at this point, as %global and tags of the preamble
+// do.
 func (r *specReader) defineNow(name, value string) {
 	for i, v := range r.macros.expand(value) {
 		r.macros.define(name, v, r.ifs > 0 || i > 0)
@@ -193,8 +195,8 @@ func (r *specReader) beginSection(word, rest string, number int) {
 	}
 }
 
-// sectionNames returns the RPMs that a section is about: none given is the main one, "-n NAME" is
-// that name, and any other word is put behind the main one's name.
+// sectionNames returns the RPMs that a section applies to. Without arguments it is the main one,
+// "-n NAME" gives a whole name, and any other word is a suffix to the main one's name.
 func (r *specReader) sectionNames(args string) []string {
 	suffix, whole := "", false
 	words := strings.Fields(args)
@@ -219,7 +221,7 @@ func (r *specReader) sectionNames(args string) []string {
 	return known(r.macros.expand(pattern))
 }
 
-// known leaves out texts with parts that could not be expanded.
+// known returns the texts that could be expanded completely.
 func known(texts []string) []string {
 	return slices.DeleteFunc(slices.Clone(texts),
 		func(s string) bool { return strings.Contains(s, unknown) })
@@ -239,7 +241,7 @@ func (r *specReader) preamble(text, word string, number int) {
 	if strings.HasPrefix(text, "%") {
 		switch word {
 		case "global", "define", "undefine", "bcond", "bcond_with", "bcond_without", "{nil}":
-		default: // may stand for anything, tags and whole packages included
+		default: // may expand to anything, tags and whole packages included
 			r.spec.Uncertain = true
 		}
 		return
@@ -271,7 +273,7 @@ func (r *specReader) preamble(text, word string, number int) {
 	}
 }
 
-// isNumbered says whether key is the word with nothing but digits behind it.
+// isNumbered reports whether key is word, optionally followed by digits.
 func isNumbered(key, word string) bool {
 	digits, ok := strings.CutPrefix(key, word)
 	return ok && strings.Trim(digits, "0123456789") == ""

@@ -1,5 +1,4 @@
-// spec_test: what is read from a spec, what is left alone, and that nothing makes the reader panic
-// or hang.
+// spec_test: what the spec reader reads and leaves alone, and that no input makes it panic or hang.
 
 package lint
 
@@ -216,8 +215,8 @@ func FuzzParseSpec(f *testing.F) {
 	})
 }
 
-// TestOddSpecs: specs that editors of other systems and generators leave behind mean what the same
-// lines mean otherwise.
+// TestOddSpecs: specs written by generators or editors of other systems mean what the same lines
+// mean otherwise.
 func TestOddSpecs(t *testing.T) {
 	plain := ParseSpec(sampleSpec, baseMacros())
 	var long strings.Builder

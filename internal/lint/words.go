@@ -4,8 +4,8 @@ package lint
 
 import "strings"
 
-// isSection says whether a word, without its percent sign, begins a part of a spec file (the list
-// of rpm's build/parseSpec.c).
+// isSection reports whether a word, without its percent sign, begins a section of a spec file (the
+// list in rpm's build/parseSpec.c).
 func isSection(word string) bool {
 	switch word {
 	case "package", "description", "prep", "conf", "build", "install", "check", "clean",
@@ -22,8 +22,9 @@ func isSection(word string) bool {
 	return false
 }
 
-// dependencyNames splits a list of dependencies into names without versions. Boolean dependencies,
-// "(a if b)", are rpm's to judge and left out. whole is false when a word could not be expanded.
+// dependencyNames splits a list of dependencies into names without versions. It leaves out boolean
+// dependencies, "(a if b)", which only rpm can evaluate. whole is false if a word could not be
+// expanded.
 func dependencyNames(text string) (names []string, whole bool) {
 	whole = true
 	for text = skipSeparators(text); text != ""; text = skipSeparators(text) {
@@ -66,7 +67,7 @@ func booleanNames(text string) (names []string) {
 				word = word[:len(word)-1]
 			}
 			if word != "" && !strings.Contains(word, unknown) {
-				names = append(names, word) // operators and versions are names of nothing
+				names = append(names, word) // operators and versions match no package
 			}
 		}
 		text = skipSeparators(text)

@@ -1,5 +1,5 @@
-// crate: the parts of Cargo.toml that packages and variants share, and which mean something to
-// cargo as well.
+// crate: the parts of Cargo.toml that packages, kits and variants share and that cargo reads as
+// well.
 
 package manifest
 
@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// crateTable is [package] and the table buildsys reads below [package.metadata], which may be
+// crateTable holds [package] and the table that buildsys reads below [package.metadata], nil when
 // absent.
 type crateTable struct {
 	name       string
@@ -18,8 +18,8 @@ type crateTable struct {
 	metadata   *table
 }
 
-// crate reads [package] and [lib], and accepts the rest of what cargo knows. want is the name of
-// the metadata table.
+// crate reads [package] and [lib], and accepts the other tables that cargo defines. want is the
+// name of the metadata table.
 func (t *table) crate(want string) crateTable {
 	t.accept("bin", "example", "test", "bench", "dev-dependencies", "target", "features", "patch",
 		"replace", "profile",
@@ -60,7 +60,7 @@ func (t *table) crate(want string) crateTable {
 	return c
 }
 
-// acceptCargo makes the keys of [package] known that cargo defines (The Cargo Book, "The Manifest
+// acceptCargo accepts the keys of [package] that cargo defines (The Cargo Book, "The Manifest
 // Format").
 func (t *table) acceptCargo() {
 	t.accept("version", "authors", "edition", "rust-version", "description", "documentation", "readme",
@@ -72,8 +72,9 @@ func (t *table) acceptCargo() {
 		"autobenches", "resolver")
 }
 
-// wanted returns the metadata table of the given name. Tables of other tools are none of our
-// business, but one that is nearly ours is a typing mistake, which the ancestor silently ignored.
+// wanted returns the metadata table of the given name. It leaves tables of other tools alone, but
+// reports one whose name is nearly ours as a typing mistake; Bottlerocket's buildsys ignored those
+// silently.
 func (t *table) wanted(want string) *table {
 	place := map[string]string{"build-package": "packages", "build-variant": "variants",
 		"build-kit": "kits"}
@@ -90,8 +91,8 @@ func (t *table) wanted(want string) *table {
 	return t.sub(want)
 }
 
-// dependencies reads a dependency table, in the order of its lines. Only dependencies by path exist
-// in such trees.
+// dependencies reads a dependency table, in the order of its lines. Trees have no dependencies but
+// those by path.
 func (t *table) dependencies(kind string) []Dependency {
 	deps := t.sub(kind)
 	if deps == nil {
@@ -118,7 +119,7 @@ func (t *table) dependencies(kind string) []Dependency {
 	return out
 }
 
-// byPath is the hint for a dependency that says where from and not where.
+// byPath returns the hint for a dependency without a path.
 func byPath(key string) string {
 	if !matches(crateRule, key) {
 		return "write name = { path = \"../name\" }"

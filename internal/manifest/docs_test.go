@@ -1,4 +1,4 @@
-// docs_test: the examples of docs/manifests.md are good manifests, and it names every key.
+// docs_test: the examples in docs/manifests.md are valid manifests, and it names every key.
 
 package manifest
 

@@ -1,5 +1,5 @@
-// document: TOML bytes as a tree of tables that is read strictly: what no one asks for is an
-// unknown key.
+// document: one TOML file as a tree of tables, read strictly: a key that no reader asks for is
+// reported as unknown.
 
 package manifest
 
@@ -14,10 +14,10 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// MaxSize is the largest TOML file that is read, in bytes. Real manifests have a few KiB.
+// MaxSize is the largest TOML file that is read, in bytes. Real manifests take a few KiB.
 const MaxSize = 1 << 20
 
-// document is one TOML file being read. Readers add what is wrong to problems and carry on.
+// document is one TOML file being read. Readers add mistakes to problems and carry on.
 type document struct {
 	file     string
 	lines    lineIndex
@@ -26,7 +26,7 @@ type document struct {
 	problems Problems
 }
 
-// table is one TOML table. Each key that is read becomes known; finish reports all others.
+// table is one TOML table. Reading a key makes it known; finish reports all other keys.
 type table struct {
 	doc   *document
 	path  []string
@@ -34,8 +34,7 @@ type table struct {
 	known []string
 }
 
-// open decodes data. The table is nil when the file is no TOML at all; then the document has a
-// problem.
+// open decodes data. If the file is not TOML, the table is nil and the document has a problem.
 func open(file string, data []byte, rules Rules) (*document, *table) {
 	doc := &document{file: file, rules: rules}
 	if msg, hint := unreadable(data); msg != "" {
@@ -59,12 +58,12 @@ func open(file string, data []byte, rules Rules) (*document, *table) {
 	return doc, &table{doc: doc, vals: vals}
 }
 
-// unreadable says in plain words why data cannot be TOML, or nothing.
+// unreadable returns why data cannot be TOML, and what to do. msg is empty if it may be.
 func unreadable(data []byte) (msg, hint string) {
 	head := string(data[:min(len(data), 4)])
 	switch {
 	case len(data) > MaxSize:
-		return fmt.Sprintf("the file has more than the %d bytes that are read", MaxSize),
+		return fmt.Sprintf("the file is larger than %d bytes", MaxSize),
 			"is this really a manifest?"
 	case strings.HasPrefix(head, "\xff\xfe"), strings.HasPrefix(head, "\xfe\xff"),
 		strings.IndexByte(head, 0) >= 0:
@@ -84,10 +83,10 @@ func (d *document) syntax(err error) {
 	}
 	hint := ""
 	if strings.Contains(parse.Message, "already been") {
-		hint = "every key and table may be given once"
+		hint = "give each key and table only once"
 		if first := d.lines[pathKey(strings.Split(parse.LastKey, "."))]; first > 0 &&
 			first != parse.Position.Line {
-			hint = fmt.Sprintf("it is first given on line %d", first)
+			hint = fmt.Sprintf("it first appears on line %d", first)
 		}
 	}
 	d.problems.add(d.file, parse.Position.Line, hint, "invalid TOML: %s",
@@ -102,8 +101,8 @@ func lowerFirst(s string) string {
 	return strings.ToLower(s[:min(1, len(s))]) + s[min(1, len(s)):]
 }
 
-// name is the table as it is written in the file: "[package.metadata]" or, for an element of an
-// array, "[[…]]".
+// name returns the table as the file writes it: "[package.metadata]", or "[[…]]" for an element of
+// an array.
 func (t *table) name() string {
 	var parts []string
 	array := false
@@ -130,7 +129,7 @@ func (t *table) line(key ...string) int {
 	return t.doc.lines.line(append(slices.Clone(t.path), key...)...)
 }
 
-// fault reports a problem with a key.
+// fault reports a problem with a key of the table, or with the table itself if key is empty.
 func (t *table) fault(key, hint, format string, args ...any) {
 	t.doc.problems.add(t.doc.file, t.line(key), hint, format, args...)
 }
@@ -140,10 +139,10 @@ func (t *table) has(key string) bool {
 	return ok
 }
 
-// accept makes keys known which cargo reads and buildsys does not.
+// accept makes keys known that cargo reads and buildsys does not.
 func (t *table) accept(keys ...string) { t.known = append(t.known, keys...) }
 
-// value returns what the key holds if it has the type T. what names the type for the message.
+// value returns the value of a key if it has type T. what names the type in the message.
 func value[T any](t *table, key, what string) (v T, ok bool) {
 	t.accept(key)
 	raw, there := t.vals[key]
@@ -163,9 +162,8 @@ func (t *table) boolean(key string) bool {
 	return v
 }
 
-// strings returns the good elements of a list of strings, and the lines they are on. An element is
-// good if it is a string, not there before, and check (which may be nil) has nothing to say about
-// it.
+// strings returns the valid elements of a list of strings, and the lines they are on. An element is
+// valid if it is a string, is not a duplicate, and passes check, which may be nil.
 func (t *table) strings(key string, check func(s string) (msg, hint string)) (good []string,
 	lines []int) {
 	list, _ := value[[]any](t, key, "a list of strings")
@@ -178,7 +176,8 @@ func (t *table) strings(key string, check func(s string) (msg, hint string)) (go
 			msg = fmt.Sprintf("%q%s must be a list of strings, but element %d is %s", key, t.in(), i+1,
 				typeName(raw))
 		case slices.Contains(good, s):
-			msg, harmless = fmt.Sprintf("%s is twice in %q%s", quote(s), key, t.in()), t.doc.rules.Lenient
+			msg = fmt.Sprintf("%s appears twice in %q%s", quote(s), key, t.in())
+			harmless = t.doc.rules.Lenient
 		case check != nil:
 			msg, hint = check(s)
 		}
@@ -192,7 +191,7 @@ func (t *table) strings(key string, check func(s string) (msg, hint string)) (go
 	return good, lines
 }
 
-// integer returns a whole number from low to high, or the fallback when the key is absent or wrong.
+// integer returns a whole number from low to high, or fallback if the key is absent or wrong.
 func (t *table) integer(key string, low, high, fallback int) int {
 	v, ok := value[int64](t, key, "a whole number")
 	if !ok {
@@ -205,21 +204,21 @@ func (t *table) integer(key string, low, high, fallback int) int {
 	return int(v)
 }
 
-// choice returns one word of a set, or the fallback when the key is absent or wrong.
+// choice returns one of the words, or fallback if the key is absent or wrong.
 func (t *table) choice(key, fallback string, words ...string) string {
 	v, ok := t.str(key)
 	if !ok {
 		return fallback
 	}
 	if !slices.Contains(words, v) {
-		t.fault(key, didYouMean(v, words), "%s is not a value of %q%s: it may be %s", quote(v), key,
+		t.fault(key, didYouMean(v, words), "%s is not a value of %q%s: use %s", quote(v), key,
 			t.in(), orList(words))
 		return fallback
 	}
 	return v
 }
 
-// sub returns the table under a key, or nil.
+// sub returns the table under a key, or nil if there is none.
 func (t *table) sub(key string) *table {
 	v, ok := value[map[string]any](t, key, "a table")
 	if !ok {
@@ -266,7 +265,7 @@ func (t *table) tables(key string) []*table {
 	return out
 }
 
-// finish reports every key that no one asked for.
+// finish reports every key that no reader asked for.
 func (t *table) finish() {
 	for key := range t.vals {
 		if !slices.Contains(t.known, key) {

@@ -1,4 +1,4 @@
-// external: the names an external file and what is bundled from it get, on disk and in the caches.
+// external: the file names of an external file and of the archive bundled from it.
 
 package manifest
 
@@ -8,10 +8,9 @@ import (
 	"strings"
 )
 
-// Name returns the file name of e: its path key, or else the last segment of its URL, as written
-// there (query and fragment removed, percent escapes kept, so that a lookaside cache filled by
-// other tools is found). It is empty when the URL has no such segment; the manifest check refuses
-// that.
+// Name returns the file name of e: its path key, or else the last segment of its URL, without
+// query and fragment. Percent escapes stay, so that files in a lookaside cache filled by other
+// tools are found. It is empty when the URL has no last segment, which the manifest check refuses.
 func (e ExternalFile) Name() string {
 	if e.Path != "" {
 		return e.Path
@@ -36,14 +35,15 @@ func (e ExternalFile) BundleName() string {
 	return "bundled-" + e.Name()
 }
 
-// again says whether e is the file of an earlier entry, given once more to bundle the modules of
+// again reports whether e names the file of an earlier entry once more, to bundle the modules of
 // another directory in it.
 func (e ExternalFile) again(earlier ExternalFile) bool {
 	return e.URL == earlier.URL && e.SHA512 == earlier.SHA512 && e.BundleGo && earlier.BundleGo &&
 		e.BundleName() != earlier.BundleName()
 }
 
-// Names returns every file that e adds to a build: its own, and what is bundled from it.
+// Names returns the names of all files that e adds to a build: its own, and the archive bundled
+// from it.
 func (e ExternalFile) Names() []string {
 	if e.BundleGo {
 		return []string{e.Name(), e.BundleName()}
@@ -51,8 +51,8 @@ func (e ExternalFile) Names() []string {
 	return []string{e.Name()}
 }
 
-// sharedName is the name of an archive of modules that two external files would both want for one
-// of their files.
+// sharedName returns the name of an archive of modules that is also the name of a file of the other
+// entry, or "" if there is none.
 func sharedName(a, b ExternalFile) string {
 	if name := a.BundleName(); name != "" && slices.Contains(b.Names(), name) {
 		return name
@@ -63,14 +63,14 @@ func sharedName(a, b ExternalFile) string {
 	return ""
 }
 
-// sourceSuffixes are the archives that modules can be bundled from, bundleSuffixes those they can
-// be bundled into.
+// bundleSuffixes and sourceSuffixes are the suffixes of archives that modules can be bundled into
+// and from.
 var (
 	bundleSuffixes = []string{".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.zst"}
 	sourceSuffixes = []string{".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.zst", ".tar.bz2", ".zip"}
 )
 
-// bundle reads what is to be bundled from an archive. f has its name already.
+// bundle reads the keys on bundled modules into f, whose name is already known.
 func (t *table) bundle(f *ExternalFile) {
 	kinds, _ := t.strings("bundle-modules", bundleProblem)
 	f.BundleGo = slices.Contains(kinds, "go")
@@ -79,7 +79,7 @@ func (t *table) bundle(f *ExternalFile) {
 	if !t.has("bundle-modules") {
 		for _, key := range []string{"bundle-root-path", "bundle-output-path"} {
 			if t.has(key) {
-				t.fault(key, "add bundle-modules = [\"go\"]", "%q means nothing without \"bundle-modules\"",
+				t.fault(key, "add bundle-modules = [\"go\"]", "%q has no effect without \"bundle-modules\"",
 					key)
 			}
 		}
@@ -88,16 +88,16 @@ func (t *table) bundle(f *ExternalFile) {
 	if t.has("bundle-root-path") && f.BundleRoot != "." &&
 		slices.ContainsFunc(strings.Split(f.BundleRoot, "/"), notPart) {
 		t.fault("bundle-root-path",
-			"name a directory inside the archive, without .. and without a slash at its end",
-			"bundle-root-path %s cannot be the place of a Go module", quote(f.BundleRoot))
+			"name a directory inside the archive, without \"..\" and without a trailing slash",
+			"bundle-root-path %s cannot be the directory of a Go module", quote(f.BundleRoot))
 	}
 	name, output := f.Name(), f.BundleOutput
 	switch {
 	case !f.BundleGo || name == "":
 	case !hasSuffix(name, sourceSuffixes):
 		t.fault("bundle-modules",
-			"it may end in "+orList(sourceSuffixes)+"; give it such a name with \"path\"",
-			"no modules can be bundled from %s: its name is not that of an archive", quote(name))
+			"use \"path\" to give it a name that ends in "+orList(sourceSuffixes),
+			"modules cannot be bundled from %s: its name is not that of an archive", quote(name))
 	case t.has("bundle-output-path") && (!matches(fileRule, output) ||
 		!hasSuffix(output, bundleSuffixes)):
 		t.fault("bundle-output-path", "use one file name that ends in "+orList(bundleSuffixes),
@@ -122,5 +122,5 @@ func bundleProblem(kind string) (msg, hint string) {
 	if kind == "go" {
 		return "", ""
 	}
-	return quote(kind) + " are no modules that can be bundled", "it may be \"go\""
+	return quote(kind) + " modules cannot be bundled", "the only kind is \"go\""
 }

@@ -1,4 +1,4 @@
-// external_test.go: the names of external files.
+// external_test: the names of external files.
 
 package manifest
 

@@ -2,18 +2,18 @@
 
 package manifest
 
-// Kit is one kits/<name>/Cargo.toml: a set of packages that is handed on as a whole.
+// Kit is one kits/<name>/Cargo.toml: a set of packages that other trees can use.
 type Kit struct {
 	Name      string // kit-name, or the crate's name
 	Crate     string // [package] name
 	File      string // the manifest, slash path relative to the root, for messages
-	Vendor    string // who makes it; a name, not an address
+	Vendor    string // the maker's name, not an address
 	BuildDeps []Dependency
 	NameLine  int // where the name is given
 }
 
-// ParseKit reads a kit's manifest. file is its path relative to the root, for messages only. With
-// problems the kit holds what could be read.
+// ParseKit reads a kit's manifest. file is its path relative to the root, for messages only. If
+// there are problems, the kit holds what could be read.
 func ParseKit(file string, data []byte, rules Rules) (*Kit, Problems) {
 	k := &Kit{File: file}
 	doc, root := open(file, data, rules)
@@ -36,8 +36,8 @@ func ParseKit(file string, data []byte, rules Rules) (*Kit, Problems) {
 	k.BuildDeps = root.dependencies("build-dependencies")
 	for _, d := range root.dependencies("dependencies") {
 		doc.problems.add(file, d.Line, "move it to [build-dependencies]",
-			"dependency %s in [dependencies] has no effect: a kit holds what its [build-dependencies] "+
-				"lead to", quote(d.Key))
+			"dependency %s in [dependencies] has no effect: a kit holds the packages that its "+
+				"[build-dependencies] lead to", quote(d.Key))
 	}
 	root.finish()
 	return k, doc.problems.Sorted()
@@ -53,13 +53,13 @@ func (k *Kit) readBuildKit(t *table) {
 	vendor, ok := t.str("vendor")
 	switch {
 	case !t.has("vendor"):
-		t.fault("", "write vendor = \"NAME\": who makes the kit, as [vendor.NAME] in the Twoliter.toml "+
-			"of those who use it", "\"vendor\" is missing%s", t.in())
+		t.fault("", "write vendor = \"NAME\", the maker of the kit, as in [vendor.NAME] of the "+
+			"Twoliter.toml of trees that use it", "\"vendor\" is missing%s", t.in())
 	case ok && !matches(identifierRule, vendor):
 		t.fault("vendor", identifierHint, "%s cannot be the name of a vendor", quote(vendor))
 	default:
 		k.Vendor = vendor
 	}
-	t.accept("included-packages") // the ancestor's own test kit has it; nothing reads it
+	t.accept("included-packages") // in Twoliter's own test kit; nothing reads it
 	t.finish()
 }

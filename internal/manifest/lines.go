@@ -1,4 +1,4 @@
-// lines: on which line of a TOML file each key stands. The decoder checks the file but keeps no
+// lines: the line of a TOML file that each key is on. The decoder checks the file but keeps no
 // positions.
 
 package manifest
@@ -11,20 +11,19 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// maxDepth bounds how deep values, tables and dotted keys may nest. Manifests need four; the
-// decoder recurses without a bound, so a file of a million brackets would otherwise exhaust the
-// stack.
+// maxDepth bounds the nesting of values, tables and dotted keys. Manifests need four levels. The
+// decoder recurses without a bound, so a file of a million brackets would exhaust the stack.
 const maxDepth = 32
 
 var errTooDeep = errors.New("tables, arrays or dotted keys are nested too deeply")
 
-// lineIndex maps the path of a key or an array element to the line where it first appears.
-// Elements of a path are keys; an element of an array is its index, written "#0".
+// lineIndex maps the path of a key or an array element to the line where it first appears. The
+// parts of a path are keys, and "#0", "#1" and so on for elements of an array.
 type lineIndex map[string]int
 
 func pathKey(path []string) string { return strings.Join(path, "\x00") }
 
-// line returns the line of the path, or of its nearest known parent; 1 when nothing is known.
+// line returns the line of the path or of its nearest known parent, or 1 if nothing is known.
 func (x lineIndex) line(path ...string) int {
 	for n := len(path); n > 0; n-- {
 		if line := x[pathKey(path[:n])]; line > 0 {
@@ -41,8 +40,8 @@ func (x lineIndex) note(path []string, line int) {
 	}
 }
 
-// scanner walks over TOML text that the decoder accepts or will refuse. It need not find mistakes,
-// only never run past the end or loop, and be right about every file that is correct.
+// scanner walks over TOML text, whether the decoder accepts it or not. It need not find mistakes,
+// but must neither loop nor run past the end, and must be right about every valid file.
 type scanner struct {
 	text  string
 	pos   int
@@ -53,7 +52,7 @@ type scanner struct {
 }
 
 // indexLines returns the lines of all keys. The error is errTooDeep, with the line where it
-// happened.
+// occurred.
 func indexLines(text string) (lineIndex, int, error) {
 	s := &scanner{text: strings.TrimPrefix(text, "\ufeff"), line: 1, index: lineIndex{},
 		sizes: map[string]int{}}
@@ -133,8 +132,8 @@ func (s *scanner) header() []string {
 	return path
 }
 
-// resolve puts the index of the last element behind each name of an array of tables but the last
-// name: in [[a]] [a.b] the second header means a.#0.b.
+// resolve inserts the index of the latest element after each name of an array of tables, except the
+// last name: in [[a]] [a.b] the second header means a.#0.b.
 func (s *scanner) resolve(key []string) []string {
 	path := make([]string, 0, len(key)+1)
 	for i, k := range key {
@@ -146,7 +145,7 @@ func (s *scanner) resolve(key []string) []string {
 	return path
 }
 
-// noteAll records the path and those of its parents which are not known yet.
+// noteAll records the path and those of its parents that are not yet known.
 func (s *scanner) noteAll(path []string, line int) {
 	for n := 1; n <= len(path); n++ {
 		s.index.note(path[:n], line)
@@ -198,7 +197,7 @@ func (s *scanner) keyPart() (string, bool) {
 	return s.text[start:s.pos], s.pos > start
 }
 
-// quoted reads a string of any of TOML's four kinds and returns what it means as a key.
+// quoted reads a string of any of TOML's four kinds and returns its value as a key.
 func (s *scanner) quoted() string {
 	quote := s.text[s.pos : s.pos+1]
 	escapes := quote == `"`
@@ -216,8 +215,8 @@ func (s *scanner) quoted() string {
 	return unquote(s.text[start:s.pos])
 }
 
-// unquote returns what a one-line string means. TOML's escapes are not Go's, so the decoder has to
-// know.
+// unquote returns the value of a one-line string. TOML's escapes differ from Go's, so the decoder
+// expands them.
 func unquote(raw string) string {
 	if strings.ContainsRune(raw, '\\') {
 		var v struct{ Key string }
@@ -228,7 +227,7 @@ func unquote(raw string) string {
 	return strings.Trim(raw, raw[:1])
 }
 
-// skipString moves behind the closing quote; a single-line string also ends at the end of its line.
+// skipString moves past the closing quote. A one-line string also ends at the end of its line.
 func (s *scanner) skipString(quote string, escapes bool) {
 	for s.pos < len(s.text) {
 		switch c := s.text[s.pos]; {

@@ -87,7 +87,7 @@ func TestLinesTooDeep(t *testing.T) {
 }
 
 // FuzzLines compares the index with what the decoder found in the same text: every key has a line,
-// the line shows the key, and lines put in front move all of them.
+// the line shows the key, and lines inserted in front shift all of them.
 func FuzzLines(f *testing.F) {
 	for _, seed := range []string{tricky, strings.ReplaceAll(tricky, "\n", "\r\n"), "", "a", "a=[",
 		"[[", "\"", "a={b=1,\n#c\n}", "\ufeffa=1"} {

@@ -1,4 +1,4 @@
-// lock: Twoliter.lock, the images that Twoliter.toml was resolved to.
+// lock: Twoliter.lock, which holds the images that Twoliter.toml was resolved to.
 
 package manifest
 
@@ -14,12 +14,12 @@ type Lock struct {
 	Kits []LockedImage
 }
 
-// LockedImage is an image whose contents are known.
+// LockedImage is an image with the digest of its contents.
 type LockedImage struct {
 	Image
 	Source string // where it was resolved: REGISTRY/NAME:vVERSION
-	// Digest is the sha256, in base64, of the image's manifest in canonical JSON; empty for an SDK
-	// that is in no registry.
+	// Digest is the sha256, in base64, of the image's manifest in canonical JSON. It is empty for
+	// an SDK that is in no registry.
 	Digest string
 }
 
@@ -44,7 +44,7 @@ func ParseLock(file string, data []byte) (*Lock, Problems) {
 	} else if !root.has("sdk") {
 		root.fault("", "run \"buildsys update\"", "[sdk] is missing")
 	}
-	if emptyList(root.vals["kit"]) { // how the ancestor writes that there is none
+	if emptyList(root.vals["kit"]) { // Twoliter writes kit = [] when there is none
 		root.accept("kit")
 	} else {
 		for _, t := range root.tables("kit") {
@@ -82,7 +82,7 @@ func (t *table) lockedImage(what string, mayBeOpen bool) (LockedImage, bool) {
 	return l, good && named && hashed
 }
 
-// Format returns the lock as a file, in the form of the ancestor.
+// Format returns the lock as a file, in the form that Twoliter writes.
 func (l *Lock) Format() []byte {
 	var b strings.Builder
 	b.WriteString(LockHeader)
@@ -99,8 +99,7 @@ func (l *Lock) Format() []byte {
 	return []byte(b.String())
 }
 
-// format writes values that were checked when they were read: none needs more than quotes but the
-// source.
+// format writes values that were checked when they were read: only the source may need escapes.
 func (l LockedImage) format() string {
 	quoted := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(l.Source)
 	return fmt.Sprintf("name = %q\nversion = %q\nvendor = %q\nsource = \"%s\"\ndigest = %q\n", l.Name,

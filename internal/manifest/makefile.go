@@ -1,5 +1,5 @@
-// makefile: the [env] table of Makefile.toml, the settings of a tree that is also driven by
-// cargo-make.
+// makefile: the [env] table of Makefile.toml, the settings of a tree that cargo-make drives as
+// well.
 
 package manifest
 
@@ -9,13 +9,14 @@ import (
 	"strings"
 )
 
-// ParseMakefile returns the plain values of [env], in which ${VAR} and ${VAR:default} are replaced
-// as cargo-make does, in the order of the file. getenv is asked first and returns "" for what it
-// does not have, so that the environment wins over the file. Those of the profile in use,
-// [env.development] unless CARGO_MAKE_PROFILE names another, come last. Of scripts only one that is
-// a single echo of plain words is followed, which is how trees put the names of images together;
-// other scripts, conditions and lists are cargo-make's business and left out. So is a value that
-// refers to a variable nobody has, which cargo-make would pass on literally.
+// ParseMakefile returns the plain values of [env], in the order of the file, with ${VAR} and
+// ${VAR:default} replaced as cargo-make does. getenv is asked first and returns "" for an unset
+// variable, so the environment wins over the file. The values of the profile come last:
+// [env.development], unless CARGO_MAKE_PROFILE names another.
+//
+// A script is followed only if it is a single echo of one plain word; trees compose the names of
+// images that way. Other scripts, conditions and lists are left to cargo-make. A value that refers
+// to an unset variable is left out; cargo-make would pass it on literally.
 func ParseMakefile(file string, data []byte, getenv func(string) string) (map[string]string,
 	Problems) {
 	doc, root := open(file, data, Rules{})
@@ -51,7 +52,7 @@ func ParseMakefile(file string, data []byte, getenv func(string) string) (map[st
 	return out, doc.problems.Sorted()
 }
 
-// setting adds one variable to out, if its value can be known.
+// setting adds one variable to out, if its value can be determined.
 func (t *table) setting(name string, out map[string]string, lookup func(string) (string, bool)) {
 	switch v := t.vals[name].(type) {
 	case string:
@@ -73,11 +74,10 @@ func (t *table) setting(name string, out map[string]string, lookup func(string) 
 	}
 }
 
-// echoRule is an echo of words in which nothing but ${VAR} means anything to a shell.
+// echoRule matches an echo of one word in which only ${VAR} is special to a shell.
 var echoRule = rule(`echo ((?:[A-Za-z0-9._/:@+=-]|\$\{[A-Za-z0-9_]+\})+)\n?`)
 
-// echoed returns what the script of a value prints, if that is a single echo of one word, and else
-// "".
+// echoed returns what the script of a value prints if that is a single echo of one word, else "".
 func echoed(value map[string]any) string {
 	script, _ := value["script"].([]any)
 	if len(script) != 1 || len(value) != 1 {
@@ -90,8 +90,7 @@ func echoed(value map[string]any) string {
 	return ""
 }
 
-// expand replaces ${VAR} and ${VAR:default}; ok is false when a variable is unknown and has no
-// default.
+// expand replaces ${VAR} and ${VAR:default}. ok is false if a variable is unset and has no default.
 func expand(s string, lookup func(string) (string, bool)) (expanded string, ok bool) {
 	var b strings.Builder
 	for {

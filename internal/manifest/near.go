@@ -1,4 +1,4 @@
-// near: finds the word somebody most likely meant, for messages about typing mistakes.
+// near: finds the word that was most likely meant, for messages about typing mistakes.
 
 package manifest
 
@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Nearest returns the candidate closest to word, or "" when none is close enough to be worth a
-// guess. Closeness is the number of letters to insert, delete, replace or swap; ties go to the
+// Nearest returns the candidate closest to word, or "" if none is close enough to suggest. The
+// distance is the number of letters to insert, delete, replace or swap; ties go to the
 // alphabetically first.
 func Nearest(word string, candidates []string) string {
 	sorted := slices.Sorted(slices.Values(candidates))
@@ -25,20 +25,21 @@ func Nearest(word string, candidates []string) string {
 	return best
 }
 
-// NameHint says what a name that is none of the known ones may have been, or else which there are;
-// not all of thousands.
+// NameHint returns a hint for an unknown name: the known name that was probably meant, or else the
+// known names, the first 20 of them.
 func NameHint(name string, known []string) string {
 	const most = 20
 	if hint := didYouMean(name, known); hint != "" {
 		return hint
 	}
 	if len(known) > most {
-		return fmt.Sprintf("there are: %s and %d more", strings.Join(known[:most], ", "), len(known)-most)
+		return fmt.Sprintf("there are: %s and %d more", strings.Join(known[:most], ", "),
+			len(known)-most)
 	}
 	return "there are: " + strings.Join(known, ", ")
 }
 
-// didYouMean is the hint for a word that is none of the candidates.
+// didYouMean returns the hint for a word that is none of the candidates, or "".
 func didYouMean(word string, candidates []string) string {
 	if near := Nearest(word, candidates); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)

@@ -8,8 +8,8 @@ import (
 )
 
 // ParsePackage reads a package's manifest. file is its path relative to the root, for messages
-// only. With problems the package holds what could be read, enough to check the rest of the tree
-// against it. Warnings take nothing away from it.
+// only. If there are problems, the package holds what could be read, enough to check the rest of
+// the tree against it. Warnings do not affect the result.
 func ParsePackage(file string, data []byte, rules Rules) (*Package, Problems) {
 	p := &Package{File: file}
 	doc, root := open(file, data, rules)
@@ -42,8 +42,8 @@ func (p *Package) readBuildPackage(t *table) {
 	if msg, hint := urlProblem(p.ReleasesURL); p.ReleasesURL != "" && msg != "" {
 		t.tolerate("releases-url", hint, "\"releases-url\" %s %s", quote(p.ReleasesURL), msg)
 	}
-	const conditional = "put what differs into sub-packages, and require them with (a if b) of the " +
-		"features an image has"
+	const conditional = "put the variant parts into sub-packages, and require them with (a if b) on the " +
+		"features of an image"
 	t.removed(TwoliterKits, "variant-sensitive", conditional)
 	t.removed(TwoliterKits, "package-features", conditional)
 	p.VariantSensitive = t.variantSensitive()
@@ -52,7 +52,7 @@ func (p *Package) readBuildPackage(t *table) {
 	t.finish()
 }
 
-// variantSensitive reads a key that is a bool or one of the parts of a variant's name.
+// variantSensitive reads a key that is a boolean or names a part of a variant's name.
 func (t *table) variantSensitive() string {
 	const key = "variant-sensitive"
 	if b, ok := t.vals[key].(bool); ok {
@@ -80,14 +80,16 @@ func (t *table) externalFiles() []ExternalFile {
 		for _, earlier := range files {
 			switch {
 			case f.URL != "" && f.URL == earlier.URL && f.SHA512 != earlier.SHA512:
-				entry.fault("url", "", "%s has another sha512 than on line %d", quote(f.URL), earlier.Line)
+				entry.fault("url", "", "%s has a different sha512 on line %d", quote(f.URL), earlier.Line)
 			case f.Name() != "" && f.Name() == earlier.Name() && !f.again(earlier):
 				entry.fault("url", "give one of them another name with \"path\"",
-					"external file %s is also the name of the one on line %d", quote(f.Name()), earlier.Line)
+					"external file %s has the same name as the one on line %d", quote(f.Name()),
+					earlier.Line)
 			}
 			if name := sharedName(f, earlier); name != "" {
 				entry.fault("bundle-modules", "set \"bundle-output-path\"",
-					"the modules of the archive are bundled into %s, which is also a file of the one on line %d", quote(name), earlier.Line)
+					"the modules of the archive are bundled into %s, which the external file on line %d "+
+						"has as well", quote(name), earlier.Line)
 			}
 		}
 		files = append(files, f)
@@ -122,11 +124,11 @@ func (t *table) externalFile() ExternalFile {
 	return f
 }
 
-// checkSource checks the URL, and that the file has a usable name.
+// checkSource checks the URL and the file name.
 func (t *table) checkSource(f ExternalFile) {
 	if local, ok := strings.CutPrefix(f.URL, "file://"); ok && t.doc.rules.Lenient &&
 		matches(fileRule, path.Base(local)) {
-		t.tolerate("url", "", "url %s is a file of some machine: only a lookaside cache can have it",
+		t.tolerate("url", "", "url %s is a file of one machine: only a lookaside cache can provide it",
 			quote(f.URL))
 		return
 	}

@@ -79,7 +79,7 @@ func TestParsePackage(t *testing.T) {
 	}
 }
 
-// TestEncodings: what editors of other systems leave behind is read, or refused in plain words.
+// TestEncodings: files saved by editors of other systems are read, or refused in plain words.
 func TestEncodings(t *testing.T) {
 	utf16 := []byte{0xff, 0xfe}
 	for _, c := range []byte(goodPackage) {
@@ -94,7 +94,7 @@ func TestEncodings(t *testing.T) {
 		"NUL": {goodPackage + "\x00",
 			"f:42: invalid TOML: TOML files cannot contain control characters: '0x00'"},
 		"too big": {goodPackage + strings.Repeat("\n", MaxSize),
-			"f: the file has more than the 1048576 bytes that are read; is this really a manifest?"},
+			"f: the file is larger than 1048576 bytes; is this really a manifest?"},
 		"CR alone": {strings.ReplaceAll(goodPackage, "\n", "\r"), "f:1: invalid TOML: "},
 	} {
 		_, problems := ParsePackage("f", []byte(c.text), Rules{})
@@ -139,8 +139,8 @@ func TestNearest(t *testing.T) {
 	}
 }
 
-// FuzzParsePackage: whatever the bytes, every problem has a place and words, and what is accepted
-// is safe to use as a file name, a macro or an argument.
+// FuzzParsePackage: whatever the bytes, every problem has a line and a message, and every accepted
+// value is safe to use as a file name, a macro or an argument.
 func FuzzParsePackage(f *testing.F) {
 	f.Add([]byte(goodPackage))
 	f.Add([]byte("[package]\nname = 1\n[build-dependencies]\na = { path = 1 }\n"))

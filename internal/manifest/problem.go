@@ -12,17 +12,17 @@ import (
 	"buildsys/internal/errkind"
 )
 
-// Problem is one mistake at one place.
+// Problem is one mistake in one place.
 type Problem struct {
 	File string // slash path relative to the root of the tree
-	Line int    // 1-based; 0 when the file as a whole is meant
+	Line int    // 1-based; 0 for the file as a whole
 	Msg  string // what is wrong
 	Hint string // what to do about it; may be empty
-	// Warning says that the tree can be worked with as it is.
+	// Warning reports whether the tree can be used as it is.
 	Warning bool
 }
 
-// String is the problem on one line: file:line: what is wrong; what to do.
+// String returns the problem on one line: file:line: what is wrong; what to do.
 func (p Problem) String() string {
 	var b strings.Builder
 	b.WriteString(p.File)
@@ -40,8 +40,8 @@ func (p Problem) String() string {
 	return printable(b.String())
 }
 
-// printable escapes what a terminal might obey: names and values come from trees that nobody has
-// looked at yet.
+// printable escapes characters that a terminal might obey: names and values come from untrusted
+// trees.
 func printable(s string) string {
 	if !strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
 		return s
@@ -57,10 +57,10 @@ func printable(s string) string {
 	return b.String()
 }
 
-// Problems is a list of mistakes, and as an error all of them, one on each line.
+// Problems is a list of mistakes. As an error it lists all of them, one a line.
 type Problems []Problem
 
-// Error lists the problems in the order they have; Sort first.
+// Error returns the problems as they are ordered; use Sorted first.
 func (ps Problems) Error() string {
 	lines := make([]string, len(ps))
 	for i, p := range ps {
@@ -72,8 +72,7 @@ func (ps Problems) Error() string {
 // ErrorKind returns errkind.Usage.
 func (Problems) ErrorKind() errkind.Kind { return errkind.Usage }
 
-// Err returns the sorted problems as an error, without the warnings, or nil when there are no
-// others.
+// Err returns the problems without the warnings, sorted, as an error, or nil if there are none.
 func (ps Problems) Err() error {
 	if errs, _ := ps.Split(); len(errs) > 0 {
 		return errs
@@ -81,7 +80,7 @@ func (ps Problems) Err() error {
 	return nil
 }
 
-// Split returns the problems that nobody can go on with, and the warnings, both sorted.
+// Split returns the errors and the warnings, both sorted.
 func (ps Problems) Split() (errs, warnings Problems) {
 	for _, p := range ps.Sorted() {
 		if p.Warning {
@@ -93,11 +92,12 @@ func (ps Problems) Split() (errs, warnings Problems) {
 	return errs, warnings
 }
 
-// Sorted returns the problems by file, line and text, each once.
+// Sorted returns the problems by file, line and text, without duplicates.
 func (ps Problems) Sorted() Problems {
 	out := slices.Clone(ps)
 	slices.SortStableFunc(out, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Msg, b.Msg))
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line),
+			cmp.Compare(a.Msg, b.Msg))
 	})
 	return slices.Compact(out)
 }

@@ -1,4 +1,4 @@
-// project: Twoliter.toml, which says which SDK and which kits of others a tree is built with; and
+// project: Twoliter.toml, which names the SDK and the external kits of a tree, and
 // Twoliter.override, which says where else they are on this machine.
 
 package manifest
@@ -10,25 +10,25 @@ import (
 	"strings"
 )
 
-// ProjectSchema is the schema-version of Twoliter.toml and Twoliter.lock that is read.
+// ProjectSchema is the supported schema-version of Twoliter.toml and Twoliter.lock.
 const ProjectSchema = 1
 
 // Project is Twoliter.toml.
 type Project struct {
 	ReleaseVersion string            // of the kits and images that the tree makes
-	SDK            *Image            // nil when it is left to the kits
+	SDK            *Image            // nil if the kits determine it
 	Vendors        map[string]Vendor // by name
-	Kits           []Image           // of others, as written
+	Kits           []Image           // external kits, as written
 }
 
 // Vendor is [vendor.NAME].
 type Vendor struct {
-	// host and path that the vendor's images are below, or a place in the words of kit.ParsePlace
+	// Registry is the host and path of the vendor's images, or a location that kit.ParsePlace reads.
 	Registry string
 	Line     int
 }
 
-// Image is an SDK or a kit by its name: an image whose tag is "v" and the version.
+// Image names an SDK or a kit: an image whose tag is "v" and the version.
 type Image struct {
 	Name    string
 	Version string
@@ -36,13 +36,12 @@ type Image struct {
 	Line    int // of the entry
 }
 
-// String is NAME VERSION of VENDOR.
+// String returns NAME VERSION of vendor VENDOR.
 func (i Image) String() string {
-	return fmt.Sprintf("%s %s of vendor %s", i.Name, i.Version,
-		i.Vendor)
+	return fmt.Sprintf("%s %s of vendor %s", i.Name, i.Version, i.Vendor)
 }
 
-// SameImage says whether two entries mean the same image, wherever they are written.
+// SameImage reports whether two entries name the same image, wherever they are written.
 func (i Image) SameImage(j Image) bool {
 	return i.Name == j.Name && i.Version == j.Version && i.Vendor == j.Vendor
 }
@@ -61,7 +60,7 @@ func ParseProject(file string, data []byte, rules Rules) (*Project, Problems) {
 	if root == nil {
 		return p, doc.problems
 	}
-	if !root.schema() { // what another schema means nobody knows
+	if !root.schema() { // the meaning of another schema is unknown
 		return p, doc.problems.Sorted()
 	}
 	version, ok := root.str("release-version")
@@ -93,7 +92,7 @@ func ParseProject(file string, data []byte, rules Rules) (*Project, Problems) {
 	return p, doc.problems.Sorted()
 }
 
-// schema reads schema-version.
+// schema reads schema-version and reports whether it is supported.
 func (t *table) schema() bool {
 	const key = "schema-version"
 	version, ok := value[int64](t, key, "a whole number")
@@ -101,8 +100,8 @@ func (t *table) schema() bool {
 	case !t.has(key):
 		t.fault("", fmt.Sprintf("add %s = %d", key, ProjectSchema), "%q is missing", key)
 	case ok && version != ProjectSchema:
-		t.fault(key, "use a buildsys that knows it, or the files of that version",
-			"%q is %d, and this buildsys knows %d only", key, version, ProjectSchema)
+		t.fault(key, "use a buildsys that supports it, or write the file for the supported schema",
+			"%q is %d, but this buildsys supports only %d", key, version, ProjectSchema)
 	}
 	return ok && version == ProjectSchema
 }
@@ -130,8 +129,8 @@ func (p *Project) readVendors(all *table) {
 	}
 }
 
-// registryProblem says what no place of images can look like. What it means is for those who go
-// there.
+// registryProblem returns why registry cannot be a location of images, or "". Only the packages
+// that use it know its meaning.
 func registryProblem(registry string) string {
 	switch {
 	case registry == "":
@@ -144,7 +143,7 @@ func registryProblem(registry string) string {
 	return ""
 }
 
-// image reads an entry; what names it in messages.
+// image reads an entry. what names it in messages.
 func (t *table) image(what string) (Image, bool) {
 	i := Image{Line: t.line()}
 	good := true
@@ -171,13 +170,13 @@ func (t *table) image(what string) (Image, bool) {
 	return i, good
 }
 
-// ValidImageVersion says whether s is a version as semver.org defines it, of a kit or an SDK.
+// ValidImageVersion reports whether s is a semantic version (semver.org), as kits and SDKs have.
 func ValidImageVersion(s string) bool { return len(s) <= 128 && matches(imageVersionRule, s) }
 
-// ValidIdentifier says whether s can be the name of a vendor, of an SDK or of a kit of others.
+// ValidIdentifier reports whether s can be the name of a vendor, an SDK or an external kit.
 func ValidIdentifier(s string) bool { return matches(identifierRule, s) }
 
-// checkVendors wants a [vendor] for everything that comes from one.
+// checkVendors reports each SDK or kit whose vendor has no [vendor] table.
 func (p *Project) checkVendors(doc *document) {
 	images := slices.Clone(p.Kits)
 	if p.SDK != nil {
@@ -187,13 +186,13 @@ func (p *Project) checkVendors(doc *document) {
 		if _, ok := p.Vendors[i.Vendor]; ok {
 			continue
 		}
-		hint := fmt.Sprintf("add [vendor.%s] and in it registry = \"HOST/PATH\"", i.Vendor)
+		hint := fmt.Sprintf("add [vendor.%s] with registry = \"HOST/PATH\"", i.Vendor)
 		if near := Nearest(i.Vendor, slices.Collect(maps.Keys(p.Vendors))); near != "" {
 			hint = fmt.Sprintf("did you mean %q?", near)
 		}
 		doc.problems.add(doc.file, i.Line, hint,
-			"%s %s comes from vendor %s, and there is no [vendor.%s]", i.Name, i.Version, quote(i.Vendor),
-			i.Vendor)
+			"%s %s comes from vendor %s, but there is no [vendor.%s]", i.Name, i.Version,
+			quote(i.Vendor), i.Vendor)
 	}
 }
 
@@ -208,7 +207,7 @@ func (p *Project) checkTwice(doc *document) {
 	}
 }
 
-// Override says where an image is instead of where Twoliter.toml says. Empty fields change nothing.
+// Override replaces where Twoliter.toml says that an image is. Empty fields change nothing.
 type Override struct {
 	Name     string // of the repository
 	Registry string

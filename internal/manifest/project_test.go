@@ -1,5 +1,5 @@
-// project_test: Twoliter.toml, Twoliter.lock and Twoliter.override, and whatever else might be fed
-// to their parsers.
+// project_test: Twoliter.toml, Twoliter.lock and Twoliter.override, and how their parsers take
+// arbitrary input.
 
 package manifest
 
@@ -42,8 +42,8 @@ func TestParseProject(t *testing.T) {
 	}
 }
 
-// ancestorLock is written as the ancestor's serializer writes it.
-const ancestorLock = `schema-version = 1
+// twoliterLock is written as Twoliter's serializer writes it.
+const twoliterLock = `schema-version = 1
 kit = []
 
 [sdk]
@@ -55,7 +55,7 @@ digest = "V2lUX6Rs9rZLg8POxV7P785Mr5nallfyxor0Scrvh3Y="
 `
 
 func TestParseLock(t *testing.T) {
-	l, problems := ParseLock("Twoliter.lock", []byte(ancestorLock))
+	l, problems := ParseLock("Twoliter.lock", []byte(twoliterLock))
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
@@ -63,7 +63,7 @@ func TestParseLock(t *testing.T) {
 		len(l.Kits) != 0 {
 		t.Errorf("got %+v", l)
 	}
-	if got := string(l.Format()); got != LockHeader+ancestorLock {
+	if got := string(l.Format()); got != LockHeader+twoliterLock {
 		t.Errorf("got\n%s", got)
 	}
 	kit := *l.SDK
@@ -79,7 +79,7 @@ func TestParseLock(t *testing.T) {
 func TestParseBadLock(t *testing.T) {
 	for _, c := range []struct{ old, new, want string }{
 		{"schema-version = 1", "schema-version = 7",
-			`Twoliter.lock:1: "schema-version" is 7, and this buildsys knows 1 only; use a buildsys that knows it, or the files of that version`},
+			`Twoliter.lock:1: "schema-version" is 7, but this buildsys supports only 1; use a buildsys that supports it, or write the file for the supported schema`},
 		{"V2lUX6", "zzz", `Twoliter.lock:9: digest "zzzRs9rZLg8POxV7P785Mr5nallfyxor0Scrvh3Y=" is not a sha256 in base64; run "buildsys update"`},
 		{"digest = ", "digits = ",
 			`Twoliter.lock:4: "digest" is missing in [sdk]; run "buildsys update"`},
@@ -87,7 +87,7 @@ func TestParseBadLock(t *testing.T) {
 			`Twoliter.lock:6: "0.46" cannot be the version of the SDK; write three numbers, as in "1.20.3"`},
 		{"kit = []", "kit = 3", `Twoliter.lock:2: "kit" must be an array of tables, not a number`},
 	} {
-		_, problems := ParseLock("Twoliter.lock", []byte(strings.Replace(ancestorLock, c.old, c.new, 1)))
+		_, problems := ParseLock("Twoliter.lock", []byte(strings.Replace(twoliterLock, c.old, c.new, 1)))
 		if got := problems.Error(); !strings.HasPrefix(got, c.want) {
 			t.Errorf("%s: got\n%s\nwant\n%s", c.new, got, c.want)
 		}
@@ -110,7 +110,7 @@ func TestParseOverride(t *testing.T) {
 }
 
 func FuzzParseProject(f *testing.F) {
-	for _, text := range []string{goodProject, ancestorLock, "[[kit]]\n", "[a.b]\nname=\"x\"\n",
+	for _, text := range []string{goodProject, twoliterLock, "[[kit]]\n", "[a.b]\nname=\"x\"\n",
 		"vendor = 3\n", "[[vendor]]\n", "kit = [{name=1}, 2]\n"} {
 		f.Add([]byte(text))
 	}
@@ -124,10 +124,11 @@ func FuzzParseProject(f *testing.F) {
 	})
 }
 
-// FuzzParseLock: what is read without problems is the same when it was written and read again.
+// FuzzParseLock: a lock that was read without problems stays the same when it is written and read
+// again.
 func FuzzParseLock(f *testing.F) {
-	for _, text := range []string{goodProject, ancestorLock,
-		strings.Replace(ancestorLock, "kit = []\n\n[sdk]", "[[kit]]", 1)} {
+	for _, text := range []string{goodProject, twoliterLock,
+		strings.Replace(twoliterLock, "kit = []\n\n[sdk]", "[[kit]]", 1)} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

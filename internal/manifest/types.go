@@ -1,11 +1,12 @@
-// Package manifest reads the TOML files of a project tree (packages/*/Cargo.toml,
-// variants/*/Cargo.toml, Release.toml, the [env] of Makefile.toml) into typed values. It is strict
-// and reports every mistake at once, with file and line.
+// Package manifest reads the TOML files of a tree into typed values: the Cargo.toml of packages,
+// kits and variants, Release.toml, Twoliter.toml with its lock and override, and the [env] of
+// Makefile.toml. It is strict and reports every mistake at once, with file and line. It sees single
+// files; package workspace finds them and relates them to each other.
 package manifest
 
 // Package is one packages/<name>/Cargo.toml.
 type Package struct {
-	// package-name, or the crate's name: directory, spec file and PACKAGE argument
+	// Name is package-name, or the crate's name: directory, spec file and PACKAGE argument.
 	Name             string
 	Crate            string // [package] name
 	File             string // the manifest, slash path relative to the root, for messages
@@ -13,34 +14,36 @@ type Package struct {
 	ExternalFiles    []ExternalFile
 	ReleasesURL      string
 	VariantSensitive string // "", "variant", "platform", "runtime", "family" or "flavor"
-	// image features that reach the package's build when the variant has them
+	// PackageFeatures are the image features that the build sees when the variant has them.
 	PackageFeatures []string
 	BuildDeps       []Dependency // [build-dependencies]: BuildRequires
-	// [dependencies]: Requires; needed before the image, not before this package
+	// Deps are [dependencies]: Requires; needed before the image, not before this package.
 	Deps []Dependency
-	// files only cargo reads ([package] build, [lib] path); no input of the build
+	// CargoFiles are files that only cargo reads ([package] build, [lib] path); no input of the
+	// build.
 	CargoFiles []string
 	NameLine   int   // where the name is given
 	GroupLines []int // where each of SourceGroups is given
 }
 
-// Dependency is one entry of a dependency table. Only path dependencies exist; the key is the
-// crate's name.
+// Dependency is one entry of a dependency table, by path. Key is the crate's name.
 type Dependency struct {
 	Key  string
 	Path string // as written, relative to the manifest's directory
 	Line int
 }
 
-// ExternalFile is a source that is fetched by its hash.
+// ExternalFile is a source that is fetched and verified by its hash.
 type ExternalFile struct {
 	URL           string
 	SHA512        string // 128 lower-case hex digits
 	Path          string // file name to use instead of the URL's last segment; one path component
 	ForceUpstream bool
-	// vendor the modules that the Go code in this archive needs: bundle-modules = ["go"]
+	// BundleGo is bundle-modules = ["go"]: vendor the Go modules that the code in this archive
+	// needs.
 	BundleGo bool
-	// slash path of the module inside the archive; empty: the archive's only directory at the top
+	// BundleRoot is the slash path of the module inside the archive; empty for the archive's only
+	// top-level directory.
 	BundleRoot   string
 	BundleOutput string // name of the archive of vendored modules, see BundleName
 	Line         int
@@ -56,7 +59,7 @@ type Variant struct {
 	Layout           ImageLayout
 	SupportedArches  []string // empty means all
 	KernelParameters []string
-	// as written, image-features and the older grub-features; see Features
+	// ImageFeatures are image-features and the older grub-features as written; see Features.
 	ImageFeatures map[string]bool
 	BuildDeps     []Dependency
 	Deps          []Dependency

@@ -1,6 +1,6 @@
-// validate: what names, hashes, URLs and kernel parameters may look like. All of them end up in
-// file names, RPM macros or shell scripts inside the build, so each may hold only what is known to
-// be harmless there.
+// validate: the valid forms of names, hashes, URLs and kernel parameters. All of them end up in
+// file names, RPM macros or shell scripts inside the build, so each may hold only what is harmless
+// there.
 
 package manifest
 
@@ -12,13 +12,13 @@ import (
 	"strings"
 )
 
-// The rules match whole strings and are compiled once.
+// The rules match whole strings.
 var (
 	nameRule = rule(`[a-z0-9][a-z0-9._+-]{0,127}`)
-	// as nameRule; RPM names also have capitals
+	// rpmNameRule is nameRule with capitals, which RPM names may have.
 	rpmNameRule = rule(`[A-Za-z0-9][A-Za-z0-9._+-]{0,127}`)
 	crateRule   = rule(`[A-Za-z0-9_][A-Za-z0-9_-]{0,127}`)
-	// leaves room for suffixes within 255 bytes
+	// fileRule leaves room for suffixes within 255 bytes.
 	fileRule    = rule(`[A-Za-z0-9_][A-Za-z0-9._+~@=,:^-]{0,199}`)
 	partRule    = rule(`[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}`)
 	versionRule = rule(`(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){2}(-[0-9a-z]+(\.[0-9a-z]+)*)?`)
@@ -28,13 +28,13 @@ var (
 
 func rule(pattern string) *regexp.Regexp { return regexp.MustCompile(`^(?:` + pattern + `)\z`) }
 
-// matches says whether the whole of s has the form of a rule.
+// matches reports whether all of s has the form of a rule.
 func matches(rule *regexp.Regexp, s string) bool { return len(s) <= 1024 && rule.MatchString(s) }
 
-// ValidName says whether s can be the name of a package or a variant.
+// ValidName reports whether s can be the name of a package or a variant.
 func ValidName(s string) bool { return matches(nameRule, s) }
 
-// ValidVersion says whether s can be the version of an image: three numbers, and perhaps a
+// ValidVersion reports whether s can be the version of an image: three numbers, optionally with a
 // pre-release such as -rc.1.
 func ValidVersion(s string) bool { return len(s) <= 64 && matches(versionRule, s) }
 
@@ -44,13 +44,13 @@ const (
 		"digit or '_'"
 )
 
-// urlProblem says what is wrong with the URL of an external file, or nothing.
+// urlProblem returns what is wrong with the URL of an external file, or "".
 func urlProblem(raw string) (msg, hint string) {
 	u, err := url.Parse(raw)
 	switch {
 	case len(raw) > 2048:
 		return "is too long", ""
-	case err != nil, strings.ContainsFunc(raw, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("\"'`\\<>", r) }):
+	case err != nil, strings.ContainsFunc(raw, notInURL):
 		return "is not a URL", "write special characters as %XX"
 	case u.Scheme != "http" && u.Scheme != "https":
 		return "must begin with http:// or https://", ""
@@ -62,9 +62,12 @@ func urlProblem(raw string) (msg, hint string) {
 	return "", ""
 }
 
-// hashProblem says what is wrong with a sha512, or nothing.
+func notInURL(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("\"'`\\<>", r) }
+
+// hashProblem returns what is wrong with a sha512, or "".
 func hashProblem(s string) (msg, hint string) {
 	const md5, sha1, sha256 = 32, 40, 64 // digits
+	const useSum = "use the output of sha512sum"
 	switch plain := strings.TrimSpace(s); {
 	case matches(sha512Rule, s):
 		return "", ""
@@ -73,15 +76,15 @@ func hashProblem(s string) (msg, hint string) {
 	case matches(sha512Rule, strings.ToLower(s)):
 		return "has upper-case digits", "write it in lower case"
 	case !matches(hexRule, s):
-		return "is not 128 hexadecimal digits", "use the output of sha512sum, without prefix or spaces"
+		return "is not 128 hexadecimal digits", useSum + ", without prefix or spaces"
 	case len(s) == md5 || len(s) == sha1 || len(s) == sha256:
-		return fmt.Sprintf("has %d digits, not 128: it is another kind of hash", len(s)), "use the output of sha512sum"
+		return fmt.Sprintf("has %d digits, not 128: it is another kind of hash", len(s)), useSum
 	}
-	return fmt.Sprintf("has %d digits, not 128", len(s)), "use the output of sha512sum"
+	return fmt.Sprintf("has %d digits, not 128", len(s)), useSum
 }
 
-// parameterProblem says what is wrong with a kernel parameter, or nothing. The parameters are joined by spaces and
-// written into grub.cfg, where quotes, '$', ';' and the like have a meaning of their own.
+// parameterProblem returns what is wrong with a kernel parameter, or "". The parameters are joined
+// by spaces and written into grub.cfg, where quotes, '$', ';' and the like are special.
 func parameterProblem(s string) (msg, hint string) {
 	what := "kernel parameter " + quote(s)
 	switch {
@@ -94,13 +97,14 @@ func parameterProblem(s string) (msg, hint string) {
 	case strings.Contains(s, " "):
 		return what + " has a space", "write each parameter as an element of its own"
 	case strings.ContainsAny(s, "\"'`\\$;&|<>{}#"):
-		return what + " has a character the boot loader's configuration gives a meaning", "leave out quotes and `\\$;&|<>{}#"
+		return what + " has a character that is special in the boot loader's configuration",
+			"leave out quotes and `\\$;&|<>{}#"
 	}
 	return "", ""
 }
 
-// parametersProblem is parameterProblem for elements that hold several parameters: the ancestor joined them all by spaces
-// and did not look into them.
+// parametersProblem is parameterProblem for elements that hold several parameters: Bottlerocket
+// joined all elements by spaces without checking them.
 func parametersProblem(s string) (msg, hint string) {
 	for part := range strings.FieldsSeq(s) {
 		if msg, hint = parameterProblem(part); msg != "" {
@@ -110,10 +114,10 @@ func parametersProblem(s string) (msg, hint string) {
 	return "", ""
 }
 
-// Architectures are those that buildsys can build for.
+// Architectures returns the architectures that buildsys can build for.
 func Architectures() []string { return []string{"aarch64", "x86_64"} }
 
-// otherNames maps what Docker, Go and Debian call the architectures to their RPM names.
+// otherNames returns the RPM name of an architecture that Docker, Go or Debian call arch, or "".
 func otherNames(arch string) string {
 	switch strings.ToLower(arch) {
 	case "amd64", "x86-64", "x64", "intel64":
@@ -124,7 +128,7 @@ func otherNames(arch string) string {
 	return ""
 }
 
-// ImageFeatures are, sorted, the names image-features and package-features know.
+// ImageFeatures returns, sorted, the names that image-features and package-features may have.
 func ImageFeatures() []string {
 	return []string{
 		"erofs-root-partition", "fips", "grub-set-private-var", "host-containers", "in-place-updates",
@@ -132,7 +136,7 @@ func ImageFeatures() []string {
 	}
 }
 
-// The checks of list elements: what is wrong with one, as a whole sentence, and what to do.
+// The checks of list elements return what is wrong with one, as a whole sentence, and what to do.
 
 func groupProblem(group string) (msg, hint string) {
 	for part := range strings.SplitSeq(group, "/") {
@@ -145,7 +149,8 @@ func groupProblem(group string) (msg, hint string) {
 
 func rpmProblem(name string) (msg, hint string) {
 	if !matches(rpmNameRule, name) {
-		return quote(name) + " cannot be the name of an RPM", "use letters, digits, '.', '_', '+' and '-'"
+		return quote(name) + " cannot be the name of an RPM",
+			"use letters, digits, '.', '_', '+' and '-'"
 	}
 	return "", ""
 }
@@ -158,7 +163,7 @@ func archProblem(arch string) (msg, hint string) {
 	if same := otherNames(arch); same != "" {
 		hint = fmt.Sprintf("did you mean %q?", same)
 	}
-	return fmt.Sprintf("unknown architecture %s: it may be %s", quote(arch), orList(Architectures())), hint
+	return fmt.Sprintf("unknown architecture %s: use %s", quote(arch), orList(Architectures())), hint
 }
 
 func featureProblem(name string) (msg, hint string) {

@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// maxGiB bounds every image size: 16 TiB, the largest volume of the clouds such images run in.
+// maxGiB bounds every image size: 16 TiB, the largest volume of the clouds that run such images.
 const maxGiB = 16 << 10
 
 // ParseVariant reads a variant's manifest. file is its path relative to the root; the name of its
-// directory is the variant's name. With problems the variant holds what could be read; warnings
-// take nothing away from it.
+// directory is the variant's name. If there are problems, the variant holds what could be read.
+// Warnings do not affect the result.
 func ParseVariant(file string, data []byte, rules Rules) (*Variant, Problems) {
 	v := &Variant{Name: path.Base(path.Dir(file)), File: file}
 	doc, root := open(file, data, rules)
@@ -43,7 +43,8 @@ func (v *Variant) checkName(doc *document) {
 	parts := strings.Split(v.Name, "-")
 	if len(parts) < 2 || slices.Contains(parts, "") || !ValidName(v.Name) {
 		doc.problems.add(v.File, 0, "rename the directory, as in qemu-dev or aws-k8s-1.31",
-			"%s is not a variant's name: platform-runtime, perhaps followed by -version and -flavor", quote(v.Name))
+			"%s is not a variant's name: platform-runtime, optionally followed by -version and -flavor",
+			quote(v.Name))
 	}
 }
 
@@ -87,8 +88,8 @@ func (v *Variant) readLayout(t *table) {
 	t.finish()
 }
 
-// readFeatures reads image-features and the older grub-features, which knew one feature by another
-// name.
+// readFeatures reads image-features and the older grub-features, which had another name for one of
+// them.
 func (v *Variant) readFeatures(t *table) {
 	v.ImageFeatures = map[string]bool{}
 	if features := t.sub("image-features"); features != nil {
@@ -110,8 +111,8 @@ func (v *Variant) readFeatures(t *table) {
 	}
 }
 
-// Features returns the features the image has, sorted: in-place-updates and host-containers unless
-// switched off, and whatever is switched on.
+// Features returns the features of the image, sorted: in-place-updates and host-containers unless
+// switched off, and all that are switched on.
 func (v *Variant) Features() []string {
 	var out []string
 	for _, f := range ImageFeatures() {
@@ -130,22 +131,22 @@ func (v *Variant) part(i int, absent string) string {
 	return absent
 }
 
-// Platform is the first part of the variant's name: "aws" of aws-k8s-1.31-nvidia.
+// Platform returns the first part of the variant's name: "aws" of aws-k8s-1.31-nvidia.
 func (v *Variant) Platform() string { return v.part(0, "") }
 
-// Runtime is the second part: "k8s".
+// Runtime returns the second part: "k8s".
 func (v *Variant) Runtime() string { return v.part(1, "") }
 
-// Family is platform and runtime: "aws-k8s".
+// Family returns platform and runtime: "aws-k8s".
 func (v *Variant) Family() string { return v.Platform() + "-" + v.Runtime() }
 
-// Version is the third part, "1.31", or "latest" as Bottlerocket has it when there is none.
+// Version returns the third part, "1.31", or "latest", as in Bottlerocket, if there is none.
 func (v *Variant) Version() string { return v.part(2, "latest") }
 
-// Flavor is the fourth part, "nvidia", or "none" as Bottlerocket has it when there is none.
+// Flavor returns the fourth part, "nvidia", or "none", as in Bottlerocket, if there is none.
 func (v *Variant) Flavor() string { return v.part(3, "none") }
 
-// Supports says whether the variant can be built for an architecture.
+// Supports reports whether the variant can be built for an architecture.
 func (v *Variant) Supports(arch string) bool {
 	return len(v.SupportedArches) == 0 || slices.Contains(v.SupportedArches, arch)
 }

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// typeName is what the decoder found, in the words of the TOML specification where people know
-// them.
+// typeName returns the type of a decoded value, in the words of the TOML specification where they
+// are common.
 func typeName(v any) string {
 	switch v := v.(type) {
 	case string:
@@ -33,8 +33,8 @@ func typeName(v any) string {
 	return "a date or time"
 }
 
-// quote shows a value of a file in a message: quoted, so that no control character reaches a
-// terminal, and not too long.
+// quote returns a value of a file for a message: quoted, so that no control character reaches a
+// terminal, and shortened.
 func quote(s string) string {
 	const most = 80
 	if len(s) > most {
@@ -43,7 +43,7 @@ func quote(s string) string {
 	return strconv.Quote(s)
 }
 
-// orList is "a, b or c", each quoted.
+// orList returns "a, b or c", each quoted.
 func orList(words []string) string {
 	quoted := make([]string, len(words))
 	for i, w := range words {

@@ -1,4 +1,4 @@
-// Layout: a directory by the OCI image layout specification.
+// layout: a directory in the form of the OCI image layout specification.
 
 package oci
 
@@ -21,10 +21,10 @@ import (
 	"buildsys/internal/cache"
 )
 
-// Layout is an OCI layout in the directory Dir. Readers need no lock; there may be one writer.
+// Layout is the OCI layout in the directory Dir. Readers need no lock; there may be one writer.
 type Layout struct{ Dir string }
 
-// missingError says that there is no layout. It is an fs.ErrNotExist.
+// missingError is the error for a layout that does not exist. It is an fs.ErrNotExist.
 type missingError struct{ dir string }
 
 func (e missingError) Error() string      { return "there is no OCI layout " + e.dir }
@@ -38,7 +38,7 @@ func NewIndex(of ...spec.Descriptor) spec.Index {
 	}
 }
 
-// NewManifest returns a manifest of an image.
+// NewManifest returns the manifest of an image.
 func NewManifest(config spec.Descriptor, layers []spec.Descriptor) spec.Manifest {
 	return spec.Manifest{
 		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: spec.MediaTypeImageManifest,
@@ -46,7 +46,7 @@ func NewManifest(config spec.Descriptor, layers []spec.Descriptor) spec.Manifest
 	}
 }
 
-// Index reads index.json. The error is an fs.ErrNotExist when there is no layout.
+// Index reads index.json. If there is no layout, the error is an fs.ErrNotExist.
 func (l Layout) Index() (data []byte, x spec.Index, err error) {
 	data, err = l.small(spec.ImageIndexFile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -74,7 +74,7 @@ func (l Layout) Read(d spec.Descriptor) ([]byte, error) {
 	return data, err
 }
 
-// ReadJSON reads a document into what v points to.
+// ReadJSON decodes a document into the value that v points to.
 func (l Layout) ReadJSON(d spec.Descriptor, v any) error {
 	data, err := l.Read(d)
 	if err != nil {
@@ -86,7 +86,8 @@ func (l Layout) ReadJSON(d spec.Descriptor, v any) error {
 	return nil
 }
 
-// Copy writes the bytes of a blob to w, and fails with a BadError after them when they are others.
+// Copy writes the bytes of a blob to w. If they do not match its digest, it returns a BadError,
+// after it has written them.
 func (l Layout) Copy(ctx context.Context, b cache.Blob, w io.Writer) error {
 	d := Describe("", b).Digest
 	f, err := l.open(blobName(d))
@@ -103,7 +104,7 @@ func (l Layout) Copy(ctx context.Context, b cache.Blob, w io.Writer) error {
 	return err
 }
 
-// Has reports whether the blob that d names is there, by its size.
+// Has reports whether the blob that d names exists with the right size.
 func (l Layout) Has(d spec.Descriptor) bool {
 	b, err := Blob(d, math.MaxInt64)
 	if err != nil {
@@ -113,7 +114,7 @@ func (l Layout) Has(d spec.Descriptor) bool {
 	return err == nil && info.Mode().IsRegular() && info.Size() == b.Size
 }
 
-// Path returns where the blob with a valid digest is.
+// Path returns the path of the blob with a valid digest.
 func (l Layout) Path(d digest.Digest) string { return filepath.Join(l.Dir, blobName(d)) }
 
 func blobName(d digest.Digest) string {
@@ -121,7 +122,7 @@ func blobName(d digest.Digest) string {
 }
 
 func (l Layout) changed(d digest.Digest) error {
-	return Bad("%s does not have the content that its name says", l.Path(d))
+	return Bad("%s does not match the digest in its name", l.Path(d))
 }
 
 func (l Layout) small(name string) ([]byte, error) {
@@ -138,7 +139,7 @@ func (l Layout) small(name string) ([]byte, error) {
 }
 
 func (l Layout) open(name string) (*os.File, error) {
-	root, err := os.OpenRoot(l.Dir) // what it links to elsewhere is not part of it
+	root, err := os.OpenRoot(l.Dir) // no link leads out of the layout
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, missingError{l.Dir}
 	}
@@ -149,12 +150,12 @@ func (l Layout) open(name string) (*os.File, error) {
 	return root.Open(name)
 }
 
-// Make makes the directories of a layout.
+// Make creates the directories of a layout.
 func (l Layout) Make() error {
 	return os.MkdirAll(filepath.Join(l.Dir, spec.ImageBlobsDir, "sha256"), 0o755)
 }
 
-// Put writes a blob.
+// Put writes the blob that fill writes.
 func (l Layout) Put(mediaType string, fill func(io.Writer) error) (spec.Descriptor, error) {
 	f, err := atomicfile.New(l.Dir, 0o644)
 	if err != nil {
@@ -198,7 +199,7 @@ func (l Layout) PutFile(name string, v any) error {
 	return atomicfile.ReplaceDurable(filepath.Join(l.Dir, name), append(data, '\n'), 0o644)
 }
 
-// Sweep removes the blobs that nothing in index.json leads to, and what killed writers left.
+// Sweep removes the blobs that index.json does not lead to, and files of killed writers.
 func (l Layout) Sweep() error {
 	_, x, err := l.Index()
 	if err != nil {
@@ -218,10 +219,10 @@ func (l Layout) Sweep() error {
 	return errors.Join(err, atomicfile.Clean(l.Dir))
 }
 
-// reach adds the blobs that an index leads to. Digests make no circles.
+// reach adds the blobs that an index leads to. Digests cannot form a cycle.
 func (l Layout) reach(x spec.Index, keep map[digest.Digest]bool) error {
 	for _, d := range x.Manifests {
-		var both struct { // only one of them is there
+		var both struct { // d is one of the two
 			spec.Manifest
 			Manifests []spec.Descriptor `json:"manifests"`
 		}
@@ -239,7 +240,7 @@ func (l Layout) reach(x spec.Index, keep map[digest.Digest]bool) error {
 	return nil
 }
 
-// counter counts what is written.
+// counter counts the bytes written.
 type counter struct {
 	w io.Writer
 	n int64
@@ -251,13 +252,13 @@ func (c *counter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// ContextReader ends when its context does.
+// ContextReader fails once its context is done.
 type ContextReader struct {
 	Context context.Context
 	io.Reader
 }
 
-// Read fails with the cause of the end of the context.
+// Read returns the context's cause once it is done.
 func (r ContextReader) Read(p []byte) (int, error) {
 	if r.Context.Err() != nil {
 		return 0, context.Cause(r.Context)

@@ -1,8 +1,8 @@
-// Package oci reads and writes what OCI registries hold: descriptors of blobs, and directories by
-// the OCI image layout specification. The types are those of the specification's own package.
-//
-// What is read is not believed: only sha256 counts, documents have at most MaxDocument bytes, and
-// bytes have the hash that names them. What is written appears whole and survives a power cut.
+// Package oci reads and writes the content of OCI registries and OCI layouts: descriptors,
+// documents and blobs, with the types of the specification's own package. It trusts nothing that it
+// reads: only sha256 is accepted, documents have at most MaxDocument bytes, and bytes must match
+// their digest. What it writes appears whole and survives a power cut. Packages kit, remote and
+// buildkit are built on it.
 package oci
 
 import (
@@ -16,11 +16,11 @@ import (
 	"buildsys/internal/cache"
 )
 
-// MaxDocument is how many bytes an index, a manifest or a configuration may have: a registry's own
-// limit for a manifest.
+// MaxDocument bounds an index, a manifest or a configuration, in bytes: the limit of registries for
+// a manifest.
 const MaxDocument = 4 << 20
 
-// BadError says that what was read is not what it should be.
+// BadError is the error for content that is not what it should be.
 type BadError struct{ reason string }
 
 // Error returns the reason.
@@ -29,7 +29,7 @@ func (e BadError) Error() string { return e.reason }
 // Bad returns a BadError with a formatted reason.
 func Bad(format string, args ...any) error { return BadError{fmt.Sprintf(format, args...)} }
 
-// BlobOf returns what names data.
+// BlobOf returns the blob of data: its hash and size.
 func BlobOf(data []byte) cache.Blob {
 	return cache.Blob{SHA256: sha256.Sum256(data), Size: int64(len(data))}
 }
@@ -42,8 +42,8 @@ func Describe(mediaType string, b cache.Blob) spec.Descriptor {
 	}
 }
 
-// Blob returns what a descriptor names, which may have at most the given number of bytes. The
-// error is a BadError.
+// Blob returns the blob that a descriptor names, which may have at most the given number of bytes.
+// The error is a BadError.
 func Blob(d spec.Descriptor, most int64) (cache.Blob, error) {
 	digits, ok := strings.CutPrefix(d.Digest.String(), "sha256:")
 	sum, err := cache.ParseContentID(digits)

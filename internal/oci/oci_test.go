@@ -1,4 +1,4 @@
-// Tests of what is refused and of what Sweep keeps. Package kit holds layouts against another
+// oci_test: what is refused, and what Sweep keeps. Package kit compares layouts with another
 // reader.
 
 package oci
@@ -48,7 +48,7 @@ func TestMissingLayout(t *testing.T) {
 	if _, _, err := l.Index(); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
-	must(t, l.Make()) // and nothing in it yet
+	must(t, l.Make()) // still without index.json
 	if _, _, err := l.Index(); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
@@ -77,7 +77,7 @@ func count(t *testing.T, l Layout) int {
 	return len(entries)
 }
 
-// Sweep keeps what index.json leads to, directly or through another index, and nothing else.
+// Sweep keeps exactly the blobs that index.json leads to, directly or through another index.
 func TestSweep(t *testing.T) {
 	l := Layout{t.TempDir()}
 	one, two := put(t, l, "one"), put(t, l, "two")
@@ -100,7 +100,7 @@ func TestSweep(t *testing.T) {
 	}
 }
 
-// A fill that fails leaves nothing.
+// A failing fill leaves no file.
 func TestPutFails(t *testing.T) {
 	l := Layout{t.TempDir()}
 	must(t, l.Make())
@@ -113,7 +113,7 @@ func TestPutFails(t *testing.T) {
 	}
 }
 
-// Bytes that are not those of the name, and documents without end, are refused.
+// Content that does not match its digest and documents that are too large are refused.
 func TestDamage(t *testing.T) {
 	l := Layout{t.TempDir()}
 	d := put(t, l, "layer")
@@ -148,7 +148,7 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// A link out of the layout is not followed.
+// No link out of the layout is followed.
 func TestLinkOut(t *testing.T) {
 	outside := filepath.Join(t.TempDir(), "secret")
 	data := []byte(`{"manifests":[]}`)

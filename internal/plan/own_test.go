@@ -297,7 +297,7 @@ func TestOwnRefused(t *testing.T) {
 			`Dockerfile: it has no target "package"; its targets are sdk, toolchain, cache`},
 		"no Dockerfile": {"FROM ${SDK}", "FORM ${SDK}", "unknown instruction: FORM"},
 		"an image without a name": {"FROM sdk AS rpmbuild", "FROM $ROOT AS rpmbuild",
-			"Dockerfile:20: FROM $ROOT: nothing is known to put there"},
+			"Dockerfile:20: FROM $ROOT names no image: no argument in it has a value"},
 	} {
 		files, r := g1(t), ownRequest()
 		edit(files, "Dockerfile", c.old, c.new)

@@ -1,4 +1,4 @@
-// Directories: a remote cache on a file system that machines share.
+// directory: a remote cache in a directory that machines share.
 
 package remote
 
@@ -19,24 +19,20 @@ import (
 	"buildsys/internal/oci"
 )
 
-// directory keeps manifests/<tag> and blobs/sha256/<hex>, each written under another name and
-// renamed, so that any number of machines may write at once. It is no OCI layout: that one has a
-// single index.json which writers would overwrite.
+// directory keeps manifests/<tag> and blobs/sha256/<hex>. Each file is written under another name
+// and renamed, so that any number of machines may write at once. It is not an OCI layout, whose
+// single index.json the writers would overwrite.
 type directory struct {
 	dir string
 	t   *target
 }
 
-func (d *directory) manifestPath(tag string) string {
-	return filepath.Join(d.dir, "manifests",
-		tag)
-}
-
+func (d *directory) manifestPath(tag string) string { return filepath.Join(d.dir, "manifests", tag) }
 func (d *directory) blobPath(b cache.Blob) string {
 	return filepath.Join(d.dir, "blobs", "sha256", hex.EncodeToString(b.SHA256[:]))
 }
 
-// failure tells a miss from a directory that cannot be used.
+// failure distinguishes a miss from a directory that cannot be used.
 func (d *directory) failure(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return errNotFound
@@ -45,7 +41,7 @@ func (d *directory) failure(err error) error {
 }
 
 func (d *directory) open(path string) (*os.File, error) {
-	// a pipe that nobody writes to must not be waited for
+	// Opening must not wait for the writer of a pipe.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, d.failure(err)
@@ -94,7 +90,7 @@ func (d *directory) blob(_ context.Context, b cache.Blob) (io.ReadCloser, error)
 	return &countedFile{f, d.t}, nil
 }
 
-// countedFile counts what is read.
+// countedFile counts the bytes read.
 type countedFile struct {
 	*os.File
 	t *target
@@ -106,7 +102,7 @@ func (f *countedFile) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// WriteTo hides that of os.File, which would not count.
+// WriteTo replaces that of os.File, which would not count.
 func (f *countedFile) WriteTo(w io.Writer) (int64, error) {
 	return io.Copy(w, struct{ io.Reader }{f})
 }
@@ -129,19 +125,19 @@ func (d *directory) putBlob(ctx context.Context, b cache.Blob, data io.ReadSeeke
 		if err != nil {
 			return err
 		}
-		if err := check.end(); err != nil { // the store's own disk is bad; it will find out
+		if err := check.end(); err != nil { // the local file is damaged; the store will notice
 			return localError{err}
 		}
 		return nil
 	})
 }
 
-// write makes a file appear whole, readable for whoever may read the directory.
+// write creates a file as a whole, readable for everyone who may read the directory.
 func (d *directory) write(path string, fill func(io.Writer) error) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return finalError{err}
 	}
-	f, err := atomicfile.New(d.dir, 0o644) // where a search for leftovers meets few files
+	f, err := atomicfile.New(d.dir, 0o644) // not beside path: there, cleaning would list many files
 	if err != nil {
 		return finalError{err}
 	}

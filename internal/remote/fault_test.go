@@ -21,7 +21,7 @@ import (
 	"buildsys/internal/oci"
 )
 
-// stored is a registry that has a result, before anything goes wrong.
+// stored returns a registry that holds a result, before anything fails.
 func stored(t *testing.T) (*fakeRegistry, result) {
 	t.Helper()
 	f := newFakeRegistry(t)
@@ -42,7 +42,7 @@ func status(code int, header ...string) func(http.ResponseWriter) {
 	}
 }
 
-// reset ends the connection without an answer.
+// reset closes the connection without an answer.
 func reset(w http.ResponseWriter) {
 	if conn, _, err := w.(http.Hijacker).Hijack(); err == nil {
 		_ = conn.Close()
@@ -60,7 +60,7 @@ func cut(w http.ResponseWriter) {
 	_ = buf.Flush()
 }
 
-// A fault that passes is waited for: the result arrives, nothing is said, and requests are few.
+// A transient fault is waited out: the result arrives, with no warning and few requests.
 func TestFaultThatPasses(t *testing.T) {
 	for name, fault := range map[string]func(http.ResponseWriter){
 		"429": status(429, "Retry-After", "1"), "503": status(503), "500": status(500), "reset": reset,
@@ -96,7 +96,7 @@ func TestFaultThatPasses(t *testing.T) {
 	}
 }
 
-// A server that asks for a second gets it.
+// A server that asks for a wait of a second gets it.
 func TestRetryAfter(t *testing.T) {
 	f, r := stored(t)
 	var mu sync.Mutex
@@ -120,8 +120,7 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// A fault that stays makes everything a miss; after three requests that failed nobody is asked any
-// more.
+// A permanent fault makes everything a miss; after three failed requests no more are made.
 func TestFaultThatStays(t *testing.T) {
 	for name, test := range map[string]struct {
 		fault func(http.ResponseWriter)
@@ -154,7 +153,7 @@ func TestFaultThatStays(t *testing.T) {
 	}
 }
 
-// One request that failed is no reason to give up, and no reason to be silent.
+// A single failed request neither switches the cache off nor goes unreported.
 func TestOneFailure(t *testing.T) {
 	f, r := stored(t)
 	bad := newResult(t, "other", files)
@@ -174,7 +173,7 @@ func TestOneFailure(t *testing.T) {
 	c.said(t, "1 request", "500")
 }
 
-// A server that stops in the middle of its answer, or sends a byte now and then, is given up in
+// A server that stops in the middle of its answer, or sends a byte now and then, is abandoned in
 // bounded time.
 func TestSlowServer(t *testing.T) {
 	for name, limits := range map[string]Limits{
@@ -226,7 +225,7 @@ func TestSlowServer(t *testing.T) {
 	}
 }
 
-// Nobody answers there at all.
+// No server listens there.
 func TestNoServer(t *testing.T) {
 	f, r := stored(t)
 	f.Close()
@@ -236,7 +235,7 @@ func TestNoServer(t *testing.T) {
 	}
 	c.Push(r.Entry, r.store.OpenBlob)
 	c.Close(t.Context(), nil)
-	if len(c.warnings) != 2 { // one that it is not read, one about the upload
+	if len(c.warnings) != 2 { // one about reading, one about the upload
 		t.Errorf("warnings: %q", c.warnings)
 	}
 	for _, text := range c.warnings {
@@ -246,7 +245,7 @@ func TestNoServer(t *testing.T) {
 	}
 }
 
-// A registry that is full says so on uploads and is still read.
+// A full registry reports that on uploads, and is still read.
 func TestFullRegistry(t *testing.T) {
 	for code, off := range map[int]bool{http.StatusInsufficientStorage: true,
 		http.StatusRequestEntityTooLarge: false} {
@@ -261,7 +260,7 @@ func TestFullRegistry(t *testing.T) {
 			c := newClient(t, f.place(), quick)
 			newResult(t, "other", map[string]string{"o.rpm": "other"}).push(t, c)
 			c.said(t, f.place().Host, fmt.Sprint(code))
-			if c.push.target.off() == nil || strings.Contains(c.warnings[0], "any more") != off {
+			if c.push.target.off() == nil || strings.Contains(c.warnings[0], "no longer") != off {
 				t.Errorf("%q", c.warnings)
 			}
 			if _, ok := r.lookup(t, newClient(t, f.place(), quick)); !ok {
@@ -271,8 +270,8 @@ func TestFullRegistry(t *testing.T) {
 	}
 }
 
-// A directory on a disk that is full, or not there, is the remote cache's failure and not that of
-// this machine.
+// A directory that is on a full disk or missing is a failure of the remote cache, not of this
+// machine.
 func TestUnusableDirectory(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o644); err != nil {
@@ -285,8 +284,8 @@ func TestUnusableDirectory(t *testing.T) {
 	c.said(t, file, "not a directory")
 }
 
-// Wrong credentials, none, or none that may: one answer, one warning that names host, file and
-// remedy, no other attempt.
+// Wrong, missing or insufficient credentials: one answer, one warning that names host, file and
+// remedy, and no retry.
 func TestCredentials(t *testing.T) {
 	for name, test := range map[string]struct {
 		password string
@@ -325,7 +324,7 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
-// The credentials of a helper are used, and a helper that fails is named.
+// Credentials from a helper are used, and a failing helper is named.
 func TestCredentialHelper(t *testing.T) {
 	f, r := stored(t)
 	bin := t.TempDir()
@@ -358,8 +357,7 @@ func TestCredentialHelper(t *testing.T) {
 	c.said(t, f.place().Host, "docker-credential-test")
 }
 
-// A token that expires in the middle of a run is renewed once, by reads and by an upload that was
-// already opened.
+// A token that expires during a run is renewed once, by reads and by an upload already opened.
 func TestTokenExpires(t *testing.T) {
 	f, r := stored(t)
 	f.credentials(t, "right")
@@ -408,7 +406,7 @@ func TestTokenExpires(t *testing.T) {
 	}
 }
 
-// The end of a run waits for uploads, but not for ever, and not once the user wants to leave.
+// The end of a run waits for uploads, but not for ever, and not after the user interrupts it.
 func TestDrain(t *testing.T) {
 	for name, leave := range map[string]bool{"limit": false, "interrupt": true} {
 		t.Run(name, func(t *testing.T) {
@@ -445,7 +443,7 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// A disk that is full here is not the remote cache's fault, and is not taken for a bad result.
+// A full local disk is not blamed on the remote cache or the result.
 func TestLocalFailure(t *testing.T) {
 	f, r := stored(t)
 	c := newClient(t, f.place(), quick)
@@ -470,7 +468,7 @@ func TestLocalFailure(t *testing.T) {
 	}
 }
 
-// A registry that sends its readers elsewhere is followed, but never from TLS to none.
+// Redirects are followed, but never from TLS to plain HTTP.
 func TestRedirect(t *testing.T) {
 	f, r := stored(t)
 	other := newFakeRegistry(t)

@@ -1,4 +1,4 @@
-// Reading: which results there are, and their bytes.
+// fetch: looks up results and downloads their outputs.
 
 package remote
 
@@ -17,12 +17,12 @@ import (
 	"buildsys/internal/oci"
 )
 
-// fetchAtOnce is how many files of one result are downloaded at once.
+// fetchAtOnce bounds the files of one result that are downloaded at once.
 const fetchAtOnce = 4
 
-// Lookup asks the caches for the result of an action of a step, whose transcript is what the action
-// is the hash of. It costs one small request; no output is transferred. A result that is refused is
-// told, and never returned again.
+// Lookup asks the caches for the result of an action, which is the hash of transcript, of a step.
+// It costs one small request and transfers no output. A result that is refused is reported, and
+// never returned again.
 func (c *Cache) Lookup(ctx context.Context, id cache.ActionID, step,
 	transcript string) (cache.Entry, bool) {
 	if c == nil || c.isRefused(id) {
@@ -57,20 +57,20 @@ func (c *Cache) Lookup(ctx context.Context, id cache.ActionID, step,
 	return cache.Entry{}, false
 }
 
-// LocalError says that this machine cannot take what a remote cache has: its disk is full, or a
+// LocalError means that this machine cannot store what a remote cache has: its disk is full, or a
 // directory is missing.
 type LocalError struct{ Err error }
 
-// Error is that of the system.
+// Error returns the text of the system's error.
 func (e *LocalError) Error() string { return e.Err.Error() }
 
 // Unwrap returns the system's error.
 func (e *LocalError) Unwrap() error { return e.Err }
 
-// Fetch puts the outputs of e, which Lookup returned in this run or an earlier one, into the empty
-// directory dir. Every byte is checked. After an error dir may hold some of them. A *RefusedError
-// says that they are not what they should be, and that Lookup will not return them again; a
-// *LocalError that this machine is to blame.
+// Fetch downloads the outputs of e, which Lookup returned in this run or an earlier one, into the
+// empty directory dir, and checks every byte. After an error dir may hold some of them. A
+// *RefusedError means that they are not what they should be, and that Lookup will not return them
+// again; a *LocalError means that this machine failed.
 func (c *Cache) Fetch(ctx context.Context, e cache.Entry, dir string) error {
 	err := c.fetchAll(ctx, e, dir)
 	if local, ok := errors.AsType[localError](err); ok {
@@ -108,8 +108,8 @@ func (c *Cache) fetchAll(ctx context.Context, e cache.Entry, dir string) error {
 	return nil
 }
 
-// Refuse notes that the outputs of e are not what they should be, so that nobody gets them again in
-// this run and a good result replaces them. It returns a *RefusedError.
+// Refuse records that the outputs of e are not what they should be, so that they are not used again
+// in this run and a good result replaces them. It returns a *RefusedError.
 func (c *Cache) Refuse(e cache.Entry, reason error) error {
 	c.mu.Lock()
 	c.refused[e.Action] = true
@@ -128,14 +128,14 @@ func (c *Cache) isRefused(id cache.ActionID) bool {
 	return c.refused[id]
 }
 
-// RefusedError says that a result of a remote cache is not what it should be. It counts as a miss.
+// RefusedError means that a result of a remote cache is not what it should be. It counts as a miss.
 type RefusedError struct {
 	Step   string
 	Origin string // the remote cache
 	Reason error
 }
 
-// Error names the result, the cache and the reason.
+// Error returns the step, the cache and the reason.
 func (e *RefusedError) Error() string {
 	return fmt.Sprintf("the result of %s in the remote cache %s is refused: %v",
 		e.Step, e.Origin, e.Reason)
@@ -165,7 +165,7 @@ func (c *Cache) fetchFile(ctx context.Context, e cache.Entry, f cache.File, root
 	return nil
 }
 
-// fetchBlob fills the empty file to: from what is here already, from where e was found, else from
+// fetchBlob fills the empty file to: from local files, from the cache that returned e, or else from
 // the other caches.
 func (c *Cache) fetchBlob(ctx context.Context, e cache.Entry, b cache.Blob, to *os.File) error {
 	if b == oci.BlobOf(nil) {
@@ -182,7 +182,7 @@ func (c *Cache) fetchBlob(ctx context.Context, e cache.Entry, b cache.Blob, to *
 			}
 		}
 	}
-	err := errors.New("no remote cache is read")
+	err := errors.New("there is no remote cache to read from")
 	for pass := range 2 {
 		for _, t := range c.from {
 			if (t.place.String() == e.Origin) != (pass == 0) {
@@ -192,7 +192,7 @@ func (c *Cache) fetchBlob(ctx context.Context, e cache.Entry, b cache.Blob, to *
 			if one == nil || ctx.Err() != nil || errkind.Is[localError](one) {
 				return one
 			}
-			// half of it was deleted: a whole one shall replace it
+			// Parts of the result were deleted: a complete one shall replace it.
 			if errkind.Is[badError](one) || errors.Is(one, errNotFound) && pass == 0 {
 				return c.Refuse(e, one)
 			}
@@ -225,7 +225,7 @@ func rewind(f *os.File) error {
 	return nil
 }
 
-// copyBlob copies what should be b. Errors of writing are localErrors.
+// copyBlob copies a blob and checks that it is b. Errors from writing are localErrors.
 func copyBlob(to io.Writer, from io.Reader, b cache.Blob) error {
 	check := newVerifier(b)
 	_, err := io.CopyBuffer(io.MultiWriter(check, localWriter{to}), struct{ io.Reader }{from},
@@ -236,7 +236,7 @@ func copyBlob(to io.Writer, from io.Reader, b cache.Blob) error {
 	return check.end()
 }
 
-// localWriter marks errors of writing.
+// localWriter marks errors from writing as localErrors.
 type localWriter struct{ io.Writer }
 
 func (w localWriter) Write(p []byte) (int, error) {

@@ -1,4 +1,4 @@
-// Images: reading the images of a repository that are no results of steps: kits.
+// images: reads images of a repository that are not results of steps, namely kits.
 
 package remote
 
@@ -16,20 +16,20 @@ import (
 	"buildsys/internal/oci"
 )
 
-// ErrNotFound says that a repository does not have what was asked for.
+// ErrNotFound means that a repository does not have what was asked for.
 var ErrNotFound = errNotFound
 
-// BadError reports whether an error says that what arrived is not what it should be.
+// BadError reports whether an error means that what arrived is not what it should be.
 func BadError(err error) bool { return errkind.Is[badError](err) }
 
-// Images reads images of one repository of a registry, with the attempts, budgets and credentials
+// Images reads the images of one repository of a registry, with the retries, limits and credentials
 // of a remote cache.
 type Images struct {
 	t *target
 	r *ociRegistry
 }
 
-// OpenImages prepares reading. It connects to nothing yet.
+// OpenImages prepares reading, without connecting.
 func OpenImages(place Location, limits Limits) (*Images, error) {
 	if place.Dir != "" {
 		return nil, errors.New("a directory is not a registry")
@@ -41,8 +41,8 @@ func OpenImages(place Location, limits Limits) (*Images, error) {
 	return &Images{t: t, r: t.back.(*ociRegistry)}, nil
 }
 
-// Manifest returns the bytes of the manifest or index that a tag or a digest names. The error is an
-// ErrNotFound when there is none; those of a digest have it.
+// Manifest returns the manifest or index that a tag or a digest names. If there is none, the error
+// is an ErrNotFound. A manifest named by digest is checked.
 func (i *Images) Manifest(ctx context.Context, ref string) (data []byte, err error) {
 	err = i.t.do(ctx, 0, func(ctx context.Context) (err error) {
 		data, err = i.t.back.manifest(ctx, ref)
@@ -52,19 +52,19 @@ func (i *Images) Manifest(ctx context.Context, ref string) (data []byte, err err
 		case len(data) > oci.MaxDocument:
 			return badError{fmt.Sprintf("its manifest has more than %d bytes", oci.MaxDocument)}
 		case strings.HasPrefix(ref, "sha256:") && digest.FromBytes(data).String() != ref:
-			return badError{fmt.Sprintf("the manifest does not have the digest %.19s…", ref)}
+			return badError{fmt.Sprintf("the manifest does not match the digest %.19s…", ref)}
 		}
 		return nil
 	})
 	return data, err
 }
 
-// Blob puts a blob into the empty file to, and checks it.
+// Blob downloads a blob into the empty file to, and checks it.
 func (i *Images) Blob(ctx context.Context, b cache.Blob, to *os.File) error {
 	return i.t.download(ctx, b, to)
 }
 
-// Tags returns the tags of the repository, at most a thousand.
+// Tags returns the tags of the repository, about a thousand at most.
 func (i *Images) Tags(ctx context.Context) (tags []string, err error) {
 	enough := errors.New("enough")
 	err = i.t.do(ctx, 0, func(ctx context.Context) error {
@@ -83,5 +83,5 @@ func (i *Images) Tags(ctx context.Context) (tags []string, err error) {
 	return tags, err
 }
 
-// Close ends the use.
+// Close ends the use of the repository.
 func (i *Images) Close() { i.t.close() }

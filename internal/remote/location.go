@@ -1,4 +1,4 @@
-// Locations: where a remote cache is, as users write it.
+// location: the location of a remote cache, as users write it.
 
 package remote
 
@@ -12,7 +12,7 @@ import (
 	"oras.land/oras-go/v2/registry"
 )
 
-// Location is the place of a remote cache.
+// Location is the location of a remote cache.
 type Location struct {
 	Dir   string // absolute path of a directory; empty for a registry
 	Host  string // of the registry, with the port if any
@@ -31,7 +31,7 @@ func (l Location) String() string {
 	return "oci://" + l.Host + "/" + l.Repo
 }
 
-// Server names who has to answer: the host, or the directory.
+// Server returns the host or the directory, for messages.
 func (l Location) Server() string {
 	if l.Dir != "" {
 		return l.Dir
@@ -40,10 +40,10 @@ func (l Location) Server() string {
 }
 
 // ParseLocation reads oci://HOST/REPOSITORY, oci+http://HOST/REPOSITORY for a registry without TLS
-// (on this machine oci:// is enough), dir:PATH or a path. Relative paths are below dir.
+// (not needed for one on this machine), dir:PATH or a path. Relative paths are below dir.
 func ParseLocation(text, dir string) (Location, error) {
 	fail := func(reason string) (Location, error) {
-		return Location{}, fmt.Errorf("%q is not the place of a remote cache: %s; "+
+		return Location{}, fmt.Errorf("%q is not the location of a remote cache: %s; "+
 			"use oci://HOST/REPOSITORY (oci+http:// without TLS) or a directory", text, reason)
 	}
 	scheme, rest, found := strings.Cut(text, "://")
@@ -65,9 +65,9 @@ func ParseLocation(text, dir string) (Location, error) {
 	case err != nil:
 		return fail("it has no host")
 	case u.User != nil:
-		return fail("credentials belong into the Docker config (docker login)")
+		return fail("credentials belong in the Docker config (docker login)")
 	case u.RawQuery != "" || u.Fragment != "":
-		return fail("there is something after the repository")
+		return fail("it has a query or fragment")
 	}
 	repo := strings.Trim(u.Path, "/")
 	ref, err := registry.ParseReference(u.Host + "/" + repo)

@@ -1,4 +1,5 @@
-// Manifests: one result as an OCI image manifest, and what is refused of one that arrives.
+// manifest: encodes a result as an OCI image manifest, and refuses faulty ones. The blobs are the
+// outputs, the transcript, the log and the provenance.
 
 package remote
 
@@ -17,8 +18,8 @@ import (
 	"buildsys/internal/oci"
 )
 
-// Media types and annotations. An image manifest with the empty config is what every registry
-// takes, ECR included; nothing here needs the referrers API.
+// Media types and annotations. Every registry, including ECR, accepts an image manifest with the
+// empty config; nothing here needs the referrers API.
 const (
 	manifestType   = spec.MediaTypeImageManifest
 	emptyType      = spec.MediaTypeEmptyJSON
@@ -29,8 +30,8 @@ const (
 	provenanceType = "application/vnd.in-toto+json"
 
 	titleNote = spec.AnnotationTitle
-	modeNote  = "invalid.buildsys.mode" // "0755" on an output that can be executed
-	// target of an output that is a symbolic link; its blob is the empty one
+	modeNote  = "invalid.buildsys.mode" // "0755" on an executable output
+	// linkNote is the target of an output that is a symbolic link; its blob is the empty one.
 	linkNote    = "invalid.buildsys.link"
 	actionNote  = "invalid.buildsys.action"  // the action ID
 	contentNote = "invalid.buildsys.content" // the content ID
@@ -38,7 +39,7 @@ const (
 	tookNote    = "invalid.buildsys.took"    // how long the step ran, in nanoseconds
 )
 
-// Bounds of what is accepted.
+// Limits of accepted results.
 const (
 	maxFiles   = 4096     // outputs of a step
 	maxOutputs = 64 << 30 // bytes of all outputs of a step
@@ -55,7 +56,7 @@ func newManifest(artifactType string, notes map[string]string) spec.Manifest {
 	return m
 }
 
-// encodeManifest returns the manifest of e, whose provenance is a blob as well.
+// encodeManifest returns the manifest of e. Its provenance is a blob.
 func encodeManifest(e cache.Entry, provenance cache.Blob) ([]byte, error) {
 	m := newManifest(resultType, map[string]string{
 		actionNote: e.Action.String(), contentNote: e.Content.String(), stepNote: e.Step,
@@ -81,15 +82,15 @@ func encodeManifest(e cache.Entry, provenance cache.Blob) ([]byte, error) {
 	}
 	data, err := json.Marshal(m)
 	if err == nil {
-		// What a reader would refuse is not written.
+		// Never write what a reader would refuse.
 		_, err = decodeManifest(data, e.Action, e.Step, e.Transcript)
 	}
 	return data, err
 }
 
-// decodeManifest reads a manifest that is said to be the result of an action of a step with a
-// transcript, and refuses whatever could not have been built by it or would not be published if it
-// had been built here. The blobs are checked when they arrive.
+// decodeManifest reads the manifest of the result of an action of a step with a transcript. It
+// refuses a manifest that such a step could not have, or that would not be published if it had been
+// built here. Blobs are checked when they arrive.
 func decodeManifest(data []byte, id cache.ActionID, step, transcript string) (cache.Entry, error) {
 	e := cache.Entry{Action: id, Step: step, Transcript: transcript}
 	var m spec.Manifest
@@ -104,7 +105,7 @@ func decodeManifest(data []byte, id cache.ActionID, step, transcript string) (ca
 			m.Annotations[stepNote], m.Annotations[actionNote])
 	}
 	if len(m.Layers) > maxFiles+3 {
-		return e, fmt.Errorf("it has %d files; more than %d are not accepted", len(m.Layers), maxFiles)
+		return e, fmt.Errorf("it has %d files, more than %d", len(m.Layers), maxFiles)
 	}
 	var total int64
 	made := false
@@ -118,7 +119,7 @@ func decodeManifest(data []byte, id cache.ActionID, step, transcript string) (ca
 		}
 		switch d.MediaType {
 		case transcriptType:
-			// The action ID is the hash of the transcript, so this names the very inputs that were asked
+			// The action ID is the hash of the transcript, so it names exactly the inputs asked
 			// for.
 			made = made || b == cache.Blob{SHA256: id, Size: int64(len(transcript))}
 		case logType:
@@ -132,20 +133,19 @@ func decodeManifest(data []byte, id cache.ActionID, step, transcript string) (ca
 		}
 	}
 	if !made {
-		return e, errors.New("its transcript is not that of the action")
+		return e, errors.New("its transcript does not match the action")
 	}
 	return complete(e, m.Annotations)
 }
 
-// complete fills in what follows from the files of an entry and holds it against what the manifest
-// says.
+// complete fills in what follows from the files of an entry, and compares it with the manifest.
 func complete(e cache.Entry, notes map[string]string) (cache.Entry, error) {
 	e.Content = cache.ContentOf(e.Files)
 	if notes[contentNote] != e.Content.String() {
-		return e, errors.New("its files do not have its content ID")
+		return e, errors.New("its files do not match its content ID")
 	}
 	took, err := strconv.ParseInt(notes[tookNote], 10, 64)
-	if err == nil && took > 0 { // only helps to decide what to build first
+	if err == nil && took > 0 { // only a hint for the order of builds
 		e.Took = min(time.Duration(took), maxTook)
 	}
 	if len(e.Files) == 0 {
@@ -172,7 +172,7 @@ func outputOf(d spec.Descriptor, b cache.Blob) (cache.File, error) {
 	case "0755":
 		f.Mode = 0o755
 	default:
-		return f, fmt.Errorf("the output %.100q has the mode %.20q", f.Name, mode)
+		return f, fmt.Errorf("the output %.100q has the unsupported mode %.20q", f.Name, mode)
 	}
 	return f, nil
 }

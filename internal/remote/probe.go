@@ -1,14 +1,14 @@
-// Probe: whether a place answers and lets this user in, asked once and without the patience of a
-// build.
+// probe: checks once that a location answers and grants access, without the retries of a build.
 
 package remote
 
 import "context"
 
-// Probe asks a place for something that it does not have. Its error says what is wrong and, for
+// Probe asks a location for a manifest that it does not have. The error says what is wrong and, for
 // credentials, what to do.
 func Probe(ctx context.Context, place Location) error {
-	t, err := newTarget(place, Options{Limits: Limits{}.withDefaults(), Warn: func(string) {}}, "read")
+	o := Options{Limits: Limits{}.withDefaults(), Warn: func(string) {}}
+	t, err := newTarget(place, o, "read")
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-// Uploading: in the background, beside the builds, and never in their way.
+// push: uploads results in the background, without delaying builds.
 
 package remote
 
@@ -18,7 +18,7 @@ import (
 	"buildsys/internal/oci"
 )
 
-// pushAtOnce is how many results are uploaded at once.
+// pushAtOnce bounds the results that are uploaded at once.
 const pushAtOnce = 3
 
 // pusher uploads results to one target.
@@ -26,16 +26,16 @@ type pusher struct {
 	target *target
 	accept func(cache.Entry, func(cache.File) (*os.File, error)) error // may be nil
 	pushed atomic.Int64
-	room   chan struct{} // holds one for each upload going on
+	room   chan struct{} // holds a value for each upload in progress
 
-	ctx    context.Context // of all uploads; ended when they shall stop
+	ctx    context.Context // of all uploads; canceled to end them
 	cancel context.CancelFunc
 	group  sync.WaitGroup
 
 	mu      sync.Mutex
 	left    int
 	seen    map[cache.ActionID]bool
-	changed chan struct{} // gets one, without blocking, whenever left has changed
+	changed chan struct{} // gets a value, without blocking, whenever left has changed
 }
 
 func newPusher(t *target,
@@ -46,9 +46,8 @@ func newPusher(t *target,
 	return p
 }
 
-// Push uploads the result e, whose blobs open returns, and returns at once. A result that is there
-// already is left as it is, unless it was refused. What came from a remote cache itself is not
-// uploaded.
+// Push uploads the result e in the background; open returns its blobs. A result that the cache has
+// already is left as it is, unless it was refused. A result from a remote cache is not uploaded.
 func (c *Cache) Push(e cache.Entry, open func(cache.Blob) (*os.File, error)) {
 	if !c.Writes() || e.Origin != "" {
 		return
@@ -76,7 +75,7 @@ func (p *pusher) enqueue(e cache.Entry, upload func(context.Context) error, warn
 		}
 		if err := upload(p.ctx); errkind.Is[localError](err) || errkind.Is[badError](err) {
 			warn(fmt.Sprintf("the result of %s is not shared: %v", e.Step, err))
-		} // the target itself tells of its failures
+		} // the target reports its own failures
 	})
 }
 
@@ -90,7 +89,8 @@ func (p *pusher) ended() {
 	}
 }
 
-// upload pushes what is missing: the blobs first, for a registry takes no manifest without them.
+// upload uploads what is missing: the blobs first, because a registry refuses a manifest without
+// them. So a result is in the cache as a whole or not at all.
 func (p *pusher) upload(ctx context.Context, e cache.Entry, open func(cache.Blob) (*os.File, error),
 	replace bool) error {
 	t := p.target
@@ -103,8 +103,7 @@ func (p *pusher) upload(ctx context.Context, e cache.Entry, open func(cache.Blob
 		return err
 	}
 	if p.accept != nil {
-		err := p.accept(e, func(f cache.File) (*os.File,
-			error) {
+		err := p.accept(e, func(f cache.File) (*os.File, error) {
 			return open(cache.Blob{SHA256: f.SHA256, Size: f.Size})
 		})
 		if err != nil {
@@ -147,13 +146,14 @@ func (p *pusher) upload(ctx context.Context, e cache.Entry, open func(cache.Blob
 	return err
 }
 
-// memory is a blob that needs no file.
+// memory is a blob in memory.
 type memory struct{ *strings.Reader }
 
 // Close implements io.Closer.
 func (memory) Close() error { return nil }
 
-// uploadBlob uploads a blob that is not there, or, to replace one that may be damaged, in any case.
+// uploadBlob uploads a blob unless the cache has it; with replace it always does, because the
+// existing one may be damaged.
 func (t *target) uploadBlob(ctx context.Context, b cache.Blob,
 	open func() (io.ReadSeekCloser, error), replace bool) error {
 	return t.do(ctx, b.Size, func(ctx context.Context) error {
@@ -173,7 +173,7 @@ func (t *target) uploadBlob(ctx context.Context, b cache.Blob,
 	})
 }
 
-// drain waits for the uploads.
+// drain waits for the uploads, at most as long as longest.
 func (p *pusher) drain(ctx context.Context, longest time.Duration, waiting func(left int)) {
 	limit := time.NewTimer(longest)
 	defer limit.Stop()

@@ -1,4 +1,4 @@
-// Registries: a remote cache in one repository of an OCI registry, through oras-go.
+// registry: a remote cache in one repository of an OCI registry, through oras-go.
 
 package remote
 
@@ -31,11 +31,11 @@ const maxRedirects = 5
 type ociRegistry struct {
 	repo   *oras.Repository
 	t      *target
-	config string // path of the Docker config that credentials are from, for messages
+	config string // path of the Docker config with the credentials, for messages
 }
 
-// newRegistry prepares a client. Credentials are those of the Docker config and its helpers, read
-// when a registry asks.
+// newRegistry prepares a client. Credentials come from the Docker config and its helpers, and are
+// read when a registry asks for them.
 func newRegistry(t *target) (*ociRegistry, error) {
 	repo, err := oras.NewRepository(t.place.Host + "/" + t.place.Repo)
 	if err != nil {
@@ -52,7 +52,7 @@ func newRegistry(t *target) (*ociRegistry, error) {
 	client.SetUserAgent("buildsys")
 	client.Credential = r.credential
 	if loopback(t.place.Host) {
-		client.BlockedRealmPrefixes = []netip.Prefix{} // its token server is here as well
+		client.BlockedRealmPrefixes = []netip.Prefix{} // its token server may be on this machine
 	}
 	repo.Client = client
 	repo.PlainHTTP = t.place.Plain
@@ -67,13 +67,14 @@ func (r *ociRegistry) credential(ctx context.Context, host string) (auth.Credent
 	}
 	c, err := credentials.Credential(store)(ctx, host)
 	if err != nil {
-		return c, finalError{fmt.Errorf("the credentials for %s cannot be had from %s: %w", host,
+		return c, finalError{fmt.Errorf("the credentials for %s cannot be read from %s: %w", host,
 			r.config, err)}
 	}
 	return c, nil
 }
 
-// checkRedirect allows what registries do, which is to send readers to where blobs are stored.
+// checkRedirect allows redirects, by which registries send clients to their storage of blobs, but
+// not from TLS to plain HTTP.
 func checkRedirect(req *http.Request, via []*http.Request) error {
 	if len(via) >= maxRedirects {
 		return fmt.Errorf("more than %d redirects", maxRedirects)
@@ -95,7 +96,7 @@ func (r *ociRegistry) manifest(ctx context.Context, tag string) ([]byte, error) 
 		return nil, r.failure(err)
 	}
 	if desc.Digest.Algorithm() == digest.SHA256 && desc.Digest != digest.FromBytes(data) {
-		return nil, badError{"the manifest does not have the digest that its server says"}
+		return nil, badError{"the manifest does not match the digest that the server sent"}
 	}
 	return data, nil
 }
@@ -139,8 +140,8 @@ func (r *ociRegistry) found2(ok bool, err error) (bool, error) {
 	return r.found(err)
 }
 
-// putBlob uploads a blob. A token that expired after the upload was opened is renewed by opening
-// another.
+// putBlob uploads a blob. If its token expires during the upload, it opens a new upload, which
+// renews the token.
 func (r *ociRegistry) putBlob(ctx context.Context, b cache.Blob, data io.ReadSeeker) error {
 	for again := false; ; again = true {
 		if _, err := data.Seek(0, io.SeekStart); err != nil {
@@ -155,7 +156,7 @@ func (r *ociRegistry) putBlob(ctx context.Context, b cache.Blob, data io.ReadSee
 	}
 }
 
-// failure gives an error of oras-go its class: see target.do.
+// failure classifies an error of oras-go; see target.do.
 func (r *ociRegistry) failure(err error) error {
 	if err == nil || errkind.Is[finalError](err) || errkind.Is[localError](err) {
 		return err
@@ -164,7 +165,7 @@ func (r *ociRegistry) failure(err error) error {
 		return errNotFound
 	}
 	if errors.Is(err, auth.ErrBasicCredentialNotFound) {
-		return r.unauthorized("wants credentials, and there are none for it")
+		return r.unauthorized("requires credentials, but there are none")
 	}
 	if refused, ok := errors.AsType[*errcode.ErrorResponse](err); ok {
 		return r.status(refused)
@@ -176,13 +177,13 @@ func (r *ociRegistry) failure(err error) error {
 		return finalError{fmt.Errorf("the certificate of %s: %w", r.t.place.Host, cert.Err)}
 	}
 	if strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
-		return finalError{fmt.Errorf("%s speaks no TLS: write oci+http://%s/%s", r.t.place.Host,
+		return finalError{fmt.Errorf("%s does not use TLS: write oci+http://%s/%s", r.t.place.Host,
 			r.t.place.Host, r.t.place.Repo)}
 	}
 	return err
 }
 
-// status gives an answer of the server its class.
+// status classifies an answer of the server.
 func (r *ociRegistry) status(refused *errcode.ErrorResponse) error {
 	text := fmt.Sprintf("%s answered %d %s", r.t.place.Host, refused.StatusCode,
 		http.StatusText(refused.StatusCode))
@@ -199,7 +200,7 @@ func (r *ociRegistry) status(refused *errcode.ErrorResponse) error {
 		if refused.Method == http.MethodGet || refused.Method == http.MethodHead {
 			return errNotFound
 		}
-		return finalError{fmt.Errorf("%w: perhaps the repository %s has to be made first", err,
+		return finalError{fmt.Errorf("%w: the repository %s may have to be created first", err,
 			r.t.place.Repo)}
 	case code == http.StatusInsufficientStorage:
 		return finalError{fmt.Errorf("%w: it is full", err)}
@@ -211,6 +212,6 @@ func (r *ociRegistry) status(refused *errcode.ErrorResponse) error {
 
 func (r *ociRegistry) unauthorized(what string) error {
 	host := r.t.place.Host
-	return finalError{fmt.Errorf("%s %s: log in (docker login %s) or set the right credentials or "+
+	return finalError{fmt.Errorf("%s %s: log in (docker login %s) or correct the credentials or "+
 		"helper in %s", host, what, host, r.config)}
 }

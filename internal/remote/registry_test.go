@@ -1,5 +1,4 @@
-// registry_test: a registry in this process that can be told to fail in every way that registries
-// do.
+// registry_test: a registry in this process that can fail in every way that registries do.
 
 package remote
 
@@ -23,8 +22,8 @@ import (
 // fakeRegistry keeps manifests by tag and blobs by digest.
 type fakeRegistry struct {
 	*httptest.Server
-	// fault, when set, answers instead of the registry by returning true. n counts the requests, from
-	// 1.
+	// fault, if set, may answer instead of the registry; it then returns true. n counts the
+	// requests, from 1.
 	fault func(w http.ResponseWriter, r *http.Request, n int) bool
 
 	mu        sync.Mutex
@@ -121,8 +120,7 @@ func (f *fakeRegistry) get(w http.ResponseWriter, r *http.Request, kind, ref str
 	}
 }
 
-// quick are limits for tests: they differ from the real ones in nothing but the length of the
-// waits.
+// quick are limits for tests, with shorter waits than the real ones.
 var quick = Limits{Backoff: time.Millisecond, RetryAfter: 2 * time.Second, Idle: 10 * time.Second,
 	Budget: 30 * time.Second, Drain: 30 * time.Second}
 
@@ -149,7 +147,7 @@ func newClient(t *testing.T, place Location, limits Limits) *client {
 	return c
 }
 
-// said fails the test unless there was one warning, with all the words.
+// said fails the test unless there was exactly one warning, containing all the words.
 func (c *client) said(t *testing.T, words ...string) {
 	t.Helper()
 	c.mu.Lock()

@@ -1,14 +1,8 @@
-// Package remote shares the results of steps between machines: in a repository of an OCI registry,
-// or in a directory.
-//
-// A result is an image manifest whose tag is the action ID. It lists what was built as blobs by
-// their sha256, beside the transcript, the log and the provenance. The manifest is pushed last, so
-// that a result is there whole or not at all, and it alone says what a step's outputs are: they are
-// downloaded only when somebody needs the bytes.
-//
-// Nothing that arrives is believed, and nothing that fails matters: a remote cache that is missing,
-// slow, full or lying costs a bounded wait and a warning, never a build. Retries with Retry-After
-// are made here, since neither BuildKit nor oras-go does all of it.
+// Package remote shares the results of steps between machines, in a repository of an OCI registry
+// or in a directory. A result is an image manifest whose tag is the action ID; outputs are blobs,
+// downloaded only when needed. It trusts nothing that arrives, and no failure breaks a build: a
+// cache that is missing, slow, full or wrong costs a bounded wait and a warning. Package cache
+// defines entries; executor uses them.
 package remote
 
 import (
@@ -21,19 +15,20 @@ import (
 	"buildsys/internal/cache"
 )
 
-// Limits bound what a remote cache may cost. The zero value of a field means its default.
+// Limits bound the cost of a remote cache. The zero value of a field means its default.
 type Limits struct {
-	Attempts int // of one request that fails in a way that may pass; 3
-	// the first wait between attempts is at most this, the next at most twice as long; 500 ms
+	Attempts int // of a request that fails in a way that may pass; 3
+	// Backoff bounds the first wait between attempts; the bound doubles with each. 500 ms.
 	Backoff time.Duration
-	// RetryAfter is the longest wait that a server may ask for; one that wants more has failed. 30 s.
+	// RetryAfter is the longest wait that a server may ask for; a longer one is a failure. 30 s.
 	RetryAfter time.Duration
 	Idle       time.Duration // longest silence of a connection; 20 s
-	// for one request with all its attempts, apart from the bytes of a blob; 60 s
+	// Budget is for one request with all attempts, without the transfer of a blob. 60 s.
 	Budget time.Duration
-	// bytes per second that a transfer of a blob has to reach on average, beside Budget; 256 KiB
+	// Rate is the least average speed of the transfer of a blob, in bytes per second; the time it
+	// takes at that speed is added to Budget. 256 KiB.
 	Rate int64
-	// requests that fail one after the other before a cache is not used any more; 3
+	// Failures is the number of consecutive failed requests after which a cache is not used. 3.
 	Failures int
 	Drain    time.Duration // longest wait for uploads at the end of a run; 5 min
 }
@@ -61,46 +56,44 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// Options says which remote caches there are.
+// Options are the remote caches of a run.
 type Options struct {
 	From   []Location // read, in this order
 	To     Location   // written; the zero value for none
 	Limits Limits
-	// told what went wrong, at most once for each cause; may be called concurrently
+	// Warn is called with each failure, at most once for each cause, perhaps concurrently.
 	Warn func(string)
-	// Have returns bytes that need not be downloaded, for they are here; nil for none. What it returns
-	// is checked.
+	// Have returns a local file with a blob, which is then checked and not downloaded; nil if there
+	// are no such files.
 	Have func(cache.Blob) (*os.File, error)
-	// Accept says what is wrong with the outputs of e, which open reads, beyond what this package
-	// knows; nil accepts all. What it refuses is not uploaded either, for every reader would refuse
-	// it.
+	// Accept returns what is wrong with the outputs of e, which open reads, beyond what this
+	// package checks. nil accepts all. Outputs that it refuses are not uploaded either, because
+	// every reader would refuse them.
 	Accept func(e cache.Entry, open func(cache.File) (*os.File, error)) error
 }
 
-// Cache is the remote caches of a run. Its methods may be called from any number of goroutines. A
-// nil *Cache has nothing.
+// Cache is the remote caches of a run. It is safe for concurrent use. A nil *Cache is empty.
 type Cache struct {
 	o    Options
 	from []*target
-	push *pusher // nil when nothing is written
+	push *pusher // nil if no cache is written
 
 	mu      sync.Mutex
-	refused map[cache.ActionID]bool // their results are not what they should be
+	refused map[cache.ActionID]bool // actions whose results are not what they should be
 
 	hits, fetched atomic.Int64
 }
 
-// Stats is what a Cache did so far.
+// Stats counts what a Cache has done.
 type Stats struct {
-	Hits    int64 // results that a remote cache knew
+	Hits    int64 // results found in a remote cache
 	Fetched int64 // results whose outputs were downloaded
 	Pushed  int64 // results that were uploaded
 	Down    int64 // bytes received, without headers
 	Up      int64 // bytes sent, without headers
 }
 
-// Open prepares the remote caches. It connects to nothing yet; the error is about a location that
-// cannot be one.
+// Open prepares the remote caches, without connecting. The error is about an invalid location.
 func Open(o Options) (*Cache, error) {
 	o.Limits = o.Limits.withDefaults()
 	if o.Warn == nil {
@@ -115,8 +108,7 @@ func Open(o Options) (*Cache, error) {
 		c.from = append(c.from, t)
 	}
 	if o.To != (Location{}) {
-		// Another target than the one that is read, also in the same place: a registry that is full can
-		// still be read.
+		// A separate target, even for the same location: a full registry can still be read.
 		t, err := newTarget(o.To, o, "written")
 		if err != nil {
 			return nil, err
@@ -126,7 +118,7 @@ func Open(o Options) (*Cache, error) {
 	return c, nil
 }
 
-// Stats returns the figures so far.
+// Stats returns the counts so far.
 func (c *Cache) Stats() Stats {
 	if c == nil {
 		return Stats{}
@@ -144,9 +136,9 @@ func (c *Cache) Stats() Stats {
 	return s
 }
 
-// Close waits for the uploads, at most Limits.Drain and not after ctx has ended, and says what did
-// not work. waiting, if not nil, is called with the number of uploads left whenever one has ended
-// and every ten seconds.
+// Close waits for the uploads, at most Limits.Drain and not after ctx is done, and warns of
+// failures. It calls waiting, unless nil, with the number of uploads left, when one has ended and
+// every ten seconds.
 func (c *Cache) Close(ctx context.Context, waiting func(left int)) {
 	if c == nil {
 		return
@@ -160,7 +152,7 @@ func (c *Cache) Close(ctx context.Context, waiting func(left int)) {
 	}
 }
 
-// Reads reports whether there is a cache to ask, and Writes whether there is one to upload to.
+// Reads reports whether there is a cache to read from.
 func (c *Cache) Reads() bool { return c != nil && len(c.from) > 0 }
 
 // Writes reports whether results are uploaded.

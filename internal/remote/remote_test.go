@@ -1,4 +1,4 @@
-// remote_test: results go into a registry or a directory and come out of it as they were.
+// remote_test: results go into a registry or a directory and come out unchanged.
 
 package remote
 
@@ -64,7 +64,7 @@ func TestRoundTrip(t *testing.T) {
 		if s := second.Stats(); s.Down > 105_000 || s.Down < 100_000 {
 			t.Errorf("%d bytes received", s.Down)
 		}
-		// What is there is not uploaded again.
+		// An existing result is not uploaded again.
 		r.push(t, second)
 		if s := second.Stats(); s.Pushed != 0 || s.Up != 0 {
 			t.Errorf("after another upload: %+v", s)
@@ -77,7 +77,7 @@ func TestRoundTrip(t *testing.T) {
 	})
 }
 
-// What is here already, under whatever name, is not downloaded.
+// Local files with the same content, whatever their names, are not downloaded.
 func TestFetchUsesWhatIsHere(t *testing.T) {
 	place := newFakeRegistry(t).place()
 	r := newResult(t, "bash", files)
@@ -91,8 +91,8 @@ func TestFetchUsesWhatIsHere(t *testing.T) {
 	}
 }
 
-// The strictest registries take what is pushed: ECR's limits on tags, an image manifest, every blob
-// before the manifest.
+// The strictest registries accept what is pushed: ECR's limits on tags, an image manifest, every
+// blob before the manifest.
 func TestWhatIsPushed(t *testing.T) {
 	f := newFakeRegistry(t)
 	r := newResult(t, "bash", files)
@@ -125,7 +125,7 @@ func TestWhatIsPushed(t *testing.T) {
 	}
 }
 
-// Many machines upload the same result, with logs of their own, at the same time.
+// Many machines upload the same result, each with its own log, at the same time.
 func TestConcurrentWriters(t *testing.T) {
 	places(t, func(t *testing.T, place Location) {
 		r := newResult(t, "bash", files)
@@ -143,8 +143,8 @@ func TestConcurrentWriters(t *testing.T) {
 	})
 }
 
-// A poisoned manifest is refused before anything is downloaded, said once, and replaced by the next
-// good result.
+// A poisoned manifest is refused before anything is downloaded, reported once, and replaced by the
+// next good result.
 func TestPoisonedManifest(t *testing.T) {
 	r := newResult(t, "bash", files)
 	title := func(m *spec.Manifest,
@@ -230,7 +230,7 @@ func TestPoisonedManifest(t *testing.T) {
 	}
 }
 
-// consistent gives a manifest the content ID of its files, as somebody who poisons it would.
+// consistent sets the content ID of a manifest to that of its files, as an attacker would.
 func consistent(m *spec.Manifest) {
 	var list []cache.File
 	for _, d := range m.Layers {
@@ -252,7 +252,7 @@ func consistent(m *spec.Manifest) {
 	}
 }
 
-// A blob with other bytes, with too many or with too few reaches nobody.
+// A blob with other, too many or too few bytes is never delivered.
 func TestPoisonedBlob(t *testing.T) {
 	r := newResult(t, "bash", files)
 	for name, spoil := range map[string]func(data []byte) []byte{
@@ -271,7 +271,7 @@ func TestPoisonedBlob(t *testing.T) {
 						if !strings.HasSuffix(r.URL.Path, digest) {
 							return false
 						}
-						w.Header().Set("Transfer-Encoding", "chunked") // no length that would give it away
+						w.Header().Set("Transfer-Encoding", "chunked") // without a length that would reveal it
 						_, _ = w.Write(data)
 						return true
 					}
@@ -296,8 +296,8 @@ func TestPoisonedBlob(t *testing.T) {
 	}
 }
 
-// TestStrangeDirectory: what is no file in a directory is refused at once, whether it would be
-// waited for, never end, or lead elsewhere.
+// TestStrangeDirectory: anything in a directory that is not a file is refused at once: a pipe, an
+// endless device, a link.
 func TestStrangeDirectory(t *testing.T) {
 	r := newResult(t, "bash", files)
 	for name, put := range map[string]func(path string) error{

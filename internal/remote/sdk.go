@@ -1,6 +1,6 @@
-// SDK images: every key holds the identity of the image that steps run in. A remote cache knows it
-// by the image's name, so that a machine that has neither the image nor an engine can compute the
-// keys, and may have the image itself.
+// sdk: SDK images in a remote cache. Every key contains the ID of the image that steps run in. A
+// remote cache maps the image's name to it, so that a machine with neither image nor engine can
+// compute keys, and may hold the image itself.
 
 package remote
 
@@ -26,28 +26,28 @@ const (
 	sdkType    = "application/vnd.buildsys.sdk.v1"
 	rootfsType = spec.MediaTypeImageLayerZstd
 	imageNote  = "invalid.buildsys.image" // name of the image
-	sdkIDNote  = "invalid.buildsys.sdk"   // its identity
+	sdkIDNote  = "invalid.buildsys.sdk"   // its ID
 )
 
-// SDK is an SDK image as a remote cache knows it.
+// SDK is an SDK image in a remote cache.
 type SDK struct {
-	Image  string     // its name, "buildsys.invalid/sdk:0123456789ab"
-	ID     string     // what it is: "sha256:…", as engines compute it
-	Rootfs cache.Blob // its root file system as a tar, packed with zstd; zero when it is not there
+	Image  string     // name: "buildsys.invalid/sdk:0123456789ab"
+	ID     string     // "sha256:…", as engines compute it
+	Rootfs cache.Blob // root file system, a tar compressed by zstd; zero if the cache lacks it
 	Origin string     // the remote cache
 }
 
-// OtherSDKError says that a remote cache has another SDK image of the same name. Results of the two
-// are not shared.
+// OtherSDKError means that a remote cache has another SDK image of the same name. The two do not
+// share results.
 type OtherSDKError struct {
 	Image, Here, There, Origin string
 }
 
-// Error names both and the way out.
+// Error returns both IDs and what to do.
 func (e *OtherSDKError) Error() string {
-	return fmt.Sprintf("the SDK image %s is %.19s… here and %.19s… in the remote cache %s, made "+
-		"from other Debian packages: "+
-		"their results are not shared; \"buildsys sdk fetch\" takes that of the cache", e.Image, e.Here, e.There, e.Origin)
+	return fmt.Sprintf("the SDK image %s has ID %.19s… here, but %.19s… in the remote cache %s: it was "+
+		"made from other Debian packages, so results are not shared; "+
+		"\"buildsys sdk fetch\" takes that of the cache", e.Image, e.Here, e.There, e.Origin)
 }
 
 func sdkTag(image string) string {
@@ -66,8 +66,8 @@ func (c *Cache) FindSDK(ctx context.Context, image string) (SDK, bool) {
 			return sdk, true
 		}
 		if errkind.Is[badError](err) {
-			c.o.Warn(fmt.Sprintf("the SDK image %s in the remote cache %s is refused: %v", image, t.place,
-				err))
+			c.o.Warn(fmt.Sprintf("the SDK image %s in the remote cache %s is refused: %v", image,
+				t.place, err))
 		}
 	}
 	return SDK{}, false
@@ -97,14 +97,16 @@ func decodeSDK(data []byte, image string) (SDK, error) {
 	}
 	sdk.ID = m.Annotations[sdkIDNote]
 	digits, ok := strings.CutPrefix(sdk.ID, "sha256:")
-	if _, err := cache.ParseContentID(digits); !ok || err != nil || m.Annotations[imageNote] != image {
-		return sdk, fmt.Errorf("it is %.100q, %.100q", m.Annotations[imageNote], sdk.ID)
+	if _, err := cache.ParseContentID(digits); !ok || err != nil ||
+		m.Annotations[imageNote] != image {
+		return sdk, fmt.Errorf("it is the image %.100q with ID %.100q", m.Annotations[imageNote],
+			sdk.ID)
 	}
 	for _, d := range m.Layers {
 		if d.MediaType == rootfsType {
 			b, err := oci.Blob(d, maxOutputs)
 			if err != nil {
-				return sdk, fmt.Errorf("its root file system is %.100q of %d bytes", d.Digest, d.Size)
+				return sdk, fmt.Errorf("its root file system is not valid: %w", err)
 			}
 			sdk.Rootfs = b
 		}
@@ -112,36 +114,36 @@ func decodeSDK(data []byte, image string) (SDK, error) {
 	return sdk, nil
 }
 
-// FetchSDK downloads the packed root file system of an SDK image into the empty file to.
+// FetchSDK downloads the compressed root file system of an SDK image into the empty file to.
 func (c *Cache) FetchSDK(ctx context.Context, sdk SDK, to *os.File) error {
 	if sdk.Rootfs.IsZero() {
-		return fmt.Errorf("the remote cache %s knows the SDK image %s but does not have it: "+
-			"upload it from where it was made, with \"buildsys sdk import --cache-to\"", sdk.Origin, sdk.Image)
+		return fmt.Errorf("the remote cache %s has the ID of the SDK image %s, but not the image: upload "+
+			"it where it was made, with \"buildsys sdk import --cache-to\"", sdk.Origin, sdk.Image)
 	}
 	return c.fetchBlob(ctx, cache.Entry{Step: "the SDK image " + sdk.Image, Origin: sdk.Origin},
 		sdk.Rootfs, to)
 }
 
-// PushSDK uploads an SDK image: its identity, and its packed root file system unless rootfs is nil.
-// What is there already is left as it is; another image of the same name is an *OtherSDKError,
-// unless replace is set.
+// PushSDK uploads an SDK image: its ID, and its compressed root file system unless rootfs is nil.
+// An existing one is left as it is. If that is another image of the same name, the error is an
+// *OtherSDKError, unless replace is set.
 func (c *Cache) PushSDK(ctx context.Context, sdk SDK, rootfs *os.File, replace bool) error {
 	if !c.Writes() {
-		return errors.New("no remote cache is written")
+		return errors.New("there is no remote cache to write to")
 	}
 	t := c.push.target
 	there, err := t.findSDK(ctx, sdk.Image)
 	switch {
 	case err != nil && !errors.Is(err, errNotFound) && !errkind.Is[badError](err):
 		return err
-	case err != nil || replace: // nothing usable is there
+	case err != nil || replace: // the cache has nothing usable
 	case there.ID != sdk.ID:
 		return &OtherSDKError{Image: sdk.Image, Here: sdk.ID, There: there.ID, Origin: t.place.String()}
 	case rootfs == nil || !there.Rootfs.IsZero():
 		return nil
 	}
 	m := newManifest(sdkType, map[string]string{imageNote: sdk.Image, sdkIDNote: sdk.ID})
-	m.Layers = []spec.Descriptor{m.Config} // some registries want a layer
+	m.Layers = []spec.Descriptor{m.Config} // some registries require a layer
 	if err := t.uploadBlob(ctx, oci.BlobOf(emptyBlob), fromMemory(emptyBlob), false); err != nil {
 		return err
 	}
@@ -157,12 +159,11 @@ func (c *Cache) PushSDK(ctx context.Context, sdk SDK, rootfs *os.File, replace b
 		return err
 	}
 	return t.do(ctx, 0, func(ctx context.Context) error {
-		return t.back.putManifest(ctx,
-			sdkTag(sdk.Image), data)
+		return t.back.putManifest(ctx, sdkTag(sdk.Image), data)
 	})
 }
 
-// ShareSDK uploads the identity of the SDK image that results were made with, in the background.
+// ShareSDK uploads, in the background, the ID of the SDK image that results were made with.
 func (c *Cache) ShareSDK(image, id string) {
 	if !c.Writes() || id == "" {
 		return

@@ -1,4 +1,4 @@
-// sdk_test: an SDK image is known by its name, and never mixed up with another of that name.
+// sdk_test: an SDK image is found by its name, and never confused with another of that name.
 
 package remote
 
@@ -24,7 +24,7 @@ func TestSDK(t *testing.T) {
 		if sdk, ok := c.FindSDK(t.Context(), sdkName); ok {
 			t.Errorf("found %+v", sdk)
 		}
-		// A build tells the identity alone, and only the first of two that differ.
+		// A build uploads only the ID, and only the first of two that differ.
 		c.ShareSDK(sdkName, sdkID)
 		c.Close(t.Context(), nil)
 		c = newClient(t, place, quick)
@@ -42,10 +42,10 @@ func TestSDK(t *testing.T) {
 		}
 		defer to.Close()
 		if err := c.FetchSDK(t.Context(), sdk, to); err == nil ||
-			!strings.Contains(err.Error(), "does not have it") {
+			!strings.Contains(err.Error(), "but not the image") {
 			t.Errorf("%v", err)
 		}
-		// The image itself is added to it.
+		// The image itself is added later.
 		rootfs := filepath.Join(t.TempDir(), "rootfs")
 		if err := os.WriteFile(rootfs, []byte("packed"), 0o644); err != nil {
 			t.Fatal(err)
@@ -68,7 +68,7 @@ func TestSDK(t *testing.T) {
 		if got, err := os.ReadFile(to.Name()); string(got) != "packed" {
 			t.Errorf("fetched %q, %v", got, err)
 		}
-		// Another one takes its place only on request.
+		// Another image replaces it only on request.
 		other := SDK{Image: sdkName, ID: otherID, Rootfs: here.Rootfs}
 		if err := c.PushSDK(t.Context(), other, file, false); !errkind.Is[*OtherSDKError](err) {
 			t.Errorf("%v", err)

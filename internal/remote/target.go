@@ -1,5 +1,5 @@
-// Targets: one place of a remote cache, with its attempts, its budget, and the switch that ends its
-// use.
+// target: one remote cache in use, with its retries and limits, switched off when it fails. Neither
+// BuildKit nor oras-go retries as needed here, with Retry-After.
 
 package remote
 
@@ -17,13 +17,13 @@ import (
 	"buildsys/internal/errkind"
 )
 
-// backend is what a target needs of a place: a registry and a directory have it.
+// backend is the storage of a target: a registry or a directory.
 type backend interface {
 	// manifest returns the manifest with a tag, or errNotFound.
 	manifest(ctx context.Context, tag string) ([]byte, error)
 	hasManifest(ctx context.Context, tag string) (bool, error)
 	putManifest(ctx context.Context, tag string, data []byte) error
-	// blob returns the bytes of a blob, which may be any, or errNotFound.
+	// blob returns the bytes of a blob, unchecked, or errNotFound.
 	blob(ctx context.Context, b cache.Blob) (io.ReadCloser, error)
 	hasBlob(ctx context.Context, b cache.Blob) (bool, error)
 	putBlob(ctx context.Context, b cache.Blob, data io.ReadSeeker) error
@@ -32,17 +32,17 @@ type backend interface {
 // errNotFound is a miss.
 var errNotFound = errors.New("it is not there")
 
-// localError is a failure of this machine, for which the remote cache is not to blame.
+// localError is a failure of this machine, not of the remote cache.
 type localError struct{ error }
 
 func (e localError) Unwrap() error { return e.error }
 
-// badError says that what arrived is not what it should be.
+// badError means that what arrived is not what it should be.
 type badError struct{ reason string }
 
 func (e badError) Error() string { return e.reason }
 
-// finalError is a failure that another attempt or another request would meet as well.
+// finalError is a failure that would happen again with another attempt or request.
 type finalError struct{ error }
 
 func (e finalError) Unwrap() error { return e.error }
@@ -54,7 +54,7 @@ func (e slowError) Error() string {
 	return fmt.Sprintf("no result within %v", e.after.Round(time.Second))
 }
 
-// target is a place in use.
+// target is a remote cache in use.
 type target struct {
 	place    Location
 	use      string // "read" or "written"
@@ -67,10 +67,10 @@ type target struct {
 	stop context.CancelCauseFunc
 
 	mu       sync.Mutex
-	row      int // failures since the last success
+	row      int // consecutive failures
 	failures int
 	last     error
-	notUntil time.Time // the server asked for silence
+	notUntil time.Time // no request before this time, as the server asked
 }
 
 func newTarget(place Location, o Options, use string) (*target, error) {
@@ -85,12 +85,11 @@ func newTarget(place Location, o Options, use string) (*target, error) {
 	return t, err
 }
 
-// off returns why the target is not used any more; nil while it is.
+// off returns why the target is switched off, or nil while it is used.
 func (t *target) off() error { return context.Cause(t.on) }
 
-// do runs one request with attempts and a budget for the given number of bytes. Its error is
-// errNotFound, a badError, a localError, or that of ctx; anything else means that the target did
-// not work.
+// do runs one request with retries and a budget for the given number of bytes. The error is
+// errNotFound, a badError, a localError, or that of ctx; any other means that the target failed.
 func (t *target) do(ctx context.Context, bytes int64,
 	request func(ctx context.Context) error) error {
 	budget := t.limits.Budget +
@@ -122,12 +121,12 @@ func (t *target) do(ctx context.Context, bytes int64,
 		if attempt == t.limits.Attempts || errkind.Is[finalError](err) || limited.Err() != nil {
 			return t.failed(err)
 		}
-		// the next round sees why it ended early
+		// If the sleep ends early, the next round returns the reason.
 		_ = sleep(limited, rand.N(t.limits.Backoff<<(attempt-1)))
 	}
 }
 
-// wait waits until requests are welcome again.
+// wait waits until the server accepts requests again.
 func (t *target) wait(ctx context.Context) error {
 	t.mu.Lock()
 	d := time.Until(t.notUntil)
@@ -149,7 +148,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// pause keeps all requests back for a while: who asks one request to wait means every one.
+// pause delays all requests: a server that asks one request to wait means all.
 func (t *target) pause(d time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -164,7 +163,7 @@ func (t *target) worked() {
 	t.row = 0
 }
 
-// failed counts a failure, and ends the use of the target when there is no hope.
+// failed counts a failure, and switches the target off if further requests are hopeless.
 func (t *target) failed(err error) error {
 	t.mu.Lock()
 	t.row++
@@ -177,17 +176,17 @@ func (t *target) failed(err error) error {
 	}
 	t.mu.Unlock()
 	if off {
-		t.warn(fmt.Sprintf("the remote cache %s is not %s any more in this run: %v", t.place, t.use, err))
+		t.warn(fmt.Sprintf("the remote cache %s is no longer %s in this run: %v", t.place, t.use, err))
 	}
 	return err
 }
 
-// oneError marks a finalError that concerns one request only.
+// oneError marks a finalError that concerns only one request.
 type oneError struct{ error }
 
 func (e oneError) Unwrap() error { return e.error }
 
-// close ends the use, and tells of failures that nothing was said about.
+// close ends the use of the target, and warns of failures that were not reported before.
 func (t *target) close() {
 	t.mu.Lock()
 	failures, last, wasOn := t.failures, t.last, t.off() == nil

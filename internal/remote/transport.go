@@ -1,4 +1,5 @@
-// The transport below the registry client: counts bytes, notices silence, and obeys Retry-After.
+// transport: the HTTP transport of a registry client; counts bytes, notices silence, and obeys
+// Retry-After.
 
 package remote
 
@@ -13,7 +14,7 @@ import (
 	"time"
 )
 
-// newTransport returns an HTTP transport with bounds on every wait that has none by default.
+// newTransport returns an HTTP transport with a limit on every wait that has none by default.
 func newTransport() *http.Transport {
 	tr := http.DefaultTransport.(*http.Transport).Clone()
 	tr.DialContext = (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext
@@ -22,13 +23,13 @@ func newTransport() *http.Transport {
 	return tr
 }
 
-// transport wraps another for the use of one target.
+// transport wraps an HTTP transport for one target.
 type transport struct {
 	t    *target
 	base http.RoundTripper
 }
 
-// RoundTrip implements http.RoundTripper. The request ends when nothing was sent or received for
+// RoundTrip implements http.RoundTripper. It ends a request if nothing is sent or received for
 // Limits.Idle.
 func (tr *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
@@ -61,9 +62,10 @@ func (tr *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}}
 	if resp.StatusCode == http.StatusTooManyRequests ||
 		resp.StatusCode == http.StatusServiceUnavailable {
-		if wait := retryAfter(resp.Header.Get("Retry-After"), time.Now()); wait > tr.t.limits.RetryAfter {
+		wait := retryAfter(resp.Header.Get("Retry-After"), time.Now())
+		if wait > tr.t.limits.RetryAfter {
 			resp.Body.Close()
-			return nil, finalError{fmt.Errorf("the server answered %s and wants us to wait %v", resp.Status,
+			return nil, finalError{fmt.Errorf("the server answered %s and asks to wait %v", resp.Status,
 				wait)}
 		} else if wait > 0 {
 			tr.t.pause(wait)
@@ -72,7 +74,7 @@ func (tr *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// retryAfter reads seconds or a date; 0 when there is neither.
+// retryAfter parses seconds or a date. It returns 0 for anything else.
 func retryAfter(text string, now time.Time) time.Duration {
 	if n, err := strconv.ParseUint(text, 10, 31); err == nil {
 		return time.Duration(n) * time.Second
@@ -83,12 +85,12 @@ func retryAfter(text string, now time.Time) time.Duration {
 	return 0
 }
 
-// idleError ends a request on which nothing moves.
+// idleError is the cause of a request that ended because of silence.
 type idleError struct{ after time.Duration }
 
 func (e idleError) Error() string { return fmt.Sprintf("nothing was received for %v", e.after) }
 
-// because replaces the error of an ended context by the reason for its end.
+// because replaces the error of an ended context by its cause.
 func because(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil && (errors.Is(err, context.Canceled) ||
 		errors.Is(err, context.DeadlineExceeded)) {
@@ -97,10 +99,10 @@ func because(ctx context.Context, err error) error {
 	return err
 }
 
-// meteredBody tells how many bytes move through a body.
+// meteredBody reports the bytes that move through a body.
 type meteredBody struct {
 	io.ReadCloser
-	ctx    context.Context // of a response: its cause is the error of a read that it ended
+	ctx    context.Context // of a response; its cause replaces the error of a read that it ended
 	moved  func(n int)
 	closed func()
 }

@@ -1,5 +1,4 @@
-// The check of bytes that arrive: no more of them than there should be, and those with the right
-// hash.
+// verifier: checks the size and the hash of bytes that arrive.
 
 package remote
 
@@ -11,7 +10,7 @@ import (
 	"buildsys/internal/cache"
 )
 
-// verifier is a writer that all bytes of a blob go through.
+// verifier is a writer for all bytes of a blob.
 type verifier struct {
 	want cache.Blob
 	got  int64
@@ -20,7 +19,7 @@ type verifier struct {
 
 func newVerifier(want cache.Blob) *verifier { return &verifier{want: want, sum: sha256.New()} }
 
-// Write fails as soon as there are too many bytes, so that an endless blob fills no disk.
+// Write fails as soon as there are too many bytes, so that an endless blob does not fill the disk.
 func (v *verifier) Write(p []byte) (int, error) {
 	if v.got += int64(len(p)); v.got > v.want.Size {
 		return 0, badError{fmt.Sprintf("more than its %d bytes arrived", v.want.Size)}
@@ -28,8 +27,8 @@ func (v *verifier) Write(p []byte) (int, error) {
 	return v.sum.Write(p)
 }
 
-// end tells whether what was written is the blob. Too few bytes are a cut connection, not a wrong
-// blob.
+// end returns an error unless what was written is the blob. Too few bytes mean a broken connection,
+// not a wrong blob.
 func (v *verifier) end() error {
 	if v.got < v.want.Size {
 		return fmt.Errorf("cut off after %d of %d bytes", v.got, v.want.Size)

@@ -1,4 +1,4 @@
-// diff: what differs between two RPMs, in words.
+// diff: describes the differences between two RPMs.
 
 package rpm
 
@@ -10,25 +10,25 @@ import (
 	"strings"
 )
 
-// The tags that describe the files, one value for each; and those that tell their names
-// (rpm/include/rpm/rpmtag.h).
+// Tags with the names of the files (rpm/include/rpm/rpmtag.h).
 const (
 	tagDirIndexes = 1116
 	tagBaseNames  = 1117
 	tagDirNames   = 1118
 )
 
+// fileTags are the tags with an attribute of each file.
 var fileTags = map[int]string{
 	1028: "size", 1030: "mode", 1034: "time", 1035: "contents", 1036: "link target", 1037: "flags",
 	1039: "owner",
 	1040: "group", 1045: "verify flags", 1097: "language", 5008: "size", 5010: "capabilities",
 }
 
-// derived tags follow from others: they differ whenever anything does.
+// derived are tags that follow from others: they differ whenever anything does.
 var derived = map[int]bool{
 	1009: true, 1095: true, 1096: true, // size, device and inode numbers
 	5009: true, 5092: true, 5093: true, 5097: true, // sizes and digests of the payload
-	// classes and dependencies by file
+	// Classes and dependencies by file.
 	1140: true, 1141: true, 1142: true, 1143: true, 1144: true, 1145: true,
 }
 
@@ -44,9 +44,9 @@ var names = map[int]string{
 	1125: "Payloadcompressor", 1126: "Payloadflags", 1132: "Platform",
 }
 
-// Diff says in words what differs between two headers: files that only one has, attributes of
-// files, and other tags, each in a line. It is empty when the differences are outside of what
-// headers tell.
+// Diff describes the differences between two headers, a line each: files that only one has,
+// attributes of files, and other tags. It returns nothing if the RPMs differ only outside what
+// headers hold.
 func Diff(a, b Header) []string {
 	lines := diffFiles(a, b)
 	seen := maps.Clone(a)
@@ -100,7 +100,7 @@ func diffFiles(a, b Header) []string {
 	return lines
 }
 
-// diffFile names the attributes that differ between file i of a and file j of b.
+// diffFile returns the attributes that differ between file i of a and file j of b.
 func diffFile(a, b Header, i, j int) []string {
 	var what []string
 	for _, tag := range slices.Sorted(maps.Keys(fileTags)) {

@@ -1,4 +1,5 @@
-// Package rpm reads the headers of RPM files, as far as it takes to tell two of them apart.
+// Package rpm reads the headers of RPM files, as far as needed to describe how two of them differ.
+// Package build uses it when a step is not reproducible.
 package rpm
 
 import (
@@ -13,7 +14,7 @@ import (
 	"strings"
 )
 
-// The layout of an RPM file and the types of its tags:
+// The format of an RPM file and the types of its tags:
 // https://rpm-software-management.github.io/rpm/manual/format_v4.html.
 const (
 	leadSize    = 96
@@ -41,8 +42,8 @@ const (
 // Header holds the values of each tag as text: numbers in decimal, binary data in hex.
 type Header map[int][]string
 
-// ReadHeader returns the main header of the RPM file at path; the signature header before it and
-// the payload after it are left out.
+// ReadHeader returns the main header of the RPM file at path, without the signature header before
+// it and the payload after it.
 func ReadHeader(path string) (Header, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -56,7 +57,7 @@ func ReadHeader(path string) (Header, error) {
 	return h, nil
 }
 
-// Read returns the main header of the RPM that r begins with.
+// Read returns the main header of the RPM at the beginning of r.
 func Read(r io.Reader) (Header, error) { return parse(bufio.NewReader(r)) }
 
 func parse(r io.Reader) (Header, error) {
@@ -77,20 +78,20 @@ func parse(r io.Reader) (Header, error) {
 	return h, err
 }
 
-// parseSection reads one header structure and returns how many bytes its store has.
+// parseSection reads one header structure and returns it with the size of its store in bytes.
 func parseSection(r io.Reader) (Header, int, error) {
 	intro := make([]byte, len(headerMagic)+8)
 	if _, err := io.ReadFull(r, intro); err != nil {
 		return nil, 0, errors.New("it is cut off")
 	}
 	if string(intro[:len(headerMagic)]) != headerMagic {
-		return nil, 0, errors.New("there is no header where one should be")
+		return nil, 0, errors.New("a header does not begin with its magic number")
 	}
 	count, size := binary.BigEndian.Uint32(intro[8:]), binary.BigEndian.Uint32(intro[12:])
 	if count > maxIndexes || size > maxStore {
 		return nil, 0, fmt.Errorf("a header of %d tags and %d bytes is too large", count, size)
 	}
-	// Read as it comes: what a damaged length promises need not be there.
+	// Allocate only as data arrives: a damaged length may promise too much.
 	data, err := io.ReadAll(io.LimitReader(r, int64(count)*indexSize+int64(size)))
 	if err != nil || len(data) < int(count)*indexSize+int(size) {
 		return nil, 0, errors.New("it is cut off")
@@ -108,10 +109,10 @@ func parseSection(r io.Reader) (Header, int, error) {
 	return h, int(size), nil
 }
 
-// decode returns the count values of a type that begin at an offset of the store.
+// decode returns count values of a type that begin at an offset of the store.
 func decode(store []byte, kind, offset, count int) ([]string, error) {
 	if offset < 0 || offset > len(store) || count < 0 || count > len(store) {
-		return nil, errors.New("its data is outside of the header")
+		return nil, errors.New("its data is outside the header")
 	}
 	store = store[offset:]
 	switch kind {
@@ -119,13 +120,13 @@ func decode(store []byte, kind, offset, count int) ([]string, error) {
 		return decodeStrings(store, count)
 	case typeBinary:
 		if count > len(store) {
-			return nil, errors.New("its data is outside of the header")
+			return nil, errors.New("its data is outside the header")
 		}
 		return []string{hex.EncodeToString(store[:count])}, nil
 	}
 	width := map[int]int{typeChar: 1, typeInt8: 1, typeInt16: 2, typeInt32: 4, typeInt64: 8}[kind]
 	if width*count > len(store) {
-		return nil, errors.New("its data is outside of the header")
+		return nil, errors.New("its data is outside the header")
 	}
 	var values []string
 	for n := 0; width > 0 && n < count; n++ {
@@ -144,7 +145,7 @@ func decodeStrings(store []byte, count int) ([]string, error) {
 	for range count {
 		one, after, ok := strings.Cut(rest, "\x00")
 		if !ok {
-			return nil, errors.New("a text has no end")
+			return nil, errors.New("a string is not terminated")
 		}
 		values, rest = append(values, one), after
 	}

@@ -1,4 +1,4 @@
-// Headers are read as rpm reads them, damage is refused, and differences are told in words.
+// rpm_test: headers are read as rpm reads them, damage is refused, and differences are described.
 
 package rpm
 

@@ -10,12 +10,12 @@ import (
 	"strings"
 )
 
-// Shape is what a generated tree of n packages looks like: the packages that package i needs to be
-// built, all of lower numbers.
+// Shape is the shape of a generated tree of n packages: it returns the packages that package i
+// needs to be built, all with lower numbers.
 type Shape func(i, n int, r *rand.Rand) []int
 
 // Shallow has the shape of real trees: 1.4 needs for each package, and a critical path that grows
-// like the logarithm of the size (11 at 60 packages).
+// with the logarithm of the size (11 at 60 packages).
 func Shallow(i, n int, r *rand.Rand) []int {
 	levels := 2
 	for size := n; size > 2; size /= 2 {
@@ -33,9 +33,9 @@ func Shallow(i, n int, r *rand.Rand) []int {
 	return deps
 }
 
-// Deep has layers of 40 packages, of which each needs five of the layer below: a few layers down it
-// needs all, so that the average closure is nearly half of the tree, which is the most that any
-// tree can have.
+// Deep has layers of 40 packages, each of which needs five of the layer below. A few layers down a
+// package needs all, so the average closure is nearly half of the tree, the most that any tree can
+// have.
 func Deep(i, _ int, r *rand.Rand) []int {
 	const layer, needs = 40, 5
 	first := (i/layer - 1) * layer
@@ -49,10 +49,10 @@ func Deep(i, _ int, r *rand.Rand) []int {
 	return deps
 }
 
-// Chain has packages of which each needs the one before.
+// Chain has packages each of which needs the one before.
 func Chain(i, _ int, _ *rand.Rand) []int { return []int{i - 1}[:min(i, 1)] }
 
-// Needs returns what each package of a tree needs. It is always the same.
+// Needs returns what each package of a tree needs. It always returns the same.
 func (s Shape) Needs(n int) [][]int {
 	r := rand.New(rand.NewPCG(60, 84))
 	needs := make([][]int, n)
@@ -62,10 +62,10 @@ func (s Shape) Needs(n int) [][]int {
 	return needs
 }
 
-// Variant is the variant of a generated tree. It has all packages.
+// Variant is the variant of a generated tree, with all packages.
 const Variant = "bench-all"
 
-// Name is the name of package i.
+// Name returns the name of package i.
 func Name(i int) string { return fmt.Sprintf("p%05d", i) }
 
 // Write writes a tree of n packages into a directory, each with an external file if sources is set.

@@ -1,4 +1,4 @@
-// check: what one package must be by itself, whatever the others are.
+// check: what a package must fulfil by itself, regardless of the others.
 
 package workspace
 
@@ -11,7 +11,7 @@ import (
 	"buildsys/internal/manifest"
 )
 
-// checkName wants a package in the directory of its name.
+// checkName reports a package that is not in the directory of its name.
 func (l *loader) checkName(p *Package, dirName string) {
 	if p.Name != dirName && manifest.ValidName(p.Name) {
 		hint := fmt.Sprintf("rename the directory, or set package-name = %q", dirName)
@@ -19,15 +19,16 @@ func (l *loader) checkName(p *Package, dirName string) {
 	}
 }
 
-// checkSpec wants <dir>/<name>.spec, a regular file, where name is that of the directory.
+// checkSpec reports a package without <dir>/<name>.spec, a regular file, where name is that of the
+// directory, and external files that would replace a file of the package.
 func (l *loader) checkSpec(p *Package, name string, entries []fs.DirEntry) {
 	spec := name + ".spec"
 	at := find(entries, spec)
 	switch {
 	case at != nil && at.IsDir():
 		l.problem(path.Join(p.Dir, spec), 0, "", "must be a regular file, not a directory")
-	case at != nil: // if it is a symlink, the list of the package's files says so
-	case slices.Contains(specs(entries), p.Name+".spec"): // the name does not fit the directory
+	case at != nil: // packageFiles reports a symlink
+	case slices.Contains(specs(entries), p.Name+".spec"): // checkName has reported the directory
 	default:
 		hint := ""
 		if specs := specs(entries); len(specs) > 0 {
@@ -43,8 +44,8 @@ func (l *loader) checkSpec(p *Package, name string, entries []fs.DirEntry) {
 	}
 }
 
-// checkGroups wants a directory below sources/ for each source group, reached through directories
-// only. Those that are no directories are no source groups.
+// checkGroups reports source groups that are not directories below sources/, reached through
+// directories only, and removes them from the package.
 func (l *loader) checkGroups(p *Package) {
 	groups, lines := p.SourceGroups, p.GroupLines
 	p.SourceGroups, p.GroupLines = nil, nil
@@ -87,7 +88,7 @@ func (l *loader) sourceDirs() []string {
 	return names
 }
 
-// find returns the entry of a name, or nil.
+// find returns the entry with a name, or nil.
 func find(entries []fs.DirEntry, name string) fs.DirEntry {
 	for _, e := range entries {
 		if e.Name() == name {

@@ -1,5 +1,6 @@
-// files: which files a package and a source group are made of. Only regular files count, editors'
-// droppings do not, and a symlink is an error because what it leads to may lie outside of the tree.
+// files: the files of a package and of a source group. Only regular files count, leftovers of
+// editors do not. A symlink is an error, because its target may lie outside the tree; in foreign
+// trees it is followed inside the tree.
 
 package workspace
 
@@ -22,17 +23,17 @@ type File struct {
 	Host string      // the file on this machine; empty when Data is used
 	Data []byte      // contents when Host is empty
 	Mode fs.FileMode // 0o755 if the owner may execute it, 0o644 otherwise
-	Link string      // where a symlink leads; only TreeFiles has them
+	Link string      // target of a symlink; only TreeFiles returns them
 }
 
-// Files returns the package's own files, sorted by name: everything below its directory but what
-// only cargo reads, droppings of editors, and the external files that the ancestor downloaded
-// there.
+// Files returns the package's own files, sorted by name: all files below its directory except those
+// that only cargo reads, leftovers of editors, and external files that Bottlerocket's buildsys
+// downloaded there.
 func (w *Workspace) Files(p *Package) []File { return slices.Clone(p.files) }
 
 // SourceGroupFiles returns the files of the package's source groups, sorted by name; names are
-// relative to sources/. Names beginning with "." and directories named "target" are left out.
-// "vendor" is not: a build has no network.
+// relative to sources/. It leaves out names that begin with "." and directories named "target". It
+// keeps "vendor", because a build has no network.
 func (w *Workspace) SourceGroupFiles(p *Package) ([]File, error) {
 	var problems manifest.Problems
 	byName := map[string]File{} // one group may lie inside another
@@ -41,7 +42,7 @@ func (w *Workspace) SourceGroupFiles(p *Package) ([]File, error) {
 			skip: func(name string, dir bool) bool {
 				return strings.HasPrefix(path.Base(name), ".") || (dir && path.Base(name) == "target")
 			}}
-		_ = fs.WalkDir(w.FS, path.Join(sourcesDir, group), walk.visit) // returns what visit does: nil
+		_ = fs.WalkDir(w.FS, path.Join(sourcesDir, group), walk.visit) // visit returns nil
 		files, bad := walk.sorted()
 		problems = append(problems, bad...)
 		for _, f := range files {
@@ -57,8 +58,8 @@ func (w *Workspace) SourceGroupFiles(p *Package) ([]File, error) {
 }
 
 // ModuleFiles returns the files of the Go module in a directory of the tree, a slash path, sorted
-// by name; names are relative to it. What is left out is what SourceGroupFiles leaves out, and what
-// buildsys itself makes below build/.
+// by name; names are relative to it. It leaves out what SourceGroupFiles leaves out, and the build
+// directory.
 func (w *Workspace) ModuleFiles(dir string) ([]File, error) {
 	files, problems := walk(w.Root, w.FS, dir, ".", func(name string, isDir bool) bool {
 		base := path.Base(name)
@@ -86,7 +87,7 @@ func packageFiles(root string, tree fs.FS, p *Package, entries []fs.DirEntry, fo
 		}}
 	for _, e := range entries {
 		if at := path.Join(p.Dir, e.Name()); e.IsDir() {
-			_ = fs.WalkDir(tree, at, w.visit) // returns what visit does: nil
+			_ = fs.WalkDir(tree, at, w.visit) // visit returns nil
 		} else {
 			_ = w.visit(at, e, nil)
 		}
@@ -94,7 +95,7 @@ func packageFiles(root string, tree fs.FS, p *Package, entries []fs.DirEntry, fo
 	return w.sorted()
 }
 
-// ignored says whether a file is a dropping of an editor or of a file manager, or a note to git.
+// ignored reports whether a file is a leftover of an editor or file manager, or belongs to git.
 func ignored(name string) bool {
 	switch {
 	case strings.HasSuffix(name, "~"), strings.HasPrefix(name, ".#"), name == ".DS_Store",
@@ -107,20 +108,20 @@ func ignored(name string) bool {
 	return swap
 }
 
-// walk lists the regular files at and below base/start, with names relative to base, sorted.
-// Whatever else lies there and is not skipped is a problem.
+// walk lists the regular files at and below base/start, sorted, with names relative to base.
+// Anything else there that is not skipped is a problem.
 func walk(root string, tree fs.FS, base, start string,
 	skip func(name string, dir bool) bool) ([]File, manifest.Problems) {
 	w := fileWalk{root: root, tree: tree, base: base, start: start, skip: skip}
-	_ = fs.WalkDir(tree, path.Join(base, start), w.visit) // returns what visit does: nil
+	_ = fs.WalkDir(tree, path.Join(base, start), w.visit) // visit returns nil
 	return w.sorted()
 }
 
-// fileWalk collects the files that visit is shown.
+// fileWalk collects the files that visit is called with.
 type fileWalk struct {
 	root, base, start string
 	tree              fs.FS
-	// take what symlinks lead to inside the tree for what is there, as foreign trees expect it
+	// follow replaces symlinks by their targets inside the tree, as foreign trees expect.
 	follow   bool
 	links    int // symlinks to directories around the present place
 	skip     func(name string, dir bool) bool
@@ -163,12 +164,11 @@ func (w *fileWalk) visit(at string, e fs.DirEntry, err error) error {
 	return nil
 }
 
-// maxLinks bounds symlinks within directories that are reached through symlinks, which may lead in
-// a circle.
+// maxLinks bounds the nesting of symlinks to directories, which may form a circle.
 const maxLinks = 8
 
-// link adds what a symlink leads to. One that leads out of the tree or nowhere is left out, with a
-// warning: what was built of the tree so far did not have it either.
+// link adds the target of a symlink. A target outside the tree or missing is left out, with a
+// warning: Bottlerocket's builds did not have it either.
 func (w *fileWalk) link(at, name string) {
 	info, err := fs.Stat(w.tree, at)
 	if err != nil {
@@ -188,7 +188,7 @@ func (w *fileWalk) link(at, name string) {
 	} else {
 		for _, e := range entries {
 			if below := path.Join(at, e.Name()); e.IsDir() {
-				_ = fs.WalkDir(w.tree, below, w.visit) // returns what visit does: nil
+				_ = fs.WalkDir(w.tree, below, w.visit) // visit returns nil
 			} else {
 				_ = w.visit(below, e, nil)
 			}

@@ -1,4 +1,4 @@
-// foreign_test: trees written for the ancestor, against what cargo makes of them.
+// foreign_test: trees written for Bottlerocket and Twoliter, compared with cargo's view of them.
 
 package workspace
 
@@ -15,7 +15,7 @@ import (
 	"buildsys/internal/manifest"
 )
 
-// expected is a tree's graph as another program found it. Packages are named by their directories.
+// expected is a tree's graph as another program found it. Packages are named by directory.
 type expected struct {
 	Packages map[string]struct {
 		Crate            string
@@ -49,7 +49,7 @@ type expected struct {
 	}
 }
 
-// TestForeignTree loads a small tree of the ancestor's first generation.
+// TestForeignTree loads a small tree of the first generation, InTree.
 func TestForeignTree(t *testing.T) {
 	archive, err := txtar.ParseFile("../../testdata/foreign/in-tree.txtar")
 	must(t, err)
@@ -61,7 +61,7 @@ func TestForeignTree(t *testing.T) {
 	}
 }
 
-// compare loads a tree and compares all of it with a graph in JSON.
+// compare compares a loaded tree with a graph in JSON.
 func compare(t *testing.T, root string, data []byte) *Workspace {
 	t.Helper()
 	var want expected
@@ -138,8 +138,8 @@ func compareVariants(t *testing.T, w *Workspace, want expected) {
 	}
 }
 
-// compareOrder compares closures and levels, and the order that the levels make; and holds the
-// order in which a plan has its steps against what each of them waits for.
+// compareOrder compares closures and levels and the order that the levels make, and checks the
+// order of a plan's steps against what each step waits for.
 func compareOrder(t *testing.T, w *Workspace, want expected) {
 	g := w.Graph()
 	for name, v := range want.Variants {
@@ -165,8 +165,8 @@ func compareOrder(t *testing.T, w *Workspace, want expected) {
 	}
 }
 
-// TestForeignOddities: what only foreign trees have, one tree each. The last two sections are every
-// message, to the letter: "want" as the tree is judged by default, and "strict" with that.
+// TestForeignOddities loads trees with what only foreign trees have. The last two sections have
+// every message to the letter: "want" with the default strictness, "strict" with Strict.
 func TestForeignOddities(t *testing.T) {
 	wants := []string{"want", "strict"}
 	const pattern = "../../testdata/foreign/odd/*.txtar"
@@ -176,8 +176,7 @@ func TestForeignOddities(t *testing.T) {
 	})
 }
 
-// messages returns what there is to say about a tree: mistakes, or warnings and what variants are
-// made of.
+// messages returns the messages on a tree: errors, or warnings and the packages of its variants.
 func messages(root string, how Strictness) string {
 	w, err := Load(root, how)
 	if err != nil {

@@ -1,10 +1,10 @@
-// graph: how the packages of a tree depend on each other.
+// graph: the dependencies between the packages and kits of a tree.
 
 package workspace
 
 import "buildsys/internal/graph"
 
-// Graph returns the packages and kits and both kinds of their dependencies.
+// Graph returns the packages and kits with both kinds of their dependencies.
 func (w *Workspace) Graph() *graph.Graph {
 	g := graph.New()
 	for _, name := range w.PackageNames() {

@@ -1,4 +1,4 @@
-// kind: which program a tree was written for, and so how it is judged.
+// kind: detects the program that a tree was written for, which determines how it is judged.
 
 package workspace
 
@@ -14,32 +14,32 @@ import (
 	"buildsys/internal/manifest"
 )
 
-// Strictness says what becomes of what the ancestor read over, such as keys that it did not know.
+// Strictness determines how mistakes are reported that Bottlerocket and Twoliter ignored, such as
+// unknown keys.
 type Strictness int
 
-// The levels.
+// The levels of strictness.
 const (
-	ByTree  Strictness = iota // mistakes in a tree written for buildsys, warnings in any other
-	Strict                    // mistakes
+	ByTree  Strictness = iota // errors in a tree written for buildsys, warnings in a foreign tree
+	Strict                    // errors
 	Lenient                   // warnings
 )
 
-// buildsysDir is the ancestor's own source, in trees that bring it along.
+// buildsysDir is the source of Bottlerocket's own buildsys, in trees that contain it.
 const buildsysDir = "tools/buildsys"
 
-// Foreign says that the tree was written for another program than this one.
+// Foreign reports whether the tree was written for another program.
 func (w *Workspace) Foreign() bool { return w.Generation != manifest.Native }
 
-// IsForeign says whether the tree at root was written for another program, without reading all of
-// it.
+// IsForeign is Foreign for the tree at root, without reading all of it.
 func IsForeign(root string) bool {
 	l := &loader{tree: os.DirFS(root)}
 	return l.generation() != manifest.Native
 }
 
-// generation finds out which program a tree was written for. With Twoliter.toml and build scripts
-// for cargo it is Twoliter; with tools/buildsys it is the program there, whose source says what it
-// knows; with a Dockerfile that is no recipe of ours it is one like it.
+// generation detects the program that a tree was written for: Twoliter if there are Twoliter.toml
+// and build scripts for cargo; the program in tools/buildsys if there is one, whose source shows
+// which keys it knows; else, if the Dockerfile is no recipe for buildsys, a program like that.
 func (l *loader) generation() manifest.Generation {
 	switch {
 	case l.exists(projectFile) && l.hasBuildScripts():
@@ -65,35 +65,35 @@ func (l *loader) hasBuildScripts() bool {
 	})
 }
 
-// beforeKits says whether Twoliter.toml is of the form it had before kits: without vendors, and the
-// SDK by its registry or not at all.
+// beforeKits reports whether Twoliter.toml has its form from before kits: without vendors, and with
+// the SDK by its registry or not at all.
 func (l *loader) beforeKits() bool {
 	var keys map[string]any
 	if data, err := fs.ReadFile(l.tree, projectFile); err == nil && len(data) <= manifest.MaxSize {
-		_ = toml.Unmarshal(data, &keys) // what is no TOML is reported later
+		_ = toml.Unmarshal(data, &keys) // invalid TOML is reported later
 	}
 	sdk, _ := keys["sdk"].(map[string]any)
 	return keys["vendor"] == nil && keys["kit"] == nil && sdk["vendor"] == nil && l.exists(releaseFile)
 }
 
-// ownDockerfile says whether the tree's own Dockerfile is no recipe for a buildsys, of whatever
-// version; see Recipe.
+// ownDockerfile reports whether the tree has a Dockerfile that is not a recipe for any version
+// of buildsys; see Recipe.
 func (l *loader) ownDockerfile() bool {
 	text, err := fs.ReadFile(l.tree, dockerfile)
 	return err == nil && !bytes.Contains(text, []byte(recipeMark))
 }
 
-// judge settles the rules that the manifests of the tree are read by.
+// judge determines the rules for the manifests of the tree.
 func (l *loader) judge(s Strictness) {
 	l.rules.Generation = l.generation()
 	l.foreign = l.rules.Generation != manifest.Native
 	l.rules.Lenient = s == Lenient || s == ByTree && l.foreign
-	// Up to Bottlerocket 1.0 the packages were a cargo workspace of their own, all built before any
+	// Up to Bottlerocket 1.0 the packages were a separate cargo workspace, built before any
 	// variant.
 	l.rules.WholeTree = l.foreign && l.exists(path.Join(packagesDir, manifestFile))
 }
 
-// wholeTree makes variants without dependencies need every package, see manifest.Rules.
+// wholeTree makes variants without dependencies depend on every package; see manifest.Rules.
 func (l *loader) wholeTree() {
 	if !l.rules.WholeTree {
 		return

@@ -1,4 +1,4 @@
-// kits: the kits of a tree, what is in each, and what Twoliter.toml says.
+// kits: the kits of a tree, their contents, and Twoliter.toml.
 
 package workspace
 
@@ -17,8 +17,8 @@ import (
 const (
 	kitsDir     = "kits"
 	projectFile = "Twoliter.toml"
-	// kitPrefix begins the names of kits among dependencies and in graphs. Packages cannot be called
-	// so.
+	// kitPrefix begins the names of kits among dependencies and in graphs; no package's name
+	// contains a slash.
 	kitPrefix = "kit/"
 )
 
@@ -26,16 +26,17 @@ const (
 type Kit struct {
 	manifest.Kit
 	Dir           string   // slash path relative to the root: "kits/core-kit"
-	BuildRequires []string // as those of a Package
+	BuildRequires []string // packages and kits, as for a Package
 }
 
-// KitNode is the name of a kit among dependencies and in graphs.
+// KitNode returns the name of a kit among dependencies and in graphs.
 func KitNode(name string) string { return kitPrefix + name }
 
-// IsKit says whether a name among dependencies or in a graph is that of a kit, and which.
+// IsKit reports whether a name among dependencies or in a graph is that of a kit, and returns the
+// kit's name.
 func IsKit(node string) (name string, ok bool) { return strings.CutPrefix(node, kitPrefix) }
 
-// Packages returns those of the names that are packages.
+// Packages returns the names that are those of packages, not of kits.
 func Packages(nodes []string) []string {
 	return slices.DeleteFunc(slices.Clone(nodes),
 		func(n string) bool { return strings.HasPrefix(n, kitPrefix) })
@@ -64,7 +65,7 @@ func (w *Workspace) KitContents(name string) []string {
 	return out
 }
 
-// KitsBelow returns the kits that a kit needs, directly or not, sorted.
+// KitsBelow returns the kits that a kit depends on, directly or not, sorted.
 func (w *Workspace) KitsBelow(name string) []string {
 	var out []string
 	for _, node := range w.Graph().BuildClosure(KitNode(name)) {
@@ -75,8 +76,8 @@ func (w *Workspace) KitsBelow(name string) []string {
 	return out
 }
 
-// addKits adds the kits to a graph of packages. Who depends on a kit waits for its packages and may
-// see their RPMs, so a kit is a node like any other there.
+// addKits adds the kits to a graph of packages. A step that depends on a kit waits for its packages
+// and may see their RPMs, so a kit is a node like any other.
 func (w *Workspace) addKits(g *graph.Graph) {
 	for _, name := range w.KitNames() {
 		g.AddNode(KitNode(name))
@@ -86,8 +87,7 @@ func (w *Workspace) addKits(g *graph.Graph) {
 	}
 }
 
-// loadKits reads the kits of the tree. Like packages they are kept by directory until all is
-// resolved.
+// loadKits reads the kits of the tree. Like packages they are kept by directory until resolved.
 func (l *loader) loadKits() {
 	l.kits = map[string]*Kit{}
 	for _, dir := range l.list(kitsDir) {
@@ -114,7 +114,7 @@ func (l *loader) namedKits() map[string]*Kit {
 		k := l.kits[dir]
 		if other := out[k.Name]; other != nil && k.Name != "" {
 			l.problem(k.File, k.NameLine, "give one of them another kit-name",
-				"the kit of %s has the name %q as well", other.Dir, k.Name)
+				"the kit in %s is also named %q", other.Dir, k.Name)
 		}
 		out[k.Name] = k
 	}
@@ -144,7 +144,7 @@ func (l *loader) kitTarget(file, dir string, d manifest.Dependency) (string, boo
 	return KitNode(k.Name), true
 }
 
-// project reads Twoliter.toml; nil when there is none, or one of the time before kits.
+// project reads Twoliter.toml. It returns nil if there is none, or one from before kits.
 func (l *loader) project() *manifest.Project {
 	if l.rules.Generation == manifest.Twoliter || !l.exists(projectFile) {
 		return nil
@@ -158,7 +158,7 @@ func (l *loader) project() *manifest.Project {
 	return p
 }
 
-// ReadProject reads Twoliter.toml alone; nil when there is none that can be used.
+// ReadProject reads only Twoliter.toml. It returns nil if there is none, or one with mistakes.
 func ReadProject(tree fs.FS) *manifest.Project {
 	l := &loader{tree: tree}
 	l.judge(ByTree)
@@ -169,7 +169,8 @@ func ReadProject(tree fs.FS) *manifest.Project {
 	return p
 }
 
-// version settles the version of the tree: Twoliter.toml has it, or Release.toml, or both the same.
+// version returns the version of the tree, from Twoliter.toml or Release.toml; if both have one,
+// they must agree.
 func (l *loader) version(p *manifest.Project) manifest.Release {
 	if p == nil {
 		return l.release()
@@ -179,15 +180,15 @@ func (l *loader) version(p *manifest.Project) manifest.Release {
 	}
 	r := l.release()
 	if r.Version != "" && p.ReleaseVersion != "" && r.Version != p.ReleaseVersion {
-		l.problem(projectFile, 0,
-			"write the same into both, or remove "+releaseFile+", which nothing needs beside "+projectFile,
+		l.problem(projectFile, 0, "write the same version into both, or remove "+releaseFile+
+			", which is not needed beside "+projectFile,
 			"release-version is %q, but version in %s is %q", p.ReleaseVersion, releaseFile, r.Version)
 	}
 	return r
 }
 
-// KitIn returns the kit whose directory is dir, a slash path relative to the root, or is above it;
-// empty for none.
+// KitIn returns the kit whose directory is dir, a slash path relative to the root, or contains it;
+// empty if there is none.
 func (w *Workspace) KitIn(dir string) string {
 	for name, k := range w.Kits {
 		if dir == k.Dir || strings.HasPrefix(dir, k.Dir+"/") {
@@ -197,7 +198,7 @@ func (w *Workspace) KitIn(dir string) string {
 	return ""
 }
 
-// Below returns dir as a slash path relative to root; empty when it is not below it.
+// Below returns dir as a slash path relative to root; empty if dir is not below root.
 func Below(root, dir string) string {
 	rel, err := filepath.Rel(realPath(root), realPath(dir))
 	if err != nil || !filepath.IsLocal(rel) {

@@ -1,4 +1,4 @@
-// kits_test: what is in a kit and who sees it, by the rules of the ancestor.
+// kits_test: the contents of a kit and which steps see it, by Twoliter's rules.
 
 package workspace
 
@@ -91,8 +91,8 @@ func TestKits(t *testing.T) {
 		t.Errorf("tools needs the kits %q", got)
 	}
 	g := w.Graph()
-	// Of a kit all its packages are seen, and those of the kits it needs; not what only runs with the
-	// package itself.
+	// Of a kit all packages are visible, and those of the kits it needs; not the package's own
+	// run-time dependencies.
 	for pkg, want := range map[string]string{"app": "editor musl ncurses spell",
 		"editor": "musl ncurses", "musl": ""} {
 		if got := strings.Join(Packages(g.BuildClosure(pkg)), " "); got != want {

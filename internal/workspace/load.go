@@ -12,10 +12,10 @@ import (
 	"buildsys/internal/manifest"
 )
 
-// release reads what the tree is a release of.
+// release reads Release.toml.
 func (l *loader) release() manifest.Release {
 	if !l.exists(releaseFile) {
-		l.tolerate(releaseFile, 0, "write version = \"0.1.0\" into it", "is missing")
+		l.tolerate(releaseFile, 0, "create it with version = \"0.1.0\"", "is missing")
 		return manifest.Release{}
 	}
 	data, ok := l.read(releaseFile)
@@ -27,16 +27,16 @@ func (l *loader) release() manifest.Release {
 	return release
 }
 
-// loadAll reads the packages and variants in the named directories, several at once: of the time
-// that planning takes, most is the system calls and the TOML decoding here, and no manifest needs
-// to know another yet.
+// loadAll reads the packages and variants in the named directories in parallel: the system calls
+// and the TOML decoding here take most of the time of planning, and no manifest depends on another
+// yet.
 func (l *loader) loadAll(root string, names, variants []string) {
 	packages, problems := make([]*Package, len(names)), make([]manifest.Problems, len(names))
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	more := l.part()
 	more.variants = l.variants
-	group.Go(func() error { // begun first: the manifest of a variant with everything is a large file
+	group.Go(func() error { // first, because the manifest of a variant may be the largest file
 		for _, name := range variants {
 			more.loadVariant(name)
 		}
@@ -50,7 +50,7 @@ func (l *loader) loadAll(root string, names, variants []string) {
 			return nil
 		})
 	}
-	_ = group.Wait() // what is wrong is in problems
+	_ = group.Wait() // mistakes are in problems
 	for i, name := range names {
 		if packages[i] != nil {
 			l.packages[name] = packages[i]
@@ -60,8 +60,8 @@ func (l *loader) loadAll(root string, names, variants []string) {
 	l.problems = append(l.problems, more.problems...)
 }
 
-// loadPackage reads one package; nil when the directory has no manifest. It lists the directory
-// once: with thousands of packages the system calls are what takes time.
+// loadPackage reads one package. It returns nil if the directory has no manifest. It lists the
+// directory only once: with thousands of packages, system calls dominate.
 func (l *loader) loadPackage(root, name string) *Package {
 	p := &Package{Dir: path.Join(packagesDir, name)}
 	entries, err := fs.ReadDir(l.tree, p.Dir)
@@ -116,19 +116,19 @@ func (l *loader) loadVariant(name string) {
 	}
 }
 
-// loadTemplate reads what an appliance cannot be made without.
+// loadTemplate reads the template that an appliance is made from.
 func (l *loader) loadTemplate(v *Variant) {
 	name := path.Join(v.Dir, TemplateName)
 	if !l.exists(name) {
 		l.problem(v.File, 0, "write "+name+": the virtual machine that the image is for, in OVF",
-			"image-format \"vmdk\" makes an appliance, and there is no %s", name)
+			"image-format \"vmdk\" makes an appliance, but there is no %s", name)
 		return
 	}
 	v.Template, _ = l.readTemplate(name)
 }
 
-// readTemplate reads a template, which in a foreign tree may be a link to one that several variants
-// share.
+// readTemplate reads a template, which in a foreign tree may be a link to one shared by several
+// variants.
 func (l *loader) readTemplate(name string) (data []byte, ok bool) {
 	if info, err := fs.Stat(l.tree, name); err == nil && l.foreign {
 		return l.readKind(name, info.Mode())

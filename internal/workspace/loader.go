@@ -1,4 +1,4 @@
-// loader: the files of a tree, read with suspicion, and what is wrong with them.
+// loader: reads the files of an untrusted tree and collects the mistakes in them.
 
 package workspace
 
@@ -13,7 +13,7 @@ import (
 	"buildsys/internal/manifest"
 )
 
-// loader collects what a tree holds and what is wrong with it. Its maps are keyed by directory
+// loader collects the contents of a tree and the mistakes in it. Its maps are keyed by directory
 // name, because dependencies are paths and a package's name may be wrong.
 type loader struct {
 	tree     fs.FS
@@ -22,10 +22,10 @@ type loader struct {
 	kits     map[string]*Kit
 	problems manifest.Problems
 	rules    manifest.Rules
-	foreign  bool // written for another program: more is allowed than our own trees need
+	foreign  bool // written for another program: allows more than our own trees need
 }
 
-// part returns a loader of its own for some of the manifests.
+// part returns a loader for some of the manifests, with problems of its own.
 func (l *loader) part() *loader {
 	return &loader{tree: l.tree, rules: l.rules, foreign: l.foreign}
 }
@@ -36,13 +36,13 @@ func (l *loader) problem(file string, line int, hint, format string, args ...any
 	})
 }
 
-// tolerate is problem for what Bottlerocket read over: with lenient rules it is a warning.
+// tolerate reports a problem that Bottlerocket ignored: a warning if rules are lenient.
 func (l *loader) tolerate(file string, line int, hint, format string, args ...any) {
 	l.problem(file, line, hint, format, args...)
 	l.problems[len(l.problems)-1].Warning = l.rules.Lenient
 }
 
-// why is an error without the path, which the message around it names already.
+// why returns an error without the path, which the message around it names already.
 func why(err error) error {
 	var at *fs.PathError
 	if errors.As(err, &at) {
@@ -52,7 +52,7 @@ func why(err error) error {
 }
 
 // read returns the contents of a regular file, at most one byte more than a manifest may have.
-// Otherwise ok is false and there is a problem.
+// Otherwise it reports a problem and ok is false.
 func (l *loader) read(name string) (data []byte, ok bool) {
 	info, err := fs.Lstat(l.tree, name)
 	if err != nil {
@@ -62,7 +62,7 @@ func (l *loader) read(name string) (data []byte, ok bool) {
 	return l.readKind(name, info.Mode())
 }
 
-// readKind is read for a file whose kind is known.
+// readKind is read for a file whose type is known.
 func (l *loader) readKind(name string, kind fs.FileMode) (data []byte, ok bool) {
 	if !kind.IsRegular() {
 		l.problem(name, 0, "", "must be a regular file, not %s", kindOf(kind))
@@ -97,7 +97,7 @@ func (l *loader) exists(name string) bool {
 	return err == nil
 }
 
-// list returns the names of the directories of parent that are not hidden, sorted.
+// list returns the names of the directories in parent that are not hidden, sorted.
 func (l *loader) list(parent string) []string {
 	info, err := fs.Lstat(l.tree, parent)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -1,4 +1,4 @@
-// recipe: the Dockerfile with the tools and macros it uses, of the tree or of the program.
+// recipe: the recipe that a tree is built with: its own, or the one inside the program.
 
 package workspace
 
@@ -12,13 +12,13 @@ import (
 	"buildsys/internal/manifest"
 )
 
-// Recipe is what turns inputs into RPMs and images.
+// Recipe is the Dockerfile with the tools and macros it uses.
 type Recipe struct {
 	Dockerfile []byte
 	Files      []File // below tools/ and macros/, sorted
-	// Own is the tree's own Dockerfile when that was not written for buildsys: packages and images
-	// are made by it, with what it finds in the tree. The fields above are then the fallback's, for
-	// what only buildsys does.
+	// Own is the tree's own Dockerfile if it was not written for buildsys. It makes the
+	// packages and images, with the files it finds in the tree. The fields above are then the
+	// fallback's, for what only buildsys does.
 	Own []byte
 }
 
@@ -26,15 +26,15 @@ const (
 	dockerfile  = "Dockerfile"
 	recipeMark  = "# buildsys-recipe:" // begins the first line of a recipe for buildsys
 	recipeLine  = recipeMark + " 2"
-	flatLine    = recipeMark + " 1" // of recipes that had all of tools/ in one directory
+	flatLine    = recipeMark + " 1" // first line of recipes with all of tools/ in one directory
 	recipeTools = "tools"
 )
 
-// Recipe returns the tree's own recipe when its root has a Dockerfile, else the one in fallback,
-// the copy inside the program. Both give the same values for the same contents: files of tools/ are
-// 0o755 and all others 0o644, because an embedded file has lost its mode. Files of the fallback
-// come as Data. A Dockerfile of the tree that does not say that it is a recipe for buildsys is
-// Own.
+// Recipe returns the tree's own recipe if its root has a Dockerfile, else the one in fallback,
+// which is embedded in the program. Both give the same values for the same contents: files of
+// tools/ have mode 0o755 and all others 0o644, because embedded files have lost their modes. Files
+// of the fallback come as Data. A Dockerfile of the tree that is not marked as a recipe for
+// buildsys is Own.
 func (w *Workspace) Recipe(fallback fs.FS) (*Recipe, error) {
 	if _, err := fs.Lstat(w.FS, dockerfile); errors.Is(err, fs.ErrNotExist) {
 		return w.readRecipe(fallback, true)
@@ -55,7 +55,7 @@ func (w *Workspace) Recipe(fallback fs.FS) (*Recipe, error) {
 	return r, nil
 }
 
-// readRecipe reads the recipe for buildsys that is in a tree.
+// readRecipe reads a recipe for buildsys from a tree.
 func (w *Workspace) readRecipe(tree fs.FS, embedded bool) (*Recipe, error) {
 	l := &loader{tree: tree}
 	text, ok := l.read(dockerfile)
@@ -85,8 +85,7 @@ func (w *Workspace) readRecipe(tree fs.FS, embedded bool) (*Recipe, error) {
 	return r, l.problems.Err()
 }
 
-// notOurRecipe is the error for a Dockerfile that is a recipe for buildsys, but begins with another
-// line than this buildsys expects.
+// notOurRecipe returns the error for a recipe whose first line is not the expected one.
 func notOurRecipe(first string) error {
 	p := manifest.Problem{File: dockerfile, Line: 1,
 		Msg:  fmt.Sprintf("is not a recipe for this buildsys: its first line is not %q", recipeLine),

@@ -42,8 +42,8 @@ func (l *loader) targets(file, dir string, deps []manifest.Dependency) []string 
 	return names
 }
 
-// target follows the path of one dependency. The key must be the name of the crate found there, as
-// for cargo.
+// target follows the path of one dependency. As for cargo, the key must be the name of the crate
+// found there.
 func (l *loader) target(file, dir string, d manifest.Dependency) (string, bool) {
 	at := path.Join(dir, d.Path)
 	parent, name := path.Split(at)
@@ -75,16 +75,16 @@ func (l *loader) target(file, dir string, d manifest.Dependency) (string, bool) 
 	return name, true
 }
 
-// noPackage judges a dependency on a crate of a foreign tree that is no package. Old trees name the
-// ancestor itself as one.
+// noPackage reports a dependency of a foreign tree on a crate that is not a package. Old trees have
+// such a dependency on Bottlerocket's buildsys itself.
 func (l *loader) noPackage(file string, d manifest.Dependency, at string) {
 	if at != buildsysDir {
 		l.tolerate(file, d.Line, "",
-			"dependency %q leads to %s, which is no package: nothing is built for it", d.Key, at)
+			"dependency %q leads to %s, which is not a package: nothing is built for it", d.Key, at)
 	}
 }
 
-// pathTo is how a manifest in dir names a package.
+// pathTo returns the path by which a manifest in dir names a package.
 func (l *loader) pathTo(dir, name string) string {
 	if strings.HasPrefix(dir, packagesDir+"/") {
 		return "../" + name
@@ -94,7 +94,7 @@ func (l *loader) pathTo(dir, name string) string {
 
 func (l *loader) nearestPackage(dir string, d manifest.Dependency, name string) string {
 	names := slices.Sorted(maps.Keys(l.packages))
-	for _, other := range names { // the key may be right where the path is not
+	for _, other := range names { // the key may be right and the path wrong
 		if l.packages[other].Crate == d.Key && path.Join(packagesDir, other) != dir {
 			return fmt.Sprintf("did you mean path = %q?", l.pathTo(dir, other))
 		}
@@ -105,8 +105,9 @@ func (l *loader) nearestPackage(dir string, d manifest.Dependency, name string) 
 	return ""
 }
 
-// cycles reports the cycles over both kinds of dependency. Cargo allows none, and no build could
-// begin. Every package and kit is walked once, so of cycles that share some only some are reported.
+// cycles reports the cycles over both kinds of dependency: cargo allows none, and no build could
+// begin. It visits every package and kit once, so of cycles that share nodes it may report only
+// some.
 func (l *loader) cycles() {
 	const unseen, onPath, done = 0, 1, 2
 	state := map[string]int{}
@@ -134,7 +135,7 @@ func (l *loader) cycles() {
 	}
 }
 
-// node is a package or kit as part of a cycle.
+// node is a package or kit in a cycle.
 type node struct {
 	file, dir string
 	needs     []string
@@ -153,8 +154,7 @@ func (l *loader) nodes() map[string]node {
 	return nodes
 }
 
-// cycle reports one cycle, beginning with its alphabetically first package, or kit, and at its
-// line.
+// cycle reports one cycle, beginning with its alphabetically first package or kit, at its line.
 func (l *loader) cycle(nodes map[string]node, names []string) {
 	first := slices.Index(names, slices.Min(names))
 	names = slices.Concat(names[first:], names[:first])

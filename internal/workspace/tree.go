@@ -1,4 +1,4 @@
-// tree: the files of a tree as a Dockerfile finds them that takes all of it for its context.
+// tree: the files of a tree as a Dockerfile sees them whose context is the whole tree.
 
 package workspace
 
@@ -12,9 +12,9 @@ import (
 )
 
 // TreeFiles returns the files at and below a path of the tree, sorted; names are relative to its
-// root. Symlinks are among them as what they are, because a build resolves them inside of what it
-// sees. A path that is not there has no files. Directories for which skip returns true are left
-// out, and droppings of editors.
+// root. Symlinks are returned as such, because a build resolves them inside its own context. A path
+// that does not exist has no files. Directories for which skip returns true and leftovers of
+// editors are left out.
 func (w *Workspace) TreeFiles(at string, skip func(dir string) bool) ([]File, error) {
 	info, err := fs.Lstat(w.FS, at)
 	if err != nil {
@@ -22,7 +22,7 @@ func (w *Workspace) TreeFiles(at string, skip func(dir string) bool) ([]File, er
 	}
 	t := treeWalk{w: w, start: at, skip: skip}
 	if info.IsDir() {
-		_ = fs.WalkDir(w.FS, at, t.visit) // returns what visit does: nil
+		_ = fs.WalkDir(w.FS, at, t.visit) // visit returns nil
 	} else {
 		_ = t.visit(at, fs.FileInfoToDirEntry(info), nil)
 	}
@@ -72,5 +72,5 @@ func (t *treeWalk) visit(at string, e fs.DirEntry, err error) error {
 		}
 		t.files = append(t.files, File{Name: at, Link: to, Mode: 0o777})
 	}
-	return nil // sockets and the like are of no use to a build
+	return nil // a build cannot use sockets and the like
 }

@@ -1,6 +1,7 @@
-// Package workspace is a project tree: its packages and variants with their manifests, how they
-// depend on each other, which files each of them is made of, and the recipe. It reads through an
-// fs.FS, never follows symlinks, and reports every mistake of the whole tree at once.
+// Package workspace reads a project tree: its packages, kits and variants, their dependencies, the
+// files of each, and the recipe. It finds the manifests that package manifest parses, and its
+// Workspace is what plans are made from. It reads through an fs.FS that cannot leave the root, and
+// reports every mistake in the tree at once.
 package workspace
 
 import (
@@ -15,7 +16,7 @@ import (
 	"buildsys/internal/manifest"
 )
 
-// The files and directories that make a tree.
+// The files and directories of a tree.
 const (
 	releaseFile  = "Release.toml"
 	manifestFile = "Cargo.toml"
@@ -31,21 +32,22 @@ type Workspace struct {
 	Packages map[string]*Package
 	Variants map[string]*Variant
 	Kits     map[string]*Kit
-	Release  manifest.Release // without a version when the tree, a foreign one, says none
-	// nil when the tree has no Twoliter.toml, or one of the time before kits
+	Release  manifest.Release // no version if a foreign tree gives none
+	// Project is nil if the tree has no Twoliter.toml, or one from before kits.
 	Project *manifest.Project
 	// Generation is the program that the tree was written for.
 	Generation manifest.Generation
-	// images are made of all packages, whatever their manifests lead to; see manifest.Rules
+	// WholeTree means that images are made of all packages; see manifest.Rules.
 	WholeTree bool
-	Warnings  manifest.Problems // sorted; what can be worked with, and is probably not what was meant
+	Warnings  manifest.Problems // sorted; mistakes that do not prevent a build
 }
 
 // Package is one directory below packages/.
 type Package struct {
 	manifest.Package
 	Dir string // slash path relative to the root: "packages/bash"
-	// names of the packages [build-dependencies] lead to, and of kits as KitNode has them, sorted
+	// BuildRequires are the packages that [build-dependencies] lead to, and kits by KitNode,
+	// sorted.
 	BuildRequires []string
 	Requires      []string // the same for [dependencies]
 	files         []File
@@ -63,21 +65,21 @@ type Variant struct {
 // TemplateName is the file in a variant's directory that describes its virtual machine.
 const TemplateName = "template.ovf"
 
-// Load reads the tree at root, as strictly as asked for; the default is ByTree. Mistakes in the
-// tree come back as manifest.Problems.
+// Load reads the tree at root, with the given strictness or ByTree. The error for mistakes in the
+// tree is manifest.Problems.
 func Load(root string, how ...Strictness) (*Workspace, error) {
 	root, err := filepath.Abs(root)
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.OpenRoot(root) // cannot be left through a symlink
+	dir, err := os.OpenRoot(root) // no symlink leads out of it
 	if err != nil {
 		return nil, fmt.Errorf("open the project tree: %w", err)
 	}
 	return LoadFS(root, dir.FS(), how...)
 }
 
-// LoadFS is Load for any file system. root is the directory its files have on this machine.
+// LoadFS is Load for any file system. root is the directory on this machine that tree shows.
 func LoadFS(root string, tree fs.FS, how ...Strictness) (*Workspace, error) {
 	l := &loader{tree: tree, packages: map[string]*Package{}, variants: map[string]*Variant{}}
 	w := &Workspace{Root: root, FS: tree, Packages: map[string]*Package{},
@@ -89,7 +91,7 @@ func LoadFS(root string, tree fs.FS, how ...Strictness) (*Workspace, error) {
 	l.loadKits()
 	l.loadAll(root, l.list(packagesDir), l.list(variantsDir))
 	if len(l.packages)+len(l.variants) == 0 {
-		l.problem(packagesDir, 0, "a tree has packages/<name>/Cargo.toml", "there is no package")
+		l.problem(packagesDir, 0, "add packages/<name>/Cargo.toml", "there is no package")
 	}
 	w.Kits = l.namedKits()
 	l.resolve()
@@ -113,7 +115,7 @@ func (w *Workspace) PackageNames() []string { return slices.Sorted(maps.Keys(w.P
 // VariantNames returns the names of all variants, sorted.
 func (w *Workspace) VariantNames() []string { return slices.Sorted(maps.Keys(w.Variants)) }
 
-// ErrNoRoot says that a directory is in no project tree.
+// ErrNoRoot is the error for a directory that is not in a tree.
 var ErrNoRoot = errors.New("no project tree")
 
 // FindRoot returns the nearest directory at or above dir that is the root of a tree: it has
@@ -151,8 +153,8 @@ func isFile(name string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// Here says which package or variant the directory dir belongs to: dir is packages/<name> of the
-// tree at root, or below it. Both are empty when dir is anywhere else.
+// Here returns the package or variant that the directory dir belongs to: dir is packages/<name> or
+// variants/<name> of the tree at root, or below it. Otherwise both are empty.
 func Here(root, dir string) (pkg, variant string) {
 	rel, err := filepath.Rel(realPath(root), realPath(dir))
 	if err != nil {
@@ -171,8 +173,7 @@ func Here(root, dir string) (pkg, variant string) {
 	return "", ""
 }
 
-// realPath resolves symlinks where it can, because a shell's idea of the working directory may go
-// through some.
+// realPath resolves symlinks if it can, because a shell's working directory may contain some.
 func realPath(dir string) string {
 	if abs, err := filepath.Abs(dir); err == nil {
 		dir = abs

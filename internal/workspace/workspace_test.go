@@ -307,8 +307,8 @@ func TestRecipeOfAnotherKind(t *testing.T) {
 	}
 }
 
-// TestOwnDockerfile: a Dockerfile that does not say that it is for buildsys is one, and what it
-// cannot do is ours.
+// TestOwnDockerfile: a Dockerfile that is not marked for buildsys is Own, and the fallback does
+// what it cannot.
 func TestOwnDockerfile(t *testing.T) {
 	w := load(t, makeTree(t))
 	ours := fstest.MapFS{"Dockerfile": {Data: []byte(recipeLine + "\n")},
@@ -325,7 +325,7 @@ func TestOwnDockerfile(t *testing.T) {
 	}
 }
 
-// TestTreeFiles: what a Dockerfile finds that takes the tree for its context.
+// TestTreeFiles: the files that a Dockerfile sees whose context is the whole tree.
 func TestTreeFiles(t *testing.T) {
 	w := load(t, makeTree(t))
 	must(t, os.MkdirAll(filepath.Join(w.Root, "tools/target"), 0o755))
@@ -357,7 +357,7 @@ func TestTreeFiles(t *testing.T) {
 	}
 }
 
-// TestRealPathsOnly: a tree that is swapped for a link after it was opened is not followed out of
+// TestRealPathsOnly: a tree that is replaced by a link after it was opened is not followed out of
 // the root.
 func TestRealPathsOnly(t *testing.T) {
 	root := makeTree(t)
@@ -374,8 +374,8 @@ func TestRealPathsOnly(t *testing.T) {
 	}
 }
 
-// TestCycleOnce: in a long chain that bites its tail the cycle is reported once, and the walk copes
-// with its length.
+// TestCycleOnce: in a long chain whose end leads back to its start, the cycle is reported once, and
+// the walk copes with its length.
 func TestCycleOnce(t *testing.T) {
 	tree := fstest.MapFS{"Release.toml": {Data: []byte(`version = "1.0.0"`)}}
 	const n = 300
@@ -406,7 +406,7 @@ func TestCycleOnce(t *testing.T) {
 	}
 }
 
-// TestHugeManifests: whatever is far too large is refused in plain words, and not read into memory.
+// TestHugeManifests: a file far too large is refused in plain words and not read into memory.
 func TestHugeManifests(t *testing.T) {
 	huge := bytes.Repeat([]byte("a = 1 # ten megabytes of nothing\n"), 10<<20/33)
 	tree := fstest.MapFS{
@@ -416,10 +416,8 @@ func TestHugeManifests(t *testing.T) {
 		"variants/lab-dev/Cargo.toml": {Data: huge},
 	}
 	_, err := LoadFS("/tree", tree)
-	want := "packages/app/Cargo.toml: the file has more than the 1048576 bytes that are read; is " +
-		"this really a manifest?\n" +
-		"variants/lab-dev/Cargo.toml: the file has more than the 1048576 bytes that are read; is this " +
-		"really a manifest?"
+	const large = ": the file is larger than 1048576 bytes; is this really a manifest?"
+	want := "packages/app/Cargo.toml" + large + "\nvariants/lab-dev/Cargo.toml" + large
 	if fmt.Sprint(err) != want {
 		t.Errorf("got %v", err)
 	}
@@ -427,7 +425,7 @@ func TestHugeManifests(t *testing.T) {
 	tree["packages/app/Cargo.toml"] = &fstest.MapFile{Data: []byte("[package]\nname = \"app\"\n")}
 	tree["Twoliter.toml"] = &fstest.MapFile{Data: huge}
 	if _, err := LoadFS("/tree", tree); err == nil || !strings.Contains(err.Error(),
-		"Twoliter.toml: the file has more than") {
+		"Twoliter.toml: the file is larger than") {
 		t.Errorf("Twoliter.toml: got %v", err)
 	}
 }
