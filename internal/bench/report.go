@@ -1,4 +1,4 @@
-// report: the figures as Markdown.
+// The figures as Markdown.
 
 package bench
 
@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Run compares and returns the report. When ctx is done it ends early and reports what was measured
-// until then.
+// Run makes the comparison and returns the report. If ctx ends, it stops early and reports the
+// figures so far.
 func Run(ctx context.Context, o Options) (string, error) {
 	m, stop, err := prepare(ctx, o)
 	defer stop()
@@ -62,7 +62,7 @@ func (w *report) head(facts string) {
 	for _, p := range w.pkgs {
 		links += len(p.needs)
 	}
-	rounds := 0 // the last may not be complete
+	rounds := 0 // the last one may be incomplete
 	for _, samples := range w.got[scenarios[0].title] {
 		rounds = max(rounds, len(samples))
 	}
@@ -71,7 +71,8 @@ func (w *report) head(facts string) {
 		orUnknown(w.m.BuildKitVersion), orUnknown(w.m.BuildxVersion))
 	w.printf("The tree: %d packages, %d build edges, critical path %.1f s; `root` is a package that "+
 		"%d others need, directly or not. "+
-		"Jobs sleep 0.2 s. %d jobs at once.\n", len(w.pkgs), links, criticalPath(w.pkgs), len(affected(w.pkgs, w.contenders[0].root))-1, w.m.Jobs)
+		"Jobs sleep 0.2 s. %d jobs at once.\n", len(w.pkgs), links, criticalPath(w.pkgs),
+		len(affected(w.pkgs, w.contenders[0].root))-1, w.m.Jobs)
 	for _, text := range w.m.missing {
 		w.printf("\nLeft out: %s.\n", text)
 	}
@@ -84,8 +85,8 @@ func orUnknown(version string) string {
 	return version
 }
 
-// table writes one row for each scenario that was run; cell gives the text for a peer's samples, of
-// which there is one at least.
+// table writes one row for each scenario that was run; cell returns the text for a peer's samples,
+// of which there is at least one.
 func (w *report) table(title string, cell func(c *contender, s scenario, samples []sample) string) {
 	w.printf("\n%s\n\n| |", title)
 	for _, c := range w.contenders {
@@ -131,10 +132,10 @@ func (w *report) tables() {
 		})
 }
 
-// wall is a median wall time in seconds; NaN when there is none.
+// wall returns a median wall time in seconds; NaN if there is none.
 func (w *report) wall(title, name string) float64 { return median(w.got[title][name], wallOf) }
 
-// targets writes what was promised beside what was measured.
+// targets writes the targets beside the figures.
 func (w *report) targets() {
 	w.printf("\n| target | measured | met |\n|---|---:|---|\n")
 	row := func(text string, measured, most float64, format string) {
@@ -162,7 +163,7 @@ func (w *report) targets() {
 		same("cold", "bake", dockerEngine.name), 0.7, "%.2f")
 	row("cold at most 0.7 of bake's, both on buildkitd", same("cold", "bake", "buildkitd"), 0.7,
 		"%.2f")
-	row("cold at most 0.6 of the ancestor's flow", against("cold", "ancestor's flow"), 0.6, "%.2f")
+	row("cold at most 0.6 of Bottlerocket's flow", against("cold", "Bottlerocket's flow"), 0.6, "%.2f")
 	row("cold at most 1.15 of one solve, both on the Docker engine",
 		same("cold", "one solve", dockerEngine.name), 1.15, "%.2f")
 	row("cold at most 1.15 of one solve, both on buildkitd", same("cold", "one solve", "buildkitd"),
@@ -191,7 +192,7 @@ func (w *report) sizes(sizes []size) {
 	}
 }
 
-// seconds writes a duration with as many digits as mean something.
+// seconds formats a duration with as many digits as are significant.
 func seconds(s float64) string {
 	if s < 1 {
 		return fmt.Sprintf("%.3f", s)
