@@ -42,7 +42,7 @@ func Run(ctx context.Context, o Options) (string, error) {
 	w := &report{m: m, contenders: contenders, got: got, pkgs: pkgs}
 	w.head(facts)
 	w.tables()
-	w.targets()
+	w.own()
 	w.sizes(sizes)
 	return w.String(), nil
 }
@@ -135,45 +135,12 @@ func (w *report) tables() {
 // wall returns a median wall time in seconds; NaN if there is none.
 func (w *report) wall(title, name string) float64 { return median(w.got[title][name], wallOf) }
 
-// targets writes the targets beside the figures.
-func (w *report) targets() {
-	w.printf("\n| target | measured | met |\n|---|---:|---|\n")
-	row := func(text string, measured, most float64, format string) {
-		if math.IsNaN(measured) {
-			w.printf("| %s | – | not measured |\n", text)
-			return
-		}
-		met := "yes"
-		if measured > most {
-			met = "**no**"
-		}
-		w.printf("| %s | "+format+" | %s |\n", text, measured, met)
+// own writes how much time buildsys itself adds to one solve.
+func (w *report) own() {
+	own := median(w.got["one leaf changed"][w.contenders[0].name], ownOf)
+	if !math.IsNaN(own) {
+		w.printf("\nOne leaf changed: %.3f s beside the solve.\n", own)
 	}
-	us := w.contenders[0].name
-	against := func(title, peer string) float64 { return w.wall(title, us) / w.wall(title, peer) }
-	same := func(title, peer, engine string) float64 {
-		return w.wall(title, "buildsys, "+engine) / w.wall(title, peer+", "+engine)
-	}
-	row("no-op at most 1/100 of bake's, on the Docker engine",
-		same("no-op", "bake", dockerEngine.name), 0.01, "%.4f")
-	row("no-op at most 1/100 of bake's, on buildkitd", same("no-op", "bake", "buildkitd"), 0.01,
-		"%.4f")
-	row("no-op at most 10 times ninja's", against("no-op", "ninja"), 10, "%.1f")
-	row("cold at most 0.7 of bake's, both on the Docker engine",
-		same("cold", "bake", dockerEngine.name), 0.7, "%.2f")
-	row("cold at most 0.7 of bake's, both on buildkitd", same("cold", "bake", "buildkitd"), 0.7,
-		"%.2f")
-	row("cold at most 0.6 of Bottlerocket's flow", against("cold", "Bottlerocket's flow"), 0.6, "%.2f")
-	row("cold at most 1.15 of one solve, both on the Docker engine",
-		same("cold", "one solve", dockerEngine.name), 1.15, "%.2f")
-	row("cold at most 1.15 of one solve, both on buildkitd", same("cold", "one solve", "buildkitd"),
-		1.15, "%.2f")
-	row("one leaf changed: at most 0.15 s beside the solve",
-		median(w.got["one leaf changed"][us], ownOf), 0.15, "%.3f s")
-	row("root changed, same output: 1 job", median(w.got["root changed, same output"][us], jobsOf), 1,
-		"%.0f")
-	row("root changed: no more jobs than are affected", median(w.got["root changed"][us], jobsOf),
-		float64(len(affected(w.pkgs, w.contenders[0].root))), "%.0f")
 }
 
 func (w *report) sizes(sizes []size) {

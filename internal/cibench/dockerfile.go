@@ -46,18 +46,21 @@ func (s *scene) makePlan(tree, buildID string) (plan.Plan, error) {
 	}
 	return plan.Make(ws, recipe, plan.Request{
 		Arch: s.Arch, Variant: s.Variant, Packages: s.Packages, Image: len(s.Packages) == 0,
-		SDK: s.reg.address + "/" + sdkName, Version: ws.Release.Version, BuildID: buildID, Name: name,
-		PrettyName: pretty,
-		BuildDir:   filepath.Join(tree, "build"),
-		SourcePath: func(f manifest.ExternalFile) string {
-			return filepath.Join(s.Lookaside, f.Name(), f.SHA512, f.Name())
+		SDK: s.reg.address + "/" + sdkName, BuildDir: filepath.Join(tree, "build"),
+		Identity: plan.Identity{
+			Name: name, PrettyName: pretty, Version: ws.Release.Version, BuildID: buildID,
 		},
-		ModulesPath: func(manifest.ExternalFile) string { return "" },
-		Signing: func() (plan.SigningKeys, error) {
+		Sources: plan.Sources{
+			Path: func(f manifest.ExternalFile) string {
+				return filepath.Join(s.Lookaside, f.Name(), f.SHA512, f.Name())
+			},
+			Modules: func(manifest.ExternalFile) string { return "" },
+		},
+		Files: plan.ImageFiles{Signing: func() (plan.SigningKeys, error) {
 			return plan.SigningKeys{},
 				fmt.Errorf("variant %s is signed, which this comparison does not support without "+
 					"buildsys", s.Variant)
-		},
+		}},
 	})
 }
 

@@ -36,8 +36,8 @@ func deepPlan(t *testing.T, root string, packages ...string) plan.Plan {
 	}
 	p, err := plan.Make(ws, recipe, plan.Request{
 		Arch: "x86_64", Variant: treegen.Variant, Image: len(packages) == 0, Packages: packages,
-		SDK: "buildsys.invalid/sdk:1", Version: "1.0.0", BuildID: "abc", Name: "deep",
-		BuildDir: filepath.Join(root, "build"),
+		SDK: "buildsys.invalid/sdk:1", BuildDir: filepath.Join(root, "build"),
+		Identity: plan.Identity{Name: "deep", Version: "1.0.0", BuildID: "abc"},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -5,13 +5,13 @@ package executor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
 
 	"buildsys/internal/builddir"
 	"buildsys/internal/cache"
+	"buildsys/internal/errkind"
 	"buildsys/internal/progress"
 	"buildsys/internal/scheduler"
 )
@@ -58,7 +58,7 @@ func (w worker) lookUp(ctx context.Context) (act action, found scheduler.Found, 
 		switch err := w.restore(ctx, entry); {
 		case err == nil:
 			return act, scheduler.Here, w.remember(act)
-		case !is[*cache.DamagedError](err):
+		case !errkind.Is[*cache.DamagedError](err):
 			return act, scheduler.Missing, err
 		default:
 			w.report(progress.Event{Kind: progress.Warning, Text: fmt.Sprintf("%v; it is built again", err)})
@@ -242,9 +242,4 @@ func list(changes []cache.Change) string {
 		words[i] = c.String()
 	}
 	return strings.Join(words, ", ")
-}
-
-func is[E error](err error) bool {
-	_, ok := errors.AsType[E](err)
-	return ok
 }

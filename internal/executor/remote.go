@@ -10,6 +10,7 @@ import (
 
 	"buildsys/internal/builddir"
 	"buildsys/internal/cache"
+	"buildsys/internal/errkind"
 	"buildsys/internal/progress"
 	"buildsys/internal/remote"
 )
@@ -91,7 +92,7 @@ func (w worker) fetch(ctx context.Context, entry cache.Entry, dir string) error 
 			err = errors.New("its files do not have its content ID")
 		}
 	}
-	if err == nil || ctx.Err() != nil || is[*builddir.HostError](err) {
+	if err == nil || ctx.Err() != nil || errkind.Is[*builddir.HostError](err) {
 		return err
 	}
 	return c.Refuse(entry, err)

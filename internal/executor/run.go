@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"buildsys/internal/builddir"
+	"buildsys/internal/errkind"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 	"buildsys/internal/scheduler"
@@ -191,7 +192,7 @@ func (w worker) placeJob(ctx context.Context) message {
 
 func (w worker) buildJob(ctx context.Context) message {
 	act, err := w.do(ctx)
-	e := scheduler.Event{Kind: scheduler.Finished, Err: err, Fatal: is[*GoneError](err)}
+	e := scheduler.Event{Kind: scheduler.Finished, Err: err, Fatal: errkind.Is[*GoneError](err)}
 	return message{event: e, action: act}
 }
 
@@ -216,7 +217,7 @@ func (r *run) receive(ctx context.Context, m message) {
 	case scheduler.Place:
 		// Only if the remote cache is to blame can the step be built instead.
 		err := m.event.Err
-		remote := err != nil && ctx.Err() == nil && !is[*builddir.HostError](err)
+		remote := err != nil && ctx.Err() == nil && !errkind.Is[*builddir.HostError](err)
 		if remote && r.machine.Awaited(m.step) {
 			m.event.Found, m.event.Err = scheduler.Missing, r.worker(m.step).unplaced(err)
 		}

@@ -16,10 +16,10 @@ import (
 type Recipe struct {
 	Dockerfile []byte
 	Files      []File // below tools/ and macros/, sorted
-	// Foreign is the tree's own Dockerfile when that was not written for buildsys: packages and images
+	// Own is the tree's own Dockerfile when that was not written for buildsys: packages and images
 	// are made by it, with what it finds in the tree. The fields above are then the fallback's, for
 	// what only buildsys does.
-	Foreign []byte
+	Own []byte
 }
 
 const (
@@ -34,7 +34,7 @@ const (
 // the copy inside the program. Both give the same values for the same contents: files of tools/ are
 // 0o755 and all others 0o644, because an embedded file has lost its mode. Files of the fallback
 // come as Data. A Dockerfile of the tree that does not say that it is a recipe for buildsys is
-// Foreign.
+// Own.
 func (w *Workspace) Recipe(fallback fs.FS) (*Recipe, error) {
 	if _, err := fs.Lstat(w.FS, dockerfile); errors.Is(err, fs.ErrNotExist) {
 		return w.readRecipe(fallback, true)
@@ -51,7 +51,7 @@ func (w *Workspace) Recipe(fallback fs.FS) (*Recipe, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.Foreign = text
+	r.Own = text
 	return r, nil
 }
 

@@ -307,9 +307,9 @@ func TestRecipeOfAnotherKind(t *testing.T) {
 	}
 }
 
-// TestForeignRecipe: a Dockerfile that does not say that it is for buildsys is one, and what it
+// TestOwnDockerfile: a Dockerfile that does not say that it is for buildsys is one, and what it
 // cannot do is ours.
-func TestForeignRecipe(t *testing.T) {
+func TestOwnDockerfile(t *testing.T) {
 	w := load(t, makeTree(t))
 	ours := fstest.MapFS{"Dockerfile": {Data: []byte(recipeLine + "\n")},
 		"tools/go/run": {Data: []byte("#!/bin/sh\n")}}
@@ -319,7 +319,7 @@ func TestForeignRecipe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if string(r.Foreign) != text || string(r.Dockerfile) != recipeLine+"\n" || len(r.Files) != 1 ||
+	if string(r.Own) != text || string(r.Dockerfile) != recipeLine+"\n" || len(r.Files) != 1 ||
 		r.Files[0].Name != "tools/go/run" {
 		t.Errorf("got %+v", r)
 	}
