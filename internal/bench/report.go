@@ -1,4 +1,4 @@
-// report: the figures as Markdown.
+// The figures as Markdown.
 
 package bench
 
@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Run compares and returns the report. When ctx is done it ends early and reports what was measured
-// until then.
+// Run makes the comparison and returns the report. If ctx ends, it stops early and reports the
+// figures so far.
 func Run(ctx context.Context, o Options) (string, error) {
 	m, stop, err := prepare(ctx, o)
 	defer stop()
@@ -62,7 +62,7 @@ func (w *report) head(facts string) {
 	for _, p := range w.pkgs {
 		links += len(p.needs)
 	}
-	rounds := 0 // the last may not be complete
+	rounds := 0 // the last one may be incomplete
 	for _, samples := range w.got[scenarios[0].title] {
 		rounds = max(rounds, len(samples))
 	}
@@ -71,7 +71,8 @@ func (w *report) head(facts string) {
 		orUnknown(w.m.BuildKitVersion), orUnknown(w.m.BuildxVersion))
 	w.printf("The tree: %d packages, %d build edges, critical path %.1f s; `root` is a package that "+
 		"%d others need, directly or not. "+
-		"Jobs sleep 0.2 s. %d jobs at once.\n", len(w.pkgs), links, criticalPath(w.pkgs), len(affected(w.pkgs, w.contenders[0].root))-1, w.m.Jobs)
+		"Jobs sleep 0.2 s. %d jobs at once.\n", len(w.pkgs), links, criticalPath(w.pkgs),
+		len(affected(w.pkgs, w.contenders[0].root))-1, w.m.Jobs)
 	for _, text := range w.m.missing {
 		w.printf("\nLeft out: %s.\n", text)
 	}
@@ -84,8 +85,8 @@ func orUnknown(version string) string {
 	return version
 }
 
-// table writes one row for each scenario that was run; cell gives the text for a peer's samples, of
-// which there is one at least.
+// table writes one row for each scenario that was run; cell returns the text for a peer's samples,
+// of which there is at least one.
 func (w *report) table(title string, cell func(c *contender, s scenario, samples []sample) string) {
 	w.printf("\n%s\n\n| |", title)
 	for _, c := range w.contenders {
@@ -131,10 +132,10 @@ func (w *report) tables() {
 		})
 }
 
-// wall is a median wall time in seconds; NaN when there is none.
+// wall returns a median wall time in seconds; NaN if there is none.
 func (w *report) wall(title, name string) float64 { return median(w.got[title][name], wallOf) }
 
-// own writes what buildsys itself adds to one solve.
+// own writes how much time buildsys itself adds to one solve.
 func (w *report) own() {
 	own := median(w.got["one leaf changed"][w.contenders[0].name], ownOf)
 	if !math.IsNaN(own) {
@@ -158,7 +159,7 @@ func (w *report) sizes(sizes []size) {
 	}
 }
 
-// seconds writes a duration with as many digits as mean something.
+// seconds formats a duration with as many digits as are significant.
 func seconds(s float64) string {
 	if s < 1 {
 		return fmt.Sprintf("%.3f", s)

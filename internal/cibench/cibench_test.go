@@ -1,5 +1,5 @@
-// What a table is made of must be right where nobody sees it: the Dockerfile of the peer, and how
-// logs and traffic are counted.
+// Tests of what nobody sees in a table: the Dockerfile of the peer, and how logs and traffic are
+// counted.
 
 package cibench
 
@@ -56,7 +56,7 @@ RUN --mount=source=variants/tiny/image,target=/host/image --mount=source=recipe-
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
 	}
-	// mounted, so they must be there
+	// mounted, so they must exist
 	for _, name := range []string{"packages/musl/sources", "variants/tiny/image"} {
 		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || !info.IsDir() {
 			t.Errorf("%s: %v", name, err)
@@ -90,7 +90,8 @@ func TestLogs(t *testing.T) {
 	}
 }
 
-// TestTraffic holds the counts against what went through, and the SDK image's blobs apart.
+// TestTraffic checks the counts against real transfers, and that the SDK image's blobs are counted
+// separately.
 func TestTraffic(t *testing.T) {
 	behind := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
