@@ -106,8 +106,8 @@ func (w *report) second() {
 	if !ok || !also {
 		return
 	}
-	w.printf("Second run of buildsys: %.3f of the cold run's wall time; the bytes received are %.3f of "+
-		"those of the final outputs.\n", second.Wall/cold.Wall,
+	w.printf("Second run of buildsys: %.3f of the cold run's wall time; the bytes received are "+
+		"%.3f of those of the final outputs.\n", second.Wall/cold.Wall,
 		float64(second.Down+second.SDK)/float64(second.Outputs))
 }
 
