@@ -210,7 +210,7 @@ func (s Store) unpack(
 // checkConfig compares the configuration of an image with what was asked for.
 func checkConfig(i manifest.Image, c imageConfig, arch string) error {
 	if rpmArch(c.Architecture) != arch {
-		return fault(Bad, i, "", "its image for %s says that it is for %.100q", arch, c.Architecture)
+		return fault(Bad, i, "", "its image for %s is configured for %.100q", arch, c.Architecture)
 	}
 	m, err := decodeMetadata(c.Config.Labels)
 	if err != nil {
@@ -218,7 +218,7 @@ func checkConfig(i manifest.Image, c imageConfig, arch string) error {
 	}
 	if m.Version != i.Version {
 		return fault(Bad, i, "ask the vendor: the tag v"+i.Version+" is on another kit",
-			"its label says that it is version %s of %s", m.Version, m.Name)
+			"its label is that of %s %s", m.Name, m.Version)
 	}
 	return nil
 }
