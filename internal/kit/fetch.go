@@ -26,7 +26,7 @@ const layersAtOnce = 4
 
 // Fetch downloads the locked kits for an architecture. It asks the registry even about kits on this
 // machine, to notice a tag that now leads to a different image; if the registry cannot be reached,
-// it calls warn and uses the kit on this machine. It reports progress by say.
+// it calls warn and uses the kit on this machine. It reports progress to say.
 func (t Tree) Fetch(ctx context.Context, s Store, lock *manifest.Lock, arch string, say,
 	warn func(string)) error {
 	for _, kit := range lock.Kits {
