@@ -23,10 +23,7 @@ const (
 // with the reason.
 var (
 	longer = map[string]string{}
-	wider  = map[string]string{
-		"internal/fetch.Store":  "settings",
-		"internal/plan.Request": "settings",
-	}
+	wider  = map[string]string{}
 )
 
 // goFile is a parsed file of this repository.

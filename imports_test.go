@@ -38,7 +38,7 @@ var mayImport = map[string][]string{
 	"buildkit":  {"engine", "errkind", "oci", "plan", "progress"},
 	"cargo":     {"errkind", "plan", "workspace"},
 	"doctor":    {"bytesize"},
-	"remote":    {"atomicfile", "cache", "oci"},
+	"remote":    {"atomicfile", "cache", "errkind", "oci"},
 	"scheduler": {},
 	"executor": {
 		"builddir", "cache", "errkind", "graph", "manifest", "plan", "progress", "remote",

@@ -1,5 +1,5 @@
-// base: the small image that every container job starts from, as a tar for a Docker engine and as
-// an OCI layout for BuildKit.
+// The small image that every container job starts from, as a tar for a Docker engine and as an OCI
+// layout for BuildKit.
 
 package bench
 
@@ -21,13 +21,13 @@ import (
 type base struct {
 	tar    []byte
 	image  string // its name on the Docker engine
-	layout string // directory with it as an OCI image layout
-	digest string // of its manifest in there, "sha256:…"
+	layout string // directory with the image as an OCI layout
+	digest string // of its manifest there, "sha256:…"
 }
 
 var applets = []string{"sh", "sleep", "sed", "grep", "cat", "cp", "mkdir", "printf", "sha256sum"}
 
-// makeBase packs the static busybox at path; the layout is written below dir.
+// makeBase packs the static busybox at path; it writes the OCI layout below dir.
 func makeBase(path, dir string) (base, error) {
 	busybox, err := os.ReadFile(path)
 	if err != nil {
@@ -62,7 +62,8 @@ func makeBase(path, dir string) (base, error) {
 	return out, err
 }
 
-// writeLayout writes an image of one layer as an OCI layout, and returns its manifest's digest.
+// writeLayout writes an image of one layer as an OCI layout, and returns the digest of its
+// manifest.
 func writeLayout(dir string, layer []byte) (digest string, err error) {
 	l := oci.Layout{Dir: dir}
 	if err := l.Make(); err != nil {

@@ -1,5 +1,4 @@
-// bench_test: that the comparison compares what it says it does. The tools themselves are not run
-// here.
+// Tests that the comparison compares what it claims to. They do not run the tools themselves.
 
 package bench
 
@@ -37,8 +36,7 @@ func TestLayeredHasTheShapeThatIsClaimed(t *testing.T) {
 	}
 }
 
-// TestOracle runs the job of every package with sh and compares what it makes with what the oracle
-// says.
+// TestOracle runs the job of every package with sh and compares its output with the oracle's.
 func TestOracle(t *testing.T) {
 	pkgs := []pkg{{name: "p00"}, {name: "p01", needs: []string{"p00"}},
 		{name: "p02", needs: []string{"p00", "p01"}}, {name: "p03"}}

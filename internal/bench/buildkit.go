@@ -1,5 +1,4 @@
-// buildkit: peers that hand the graph to BuildKit: docker buildx bake, and one solve for
-// everything.
+// Peers that give the graph to BuildKit: docker buildx bake, and one solve for everything.
 
 package bench
 
@@ -19,12 +18,13 @@ import (
 	"buildsys/internal/progress"
 )
 
-// stages is a Dockerfile with one stage for each package. packages and recipe say how a RUN mounts
-// a package's own files and the job; either may hold %s for the package's name.
+// stages returns a Dockerfile with one stage for each package. packages and recipe are how a RUN
+// mounts a package's own files and the job; either may contain %s for the package's name.
 func stages(base string, pkgs []pkg, packages, recipe string) string {
 	var b strings.Builder
 	for _, p := range pkgs {
-		fmt.Fprintf(&b, "FROM %s AS %s\nRUN --mount=%s,target=/host/package --mount=%s,target=/host/tools",
+		fmt.Fprintf(&b, "FROM %s AS %s\n"+
+			"RUN --mount=%s,target=/host/package --mount=%s,target=/host/tools",
 			base, p.name, strings.ReplaceAll(packages, "%s", p.name), recipe)
 		for _, n := range p.needs {
 			fmt.Fprintf(&b, " --mount=from=%s,source=/output,target=/host/rpms/%[1]s", n)
@@ -34,7 +34,7 @@ func stages(base string, pkgs []pkg, packages, recipe string) string {
 	return b.String()
 }
 
-// bakePeer is docker buildx bake over one file with a target for each package.
+// bakePeer is docker buildx bake with one file that has a target for each package.
 func bakePeer(m machine, e peerEngine) peer {
 	files := func(pkgs []pkg) map[string]string {
 		dockerfile := stages(m.base.image, pkgs, "source=packages/%s", "source=tools/package")
@@ -50,7 +50,8 @@ func bakePeer(m machine, e peerEngine) peer {
 			targets[p.name] = target
 			names = append(names, p.name)
 		}
-		file, _ := json.MarshalIndent(map[string]any{"group": map[string]any{"default": map[string]any{"targets": names}}, "target": targets}, "", "  ")
+		group := map[string]any{"default": map[string]any{"targets": names}}
+		file, _ := json.MarshalIndent(map[string]any{"group": group, "target": targets}, "", "  ")
 		return map[string]string{"Dockerfile": dockerfile, "docker-bake.json": string(file),
 			".dockerignore": "out\n"}
 	}
@@ -67,7 +68,7 @@ func bakePeer(m machine, e peerEngine) peer {
 	}
 }
 
-// wholeGraph is a Dockerfile whose target "package" has the outputs of all packages.
+// wholeGraph returns a Dockerfile whose target "package" has the outputs of all packages.
 func wholeGraph(base string, pkgs []pkg) string {
 	dockerfile := stages(base, pkgs, "from=buildsys.invalid/packages,source=%s",
 		"from=buildsys.invalid/recipe")
@@ -79,8 +80,8 @@ func wholeGraph(base string, pkgs []pkg) string {
 		"package\nCOPY --from=all /output/ /\n"
 }
 
-// solvePeer is the whole graph as one solve: by buildctl on buildkitd, or on the Docker engine
-// through the very client that buildsys has, so that nothing differs but the number of solves.
+// solvePeer builds the whole graph as one solve: with buildctl on buildkitd, or on the Docker
+// engine with the client of buildsys itself, so that nothing differs but the number of solves.
 func solvePeer(m machine, e peerEngine) peer {
 	return peer{
 		name: "one solve, " + e.name,

@@ -1,4 +1,4 @@
-// cases: what is timed, and the rounds in which all peers take turns.
+// The cases that are timed, and the rounds in which all peers take turns.
 
 package bench
 
@@ -20,18 +20,18 @@ type contender struct {
 	m      machine
 	tree   *tree
 	skewed *tree
-	root   string // name of the package that is changed near the bottom
-	// the last build of tree failed or was not made, so the next would have more to do than it should
+	root   string // name of the package near the bottom that is changed
+	// behind means that the last build of tree failed or was skipped, so the next would have too
+	// much to do.
 	behind bool
 }
 
-// scenario is one row of the tables. They are run in their order, each on what the one before has
-// left.
+// scenario is one row of the tables. Scenarios run in order, each on what the one before has left.
 type scenario struct {
 	title string
 	slow  bool // left out of a quick run
-	fresh bool // needs nothing of the cases before
-	// breaks says that the tree is not whole afterwards.
+	fresh bool // does not depend on the cases before
+	// breaks means that the tree is incomplete afterwards.
 	breaks bool
 	run    func(context.Context, *contender) (sample, error)
 }
@@ -90,7 +90,7 @@ func (c *contender) write(name string, pkgs []pkg) (*tree, error) {
 	return t, write(t.dir, c.files(pkgs))
 }
 
-// dirName is the name of a peer as a directory.
+// dirName returns the name of a peer as a directory name.
 func dirName(name string) string {
 	out := []byte(strings.ToLower(name))
 	for i, b := range out {
@@ -101,10 +101,11 @@ func dirName(name string) string {
 	return string(out)
 }
 
-// salt is new every time and for every peer: what goes into a build with it was never built before.
+// salt returns a different text each time and for every peer: an input with it was never built
+// before.
 func (c *contender) salt() string { return fmt.Sprintf("%s %x", dirName(c.name), rand.Uint64()) }
 
-// build runs the peer in t and checks what came out of it.
+// build runs the peer in t and checks its outputs.
 func (c *contender) build(ctx context.Context, t *tree, fails, offline bool) (sample, error) {
 	cmd := c.run(t.dir, t.pkgs)
 	if offline {
@@ -116,14 +117,14 @@ func (c *contender) build(ctx context.Context, t *tree, fails, offline bool) (sa
 	}
 	good, want, wrong := t.check(c.output)
 	if s.done = good; good < want && !fails {
-		return s, fmt.Errorf("%s left %d of %d outputs as they must be; the first other is of %s", c.name,
+		return s, fmt.Errorf("%s left %d of %d outputs as expected; the first wrong one is of %s", c.name,
 			good, want, wrong)
 	}
 	return s, nil
 }
 
-// cold builds everything anew: other inputs than ever before, and no outputs in the tree. With
-// fails, one package in the middle of the graph does not build.
+// cold builds everything anew, with inputs that were never built before and no outputs in the tree.
+// With fails, one package in the middle of the graph does not build.
 func (c *contender) cold(ctx context.Context, t *tree, fails bool) (sample, error) {
 	for _, name := range c.made {
 		if err := os.RemoveAll(filepath.Join(t.dir, name)); err != nil {
@@ -174,7 +175,7 @@ func (c *contender) edited(ctx context.Context, name string, change func(*spec))
 	return c.build(ctx, c.tree, false, false)
 }
 
-// leaf changes the package that is built last; nothing needs it.
+// leaf changes the package that is built last; no package needs it.
 func (c *contender) leaf(ctx context.Context) (sample, error) {
 	name := c.tree.pkgs[len(c.tree.pkgs)-1].name
 	s, err := c.edited(ctx, name, func(s *spec) { s.salt = c.salt() })
@@ -186,8 +187,7 @@ func (c *contender) leaf(ctx context.Context) (sample, error) {
 	return s, err
 }
 
-// clone builds a copy of the tree, as another checkout of the same commit would be: without
-// outputs.
+// clone builds a copy of the tree without outputs, like another checkout of the same commit.
 func (c *contender) clone(ctx context.Context) (sample, error) {
 	t := c.tree.moved(c.tree.dir + "-clone")
 	if err := os.RemoveAll(t.dir); err != nil {
@@ -204,7 +204,8 @@ func (c *contender) clone(ctx context.Context) (sample, error) {
 	return c.build(ctx, t, false, true)
 }
 
-// tookLast asks buildsys how long the last build of a package took on the engine, in seconds.
+// tookLast returns how long, according to buildsys, the last build of a package took on the engine,
+// in seconds.
 func (c *contender) tookLast(ctx context.Context, name string) (float64, error) {
 	cmd := exec.CommandContext(ctx, c.m.buildsys, "plan", "--json", name)
 	cmd.Dir, cmd.Env = c.tree.dir, append(os.Environ(), c.run(c.tree.dir, nil).env...)
@@ -226,10 +227,10 @@ func (c *contender) tookLast(ctx context.Context, name string) (float64, error) 
 			return s.Seconds, nil
 		}
 	}
-	return 0, fmt.Errorf("buildsys plan --json says nothing of how long %s took", name)
+	return 0, fmt.Errorf("buildsys plan --json does not say how long %s took", name)
 }
 
-// catchUp builds what an earlier case should have built and did not. A second attempt is often
+// catchUp builds what an earlier case should have built but did not. A second attempt is often
 // enough.
 func (c *contender) catchUp(ctx context.Context) error {
 	if !c.behind {
@@ -237,7 +238,7 @@ func (c *contender) catchUp(ctx context.Context) error {
 	}
 	_, err := c.build(ctx, c.tree, false, false)
 	if err != nil {
-		return fmt.Errorf("not tried, because what it builds on is not built: %w", err)
+		return fmt.Errorf("not tried, because the case before it could not be completed: %w", err)
 	}
 	c.behind = false
 	return nil
@@ -255,7 +256,7 @@ func (s scenario) take(ctx context.Context, c *contender) (sample, error) {
 	return one, err
 }
 
-// leftOut says whether a case was not asked for.
+// leftOut reports whether a case was not requested.
 func (o Options) leftOut(s scenario) bool {
 	return s.slow && o.Quick || o.Cases != nil && !o.Cases.MatchString(s.title)
 }
@@ -263,9 +264,9 @@ func (o Options) leftOut(s scenario) bool {
 // results are the samples by scenario and contender.
 type results map[string]map[string][]sample
 
-// play runs all rounds. In each the peers take turns case by case, and each round another one
-// begins, so that a change of the machine's speed meets them all. A case that fails is said so and
-// has no figure.
+// play runs all rounds. In each, the peers take turns case by case, and each round starts with
+// another peer, so that a change in the machine's speed affects all of them. A case that fails is
+// reported and has no figure.
 func play(ctx context.Context, o Options, contenders []*contender) results {
 	got := results{}
 	for _, s := range scenarios {

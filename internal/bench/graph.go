@@ -1,6 +1,7 @@
-// Package bench times buildsys beside its peers on generated trees of packages, and writes what it
-// measured as Markdown. It runs every tool as a user would, as a process, and checks what it built
-// byte by byte before a figure counts.
+// Package bench times buildsys beside its peers on generated trees of packages, and writes the
+// figures as Markdown. It runs every tool as a user would, as a process, and checks the outputs
+// byte by byte before a figure counts. script/bench runs it; package cibench measures whole CI
+// builds.
 package bench
 
 import (
@@ -12,12 +13,12 @@ import (
 // pkg is one package of a generated tree.
 type pkg struct {
 	name    string
-	needs   []string // names of packages before it
+	needs   []string // names of packages that precede it
 	seconds float64  // how long its job sleeps
 }
 
-// layered is the tree that all figures but the skewed ones are about: 60 packages, 84 build edges,
-// and a longest path of 11 packages, the proportions of real ones. Each job sleeps for 0.2 s.
+// layered returns the tree of all figures but the skewed ones: 60 packages, 84 build edges, and a
+// longest path of 11 packages, the proportions of real trees. Each job sleeps for 0.2 s.
 func layered() []pkg {
 	const base, width, levels, edges = 10, 5, 11, 84
 	r := rand.New(rand.NewPCG(60, 84))
@@ -29,7 +30,7 @@ func layered() []pkg {
 			links++
 		}
 	}
-	// of a package above the lowest level
+	// the first package of the level below that of package i, which is above the lowest level
 	levelStart := func(i int) int { return max(0, (i-base)/width*width+base) }
 	for i := range pkgs {
 		pkgs[i] = pkg{name: fmt.Sprintf("p%02d", i), seconds: 0.2}
@@ -40,7 +41,7 @@ func layered() []pkg {
 		if first == base {
 			below = base
 		}
-		link(i, first-1-r.IntN(below)) // one of the level below, so that every level counts
+		link(i, first-1-r.IntN(below)) // to a package of the level below, so that every level counts
 	}
 	for links < edges {
 		i := base + r.IntN(len(pkgs)-base)
@@ -49,9 +50,9 @@ func layered() []pkg {
 	return pkgs
 }
 
-// skewed is one chain of 12 packages of 0.5 s beside 48 packages of 0.1 s that depend on nothing.
-// Who starts the chain late ends late. The chain's names come last, so that alphabetical order does
-// not help.
+// skewed returns a chain of 12 packages of 0.5 s beside 48 packages of 0.1 s without dependencies.
+// A tool that starts the chain late ends late. The chain's names come last, so that alphabetical
+// order does not help.
 func skewed() []pkg {
 	var pkgs []pkg
 	for i := range 48 {
@@ -70,7 +71,7 @@ func skewed() []pkg {
 // affected returns the names of the package and of all that need it, directly or not.
 func affected(pkgs []pkg, name string) []string {
 	found := []string{name}
-	for _, p := range pkgs { // in an order in which needs come first
+	for _, p := range pkgs { // an order in which dependencies come first
 		if slices.ContainsFunc(p.needs, func(n string) bool { return slices.Contains(found, n) }) {
 			found = append(found, p.name)
 		}
@@ -78,8 +79,8 @@ func affected(pkgs []pkg, name string) []string {
 	return found
 }
 
-// pick returns the package whose change affects a number of packages nearest to want: one without
-// needs, or one with.
+// pick returns the package whose change affects the number of packages closest to want: one with
+// dependencies if needs is set, else one without.
 func pick(pkgs []pkg, needs bool, want int) string {
 	best, distance := "", len(pkgs)+1
 	for _, p := range pkgs {
@@ -94,7 +95,7 @@ func pick(pkgs []pkg, needs bool, want int) string {
 	return best
 }
 
-// criticalPath is the longest time any chain of needs takes, in seconds.
+// criticalPath returns the longest time that any chain of dependencies takes, in seconds.
 func criticalPath(pkgs []pkg) float64 {
 	ends, longest := map[string]float64{}, 0.0
 	for _, p := range pkgs {

@@ -1,5 +1,5 @@
-// machine: what the comparison needs of the machine: programs, engines, the base image. Peers whose
-// programs are missing are left out, with a word on why.
+// What the comparison needs from the machine: programs, engines, the base image. Peers whose
+// programs are missing are left out, with the reason.
 
 package bench
 
@@ -17,34 +17,35 @@ import (
 	"time"
 )
 
-// Options say what to compare and with what.
+// Options says what to compare, and with which programs.
 type Options struct {
 	Buildsys string // the program
-	// the program that calls OneSolve for the argument -one-solve, and MakeSized for -make-sized
+	// Self is the program that calls OneSolve for the argument -one-solve, and MakeSized for
+	// -make-sized.
 	Self    string
 	Tools   string // directory with the peers' programs buildx, buildctl and buildkitd
 	Work    string // directory for trees and caches; emptied at the start
 	Busybox string // a static busybox
 	Rounds  int    // repetitions of every case
 	Jobs    int    // packages that buildsys, make and ninja build at once
-	// Cases and Peers, if not nil, choose cases by title and peers by name. Sizes are timed only where
+	// Cases and Peers, if not nil, select cases by title and peers by name. Sizes are timed only if
 	// all cases are.
 	Cases, Peers *regexp.Regexp
 	Quick        bool // leave out the slow cases and the large sizes
 	Log          io.Writer
-	// BakeOnEngine has bake run on the Docker engine too. Its solves at once, and their end all
-	// together when one fails, have crashed Docker 20.10 with whatever else ran there: only for an
+	// BakeOnEngine makes bake run on the Docker engine too. Its many solves at once, which all end
+	// together if one fails, have crashed Docker 20.10 with everything else on it: only for an
 	// engine that nobody else needs.
 	BakeOnEngine bool
 
-	BuildKitVersion, BuildxVersion string // of the programs in Tools; empty when there are none
+	BuildKitVersion, BuildxVersion string // of the programs in Tools; empty if there are none
 }
 
-// machine is everything that peers' command lines are made of.
+// machine has everything that the peers' command lines consist of.
 type machine struct {
 	Options
 	base     base
-	docker   string // a docker command whose build works without plugins
+	docker   string // a docker command that builds without plugins
 	buildx   string
 	buildctl string
 	self     string
@@ -52,10 +53,10 @@ type machine struct {
 	cacheDir string // of buildsys
 	bakes    []peerEngine
 	solves   []peerEngine
-	missing  []string // what is left out, and why
+	missing  []string // the peers that are left out, and why
 }
 
-// peerEngine is a BuildKit that bake and the one solve run on.
+// peerEngine is a BuildKit for bake and the one solve.
 type peerEngine struct {
 	name    string // of the column
 	address string // of buildkitd; empty is the Docker engine
@@ -72,7 +73,8 @@ func (e peerEngine) buildxEnv(m machine) []string {
 	}
 }
 
-// buildsysEnv has buildsys build on the engine, with a cache of its own for each.
+// buildsysEnv returns the environment that makes buildsys build on the engine, with a separate
+// cache for each engine.
 func (m machine) buildsysEnv(e peerEngine) []string {
 	return []string{
 		"BUILDSYS_CACHE_DIR=" + filepath.Join(m.cacheDir, dirName(e.name)), "BUILDSYS_SDK_IMAGE=" +
@@ -81,11 +83,11 @@ func (m machine) buildsysEnv(e peerEngine) []string {
 	}
 }
 
-// importBase gives the engine the base image through buildsys.
+// importBase imports the base image into the engine through buildsys.
 func (m machine) importBase(ctx context.Context, e peerEngine) error {
 	in := command{dir: filepath.Join(m.Work, "empty"), env: m.buildsysEnv(e)}
 	in.args = []string{m.buildsys, "sdk", "check"}
-	// an import would make another image of the same name
+	// A second import would make another image with the same name.
 	if _, err := in.run(ctx, false); err == nil {
 		return nil
 	}
@@ -94,7 +96,7 @@ func (m machine) importBase(ctx context.Context, e peerEngine) error {
 	return err
 }
 
-// prepare gets the machine ready. stop ends what it started.
+// prepare gets the machine ready. stop ends what prepare started.
 func prepare(ctx context.Context, o Options) (m machine, stop func(), err error) {
 	m = machine{Options: o, self: o.Self, buildsys: o.Buildsys,
 		cacheDir: filepath.Join(o.Work, "cache")}
@@ -131,7 +133,7 @@ func prepare(ctx context.Context, o Options) (m machine, stop func(), err error)
 	return m, stop, nil
 }
 
-// findDocker looks for a docker command whose build works: from Docker 23 on it needs a plugin that
+// findDocker looks for a docker command that can build: from Docker 23 on it needs a plugin that
 // may be missing.
 func (m *machine) findDocker(ctx context.Context) {
 	dir := filepath.Join(m.Work, "try")
@@ -146,11 +148,11 @@ func (m *machine) findDocker(ctx context.Context) {
 			return
 		}
 	}
-	m.missing = append(m.missing, "ancestor's flow: there is no docker command whose build works")
+	m.missing = append(m.missing, "Bottlerocket's flow: no docker command can build here")
 }
 
-// findBuildKit starts a buildkitd of this run's own and makes both it and the Docker engine known
-// to buildx, as far as the programs are there.
+// findBuildKit starts a separate buildkitd and makes it and the Docker engine known to buildx, if
+// the programs exist.
 func (m *machine) findBuildKit(ctx context.Context) (stop func(), err error) {
 	own := peerEngine{name: "buildkitd", builder: "bench"}
 	m.solves = []peerEngine{dockerEngine}
@@ -176,7 +178,7 @@ func (m *machine) findBuildKit(ctx context.Context) (stop func(), err error) {
 	} else {
 		m.missing = append(m.missing,
 			"bake on the Docker engine, because its 60 solves at once crash Docker 20.10; "+
-				"--bake-on-engine has it run")
+				"--bake-on-engine runs it")
 	}
 	if running {
 		create := command{dir: m.Work, env: own.buildxEnv(*m),
@@ -189,7 +191,7 @@ func (m *machine) findBuildKit(ctx context.Context) (stop func(), err error) {
 	return stop, nil
 }
 
-// startBuildkitd starts a daemon that keeps everything below the working directory and waits until
+// startBuildkitd starts a daemon that keeps everything below the working directory, and waits until
 // it answers.
 func (m *machine) startBuildkitd(ctx context.Context, address string) (stop func(), err error) {
 	log, err := os.Create(filepath.Join(m.Work, "buildkitd.log"))
@@ -234,14 +236,14 @@ func (m *machine) startBuildkitd(ctx context.Context, address string) (stop func
 	return func() {}, fmt.Errorf("buildkitd does not answer; see %s", log.Name())
 }
 
-// peers are the columns of the comparison.
+// peers returns the columns of the comparison.
 func (m machine) peers() []peer {
 	var all []peer
 	for _, e := range m.solves {
 		all = append(all, buildsysPeer(m, e))
 	}
 	if m.docker != "" {
-		all = append(all, ancestorPeer(m))
+		all = append(all, bottlerocketPeer(m))
 	}
 	for _, e := range m.bakes {
 		all = append(all, bakePeer(m, e))
@@ -258,7 +260,7 @@ func (m machine) peers() []peer {
 	})
 }
 
-// facts describe the machine in one line.
+// facts describes the machine in one line.
 func (m machine) facts(ctx context.Context) string {
 	output := func(args ...string) string {
 		out, err := exec.CommandContext(ctx, args[0], args[1:]...).Output()
@@ -280,7 +282,7 @@ func (m machine) facts(ctx context.Context) string {
 	if data, err := os.ReadFile("/proc/loadavg"); err == nil {
 		load, _, _ = strings.Cut(string(data), " ")
 	}
-	// what follows the version names a build, not a property
+	// the part after the version names a build, not a property
 	kernel, _, _ := strings.Cut(output("uname", "-r"), "-")
 	text := fmt.Sprintf("%s processors (%s), Linux %s, load %s at the start", output("nproc"), model,
 		kernel, load)

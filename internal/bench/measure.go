@@ -1,4 +1,4 @@
-// measure: one command, timed as a whole, and medians.
+// Measurement of one command as a whole, and medians.
 
 package bench
 
@@ -27,19 +27,21 @@ type command struct {
 
 // sample is what one run of a command took.
 type sample struct {
-	// seconds; cpu is user and system time of the process and the descendants it waited for
+	// wall and cpu are in seconds; cpu is user and system time of the process and the descendants
+	// that it waited for.
 	wall, cpu float64
 	rss       float64 // MiB, of the largest process
-	jobs      int     // packages whose job ran, by what was printed
-	done      int     // packages with the output they must have, afterwards
-	// buildsys only: wall time less that of the solve, for a run with one solve; seconds
+	jobs      int     // packages whose job ran, counted from the output
+	done      int     // packages with the right output afterwards
+	// own, for buildsys only, is the wall time minus that of the solve, in seconds, in a run with
+	// one solve.
 	own float64
 }
 
 var jobLine = regexp.MustCompile(`\bJOB ([a-z]+[0-9]+)`)
 
-// run runs a command to its end. A command that fails is an error that holds the end of its output,
-// unless mayFail.
+// run runs a command to its end. If the command fails, unless it may, the error has the end of its
+// output.
 func (c command) run(ctx context.Context, mayFail bool) (sample, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -66,16 +68,16 @@ func (c command) run(ctx context.Context, mayFail bool) (sample, error) {
 	s.jobs = len(seen)
 	if err != nil && !mayFail {
 		tail := out.Bytes()[max(0, out.Len()-800):]
-		return s, fmt.Errorf("%s (in %s): %w; the end of what it printed:\n%s", c.args[0], c.dir, err,
+		return s, fmt.Errorf("%s (in %s): %w; the end of its output:\n%s", c.args[0], c.dir, err,
 			tail)
 	}
 	if err == nil && mayFail {
-		return s, fmt.Errorf("%s (in %s) succeeded though a package fails", c.args[0], c.dir)
+		return s, fmt.Errorf("%s (in %s) succeeded although a package fails", c.args[0], c.dir)
 	}
 	return s, nil
 }
 
-// median of one figure over samples; NaN of none.
+// median returns the median of one figure over samples; NaN if there are none.
 func median(samples []sample, figure func(sample) float64) float64 {
 	if len(samples) == 0 {
 		return math.NaN()

@@ -1,4 +1,4 @@
-// peers: buildsys and the tools that work without containers or one container at a time.
+// Peers: buildsys, and the tools that use no containers, or one container at a time.
 
 package bench
 
@@ -8,18 +8,18 @@ import (
 	"strings"
 )
 
-// peer is one tool to time. It works in a tree of its own, so that what one has built helps no
-// other.
+// peer is one tool to time. It works in a separate tree, so that no tool benefits from what another
+// has built.
 type peer struct {
 	name   string // column
 	files  func(pkgs []pkg) map[string]string
 	run    func(dir string, pkgs []pkg) command
 	output func(name string) string // path of a package's output in the tree
-	// made are the files and directories that a run leaves in the tree; a clone does not have them.
+	// made lists the files and directories that a run leaves in the tree; a clone lacks them.
 	made []string
-	// solves is how many builds a run asks of the engine, given how many jobs ran.
+	// solves returns how many builds a run requests from the engine, given how many jobs ran.
 	solves func(pkgs []pkg, jobs int) int
-	// offline is added to the environment where nothing may be built: buildsys then finds no engine.
+	// offline is added to the environment if nothing may be built: buildsys then finds no engine.
 	offline []string
 }
 
@@ -28,7 +28,7 @@ func onePerPackage(p []pkg, _ int) int { return len(p) }
 func oneForAll([]pkg, int) int         { return 1 }
 func none([]pkg, int) int              { return 0 }
 
-// buildsysPeer builds the packages as buildsys does any tree that brings its own recipe.
+// buildsysPeer builds the packages as buildsys builds any tree with its own recipe.
 func buildsysPeer(m machine, e peerEngine) peer {
 	return peer{
 		name: "buildsys, " + e.name,
@@ -68,15 +68,13 @@ func buildsysPeer(m machine, e peerEngine) peer {
 	}
 }
 
-// ninjaPeer runs the jobs as plain processes and trusts times of files: the floor of what any tool
-// can do.
+// ninjaPeer runs the jobs as plain processes and trusts file times: the lower bound for any tool.
 func ninjaPeer(m machine) peer {
 	return peer{
 		name: "ninja",
 		files: func(pkgs []pkg) map[string]string {
 			var b strings.Builder
-			// restat and the comparison give ninja early cut-off, which it has only where its user asks for
-			// it.
+			// restat and cmp give ninja early cut-off, which it has only if its user asks for it.
 			b.WriteString("rule job\n  restat = 1\n  command = sh tools/package/build-rpm $pkg " +
 				"packages/$pkg out tmp/$pkg && mkdir -p out/$pkg" +
 				" && { cmp -s tmp/$pkg/$rpm $out || mv tmp/$pkg/$rpm $out; }\n")
@@ -99,12 +97,12 @@ func ninjaPeer(m machine) peer {
 	}
 }
 
-// ancestorPeer is the flow of the ancestor of buildsys: for each package a docker build with the
-// whole tree as context and a random NOCACHE, docker create, cp, rm, rmi; driven by file times over
+// bottlerocketPeer is the flow of Bottlerocket's buildsys: for each package a docker build with the
+// whole tree as context and a random NOCACHE, docker create, cp, rm, rmi, driven by file times of
 // stamps, there by cargo, here by make.
-func ancestorPeer(m machine) peer {
+func bottlerocketPeer(m machine) peer {
 	return peer{
-		name: "ancestor's flow",
+		name: "Bottlerocket's flow",
 		files: func(pkgs []pkg) map[string]string {
 			var all, rules strings.Builder
 			for _, p := range pkgs {
@@ -137,13 +135,14 @@ func ancestorPeer(m machine) peer {
 	}
 }
 
-// dockerSequence is what the ancestor runs for each package.
+// dockerSequence is what Bottlerocket's buildsys runs for each package.
 const dockerSequence = `#!/bin/sh
 set -e
 tag=buildsys-pkg-$1-x86_64-$TOKEN
 "$DOCKER" rm --force "$tag" >/dev/null 2>&1 || true
 "$DOCKER" rmi --force "$tag" >/dev/null 2>&1 || true
-"$DOCKER" build . --network none --target package --tag "$tag" --build-arg PACKAGE="$1" --build-arg NOCACHE="$(od -An -N4 -tu4 /dev/urandom)"
+"$DOCKER" build . --network none --target package --tag "$tag" \
+  --build-arg PACKAGE="$1" --build-arg NOCACHE="$(od -An -N4 -tu4 /dev/urandom)"
 "$DOCKER" create --name "$tag" "$tag" true >/dev/null
 mkdir -p "rpms/$1" .stamps
 "$DOCKER" cp "$tag:/output/." "rpms/$1"

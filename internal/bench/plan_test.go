@@ -1,4 +1,4 @@
-// plan_test: how the time and memory of "buildsys plan" grow with a tree, of two shapes.
+// How the time and memory of "buildsys plan" grow with a tree, for two shapes.
 
 package bench
 
@@ -15,12 +15,12 @@ import (
 	"buildsys/internal/treegen"
 )
 
-// BenchmarkPlan runs "buildsys plan", a process of its own, on trees of which nothing is built yet:
-// it loads the tree, plans the image with all packages, computes the key of every step and prints
-// what it found. "fastest-s" is the fastest run on the clock, "cpu-s" the processor time, "peak-MiB"
-// the most memory that the process had, "closure" how many others a package needs on average.
-// "x/doubling" is the ratio to the size before, of processor time: other work on the machine
-// disturbs it less than time on the clock.
+// BenchmarkPlan runs "buildsys plan", as a separate process, on trees of which nothing is built
+// yet: it loads the tree, plans the image with all packages, computes the key of every step and
+// prints its findings. "fastest-s" is the wall time of the fastest run, "cpu-s" the processor time,
+// "peak-MiB" the largest memory of the process, "closure" how many others a package needs on
+// average. "x/doubling" is the ratio of processor times to the size before: other work on the
+// machine disturbs it less than wall time.
 func BenchmarkPlan(b *testing.B) {
 	program := filepath.Join(b.TempDir(), "buildsys")
 	build := exec.Command("go", "build", "-o", program, "buildsys/cmd/buildsys")
@@ -73,14 +73,15 @@ func benchmarkProgram(b *testing.B, program string, shape treegen.Shape, n int) 
 	return cpu
 }
 
-// forgetPeak resets the most memory that this process had. Linux counts it as memory of the
-// processes that it starts.
+// forgetPeak resets the peak memory of this process, which Linux counts as memory of the processes
+// that it starts.
 func forgetPeak() {
 	debug.FreeOSMemory()
-	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) // elsewhere small trees seem larger
+	// Without this file, small trees seem larger.
+	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0)
 }
 
-// averageClosure counts how many others a package needs, directly or not.
+// averageClosure returns how many others a package needs on average, directly or not.
 func averageClosure(shape treegen.Shape, n int) float64 {
 	sum := 0
 	needs := shape.Needs(n)
@@ -103,7 +104,7 @@ func averageClosure(shape treegen.Shape, n int) float64 {
 	return float64(sum) / float64(n)
 }
 
-// TestDeepIsDeep: the benchmark is about closures of half the tree.
+// TestDeepIsDeep checks that closures in the benchmark have half the tree.
 func TestDeepIsDeep(t *testing.T) {
 	for _, n := range []int{1280, 2560} {
 		if is := averageClosure(treegen.Deep, n) / float64(n); is < 0.42 || is > 0.5 {

@@ -1,4 +1,4 @@
-// report: the figures as Markdown.
+// The figures as Markdown.
 
 package bench
 
@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Run compares and returns the report. When ctx is done it ends early and reports what was measured
-// until then.
+// Run makes the comparison and returns the report. If ctx ends, it stops early and reports the
+// figures so far.
 func Run(ctx context.Context, o Options) (string, error) {
 	m, stop, err := prepare(ctx, o)
 	defer stop()
@@ -42,7 +42,7 @@ func Run(ctx context.Context, o Options) (string, error) {
 	w := &report{m: m, contenders: contenders, got: got, pkgs: pkgs}
 	w.head(facts)
 	w.tables()
-	w.targets()
+	w.own()
 	w.sizes(sizes)
 	return w.String(), nil
 }
@@ -62,7 +62,7 @@ func (w *report) head(facts string) {
 	for _, p := range w.pkgs {
 		links += len(p.needs)
 	}
-	rounds := 0 // the last may not be complete
+	rounds := 0 // the last one may be incomplete
 	for _, samples := range w.got[scenarios[0].title] {
 		rounds = max(rounds, len(samples))
 	}
@@ -71,7 +71,8 @@ func (w *report) head(facts string) {
 		orUnknown(w.m.BuildKitVersion), orUnknown(w.m.BuildxVersion))
 	w.printf("The tree: %d packages, %d build edges, critical path %.1f s; `root` is a package that "+
 		"%d others need, directly or not. "+
-		"Jobs sleep 0.2 s. %d jobs at once.\n", len(w.pkgs), links, criticalPath(w.pkgs), len(affected(w.pkgs, w.contenders[0].root))-1, w.m.Jobs)
+		"Jobs sleep 0.2 s. %d jobs at once.\n", len(w.pkgs), links, criticalPath(w.pkgs),
+		len(affected(w.pkgs, w.contenders[0].root))-1, w.m.Jobs)
 	for _, text := range w.m.missing {
 		w.printf("\nLeft out: %s.\n", text)
 	}
@@ -84,8 +85,8 @@ func orUnknown(version string) string {
 	return version
 }
 
-// table writes one row for each scenario that was run; cell gives the text for a peer's samples, of
-// which there is one at least.
+// table writes one row for each scenario that was run; cell returns the text for a peer's samples,
+// of which there is at least one.
 func (w *report) table(title string, cell func(c *contender, s scenario, samples []sample) string) {
 	w.printf("\n%s\n\n| |", title)
 	for _, c := range w.contenders {
@@ -131,48 +132,15 @@ func (w *report) tables() {
 		})
 }
 
-// wall is a median wall time in seconds; NaN when there is none.
+// wall returns a median wall time in seconds; NaN if there is none.
 func (w *report) wall(title, name string) float64 { return median(w.got[title][name], wallOf) }
 
-// targets writes what was promised beside what was measured.
-func (w *report) targets() {
-	w.printf("\n| target | measured | met |\n|---|---:|---|\n")
-	row := func(text string, measured, most float64, format string) {
-		if math.IsNaN(measured) {
-			w.printf("| %s | – | not measured |\n", text)
-			return
-		}
-		met := "yes"
-		if measured > most {
-			met = "**no**"
-		}
-		w.printf("| %s | "+format+" | %s |\n", text, measured, met)
+// own writes how much time buildsys itself adds to one solve.
+func (w *report) own() {
+	own := median(w.got["one leaf changed"][w.contenders[0].name], ownOf)
+	if !math.IsNaN(own) {
+		w.printf("\nOne leaf changed: %.3f s beside the solve.\n", own)
 	}
-	us := w.contenders[0].name
-	against := func(title, peer string) float64 { return w.wall(title, us) / w.wall(title, peer) }
-	same := func(title, peer, engine string) float64 {
-		return w.wall(title, "buildsys, "+engine) / w.wall(title, peer+", "+engine)
-	}
-	row("no-op at most 1/100 of bake's, on the Docker engine",
-		same("no-op", "bake", dockerEngine.name), 0.01, "%.4f")
-	row("no-op at most 1/100 of bake's, on buildkitd", same("no-op", "bake", "buildkitd"), 0.01,
-		"%.4f")
-	row("no-op at most 10 times ninja's", against("no-op", "ninja"), 10, "%.1f")
-	row("cold at most 0.7 of bake's, both on the Docker engine",
-		same("cold", "bake", dockerEngine.name), 0.7, "%.2f")
-	row("cold at most 0.7 of bake's, both on buildkitd", same("cold", "bake", "buildkitd"), 0.7,
-		"%.2f")
-	row("cold at most 0.6 of the ancestor's flow", against("cold", "ancestor's flow"), 0.6, "%.2f")
-	row("cold at most 1.15 of one solve, both on the Docker engine",
-		same("cold", "one solve", dockerEngine.name), 1.15, "%.2f")
-	row("cold at most 1.15 of one solve, both on buildkitd", same("cold", "one solve", "buildkitd"),
-		1.15, "%.2f")
-	row("one leaf changed: at most 0.15 s beside the solve",
-		median(w.got["one leaf changed"][us], ownOf), 0.15, "%.3f s")
-	row("root changed, same output: 1 job", median(w.got["root changed, same output"][us], jobsOf), 1,
-		"%.0f")
-	row("root changed: no more jobs than are affected", median(w.got["root changed"][us], jobsOf),
-		float64(len(affected(w.pkgs, w.contenders[0].root))), "%.0f")
 }
 
 func (w *report) sizes(sizes []size) {
@@ -191,7 +159,7 @@ func (w *report) sizes(sizes []size) {
 	}
 }
 
-// seconds writes a duration with as many digits as mean something.
+// seconds formats a duration with as many digits as are significant.
 func seconds(s float64) string {
 	if s < 1 {
 		return fmt.Sprintf("%.3f", s)

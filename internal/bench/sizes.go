@@ -1,5 +1,4 @@
-// sizes: how long buildsys takes to see that nothing is to be done, as trees grow. No engine takes
-// part.
+// How long buildsys takes to see that there is nothing to do, as trees grow. No engine is used.
 
 package bench
 
@@ -20,16 +19,16 @@ import (
 	"buildsys/internal/treegen"
 )
 
-// size is how buildsys plan did with one size of tree.
+// size has the figures of buildsys plan for one size of tree.
 type size struct {
 	packages int
 	wall     float64 // seconds, median
-	// seconds of processor time, median; it tells more than wall where the machine is busy
+	// cpu is processor time in seconds, median; it says more than wall on a busy machine.
 	cpu float64
 	rss float64 // MiB
 }
 
-// sizesTimed doubles from 10 packages to the given number.
+// sizesTimed times trees from 10 packages, doubling up to the given number.
 func sizesTimed(ctx context.Context, m machine, most int) ([]size, error) {
 	var all []size
 	for n := 10; n <= most; n *= 2 {
@@ -49,8 +48,8 @@ func sizeTimed(ctx context.Context, m machine, n int) (size, error) {
 		return size{}, err
 	}
 	defer os.RemoveAll(dir)
-	// In a process of its own: Linux counts the memory of the process that starts another as memory of
-	// that one.
+	// In a separate process: Linux counts the memory of a process as that of the processes it
+	// starts.
 	made := command{dir: dir, args: []string{m.self, "-make-sized", fmt.Sprint(n)}}
 	if _, err := made.run(ctx, false); err != nil {
 		return size{}, err
@@ -79,7 +78,7 @@ func sizedEnv(dir string) map[string]string {
 }
 
 // MakeSized writes a tree of n packages and an image into the empty directory dir, and builds it
-// with an engine that needs no time. What went wrong is told to log.
+// with an engine that takes no time. It reports errors to log.
 func MakeSized(dir string, n int, log io.Writer) error {
 	if err := treegen.Shape(treegen.Shallow).Write(dir, n, false); err != nil {
 		return err
@@ -99,8 +98,8 @@ func MakeSized(dir string, n int, log io.Writer) error {
 	return nil
 }
 
-// sizesDir makes a directory in memory where there is such a place: planning reads only what the
-// page cache holds anyway, but making the trees forces every output to disk.
+// sizesDir creates a directory in memory if there is a place for it: planning reads from the page
+// cache anyway, but making the trees forces every output to disk.
 func sizesDir(m machine) (string, error) {
 	if dir, err := os.MkdirTemp("/dev/shm", "buildsys-bench-"); err == nil {
 		return dir, nil

@@ -1,5 +1,4 @@
-// tree: a generated tree on disk, the edits that the cases make, and the oracle that says what must
-// come out of it.
+// A generated tree on disk, the edits of the cases, and the oracle that knows the right outputs.
 
 package bench
 
@@ -14,8 +13,8 @@ import (
 )
 
 // job stands in for rpmbuild, for every peer: build-rpm PACKAGE PACKAGE-DIR RPMS-DIR OUTPUT-DIR.
-// Its output depends on the spec without its comments and on the outputs of what the package needs.
-// What it prints is counted.
+// Its output depends on the spec without comments and on the outputs of the package's dependencies.
+// The lines that it prints are counted.
 const job = `#!/bin/sh
 set -e
 spec=$2/$1.spec
@@ -32,7 +31,7 @@ mkdir -p "$4"
 } >"$4/$1-1-1.x86_64.rpm"
 `
 
-// rpmName is the file name of a package's output.
+// rpmName returns the file name of a package's output.
 func rpmName(name string) string { return name + "-1-1.x86_64.rpm" }
 
 // tree is one generated tree of packages on disk.
@@ -42,14 +41,14 @@ type tree struct {
 	spec map[string]*spec
 }
 
-// spec is what is in a package's spec file.
+// spec is the contents of a package's spec file.
 type spec struct {
 	comment int    // its only comment
 	salt    string // part of the output
 	fail    bool
 }
 
-// write makes the files below dir. A path ends in a slash-separated name.
+// write writes files below dir, by slash path.
 func write(dir string, files map[string]string) error {
 	for name, text := range files {
 		at := filepath.Join(dir, filepath.FromSlash(name))
@@ -86,7 +85,7 @@ func (t *tree) save(p pkg) error {
 	})
 }
 
-// body is the spec without its comment.
+// body returns the spec without its comment.
 func (t *tree) body(p pkg) string {
 	s := t.spec[p.name]
 	text := fmt.Sprintf("seconds %g\nneeds %s\nsalt %s\n", p.seconds, strings.Join(p.needs, " "),
@@ -97,7 +96,7 @@ func (t *tree) body(p pkg) string {
 	return text
 }
 
-// edit changes the spec of the named package, or of all when name is empty.
+// edit changes the spec of the named package, or of all if name is empty.
 func (t *tree) edit(name string, change func(*spec)) error {
 	for _, p := range t.pkgs {
 		if name != "" && name != p.name {
@@ -111,7 +110,7 @@ func (t *tree) edit(name string, change func(*spec)) error {
 	return nil
 }
 
-// touch gives every file below the given directories of the tree the present time.
+// touch sets the time of every file below the given directories of the tree to now.
 func (t *tree) touch(dirs ...string) error {
 	now := time.Now()
 	for _, dir := range dirs {
@@ -129,11 +128,11 @@ func (t *tree) touch(dirs ...string) error {
 	return nil
 }
 
-// moved is the tree as it is in another directory.
+// moved returns the tree as it is in another directory.
 func (t *tree) moved(dir string) *tree { return &tree{dir: dir, pkgs: t.pkgs, spec: t.spec} }
 
-// expected returns what the output of every package must be. A package that fails has none, nor
-// have those that need it.
+// expected returns the right output of every package. A package that fails has none, nor do those
+// that need it.
 func (t *tree) expected() map[string]string {
 	want := map[string]string{}
 	for _, p := range t.pkgs {
@@ -152,7 +151,7 @@ func (t *tree) expected() map[string]string {
 	return want
 }
 
-// check says how many packages have the output they must have, and which is the first that has not.
+// check returns how many packages have the right output, and the first that does not.
 func (t *tree) check(at func(name string) string) (good, of int, wrong string) {
 	want := t.expected()
 	for _, p := range t.pkgs {

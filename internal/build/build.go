@@ -56,7 +56,7 @@ type ImageConfig struct {
 	Repo string
 }
 
-// SourcesConfig says where sources come from.
+// SourcesConfig names the places of sources.
 type SourcesConfig struct {
 	Lookaside []string // directories and URLs
 	Upstream  bool     // ask upstream for what no lookaside cache has
@@ -130,7 +130,7 @@ func (s *Session) warn(text string) {
 	s.out.Event(progress.Event{Kind: progress.Warning, Text: text})
 }
 
-// notify is the Output's Notice for functions that want a func.
+// waitingFor returns a function that shows who is waited for.
 func (s *Session) waitingFor(what string) func(holder string) {
 	return func(holder string) {
 		s.out.Notice("waiting: another run is " + what + " (" + holder +

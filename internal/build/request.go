@@ -3,6 +3,7 @@
 package build
 
 import (
+	"cmp"
 	"fmt"
 	"os/exec"
 	"slices"
@@ -67,28 +68,27 @@ func (s *Session) planTree(ws *workspace.Workspace, want Request) (plan.Plan, er
 	}
 	sources := s.sources(nil)
 	r := plan.Request{
-		Arch:         s.c.Arch,
-		Packages:     want.Packages,
-		Kits:         want.Kits,
-		Image:        want.Image && want.Repack == nil,
-		Repack:       want.Repack,
-		Variant:      s.c.Variant,
-		SDK:          s.c.SDK.Image,
-		Toolchain:    s.c.SDK.Toolchain,
-		BuildDir:     s.dir.Root,
-		SourcePath:   sources.Path,
-		ModulesPath:  sources.ModulesPath,
-		Repo:         s.c.Image.Repo,
-		RootJSON:     s.c.Image.RootJSON,
-		Name:         s.c.Image.Name,
-		PrettyName:   s.c.Image.PrettyName,
-		Version:      s.c.Image.Version,
-		BuildID:      s.c.Image.BuildID,
-		Signing:      s.signing,
-		ExternalKits: nil,
-	}
-	if r.Version == "" {
-		r.Version = ws.Release.Version
+		Arch:      s.c.Arch,
+		Packages:  want.Packages,
+		Kits:      want.Kits,
+		Image:     want.Image && want.Repack == nil,
+		Repack:    want.Repack,
+		Variant:   s.c.Variant,
+		SDK:       s.c.SDK.Image,
+		Toolchain: s.c.SDK.Toolchain,
+		BuildDir:  s.dir.Root,
+		Identity: plan.Identity{
+			Name:       s.c.Image.Name,
+			PrettyName: s.c.Image.PrettyName,
+			Version:    cmp.Or(s.c.Image.Version, ws.Release.Version),
+			BuildID:    s.c.Image.BuildID,
+		},
+		Sources: plan.Sources{Path: sources.Path, Modules: sources.ModulesPath},
+		Files: plan.ImageFiles{
+			Signing:  s.signing,
+			Repo:     s.c.Image.Repo,
+			RootJSON: s.c.Image.RootJSON,
+		},
 	}
 	if want.Image {
 		if err := s.describeImage(&r); err != nil {
@@ -96,7 +96,7 @@ func (s *Session) planTree(ws *workspace.Workspace, want Request) (plan.Plan, er
 		}
 	}
 	if want.Unsigned {
-		r.Signing = func() (plan.SigningKeys, error) { return plan.SigningKeys{}, nil }
+		r.Files.Signing = func() (plan.SigningKeys, error) { return plan.SigningKeys{}, nil }
 	}
 	if want.Repack == nil {
 		if r.ExternalKits, err = s.externalKits(ws); err != nil {
@@ -108,13 +108,13 @@ func (s *Session) planTree(ws *workspace.Workspace, want Request) (plan.Plan, er
 
 // describeImage adds what nothing but an image has.
 func (s *Session) describeImage(r *plan.Request) (err error) {
-	if r.Version == "" {
+	if r.Identity.Version == "" {
 		return errkind.Usagef("no image version: set version in Release.toml, or BUILDSYS_VERSION_IMAGE")
 	}
-	if r.BuildID == "" {
-		r.BuildID = gitCommit(s.c.Root)
+	if r.Identity.BuildID == "" {
+		r.Identity.BuildID = gitCommit(s.c.Root)
 	}
-	r.Overrides, err = s.overrides()
+	r.Files.Overrides, err = s.overrides()
 	return err
 }
 

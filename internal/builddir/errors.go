@@ -8,14 +8,14 @@ import (
 	"buildsys/internal/errkind"
 )
 
-// OutputError says that a build succeeded but left something that must not be published.
+// OutputError reports that a build succeeded but left something that must not be published.
 type OutputError struct {
 	Step   string
-	Path   string // slash path inside the outputs; empty when the whole set is wrong
+	Path   string // slash path inside the outputs; empty if all of them are meant
 	Reason string
 }
 
-// Error tells what is wrong and that nothing was changed.
+// Error says what is wrong and that the earlier outputs were kept.
 func (e *OutputError) Error() string {
 	what := "the outputs"
 	if e.Path != "" {
@@ -28,15 +28,15 @@ func (e *OutputError) Error() string {
 // ErrorKind returns errkind.Integrity.
 func (*OutputError) ErrorKind() errkind.Kind { return errkind.Integrity }
 
-// HostError says that this machine's file system refused what a run had to do: no space, no
+// HostError reports that this machine's file system refused an operation of the run: no space, no
 // permission, an I/O error.
 type HostError struct {
-	Step  string // empty when the run as a whole is concerned
+	Step  string // empty for the run as a whole
 	Doing string // "empty the staging directory"
 	Err   error
 }
 
-// Error tells what could not be done and why.
+// Error says what could not be done and why.
 func (e *HostError) Error() string {
 	if e.Step == "" {
 		return fmt.Sprintf("cannot %s: %v", e.Doing, e.Err)

@@ -1,4 +1,4 @@
-// Systems without a call to exchange two directories: publishing falls back to renames.
+// Systems without a call that exchanges two directories: publishing falls back to renames.
 
 //go:build !linux
 

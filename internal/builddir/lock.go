@@ -1,4 +1,4 @@
-// The locks that keep two runs out of one checkout, and many processes from one engine.
+// The locks that keep two runs out of one checkout, and limit the processes on one engine.
 
 package builddir
 
@@ -17,11 +17,11 @@ import (
 	"buildsys/internal/errkind"
 )
 
-// lockPoll is how often a waiting run looks whether the lock is free. A blocking flock could not be
-// cancelled.
+// lockPoll is how often a waiting run checks whether the lock is free. A blocking flock could not
+// be cancelled.
 const lockPoll = 200 * time.Millisecond
 
-// LockedError says that another run holds the lock and the caller did not want to wait.
+// LockedError reports that another run holds the lock and the caller does not wait.
 type LockedError struct {
 	Path   string
 	Holder string // what the holder wrote about itself
@@ -36,18 +36,18 @@ func (e *LockedError) Error() string {
 // ErrorKind returns errkind.Environment.
 func (*LockedError) ErrorKind() errkind.Kind { return errkind.Environment }
 
-// Lock takes the exclusive lock at path, a file that is made if need be and never deleted, and
-// writes into it who holds it. The kernel frees the lock when the process ends, however it ends.
+// Lock takes the exclusive lock at path and writes into the file who holds it. The file is created
+// if necessary and never deleted. The kernel frees the lock when the process ends, however it ends.
 //
-// When another run holds it, onWait is called once with what the holder wrote about itself, and
-// Lock returns when the lock is free or ctx is done. With a nil onWait it does not wait but returns
-// a *LockedError.
+// If another run holds the lock, onWait is called once with what the holder wrote about itself, and
+// Lock returns when the lock is free or ctx is done. If onWait is nil, Lock does not wait but
+// returns a *LockedError.
 func Lock(ctx context.Context, path string, onWait func(holder string)) (unlock func(), err error) {
 	return lock(ctx, path, unix.LOCK_EX, strings.Join(os.Args, " "), onWait)
 }
 
-// LockShared is Lock for several holders at once, who together keep out those of Lock. Of them the
-// file names the latest, as the words in as.
+// LockShared is Lock for several holders at once, which together exclude any holder of Lock. The
+// file names the latest of them, by the text as.
 func LockShared(
 	ctx context.Context, path, as string, onWait func(holder string),
 ) (unlock func(), err error) {
@@ -70,8 +70,8 @@ func lock(
 		return nil, &HostError{Doing: "write the lock file", Err: err}
 	}
 	return func() {
-		if how == unix.LOCK_EX { // the words of others who share it stay
-			_ = f.Truncate(0) // only words for people; what matters is the lock, and closing frees it
+		if how == unix.LOCK_EX { // the text of the others who share it stays
+			_ = f.Truncate(0) // the text is for people; the lock counts, and closing frees it
 		}
 		_ = f.Close()
 	}, nil
@@ -126,8 +126,7 @@ func present(f *os.File, as string) error {
 	return err
 }
 
-// holder reads who holds the lock. Between taking a lock and presenting itself, a holder is
-// unknown.
+// holder returns who holds the lock. A holder is unknown until it has written its text.
 func holder(f *os.File) string {
 	data, _ := io.ReadAll(io.NewSectionReader(f, 0, 4096))
 	if s := strings.TrimSpace(string(data)); s != "" {
@@ -136,9 +135,9 @@ func holder(f *os.File) string {
 	return "pid unknown"
 }
 
-// Slot takes one of the slots below dir, of which there are as many as may build on one engine at
-// once, whatever process they are in. A process that is killed frees its slot. Who waits is told
-// once, with the words of the holders.
+// Slot takes one of the slots below dir; there are as many as builds may run at once on one engine,
+// in all processes together. A process that is killed frees its slot. While it waits, onWait is
+// called once with the texts of the holders.
 func Slot(
 	ctx context.Context, dir string, slots int, as string, onWait func(holders []string),
 ) (release func(), err error) {

@@ -57,7 +57,7 @@ func TestLockHasOneHolder(t *testing.T) {
 	}
 }
 
-// A holder that is killed frees the lock, though its words stay in the file.
+// A holder that is killed frees the lock, although its text stays in the file.
 func TestLockOfKilledProcess(t *testing.T) {
 	dir := t.TempDir()
 	cmd := lockHolder(t, "lock", dir)
@@ -78,7 +78,7 @@ func TestLockOfKilledProcess(t *testing.T) {
 	unlock()
 }
 
-// lockHolder starts a process that holds a lock, and returns once it does.
+// lockHolder starts a process that takes a lock, and returns once it holds it.
 func lockHolder(t *testing.T, kind, dir string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestHelperProcess$")
@@ -97,7 +97,7 @@ func lockHolder(t *testing.T, kind, dir string) *exec.Cmd {
 	return cmd
 }
 
-// Those who share a lock do so at once, and keep out who wants it alone; and the other way round.
+// Shared locks are held together and exclude an exclusive one, and the other way round.
 func TestSharedLock(t *testing.T) {
 	path := filepath.Join(t.TempDir(), ".lock")
 	one, err := builddir.LockShared(t.Context(), path, "cargo: one", nil)
@@ -106,12 +106,12 @@ func TestSharedLock(t *testing.T) {
 	}
 	two, err := builddir.LockShared(t.Context(), path, "cargo: two", nil)
 	if err != nil {
-		t.Fatalf("two at once: %v", err)
+		t.Fatalf("two shared: %v", err)
 	}
 	_, err = builddir.Lock(t.Context(), path, nil)
 	if locked, ok := errors.AsType[*builddir.LockedError](err); !ok ||
 		!strings.Contains(locked.Holder, "cargo: two") {
-		t.Fatalf("alone beside two: %v", err)
+		t.Fatalf("exclusive beside two shared: %v", err)
 	}
 	one()
 	alone, err := builddir.Lock(t.Context(), path, func(holder string) {
@@ -124,7 +124,7 @@ func TestSharedLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err = builddir.LockShared(t.Context(), path, "cargo: three", nil); err == nil {
-		t.Error("shared beside one that is alone")
+		t.Error("a shared lock was taken beside an exclusive one")
 	}
 	alone()
 	if _, err = builddir.LockShared(t.Context(), path, "cargo: three", nil); err != nil {
@@ -132,8 +132,8 @@ func TestSharedLock(t *testing.T) {
 	}
 }
 
-// Three processes have the three slots. A fourth waits, knows for whom, and goes on when one of
-// them is killed.
+// Three processes have the three slots. A fourth waits, learns who holds them, and proceeds when
+// one of them is killed.
 func TestSlots(t *testing.T) {
 	dir := t.TempDir()
 	var held []*exec.Cmd

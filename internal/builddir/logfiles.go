@@ -1,4 +1,4 @@
-// LogFiles: the whole output of each step in a file of its own.
+// LogFiles: the whole output of each step in its own file.
 
 package builddir
 
@@ -14,7 +14,7 @@ import (
 
 // LogFiles writes the output of step "package/bash" to <dir>/package-bash.log, which is replaced
 // when the step starts. A log that cannot be written does not stop a build: the first error becomes
-// a Warning event for warn, later ones are dropped. It is safe for concurrent use.
+// a Warning event for warn, and later ones are dropped. It is safe for concurrent use.
 type LogFiles struct {
 	dir  string
 	warn progress.Sink
@@ -25,12 +25,13 @@ type LogFiles struct {
 	paths  map[string]string // logs begun in this run
 }
 
-// NewLogFiles returns a LogFiles for the directory dir, which is made when the first step starts.
+// NewLogFiles returns a LogFiles for the directory dir, which is created when the first step
+// starts.
 func NewLogFiles(dir string, warn progress.Sink) *LogFiles {
 	return &LogFiles{dir: dir, warn: warn, open: map[string]*os.File{}, paths: map[string]string{}}
 }
 
-// Event opens, writes or closes the log of the event's step. Lines are written as they are.
+// Event opens, writes or closes the log of the event's step. Lines are written unchanged.
 func (l *LogFiles) Event(e progress.Event) {
 	l.mu.Lock()
 	err := l.event(e)
@@ -70,7 +71,7 @@ func (l *LogFiles) start(step string) error {
 		return err
 	}
 	path := filepath.Join(l.dir, strings.ReplaceAll(step, "/", "-")+".log")
-	// A new file instead of a shorter old one: who still reads the old log keeps reading the old log.
+	// A new file, not a truncated one: whoever still reads the old log keeps reading it.
 	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
 		return err
 	}

@@ -17,7 +17,7 @@ import (
 // rpmMagic are the first bytes of every RPM file (rpm format documentation, "Lead").
 const rpmMagic = "\xed\xab\xee\xdb"
 
-// Outputs says where the outputs of a step belong, and what they may be.
+// Outputs describes where the outputs of a step belong, and what they may be.
 type Outputs struct {
 	Step  string // its ID, for errors
 	Dir   string // replaced whole
@@ -26,7 +26,7 @@ type Outputs struct {
 	Links bool   // whether there may be symbolic links between them
 }
 
-// Linked reports whether the link of the outputs points to them. There may be none to be wrong.
+// Linked reports whether the link to the outputs is right; without a link it is.
 func (o Outputs) Linked() bool {
 	if o.Link == "" {
 		return true
@@ -35,9 +35,9 @@ func (o Outputs) Linked() bool {
 	return err == nil && target == filepath.Base(o.Dir)
 }
 
-// Check returns an *OutputError when dir holds something that must not be published: no result at
-// all, anything but plain files and directories, set-user-ID bits, unspeakable names, or an RPM
-// that is none.
+// Check returns an *OutputError if dir holds something that must not be published: no result at
+// all, anything but plain files and directories, set-user-ID bits, unusable names, or a file named
+// .rpm that is not an RPM.
 func (o Outputs) Check(dir string) error {
 	files, rpms := 0, 0
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -79,7 +79,7 @@ func (o Outputs) Check(dir string) error {
 		return err
 	case o.RPMs && rpms == 0:
 		return o.bad("", "the build left no .rpm file; "+
-			"look for where the spec's %%files or the output directory went wrong")
+			"check the spec's %%files and where the recipe puts the outputs")
 	case files == 0:
 		return o.bad("", "the build left no file")
 	}
@@ -92,7 +92,7 @@ func (o Outputs) bad(path, reason string, args ...any) error {
 	return &OutputError{Step: o.Step, Path: filepath.ToSlash(path), Reason: reason}
 }
 
-// checkLink allows a symbolic link between the files of one image directory.
+// checkLink allows a symbolic link only to another file of the outputs.
 func (o Outputs) checkLink(path, rel string) error {
 	target, err := os.Readlink(path)
 	if err != nil {
@@ -104,8 +104,7 @@ func (o Outputs) checkLink(path, rel string) error {
 	return nil
 }
 
-// checkRPM looks at the first bytes only; the contents are the business of rpm, which verifies its
-// own digests.
+// checkRPM examines the first bytes only; rpm verifies the digests of the contents itself.
 func (o Outputs) checkRPM(path, rel string) error {
 	f, err := os.Open(path)
 	if err != nil {

@@ -15,12 +15,12 @@ import (
 	"buildsys/internal/buildtest"
 )
 
-// outputCases are what a build may leave besides the good a.rpm.
+// outputCases are outputs that a build may leave besides the good a.rpm.
 var outputCases = []struct {
 	name string
 	of   func(dir string) builddir.Outputs
 	make func(out string) error
-	want string // in the message; empty when it must be published
+	want string // in the message; empty if it must be published
 }{
 	{"good", packageOutputs, func(string) error { return nil }, ""},
 	{"directory", packageOutputs, func(out string) error {

@@ -1,4 +1,4 @@
-// Where things are: the names are known to users and to other programs, and must not change.
+// The paths of the build directory: users and other programs rely on them, so they must not change.
 
 package builddir_test
 

@@ -1,5 +1,5 @@
-// Publishing: a step's outputs replace the old ones whole, durably, and at no moment is there
-// neither.
+// Publishing: a step's outputs replace the old ones as a whole and durably, and there is no moment
+// without either.
 
 package builddir
 
@@ -23,7 +23,7 @@ func (s *Staging) Publish(o Outputs, dir string) error {
 	return s.PublishSynced(o, dir, s.Sync(dir))
 }
 
-// PublishSynced is Publish for a dir that was written to disk already; synced is what came of that.
+// PublishSynced is Publish for a dir that was already written to disk; synced is the error of that.
 func (s *Staging) PublishSynced(o Outputs, dir string, synced error) error {
 	fail := func(doing string, err error) error {
 		if errors.Is(err, syscall.EXDEV) {
@@ -46,7 +46,8 @@ func (s *Staging) PublishSynced(o Outputs, dir string, synced error) error {
 	}
 	s.Stage("replaced")
 	if err := s.hooks.Sync(parent); err != nil {
-		// The kernel may have dropped the write. The old outputs are known to be good, so go back.
+		// The kernel may have dropped the write. The old outputs are known to be good, so restore
+		// them.
 		return fail("write the output directory to disk", errors.Join(err, undo()))
 	}
 	s.Stage("durable")
@@ -57,7 +58,7 @@ func (s *Staging) PublishSynced(o Outputs, dir string, synced error) error {
 	return nil
 }
 
-// replace moves dir to out; what out was is then in dir. undo reverses it.
+// replace moves dir to out, and what was at out to dir. undo reverses it.
 func (s *Staging) replace(dir, out string) (undo func() error, err error) {
 	if _, err := os.Lstat(out); errors.Is(err, fs.ErrNotExist) {
 		return func() error { return os.Rename(out, dir) }, os.Rename(dir, out)
@@ -73,7 +74,7 @@ func (s *Staging) replace(dir, out string) (undo func() error, err error) {
 }
 
 // swapByRenames exchanges dir and out with three renames. A kill between the first two leaves out
-// missing and its contents aside, which Recover repairs.
+// missing and its contents under the name with asideSuffix, which Recover repairs.
 func (s *Staging) swapByRenames(dir, out string) error {
 	aside := out + asideSuffix
 	if err := removeTree(aside); err != nil {
@@ -90,8 +91,8 @@ func (s *Staging) swapByRenames(dir, out string) error {
 	return os.Rename(aside, dir)
 }
 
-// flipLink makes the link of the outputs point to them. The target is relative, so a checkout can
-// be moved.
+// flipLink makes the link point to the outputs. The target is relative, so that a checkout can be
+// moved.
 func (s *Staging) flipLink(o Outputs) error {
 	if o.Link == "" {
 		return nil
@@ -108,7 +109,7 @@ func (s *Staging) flipLink(o Outputs) error {
 	return s.hooks.Sync(parent)
 }
 
-// Recover repairs what a kill inside swapByRenames left behind of the outputs.
+// Recover repairs outputs that a kill inside swapByRenames left aside.
 func Recover(o Outputs) error {
 	aside := o.Dir + asideSuffix
 	if _, err := os.Lstat(aside); err != nil {
@@ -126,7 +127,7 @@ func Recover(o Outputs) error {
 	return nil
 }
 
-// Sync writes every file and directory below dir, and dir, to disk.
+// Sync writes dir and every file and directory below it to disk.
 func (s *Staging) Sync(dir string) error {
 	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.Type()&fs.ModeSymlink != 0 {

@@ -1,4 +1,4 @@
-// Publishing: a kill at any moment loses nothing, and neither does a disk that fails.
+// Publishing: neither a kill at any moment nor a failing disk loses outputs.
 
 package builddir_test
 
@@ -17,19 +17,19 @@ import (
 	"buildsys/internal/buildtest"
 )
 
-// packageOutputs belong in dir/out/one.
+// packageOutputs are RPMs that belong in dir/out/one.
 func packageOutputs(dir string) builddir.Outputs {
 	return builddir.Outputs{Step: "package/one", Dir: filepath.Join(dir, "out", "one"), RPMs: true}
 }
 
-// imageOutputs belong there as well, and "latest" points to them.
+// imageOutputs are an image that belongs there as well; the link "latest" points to it.
 func imageOutputs(dir string) builddir.Outputs {
 	return builddir.Outputs{
 		Step: "variant/one", Dir: filepath.Join(dir, "out", "one"), Link: "latest", Links: true,
 	}
 }
 
-// build publishes what work leaves in a directory, with the steps of a run that has no cache.
+// build publishes what work leaves in a directory, in the same order as a run without a cache.
 func build(
 	dir string, o builddir.Outputs, hooks builddir.Hooks, work func(out string) error,
 ) error {
@@ -54,7 +54,7 @@ func build(
 	return errors.Join(err, s.Close())
 }
 
-// writes returns work that leaves one file.
+// writes returns a work function that leaves one file.
 func writes(name, text string) func(out string) error {
 	return func(out string) error {
 		return os.WriteFile(filepath.Join(out, name), []byte(text), 0o644)
@@ -63,8 +63,8 @@ func writes(name, text string) func(out string) error {
 
 func noExchange(a, b string) error { return errors.ErrUnsupported }
 
-// stages are the moments at which a publishing process is killed below, without and with the system
-// call that exchanges directories.
+// The stages at which a publishing process is killed below, without and with the system call that
+// exchanges directories.
 var (
 	stages = []string{"built", "checked", "synced", "parent", "replaced", "durable", "link",
 		"linked"}
@@ -84,7 +84,7 @@ func TestKillWhilePublishing(t *testing.T) {
 				publishVersion(t, dir, "v1", mode, "")
 				publishVersion(t, dir, "v2", mode, stage)
 				after := buildtest.Snapshot(t, filepath.Join(dir, "out", "one"))
-				// the one moment at which only recovery has the outputs
+				// the one moment at which only recovery can restore the outputs
 				gap := mode == "renames" && stage == "aside"
 				if !gap && !slices.Contains([]string{"v1", "v2"}, after["one.img"]) {
 					t.Errorf("after the kill: %v", after)
@@ -115,8 +115,8 @@ func undisturbed(t *testing.T) map[string]string {
 	return buildtest.Snapshot(t, dir)
 }
 
-// publishVersion runs a plan that publishes one.img with the text version. With the name of a stage
-// it does so in a process of its own that must be killed there.
+// publishVersion runs a plan that publishes one.img with the text version. If stage is not empty,
+// it does so in a separate process that must be killed at that stage.
 func publishVersion(t *testing.T, dir, version, mode, stage string) {
 	t.Helper()
 	if stage == "" || stage == "none" {
@@ -158,13 +158,13 @@ func TestHelperProcess(t *testing.T) {
 					select {} // the signal may take a moment
 				}
 			})
-		t.Fatalf("came through alive: %v", err)
+		t.Fatalf("survived the kill: %v", err)
 	case "lock":
 		unlock, err := builddir.Lock(t.Context(), filepath.Join(dir, ".lock"), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer unlock() // never reached, but keeps the lock's file from being collected
+		defer unlock() // never reached, but keeps the lock's file from being garbage-collected
 		os.Stdout.WriteString("locked\n")
 		select {}
 	case "slot":
@@ -179,7 +179,7 @@ func TestHelperProcess(t *testing.T) {
 	}
 }
 
-// A disk that reports an error when it is asked to keep the outputs has not kept them: nothing is
+// If the disk reports an error when asked to write the outputs, they may be lost: nothing is
 // published.
 func TestSyncErrors(t *testing.T) {
 	dir := t.TempDir()
@@ -238,8 +238,7 @@ func TestReplaceCanBeUndone(t *testing.T) {
 	}
 }
 
-// What a kill left in staging is gone after the next run, also a directory without write
-// permission.
+// The next run deletes what a kill left in staging, even a directory without write permission.
 func TestStagingIsEmptied(t *testing.T) {
 	dir := buildtest.Tree(t, "-- staging/package-a-xyz/half.rpm --\nx\n-- staging/file --\n")
 	if err := os.Chmod(filepath.Join(dir, "staging/package-a-xyz"), 0o555); err != nil {
@@ -261,8 +260,8 @@ func TestStagingIsEmptied(t *testing.T) {
 	}
 }
 
-// A link name that is taken by a directory is an error of this machine, not of the step's build,
-// and is named.
+// A directory in the place of the link is an error of this machine, not of the step's build; the
+// error names it.
 func TestLinkIsTaken(t *testing.T) {
 	dir := buildtest.Tree(t, "-- out/latest/x --\n")
 	err := build(dir, imageOutputs(dir), builddir.Hooks{}, writes("one.img", "x"))

@@ -1,4 +1,4 @@
-// Reproducible: where the two builds of a step are kept when they differ.
+// Reproducible: where the two builds of a step are kept if they differ.
 
 package builddir
 
@@ -11,7 +11,7 @@ import (
 // Builds is the directory for the two builds of a step that are compared.
 type Builds struct{ dir string }
 
-// Builds returns the directory for the two builds of what has the given name.
+// Builds returns the directory for the two builds of the step or image with the given name.
 func (d Dir) Builds(name string) Builds {
 	return Builds{filepath.Join(d.Root, "reproducible", name)}
 }
@@ -23,10 +23,10 @@ func (b Builds) Dir() string { return b.dir }
 func (b Builds) First() string  { return filepath.Join(b.dir, "first") }
 func (b Builds) Second() string { return filepath.Join(b.dir, "second") }
 
-// Remove deletes what there is of both builds.
+// Remove deletes both builds.
 func (b Builds) Remove() error { return os.RemoveAll(b.dir) }
 
-// KeepFirst copies the outputs of the first build to beside those of the second.
+// KeepFirst copies the outputs of the first build next to those of the second.
 func (b Builds) KeepFirst(outputs string) error {
 	if err := os.RemoveAll(b.First()); err != nil {
 		return err
@@ -34,7 +34,7 @@ func (b Builds) KeepFirst(outputs string) error {
 	return os.CopyFS(b.First(), os.DirFS(outputs))
 }
 
-// KeepReport keeps what a program says of the differences, and returns the file.
+// KeepReport writes a program's report of the differences, and returns the file's path.
 func (b Builds) KeepReport(program string, text []byte) (string, error) {
 	file := filepath.Join(b.dir, program+".txt")
 	if err := os.WriteFile(file, text, 0o644); err != nil {

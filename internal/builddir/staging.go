@@ -1,4 +1,4 @@
-// Staging: where outputs are made before they are published, and where replaced ones go.
+// Staging: where outputs are made before they are published, and where replaced ones end up.
 
 package builddir
 
@@ -10,8 +10,7 @@ import (
 	"path/filepath"
 )
 
-// Hooks are for tests, which fail or end the process at a moment of their choice; a nil one is the
-// real thing.
+// Hooks let a test fail or end the process at a chosen moment; a nil hook is the real operation.
 type Hooks struct {
 	Exchange func(a, b string) error // swaps two directories
 	Sync     func(path string) error // writes one file or directory to disk
@@ -19,14 +18,14 @@ type Hooks struct {
 }
 
 // Staging is the directory in which outputs are made. It lies on the file system of the outputs.
-// Its methods may be called by several goroutines at once.
+// Its methods are safe for concurrent use.
 type Staging struct {
 	dir   string
 	hooks Hooks
 }
 
-// OpenStaging makes dir, when it is missing, and deletes all it holds: what is there was left by a
-// run that was killed.
+// OpenStaging creates dir if it is missing, and deletes everything in it: a run that was killed
+// left it.
 func OpenStaging(dir string, hooks Hooks) (*Staging, error) {
 	if hooks.Exchange == nil {
 		hooks.Exchange = exchange
@@ -40,7 +39,7 @@ func OpenStaging(dir string, hooks Hooks) (*Staging, error) {
 	return &Staging{dir: dir, hooks: hooks}, nil
 }
 
-// Close deletes all that the staging directory holds.
+// Close deletes everything in the staging directory.
 func (s *Staging) Close() error { return emptyDir(s.dir) }
 
 // Stage tells a test that a stage is reached.
@@ -50,19 +49,18 @@ func (s *Staging) Stage(name string) {
 	}
 }
 
-// Use has work done in an empty directory for the outputs of a step. What is there afterwards is
-// deleted: outputs that were not published, or those that were replaced.
+// Use calls work with an empty directory for the outputs of a step. It deletes what is there
+// afterwards: outputs that were not published, or those that were replaced.
 func (s *Staging) Use(step string, work func(dir string) error) error {
 	dir, err := s.makeDir(step)
 	if err != nil {
 		return &HostError{Step: step, Doing: "make a staging directory", Err: err}
 	}
-	defer func() { _ = removeTree(dir) }() // Close tries once more
+	defer func() { _ = removeTree(dir) }() // Close tries again
 	return work(dir)
 }
 
-// makeDir makes an empty directory with the mode that outputs have; os.MkdirTemp would make it
-// private.
+// makeDir creates an empty directory with the mode of outputs; os.MkdirTemp would make it private.
 func (s *Staging) makeDir(step string) (string, error) {
 	for {
 		dir := filepath.Join(s.dir, unitName(step)+"-"+randomName())
@@ -82,7 +80,7 @@ func randomName() string {
 	return string(b)
 }
 
-// emptyDir makes dir when it is missing and deletes all it holds.
+// emptyDir creates dir if it is missing and deletes everything in it.
 func emptyDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -94,7 +92,7 @@ func emptyDir(dir string) error {
 	return err
 }
 
-// removeTree deletes path and all below it, also directories that a build left without write
+// removeTree deletes path and everything below it, even directories that a build left without write
 // permission.
 func removeTree(path string) error {
 	err := os.RemoveAll(path)
@@ -103,7 +101,7 @@ func removeTree(path string) error {
 	}
 	_ = filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
 		if d != nil && d.IsDir() {
-			_ = os.Chmod(p, 0o700) // RemoveAll below reports what could not be done
+			_ = os.Chmod(p, 0o700) // RemoveAll below reports the failure
 		}
 		return nil
 	})

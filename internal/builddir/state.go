@@ -1,4 +1,4 @@
-// State: what the outputs in the checkout were made from, remembered per step beside them.
+// State: the records of what the outputs in the checkout were made from.
 
 package builddir
 
@@ -19,20 +19,20 @@ type State struct {
 	Action     cache.ActionID
 	Content    cache.ContentID
 	Transcript string
-	Previous   string // transcript of the outputs before these, for explaining
+	Previous   string // transcript of the previous outputs, for explanations
 }
 
-// stateName begins a record. On the same line follow action ID, content ID, and the lengths in
-// bytes of the two transcripts, which stand behind it as they are. Planning needs only that line of
-// nearly every record.
+// stateName begins a record. The same line has the action ID, the content ID, and the lengths in
+// bytes of the two transcripts, which follow unchanged. Planning needs only that line of nearly
+// every record.
 const stateName = "buildsys state 1"
 
 func statePath(dir, step string) string {
 	return filepath.Join(dir, unitName(step)+".state")
 }
 
-// ReadState returns the record of a step from the directory of states. A record that is missing or
-// damaged is none: the outputs are then judged by their content alone.
+// ReadState returns the record of a step from the directory of states. It ignores a record that is
+// missing or damaged: the outputs are then judged by their content alone.
 func ReadState(dir, step string) (State, bool) {
 	data, err := os.ReadFile(statePath(dir, step))
 	if err != nil {
@@ -65,8 +65,8 @@ func parseStateHead(line string) (s State, made, before int, ok bool) {
 	return s, made, before, errs == [4]error{}
 }
 
-// ReadStateHead is ReadState without the transcripts. A record whose head is whole may still be
-// none for ReadState.
+// ReadStateHead is ReadState without the transcripts. ReadState may still ignore a record whose
+// head is good.
 func ReadStateHead(dir, step string) (State, bool) {
 	f, err := os.Open(statePath(dir, step))
 	if err != nil {
@@ -83,7 +83,7 @@ func ReadStateHead(dir, step string) (State, bool) {
 	return s, ok
 }
 
-// WriteState replaces the record of a step. It is written after the outputs are in place: a kill in
+// WriteState replaces the record of a step. It is called after the outputs are in place: a kill in
 // between leaves an old record, which the content of the outputs then contradicts.
 func WriteState(dir, step string, s State) error {
 	head := fmt.Sprintf("%s %s %s %d %d\n", stateName, s.Action, s.Content,
@@ -97,7 +97,7 @@ func WriteState(dir, step string, s State) error {
 
 // Transcripts returns the transcripts of all records in the directory of states.
 func Transcripts(dir string) (all []string) {
-	paths, _ := filepath.Glob(filepath.Join(dir, "*.state")) // fails only for a pattern that is none
+	paths, _ := filepath.Glob(filepath.Join(dir, "*.state")) // fails only for a malformed pattern
 	for _, path := range paths {
 		if data, err := os.ReadFile(path); err == nil {
 			s, _ := parseState(string(data))

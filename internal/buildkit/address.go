@@ -1,4 +1,4 @@
-// Address: the forms in which an engine can be named, and which of them may be used without TLS.
+// Address: the ways to name an engine, and which of them may be used without TLS.
 
 package buildkit
 
@@ -14,15 +14,15 @@ import (
 
 // address is where an engine listens.
 type address struct {
-	text   string // as it was given
+	text   string // as given
 	scheme string // "unix", "tcp" or "ssh"
-	host   string // "builder:1234" of tcp, "builder" of ssh
-	port   string // of ssh, may be empty
-	user   string // of ssh, may be empty
-	path   string // of unix; of ssh the socket on the other machine, may be empty
+	host   string // tcp: "builder:1234"; ssh: "builder"
+	port   string // ssh; may be empty
+	user   string // ssh; may be empty
+	path   string // unix: the socket; ssh: the socket on the other machine, may be empty
 }
 
-// parseAddress reads an engine's address. Its error names what the setting may hold.
+// parseAddress parses an engine's address. Its error says what setting may contain.
 func parseAddress(text, setting string) (address, error) {
 	bad := func(why string) error {
 		return fmt.Errorf("%s %q: %s; use unix:///path/of/socket, tcp://host:port or ssh://user@host",
@@ -35,27 +35,27 @@ func parseAddress(text, setting string) (address, error) {
 	a := address{text: text, scheme: u.Scheme, host: u.Host, path: u.Path}
 	switch {
 	case u.RawQuery != "" || u.Fragment != "":
-		return a, bad("nothing may follow ? or #")
+		return a, bad("a query or fragment (? or #) is not allowed")
 	case u.Scheme == "unix" && u.Host == "" && filepath.IsAbs(u.Path):
 	case u.Scheme == "unix":
 		return a, bad("the path of the socket must be absolute")
 	case u.Scheme == "tcp" && u.Port() != "" && strings.Trim(u.Path, "/") == "" && u.User == nil:
 	case u.Scheme == "tcp":
-		return a, bad("it needs a host and a port and nothing else")
+		return a, bad("it must consist of a host and a port")
 	case u.Scheme == "ssh":
 		return sshAddress(a, u, bad)
 	default:
-		return a, bad("it is of no form that is known here")
+		return a, bad("its scheme is not supported")
 	}
 	return a, nil
 }
 
-// sshAddress takes an ssh address apart. The parts become arguments of ssh and must not look like
+// sshAddress splits an ssh address. Its parts become arguments of ssh and must not look like
 // options.
 func sshAddress(a address, u *url.URL, bad func(string) error) (address, error) {
 	a.host, a.port, a.user = u.Hostname(), u.Port(), u.User.Username()
 	if _, has := u.User.Password(); has {
-		return a, bad("ssh takes no password from here; use a key")
+		return a, bad("a password cannot be passed to ssh; use a key")
 	}
 	if a.host == "" || strings.HasPrefix(a.host, "-") || strings.HasPrefix(a.user, "-") {
 		return a, bad("it names no host")
@@ -63,7 +63,7 @@ func sshAddress(a address, u *url.URL, bad func(string) error) (address, error) 
 	return a, nil
 }
 
-// loopback says whether a TCP address cannot leave this machine.
+// loopback reports whether a TCP address cannot leave this machine.
 func (a address) loopback() bool {
 	host, _, err := net.SplitHostPort(a.host)
 	if err != nil {
@@ -73,13 +73,13 @@ func (a address) loopback() bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// local says whether the engine surely runs on this machine.
+// local reports whether the engine certainly runs on this machine.
 func (a address) local() bool { return a.scheme == "unix" || a.scheme == "tcp" && a.loopback() }
 
-// tlsFiles are what a client shows and checks; empty means that no TLS is spoken.
+// tlsFiles are the files for TLS; the zero value means no TLS.
 type tlsFiles struct{ ca, cert, key string }
 
-// tlsIn finds the three files, named as the docker command and buildctl's documentation name them.
+// tlsIn finds the three files in dir, under the names that the docker command and buildctl use.
 func tlsIn(dir string) (tlsFiles, error) {
 	files := tlsFiles{filepath.Join(dir, "ca.pem"), filepath.Join(dir, "cert.pem"),
 		filepath.Join(dir, "key.pem")}
@@ -91,18 +91,18 @@ func tlsIn(dir string) (tlsFiles, error) {
 	return files, nil
 }
 
-// errNoTLS refuses what would hand the machine to whoever can reach the port: whoever may ask an
-// engine to build may start a privileged container on it, and whoever stands between sees and
-// changes sources and results.
-var errNoTLS = errors.New("it would be spoken to over the network without TLS, so anyone on the " +
-	"way could read and change what is built, " +
+// errNoTLS rejects an address that would hand the machine to whoever can reach the port: whoever
+// may ask an engine to build may start a privileged container on it, and whoever is in between sees
+// and changes sources and results.
+var errNoTLS = errors.New("it would be reached over the network without TLS, so anyone in " +
+	"between could read and change what is built, " +
 	"and an engine that listens like that runs anything for anyone as root")
 
-// checkPlain refuses an address that is neither protected nor local, unless the user insists.
+// checkPlain rejects an address that is neither protected nor local, unless the user insists.
 func checkPlain(a address, protected, insecure bool, remedy string) error {
 	if a.scheme != "tcp" || protected || insecure || a.loopback() {
 		return nil
 	}
-	return fmt.Errorf("%w: %s, go through ssh://, or say BUILDSYS_ENGINE_INSECURE=true where the "+
+	return fmt.Errorf("%w: %s, go through ssh://, or set BUILDSYS_ENGINE_INSECURE=true if the "+
 		"network itself is trusted", errNoTLS, remedy)
 }

@@ -1,4 +1,4 @@
-// Tests of engine addresses: which are understood, which are refused and why, and what ssh is told.
+// Tests of engine addresses: which are accepted, which are rejected and why, and the ssh commands.
 
 package buildkit
 
@@ -28,7 +28,7 @@ import (
 func TestParseAddress(t *testing.T) {
 	for _, c := range []struct {
 		text string
-		want string // scheme host port user path; "" is a refusal
+		want string // scheme host port user path; "" if it is rejected
 	}{
 		{"unix:///var/run/docker.sock", "unix||||/var/run/docker.sock"},
 		{"unix:///a b/x.sock", "unix||||/a b/x.sock"},
@@ -56,7 +56,8 @@ func TestParseAddress(t *testing.T) {
 	}
 }
 
-// TestPlainTCP: an engine on another machine is not spoken to without TLS, unless the user says so.
+// TestPlainTCP checks that an engine on another machine is not used without TLS unless the user
+// insists.
 func TestPlainTCP(t *testing.T) {
 	t.Setenv("DOCKER_TLS_VERIFY", "")
 	t.Setenv("DOCKER_CERT_PATH", "")
@@ -102,7 +103,7 @@ func TestSSHCommand(t *testing.T) {
 	}
 }
 
-// fakeSSH puts an ssh into PATH that runs the command here instead of there.
+// fakeSSH puts an ssh into PATH that runs the command on this machine.
 func fakeSSH(t *testing.T, script string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -139,21 +140,22 @@ func TestDockerOverSSH(t *testing.T) {
 	}
 }
 
-// TestBuildkitdTLS: both sides show certificates, and a client without one is turned away.
+// TestBuildkitdTLS checks that both sides show certificates, and that a client without one is
+// rejected.
 func TestBuildkitdTLS(t *testing.T) {
 	certs := makeCerts(t)
 	port := freePort(t)
 	d := buildtest.NewBuildkitd(t, "--addr", "tcp://127.0.0.1:"+port, "--tlscacert", certs+"/ca.pem",
 		"--tlscert", certs+"/server.pem", "--tlskey", certs+"/server-key.pem")
 	d.Start(t)
-	dialDaemon(t, d, engine.Options{}) // it is up
+	dialDaemon(t, d, engine.Options{}) // waits until it answers
 	b := dialDaemon(t, d, engine.Options{BuildKit: "tcp://127.0.0.1:" + port, BuildKitCerts: certs})
 	e := &engineTest{b: b, sdk: testImages + ":" + strings.ToLower(rand.Text())}
 	e.importBase(t)
 	e.outputs(t)
 
 	if _, err := Dial(t.Context(), engine.Options{BuildKit: "tcp://127.0.0.1:" + port}); err == nil {
-		t.Error("a client without certificates was let in")
+		t.Error("a client without certificates was accepted")
 	}
 	if _, err := Dial(t.Context(), engine.Options{BuildKit: "tcp://127.0.0.1:" + port,
 		BuildKitCerts: makeCerts(t)}); err == nil {
@@ -171,7 +173,7 @@ func freePort(t *testing.T) string {
 	return port
 }
 
-// makeCerts makes an authority and the certificates of a server on 127.0.0.1 and of a client.
+// makeCerts makes an authority and certificates for a server on 127.0.0.1 and for a client.
 func makeCerts(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()

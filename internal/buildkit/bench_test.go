@@ -1,5 +1,4 @@
-// Benchmarks of what a solve costs when the engine has nothing to do, which is the price of asking
-// it at all.
+// Benchmarks of a solve in which the engine has nothing to do: the price of asking it at all.
 
 package buildkit
 

@@ -1,8 +1,8 @@
 // Package buildkit runs builds on a Docker engine through its BuildKit, over Docker's own socket,
-// or on a buildkitd: no docker command, no temporary image or container, nothing pulled. It alone
-// knows docker and moby.
+// or on a buildkitd: no docker command, no temporary image or container, nothing pulled. It
+// implements package engine; only it uses docker and moby.
 //
-// The Dockerfile frontend runs in this process, so old engines understand new Dockerfiles and a "#
+// The Dockerfile frontend runs in this process, so old engines understand new Dockerfiles, and a "#
 // syntax=" line has no effect. A build sees its contexts and the SDK image, has no network, and its
 // outputs are checked before the caller may use them.
 package buildkit
@@ -30,15 +30,15 @@ import (
 // sdkArg is the build argument that names the image a build starts from.
 const sdkArg = "SDK"
 
-// freshHostname is what a build with Solve.Fresh is told that its host is called; others see
-// BuildKit's "buildkitsandbox".
+// freshHostname is the host name in a build with Solve.Fresh; others have BuildKit's
+// "buildkitsandbox".
 const freshHostname = "elsewhere.buildsys.invalid"
 
-// Build runs one build and leaves its outputs in out, an existing empty directory. When it returns
-// an error, out may hold anything and is the caller's to remove. report gets a StepLog event for
-// each line of output, in order and from one goroutine; Step is left to the caller.
+// Build runs one build and leaves its outputs in out, an existing empty directory. If it returns an
+// error, out may hold anything, and the caller removes it. report gets a StepLog event for each
+// line of output, in order and from one goroutine; the caller sets Step.
 //
-// Errors are *SolveError for a build that failed, *OutputError for one that wrote what must not be
+// The error is a *SolveError if the build failed, and an *OutputError if it wrote what must not be
 // published.
 func (b *Builder) Build(ctx context.Context, s plan.Solve, out string,
 	report func(progress.Event)) error {
@@ -55,7 +55,7 @@ func (b *Builder) Build(ctx context.Context, s plan.Solve, out string,
 		return err
 	}
 	if !ok {
-		// Asked beforehand: the engine would look for a missing image in the network.
+		// Asked first, because the engine would look for a missing image in a registry.
 		return &SolveError{Name: s.Name, SDK: sdk, class: MissingSDK,
 			Err: fmt.Errorf("no such image: %s", sdk)}
 	}
@@ -72,8 +72,7 @@ func (b *Builder) Build(ctx context.Context, s plan.Solve, out string,
 func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out string,
 	report func(progress.Event), layers *layerUse) error {
 	sdk := s.Args[sdkArg]
-	// A context that cannot be sent as listed stops the build at once, and so does an engine that says
-	// nothing any more.
+	// The build stops at once if a context cannot be sent as listed, or if the engine falls silent.
 	solveCtx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	sess, err := session.NewSession(ctx, b.sharedKey(s))
@@ -103,13 +102,14 @@ func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out str
 	if err == nil {
 		opt := bkclient.SolveOpt{SharedSession: sess, LocalMounts: in.locals, OCIStores: img.stores(),
 			Session: secrets, Exports: exportTo(out)}
-		opt.Internal = true // the engine's history costs a small build a tenth of its time
+		// Recording the build in the engine's history takes a tenth of a small build's time.
+		opt.Internal = true
 		layers.addTo(&opt)
 		err = b.run(solveCtx, client, def, opt, log)
 	}
 	b.running.Add(-1)
 	release()
-	if err == nil { // a context may have changed under a build that still came through
+	if err == nil { // a context may have changed under a build that succeeded all the same
 		err = context.Cause(solveCtx)
 	}
 	if err == nil {
@@ -128,12 +128,12 @@ func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out str
 	return b.afterLoss(f.solveError(s.Name, sdk), client)
 }
 
-// exportTo has the result written into a directory.
+// exportTo exports the result into a directory.
 func exportTo(dir string) []bkclient.ExportEntry {
 	return []bkclient.ExportEntry{{Type: bkclient.ExporterLocal, OutputDir: dir}}
 }
 
-// run has the engine solve a definition, and returns when log has all that it said.
+// run has the engine solve a definition, and returns once log has all of the engine's output.
 func (b *Builder) run(ctx context.Context, client *bkclient.Client, def *llb.Definition,
 	opt bkclient.SolveOpt, log *statusLog) error {
 	statuses := make(chan *bkclient.SolveStatus)
@@ -151,8 +151,8 @@ func (b *Builder) run(ctx context.Context, client *bkclient.Client, def *llb.Def
 	return err
 }
 
-// afterLoss has the next build use a new connection: gRPC lets a while pass before it tries an
-// address again that has failed, and what is asked meanwhile fails at once.
+// afterLoss makes the next build use a new connection: gRPC waits a while before it retries an
+// address that has failed, and until then every request fails at once.
 func (b *Builder) afterLoss(e *SolveError, client *bkclient.Client) *SolveError {
 	if e.class == EngineLost {
 		b.renew(client)
@@ -160,9 +160,9 @@ func (b *Builder) afterLoss(e *SolveError, client *bkclient.Client) *SolveError 
 	return e
 }
 
-// reporter turns lines into events. BuildKit drops the output of a step that writes too much or too
-// fast, 1 MiB and 200 KiB/s in Docker 20.10, and with it the very lines that say why the step
-// failed: worth a warning.
+// reporter turns lines into events. BuildKit drops output of a step that writes too much or too
+// fast (1 MiB and 200 KiB/s in Docker 20.10), and with it the very lines that say why the step
+// failed, so that is worth a warning.
 func reporter(report func(progress.Event)) func(line string) {
 	warned := false
 	return func(line string) {
@@ -173,15 +173,15 @@ func reporter(report func(progress.Event)) func(line string) {
 		if !warned && strings.HasPrefix(line, "[output clipped, log limit ") {
 			warned = true
 			report(progress.Event{Time: time.Now(), Kind: progress.Warning,
-				Text: "the engine dropped a part of this step's output; " +
-					"start dockerd with BUILDKIT_STEP_LOG_MAX_SIZE=-1 and BUILDKIT_STEP_LOG_MAX_SPEED=-1 in its " +
-					"environment to keep all of it"})
+				Text: "the engine dropped part of this step's output; " +
+					"to keep it all, start dockerd with BUILDKIT_STEP_LOG_MAX_SIZE=-1 and " +
+					"BUILDKIT_STEP_LOG_MAX_SPEED=-1 in its environment"})
 		}
 	}
 }
 
-// cancelCause gives the cause of an ended context as an error that is also context.Canceled or
-// DeadlineExceeded.
+// cancelCause returns the cause of an ended context as an error that is also context.Canceled or
+// context.DeadlineExceeded.
 func cancelCause(ctx context.Context) error {
 	cause := context.Cause(ctx)
 	if cause == nil || errors.Is(cause, ctx.Err()) {
@@ -190,21 +190,21 @@ func cancelCause(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", ctx.Err(), cause)
 }
 
-// frontendAttrs are the settings of the Dockerfile frontend.
+// frontendAttrs returns the settings of the Dockerfile frontend.
 func frontendAttrs(s plan.Solve, img sdkImage) map[string]string {
 	attrs := map[string]string{
 		"filename":           dockerui.DefaultDockerfileName,
 		"target":             s.Target,
 		"force-network-mode": "none",
 		"image-resolve-mode": "local",
-		// Set, so that a "# syntax=" line or a BUILDKIT_SYNTAX argument is never forwarded to.
+		// With it, a "# syntax=" line or a BUILDKIT_SYNTAX argument never selects another frontend.
 		"cmdline": "builtin",
 	}
 	for k, v := range s.Args {
 		attrs["build-arg:"+k] = v
 	}
 	if s.Fresh {
-		attrs["no-cache"] = "" // no stage named: all of them
+		attrs["no-cache"] = "" // no stage named means all
 		attrs["hostname"] = freshHostname
 	}
 	if img.context != "" {
@@ -223,19 +223,18 @@ func frontendAttrs(s plan.Solve, img sdkImage) map[string]string {
 	return attrs
 }
 
-// familiarName gives an image's name in the form in which the frontend looks for a context that
-// replaces it.
+// familiarName returns an image's name in the form that the frontend looks up among named contexts.
 func familiarName(ref string) string {
 	named, err := reference.ParseNormalizedNamed(ref)
 	if err != nil {
-		return ref // the frontend says what is wrong with it
+		return ref // the frontend reports what is wrong with it
 	}
 	return strings.TrimSuffix(reference.FamiliarString(named), ":latest")
 }
 
-// sharedKey names the engine's copies of this build's contexts: the same from run to run, so that
-// only differences are sent, and another for every step, so that parallel builds do not take one
-// copy from each other.
+// sharedKey names the engine's copies of this build's contexts. It is the same from run to run, so
+// that only differences are sent, and differs between steps, so that parallel builds do not take
+// one another's copy.
 func (b *Builder) sharedKey(s plan.Solve) string {
 	h := sha256.New()
 	for _, part := range []string{b.checkout, s.Target, s.Name} {

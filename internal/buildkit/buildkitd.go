@@ -1,4 +1,4 @@
-// buildkitd: the engine that is a BuildKit daemon by itself, without Docker.
+// buildkitd: a BuildKit daemon as the engine, without Docker.
 
 package buildkit
 
@@ -31,8 +31,8 @@ import (
 	"buildsys/internal/plan"
 )
 
-// minBuildKit is the first whose daemon takes an image from its client's OCI layout and tells its
-// version.
+// minBuildKit is the first version whose daemon takes an image from its client's OCI layout and
+// reports its version.
 const minBuildKit = "v0.11.0"
 
 // layoutStore is the name under which a build offers the content of the SDK's layout.
@@ -43,10 +43,10 @@ type buildkitd struct {
 	address address
 	tls     *tlsFiles
 	layout  sdkLayout
-	wait    time.Duration // for a registry that asks for patience
+	wait    time.Duration // for a registry that limits requests
 
 	mu sync.Mutex
-	// images of registries: asked for once, so that one run uses one image
+	// images from registries: asked once, so that a run uses one image
 	resolved map[string]sdkImage
 }
 
@@ -94,7 +94,7 @@ func (d *buildkitd) dial(ctx context.Context) (*bkclient.Client, error) {
 		opts = append(opts, bkclient.WithCredentials(d.tls.cert, d.tls.key),
 			bkclient.WithServerConfig("", d.tls.ca))
 	case d.address.scheme == "ssh":
-		target = "tcp://buildkitd.invalid:1" // never looked up: the dialer below does not use it
+		target = "tcp://buildkitd.invalid:1" // never looked up: the dialer below ignores it
 		opts = append(opts, bkclient.WithContextDialer(func(ctx context.Context, _ string) (net.Conn,
 			error) {
 			return dialCommand(ctx, buildkitOverSSH(d.address))
@@ -103,8 +103,8 @@ func (d *buildkitd) dial(ctx context.Context) (*bkclient.Client, error) {
 	return bkclient.New(ctx, target, opts...)
 }
 
-// ping asks the daemon for its version, on a new connection: one that is broken silently stays so
-// for long.
+// ping asks the daemon for its version, on a new connection: an existing one may be broken without
+// noticing it for a long time.
 func (d *buildkitd) ping(ctx context.Context) error {
 	c, err := d.dial(ctx)
 	if err != nil {
@@ -125,8 +125,8 @@ func (d *buildkitd) ping(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", errNobody, err)
 }
 
-// checkBuildKit refuses a daemon that is too old; one whose version is that of no release, v0.0.0
-// too, is trusted.
+// checkBuildKit rejects a daemon that is too old. A version that is not that of a release, such as
+// v0.0.0, is accepted.
 func checkBuildKit(version string) error {
 	if semver.IsValid(version) && semver.MajorMinor(version) != "v0.0" &&
 		semver.Compare(version, minBuildKit) < 0 {
@@ -171,14 +171,14 @@ func (d *buildkitd) image(ctx context.Context, b *Builder, ref string) (sdkImage
 			store:   blobs{d.layout.Layout},
 		}, true, nil
 	}
-	if strings.HasPrefix(ref, plan.ContextPrefix) { // of no registry
+	if strings.HasPrefix(ref, plan.ContextPrefix) { // it is in no registry
 		return sdkImage{}, false, nil
 	}
 	return d.fromRegistry(ctx, b, ref)
 }
 
-// fromRegistry has the daemon ask the image's registry what the name stands for, and holds on to
-// the answer.
+// fromRegistry has the daemon ask the image's registry what the name stands for, and keeps the
+// answer.
 func (d *buildkitd) fromRegistry(ctx context.Context, b *Builder, ref string) (sdkImage, bool,
 	error) {
 	d.mu.Lock()
@@ -202,7 +202,7 @@ func (d *buildkitd) fromRegistry(ctx context.Context, b *Builder, ref string) (s
 		}
 		unusable := newEngineError(d, fmt.Errorf("it cannot get the image %s: %w", ref, err))
 		if class == RegistryBusy {
-			unusable.Hint = "wait, or use a registry nearer to it; or have no registry asked: buildsys " +
+			unusable.Hint = "wait, or use a registry closer to it, or do without a registry: buildsys " +
 				"sdk import"
 		}
 		return sdkImage{}, false, unusable
@@ -221,9 +221,9 @@ func (d *buildkitd) fromRegistry(ctx context.Context, b *Builder, ref string) (s
 	return img, true, nil
 }
 
-// resolve has the daemon ask a registry for an image's manifest and configuration. The daemon
-// itself asks a registry that is busy again within a second and then fails; this goes on with that
-// for some time, waiting longer each time.
+// resolve has the daemon ask a registry for an image's manifest and configuration. If the registry
+// is busy, the daemon itself retries within a second and then fails; resolve goes on for some time,
+// with growing pauses.
 func (d *buildkitd) resolve(ctx context.Context, b *Builder, name string) (manifest digest.Digest,
 	config []byte, err error) {
 	resolve := func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
@@ -241,7 +241,7 @@ func (d *buildkitd) resolve(ctx context.Context, b *Builder, name string) (manif
 		select {
 		case <-ctx.Done():
 			return manifest, config, cancelCause(ctx)
-		// machines that were refused together do not come back together
+		// clients that were rejected together must not come back together
 		case <-time.After(pause/2 + rand.N(pause/2)):
 		}
 	}
@@ -262,7 +262,7 @@ func fromOCI(config dockerspec.DockerOCIImage) imageConfig {
 func (d *buildkitd) importImage(_ context.Context, ref string, tar io.Reader,
 	labels map[string]string) error {
 	if d.layout.Dir == "" {
-		return errors.New("there is no directory to keep it in for a buildkitd")
+		return errors.New("no directory is set that keeps images for a buildkitd")
 	}
 	return d.layout.put(ref, tar, labels)
 }

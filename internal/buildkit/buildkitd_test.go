@@ -1,5 +1,5 @@
-// Tests on a real buildkitd: it does all that a Docker engine does, with an SDK that it is given
-// from here.
+// Tests on a real buildkitd: it does everything that a Docker engine does, with an SDK from this
+// machine.
 
 package buildkit
 
@@ -32,7 +32,8 @@ func TestBuildkitd(t *testing.T) {
 	}
 }
 
-// TestSameSDKOnBothEngines: keys hold the SDK's ID, so it must not depend on who keeps the image.
+// TestSameSDKOnBothEngines checks that the SDK's ID, which is in keys, is the same on both kinds of
+// engine.
 func TestSameSDKOnBothEngines(t *testing.T) {
 	docker := dialEngine(t, engine.Options{})
 	e := &engineTest{b: docker, sdk: testImages + ":" + strings.ToLower(rand.Text())}
@@ -45,14 +46,14 @@ func TestSameSDKOnBothEngines(t *testing.T) {
 	if err != nil || !ok {
 		t.Fatal(ok, err)
 	}
-	// The daemon is not asked: this needs none.
+	// The daemon is not asked, so none is needed.
 	img, ok, err := (&buildkitd{layout: l}).image(t.Context(), nil, e.sdk)
 	if err != nil || !ok || img.id != want {
 		t.Errorf("%q, %v, %v on a buildkitd, %q on a Docker engine", img.id, ok, err, want)
 	}
 }
 
-// dialDaemon waits until a daemon of the test's own answers and gives a Builder on it.
+// dialDaemon waits until the test's own daemon answers and returns a Builder on it.
 func dialDaemon(t *testing.T, d *buildtest.Daemon, opt engine.Options) *Builder {
 	t.Helper()
 	opt.Wait, opt.Timeout, opt.Checkout = 60*time.Second, time.Minute, t.Name()

@@ -1,4 +1,4 @@
-// Content: an OCI layout's blobs as the read-only store that a build offers to its engine.
+// Content: an OCI layout's blobs as a read-only store that a build offers to its engine.
 
 package buildkit
 
@@ -15,11 +15,11 @@ import (
 	"buildsys/internal/oci"
 )
 
-// blobs is a content.Store that only gives. containerd's own store for such a directory makes files
-// in it and logs.
+// blobs is a read-only content.Store. containerd's own store for such a directory creates files in
+// it and logs.
 type blobs struct{ layout oci.Layout }
 
-var errReadOnly = fmt.Errorf("the SDK's content can only be read: %w",
+var errReadOnly = fmt.Errorf("the SDK's content is read-only: %w",
 	errdefs.ErrFailedPrecondition)
 
 func (b blobs) Info(_ context.Context, d digest.Digest) (content.Info, error) {

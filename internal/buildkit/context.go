@@ -1,5 +1,5 @@
-// Context trees: what a build may see, composed from host files, host directories and memory, and
-// made independent of umask, owner, checkout path and clock.
+// Context trees: the files that a build may see, composed from host files, host directories and
+// memory, and made independent of umask, owner, checkout path and clock.
 
 package buildkit
 
@@ -27,11 +27,11 @@ import (
 )
 
 // contextSecond is the modification time, in Unix seconds, of every file a build sees: 2020-01-01
-// 00:00:00 UTC. The nanoseconds differ, see fileTime.
+// 00:00:00 UTC. The nanoseconds differ; see fileTime.
 const contextSecond = 1577836800
 
-// ContextError says that a build's inputs are not what a build may see: a symlink, a device, a file
-// that changed while it was sent. Nothing was built.
+// ContextError reports an input that a build must not see: a symlink, a device, a file that changed
+// while it was sent. Nothing was built.
 type ContextError struct {
 	Path string // host path, or path inside the context for data from memory
 	Err  error
@@ -40,12 +40,12 @@ type ContextError struct {
 func (e *ContextError) Error() string { return fmt.Sprintf("input %s: %v", e.Path, e.Err) }
 func (e *ContextError) Unwrap() error { return e.Err }
 
-// contextFS is an fsutil.FS over a fixed list of entries; all host directories were read when it
-// was made.
+// contextFS is an fsutil.FS over a fixed list of entries; newContextFS has read all host
+// directories.
 type contextFS struct {
 	entries []*contextEntry // parents before children, each directory's names in byte order
 	index   map[string]*contextEntry
-	failed  func(error) // told about the first input that cannot be sent as it was listed
+	failed  func(error) // called with the first input that cannot be sent as it was listed
 }
 
 type contextEntry struct {
@@ -55,20 +55,19 @@ type contextEntry struct {
 	mtime int64  // nanoseconds since 1970
 	host  string // empty: data
 	data  []byte
-	link  string // of a symlink: where it leads
+	link  string // of a symlink: its target
 	id    fileID
 }
 
-// stat is what a build sees of the entry: owner, group, devices and extended attributes are always
-// zero.
+// stat returns what a build sees of the entry: owner, group, devices and extended attributes are
+// always zero.
 func (e *contextEntry) stat() *types.Stat {
 	return &types.Stat{Path: e.path, Mode: uint32(e.mode), Size: e.size, ModTime: e.mtime,
 		Linkname: e.link}
 }
 
-// newContextFS composes c. digest gives the SHA-256 of a host file. failed is called when a file
-// turns out different from what was listed: fsutil itself would silently send an empty or shortened
-// file.
+// newContextFS composes c. digests has the SHA-256 of host files. failed is called if a file
+// differs from what was listed: fsutil itself would silently send an empty or truncated file.
 func newContextFS(c plan.Context, digests *digestMemo, failed func(error)) (*contextFS, error) {
 	b := contextBuilder{digests: digests, entries: map[string]*contextEntry{}}
 	if err := b.ignore(c.Ignore); err != nil {
@@ -99,12 +98,12 @@ func newContextFS(c plan.Context, digests *digestMemo, failed func(error)) (*con
 	return b.finish(failed), nil
 }
 
-// checkNamed refuses what a context may not hold that has a name in the Dockerfile.
+// checkNamed rejects a file that a context with a name in the Dockerfile must not contain.
 func (c *contextFS) checkNamed() error {
 	if _, ok := c.index[".dockerignore"]; ok {
 		return &ContextError{Path: ".dockerignore",
-			Err: errors.New("a file of this name at the top of a context would hide other inputs from the " +
-				"build; remove or rename it")}
+			Err: errors.New("a file with this name at the top of a context would hide other inputs from " +
+				"the build; remove or rename it")}
 	}
 	return nil
 }
@@ -140,7 +139,7 @@ func (b *contextBuilder) addHost(name, host string, executable bool) error {
 	}
 	if !info.Mode().IsRegular() {
 		return &ContextError{Path: host,
-			Err: fmt.Errorf("is a %s; a build sees only regular files, replace it by a copy",
+			Err: fmt.Errorf("is a %s; a build sees only regular files: replace it with a copy",
 				modeName(info.Mode()))}
 	}
 	sum, id, err := b.digests.sum(host)
@@ -152,7 +151,7 @@ func (b *contextBuilder) addHost(name, host string, executable bool) error {
 	return b.add(e)
 }
 
-// addDir adds everything below the host directory root as dir of the context; dir "." is its top.
+// addDir adds everything below the host directory root as dir of the context; "." is its top.
 func (b *contextBuilder) addDir(dir, root string) error {
 	if !fs.ValidPath(dir) {
 		return &ContextError{Path: dir, Err: errors.New("not a clean relative path inside a context")}
@@ -200,7 +199,7 @@ func (b *contextBuilder) add(e *contextEntry) error {
 	return nil
 }
 
-// addParents makes the directories above name.
+// addParents adds the directories above name.
 func (b *contextBuilder) addParents(name string) error {
 	for dir := path.Dir(path.Clean(name)); dir != "."; dir = path.Dir(dir) {
 		if e, ok := b.entries[dir]; ok {
@@ -216,7 +215,7 @@ func (b *contextBuilder) addParents(name string) error {
 	return nil
 }
 
-// ignore sets the patterns for what is in directories.
+// ignore sets the patterns of files that are left out of directories.
 func (b *contextBuilder) ignore(patterns []string) (err error) {
 	if len(patterns) > 0 {
 		b.ignored, err = patternmatcher.New(patterns)
@@ -236,7 +235,7 @@ func (b *contextBuilder) finish(failed func(error)) *contextFS {
 	for _, e := range b.entries {
 		c.entries = append(c.entries, e)
 	}
-	// fsutil's order: by path, the separator sorting before every other byte.
+	// fsutil's order: by path, with the separator before every other byte.
 	slices.SortFunc(c.entries,
 		func(x, y *contextEntry) int { return fsutil.ComparePath(x.path, y.path) })
 	return c
@@ -245,7 +244,7 @@ func (b *contextBuilder) finish(failed func(error)) *contextFS {
 // Walk implements fsutil.FS.
 func (c *contextFS) Walk(ctx context.Context, target string, fn fs.WalkDirFunc) error {
 	target = strings.Trim(path.Clean("/"+filepath.ToSlash(target)), "/")
-	skip := "" // directory whose remaining entries are not wanted
+	skip := "" // directory whose remaining entries are skipped
 	for _, e := range c.entries {
 		if err := context.Cause(ctx); err != nil {
 			return err
@@ -277,7 +276,7 @@ func within(p, dir string) bool {
 	return dir == "" || p == dir || strings.HasPrefix(p, dir+"/")
 }
 
-// hasLinks reports whether there is a symlink, which older engines cannot make by definition.
+// hasLinks reports whether there is a symlink, which older engines cannot make from a definition.
 func (c *contextFS) hasLinks() bool {
 	for _, e := range c.entries {
 		if e.link != "" {
@@ -287,7 +286,7 @@ func (c *contextFS) hasLinks() bool {
 	return false
 }
 
-// size is how many bytes all files have.
+// size returns the size of all files in bytes.
 func (c *contextFS) size() (sum int64) {
 	for _, e := range c.entries {
 		sum += e.size
@@ -295,7 +294,7 @@ func (c *contextFS) size() (sum int64) {
 	return sum
 }
 
-// read returns the bytes of a file, which are those that were listed.
+// read returns the bytes of a file, checked against those that were listed.
 func (c *contextFS) read(e *contextEntry) ([]byte, error) {
 	f, err := c.Open(e.path)
 	if err != nil {
@@ -329,7 +328,7 @@ func (c *contextFS) Open(p string) (io.ReadCloser, error) {
 
 var errChanged = errors.New("changed while the build read it; run the build again")
 
-// watchedFile fails the build when the file is not, to its end, the one that was listed.
+// watchedFile fails the build unless the file is, to its end, the one that was listed.
 type watchedFile struct {
 	*os.File
 	entry  *contextEntry
@@ -353,7 +352,7 @@ func (w *watchedFile) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// fileEntry describes a file of size bytes; its contents are set by the caller.
+// fileEntry describes a file of size bytes; the caller sets its contents.
 func fileEntry(name string, size int64, executable bool, sum [sha256.Size]byte) *contextEntry {
 	e := &contextEntry{path: name, mode: 0o644, size: size, mtime: fileTime(sum)}
 	if executable {
@@ -364,7 +363,7 @@ func fileEntry(name string, size int64, executable bool, sum [sha256.Size]byte) 
 
 // fileTime derives a modification time from contents, in nanoseconds since 1970. The engine keeps
 // what it received for the last build of a step and asks only for files whose size or time differ,
-// so with one fixed time an edit that keeps the size would build the old bytes. The second is the
+// so with a fixed time an edit that keeps the size would build the old bytes. The second is the
 // same for all files.
 func fileTime(sum [sha256.Size]byte) int64 {
 	nanos := 1 + binary.BigEndian.Uint64(sum[:8])%(uint64(time.Second)-1)

@@ -1,4 +1,4 @@
-// Tests of context trees without an engine, with fsutil's own validator and filter as oracles.
+// Tests of context trees without an engine; fsutil's own validator and filter are the oracles.
 
 package buildkit
 
@@ -108,7 +108,7 @@ func TestContextFS(t *testing.T) {
 	}
 }
 
-// TestContextFSFiltered runs the context through the filter that the session puts before it.
+// TestContextFSFiltered runs the context through the filter that the session applies.
 func TestContextFSFiltered(t *testing.T) {
 	fsys := newTestFS(t, plan.Context{Files: []plan.File{{Name: "a/b/c"}, {Name: "a/d"}, {Name: "e"}}})
 	for _, c := range []struct {
@@ -155,8 +155,8 @@ func TestContextFSSkip(t *testing.T) {
 	}
 }
 
-// TestContextFSTimes: what a build sees depends on contents alone, and two contents of one size
-// never look alike to the engine, which compares sizes and times.
+// TestContextFSTimes checks that what a build sees depends on contents alone, and that two contents
+// of the same size always differ in time, because the engine compares only sizes and times.
 func TestContextFSTimes(t *testing.T) {
 	stat := func(data string, mode fs.FileMode, touched time.Time) *types.Stat {
 		host := filepath.Join(t.TempDir(), "f")
@@ -242,8 +242,8 @@ func TestContextFSRefuses(t *testing.T) {
 	}
 }
 
-// TestContextFSChanged: fsutil sends nothing for a file it cannot open, so the context itself must
-// tell.
+// TestContextFSChanged checks that the context itself reports a file that cannot be opened: fsutil
+// would send an empty file.
 func TestContextFSChanged(t *testing.T) {
 	for name, change := range map[string]func(host string) error{
 		"removed": os.Remove,

@@ -1,5 +1,4 @@
-// dockerd: the engine that is a Docker daemon, spoken to over its API and, through it, its
-// BuildKit.
+// dockerd: a Docker daemon as the engine, reached through its API and, through that, its BuildKit.
 
 package buildkit
 
@@ -24,8 +23,8 @@ import (
 	bkclient "github.com/moby/buildkit/client"
 )
 
-// minAPI is Docker 20.10: the first whose BuildKit has the heredocs and mounts that the recipe
-// uses.
+// minAPI is that of Docker 20.10, the first whose BuildKit has the heredocs and mounts that recipes
+// use.
 const minAPI = "1.41"
 
 // dockerd is a Docker engine.
@@ -34,7 +33,7 @@ type dockerd struct {
 	docker  *docker.Client
 }
 
-// newDockerd reads the settings; it does not speak to the engine.
+// newDockerd reads the settings; it does not connect to the engine.
 func newDockerd(opt engine.Options) (daemon, error) {
 	text := cmp.Or(opt.Host, os.Getenv(docker.EnvOverrideHost), docker.DefaultDockerHost)
 	d := &dockerd{address: address{text: text}}
@@ -44,7 +43,7 @@ func newDockerd(opt engine.Options) (daemon, error) {
 	}
 	d.address = a
 	verify, certs := os.Getenv(docker.EnvTLSVerify) != "", os.Getenv(docker.EnvOverrideCertPath)
-	if verify && certs == "" { // the docker command's default
+	if verify && certs == "" { // the default of the docker command
 		home, _ := os.UserHomeDir()
 		certs = cmp.Or(os.Getenv("DOCKER_CONFIG"), filepath.Join(home, ".docker"))
 	}
@@ -80,20 +79,20 @@ func (d *dockerd) kind() string { return "Docker engine" }
 func (d *dockerd) host() string { return d.address.text }
 func (d *dockerd) close() error { return d.docker.Close() }
 
-// hint says how to get an engine, by what sort of place this is.
+// hint says how to get an engine, depending on the environment.
 func (d *dockerd) hint() string {
 	if os.Getenv("CODEBUILD_BUILD_ID") != "" {
 		return "CodeBuild: switch on privileged mode in the project's environment (privilegedMode: " +
-			"true), and have the install phase " +
-			"start dockerd and wait for it where the build image does not; DOCKER_HOST names an engine " +
+			"true), and if the build image does not start dockerd, " +
+			"start it in the install phase and wait for it; DOCKER_HOST selects an engine " +
 			"elsewhere"
 	}
 	if _, err := os.Stat("/.dockerenv"); err == nil {
 		return "this is a container: an engine in it needs --privileged, a volume at /var/lib/docker " +
 			"and a running dockerd; " +
-			"script/setup starts one, DOCKER_HOST names another"
+			"script/setup starts one, DOCKER_HOST selects another"
 	}
-	return "script/setup installs and starts one, DOCKER_HOST names another, and inside a container " +
+	return "script/setup installs and starts one, DOCKER_HOST selects another; inside a container " +
 		"it needs --privileged " +
 		"and a running dockerd (CodeBuild: privileged mode)"
 }
@@ -109,7 +108,7 @@ func (d *dockerd) dial(ctx context.Context) (*bkclient.Client, error) {
 		}))
 }
 
-// ping asks the engine for its version and refuses one that is too old.
+// ping asks the engine for its version and rejects one that is too old.
 func (d *dockerd) ping(ctx context.Context) error {
 	p, err := d.docker.Ping(ctx)
 	if err != nil {
@@ -123,7 +122,7 @@ func (d *dockerd) ping(ctx context.Context) error {
 }
 
 // unreachable tells a socket that this user may not open, and an ssh that failed, from an engine
-// that is not there: the client has one text for all of them.
+// that does not answer: the client has one error text for all of them.
 func (d *dockerd) unreachable(err error) error {
 	if !docker.IsErrConnectionFailed(err) {
 		return err
@@ -147,7 +146,7 @@ func (d *dockerd) unreachable(err error) error {
 	return fmt.Errorf("%w (%w)", errNobody, underlyingDial(e))
 }
 
-// underlyingDial strips what an error of package net repeats of the address.
+// underlyingDial strips the address that an error of package net repeats.
 func underlyingDial(err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) {
@@ -179,7 +178,8 @@ func (d *dockerd) image(ctx context.Context, _ *Builder, ref string) (sdkImage, 
 	}
 	c := imageConfig{layers: img.RootFS.Layers}
 	if img.Config != nil {
-		c.env, c.user, c.workDir, c.shell, c.onBuild = img.Config.Env, img.Config.User, img.Config.WorkingDir, img.Config.Shell, img.Config.OnBuild
+		c.env, c.user, c.workDir = img.Config.Env, img.Config.User, img.Config.WorkingDir
+		c.shell, c.onBuild = img.Config.Shell, img.Config.OnBuild
 	}
 	return sdkImage{id: imageID(c)}, true, nil
 }
@@ -196,7 +196,7 @@ func (d *dockerd) importImage(ctx context.Context, ref string, tar io.Reader,
 		return err
 	}
 	defer resp.Close()
-	// the engine reports failures inside a stream that began with 200 OK
+	// the engine reports failures in a stream that began with 200 OK
 	for dec := json.NewDecoder(resp); ; {
 		var msg struct {
 			Error string `json:"error"`

@@ -1,5 +1,5 @@
-// Engine: reaching a Docker daemon or a buildkitd and asking what it is. Builds are the same on
-// both.
+// Engine: the connection to a Docker daemon or a buildkitd, and questions about it. Builds work the
+// same on both.
 
 package buildkit
 
@@ -19,13 +19,13 @@ import (
 	bkclient "github.com/moby/buildkit/client"
 )
 
-// daemon is one kind of engine. Builds go through the connections that it dials; the rest is what
-// the kinds do differently.
+// daemon is one kind of engine. Builds use the connections that it dials; its other methods do what
+// differs between the kinds.
 type daemon interface {
 	kind() string
 	host() string
 	dial(ctx context.Context) (*bkclient.Client, error) // a new connection, for builds
-	ping(ctx context.Context) error                     // on a connection of its own
+	ping(ctx context.Context) error                     // on its own connection
 	info(ctx context.Context) (engine.Info, error)
 	image(ctx context.Context, b *Builder, ref string) (img sdkImage, ok bool, err error)
 	importImage(ctx context.Context, ref string, tar io.Reader, labels map[string]string) error
@@ -34,8 +34,8 @@ type daemon interface {
 }
 
 // Builder runs builds on one engine. It is safe for concurrent use: all builds share one connection
-// for requests, which measured no slower than one each, and every build has a connection of its own
-// for its files.
+// for requests, which proved no slower than one each, and every build has its own connection for
+// files.
 type Builder struct {
 	engine   daemon
 	timeout  time.Duration
@@ -51,7 +51,7 @@ type Builder struct {
 	buildkit *bkclient.Client
 }
 
-// Dial connects to the engine and makes sure that it answers. Its errors are *engine.Error.
+// Dial connects to the engine and makes sure that it answers. Its errors are of type *engine.Error.
 func Dial(ctx context.Context, opt engine.Options) (*Builder, error) {
 	d, err := newDaemon(opt)
 	if err != nil {
@@ -79,17 +79,17 @@ func newDaemon(opt engine.Options) (daemon, error) {
 	return newDockerd(opt)
 }
 
-// What waiting may help against: nothing listens at the address, or what does has more to do than
-// to answer.
+// Errors that waiting may resolve: nothing listens at the address, or the engine is too busy to
+// answer.
 var (
 	errNobody   = errors.New("nothing answers there")
 	errNoAnswer = errors.New("no answer")
 )
 
-// mayCome says whether an engine that failed like this may answer later.
+// mayCome reports whether an engine that failed with err may answer later.
 func mayCome(err error) bool { return errors.Is(err, errNobody) || errors.Is(err, errNoAnswer) }
 
-// await asks the engine for an answer until it gives one, for at most the given time.
+// await waits until the engine answers, for at most the given time.
 func (b *Builder) await(ctx context.Context, wait time.Duration,
 	waiting func(string, time.Duration)) error {
 	begin := time.Now()
@@ -110,8 +110,9 @@ func (b *Builder) await(ctx context.Context, wait time.Duration,
 	}
 }
 
-// Await waits until the engine answers, for at most the given time. Its errors are *engine.Error.
-// One answer is not enough: a daemon that was told to end answers for a moment yet.
+// Await waits until the engine answers, for at most the given time. Its errors are of type
+// *engine.Error. One answer is not enough: a daemon that is shutting down still answers for a
+// moment.
 func (b *Builder) Await(ctx context.Context, wait time.Duration) error {
 	begin, answers := time.Now(), 0
 	for {
@@ -146,7 +147,7 @@ func (b *Builder) Ping(ctx context.Context) error {
 	return b.engineError(err)
 }
 
-// engineError gives err as an *engine.Error; nil stays nil.
+// engineError returns err as an *engine.Error; nil stays nil.
 func (b *Builder) engineError(err error) error {
 	var known *engine.Error
 	if err == nil || errors.As(err, &known) {
@@ -167,28 +168,28 @@ func newEngineError(d daemon, err error) *engine.Error {
 	return &engine.Error{Kind: d.kind(), Host: d.host(), Err: err, Hint: hint}
 }
 
-// client is the connection that builds share.
+// client returns the connection that builds share.
 func (b *Builder) client() *bkclient.Client {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.buildkit
 }
 
-// renew replaces a connection that is broken without knowing it; every build on it ends.
+// renew replaces a connection that is broken without noticing it; every build on it ends.
 func (b *Builder) renew(broken *bkclient.Client) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.buildkit != broken {
 		return // another build did it
 	}
-	// Not a word to the engine is said by this: gRPC connects with the first request.
+	// This does not contact the engine: gRPC connects with the first request.
 	if c, err := b.engine.dial(context.Background()); err == nil {
 		b.buildkit = c
 	}
 	_ = broken.Close()
 }
 
-// Close gives up the connections. Builds that still run fail.
+// Close closes the connections. Builds that still run fail.
 func (b *Builder) Close() error {
 	return errors.Join(b.client().Close(), b.engine.close())
 }
@@ -203,16 +204,16 @@ func (b *Builder) Info(ctx context.Context) (engine.Info, error) {
 	return i, nil
 }
 
-// HasImage reports whether the engine can use the image ref, and the image's ID ("sha256:…"), which
-// is the same for the same image on every engine. A Docker engine is never made to ask a registry;
-// a buildkitd has to, for what was not imported.
+// HasImage reports whether the engine can use the image ref, and returns the image's ID
+// ("sha256:…"), which is the same for the same image on every engine. A Docker engine never asks a
+// registry for it; a buildkitd has to, for an image that was not imported.
 func (b *Builder) HasImage(ctx context.Context, ref string) (id string, ok bool, err error) {
 	img, ok, err := b.engine.image(ctx, b, ref)
 	return img.id, ok, err
 }
 
 // ImportImage makes the image ref from a tar of a root file system, as docker import does. labels
-// may be nil. progress, if not nil, is told how many bytes have been read so far.
+// may be nil. progress, if not nil, is called with the number of bytes read so far.
 func (b *Builder) ImportImage(ctx context.Context, ref string, tar io.Reader,
 	labels map[string]string, progress func(read int64)) error {
 	err := b.engine.importImage(ctx, ref, &countingReader{r: tar, progress: progress}, labels)
@@ -243,8 +244,8 @@ func (c *countingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Connect implements engine.Dialer: it dials the engine that the options name, or a Fleet when they
-// name several.
+// Connect implements engine.Dialer: it connects to the engine that the options name, or to a Fleet
+// if they name several.
 func Connect(ctx context.Context, opt engine.Options) (engine.Engine, error) {
 	if len(opt.Addresses()) > 1 {
 		f, err := DialFleet(ctx, opt)

@@ -1,4 +1,4 @@
-// Engine tests of builds that succeed: inputs, outputs, caching, network.
+// Tests on an engine of builds that succeed: inputs, outputs, caching, network.
 
 package buildkit
 
@@ -67,8 +67,8 @@ func (e *engineTest) contexts(t *testing.T) {
 	}
 }
 
-// cache: a build with unchanged contents runs nothing, however the files were touched or wherever
-// they lie.
+// cache checks that a build with unchanged contents runs nothing, even if the files were touched or
+// moved.
 func (e *engineTest) cache(t *testing.T) {
 	s := e.request("cache", mountPackage, "print", "it ran", ",", "write", "/output/a", "x")
 	run := func(data string, touch time.Time, want bool) {

@@ -1,5 +1,5 @@
-// Engine tests of what can go wrong: failing steps, hostile outputs, undeclared inputs, lost
-// engines, cancels.
+// Tests on an engine of what can go wrong: failing steps, hostile outputs, undeclared inputs, lost
+// engines, cancellation.
 
 package buildkit
 
@@ -103,8 +103,8 @@ func (e *engineTest) variantOutputs(t *testing.T) {
 	}
 }
 
-// nothingUndeclared: whatever a Dockerfile asks for from outside is refused before the engine hears
-// of it.
+// nothingUndeclared checks that anything a Dockerfile wants from outside is rejected before the
+// engine sees it.
 func (e *engineTest) nothingUndeclared(t *testing.T) {
 	for what, dockerfile := range map[string]string{
 		// One image only: with two, BuildKit's own cache of lookups trips the race detector
@@ -172,8 +172,8 @@ func (e *engineTest) cancel(t *testing.T) {
 	t.Logf("returned %v after the cancel", time.Since(start).Round(time.Millisecond))
 }
 
-// lostConnection: when the way to the engine breaks in the middle of a step, the failure is
-// transient, and the same Builder works again as soon as the engine can be reached.
+// lostConnection checks that a failure is transient if the connection breaks in the middle of a
+// step, and that the same Builder works again as soon as the engine can be reached.
 func (e *engineTest) lostConnection(t *testing.T) {
 	b, relay := e.relayed(t, 0)
 	err := b.Build(t.Context(), e.request("lost", "", "print", "running", ",", "hang"), t.TempDir(),
@@ -189,7 +189,7 @@ func (e *engineTest) lostConnection(t *testing.T) {
 	}
 }
 
-// silentPartition: packets vanish for good in the middle of two steps. Both are given up, and when
+// silentPartition lets all packets vanish in the middle of two steps. Both are given up, and once
 // the engine can be reached again the same Builder works.
 func (e *engineTest) silentPartition(t *testing.T) {
 	b, relay := e.relayed(t, 2*time.Second)
@@ -220,7 +220,8 @@ func (e *engineTest) silentPartition(t *testing.T) {
 	}
 }
 
-// shortPartition: a partition that heals before the watchdog's time costs nothing but that time.
+// shortPartition checks that a partition that heals before the watchdog's time only costs that
+// time.
 func (e *engineTest) shortPartition(t *testing.T) {
 	b, relay := e.relayed(t, 0)
 	partition := func(progress.Event) {
@@ -233,7 +234,7 @@ func (e *engineTest) shortPartition(t *testing.T) {
 	}
 }
 
-// relayed gives a Builder on the same engine, with a relay between them.
+// relayed returns a Builder on the same engine, with a relay in between.
 func (e *engineTest) relayed(t *testing.T, silence time.Duration) (*Builder, *relay) {
 	t.Helper()
 	relay := newRelay(t, e.b.engine.host())
@@ -247,13 +248,12 @@ func (e *engineTest) relayed(t *testing.T, silence time.Duration) (*Builder, *re
 	return b, relay
 }
 
-// relay is an address that leads to the engine until its connections are cut, or nothing comes
-// through any more.
+// relay is an address that leads to the engine until its connections are cut or frozen.
 type relay struct {
 	host  string
 	mu    sync.Mutex
 	conns []net.Conn
-	open  sync.RWMutex // held for writing while nothing comes through
+	open  sync.RWMutex // held for writing while nothing gets through
 }
 
 func newRelay(t *testing.T, engine string) *relay {
@@ -305,7 +305,7 @@ func (r *relay) connect(in net.Conn, network, addr string) {
 	}
 }
 
-// freeze has everything that is sent vanish into a buffer until thaw is called.
+// freeze diverts everything that is sent into a buffer until thaw is called.
 func (r *relay) freeze() { r.open.Lock() }
 func (r *relay) thaw()   { r.open.Unlock() }
 

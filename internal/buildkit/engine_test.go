@@ -25,7 +25,7 @@ import (
 	"buildsys/internal/progress"
 )
 
-// engineCases are what every engine must do, whatever its kind.
+// engineCases are the tests that every kind of engine must pass.
 var engineCases = []struct {
 	name string
 	test func(*engineTest, *testing.T)
@@ -88,7 +88,7 @@ type engineTest struct {
 	sdk string
 }
 
-// docker is the API of the Docker engine, for a look behind what a Builder does.
+// docker returns the API of the Docker engine, to look behind a Builder.
 func (e *engineTest) docker() *docker.Client { return e.b.engine.(*dockerd).docker }
 
 // importBase makes the base image: /tool and an empty /output.
@@ -115,11 +115,11 @@ func (e *engineTest) removeBase(t *testing.T) {
 	}
 }
 
-// testImages is where the base images of these tests are, each run's with a tag of its own.
+// testImages is the repository of these tests' base images; each run has its own tag.
 const testImages = "buildsys.invalid/test"
 
-// left lists what builds on the base image could have left on a Docker engine: containers of it,
-// and its names. Others may use the engine meanwhile, so nothing else can be looked at here.
+// left lists what builds on the base image could have left on a Docker engine: its containers and
+// its names. Others may use the engine meanwhile, so nothing else can be checked here.
 func (e *engineTest) left(t *testing.T) []string {
 	t.Helper()
 	var all []string
@@ -140,7 +140,7 @@ func (e *engineTest) left(t *testing.T) []string {
 	return all
 }
 
-// clearKilled removes base images of runs that were killed: older than any run may last.
+// clearKilled removes base images of runs that were killed: they are older than any run may last.
 func clearKilled(t testing.TB, client *docker.Client) {
 	t.Helper()
 	images, err := client.ImageList(context.Background(), image.ListOptions{})
@@ -151,14 +151,14 @@ func clearKilled(t testing.TB, client *docker.Client) {
 		for _, tag := range i.RepoTags {
 			if strings.HasPrefix(tag, testImages+":") && time.Since(time.Unix(i.Created, 0)) > 3*time.Hour {
 				if _, err := client.ImageRemove(context.Background(), tag, image.RemoveOptions{}); err != nil {
-					t.Logf("a killed run left %s: %v", tag, err)
+					t.Logf("cannot remove %s, which a killed run left: %v", tag, err)
 				}
 			}
 		}
 	}
 }
 
-// recipe makes a Dockerfile whose package and variant are what the tool leaves in /output. The
+// recipe returns a Dockerfile whose package and variant are what the tool leaves in /output. The
 // nonce keeps this build's step apart from all others in the engine's cache.
 func recipe(mounts, nonce string, tool ...string) []byte {
 	var b strings.Builder
@@ -181,7 +181,7 @@ func (e *engineTest) request(name, mounts string, tool ...string) plan.Solve {
 	}
 }
 
-// build runs a build and gives its output lines.
+// build runs a build and returns its output lines.
 func (e *engineTest) build(ctx context.Context, s plan.Solve, out string) ([]string, error) {
 	var lines []string
 	err := e.b.Build(ctx, s, out, func(ev progress.Event) {
@@ -192,7 +192,7 @@ func (e *engineTest) build(ctx context.Context, s plan.Solve, out string) ([]str
 	return lines, err
 }
 
-// readTree gives mode and contents of every file below dir.
+// readTree returns mode and contents of every file below dir.
 func readTree(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	tree := map[string]string{}

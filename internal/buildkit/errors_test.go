@@ -1,5 +1,4 @@
-// Tests of the error classes, the texts people read, the image guard and an engine that is not
-// there.
+// Tests of the error classes, the messages, the image guard and an engine that cannot be reached.
 
 package buildkit
 
@@ -72,7 +71,8 @@ func TestClassify(t *testing.T) {
 			0},
 		{"registry's other bytes",
 			failure{err: grpcError(codes.Unknown,
-				`failed commit on ref "layer-sha256:a7e5": unexpected commit digest sha256:8efc, expected sha256:a7e5: failed precondition`)}, OtherImage, 0},
+				`failed commit on ref "layer-sha256:a7e5": unexpected commit digest `+
+					`sha256:8efc, expected sha256:a7e5: failed precondition`)}, OtherImage, 0},
 		{"no such image in the registry",
 			failure{err: grpcError(codes.Unknown,
 				"unexpected status from HEAD request to https://r/v2/x: 404 Not Found")}, Unknown, 0},

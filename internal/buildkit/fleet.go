@@ -1,5 +1,5 @@
-// Fleet: several engines that share the builds of a run. Each build goes to the one that has least
-// to do; one that is lost gets no more until it answers again.
+// Fleet: several engines that share the builds of a run. Each build goes to the least loaded
+// engine; one that is lost gets no more builds until it answers again.
 
 package buildkit
 
@@ -17,18 +17,17 @@ import (
 )
 
 const (
-	// probeEvery is how often an engine that is not used is asked whether it answers again.
+	// probeEvery is how often an unused engine is asked whether it answers again.
 	probeEvery = 2 * time.Second
-	// unknownCPUs stands for an engine that does not tell: a buildkitd elsewhere.
+	// unknownCPUs is assumed for an engine that does not report its CPUs: a buildkitd elsewhere.
 	unknownCPUs = 4
 )
 
 // Fleet is several engines of one kind. It does what a Builder does, and is safe for concurrent
 // use.
 //
-// A build that an engine did not survive fails as on a Builder, with an error that says that it is
-// transient; built again, it goes to another engine. There is no queue: callers decide how many
-// builds run at once.
+// If an engine is lost, its builds fail with transient errors, as on a Builder; built again, they
+// go to another engine. There is no queue: callers decide how many builds run at once.
 type Fleet struct {
 	nodes  []*node
 	warn   func(text string)
@@ -37,40 +36,40 @@ type Fleet struct {
 	probes sync.WaitGroup
 
 	mu  sync.Mutex
-	ids map[string]string // of SDK images, by name: what the run's keys were made with
+	ids map[string]string // IDs of SDK images, by name: those that the run's keys were made with
 }
 
-// node is one engine of a fleet. Its fields are guarded by the fleet's mutex, but for those that
-// never change.
+// node is one engine of a fleet. The fleet's mutex guards its fields, except those that never
+// change.
 type node struct {
 	opt  engine.Options
 	host string
 
 	b       *Builder // nil until it has answered once
 	up      bool
-	barred  bool // it has another SDK image of the same name
+	barred  bool // it has a different SDK image with the same name
 	running int  // builds
 	cpus    int
-	loading sync.Mutex      // while it is given an SDK image
+	loading sync.Mutex      // held while it is given an SDK image
 	has     map[string]bool // SDK images that it is known to have
 }
 
-// optionsOf returns the options of one engine of several.
+// optionsOf returns the options of one of several engines.
 func optionsOf(o engine.Options, address string) engine.Options {
 	if o.BuildKit == "" {
 		o.Host = address
 		return o
 	}
 	o.BuildKit = address
-	if !strings.HasPrefix(address, "tcp://") { // certificates are for those that need them
+	if !strings.HasPrefix(address, "tcp://") { // certificates are only for engines that need them
 		o.BuildKitCerts = ""
 	}
 	return o
 }
 
 // DialFleet connects to the engines that the options name, and makes sure that one of them answers.
-// The others are told to engine.Options.Warn and asked again from time to time. Its errors are
-// *engine.Error.
+// It reports the others to engine.Options.Warn and asks them again from time to time. Its errors
+// are of type *engine.Error.
 func DialFleet(ctx context.Context, opt engine.Options) (*Fleet, error) {
 	f := &Fleet{warn: opt.Warn, ids: map[string]string{}}
 	if f.warn == nil {
@@ -80,7 +79,7 @@ func DialFleet(ctx context.Context, opt engine.Options) (*Fleet, error) {
 		one := optionsOf(opt, address)
 		one.Wait, one.Waiting = 0, nil
 		d, err := newDaemon(one)
-		if err != nil { // a wrong address is an error of the settings, and no engine that is gone
+		if err != nil { // a wrong address is an error in the settings, not an engine that is gone
 			return nil, err
 		}
 		_ = d.close()
@@ -93,7 +92,7 @@ func DialFleet(ctx context.Context, opt engine.Options) (*Fleet, error) {
 	return f, nil
 }
 
-// connect dials every engine until one answers, and has the others probed.
+// connect dials every engine until one answers, and starts probing the others.
 func (f *Fleet) connect(ctx context.Context, opt engine.Options) error {
 	for begin := time.Now(); ; {
 		errs := make([]error, len(f.nodes))
@@ -124,7 +123,7 @@ func (f *Fleet) connect(ctx context.Context, opt engine.Options) error {
 	}
 }
 
-// noneOf makes one error of those of all engines.
+// noneOf combines the errors of all engines.
 func noneOf(errs []error) error {
 	sum := &engine.Error{}
 	var hosts, texts []string
@@ -141,15 +140,15 @@ func noneOf(errs []error) error {
 	return sum
 }
 
-// dial connects to an engine that has not answered before, or pings one that has.
+// dial connects to an engine that has not answered yet, or pings one that has.
 func (f *Fleet) dial(ctx context.Context, n *node) error {
 	f.mu.Lock()
 	b := n.b
 	f.mu.Unlock()
 	if b != nil {
 		err := b.Await(ctx, 0)
-		// the connection of its builds may have failed meanwhile, and then lets a while pass before it
-		// tries again
+		// The connection of its builds may have failed meanwhile; it would wait a while before it
+		// retries.
 		if err == nil {
 			b.renew(b.client())
 		}
@@ -169,12 +168,12 @@ func (f *Fleet) dial(ctx context.Context, n *node) error {
 	return nil
 }
 
-// down takes an engine out of use, says so once, and asks it from time to time until it answers.
+// down takes an engine out of use, warns once, and probes it until it answers.
 func (f *Fleet) down(n *node, why error) {
 	f.mu.Lock()
 	first := n.up || n.b == nil
 	n.up = false
-	clear(n.has) // it may come back with nothing
+	clear(n.has) // it may come back with an empty store
 	f.mu.Unlock()
 	if !first { // another build was lost with it
 		return
@@ -203,14 +202,14 @@ func (f *Fleet) down(n *node, why error) {
 	})
 }
 
-// usable lists the engines that answer.
+// usable returns the engines that answer.
 func (f *Fleet) usable() []*node {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(f.nodes), func(n *node) bool { return !n.up || n.barred })
 }
 
-// Await waits until one engine can be used, for at most the given time. Its errors are
+// Await waits until one engine can be used, for at most the given time. Its errors are of type
 // *engine.Error.
 func (f *Fleet) Await(ctx context.Context, wait time.Duration) error {
 	for begin := time.Now(); len(f.usable()) == 0; {
@@ -218,7 +217,7 @@ func (f *Fleet) Await(ctx context.Context, wait time.Duration) error {
 			var errs []error
 			for _, n := range f.nodes {
 				errs = append(errs, &engine.Error{Kind: "engine", Host: n.host, Err: errNobody,
-					Hint: "look at what they logged"})
+					Hint: "read their logs"})
 			}
 			return noneOf(errs)
 		}
@@ -230,7 +229,7 @@ func (f *Fleet) Await(ctx context.Context, wait time.Duration) error {
 	return nil
 }
 
-// Info sums the engines up that answer. Nodes has each of them.
+// Info sums up the engines that answer. Nodes has each engine.
 func (f *Fleet) Info(ctx context.Context) (engine.Info, error) {
 	var sum engine.Info
 	var hosts []string
@@ -261,7 +260,7 @@ func (f *Fleet) Info(ctx context.Context) (engine.Info, error) {
 	return sum, nil
 }
 
-// Close ends the probes and gives up the connections.
+// Close ends the probes and closes the connections.
 func (f *Fleet) Close() error {
 	f.cancel()
 	f.probes.Wait()

@@ -1,5 +1,5 @@
-// Tests of several engines that share the builds: each a daemon of the test's own, killed and
-// brought back.
+// Tests of several engines that share builds: each is a daemon of the test's own, which the test
+// kills and restarts.
 
 package buildkit
 
@@ -47,8 +47,8 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-// TestFleetTakes: the engine with the least to do for its size gets a build, the same one each time
-// when all are idle.
+// TestFleetTakes checks that a build goes to the least loaded engine for its size, and to the same
+// one each time when all are idle.
 func TestFleetTakes(t *testing.T) {
 	small, large := &node{host: "small", cpus: 2, up: true}, &node{host: "large", cpus: 4, up: true}
 	f := &Fleet{nodes: []*node{small, large, {host: "down", cpus: 64},
@@ -81,7 +81,7 @@ func TestFleetTakes(t *testing.T) {
 	}
 }
 
-// fleet is several engines, and what it said.
+// fleet is several engines and their warnings.
 type fleet struct {
 	*Fleet
 	news chan string
@@ -99,34 +99,34 @@ func dialFleet(t *testing.T, opt engine.Options) *fleet {
 	return f
 }
 
-// hear waits for what is said next.
+// hear waits for the next warning.
 func (f *fleet) hear(t *testing.T, words ...string) {
 	t.Helper()
 	select {
 	case text := <-f.news:
 		for _, w := range words {
 			if !strings.Contains(text, w) {
-				t.Errorf("it says %q, without %q", text, w)
+				t.Errorf("the warning %q does not say %q", text, w)
 			}
 		}
 	case <-time.After(time.Minute):
-		t.Fatalf("nothing is said of %q", words)
+		t.Fatalf("no warning says %q", words)
 	}
 }
 
-// quiet fails the test when something was said.
+// quiet fails the test if there was a warning.
 func (f *fleet) quiet(t *testing.T) {
 	t.Helper()
 	select {
 	case text := <-f.news:
-		t.Errorf("it says %q", text)
+		t.Errorf("unexpected warning: %q", text)
 	default:
 	}
 }
 
-// TestFleet: two buildkitds share builds; one that is killed loses its build, which is transient
-// and succeeds on the other; what is built meanwhile goes there as well; and when it is back it is
-// used again. An address where nobody listens costs one warning.
+// TestFleet has two buildkitds share builds. If one is killed, its build fails as transient and
+// succeeds on the other, where builds go meanwhile; once it is back it is used again. An address
+// where nobody listens costs one warning.
 func TestFleet(t *testing.T) {
 	one, two := buildtest.NewBuildkitd(t), buildtest.NewBuildkitd(t)
 	one.Start(t)
@@ -149,8 +149,8 @@ func TestFleet(t *testing.T) {
 	e := &engineTest{sdk: sdk}
 	must(t, f.Build(t.Context(), e.request("plain", "", "write", "/output/a", "x"), t.TempDir(), nil))
 
-	// Two builds at once go to two engines; the one whose engine is killed fails, the other does not
-	// notice.
+	// Two builds at once go to two engines. The one whose engine is killed fails; the other does
+	// not notice.
 	errs := f.both(t, e, func() { one.Signal(t, syscall.SIGKILL, true) })
 	var failed *SolveError
 	if i := slices.IndexFunc(errs, func(err error) bool { return err != nil }); i < 0 ||
@@ -181,7 +181,7 @@ func TestFleet(t *testing.T) {
 }
 
 // both runs two builds until both engines work, then calls meanwhile and lets the builds end. They
-// last long enough for the second to begin before the first has ended, also on a busy machine.
+// last long enough for the second to begin before the first ends, even on a busy machine.
 func (f *fleet) both(t *testing.T, e *engineTest, meanwhile func()) []error {
 	t.Helper()
 	errs := make([]error, 2)
@@ -193,7 +193,7 @@ func (f *fleet) both(t *testing.T, e *engineTest, meanwhile func()) []error {
 			s := e.request(fmt.Sprint("both-", i), "", "print", "running", ",", "sleep", "6", ",", "write",
 				"/output/a", "x")
 			errs[i] = f.Build(t.Context(), s, t.TempDir(), func(progress.Event) { once.Do(running.Done) })
-			once.Do(running.Done) // also when it failed before it began
+			once.Do(running.Done) // also if it failed before it began
 		})
 	}
 	running.Wait()
@@ -209,8 +209,8 @@ func (f *fleet) both(t *testing.T, e *engineTest, meanwhile func()) []error {
 	return errs
 }
 
-// TestFleetOfDocker: an SDK image that one Docker engine lacks is copied there; one with another
-// image of that name is left out.
+// TestFleetOfDocker checks that an SDK image that one Docker engine lacks is copied there, and that
+// an engine with a different image of that name is left out.
 func TestFleetOfDocker(t *testing.T) {
 	one, two := buildtest.NewDockerd(t), buildtest.NewDockerd(t)
 	one.Start(t)
@@ -237,7 +237,7 @@ func TestFleetOfDocker(t *testing.T) {
 	must(t, c.ImportImage(context.Background(), other.sdk,
 		bytes.NewReader(append(buildtest.ToolImage(t), make([]byte, 1024)...)), nil, nil))
 	if id, _, _ := c.HasImage(t.Context(), e.sdk); id == want {
-		t.Fatal("the engine takes two archives for the same image")
+		t.Fatal("the engine gives two archives the same image ID")
 	}
 	g := dialFleet(t, engine.Options{Host: one.Host + "," + two.Host})
 	g.HasImage(t.Context(), e.sdk)

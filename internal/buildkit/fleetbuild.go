@@ -1,4 +1,4 @@
-// Builds of a fleet: which engine gets one, and how each comes to the SDK image.
+// Builds of a fleet: which engine gets a build, and how the engine gets the SDK image.
 
 package buildkit
 
@@ -14,7 +14,7 @@ import (
 	"buildsys/internal/progress"
 )
 
-// Build runs one build on the engine that has least to do for its size; see Builder.Build.
+// Build runs one build on the least loaded engine for its size; see Builder.Build.
 func (f *Fleet) Build(ctx context.Context, s plan.Solve, out string,
 	report func(progress.Event)) error {
 	sdk := s.Args[sdkArg]
@@ -47,8 +47,9 @@ func (f *Fleet) Build(ctx context.Context, s plan.Solve, out string,
 	}
 }
 
-// take chooses an engine for a build and books it. Of engines with equally much to do a package
-// always gets the same one, whose cache knows it from earlier. Without any it returns nil.
+// take chooses an engine for a build and counts the build. Among equally loaded engines a package
+// always gets the same one, whose cache knows it from before. If no engine can be used, take
+// returns nil.
 func (f *Fleet) take(s plan.Solve) *node {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -68,20 +69,20 @@ func (f *Fleet) take(s plan.Solve) *node {
 	return best
 }
 
-// affinity orders engines in a way of its own for each build (rendezvous hashing): the loss of one
-// moves only its own.
+// affinity orders engines differently for each build (rendezvous hashing), so that the loss of an
+// engine moves only its own builds.
 func (n *node) affinity(s plan.Solve) uint64 {
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%s\n%s", s.Name, n.host)
 	return h.Sum64()
 }
 
-// otherSDKError says that an engine has another image under the SDK's name.
+// otherSDKError reports that an engine has a different image under the SDK's name.
 type otherSDKError struct{ ref, host string }
 
 func (e *otherSDKError) Error() string {
-	return fmt.Sprintf("the engine at %s has another image named %s and is not used: import the "+
-		"same one there (buildsys sdk import), or remove it", e.host, e.ref)
+	return fmt.Sprintf("the engine at %s has a different image named %s and is not used: import the "+
+		"same image there (buildsys sdk import), or remove it", e.host, e.ref)
 }
 
 // bar takes an engine out of use for the rest of the run.
@@ -97,8 +98,8 @@ func (f *Fleet) bar(n *node, why error) {
 }
 
 // provide makes sure that an engine has the SDK image that the run's keys were made with, and
-// copies it there from another Docker engine where it is missing. A buildkitd is offered it with
-// every build.
+// copies it there from another Docker engine if it is missing. A buildkitd is offered it with every
+// build.
 func (f *Fleet) provide(ctx context.Context, n *node, ref string) error {
 	n.loading.Lock()
 	defer n.loading.Unlock()
@@ -124,10 +125,10 @@ func (f *Fleet) provide(ctx context.Context, n *node, ref string) error {
 		n.has[ref] = true
 		f.mu.Unlock()
 	}
-	return nil // what is missing all the same is told by the build
+	return nil // if the image is missing, the build reports it
 }
 
-// failedBy sorts a failure that came before a build began.
+// failedBy returns the error for a failure before the build began.
 func failedBy(ctx context.Context, ref string, err error) error {
 	lost := failure{err: err}
 	if ctx.Err() != nil {
@@ -139,7 +140,7 @@ func failedBy(ctx context.Context, ref string, err error) error {
 	return err
 }
 
-// copyImage gives a Docker engine an image that another one of the fleet has.
+// copyImage copies an image to a Docker engine from another one of the fleet.
 func (f *Fleet) copyImage(ctx context.Context, to *node, ref, want string) error {
 	into, isDocker := to.b.engine.(*dockerd)
 	for _, from := range f.usable() {
@@ -164,8 +165,8 @@ func (f *Fleet) copyImage(ctx context.Context, to *node, ref, want string) error
 	return nil
 }
 
-// HasImage reports whether an engine has the image ref, and its ID, which the others must have as
-// well.
+// HasImage reports whether an engine has the image ref, and returns its ID, which must be the same
+// on the others.
 func (f *Fleet) HasImage(ctx context.Context, ref string) (id string, ok bool, err error) {
 	for _, n := range f.usable() {
 		id, ok, err = n.b.HasImage(ctx, ref)

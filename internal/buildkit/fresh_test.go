@@ -1,4 +1,4 @@
-// A fresh build is asked for with nothing kept and under another host name; any other is not.
+// A fresh build ignores the engine's cache and has another host name; any other build does not.
 
 package buildkit
 

@@ -1,4 +1,4 @@
-// Frontend: the Dockerfile becomes a definition in this process. What that takes to know of the
+// Frontend: the Dockerfile becomes a definition in this process. What it needs to know about the
 // engine is asked once.
 
 package buildkit
@@ -19,11 +19,12 @@ import (
 )
 
 // A frontend that runs as part of a build has the engine list its workers and test them for
-// emulators, look up the image and pass the definition through a second connection. On Docker 20.10
-// that cost a third of the processor time of a small build. The answers are the same for every
-// build from one image, so the first build asks and all use them; then a build is one request.
+// emulators, look up the image, and pass the definition through a second connection. On Docker
+// 20.10 that cost a third of the processor time of a small build. The answers are the same for
+// every build from one image, so the first build asks and all use the answers; then a build is one
+// request.
 
-// answers are what the frontend knows of an engine and of one SDK image.
+// answers are what the frontend knows about an engine and one SDK image.
 type answers struct {
 	opts   gateway.BuildOpts
 	images map[string]imageAnswer // by reference and platform
@@ -35,10 +36,10 @@ type imageAnswer struct {
 	config []byte
 }
 
-// errUnknown says that an image was not asked for yet.
-var errUnknown = errors.New("the configuration of the image is not known")
+// errUnknown reports that an image was not asked about yet.
+var errUnknown = errors.New("the configuration of the image is not known yet")
 
-// imageConfig answers a lookup; with an engine it asks and remembers.
+// imageConfig answers a lookup; if it has an engine, it asks and remembers.
 func (a *answers) imageConfig(ctx context.Context, engine gateway.Client, ref string,
 	opt sourceresolver.Opt) (string, digest.Digest, []byte, error) {
 	key := ref
@@ -58,17 +59,17 @@ func (a *answers) imageConfig(ctx context.Context, engine gateway.Client, ref st
 	return name, dgst, config, err
 }
 
-// frontend is the memory of a Builder: answers by image.
+// frontend remembers the answers of a Builder's engine by image.
 type frontend struct {
 	mu    sync.Mutex
 	known map[string]*answers
 }
 
-// define makes the definition of a build with the Dockerfile frontend.
+// define turns the Dockerfile of a build into a definition.
 func (b *Builder) define(ctx context.Context, client *bkclient.Client, g *guard,
 	img sdkImage) (*llb.Definition, error) {
 	b.frontend.mu.Lock()
-	// while the first build asks, the others wait for what it learns; the rest takes a millisecond
+	// While the first build asks, the others wait for its answers; the rest takes a millisecond.
 	defer b.frontend.mu.Unlock()
 	key := img.id + " " + img.context + " " + g.sdk
 	for _, ref := range g.others {
@@ -110,7 +111,7 @@ func (g *guard) build(ctx context.Context) error {
 	return err
 }
 
-// ask runs the frontend with the engine at hand, to learn what it asks.
+// ask runs the frontend with the engine, to record its answers.
 func ask(ctx context.Context, client *bkclient.Client, g *guard, img sdkImage) error {
 	g.known = &answers{images: map[string]imageAnswer{}}
 	session, failed := g.session, error(nil)

@@ -1,4 +1,4 @@
-// frontend_test: what definition becomes of a Dockerfile, without an engine.
+// Definitions made from Dockerfiles, without an engine.
 
 package buildkit
 
@@ -19,7 +19,7 @@ import (
 
 const testSDK = "buildsys.invalid/sdk:test"
 
-// definition runs the frontend with an engine that can do everything.
+// definition runs the frontend for an engine with all capabilities.
 func definition(t *testing.T, s plan.Solve) *pb.Definition {
 	t.Helper()
 	in, err := newInputs(s.Contexts, "session", &digestMemo{}, func(err error) { t.Error(err) })
@@ -29,7 +29,8 @@ func definition(t *testing.T, s plan.Solve) *pb.Definition {
 	opts := gateway.BuildOpts{Caps: gatewaypb.Caps.CapSet(gatewaypb.Caps.All()),
 		LLBCaps: pb.Caps.CapSet(pb.Caps.All())}
 	image := imageAnswer{ref: testSDK,
-		config: []byte(`{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":["sha256:` + strings.Repeat("0", 64) + `"]}}`)}
+		config: []byte(`{"architecture":"amd64","os":"linux",` +
+			`"rootfs":{"type":"layers","diff_ids":["sha256:` + strings.Repeat("0", 64) + `"]}}`)}
 	s.Args = map[string]string{"SDK": testSDK}
 	g := &guard{sdk: testSDK, dockerfile: s.Dockerfile, attrs: frontendAttrs(s, sdkImage{}),
 		session: "session", inputs: in,
@@ -41,7 +42,7 @@ func definition(t *testing.T, s plan.Solve) *pb.Definition {
 	return g.definition
 }
 
-// describe writes the operations of a definition one a line: what each is, and of what.
+// describe writes the operations of a definition, one a line, with their inputs.
 func describe(t *testing.T, def *pb.Definition) string {
 	t.Helper()
 	var b strings.Builder
@@ -124,8 +125,8 @@ func TestOutputsAreNotCopied(t *testing.T) {
 	}
 }
 
-// TestDefinition holds a whole definition: what is kept, what is mounted where, and that all of it
-// is connected.
+// TestDefinition checks a whole definition: what is in it, what is mounted where, and that
+// everything is connected.
 func TestDefinition(t *testing.T) {
 	big := plan.Context{Files: []plan.File{{Name: "big", Data: make([]byte, inlineBytes+1)}}}
 	small := plan.Context{Files: []plan.File{{Name: "a.spec", Data: []byte("x")}}}

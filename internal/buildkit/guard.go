@@ -1,5 +1,5 @@
-// Guard: nothing but the SDK image and the build's own contexts may reach the engine, whatever the
-// Dockerfile says.
+// Guard: whatever the Dockerfile says, only the SDK image and the build's own contexts may reach
+// the engine.
 
 package buildkit
 
@@ -22,26 +22,26 @@ import (
 
 const contextHint = plan.ContextPrefix
 
-// guard is what the Dockerfile frontend, which runs in this process, takes for the engine. Every
-// image lookup and every definition passes here before the engine sees it, so a name that is
-// missing among the contexts fails without a single request to a registry.
+// guard stands in for the engine to the Dockerfile frontend, which runs in this process. Every
+// image lookup and every definition passes through it before the engine sees it, so a name that is
+// missing among the contexts fails without a request to a registry.
 type guard struct {
 	sdk        string
 	others     []string // images besides the SDK
-	tree       bool     // the Dockerfile is none of ours
+	tree       bool     // the Dockerfile is not one of ours
 	dockerfile []byte
 	attrs      map[string]string
-	session    string // whose files the definition will be solved with
+	session    string // session whose files the definition will use
 	inputs     inputs
 	known      *answers
-	engine     gateway.Client // to ask what is not known; may be nil
+	engine     gateway.Client // for questions without a known answer; may be nil
 
 	definition *pb.Definition // of the whole build, once the frontend has made it
 
 	mu sync.Mutex
-	// first refusal; gRPC keeps only the text of what a frontend returns
+	// err is the first refusal; gRPC keeps only the text of a frontend's error.
 	err error
-	// vertex → "Dockerfile:7"; Docker 20.10 does not send it with errors
+	// lines maps vertices to "Dockerfile:7"; Docker 20.10 does not send that with errors.
 	lines map[digest.Digest]string
 }
 
@@ -98,8 +98,8 @@ func (g *guard) NewContainer(context.Context, gateway.NewContainerRequest) (gate
 	return nil, g.refuse("a container outside the build")
 }
 
-// Solve implements gateway.Client: it keeps the definition. The frontend solves one, but for
-// reading the Dockerfile.
+// Solve implements gateway.Client: it keeps the definition. The frontend solves only one, apart
+// from reading the Dockerfile.
 func (g *guard) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway.Result, error) {
 	if req.Frontend != "" {
 		return nil, g.refuse("another frontend (%s)", req.Frontend)
@@ -122,7 +122,7 @@ func (g *guard) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway.R
 		return res, nil
 	}
 	def := req.Definition
-	if !g.tree { // what a RUN there does with /output is anybody's guess
+	if !g.tree { // a foreign RUN may do anything with /output
 		def = withoutCopy(def)
 	}
 	var err error
@@ -150,20 +150,20 @@ func (g *guard) remember(src *pb.Source) {
 	}
 }
 
-// line gives the place of a vertex in the Dockerfile, or "".
+// line returns the place of a vertex in the Dockerfile, or "".
 func (g *guard) line(vertex digest.Digest) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.lines[vertex]
 }
 
-// knows says whether a build may start from an image.
+// knows reports whether a build may start from an image.
 func (g *guard) knows(ref string) bool {
 	return sameImage(ref, g.sdk) || slices.ContainsFunc(g.others,
 		func(other string) bool { return sameImage(ref, other) })
 }
 
-// checkSource allows what the client sends itself and the SDK.
+// checkSource allows only what the client sends itself, and the SDK.
 func (g *guard) checkSource(id string) error {
 	if strings.HasPrefix(id, "local://") {
 		return nil
@@ -179,7 +179,7 @@ func (g *guard) checkSource(id string) error {
 	return g.refuse("%s", id)
 }
 
-// sameImage reports whether got names the image want; got may carry a digest that want leaves open.
+// sameImage reports whether got names the image want; got may have a digest that want omits.
 func sameImage(got, want string) bool {
 	g, err := reference.ParseNormalizedNamed(got)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"syscall"
 )
 
-// fileID tells one state of a host file from another.
+// fileID distinguishes the states of a host file.
 type fileID struct {
 	dev, ino     uint64
 	size         int64
@@ -50,7 +50,7 @@ func identify(f *os.File) (fileID, error) {
 	}, nil
 }
 
-// digestMemo remembers the SHA-256 of host files, so that an RPM that many packages see is read
+// digestMemo remembers the SHA-256 of host files, so that an RPM that many packages use is read
 // once per run.
 type digestMemo struct {
 	mu   sync.Mutex
@@ -87,8 +87,8 @@ func (m *digestMemo) sum(name string) ([sha256.Size]byte, fileID, error) {
 	return sum, id, nil
 }
 
-// underlying strips the operation and path from an error of package os: ContextError names the
-// path.
+// underlying strips the operation and path from an error of package os, because ContextError names
+// the path.
 func underlying(err error) error {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
@@ -97,7 +97,7 @@ func underlying(err error) error {
 	return err
 }
 
-// modeName says in words what kind of file a mode stands for.
+// modeName names the kind of file that a mode stands for.
 func modeName(m fs.FileMode) string {
 	switch {
 	case m.IsDir():

@@ -1,5 +1,5 @@
-// Inputs: the contexts of a build as parts of its definition. Small ones are in it whole; the
-// engine asks for the others.
+// Inputs: the contexts of a build as parts of its definition. A definition contains small ones
+// whole; the engine asks for the others.
 
 package buildkit
 
@@ -15,10 +15,11 @@ import (
 	"buildsys/internal/plan"
 )
 
-// inlineBytes is how many bytes of files a context may have that is sent with the definition. To
-// ask for a context costs the engine a stream, a snapshot and their records, and it has to,
-// whenever a step is built, to know what is in it. What is in the definition it knows by that: the
-// recipe, which all packages share, and what is empty are made once.
+// inlineBytes is the largest size of a context, in bytes of its files, that is sent with the
+// definition. To ask for a context costs the engine a stream, a snapshot and their records, and it
+// must ask whenever a step is built, to learn what has changed. It knows the contents of a
+// definition by their digest, so the recipe, which all packages share, and empty contexts are made
+// once.
 const inlineBytes = 256 << 10
 
 // localPrefix begins the names under which contexts are offered to the engine.
@@ -26,13 +27,13 @@ const localPrefix = "context-"
 
 // inputs are the contexts of one build.
 type inputs struct {
-	states map[string]llb.State  // by key; for a context in merged it is a placeholder
-	merged map[string]*contextFS // sent as one tree, see merge.go
-	locals map[string]fsutil.FS  // what the engine may ask for, by name
+	states map[string]llb.State  // by key; a context in merged has a placeholder here
+	merged map[string]*contextFS // sent as one tree; see merge.go
+	locals map[string]fsutil.FS  // trees that the engine may ask for, by name
 }
 
-// newInputs composes the contexts. session is the one in which the engine can ask for them. failed
-// is called when a file turns out different from what was listed.
+// newInputs composes the contexts. The engine can ask for them in the session. failed is called if
+// a file differs from what was listed.
 func newInputs(contexts map[string]plan.Context, session string, digests *digestMemo,
 	failed func(error)) (inputs, error) {
 	in := inputs{states: map[string]llb.State{}, merged: map[string]*contextFS{},
@@ -54,8 +55,8 @@ func newInputs(contexts map[string]plan.Context, session string, digests *digest
 		case fsys.size() > inlineBytes || fsys.hasLinks():
 			name := localPrefix + key
 			in.locals[name] = fsys
-			// The session is part of the definition: without it the engine takes the contexts of two builds
-			// for one.
+			// The session is part of the definition; otherwise the engine would take the contexts
+			// of two builds for one.
 			in.states[state] = llb.Local(name, llb.SessionID(session), llb.SharedKeyHint(name),
 				llb.WithCustomName(contextTitle(key)))
 		case key != plan.TreeContext && mergeable(c, fsys):
@@ -70,20 +71,20 @@ func newInputs(contexts map[string]plan.Context, session string, digests *digest
 	return in, nil
 }
 
-// contextTitle is the name of what makes a context, in the engine's messages.
+// contextTitle returns the name of a context in the engine's messages.
 func contextTitle(key string) string { return "[context " + key + "]" }
 
-// made is the time that files and directories get which a definition makes.
+// made is the time of files and directories that a definition makes.
 var made = llb.WithCreatedTime(time.Unix(contextSecond, 0))
 
-// inline is a definition that makes the files of a context.
+// inline returns a definition that makes the files of a context.
 func inline(fsys *contextFS, name string) (llb.State, error) {
 	all, dirs, err := makeFiles(llb.Mkdir("/", 0o755, llb.WithParents(true)), "/", fsys)
 	if err != nil {
 		return llb.State{}, err
 	}
 	st := llb.Scratch().File(all, llb.WithCustomName(name))
-	if dirs { // whose times the files in them have changed
+	if dirs { // creating files has changed the times of their directories
 		times := &llb.CopyInfo{CopyDirContentsOnly: true}
 		made.SetCopyOption(times)
 		st = llb.Scratch().File(llb.Copy(st, "/", "/", times), llb.WithCustomName(name))
@@ -91,8 +92,8 @@ func inline(fsys *contextFS, name string) (llb.State, error) {
 	return st, nil
 }
 
-// makeFiles adds what makes the files of fsys below dir, and says whether there are directories
-// among them.
+// makeFiles adds the actions that make the files of fsys below dir, and reports whether there are
+// directories among them.
 func makeFiles(all *llb.FileAction, dir string, fsys *contextFS) (_ *llb.FileAction, dirs bool,
 	err error) {
 	for _, e := range fsys.entries {

@@ -1,6 +1,6 @@
 // Layer cache: engines share the layers of steps through a registry. It is BuildKit's own cache,
-// asked and filled by the engine while a step is built; it is never needed, so whatever goes wrong
-// with it costs the cache and not the build.
+// which the engine reads and fills while it builds a step. No build depends on it, so any failure
+// costs the cache and not the build.
 
 package buildkit
 
@@ -29,14 +29,14 @@ import (
 	"buildsys/internal/progress"
 )
 
-// layers is the layer cache of a Builder. What has failed is not used again in the run, and said
-// once.
+// layers is the layer cache of a Builder. A part of it that fails is not used again in the run, and
+// reported once.
 type layers struct {
 	engine.LayerCache
 	mu           sync.Mutex
 	noFrom, noTo bool
 	told         map[string]bool
-	// patience is how long a transfer may stand still; 0 means importSilence and exportSilence.
+	// patience is how long a transfer may stall; 0 means importSilence and exportSilence.
 	patience time.Duration
 }
 
@@ -53,14 +53,14 @@ type layerUse struct {
 }
 
 // A registry that does not answer is given up after this long without any progress. BuildKit itself
-// would wait for ever.
+// would wait forever.
 const (
 	importSilence = 30 * time.Second
 	exportSilence = 2 * time.Minute
 	probeTime     = 10 * time.Second
 )
 
-// layerSilence is the cause of a build that waited for the layer cache in vain.
+// layerSilence is the cause for ending a build that waited for the layer cache in vain.
 type layerSilence struct {
 	what  string
 	limit time.Duration
@@ -70,8 +70,8 @@ func (e *layerSilence) Error() string {
 	return fmt.Sprintf("%s: nothing has moved for %v", e.what, e.limit)
 }
 
-// use returns the layer cache for one build; nil for none. Builds that shall run whatever was kept
-// use none.
+// use returns the layer cache for one build; nil for none. Builds that must not reuse results have
+// none.
 func (l *layers) use(ctx context.Context, s plan.Solve, report func(progress.Event)) *layerUse {
 	if s.Fresh || len(l.From) == 0 && l.To.Repository == "" {
 		return nil
@@ -94,9 +94,9 @@ func (l *layers) use(ctx context.Context, s plan.Solve, report func(progress.Eve
 	return u
 }
 
-// silent drops a registry that takes connections and then says nothing: a BuildKit that reads a
-// manifest from one waits for ever, and with it every later build on the same image, so it must not
-// even be asked. One that cannot be reached from here may well be reached by the engine.
+// silent drops a registry that accepts connections but does not answer: a BuildKit that reads a
+// manifest from one waits forever, and so does every later build on the same image, so it must not
+// even be asked. A registry that this machine cannot reach may still be reachable by the engine.
 func (u *layerUse) silent(ctx context.Context, p engine.LayerPlace) bool {
 	if !silentRegistry(ctx, p, u.tag, cmp.Or(u.of.patience, probeTime)) {
 		return false
@@ -104,12 +104,12 @@ func (u *layerUse) silent(ctx context.Context, p engine.LayerPlace) bool {
 	u.of.mu.Lock()
 	u.of.noFrom = true
 	u.of.mu.Unlock()
-	u.tell("silent", fmt.Sprintf("the registry of the layer cache %s takes connections but does not "+
-		"answer; no layers are taken in this run any more", p.Repository))
+	u.tell("silent", fmt.Sprintf("the registry of the layer cache %s accepts connections but does "+
+		"not answer; this run takes no more layers from it", p.Repository))
 	return true
 }
 
-// silentRegistry asks for a manifest, and reports whether the registry takes the connection and
+// silentRegistry asks for a manifest, and reports whether the registry accepts the connection but
 // does not answer.
 func silentRegistry(ctx context.Context, p engine.LayerPlace, tag string,
 	limit time.Duration) bool {
@@ -129,7 +129,7 @@ func silentRegistry(ctx context.Context, p engine.LayerPlace, tag string,
 	req, err := http.NewRequestWithContext(ctx, http.MethodHead,
 		scheme+"://"+host+"/v2/"+repository+"/manifests/"+tag, nil)
 	if err != nil {
-		return false // the engine says what is wrong with it
+		return false // the engine reports what is wrong with it
 	}
 	client := &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment,
 		DisableKeepAlives: true}}
@@ -142,20 +142,20 @@ func silentRegistry(ctx context.Context, p engine.LayerPlace, tag string,
 
 var notInTag = regexp.MustCompile(`[^A-Za-z0-9_.-]`)
 
-// layerTag names a step in a registry: "package-bash-x86_64". Names that a tag cannot have get a
-// hash, so that no two are one.
+// layerTag names a step in a registry: "package-bash-x86_64". Names that are not valid in a tag get
+// a hash, so that tags stay distinct.
 func layerTag(s plan.Solve) string {
 	full := s.Target + "-" + strings.ReplaceAll(s.Name, " ", "-")
 	tag := notInTag.ReplaceAllString(full, "_")
-	if tag != full || len(tag) > 128 { // the most that the distribution specification allows
+	if tag != full || len(tag) > 128 { // the limit of the distribution specification
 		tag = fmt.Sprintf("%.100s-%x", tag, sha256.Sum256([]byte(full)))[:min(len(tag), 100)+13]
 	}
 	return tag
 }
 
-// addTo adds the layer cache to a build. In mode max the layers of every instruction are kept and
-// not only those of the outputs: what a recipe does before its last step is what a changed key can
-// still use.
+// addTo adds the layer cache to a build. Mode max keeps the layers of every instruction, not only
+// those of the outputs: after a key has changed, the layers before a recipe's last instruction can
+// still be used.
 func (u *layerUse) addTo(opt *bkclient.SolveOpt) {
 	if u == nil {
 		return
@@ -181,7 +181,7 @@ func (u *layerUse) addTo(opt *bkclient.SolveOpt) {
 	opt.Session = append(opt.Session, registryLogins{u.hosts()})
 }
 
-// hosts are the registries that the engine may get credentials for.
+// hosts returns the registries that the engine may get credentials for.
 func (u *layerUse) hosts() map[string]bool {
 	all := map[string]bool{}
 	for _, p := range append([]engine.LayerPlace{u.to}, u.from...) {
@@ -190,18 +190,18 @@ func (u *layerUse) hosts() map[string]bool {
 	return all
 }
 
-// How BuildKit names what it does with a cache.
+// BuildKit's names for its work on a cache.
 const (
 	importing = "importing cache manifest from "
 	exporting = "exporting cache to "
 )
 
-// isLayerWork says whether a vertex is a transfer of the cache and not a part of the build.
+// isLayerWork reports whether a vertex is a transfer of the cache and not part of the build.
 func isLayerWork(v *bkclient.Vertex) bool {
 	return strings.HasPrefix(v.Name, importing) || strings.HasPrefix(v.Name, exporting)
 }
 
-// follow takes a status message: it sees transfers fail, and gives up those that do not move.
+// follow processes a status message: it notices failed transfers, and gives up stalled ones.
 func (u *layerUse) follow(st *bkclient.SolveStatus) {
 	if u == nil {
 		return
@@ -222,19 +222,19 @@ func (u *layerUse) follow(st *bkclient.SolveStatus) {
 		}
 	}
 	for _, s := range st.Statuses {
-		if t, ok := u.open[s.Vertex]; ok && t.timer.Stop() { // one that has expired is not started again
+		if t, ok := u.open[s.Vertex]; ok && t.timer.Stop() { // a timer that has expired is not restarted
 			t.timer.Reset(t.limit)
 		}
 	}
 }
 
-// transfer is one that goes on.
+// transfer is a running transfer.
 type transfer struct {
 	timer *time.Timer
 	limit time.Duration
 }
 
-// watch gives a transfer its time.
+// watch starts the timer of a transfer.
 func (u *layerUse) watch(name string) transfer {
 	silence := &layerSilence{what: name, limit: cmp.Or(u.of.patience, importSilence)}
 	if strings.HasPrefix(name, exporting) {
@@ -254,29 +254,29 @@ func (u *layerUse) end() {
 	}
 }
 
-// failed says what a transfer met. A step that was never uploaded is what a new one looks like; an
-// upload that fails does so for every step.
+// failed reports a failed transfer. A step that was never uploaded looks like a new one; an upload
+// that fails will fail for every step.
 func (u *layerUse) failed(v *bkclient.Vertex) {
 	reason := brief(v.Error)
 	if strings.HasPrefix(v.Name, importing) {
 		ref := strings.TrimPrefix(v.Name, importing)
 		if strings.HasSuffix(v.Error, "not found") {
-			u.tell("missing", fmt.Sprintf("the layer cache has nothing of %s (%s); this is said of the "+
-				"first such step only", u.step, ref))
+			u.tell("missing", fmt.Sprintf("the layer cache has nothing for %s (%s); only the first "+
+				"such step is reported", u.step, ref))
 			return
 		}
-		u.tell("import", fmt.Sprintf("the layer cache gave nothing for %s: %s (%s); this is said of "+
-			"the first such step only", u.step, reason, ref))
+		u.tell("import", fmt.Sprintf("the layer cache gave nothing for %s: %s (%s); only "+
+			"the first such step is reported", u.step, reason, ref))
 		return
 	}
 	u.of.mu.Lock()
 	u.of.noTo = true
 	u.of.mu.Unlock()
-	u.tell("export", fmt.Sprintf("the layers of %s were not uploaded to %s: %s; no more are "+
-		"uploaded in this run", u.step, u.to.Repository, reason))
+	u.tell("export", fmt.Sprintf("the layers of %s were not uploaded to %s: %s; this run "+
+		"uploads no more", u.step, u.to.Repository, reason))
 }
 
-// brief makes one line of an engine's error, whose last words say the most.
+// brief returns the last line of an engine's error, which says the most.
 func brief(text string) string {
 	const limit = 300
 	text = cleanLine([]byte(strings.Join(strings.Fields(text), " ")))
@@ -286,7 +286,7 @@ func brief(text string) string {
 	return text
 }
 
-// tell warns once in a run for each kind of trouble.
+// tell warns once per run for each kind of trouble.
 func (u *layerUse) tell(kind, text string) {
 	u.of.mu.Lock()
 	told := u.of.told[kind]
@@ -300,7 +300,7 @@ func (u *layerUse) tell(kind, text string) {
 	}
 }
 
-// toBlame says why a build may have failed because of the layer cache; empty when it did not.
+// toBlame returns why a build may have failed because of the layer cache; empty if it did not.
 func (u *layerUse) toBlame(err error) string {
 	if silence, ok := errors.AsType[*layerSilence](err); ok {
 		return silence.Error()
@@ -310,21 +310,21 @@ func (u *layerUse) toBlame(err error) string {
 		return ""
 	}
 	if strings.Contains(errorText(solve.Err), `unknown cache exporter: "registry"`) {
-		return "this engine cannot upload layers to a registry, and inline, with an image, it could " +
-			"only if buildsys made one: a " +
-			"buildkitd can, and so can Docker with the containerd image store"
+		return "this engine cannot upload layers to a registry; use a " +
+			"buildkitd, " +
+			"or Docker with the containerd image store"
 	}
 	switch solve.class {
-	// a layer that the registry promised and does not have, for one
+	// for example, a layer that the registry announced but does not have
 	case Unknown, EngineCache, RegistryBusy:
 		return cmp.Or(brief(errorText(solve.Err)), string(solve.class))
 	}
 	return ""
 }
 
-// buildLayered builds with the layer cache, and once more without it when it is to blame for a
-// failure. Layers that the engine knows from the cache and does not have yet count for nothing
-// then: it has nobody to get them from.
+// buildLayered builds with the layer cache, and once more without it if the cache is to blame for a
+// failure. The engine then ignores layers that it knows from the cache but does not have, because
+// it has nowhere to get them from.
 func (b *Builder) buildLayered(ctx context.Context, s plan.Solve, img sdkImage, out string,
 	report func(progress.Event)) error {
 	u := b.layers.use(ctx, s, report)
@@ -346,7 +346,7 @@ func (b *Builder) buildLayered(ctx context.Context, s plan.Solve, img sdkImage, 
 	return b.solve(ctx, s, img, out, report, nil)
 }
 
-// empty removes what is in a directory.
+// empty removes everything in a directory.
 func empty(dir string) error {
 	entries, err := os.ReadDir(dir)
 	for _, entry := range entries {

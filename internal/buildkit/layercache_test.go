@@ -1,5 +1,5 @@
-// The layer cache between two real buildkitds, with a real registry; and everything that can be
-// wrong with one, which must never cost a build.
+// The layer cache between two real buildkitds, with a real registry, and everything that can go
+// wrong with one. None of that may fail a build.
 
 package buildkit
 
@@ -46,7 +46,7 @@ func TestLayerTag(t *testing.T) {
 // layerTest is a registry, and requests for one package whose recipe has two instructions.
 type layerTest struct {
 	place engine.LayerPlace
-	data  string // where the registry keeps what it has
+	data  string // where the registry keeps its data
 	sdk   string
 	nonce string
 }
@@ -62,8 +62,8 @@ func newLayerTest(t *testing.T) *layerTest {
 	}
 }
 
-// request is a build whose first instruction sees nothing, and whose second sees a file of the
-// package.
+// request returns a build whose first instruction has no inputs, and whose second sees a file of
+// the package.
 func (l *layerTest) request(text string) plan.Solve {
 	return plan.Solve{
 		Name: "pkg x86_64", Target: "package", Args: map[string]string{"SDK": l.sdk},
@@ -77,7 +77,7 @@ func (l *layerTest) request(text string) plan.Solve {
 	}
 }
 
-// build builds on an engine and returns what ran and what was warned of. The output must be there.
+// build builds on an engine and returns what ran and the warnings. The output must be there.
 func (l *layerTest) build(t *testing.T, b *Builder, s plan.Solve) (ran, warnings []string) {
 	t.Helper()
 	out := t.TempDir()
@@ -97,7 +97,7 @@ func (l *layerTest) build(t *testing.T, b *Builder, s plan.Solve) (ran, warnings
 	return ran, warnings
 }
 
-// daemon is a buildkitd that knows nothing, with the SDK imported.
+// daemon returns a buildkitd with an empty cache and the SDK imported.
 func (l *layerTest) daemon(t *testing.T, c engine.LayerCache) *Builder {
 	t.Helper()
 	d := buildtest.NewBuildkitd(t)
@@ -107,7 +107,7 @@ func (l *layerTest) daemon(t *testing.T, c engine.LayerCache) *Builder {
 	return b
 }
 
-// again is another connection to the same engine, for another run.
+// again returns another connection to the same engine, for another run.
 func again(t *testing.T, b *Builder, c engine.LayerCache) *Builder {
 	t.Helper()
 	d := b.engine.(*buildkitd)
@@ -152,10 +152,10 @@ func TestLayerCache(t *testing.T) {
 	one := l.daemon(t, engine.LayerCache{From: []engine.LayerPlace{l.place}, To: l.place})
 	ran, warnings := l.build(t, one, l.request("1"))
 	wantRan(t, ran, "first ran", "second ran")
-	wantWarning(t, warnings, "the layer cache has nothing of pkg x86_64",
+	wantWarning(t, warnings, "the layer cache has nothing for pkg x86_64",
 		l.place.Repository+":package-pkg-x86_64")
 
-	// Another machine, which has built nothing: all of it is there, and what did not change of a
+	// Another machine, which has built nothing, gets everything, and the unchanged part of a
 	// changed package.
 	two := l.daemon(t, engine.LayerCache{From: []engine.LayerPlace{l.place}})
 	ran, warnings = l.build(t, two, l.request("1"))
@@ -166,14 +166,14 @@ func TestLayerCache(t *testing.T) {
 		t.Errorf("warnings %q", warnings)
 	}
 
-	// What shall be built whatever was kept is.
+	// A build that must not reuse results runs.
 	fresh := l.request("1")
 	fresh.Fresh = true
 	ran, _ = l.build(t, two, fresh)
 	wantRan(t, ran, "first ran", "second ran")
 }
 
-// TestLayersToSilentRegistry: an upload that stands still is given up, and what was built is there.
+// TestLayersToSilentRegistry checks that a stalled upload is given up, and the outputs are there.
 func TestLayersToSilentRegistry(t *testing.T) {
 	l := newLayerTest(t)
 	b := l.daemon(t, engine.LayerCache{To: engine.LayerPlace{Repository: silentAddress(t) + "/x",
@@ -185,21 +185,21 @@ func TestLayersToSilentRegistry(t *testing.T) {
 	}
 }
 
-// Fault 18 of the list of faults: a registry that is not there, for uploads.
+// Fault 18 of the list of faults: no registry answers uploads.
 func TestLayersToDeadRegistry(t *testing.T) {
 	l := newLayerTest(t)
 	b := l.daemon(t, engine.LayerCache{To: engine.LayerPlace{Repository: deadAddress(t) + "/x",
 		Plain: true}})
 	_, warnings := l.build(t, b, l.request("1"))
 	wantWarning(t, warnings, "the layers of pkg x86_64 were not uploaded to", "connection refused",
-		"no more are uploaded in this run")
+		"this run uploads no more")
 	if _, warnings = l.build(t, b, l.request("2")); len(warnings) > 0 {
 		t.Errorf("warned again: %q", warnings)
 	}
 }
 
-// Fault 19: something is wrong with what shall be read. The engine of a second machine is the same
-// throughout: it never saw the package before.
+// Fault 19: what is read is damaged. The second machine's engine is the same throughout: it never
+// built the package before.
 func TestLayersFromBadRegistry(t *testing.T) {
 	l := newLayerTest(t)
 	l.build(t, l.daemon(t, engine.LayerCache{To: l.place}), l.request("1"))
@@ -216,9 +216,9 @@ func TestLayersFromBadRegistry(t *testing.T) {
 	silent := from(engine.LayerPlace{Repository: silentAddress(t) + "/x", Plain: true})
 	silent.layers.patience = time.Second
 	_, warnings = l.build(t, silent, l.request("silent"))
-	wantWarning(t, warnings, "takes connections but does not answer")
+	wantWarning(t, warnings, "accepts connections but does not answer")
 
-	// Layers that a manifest names and nobody has, on an engine that has built nothing like it.
+	// Layers that a manifest names but nobody has, on an engine that has built nothing similar.
 	three := l.daemon(t, engine.LayerCache{From: []engine.LayerPlace{l.place}})
 	if n := l.damage(t, func(data []byte) bool {
 		return bytes.HasPrefix(data,
@@ -237,8 +237,8 @@ func TestLayersFromBadRegistry(t *testing.T) {
 	wantWarning(t, warnings, "gave nothing for pkg x86_64")
 }
 
-// TestLayersOnDocker: Docker 20.10 has no uploads of layers; a newer one with the containerd image
-// store does.
+// TestLayersOnDocker: Docker 20.10 cannot upload layers; a newer one with the containerd image
+// store can.
 func TestLayersOnDocker(t *testing.T) {
 	l := newLayerTest(t)
 	b := dialEngine(t, engine.Options{Layers: engine.LayerCache{To: l.place}})
@@ -247,14 +247,14 @@ func TestLayersOnDocker(t *testing.T) {
 	defer e.removeBase(t)
 	ran, warnings := l.build(t, b, l.request("1"))
 	if len(warnings) == 0 {
-		t.Skip("this engine can upload layers, so what one that cannot says is not to be seen")
+		t.Skip("this engine can upload layers; the test needs one that cannot")
 	}
 	wantRan(t, ran, "first ran", "second ran")
 	wantWarning(t, warnings,
 		"building without the layer cache from here on: this engine cannot upload layers to a registry")
 }
 
-// damage overwrites what the registry keeps.
+// damage overwrites files of the registry.
 func (l *layerTest) damage(t *testing.T, which func(data []byte) bool) (n int) {
 	t.Helper()
 	must(t, filepath.WalkDir(filepath.Join(l.data, "docker/registry/v2/blobs"),
@@ -272,7 +272,7 @@ func (l *layerTest) damage(t *testing.T, which func(data []byte) bool) (n int) {
 	return n
 }
 
-// deadAddress is one at which nothing listens.
+// deadAddress returns an address at which nothing listens.
 func deadAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -281,7 +281,7 @@ func deadAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// silentAddress is that of a server which takes everything and says nothing.
+// silentAddress returns the address of a server that reads everything and answers nothing.
 func silentAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -1,5 +1,4 @@
-// Logins: credentials of the Docker config for an engine that speaks to a registry on behalf of a
-// build.
+// Logins: credentials of the Docker config for an engine that uses a registry on behalf of a build.
 
 package buildkit
 
@@ -13,8 +12,7 @@ import (
 	"oras.land/oras-go/v2/registry/remote/credentials"
 )
 
-// registryLogins gives an engine the credentials for some hosts, and for no other: an engine may
-// ask for any.
+// registryLogins gives an engine the credentials for some hosts only: an engine may ask for any.
 type registryLogins struct{ hosts map[string]bool }
 
 // Register implements session.Attachable.
@@ -27,7 +25,8 @@ type loginServer struct {
 	hosts                        map[string]bool
 }
 
-// Credentials implements auth.AuthServer. None is no error: most registries let everybody read.
+// Credentials implements auth.AuthServer. Having none is not an error: most registries let anyone
+// read.
 func (s loginServer) Credentials(ctx context.Context,
 	req *auth.CredentialsRequest) (*auth.CredentialsResponse, error) {
 	if !s.hosts[req.Host] {
@@ -35,15 +34,15 @@ func (s loginServer) Credentials(ctx context.Context,
 	}
 	store, err := credentials.NewStoreFromDocker(credentials.StoreOptions{})
 	if err != nil {
-		return nil, status.Errorf(codes.FailedPrecondition, "the credentials for %s cannot be read: %v",
+		return nil, status.Errorf(codes.FailedPrecondition, "cannot read the credentials for %s: %v",
 			req.Host, err)
 	}
 	c, err := credentials.Credential(store)(ctx, req.Host)
 	if err != nil {
-		return nil, status.Errorf(codes.FailedPrecondition, "the credentials for %s cannot be had: %v",
+		return nil, status.Errorf(codes.FailedPrecondition, "cannot get the credentials for %s: %v",
 			req.Host, err)
 	}
-	if c.RefreshToken != "" { // an identity token, as registries with OAuth give them
+	if c.RefreshToken != "" { // an identity token, which registries with OAuth issue
 		return &auth.CredentialsResponse{Secret: c.RefreshToken}, nil
 	}
 	return &auth.CredentialsResponse{Username: c.Username, Secret: c.Password}, nil

@@ -1,5 +1,5 @@
-// Files in memory: what the frontend asks about inputs that this process has in hand is answered
-// here, not by the engine.
+// Files in memory: the frontend's questions about inputs that this process holds are answered here,
+// not by the engine.
 
 package buildkit
 
@@ -17,13 +17,13 @@ import (
 	fstypes "github.com/tonistiigi/fsutil/types"
 )
 
-// Before it plans a build the frontend reads the Dockerfile and looks for an ignore file at the top
-// of every named context. Each is a small solve of its own: a transfer to the engine, a snapshot
-// there and its records, forced to disk. The answers are at hand: the Dockerfile is in memory and a
-// context is exactly what is listed, so there is no ignore file. On Docker 20.10 five such solves
-// cost more than the build's own transfers.
+// Before it plans a build, the frontend reads the Dockerfile and looks for an ignore file at the
+// top of every named context. Each of these is a small solve of its own: a transfer to the engine,
+// a snapshot there and its records, forced to disk. This process has the answers: the Dockerfile is
+// in memory, and a context contains exactly what is listed, so there is no ignore file. On Docker
+// 20.10 five such solves cost more than the build's own transfers.
 
-// answer returns the result of a definition that only fetches such files, and whether this is one.
+// answer returns the result of a definition that only fetches such files, and whether it is one.
 func (g *guard) answer(def *pb.Definition) (*gateway.Result, bool) {
 	if !readsOnly(def, dockerui.DefaultDockerfileName, "dockerfile",
 		dockerui.DefaultDockerfileName+".dockerignore", dockerui.DefaultDockerignoreName) {
@@ -34,8 +34,7 @@ func (g *guard) answer(def *pb.Definition) (*gateway.Result, bool) {
 	return res, true
 }
 
-// readsOnly reports whether a definition fetches nothing but files of the given names from the
-// client.
+// readsOnly reports whether a definition only fetches files of the given names from the client.
 func readsOnly(def *pb.Definition, names ...string) bool {
 	sources := 0
 	for _, raw := range def.GetDef() {
@@ -43,7 +42,7 @@ func readsOnly(def *pb.Definition, names ...string) bool {
 		if err := op.UnmarshalVT(raw); err != nil {
 			return false
 		}
-		// the last one of every definition names its result
+		// the last operation of every definition names its result
 		if op.GetOp() == nil && len(op.GetInputs()) == 1 {
 			continue
 		}

@@ -1,4 +1,4 @@
-// memfiles_test: which questions of the frontend never reach the engine.
+// The frontend's questions that never reach the engine.
 
 package buildkit
 
@@ -40,7 +40,7 @@ func TestMemFilesAreAnsweredHere(t *testing.T) {
 			}
 			g := &guard{dockerfile: []byte("FROM scratch\n")} // without an engine
 			if _, known := g.answer(def.ToPB()); known != test.known {
-				t.Errorf("answered here: %v, want %v", known, test.known)
+				t.Errorf("answered without the engine: %v, want %v", known, test.known)
 			}
 		})
 	}
@@ -65,6 +65,6 @@ func TestKnownFiles(t *testing.T) {
 	}
 	if _, err := files.ReadFile(t.Context(),
 		gateway.ReadRequest{Filename: ".dockerignore"}); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a file that is not there: %v", err)
+		t.Errorf("a missing file: %v", err)
 	}
 }

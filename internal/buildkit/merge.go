@@ -1,4 +1,4 @@
-// Merge: the small inputs of a build are made as one tree, of which each RUN mounts parts.
+// Merge: the small inputs of a build become one tree, and each RUN mounts parts of it.
 
 package buildkit
 
@@ -18,21 +18,21 @@ import (
 	"buildsys/internal/plan"
 )
 
-// Every tree that a definition makes is a snapshot in the engine with records in its databases,
-// some ten of them, each forced to disk by itself. A Dockerfile names contexts one by one, so the
-// frontend is given placeholders; what then mounts a placeholder is changed to mount that directory
-// of the one tree which has them all. Docker 20.10 spent a fifth less processor time and wrote a
-// fifth less for it.
+// Every tree that a definition makes is a snapshot in the engine with some ten records in its
+// databases, each forced to disk by itself. A Dockerfile names contexts one by one, so the frontend
+// is given placeholders; then every mount of a placeholder is changed into a mount of that
+// directory in the one tree that has them all. With this, Docker 20.10 used a fifth less processor
+// time and wrote a fifth less.
 
 // placeholderPrefix begins the name of the only file of a placeholder; the context's key follows.
 const placeholderPrefix = "/buildsys.invalid-context-"
 
-// errApart says that a Dockerfile uses a context for something else than to mount it in a RUN.
+// errApart reports that a Dockerfile uses a context other than by mounting it in a RUN.
 var errApart = errors.New("the contexts cannot be merged")
 
-// mergeable says whether a context can be a part of the one tree: when it is of this step alone,
-// and has no directories but those that the outputs of other steps are in. Times of directories in
-// the tree are those of its making.
+// mergeable reports whether a context can be part of the one tree: it must belong to this step
+// alone, and have no directories but those that hold the outputs of other steps, because
+// directories in the tree have the times of its making.
 func mergeable(c plan.Context, fsys *contextFS) bool {
 	return !c.Shared && !slices.ContainsFunc(fsys.entries, func(e *contextEntry) bool {
 		return e.mode.IsDir() && !slices.ContainsFunc(c.Dirs,
@@ -40,12 +40,12 @@ func mergeable(c plan.Context, fsys *contextFS) bool {
 	})
 }
 
-// placeholder stands in for a context.
+// placeholder returns a state that stands in for a context.
 func placeholder(key string) llb.State {
 	return llb.Scratch().File(llb.Mkfile(placeholderPrefix+key, 0o644, nil))
 }
 
-// placeholderOf says which context an operation stands in for.
+// placeholderOf returns which context an operation stands in for.
 func placeholderOf(op *pb.Op) (key string, ok bool) {
 	if actions := op.GetFile().GetActions(); len(actions) == 1 {
 		return strings.CutPrefix(actions[0].GetMkfile().GetPath(), placeholderPrefix)
@@ -65,7 +65,7 @@ func (in inputs) tree(keys []string) (llb.State, error) {
 	return llb.Scratch().File(all, llb.WithCustomName("[contexts "+strings.Join(keys, ", ")+"]")), nil
 }
 
-// separate has every context made by itself.
+// separate makes every context by itself.
 func (in inputs) separate() error {
 	for key, fsys := range in.merged {
 		st, err := inline(fsys, contextTitle(key))
@@ -78,7 +78,7 @@ func (in inputs) separate() error {
 }
 
 // merge returns def with the one tree in the place of placeholders; def is not changed. The error
-// is errApart when there is no such definition.
+// is errApart if there is no such definition.
 func (in inputs) merge(ctx context.Context, def *pb.Definition) (*pb.Definition, error) {
 	ops, keys, err := placeholders(def)
 	if err != nil || len(keys) == 0 {
@@ -96,7 +96,7 @@ func (in inputs) merge(ctx context.Context, def *pb.Definition) (*pb.Definition,
 	made := head.ToPB()
 	out := rewriter{from: def, to: &pb.Definition{Metadata: map[string]*pb.OpMetadata{},
 		Source: def.GetSource()}, renamed: map[string]string{}}
-	last := len(made.GetDef()) - 1 // names the result
+	last := len(made.GetDef()) - 1 // it names the result
 	for _, raw := range made.GetDef()[:last] {
 		out.add(raw, made.GetMetadata()[digest.FromBytes(raw).String()])
 	}
@@ -116,7 +116,7 @@ func (in inputs) merge(ctx context.Context, def *pb.Definition) (*pb.Definition,
 }
 
 // placeholders returns the operations of a definition, and the contexts that some of them stand in
-// for by their digests.
+// for, by digest.
 func placeholders(def *pb.Definition) (ops []*pb.Op, keys map[string]string, err error) {
 	keys = map[string]string{}
 	for _, raw := range def.GetDef() {
@@ -132,8 +132,8 @@ func placeholders(def *pb.Definition) (ops []*pb.Op, keys map[string]string, err
 	return ops, keys, nil
 }
 
-// mountTree has the read-only mounts of placeholders show directories of the tree. It refuses any
-// other use of one.
+// mountTree makes the read-only mounts of placeholders show directories of the tree. It rejects any
+// other use of a placeholder.
 func mountTree(op *pb.Op, keys map[string]string, tree string) bool {
 	for i, in := range op.GetInputs() {
 		key, ok := keys[in.GetDigest()]
@@ -160,10 +160,10 @@ func mountTree(op *pb.Op, keys map[string]string, tree string) bool {
 	return true
 }
 
-// dropDoubles names every input of a RUN once.
+// dropDoubles makes a RUN name each input only once.
 func dropDoubles(op *pb.Op, exec *pb.ExecOp) {
 	var once []*pb.Input
-	now := make([]int64, len(op.GetInputs())) // index of each input among them
+	now := make([]int64, len(op.GetInputs())) // new index of each input
 	for i, in := range op.GetInputs() {
 		at := slices.IndexFunc(once, func(o *pb.Input) bool {
 			return o.GetDigest() == in.GetDigest() &&

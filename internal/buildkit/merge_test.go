@@ -9,8 +9,8 @@ import (
 	"buildsys/internal/plan"
 )
 
-// TestContextsAreMerged holds what a RUN mounts to one tree where that is right, and to trees apart
-// where it is not.
+// TestContextsAreMerged checks that a RUN mounts parts of one tree where it can, and separate trees
+// where it cannot.
 func TestContextsAreMerged(t *testing.T) {
 	rpms := t.TempDir()
 	if err := os.WriteFile(filepath.Join(rpms, "a.rpm"), []byte("rpm"), 0o644); err != nil {
@@ -30,14 +30,16 @@ func TestContextsAreMerged(t *testing.T) {
 			",target=/host/" + from
 	}
 	tests := map[string]struct{ body, want, wantNot string }{
-		"two of its own": {"RUN" + mount("package") + mount("rpms") + " true\n", `mkdir / mkdir /package mkfile /package/a.spec mkdir /rpms mkdir /rpms/a mkfile /rpms/a/a.rpm from
-/host/package=1:/package /host/rpms=1:/rpms`, "mkfile /a.spec"},
+		"two of its own": {"RUN" + mount("package") + mount("rpms") + " true\n",
+			"mkdir / mkdir /package mkfile /package/a.spec mkdir /rpms mkdir /rpms/a " +
+				"mkfile /rpms/a/a.rpm from\n/host/package=1:/package /host/rpms=1:/rpms", "mkfile /a.spec"},
 		"only what is used": {"RUN" + mount("package") + " true\n",
 			"mkdir / mkdir /package mkfile /package/a.spec from", "rpms"},
 		"a shared one": {"RUN" + mount("package") + mount("recipe") + " true\n",
 			"mkdir / mkdir /tools mkfile /tools/build-rpm from", "/recipe "},
-		"times of directories": {"RUN" + mount("package") + mount("deep") + " true\n", `mkdir / mkdir /dir mkdir /dir/of mkdir /dir/of/a mkfile /dir/of/a/file from
- copy / / from`, "/deep "},
+		"times of directories": {"RUN" + mount("package") + mount("deep") + " true\n",
+			"mkdir / mkdir /dir mkdir /dir/of " +
+				"mkdir /dir/of/a mkfile /dir/of/a/file from\n copy / / from", "/deep "},
 		"a large one": {"RUN" + mount("package") + mount("large") + " true\n",
 			"local://context-large", "/large "},
 		"a part of one": {"RUN --mount=from=buildsys.invalid/rpms,source=a,target=/one true\n",

@@ -1,8 +1,8 @@
-// ocilayout: SDK images kept as an OCI layout, for engines that can be handed an image but not be
-// told to keep one.
+// SDK images kept as an OCI layout, for engines that accept an image but cannot keep one.
 //
-// buildkitd has no images of its own. It takes one from a registry, or blob by blob from its
-// client, which is how it gets the SDK from here: only once, for it keeps the layer in its cache.
+// buildkitd has no image store. It takes an image from a registry or, blob by blob, from its
+// client, which is how it gets the SDK from here: only once, because it keeps the layer in its
+// cache.
 
 package buildkit
 
@@ -27,8 +27,8 @@ import (
 	"buildsys/internal/oci"
 )
 
-// sdkLayout is an OCI layout shared by all checkouts. Names of images are the annotation
-// org.opencontainers.image.ref.name, as skopeo and others have it.
+// sdkLayout is an OCI layout shared by all checkouts. The annotation
+// org.opencontainers.image.ref.name holds an image's name, as with skopeo and others.
 type sdkLayout struct{ oci.Layout }
 
 // layoutImage is one image of a layout.
@@ -37,7 +37,7 @@ type layoutImage struct {
 	config   dockerspec.DockerOCIImage
 }
 
-// find looks for the image ref; a layout that is not there has none.
+// find looks up the image ref; a layout that does not exist has none.
 func (l sdkLayout) find(ref string) (img layoutImage, ok bool, err error) {
 	index, err := l.index()
 	if err != nil {
@@ -53,7 +53,7 @@ func (l sdkLayout) find(ref string) (img layoutImage, ok bool, err error) {
 		return img, false, l.unusable(err)
 	}
 	for _, layer := range manifest.Layers {
-		if !l.Has(layer) { // half removed: as good as not there; the engine checks the bytes
+		if !l.Has(layer) { // half removed, so treated as missing; the engine checks the bytes
 			return img, false, nil
 		}
 	}
@@ -86,8 +86,8 @@ func (l sdkLayout) index() (ocispecs.Index, error) {
 	return index, nil
 }
 
-// put makes the image ref of one layer, a tar of a root file system that may be packed with gzip.
-// Equal tars give equal images, on every machine. An older image of the same name is replaced.
+// put makes the image ref with one layer, a tar of a root file system that may be compressed with
+// gzip. Equal tars give equal images on every machine. It replaces an older image of the same name.
 func (l sdkLayout) put(ref string, tar io.Reader, labels map[string]string) error {
 	unlock, err := l.lock()
 	if err != nil {
@@ -107,7 +107,7 @@ func (l sdkLayout) put(ref string, tar io.Reader, labels map[string]string) erro
 	if err := l.PutIndex(index); err != nil {
 		return err
 	}
-	return l.Sweep() // of what no image has any more: an SDK is a gigabyte
+	return l.Sweep() // removes blobs without an image: an SDK is a gigabyte
 }
 
 // putImage writes the blobs of an image.
@@ -119,7 +119,7 @@ func (l sdkLayout) putImage(tar io.Reader, labels map[string]string) (ocispecs.D
 	config, err := l.PutJSON(ocispecs.MediaTypeImageConfig, ocispecs.Image{
 		Platform: ocispecs.Platform{Architecture: runtime.GOARCH, OS: "linux"},
 		Config:   ocispecs.ImageConfig{Labels: labels},
-		// Not packed: one digest for both.
+		// Not compressed: one digest for both.
 		RootFS: ocispecs.RootFS{Type: "layers", DiffIDs: []digest.Digest{layer.Digest}},
 	})
 	if err != nil {
@@ -129,7 +129,7 @@ func (l sdkLayout) putImage(tar io.Reader, labels map[string]string) (ocispecs.D
 	return l.PutJSON(ocispecs.MediaTypeImageManifest, manifest)
 }
 
-// lock keeps two imports from sweeping away each other's blobs. The kernel gives it up when the
+// lock keeps two imports from sweeping away each other's blobs. The kernel releases it when the
 // process ends.
 func (l sdkLayout) lock() (unlock func(), err error) {
 	if err := l.Make(); err != nil {
@@ -161,7 +161,7 @@ func (l sdkLayout) putLayer(tar io.Reader) (ocispecs.Descriptor, error) {
 	})
 }
 
-// unpacked looks at the first bytes of a tar, as docker import does.
+// unpacked returns the uncompressed tar; like docker import, it looks at the first bytes.
 func unpacked(tar io.Reader) (io.Reader, error) {
 	b := bufio.NewReader(tar)
 	start, _ := b.Peek(6)
@@ -170,8 +170,8 @@ func unpacked(tar io.Reader) (io.Reader, error) {
 	}
 	for _, magic := range []string{"BZh", "\xfd7zXZ\x00", "\x28\xb5\x2f\xfd"} {
 		if bytes.HasPrefix(start, []byte(magic)) {
-			return nil, errors.New("the tar is packed with bzip2, xz or zstd: " +
-				"unpack it first, or pack it with gzip")
+			return nil, errors.New("the tar is compressed with bzip2, xz or zstd: " +
+				"decompress it first, or use gzip")
 		}
 	}
 	return b, nil

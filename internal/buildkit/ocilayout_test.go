@@ -1,4 +1,4 @@
-// Tests of the OCI layout that keeps SDK images for a buildkitd, and of an SDK that a registry has.
+// Tests of the OCI layout that keeps SDK images for a buildkitd, and of an SDK from a registry.
 
 package buildkit
 
@@ -45,21 +45,21 @@ func TestLayout(t *testing.T) {
 		t.Errorf("%d blobs of two images, want 6", n)
 	}
 	if put("b:1", "two") != second || l.count(t) != 3 {
-		t.Errorf("%d blobs of one image, want 3: nothing else is kept", l.count(t))
+		t.Errorf("%d blobs, want the 3 of one image", l.count(t))
 	}
 	var packed bytes.Buffer
 	w := gzip.NewWriter(&packed)
 	w.Write([]byte("one"))
 	w.Close()
 	if put("c:1", packed.String()) != first {
-		t.Error("a packed tar is another image than the same tar unpacked")
+		t.Error("a compressed tar gives another image than the same tar uncompressed")
 	}
 	if err := l.put("d:1", strings.NewReader("\xfd7zXZ\x00..."), nil); err == nil ||
-		!strings.Contains(err.Error(), "unpack it") {
+		!strings.Contains(err.Error(), "decompress it") {
 		t.Errorf("xz: %v", err)
 	}
 	if err := l.put("d:1", strings.NewReader(""), nil); err == nil {
-		t.Error("an empty tar was taken")
+		t.Error("an empty tar was accepted")
 	}
 	if _, ok, _ := l.find("d:1"); ok {
 		t.Error("a failed import left an image")
@@ -77,8 +77,8 @@ func (l sdkLayout) count(t *testing.T) int {
 	return len(entries)
 }
 
-// TestDamagedLayout: a layer that is gone means that the image is not there, a damaged manifest
-// that somebody must look.
+// TestDamagedLayout checks that an image whose layer is gone counts as missing, and that a damaged
+// manifest is reported.
 func TestDamagedLayout(t *testing.T) {
 	l := sdkLayout{oci.Layout{Dir: t.TempDir()}}
 	must(t, l.put("a:1", strings.NewReader("layer"), nil))
@@ -114,8 +114,8 @@ func TestImageID(t *testing.T) {
 	}
 }
 
-// TestBuildkitdRegistry: without an import the SDK comes from the registry in its name, which is
-// asked once for the run.
+// TestBuildkitdRegistry checks that the SDK comes from the registry in its name if it was not
+// imported, and that the registry is asked once per run.
 func TestBuildkitdRegistry(t *testing.T) {
 	d := buildtest.NewBuildkitd(t)
 	l := sdkLayout{oci.Layout{Dir: t.TempDir()}}
@@ -157,7 +157,7 @@ func TestFamiliarName(t *testing.T) {
 	}
 }
 
-// registry serves one image, as far as a pull needs it.
+// registry serves one image, with what a pull needs.
 type registry struct {
 	layout   sdkLayout
 	manifest string

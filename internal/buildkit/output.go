@@ -1,5 +1,5 @@
-// Outputs: what a build wrote is checked before anybody uses it, because a package's own build
-// scripts made it.
+// Outputs: everything a build wrote is checked before use, because a package's own build scripts
+// wrote it.
 
 package buildkit
 
@@ -18,10 +18,10 @@ import (
 	"buildsys/internal/errkind"
 )
 
-// OutputError says that a build wrote something that must not be published.
+// OutputError reports that a build wrote something that must not be published.
 type OutputError struct {
 	Name string // plan.Solve.Name
-	File string // path inside the outputs; empty when it is about all of them
+	File string // path inside the outputs; empty if all of them are meant
 	Err  error
 }
 
@@ -37,9 +37,8 @@ func (*OutputError) ErrorKind() errkind.Kind { return errkind.Integrity }
 
 func (e *OutputError) Unwrap() error { return e.Err }
 
-// checkOutputs walks dir and brings modes to 0644 and 0755. Package outputs are regular files side
-// by side; a variant or kit (tree) may also have directories, and relative symlinks that stay
-// inside.
+// checkOutputs walks dir and sets modes to 0644 and 0755. Package outputs are regular files side by
+// side; a variant or kit (tree) may also have directories, and relative symlinks that stay inside.
 func checkOutputs(dir, name string, tree bool) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -64,7 +63,7 @@ func checkOutputs(dir, name string, tree bool) error {
 	}
 	if files == 0 {
 		return &OutputError{Name: name,
-			Err: errors.New("the build wrote no file; its recipe must put what it makes into /output")}
+			Err: errors.New("the build wrote no file; its recipe must write its outputs into /output")}
 	}
 	return nil
 }
@@ -92,7 +91,7 @@ func checkOutput(root *os.Root, p string, entry fs.DirEntry, tree bool) error {
 	return fmt.Errorf("is a %s; only regular files are accepted", modeName(mode))
 }
 
-// checkLink accepts a relative link to something inside the outputs.
+// checkLink accepts only a relative link to something inside the outputs.
 func checkLink(root *os.Root, p string) error {
 	target, err := root.Readlink(p)
 	if err != nil {
@@ -102,12 +101,12 @@ func checkLink(root *os.Root, p string) error {
 		return fmt.Errorf("is a symlink to %q, outside the outputs", target)
 	}
 	if _, err := root.Stat(p); err != nil { // follows it, and refuses to leave the root on the way
-		return fmt.Errorf("is a symlink to %q, which leads nowhere inside the outputs", target)
+		return fmt.Errorf("is a symlink to %q, which does not exist inside the outputs", target)
 	}
 	return nil
 }
 
-// checkName refuses names that are unsafe in a command line, a glob or a terminal.
+// checkName rejects names that are unsafe in a command line, a glob or a terminal.
 func checkName(name string) error {
 	if strings.HasPrefix(name, "-") || strings.HasPrefix(name, ".") {
 		return errors.New("its name begins with '-' or '.'")
@@ -123,8 +122,8 @@ func checkName(name string) error {
 	return nil
 }
 
-// full says whether nothing more can be written to a directory. The client's exporter keeps that to itself: the engine only
-// learns that its peer has gone, and says so.
+// full reports whether nothing more can be written to a directory. The client's exporter does not
+// report it: the engine only notices, and reports, that its peer is gone.
 func full(dir string) bool {
 	f, err := os.CreateTemp(dir, "probe-*")
 	if err == nil {

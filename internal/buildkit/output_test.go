@@ -1,4 +1,4 @@
-// Tests of the output check, on trees like those a hostile package could write.
+// Tests of the output check, on trees that a hostile package could write.
 
 package buildkit
 
@@ -17,7 +17,7 @@ func TestCheckOutputs(t *testing.T) {
 		name string
 		tree bool
 		make func(dir string) error
-		bad  string // file that the error names; "*" for an error without one; empty when all is fine
+		bad  string // file that the error names; "*" for an error without one; empty if there is no error
 	}{
 		{"files", false, touch("a.rpm", "b-1.0~rc1+git^2.x86_64.rpm"), ""},
 		{"nothing", false, touch(), "*"},
@@ -92,7 +92,7 @@ func mkdir(name string) func(string) error {
 	return func(dir string) error { return os.Mkdir(filepath.Join(dir, name), 0o755) }
 }
 
-// link makes a symlink beside files that relative targets may mean.
+// link makes a symlink, and files that relative targets may mean.
 func link(target, name string) func(string) error {
 	return func(dir string) error {
 		return errors.Join(touch("a.img", "a.rpm", "d/f")(dir),

@@ -1,4 +1,4 @@
-// Result: a build's outputs come straight from the step that makes them.
+// Result: a build's outputs come directly from the step that makes them.
 
 package buildkit
 
@@ -11,15 +11,14 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// outputDir is where the recipe's RUN leaves what it makes.
+// outputDir is where a recipe's RUN leaves its outputs.
 const outputDir = "/output"
 
-// A target ends in FROM scratch and COPY --from=… /output/ /, by a RUN on the SDK as root. A
-// Dockerfile has no other way to say it, but solved as it stands the engine copies all outputs into
-// a layer of their own. withoutCopy makes /output a mount of that RUN, and what is in it the
-// result.
+// A target ends in FROM scratch and COPY --from=… /output/ /, after a RUN on the SDK as root. A
+// Dockerfile cannot say it otherwise, but solved like that, the engine copies all outputs into a
+// separate layer. withoutCopy makes /output a mount of that RUN, and its contents the result.
 
-// withoutCopy returns the definition in that form, or as it is when it is not one of that kind.
+// withoutCopy returns the definition in that form, or unchanged if it does not end like that.
 func withoutCopy(def *pb.Definition) *pb.Definition {
 	ops := make([]*pb.Op, len(def.GetDef()))
 	index := map[string]int{} // by digest
@@ -53,8 +52,8 @@ func withoutCopy(def *pb.Definition) *pb.Definition {
 	return replaceEnd(def, ops, ran, copied)
 }
 
-// copiesOutput says whether an operation does nothing but copy the contents of /output to the root
-// of an empty tree.
+// copiesOutput reports whether an operation does nothing but copy the contents of /output to the
+// root of an empty tree.
 func copiesOutput(op *pb.Op) bool {
 	actions := op.GetFile().GetActions()
 	if len(actions) != 1 || len(op.GetInputs()) != 1 || actions[0].GetInput() != -1 ||
@@ -70,8 +69,8 @@ func copiesOutput(op *pb.Op) bool {
 }
 
 // mountOutput gives a RUN that leaves its root as the given output a mount at /output, as its next
-// output. It refuses a RUN that may do something else with /output: one that is no root, or comes
-// after others.
+// output. It rejects a RUN that may do something else with /output: one that does not start at a
+// source, or comes after others.
 func mountOutput(op *pb.Op, output int64, isSource func(digest string) bool) bool {
 	exec := op.GetExec()
 	if exec == nil || !slices.Contains([]string{"", "0", "0:0", "root", "root:root"},
@@ -92,7 +91,8 @@ func mountOutput(op *pb.Op, output int64, isSource func(digest string) bool) boo
 		!isSource(op.GetInputs()[root.GetInput()].GetDigest()) {
 		return false
 	}
-	// The root remains an output, though nobody uses it: without one, newer engines make it read-only.
+	// The root remains an output although nothing uses it: without one, newer engines make it
+	// read-only.
 	exec.Mounts = append(exec.Mounts, &pb.Mount{Input: int64(pb.Empty), Dest: outputDir,
 		Output: output + 1, MountType: pb.MountType_BIND})
 	return true

@@ -1,5 +1,4 @@
-// SDK image: what an engine knows of the image that steps run in, and the name under which keys
-// know it.
+// SDK image: what an engine knows about the image that steps run in, and its name in keys.
 
 package buildkit
 
@@ -17,19 +16,19 @@ import (
 // sdkImage is an image that the engine can use.
 type sdkImage struct {
 	id string // see imageID
-	// How a build is given it where the engine does not know it by its name: the value of the named
-	// context that replaces it, and the content it may ask for.
+	// If the engine does not know the image by its name, context is the value of the named context
+	// that replaces it, and store the content that the build may ask for.
 	context string
 	store   content.Store
-	others  map[string]sdkImage // that a build starts from besides this one, by reference
+	others  map[string]sdkImage // images besides this one that a build starts from, by reference
 }
 
-// imageAge is for how long an answer about an image is good for further builds. Asking takes a
-// Docker engine 2 ms; an image that is removed in the middle of a run fails the next build all the
-// same, only less clearly.
+// imageAge is how long an answer about an image is good for further builds. Asking takes a Docker
+// engine 2 ms. If an image is removed in the middle of a run, the next build still fails, but less
+// clearly.
 const imageAge = 2 * time.Second
 
-// imageMemo is what a Builder last heard of the image that its builds start from.
+// imageMemo is the last answer about the image that a Builder's builds start from.
 type imageMemo struct {
 	mu  sync.Mutex
 	ref string
@@ -37,8 +36,8 @@ type imageMemo struct {
 	at  time.Time
 }
 
-// sdkImage is the engine's answer about an image, which may be imageAge old. Only that there is one
-// is remembered.
+// sdkImage returns the engine's answer about an image, which may be imageAge old. Only the presence
+// of an image is remembered.
 func (b *Builder) sdkImage(ctx context.Context, ref string) (sdkImage, bool, error) {
 	b.sdk.mu.Lock()
 	defer b.sdk.mu.Unlock() // others wait for the answer instead of asking too
@@ -52,11 +51,11 @@ func (b *Builder) sdkImage(ctx context.Context, ref string) (sdkImage, bool, err
 	return img, ok, err
 }
 
-// stores is the content that a build from the image may ask for.
+// stores returns the content that a build from the image may ask for.
 func (i sdkImage) stores() map[string]content.Store {
 	for _, other := range i.others {
 		if other.store != nil {
-			i.store = other.store // all are in one layout
+			i.store = other.store // all are in the same layout
 		}
 	}
 	if i.store == nil {
@@ -65,9 +64,9 @@ func (i sdkImage) stores() map[string]content.Store {
 	return map[string]content.Store{layoutStore: i.store}
 }
 
-// imageConfig is what of an image's configuration reaches a step.
+// imageConfig is the part of an image's configuration that reaches a step.
 type imageConfig struct {
-	layers  []string // digests of the layers' tars, unpacked
+	layers  []string // digests of the layers' uncompressed tars
 	env     []string
 	user    string
 	workDir string
@@ -75,8 +74,8 @@ type imageConfig struct {
 	onBuild []string
 }
 
-// imageID names an image by all that a step can see of it, and by nothing else: not by when and
-// where it was imported, nor by how an engine or a registry keeps it. So equal SDKs have equal
+// imageID names an image by everything that a step can see of it, and by nothing else: not by when
+// and where it was imported, nor by how an engine or a registry stores it. So equal SDKs have equal
 // names on every engine, and results can be shared.
 func imageID(c imageConfig) string {
 	h := sha256.New()

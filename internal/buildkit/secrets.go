@@ -1,5 +1,4 @@
-// secrets: files that the secret mounts of a build show, served from this process while the build
-// runs.
+// Secrets: files for the secret mounts of a build, served from this process while the build runs.
 
 package buildkit
 
@@ -11,9 +10,8 @@ import (
 	"github.com/moby/buildkit/session/secrets/secretsprovider"
 )
 
-// secretSession serves files by name; nothing when there are none. The engine asks for a secret
-// when a step mounts it, puts it into a file in memory, and keeps neither its bytes nor a hash of
-// them.
+// secretSession serves files by name; nothing if there are none. The engine asks for a secret when
+// a step mounts it, puts it into a file in memory, and keeps neither its bytes nor a hash of them.
 func secretSession(files map[string]string) ([]session.Attachable, error) {
 	if len(files) == 0 {
 		return nil, nil
@@ -25,8 +23,8 @@ func secretSession(files map[string]string) ([]session.Attachable, error) {
 			return nil, fmt.Errorf("secret %s: %w", name, err)
 		}
 		if len(data) > secretsprovider.MaxSecretSize {
-			return nil, fmt.Errorf("secret %s: %s has %d bytes, the engine takes %d", name, path, len(data),
-				secretsprovider.MaxSecretSize)
+			return nil, fmt.Errorf("secret %s: %s has %d bytes, but at most %d are allowed",
+				name, path, len(data), secretsprovider.MaxSecretSize)
 		}
 		values[name] = data
 	}

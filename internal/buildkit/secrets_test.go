@@ -1,4 +1,4 @@
-// Tests of secrets: a build sees them, and nothing is left of them.
+// Tests of secrets: a build sees them, and nothing of them remains.
 
 package buildkit
 
@@ -21,7 +21,7 @@ import (
 const mountSecrets = "--mount=type=secret,id=a.key,target=/host/a.key " +
 	"--mount=type=secret,id=b.key,target=/host/b.key "
 
-// secretRequest is a build that is given one of two secrets.
+// secretRequest returns a build with one of two secrets.
 func (e *engineTest) secretRequest(t *testing.T, value, output string) plan.Solve {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "a.key")
@@ -46,8 +46,8 @@ func (e *engineTest) secrets(t *testing.T) {
 	}
 }
 
-// TestSecretsLeaveNothing builds with a secret on an engine of its own, then reads every byte that
-// the engine has.
+// TestSecretsLeaveNothing builds with a secret on the test's own engine, then reads every byte that
+// the engine stored.
 func TestSecretsLeaveNothing(t *testing.T) {
 	for name, d := range map[string]func(*testing.T,
 		...string) *buildtest.Daemon{"dockerd": buildtest.NewDockerd,
@@ -91,7 +91,7 @@ func secretsLeaveNothing(t *testing.T, d *buildtest.Daemon) {
 			return nil
 		}))
 	}
-	if !found { // or nothing was looked at
-		t.Error("the engine's files do not even hold what the step wrote")
+	if !found { // otherwise nothing was searched
+		t.Error("the engine's files do not contain what the step wrote: the search found nothing")
 	}
 }

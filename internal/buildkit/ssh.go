@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// sshCommand is the ssh command line that connects its input and output with what the remote
-// command reaches.
+// sshCommand returns the ssh command line that connects its input and output with the remote
+// command's.
 func sshCommand(a address, remote ...string) []string {
 	args := []string{"ssh", "-o", "ConnectTimeout=15", "-o", "BatchMode=yes", "-T"}
 	if a.user != "" {
@@ -28,7 +28,7 @@ func sshCommand(a address, remote ...string) []string {
 	return append(append(args, "--", a.host), remote...)
 }
 
-// dockerOverSSH is what the docker command runs for the same address.
+// dockerOverSSH returns the command that the docker command runs for the same address.
 func dockerOverSSH(a address) []string {
 	if a.path != "" && a.path != "/" {
 		return sshCommand(a, "docker", "--host", "unix://"+a.path, "system", "dial-stdio")
@@ -36,7 +36,7 @@ func dockerOverSSH(a address) []string {
 	return sshCommand(a, "docker", "system", "dial-stdio")
 }
 
-// buildkitOverSSH is what buildctl runs for the same address.
+// buildkitOverSSH returns the command that buildctl runs for the same address.
 func buildkitOverSSH(a address) []string {
 	if a.path != "" && a.path != "/" {
 		return sshCommand(a, "buildctl", "--addr", "unix://"+a.path, "dial-stdio")
@@ -45,7 +45,7 @@ func buildkitOverSSH(a address) []string {
 }
 
 // dialCommand runs a command and makes a connection of its input and output. The command lives
-// until the connection is closed, not only as long as ctx, which is that of the dialling.
+// until the connection is closed; ctx limits only the dialling.
 func dialCommand(ctx context.Context, args []string) (net.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -75,10 +75,10 @@ type commandConn struct {
 	stderr syncBuffer
 
 	once sync.Once
-	end  error // of the command
+	end  error // error of the command
 }
 
-// Read gives what the command wrote. When it has ended the error says what it complained about.
+// Read reads what the command wrote. Once the command has ended, the error has its complaint.
 func (c *commandConn) Read(p []byte) (int, error) {
 	n, err := c.out.Read(p)
 	if n == 0 && err != nil {
@@ -100,7 +100,7 @@ func (c *commandConn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// wait ends the command and gives its complaint, if it has one.
+// wait ends the command and returns its complaint, if it has one.
 func (c *commandConn) wait() error {
 	c.once.Do(func() {
 		_ = c.in.Close()
@@ -119,13 +119,13 @@ func (c *commandConn) wait() error {
 // Close ends the command.
 func (c *commandConn) Close() error {
 	_ = c.in.Close()
-	_ = c.cmd.Process.Kill() // an ssh that waits for a dead network would otherwise be waited for
+	_ = c.cmd.Process.Kill() // do not wait for an ssh that waits for a dead network
 	_ = c.wait()
 	return nil
 }
 
-// The rest of net.Conn. Deadlines are not there, as in the docker command's own connection of this
-// kind.
+// The other methods of net.Conn. Deadlines are not supported, as in the docker command's own
+// connection of this kind.
 
 func (c *commandConn) LocalAddr() net.Addr              { return commandAddr(c.name) }
 func (c *commandConn) RemoteAddr() net.Addr             { return commandAddr(c.name) }
@@ -138,7 +138,7 @@ type commandAddr string
 func (commandAddr) Network() string  { return "command" }
 func (a commandAddr) String() string { return string(a) }
 
-// syncBuffer keeps the first bytes of what a command complains about.
+// syncBuffer keeps the first bytes of a command's complaints.
 type syncBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer

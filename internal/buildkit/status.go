@@ -1,4 +1,4 @@
-// Status stream: the engine's chunks of output become clean lines, and its vertices tell which step
+// Status stream: the engine's chunks of output become clean lines, and its vertices show which step
 // failed.
 
 package buildkit
@@ -13,18 +13,18 @@ import (
 )
 
 const (
-	maxLine   = 8 << 10 // bytes of one line that are kept
+	maxLine   = 8 << 10 // bytes of a line that are kept
 	tailLines = 40      // lines kept for the hints of an error
 )
 
-// statusLog turns status messages into lines. It is used by one goroutine.
+// statusLog turns status messages into lines. Only one goroutine uses it.
 type statusLog struct {
 	emit   func(line string)
 	open   map[logStream]*partialLine
 	order  []logStream
 	tail   []string
 	failed *client.Vertex // the first that failed, or nil
-	begun  bool           // something was heard of the build
+	begun  bool           // the engine has sent something about the build
 	layers *layerUse      // nil without a layer cache
 }
 
@@ -42,7 +42,7 @@ func newStatusLog(emit func(string)) *statusLog {
 	return &statusLog{emit: emit, open: map[logStream]*partialLine{}}
 }
 
-// failure is what the log knows about a build that did not succeed; g knows the lines of its
+// failure returns what the log knows about a build that failed; g knows the lines of its
 // Dockerfile.
 func (l *statusLog) failure(g *guard) failure {
 	f := failure{tail: l.tail, begun: l.begun}
@@ -52,7 +52,7 @@ func (l *statusLog) failure(g *guard) failure {
 	return f
 }
 
-// add takes one status message.
+// add processes one status message.
 func (l *statusLog) add(s *client.SolveStatus) {
 	l.begun = l.begun || len(s.Vertexes) > 0
 	l.layers.follow(s)
@@ -85,7 +85,7 @@ func (l *statusLog) write(key logStream, data []byte) {
 	}
 }
 
-// flush emits lines without a final newline, when no more output can come.
+// flush emits lines without a final newline, once no more output can come.
 func (l *statusLog) flush() {
 	for _, key := range l.order {
 		if p := l.open[key]; len(p.buf) > 0 {
@@ -114,10 +114,10 @@ func (p *partialLine) add(b []byte) {
 	p.buf = append(p.buf, b...)
 }
 
-// cleanLine makes one line of a program's output harmless for a terminal and a log: escape
-// sequences (ECMA-48 CSI, OSC and other strings) and control characters vanish, invalid UTF-8
-// becomes U+FFFD, and of a progress line that rewrites itself with carriage returns only the last
-// state remains.
+// cleanLine makes a line of a program's output harmless for a terminal and a log. It drops escape
+// sequences (ECMA-48 CSI, OSC and other strings) and control characters, replaces invalid UTF-8
+// with U+FFFD, and keeps only the last state of a progress line that rewrites itself with carriage
+// returns.
 func cleanLine(b []byte) string {
 	b = bytes.TrimRight(b, "\r")
 	if i := bytes.LastIndexByte(b, '\r'); i >= 0 {
@@ -181,7 +181,7 @@ func skipCSI(b []byte) []byte {
 	return b
 }
 
-// skipString skips a control string up to BEL or ST; one that never ends takes the rest of the
+// skipString skips a control string up to BEL or ST; one that does not end takes the rest of the
 // line.
 func skipString(b []byte) []byte {
 	for i := 0; i < len(b); i++ {

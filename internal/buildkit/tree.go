@@ -1,5 +1,5 @@
-// Tree: builds by a Dockerfile that was not written for buildsys. Its context is a tree, without a
-// name, and its outputs are what the target has in /output.
+// Tree: builds with a Dockerfile that was not written for buildsys. The context is a tree without a
+// name, and the outputs are what the target has in /output.
 
 package buildkit
 
@@ -13,17 +13,17 @@ import (
 	"buildsys/internal/plan"
 )
 
-// outputTarget is the stage that holds nothing but the outputs.
+// outputTarget is the stage that contains only the outputs.
 const outputTarget = "buildsys-output"
 
-// isTree says whether a build is one by such a Dockerfile.
+// isTree reports whether a build uses such a Dockerfile.
 func isTree(s plan.Solve) bool {
 	_, ok := s.Contexts[plan.TreeContext]
 	return ok
 }
 
-// collected returns the build that leaves only what s has in /output. The stage comes last, so that
-// lines keep their numbers.
+// collected returns the build that leaves only what s has in /output. The added stage comes last,
+// so that lines keep their numbers.
 func collected(s plan.Solve) plan.Solve {
 	if !isTree(s) {
 		return s
@@ -35,7 +35,7 @@ func collected(s plan.Solve) plan.Solve {
 	return s
 }
 
-// inputName is the name under which the frontend finds a context.
+// inputName returns the name under which the frontend finds a context.
 func inputName(key string) string {
 	if key == plan.TreeContext {
 		return dockerui.DefaultLocalNameContext
@@ -43,7 +43,7 @@ func inputName(key string) string {
 	return key
 }
 
-// otherImages looks up the images that a build starts from besides the SDK.
+// otherImages looks up the images besides the SDK that a build starts from.
 func (b *Builder) otherImages(ctx context.Context, s plan.Solve) (map[string]sdkImage, error) {
 	if len(s.Images) == 0 {
 		return nil, nil

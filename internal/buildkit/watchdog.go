@@ -1,10 +1,10 @@
-// Watchdog: notices an engine that neither answers nor breaks the connection, and gives up the
-// builds on it.
+// Watchdog: notices an engine that neither answers nor breaks the connection, and gives up its
+// builds.
 //
-// When packets vanish on the way, a BuildKit client waits for ever: its connection is fine as far
-// as it can tell, and gRPC's own keepalive cannot be used because the daemon takes frequent pings
-// for abuse. The daemon drops the client's session after some 40 s and kills the step. A partition
-// of 20 s heals by itself, so this waits for longer than that.
+// If packets vanish on the way, a BuildKit client waits forever: its connection seems fine, and
+// gRPC's own keepalive cannot be used, because the daemon considers frequent pings abuse. The
+// daemon drops the client's session after some 40 s and kills the step. A partition of 20 s heals
+// by itself, so the watchdog waits for longer than that.
 
 package buildkit
 
@@ -19,12 +19,12 @@ import (
 const (
 	// silence is how long an engine may give no sign of life.
 	silence = 45 * time.Second
-	// probes is how many pings in a row must fail within it. Counting them, and not the time alone,
-	// keeps a process that was stopped for a minute from blaming the engine when it goes on.
+	// probes is how many pings in a row must fail within it. Counting them, not only the time,
+	// keeps a process that was stopped for a minute from blaming the engine when it continues.
 	probes = 5
 )
 
-// SilentError says that the engine gave no sign of life for too long.
+// SilentError reports that the engine gave no sign of life for too long.
 type SilentError struct {
 	Host    string
 	Silence time.Duration
@@ -51,7 +51,7 @@ type watchdog struct {
 // watched is one build.
 type watched struct{ giveUp func(error) }
 
-// watch has giveUp called when the engine falls silent, until the returned function is called.
+// watch calls giveUp if the engine falls silent before the returned function is called.
 func (w *watchdog) watch(giveUp func(error)) (release func()) {
 	b := &watched{giveUp}
 	w.mu.Lock()
@@ -72,7 +72,7 @@ func (w *watchdog) watch(giveUp func(error)) (release func()) {
 	}
 }
 
-// sign books that a build has heard from the engine, so that a busy engine is not pinged.
+// sign records that a build has heard from the engine, so that a busy engine is not pinged.
 func (w *watchdog) sign() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -87,7 +87,7 @@ func (w *watchdog) heardSince() bool {
 	return heard
 }
 
-// run pings until no build is left to care.
+// run pings until no build is left.
 func (w *watchdog) run(ctx context.Context) {
 	every := w.silence / probes
 	failed := 0
@@ -101,7 +101,7 @@ func (w *watchdog) run(ctx context.Context) {
 		default:
 			failed = 0
 		}
-		<-round.Done() // a ping that fails at once counts for the whole time all the same
+		<-round.Done() // a ping that fails at once still counts for the whole interval
 		cancel()
 		if failed >= probes && ctx.Err() == nil && !w.heardSince() {
 			failed = 0
@@ -110,7 +110,7 @@ func (w *watchdog) run(ctx context.Context) {
 	}
 }
 
-// dead says whether a ping found nobody. Any answer is a sign of life, also one that refuses.
+// dead reports whether a ping failed. Any answer is a sign of life, even a refusal.
 func (w *watchdog) dead(ctx context.Context) bool {
 	err := w.ping(ctx)
 	return err != nil && (ctx.Err() != nil || errors.Is(err, errNobody))

@@ -1,5 +1,5 @@
-// Contract: what every Builder does, whatever it builds on. The Fake, Docker engines and buildkitd
-// all run it, so that what other tests conclude from the Fake holds for engines.
+// Contract: what every Builder does, on any engine. The Fake, Docker engines and buildkitd all run
+// it, so that conclusions of other tests from the Fake hold for engines.
 
 package buildtest
 
@@ -25,31 +25,31 @@ import (
 	"buildsys/internal/progress"
 )
 
-// Builder is the executor's Builder, which this package may not import.
+// Builder is the executor's Builder, which this package must not import.
 type Builder interface {
 	Build(ctx context.Context, s plan.Solve, out string, report func(progress.Event)) error
 }
 
-// contract is a run of it for one builder.
+// contract is a run of Contract for one builder.
 type contract struct {
 	b   Builder
 	sdk string
 }
 
-// Contract holds a builder against what is expected of all:
+// Contract tests that a builder does what every builder must do:
 //
 //   - outputs land in the directory it is given, as files of mode 0644 and directories of 0755,
-//     and nothing lands beside it
+//     and nothing is written beside it
 //   - it reports log lines and warnings, in order, one at a time, and none after it has returned
 //   - what a build makes depends on the contents, names and executable bits of its contexts and on
-//     its arguments, not on where its inputs lie, when they were touched, or their other mode bits
-//   - a step that fails is an error with the exit code; neither that nor a mistake in the inputs is
+//     its arguments, not on the places, times or other mode bits of its inputs
+//   - a step that fails is an error with the exit code; neither that nor an error in the inputs is
 //     transient
-//   - a build that is cancelled ends soon, with the cause
-//   - builds at once do not mix; one with Fresh runs again
+//   - a build that is cancelled ends soon, and returns the cause
+//   - concurrent builds do not mix; one with Fresh runs again
 //   - secrets are shown to the build, and are in no output or log
 //
-// The image sdk, that of ToolImage, must be on the engine. The Fake needs none.
+// The image sdk, made from ToolImage, must be on the engine. The Fake needs none.
 func Contract(t *testing.T, b Builder, sdk string) {
 	c := contract{b, sdk}
 	for _, test := range []struct {
@@ -71,7 +71,7 @@ func Contract(t *testing.T, b Builder, sdk string) {
 	}
 }
 
-// build is one build: its outputs and its log.
+// build runs one build and returns its outputs and its log.
 func (c contract) build(
 	ctx context.Context, t *testing.T, s plan.Solve,
 ) (made map[string]string, lines []string, err error) {
@@ -82,7 +82,7 @@ func (c contract) build(
 	var busy, returned atomic.Bool
 	err = c.b.Build(ctx, s, out, func(e progress.Event) {
 		if !busy.CompareAndSwap(false, true) || returned.Load() {
-			t.Errorf("%s: %+v comes beside another event, or late", s.Name, e)
+			t.Errorf("%s: %+v came during another event, or late", s.Name, e)
 		}
 		defer busy.Store(false)
 		switch {
@@ -97,7 +97,7 @@ func (c contract) build(
 		delete(beside, "out")
 		for name := range beside {
 			if !strings.HasPrefix(name, "out/") {
-				t.Errorf("%s: %s is beside the outputs", s.Name, name)
+				t.Errorf("%s: %s was written beside the outputs", s.Name, name)
 			}
 		}
 	}
@@ -108,7 +108,7 @@ func (c contract) build(
 func checkModes(t *testing.T, out string, succeeded bool) {
 	t.Helper()
 	if !succeeded {
-		return // out may hold anything
+		return // out may have anything in it
 	}
 	Must(t, filepath.WalkDir(out, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || path == out {
@@ -126,7 +126,7 @@ func checkModes(t *testing.T, out string, succeeded bool) {
 	}))
 }
 
-// succeed is a build that has to.
+// succeed runs a build that must succeed.
 func (c contract) succeed(t *testing.T, s plan.Solve) (made map[string]string, lines []string) {
 	t.Helper()
 	made, lines, err := c.build(t.Context(), t, s)
@@ -136,8 +136,8 @@ func (c contract) succeed(t *testing.T, s plan.Solve) (made map[string]string, l
 	return made, lines
 }
 
-// request is a build of a package that lists what it sees of its context and its arguments. No
-// other one is like it.
+// request returns a build of a package that lists what it sees of its context and its arguments. No
+// two requests are alike.
 func (c contract) request(t *testing.T) plan.Solve {
 	t.Helper()
 	dir := Tree(t, "-- rpms/musl.rpm --\nlibc\n-- rpms/sub/run --\nrun\n-- spec --\nversion 1\n")
@@ -158,7 +158,7 @@ func (c contract) request(t *testing.T) plan.Solve {
 	return s
 }
 
-// treeRequest is the same by a Dockerfile whose context is the tree.
+// treeRequest is request with a Dockerfile whose context is the tree.
 func (c contract) treeRequest(t *testing.T) plan.Solve {
 	t.Helper()
 	s := c.request(t)
@@ -167,7 +167,7 @@ func (c contract) treeRequest(t *testing.T) plan.Solve {
 	return s
 }
 
-// recipe is a Dockerfile that makes what the Fake makes, from all that it sees.
+// recipe returns a Dockerfile that makes what the Fake makes, from everything that it sees.
 func recipe(s plan.Solve, mounts string) []byte {
 	file := "/output/" + OutputName(s)
 	words := []string{"/tool", "print", "building", ",", "obey", "/host/package", ",",
@@ -185,7 +185,7 @@ func recipe(s plan.Solve, mounts string) []byte {
 	return []byte(text + "FROM scratch AS " + s.Target + "\nCOPY --from=build /output/ /\n")
 }
 
-// setTime gives a file the same time each time it is written.
+// setTime gives a file the same time whenever it is written.
 func setTime(t *testing.T, file string) {
 	t.Helper()
 	Must(t, os.Chtimes(file, time.Unix(1e9, 0), time.Unix(1e9, 0)))
@@ -212,7 +212,7 @@ func transient(err error) bool {
 	return errors.As(err, &e) && e.Transient()
 }
 
-// with returns a build whose own context has one file more.
+// with returns a build whose own context has one more file.
 func (c contract) with(t *testing.T, name, text string) plan.Solve {
 	t.Helper()
 	s := c.request(t)
@@ -249,7 +249,7 @@ func (c contract) cancel(t *testing.T) {
 	if !errors.Is(err, context.Canceled) || !errors.Is(err, why) || transient(err) {
 		t.Errorf("error %v", err)
 	}
-	if took := time.Since(at); took > 10*time.Second { // what the executor waits
+	if took := time.Since(at); took > 10*time.Second { // the executor's limit
 		t.Errorf("it ended %v after the cancel", took)
 	}
 }

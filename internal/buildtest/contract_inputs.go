@@ -1,4 +1,4 @@
-// Contract, inputs: which differences between the contexts of two builds their outputs show.
+// Contract, inputs: which differences between two builds' contexts change the outputs.
 
 package buildtest
 
@@ -13,27 +13,28 @@ import (
 	"buildsys/internal/plan"
 )
 
-// inputs are those of a build that a test changes.
+// inputs is the context of a build that a test changes.
 type inputs struct {
 	*testing.T
 	*plan.Context
 	solve *plan.Solve
 }
 
-// change is something that happens to the inputs of a build.
+// change is an edit of a build's inputs.
 type change struct {
 	name string
 	do   func(in inputs)
 }
 
-// apply makes the change to the context of a build that has a name.
+// apply makes the change to the named context of a build.
 func (c change) apply(t *testing.T, s *plan.Solve, context string) {
 	in := s.Contexts[context]
 	c.do(inputs{t, &in, s})
 	s.Contexts[context] = in
 }
 
-// changed builds s as it is, and after each change of a copy, and reports which have other outputs.
+// changed builds s unchanged, and after each change of a copy, and returns the changes that changed
+// the outputs.
 func (c contract) changed(
 	t *testing.T, request func(*testing.T) plan.Solve, context string, changes []change,
 ) (different []string) {
@@ -51,7 +52,7 @@ func (c contract) changed(
 	return different
 }
 
-// all wants every change to have made a difference.
+// all requires that every change has made a difference.
 func all(t *testing.T, different []string, changes []change) {
 	t.Helper()
 	for _, change := range changes {
@@ -88,7 +89,7 @@ func (c contract) counts(t *testing.T) {
 
 func (c contract) countsNot(t *testing.T) {
 	changes := []change{
-		{"another place", func(inputs) {}}, // every request is in one
+		{"another place", func(inputs) {}}, // every request has a directory of its own
 		{"time", func(in inputs) {
 			Must(in.T, os.Chtimes(in.Files[0].Host, time.Now(), time.Now()))
 		}},
@@ -106,7 +107,7 @@ func (c contract) countsNot(t *testing.T) {
 	}
 }
 
-// tree: what only the context of a Dockerfile of the tree's own has.
+// tree tests what only the context of a tree's own Dockerfile has.
 func (c contract) tree(t *testing.T) {
 	dir := Tree(t, "-- one --\n1\n-- two --\n2\n")
 	changes := []change{

@@ -1,4 +1,4 @@
-// Daemons of a test's own: started with a temporary root, so that they may be killed, frozen and
+// Separate daemons for tests, each with a temporary root, so that they can be killed, frozen and
 // filled up.
 
 package buildtest
@@ -18,10 +18,10 @@ import (
 	"buildsys/internal/buildtest/need"
 )
 
-// Daemon is an engine that a test started.
+// Daemon is an engine that a test has started.
 type Daemon struct {
 	Host string // its address
-	Root string // where it keeps everything
+	Root string // directory with all its data
 	Log  string // path of its output
 
 	name    string
@@ -31,7 +31,7 @@ type Daemon struct {
 }
 
 // NewBuildkitd prepares a buildkitd with everything below a temporary directory; more arguments may
-// name another address.
+// set another address.
 func NewBuildkitd(t *testing.T, args ...string) *Daemon {
 	t.Helper()
 	need.Time(t)
@@ -57,14 +57,14 @@ func NewDockerd(t *testing.T, args ...string) *Daemon {
 	d.args = append([]string{"--host", d.Host, "--data-root", d.Root, "--exec-root", dir + "/exec",
 		"--pidfile", dir + "/pid",
 		"--bridge=none", "--iptables=false", "--config-file", dir + "/none.json"}, args...)
-	// A dockerd that is killed leaves its containerd.
+	// A dockerd that is killed leaves its containerd running.
 	t.Cleanup(func() { killByFile(dir + "/exec/containerd/containerd.pid") })
 	Must(t, os.WriteFile(dir+"/none.json", []byte("{}"), 0o644))
 	return d
 }
 
-// shortDir is a temporary directory whose path leaves room for the name of a socket, which may have
-// 107 bytes.
+// shortDir returns a temporary directory whose path leaves room for the name of a socket, which is
+// limited to 107 bytes.
 func shortDir(t *testing.T) string {
 	t.Helper()
 	clearKilled(t)
@@ -96,14 +96,14 @@ func clearKilled(t *testing.T) {
 			dir := filepath.Dir(name)
 			killByFile(dir + "/exec/containerd/containerd.pid")
 			if err := removeBusy(dir); err != nil {
-				t.Logf("a killed run left %s: %v", dir, err)
+				t.Logf("cannot remove %s, which a killed run left: %v", dir, err)
 			}
 		}
 		lock.Close()
 	}
 }
 
-// killByFile ends the containerd whose number is in a file.
+// killByFile ends the containerd whose process ID is in a file.
 func killByFile(file string) {
 	data, err := os.ReadFile(file)
 	pid, e := strconv.Atoi(strings.TrimSpace(string(data)))
@@ -111,9 +111,9 @@ func killByFile(file string) {
 		strings.TrimSpace(string(comm)) != "containerd" {
 		return
 	}
-	defer os.Remove(file) // dockerd takes a dead one that nobody has waited for as alive
+	defer os.Remove(file) // dockerd takes a dead process that nobody has waited for as alive
 	_ = syscall.Kill(pid, syscall.SIGTERM)
-	// a dead one is a zombie of whoever adopted it, or gone
+	// a dead process is a zombie of its new parent, or gone
 	ended := need.Until(5*time.Second, func() bool {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		return err != nil || strings.Contains(string(stat), ") Z ")
@@ -135,14 +135,14 @@ func removeBusy(dir string) error {
 	return os.RemoveAll(dir)
 }
 
-// Start runs the daemon; it may not answer yet. It ends with the test.
+// Start starts the daemon, which may not answer yet. It ends with the test.
 func (d *Daemon) Start(t *testing.T) {
 	t.Helper()
 	log, err := os.OpenFile(d.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	Must(t, err)
 	cmd := exec.Command(d.name, d.args...)
 	cmd.Stdout, cmd.Stderr = log, log
-	// A test that is killed takes its daemon along. The signal comes when the thread that started the
+	// If a test is killed, its daemon ends too. The signal comes when the thread that started the
 	// daemon ends.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	started, ended := make(chan error), make(chan struct{})
@@ -178,16 +178,16 @@ func (d *Daemon) Stop(t *testing.T) {
 	}
 }
 
-// Signal sends a signal and, when that ends the daemon, waits for the end.
+// Signal sends a signal and, if that ends the daemon, waits for the end.
 func (d *Daemon) Signal(t *testing.T, s os.Signal, ends bool) {
 	t.Helper()
 	Must(t, d.process.Signal(s))
 	if !ends {
 		return
 	}
-	if s == syscall.SIGKILL { // as a service manager does, which ends all that a service has started
+	if s == syscall.SIGKILL { // like a service manager, which ends every process of a service
 		defer killByFile(filepath.Join(filepath.Dir(d.Log), "exec", "containerd", "containerd.pid"))
-		// its number may be another process's by now
+		// the process ID may be reused by now
 		defer os.Remove(filepath.Join(filepath.Dir(d.Log), "pid"))
 	}
 	select {
@@ -197,7 +197,7 @@ func (d *Daemon) Signal(t *testing.T, s os.Signal, ends bool) {
 	}
 }
 
-// Tail is the end of the daemon's output.
+// Tail returns the end of the daemon's output.
 func (d *Daemon) Tail() string {
 	data, err := os.ReadFile(d.Log)
 	if err != nil {
@@ -206,7 +206,7 @@ func (d *Daemon) Tail() string {
 	return string(data[max(0, len(data)-4000):])
 }
 
-// mountsBelow lists mount points inside dir, innermost first.
+// mountsBelow returns the mount points inside dir, innermost first.
 func mountsBelow(mountinfo, dir string) []string {
 	var found []string
 	for line := range strings.Lines(mountinfo) {
@@ -220,7 +220,7 @@ func mountsBelow(mountinfo, dir string) []string {
 	return found
 }
 
-// Must ends the test when there is an error.
+// Must ends the test if err is not nil.
 func Must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {

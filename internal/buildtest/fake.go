@@ -1,5 +1,5 @@
-// Package buildtest is support for tests only: a builder that needs no engine, a sink that records,
-// and project trees from txtar.
+// Package buildtest supports tests: a builder without an engine and the contract that every builder
+// meets, daemons and registries for one test, a sink that records, and trees from txtar.
 package buildtest
 
 import (
@@ -21,19 +21,19 @@ import (
 	"buildsys/internal/progress"
 )
 
-// RPMMagic begins every RPM file, and so every RPM of the Fake, which would be refused otherwise.
+// RPMMagic begins every RPM file, and so every RPM of the Fake, which would be rejected otherwise.
 const RPMMagic = "\xed\xab\xee\xdb"
 
 // Fake builds without an engine. Its one output file, see OutputName, is RPMMagic plus the hash of
-// everything the build was given, so two outputs are equal when, and only when, nothing a build
-// could see has changed. Files in the package's own context make it do other things: with FAIL it
-// reports the lines of that file as its log and fails, with HANG it builds until it is cancelled.
-// In varied surroundings it builds something else when there is a VARY, or when an image's kernel
-// parameters have that word, and fails when there is a FAIL-WHEN-VARIED. It keeps what Contract
-// says, is safe for concurrent use, and its zero value is ready.
+// everything the build was given, so two outputs are equal if and only if nothing a build could see
+// has changed. Files in the package's own context make it do other things: with FAIL it reports the
+// lines of that file as its log and fails; with HANG it builds until it is cancelled. In varied
+// surroundings it builds something else if there is a VARY, or if an image's kernel parameters have
+// that word, and fails if there is a FAIL-WHEN-VARIED. It meets Contract, is safe for concurrent
+// use, and its zero value is ready.
 type Fake struct {
-	// Hook, when set, runs in every build before anything is written. out is the directory for
-	// outputs. What it returns fails the build.
+	// Hook, if not nil, runs in every build before anything is written. out is the directory for
+	// outputs. An error fails the build.
 	Hook func(ctx context.Context, s plan.Solve, out string) error
 
 	mu      sync.Mutex
@@ -42,7 +42,7 @@ type Fake struct {
 	calls   []string
 }
 
-// ErrFail is the error of a build whose package context holds a file named FAIL.
+// ErrFail is the error of a build whose package context has a file named FAIL.
 var ErrFail = errors.New("process did not complete successfully: exit code: 1")
 
 // Build implements the executor's Builder.
@@ -76,7 +76,7 @@ func (f *Fake) Build(
 	return writeOutputs(out, files)
 }
 
-// obey does what the files FAIL and HANG of the package's own context ask for.
+// obey does what the files FAIL and HANG in the package's own context ask for.
 func obey(ctx context.Context, s plan.Solve, report func(progress.Event)) error {
 	if _, hangs, err := read(s.Contexts["package"], "HANG"); err != nil {
 		return err
@@ -96,8 +96,7 @@ func obey(ctx context.Context, s plan.Solve, report func(progress.Event)) error 
 	return ErrFail
 }
 
-// result is the hash of what the build sees, and in varied surroundings what the file VARY makes of
-// it.
+// result returns the hash of what the build sees, changed by the file VARY in varied surroundings.
 func result(s plan.Solve) (string, error) {
 	sum, err := Hash(s)
 	if err != nil || s.Args["VARY"] == "" {
@@ -115,7 +114,7 @@ func result(s plan.Solve) (string, error) {
 	return sum, err
 }
 
-// writeOutputs writes files with the modes that outputs have, whatever the umask is.
+// writeOutputs writes files with the modes of outputs, whatever the umask is.
 func writeOutputs(out string, files map[string]string) error {
 	for name, text := range files {
 		for dir := filepath.Dir(name); dir != "."; dir = filepath.Dir(dir) {
@@ -151,35 +150,35 @@ func (f *Fake) leave() {
 	f.running--
 }
 
-// Calls returns the names of all builds so far, in the order in which they were started.
+// Calls returns the names of all builds so far, in the order of their start.
 func (f *Fake) Calls() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.calls)
 }
 
-// Running returns how many builds are going on.
+// Running returns how many builds are running.
 func (f *Fake) Running() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.running
 }
 
-// MaxRunning returns how many builds were going on at once at most.
+// MaxRunning returns the largest number of builds that ran at once.
 func (f *Fake) MaxRunning() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.most
 }
 
-// Name returns the package's or variant's name: the first word of the solve's name.
+// Name returns the name of the package or variant: the first word of the solve's name.
 func Name(s plan.Solve) string {
 	name, _, _ := strings.Cut(s.Name, " ")
 	return name
 }
 
-// OutputName returns the name of the file that a Fake makes: an RPM, or for a variant an image.
-// Beside that of a kit there is repodata/repomd.xml.
+// OutputName returns the name of the file that a Fake makes: an RPM, or for a variant an image. For
+// a kit there is also repodata/repomd.xml.
 func OutputName(s plan.Solve) string {
 	switch s.Target {
 	case "variant", "repack":
@@ -196,10 +195,10 @@ func OutputName(s plan.Solve) string {
 	return Name(s) + ".img"
 }
 
-// Hash returns the hash, in hex, of all that a build of s can see: recipe, target, arguments and
-// the contents of its contexts, but not the places on this machine they come from. Lines that begin
-// with "#" do not count: as in life, a comment makes an input different and the output the same,
-// and so do varied surroundings.
+// Hash returns the hash, in hex, of everything that a build of s can see: recipe, target, arguments
+// and the contents of its contexts, but not their places on this machine. Lines that begin with "#"
+// do not count, and neither do varied surroundings: as in real builds, a comment makes the input
+// different and the output the same.
 func Hash(s plan.Solve) (string, error) {
 	h := sha256.New()
 	fmt.Fprintf(h, "dockerfile %q\ntarget %q\n", withoutComments(s.Dockerfile), s.Target)
@@ -246,7 +245,7 @@ func contents(f plan.File) ([]byte, error) {
 	return os.ReadFile(f.Host)
 }
 
-// read returns the contents of one file of a context, wherever the context has it from.
+// read returns the contents of one file of a context, wherever it comes from.
 func read(c plan.Context, name string) (text string, found bool, err error) {
 	for _, f := range c.Files {
 		if f.Name == name {

@@ -1,5 +1,4 @@
-// The fake must react to what a build sees, and to nothing else: other tests draw their conclusions
-// from it.
+// The Fake must react to what a build sees, and to nothing else, because other tests rely on it.
 
 package buildtest
 
@@ -68,7 +67,7 @@ func TestHash(t *testing.T) {
 	s := solve(t)
 	s.Contexts["rpms"].Dirs[0].Host += "-gone"
 	if _, err := Hash(s); err == nil {
-		t.Error("a missing directory is no error")
+		t.Error("a missing directory is not reported")
 	}
 }
 
@@ -103,7 +102,7 @@ func TestFake(t *testing.T) {
 	}
 }
 
-// TestFakeContract: the Fake is held against what engines do.
+// TestFakeContract holds the Fake to what engines do.
 func TestFakeContract(t *testing.T) { Contract(t, new(Fake), "") }
 
 func TestSnapshot(t *testing.T) {

@@ -1,4 +1,4 @@
-// A sink that remembers, for tests that ask what was told.
+// A sink that records, for tests that check events.
 
 package buildtest
 
@@ -22,7 +22,7 @@ func (r *Recorder) Event(e progress.Event) {
 	r.events = append(r.events, e)
 }
 
-// Events returns the events of the given kinds, or all when none is given, in the order they came.
+// Events returns the events of the given kinds, or all if none is given, in order of arrival.
 func (r *Recorder) Events(kinds ...progress.Kind) []progress.Event {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -35,7 +35,7 @@ func (r *Recorder) Events(kinds ...progress.Kind) []progress.Event {
 	return events
 }
 
-// Steps returns the step IDs of the events of one kind, in the order they came.
+// Steps returns the step IDs of the events of one kind, in order of arrival.
 func (r *Recorder) Steps(kind progress.Kind) []string {
 	var ids []string
 	for _, e := range r.Events(kind) {

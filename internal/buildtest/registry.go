@@ -1,4 +1,5 @@
-// Registries of a test's own: Debian's docker-registry, with its storage in a temporary directory.
+// Separate registries for tests: Debian's docker-registry, with its storage in a temporary
+// directory.
 
 package buildtest
 
@@ -16,18 +17,18 @@ import (
 	"buildsys/internal/buildtest/need"
 )
 
-// registryProgram is what script/setup installs.
+// registryProgram is the program that script/setup installs.
 const registryProgram = "docker-registry"
 
-// Registry is a registry that a test or a benchmark started.
+// Registry is a registry that a test or a benchmark has started.
 type Registry struct {
 	Address string // HOST:PORT; it speaks HTTP without TLS
-	Data    string // the directory with all that it has
+	Data    string // the directory with all its data
 
 	process *exec.Cmd
 }
 
-// NewRegistry starts a registry that ends with the test, which needs docker-registry.
+// NewRegistry starts a registry that ends with the test. It needs docker-registry.
 func NewRegistry(t *testing.T) *Registry {
 	t.Helper()
 	need.Program(t, registryProgram)
@@ -37,8 +38,8 @@ func NewRegistry(t *testing.T) *Registry {
 	return r
 }
 
-// StartRegistry starts a registry that keeps what it has below dir, which must exist, and waits
-// until it answers.
+// StartRegistry starts a registry that keeps its data below dir, which must exist, and waits until
+// it answers.
 func StartRegistry(dir string) (*Registry, error) {
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -72,7 +73,7 @@ func StartRegistry(dir string) (*Registry, error) {
 	return r, nil
 }
 
-// Stop kills the registry. It may be called again.
+// Stop kills the registry. It may be called more than once.
 func (r *Registry) Stop() {
 	_ = r.process.Process.Kill()
 	_ = r.process.Wait()

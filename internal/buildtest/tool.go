@@ -12,7 +12,7 @@ import (
 )
 
 // ToolImage returns the root file system, as a tar archive, of an image with /tool and an empty
-// /output. The source of the program, testdata/tool, says what it can do.
+// /output. The program's source, testdata/tool, documents its arguments.
 func ToolImage(t testing.TB) []byte {
 	t.Helper()
 	bin := filepath.Join(t.TempDir(), "tool")

@@ -1,4 +1,4 @@
-// Directory trees for tests: written from txtar, read back for comparison.
+// Directory trees for tests: written from txtar, and read back for comparison.
 
 package buildtest
 
@@ -20,7 +20,7 @@ func Tree(t testing.TB, archive string) string {
 	return dir
 }
 
-// Write writes the files of a txtar archive into dir. Files that exist are replaced.
+// Write writes the files of a txtar archive into dir. It replaces existing files.
 func Write(t testing.TB, dir, archive string) {
 	t.Helper()
 	for _, f := range txtar.Parse([]byte(archive)).Files {

@@ -1,5 +1,5 @@
 // What the Fake sees of a context: the same names, modes and contents that a build on an engine
-// sees, and the same mistakes.
+// sees, and the same errors.
 
 package buildtest
 
@@ -20,7 +20,7 @@ import (
 // entry is a file, symbolic link or directory of a context.
 type entry struct {
 	mode fs.FileMode
-	data []byte // or where a link leads
+	data []byte // or the target of a link
 }
 
 // view is a context by slash path.
@@ -88,7 +88,7 @@ func (v view) addDir(dir, root string, ignored *patternmatcher.PatternMatcher) e
 			return err
 		}
 		if !info.Mode().IsRegular() {
-			return fmt.Errorf("%s is no regular file", host)
+			return fmt.Errorf("%s is not a regular file", host)
 		}
 		data, err := os.ReadFile(host)
 		if err != nil {
@@ -98,7 +98,7 @@ func (v view) addDir(dir, root string, ignored *patternmatcher.PatternMatcher) e
 	})
 }
 
-// executable returns the mode in which a build sees a file.
+// executable returns the mode that a build sees for a file.
 func executable(mode, bits fs.FileMode) fs.FileMode {
 	if mode&bits != 0 {
 		return 0o755
@@ -108,7 +108,7 @@ func executable(mode, bits fs.FileMode) fs.FileMode {
 
 func (v view) add(name string, e entry) error {
 	if !fs.ValidPath(name) || name == "." {
-		return fmt.Errorf("%q is no path inside a context", name)
+		return fmt.Errorf("%q is not a path inside a context", name)
 	}
 	if _, twice := v[name]; twice {
 		return errors.New(name + " is in the context twice")

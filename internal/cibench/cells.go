@@ -1,4 +1,4 @@
-// cells: one build on one fresh machine, each of the two ways.
+// Cells: one build on one fresh machine, in each of the two ways.
 
 package cibench
 
@@ -16,9 +16,9 @@ import (
 	"buildsys/internal/plan"
 )
 
-// layered builds the tree as one Dockerfile. All but the cold run pull the image of the second run
-// before, whose layers are then the cache, and all upload their own; those after a change do so
-// under another name, so that each finds the same.
+// layered builds the tree as one Dockerfile. All runs but the cold one first pull the last image,
+// whose layers are then the cache, and all upload their own. Runs after a change upload under
+// another name, so that each finds the same cache.
 func (s *scene) layered(ctx context.Context, row Row) (Cell, error) {
 	m, p, err := s.prepare(ctx, row)
 	if err != nil {
@@ -126,14 +126,14 @@ func (s *scene) ours(ctx context.Context, row Row) (Cell, error) {
 	return cell, err
 }
 
-// cell is what the time and the registry say of a build that has ended now.
+// cell returns the time and traffic of a build that has just ended.
 func (s *scene) cell(before traffic, begin time.Time) Cell {
 	wall := time.Since(begin).Seconds()
 	t := s.reg.traffic().since(before)
 	return Cell{Wall: wall, Down: t.down, Up: t.up, SDK: t.sdk}
 }
 
-// keepLog keeps what a build printed beside the results.
+// keepLog writes the output of a build to a file beside the results.
 func (s *scene) keepLog(row Row, column, text string) {
 	if s.Results == "" {
 		return
@@ -145,7 +145,7 @@ func (s *scene) keepLog(row Row, column, text string) {
 	}
 }
 
-// What docker build --progress plain says of a step: "#7 [ 4/21] RUN …", "#7 CACHED", "#7 DONE
+// Lines of docker build --progress plain about a step: "#7 [ 4/21] RUN …", "#7 CACHED", "#7 DONE
 // 12.3s".
 var (
 	runLine  = regexp.MustCompile(`(?m)^#(\d+) \[[^\]]*\] RUN (.*)$`)
@@ -153,7 +153,7 @@ var (
 	cachedAt = regexp.MustCompile(`(?m)^#(\d+) CACHED`)
 )
 
-// ranRuns counts the RUNs that were really run, and finds how long the kernel's took.
+// ranRuns returns how many RUNs really ran, and how long the kernel's took.
 func ranRuns(log string) (count int, kernel float64) {
 	runs, cached := map[string]string{}, map[string]bool{}
 	for _, f := range runLine.FindAllStringSubmatch(log, -1) {
@@ -175,7 +175,7 @@ func ranRuns(log string) (count int, kernel float64) {
 	return count, kernel
 }
 
-// What buildsys says of a step: "[3/20] kernel started", "[4/20] kernel done in 3m20s".
+// Lines of buildsys about a step: "[3/20] kernel started", "[4/20] kernel done in 3m20s".
 var (
 	startedLine = regexp.MustCompile(`(?m)^\[ *\d+/\d+\] .* started`)
 	kernelLine  = regexp.MustCompile(`(?m)^\[ *\d+/\d+\] kernel done in (\S+)`)
@@ -191,7 +191,7 @@ func ranSteps(log string) (count int, kernel float64) {
 	return count, kernel
 }
 
-// facts describe the machine in one line.
+// facts describes the machine in one line.
 func facts(ctx context.Context, docker string, s *scene) string {
 	model := "unknown processor"
 	if data, err := os.ReadFile("/proc/cpuinfo"); err == nil {
@@ -220,7 +220,7 @@ func facts(ctx context.Context, docker string, s *scene) string {
 	return text
 }
 
-// loadAverage is that of the last minute.
+// loadAverage returns the load average of the last minute.
 func loadAverage() string {
 	data, err := os.ReadFile("/proc/loadavg")
 	if err != nil {

@@ -1,7 +1,7 @@
-// Package cibench times what a CI system waits for: the sample OS on machines that have nothing, a
-// second time on another one, and after changes; without a cache, with the layers of the last image
-// as the cache, and with a remote cache of buildsys. All of it is for real: engines of its own with
-// empty storage, Debian's docker-registry, clones in other places.
+// Package cibench times what a CI system waits for: builds of the sample OS on machines that have
+// nothing, a second time on another such machine, and after changes; without a cache, with the
+// layers of the last image as the cache, and with a remote cache of buildsys. Everything is real:
+// separate engines with empty storage, Debian's docker-registry, clones in other directories.
 package cibench
 
 import (
@@ -16,27 +16,27 @@ import (
 	"time"
 )
 
-// Options say what to measure and with what.
+// Options says what to measure, and with which programs.
 type Options struct {
-	Checkout  string   // repository to clone; its last commit is what is built
+	Checkout  string   // repository to clone; its last commit is built
 	Buildsys  string   // the program
-	Docker    string   // a docker command whose build works without plugins
+	Docker    string   // a docker command that builds without plugins
 	SDK       string   // root file system of the SDK image, a tar
-	Lookaside string   // directory that has the sources
-	Results   string   // file that gets what was measured, as JSON, after every cell
+	Lookaside string   // directory with the sources
+	Results   string   // JSON file that is written after every cell
 	Arch      string   // "x86_64" or "aarch64"
-	Variant   string   // whose image is built
-	Packages  []string // build these, and what they need, instead of the image; for a try
-	Columns   []string // of "layers" and "buildsys" what to measure; empty is both
+	Variant   string   // variant whose image is built
+	Packages  []string // if not empty, build these and what they need instead of the image; for a try
+	Columns   []string // which of "layers" and "buildsys" to measure; empty means both
 	Middle    Change   // "halfway"
 	FirstHand Change   // in code that belongs to the tree itself
-	// cpu.shares (control groups v1) of all that is measured, together; 0 leaves it beside everything
-	// else
+	// Weight is the cpu.shares (control groups v1) of everything that is measured, together; 0
+	// changes nothing.
 	Weight int
 	Log    io.Writer
 }
 
-// Change replaces one text of a file in the tree by another; the file must have it.
+// Change replaces one text in a file of the tree with another; the file must contain it.
 type Change struct {
 	What     string // for people: "libcap, a package that chrony needs"
 	File     string // slash path in the tree
@@ -58,30 +58,30 @@ var rows = []Row{Cold, Second, Halfway, FirstHand}
 
 // Cell is what one build cost.
 type Cell struct {
-	Wall    float64 // seconds, from nothing to outputs in place and results uploaded
-	Push    float64 // seconds of it for uploading, where that is a command of its own
-	Down    int64   // bytes of answers of the registry, the SDK image aside
+	Wall    float64 // wall time to outputs in place and results uploaded, in seconds
+	Push    float64 // part of Wall for uploading, if that is a separate command; in seconds
+	Down    int64   // bytes of the registry's answers, without the SDK image
 	Up      int64   // bytes sent to the registry
-	SDK     int64   // bytes of answers of the registry that were the SDK image
+	SDK     int64   // bytes of the registry's answers with the SDK image
 	Steps   int     // packages and images that were really built
-	Kernel  float64 // seconds of the step of the package kernel, where it was built and is known
+	Kernel  float64 // seconds of the step of the package kernel, if it was built and that is known
 	Outputs int64   // bytes of the final outputs
-	Load    string  // average of the last minute before it
+	Load    string  // load average of the last minute before the build
 }
 
-// Results are all cells, and what there is to know about the machine.
+// Results has all cells, and the facts about the machine.
 type Results struct {
 	Facts  string
 	Total  int    // steps of a cold build
-	What   string // is built
+	What   string // description of what is built
 	Middle string
 	First  string
 	Layers map[Row]Cell // whole-image layer cache
 	Ours   map[Row]Cell
 }
 
-// Run measures. A build that fails costs its cell, and the error; the others are in the results,
-// with those that the file of results had for columns that were not asked for.
+// Run measures. If a build fails, its cell is missing and Run returns the error; the results have
+// the other cells, and those of columns that were not requested from the existing file.
 func Run(ctx context.Context, o Options) (Results, error) {
 	r, err := Load(o.Results)
 	if err != nil || len(o.Columns) == 0 {
@@ -143,7 +143,7 @@ func (r Results) save(path string) error {
 	return os.WriteFile(path, append(data, '\n'), 0o644)
 }
 
-// Load reads what an earlier run has saved.
+// Load reads the results that an earlier run has saved.
 func Load(path string) (r Results, err error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -152,13 +152,13 @@ func Load(path string) (r Results, err error) {
 	return r, json.Unmarshal(data, &r)
 }
 
-// scene is what all cells share: the registry, the SDK image in it, and a place for machines.
+// scene is what all cells share: the registry with the SDK image, and a place for machines.
 type scene struct {
 	Options
 	dir     string
 	reg     *registry
 	total   int
-	counter int // of machines
+	counter int // number of machines so far
 }
 
 func newScene(ctx context.Context, o Options) (*scene, error) {
@@ -167,7 +167,7 @@ func newScene(ctx context.Context, o Options) (*scene, error) {
 			return nil, err
 		}
 	}
-	dir, err := os.MkdirTemp("", "cib") // short: there are sockets in it
+	dir, err := os.MkdirTemp("", "cib") // short, because sockets are created in it
 	if err != nil {
 		return nil, err
 	}
@@ -204,7 +204,7 @@ const (
 	imageName = "last-image"
 )
 
-// seedSDK puts the SDK image where each way of building takes it from, in a form of its own: as an
+// seedSDK puts the SDK image where each way of building takes it from, in the form it needs: as an
 // image, and as the root file system that buildsys packs.
 func (s *scene) seedSDK(ctx context.Context) error {
 	m, err := s.newMachine(ctx, Cold)

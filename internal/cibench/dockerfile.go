@@ -1,6 +1,6 @@
-// dockerfile: the package graph as one Dockerfile, as somebody without buildsys would write it:
-// every package a RUN on top of the one before, the image the last, so that the layers of the
-// finished image are a cache that the next build can use.
+// The package graph as one Dockerfile, as somebody without buildsys would write it: every package
+// is a RUN on top of the one before, and the image the last, so that the layers of the finished
+// image are a cache for the next build.
 
 package cibench
 
@@ -20,8 +20,8 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// makePlan plans what buildsys would build of the tree. The sources are where the lookaside cache
-// has them.
+// makePlan plans what buildsys would build in the tree. The sources are those of the lookaside
+// cache.
 func (s *scene) makePlan(tree, buildID string) (plan.Plan, error) {
 	ws, err := workspace.Load(tree)
 	if err != nil {
@@ -46,22 +46,25 @@ func (s *scene) makePlan(tree, buildID string) (plan.Plan, error) {
 	}
 	return plan.Make(ws, recipe, plan.Request{
 		Arch: s.Arch, Variant: s.Variant, Packages: s.Packages, Image: len(s.Packages) == 0,
-		SDK: s.reg.address + "/" + sdkName, Version: ws.Release.Version, BuildID: buildID, Name: name,
-		PrettyName: pretty,
-		BuildDir:   filepath.Join(tree, "build"),
-		SourcePath: func(f manifest.ExternalFile) string {
-			return filepath.Join(s.Lookaside, f.Name(), f.SHA512, f.Name())
+		SDK: s.reg.address + "/" + sdkName, BuildDir: filepath.Join(tree, "build"),
+		Identity: plan.Identity{
+			Name: name, PrettyName: pretty, Version: ws.Release.Version, BuildID: buildID,
 		},
-		ModulesPath: func(manifest.ExternalFile) string { return "" },
-		Signing: func() (plan.SigningKeys, error) {
+		Sources: plan.Sources{
+			Path: func(f manifest.ExternalFile) string {
+				return filepath.Join(s.Lookaside, f.Name(), f.SHA512, f.Name())
+			},
+			Modules: func(manifest.ExternalFile) string { return "" },
+		},
+		Files: plan.ImageFiles{Signing: func() (plan.SigningKeys, error) {
 			return plan.SigningKeys{},
-				fmt.Errorf("variant %s is signed, which this comparison does not know how to do without "+
+				fmt.Errorf("variant %s is signed, which this comparison does not support without "+
 					"buildsys", s.Variant)
-		},
+		}},
 	})
 }
 
-// outputDir is where the finished image has the outputs: packages' RPMs, or the images.
+// outputDir returns where the finished image has the outputs: packages' RPMs, or the images.
 func outputDir(p plan.Plan) string {
 	if p.Steps[len(p.Steps)-1].Kind == plan.Variant {
 		return "/output"
@@ -69,15 +72,15 @@ func outputDir(p plan.Plan) string {
 	return "/host/rpms"
 }
 
-// dockerfile returns the text. Every RUN sees the directory STEP/CONTEXT of the build's context for
-// each context of its step, and removes what the next one would have to carry along.
+// dockerfile returns the text. For each context of its step, a RUN sees the directory STEP/CONTEXT
+// of the build's context, and it removes what the next one must not carry along.
 func dockerfile(p plan.Plan) (string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "FROM %s\n", p.Steps[0].Solve.Args["SDK"])
 	for _, step := range p.Steps {
 		b.WriteString("RUN")
 		for _, name := range slices.Sorted(maps.Keys(step.Solve.Contexts)) {
-			if name != "rpms" { // they are where the RUNs before have put them
+			if name != "rpms" { // the RUNs before have put them in place
 				fmt.Fprintf(&b, " --mount=source=%s,target=/host/%s", contextDir(step, name), name)
 			}
 		}
@@ -101,7 +104,7 @@ func dockerfile(p plan.Plan) (string, error) {
 	return b.String(), nil
 }
 
-// contextDir is the directory in the build's context that has one context of a step. All packages
+// contextDir returns the directory in the build's context for one context of a step. All packages
 // share their recipe.
 func contextDir(step plan.Step, name string) string {
 	if name == "recipe" {
@@ -110,7 +113,7 @@ func contextDir(step plan.Step, name string) string {
 	return filepath.ToSlash(filepath.Join(string(step.Kind)+"s", step.Name, name))
 }
 
-// writeContext makes the context of the build: the Dockerfile, and the files of all steps.
+// writeContext writes the context of the build: the Dockerfile, and the files of all steps.
 func writeContext(p plan.Plan, dir string) error {
 	text, err := dockerfile(p)
 	if err != nil {

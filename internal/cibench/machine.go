@@ -1,5 +1,5 @@
-// machine: a machine that has nothing: an engine with empty storage, an empty cache directory, a
-// clone in a place of its own.
+// A machine that has nothing: an engine with empty storage, an empty cache directory, a clone in
+// its own directory.
 
 package cibench
 
@@ -17,22 +17,22 @@ import (
 	"time"
 )
 
-// machine is one. What it has ends with remove.
+// machine is one such machine. remove deletes everything it has.
 type machine struct {
 	dir    string
-	tree   string // the clone, changed and committed as the row says
+	tree   string // the clone, changed and committed for the row
 	socket string
 	scene  *scene
 	engine *exec.Cmd
 	ended  chan struct{}
 }
 
-// cgroup is the control group of the containers of every engine, and of this process where it has a
+// cgroup is the control group of the containers of every engine, and of this process if it has a
 // weight.
 const cgroup = "buildsys-bench-ci"
 
-// weigh moves this process, and with it all that it starts, into a control group of that weight: on
-// a machine that does other things besides, what is measured then waits little for them.
+// weigh moves this process, and with it everything it starts, into a control group of the given
+// weight: on a busy machine, what is measured then waits little for other processes.
 func weigh(weight int) error {
 	group := filepath.Join("/sys/fs/cgroup/cpu", cgroup)
 	if err := os.MkdirAll(group, 0o755); err != nil {
@@ -45,7 +45,7 @@ func weigh(weight int) error {
 	return os.WriteFile(filepath.Join(group, "cgroup.procs"), []byte(strconv.Itoa(os.Getpid())), 0o644)
 }
 
-// newMachine starts one whose tree is as the row wants it.
+// newMachine starts a machine with the tree for the row.
 func (s *scene) newMachine(ctx context.Context, row Row) (*machine, error) {
 	s.counter++
 	dir := filepath.Join(s.dir, fmt.Sprintf("m%d", s.counter))
@@ -113,7 +113,7 @@ func (m *machine) startEngine(ctx context.Context) error {
 		"--bridge=none", "--iptables=false",
 		"--config-file", none, "--cgroup-parent", "/"+cgroup)
 	m.engine.Stdout, m.engine.Stderr = log, log
-	// Docker 20.10 takes -1 for "drop everything" and has no other way to say "no limit".
+	// Docker 20.10 takes -1 for "drop everything" and has no other way to set no limit.
 	m.engine.Env = append(os.Environ(), "BUILDKIT_STEP_LOG_MAX_SIZE=1073741824",
 		"BUILDKIT_STEP_LOG_MAX_SPEED=1073741824")
 	if err := m.engine.Start(); err != nil {
@@ -135,7 +135,7 @@ func (m *machine) startEngine(ctx context.Context) error {
 	return nil
 }
 
-// env is what commands on this machine have in their environment besides this process's own.
+// env returns what commands on this machine have in their environment besides that of this process.
 func (m *machine) env() []string {
 	return []string{
 		"DOCKER_HOST=unix://" + m.socket, "DOCKER_BUILDKIT=1", "BUILDSYS_CACHE_DIR=" +
@@ -147,7 +147,7 @@ func (m *machine) env() []string {
 	}
 }
 
-// remove ends the engine and removes all there is of the machine.
+// remove ends the engine and removes everything of the machine.
 func (m *machine) remove() {
 	if m.ended != nil {
 		_ = m.engine.Process.Signal(syscall.SIGTERM)
@@ -181,8 +181,8 @@ func removeBusy(dir string) error {
 	return os.RemoveAll(dir)
 }
 
-// run runs a command to its end and returns all that it printed. The error of one that fails holds
-// the end of that.
+// run runs a command to its end and returns its output. If the command fails, the error has the end
+// of the output.
 func run(ctx context.Context, dir string, env []string, name string, args ...string) (string,
 	error) {
 	cmd := exec.CommandContext(ctx, name, args...)
@@ -191,7 +191,7 @@ func run(ctx context.Context, dir string, env []string, name string, args ...str
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		end := out[max(0, len(out)-2000):]
-		return string(out), fmt.Errorf("%s %s (in %s): %w; the end of what it printed:\n%s",
+		return string(out), fmt.Errorf("%s %s (in %s): %w; the end of its output:\n%s",
 			filepath.Base(name), strings.Join(args, " "), dir, err, end)
 	}
 	return string(out), nil
@@ -210,7 +210,7 @@ func tail(path string) string {
 	return string(data[max(0, len(data)-2000):])
 }
 
-// size adds up the files below directories; those that links lead to count where they are.
+// size adds up the files below directories; the target of a link counts.
 func size(dirs ...string) (total int64, err error) {
 	for _, dir := range dirs {
 		if dir, err = filepath.EvalSymlinks(dir); err != nil {

@@ -1,4 +1,4 @@
-// registry: Debian's docker-registry, behind a proxy that counts what goes in and out.
+// Debian's docker-registry, behind a proxy that counts the bytes in both directions.
 
 package cibench
 
@@ -19,8 +19,8 @@ import (
 	"buildsys/internal/buildtest"
 )
 
-// registry counts bodies of requests and answers. Headers are not counted: they are a few hundred
-// bytes each.
+// registry counts the bodies of requests and answers. Headers are not counted: they have a few
+// hundred bytes each.
 type registry struct {
 	address string // of the proxy, HOST:PORT
 	behind  *buildtest.Registry
@@ -29,13 +29,14 @@ type registry struct {
 	down, up, sdk atomic.Int64
 
 	mu sync.Mutex
-	// digests of blobs that were uploaded before seeded was called: the SDK image's
+	// pushed has the digests of blobs that were uploaded before the call of seeded: the SDK
+	// image's.
 	pushed  map[string]bool
 	sealed  bool
 	waiting sync.WaitGroup
 }
 
-// traffic is what went over the wire since a moment.
+// traffic is the number of bytes transferred since a point in time.
 type traffic struct{ down, up, sdk int64 }
 
 func (r *registry) traffic() traffic { return traffic{r.down.Load(), r.up.Load(), r.sdk.Load()} }
@@ -44,10 +45,10 @@ func (t traffic) since(before traffic) traffic {
 	return traffic{t.down - before.down, t.up - before.up, t.sdk - before.sdk}
 }
 
-// place is the remote cache of buildsys in the registry.
+// place returns the remote cache of buildsys in the registry.
 func (r *registry) place() string { return "oci://" + r.address + "/" + cacheName }
 
-// seeded says that all blobs so far are the SDK image's.
+// seeded declares that all blobs so far are the SDK image's.
 func (r *registry) seeded() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -90,13 +91,13 @@ func (r *registry) listen() error {
 			resp.Body = &counted{resp.Body, []*atomic.Int64{to}}
 			return nil
 		},
-		ErrorLog: log.New(io.Discard, "", 0), // of clients that hang up, which is theirs to report
+		ErrorLog: log.New(io.Discard, "", 0), // clients that hang up report that themselves
 	}}
 	r.waiting.Go(func() { _ = r.server.Serve(listener) })
 	return nil
 }
 
-// note remembers the digest of a blob whose upload ends, as long as the SDK image is uploaded.
+// note remembers the digest of a blob whose upload ends, while the SDK image is uploaded.
 func (r *registry) note(req *http.Request) {
 	digest := req.URL.Query().Get("digest")
 	r.mu.Lock()
@@ -106,7 +107,7 @@ func (r *registry) note(req *http.Request) {
 	}
 }
 
-// isSDK says whether a path is that of a blob of the SDK image.
+// isSDK reports whether a path is that of a blob of the SDK image.
 func (r *registry) isSDK(path string) bool {
 	_, digest, found := strings.Cut(path, "/blobs/")
 	r.mu.Lock()
@@ -135,7 +136,7 @@ func (c *counted) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// await asks until there is no error, for at most the given time.
+// await calls ask until there is no error, for at most the given time.
 func await(ctx context.Context, limit time.Duration, ask func() error) error {
 	for begin := time.Now(); ; {
 		err := ask()

@@ -1,4 +1,4 @@
-// report: what was measured, as Markdown.
+// The results as Markdown.
 
 package cibench
 
@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Report writes the table. Without cache nothing depends on what was there before, so the cold run
-// stands for every row: it is that of the one Dockerfile, without what the upload took.
+// Report returns the table. Without a cache nothing depends on earlier builds, so the cold run
+// stands for every row: it is that of the one Dockerfile, without the time for the upload.
 func (r Results) Report() string {
 	w := &report{Results: r}
 	w.printf("%s. Built: %s, %d steps. Load (last minute) before each cell: %s.\n\n", r.Facts, r.What,
@@ -31,7 +31,7 @@ func (r Results) Report() string {
 	w.table("Steps run", func(c Cell) string { return fmt.Sprint(c.Steps) },
 		func(c Cell) string { return fmt.Sprint(c.Steps) })
 	w.kernels()
-	w.targets()
+	w.second()
 	return w.String()
 }
 
@@ -42,7 +42,7 @@ type report struct {
 
 func (w *report) printf(format string, args ...any) { fmt.Fprintf(w, format, args...) }
 
-// loads lists the load before each cell, column by column.
+// loads returns the load before each cell, column by column.
 func (w *report) loads() string {
 	var all []string
 	for _, row := range rows {
@@ -55,8 +55,8 @@ func (w *report) loads() string {
 	return strings.Join(all, ", ")
 }
 
-// table writes the four rows; none gives the text of the column without a cache for the cold run of
-// the Dockerfile.
+// table writes the four rows; none returns the text of the column without a cache, from the cold
+// run of the Dockerfile.
 func (w *report) table(title string, none, cell func(Cell) string) {
 	w.printf("| %s | no cache | whole-image layer cache | buildsys |\n|---|---:|---:|---:|\n", title)
 	for _, row := range rows {
@@ -80,7 +80,7 @@ func (w *report) table(title string, none, cell func(Cell) string) {
 	w.printf("\n")
 }
 
-// kernels says which cells built the kernel, since one long step decides what an order costs.
+// kernels lists the cells that built the kernel, because one long step decides what an order costs.
 func (w *report) kernels() {
 	var all []string
 	for _, row := range rows {
@@ -98,28 +98,20 @@ func (w *report) kernels() {
 	}
 }
 
-// targets writes what was promised beside what was measured.
-func (w *report) targets() {
+// second writes the cost of a run with everything in the cache, relative to the cold run and to the
+// size of the outputs.
+func (w *report) second() {
 	cold, ok := w.Ours[Cold]
 	second, also := w.Ours[Second]
 	if !ok || !also {
 		return
 	}
-	w.printf("| second run of buildsys | measured | target | met |\n|---|---:|---:|---|\n")
-	row := func(text string, measured, most float64, format string) {
-		met := "yes"
-		if measured > most {
-			met = "**no**"
-		}
-		w.printf("| %s | "+format+" | "+format+" | %s |\n", text, measured, most, met)
-	}
-	row("wall / cold", second.Wall/cold.Wall, 0.05, "%.3f")
-	row("bytes received / bytes of the final outputs",
-		float64(second.Down+second.SDK)/float64(second.Outputs), 1.1, "%.3f")
-	row("steps run", float64(second.Steps), 0, "%.0f")
+	w.printf("Second run of buildsys: %.3f of the cold run's wall time; the bytes received are %.3f of "+
+		"those of the final outputs.\n", second.Wall/cold.Wall,
+		float64(second.Down+second.SDK)/float64(second.Outputs))
 }
 
-// seconds writes a duration with as many digits as mean something.
+// seconds formats a duration with as many digits as are significant.
 func seconds(s float64) string {
 	if s < 10 {
 		return fmt.Sprintf("%.1f", s)
@@ -127,7 +119,7 @@ func seconds(s float64) string {
 	return fmt.Sprintf("%.0f", s)
 }
 
-// megabytes writes millions of bytes with as many digits as mean something.
+// megabytes formats millions of bytes with as many digits as are significant.
 func megabytes(n int64) string {
 	switch mb := float64(n) / 1e6; {
 	case n == 0:

@@ -103,8 +103,8 @@ func (a *app) pickVariant(c build.Config, args []string) (build.Config, error) {
 	return c, nil
 }
 
-// cargoUnit returns what the build script of a crate has started this program for; "" when none
-// did. A name on the command line means that a person did.
+// cargoUnit returns the unit whose build script started this program; "" if none did. A name on the
+// command line means that a person did.
 func (a *app) cargoUnit(c build.Config, kind plan.Kind, args []string) (string, error) {
 	dir := a.sys.Getenv("CARGO_MANIFEST_DIR")
 	if dir == "" || len(args) > 0 {
@@ -142,7 +142,8 @@ func (c console) Notice(text string) { fmt.Fprintln(c.sys.Stderr, text) }
 // Report shows how a run ended.
 func (c console) Report(s progress.Summary) error { return progress.WriteReport(c.sys.Stderr, s) }
 
-// noSuch says that the tree has no package or variant of a name, and which it may have been.
+// noSuch returns an error for a name that the tree does not have, with the name that was perhaps
+// meant.
 func noSuch(what, name string, known []string) error {
 	return errkind.Usagef("%s %q: there is none of this name; %s",
 		what, name, manifest.NameHint(name, known))

@@ -36,12 +36,13 @@ func newBootCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "boot [VARIANT]",
 		Short: "Start a variant's newest image in QEMU",
-		Long: `Starts the newest image of a variant in QEMU with UEFI firmware (a BIOS with --bios) and its serial console on
-the terminal; leave with Ctrl-A X. For a variant with uefi-secure-boot the firmware has Secure Boot on and the
-keys of the profile enrolled. The image is never changed: what the system writes is thrown away.
+		Long: `Starts the newest image of a variant in QEMU, with UEFI firmware (with --bios a
+BIOS), and puts its serial console on the terminal. Leave with Ctrl-A X. For a
+variant with uefi-secure-boot, Secure Boot is on and the keys of the profile
+are enrolled. The image never changes: what the system writes is discarded.
 
-With --check it runs headless, waits for the system to say that it is ready, has it shut down, and saves the
-console to build/logs/ARCH/boot-VARIANT.log.
+With --check it runs without a terminal, waits until the system says that it is
+ready, shuts it down, and saves the console in build/logs/ARCH/boot-VARIANT.log.
 
 ` + exitStatusHelp,
 		Args: usage(cobra.MaximumNArgs(1)),

@@ -16,16 +16,17 @@ import (
 	"buildsys/internal/workspace"
 )
 
-const buildKitHelp = `Builds the packages of the named kits and makes of each a repository of RPMs below
-build/kits/ARCH/NAME/, and an image that other trees can use in the OCI layout build/kits/oci/NAME/.
-The image has a layer for each package, and an index of the architectures that were built. Inside
-kits/NAME/ the name can be left out, as in a tree with one kit.
+const buildKitHelp = `Builds the packages of the named kits. Of each kit it makes a repository of RPMs
+in build/kits/ARCH/NAME/ and an image for other trees in the OCI layout
+build/kits/oci/NAME/. The image has a layer for each package and an index of the
+architectures that were built. Inside kits/NAME/, and in a tree with one kit,
+the name can be left out.
 
-Started by the build script of a crate (cargo sets CARGO_MANIFEST_DIR), it makes that kit alone, of
-what cargo has built.
+A crate's build script that starts it (cargo sets CARGO_MANIFEST_DIR) gets that
+kit alone, made of what cargo has built.
 
-Its version is release-version of Twoliter.toml, which also says with which SDK the kit was made.
-To publish:
+The version is release-version of Twoliter.toml, which also names the SDK that
+the kit is made with. To publish a kit:
 
   skopeo copy --all oci:build/kits/oci/NAME:vVERSION docker://REGISTRY/NAME:vVERSION
 
@@ -97,7 +98,7 @@ func pickKits(ws *workspace.Workspace, dir string, names []string) ([]string, er
 	return slices.Compact(slices.Sorted(slices.Values(names))), nil
 }
 
-// printKits says what the images of kits are, and writes where they are to w.
+// printKits describes the images of kits on standard error and prints their places to w.
 func (a *app) printKits(w io.Writer, kits []build.PackedKit) {
 	for _, k := range kits {
 		if k.Other != "" {

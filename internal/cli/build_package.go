@@ -17,19 +17,20 @@ import (
 	"buildsys/internal/workspace"
 )
 
-const buildPackageHelp = `Builds the RPMs of the named packages, after those of everything they need to be built.
+const buildPackageHelp = `Builds the RPMs of the named packages, after those of everything they need.
 Inside packages/NAME/ the name can be left out.
 
-RPMs are placed below build/rpms/ARCH/NAME/, logs below build/logs/ARCH/.
+RPMs go to build/rpms/ARCH/NAME/, logs to build/logs/ARCH/.
 
-Started without a name by the build script of packages/NAME/ (cargo sets CARGO_MANIFEST_DIR) it builds
-that package alone, as cargo has built what it needs, and tells cargo on standard output what the
-package depends on.
+The build script of packages/NAME/ that starts it without a name (cargo sets
+CARGO_MANIFEST_DIR) gets that package alone, since cargo has built what it
+needs. Standard output then tells cargo what the package depends on.
 
-With --verify-reproducible each named package is built a second time, past every cache and on another
-day, in another time zone and locale, under another host name and umask, with one CPU and another
-number of jobs. Where the RPMs differ it says in what, keeps both below build/reproducible/NAME/, and
-exits with 5.
+With --verify-reproducible each named package is built a second time: past every
+cache, on another day, in another time zone and locale, under another host name
+and umask, with one CPU and another number of jobs. Where the RPMs differ, the
+command says how, keeps both builds in build/reproducible/NAME/, and exits
+with 5.
 
 `
 
@@ -98,7 +99,7 @@ func (a *app) buildUnit(ctx context.Context, s *build.Session, want build.Reques
 // maxLines is how many lines of an explanation are shown; a file has the rest.
 const maxLines = 40
 
-// printComparison says what two builds of a step have in common.
+// printComparison reports whether two builds of a step are the same, and what differs.
 func printComparison(w io.Writer, c build.Comparison) {
 	if c.Same() {
 		fmt.Fprintf(w, "%s is reproducible\n", c.Name)

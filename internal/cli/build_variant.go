@@ -10,18 +10,21 @@ import (
 )
 
 const buildVariantHelp = `Builds the disk image of a variant, after every package that goes into it.
-Without a name it is the variant of the directory variants/NAME/ one is in, else BUILDSYS_VARIANT.
+Without a name it builds the variant whose directory variants/NAME/ is the
+working directory, else BUILDSYS_VARIANT.
 
-Images are placed below build/images/ARCH-NAME/, where the symlink "latest" points to the newest.
+Images go to build/images/ARCH-NAME/, where the link "latest" leads to the
+newest.
 
-Started without a name by the build script of variants/NAME/ (cargo sets CARGO_MANIFEST_DIR) it makes
-that image alone, as cargo has built its packages, and tells cargo on standard output what the image
-depends on.
+The build script of variants/NAME/ that starts it without a name (cargo sets
+CARGO_MANIFEST_DIR) gets that image alone, since cargo has built its packages.
+Standard output then tells cargo what the image depends on.
 
-With --verify-reproducible the images are made a second time from the same RPMs, past every cache and
-on another day, in another time zone and locale, under another host name and umask, with one CPU and
-directories that are read in the other order. Where an output differs it says in what, keeps both
-below build/reproducible/ARCH-NAME/, and exits with 5.
+With --verify-reproducible the images are made a second time from the same RPMs:
+past every cache, on another day, in another time zone and locale, under another
+host name and umask, with one CPU, and with directories read in reverse order.
+Where an output differs, the command says how, keeps both builds in
+build/reproducible/ARCH-NAME/, and exits with 5.
 
 `
 

@@ -17,13 +17,13 @@ import (
 	"buildsys/internal/errkind"
 )
 
-const cacheHelp = `The store keeps the outputs of every step that was run, by a hash of everything that
-went into the step, so that no step runs twice on this machine. It is the directory
-"store" in the cache directory (BUILDSYS_CACHE_DIR, else buildsys below the user's
-cache directory), outside of every checkout; all checkouts and running buildsys of a
-user share it. Whatever is damaged in it counts as never stored: the step runs again.
+const cacheHelp = `The store keeps the outputs of every step under a hash of everything that went
+into it, so that no step runs twice on this machine. It is the directory "store"
+in the cache directory (BUILDSYS_CACHE_DIR, else buildsys in the user's cache
+directory), outside of every checkout. All checkouts of a user share it.
+Whatever is damaged counts as never stored: its step runs again.
 
-It can be deleted at any time; steps then run again.`
+You can delete the store at any time; steps then run again.`
 
 func newCacheCommand(a *app) *cobra.Command {
 	return group("cache", "Measure, trim and verify the store of built outputs", cacheHelp,
@@ -74,10 +74,11 @@ func newCacheTrim(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "trim",
 		Short: "Remove what was not used for long",
-		Long: `Removes the results of steps that were not used for longer than --max-age, then, if need be,
-those that were not used for longest until the store is no larger than --max-size.
-Ages are a number and d (days), h, m or s; sizes a number and K, M, G or T (powers of 1024).
-0 means no limit. Running builds are waited for, and wait meanwhile.`,
+		Long: `Removes the results of steps that were not used for longer than --max-age. Then,
+if need be, removes those that were unused for longest, until the store is no
+larger than --max-size. An age is a number and d (days), h, m or s; a size is a
+number and K, M, G or T (powers of 1024). 0 means no limit. The command waits
+for running builds; builds that start meanwhile wait for it.`,
 		Example: "  buildsys cache trim --max-age 7d --max-size 20G",
 		Args:    usage(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
@@ -116,9 +117,9 @@ func newCacheVerify(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify",
 		Short: "Read everything in the store and move aside what is damaged",
-		Long: `Reads every byte in the store and compares it with its hash. What is damaged is moved to
-the directory "quarantine" in the store, and the steps concerned run again when they are
-needed. With damage found the exit status is 5.`,
+		Long: `Reads every byte in the store and compares it with its hash. Damaged files are
+moved to the directory "quarantine" in the store, and their steps run again when
+they are needed. If it finds damage, the command exits with 5.`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			store, err := a.openStore()

@@ -44,13 +44,16 @@ type codeBuildRequest struct {
 	settings  codebuild.Settings
 }
 
-const codeBuildHelp = `With --batch: prints a buildspec with a build graph, from the dependency graph of the named variants or of all, for both
-architectures or the one of --arch. Packages that take long have a build of their own, small ones are put together, and
-images come last. Each build runs the buildspec of --buildspec (see ci/codebuild/) with the variables
-BUILDSYS_CI_ARCHES, BUILDSYS_CI_VARIANTS and BUILDSYS_CI_PACKAGES; RPMs go from one to the next through the remote
-cache. How long packages take is known from earlier builds, or from --durations.
+const codeBuildHelp = `With --batch: prints a buildspec with a build graph for the named variants, or
+for all, for both architectures or the one of --arch. A package that takes long
+has a build of its own, small ones share one, and images come last. Each build
+runs the buildspec of --buildspec (see ci/codebuild/) with the variables
+BUILDSYS_CI_ARCHES, BUILDSYS_CI_VARIANTS and BUILDSYS_CI_PACKAGES. RPMs pass from
+one build to the next through the remote cache. Earlier builds, or --durations,
+say how long packages take.
 
-With --phases: prints a bash script that runs the phases of a buildspec the way CodeBuild does.
+With --phases: prints a bash script that runs the phases of a buildspec as
+CodeBuild does.
 
 `
 

@@ -15,12 +15,14 @@ func newDoctorCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check the engine, disks, memory, servers and the clock before a build does",
-		Long: `Looks at what a build needs: the engine, its version and storage driver and what its directory lies on, free space
-and inodes, memory and processors as control groups leave them, the SDK image, lookaside caches, registries, the clock.
-Says what is the case and, where something is wrong, what to do.
+		Long: `Checks what a build needs: the engine, its version, storage driver and
+directory, free space and inodes, memory and processors within their control
+groups, the SDK image, lookaside caches, registries, the clock. It says what it
+finds and, where something is wrong, what to do.
 
-Exits with 4 when a build cannot succeed; warnings do so only with --strict.
-With --json the output is {"format": 1, "status": "ok|warning|failure", "checks": [{"name", "status", "detail", "fix"}...]}.
+It exits with 4 if a build cannot succeed, with --strict also for warnings.
+With --json it prints {"format": 1, "status": "ok|warning|failure",
+"checks": [{"name", "status", "detail", "fix"}...]}.
 
 ` + exitStatusHelp,
 		Args: usage(cobra.NoArgs),

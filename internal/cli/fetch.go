@@ -6,13 +6,13 @@ import (
 	"github.com/spf13/cobra"
 )
 
-const fetchHelp = `Fetches the kits that Twoliter.lock names for the architecture, and the sources of the named packages
-and of what they need, or of all packages. Builds fetch sources by themselves when they need them, but
-never kits.
+const fetchHelp = `Fetches the kits that Twoliter.lock names for the architecture, and the sources
+of the named packages and of what they need, or of all packages. A build fetches
+the sources it needs by itself, but never kits.
 
-A kit must have the digest that is in Twoliter.lock: where its tag leads to another image now, or
-Twoliter.toml asks for another version, "buildsys update" writes a new lock. Kits are kept in the cache
-directory, below kits/.
+A kit must have the digest in Twoliter.lock. If its tag now leads to another
+image, or Twoliter.toml asks for another version, run "buildsys update". Kits
+are kept in the cache directory, in kits/.
 
 `
 

@@ -13,14 +13,15 @@ import (
 	"buildsys/internal/progress"
 )
 
-const goHelp = `Runs "go ARGUMENT..." inside the SDK, on a Go module of the tree: unit tests of first-party code with the compiler and
-the libraries that it is built with.
+const goHelp = `Runs "go ARGUMENT..." inside the SDK on a Go module of the tree, for example the
+unit tests of first-party code, with the compiler and libraries it is built with.
 
   buildsys go --module-path sources/skiff test ./...
 
-The command sees a copy of the module and nothing else, and has no network: what the module's go.sum names is
-fetched first, from GOPROXY, and checked. Files that it writes are gone when it ends. Its output goes to standard
-output as it comes, and its exit status is the program's, so 1 is a failed test and 2 a command line that go refuses.
+The command sees a copy of the module and nothing else, and has no network: what
+the module's go.sum names is first fetched from GOPROXY and checked. Files that
+it writes are discarded. Its output appears on standard output at once, and its
+exit status is that of go: 1 is a failed test, 2 a command line that go refuses.
 
 `
 

@@ -34,20 +34,22 @@ func newGraphCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "graph [NAME...]",
 		Short: "Show which package needs which",
-		Long: `Shows the named packages and everything they need, or with --reverse everything that needs them, up to
-the variants. Without a name it is the package of the directory packages/NAME/ one is in, else the variant of
-the directory or of the settings, else all variants. With --variant only what is in that variant is shown.
+		Long: `Shows the named packages and everything they need, or with --reverse everything
+that needs them, up to the variants. Without a name it shows the package of the
+directory packages/NAME/, else the variant of the directory or of the settings,
+else all variants. With --variant it shows only what is in that variant.
 
-As text, ├─ leads to what is needed to build and ├╌ to what is needed at run time; (*) marks a package whose
-own needs were shown further up.
+In text, ├─ leads to a need of the build and ├╌ to one of run time; (*) marks a
+package whose own needs appear further up.
 
-  buildsys graph --format order              what can be built at once, one line for each level of waiting
-  buildsys graph --format svg >graph.svg     a drawing; what is needed stands to the left of who needs it
-  buildsys graph --format dot | dot -Tpdf    the same for Graphviz; run time is dashed
-  buildsys graph --format json               {"title", "reverse", "roots": [NAME...], "nodes":
-                                             [{"name", "level", "build": [NAME...], "runtime": [NAME...]}...]}
-                                             where a variant is named variant/NAME and a kit kit/NAME. With --reverse "build" and
-                                             "runtime" name those who need the node. Keys are only ever added.
+  --format order    what can be built at once: one line for each level
+  --format svg      a drawing; a need stands to the left of who has it
+  --format dot      for Graphviz; needs of run time are dashed
+  --format json     {"title", "reverse", "roots": [NAME...], "nodes":
+                    [{"name", "level", "build": [NAME...], "runtime": [NAME...]}...]}
+                    A variant is named variant/NAME, a kit kit/NAME. With --reverse,
+                    "build" and "runtime" name those that need the node. Later
+                    versions only add keys.
 
 ` + exitStatusHelp,
 		RunE: func(_ *cobra.Command, names []string) error {

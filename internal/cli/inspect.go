@@ -30,12 +30,14 @@ func newInspectCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "inspect [IMAGE|VARIANT]",
 		Short: "Show what is in a disk image and verify it",
-		Long: `Shows partitions, file systems and how full they are, boot configuration, os-release and RPMs of an image
-file (raw, lz4, qcow2, vmdk or OVA) or of the newest image of a variant, and verifies it: both partition
-tables, file systems against their partitions, the root against its hash tree, the hash tree against the
-kernel command line, an OVA against its manifest. Needs neither root rights nor an engine.
+		Long: `Shows the partitions of an image, its file systems and how full they are, boot
+configuration, os-release and RPMs. The image is a file (raw, lz4, qcow2, vmdk
+or OVA) or the newest one of a variant. Verifies both partition tables, file
+systems against their partitions, the root against its hash tree, the hash tree
+against the kernel command line, and an OVA against its manifest. Needs neither
+root rights nor an engine.
 
-With --json the output is {"format": 1, "images": [IMAGE...]}; docs/images.md describes it.
+With --json it prints {"format": 1, "images": [IMAGE...]}; see docs/images.md.
 
 ` + exitStatusHelp,
 		Args: usage(cobra.MaximumNArgs(1)),

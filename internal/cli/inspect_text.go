@@ -59,7 +59,7 @@ func writeInspected(w io.Writer, one inspected) error {
 	return err
 }
 
-// signedBy says who signed a program; nothing for one that is not signed.
+// signedBy returns who signed a program; "" for one that is not signed.
 func signedBy(subjects []string) string {
 	if len(subjects) == 0 {
 		return ""

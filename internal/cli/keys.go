@@ -19,9 +19,11 @@ func newKeysCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "keys",
 		Short: "Make and enrol the keys for Secure Boot",
-		Long: `The keys of a profile sign the images of variants with the image feature uefi-secure-boot, and the firmware
-they are enrolled in starts nothing else. A profile is a directory: sbkeys/local, or as BUILDSYS_SBKEYS_PROFILE
-or BUILDSYS_SBKEYS_PROFILE_DIR say. docs/secure-boot.md tells which file is for whom.
+		Long: `The keys of a profile sign the images of variants with the image feature
+uefi-secure-boot, and firmware with these keys enrolled starts nothing else. A
+profile is a directory: sbkeys/local, or the one that BUILDSYS_SBKEYS_PROFILE or
+BUILDSYS_SBKEYS_PROFILE_DIR names. docs/secure-boot.md says which file is for
+whom.
 
 ` + exitStatusHelp,
 		Args: usage(cobra.NoArgs),
@@ -30,8 +32,8 @@ or BUILDSYS_SBKEYS_PROFILE_DIR say. docs/secure-boot.md tells which file is for 
 	cmd.AddCommand(&cobra.Command{
 		Use:   "generate",
 		Short: "Make a new set of keys",
-		Long: `Makes all keys of the profile. Keys that are there are never overwritten: machines that trust them would
-start nothing that is signed with others.`,
+		Long: `Makes all keys of the profile. It never overwrites a key: machines that trust
+the old one would start nothing that is signed with another.`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
 			c, _, err := a.resolve()
@@ -50,8 +52,9 @@ start nothing that is signed with others.`,
 	}, &cobra.Command{
 		Use:   "enroll TEMPLATE OUTPUT",
 		Short: "Write a flash image of UEFI variables in which the keys are enrolled",
-		Long: `Writes a flash image with UEFI variables, for QEMU or libvirt, in which the keys of the profile are the only
-ones and Secure Boot is on. TEMPLATE is an empty one for the same firmware, such as OVMF_VARS_4M.fd of OVMF.`,
+		Long: `Writes a flash image of UEFI variables, for QEMU or libvirt, with Secure Boot on
+and the keys of the profile as the only ones. TEMPLATE is an empty one for the
+same firmware, such as OVMF_VARS_4M.fd of OVMF.`,
 		Args: usage(cobra.ExactArgs(2)),
 		RunE: func(_ *cobra.Command, args []string) error {
 			c, _, err := a.resolve()

@@ -21,19 +21,20 @@ func newLintCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "lint",
 		Short: "Compare spec files with manifests",
-		Long: `Compares every spec file with its manifest, without building anything or asking an engine: needs that
-are not declared, with the line to add; declared dependencies, sources and files that nothing uses;
-sources that are nowhere; included-packages that no RPM provides; RPMs that two packages of an image make.
-In a tree written for another program than this one it also lists what that read over, such as keys that
-nobody knows; with --strict these are errors, as they are in trees written for buildsys.
+		Long: `Compares every spec with its manifest, without a build or an engine. It finds
+needs that are not declared, with the line to add; declared dependencies,
+sources and files that nothing uses; sources that are nowhere; included-packages
+that no RPM provides; RPMs that two packages of an image make. In a foreign tree
+it also lists what the tree's own program ignores, such as unknown keys; with
+--strict these are errors, as they are in trees written for buildsys.
 
-Each finding is one line, FILE:LINE: WHAT IS WRONG; WHAT TO DO. Warnings begin with "warning:" and do not
-make the command fail: the exit status is 2 if there is an error, and 0 if there are only warnings.
-Both branches of every %if are read. What only rpm can expand is left alone, and what depends on it is
-at most a warning.
+Each finding is one line, FILE:LINE: WHAT IS WRONG; WHAT TO DO. Warnings begin
+with "warning:". The exit status is 2 if there is an error, and 0 if there are
+only warnings. Both branches of every %if are read. What only rpm can expand is
+skipped, and what depends on it is at most a warning.
 
-With --json the output is a list of {"level": "error" or "warning", "file", "line", "message", "hint"};
-line is 0 when the file as a whole is meant.
+With --json it prints a list of {"level": "error" or "warning", "file", "line",
+"message", "hint"}; line is 0 for a file as a whole.
 
 ` + exitStatusHelp,
 		Args: usage(cobra.NoArgs),

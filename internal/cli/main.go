@@ -106,12 +106,13 @@ func withSignals(parent context.Context, stderr io.Writer) (context.Context, fun
 	}
 }
 
-const rootHelp = `buildsys turns a tree of RPM specs and TOML manifests into bootable Linux disk images.
-It resolves the dependency graph of packages/*/Cargo.toml and variants/*/Cargo.toml,
-builds one RPM package per BuildKit build, in parallel, and assembles disk images.
+const rootHelp = `buildsys turns a tree of RPM specs and TOML manifests into bootable Linux disk
+images. It resolves the dependency graph of packages/*/Cargo.toml and
+variants/*/Cargo.toml, builds each RPM package in a BuildKit build of its own,
+in parallel, and assembles disk images.
 
-Every setting can be a flag, a BUILDSYS_* environment variable, or a line in the
-[env] table of Makefile.toml, in this order of precedence.
+A setting is a flag, a BUILDSYS_* environment variable, or a line in the [env]
+table of Makefile.toml, in this order of precedence.
 
 `
 

@@ -21,9 +21,10 @@ func newNewPackage(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "package NAME",
 		Short: "Write packages/NAME with a manifest and a spec that builds",
-		Long: `Writes packages/NAME/ with a manifest, a spec and one file that the spec installs. It builds as it is. Where the tree's
-other packages have what cargo needs, a build script and a library without code, the new one has it too.
-What exists is not touched. The files are printed.`,
+		Long: `Writes packages/NAME/ with a manifest, a spec, and one file that the spec
+installs. It builds as it is. If the tree's other packages have what cargo needs,
+a build script and a library without code, the new one has it too. Existing files
+are not touched. Prints the names of the files.`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, _, err := a.resolve()
@@ -40,9 +41,10 @@ func newNewVariant(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "variant NAME [PACKAGE...]",
 		Short: "Write variants/NAME with a manifest",
-		Long: `Writes variants/NAME/Cargo.toml: with the named packages in the image, or else as a copy of another variant: --from, or
-BUILDSYS_VARIANT. A name is platform-runtime, perhaps followed by -version and -flavor.
-What exists is not touched. The files are printed.`,
+		Long: `Writes variants/NAME/Cargo.toml with the named packages in the image, or as a copy
+of another variant: --from, or BUILDSYS_VARIANT. A name is platform-runtime,
+optionally followed by -version and -flavor. Existing files are not touched.
+Prints the names of the files.`,
 		Args: usage(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, _, err := a.resolve()

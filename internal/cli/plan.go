@@ -18,12 +18,12 @@ import (
 	"buildsys/internal/workspace"
 )
 
-const planHelp = `Shows which steps a build would run and why, without an engine and without changing anything: of the
-named packages and kits, or without a name of the image of the variant. -v shows the steps that are up
-to date as well.
+const planHelp = `Shows which steps a build of the named packages and kits would run, and why;
+without a name, a build of the variant's image. It needs no engine and changes
+nothing. -v also shows the steps that are up to date.
 
-"may build" is a step above one that is built: it is built too unless that gives the same bytes as
-before.
+A step above one that is built "may build": it is built unless the one below
+comes out with the same bytes as before.
 
 `
 
@@ -106,7 +106,8 @@ func writePlan(w io.Writer, forecast []executor.Forecast, verbose bool) {
 		fmt.Fprintf(w, "%-10s %-20s %s\n", f.Outlook, progress.Name(f.Step.ID), reason(f))
 	}
 	fmt.Fprintf(w, "%d to build, %d may be built, %d to restore, %d up to date",
-		counts[executor.Build], counts[executor.MayBuild], counts[executor.Restore], counts[executor.UpToDate])
+		counts[executor.Build], counts[executor.MayBuild], counts[executor.Restore],
+		counts[executor.UpToDate])
 	if n := counts[executor.Remote]; n > 0 {
 		fmt.Fprintf(w, ", %d in a remote cache", n)
 	}
@@ -116,7 +117,7 @@ func writePlan(w io.Writer, forecast []executor.Forecast, verbose bool) {
 	fmt.Fprintln(w)
 }
 
-// reason says in a few words why a step has its outlook.
+// reason returns in a few words why a step has its outlook.
 func reason(f executor.Forecast) string {
 	var words []string
 	for _, c := range f.Changes {

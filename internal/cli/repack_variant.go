@@ -9,13 +9,15 @@ import (
 	"buildsys/internal/build"
 )
 
-const repackVariantHelp = `Takes the newest image of a variant apart and makes it anew: with the certificates and the root metadata that
---cacerts-bundle-override and --publish-repo-root-json name, another hash tree, and signed by the keys that are
-set now. No package is built or installed; layout and boot configuration are those of the manifest. With the
-same files, keys and build ID the image is the same, byte for byte, as build-variant makes it.
+const repackVariantHelp = `Takes the newest image of a variant apart and makes it again, with the
+certificates and root metadata of --cacerts-bundle-override and
+--publish-repo-root-json, with another hash tree, and signed with the current
+keys. It builds and installs no package; partition layout and boot configuration
+are those of the manifest. With the same files, keys and build ID, the image is
+the same to the byte as that of build-variant.
 
-The new image is placed and linked as one of build-variant's is: it gets the version and build ID that are set,
-and replaces an earlier one that has both of them.
+The new image is placed and linked like one of build-variant: it gets the current
+version and build ID, and replaces an earlier image with the same two.
 
 `
 

@@ -73,9 +73,9 @@ func newSDKFetch(a *app) *cobra.Command {
 	}
 }
 
-const sdkImportHelp = `Imports a root file system as the tree's SDK image, which then is on the engine under the name that
-"buildsys sdk name" prints. With --cache-to it is uploaded as well, for "buildsys sdk fetch" and for
-builds on machines that lack it.`
+const sdkImportHelp = `Imports a root file system as the tree's SDK image, under the name that "buildsys
+sdk name" prints. With --cache-to it also uploads it, for "buildsys sdk fetch"
+and for builds on machines that lack it.`
 
 func newSDKImport(a *app) *cobra.Command {
 	var replace bool

@@ -8,9 +8,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-const updateHelp = `Asks the registries for the kits of Twoliter.toml, for the kits that those need, and for the SDK, and
-writes what they are into Twoliter.lock. Nothing else changes that file: builds use what is in it, and
-"buildsys fetch" refuses what is not.
+const updateHelp = `Asks the registries for the kits of Twoliter.toml, the kits that those need, and
+the SDK, and writes what they are to Twoliter.lock. Nothing else changes that
+file: builds use what it names, and "buildsys fetch" refuses anything else.
 
 `
 

@@ -16,8 +16,9 @@ func newWhyCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "why [PACKAGE | kit/KIT]",
 		Short: "Say why a package would be built, or why it was built last",
-		Long: `Compares what the outputs of a package or kit were made from with what they would be made from now, in words. Where a
-dependency would be built first, its reasons follow. Without a name it is about the image of the variant.
+		Long: `Compares what the outputs of a package or kit were made from with what they would
+be made from now. If a dependency would be built first, its reasons follow.
+Without a name it is about the image of the variant.
 
 ` + exitStatusHelp,
 		Args: usage(cobra.MaximumNArgs(1)),

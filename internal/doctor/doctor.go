@@ -1,7 +1,7 @@
-// Package doctor looks at what a build needs of its surroundings and says, before an hour is
-// wasted, what cannot work, what will be slow or fail late, and what to do about it. It asks about
-// the engine through what the caller knows of it, and about everything else itself: file systems,
-// control groups, servers, the clock.
+// Package doctor checks the surroundings of a build and reports, before an hour is wasted, what
+// cannot work, what will be slow or fail late, and what to do about it. It learns about the engine
+// from its caller, and checks everything else itself: file systems, control groups, servers, the
+// clock.
 package doctor
 
 import (
@@ -17,23 +17,23 @@ type Status string
 // The ways in which a check ends.
 const (
 	OK      Status = "ok"
-	Warning Status = "warning" // builds work, but slowly, or may fail on the way
+	Warning Status = "warning" // builds work, but slowly, or may fail later
 	Failure Status = "failure" // a build cannot succeed
-	Skipped Status = "skipped" // could not be looked at from here
+	Skipped Status = "skipped" // cannot be checked from here
 )
 
 // Check is one finding.
 type Check struct {
 	Name   string `json:"name"` // "engine", "disk: cache"
 	Status Status `json:"status"`
-	Detail string `json:"detail"`        // what is the case
-	Fix    string `json:"fix,omitempty"` // what to do; for warnings and failures
+	Detail string `json:"detail"`        // the finding
+	Fix    string `json:"fix,omitempty"` // what to do; set for warnings and failures
 }
 
-// Report is all findings, in a fixed order.
+// Report has all findings, in a fixed order.
 type Report struct{ Checks []Check }
 
-// Worst is the worst status of a report.
+// Worst returns the worst status of a report.
 func (r Report) Worst() Status {
 	for _, s := range []Status{Failure, Warning} {
 		if slices.ContainsFunc(r.Checks, func(c Check) bool { return c.Status == s }) {
@@ -43,9 +43,9 @@ func (r Report) Worst() Status {
 	return OK
 }
 
-// Engine is what the caller knows of the engine.
+// Engine is what the caller knows about the engine.
 type Engine struct {
-	Err     error  // why it cannot be used; then nothing but Fix is known
+	Err     error  // why it cannot be used; then only Fix is set
 	Fix     string // what to do about Err
 	Kind    string // "Docker engine" or "buildkitd"
 	Host    string
@@ -53,36 +53,36 @@ type Engine struct {
 	Version string
 	API     string
 	CPUs    int
-	Memory  int64 // bytes; 0 when it does not tell
+	Memory  int64 // bytes; 0 if it does not report it
 	Driver  string
-	RootDir string // on the engine's machine; "" when it does not tell
+	RootDir string // on the engine's machine; "" if it does not report it
 	SDK     string // name of the SDK image
 	SDKErr  error  // why the SDK image cannot be used
-	SDKMay  bool   // a build looks for it elsewhere when it is missing
+	SDKMay  bool   // a build looks for it elsewhere if it is missing
 }
 
 // Place is a directory that a build writes to.
 type Place struct {
 	Name string // "checkout"
-	Path string // need not exist; then its parent counts
+	Path string // need not exist; its parent counts then
 	Need int64  // bytes that a build is expected to write there; less is a warning
-	Min  int64  // bytes without which nothing can be done
+	Min  int64  // bytes without which no build is possible
 
-	byEngine bool // written to by the engine and not by this process
+	byEngine bool // the engine writes to it, not this process
 }
 
-// Server is something on the network that a build may ask.
+// Server is a network service that a build may use.
 type Server struct {
 	Name  string // "lookaside https://…"
-	URL   string // asked with HEAD for the clock; "" when Probe does everything
+	URL   string // a HEAD request to it gives the clock; "" if Probe does everything
 	Probe func(ctx context.Context) error
 	Fix   string
 }
 
-// Request says what to look at.
+// Request says what to check.
 type Request struct {
 	Engine  Engine
-	Nodes   []Engine // the engines that Engine is the sum of, when there are several
+	Nodes   []Engine // the engines that Engine sums up, if there are several
 	Places  []Place
 	Jobs    int // steps at once; 0 means the engine's CPUs
 	Servers []Server
@@ -92,7 +92,7 @@ type Request struct {
 	Now  func() time.Time // nil means time.Now
 }
 
-// Run makes every check. Servers are asked at the same time.
+// Run makes every check. It asks all servers at once.
 func Run(ctx context.Context, r Request) Report {
 	checks := Fast(r).Checks
 	checks = append(checks, r.sdk())
@@ -100,7 +100,7 @@ func Run(ctx context.Context, r Request) Report {
 	return Report{checks}
 }
 
-// Fast makes the checks that take no time and no network, besides the engine's.
+// Fast makes the checks that take no time and no network, except for the engine's.
 func Fast(r Request) Report {
 	checks := r.engines()
 	for _, p := range r.places() {
@@ -113,8 +113,7 @@ func Fast(r Request) Report {
 	return Report{checks}
 }
 
-// engines looks at the engine, or at each of several: one that is gone is a warning while others
-// answer.
+// engines checks the engine, or each of several: one that is gone is a warning while others answer.
 func (r Request) engines() []Check {
 	if len(r.Nodes) > 1 && r.Engine.Err == nil {
 		var checks []Check
@@ -163,7 +162,7 @@ func (r Request) engine() Check {
 	return Check{Name: "engine", Status: OK, Detail: text}
 }
 
-// safeBuildKit has the fixes of what its advisories of 2026 tell.
+// safeBuildKit has the fixes for its advisories of 2026.
 const safeBuildKit = "v0.31.1"
 
 func (r Request) sdk() Check {

@@ -1,5 +1,5 @@
-// Tests of what the doctor says: of engines, of real file systems, of control groups of both
-// versions, of servers and the clock.
+// Tests of the doctor's findings: engines, real file systems, control groups of both versions,
+// servers and the clock.
 
 package doctor
 
@@ -81,7 +81,8 @@ func TestEngine(t *testing.T) {
 	}
 }
 
-// TestCopyingFix: the advice follows what can be seen of the engine's directory and of privileges.
+// TestCopyingFix checks that the advice follows from the engine's directory and privileges, as far
+// as they can be seen.
 func TestCopyingFix(t *testing.T) {
 	dir := t.TempDir()
 	need.Mount(t, dir, "-t", "tmpfs", "-o", "size=4m", "none")
@@ -101,8 +102,8 @@ func TestCopyingFix(t *testing.T) {
 	}
 }
 
-// TestSeveral: each of several engines is looked at; one that is gone is a warning, and none of
-// them a failure.
+// TestSeveral checks each of several engines: one that is gone is a warning, and a failure only if
+// none answers.
 func TestSeveral(t *testing.T) {
 	nodes := []Engine{{Kind: "buildkitd", Host: "a", Driver: "native"},
 		{Host: "b", Err: errors.New("b: nothing answers there")}}
@@ -141,15 +142,15 @@ func TestWeight(t *testing.T) {
 				strings.Contains(check.Detail, "10 want to run on 2")
 		}
 		if said != c.want {
-			t.Errorf("%s: said %v", c.name, said)
+			t.Errorf("%s: reported: %v", c.name, said)
 		}
 	}
 }
 
-// TestDataRootOnOverlay looks at a real overlay mount, as a container's own file system is one.
+// TestDataRootOnOverlay checks a real overlay mount, such as a container's own file system.
 func TestDataRootOnOverlay(t *testing.T) {
 	base := t.TempDir()
-	// its layers must not lie on an overlay themselves
+	// its layers must not be on an overlay themselves
 	need.Mount(t, base, "-t", "tmpfs", "-o", "size=4m", "none")
 	for _, d := range []string{"lower", "upper", "work", "merged"} {
 		if err := os.Mkdir(filepath.Join(base, d), 0o755); err != nil {

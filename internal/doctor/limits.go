@@ -1,5 +1,5 @@
-// Limits: memory and processors as the control groups of this process leave them, which an engine
-// in the same container shares.
+// Limits: the memory and processors that control groups leave to this process, and to an engine in
+// the same container.
 
 package doctor
 
@@ -15,8 +15,8 @@ import (
 	"buildsys/internal/bytesize"
 )
 
-// memoryPerJob is what a step is expected to need: a C++ compiler or a link of a large program; a
-// kernel's own link takes less.
+// memoryPerJob is the memory that a step is expected to need: a C++ compiler or a link of a large
+// program; a kernel's own link takes less.
 const memoryPerJob = 1 << 30
 
 func (r Request) memory() Check {
@@ -31,14 +31,14 @@ func (r Request) memory() Check {
 		}
 	}
 	if bytes == 0 {
-		return Check{Name: c.Name, Status: Skipped, Detail: "the engine does not tell"}
+		return Check{Name: c.Name, Status: Skipped, Detail: "the engine does not report it"}
 	}
 	jobs := r.jobs()
 	c.Detail = fmt.Sprintf("%s%s for %s", bytesize.Format(bytes), limited, steps(jobs))
 	if need := int64(jobs) * memoryPerJob; bytes < need && r.Engine.Err == nil {
 		c.Status = Warning
-		c.Fix = fmt.Sprintf("reckon with 1 GiB for each: run fewer (--jobs %d), or give it more; a "+
-			"step that is killed for memory ends with exit code 137",
+		c.Fix = fmt.Sprintf("allow 1 GiB for each step: run fewer (--jobs %d), or add memory; a "+
+			"step that is killed for lack of memory ends with exit code 137",
 			max(1, bytes/memoryPerJob))
 	}
 	return c
@@ -51,24 +51,24 @@ func (r Request) cpu() Check {
 	switch {
 	case quota == 0 && r.Engine.CPUs == 0:
 		return Check{Name: c.Name, Status: Skipped,
-			Detail: "the engine does not tell: say how many steps to run at once with --jobs"}
+			Detail: "the engine does not report it: set the number of steps at once with --jobs"}
 	case quota == 0 || !r.Engine.Local || r.Engine.CPUs > 0 && quota >= float64(r.Engine.CPUs):
 		c.Detail = fmt.Sprintf("%d for %s", r.Engine.CPUs, steps(jobs))
 	default:
 		c.Detail = fmt.Sprintf("%.1f (quota of the control group, %s) for %s", quota, from, steps(jobs))
 		if float64(jobs) > math.Ceil(quota) {
 			c.Status = Warning
-			c.Fix = fmt.Sprintf("the engine counts %d and so many steps are run at once, which only get "+
-				"in each other's way: --jobs %d",
+			c.Fix = fmt.Sprintf("the engine counts %d, so that many steps run at once and only get "+
+				"in each other's way: use --jobs %d",
 				r.Engine.CPUs, max(1, int(math.Ceil(quota))))
 		}
 	}
 	return c
 }
 
-// weight looks for a Docker engine all of whose steps together weigh as much as one process, on a
-// machine where many want to run. Version 1 of control groups has it so: the processes of the
-// topmost group compete with the engine's group one by one.
+// weight detects a Docker engine all of whose steps together have the weight of one process, on a
+// machine where many want to run. That is how control groups v1 work: the processes of the top
+// group compete one by one with the engine's group.
 func (r Request) weight() (Check, bool) {
 	const file, one = "sys/fs/cgroup/cpu/docker/cpu.shares", 1024
 	shares, err := strconv.Atoi(r.read(file))
@@ -84,8 +84,8 @@ func (r Request) weight() (Check, bool) {
 		Name: "processor weight", Status: Warning,
 		Detail: fmt.Sprintf("all steps together have the weight of one process (cpu.shares %d of "+
 			"control groups v1), and %.0f want to run on %d processors", shares, load, r.Engine.CPUs),
-		Fix: fmt.Sprintf("echo %d >/%s gives them more until the engine's next start; or let what "+
-			"else runs here end", 8*one, file),
+		Fix: fmt.Sprintf("echo %d >/%s gives them more until the engine restarts; or stop "+
+			"what else runs here", 8*one, file),
 	}, true
 }
 
@@ -96,7 +96,7 @@ func steps(n int) string {
 	return fmt.Sprintf("%d steps at once", n)
 }
 
-// memTotal is the machine's memory in bytes; 0 when it cannot be read.
+// memTotal returns the machine's memory in bytes; 0 if it cannot be read.
 func (r Request) memTotal() int64 {
 	data, _ := os.ReadFile(filepath.Join(r.root(), "proc/meminfo"))
 	for line := range strings.Lines(string(data)) {
@@ -108,8 +108,8 @@ func (r Request) memTotal() int64 {
 	return 0
 }
 
-// memoryLimit is the smallest limit of the control groups that this process is in, and the file
-// that has it; 0 for none.
+// memoryLimit returns the smallest limit of the control groups of this process, and the file that
+// has it; 0 for none.
 func (r Request) memoryLimit() (limit int64, from string) {
 	r.eachGroup("memory", func(version int, dir string) {
 		name := "memory.max"
@@ -117,8 +117,8 @@ func (r Request) memoryLimit() (limit int64, from string) {
 			name = "memory.limit_in_bytes"
 		}
 		file := filepath.Join(dir, name)
-		// "max", and in version 1 a huge number, mean no limit; they are not smaller than the memory
-		// there is.
+		// "max" and, in version 1, a huge number mean no limit; they are not smaller than the
+		// machine's memory.
 		n, err := strconv.ParseInt(r.read(file), 10, 64)
 		if err == nil && n > 0 && (limit == 0 || n < limit) {
 			limit, from = n, "/"+file
@@ -127,8 +127,8 @@ func (r Request) memoryLimit() (limit int64, from string) {
 	return limit, from
 }
 
-// cpuQuota is the smallest quota of the control groups that this process is in, in processors; 0
-// for none.
+// cpuQuota returns the smallest quota of the control groups of this process, in processors; 0 for
+// none.
 func (r Request) cpuQuota() (quota float64, from string) {
 	r.eachGroup("cpu", func(version int, dir string) {
 		file := filepath.Join(dir, "cpu.max")
@@ -154,9 +154,9 @@ func (r Request) read(file string) string {
 	return strings.TrimSpace(string(data))
 }
 
-// eachGroup visits the control group of this process for a controller and all above it, relative to
-// the root. In a container the group's own path may not be there: what is mounted then is the
-// container's group itself, the top of the tree.
+// eachGroup visits the control group of this process for a controller and all groups above it,
+// relative to the root. In a container the path of its group may not exist: then the mounted tree
+// starts at the container's group.
 func (r Request) eachGroup(controller string, visit func(version int, dir string)) {
 	for line := range strings.Lines(r.read("proc/self/cgroup") + "\n") {
 		parts := strings.SplitN(strings.TrimSpace(line), ":", 3) // ID:controllers:path

@@ -1,4 +1,4 @@
-// Network: servers that a build may ask, and the clock held against theirs.
+// Network: servers that a build may use, and this machine's clock compared with theirs.
 
 package doctor
 
@@ -16,14 +16,15 @@ import (
 
 const (
 	serverTimeout = 5 * time.Second
-	// wrongClock is how far this clock may be from a server's. Certificates and tokens are valid to
-	// the minute.
+	// wrongClock is how far this clock may differ from a server's. Certificates and tokens are
+	// valid to the minute.
 	wrongClock = 5 * time.Minute
-	// firstYear is before any run of this program: a machine without a battery begins in 1970.
+	// firstYear is before any run of this program: a machine without a clock battery starts in
+	// 1970.
 	firstYear = 2025
 )
 
-// servers asks all of them at once and then judges the clock.
+// servers asks all of them at once and then checks the clock.
 func (r Request) servers(ctx context.Context) []Check {
 	checks := make([]Check, len(r.Servers), len(r.Servers)+1)
 	dates := make([]time.Time, len(r.Servers))
@@ -60,7 +61,7 @@ func (r Request) server(ctx context.Context, s Server) (Check, time.Time) {
 	return Check{Name: s.Name, Status: Warning, Detail: err.Error(), Fix: s.Fix}, date
 }
 
-// ask sends one request for the top of a server, whose answer may be that there is nothing.
+// ask sends one request for the root of a server, which may well answer that there is nothing.
 func ask(ctx context.Context, address string) (text string, date time.Time, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodHead, address, nil)
 	if err != nil {
@@ -69,7 +70,7 @@ func ask(ctx context.Context, address string) (text string, date time.Time, err 
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		if u, ok := errors.AsType[*url.Error](err); ok {
-			err = u.Err // the address is said already
+			err = u.Err // the address is already in the message
 		}
 		return "", date, err
 	}
@@ -95,7 +96,7 @@ func retryAfter(h http.Header) string {
 	return ""
 }
 
-// clock holds the clock against the year and the servers that said what time it is.
+// clock compares the clock with the year and with the servers' times.
 func (r Request) clock(dates []time.Time) Check {
 	now := time.Now()
 	if r.Now != nil {
@@ -103,7 +104,7 @@ func (r Request) clock(dates []time.Time) Check {
 	}
 	c := Check{Name: "clock", Status: OK, Detail: now.UTC().Format("2006-01-02 15:04 MST")}
 	if now.Year() < firstYear {
-		c.Status, c.Fix = Failure, "set it: no certificate is valid yet"
+		c.Status, c.Fix = Failure, "set the clock: no certificate is valid yet"
 		return c
 	}
 	for _, d := range dates {
@@ -111,8 +112,8 @@ func (r Request) clock(dates []time.Time) Check {
 			continue
 		}
 		if off := now.Sub(d).Round(time.Second); off.Abs() > wrongClock {
-			c.Status, c.Fix = Warning, "set it: certificates, tokens and cached results are judged by it"
-			c.Detail += fmt.Sprintf(", a server says %s", d.UTC().Format("2006-01-02 15:04 MST"))
+			c.Status, c.Fix = Warning, "set the clock: certificates, tokens and cached results depend on it"
+			c.Detail += fmt.Sprintf(", but a server says %s", d.UTC().Format("2006-01-02 15:04 MST"))
 			return c
 		}
 		c.Detail += ", as servers say"
@@ -122,7 +123,7 @@ func (r Request) clock(dates []time.Time) Check {
 	return c
 }
 
-// HubHint is what a user of Docker Hub should know before a build is refused there.
+// HubHint says what a user of Docker Hub or ECR should know before a build is refused there.
 func HubHint(registry string) string {
 	switch {
 	case registry == "docker.io" || strings.HasSuffix(registry, ".docker.io"):

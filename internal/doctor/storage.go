@@ -1,4 +1,4 @@
-// Storage: where the engine keeps its layers and on what, and the space that is left for everybody.
+// Storage: where the engine keeps its layers, on what file system, and the space that is left.
 
 package doctor
 
@@ -16,25 +16,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// olderThan compares releases; what is no release is not older, and v0.0.0 is what a build without
-// a version calls itself.
+// olderThan reports whether version is an older release. Anything that is not a release is not
+// older; v0.0.0 is what a build without a version calls itself.
 func olderThan(version, than string) bool {
 	return semver.IsValid(version) && semver.MajorMinor(version) != "v0.0" &&
 		semver.Compare(version, than) < 0
 }
 
-// volumeFix is how a container gets a real file system for an engine inside it.
-const volumeFix = "in the image that runs the engine write VOLUME %[1]s, or start its container " +
+// volumeFix is how a container gets a real file system for an engine in it.
+const volumeFix = "in the image that runs the engine, write VOLUME %[1]s, or start its container " +
 	"with -v NAME:%[1]s, " +
 	"so that the engine's directory is on a disk and not on the container's own overlay"
 
-// driver looks for storage drivers that copy all of the SDK for every step.
+// driver reports storage drivers that copy the whole SDK for every step.
 func (r Request) driver() Check {
 	e := r.Engine
 	c := Check{Name: "storage driver", Status: OK, Detail: e.Driver}
 	switch e.Driver {
 	case "":
-		return Check{Name: c.Name, Status: Skipped, Detail: "the engine does not tell"}
+		return Check{Name: c.Name, Status: Skipped, Detail: "the engine does not report it"}
 	case "vfs", "native":
 		c.Status = Warning
 		c.Detail = e.Driver + ": every step gets a full copy of the SDK (1 GB), which makes steps slow " +
@@ -42,13 +42,13 @@ func (r Request) driver() Check {
 		c.Fix = "this is what an engine falls back to when it cannot mount overlay: " + r.copyFix()
 	case "devicemapper", "btrfs", "zfs", "overlay2", "overlayfs", "fuse-overlayfs", "stargz":
 	default:
-		c.Detail += " (not one that was tried)"
+		c.Detail += " (not tested with buildsys)"
 	}
 	return c
 }
 
-// copyFix says why an engine copies as far as that can be seen from here, and else all that it may
-// be.
+// copyFix returns why an engine copies, as far as it can be seen from here, or else all possible
+// reasons.
 func (r Request) copyFix() string {
 	volume := fmt.Sprintf(volumeFix, r.dataDir())
 	privileges := "start the container that the engine runs in with --privileged (CodeBuild: " +
@@ -67,8 +67,8 @@ func (r Request) copyFix() string {
 	return volume + "; or it may not mount: " + privileges
 }
 
-// rootOn names the file system of the engine's directory, if that is on this machine and to be
-// seen.
+// rootOn returns the type of the file system of the engine's directory, if that is on this machine
+// and can be seen.
 func (r Request) rootOn() (kind string, seen bool) {
 	if !r.Engine.Local || r.Engine.RootDir == "" {
 		return "", false
@@ -77,8 +77,8 @@ func (r Request) rootOn() (kind string, seen bool) {
 	return kind, err == nil
 }
 
-// mayMount says whether processes here may mount (CAP_SYS_ADMIN, number 21), unless that cannot be
-// known.
+// mayMount reports whether processes here may mount (CAP_SYS_ADMIN, number 21); true if that is
+// unknown.
 func (r Request) mayMount() bool {
 	for line := range strings.Lines(r.read("proc/self/status")) {
 		if digits, ok := strings.CutPrefix(line, "CapBnd:"); ok {
@@ -99,7 +99,7 @@ func (r Request) dataDir() string {
 	return "/var/lib/docker"
 }
 
-// dataRoot looks at what the engine's directory lies on, if it can be seen from here.
+// dataRoot checks the file system of the engine's directory, if it can be seen from here.
 func (r Request) dataRoot() (Check, bool) {
 	e := r.Engine
 	if e.RootDir == "" {
@@ -107,7 +107,7 @@ func (r Request) dataRoot() (Check, bool) {
 	}
 	c := Check{Name: "data root", Status: OK}
 	if _, err := os.Stat(e.RootDir); !e.Local || err != nil {
-		c.Status, c.Detail = Skipped, e.RootDir+" is not to be seen from here"
+		c.Status, c.Detail = Skipped, e.RootDir+" cannot be seen from here"
 		return c, true
 	}
 	kind, err := fileSystem(e.RootDir)
@@ -124,7 +124,7 @@ func (r Request) dataRoot() (Check, bool) {
 	return c, true
 }
 
-// fileSystem names the type of the file system that a path lies on.
+// fileSystem returns the type of the file system that a path is on.
 func fileSystem(path string) (string, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(path, &st); err != nil {
@@ -143,7 +143,7 @@ var magics = map[int64]string{
 	0x2fc12fc1: "zfs", unix.FUSE_SUPER_MAGIC: "fuse",
 }
 
-// places are the request's and the engine's own, when that is to be seen from here.
+// places returns the request's places and the engine's own, if that can be seen.
 func (r Request) places() []Place {
 	places := r.Places
 	e := r.Engine
@@ -158,14 +158,14 @@ func (r Request) places() []Place {
 }
 
 const (
-	// the SDK, the files of a build of everything, and BuildKit's cache until it is collected
+	// the SDK, the files of a build of everything, and BuildKit's cache before it is collected
 	engineNeed = 20 << 30
 	engineMin  = 1 << 30
 	fewInodes  = 100_000 // an SDK has 50,000
 	minInodes  = 1000
 )
 
-// disk looks at the space and the inodes that are left for one directory.
+// disk checks the space and the inodes that are left for one directory.
 func disk(p Place) Check {
 	c := Check{Name: "disk: " + p.Name, Status: OK}
 	at, err := existing(p)
@@ -181,13 +181,13 @@ func disk(p Place) Check {
 	}
 	free := int64(st.Bavail) * st.Bsize
 	c.Detail = fmt.Sprintf("%s: %s free", p.Path, bytesize.Format(free))
-	noInodes := st.Files > 0 // btrfs and others have no fixed number
+	noInodes := st.Files > 0 // btrfs and others have no fixed number of inodes
 	if noInodes {
 		c.Detail += fmt.Sprintf(", %d inodes", st.Ffree)
 	}
 	switch {
 	case st.Flags&unix.ST_RDONLY != 0:
-		c.Status, c.Fix = Failure, "it is on a read-only file system: name another place"
+		c.Status, c.Fix = Failure, "it is on a read-only file system: set another place"
 	case free < p.Min || noInodes && st.Ffree < minInodes:
 		c.Status = Failure
 		c.Fix = fmt.Sprintf("free some: nothing can be built with less than %s and %d inodes",
@@ -195,9 +195,9 @@ func disk(p Place) Check {
 	case free < p.Need:
 		c.Status = Warning
 		c.Fix = fmt.Sprintf("a build of everything is expected to need %s; "+
-			"free some, or name another place", bytesize.Format(p.Need))
+			"free some space, or set another place", bytesize.Format(p.Need))
 	case noInodes && st.Ffree < fewInodes:
-		c.Status, c.Fix = Warning, "an SDK alone has some 50,000 files: remove files, or name another "+
+		c.Status, c.Fix = Warning, "an SDK alone has some 50,000 files: remove files, or set another "+
 			"place"
 	}
 	if c.Status != OK && p.Name == "engine" {
@@ -206,16 +206,16 @@ func disk(p Place) Check {
 	return c
 }
 
-// existing gives the path, or the nearest directory above it that is there.
+// existing returns the path, or the nearest directory above it that exists.
 func existing(p Place) (string, error) {
 	for at := filepath.Clean(p.Path); ; at = filepath.Dir(at) {
 		info, err := os.Stat(at)
 		switch {
 		case err == nil && !info.IsDir():
 			return "", fmt.Errorf("%s is not a directory", at)
-		// That it is read-only is said by its flags.
+		// A read-only file system is reported by its flags.
 		case err == nil && !p.byEngine && errors.Is(unix.Access(at, unix.W_OK), unix.EACCES):
-			return "", fmt.Errorf("%s may not be written to", at)
+			return "", fmt.Errorf("%s is not writable for this user", at)
 		case err == nil:
 			return at, nil
 		case !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) || at == filepath.Dir(at):

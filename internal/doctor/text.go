@@ -1,4 +1,4 @@
-// Text: a report for people, one line for each check and one more for what to do.
+// Text: a report for people, with one line for each check and one more for its fix.
 
 package doctor
 

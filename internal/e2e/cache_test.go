@@ -1,5 +1,4 @@
-// cache_test: nothing is built twice, on a real engine: whatever does not reach an RPM builds
-// nothing.
+// Nothing is built twice, on a real engine: an edit that does not reach an RPM builds nothing.
 
 package e2e
 
@@ -19,7 +18,7 @@ import (
 // noEngine makes any attempt to reach an engine fail at once.
 const noEngine = "DOCKER_HOST=tcp://127.0.0.1:1"
 
-// layered is a tree of four packages: three on top of each other and one beside them.
+// layered writes a tree of four packages: three on top of each other and one beside them.
 func layered(t *testing.T) (root string) {
 	t.Helper()
 	needEngine(t)
@@ -33,8 +32,8 @@ func layered(t *testing.T) (root string) {
 	return root
 }
 
-// buildLayered builds the whole tree and fails the test unless exactly the wanted packages were
-// built, sorted by name.
+// buildLayered builds the whole tree and fails the test unless exactly the wanted packages, sorted
+// by name, were built.
 func buildLayered(t *testing.T, root string, env []string, want ...string) result {
 	t.Helper()
 	r := buildsys(t, root, env, "build-package", "top", "aside")
@@ -48,7 +47,8 @@ func buildLayered(t *testing.T, root string, env []string, want ...string) resul
 // started returns the sorted names of the steps that a run handed to the engine.
 func started(r result) []string {
 	var names []string
-	for _, m := range regexp.MustCompile(`(?m)^\[\d+/\d+\] (.*) started`).FindAllStringSubmatch(r.stderr, -1) {
+	pattern := regexp.MustCompile(`(?m)^\[\d+/\d+\] (.*) started`)
+	for _, m := range pattern.FindAllStringSubmatch(r.stderr, -1) {
 		names = append(names, m[1])
 	}
 	slices.Sort(names)
@@ -80,12 +80,13 @@ func TestNoOp(t *testing.T) {
 	}
 }
 
-// A clone of the tree in other surroundings finds all it needs in the store.
+// A clone of the tree in other surroundings finds everything it needs in the store.
 func TestOtherSurroundings(t *testing.T) {
 	need.Program(t, "git")
 	root := layered(t)
 	clone := filepath.Join(t.TempDir(), "another name")
-	shell(t, root, `git init -q && git add Release.toml packages && git -c user.name=a -c user.email=a@example.org commit -qm tree
+	shell(t, root, `git init -q && git add Release.toml packages &&
+		git -c user.name=a -c user.email=a@example.org commit -qm tree
 		umask 077 && git clone -q . "$0" && rm -rf "$0/.git"`, clone)
 	surroundings := []string{noEngine, "TZ=Asia/Kathmandu", "LANG=tr_TR.UTF-8", "LC_ALL=tr_TR.UTF-8",
 		"USER=somebody", "LOGNAME=somebody",
@@ -95,7 +96,7 @@ func TestOtherSurroundings(t *testing.T) {
 	need.Root(t)
 	if err := exec.Command("unshare", "--uts", "setpriv", "--reuid", "65534",
 		"true").Run(); err != nil {
-		need.Missing(t, "another host name and user cannot be had with unshare and setpriv: %v", err)
+		need.Missing(t, "unshare and setpriv cannot set another host name and user: %v", err)
 	}
 	if err := os.RemoveAll(filepath.Join(clone, "build")); err != nil {
 		t.Fatal(err)
@@ -106,7 +107,8 @@ func TestOtherSurroundings(t *testing.T) {
 	}
 	defer os.RemoveAll(home)
 	cache := os.Getenv("BUILDSYS_CACHE_DIR")
-	out := shell(t, clone, `cp -r "$1" "$0/cache" && cp -r . "$0/tree" && cp "$2" "$0/buildsys" && chown -R 65534:65534 "$0" && cd "$0/tree"
+	out := shell(t, clone, `cp -r "$1" "$0/cache" && cp -r . "$0/tree" &&
+		cp "$2" "$0/buildsys" && chown -R 65534:65534 "$0" && cd "$0/tree"
 		exec unshare --uts sh -c 'hostname elsewhere && umask 077 &&
 			HOME=$0 BUILDSYS_CACHE_DIR=$0/cache DOCKER_HOST=tcp://127.0.0.1:1 BUILDSYS_SDK_IMAGE=$BUILDSYS_SDK_IMAGE \
 			exec setpriv --reuid 65534 --regid 65534 --clear-groups "$0/buildsys" build-package top aside' "$0"`,
@@ -117,7 +119,7 @@ func TestOtherSurroundings(t *testing.T) {
 	}
 }
 
-// shell runs a script with arguments and returns what it printed.
+// shell runs a script with arguments and returns its output.
 func shell(t *testing.T, dir, script string, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "sh", append([]string{"-euc", script}, args...)...)
@@ -129,7 +131,7 @@ func shell(t *testing.T, dir, script string, args ...string) string {
 	return string(out)
 }
 
-// TestCutOff: a comment builds one package, a real change builds what it reaches.
+// TestCutOff checks that a comment builds one package, and a real change everything it reaches.
 func TestCutOff(t *testing.T) {
 	root := layered(t)
 	before := contents(t, root)
@@ -174,7 +176,8 @@ func contents(t *testing.T, root string) []string {
 	return all
 }
 
-// A bit that flips in the store is noticed where it is needed, said, and built again.
+// A bit that flips in the store is noticed where its file is needed; it is reported and built
+// again.
 func TestBitFlipInStore(t *testing.T) {
 	root := layered(t)
 	good := contents(t, root)
@@ -185,7 +188,7 @@ func TestBitFlipInStore(t *testing.T) {
 			return err
 		}
 		data, err := os.ReadFile(path)
-		if err != nil || !strings.HasPrefix(string(data), "\xed\xab\xee\xdb") { // a log
+		if err != nil || !strings.HasPrefix(string(data), "\xed\xab\xee\xdb") { // it is a log
 			return err
 		}
 		flipped++
@@ -207,8 +210,8 @@ func TestBitFlipInStore(t *testing.T) {
 	}
 }
 
-// TestVerifyReproducible: a package that depends on its surroundings is caught, and the difference
-// explained.
+// TestVerifyReproducible checks that a package that depends on its surroundings is caught, and the
+// difference explained.
 func TestVerifyReproducible(t *testing.T) {
 	needEngine(t)
 	root := writeTree(t,
@@ -222,7 +225,8 @@ func TestVerifyReproducible(t *testing.T) {
 		"jobs", "zone")
 	r.must(t, 5, "packages are not reproducible: clock, host")
 	for _, want := range []string{`(?m)^good is reproducible$`,
-		`(?m)^clock is not reproducible: skiff-clock-1.0-1.*\.rpm differs from byte \d+ on`, `file /clock: contents`,
+		`(?m)^clock is not reproducible: skiff-clock-1.0-1.*\.rpm differs from byte \d+ on`,
+		`file /clock: contents`,
 		`(?m)^host is not reproducible`, `(?m)^zone is not reproducible`} {
 		if !regexp.MustCompile(want).MatchString(r.stdout) {
 			t.Errorf("no %q in:\n%s", want, r.stdout)

@@ -1,5 +1,5 @@
-// cargo_test: a workspace of the ancestor's shape driven by the real cargo, whose build scripts
-// start the real buildsys.
+// A workspace in Bottlerocket's form, driven by the real cargo, whose build scripts start the real
+// buildsys.
 
 package e2e
 
@@ -52,7 +52,7 @@ func cargoTree(t *testing.T) string {
 	return root
 }
 
-// backdateTree makes every file of a tree look a minute old, as those of a checkout are. Cargo
+// backdateTree makes every file of a tree look a minute old, like those of a checkout. Cargo
 // compares times.
 func backdateTree(t *testing.T, root string) {
 	t.Helper()
@@ -65,14 +65,14 @@ func backdateTree(t *testing.T, root string) {
 	}
 }
 
-// cargoRun is what one cargo build did.
+// cargoRun is the result of one cargo build.
 type cargoRun struct {
 	result
-	scripts []string // crates whose build scripts were run, sorted
+	scripts []string // crates whose build scripts ran, sorted
 	built   []string // steps that were handed to the engine, in that order
 }
 
-// cargoBuild builds the variant as the ancestor's Makefile.toml does.
+// cargoBuild builds the variant as Bottlerocket's Makefile.toml does.
 func cargoBuild(t *testing.T, root string, env ...string) cargoRun {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "cargo", "build", "-vv", "--offline", "--jobs", "8",
@@ -80,7 +80,8 @@ func cargoBuild(t *testing.T, root string, env ...string) cargoRun {
 	base := command(t.Context(), root, env)
 	cmd.Dir, cmd.Env = root, append(base.Env, "PATH="+filepath.Dir(binary)+":"+os.Getenv("PATH"),
 		"CARGO_TARGET_DIR="+filepath.Join(root, "variants/target/x86_64"), "CARGO_TERM_COLOR=never",
-		"BUILDSYS_VARIANT=qemu-tiny", "BUILDSYS_ARCH=x86_64", "BUILDSYS_VERSION_BUILD=abc", "BUILDSYS_JOBS=2")
+		"BUILDSYS_VARIANT=qemu-tiny", "BUILDSYS_ARCH=x86_64",
+		"BUILDSYS_VERSION_BUILD=abc", "BUILDSYS_JOBS=2")
 	var stderr, stdout bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
@@ -88,18 +89,22 @@ func cargoBuild(t *testing.T, root string, env ...string) cargoRun {
 		t.Fatal(err)
 	}
 	run := cargoRun{result: result{cmd.ProcessState.ExitCode(), "", stdout.String() + stderr.String()}}
-	for _, m := range regexp.MustCompile("(?m)^ +Running `.*/build/([^/`]+)-[0-9a-f]+/build-script-build`").FindAllStringSubmatch(run.stderr, -1) {
+	script := regexp.MustCompile(
+		"(?m)^ +Running `.*/build/([^/`]+)-[0-9a-f]+/build-script-build`")
+	for _, m := range script.FindAllStringSubmatch(run.stderr, -1) {
 		run.scripts = append(run.scripts, m[1])
 	}
 	slices.Sort(run.scripts)
-	for _, m := range regexp.MustCompile(`(?m)^\[\S+ 0\.1\.0\] \[\d+/\d+\] (.+) started`).FindAllStringSubmatch(run.stderr, -1) {
+	start := regexp.MustCompile(`(?m)^\[\S+ 0\.1\.0\] \[\d+/\d+\] (.+) started`)
+	for _, m := range start.FindAllStringSubmatch(run.stderr, -1) {
 		run.built = append(run.built, m[1])
 	}
-	run.stderr = regexp.MustCompile("(?m)^ +Running .*\n").ReplaceAllString(run.stderr, "") // each is kilobytes
+	// Each of these lines has kilobytes.
+	run.stderr = regexp.MustCompile("(?m)^ +Running .*\n").ReplaceAllString(run.stderr, "")
 	return run
 }
 
-// did fails the test unless the build succeeded, ran the wanted scripts, and built the wanted steps.
+// did fails the test unless the build succeeded, ran the wanted scripts and built the wanted steps.
 func (r cargoRun) did(t *testing.T, what string, scripts, built []string) {
 	t.Helper()
 	if r.code != 0 {
@@ -117,40 +122,44 @@ func (r cargoRun) did(t *testing.T, what string, scripts, built []string) {
 	}
 }
 
-// allCrates are those of the tree, sorted.
+// allCrates are the crates of the tree, sorted.
 var allCrates = []string{"base", "left", "qemu-tiny", "right", "side_1", "tiny"}
 
-// TestUnderCargo: cargo runs the scripts that a change reaches, and buildsys builds no more than
-// that needs.
+// TestUnderCargo checks that cargo runs the scripts that a change reaches, and that buildsys builds
+// no more than that needs.
 func TestUnderCargo(t *testing.T) {
 	root := cargoTree(t)
 	side := []string{"left", "right", "side.1"}
-	for _, name := range side { // else the engine has their layers from the last time, and they do not run
+	// Without a new line, the engine has their layers from an earlier run, and they do not run.
+	for _, name := range side {
 		appendTo(t, root, "packages/"+name+"/"+name+".spec", "# "+rand.Text()+"\n")
 	}
 	backdateTree(t, root)
 	first := cargoBuild(t, root)
-	if place := func(name string) int { return slices.Index(first.built, name) }; place("base") != 0 || place("left") > place("tiny") ||
+	place := func(name string) int { return slices.Index(first.built, name) }
+	if place("base") != 0 || place("left") > place("tiny") ||
 		len(first.built) == 0 || first.built[len(first.built)-1] != "variant qemu-tiny" {
 		t.Errorf("built in the order %q\n%s", first.built, first.stderr)
 	}
-	first.did(t, "first", allCrates, []string{"base", "left", "right", "side.1", "tiny", "variant qemu-tiny"})
+	first.did(t, "first", allCrates,
+		[]string{"base", "left", "right", "side.1", "tiny", "variant qemu-tiny"})
 	if most := mostAtOnce(t, root, side...); most > 2 {
 		t.Errorf("%d builds at once, BUILDSYS_JOBS=2 allows two", most)
 	} else {
 		t.Logf("at most %d builds at once", most)
 	}
-	if images, err := filepath.Glob(filepath.Join(root, "build/images/x86_64-qemu-tiny/latest/*.img.lz4")); err != nil || len(images) == 0 {
+	latest := filepath.Join(root, "build/images/x86_64-qemu-tiny/latest/*.img.lz4")
+	if images, err := filepath.Glob(latest); err != nil || len(images) == 0 {
 		t.Errorf("images: %q, %v", images, err)
 	}
 	cargoBuild(t, root, noEngine).did(t, "no-op", nil, nil)
 
-	// A spec that was only touched: cargo runs the scripts above it, buildsys builds nothing.
+	// A spec is only touched: cargo runs the scripts above it, buildsys builds nothing.
 	touch(t, root, "packages/left/left.spec")
 	cargoBuild(t, root, noEngine).did(t, "touched", []string{"left", "qemu-tiny", "tiny"}, nil)
 	touch(t, root, "variants/qemu-tiny/README.md")
 	cargoBuild(t, root, noEngine).did(t, "file that is no input", nil, nil)
-	// Another spec that makes the same RPM: that package, and nothing above it.
+	// A changed spec makes the same RPM: its package is built, and nothing above it.
 	appendTo(t, root, "packages/base/base.spec", "# nothing but a comment\n")
 	cargoBuild(t, root).did(t, "comment", allCrates, []string{"base"})
 	cargoBuild(t, root, noEngine).did(t, "no-op after a comment", nil, nil)
@@ -161,27 +170,30 @@ func TestUnderCargo(t *testing.T) {
 	cargoBuild(t, root, noEngine).did(t, "outputs gone", allCrates, nil)
 	cargoBuild(t, root, noEngine).did(t, "no-op after outputs were gone", nil, nil)
 
-	// Another checkout has it all from the store.
+	// Another checkout gets everything from the store.
 	other := cargoTreeBeside(t, root)
 	cargoBuild(t, other, noEngine).did(t, "other checkout", allCrates, nil)
-	// And buildsys by itself finds nothing to do in a checkout that cargo has built.
-	buildsys(t, root, []string{noEngine, "BUILDSYS_VERSION_BUILD=abc"}, "build-variant", "qemu-tiny").must(t, 0, "nothing to do")
+	// Without cargo, buildsys finds nothing to do in a checkout that cargo has built.
+	buildsys(t, root, []string{noEngine, "BUILDSYS_VERSION_BUILD=abc"},
+		"build-variant", "qemu-tiny").must(t, 0, "nothing to do")
 	noDebris(t, root)
 }
 
-// One package that fails fails cargo with its own last words, and what does not need it is built.
+// A package that fails makes cargo fail and shows its last output; others are still built.
 func TestFailureUnderCargo(t *testing.T) {
 	root := cargoTree(t)
 	spec, err := os.ReadFile(filepath.Join(root, "packages/left/left.spec"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, root, "packages/left/left.spec", strings.Replace(string(spec), "sleep 2", "echo this cannot be; exit 9", 1))
+	write(t, root, "packages/left/left.spec",
+		strings.Replace(string(spec), "sleep 2", "echo this cannot be; exit 9", 1))
 	r := cargoBuild(t, root)
 	if r.code != 101 {
 		t.Errorf("cargo exited with %d, want 101", r.code)
 	}
-	for _, want := range []string{"failed to run custom build command for `left v0.1.0", "left failed", "this cannot be", "package-left.log"} {
+	for _, want := range []string{"failed to run custom build command for `left v0.1.0",
+		"left failed", "this cannot be", "package-left.log"} {
 		if !strings.Contains(r.stderr, want) {
 			t.Errorf("no %q in\n%s", want, r.stderr)
 		}
@@ -196,7 +208,8 @@ func TestFailureUnderCargo(t *testing.T) {
 func cargoTreeBeside(t *testing.T, root string) string {
 	t.Helper()
 	other := t.TempDir()
-	shell(t, root, `cp -r Release.toml packages variants "$0" && rm -rf "$0/variants/target" "$0/variants/Cargo.lock"`, other)
+	shell(t, root, `cp -r Release.toml packages variants "$0" &&
+		rm -rf "$0/variants/target" "$0/variants/Cargo.lock"`, other)
 	backdateTree(t, other)
 	return other
 }
@@ -209,8 +222,8 @@ func touch(t *testing.T, root, name string) {
 	}
 }
 
-// mostAtOnce says how many of the packages were in their %build sections at the same time, by what
-// those have logged.
+// mostAtOnce returns how many of the packages were in their %build sections at the same time,
+// according to their logs.
 func mostAtOnce(t *testing.T, root string, packages ...string) int {
 	t.Helper()
 	type edge struct{ at, step int64 }

@@ -1,4 +1,4 @@
-// cargokit_test: a kit that the real cargo builds, whose build scripts start the real buildsys.
+// A kit that the real cargo builds, whose build scripts start the real buildsys.
 
 package e2e
 
@@ -71,7 +71,7 @@ func TestKitUnderCargo(t *testing.T) {
 	buildsys(t, root, nil, "build-kit", "app-kit").must(t, 0, "nothing to do")
 }
 
-// writeCrate writes a crate without code, in the ancestor's shape, whose build script starts
+// writeCrate writes a crate without code, in Bottlerocket's form, whose build script starts
 // buildsys.
 func writeCrate(t *testing.T, root, dir, command, metadata, deps string) {
 	t.Helper()

@@ -1,5 +1,4 @@
-// clientkill_test: buildsys itself is killed in the middle of a step and in the middle of taking
-// its outputs over.
+// buildsys itself is killed in the middle of a step, and while its outputs arrive.
 
 package e2e
 
@@ -21,8 +20,8 @@ import (
 	"buildsys/internal/buildtest/need"
 )
 
-// startAnd starts a build of a and calls then when its step says that it runs. The build must end
-// by what then does.
+// startAnd starts a build of a and calls then when the step reports that it runs. then must make
+// the build end.
 func startAnd(t *testing.T, root string, env []string, then func(client *exec.Cmd)) {
 	t.Helper()
 	ran := false
@@ -35,8 +34,8 @@ func startAnd(t *testing.T, root string, env []string, then func(client *exec.Cm
 	}
 }
 
-// TestClientKilledInStep: the engine ends the step of a client that is no more, and the next run is
-// as if nothing had been.
+// TestClientKilledInStep checks that the engine ends the step of a client that is gone, and that
+// the next run works as if nothing had happened.
 func TestClientKilledInStep(t *testing.T) {
 	need.Time(t)
 	d := buildtest.NewDockerd(t)
@@ -46,7 +45,7 @@ func TestClientKilledInStep(t *testing.T) {
 	buildsys(t, root, env(d), "build-package", "a").must(t, 0)
 	good := rpmBytes(t, root, "a")
 
-	// tells this step's process from all others on the machine
+	// distinguishes this step's process from all others on the machine
 	mark := "mark-" + filepath.Base(filepath.Dir(d.Root))
 	step(t, root, ",", "print", mark, ",", "sleep", "600")
 	var process int
@@ -66,8 +65,8 @@ func TestClientKilledInStep(t *testing.T) {
 	noDebris(t, root)
 }
 
-// TestInterruptTwice: the engine hangs, so that the first signal does not end the run; the second
-// does.
+// TestInterruptTwice has an engine that hangs, so that the first signal does not end the run; the
+// second does.
 func TestInterruptTwice(t *testing.T) {
 	need.Time(t)
 	d := buildtest.NewDockerd(t)
@@ -96,8 +95,8 @@ func TestInterruptTwice(t *testing.T) {
 	}
 }
 
-// processWith finds the running process that has a word in its command line, this test's own child
-// aside.
+// processWith returns the running process that has a word in its command line, other than this
+// test's own child.
 func processWith(t *testing.T, word string) int {
 	t.Helper()
 	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
@@ -115,7 +114,7 @@ func processWith(t *testing.T, word string) int {
 	return 0
 }
 
-// waitGone waits for the end of a process that is nobody's child here.
+// waitGone waits for the end of a process that is not our child.
 func waitGone(t *testing.T, pid int) {
 	t.Helper()
 	fd, err := unix.PidfdOpen(pid, 0)
@@ -130,8 +129,8 @@ func waitGone(t *testing.T, pid int) {
 	}
 }
 
-// TestClientKilledInExport: a client that is killed while the outputs arrive leaves what it has in
-// staging, nothing of it in the place of outputs, and the next run clears it away.
+// TestClientKilledInExport checks that a client that is killed while the outputs arrive leaves what
+// it has in staging and nothing in the place of outputs, and that the next run clears it away.
 func TestClientKilledInExport(t *testing.T) {
 	need.Time(t)
 	const size = 200 << 20
@@ -158,7 +157,7 @@ func TestClientKilledInExport(t *testing.T) {
 		t.Errorf("%d bytes are in staging: it was not killed in the middle", left)
 	}
 	if names := rpms(t, root, "a"); len(names) != 1 || rpmBytes(t, root, "a") != good {
-		t.Errorf("in place are %q, and not what was there before", names)
+		t.Errorf("in place are %q, not the earlier outputs", names)
 	}
 	buildsys(t, root, env(d), "build-package", "a").must(t, 0)
 	noDebris(t, root)
@@ -173,7 +172,7 @@ func TestClientKilledInExport(t *testing.T) {
 	}
 }
 
-// firstWrite waits until something is written to a file in the one directory that a pattern names.
+// firstWrite waits until a file is written to the one directory that the pattern matches.
 func firstWrite(t *testing.T, pattern string) {
 	t.Helper()
 	dirs, err := filepath.Glob(pattern)
@@ -186,7 +185,7 @@ func firstWrite(t *testing.T, pattern string) {
 	_, err = unix.InotifyAddWatch(fd, dirs[0], unix.IN_MODIFY)
 	buildtest.Must(t, err)
 	if entries, err := os.ReadDir(dirs[0]); err == nil && len(entries) > 0 {
-		return // it was already
+		return // already written
 	}
 	if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 120_000); err != nil ||
 		n != 1 {
@@ -201,14 +200,14 @@ func glob(t *testing.T, root, pattern string) []string {
 	return found
 }
 
-// TestFleetNodeLost: of three buildkitds one never answers and one is killed in the middle of a
-// step. The step goes to the third, and each of the two costs a warning.
+// TestFleetNodeLost has three buildkitds: one never answers, and one is killed in the middle of a
+// step. The step goes to the third, and each of the two causes one warning.
 func TestFleetNodeLost(t *testing.T) {
 	need.Time(t)
 	one, two := buildtest.NewBuildkitd(t), buildtest.NewBuildkitd(t)
 	one.Start(t)
 	two.Start(t)
-	root := toolTree(t, ",", "sleep", "10") // both must run at the same time, also on a busy machine
+	root := toolTree(t, ",", "sleep", "10") // both must run at the same time, even on a busy machine
 	write(t, root, "packages/b/Cargo.toml", "[package]\nname = \"b\"\nversion = \"0.1.0\"\n")
 	write(t, root, "packages/b/b.spec", "Name: b\n")
 	nobody := "unix://" + filepath.Join(t.TempDir(), "nobody.sock")
@@ -242,13 +241,13 @@ func TestFleetNodeLost(t *testing.T) {
 	for _, words := range []string{"is built again", "the engine at " + nobody + " is not used",
 		"the engine at " + one.Host + " is not used"} {
 		if n := strings.Count(text.String(), words); n != 1 {
-			t.Errorf("%q is said %d times, want once:\n%s", words, n, &text)
+			t.Errorf("%q occurs %d times, want once:\n%s", words, n, &text)
 		}
 	}
 }
 
-// TestFullCheckout: the disk of the checkout fills up while outputs arrive. Nothing of them stays,
-// what was there before does, and the next run needs no cleaning.
+// TestFullCheckout fills up the disk of the checkout while outputs arrive. Nothing of them stays,
+// the earlier outputs do, and the next run needs no cleaning.
 func TestFullCheckout(t *testing.T) {
 	need.Time(t)
 	d := buildtest.NewDockerd(t)

@@ -1,4 +1,4 @@
-// disk_test: raw disks by partition: reading what is in one, and damaging it.
+// Raw disks by partition: reading and damaging their contents.
 
 package e2e
 

@@ -1,5 +1,5 @@
-// Package e2e tests the finished program against a real engine: the binary is run as a user runs
-// it. The tests need an engine and the SDK image, which script/setup provides.
+// Package e2e tests the finished program against a real engine: it runs the binary as a user does.
+// The tests need an engine and the SDK image, which script/setup provides.
 package e2e
 
 import (
@@ -42,7 +42,7 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// repository is the root of this checkout.
+// repository returns the root of this checkout.
 func repository(t *testing.T) string {
 	t.Helper()
 	root, err := filepath.Abs("../..")
@@ -94,7 +94,7 @@ func command(ctx context.Context, dir string, env []string, args ...string) *exe
 	return cmd
 }
 
-// must fails the test unless the run ended with the wanted code and its messages hold all the
+// must fails the test unless the run ended with the wanted code and its messages contain all the
 // wanted texts.
 func (r result) must(t *testing.T, code int, texts ...string) {
 	t.Helper()
@@ -122,8 +122,8 @@ type pkg struct {
 	sources []source
 }
 
-// writeTree makes a tree of packages, and an empty cache for the rest of the test: what an earlier
-// run built must not count. The tree has no Dockerfile, so the recipe inside the program is used.
+// writeTree makes a tree of packages, and an empty cache for the rest of the test: results of
+// earlier runs must not count. The tree has no Dockerfile, so the program's own recipe is used.
 func writeTree(t *testing.T, packages ...pkg) string {
 	t.Helper()
 	t.Setenv("BUILDSYS_CACHE_DIR", t.TempDir())
@@ -147,7 +147,8 @@ func writePackage(t *testing.T, root string, p pkg) {
 			s.name, hex.EncodeToString(sum[:]))
 	}
 	manifest.WriteString("\n[build-dependencies]\n")
-	fmt.Fprintf(&spec, "Name: %%{_cross_os}%s\nVersion: 1.0\nRelease: 1\nSummary: test\nLicense: MIT\n", p.name)
+	fmt.Fprintf(&spec, "Name: %%{_cross_os}%s\nVersion: 1.0\nRelease: 1\n"+
+		"Summary: test\nLicense: MIT\n", p.name)
 	for i, s := range p.sources {
 		fmt.Fprintf(&spec, "Source%d: %s\n", i, s.name)
 	}
@@ -177,7 +178,8 @@ func write(t *testing.T, root, name, text string) {
 	}
 }
 
-// lookaside makes a lookaside cache that holds a source under the hash of its right bytes.
+// lookaside makes a lookaside cache with the stored bytes of a source under the hash of its right
+// bytes.
 func lookaside(t *testing.T, right source, stored []byte) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -1,6 +1,6 @@
-// engines_test: engines that come late, end in the middle of a step, die twice, copy instead of
-// stacking, or are full. Each is a daemon of the test's own, with an SDK of one program, so that
-// nothing else on the machine is disturbed.
+// Engines that start late, end in the middle of a step, end twice, copy instead of using overlay,
+// or are full. Each is the test's own daemon, with an SDK of one program, so that nothing else on
+// the machine is disturbed.
 
 package e2e
 
@@ -25,7 +25,7 @@ import (
 
 const toolSDK = "buildsys.invalid/tool:1"
 
-// toolRoot is a file with the root file system of the engine tests' image.
+// toolRoot returns a file with the root file system of the engine tests' image.
 func toolRoot(t *testing.T) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "root.tar")
@@ -33,8 +33,8 @@ func toolRoot(t *testing.T) string {
 	return name
 }
 
-// toolTree is a tree with one package, a, whose step does what the tool is told. Its RPM is no more
-// than the beginning of one.
+// toolTree returns a tree with one package, a, whose step does what the tool is told. Its RPM is
+// only the beginning of one.
 func toolTree(t *testing.T, does ...string) string {
 	t.Helper()
 	root := writeTree(t)
@@ -44,10 +44,11 @@ func toolTree(t *testing.T, does ...string) string {
 	return root
 }
 
-// step says what the step does, in place of what it did before.
+// step replaces what the step does.
 func step(t *testing.T, root string, does ...string) {
 	t.Helper()
-	run := `RUN --mount=from=buildsys.invalid/package,target=/host/package ["/tool", "print", "running"`
+	run := `RUN --mount=from=buildsys.invalid/package,target=/host/package ` +
+		`["/tool", "print", "running"`
 	for _, word := range does {
 		run += ", \"" + word + "\""
 	}
@@ -57,7 +58,7 @@ func step(t *testing.T, root string, does ...string) {
 	write(t, root, "Dockerfile", text)
 }
 
-// env names the daemon and the SDK.
+// env returns an environment that selects the daemon and the SDK.
 func env(d *buildtest.Daemon) []string {
 	host := "DOCKER_HOST=" + d.Host
 	if strings.HasSuffix(d.Host, "/bk.sock") {
@@ -66,13 +67,13 @@ func env(d *buildtest.Daemon) []string {
 	return []string{host, "BUILDSYS_SDK_IMAGE=" + toolSDK, "BUILDSYS_ENGINE_WAIT=60s"}
 }
 
-// runAnd builds a and, each time that its step says that it runs, does then.
+// runAnd builds a and calls then each time its step reports that it runs.
 func runAnd(t *testing.T, root string, env []string, then func()) result {
 	t.Helper()
 	return follow(t, root, env, func(*exec.Cmd) { then() })
 }
 
-// follow builds a and calls running each time that its step says that it runs.
+// follow builds a and calls running each time its step reports that it runs.
 func follow(t *testing.T, root string, env []string, running func(client *exec.Cmd)) result {
 	t.Helper()
 	cmd := command(t.Context(), root, env, "build-package", "-v", "a")
@@ -80,8 +81,8 @@ func follow(t *testing.T, root string, env []string, running func(client *exec.C
 	return result{code: cmd.ProcessState.ExitCode(), stderr: text}
 }
 
-// onRunning runs a build to its end and returns what it said. Each time that a step says that it
-// runs, it does then.
+// onRunning runs a build to its end and returns its messages. It calls then each time a step
+// reports that it runs.
 func onRunning(t *testing.T, cmd *exec.Cmd, then func()) string {
 	t.Helper()
 	stderr, err := cmd.StderrPipe()
@@ -100,10 +101,10 @@ func onRunning(t *testing.T, cmd *exec.Cmd, then func()) string {
 
 var builtAgain = regexp.MustCompile(` is built again \(attempt (\d) of (\d), engine lost\)`)
 
-// attempts holds what a build of one step said against the rule for a lost engine in
-// docs/engines.md, and returns how many attempts there were: 2 when the step had begun, and 3 when
-// it had not, as happens when the engine is lost once more before the step begins. Whether it had
-// cannot be seen of a step that has said nothing yet.
+// attempts checks the messages of a one-step build against the rule for a lost engine in
+// docs/engines.md, and returns how many attempts there were: 2 if the step had begun, and 3 if it
+// had not, which happens if the engine is lost again before the step begins. A step that has
+// reported nothing yet may have begun or not.
 func attempts(t *testing.T, text string) int {
 	t.Helper()
 	n, running := 1, false
@@ -124,7 +125,7 @@ func attempts(t *testing.T, text string) int {
 	return n
 }
 
-// TestEngineComesLate: the daemon is started after the build, which waits for it.
+// TestEngineComesLate starts the daemon after the build, which waits for it.
 func TestEngineComesLate(t *testing.T) {
 	need.Time(t)
 	root, d := toolTree(t), buildtest.NewDockerd(t)
@@ -135,7 +136,7 @@ func TestEngineComesLate(t *testing.T) {
 	lines := bufio.NewScanner(stderr)
 	if !lines.Scan() || !strings.Contains(lines.Text(),
 		"waiting up to 1m0s for the engine at "+d.Host) {
-		t.Errorf("it says %q", lines.Text())
+		t.Errorf("its first line is %q", lines.Text())
 	}
 	d.Start(t)
 	for lines.Scan() {
@@ -147,9 +148,9 @@ func TestEngineComesLate(t *testing.T) {
 	buildsys(t, root, env(d), "build-package", "a").must(t, 0)
 }
 
-// TestEngineEnds: a dockerd that ends in the middle of a step, by SIGTERM and by SIGKILL, and comes
-// back costs a retry each; one that dies of a step each time ends the run with advice, and the RPM
-// from before stays.
+// TestEngineEnds checks that a dockerd that ends in the middle of a step, by SIGTERM and by
+// SIGKILL, and comes back costs one retry each, and that one that ends in every attempt of a step
+// ends the run with advice. The earlier RPM stays.
 func TestEngineEnds(t *testing.T) {
 	need.Time(t)
 	d := buildtest.NewDockerd(t)
@@ -172,7 +173,7 @@ func TestEngineEnds(t *testing.T) {
 	step(t, root, ",", "sleep", "60")
 	r := runAnd(t, root, env(d), func() { restart(syscall.SIGKILL) })
 	n := attempts(t, r.stderr)
-	r.must(t, 4, fmt.Sprintf("given up after attempt %d", n), "look at what the engine logged")
+	r.must(t, 4, fmt.Sprintf("given up after attempt %d", n), "read the engine's log")
 	if n < 2 || n > 3 {
 		t.Errorf("%d attempts\n%s", n, r.stderr)
 	}
@@ -184,8 +185,8 @@ func TestEngineEnds(t *testing.T) {
 	}
 }
 
-// TestBuildkitdDrains: a buildkitd that is asked to end finishes the step first, so that nothing is
-// built twice.
+// TestBuildkitdDrains checks that a buildkitd that is asked to end finishes the step first, so that
+// nothing is built twice.
 func TestBuildkitdDrains(t *testing.T) {
 	need.Time(t)
 	d := buildtest.NewBuildkitd(t)
@@ -199,8 +200,8 @@ func TestBuildkitdDrains(t *testing.T) {
 	}
 }
 
-// TestClientStopped: buildsys is stopped for so long that the engine gives up its session, and goes
-// on as if nothing had been.
+// TestClientStopped stops buildsys for so long that the engine gives up its session; then it
+// continues as if nothing had happened.
 func TestClientStopped(t *testing.T) {
 	need.Time(t)
 	d := buildtest.NewDockerd(t)
@@ -217,8 +218,8 @@ func TestClientStopped(t *testing.T) {
 	}
 }
 
-// TestCopyingEngine: a storage driver that copies is a warning of doctor and of builds, and an
-// error when asked for.
+// TestCopyingEngine checks that a storage driver that copies is a warning of doctor and of builds,
+// and an error if that is requested.
 func TestCopyingEngine(t *testing.T) {
 	need.Time(t)
 	d := buildtest.NewDockerd(t, "--storage-driver", "vfs")
@@ -234,8 +235,8 @@ func TestCopyingEngine(t *testing.T) {
 	buildsys(t, root, env(d), "build-package", "a").must(t, 0, "warning: storage driver: vfs")
 }
 
-// TestFullEngine: the engine's disk is a small one. A step that fills it is a failed package with a
-// hint; a disk without room is refused before anything is built. The RPM from before stays.
+// TestFullEngine has an engine with a small disk. A step that fills it is a failed package with a
+// hint; a disk without space is rejected before anything is built. The earlier RPM stays.
 func TestFullEngine(t *testing.T) {
 	need.Time(t)
 	d := buildtest.NewDockerd(t)
@@ -255,7 +256,7 @@ func TestFullEngine(t *testing.T) {
 	}
 	filler := filepath.Join(d.Root, "filler")
 	var err error
-	// the engine takes its time with removing what the step left
+	// the engine takes a while to remove what the step left
 	filled := need.Until(time.Minute, func() bool {
 		err = os.WriteFile(filler, make([]byte, 400<<20), 0o644)
 		return !errors.Is(err, syscall.ENOSPC)

@@ -1,5 +1,4 @@
-// faults_test: what a user sees when a source, the engine or a package is at fault, and that
-// nothing is lost by it.
+// What a user sees if a source, the engine or a package is at fault, and that nothing is lost.
 
 package e2e
 
@@ -29,7 +28,7 @@ func TestSources(t *testing.T) {
 	script := "cp %{_sourcedir}/thing-1.0.tar %{buildroot}/thing"
 	root := writeTree(t, pkg{name: "thing", sources: []source{tarball}, script: script})
 	build := func(lookaside string) result {
-		// A cache of its own, or a good source found once would hide the fault.
+		// A separate cache: a good source found once would hide the fault.
 		env := []string{"BUILDSYS_LOOKASIDE_CACHE=" + lookaside, "BUILDSYS_CACHE_DIR=" + t.TempDir()}
 		return buildsys(t, root, env, "build-package", "thing")
 	}
@@ -37,7 +36,7 @@ func TestSources(t *testing.T) {
 	build(lookaside(t, tarball, tarball.data)).must(t, 0)
 	good := rpmBytes(t, root, "thing")
 
-	// What is built already needs no source; from here on it has to be built again.
+	// The package is built, so it needs no source; from here on it has to be built again.
 	writePackage(t, root, pkg{name: "thing", sources: []source{tarball}, script: script +
 		"; echo again >>%{buildroot}/thing"})
 	wrong := []byte("the fake bytes of a source\n")
@@ -52,8 +51,8 @@ func TestSources(t *testing.T) {
 	noDebris(t, root)
 }
 
-// TestFailureStopsOnlyDependants fails one of four packages: its dependant is skipped and named,
-// the others are built.
+// TestFailureStopsOnlyDependants makes one of four packages fail: its dependant is skipped and
+// named, and the others are built.
 func TestFailureStopsOnlyDependants(t *testing.T) {
 	needEngine(t)
 	packages := []pkg{
@@ -85,8 +84,8 @@ func TestFailureStopsOnlyDependants(t *testing.T) {
 	noDebris(t, root)
 }
 
-// TestUndeclaredDependency has a spec require what its manifest does not name: it fails although
-// the RPM was built just before, and the message has the line to add.
+// TestUndeclaredDependency has a spec that requires a package its manifest does not list: it fails
+// although that RPM was just built, and the message has the line to add.
 func TestUndeclaredDependency(t *testing.T) {
 	needEngine(t)
 	root := writeTree(t, pkg{name: "library"}, pkg{name: "program", needs: []string{"library"}})
@@ -119,8 +118,8 @@ func arch(t *testing.T, root string) string {
 	return entries[0].Name()
 }
 
-// TestJobs builds eight packages of equal cost, two at a time, and counts from the lines a user
-// sees.
+// TestJobs builds eight packages of equal cost, two at a time, and counts them in the lines that a
+// user sees.
 func TestJobs(t *testing.T) {
 	needEngine(t)
 	var packages []pkg
@@ -162,8 +161,8 @@ func TestJobs(t *testing.T) {
 	}
 }
 
-// TestInterrupt stops a build in the middle of a step: exit code of the signal, earlier RPMs kept,
-// nothing left over.
+// TestInterrupt stops a build in the middle of a step: it ends with the signal's exit code, keeps
+// earlier RPMs, and leaves nothing behind.
 func TestInterrupt(t *testing.T) {
 	needEngine(t)
 	root := writeTree(t, pkg{name: "slow"})

@@ -1,5 +1,4 @@
-// features_test: package-features reach a spec on a real engine, and rebuild only the package that
-// lists them.
+// On a real engine, package-features reach a spec, and rebuild only the package that lists them.
 
 package e2e
 

@@ -1,4 +1,4 @@
-// foreign_test: trees with a recipe of their own, in the shape that the ancestor's trees had.
+// Trees with a recipe of their own, in Bottlerocket's form.
 
 package e2e
 
@@ -14,8 +14,9 @@ import (
 	"buildsys/internal/buildtest/need"
 )
 
-// foreignTree is the test tree in the ancestor's shape, with an empty cache. The engine's layers of
-// an earlier run do not fit: its steps say what they see, and a layer says nothing.
+// foreignTree writes the test tree in Bottlerocket's form, with an empty cache. It keeps the engine
+// from using layers of an earlier run: the steps log what they see, and a cached layer logs
+// nothing.
 func foreignTree(t *testing.T) string {
 	t.Helper()
 	t.Setenv("BUILDSYS_CACHE_DIR", t.TempDir())
@@ -28,15 +29,15 @@ func foreignTree(t *testing.T) string {
 	return root
 }
 
-// sdkOf makes the SDK image of this checkout the one of another tree.
+// sdkOf returns an environment that uses the SDK image of this checkout for another tree.
 func sdkOf(t *testing.T) []string {
 	t.Helper()
 	return []string{"BUILDSYS_SDK_IMAGE=" +
 		strings.TrimSpace(buildsys(t, repository(t), nil, "sdk", "name").stdout), "BUILDSYS_ARCH=x86_64"}
 }
 
-// TestForeignRecipe: a tree is built by its own Dockerfile, from package to image; what is not an
-// input of a step does not build it again, and what is does.
+// TestForeignRecipe builds a tree with its own Dockerfile, from package to image. A file that is
+// not an input of a step does not build the step again, and an input does.
 func TestForeignRecipe(t *testing.T) {
 	needEngine(t)
 	root, sdk := foreignTree(t), sdkOf(t)
@@ -118,8 +119,8 @@ func seesOnly(t *testing.T, root, pkg, want string) {
 	}
 }
 
-// toolRecipe is the ancestor's shape once more, with nothing in the SDK but the program of the
-// engine tests.
+// toolRecipe is another recipe in Bottlerocket's form, with nothing in the SDK but the program of
+// the engine tests.
 const toolRecipe = `# syntax=docker/dockerfile:1.1.3-experimental
 ARG SDK
 ARG TOOLCHAIN
@@ -153,8 +154,9 @@ COPY --from=imgbuild /made/* /output/
 COPY --from=toolchain /tool /output/chain
 `
 
-// TestForeignImages: the images that a recipe starts from are those of the engine, a Docker engine
-// or a buildkitd; none is pulled, and a missing one is told before anything is built.
+// TestForeignImages checks that the images that a recipe starts from are those of the engine, a
+// Docker engine or a buildkitd; none is pulled, and a missing one is reported before anything is
+// built.
 func TestForeignImages(t *testing.T) {
 	need.Time(t)
 	for name, newDaemon := range map[string]func(*testing.T, ...string) *buildtest.Daemon{
@@ -198,7 +200,7 @@ func TestForeignImages(t *testing.T) {
 	}
 }
 
-// foreignToolTree is a tree with one package and one variant, which are built by toolRecipe.
+// foreignToolTree writes a tree with one package and one variant, which toolRecipe builds.
 func foreignToolTree(t *testing.T) string {
 	t.Helper()
 	root := writeTree(t)

@@ -1,5 +1,5 @@
-// gorun_test: `buildsys go` runs the SDK's go command on first-party code, without network, and
-// passes its status on.
+// `buildsys go` runs the SDK's go command on first-party code, without network, and passes its
+// status on.
 
 package e2e
 
@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// The unit tests of the sample OS's own code pass with the compiler that it is built with; by the
-// wrapper, as people call it.
+// TestGoOnSample runs the unit tests of the sample OS's own code with the compiler that it is built
+// with, through the wrapper, as people do.
 func TestGoOnSample(t *testing.T) {
 	needEngine(t)
 	cmd := exec.CommandContext(t.Context(), filepath.Join(repository(t), "tools/docker-go"),

@@ -1,5 +1,4 @@
-// images_test: every image format and feature on a real engine, judged by the programs that made
-// the formats.
+// Every image format and feature on a real engine, checked by the programs that define the formats.
 
 package e2e
 
@@ -38,7 +37,7 @@ func imageTree(t *testing.T) string {
 	return root
 }
 
-// tool runs a foreign program and fails the test when it finds faults.
+// tool runs another program and fails the test if it finds faults.
 func tool(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), need.Program(t, name), args...)
@@ -61,8 +60,8 @@ func buildImage(t *testing.T, root, arch, variant string) string {
 	return strings.TrimSpace(r.stdout)
 }
 
-// Every file of every format, made again in surroundings that must not matter, is the same to the
-// byte.
+// reproducible checks that every file of every format is the same to the byte when built again in
+// surroundings that must not matter.
 func reproducible(t *testing.T, root, arch, variant string) {
 	t.Helper()
 	r := buildsys(t, root, nil, "build-variant", "--verify-reproducible", "--arch", arch, variant)
@@ -71,7 +70,9 @@ func reproducible(t *testing.T, root, arch, variant string) {
 		t.Errorf("got %q, want %q", r.stdout, want)
 	}
 	log, err := os.ReadFile(filepath.Join(root, "build/logs", arch, "second-build-"+variant+".log"))
-	if varied := regexp.MustCompile(`varied: \S+, umask 0002, CPU \d+, .*FAKETIME=\+400d.*readdir\.so\n`); err != nil || !varied.Match(log) {
+	varied := regexp.MustCompile(
+		`varied: \S+, umask 0002, CPU \d+, .*FAKETIME=\+400d.*readdir\.so\n`)
+	if err != nil || !varied.Match(log) {
 		t.Errorf("the surroundings were not varied (%v):\n%s", err, log)
 	}
 }
@@ -178,7 +179,7 @@ func testOVA(t *testing.T, root, arch string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// "SHA256(name)= digest" becomes what sha256sum reads.
+	// "SHA256(name)= digest" becomes sha256sum's format.
 	lines := regexp.MustCompile(`SHA256\((.*)\)= (\w+)`).ReplaceAllString(string(sums),
 		"$2  "+unpacked+"/$1")
 	write(t, unpacked, "sums", lines)
@@ -194,8 +195,8 @@ func testOVA(t *testing.T, root, arch string) {
 	buildsys(t, root, nil, "inspect", filepath.Join(dir, stem+".ova")).must(t, 0)
 }
 
-// TestRefusedImages: what does not fit or cannot be is refused by name and size, and the image from
-// before stays.
+// TestRefusedImages checks that an image that does not fit or is impossible is rejected by name and
+// size, and the earlier image stays.
 func TestRefusedImages(t *testing.T) {
 	root := imageTree(t)
 	before := sums(t, buildImage(t, root, "x86_64", "try-raw"))
@@ -253,7 +254,7 @@ func sums(t *testing.T, dir string) map[string]string {
 	return all
 }
 
-// outputs returns what follows stem in the names of the outputs that begin with it.
+// outputs returns what follows stem in the names of outputs that begin with it.
 func outputs(t *testing.T, dir, stem string) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, stem+"*"))
@@ -267,8 +268,7 @@ func outputs(t *testing.T, dir, stem string) []string {
 	return files
 }
 
-// splitDisk has sgdisk judge a raw disk and copies its partitions into files of their own, by
-// label.
+// splitDisk has sgdisk check a raw disk and copies its partitions into separate files, by label.
 func splitDisk(t *testing.T, disk string) map[string]string {
 	t.Helper()
 	if out := tool(t, "sgdisk", "-v", disk); !strings.Contains(out, "No problems found") {
@@ -288,7 +288,7 @@ func splitDisk(t *testing.T, disk string) map[string]string {
 	return parts
 }
 
-// verify has veritysetup hold ROOT-A against HASH-A and the hash that our own reader finds.
+// verify has veritysetup check ROOT-A against HASH-A and the hash that our own reader finds.
 func verify(t *testing.T, disk string, parts map[string]string) {
 	t.Helper()
 	r := buildsys(t, t.TempDir(), nil, "inspect", "--json", disk)
@@ -304,7 +304,7 @@ func verify(t *testing.T, disk string, parts map[string]string) {
 		report.Images[0].Roots[0].RootHash)
 }
 
-// testBIOS looks at what a BIOS starts: the code in the MBR must lead to the BIOS boot partition,
+// testBIOS checks what a BIOS starts: the code in the MBR must lead to the BIOS boot partition, and
 // its first sector to its second.
 func testBIOS(t *testing.T, disk string, want bool) {
 	t.Helper()

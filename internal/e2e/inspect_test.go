@@ -1,4 +1,4 @@
-// inspect_test: reads a sample image of this checkout, untouched and damaged.
+// Inspects a sample image of this checkout, untouched and damaged.
 
 package e2e
 
@@ -12,7 +12,7 @@ import (
 	"buildsys/internal/image"
 )
 
-// TestInspectSampleImage reads what build-variant leaves.
+// TestInspectSampleImage reads the outputs of build-variant.
 func TestInspectSampleImage(t *testing.T) {
 	needEngine(t)
 	root := repository(t)
@@ -55,7 +55,8 @@ func TestInspectSampleImage(t *testing.T) {
 	flipByte(t, raw, "SKIFF-ROOT-A", 1<<20)
 	r = buildsys(t, root, nil, "inspect", raw)
 	r.must(t, 5, "1 fault, listed in the report")
-	if want := "FAULT: partition SKIFF-ROOT-A: does not verify: data: block 256 "; !strings.Contains(r.stdout, want) {
+	want := "FAULT: partition SKIFF-ROOT-A: does not verify: data: block 256 "
+	if !strings.Contains(r.stdout, want) {
 		t.Errorf("the report lacks %q:\n%s", want, r.stdout)
 	}
 }

@@ -1,4 +1,4 @@
-// kits_test: a kit of one tree in the image of another, on a real engine.
+// A kit of one tree in the image of another, on a real engine.
 
 package e2e
 
@@ -48,12 +48,13 @@ func TestKits(t *testing.T) {
 	buildsys(t, base, nil, "build-kit", "--arch", "aarch64").must(t, 0,
 		"kit base-kit 1.0.0 for aarch64 and x86_64: digest ")
 
-	// Nothing is done without a lock, and nothing without what is in it.
+	// Nothing works without a lock, or without the kits in it.
 	buildsys(t, main, nil, "build-variant", "try-kits").must(t, 2,
 		`Twoliter.lock: is missing, but Twoliter.toml needs kits; run "buildsys update", and commit it`)
 	buildsys(t, main, nil, "update").must(t, 0, "resolving kit base-kit 1.0.0 of vendor acme")
 	buildsys(t, main, nil, "build-variant", "try-kits").must(t, 4,
-		`kit base-kit 1.0.0 of vendor acme: it is not on this machine for x86_64; run "buildsys fetch --arch x86_64"`)
+		`kit base-kit 1.0.0 of vendor acme: it is not on this machine for x86_64; `+
+			`run "buildsys fetch --arch x86_64"`)
 	buildsys(t, main, nil, "fetch").must(t, 0, "fetching kit base-kit 1.0.0 of vendor acme for x86_64")
 
 	r = buildsys(t, main, nil, "build-kit", "app-kit", "words-kit")
@@ -72,7 +73,7 @@ func TestKits(t *testing.T) {
 		t.Errorf("built again:\n%s", r.stderr)
 	}
 
-	// The other tree goes on. Its old version is gone from there, and here it is still used.
+	// The other tree moves on: it no longer has the old version, which is still used here.
 	write(t, base, "packages/tiny/tiny.spec", strings.Replace(read(t, base, "packages/tiny/tiny.spec"),
 		"seq 100000", "seq 100001", 1))
 	buildsys(t, base, nil, "build-kit").must(t, 0,
@@ -89,8 +90,8 @@ func TestKits(t *testing.T) {
 	noDebris(t, main)
 }
 
-// listed returns the locations of the RPMs that the metadata of a repository lists, as dnf would
-// read them.
+// listed returns the locations of the RPMs that the metadata of a repository lists, read as dnf
+// does.
 func listed(t *testing.T, dir string) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "repodata/*primary.xml.gz"))

@@ -1,5 +1,4 @@
-// leftovers_test: what runs leave behind in the staging directory, and on an engine that nobody
-// else uses.
+// What runs leave behind in the staging directory, and on an engine that nobody else uses.
 
 package e2e
 
@@ -18,7 +17,7 @@ import (
 	"buildsys/internal/buildtest/need"
 )
 
-// staged lists what is in a tree's staging directories.
+// staged lists the contents of a tree's staging directories.
 func staged(t *testing.T, root string) []string {
 	t.Helper()
 	entries, err := filepath.Glob(filepath.Join(root, "build/staging/*/*"))
@@ -28,8 +27,8 @@ func staged(t *testing.T, root string) []string {
 	return entries
 }
 
-// noDebris fails the test when a run left something in staging. What was there before is not the
-// run's: in this checkout it is that of a run for the other architecture which was killed.
+// noDebris fails the test if a run left something in staging. What was there before is not the
+// run's: in this checkout, a killed run for the other architecture may have left it.
 func noDebris(t *testing.T, root string, before ...string) {
 	t.Helper()
 	for _, entry := range staged(t, root) {
@@ -45,8 +44,8 @@ type engineThing struct {
 	RepoTags []string
 }
 
-// engineAsk sends a request to the API of a dockerd directly, past the code under test. host is its
-// address; one that is no socket of this machine stands for Docker's default.
+// engineAsk sends a request directly to the API of a dockerd, without the code under test. host is
+// its address; one that is not a socket of this machine means Docker's default.
 func engineAsk(t *testing.T, host, method, path string) *http.Response {
 	t.Helper()
 	socket, isUnix := strings.CutPrefix(host, "unix://")
@@ -66,7 +65,7 @@ func engineAsk(t *testing.T, host, method, path string) *http.Response {
 	return response
 }
 
-// engineGet returns what a dockerd lists at path.
+// engineGet returns the list at path of a dockerd.
 func engineGet(t *testing.T, d *buildtest.Daemon, path string) (list []engineThing) {
 	t.Helper()
 	response := engineAsk(t, d.Host, http.MethodGet, path)
@@ -75,9 +74,9 @@ func engineGet(t *testing.T, d *buildtest.Daemon, path string) (list []engineThi
 	return list
 }
 
-// TestNothingStaysOnEngine: after builds that succeed, fail, are interrupted and are killed, an
-// engine of the test's own holds the SDK image and nothing else. On an engine that others use, what
-// is theirs could not be told from what is ours.
+// TestNothingStaysOnEngine checks that after builds that succeed, fail, are interrupted and are
+// killed, the test's own engine has the SDK image and nothing else. On a shared engine, others'
+// data could not be told from ours.
 func TestNothingStaysOnEngine(t *testing.T) {
 	need.Time(t)
 	d := buildtest.NewDockerd(t)

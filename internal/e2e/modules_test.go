@@ -1,5 +1,4 @@
-// modules_test: Go modules are bundled without network in any build, once, and to the same bytes
-// every time.
+// Go modules are bundled outside of any build, once, and to the same bytes every time.
 
 package e2e
 
@@ -23,8 +22,8 @@ import (
 	recipe "buildsys"
 )
 
-// moduleProxy makes a Go module proxy, a directory, with the module example.test/dep of which a
-// package greets. It returns what GOPROXY says of it and the lines of a go.sum.
+// moduleProxy makes a Go module proxy, a directory, with the module example.test/dep, whose
+// greeting a package prints. It returns the directory and the lines of a go.sum.
 func moduleProxy(t *testing.T, greeting string) (dir, sums string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -88,7 +87,7 @@ func tarball(t *testing.T, files ...[2]string) []byte {
 	return out.Bytes()
 }
 
-// goTree is a tree with one package whose source is a Go program that needs the module of
+// goTree returns a tree with one package whose source is a Go program that needs the module of
 // moduleProxy.
 func goTree(t *testing.T, sums string) (root string, env []string) {
 	t.Helper()
@@ -151,14 +150,14 @@ func TestBundledModules(t *testing.T) {
 	}
 	checkBundle(t, first)
 
-	// From here on there is no proxy. Nothing is built again, and a new checkout takes what is known.
+	// From here on there is no proxy. Nothing is built again, and a new checkout uses the store.
 	off := append(env, "GOPROXY=off", noEngine)
 	buildsys(t, root, off, "build-package", "app").must(t, 0, "2 steps up to date, nothing to do")
 	if err := os.RemoveAll(filepath.Join(root, "build")); err != nil {
 		t.Fatal(err)
 	}
 	buildsys(t, root, off, "build-package", "app").must(t, 0, "modules app restored from the store")
-	// An edit of the spec does not bundle again.
+	// An edit of the spec does not bundle the modules again.
 	appendTo(t, root, "packages/app/app.spec", "# a comment\n")
 	r = buildsys(t, root, append(env, "GOPROXY=off"), "build-package", "app")
 	r.must(t, 0)
@@ -166,7 +165,7 @@ func TestBundledModules(t *testing.T) {
 		t.Errorf("after an edit of the spec built %q", got)
 	}
 
-	// Elsewhere, from nothing: the same bytes. And the manifest's names are followed.
+	// Elsewhere, from nothing: the same bytes. The names in the manifest are used.
 	t.Setenv("BUILDSYS_CACHE_DIR", t.TempDir())
 	other := t.TempDir()
 	shell(t, root, `cp -r packages Release.toml "$0" && cd "$0/packages/app" && rm -f bundled* &&
@@ -180,7 +179,7 @@ func TestBundledModules(t *testing.T) {
 	}
 }
 
-// checkBundle wants the vendor directory, and no trace of the time or the user.
+// checkBundle requires the vendor directory, and no trace of the time or the user.
 func checkBundle(t *testing.T, data []byte) {
 	t.Helper()
 	z, err := gzip.NewReader(bytes.NewReader(data))

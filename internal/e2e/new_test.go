@@ -1,4 +1,4 @@
-// new_test: what buildsys new writes builds on a real engine as it is.
+// What buildsys new writes builds on a real engine without changes.
 
 package e2e
 

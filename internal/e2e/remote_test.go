@@ -1,5 +1,5 @@
-// remote_test: two machines in one, with a real registry between them: other checkout, other cache
-// directory, same results.
+// Two machines in one, with a real registry between them: another checkout, another cache
+// directory, the same results.
 
 package e2e
 
@@ -23,7 +23,7 @@ import (
 	"buildsys/internal/cache"
 )
 
-// registry is Debian's docker-registry behind a proxy that counts.
+// registry is Debian's docker-registry behind a proxy that counts bytes.
 type registry struct {
 	*httptest.Server
 	down atomic.Int64 // bytes of answers, without headers
@@ -38,13 +38,13 @@ func startRegistry(t *testing.T) *registry {
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.SetURL(&url.URL{Scheme: "http", Host: behind.Address})
-			p.Out.Host = p.In.Host // the registry makes addresses of it
+			p.Out.Host = p.In.Host // the registry makes addresses from it
 		},
 		ModifyResponse: func(resp *http.Response) error {
 			resp.Body = &counted{resp.Body, &r.down}
 			return nil
 		},
-		ErrorLog: log.New(io.Discard, "", 0), // that the registry has ended is what a test wants
+		ErrorLog: log.New(io.Discard, "", 0), // a test makes the registry end on purpose
 	}
 	r.Server = httptest.NewServer(proxy)
 	t.Cleanup(r.Close)
@@ -66,14 +66,14 @@ func (r *registry) place() string {
 	return "oci://" + strings.TrimPrefix(r.URL, "http://") + "/skiff/cache"
 }
 
-// received runs the program and returns what it has downloaded meanwhile.
+// received runs the function and returns how many bytes were downloaded meanwhile.
 func (r *registry) received(run func()) int64 {
 	before := r.down.Load()
 	run()
 	return r.down.Load() - before
 }
 
-// machine is a copy of a tree in another place, with an empty cache directory.
+// machine copies a tree to another place, with an empty cache directory.
 func machine(t *testing.T, tree string) (root string) {
 	t.Helper()
 	root = filepath.Join(t.TempDir(), "a b's", "checkout")
@@ -99,12 +99,13 @@ func size(t *testing.T, paths []string) (total int64) {
 	return total
 }
 
-// TestTwoMachines: a second machine builds nothing that the first has built and receives no more
-// than it needs; a poisoned result is refused, and a cache that is gone fails nothing.
+// TestTwoMachines checks that a second machine builds nothing that the first has built and receives
+// no more than it needs, that a poisoned result is rejected, and that a cache that is gone fails
+// nothing.
 func TestTwoMachines(t *testing.T) {
 	needEngine(t)
 	reg := startRegistry(t)
-	// Bytes that do not shrink: what is transferred is then what there is.
+	// Bytes that do not compress: the traffic is then the size.
 	script := func(name string) string {
 		return "head -c 500000 /dev/zero | openssl enc -aes-128-ctr -nosalt -pass pass:" + name +
 			" 2>/dev/null >%{buildroot}/" + name
@@ -119,7 +120,7 @@ func TestTwoMachines(t *testing.T) {
 		reg.place(), "BUILDSYS_CACHE_TO=" + reg.place()}
 	buildsys(t, first, both, "build-package", "top", "aside").must(t, 0, "4 uploaded")
 
-	// Without an engine, an SDK image or a store of its own.
+	// Without an engine, an SDK image or its own store.
 	second := machine(t, first)
 	down := reg.received(func() {
 		r := buildsys(t, second, append(from, noEngine), "build-package", "top")
@@ -136,7 +137,8 @@ func TestTwoMachines(t *testing.T) {
 		t.Error("the RPMs differ")
 	}
 
-	// A change in the middle: that package and what needs it, with the RPMs that these need.
+	// A change in the middle builds that package and those that need it, with the RPMs that these
+	// need.
 	writePackage(t, second, pkg{name: "mid", needs: []string{"low"}, script: script("mid") +
 		"; echo changed >>%{buildroot}/mid"})
 	down = reg.received(func() {
@@ -159,13 +161,13 @@ func TestTwoMachines(t *testing.T) {
 		t.Error("the RPMs differ")
 	}
 
-	reg.stop() // and a cache that is gone fails nothing
+	reg.stop() // a cache that is gone fails nothing
 	fourth := machine(t, first)
 	r := buildsys(t, fourth, both, "build-package", "aside")
 	r.must(t, 0, "warning: ", "1 of 1 step done")
 }
 
-// poisonAside gives the result of aside the RPM of low, with all that makes it consistent.
+// poisonAside gives the result of aside the RPM of low, in a consistent form.
 func poisonAside(t *testing.T, reg *registry, root string) {
 	t.Helper()
 	manifest := func(step string) (tag string, m map[string]any) {

@@ -1,5 +1,4 @@
-// repack_test: an image made from an earlier one is, to the byte, the one that its packages would
-// give.
+// An image made from an earlier one equals, to the byte, the one that its packages would give.
 
 package e2e
 
@@ -20,7 +19,7 @@ import (
 	"time"
 )
 
-// A package with all that copying a file system can lose.
+// oddSpec is a package with everything that copying a file system can lose.
 const oddSpec = `Name: %{_cross_os}odd
 Version: 1.0
 Release: 1
@@ -52,7 +51,7 @@ touch $d/old
 %caps(cap_net_raw=ep) %{_cross_rootdir}/odd/able
 `
 
-// certificates returns n certificates in PEM, each signed by itself.
+// certificates returns n self-signed certificates in PEM.
 func certificates(t *testing.T, n int64) string {
 	t.Helper()
 	var out bytes.Buffer
@@ -105,7 +104,7 @@ func testRepackRaw(t *testing.T, root string, files []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What is refused leaves the image as it was.
+	// A rejected file leaves the image as it was.
 	write(t, root, "garbage.pem", strings.Replace(certificates(t, 2), "\nMI", "\n*I", 1))
 	write(t, root, "targets.json", `{"signed": {"_type": "targets"}}`)
 	for _, bad := range []struct{ flag, file, message string }{
@@ -127,7 +126,10 @@ func testRepackRaw(t *testing.T, root string, files []string) {
 	disk := expand(t, filepath.Join(out, "tiny-try-raw-x86_64-1.2.3-abc.img.lz4"))
 	parts := splitDisk(t, disk)
 	verify(t, disk, parts)
-	for path, file := range map[string]string{"/usr/share/factory/etc/pki/tls/certs/ca-bundle.crt": "certs.pem", "/usr/share/updog/root.json": "root.json"} {
+	for path, file := range map[string]string{
+		"/usr/share/factory/etc/pki/tls/certs/ca-bundle.crt": "certs.pem",
+		"/usr/share/updog/root.json":                         "root.json",
+	} {
 		copied := filepath.Join(t.TempDir(), "copy")
 		tool(t, "debugfs", "-R", "dump "+path+" "+copied, parts["TINY-ROOT-A"])
 		tool(t, "cmp", copied, filepath.Join(root, file))
@@ -159,7 +161,7 @@ func repack(t *testing.T, root, variant string, args ...string) string {
 	return strings.TrimSpace(r.stdout)
 }
 
-// same fails the test unless two directories hold the same files.
+// same fails the test unless two directories have the same files.
 func same(t *testing.T, first, second string) {
 	t.Helper()
 	if a, b := outputs(t, first, ""), outputs(t, second, ""); !slices.Equal(a, b) {

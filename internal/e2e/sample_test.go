@@ -1,5 +1,4 @@
-// sample_test: builds the sample OS of this repository and boots it, untouched and with one byte
-// changed.
+// Builds the sample OS of this repository and boots it, untouched and with one byte changed.
 
 package e2e
 
@@ -26,8 +25,8 @@ func needQEMU(t *testing.T, arch string) {
 	}
 }
 
-// buildSample builds a variant of the sample OS in this checkout, so that what CI or a developer
-// has built already is used.
+// buildSample builds a variant of the sample OS in this checkout, so that existing results of CI or
+// a developer are used.
 func buildSample(t *testing.T, arch, variant string) (dir string) {
 	t.Helper()
 	r := buildsys(t, repository(t), nil, "build-variant", "--arch", arch, variant)
@@ -40,15 +39,15 @@ func buildSample(t *testing.T, arch, variant string) (dir string) {
 // an idle one.
 const bootLimit = "15m"
 
-// boots is one way in which a variant has to start.
+// boots is one way in which a variant must start.
 type boots struct {
 	variant string
 	bios    bool
-	console []string // what its console must tell, beside a verified root
+	console []string // what its console must show, besides a verified root
 }
 
-// TestSampleOS builds the variants and boots each to its ready line, by UEFI and by BIOS, from raw
-// and from qcow2.
+// TestSampleOS builds the variants and boots each to its ready line, with UEFI and BIOS, from raw
+// and qcow2.
 func TestSampleOS(t *testing.T) {
 	testSample(t, "x86_64",
 		boots{variant: "qemu-dev", console: []string{"data: /dev/vda13 on /var (ext4, "}},
@@ -106,7 +105,7 @@ func testSample(t *testing.T, arch string, ways ...boots) {
 	noDebris(t, root, before...)
 }
 
-// TestFlippedByte changes one byte of ROOT-A: the same image that boots untouched must not get
+// TestFlippedByte changes one byte of ROOT-A: an image that boots untouched must then not get
 // ready.
 func TestFlippedByte(t *testing.T) {
 	needEngine(t)
@@ -134,11 +133,11 @@ func TestFlippedByte(t *testing.T) {
 		t.Fatalf("with a byte of ROOT-A changed: %v; want a reset or a panic by dm-verity", err)
 	}
 	if !strings.Contains(err.Error(), "verity") {
-		t.Errorf("the console does not speak of verity:\n%v", err)
+		t.Errorf("the console does not mention verity:\n%v", err)
 	}
 }
 
-// diskImages returns the raw images in a directory of outputs, without the links to them.
+// diskImages returns the raw images in a directory of outputs, without links to them.
 func diskImages(dir string) ([]string, error) {
 	images, err := filepath.Glob(filepath.Join(dir, "*.img.lz4"))
 	return slices.DeleteFunc(images, func(file string) bool {
@@ -147,7 +146,7 @@ func diskImages(dir string) ([]string, error) {
 	}), err
 }
 
-// expand unpacks a compressed image into a sparse file of its own.
+// expand unpacks a compressed image into a separate sparse file.
 func expand(t *testing.T, compressed string) string {
 	t.Helper()
 	src, err := os.Open(compressed)

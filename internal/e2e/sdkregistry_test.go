@@ -1,5 +1,4 @@
-// sdkregistry_test: a buildkitd takes the SDK image from a registry that is busy, breaks off, or
-// serves other bytes.
+// A buildkitd takes the SDK image from a registry that is busy, breaks off, or serves other bytes.
 
 package e2e
 
@@ -28,7 +27,7 @@ type sdkRegistry struct {
 	layer    string
 
 	mu sync.Mutex
-	// answers instead by returning true; n counts its requests
+	// fault answers instead of the registry if it returns true; n counts its requests.
 	fault    func(w http.ResponseWriter, r *http.Request, n int) bool
 	requests int
 	content  map[string][]byte // by digest and tag
@@ -76,7 +75,7 @@ const manifestType = "application/vnd.oci.image.manifest.v1+json"
 
 func (r *sdkRegistry) host() string { return strings.TrimPrefix(r.URL, "http://") }
 
-// fail sets what goes wrong from now on, and counts requests anew.
+// fail sets the fault from now on, and resets the count of requests.
 func (r *sdkRegistry) fail(fault func(http.ResponseWriter, *http.Request, int) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -123,9 +122,9 @@ func serveContent(w http.ResponseWriter, req *http.Request, ref string, data []b
 	}
 }
 
-// TestSDKRegistry: what a busy registry asks for is granted, within bounds; one that stays busy
-// ends the run with the registry's name; bytes that are not those of the digest end it as damage. A
-// daemon of its own for each case, for it keeps what it has.
+// TestSDKRegistry checks that a busy registry gets the pause it asks for, within bounds; that one
+// that stays busy ends the run with its name; and that bytes that do not match the digest end it as
+// damage. Each case has its own daemon, because a daemon keeps what it has.
 func TestSDKRegistry(t *testing.T) {
 	need.Time(t)
 	r := newSDKRegistry(t)
@@ -133,14 +132,14 @@ func TestSDKRegistry(t *testing.T) {
 	manifests := func(req *http.Request) bool { return strings.Contains(req.URL.Path, "/manifests/") }
 	for _, c := range []struct {
 		name  string
-		image string // behind the host
+		image string // without the host
 		fault func(w http.ResponseWriter, req *http.Request, n int) bool
 		code  int
-		most  int // requests
+		most  int // limit of requests
 		says  []string
 	}{
 		{"429 for a while", "/test/sdk:1", func(w http.ResponseWriter, req *http.Request, n int) bool {
-			if n > 12 { // more than the daemon's own quick attempts
+			if n > 12 { // more than the daemon's own quick retries
 				return false
 			}
 			w.Header().Set("Retry-After", "2")
@@ -206,13 +205,13 @@ func TestSDKRegistry(t *testing.T) {
 			got := buildsys(t, root, set, "build-package", "a")
 			got.must(t, c.code, c.says...)
 			if n := r.asked(); n > c.most {
-				t.Errorf("%d requests, at most %d wanted", n, c.most)
+				t.Errorf("%d requests, want at most %d", n, c.most)
 			}
 			if c.code != 0 {
 				t.Logf("%d requests; it says %s", r.asked(), got.stderr)
 			}
 			r.fail(nil)
-			// a buildkitd v0.33 keeps the beginning of what it got, and finds it wrong again
+			// buildkitd v0.33 keeps the beginning of what it got, and finds it wrong again
 			if c.code != 5 {
 				buildsys(t, root, set, "build-package", "a").must(t, 0)
 			}
@@ -220,7 +219,7 @@ func TestSDKRegistry(t *testing.T) {
 	}
 }
 
-// cutOnce has the first answer with the layer end in its middle.
+// cutOnce cuts off the first answer with the layer in the middle.
 func cutOnce(r *sdkRegistry) func(http.ResponseWriter, *http.Request, int) bool {
 	var once sync.Once
 	return func(w http.ResponseWriter, req *http.Request, _ int) (cut bool) {

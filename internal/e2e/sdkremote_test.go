@@ -1,5 +1,5 @@
-// sdkremote_test: an SDK image goes through a remote cache from one engine to another, here the
-// same one that lost it.
+// An SDK image goes through a remote cache from one engine to another: here to the same one, which
+// lost it.
 
 package e2e
 
@@ -33,7 +33,7 @@ func TestSDKThroughCache(t *testing.T) {
 	buildsys(t, root, env, "sdk", "fetch").must(t, 0)
 	buildsys(t, root, env, "sdk", "check").must(t, 0)
 
-	// Bytes that are not those of the manifest never become an image.
+	// Bytes that do not match the manifest never become an image.
 	removeImage(t, name)
 	blobs, err := filepath.Glob(filepath.Join(shared, "blobs/sha256/*"))
 	if err != nil {
@@ -48,7 +48,7 @@ func TestSDKThroughCache(t *testing.T) {
 	buildsys(t, root, env, "sdk", "check").must(t, 4)
 }
 
-// rootfs is a tar with one file.
+// rootfs makes a tar with one file.
 func rootfs(t *testing.T, text string) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -66,7 +66,7 @@ func rootfs(t *testing.T, text string) string {
 	return b.String()
 }
 
-// removeImage removes an image from the engine, past the code under test.
+// removeImage removes an image from the engine, without the code under test.
 func removeImage(t *testing.T, name string) {
 	t.Helper()
 	engineAsk(t, os.Getenv("DOCKER_HOST"), http.MethodDelete, "/images/"+name).Body.Close()

@@ -1,5 +1,5 @@
-// secureboot_test: the signed variant boots on firmware in which its keys are enrolled, and a
-// change of anything that is read before the kernel runs keeps it from starting.
+// The signed variant boots on firmware with its keys enrolled, and a change of anything that is
+// read before the kernel runs keeps it from starting.
 
 package e2e
 
@@ -22,8 +22,8 @@ import (
 	"buildsys/internal/vm"
 )
 
-// testProfile is a set of keys of this checkout, made when it is not there: with new ones each
-// time, the image would have to be built each time.
+// testProfile is a set of keys of this checkout, made if it is missing: with new ones each time,
+// the image would have to be built each time.
 const testProfile = "BUILDSYS_SBKEYS_PROFILE=test"
 
 func TestSecureBoot(t *testing.T)        { testSecureBoot(t, "x86_64") }
@@ -75,7 +75,7 @@ func testSecureBoot(t *testing.T, arch string) {
 	}
 }
 
-// noSecret fails the test when a private key of the profile is in a file below one of the
+// noSecret fails the test if a private key of the profile is in a file below one of the
 // directories.
 func noSecret(t *testing.T, keys string, dirs ...string) {
 	t.Helper()
@@ -106,7 +106,7 @@ func noSecret(t *testing.T, keys string, dirs ...string) {
 	}
 }
 
-// keyLines are the lines of a console that tell how far the start came.
+// keyLines returns the lines of a console that show how far the start came.
 func keyLines(console string) string {
 	var lines []string
 	escapes := regexp.MustCompile(`\x1b\[[0-9;=]*[A-Za-z]`)
@@ -119,7 +119,7 @@ func keyLines(console string) string {
 	return strings.Join(lines, "\n")
 }
 
-// secureDisk is the OS disk of the signed variant, expanded, with the places of what is on it.
+// secureDisk is the OS disk of the signed variant, expanded, with the positions of its contents.
 type secureDisk struct {
 	arch      string
 	file      string
@@ -127,7 +127,7 @@ type secureDisk struct {
 	keys      string
 	esp, boot []byte // the partitions
 	at        struct{ esp, boot int64 }
-	files     map[string][]byte // of BOOT, and the program on the ESP as "program"
+	files     map[string][]byte // files of BOOT, and the program on the ESP as "program"
 }
 
 type patch struct {
@@ -209,7 +209,7 @@ func (d *secureDisk) write(t *testing.T, at int64, data []byte) {
 	}
 }
 
-// readBack checks the disk as a build does before it keeps it.
+// readBack checks the disk as a build does before it keeps the image.
 func (d *secureDisk) readBack(t *testing.T, dir string) error {
 	t.Helper()
 	version, _, _ := strings.Cut(filepath.Base(dir), "-")
@@ -227,8 +227,8 @@ func (d *secureDisk) readBack(t *testing.T, dir string) error {
 		&image.Signing{DB: d.firmware.DB, Config: public})
 }
 
-// refused boots and fails the test unless the console has what is wanted. It returns what the
-// console says.
+// refused boots and fails the test unless the console has the wanted text. It returns the console's
+// text.
 func (d *secureDisk) refused(t *testing.T, want string) string {
 	t.Helper()
 	var console bytes.Buffer
@@ -249,7 +249,7 @@ func (d *secureDisk) refused(t *testing.T, want string) string {
 	return says
 }
 
-// find gives the place on the disk of bytes that are in a partition once.
+// find returns the position on the disk of bytes that are exactly once in a partition.
 func find(t *testing.T, part []byte, start int64, what []byte) int64 {
 	t.Helper()
 	i := bytes.Index(part, what)
@@ -318,7 +318,7 @@ func changeConfig(t *testing.T, d *secureDisk) []patch {
 	return []patch{{find(t, d.boot, d.at.boot, old), old, []byte("loglevel=7")}}
 }
 
-// removeSignature takes the entry for signatures out of the headers of GRUB's program.
+// removeSignature removes the entry for signatures from the headers of GRUB's program.
 func removeSignature(t *testing.T, d *secureDisk) []patch {
 	program := d.files["program"]
 	pe := int(program[60]) | int(program[61])<<8

@@ -1,6 +1,6 @@
-// Package engine says what a build engine, a Docker daemon or a buildkitd, is to the rest of the
-// program: how it is reached, what it tells of itself, and what can be asked of it. It speaks to
-// none; package buildkit does.
+// Package engine defines what a build engine, a Docker daemon or a buildkitd, is to the rest of the
+// program: how it is reached, what it reports about itself, and what can be asked of it. It opens
+// no connection; package buildkit does.
 package engine
 
 import (
@@ -26,20 +26,20 @@ type Engine interface {
 	Await(ctx context.Context, wait time.Duration) error
 	// Info asks the engine about itself.
 	Info(ctx context.Context) (Info, error)
-	// HasImage reports whether the engine can use the image ref, and the image's ID, which is the
-	// same for the same image on every engine. No registry is asked behind the caller's back.
+	// HasImage reports whether the engine can use the image ref, and returns the image's ID, which
+	// is the same for the same image on every engine. It never asks a registry.
 	HasImage(ctx context.Context, ref string) (id string, ok bool, err error)
 	// ImportImage makes the image ref from a tar of a root file system. labels and read may be nil;
-	// read is told how many bytes have been read so far.
+	// read is called with the number of bytes read so far.
 	ImportImage(ctx context.Context, ref string, rootfs io.Reader, labels map[string]string,
 		read func(int64)) error
 	Close() error
 }
 
-// Dialer connects to the engine that the options name. Its errors are *Error.
+// Dialer connects to the engine that the options name. Its errors are of type *Error.
 type Dialer func(ctx context.Context, o Options) (Engine, error)
 
-// Options say how to reach the engine.
+// Options describes how to reach the engine.
 type Options struct {
 	// Host is the address of a Docker engine: unix://, tcp:// or ssh://. Empty means DOCKER_HOST, and
 	// without it Docker's default socket. DOCKER_TLS_VERIFY, DOCKER_CERT_PATH and DOCKER_API_VERSION
@@ -48,36 +48,36 @@ type Options struct {
 	// BuildKit is the address of a buildkitd, which is used instead of a Docker engine: unix://,
 	// tcp:// or ssh://.
 	BuildKit string
-	// BuildKitCerts is a directory with ca.pem, cert.pem and key.pem; with it a buildkitd on tcp://
-	// is spoken to over TLS.
+	// BuildKitCerts is a directory with ca.pem, cert.pem and key.pem; with it, TLS is used to reach
+	// a buildkitd on tcp://.
 	BuildKitCerts string
 	// Insecure permits tcp:// without TLS to another machine.
 	Insecure bool
 	// OCILayout is a directory that keeps imported images, as an OCI layout, for a buildkitd, which
-	// has none of its own. It need not exist.
+	// has no image store of its own. It need not exist.
 	OCILayout string
 	// Timeout is how long the engine may take for its first answer; 0 means 3 s.
 	Timeout time.Duration
-	// Wait is how long to try again when nothing listens at the address, or nothing answers: an
-	// engine may still be starting, or its machine be busy. 0 means not at all.
+	// Wait is how long to keep trying when nothing listens at the address, or nothing answers: an
+	// engine may still be starting, or its machine may be busy. 0 means not to try again.
 	Wait time.Duration
 	// Waiting, if not nil, is called once when the waiting begins.
 	Waiting func(host string, wait time.Duration)
-	// Warn, if not nil, is told of engines that are lost and found, where several share the steps. It
-	// must be safe for concurrent use.
+	// Warn, if not nil, is called when one of several engines is lost or found again. It must be
+	// safe for concurrent use.
 	Warn func(text string)
-	// Silence is how long the engine may give no sign of life before builds on it are given up; 0
+	// Silence is how long the engine may give no sign of life before its builds are given up; 0
 	// means 45 s.
 	Silence time.Duration
-	// Checkout tells one tree of packages from another on a shared engine. It never reaches a build;
-	// it only names the engine's copy of the inputs, which is updated by differences when a step is
-	// built again.
+	// Checkout tells one tree of packages from another on a shared engine. It never reaches a
+	// build; it only names the engine's copy of the inputs, so that a later build of a step sends
+	// only what changed.
 	Checkout string
-	// Layers is where engines share the layers of steps.
+	// Layers names the places where engines share the layers of steps.
 	Layers LayerCache
 }
 
-// Addresses lists the engines that the options name: addresses are separated by commas or spaces.
+// Addresses returns the engines that the options name: addresses are separated by commas or spaces.
 func (o Options) Addresses() []string {
 	text := cmp.Or(o.BuildKit, o.Host, os.Getenv("DOCKER_HOST"))
 	all := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
@@ -85,7 +85,7 @@ func (o Options) Addresses() []string {
 	return slices.Compact(all)
 }
 
-// LayerPlace is a repository of an OCI registry, as the engine reaches it.
+// LayerPlace is a repository of an OCI registry, by the address that the engine reaches it at.
 type LayerPlace struct {
 	Repository string // HOST[:PORT]/REPOSITORY
 	Plain      bool   // HTTP without TLS
@@ -97,25 +97,25 @@ func (p LayerPlace) Host() string {
 	return host
 }
 
-// LayerCache says where engines share the layers of steps. The zero value is nowhere.
+// LayerCache names the places where engines share the layers of steps. The zero value names none.
 type LayerCache struct {
 	From []LayerPlace // asked in order
 	To   LayerPlace   // Repository is empty for none
 }
 
-// Info describes an engine. What an engine does not tell is zero.
+// Info describes an engine. A field that the engine does not report is zero.
 type Info struct {
 	Kind    string // "Docker engine" or "buildkitd"
 	Host    string // its address
-	Local   bool   // it surely runs on this machine
+	Local   bool   // it certainly runs on this machine
 	Version string // "20.10.24", "v0.33.1"
-	API     string // "1.41"; of Docker only
-	CPUs    int    // a buildkitd does not tell: this machine's when it is Local
+	API     string // "1.41"; Docker only
+	CPUs    int    // a buildkitd does not report it: this machine's count if the engine is Local
 	Memory  int64  // bytes
 	Driver  string // storage driver or snapshotter; "vfs" and "native" copy the SDK for every step
-	RootDir string // where it keeps images and build cache, on its own machine; of Docker only
+	RootDir string // where it keeps images and build cache, on its own machine; Docker only
 
-	Nodes []NodeInfo // of several engines, each of them
+	Nodes []NodeInfo // one for each engine, when there are several
 }
 
 // NodeInfo is one engine of several.
@@ -124,7 +124,7 @@ type NodeInfo struct {
 	Err error // why it is not used; then only Host is known
 }
 
-// Error says that the engine cannot be used and what to do about it.
+// Error reports that the engine cannot be used, and what to do about it.
 type Error struct {
 	Kind string // "Docker engine" or "buildkitd"
 	Host string
@@ -132,7 +132,7 @@ type Error struct {
 	Hint string // what to do
 }
 
-// Error names the engine.
+// Error returns the engine, the cause and the hint.
 func (e *Error) Error() string {
 	return fmt.Sprintf("cannot use the %s at %s: %v; %s", e.Kind, e.Host, e.Err, e.Hint)
 }

@@ -1,5 +1,4 @@
-// Steps that need not be built: in place, in the store, cut off; and what is noticed when something
-// is wrong.
+// Steps that need not be built: in place, in the store, cut off; and how a run notices damage.
 
 package executor_test
 
@@ -54,7 +53,7 @@ func TestNothingIsBuiltTwice(t *testing.T) {
 			tt.change()
 			s.mustRun(t, allCached)
 			if got := len(s.rec.Steps(progress.StepRestored)); got != tt.restored {
-				t.Errorf("%d steps restored, want %d", got, tt.restored)
+				t.Errorf("%d steps were restored, want %d", got, tt.restored)
 			}
 			if w := s.warnings(); w != "" {
 				t.Errorf("warnings: %s", w)
@@ -67,7 +66,7 @@ func TestNothingIsBuiltTwice(t *testing.T) {
 	}
 }
 
-// The store is enough for a checkout in another place.
+// The store alone is enough for a checkout in another directory.
 func TestAnotherCheckout(t *testing.T) {
 	s := newCachedScene(t, 2, diamond...)
 	s.mustRun(t, allDone)
@@ -77,7 +76,7 @@ func TestAnotherCheckout(t *testing.T) {
 	other.mustRun(t, allCached)
 }
 
-// Exactly what a change reaches is built.
+// A run builds exactly the steps that a change reaches.
 func TestCutOff(t *testing.T) {
 	s := newCachedScene(t, 2, diamond...)
 	s.mustRun(t, allDone)
@@ -100,7 +99,7 @@ func TestCutOff(t *testing.T) {
 	}
 }
 
-// A run that reads something damaged says what is damaged and builds it again.
+// A run that reads something damaged reports what is damaged and builds it again.
 func TestDamagedStore(t *testing.T) {
 	for _, dir := range []string{"store/blobs", "store/entries"} {
 		s := newCachedScene(t, 2, "a:", "b: a")
@@ -119,14 +118,14 @@ func TestDamagedStore(t *testing.T) {
 				t.Errorf("%s: warnings are %q", path, w)
 			}
 			if dir == "store/blobs" && !strings.Contains(s.warnings(), "built again") {
-				t.Errorf("it is not said that the step is built again: %q", s.warnings())
+				t.Errorf("no warning says that the step is built again: %q", s.warnings())
 			}
-			break // the other file: below, in TestAnyBitFlips
+			break // the other files: see TestAnyBitFlips
 		}
 	}
 }
 
-// An input that is edited while its step runs: nobody knows what the build has seen.
+// An input is edited while its step runs: the build may have seen either version.
 func TestInputEditedMeanwhile(t *testing.T) {
 	for name, edit := range map[string]func(t *testing.T, s *scene){
 		"spec": func(t *testing.T, s *scene) { s.edit(t, "a", "Name: a\nedited meanwhile\n") },
@@ -159,7 +158,7 @@ func TestInputEditedMeanwhile(t *testing.T) {
 	}
 }
 
-// snapshots is the store, the record and the outputs of one step as text.
+// snapshots returns the store, the record and the outputs of one step as text.
 func snapshots(t *testing.T, s *scene, name string) string {
 	t.Helper()
 	record, err := os.ReadFile(filepath.Join(s.dir, "state", "package-"+name+".state"))
@@ -200,8 +199,8 @@ func (f builderFunc) Build(ctx context.Context, p plan.Solve, out string,
 	return f(ctx, p, out)
 }
 
-// A run that must not build fails where it would have to, names the inputs, and leaves the rest as
-// it is.
+// A run that must not build fails where it would have to build, names the inputs that differ, and
+// leaves the rest as it is.
 func TestRequire(t *testing.T) {
 	s := newCachedScene(t, 2, "a:", "b: a", "other:")
 	s.opts.Jobs, s.opts.Prepare = 0, noEngine(t)
@@ -263,7 +262,7 @@ func TestLinkIsRestored(t *testing.T) {
 	check(0)
 }
 
-// A store that cannot be written costs the next checkout time, and this run nothing.
+// A store that cannot be written fails no run; it only costs the next checkout time.
 func TestStoreIsReadOnly(t *testing.T) {
 	s := newCachedScene(t, 1, "a:", "b: a")
 	s.remove(t, "store/tmp")

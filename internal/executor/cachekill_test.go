@@ -1,5 +1,5 @@
 // Kills with a cache: whatever the moment, the next run ends with the tree, the records and the
-// store of an undisturbed one.
+// store of an undisturbed run.
 
 package executor
 
@@ -29,7 +29,7 @@ import (
 	"buildsys/internal/scheduler"
 )
 
-// twoSteps is a package and an image made of it, with their inputs below dir.
+// twoSteps returns a package and an image made of it, with their inputs below dir.
 func twoSteps(dir string) plan.Plan {
 	file := func(name string) plan.Context {
 		return plan.Context{Files: []plan.File{{Name: name, Host: filepath.Join(dir, "in", name),
@@ -49,8 +49,9 @@ func twoSteps(dir string) plan.Plan {
 	return plan.Plan{Arch: "x86_64", Steps: []plan.Step{lib, img}}
 }
 
-// runCached runs twoSteps in dir and returns the names of what was built. stage is called at every
-// stage of the engine and of the store. The clock stands still, so that two runs can be compared.
+// runCached runs twoSteps in dir and returns the names of the steps that were built. It calls stage
+// at every stage of publishing and of the store. The clock stands still, so that two runs can be
+// compared.
 func runCached(
 	ctx context.Context, dir string, sink progress.Sink, stage func(string),
 ) ([]string, error) {
@@ -68,7 +69,7 @@ func runCached(
 		Store: store, Memo: cache.NewMemo(), State: filepath.Join(dir, "state"), SDK: "sha256:0",
 		Log: func(string) string { return "" },
 	}
-	if testing.Short() || os.Getenv("EXECUTOR_HELPER") == "" { // the kill is what counts, not the disk
+	if testing.Short() || os.Getenv("EXECUTOR_HELPER") == "" { // the kill matters here, not the disk
 		o.hooks.Sync = func(string) error { return nil }
 	}
 	_, err = Run(ctx, twoSteps(dir), o)
@@ -88,7 +89,7 @@ func mustRunCached(t *testing.T, dir string) []string {
 	return built
 }
 
-// cachedDir makes the inputs of twoSteps after the given history.
+// cachedDir makes the inputs of twoSteps and builds every version in history.
 func cachedDir(t *testing.T, history history) string {
 	t.Helper()
 	dir := buildtest.Tree(t, "-- in/img.toml --\nimage\n")
@@ -100,7 +101,7 @@ func cachedDir(t *testing.T, history history) string {
 	return dir
 }
 
-// history is the versions of lib.spec that were built before the run that counts, which builds
+// history holds the versions of lib.spec that are built before the run under test, which builds
 // "new".
 type history []string
 
@@ -110,7 +111,7 @@ var (
 	restore = history{"new", "old"} // the outputs in place are old, and the store has the new ones
 )
 
-// stored is the whole tree as text, without the times of entries and their checksums, which differ
+// stored returns the whole tree as text, without the times and checksums of entries, which differ
 // from run to run.
 func stored(t *testing.T, dir string) map[string]string {
 	t.Helper()
@@ -121,17 +122,17 @@ func stored(t *testing.T, dir string) map[string]string {
 		case strings.HasPrefix(name, "store/entries/"):
 			all[name] = times.ReplaceAllString(text, "$1")
 		case strings.HasPrefix(name, "store/tmp/"):
-			// It is removed by who opens the store next while nobody else is at it, which package cache
-			// tests. Here a child that another test forks has the locks of this process for a moment.
+			// The next process that opens the store alone removes it; package cache tests that.
+			// Here, a child that another test forks holds the locks of this process for a moment.
 			delete(all, name)
-		case strings.HasSuffix(name, "/packages/swept"): // when it was looked for old nodes
+		case strings.HasSuffix(name, "/packages/swept"): // the time of the last sweep
 			delete(all, name)
 		}
 	}
 	return all
 }
 
-// A run that is killed at any stage leaves the old or the new, and the next run makes it whole.
+// A kill at any stage leaves the old or the new outputs, and the next run completes the tree.
 func TestKillWithCache(t *testing.T) {
 	for _, before := range []history{fresh, rebuild, restore} {
 		calm := cachedDir(t, before)
@@ -148,7 +149,7 @@ func TestKillWithCache(t *testing.T) {
 		}
 		for _, one := range expected {
 			if !slices.Contains(stages, one) {
-				t.Errorf("after %q there is no stage %q", before, one)
+				t.Errorf("stage %q is not followed by stage %q", before, one)
 			}
 		}
 		for n, stage := range stages {
@@ -160,7 +161,7 @@ func TestKillWithCache(t *testing.T) {
 	}
 }
 
-// killedRun kills a run at its nth stage and looks at what is there then, and after the next run.
+// killedRun kills a run at its nth stage and checks what is left then and after the next run.
 func killedRun(t *testing.T, history history, n int, want map[string]string) {
 	dir := cachedDir(t, history)
 	before := stored(t, dir)
@@ -219,12 +220,11 @@ func TestCachedHelper(t *testing.T) {
 		}
 		left--
 	})
-	t.Fatalf("came through alive: %v", err)
+	t.Fatalf("survived the kill: %v", err)
 }
 
-// Whatever bit of the store, the records or the outputs is
-// flipped, the next run's outputs are right, and it says so when it met a damaged entry or output
-// of the store.
+// If any bit of the store, the records or the outputs flips, the next run still ends with the right
+// outputs, and reports damage to an entry or output of the store that it read.
 func TestAnyBitFlips(t *testing.T) {
 	calm := cachedDir(t, rebuild)
 	mustRunCached(t, calm)
@@ -236,7 +236,7 @@ func TestAnyBitFlips(t *testing.T) {
 	for _, path := range paths {
 		t.Run(path, func(t *testing.T) {
 			t.Parallel()
-			for _, gone := range []bool{false, true} { // outputs deleted as well
+			for _, gone := range []bool{false, true} { // whether the outputs are deleted too
 				for part := range 4 {
 					flipAndRun(t, calm, path, part, gone, want)
 				}
@@ -265,7 +265,7 @@ func flipAt(t *testing.T, path string, part int) {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil || len(data) == 0 {
-		return // the lock is empty, outputs may be deleted
+		return // the lock is empty, and outputs may be deleted
 	}
 	at := part * (len(data) - 1) / 3
 	data[at] ^= 1 << ((at + part) % 8)
@@ -313,7 +313,7 @@ func regularFiles(t *testing.T, dir string) []string {
 	return paths
 }
 
-// A step that is restored while the run is cancelled is not put in place.
+// If a run is cancelled while it restores a step, the step is not put in place.
 func TestCancelDuringRestore(t *testing.T) {
 	dir := cachedDir(t, fresh)
 	mustRunCached(t, dir)

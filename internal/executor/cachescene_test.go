@@ -1,5 +1,4 @@
-// What the tests of runs with a cache share: a scene whose steps have input files, a store and
-// records.
+// Scenes for tests of runs with a cache: steps have input files, and there are a store and records.
 
 package executor_test
 
@@ -40,7 +39,7 @@ func newCachedScene(t *testing.T, jobs int, lines ...string) *scene {
 	return s
 }
 
-// forget makes a new builder and recorder, so that only the next run shows in them.
+// forget replaces the builder and the recorder, so that they show only the next run.
 func (s *scene) forget() {
 	s.fake = &buildtest.Fake{Hook: s.fake.Hook}
 	s.rec = &buildtest.Recorder{}
@@ -58,8 +57,8 @@ func (s *scene) edit(t *testing.T, name, text string) {
 	buildtest.Write(t, filepath.Join(s.dir, "packages"), "-- "+name+".spec --\n"+text)
 }
 
-// run runs the plan and fails the test unless the steps end as wanted and the built ones are those
-// that are "done".
+// run runs the plan and fails the test unless the steps end as wanted and exactly the steps that
+// are "done" were built.
 func (s *scene) run(t *testing.T, want string) error {
 	t.Helper()
 	s.forget()
@@ -88,7 +87,7 @@ func (s *scene) run(t *testing.T, want string) error {
 	return err
 }
 
-// mustRun is run where there must be no error.
+// mustRun is run for a run that must succeed.
 func (s *scene) mustRun(t *testing.T, want string) {
 	t.Helper()
 	if err := s.run(t, want); err != nil {
@@ -140,10 +139,10 @@ func (s *scene) warnings() string {
 	return strings.Join(texts, "\n")
 }
 
-// noEngine is a Prepare that must not be called.
+// noEngine returns a Prepare function that must not be called.
 func noEngine(t *testing.T) func(context.Context) (int, error) {
 	return func(context.Context) (int, error) {
-		t.Error("the builder was made ready though nothing has to be built")
+		t.Error("the builder was prepared although nothing has to be built")
 		return 1, nil
 	}
 }

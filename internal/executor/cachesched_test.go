@@ -1,4 +1,4 @@
-// The order of things with a cache: lookups, fetches, the builder's preparation, cancellation.
+// The order of events with a cache: lookups, fetches, the builder's preparation, cancellation.
 
 package executor_test
 
@@ -40,9 +40,9 @@ func TestPrepareOnceAndOnlyForAMiss(t *testing.T) {
 		s.remove(t, "rpms")
 		s.mustRun(t, "a cached, b cached, c cached, d cached")
 		if prepared != 1 {
-			t.Error("prepared for a run in which nothing is built")
+			t.Error("the builder was prepared for a run in which nothing is built")
 		}
-		s.opts.Jobs = 1 // what the user says counts
+		s.opts.Jobs = 1 // the user's setting overrides Prepare
 		s.edit(t, "a", "Name: a\nedited\n")
 		s.edit(t, "b", "Name: b\nedited\n")
 		s.mustRun(t, "a done, b done, c cached, d done")
@@ -52,8 +52,8 @@ func TestPrepareOnceAndOnlyForAMiss(t *testing.T) {
 	})
 }
 
-// Without a builder nothing can be built: what runs for it is stopped, the rest is cancelled, the
-// reason is the error.
+// If the builder cannot be prepared, nothing can be built: work for it stops, the rest is
+// cancelled, and the run's error is the cause.
 func TestPrepareFails(t *testing.T) {
 	for _, jobs := range []int{0, 2} {
 		synctest.Test(t, func(t *testing.T) {
@@ -102,7 +102,7 @@ func (s *scene) mustRunOnly(t *testing.T, name string) {
 	s.plan, s.opts.Prepare = whole, prepare
 }
 
-// A builder that hangs while it gets ready cannot keep a cancelled run.
+// A builder that hangs while it gets ready does not keep a cancelled run from ending.
 func TestPrepareHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newCachedScene(t, 0, "a:", "b: a")
@@ -119,8 +119,8 @@ func TestPrepareHangs(t *testing.T) {
 	})
 }
 
-// Files are fetched for what is built and, ahead, for what is above it; never for what is known to
-// be there.
+// Files are fetched for steps that are built and, ahead of time, for the steps above them, but
+// never for a step that is known to be up to date.
 func TestFetchOnlyWhatIsMissed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newCachedScene(t, 2, "a:", "b: a", "c: b", "other:")
@@ -152,7 +152,8 @@ func TestFetchOnlyWhatIsMissed(t *testing.T) {
 		s.mustRun(t, "a cached, b cached, c cached, other cached")
 		check()
 
-		// b comes out the same, so c is cached although its files, asked for ahead, are not to be had.
+		// b comes out the same, so c is cached even though its files, asked for ahead, cannot be
+		// fetched.
 		broken["package/c"] = true
 		s.edit(t, "b", "# comment\nName: b\n")
 		s.mustRun(t, "a cached, b done, c cached, other cached")
@@ -167,8 +168,8 @@ func TestFetchOnlyWhatIsMissed(t *testing.T) {
 	})
 }
 
-// slowLookup makes the next lookup of the step take a second: it finds damage and is slow to say
-// so.
+// slowLookup makes the next lookup of the step take a second: it finds damage, and its warnings are
+// slow.
 func (s *scene) slowLookup(t *testing.T, name string, then func()) {
 	t.Helper()
 	record, ok := builddir.ReadState(s.opts.Cache.State, "package/"+name)
@@ -185,12 +186,11 @@ func (s *scene) slowLookup(t *testing.T, name string, then func()) {
 		t.Fatal(err)
 	}
 	s.remove(t, "rpms", name)
-	// there are two: the blob, and its entry
+	// There are two warnings: for the blob, and for its entry.
 	s.opts.Cache.Store.Warn = func(string) { time.Sleep(time.Second / 2); then() }
 }
 
-// The only job is not given to a step of less weight while a weightier one is still being looked
-// up.
+// The only job is not given to a cheaper step while a costlier one is still being looked up.
 func TestLookupsKeepTheOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newCachedScene(t, 1, "a:", "b: a", "c: b", "x:", "y:")
@@ -209,7 +209,7 @@ func TestLookupsKeepTheOrder(t *testing.T) {
 			rep.Duration != 3*time.Minute+time.Second {
 			t.Errorf("built %v in %v, want a first", got, rep.Duration)
 		}
-		// A lighter one that is looked up for long holds up nobody.
+		// A cheaper step whose lookup takes long holds up no other.
 		s.edit(t, "a", "Name: a\nedited\n")
 		s.edit(t, "b", "Name: b\nedited\n")
 		s.forget()
@@ -221,7 +221,7 @@ func TestLookupsKeepTheOrder(t *testing.T) {
 	})
 }
 
-// A run cancelled while it looks steps up builds nothing and publishes nothing more.
+// A run cancelled while it looks steps up builds and publishes nothing more.
 func TestCancelDuringLookups(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newCachedScene(t, 2, "a:", "b: a", "other:")

@@ -1,4 +1,4 @@
-// The caller's check of outputs: what it refuses is neither stored nor published.
+// The caller's check of outputs: outputs that it refuses are neither stored nor published.
 
 package executor_test
 
@@ -41,7 +41,7 @@ func TestCheckRefusesOutputs(t *testing.T) {
 	}
 	s.checkStagingEmpty(t)
 
-	refuse = false // had it been stored, it would not be built again
+	refuse = false // had the outputs been stored, the step would not be built again
 	s.forget()
 	rep, err = executor.Run(t.Context(), s.plan, s.opts)
 	if got, want := statuses(rep), "good cached, bad done, above done"; err != nil || got != want {

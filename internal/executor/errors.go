@@ -9,15 +9,15 @@ import (
 	"buildsys/internal/errkind"
 )
 
-// FailedError says that steps failed. Roots are the root failures, in plan order; Unwrap gives
+// FailedError reports that steps failed. Roots are the root failures, in plan order; Unwrap returns
 // their errors.
 type FailedError struct {
 	Roots   []StepResult
-	Skipped int // steps that were not run because of them
+	Skipped int // steps that were not run because of the failures
 	Total   int // steps of the plan
 }
 
-// Error names the failed steps; what failed inside each is in the report.
+// Error names the failed steps; the report says what failed in each.
 func (e *FailedError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d of %d steps failed", len(e.Roots), e.Total)
@@ -35,7 +35,7 @@ func (e *FailedError) Error() string {
 	return b.String()
 }
 
-// Unwrap returns the root failures' errors, so that errors.As finds their types.
+// Unwrap returns the errors of the root failures, so that errors.As finds their types.
 func (e *FailedError) Unwrap() []error {
 	errs := make([]error, len(e.Roots))
 	for i, f := range e.Roots {
@@ -44,8 +44,8 @@ func (e *FailedError) Unwrap() []error {
 	return errs
 }
 
-// ErrorKind is errkind.StepFailed when a step itself failed, else the kind of what stood in the
-// first one's way.
+// ErrorKind returns errkind.StepFailed if a step itself failed, otherwise the kind of the first
+// error that kept a step from running.
 func (e *FailedError) ErrorKind() errkind.Kind {
 	first := errkind.Unexpected
 	for i, step := range e.Roots {
@@ -60,7 +60,7 @@ func (e *FailedError) ErrorKind() errkind.Kind {
 	return first
 }
 
-// NotThereError says that outputs which another process should have put in place are not there.
+// NotThereError reports that outputs which another process should have put in place are missing.
 type NotThereError struct {
 	Step string
 	Dir  string
@@ -69,7 +69,7 @@ type NotThereError struct {
 // Error names the directory.
 func (e *NotThereError) Error() string {
 	kind, name, _ := strings.Cut(e.Step, "/")
-	return fmt.Sprintf("its outputs are not in %s, though cargo takes it for built: "+
+	return fmt.Sprintf("its outputs are not in %s, although cargo considers it built: "+
 		"run \"buildsys build-%s %s\", then cargo again", e.Dir, kind, name)
 }
 

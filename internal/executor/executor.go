@@ -1,6 +1,6 @@
-// Package executor runs a plan: it carries out what the scheduler decides. It looks steps up, has
-// their sources fetched, builds them, checks what came out and has it published. It tells what
-// happens through progress events and never prints.
+// Package executor runs a plan: it carries out what package scheduler decides. It looks steps up in
+// the cache, fetches their sources, has a Builder build them, checks the outputs, and publishes
+// them through package builddir. It reports through progress events and never prints.
 package executor
 
 import (
@@ -20,25 +20,25 @@ import (
 
 // Builder does one build and leaves its outputs in the existing, empty directory out.
 //
-// It may report StepLog and Warning events; the executor fills in Time and Step. An error that has
-// a method Transient() bool returning true means the same build may succeed when it is tried again.
-// When ctx is cancelled, Build stops and returns soon.
+// It may report StepLog and Warning events; the executor fills in Time and Step. If the error has a
+// method Transient() bool that returns true, the same build may succeed when tried again. When ctx
+// is cancelled, Build stops and returns soon.
 type Builder interface {
 	Build(ctx context.Context, s plan.Solve, out string, report func(progress.Event)) error
 }
 
-// Options says how to run a plan.
+// Options are the settings of a run.
 type Options struct {
 	Builder Builder
 	// Fetch puts a step's external files into the source store. It is called for several steps at
 	// once. Nil is allowed when no step has files to fetch.
 	Fetch func(ctx context.Context, step string, files []manifest.ExternalFile) error
-	// Check looks at the outputs of a step in dir, before they are stored or published; its error
+	// Check examines the outputs of a step in dir before they are stored or published; its error
 	// fails the step. It is called for several steps at once and may be nil.
 	Check func(ctx context.Context, s plan.Step, dir string) error
 	Sink  progress.Sink
 	Jobs  int // builds at once; 0 means what Prepare says, or 1
-	// Prepare makes the builder ready and returns how many builds it does well at once. It is
+	// Prepare makes the builder ready and returns how many builds it can run well at once. It is
 	// called once, before the first build: a run in which nothing has to be built needs no builder.
 	// Its error ends the run. It may be nil.
 	Prepare func(ctx context.Context) (jobs int, err error)
@@ -46,18 +46,18 @@ type Options struct {
 	// for as long as that is reasonable; its error ends the run with a *GoneError. It may be called
 	// for several steps at once, and may be nil.
 	Ready func(ctx context.Context) error
-	// Cache is what is known of earlier builds; nil means that every step is built.
+	// Cache holds the results of earlier builds; nil means that every step is built.
 	Cache *Cache
-	// Wanted says whose outputs have to be in place at the end; those of the others are left in a
-	// remote cache when nothing that is built needs them. Nil means all.
+	// Wanted reports whether a step's outputs must be in place at the end; those of other steps
+	// stay in a remote cache unless a build needs them. Nil means all steps.
 	Wanted func(plan.Step) bool
 	// Staging is a directory on the same file system as every step's Out. It belongs to the run:
-	// all it holds is deleted when a run starts and when it ends.
+	// everything in it is deleted when a run starts and when it ends.
 	Staging   string
 	Heartbeat time.Duration // longest silence between two step events; 0 means 10 s
-	// Cost is the expected duration of a step; nil means what the Cache has recorded, or else that
-	// all cost the same. The ready step with the costliest path of dependants above it is built
-	// first.
+	// Cost returns the expected duration of a step. Nil means what the Cache has recorded, or if it
+	// has nothing, the same for all. The executor first builds the ready step with the costliest
+	// path of dependants above it.
 	Cost func(plan.Step) time.Duration
 	Now  func() time.Time // nil means time.Now
 	// Sleep waits before a retry; nil means a real wait.
@@ -66,27 +66,27 @@ type Options struct {
 	hooks builddir.Hooks // for tests
 }
 
-// Cache is where a run looks for results before it builds, and where it keeps them.
+// Cache is where a run looks for results before it builds, and where it keeps new ones.
 type Cache struct {
 	Store   *cache.Store
 	Memo    *cache.Memo              // hashes of files in the checkout
 	State   string                   // directory with the records of the outputs in the checkout
-	SDK     string                   // digest of the image that steps run in
+	SDK     string                   // digest of the image that the steps run in
 	Images  map[string]string        // digests of the plan's other images, by reference
 	Log     func(step string) string // path of the step's whole output, "" when there is none
 	Require bool                     // fail where a step would have to be built
-	Remote  *remote.Cache            // what other machines have built; nil for none
+	Remote  *remote.Cache            // results of other machines; nil for none
 	Native  bool                     // use nothing that was not built on this machine
 }
 
 // Run runs every step of p that can be run, at most o.Jobs at once, and publishes each step's
 // outputs as soon as it is built.
 //
-// A step that fails stops only the steps that depend on it. When any failed the error is a
-// *FailedError. When ctx is cancelled nothing new is started or published, the running builds are
-// waited for (at most 10 s, should the engine hang), and the error wraps context.Cause(ctx). A
-// *builddir.HostError means the staging directory cannot be used. The Report is complete in every
-// one of these cases but the last.
+// A step that fails stops only the steps that depend on it; the error is then a *FailedError. When
+// ctx is cancelled, Run starts and publishes nothing new, waits for the running builds (at most 10
+// s, in case the engine hangs), and returns an error that wraps context.Cause(ctx). A
+// *builddir.HostError means that the staging directory cannot be used. The Report is complete in
+// all of these cases but the last.
 func Run(ctx context.Context, p plan.Plan, o Options) (rep Report, err error) {
 	o = o.withDefaults(p)
 	if err := checkRequest(p, o); err != nil {
@@ -103,7 +103,7 @@ func Run(ctx context.Context, p plan.Plan, o Options) (rep Report, err error) {
 		}
 	}()
 	for _, s := range p.Steps {
-		if s.Given { // another process may be at it
+		if s.Given { // another process may be writing it
 			continue
 		}
 		if err := builddir.Recover(outputsOf(s)); err != nil {
@@ -135,7 +135,7 @@ func (o Options) withDefaults(p plan.Plan) Options {
 	return o
 }
 
-// checkRequest finds the mistakes of a caller that would otherwise hang the run or delete outputs.
+// checkRequest finds mistakes of the caller that would hang the run or delete outputs.
 func checkRequest(p plan.Plan, o Options) error {
 	if o.Builder == nil || o.Sink == nil || o.Staging == "" {
 		return errors.New("executor: Builder, Sink and Staging must be set")
@@ -156,11 +156,11 @@ func checkRequest(p plan.Plan, o Options) error {
 				"which does not come before it", s.ID, i, d)
 		}
 		if s.Given && o.Cache == nil {
-			return fmt.Errorf("executor: step %s is given but there is no cache "+
+			return fmt.Errorf("executor: step %s is given, but there is no cache "+
 				"to read its outputs with", s.ID)
 		}
 		if len(s.Fetch) > 0 && o.Fetch == nil {
-			return fmt.Errorf("executor: step %s has files to fetch but there is no fetcher", s.ID)
+			return fmt.Errorf("executor: step %s has files to fetch, but Fetch is nil", s.ID)
 		}
 		out, err := filepath.Abs(s.Out)
 		if err != nil || s.Out == "" {

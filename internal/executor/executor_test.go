@@ -94,8 +94,8 @@ func TestLongestPathFirst(t *testing.T) {
 	})
 }
 
-// In 300 random graphs with random failures: dependencies come first, the limit holds, what can run
-// does, what cannot is skipped.
+// In 300 random graphs with random failures, dependencies come first, the limit holds, every step
+// that can run does, and the others are skipped.
 func TestRandomGraphs(t *testing.T) {
 	for seed := range uint64(300) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
@@ -137,7 +137,7 @@ func randomGraph(t *testing.T, rnd *rand.Rand) {
 	s.fake.Hook = func(ctx context.Context, p plan.Solve, out string) error {
 		for _, d := range p.Contexts["rpms"].Dirs {
 			if !s.isNew(t, d.Name) {
-				t.Errorf("%s was started before %s was there", p.Name, d.Name)
+				t.Errorf("%s was started before the outputs of %s were in place", p.Name, d.Name)
 			}
 		}
 		return wait(took[buildtest.Name(p)])(ctx, p, out)

@@ -1,5 +1,4 @@
-// What goes wrong in a run: failing builds and fetches, transient faults, cancellation, frozen
-// engines.
+// Failures in a run: builds and fetches that fail, transient faults, cancellation, frozen engines.
 
 package executor_test
 
@@ -68,7 +67,7 @@ func TestCancel(t *testing.T) {
 			switch buildtest.Name(p) {
 			case "quick":
 				return nil
-			case "stubborn": // needs a while to stop, and leaves something
+			case "stubborn": // takes a while to stop, and leaves a file
 				buildtest.Write(t, out, "-- half/a.rpm --\n")
 				<-ctx.Done()
 				time.Sleep(3 * time.Second)
@@ -101,7 +100,7 @@ func TestCancel(t *testing.T) {
 	})
 }
 
-// A build that does not listen cannot keep a cancelled run, nor publish anything later.
+// A build that ignores cancellation neither holds up a cancelled run nor publishes anything later.
 func TestCancelWithFrozenEngine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene(t, 1, "a:", "b: a")
@@ -124,7 +123,7 @@ func TestCancelWithFrozenEngine(t *testing.T) {
 	})
 }
 
-// deafBuilder takes an hour, whatever its context says, and then succeeds.
+// deafBuilder ignores its context, takes an hour and then succeeds.
 type deafBuilder struct{ ended chan struct{} }
 
 func (b deafBuilder) Build(_ context.Context, _ plan.Solve, out string,
@@ -163,7 +162,7 @@ func TestFetch(t *testing.T) {
 				return missing
 			case "package/slow":
 				time.Sleep(20 * time.Second)
-			case "package/e": // not needed any more once nosrc failed
+			case "package/e": // not needed any more once nosrc has failed
 				<-ctx.Done()
 				cancelled = true
 				return ctx.Err()
@@ -187,7 +186,7 @@ func TestFetch(t *testing.T) {
 
 type faultError struct{ transient bool }
 
-// lossError is a fault after which one more attempt is enough.
+// lossError is a fault after which only one more attempt is made.
 type lossError struct{ faultError }
 
 func (lossError) Attempts() int  { return 2 }
@@ -224,7 +223,7 @@ func TestRetryOnlyTransient(t *testing.T) {
 			s.opts.Ready = func(context.Context) error { asked++; return nil }
 			rep, err := executor.Run(t.Context(), s.plan, s.opts)
 			if asked != tt.calls-1 || rep.Steps[0].Retries != tt.calls-1 {
-				t.Errorf("%d times asked whether the builder is ready, %d retries in the report", asked,
+				t.Errorf("Ready was called %d times, %d retries are in the report", asked,
 					rep.Steps[0].Retries)
 			}
 			if (err == nil) != tt.ok || len(s.fake.Calls()) != tt.calls || len(waits) != tt.calls-1 {
@@ -244,8 +243,8 @@ func TestRetryOnlyTransient(t *testing.T) {
 	}
 }
 
-// attempts is a Hook that ends with one error after the other. Each attempt leaves something, and
-// must find nothing.
+// attempts returns a Hook that fails with one error after the other. Each attempt leaves a file,
+// and the next must not find it.
 func attempts(
 	t *testing.T, s *scene, errs []error,
 ) func(context.Context, plan.Solve, string) error {
@@ -266,8 +265,8 @@ func attempts(
 	}
 }
 
-// TestRetryBudget: the retries of a run are bounded, so that an engine that dies in every step does
-// not multiply its work.
+// TestRetryBudget checks that the retries of a run are bounded, so that an engine that dies in
+// every step does not multiply its work.
 func TestRetryBudget(t *testing.T) {
 	s := newScene(t, 1, "a:", "b:", "c:", "d:", "e:")
 	s.fake.Hook = func(context.Context, plan.Solve, string) error {
@@ -292,8 +291,8 @@ func TestRetryBudget(t *testing.T) {
 	}
 }
 
-// TestAllLostAtOnce: an engine that ends takes all steps along that run on it, and one such loss
-// fails nothing.
+// TestAllLostAtOnce checks that one loss of the engine, which interrupts all steps that run on it,
+// fails none of them.
 func TestAllLostAtOnce(t *testing.T) {
 	s := newScene(t, 5, "a:", "b:", "c:", "d:", "e:")
 	var mu sync.Mutex
@@ -313,8 +312,8 @@ func TestAllLostAtOnce(t *testing.T) {
 	}
 }
 
-// TestBuilderGone: a builder that does not become ready again ends the run: no other step could be
-// built.
+// TestBuilderGone checks that a builder that does not become ready again ends the run, because no
+// other step can be built.
 func TestBuilderGone(t *testing.T) {
 	s := newScene(t, 1, "a:", "b:", "c:")
 	s.fake.Hook = func(context.Context, plan.Solve, string) error { return faultError{true} }

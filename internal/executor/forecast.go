@@ -1,4 +1,4 @@
-// Forecast: what a run would do and why, found out without building, restoring or writing anything.
+// Forecast: what a run would do and why, without building, restoring or writing anything.
 
 package executor
 
@@ -18,16 +18,16 @@ import (
 	"buildsys/internal/scheduler"
 )
 
-// Outlook is what a run would do with a step.
+// Outlook is what a run would do about a step.
 type Outlook string
 
 // The outlooks.
 const (
 	UpToDate Outlook = "up to date"
 	Restore  Outlook = "restore"   // from the store
-	Remote   Outlook = "remote"    // a remote cache has it; fetched when a build needs it
-	Build    Outlook = "build"     // its inputs are known, and no outputs made from them
-	MayBuild Outlook = "may build" // after one that is built, unless that gives the same bytes
+	Remote   Outlook = "remote"    // a remote cache has it; fetched only if a build needs it
+	Build    Outlook = "build"     // no outputs are known for its inputs
+	MayBuild Outlook = "may build" // after a step that is built, unless it has the same bytes
 )
 
 // Forecast is the outlook of one step.
@@ -35,27 +35,27 @@ type Forecast struct {
 	Step    plan.Step
 	Outlook Outlook
 	// Changes are the inputs that differ from those that the outputs in the checkout were made
-	// from. For MayBuild they leave out the dependencies that are not known yet.
+	// from. For MayBuild they do not include dependencies that are not known yet.
 	Changes []cache.Change
-	// Last are the inputs that differed when the outputs in the checkout were built; for the last
-	// step, when it is UpToDate.
+	// Last are the inputs that differed when the outputs in the checkout were built. Only the last
+	// step has them, and only if it is UpToDate.
 	Last  []cache.Change
 	First bool // there is no record of an earlier build in this checkout
 	After After
 	took  func() time.Duration
 }
 
-// After are the dependencies of a step that are built or may be. Those of a large tree are many:
-// they are named to those who ask.
+// After holds the dependencies of a step that are built or may be built. A large tree has many, so
+// their names are computed only on request.
 type After struct {
 	plan  plan.Plan
 	steps graph.Set
 }
 
-// Len returns how many they are.
+// Len returns the number of dependencies.
 func (a After) Len() int { return a.steps.Len() }
 
-// Names returns their names, in the order of the plan.
+// Names returns their names in plan order.
 func (a After) Names() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for i := range a.steps.All() {
@@ -66,13 +66,13 @@ func (a After) Names() iter.Seq[string] {
 	}
 }
 
-// has reports whether a change is in what one of them made. names are the indexes of steps by ID.
+// has reports whether c is a change in the outputs of one of them. names maps step IDs to indexes.
 func (a After) has(c cache.Change, names map[string]int) bool {
 	kind := plan.Package
 	switch c.Label {
 	case "modules":
 		kind = plan.Modules
-	case "packages": // nobody knows which
+	case "packages": // nothing tells which
 		return a.Len() > 0
 	case "rpms":
 	default:
@@ -82,13 +82,13 @@ func (a After) has(c cache.Change, names map[string]int) bool {
 	return ok && a.steps.Has(i)
 }
 
-// Took returns how long the step took when it was last built, in whatever checkout; 0 when that is
+// Took returns how long the step took when it was last built, in any checkout; 0 if that is
 // unknown.
 func (f Forecast) Took() time.Duration { return f.took() }
 
-// Foresee returns the outlook of every step of p, in its order. Remote caches are asked when c has
-// some; what they said in earlier runs is known without. The error is a *builddir.HostError when an
-// input cannot be read.
+// Foresee returns the outlook of every step of p, in plan order. It asks the remote caches of c,
+// unless an earlier run noted their answer. The error is a *builddir.HostError if an input cannot
+// be read.
 func Foresee(ctx context.Context, p plan.Plan, c *Cache) ([]Forecast, error) {
 	out := make([]Forecast, len(p.Steps))
 	made := newLedger(p)
@@ -97,7 +97,7 @@ func Foresee(ctx context.Context, p plan.Plan, c *Cache) ([]Forecast, error) {
 		names[s.ID] = i
 	}
 	var mu sync.Mutex
-	var pending graph.Set // the steps that are built or may be
+	var pending graph.Set // steps that are built or may be built
 	foresee := func(i int) (err error) {
 		s := p.Steps[i]
 		mu.Lock()
@@ -110,7 +110,7 @@ func Foresee(ctx context.Context, p plan.Plan, c *Cache) ([]Forecast, error) {
 			pending = pending.Union(graph.SetOf(i))
 			mu.Unlock()
 		}
-		out[i].took = func() time.Duration { // hardly anyone asks about a step that is up to date
+		out[i].took = func() time.Duration { // rarely asked for a step that is up to date
 			took, _ := c.took(s.ID, p.Arch)
 			return took
 		}
@@ -129,7 +129,8 @@ func Foresee(ctx context.Context, p plan.Plan, c *Cache) ([]Forecast, error) {
 	return out, nil
 }
 
-// lookAhead has the scheduler decide on the lookups of a run in which each finds the outputs.
+// lookAhead visits the steps in the scheduler's order of lookups, for a run in which each lookup
+// finds the outputs.
 func lookAhead(p plan.Plan, foresee func(i int) error) (err error) {
 	m := scheduler.New(Steps(p, nil, nil), limits)
 	ends := make(chan scheduler.Event)
@@ -155,9 +156,8 @@ func lookAhead(p plan.Plan, foresee func(i int) error) (err error) {
 	return err
 }
 
-// foresee returns the outlook of the step and what its outputs are. Where that is unknown they are
-// taken to be those on record: then what is above differs from its own record only in what else has
-// changed.
+// foresee returns the outlook of the step and its outputs. Where the outputs are unknown it assumes
+// those on record: then the steps above differ from their own records only in other changes.
 func (w worker) foresee(ctx context.Context, after After, names map[string]int) (
 	Forecast, *outputs, error) {
 	f := Forecast{Step: w.step, After: after}
@@ -176,7 +176,7 @@ func (w worker) foresee(ctx context.Context, after After, names map[string]int) 
 	}
 	if after.Len() > 0 {
 		f.Outlook = MayBuild
-		if len(f.Changes) > 0 { // whatever comes of the dependencies
+		if len(f.Changes) > 0 { // whatever the outputs of the dependencies turn out to be
 			f.Outlook = Build
 		}
 		return f, unknown, nil
@@ -200,15 +200,16 @@ func (w worker) foresee(ctx context.Context, after After, names map[string]int) 
 	return f, newOutputs(w.step.Name, entry.Content, entry.Files), nil
 }
 
-// took is how long a step took when it was last built, in whatever checkout.
+// took returns how long a step took when it was last built, in any checkout.
 func (c *Cache) took(step, arch string) (time.Duration, bool) {
 	return c.Store.Took(storedName(step, arch))
 }
 
-// storedName is what a step is called in the store, which other architectures share.
+// storedName returns the name of a step in the store, which architectures share.
 func storedName(step, arch string) string { return step + " " + arch }
 
-// Costs is what earlier builds say that the steps of p take, and of how many of them it is known.
+// Costs returns a function that estimates the duration of steps from earlier builds, and for how
+// many steps of p one is recorded.
 func (c *Cache) Costs(p plan.Plan) (cost func(plan.Step) time.Duration, known int) {
 	recorded := map[string]time.Duration{}
 	for _, s := range p.Steps {

@@ -17,24 +17,23 @@ import (
 type outputs struct {
 	content cache.ContentID
 	files   []cache.File
-	pkg     cache.Package // what those that need the step say of it
+	pkg     cache.Package // the step as the keys of its dependants have it
 }
 
-// newOutputs describes what the step of package pkg made. Transcripts hold not how it was made but
-// what came out, so that a dependency rebuilt to the same bytes changes nothing above it. The
-// content ID alone decides; the names of the files with the beginnings of their hashes tell a
-// person which RPM it was.
+// newOutputs describes what the step of package pkg made. Transcripts hold what came out, not how
+// it was made, so a dependency rebuilt to the same bytes changes nothing above it. Only the content
+// ID counts; the file names with the first digits of their hashes tell a reader which RPM it was.
 func newOutputs(pkg string, content cache.ContentID, files []cache.File) *outputs {
 	return &outputs{content, files, cache.NewPackage(pkg, content, files)}
 }
 
-// writeKey writes down in t what determines the outputs of step s: the recipe, the SDK image, the
-// arguments, every file the build sees by its path inside the build, sources by the hash their
-// manifest names, and the RPMs of the dependencies by their content, of all packages in one digest;
-// made says what that is. Nothing of this machine, the checkout's place, the user or the time is in
-// it.
+// writeKey writes to t everything that determines the outputs of step s: the recipe, the SDK image,
+// the arguments, every file that the build sees by its path inside the build, sources by the hash
+// that their manifest names, and the RPMs of the dependencies by their content, in one digest for
+// all packages; made has what that stands for. Nothing in it depends on this machine, the
+// checkout's path, the user or the time.
 //
-// The error says which input cannot be read.
+// The error names the input that cannot be read.
 func writeKey(t *cache.Transcript, s plan.Step, arch string, known *Cache, made *ledger) error {
 	t.Restart(s.ID + " " + arch)
 	t.Add("target", s.Solve.Target)
@@ -44,7 +43,7 @@ func writeKey(t *cache.Transcript, s plan.Step, arch string, known *Cache, made 
 	}
 	t.Add("dockerfile", hexSum(sha256.Sum256(s.Solve.Dockerfile)))
 	for _, name := range slices.Sorted(maps.Keys(s.Solve.Args)) {
-		if name != "SDK" && name != "TOOLCHAIN" { // names for people; the digests count
+		if name != "SDK" && name != "TOOLCHAIN" { // names are for people; the digests count
 			t.Add("arg", name, s.Solve.Args[name])
 		}
 	}

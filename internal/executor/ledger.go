@@ -1,4 +1,4 @@
-// The ledger: what the steps of a plan made, and digests of it for the keys of those that see many.
+// The ledger: what the steps of a plan made, and digests of it for the keys of steps that see many.
 
 package executor
 
@@ -20,34 +20,34 @@ import (
 )
 
 // ledger holds what the steps of a plan made, and the digests of package sets that were needed so
-// far (see cache/packages.go). Several goroutines may use it.
+// far (see cache/packages.go). It is safe for concurrent use.
 //
-// What a step made is written down once, and before any step that sees it is asked about: digests
-// are remembered by who is in a set, not by what they made. Where something comes out differently
-// after all, a ledger of its own begins (see clone).
+// Each step is entered once, before the key of any step that sees it is computed: digests are
+// remembered by which packages are in a set, not by what they made. If a step comes out differently
+// after all, its ledger is cloned (see clone).
 type ledger struct {
 	*seats
 	made    []*outputs
 	known   [cache.PackageBuckets]bucketMemo
 	readers sync.Pool // of *reader
-	kept    sync.Map  // digests of the nodes that were put where records are
+	kept    sync.Map  // digests of the nodes that keep has written
 }
 
-// seats are the places of steps in the buckets. They follow from the plan alone.
+// seats are the positions of steps in the buckets. They follow from the plan alone.
 type seats struct {
 	members [cache.PackageBuckets][]int // steps, sorted by name
 	first   [cache.PackageBuckets + 1]int
 	bucket  []uint8 // per step
-	bit     []int   // per step: in the masks of all buckets, each of which begins with a new word
+	bit     []int   // per step: its bit in the masks of all buckets, each of which begins a word
 }
 
-// bucketMemo is what is known of one bucket: its digests by who is in the set, as bits.
+// bucketMemo remembers the digests of one bucket, by the set's packages in it as bits.
 type bucketMemo struct {
 	mu      sync.Mutex
 	digests map[string]cache.PackagesDigest
 }
 
-// reader has the digests of the set that it read last. The next set is probably not very different.
+// reader has the digests of the set that it read last. The next set is probably similar.
 type reader struct {
 	set     graph.Set
 	masks   []uint64
@@ -80,11 +80,11 @@ func (s *seats) ledger(made []*outputs) *ledger {
 	return l
 }
 
-// clone returns a ledger in which steps may be written down anew.
+// clone returns a copy of the ledger in which steps may be entered anew.
 func (l *ledger) clone() *ledger { return l.seats.ledger(slices.Clone(l.made)) }
 
-// node returns the node of a set of steps, whose sha256 stands for it in a key, and the digests of
-// its buckets.
+// node returns the node of a set of steps, whose sha256 stands for the set in a key, and the
+// digests of its buckets.
 func (l *ledger) node(set graph.Set) ([]byte, [cache.PackageBuckets]cache.PackagesDigest) {
 	r := l.readers.Get().(*reader)
 	defer l.readers.Put(r)
@@ -102,8 +102,8 @@ func (l *ledger) node(set graph.Set) ([]byte, [cache.PackageBuckets]cache.Packag
 	return cache.PackagesNode(&r.digests), r.digests
 }
 
-// digest returns the digest of those packages of a bucket that mask has. scratch is memory to work
-// in, which it returns.
+// digest returns the digest of the packages of a bucket that are in mask. It works in the memory of
+// scratch and returns it.
 func (l *ledger) digest(b int, mask []uint64, scratch []byte) (cache.PackagesDigest, []byte) {
 	scratch = scratch[:0]
 	for _, word := range mask {
@@ -127,7 +127,7 @@ func (l *ledger) digest(b int, mask []uint64, scratch []byte) (cache.PackagesDig
 	return d, scratch
 }
 
-// packages returns what those steps of a bucket made that are in a set, sorted by name.
+// packages returns what the steps of a bucket that are in a set made, sorted by name.
 func (l *ledger) packages(b int, in func(int) bool) iter.Seq[cache.Package] {
 	return func(yield func(cache.Package) bool) {
 		for _, i := range l.members[b] {
@@ -150,7 +150,7 @@ func (l *ledger) all(p plan.Plan, set graph.Set) []cache.Package {
 	return packages
 }
 
-// source returns the nodes of a set out of memory.
+// source returns the nodes of a set from memory.
 func (l *ledger) source(set graph.Set) cache.NodeSource {
 	node, digests := l.node(set)
 	all := cache.PackagesDigest(sha256.Sum256(node))
@@ -165,8 +165,8 @@ func (l *ledger) source(set graph.Set) cache.NodeSource {
 	}
 }
 
-// keep puts the nodes of a set where records are, for those who ask later. Failing to is not worth
-// an error: they are told less.
+// keep writes the nodes of a set beside the records, for later explanations. It ignores errors: an
+// explanation then says less.
 func (l *ledger) keep(nodes cache.Nodes, set graph.Set) {
 	if set.Empty() {
 		return
@@ -193,19 +193,19 @@ func rpmsOf(s plan.Step) (set graph.Set) {
 	return set
 }
 
-// nodes is where nodes are kept, beside the records that name them.
+// nodes returns where nodes are kept, beside the records that name them.
 func (c *Cache) nodes() cache.Nodes { return cache.Nodes{Dir: filepath.Join(c.State, "packages")} }
 
-// sweepNodes deletes what digests stood for that no record has any more, now and then. What remains
-// because that failed is no worse than before.
+// sweepNodes deletes nodes that no record names any more, from time to time. If that fails, they
+// stay until the next time.
 func (c *Cache) sweepNodes(now time.Time) {
 	if c != nil {
 		_ = c.nodes().Sweep(now, func() []string { return builddir.Transcripts(c.State) })
 	}
 }
 
-// explain returns the differences between two transcripts of the step in words. What the later one
-// says of packages is in the ledger, or both are recorded.
+// explain describes the differences between two transcripts of the step. The nodes of the later one
+// are in the ledger, or those of both are recorded.
 func (w worker) explain(old, new string, sources ...cache.NodeSource) []cache.Change {
 	return cache.Explain(old, new, func(d cache.PackagesDigest) []byte {
 		for _, source := range append(sources, w.o.Cache.nodes().Get) {

@@ -1,4 +1,4 @@
-// ledger_test: keys of steps that see many packages: the same in every plan, and made as
+// Keys of steps that see many packages: they are the same in every plan, and made as
 // cache/packages.go describes.
 
 package executor
@@ -20,7 +20,7 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// deepSize is the size of the trees below: six layers.
+// deepSize is the number of packages in the trees below: six layers.
 const deepSize = 240
 
 // deepPlan plans a request for the deep tree in root.
@@ -36,8 +36,8 @@ func deepPlan(t *testing.T, root string, packages ...string) plan.Plan {
 	}
 	p, err := plan.Make(ws, recipe, plan.Request{
 		Arch: "x86_64", Variant: treegen.Variant, Image: len(packages) == 0, Packages: packages,
-		SDK: "buildsys.invalid/sdk:1", Version: "1.0.0", BuildID: "abc", Name: "deep",
-		BuildDir: filepath.Join(root, "build"),
+		SDK: "buildsys.invalid/sdk:1", BuildDir: filepath.Join(root, "build"),
+		Identity: plan.Identity{Name: "deep", Version: "1.0.0", BuildID: "abc"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +54,7 @@ func deepTree(t *testing.T) string {
 	return root
 }
 
-// names returns the names of steps, sorted.
+// names returns the sorted names of steps.
 func names(p plan.Plan, steps []int) string {
 	var all []string
 	for _, i := range steps {
@@ -103,7 +103,7 @@ func TestDeepPlan(t *testing.T) {
 	}
 }
 
-// madeBy is a ledger in which every step made something that follows from its name and the version.
+// madeBy returns a ledger in which what a step made follows from its name and the version.
 func madeBy(p plan.Plan, version string) *ledger {
 	l := newLedger(p)
 	for i, s := range p.Steps {
@@ -114,7 +114,7 @@ func madeBy(p plan.Plan, version string) *ledger {
 	return l
 }
 
-// keysOf returns the action IDs of all steps by their IDs.
+// keysOf returns the action ID of each step by its step ID.
 func keysOf(t *testing.T, p plan.Plan, made *ledger) map[string]cache.ActionID {
 	t.Helper()
 	keys := map[string]cache.ActionID{}
@@ -124,7 +124,7 @@ func keysOf(t *testing.T, p plan.Plan, made *ledger) map[string]cache.ActionID {
 		order[i] = i
 	}
 	rand.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
-	for _, i := range order { // which has no part in them
+	for _, i := range order { // the order must not matter
 		w := worker{o: Options{Cache: c}, plan: p, step: p.Steps[i], made: made}
 		act, err := w.key(cache.ActionID{})
 		if err != nil {
@@ -135,7 +135,8 @@ func keysOf(t *testing.T, p plan.Plan, made *ledger) map[string]cache.ActionID {
 	return keys
 }
 
-// TestKeysAreOfNoPlan: each request has a plan of its own order, and a step one key in all.
+// TestKeysAreOfNoPlan checks that a step has the same key in the plans of all requests, although
+// each has its own order.
 func TestKeysAreOfNoPlan(t *testing.T) {
 	root := deepTree(t)
 	whole := deepPlan(t, root)
@@ -149,11 +150,12 @@ func TestKeysAreOfNoPlan(t *testing.T) {
 			moved = moved || whole.Steps[i].ID != s.ID
 		}
 		if !moved {
-			t.Errorf("the plan for %q is the beginning of that for all: it shows nothing", packages)
+			t.Errorf("the plan for %q is a prefix of the plan for all: use another order", packages)
 		}
 		for id, key := range keysOf(t, part, madeBy(part, "1")) {
 			if key != keys[id] {
-				t.Errorf("planned for %q, %s has the key %s, else %s", packages, id, key, keys[id])
+				t.Errorf("in the plan for %q, %s has the key %s, in the plan for all %s", packages, id,
+					key, keys[id])
 			}
 		}
 		unit := part.Unit()
@@ -164,7 +166,8 @@ func TestKeysAreOfNoPlan(t *testing.T) {
 	}
 }
 
-// TestKeysFollowContents: what one package made is in the keys of those that see it, and no others.
+// TestKeysFollowContents checks that what a package made is in the keys of the steps that see it,
+// and in no others.
 func TestKeysFollowContents(t *testing.T) {
 	p := deepPlan(t, deepTree(t))
 	made := madeBy(p, "1")
@@ -180,14 +183,14 @@ func TestKeysFollowContents(t *testing.T) {
 				t.Fatal(err)
 			}
 			if changed := act.id != keys[s.ID]; changed != p.Steps[j].Uses.Has(i) {
-				t.Errorf("%s came out differently: the key of %s changed is %v", p.Steps[i].ID, s.ID, changed)
+				t.Errorf("%s came out differently: key of %s changed: %v", p.Steps[i].ID, s.ID, changed)
 			}
 		}
 	}
 }
 
-// TestDigestIsAsDescribed makes digests as the words in cache/packages.go say, of sets one after
-// another in no order, and finds the text of every node by its digest.
+// TestDigestIsAsDescribed makes digests as the text in cache/packages.go says, of sets in random
+// order, and finds the text of every node by its digest.
 func TestDigestIsAsDescribed(t *testing.T) {
 	p := deepPlan(t, deepTree(t))
 	made := madeBy(p, "1")

@@ -1,31 +1,31 @@
-// Lookup: whether a step has to be built at all: its outputs may be in place, or the store may have
-// them.
+// Lookup: whether a step has to be built at all. Its outputs may be in place, in the store, or in a
+// remote cache.
 
 package executor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
 
 	"buildsys/internal/builddir"
 	"buildsys/internal/cache"
+	"buildsys/internal/errkind"
 	"buildsys/internal/progress"
 	"buildsys/internal/scheduler"
 )
 
-// action is one step with its inputs known.
+// action is one step whose inputs are known.
 type action struct {
 	id         cache.ActionID
-	transcript string      // may be left out while the action is the one on record
+	transcript string      // may be omitted if the action is the one on record
 	outputs    *outputs    // once they are known
-	remote     cache.Entry // when they are elsewhere
+	remote     cache.Entry // if the outputs are elsewhere
 }
 
-// lookUp computes the step's key and looks for its outputs: in place, then in the store, from which
-// they are put in place, then in the remote caches, where they are left.
+// lookUp computes the step's key and looks for its outputs: in place; in the store, from which it
+// puts them in place; and in the remote caches, where it leaves them.
 func (w worker) lookUp(ctx context.Context) (act action, found scheduler.Found, err error) {
 	if w.step.Given {
 		return w.given()
@@ -43,21 +43,22 @@ func (w worker) lookUp(ctx context.Context) (act action, found scheduler.Found, 
 			w.shareStored(act.id)
 			return act, scheduler.Here, nil
 		}
-		if act, err = w.key(cache.ActionID{}); err != nil { // what follows needs the transcript
+		if act, err = w.key(cache.ActionID{}); err != nil { // everything below needs the transcript
 			return act, scheduler.Missing, err
 		}
 	}
 	if entry, ok := w.stored(act.id); ok {
 		act.outputs = newOutputs(w.step.Name, entry.Content, entry.Files)
 		w.share(entry)
-		// They may have been made from other inputs to the same bytes, or the record was lost.
+		// The outputs may have been made from other inputs to the same bytes, or the record was
+		// lost.
 		if _, there := w.inPlace(entry.Content); there {
 			return act, scheduler.Here, w.remember(act)
 		}
 		switch err := w.restore(ctx, entry); {
 		case err == nil:
 			return act, scheduler.Here, w.remember(act)
-		case !is[*cache.DamagedError](err):
+		case !errkind.Is[*cache.DamagedError](err):
 			return act, scheduler.Missing, err
 		default:
 			w.report(progress.Event{Kind: progress.Warning, Text: fmt.Sprintf("%v; it is built again", err)})
@@ -82,7 +83,7 @@ func (w worker) given() (action, scheduler.Found, error) {
 	return action{outputs: newOutputs(w.step.Name, content, files)}, scheduler.Here, nil
 }
 
-// mayBuild fails in a run that must not build.
+// mayBuild returns an error in a run that must not build.
 func (w worker) mayBuild(act action) error {
 	if w.o.Cache == nil || !w.o.Cache.Require {
 		return nil
@@ -97,8 +98,9 @@ func (w worker) stored(id cache.ActionID) (cache.Entry, bool) {
 	return entry, ok && (entry.Origin == "" || !w.o.Cache.Native)
 }
 
-// mayTrust reports whether outputs in the checkout count that were made by an action: not those of
-// another machine, when nothing of others is used. Where they are from is in the store's entry.
+// mayTrust reports whether outputs in the checkout that were made by an action may be used: if only
+// native results count, those of another machine may not. The store's entry says where they are
+// from.
 func (w worker) mayTrust(id cache.ActionID) bool {
 	if !w.o.Cache.Native {
 		return true
@@ -107,11 +109,11 @@ func (w worker) mayTrust(id cache.ActionID) bool {
 	return ok && entry.Origin == ""
 }
 
-// scratch holds the memory of transcripts: nearly all are the ones on record, and not kept.
+// scratch holds memory for transcripts: nearly all are the ones on record, and not kept.
 var scratch = sync.Pool{New: func() any { return new(cache.Transcript) }}
 
-// key computes the step's action from the files as they are now. The transcript is left out when
-// the action is the known one.
+// key computes the step's action from the current files. It omits the transcript if the action is
+// the known one.
 func (w worker) key(known cache.ActionID) (action, error) {
 	t := scratch.Get().(*cache.Transcript)
 	defer scratch.Put(t)
@@ -126,8 +128,8 @@ func (w worker) key(known cache.ActionID) (action, error) {
 	return act, nil
 }
 
-// inPlace reports whether the outputs in the checkout are the wanted ones, by their content.
-// Outputs that are missing or cannot be read are not.
+// inPlace reports whether the outputs in the checkout have the wanted content. Outputs that are
+// missing or cannot be read do not.
 func (w worker) inPlace(want cache.ContentID) (*outputs, bool) {
 	files, content, err := w.o.Cache.Memo.ScanDir(w.step.Out)
 	if err != nil || content != want || !outputsOf(w.step).Linked() {
@@ -173,21 +175,21 @@ func (w worker) remember(act action) error {
 	return nil
 }
 
-// changes are the differences between what the outputs in place were made from and what they would
-// be made from now.
+// changes returns the differences between what the outputs in place were made from and what they
+// would be made from now.
 func (w worker) changes(act action) []cache.Change {
 	state, _ := builddir.ReadState(w.o.Cache.State, w.step.ID)
 	return w.explain(state.Transcript, act.transcript, w.made.source(rpmsOf(w.step)))
 }
 
-// checkUnchanged fails when an input was edited while the step ran, a file of the checkout or the
-// outputs of a dependency: nobody knows which version the build has seen.
+// checkUnchanged returns an error if an input was edited while the step ran: a file of the checkout
+// or the outputs of a dependency. The build may have seen either version.
 func (w worker) checkUnchanged() error {
 	seen := w
 	seen.made = w.made.seats.ledger(make([]*outputs, len(w.made.made)))
 	for d := range w.step.Uses.All() {
 		dep := w.plan.Steps[d]
-		files, content, _ := w.o.Cache.Memo.ScanDir(dep.Out) // what cannot be read is not what it was
+		files, content, _ := w.o.Cache.Memo.ScanDir(dep.Out) // outputs that cannot be read have changed
 		seen.made.made[d] = newOutputs(dep.Name, content, files)
 	}
 	now, err := seen.key(w.action.id)
@@ -202,7 +204,7 @@ func (w worker) checkUnchanged() error {
 		w.made.source(set), seen.made.source(set))}
 }
 
-// InputChangedError says that a step's inputs were edited while it ran.
+// InputChangedError reports that a step's inputs were edited while it ran.
 type InputChangedError struct {
 	Step    string
 	Changes []cache.Change
@@ -214,10 +216,11 @@ func (e *InputChangedError) Error() string {
 		"the result was not kept: run again", list(e.Changes))
 }
 
-// NotCachedError says that a step would have to be built in a run that must not build.
+// NotCachedError reports that a step would have to be built in a run that must not build.
 type NotCachedError struct {
 	Step string
-	// Changes are those against what the checkout's outputs were made from; none unless it is Known.
+	// Changes are the differences from what the checkout's outputs were made from; empty unless
+	// Known.
 	Changes []cache.Change
 	Known   bool
 }
@@ -239,9 +242,4 @@ func list(changes []cache.Change) string {
 		words[i] = c.String()
 	}
 	return strings.Join(words, ", ")
-}
-
-func is[E error](err error) bool {
-	_, ok := errors.AsType[E](err)
-	return ok
 }

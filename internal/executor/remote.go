@@ -1,5 +1,5 @@
-// Remote caches: what another machine has built is known without its bytes, and fetched when
-// somebody needs them.
+// Remote caches: the results of other machines are known without their bytes, which are fetched
+// only when a build or the user needs them.
 
 package executor
 
@@ -10,24 +10,25 @@ import (
 
 	"buildsys/internal/builddir"
 	"buildsys/internal/cache"
+	"buildsys/internal/errkind"
 	"buildsys/internal/progress"
 	"buildsys/internal/remote"
 )
 
-// remote returns the result of an action in a remote cache: as it is noted in the store, else as
-// the caches say.
+// remote returns the result of an action in a remote cache: from the note in the store, or else
+// from the caches.
 func (w worker) remote(ctx context.Context, act action) (cache.Entry, bool) {
 	entry, noted, ok := w.ask(ctx, act)
 	if !ok || noted {
 		return entry, ok
 	}
 	if err := w.o.Cache.Store.PutRemote(entry); err != nil {
-		w.warn(fmt.Sprintf("a result of the remote cache cannot be noted: %v", err))
+		w.warn(fmt.Sprintf("cannot note a result of the remote cache: %v", err))
 	}
 	return entry, true
 }
 
-// ask is remote without noting the answer; noted says that it was noted before.
+// ask is remote without noting the answer; noted reports whether it was noted before.
 func (w worker) ask(ctx context.Context, act action) (entry cache.Entry, noted, ok bool) {
 	c := w.o.Cache
 	if c.Native {
@@ -46,9 +47,9 @@ func (w worker) ask(ctx context.Context, act action) (entry cache.Entry, noted, 
 	return entry, false, ok
 }
 
-// place fetches the outputs of an action that are elsewhere, checks them as those of a build,
-// stores them and puts them in place. A *builddir.HostError means that this machine cannot; after
-// any other error the step has to be built.
+// place fetches the outputs of an action from a remote cache, checks them like those of a build,
+// stores them and puts them in place. A *builddir.HostError means that this machine cannot do so;
+// after any other error the step has to be built.
 func (w worker) place(ctx context.Context) error {
 	entry := w.action.remote
 	w.report(progress.Event{Kind: progress.FetchStart})
@@ -71,8 +72,8 @@ func (w worker) place(ctx context.Context) error {
 	})
 }
 
-// fetch puts the outputs of an entry into dir, and refuses what would not be published if it had
-// been built here.
+// fetch puts the outputs of an entry into dir, and refuses those that could not be published if
+// they had been built here.
 func (w worker) fetch(ctx context.Context, entry cache.Entry, dir string) error {
 	c := w.o.Cache.Remote
 	if !c.Reads() {
@@ -91,14 +92,14 @@ func (w worker) fetch(ctx context.Context, entry cache.Entry, dir string) error 
 			err = errors.New("its files do not have its content ID")
 		}
 	}
-	if err == nil || ctx.Err() != nil || is[*builddir.HostError](err) {
+	if err == nil || ctx.Err() != nil || errkind.Is[*builddir.HostError](err) {
 		return err
 	}
 	return c.Refuse(entry, err)
 }
 
-// unplaced books that outputs could not be had from the remote cache. Its error says that the step
-// must not be built instead.
+// unplaced records that the remote cache does not deliver the outputs it announced. It returns an
+// error if the run must not build them instead.
 func (w worker) unplaced(err error) error {
 	w.warn(fmt.Sprintf("its outputs cannot be taken from the remote cache: %v; it is built", err))
 	w.o.Cache.Store.ForgetRemote(w.action.id)
@@ -111,9 +112,9 @@ func (w worker) share(entry cache.Entry) {
 	w.o.Cache.Remote.Push(entry, w.o.Cache.Store.OpenBlob)
 }
 
-// shareStored uploads the result of an action, if it is in the store.
+// shareStored uploads the result of an action if it is in the store.
 func (w worker) shareStored(id cache.ActionID) {
-	if !w.o.Cache.Remote.Writes() { // reading the entry would be for nothing
+	if !w.o.Cache.Remote.Writes() { // reading the entry would be in vain
 		return
 	}
 	if entry, ok := w.o.Cache.Store.Get(id); ok {

@@ -1,5 +1,5 @@
-// remote_test: runs of two machines that share a remote cache, here a directory: nothing is built
-// twice, and nothing is fetched that nobody needs.
+// Runs of two machines that share a remote cache, here a directory: nothing is built twice, and
+// nothing is fetched without need.
 
 package executor_test
 
@@ -21,10 +21,10 @@ import (
 	"buildsys/internal/remote"
 )
 
-// chain is low <- mid <- top, and aside alone; what a step uses is its closure, as in plans.
+// chain is low <- mid <- top, and aside alone; a step uses its closure, as in plans.
 var chain = []string{"low:", "mid: low", "top: low mid", "aside:"}
 
-// sharing is a machine of its own with a remote cache in dir; only top is wanted.
+// sharing returns a machine of its own with a remote cache in dir; only top is wanted.
 func sharing(t *testing.T, dir string, lines ...string) *scene {
 	t.Helper()
 	s := newCachedScene(t, 2, lines...)
@@ -47,7 +47,7 @@ func (s *scene) share(t *testing.T, dir string) {
 	s.opts.Cache.Remote = c
 }
 
-// with runs the plan with the remote cache in dir and returns what it had to do with it.
+// with runs the plan with the remote cache in dir and returns the traffic with it.
 func (s *scene) with(t *testing.T, dir, want string) remote.Stats {
 	t.Helper()
 	s.share(t, dir)
@@ -61,8 +61,8 @@ func (s *scene) with(t *testing.T, dir, want string) remote.Stats {
 	return s.opts.Cache.Remote.Stats()
 }
 
-// here returns the names of the steps whose outputs are in the checkout, in plan order. Those that
-// can be checked are.
+// here returns the names of the steps whose outputs are in the checkout, in plan order. It checks
+// the outputs where it can.
 func (s *scene) here(t *testing.T) string {
 	t.Helper()
 	var names []string
@@ -101,7 +101,7 @@ func TestRemoteLeavesWhatNobodyNeeds(t *testing.T) {
 	if got := second.here(t); got != "top" {
 		t.Errorf("in the checkout: %s, want only what was asked for", got)
 	}
-	// What was said once is remembered: nobody is asked again, and the cache may be gone.
+	// An answer is remembered: the cache is not asked again, and may even be gone.
 	if s := second.with(t, t.TempDir(), chainCached); s.Down != 0 {
 		t.Errorf("the second run: %+v", s)
 	}
@@ -125,7 +125,7 @@ func TestRemoteFetchesWhatABuildNeeds(t *testing.T) {
 	if calls := second.fake.Calls(); !slices.Equal(calls, []string{"mid", "top"}) {
 		t.Errorf("built %v", calls)
 	}
-	// A change that makes no difference ends where it began, and top is taken from the cache.
+	// A change without effect leaves the outputs as they were, and top is taken from the cache.
 	third := sharing(t, dir, chain...)
 	third.edit(t, "mid", "Name: mid\n# a comment\n")
 	third.with(t, dir, "low cached, mid done, top cached, aside cached")
@@ -168,8 +168,8 @@ func blobs(t *testing.T, dir, step string) (manifest string, paths []string) {
 	return "", nil
 }
 
-// Outputs that turn out to be missing or wrong only when a build needs them are built, and all
-// above is looked at again.
+// Outputs that turn out to be missing or damaged only when a build needs them are built, and all
+// steps above are looked up again.
 func TestRemoteOutputsThatCannotBeHad(t *testing.T) {
 	for what, spoil := range map[string]func(t *testing.T, path string){
 		"missing": func(t *testing.T, path string) {
@@ -185,7 +185,7 @@ func TestRemoteOutputsThatCannotBeHad(t *testing.T) {
 			_, paths := blobs(t, dir, "low")
 			spoil(t, paths[0])
 			second := sharing(t, dir, chain...)
-			second.edit(t, "top", "Name: top\nchanged\n") // needs low and mid, which are settled by then
+			second.edit(t, "top", "Name: top\nchanged\n") // needs low and mid, which have ended by then
 			second.with(t, dir, "low done, mid cached, top done, aside cached")
 			if got := second.here(t); got != "low mid top" || !strings.Contains(second.warnings(), "low") {
 				t.Errorf("in the checkout: %s\n%s", got, second.warnings())
@@ -198,8 +198,8 @@ func TestRemoteOutputsThatCannotBeHad(t *testing.T) {
 	}
 }
 
-// When a step that is built after all comes out differently, what rested on the result that could
-// not be had is built as well.
+// If a step that is built after all comes out differently, the steps that rely on its missing
+// result are built as well.
 func TestRemoteOutputsThatCannotBeHadAgain(t *testing.T) {
 	dir := t.TempDir()
 	first := sharing(t, dir, chain...)
@@ -273,7 +273,7 @@ func TestRemoteRequired(t *testing.T) {
 	}
 }
 
-// irreproducible builds something else whenever it is asked.
+// irreproducible builds different outputs on every call.
 type irreproducible struct{ *buildtest.Fake }
 
 func (b irreproducible) Build(ctx context.Context, s plan.Solve, out string,

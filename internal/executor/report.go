@@ -1,4 +1,4 @@
-// The report of a run: how each step ended, and what the run's error is.
+// The report of a run: how each step ended, and the error of the run.
 
 package executor
 
@@ -16,9 +16,9 @@ import (
 type StepResult struct {
 	ID       string
 	Status   scheduler.Status
-	Duration time.Duration // of what ended it; 0 when nothing was started
-	Err      error         // set when Failed or Cancelled
-	Root     string        // when Skipped: ID of the failed step that is the cause
+	Duration time.Duration // of the job that ended it; 0 if none was started
+	Err      error         // if Failed or Cancelled
+	Root     string        // if Skipped: ID of the failed step that is the cause
 	Retries  int           // how often it was built again after a transient failure
 }
 

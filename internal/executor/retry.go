@@ -1,5 +1,5 @@
-// Retries: a step whose engine failed is built again, a few times, and within what the whole run
-// may spend on that.
+// Retries: a step that lost its engine is built again, a few times per step and within a budget for
+// the whole run.
 
 package executor
 
@@ -15,13 +15,14 @@ import (
 )
 
 const (
-	maxAttempts = 3               // of a step, the first included; its error may ask for fewer
+	maxAttempts = 3               // per step, including the first; an error may allow fewer
 	retryBase   = 2 * time.Second // the first wait is at most this, the next at most twice as long
 )
 
-// retryBudget is what is left of a run's retries: a tenth of its steps, and at least three, and at
-// least one for each step that runs at once, for an engine takes all of them along when it ends.
-// One that dies again and again would otherwise have every step built three times.
+// retryBudget is the retries that a run may still make: a tenth of its steps, but at least three,
+// and at least one for each step that runs at once, because an engine that ends interrupts them
+// all. Without a budget, an engine that dies again and again would have every step built three
+// times.
 type retryBudget struct {
 	mu   sync.Mutex
 	all  int
@@ -33,14 +34,14 @@ func newRetryBudget(steps int) *retryBudget {
 	return &retryBudget{all: max(3, steps/10), used: map[string]int{}}
 }
 
-// cover makes sure that it lasts for the loss of all steps that run at once.
+// cover makes the budget large enough for one loss of all steps that run at once.
 func (b *retryBudget) cover(jobs int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.all = max(b.all, jobs)
 }
 
-// take spends one retry on a step, if there is one left.
+// take spends one retry on a step, if one is left.
 func (b *retryBudget) take(step string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -58,15 +59,14 @@ func (b *retryBudget) usedBy(step string) int {
 	return b.used[step]
 }
 
-// RetriedError is the last failure of a step that was built more than once, or that would have been
-// built again.
+// RetriedError is the last failure of a step that was built more than once, or would have been.
 type RetriedError struct {
 	Attempts int
-	Why      string // there is no further attempt
+	Why      string // why there is no further attempt
 	Err      error
 }
 
-// Error tells how often it was tried and why not again.
+// Error says how often the step was tried and why it is not tried again.
 func (e *RetriedError) Error() string {
 	return fmt.Sprintf("%v; given up after attempt %d: %s", e.Err, e.Attempts, e.Why)
 }
@@ -74,7 +74,7 @@ func (e *RetriedError) Error() string {
 // Unwrap returns the last failure.
 func (e *RetriedError) Unwrap() error { return e.Err }
 
-// GoneError says that the builder was lost during a step and did not become ready again. Nothing
+// GoneError reports that the builder was lost during a step and did not become ready again. Nothing
 // else can be built then.
 type GoneError struct {
 	Step string
@@ -82,7 +82,7 @@ type GoneError struct {
 	Err  error // why the builder is not ready
 }
 
-// Error tells both.
+// Error gives both causes.
 func (e *GoneError) Error() string {
 	return fmt.Sprintf("%s was interrupted (%v) and the engine did not come back: %v",
 		e.Step, e.Lost, e.Err)
@@ -91,9 +91,9 @@ func (e *GoneError) Error() string {
 // Unwrap returns both errors.
 func (e *GoneError) Unwrap() []error { return []error{e.Err, e.Lost} }
 
-// do builds, checks, stores and publishes the step, and leaves nothing of it in staging. The action
-// is that of the worker with the content of the outputs. Every attempt has a directory of its own,
-// so what a builder that was given up delivers late is never looked at.
+// do builds, checks, stores and publishes the step, and leaves nothing of it in staging. It returns
+// the worker's action with the content of the outputs. Every attempt has its own directory, so
+// anything that an abandoned build delivers late is ignored.
 func (w worker) do(ctx context.Context) (action, error) {
 	for attempt := 1; ; attempt++ {
 		act, err := w.attempt(ctx)
@@ -101,11 +101,11 @@ func (w worker) do(ctx context.Context) (action, error) {
 			return act, err
 		}
 		if most := attemptsFor(err); attempt >= most {
-			why := fmt.Sprintf("%d are made at most after this kind of failure", most)
+			why := fmt.Sprintf("this kind of failure allows at most %d attempts", most)
 			return act, &RetriedError{attempt, why, err}
 		}
 		if !w.budget.take(w.step.ID) {
-			why := fmt.Sprintf("the %d retries of this run are used up", w.budget.all)
+			why := fmt.Sprintf("all %d retries of this run are used up", w.budget.all)
 			return act, &RetriedError{attempt, why, err}
 		}
 		w.report(progress.Event{Kind: progress.StepRetry, Text: retryText(attempt+1, err), Err: err})
@@ -122,14 +122,14 @@ func (w worker) do(ctx context.Context) (action, error) {
 	}
 }
 
-// transient reports whether an error says of itself that the same build may succeed later. Texts
-// are never looked at: a package's own log may hold any words.
+// transient reports whether an error declares that the same build may succeed later. It never looks
+// at the text: a package's own log may contain any words.
 func transient(err error) bool {
 	var t interface{ Transient() bool }
 	return errors.As(err, &t) && t.Transient()
 }
 
-// attemptsFor is how often a step may be tried in all that fails like this.
+// attemptsFor returns how many attempts in total a step may make after such an error.
 func attemptsFor(err error) int {
 	var t interface{ Attempts() int }
 	if errors.As(err, &t) {
@@ -138,7 +138,7 @@ func attemptsFor(err error) int {
 	return maxAttempts
 }
 
-// retryText says which attempt comes and what sort of failure made it necessary.
+// retryText says which attempt is next and what kind of failure made it necessary.
 func retryText(next int, err error) string {
 	text := fmt.Sprintf("attempt %d of %d", next, attemptsFor(err))
 	var t interface{ Reason() string }

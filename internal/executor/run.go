@@ -1,4 +1,4 @@
-// One run: a goroutine that tells the scheduler what happened and starts what it decides.
+// One run: a goroutine that reports events to the scheduler and starts what it decides.
 
 package executor
 
@@ -10,19 +10,20 @@ import (
 	"time"
 
 	"buildsys/internal/builddir"
+	"buildsys/internal/errkind"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 	"buildsys/internal/scheduler"
 )
 
-// limits bound what runs beside the builds. Lookups hash inputs and may copy outputs from the
-// store; the limit of fetches is on open transfers, not on the machine.
+// limits bound the jobs that run beside the builds. Lookups hash inputs and may copy outputs from
+// the store; the limit of fetches is about open transfers, not about this machine.
 var limits = scheduler.Limits{Lookups: 8, Fetches: 8, Places: 4}
 
 // grace is how long a cancelled run waits for its builds to stop.
 const grace = 10 * time.Second
 
-// run is one Run. Only the goroutine in loop touches it, so there are no locks.
+// run is one call of Run. Only the goroutine in loop touches it, so it needs no locks.
 type run struct {
 	plan     plan.Plan
 	o        Options
@@ -31,32 +32,32 @@ type run struct {
 	budget   *retryBudget
 	begin    time.Time
 	steps    []stepWork
-	made     *ledger // of the steps that ended well; workers read what theirs use
-	jobs     []job   // what runs, oldest first
+	made     *ledger // by the steps that ended well; workers read the entries of the steps they use
+	jobs     []job   // running jobs, oldest first
 	messages chan message
 }
 
-// stepWork is what there is to work on a step with.
+// stepWork is the state of one step in a run.
 type stepWork struct {
 	action    action             // once it was looked up
 	stopFetch context.CancelFunc // while its files are fetched
 }
 
-// job is something that a goroutine does.
+// job is the work of one goroutine.
 type job struct {
 	kind scheduler.DecisionKind
 	step int
 }
 
-// message is what a goroutine tells when its job is over.
+// message is what a goroutine sends when its job has ended.
 type message struct {
 	job
 	event  scheduler.Event
 	action action // of a lookup or a build
 }
 
-// Steps is what the scheduler has to know of the steps of a plan. Without cost all take the same,
-// and without wanted the outputs of all are.
+// Steps returns the steps of a plan for the scheduler. If cost is nil all steps cost the same, and
+// if wanted is nil the outputs of all are wanted.
 func Steps(
 	p plan.Plan, cost func(plan.Step) time.Duration, wanted func(plan.Step) bool,
 ) []scheduler.Step {
@@ -78,8 +79,8 @@ func newRun(p plan.Plan, o Options, staging *builddir.Staging) *run {
 	r := &run{
 		plan: p, o: o, staging: staging, begin: o.Now(), budget: newRetryBudget(n),
 		steps: make([]stepWork, n), made: newLedger(p),
-		// Each step has a fetch and one other job at most. Room for all: a goroutine that nobody
-		// waits for any more must be able to end.
+		// Each step has a fetch and at most one other job. There is room for all messages, so that
+		// a goroutine that is no longer waited for can still end.
 		messages: make(chan message, 2*n+1),
 	}
 	limits := limits
@@ -91,7 +92,7 @@ func newRun(p plan.Plan, o Options, staging *builddir.Staging) *run {
 	return r
 }
 
-// loop runs until every step has ended, or until ctx is cancelled and all that was started has.
+// loop runs until every step has ended, or until ctx is cancelled and all started jobs have ended.
 func (r *run) loop(ctx context.Context) {
 	r.emit(progress.Event{Kind: progress.PlanReady}, 0)
 	r.tell(ctx, scheduler.Event{Kind: scheduler.Begin})
@@ -108,7 +109,7 @@ func (r *run) loop(ctx context.Context) {
 			r.beat()
 			heartbeat.Reset(r.o.Heartbeat)
 		case <-cancelled:
-			cancelled = nil // seen; from now on only wait for what runs
+			cancelled = nil // seen; from now on only wait for running jobs
 			r.tell(ctx, scheduler.Event{Kind: scheduler.Cancel})
 			graceOver = time.After(grace)
 		case <-graceOver:
@@ -121,8 +122,8 @@ func (r *run) loop(ctx context.Context) {
 	}
 }
 
-// tell tells the scheduler what happened and starts what it decides. That a run was cancelled is
-// told before all else: what fails then failed because of it.
+// tell reports an event to the scheduler and starts what it decides. It reports a cancellation
+// first: whatever fails after that failed because of it.
 func (r *run) tell(ctx context.Context, e scheduler.Event) {
 	if ctx.Err() != nil && e.Kind != scheduler.Cancel {
 		r.tell(ctx, scheduler.Event{Kind: scheduler.Cancel})
@@ -165,7 +166,7 @@ func (r *run) launch(ctx context.Context, j job) {
 	}()
 }
 
-// worker is what a goroutine gets to work on step i with.
+// worker returns what a goroutine needs to work on step i.
 func (r *run) worker(i int) worker {
 	return worker{
 		o: r.o, staging: r.staging, plan: r.plan, step: r.plan.Steps[i],
@@ -191,7 +192,7 @@ func (w worker) placeJob(ctx context.Context) message {
 
 func (w worker) buildJob(ctx context.Context) message {
 	act, err := w.do(ctx)
-	e := scheduler.Event{Kind: scheduler.Finished, Err: err, Fatal: is[*GoneError](err)}
+	e := scheduler.Event{Kind: scheduler.Finished, Err: err, Fatal: errkind.Is[*GoneError](err)}
 	return message{event: e, action: act}
 }
 
@@ -201,7 +202,7 @@ func (o Options) prepareJob(ctx context.Context) message {
 	return message{event: e}
 }
 
-// receive takes in what came of a job, and tells the scheduler.
+// receive records the result of a job and reports it to the scheduler.
 func (r *run) receive(ctx context.Context, m message) {
 	at := slices.Index(r.jobs, m.job)
 	r.jobs = slices.Delete(r.jobs, at, at+1)
@@ -214,9 +215,9 @@ func (r *run) receive(ctx context.Context, m message) {
 	case scheduler.Prepare:
 		r.budget.cover(m.event.Jobs)
 	case scheduler.Place:
-		// When the remote cache is to blame, and only then, the step can be built instead.
+		// Only if the remote cache is to blame can the step be built instead.
 		err := m.event.Err
-		remote := err != nil && ctx.Err() == nil && !is[*builddir.HostError](err)
+		remote := err != nil && ctx.Err() == nil && !errkind.Is[*builddir.HostError](err)
 		if remote && r.machine.Awaited(m.step) {
 			m.event.Found, m.event.Err = scheduler.Missing, r.worker(m.step).unplaced(err)
 		}
@@ -224,7 +225,7 @@ func (r *run) receive(ctx context.Context, m message) {
 	r.tell(ctx, m.event)
 }
 
-// ended takes in that a step has ended, and tells the sink.
+// ended records that a step has ended and reports it to the sink.
 func (r *run) ended(d scheduler.Decision) {
 	res := r.result(d.Step)
 	e := progress.Event{Step: res.ID, Duration: res.Duration, Err: res.Err}
@@ -234,7 +235,7 @@ func (r *run) ended(d scheduler.Decision) {
 		if res.Status == scheduler.Cached {
 			e.Kind = progress.StepCached
 		}
-		if r.made.made[d.Step] != nil { // it has ended once more: jobs that go on read the old one
+		if r.made.made[d.Step] != nil { // it has ended again: running jobs keep reading the old ledger
 			r.made = r.made.clone()
 		}
 		r.made.made[d.Step] = r.steps[d.Step].action.outputs
@@ -255,7 +256,7 @@ func (r *run) beat() {
 		e.Running = append(e.Running, r.runs(kind)...)
 	}
 	switch {
-	case r.machine.Preparing(): // which may mean that an SDK image is on its way
+	case r.machine.Preparing(): // an SDK image may be on its way
 		e.Text = "making the engine ready"
 	case len(e.Running) == 0 && len(r.runs(scheduler.Build)) == 0:
 		e.Text = "looking for results"
@@ -273,7 +274,7 @@ func (r *run) runs(kind scheduler.DecisionKind) (ids []string) {
 	return ids
 }
 
-// emit completes an event with the time and the state of the run.
+// emit completes an event with the time and the state of the run, and sends it.
 func (r *run) emit(e progress.Event, done int) {
 	e.Time = r.o.Now()
 	e.Done, e.Total = done, len(r.plan.Steps)

@@ -1,4 +1,4 @@
-// What the tests of whole runs share: small plans in a temporary directory.
+// Scenes for tests of whole runs: small plans in a temporary directory.
 
 package executor_test
 
@@ -25,7 +25,7 @@ type scene struct {
 	opts executor.Options
 }
 
-// newScene makes a plan from lines "name: dep dep", in order.
+// newScene makes a plan from lines "name: dep dep", in this order.
 func newScene(t *testing.T, jobs int, lines ...string) *scene {
 	t.Helper()
 	s := &scene{dir: t.TempDir(), fake: &buildtest.Fake{}, rec: &buildtest.Recorder{}}
@@ -67,7 +67,7 @@ func (s *scene) fail(name string) {
 		Data: []byte("make: *** no rule\n")}}}
 }
 
-// old puts an earlier output in the place of every step.
+// old puts earlier outputs in the place of every step's.
 func (s *scene) old(t *testing.T) {
 	for _, st := range s.plan.Steps {
 		buildtest.Write(t, st.Out, "-- old.rpm --\nold "+st.Name+"\n")
@@ -79,7 +79,7 @@ func (s *scene) isOld(t *testing.T, name string) bool {
 		map[string]string{"old.rpm": "old " + name + "\n"})
 }
 
-// isNew reports whether the step's outputs are those of a complete build and nothing else.
+// isNew reports whether the step's outputs are exactly those of a complete build.
 func (s *scene) isNew(t *testing.T, name string) bool {
 	t.Helper()
 	sum, err := buildtest.Hash(s.plan.SolveOf(*s.step(name)))

@@ -14,19 +14,18 @@ import (
 	"buildsys/internal/progress"
 )
 
-// worker works on one step. It lives in its own goroutine and shares nothing with the run but the
-// options.
+// worker works on one step, in its own goroutine. It shares nothing with the run but the options.
 type worker struct {
 	o       Options
 	staging *builddir.Staging
 	plan    plan.Plan
 	step    plan.Step
 	action  action  // once it was looked up
-	made    *ledger // of the plan; the steps that this one uses are in it
+	made    *ledger // of the plan; it has the steps that this one uses
 	budget  *retryBudget
 }
 
-// outputsOf says where the outputs of a step belong, and what they may be.
+// outputsOf describes where the outputs of a step belong, and what they may be.
 func outputsOf(s plan.Step) builddir.Outputs {
 	return builddir.Outputs{
 		Step: s.ID, Dir: s.Out, Link: s.Link,
@@ -44,7 +43,7 @@ func (w worker) attempt(ctx context.Context) (act action, err error) {
 			return err
 		}
 		took := w.o.Now().Sub(begin)
-		if ctx.Err() != nil { // nothing changes in the outputs after a run was cancelled
+		if ctx.Err() != nil { // a cancelled run changes no outputs
 			return context.Cause(ctx)
 		}
 		w.staging.Stage("built")
@@ -70,7 +69,7 @@ func (w worker) check(ctx context.Context, dir string) error {
 	return err
 }
 
-// solve is the step's build, with the action ID where it wants that.
+// solve returns the step's build, with the action ID if the build wants it.
 func (w worker) solve() plan.Solve {
 	s := w.plan.SolveOf(w.step)
 	if s.KeyArg != "" {
@@ -81,8 +80,7 @@ func (w worker) solve() plan.Solve {
 }
 
 // keep stores the outputs in dir, puts them in place and records what they were made from, in this
-// order: whatever a kill leaves undone, the next run finds the outputs in the store or builds them
-// again.
+// order: if a kill interrupts it, the next run finds the outputs in the store or builds them again.
 func (w worker) keep(dir string, took time.Duration) (action, error) {
 	act := w.action
 	if err := w.checkUnchanged(); err != nil {
@@ -94,7 +92,7 @@ func (w worker) keep(dir string, took time.Duration) (action, error) {
 	}
 	act.outputs = newOutputs(w.step.Name, content, files)
 	synced := make(chan error, 1)
-	// While the store writes its copy: the disk takes hardly longer for both.
+	// In parallel with the store's copy: the disk takes hardly longer for both.
 	go func() { synced <- w.staging.Sync(dir) }()
 	entry := cache.Entry{
 		Action: act.id, Step: storedName(w.step.ID, w.plan.Arch), Transcript: act.transcript, Took: took,

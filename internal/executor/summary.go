@@ -1,4 +1,4 @@
-// From the report of a run to the summary that people read.
+// The summary of a run for people, made from its report.
 
 package executor
 
@@ -7,8 +7,8 @@ import (
 	"buildsys/internal/scheduler"
 )
 
-// Summary turns the report into what progress.WriteReport shows. lines gives a step's last lines of
-// output, log the path of its whole output or ""; progress.Tail and progress.LogFiles have them.
+// Summary returns what progress.WriteReport shows. lines returns a step's last lines of output, log
+// the path of its whole output or ""; progress.Tail and builddir.LogFiles provide them.
 func (r Report) Summary(
 	lines func(step string) []string, log func(step string) string,
 ) progress.Summary {

@@ -101,7 +101,7 @@ func TestCancelLeavesNothingUnderTheFinalName(t *testing.T) {
 			clock := time.Now()
 			w := newWorld(t)
 			// every read is worth a report
-			w.Now = func() time.Time { clock = clock.Add(progressEvery); return clock }
+			w.tuned.now = func() time.Time { clock = clock.Add(progressEvery); return clock }
 			w.Report = sinkFunc(func(e progress.Event) {
 				if e.Kind == progress.FetchProgress {
 					cancel(stop)

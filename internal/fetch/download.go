@@ -68,8 +68,8 @@ func (j *job) attempt(ctx context.Context, pl place, p *part) (resumed bool, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	idle := orDefault(j.s.idle, defaultIdle)
-	watch := j.s.watch
+	idle := orDefault(j.s.tuned.idle, defaultIdle)
+	watch := j.s.tuned.watch
 	if watch == nil {
 		watch = timerWatchdog(idle)
 	}
@@ -116,11 +116,7 @@ func (s *Store) request(ctx context.Context, raw string, p *part) (*http.Respons
 	if err != nil {
 		return nil, err
 	}
-	agent := s.UserAgent
-	if agent == "" {
-		agent = "buildsys"
-	}
-	req.Header.Set("User-Agent", agent)
+	req.Header.Set("User-Agent", userAgent)
 	// Set by hand, it also keeps net/http from undoing a Content-Encoding: the hash is of the bytes as
 	// stored.
 	req.Header.Set("Accept-Encoding", "identity")
@@ -129,17 +125,11 @@ func (s *Store) request(ctx context.Context, raw string, p *part) (*http.Respons
 		req.Header.Set("If-Range", p.from.Range)
 	}
 	c := http.Client{Transport: s.transport(), CheckRedirect: checkRedirect}
-	if s.Client != nil {
-		c.Jar = s.Client.Jar
-	}
 	return c.Do(req)
 }
 
-// transport is the client's, or else one made once with connect timeouts.
+// transport is made once, with connect timeouts.
 func (s *Store) transport() http.RoundTripper {
-	if s.Client != nil {
-		return s.Client.Transport
-	}
 	s.onceHTTP.Do(func() {
 		s.http = &http.Transport{
 			Proxy: http.ProxyFromEnvironment,

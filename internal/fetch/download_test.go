@@ -180,7 +180,7 @@ func TestRetries(t *testing.T) {
 				_, _ = w.Write(b)
 			}), b)
 			w := newWorld(t)
-			w.Now = func() time.Time { return now }
+			w.tuned.now = func() time.Time { return now }
 			err := w.Fetch(t.Context(), step, []manifest.ExternalFile{f})
 			if tt.err == "" && err != nil || tt.err != "" &&
 				(err == nil || !strings.Contains(err.Error(), f.URL+": "+tt.err+"\n")) {
@@ -228,7 +228,7 @@ func TestRefusedAnswers(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.MaxBytes = 2000
+			w.tuned.maxBytes = 2000
 			err := w.Fetch(t.Context(), step, []manifest.ExternalFile{source(serve(t, tt.serve), b)})
 			var missing *MissingError
 			if !errors.As(err, &missing) || !strings.Contains(err.Error(), tt.err) {
@@ -282,7 +282,7 @@ func TestStalledServer(t *testing.T) {
 				<-r.Context().Done()
 			}), b)
 			w := newWorld(t)
-			w.watch = func(stalled func()) (func(), func()) {
+			w.tuned.watch = func(stalled func()) (func(), func()) {
 				stall <- stalled
 				return func() { alive++ }, func() {}
 			}
@@ -298,7 +298,7 @@ func TestIdleTimeoutIsBounded(t *testing.T) {
 	f := source(serve(t, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }),
 		content(10))
 	w := newWorld(t)
-	w.idle = time.Millisecond
+	w.tuned.idle = time.Millisecond
 	err := w.Fetch(t.Context(), step, []manifest.ExternalFile{f})
 	var missing *MissingError
 	if !errors.As(err, &missing) || !strings.Contains(err.Error(), "no bytes for 1ms") ||

@@ -109,7 +109,7 @@ func TestLookasideFilesThatAreNone(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := newWorld(t)
-	w.Upstream, w.MaxBytes, w.Lookaside = false, 2000, []string{big, dir}
+	w.Upstream, w.tuned.maxBytes, w.Lookaside = false, 2000, []string{big, dir}
 	err := w.Fetch(t.Context(), step, []manifest.ExternalFile{f})
 	var missing *MissingError
 	if !errors.As(err, &missing) || !strings.Contains(err.Error(),
@@ -231,7 +231,7 @@ func TestAllErrorsAreJoined(t *testing.T) {
 		http.NotFound(w, r)
 	})
 	w := newWorld(t)
-	w.Jobs = 2
+	w.tuned.jobs = 2
 	var files []manifest.ExternalFile
 	for _, n := range []string{"none", "bad", "good"} {
 		files = append(files, manifest.ExternalFile{URL: url + "/" + n, SHA512: sum(b)})

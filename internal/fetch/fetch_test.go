@@ -35,7 +35,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, Store: &Store{Dir: filepath.Join(t.TempDir(), "sources"), Upstream: true}}
 	w.Report = w
-	w.Sleep = func(ctx context.Context, d time.Duration) error {
+	w.tuned.sleep = func(ctx context.Context, d time.Duration) error {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.slept = append(w.slept, d)
@@ -140,11 +140,10 @@ func TestFetchFromUpstream(t *testing.T) {
 		_, _ = w.Write(b)
 	})
 	w := newWorld(t)
-	w.UserAgent = "buildsys/1"
 	f := source(url, b)
 	w.good(f, b)
 	w.good(f, b)
-	if want := "/musl-1.2.5.tar.gz buildsys/1 identity"; len(asked) != 1 || asked[0] != want {
+	if want := "/musl-1.2.5.tar.gz buildsys identity"; len(asked) != 1 || asked[0] != want {
 		t.Errorf("server was asked %q, want once %q", asked, want)
 	}
 	w.wantFiles("musl-1.2.5.tar.gz")

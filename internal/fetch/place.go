@@ -127,4 +127,4 @@ func tooLarge(size, max int64) error {
 	return fmt.Errorf("is %s, larger than the limit of %s", is, limit)
 }
 
-func (s *Store) maxBytes() int64 { return orDefault(s.MaxBytes, defaultMaxBytes) }
+func (s *Store) maxBytes() int64 { return orDefault(s.tuned.maxBytes, defaultMaxBytes) }

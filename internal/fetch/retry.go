@@ -129,8 +129,8 @@ func transient(err error) bool {
 }
 
 func (s *Store) sleep(ctx context.Context, d time.Duration) error {
-	if s.Sleep != nil {
-		return s.Sleep(ctx, d)
+	if s.tuned.sleep != nil {
+		return s.tuned.sleep(ctx, d)
 	}
 	t := time.NewTimer(d)
 	defer t.Stop()

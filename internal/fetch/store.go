@@ -26,34 +26,39 @@ const (
 	defaultIdle     = 30 * time.Second
 )
 
+// userAgent is what servers are told of us.
+const userAgent = "buildsys"
+
 // Store is a directory of verified source files and the places they may come from. The zero value
 // of every field but Dir is usable. A Store is safe for concurrent use, and so are several Stores
 // (or processes) on one Dir. Do not copy it after first use.
 type Store struct {
 	Dir     string // root; a file is at <name>/<sha512>/<name> below it
 	Modules string // root of what FetchModules keeps
-	// where Go modules come from, in the form of the environment variable GOPROXY; nil: nowhere
+	// GoProxy returns where Go modules come from, in the form of the environment variable GOPROXY;
+	// nil: nowhere.
 	GoProxy   func() string
-	Lookaside []string // directories or http(s)/file URLs of the same layout, asked in this order
-	Upstream  bool     // ask a file's own URL when no lookaside cache has it
-	// nil: one with connect timeouts; its redirect policy is always replaced by ours
-	Client    *http.Client
-	UserAgent string        // empty: "buildsys"
-	Jobs      int           // most files worked on at once, over all calls of Fetch; 0: 8
-	MaxBytes  int64         // largest file that is accepted, in bytes; 0: 4 GiB
+	Lookaside []string      // directories or http(s)/file URLs of the same form, asked in this order
+	Upstream  bool          // ask a file's own URL when no lookaside cache has it
 	Report    progress.Sink // nil: nobody wants to know
 
-	Now func() time.Time // nil: time.Now
-	// waits before another attempt; nil: really waits
-	Sleep func(ctx context.Context, d time.Duration) error
-
-	idle  time.Duration // longest wait for the next byte; 0: 30 s
-	watch watchdog      // nil: a timer of idle
+	tuned tuning
 	once  sync.Once
 	slots chan struct{}
 
 	onceHTTP sync.Once
 	http     *http.Transport
+}
+
+// tuning is what tests set. Its zero value is what everybody else has.
+type tuning struct {
+	jobs     int              // most files worked on at once, over all calls of Fetch; 0: 8
+	maxBytes int64            // largest file that is accepted, in bytes; 0: 4 GiB
+	idle     time.Duration    // longest wait for the next byte; 0: 30 s
+	watch    watchdog         // nil: a timer of idle
+	now      func() time.Time // nil: time.Now
+	// sleep waits before another attempt; nil: really waits.
+	sleep func(ctx context.Context, d time.Duration) error
 }
 
 // Path returns where f is once Fetch has succeeded: <Dir>/<name>/<sha512>/<name>.
@@ -66,7 +71,7 @@ func (s *Store) Path(f manifest.ExternalFile) string {
 // anew. The result joins the errors of all files, each an *IntegrityError (only wrong bytes to be
 // had), a *MissingError (nowhere to be had), a *StoreError (our own disk) or the context's error.
 func (s *Store) Fetch(ctx context.Context, step string, files []manifest.ExternalFile) error {
-	s.once.Do(func() { s.slots = make(chan struct{}, orDefault(s.Jobs, defaultJobs)) })
+	s.once.Do(func() { s.slots = make(chan struct{}, orDefault(s.tuned.jobs, defaultJobs)) })
 	errs := make([]error, len(files))
 	// no shared context: one missing file must not hide what is wrong with the others
 	var g errgroup.Group
@@ -221,8 +226,8 @@ func (s *Store) emit(e progress.Event) {
 }
 
 func (s *Store) now() time.Time {
-	if s.Now != nil {
-		return s.Now()
+	if s.tuned.now != nil {
+		return s.tuned.now()
 	}
 	return time.Now()
 }

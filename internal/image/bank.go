@@ -1,5 +1,5 @@
-// Reads back one bank of an OS disk: the root file system under its hash tree, and what BOOT tells
-// the kernel of it.
+// Reads one bank of an OS disk back: the root file system under its hash tree, and what BOOT tells
+// the kernel about it.
 
 package image
 
@@ -14,14 +14,13 @@ import (
 	"buildsys/internal/errkind"
 )
 
-// BadImageError says that an image is not what it should be, as opposed to one that could not be
-// read.
+// BadImageError reports that an image is wrong, as opposed to one that could not be read.
 type BadImageError struct {
 	Image  string // file; may be empty
 	Faults []error
 }
 
-// Error lists every fault, each with the partition it is in.
+// Error lists every fault with the partition it is in.
 func (e *BadImageError) Error() string {
 	texts := make([]string, len(e.Faults))
 	for i, f := range e.Faults {
@@ -43,10 +42,10 @@ func (e *BadImageError) Unwrap() []error { return e.Faults }
 // Root is a root file system under dm-verity as it was found.
 type Root struct {
 	Partition   string `json:"partition"`
-	RootHash    string `json:"root_hash"` // of the tree's top, also when the data does not match it
+	RootHash    string `json:"root_hash"` // of the top of the tree, even if the data does not match
 	Salt        string `json:"salt"`
 	UUID        string `json:"uuid"`
-	DataBytes   int64  `json:"data_bytes"` // under the tree
+	DataBytes   int64  `json:"data_bytes"` // covered by the tree
 	TreeBytes   int64  `json:"tree_bytes"`
 	Verified    bool   `json:"verified"` // every block matches the tree
 	CommandLine bool   `json:"on_kernel_command_line"`
@@ -57,12 +56,12 @@ type Boot struct {
 	Partition string      `json:"partition"`
 	File      string      `json:"file"`
 	Entries   []BootEntry `json:"entries"`
-	// KernelSignedBy names who signed the kernel of the first entry for UEFI firmware; empty when
+	// KernelSignedBy lists who signed the kernel of the first entry for UEFI firmware; empty if
 	// nobody did.
 	KernelSignedBy []string `json:"kernel_signed_by"`
 }
 
-// section is a partition with the name that faults give it.
+// section is a partition with its name in faults.
 type section struct {
 	name string
 	*io.SectionReader
@@ -85,7 +84,8 @@ func readRoot(ctx context.Context, root, hash section) (r Root, v Verity, faults
 	if v, err = ReadVerity(hash); err != nil {
 		return r, v, []error{hash.fault("%w", err)}, nil
 	}
-	r.Salt, r.UUID, r.DataBytes, r.TreeBytes = hex.EncodeToString(v.Salt), v.UUID, v.DataSize(), v.HashSize()
+	r.Salt, r.UUID = hex.EncodeToString(v.Salt), v.UUID
+	r.DataBytes, r.TreeBytes = v.DataSize(), v.HashSize()
 	if r.DataBytes > root.Size() {
 		faults = append(faults, root.fault("%w", tooLarge("the data under the hash tree", r.DataBytes,
 			root.Size())))
@@ -111,7 +111,7 @@ func readRoot(ctx context.Context, root, hash section) (r Root, v Verity, faults
 	return r, v, nil, nil
 }
 
-// readBoot reads grub.cfg and sees whether the kernels it names are there.
+// readBoot reads grub.cfg and checks that the kernels it names exist.
 func readBoot(boot section) (Boot, []error) {
 	b := Boot{Partition: boot.name, File: grubConfig, Entries: []BootEntry{},
 		KernelSignedBy: []string{}}
@@ -135,7 +135,7 @@ func readBoot(boot section) (Boot, []error) {
 		}
 	}
 	for _, e := range b.Entries {
-		// A kernel of another device cannot be looked up.
+		// A kernel on another device cannot be looked up.
 		if name, ok := strings.CutPrefix(e.Kernel, "($root)"); ok || strings.HasPrefix(e.Kernel, "/") {
 			if size, err := fs.FileSize(name); err != nil {
 				faults = append(faults, boot.fault("the kernel of %s: %w", grubConfig, err))
@@ -147,10 +147,10 @@ func readBoot(boot section) (Boot, []error) {
 	return b, faults
 }
 
-// checkCommandLines holds the verity tables on the kernel command lines against the tree. r gets to
-// know the result.
+// checkCommandLines compares the verity tables on the kernel command lines with the tree, and
+// records the result in r.
 func checkCommandLines(boot section, b Boot, v Verity, r *Root) error {
-	if len(b.Entries) == 0 || r.RootHash == "" { // was reported
+	if len(b.Entries) == 0 || r.RootHash == "" { // already reported
 		return nil
 	}
 	for _, e := range b.Entries {
@@ -173,7 +173,7 @@ func checkCommandLines(boot section, b Boot, v Verity, r *Root) error {
 	return nil
 }
 
-// rootHash is the hash of the tree's top block, of the only data block when there is no tree.
+// rootHash returns the hash of the tree's top block, or of the only data block if there is no tree.
 func (v Verity) rootHash(data, hash io.ReaderAt) (string, error) {
 	top, off := make([]byte, verityBlock), int64(verityBlock)
 	if len(v.levels()) == 0 {

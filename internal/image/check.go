@@ -1,4 +1,4 @@
-// Checks a finished disk image against the layout it was made from.
+// Checks a finished disk image against the partition layout it was made from.
 
 package image
 
@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// Check reads one disk of a finished image back: size and partition table are those of the layout,
-// every file system fits its partition and has the UUID it was given, the root matches its hash
-// tree, and the kernel command line names that tree. size is in bytes. A *BadImageError has all
-// faults, each with the partition it is in.
+// Check verifies one disk of a finished image: size and partition table match the layout, every
+// file system fits its partition and has its assigned UUID, the root matches its hash tree, and the
+// kernel command line names that tree. size is in bytes. A *BadImageError has all faults, each with
+// its partition.
 func Check(ctx context.Context, img io.ReaderAt, size int64, l Layout, disk string) error {
 	d, ok := l.Disk(disk)
 	if !ok {
@@ -55,7 +55,7 @@ func within(img io.ReaderAt, p Partition) section {
 	return section{p.Key, io.NewSectionReader(img, p.StartMiB*mib, p.SizeMiB*mib)}
 }
 
-// compareGPT holds the table found against the one wanted.
+// compareGPT compares the table that was found with the expected one.
 func compareGPT(got Table, d Disk, l Layout) error {
 	var errs []error
 	differ := func(where, what string, got, want any) {
@@ -102,7 +102,7 @@ func attributeMask(bits []int) (mask uint64) {
 	return mask
 }
 
-// checkContents checks what one partition holds, as far as its superblock tells.
+// checkContents checks the contents of one partition, as far as its superblock shows them.
 func checkContents(p Partition, part section) error {
 	fs, err := ReadFileSystem(part)
 	if err != nil {
@@ -111,7 +111,7 @@ func checkContents(p Partition, part section) error {
 	if fs.Kind == "" {
 		switch p.Key {
 		case "EFI-A", "BOOT-A", "ROOT-A":
-			return errors.New("holds no file system that is known: the image would not boot")
+			return errors.New("holds no known file system: the image would not boot")
 		}
 		return nil
 	}
@@ -119,7 +119,7 @@ func checkContents(p Partition, part section) error {
 		return tooLarge("its "+fs.Kind+" file system", fs.Size, part.Size())
 	}
 	want := p.FSUUID
-	if fs.Kind == "vfat" && want != "" { // has room for the first eight digits only
+	if fs.Kind == "vfat" && want != "" { // vfat has room for the first eight digits only
 		want = strings.ToUpper(want[:4] + "-" + want[4:8])
 	}
 	if want != "" && fs.UUID != "" && fs.UUID != want {
@@ -133,7 +133,7 @@ func tooLarge(what string, needed, available int64) error {
 		inMiB(available))
 }
 
-// inMiB writes a size with as many decimals as show that it is not a whole number.
+// inMiB formats a size with as many decimals as it takes to show that it is not a whole number.
 func inMiB(n int64) string {
 	if n%mib == 0 {
 		return fmt.Sprint(n / mib)

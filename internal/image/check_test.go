@@ -16,8 +16,8 @@ import (
 	"buildsys/internal/buildtest/need"
 )
 
-// builtImage is a finished OS disk with a FAT, three ext4 and a hash tree, made as rpm2img makes
-// one but smaller.
+// builtImage returns a finished OS disk with a FAT, three ext4 and a hash tree, made like those of
+// rpm2img but smaller.
 func builtImage(t *testing.T, l Layout) string {
 	t.Helper()
 	for _, program := range []string{"sgdisk", "veritysetup", "mke2fs", "mkfs.vfat"} {
@@ -53,7 +53,7 @@ menuentry "Skiff" {
 	return file
 }
 
-// writeTree writes files with their directories.
+// writeTree writes files and their directories.
 func writeTree(t *testing.T, dir string, files map[string]string) {
 	t.Helper()
 	for name, text := range files {
@@ -115,7 +115,7 @@ func TestCheck(t *testing.T) {
 			"partition ROOT-A: its ext4 file system needs 461 MiB, but 460 MiB are available"},
 		{"file system UUID", at("BOOT-A") + 1024 + 0x68, []byte{0xff},
 			"partition BOOT-A: its ext4 file system has UUID ff"},
-		{"no FAT", at("EFI-A") + 510, []byte{0}, "partition EFI-A: holds no file system that is known"},
+		{"no FAT", at("EFI-A") + 510, []byte{0}, "partition EFI-A: holds no known file system"},
 		{"salt", at("HASH-A") + 88, []byte{1}, "partition HASH-A: the salt is 01"},
 		{"no tree", at("HASH-A"), []byte{0}, "partition HASH-A: no verity superblock"},
 		{"data blocks", at("HASH-A") + 74, []byte{2},
@@ -167,7 +167,7 @@ func head(t *testing.T, file string, n int) []byte {
 	return b
 }
 
-// TestFileSystemSizes holds the superblock reader against the programs that write superblocks.
+// TestFileSystemSizes compares the superblock reader with the programs that write superblocks.
 func TestFileSystemSizes(t *testing.T) {
 	tests := []struct {
 		program string
@@ -243,7 +243,7 @@ func TestExpandLZ4KeepsHoles(t *testing.T) {
 	}
 }
 
-// TestCheckFileReadsLZ4: images are made by the lz4 program.
+// TestCheckFileReadsLZ4 uses the lz4 program, which compresses real images too.
 func TestCheckFileReadsLZ4(t *testing.T) {
 	t.Parallel()
 	need.Program(t, "lz4")

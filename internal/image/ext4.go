@@ -1,7 +1,7 @@
-// Reads files out of an ext4 file system without mounting it: what mkfs.ext4 writes, read-only.
+// Reads files from an ext4 file system without mounting it: read-only, and as mkfs.ext4 makes it.
 //
-// github.com/diskfs/go-diskfs 1.9.4 was tried first: it refuses file systems without metadata_csum,
-// panics on damaged directories, and of FAT it knows FAT32 alone, which an ESP of 5 MiB is not.
+// github.com/diskfs/go-diskfs 1.9.4 was tried first: it rejects file systems without metadata_csum,
+// panics on damaged directories, and knows only FAT32, which an ESP of 5 MiB is not.
 
 package image
 
@@ -13,9 +13,9 @@ import (
 	"strings"
 )
 
-// Ext4 is an ext4 file system in a partition. Whatever the partition holds, reading it ends soon,
-// in an error at worst, and takes little memory. Checksums of metadata are not checked: the hash
-// tree covers the root file system.
+// Ext4 is an ext4 file system in a partition. Whatever the partition contains, reading it ends
+// soon, at worst with an error, and takes little memory. Checksums of metadata are not checked: the
+// hash tree covers the root file system.
 type Ext4 struct {
 	part       io.ReaderAt
 	size       int64 // of the partition, in bytes
@@ -26,8 +26,8 @@ type Ext4 struct {
 	groupSize  uint32 // inodes per group
 	inodeSize  int64
 	groupTable int64 // offset of the group descriptors, in bytes
-	groupDesc  int64 // size of each
-	budget     int64 // bytes that may still be read for the call
+	groupDesc  int64 // size of one, in bytes
+	budget     int64 // bytes that the call may still read
 }
 
 // DirEntry is one name in a directory.
@@ -39,13 +39,13 @@ type DirEntry struct {
 	inode uint32
 }
 
-// ErrNotFound says that a file system has no file of a name.
+// ErrNotFound reports that a file system has no file of the given name.
 var ErrNotFound = errors.New("no such file")
 
 const (
 	ext4Magic      = 0xef53
 	extentMagic    = 0xf30a
-	maxExtentDepth = 5       // what ext4 itself allows
+	maxExtentDepth = 5       // the limit of ext4 itself
 	maxDirectory   = 4 << 20 // bytes
 	readBudget     = 64 << 20
 
@@ -93,7 +93,8 @@ func OpenExt4(part io.ReaderAt, size int64) (*Ext4, error) {
 	e.groupTable = (int64(le.Uint32(s[0x14:])) + 1) * e.blockSize
 	switch {
 	case incompat&incompatUnknown != 0:
-		return nil, fmt.Errorf("the ext4 file system has features that cannot be read here (incompat %#x)", incompat)
+		return nil, fmt.Errorf("the ext4 file system has unsupported features "+
+			"(incompat %#x)", incompat)
 	case e.blockSize > 32<<10, e.inodeSize < 128, e.inodeSize > e.blockSize, e.groupDesc < 32,
 		e.groupDesc > e.blockSize,
 		e.groupSize == 0, e.blocks == 0, e.blocks > 1<<48, e.free > e.blocks, e.groupTable > size:
@@ -102,12 +103,12 @@ func OpenExt4(part io.ReaderAt, size int64) (*Ext4, error) {
 	return e, nil
 }
 
-// Used is how many bytes of the file system are taken, its own metadata included.
+// Used returns how many bytes of the file system are in use, including its own metadata.
 func (e *Ext4) Used() int64 { return int64(e.blocks-e.free) * e.blockSize }
 
-// ReadFile returns the contents of a regular file of at most limit bytes. Names are separated by
-// slashes, from the root. Symbolic links are not followed. A file that does not exist is
-// ErrNotFound.
+// ReadFile returns the contents of a regular file of at most limit bytes. The name is a slash path
+// from the root. Symbolic links are not followed. The error is ErrNotFound if the file does not
+// exist.
 func (e *Ext4) ReadFile(name string, limit int64) ([]byte, error) {
 	e.budget = readBudget
 	raw, err := e.find(name)
@@ -115,7 +116,7 @@ func (e *Ext4) ReadFile(name string, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if mode(raw)&modeType != modeRegular {
-		return nil, fmt.Errorf("%s: is no regular file", name)
+		return nil, fmt.Errorf("%s: is not a regular file", name)
 	}
 	data, err := e.contents(raw, limit)
 	if err != nil {
@@ -124,12 +125,13 @@ func (e *Ext4) ReadFile(name string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// FileSize returns the size of a regular file in bytes. A file that does not exist is ErrNotFound.
+// FileSize returns the size of a regular file in bytes. The error is ErrNotFound if it does not
+// exist.
 func (e *Ext4) FileSize(name string) (int64, error) {
 	e.budget = readBudget
 	raw, err := e.find(name)
 	if err == nil && mode(raw)&modeType != modeRegular {
-		err = errors.New("is no regular file")
+		err = errors.New("is not a regular file")
 	}
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", name, err)
@@ -181,7 +183,7 @@ func (e *Ext4) find(name string) ([]byte, error) {
 	return raw, nil
 }
 
-// inode reads an inode by its number, which counts from 1.
+// inode reads an inode by its number, which starts at 1.
 func (e *Ext4) inode(number uint32) ([]byte, error) {
 	if number == 0 || number > e.inodes {
 		return nil, fmt.Errorf("inode %d does not exist: the file system is damaged", number)
@@ -213,13 +215,13 @@ func fileSize(inode []byte) uint64 {
 	return uint64(le.Uint32(inode[0x4:])) | uint64(le.Uint32(inode[0x6c:]))<<32
 }
 
-// readAt reads whole: metadata that ends with the partition is damage.
+// readAt fills b: metadata that ends with the partition is damaged.
 func (e *Ext4) readAt(b []byte, off int64) error {
 	if e.budget -= int64(len(b)) + sector; e.budget < 0 {
-		return errors.New("the file system is damaged: there is no end to what must be read")
+		return errors.New("the file system is damaged: its metadata has no end")
 	}
 	if off < 0 || off > e.size-int64(len(b)) {
-		return fmt.Errorf("byte %d is outside of the partition of %d bytes: the file system is damaged "+
+		return fmt.Errorf("byte %d is outside the partition of %d bytes: the file system is damaged "+
 			"or cut off", off, e.size)
 	}
 	_, err := e.part.ReadAt(b, off)
@@ -234,16 +236,16 @@ func (e *Ext4) contents(inode []byte, limit int64) ([]byte, error) {
 	flags, size := binary.LittleEndian.Uint32(inode[0x20:]), fileSize(inode)
 	switch {
 	case size > uint64(limit):
-		return nil, fmt.Errorf("has %d bytes, more than the %d that are expected here", size, limit)
+		return nil, fmt.Errorf("has %d bytes, more than the expected limit of %d", size, limit)
 	case flags&inodeIsInline != 0, flags&inodeUsesExtents == 0:
-		return nil, fmt.Errorf("is not stored in extents (flags %#x), which is all that can be read here",
+		return nil, fmt.Errorf("is not stored in extents (flags %#x), and nothing else is supported",
 			flags)
 	}
 	data := make([]byte, size) // what no extent covers is a hole
 	return data, e.readExtents(inode[0x28:0x28+60], maxExtentDepth, data)
 }
 
-// readExtents copies what a node of an extent tree leads to into its place in the file's data.
+// readExtents copies the data under a node of an extent tree to its place in the file.
 func (e *Ext4) readExtents(node []byte, maxDepth int, data []byte) error {
 	le := binary.LittleEndian
 	count, depth := int(le.Uint16(node[2:])), int(le.Uint16(node[6:]))
@@ -268,7 +270,7 @@ func (e *Ext4) readExtents(node []byte, maxDepth int, data []byte) error {
 			continue
 		}
 		if first*e.blockSize >= int64(len(data)) {
-			continue // preallocated behind the end
+			continue // preallocated beyond the end
 		}
 		to := data[first*e.blockSize:]
 		to = to[:min(int64(len(to)), length*e.blockSize)]
@@ -280,11 +282,11 @@ func (e *Ext4) readExtents(node []byte, maxDepth int, data []byte) error {
 	return nil
 }
 
-// list returns the entries of a directory. The nodes of its hash index look like empty entries, as
-// they are meant to.
+// list returns the entries of a directory. The nodes of its hash index look like empty entries, by
+// design.
 func (e *Ext4) list(inode []byte) ([]DirEntry, error) {
 	if mode(inode)&modeType != modeDir {
-		return nil, errors.New("is no directory")
+		return nil, errors.New("is not a directory")
 	}
 	data, err := e.contents(inode, maxDirectory)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 )
 
 // TestExt4ReadsWhatMkfsWrites covers block and inode sizes, directories with a hash index, extent
-// trees of two levels, holes, and layouts with and without checksums.
+// trees of two levels, holes, and file systems with and without checksums.
 func TestExt4ReadsWhatMkfsWrites(t *testing.T) {
 	need.Program(t, "mke2fs")
 	big := make([]byte, 3*mib+17)
@@ -28,7 +28,7 @@ func TestExt4ReadsWhatMkfsWrites(t *testing.T) {
 	tree := t.TempDir()
 	writeTree(t, tree, files)
 	sparse := bytes.Repeat([]byte{0}, mib)
-	// every other block is a hole, so there are more extents than an inode holds
+	// every other block is a hole, so there are more extents than fit in an inode
 	for i := 0; i < len(sparse); i += 16 << 10 {
 		sparse[i] = byte(i>>14) | 1
 	}
@@ -65,7 +65,7 @@ func TestExt4ReadsWhatMkfsWrites(t *testing.T) {
 			t.Errorf("%v: %d bytes used of files of 4 MiB", options, used)
 		}
 		if _, err := e.ReadFile("grub/none", mib); !errors.Is(err, ErrNotFound) {
-			t.Errorf("%v: a file that is not there: %v", options, err)
+			t.Errorf("%v: a missing file: %v", options, err)
 		}
 		if _, err := e.ReadFile("big", mib); err == nil || !strings.Contains(err.Error(), "more than") {
 			t.Errorf("%v: a file over the limit: %v", options, err)
@@ -97,7 +97,7 @@ func writeSparse(t *testing.T, file string, data []byte) {
 	}
 }
 
-// smallFS is a file system of 256 KiB as mke2fs makes it, with one directory and one file.
+// smallFS returns a file system of 256 KiB made by mke2fs, with one directory and one file.
 func smallFS(t testing.TB) []byte {
 	t.Helper()
 	need.Program(t, "mke2fs")
@@ -115,8 +115,8 @@ func smallFS(t testing.TB) []byte {
 	return b
 }
 
-// TestExt4SurvivesDamage changes bytes of metadata: no panic, no endless work, and no contents
-// beyond the limit.
+// TestExt4SurvivesDamage changes bytes of metadata: there must be no panic, no endless work, and no
+// contents beyond the limit.
 func TestExt4SurvivesDamage(t *testing.T) {
 	good := smallFS(t)
 	var hot []int
@@ -150,7 +150,7 @@ func readAll(t *testing.T, b []byte) {
 	}
 }
 
-// FuzzExt4 puts the fuzzer's bytes where the metadata of a small file system is.
+// FuzzExt4 overwrites the metadata of a small file system with the fuzzer's bytes.
 func FuzzExt4(f *testing.F) {
 	good := smallFS(f)
 	f.Add(good[1024:20<<10], uint16(0))
@@ -163,8 +163,8 @@ func FuzzExt4(f *testing.F) {
 	})
 }
 
-// TestExt4ExtentBomb: five levels of extent nodes, each with 84 entries that all lead to the node
-// below.
+// TestExt4ExtentBomb has five levels of extent nodes, each with 84 entries that all lead to the
+// node below.
 func TestExt4ExtentBomb(t *testing.T) {
 	b := make([]byte, 64<<10)
 	e := &Ext4{part: bytes.NewReader(b), size: int64(len(b)), blockSize: 1024, blocks: 64,
@@ -173,14 +173,14 @@ func TestExt4ExtentBomb(t *testing.T) {
 		node := b[depth*1024:][:1024]
 		copy(node, []byte{0x0a, 0xf3, 84, 0, 84, 0, byte(depth)})
 		for i := range 84 {
-			node[12+12*i+4] = byte(max(depth-1, 0)) // the block below; of leaves, the length
+			node[12+12*i+4] = byte(max(depth-1, 0)) // the block below; in leaves, the length
 		}
 	}
 	if err := e.readExtents(b[5*1024:6*1024], maxExtentDepth, make([]byte, 4096)); err == nil ||
 		!strings.Contains(err.Error(), "no end") {
 		t.Errorf("error %v", err)
 	}
-	b[4*1024+6] = 5 // a node that claims to be as high as the one above
+	b[4*1024+6] = 5 // a node that claims the same depth as the one above
 	e.budget = readBudget
 	if err := e.readExtents(b[5*1024:6*1024], maxExtentDepth, nil); err == nil ||
 		!strings.Contains(err.Error(), "extent tree is damaged") {
@@ -188,8 +188,8 @@ func TestExt4ExtentBomb(t *testing.T) {
 	}
 }
 
-// TestExt4Unwritten: blocks that were allocated but never written read as zeros, whatever is in
-// them.
+// TestExt4Unwritten checks that blocks that were allocated but never written read as zeros,
+// whatever they contain.
 func TestExt4Unwritten(t *testing.T) {
 	b := bytes.Repeat([]byte{7}, 64<<10)
 	e := &Ext4{part: bytes.NewReader(b), size: int64(len(b)), blockSize: 1024, blocks: 64, inodes: 5,

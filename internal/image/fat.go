@@ -1,5 +1,5 @@
-// Lists and reads the files of a FAT file system, as the EFI system partition has one: FAT12, FAT16
-// and FAT32 with long names.
+// Lists and reads the files of a FAT file system, such as an EFI system partition: FAT12, FAT16 and
+// FAT32 with long names.
 
 package image
 
@@ -12,20 +12,20 @@ import (
 	"unicode/utf16"
 )
 
-// FAT is a FAT file system in a partition. Whatever the partition holds, reading it ends soon, in
-// an error at worst.
+// FAT is a FAT file system in a partition. Whatever the partition contains, reading it ends soon,
+// at worst with an error.
 type FAT struct {
 	part        io.ReaderAt
 	clusterSize int64
 	dataStart   int64    // offset of cluster 2
-	next        []uint32 // the allocation table: the cluster that follows each
+	next        []uint32 // the allocation table: the successor of each cluster
 	end         uint32   // values from here on end a chain
 	root        []byte   // the root directory
 	budget      int64    // bytes of directories that may still be read
 }
 
 const (
-	maxFATTable   = 16 << 20 // bytes of table; an ESP of 1 GiB has 1 MiB
+	maxFATTable   = 16 << 20 // bytes of the table; an ESP of 1 GiB has 1 MiB
 	maxFATEntries = 10000    // names that are listed
 	maxFATDepth   = 16
 )
@@ -38,8 +38,10 @@ func OpenFAT(part io.ReaderAt, size int64) (*FAT, error) {
 		return nil, fmt.Errorf("read boot sector: %w", err)
 	}
 	le := binary.LittleEndian
-	sectorSize, perCluster, reserved := int64(le.Uint16(b[11:])), int64(b[13]), int64(le.Uint16(b[14:]))
-	tables, rootEntries, total, perTable := int64(b[16]), int64(le.Uint16(b[17:])), int64(le.Uint16(b[19:])), int64(le.Uint16(b[22:]))
+	sectorSize, perCluster := int64(le.Uint16(b[11:])), int64(b[13])
+	reserved, tables := int64(le.Uint16(b[14:])), int64(b[16])
+	rootEntries, total := int64(le.Uint16(b[17:])), int64(le.Uint16(b[19:]))
+	perTable := int64(le.Uint16(b[22:]))
 	if total == 0 {
 		total = int64(le.Uint32(b[32:]))
 	}
@@ -79,7 +81,7 @@ func OpenFAT(part io.ReaderAt, size int64) (*FAT, error) {
 	return f, nil
 }
 
-// decodeTable makes numbers of a table whose width follows from the number of clusters alone.
+// decodeTable decodes the table; its width depends only on the number of clusters.
 func (f *FAT) decodeTable(table []byte, clusters int64) error {
 	le := binary.LittleEndian
 	at := func(i int64) uint32 { return le.Uint32(table[4*i:]) & 0x0fffffff }
@@ -105,7 +107,7 @@ func (f *FAT) decodeTable(table []byte, clusters int64) error {
 	return nil
 }
 
-// Used is how many bytes of clusters are taken.
+// Used returns how many bytes of clusters are in use.
 func (f *FAT) Used() int64 {
 	n := int64(0)
 	for _, next := range f.next[2:] {
@@ -137,14 +139,14 @@ func (f *FAT) chain(cluster uint32) ([]byte, error) {
 	return data, nil
 }
 
-// Read returns the contents of a file that Files has listed, of limit bytes at most.
+// Read returns the contents of a file that Files has listed, at most limit bytes.
 func (f *FAT) Read(file DirEntry, limit int64) ([]byte, error) {
 	if file.Size > limit {
-		return nil, fmt.Errorf("%s has %d bytes, at most %d are read", file.Name, file.Size, limit)
+		return nil, fmt.Errorf("%s has %d bytes, more than the limit of %d", file.Name, file.Size, limit)
 	}
-	// or damage would have us read without end
+	// otherwise damage could make us read without end
 	if f.budget -= file.Size; f.budget < 0 || file.Size > int64(len(f.next))*f.clusterSize {
-		return nil, fmt.Errorf("%s has %d bytes: the files are larger than what is read of a file system",
+		return nil, fmt.Errorf("%s has %d bytes: the files are larger than the limit for a file system",
 			file.Name, file.Size)
 	}
 	data := make([]byte, 0, file.Size)
@@ -162,7 +164,7 @@ func (f *FAT) Read(file DirEntry, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// Files lists all files, with slash paths from the root, in the order of the directories.
+// Files lists all files, with slash paths from the root, in directory order.
 func (f *FAT) Files() ([]DirEntry, error) {
 	var files []DirEntry
 	left := maxFATEntries
@@ -190,8 +192,8 @@ func (f *FAT) Files() ([]DirEntry, error) {
 	return files, walk(f.root, "", 0)
 }
 
-// parseFATDir returns the entries of a directory; inode is the first cluster. A long name stands in
-// pieces, last piece first, before the entry it belongs to.
+// parseFATDir returns the entries of a directory; inode is the first cluster. A long name precedes
+// its entry in pieces, the last piece first.
 func parseFATDir(dir []byte) []DirEntry {
 	le := binary.LittleEndian
 	var entries []DirEntry
@@ -228,7 +230,7 @@ func parseFATDir(dir []byte) []DirEntry {
 	return entries
 }
 
-// shortName is the name of 8 and 3 characters; byte 12 says which half is meant in lower case.
+// shortName returns the name of 8 and 3 characters; byte 12 says which half is in lower case.
 func shortName(e []byte) string {
 	name, ext := strings.TrimRight(string(e[:8]), " "), strings.TrimRight(string(e[8:11]), " ")
 	if e[12]&0x08 != 0 {

@@ -77,8 +77,8 @@ func TestFATListsWhatMcopyWrites(t *testing.T) {
 	}
 }
 
-// smallFAT is a file system of 64 KiB with EFI/BOOT/X.EFI, laid out by hand: one sector of table,
-// 16 entries in the root.
+// smallFAT returns a file system of 64 KiB with EFI/BOOT/X.EFI, laid out by hand: one sector of
+// table, 16 entries in the root.
 func smallFAT() []byte {
 	b := make([]byte, 64<<10)
 	copy(b[11:], []byte{0, 2, 1, 1, 0, 1, 16, 0, 128, 0, 0xf8, 1, 0})
@@ -125,9 +125,9 @@ func TestFATSurvivesDamage(t *testing.T) {
 
 func listAll(b []byte) {
 	if fat, err := OpenFAT(bytes.NewReader(b), int64(len(b))); err == nil {
-		files, _ := fat.Files() // only must not panic
+		files, _ := fat.Files() // must not panic
 		for _, file := range files {
-			fat.Read(file, 1<<20) // likewise
+			fat.Read(file, 1<<20) // must not panic
 		}
 		fat.Used()
 	}

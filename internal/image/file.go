@@ -1,4 +1,4 @@
-// Opens image files: raw ones as they are, compressed ones by way of a temporary file.
+// Opens image files: raw ones directly, compressed ones through a temporary file.
 
 package image
 
@@ -14,18 +14,18 @@ import (
 	"buildsys/internal/errkind"
 )
 
-// File is an image that can be read at any place.
+// File is an image that can be read at any offset.
 type File struct {
 	*os.File
-	Size       int64  // of the disk in bytes
-	PackedSize int64  // in bytes, as it lies in the file
-	Member     string // name within the archive it was in; empty for a file of its own
+	Size       int64  // of the disk, in bytes
+	PackedSize int64  // of the file as stored, in bytes
+	Member     string // name within the archive it was in; empty for a separate file
 }
 
-// UnsupportedError says that an image may be good but is of a kind that cannot be read.
+// UnsupportedError reports that an image may be good but is of an unsupported kind.
 type UnsupportedError struct{ What string }
 
-// Error says what to do instead.
+// Error says how to convert the image.
 func (e *UnsupportedError) Error() string {
 	return e.What + " cannot be read: convert the image with qemu-img convert -O raw"
 }
@@ -35,10 +35,10 @@ func (*UnsupportedError) ErrorKind() errkind.Kind { return errkind.Usage }
 
 const lz4Magic = "\x04\x22\x4d\x18"
 
-// Open opens a disk image whatever its name: raw, compressed by lz4, qcow2 or stream-optimized
-// VMDK. All but raw ones are expanded into a temporary file in the directory dir (the default place
-// when empty), which has no name any more when Open returns. A *BadImageError says that the file is
-// damaged, an *UnsupportedError that its kind cannot be read.
+// Open opens a disk image, whatever its name: raw, compressed by lz4, qcow2 or stream-optimized
+// VMDK. It expands all but raw images into a temporary file in dir (the default place if empty),
+// which has no name any more when Open returns. A *BadImageError means that the file is damaged, an
+// *UnsupportedError that its kind is not supported.
 func Open(ctx context.Context, path, dir string) (*File, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -67,8 +67,8 @@ func expandLZ4(ctx context.Context, dst *os.File, src io.ReaderAt, size int64) (
 	return ExpandLZ4(ctx, dst, io.NewSectionReader(src, 0, size))
 }
 
-// expanderOf recognises a format by its first bytes, a torn lz4 file by its name as well. It is nil
-// for raw images.
+// expanderOf recognises a format by its first bytes, and a truncated lz4 file by its name as well.
+// It returns nil for raw images.
 func expanderOf(f io.ReaderAt, name string) (expandFunc, error) {
 	head := make([]byte, 4)
 	if _, err := f.ReadAt(head, 0); err != nil && err != io.EOF {
@@ -93,7 +93,7 @@ func expand(ctx context.Context, expander expandFunc, packed *io.SectionReader, 
 		return nil, fmt.Errorf("expand image %s: %w", name, err)
 	}
 	size := int64(0)
-	// now, so that nothing is left behind however this ends
+	// removed now, so that nothing is left behind however this ends
 	if err = os.Remove(raw.Name()); err == nil {
 		size, err = expander(ctx, raw, packed, packed.Size())
 	}
@@ -103,14 +103,14 @@ func expand(ctx context.Context, expander expandFunc, packed *io.SectionReader, 
 	raw.Close() // the error above says more
 	_, system := errors.AsType[*fs.PathError](err)
 	_, unsupported := errors.AsType[*UnsupportedError](err)
-	if ctx.Err() == nil && !system && !unsupported { // then it is the data
+	if ctx.Err() == nil && !system && !unsupported { // otherwise the data is at fault
 		return nil, &BadImageError{name, []error{err}}
 	}
 	return nil, fmt.Errorf("expand image %s: %w", name, err)
 }
 
-// CheckFile checks a finished disk image in a file that Open can open, and with signing, which may
-// be nil, an OS disk for the signatures of Secure Boot. dir is for its temporary file.
+// CheckFile checks a finished disk image in a file that Open can open. If signing is not nil, it
+// also checks the Secure Boot signatures of an OS disk. dir is for its temporary file.
 func CheckFile(ctx context.Context, path, dir string, l Layout, disk string,
 	signing *Signing) error {
 	f, err := Open(ctx, path, dir)
@@ -121,7 +121,7 @@ func CheckFile(ctx context.Context, path, dir string, l Layout, disk string,
 	return checkDisk(ctx, f, path, l, disk, signing)
 }
 
-// checkDisk checks a disk that is open. name is what an error calls the image.
+// checkDisk checks an open disk. name is the image's name in errors.
 func checkDisk(ctx context.Context, f *File, name string, l Layout, disk string,
 	signing *Signing) error {
 	err := Check(ctx, f, f.Size, l, disk)

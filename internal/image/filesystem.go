@@ -8,15 +8,15 @@ import (
 	"io"
 )
 
-// FileSystem is what a superblock says.
+// FileSystem describes a file system by its superblock.
 type FileSystem struct {
-	Kind string // "ext4", "erofs", "vfat", "xfs", "squashfs"; empty when nothing was recognised
+	Kind string // "ext4", "erofs", "vfat", "xfs", "squashfs"; empty if not recognised
 	Size int64  // bytes from the start of the partition
-	UUID string // of vfat the serial number, as "1234-ABCD"; empty where the kind has none
+	UUID string // for vfat the serial number, such as "1234-ABCD"; empty if the kind has none
 }
 
-// ReadFileSystem looks at the start of a partition. What it does not know is not an error: Kind is
-// empty then.
+// ReadFileSystem looks at the start of a partition. If it recognises nothing, that is no error:
+// Kind is empty.
 func ReadFileSystem(part io.ReaderAt) (FileSystem, error) {
 	buf := make([]byte, 4096)
 	if n, err := part.ReadAt(buf, 0); err != nil && (err != io.EOF || n < 2048) {

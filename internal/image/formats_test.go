@@ -18,7 +18,7 @@ import (
 	"buildsys/internal/buildtest/need"
 )
 
-// rawDisk has data, holes, a long run and an end that fills no cluster.
+// rawDisk has data, holes, a long run, and an end that does not fill a cluster.
 func rawDisk(t *testing.T) (file string, data []byte) {
 	t.Helper()
 	data = make([]byte, 5*mib+3*sector)
@@ -34,7 +34,7 @@ func rawDisk(t *testing.T) (file string, data []byte) {
 	return file, data
 }
 
-// TestOpenReadsWhatQemuWrites holds qcow2 and VMDK against qemu-img.
+// TestOpenReadsWhatQemuWrites compares qcow2 and VMDK with qemu-img.
 func TestOpenReadsWhatQemuWrites(t *testing.T) {
 	need.Program(t, "qemu-img")
 	raw, want := rawDisk(t)
@@ -72,8 +72,8 @@ func TestOpenReadsWhatQemuWrites(t *testing.T) {
 	}
 }
 
-// tearAndDamage cuts a file off, then changes bytes of its metadata: an error or some data, never a
-// crash.
+// tearAndDamage truncates a file, then changes bytes of its metadata: the result is an error or
+// some data, never a crash.
 func tearAndDamage(t *testing.T, options []string, file string) {
 	t.Helper()
 	packed, err := os.ReadFile(file)
@@ -90,10 +90,10 @@ func tearAndDamage(t *testing.T, options []string, file string) {
 		for range 3 {
 			bad[4+r.IntN(120)] = byte(r.Uint32())
 		}
-		if bad[24] != 0 || bad[27] != 0 || bad[28] != 0 { // a disk of many GiB, which takes its time
+		if bad[24] != 0 || bad[27] != 0 || bad[28] != 0 { // a disk of many GiB would take too long
 			continue
 		}
-		expandBytes(t, file, bytes.NewReader(bad)) // only must not panic
+		expandBytes(t, file, bytes.NewReader(bad)) // must not panic
 	}
 }
 
@@ -184,7 +184,7 @@ func FuzzExpand(f *testing.F) {
 		src := bytes.NewReader(append(b, make([]byte, 512)...))
 		expander, err := expanderOf(src, "")
 		if err != nil || expander == nil || len(b) > 32 && (b[24]|b[25]|b[26]|b[27]) != 0 {
-			return // a disk of more than 4 GiB takes its time
+			return // a disk of more than 4 GiB takes too long
 		}
 		if disk, err := expand(t.Context(), expander, io.NewSectionReader(src, 0, src.Size()), "fuzz",
 			""); err == nil {
@@ -193,7 +193,7 @@ func FuzzExpand(f *testing.F) {
 	})
 }
 
-// TestExpandTellsDiskFromData: a full disk is no fault of the image.
+// TestExpandTellsDiskFromData checks that a full disk does not count as a fault of the image.
 func TestExpandTellsDiskFromData(t *testing.T) {
 	for _, test := range []struct {
 		err error

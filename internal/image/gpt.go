@@ -1,5 +1,4 @@
-// Reads the GUID partition table of a raw disk image, both copies of it (UEFI specification 2.10,
-// §5.3).
+// Reads the GUID partition table of a raw disk image, both copies (UEFI specification 2.10, §5.3).
 
 package image
 
@@ -15,7 +14,7 @@ import (
 // Table is the partition table found on a disk.
 type Table struct {
 	DiskGUID string
-	Entries  []Entry // used entries by number
+	Entries  []Entry // used entries, by number
 }
 
 // Entry is one partition found on a disk. Start and Size are in bytes.
@@ -33,10 +32,10 @@ const (
 	gptSignature = "EFI PART"
 	gptHeaderLen = 92
 	maxEntries   = 1024
-	maxSectors   = 1 << 50 // more cannot be counted in bytes
+	maxSectors   = 1 << 50 // more sectors cannot be counted in bytes
 )
 
-// gptHeader is the header as it lies on the disk, little endian.
+// gptHeader is the header as stored on disk, little endian.
 type gptHeader struct {
 	Signature    [8]byte
 	Revision     uint32
@@ -62,12 +61,12 @@ type gptEntry struct {
 	Name       [36]uint16
 }
 
-// ReadGPT reads the table of an image of size bytes. The protective MBR, both headers, their
-// checksums and those of both entry arrays must be right and tell the same, and every partition
-// must lie in the usable area.
+// ReadGPT reads the table of an image of size bytes. The protective MBR, both headers and the
+// checksums of headers and entries must be right, both copies must agree, and every partition must
+// lie in the usable area.
 func ReadGPT(img io.ReaderAt, size int64) (Table, error) {
 	if size%sector != 0 || size < 2*mib {
-		return Table{}, fmt.Errorf("image of %d bytes is no whole number of sectors of %d bytes or "+
+		return Table{}, fmt.Errorf("image of %d bytes is not a whole number of sectors of %d bytes or "+
 			"smaller than 2 MiB", size, sector)
 	}
 	if err := checkProtectiveMBR(img); err != nil {
@@ -88,7 +87,7 @@ func ReadGPT(img io.ReaderAt, size int64) (Table, error) {
 		return Table{}, fmt.Errorf("backup GPT: %w", err)
 	}
 	if backup.AlternateLBA != 1 {
-		return Table{}, fmt.Errorf("backup GPT names sector %d as the place of the primary one, not 1",
+		return Table{}, fmt.Errorf("backup GPT says that the primary one is in sector %d, not 1",
 			backup.AlternateLBA)
 	}
 	if primary.DiskGUID != backup.DiskGUID || primary.FirstUsable != backup.FirstUsable ||
@@ -102,7 +101,7 @@ func ReadGPT(img io.ReaderAt, size int64) (Table, error) {
 	return parseEntries(primary, entries)
 }
 
-// salvageGPT returns the partitions of whichever copy of the table is whole, to tell more of a
+// salvageGPT returns the partitions of whichever copy of the table is intact, to show more of a
 // damaged image.
 func salvageGPT(img io.ReaderAt, size int64) (Table, bool) {
 	last := uint64(size/sector - 1)
@@ -122,12 +121,12 @@ func checkProtectiveMBR(img io.ReaderAt) error {
 		return fmt.Errorf("read protective MBR: %w", err)
 	}
 	if mbr[510] != 0x55 || mbr[511] != 0xaa || mbr[446+4] != 0xee {
-		return fmt.Errorf("sector 0 is no protective MBR: the image has no GPT")
+		return fmt.Errorf("sector 0 has no protective MBR: the image has no GPT")
 	}
 	return nil
 }
 
-// readGPTCopy reads the header at a sector and its entries, and checks both checksums.
+// readGPTCopy reads the header at a sector and its entries, and verifies both checksums.
 func readGPTCopy(img io.ReaderAt, lba, last uint64) (gptHeader, []byte, error) {
 	var buf [sector]byte
 	if _, err := img.ReadAt(buf[:], int64(lba)*sector); err != nil {
@@ -138,13 +137,13 @@ func readGPTCopy(img io.ReaderAt, lba, last uint64) (gptHeader, []byte, error) {
 		return h, nil, fmt.Errorf("decode header in sector %d: %w", lba, err)
 	}
 	if string(h.Signature[:]) != gptSignature {
-		return h, nil, fmt.Errorf("sector %d does not begin with %q: the image has no GPT or another "+
-			"size than when it was made", lba, gptSignature)
+		return h, nil, fmt.Errorf("sector %d does not begin with %q: the image has no GPT, or not the "+
+			"size it was made with", lba, gptSignature)
 	}
 	if h.HeaderSize < gptHeaderLen || h.HeaderSize > sector {
 		return h, nil, fmt.Errorf("header in sector %d claims %d bytes", lba, h.HeaderSize)
 	}
-	clear(buf[16:20]) // the checksum is made with its own field zero
+	clear(buf[16:20]) // the checksum is computed with its own field zero
 	if sum := crc32.ChecksumIEEE(buf[:h.HeaderSize]); sum != h.HeaderCRC {
 		return h, nil, fmt.Errorf("header in sector %d has checksum %08x, want %08x", lba, sum,
 			h.HeaderCRC)
@@ -182,7 +181,7 @@ func parseEntries(h gptHeader, raw []byte) (Table, error) {
 			continue
 		}
 		if e.First < h.FirstUsable || e.Last > h.LastUsable || e.First > e.Last {
-			return Table{}, fmt.Errorf("GPT entry %d spans sectors %d to %d, outside of the usable %d to %d",
+			return Table{}, fmt.Errorf("GPT entry %d spans sectors %d to %d, outside the usable %d to %d",
 				i+1, e.First, e.Last, h.FirstUsable, h.LastUsable)
 		}
 		name := e.Name[:]
@@ -201,7 +200,7 @@ func parseEntries(h gptHeader, raw []byte) (Table, error) {
 	return t, nil
 }
 
-// formatGUID writes a GUID as it lies on the disk, whose first three groups are little endian.
+// formatGUID formats a GUID as stored on disk, where the first three groups are little endian.
 func formatGUID(g [16]byte) string {
 	g[0], g[1], g[2], g[3] = g[3], g[2], g[1], g[0]
 	g[4], g[5] = g[5], g[4]

@@ -15,7 +15,7 @@ import (
 	"buildsys/internal/buildtest/need"
 )
 
-// run runs another program and returns what it printed.
+// run runs a program and returns its output.
 func run(t testing.TB, name string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command(need.Program(t, name), args...)
@@ -27,7 +27,7 @@ func run(t testing.TB, name string, args ...string) string {
 	return string(out)
 }
 
-// blank makes a file of zeros without taking disk space.
+// blank makes a file of zeros that takes no disk space.
 func blank(t *testing.T, name string, size int64) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), name)
@@ -42,7 +42,7 @@ func blank(t *testing.T, name string, size int64) string {
 	return file
 }
 
-// partitionWithSgdisk does what rpm2img does with the layout of one disk.
+// partitionWithSgdisk partitions one disk of a layout as rpm2img does.
 func partitionWithSgdisk(t *testing.T, l Layout, disk string) string {
 	t.Helper()
 	d, _ := l.Disk(disk)
@@ -64,8 +64,8 @@ func partitionWithSgdisk(t *testing.T, l Layout, disk string) string {
 	return file
 }
 
-// TestSgdiskAgrees makes every sort of layout with sgdisk, which refuses overlaps, and reads it
-// back.
+// TestSgdiskAgrees makes every kind of partition layout with sgdisk, which rejects overlaps, and
+// reads it back.
 func TestSgdiskAgrees(t *testing.T) {
 	t.Parallel() // sgdisk waits for the disk
 	need.Program(t, "sgdisk")
@@ -90,15 +90,15 @@ func TestSgdiskAgrees(t *testing.T) {
 	}
 }
 
-// smallGPT is a 2 MiB disk with one partition, written here so that the reader is tested where
-// sgdisk is missing.
+// smallGPT returns a 2 MiB disk with one partition, made here so that the reader is tested without
+// sgdisk too.
 func smallGPT() []byte {
 	entry := gptEntry{Type: [16]byte{1}, GUID: [16]byte{2}, First: 40, Last: 99, Attributes: 1 << 48}
 	copy(entry.Name[:], utf16.Encode([]rune("SKIFF-ROOT-A")))
 	return gptWith(entry)
 }
 
-// gptWith is a disk of 2 MiB with these partitions.
+// gptWith returns a disk of 2 MiB with the given partitions.
 func gptWith(parts ...gptEntry) []byte {
 	img := make([]byte, 2*mib)
 	img[446+4], img[510], img[511] = 0xee, 0x55, 0xaa
@@ -111,7 +111,8 @@ func gptWith(parts ...gptEntry) []byte {
 	for _, h := range []gptHeader{{MyLBA: 1, AlternateLBA: last, EntriesLBA: 2},
 		{MyLBA: last, AlternateLBA: 1, EntriesLBA: last - 32}} {
 		copy(h.Signature[:], gptSignature)
-		h.HeaderSize, h.FirstUsable, h.LastUsable, h.EntryCount, h.EntrySize = gptHeaderLen, 34, last-33, 128, 128
+		h.HeaderSize, h.EntryCount, h.EntrySize = gptHeaderLen, 128, 128
+		h.FirstUsable, h.LastUsable = 34, last-33
 		h.EntriesCRC = crc32.ChecksumIEEE(entries.Bytes())
 		copy(img[h.EntriesLBA*sector:], entries.Bytes())
 		putHeader(img, h)
@@ -161,7 +162,7 @@ func TestReadGPTFindsDamage(t *testing.T) {
 			"backup GPT: entries in sector 4063 have checksum"},
 		{"cut short", func(b []byte) []byte { return append(b, make([]byte, mib)...) },
 			"was made for a disk of 2097152 bytes, but the image has 3145728"},
-		{"odd size", func(b []byte) []byte { return b[:len(b)-1] }, "no whole number of sectors"},
+		{"odd size", func(b []byte) []byte { return b[:len(b)-1] }, "not a whole number of sectors"},
 	}
 	for _, test := range tests {
 		img := test.damage(smallGPT())
@@ -172,7 +173,7 @@ func TestReadGPTFindsDamage(t *testing.T) {
 	}
 }
 
-// TestReadGPTBounds: tables with right checksums that claim more than there is.
+// TestReadGPTBounds reads tables with right checksums that claim more than there is.
 func TestReadGPTBounds(t *testing.T) {
 	last := uint64(2*mib/sector - 1)
 	for _, test := range []struct {
@@ -195,8 +196,8 @@ func TestReadGPTBounds(t *testing.T) {
 	}
 }
 
-// FuzzReadGPT changes the header's fields and makes its checksum right again: the reader must not
-// crash or accept a partition outside of the disk.
+// FuzzReadGPT changes the header's fields and recomputes its checksum: the reader must not crash or
+// accept a partition outside the disk.
 func FuzzReadGPT(f *testing.F) {
 	base := smallGPT()
 	f.Add(base[sector:sector+gptHeaderLen], base[2*sector:2*sector+128])

@@ -1,5 +1,5 @@
 // Reads what a grub.cfg boots: its menu entries with their kernels and command lines, and the
-// dm-verity table on them.
+// dm-verity table on these.
 
 package image
 
@@ -8,17 +8,17 @@ import (
 	"strings"
 )
 
-// BootEntry is one way to boot. Variables that grub.cfg itself sets are put in; others stay as
+// BootEntry is one way to boot. Variables that grub.cfg itself sets are replaced; others stay as
 // $name.
 type BootEntry struct {
 	Title       string `json:"title"`
-	Kernel      string `json:"kernel"`       // as GRUB names it: "($root)/vmlinuz"
+	Kernel      string `json:"kernel"`       // in GRUB's notation: "($root)/vmlinuz"
 	CommandLine string `json:"command_line"` // without the kernel
 }
 
-// ParseGrub returns the menu entries of a grub.cfg, a command outside of any as an entry without a
-// title. It understands the commands that configure a boot (set, menuentry, linux) and passes over
-// all others; nothing is executed.
+// ParseGrub returns the menu entries of a grub.cfg; a linux command outside of any entry makes one
+// without a title. It understands the commands that configure a boot (set, menuentry, linux) and
+// skips all others; it executes nothing.
 func ParseGrub(config string) []BootEntry {
 	var entries []BootEntry
 	vars, title := map[string]string{}, ""
@@ -49,7 +49,7 @@ func ParseGrub(config string) []BootEntry {
 	return entries
 }
 
-// grubWords splits a line as GRUB's shell does: quotes of both kinds, backslashes, comments, and
+// grubWords splits a line like GRUB's shell: both kinds of quotes, backslashes, comments, and
 // variables.
 func grubWords(line string, vars map[string]string) []string {
 	var words []string
@@ -96,8 +96,8 @@ func grubWords(line string, vars map[string]string) []string {
 	return words
 }
 
-// grubVariable returns the name at the start of text, which stands behind a $, and how many bytes
-// it takes with braces.
+// grubVariable returns the name at the start of text, which follows a $, and its length in bytes
+// with braces.
 func grubVariable(text string) (name string, length int) {
 	if strings.HasPrefix(text, "{") {
 		if end := strings.IndexByte(text, '}'); end > 0 {
@@ -111,7 +111,7 @@ func grubVariable(text string) (name string, length int) {
 	return text[:length], length
 }
 
-// quoteWords gives words with spaces the quotes that the kernel sees: around the value.
+// quoteWords puts the quotes that the kernel expects around values with spaces.
 func quoteWords(words []string) []string {
 	var quoted []string
 	for _, word := range words {
@@ -127,7 +127,7 @@ func quoteWords(words []string) []string {
 	return quoted
 }
 
-// VerityTable is what a kernel command line says about the hash tree of the root.
+// VerityTable is the part of a kernel command line that describes the hash tree of the root.
 type VerityTable struct {
 	DataBlocks int64 // of 4096 bytes
 	RootHash   string
@@ -137,7 +137,8 @@ type VerityTable struct {
 // Verity finds the dm-verity table on the command line (kernel documentation,
 // device-mapper/verity.rst and dm-init.rst):
 //
-//	verity <version> <data device> <hash device> <data block size> <hash block size> <data blocks> <hash block> <algorithm> <root hash> <salt>
+//	verity <version> <data device> <hash device> <data block size> <hash block size>
+//		<data blocks> <hash block> <algorithm> <root hash> <salt>
 func (b BootEntry) Verity() (VerityTable, bool) {
 	_, table, found := strings.Cut(b.CommandLine, "dm-mod.create=")
 	fields := strings.Fields(table)

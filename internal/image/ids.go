@@ -1,5 +1,5 @@
-// Identifiers of an image, derived from what it is: random-looking, but the same in every build of
-// the same version.
+// Identifiers of an image, derived from its identity: they look random, but are the same in every
+// build of the same version.
 
 package image
 
@@ -13,7 +13,7 @@ import (
 	"buildsys/internal/manifest"
 )
 
-// Identity is what the identifiers of an image derive from.
+// Identity is what the identifiers of an image are derived from.
 type Identity struct {
 	Name    string // OS name
 	Variant string
@@ -21,7 +21,7 @@ type Identity struct {
 	Version string
 }
 
-// namespace is the UUID under which all others are made: uuid5(DNS namespace of RFC 9562,
+// namespace returns the UUID from which all others are derived: uuid5(DNS namespace of RFC 9562,
 // "buildsys.invalid").
 func namespace() [16]byte {
 	dns := [16]byte{0x6b, 0xa7, 0xb8, 0x10, 0x9d, 0xad, 0x11, 0xd1, 0x80, 0xb4, 0x00, 0xc0, 0x4f, 0xd4,
@@ -29,12 +29,13 @@ func namespace() [16]byte {
 	return uuid5(dns, "buildsys.invalid")
 }
 
-// UUID is the identifier of one role within an image: "disk-os", "partition-ROOT-A", "fs-ROOT-A"...
+// UUID returns the identifier of one role within an image: "disk-os", "partition-ROOT-A",
+// "fs-ROOT-A"...
 func (id Identity) UUID(role string) string {
 	return formatUUID(uuid5(namespace(), id.seed(role)))
 }
 
-// Salt is the dm-verity salt: 32 bytes as 64 hex digits.
+// Salt returns the dm-verity salt: 32 bytes as 64 hex digits.
 func (id Identity) Salt() string {
 	sum := sha256.Sum256([]byte(id.seed("verity-salt")))
 	return hex.EncodeToString(sum[:])
@@ -44,7 +45,7 @@ func (id Identity) seed(role string) string {
 	return strings.Join([]string{id.Name, id.Variant, id.Arch, id.Version, role}, "|")
 }
 
-// AssignIDs fills in every identifier of the layout that its partition types do not prescribe.
+// AssignIDs sets every identifier of the layout that its partition types do not prescribe.
 func (l *Layout) AssignIDs(id Identity) {
 	for i := range l.Disks {
 		l.Disks[i].GUID = id.UUID("disk-" + l.Disks[i].Name)
@@ -73,7 +74,7 @@ func holdsFileSystem(p Partition, split bool) bool {
 	return false
 }
 
-// ForVariant is the layout of a variant's image with all its identifiers.
+// ForVariant returns the partition layout of a variant's image with all its identifiers.
 func ForVariant(m manifest.ImageLayout, inPlaceUpdates bool, id Identity) (Layout, error) {
 	l, err := New(Spec{Name: id.Name, OSGiB: m.OSImageSizeGiB, DataGiB: m.DataImageSizeGiB,
 		Plan: m.PartitionPlan, InPlaceUpdates: inPlaceUpdates})
@@ -84,9 +85,9 @@ func ForVariant(m manifest.ImageLayout, inPlaceUpdates bool, id Identity) (Layou
 	return l, nil
 }
 
-// uuid5 is the name-based UUID of RFC 9562 §5.5.
+// uuid5 returns the name-based UUID of RFC 9562 §5.5.
 func uuid5(space [16]byte, name string) [16]byte {
-	h := sha1.New() // prescribed by the RFC; nothing rests on its strength
+	h := sha1.New() // prescribed by the RFC; nothing relies on its strength
 	h.Write(space[:])
 	h.Write([]byte(name))
 	var u [16]byte

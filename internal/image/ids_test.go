@@ -24,7 +24,7 @@ func sampleID() Identity {
 	return Identity{Name: "skiff", Variant: "qemu-dev", Arch: "x86_64", Version: "0.1.0"}
 }
 
-// Example of RFC 9562, appendix A.4.
+// The example of RFC 9562, appendix A.4.
 func TestUUID5(t *testing.T) {
 	dns := [16]byte{0x6b, 0xa7, 0xb8, 0x10, 0x9d, 0xad, 0x11, 0xd1, 0x80, 0xb4, 0x00, 0xc0, 0x4f, 0xd4,
 		0x30, 0xc8}
@@ -45,7 +45,7 @@ func TestTSVGolden(t *testing.T) {
 	}
 }
 
-// TestTSVHasNoEmptyField: the shell's read would swallow it and shift the fields behind it.
+// TestTSVHasNoEmptyField: the shell's read would swallow an empty field and shift those after it.
 func TestTSVHasNoEmptyField(t *testing.T) {
 	// Without identifiers.
 	l, err := New(Spec{Name: "skiff", OSGiB: 1, DataGiB: 1, InPlaceUpdates: true})

@@ -1,5 +1,5 @@
-// Inspects an image without knowing what it should be: reads all there is and collects what
-// contradicts itself.
+// Inspects an image without knowing what it should be: reads everything and collects
+// contradictions.
 
 package image
 
@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// Inspect reads a disk image of size bytes. What is wrong with it is in the Report's Faults; the
-// only errors are ctx's.
+// Inspect reads a disk image of size bytes. Whatever is wrong with it is in the Report's Faults;
+// the only errors are ctx's.
 func Inspect(ctx context.Context, img io.ReaderAt, size int64) (Report, error) {
 	in := inspector{ctx: ctx, img: img, size: size, report: Report{
 		DiskBytes: size, Partitions: []PartitionReport{}, Roots: []Root{}, Boot: []Boot{},
@@ -38,11 +38,11 @@ type inspector struct {
 	size   int64
 	report Report
 
-	// Partitions of the banks in their order: A, then B.
+	// the partitions of the banks, A before B
 	boot, root, hash []bankPart
 }
 
-// bankPart is a partition of a bank. An empty one holds nothing that is known.
+// bankPart is a partition of a bank. It is empty if nothing known is in it.
 type bankPart struct {
 	section
 	empty bool
@@ -50,7 +50,7 @@ type bankPart struct {
 
 func (in *inspector) fault(err error) { in.report.Faults = append(in.report.Faults, err.Error()) }
 
-// role says in words what a partition of a type is for.
+// role says what a partition of a type is for.
 func role(typeGUID string) string {
 	switch typeGUID {
 	case typeBIOS:
@@ -75,7 +75,7 @@ func role(typeGUID string) string {
 	return "unknown"
 }
 
-// partition reports one entry of the table and sorts it into its bank.
+// partition reports one entry of the table and assigns it to its bank.
 func (in *inspector) partition(e Entry) {
 	name := e.Label
 	if name == "" {
@@ -102,7 +102,7 @@ func (in *inspector) partition(e Entry) {
 	}
 }
 
-// holds finds out what a partition holds and how full that is.
+// holds finds out what a partition holds and how full it is.
 func (in *inspector) holds(part section, p *PartitionReport) {
 	if p.Type == typeHash {
 		if v, err := ReadVerity(part); err == nil {
@@ -162,7 +162,7 @@ func (in *inspector) banks() error {
 	n := max(len(in.boot), len(in.root), len(in.hash))
 	for i := range n {
 		if i >= len(in.boot) || i >= len(in.root) || i >= len(in.hash) {
-			in.fault(fmt.Errorf("bank %c has not all of boot, root and hash tree", 'A'+rune(i%26)))
+			in.fault(fmt.Errorf("bank %c lacks some of boot, root and hash tree", 'A'+rune(i%26)))
 			return nil
 		}
 		boot, root, hash := in.boot[i], in.root[i], in.hash[i]
@@ -189,19 +189,20 @@ func (in *inspector) banks() error {
 	return nil
 }
 
-// rootFiles reads what the root file system says of itself.
+// rootFiles reads what the root file system says about itself.
 func (in *inspector) rootFiles(root section) {
 	note := func(err error) {
 		in.report.Notes = append(in.report.Notes,
 			root.fault("%w", err).Error())
 	}
 	if fs, err := ReadFileSystem(root); err == nil && fs.Kind != "ext4" {
-		note(fmt.Errorf("files of %s cannot be read yet", orElse(fs.Kind, "an unknown file system")))
+		note(fmt.Errorf("reading files of %s is not supported yet",
+			orElse(fs.Kind, "an unknown file system")))
 		return
 	}
 	fs, err := OpenExt4(root, root.Size())
 	if err != nil {
-		return // is a fault already
+		return // already reported as a fault
 	}
 	if text, err := fs.ReadFile("usr/lib/os-release", maxConfigSize); err != nil {
 		note(err)
@@ -215,7 +216,7 @@ func (in *inspector) rootFiles(root section) {
 	in.report.Packages = append(in.report.Packages, packages...)
 }
 
-// parseOSRelease reads NAME=value lines, where a value may stand in quotes (os-release(5)).
+// parseOSRelease parses NAME=value lines, in which a value may be quoted (os-release(5)).
 func parseOSRelease(text string) map[string]string {
 	values := map[string]string{}
 	for line := range strings.Lines(text) {

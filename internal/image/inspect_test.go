@@ -31,7 +31,7 @@ func inspectFile(t *testing.T, file string) Report {
 	return r
 }
 
-// TestInspect damages an image in one place after the other and expects just the faults that
+// TestInspect damages an image in one place after the other and expects exactly the faults that
 // follow.
 func TestInspect(t *testing.T) {
 	t.Parallel()
@@ -56,7 +56,7 @@ func TestInspect(t *testing.T) {
 		name string
 		off  int64
 		b    []byte
-		want []string // starts of the faults
+		want []string // prefixes of the faults
 	}{
 		{"byte of the root", at("ROOT-A") + 5*mib, []byte{1},
 			[]string{"partition SKIFF-ROOT-A: does not verify: data: block 1280 "}},
@@ -75,7 +75,7 @@ func TestInspect(t *testing.T) {
 		{"backup GPT", size - sector + 60, []byte{0},
 			[]string{"backup GPT: header in sector 4194303 has checksum"}},
 		{"primary GPT", sector + 60, []byte{0}, []string{"primary GPT: header in sector 1 has checksum"}},
-		{"protective MBR", 510, []byte{0}, []string{"sector 0 is no protective MBR"}},
+		{"protective MBR", 510, []byte{0}, []string{"sector 0 has no protective MBR"}},
 	}
 	for _, test := range tests {
 		edit(t, img, func(f *os.File) {
@@ -96,7 +96,7 @@ func TestInspect(t *testing.T) {
 	}
 }
 
-// TestCheckCommandLine: what grub.cfg says must be what the image is.
+// TestCheckCommandLine checks that grub.cfg must describe the image.
 func TestCheckCommandLine(t *testing.T) {
 	boot := section{name: "BOOT-A"}
 	v := Verity{DataBlocks: 2}
@@ -127,7 +127,7 @@ func TestCheckCommandLine(t *testing.T) {
 	}
 }
 
-// TestReadRoot: the tree must fit its partition, and the data under it its own.
+// TestReadRoot checks that the tree must fit its partition, and the data under it must fit its own.
 func TestReadRoot(t *testing.T) {
 	img := bankDisk(t)
 	data, hash := img[1024*sector:][:256<<10], img[2048*sector:][:2*verityBlock]
@@ -158,7 +158,7 @@ func TestReadRoot(t *testing.T) {
 	}
 }
 
-// TestReadBoot: the kernel that grub.cfg names must be there.
+// TestReadBoot checks that the kernel that grub.cfg names must exist.
 func TestReadBoot(t *testing.T) {
 	need.Program(t, "mke2fs")
 	for _, test := range []struct {
@@ -217,7 +217,7 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// TestReportHasNoNull: whoever reads the JSON may loop over every list.
+// TestReportHasNoNull: readers of the JSON may loop over every list.
 func TestReportHasNoNull(t *testing.T) {
 	for _, img := range [][]byte{nil, smallGPT()} {
 		r, err := Inspect(t.Context(), bytes.NewReader(img), int64(len(img)))
@@ -243,8 +243,8 @@ func TestParseOSRelease(t *testing.T) {
 	}
 }
 
-// bankDisk is a disk with the partitions of one bank and their sectors: a FAT, BOOT and root of the
-// same contents, and a hash tree that fits.
+// bankDisk returns a disk with the partitions of one bank and their contents: a FAT, BOOT and root
+// with the same files, and a hash tree that fits.
 func bankDisk(t testing.TB) []byte {
 	fs := smallFS(t)
 	v := Verity{DataBlocks: int64(len(fs)) / verityBlock}
@@ -270,14 +270,14 @@ func bankDisk(t testing.TB) []byte {
 	return img
 }
 
-// rawGUID is a GUID as it lies on the disk.
+// rawGUID returns a GUID as stored on disk.
 func rawGUID(text string) [16]byte {
 	b, _ := hex.DecodeString(strings.ReplaceAll(text, "-", ""))
 	g, _ := hex.DecodeString(strings.ReplaceAll(formatGUID([16]byte(b)), "-", ""))
 	return [16]byte(g)
 }
 
-// FuzzInspect overwrites two places of a disk in which everything that is read is present.
+// FuzzInspect overwrites two places of a disk that has everything Inspect reads.
 func FuzzInspect(f *testing.F) {
 	base := bankDisk(f)
 	r, err := Inspect(context.Background(), bytes.NewReader(base), int64(len(base)))

@@ -1,4 +1,4 @@
-// The arithmetic of partition sizes: GiB in, partitions with offsets out.
+// The arithmetic of partition sizes: from GiB to partitions with offsets.
 
 package image
 
@@ -13,35 +13,35 @@ const (
 	Unified = "unified" // everything on one disk
 )
 
-// Spec says what to lay out.
+// Spec describes the layout to compute.
 type Spec struct {
-	Name           string // OS name, for the labels; upper-cased
+	Name           string // OS name, for the labels, where it is in upper case
 	OSGiB, DataGiB int
 	Plan           string // Split (also when empty) or Unified
-	InPlaceUpdates bool   // two banks, A and B; without it bank A has the room of both
+	InPlaceUpdates bool   // two banks, A and B; without it, bank A has the space of both
 }
 
-// Sizes in MiB, as partyplanner has them. Those in ...PerGiB are multiplied by the size of the OS
-// image.
+// Sizes in MiB, as in Bottlerocket's partyplanner. Those in ...PerGiB are multiplied by the size of
+// the OS image.
 const (
-	gptMiB        = 1 // before the first partition, and again at the end of the disk
+	gptMiB        = 1 // before the first partition, and at the end of the disk
 	biosMiB       = 4
 	efiMiB        = 5
-	placeholder   = 1 // DATA-A of a split layout: reserves the entry, the data is on the other disk
+	placeholder   = 1 // DATA-A of a split layout: reserves the entry; the data is on the other disk
 	bootPerGiB    = 20
 	rootPerGiB    = 460
 	hashPerGiB    = 5
-	reservePerGiB = 15 // bank's EFI partition and its RESERVED partition together
-	privatePerGiB = 24 // PRIVATE with the GPTs, BIOS and the placeholder
+	reservePerGiB = 15 // the EFI and RESERVED partitions of a bank together
+	privatePerGiB = 24 // PRIVATE together with the GPTs, BIOS and the placeholder
 	maxGiB        = 65535
 	maxLabelLen   = 36 // UTF-16 units in a GPT entry
 )
 
-// Partition types. Those of BOOT to DATA are Bottlerocket's own.
+// Partition types. Those from BOOT to DATA are Bottlerocket's own.
 const (
-	typeBIOS = "21686148-6449-6e6f-744e-656564454649" // "ef02" of sgdisk
+	typeBIOS = "21686148-6449-6e6f-744e-656564454649" // sgdisk's "ef02"
 	typeEFI  = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
-	// typeEFI backwards: firmware must not boot the backup
+	// typeEFI reversed: firmware must not boot the backup
 	typeEFIB     = "b39ce39c-0a00-b4ab-2d11-f18f8237a21c"
 	typeBoot     = "6b636168-7420-6568-2070-6c616e657421"
 	typeRoot     = "5526016a-1a97-4ea4-b39a-b7c8c6ca4502"
@@ -51,19 +51,18 @@ const (
 	typeData     = "626f7474-6c65-6474-6861-726d61726b73"
 )
 
-// GUIDs by which the OS finds its data partition: it takes the preferred one and falls back on the
-// other.
+// GUIDs by which the OS finds its data partition: it uses the preferred one, or else the other.
 const (
 	dataPreferred = "5b94e8df-28b8-485c-9d19-362263b5944c"
 	dataFallback  = "69040874-417d-4e26-a764-7885f22007ea"
 )
 
-// bootAttributes mark a bank as the one to boot: GPT attribute bits 48 (priority 1) and 56 (booted
-// successfully).
+// bootAttributes returns the GPT attribute bits that mark the bank to boot: 48 (priority 1) and 56
+// (booted successfully).
 func bootAttributes() []int { return []int{48, 56} }
 
-// New computes a layout. The identifiers are still empty; see AssignIDs.
-// The error names the partition, what it needs and what there is.
+// New computes a partition layout without identifiers; see AssignIDs. The error names the
+// partition, its need and the available space.
 func New(s Spec) (Layout, error) {
 	if s.Plan == "" {
 		s.Plan = Split
@@ -103,7 +102,7 @@ func checkSpec(s Spec) error {
 	return nil
 }
 
-// labelPrefix is the OS name as it stands in partition labels.
+// labelPrefix returns the OS name as used in partition labels.
 func labelPrefix(name string) (string, error) {
 	const longest = "-RESERVED-A"
 	if name == "" || len(name) > maxLabelLen-len(longest) {
@@ -112,14 +111,14 @@ func labelPrefix(name string) (string, error) {
 	}
 	for _, c := range name {
 		if c != '-' && c != '_' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
-			return "", fmt.Errorf("OS name %q has %q, which does not belong into partition labels: "+
+			return "", fmt.Errorf("OS name %q has %q, which is not allowed in partition labels: "+
 				"use letters, digits, - and _", name, c)
 		}
 	}
 	return strings.ToUpper(name), nil
 }
 
-// osPartitions are all but the data, without numbers and offsets.
+// osPartitions returns all partitions except those for data, without numbers and offsets.
 func osPartitions(s Spec, prefix string) []Partition {
 	gib := int64(s.OSGiB)
 	times, banks := int64(2), []string{"A"}
@@ -152,7 +151,7 @@ func osPartitions(s Spec, prefix string) []Partition {
 	return parts
 }
 
-// dataPartitions are DATA-A and, on a disk of its own, DATA-B.
+// dataPartitions returns DATA-A and, if the data has a disk of its own, DATA-B.
 func dataPartitions(s Spec, prefix string, dataMiB int64) []Partition {
 	data := func(disk, key, guid string, mib int64) Partition {
 		return Partition{Disk: disk, Key: key, Label: prefix + "-" + key, Type: typeData, GUID: guid,
@@ -161,15 +160,15 @@ func dataPartitions(s Spec, prefix string, dataMiB int64) []Partition {
 	if s.Plan == Unified {
 		return []Partition{data(OSDisk, "DATA-A", dataPreferred, dataMiB)}
 	}
-	// On a disk of its own the data leaves room for both GPTs; in a unified image that room is
-	// PRIVATE's. Twoliter 0.5 plans this size too, but then gives DATA-B the size of DATA-A: 1 MiB.
+	// On its own disk the data leaves room for both GPTs; in a unified image that room is in
+	// PRIVATE. Twoliter 0.5 plans this size too, but then gives DATA-B the size of DATA-A: 1 MiB.
 	return []Partition{
 		data(OSDisk, "DATA-A", dataFallback, placeholder),
 		data(DataDisk, "DATA-B", dataPreferred, dataMiB-2*gptMiB),
 	}
 }
 
-// place numbers the partitions and puts them one behind the other on their disks.
+// place numbers the partitions and puts them one after the other on their disks.
 func place(parts []Partition) {
 	next, number := map[string]int64{}, map[string]int{}
 	for i := range parts {
@@ -203,7 +202,7 @@ func (l Layout) Validate() error {
 				p.Key, p.StartMiB, p.Disk, orElse(last[p.Disk], "the partition table"), end[p.Disk])
 		}
 		if room := d.SizeMiB - gptMiB - p.StartMiB; p.SizeMiB > room {
-			return fmt.Errorf("partition %s needs %d MiB, but %d MiB are available behind %d MiB of the "+
+			return fmt.Errorf("partition %s needs %d MiB, but %d MiB are available after %d MiB of the "+
 				"%s disk of %d MiB: make the image larger",
 				p.Key, p.SizeMiB, max(room, 0), p.StartMiB, p.Disk, d.SizeMiB)
 		}
@@ -219,9 +218,9 @@ func orElse(s, other string) string {
 	return s
 }
 
-// PublishSizes are the sizes in GiB that the disks get when the image is put to use (registered
-// with a cloud): the data grows so that both together reach the hint. data is -1 when the plan is
-// unified, as there is no data disk then.
+// PublishSizes returns the sizes in GiB that the disks get when the image is published (registered
+// with a cloud): the data grows so that both together reach the hint. data is -1 if the plan is
+// unified, which has no data disk.
 func PublishSizes(osGiB, dataGiB, hintGiB int, plan string) (os, data int) {
 	total := max(hintGiB, osGiB+dataGiB)
 	if plan == Unified {

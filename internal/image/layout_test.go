@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// goldenTable is one line of partition-tables.jsonl, as Bottlerocket's scripts computed it.
+// goldenTable is one line of partition-tables.jsonl, computed by Bottlerocket's scripts.
 type goldenTable struct {
 	Generation     string `json:"generation"`
 	OSGiB          int    `json:"os_gib"`
@@ -48,7 +48,8 @@ func TestGoldenTables(t *testing.T) {
 	}
 }
 
-// compareTable holds our layout of an OS called bottlerocket against one that scripts computed.
+// compareTable compares our layout of an OS called bottlerocket with one that those scripts
+// computed.
 func compareTable(t *testing.T, where string, want goldenTable) {
 	t.Helper()
 	l, err := New(Spec{
@@ -90,8 +91,8 @@ func compareTable(t *testing.T, where string, want goldenTable) {
 	}
 }
 
-// asBottlerocket1 makes our partitions those of Bottlerocket 1.9.2, which knows one partition for
-// data and reserves no entry for it on the OS disk of a split layout.
+// asBottlerocket1 turns our partitions into those of Bottlerocket 1.9.2, which has one partition
+// for data and reserves no entry for it on the OS disk of a split layout.
 func asBottlerocket1(parts []Partition) []Partition {
 	var old []Partition
 	for _, p := range parts {
@@ -152,7 +153,7 @@ func TestNewErrors(t *testing.T) {
 		{func(s *Spec) { s.Name = "" },
 			`OS name "" must have 1 to 25 characters to be part of partition labels`},
 		{func(s *Spec) { s.Name = "a b" },
-			`OS name "a b" has ' ', which does not belong into partition labels: use letters, digits, - and _`},
+			`OS name "a b" has ' ', which is not allowed in partition labels: use letters, digits, - and _`},
 	}
 	for _, test := range tests {
 		s := good
@@ -171,7 +172,7 @@ func TestValidateNamesPartitionAndSizes(t *testing.T) {
 		{func(l *Layout) { l.Partitions[11].SizeMiB = -7 },
 			"partition PRIVATE needs at least 1 MiB, but -7 MiB are available: make the image larger"},
 		{func(l *Layout) { l.Disks[0].SizeMiB = 512 },
-			"partition BOOT-B needs 20 MiB, but 1 MiB are available behind 510 MiB of the os disk of 512 " +
+			"partition BOOT-B needs 20 MiB, but 1 MiB are available after 510 MiB of the os disk of 512 " +
 				"MiB: make the image larger"},
 		{func(l *Layout) { l.Partitions[3].StartMiB-- },
 			"partition ROOT-A starts at 29 MiB of the os disk, but BOOT-A ends at 30 MiB"},
@@ -205,7 +206,7 @@ func FuzzLayout(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// A second opinion on Validate: no MiB of a disk belongs to two partitions, none lies in a GPT.
+		// A second check of Validate: no MiB of a disk is in two partitions or in a GPT.
 		seen := map[string]bool{}
 		end := map[string]int64{OSDisk: 1, DataDisk: 1}
 		for _, p := range l.Partitions {

@@ -1,5 +1,5 @@
-// Expands compressed raw images and keeps their holes: of an image of several GiB only some hundred
-// MiB are data.
+// Expands compressed raw images and keeps their holes: an image of several GiB has only a few
+// hundred MiB of data.
 
 package image
 
@@ -13,11 +13,11 @@ import (
 	"github.com/pierrec/lz4/v4"
 )
 
-// holeSize is the run of zero bytes, in bytes, that becomes a hole.
+// holeSize is the length, in bytes, of a run of zeros that becomes a hole.
 const holeSize = 64 << 10
 
 // ExpandLZ4 writes the contents of an lz4 frame to an empty file, without its runs of zeros, and
-// returns the number of bytes. When ctx ends it stops with the cause.
+// returns the number of bytes. If ctx ends, it stops and returns the cause.
 func ExpandLZ4(ctx context.Context, dst *os.File, src io.Reader) (int64, error) {
 	r := lz4.NewReader(src)
 	buf, zero := make([]byte, holeSize), make([]byte, holeSize)
@@ -47,7 +47,7 @@ func ExpandLZ4(ctx context.Context, dst *os.File, src io.Reader) (int64, error) 
 }
 
 // fill is io.ReadFull with the reader's own error: an image need not end with a full buffer, but a
-// torn frame is an error.
+// truncated frame is an error.
 func fill(r io.Reader, buf []byte) (n int, err error) {
 	for n < len(buf) && err == nil {
 		var m int

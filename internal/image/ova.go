@@ -1,5 +1,4 @@
-// Opens OVA files: tar archives with disks, a description, and a manifest with a SHA-256 for each
-// of them.
+// Opens OVA files: tar archives with disks, a description, and a manifest with the SHA-256 of each.
 
 package image
 
@@ -23,8 +22,8 @@ const (
 	maxOVAManifest = 1 << 20 // bytes
 )
 
-// OpenAll is Open for files that may hold several disks: those of an OVA in their order, after
-// every member was held against the archive's manifest. The caller closes them.
+// OpenAll is Open for files that may hold several disks: it returns the disks of an OVA in order,
+// after it has checked every member against the archive's manifest. The caller closes them.
 func OpenAll(ctx context.Context, file, dir string) ([]*File, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -53,7 +52,7 @@ func OpenAll(ctx context.Context, file, dir string) ([]*File, error) {
 		disk, err := expand(ctx, expandVMDK, m.SectionReader, file+", "+m.name, dir)
 		if err != nil {
 			for _, d := range disks {
-				d.Close() // was only read
+				d.Close() // it was only read
 			}
 			return nil, err
 		}
@@ -63,9 +62,8 @@ func OpenAll(ctx context.Context, file, dir string) ([]*File, error) {
 	return disks, nil
 }
 
-// CheckAppliance checks every disk of an OVA as CheckFile does, and that the archive holds them
-// all, in the order of the layout, with an archive's manifest that matches. dir is for temporary
-// files.
+// CheckAppliance checks every disk of an OVA as CheckFile does, and that the archive holds all of
+// them, in the order of the layout, with a matching manifest. dir is for temporary files.
 func CheckAppliance(ctx context.Context, path, dir string, l Layout, signing *Signing) error {
 	disks, err := OpenAll(ctx, path, dir)
 	if err != nil {
@@ -73,7 +71,7 @@ func CheckAppliance(ctx context.Context, path, dir string, l Layout, signing *Si
 	}
 	defer func() {
 		for _, d := range disks {
-			d.Close() // was only read
+			d.Close() // it was only read
 		}
 	}()
 	if len(disks) != len(l.Disks) {
@@ -88,14 +86,14 @@ func CheckAppliance(ctx context.Context, path, dir string, l Layout, signing *Si
 	return nil
 }
 
-// isTar recognises a tar archive; an error is no concern of it.
+// isTar recognises a tar archive; it ignores read errors.
 func isTar(f io.ReaderAt) bool {
 	magic := make([]byte, 5)
 	n, _ := f.ReadAt(magic, 257)
 	return string(magic[:n]) == "ustar"
 }
 
-// ovaMembers returns where the disks lie in an archive, and checks its manifest.
+// ovaMembers returns the positions of the disks in an archive, and checks its manifest.
 func ovaMembers(ctx context.Context, f io.ReadSeeker) ([]section, error) {
 	sums := map[string]string{}
 	var manifest string
@@ -112,7 +110,7 @@ func ovaMembers(ctx context.Context, f io.ReadSeeker) ([]section, error) {
 		if len(sums) > maxOVAMembers {
 			return nil, fmt.Errorf("the archive has more than %d files", maxOVAMembers)
 		}
-		// archive/tar has just read the header, so this is where the contents begin.
+		// archive/tar has just read the header, so the contents begin here.
 		at, err := f.Seek(0, io.SeekCurrent)
 		if err != nil {
 			return nil, err
@@ -141,7 +139,7 @@ func ovaMembers(ctx context.Context, f io.ReadSeeker) ([]section, error) {
 	return disks, checkOVAManifest(manifest, sums)
 }
 
-// checkOVAManifest holds lines "SHA256(name)= digest" against the sums of the members (DMTF
+// checkOVAManifest compares lines "SHA256(name)= digest" with the sums of the members (DMTF
 // DSP0243, §5.1).
 func checkOVAManifest(manifest string, sums map[string]string) error {
 	if manifest == "" {
@@ -175,7 +173,7 @@ func checkOVAManifest(manifest string, sums map[string]string) error {
 	return nil
 }
 
-// reader ends with its context.
+// reader is a reader that ends with its context.
 type reader struct {
 	ctx context.Context
 	io.Reader

@@ -1,5 +1,4 @@
-// Fills in a variant's template.ovf: the description of a virtual machine that goes into an
-// appliance (OVA).
+// Fills in a variant's template.ovf, the description of a virtual machine in an appliance (OVA).
 
 package image
 
@@ -12,22 +11,22 @@ import (
 	"strings"
 )
 
-// Appliance is what the template of an appliance is told of the images in it.
+// Appliance has the values for the template of an appliance.
 type Appliance struct {
-	// names of the VMDK files; DataDisk is empty when everything is on one disk
+	// OSDisk and DataDisk are the names of the VMDK files; DataDisk is empty if there is one disk.
 	OSDisk, DataDisk string
-	// capacity that the disks get when the appliance is imported, in GiB
+	// OSGiB and DataGiB are the capacities that the disks get when the appliance is imported.
 	OSGiB, DataGiB int
 	More           map[string]string // further values, by placeholder
 }
 
-// placeholder matches {{NAME}}, and whatever else stands between two pairs of braces.
+// ovfPlaceholder matches {{NAME}}, and anything else between two pairs of braces.
 var ovfPlaceholder = regexp.MustCompile(`\{\{(.*?)\}\}`)
 
 // RenderOVF replaces the placeholders {{OS_DISK}}, {{DATA_DISK}}, {{OS_DISK_BYTES}},
-// {{DATA_DISK_BYTES}} and those of More, the names that Bottlerocket's templates use. A template
-// that describes another number of disks than there are, or has a placeholder that nothing
-// replaces, is an error that names the line.
+// {{DATA_DISK_BYTES}} and those of More, the names that Bottlerocket's templates use. It returns an
+// error, with the line, for a template that describes another number of disks, or has an unknown
+// placeholder.
 func RenderOVF(template []byte, a Appliance) ([]byte, error) {
 	values := map[string]string{"OS_DISK": a.OSDisk, "OS_DISK_BYTES": gibBytes(a.OSGiB)}
 	if a.DataDisk != "" {
@@ -53,7 +52,7 @@ func RenderOVF(template []byte, a Appliance) ([]byte, error) {
 			return nil, fmt.Errorf("line %d has %s, but partition-plan %q has one disk only", i+1, unknown,
 				Unified)
 		default:
-			return nil, fmt.Errorf("line %d has %s, which nothing replaces; known are %s", i+1, unknown,
+			return nil, fmt.Errorf("line %d has the unknown placeholder %s; known are %s", i+1, unknown,
 				strings.Join(slices.Sorted(maps.Keys(values)), ", "))
 		}
 	}

@@ -1,4 +1,4 @@
-// ovf_test: what templates become, and which are refused.
+// Results of templates, and templates that are rejected.
 
 package image
 
@@ -25,9 +25,9 @@ func TestRenderOVF(t *testing.T) {
 		"a data disk extra": {unified, "{{OS_DISK}}\n{{DATA_DISK}}",
 			`line 2 has {{DATA_DISK}}, but partition-plan "unified"`},
 		"typing mistake": {split, "{{OS_DISK}}\n\n{{OS_DSIK}} {{DATA_DISK}}",
-			"line 3 has {{OS_DSIK}}, which nothing replaces; known are DATA_DISK, DATA_DISK_BYTES, OS_DISK,"},
+			"line 3 has the unknown placeholder {{OS_DSIK}}; known are DATA_DISK, DATA_DISK_BYTES, "},
 		"spaces": {unified, "{{ OS_DISK }}",
-			"line 1 has {{ OS_DISK }}, which nothing replaces"},
+			"line 1 has the unknown placeholder {{ OS_DISK }}"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := RenderOVF([]byte(c.template), c.a)

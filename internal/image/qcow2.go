@@ -15,8 +15,8 @@ import (
 
 const (
 	qcow2Magic   = "QFI\xfb"
-	maxDiskBytes = 64 << 40 // of a disk that is expanded
-	maxQcow2L1   = 32 << 20 // bytes, as qemu allows
+	maxDiskBytes = 64 << 40 // of an expanded disk
+	maxQcow2L1   = 32 << 20 // bytes, the limit of qemu
 
 	qcow2DirtyBit   = 1 << 0
 	qcow2Compressed = 1 << 62
@@ -24,7 +24,7 @@ const (
 	qcow2Zero       = 1
 )
 
-// qcow2Header is the part of the header that versions 2 and 3 share, big endian.
+// qcow2Header is the part of the header that versions 2 and 3 have in common, big endian.
 type qcow2Header struct {
 	Magic         [4]byte
 	Version       uint32
@@ -37,8 +37,8 @@ type qcow2Header struct {
 	L1Offset      uint64
 }
 
-// expandQcow2 writes the disk in a qcow2 file to an empty file, without what is zero, and returns
-// its size.
+// expandQcow2 writes the disk in a qcow2 file to an empty file, without zeros, and returns its
+// size.
 func expandQcow2(ctx context.Context, dst *os.File, src io.ReaderAt, _ int64) (int64, error) {
 	buf := make([]byte, 104)
 	if _, err := src.ReadAt(buf, 0); err != nil {
@@ -105,10 +105,10 @@ type qcow2Reader struct {
 	data []byte // of one cluster
 }
 
-// cluster returns the data that an entry of a second-level table leads to, nothing for zeros.
+// cluster returns the data that an entry of a second-level table leads to, or nothing for zeros.
 func (r qcow2Reader) cluster(entry uint64) ([]byte, error) {
 	if entry&qcow2Compressed != 0 {
-		shift := 62 - (r.bits - 8) // below it the offset, above it the number of further sectors
+		shift := 62 - (r.bits - 8) // offset below, number of further sectors above
 		offset := int64(entry & (1<<shift - 1))
 		length := int64(entry>>shift&(1<<(r.bits-8)-1)+1)*sector - offset%sector
 		_, err := io.ReadFull(flate.NewReader(io.NewSectionReader(r.src, offset, length)), r.data)

@@ -1,25 +1,25 @@
-// What Inspect tells of an image, in the shape that buildsys inspect --json prints.
+// The report of Inspect, in the form that buildsys inspect --json prints.
 
 package image
 
-// Report is everything that can be told of one disk image by reading it. Its JSON form is an
-// interface: fields are added, never renamed or removed. Lists may be empty but are never null.
-// Sizes and offsets are in bytes.
+// Report is everything that reading a disk image shows. Its JSON form is an interface: fields are
+// added, never renamed or removed. Lists may be empty but are never null. Sizes and offsets are in
+// bytes.
 type Report struct {
 	DiskBytes  int64             `json:"disk_bytes"`
 	DiskGUID   string            `json:"disk_guid"`
 	Partitions []PartitionReport `json:"partitions"`
-	Roots      []Root            `json:"roots"`      // one per bank that is filled
-	Boot       []Boot            `json:"boot"`       // one per bank that is filled
+	Roots      []Root            `json:"roots"`      // one per filled bank
+	Boot       []Boot            `json:"boot"`       // one per filled bank
 	Firmware   []FirmwareFile    `json:"firmware"`   // files of the EFI system partitions
 	OSRelease  map[string]string `json:"os_release"` // of the first root
-	// of the first root, from its application-inventory.json
+	// Packages are those of the first root, from its application-inventory.json.
 	Packages []Package `json:"packages"`
-	Notes    []string  `json:"notes"`  // what could not be read, without being wrong
+	Notes    []string  `json:"notes"`  // what could not be read, without being a fault
 	Faults   []string  `json:"faults"` // what is wrong; empty for a good image
 }
 
-// PartitionReport is one partition and what its first blocks say that it holds.
+// PartitionReport is one partition and its contents, judged by its first blocks.
 type PartitionReport struct {
 	Number     int    `json:"number"`
 	Label      string `json:"label"`
@@ -29,11 +29,11 @@ type PartitionReport struct {
 	Start      int64  `json:"start_bytes"`
 	Size       int64  `json:"size_bytes"`
 	Attributes uint64 `json:"attributes"`
-	// "ext4", "vfat", "verity", "erofs", "xfs", "squashfs"; empty when not recognised
+	// Holds is "ext4", "vfat", "verity", "erofs", "xfs", "squashfs", or empty if not recognised.
 	Holds     string `json:"holds"`
-	UUID      string `json:"uuid"`       // of what it holds
-	HeldBytes int64  `json:"held_bytes"` // size of what it holds
-	UsedBytes int64  `json:"used_bytes"` // of that in use; all of it where that is not known
+	UUID      string `json:"uuid"`       // of the contents
+	HeldBytes int64  `json:"held_bytes"` // size of the contents
+	UsedBytes int64  `json:"used_bytes"` // part of that in use; all of it if that is not known
 }
 
 // FirmwareFile is a file that firmware can start or read.
@@ -41,8 +41,8 @@ type FirmwareFile struct {
 	Partition string `json:"partition"`
 	Path      string `json:"path"`
 	Size      int64  `json:"size_bytes"`
-	// SignedBy names who signed an EFI program, by the subjects of their certificates: empty for a
-	// program that is not signed and for files that are none.
+	// SignedBy lists who signed an EFI program, by the subjects of the certificates. It is empty
+	// for an unsigned program and for any other file.
 	SignedBy []string `json:"signed_by"`
 }
 

@@ -1,5 +1,5 @@
-// Checks the signatures of Secure Boot in an image: of the programs that firmware starts, and of
-// all that GRUB reads.
+// Checks the Secure Boot signatures in an image: of the programs that firmware starts, and of
+// everything that GRUB reads.
 
 package image
 
@@ -15,24 +15,24 @@ import (
 	"buildsys/internal/uefi"
 )
 
-// Signing is what the signatures of an image are held against.
+// Signing has the keys that the signatures of an image are checked with.
 type Signing struct {
 	DB     []byte // certificate that the firmware trusts, DER
-	Config []byte // OpenPGP public key that GRUB has inside
+	Config []byte // OpenPGP public key that is built into GRUB
 }
 
-// maxProgram is the largest program that is read to look at its signature, in bytes; kernels have 5
-// to 20 MiB.
+// maxProgram is the largest program, in bytes, whose signature is checked; kernels have 5 to 20
+// MiB.
 const maxProgram = readBudget - 1<<20
 
-// isProgram says whether firmware may start a file of the ESP.
+// isProgram reports whether firmware may start a file of the ESP.
 func isProgram(name string) bool { return strings.HasSuffix(strings.ToLower(name), ".efi") }
 
-// kernelOf is the file of the first kernel in grub.cfg.
+// kernelOf returns the file of the first kernel in grub.cfg.
 func kernelOf(b Boot) string { return strings.TrimPrefix(b.Entries[0].Kernel, "($root)") }
 
-// signers returns the subjects of those who signed a program, none for one that is not signed or no
-// program. The error says that a signature is damaged or not of this program.
+// signers returns the subjects of those who signed a program; none if it is not signed or not a
+// program. The error says that a signature is damaged or belongs to another program.
 func signers(raw []byte) ([]string, error) {
 	names := []string{}
 	program, err := uefi.ParseProgram(raw)
@@ -52,12 +52,12 @@ func signers(raw []byte) ([]string, error) {
 	return names, nil
 }
 
-// check verifies what firmware and GRUB will verify, each by its key. A *BadImageError has all
+// check verifies what firmware and GRUB will verify, each with its key. A *BadImageError has all
 // faults.
 func (s *Signing) check(img io.ReaderAt, l Layout) error {
 	db, err := x509.ParseCertificate(s.DB)
 	if err != nil {
-		return fmt.Errorf("the certificate that images are signed by: %w", err)
+		return fmt.Errorf("read the certificate that images are signed with: %w", err)
 	}
 	var faults []error
 	for _, one := range []struct {
@@ -108,7 +108,7 @@ func (s *Signing) checkESP(part section, db *x509.Certificate) []error {
 			if err := s.checkProgram(f.Name, read, db); err != nil {
 				faults = append(faults, err)
 			} else if raw, err := read(f.Name); err == nil && !bytes.Contains(raw, s.Config) {
-				faults = append(faults, fmt.Errorf("%s has not the public key inside by which GRUB is to "+
+				faults = append(faults, fmt.Errorf("%s does not contain the public key with which GRUB is to "+
 					"check what it reads", f.Name))
 			}
 		case strings.HasSuffix(f.Name, "/grub.cfg"):
@@ -173,7 +173,7 @@ func (s *Signing) checkDetached(name string, read func(string) ([]byte, error)) 
 	return nil
 }
 
-// drop leaves out errors that are nil.
+// drop removes errors that are nil.
 func drop(errs ...error) []error {
 	var left []error
 	for _, err := range errs {

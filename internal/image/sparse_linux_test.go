@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// allocated is the disk space of a file in bytes.
+// allocated returns the disk space of a file in bytes.
 func allocated(t *testing.T, f *os.File) int64 {
 	t.Helper()
 	var st syscall.Stat_t

@@ -1,4 +1,4 @@
-// partitions.tsv: the layout as tab-separated lines for rpm2img, which is a shell script.
+// partitions.tsv: the partition layout as tab-separated lines for rpm2img, which is a shell script.
 
 package image
 
@@ -9,17 +9,17 @@ import (
 	"strings"
 )
 
-// TSVName is the name of the file in the variant's image context.
+// TSVName is the name of the file in the context of a variant's image.
 const TSVName = "partitions.tsv"
 
-// TSV writes the layout for tools/image/rpm2img: first lines that begin with '#',
+// TSV returns the partition layout for tools/image/rpm2img: first lines that begin with '#',
 //
 //	#disk         <name> <guid> <size in MiB>     one per disk
 //	#salt         <64 hex digits>
 //	#verity-uuid  <uuid>
 //	# disk        number key label ...            the column names
 //
-// then one line per partition. Nothing is empty: "-" stands for nothing, because the shell's read
+// then one line per partition. No field is empty: "-" stands for nothing, because the shell's read
 // takes two tabs for one.
 func (l Layout) TSV() []byte {
 	var b bytes.Buffer

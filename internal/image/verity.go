@@ -1,5 +1,5 @@
-// Reads and verifies dm-verity hash trees as veritysetup makes them: format 1, SHA-256, blocks of
-// 4096 bytes.
+// Reads and verifies dm-verity hash trees made by veritysetup: format 1, SHA-256, blocks of 4096
+// bytes.
 
 package image
 
@@ -26,7 +26,7 @@ const (
 	hashesPerBlock  = verityBlock / sha256.Size
 )
 
-// veritySuperblock lies at the start of the hash partition, little endian (cryptsetup,
+// veritySuperblock is at the start of the hash partition, little endian (cryptsetup,
 // lib/verity/verity.c).
 type veritySuperblock struct {
 	Signature     [8]byte
@@ -62,7 +62,7 @@ func ReadVerity(hash io.ReaderAt) (Verity, error) {
 			"%d bytes: want 1, 1, sha256, %d and %[6]d",
 			s.Version, s.HashType, algorithm, s.DataBlockSize, s.HashBlockSize, verityBlock)
 	}
-	// A tree of 2^40 blocks covers 4 PiB: more is damage, and would overflow sizes.
+	// A tree of 2^40 blocks covers 4 PiB: a larger number is damage, and would overflow sizes.
 	if s.SaltSize > 256 || s.DataBlocks == 0 || s.DataBlocks > 1<<40 {
 		return Verity{}, fmt.Errorf("verity superblock has a salt of %d bytes and %d data blocks",
 			s.SaltSize, s.DataBlocks)
@@ -74,15 +74,15 @@ func ReadVerity(hash io.ReaderAt) (Verity, error) {
 // level is a run of blocks of the hash partition.
 type level struct{ start, blocks int64 }
 
-// levels are those of the tree from the one above the data up to the top, which is a single block.
-// The top lies first.
+// levels returns the levels of the tree from the one above the data to the top, which is a single
+// block. On disk the top comes first.
 func (v Verity) levels() []level {
 	var ls []level
 	for n := v.DataBlocks; n > 1; {
 		n = (n + hashesPerBlock - 1) / hashesPerBlock
 		ls = append(ls, level{blocks: n})
 	}
-	next := int64(1) // behind the superblock, which has a block of its own
+	next := int64(1) // after the superblock, which has a block of its own
 	for i := len(ls) - 1; i >= 0; i-- {
 		ls[i].start = next
 		next += ls[i].blocks
@@ -90,10 +90,10 @@ func (v Verity) levels() []level {
 	return ls
 }
 
-// DataSize is how many bytes of the data partition are covered.
+// DataSize returns how many bytes of the data partition are covered.
 func (v Verity) DataSize() int64 { return v.DataBlocks * verityBlock }
 
-// HashSize is how many bytes of the hash partition the superblock and the tree take.
+// HashSize returns how many bytes of the hash partition the superblock and the tree take.
 func (v Verity) HashSize() int64 {
 	n := int64(1)
 	for _, l := range v.levels() {
@@ -122,7 +122,7 @@ func (v Verity) Verify(ctx context.Context, data, hash io.ReaderAt) (string, err
 	return hex.EncodeToString(root[:]), nil
 }
 
-// verifyLevel holds the hashes of all blocks of one level against those stored in the level above.
+// verifyLevel compares the hashes of all blocks of one level with those stored in the level above.
 func (v Verity) verifyLevel(ctx context.Context, blocks, hashes io.Reader) error {
 	hashBlock := make([]byte, verityBlock)
 	batch := make([]byte, verityBlock*hashesPerBlock)
@@ -150,7 +150,7 @@ func (v Verity) verifyLevel(ctx context.Context, blocks, hashes io.Reader) error
 	}
 }
 
-// digest is the hash of one block: format 1 puts the salt in front.
+// digest returns the hash of one block: format 1 puts the salt first.
 func (v Verity) digest(block []byte) (sum [sha256.Size]byte) {
 	h := sha256.New()
 	h.Write(v.Salt)

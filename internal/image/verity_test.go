@@ -60,8 +60,8 @@ func TestVeritysetupAgrees(t *testing.T) {
 	}
 }
 
-// flipEverywhere flips a bit in every level and expects that it is either found in place or changes
-// the root hash.
+// flipEverywhere flips a bit in every level and expects that it is found in place or changes the
+// root hash.
 func flipEverywhere(t *testing.T, v Verity, data, hash []byte, want string) {
 	t.Helper()
 	for _, at := range []struct {

@@ -1,4 +1,4 @@
-// Expands stream-optimized VMDK images, as OVAs hold them, into raw ones (VMware, "Virtual Disk
+// Expands stream-optimized VMDK images, as used in OVAs, into raw ones (VMware, "Virtual Disk
 // Format 5.0").
 
 package image
@@ -17,23 +17,24 @@ const (
 	vmdkMagic      = "KDMV"
 	vmdkStreamBits = 1<<16 | 1<<17 // compressed grains with markers
 	maxGrain       = 16 << 20      // bytes
-	vmdkEnd        = 0             // marker types without data of the disk
+	vmdkEnd        = 0             // marker types without disk data
 	vmdkLastMarker = 3
 )
 
-// expandVMDK writes the disk in a VMDK file of size bytes to an empty file, without what is zero,
-// and returns its size. The file is read from front to back by its markers, so its tables are not
-// needed.
+// expandVMDK writes the disk in a VMDK file of size bytes to an empty file, without zeros, and
+// returns its size. It reads the file from front to back by its markers, so it does not need the
+// tables.
 func expandVMDK(ctx context.Context, dst *os.File, src io.ReaderAt, size int64) (int64, error) {
 	head := make([]byte, sector)
 	if _, err := src.ReadAt(head, 0); err != nil {
 		return 0, fmt.Errorf("read VMDK header: %w", err)
 	}
 	le := binary.LittleEndian
-	flags, capacity, grain, start := le.Uint32(head[8:]), le.Uint64(head[12:]), le.Uint64(head[20:]), le.Uint64(head[64:])
+	flags, capacity := le.Uint32(head[8:]), le.Uint64(head[12:])
+	grain, start := le.Uint64(head[20:]), le.Uint64(head[64:])
 	switch {
 	case flags&vmdkStreamBits != vmdkStreamBits:
-		return 0, &UnsupportedError{"a VMDK file of another subformat than streamOptimized"}
+		return 0, &UnsupportedError{"a VMDK file that is not streamOptimized"}
 	case capacity > maxDiskBytes/sector || grain == 0 || grain > maxGrain/sector ||
 		start > uint64(size/sector):
 		return 0, errors.New("the VMDK header is damaged")
@@ -49,7 +50,7 @@ func expandVMDK(ctx context.Context, dst *os.File, src io.ReaderAt, size int64) 
 			return 0, fmt.Errorf("read VMDK marker at byte %d: %w", at, torn(err))
 		}
 		value, length, kind := le.Uint64(marker), int64(le.Uint32(marker[8:])), le.Uint32(marker[12:])
-		if length == 0 { // metadata, value sectors of it
+		if length == 0 { // metadata of value sectors
 			if kind == vmdkEnd {
 				return disk, dst.Truncate(disk)
 			}
@@ -80,7 +81,7 @@ func inflateGrain(src io.Reader, data []byte) error {
 		return torn(err)
 	}
 	n, err := fill(z, data)
-	if err == nil { // the checksum stands behind the data
+	if err == nil { // the checksum follows the data
 		if n, _ := z.Read(make([]byte, 1)); n > 0 {
 			return errors.New("it is larger than a grain")
 		}
@@ -91,7 +92,7 @@ func inflateGrain(src io.Reader, data []byte) error {
 	return nil
 }
 
-// torn says that a file ends where it must not.
+// torn returns io.ErrUnexpectedEOF for io.EOF in the middle of a structure.
 func torn(err error) error {
 	if err == io.EOF {
 		return io.ErrUnexpectedEOF

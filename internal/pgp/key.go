@@ -1,6 +1,6 @@
-// Package pgp is the part of OpenPGP (RFC 4880) by which GRUB checks what it reads: RSA keys and
-// detached signatures in packets of version 4, the only ones GRUB knows. A library for all of
-// OpenPGP would be larger than all of buildsys's own code for keys.
+// Package pgp is the part of OpenPGP (RFC 4880) with which GRUB checks what it reads: RSA keys and
+// detached signatures in version 4 packets, the only ones GRUB supports. An OpenPGP library would
+// be larger than all of buildsys's own code for keys.
 package pgp
 
 import (
@@ -24,16 +24,16 @@ const (
 	hashSHA256         = 8
 	hashSHA512         = 10
 	ofFile             = 0x00
-	ofUserID           = 0x13 // by the key that the ID belongs to
+	ofUserID           = 0x13 // made by the key that the ID belongs to
 	subCreation        = 2
 	subIssuer          = 16
 	subKeyFlags        = 27
 	flagCertifyAndSign = 3
 )
 
-// PublicKey is the public half of a key as GnuPG imports it: the key, its owner's name, and its
-// signature on both. GRUB reads only the first. made is when the key was made, in seconds since
-// 1970; its signatures must not be older.
+// PublicKey returns the public half of a key as GnuPG imports it: the key, its owner's name, and
+// its signature of both. GRUB reads only the key. made is the creation time of the key, in seconds
+// since 1970; its signatures must not be older.
 func PublicKey(key *rsa.PrivateKey, owner string, made uint32) ([]byte, error) {
 	body := binary.BigEndian.AppendUint32([]byte{4}, made)
 	body = slices.Concat(body, []byte{algorithmRSA}, mpi(key.N.Bytes()),
@@ -58,27 +58,28 @@ func PublicKey(key *rsa.PrivateKey, owner string, made uint32) ([]byte, error) {
 		packet(tagSignature, signature)), nil
 }
 
-// trailer ends what a signature is of.
+// trailer returns the end of the data that a signature signs.
 func trailer(head []byte) []byte {
 	return binary.BigEndian.AppendUint32([]byte{4, 0xff}, uint32(len(head)))
 }
 
-// prefixed is a key's packet as it is hashed.
+// prefixed returns a key's packet in the form that is hashed.
 func prefixed(body []byte) []byte {
 	return slices.Concat([]byte{0x99}, binary.BigEndian.AppendUint16(nil, uint16(len(body))), body)
 }
 
-// fingerprint of a key; its last 8 bytes are the key's ID.
+// fingerprint returns the fingerprint of a key; its last 8 bytes are the key's ID.
 func fingerprint(body []byte) [20]byte { return sha1.Sum(prefixed(body)) } // prescribed by the RFC
 
-// packet is a packet with the old form of header, which every program reads, and two bytes of
-// length.
+// packet returns a packet with the old header form, which every program reads, and a length of two
+// bytes.
 func packet(tag byte, body []byte) []byte {
 	return slices.Concat([]byte{0x80 | tag<<2 | 1}, binary.BigEndian.AppendUint16(nil,
 		uint16(len(body))), body)
 }
 
-// mpi is a number as OpenPGP writes it: its length in bits, then its bytes without leading zeros.
+// mpi returns a number in OpenPGP's format: its length in bits, then its bytes without leading
+// zeros.
 func mpi(b []byte) []byte {
 	n := new(big.Int).SetBytes(b)
 	return append(binary.BigEndian.AppendUint16(nil, uint16(n.BitLen())), n.Bytes()...)

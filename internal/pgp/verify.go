@@ -1,5 +1,5 @@
-// Verifies detached signatures, as strictly as the images need it: one signature, by the one key,
-// RSA with SHA-512.
+// Verifies detached signatures as strictly as images need it: one signature, by the one key, RSA
+// with SHA-512.
 
 package pgp
 
@@ -17,8 +17,8 @@ import (
 
 var errCutOff = errors.New("it is cut off")
 
-// Verify checks that a detached signature is of data and was made with the key of a file that
-// PublicKey made.
+// Verify checks that a detached signature matches data and was made with the key in public, a file
+// that PublicKey made.
 func Verify(public, data, signature []byte) error {
 	body, err := openPacket(public, tagPublicKey)
 	if err != nil {
@@ -49,7 +49,7 @@ func verify(key *rsa.PublicKey, keyID, data, signature []byte) error {
 		return err
 	}
 	if len(body) < 6 || !bytes.Equal(body[:4], []byte{4, ofFile, algorithmRSA, hashSHA512}) {
-		return errors.New("not one of a file by RSA with SHA-512, version 4")
+		return errors.New("signature is not a version 4 signature of a file by RSA with SHA-512")
 	}
 	head, unhashed, rest, err := splitSignature(body)
 	if err != nil {
@@ -57,7 +57,7 @@ func verify(key *rsa.PublicKey, keyID, data, signature []byte) error {
 	}
 	if len(unhashed) != 10 || unhashed[0] != 9 || unhashed[1] != subIssuer ||
 		!bytes.Equal(unhashed[2:], keyID) {
-		return fmt.Errorf("made by another key than %X", keyID)
+		return fmt.Errorf("signature was not made with the key %X", keyID)
 	}
 	value, _, err := readMPI(rest)
 	if err != nil {
@@ -66,13 +66,12 @@ func verify(key *rsa.PublicKey, keyID, data, signature []byte) error {
 	sum := sha512.Sum512(slices.Concat(data, head, trailer(head)))
 	if value.BitLen() > key.N.BitLen() || rsa.VerifyPKCS1v15(key, crypto.SHA512, sum[:],
 		value.FillBytes(make([]byte, key.Size()))) != nil {
-		return errors.New("not of this file: one of both was changed")
+		return errors.New("signature does not match the file: one of the two was changed")
 	}
 	return nil
 }
 
-// splitSignature takes a signature apart: what is hashed of it, its other attributes, and its
-// number.
+// splitSignature splits a signature into its hashed part, its other attributes, and its number.
 func splitSignature(body []byte) (head, unhashed, rest []byte, err error) {
 	end := 6 + int(binary.BigEndian.Uint16(body[4:]))
 	if len(body) < end+2 {

@@ -91,8 +91,8 @@ func benchmarkPlan(b *testing.B, shape treegen.Shape, n int) float64 {
 	}
 	request := Request{
 		Arch: "x86_64", Image: true, Variant: treegen.Variant, SDK: "buildsys.invalid/sdk:1",
-		Version: "1.0.0", BuildID: "abc",
-		Name: "tiny", BuildDir: filepath.Join(root, "build"), SourcePath: request().SourcePath,
+		Identity: Identity{Name: "tiny", Version: "1.0.0", BuildID: "abc"},
+		BuildDir: filepath.Join(root, "build"), Sources: request().Sources,
 	}
 	var before, after runtime.MemStats
 	runtime.GC()

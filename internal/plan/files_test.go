@@ -58,7 +58,7 @@ func TestNewRecipeFile(t *testing.T) {
 func solves(t *testing.T, files fstest.MapFS) []Solve {
 	t.Helper()
 	image, repack := request(), request()
-	image.ModulesPath = func(manifest.ExternalFile) string { return "/modules" }
+	image.Sources.Modules = func(manifest.ExternalFile) string { return "/modules" }
 	image.Image, image.Kits = true, []string{"lib-kit"}
 	repack.Repack = &RepackSource{Dir: "/old", Names: []string{"tiny-qemu-dev-x86_64-1.img.lz4",
 		inventoryName}}

@@ -1,5 +1,5 @@
-// kit: the step that makes a kit's repository of its packages' RPMs, and the kits of others that
-// packages and images see.
+// kit: which packages are in the kits of a request, and the kits of others that packages and images
+// see.
 
 package plan
 
@@ -19,10 +19,6 @@ func (m *maker) kitPackages() ([]string, error) {
 		if m.ws.Kits[kit] == nil {
 			return nil, unknown("kit", kit, m.ws.KitNames())
 		}
-		if m.foreign != nil {
-			return nil, &RequestError{What: "kit " + kit, Why: "the tree has a recipe of its own, " +
-				foreignName + ", which is not told of kits", Hint: useOwn}
-		}
 		contents := m.ws.KitContents(kit)
 		if len(contents) == 0 {
 			return nil, &RequestError{What: "kit " + kit, Why: "there is no package in it",
@@ -34,9 +30,8 @@ func (m *maker) kitPackages() ([]string, error) {
 	return names, nil
 }
 
-// addKit adds the step of one kit. order has the packages of the plan, whose steps are there
-// already.
-func (m *maker) addKit(kit string, order []string) {
+// contents returns the steps of the packages of a kit. order has the packages of the plan.
+func (m *maker) contents(kit string, order []string) graph.Set {
 	contents := m.ws.KitContents(kit)
 	var steps []int
 	for i, name := range order {
@@ -44,23 +39,7 @@ func (m *maker) addKit(kit string, order []string) {
 			steps = append(steps, m.first+i)
 		}
 	}
-	packages := graph.SetOf(steps...)
-	m.add(Step{
-		ID:   string(Kit) + "/" + kit,
-		Kind: Kit,
-		Name: kit,
-		Out:  m.dir().Kit(kit),
-		Solve: Solve{
-			Name:       kit + " " + m.r.Arch,
-			Dockerfile: section(m.recipe.Dockerfile, string(Kit)),
-			Target:     string(Kit),
-			Args:       map[string]string{"SDK": m.r.SDK, "ARCH": m.r.Arch, "KIT": kit},
-			Contexts: map[string]Context{
-				"recipe": {Files: recipeFiles(m.recipe, string(Kit), m.r.Arch)},
-				"rpms":   {RPMs: packages},
-			},
-		},
-	}, packages)
+	return graph.SetOf(steps...)
 }
 
 // ExternalKit is a kit of others, unpacked on this machine.
@@ -137,4 +116,10 @@ func (e externals) beside(packages graph.Set) []*Dir {
 		}
 	}
 	return dirs
+}
+
+// rpmsContext is what a step sees of the RPMs of packages, given by their steps, and of the kits of
+// others.
+func (m *maker) rpmsContext(packages graph.Set) Context {
+	return Context{RPMs: packages, Files: m.externals.files, Derived: m.externals.beside(packages)}
 }

@@ -73,10 +73,11 @@ release = { path = "../../packages/release" }
 
 func request() Request {
 	return Request{
-		Arch: "x86_64", Variant: "qemu-dev", SDK: "buildsys.invalid/sdk:1", Version: "1.0.0",
-		BuildID: "abc",
-		Name:    "tiny", PrettyName: "Tiny OS", BuildDir: "/b",
-		SourcePath: func(f manifest.ExternalFile) string { return "/store/" + f.Name() },
+		Arch: "x86_64", Variant: "qemu-dev", SDK: "buildsys.invalid/sdk:1", BuildDir: "/b",
+		Identity: Identity{Name: "tiny", PrettyName: "Tiny OS", Version: "1.0.0", BuildID: "abc"},
+		Sources: Sources{
+			Path: func(f manifest.ExternalFile) string { return "/store/" + f.Name() },
+		},
 	}
 }
 
@@ -270,8 +271,8 @@ func TestMakeRefuses(t *testing.T) {
 			edit(variant, table, table+"image-format = \"vmdk\"\n")(files)
 			files["variants/qemu-dev/template.ovf"] = &fstest.MapFile{Data: []byte("{{OS_DISK}}\n{{DATA_DSIK}}"), Mode: 0o644}
 		}, func(r *Request) { r.Image = true },
-			"variant qemu-dev: variants/qemu-dev/template.ovf: line 2 has {{DATA_DSIK}}, which nothing " +
-				"replaces; known are DATA_DISK, DATA_DISK_BYTES, OS_DISK, OS_DISK_BYTES"},
+			"variant qemu-dev: variants/qemu-dev/template.ovf: line 2 has the unknown placeholder " +
+				"{{DATA_DSIK}}; known are DATA_DISK, DATA_DISK_BYTES, OS_DISK, OS_DISK_BYTES"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

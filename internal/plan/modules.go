@@ -1,4 +1,5 @@
-// modules: the step that bundles the Go modules which a package's source archives need.
+// modules: the step that bundles the Go modules which a package's source archives need. It is of
+// our recipe, whatever makes the packages.
 
 package plan
 
@@ -22,7 +23,7 @@ func (m *maker) addModules(packages []string) {
 	for _, name := range packages {
 		if step, ok := m.modulesStep(m.ws.Packages[name]); ok {
 			m.modules[name] = len(m.plan.Steps)
-			m.plan.Steps = append(m.plan.Steps, step)
+			m.put(step)
 		}
 	}
 }
@@ -48,7 +49,7 @@ func (m *maker) modulesStep(pkg *workspace.Package) (step Step, ok bool) {
 		number := strconv.Itoa(len(fetch))
 		fmt.Fprintf(&list, "%s\t%s\t%s\t%s\n", number, f.Name(), root, f.BundleName())
 		fetch = append(fetch, f)
-		proxies = append(proxies, &Dir{Name: number, Host: m.r.ModulesPath(f)})
+		proxies = append(proxies, &Dir{Name: number, Host: m.r.Sources.Modules(f)})
 	}
 	if len(fetch) == 0 {
 		return Step{}, false
@@ -58,26 +59,22 @@ func (m *maker) modulesStep(pkg *workspace.Package) (step Step, ok bool) {
 	}
 	archives = append(archives, File{Name: bundlesFile, Data: []byte(list.String()), Mode: 0o644})
 	sortFiles(archives)
-	return Step{
-		ID:    string(Modules) + "/" + pkg.Name,
-		Kind:  Modules,
-		Name:  pkg.Name,
-		Fetch: fetch,
-		Out:   m.dir().Modules(pkg.Name),
-		Solve: Solve{
-			Name:       pkg.Name + " modules",
-			Dockerfile: section(m.recipe.Dockerfile, string(Modules)),
-			Target:     string(Modules),
-			Args:       map[string]string{"SDK": m.r.SDK},
-			Contexts: map[string]Context{
-				"recipe":   {Files: recipeFiles(m.recipe, string(Modules), m.r.Arch)},
-				"archives": {Files: archives},
-				"modules":  {Derived: proxies},
-			},
+	step = newStep(Modules, pkg.Name, m.dir().Modules(pkg.Name))
+	step.Fetch = fetch
+	step.Solve = Solve{
+		Name:       pkg.Name + " modules",
+		Dockerfile: section(m.ours.Dockerfile, string(Modules)),
+		Target:     string(Modules),
+		Args:       map[string]string{"SDK": m.r.SDK},
+		Contexts: map[string]Context{
+			"recipe":   {Files: recipeFiles(m.ours, string(Modules), m.r.Arch)},
+			"archives": {Files: archives},
+			"modules":  {Derived: proxies},
 		},
-	}, true
+	}
+	return step, true
 }
 
 func externalFile(r Request, f manifest.ExternalFile) File {
-	return File{Name: f.Name(), Host: r.SourcePath(f), Mode: 0o644, SHA512: f.SHA512}
+	return File{Name: f.Name(), Host: r.Sources.Path(f), Mode: 0o644, SHA512: f.SHA512}
 }

@@ -22,7 +22,7 @@ func bundleTree(t *testing.T) (fstest.MapFS, Request) {
 		"bundle-modules = [\"go\"]\n[build-dependencies]", 1))
 	files["packages/os/Cargo.toml"].Data = append(files["packages/os/Cargo.toml"].Data,
 		"[build-dependencies]\napp = { path = \"../app\" }\n"...)
-	r.ModulesPath = func(f manifest.ExternalFile) string { return "/modules/" + f.Name() }
+	r.Sources.Modules = func(f manifest.ExternalFile) string { return "/modules/" + f.Name() }
 	return files, r
 }
 
@@ -78,7 +78,8 @@ func TestTwoModulesOfOneArchive(t *testing.T) {
 	entry := text[from:strings.Index(text, "[build-dependencies]")]
 	app.Data = []byte(strings.Replace(text, entry,
 		entry+entry+"bundle-root-path = \"cmd\"\nbundle-output-path = \"cmd.tar.gz\"\n", 1))
-	r.Packages, r.ModulesPath = []string{"app"}, func(f manifest.ExternalFile) string { return "/modules/" + f.BundleRoot }
+	r.Packages = []string{"app"}
+	r.Sources.Modules = func(f manifest.ExternalFile) string { return "/modules/" + f.BundleRoot }
 	for _, s := range mustMake(t, files, r).Steps {
 		switch s.ID {
 		case "modules/app":

@@ -151,6 +151,17 @@ func (p Plan) SolveOf(s Step) Solve {
 	return solve
 }
 
+// Images returns the images that the steps of a plan start from besides the SDK, sorted.
+func (p Plan) Images() []string {
+	all := map[string]bool{}
+	for _, s := range p.Steps {
+		for _, ref := range s.Solve.Images {
+			all[ref] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(all))
+}
+
 // File is one regular file of a context.
 type File struct {
 	Name string      // slash path inside the context

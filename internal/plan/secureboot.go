@@ -22,18 +22,18 @@ type SigningKeys struct {
 
 // addSigning gives the step of an image with uefi-secure-boot its keys: the public ones below keys/
 // in the context "image", the private ones as secrets.
-func (m *maker) addSigning(s *Step) error {
-	if !HasSecureBoot(m.variant) {
+func (n *native) addSigning(s *Step, v *workspace.Variant) error {
+	if !HasSecureBoot(v) {
 		return nil
 	}
-	if m.r.Signing == nil {
-		return &RequestError{What: "variant " + m.variant.Name, Why: "it has " + secureBoot + " (" +
-			m.variant.File + ") and there are no keys"}
+	if n.m.r.Files.Signing == nil {
+		return &RequestError{What: "variant " + v.Name, Why: "it has " + secureBoot + " (" +
+			v.File + ") and there are no keys"}
 	}
-	keys, err := m.r.Signing()
+	keys, err := n.m.r.Files.Signing()
 	if err != nil {
-		return &RequestError{What: "variant " + m.variant.Name, Why: "it has " + secureBoot + " (" +
-			m.variant.File + ")", Hint: err.Error()}
+		return &RequestError{What: "variant " + v.Name, Why: "it has " + secureBoot + " (" +
+			v.File + ")", Hint: err.Error()}
 	}
 	image := s.Solve.Contexts["image"]
 	for _, f := range keys.Public {
@@ -47,8 +47,8 @@ func (m *maker) addSigning(s *Step) error {
 	return nil
 }
 
-// HasSecureBoot says whether the images of a variant are signed.
+// HasSecureBoot reports whether the images of a variant are signed.
 func HasSecureBoot(v *workspace.Variant) bool { return slices.Contains(Features(v), secureBoot) }
 
-// SecureBoot says whether the images of a Variant step are to be signed.
+// SecureBoot reports whether the images of a Variant step are to be signed.
 func SecureBoot(s Step) bool { return s.Solve.Args["UEFI_SECURE_BOOT"] != "" }

@@ -1,41 +1,41 @@
-// Package progress carries what a build is doing to whoever wants to know: one typed Event and the
-// sinks that show it. It is the only channel between the executor and the outside; the executor
-// itself never prints.
+// Package progress defines the events of a build and the sinks that show them. Events are the only
+// way from package executor to the outside; the executor itself never prints.
 package progress
 
 import "time"
 
-// Kind says what an Event tells.
+// Kind is the kind of an Event.
 type Kind int
 
-// The kinds of event, in the order a step usually passes through them.
+// The kinds of event, in the usual order of a step's life.
 const (
 	PlanReady Kind = iota + 1 // the run starts; Total is the number of steps
-	// Step waits for an external file, whose name is Text, or without Text for its outputs from a
-	// remote cache
+	// FetchStart: Step waits for an external file, whose name is Text, or, if Text is empty, for
+	// its outputs from a remote cache.
 	FetchStart
 	FetchRetry // an attempt failed and is repeated; Text says which, Err why
-	// the file is there and verified; Text is its name, Duration the time it took
+	// FetchDone: the file is there and verified; Text is its name, Duration the time it took.
 	FetchDone
 	StepStart   // a step was handed to the builder
 	StepLog     // one line of a step's output, without its newline, in Text
 	StepDone    // a step's outputs are in place; Duration is its wall time
 	StepFailed  // a step failed; Err says why
 	StepSkipped // a step was not run because the step named in Text failed
-	// a step that was being worked on was stopped because the run was cancelled
+	// StepCancelled: a step that was being worked on was stopped because the run was cancelled.
 	StepCancelled
-	// a transient fault; the step is run again, Err says why, Text which attempt it is and the sort of
-	// fault
+	// StepRetry: a transient fault; the step is run again. Err is the fault, Text says which
+	// attempt is next and the kind of fault.
 	StepRetry
-	// nothing else happened for a while; Running lists what is being worked on, Text what besides
-	// steps
+	// Heartbeat: nothing else has happened for a while. Running lists the steps being worked on,
+	// Text other work.
 	Heartbeat
 	Warning // something a user should know, in Text; Step may be empty
-	// a step's outputs are those that a build would make; nothing was built
+	// StepCached: the outputs in place are those that a build would make; nothing was built.
 	StepCached
 	StepRestored // a step's outputs were put in place from the store
 	PlanDone     // the run is over; Duration is its wall time
-	// a long download goes on, or waits for another process; Text says how far it is
+	// FetchProgress: a long download goes on, or waits for another process; Text says how far it
+	// is.
 	FetchProgress
 	StepFetched // a step's outputs were put in place from the remote cache in Text
 )

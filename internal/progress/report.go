@@ -1,5 +1,4 @@
-// The end report: what failed and why, what was not built because of it, and one line that sums the
-// run up.
+// The end report: what failed and why, what was not built because of it, and a summary line.
 
 package progress
 
@@ -13,20 +12,20 @@ import (
 	"buildsys/internal/bytesize"
 )
 
-// Summary is the end of a run as the report shows it.
+// Summary is the end of a run, as the report shows it.
 type Summary struct {
 	Failures  []Failure // root failures, in plan order
 	Skipped   []Skipped // one per root failure that stopped others
 	Done      int       // steps built
-	Cached    int       // steps whose outputs were known already
+	Cached    int       // steps whose outputs were already known
 	Cancelled int       // steps not built because the run was cancelled
 	Total     int       // steps of the run
 	Retries   int       // times that a step was built again after a transient failure
 	Duration  time.Duration
-	Remote    *Traffic // nil when there is no remote cache
+	Remote    *Traffic // nil if there is no remote cache
 }
 
-// Traffic is what a run had to do with remote caches.
+// Traffic is a run's use of remote caches.
 type Traffic struct {
 	Found   int64 // results found there
 	Fetched int64 // results whose outputs were downloaded
@@ -35,20 +34,20 @@ type Traffic struct {
 	Up      int64 // bytes sent
 }
 
-// String sums it up: "remote cache: 12 results found, 1 fetched, 3 uploaded; 52.1 MiB received, 300
-// bytes sent".
+// String returns a summary: "remote cache: 12 results found, 1 fetched, 3 uploaded; 52.1 MiB
+// received, 300 bytes sent".
 func (t Traffic) String() string {
 	return fmt.Sprintf("remote cache: %s found, %d fetched, %d uploaded; %s received, %s sent",
 		count(int(t.Found), "result"), t.Fetched, t.Pushed,
 		bytesize.Format(t.Down), bytesize.Format(t.Up))
 }
 
-// Failure is one step that failed by itself.
+// Failure is one step that failed itself.
 type Failure struct {
 	Step string
 	Err  error
 	Tail []string // last lines of its output, oldest first
-	Log  string   // path of the whole output; empty when there is none
+	Log  string   // path of the whole output; empty if there is none
 }
 
 // Skipped lists the steps that were not built because Root failed.
@@ -57,12 +56,12 @@ type Skipped struct {
 	Steps []string
 }
 
-// WriteReport writes s for people. The last line always sums the run up. It returns the first error
+// WriteReport writes s for people. The last line is always the summary. It returns the first error
 // of w.
 func WriteReport(w io.Writer, s Summary) error {
 	b := bufio.NewWriter(w)
 	if len(s.Failures) > 0 {
-		fmt.Fprintln(b) // apart from the lines of the run
+		fmt.Fprintln(b) // separates the report from the lines of the run
 	}
 	for _, f := range s.Failures {
 		writeFailure(b, f)
@@ -105,7 +104,7 @@ func writeFailure(b *bufio.Writer, f Failure) {
 	fmt.Fprintln(b)
 }
 
-// line sums the run up: "14 of 17 steps done, 1 failed, 2 skipped in 3m05s".
+// line returns the summary line: "14 of 17 steps done, 1 failed, 2 skipped in 3m05s".
 func (s Summary) line() string {
 	skipped := 0
 	for _, k := range s.Skipped {

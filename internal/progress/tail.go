@@ -11,13 +11,13 @@ type Tail struct {
 	rings map[string]*ring
 }
 
-// ring holds the newest lines; next is the place of the oldest once it is full.
+// ring holds the newest lines; next is the index of the oldest once it is full.
 type ring struct {
 	lines []string
 	next  int
 }
 
-// NewTail returns a Tail that keeps n lines per step, each cleaned and cut as Clean does.
+// NewTail returns a Tail that keeps n lines per step, each cleaned by Clean.
 func NewTail(n int) *Tail { return &Tail{n: n, rings: map[string]*ring{}} }
 
 // Event keeps the lines of a step's output and forgets them when the step is done.

@@ -1,4 +1,4 @@
-// Text: the sink for people and CI logs, one line for everything that happens.
+// Text: the sink for people and CI logs, with one line for every event.
 
 package progress
 
@@ -33,7 +33,7 @@ func NewText(log *logrus.Logger, verbose bool) *Text {
 	}
 }
 
-// Event shows e. It never shows files that were already in the source store.
+// Event shows e. It shows no files that were already in the source store.
 func (t *Text) Event(e Event) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -103,7 +103,7 @@ func (t *Text) fetch(e Event, name string) {
 	}
 }
 
-// heartbeat says what is being worked on and for how long.
+// heartbeat shows the steps being worked on, and for how long.
 func (t *Text) heartbeat(e Event) {
 	var parts []string
 	for _, id := range e.Running {
@@ -123,7 +123,7 @@ func (t *Text) heartbeat(e Event) {
 	t.log.Infof("%s still running: %s", at(e), strings.Join(parts, ", "))
 }
 
-// Formatter is a logrus formatter for people: the message alone, after its level when that is not
+// Formatter is a logrus formatter for people: the message alone, after the level if that is not
 // info.
 type Formatter struct{}
 
@@ -136,7 +136,7 @@ func (Formatter) Format(e *logrus.Entry) ([]byte, error) {
 	return []byte(e.Level.String() + ": " + line), nil
 }
 
-// at returns the running count, "[ 3/17]", as wide for the first step as for the last.
+// at returns the running count, "[ 3/17]", in the same width for all steps.
 func at(e Event) string {
 	total := fmt.Sprint(e.Total)
 	return fmt.Sprintf("[%*d/%s]", len(total), e.Done, total)

@@ -1,4 +1,4 @@
-// Golden text of the sink for people, of the end report and of the words both use.
+// Golden text of the sink for people, of the end report, and of the words that both use.
 
 package progress
 
@@ -16,7 +16,7 @@ import (
 
 var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// story is a run in which everything happens once.
+// story is a run in which every kind of event happens once.
 func story() []Event {
 	at := func(s int) time.Time { return start.Add(time.Duration(s) * time.Second) }
 	return []Event{
@@ -102,7 +102,8 @@ func TestReport(t *testing.T) {
 			"3 of 12 steps done, 9 cancelled in 1h02m\n"},
 		{"failed", Summary{
 			Failures: []Failure{
-				{Step: "package/bash", Err: errors.New("process did not complete: exit code: 1\n  Dockerfile:14"),
+				{Step: "package/bash",
+					Err:  errors.New("process did not complete: exit code: 1\n  Dockerfile:14"),
 					Tail: []string{"make: *** [all] Error 2", "\x1b[31mred\x1b[0m"},
 					Log:  "build/logs/x86_64/package-bash.log"},
 				{Step: "package/zlib", Err: errors.New("zlib.tar.gz: no source has it")},
@@ -140,8 +141,9 @@ not built because bash failed: release, variant qemu-dev
 func TestTook(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		0: "0.0s", 1234 * time.Millisecond: "1.2s", 59940 * time.Millisecond: "59.9s",
-		59960 * time.Millisecond: "1m00s",
-		65 * time.Second:         "1m05s", 3599600 * time.Millisecond: "1h00m", 7380 * time.Second: "2h03m",
+		59960 * time.Millisecond:   "1m00s",
+		65 * time.Second:           "1m05s",
+		3599600 * time.Millisecond: "1h00m", 7380 * time.Second: "2h03m",
 	} {
 		if got := Took(d); got != want {
 			t.Errorf("Took(%v) = %q, want %q", d, got, want)

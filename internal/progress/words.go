@@ -1,4 +1,4 @@
-// Words shared by the sinks that people read: step names, durations, and text that cannot harm a
+// Words that the sinks for people share: step names, durations, and text that cannot harm a
 // terminal.
 
 package progress
@@ -12,11 +12,11 @@ import (
 	"unicode/utf8"
 )
 
-// maxLine is the longest line, in bytes, that is shown or kept in memory. The log files hold lines
-// whole.
+// maxLine is the longest line, in bytes, that is shown or kept in memory. Log files have whole
+// lines.
 const maxLine = 4096
 
-// Name returns what people call a step: "bash" for "package/bash", "variant qemu-dev" for
+// Name returns the name of a step for people: "bash" for "package/bash", "variant qemu-dev" for
 // "variant/qemu-dev".
 func Name(step string) string {
 	kind, name, ok := strings.Cut(step, "/")
@@ -29,7 +29,7 @@ func Name(step string) string {
 	return kind + " " + name
 }
 
-// Took writes a duration for people: "0.4s", "12.3s", "1m05s", "2h03m".
+// Took formats a duration for people: "0.4s", "12.3s", "1m05s", "2h03m".
 func Took(d time.Duration) string {
 	if d < time.Minute {
 		if tenths := d.Round(100 * time.Millisecond); tenths < time.Minute {
@@ -43,14 +43,14 @@ func Took(d time.Duration) string {
 	return fmt.Sprintf("%dh%02dm", s/3600, s%3600/60)
 }
 
-// escapes are the terminal control sequences of ECMA-48: CSI, OSC and other string sequences, and
-// two-character ones.
+// escapes matches the terminal control sequences of ECMA-48: CSI, OSC and other string sequences,
+// and two-character ones.
 var escapes = regexp.MustCompile("\x1b(?:\\[[0-?]*[ " +
 	"-/]*[@-~]?|[\\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\\\)?|[ -/]*[0-~]?)")
 
-// Clean makes one line of a program's output safe to show: no escape sequences or control
-// characters, valid UTF-8, of a line that was overwritten with carriage returns only the last
-// state, and at most 4096 bytes of it.
+// Clean makes a line of a program's output safe to show: without escape sequences and control
+// characters, in valid UTF-8, with only the last state of a line that was overwritten with carriage
+// returns, and at most 4096 bytes.
 func Clean(line string) string {
 	line = strings.TrimRight(line, "\r\n")
 	if i := strings.LastIndexByte(line, '\r'); i >= 0 {

@@ -15,6 +15,7 @@ import (
 
 	"buildsys/internal/atomicfile"
 	"buildsys/internal/cache"
+	"buildsys/internal/errkind"
 	"buildsys/internal/oci"
 )
 
@@ -146,7 +147,7 @@ func (d *directory) write(path string, fill func(io.Writer) error) error {
 	if err = fill(&countingWriter{f, d.t}); err == nil {
 		err = f.ReplaceDurable(path)
 	}
-	if err != nil && !is[localError](err) {
+	if err != nil && !errkind.Is[localError](err) {
 		return finalError{err}
 	}
 	return err

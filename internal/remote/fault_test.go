@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"buildsys/internal/errkind"
 	"buildsys/internal/oci"
 )
 
@@ -216,8 +217,8 @@ func TestSlowServer(t *testing.T) {
 				t.Fatal("not found")
 			}
 			c := newClient(t, f.place(), limits)
-			if err := c.Fetch(t.Context(), e, t.TempDir()); err == nil || is[*RefusedError](err) ||
-				is[*LocalError](err) {
+			if err := c.Fetch(t.Context(), e, t.TempDir()); err == nil || errkind.Is[*RefusedError](err) ||
+				errkind.Is[*LocalError](err) {
 				t.Errorf("%v", err)
 			}
 		})
@@ -451,7 +452,7 @@ func TestLocalFailure(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "a.rpm"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Fetch(t.Context(), e, dir); !is[*LocalError](err) {
+	if err := c.Fetch(t.Context(), e, dir); !errkind.Is[*LocalError](err) {
 		t.Errorf("%v", err)
 	}
 	if full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0); err == nil {
@@ -461,7 +462,7 @@ func TestLocalFailure(t *testing.T) {
 		if err == nil {
 			err = copyBlob(localWriter{full}, strings.NewReader("x"), oci.BlobOf([]byte("x")))
 		}
-		if !is[localError](err) {
+		if !errkind.Is[localError](err) {
 			t.Errorf("%v", err)
 		}
 	}
@@ -486,7 +487,7 @@ func TestRedirect(t *testing.T) {
 	}
 	from, _ := http.NewRequest(http.MethodGet, "https://registry/v2/", nil)
 	to, _ := http.NewRequest(http.MethodGet, "http://elsewhere/v2/", nil)
-	if err := checkRedirect(to, []*http.Request{from}); !is[finalError](err) {
+	if err := checkRedirect(to, []*http.Request{from}); !errkind.Is[finalError](err) {
 		t.Errorf("from TLS to none: %v", err)
 	}
 }

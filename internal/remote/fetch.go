@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"buildsys/internal/cache"
+	"buildsys/internal/errkind"
 	"buildsys/internal/oci"
 )
 
@@ -47,7 +48,7 @@ func (c *Cache) Lookup(ctx context.Context, id cache.ActionID, step,
 			e.Origin = t.place.String()
 			c.hits.Add(1)
 			return e, true
-		case is[badError](err):
+		case errkind.Is[badError](err):
 			c.refuse(id, step, t, err)
 		case ctx.Err() != nil:
 			return cache.Entry{}, false
@@ -188,11 +189,11 @@ func (c *Cache) fetchBlob(ctx context.Context, e cache.Entry, b cache.Blob, to *
 				continue
 			}
 			one := t.download(ctx, b, to)
-			if one == nil || ctx.Err() != nil || is[localError](one) {
+			if one == nil || ctx.Err() != nil || errkind.Is[localError](one) {
 				return one
 			}
 			// Parts of the result were deleted: a complete one shall replace it.
-			if is[badError](one) || errors.Is(one, errNotFound) && pass == 0 {
+			if errkind.Is[badError](one) || errors.Is(one, errNotFound) && pass == 0 {
 				return c.Refuse(e, one)
 			}
 			err = fmt.Errorf("%s: %w", t.place, one)

@@ -12,6 +12,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"buildsys/internal/cache"
+	"buildsys/internal/errkind"
 	"buildsys/internal/oci"
 )
 
@@ -19,7 +20,7 @@ import (
 var ErrNotFound = errNotFound
 
 // BadError reports whether an error means that what arrived is not what it should be.
-func BadError(err error) bool { return is[badError](err) }
+func BadError(err error) bool { return errkind.Is[badError](err) }
 
 // Images reads the images of one repository of a registry, with the retries, limits and credentials
 // of a remote cache.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"buildsys/internal/cache"
+	"buildsys/internal/errkind"
 	"buildsys/internal/oci"
 )
 
@@ -72,7 +73,7 @@ func (p *pusher) enqueue(e cache.Entry, upload func(context.Context) error, warn
 		case <-p.ctx.Done():
 			return
 		}
-		if err := upload(p.ctx); is[localError](err) || is[badError](err) {
+		if err := upload(p.ctx); errkind.Is[localError](err) || errkind.Is[badError](err) {
 			warn(fmt.Sprintf("the result of %s is not shared: %v", e.Step, err))
 		} // the target reports its own failures
 	})

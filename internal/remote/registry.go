@@ -22,6 +22,7 @@ import (
 	"oras.land/oras-go/v2/registry/remote/errcode"
 
 	"buildsys/internal/cache"
+	"buildsys/internal/errkind"
 	"buildsys/internal/oci"
 )
 
@@ -157,7 +158,7 @@ func (r *ociRegistry) putBlob(ctx context.Context, b cache.Blob, data io.ReadSee
 
 // failure classifies an error of oras-go; see target.do.
 func (r *ociRegistry) failure(err error) error {
-	if err == nil || is[finalError](err) || is[localError](err) {
+	if err == nil || errkind.Is[finalError](err) || errkind.Is[localError](err) {
 		return err
 	}
 	if errors.Is(err, errdef.ErrNotFound) {

@@ -20,6 +20,7 @@ import (
 	spec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"buildsys/internal/cache"
+	"buildsys/internal/errkind"
 	"buildsys/internal/oci"
 )
 
@@ -282,13 +283,13 @@ func TestPoisonedBlob(t *testing.T) {
 				t.Fatal("not found")
 			}
 			err := c.Fetch(t.Context(), e, t.TempDir())
-			if refused := is[*RefusedError](err); refused != (name != "fewer") {
+			if refused := errkind.Is[*RefusedError](err); refused != (name != "fewer") {
 				t.Errorf("%v", err)
 			}
-			if is[*LocalError](err) || !strings.Contains(err.Error(), "a.rpm") {
+			if errkind.Is[*LocalError](err) || !strings.Contains(err.Error(), "a.rpm") {
 				t.Errorf("%v", err)
 			}
-			if _, again := r.lookup(t, c); again == is[*RefusedError](err) {
+			if _, again := r.lookup(t, c); again == errkind.Is[*RefusedError](err) {
 				t.Errorf("found again: %v", again)
 			}
 		})
@@ -326,7 +327,7 @@ func TestStrangeDirectory(t *testing.T) {
 						t.Errorf("accepted %+v", e)
 					}
 					c.said(t, place.Dir, "refused")
-				} else if err := c.Fetch(t.Context(), e, t.TempDir()); !ok || !is[*RefusedError](err) {
+				} else if err := c.Fetch(t.Context(), e, t.TempDir()); !ok || !errkind.Is[*RefusedError](err) {
 					t.Errorf("%v, %v", ok, err)
 				}
 			})
@@ -349,7 +350,7 @@ func TestAccept(t *testing.T) {
 	reader := newClient(t, place, quick)
 	reader.o.Accept = never
 	e, ok := r.lookup(t, reader)
-	if err := reader.Fetch(t.Context(), e, t.TempDir()); !ok || !is[*RefusedError](err) {
+	if err := reader.Fetch(t.Context(), e, t.TempDir()); !ok || !errkind.Is[*RefusedError](err) {
 		t.Errorf("%v, %v", ok, err)
 	}
 }

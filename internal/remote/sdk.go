@@ -18,6 +18,7 @@ import (
 	spec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"buildsys/internal/cache"
+	"buildsys/internal/errkind"
 	"buildsys/internal/oci"
 )
 
@@ -63,7 +64,7 @@ func (c *Cache) FindSDK(ctx context.Context, image string) (SDK, bool) {
 		if err == nil {
 			return sdk, true
 		}
-		if is[badError](err) {
+		if errkind.Is[badError](err) {
 			c.o.Warn(fmt.Sprintf("the SDK image %s in the remote cache %s is refused: %v", image,
 				t.place, err))
 		}
@@ -132,7 +133,7 @@ func (c *Cache) PushSDK(ctx context.Context, sdk SDK, rootfs *os.File, replace b
 	t := c.push.target
 	there, err := t.findSDK(ctx, sdk.Image)
 	switch {
-	case err != nil && !errors.Is(err, errNotFound) && !is[badError](err):
+	case err != nil && !errors.Is(err, errNotFound) && !errkind.Is[badError](err):
 		return err
 	case err != nil || replace: // the cache has nothing usable
 	case there.ID != sdk.ID:
@@ -169,7 +170,7 @@ func (c *Cache) ShareSDK(image, id string) {
 	c.push.enqueue(cache.Entry{Action: sha256.Sum256([]byte(sdkTag(image)))},
 		func(ctx context.Context) error {
 			err := c.PushSDK(ctx, SDK{Image: image, ID: id}, nil, false)
-			if is[*OtherSDKError](err) {
+			if errkind.Is[*OtherSDKError](err) {
 				c.o.Warn(err.Error())
 			}
 			return err

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"buildsys/internal/errkind"
 	"buildsys/internal/oci"
 )
 
@@ -69,7 +70,7 @@ func TestSDK(t *testing.T) {
 		}
 		// Another image replaces it only on request.
 		other := SDK{Image: sdkName, ID: otherID, Rootfs: here.Rootfs}
-		if err := c.PushSDK(t.Context(), other, file, false); !is[*OtherSDKError](err) {
+		if err := c.PushSDK(t.Context(), other, file, false); !errkind.Is[*OtherSDKError](err) {
 			t.Errorf("%v", err)
 		}
 		if err := c.PushSDK(t.Context(), other, file, true); err != nil {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"buildsys/internal/cache"
+	"buildsys/internal/errkind"
 )
 
 // backend is the storage of a target: a registry or a directory.
@@ -110,14 +111,14 @@ func (t *target) do(ctx context.Context, bytes int64,
 		case err == nil || errors.Is(err, errNotFound):
 			t.worked()
 			return err
-		case is[badError](err) || is[localError](err):
+		case errkind.Is[badError](err) || errkind.Is[localError](err):
 			return err
 		case t.off() != nil:
 			return t.off()
 		case limited.Err() != nil:
 			err = context.Cause(limited)
 		}
-		if attempt == t.limits.Attempts || is[finalError](err) || limited.Err() != nil {
+		if attempt == t.limits.Attempts || errkind.Is[finalError](err) || limited.Err() != nil {
 			return t.failed(err)
 		}
 		// If the sleep ends early, the next round returns the reason.
@@ -168,7 +169,7 @@ func (t *target) failed(err error) error {
 	t.row++
 	t.failures++
 	t.last = err
-	hopeless := t.row >= t.limits.Failures || is[finalError](err) && !is[oneError](err)
+	hopeless := t.row >= t.limits.Failures || errkind.Is[finalError](err) && !errkind.Is[oneError](err)
 	off := hopeless && t.off() == nil
 	if off {
 		t.stop(err)
@@ -198,9 +199,4 @@ func (t *target) close() {
 		}
 		t.warn(fmt.Sprintf("%s to the remote cache %s failed: %v", requests, t.place, last))
 	}
-}
-
-func is[E error](err error) bool {
-	_, ok := errors.AsType[E](err)
-	return ok
 }

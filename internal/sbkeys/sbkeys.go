@@ -1,5 +1,5 @@
-// Package sbkeys makes and finds the keys that an OS is signed with for Secure Boot. A profile is a
-// directory of them.
+// Package sbkeys makes and reads the keys with which an OS is signed for Secure Boot. A profile is
+// a directory of such keys.
 package sbkeys
 
 import (
@@ -22,45 +22,44 @@ import (
 	"buildsys/internal/uefi"
 )
 
-// Files of a profile, with the names that Bottlerocket gives them. Of each pair .key is secret, PEM
-// with PKCS #8.
+// Files of a profile, named as in Bottlerocket. In each pair, .key is secret: PEM with PKCS #8.
 const (
 	CodeSignKey  = "code-sign.key" // signs GRUB and kernels
 	CodeSignCert = "code-sign.crt" // issued by db
 	ConfigKey    = "config-sign.key"
-	ConfigPublic = "config-sign.pgp" // OpenPGP public key; GRUB has it inside
-	DBCert       = "db.crt"          // what firmware trusts
+	ConfigPublic = "config-sign.pgp" // OpenPGP public key, built into GRUB
+	DBCert       = "db.crt"          // trusted by firmware
 )
 
-// authorities are the certificates that go into firmware.
+// authorities returns the names of the certificates that go into firmware.
 func authorities() []string { return []string{"PK", "KEK", "db"} }
 
-// bitsOfFirmware is what the UEFI specification has every firmware support; bitsOfGRUB is only read
-// by GRUB.
+// Key sizes in bits. The UEFI specification requires every firmware to support bitsOfFirmware; only
+// GRUB reads keys of bitsOfGRUB.
 const (
 	bitsOfFirmware = 2048
 	bitsOfGRUB     = 3072
 )
 
-// keyTime is when keys were made, as far as they say: 2025-01-01, the date of everything in an
-// image. A signature is dated so too, and must not be older than its key.
+// keyTime is the date that keys claim to be made on: 2025-01-01, the date of everything in an
+// image. A signature has the same date, and must not be older than its key.
 const keyTime = buildsys.Epoch
 
-// ErrExists says that a profile is there already.
+// ErrExists reports that a profile already exists.
 var ErrExists = errors.New("there are keys already")
 
-// Generate makes all keys of a profile in the directory dir, which must not exist or be empty: a
-// key that is lost cannot be made again, so nothing is overwritten. name begins the names of the
-// certificates. The error is ErrExists or the file system's.
+// Generate makes all keys of a profile in the directory dir, which must be missing or empty: a lost
+// key cannot be made again, so nothing is overwritten. The names of the certificates begin with
+// name. The error is ErrExists or one of the file system.
 func Generate(dir, name string) error {
 	if old, err := os.ReadDir(dir); err == nil && len(old) > 0 {
-		return fmt.Errorf("%w in %s: machines with those enrolled would not start what is signed with "+
-			"new ones; name another directory, or move them away", ErrExists, dir)
+		return fmt.Errorf("%w in %s: machines with these enrolled would not start an image signed with "+
+			"new ones; use another directory, or move them away", ErrExists, dir)
 	}
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return fmt.Errorf("make keys: %w", err)
 	}
-	// Made beside it and then renamed: all of the keys or none.
+	// Made in a directory beside dir, which is then renamed: all of the keys or none.
 	temp, err := os.MkdirTemp(filepath.Dir(dir), ".keys-")
 	if err != nil {
 		return fmt.Errorf("make keys: %w", err)
@@ -122,9 +121,9 @@ type pair struct {
 	cert *x509.Certificate
 }
 
-// newPair makes a key and its certificate, issued by an authority or, when that is nil, by itself
-// as one. Firmware has no clock to trust and does not look at the dates; they are wide for other
-// programs that do.
+// newPair makes a key and its certificate, issued by an authority, or self-issued as an authority
+// if by is nil. Firmware has no reliable clock and ignores the dates; they span a long time for
+// other programs, which check them.
 func newPair(name string, by *pair, bits int) (pair, error) {
 	key, err := rsa.GenerateKey(rand.Reader, bits)
 	if err != nil {
@@ -147,7 +146,8 @@ func newPair(name string, by *pair, bits int) (pair, error) {
 		template.IsCA, template.KeyUsage = true, x509.KeyUsageCertSign|x509.KeyUsageDigitalSignature
 	} else {
 		issuer, signer = by.cert, by.key
-		template.KeyUsage, template.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}
+		template.KeyUsage = x509.KeyUsageDigitalSignature
+		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, issuer, key.Public(), signer)
 	if err != nil {
@@ -177,26 +177,26 @@ func write(dir, name string, data []byte, mode fs.FileMode) error {
 	return os.WriteFile(filepath.Join(dir, name), data, mode)
 }
 
-// Public are the files of a profile that everybody may see and that an image is made with.
+// Public lists the files of a profile that anyone may see and that go into an image.
 func Public() []string { return []string{CodeSignCert, ConfigPublic, DBCert} }
 
-// Secret are the private keys that an image is signed with. The keys of PK, KEK and db are not
+// Secret lists the private keys that an image is signed with. The keys of PK, KEK and db are not
 // among them.
 func Secret() []string { return []string{CodeSignKey, ConfigKey} }
 
-// MissingError says what a profile lacks.
+// MissingError reports the files that a profile lacks.
 type MissingError struct {
 	Dir   string
 	Files []string
 }
 
 func (e *MissingError) Error() string {
-	return fmt.Sprintf("the Secure Boot keys in %s are not complete: %s missing; run buildsys keys "+
-		"generate, or name another directory with BUILDSYS_SBKEYS_PROFILE_DIR",
+	return fmt.Sprintf("the Secure Boot keys in %s are incomplete: %s missing; run buildsys keys "+
+		"generate, or set BUILDSYS_SBKEYS_PROFILE_DIR to another directory",
 		e.Dir, strings.Join(e.Files, ", "))
 }
 
-// Check sees whether files of a profile are there. The error is a *MissingError.
+// Check checks that files of a profile exist. The error is a *MissingError.
 func Check(dir string, files []string) error {
 	var missing []string
 	for _, name := range files {
@@ -210,7 +210,7 @@ func Check(dir string, files []string) error {
 	return nil
 }
 
-// Certificates reads what of a profile goes into firmware.
+// Certificates reads the certificates of a profile that go into firmware.
 func Certificates(dir string) (c uefi.Certificates, err error) {
 	for i, to := range []*[]byte{&c.PK, &c.KEK, &c.DB} {
 		name := authorities()[i] + ".crt"
@@ -231,7 +231,7 @@ func ReadCertificate(path string) ([]byte, error) {
 	}
 	block, _ := pem.Decode(data)
 	if block == nil || block.Type != "CERTIFICATE" {
-		return nil, fmt.Errorf("%s holds no certificate in PEM form", path)
+		return nil, fmt.Errorf("%s has no certificate in PEM format", path)
 	}
 	if _, err := x509.ParseCertificate(block.Bytes); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)

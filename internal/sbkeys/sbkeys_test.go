@@ -1,5 +1,4 @@
-// sbkeys_test: what Generate makes is what other programs read, and what tools/disk/signhelper
-// signs with.
+// Other programs read what Generate makes, and tools/disk/signhelper signs with it.
 
 package sbkeys
 
@@ -21,7 +20,8 @@ import (
 var profile string
 
 func TestMain(m *testing.M) {
-	// Not named by the process: another one of that number may have been killed and have left its own.
+	// The process ID is not in the name: another process with that number may have been killed and
+	// left its directory.
 	dir, err := os.MkdirTemp("", "buildsys-sbkeys-test-")
 	if err == nil {
 		profile = filepath.Join(dir, "sbkeys", "local")
@@ -106,7 +106,7 @@ func TestMissing(t *testing.T) {
 	}
 }
 
-// OpenSSL agrees that the chain is one.
+// TestChain checks with OpenSSL that the certificates form a chain.
 func TestChain(t *testing.T) {
 	need.Programs(t, "openssl")
 	dir := profile
@@ -114,12 +114,12 @@ func TestChain(t *testing.T) {
 		filepath.Join(dir, CodeSignCert))
 	if out, err := exec.Command("openssl", "verify", "-CAfile", filepath.Join(dir, "KEK.crt"),
 		filepath.Join(dir, CodeSignCert)).CombinedOutput(); err == nil {
-		t.Errorf("KEK is taken for the issuer of code-sign: %s", out)
+		t.Errorf("KEK is accepted as the issuer of code-sign: %s", out)
 	}
 }
 
-// GnuPG agrees that the public key is one, that its self-signature is right, and that
-// tools/disk/signhelper signs with it.
+// TestDetachedSignature checks with GnuPG that the public key and its self-signature are right, and
+// that tools/disk/signhelper signs with the key.
 func TestDetachedSignature(t *testing.T) {
 	need.Programs(t, "bash", "openssl", "gpg", "gpgv")
 	dir, file := profile, filepath.Join(t.TempDir(), "grub.cfg")
@@ -143,7 +143,7 @@ func TestDetachedSignature(t *testing.T) {
 			t.Error(err)
 		}
 		if err := pgp.Verify(public, []byte("other"), signature); err == nil ||
-			!strings.Contains(err.Error(), "not of this file") {
+			!strings.Contains(err.Error(), "does not match the file") {
 			t.Errorf("another file: %v", err)
 		}
 		if err := os.WriteFile(file, []byte(strings.Repeat("x", size)+"y"), 0o644); err != nil {
@@ -151,7 +151,7 @@ func TestDetachedSignature(t *testing.T) {
 		}
 		if out, err := exec.Command("gpgv", "--keyring", filepath.Join(dir, ConfigPublic), file+".sig",
 			file).CombinedOutput(); err == nil {
-			t.Errorf("gpgv takes a changed file:\n%s", out)
+			t.Errorf("gpgv accepts a changed file:\n%s", out)
 		}
 	}
 }

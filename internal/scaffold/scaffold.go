@@ -114,7 +114,7 @@ fn main() -> Result<(), std::io::Error> {
 }
 `
 
-// neighbours says what the manifests beside the new one have for cargo: the build script, and the
+// neighbours returns what the manifests beside the new one have for cargo: the build script, and the
 // file of the library, which either all share or each has for itself.
 func (n *Skeleton) neighbours() (script, shared, own string) {
 	for _, other := range ManifestsBelow(n.root, n.parent) {

@@ -1,4 +1,4 @@
-// How long the machine itself takes for a large cold build.
+// How long the scheduler itself takes for a large cold build.
 
 package scheduler
 
@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// BenchmarkColdBuild runs deep layers of steps, each of which uses all that is below its layer and
-// has files to fetch.
+// BenchmarkColdBuild runs many layers of steps. Each step uses everything below its layer and has
+// files to fetch.
 func BenchmarkColdBuild(b *testing.B) {
 	for _, n := range []int{2_500, 5_000, 10_000} {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
@@ -23,7 +23,7 @@ func BenchmarkColdBuild(b *testing.B) {
 	}
 }
 
-// layers makes n steps in layers of 100, each after three of the layer before.
+// layers returns n steps in layers of 100; each step comes after three of the layer below.
 func layers(n int) []Step {
 	rnd := rand.New(rand.NewPCG(1, 1))
 	steps := make([]Step, n)

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// A run must go the reference's way whatever happens in it, and in whatever order. And whatever the
-// table of moves allows must happen in some run.
+// TestModel holds the machine to the reference, whatever happens in a run and in whatever order.
+// Every transition that the table of moves allows must occur in some run.
 func TestModel(t *testing.T) {
 	runs := uint64(100_000)
 	if testing.Short() {
@@ -29,7 +29,7 @@ func TestModel(t *testing.T) {
 	for from, all := range moves {
 		for _, to := range all {
 			if !testing.Short() && !seen[from][to] {
-				t.Errorf("no step has gone from state %d to %d: is that in the table for nothing?",
+				t.Errorf("no step went from state %d to %d: remove this move from the table, or test it",
 					from, to)
 			}
 		}
@@ -45,27 +45,27 @@ func FuzzModel(f *testing.F) {
 	})
 }
 
-// fate is what will come of the jobs of a step.
+// fate is what the jobs of a step will come to.
 type fate struct {
-	answer      Found // to lookups, while nothing below came out differently
+	answer      Found // to lookups, while the outputs of all steps below are as expected
 	lookupFails bool
 	fetchFails  bool
 	placeFails  bool
-	placeGone   bool // its remote outputs are not to be had
+	placeGone   bool // its remote outputs cannot be fetched
 	buildFails  bool
 	drifts      bool // it comes out differently when it is built
 }
 
-// job is one that runs: it was decided on, and its end was not reported.
+// job is a job that runs: it was decided on, and its end has not been reported.
 type job struct {
 	kind  DecisionKind
 	step  int
-	key   string // of the step, when it was begun
-	stale bool   // its end does not count; a fetch is stopped
+	key   string // of the step, when the job began
+	stale bool   // its end does not count; if it is a fetch, it was stopped
 }
 
-// newModel makes a random graph and the fates of its steps. In some runs there is no trouble at
-// all, and in some most outputs are remote.
+// newModel makes a random graph and the fates of its steps. In some runs nothing fails, and in some
+// most outputs are remote.
 func newModel(rnd *rand.Rand) *model {
 	n := 1 + rnd.IntN(9)
 	r := &model{
@@ -93,7 +93,7 @@ func newModel(rnd *rand.Rand) *model {
 			}
 		}
 		for j, b := range s.below {
-			if b && rnd.IntN(4) > 0 { // any part of what is below
+			if b && rnd.IntN(4) > 0 { // any subset of the steps below
 				s.uses = append(s.uses, j)
 			}
 		}
@@ -121,7 +121,7 @@ func (r *model) run() error {
 	}
 	for n := 0; !r.m.Over(); n++ {
 		if len(r.running) == 0 || n > 10_000 {
-			return errors.New("it does not end")
+			return errors.New("the run does not end")
 		}
 		e, j := r.happens()
 		if err := r.tell(e, j); err != nil {
@@ -174,7 +174,7 @@ func (r *model) happens() (Event, job) {
 
 var errTest = errors.New("failed")
 
-// tell has both the reference and the machine book an event, and compares them.
+// tell sends an event to both the reference and the machine, and compares them.
 func (r *model) tell(e Event, ended job) error {
 	var was, want, got []int
 	for i, s := range r.refs {
@@ -205,7 +205,7 @@ func (r *model) tell(e Event, ended job) error {
 	return r.compare()
 }
 
-// compare holds what the machine says of the steps against the reference.
+// compare holds the state of the machine against the reference.
 func (r *model) compare() error {
 	over, ended := r.stopped() && len(r.running) == 0, 0
 	if over != (r.m.Over() && r.stopped()) {
@@ -235,7 +235,7 @@ func (r *model) compare() error {
 	return nil
 }
 
-// over looks at the end of a run.
+// over checks the end of a run.
 func (r *model) over() error {
 	if r.stopped() {
 		return nil
@@ -250,9 +250,9 @@ func (r *model) over() error {
 				return fmt.Errorf("step %d is %v, though nothing failed", i, status)
 			}
 		case !failures && s.key != r.keyOf(i):
-			return fmt.Errorf("step %d ended with key %q and has %q now", i, s.key, r.keyOf(i))
+			return fmt.Errorf("step %d ended with key %q, but its key is %q now", i, s.key, r.keyOf(i))
 		case s.Wanted && (s.belief == isFar || s.checkout != s.content):
-			return fmt.Errorf("the outputs of step %d are wanted and not here", i)
+			return fmt.Errorf("the outputs of step %d are wanted but not here", i)
 		}
 	}
 	return nil

@@ -1,4 +1,4 @@
-// The order of steps, and which jobs are started in it.
+// The order of steps, and the jobs that are started in that order.
 
 package scheduler
 
@@ -21,8 +21,8 @@ const (
 	jobKinds int = iota
 )
 
-// rank puts the steps in order. The rank of a step is the cost of the costliest path from it to the
-// end of the run, itself included; the higher comes first, then the earlier.
+// rank sorts the steps. The rank of a step is the cost of the costliest path from it to the end of
+// the run, including the step itself. Higher ranks come first, then earlier steps.
 func (m *Machine) rank() {
 	m.order = make([]int, len(m.steps))
 	for i, s := range slices.Backward(m.steps) {
@@ -40,7 +40,7 @@ func (m *Machine) rank() {
 	}
 }
 
-// criticalPath is the cost of the costliest chain of steps.
+// criticalPath returns the cost of the costliest chain of steps.
 func (m *Machine) criticalPath() time.Duration {
 	if len(m.order) == 0 {
 		return 0
@@ -48,7 +48,7 @@ func (m *Machine) criticalPath() time.Duration {
 	return m.steps[m.order[0]].rank
 }
 
-// start decides on all jobs that can be started now, or ends the run when there will be no more.
+// start decides on all jobs that can start now, or ends the run when no more jobs will start.
 func (m *Machine) start() {
 	if m.cancelled || m.fatal != nil {
 		if m.Over() {
@@ -75,7 +75,7 @@ func (m *Machine) start() {
 	m.startBuilds()
 }
 
-// startBuilds is the part of start for builds, whose limit is not known before the first.
+// startBuilds is the part of start for builds; their limit is not known before the first one.
 func (m *Machine) startBuilds() {
 	if _, ok := m.first(builds); ok && m.limits.Builds == 0 && !m.preparing {
 		m.preparing = true
@@ -92,7 +92,7 @@ func (m *Machine) launch(kind jobKind, i int, to state) {
 	m.decide(Decision{Kind: jobs[kind].decision, Step: i})
 }
 
-// jobs says for each kind of job how it is decided on and for which steps.
+// jobs holds, for each kind of job, the decision that starts it and which steps are queued for it.
 var jobs = [jobKinds]struct {
 	decision DecisionKind
 	queued   func(*stepState) bool
@@ -110,10 +110,10 @@ func (m *Machine) limit(kind jobKind) int {
 	return [jobKinds]int{l.Lookups, l.Fetches, l.Places, l.Builds}[kind]
 }
 
-// next takes the first step out of a queue, if one more job may run.
+// next takes the first step out of a queue if one more job may run.
 //
-// A step that is still being looked up may be one that should be built first. A lookup takes
-// milliseconds; a job given to the wrong step is taken for minutes. So builds wait for it.
+// A step that is still being looked up may turn out to be the one to build first. A lookup takes
+// milliseconds, but a job given to the wrong step is occupied for minutes. So builds wait for it.
 func (m *Machine) next(kind jobKind) (int, bool) {
 	if m.running[kind] >= m.limit(kind) {
 		return 0, false
@@ -130,7 +130,7 @@ func (m *Machine) next(kind jobKind) (int, bool) {
 	return i, ok
 }
 
-// first is the first step of a queue. Steps that have left its state are dropped on the way.
+// first returns the first step of a queue. It drops steps that have left the queue's state.
 func (m *Machine) first(kind jobKind) (int, bool) {
 	q := &m.queues[kind]
 	for q.Len() > 0 {

@@ -1,5 +1,5 @@
-// The reference of the model test: a run as a set of facts, with no queue, count or mark. It finds
-// out all anew each time, by walking over everything.
+// The reference of the model test: a run as a set of facts, without queues, counts or marks. It
+// computes everything anew each time by walking over all steps.
 
 package scheduler
 
@@ -12,13 +12,13 @@ import (
 	"time"
 )
 
-// belief is what the reference holds of a step.
+// belief is what the reference knows about a step.
 type belief int
 
 const (
-	isUnknown belief = iota // has not been looked up, or has to be once more
+	isUnknown belief = iota // not looked up yet, or has to be looked up again
 	isMissing               // has to be built
-	isWanted                // its outputs are remote, and it is wanted
+	isWanted                // its outputs are remote, and wanted
 	isFar                   // cached; its outputs are remote
 	isHere                  // cached
 	isBuilt
@@ -44,14 +44,14 @@ type ref struct {
 	path  time.Duration
 
 	belief belief
-	news   bool // it ended in this event, though it may have been ended before
+	news   bool // it ended in this event, perhaps not for the first time
 	root   int
-	asked  bool // far, and needed here
+	asked  bool // its outputs are remote and needed here
 
 	files struct{ wanted, here, failed bool }
 
 	key      string   // of its last lookup
-	known    bool     // it has ended well, if only once
+	known    bool     // it has ended well at least once
 	content  string   // of its outputs then
 	checkout string   // content of what is in the checkout
 	stored   []string // keys of the outputs that were built here
@@ -68,13 +68,13 @@ type model struct {
 	fatal    bool // nothing can be built
 
 	cancelled bool
-	slow      DecisionKind // jobs that are likely to end after others
+	slow      DecisionKind // jobs that tend to end after others
 }
 
 func (r *model) stopped() bool { return r.cancelled || r.fatal }
 
-// keyOf is the key of a step: what the outputs are that it uses. "" is that of a run in which
-// nothing drifts.
+// keyOf returns the key of a step: the contents of the outputs that it uses. "" is the key in a run
+// where nothing drifts.
 func (r *model) keyOf(i int) string {
 	h, drifted := fnv.New64(), false
 	for _, u := range r.refs[i].uses {
@@ -87,7 +87,7 @@ func (r *model) keyOf(i int) string {
 	return fmt.Sprintf("%x", h.Sum64())
 }
 
-// made is the content of the outputs that a step has for a key.
+// made returns the content of the outputs that a step has for a key.
 func (s *ref) made(key string) string {
 	if s.drifts && slices.Contains(s.stored, key) {
 		return "drifted " + key
@@ -95,7 +95,7 @@ func (s *ref) made(key string) string {
 	return key
 }
 
-// answer is what a lookup with a key finds.
+// answer returns what a lookup with a key finds.
 func (s *ref) answer(key string) Found {
 	switch {
 	case slices.Contains(s.stored, key):
@@ -106,7 +106,7 @@ func (s *ref) answer(key string) Found {
 	return Missing
 }
 
-// book is what an event means.
+// book applies an event.
 func (r *model) book(e Event, j job) {
 	s := &r.refs[e.Step]
 	switch e.Kind {
@@ -138,7 +138,7 @@ func (r *model) book(e Event, j job) {
 		if e.Err == nil && e.Found == Here {
 			s.checkout = s.made(j.key)
 			s.stored = append(s.stored, j.key)
-			s.drifts = false // the store has the remote outputs now
+			s.drifts = false // the remote outputs are in the store now
 		}
 		if !j.stale {
 			r.placed(e)
@@ -225,7 +225,7 @@ func (r *model) skipAbove(i, root int) {
 	}
 }
 
-// spoil makes the job of a step one whose end does not count.
+// spoil marks the job of a step as one whose end does not count.
 func (r *model) spoil(i int) {
 	for at, j := range r.running {
 		if j.step == i && j.kind != Fetch && j.kind != Prepare {
@@ -245,7 +245,7 @@ func (r *model) sendBack(i int) {
 	}
 }
 
-// skipBroken skips a step that was sent back, if one that it waits for has failed.
+// skipBroken skips a step that was sent back if a step it waits for has failed.
 func (r *model) skipBroken(d int) {
 	for _, a := range r.refs[d].After {
 		switch after := &r.refs[a]; after.belief {
@@ -301,13 +301,13 @@ func (r *model) busy(i int) bool {
 	})
 }
 
-// may reports whether a job of a step can be begun, but for the limit and the order.
+// may reports whether a job of a step can begin, apart from the limit and the order.
 func (r *model) may(kind DecisionKind, i int) bool {
 	s := &r.refs[i]
 	switch kind {
 	case LookUp:
 		for j, b := range s.below {
-			// One that failed after it had ended well is known all the same.
+			// A step that failed after it had ended well is known all the same.
 			if j := r.refs[j]; b && !j.belief.well() && !(j.belief == isFailed && j.known) {
 				return false
 			}
@@ -332,7 +332,7 @@ func (r *model) may(kind DecisionKind, i int) bool {
 	return false
 }
 
-// path is the cost of the costliest path from a step to the end.
+// path returns the cost of the costliest path from a step to the end.
 func (r *model) path(i int) (cost time.Duration) {
 	for d := i + 1; d < len(r.refs); d++ {
 		if slices.Contains(r.refs[d].After, i) {
@@ -348,7 +348,7 @@ func (r *model) before(i, j int) bool {
 	return pi > pj || pi == pj && i < j
 }
 
-// next is the step for which a job of a kind should be begun now.
+// next returns the step for which a job of a kind should begin now.
 func (r *model) next(kind DecisionKind) (best int, ok bool) {
 	l := map[DecisionKind]int{LookUp: r.limits.Lookups, Fetch: r.limits.Fetches,
 		Place: r.limits.Places, Build: r.limits.Builds}
@@ -368,7 +368,7 @@ func (r *model) next(kind DecisionKind) (best int, ok bool) {
 	return best, ok
 }
 
-// allow begins what was decided on, if it is right.
+// allow begins the job that was decided on, or says why it must not begin.
 func (r *model) allow(d Decision) error {
 	s := &r.refs[d.Step]
 	switch d.Kind {
@@ -401,11 +401,11 @@ func (r *model) allow(d Decision) error {
 			return errors.New("it was built with this key before")
 		}
 		if s.key != r.keyOf(d.Step) {
-			return errors.New("its key is another by now")
+			return errors.New("its key has changed meanwhile")
 		}
 		for _, u := range s.uses {
 			if used := r.refs[u]; used.checkout != used.content {
-				return fmt.Errorf("it uses %d: %q is in place of %q", u, used.checkout, used.content)
+				return fmt.Errorf("it uses step %d: checkout has %q, want %q", u, used.checkout, used.content)
 			}
 		}
 	}
@@ -413,7 +413,7 @@ func (r *model) allow(d Decision) error {
 	return nil
 }
 
-// complete reports what should have been begun and was not.
+// complete reports a job that should have begun but did not.
 func (r *model) complete() error {
 	for _, kind := range []DecisionKind{LookUp, Fetch, Place, Build} {
 		if i, ok := r.next(kind); ok {
@@ -422,7 +422,7 @@ func (r *model) complete() error {
 	}
 	for i := range r.refs {
 		if r.may(Build, i) && r.limits.Builds == 0 && r.count(Prepare) == 0 && !r.stopped() {
-			return fmt.Errorf("step %d waits for a builder that nobody prepares", i)
+			return fmt.Errorf("step %d waits for a builder that is not being prepared", i)
 		}
 		stopped := r.stopped() || r.refs[i].belief == isSkipped
 		for _, j := range r.running {

@@ -1,4 +1,4 @@
-// Simulate: how long a run would take on a machine one does not have.
+// Simulate: how long a run would take with a given number of jobs.
 
 package scheduler
 
@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Simulation is what a run would take if every step took its cost and had to be built.
+// Simulation is how long a run takes if every step takes its cost and has to be built.
 type Simulation struct {
 	Jobs         int
 	Makespan     time.Duration // from the first start to the last end, in the machine's order
@@ -16,22 +16,22 @@ type Simulation struct {
 	Work         time.Duration // of all steps together
 }
 
-// LowerBound is the time that no scheduler can beat: max(critical path, work / jobs).
+// LowerBound returns the time that no scheduler can beat: max(critical path, work / jobs).
 func (s Simulation) LowerBound() time.Duration {
 	return max(s.CriticalPath, s.Work/time.Duration(s.Jobs))
 }
 
-// Simulate drives a machine in virtual time, in which only builds take any.
+// Simulate drives a machine in virtual time, in which only builds take time.
 func Simulate(steps []Step, jobs int) Simulation {
 	out := Simulation{Jobs: max(jobs, 1)}
-	// One lookup at a time is in the order of builds.
+	// With one lookup at a time, lookups run in the order of builds.
 	m := New(steps, Limits{Lookups: 1, Fetches: 1, Places: 1, Builds: out.Jobs})
 	out.CriticalPath = m.criticalPath()
 	for _, s := range steps {
 		out.Work += s.Cost
 	}
 	todo := m.Handle(Event{Kind: Begin})
-	var running []end // the one that ends last first
+	var running []end // the build that ends last comes first
 	for len(todo) > 0 || len(running) > 0 {
 		if len(todo) == 0 {
 			last := running[len(running)-1]
@@ -56,13 +56,13 @@ func Simulate(steps []Step, jobs int) Simulation {
 	return out
 }
 
-// end is when a simulated build ends.
+// end is the end of a simulated build.
 type end struct {
 	step int
 	at   time.Duration
 }
 
-// compare puts the end that comes last first, of several that of the last step.
+// compare sorts later ends first, and at the same time higher steps first.
 func (e end) compare(other end) int {
 	return cmp.Or(cmp.Compare(other.at, e.at), cmp.Compare(other.step, e.step))
 }

@@ -1,5 +1,4 @@
-// simulate_test: the scheduler against the lower bound, on small plans and on the graph of a real
-// tree.
+// The scheduler against the lower bound, on small plans and on the graph of a real tree.
 
 package scheduler
 
@@ -13,7 +12,7 @@ import (
 )
 
 func TestSimulate(t *testing.T) {
-	// a(3) → b(1), c(4), d(2): with one job 10, with two the chain and c start, d and b follow.
+	// a(3) → b(1), c(4), d(2): one job takes 10. With two, the chain and c start; d and b follow.
 	steps := []Step{{Cost: 3}, {Cost: 1, After: []int{0}}, {Cost: 4}, {Cost: 2}}
 	tests := []struct {
 		jobs            int

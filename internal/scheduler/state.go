@@ -1,4 +1,4 @@
-// The states of a step, and which may follow which.
+// The states of a step, and which state may follow which.
 
 package scheduler
 
@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// state is where a step stands.
+// state is the state of a step.
 //
 //	state         what moves a step there
 //	waiting       the beginning; or it was sent back: see below
@@ -19,7 +19,7 @@ import (
 //	missed        the lookup found nothing; or its outputs could not be placed after all
 //	ready         its files and all outputs that it uses are here
 //	building      the decision to build it
-//	outdated      it was sent back while one of these jobs ran; the end of that moves it to waiting
+//	outdated      it was sent back while one of these jobs ran; the job's end moves it to waiting
 //	elsewhere     the lookup found its outputs in a remote cache, and it is not wanted
 //	recallQueued  it was elsewhere, and a step that uses its outputs was missed
 //	recalling     the decision to place them
@@ -27,11 +27,11 @@ import (
 //	built         the build ended well
 //	failed        a job of it failed, or there are no files for it
 //	skipped       a step below it failed
-//	cancelled     a job of it failed in a cancelled run; or the run is over, and it had not ended
+//	cancelled     a job of it failed in a cancelled run; or the run ended before the step did
 //
-// From elsewhere on, a step has ended. When outputs that were announced cannot be placed, theirs is
-// missed, and all above it that has not failed is sent back: the step may come out differently when
-// it is built, and then their keys are others.
+// A step has ended from elsewhere on. If the announced outputs of a step cannot be placed, the step
+// is missed, and all steps above it that have not failed are sent back: the step may come out
+// differently when it is built, and then their keys change.
 type state int
 
 const (
@@ -55,7 +55,7 @@ const (
 	states int = iota
 )
 
-// moves says which states may follow a state.
+// moves lists, for each state, the states that may follow it.
 var moves = [states][]state{
 	waiting:      {lookupQueued, skipped, cancelled},
 	lookupQueued: {lookingUp, waiting, skipped, cancelled},
@@ -73,7 +73,7 @@ var moves = [states][]state{
 	built:        {waiting},
 }
 
-// status is what a state is called in a result.
+// status returns the Status that a state stands for.
 func (s state) status() Status {
 	switch s {
 	case built:
@@ -96,46 +96,46 @@ func (s state) ended() bool { return s >= elsewhere }
 // absent reports whether a step in this state has ended and its outputs are not in the checkout.
 func (s state) absent() bool { return s == elsewhere || s == recallQueued || s == recalling }
 
-// fetchState is how far the files of a step are. They are fetched ahead, whatever its state.
+// fetchState is the progress of a step's files. They are fetched ahead, whatever the step's state.
 type fetchState int
 
 const (
-	fetchIdle   fetchState = iota // perhaps never needed: the step may be known already
+	fetchIdle   fetchState = iota // perhaps never needed: the step may be known
 	fetchQueued                   // it or a step below it was missed
 	fetching                      // the decision to fetch them
 	fetchDone                     // they are here, or there are none
-	fetchFailed                   // they are not to be had, which matters only when it is missed
+	fetchFailed                   // they cannot be had, which matters only if the step is missed
 )
 
-// stepState is all that the machine knows of a step.
+// stepState is all that the machine knows about a step.
 type stepState struct {
 	Step
-	dependants []int // the steps directly after it
+	dependants []int // the steps that come directly after it
 	rank       time.Duration
-	place      int // in the order of the machine
+	place      int // its index in the machine's order
 
 	state  state
-	result Result // but for the status, which is said by the state
+	result Result // without the status, which follows from the state
 	waits  int    // how many of After have not ended
 
 	fetch    fetchState
 	fetchErr error
-	ahead    bool // the files of all above it were asked for
+	ahead    bool // the files of all steps above it were asked for
 
 	lacks   int      // missed: how many of its Uses are not in the checkout yet
 	round   int      // how often it was sent back
-	waiters []waiter // recallQueued and recalling: who lacks it
-	walk    int      // the last walk that came here
+	waiters []waiter // recallQueued and recalling: the steps that lack it
+	walk    int      // the last walk that visited it
 }
 
-// waiter is a step that lacks outputs, unless it was sent back since.
+// waiter is a step that lacks outputs, unless it was sent back since round.
 type waiter struct{ step, round int }
 
-// move puts a step into another state.
+// move moves a step to another state.
 func (m *Machine) move(i int, to state) {
 	s := &m.steps[i]
 	if !slices.Contains(moves[s.state], to) {
-		panic(fmt.Sprintf("scheduler: step %d goes from state %d to %d", i, s.state, to))
+		panic(fmt.Sprintf("scheduler: step %d cannot go from state %d to %d", i, s.state, to))
 	}
 	if m.moved != nil {
 		m.moved(s.state, to)
@@ -161,8 +161,8 @@ func (m *Machine) finish(i int, to state) {
 
 func (m *Machine) decide(d Decision) { m.decisions = append(m.decisions, d) }
 
-// above visits the steps that come after step i, directly or through others, each once and the
-// nearest first. It does not go on above one for which visit returns false.
+// above visits the steps that come after step i, directly or through others, each once and nearest
+// first. It does not go beyond a step for which visit returns false.
 func (m *Machine) above(i int, visit func(int) bool) {
 	m.walk++
 	for todo := []int{i}; len(todo) > 0; todo = todo[1:] {

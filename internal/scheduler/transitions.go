@@ -30,7 +30,7 @@ func (m *Machine) lookedUp(e Event) {
 }
 
 // counts reports whether the end of a job counts. A step that was sent back during the job is
-// looked up again, now that nothing works on it.
+// looked up again, now that no job works on it.
 func (m *Machine) counts(i int) bool {
 	if m.steps[i].state == outdated {
 		m.move(i, waiting)
@@ -40,7 +40,7 @@ func (m *Machine) counts(i int) bool {
 	return m.Awaited(i)
 }
 
-// awaken has a step looked up when it waits for nothing more.
+// awaken queues the lookup of a step that waits for nothing any more.
 func (m *Machine) awaken(i int) {
 	if s := &m.steps[i]; s.state == waiting && s.waits == 0 {
 		m.move(i, lookupQueued)
@@ -48,9 +48,9 @@ func (m *Machine) awaken(i int) {
 	}
 }
 
-// miss has step i built, once all is here that it needs. Of the outputs in remote caches only those
-// that it uses are placed: more is to be gained by not needing the others than by having them
-// early.
+// miss has step i built once everything it needs is here. Of the outputs in remote caches, only
+// those that it uses are placed: the others may never be needed, and fetching them early gains
+// nothing.
 func (m *Machine) miss(i int) {
 	s := &m.steps[i]
 	m.move(i, missed)
@@ -72,8 +72,8 @@ func (m *Machine) miss(i int) {
 	m.prepareBuild(i)
 }
 
-// recall has the outputs of step u placed for step i, if they are elsewhere. It reports whether
-// they can be had.
+// recall has the outputs of step u placed for step i if they are elsewhere. It reports whether they
+// can be had.
 func (m *Machine) recall(u, i int) bool {
 	used, s := &m.steps[u], &m.steps[i]
 	switch used.state {
@@ -91,8 +91,8 @@ func (m *Machine) recall(u, i int) bool {
 	return true
 }
 
-// fetchAhead asks for the files of step i and of all above it: it is likely that they will be built
-// as well, and a transfer that waits for the compiler to end is time lost.
+// fetchAhead asks for the files of step i and of all steps above it: they will probably be built
+// too, and a transfer that waits for the compiler to finish wastes time.
 func (m *Machine) fetchAhead(i int) {
 	m.wantFiles(i)
 	if m.steps[i].ahead {
@@ -114,7 +114,7 @@ func (m *Machine) wantFiles(i int) {
 	}
 }
 
-// prepareBuild makes step i ready, once all is here that it needs.
+// prepareBuild makes step i ready once everything it needs is here.
 func (m *Machine) prepareBuild(i int) {
 	if s := &m.steps[i]; s.state == missed && s.fetch == fetchDone && s.lacks == 0 {
 		m.move(i, ready)
@@ -122,7 +122,7 @@ func (m *Machine) prepareBuild(i int) {
 	}
 }
 
-// fetched books the end of a fetch. A failed one fails its step only when that needs the files.
+// fetched books the end of a fetch. A failed fetch fails its step only if the step needs the files.
 func (m *Machine) fetched(e Event) {
 	m.running[fetches]--
 	s := &m.steps[e.Step]
@@ -140,7 +140,7 @@ func (m *Machine) fetched(e Event) {
 	m.prepareBuild(e.Step)
 }
 
-// placed books that outputs are in the checkout, or could not be placed.
+// placed books that outputs are in the checkout, or that they could not be placed.
 func (m *Machine) placed(e Event) {
 	m.running[places]--
 	if !m.counts(e.Step) {
@@ -171,7 +171,7 @@ func (m *Machine) placed(e Event) {
 	}
 }
 
-// supply tells the steps that lacked the outputs of step i that they are here.
+// supply tells the steps that lack the outputs of step i that they are here.
 func (m *Machine) supply(i int) {
 	waiters := m.steps[i].waiters
 	m.steps[i].waiters = nil
@@ -183,7 +183,7 @@ func (m *Machine) supply(i int) {
 	}
 }
 
-// sendBack has all above step i looked up again, once step i has ended again.
+// sendBack has all steps above step i looked up again once step i has ended again.
 func (m *Machine) sendBack(i int) {
 	var back []int
 	m.above(i, func(d int) bool {
@@ -202,20 +202,21 @@ func (m *Machine) sendBack(i int) {
 			m.move(d, waiting)
 		}
 		s.round++
-		s.waiters = nil // they are sent back as well
+		s.waiters = nil // they are sent back too
 		s.ahead = false
 		back = append(back, d)
 		return true
 	})
 	m.steps[i].waiters, m.steps[i].ahead = nil, false
-	slices.Sort(back) // now each comes after those that it comes after
+	slices.Sort(back) // each now follows the steps that it comes after
 	for _, d := range back {
 		m.waitAgain(d, i)
 	}
 }
 
-// waitAgain has a step that was sent back wait for what it comes after: step i, which is built, and
-// others that were sent back. It is skipped when one of them failed, be it after it had ended.
+// waitAgain makes a step that was sent back wait for the steps it comes after: step i, which is
+// built, and others that were sent back. The step is skipped if one of them failed, even after that
+// one had ended.
 func (m *Machine) waitAgain(d, i int) {
 	s := &m.steps[d]
 	s.waits = 0
@@ -259,7 +260,7 @@ func (m *Machine) finished(e Event) {
 	m.end(e.Step, built)
 }
 
-// end books that a step ended well, and lets those go on that come after it.
+// end books that a step ended well, and wakes the steps that come after it.
 func (m *Machine) end(i int, to state) {
 	m.finish(i, to)
 	for _, d := range m.steps[i].dependants {
@@ -268,7 +269,7 @@ func (m *Machine) end(i int, to state) {
 	}
 }
 
-// fail books that a step failed, and skips all above it that has not ended.
+// fail books that a step failed, and skips all steps above it that have not ended.
 func (m *Machine) fail(i int, err error) {
 	m.steps[i].result.Err = err
 	if m.cancelled {
@@ -279,7 +280,7 @@ func (m *Machine) fail(i int, err error) {
 	m.skipAbove(i, i)
 }
 
-// skip books that step i cannot be built because another, root, failed.
+// skip books that step i cannot be built because another step, root, failed.
 func (m *Machine) skip(i, root int) {
 	s := &m.steps[i]
 	if s.fetch == fetching {
@@ -289,8 +290,8 @@ func (m *Machine) skip(i, root int) {
 	m.finish(i, skipped)
 }
 
-// skipAbove skips all above step i that has not ended. What has ended stays as it is, though a step
-// below failed: that step had ended as well, and then its outputs could not be placed.
+// skipAbove skips all steps above step i that have not ended. A step that has ended stays as it is:
+// step i had then ended as well, and failed because its outputs could not be placed.
 func (m *Machine) skipAbove(i, root int) {
 	m.above(i, func(d int) bool {
 		switch state := m.steps[d].state; {
@@ -303,7 +304,7 @@ func (m *Machine) skipAbove(i, root int) {
 	})
 }
 
-// giveUp stops what is under way for builds, because there will be none.
+// giveUp stops the preparations for builds, because there will be none.
 func (m *Machine) giveUp(err error) {
 	if m.fatal == nil {
 		m.fatal = err
@@ -311,7 +312,7 @@ func (m *Machine) giveUp(err error) {
 	m.stopFetches()
 }
 
-// cancel stops what only makes work for jobs that will not be started.
+// cancel stops what only prepares jobs that will not start.
 func (m *Machine) cancel() {
 	if !m.cancelled {
 		m.cancelled = true
@@ -327,7 +328,7 @@ func (m *Machine) stopFetches() {
 	}
 }
 
-// abandon gives up all jobs: who runs them may be frozen, and a user who said stop wants to leave.
+// abandon gives up all jobs: the builder may be frozen, and a user who cancelled wants to leave.
 func (m *Machine) abandon(err error) {
 	m.running, m.lookingUp, m.preparing = [jobKinds]int{}, nil, false
 	for i := range m.steps {
@@ -338,7 +339,7 @@ func (m *Machine) abandon(err error) {
 	}
 }
 
-// cancelRest ends what has not ended when the run is over.
+// cancelRest ends the steps that have not ended when the run is over.
 func (m *Machine) cancelRest() {
 	for i := range m.steps {
 		if !m.steps[i].state.ended() {

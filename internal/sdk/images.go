@@ -153,7 +153,8 @@ func (i Images) Find(ctx context.Context, eng Engine) (string, error) {
 		"(docker pull %[1]s)", i.SDK)
 }
 
-// missing says what to do about an image of a tree's own Dockerfile that the engine lacks.
+// missing returns an error with what to do about an image of a tree's own Dockerfile that the
+// engine lacks.
 func (i Images) missing(ref string) error {
 	from := fmt.Sprintf("the image %s, which the tree's Dockerfile starts from,", ref)
 	name := ""

@@ -1,6 +1,6 @@
-// The signatures of EFI programs: what of a file they cover, who made them, and whether they are
-// right (Microsoft, "Windows Authenticode Portable Executable Signature Format"; UEFI specification
-// 2.10, §32.2).
+// The signatures of EFI programs: what part of a file they cover, who made them, and whether they
+// are right (Microsoft, "Windows Authenticode Portable Executable Signature Format"; UEFI
+// specification 2.10, §32.2).
 
 package uefi
 
@@ -15,7 +15,7 @@ import (
 	"slices"
 )
 
-// Program is an EFI program that was read into memory.
+// Program is an EFI program in memory.
 type Program struct {
 	raw      []byte
 	checksum int // offset of the field
@@ -27,7 +27,7 @@ type Program struct {
 
 type span struct{ start, end int }
 
-// errNotPE says that a file has not the form of an EFI program.
+// errNotPE reports that a file does not have the format of an EFI program.
 var errNotPE = errors.New("not an EFI program")
 
 // ParseProgram reads the headers of an EFI program. It keeps raw.
@@ -77,7 +77,8 @@ func (p *Program) readSections(headers []byte, count int) error {
 		return fmt.Errorf("%w: its %d section headers are cut off", errNotPE, count)
 	}
 	for ; count > 0; count, headers = count-1, headers[40:] {
-		size, start := int64(binary.LittleEndian.Uint32(headers[16:])), int64(binary.LittleEndian.Uint32(headers[20:]))
+		size := int64(binary.LittleEndian.Uint32(headers[16:]))
+		start := int64(binary.LittleEndian.Uint32(headers[20:]))
 		if size == 0 {
 			continue
 		}
@@ -90,9 +91,9 @@ func (p *Program) readSections(headers []byte, count int) error {
 	return nil
 }
 
-// Digest is the sha256 of what a signature covers: all but the checksum and the signatures. It
-// follows what firmware does (EDK2, DxeImageVerificationLib, HashPeImage): headers, then sections
-// in their order, then the rest.
+// Digest returns the sha256 of the part that a signature covers: everything but the checksum and
+// the signatures. It follows firmware (EDK2, DxeImageVerificationLib, HashPeImage): headers, then
+// sections in their order, then the rest.
 func (p *Program) Digest() [32]byte {
 	h := sha256.New()
 	h.Write(p.raw[:p.checksum])
@@ -111,16 +112,16 @@ func (p *Program) Digest() [32]byte {
 
 // Signature is one signature of a program.
 type Signature struct {
-	Signer *x509.Certificate // whose key made it
+	Signer *x509.Certificate // its key made the signature
 
-	content    []byte // what says the digest of the program
+	content    []byte // the data that contains the program's digest
 	digest     []byte // that digest
-	attributes []byte // signed attributes, as they are signed
-	message    []byte // their digest of content
+	attributes []byte // signed attributes, in the form that is signed
+	message    []byte // the attributes' digest of content
 	value      []byte
 }
 
-// Signatures returns the signatures of a program, none for an unsigned one.
+// Signatures returns the signatures of a program; none for an unsigned one.
 func (p *Program) Signatures() ([]Signature, error) {
 	var all []Signature
 	for table := p.raw[p.table.start:p.table.end]; len(table) >= 8; {
@@ -142,7 +143,7 @@ func (p *Program) Signatures() ([]Signature, error) {
 	return all, nil
 }
 
-// Verify checks that a signature is of this program and was made by its Signer with RSA and
+// Verify checks that a signature matches this program and was made by its Signer with RSA and
 // SHA-256.
 func (p *Program) Verify(s Signature) error {
 	if digest := p.Digest(); !bytes.Equal(digest[:], s.digest) {
@@ -150,7 +151,7 @@ func (p *Program) Verify(s Signature) error {
 			"signature is of %x", digest, s.digest)
 	}
 	if sum := sha256.Sum256(s.content); !bytes.Equal(sum[:], s.message) {
-		return errors.New("the signature is not of the digest that it holds")
+		return errors.New("the signature does not match the digest that it contains")
 	}
 	if err := s.Signer.CheckSignature(x509.SHA256WithRSA, s.attributes, s.value); err != nil {
 		return fmt.Errorf("the signature was not made with the key of %q: %w",
@@ -159,8 +160,8 @@ func (p *Program) Verify(s Signature) error {
 	return nil
 }
 
-// VerifiedBy checks that a program has a right signature of a certificate, or of one that it has
-// issued. As firmware does, it does not ask for the time.
+// VerifiedBy checks that a program has a valid signature by a certificate, or by one that it
+// issued. Like firmware, it ignores validity dates.
 func (p *Program) VerifiedBy(ca *x509.Certificate) error {
 	all, err := p.Signatures()
 	if err != nil {
@@ -182,8 +183,8 @@ func (p *Program) VerifiedBy(ca *x509.Certificate) error {
 	return err
 }
 
-// ErrUnsigned says that a program has no signature.
+// ErrUnsigned reports that a program has no signature.
 var ErrUnsigned = errors.New("it is not signed")
 
-// sha256OID is how PKCS #7 names the only hash that is used here.
+// sha256OID is the PKCS #7 name of the only hash that is used here.
 const sha256OID = "2.16.840.1.101.3.4.2.1"

@@ -1,5 +1,4 @@
-// authenticode_test: signatures that osslsigncode makes are read and verified, and a changed byte
-// is noticed.
+// Signatures made by osslsigncode are read and verified, and a changed byte is noticed.
 
 package uefi
 
@@ -28,7 +27,7 @@ import (
 	"buildsys/internal/buildtest/need"
 )
 
-// unsigned is the smallest EFI program with two sections and some bytes behind them.
+// unsigned returns the smallest EFI program with two sections and some bytes after them.
 func unsigned() []byte {
 	le := binary.LittleEndian
 	b := make([]byte, 0x800+13)
@@ -61,7 +60,7 @@ func unsigned() []byte {
 	return b
 }
 
-// signer is an authority, and a certificate that it issued, with files for osslsigncode.
+// signer is an authority and a certificate that it issued, with files for osslsigncode.
 type signer struct {
 	ca        *x509.Certificate
 	key, cert string
@@ -107,7 +106,7 @@ func newSigner(t *testing.T) signer {
 	return s
 }
 
-// sign has osslsigncode sign a program, and returns also what it says of the result.
+// sign has osslsigncode sign a program, and also returns its report on the result.
 func (s signer) sign(t *testing.T, program []byte) (signed []byte, says string) {
 	t.Helper()
 	in, out := filepath.Join(t.TempDir(), "in"), filepath.Join(t.TempDir(), "out")
@@ -123,7 +122,7 @@ func (s signer) sign(t *testing.T, program []byte) (signed []byte, says string) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	// it knows no authority
+	// it knows no authority, so it fails
 	text, _ := exec.Command("osslsigncode", "verify", "-in", out).CombinedOutput()
 	return signed, string(text)
 }
@@ -145,7 +144,8 @@ func TestForeignSignature(t *testing.T) {
 	s, other := newSigner(t), newSigner(t)
 	signed, says := s.sign(t, unsigned())
 	p := parse(t, signed)
-	digest := regexp.MustCompile(`(?i)calculated message digest\s*: ([0-9A-F]+)`).FindStringSubmatch(says)
+	pattern := regexp.MustCompile(`(?i)calculated message digest\s*: ([0-9A-F]+)`)
+	digest := pattern.FindStringSubmatch(says)
 	if got := fmt.Sprintf("%X", p.Digest()); digest == nil || got != digest[1] {
 		t.Errorf("digest %s, osslsigncode says %q:\n%s", got, digest, says)
 	}
@@ -160,10 +160,10 @@ func TestForeignSignature(t *testing.T) {
 	if err != nil || len(all) != 1 || all[0].Signer.Subject.CommonName != "the signer" {
 		t.Fatalf("%+v, %v", all, err)
 	}
-	// No byte of the file can be changed without being noticed, but those that nobody looks at.
+	// Every byte of the file counts, except for those that no check covers.
 	free := 0
 	for i := range signed {
-		if i >= len(unsigned()) && i%7 != 0 { // every seventh of the signature will do
+		if i >= len(unsigned()) && i%7 != 0 { // every seventh byte of the signature suffices
 			continue
 		}
 		bad := slices.Clone(signed)
@@ -171,11 +171,11 @@ func TestForeignSignature(t *testing.T) {
 		if q, err := ParseProgram(bad); err == nil && q.VerifiedBy(s.ca) == nil {
 			free++
 			if i < p.table.start && !(i >= p.checksum && i < p.checksum+4) {
-				t.Errorf("byte %#x was changed unnoticed", i)
+				t.Errorf("a change of byte %#x went unnoticed", i)
 			}
 		}
 	}
-	if free > 60 { // the checksum, revision and padding, and attributes that are not signed
+	if free > 60 { // the checksum, revision and padding, and unsigned attributes
 		t.Errorf("%d bytes can be changed", free)
 	}
 }
@@ -201,7 +201,7 @@ func TestBadPrograms(t *testing.T) {
 		"no directories": change(func(b []byte) { le.PutUint32(b[88+108:], 4) }),
 	} {
 		if _, err := ParseProgram(raw); err == nil {
-			t.Errorf("%s: taken for a program", name)
+			t.Errorf("%s: accepted as a program", name)
 		}
 	}
 }
@@ -216,7 +216,7 @@ func FuzzProgram(f *testing.F) {
 		p.Digest()
 		if all, err := p.Signatures(); err == nil {
 			for _, s := range all {
-				p.Verify(s) // it must only end
+				p.Verify(s) // must end
 			}
 		}
 	})

@@ -1,4 +1,4 @@
-// Certificates as firmware keeps them, and a variable store in which Secure Boot is on.
+// Certificates in firmware's format, and a variable store with Secure Boot on.
 
 package uefi
 
@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// Certificates are what Secure Boot rests on, each as DER: the owner of the machine, who may change
-// the lists of what boots, and who signs what boots.
+// Certificates are the certificates of Secure Boot, each as DER: that of the machine's owner, of
+// who may change the lists of what boots, and of who signs what boots.
 type Certificates struct {
 	PK, KEK, DB []byte
 }
@@ -19,35 +19,36 @@ const (
 	databaseGUID    = "d719b2cb-3d3a-4596-a3bc-dad00e67656f" // EFI_IMAGE_SECURITY_DATABASE_GUID
 	enableGUID      = "f0a30bc7-af08-4556-99c4-001009c93a44" // EDK2's switch
 	certificateGUID = "a5c059a1-94e4-4aa7-87b5-ab155c2bf072" // EFI_CERT_X509_GUID
-	// whose entry it is; only people look at it
+	// signatureOwner says whose entry it is; nothing checks it.
 	signatureOwner   = "5d2e9b1c-0c1a-5f0e-9a53-3a0f6ad2c7b4"
 	attributesStored = 0x03 // non-volatile, for boot services
-	// also for the OS; written with a time and a signature
+	// attributesSigned is attributesStored, for the OS too, and written with a time and a
+	// signature.
 	attributesSigned = 0x27
 )
 
-// enrolled is the time of the entries, 2025-01-01: an update has to be later.
+// enrolled returns the time of the entries, 2025-01-01: an update has to be later.
 func enrolled() (t [16]byte) {
 	binary.LittleEndian.PutUint16(t[:], 2025)
 	t[2], t[3] = 1, 1
 	return t
 }
 
-// SignatureList is an EFI_SIGNATURE_LIST with one certificate (UEFI specification 2.10, §32.4.1),
-// the form in which firmware keeps PK, KEK and db.
+// SignatureList returns an EFI_SIGNATURE_LIST with one certificate (UEFI specification 2.10,
+// §32.4.1), the format in which firmware stores PK, KEK and db.
 func SignatureList(der []byte) []byte {
 	kind, _ := parseGUID(certificateGUID)
 	owner, _ := parseGUID(signatureOwner)
 	le := binary.LittleEndian
 	list := slices.Clone(kind[:])
 	list = le.AppendUint32(list, uint32(28+16+len(der))) // of the list
-	list = le.AppendUint32(list, 0)                      // of a header that this kind has not
+	list = le.AppendUint32(list, 0)                      // of a header, which this kind lacks
 	list = le.AppendUint32(list, uint32(16+len(der)))    // of each entry
 	return slices.Concat(list, owner[:], der)
 }
 
 // Enroll returns a copy of a flash image for variables in which these certificates are the only
-// ones and Secure Boot is on. Every other variable is gone; firmware makes those it needs.
+// ones and Secure Boot is on. All other variables are gone; firmware creates those it needs.
 func Enroll(flash []byte, c Certificates) ([]byte, error) {
 	signed := func(name, vendor string, der []byte) Variable {
 		return Variable{Name: name, Vendor: vendor, Attributes: attributesSigned, Time: enrolled(),

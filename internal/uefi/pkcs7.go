@@ -39,7 +39,7 @@ type signerInfo struct {
 	Unsigned        asn1.RawValue `asn1:"optional,tag:1"`
 }
 
-// spcIndirectData says the digest of a program.
+// spcIndirectData contains the digest of a program.
 type spcIndirectData struct {
 	Data   asn1.RawValue
 	Digest struct {
@@ -54,7 +54,8 @@ const (
 	messageDigestOID = "1.2.840.113549.1.9.4"
 )
 
-// parseSignedData reads a signature. Bytes behind it, which pad it in its table, are passed over.
+// parseSignedData parses a signature. It ignores trailing bytes, which pad the signature in its
+// table.
 func parseSignedData(der []byte) (s Signature, err error) {
 	var outer contentInfo
 	if _, err := asn1.Unmarshal(der, &outer); err != nil {
@@ -68,10 +69,10 @@ func parseSignedData(der []byte) (s Signature, err error) {
 		return s, fmt.Errorf("signed data: %w", err)
 	}
 	if data.Content.Type.String() != indirectDataOID || len(data.Signers) != 1 {
-		return s, fmt.Errorf("content of type %v with %d signers is no signature of a program",
+		return s, fmt.Errorf("content of type %v with %d signers is not a signature of a program",
 			data.Content.Type, len(data.Signers))
 	}
-	// The content without its own tag and length is what the attributes have the digest of.
+	// The attributes have the digest of the content without its own tag and length.
 	var content asn1.RawValue
 	if _, err := asn1.Unmarshal(data.Content.Content.Bytes, &content); err != nil {
 		return s, fmt.Errorf("content: %w", err)
@@ -91,13 +92,13 @@ func parseSignedData(der []byte) (s Signature, err error) {
 	if s.message, err = messageDigest(signer.Attributes.Bytes); err != nil {
 		return s, err
 	}
-	// Attributes are stored under another tag than the one they are signed under.
+	// Attributes are signed under another tag than the one they are stored under.
 	s.attributes = append([]byte{0x31}, signer.Attributes.FullBytes[1:]...)
 	s.Signer, err = findSigner(data.Certificates.Bytes, signer)
 	return s, err
 }
 
-// messageDigest finds the digest of the content among the signed attributes.
+// messageDigest returns the digest of the content from the signed attributes.
 func messageDigest(attributes []byte) ([]byte, error) {
 	for len(attributes) > 0 {
 		var one struct {
@@ -116,10 +117,10 @@ func messageDigest(attributes []byte) ([]byte, error) {
 			return digest, nil
 		}
 	}
-	return nil, errors.New("the signed attributes hold no digest")
+	return nil, errors.New("the signed attributes have no digest")
 }
 
-// findSigner finds the certificate that a signature names.
+// findSigner returns the certificate that a signature names.
 func findSigner(certificates []byte, signer signerInfo) (*x509.Certificate, error) {
 	all, err := x509.ParseCertificates(certificates)
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package uefi knows what UEFI firmware needs for Secure Boot: it writes stores of variables and
-// lists of certificates, and reads the signatures of EFI programs. It runs no program and knows no
-// private key.
+// Package uefi implements what UEFI firmware needs for Secure Boot: it writes variable stores and
+// lists of certificates, and reads the signatures of EFI programs. It runs no program and handles
+// no private key. Package vm boots with its stores, and package image checks signatures with it.
 package uefi
 
 import (
@@ -18,7 +18,7 @@ type Variable struct {
 	Name       string
 	Vendor     string // GUID in lower case
 	Attributes uint32
-	Time       [16]byte // EFI_TIME of the last authenticated write; zero for variables without
+	Time       [16]byte // EFI_TIME of the last authenticated write; zero if there was none
 	Data       []byte
 }
 
@@ -36,7 +36,7 @@ const (
 	variableAdded  = 0x3f // complete and valid
 )
 
-// errNoStore says that a file does not have the form of a flash image with variables.
+// errNoStore reports that a file is not a flash image with variables.
 var errNoStore = errors.New("not a flash image with authenticated UEFI variables")
 
 // WriteVariables returns a copy of a flash image whose variables are exactly vars.
@@ -76,9 +76,9 @@ func WriteVariables(flash []byte, vars []Variable) ([]byte, error) {
 	return out, nil
 }
 
-// storeRange finds where variables lie: behind the header of the firmware volume and that of the
-// store. Variables begin at multiples of 4 from the start of the store, and both headers are such
-// multiples.
+// storeRange returns where variables are: after the headers of the firmware volume and of the
+// store. Variables begin at multiples of 4 from the start of the store, and the size of both
+// headers is such a multiple.
 func storeRange(flash []byte) (start, end int, err error) {
 	if len(flash) < 0x48 || formatGUID(flash[16:32]) != volumeGUID || string(flash[40:44]) != "_FVH" {
 		return 0, 0, errNoStore
@@ -104,7 +104,7 @@ func encodeName(name string) []byte {
 	return b
 }
 
-// parseGUID turns text into the bytes of a GUID, whose first three groups are little endian.
+// parseGUID returns the bytes of a GUID; its first three groups are little endian.
 func parseGUID(text string) (g [16]byte, err error) {
 	raw, err := hex.DecodeString(strings.ReplaceAll(text, "-", ""))
 	if err != nil || len(raw) != 16 {

@@ -1,5 +1,4 @@
-// store_test: variable stores that Debian's firmware wrote are read, and what is written reads back
-// the same.
+// Variable stores that Debian's firmware wrote are read, and written ones read back the same.
 
 package uefi
 
@@ -26,12 +25,12 @@ func foreign(t testing.TB, path string) []byte {
 	return flash
 }
 
-// inTransition is the state of a variable that is valid until the new one is complete: each change
-// clears a bit.
+// inTransition is the state of a variable that is valid until its replacement is complete: each
+// change of state clears a bit.
 const inTransition = 0x3e
 
-// readVariables returns the valid variables of a flash image, in their order. The error says that
-// it is not one, or where it is damaged.
+// readVariables returns the valid variables of a flash image, in order. The error says that it is
+// not one, or where it is damaged.
 func readVariables(flash []byte) ([]Variable, error) {
 	start, end, err := storeRange(flash)
 	if err != nil {
@@ -43,7 +42,8 @@ func readVariables(flash []byte) ([]Variable, error) {
 		if binary.LittleEndian.Uint16(h) != variableStart {
 			break // erased from here on
 		}
-		nameSize, dataSize := int64(binary.LittleEndian.Uint32(h[36:])), int64(binary.LittleEndian.Uint32(h[40:]))
+		nameSize := int64(binary.LittleEndian.Uint32(h[36:]))
+		dataSize := int64(binary.LittleEndian.Uint32(h[40:]))
 		next := int64(at) + variableHeader + nameSize + dataSize
 		if next > int64(end) || nameSize%2 != 0 {
 			return vars, fmt.Errorf("variable at byte %d: %d bytes of name and %d of data do not fit: the "+
@@ -83,9 +83,9 @@ func TestReadForeignStore(t *testing.T) {
 			}
 			found := map[string]Variable{}
 			for _, v := range vars {
-				// it was being replaced when power went
+				// it was being replaced when power failed
 				if _, twice := found[v.Vendor+v.Name]; twice && v.Name != "BootOrder" {
-					t.Errorf("%s is there twice", v.Name)
+					t.Errorf("%s occurs twice", v.Name)
 				}
 				found[v.Vendor+v.Name] = v
 			}
@@ -105,7 +105,7 @@ func TestReadForeignStore(t *testing.T) {
 	}
 }
 
-// The list that firmware made of a certificate is, but for the owner, the list that we make of it.
+// The list that firmware made for a certificate is ours, except for the owner.
 func TestForeignSignatureList(t *testing.T) {
 	vars, err := readVariables(foreign(t, "/usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd"))
 	if err != nil {
@@ -160,12 +160,12 @@ func TestNoStore(t *testing.T) {
 	for name, flash := range map[string][]byte{"empty": nil, "zeros": make([]byte, 4096),
 		"store beyond the end": emptyStore(1 << 20)[:4096]} {
 		if _, err := readVariables(flash); err == nil {
-			t.Errorf("%s: taken for a store", name)
+			t.Errorf("%s: accepted as a store", name)
 		}
 	}
 }
 
-// emptyStore is a flash image with a store of size bytes, as EDK2 begins one.
+// emptyStore returns a flash image with an empty store of size bytes, as EDK2 initialises one.
 func emptyStore(size int) []byte {
 	volume, _ := parseGUID(volumeGUID)
 	store, _ := parseGUID(storeGUID)
@@ -193,7 +193,7 @@ func FuzzVariables(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// What was read can be written, and reads the same.
+		// Everything that was read can be written, and reads the same.
 		out, err := WriteVariables(flash, vars)
 		if err != nil {
 			t.Fatalf("cannot be written again: %v", err)

@@ -1,4 +1,4 @@
-// What differs between architectures, where firmware is found, and QEMU's command line.
+// Differences between architectures, the location of firmware, and QEMU's command line.
 
 package vm
 
@@ -10,14 +10,14 @@ import (
 	"strings"
 )
 
-// arch is what QEMU needs to know of an architecture. Package names are Debian's.
+// arch is what QEMU needs to know about an architecture. Package names are Debian's.
 type arch struct {
 	qemu, qemuPackage string
 	machine           string
 	cpu               string // for TCG
 	firmware          []Firmware
-	secure            []Firmware // with Secure Boot; Vars is a template for the keys
-	secureArgs        []string   // what that firmware needs of the machine
+	secure            []Firmware // for Secure Boot; Vars is a template for the keys
+	secureArgs        []string   // options that such firmware needs
 	firmwarePackage   string
 }
 
@@ -27,7 +27,8 @@ func archOf(name string) (arch, error) {
 		return arch{
 			qemu: "qemu-system-x86_64", qemuPackage: "qemu-system-x86",
 			machine: "q35",
-			// has RDRAND, without which a guest waits for entropy; five-level page tables only cost time
+			// cpu has RDRAND, without which a guest waits for entropy; five-level page tables only
+			// cost time.
 			cpu: "max,la57=off",
 			firmware: []Firmware{
 				{Code: "/usr/share/OVMF/OVMF_CODE_4M.fd", Vars: "/usr/share/OVMF/OVMF_VARS_4M.fd"},
@@ -39,8 +40,8 @@ func archOf(name string) (arch, error) {
 				{Code: "/usr/share/OVMF/OVMF_CODE.secboot.fd", Vars: "/usr/share/OVMF/OVMF_VARS.fd"},
 				{Code: "/usr/share/edk2/ovmf/OVMF_CODE.secboot.fd", Vars: "/usr/share/edk2/ovmf/OVMF_VARS.fd"},
 			},
-			// Only firmware in system management mode may write the variables: the guest could enrol keys of
-			// its own else.
+			// Only firmware in system management mode may write the variables; otherwise the guest
+			// could enrol its own keys.
 			secureArgs: []string{"-machine", "smm=on", "-global",
 				"driver=cfi.pflash01,property=secure,value=on"},
 			firmwarePackage: "ovmf",
@@ -62,15 +63,15 @@ func archOf(name string) (arch, error) {
 			firmwarePackage: "qemu-efi-aarch64",
 		}, nil
 	}
-	return arch{}, fmt.Errorf("architecture %q cannot be run: use x86_64 or aarch64", name)
+	return arch{}, fmt.Errorf("architecture %q is not supported: use x86_64 or aarch64", name)
 }
 
-// findFirmware is the firmware asked for, or the first that the distribution has.
+// findFirmware returns the requested firmware, or the first that the distribution has.
 func findFirmware(c Config, a arch) (Firmware, error) {
 	f := c.Firmware
 	switch {
 	case f.BIOS && c.SecureBoot != nil:
-		return f, errors.New("BIOS firmware knows no Secure Boot: use UEFI")
+		return f, errors.New("BIOS firmware has no Secure Boot: use UEFI")
 	case f.BIOS && c.Arch != "x86_64":
 		return f, fmt.Errorf("%s has no BIOS firmware: use UEFI", c.Arch)
 	case f.BIOS:
@@ -101,14 +102,14 @@ func exists(file string) bool {
 	return err == nil
 }
 
-// disk is an image as QEMU shall open it.
+// disk is an image and how QEMU must open it.
 type disk struct {
 	file, format string
 	snapshot     bool // keep writes away from the file
 }
 
-// arguments are all but the serial console. No default devices: no network card that would try to
-// boot from the network, no display.
+// arguments returns all arguments except for the serial console. There are no default devices: no
+// network card that would try to boot from the network, and no display.
 func arguments(c Config, a arch, disks []disk) []string {
 	args := []string{
 		"-nodefaults", "-display", "none",

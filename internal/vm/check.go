@@ -1,4 +1,4 @@
-// The headless run: wait for the ready line, power down, tell what was seen.
+// The headless run: wait for the ready line, power down, report the result.
 
 package vm
 
@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// CheckOptions say what to wait for.
+// CheckOptions describes what Check waits for.
 type CheckOptions struct {
 	Ready   *regexp.Regexp // matched against each line of the console; default ^SKIFF READY
 	Fail    *regexp.Regexp // a line that ends the run; default: a kernel panic
@@ -25,7 +25,7 @@ type CheckOptions struct {
 	Console io.Writer      // receives every byte the guest prints; may be nil
 }
 
-// Result is what was seen.
+// Result describes a headless run.
 type Result struct {
 	Ready     bool
 	ReadyLine string
@@ -34,8 +34,8 @@ type Result struct {
 	Tail      []string      // last lines of the console
 }
 
-// NotReadyError tells why a guest did not get ready: Err is or wraps ErrTimeout, ErrReset,
-// ErrPanic, ErrStopped or what QEMU said. Its text ends with the last lines of the console.
+// NotReadyError reports why a guest did not get ready: Err is or wraps ErrTimeout, ErrReset,
+// ErrPanic, ErrStopped or QEMU's own error. Its text ends with the last lines of the console.
 type NotReadyError struct {
 	Err  error
 	Took time.Duration
@@ -52,8 +52,8 @@ func (e *NotReadyError) Error() string {
 
 func (e *NotReadyError) Unwrap() error { return e.Err }
 
-// Check runs the machine headless until its ready line appears, then has it power down. A guest
-// that resets ends the run. When the line does not come the error is a *NotReadyError, or wraps
+// Check runs the machine headless until its ready line appears, then powers it down. A guest that
+// resets ends the run. If the line does not appear, the error is a *NotReadyError, or wraps
 // ErrMissing or the cause of ctx.
 func Check(ctx context.Context, c Config, o CheckOptions) (r Result, err error) {
 	if o.Ready == nil {
@@ -83,8 +83,8 @@ func Check(ctx context.Context, c Config, o CheckOptions) (r Result, err error) 
 	return r, err
 }
 
-// check is one run of QEMU. It ends when QEMU has ended: by the guest, by QMP, or killed when ctx
-// is over.
+// check is one run of QEMU. It returns once QEMU has ended: by the guest, through QMP, or killed
+// because ctx ended.
 func (m *machine) check(ctx context.Context, o CheckOptions) (Result, error) {
 	q, peer, err := newQMP()
 	if err != nil {
@@ -107,7 +107,7 @@ func (m *machine) check(ctx context.Context, o CheckOptions) (Result, error) {
 	if err := cmd.Start(); err != nil {
 		return Result{}, fmt.Errorf("%s: %w", m.program, err)
 	}
-	peer.Close() // or the end of QEMU would not be seen
+	peer.Close() // otherwise the end of QEMU would not be noticed
 	go q.listen()
 
 	var r Result
@@ -137,7 +137,7 @@ func (m *machine) check(ctx context.Context, o CheckOptions) (Result, error) {
 	return r, errors.Join(&NotReadyError{Err: cause, Took: time.Since(start), Tail: con.tail}, saveErr)
 }
 
-// whyNotReady finds the reason for which QEMU ended too early.
+// whyNotReady returns the reason why QEMU ended too early.
 func whyNotReady(ctx context.Context, failed, reason string, exit error, stderr string) error {
 	switch {
 	case failed != "":
@@ -163,7 +163,7 @@ type stopper struct {
 	timers []*time.Timer
 }
 
-// powerDown presses the guest's power button, and after the grace ends QEMU whatever the guest
+// powerDown presses the guest's power button, and after the grace ends QEMU, whatever the guest
 // does.
 func (s *stopper) powerDown(grace time.Duration) {
 	s.q.execute("system_powerdown")

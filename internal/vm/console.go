@@ -1,4 +1,4 @@
-// The guest's serial console: bytes in, clean lines out.
+// The guest's serial console, read as clean lines.
 
 package vm
 
@@ -10,26 +10,27 @@ import (
 	"strings"
 )
 
-// tailLines is how much of the console an error shows.
+// tailLines is how many lines of the console an error shows.
 const tailLines = 30
 
-// maxLine is where a line is cut, in bytes: a guest in trouble may print without end.
+// maxLine is the length, in bytes, at which a line is cut: a guest in trouble may print without
+// end.
 const maxLine = 16 << 10
 
-// console reads lines, saves the bytes and remembers the last lines.
+// console reads lines, saves the bytes and keeps the last lines.
 type console struct {
 	save io.Writer // may be nil
 	tail []string
 }
 
-// escapes matches terminal control sequences, which firmware and boot loaders print even to a
+// escapes matches terminal control sequences, which firmware and boot loaders print even on a
 // serial line.
 func escapes() *regexp.Regexp {
 	return regexp.MustCompile(`\x1b(\[[0-9;?=]*[ -/]*[@-~]|[()][0-9A-B]|[=>78cDEHM])`)
 }
 
-// read calls line for every line until the reader ends. The last one may lack its newline.
-// It returns the first error of saving.
+// read calls line for every line until the reader ends. The last one may lack its newline. It
+// returns the first error of saving.
 func (c *console) read(r io.Reader, line func(string)) (err error) {
 	control := escapes()
 	in := bufio.NewReaderSize(r, maxLine)
@@ -43,12 +44,12 @@ func (c *console) read(r io.Reader, line func(string)) (err error) {
 			line(text)
 		}
 		if readErr != nil && !errors.Is(readErr, bufio.ErrBufferFull) {
-			return err // the guest is gone: how the pipe ended tells nothing
+			return err // the guest is gone: the error of the pipe says nothing
 		}
 	}
 }
 
-// clean drops line ends and what else would upset a terminal.
+// clean drops line ends and anything else that would upset a terminal.
 func clean(s string) string {
 	return strings.TrimSpace(strings.Map(func(c rune) rune {
 		if c < ' ' && c != '\t' || c == 0x7f {

@@ -1,5 +1,4 @@
-// A client of QMP, QEMU's control protocol, as far as it is needed to end a machine and to learn
-// why it ended.
+// A client of QMP, QEMU's control protocol: just enough to end a machine and to learn why it ended.
 
 package vm
 
@@ -11,12 +10,11 @@ import (
 	"syscall"
 )
 
-// qmp is one connection. QEMU gets its end as an inherited file, so there is no socket in the file
-// system.
+// qmp is one connection. QEMU inherits its end as a file, so no socket appears in the file system.
 type qmp struct {
 	conn   net.Conn
-	done   chan struct{} // closed when QEMU hung up
-	reason string        // of the SHUTDOWN event; read it after done
+	done   chan struct{} // closed when QEMU hangs up
+	reason string        // from the SHUTDOWN event; read it after done
 }
 
 // newQMP makes a connection and returns the file for QEMU.
@@ -54,8 +52,8 @@ func (q *qmp) listen() {
 	}
 }
 
-// execute sends a command. A QEMU that does not take it is ended in another way, so failing is no
-// error.
+// execute sends a command. It returns no error: a QEMU that does not accept the command is ended in
+// another way.
 func (q *qmp) execute(command string) {
 	fmt.Fprintf(q.conn, "{\"execute\":%q}\n", command)
 }

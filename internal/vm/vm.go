@@ -1,6 +1,6 @@
 // Package vm runs disk images in QEMU: on the terminal for people, or headless, watching the serial
-// console for the line that tells that the system is up. Images are never changed; what the guest
-// writes is thrown away.
+// console for the line that says that the system is up. Images are never changed: the guest's
+// writes are discarded.
 package vm
 
 import (
@@ -19,7 +19,7 @@ import (
 	"buildsys/internal/uefi"
 )
 
-// Reasons for which a run fails; the errors returned wrap them.
+// Reasons why a run fails; the returned errors wrap them.
 var (
 	ErrMissing = errors.New("not installed")                       // QEMU or the firmware
 	ErrTimeout = errors.New("not ready in time")                   // Check's Timeout passed
@@ -28,29 +28,28 @@ var (
 	ErrStopped = errors.New("the guest powered off before it was ready")
 )
 
-// Config is a machine. Only Arch and Image are required.
+// Config describes a machine. Only Arch and Image are required.
 type Config struct {
 	Arch      string // "x86_64" or "aarch64"
 	Image     string // OS disk: raw, qcow2 or vmdk file, or a raw one compressed to .lz4
 	DataImage string // second disk, likewise; empty for none
 	Firmware  Firmware
-	// SecureBoot has the firmware start only what these certificates trust. Vars of the firmware is
-	// then a template: it is the form that counts, the variables in it do not.
+	// SecureBoot makes the firmware start only what these certificates trust. The firmware's Vars
+	// is then a template: its format counts, not its variables.
 	SecureBoot *uefi.Certificates
 	MemoryMiB  int    // default 1024
 	CPUs       int    // default 1
 	CPU        string // QEMU's name of the processor model; default: one that fits Arch and Accel
 	Accel      string // default "tcg": /dev/kvm may exist and hang, so it is used only on request
 	Program    string // default qemu-system-<arch>
-	// where compressed images are expanded to (sparse, 1-3 GiB); default os.TempDir()
+	// TempDir is where compressed images are expanded (sparse, 1-3 GiB); default os.TempDir().
 	TempDir string
 
 	Stdin          io.Reader // Run only; a terminal should be given as *os.File
 	Stdout, Stderr io.Writer // Run only
 }
 
-// Firmware is what the machine starts with. The zero value is the UEFI firmware of the
-// distribution.
+// Firmware is what the machine starts with. The zero value is the distribution's UEFI firmware.
 type Firmware struct {
 	Code, Vars string // flash images; Vars is copied for the run
 	BIOS       bool   // x86_64: QEMU's own SeaBIOS instead
@@ -83,14 +82,14 @@ func Run(ctx context.Context, c Config) (err error) {
 	return nil
 }
 
-// Available reports by its error whether a machine can be run here. The error wraps ErrMissing and
-// names what to install when QEMU or the firmware is not there.
+// Available returns an error if a machine cannot be run here. The error wraps ErrMissing and says
+// what to install if QEMU or the firmware is missing.
 func Available(c Config) error {
 	_, _, err := find(c)
 	return err
 }
 
-// find returns the settings of a machine with everything found that they leave open.
+// find returns c with everything filled in that it leaves open.
 func find(c Config) (Config, arch, error) {
 	a, err := archOf(c.Arch)
 	if err != nil {
@@ -112,7 +111,7 @@ func findProgram(c Config, a arch) (string, error) {
 	return program, nil
 }
 
-// machine is a Config with everything found and every temporary file made.
+// machine is a Config with all programs found and all temporary files made.
 type machine struct {
 	program string
 	args    []string
@@ -135,7 +134,7 @@ func prepare(ctx context.Context, c Config) (m *machine, err error) {
 			m = nil
 		}
 	}()
-	// QEMU keeps what the guest writes to a snapshot in an unlinked file there.
+	// QEMU keeps the guest's writes to a snapshot in an unlinked file there.
 	m.env = append(os.Environ(), "TMPDIR="+m.dir)
 	if c.Firmware.Vars != "" {
 		vars := filepath.Join(m.dir, "vars.fd")
@@ -183,7 +182,7 @@ func withDefaults(c Config, a arch) Config {
 
 func (m *machine) remove() error { return os.RemoveAll(m.dir) }
 
-// openDisk expands a compressed image and finds out the format of others.
+// openDisk expands a compressed image, and detects the format of others.
 func (m *machine) openDisk(ctx context.Context, file string) (disk, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -218,7 +217,7 @@ func (m *machine) openDisk(ctx context.Context, file string) (disk, error) {
 	return disk{file: raw.Name(), format: "raw"}, nil
 }
 
-// makeVars writes the machine's own flash image of variables.
+// makeVars writes the machine's own flash image with variables.
 func makeVars(file string, c Config) error {
 	if c.SecureBoot == nil {
 		return copyFile(file, c.Firmware.Vars)

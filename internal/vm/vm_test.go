@@ -19,7 +19,7 @@ import (
 	"buildsys/internal/uefi"
 )
 
-// What the test guest does after it printed its text, as x86 machine code in real mode. It runs
+// What the test guest does after it has printed its text, as x86 machine code in real mode. It runs
 // from the boot sector.
 var (
 	guestHang = []byte{0xf4, 0xeb, 0xfd} // hlt; jmp hlt
@@ -29,14 +29,14 @@ var (
 	guestOff = append([]byte{0xba, 0x04, 0x06, 0xb8, 0x00, 0x20, 0xef}, guestHang...)
 	// guestObey waits for the power button, whose status bit is in 600h, and switches off.
 	guestObey = append([]byte{0xba, 0x00, 0x06, 0xed, 0xf6, 0xc4, 0x01, 0x74, 0xfa}, guestOff...)
-	// guestWrite, before the text: int 13h overwrites sector 2 of the disk with the boot sector, and
-	// hangs when that fails.
+	// guestWrite runs before the text: int 13h overwrites sector 2 of the disk with the boot
+	// sector. It hangs if that fails.
 	guestWrite = append([]byte{0xb8, 0x01, 0x03, 0xbb, 0x00, 0x7c, 0xb9, 0x02, 0x00, 0xba, 0x80, 0x00,
 		0xcd, 0x13, 0x73, 0x03}, guestHang...)
 )
 
-// guest writes a disk of 1 MiB that boots with a BIOS, arms the power button (602h), runs before,
-// prints text on the first serial port and runs after.
+// guest writes a disk of 1 MiB that boots with a BIOS. It arms the power button (602h), runs
+// before, prints text on the first serial port, and runs after.
 func guest(t *testing.T, before []byte, text string, after []byte) string {
 	t.Helper()
 	// cli; ds = es = 0
@@ -66,8 +66,8 @@ func guest(t *testing.T, before []byte, text string, after []byte) string {
 	return file
 }
 
-// config is a machine that starts in a second. Every test that uses it also checks that nothing is
-// left behind.
+// config returns a machine that starts in a second. Every test that uses it also checks that
+// nothing is left behind.
 func config(t *testing.T, img string) Config {
 	t.Helper()
 	need.Program(t, "qemu-system-x86_64")
@@ -113,8 +113,8 @@ func sum(t *testing.T, file string) [32]byte {
 	return sha256.Sum256(b)
 }
 
-// TestCheckQuitsDeafGuest: a guest that does not react to the power button is still ended, and was
-// ready.
+// TestCheckQuitsDeafGuest checks that a guest that ignores the power button is still ended, and
+// counts as ready.
 func TestCheckQuitsDeafGuest(t *testing.T) {
 	t.Parallel()
 	c := config(t, guest(t, nil, "SKIFF READY\r\n", guestHang))
@@ -181,8 +181,8 @@ func TestCheckNotReady(t *testing.T) {
 	}
 }
 
-// TestCheckCancelled cancels when the guest's first line is seen: QEMU and the files must be gone
-// when Check returns.
+// TestCheckCancelled cancels at the guest's first line: QEMU and the files must be gone when Check
+// returns.
 func TestCheckCancelled(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("interrupted by the user")
@@ -219,7 +219,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestUEFI starts the firmware that real images need; without a system on the disk it tells so.
+// TestUEFI starts the firmware that real images need; without a system on the disk it reports that.
 func TestUEFI(t *testing.T) {
 	t.Parallel()
 	c := config(t, guest(t, nil, "", guestHang))
@@ -245,14 +245,15 @@ func TestPrepareErrors(t *testing.T) {
 		config Config
 		want   string
 	}{
-		{"arch", Config{Arch: "riscv64"}, `architecture "riscv64" cannot be run: use x86_64 or aarch64`},
+		{"arch", Config{Arch: "riscv64"},
+			`architecture "riscv64" is not supported: use x86_64 or aarch64`},
 		{"qemu", Config{Arch: "aarch64", Program: "no-such-qemu"},
 			"no-such-qemu is not installed: apt-get install qemu-system-arm"},
 		{"BIOS", Config{Arch: "aarch64", Program: self, Firmware: Firmware{BIOS: true}},
 			"aarch64 has no BIOS firmware: use UEFI"},
 		{"BIOS with Secure Boot", Config{Arch: "x86_64", Program: self, Firmware: Firmware{BIOS: true},
 			SecureBoot: &uefi.Certificates{}},
-			"BIOS firmware knows no Secure Boot: use UEFI"},
+			"BIOS firmware has no Secure Boot: use UEFI"},
 		{"no store", Config{Arch: "x86_64", Program: self, Firmware: Firmware{Code: img, Vars: img},
 			Image: img, SecureBoot: &uefi.Certificates{}},
 			"firmware variables: " + img + ": enrol Secure Boot keys: not a flash image with " +
@@ -291,7 +292,7 @@ func TestMissingFirmwareNamesPackage(t *testing.T) {
 	}
 }
 
-// TestQEMUFails: what QEMU says about its own trouble reaches the user.
+// TestQEMUFails checks that QEMU's own errors reach the user.
 func TestQEMUFails(t *testing.T) {
 	t.Parallel()
 	c := config(t, guest(t, nil, "", guestHang))

@@ -53,7 +53,7 @@ func (l *loader) generation() manifest.Generation {
 			return manifest.InTreeFeatures
 		}
 		return manifest.InTree
-	case l.foreignDockerfile():
+	case l.ownDockerfile():
 		return manifest.InTree
 	}
 	return manifest.Native
@@ -76,9 +76,9 @@ func (l *loader) beforeKits() bool {
 	return keys["vendor"] == nil && keys["kit"] == nil && sdk["vendor"] == nil && l.exists(releaseFile)
 }
 
-// foreignDockerfile reports whether the tree has a Dockerfile that is not a recipe for any version
+// ownDockerfile reports whether the tree has a Dockerfile that is not a recipe for any version
 // of buildsys; see Recipe.
-func (l *loader) foreignDockerfile() bool {
+func (l *loader) ownDockerfile() bool {
 	text, err := fs.ReadFile(l.tree, dockerfile)
 	return err == nil && !bytes.Contains(text, []byte(recipeMark))
 }

@@ -16,10 +16,10 @@ import (
 type Recipe struct {
 	Dockerfile []byte
 	Files      []File // below tools/ and macros/, sorted
-	// Foreign is the tree's own Dockerfile if it was not written for buildsys. It makes the
+	// Own is the tree's own Dockerfile if it was not written for buildsys. It makes the
 	// packages and images, with the files it finds in the tree. The fields above are then the
 	// fallback's, for what only buildsys does.
-	Foreign []byte
+	Own []byte
 }
 
 const (
@@ -34,7 +34,7 @@ const (
 // which is embedded in the program. Both give the same values for the same contents: files of
 // tools/ have mode 0o755 and all others 0o644, because embedded files have lost their modes. Files
 // of the fallback come as Data. A Dockerfile of the tree that is not marked as a recipe for
-// buildsys is Foreign.
+// buildsys is Own.
 func (w *Workspace) Recipe(fallback fs.FS) (*Recipe, error) {
 	if _, err := fs.Lstat(w.FS, dockerfile); errors.Is(err, fs.ErrNotExist) {
 		return w.readRecipe(fallback, true)
@@ -51,7 +51,7 @@ func (w *Workspace) Recipe(fallback fs.FS) (*Recipe, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.Foreign = text
+	r.Own = text
 	return r, nil
 }
 

@@ -308,9 +308,9 @@ func TestRecipeOfAnotherKind(t *testing.T) {
 	}
 }
 
-// TestForeignRecipe: a Dockerfile that is not marked for buildsys is Foreign, and the fallback does
+// TestOwnDockerfile: a Dockerfile that is not marked for buildsys is Own, and the fallback does
 // what it cannot.
-func TestForeignRecipe(t *testing.T) {
+func TestOwnDockerfile(t *testing.T) {
 	w := load(t, makeTree(t))
 	ours := fstest.MapFS{"Dockerfile": {Data: []byte(recipeLine + "\n")},
 		"tools/go/run": {Data: []byte("#!/bin/sh\n")}}
@@ -320,7 +320,7 @@ func TestForeignRecipe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if string(r.Foreign) != text || string(r.Dockerfile) != recipeLine+"\n" || len(r.Files) != 1 ||
+	if string(r.Own) != text || string(r.Dockerfile) != recipeLine+"\n" || len(r.Files) != 1 ||
 		r.Files[0].Name != "tools/go/run" {
 		t.Errorf("got %+v", r)
 	}

@@ -1,6 +1,6 @@
-// Command gotest runs go test with the arguments it is given and shows a long run as one wants to
-// see it: the closing line of each package, failed tests in full, every minute what is still
-// running, and at the end which tests skipped and why. It exits as go test does.
+// Command gotest runs go test with its arguments and shows a long run in brief: the closing line of
+// each package, failed tests in full, every minute the tests that are still running, and at the end
+// the skipped tests with their reasons. It exits as go test does.
 package main
 
 import (
@@ -35,7 +35,7 @@ func main() {
 	}
 }
 
-// lines sends the lines of r, and ends with them.
+// lines sends the lines of r, then closes the channel.
 func lines(r io.Reader) <-chan []byte {
 	c := make(chan []byte)
 	go func() {
@@ -59,7 +59,7 @@ type event struct {
 	Action, Package, Test, Output string
 }
 
-// test names a test; that of a package alone has no name.
+// test identifies a test; name is empty for a package as a whole.
 type test struct{ pkg, name string }
 
 // printer follows the events of one run.
@@ -67,8 +67,8 @@ type printer struct {
 	w       io.Writer
 	now     func() time.Time
 	begin   time.Time
-	output  map[test][]string   // of what has not ended
-	started map[test]time.Time  // of what has not ended
+	output  map[test][]string   // of tests that have not ended
+	started map[test]time.Time  // of tests that have not ended
 	skipped map[string][]string // tests by reason
 }
 
@@ -96,7 +96,7 @@ func (p *printer) run(lines <-chan []byte, minutes <-chan time.Time) {
 	}
 }
 
-// line takes one line in; what is no event, such as a message of the go command, is printed.
+// line processes one line. It prints a line that is not an event, such as one of the go command.
 func (p *printer) line(line []byte) {
 	var e event
 	if json.Unmarshal(line, &e) != nil {
@@ -129,7 +129,7 @@ func (p *printer) takeOutput(id test, text string) {
 	p.output[id] = append(p.output[id], text)
 }
 
-// closing reports whether a line of a package's output is the one that go test closes it with.
+// closing reports whether a line is the last of a package's output, written by go test.
 func closing(text string) bool {
 	for _, mark := range []string{"ok  \t", "FAIL\t", "?   \t"} {
 		if strings.HasPrefix(text, mark) {
@@ -146,7 +146,7 @@ func (p *printer) end(id test, action string) {
 	}
 	if action == "fail" {
 		p.print(id)
-		if id.name == "" { // a panic or the time limit ended tests that have no end of their own
+		if id.name == "" { // a panic or the time limit ended other tests without an event
 			for _, other := range p.unfinished() {
 				if other.pkg == id.pkg {
 					p.print(other)
@@ -170,7 +170,7 @@ func (p *printer) print(id test) {
 	delete(p.output, id)
 }
 
-// reason is what a test said when it skipped, without the place in its file.
+// reason returns why a test was skipped, without the position in its file.
 func reason(output []string) string {
 	for _, text := range output {
 		text = strings.TrimSpace(text)
@@ -181,10 +181,10 @@ func reason(output []string) string {
 			return text
 		}
 	}
-	return "it says no reason"
+	return "no reason given"
 }
 
-// unfinished lists what has begun and not ended: the longest running first.
+// unfinished returns the tests that have begun but not ended, the longest running first.
 func (p *printer) unfinished() []test {
 	return slices.SortedFunc(maps.Keys(p.started), func(a, b test) int {
 		return cmp.Or(p.started[a].Compare(p.started[b]),
@@ -192,7 +192,7 @@ func (p *printer) unfinished() []test {
 	})
 }
 
-// progress prints which tests run and for how long; of a test with subtests that run, only those.
+// progress prints which tests run and for how long; of a test with running subtests, only those.
 func (p *printer) progress() {
 	all := p.unfinished()
 	var running []string
@@ -214,7 +214,7 @@ func (p *printer) progress() {
 	fmt.Fprintf(p.w, "[%v] running: %s\n", after, strings.Join(running, ", "))
 }
 
-// summary prints which tests skipped, by reason.
+// summary prints the skipped tests by reason.
 func (p *printer) summary() {
 	for _, why := range slices.Sorted(maps.Keys(p.skipped)) {
 		fmt.Fprintf(p.w, "skipped, %s:\n  %s\n", why, strings.Join(p.skipped[why], "\n  "))

@@ -1,4 +1,4 @@
-// Tests of what is shown of a run, from the events of a real one.
+// Tests of the output for a run, from the events of a real one.
 
 package main
 

@@ -1,4 +1,4 @@
-// Command cmd compares buildsys with its peers and prints the figures; script/bench calls it.
+// Command cmd compares buildsys with its peers and prints the figures; script/bench runs it.
 package main
 
 import (
@@ -31,7 +31,8 @@ func run(ctx context.Context) error {
 	flag.StringVar(&oneSolve, "one-solve", "",
 		"build the tree in the working directory as one solve from this `image`, and do nothing else")
 	flag.IntVar(&sized, "make-sized", 0,
-		"make and build a tree of this `number` of packages in the working directory, and do nothing else")
+		"make and build a tree of this `number` of packages in the working directory, "+
+			"and do nothing else")
 	flag.StringVar(&document, "document", "",
 		"Markdown `file` that gets the figures instead of standard output, below its line "+marker)
 	flag.StringVar(&o.Buildsys, "buildsys", "", "the buildsys `program`")
@@ -40,8 +41,8 @@ func run(ctx context.Context) error {
 	flag.StringVar(&o.Busybox, "busybox", "/bin/busybox", "a static busybox")
 	flag.StringVar(&o.BuildKitVersion, "buildkit-version", "", "`version` of buildctl and buildkitd")
 	flag.StringVar(&o.BuildxVersion, "buildx-version", "", "`version` of buildx")
-	flag.Func("cases", "only cases whose title matches the `regexp`; those between them are what "+
-		"the next is built on", compiled(&o.Cases))
+	flag.Func("cases", "only cases whose title matches the `regexp`; a case builds on what "+
+		"the one before has left", compiled(&o.Cases))
 	flag.Func("peers", "only peers whose name matches the `regexp`", compiled(&o.Peers))
 	flag.IntVar(&o.Jobs, "jobs", 8, "how many packages buildsys, make and ninja build at once")
 	flag.IntVar(&o.Rounds, "rounds", 3, "repetitions")
@@ -75,7 +76,7 @@ func run(ctx context.Context) error {
 	return replaceBelow(document, report)
 }
 
-// compiled sets a regular expression by a flag's value.
+// compiled returns a flag's function that sets a regular expression.
 func compiled(to **regexp.Regexp) func(string) error {
 	return func(value string) (err error) {
 		*to, err = regexp.Compile(value)
@@ -83,10 +84,10 @@ func compiled(to **regexp.Regexp) func(string) error {
 	}
 }
 
-// marker is the last line of a document that is written by hand.
+// marker is the last line of a document that people write.
 const marker = "<!-- figures: script/bench --write -->"
 
-// replaceBelow puts text in the place of everything below the marker.
+// replaceBelow replaces everything below the marker with text.
 func replaceBelow(path, text string) error {
 	data, err := os.ReadFile(path)
 	if err != nil {

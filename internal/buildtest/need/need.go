@@ -1,9 +1,9 @@
-// Package need lets a test say what it needs of the machine. It imports nothing of ours, so that
-// every package can use it.
+// Package need lets a test declare what it needs from the machine. It imports none of our packages,
+// so that every package can use it.
 //
-// What script/setup provides must be there when skips are forbidden, as script/test forbids them: a
-// test that lacks it fails. A plain go test skips such a test and says why. What nobody can
-// provide, as root's rights, always skips.
+// What script/setup provides must exist if skips are forbidden, as in script/test: a test that
+// lacks it fails. A plain go test skips such a test and gives the reason. A test that needs what no
+// script can provide, such as root's rights, is always skipped.
 package need
 
 import (
@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// NoSkip is the environment variable that forbids tests to skip for want of what script/setup
-// provides.
+// NoSkip is the environment variable that forbids tests to skip because something that script/setup
+// provides is missing.
 const NoSkip = "BUILDSYS_TEST_NO_SKIP"
 
 // Missing ends a test that lacks something that script/setup provides.
@@ -30,8 +30,7 @@ func Missing(t testing.TB, format string, args ...any) {
 	t.Skipf("%s (script/setup provides it)", what)
 }
 
-// Program returns the path of a program, which may be one for administrators that is not on a
-// user's PATH.
+// Program returns the path of a program, which may be an administrator's, outside a user's PATH.
 func Program(t testing.TB, name string) string {
 	t.Helper()
 	for _, dir := range []string{"", "/usr/sbin/", "/sbin/"} {
@@ -43,7 +42,7 @@ func Program(t testing.TB, name string) string {
 	return ""
 }
 
-// Programs checks that programs are on the PATH or among those for administrators.
+// Programs checks that programs are on the PATH or among the administrator's.
 func Programs(t testing.TB, names ...string) {
 	t.Helper()
 	for _, name := range names {
@@ -63,7 +62,7 @@ func Root(t testing.TB) {
 func Time(t testing.TB) {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("left out by -short: it builds, boots or starts daemons")
+		t.Skip("skipped by -short: it builds, boots or starts daemons")
 	}
 }
 
@@ -89,8 +88,7 @@ func Mount(t testing.TB, at string, args ...string) (unmount func()) {
 	return unmount
 }
 
-// Buildkitd returns the path of the buildkitd that script/setup compiles, of the version that
-// go.mod names.
+// Buildkitd returns the path of the buildkitd that script/setup compiles, in the version in go.mod.
 func Buildkitd(t testing.TB) string {
 	t.Helper()
 	Root(t)
@@ -98,7 +96,7 @@ func Buildkitd(t testing.TB) string {
 	const module = "github.com/moby/buildkit"
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Version}}", module).Output()
 	if err != nil {
-		t.Fatalf("which version of BuildKit go.mod names: %v", err)
+		t.Fatalf("find the version of BuildKit in go.mod: %v", err)
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -107,13 +105,13 @@ func Buildkitd(t testing.TB) string {
 	version := strings.TrimSpace(string(out))
 	path := filepath.Join(cache, "buildsys", "tools", "buildkit-"+version, "buildkitd")
 	if _, err := os.Stat(path); err != nil {
-		Missing(t, "there is no %s", path)
+		Missing(t, "%s is missing", path)
 	}
 	return path
 }
 
-// Until asks again and again whether something is done that tells nobody when it is, and reports
-// whether it was in time.
+// Until calls done again and again until it returns true, and reports whether it did so in time. It
+// is for events that cannot be waited for.
 func Until(limit time.Duration, done func() bool) bool {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()

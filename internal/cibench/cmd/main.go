@@ -1,4 +1,4 @@
-// Command cmd times CI builds with and without caches and prints the table; script/bench-ci calls
+// Command cmd times CI builds with and without caches and prints the table; script/bench-ci runs
 // it.
 package main
 
@@ -25,8 +25,8 @@ func main() {
 	}
 }
 
-// The changes that are measured. libcap is in the middle of the order of builds, and one package
-// needs it.
+// The changes that are measured. libcap is in the middle of the build order, and one package needs
+// it.
 var (
 	middle = cibench.Change{What: "the release of libcap, which chrony is built with",
 		File: "packages/libcap/libcap.spec", Old: "\nRelease: 1\n", New: "\nRelease: 2\n"}
@@ -42,11 +42,11 @@ func run(ctx context.Context) error {
 	flag.StringVar(&o.Checkout, "checkout", "", "the `repository` whose last commit is built")
 	flag.StringVar(&o.Buildsys, "buildsys", "", "the buildsys `program`")
 	flag.StringVar(&o.Docker, "docker", "/usr/bin/docker",
-		"a docker `command` whose build needs no plugin")
+		"a docker `command` that builds without a plugin")
 	flag.StringVar(&o.SDK, "sdk", "", "the SDK image's root file system, a `tar`")
 	flag.StringVar(&o.Lookaside, "lookaside", "", "`directory` that has the sources")
 	flag.StringVar(&o.Results, "results", "",
-		"JSON `file` that gets what was measured; logs come beside it")
+		"JSON `file` for the results; logs are written beside it")
 	flag.StringVar(&o.Arch, "arch", "x86_64", "`architecture` to build for")
 	flag.StringVar(&o.Variant, "variant", "qemu-dev", "variant to build")
 	flag.StringVar(&packages, "packages", "",
@@ -56,7 +56,7 @@ func run(ctx context.Context) error {
 		"cpu.shares of all that is measured, together (control groups v1)")
 	flag.StringVar(&document, "document", "",
 		"Markdown `file` that gets the table, between its lines "+begin+" and "+end)
-	flag.BoolVar(&render, "render", false, "measure nothing: make the table of what -results has")
+	flag.BoolVar(&render, "render", false, "measure nothing: make the table from -results")
 	flag.Parse()
 	if packages != "" {
 		o.Packages = strings.Split(packages, ",")
@@ -76,7 +76,7 @@ func run(ctx context.Context) error {
 	}
 	if err != nil {
 		if len(r.Layers) > 0 {
-			fmt.Print(r.Report()) // what there is, where people see it; no document is changed
+			fmt.Print(r.Report()) // print what there is; no document is changed
 		}
 		return err
 	}
@@ -87,8 +87,8 @@ func run(ctx context.Context) error {
 	return replaceBetween(document, r.Report())
 }
 
-// begin and end enclose what is written by this program in a document that is otherwise written by
-// hand.
+// begin and end enclose the part that this program writes in a document otherwise written by
+// people.
 const (
 	begin = "<!-- begin: script/bench-ci --write -->"
 	end   = "<!-- end: script/bench-ci --write -->"
@@ -102,7 +102,7 @@ func replaceBetween(path, text string) error {
 	above, rest, found := strings.Cut(string(data), begin+"\n")
 	_, below, closed := strings.Cut(rest, end+"\n")
 	if !found || !closed {
-		return fmt.Errorf("%s has not the lines %s and %s", path, begin, end)
+		return fmt.Errorf("%s lacks the lines %s and %s", path, begin, end)
 	}
 	return os.WriteFile(path, []byte(above+begin+"\n\n"+strings.TrimSpace(text)+"\n\n"+end+"\n"+below),
 		0o644)

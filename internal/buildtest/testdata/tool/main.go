@@ -1,5 +1,5 @@
-// Command tool is the only program of the engine tests' base image: each run does what its arguments say,
-// "tool write /output/a hello , print done".
+// Command tool is the only program of the engine tests' base image. Each run does what its
+// arguments say: "tool write /output/a hello , print done".
 package main
 
 import (
@@ -34,7 +34,7 @@ func run(verb string, args []string) error {
 	switch verb {
 	case "print":
 		fmt.Println(strings.Join(args, " "))
-	case "raw": // Go syntax, so that a Dockerfile can hold any byte
+	case "raw": // in Go syntax, so that a Dockerfile can contain any byte
 		s, err := strconv.Unquote(`"` + args[0] + `"`)
 		fmt.Print(s)
 		return err
@@ -61,7 +61,7 @@ func run(verb string, args []string) error {
 		}
 		_, err = fmt.Fprintf(f, "%s=%q\n", args[0], os.Getenv(args[0]))
 		return errors.Join(err, f.Close())
-	case "obey": // what a build's own context asks for, as the Fake of package buildtest does
+	case "obey": // what a build's own context asks for, as in the Fake of package buildtest
 		if data, err := os.ReadFile(args[0] + "/FAIL"); err == nil {
 			fmt.Print(string(data))
 			os.Exit(1)
@@ -96,7 +96,7 @@ func run(verb string, args []string) error {
 	case "exit":
 		n, _ := strconv.Atoi(args[0])
 		os.Exit(n)
-	case "flood": // lines of 100 bytes, as many as args[0] says
+	case "flood": // args[0] lines of 100 bytes
 		n, err := strconv.Atoi(args[0])
 		for i := range n {
 			fmt.Printf("%099d\n", i)
@@ -104,7 +104,7 @@ func run(verb string, args []string) error {
 		return err
 	case "rpm": // the beginning of every RPM
 		return os.WriteFile(args[0], []byte("\xed\xab\xee\xdb"), 0o600)
-	case "grow": // a file, to a number of bytes
+	case "grow": // a file, to args[1] bytes
 		n, err := strconv.ParseInt(args[1], 10, 64)
 		if err != nil {
 			return err
@@ -114,7 +114,7 @@ func run(verb string, args []string) error {
 		n, err := strconv.Atoi(args[0])
 		time.Sleep(time.Duration(n) * time.Second)
 		return err
-	case "fill": // a file, until nothing fits any more
+	case "fill": // a file, until nothing more fits
 		return fill(args[0])
 	case "hang":
 		time.Sleep(time.Hour)
@@ -124,7 +124,7 @@ func run(verb string, args []string) error {
 	return nil
 }
 
-// list writes what a build sees of a tree into a file.
+// list writes what a build sees of a tree to a file.
 func list(dir, out string) error {
 	var b strings.Builder
 	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
@@ -161,7 +161,7 @@ func list(dir, out string) error {
 	return os.WriteFile(out, []byte(b.String()), 0o644)
 }
 
-// fill writes a file until that fails.
+// fill writes to a file until that fails.
 func fill(name string) error {
 	f, err := os.Create(name)
 	if err != nil {

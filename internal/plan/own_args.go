@@ -1,4 +1,4 @@
-// foreign_args: the arguments by which recipes not written for buildsys are told what to build.
+// own_args: the arguments by which a tree's own Dockerfile is told what to build.
 
 package plan
 
@@ -11,6 +11,7 @@ import (
 
 	"buildsys/internal/image"
 	"buildsys/internal/manifest"
+	"buildsys/internal/workspace"
 )
 
 // The arguments of all recipes that are not given to every step. A target that declares one and is
@@ -34,15 +35,15 @@ func knownArg(name string) bool {
 		strings.ToLower(strings.ReplaceAll(name, "_", "-")))
 }
 
-// addForeignArgs adds to the arguments of ours what only such recipes have; features are told one
-// by one.
-func (m *maker) addForeignArgs(args map[string]string, features []string) {
-	args["REPO"] = m.r.Repo
+// addArgs adds to the arguments of ours what only such Dockerfiles have; features are told one by
+// one.
+func (o *own) addArgs(args map[string]string, features []string) {
+	args["REPO"] = o.m.r.Files.Repo
 	// It kept the caches of two checkouts apart. Results are shared between them here, so it must be
 	// the same in all.
 	args["TOKEN"] = "buildsys"
-	if m.r.Toolchain != "" {
-		args["TOOLCHAIN"] = m.r.Toolchain
+	if o.m.r.Toolchain != "" {
+		args["TOOLCHAIN"] = o.m.r.Toolchain
 	}
 	for _, f := range features {
 		args[featureArg(f)] = "1"
@@ -64,16 +65,15 @@ func hideVariant(args map[string]string) {
 }
 
 func featureArg(feature string) string {
-	return strings.ToUpper(strings.ReplaceAll(feature, "-",
-		"_"))
+	return strings.ToUpper(strings.ReplaceAll(feature, "-", "_"))
 }
 
-// foreignImageArgs are those of an image.
-func (m *maker) foreignImageArgs() map[string]string {
-	v, features := m.variant, Features(m.variant)
-	args := m.commonArgs()
-	maps.Copy(args, m.variantArgs())
-	m.addForeignArgs(args, features)
+// imageArgs are those of an image.
+func (o *own) imageArgs(v *workspace.Variant) map[string]string {
+	id, features := o.m.r.Identity, Features(v)
+	args := o.m.commonArgs()
+	maps.Copy(args, variantArgs(v))
+	o.addArgs(args, features)
 	grub := ""
 	if slices.Contains(features, "grub-set-private-var") {
 		grub = featureArg("grub-set-private-var")
@@ -83,11 +83,11 @@ func (m *maker) foreignImageArgs() map[string]string {
 		l.PublishImageSizeHintGiB, l.PartitionPlan)
 	maps.Copy(args, map[string]string{
 		"PACKAGES":          strings.Join(v.IncludedPackages, " "),
-		"VERSION_ID":        m.r.Version,
-		"BUILD_ID":          m.r.BuildID,
-		"NAME":              m.r.Name,
-		"PRETTY_NAME":       m.r.PrettyName,
-		"IMAGE_NAME":        m.r.Name, // the recipe adds the rest
+		"VERSION_ID":        id.Version,
+		"BUILD_ID":          id.BuildID,
+		"NAME":              id.Name,
+		"PRETTY_NAME":       id.PrettyName,
+		"IMAGE_NAME":        id.Name, // the recipe adds the rest
 		"IMAGE_FORMAT":      v.ImageFormat,
 		"PARTITION_PLAN":    l.PartitionPlan,
 		"KERNEL_PARAMETERS": strings.Join(v.KernelParameters, " "),
@@ -99,20 +99,6 @@ func (m *maker) foreignImageArgs() map[string]string {
 		"DATA_IMAGE_PUBLISH_SIZE_GIB": strconv.Itoa(dataGiB),
 	})
 	return args
-}
-
-// warn notes what looks wrong in the recipe, once.
-func (m *maker) warn(format string, args ...any) {
-	if text := fmt.Sprintf(format, args...); !slices.Contains(m.plan.Warnings, text) {
-		m.plan.Warnings = append(m.plan.Warnings, text)
-	}
-}
-
-// lack notes what the recipe needs and is not there, once.
-func (m *maker) lack(format string, args ...any) {
-	if text := fmt.Sprintf(format, args...); !slices.Contains(m.plan.Lacks, text) {
-		m.plan.Lacks = append(m.plan.Lacks, text)
-	}
 }
 
 // line is a place in a file, as the beginning of a sentence.

@@ -1,4 +1,4 @@
-// foreign_test: what steps of a tree with a recipe of its own see and are told.
+// own_test: what steps of a tree with its own Dockerfile see and are told.
 
 package plan
 
@@ -28,9 +28,9 @@ func g1(t *testing.T) fstest.MapFS {
 	return files
 }
 
-func foreignRequest() Request {
+func ownRequest() Request {
 	r := request()
-	r.Variant, r.Repo, r.Toolchain = "echo-dev", "default", "registry.invalid/chain:1"
+	r.Variant, r.Toolchain, r.Files.Repo = "echo-dev", "registry.invalid/chain:1", "default"
 	return r
 }
 
@@ -63,8 +63,8 @@ func sees(p Plan, s Step) string {
 	return strings.Join(words, " ")
 }
 
-func TestForeignViews(t *testing.T) {
-	r := foreignRequest()
+func TestOwnViews(t *testing.T) {
+	r := ownRequest()
 	r.Image = true
 	p := mustMake(t, g1(t), r)
 	want := map[string]string{
@@ -92,8 +92,8 @@ func TestForeignViews(t *testing.T) {
 	}
 }
 
-func TestForeignArgs(t *testing.T) {
-	r := foreignRequest()
+func TestOwnArgs(t *testing.T) {
+	r := ownRequest()
 	r.Image = true
 	p := mustMake(t, g1(t), r)
 	for id, want := range map[string]map[string]string{
@@ -119,8 +119,8 @@ func TestForeignArgs(t *testing.T) {
 	}
 }
 
-// TestForeignArgsOfLaterRecipes: only what is declared is sent, and what nobody knows is told.
-func TestForeignArgsOfLaterRecipes(t *testing.T) {
+// TestOwnArgsOfLaterTrees: only what is declared is sent, and what nobody knows is told.
+func TestOwnArgsOfLaterTrees(t *testing.T) {
 	files := g1(t)
 	edit(files, "packages/greeter/Cargo.toml", "source-groups",
 		"variant-sensitive = \"platform\"\npackage-features = [\"systemd-networkd\", "+
@@ -133,7 +133,7 @@ func TestForeignArgsOfLaterRecipes(t *testing.T) {
 	edit(files, "Dockerfile", "ARG GRUB_FEATURES\n",
 		"ARG SYSTEMD_NETWORKD\nARG IN_PLACE_UPDATES\nARG GRUB_SET_PRIVATE_VAR\nARG "+
 			"OS_IMAGE_PUBLISH_SIZE_GIB\nARG DATA_IMAGE_PUBLISH_SIZE_GIB\n")
-	r := foreignRequest()
+	r := ownRequest()
 	r.Image = true
 	p := mustMake(t, files, r)
 	pkg, image := step(t, p, "package/greeter").Solve.Args, step(t, p, "variant/echo-dev").Solve.Args
@@ -163,9 +163,9 @@ func edit(files fstest.MapFS, name, old, new string) {
 	files[name] = &fstest.MapFile{Data: []byte(text), Mode: 0o644}
 }
 
-// TestForeignKeys: which edits reach which steps.
-func TestForeignKeys(t *testing.T) {
-	r := foreignRequest()
+// TestOwnKeys: which edits reach which steps.
+func TestOwnKeys(t *testing.T) {
+	r := ownRequest()
 	r.Image = true
 	inputs := func(p Plan) map[string]string {
 		all := map[string]string{}
@@ -213,9 +213,9 @@ func TestForeignKeys(t *testing.T) {
 	}
 }
 
-// TestForeignSources: a cargo workspace is needed whole, with what cargo has downloaded; links lead
+// TestOwnSources: a cargo workspace is needed whole, with what cargo has downloaded; links lead
 // on.
-func TestForeignSources(t *testing.T) {
+func TestOwnSources(t *testing.T) {
 	files := g1(t)
 	put := func(name, text string, mode os.FileMode) {
 		files[name] = &fstest.MapFile{Data: []byte(text), Mode: mode}
@@ -228,7 +228,7 @@ func TestForeignSources(t *testing.T) {
 	put("sources/other/real.conf", "", 0o644)
 	put("sources/greeter/out", "../../../etc/passwd", os.ModeSymlink|0o777)
 	put("sources/greeter/up", "..", os.ModeSymlink|0o777)
-	r := foreignRequest()
+	r := ownRequest()
 	r.Packages = []string{"greeter"}
 	p := mustMake(t, files, r)
 	got := sees(p, step(t, p, "package/greeter"))
@@ -253,13 +253,13 @@ func TestForeignSources(t *testing.T) {
 	}
 }
 
-func TestForeignLacks(t *testing.T) {
+func TestOwnLacks(t *testing.T) {
 	files := g1(t)
 	delete(files, "roles/default.root.json")
 	edit(files, "Dockerfile", "COPY ./macros/${ARCH}",
 		"COPY build.conf tools/*.py README.md .\nCOPY ./macros/${ARCH}")
 	edit(files, ".dockerignore", "/.git\n", "/.git\n/README.md\n")
-	r := foreignRequest()
+	r := ownRequest()
 	r.Packages = []string{"base", "motd"}
 	p := mustMake(t, files, r)
 	for i, want := range []string{
@@ -281,7 +281,7 @@ func TestForeignLacks(t *testing.T) {
 		"no SDK image is known") {
 		t.Errorf("lacks %q", p.Lacks)
 	}
-	r.RootJSON = "/keys/root.json"
+	r.Files.RootJSON = "/keys/root.json"
 	p = mustMake(t, files, r)
 	got := sees(p, step(t, p, "package/base"))
 	if !strings.Contains(got, " roles/default.root.json ") {
@@ -289,7 +289,7 @@ func TestForeignLacks(t *testing.T) {
 	}
 }
 
-func TestForeignRefused(t *testing.T) {
+func TestOwnRefused(t *testing.T) {
 	for name, c := range map[string]struct{ old, new, want string }{
 		"a recipe that works by sockets": {"ARG REPO\n", "ARG REPO\nARG OUTPUT_SOCKET\n",
 			"Dockerfile:26: ARG OUTPUT_SOCKET: it takes its inputs"},
@@ -299,16 +299,33 @@ func TestForeignRefused(t *testing.T) {
 		"an image without a name": {"FROM sdk AS rpmbuild", "FROM $ROOT AS rpmbuild",
 			"Dockerfile:20: FROM $ROOT names no image: no argument in it has a value"},
 	} {
-		files, r := g1(t), foreignRequest()
+		files, r := g1(t), ownRequest()
 		edit(files, "Dockerfile", c.old, c.new)
 		r.Packages = []string{"base"}
 		if _, err := try(t, files, r); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %s", name, err, c.want)
 		}
 	}
-	r := foreignRequest()
-	r.Repack = &RepackSource{}
-	if _, err := try(t, g1(t), r); err == nil || !strings.Contains(err.Error(), "are not repacked") {
-		t.Errorf("repack: %v", err)
+	files := g1(t)
+	files["kits/extra/Cargo.toml"] = &fstest.MapFile{Mode: 0o644, Data: []byte(`[package]
+name = "extra"
+[package.metadata.build-kit]
+vendor = "me"
+[build-dependencies]
+motd = { path = "../../packages/motd" }
+`)}
+	for want, ask := range map[string]func(*Request){
+		"variant echo-dev: images of the tree's own Dockerfile are not repacked": func(r *Request) {
+			r.Repack = &RepackSource{}
+		},
+		"kit extra: the tree's own Dockerfile is not told of kits; rename": func(r *Request) {
+			r.Kits = []string{"extra"}
+		},
+	} {
+		r := ownRequest()
+		ask(&r)
+		if _, err := try(t, files, r); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
 	}
 }

@@ -1,4 +1,4 @@
-// repack_test: what the step of an image from an earlier one sees.
+// native_repack_test: what the step of an image from an earlier one sees.
 
 package plan
 
@@ -32,7 +32,7 @@ func TestMakeRepack(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := request()
-			r.Overrides = []File{{Name: "root.json", Host: "/root.json"},
+			r.Files.Overrides = []File{{Name: "root.json", Host: "/root.json"},
 				{Name: "ca-bundle.crt", Host: "/certs"}}
 			r.Repack = &RepackSource{Dir: "/old", Names: strings.Fields(tt.files)}
 			p, err := try(t, files, r)

@@ -1,4 +1,5 @@
-// repack: the step that makes a variant's images from earlier ones instead of from RPMs.
+// native_repack: the step of our recipe that makes a variant's images from earlier ones instead
+// of from RPMs.
 
 package plan
 
@@ -7,50 +8,34 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-)
 
-// RepackSource says which images to start from.
-type RepackSource struct {
-	Dir   string   // with the outputs of the step that made them
-	Names []string // of the files in it
-	// Out is the directory for the new ones; empty means where the variant's images are, and then they
-	// are its newest.
-	Out string
-}
+	"buildsys/internal/workspace"
+)
 
 // inventoryName is the file among an image step's outputs that lists the RPMs in the image.
 const inventoryName = "application-inventory.json"
 
-// addRepack adds the only step of its plan: nothing is built that the earlier image has.
-func (m *maker) addRepack() error {
-	if m.variant == nil {
-		return &RequestError{What: "the image to repack", Why: "no variant is named"}
-	}
-	if m.foreign != nil {
-		return &RequestError{What: "variant " + m.variant.Name, Why: "images of the tree's own recipe (" +
-			foreignName + ") are not repacked: where their parts are is known only to that"}
-	}
-	step, err := m.imageStep(Repack)
+func (n *native) repackStep(v *workspace.Variant, from RepackSource) (Step, error) {
+	s, err := n.anyImageStep(Repack, v)
 	if err != nil {
-		return err
+		return Step{}, err
 	}
-	if m.r.Repack.Out != "" {
-		step.Out, step.Link = m.r.Repack.Out, ""
+	if from.Out != "" {
+		s.Out, s.Link = from.Out, ""
 	}
-	source, err := m.repackFiles()
+	source, err := n.repackFiles(v, from)
 	if err != nil {
-		return err
+		return Step{}, err
 	}
-	step.Solve.Contexts["source"] = Context{Files: source}
-	m.plan.Steps = append(m.plan.Steps, step)
-	return nil
+	s.Solve.Contexts["source"] = Context{Files: source}
+	return s, nil
 }
 
 // repackFiles picks what the new image needs of the earlier build's outputs, by the names that
 // tools/repack/img2img knows them by: version and build ID are not in them, and so are no inputs.
-func (m *maker) repackFiles() ([]File, error) {
-	from, suffix := m.r.Repack, DiskSuffix(m.variant.ImageFormat)
-	disk, err := m.repackDisk()
+func (n *native) repackFiles(v *workspace.Variant, from RepackSource) ([]File, error) {
+	suffix := DiskSuffix(v.ImageFormat)
+	disk, err := n.repackDisk(v, from)
 	if err != nil {
 		return nil, err
 	}
@@ -76,10 +61,10 @@ func (m *maker) repackFiles() ([]File, error) {
 
 // repackDisk returns the name of the earlier image of the OS disk. A data disk has no content to be
 // kept.
-func (m *maker) repackDisk() (string, error) {
-	v, from := m.variant, m.r.Repack
+func (n *native) repackDisk(v *workspace.Variant, from RepackSource) (string, error) {
+	m := n.m
 	suffix := DiskSuffix(v.ImageFormat)
-	stem := strings.Join([]string{m.r.Name, v.Name, m.r.Arch, ""}, "-")
+	stem := strings.Join([]string{m.r.Identity.Name, v.Name, m.r.Arch, ""}, "-")
 	var disks []string
 	for _, name := range from.Names {
 		core, ok := strings.CutSuffix(name, suffix)

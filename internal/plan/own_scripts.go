@@ -1,4 +1,4 @@
-// foreign_scripts: what commands name of the tree that they see as a whole, and the scripts of the
+// own_scripts: what commands name of the tree that they see as a whole, and the scripts of the
 // tree that they run.
 
 package plan
@@ -46,7 +46,7 @@ func (v *view) mentioned(paths []string, whole bool, mount string) error {
 // mention shows one path. A file in a directory has those beside it with it: a program finds its
 // parts there.
 func (v *view) mention(p, mount string) error {
-	info, err := fs.Stat(v.m.ws.FS, p)
+	info, err := fs.Stat(v.own.m.ws.FS, p)
 	if err != nil {
 		return nil // a script may look whether it is there
 	}
@@ -54,7 +54,7 @@ func (v *view) mention(p, mount string) error {
 	if info.IsDir() || dir == "." || v.pkg != nil && within(p, v.pkg.Dir) {
 		return v.show(p)
 	}
-	entries, err := fs.ReadDir(v.m.ws.FS, dir)
+	entries, err := fs.ReadDir(v.own.m.ws.FS, dir)
 	if err != nil {
 		return &RequestError{What: "the tree", Why: err.Error()}
 	}
@@ -69,7 +69,7 @@ func (v *view) mention(p, mount string) error {
 		if _, shown := v.files[name]; !shown || !e.Type().IsRegular() {
 			continue
 		}
-		s, err := v.m.readScript(name, mount, v.args)
+		s, err := v.own.readScript(name, mount, v.args)
 		if err == nil {
 			err = v.mentioned(s.paths, s.whole, mount)
 		}
@@ -81,12 +81,12 @@ func (v *view) mention(p, mount string) error {
 }
 
 // readScript reads what a file of the tree names below mount.
-func (m *maker) readScript(name, mount string, args map[string]string) (script, error) {
+func (o *own) readScript(name, mount string, args map[string]string) (script, error) {
 	key := mount + " " + name + " " + args["VARIANT"]
-	if s, ok := m.foreign.scripts[key]; ok {
+	if s, ok := o.scripts[key]; ok {
 		return s, nil
 	}
-	f, err := m.ws.FS.Open(name)
+	f, err := o.m.ws.FS.Open(name)
 	if err != nil {
 		return script{}, &RequestError{What: "the tree", Why: err.Error()}
 	}
@@ -100,6 +100,6 @@ func (m *maker) readScript(name, mount string, args map[string]string) (script, 
 		s.paths, s.whole = dockerfile.Mentions(string(text), mount,
 			func(arg string) (string, bool) { value, ok := args[arg]; return value, ok })
 	}
-	m.foreign.scripts[key] = s
+	o.scripts[key] = s
 	return s, nil
 }

@@ -1,4 +1,4 @@
-// foreign_view: what one step sees of a tree that a Dockerfile takes for its context as a whole. It
+// own_view: what one step sees of a tree that its Dockerfile takes for its context as a whole. It
 // names some paths itself, and mounts everything where its commands look for more. Everything would
 // make each edit rebuild all, so a step sees what is named: see docs/foreign-recipes.md for the
 // rules.
@@ -20,16 +20,17 @@ import (
 
 // view composes the context of one step.
 type view struct {
-	m     *maker
-	pkg   *workspace.Package // nil for an image
-	args  map[string]string
-	files map[string]File
-	made  map[string]bool // directories, also when nothing is in them
-	seen  map[string]bool // what was mentioned
+	own     *own
+	pkg     *workspace.Package // nil for an image
+	variant *workspace.Variant // nil for a package
+	args    map[string]string
+	files   map[string]File
+	made    map[string]bool // directories, also when nothing is in them
+	seen    map[string]bool // what was mentioned
 }
 
-func (m *maker) newView(args map[string]string) *view {
-	return &view{m: m, args: args, files: map[string]File{}, made: map[string]bool{TreeRPMs: true},
+func (o *own) newView(args map[string]string) *view {
+	return &view{own: o, args: args, files: map[string]File{}, made: map[string]bool{TreeRPMs: true},
 		seen: map[string]bool{}}
 }
 
@@ -37,7 +38,7 @@ func (m *maker) newView(args map[string]string) *view {
 func (v *view) context(rpms graph.Set) Context {
 	files := slices.Collect(maps.Values(v.files))
 	sortFiles(files)
-	made, ignore := slices.Sorted(maps.Keys(v.made)), v.m.foreign.ignore.Patterns
+	made, ignore := slices.Sorted(maps.Keys(v.made)), v.own.ignore.Patterns
 	return Context{Files: files, RPMs: rpms, Made: made, Ignore: ignore}
 }
 
@@ -66,16 +67,16 @@ func (v *view) compose(needs dockerfile.Needs) error {
 
 // copied shows what a COPY takes, and notes when that is nothing: the build would end there.
 func (v *view) copied(p dockerfile.Path) error {
-	at := line(foreignName, p.Line)
-	if p.Name == "roles/"+v.m.r.Repo+".root.json" && v.m.r.RootJSON != "" {
-		v.add(File{Name: p.Name, Host: v.m.r.RootJSON, Mode: 0o644})
+	at := line(ownName, p.Line)
+	if p.Name == "roles/"+v.own.m.r.Files.Repo+".root.json" && v.own.m.r.Files.RootJSON != "" {
+		v.add(File{Name: p.Name, Host: v.own.m.r.Files.RootJSON, Mode: 0o644})
 		return nil
 	}
 	names := []string{p.Name}
 	if strings.ContainsAny(p.Name, "*?[") {
 		var err error
-		if names, err = fs.Glob(v.m.ws.FS, p.Name); err != nil {
-			return &RequestError{What: "the tree's own recipe", Why: at + err.Error()}
+		if names, err = fs.Glob(v.own.m.ws.FS, p.Name); err != nil {
+			return &RequestError{What: ownWhat, Why: at + err.Error()}
 		}
 	}
 	before := len(v.files)
@@ -84,25 +85,25 @@ func (v *view) copied(p dockerfile.Path) error {
 			return err
 		}
 	}
-	_, err := fs.Lstat(v.m.ws.FS, p.Name)
+	_, err := fs.Lstat(v.own.m.ws.FS, p.Name)
 	switch {
 	case len(v.files) > before || v.shown(p.Name) || strings.HasPrefix(p.Name+"/", TreeRPMs+"/"):
-	case err == nil && v.m.foreign.ignore.Matches(p.Name):
-		v.m.lack("%sthe recipe copies %s, which %s keeps out of every build", at, p.Name,
+	case err == nil && v.own.ignore.Matches(p.Name):
+		v.own.m.lack("%sthe recipe copies %s, which %s keeps out of every build", at, p.Name,
 			dockerfile.IgnoreName)
 	case err != nil && strings.HasPrefix(p.Name, "roles/"):
-		v.m.lack("%sthe recipe copies %s, which the tree does not have: name the root metadata of the "+
+		v.own.m.lack("%sthe recipe copies %s, which the tree does not have: name the root metadata of the "+
 			"update repository (root.json) "+
 			"with PUBLISH_REPO_ROOT_JSON, or a repository that has one below roles/ with PUBLISH_REPO", at, p.Name)
 	case err != nil:
-		v.m.lack("%sthe recipe copies %s, which the tree does not have", at, p.Name)
+		v.own.m.lack("%sthe recipe copies %s, which the tree does not have", at, p.Name)
 	default: // a directory without a file
 		v.made[p.Name] = true
 	}
 	return nil
 }
 
-// shown says whether something at or below a path is shown.
+// shown reports whether something at or below a path is shown.
 func (v *view) shown(at string) bool {
 	for name := range v.files {
 		if within(name, at) {
@@ -139,7 +140,7 @@ func (v *view) show(at string) error {
 		return nil
 	case at == variantsTop:
 		if v.pkg == nil {
-			return v.walk(v.m.variant.Dir, nil)
+			return v.walk(v.variant.Dir, nil)
 		}
 		return nil
 	case v.pkg != nil && top == sourcesTop:
@@ -152,7 +153,7 @@ func (v *view) show(at string) error {
 
 // showRoot shows the whole tree to a step that asked for it and not for something in it.
 func (v *view) showRoot() error {
-	entries, err := fs.ReadDir(v.m.ws.FS, ".")
+	entries, err := fs.ReadDir(v.own.m.ws.FS, ".")
 	if err != nil {
 		return &RequestError{What: "the tree", Why: err.Error()}
 	}
@@ -170,12 +171,12 @@ func (v *view) showPackage(at string) {
 	if v.pkg == nil {
 		return
 	}
-	own := contextFiles(v.m.ws.Files(v.pkg))
+	own := contextFiles(v.own.m.ws.Files(v.pkg))
 	for _, external := range v.pkg.ExternalFiles {
-		own = append(own, externalFile(v.m.r, external))
+		own = append(own, externalFile(v.own.m.r, external))
 	}
 	for _, f := range own {
-		if f.Name = v.pkg.Dir + "/" + f.Name; within(f.Name, at) && !v.m.foreign.ignore.Matches(f.Name) {
+		if f.Name = v.pkg.Dir + "/" + f.Name; within(f.Name, at) && !v.own.ignore.Matches(f.Name) {
 			v.add(f)
 		}
 	}
@@ -185,7 +186,7 @@ func (v *view) add(f File) { v.files[f.Name] = f }
 
 // walk shows the files of the tree at and below a path, those for which only is true.
 func (v *view) walk(at string, only func(name string) bool) error {
-	found, err := v.m.treeFiles(at)
+	found, err := v.own.treeFiles(at)
 	if err != nil {
 		return err
 	}
@@ -213,7 +214,7 @@ func (v *view) follow(link File) error {
 	for hops := 0; len(rest) > 0; {
 		next := path.Join(at, rest[0])
 		rest = rest[1:]
-		to, err := fs.ReadLink(v.m.ws.FS, next)
+		to, err := fs.ReadLink(v.own.m.ws.FS, next)
 		if err != nil {
 			at = next
 			continue
@@ -235,25 +236,24 @@ func (v *view) follow(link File) error {
 
 // treeFiles returns the files of the tree at and below a path that its .dockerignore does not keep
 // out.
-func (m *maker) treeFiles(at string) ([]File, error) {
-	f := m.foreign
-	if files, ok := f.files[at]; ok {
+func (o *own) treeFiles(at string) ([]File, error) {
+	if files, ok := o.files[at]; ok {
 		return files, nil
 	}
-	found, err := m.ws.TreeFiles(at, func(dir string) bool {
-		return path.Base(dir) == ".git" || path.Base(dir) == "target" && f.ignore.Matches(dir+"/x")
+	found, err := o.m.ws.TreeFiles(at, func(dir string) bool {
+		return path.Base(dir) == ".git" || path.Base(dir) == "target" && o.ignore.Matches(dir+"/x")
 	})
 	if err != nil {
 		return nil, err
 	}
 	files := slices.DeleteFunc(contextFiles(found), func(file File) bool {
-		return f.ignore.Matches(file.Name) || cargoLock(file.Name)
+		return o.ignore.Matches(file.Name) || cargoLock(file.Name)
 	})
-	f.files[at] = files
+	o.files[at] = files
 	return files, nil
 }
 
-// cargoLock says whether a file is one that cargo only works with: its contents are no input of a
+// cargoLock reports whether a file is one that cargo only works with: its contents are no input of a
 // build.
 func cargoLock(name string) bool {
 	base, ok := strings.CutPrefix(name, cargoTop+"/")
@@ -272,10 +272,10 @@ type uses struct {
 // made of. But cargo reads the manifests of all members of a workspace to build one of them, so a
 // spec that names the workspace's needs all of it.
 func (v *view) uses() uses {
-	if u, ok := v.m.foreign.uses[v.pkg.Name]; ok {
+	if u, ok := v.own.uses[v.pkg.Name]; ok {
 		return u
 	}
-	spec, err := fs.ReadFile(v.m.ws.FS, v.pkg.Dir+"/"+v.pkg.Name+".spec")
+	spec, err := fs.ReadFile(v.own.m.ws.FS, v.pkg.Dir+"/"+v.pkg.Name+".spec")
 	if err != nil {
 		spec = nil // what has no spec is not built; the loader has said so
 	}
@@ -289,6 +289,6 @@ func (v *view) uses() uses {
 				func(group string) bool { return within(name, sourcesTop+"/"+group) })
 		}
 	}
-	v.m.foreign.uses[v.pkg.Name] = u
+	v.own.uses[v.pkg.Name] = u
 	return u
 }

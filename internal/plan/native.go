@@ -1,0 +1,72 @@
+// native: the recipe for buildsys, of the tree or the one inside the program. Its builds see named
+// contexts, each with one sort of inputs; images are in files of their own, native_image and
+// native_repack.
+
+package plan
+
+import (
+	"buildsys/internal/graph"
+	"buildsys/internal/workspace"
+)
+
+// native is such a recipe.
+type native struct {
+	m *maker
+	// packagePart and packageFiles are the parts of the Dockerfile and of the recipe that the steps
+	// of all packages see; they share them.
+	packagePart  []byte
+	packageFiles []File
+}
+
+func newNative(m *maker) *native {
+	return &native{m: m, packagePart: section(m.ours.Dockerfile, string(Package)),
+		packageFiles: recipeFiles(m.ours, string(Package), m.r.Arch)}
+}
+
+func (n *native) packageStep(pkg *workspace.Package, needs graph.Set) (Step, error) {
+	m := n.m
+	args, err := m.packageArgs(pkg)
+	if err != nil {
+		return Step{}, err
+	}
+	sources, err := m.ws.SourceGroupFiles(pkg)
+	if err != nil {
+		return Step{}, err
+	}
+	files := contextFiles(m.ws.Files(pkg))
+	for _, external := range once(pkg.ExternalFiles) {
+		files = append(files, externalFile(m.r, external))
+	}
+	sortFiles(files)
+	s := m.newPackageStep(pkg, needs)
+	s.Solve = Solve{
+		Name:       pkg.Name + " " + m.r.Arch,
+		Dockerfile: n.packagePart,
+		Target:     string(Package),
+		Args:       args,
+		Contexts: map[string]Context{
+			"recipe":  {Files: n.packageFiles, Shared: true},
+			"package": {Files: files, Top: m.modulesDirs(pkg, pkg.Name)},
+			"sources": {Files: contextFiles(sources)},
+			"rpms":    m.rpmsContext(needs),
+		},
+	}
+	return s, nil
+}
+
+func (n *native) kitStep(kit string, packages graph.Set) (Step, error) {
+	m := n.m
+	s := newStep(Kit, kit, m.dir().Kit(kit))
+	s.Uses = packages
+	s.Solve = Solve{
+		Name:       kit + " " + m.r.Arch,
+		Dockerfile: section(m.ours.Dockerfile, string(Kit)),
+		Target:     string(Kit),
+		Args:       map[string]string{"SDK": m.r.SDK, "ARCH": m.r.Arch, "KIT": kit},
+		Contexts: map[string]Context{
+			"recipe": {Files: recipeFiles(m.ours, string(Kit), m.r.Arch)},
+			"rpms":   {RPMs: packages},
+		},
+	}
+	return s, nil
+}

@@ -1,0 +1,68 @@
+// recipe: what makes the steps of a tree, and what those of all recipes have in common.
+
+package plan
+
+import (
+	"path/filepath"
+
+	"buildsys/internal/builddir"
+	"buildsys/internal/graph"
+	"buildsys/internal/workspace"
+)
+
+// recipe makes the steps of a tree: what their builds are told, and what they see. Which steps
+// there are, and in which order, is the maker's business.
+//
+// A step comes with all that it uses. What a recipe cannot make is a *RequestError.
+type recipe interface {
+	// packageStep makes the RPMs of a package. needs are the steps of the packages it waits for.
+	packageStep(pkg *workspace.Package, needs graph.Set) (Step, error)
+	// imageStep makes the images of a variant of the RPMs of packages, given by their steps.
+	imageStep(v *workspace.Variant, packages graph.Set) (Step, error)
+	// repackStep makes the images of a variant of earlier ones.
+	repackStep(v *workspace.Variant, from RepackSource) (Step, error)
+	// kitStep makes the repository of a kit of the RPMs of packages, given by their steps.
+	kitStep(kit string, packages graph.Set) (Step, error)
+}
+
+// openRecipe returns the recipe of the tree.
+func (m *maker) openRecipe() (recipe, error) {
+	if m.ours.Own != nil {
+		return openOwn(m)
+	}
+	return newNative(m), nil
+}
+
+// newStep returns a step without its build.
+func newStep(kind Kind, name, out string) Step {
+	return Step{ID: string(kind) + "/" + name, Kind: kind, Name: name, Out: out}
+}
+
+// newPackageStep returns the step of a package without its build; see modulesDirs for the bundle
+// that it uses besides what the package needs.
+func (m *maker) newPackageStep(pkg *workspace.Package, needs graph.Set) Step {
+	s := newStep(Package, pkg.Name, m.dir().RPMs(pkg.Name))
+	s.Fetch, s.Uses = pkg.ExternalFiles, needs
+	if step, ok := m.modules[pkg.Name]; ok {
+		s.Uses = needs.Union(graph.SetOf(step))
+	}
+	return s
+}
+
+// modulesDirs returns the directory with the Go modules that are bundled for a package, under a
+// name in the package's context; nil when there are none.
+func (m *maker) modulesDirs(pkg *workspace.Package, name string) []*Dir {
+	step, ok := m.modules[pkg.Name]
+	if !ok {
+		return nil
+	}
+	return []*Dir{{Name: name, Host: m.plan.Steps[step].Out, Step: step}}
+}
+
+// newImageStep returns a step that makes images of a variant, without its build.
+func (m *maker) newImageStep(kind Kind, v *workspace.Variant) Step {
+	version := m.r.Identity.Version + "-" + m.r.Identity.BuildID
+	s := newStep(kind, v.Name, filepath.Join(m.dir().Images(v.Name), version))
+	s.Link = builddir.Latest
+	return s
+}

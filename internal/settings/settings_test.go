@@ -1,0 +1,100 @@
+package settings
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"buildsys/internal/buildtest"
+	"buildsys/internal/errkind"
+)
+
+// caller is a Caller in dir with flags and environment as given, "NAME=VALUE" separated by spaces.
+func caller(dir, flags, env string) Caller {
+	parse := func(text string) map[string]string {
+		all := map[string]string{"HOME": dir}
+		for _, word := range strings.Fields(text) {
+			name, value, _ := strings.Cut(word, "=")
+			all[name] = value
+		}
+		return all
+	}
+	given, vars := parse(flags), parse(env)
+	return Caller{
+		Dir:    dir,
+		Getenv: func(name string) string { return vars[name] },
+		Flag:   func(name string) (string, bool) { value, ok := given[name]; return value, ok },
+	}
+}
+
+const tree = `
+-- Release.toml --
+version = "1.0.0"
+-- packages/a/Cargo.toml --
+-- variants/a-b/Cargo.toml --
+-- Makefile.toml --
+[env]
+BUILDSYS_NAME = "tree"
+BUILDSYS_JOBS = "3"
+`
+
+func TestPrecedence(t *testing.T) {
+	root := buildtest.Tree(t, tree)
+	for _, tt := range []struct{ flags, env, want string }{
+		{"", "", "tree"},
+		{"", "BUILDSYS_NAME=env", "env"},
+		{"name=flag", "BUILDSYS_NAME=env", "flag"},
+		{"name=flag", "", "flag"},
+	} {
+		c, err := caller(root, tt.flags, tt.env).Resolve()
+		if err != nil || c.Image.Name != tt.want || c.Image.PrettyName != tt.want {
+			t.Errorf("flags %q, environment %q: name %q, pretty name %q, %v; want %q",
+				tt.flags, tt.env, c.Image.Name, c.Image.PrettyName, err, tt.want)
+		}
+	}
+	c, err := caller(filepath.Join(root, "packages/a"), "", "").Resolve()
+	if err != nil || c.Root != root || c.Jobs != 3 {
+		t.Errorf("in a package: root %s, %d jobs, %v", c.Root, c.Jobs, err)
+	}
+}
+
+func TestMistakes(t *testing.T) {
+	root := buildtest.Tree(t, tree)
+	for setting, want := range map[string]string{
+		"BUILDSYS_ARCH=riscv64":               "use x86_64 or aarch64",
+		"BUILDSYS_JOBS=0":                     "use 1 or more",
+		"BUILDSYS_STRICT=perhaps":             "neither true nor false",
+		"BUILDSYS_ENGINE_INSECURE=perhaps":    "must be true or false",
+		"BUILDSYS_ENGINE_WAIT=soon":           "is not a duration",
+		"BUILDSYS_NAME=../x":                  "cannot be part of an image's name",
+		"BUILDSYS_VERSION_IMAGE=1/2":          "cannot be part of an image's name",
+		"BUILDSYS_VERSION_BUILD=a/b":          "cannot be part of an image's name",
+		"BUILDSYS_SBKEYS_PROFILE=../keys":     "is not a name",
+		"BUILDSYS_CACHE_FROM=ftp://x/y":       "BUILDSYS_CACHE_FROM",
+		"BUILDSYS_CACHE_TO=ftp://x/y":         "BUILDSYS_CACHE_TO",
+		"BUILDSYS_LAYER_CACHE_TO=/dir":        "through a registry only",
+		"BUILDSYS_ROOT_DIR=nowhere":           "is not a directory",
+		"BUILDSYS_UPSTREAM_SOURCE_FALLBACK=2": "must be true or false",
+	} {
+		_, err := caller(root, "", setting).Resolve()
+		if errkind.Of(err) != errkind.Usage || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v; want a usage error with %q", setting, err, want)
+		}
+	}
+}
+
+// Outside of a tree the store is where flags and environment say.
+func TestUserCacheDir(t *testing.T) {
+	dir := t.TempDir()
+	for _, tt := range []struct{ flags, env, want string }{
+		{"", "", filepath.Join(dir, ".cache/buildsys")},
+		{"", "XDG_CACHE_HOME=/xdg", "/xdg/buildsys"},
+		{"", "BUILDSYS_CACHE_DIR=mine", filepath.Join(dir, "mine")},
+		{"cache-dir=/flag", "BUILDSYS_CACHE_DIR=mine", "/flag"},
+	} {
+		got, err := caller(dir, tt.flags, tt.env).UserCacheDir()
+		if err != nil || got != tt.want {
+			t.Errorf("flags %q, environment %q: %s, %v; want %s", tt.flags, tt.env, got, err, tt.want)
+		}
+	}
+}
