@@ -67,8 +67,8 @@ func goFiles(t *testing.T) []goFile {
 	return files
 }
 
-// TestLengthOfFunctions ignores tests, and tables in other functions: literals of slices, arrays and
-// maps.
+// TestLengthOfFunctions ignores tests, and tables in other functions: literals of slices, arrays
+// and maps.
 func TestLengthOfFunctions(t *testing.T) {
 	seen := map[string]bool{}
 	for _, f := range goFiles(t) {
@@ -137,7 +137,7 @@ func noneUnused(t *testing.T, exceptions map[string]string, seen map[string]bool
 }
 
 // TestForbiddenCalls reports time.Sleep, because tests and code wait for an event (need.Until, a
-// channel); in a bubble of synctest time is virtual. It reports fmt.Print outside of programs, because
+// channel); in a bubble of synctest time is virtual. It reports fmt.Print outside programs, because
 // packages get writers.
 func TestForbiddenCalls(t *testing.T) {
 	for _, f := range goFiles(t) {

@@ -39,7 +39,7 @@ const (
 	trimFile      = "trimmed" // its time is that of the last attempt of TrimDaily
 )
 
-const readme = `This directory holds the outputs of steps that buildsys has run, so that no step runs twice.
+const readme = `This directory holds outputs of steps that buildsys has run, so no step runs twice.
 Checkouts and running buildsys processes share it. Everything is checked before it is used.
 
   buildsys cache stat     shows what is in here

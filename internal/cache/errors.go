@@ -43,8 +43,8 @@ type DamagedError struct {
 
 // Error returns the output and what is wrong with it.
 func (e *DamagedError) Error() string {
-	return fmt.Sprintf("the stored output %q of %s cannot be used: %s (blob %.12s…); the step must run "+
-		"again", e.Name, e.Step, e.Reason, e.Blob)
+	return fmt.Sprintf("the stored output %q of %s cannot be used: %s (blob %.12s…); "+
+		"the step must run again", e.Name, e.Step, e.Reason, e.Blob)
 }
 
 // ChangedError means that a file changed while it was being stored.

@@ -12,9 +12,9 @@ import (
 type ActionID [32]byte
 
 // ContentID is the sha256 of the names and bytes of a step's outputs. Equal outputs have equal
-// content IDs, whenever and wherever they were made. Transcripts name dependencies by content ID, so
-// a dependency that is rebuilt to the same bytes rebuilds nothing above it (compare buildid.go of
-// cmd/go/internal/work).
+// content IDs, whenever and wherever they were made. Transcripts name dependencies by content ID,
+// so a dependency that is rebuilt to the same bytes rebuilds nothing above it (compare buildid.go
+// of cmd/go/internal/work).
 type ContentID [32]byte
 
 // String returns 64 lower-case hex digits.

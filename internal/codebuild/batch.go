@@ -64,7 +64,7 @@ func Layout(units []Unit, o Options) ([]Node, error) {
 		if len(groups) <= o.MaxNodes {
 			return nodes(units, groups), nil
 		}
-		if target > all { // no unit is heavy any more: each class is one node
+		if target > all { // no unit is heavy: each class is one node
 			return nil, fmt.Errorf("the batch needs at least %d nodes, one for each image and each set of "+
 				"packages built alike, but may have only %d", len(groups), o.MaxNodes)
 		}

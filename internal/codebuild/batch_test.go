@@ -316,7 +316,7 @@ func TestSchemaRefuses(t *testing.T) {
 func validate(t *testing.T, what string, data []byte) {
 	t.Helper()
 	if err := schemaError(t, data); err != nil {
-		t.Errorf("%s is no buildspec: %v", what, err)
+		t.Errorf("%s is not a buildspec: %v", what, err)
 	}
 }
 

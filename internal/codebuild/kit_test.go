@@ -128,7 +128,7 @@ func TestRegistryLogin(t *testing.T) {
 		t.Errorf("without ECR: exit code %d\n%s", code, out)
 	}
 	if _, err := os.Stat(filepath.Join(dir, ".docker")); err == nil {
-		t.Error("it wrote a configuration that nobody needs")
+		t.Error("it wrote an unneeded configuration")
 	}
 	if out, code := kit(t, dir, "registry-login", helper,
 		"BUILDSYS_CACHE_FROM=/disk, oci://"+host+"/cache"); code != 0 {

@@ -185,7 +185,7 @@ func TestRead(t *testing.T) {
 		t.Error("a web page was read")
 	}
 	if _, err := Read("/nonexistent", ""); err == nil || errors.As(err, new(*Error)) {
-		t.Errorf("a file that is not there: %v", err)
+		t.Errorf("a missing file: %v", err)
 	}
 }
 

@@ -26,7 +26,7 @@ const layersAtOnce = 4
 
 // Fetch downloads the locked kits for an architecture. It asks the registry even about kits on this
 // machine, to notice a tag that now leads to a different image; if the registry cannot be reached,
-// it calls warn and uses the kit on this machine. It reports progress by say.
+// it calls warn and uses the kit on this machine. It reports progress to say.
 func (t Tree) Fetch(ctx context.Context, s Store, lock *manifest.Lock, arch string, say,
 	warn func(string)) error {
 	for _, kit := range lock.Kits {
@@ -210,7 +210,7 @@ func (s Store) unpack(
 // checkConfig compares the configuration of an image with what was asked for.
 func checkConfig(i manifest.Image, c imageConfig, arch string) error {
 	if rpmArch(c.Architecture) != arch {
-		return fault(Bad, i, "", "its image for %s says that it is for %.100q", arch, c.Architecture)
+		return fault(Bad, i, "", "its image for %s is configured for %.100q", arch, c.Architecture)
 	}
 	m, err := decodeMetadata(c.Config.Labels)
 	if err != nil {
@@ -218,7 +218,7 @@ func checkConfig(i manifest.Image, c imageConfig, arch string) error {
 	}
 	if m.Version != i.Version {
 		return fault(Bad, i, "ask the vendor: the tag v"+i.Version+" is on another kit",
-			"its label says that it is version %s of %s", m.Version, m.Name)
+			"its label is that of %s %s", m.Name, m.Version)
 	}
 	return nil
 }

@@ -184,8 +184,9 @@ func TestResolveFaults(t *testing.T) {
 			image("core-kit", "3.1.1")), Config,
 			"kit base-kit 1.1.0 of vendor acme: kit core-kit 3.1.1 needs it, but Twoliter.toml:0 needs " +
 				"version 1.0.0; use kits that agree"},
-		{"a vendor that nobody knows", tree(layoutScheme+dir, image("odd-kit", "1.0.0")), Config,
-			`kit x-kit 1.0.0 of vendor others: kit odd-kit 1.0.0 needs it, but there is no vendor "others" in Twoliter.toml; add [vendor.others] with registry = "HOST/PATH" to Twoliter.toml`},
+		{"an unknown vendor", tree(layoutScheme+dir, image("odd-kit", "1.0.0")), Config,
+			`kit x-kit 1.0.0 of vendor others: kit odd-kit 1.0.0 needs it, but there is no vendor ` +
+				`"others" in Twoliter.toml; add [vendor.others] with registry = "HOST/PATH" to Twoliter.toml`},
 		{"another SDK", func() Tree {
 			t := tree(layoutScheme+dir,
 				image("base-kit", "1.0.0"))
@@ -194,7 +195,7 @@ func TestResolveFaults(t *testing.T) {
 		}(), Config,
 			"the SDK: kit base-kit 1.0.0 was made with test-sdk 0.1.0 of vendor acme, but Twoliter.toml " +
 				"has test-sdk 0.2.0 of vendor acme; one tree is built with one SDK: use versions that agree"},
-		{"a registry that is none", tree("https://x/y", image("base-kit", "1.0.0")), Config,
+		{"not a registry", tree("https://x/y", image("base-kit", "1.0.0")), Config,
 			`kit base-kit 1.0.0 of vendor acme: registry "https://x/y" of vendor acme: `},
 	} {
 		_, err := c.tree.Resolve(t.Context(), nil, true, quiet)
@@ -233,26 +234,30 @@ func TestDrift(t *testing.T) {
 		p.Kits[0].Version,
 			p.Kits[0].Line = "1.1.0", 7
 	},
-		`Twoliter.toml:7: kit core-kit of vendor acme is 1.1.0 here, but 1.0.0 in Twoliter.lock; run "buildsys update"`)
+		`Twoliter.toml:7: kit core-kit of vendor acme is 1.1.0 here, but 1.0.0 in Twoliter.lock; `+
+			`run "buildsys update"`)
 	check("one more", func(_ *manifest.Lock, p *manifest.Project) {
 		p.Kits = append(p.Kits,
 			image("new-kit", "1.0.0"))
 	},
 		`Twoliter.toml: kit new-kit 1.0.0 of vendor acme is not in Twoliter.lock; run "buildsys update"`)
 	check("another SDK", func(l *manifest.Lock, _ *manifest.Project) { l.SDK.Version = "0.0.9" },
-		`Twoliter.toml: the SDK is test-sdk 0.1.0 of vendor acme here, but test-sdk 0.0.9 of vendor acme in Twoliter.lock; run "buildsys update"`)
+		`Twoliter.toml: the SDK is test-sdk 0.1.0 of vendor acme here, but test-sdk 0.0.9 of `+
+			`vendor acme in Twoliter.lock; run "buildsys update"`)
 	check("another SDK than the kit's", func(l *manifest.Lock, p *manifest.Project) {
 		l.SDK.Version = "0.0.9"
 		p.SDK = &manifest.Image{Name: "test-sdk", Version: "0.0.9", Vendor: "acme"}
-	}, "the SDK: kit core-kit 1.0.0 was made with test-sdk 0.1.0 of vendor acme, but Twoliter.lock has test-sdk 0.0.9 of vendor acme; one tree is built with one SDK: use versions that agree")
+	}, "the SDK: kit core-kit 1.0.0 was made with test-sdk 0.1.0 of vendor acme, but "+
+		"Twoliter.lock has test-sdk 0.0.9 of vendor acme; one tree is built with one SDK: use versions that agree")
 	check("another place", func(_ *manifest.Lock, p *manifest.Project) {
 		p.Vendors = map[string]manifest.Vendor{"acme": {Registry: "elsewhere", Line: 3}}
-	}, "Twoliter.toml:3: kit core-kit was locked at oci-layout:"+dir+`/core-kit:v1.0.0, but is now at elsewhere/core-kit:v1.0.0; run "buildsys update"`)
+	}, "Twoliter.toml:3: kit core-kit was locked at oci-layout:"+dir+
+		`/core-kit:v1.0.0, but is now at elsewhere/core-kit:v1.0.0; run "buildsys update"`)
 	check("a kit that another needs is gone",
 		func(l *manifest.Lock, _ *manifest.Project) { l.Kits = l.Kits[:1] },
 		"kit core-kit 1.0.0 of vendor acme: it needs kit base-kit 1.0.0 of vendor acme, which is not "+
 			"in Twoliter.lock; "+runUpdate)
-	check("a kit that nobody needs", func(l *manifest.Lock, p *manifest.Project) {
+	check("a kit that is not needed", func(l *manifest.Lock, p *manifest.Project) {
 		l.Kits, p.Kits = l.Kits[1:], nil
 	}, `Twoliter.lock: kit base-kit 1.0.0 of vendor acme is no longer needed; run "buildsys update"`)
 	if _, err := tr.Installed(store, lock, "aarch64"); err == nil || err.Error() !=
@@ -261,8 +266,8 @@ func TestDrift(t *testing.T) {
 		t.Errorf("another architecture: %v", err)
 	}
 	if err := tr.CheckLock(nil); err == nil ||
-		err.Error() != "Twoliter.lock: is missing, but Twoliter.toml needs kits; run \"buildsys update\", "+
-			"and commit it" {
+		err.Error() != "Twoliter.lock: is missing, but Twoliter.toml needs kits; "+
+			`run "buildsys update", and commit it` {
 		t.Errorf("no lock: %v", err)
 	}
 	makeKit(t, dir, "base-kit", "1.0.0", "aarch64") // the tag now leads to another index
@@ -290,7 +295,7 @@ func TestBadImages(t *testing.T) {
 		"not JSON": {func(c *imageConfig) { c.Config.Labels[Label] = "eA==" },
 			"its label is not JSON"},
 		"another arch": {func(c *imageConfig) { c.Architecture = "arm64" },
-			`its image for x86_64 says that it is for "arm64"`},
+			`its image for x86_64 is configured for "arm64"`},
 		"the older label": {func(c *imageConfig) {
 			c.Config.Labels = map[string]string{labelPrefix +
 				"v1": c.Config.Labels[Label]}
@@ -298,7 +303,7 @@ func TestBadImages(t *testing.T) {
 		"another version": {func(c *imageConfig) {
 			c.Config.Labels[Label], _ = Metadata{Name: "base-kit", Version: "1.0.1",
 				SDK: manifest.LockedImage{Image: testSDK}}.Encode()
-		}, "its label says that it is version 1.0.1 of base-kit"},
+		}, "its label is that of base-kit 1.0.1"},
 		"a name that is a path": {func(c *imageConfig) {
 			c.Config.Labels[Label], _ = Metadata{Name: "base-kit", Version: "1.0.0",
 				SDK:  manifest.LockedImage{Image: testSDK},
@@ -432,7 +437,7 @@ func TestUnpackTwice(t *testing.T) {
 	}{
 		{spec.MediaTypeImageLayer, layer[:1000], "ends in the middle"},
 		{spec.MediaTypeImageLayer, []byte(strings.Repeat("x", 1024)), "is not an archive"},
-		{spec.MediaTypeImageLayer + "+gzip", layer, "is not what its media type says"},
+		{spec.MediaTypeImageLayer + "+gzip", layer, "does not match its media type"},
 		{spec.MediaTypeImageLayer + "+bzip2", layer, "has the unsupported type"},
 	} {
 		fresh, err := os.OpenRoot(t.TempDir())

@@ -24,7 +24,7 @@ var epoch = time.Unix(buildsys.Epoch, 0).UTC()
 type Repository struct {
 	Arch    string
 	Dir     string // with Packages/<package>/*.rpm and repodata/
-	Content string // a hash of the files in Dir
+	Content string // identifies the files in Dir: changes whenever one does
 	Metadata
 	// Fits reports whether the existing image for another architecture is from the same tree. If it
 	// is nil, the labels decide.

@@ -67,7 +67,7 @@ func decompress(mediaType string, r io.Reader) (io.Reader, func(), error) {
 	case strings.HasSuffix(mediaType, "+gzip"), strings.HasSuffix(mediaType, ".tar.gzip"):
 		z, err := gzip.NewReader(r)
 		if err != nil {
-			return nil, nil, fmt.Errorf("a layer is not what its media type says: %w", err)
+			return nil, nil, fmt.Errorf("a layer does not match its media type: %w", err)
 		}
 		return z, func() { _ = z.Close() }, nil
 	case strings.HasSuffix(mediaType, "+zstd"):

@@ -42,8 +42,8 @@ func (p *Package) readBuildPackage(t *table) {
 	if msg, hint := urlProblem(p.ReleasesURL); p.ReleasesURL != "" && msg != "" {
 		t.tolerate("releases-url", hint, "\"releases-url\" %s %s", quote(p.ReleasesURL), msg)
 	}
-	const conditional = "put the variant parts into sub-packages, and require them with (a if b) on the " +
-		"features of an image"
+	const conditional = "put the variant parts into sub-packages, and require them with " +
+		"(a if b) on the features of an image"
 	t.removed(TwoliterKits, "variant-sensitive", conditional)
 	t.removed(TwoliterKits, "package-features", conditional)
 	p.VariantSensitive = t.variantSensitive()

@@ -48,7 +48,8 @@ func (i Image) SameImage(j Image) bool {
 
 var (
 	identifierRule   = rule(`[A-Za-z0-9_-]{1,128}`)
-	imageVersionRule = rule(`(0|[1-9][0-9]{0,18})(\.(0|[1-9][0-9]{0,18})){2}(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?`)
+	imageVersionRule = rule(`(0|[1-9][0-9]{0,18})(\.(0|[1-9][0-9]{0,18})){2}` +
+		`(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?`)
 )
 
 const identifierHint = "use A-Z, a-z, 0-9, '_' and '-'"

@@ -79,8 +79,10 @@ func TestParseLock(t *testing.T) {
 func TestParseBadLock(t *testing.T) {
 	for _, c := range []struct{ old, new, want string }{
 		{"schema-version = 1", "schema-version = 7",
-			`Twoliter.lock:1: "schema-version" is 7, but this buildsys supports only 1; use a buildsys that supports it, or write the file for the supported schema`},
-		{"V2lUX6", "zzz", `Twoliter.lock:9: digest "zzzRs9rZLg8POxV7P785Mr5nallfyxor0Scrvh3Y=" is not a sha256 in base64; run "buildsys update"`},
+			`Twoliter.lock:1: "schema-version" is 7, but this buildsys supports only 1; ` +
+				"use a buildsys that supports it, or write the file for the supported schema"},
+		{"V2lUX6", "zzz", `Twoliter.lock:9: digest "zzzRs9rZLg8POxV7P785Mr5nallfyxor0Scrvh3Y=" ` +
+			`is not a sha256 in base64; run "buildsys update"`},
 		{"digest = ", "digits = ",
 			`Twoliter.lock:4: "digest" is missing in [sdk]; run "buildsys update"`},
 		{"0.46.0\"\nvendor", "0.46\"\nvendor",

@@ -27,7 +27,9 @@ type directory struct {
 	t   *target
 }
 
-func (d *directory) manifestPath(tag string) string { return filepath.Join(d.dir, "manifests", tag) }
+func (d *directory) manifestPath(tag string) string {
+	return filepath.Join(d.dir, "manifests", tag)
+}
 func (d *directory) blobPath(b cache.Blob) string {
 	return filepath.Join(d.dir, "blobs", "sha256", hex.EncodeToString(b.SHA256[:]))
 }

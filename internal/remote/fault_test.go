@@ -264,7 +264,7 @@ func TestFullRegistry(t *testing.T) {
 				t.Errorf("%q", c.warnings)
 			}
 			if _, ok := r.lookup(t, newClient(t, f.place(), quick)); !ok {
-				t.Error("it cannot be read any more")
+				t.Error("it can no longer be read")
 			}
 		})
 	}

@@ -121,7 +121,7 @@ func TestWhatIsPushed(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, ok := f.blobs[oci.Describe("", oci.BlobOf(provenance)).Digest.String()]; !ok {
-		t.Error("the provenance is not there")
+		t.Error("the provenance is missing")
 	}
 }
 

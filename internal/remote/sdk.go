@@ -45,9 +45,8 @@ type OtherSDKError struct {
 
 // Error returns both IDs and what to do.
 func (e *OtherSDKError) Error() string {
-	return fmt.Sprintf("the SDK image %s has ID %.19s… here, but %.19s… in the remote cache %s: it was "+
-		"made from other Debian packages, so results are not shared; "+
-		"\"buildsys sdk fetch\" takes that of the cache", e.Image, e.Here, e.There, e.Origin)
+	return fmt.Sprintf("the SDK image %s has ID %.19s… here, but %.19s… in the remote cache %s: "+
+		"it was made from other Debian packages, so results are not shared; \"buildsys sdk fetch\" takes that of the cache", e.Image, e.Here, e.There, e.Origin)
 }
 
 func sdkTag(image string) string {
@@ -117,8 +116,8 @@ func decodeSDK(data []byte, image string) (SDK, error) {
 // FetchSDK downloads the compressed root file system of an SDK image into the empty file to.
 func (c *Cache) FetchSDK(ctx context.Context, sdk SDK, to *os.File) error {
 	if sdk.Rootfs.IsZero() {
-		return fmt.Errorf("the remote cache %s has the ID of the SDK image %s, but not the image: upload "+
-			"it where it was made, with \"buildsys sdk import --cache-to\"", sdk.Origin, sdk.Image)
+		return fmt.Errorf("the remote cache %s has the ID of the SDK image %s, but not the image: "+
+			"upload it where it was made, with \"buildsys sdk import --cache-to\"", sdk.Origin, sdk.Image)
 	}
 	return c.fetchBlob(ctx, cache.Entry{Step: "the SDK image " + sdk.Image, Origin: sdk.Origin},
 		sdk.Rootfs, to)

@@ -30,7 +30,7 @@ type backend interface {
 }
 
 // errNotFound is a miss.
-var errNotFound = errors.New("it is not there")
+var errNotFound = errors.New("it does not exist")
 
 // localError is a failure of this machine, not of the remote cache.
 type localError struct{ error }

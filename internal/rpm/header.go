@@ -1,5 +1,5 @@
 // Package rpm reads the headers of RPM files, as far as needed to describe how two of them differ.
-// Package build uses it when a step is not reproducible.
+// Package build uses it to check outputs and to explain why a step is not reproducible.
 package rpm
 
 import (

@@ -39,7 +39,7 @@ func IsForeign(root string) bool {
 
 // generation detects the program that a tree was written for: Twoliter if there are Twoliter.toml
 // and build scripts for cargo; the program in tools/buildsys if there is one, whose source shows
-// which keys it knows; else, if the Dockerfile is no recipe for buildsys, a program like that.
+// which keys it knows; else, if the Dockerfile is not a recipe for buildsys, a program like that.
 func (l *loader) generation() manifest.Generation {
 	switch {
 	case l.exists(projectFile) && l.hasBuildScripts():

@@ -91,8 +91,8 @@ func notOurRecipe(first string) error {
 		Msg:  fmt.Sprintf("is not a recipe for this buildsys: its first line is not %q", recipeLine),
 		Hint: "move it away to use the recipe inside buildsys"}
 	if first == flatLine {
-		p.Hint = "move each file of tools/ into the directory of the target that runs it (tools/package, " +
-			"tools/image, ...), correct the paths in the Dockerfile and write the new first line, " +
+		p.Hint = "move each file of tools/ into the directory of the target that runs it " +
+			"(tools/package, tools/image, ...), correct the paths in the Dockerfile and write the new first line, " +
 			"as docs/manifests.md says; or move the Dockerfile away to use the recipe inside buildsys"
 	}
 	return manifest.Problems{p}

@@ -53,7 +53,7 @@ musl = { path = "../musl" }
 -- packages/kernel-6.12/build.rs --
 -- packages/kernel-6.12/Cargo.lock --
 -- packages/kernel-6.12/linux-6.12.tar.xz --
-downloaded by the ancestor
+downloaded by Bottlerocket's buildsys
 -- packages/kernel-6.12/0001-fix.patch --
 -- packages/kernel-6.12/configs/x86_64 --
 -- packages/kernel-6.12/configs/lib.rs --
@@ -290,7 +290,8 @@ func TestRecipe(t *testing.T) {
 func TestRecipeOfAnotherKind(t *testing.T) {
 	w := load(t, makeTree(t))
 	const (
-		want = `Dockerfile:1: is not a recipe for this buildsys: its first line is not "# buildsys-recipe: 2"; `
+		want = "Dockerfile:1: is not a recipe for this buildsys: its first line is not " +
+			`"# buildsys-recipe: 2"; `
 		away = "move it away to use the recipe inside buildsys"
 		flat = "move each file of tools/ into the directory of the target that runs it (tools/package, " +
 			"tools/image, ...), correct the paths in the Dockerfile and write the new first line, " +
