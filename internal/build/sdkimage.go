@@ -3,6 +3,7 @@
 package build
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -71,6 +72,11 @@ func (s *Session) FetchSDK(ctx context.Context) error {
 // imported is called in between: the import stands whatever comes of the upload.
 func (s *Session) ImportSDK(ctx context.Context, rootfs io.Reader, replace bool,
 	imported func()) error {
+	tar := bufio.NewReader(rootfs)
+	if _, err := tar.Peek(1); err == io.EOF { // an engine takes it, and every step would fail
+		return errkind.Usagef("the root file system to import is empty")
+	}
+	rootfs = tar
 	return s.withSDK(ctx, nil, func(e *engineLink, images sdk.Images) error {
 		if s.c.Remote.To == (remote.Location{}) {
 			err := e.eng.ImportImage(ctx, images.SDK, rootfs, nil, nil)

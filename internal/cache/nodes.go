@@ -4,6 +4,7 @@
 package cache
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -38,16 +39,16 @@ func (n Nodes) Get(d PackagesDigest) []byte {
 	return data
 }
 
-// Put stores a node unless it exists.
+// Put stores a node unless it exists. A damaged one is replaced.
 func (n Nodes) Put(d PackagesDigest, text func() []byte) error {
-	path := n.path(d)
-	if _, err := os.Lstat(path); err == nil {
+	path, data := n.path(d), text()
+	if bytes.Equal(n.Get(d), data) {
 		return nil
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	return atomicfile.Replace(path, text(), 0o644)
+	return atomicfile.Replace(path, data, 0o644)
 }
 
 // Sweep deletes, at most once a day, the nodes that no transcript names. It calls transcripts,

@@ -192,3 +192,22 @@ func TestProvenanceOfPackages(t *testing.T) {
 		}
 	}
 }
+
+// TestNodeIsRepaired: a node that was damaged is written again, or nobody could ever read it.
+func TestNodeIsRepaired(t *testing.T) {
+	nodes, d, text := Nodes{Dir: t.TempDir()}, PackagesDigest{1}, []byte("text")
+	put := func() {
+		t.Helper()
+		if err := nodes.Put(d, func() []byte { return text }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put()
+	if err := os.WriteFile(nodes.path(d), []byte("junk"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	put()
+	if got := string(nodes.Get(d)); got != "text" {
+		t.Errorf("the node is %q", got)
+	}
+}
