@@ -305,6 +305,8 @@ var textClasses = []struct {
 	{"failed to copy: unsupported offset", EngineCache},
 	{"no active session for", SessionLost},
 	{"session healthcheck failed", SessionLost},
+	// That is the engine's connection to our session.
+	{"grpc: the client connection is closing", SessionLost},
 	{"error reading server preface", EngineLost},
 	{"transport is closing", EngineLost},
 }

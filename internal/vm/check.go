@@ -93,7 +93,7 @@ func (m *machine) check(ctx context.Context, o CheckOptions) (Result, error) {
 	defer q.conn.Close()
 	defer peer.Close()
 	var stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, m.program, append(m.args, "-no-reboot",
+	cmd := exec.CommandContext(ctx, m.program, append(m.args, "-no-reboot", "-S",
 		"-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
 		"-chardev", "socket,id=qmp,fd=3", "-mon", "chardev=qmp,mode=control")...)
 	cmd.Env, cmd.Stderr, cmd.ExtraFiles = m.env, &stderr, []*os.File{peer}

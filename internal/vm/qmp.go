@@ -33,10 +33,12 @@ func newQMP() (*qmp, *os.File, error) {
 	return &qmp{conn: conn, done: make(chan struct{})}, theirs, nil
 }
 
-// listen negotiates and receives events until QEMU hangs up.
+// listen negotiates, starts the machine and receives events until QEMU hangs up. A machine that ran
+// before the negotiation could end before QEMU may report why.
 func (q *qmp) listen() {
 	defer close(q.done)
 	q.execute("qmp_capabilities")
+	q.execute("cont")
 	var message struct {
 		Event string
 		Data  struct{ Reason string }
