@@ -145,6 +145,5 @@ func (c console) Report(s progress.Summary) error { return progress.WriteReport(
 // noSuch returns an error for a name that the tree does not have, with the name that was perhaps
 // meant.
 func noSuch(what, name string, known []string) error {
-	return errkind.Usagef("%s %q: there is none of this name; %s",
-		what, name, manifest.NameHint(name, known))
+	return errkind.Usagef("no %s %q; %s", what, name, manifest.NameHint(name, known))
 }

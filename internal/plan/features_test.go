@@ -1,4 +1,4 @@
-// features_test: image features reach the packages that list them, and nobody else.
+// features_test: image features reach the packages that list them, and no others.
 
 package plan
 
