@@ -1,4 +1,4 @@
-// doctor: looks at the surroundings of a build.
+// doctor: checks the surroundings of a build.
 
 package cli
 
@@ -36,7 +36,7 @@ With --json it prints {"format": 1, "status": "ok|warning|failure",
 				return err
 			}
 			if worst := report.Worst(); worst == doctor.Failure || strict && worst == doctor.Warning {
-				return build.ShownError{Err: errkind.Environmentf("the doctor found something")}
+				return build.ShownError{Err: errkind.Environmentf("the doctor found problems")}
 			}
 			return nil
 		},
