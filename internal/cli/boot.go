@@ -41,8 +41,9 @@ BIOS), and puts its serial console on the terminal. Leave with Ctrl-A X. For a
 variant with uefi-secure-boot, Secure Boot is on and the keys of the profile
 are enrolled. The image never changes: what the system writes is discarded.
 
-With --check it runs without a terminal, waits until the system says that it is
-ready, shuts it down, and saves the console in build/logs/ARCH/boot-VARIANT.log.
+With --check it runs without a terminal, waits until the system reports that it
+is ready, shuts it down, and saves the console in
+build/logs/ARCH/boot-VARIANT.log.
 
 ` + exitStatusHelp,
 		Args: usage(cobra.MaximumNArgs(1)),

@@ -87,7 +87,7 @@ func pickKits(ws *workspace.Workspace, dir string, names []string) ([]string, er
 	case len(known) == 0:
 		return nil, errkind.Usagef("the tree has no kits: add kits/NAME/Cargo.toml (docs/kits.md)")
 	case len(names) == 0:
-		return nil, errkind.Usagef("no kit named: say which, or run inside kits/NAME/; there are: %s",
+		return nil, errkind.Usagef("no kit named: name one, or run inside kits/NAME/; there are: %s",
 			strings.Join(known, ", "))
 	}
 	for _, name := range names {

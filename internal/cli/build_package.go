@@ -24,12 +24,12 @@ RPMs go to build/rpms/ARCH/NAME/, logs to build/logs/ARCH/.
 
 The build script of packages/NAME/ that starts it without a name (cargo sets
 CARGO_MANIFEST_DIR) gets that package alone, since cargo has built what it
-needs. Standard output then tells cargo what the package depends on.
+needs. Standard output is then for cargo: what the package depends on.
 
 With --verify-reproducible each named package is built a second time: past every
 cache, on another day, in another time zone and locale, under another host name
-and umask, with one CPU and another number of jobs. Where the RPMs differ, the
-command says how, keeps both builds in build/reproducible/NAME/, and exits
+and umask, with one CPU and another number of jobs. If the RPMs differ, the
+command shows how, keeps both builds in build/reproducible/NAME/, and exits
 with 5.
 
 `
@@ -55,7 +55,7 @@ func newBuildPackageCommand(a *app) *cobra.Command {
 			if len(names) == 0 {
 				name, _ := workspace.Here(c.Root, a.sys.Dir)
 				if name == "" {
-					return errkind.Usagef("no package named: say which, or run inside packages/NAME/")
+					return errkind.Usagef("no package named: name one, or run inside packages/NAME/")
 				}
 				names = []string{name}
 			}

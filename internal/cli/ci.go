@@ -49,8 +49,8 @@ for all, for both architectures or the one of --arch. A package that takes long
 has a build of its own, small ones share one, and images come last. Each build
 runs the buildspec of --buildspec (see ci/codebuild/) with the variables
 BUILDSYS_CI_ARCHES, BUILDSYS_CI_VARIANTS and BUILDSYS_CI_PACKAGES. RPMs pass from
-one build to the next through the remote cache. Earlier builds, or --durations,
-say how long packages take.
+one build to the next through the remote cache. The durations of packages are
+those of earlier builds, or those in the file of --durations.
 
 With --phases: prints a bash script that runs the phases of a buildspec as
 CodeBuild does.

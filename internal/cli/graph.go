@@ -160,7 +160,7 @@ func (a *app) graphRoots(c build.Config, ws *workspace.Workspace, g *graph.Graph
 	case pkg != "" && r.only == "":
 		r.names = []string{pkg}
 	case r.reverse:
-		return nil, errkind.Usagef("no package named: say which, or run inside packages/NAME/")
+		return nil, errkind.Usagef("no package named: name one, or run inside packages/NAME/")
 	default:
 		return variantRoots(ws, r.only, variant, c.Variant)
 	}

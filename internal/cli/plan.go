@@ -56,7 +56,7 @@ func newPlanCommand(a *app) *cobra.Command {
 	flags := cmd.Flags()
 	flags.BoolVar(&asJSON, "json", false, "print one JSON document")
 	flags.BoolVar(&ask, "remote", false, "ask the remote caches (--cache-from) as well; "+
-		"otherwise only what they said in earlier runs is known")
+		"otherwise only their answers in earlier runs are known")
 	flags.BoolVar(&simulated, "simulate", false, "print how long a cold build would take with --jobs "+
 		"(default: 2, 8, 32 and 72)")
 	flags.StringVar(&durations, "durations", "", "with --simulate: JSON file of seconds by step name "+

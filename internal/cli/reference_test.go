@@ -23,7 +23,7 @@ func TestReference(t *testing.T) {
 // reference returns the whole command line as one page.
 func reference(root *cobra.Command) string {
 	var b strings.Builder
-	b.WriteString("# Commands\n\nMade from what the commands say of themselves (`buildsys COMMAND " +
+	b.WriteString("# Commands\n\nGenerated from the help of the commands (`buildsys COMMAND " +
 		"--help`); do not edit.\n\n")
 	fmt.Fprintf(&b, "## Exit status\n\n```\n%s\n```\n\n", strings.TrimPrefix(exitStatusHelp,
 		"EXIT STATUS\n"))

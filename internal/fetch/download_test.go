@@ -84,7 +84,7 @@ func TestCutDownloads(t *testing.T) {
 			}
 			w.wantFiles(f.Name())
 			if n := len(w.texts(progress.FetchRetry)); n != len(tt.cuts) {
-				t.Errorf("%d retries told, want %d", n, len(tt.cuts))
+				t.Errorf("%d retries reported, want %d", n, len(tt.cuts))
 			}
 		})
 	}

@@ -92,15 +92,15 @@ func TestModulesOverHTTP(t *testing.T) {
 		t.Errorf("%d requests, want 2", n)
 	}
 	if w.mustFetchSums(sums) != dir || asked.Load() != 2 {
-		t.Error("what was there was asked for again, or put elsewhere")
+		t.Error("an existing file was requested again, or put elsewhere")
 	}
 	// Another module with its own go.sum shares the kept files.
 	if w.mustFetchSums(sums+"\n") == dir || asked.Load() != 2 {
-		t.Error("what was kept was asked for again, or two share one proxy")
+		t.Error("a kept file was requested again, or two modules share one proxy")
 	}
 	if got := w.texts(progress.FetchDone); len(got) != 1 ||
 		got[0] != "Go modules of sources/app (2 files)" {
-		t.Errorf("said %q", got)
+		t.Errorf("reported %q", got)
 	}
 }
 
@@ -119,7 +119,7 @@ func TestModulesDamage(t *testing.T) {
 	w.mustFetchSums(sums)
 	if got := w.texts(progress.Warning); len(got) != 1 || !strings.Contains(got[0],
 		"was damaged in the cache") {
-		t.Errorf("said %q", got)
+		t.Errorf("reported %q", got)
 	}
 	for _, path := range []string{kept[0], filepath.Join(dir, "example.test/!dep/@v/v1.0.0.zip")} {
 		if data, err := os.ReadFile(path); err != nil || string(data) == "damage" {
@@ -179,7 +179,7 @@ func TestModulesRefused(t *testing.T) {
 				}
 			}
 			if strings.Contains(err.Error(), "secret") {
-				t.Error("the error tells a password")
+				t.Error("the error contains a password")
 			}
 			if left, _ := filepath.Glob(filepath.Join(w.Modules, "files", "*.part")); len(left) > 0 {
 				t.Errorf("left %q", left)

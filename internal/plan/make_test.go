@@ -190,10 +190,10 @@ func TestOnlySensitivePackagesLearnOfTheVariant(t *testing.T) {
 		case s.ID == "package/os":
 			if !slices.Equal(learned, []string{"VARIANT_RUNTIME"}) ||
 				s.Solve.Args["VARIANT_RUNTIME"] != "dev" {
-				t.Errorf("%s is sensitive to the runtime and learns of %q", s.ID, learned)
+				t.Errorf("%s is sensitive to the runtime, but gets %q", s.ID, learned)
 			}
 		case s.Kind == Package && len(learned) > 0:
-			t.Errorf("%s is not sensitive and learns of %q", s.ID, learned)
+			t.Errorf("%s is not sensitive, but gets %q", s.ID, learned)
 		}
 	}
 }

@@ -210,7 +210,7 @@ func TestOwnKeys(t *testing.T) {
 	after := inputs(mustMake(t, files, r))
 	if after["package/base"] != before["package/base"] ||
 		after["variant/echo-dev"] == before["variant/echo-dev"] {
-		t.Error("an edit of how images are made is one of packages, or none of images")
+		t.Error("an edit of how images are made changes packages, or does not change images")
 	}
 }
 

@@ -72,9 +72,9 @@ var List = []Setting{
 	{Env: "BUILDSYS_PRETTY_NAME", Help: "name of the OS for people"},
 	{Env: "BUILDSYS_SBKEYS_PROFILE", Help: "Secure Boot keys to sign with: " +
 		"a directory in sbkeys/ of the tree (default: local)"},
-	{Env: "BUILDSYS_SBKEYS_PROFILE_DIR", Help: "directory of the Secure Boot keys, wherever it is"},
+	{Env: "BUILDSYS_SBKEYS_PROFILE_DIR", Help: "directory of the Secure Boot keys, anywhere"},
 	{Env: cacertsEnv, Help: "file with the certificates (PEM) " +
-		"that images get in place of their packages'"},
+		"that replaces that of packages in images"},
 	{Env: rootJSONEnv, Help: "file with the root metadata of the update repository " +
 		"that images trust (root.json)"},
 }
