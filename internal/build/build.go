@@ -48,7 +48,7 @@ type ImageConfig struct {
 	PrettyName string // for people
 	Version    string // empty: from Release.toml
 	BuildID    string // empty: the git commit
-	KeysDir    string // of the Secure Boot keys; may not exist
+	KeysDir    string // of the Secure Boot keys; need not exist
 	CACerts    string // file with certificates; empty: those of the packages
 	RootJSON   string // file with root metadata; empty: that of the packages
 	// Repo is the update repository of a tree with its own Dockerfile.
@@ -132,8 +132,7 @@ func (s *Session) warn(text string) {
 // waitingFor returns a function that shows which run the session waits for.
 func (s *Session) waitingFor(what string) func(holder string) {
 	return func(holder string) {
-		s.out.Notice("waiting: another run is " + what + " (" + holder +
-			")")
+		s.out.Notice("waiting: another run is " + what + " (" + holder + ")")
 	}
 }
 

@@ -114,7 +114,7 @@ func (s *Session) packKit(ctx context.Context, ws *workspace.Workspace, name str
 }
 
 // kitUpToDate reports whether a kit for another architecture is what a build would make now. Only
-// then the two become one image: a kit must have the same contents for all architectures.
+// then do the two become one image: a kit must have the same contents for all architectures.
 func (s *Session) kitUpToDate(ctx context.Context, arch, name string) bool {
 	other := *s
 	other.c.Arch, other.dir.Arch, other.out = arch, arch, silent{}

@@ -104,8 +104,7 @@ func (s *Session) ImportSDK(ctx context.Context, rootfs io.Reader, replace bool,
 }
 
 func (s *Session) shareSDK(ctx context.Context, e *engineLink, images sdk.Images,
-	packed *sdk.Packed,
-	replace bool) (err error) {
+	packed *sdk.Packed, replace bool) (err error) {
 	if images.Remote, err = s.openCaches(true); err != nil {
 		return err
 	}

@@ -5,13 +5,12 @@ package build
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
-
-	"errors"
 
 	"buildsys/internal/builddir"
 	"buildsys/internal/cargo"
@@ -73,7 +72,7 @@ func (s *Session) runUnit(ctx context.Context, p plan.Plan, want Request) (Resul
 		return Result{}, err
 	}
 	defer unlock()
-	defer func() { _ = os.Remove(s.dir.Staging(name)) }() // it is empty
+	defer func() { _ = os.Remove(s.dir.Staging(name)) }() // empty, and used by no other process
 	result := Result{Out: unit.Out}
 	err = s.withEngine(func(e *engineLink) error {
 		_, err := s.runSteps(ctx, e, p, stepsOptions{wanted: want.wanted, unit: name})

@@ -122,8 +122,8 @@ func (c Crate) files() []string {
 	return slices.Compact(paths)
 }
 
-// treeFiles returns slash paths of files that manifests and settings are read from; they may not
-// exist. Cargo watches the files of the crate by itself. They are listed so that the crate's
+// treeFiles returns slash paths of files that manifests and settings are read from; some may be
+// missing. Cargo watches the files of the crate by itself. They are listed so that the crate's
 // directory can stand for all of its files.
 func (c Crate) treeFiles() []string {
 	unit := c.step()

@@ -142,8 +142,8 @@ func (c console) Notice(text string) { fmt.Fprintln(c.sys.Stderr, text) }
 // Report shows how a run ended.
 func (c console) Report(s progress.Summary) error { return progress.WriteReport(c.sys.Stderr, s) }
 
-// noSuch returns the error for a name that the tree does not have. It names the most similar one,
-// or all.
+// noSuch returns the error for a name that the tree does not have. It names the most similar one
+// there is, or lists them.
 func noSuch(what, name string, known []string) error {
 	return errkind.Usagef("no %s %q; %s", what, name, manifest.NameHint(name, known))
 }

@@ -46,7 +46,7 @@ var recipeDirs = map[string][]string{
 	goTarget:        {"tools/go"},
 }
 
-// macrosDir holds a subdirectory of RPM macros for each architecture, besides those for all.
+// macrosDir has a file of RPM macros for each architecture, and files for all architectures.
 const macrosDir = "macros"
 
 // recipeFiles returns the files of the recipe that the steps of a target see. It leaves out macros

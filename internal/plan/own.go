@@ -26,7 +26,7 @@ type own struct {
 	m       *maker
 	file    *dockerfile.File
 	ignore  *dockerfile.Ignore
-	parts   map[Kind][]byte   // sections of the Dockerfile
+	parts   map[Kind][]byte   // what each target needs of file
 	files   map[string][]File // path -> files of the tree at or below it
 	scripts map[string]script // by mount, path and variant
 	uses    map[string]uses   // by package
