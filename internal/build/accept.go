@@ -1,4 +1,4 @@
-// Accept: which RPMs of a remote cache are those of the step that they are for.
+// accept: checks that RPMs from a remote cache can be those of the step that they are for.
 
 package build
 
@@ -13,7 +13,7 @@ import (
 	"buildsys/internal/rpm"
 )
 
-// The tags of an RPM's header that are held against its entry (rpm/include/rpm/rpmtag.h).
+// The tags of an RPM's header that are compared with its entry (rpm/include/rpm/rpmtag.h).
 const (
 	tagName      = 1000
 	tagVersion   = 1001
@@ -23,8 +23,8 @@ const (
 )
 
 // acceptRPMs refuses RPMs that the step of an entry cannot have made: of another architecture, of
-// another package (the source RPM they name is not one of that package), or with a file name that
-// says something else than the header.
+// another package (by the source RPM that they name), or with a file name that does not match the
+// header.
 func acceptRPMs(e cache.Entry, open func(cache.File) (*os.File, error)) error {
 	step, arch, _ := strings.Cut(e.Step, " ")
 	kind, pkg, _ := strings.Cut(step, "/")
@@ -63,19 +63,19 @@ func acceptRPM(h rpm.Header, file, pkg, arch string) error {
 	}
 	if want := fmt.Sprintf("%s-%s-%s.%s.rpm", first(tagName), first(tagVersion), first(tagRelease),
 		first(tagArch)); file != want {
-		return fmt.Errorf("the file %s holds the RPM %s", file, want)
+		return fmt.Errorf("the file %s contains the RPM %s", file, want)
 	}
 	if a := first(tagArch); a != arch && a != "noarch" {
-		return fmt.Errorf("%s is for %s and not for %s", file, a, arch)
+		return fmt.Errorf("%s is for %s, not for %s", file, a, arch)
 	}
-	// NAME-VERSION-RELEASE.src.rpm, where NAME is the package's with the prefix that the tree gives
-	// all of them.
+	// NAME-VERSION-RELEASE.src.rpm, where NAME is the package's name after the prefix that the tree
+	// gives to all of them.
 	source := first(tagSourceRPM)
 	for range 2 {
 		source = source[:max(0, strings.LastIndexByte(source, '-'))]
 	}
 	if source != pkg && !strings.HasSuffix(source, "-"+pkg) {
-		return fmt.Errorf("%s was built from the spec of %q and not from that of %s", file, source, pkg)
+		return fmt.Errorf("%s was built from the spec of %q, not from that of %s", file, source, pkg)
 	}
 	return nil
 }

@@ -1,8 +1,7 @@
 // Package build takes a tree and a request to outputs in place: a session loads the tree, plans,
-// has the steps run, verifies and packs. It also answers what a build would do.
-//
-// A session is made of what does not change: a Config, a way to reach an engine, an Output. The
-// steps are run by package executor; flags, printing and exit statuses are those of package cli.
+// runs the steps, verifies and packs. It also answers what a build would do. A session has a
+// Config, a way to reach an engine, and an Output. Package executor runs the steps; package cli has
+// the flags, the printing and the exit statuses.
 package build
 
 import (
@@ -22,71 +21,71 @@ import (
 // Config is what a session works with: every setting, resolved and checked.
 type Config struct {
 	Root       string               // of the tree; absolute
-	Strictness workspace.Strictness // in reading its manifests
+	Strictness workspace.Strictness // of reading its manifests
 	Arch       string               // "x86_64" or "aarch64"
-	Variant    string               // that images are of and packages are built for; may be empty
-	Jobs       int                  // steps at once; 0 means the engine's CPUs
-	CacheDir   string               // for what outlives a checkout; absolute
+	Variant    string               // of images and variant-sensitive packages; may be empty
+	Jobs       int                  // steps at once; 0 means the number of the engine's CPUs
+	CacheDir   string               // directory of what outlives checkouts; absolute
 	Engine     engine.Options
 	SDK        SDKConfig
 	Image      ImageConfig
 	Sources    SourcesConfig
 	Remote     RemoteConfig
 
-	RequireCached bool // fail where a step would have to be built
+	RequireCached bool // fail if a step would have to be built
 }
 
-// SDKConfig names the images that steps start from.
+// SDKConfig is the images that steps start from.
 type SDKConfig struct {
-	Image string // empty: not known, in a foreign tree that does not say it in so many words
-	// Toolchain is that of trees with a Dockerfile of their own, without the architecture.
+	Image string // empty if unknown, as in a foreign tree that names none
+	// Toolchain is the toolchain image of a tree with its own Dockerfile, without the architecture.
 	Toolchain string
 }
 
-// ImageConfig is what the images of variants get from settings.
+// ImageConfig is what settings determine of the images of variants.
 type ImageConfig struct {
-	Name       string // of the OS, for files
+	Name       string // of the OS, in file names
 	PrettyName string // for people
-	Version    string // empty: that of Release.toml
+	Version    string // empty: from Release.toml
 	BuildID    string // empty: the git commit
 	KeysDir    string // of the Secure Boot keys; need not exist
 	CACerts    string // file with certificates; empty: those of the packages
 	RootJSON   string // file with root metadata; empty: that of the packages
-	// Repo is the update repository of trees with a Dockerfile of their own.
+	// Repo is the update repository of a tree with its own Dockerfile.
 	Repo string
 }
 
-// SourcesConfig names the places of sources.
+// SourcesConfig is where sources come from.
 type SourcesConfig struct {
 	Lookaside []string // directories and URLs
-	Upstream  bool     // ask upstream for what no lookaside cache has
-	GoProxy   string   // GOPROXY; empty: what the go command says
+	Upstream  bool     // ask upstream if no lookaside cache has a source
+	GoProxy   string   // GOPROXY; empty: that of the go command
 }
 
-// RemoteConfig names the caches that machines share.
+// RemoteConfig is the remote caches.
 type RemoteConfig struct {
 	From []remote.Location
-	To   remote.Location // zero for none
-	// Release takes nothing that was not built on this machine, also not from earlier runs.
+	To   remote.Location // zero if none
+	// Release uses no results that were not built on this machine, including those from earlier runs.
 	Release bool
 }
 
-// WithVariant returns the configuration for another variant.
+// WithVariant returns the configuration with another variant.
 func (c Config) WithVariant(name string) Config {
 	c.Variant = name
 	return c
 }
 
-// Output is where a session tells people what happens. Its methods are called from any goroutine.
+// Output shows people what a session does. Its methods are called from any goroutine.
 type Output interface {
 	progress.Sink
-	// Notice is told of the session itself, in a line: "waiting: another run is working …".
+	// Notice shows a line about the session itself: "waiting: another run is working …".
 	Notice(text string)
-	// Report is told how a run of steps ended.
+	// Report shows how a run of steps ended.
 	Report(progress.Summary) error
 }
 
-// silent is an Output for questions whose answer is all that matters.
+// silent is an Output for questions of which only the answer matters.
 type silent struct{}
 
 func (silent) Event(progress.Event)          {}
@@ -96,17 +95,17 @@ func (silent) Report(progress.Summary) error { return nil }
 // ShownError is an error that Output.Report has shown in full.
 type ShownError struct{ Err error }
 
-// Error is the text of the error.
+// Error returns the text of the error.
 func (e ShownError) Error() string { return e.Err.Error() }
 
 // Unwrap returns the error.
 func (e ShownError) Unwrap() error { return e.Err }
 
-// Surroundings are what of the outside world a session needs.
+// Surroundings is what a session needs of the outside world.
 type Surroundings struct {
 	Dial   engine.Dialer
 	Output Output
-	// Unread leaves outputs unread: engines of tests make none that could be read.
+	// Unread leaves outputs unread. Fake engines make none that could be read.
 	Unread bool
 }
 
@@ -116,7 +115,7 @@ type Session struct {
 	dir  builddir.Dir
 	out  Output
 	dial engine.Dialer
-	read bool // look into images and RPMs before they are kept
+	read bool // check images and RPMs before they are kept
 }
 
 // New returns a session.
@@ -130,15 +129,14 @@ func (s *Session) warn(text string) {
 	s.out.Event(progress.Event{Kind: progress.Warning, Text: text})
 }
 
-// waitingFor returns a function that shows who is waited for.
+// waitingFor returns a function that shows which run the session waits for.
 func (s *Session) waitingFor(what string) func(holder string) {
 	return func(holder string) {
-		s.out.Notice("waiting: another run is " + what + " (" + holder +
-			")")
+		s.out.Notice("waiting: another run is " + what + " (" + holder + ")")
 	}
 }
 
-// images returns the images of a plan's steps. Those of trees with our recipe have the SDK alone.
+// images returns the images of a plan's steps. Plans of our own recipe have only the SDK.
 func (s *Session) images(p plan.Plan, caches *remote.Cache, sink progress.Sink) sdk.Images {
 	return sdk.Images{
 		SDK:       s.c.SDK.Image,

@@ -1,4 +1,4 @@
-// Compare: what differs between the two builds of a step.
+// compare: describes what differs between the two builds of a step.
 
 package build
 
@@ -20,25 +20,25 @@ import (
 	"buildsys/internal/rpm"
 )
 
-// Comparison is what two builds of a step have in common.
+// Comparison is the result of comparing two builds of a step.
 type Comparison struct {
 	Name        string        // of the package, the kit or the variant
-	Differences []string      // by file; empty when the builds are the same
-	Dir         string        // that has both builds, where they differ
-	Details     []Explanation // of what differs inside the files
+	Differences []string      // one for each file; empty if the builds are the same
+	Dir         string        // with both builds, if they differ
+	Details     []Explanation // about what differs inside the files
 }
 
-// Same reports whether the two builds are the same, to the byte.
+// Same reports whether the two builds are the same, byte for byte.
 func (c Comparison) Same() bool { return len(c.Differences) == 0 }
 
 // Explanation is what one program found different inside the files of two builds.
 type Explanation struct {
 	Lines []string
-	From  string // file that has them all; empty when there is none
+	From  string // file with all lines; empty if there is none
 }
 
-// compare compares the second build of a step with the outputs of the first. When they are the same
-// nothing is kept.
+// compare compares the second build of a step with the outputs of the first. It keeps both if they
+// differ.
 func compare(ctx context.Context, name, first string, b builddir.Builds) (Comparison, error) {
 	where, files, err := differences(first, b.Second())
 	if err != nil {
@@ -57,8 +57,8 @@ func compare(ctx context.Context, name, first string, b builddir.Builds) (Compar
 	return c, nil
 }
 
-// differences returns, for each file that is not the same in two directories, by name, where it
-// begins to differ. files are those of them that both have.
+// differences returns a description of each file that differs between two directories, by name.
+// files are those of them that both have.
 func differences(first, second string) (where, files []string, err error) {
 	a, err := fileNames(first)
 	if err != nil {
@@ -70,11 +70,11 @@ func differences(first, second string) (where, files []string, err error) {
 	}
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(a, b)))) {
 		if !slices.Contains(b, name) {
-			where = append(where, name+" came only out of the first build")
+			where = append(where, name+" is only in the first build")
 			continue
 		}
 		if !slices.Contains(a, name) {
-			where = append(where, name+" came only out of the second build")
+			where = append(where, name+" is only in the second build")
 			continue
 		}
 		at, err := firstDifference(filepath.Join(first, name), filepath.Join(second, name))
@@ -89,7 +89,7 @@ func differences(first, second string) (where, files []string, err error) {
 	return where, files, nil
 }
 
-// fileNames returns the paths of all files below dir.
+// fileNames returns the paths of all files below dir, relative to it.
 func fileNames(dir string) ([]string, error) {
 	var names []string
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -102,7 +102,7 @@ func fileNames(dir string) ([]string, error) {
 	return names, err
 }
 
-// firstDifference returns the offset of the first byte that differs, -1 when the files are equal.
+// firstDifference returns the offset of the first byte that differs, or -1 if the files are equal.
 func firstDifference(a, b string) (int64, error) {
 	x, err := os.Open(a)
 	if err != nil {
@@ -133,7 +133,7 @@ func firstDifference(a, b string) (int64, error) {
 }
 
 // explain returns what differs inside files of the two builds: in RPMs by their headers, and by
-// diffoscope where it is installed.
+// diffoscope if it is installed.
 func explain(ctx context.Context, b builddir.Builds, files []string) []Explanation {
 	var all []Explanation
 	for _, name := range files {
@@ -146,12 +146,12 @@ func explain(ctx context.Context, b builddir.Builds, files []string) []Explanati
 	program, err := exec.LookPath("diffoscope")
 	if err != nil {
 		return append(all, Explanation{Lines: []string{
-			"for what differs inside the files install diffoscope " +
+			"to see what differs inside the files, install diffoscope " +
 				"(Debian: apt install diffoscope-minimal python3-rpm) and run:",
 			fmt.Sprintf("  diffoscope %s %s", b.First(), b.Second()),
 		}})
 	}
-	// It exits with 1 for files that differ. Whatever else goes wrong shows in what it prints.
+	// diffoscope exits with 1 if files differ. Its output shows all other failures.
 	out, _ := exec.CommandContext(ctx, program, "--no-progress", "--text", "-", b.First(), b.Second()).
 		CombinedOutput()
 	report, err := b.KeepReport("diffoscope", out)

@@ -1,4 +1,4 @@
-// What two builds of a package can differ in, and how it is told.
+// compare_test: how two builds of a package can differ, and how that is reported.
 
 package build
 
@@ -22,8 +22,8 @@ func TestDifferences(t *testing.T) {
 		{"longer", "-- a --\nx\n", "-- a --\nx\ny\n", "a differs from byte 2 on", "a"},
 		{"two", "-- b --\n1\n-- a --\n1\n", "-- b --\n2\n-- a --\n2\n",
 			"a differs from byte 0 on, b differs from byte 0 on", "a, b"},
-		{"gone", "-- a --\n-- b --\n", "-- a --\n", "b came only out of the first build", ""},
-		{"new", "-- b --\n", "-- a --\n-- b --\n", "a came only out of the second build", ""},
+		{"gone", "-- a --\n-- b --\n", "-- a --\n", "b is only in the first build", ""},
+		{"new", "-- b --\n", "-- a --\n-- b --\n", "a is only in the second build", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			where, files, err := differences(buildtest.Tree(t, tt.first), buildtest.Tree(t, tt.second))
@@ -37,7 +37,7 @@ func TestDifferences(t *testing.T) {
 	}
 }
 
-// Without diffoscope the user learns how to get it, and with what to call it.
+// Without diffoscope, the user learns how to install and call it.
 func TestExplainWithoutDiffoscope(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	b := builddir.Dir{Root: t.TempDir()}.Builds("a")

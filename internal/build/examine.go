@@ -1,4 +1,4 @@
-// Examine: what the doctor is asked about the surroundings of a build.
+// examine: collects what the doctor checks.
 
 package build
 
@@ -18,7 +18,7 @@ import (
 	"buildsys/internal/remote"
 )
 
-// Examine asks the engine, without waiting for one, and returns what the doctor is to look at.
+// Examine asks the engine, without waiting for it, and returns what the doctor is to check.
 func (s *Session) Examine(ctx context.Context) doctor.Request {
 	quick := *s
 	quick.c.Engine.Wait = 0
@@ -38,13 +38,13 @@ func (s *Session) Examine(ctx context.Context) doctor.Request {
 	}
 	images := s.images(plan.Plan{}, nil, s.out)
 	if _, r.Engine.SDKErr = images.Find(ctx, e.eng); r.Engine.SDKErr != nil && s.SharedSDK(ctx) {
-		r.Engine.SDK += ": in a remote cache, and fetched when a step needs it"
+		r.Engine.SDK += ": in a remote cache; fetched when a step needs it"
 		r.Engine.SDKErr = nil
 	}
 	return r
 }
 
-// unreachable is what there is to look at without an engine.
+// unreachable returns what is to check without an engine.
 func (s *Session) unreachable(err error) doctor.Request {
 	r := s.examined(engine.Info{})
 	r.Nodes, r.Servers = nil, s.servers()
@@ -55,7 +55,7 @@ func (s *Session) unreachable(err error) doctor.Request {
 	return r
 }
 
-// examined is what the doctor's quick checks need.
+// examined returns what the doctor's quick checks need.
 func (s *Session) examined(info engine.Info) doctor.Request {
 	r := doctor.Request{Engine: engineFacts(info), Places: s.places(), Jobs: s.c.Jobs}
 	for _, n := range info.Nodes {
@@ -68,7 +68,7 @@ func (s *Session) examined(info engine.Info) doctor.Request {
 	return r
 }
 
-// engineFacts is what the engine said, as the doctor reads it.
+// engineFacts returns what the doctor needs of what an engine reported.
 func engineFacts(i engine.Info) doctor.Engine {
 	return doctor.Engine{
 		Kind: i.Kind, Host: i.Host, Local: i.Local, Version: i.Version, API: i.API,
@@ -76,8 +76,8 @@ func engineFacts(i engine.Info) doctor.Engine {
 	}
 }
 
-// Space that a build is expected to need where nothing was recorded: Skiff's RPMs and images take
-// less than one GiB, its sources 300 MB, and everything is kept once more in the store.
+// The space that a build is expected to need if nothing was recorded: the RPMs and images of Skiff
+// take less than 1 GiB and its sources 300 MB, and the store keeps all of it once more.
 const (
 	checkoutNeed = 2 << 30
 	cacheNeed    = 4 << 30
@@ -86,8 +86,9 @@ const (
 	leastTemp    = 16 << 20
 )
 
-// places are where this process writes. A checkout that was built says itself how large its outputs
-// are: as much is needed once more, for outputs are made beside the old ones, and in the store.
+// places returns the directories that this process writes to. A checkout that was built shows how
+// large its outputs are. It needs as much once more, because outputs are made beside the old ones,
+// and so does the store.
 func (s *Session) places() []doctor.Place {
 	built := treeSize(filepath.Join(s.dir.Root, "rpms")) +
 		treeSize(filepath.Join(s.dir.Root, "images"))
@@ -102,11 +103,12 @@ func (s *Session) places() []doctor.Place {
 	}
 }
 
-// treeSize adds up the files below a directory; what cannot be read does not count.
+// treeSize returns the total size of the files below a directory, without those that cannot be
+// read.
 func treeSize(dir string) (sum int64) {
 	_ = filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() {
-			return nil // it is an estimate
+			return nil // this is only an estimate
 		}
 		if info, err := entry.Info(); err == nil {
 			sum += info.Size()
@@ -116,7 +118,7 @@ func treeSize(dir string) (sum int64) {
 	return sum
 }
 
-// servers are what a build may ask on the network.
+// servers returns the servers that a build may ask.
 func (s *Session) servers() []doctor.Server {
 	var all []doctor.Server
 	for _, place := range s.c.Sources.Lookaside {
@@ -134,8 +136,8 @@ func (s *Session) servers() []doctor.Server {
 }
 
 func lookasideServer(place string) doctor.Server {
-	s := doctor.Server{Name: "lookaside " + place, Fix: "sources that are not in the cache yet " +
-		"cannot be had from it: check the address and the network"}
+	s := doctor.Server{Name: "lookaside " + place, Fix: "sources that are not cached yet " +
+		"cannot be fetched from it: check the address and the network"}
 	if strings.Contains(place, "://") {
 		s.URL = strings.TrimSuffix(place, "/") + "/"
 		return s
@@ -154,7 +156,7 @@ func cacheServer(place remote.Location) doctor.Server {
 	s := doctor.Server{Name: "remote cache " + place.String(), Fix: doctor.HubHint(place.Host)}
 	s.Probe = func(ctx context.Context) error { return remote.Probe(ctx, place) }
 	if place.Host != "" && !place.Plain {
-		s.Fix = strings.TrimPrefix(s.Fix+"; builds go on without it, but start cold", "; ")
+		s.Fix = strings.TrimPrefix(s.Fix+"; builds work without it, but start cold", "; ")
 	}
 	return s
 }

@@ -1,4 +1,4 @@
-// External kits: those of others, as Twoliter.toml and Twoliter.lock name them.
+// externalkits: the kits of other trees, which Twoliter.toml and Twoliter.lock name.
 
 package build
 
@@ -15,8 +15,8 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// kitTree returns what a tree says about images it needs, and its lock; ok is false in a tree
-// without Twoliter.toml.
+// kitTree returns the images that a tree needs, and its lock; ok is false in a tree without
+// Twoliter.toml.
 func kitTree(ws *workspace.Workspace) (t kit.Tree, lock *manifest.Lock, ok bool, err error) {
 	if ws.Project == nil {
 		return t, nil, false, nil
@@ -27,8 +27,7 @@ func kitTree(ws *workspace.Workspace) (t kit.Tree, lock *manifest.Lock, ok bool,
 	return t, lock, true, err
 }
 
-// externalKits returns the kits of others that packages and images see. They must have been
-// fetched.
+// externalKits returns the external kits that packages and images see. They must have been fetched.
 func (s *Session) externalKits(ws *workspace.Workspace) ([]plan.ExternalKit, error) {
 	t, lock, ok, err := kitTree(ws)
 	if err != nil || !ok {
@@ -51,7 +50,7 @@ func (s *Session) externalKits(ws *workspace.Workspace) ([]plan.ExternalKit, err
 	return out, nil
 }
 
-// FetchKits fetches the kits that Twoliter.lock names for the architecture.
+// FetchKits fetches the kits in Twoliter.lock for the session's architecture.
 func (s *Session) FetchKits(ctx context.Context, ws *workspace.Workspace) error {
 	t, lock, ok, err := kitTree(ws)
 	if err != nil || !ok {
@@ -67,18 +66,18 @@ func (s *Session) FetchKits(ctx context.Context, ws *workspace.Workspace) error 
 	return err
 }
 
-// UpdateLock resolves the kits and the SDK of Twoliter.toml, and writes what they are into
-// Twoliter.lock, whose name it returns; "" when the lock is up to date.
+// UpdateLock resolves the kits and the SDK of Twoliter.toml and writes the result to Twoliter.lock.
+// It returns the name of the file, or "" if the lock is up to date.
 func (s *Session) UpdateLock(ctx context.Context, ws *workspace.Workspace) (string, error) {
 	if ws.Project == nil {
-		return "", errkind.Usagef("there is no Twoliter.toml, so there is nothing to resolve " +
+		return "", errkind.Usagef("the tree has no Twoliter.toml, so there is nothing to resolve " +
 			"(docs/kits.md)")
 	}
 	t, err := kit.ReadTree(ws.Root, ws.FS, ws.Project)
 	if err != nil {
 		return "", err
 	}
-	old, bad := kit.ReadLock(ws.FS) // a lock that is no good is replaced
+	old, bad := kit.ReadLock(ws.FS) // an invalid lock is replaced
 	if bad != nil {
 		s.warn(bad.Error())
 		old = nil

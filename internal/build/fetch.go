@@ -1,4 +1,4 @@
-// Fetch: sources and Go modules, ahead of a build or in one.
+// fetch: fetches sources and Go modules, before a build or as part of one.
 
 package build
 
@@ -23,8 +23,8 @@ const fetchJobs = 8
 // fetchFunc puts a step's external files into the source store.
 type fetchFunc func(ctx context.Context, step string, files []manifest.ExternalFile) error
 
-// fetchSources returns the executor's Fetch: a step's files, and for one that bundles Go modules
-// also those.
+// fetchSources returns the executor's Fetch. It fetches a step's files, and for a step that bundles
+// Go modules also those.
 func fetchSources(store *fetch.Store) fetchFunc {
 	return func(ctx context.Context, step string, files []manifest.ExternalFile) error {
 		err := store.Fetch(ctx, step, files)
@@ -39,21 +39,21 @@ func fetchSources(store *fetch.Store) fetchFunc {
 	}
 }
 
-// moduleProxy returns GOPROXY, or what the go command has instead, where there is one. It is called
-// only when modules are fetched.
+// moduleProxy returns GOPROXY, or the go command's value if Go is installed. It is called only when
+// modules are fetched.
 func (s *Session) moduleProxy() string {
 	if s.c.Sources.GoProxy != "" {
 		return s.c.Sources.GoProxy
 	}
 	out, err := exec.Command("go", "env", "GOPROXY").Output()
 	if err != nil {
-		return "" // no Go here: the message about the module that is missing says what to set
+		return "" // the error about a missing module names GOPROXY
 	}
 	return strings.TrimSpace(string(out))
 }
 
 // FetchSources fetches the sources of the named packages and of what they need, or of all packages.
-// Its error names all that cannot be had, not only the first.
+// Its error names everything that could not be fetched.
 func (s *Session) FetchSources(ctx context.Context, ws *workspace.Workspace, names []string) error {
 	if len(names) == 0 {
 		names = ws.PackageNames()
@@ -74,18 +74,18 @@ func (s *Session) FetchSources(ctx context.Context, ws *workspace.Workspace, nam
 			return nil
 		})
 	}
-	_ = group.Wait() // what is wrong is in errs
+	_ = group.Wait() // errs has the errors
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	err := errors.Join(errs...)
 	if err == nil {
-		s.out.Notice(fmt.Sprintf("%d sources of %d packages are here", files, len(names)))
+		s.out.Notice(fmt.Sprintf("%d sources of %d packages are in the store", files, len(names)))
 	}
 	return err
 }
 
-// fetchPackage fetches the sources of a package, and what the bundles of Go modules are made of.
+// fetchPackage fetches the sources of a package and the Go modules to bundle for it.
 func fetchPackage(ctx context.Context, get fetchFunc, p *workspace.Package) error {
 	if len(p.ExternalFiles) == 0 {
 		return nil

@@ -1,4 +1,4 @@
-// Forecast: what a build would do and why, and how long it would take.
+// forecast: what a build would do and why, and how long it would take.
 
 package build
 
@@ -13,8 +13,8 @@ import (
 )
 
 // Foresee plans a request and looks up each of its steps, without an engine and without changing
-// anything. With ask the remote caches are asked as well; what they said in earlier runs is known
-// without.
+// anything. If ask is true it also asks the remote caches; otherwise it uses what they answered in
+// earlier runs.
 func (s *Session) Foresee(ctx context.Context, want Request, ask bool) ([]executor.Forecast,
 	error) {
 	p, err := s.Plan(want)
@@ -46,8 +46,8 @@ func (s *Session) Foresee(ctx context.Context, want Request, ask bool) ([]execut
 	return executor.Foresee(ctx, p, known)
 }
 
-// Costs returns what earlier builds say that the steps of a plan take, and of how many of them that
-// is known.
+// Costs returns how long the steps of a plan take according to earlier builds, and for how many of
+// them that is known.
 func (s *Session) Costs(p plan.Plan) (cost func(plan.Step) time.Duration, known int, err error) {
 	cache, err := s.openCache(silent{})
 	if err != nil {

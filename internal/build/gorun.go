@@ -1,4 +1,4 @@
-// Go: the go command of the SDK on first-party code.
+// gorun: runs the go command of the SDK on first-party code.
 
 package build
 
@@ -20,7 +20,7 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// RunGo runs the go command of the SDK with arguments argv on the Go module in the directory dir of
+// RunGo runs the go command of the SDK with arguments argv on the Go module in dir, a directory of
 // the tree, and returns its exit status. report gets its output and warnings.
 func (s *Session) RunGo(ctx context.Context, dir string, argv []string,
 	report func(progress.Event)) (status int, err error) {
@@ -44,16 +44,16 @@ func (s *Session) RunGo(ctx context.Context, dir string, argv []string,
 	}
 	text, err := os.ReadFile(filepath.Join(out, plan.GoStatus))
 	if err != nil {
-		return 0, fmt.Errorf("go left no exit status: %w", err)
+		return 0, fmt.Errorf("the go command left no exit status: %w", err)
 	}
 	status, err = strconv.Atoi(strings.TrimSpace(string(text)))
 	if err != nil || status < 0 || status > 255 {
-		return 0, fmt.Errorf("go left %q as its exit status", text)
+		return 0, fmt.Errorf("the go command left the invalid exit status %q", text)
 	}
 	return status, nil
 }
 
-// goSolve gathers what the go command will see: the module, and the modules that it needs.
+// goSolve returns the build for RunGo, with the module and the modules that it needs.
 func (s *Session) goSolve(ctx context.Context, dir string, argv []string) (plan.Solve, error) {
 	rel, err := filepath.Rel(s.c.Root, dir)
 	if err != nil || !filepath.IsLocal(rel) {

@@ -1,4 +1,4 @@
-// Image files: what goes into images besides RPMs, and the images that are there already.
+// imagefiles: what goes into images besides RPMs, and the images that exist.
 
 package build
 
@@ -17,8 +17,8 @@ import (
 	"buildsys/internal/sbkeys"
 )
 
-// overrides are the files that settings have put into images in place of those of packages. All of
-// them must be there.
+// overrides returns the files that settings put into images in place of those of packages. All of
+// them must exist.
 func (s *Session) overrides() ([]plan.File, error) {
 	var files []plan.File
 	for _, one := range []struct{ env, name, path string }{
@@ -45,8 +45,8 @@ func (s *Session) overrides() ([]plan.File, error) {
 	return files, nil
 }
 
-// signing finds the keys for an image. Private keys are only looked for when the image is built:
-// one that is in the store is had without them.
+// signing returns the keys for an image. Private keys are needed only when the image is built: one
+// in the store is restored without them.
 func (s *Session) signing() (plan.SigningKeys, error) {
 	dir := s.c.Image.KeysDir
 	if err := sbkeys.Check(dir, sbkeys.Public()); err != nil {
@@ -68,8 +68,8 @@ func (s *Session) latestDir() string {
 	return filepath.Join(s.dir.Images(s.c.Variant), builddir.Latest)
 }
 
-// NewestImage returns the disks of the variant's newest image in whatever format it has; data is
-// empty when everything is on one disk.
+// NewestImage returns the disks of the variant's newest image, in whatever format; data is empty if
+// everything is on one disk.
 func (s *Session) NewestImage() (system, data string, err error) {
 	dir := s.latestDir()
 	for _, format := range []string{"raw", "qcow2", "vmdk"} {
@@ -80,7 +80,7 @@ func (s *Session) NewestImage() (system, data string, err error) {
 		}
 		for _, image := range images {
 			if info, err := os.Lstat(image); err != nil || !info.Mode().IsRegular() {
-				continue // a link under one of its other names
+				continue // a link with another name of the image
 			}
 			if strings.HasSuffix(image, "-data"+suffix) {
 				data = image
@@ -96,12 +96,12 @@ func (s *Session) NewestImage() (system, data string, err error) {
 	return system, data, nil
 }
 
-// CreateBootLog creates the file for the console of the variant's image that is booted.
+// CreateBootLog creates the file for the console of the variant's image.
 func (s *Session) CreateBootLog() (*os.File, error) { return s.dir.CreateBootLog(s.c.Variant) }
 
-// RepackSource finds the outputs to repack: those in the directory from, or when that is empty the
-// newest of the variant. out is where the new ones are to be; empty for beside the others. The link
-// to the newest image is followed at once: the new image may move it.
+// RepackSource returns the outputs to repack: those in the directory from, or if that is empty the
+// variant's newest. out is the directory for the new outputs; empty means beside the others. It
+// resolves the link to the newest image now, as the new image may move it.
 func (s *Session) RepackSource(from, out string) (*plan.RepackSource, error) {
 	hint := ""
 	if from == "" {
@@ -133,8 +133,8 @@ func (s *Session) RepackSource(from, out string) (*plan.RepackSource, error) {
 	return source, err
 }
 
-// checkOut refuses a directory with anything but an image of the variant: what is there is replaced
-// as a whole.
+// checkOut refuses a directory with anything but an image of the variant, as its contents will be
+// replaced as a whole.
 func (s *Session) checkOut(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {

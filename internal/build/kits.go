@@ -1,4 +1,4 @@
-// Kits: those of the tree, as images for other trees.
+// kits: packs the kits of the tree as images for other trees.
 
 package build
 
@@ -21,23 +21,23 @@ import (
 type PackedKit struct {
 	Name    string
 	Version string
-	Dir     string   // of the OCI layout that has it
+	Dir     string   // of its OCI layout
 	Arches  []string // that it is for
 	Digest  string
-	// Other is an architecture that it was for and is not any more: that was made of other inputs.
+	// Other is an architecture that the image had before and has no more, because it was made from
+	// other inputs.
 	Other string
 }
 
-// CheckKit fails when the tree does not say what the image of a kit needs: before the work, not
-// after it.
+// CheckKit fails if the tree lacks what the image of a kit needs, so that this is known before the
+// packages are built.
 func (s *Session) CheckKit(ws *workspace.Workspace, name string) error {
 	_, err := s.kitMetadata(ws, name)
 	return err
 }
 
-// kitMetadata is what a kit of the tree says of itself: the kits that it needs are those of the
-// tree that it leads to, and all kits of others, because its packages may have been built with any
-// of them.
+// kitMetadata returns the metadata of a kit of the tree. The kits it needs are those of the tree
+// below it and all external kits, because its packages may have been built with any of them.
 func (s *Session) kitMetadata(ws *workspace.Workspace, name string) (kit.Metadata, error) {
 	m := kit.Metadata{Name: name, Version: cmp.Or(s.c.Image.Version, ws.Release.Version)}
 	_, lock, _, err := kitTree(ws)
@@ -51,9 +51,8 @@ func (s *Session) kitMetadata(ws *workspace.Workspace, name string) (kit.Metadat
 		m.SDK.Image = *ws.Project.SDK
 	default:
 		return m, manifest.Problems{{File: "Twoliter.toml",
-			Msg: "does not say with which SDK kits are made",
-			Hint: "write [sdk] with name, version and vendor into it, and [vendor.NAME] with the registry " +
-				"of the SDK"}}
+			Msg:  "does not name the SDK that kits are made with",
+			Hint: "add [sdk] with name, version and vendor, and [vendor.NAME] with the registry of the SDK"}}
 	}
 	for _, below := range ws.KitsBelow(name) {
 		own := manifest.Image{Name: below, Version: m.Version, Vendor: ws.Kits[below].Vendor}
@@ -70,7 +69,7 @@ func (s *Session) kitMetadata(ws *workspace.Workspace, name string) (kit.Metadat
 	return m, nil
 }
 
-// packKits makes images of repositories that are in place.
+// packKits makes images of the repositories of kits, which are in place.
 func (s *Session) packKits(ctx context.Context, names []string) ([]PackedKit, error) {
 	ws, err := workspace.Load(s.c.Root, s.c.Strictness)
 	if err != nil {
@@ -108,14 +107,14 @@ func (s *Session) packKit(ctx context.Context, ws *workspace.Workspace, name str
 		Fits:     func(arch string) bool { return s.kitUpToDate(ctx, arch, name) },
 	}, p.Dir)
 	if err != nil {
-		return p, errkind.Environmentf("the image of kit %s cannot be written: %w", name, err)
+		return p, errkind.Environmentf("cannot write the image of kit %s: %w", name, err)
 	}
 	p.Arches, p.Digest, p.Other = packed.Arches, packed.Digest, packed.Other
 	return p, nil
 }
 
-// kitUpToDate reports whether a kit for another architecture is what a build would make now. It is
-// asked before the two become one image: a kit must not be one thing here and another there.
+// kitUpToDate reports whether a kit for another architecture is what a build would make now. Only
+// then do the two become one image: a kit must have the same contents for all architectures.
 func (s *Session) kitUpToDate(ctx context.Context, arch, name string) bool {
 	other := *s
 	other.c.Arch, other.dir.Arch, other.out = arch, arch, silent{}

@@ -1,4 +1,4 @@
-// Link: the engine, reached for the first step that has to be built and not before.
+// link: connects to the engine when the first step has to be built.
 
 package build
 
@@ -22,24 +22,24 @@ import (
 )
 
 const (
-	// unknownCPUs is how many steps run at once on an engine that does not tell how many CPUs it has:
-	// a buildkitd elsewhere.
+	// unknownCPUs is how many steps run at once on an engine that does not report its CPUs, which is a
+	// buildkitd on another machine.
 	unknownCPUs = 4
-	// comeback is how long an engine may be gone in the middle of a run: a daemon that is restarted
-	// takes seconds.
+	// comeback is how long an engine may be gone in the middle of a run. A daemon restarts within
+	// seconds.
 	comeback = time.Minute
 )
 
-// engineLink is a connection to the engine that is made when it is first needed: a run in which
+// engineLink is a connection to the engine that is made when it is first needed, as a run in which
 // nothing has to be built does without one. It serves the runs of one session, one after the other.
 type engineLink struct {
 	s       *Session
 	eng     engine.Engine // nil until dial
-	checked bool          // the surroundings
-	release func()        // frees the build slot that was taken; nil when none was
+	checked bool          // the quick checks were made
+	release func()        // frees the build slot; nil if none was taken
 }
 
-// dial connects to the engine unless that was done before.
+// dial connects to the engine, once.
 func (e *engineLink) dial(ctx context.Context) (err error) {
 	if e.eng != nil {
 		return nil
@@ -67,20 +67,20 @@ func (e *engineLink) close() {
 		e.release()
 	}
 	if e.eng != nil {
-		_ = e.eng.Close() // everything that counts has been received
+		_ = e.eng.Close() // all results have been received
 	}
 }
 
-// engineUse is what one run of a plan's steps makes of the link.
+// engineUse is the use that one run of steps makes of the link.
 type engineUse struct {
 	link   *engineLink
 	images sdk.Images
-	keyed  sdk.Digests // that the run's keys were computed with
-	unit   string      // under cargo: the one step
+	keyed  sdk.Digests // digests that the run's keys were computed with
+	unit   string      // the one step, under cargo
 	sink   progress.Sink
 }
 
-// connect dials the engine and makes sure that it has the images that the run's keys name.
+// connect dials the engine and checks that it has the images that the run's keys name.
 func (u *engineUse) connect(ctx context.Context) (engine.Info, error) {
 	if err := u.link.dial(ctx); err != nil {
 		return engine.Info{}, err
@@ -91,7 +91,7 @@ func (u *engineUse) connect(ctx context.Context) (engine.Info, error) {
 	return u.link.eng.Info(ctx)
 }
 
-// prepare makes the engine ready for the first build, and returns how many builds it does well at
+// prepare makes the engine ready for the first build, and returns how many builds it can do well at
 // once.
 func (u *engineUse) prepare(ctx context.Context) (jobs int, err error) {
 	info, err := u.connect(ctx)
@@ -111,8 +111,8 @@ func (u *engineUse) prepare(ctx context.Context) (jobs int, err error) {
 	return jobs, nil
 }
 
-// precheck makes the doctor's quick checks when something is going to be built. What cannot succeed
-// is refused; the rest is a warning.
+// precheck makes the doctor's quick checks before something is built. It fails if a build cannot
+// succeed, and warns about the rest.
 func (u *engineUse) precheck(info engine.Info) error {
 	s := u.link.s
 	var refused []error
@@ -129,8 +129,8 @@ func (u *engineUse) precheck(info engine.Info) error {
 }
 
 // takeSlot waits until fewer units than may build at once are being built on the engine by any
-// process: cargo's jobs are processes that know nothing of each other, and there may be several
-// cargo. It is held until the link is closed.
+// process: cargo's jobs are processes that do not know each other, and several cargo may run. The
+// slot is held until the link is closed.
 func (u *engineUse) takeSlot(ctx context.Context, info engine.Info, cpus int) (err error) {
 	if u.link.release != nil {
 		return nil

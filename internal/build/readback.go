@@ -1,5 +1,5 @@
-// Readback: reads the images of a variant back before they are kept, and refuses what is not as
-// planned.
+// readback: reads the images of a variant before they are kept, and refuses those that differ from
+// the plan.
 
 package build
 
@@ -16,8 +16,8 @@ import (
 	"buildsys/internal/sbkeys"
 )
 
-// readBack returns the executor's check of a step's outputs in dir: every disk of a variant's
-// layout. Expanded images are put in the directory temp while they are read.
+// readBack returns the executor's check of a step's outputs in dir, which reads every disk of a
+// variant's partition layout. Expanded images are in the directory temp while they are read.
 func readBack(temp string) func(ctx context.Context, s plan.Step, dir string) error {
 	return func(ctx context.Context, s plan.Step, dir string) error {
 		if s.Layout == nil {
@@ -42,8 +42,8 @@ func readBack(temp string) func(ctx context.Context, s plan.Step, dir string) er
 	}
 }
 
-// outputFault turns what reading a file back came to into the executor's errors: a bad image is not
-// the host's fault.
+// outputFault returns the executor's error for an error of reading a file. A bad image is not the
+// host's fault.
 func outputFault(ctx context.Context, s plan.Step, file string, err error) error {
 	refuse := func(reason string) error {
 		return &builddir.OutputError{Step: s.ID, Path: filepath.Base(file), Reason: reason}
@@ -54,7 +54,7 @@ func outputFault(ctx context.Context, s plan.Step, file string, err error) error
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case ok:
-		bad.Image = "" // the file in staging is about to go; its name is in the message
+		bad.Image = "" // the file is about to be removed from staging; the OutputError has its name
 		return refuse(bad.Error())
 	case errors.Is(err, fs.ErrNotExist):
 		if _, e := os.Lstat(file); errors.Is(e, fs.ErrNotExist) {
@@ -64,8 +64,8 @@ func outputFault(ctx context.Context, s plan.Step, file string, err error) error
 	return &builddir.HostError{Step: s.ID, Doing: "read the image back", Err: err}
 }
 
-// signingOf returns what the signatures in an image are held against: the public keys that its
-// build saw.
+// signingOf returns the public keys to check the signatures in an image with, which are those that
+// its build saw.
 func signingOf(s plan.Step) (*image.Signing, error) {
 	if !plan.SecureBoot(s) {
 		return nil, nil

@@ -17,8 +17,8 @@ import (
 	"buildsys/internal/plan"
 )
 
-// TestReadBack covers what decides between "the image is bad" (exit 5) and "it could not be looked
-// at" (exit 4). What a bad image is, is tested in package image.
+// TestReadBack checks what separates "the image is bad" (exit 5) from "the image cannot be read"
+// (exit 4). Package image tests what a bad image is.
 func TestReadBack(t *testing.T) {
 	layout, err := image.ForVariant(manifest.ImageLayout{OSImageSizeGiB: 1, DataImageSizeGiB: 1,
 		PartitionPlan: image.Split}, true,

@@ -1,4 +1,4 @@
-// Request: what is to be built, and the plan for it.
+// request: what a session can be asked to build, and the plan for it.
 
 package build
 
@@ -15,18 +15,18 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// Request names packages, kits, or the image of the session's variant.
+// Request is packages, kits, or the image of the session's variant to build.
 type Request struct {
 	Packages []string
 	Kits     []string
-	Image    bool               // of the variant
+	Image    bool               // of the session's variant
 	Repack   *plan.RepackSource // make the image from this earlier one; nil: from packages
 	Verify   bool               // build what is named twice and compare
-	Unsigned bool               // only plan: without the keys that an image is signed with
+	Unsigned bool               // plan without the keys that an image is signed with
 }
 
-// wanted reports whether a step's outputs must be in place when the run ends: those that were asked
-// for.
+// wanted reports whether a step's outputs must be in place when the run ends, as those that were
+// requested must.
 func (r Request) wanted(s plan.Step) bool {
 	if s.Kind == plan.Variant || s.Kind == plan.Repack || s.Kind == plan.Kit {
 		return true
@@ -35,7 +35,7 @@ func (r Request) wanted(s plan.Step) bool {
 	return r.Verify || slices.Contains(r.Packages, s.Name)
 }
 
-// Load reads the tree, and says in a line that something in it is probably not what was meant.
+// Load reads the tree, and shows in a line or two what in it is probably a mistake.
 func (s *Session) Load() (*workspace.Workspace, error) {
 	ws, err := workspace.Load(s.c.Root, s.c.Strictness)
 	if err != nil {
@@ -60,7 +60,7 @@ func (s *Session) Plan(want Request) (plan.Plan, error) {
 	return s.planTree(ws, want)
 }
 
-// planTree plans a request for a tree that is loaded.
+// planTree plans a request for a loaded tree.
 func (s *Session) planTree(ws *workspace.Workspace, want Request) (plan.Plan, error) {
 	recipe, err := ws.Recipe(buildsys.Recipe)
 	if err != nil {
@@ -106,7 +106,7 @@ func (s *Session) planTree(ws *workspace.Workspace, want Request) (plan.Plan, er
 	return plan.Make(ws, recipe, r)
 }
 
-// describeImage adds what nothing but an image has.
+// describeImage adds what only requests for images have.
 func (s *Session) describeImage(r *plan.Request) (err error) {
 	if r.Identity.Version == "" {
 		return errkind.Usagef("no image version: set version in Release.toml, or BUILDSYS_VERSION_IMAGE")
@@ -118,8 +118,8 @@ func (s *Session) describeImage(r *plan.Request) (err error) {
 	return err
 }
 
-// gitCommit returns the short commit of the checkout, "-dirty" appended when it has changes;
-// "00000000", as Bottlerocket has it, when there is no git or no commit.
+// gitCommit returns the short commit of the checkout, with "-dirty" if it has changes. Without git
+// or a commit it is "00000000", as in Bottlerocket.
 func gitCommit(root string) string {
 	out, err := exec.Command("git", "-C", root, "describe", "--always", "--dirty",
 		"--exclude", "*", "--abbrev=8").Output()
@@ -129,8 +129,8 @@ func gitCommit(root string) string {
 	return "00000000"
 }
 
-// checkRecipe shows what looks wrong in a tree's own Dockerfile, and fails when something is
-// missing without which no step can be built.
+// checkRecipe shows what looks wrong in a tree's own Dockerfile. It fails if something is missing
+// without which no step can be built.
 func (s *Session) checkRecipe(p plan.Plan) error {
 	for _, text := range p.Warnings {
 		s.warn(text)

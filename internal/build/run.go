@@ -1,4 +1,4 @@
-// Run: from a request to outputs in place.
+// run: from a request to outputs in place.
 
 package build
 
@@ -19,18 +19,18 @@ import (
 	"buildsys/internal/sdk"
 )
 
-// logTail is how many lines of a failed step's log the end report shows.
+// logTail is how many lines of a failed step's log the report at the end shows.
 const logTail = 30
 
-// Result is what a build came to.
+// Result is the result of a build.
 type Result struct {
 	Out         string       // directory of the outputs of the last step
-	Kits        []PackedKit  // that were requested, as images
-	Comparisons []Comparison // of the two builds of what was to be verified
+	Kits        []PackedKit  // the requested kits, as images
+	Comparisons []Comparison // of the two builds of each step to verify
 }
 
-// Build takes a request to outputs in place. What the comparisons of a Result say is so with an
-// error as well.
+// Build takes a request to outputs in place. The comparisons of the Result are valid with an error
+// as well.
 func (s *Session) Build(ctx context.Context, want Request) (Result, error) {
 	if want.Verify && s.c.RequireCached {
 		return Result{}, errkind.Usagef("--verify-reproducible and --require-cached are mutually " +
@@ -65,8 +65,8 @@ func (s *Session) Build(ctx context.Context, want Request) (Result, error) {
 	return result, err
 }
 
-// withEngine does something that may need an engine. It is done once more when keys turn out to
-// have been computed with another SDK image than the engine has.
+// withEngine calls do with a link to the engine. It calls do again if keys turn out to have been
+// computed with another SDK image than the engine has.
 func (s *Session) withEngine(do func(*engineLink) error) error {
 	e := &engineLink{s: s}
 	defer e.close()
@@ -77,17 +77,17 @@ func (s *Session) withEngine(do func(*engineLink) error) error {
 	return err
 }
 
-// stepsOptions say how the steps of a plan are run.
+// stepsOptions is how the steps of a plan are run.
 type stepsOptions struct {
-	// wanted is that of executor.Options. Without it all steps are built, and none is remembered.
+	// wanted is that of executor.Options. If it is nil, all steps are built and none is recorded.
 	wanted func(plan.Step) bool
-	unit   string // under cargo: the one step, as part of a file's name
-	// keyed are the digests that an earlier run of this build had; not used with wanted.
+	unit   string // the one step, under cargo, as part of a file's name
+	// keyed are the digests from an earlier run of this build; only used if wanted is nil.
 	keyed sdk.Digests
 }
 
-// runSteps runs the steps of a plan and reports. The outputs of the wanted steps are in place
-// afterwards. It returns the digests of the images that keys were computed with.
+// runSteps runs the steps of a plan and reports. Afterwards the outputs of the wanted steps are in
+// place. It returns the digests of the images that keys were computed with.
 func (s *Session) runSteps(ctx context.Context, e *engineLink, p plan.Plan, o stepsOptions) (
 	keyed sdk.Digests, err error) {
 	logs := builddir.NewLogFiles(s.dir.Logs(), s.out)
@@ -115,7 +115,7 @@ func (s *Session) runSteps(ctx context.Context, e *engineLink, p plan.Plan, o st
 	return run.keyed, s.show(ctx, summary, err)
 }
 
-// knowImages opens the remote caches and finds out which images keys are computed with.
+// knowImages opens the remote caches and determines which images keys are computed with.
 func (s *Session) knowImages(ctx context.Context, known *executor.Cache,
 	run *engineUse) (err error) {
 	if known.Remote, err = s.openRemote(known.Store, run.sink); err != nil {
@@ -148,7 +148,7 @@ func (s *Session) executorOptions(run *engineUse, known *executor.Cache,
 		Wanted:  o.wanted,
 	}
 	if o.unit != "" {
-		options.Jobs = 1 // a unit has nothing to do at once
+		options.Jobs = 1 // a unit has nothing to run in parallel
 	}
 	if s.read {
 		options.Check = readBack(options.Staging)
@@ -156,8 +156,8 @@ func (s *Session) executorOptions(run *engineUse, known *executor.Cache,
 	return options
 }
 
-// show reports the end of a run. An error that is about the run itself is left to the caller: no
-// step is to blame for it, and a report of steps would hide it.
+// show reports the end of a run. It leaves an error about the run itself to the caller: a report of
+// steps would hide it.
 func (s *Session) show(ctx context.Context, summary progress.Summary, err error) error {
 	failed := errkind.Is[*executor.FailedError](err)
 	if summary.Total == 0 || err != nil && !failed && ctx.Err() == nil {
@@ -174,7 +174,7 @@ func (s *Session) show(ctx context.Context, summary progress.Summary, err error)
 
 func (s *Session) trim(store *cache.Store) {
 	if _, err := store.TrimDaily(time.Now()); err != nil {
-		s.warn(fmt.Sprintf("the store of results cannot be trimmed: %v", err))
+		s.warn(fmt.Sprintf("cannot trim the store of results: %v", err))
 	}
 }
 
@@ -199,10 +199,10 @@ func (s *Session) openCache(sink progress.Sink) (*executor.Cache, error) {
 	}, nil
 }
 
-// saveMemo keeps the hashes of files for the next run. Losing them only costs time.
+// saveMemo saves the hashes of files for the next run. Losing them only costs time.
 func (s *Session) saveMemo(memo *cache.Memo) { _ = memo.Save(s.dir.Memo()) }
 
-// openRemote prepares the remote caches; nil when there are none.
+// openRemote returns the remote caches, or nil if there are none.
 func (s *Session) openRemote(store *cache.Store, sink progress.Sink) (*remote.Cache, error) {
 	from := s.c.Remote.From
 	if s.c.Remote.Release {
@@ -222,7 +222,7 @@ func (s *Session) openRemote(store *cache.Store, sink progress.Sink) (*remote.Ca
 	return caches, errkind.BadUsage(err)
 }
 
-// closeRemote waits for the uploads and returns what there is to report.
+// closeRemote waits for the uploads and returns the traffic to report.
 func closeRemote(ctx context.Context, c *remote.Cache, sink progress.Sink) *progress.Traffic {
 	if c == nil {
 		return nil

@@ -1,4 +1,4 @@
-// SDK image: the commands that look for it, fetch it and import it.
+// sdkimage: finds, fetches and imports the SDK image.
 
 package build
 
@@ -15,7 +15,7 @@ import (
 	"buildsys/internal/sdk"
 )
 
-// withSDK does something with the engine and the SDK image. caches may be nil.
+// withSDK calls do with a connected engine and the SDK image. caches may be nil.
 func (s *Session) withSDK(ctx context.Context, caches *remote.Cache,
 	do func(*engineLink, sdk.Images) error) error {
 	e := &engineLink{s: s}
@@ -26,7 +26,7 @@ func (s *Session) withSDK(ctx context.Context, caches *remote.Cache,
 	return do(e, s.images(plan.Plan{}, caches, s.out))
 }
 
-// CheckSDK fails when the engine does not have the SDK image.
+// CheckSDK fails if the engine does not have the SDK image.
 func (s *Session) CheckSDK(ctx context.Context) error {
 	return s.withSDK(ctx, nil, func(e *engineLink, images sdk.Images) error {
 		_, err := images.Find(ctx, e.eng)
@@ -34,7 +34,7 @@ func (s *Session) CheckSDK(ctx context.Context) error {
 	})
 }
 
-// SharedSDK reports whether a remote cache has the SDK image, from where builds then take it.
+// SharedSDK reports whether a remote cache has the SDK image, so that builds can fetch it.
 func (s *Session) SharedSDK(ctx context.Context) bool {
 	if len(s.c.Remote.From) == 0 {
 		return false
@@ -48,7 +48,7 @@ func (s *Session) SharedSDK(ctx context.Context) bool {
 	return ok
 }
 
-// FetchSDK imports the SDK image from a remote cache, replacing the one that is there.
+// FetchSDK imports the SDK image from a remote cache, replacing the existing one.
 func (s *Session) FetchSDK(ctx context.Context) error {
 	caches, err := s.openCaches(false)
 	if err != nil {
@@ -67,13 +67,13 @@ func (s *Session) FetchSDK(ctx context.Context) error {
 	})
 }
 
-// ImportSDK imports the tar of a root file system as the SDK image, and uploads it to the remote
-// cache that is written, if there is one: with replace in place of another of the same name.
-// imported is called in between: the import stands whatever comes of the upload.
+// ImportSDK imports the tar of a root file system as the SDK image, and uploads it if a remote
+// cache is written to. With replace it replaces another image of the same name there. imported is
+// called before the upload: the import holds even if that fails.
 func (s *Session) ImportSDK(ctx context.Context, rootfs io.Reader, replace bool,
 	imported func()) error {
 	tar := bufio.NewReader(rootfs)
-	if _, err := tar.Peek(1); err == io.EOF { // an engine takes it, and every step would fail
+	if _, err := tar.Peek(1); err == io.EOF { // an engine would accept it, and every step would fail
 		return errkind.Usagef("the root file system to import is empty")
 	}
 	rootfs = tar
@@ -95,7 +95,7 @@ func (s *Session) ImportSDK(ctx context.Context, rootfs io.Reader, replace bool,
 			return err
 		}
 		imported()
-		// What the engine did not read belongs to the tar as well.
+		// The tar may go on after what the engine has read.
 		if _, err := io.Copy(io.Discard, rootfs); err != nil {
 			return errkind.BadEnvironment(err)
 		}
@@ -104,8 +104,7 @@ func (s *Session) ImportSDK(ctx context.Context, rootfs io.Reader, replace bool,
 }
 
 func (s *Session) shareSDK(ctx context.Context, e *engineLink, images sdk.Images,
-	packed *sdk.Packed,
-	replace bool) (err error) {
+	packed *sdk.Packed, replace bool) (err error) {
 	if images.Remote, err = s.openCaches(true); err != nil {
 		return err
 	}
@@ -119,8 +118,8 @@ func (s *Session) shareSDK(ctx context.Context, e *engineLink, images sdk.Images
 	return nil
 }
 
-// openCaches opens the remote caches apart from a build: those that are read, or the one that is
-// written.
+// openCaches opens the remote caches outside of a build: those that are read from, or the one that
+// is written to.
 func (s *Session) openCaches(write bool) (*remote.Cache, error) {
 	o := remote.Options{From: s.c.Remote.From, Warn: s.warn}
 	if write {

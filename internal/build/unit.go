@@ -1,17 +1,16 @@
-// Unit: a build started by the build script of a crate. Cargo has ordered the crates and built what
-// this one needs; what is left is one step.
+// unit: runs a build that the build script of a crate started. Cargo has ordered the crates and
+// built what this one needs, so one step is left.
 
 package build
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
-
-	"errors"
 
 	"buildsys/internal/builddir"
 	"buildsys/internal/cargo"
@@ -20,9 +19,9 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// BuildUnit builds the one package, kit or image that want names, and writes to cargo what it
-// depends on. built is the variant that cargo has had packages built for, which may be another than
-// the session's.
+// BuildUnit builds the one package, kit or image that want names, and writes cargo's directives
+// about what it depends on. built is the variant that cargo has had packages built for, which may
+// differ from the session's.
 func (s *Session) BuildUnit(ctx context.Context, want Request, built string, directives io.Writer) (
 	Result, error) {
 	if want.Verify {
@@ -64,7 +63,7 @@ func (s *Session) crate(ws *workspace.Workspace, p plan.Plan) cargo.Crate {
 		Tree: ws, Plan: p}
 }
 
-// runUnit runs the last step of a plan whose other steps are given.
+// runUnit runs the last step of a plan, whose other steps are given.
 func (s *Session) runUnit(ctx context.Context, p plan.Plan, want Request) (Result, error) {
 	unit := p.Steps[len(p.Steps)-1]
 	name := strings.ReplaceAll(unit.ID, "/", "-")
@@ -73,7 +72,7 @@ func (s *Session) runUnit(ctx context.Context, p plan.Plan, want Request) (Resul
 		return Result{}, err
 	}
 	defer unlock()
-	defer func() { _ = os.Remove(s.dir.Staging(name)) }() // empty, and of no use to anybody else
+	defer func() { _ = os.Remove(s.dir.Staging(name)) }() // empty, and used by no other process
 	result := Result{Out: unit.Out}
 	err = s.withEngine(func(e *engineLink) error {
 		_, err := s.runSteps(ctx, e, p, stepsOptions{wanted: want.wanted, unit: name})
@@ -85,8 +84,8 @@ func (s *Session) runUnit(ctx context.Context, p plan.Plan, want Request) (Resul
 	return result, err
 }
 
-// lockUnit keeps units and full builds of the checkout apart, and two units of one name: several
-// cargo may be at work.
+// lockUnit serializes a unit against full builds of the checkout and against the same unit in
+// another cargo.
 func (s *Session) lockUnit(ctx context.Context, id, name string) (unlock func(), err error) {
 	waiting := s.waitingFor("working on this checkout")
 	checkout, err := builddir.LockShared(ctx, s.dir.Lock(), "cargo: "+id, waiting)
@@ -101,8 +100,8 @@ func (s *Session) lockUnit(ctx context.Context, id, name string) (unlock func(),
 	return func() { own(); checkout() }, nil
 }
 
-// skipUnit passes over a variant that is not made for the architecture: a workspace has all of
-// them, and the others go on.
+// skipUnit succeeds for a variant that does not support the architecture, as a cargo workspace has
+// all variants.
 func (s *Session) skipUnit(ws *workspace.Workspace, skipped *plan.SkippedError, w io.Writer) error {
 	if _, err := fmt.Fprintf(w, "cargo:warning=%v\n", skipped); err != nil {
 		return err
@@ -113,7 +112,7 @@ func (s *Session) skipUnit(ws *workspace.Workspace, skipped *plan.SkippedError, 
 	return s.crate(ws, p).WriteDirectives(w)
 }
 
-// sameVariant refuses an image of packages that were built for another variant.
+// sameVariant refuses an image with packages that were built for another variant.
 func sameVariant(ws *workspace.Workspace, p plan.Plan, built, variant string) error {
 	names := cargo.SensitivePackages(ws, p)
 	if built == variant || len(names) == 0 {

@@ -1,4 +1,4 @@
-// Verify: builds packages or images a second time in other surroundings.
+// verify: builds steps a second time in other surroundings.
 
 package build
 
@@ -19,14 +19,14 @@ import (
 	"buildsys/internal/sdk"
 )
 
-// IrreproducibleError reports that steps came out differently when they were built again.
+// IrreproducibleError reports that steps had other outputs when they were built again.
 type IrreproducibleError struct {
 	Names []string
-	Of    int // steps that were compared
+	Of    int // number of steps that were compared
 	Kind  plan.Kind
 }
 
-// Error names the packages, the kits or the variant.
+// Error returns the names of the packages, the kits or the variant.
 func (e *IrreproducibleError) Error() string {
 	names := strings.Join(e.Names, ", ")
 	switch e.Kind {
@@ -41,14 +41,14 @@ func (e *IrreproducibleError) Error() string {
 // ErrorKind returns errkind.Integrity.
 func (*IrreproducibleError) ErrorKind() errkind.Kind { return errkind.Integrity }
 
-// verify builds what was requested of a plan whose outputs are in place once more, past every cache
-// and in other surroundings, and compares: the named packages, or of a variant its images alone.
-// Both builds are kept where they differ.
+// verify builds what was requested again, in other surroundings and without any cache, and
+// compares: the named packages or kits, or only the images of a variant. The outputs of the plan
+// are in place. It keeps both builds if they differ.
 func (s *Session) verify(ctx context.Context, e *engineLink, p plan.Plan, want Request,
 	keyed sdk.Digests) ([]Comparison, error) {
 	first := s.requested(p, want)
 	second := again(p, first, s.builds)
-	for _, step := range first { // what an earlier run left must not be taken for this one's
+	for _, step := range first { // what an earlier run left must not pass for this one's
 		if err := s.builds(step).Remove(); err != nil {
 			return nil, errkind.BadEnvironment(err)
 		}
@@ -61,7 +61,7 @@ func (s *Session) verify(ctx context.Context, e *engineLink, p plan.Plan, want R
 	var different []string
 	for i, step := range second.Steps {
 		if _, err := os.Stat(step.Out); errors.Is(err, fs.ErrNotExist) {
-			continue // its build failed, which was reported
+			continue // its build failed, and was reported
 		}
 		c, err := compare(ctx, step.Name, first[i].Out, s.builds(first[i]))
 		if err != nil {
@@ -78,7 +78,7 @@ func (s *Session) verify(ctx context.Context, e *engineLink, p plan.Plan, want R
 	return all, &IrreproducibleError{different, len(first), first[0].Kind}
 }
 
-// requested returns the steps of a plan that were asked for by name, without what they need.
+// requested returns the requested steps of a plan, without what they need.
 func (s *Session) requested(p plan.Plan, want Request) []plan.Step {
 	var steps []plan.Step
 	for _, step := range p.Steps {
@@ -94,8 +94,8 @@ func (s *Session) requested(p plan.Plan, want Request) []plan.Step {
 	return steps
 }
 
-// again is the plan of the second builds: only those steps, all at once, since what they need is
-// there.
+// again returns the plan of the second builds: only the given steps, all at once, as what they need
+// is in place.
 func again(p plan.Plan, steps []plan.Step, builds func(plan.Step) builddir.Builds) plan.Plan {
 	second := plan.Plan{Arch: p.Arch}
 	for _, s := range steps {
@@ -112,7 +112,7 @@ func again(p plan.Plan, steps []plan.Step, builds func(plan.Step) builddir.Build
 	return second
 }
 
-// builds is where the two builds of a step are kept when they differ.
+// builds returns where the two builds of a step are kept if they differ.
 func (s *Session) builds(step plan.Step) builddir.Builds {
 	name := step.Name
 	switch step.Kind {

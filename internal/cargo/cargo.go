@@ -1,6 +1,6 @@
-// Package cargo is what cargo's build scripts need: which step the crate is that started this
-// program, and what cargo has to be told about it. Cargo orders the crates and builds what one
-// needs; a session of package build does the one step that is left.
+// Package cargo does what cargo's build scripts need: it finds the step whose crate started this
+// program, and writes what cargo must know about the step. Cargo orders the crates and builds what
+// one needs; a session of package build runs the one step that is left.
 package cargo
 
 import (
@@ -19,10 +19,10 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// Unit returns the package, the variant, or the directory below kits/ of the kit whose build script
-// started this program for a step of the given kind, by the directory of the crate, which cargo
-// names in CARGO_MANIFEST_DIR. It is "" when none did: a program that cargo runs for another
-// reason, and which starts a build, inherits the directory of a crate that is none of these.
+// Unit returns the package, the variant, or the directory below kits/ of the kit, whose build
+// script started this program for a step of the given kind. manifestDir is the directory of the
+// crate, from CARGO_MANIFEST_DIR. Unit returns "" for other crates: a program that cargo runs for
+// another reason, and which starts a build, inherits the directory of its own crate.
 func Unit(root, manifestDir string, kind plan.Kind) (string, error) {
 	pkg, variant := workspace.Here(root, manifestDir)
 	name, needs := pkg, plan.Package
@@ -39,7 +39,7 @@ func Unit(root, manifestDir string, kind plan.Kind) (string, error) {
 	return name, nil
 }
 
-// Dir returns the directory of the crate that a step belongs to, below the root of the tree.
+// Dir returns the directory of the crate of a step, relative to the root of the tree.
 func Dir(tree *workspace.Workspace, s plan.Step) string {
 	switch s.Kind {
 	case plan.Package:
@@ -55,7 +55,7 @@ func Sensitive(p *workspace.Package) bool {
 	return p.VariantSensitive != "" || len(p.PackageFeatures) > 0
 }
 
-// SensitivePackages returns the packages of a plan that are Sensitive, in plan order.
+// SensitivePackages returns the names of the Sensitive packages of a plan, in plan order.
 func SensitivePackages(tree *workspace.Workspace, p plan.Plan) []string {
 	var names []string
 	for _, s := range p.Steps {
@@ -66,10 +66,10 @@ func SensitivePackages(tree *workspace.Workspace, p plan.Plan) []string {
 	return names
 }
 
-// Backdate gives the outputs in dir, where they are newer, the time of a file that was there before
-// the build script was started. Cargo compares the times of what a build script depends on with the
-// time of its start; with this it notices that outputs were removed or replaced later, and not that
-// they were just made.
+// Backdate sets the times of outputs in dir that are newer than file to the time of file, which
+// must be older than the start of the build script. Cargo compares the times of what a build script
+// depends on with the time of its start. So cargo notices if outputs are removed or replaced later,
+// but not that they were just made.
 func Backdate(dir, file string) error {
 	info, err := os.Stat(file)
 	if err != nil {
@@ -90,8 +90,8 @@ func Backdate(dir, file string) error {
 	return err
 }
 
-// setTime sets the modification time of a file, a directory, or a link itself: cargo looks at the
-// links too.
+// setTime sets the modification time of a file, a directory or a link. Cargo looks at links
+// themselves, too.
 func setTime(path string, at time.Time) error {
 	stamp := unix.NsecToTimespec(at.UnixNano())
 	times := []unix.Timespec{stamp, stamp}

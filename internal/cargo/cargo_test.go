@@ -29,7 +29,7 @@ func TestUnit(t *testing.T) {
 		{"packages/bash", plan.Package, "bash"},
 		{"variants/aws-dev", plan.Variant, "aws-dev"},
 		{"kits/core/deep", plan.Kit, "core/deep"},
-		{"tools/helper", plan.Package, ""}, // a crate that is none of ours
+		{"tools/helper", plan.Package, ""}, // a crate of no step
 		{"..", plan.Package, ""},
 	} {
 		got, err := Unit(root, filepath.Join(root, tt.dir), tt.kind)
@@ -55,10 +55,10 @@ func TestCover(t *testing.T) {
 `)
 	for _, tt := range []struct{ files, want string }{
 		{"packages/a/Cargo.toml packages/a/a.spec", "packages/a"},
-		{"packages/b/Cargo.toml", "packages/b/Cargo.toml"}, // there is another file beside it
+		{"packages/b/Cargo.toml", "packages/b/Cargo.toml"}, // its directory has another file
 		{"sources/app/main.go sources/app/sub/x.go", "sources/app"},
 		{"sources/app/sub/x.go", "sources/app/sub"},
-		// What is added below packages/ belongs to another crate, so that is never named.
+		// What is added below packages/ belongs to another crate, so that directory is never returned.
 		{"packages/a/Cargo.toml packages/a/a.spec packages/b/Cargo.toml packages/b/notes",
 			"packages/a packages/b"},
 	} {

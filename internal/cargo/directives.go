@@ -1,4 +1,4 @@
-// Directives: what a build script tells cargo that its crate depends on.
+// directives: what a build script writes for cargo about what its crate depends on.
 
 package cargo
 
@@ -20,8 +20,8 @@ import (
 // Crate is a crate whose outputs are in place.
 type Crate struct {
 	Root     string // of the tree
-	SDKImage string // that its steps run in
-	BuildID  string // of images, as a setting says; empty when it is the git commit
+	SDKImage string // that the steps run in
+	BuildID  string // of images, from a setting; empty if it is the git commit
 	Tree     *workspace.Workspace
 	Plan     plan.Plan // ends with the crate's step
 }
@@ -29,8 +29,8 @@ type Crate struct {
 func (c Crate) step() plan.Step { return c.Plan.Steps[len(c.Plan.Steps)-1] }
 
 // WriteDirectives writes every file and variable that can change the crate's outputs, and the
-// outputs themselves, so that they are put back when they are gone. It writes all at once or
-// nothing.
+// outputs themselves, so that they are restored if they are removed. It writes everything in one
+// call, or nothing.
 func (c Crate) WriteDirectives(w io.Writer) error {
 	var out bytes.Buffer
 	for _, env := range c.variables() {
@@ -46,11 +46,12 @@ func (c Crate) WriteDirectives(w io.Writer) error {
 	return err
 }
 
-// The arguments of recipes that trees bring along, and the settings that they come from.
+// recipeVariables maps build arguments of trees' own Dockerfiles to the settings that they come
+// from.
 var recipeVariables = map[string]string{"TOOLCHAIN": "BUILDSYS_TOOLCHAIN", "REPO": "PUBLISH_REPO"}
 
-// variables returns the settings that can change the outputs. Where the engine and the caches are
-// cannot.
+// variables returns the settings that can change the outputs. Those that locate the engine and the
+// caches cannot.
 func (c Crate) variables() []string {
 	unit := c.step()
 	names := []string{"BUILDSYS_ARCH", "BUILDSYS_SDK_IMAGE"}
@@ -83,9 +84,9 @@ func (c Crate) variables() []string {
 	return names
 }
 
-// files returns the files that can change the outputs, sorted. A directory stands for all in it
-// where nothing else is in it, so that a file that is added is noticed too. External files are
-// named by hash in the manifest.
+// files returns the files that can change the outputs, sorted. A directory with only such files
+// stands for them, so that an added file is noticed too. External files are missing, as their
+// hashes are in the manifest.
 func (c Crate) files() []string {
 	files := map[string]bool{}
 	for _, s := range c.Plan.Steps {
@@ -102,13 +103,13 @@ func (c Crate) files() []string {
 			files[path] = true
 		}
 	}
-	if strings.HasPrefix(c.SDKImage, plan.ContextPrefix) { // named by the content of its recipe
+	if strings.HasPrefix(c.SDKImage, plan.ContextPrefix) { // the name is a hash of the SDK's recipe
 		for _, f := range filesBelow(filepath.Join(c.Root, "sdk")) {
 			files[f] = true
 		}
 	}
 	paths := cover(c.Root, files)
-	if !exists(filepath.Join(c.Root, "Dockerfile")) { // the recipe is inside this program
+	if !exists(filepath.Join(c.Root, "Dockerfile")) { // the recipe is in this program
 		if exe, err := os.Executable(); err == nil {
 			paths = append(paths, exe)
 		}
@@ -121,9 +122,9 @@ func (c Crate) files() []string {
 	return slices.Compact(paths)
 }
 
-// treeFiles returns slash paths of what manifests and settings are read from, whether it is there
-// or not. Cargo looks after the files of a crate itself; they must only not keep the directory from
-// standing for all in it.
+// treeFiles returns slash paths of files that manifests and settings are read from; some may be
+// missing. Cargo watches the files of the crate by itself. They are listed so that the crate's
+// directory can stand for all of its files.
 func (c Crate) treeFiles() []string {
 	unit := c.step()
 	crate := filepath.ToSlash(Dir(c.Tree, unit))
@@ -141,11 +142,11 @@ func (c Crate) treeFiles() []string {
 	return names
 }
 
-// cover returns the given files with those of whole directories below root put together: a
-// directory is named when it holds no other file. Files outside of root are named as they are.
+// cover returns the given files, but directories below root that contain no other files in place of
+// their files. Files outside of root are returned as they are.
 func cover(root string, files map[string]bool) []string {
-	inside := map[string]bool{} // directories that the files are in
-	apart := map[string]bool{}  // directories that are never named
+	inside := map[string]bool{} // directories with some of the files
+	apart := map[string]bool{}  // directories that are never returned
 	var paths []string
 	for file := range files {
 		rel, err := filepath.Rel(root, file)
@@ -157,7 +158,7 @@ func cover(root string, files map[string]bool) []string {
 			inside[filepath.Join(root, dir)] = true
 		}
 	}
-	// What is added there belongs to another crate.
+	// What is added in these belongs to another crate.
 	for _, several := range []string{"", "packages", "kits", "variants", "sources"} {
 		apart[filepath.Join(root, several)] = true
 	}
@@ -165,7 +166,7 @@ func cover(root string, files map[string]bool) []string {
 	return append(paths, found...)
 }
 
-// coverDir is cover for one directory; whole reports whether it holds nothing but the files.
+// coverDir is cover for one directory; whole reports whether it has only such files.
 func coverDir(dir string, files, inside, apart map[string]bool) (paths []string, whole bool) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -190,8 +191,8 @@ func coverDir(dir string, files, inside, apart map[string]bool) (paths []string,
 	return paths, whole
 }
 
-// gitHistory returns the files that change when another commit is checked out: the build ID is the
-// commit, when no setting names one.
+// gitHistory returns the file that changes when another commit is checked out, which is the build
+// ID if no setting gives one.
 func gitHistory(root string) []string {
 	for _, name := range []string{"logs/HEAD", "HEAD"} {
 		out, err := exec.Command("git", "-C", root, "rev-parse", "--git-path", name).Output()
@@ -214,7 +215,7 @@ func filesBelow(dir string) (files []string) {
 		if err == nil && d.Type().IsRegular() {
 			files = append(files, path)
 		}
-		return nil // what cannot be read was reported when the name was computed
+		return nil // computing the name has reported what cannot be read
 	})
 	return files
 }

@@ -1,5 +1,5 @@
-// App: what all commands share: the outside world, the flags that all have, and the way from them
-// to a session.
+// app: what all commands share: the outside world, the common flags, and the way from them to a
+// session.
 
 package cli
 
@@ -20,10 +20,10 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// app is what a command gets to work with.
+// app is what every command works with.
 type app struct {
 	sys     *System
-	flags   *pflag.FlagSet // of all commands
+	flags   *pflag.FlagSet // common to all commands
 	verbose bool
 	require bool
 	release bool
@@ -47,7 +47,7 @@ func (a *app) addBuildFlags(flags *pflag.FlagSet) {
 		"ignore --cache-from and what came from it earlier")
 }
 
-// caller is who runs the command, for settings.
+// caller returns who runs the command, for package settings.
 func (a *app) caller() settings.Caller {
 	return settings.Caller{
 		Dir:    a.sys.Dir,
@@ -61,17 +61,17 @@ func (a *app) caller() settings.Caller {
 	}
 }
 
-// path returns a path of the command line, absolute.
+// path returns a path from the command line as an absolute path.
 func (a *app) path(path string) string { return a.caller().Path(path) }
 
-// session returns a session for a configuration.
+// session returns a session with a configuration.
 func (a *app) session(c build.Config) *build.Session {
 	return build.New(c, build.Surroundings{
 		Dial: a.sys.Dial, Output: a.newConsole(), Unread: a.sys.Unread,
 	})
 }
 
-// resolve returns the settings, and a session for them.
+// resolve returns the configuration from the settings, and a session with it.
 func (a *app) resolve() (build.Config, *build.Session, error) {
 	c, err := a.caller().Resolve()
 	if err != nil {
@@ -80,8 +80,8 @@ func (a *app) resolve() (build.Config, *build.Session, error) {
 	return c, a.session(c), nil
 }
 
-// resolveVariant is resolve for a command about one variant: the argument, that of the directory,
-// or that of the settings.
+// resolveVariant is resolve for a command about one variant: that of the arguments, the directory
+// or the settings.
 func (a *app) resolveVariant(args []string) (build.Config, *build.Session, error) {
 	c, err := a.caller().Resolve()
 	if err == nil {
@@ -90,7 +90,7 @@ func (a *app) resolveVariant(args []string) (build.Config, *build.Session, error
 	return c, a.session(c), err
 }
 
-// pickVariant returns the settings for the variant that a command is about.
+// pickVariant returns the configuration with the variant that a command is about.
 func (a *app) pickVariant(c build.Config, args []string) (build.Config, error) {
 	if len(args) > 0 {
 		c = c.WithVariant(args[0])
@@ -103,8 +103,8 @@ func (a *app) pickVariant(c build.Config, args []string) (build.Config, error) {
 	return c, nil
 }
 
-// cargoUnit returns the unit whose build script started this program; "" if none did. A name on the
-// command line means that a person did.
+// cargoUnit returns the unit whose build script started this program, or "" if none did. With a
+// name on the command line, a person did.
 func (a *app) cargoUnit(c build.Config, kind plan.Kind, args []string) (string, error) {
 	dir := a.sys.Getenv("CARGO_MANIFEST_DIR")
 	if dir == "" || len(args) > 0 {
@@ -142,9 +142,8 @@ func (c console) Notice(text string) { fmt.Fprintln(c.sys.Stderr, text) }
 // Report shows how a run ended.
 func (c console) Report(s progress.Summary) error { return progress.WriteReport(c.sys.Stderr, s) }
 
-// noSuch returns an error for a name that the tree does not have, with the name that was perhaps
-// meant.
+// noSuch returns the error for a name that the tree does not have. It names the most similar one
+// there is, or lists them.
 func noSuch(what, name string, known []string) error {
-	return errkind.Usagef("%s %q: there is none of this name; %s",
-		what, name, manifest.NameHint(name, known))
+	return errkind.Usagef("no %s %q; %s", what, name, manifest.NameHint(name, known))
 }

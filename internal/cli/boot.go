@@ -1,4 +1,4 @@
-// boot: starts a variant's image in QEMU, with its console on the terminal or headless as a check.
+// boot: starts a variant's image in QEMU, with its console on the terminal, or headless as a check.
 
 package cli
 
@@ -22,7 +22,7 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// bootOptions are the flags of boot.
+// bootOptions holds the flags of boot.
 type bootOptions struct {
 	check   bool
 	bios    bool
@@ -41,8 +41,9 @@ BIOS), and puts its serial console on the terminal. Leave with Ctrl-A X. For a
 variant with uefi-secure-boot, Secure Boot is on and the keys of the profile
 are enrolled. The image never changes: what the system writes is discarded.
 
-With --check it runs without a terminal, waits until the system says that it is
-ready, shuts it down, and saves the console in build/logs/ARCH/boot-VARIANT.log.
+With --check it runs without a terminal, waits until the system reports that it
+is ready, shuts it down, and saves the console in
+build/logs/ARCH/boot-VARIANT.log.
 
 ` + exitStatusHelp,
 		Args: usage(cobra.MaximumNArgs(1)),
@@ -85,8 +86,8 @@ func (a *app) boot(ctx context.Context, c build.Config, s *build.Session, o boot
 	return vmError(vm.Run(ctx, machine))
 }
 
-// enrolled returns the certificates for the firmware when the variant has uefi-secure-boot, else
-// nil.
+// enrolled returns the certificates for the firmware if the variant has uefi-secure-boot, and nil
+// otherwise.
 func enrolled(c build.Config) (*uefi.Certificates, error) {
 	ws, err := workspace.Load(c.Root, c.Strictness)
 	if err != nil {
@@ -103,7 +104,7 @@ func enrolled(c build.Config) (*uefi.Certificates, error) {
 	return &certificates, nil
 }
 
-// bootCheck waits for the ready line, and keeps the console below build/logs.
+// bootCheck waits for the ready line. It keeps the console below build/logs.
 func (a *app) bootCheck(ctx context.Context, c build.Config, s *build.Session, machine vm.Config,
 	timeout time.Duration) error {
 	console, err := s.CreateBootLog()
@@ -127,7 +128,8 @@ func (a *app) bootCheck(ctx context.Context, c build.Config, s *build.Session, m
 	return console.Close()
 }
 
-// vmError marks what the machine lacks, as opposed to an image that does not boot.
+// vmError marks an error about a program that the machine lacks, as opposed to an image that does
+// not boot.
 func vmError(err error) error {
 	if errors.Is(err, vm.ErrMissing) {
 		return errkind.BadEnvironment(err)

@@ -1,4 +1,4 @@
-// build-kit: builds the packages of kits, and makes of each kit an image for others.
+// build-kit: builds the packages of kits, and makes an image of each kit for other trees.
 
 package cli
 
@@ -72,8 +72,8 @@ func newBuildKitCommand(a *app) *cobra.Command {
 	return cmd
 }
 
-// pickKits settles which kits a command is about: the arguments, that of the directory dir below
-// the root, or the only one.
+// pickKits returns the kits that a command is about: those of the arguments, that of dir, a
+// directory below the root, or the only one.
 func pickKits(ws *workspace.Workspace, dir string, names []string) ([]string, error) {
 	known := ws.KitNames()
 	if len(names) == 0 {
@@ -85,9 +85,9 @@ func pickKits(ws *workspace.Workspace, dir string, names []string) ([]string, er
 	}
 	switch {
 	case len(known) == 0:
-		return nil, errkind.Usagef("the tree has no kit: kits/NAME/Cargo.toml makes one (docs/kits.md)")
+		return nil, errkind.Usagef("the tree has no kits: add kits/NAME/Cargo.toml (docs/kits.md)")
 	case len(names) == 0:
-		return nil, errkind.Usagef("no kit named: say which, or run inside kits/NAME/; there are: %s",
+		return nil, errkind.Usagef("no kit named: name one, or run inside kits/NAME/; there are: %s",
 			strings.Join(known, ", "))
 	}
 	for _, name := range names {
@@ -98,12 +98,12 @@ func pickKits(ws *workspace.Workspace, dir string, names []string) ([]string, er
 	return slices.Compact(slices.Sorted(slices.Values(names))), nil
 }
 
-// printKits describes the images of kits on standard error and prints their places to w.
+// printKits describes the images of kits on standard error and prints their directories to w.
 func (a *app) printKits(w io.Writer, kits []build.PackedKit) {
 	for _, k := range kits {
 		if k.Other != "" {
-			fmt.Fprintf(a.sys.Stderr, "kit %s: its image for %s was made of other inputs and is no part "+
-				"of it any more: build it again (--arch)\n", k.Name, k.Other)
+			fmt.Fprintf(a.sys.Stderr, "kit %s: its image for %s was made from other inputs and is "+
+				"no longer part of it; build it again (--arch)\n", k.Name, k.Other)
 		}
 		fmt.Fprintf(a.sys.Stderr, "kit %s %s for %s: digest %s\n", k.Name, k.Version,
 			strings.Join(k.Arches, " and "), k.Digest)

@@ -1,4 +1,4 @@
-// build-package: builds the RPMs of packages and of everything they need first.
+// build-package: builds the RPMs of packages and of everything that they need.
 
 package cli
 
@@ -24,12 +24,12 @@ RPMs go to build/rpms/ARCH/NAME/, logs to build/logs/ARCH/.
 
 The build script of packages/NAME/ that starts it without a name (cargo sets
 CARGO_MANIFEST_DIR) gets that package alone, since cargo has built what it
-needs. Standard output then tells cargo what the package depends on.
+needs. Standard output is then for cargo: what the package depends on.
 
 With --verify-reproducible each named package is built a second time: past every
 cache, on another day, in another time zone and locale, under another host name
-and umask, with one CPU and another number of jobs. Where the RPMs differ, the
-command says how, keeps both builds in build/reproducible/NAME/, and exits
+and umask, with one CPU and another number of jobs. If the RPMs differ, the
+command shows how, keeps both builds in build/reproducible/NAME/, and exits
 with 5.
 
 `
@@ -55,7 +55,7 @@ func newBuildPackageCommand(a *app) *cobra.Command {
 			if len(names) == 0 {
 				name, _ := workspace.Here(c.Root, a.sys.Dir)
 				if name == "" {
-					return errkind.Usagef("no package named: say which, or run inside packages/NAME/")
+					return errkind.Usagef("no package named: name one, or run inside packages/NAME/")
 				}
 				names = []string{name}
 			}
@@ -68,13 +68,13 @@ func newBuildPackageCommand(a *app) *cobra.Command {
 	return cmd
 }
 
-// addVerifyFlag is for the commands whose requests can be verified.
+// addVerifyFlag adds the flag of the commands whose requests can be verified.
 func addVerifyFlag(flags *pflag.FlagSet, want *build.Request) {
 	flags.BoolVar(&want.Verify, "verify-reproducible", false,
 		"build it twice, the second time in other surroundings, and compare")
 }
 
-// build builds, and prints what came of it.
+// build builds a request and prints the result.
 func (a *app) build(ctx context.Context, s *build.Session, want build.Request) error {
 	result, err := s.Build(ctx, want)
 	for _, c := range result.Comparisons {
@@ -87,7 +87,7 @@ func (a *app) build(ctx context.Context, s *build.Session, want build.Request) e
 	return err
 }
 
-// buildUnit builds for cargo, whose standard output is not for people. built is the variant that
+// buildUnit builds a request for cargo, which reads standard output. built is the variant that
 // cargo has had packages built for.
 func (a *app) buildUnit(ctx context.Context, s *build.Session, want build.Request,
 	built string) error {
@@ -96,10 +96,10 @@ func (a *app) buildUnit(ctx context.Context, s *build.Session, want build.Reques
 	return err
 }
 
-// maxLines is how many lines of an explanation are shown; a file has the rest.
+// maxLines is how many lines of an explanation are shown. A file has all of them.
 const maxLines = 40
 
-// printComparison reports whether two builds of a step are the same, and what differs.
+// printComparison prints whether two builds of a step are the same, and what differs.
 func printComparison(w io.Writer, c build.Comparison) {
 	if c.Same() {
 		fmt.Fprintf(w, "%s is reproducible\n", c.Name)
@@ -118,7 +118,7 @@ func printComparison(w io.Writer, c build.Comparison) {
 func printLines(w io.Writer, lines []string) {
 	for i, line := range lines {
 		if i == maxLines {
-			fmt.Fprintf(w, "  … and %d lines more\n", len(lines)-i)
+			fmt.Fprintf(w, "  … and %d more lines\n", len(lines)-i)
 			return
 		}
 		fmt.Fprintf(w, "  %s\n", line)

@@ -18,12 +18,12 @@ newest.
 
 The build script of variants/NAME/ that starts it without a name (cargo sets
 CARGO_MANIFEST_DIR) gets that image alone, since cargo has built its packages.
-Standard output then tells cargo what the image depends on.
+Standard output is then for cargo: what the image depends on.
 
 With --verify-reproducible the images are made a second time from the same RPMs:
 past every cache, on another day, in another time zone and locale, under another
 host name and umask, with one CPU, and with directories read in reverse order.
-Where an output differs, the command says how, keeps both builds in
+If an output differs, the command shows how, keeps both builds in
 build/reproducible/ARCH-NAME/, and exits with 5.
 
 `

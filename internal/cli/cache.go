@@ -34,7 +34,7 @@ func newCacheStat(a *app) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "stat",
-		Short: "Say how much is in the store",
+		Short: "Show how much is in the store",
 		Args:  usage(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
 			store, err := a.openStore()
@@ -73,7 +73,7 @@ func newCacheTrim(a *app) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "trim",
-		Short: "Remove what was not used for long",
+		Short: "Remove what was not used for a long time",
 		Long: `Removes the results of steps that were not used for longer than --max-age. Then,
 if need be, removes those that were unused for longest, until the store is no
 larger than --max-size. An age is a number and d (days), h, m or s; a size is a
@@ -148,7 +148,7 @@ they are needed. If it finds damage, the command exits with 5.`,
 	return cmd
 }
 
-// openStore opens the store of the settings.
+// openStore opens the store in the cache directory of the settings.
 func (a *app) openStore() (*cache.Store, error) {
 	dir, err := a.caller().UserCacheDir()
 	if err != nil {
@@ -162,7 +162,7 @@ func (a *app) openStore() (*cache.Store, error) {
 	return store, nil
 }
 
-// parseAge reads a duration that may also be in days.
+// parseAge parses a duration that may also be in days.
 func parseAge(text string) (time.Duration, error) {
 	if text == "0" {
 		return 0, nil

@@ -1,4 +1,4 @@
-// ci: files for CI services, made from the dependency graph.
+// ci: generates files for CI services from the dependency graph.
 
 package cli
 
@@ -19,22 +19,22 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// maxNodes is a planning number: CodeBuild documents no limit for a build graph, an account runs 20
-// builds of a kind at once by default, and five times as many may wait in the queue.
+// maxNodes is a planning number: CodeBuild documents no limit of a build graph. By default an
+// account runs 20 builds of a kind at once, and five times as many may wait in the queue.
 const maxNodes = 100
 
-// nodeWork is how much work is worth a build of its own: container, engine and SDK image take one
-// to two minutes to be there.
+// nodeWork is how much work justifies a build of its own: container, engine and SDK image take one
+// to two minutes to start.
 const nodeWork = 5 * time.Minute
 
-// unknownPerNode is how many packages go into one build when no duration was ever recorded.
+// unknownPerNode is how many packages share one build if no durations were recorded.
 const unknownPerNode = 8
 
 func newCICommand(a *app) *cobra.Command {
 	return group("ci", "Make files for CI services", "", newCodeBuildCommand(a))
 }
 
-// codeBuildRequest are the flags of ci codebuild.
+// codeBuildRequest holds the flags of ci codebuild.
 type codeBuildRequest struct {
 	batch     bool
 	phases    string
@@ -49,8 +49,8 @@ for all, for both architectures or the one of --arch. A package that takes long
 has a build of its own, small ones share one, and images come last. Each build
 runs the buildspec of --buildspec (see ci/codebuild/) with the variables
 BUILDSYS_CI_ARCHES, BUILDSYS_CI_VARIANTS and BUILDSYS_CI_PACKAGES. RPMs pass from
-one build to the next through the remote cache. Earlier builds, or --durations,
-say how long packages take.
+one build to the next through the remote cache. The durations of packages are
+those of earlier builds, or those in the file of --durations.
 
 With --phases: prints a bash script that runs the phases of a buildspec as
 CodeBuild does.
@@ -67,7 +67,7 @@ func newCodeBuildCommand(a *app) *cobra.Command {
 			r.variants = args
 			switch {
 			case r.batch == (r.phases != ""):
-				return errkind.Usagef("say what to make: --batch or --phases BUILDSPEC")
+				return errkind.Usagef("specify what to make: --batch or --phases BUILDSPEC")
 			case r.phases != "" && len(args) > 0:
 				return errkind.Usagef("--phases takes no variants")
 			case r.phases != "":
@@ -145,7 +145,7 @@ func (a *app) printBatch(r codeBuildRequest) error {
 	return codebuild.WriteBatch(a.sys.Stdout, nodes, r.settings)
 }
 
-// addUnits adds what the image of the settings' variant needs.
+// addUnits adds what the image of the configuration's variant needs.
 func (a *app) addUnits(units *codebuild.Units, c build.Config, r codeBuildRequest) error {
 	s := a.session(c)
 	p, err := s.Plan(build.Request{Image: true, Unsigned: true})
@@ -163,7 +163,7 @@ func (a *app) addUnits(units *codebuild.Units, c build.Config, r codeBuildReques
 	return nil
 }
 
-// batchVariants returns the named variants, each once, or all of the tree.
+// batchVariants returns the named variants, each once, or all variants of the tree.
 func batchVariants(c build.Config, named []string) ([]string, error) {
 	ws, err := workspace.Load(c.Root, c.Strictness)
 	if err != nil {

@@ -9,7 +9,7 @@ func TestShowIsCutOff(t *testing.T) {
 	var text strings.Builder
 	printLines(&text, make([]string, maxLines+2))
 	if lines := strings.Split(text.String(), "\n"); len(lines) != maxLines+2 ||
-		lines[maxLines] != "  … and 2 lines more" {
+		lines[maxLines] != "  … and 2 more lines" {
 		t.Errorf("%d lines, then %q", len(lines), lines[len(lines)-2])
 	}
 }

@@ -1,5 +1,5 @@
-// completion: what a shell offers after a command's name: the packages or variants of the tree. The
-// scripts are cobra's own.
+// completion: completes arguments with the names of the tree's packages or variants. The scripts
+// for shells are cobra's.
 
 package cli
 
@@ -12,13 +12,13 @@ import (
 	"buildsys/internal/scaffold"
 )
 
-// What the arguments of commands are names of.
+// The commands whose arguments are names of packages or variants.
 var (
 	completePackages = []string{"build-package", "plan", "why", "graph"}
 	completeVariants = []string{"build-variant", "repack-variant", "boot", "inspect"}
 )
 
-// addCompletion lets the commands complete their arguments and settings.
+// addCompletion adds the completion of arguments and settings to the commands.
 func addCompletion(root *cobra.Command, a *app) {
 	names := func(parent string) cobra.CompletionFunc {
 		return func(_ *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
@@ -39,13 +39,13 @@ func addCompletion(root *cobra.Command, a *app) {
 			cmd.ValidArgsFunction = one(names("variants"))
 		}
 	}
-	// fails for flags that are not there or done
+	// These fail only for flags that do not exist or have a completion.
 	_ = root.RegisterFlagCompletionFunc("variant", one(names("variants")))
 	_ = root.RegisterFlagCompletionFunc("arch", cobra.FixedCompletions(manifest.Architectures(),
 		cobra.ShellCompDirectiveNoFileComp))
 }
 
-// one completes the first argument and no more. The command inspect also takes a file.
+// one completes only the first argument. For inspect the shell completes files as well.
 func one(complete cobra.CompletionFunc) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, given []string, begun string) ([]string,
 		cobra.ShellCompDirective) {

@@ -1,4 +1,4 @@
-// doctor: looks at the surroundings of a build.
+// doctor: checks the surroundings of a build.
 
 package cli
 
@@ -17,8 +17,8 @@ func newDoctorCommand(a *app) *cobra.Command {
 		Short: "Check the engine, disks, memory, servers and the clock before a build does",
 		Long: `Checks what a build needs: the engine, its version, storage driver and
 directory, free space and inodes, memory and processors within their control
-groups, the SDK image, lookaside caches, registries, the clock. It says what it
-finds and, where something is wrong, what to do.
+groups, the SDK image, lookaside caches, registries, the clock. It shows what
+it finds and, if something is wrong, what to do.
 
 It exits with 4 if a build cannot succeed, with --strict also for warnings.
 With --json it prints {"format": 1, "status": "ok|warning|failure",
@@ -36,7 +36,7 @@ With --json it prints {"format": 1, "status": "ok|warning|failure",
 				return err
 			}
 			if worst := report.Worst(); worst == doctor.Failure || strict && worst == doctor.Warning {
-				return build.ShownError{Err: errkind.Environmentf("the doctor found something")}
+				return build.ShownError{Err: errkind.Environmentf("the doctor found problems")}
 			}
 			return nil
 		},

@@ -1,4 +1,4 @@
-// Exit: the one place where errors become exit statuses and messages.
+// exit: the one place that turns errors into exit statuses and messages.
 
 package cli
 
@@ -12,7 +12,7 @@ import (
 	"buildsys/internal/errkind"
 )
 
-// The exit statuses of every command. They are part of the interface: scripts rely on them.
+// The exit statuses of every command. They are part of the interface, as scripts rely on them.
 const (
 	ExitOK          = 0
 	ExitUnexpected  = 1 // also: boot --check saw no ready line
@@ -20,7 +20,7 @@ const (
 	ExitStepFailed  = 3 // a package or variant did not build
 	ExitEnvironment = 4 // engine, disk, source or program missing
 	ExitIntegrity   = 5 // bytes are not what they should be
-	ExitSkipped     = 6 // nothing to do: the variant is not for the architecture
+	ExitSkipped     = 6 // nothing to do: the variant does not support the architecture
 )
 
 const exitStatusHelp = `EXIT STATUS
@@ -33,7 +33,7 @@ const exitStatusHelp = `EXIT STATUS
   6  skipped: the variant is not for this architecture (supported-arches)
   130, 143  stopped by SIGINT, SIGTERM`
 
-// exitCodes has the exit status of each kind of error.
+// exitCodes maps each kind of error to its exit status.
 var exitCodes = map[errkind.Kind]int{
 	errkind.Usage:       ExitUsage,
 	errkind.Integrity:   ExitIntegrity,
@@ -42,13 +42,12 @@ var exitCodes = map[errkind.Kind]int{
 	errkind.StepFailed:  ExitStepFailed,
 }
 
-// commandError is the exit status of a command that was run for the user and has said itself what
-// is wrong.
+// commandError is the exit status of a command run for the user, which has printed its own errors.
 type commandError struct{ status int }
 
 func (e commandError) Error() string { return fmt.Sprintf("exit status %d", e.status) }
 
-// message returns what to print for err; empty when the user has seen it already.
+// message returns the text to print for err, or "" if the user has seen it.
 func message(err error) string {
 	if errkind.Is[build.ShownError](err) || errkind.Is[commandError](err) {
 		return ""

@@ -1,4 +1,4 @@
-// fetch: what a build needs from elsewhere, ahead of it.
+// fetch: fetches what builds need from elsewhere, before they do.
 
 package cli
 

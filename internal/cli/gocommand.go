@@ -1,4 +1,4 @@
-// go: runs the go command of the SDK on first-party code.
+// gocommand: runs the go command of the SDK on first-party code.
 
 package cli
 
@@ -50,11 +50,11 @@ func newGoCommand(a *app) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&dir, "module-path", "",
 		"directory of the Go module (default: found upwards from the working directory)")
-	cmd.Flags().SetInterspersed(false) // what follows the first argument is the go command's
+	cmd.Flags().SetInterspersed(false) // flags after the first argument are the go command's
 	return cmd
 }
 
-// printGo shows the output of the go command, which is what was asked for.
+// printGo prints the output of the go command to standard output, and warnings to standard error.
 func (a *app) printGo(e progress.Event) {
 	switch e.Kind {
 	case progress.StepLog:
@@ -64,7 +64,8 @@ func (a *app) printGo(e progress.Event) {
 	}
 }
 
-// nearestModule is the first directory from dir up to root that has a go.mod, or else dir.
+// nearestModule returns the first directory from dir up to root that has a go.mod, or dir if none
+// has.
 func nearestModule(dir, root string) string {
 	for at := dir; strings.HasPrefix(at, root); at = filepath.Dir(at) {
 		if _, err := os.Stat(filepath.Join(at, "go.mod")); err == nil {

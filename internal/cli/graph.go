@@ -1,4 +1,4 @@
-// graph: shows which package needs which, as text or as a drawing.
+// graph: shows which packages need which, as text or as a drawing.
 
 package cli
 
@@ -16,7 +16,7 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// graphFormats are the renderings by the name --format knows them by.
+// graphFormats lists the values of --format.
 var graphFormats = []struct {
 	name   string
 	render func(graph.View, io.Writer) error
@@ -71,7 +71,7 @@ package whose own needs appear further up.
 
 type graphRequest struct {
 	names   []string
-	only    string // variant to which the graph is limited; empty for none
+	only    string // variant that limits the graph; empty for no limit
 	format  string
 	reverse bool
 }
@@ -112,14 +112,14 @@ func graphRenderer(format string) (func(graph.View, io.Writer) error, error) {
 		}
 		known = append(known, f.name)
 	}
-	return nil, errkind.Usagef("--format %q is not known: use %s", format, strings.Join(known, ", "))
+	return nil, errkind.Usagef("unknown --format %q: use %s", format, strings.Join(known, ", "))
 }
 
-// variantNode is the name of a variant in a graph. Packages cannot be called so.
+// variantNode returns the name of a variant's node in a graph, which no package can have.
 func variantNode(name string) string { return "variant/" + name }
 
-// variantGraph returns the packages of the tree, and above them the variants; with only set, that
-// variant and what it reaches.
+// variantGraph returns the packages of the tree and above them its variants. If only is set, it
+// returns that variant and what it reaches.
 func variantGraph(ws *workspace.Workspace, only string) (*graph.Graph, error) {
 	if only != "" && ws.Variants[only] == nil {
 		return nil, noSuch("variant", only, ws.VariantNames())
@@ -150,8 +150,8 @@ func variantGraph(ws *workspace.Workspace, only string) (*graph.Graph, error) {
 	return part, nil
 }
 
-// graphRoots settles what the graph is about: the arguments, the directory, the settings, or all
-// variants.
+// graphRoots returns the nodes that the graph is about: those of the arguments, the directory or
+// the settings, or all variants.
 func (a *app) graphRoots(c build.Config, ws *workspace.Workspace, g *graph.Graph,
 	r graphRequest) ([]string, error) {
 	pkg, variant := workspace.Here(c.Root, a.sys.Dir)
@@ -160,7 +160,7 @@ func (a *app) graphRoots(c build.Config, ws *workspace.Workspace, g *graph.Graph
 	case pkg != "" && r.only == "":
 		r.names = []string{pkg}
 	case r.reverse:
-		return nil, errkind.Usagef("no package named: say which, or run inside packages/NAME/")
+		return nil, errkind.Usagef("no package named: name one, or run inside packages/NAME/")
 	default:
 		return variantRoots(ws, r.only, variant, c.Variant)
 	}
@@ -170,7 +170,7 @@ func (a *app) graphRoots(c build.Config, ws *workspace.Workspace, g *graph.Graph
 		case g.Has(workspace.KitNode(name)):
 			r.names[i] = workspace.KitNode(name)
 		case ws.Packages[name] != nil:
-			return nil, errkind.Usagef("package %q is not in variant %s; leave out --variant to see who "+
+			return nil, errkind.Usagef("package %q is not in variant %s; omit --variant to see who "+
 				"needs it", name, r.only)
 		default:
 			return nil, noSuch("package", name, ws.PackageNames())
@@ -179,8 +179,7 @@ func (a *app) graphRoots(c build.Config, ws *workspace.Workspace, g *graph.Graph
 	return slices.Compact(slices.Sorted(slices.Values(r.names))), nil
 }
 
-// variantRoots returns the first of the given variants that is named at all, or all variants of the
-// tree.
+// variantRoots returns the first nonempty candidate, or all variants of the tree if there is none.
 func variantRoots(ws *workspace.Workspace, candidates ...string) ([]string, error) {
 	for _, name := range candidates {
 		switch {
@@ -195,7 +194,7 @@ func variantRoots(ws *workspace.Workspace, candidates ...string) ([]string, erro
 	for _, name := range ws.VariantNames() {
 		all = append(all, variantNode(name))
 	}
-	if len(all) == 0 { // a tree of kits, or of packages only
+	if len(all) == 0 { // a tree of kits, or only of packages
 		for _, name := range ws.KitNames() {
 			all = append(all, workspace.KitNode(name))
 		}

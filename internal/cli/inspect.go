@@ -1,5 +1,4 @@
-// inspect: tells what is in a disk image and whether it holds together, without root rights, mounts
-// or an engine.
+// inspect: shows what is in a disk image and verifies it, without root rights, mounts or an engine.
 
 package cli
 
@@ -18,10 +17,10 @@ import (
 	"buildsys/internal/image"
 )
 
-// inspected is one image in the form of --json, which is an interface.
+// inspected is one image in the format of --json, which is part of the interface.
 type inspected struct {
 	Image     string `json:"image"`
-	FileBytes int64  `json:"file_bytes"` // size of the file, compressed if it is
+	FileBytes int64  `json:"file_bytes"` // size of the file, compressed or not
 	image.Report
 }
 
@@ -53,7 +52,7 @@ With --json it prints {"format": 1, "images": [IMAGE...]}; see docs/images.md.
 	return cmd
 }
 
-// imagesToInspect returns the file named, or all disks of the newest image of the variant named.
+// imagesToInspect returns the named file, or all disks of the newest image of the named variant.
 func (a *app) imagesToInspect(args []string) ([]string, error) {
 	if len(args) > 0 {
 		path := a.path(args[0])
@@ -62,7 +61,7 @@ func (a *app) imagesToInspect(args []string) ([]string, error) {
 		if isFile || filepath.Base(args[0]) != args[0] ||
 			slices.Contains([]string{".img", ".lz4", ".qcow2", ".vmdk", ".ova"}, filepath.Ext(path)) {
 			if err == nil && !isFile {
-				err = fmt.Errorf("%s is no file: name an image file or a variant", args[0])
+				err = fmt.Errorf("%s is not a file: name an image file or a variant", args[0])
 			}
 			if err != nil {
 				return nil, errkind.BadUsage(err)
@@ -84,8 +83,8 @@ func (a *app) imagesToInspect(args []string) ([]string, error) {
 	return []string{system, data}, nil
 }
 
-// inspect reports on all files, then fails with an *image.BadImageError when anything is wrong with
-// one of them.
+// inspect reports on all files. Then it returns an *image.BadImageError for each of them that has
+// faults.
 func (a *app) inspect(ctx context.Context, files []string, asJSON bool) error {
 	images := []inspected{}
 	var bad []error
@@ -119,8 +118,8 @@ func (a *app) inspect(ctx context.Context, files []string, asJSON bool) error {
 	return errors.Join(bad...)
 }
 
-// inspectFile reads the disks of one file. One that cannot be expanded is an *image.BadImageError
-// without a report.
+// inspectFile reads the disks of one file. For a file that cannot be expanded it returns an
+// *image.BadImageError and no report.
 func inspectFile(ctx context.Context, file string) ([]inspected, error) {
 	disks, err := image.OpenAll(ctx, file, "")
 	switch {
@@ -134,7 +133,7 @@ func inspectFile(ctx context.Context, file string) ([]inspected, error) {
 	}
 	defer func() {
 		for _, d := range disks {
-			d.Close() // was only read
+			d.Close() // it was only read
 		}
 	}()
 	var all []inspected
@@ -151,7 +150,7 @@ func inspectFile(ctx context.Context, file string) ([]inspected, error) {
 	return all, nil
 }
 
-// orCause is what ended ctx, when something did, else err.
+// orCause returns the cause of the end of ctx, or err if ctx has not ended.
 func orCause(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
@@ -166,8 +165,8 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// printable takes out of text what would move a terminal's cursor: labels and file names in an
-// image can be anything.
+// printable replaces control characters, as labels and file names in an image can be anything and
+// must not move the terminal's cursor.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r != '\n' && (r < ' ' || r >= 0x7f && r < 0xa0 || r == 0xfffd) {

@@ -7,7 +7,8 @@ import (
 	"buildsys/internal/image"
 )
 
-// TestInspectTextIsHarmless: a label in an image must not reach the terminal as an escape sequence.
+// TestInspectTextIsHarmless checks that no label in an image reaches the terminal as an escape
+// sequence.
 func TestInspectTextIsHarmless(t *testing.T) {
 	var b strings.Builder
 	one := inspected{Image: "x.img",

@@ -1,4 +1,4 @@
-// inspect_text: the report of inspect for people.
+// inspect_text: prints the report of inspect for people.
 
 package cli
 
@@ -14,7 +14,7 @@ import (
 	"buildsys/internal/image"
 )
 
-// writeInspected prints one report. Faults come last, where they are seen.
+// writeInspected prints one report, with faults at the end, where people see them.
 func writeInspected(w io.Writer, one inspected) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n  disk of %s, %s as a file, GUID %s\n\n", one.Image,
@@ -59,7 +59,7 @@ func writeInspected(w io.Writer, one inspected) error {
 	return err
 }
 
-// signedBy returns who signed a program; "" for one that is not signed.
+// signedBy returns who signed a program, or "" if nobody did.
 func signedBy(subjects []string) string {
 	if len(subjects) == 0 {
 		return ""
@@ -81,7 +81,7 @@ func writePartitions(w io.Writer, parts []image.PartitionReport) {
 			strings.ReplaceAll(orDash(p.Label), "\t", " "), p.Role,
 			mib(p.Start), mib(p.Size), orDash(p.Holds), used, full, orDash(p.UUID))
 	}
-	table.Flush() // as above
+	table.Flush() // a Builder never fails
 }
 
 func writeRoot(w io.Writer, r image.Root) {
@@ -111,7 +111,7 @@ func writeVerdict(w io.Writer, r image.Report) {
 	}
 }
 
-// mib writes bytes as MiB with the decimals that they need, two at most.
+// mib returns bytes in MiB, with as many decimals as needed, but at most two.
 func mib(n int64) string {
 	text := fmt.Sprintf("%.2f", float64(n)/(1<<20))
 	return strings.TrimSuffix(strings.TrimRight(text, "0"), ".")

@@ -1,4 +1,4 @@
-// keys: makes the keys that images with uefi-secure-boot are signed with, and puts them into
+// keys: makes the keys that images with uefi-secure-boot are signed with, and enrols them in
 // firmware.
 
 package cli
@@ -22,8 +22,7 @@ func newKeysCommand(a *app) *cobra.Command {
 		Long: `The keys of a profile sign the images of variants with the image feature
 uefi-secure-boot, and firmware with these keys enrolled starts nothing else. A
 profile is a directory: sbkeys/local, or the one that BUILDSYS_SBKEYS_PROFILE or
-BUILDSYS_SBKEYS_PROFILE_DIR names. docs/secure-boot.md says which file is for
-whom.
+BUILDSYS_SBKEYS_PROFILE_DIR names. docs/secure-boot.md explains each file.
 
 ` + exitStatusHelp,
 		Args: usage(cobra.NoArgs),

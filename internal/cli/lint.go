@@ -1,4 +1,4 @@
-// lint: compares the tree's spec files with its manifests.
+// lint: compares the tree's specs with its manifests.
 
 package cli
 
@@ -76,8 +76,8 @@ func (a *app) lint(c build.Config, asJSON bool) error {
 	return err
 }
 
-// lintFindings looks at the tree. Specs can be held against manifests only where the manifests can
-// be read: mistakes in these are all there is to say about a tree that has some.
+// lintFindings checks the tree. Specs can be compared only with valid manifests, so in a tree with
+// mistakes in manifests these are the only findings.
 func lintFindings(c build.Config) (findings []lint.Finding, packages int, err error) {
 	ws, err := workspace.Load(c.Root, c.Strictness)
 	if problems, ok := errors.AsType[manifest.Problems](err); ok {

@@ -1,6 +1,7 @@
-// Package cli is the command line of buildsys: commands, flags, printing and exit statuses. What
-// the commands do is done by a session of package build, and by the packages that answer one
-// question each. It speaks to no engine: whoever starts it gives it the way to one.
+// Package cli is the command line of buildsys: commands, flags, printing and exit statuses. A
+// session of package build does the work of most commands; packages such as doctor, lint and
+// scaffold do that of one command each. It reaches no engine by itself: the caller of Main passes a
+// Dialer.
 package cli
 
 import (
@@ -17,7 +18,7 @@ import (
 	"buildsys/internal/errkind"
 )
 
-// System is the outside world as the commands see it, so that tests can run them inside their own
+// System is the outside world as the commands see it, so that tests can run commands in their own
 // process.
 type System struct {
 	Args   []string // without the program's name
@@ -28,16 +29,15 @@ type System struct {
 	Stderr io.Writer
 	// Dial connects to the engine.
 	Dial engine.Dialer
-	// Unread leaves outputs unread before they are kept: engines of tests make none that could be
-	// read.
+	// Unread leaves outputs unread before they are kept. Fake engines make none that could be read.
 	Unread bool
 }
 
-// ThisSystem returns the process's own surroundings, with a way to reach engines.
+// ThisSystem returns the surroundings of this process, with a way to reach engines.
 func ThisSystem(dial engine.Dialer) System {
 	dir, err := os.Getwd()
 	if err != nil {
-		dir = "." // finding the tree says what is wrong with it
+		dir = "." // finding the tree reports what is wrong with it
 	}
 	return System{
 		Args:   os.Args[1:],
@@ -50,7 +50,7 @@ func ThisSystem(dial engine.Dialer) System {
 	}
 }
 
-// Main runs one command line and returns the process's exit status.
+// Main runs one command line and returns the exit status.
 func Main(sys System) int {
 	ctx, stop := withSignals(context.Background(), sys.Stderr)
 	defer stop()
@@ -72,14 +72,13 @@ func Main(sys System) int {
 	return exitCode(err)
 }
 
-// errSignal is the cause of a context that a signal ended.
+// errSignal is the cause of the end of a context that a signal cancelled.
 type errSignal struct{ os.Signal }
 
 func (e errSignal) Error() string { return "stopped by signal: " + e.String() }
 
-// withSignals returns a context that the first SIGINT, SIGTERM or SIGHUP cancels, which gives
-// running steps the time to be cancelled on the engine and cleaned up. A second signal ends the
-// process at once.
+// withSignals returns a context that the first SIGINT, SIGTERM or SIGHUP cancels, so that running
+// steps can be cancelled on the engine and cleaned up. A second signal ends the process at once.
 func withSignals(parent context.Context, stderr io.Writer) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 2)
@@ -155,7 +154,7 @@ func newRootCommand(sys *System) *cobra.Command {
 	return root
 }
 
-// usage makes a check of arguments fail with the kind of error that exits with ExitUsage.
+// usage makes a failed check of arguments an error that exits with ExitUsage.
 func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {
@@ -165,7 +164,7 @@ func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
-// group returns a command that only gathers others.
+// group returns a command that only has subcommands.
 func group(use, short, long string, commands ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   use,

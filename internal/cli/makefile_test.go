@@ -1,5 +1,5 @@
-// makefile_test: the tasks of Makefile.toml are in cargo-make's syntax, and what they start exists.
-// cargo-make itself is not here.
+// makefile_test: the tasks of Makefile.toml have cargo-make's syntax, and what they start exists.
+// The tests do not run cargo-make.
 
 package cli
 
@@ -15,8 +15,8 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// task is what of a task's table is used here; cargo-make's documentation names them ("Task",
-// "Types").
+// task is what this test needs of a task's table, with the names of cargo-make's documentation
+// ("Task", "Types").
 type task struct {
 	Description  string            `toml:"description"`
 	Alias        string            `toml:"alias"`
@@ -79,7 +79,7 @@ func TestMakefileTasks(t *testing.T) {
 	}
 }
 
-// checkProgram wants a command line that this repository or this program knows.
+// checkProgram checks that a command line is one of this repository or of this program.
 func checkProgram(t *testing.T, name string, words []string) {
 	t.Helper()
 	switch {
@@ -108,8 +108,8 @@ func checkProgram(t *testing.T, name string, words []string) {
 	}
 }
 
-// checkScript wants a script that sh can read, and in it lines that begin with buildsys and are
-// right.
+// checkScript checks that sh can read a script, and that its lines that begin with buildsys are
+// valid.
 func checkScript(t *testing.T, name, script string) {
 	t.Helper()
 	cmd := exec.Command("sh", "-n")
@@ -124,8 +124,7 @@ func checkScript(t *testing.T, name, script string) {
 	}
 }
 
-// The scripts do what they say, as cargo-make runs them: by sh, with the arguments of the task as
-// their own.
+// The scripts run as cargo-make runs them: by sh, with the arguments of the task as their own.
 func TestMakefileScripts(t *testing.T) {
 	tasks := readMakefile(t)
 	dir := t.TempDir()

@@ -1,4 +1,4 @@
-// new: the commands that write the skeleton of a package or variant.
+// new: writes the skeleton of a package or variant.
 
 package cli
 
@@ -61,7 +61,7 @@ Prints the names of the files.`,
 	return cmd
 }
 
-// write writes a skeleton, prints its files, and says what comes next.
+// write writes a skeleton and prints its files and the next steps.
 func (a *app) write(n *scaffold.Skeleton, err error) error {
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-// plan: what a build would do and why, without an engine.
+// plan: shows what a build would do and why, without an engine.
 
 package cli
 
@@ -56,7 +56,7 @@ func newPlanCommand(a *app) *cobra.Command {
 	flags := cmd.Flags()
 	flags.BoolVar(&asJSON, "json", false, "print one JSON document")
 	flags.BoolVar(&ask, "remote", false, "ask the remote caches (--cache-from) as well; "+
-		"otherwise only what they said in earlier runs is known")
+		"otherwise only their answers in earlier runs are known")
 	flags.BoolVar(&simulated, "simulate", false, "print how long a cold build would take with --jobs "+
 		"(default: 2, 8, 32 and 72)")
 	flags.StringVar(&durations, "durations", "", "with --simulate: JSON file of seconds by step name "+
@@ -64,8 +64,8 @@ func newPlanCommand(a *app) *cobra.Command {
 	return cmd
 }
 
-// resolvePlan returns the request for the named packages and kits, or for the variant's image when
-// there is none.
+// resolvePlan returns the request for the named packages and kits, or without names for the
+// variant's image.
 func (a *app) resolvePlan(names []string) (c build.Config, s *build.Session, want build.Request,
 	err error) {
 	if len(names) == 0 {
@@ -83,7 +83,7 @@ func (a *app) resolvePlan(names []string) (c build.Config, s *build.Session, wan
 	return c, s, want, err
 }
 
-// foresee looks up each step of a plan, also in remote caches if ask is set.
+// foresee looks up each step of a plan; if ask is true, also in remote caches.
 func (a *app) foresee(ctx context.Context, names []string, ask bool) ([]executor.Forecast, error) {
 	_, s, want, err := a.resolvePlan(names)
 	if err != nil {
@@ -145,11 +145,11 @@ func reason(f executor.Forecast) string {
 	return strings.Join(words, "; ")
 }
 
-// maxAfter is how many of the dependencies that are built before a step are named. In a deep tree
-// each of thousands of steps has thousands.
+// maxAfter is how many of the dependencies built before a step are named. In a deep tree each of
+// thousands of steps has thousands.
 const maxAfter = 100
 
-// some returns the names of the first of them, and how many more there are.
+// some returns the first names of after, and how many more there are.
 func some(after executor.After) (names []string, more int) {
 	for name := range after.Names() {
 		if len(names) == maxAfter {
@@ -167,7 +167,7 @@ type planJSON struct {
 	First   bool             `json:"first,omitempty"`
 	Changes []cache.Change   `json:"changes,omitempty"`
 	After   []string         `json:"after,omitempty"`
-	// how many more there are than those in After
+	// More is how many there are besides those in After.
 	More    int     `json:"after_more,omitempty"`
 	Seconds float64 `json:"seconds,omitempty"` // of the last build
 }

@@ -1,5 +1,5 @@
-// reference_test: docs/cli.md is what the commands say of themselves. go test ./internal/cli -run
-// Reference -update writes it.
+// reference_test: docs/cli.md is what the commands print as help. To update it, run go test
+// ./internal/cli -run Reference -update.
 
 package cli
 
@@ -20,15 +20,15 @@ func TestReference(t *testing.T) {
 	golden.Equal(t, "../../docs/cli.md", []byte(reference(root)))
 }
 
-// reference writes the whole command line as one page.
+// reference returns the whole command line as one page.
 func reference(root *cobra.Command) string {
 	var b strings.Builder
-	b.WriteString("# Commands\n\nMade from what the commands say of themselves (`buildsys COMMAND " +
+	b.WriteString("# Commands\n\nGenerated from the help of the commands (`buildsys COMMAND " +
 		"--help`); do not edit.\n\n")
 	fmt.Fprintf(&b, "## Exit status\n\n```\n%s\n```\n\n", strings.TrimPrefix(exitStatusHelp,
 		"EXIT STATUS\n"))
-	b.WriteString("## Settings\n\nEvery command takes these. Each is also an environment variable and a " +
-		"line in `[env]` of\n`Makefile.toml`: `--sdk-image` is `BUILDSYS_SDK_IMAGE`, and only " +
+	b.WriteString("## Settings\n\nEvery command takes these. " +
+		"Each is also an environment variable and a line in `[env]` of\n`Makefile.toml`: `--sdk-image` is `BUILDSYS_SDK_IMAGE`, and only " +
 		"`--publish-repo-root-json` is\nwithout the prefix: `PUBLISH_REPO_ROOT_JSON`.\n\n")
 	flagTable(&b, root.PersistentFlags())
 	for _, cmd := range root.Commands() {
@@ -37,8 +37,8 @@ func reference(root *cobra.Command) string {
 	return b.String()
 }
 
-// describe writes a command and those below it. Hidden ones and those that only gather others have
-// no section of their own.
+// describe writes a command and its subcommands. Hidden commands and groups have no section of
+// their own.
 func describe(b *strings.Builder, cmd *cobra.Command) {
 	if cmd.Hidden || cmd.Name() == "help" {
 		return

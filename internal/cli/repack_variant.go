@@ -1,4 +1,4 @@
-// repack-variant: makes a variant's image anew from an earlier one, with other certificates, root
+// repack-variant: makes a variant's image from an earlier one, with other certificates, root
 // metadata or signatures.
 
 package cli

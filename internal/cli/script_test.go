@@ -19,8 +19,7 @@ import (
 	"buildsys/internal/golden"
 )
 
-// TestMain lets the test binary stand in for the program: a story's "buildsys" is this binary,
-// started again.
+// TestMain lets the test binary be the program: a story's "buildsys" starts this binary again.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"buildsys": func() { os.Exit(Main(fakeSystem())) },
@@ -51,7 +50,7 @@ func TestStories(t *testing.T) {
 	})
 }
 
-// exits CODE ARGS... runs buildsys and checks its exit code; ! exits makes no sense.
+// exits CODE ARGS... runs buildsys and checks its exit status; ! exits is an error.
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exits CODE ARGS...")
@@ -67,7 +66,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// unroot FILE writes the file to $WORK/unrooted with names relative to $WORK: two stories have two.
+// unroot FILE writes FILE to $WORK/unrooted with names relative to $WORK. Two stories use it.
 func unroot(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: unroot FILE")
@@ -76,7 +75,7 @@ func unroot(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(filepath.Join(ts.Getenv("WORK"), "unrooted"), []byte(text), 0o644))
 }
 
-// fakeSystem is the real one with an engine that writes what it built into the file $CALLS.
+// fakeSystem returns the real System with an engine that writes what it built into the file $CALLS.
 func fakeSystem() System {
 	sys := ThisSystem(nil)
 	sys.Unread = os.Getenv("READ_BACK") == ""
@@ -107,7 +106,7 @@ func (*fakeEngine) ImportImage(_ context.Context, ref string, rootfs io.Reader, 
 	return err
 }
 
-// Close records the builds, sorted by nothing but the order in which they started.
+// Close writes the builds, in the order in which they started.
 func (f *fakeEngine) Close() error {
 	calls, err := os.OpenFile(os.Getenv("CALLS"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
 	if err != nil {

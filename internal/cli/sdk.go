@@ -1,4 +1,4 @@
-// sdk: names, looks for, fetches and imports the image that steps run in.
+// sdk: names, checks, fetches and imports the image that steps run in.
 
 package cli
 
@@ -35,7 +35,7 @@ func newSDKCheck(a *app) *cobra.Command {
 	var ask bool
 	cmd := &cobra.Command{
 		Use:   "check",
-		Short: "Succeed when the engine has the tree's SDK image",
+		Short: "Succeed if the engine has the tree's SDK image",
 		Args:  usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, s, err := a.resolve()
@@ -50,7 +50,7 @@ func newSDKCheck(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&ask, "remote", false,
-		"succeed also when a remote cache (--cache-from) has it")
+		"also succeed if a remote cache (--cache-from) has it")
 	return cmd
 }
 
@@ -103,6 +103,6 @@ func newSDKImport(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&replace, "replace", false, "with --cache-to: replace another image "+
-		"of the same name, whose results are then of no use")
+		"of the same name, whose results are then useless")
 	return cmd
 }

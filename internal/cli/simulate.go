@@ -1,4 +1,4 @@
-// plan --simulate: how long a cold build would take with other numbers of jobs.
+// simulate: how long a cold build would take with other numbers of jobs (plan --simulate).
 
 package cli
 
@@ -16,8 +16,8 @@ import (
 	"buildsys/internal/scheduler"
 )
 
-// simulate prints makespan, lower bound and their ratio for a cold build. durations names a JSON
-// file of seconds by package or variant name; empty means what earlier builds recorded. A step
+// simulate prints makespan, lower bound and their ratio for a cold build. durations is a JSON file
+// of seconds by package or variant name; if empty, earlier builds' durations are used. A step
 // without a duration takes the mean of the others.
 func (a *app) simulate(names []string, durations string) error {
 	c, s, want, err := a.resolvePlan(names)
@@ -48,7 +48,7 @@ func (a *app) simulate(names []string, durations string) error {
 	return nil
 }
 
-// costs returns what each step is expected to take, and of how many steps of p that is known.
+// costs returns how long each step is expected to take, and of how many steps of p that is known.
 func (a *app) costs(s *build.Session, p plan.Plan, durations string) (
 	cost func(plan.Step) time.Duration, known int, err error) {
 	if durations == "" {
@@ -60,7 +60,7 @@ func (a *app) costs(s *build.Session, p plan.Plan, durations string) (
 	}
 	var seconds map[string]float64
 	if err := json.Unmarshal(data, &seconds); err != nil {
-		return nil, 0, errkind.Usagef("%s: %w; it is a JSON object of seconds by step name",
+		return nil, 0, errkind.Usagef("%s: %w; it must be a JSON object of seconds by step name",
 			a.path(durations), err)
 	}
 	recorded := map[string]time.Duration{}

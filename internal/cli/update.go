@@ -1,4 +1,4 @@
-// update: which kits and which SDK the tree's Twoliter.toml means, written into its lock.
+// update: resolves the kits and the SDK of Twoliter.toml, and writes the lock.
 
 package cli
 

@@ -1,4 +1,4 @@
-// why: why a package would be built, or why it was.
+// why: explains why a package would be built, or why it was.
 
 package cli
 
@@ -15,7 +15,7 @@ import (
 func newWhyCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "why [PACKAGE | kit/KIT]",
-		Short: "Say why a package would be built, or why it was built last",
+		Short: "Explain why a package would be built, or why it was built last",
 		Long: `Compares what the outputs of a package or kit were made from with what they would
 be made from now. If a dependency would be built first, its reasons follow.
 Without a name it is about the image of the variant.
@@ -33,9 +33,9 @@ Without a name it is about the image of the variant.
 	}
 }
 
-// writeWhy explains the last forecast, and below it those of the dependencies that are the cause.
+// writeWhy explains the last forecast, and below it those of the dependencies that cause it.
 func writeWhy(w io.Writer, forecast []executor.Forecast) {
-	f := forecast[len(forecast)-1] // what was asked for; the others are what it needs
+	f := forecast[len(forecast)-1] // the requested step; the others are what it needs
 	name := progress.Name(f.Step.ID)
 	switch f.Outlook {
 	case executor.UpToDate:

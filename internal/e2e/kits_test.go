@@ -77,7 +77,7 @@ func TestKits(t *testing.T) {
 	write(t, base, "packages/tiny/tiny.spec", strings.Replace(read(t, base, "packages/tiny/tiny.spec"),
 		"seq 100000", "seq 100001", 1))
 	buildsys(t, base, nil, "build-kit").must(t, 0,
-		"kit base-kit: its image for aarch64 was made of other inputs and is no part of it any more",
+		"kit base-kit: its image for aarch64 was made from other inputs and is no longer part of it",
 		"kit base-kit 1.0.0 for x86_64: digest")
 	buildsys(t, main, nil, "fetch").must(t, 5,
 		"now leads to a different image: its digest is",

@@ -221,14 +221,14 @@ func TestBundledModulesFaults(t *testing.T) {
 		buildsys(t, root, append(env, "GOPROXY=file:///nowhere,direct"), "build-package", "app").must(t,
 			4,
 			"Go module example.test/dep@v1.2.3, which the go.sum of app-1.tar.gz "+
-				"(packages/app/Cargo.toml:4) names, could not be had",
+				"(packages/app/Cargo.toml:4) names, could not be fetched",
 			`GOPROXY element "direct": buildsys asks module proxies only`, "set GOPROXY to a module proxy "+
 				"that has it")
 	})
 	t.Run("other bytes", func(t *testing.T) {
 		root, env := goTree(t, sums)
 		r := buildsys(t, root, append(env, "GOPROXY=file://"+evil), "build-package", "app")
-		r.must(t, 5, "is nowhere as it should be", "has the sum h1:")
+		r.must(t, 5, "has a wrong sum wherever it exists", "has the sum h1:")
 		buildsys(t, root, append(env, "GOPROXY=file://"+evil+",file://"+proxy), "build-package",
 			"app").must(t, 0)
 	})

@@ -156,7 +156,7 @@ func TestTwoMachines(t *testing.T) {
 	poisonAside(t, reg, first)
 	third := machine(t, first)
 	buildsys(t, third, from, "build-package", "aside").must(t, 0, "is refused",
-		`was built from the spec of "skiff-low" and not from that of aside`)
+		`was built from the spec of "skiff-low", not from that of aside`)
 	if rpmBytes(t, first, "aside") != rpmBytes(t, third, "aside") {
 		t.Error("the RPMs differ")
 	}

@@ -1,4 +1,4 @@
-// concurrency_test.go: several downloads of one file at once, and downloads that are interrupted.
+// concurrency_test: several downloads of one file at once, and downloads that are interrupted.
 
 package fetch
 
@@ -22,7 +22,7 @@ import (
 func TestTwoStoresDownloadOnce(t *testing.T) {
 	b := content(50_000)
 	var asked atomic.Int32
-	release := make(chan struct{}) // closed when everybody is there
+	release := make(chan struct{}) // closed when everybody waits
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		asked.Add(1)
 		<-release
@@ -50,7 +50,7 @@ func TestTwoStoresDownloadOnce(t *testing.T) {
 			}
 		})
 	}
-	for range worlds { // all have either started the download or wait for it
+	for range worlds { // each either has started the download or waits for it
 		<-waiting
 	}
 	close(release)
@@ -61,7 +61,7 @@ func TestTwoStoresDownloadOnce(t *testing.T) {
 	one.wantFiles(f.Name())
 }
 
-// The entry may appear between the first look and the lock: then there is nothing left to do.
+// The entry may appear between the first look and the lock: then nothing is left to do.
 func TestEntryThatAppearsBeforeTheLock(t *testing.T) {
 	b := content(100)
 	f := source("https://upstream.invalid", b)
@@ -100,7 +100,7 @@ func TestCancelLeavesNothingUnderTheFinalName(t *testing.T) {
 			stop := errors.New("interrupted")
 			clock := time.Now()
 			w := newWorld(t)
-			// every read is worth a report
+			// every read is reported
 			w.tuned.now = func() time.Time { clock = clock.Add(progressEvery); return clock }
 			w.Report = sinkFunc(func(e progress.Event) {
 				if e.Kind == progress.FetchProgress {

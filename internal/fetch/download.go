@@ -1,5 +1,5 @@
-// download.go: one file over HTTP: resumed where the server allows it, bounded in size, never
-// waiting for ever.
+// download: one file over HTTP, resumed if the server allows it, limited in size, never waiting for
+// ever.
 
 package fetch
 
@@ -24,7 +24,7 @@ const (
 	progressEvery = 5 * time.Second
 )
 
-// download brings pl's file into p, in at most maxAttempts attempts, and returns its sha512.
+// download brings the file of pl into p, in at most maxAttempts attempts, and returns its sha512.
 func (j *job) download(ctx context.Context, pl place, p *part) (string, error) {
 	u, err := url.Parse(pl.url)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
@@ -33,8 +33,7 @@ func (j *job) download(ctx context.Context, pl place, p *part) (string, error) {
 	for n := 1; ; n++ {
 		resumed, err := j.attempt(ctx, pl, p)
 		if err == nil && resumed && j.file.SHA512 != "" && p.hex() != j.file.SHA512 && n < maxAttempts {
-			// The kept prefix may be what is wrong (a crash, a server that lies about its ETag): once more
-			// from the start.
+			// The kept prefix may be wrong (a crash, a server with a wrong ETag): start over, once.
 			if err := p.reset(); err != nil {
 				return "", err
 			}
@@ -57,14 +56,14 @@ func (j *job) download(ctx context.Context, pl place, p *part) (string, error) {
 	}
 }
 
-// attempt makes one request and reads its body to the end. resumed tells that p kept bytes of an
-// earlier attempt.
+// attempt makes one request and reads its body to the end. resumed reports whether p kept bytes of
+// an earlier attempt.
 func (j *job) attempt(ctx context.Context, pl place, p *part) (resumed bool, err error) {
 	if err := p.resume(ctx, pl.url); err != nil {
 		return false, err
 	}
 	if p.size > 0 && p.size == p.from.Total {
-		return true, nil // all bytes came, but we were stopped before the last step
+		return true, nil // all bytes came, but the process ended before the last step
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -99,8 +98,8 @@ func (j *job) attempt(ctx context.Context, pl place, p *part) (resumed bool, err
 	return resumed, nil
 }
 
-// watchdog starts to watch an attempt and calls stalled when alive was not called for too long,
-// unless stop was.
+// watchdog watches an attempt until stop is called. It calls stalled if alive was not called for
+// too long.
 type watchdog func(stalled func()) (alive, stop func())
 
 func timerWatchdog(idle time.Duration) watchdog {
@@ -110,15 +109,15 @@ func timerWatchdog(idle time.Duration) watchdog {
 	}
 }
 
-// request asks for the bytes p does not have yet.
+// request requests the bytes that p does not have yet.
 func (s *Store) request(ctx context.Context, raw string, p *part) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, raw, nil)
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("User-Agent", userAgent)
-	// Set by hand, it also keeps net/http from undoing a Content-Encoding: the hash is of the bytes as
-	// stored.
+	// An explicit value also keeps net/http from decoding a Content-Encoding: the hash is of the bytes
+	// as stored.
 	req.Header.Set("Accept-Encoding", "identity")
 	if p.size > 0 {
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", p.size))
@@ -128,7 +127,7 @@ func (s *Store) request(ctx context.Context, raw string, p *part) (*http.Respons
 	return c.Do(req)
 }
 
-// transport is made once, with connect timeouts.
+// transport returns the transport with connect timeouts, which is made once.
 func (s *Store) transport() http.RoundTripper {
 	s.onceHTTP.Do(func() {
 		s.http = &http.Transport{
@@ -145,8 +144,8 @@ func (s *Store) transport() http.RoundTripper {
 	return s.http
 }
 
-// checkRedirect lets a server send us to other web servers only: not to files, and not to the
-// metadata service of a cloud machine.
+// checkRedirect allows redirects only to other web servers: not to files, and not to the metadata
+// service of a cloud machine.
 func checkRedirect(req *http.Request, via []*http.Request) error {
 	if req.URL.Scheme != "http" && req.URL.Scheme != "https" {
 		return fmt.Errorf("refused a redirect to a %s URL", req.URL.Scheme)
@@ -160,10 +159,10 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// accept checks the head of a response and makes p ready for its body: to be continued, or from the
+// accept checks the head of a response and prepares p for its body, to be continued or from the
 // start.
 func (p *part) accept(resp *http.Response, raw string, max int64) error {
-	total := resp.ContentLength // -1 when unknown
+	total := resp.ContentLength // -1 if unknown
 	switch resp.StatusCode {
 	case http.StatusPartialContent:
 		var start, end, all int64
@@ -171,12 +170,12 @@ func (p *part) accept(resp *http.Response, raw string, max int64) error {
 			&all); err != nil ||
 			p.size == 0 || start != p.size {
 			return p.refuse(&statusError{code: resp.StatusCode,
-				note: "with a Content-Range that was not asked for", again: true})
+				note: "with a Content-Range that was not requested", again: true})
 		}
 		if all > max {
 			return p.refuse(tooLarge(all, max))
 		}
-		return nil // what was remembered for the first bytes still holds
+		return nil // what was recorded for the first bytes still holds
 	case http.StatusRequestedRangeNotSatisfiable:
 		return p.refuse(&statusError{code: resp.StatusCode, note: "to a resumed download",
 			again: p.size > 0})
@@ -193,7 +192,7 @@ func (p *part) accept(resp *http.Response, raw string, max int64) error {
 	return p.remember(validator{URL: raw, Range: strongValidator(resp.Header), Total: total})
 }
 
-// refuse drops the bytes of p, which cannot be gone on from, and returns err.
+// refuse drops the bytes of p, which cannot be resumed, and returns err.
 func (p *part) refuse(err error) error {
 	if e := p.reset(); e != nil {
 		return e
@@ -201,9 +200,9 @@ func (p *part) refuse(err error) error {
 	return err
 }
 
-// strongValidator returns what If-Range may say for a response with header h; empty when it
-// identifies no exact bytes. A date counts when it is a minute older than the answer (RFC 9110,
-// 8.8.2.2).
+// strongValidator returns the value for If-Range after a response with header h, or "" if nothing
+// in it identifies exact bytes. A date does if it is at least a minute older than the response (RFC
+// 9110, 8.8.2.2).
 func strongValidator(h http.Header) string {
 	if tag := h.Get("ETag"); strings.HasPrefix(tag, `"`) && len(tag) > 2 {
 		return tag
@@ -216,7 +215,7 @@ func strongValidator(h http.Header) string {
 	return ""
 }
 
-// ticker returns a function to call as bytes come; it tells of a long download every few seconds.
+// ticker returns a function to call as bytes come. It reports a long download every few seconds.
 func (j *job) ticker(p *part) func() {
 	last := j.s.now()
 	return func() {
@@ -233,7 +232,7 @@ func (j *job) ticker(p *part) func() {
 	}
 }
 
-// bodyReader reports each sign of life while a body is read.
+// bodyReader calls alive and tick as bytes of a body are read.
 type bodyReader struct {
 	r     io.Reader
 	alive func()
@@ -249,13 +248,13 @@ func (b *bodyReader) Read(buf []byte) (int, error) {
 	return n, err
 }
 
-// orCause prefers the reason a context was ended for over what the ended call says.
+// orCause returns the cause of the end of ctx, or if ctx has not ended err without a URL.
 func orCause(ctx context.Context, err error) error {
 	if c := context.Cause(ctx); c != nil {
 		return c
 	}
 	var ue *url.Error
-	if errors.As(err, &ue) { // the URL is shown in front of it already, and may hold credentials
+	if errors.As(err, &ue) { // messages have the URL in front already, and it may contain credentials
 		return ue.Err
 	}
 	return err

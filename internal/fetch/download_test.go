@@ -1,4 +1,4 @@
-// download_test.go: servers that cut, stall, redirect, refuse or never end.
+// download_test: servers that cut, stall, redirect, refuse or never end.
 
 package fetch
 
@@ -20,12 +20,12 @@ import (
 	"buildsys/internal/progress"
 )
 
-// flaky serves b with ETag tag, but ends the first answers after the given numbers of bytes. It
+// flaky serves b with ETag tag, but ends the first responses after the given numbers of bytes. It
 // records each Range header.
 type flaky struct {
 	b      []byte
 	mu     sync.Mutex
-	tags   []string // ETag of the n-th answer; the last one stays
+	tags   []string // ETag of the n-th response; the last one stays
 	cuts   []int
 	ranges []string
 }
@@ -84,14 +84,14 @@ func TestCutDownloads(t *testing.T) {
 			}
 			w.wantFiles(f.Name())
 			if n := len(w.texts(progress.FetchRetry)); n != len(tt.cuts) {
-				t.Errorf("%d retries told, want %d", n, len(tt.cuts))
+				t.Errorf("%d retries reported, want %d", n, len(tt.cuts))
 			}
 		})
 	}
 }
 
-// A later run goes on from what an earlier one kept, even when it asks other places first; damage
-// to the kept bytes costs a restart only.
+// A later run resumes what an earlier one kept, even if it asks other places first. Damage to the
+// kept bytes costs only a restart.
 func TestResumeAcrossRuns(t *testing.T) {
 	b := content(200_000)
 	for name, damage := range map[string]bool{"intact": false, "damaged": true} {
@@ -159,7 +159,7 @@ func TestRetries(t *testing.T) {
 		"429 with seconds": {429, "7", 2, 3, 7 * time.Second, ""},
 		"503 with a date":  {503, now.Add(time.Minute).Format(http.TimeFormat), 1, 2, time.Minute, ""},
 		"429 for too long": {429, "86400", 9, 1, 0,
-			"the server answered 429 Too Many Requests and wants us to wait 24h0m0s"},
+			"the server answered 429 Too Many Requests and requested a wait of 24h0m0s"},
 		"503 for ever":      {503, "", 9, 3, 0, "the server answered 503 Service Unavailable"},
 		"500 once":          {500, "", 1, 2, 0, ""},
 		"404":               {404, "", 9, 1, 0, "the server answered 404 Not Found"},
@@ -249,7 +249,7 @@ func TestRedirectToAnotherServer(t *testing.T) {
 	w.good(source(serve(t, http.RedirectHandler(mirror, http.StatusFound).ServeHTTP), b), b)
 }
 
-// A server that labels a tarball as gzip-encoded must not make us unpack it.
+// A server that labels a tarball as gzip-encoded must not cause it to be unpacked.
 func TestContentEncodingChangesNothing(t *testing.T) {
 	var z bytes.Buffer
 	zw := gzip.NewWriter(&z)
@@ -262,7 +262,7 @@ func TestContentEncodingChangesNothing(t *testing.T) {
 	}), z.Bytes()), z.Bytes())
 }
 
-// The watchdog's clock is the server here: it says when it has stalled.
+// Here the server is the watchdog's clock: it decides when it has stalled.
 func TestStalledServer(t *testing.T) {
 	b := content(1000)
 	for name, head := range map[string]bool{"before the answer": false, "in the body": true} {

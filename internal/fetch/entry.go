@@ -1,4 +1,4 @@
-// entry.go: checking what is already in the store, and moving damaged entries aside.
+// entry: checks the entries of the store and moves damaged ones aside.
 
 package fetch
 
@@ -23,7 +23,7 @@ const (
 	entryBad
 )
 
-// inspect hashes the store's entry of j, if there is one.
+// inspect returns the state of the store's entry of j, by its hash.
 func (j *job) inspect(ctx context.Context) (entryState, error) {
 	st, err := os.Lstat(j.final)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -32,12 +32,12 @@ func (j *job) inspect(ctx context.Context) (entryState, error) {
 	if err != nil {
 		return entryNone, storeError("look at", j.final, err)
 	}
-	if !st.Mode().IsRegular() { // a symlink or directory was never put there by us
+	if !st.Mode().IsRegular() { // the store never made a symlink or directory there
 		return entryBad, nil
 	}
 	sum, err := hashFile(ctx, j.final)
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) { // moved aside by another process just now
+		if errors.Is(err, fs.ErrNotExist) { // another process has just moved it aside
 			return entryNone, nil
 		}
 		return entryNone, storeError("read", j.final, err)
@@ -48,7 +48,7 @@ func (j *job) inspect(ctx context.Context) (entryState, error) {
 	return entryGood, nil
 }
 
-// quarantine renames a damaged entry to <name>.bad-<n>, so that it can be looked at, and says so.
+// quarantine renames a damaged entry to <name>.bad-<n>, where it can be examined, and warns.
 func (j *job) quarantine() error {
 	for n := 1; ; n++ {
 		bad := fmt.Sprintf("%s.bad-%d", j.final, n)
@@ -58,13 +58,13 @@ func (j *job) quarantine() error {
 		if err := os.Rename(j.final, bad); err != nil {
 			return storeError("move aside", j.final, err)
 		}
-		j.emit(progress.Warning, fmt.Sprintf("%s in the source store did not have its sha512 any more; "+
+		j.emit(progress.Warning, fmt.Sprintf("%s in the source store no longer had its sha512; "+
 			"it was moved to %s and is fetched again; check that disk", j.name, bad), nil)
 		return nil
 	}
 }
 
-// hashFile returns the sha512 of a file's bytes in hex.
+// hashFile returns the sha512 of a file in hex.
 func hashFile(ctx context.Context, path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -78,7 +78,7 @@ func hashFile(ctx context.Context, path string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// ctxReader ends a long copy soon after the context does.
+// ctxReader ends a long copy soon after the context has ended.
 type ctxReader struct {
 	ctx context.Context
 	r   io.Reader

@@ -1,4 +1,4 @@
-// errors.go: the errors of a fetch, each saying what was tried and what to do.
+// errors: the errors of a fetch. Each names what was tried and what to do.
 
 package fetch
 
@@ -12,13 +12,13 @@ import (
 	"buildsys/internal/manifest"
 )
 
-// Attempt is what one place gave: bytes with the wrong hash, or an error.
+// Attempt is what one place returned: bytes with the wrong hash, or an error.
 type Attempt struct {
 	Place  string // directory path or URL, without credentials
-	SHA512 string // hash of what it gave; empty when it gave nothing
-	Size   int64  // bytes it gave
-	Looks  string // what the bytes look like, when that helps: "an HTML page"
-	Err    error  // why it gave nothing
+	SHA512 string // of the bytes; empty if there are none
+	Size   int64  // of the bytes
+	Looks  string // what the bytes look like, if that helps: "an HTML page"
+	Err    error  // why there are no bytes
 }
 
 func (a Attempt) bad() bool { return a.SHA512 != "" }
@@ -34,7 +34,7 @@ func (a Attempt) String() string {
 	return fmt.Sprintf("%s: has sha512 %s (%d bytes%s)", a.Place, a.SHA512, a.Size, looks)
 }
 
-// warning tells a user about a bad copy after a good one, of size bytes, was found at from.
+// warning returns the warning about a bad copy, after a good one with size bytes was found at from.
 func (a Attempt) warning(j *job, from string, size int64) string {
 	what := "differs from"
 	switch {
@@ -50,11 +50,11 @@ func (a Attempt) warning(j *job, from string, size int64) string {
 	return fmt.Sprintf("%s has a wrong copy of %s: it %s; replace it", a.Place, j.name, what)
 }
 
-// IntegrityError says that a source was found, but nowhere with the bytes its manifest wants.
+// IntegrityError reports that every copy of a source has other bytes than its manifest requires.
 type IntegrityError struct {
 	Name  string
 	Where string // manifest:line
-	Want  string // sha512, hex
+	Want  string // sha512 from the manifest, in hex
 	Tried []Attempt
 }
 
@@ -72,7 +72,7 @@ func (e *IntegrityError) Error() string {
 		if copies == 1 {
 			same = t.SHA512
 		}
-		if t.SHA512 != same || t.Looks != "" { // damaged in the same way is no sign of a wrong manifest
+		if t.SHA512 != same || t.Looks != "" { // equal damage does not mean that the manifest is wrong
 			same = ""
 		}
 	}
@@ -89,14 +89,14 @@ func (e *IntegrityError) Error() string {
 // ErrorKind returns errkind.Integrity.
 func (*IntegrityError) ErrorKind() errkind.Kind { return errkind.Integrity }
 
-// MissingError says that a source was nowhere to be had.
+// MissingError reports that no place has a source.
 type MissingError struct {
 	Name    string
 	Where   string // manifest:line
 	Tried   []Attempt
 	URL     string // upstream, without credentials
-	Refused bool   // upstream was not asked because downloads from it are off
-	PutAt   string // a path where the file would be found
+	Refused bool   // upstream was not asked because upstream downloads are off
+	PutAt   string // path at which the user can put the file
 }
 
 func (e *MissingError) Error() string {
@@ -109,7 +109,7 @@ func (e *MissingError) Error() string {
 	case e.Refused:
 		b.WriteString("is in no lookaside cache and upstream downloads are off")
 	default:
-		b.WriteString("could not be had anywhere")
+		b.WriteString("could not be fetched from anywhere")
 	}
 	for _, t := range e.Tried {
 		fmt.Fprintf(&b, "\n  %s", t)
@@ -126,8 +126,8 @@ func (e *MissingError) Error() string {
 // ErrorKind returns errkind.Environment.
 func (*MissingError) ErrorKind() errkind.Kind { return errkind.Environment }
 
-// StoreError is a failure of our own disk: it says nothing about the source and no other place can
-// help.
+// StoreError is a failure of the store's disk. It means nothing about the source, and no other
+// place can help.
 type StoreError struct {
 	Op   string
 	Path string
@@ -149,7 +149,7 @@ func (*StoreError) ErrorKind() errkind.Kind { return errkind.Environment }
 func (e *StoreError) Unwrap() error { return e.Err }
 
 func storeError(op, path string, err error) error {
-	// The path is said once: fs.PathError and os.LinkError would repeat it.
+	// Name the path once: fs.PathError and os.LinkError would repeat it.
 	var no syscall.Errno
 	if errors.As(err, &no) {
 		err = no
@@ -166,14 +166,14 @@ func isStoreError(err error) bool {
 	return errors.As(err, &e)
 }
 
-// missing makes the error for a file no place could give.
+// missing returns the error for a file that no place has.
 func (j *job) missing(tried []Attempt) error {
 	return &MissingError{Name: j.name, Where: j.where, Tried: tried, URL: redact(j.file.URL),
 		Refused: !j.upstreamAllowed(), PutAt: j.putAt(j.file)}
 }
 
-// putAt is the path at which a user can provide f by hand: in the first lookaside directory, else
-// in the store.
+// putAt returns the path at which a user can put f: in the first lookaside directory, or else in
+// the store.
 func (j *job) putAt(f manifest.ExternalFile) string {
 	for _, pl := range j.lookasides() {
 		if pl.path != "" {

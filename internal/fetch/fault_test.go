@@ -1,4 +1,4 @@
-// fault_test.go: wrong bytes, missing files and full disks, and what the user is told.
+// fault_test: wrong bytes, missing files and full disks, and what the user sees.
 
 package fetch
 
@@ -29,7 +29,7 @@ func TestWrongBytes(t *testing.T) {
 	flipped[77] ^= 1
 	tests := map[string]struct {
 		good, bad []byte
-		warning   string // behind "… has a wrong copy of musl-1.2.5.tar.gz: it "
+		warning   string // after "… has a wrong copy of musl-1.2.5.tar.gz: it "
 		looks     string
 	}{
 		"flipped bit": {b, flipped, "differs from", "5000 bytes"},
@@ -121,7 +121,8 @@ func TestLookasideFilesThatAreNone(t *testing.T) {
 
 func TestMissing(t *testing.T) {
 	b := content(10)
-	f := manifest.ExternalFile{URL: "https://user:secret@musl.libc.org/releases/musl-1.2.5.tar.gz?token=secret", SHA512: sum(b), Line: 12}
+	f := manifest.ExternalFile{SHA512: sum(b), Line: 12,
+		URL: "https://user:secret@musl.libc.org/releases/musl-1.2.5.tar.gz?token=secret"}
 	w := newWorld(t)
 	w.Upstream = false
 	err := w.Fetch(t.Context(), step, []manifest.ExternalFile{f})
@@ -187,7 +188,7 @@ func TestDamagedEntryIsMovedAsideAndFetchedAgain(t *testing.T) {
 			t.Errorf("warnings %q", warned)
 		}
 	}
-	// An entry that is not a file of ours is never followed.
+	// An entry that is not a regular file is never followed.
 	if err := errors.Join(os.Remove(w.Path(f)),
 		os.Symlink(filepath.Join(w.Lookaside[0], f.Name(), f.SHA512, f.Name()), w.Path(f))); err != nil {
 		t.Fatal(err)

@@ -1,5 +1,5 @@
-// fetch_test.go: what a fetch does with the places it is given, over real files and real HTTP
-// servers on this machine.
+// fetch_test: what a fetch does with its places, with real files and real HTTP servers on this
+// machine.
 
 package fetch
 
@@ -23,7 +23,7 @@ import (
 
 const step = "package/musl"
 
-// world is a Store with virtual waiting, and a record of what it said.
+// world is a Store that waits virtually, with a record of its events.
 type world struct {
 	*Store
 	t      *testing.T
@@ -50,7 +50,7 @@ func (w *world) Event(e progress.Event) {
 	w.events = append(w.events, e)
 }
 
-// texts returns what was said in events of kind k.
+// texts returns the texts of events of kind k.
 func (w *world) texts(k progress.Kind) []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -63,8 +63,7 @@ func (w *world) texts(k progress.Kind) []string {
 	return all
 }
 
-// good fetches f and fails the test unless the store then holds exactly content, and nothing beside
-// it.
+// good fetches f and fails the test unless the store then has exactly content, and nothing else.
 func (w *world) good(f manifest.ExternalFile, content []byte) {
 	w.t.Helper()
 	if err := w.Fetch(w.t.Context(), step, []manifest.ExternalFile{f}); err != nil {
@@ -76,7 +75,7 @@ func (w *world) good(f manifest.ExternalFile, content []byte) {
 	}
 }
 
-// files lists the base names of everything in the store.
+// files returns the base names of everything in the store.
 func (w *world) files() []string {
 	var all []string
 	_ = filepath.WalkDir(w.Dir, func(p string, d os.DirEntry, err error) error {
@@ -118,7 +117,7 @@ func serve(t *testing.T, h http.HandlerFunc) string {
 	return srv.URL
 }
 
-// lookaside makes a lookaside directory that has b for f.
+// lookaside returns a lookaside directory that has b for f.
 func lookaside(t *testing.T, f manifest.ExternalFile, b []byte) string {
 	dir := t.TempDir()
 	p := filepath.Join(dir, f.Name(), f.SHA512, f.Name())

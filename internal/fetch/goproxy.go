@@ -1,5 +1,4 @@
-// goproxy.go: the module proxies that the environment variable GOPROXY names, and what one of them
-// has.
+// goproxy: the module proxies in the environment variable GOPROXY, and requests to them.
 
 package fetch
 
@@ -18,7 +17,7 @@ import (
 // proxy is one element of GOPROXY.
 type proxy struct {
 	base   string // URL, or "direct" or "off"
-	anyErr bool   // ask the next one after any error, not only when this one does not have the module
+	anyErr bool   // continue with the next one after any error, not only if the module does not exist
 }
 
 func (s *Store) goProxy() string {
@@ -28,8 +27,8 @@ func (s *Store) goProxy() string {
 	return s.GoProxy()
 }
 
-// proxies reads GOPROXY: elements, each followed by "," (go on when the module is not there) or "|"
-// (go on in any case).
+// proxies parses GOPROXY: elements, each followed by "," (continue if the module does not exist) or
+// "|" (continue after any error).
 func proxies(setting string) []proxy {
 	var all []proxy
 	for setting != "" {
@@ -49,15 +48,15 @@ func proxies(setting string) []proxy {
 
 var (
 	errDirect = errors.New("buildsys asks module proxies only, not version control systems")
-	errOff    = errors.New("it forbids to fetch modules")
+	errOff    = errors.New("it forbids fetching modules")
 )
 
-// sumError says that a proxy has other bytes than a go.sum wants.
+// sumError reports that a proxy has other bytes than a go.sum requires.
 type sumError struct{ err error }
 
 func (e *sumError) Error() string { return e.err.Error() }
 
-// label names the proxy in messages, without credentials.
+// label returns the proxy's name for messages, without credentials.
 func (x proxy) label() string {
 	if x.base == "direct" || x.base == "off" {
 		return fmt.Sprintf("GOPROXY element %q", x.base)
@@ -92,8 +91,8 @@ func (x proxy) load(ctx context.Context, m *moduleFile, p *part) error {
 	return nil
 }
 
-// goOn says whether the next proxy is asked after this one failed. One with wrong bytes is as good
-// as one with none.
+// goOn reports whether to ask the next proxy after this one failed. Wrong bytes count as a missing
+// module.
 func (x proxy) goOn(err error) bool {
 	status := new(statusError)
 	missing := errors.As(err, &status) && (status.code == http.StatusNotFound ||
@@ -101,13 +100,13 @@ func (x proxy) goOn(err error) bool {
 	return missing || errors.Is(err, errNotThere) || x.anyErr || errors.As(err, new(*sumError))
 }
 
-// ModuleError says that a Go module could not be had with the bytes that a go.sum wants.
+// ModuleError reports that no proxy has a Go module with the bytes that a go.sum requires.
 type ModuleError struct {
 	Module string // "golang.org/x/text@v0.3.0", perhaps with "go.mod of " in front
 	Of     string // the archive or directory whose go.sum names it
 	Where  string // manifest:line
 	Want   string // "h1:…"
-	Bad    bool   // a proxy had other bytes
+	Bad    bool   // a proxy has other bytes
 	Tried  []Attempt
 }
 
@@ -116,9 +115,9 @@ func (e *ModuleError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Go module %s, which the go.sum of %s (%s) names, ", e.Module, e.Of, e.Where)
 	if e.Bad {
-		fmt.Fprintf(&b, "is nowhere as it should be\n  wanted: sum %s", e.Want)
+		fmt.Fprintf(&b, "has a wrong sum wherever it exists\n  wanted: sum %s", e.Want)
 	} else {
-		b.WriteString("could not be had")
+		b.WriteString("could not be fetched")
 	}
 	for _, t := range e.Tried {
 		fmt.Fprintf(&b, "\n  %s: %v", t.Place, t.Err)
@@ -133,7 +132,8 @@ func (e *ModuleError) Error() string {
 	return b.String()
 }
 
-// ErrorKind returns errkind.Integrity where a proxy had other bytes, else errkind.Environment.
+// ErrorKind returns errkind.Integrity if a proxy has other bytes, and errkind.Environment
+// otherwise.
 func (e *ModuleError) ErrorKind() errkind.Kind {
 	if e.Bad {
 		return errkind.Integrity

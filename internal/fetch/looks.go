@@ -1,5 +1,4 @@
-// looks.go: a guess at what went wrong with bytes that have the wrong hash, to help whoever reads
-// the error.
+// looks: guesses why bytes have the wrong hash, to help the reader of the error.
 
 package fetch
 
@@ -13,10 +12,10 @@ import (
 	"strings"
 )
 
-// maxUnpack bounds how much of a compressed file is unpacked to find its end, in bytes.
+// maxUnpack limits how many bytes of a compressed file are unpacked to find its end.
 const maxUnpack = 1 << 30
 
-// describe says what p's bytes look like when that explains a wrong hash; empty when it does not.
+// describe returns what the bytes of p look like if that explains a wrong hash, and "" otherwise.
 // It never fails.
 func (p *part) describe() string {
 	if p.size == 0 {

@@ -1,5 +1,5 @@
-// modules.go: the Go modules that an archive of sources needs, as a directory that the go command
-// takes for a module proxy.
+// modules: the Go modules that an archive of sources needs, in a directory in the form of a module
+// proxy.
 
 package fetch
 
@@ -27,8 +27,8 @@ import (
 	"buildsys/internal/progress"
 )
 
-// ModulesPath returns the directory that FetchModules fills for f. It is another one for each
-// archive and module in it.
+// ModulesPath returns the directory that FetchModules fills for f. Each archive and each module in
+// it has its own.
 func (s *Store) ModulesPath(f manifest.ExternalFile) string {
 	sum := sha256.Sum256([]byte(f.SHA512 + "\n" + f.BundleRoot))
 	return s.modulesPath(sum)
@@ -39,8 +39,8 @@ func (s *Store) modulesPath(sum [32]byte) string {
 }
 
 // FetchModules makes ModulesPath(f) a Go module proxy with every module that the go.sum in the
-// archive f names, each held to its sum there. The archive must be in the store already. The error
-// is a *gomod.Error when the archive is not what its manifest takes it for, a *ModuleError, a
+// archive f names, each checked against its sum there. The archive must be in the store. The error
+// is a *gomod.Error if the archive is not as its manifest describes it, a *ModuleError, a
 // *StoreError or the context's.
 func (s *Store) FetchModules(ctx context.Context, step string, f manifest.ExternalFile) error {
 	modules, err := gomod.Read(s.Path(f), f.BundleRoot)
@@ -50,15 +50,15 @@ func (s *Store) FetchModules(ctx context.Context, step string, f manifest.Extern
 	return s.fetchModules(ctx, step, origin(step, f), f.Name(), s.ModulesPath(f), modules)
 }
 
-// FetchSums is FetchModules for the go.sum of a module that is not in an archive. who is named in
-// messages. It returns the directory.
+// FetchSums is FetchModules for the go.sum of a module that is not in an archive, and returns the
+// directory. who is the module's name in messages.
 func (s *Store) FetchSums(ctx context.Context, who string, sums []byte) (dir string, err error) {
 	modules, err := gomod.ParseSums(sums)
 	if err != nil {
 		return "", fmt.Errorf("%s/go.sum: %w", who, err)
 	}
 	dir = s.modulesPath(sha256.Sum256(sums))
-	if err := mkdirAll(dir); err != nil { // also where there are none
+	if err := mkdirAll(dir); err != nil { // even if there are no modules
 		return "", err
 	}
 	return dir, s.fetchModules(ctx, who, who, who, dir, modules)
@@ -117,11 +117,11 @@ type moduleFile struct {
 	sum    string // "h1:…"
 	zip    bool   // all files of the module; otherwise its go.mod
 	of     string // the archive whose go.sum names it
-	start  func() // called when it has to be fetched
+	start  func() // called if it must be fetched
 	job    *job
 }
 
-// moduleFiles lists what the go command may ask a proxy for.
+// moduleFiles returns the files that the go command may request from a proxy.
 func moduleFiles(modules []gomod.Module) ([]moduleFile, error) {
 	var todo []moduleFile
 	for _, m := range modules {
@@ -151,17 +151,17 @@ func (m *moduleFile) title() string {
 	return "go.mod of " + m.module.Path + "@" + m.module.Version
 }
 
-// keptPath is where a file is kept for all archives: named by its sum, so that nobody has to be
-// believed.
+// keptPath returns the path of a file kept for all archives. Its name is the sum, which nobody can
+// claim wrongly.
 func (s *Store) keptPath(m moduleFile) string {
 	sum, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(m.sum, "h1:"))
 	if err != nil || len(sum) != sha256.Size {
-		sum = []byte("not a sum") // no bytes have it, so nothing comes to be there
+		sum = []byte("not a sum") // no bytes have this sum, so the path never exists
 	}
 	return filepath.Join(s.Modules, "files", fmt.Sprintf("%x%s", sum, filepath.Ext(m.name)))
 }
 
-// check returns nil when the file at path has the sum.
+// check returns nil if the file at path has the sum.
 func (m *moduleFile) check(path string) error {
 	var got string
 	var err error
@@ -182,7 +182,7 @@ func (m *moduleFile) check(path string) error {
 	return nil
 }
 
-// provide puts the file at path, from what is kept or from a proxy.
+// provide puts the file at path, from the kept files or from a proxy.
 func (m *moduleFile) provide(ctx context.Context, path string) error {
 	kept := m.job.final
 	for {
@@ -207,7 +207,7 @@ func (m *moduleFile) provide(ctx context.Context, path string) error {
 		if err != nil {
 			return err
 		}
-		if m.check(kept) != nil { // whoever had the lock before us may have done the work
+		if m.check(kept) != nil { // the previous holder of the lock may have fetched it
 			m.start()
 			err = m.obtain(ctx, p)
 		}
@@ -219,8 +219,7 @@ func (m *moduleFile) provide(ctx context.Context, path string) error {
 	return m.link(kept, path)
 }
 
-// link gives the kept file its name in the proxy. What is there already counts only when it has the
-// right sum.
+// link links the kept file into the proxy directory, unless the file there has the right sum.
 func (m *moduleFile) link(kept, path string) error {
 	if m.check(path) == nil {
 		return nil

@@ -1,4 +1,4 @@
-// modules_test: Go modules from module proxies, real HTTP servers on this machine and directories.
+// modules_test: Go modules from module proxies: real HTTP servers on this machine, and directories.
 
 package fetch
 
@@ -20,8 +20,8 @@ import (
 	"buildsys/internal/progress"
 )
 
-// goProxy is a module proxy, a directory, that has the module "example.test/Dep" with some text in
-// it.
+// goProxy returns a module proxy, a directory, with the module "example.test/Dep" that has some
+// text in it.
 func goProxy(t *testing.T, text string) (dir, sums string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -92,15 +92,15 @@ func TestModulesOverHTTP(t *testing.T) {
 		t.Errorf("%d requests, want 2", n)
 	}
 	if w.mustFetchSums(sums) != dir || asked.Load() != 2 {
-		t.Error("what was there was asked for again, or put elsewhere")
+		t.Error("an existing file was requested again, or put elsewhere")
 	}
-	// Another module with a go.sum of its own shares what is kept.
+	// Another module with its own go.sum shares the kept files.
 	if w.mustFetchSums(sums+"\n") == dir || asked.Load() != 2 {
-		t.Error("what was kept was asked for again, or two share one proxy")
+		t.Error("a kept file was requested again, or two modules share one proxy")
 	}
 	if got := w.texts(progress.FetchDone); len(got) != 1 ||
 		got[0] != "Go modules of sources/app (2 files)" {
-		t.Errorf("said %q", got)
+		t.Errorf("reported %q", got)
 	}
 }
 
@@ -119,7 +119,7 @@ func TestModulesDamage(t *testing.T) {
 	w.mustFetchSums(sums)
 	if got := w.texts(progress.Warning); len(got) != 1 || !strings.Contains(got[0],
 		"was damaged in the cache") {
-		t.Errorf("said %q", got)
+		t.Errorf("reported %q", got)
 	}
 	for _, path := range []string{kept[0], filepath.Join(dir, "example.test/!dep/@v/v1.0.0.zip")} {
 		if data, err := os.ReadFile(path); err != nil || string(data) == "damage" {
@@ -142,19 +142,20 @@ func TestModulesRefused(t *testing.T) {
 	tests := []struct {
 		name, setting string
 		bad           bool
-		want          []string // empty: it works
+		want          []string // empty: no error
 	}{
 		{"first has it", "file://" + good, false, nil},
 		{"second has it", "file:///nowhere,file://" + good, false, nil},
 		{"wrong bytes, then right ones", "file://" + evil + ",file://" + good, false, nil},
 		{"after an error with |", broken + "|file://" + good, false, nil},
 		{"after an error with ,", broken + ",file://" + good, false,
-			[]string{"403 Forbidden", "could not be had"}},
+			[]string{"403 Forbidden", "could not be fetched"}},
 		{"after retries", busy + ",file://" + good, false, []string{"502 Bad Gateway"}},
 		{"off", "off", false, []string{`GOPROXY element "off": it forbids`}},
 		{"direct", "file:///nowhere,direct", false, []string{"file:///nowhere: not there",
 			`GOPROXY element "direct"`, "set GOPROXY"}},
-		{"wrong bytes", "file://" + evil, true, []string{"is nowhere as it should be", "wanted: sum h1:",
+		{"wrong bytes", "file://" + evil, true, []string{
+			"has a wrong sum wherever it exists", "wanted: sum h1:",
 			"has the sum h1:", "the go.sum of sources/app"}},
 		{"credentials", "http://user:secret@127.0.0.1:1", false,
 			[]string{"http://user:xxxxx@127.0.0.1:1"}},
@@ -178,7 +179,7 @@ func TestModulesRefused(t *testing.T) {
 				}
 			}
 			if strings.Contains(err.Error(), "secret") {
-				t.Error("the error tells a password")
+				t.Error("the error contains a password")
 			}
 			if left, _ := filepath.Glob(filepath.Join(w.Modules, "files", "*.part")); len(left) > 0 {
 				t.Errorf("left %q", left)

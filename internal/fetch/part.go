@@ -1,4 +1,4 @@
-// part.go: the locked temporary file a download grows in, and its step into the store.
+// part: the locked temporary file of a download, and its move into the store.
 
 package fetch
 
@@ -19,30 +19,31 @@ import (
 )
 
 // part is <name>.part, locked with flock against other processes and other goroutines of this one.
-// The kernel drops the lock when its owner dies, so a lock is never stale. Beside it
-// <name>.part.json tells which remote file the bytes belong to.
+// The kernel drops the lock when its owner dies, so a lock is never stale. <name>.part.json beside
+// it identifies the remote file that the bytes belong to.
 type part struct {
 	path string
 	f    *os.File
 	sum  hash.Hash // of the bytes so far
 	size int64     // bytes so far
-	from validator // what the bytes belong to; zero when they cannot be resumed
+	from validator // what the bytes belong to; zero if they cannot be resumed
 }
 
-// validator names one version of a remote file, as far as the server lets us: what If-Range needs
-// to resume a download.
+// validator identifies one version of a remote file, as well as its server allows: it has what
+// If-Range needs to resume a download.
 type validator struct {
 	URL   string
 	Range string // value for If-Range: a strong ETag or a strong Last-Modified
-	Total int64  // bytes of the whole file, -1 when unknown
+	Total int64  // bytes of the whole file; -1 if unknown
 }
 
-// errGone says that the temporary file was renamed or removed by its owner while we waited for the
-// lock on it.
+// errGone means that the owner of the temporary file renamed or removed it while this process
+// waited for the lock.
 var errGone = errors.New("the temporary file is gone")
 
-// openPart opens and locks <final>.part, creating it and its directory; waiting is called when
-// somebody else has the lock. After errGone the caller should look whether the work is done.
+// openPart opens and locks <final>.part, and creates it and its directory if needed. It calls
+// waiting if another owner has the lock. After errGone, the caller must check whether the work is
+// done.
 func openPart(ctx context.Context, final string, waiting func()) (*part, error) {
 	path := final + ".part"
 	if err := mkdirAll(filepath.Dir(path)); err != nil {
@@ -50,7 +51,7 @@ func openPart(ctx context.Context, final string, waiting func()) (*part, error) 
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o644)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errGone // with its directory, by an owner who found no source
+		return nil, errGone // removed with its directory by an owner that found no source
 	}
 	if err != nil {
 		return nil, storeError("create", path, err)
@@ -67,7 +68,7 @@ func openPart(ctx context.Context, final string, waiting func()) (*part, error) 
 	return &part{path: path, f: f, sum: sha512.New(), from: readValidator(path)}, nil
 }
 
-// lock takes an exclusive flock on f, and closes f when that fails.
+// lock takes an exclusive flock on f, and closes f if that fails.
 func lock(ctx context.Context, f *os.File, waiting func()) error {
 	err := flock(f, syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
@@ -77,7 +78,7 @@ func lock(ctx context.Context, f *os.File, waiting func()) error {
 		select {
 		case err = <-got:
 		case <-ctx.Done():
-			// flock cannot be interrupted; the goroutine lets go of the lock as soon as it has it.
+			// flock cannot be interrupted; the goroutine releases the lock as soon as it has it.
 			go func() { <-got; f.Close() }()
 			return context.Cause(ctx)
 		}
@@ -97,7 +98,7 @@ func flock(f *os.File, how int) error {
 	}
 }
 
-// reset forgets all bytes.
+// reset drops all bytes.
 func (p *part) reset() error {
 	if err := p.forget(); err != nil {
 		return err
@@ -117,9 +118,9 @@ func (p *part) rewind() error {
 	return nil
 }
 
-// resume hashes the bytes kept from an earlier attempt at url and leaves p ready for more. With
-// nothing usable it counts p as empty, but the bytes stay until this or another place has something
-// better: the kept ones may be of a place asked later.
+// resume hashes the bytes kept from an earlier attempt at url, so that p is ready for more. If they
+// cannot be used, it counts p as empty, but keeps the bytes until this or another place has better
+// ones: they may be from a place that is asked later.
 func (p *part) resume(ctx context.Context, url string) error {
 	if err := p.rewind(); err != nil {
 		return err
@@ -151,7 +152,7 @@ func (p *part) Write(b []byte) (int, error) {
 
 func (p *part) hex() string { return hex.EncodeToString(p.sum.Sum(nil)) }
 
-// remember records what the bytes to come belong to, before they come.
+// remember records what the bytes to come belong to.
 func (p *part) remember(v validator) error {
 	if v.Range == "" {
 		return p.forget()
@@ -175,8 +176,8 @@ func (p *part) forget() error {
 	return nil
 }
 
-// readValidator returns what was remembered beside path. A damaged record is no record: the
-// download then starts over.
+// readValidator returns what was recorded beside path. A damaged record counts as none, so the
+// download starts over.
 func readValidator(path string) validator {
 	var v validator
 	b, err := os.ReadFile(path + ".json")
@@ -187,8 +188,8 @@ func readValidator(path string) validator {
 }
 
 // commit makes the verified bytes durable and gives them their final name, below root. It does not
-// use package atomicfile for that: the temporary file is meant to outlive its writer, and must be
-// locked until it has its final name.
+// use package atomicfile, because the temporary file must outlive its writer, and must be locked
+// until it has its final name.
 func (p *part) commit(final, root string) error {
 	if err := p.f.Sync(); err != nil {
 		return storeError("sync", p.path, err)
@@ -199,7 +200,7 @@ func (p *part) commit(final, root string) error {
 	if err := os.Rename(p.path, final); err != nil {
 		return storeError("rename", p.path, err)
 	}
-	// The directories may be new: their own entries must be on the disk as well.
+	// The directories may be new: their own entries must be on the disk too.
 	for _, dir := range []string{filepath.Dir(final), filepath.Dir(filepath.Dir(final)), root} {
 		if err := atomicfile.Sync(dir); err != nil {
 			return storeError("sync", dir, err)
@@ -208,8 +209,8 @@ func (p *part) commit(final, root string) error {
 	return nil
 }
 
-// release drops the lock. It leaves bytes behind only when a later run can go on from them, and
-// never on a full disk.
+// release drops the lock. It keeps bytes only if a later run can resume them, and never on a full
+// disk.
 func (p *part) release(err error) {
 	there, serr := os.Lstat(p.path)
 	mine, merr := p.f.Stat()
@@ -217,7 +218,7 @@ func (p *part) release(err error) {
 		if mine.Size() == 0 || p.from.Range == "" || err == nil || diskFull(err) {
 			os.Remove(p.path + ".json")
 			os.Remove(p.path)
-			// Only empty directories go; a waiter makes them again.
+			// Only empty directories go; a waiter creates them again.
 			os.Remove(filepath.Dir(p.path))
 			os.Remove(filepath.Dir(filepath.Dir(p.path)))
 		}

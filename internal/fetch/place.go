@@ -1,4 +1,4 @@
-// place.go: where a file may come from, in which order, and reading it from a directory.
+// place: the places of a file, their order, and reading from a directory.
 
 package fetch
 
@@ -16,14 +16,14 @@ import (
 	"buildsys/internal/bytesize"
 )
 
-// place is one place to ask for one file: a path when it is a directory's, else a URL.
+// place is one place to get one file from: a path in a directory, or a URL.
 type place struct {
 	label string // for messages, without credentials
 	path  string
 	url   string
 }
 
-// places lists where j's file may come from, in order.
+// places returns the places of j's file, in order.
 func (j *job) places() []place {
 	all := j.lookasides()
 	if !j.upstreamAllowed() {
@@ -38,7 +38,8 @@ func (j *job) places() []place {
 
 func (j *job) upstreamAllowed() bool { return j.s.Upstream || j.file.ForceUpstream }
 
-// lookasides lists the lookaside caches as places for j's file; empty settings are no cache.
+// lookasides returns the lookaside caches as places of j's file. It ignores empty elements of the
+// setting.
 func (j *job) lookasides() []place {
 	var all []place
 	for _, base := range j.s.Lookaside {
@@ -58,7 +59,8 @@ func (j *job) lookasides() []place {
 	return all
 }
 
-// redact returns a URL fit for messages: no password, and no query, which may hold a token.
+// redact returns a URL for messages: without password, and without query, which may contain a
+// token.
 func redact(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -68,8 +70,8 @@ func redact(raw string) string {
 	return u.Redacted()
 }
 
-// load brings the place's bytes into p and returns their sha512. A *StoreError is our disk's fault,
-// any other the place's.
+// load brings the place's bytes into p and returns their sha512. A *StoreError is about the store's
+// disk, any other error about the place.
 func (pl place) load(ctx context.Context, j *job, p *part) (string, error) {
 	if pl.path == "" {
 		return j.download(ctx, pl, p)
@@ -110,7 +112,7 @@ func copyFile(ctx context.Context, path string, p *part, max int64) error {
 	return nil
 }
 
-// reason drops the path from an error that is shown behind that path.
+// reason removes the path from an error that is shown after that path.
 func reason(err error) error {
 	var pe *fs.PathError
 	if errors.As(err, &pe) && !isStoreError(err) {

@@ -1,4 +1,4 @@
-// retry.go: which failures are worth another attempt, and when.
+// retry: which failures are worth another attempt, and when.
 
 package fetch
 
@@ -18,15 +18,15 @@ import (
 const (
 	maxAttempts   = 3
 	backoffBase   = time.Second
-	maxRetryAfter = 5 * time.Minute // a server that wants more is as good as down
+	maxRetryAfter = 5 * time.Minute // a server that wants more counts as down
 )
 
-// statusError is an answer other than the file.
+// statusError is a response other than the file.
 type statusError struct {
 	code  int
 	note  string
 	again bool   // worth another attempt
-	after string // Retry-After as sent
+	after string // Retry-After as received
 }
 
 func newStatusError(resp *http.Response) *statusError {
@@ -49,9 +49,9 @@ func (e *statusError) Error() string {
 	return text
 }
 
-// cutError is a body that ended or stalled before its end.
+// cutError is a body that ended or stalled early.
 type cutError struct {
-	got, total int64 // bytes; total is -1 when unknown
+	got, total int64 // bytes; total is -1 if unknown
 	err        error
 }
 
@@ -64,7 +64,7 @@ func (e *cutError) Error() string {
 
 func (e *cutError) Unwrap() error { return e.err }
 
-// idleError ends an attempt that got no byte for a while.
+// idleError ends an attempt that received no byte for a while.
 type idleError struct{ after time.Duration }
 
 func (e *idleError) Error() string { return fmt.Sprintf("no bytes for %s", e.after) }
@@ -72,18 +72,18 @@ func (e *idleError) Error() string { return fmt.Sprintf("no bytes for %s", e.aft
 // Timeout makes an idleError a timeout in the sense of net.Error.
 func (e *idleError) Timeout() bool { return true }
 
-// retryIn tells whether the n-th failed attempt is followed by another, and after how long.
+// retryIn reports whether another attempt follows the n-th failed one, and after how long.
 func (s *Store) retryIn(err error, n int) (time.Duration, bool) {
 	if n >= maxAttempts || !transient(err) {
 		return 0, false
 	}
-	// Full jitter: many machines that failed together must not come back together.
+	// Full jitter: many machines that failed together must not return together.
 	wait := rand.N(backoffBase << n)
 	var se *statusError
 	if errors.As(err, &se) && se.after != "" {
 		wanted, ok := s.parseRetryAfter(se.after)
 		if wanted > maxRetryAfter {
-			se.note = fmt.Sprintf("and wants us to wait %s", wanted)
+			se.note = fmt.Sprintf("and requested a wait of %s", wanted)
 			return 0, false
 		}
 		if ok {
@@ -93,7 +93,7 @@ func (s *Store) retryIn(err error, n int) (time.Duration, bool) {
 	return wait, true
 }
 
-// parseRetryAfter reads seconds or a date.
+// parseRetryAfter parses seconds or a date.
 func (s *Store) parseRetryAfter(v string) (time.Duration, bool) {
 	if n, err := strconv.ParseUint(v, 10, 31); err == nil {
 		return time.Duration(n) * time.Second, true
@@ -104,14 +104,14 @@ func (s *Store) parseRetryAfter(v string) (time.Duration, bool) {
 	return 0, false
 }
 
-// transient tells a fault that may be gone in a moment from one that will not.
+// transient reports whether a failure may be gone in a moment.
 func transient(err error) bool {
 	var se *statusError
 	if errors.As(err, &se) {
 		return se.again
 	}
 	var cut *cutError
-	if errors.As(err, &cut) { // the server had begun to answer: whatever broke it is the line's fault
+	if errors.As(err, &cut) { // the server had begun to answer, so the connection is at fault
 		return true
 	}
 	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.ECONNABORTED,

@@ -1,6 +1,6 @@
 // Package fetch brings external files, named by their sha512, into a content-addressed source store
-// outside the checkout. Nothing that comes from a cache, a server or the store itself is believed
-// before its bytes were hashed.
+// outside the checkout. It trusts no bytes from a cache, a server or the store itself before it has
+// hashed them. Package build calls it for the sources of steps; gomod reads the go.sum of archives.
 package fetch
 
 import (
@@ -26,21 +26,21 @@ const (
 	defaultIdle     = 30 * time.Second
 )
 
-// userAgent is what servers are told of us.
+// userAgent is the name that servers see.
 const userAgent = "buildsys"
 
-// Store is a directory of verified source files and the places they may come from. The zero value
-// of every field but Dir is usable. A Store is safe for concurrent use, and so are several Stores
-// (or processes) on one Dir. Do not copy it after first use.
+// Store is a directory of verified source files and the places that they may come from. The zero
+// value of every field but Dir is usable. A Store is safe for concurrent use, and so are several
+// Stores (or processes) on one Dir. Do not copy it after first use.
 type Store struct {
 	Dir     string // root; a file is at <name>/<sha512>/<name> below it
 	Modules string // root of what FetchModules keeps
-	// GoProxy returns where Go modules come from, in the form of the environment variable GOPROXY;
-	// nil: nowhere.
+	// GoProxy returns where Go modules come from, in the form of the environment variable GOPROXY; nil
+	// means nowhere.
 	GoProxy   func() string
-	Lookaside []string      // directories or http(s)/file URLs of the same form, asked in this order
-	Upstream  bool          // ask a file's own URL when no lookaside cache has it
-	Report    progress.Sink // nil: nobody wants to know
+	Lookaside []string      // directories or http(s)/file URLs in the form of Dir, asked in this order
+	Upstream  bool          // ask a file's own URL if no lookaside cache has it
+	Report    progress.Sink // may be nil
 
 	tuned tuning
 	once  sync.Once
@@ -50,7 +50,7 @@ type Store struct {
 	http     *http.Transport
 }
 
-// tuning is what tests set. Its zero value is what everybody else has.
+// tuning is what tests change. The zero value is the default.
 type tuning struct {
 	jobs     int              // most files worked on at once, over all calls of Fetch; 0: 8
 	maxBytes int64            // largest file that is accepted, in bytes; 0: 4 GiB
@@ -61,19 +61,19 @@ type tuning struct {
 	sleep func(ctx context.Context, d time.Duration) error
 }
 
-// Path returns where f is once Fetch has succeeded: <Dir>/<name>/<sha512>/<name>.
+// Path returns where f is after a successful Fetch: <Dir>/<name>/<sha512>/<name>.
 func (s *Store) Path(f manifest.ExternalFile) string {
 	return filepath.Join(s.Dir, f.Name(), f.SHA512, f.Name())
 }
 
-// Fetch makes every file present in the store and verified; step ("package/bash") is whom the
-// events are for. Files already there are hashed again: a damaged one is moved aside and fetched
-// anew. The result joins the errors of all files, each an *IntegrityError (only wrong bytes to be
-// had), a *MissingError (nowhere to be had), a *StoreError (our own disk) or the context's error.
+// Fetch makes every file present in the store and verified. Events are for step ("package/bash").
+// It hashes existing files again; a damaged one is moved aside and fetched again. The error joins
+// those of all files, each an *IntegrityError (only wrong bytes exist), a *MissingError (no place
+// has it), a *StoreError (the store's disk) or the context's error.
 func (s *Store) Fetch(ctx context.Context, step string, files []manifest.ExternalFile) error {
 	s.once.Do(func() { s.slots = make(chan struct{}, orDefault(s.tuned.jobs, defaultJobs)) })
 	errs := make([]error, len(files))
-	// no shared context: one missing file must not hide what is wrong with the others
+	// No shared context: one missing file must not hide what is wrong with the others.
 	var g errgroup.Group
 	g.SetLimit(cap(s.slots))
 	for i, f := range files {
@@ -116,7 +116,7 @@ func (s *Store) ensure(ctx context.Context, step string, f manifest.ExternalFile
 		}
 		p, err := openPart(ctx, j.final, waiting)
 		if errors.Is(err, errGone) {
-			continue // whoever we waited for is done: most likely the entry is there now
+			continue // its owner is done, so most likely the entry exists now
 		}
 		if err != nil {
 			return err
@@ -133,12 +133,12 @@ type job struct {
 	step  string
 	file  manifest.ExternalFile
 	name  string
-	final string // where the file ends up
+	final string // where the file will be
 	where string // the manifest line, for messages
 }
 
-// checkNames refuses what could lead out of the store. The manifest check has better words; this
-// guards callers without it.
+// checkNames refuses names that could lead out of the store. The check of manifests has better
+// messages; this one guards callers without it.
 func (j *job) checkNames() error {
 	n := j.name
 	if n == "" || n == "." || n == ".." || strings.ContainsAny(n, "/\\\x00") {
@@ -151,11 +151,11 @@ func (j *job) checkNames() error {
 	return nil
 }
 
-// obtain fills the locked part p from the first place that has the right bytes and moves it to its
+// obtain fills the locked part p from the first place that has the right bytes, and moves it to its
 // final name.
 func (j *job) obtain(ctx context.Context, p *part) error {
-	// Whoever held the lock before us may have done the work; and only under the lock may a bad entry
-	// be moved.
+	// The previous holder of the lock may have done the work, and only the holder may move a bad
+	// entry.
 	st, err := j.inspect(ctx)
 	if err != nil || st == entryGood {
 		return err
@@ -184,8 +184,8 @@ func (j *job) obtain(ctx context.Context, p *part) error {
 	return nil
 }
 
-// try asks each place in turn. It returns the place whose bytes are right, now all in p, and what
-// was wrong with those before it.
+// try asks each place in turn. It returns the place whose bytes are right, and now in p, and what
+// was wrong with the places before it.
 func (j *job) try(ctx context.Context, p *part) (from string, tried []Attempt, err error) {
 	for _, pl := range j.places() {
 		sum, err := pl.load(ctx, j, p)
@@ -232,7 +232,7 @@ func (s *Store) now() time.Time {
 	return time.Now()
 }
 
-// origin says where f is declared, as "packages/bash/Cargo.toml:12": a package's directory has its
+// origin returns where f is declared: "packages/bash/Cargo.toml:12". A package's directory has its
 // name.
 func origin(step string, f manifest.ExternalFile) string {
 	kind, pkg, _ := strings.Cut(step, "/")
@@ -249,7 +249,7 @@ func orDefault[T int | int64 | time.Duration](v, d T) T {
 	return d
 }
 
-// mkdirAll is os.MkdirAll with words for a full or read-only disk.
+// mkdirAll is os.MkdirAll with a *StoreError.
 func mkdirAll(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return storeError("create", dir, err)

@@ -1,4 +1,4 @@
-// args: the build arguments that all recipes give.
+// args: the build arguments that every recipe gets.
 
 package plan
 
@@ -9,8 +9,9 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// packageArgs are the build arguments of a package. Only a variant-sensitive one learns of the
-// variant, and only the part it is sensitive to, so that all others are the same in every variant.
+// packageArgs returns the build arguments of a package. Only a variant-sensitive package gets any
+// of the variant, and only the part that it is sensitive to. All other packages are the same in
+// every variant.
 func (m *maker) packageArgs(pkg *workspace.Package) (map[string]string, error) {
 	args := m.commonArgs()
 	args["PACKAGE"] = pkg.Name
@@ -41,7 +42,7 @@ func (m *maker) commonArgs() map[string]string {
 	return map[string]string{"SDK": m.r.SDK, "ARCH": m.r.Arch, "GOARCH": goArch(m.r.Arch)}
 }
 
-// goArch is what the go command calls an architecture.
+// goArch returns the go command's name of an architecture.
 func goArch(arch string) string {
 	if arch == "aarch64" {
 		return "arm64"
@@ -49,7 +50,7 @@ func goArch(arch string) string {
 	return "amd64"
 }
 
-// variantArgs are the variant's name and its parts.
+// variantArgs returns the build arguments with the variant's name and its parts.
 func variantArgs(v *workspace.Variant) map[string]string {
 	return map[string]string{
 		"VARIANT":          v.Name,

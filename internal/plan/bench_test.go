@@ -20,9 +20,9 @@ import (
 )
 
 // BenchmarkPlan plans a whole image. "cpu-ns/package" must stay level as the size doubles, so
-// "cpu-x/doubling", the ratio to the size before, must be about 2; it is the CPU time, which other
-// work on the machine disturbs less than the time on the clock. "heap-MB" is what a plan with its
-// workspace keeps.
+// "cpu-x/doubling", the ratio to the size before, must be about 2. It is CPU time, which other work
+// on the machine disturbs less than wall-clock time. "heap-MB" is what a plan and its workspace
+// keep alive.
 func BenchmarkPlan(b *testing.B) {
 	before := 0.0
 	for n := 10; n <= 10_240; n *= 2 {
@@ -39,8 +39,8 @@ func BenchmarkPlan(b *testing.B) {
 	})
 }
 
-// BenchmarkForeign loads and plans an image of a tree that was written for the ancestor: a small
-// one, and Bottlerocket 1.9.2 where BUILDSYS_BENCH_BOTTLEROCKET_TREE names a checkout.
+// BenchmarkForeign loads and plans images of trees written for Bottlerocket: a small one, and
+// Bottlerocket 1.9.2 if BUILDSYS_BENCH_BOTTLEROCKET_TREE names a checkout.
 func BenchmarkForeign(b *testing.B) {
 	archive, err := txtar.ParseFile("../../testdata/foreign/in-tree.txtar")
 	if err != nil {
@@ -124,7 +124,7 @@ func benchmarkPlan(b *testing.B, shape treegen.Shape, n int) float64 {
 	return each
 }
 
-// cpuTime returns what this process has used of all CPUs so far, in user and system mode.
+// cpuTime returns the CPU time that this process has used so far, in user and system mode.
 func cpuTime(b *testing.B) int64 {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {

@@ -1,4 +1,4 @@
-// features: which image features an image has, and which of them reach a package's build.
+// features: which image features an image has, and which of them reach the build of a package.
 
 package plan
 
@@ -10,14 +10,12 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// Features returns the image features that the images of v have, sorted: in-place-updates and
-// host-containers unless v switches them off, and whatever it switches on. It is what `Provides`,
-// build arguments and packages go by.
+// Features returns the image features of v, sorted: in-place-updates and host-containers unless v
+// disables them, and those that it enables.
 func Features(v *workspace.Variant) []string { return v.Features() }
 
-// addPackageFeatures adds the argument that tells a package's build of image features: those that
-// the package lists and the variant has. Where there is none there is no argument, so that all
-// variants without them share the package.
+// addPackageFeatures adds the build argument with the image features that the package lists and the
+// variant has. Without any there is no argument, so all variants without them share the package.
 func (m *maker) addPackageFeatures(pkg *workspace.Package, args map[string]string) error {
 	if len(pkg.PackageFeatures) == 0 {
 		return nil
@@ -37,8 +35,8 @@ func (m *maker) addPackageFeatures(pkg *workspace.Package, args map[string]strin
 	return nil
 }
 
-// featureWords has a word for each feature there is: its name when v has it, "no-" and its name
-// when not.
+// featureWords returns one word for each image feature: its name if v has it, otherwise "no-" and
+// its name.
 func featureWords(v *workspace.Variant) []string {
 	on := Features(v)
 	words := manifest.ImageFeatures()

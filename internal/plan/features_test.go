@@ -1,4 +1,4 @@
-// features_test: image features reach the packages that list them, and nobody else.
+// features_test: image features reach the packages that list them, and no others.
 
 package plan
 
@@ -42,9 +42,9 @@ func TestPackageFeatures(t *testing.T) {
 				got, given := s.Solve.Args["PACKAGE_FEATURES"]
 				switch {
 				case s.Name != "data" && given:
-					t.Errorf("%s does not list features and learns of %q", s.ID, got)
+					t.Errorf("%s does not list features, but gets %q", s.ID, got)
 				case s.Name == "data" && (got != test.want || given != (test.want != "")):
-					t.Errorf("%s learns of %q (given: %v), want %q", s.ID, got, given, test.want)
+					t.Errorf("%s gets %q (given: %v), want %q", s.ID, got, given, test.want)
 				}
 			}
 		})

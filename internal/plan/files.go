@@ -1,4 +1,4 @@
-// files: which files of the workspace and the recipe a step sees.
+// files: selects the files of the workspace and the recipe that a step sees.
 
 package plan
 
@@ -18,8 +18,8 @@ func contextFiles(files []workspace.File) []File {
 	return out
 }
 
-// once returns the files without those that an earlier entry is for as well, with modules of
-// another directory in it.
+// once returns one entry for each file. Entries that name the same file differ only in the bundled
+// Go module.
 func once(files []manifest.ExternalFile) []manifest.ExternalFile {
 	var out []manifest.ExternalFile
 	for _, f := range files {
@@ -34,10 +34,9 @@ func sortFiles(files []File) {
 	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Name, b.Name) })
 }
 
-// recipeDirs names, for each target, the directories of the recipe that its steps see: all of these
-// enters their keys and nothing else does, so an edit of how images are made rebuilds no package.
-// tools/lib is what every kind of step may use; tools/disk makes disks, of RPMs or of earlier
-// images.
+// recipeDirs maps each target to the directories of the recipe that its steps see. Only these enter
+// the keys of those steps, so an edit of how images are made rebuilds no package. Every kind of
+// step may use tools/lib; tools/disk makes disks from RPMs or from earlier images.
 var recipeDirs = map[string][]string{
 	string(Package): {macrosDir, "tools/lib", "tools/package"},
 	string(Variant): {macrosDir, "tools/disk", "tools/image", "tools/lib"},
@@ -47,11 +46,11 @@ var recipeDirs = map[string][]string{
 	goTarget:        {"tools/go"},
 }
 
-// macrosDir has a file of RPM macros for each architecture, beside those for all.
+// macrosDir has a file of RPM macros for each architecture, and files for all architectures.
 const macrosDir = "macros"
 
-// recipeFiles returns the files of the recipe that the steps of a target see. Macros of another
-// architecture than arch are left out: an edit for aarch64 then leaves x86_64 alone.
+// recipeFiles returns the files of the recipe that the steps of a target see. It leaves out macros
+// of other architectures than arch, so an edit for aarch64 rebuilds nothing for x86_64.
 func recipeFiles(recipe *workspace.Recipe, target, arch string) []File {
 	var files []File
 	for _, f := range contextFiles(recipe.Files) {

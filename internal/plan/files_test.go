@@ -13,8 +13,8 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// TestNewRecipeFile: a file added to a directory of the recipe changes what every step of the
-// targets that use the directory sees, and nothing of the others.
+// TestNewRecipeFile checks that a file added to a directory of the recipe changes what every step
+// of the targets that use the directory sees, and nothing else.
 func TestNewRecipeFile(t *testing.T) {
 	files := kitTree()
 	app := files["packages/app/Cargo.toml"]
@@ -54,7 +54,7 @@ func TestNewRecipeFile(t *testing.T) {
 	}
 }
 
-// solves returns the builds of a tree, of every target.
+// solves returns the builds of a tree, for every target.
 func solves(t *testing.T, files fstest.MapFS) []Solve {
 	t.Helper()
 	image, repack := request(), request()

@@ -1,5 +1,5 @@
-// gorun: the build that runs the go command on first-party code. It makes nothing that is kept, so
-// it is no step.
+// gorun: the build that runs the go command on first-party code. It is no step, as nothing keeps
+// its output.
 
 package plan
 
@@ -9,14 +9,15 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// GoStatus is the output of a GoRun: the exit status of the go command, in decimal.
+// GoStatus is the output file of a GoRun: the exit status of the go command, in decimal.
 const GoStatus = "status"
 
 const goTarget = "go"
 
-// GoRun runs the go command of the SDK with arguments argv in the module that files make up. proxy
-// is a host directory with the modules it needs, as a Go module proxy. It always runs: whoever asks
-// for tests wants to see them. arch is that of GOARCH.
+// GoRun returns the build that runs the go command of the SDK with arguments argv in the module
+// with the given files. arch is the architecture for GOARCH. proxy is a host directory with the
+// modules that it needs, in the form of a Go module proxy. The build is always fresh: whoever asks
+// for tests wants to see them run.
 func GoRun(recipe *workspace.Recipe, sdk, arch, module string, files []workspace.File, proxy string,
 	argv []string) Solve {
 	return Solve{

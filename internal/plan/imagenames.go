@@ -1,4 +1,4 @@
-// imagenames: how the outputs of the steps that make images are called.
+// imagenames: the names of the outputs of the steps that make images.
 
 package plan
 
@@ -8,13 +8,13 @@ import (
 	"buildsys/internal/image"
 )
 
-// ImageName is the stem of a variant's files: NAME-VARIANT-ARCH-VERSION-BUILD.
+// ImageName returns the stem of the names of a variant's files: NAME-VARIANT-ARCH-VERSION-BUILD.
 func ImageName(name, variant, arch, version, buildID string) string {
 	return strings.Join([]string{name, variant, arch, version, buildID}, "-")
 }
 
-// DiskFile is the name among an image step's outputs of the image of one disk of its Layout, as
-// tools/disk/imgassemble makes it.
+// DiskFile returns the file name of the image of one disk of an image step's Layout, as
+// tools/disk/imgassemble names it.
 func DiskFile(s Step, disk string) string {
 	name := s.Solve.Args["IMAGE_NAME"]
 	if disk == image.DataDisk {
@@ -23,7 +23,7 @@ func DiskFile(s Step, disk string) string {
 	return name + DiskSuffix(s.Solve.Args["IMAGE_FORMAT"])
 }
 
-// DiskSuffix is what the names of disk images of an image-format end in.
+// DiskSuffix returns the suffix of the names of disk images in an image-format.
 func DiskSuffix(format string) string {
 	if format == "raw" {
 		return ".img.lz4"
@@ -31,8 +31,7 @@ func DiskSuffix(format string) string {
 	return "." + format
 }
 
-// ApplianceFile is the name among an image step's outputs of its appliance; empty when it makes
-// none.
+// ApplianceFile returns the file name of an image step's appliance, or "" if it makes none.
 func ApplianceFile(s Step) string {
 	if s.Solve.Args["IMAGE_FORMAT"] != "vmdk" {
 		return ""

@@ -1,5 +1,4 @@
-// kit: which packages are in the kits of a request, and the kits of others that packages and images
-// see.
+// kit: the packages in the kits of a request, and the external kits that packages and images see.
 
 package plan
 
@@ -11,8 +10,8 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// kitPackages returns the packages to build for the kits of the request: what is in them, and what
-// that needs.
+// kitPackages returns the packages to build for the kits of the request: their contents and what
+// those need.
 func (m *maker) kitPackages() ([]string, error) {
 	var names []string
 	for _, kit := range m.r.Kits {
@@ -21,7 +20,7 @@ func (m *maker) kitPackages() ([]string, error) {
 		}
 		contents := m.ws.KitContents(kit)
 		if len(contents) == 0 {
-			return nil, &RequestError{What: "kit " + kit, Why: "there is no package in it",
+			return nil, &RequestError{What: "kit " + kit, Why: "it has no packages",
 				Hint: "list some in [build-dependencies] in " + m.ws.Kits[kit].File}
 		}
 		names = append(names, contents...)
@@ -30,7 +29,7 @@ func (m *maker) kitPackages() ([]string, error) {
 	return names, nil
 }
 
-// contents returns the steps of the packages of a kit. order has the packages of the plan.
+// contents returns the steps of the packages in a kit. order lists the packages of the plan.
 func (m *maker) contents(kit string, order []string) graph.Set {
 	contents := m.ws.KitContents(kit)
 	var steps []int
@@ -42,12 +41,12 @@ func (m *maker) contents(kit string, order []string) graph.Set {
 	return graph.SetOf(steps...)
 }
 
-// ExternalKit is a kit of others, unpacked on this machine.
+// ExternalKit is a kit of another tree, unpacked on this machine.
 type ExternalKit struct {
 	Name    string
 	Vendor  string
 	Version string
-	// Digest is that of the image it is from: what it holds follows from that.
+	// Digest is that of the kit's image, and so determines all of its contents.
 	Digest string
 	Dirs   []KitPackage // sorted by Name
 }
@@ -59,16 +58,16 @@ type KitPackage struct {
 	RPMs []string // file names, sorted
 }
 
-// externals is what steps see of the kits of others: a file for each kit that says which it is, and
-// the directories of its RPMs. Nothing may be there twice: a package of the tree takes the place of
-// that of a kit, and of two kits with the same RPM the one that Twoliter.lock has first is taken.
+// externals is what steps see of external kits: for each kit a file that identifies it, and the
+// directories of its RPMs. No package may be there twice: a package of the tree replaces that of a
+// kit, and of two kits with the same RPM the one that is first in Twoliter.lock wins.
 type externals struct {
 	files []File
 	dirs  []*Dir
-	steps []int // per directory: the step of the package of the same name, -1 for none
+	steps []int // for each of dirs: the step of the package with the same name, or -1
 }
 
-// newExternals gathers it. order has the packages of the plan.
+// newExternals returns the externals of the request. order lists the packages of the plan.
 func (m *maker) newExternals(order []string) externals {
 	var e externals
 	if len(m.r.ExternalKits) == 0 {
@@ -103,8 +102,8 @@ func (m *maker) newExternals(order []string) externals {
 	return e
 }
 
-// beside returns the directories that a step sees which uses the given packages of the tree. Steps
-// share the list where no package takes the place of one in it.
+// beside returns the directories that a step sees if it uses the given packages of the tree. Steps
+// share one list unless such a package replaces one in it.
 func (e externals) beside(packages graph.Set) []*Dir {
 	if !slices.ContainsFunc(e.steps, packages.Has) {
 		return e.dirs
@@ -118,8 +117,8 @@ func (e externals) beside(packages graph.Set) []*Dir {
 	return dirs
 }
 
-// rpmsContext is what a step sees of the RPMs of packages, given by their steps, and of the kits of
-// others.
+// rpmsContext returns the context with the RPMs of packages, given by their steps, and of the
+// external kits.
 func (m *maker) rpmsContext(packages graph.Set) Context {
 	return Context{RPMs: packages, Files: m.externals.files, Derived: m.externals.beside(packages)}
 }

@@ -1,5 +1,4 @@
-// kit_test: what the step of a kit is made of, and what packages and images see of the kits of
-// others.
+// kit_test: the inputs of the step of a kit, and what packages and images see of external kits.
 
 package plan
 
@@ -10,7 +9,8 @@ import (
 	"testing/fstest"
 )
 
-// kitTree is the small tree with a kit of lib and another of app, and app built with the first.
+// kitTree returns the small tree with a kit of lib and another of app, where app is built with the
+// first.
 func kitTree() fstest.MapFS {
 	files := tree()
 	file := func(name, text string) { files[name] = &fstest.MapFile{Data: []byte(text), Mode: 0o644} }
@@ -39,10 +39,11 @@ func TestKitSteps(t *testing.T) {
 	r := request()
 	r.Kits = []string{"app-kit", "lib-kit"}
 	p := mustMake(t, kitTree(), r)
-	if got, want := ids(p), "package/lib package/data package/app kit/app-kit kit/lib-kit"; got != want {
+	const want = "package/lib package/data package/app kit/app-kit kit/lib-kit"
+	if got := ids(p); got != want {
 		t.Fatalf("steps %s\nwant %s", got, want)
 	}
-	// app is built with what is in the kit it needs, and is alone in its own.
+	// app is built with the contents of the kit that it needs, and is alone in its own.
 	for id, want := range map[string]string{"package/app": "data lib", "kit/app-kit": "app",
 		"kit/lib-kit": "data lib"} {
 		s := p.Steps[slices.IndexFunc(p.Steps, func(s Step) bool { return s.ID == id })]
@@ -74,11 +75,11 @@ func TestExternalKits(t *testing.T) {
 	r.Packages = []string{"app"}
 	r.ExternalKits = []ExternalKit{
 		{Name: "core", Vendor: "acme", Version: "1.0.0", Digest: "sha256:1", Dirs: []KitPackage{
-			{Name: "lib", Dir: "/kits/1/Packages/lib", RPMs: []string{"lib-1.rpm"}}, // the tree has its own
+			{Name: "lib", Dir: "/kits/1/Packages/lib", RPMs: []string{"lib-1.rpm"}}, // replaced
 			{Name: "musl", Dir: "/kits/1/Packages/musl", RPMs: []string{"musl-1.rpm", "musl-devel-1.rpm"}},
 		}},
 		{Name: "extra", Vendor: "acme", Version: "2.0.0", Digest: "sha256:2", Dirs: []KitPackage{
-			{Name: "libc", Dir: "/kits/2/Packages/libc", RPMs: []string{"musl-1.rpm"}}, // there already
+			{Name: "libc", Dir: "/kits/2/Packages/libc", RPMs: []string{"musl-1.rpm"}}, // in the first kit
 			{Name: "zlib", Dir: "/kits/2/Packages/zlib", RPMs: []string{"zlib-1.rpm"}},
 		}},
 	}
@@ -96,7 +97,8 @@ func TestExternalKits(t *testing.T) {
 	}
 	p := mustMake(t, tree(), r)
 	const which = "kits/acme/core/kit=1.0.0 sha256:1 kits/acme/extra/kit=2.0.0 sha256:2"
-	if got, want := seen(p, "package/app"), which+" kits/acme/core/musl kits/acme/extra/zlib"; got != want {
+	want := which + " kits/acme/core/musl kits/acme/extra/zlib"
+	if got := seen(p, "package/app"); got != want {
 		t.Errorf("app sees %s\nwant %s", got, want)
 	}
 	if got, want := seen(p, "package/data"), which+" kits/acme/core/lib kits/acme/core/musl "+

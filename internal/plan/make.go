@@ -1,4 +1,4 @@
-// make: from a workspace and a request to the ordered steps.
+// make: plans the ordered steps of a request.
 
 package plan
 
@@ -11,9 +11,9 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// Make plans a request. Steps come in an order in which each follows those it depends on; equal
-// inputs give equal plans. The error is a *RequestError when the tree does not have what is asked
-// for, and a *SkippedError when the image is not for the architecture.
+// Make plans a request. Each step follows those it depends on; equal inputs give equal plans. The
+// error is a *RequestError if the tree does not have what is requested, and a *SkippedError if the
+// variant does not support the architecture.
 func Make(ws *workspace.Workspace, ours *workspace.Recipe, r Request) (Plan, error) {
 	m := &maker{ws: ws, ours: ours, r: r, graph: ws.Graph(), plan: Plan{Arch: r.Arch}}
 	if err := m.addAll(); err != nil {
@@ -22,18 +22,17 @@ func Make(ws *workspace.Workspace, ours *workspace.Recipe, r Request) (Plan, err
 	return m.plan, nil
 }
 
-// maker holds what one Make works with: what is the same whatever makes the steps. What differs is
-// behind its recipe.
+// maker holds the state of one call of Make that is independent of the recipe.
 type maker struct {
 	ws        *workspace.Workspace
 	ours      *workspace.Recipe
 	r         Request
 	graph     *graph.Graph
-	variant   *workspace.Variant // nil when none is named
+	variant   *workspace.Variant // nil if the request names none
 	recipe    recipe
 	plan      Plan
-	modules   map[string]int // index of the step that bundles a package's modules
-	first     int            // index of the first package's step
+	modules   map[string]int // package -> index of the step that bundles its Go modules
+	first     int            // index of the first package step
 	externals externals
 }
 
@@ -64,14 +63,14 @@ func (m *maker) addAll() error {
 			return err
 		}
 	}
-	if m.r.Image { // all packages are in the variant's closure
+	if m.r.Image { // the variant's closure has all packages
 		return m.add(m.recipe.imageStep(m.variant, all))
 	}
 	return nil
 }
 
-// findVariant finds the variant of the request, and refuses an image that is not for its
-// architecture.
+// findVariant sets the variant of the request. It refuses an image if the variant does not support
+// the architecture.
 func (m *maker) findVariant() error {
 	if m.r.Variant == "" {
 		return nil
@@ -89,8 +88,8 @@ func (m *maker) findVariant() error {
 	return nil
 }
 
-// wanted returns the packages to build: those asked for and all they wait for, or the image's whole
-// closure.
+// wanted returns the packages to build: those requested with all they wait for, or the whole
+// closure of the image.
 func (m *maker) wanted() ([]string, error) {
 	if m.r.Image {
 		return m.variantClosure(), nil
@@ -101,7 +100,7 @@ func (m *maker) wanted() ([]string, error) {
 		}
 		err := unknown("package", name, m.ws.PackageNames())
 		if m.ws.Variants[name] != nil {
-			err.Hint = "it is a variant: say --variant " + name
+			err.Hint = "it is a variant: use --variant " + name
 		}
 		return nil, err
 	}
@@ -115,17 +114,19 @@ func (m *maker) wanted() ([]string, error) {
 	return slices.Compact(names), nil
 }
 
-// variantClosure starts from the variant's dependencies, not from included-packages: those may be
-// names of sub-packages.
+// variantClosure starts from the variant's dependencies, not from included-packages, which may name
+// sub-packages.
 func (m *maker) variantClosure() []string {
 	return workspace.Packages(m.graph.Closure(slices.Concat(m.variant.BuildRequires,
 		m.variant.Requires)...))
 }
 
-// addPackages adds the steps of packages, which are in the given order, and of their modules.
+// addPackages adds the steps of packages, in the given order, and before them the steps of their Go
+// modules.
 func (m *maker) addPackages(order []string) error {
 	m.addModules(order)
-	// Positions in this order are indexes of steps: those of modules come first and are no packages.
+	// Needs returns positions in the list, which must be indexes of steps: leave room for the steps of
+	// modules, which come first.
 	m.first = len(m.plan.Steps)
 	needs := m.graph.Needs(slices.Concat(make([]string, m.first), order))[m.first:]
 	m.externals = m.newExternals(order)
@@ -137,7 +138,8 @@ func (m *maker) addPackages(order []string) error {
 	return nil
 }
 
-// addRepack adds the only step of its plan: nothing is built that the earlier image has.
+// addRepack adds the only step of a plan that repacks: it builds nothing that the earlier image
+// has.
 func (m *maker) addRepack() error {
 	if m.variant == nil {
 		return &RequestError{What: "the image to repack", Why: "no variant is named"}
@@ -145,7 +147,7 @@ func (m *maker) addRepack() error {
 	return m.add(m.recipe.repackStep(m.variant, *m.r.Repack))
 }
 
-// add adds what a recipe has made, unless it could not.
+// add adds a step that a recipe returned, unless err is set.
 func (m *maker) add(s Step, err error) error {
 	if err == nil {
 		m.put(s)
@@ -153,23 +155,23 @@ func (m *maker) add(s Step, err error) error {
 	return err
 }
 
-// put adds a step, which uses only such as are there already.
+// put adds a step. The steps that it uses are in the plan already.
 func (m *maker) put(s Step) {
 	s.Waits = s.Uses.Direct(func(i int) graph.Set { return m.plan.Steps[i].Uses })
 	m.plan.Steps = append(m.plan.Steps, s)
 }
 
-// dir is the build directory, for the places of outputs.
+// dir returns the build directory of the request.
 func (m *maker) dir() builddir.Dir { return builddir.Dir{Root: m.r.BuildDir, Arch: m.r.Arch} }
 
-// warn notes what looks wrong in the recipe, once.
+// warn records a warning about the recipe, once.
 func (m *maker) warn(format string, args ...any) {
 	if text := fmt.Sprintf(format, args...); !slices.Contains(m.plan.Warnings, text) {
 		m.plan.Warnings = append(m.plan.Warnings, text)
 	}
 }
 
-// lack notes what the recipe needs and is not there, once.
+// lack records something that the recipe needs and the tree does not have, once.
 func (m *maker) lack(format string, args ...any) {
 	if text := fmt.Sprintf(format, args...); !slices.Contains(m.plan.Lacks, text) {
 		m.plan.Lacks = append(m.plan.Lacks, text)

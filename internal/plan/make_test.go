@@ -1,4 +1,4 @@
-// make_test: what the steps of a small tree are, see and wait for.
+// make_test: the steps of a small tree, what they see and what they wait for.
 
 package plan
 
@@ -15,8 +15,8 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// tree is a small tree: release needs os and app at run time; app is built with lib, lib needs data
-// at run time.
+// tree returns a small tree: release needs os and app at run time; app is built with lib, and lib
+// needs data at run time.
 func tree() fstest.MapFS {
 	file := func(text string) *fstest.MapFile {
 		return &fstest.MapFile{Data: []byte(text),
@@ -103,7 +103,8 @@ func try(t *testing.T, files fstest.MapFS, r Request) (Plan, error) {
 	return Make(ws, recipe, r)
 }
 
-// outline writes a plan one line a step: what it waits for, and the files each context has.
+// outline returns a plan with one line for each step: what it waits for, and the files of each
+// context.
 func outline(p Plan) string {
 	var b strings.Builder
 	for _, s := range p.Steps {
@@ -161,8 +162,7 @@ variant/qemu-dev: lib data app os release | image partitions.tsv | recipe macros
 	}
 }
 
-// sorted is the outline with its lines and the names after each "rpms" and ":" in no particular
-// order of steps.
+// sorted returns an outline with its lines, and the names after each "rpms" and ":", sorted.
 func sorted(outline string) string {
 	lines := strings.Split(strings.TrimSpace(outline), "\n")
 	for i, line := range lines {
@@ -190,10 +190,10 @@ func TestOnlySensitivePackagesLearnOfTheVariant(t *testing.T) {
 		case s.ID == "package/os":
 			if !slices.Equal(learned, []string{"VARIANT_RUNTIME"}) ||
 				s.Solve.Args["VARIANT_RUNTIME"] != "dev" {
-				t.Errorf("%s is sensitive to the runtime and learns of %q", s.ID, learned)
+				t.Errorf("%s is sensitive to the runtime, but gets %q", s.ID, learned)
 			}
 		case s.Kind == Package && len(learned) > 0:
-			t.Errorf("%s is not sensitive and learns of %q", s.ID, learned)
+			t.Errorf("%s is not sensitive, but gets %q", s.ID, learned)
 		}
 	}
 }
@@ -218,8 +218,8 @@ func TestMakePackages(t *testing.T) {
 	}
 }
 
-// TestMakeSkips: before anything else that could be wrong with the image, and only when an image is
-// wanted.
+// TestMakeSkips checks that Make skips a variant before it reports what else is wrong with the
+// image, and only if an image is requested.
 func TestMakeSkips(t *testing.T) {
 	const variant = "variants/qemu-dev/Cargo.toml"
 	const table = "[package.metadata.build-variant]\n"
@@ -256,11 +256,11 @@ func TestMakeRefuses(t *testing.T) {
 		want    string
 	}{
 		{"unknown package", nil, func(r *Request) { r.Packages = []string{"ap"} },
-			`package "ap": there is none of this name; did you mean "app"?`},
+			`no package "ap"; did you mean "app"?`},
 		{"a variant's name", nil, func(r *Request) { r.Packages = []string{"qemu-dev"} },
-			`package "qemu-dev": there is none of this name; it is a variant: say --variant qemu-dev`},
+			`no package "qemu-dev"; it is a variant: use --variant qemu-dev`},
 		{"unknown variant", nil, func(r *Request) { r.Variant = "zzz" },
-			`variant "zzz": there is none of this name; there are: qemu-dev`},
+			`no variant "zzz"; there are: qemu-dev`},
 		{"sensitive without variant", nil, func(r *Request) {
 			r.Variant, r.Packages = "",
 				[]string{"os"}
@@ -269,7 +269,8 @@ func TestMakeRefuses(t *testing.T) {
 				"one with --variant or BUILDSYS_VARIANT"},
 		{"template", func(files fstest.MapFS) {
 			edit(variant, table, table+"image-format = \"vmdk\"\n")(files)
-			files["variants/qemu-dev/template.ovf"] = &fstest.MapFile{Data: []byte("{{OS_DISK}}\n{{DATA_DSIK}}"), Mode: 0o644}
+			files["variants/qemu-dev/template.ovf"] = &fstest.MapFile{
+				Data: []byte("{{OS_DISK}}\n{{DATA_DSIK}}"), Mode: 0o644}
 		}, func(r *Request) { r.Image = true },
 			"variant qemu-dev: variants/qemu-dev/template.ovf: line 2 has the unknown placeholder " +
 				"{{DATA_DSIK}}; known are DATA_DISK, DATA_DISK_BYTES, OS_DISK, OS_DISK_BYTES"},

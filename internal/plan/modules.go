@@ -1,5 +1,5 @@
-// modules: the step that bundles the Go modules which a package's source archives need. It is of
-// our recipe, whatever makes the packages.
+// modules: the step that bundles the Go modules of a package's source archives. It is of our own
+// recipe, even in a tree with its own Dockerfile.
 
 package plan
 
@@ -16,8 +16,7 @@ import (
 // or "-", output.
 const bundlesFile = "bundles.tsv"
 
-// addModules adds the steps that bundle modules, for those of the packages that need one. They come
-// before all others.
+// addModules adds the steps that bundle Go modules for the given packages, before all other steps.
 func (m *maker) addModules(packages []string) {
 	m.modules = map[string]int{}
 	for _, name := range packages {
@@ -28,9 +27,8 @@ func (m *maker) addModules(packages []string) {
 	}
 }
 
-// modulesStep is the step that bundles the modules of pkg's archives; ok is false when there is
-// nothing to bundle. Which modules that are stands in the archives, so the step's key needs nothing
-// but their hashes: the files of its module proxies follow from those.
+// modulesStep returns the step that bundles the modules of pkg's archives; ok is false if there are
+// none. The archives determine the modules, so their hashes are all that the step's key needs.
 func (m *maker) modulesStep(pkg *workspace.Package) (step Step, ok bool) {
 	var (
 		fetch    []manifest.ExternalFile

@@ -12,7 +12,7 @@ import (
 	"buildsys/internal/manifest"
 )
 
-// bundleTree is tree where the source of app has its modules bundled, and data is built with app.
+// bundleTree returns tree with the Go modules of app's source bundled, and data built with app.
 func bundleTree(t *testing.T) (fstest.MapFS, Request) {
 	t.Helper()
 	files, r := tree(), request()
@@ -68,8 +68,8 @@ variant/qemu-dev: app data lib os release | image partitions.tsv | recipe macros
 	}
 }
 
-// TestTwoModulesOfOneArchive: an archive named once for each module in it is one file of the steps,
-// and two bundles.
+// TestTwoModulesOfOneArchive checks that an archive listed once for each of its modules is one file
+// of the steps, and gives two bundles.
 func TestTwoModulesOfOneArchive(t *testing.T) {
 	files, r := bundleTree(t)
 	app := files["packages/app/Cargo.toml"]

@@ -1,6 +1,5 @@
-// native: the recipe for buildsys, of the tree or the one inside the program. Its builds see named
-// contexts, each with one sort of inputs; images are in files of their own, native_image and
-// native_repack.
+// native: the recipe written for buildsys, from the tree or from this program. Its builds see named
+// contexts, one for each kind of input. The steps of images are in native_image and native_repack.
 
 package plan
 
@@ -9,11 +8,11 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// native is such a recipe.
+// native is the recipe written for buildsys.
 type native struct {
 	m *maker
-	// packagePart and packageFiles are the parts of the Dockerfile and of the recipe that the steps
-	// of all packages see; they share them.
+	// packagePart and packageFiles are the parts of the Dockerfile and of the recipe that all package
+	// steps see. The steps share them.
 	packagePart  []byte
 	packageFiles []File
 }

@@ -1,5 +1,5 @@
-// native_image: the step of our recipe that assembles a variant's disk images, and what it has
-// in common with the one that repacks them.
+// native_image: the step of our recipe that assembles the disk images of a variant, and what it
+// shares with the step that repacks them.
 
 package plan
 
@@ -24,7 +24,7 @@ func (n *native) imageStep(v *workspace.Variant, packages graph.Set) (Step, erro
 	return s, nil
 }
 
-// anyImageStep is what all steps that make the variant's images have in common.
+// anyImageStep returns what all steps that make images of a variant have in common.
 func (n *native) anyImageStep(kind Kind, v *workspace.Variant) (Step, error) {
 	m := n.m
 	layout, err := image.ForVariant(v.Layout, slices.Contains(Features(v), "in-place-updates"),
@@ -55,8 +55,8 @@ func (n *native) anyImageStep(kind Kind, v *workspace.Variant) (Step, error) {
 	return s, err
 }
 
-// imageFiles are what rpm2img gets beside RPMs: the layout, the description of an appliance, and
-// files that replace those of packages.
+// imageFiles returns the files that rpm2img gets besides RPMs: the partition layout, the
+// description of an appliance, and files that replace those of packages.
 func (n *native) imageFiles(v *workspace.Variant, layout image.Layout) ([]File, error) {
 	var files []File
 	if v.ImageFormat == "vmdk" {

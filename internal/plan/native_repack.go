@@ -1,5 +1,4 @@
-// native_repack: the step of our recipe that makes a variant's images from earlier ones instead
-// of from RPMs.
+// native_repack: the step of our recipe that makes images of a variant from earlier ones.
 
 package plan
 
@@ -12,7 +11,7 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// inventoryName is the file among an image step's outputs that lists the RPMs in the image.
+// inventoryName is the output of an image step that lists the RPMs in the image.
 const inventoryName = "application-inventory.json"
 
 func (n *native) repackStep(v *workspace.Variant, from RepackSource) (Step, error) {
@@ -31,8 +30,8 @@ func (n *native) repackStep(v *workspace.Variant, from RepackSource) (Step, erro
 	return s, nil
 }
 
-// repackFiles picks what the new image needs of the earlier build's outputs, by the names that
-// tools/repack/img2img knows them by: version and build ID are not in them, and so are no inputs.
+// repackFiles returns the files that the new image needs of the earlier outputs, under the names
+// that tools/repack/img2img uses. Those have no version or build ID, so neither is an input.
 func (n *native) repackFiles(v *workspace.Variant, from RepackSource) ([]File, error) {
 	suffix := DiskSuffix(v.ImageFormat)
 	disk, err := n.repackDisk(v, from)
@@ -54,13 +53,13 @@ func (n *native) repackFiles(v *workspace.Variant, from RepackSource) ([]File, e
 	if files[0].Name != inventoryName {
 		return nil, &RequestError{What: "the image to repack, " + filepath.Join(from.Dir, disk),
 			Why:  "there is no " + inventoryName + " beside it",
-			Hint: "repack from a directory with all that build-variant made"}
+			Hint: "repack from a directory with all outputs of one build-variant"}
 	}
 	return files, nil
 }
 
-// repackDisk returns the name of the earlier image of the OS disk. A data disk has no content to be
-// kept.
+// repackDisk returns the name of the earlier image of the OS disk. The data disk has no content to
+// keep.
 func (n *native) repackDisk(v *workspace.Variant, from RepackSource) (string, error) {
 	m := n.m
 	suffix := DiskSuffix(v.ImageFormat)
@@ -85,7 +84,7 @@ func (n *native) repackDisk(v *workspace.Variant, from RepackSource) (string, er
 		Hint: "build one with 'buildsys build-variant " + v.Name + "'"}
 	if len(disks) > 1 {
 		e.Why, e.Hint = from.Dir+" has several images: "+strings.Join(disks,
-			", "), "repack from a directory with what one build-variant made"
+			", "), "repack from a directory with the outputs of one build-variant"
 	}
 	return "", e
 }

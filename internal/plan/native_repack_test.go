@@ -1,4 +1,4 @@
-// native_repack_test: what the step of an image from an earlier one sees.
+// native_repack_test: what the step that repacks an image sees.
 
 package plan
 

@@ -1,6 +1,6 @@
-// own: the recipe of a tree with its own Dockerfile, one that was not written for buildsys. It is
-// built as the tool of its time would have done: with the arguments that it declares, the tree for
-// its context, and its outputs in /output.
+// own: the recipe of a tree with its own Dockerfile, which was not written for buildsys. It is
+// built as its own tool would build it: with the arguments it declares, the tree as its context,
+// and its outputs in /output.
 
 package plan
 
@@ -16,19 +16,19 @@ import (
 
 const (
 	ownName = "Dockerfile"
-	ownWhat = "the tree's own Dockerfile" // for errors
-	// useInside is what to do about one that cannot be used.
-	useInside = "rename the Dockerfile, and buildsys uses the recipe inside it"
+	ownWhat = "the tree's own Dockerfile" // in errors
+	// useInside is the hint for an own Dockerfile that cannot be used.
+	useInside = "rename the Dockerfile to use the recipe inside buildsys"
 )
 
-// own is such a Dockerfile, and what was found out of it and of the tree so far.
+// own is a tree's own Dockerfile, with what is known of it and of the tree so far.
 type own struct {
 	m       *maker
 	file    *dockerfile.File
 	ignore  *dockerfile.Ignore
-	parts   map[Kind][]byte   // of the Dockerfile
-	files   map[string][]File // by the path in the tree that they are at and below
-	scripts map[string]script // by mount and path
+	parts   map[Kind][]byte   // what each target needs of file
+	files   map[string][]File // path -> files of the tree at or below it
+	scripts map[string]script // by mount, path and variant
 	uses    map[string]uses   // by package
 }
 
@@ -71,8 +71,8 @@ func (o *own) packageStep(pkg *workspace.Package, needs graph.Set) (Step, error)
 	return s, nil
 }
 
-// imageStep's images have no Layout: where their partitions are is the Dockerfile's own business,
-// and so nobody here can say whether they are right.
+// imageStep returns a step without Layout: only the Dockerfile knows where partitions are, so their
+// images are not checked.
 func (o *own) imageStep(v *workspace.Variant, packages graph.Set) (s Step, err error) {
 	sees := o.newView(o.imageArgs(v))
 	sees.variant = v
@@ -84,16 +84,16 @@ func (o *own) imageStep(v *workspace.Variant, packages graph.Set) (s Step, err e
 
 func (*own) repackStep(v *workspace.Variant, _ RepackSource) (Step, error) {
 	return Step{}, &RequestError{What: "variant " + v.Name, Why: "images of " + ownWhat +
-		" are not repacked: where their parts are is known only to that"}
+		" cannot be repacked: only the Dockerfile knows their partition layout"}
 }
 
 func (*own) kitStep(kit string, _ graph.Set) (Step, error) {
-	return Step{}, &RequestError{What: "kit " + kit, Why: ownWhat + " is not told of kits",
+	return Step{}, &RequestError{What: "kit " + kit, Why: ownWhat + " cannot make kits",
 		Hint: useInside}
 }
 
-// solve returns the build of a target that sees the RPMs of the given steps and what it needs of the
-// tree.
+// solve returns the build of a target that sees the RPMs of the given steps and what it needs of
+// the tree.
 func (o *own) solve(kind Kind, name string, sees *view, rpms graph.Set) (Solve, error) {
 	needs, err := o.needs(kind, sees.args)
 	if err != nil {
@@ -114,10 +114,10 @@ func (o *own) solve(kind Kind, name string, sees *view, rpms graph.Set) (Solve, 
 	return s, nil
 }
 
-// needs returns what a target needs when it is given args.
+// needs returns what a target needs when it gets args.
 func (o *own) needs(kind Kind, args map[string]string) (dockerfile.Needs, error) {
-	if o.m.r.SDK == "" { // which is no reason not to plan
-		o.m.lack("no SDK image is known to build with: name one with BUILDSYS_SDK_IMAGE")
+	if o.m.r.SDK == "" { // planning goes on; a build does not
+		o.m.lack("no SDK image is known: set BUILDSYS_SDK_IMAGE")
 		args["SDK"] = "unknown"
 	}
 	needs, err := o.file.Needs(string(kind), args)
@@ -127,7 +127,7 @@ func (o *own) needs(kind Kind, args map[string]string) (dockerfile.Needs, error)
 	return needs, refuseSockets(needs.Args)
 }
 
-// give gives a build those of the arguments that its target declares.
+// give sets those of args that the target declares.
 func (o *own) give(s *Solve, declared []dockerfile.Arg, args map[string]string) {
 	s.Args = map[string]string{"SDK": o.m.r.SDK}
 	for _, arg := range declared {
@@ -138,13 +138,13 @@ func (o *own) give(s *Solve, declared []dockerfile.Arg, args map[string]string) 
 		case arg.Name == "NOCACHE":
 			s.KeyArg = arg.Name
 		case !arg.Default && !knownArg(arg.Name):
-			o.m.warn("%s:%d: ARG %s has no default, and buildsys knows no value for it: it is empty",
+			o.m.warn("%s:%d: ARG %s has no default, and buildsys has no value for it: it stays empty",
 				ownName, arg.Line, arg.Name)
 		}
 	}
 }
 
-// images returns the references of the images besides the SDK.
+// images returns the references of the needed images other than the SDK.
 func (o *own) images(needed []dockerfile.Image) (refs []string) {
 	for _, image := range needed {
 		if strings.HasPrefix(image.Ref, "-") && o.m.r.Toolchain == "" {
@@ -159,14 +159,14 @@ func (o *own) images(needed []dockerfile.Image) (refs []string) {
 	return refs
 }
 
-// refuseSockets refuses the recipes of a later time, which get no context at all.
+// refuseSockets refuses recipes of a later generation, whose builds get no context.
 func refuseSockets(args []dockerfile.Arg) error {
 	for _, arg := range args {
 		if arg.Name == "BYPASS_SOCKET" || arg.Name == "OUTPUT_SOCKET" {
 			return &RequestError{What: ownWhat,
-				Why: line(ownName, arg.Line) + "ARG " + arg.Name + ": it takes its inputs from, and " +
-					"leaves its outputs with, a helper of twoliter's on the engine's machine, over sockets that " +
-					"a build here does not have",
+				Why: line(ownName, arg.Line) + "ARG " + arg.Name + ": it exchanges inputs and " +
+					"outputs with a helper of Twoliter over sockets on the engine's machine, " +
+					"which a build here does not have",
 				Hint: useInside}
 		}
 	}

@@ -1,4 +1,4 @@
-// own_args: the arguments by which a tree's own Dockerfile is told what to build.
+// own_args: the arguments that a tree's own Dockerfile gets.
 
 package plan
 
@@ -14,8 +14,8 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// The arguments of all recipes that are not given to every step. A target that declares one and is
-// not given it means by its absence that there is nothing to say.
+// optionalArgs are arguments known to some recipe that not every step gets. A target that declares
+// one and does not get it works without.
 var optionalArgs = []string{
 	"PACKAGE", "PACKAGES", "VARIANT", "VARIANT_PLATFORM", "VARIANT_RUNTIME", "VARIANT_FAMILY",
 	"VARIANT_FLAVOR",
@@ -23,8 +23,8 @@ var optionalArgs = []string{
 	"KERNEL_PARAMETERS", "GRUB_FEATURES",
 	"OS_IMAGE_SIZE_GIB", "DATA_IMAGE_SIZE_GIB", "OS_IMAGE_PUBLISH_SIZE_GIB",
 	"DATA_IMAGE_PUBLISH_SIZE_GIB",
-	"TOOLCHAIN", "UNIFIED_CGROUP_HIERARCHY", // a feature that there is no more
-	// Of every Dockerfile: what the frontend itself knows.
+	"TOOLCHAIN", "UNIFIED_CGROUP_HIERARCHY", // the latter for a feature that no longer exists
+	// These are known to the frontend, for every Dockerfile.
 	"TARGETPLATFORM", "TARGETOS", "TARGETARCH", "TARGETVARIANT", "BUILDPLATFORM", "BUILDOS",
 	"BUILDARCH", "BUILDVARIANT", "TARGETSTAGE",
 	"HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY", "SOURCE_DATE_EPOCH",
@@ -35,12 +35,11 @@ func knownArg(name string) bool {
 		strings.ToLower(strings.ReplaceAll(name, "_", "-")))
 }
 
-// addArgs adds to the arguments of ours what only such Dockerfiles have; features are told one by
-// one.
+// addArgs adds the arguments that only own Dockerfiles have, with one for each feature.
 func (o *own) addArgs(args map[string]string, features []string) {
 	args["REPO"] = o.m.r.Files.Repo
-	// It kept the caches of two checkouts apart. Results are shared between them here, so it must be
-	// the same in all.
+	// TOKEN kept the caches of two checkouts apart. Here checkouts share results, so it must be the
+	// same in all.
 	args["TOKEN"] = "buildsys"
 	if o.m.r.Toolchain != "" {
 		args["TOOLCHAIN"] = o.m.r.Toolchain
@@ -50,11 +49,11 @@ func (o *own) addArgs(args map[string]string, features []string) {
 	}
 }
 
-// noVariant is what a package is told of the variant that is not sensitive to it: recipes write it
-// into macros, which may not be empty.
+// noVariant stands for the variant in packages that are not sensitive to it. Recipes write it into
+// macros, which cannot be empty.
 const noVariant = "none"
 
-// hideVariant fills in what a package is not told of the variant.
+// hideVariant sets the arguments of the variant that a package does not get.
 func hideVariant(args map[string]string) {
 	for _, name := range []string{"VARIANT", "VARIANT_PLATFORM", "VARIANT_RUNTIME", "VARIANT_FAMILY",
 		"VARIANT_FLAVOR"} {
@@ -68,7 +67,7 @@ func featureArg(feature string) string {
 	return strings.ToUpper(strings.ReplaceAll(feature, "-", "_"))
 }
 
-// imageArgs are those of an image.
+// imageArgs returns the arguments of an image.
 func (o *own) imageArgs(v *workspace.Variant) map[string]string {
 	id, features := o.m.r.Identity, Features(v)
 	args := o.m.commonArgs()
@@ -87,7 +86,7 @@ func (o *own) imageArgs(v *workspace.Variant) map[string]string {
 		"BUILD_ID":          id.BuildID,
 		"NAME":              id.Name,
 		"PRETTY_NAME":       id.PrettyName,
-		"IMAGE_NAME":        id.Name, // the recipe adds the rest
+		"IMAGE_NAME":        id.Name, // the recipe appends the rest
 		"IMAGE_FORMAT":      v.ImageFormat,
 		"PARTITION_PLAN":    l.PartitionPlan,
 		"KERNEL_PARAMETERS": strings.Join(v.KernelParameters, " "),
@@ -101,5 +100,5 @@ func (o *own) imageArgs(v *workspace.Variant) map[string]string {
 	return args
 }
 
-// line is a place in a file, as the beginning of a sentence.
+// line returns a position in a file, to begin a sentence with.
 func line(file string, n int) string { return fmt.Sprintf("%s:%d: ", file, n) }

@@ -1,5 +1,5 @@
-// own_scripts: what commands name of the tree that they see as a whole, and the scripts of the
-// tree that they run.
+// own_scripts: which files of the tree the commands of a RUN name, directly or through the scripts
+// that they run, when they see the whole tree.
 
 package plan
 
@@ -13,18 +13,18 @@ import (
 	"buildsys/internal/dockerfile"
 )
 
-// maxScript is how many bytes a file may have to be read for what it names. The programs of a tree
-// that builds run have a tenth of that.
+// maxScript is the size limit, in bytes, of files that are searched for paths. The scripts that
+// builds of a tree run have a tenth of that.
 const maxScript = 512 << 10
 
-// script is what a file names of the tree.
+// script is what a file names of the tree: paths, or with whole more than can be determined.
 type script struct {
 	paths []string
 	whole bool
 }
 
-// mentioned shows paths that were named below the place where a RUN has the whole tree, and what
-// the scripts among them name in turn. whole says that more was asked for than can be told.
+// mentioned shows the paths that were named below mount, where a RUN has the whole tree, and what
+// the scripts among them name in turn. If whole is true, it shows the whole tree.
 func (v *view) mentioned(paths []string, whole bool, mount string) error {
 	if whole {
 		if err := v.show("."); err != nil {
@@ -43,12 +43,11 @@ func (v *view) mentioned(paths []string, whole bool, mount string) error {
 	return nil
 }
 
-// mention shows one path. A file in a directory has those beside it with it: a program finds its
-// parts there.
+// mention shows one path. A file comes with those beside it: a program finds its parts there.
 func (v *view) mention(p, mount string) error {
 	info, err := fs.Stat(v.own.m.ws.FS, p)
 	if err != nil {
-		return nil // a script may look whether it is there
+		return nil // a script may test whether it exists
 	}
 	dir := path.Dir(p)
 	if info.IsDir() || dir == "." || v.pkg != nil && within(p, v.pkg.Dir) {
@@ -80,7 +79,7 @@ func (v *view) mention(p, mount string) error {
 	return nil
 }
 
-// readScript reads what a file of the tree names below mount.
+// readScript returns what a file of the tree names below mount.
 func (o *own) readScript(name, mount string, args map[string]string) (script, error) {
 	key := mount + " " + name + " " + args["VARIANT"]
 	if s, ok := o.scripts[key]; ok {

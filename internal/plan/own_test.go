@@ -1,4 +1,4 @@
-// own_test: what steps of a tree with its own Dockerfile see and are told.
+// own_test: what steps of a tree with its own Dockerfile see, and their arguments.
 
 package plan
 
@@ -14,7 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 )
 
-// g1 is the test tree in the ancestor's shape.
+// g1 returns the test tree in Bottlerocket's form.
 func g1(t *testing.T) fstest.MapFS {
 	t.Helper()
 	data, err := os.ReadFile("../../testdata/foreign/g1.txtar")
@@ -76,7 +76,7 @@ func TestOwnViews(t *testing.T) {
 			".cargo/ build/rpms/ sources/ build/rpms/*:base",
 		"package/motd": ".dockerignore macros/shared macros/x86_64 packages/motd/motd.spec " +
 			"roles/default.root.json .cargo/ build/rpms/ sources/",
-		// rpm2img names the licence itself, and naming is beside it.
+		// rpm2img names the licence itself, and comes with the files beside it.
 		"variant/echo-dev": "COPYRIGHT LICENSE tools/naming tools/rpm2img build/rpms/ " +
 			"build/rpms/*:base build/rpms/*:greeter build/rpms/*:motd",
 	}
@@ -119,7 +119,8 @@ func TestOwnArgs(t *testing.T) {
 	}
 }
 
-// TestOwnArgsOfLaterTrees: only what is declared is sent, and what nobody knows is told.
+// TestOwnArgsOfLaterTrees checks that only declared arguments are given, with a warning about those
+// that buildsys has no value for.
 func TestOwnArgsOfLaterTrees(t *testing.T) {
 	files := g1(t)
 	edit(files, "packages/greeter/Cargo.toml", "source-groups",
@@ -163,7 +164,7 @@ func edit(files fstest.MapFS, name, old, new string) {
 	files[name] = &fstest.MapFile{Data: []byte(text), Mode: 0o644}
 }
 
-// TestOwnKeys: which edits reach which steps.
+// TestOwnKeys checks which edits reach which steps.
 func TestOwnKeys(t *testing.T) {
 	r := ownRequest()
 	r.Image = true
@@ -186,7 +187,7 @@ func TestOwnKeys(t *testing.T) {
 		"macros/new":                     "",
 		"tools/new":                      "variant/echo-dev",
 		"sources/greeter/new":            "package/greeter",
-		"Licenses.toml":                  "package/base package/greeter package/motd", // once it is there
+		"Licenses.toml":                  "package/base package/greeter package/motd", // once it exists
 		"build/rpms/stale.rpm":           "",
 		".cargo/config.toml":             "",
 		"sources/greeter/target/debug/x": "",
@@ -209,12 +210,12 @@ func TestOwnKeys(t *testing.T) {
 	after := inputs(mustMake(t, files, r))
 	if after["package/base"] != before["package/base"] ||
 		after["variant/echo-dev"] == before["variant/echo-dev"] {
-		t.Error("an edit of how images are made is one of packages, or none of images")
+		t.Error("an edit of how images are made changes packages, or does not change images")
 	}
 }
 
-// TestOwnSources: a cargo workspace is needed whole, with what cargo has downloaded; links lead
-// on.
+// TestOwnSources checks that a cargo workspace is seen whole, with what cargo has downloaded, and
+// that links are followed.
 func TestOwnSources(t *testing.T) {
 	files := g1(t)
 	put := func(name, text string, mode os.FileMode) {
@@ -263,11 +264,11 @@ func TestOwnLacks(t *testing.T) {
 	r.Packages = []string{"base", "motd"}
 	p := mustMake(t, files, r)
 	for i, want := range []string{
-		"Dockerfile:31: the recipe copies roles/default.root.json, which the tree does not have: name " +
-			"the root metadata",
+		"Dockerfile:31: the recipe copies roles/default.root.json, which the tree does not have: set " +
+			"PUBLISH_REPO_ROOT_JSON to the root metadata",
 		"Dockerfile:36: the recipe copies build.conf, which the tree does not have",
 		"Dockerfile:36: the recipe copies tools/*.py, which the tree does not have",
-		"Dockerfile:36: the recipe copies README.md, which .dockerignore keeps out of every build",
+		"Dockerfile:36: the recipe copies README.md, which .dockerignore excludes",
 	} {
 		if i >= len(p.Lacks) || !strings.HasPrefix(p.Lacks[i], want) {
 			t.Fatalf("lacks %q, want %q", p.Lacks, want)
@@ -292,7 +293,7 @@ func TestOwnLacks(t *testing.T) {
 func TestOwnRefused(t *testing.T) {
 	for name, c := range map[string]struct{ old, new, want string }{
 		"a recipe that works by sockets": {"ARG REPO\n", "ARG REPO\nARG OUTPUT_SOCKET\n",
-			"Dockerfile:26: ARG OUTPUT_SOCKET: it takes its inputs"},
+			"Dockerfile:26: ARG OUTPUT_SOCKET: it exchanges inputs"},
 		"a target that is not there": {"AS package", "AS rpms",
 			`Dockerfile: it has no target "package"; its targets are sdk, toolchain, cache`},
 		"no Dockerfile": {"FROM ${SDK}", "FORM ${SDK}", "unknown instruction: FORM"},
@@ -315,10 +316,10 @@ vendor = "me"
 motd = { path = "../../packages/motd" }
 `)}
 	for want, ask := range map[string]func(*Request){
-		"variant echo-dev: images of the tree's own Dockerfile are not repacked": func(r *Request) {
+		"variant echo-dev: images of the tree's own Dockerfile cannot be repacked": func(r *Request) {
 			r.Repack = &RepackSource{}
 		},
-		"kit extra: the tree's own Dockerfile is not told of kits; rename": func(r *Request) {
+		"kit extra: the tree's own Dockerfile cannot make kits; rename": func(r *Request) {
 			r.Kits = []string{"extra"}
 		},
 	} {

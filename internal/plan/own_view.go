@@ -1,7 +1,7 @@
-// own_view: what one step sees of a tree that its Dockerfile takes for its context as a whole. It
-// names some paths itself, and mounts everything where its commands look for more. Everything would
-// make each edit rebuild all, so a step sees what is named: see docs/foreign-recipes.md for the
-// rules.
+// own_view: what one step sees of a tree whose own Dockerfile has the whole tree as its context.
+// The Dockerfile names some paths itself, and mounts everything where its commands look for more.
+// If steps saw everything, each edit would rebuild all. So a step sees what is named:
+// docs/foreign-recipes.md has the rules.
 
 package plan
 
@@ -25,8 +25,8 @@ type view struct {
 	variant *workspace.Variant // nil for a package
 	args    map[string]string
 	files   map[string]File
-	made    map[string]bool // directories, also when nothing is in them
-	seen    map[string]bool // what was mentioned
+	made    map[string]bool // directories that exist even if empty
+	seen    map[string]bool // mount and path of what was mentioned
 }
 
 func (o *own) newView(args map[string]string) *view {
@@ -34,7 +34,7 @@ func (o *own) newView(args map[string]string) *view {
 		seen: map[string]bool{}}
 }
 
-// context is the result, with the RPMs of the given steps.
+// context returns the composed context, with the RPMs of the given steps.
 func (v *view) context(rpms graph.Set) Context {
 	files := slices.Collect(maps.Values(v.files))
 	sortFiles(files)
@@ -65,7 +65,8 @@ func (v *view) compose(needs dockerfile.Needs) error {
 	return nil
 }
 
-// copied shows what a COPY takes, and notes when that is nothing: the build would end there.
+// copied shows what a COPY takes. If that is nothing, the build would fail there, so it records a
+// lack.
 func (v *view) copied(p dockerfile.Path) error {
 	at := line(ownName, p.Line)
 	if p.Name == "roles/"+v.own.m.r.Files.Repo+".root.json" && v.own.m.r.Files.RootJSON != "" {
@@ -89,21 +90,21 @@ func (v *view) copied(p dockerfile.Path) error {
 	switch {
 	case len(v.files) > before || v.shown(p.Name) || strings.HasPrefix(p.Name+"/", TreeRPMs+"/"):
 	case err == nil && v.own.ignore.Matches(p.Name):
-		v.own.m.lack("%sthe recipe copies %s, which %s keeps out of every build", at, p.Name,
+		v.own.m.lack("%sthe recipe copies %s, which %s excludes", at, p.Name,
 			dockerfile.IgnoreName)
 	case err != nil && strings.HasPrefix(p.Name, "roles/"):
-		v.own.m.lack("%sthe recipe copies %s, which the tree does not have: name the root metadata of the "+
-			"update repository (root.json) "+
-			"with PUBLISH_REPO_ROOT_JSON, or a repository that has one below roles/ with PUBLISH_REPO", at, p.Name)
+		v.own.m.lack("%sthe recipe copies %s, which the tree does not have: set "+
+			"PUBLISH_REPO_ROOT_JSON to the root metadata of the update repository (root.json), "+
+			"or PUBLISH_REPO to a repository that has one below roles/", at, p.Name)
 	case err != nil:
 		v.own.m.lack("%sthe recipe copies %s, which the tree does not have", at, p.Name)
-	default: // a directory without a file
+	default: // an empty directory
 		v.made[p.Name] = true
 	}
 	return nil
 }
 
-// shown reports whether something at or below a path is shown.
+// shown reports whether anything at or below a path is shown.
 func (v *view) shown(at string) bool {
 	for name := range v.files {
 		if within(name, at) {
@@ -117,7 +118,7 @@ func within(name, dir string) bool {
 	return dir == "." || name == dir || strings.HasPrefix(name, dir+"/")
 }
 
-// The top directories of which a step sees less than all.
+// The top-level directories of which a step may see only a part.
 const (
 	packagesTop = "packages"
 	variantsTop = "variants"
@@ -126,13 +127,13 @@ const (
 	buildTop    = "build"
 )
 
-// show shows what is at and below a path, as far as the step may see it.
+// show shows what is at or below a path, as far as the step may see it.
 func (v *view) show(at string) error {
 	top, _, _ := strings.Cut(at, "/")
 	switch {
 	case at == ".":
 		return v.showRoot()
-	// outputs are no inputs, but for the RPMs, which come otherwise
+	// Outputs are no inputs. RPMs are, but come as outputs of steps.
 	case top == buildTop || top == ".git":
 		return nil
 	case at == packagesTop || v.pkg != nil && within(at, v.pkg.Dir):
@@ -151,7 +152,7 @@ func (v *view) show(at string) error {
 	return v.walk(at, nil)
 }
 
-// showRoot shows the whole tree to a step that asked for it and not for something in it.
+// showRoot shows the whole tree, to a step that asked for all of it.
 func (v *view) showRoot() error {
 	entries, err := fs.ReadDir(v.own.m.ws.FS, ".")
 	if err != nil {
@@ -165,8 +166,8 @@ func (v *view) showRoot() error {
 	return nil
 }
 
-// showPackage shows the step's own package, with the sources that were once downloaded beside the
-// spec.
+// showPackage shows the step's own package, with its sources beside the spec, where they used to be
+// downloaded.
 func (v *view) showPackage(at string) {
 	if v.pkg == nil {
 		return
@@ -184,7 +185,7 @@ func (v *view) showPackage(at string) {
 
 func (v *view) add(f File) { v.files[f.Name] = f }
 
-// walk shows the files of the tree at and below a path, those for which only is true.
+// walk shows the files of the tree at or below a path for which only returns true; nil means all.
 func (v *view) walk(at string, only func(name string) bool) error {
 	found, err := v.own.treeFiles(at)
 	if err != nil {
@@ -204,7 +205,7 @@ func (v *view) walk(at string, only func(name string) bool) error {
 	return nil
 }
 
-// follow shows where a symlink leads, as far as that is in the tree and not above the link.
+// follow shows the target of a symlink, if it is in the tree and does not contain the link.
 func (v *view) follow(link File) error {
 	rest := strings.Split(path.Join(path.Dir(link.Name), link.Link), "/")
 	if path.IsAbs(link.Link) || rest[0] == ".." {
@@ -234,8 +235,7 @@ func (v *view) follow(link File) error {
 	return v.walk(at, nil)
 }
 
-// treeFiles returns the files of the tree at and below a path that its .dockerignore does not keep
-// out.
+// treeFiles returns the files of the tree at or below a path that .dockerignore does not exclude.
 func (o *own) treeFiles(at string) ([]File, error) {
 	if files, ok := o.files[at]; ok {
 		return files, nil
@@ -253,7 +253,7 @@ func (o *own) treeFiles(at string) ([]File, error) {
 	return files, nil
 }
 
-// cargoLock reports whether a file is one that cargo only works with: its contents are no input of a
+// cargoLock reports whether a file is a working file of cargo, whose contents are no input of a
 // build.
 func cargoLock(name string) bool {
 	base, ok := strings.CutPrefix(name, cargoTop+"/")
@@ -262,22 +262,22 @@ func cargoLock(name string) bool {
 		base == ".crates.toml" || base == ".crates2.json")
 }
 
-// uses is what the spec of a package says of first-party code.
+// uses is what the spec of a package uses of first-party code.
 type uses struct {
-	source func(name string) bool // of the files below sources/ it sees
+	source func(name string) bool // reports whether it sees a file below sources/
 	cargo  bool
 }
 
-// uses says what the package has to do with sources/. Its source groups are the part that it is
-// made of. But cargo reads the manifests of all members of a workspace to build one of them, so a
-// spec that names the workspace's needs all of it.
+// uses returns what the package uses of sources/: its source groups. But cargo reads the manifests
+// of all members of a workspace to build one of them, so a spec that names the manifest of the
+// workspace sees all of sources/.
 func (v *view) uses() uses {
 	if u, ok := v.own.uses[v.pkg.Name]; ok {
 		return u
 	}
 	spec, err := fs.ReadFile(v.own.m.ws.FS, v.pkg.Dir+"/"+v.pkg.Name+".spec")
 	if err != nil {
-		spec = nil // what has no spec is not built; the loader has said so
+		spec = nil // without a spec nothing is built; the loader has reported it
 	}
 	groups := v.pkg.SourceGroups
 	u := uses{cargo: bytes.Contains(spec, []byte("cargo"))}

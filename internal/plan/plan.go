@@ -1,5 +1,6 @@
-// Package plan turns a workspace and a request into ordered steps with declared inputs.
-// It is pure: the same tree and request give the same plan, and nothing is run or written.
+// Package plan turns a workspace and a request into ordered steps with declared inputs. It is pure:
+// the same tree and request give the same plan, and it runs and writes nothing. Package build makes
+// the requests; executor and scheduler run the steps.
 package plan
 
 import (
@@ -13,25 +14,25 @@ import (
 	"buildsys/internal/manifest"
 )
 
-// Plan is everything a run does, in an order in which every step comes after the steps it depends
+// Plan is everything that a run does, in an order in which each step comes after those it depends
 // on.
 type Plan struct {
 	Arch  string // "x86_64" or "aarch64"
 	Steps []Step
-	// Lacks are sentences on what the tree's own Dockerfile needs and the tree does not have: nothing
-	// can be built while there are any. Warnings are about the rest that looks wrong in it.
+	// Lacks are sentences about what the tree's own Dockerfile needs and the tree does not have; with
+	// any, nothing can be built. Warnings are about what else looks wrong in the Dockerfile.
 	Lacks, Warnings []string
 }
 
-// Kind is the sort of a step.
+// Kind is the kind of a step.
 type Kind string
 
 // The kinds of step.
 const (
 	Package Kind = "package"
 	Variant Kind = "variant"
-	Modules Kind = "modules" // of the same name as the package it is for
-	Repack  Kind = "repack"  // of the same name as the variant
+	Modules Kind = "modules" // has the name of the package that it is for
+	Repack  Kind = "repack"  // has the name of the variant
 	Kit     Kind = "kit"
 )
 
@@ -41,77 +42,76 @@ type Step struct {
 	ID   string // Kind + "/" + Name: "package/bash"
 	Kind Kind
 	Name string // package or variant name
-	// Uses are the earlier steps whose outputs this one sees, by their indexes.
+	// Uses are the indexes of the earlier steps whose outputs this step sees.
 	Uses graph.Set
-	// Waits are the fewest of them, ascending, that lead to all: each other one is waited for by one
-	// of these, directly or not.
+	// Waits is the smallest part of Uses, ascending, that implies the rest: each other step in Uses is
+	// waited for by one of these, directly or indirectly.
 	Waits []int
 	Fetch []manifest.ExternalFile // files that must be in the source store before the build
-	Solve Solve                   // without its RPMs: see SolveOf
-	Out   string                  // host directory that receives the outputs; replaced whole
-	Link  string                  // a symlink beside Out that shall point to it ("latest"), or empty
-	// Given says that another process has built the step: its outputs are taken as they are in Out,
+	Solve Solve                   // without RPMs: see SolveOf
+	Out   string                  // host directory of the outputs; replaced as a whole
+	Link  string                  // symlink to Out to make beside it ("latest"), or empty
+	// Given is true if another process has built the step: its outputs are used as they are in Out,
 	// and there is no Solve.
 	Given bool
-	// Layout is what the images of a Variant or Repack shall be like; nil for other kinds. See
-	// DiskFile for their names.
+	// Layout is the partition layout of the images of a Variant or Repack; nil for other kinds.
+	// DiskFile returns the names of its disks.
 	Layout *image.Layout
 }
 
-// Solve is all that a builder needs for one build. It holds nothing of the workspace's types.
+// Solve is everything that a builder needs for one build. It has no types of the workspace.
 type Solve struct {
 	Name       string // for people: "bash x86_64"
 	Dockerfile []byte
 	Target     string            // stage to build: the Kind of the step
 	Args       map[string]string // build arguments
-	// Contexts are the only files the build sees. The Dockerfile mounts them by the name
-	// ContextPrefix + key, a name that can never be pulled from a registry.
+	// Contexts are the only files that the build sees. The Dockerfile mounts them by the name
+	// ContextPrefix + key, which can never be pulled from a registry.
 	Contexts map[string]Context
-	// Secrets are files on this machine that the recipe's secret mounts show to the build, by their
-	// names. They reach no layer, log or output, and are no part of what determines the outputs: the
-	// public halves among the Contexts are.
+	// Secrets maps names to files on this machine that the recipe's secret mounts show to the build.
+	// They reach no layer, log or output, and do not determine the outputs: the public halves among
+	// the Contexts do.
 	Secrets map[string]string
-	// Fresh runs every part of the build again, on a host with another name, whatever the engine has
-	// kept.
+	// Fresh runs every part of the build again, on a host with another name, even if the engine has it
+	// cached.
 	Fresh bool
-	// Images are those that the Dockerfile starts or copies from besides the SDK, by their references.
+	// Images are the references of the images that the Dockerfile starts or copies from, without the
+	// SDK.
 	Images []string
-	// KeyArg is a build argument that gets the action ID, when there is one: NOCACHE, whose purpose it
-	// is to keep the engine from taking a part of one build for another's.
+	// KeyArg is the build argument that gets the action ID, or empty: NOCACHE, which keeps the
+	// engine from taking a part of one build for another's.
 	KeyArg string
 }
 
-// TreeContext is the name of the context that a Dockerfile has without a name, where it is not
-// ours: the tree.
+// TreeContext is the name that Contexts has for the unnamed context of an own Dockerfile: the tree.
 const TreeContext = "tree"
 
-// TreeRPMs is where in the TreeContext the RPMs of all packages are, side by side.
+// TreeRPMs is the directory in the TreeContext with the RPMs of all packages, side by side.
 const TreeRPMs = "build/rpms"
 
 // ContextPrefix begins the name of every named context. The .invalid top-level domain (RFC 2606)
-// never resolves, so a missing context fails instead of being looked up as an image on Docker Hub.
+// never resolves, so a missing context fails instead of being pulled as an image from Docker Hub.
 const ContextPrefix = "buildsys.invalid/"
 
 // Context is a tree of files composed for one build.
 type Context struct {
 	Files []File // sorted by Name
-	// RPMs are the steps of the plan whose outputs the build sees, by their indexes. What the plan
-	// has is only this; SolveOf makes Dirs of it.
+	// RPMs are the indexes of the steps of the plan whose outputs the build sees. SolveOf replaces
+	// them by Dirs.
 	RPMs graph.Set
-	// Dirs are host directories, sorted by Name, which are read when the build starts.
-	// A directory that does not exist then is an error.
+	// Dirs are host directories, sorted by Name, that are read when the build starts. One that does
+	// not exist then is an error.
 	Dirs []*Dir
-	// Top are directories as in Dirs, but what they hold is at the top of the context.
+	// Top are directories as in Dirs, but their contents are at the top of the context.
 	Top []*Dir
-	// Derived are directories as in Dirs that no step makes and that are no inputs of their own: what
-	// they hold follows from other inputs.
+	// Derived are directories as in Dirs that no step makes and that are no inputs of their own: other
+	// inputs determine their contents.
 	Derived []*Dir
-	// Shared says that many steps see just these files, so that it pays to send and keep them once.
+	// Shared is true if many steps see exactly these files, so it pays to send and keep them once.
 	Shared bool
-	// Made are directories that are there even if nothing is in them; only of a TreeContext, as the
-	// rest.
+	// Made are directories that exist even if empty; TreeContext only.
 	Made []string
-	// Ignore are patterns as in a .dockerignore: what they match of the Dirs is not shown.
+	// Ignore are patterns as in a .dockerignore that exclude files of Dirs; TreeContext only.
 	Ignore []string
 }
 
@@ -122,12 +122,12 @@ type Dir struct {
 	Step int    // in a plan: the step whose outputs these are
 }
 
-// SolveOf returns the build of a step of p as a builder needs it: with the RPMs of its contexts
-// among their Dirs, each in a directory with the name of its package, or in the TreeContext all in
-// TreeRPMs. They are sorted by package: what a build sees must not depend on the order of a plan.
+// SolveOf returns the build of a step of p for a builder, with the RPMs of its contexts among their
+// Dirs: each in a directory with the name of its package, or in the TreeContext all in TreeRPMs.
+// They are sorted by package, as what a build sees must not depend on the order of a plan.
 //
-// The list is made for a step that is built, and not for each that is planned: of a deep tree with
-// ten thousand packages all lists together have fifty million members.
+// The list is made only for a step that is built, not for each that is planned: in a deep tree with
+// ten thousand packages, all lists together have fifty million members.
 func (p Plan) SolveOf(s Step) Solve {
 	solve := s.Solve
 	solve.Contexts = maps.Clone(solve.Contexts)
@@ -151,7 +151,8 @@ func (p Plan) SolveOf(s Step) Solve {
 	return solve
 }
 
-// Images returns the images that the steps of a plan start from besides the SDK, sorted.
+// Images returns the references of the images that the steps of a plan start from, without the SDK,
+// sorted.
 func (p Plan) Images() []string {
 	all := map[string]bool{}
 	for _, s := range p.Steps {
@@ -162,15 +163,14 @@ func (p Plan) Images() []string {
 	return slices.Sorted(maps.Keys(all))
 }
 
-// File is one regular file of a context.
+// File is one regular file or symlink of a context.
 type File struct {
 	Name string      // slash path inside the context
 	Host string      // file on this machine; empty when Data or Link is used
 	Data []byte      // contents when Host is empty
 	Mode fs.FileMode // permission bits as the build sees them: 0o644 or 0o755
-	// SHA512 is set for an external file: its contents are known by this hash, also while it is not
-	// fetched yet.
+	// SHA512 is set for an external file. It identifies the contents, even before the file is fetched.
 	SHA512 string
-	// Link is where a symlink leads; Host and Data are then empty.
+	// Link is the target of a symlink; Host and Data are then empty.
 	Link string
 }

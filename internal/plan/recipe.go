@@ -1,4 +1,4 @@
-// recipe: what makes the steps of a tree, and what those of all recipes have in common.
+// recipe: the interface of recipes, and what the steps of all recipes have in common.
 
 package plan
 
@@ -10,18 +10,19 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// recipe makes the steps of a tree: what their builds are told, and what they see. Which steps
-// there are, and in which order, is the maker's business.
+// recipe makes the steps of a tree: their build arguments and what they see. The maker decides
+// which steps there are, and their order.
 //
-// A step comes with all that it uses. What a recipe cannot make is a *RequestError.
+// The returned steps have all that they use. The error for what a recipe cannot make is a
+// *RequestError.
 type recipe interface {
 	// packageStep makes the RPMs of a package. needs are the steps of the packages it waits for.
 	packageStep(pkg *workspace.Package, needs graph.Set) (Step, error)
-	// imageStep makes the images of a variant of the RPMs of packages, given by their steps.
+	// imageStep makes the images of a variant from the RPMs of packages, given by their steps.
 	imageStep(v *workspace.Variant, packages graph.Set) (Step, error)
-	// repackStep makes the images of a variant of earlier ones.
+	// repackStep makes the images of a variant from earlier ones.
 	repackStep(v *workspace.Variant, from RepackSource) (Step, error)
-	// kitStep makes the repository of a kit of the RPMs of packages, given by their steps.
+	// kitStep makes the repository of a kit from the RPMs of packages, given by their steps.
 	kitStep(kit string, packages graph.Set) (Step, error)
 }
 
@@ -38,8 +39,8 @@ func newStep(kind Kind, name, out string) Step {
 	return Step{ID: string(kind) + "/" + name, Kind: kind, Name: name, Out: out}
 }
 
-// newPackageStep returns the step of a package without its build; see modulesDirs for the bundle
-// that it uses besides what the package needs.
+// newPackageStep returns the step of a package without its build. It uses the bundle of Go modules
+// that modulesDirs returns, besides what the package needs.
 func (m *maker) newPackageStep(pkg *workspace.Package, needs graph.Set) Step {
 	s := newStep(Package, pkg.Name, m.dir().RPMs(pkg.Name))
 	s.Fetch, s.Uses = pkg.ExternalFiles, needs
@@ -49,8 +50,8 @@ func (m *maker) newPackageStep(pkg *workspace.Package, needs graph.Set) Step {
 	return s
 }
 
-// modulesDirs returns the directory with the Go modules that are bundled for a package, under a
-// name in the package's context; nil when there are none.
+// modulesDirs returns the directory with the Go modules bundled for a package, under a name in the
+// package's context; nil if there are none.
 func (m *maker) modulesDirs(pkg *workspace.Package, name string) []*Dir {
 	step, ok := m.modules[pkg.Name]
 	if !ok {

@@ -1,4 +1,4 @@
-// request: what can be asked of a tree, and the errors for what it does not have.
+// request: what a caller can ask of a tree, and the errors for what the tree does not have.
 
 package plan
 
@@ -10,29 +10,29 @@ import (
 	"buildsys/internal/manifest"
 )
 
-// Request says what to plan.
+// Request is what to plan.
 type Request struct {
 	Arch     string        // "x86_64" or "aarch64"
-	Packages []string      // packages to build, each after what it needs
-	Kits     []string      // kits to make the repositories of
+	Packages []string      // to build, each after what it needs
+	Kits     []string      // to make the repositories of
 	Image    bool          // build the image of Variant, and everything in it
-	Repack   *RepackSource // make the image of Variant from an earlier one, and build nothing else
-	// Variant is that of the image, and the one that variant-sensitive packages are built for.
+	Repack   *RepackSource // make the image of Variant from this earlier one, and build nothing else
+	// Variant is the variant of the image, and the one that variant-sensitive packages are built for.
 	Variant string
 	SDK     string // reference of the image that steps run in
-	// Toolchain is the reference of an image, without its architecture, from which a tree's own
+	// Toolchain is the reference, without the architecture, of the image from which a tree's own
 	// Dockerfile takes what goes into images.
 	Toolchain string
 	BuildDir  string // host directory for outputs
 	Identity  Identity
 	Sources   Sources
 	Files     ImageFiles
-	// ExternalKits are the kits of others, in the order of Twoliter.lock: all packages and images see
-	// them.
+	// ExternalKits are the kits of other trees, in the order of Twoliter.lock. All packages and images
+	// see them.
 	ExternalKits []ExternalKit
 }
 
-// Identity says what images call themselves.
+// Identity is what images are named.
 type Identity struct {
 	Name       string // short name of the OS
 	PrettyName string
@@ -40,35 +40,34 @@ type Identity struct {
 	BuildID    string
 }
 
-// Sources say where on the host an external file will be once it is fetched.
+// Sources returns the host paths that an external file has once it is fetched.
 type Sources struct {
 	Path    func(manifest.ExternalFile) string // the file itself
 	Modules func(manifest.ExternalFile) string // the Go module proxy of an archive
 }
 
-// ImageFiles are what goes into images and does not come from packages.
+// ImageFiles are the files that go into images and do not come from packages.
 type ImageFiles struct {
-	// Overrides are files to put into the image in place of those of packages, by the names that
-	// rpm2img knows them by.
+	// Overrides replace files of packages in the image, under the names that rpm2img uses.
 	Overrides []File
-	// Signing finds the keys for images with uefi-secure-boot; it is only called for those. The plan
-	// shows its error.
+	// Signing returns the keys for images with uefi-secure-boot, and is only called for those. Its
+	// error becomes the hint of a *RequestError.
 	Signing func() (SigningKeys, error)
-	// Repo is the update repository whose root metadata a tree's own Dockerfile builds in:
-	// roles/REPO.root.json, or the host file RootJSON in place of that, empty for none.
+	// Repo is the update repository whose root metadata a tree's own Dockerfile builds in, from
+	// roles/REPO.root.json or, unless RootJSON is empty, from the host file RootJSON.
 	Repo, RootJSON string
 }
 
-// RepackSource says which images to start from.
+// RepackSource is the earlier image to repack.
 type RepackSource struct {
-	Dir   string   // with the outputs of the step that made them
-	Names []string // of the files in it
-	// Out is the directory for the new ones; empty means where the variant's images are, and then they
-	// are its newest.
+	Dir   string   // the outputs of the step that made it
+	Names []string // of the files in Dir
+	// Out is the directory for the new images; empty means that of the variant's images, where they
+	// become the newest.
 	Out string
 }
 
-// RequestError says that the tree is fine but cannot give what was asked.
+// RequestError means that a valid tree cannot give what was requested.
 type RequestError struct {
 	What string // "package bsh"
 	Why  string
@@ -76,7 +75,10 @@ type RequestError struct {
 }
 
 func (e *RequestError) Error() string {
-	text := e.What + ": " + e.Why
+	text := e.What
+	if e.Why != "" {
+		text += ": " + e.Why
+	}
 	if e.Hint != "" {
 		text += "; " + e.Hint
 	}
@@ -86,8 +88,8 @@ func (e *RequestError) Error() string {
 // ErrorKind returns errkind.Usage.
 func (*RequestError) ErrorKind() errkind.Kind { return errkind.Usage }
 
-// SkippedError says that a variant is not made for the architecture asked for. Nothing is wrong and
-// nothing was built: a caller that goes over all variants and architectures goes on.
+// SkippedError means that a variant does not support the requested architecture. Nothing is wrong
+// and nothing was built: a caller that goes over all variants and architectures continues.
 type SkippedError struct {
 	Variant   string
 	Arch      string
@@ -104,6 +106,6 @@ func (e *SkippedError) Error() string {
 func (*SkippedError) ErrorKind() errkind.Kind { return errkind.Skipped }
 
 func unknown(what, name string, known []string) *RequestError {
-	return &RequestError{What: fmt.Sprintf("%s %q", what, name), Why: "there is none of this name",
+	return &RequestError{What: fmt.Sprintf("no %s %q", what, name),
 		Hint: manifest.NameHint(name, known)}
 }

@@ -1,4 +1,4 @@
-// section: the part of a Dockerfile that one target is made of.
+// section: extracts the part of a Dockerfile that one target is made of.
 
 package plan
 
@@ -7,13 +7,14 @@ import (
 	"regexp"
 )
 
-// sectionLine begins the part of a Dockerfile that only one target uses, up to the next such line.
+// sectionLine begins the part of a Dockerfile that only one target uses. The part ends at the next
+// such line.
 var sectionLine = regexp.MustCompile("^# ---- target `([a-z-]+)`")
 
-// section returns what a target needs of a Dockerfile: what stands before the first section, and
-// its own. An edit of how images are made then leaves the keys of all packages alone. Lines keep
-// their numbers, for the messages of the engine: those of other sections are empty. A Dockerfile
-// without a section for the target is used whole.
+// section returns the part of a Dockerfile that a target needs: all before the first section, and
+// the target's own. So an edit of how images are made leaves the keys of all packages alone. Lines
+// of other sections become empty, which keeps line numbers right in the engine's messages. A
+// Dockerfile without a section for the target is returned whole.
 func section(dockerfile []byte, target string) []byte {
 	var out bytes.Buffer
 	current, found := "", false

@@ -1,4 +1,4 @@
-// section_test: each target gets its part of the Dockerfile, and an edit elsewhere does not reach
+// section_test: each target gets its own part of the Dockerfile, and edits elsewhere do not reach
 // it.
 
 package plan
@@ -35,8 +35,8 @@ func TestSection(t *testing.T) {
 	}
 }
 
-// TestSectionsOfTheRecipe holds the real Dockerfile to it: no target's section may need a stage of
-// another's.
+// TestSectionsOfTheRecipe checks the real Dockerfile: no target's section may need a stage of
+// another section.
 func TestSectionsOfTheRecipe(t *testing.T) {
 	text, err := os.ReadFile("../../Dockerfile")
 	if err != nil {
@@ -59,8 +59,8 @@ func TestSectionsOfTheRecipe(t *testing.T) {
 	}
 }
 
-// TestDirsOfTheRecipe: what a target's section runs, and what those tools read, is in a directory
-// that its steps see.
+// TestDirsOfTheRecipe checks that what a target's section runs, and what those tools read, is in a
+// directory that its steps see.
 func TestDirsOfTheRecipe(t *testing.T) {
 	dockerfile, err := os.ReadFile("../../Dockerfile")
 	if err != nil {

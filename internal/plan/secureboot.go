@@ -8,15 +8,15 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// secureBoot is the image feature that has programs and boot configuration signed.
+// secureBoot is the image feature of signed programs and boot configuration.
 const secureBoot = "uefi-secure-boot"
 
-// SigningKeys are what images with uefi-secure-boot are signed with.
+// SigningKeys are the keys for images with uefi-secure-boot.
 type SigningKeys struct {
-	// Public are certificates and public keys. The build sees them as files, so another key is another
-	// image.
+	// Public are certificates and public keys. The build sees them as files, so another key makes
+	// another image.
 	Public []File
-	// Secrets are files with private keys, by the name that the recipe knows them by.
+	// Secrets maps names that the recipe uses to files with private keys.
 	Secrets map[string]string
 }
 
@@ -28,7 +28,7 @@ func (n *native) addSigning(s *Step, v *workspace.Variant) error {
 	}
 	if n.m.r.Files.Signing == nil {
 		return &RequestError{What: "variant " + v.Name, Why: "it has " + secureBoot + " (" +
-			v.File + ") and there are no keys"}
+			v.File + "), but there are no keys"}
 	}
 	keys, err := n.m.r.Files.Signing()
 	if err != nil {
@@ -50,5 +50,5 @@ func (n *native) addSigning(s *Step, v *workspace.Variant) error {
 // HasSecureBoot reports whether the images of a variant are signed.
 func HasSecureBoot(v *workspace.Variant) bool { return slices.Contains(Features(v), secureBoot) }
 
-// SecureBoot reports whether the images of a Variant step are to be signed.
+// SecureBoot reports whether the images of a Variant or Repack step are signed.
 func SecureBoot(s Step) bool { return s.Solve.Args["UEFI_SECURE_BOOT"] != "" }

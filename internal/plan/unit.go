@@ -1,5 +1,4 @@
-// unit: the part of a plan that is left when others have built everything that one package or image
-// needs.
+// unit: what is left of a plan when others have built everything that its last step needs.
 
 package plan
 
@@ -9,13 +8,13 @@ import (
 	"buildsys/internal/graph"
 )
 
-// Unit returns the plan of the last step of p alone, with the step that bundles its Go modules:
-// what else these see is Given. A plan for one package or one image ends with that.
+// Unit returns the plan of the last step of p alone, with the step that bundles its Go modules. All
+// other steps that these use are Given. A plan for one package or one image ends with its step.
 func (p Plan) Unit() Plan {
 	end := len(p.Steps) - 1
 	last := p.Steps[end]
 	own := graph.SetOf(end)
-	for _, d := range last.Waits { // nobody else uses its modules
+	for _, d := range last.Waits { // only this step uses its modules
 		if s := p.Steps[d]; s.Kind == Modules && s.Name == last.Name {
 			own = own.Union(graph.SetOf(d))
 		}
@@ -38,8 +37,8 @@ func (p Plan) Unit() Plan {
 	return unit
 }
 
-// renumbered returns the step with those it uses at other places of the plan, where it waits for
-// them all: they do not wait for each other. What steps share is copied.
+// renumbered returns the step with new indexes for the steps that it uses. It waits for them all,
+// as they do not wait for each other. What steps share is copied.
 func (s Step) renumbered(moved map[int]int) Step {
 	s.Uses = renumberedSet(s.Uses, moved)
 	s.Waits = s.Uses.Direct(func(int) graph.Set { return graph.Set{} })

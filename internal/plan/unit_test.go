@@ -46,7 +46,7 @@ func TestUnit(t *testing.T) {
 				t.Errorf("%s sees %+v, which step %d is not", test.own, dir, dir.Step)
 			}
 		}
-		for _, s := range whole.Steps { // what the plan shares is left as it was
+		for _, s := range whole.Steps { // the whole plan must not change
 			for _, dir := range whole.SolveOf(s).Contexts["rpms"].Dirs {
 				if whole.Steps[dir.Step].Name != dir.Name {
 					t.Errorf("the whole plan was changed: %+v", dir)
@@ -56,7 +56,7 @@ func TestUnit(t *testing.T) {
 	}
 }
 
-// A package's Go modules are part of its unit.
+// The step of a package's Go modules is part of its unit.
 func TestUnitWithModules(t *testing.T) {
 	p := Plan{Arch: "x86_64", Steps: []Step{
 		{ID: "modules/other", Kind: Modules, Name: "other", Out: "/modules/other"},

@@ -1,5 +1,6 @@
-// Package scaffold writes new directories of a tree, in the style of those that the tree has: the
-// manifest, spec and files of a package, or the manifest of a variant. What exists is not touched.
+// Package scaffold writes new directories of a tree in the style of the existing ones: the
+// manifest, spec and files of a package, or the manifest of a variant. It changes no existing file.
+// Package cli calls it for the commands below "new", and for the names that a shell completes.
 package scaffold
 
 import (
@@ -19,19 +20,19 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// Skeleton is a directory of a tree that is about to be made.
+// Skeleton is a directory of a tree that does not exist yet.
 type Skeleton struct {
 	root   string // of the tree
 	parent string // "packages" or "variants"
 	name   string
-	crate  string // name without what cargo does not allow
+	crate  string // the name without the characters that cargo forbids
 	files  []file
-	notes  []string // what is left to do
+	notes  []string // what is left to do for the user
 }
 
 type file struct{ name, text string }
 
-// notInCrates is what names of packages may hold and names of crates may not.
+// notInCrates replaces what names of packages may contain and names of crates may not.
 var notInCrates = strings.NewReplacer(".", "_", "+", "_")
 
 // Package returns a package for the tree at root that builds as it is.
@@ -43,13 +44,13 @@ func Package(root, name string) (*Skeleton, error) {
 	return n, err
 }
 
-// Variant returns a variant with the named packages in its image, or, when there are none, one that
-// differs from the variant from in nothing but its name.
+// Variant returns a variant with the named packages in its image or, if there are none, a copy of
+// the variant from with another name.
 func Variant(root, name string, packages []string, from string) (*Skeleton, error) {
 	platform, rest, _ := strings.Cut(name, "-")
 	if manifest.ValidName(name) && (platform == "" || strings.HasPrefix(rest+"-", "-")) {
 		return nil, errkind.Usagef("%q is not a variant's name: platform-runtime, "+
-			"perhaps followed by -version and -flavor", name)
+			"optionally followed by -version and -flavor", name)
 	}
 	n, err := newSkeleton(root, "variants", name)
 	switch {
@@ -68,7 +69,7 @@ func newSkeleton(root, parent, name string) (*Skeleton, error) {
 	}
 	dir := filepath.Join(root, parent, name)
 	if _, err := os.Lstat(dir); err == nil {
-		return nil, errkind.Usagef("%s exists", dir)
+		return nil, errkind.Usagef("%s already exists", dir)
 	}
 	n := &Skeleton{root: root, parent: parent, name: name, crate: notInCrates.Replace(name)}
 	return n, nil
@@ -78,8 +79,8 @@ func (n *Skeleton) add(name, format string, args ...any) {
 	n.files = append(n.files, file{name, fmt.Sprintf(format, args...)})
 }
 
-// crateText begins a manifest with what cargo reads, and adds the files of a crate where the others
-// have them.
+// crateText returns the beginning of a manifest, which cargo reads. It adds the files of a crate to
+// the skeleton if the neighbours have them.
 func (n *Skeleton) crateText() string {
 	kind := strings.TrimSuffix(n.parent, "s")
 	script, shared, own := n.neighbours()
@@ -114,8 +115,8 @@ fn main() -> Result<(), std::io::Error> {
 }
 `
 
-// neighbours returns what the manifests beside the new one have for cargo: the build script, and the
-// file of the library, which either all share or each has for itself.
+// neighbours returns what the neighbouring manifests name for cargo: the build script, and the file
+// of the library, which either all share or each has for itself.
 func (n *Skeleton) neighbours() (script, shared, own string) {
 	for _, other := range ManifestsBelow(n.root, n.parent) {
 		for _, file := range n.cargoFiles(other) {
@@ -135,7 +136,7 @@ func (n *Skeleton) neighbours() (script, shared, own string) {
 // ManifestsBelow returns the names of the directories below parent that have a manifest, sorted.
 func ManifestsBelow(root, parent string) []string {
 	files, err := filepath.Glob(filepath.Join(root, parent, "*", "Cargo.toml"))
-	if err != nil { // only for a pattern that is none
+	if err != nil { // only for a malformed pattern
 		return nil
 	}
 	names := make([]string, len(files))
@@ -145,11 +146,11 @@ func ManifestsBelow(root, parent string) []string {
 	return names
 }
 
-// read reads the manifest of a neighbour or of a package.
+// read reads the manifest of a package or a variant.
 func (n *Skeleton) read(parent, name string) ([]byte, error) {
 	data, err := os.ReadFile(filepath.Join(n.root, parent, name, "Cargo.toml"))
 	if err != nil {
-		text := fmt.Sprintf("there is no %s %q", strings.TrimSuffix(parent, "s"), name)
+		text := fmt.Sprintf("no %s %q", strings.TrimSuffix(parent, "s"), name)
 		if hint := manifest.NameHint(name, ManifestsBelow(n.root, parent)); hint != "" {
 			text += "; " + hint
 		}
@@ -158,14 +159,14 @@ func (n *Skeleton) read(parent, name string) ([]byte, error) {
 	return data, nil
 }
 
-// cargoFiles are the files that a neighbour has for cargo. What is wrong in its manifest is for
-// others to tell.
+// cargoFiles returns the files that a neighbour has for cargo. Other commands report errors in its
+// manifest.
 func (n *Skeleton) cargoFiles(name string) []string {
 	data, err := n.read(n.parent, name)
 	if err != nil {
 		return nil
 	}
-	// reads of a variant what all crates have
+	// ParsePackage also reads what manifests of variants have in common with those of packages.
 	p, _ := manifest.ParsePackage("", data, manifest.Rules{Lenient: true})
 	return p.CargoFiles
 }
@@ -217,7 +218,7 @@ install -p -m 0644 %{S:0} %{buildroot}%{_cross_datadir}/NAME/
 %{_cross_datadir}/NAME/NAME.conf
 `
 
-// addVariant writes a variant with the packages in its image.
+// addVariant adds the manifest of a variant with the packages in its image.
 func (n *Skeleton) addVariant(packages []string) error {
 	packages = slices.Clone(packages)
 	slices.Sort(packages)
@@ -240,10 +241,10 @@ func (n *Skeleton) addVariant(packages []string) error {
 	return nil
 }
 
-// crateName is the line of a manifest with the name of the crate.
+// crateName matches the line of a manifest with the name of the crate.
 var crateName = regexp.MustCompile(`(?m)^name\s*=\s*"[^"]*"`)
 
-// copyVariant writes a variant that differs from another in nothing but its name.
+// copyVariant adds the files of a copy of a variant with another name.
 func (n *Skeleton) copyVariant(from string) error {
 	if from == "" {
 		return errkind.Usagef("name the packages of the image, or with --from a variant to copy")
@@ -254,7 +255,7 @@ func (n *Skeleton) copyVariant(from string) error {
 	}
 	at := crateName.FindIndex(data)
 	if at == nil {
-		return errkind.Usagef("variants/%s/Cargo.toml names no crate", from)
+		return errkind.Usagef("variants/%s/Cargo.toml has no name of a crate to replace", from)
 	}
 	n.add("Cargo.toml", "%s", slices.Concat(data[:at[0]], fmt.Appendf(nil, "name = %q", n.crate),
 		data[at[1]:]))
@@ -278,13 +279,13 @@ func (n *Skeleton) variantNotes() {
 	n.notes = append(n.notes, "buildsys build-variant "+n.name)
 }
 
-// Write makes the directory whole or not at all, and returns its files and what to do next.
+// Write creates the whole directory or nothing. It returns its files and what to do next.
 func (n *Skeleton) Write() (files []string, next string, err error) {
 	parent := filepath.Join(n.root, n.parent)
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return nil, "", errkind.BadEnvironment(err)
 	}
-	tmp, err := os.MkdirTemp(parent, ".new-") // names with a dot are no packages
+	tmp, err := os.MkdirTemp(parent, ".new-") // names that start with a dot are no packages
 	if err != nil {
 		return nil, "", errkind.BadEnvironment(err)
 	}

@@ -1,4 +1,4 @@
-// Images: the images that the steps of a run start from, held against those that its keys name.
+// images: the images that the steps of a run start from, compared with those in its keys.
 
 package sdk
 
@@ -15,7 +15,7 @@ import (
 	"buildsys/internal/remote"
 )
 
-// Engine is what is asked of a build engine here.
+// Engine is what this package asks of an engine.
 type Engine interface {
 	HasImage(ctx context.Context, ref string) (id string, ok bool, err error)
 	ImportImage(ctx context.Context, ref string, rootfs io.Reader, labels map[string]string,
@@ -23,28 +23,28 @@ type Engine interface {
 }
 
 // ErrChanged reports that an engine's image is not the one that keys were computed with. The record
-// was put right: computing the keys again gives those of the engine's image.
+// was corrected, so computing the keys again gives those of the engine's image.
 var ErrChanged = errors.New("the SDK image was replaced since the last run; run again")
 
 // Images are the images that the steps of a run start from.
 type Images struct {
 	SDK       string   // reference
-	Others    []string // references of those that a tree's own Dockerfile names besides
-	Toolchain string   // beginning of the reference of that for a toolchain; may be empty
-	BuildKit  bool     // the engine is a buildkitd, which keeps no images of its own
+	Others    []string // references of the other images that a tree's own Dockerfile names
+	Toolchain string   // prefix of the references of toolchain images; may be empty
+	BuildKit  bool     // the engine is a buildkitd, which stores no images
 	Records   Records
-	// where a missing SDK image may be; nil for nowhere
+	// Remote may have a missing SDK image; nil for no remote caches.
 	Remote *remote.Cache
-	Tell   func(kind progress.Kind, text string) // of what takes long or looks wrong
+	Tell   func(kind progress.Kind, text string) // shows what takes long or looks wrong
 }
 
-// Digests say which images keys were computed with. Empty ones are not known.
+// Digests identify the images that keys were computed with. Empty ones are unknown.
 type Digests struct {
 	SDK    string
 	Others map[string]string // by reference
 }
 
-// Recorded returns the digests as an engine last told them.
+// Recorded returns the digests that an engine last reported.
 func (i Images) Recorded() Digests {
 	d := Digests{SDK: i.Records.Digest(i.SDK), Others: map[string]string{}}
 	for _, ref := range i.Others {
@@ -53,7 +53,7 @@ func (i Images) Recorded() Digests {
 	return d
 }
 
-// complete reports whether every digest is known but perhaps that of the SDK.
+// complete reports whether all digests but that of the SDK are known.
 func (d Digests) complete() bool {
 	for _, digest := range d.Others {
 		if digest == "" {
@@ -63,9 +63,9 @@ func (d Digests) complete() bool {
 	return true
 }
 
-// Know returns the digests that the keys of a run hold. When no engine was ever asked, a remote
-// cache may tell, so that a machine without an engine computes the same keys as the one that filled
-// the cache; else ask has to reach an engine and Confirm what it has.
+// Know returns the digests that the keys of a run contain. If no engine was ever asked, a remote
+// cache may know them, so that a machine without an engine computes the same keys as the one that
+// filled the cache. Otherwise Know calls ask, which must reach an engine and Confirm its images.
 func (i Images) Know(ctx context.Context, ask func(context.Context) error) (Digests, error) {
 	d := i.Recorded()
 	if d.SDK != "" && d.complete() {
@@ -79,8 +79,8 @@ func (i Images) Know(ctx context.Context, ask func(context.Context) error) (Dige
 	return i.Recorded(), err
 }
 
-// Confirm makes sure that the engine has the images, records their digests, and returns ErrChanged
-// when one of them is not what keyed says: then another process may have replaced it.
+// Confirm checks that the engine has the images and records their digests. It returns ErrChanged if
+// one of them differs from keyed, as another process may have replaced it.
 func (i Images) Confirm(ctx context.Context, eng Engine, keyed Digests) error {
 	sdk, err := i.Find(ctx, eng)
 	if err != nil {
@@ -117,8 +117,8 @@ func (i Images) record(ref, digest string) error {
 	return errkind.BadEnvironment(i.Records.Set(ref, digest))
 }
 
-// compare warns when the remote caches hold results of another SDK image of the same name, which
-// are of no use here.
+// compare warns if the remote caches have results of another SDK image with the same name, which
+// are useless here.
 func (i Images) compare(ctx context.Context, id string) {
 	if there, ok := i.Remote.FindSDK(ctx, i.SDK); ok && there.ID != id {
 		other := remote.OtherSDKError{Image: there.Image, Here: id, There: there.ID,
@@ -127,11 +127,11 @@ func (i Images) compare(ctx context.Context, id string) {
 	}
 }
 
-// Find returns the digest of the engine's SDK image, which is first taken from a remote cache when
-// the engine lacks it.
+// Find returns the digest of the engine's SDK image. If the engine lacks it, Find first fetches it
+// from a remote cache.
 func (i Images) Find(ctx context.Context, eng Engine) (string, error) {
 	if i.SDK == "" {
-		return "", errkind.Usagef("this tree does not say in which image its steps run: " +
+		return "", errkind.Usagef("the tree does not name the image that its steps run in: " +
 			"name it with BUILDSYS_SDK_IMAGE or --sdk-image")
 	}
 	digest, there, err := eng.HasImage(ctx, i.SDK)
@@ -153,8 +153,7 @@ func (i Images) Find(ctx context.Context, eng Engine) (string, error) {
 		"(docker pull %[1]s)", i.SDK)
 }
 
-// missing returns an error with what to do about an image of a tree's own Dockerfile that the
-// engine lacks.
+// missing returns the error about an image of a tree's own Dockerfile that the engine lacks.
 func (i Images) missing(ref string) error {
 	from := fmt.Sprintf("the image %s, which the tree's Dockerfile starts from,", ref)
 	name := ""

@@ -1,8 +1,7 @@
-// Package sdk knows the images that steps run in: what a tree's SDK image is called, which digest
-// it had when an engine was last asked, and how an engine without it gets it from a remote cache.
-//
-// It asks engines only what Engine names, and never pulls an image: what is built must not depend
-// on what a name stands for today.
+// Package sdk knows the images that steps run in: the name of a tree's SDK image, the digest that
+// it had when an engine was last asked, and how an engine gets it from a remote cache. It asks
+// engines only what Engine names, and never pulls an image: outputs must not depend on what a name
+// stands for today. Package build uses it between engines and remote.
 package sdk
 
 import (
@@ -20,9 +19,9 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// Default returns the name of the image that the steps of the tree at root run in when no setting
-// names one: that of its sdk/, or in a foreign tree that of Twoliter.toml. It is empty when the
-// tree names none; planning needs no image.
+// Default returns the name of the image that the steps of the tree at root run in if no setting
+// names one: that of its sdk/, or in a foreign tree that of Twoliter.toml. It is empty if the tree
+// names none; planning needs no image.
 func Default(root string) (string, error) {
 	if workspace.IsForeign(root) {
 		return ofTwoliter(root), nil
@@ -30,9 +29,9 @@ func Default(root string) (string, error) {
 	return Name(root)
 }
 
-// Name derives the image's name from the files of sdk/ in the tree at root, or from the built-in
-// ones when it has none. Equal recipes have equal names on every machine, and a changed recipe can
-// never run in the old image.
+// Name returns the image's name, which is a hash of the files of sdk/ in the tree at root, or of
+// the built-in ones if it has none. Equal recipes have equal names on every machine, and a changed
+// recipe never runs in the old image.
 func Name(root string) (string, error) {
 	files := fs.FS(buildsys.Recipe)
 	if info, err := os.Stat(filepath.Join(root, "sdk")); err == nil && info.IsDir() {
@@ -64,8 +63,8 @@ func hashFile(files fs.FS, name string) ([]byte, error) {
 	return sum.Sum(nil), err
 }
 
-// ofTwoliter returns the SDK image that Twoliter.toml names; empty when it names none. What is
-// wrong with the file is reported when the tree is loaded.
+// ofTwoliter returns the SDK image that Twoliter.toml names, or "". Loading the tree reports what
+// is wrong with the file.
 func ofTwoliter(root string) string {
 	dir, err := os.OpenRoot(root)
 	if err != nil {

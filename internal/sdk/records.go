@@ -1,4 +1,4 @@
-// Records: the digests that images had when an engine was last asked, so that a run in which
+// records: the digests that images had when an engine was last asked, so that a run in which
 // nothing has to be built needs no engine to compute its keys.
 
 package sdk
@@ -13,13 +13,13 @@ import (
 	"buildsys/internal/atomicfile"
 )
 
-// Records is a directory with a file for each image. Checkouts share it.
+// Records is a directory with one file for each image, shared by checkouts.
 type Records struct{ dir string }
 
 // RecordsIn returns the records below a cache directory.
 func RecordsIn(cacheDir string) Records { return Records{filepath.Join(cacheDir, "sdk")} }
 
-// Digest returns the recorded digest of the image ref; empty when there is none.
+// Digest returns the recorded digest of the image ref, or "" if there is none.
 func (r Records) Digest(ref string) string {
 	data, err := os.ReadFile(r.file(ref))
 	if err != nil {
@@ -40,8 +40,8 @@ func (r Records) file(ref string) string {
 	return filepath.Join(r.dir, fmt.Sprintf("%x", sha256.Sum256([]byte(ref)))[:16])
 }
 
-// TempDir returns a directory for large files, which the system's may not be: that is often in
-// memory. It is empty, and so the system's, when there can be none.
+// TempDir returns a directory for large files, because the system's is often in memory. If it
+// cannot be created, TempDir returns "", which means the system's.
 func (r Records) TempDir() string {
 	if err := os.MkdirAll(r.dir, 0o755); err != nil {
 		return ""
@@ -49,5 +49,5 @@ func (r Records) TempDir() string {
 	return r.dir
 }
 
-// OCILayout returns the directory with the images that were imported for buildkitds.
+// OCILayout returns the directory with the images imported for buildkitds.
 func (r Records) OCILayout() string { return filepath.Join(r.dir, "layout") }

@@ -1,5 +1,5 @@
-// Share: the SDK image in remote caches: from where a machine without it takes it, and how one that
-// made it uploads it.
+// share: the SDK image in remote caches: fetching it on a machine without it, and uploading it from
+// the one that made it.
 
 package sdk
 
@@ -22,17 +22,17 @@ import (
 )
 
 const (
-	maxRootfs = 32 << 30  // bytes of an SDK image's root file system, unpacked; Skiff's has 1 GB
-	maxWindow = 128 << 20 // bytes of memory that unpacking it may take
+	maxRootfs = 32 << 30  // bytes of an SDK image's unpacked root file system; Skiff's has 1 GB
+	maxWindow = 128 << 20 // bytes of memory that unpacking may take
 )
 
-// Fetch imports the SDK image from a remote cache; ok is false when none has it.
+// Fetch imports the SDK image from a remote cache; ok is false if none has it.
 func (i Images) Fetch(ctx context.Context, eng Engine) (id string, ok bool, err error) {
 	there, ok := i.Remote.FindSDK(ctx, i.SDK)
 	if !ok {
 		return "", false, nil
 	}
-	i.Tell(progress.FetchProgress, fmt.Sprintf("taking the SDK image from %s (%s)",
+	i.Tell(progress.FetchProgress, fmt.Sprintf("fetching the SDK image from %s (%s)",
 		there.Origin, bytesize.Format(there.Rootfs.Size)))
 	packed, err := os.CreateTemp(i.Records.TempDir(), "sdk-*.tar.zst")
 	if err != nil {
@@ -63,10 +63,10 @@ func (i Images) Fetch(ctx context.Context, eng Engine) (id string, ok bool, err 
 	return id, ok, err
 }
 
-// unpacked is a root file system that is unpacked while it is read, and no bomb.
+// unpacked is a root file system that is unpacked while it is read, up to a limit.
 type unpacked struct {
 	zstd *zstd.Decoder
-	left int64 // bytes that may come
+	left int64 // bytes that may still come
 }
 
 func unpack(packed io.Reader, limit int64) (*unpacked, error) {
@@ -74,12 +74,12 @@ func unpack(packed io.Reader, limit int64) (*unpacked, error) {
 	return &unpacked{d, limit}, err
 }
 
-// Read fails when more comes than an SDK image has.
+// Read fails if the root file system is larger than the limit.
 func (u *unpacked) Read(p []byte) (int, error) {
 	n, err := u.zstd.Read(p)
 	if u.left -= int64(n); u.left < 0 {
-		return 0, errkind.Environmentf("the SDK image of the remote cache is refused: " +
-			"unpacked it is larger than any SDK image")
+		return 0, errkind.Environmentf("the SDK image in the remote cache is refused: " +
+			"it unpacks to more than any SDK image")
 	}
 	return n, err
 }
@@ -102,7 +102,7 @@ func NewPacked(dir string) (*Packed, error) {
 	return p, err
 }
 
-// Write packs what is read for the engine.
+// Write packs bytes that the engine reads.
 func (p *Packed) Write(b []byte) (int, error) { return p.zstd.Write(b) }
 
 // Remove deletes the copy.
@@ -122,9 +122,8 @@ func (p *Packed) finish() (cache.Blob, error) {
 	return cache.Blob{SHA256: [32]byte(p.hash.Sum(nil)), Size: info.Size()}, nil
 }
 
-// Share uploads the SDK image that was just imported, of which p is the copy, and returns the bytes
-// sent. With replace another image of the same name is replaced. The import stands whatever comes
-// of it.
+// Share uploads the SDK image that was just imported, with p as its copy, and returns the number of
+// bytes sent. If replace is true, it replaces another image of the same name.
 func (i Images) Share(ctx context.Context, eng Engine, p *Packed, replace bool) (int64, error) {
 	rootfs, err := p.finish()
 	if err != nil {

@@ -1,4 +1,4 @@
-// A packed SDK image of a remote cache that would fill the engine's disk.
+// The tests of unpack use a packed SDK image that would fill the engine's disk.
 
 package sdk
 

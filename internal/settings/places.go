@@ -1,4 +1,4 @@
-// Places: where the tree, the caches and the registries of the settings are.
+// places: where the tree, the caches and the registries of the settings are.
 
 package settings
 
@@ -16,7 +16,8 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// Root returns the absolute root of the tree: as told, or found upwards from the working directory.
+// Root returns the absolute root of the tree: the one that the caller names, or the first one found
+// upwards from the working directory.
 func (c Caller) Root() (string, error) {
 	told := c.told("BUILDSYS_ROOT_DIR")
 	if told == "" {
@@ -33,8 +34,8 @@ func (c Caller) Root() (string, error) {
 	return filepath.Clean(told), nil
 }
 
-// makefileEnv returns the plain values of the [env] table of the tree's Makefile.toml; none when
-// there is no such file.
+// makefileEnv returns the plain values in the [env] table of the tree's Makefile.toml. There are
+// none if the file does not exist.
 func makefileEnv(root string, getenv func(string) string) (map[string]string, error) {
 	const name = "Makefile.toml"
 	data, err := os.ReadFile(filepath.Join(root, name))
@@ -51,8 +52,8 @@ func makefileEnv(root string, getenv func(string) string) (map[string]string, er
 	return env, nil
 }
 
-// UserCacheDir returns the cache directory for a command that may run outside of a tree, where
-// flags and environment alone say where it is.
+// UserCacheDir returns the cache directory for a command that may run outside of a tree, where only
+// flags and environment determine it.
 func (c Caller) UserCacheDir() (string, error) {
 	if _, err := workspace.FindRoot(c.Dir); err != nil && c.told("BUILDSYS_ROOT_DIR") == "" {
 		return c.CacheDir(c.told("BUILDSYS_CACHE_DIR"))
@@ -61,7 +62,7 @@ func (c Caller) UserCacheDir() (string, error) {
 	return resolved.CacheDir, err
 }
 
-// CacheDir returns where buildsys keeps what outlives a checkout: as told, or by the XDG base
+// CacheDir returns the cache directory: told unless that is empty, or the one in the XDG base
 // directory specification.
 func (c Caller) CacheDir(told string) (string, error) {
 	if told != "" {
@@ -73,11 +74,11 @@ func (c Caller) CacheDir(told string) (string, error) {
 	if home := c.Getenv("HOME"); filepath.IsAbs(home) {
 		return filepath.Join(home, ".cache", "buildsys"), nil
 	}
-	return "", errkind.Usagef("no place for the cache: HOME is not set; " +
-		"name one with BUILDSYS_CACHE_DIR")
+	return "", errkind.Usagef("no cache directory: HOME is not set; " +
+		"set HOME or BUILDSYS_CACHE_DIR")
 }
 
-// remote reads where the remote caches are.
+// remote reads the locations of the remote caches.
 func (l layers) remote() (c build.RemoteConfig, err error) {
 	c.Release = l.Release
 	for _, text := range list(l.get("BUILDSYS_CACHE_FROM", "")) {
@@ -95,7 +96,7 @@ func (l layers) remote() (c build.RemoteConfig, err error) {
 	return c, nil
 }
 
-// layerCache reads where engines share layers. With --release no layers of others are used.
+// layerCache reads where engines share layers. With --release, engines use no layers of others.
 func (l layers) layerCache() (c engine.LayerCache, err error) {
 	for _, text := range list(l.get("BUILDSYS_LAYER_CACHE_FROM", "")) {
 		place, err := layerPlace(text)
@@ -114,7 +115,8 @@ func (l layers) layerCache() (c engine.LayerCache, err error) {
 	return c, nil
 }
 
-// layerPlace reads oci://HOST/REPOSITORY. Nothing else will do: it is the engine that goes there.
+// layerPlace parses oci://HOST/REPOSITORY. No other form is possible, because the engine accesses
+// it.
 func layerPlace(text string) (engine.LayerPlace, error) {
 	l, err := remote.ParseLocation(text, "/")
 	if err == nil && l.Dir != "" {

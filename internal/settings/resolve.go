@@ -1,4 +1,4 @@
-// Resolve: from what a user said in several places to one checked configuration.
+// resolve: turns what a user set in several places into one checked configuration.
 
 package settings
 
@@ -20,24 +20,24 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// Caller is who runs a command: what is given with it, and where.
+// Caller is who runs a command: its flags, environment and directory.
 type Caller struct {
-	Dir    string // working directory; relative paths begin there
+	Dir    string // working directory; relative paths start there
 	Getenv func(string) string
-	// Flag returns the value of a flag, and whether it was given.
+	// Flag returns the value of a flag, and whether it was set.
 	Flag func(name string) (value string, given bool)
 
 	RequireCached bool // of build.Config
 	Release       bool // of build.RemoteConfig
 }
 
-// engineWait is how long a build waits for an engine that is still starting, as one inside a CI
-// container is.
+// engineWait is how long a build waits by default for an engine that is still starting, as in a CI
+// container.
 const engineWait = 15 * time.Second
 
-// told returns what flag or environment say.
+// told returns the value of a setting from its flag or the environment.
 func (c Caller) told(env string) string {
-	// A Makefile.toml names many others that are no settings.
+	// Makefile.toml names many variables that are no settings.
 	i := slices.IndexFunc(List, func(one Setting) bool { return one.Env == env })
 	if i >= 0 {
 		if value, given := c.Flag(List[i].Flag()); given {
@@ -47,7 +47,7 @@ func (c Caller) told(env string) string {
 	return c.Getenv(env)
 }
 
-// Path returns a path that the caller names, absolute.
+// Path returns a path of the caller as an absolute path.
 func (c Caller) Path(path string) string {
 	if filepath.IsAbs(path) {
 		return path
@@ -55,14 +55,14 @@ func (c Caller) Path(path string) string {
 	return filepath.Join(c.Dir, path)
 }
 
-// layers are the settings of a tree: those of its Makefile.toml below what the caller says.
+// layers are the settings of a tree: those of the caller above those of its Makefile.toml.
 type layers struct {
 	Caller
 	root string
 	tree map[string]string
 }
 
-// get returns the value of a setting, or fallback where nobody sets it.
+// get returns the value of a setting, or fallback if it is not set.
 func (l layers) get(env, fallback string) string {
 	for _, value := range []string{l.told(env), l.tree[env]} {
 		if value != "" {
@@ -72,8 +72,8 @@ func (l layers) get(env, fallback string) string {
 	return fallback
 }
 
-// Resolve reads the settings for the tree that the caller means. The Makefile.toml of the tree is
-// read on the way.
+// Resolve returns the configuration for the caller's tree, from flags, environment and
+// Makefile.toml.
 func (c Caller) Resolve() (build.Config, error) {
 	root, err := c.Root()
 	if err != nil {
@@ -84,7 +84,7 @@ func (c Caller) Resolve() (build.Config, error) {
 		return build.Config{}, err
 	}
 	const arch = "BUILDSYS_ARCH"
-	if tree[arch] == "" && c.told(arch) == "" { // as trees do that ask uname
+	if tree[arch] == "" && c.told(arch) == "" { // the default, as in trees that ask uname
 		tree, err = makefileEnv(root, func(env string) string {
 			if env == arch {
 				return hostArch()
@@ -95,7 +95,7 @@ func (c Caller) Resolve() (build.Config, error) {
 			return build.Config{}, err
 		}
 	}
-	// Bottlerocket's Makefile.toml says where its publishing tools will put the file.
+	// Bottlerocket's Makefile.toml names the path where its publishing tools will put the file.
 	if file := tree[rootJSONEnv]; file != "" && workspace.IsForeign(root) {
 		if _, err := os.Stat(c.Path(file)); errors.Is(err, os.ErrNotExist) {
 			delete(tree, rootJSONEnv)
@@ -104,7 +104,7 @@ func (c Caller) Resolve() (build.Config, error) {
 	return layers{c, root, tree}.config()
 }
 
-// config reads each group of settings in turn; the first mistake is the error.
+// config reads the settings in groups. It returns the first error.
 func (l layers) config() (c build.Config, err error) {
 	c = build.Config{
 		Root:          l.root,
@@ -113,7 +113,7 @@ func (l layers) config() (c build.Config, err error) {
 		RequireCached: l.RequireCached,
 	}
 	if !slices.Contains(manifest.Architectures(), c.Arch) {
-		return c, errkind.Usagef("BUILDSYS_ARCH %q is not an architecture buildsys knows: "+
+		return c, errkind.Usagef("BUILDSYS_ARCH %q is not a supported architecture: "+
 			"use x86_64 or aarch64", c.Arch)
 	}
 	if c.Jobs, err = l.jobs(); err != nil {
@@ -148,7 +148,7 @@ func (l layers) jobs() (int, error) {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
-		return 0, errkind.Usagef("BUILDSYS_JOBS %q is not a number of jobs: use 1 or more", text)
+		return 0, errkind.Usagef("BUILDSYS_JOBS %q is not a positive number: use 1 or more", text)
 	}
 	return n, nil
 }
@@ -163,7 +163,7 @@ func (l layers) sources(cacheDir string) (s build.SourcesConfig, err error) {
 	return s, nil
 }
 
-// list returns the words of text between commas.
+// list returns the words of a comma-separated list.
 func list(text string) (words []string) {
 	for word := range strings.SplitSeq(text, ",") {
 		if word = strings.TrimSpace(word); word != "" {
@@ -204,8 +204,8 @@ func (l layers) sdk(arch string) (s build.SDKConfig, err error) {
 	return s, err
 }
 
-// toolchain returns the image that a tree's Makefile.toml names, or at least its parts; "" when
-// that cannot be known.
+// toolchain returns the image that a tree's Makefile.toml names, as a whole or in parts, or "" if
+// it names none.
 func (l layers) toolchain(arch string) string {
 	if told := l.get("BUILDSYS_TOOLCHAIN", ""); told != "" {
 		return told
@@ -273,8 +273,8 @@ func (l layers) keysDir() (string, error) {
 	return filepath.Join(l.root, "sbkeys", profile), nil
 }
 
-// checkNames refuses what would become part of a path or of a command line inside a build and must
-// not steer it there.
+// checkNames refuses values that become part of a path or a command line inside a build and could
+// redirect it.
 func checkNames(c build.ImageConfig) error {
 	for _, part := range []struct {
 		env, value string

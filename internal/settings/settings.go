@@ -1,13 +1,14 @@
-// Package settings knows what a user can set, and from where: flags win over the environment, that
-// over the [env] table of the tree's Makefile.toml, that over defaults. It turns them into the
-// configuration of a session, and refuses what would steer a path or a command line.
+// Package settings knows what a user can set, and where: flags take precedence over the
+// environment, that over the [env] table of the tree's Makefile.toml, and that over defaults. It
+// makes the configuration of a session (build.Config) of it for package cli, and refuses values
+// that could redirect a path or a command line.
 package settings
 
 import (
 	"strings"
 )
 
-// Setting is one value a user can set. The flag's name follows from the variable's:
+// Setting is one value that a user can set. The name of its flag follows from the variable:
 // BUILDSYS_SDK_IMAGE is --sdk-image.
 type Setting struct {
 	Env   string
@@ -21,14 +22,14 @@ func (s Setting) Flag() string {
 	return strings.ReplaceAll(name, "_", "-")
 }
 
-// The settings that name files to put into images.
+// The settings for files to put into images.
 const (
 	cacertsEnv  = "BUILDSYS_CACERTS_BUNDLE_OVERRIDE"
 	rootJSONEnv = "PUBLISH_REPO_ROOT_JSON"
 )
 
-// List has the settings of every command, in the order help shows them. Names are Bottlerocket's
-// where that has the setting.
+// List has the settings of every command, in the order of the help. Names are Bottlerocket's if it
+// has the setting.
 var List = []Setting{
 	{Env: "BUILDSYS_ROOT_DIR", Help: "root of the tree " +
 		"(default: found upwards from the working directory)"},
@@ -71,9 +72,9 @@ var List = []Setting{
 	{Env: "BUILDSYS_PRETTY_NAME", Help: "name of the OS for people"},
 	{Env: "BUILDSYS_SBKEYS_PROFILE", Help: "Secure Boot keys to sign with: " +
 		"a directory in sbkeys/ of the tree (default: local)"},
-	{Env: "BUILDSYS_SBKEYS_PROFILE_DIR", Help: "directory of the Secure Boot keys, wherever it is"},
+	{Env: "BUILDSYS_SBKEYS_PROFILE_DIR", Help: "directory of the Secure Boot keys, anywhere"},
 	{Env: cacertsEnv, Help: "file with the certificates (PEM) " +
-		"that images get in place of their packages'"},
+		"that replaces that of packages in images"},
 	{Env: rootJSONEnv, Help: "file with the root metadata of the update repository " +
 		"that images trust (root.json)"},
 }

@@ -9,7 +9,7 @@ import (
 	"buildsys/internal/errkind"
 )
 
-// caller is a Caller in dir with flags and environment as given, "NAME=VALUE" separated by spaces.
+// caller returns a Caller in dir with flags and environment, "NAME=VALUE" separated by spaces.
 func caller(dir, flags, env string) Caller {
 	parse := func(text string) map[string]string {
 		all := map[string]string{"HOME": dir}
@@ -83,7 +83,7 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// Outside of a tree the store is where flags and environment say.
+// Outside of a tree, flags and environment determine the directory of the store.
 func TestUserCacheDir(t *testing.T) {
 	dir := t.TempDir()
 	for _, tt := range []struct{ flags, env, want string }{
