@@ -36,6 +36,7 @@ var mayImport = map[string][]string{
 	"engine":    {"errkind", "plan", "progress"},
 	"oci":       {"atomicfile", "cache"},
 	"buildkit":  {"engine", "errkind", "oci", "plan", "progress"},
+	"cachedir":  {},
 	"cargo":     {"errkind", "plan", "workspace"},
 	"doctor":    {"bytesize"},
 	"remote":    {"atomicfile", "cache", "errkind", "oci"},
@@ -54,15 +55,15 @@ var mayImport = map[string][]string{
 		"workspace",
 	},
 	"build": {
-		"atomicfile", "builddir", "bytesize", "cache", "cargo", "doctor", "engine",
-		"errkind", "executor", "fetch", "graph", "image", "kit", "manifest", "plan",
-		"progress", "remote", "rpm", "sbkeys", "sdk", "workspace",
+		"atomicfile", "builddir", "bytesize", "cache", "cachedir", "cargo", "doctor",
+		"engine", "errkind", "executor", "fetch", "graph", "image", "kit", "manifest",
+		"plan", "progress", "remote", "rpm", "sbkeys", "sdk", "workspace",
 	},
 	"codebuild": {"plan"},
 	"lint":      {"graph", "manifest", "workspace"},
 	"scaffold":  {"errkind", "manifest", "workspace"},
 	"settings": {
-		"build", "engine", "errkind", "manifest", "remote", "sdk", "workspace",
+		"build", "cachedir", "engine", "errkind", "manifest", "remote", "sdk", "workspace",
 	},
 	"vm": {"image", "uefi"},
 	"cli": {

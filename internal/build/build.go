@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"buildsys/internal/builddir"
+	"buildsys/internal/cachedir"
 	"buildsys/internal/engine"
 	"buildsys/internal/fetch"
 	"buildsys/internal/kit"
@@ -25,7 +26,7 @@ type Config struct {
 	Arch       string               // "x86_64" or "aarch64"
 	Variant    string               // of images and variant-sensitive packages; may be empty
 	Jobs       int                  // steps at once; 0 means the number of the engine's CPUs
-	CacheDir   string               // directory of what outlives checkouts; absolute
+	CacheDir   cachedir.Dir         // directory of what outlives checkouts; absolute
 	Engine     engine.Options
 	SDK        SDKConfig
 	Image      ImageConfig
@@ -76,6 +77,12 @@ func (c Config) WithVariant(name string) Config {
 	return c
 }
 
+// WithArch returns the configuration with another architecture.
+func (c Config) WithArch(arch string) Config {
+	c.Arch = arch
+	return c
+}
+
 // Output shows people what a session does. Its methods are called from any goroutine.
 type Output interface {
 	progress.Sink
@@ -120,8 +127,13 @@ type Session struct {
 
 // New returns a session.
 func New(c Config, s Surroundings) *Session {
-	dir := builddir.Dir{Root: filepath.Join(c.Root, "build"), Arch: c.Arch}
-	return &Session{c: c, dir: dir, out: s.Output, dial: s.Dial, read: !s.Unread}
+	return Session{out: s.Output, dial: s.Dial, read: !s.Unread}.with(c)
+}
+
+// with returns the session with another configuration.
+func (s Session) with(c Config) *Session {
+	s.c, s.dir = c, builddir.Dir{Root: filepath.Join(c.Root, "build"), Arch: c.Arch}
+	return &s
 }
 
 // warn shows a warning.
@@ -143,7 +155,7 @@ func (s *Session) images(p plan.Plan, caches *remote.Cache, sink progress.Sink) 
 		Others:    p.Images(),
 		Toolchain: s.c.SDK.Toolchain,
 		BuildKit:  s.c.Engine.BuildKit != "",
-		Records:   sdk.RecordsIn(s.c.CacheDir),
+		Records:   sdk.RecordsIn(s.c.CacheDir.SDK()),
 		Remote:    caches,
 		Tell: func(kind progress.Kind, text string) {
 			sink.Event(progress.Event{Kind: kind, Text: text})
@@ -154,8 +166,8 @@ func (s *Session) images(p plan.Plan, caches *remote.Cache, sink progress.Sink) 
 // sources returns the store of sources.
 func (s *Session) sources(report progress.Sink) *fetch.Store {
 	return &fetch.Store{
-		Dir:       filepath.Join(s.c.CacheDir, "sources"),
-		Modules:   filepath.Join(s.c.CacheDir, "go-modules"),
+		Dir:       s.c.CacheDir.Sources(),
+		Modules:   s.c.CacheDir.GoModules(),
 		GoProxy:   s.moduleProxy,
 		Lookaside: s.c.Sources.Lookaside,
 		Upstream:  s.c.Sources.Upstream,
@@ -163,4 +175,4 @@ func (s *Session) sources(report progress.Sink) *fetch.Store {
 	}
 }
 
-func (s *Session) kits() kit.Store { return kit.Store{Dir: filepath.Join(s.c.CacheDir, "kits")} }
+func (s *Session) kits() kit.Store { return kit.Store{Dir: s.c.CacheDir.Kits()} }

@@ -20,9 +20,9 @@ import (
 
 // Examine asks the engine, without waiting for it, and returns what the doctor is to check.
 func (s *Session) Examine(ctx context.Context) doctor.Request {
-	quick := *s
-	quick.c.Engine.Wait = 0
-	e := &engineLink{s: &quick}
+	c := s.c
+	c.Engine.Wait = 0
+	e := &engineLink{s: s.with(c)}
 	defer e.close()
 	if err := e.dial(ctx); err != nil {
 		return s.unreachable(err)
@@ -98,7 +98,7 @@ func (s *Session) places() []doctor.Place {
 	}
 	return []doctor.Place{
 		{Name: "checkout", Path: s.dir.Root, Need: checkout, Min: leastSpace},
-		{Name: "cache", Path: s.c.CacheDir, Need: cache, Min: leastSpace},
+		{Name: "cache", Path: string(s.c.CacheDir), Need: cache, Min: leastSpace},
 		{Name: "temporary files", Path: os.TempDir(), Need: tempNeed, Min: leastTemp},
 	}
 }

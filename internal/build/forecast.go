@@ -29,9 +29,9 @@ func (s *Session) Foresee(ctx context.Context, want Request, ask bool) ([]execut
 		return nil, err
 	}
 	if ask {
-		reader := *s
-		reader.c.Remote.To = remote.Location{}
-		if known.Remote, err = reader.openRemote(known.Store, s.out); err != nil {
+		c := s.c
+		c.Remote.To = remote.Location{}
+		if known.Remote, err = s.with(c).openRemote(known.Store, s.out); err != nil {
 			return nil, err
 		}
 		defer known.Remote.Close(ctx, nil)
@@ -41,7 +41,7 @@ func (s *Session) Foresee(ctx context.Context, want Request, ask bool) ([]execut
 		}
 	}
 	known.Images = sdk.Images{Others: p.Images(),
-		Records: sdk.RecordsIn(s.c.CacheDir)}.Recorded().Others
+		Records: sdk.RecordsIn(s.c.CacheDir.SDK())}.Recorded().Others
 	defer s.saveMemo(known.Memo)
 	return executor.Foresee(ctx, p, known)
 }

@@ -116,8 +116,8 @@ func (s *Session) packKit(ctx context.Context, ws *workspace.Workspace, name str
 // kitUpToDate reports whether a kit for another architecture is what a build would make now. Only
 // then do the two become one image: a kit must have the same contents for all architectures.
 func (s *Session) kitUpToDate(ctx context.Context, arch, name string) bool {
-	other := *s
-	other.c.Arch, other.dir.Arch, other.out = arch, arch, silent{}
+	other := s.with(s.c.WithArch(arch))
+	other.out = silent{}
 	forecast, err := other.Foresee(ctx, Request{Kits: []string{name}}, false)
 	return err == nil && forecast[len(forecast)-1].Outlook == executor.UpToDate
 }

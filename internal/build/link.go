@@ -8,7 +8,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -138,7 +137,7 @@ func (u *engineUse) takeSlot(ctx context.Context, info engine.Info, cpus int) (e
 	c := u.link.s.c
 	slots := cmp.Or(c.Jobs, cpus)
 	where := sha256.Sum256([]byte(info.Kind + " " + info.Host))
-	dir := filepath.Join(c.CacheDir, "slots", fmt.Sprintf("%x", where[:8]))
+	dir := c.CacheDir.Slots(fmt.Sprintf("%x", where[:8]))
 	waiting := func(holders []string) {
 		u.link.s.out.Notice(fmt.Sprintf("waiting for one of %d build slots (BUILDSYS_JOBS): %s",
 			slots, strings.Join(holders, "; ")))

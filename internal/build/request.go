@@ -19,8 +19,8 @@ import (
 type Request struct {
 	Packages []string
 	Kits     []string
-	Image    bool               // of the session's variant
-	Repack   *plan.RepackSource // make the image from this earlier one; nil: from packages
+	Image    bool               // of the session's variant, from packages
+	Repack   *plan.RepackSource // the image of the session's variant, from this earlier one
 	Verify   bool               // build what is named twice and compare
 	Unsigned bool               // plan without the keys that an image is signed with
 }
@@ -71,7 +71,7 @@ func (s *Session) planTree(ws *workspace.Workspace, want Request) (plan.Plan, er
 		Arch:      s.c.Arch,
 		Packages:  want.Packages,
 		Kits:      want.Kits,
-		Image:     want.Image && want.Repack == nil,
+		Image:     want.Image,
 		Repack:    want.Repack,
 		Variant:   s.c.Variant,
 		SDK:       s.c.SDK.Image,
@@ -90,7 +90,7 @@ func (s *Session) planTree(ws *workspace.Workspace, want Request) (plan.Plan, er
 			RootJSON: s.c.Image.RootJSON,
 		},
 	}
-	if want.Image {
+	if want.Image || want.Repack != nil {
 		if err := s.describeImage(&r); err != nil {
 			return plan.Plan{}, err
 		}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"buildsys/internal/builddir"
@@ -79,11 +78,12 @@ func (s *Session) withEngine(do func(*engineLink) error) error {
 
 // stepsOptions is how the steps of a plan are run.
 type stepsOptions struct {
-	// wanted is that of executor.Options. If it is nil, all steps are built and none is recorded.
-	wanted func(plan.Step) bool
-	unit   string // the one step, under cargo, as part of a file's name
-	// keyed are the digests from an earlier run of this build; only used if wanted is nil.
-	keyed sdk.Digests
+	wanted func(plan.Step) bool // that of executor.Options
+	unit   string               // the one step, under cargo, as part of a file's name
+	// second builds all steps and records none: they are the second builds of a verification, with
+	// the images that the first were keyed with.
+	second bool
+	keyed  sdk.Digests
 }
 
 // runSteps runs the steps of a plan and reports. Afterwards the outputs of the wanted steps are in
@@ -94,18 +94,18 @@ func (s *Session) runSteps(ctx context.Context, e *engineLink, p plan.Plan, o st
 	defer logs.Close()
 	tail := progress.NewTail(logTail)
 	sink := progress.Multi{logs, tail, s.out}
-	known, err := s.openCache(sink)
-	if err != nil {
-		return keyed, err
-	}
-	known.Log = logs.Path
-	defer s.saveMemo(known.Memo)
-	defer s.trim(known.Store)
 	run := engineUse{link: e, images: s.images(p, nil, sink), keyed: o.keyed, unit: o.unit, sink: sink}
-	if o.wanted == nil {
-		known = nil
-	} else if err := s.knowImages(ctx, known, &run); err != nil {
-		return run.keyed, err
+	var known *executor.Cache
+	if !o.second {
+		if known, err = s.openCache(sink); err != nil {
+			return keyed, err
+		}
+		known.Log = logs.Path
+		defer s.saveMemo(known.Memo)
+		defer s.trim(known.Store)
+		if err := s.knowImages(ctx, known, &run); err != nil {
+			return run.keyed, err
+		}
 	}
 	report, err := executor.Run(ctx, p, s.executorOptions(&run, known, o))
 	summary := report.Summary(tail.Lines, logs.Path)
@@ -180,7 +180,7 @@ func (s *Session) trim(store *cache.Store) {
 
 // openCache returns what is known of earlier builds.
 func (s *Session) openCache(sink progress.Sink) (*executor.Cache, error) {
-	store, err := cache.Open(filepath.Join(s.c.CacheDir, "store"))
+	store, err := cache.Open(s.c.CacheDir.Store())
 	if err != nil {
 		return nil, errkind.BadEnvironment(err)
 	}
@@ -193,7 +193,7 @@ func (s *Session) openCache(sink progress.Sink) (*executor.Cache, error) {
 		Store:   store,
 		Memo:    memo,
 		State:   s.dir.State(),
-		SDK:     sdk.RecordsIn(s.c.CacheDir).Digest(s.c.SDK.Image),
+		SDK:     sdk.RecordsIn(s.c.CacheDir.SDK()).Digest(s.c.SDK.Image),
 		Require: s.c.RequireCached,
 		Native:  s.c.Remote.Release,
 	}, nil

@@ -53,7 +53,7 @@ func (s *Session) verify(ctx context.Context, e *engineLink, p plan.Plan, want R
 			return nil, errkind.BadEnvironment(err)
 		}
 	}
-	_, failed := s.runSteps(ctx, e, second, stepsOptions{keyed: keyed})
+	_, failed := s.runSteps(ctx, e, second, stepsOptions{second: true, keyed: keyed})
 	if failed != nil && (ctx.Err() != nil || errors.Is(failed, sdk.ErrChanged)) {
 		return nil, failed
 	}

@@ -154,7 +154,7 @@ func (a *app) openStore() (*cache.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := cache.Open(filepath.Join(dir, "store"))
+	store, err := cache.Open(dir.Store())
 	if err != nil {
 		return nil, errkind.BadEnvironment(err)
 	}

@@ -125,9 +125,8 @@ func (a *app) printBatch(r codeBuildRequest) error {
 	}
 	var units codebuild.Units
 	for _, arch := range arches {
-		c.Arch = arch
 		for _, variant := range r.variants {
-			err := a.addUnits(&units, c.WithVariant(variant), r)
+			err := a.addUnits(&units, c.WithArch(arch).WithVariant(variant), r)
 			if err != nil && errkind.Of(err) != errkind.Skipped {
 				return err
 			}

@@ -44,7 +44,7 @@ func newRepackVariantCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.build(cmd.Context(), s, build.Request{Image: true, Repack: source})
+			return a.build(cmd.Context(), s, build.Request{Repack: source})
 		},
 	}
 	cmd.Flags().StringVar(&from, "from", "",

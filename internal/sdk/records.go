@@ -16,8 +16,8 @@ import (
 // Records is a directory with one file for each image, shared by checkouts.
 type Records struct{ dir string }
 
-// RecordsIn returns the records below a cache directory.
-func RecordsIn(cacheDir string) Records { return Records{filepath.Join(cacheDir, "sdk")} }
+// RecordsIn returns the records in a directory.
+func RecordsIn(dir string) Records { return Records{dir} }
 
 // Digest returns the recorded digest of the image ref, or "" if there is none.
 func (r Records) Digest(ref string) string {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"buildsys/internal/build"
+	"buildsys/internal/cachedir"
 	"buildsys/internal/engine"
 	"buildsys/internal/errkind"
 	"buildsys/internal/manifest"
@@ -54,7 +55,7 @@ func makefileEnv(root string, getenv func(string) string) (map[string]string, er
 
 // UserCacheDir returns the cache directory for a command that may run outside of a tree, where only
 // flags and environment determine it.
-func (c Caller) UserCacheDir() (string, error) {
+func (c Caller) UserCacheDir() (cachedir.Dir, error) {
 	if _, err := workspace.FindRoot(c.Dir); err != nil && c.told("BUILDSYS_ROOT_DIR") == "" {
 		return c.CacheDir(c.told("BUILDSYS_CACHE_DIR"))
 	}
@@ -64,15 +65,15 @@ func (c Caller) UserCacheDir() (string, error) {
 
 // CacheDir returns the cache directory: told unless that is empty, or the one in the XDG base
 // directory specification.
-func (c Caller) CacheDir(told string) (string, error) {
+func (c Caller) CacheDir(told string) (cachedir.Dir, error) {
 	if told != "" {
-		return c.Path(told), nil
+		return cachedir.Dir(c.Path(told)), nil
 	}
 	if xdg := c.Getenv("XDG_CACHE_HOME"); filepath.IsAbs(xdg) {
-		return filepath.Join(xdg, "buildsys"), nil
+		return cachedir.Dir(filepath.Join(xdg, "buildsys")), nil
 	}
 	if home := c.Getenv("HOME"); filepath.IsAbs(home) {
-		return filepath.Join(home, ".cache", "buildsys"), nil
+		return cachedir.Dir(filepath.Join(home, ".cache", "buildsys")), nil
 	}
 	return "", errkind.Usagef("no cache directory: HOME is not set; " +
 		"set HOME or BUILDSYS_CACHE_DIR")

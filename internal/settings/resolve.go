@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"buildsys/internal/build"
+	"buildsys/internal/cachedir"
 	"buildsys/internal/engine"
 	"buildsys/internal/errkind"
 	"buildsys/internal/manifest"
@@ -153,12 +154,12 @@ func (l layers) jobs() (int, error) {
 	return n, nil
 }
 
-func (l layers) sources(cacheDir string) (s build.SourcesConfig, err error) {
+func (l layers) sources(cacheDir cachedir.Dir) (s build.SourcesConfig, err error) {
 	s.GoProxy = l.Getenv("GOPROXY")
 	if s.Upstream, err = l.boolean("BUILDSYS_UPSTREAM_SOURCE_FALLBACK"); err != nil {
 		return s, err
 	}
-	places := l.get("BUILDSYS_LOOKASIDE_CACHE", filepath.Join(cacheDir, "lookaside"))
+	places := l.get("BUILDSYS_LOOKASIDE_CACHE", cacheDir.Lookaside())
 	s.Lookaside = list(places)
 	return s, nil
 }
@@ -219,11 +220,11 @@ func (l layers) toolchain(arch string) string {
 }
 
 // engine reads how to reach the engine.
-func (l layers) engine(cacheDir string) (o engine.Options, err error) {
+func (l layers) engine(cacheDir cachedir.Dir) (o engine.Options, err error) {
 	o = engine.Options{
 		Checkout:  l.root,
 		BuildKit:  l.get("BUILDSYS_BUILDKIT_HOST", ""),
-		OCILayout: sdk.RecordsIn(cacheDir).OCILayout(),
+		OCILayout: sdk.RecordsIn(cacheDir.SDK()).OCILayout(),
 	}
 	if certs := l.get("BUILDSYS_BUILDKIT_CERT_PATH", ""); certs != "" {
 		o.BuildKitCerts = l.Path(certs)

@@ -93,7 +93,7 @@ func TestUserCacheDir(t *testing.T) {
 		{"cache-dir=/flag", "BUILDSYS_CACHE_DIR=mine", "/flag"},
 	} {
 		got, err := caller(dir, tt.flags, tt.env).UserCacheDir()
-		if err != nil || got != tt.want {
+		if err != nil || string(got) != tt.want {
 			t.Errorf("flags %q, environment %q: %s, %v; want %s", tt.flags, tt.env, got, err, tt.want)
 		}
 	}
