@@ -1,10 +1,8 @@
-// Package buildkit runs builds on a Docker engine through its BuildKit, over Docker's own socket,
-// or on a buildkitd: no docker command, no temporary image or container, nothing pulled. It
-// implements package engine; only it uses docker and moby.
-//
-// The Dockerfile frontend runs in this process, so old engines understand new Dockerfiles, and a "#
-// syntax=" line has no effect. A build sees its contexts and the SDK image, has no network, and its
-// outputs are checked before the caller may use them.
+// Package buildkit implements package engine on a Docker engine, through its BuildKit and over
+// Docker's own socket, or on a buildkitd; only it uses docker and moby. It pulls nothing and needs
+// no docker command, temporary image or container. The Dockerfile frontend runs in this process, so
+// old engines understand new Dockerfiles. A build sees its contexts and the SDK image and has no
+// network, and its outputs are checked before the caller may use them.
 package buildkit
 
 import (
