@@ -67,8 +67,8 @@ func (a *app) lint(c build.Config, asJSON bool) error {
 		for _, f := range findings {
 			fmt.Fprintln(a.sys.Stdout, f)
 		}
-		fmt.Fprintf(a.sys.Stderr, "lint: %d packages, %d errors, %d warnings\n", packages, errs,
-			len(findings)-errs)
+		fmt.Fprintf(a.sys.Stderr, "lint: %s, %s, %s\n", count(packages, "package"),
+			count(errs, "error"), count(len(findings)-errs, "warning"))
 	}
 	if err == nil && errs > 0 {
 		err = build.ShownError{Err: errkind.Usagef("lint found errors")}

@@ -5,6 +5,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"buildsys/internal/buildtest"
+	"buildsys/internal/buildtest/need"
 	"buildsys/internal/engine"
 	"buildsys/internal/golden"
 )
@@ -42,6 +44,12 @@ func TestStories(t *testing.T) {
 			env.Setenv("BUILDSYS_VERSION_BUILD", "abcdef12")
 			env.Setenv("CALLS", filepath.Join(env.WorkDir, "calls"))
 			return nil
+		},
+		Condition: func(cond string) (bool, error) {
+			if cond != "noskip" {
+				return false, fmt.Errorf("unknown condition %q", cond)
+			}
+			return os.Getenv(need.NoSkip) != "", nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":  exits,

@@ -181,8 +181,9 @@ func (s *scene) slowLookup(t *testing.T, name string, then func()) {
 		t.Fatal("no entry")
 	}
 	blob := fmt.Sprintf("%x", entry.Files[0].SHA256)
-	if err := os.Truncate(filepath.Join(s.opts.Cache.Store.Dir, "blobs", blob[:2], blob),
-		1); err != nil {
+	path := filepath.Join(s.opts.Cache.Store.Dir, "blobs", blob[:2], blob)
+	// Blobs are read-only, which stops everybody but root.
+	if err := errors.Join(os.Chmod(path, 0o644), os.Truncate(path, 1)); err != nil {
 		t.Fatal(err)
 	}
 	s.remove(t, "rpms", name)
