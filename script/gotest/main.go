@@ -192,6 +192,10 @@ func (p *printer) unfinished() []test {
 	})
 }
 
+// shownRunning is how many running tests a line of progress names: hundreds of parallel subtests
+// may wait for their turn, and the longest running are what one wants to know.
+const shownRunning = 5
+
 // progress prints which tests run and for how long; of a test with running subtests, only those.
 func (p *printer) progress() {
 	all := p.unfinished()
@@ -209,6 +213,9 @@ func (p *printer) progress() {
 	}
 	if len(running) == 0 {
 		running = []string{"compiling"}
+	}
+	if more := len(running) - shownRunning; more > 0 {
+		running = append(running[:shownRunning], fmt.Sprintf("%d more", more))
 	}
 	after := p.now().Sub(p.begin).Round(time.Second)
 	fmt.Fprintf(p.w, "[%v] running: %s\n", after, strings.Join(running, ", "))

@@ -48,6 +48,19 @@ skipped, only root can run this test:
   a TestSkip
 `
 
+func TestProgressOfManyTests(t *testing.T) {
+	var out strings.Builder
+	p := newPrinter(&out, func() time.Time { return time.Time{} })
+	for _, name := range []string{"1", "2", "3", "4", "5", "6", "7"} {
+		p.line([]byte(`{"Action":"run","Package":"a","Test":"T` + name + `"}`))
+	}
+	p.progress()
+	want := "[0s] running: a T1 (0s), a T2 (0s), a T3 (0s), a T4 (0s), a T5 (0s), 2 more\n"
+	if out.String() != want {
+		t.Errorf("got %q, want %q", &out, want)
+	}
+}
+
 func TestPrinter(t *testing.T) {
 	var out strings.Builder
 	var clock time.Time
