@@ -12,7 +12,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"buildsys/internal/buildtest/need"
 	"buildsys/internal/image"
@@ -46,7 +45,7 @@ func testSecureBoot(t *testing.T, arch string) {
 	noSecret(t, keys, dir, filepath.Join(root, "build/logs", arch),
 		filepath.Join(root, "build/state", arch))
 
-	r = buildsys(t, root, env, "boot", "--arch", arch, "--timeout", bootLimit, "--check",
+	r = buildsys(t, root, env, "boot", "--arch", arch, "--timeout", bootLimit.String(), "--check",
 		"qemu-secure")
 	r.must(t, 0)
 	console, err := os.ReadFile(filepath.Join(root, "build/logs", arch, "boot-qemu-secure.log"))
@@ -235,7 +234,7 @@ func (d *secureDisk) refused(t *testing.T, want string) string {
 	r, err := vm.Check(t.Context(), vm.Config{Arch: d.arch, Image: d.file, SecureBoot: &d.firmware},
 		vm.CheckOptions{
 			Fail:    regexp.MustCompile(`Kernel panic|Not started:|Access Denied`),
-			Timeout: 10 * time.Minute,
+			Timeout: bootLimit,
 			Console: &console,
 		})
 	says := keyLines(console.String())

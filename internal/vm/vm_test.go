@@ -228,7 +228,7 @@ func TestUEFI(t *testing.T) {
 		need.Missing(t, "the firmware of ovmf is missing")
 	}
 	r, err := Check(t.Context(), c, CheckOptions{Ready: regexp.MustCompile(`BdsDxe: `),
-		Timeout: 2 * time.Minute, Grace: time.Millisecond})
+		Timeout: 10 * time.Minute, Grace: time.Millisecond})
 	if err != nil || !r.Ready {
 		t.Errorf("got %+v, %v", r, err)
 	}
