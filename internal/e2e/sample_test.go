@@ -43,7 +43,7 @@ const bootLimit = 30 * time.Minute
 type boots struct {
 	variant string
 	bios    bool
-	console []string // what its console must show, besides a verified root
+	console []string // what its console has, besides a verified root
 }
 
 // TestSampleOS builds the variants and boots each to its ready line, with UEFI and BIOS, from raw
