@@ -193,6 +193,7 @@ func (s *Session) openCache(sink progress.Sink) (*executor.Cache, error) {
 		Store:   store,
 		Memo:    memo,
 		State:   s.dir.State(),
+		Nodes:   cache.Nodes{Dir: s.dir.Nodes()},
 		SDK:     sdk.RecordsIn(s.c.CacheDir.SDK()).Digest(s.c.SDK.Image),
 		Require: s.c.RequireCached,
 		Native:  s.c.Remote.Release,

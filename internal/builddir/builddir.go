@@ -1,6 +1,7 @@
-// Package builddir is the build directory of a checkout: the paths below it, the locks that keep
-// runs apart, and the whole and durable replacement of a step's outputs. Package executor writes
-// below build/ only through this package, which knows neither plans nor builders. Package plan
+// Package builddir is the build directory of a checkout: all paths below it, the locks that keep
+// runs apart, and the whole and durable replacement of a step's outputs. It alone writes outputs,
+// records, locks and logs there, and knows neither plans nor builders. Package cache writes Nodes
+// and Memo, which explain keys and speed them up, and package oci the images of kits. Package plan
 // takes the paths of outputs from here.
 package builddir
 
@@ -52,6 +53,9 @@ func (d Dir) CreateBootLog(variant string) (*os.File, error) {
 
 // State returns the directory with the records of what the outputs were made from.
 func (d Dir) State() string { return filepath.Join(d.Root, "state", d.Arch) }
+
+// Nodes returns the directory with what the digests of packages in the records stand for.
+func (d Dir) Nodes() string { return filepath.Join(d.State(), "packages") }
 
 // Memo returns the file with the hashes of the checkout's files.
 func (d Dir) Memo() string { return filepath.Join(d.Root, "state", "hashes") }

@@ -18,6 +18,7 @@ func TestPaths(t *testing.T) {
 		d.KitImage("core"):         "/b/kits/oci/core",
 		d.Logs():                   "/b/logs/aarch64",
 		d.State():                  "/b/state/aarch64",
+		d.Nodes():                  "/b/state/aarch64/packages",
 		d.Memo():                   "/b/state/hashes",
 		d.Staging(""):              "/b/staging/aarch64",
 		d.Staging("package/bash"):  "/b/staging/aarch64/package-bash",

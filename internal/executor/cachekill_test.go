@@ -66,8 +66,10 @@ func runCached(
 	o.Sink, o.hooks.Stage = sink, stage
 	o.Now = func() time.Time { return time.Unix(1700000000, 0) }
 	o.Cache = &Cache{
-		Store: store, Memo: cache.NewMemo(), State: filepath.Join(dir, "state"), SDK: "sha256:0",
-		Log: func(string) string { return "" },
+		Store: store, Memo: cache.NewMemo(), SDK: "sha256:0",
+		State: filepath.Join(dir, "state"),
+		Nodes: cache.Nodes{Dir: filepath.Join(dir, "state/packages")},
+		Log:   func(string) string { return "" },
 	}
 	if testing.Short() || os.Getenv("EXECUTOR_HELPER") == "" { // the kill matters here, not the disk
 		o.hooks.Sync = func(string) error { return nil }

@@ -32,8 +32,10 @@ func newCachedScene(t *testing.T, jobs int, lines ...string) *scene {
 		t.Fatal(err)
 	}
 	s.opts.Cache = &executor.Cache{
-		Store: store, Memo: cache.NewMemo(), State: filepath.Join(s.dir, "state"), SDK: "sha256:0",
-		Log: func(string) string { return "" },
+		Store: store, Memo: cache.NewMemo(), SDK: "sha256:0",
+		State: filepath.Join(s.dir, "state"),
+		Nodes: cache.Nodes{Dir: filepath.Join(s.dir, "state/packages")},
+		Log:   func(string) string { return "" },
 	}
 	s.forget()
 	return s

@@ -71,6 +71,7 @@ type Cache struct {
 	Store   *cache.Store
 	Memo    *cache.Memo              // hashes of files in the checkout
 	State   string                   // directory with the records of the outputs in the checkout
+	Nodes   cache.Nodes              // what the digests of packages in those records stand for
 	SDK     string                   // digest of the image that the steps run in
 	Images  map[string]string        // digests of the plan's other images, by reference
 	Log     func(step string) string // path of the step's whole output, "" when there is none

@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"iter"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -193,14 +192,11 @@ func rpmsOf(s plan.Step) (set graph.Set) {
 	return set
 }
 
-// nodes returns where nodes are kept, beside the records that name them.
-func (c *Cache) nodes() cache.Nodes { return cache.Nodes{Dir: filepath.Join(c.State, "packages")} }
-
 // sweepNodes deletes nodes that no record names any more, from time to time. If that fails, they
 // stay until the next time.
 func (c *Cache) sweepNodes(now time.Time) {
 	if c != nil {
-		_ = c.nodes().Sweep(now, func() []string { return builddir.Transcripts(c.State) })
+		_ = c.Nodes.Sweep(now, func() []string { return builddir.Transcripts(c.State) })
 	}
 }
 
@@ -208,7 +204,7 @@ func (c *Cache) sweepNodes(now time.Time) {
 // are in the ledger, or those of both are recorded.
 func (w worker) explain(old, new string, sources ...cache.NodeSource) []cache.Change {
 	return cache.Explain(old, new, func(d cache.PackagesDigest) []byte {
-		for _, source := range append(sources, w.o.Cache.nodes().Get) {
+		for _, source := range append(sources, w.o.Cache.Nodes.Get) {
 			if text := source(d); text != nil {
 				return text
 			}

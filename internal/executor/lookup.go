@@ -157,7 +157,7 @@ func (w worker) restore(ctx context.Context, entry cache.Entry) error {
 
 // remember records what the outputs in place were made from.
 func (w worker) remember(act action) error {
-	w.made.keep(w.o.Cache.nodes(), rpmsOf(w.step)) // before the record that names them
+	w.made.keep(w.o.Cache.Nodes, rpmsOf(w.step)) // before the record that names them
 	previous := ""
 	if old, ok := builddir.ReadState(w.o.Cache.State, w.step.ID); ok {
 		previous = old.Transcript
