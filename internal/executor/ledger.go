@@ -79,8 +79,16 @@ func (s *seats) ledger(made []*outputs) *ledger {
 	return l
 }
 
-// clone returns a copy of the ledger in which steps may be entered anew.
-func (l *ledger) clone() *ledger { return l.seats.ledger(slices.Clone(l.made)) }
+// clone returns a copy of the ledger without the steps that drop picks, which may be entered anew.
+func (l *ledger) clone(drop func(step int) bool) *ledger {
+	made := slices.Clone(l.made)
+	for i := range made {
+		if drop(i) {
+			made[i] = nil
+		}
+	}
+	return l.seats.ledger(made)
+}
 
 // node returns the node of a set of steps, whose sha256 stands for the set in a key, and the
 // digests of its buckets.

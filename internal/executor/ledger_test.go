@@ -174,7 +174,7 @@ func TestKeysFollowContents(t *testing.T) {
 	keys := keysOf(t, p, made)
 	c := &Cache{Memo: cache.NewMemo(), SDK: "sha256:0"}
 	for _, i := range []int{0, 77, 238} {
-		again := made.clone()
+		again := made.clone(func(int) bool { return false })
 		again.made[i] = newOutputs(p.Steps[i].Name, cache.ContentID{1}, nil)
 		for j, s := range p.Steps {
 			now := worker{o: Options{Cache: c}, plan: p, step: s, made: again}

@@ -236,7 +236,9 @@ func (r *run) ended(d scheduler.Decision) {
 			e.Kind = progress.StepCached
 		}
 		if r.made.made[d.Step] != nil { // it has ended again: running jobs keep reading the old ledger
-			r.made = r.made.clone()
+			// A clone starts without digests, so one serves all steps that were sent back. Those that
+			// failed after they had ended stay: the outputs of steps above may yet be placed.
+			r.made = r.made.clone(func(i int) bool { return r.machine.Result(i).Status == 0 })
 		}
 		r.made.made[d.Step] = r.steps[d.Step].action.outputs
 	case scheduler.Failed:
