@@ -132,7 +132,7 @@ func (s Set) Holds(t Set) bool {
 func (s Set) Union(others ...Set) Set {
 	largest := s
 	for _, t := range others {
-		if len(t.words) > len(largest.words) {
+		if n, most := len(t.words), len(largest.words); n > most || n == most && t.Holds(largest) {
 			largest = t
 		}
 	}

@@ -59,7 +59,11 @@ func TestSets(t *testing.T) {
 			}
 			holds = holds && (inA[i] || !inB[i])
 		}
-		same(t, "the union", a.Union(b), union)
+		u := a.Union(b)
+		same(t, "the union", u, union)
+		if v := a.Union(u); !u.Empty() && &v.words[0] != &u.words[0] {
+			t.Fatalf("the union of %v and %v, which has all of it, is a copy", inA, union)
+		}
 		same(t, "the intersection", a.Intersection(b), both)
 		same(t, "what changed", SetOf(slices.Collect(a.Changed(b))...), one)
 		if a.Holds(b) != holds || !a.Union(b).Holds(a) {
