@@ -81,23 +81,18 @@ func newDrawing(v View) *drawing {
 
 // connect collects the edges and finds those that others imply.
 func (d *drawing) connect() {
-	words := (len(d.v.nodes) + 63) / 64
-	below := make([][]uint64, len(d.v.nodes)) // for each node the set of nodes that its edges reach
-	var fill func(i int) []uint64
-	fill = func(i int) []uint64 {
-		if below[i] != nil {
-			return below[i]
-		}
-		set := make([]uint64, words)
-		for _, e := range d.v.edges(d.v.nodes[i]) {
-			to := d.index[e.to]
-			set[to/64] |= 1 << (to % 64)
-			for k, word := range fill(to) {
-				set[k] |= word
+	below := make([]*Set, len(d.v.nodes)) // for each node the set of nodes that its edges reach
+	var fill func(i int) Set
+	fill = func(i int) Set {
+		if below[i] == nil {
+			var set Set
+			for _, e := range d.v.edges(d.v.nodes[i]) {
+				to := d.index[e.to]
+				set = set.Union(fill(to), SetOf(to))
 			}
+			below[i] = &set
 		}
-		below[i] = set
-		return set
+		return *below[i]
 	}
 	for i, name := range d.v.nodes {
 		edges := d.v.edges(name)
@@ -108,7 +103,7 @@ func (d *drawing) connect() {
 				one.left, one.right = i, to
 			}
 			one.implied = slices.ContainsFunc(edges, func(other edge) bool {
-				return fill(d.index[other.to])[to/64]&(1<<(to%64)) != 0
+				return fill(d.index[other.to]).Has(to)
 			})
 			d.edges = append(d.edges, one)
 		}
