@@ -2,7 +2,8 @@
 // runs apart, and the whole and durable replacement of a step's outputs. It alone writes outputs,
 // records, locks and logs there, and knows neither plans nor builders. Package cache writes Nodes
 // and Memo, which explain keys and speed them up, and package oci the images of kits. Package plan
-// takes the paths of outputs from here.
+// takes the paths of outputs from here. Only Slot is for another directory: runs in several
+// checkouts share an engine.
 package builddir
 
 import (

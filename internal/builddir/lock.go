@@ -59,7 +59,7 @@ func lock(
 ) (unlock func(), err error) {
 	f, err := openLock(path)
 	if err != nil {
-		return nil, &HostError{Doing: "lock the checkout", Err: err}
+		return nil, &HostError{Doing: "take a lock", Err: err}
 	}
 	if err := acquire(ctx, f, how, onWait); err != nil {
 		_ = f.Close()
@@ -67,7 +67,7 @@ func lock(
 	}
 	if err := present(f, as); err != nil {
 		_ = f.Close()
-		return nil, &HostError{Doing: "write the lock file", Err: err}
+		return nil, &HostError{Doing: "write a lock", Err: err}
 	}
 	return func() {
 		if how == unix.LOCK_EX { // the text of the others who share it stays
@@ -94,7 +94,7 @@ func acquire(ctx context.Context, f *os.File, how int, onWait func(string)) erro
 			continue
 		case !errors.Is(err, unix.EWOULDBLOCK):
 			err = &os.PathError{Op: "flock", Path: f.Name(), Err: err}
-			return &HostError{Doing: "lock the checkout", Err: err}
+			return &HostError{Doing: "take a lock", Err: err}
 		case onWait == nil:
 			return &LockedError{Path: f.Name(), Holder: holder(f)}
 		case first:

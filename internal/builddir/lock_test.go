@@ -168,3 +168,16 @@ func TestSlots(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A lock that cannot be taken says where it is: slots are not in the checkout.
+func TestLockWithoutDirectory(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "slots")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, err := builddir.Slot(t.Context(), filepath.Join(file, "engine"), 1, "", nil)
+	if _, ok := errors.AsType[*builddir.HostError](err); !ok ||
+		!strings.HasPrefix(err.Error(), "cannot take a lock: ") || !strings.Contains(err.Error(), file) {
+		t.Errorf("error %v", err)
+	}
+}
