@@ -141,7 +141,8 @@ func Link(old, name string, mode fs.FileMode) error {
 	return Replace(name, data, mode)
 }
 
-// Sync forces a file, or the names in a directory, to disk.
+// Sync forces a file, or the names in a directory, to disk. An error of Close counts: some file
+// systems report a lost write only there.
 func Sync(path string) error {
 	f, err := os.Open(path)
 	if err != nil {

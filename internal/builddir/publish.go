@@ -136,13 +136,3 @@ func (s *Staging) Sync(dir string) error {
 		return s.hooks.Sync(path)
 	})
 }
-
-// syncPath writes one file or directory to disk. An error of Close counts: some file systems report
-// a lost write only there.
-func syncPath(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}

@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+
+	"buildsys/internal/atomicfile"
 )
 
 // Hooks let a test fail or end the process at a chosen moment; a nil hook is the real operation.
@@ -31,7 +33,7 @@ func OpenStaging(dir string, hooks Hooks) (*Staging, error) {
 		hooks.Exchange = exchange
 	}
 	if hooks.Sync == nil {
-		hooks.Sync = syncPath
+		hooks.Sync = atomicfile.Sync
 	}
 	if err := emptyDir(dir); err != nil {
 		return nil, &HostError{Doing: "empty the staging directory", Err: err}
