@@ -65,7 +65,7 @@ func (d Dir) Memo() string { return filepath.Join(d.Root, "state", "hashes") }
 // may overlap have different ones: one for each architecture, and one for each unit of cargo. unit
 // is "" for other runs.
 func (d Dir) Staging(unit string) string {
-	return filepath.Join(d.Root, "staging", d.Arch, unitName(unit))
+	return filepath.Join(d.Root, "staging", d.Arch, fileName(unit))
 }
 
 // Lock returns the lock of the checkout for one architecture.
@@ -76,8 +76,8 @@ func (d Dir) KitsLock() string { return filepath.Join(d.Root, ".lock-kits") }
 
 // UnitLock returns the lock of a single unit of cargo.
 func (d Dir) UnitLock(unit string) string {
-	return filepath.Join(d.State(), unitName(unit)+".lock")
+	return filepath.Join(d.State(), fileName(unit)+".lock")
 }
 
-// unitName returns the ID of a step as a file name.
-func unitName(step string) string { return strings.ReplaceAll(step, "/", "-") }
+// fileName returns the ID of a step as a file name.
+func fileName(step string) string { return strings.ReplaceAll(step, "/", "-") }

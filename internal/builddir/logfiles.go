@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 
 	"buildsys/internal/progress"
@@ -70,7 +69,7 @@ func (l *LogFiles) start(step string) error {
 	if err := os.MkdirAll(l.dir, 0o755); err != nil {
 		return err
 	}
-	path := filepath.Join(l.dir, strings.ReplaceAll(step, "/", "-")+".log")
+	path := filepath.Join(l.dir, fileName(step)+".log")
 	// A new file, not a truncated one: whoever still reads the old log keeps reading it.
 	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
 		return err

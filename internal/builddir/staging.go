@@ -65,7 +65,7 @@ func (s *Staging) Use(step string, work func(dir string) error) error {
 // makeDir creates an empty directory with the mode of outputs; os.MkdirTemp would make it private.
 func (s *Staging) makeDir(step string) (string, error) {
 	for {
-		dir := filepath.Join(s.dir, unitName(step)+"-"+randomName())
+		dir := filepath.Join(s.dir, fileName(step)+"-"+randomName())
 		err := os.Mkdir(dir, 0o755)
 		if !errors.Is(err, os.ErrExist) {
 			return dir, err

@@ -28,7 +28,7 @@ type State struct {
 const stateName = "buildsys state 1"
 
 func statePath(dir, step string) string {
-	return filepath.Join(dir, unitName(step)+".state")
+	return filepath.Join(dir, fileName(step)+".state")
 }
 
 // ReadState returns the record of a step from the directory of states. It ignores a record that is
