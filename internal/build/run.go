@@ -190,13 +190,13 @@ func (s *Session) openCache(sink progress.Sink) (*executor.Cache, error) {
 	memo := cache.NewMemo()
 	memo.Load(s.dir.Memo())
 	return &executor.Cache{
-		Store:   store,
-		Memo:    memo,
-		State:   s.dir.State(),
-		Nodes:   cache.Nodes{Dir: s.dir.Nodes()},
-		SDK:     sdk.RecordsIn(s.c.CacheDir.SDK()).Digest(s.c.SDK.Image),
-		Require: s.c.RequireCached,
-		Native:  s.c.Remote.Release,
+		Store:     store,
+		Memo:      memo,
+		State:     s.dir.State(),
+		Nodes:     cache.Nodes{Dir: s.dir.Nodes()},
+		SDK:       sdk.RecordsIn(s.c.CacheDir.SDK()).Digest(s.c.SDK.Image),
+		Require:   s.c.RequireCached,
+		LocalOnly: s.c.Remote.Release,
 	}, nil
 }
 

@@ -77,7 +77,8 @@ type Cache struct {
 	Log     func(step string) string // path of the step's whole output, "" when there is none
 	Require bool                     // fail where a step would have to be built
 	Remote  *remote.Cache            // results of other machines; nil for none
-	Native  bool                     // use nothing that was not built on this machine
+	// LocalOnly is true if nothing is used that was not built on this machine.
+	LocalOnly bool
 }
 
 // Run runs every step of p that can be run, at most o.Jobs at once, and publishes each step's

@@ -66,7 +66,7 @@ func (w worker) lookUp(ctx context.Context) (act action, found scheduler.Found, 
 	}
 	if act.remote, known = w.remote(ctx, act); known {
 		act.outputs = newOutputs(w.step.Name, act.remote.Content, act.remote.Files)
-		if _, there := w.inPlace(act.remote.Content); there && !w.o.Cache.Native {
+		if _, there := w.inPlace(act.remote.Content); there {
 			return act, scheduler.Here, w.remember(act)
 		}
 		return act, scheduler.Remote, nil
@@ -95,14 +95,14 @@ func (w worker) mayBuild(act action) error {
 // stored returns the store's entry of an action.
 func (w worker) stored(id cache.ActionID) (cache.Entry, bool) {
 	entry, ok := w.o.Cache.Store.Get(id)
-	return entry, ok && (entry.Origin == "" || !w.o.Cache.Native)
+	return entry, ok && (entry.Origin == "" || !w.o.Cache.LocalOnly)
 }
 
 // mayTrust reports whether outputs in the checkout that were made by an action may be used: if only
-// native results count, those of another machine may not. The store's entry says where they are
+// local results count, those of another machine may not. The store's entry says where they are
 // from.
 func (w worker) mayTrust(id cache.ActionID) bool {
-	if !w.o.Cache.Native {
+	if !w.o.Cache.LocalOnly {
 		return true
 	}
 	entry, ok := w.o.Cache.Store.Peek(id)

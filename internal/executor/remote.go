@@ -31,7 +31,7 @@ func (w worker) remote(ctx context.Context, act action) (cache.Entry, bool) {
 // ask is remote without noting the answer; noted reports whether it was noted before.
 func (w worker) ask(ctx context.Context, act action) (entry cache.Entry, noted, ok bool) {
 	c := w.o.Cache
-	if c.Native {
+	if c.LocalOnly {
 		return cache.Entry{}, false, false
 	}
 	if entry, ok := c.Store.Remote(act.id); ok {

@@ -243,12 +243,12 @@ func TestRemotePoison(t *testing.T) {
 	}
 }
 
-func TestNativeUsesNothingForeign(t *testing.T) {
+func TestLocalOnlyUsesNothingRemote(t *testing.T) {
 	dir := t.TempDir()
 	sharing(t, dir, chain...).with(t, dir, chainBuilt)
 	second := sharing(t, dir, chain...)
 	second.with(t, dir, chainCached)
-	second.opts.Cache.Native = true
+	second.opts.Cache.LocalOnly = true
 	second.with(t, dir, chainBuilt) // also top, which is in the checkout and in the store
 	second.with(t, dir, chainCached)
 	second.remove(t, "rpms")
