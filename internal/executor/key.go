@@ -34,12 +34,12 @@ func newOutputs(pkg string, content cache.ContentID, files []cache.File) *output
 // checkout's path, the user or the time.
 //
 // The error names the input that cannot be read.
-func writeKey(t *cache.Transcript, s plan.Step, arch string, known *Cache, made *ledger) error {
+func writeKey(t *cache.Transcript, s plan.Step, arch string, c *Cache, made *ledger) error {
 	t.Restart(s.ID + " " + arch)
 	t.Add("target", s.Solve.Target)
-	t.Add("sdk", known.SDK)
+	t.Add("sdk", c.SDK)
 	for _, ref := range s.Solve.Images {
-		t.Add("image", known.Images[ref])
+		t.Add("image", c.Images[ref])
 	}
 	t.Add("dockerfile", hexSum(sha256.Sum256(s.Solve.Dockerfile)))
 	for _, name := range slices.Sorted(maps.Keys(s.Solve.Args)) {
@@ -48,23 +48,23 @@ func writeKey(t *cache.Transcript, s plan.Step, arch string, known *Cache, made 
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Solve.Contexts)) {
-		c := s.Solve.Contexts[name]
-		for _, f := range c.Files {
-			if err := addFile(t, name, f, known.Memo.HashFile); err != nil {
+		context := s.Solve.Contexts[name]
+		for _, f := range context.Files {
+			if err := addFile(t, name, f, c.Memo.HashFile); err != nil {
 				return err
 			}
 		}
-		if !c.RPMs.Empty() {
-			node, _ := made.node(c.RPMs)
+		if !context.RPMs.Empty() {
+			node, _ := made.node(context.RPMs)
 			t.AddPackages(node)
 		}
-		for _, dir := range slices.Concat(c.Dirs, c.Top) {
+		for _, dir := range slices.Concat(context.Dirs, context.Top) {
 			t.AddWords("modules", made.made[dir.Step].pkg.Words())
 		}
-		for _, dir := range c.Made {
+		for _, dir := range context.Made {
 			t.Add("dir", name, dir)
 		}
-		for _, pattern := range c.Ignore {
+		for _, pattern := range context.Ignore {
 			t.Add("ignore", pattern)
 		}
 	}
