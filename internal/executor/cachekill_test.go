@@ -151,7 +151,7 @@ func TestKillWithCache(t *testing.T) {
 		}
 		for _, one := range expected {
 			if !slices.Contains(stages, one) {
-				t.Errorf("stage %q is not followed by stage %q", before, one)
+				t.Errorf("with the history %q the stage %q was not reached", before, one)
 			}
 		}
 		for n, stage := range stages {

@@ -40,7 +40,7 @@ type run struct {
 // stepWork is the state of one step in a run.
 type stepWork struct {
 	action    action             // once it was looked up
-	stopFetch context.CancelFunc // while its files are fetched
+	stopFetch context.CancelFunc // stops the fetch of its files; without effect once that has ended
 }
 
 // job is the work of one goroutine.

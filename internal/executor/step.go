@@ -14,7 +14,8 @@ import (
 	"buildsys/internal/progress"
 )
 
-// worker works on one step, in its own goroutine. It shares nothing with the run but the options.
+// worker works on one step, mostly in its own goroutine. What it shares with the run is safe for
+// that: of the ledger it reads only the entries of steps that had ended.
 type worker struct {
 	o       Options
 	staging *builddir.Staging
