@@ -64,7 +64,7 @@ func runCached(
 	fake := &buildtest.Fake{}
 	o := Options{Builder: fake, Staging: filepath.Join(dir, "staging")}
 	o.Sink, o.hooks.Stage = sink, stage
-	o.Now = func() time.Time { return time.Unix(1700000000, 0) }
+	o.now = func() time.Time { return time.Unix(1700000000, 0) }
 	o.Cache = &Cache{
 		Store: store, Memo: cache.NewMemo(), SDK: "sha256:0",
 		State: filepath.Join(dir, "state"),

@@ -53,17 +53,15 @@ type Options struct {
 	Wanted func(plan.Step) bool
 	// Staging is a directory on the same file system as every step's Out. It belongs to the run:
 	// everything in it is deleted when a run starts and when it ends.
-	Staging   string
-	Heartbeat time.Duration // longest silence between two step events; 0 means 10 s
-	// Cost returns the expected duration of a step. Nil means what the Cache has recorded, or if it
-	// has nothing, the same for all. The executor first builds the ready step with the costliest
-	// path of dependants above it.
-	Cost func(plan.Step) time.Duration
-	Now  func() time.Time // nil means time.Now
-	// Sleep waits before a retry; nil means a real wait.
-	Sleep func(ctx context.Context, d time.Duration) error
+	Staging string
 
-	hooks builddir.Hooks // for tests
+	// Only tests set the rest. cost returns the expected duration of a step. Nil means what the Cache
+	// has recorded, or if it has nothing, the same for all. The executor first builds the ready step
+	// with the costliest path of dependants above it.
+	cost  func(plan.Step) time.Duration
+	now   func() time.Time
+	sleep func(ctx context.Context, d time.Duration) error // before a retry
+	hooks builddir.Hooks
 }
 
 // Cache is where a run looks for results before it builds, and where it keeps new ones.
@@ -100,7 +98,7 @@ func Run(ctx context.Context, p plan.Plan, o Options) (rep Report, err error) {
 	}
 	defer func() {
 		if e := staging.Close(); e != nil {
-			o.Sink.Event(progress.Event{Time: o.Now(), Kind: progress.Warning,
+			o.Sink.Event(progress.Event{Time: o.now(), Kind: progress.Warning,
 				Text: fmt.Sprintf("cannot empty the staging directory: %v; the next run tries again", e)})
 		}
 	}()
@@ -112,7 +110,7 @@ func Run(ctx context.Context, p plan.Plan, o Options) (rep Report, err error) {
 			return Report{}, err
 		}
 	}
-	o.Cache.sweepNodes(o.Now())
+	o.Cache.sweepNodes(o.now())
 	r := newRun(p, o, staging)
 	r.loop(ctx)
 	return r.end(ctx)
@@ -122,17 +120,14 @@ func (o Options) withDefaults(p plan.Plan) Options {
 	if o.Prepare == nil {
 		o.Jobs = max(o.Jobs, 1)
 	}
-	if o.Heartbeat <= 0 {
-		o.Heartbeat = 10 * time.Second
+	if o.cost == nil && o.Cache != nil {
+		o.cost, _ = o.Cache.Costs(p)
 	}
-	if o.Cost == nil && o.Cache != nil {
-		o.Cost, _ = o.Cache.Costs(p)
+	if o.now == nil {
+		o.now = time.Now
 	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	if o.Sleep == nil {
-		o.Sleep = sleep
+	if o.sleep == nil {
+		o.sleep = sleep
 	}
 	return o
 }

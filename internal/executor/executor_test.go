@@ -82,9 +82,9 @@ func TestLongestPathFirst(t *testing.T) {
 			t.Errorf("built %v, want %v", got, want)
 		}
 		s = newScene(t, 1, "x:", "y:", "a:", "b: a", "c: a b")
-		s.opts.Cost = func(st plan.Step) time.Duration {
+		s.opts.SetCost(func(st plan.Step) time.Duration {
 			return map[string]time.Duration{"y": time.Hour}[st.Name]
-		}
+		})
 		if _, err := executor.Run(t.Context(), s.plan, s.opts); err != nil {
 			t.Fatal(err)
 		}

@@ -215,10 +215,10 @@ func TestRetryOnlyTransient(t *testing.T) {
 			s := newScene(t, 1, "a:")
 			s.fake.Hook = attempts(t, s, tt.errs)
 			var waits []time.Duration
-			s.opts.Sleep = func(_ context.Context, d time.Duration) error {
+			s.opts.SetSleep(func(_ context.Context, d time.Duration) error {
 				waits = append(waits, d)
 				return nil
-			}
+			})
 			asked := 0
 			s.opts.Ready = func(context.Context) error { asked++; return nil }
 			rep, err := executor.Run(t.Context(), s.plan, s.opts)
@@ -272,7 +272,7 @@ func TestRetryBudget(t *testing.T) {
 	s.fake.Hook = func(context.Context, plan.Solve, string) error {
 		return lossError{faultError{true}}
 	}
-	s.opts.Sleep = func(context.Context, time.Duration) error { return nil }
+	s.opts.SetSleep(func(context.Context, time.Duration) error { return nil })
 	rep, err := executor.Run(t.Context(), s.plan, s.opts)
 	sum := 0
 	for _, step := range rep.Steps {
@@ -306,7 +306,7 @@ func TestAllLostAtOnce(t *testing.T) {
 		lost[p.Name] = true
 		return lossError{faultError{true}}
 	}
-	s.opts.Sleep = func(context.Context, time.Duration) error { return nil }
+	s.opts.SetSleep(func(context.Context, time.Duration) error { return nil })
 	if _, err := executor.Run(t.Context(), s.plan, s.opts); err != nil || len(s.fake.Calls()) != 10 {
 		t.Errorf("%d builds, %v; want each of 5 twice", len(s.fake.Calls()), err)
 	}
@@ -317,7 +317,7 @@ func TestAllLostAtOnce(t *testing.T) {
 func TestBuilderGone(t *testing.T) {
 	s := newScene(t, 1, "a:", "b:", "c:")
 	s.fake.Hook = func(context.Context, plan.Solve, string) error { return faultError{true} }
-	s.opts.Sleep = func(context.Context, time.Duration) error { return nil }
+	s.opts.SetSleep(func(context.Context, time.Duration) error { return nil })
 	gone := errors.New("nothing answers")
 	s.opts.Ready = func(context.Context) error { return gone }
 	_, err := executor.Run(t.Context(), s.plan, s.opts)

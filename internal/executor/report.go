@@ -58,7 +58,7 @@ func (r *run) end(ctx context.Context) (Report, error) {
 		}
 		rep.Steps = append(rep.Steps, res)
 	}
-	rep.Duration = r.o.Now().Sub(r.begin)
+	rep.Duration = r.o.now().Sub(r.begin)
 	r.emit(progress.Event{Kind: progress.PlanDone, Duration: rep.Duration}, r.machine.Ended())
 	switch {
 	case r.machine.Fatal() != nil:

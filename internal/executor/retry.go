@@ -110,7 +110,7 @@ func (w worker) do(ctx context.Context) (action, error) {
 		}
 		w.report(progress.Event{Kind: progress.StepRetry, Text: retryText(attempt+1, err), Err: err})
 		// Full jitter: clients that lost the same engine do not all come back at the same moment.
-		if e := w.o.Sleep(ctx, rand.N(retryBase<<(attempt-1))); e != nil {
+		if e := w.o.sleep(ctx, rand.N(retryBase<<(attempt-1))); e != nil {
 			return act, err
 		}
 		if w.o.Ready == nil {

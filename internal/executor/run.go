@@ -20,6 +20,9 @@ import (
 // the store; the limit of fetches is about open transfers, not about this machine.
 var limits = scheduler.Limits{Lookups: 8, Fetches: 8, Places: 4}
 
+// heartbeat is the longest silence between two events of steps.
+const heartbeat = 10 * time.Second
+
 // grace is how long a cancelled run waits for its builds to stop.
 const grace = 10 * time.Second
 
@@ -77,7 +80,7 @@ func Steps(
 func newRun(p plan.Plan, o Options, staging *builddir.Staging) *run {
 	n := len(p.Steps)
 	r := &run{
-		plan: p, o: o, staging: staging, begin: o.Now(), budget: newRetryBudget(n),
+		plan: p, o: o, staging: staging, begin: o.now(), budget: newRetryBudget(n),
 		steps: make([]stepWork, n), made: newLedger(p),
 		// Each step has a fetch and at most one other job. There is room for all messages, so that
 		// a goroutine that is no longer waited for can still end.
@@ -88,7 +91,7 @@ func newRun(p plan.Plan, o Options, staging *builddir.Staging) *run {
 		limits.Builds = o.Jobs
 		r.budget.cover(o.Jobs)
 	}
-	r.machine = scheduler.New(Steps(p, o.Cost, o.Wanted), limits)
+	r.machine = scheduler.New(Steps(p, o.cost, o.Wanted), limits)
 	return r
 }
 
@@ -96,18 +99,18 @@ func newRun(p plan.Plan, o Options, staging *builddir.Staging) *run {
 func (r *run) loop(ctx context.Context) {
 	r.emit(progress.Event{Kind: progress.PlanReady}, 0)
 	r.tell(ctx, scheduler.Event{Kind: scheduler.Begin})
-	heartbeat := time.NewTimer(r.o.Heartbeat)
-	defer heartbeat.Stop()
+	silence := time.NewTimer(heartbeat)
+	defer silence.Stop()
 	cancelled := ctx.Done()
 	var graceOver <-chan time.Time
 	for !r.machine.Over() {
 		select {
 		case m := <-r.messages:
 			r.receive(ctx, m)
-			heartbeat.Reset(r.o.Heartbeat)
-		case <-heartbeat.C:
+			silence.Reset(heartbeat)
+		case <-silence.C:
 			r.beat()
-			heartbeat.Reset(r.o.Heartbeat)
+			silence.Reset(heartbeat)
 		case <-cancelled:
 			cancelled = nil // seen; from now on only wait for running jobs
 			r.tell(ctx, scheduler.Event{Kind: scheduler.Cancel})
@@ -158,10 +161,10 @@ func (r *run) launch(ctx context.Context, j job) {
 		r.emit(progress.Event{Kind: progress.StepStart, Step: w.step.ID}, r.machine.Ended())
 		do = w.buildJob
 	}
-	begin := r.o.Now()
+	begin := r.o.now()
 	go func() {
 		m := do(ctx)
-		m.job, m.event.Step, m.event.Took = j, j.step, r.o.Now().Sub(begin)
+		m.job, m.event.Step, m.event.Took = j, j.step, r.o.now().Sub(begin)
 		r.messages <- m
 	}()
 }
@@ -278,7 +281,7 @@ func (r *run) runs(kind scheduler.DecisionKind) (ids []string) {
 
 // emit completes an event with the time and the state of the run, and sends it.
 func (r *run) emit(e progress.Event, done int) {
-	e.Time = r.o.Now()
+	e.Time = r.o.now()
 	e.Done, e.Total = done, len(r.plan.Steps)
 	e.Running = append(r.runs(scheduler.Build), e.Running...)
 	r.o.Sink.Event(e)

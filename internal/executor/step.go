@@ -39,11 +39,11 @@ func outputsOf(s plan.Step) builddir.Outputs {
 func (w worker) attempt(ctx context.Context) (act action, err error) {
 	act = w.action
 	err = w.staging.Use(w.step.ID, func(dir string) error {
-		begin := w.o.Now()
+		begin := w.o.now()
 		if err := w.o.Builder.Build(ctx, w.solve(), dir, w.report); err != nil {
 			return err
 		}
-		took := w.o.Now().Sub(begin)
+		took := w.o.now().Sub(begin)
 		if ctx.Err() != nil { // a cancelled run changes no outputs
 			return context.Cause(ctx)
 		}
@@ -115,7 +115,7 @@ func (w worker) keep(dir string, took time.Duration) (action, error) {
 // report hands a builder's event to the sink.
 func (w worker) report(e progress.Event) {
 	if e.Time.IsZero() {
-		e.Time = w.o.Now()
+		e.Time = w.o.now()
 	}
 	if e.Step == "" {
 		e.Step = w.step.ID
