@@ -10,10 +10,6 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// Features returns the image features of v, sorted: in-place-updates and host-containers unless v
-// disables them, and those that it enables.
-func Features(v *workspace.Variant) []string { return v.Features() }
-
 // addPackageFeatures adds the build argument with the image features that the package lists and the
 // variant has. Without any there is no argument, so all variants without them share the package.
 func (m *maker) addPackageFeatures(pkg *workspace.Package, args map[string]string) error {
@@ -27,7 +23,7 @@ func (m *maker) addPackageFeatures(pkg *workspace.Package, args map[string]strin
 			Hint: "name one with --variant or BUILDSYS_VARIANT",
 		}
 	}
-	on := slices.DeleteFunc(Features(m.variant),
+	on := slices.DeleteFunc(m.variant.Features(),
 		func(f string) bool { return !slices.Contains(pkg.PackageFeatures, f) })
 	if len(on) > 0 {
 		args["PACKAGE_FEATURES"] = strings.Join(on, " ")
@@ -38,7 +34,7 @@ func (m *maker) addPackageFeatures(pkg *workspace.Package, args map[string]strin
 // featureWords returns one word for each image feature: its name if v has it, otherwise "no-" and
 // its name.
 func featureWords(v *workspace.Variant) []string {
-	on := Features(v)
+	on := v.Features()
 	words := manifest.ImageFeatures()
 	for i, f := range words {
 		if !slices.Contains(on, f) {

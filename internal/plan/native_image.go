@@ -27,7 +27,7 @@ func (n *native) imageStep(v *workspace.Variant, packages graph.Set) (Step, erro
 // anyImageStep returns what all steps that make images of a variant have in common.
 func (n *native) anyImageStep(kind Kind, v *workspace.Variant) (Step, error) {
 	m := n.m
-	layout, err := image.ForVariant(v.Layout, slices.Contains(Features(v), "in-place-updates"),
+	layout, err := image.ForVariant(v.Layout, slices.Contains(v.Features(), "in-place-updates"),
 		image.Identity{
 			Name: m.r.Identity.Name, Variant: v.Name, Arch: m.r.Arch, Version: m.r.Identity.Version,
 		})

@@ -69,7 +69,7 @@ func featureArg(feature string) string {
 
 // imageArgs returns the arguments of an image.
 func (o *own) imageArgs(v *workspace.Variant) map[string]string {
-	id, features := o.m.r.Identity, Features(v)
+	id, features := o.m.r.Identity, v.Features()
 	args := o.m.commonArgs()
 	maps.Copy(args, variantArgs(v))
 	o.addArgs(args, features)

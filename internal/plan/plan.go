@@ -41,7 +41,7 @@ const (
 type Step struct {
 	ID   string // Kind + "/" + Name: "package/bash"
 	Kind Kind
-	Name string // package or variant name
+	Name string // of the package, variant or kit
 	// Uses are the indexes of the earlier steps whose outputs this step sees.
 	Uses graph.Set
 	// Waits is the smallest part of Uses, ascending, that implies the rest: each other step in Uses is
@@ -54,8 +54,8 @@ type Step struct {
 	// Given is true if another process has built the step: its outputs are used as they are in Out,
 	// and there is no Solve.
 	Given bool
-	// Layout is the partition layout of the images of a Variant or Repack; nil for other kinds.
-	// DiskFile returns the names of its disks.
+	// Layout is the partition layout of the images of a Variant or Repack; nil for other kinds, and
+	// for images of an own Dockerfile, which alone knows it. DiskFile returns the names of its disks.
 	Layout *image.Layout
 }
 
@@ -63,7 +63,7 @@ type Step struct {
 type Solve struct {
 	Name       string // for people: "bash x86_64"
 	Dockerfile []byte
-	Target     string            // stage to build: the Kind of the step
+	Target     string            // stage to build: the Kind of the step, or goTarget
 	Args       map[string]string // build arguments
 	// Contexts are the only files that the build sees. The Dockerfile mounts them by the name
 	// ContextPrefix + key, which can never be pulled from a registry.

@@ -48,7 +48,7 @@ func (n *native) addSigning(s *Step, v *workspace.Variant) error {
 }
 
 // HasSecureBoot reports whether the images of a variant are signed.
-func HasSecureBoot(v *workspace.Variant) bool { return slices.Contains(Features(v), secureBoot) }
+func HasSecureBoot(v *workspace.Variant) bool { return slices.Contains(v.Features(), secureBoot) }
 
 // SecureBoot reports whether the images of a Variant or Repack step are signed.
 func SecureBoot(s Step) bool { return s.Solve.Args["UEFI_SECURE_BOOT"] != "" }

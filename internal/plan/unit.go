@@ -4,6 +4,7 @@ package plan
 
 import (
 	"maps"
+	"slices"
 
 	"buildsys/internal/graph"
 )
@@ -41,7 +42,7 @@ func (p Plan) Unit() Plan {
 // as they do not wait for each other. What steps share is copied.
 func (s Step) renumbered(moved map[int]int) Step {
 	s.Uses = renumberedSet(s.Uses, moved)
-	s.Waits = s.Uses.Direct(func(int) graph.Set { return graph.Set{} })
+	s.Waits = slices.Collect(s.Uses.All())
 	s.Solve.Contexts = maps.Clone(s.Solve.Contexts)
 	for name, c := range s.Solve.Contexts {
 		c.RPMs = renumberedSet(c.RPMs, moved)
