@@ -36,7 +36,7 @@ func (m *Machine) rank() {
 		return cmp.Or(cmp.Compare(m.steps[b].rank, m.steps[a].rank), cmp.Compare(a, b))
 	})
 	for at, i := range m.order {
-		m.steps[i].place = at
+		m.steps[i].turn = at
 	}
 }
 
@@ -120,7 +120,7 @@ func (m *Machine) next(kind jobKind) (int, bool) {
 	}
 	i, ok := m.first(kind)
 	if ok && kind == builds && slices.ContainsFunc(m.lookingUp, func(other int) bool {
-		return m.steps[other].place < m.steps[i].place
+		return m.steps[other].turn < m.steps[i].turn
 	}) {
 		return 0, false
 	}
@@ -142,9 +142,9 @@ func (m *Machine) first(kind jobKind) (int, bool) {
 	return 0, false
 }
 
-func (m *Machine) push(kind jobKind, i int) { heap.Push(&m.queues[kind], m.steps[i].place) }
+func (m *Machine) push(kind jobKind, i int) { heap.Push(&m.queues[kind], m.steps[i].turn) }
 
-// queue is a heap of places in the order of the machine.
+// queue is a heap of turns.
 type queue struct{ sort.IntSlice }
 
 // Push and Pop complete heap.Interface.

@@ -112,7 +112,7 @@ type stepState struct {
 	Step
 	dependants []int // the steps that come directly after it
 	rank       time.Duration
-	place      int // its index in the machine's order
+	turn       int // its index in the machine's order
 
 	state  state
 	result Result // without the status, which follows from the state
