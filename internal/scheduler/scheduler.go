@@ -136,7 +136,9 @@ type Machine struct {
 	lookingUp []int
 	preparing bool
 	ended     int
-	absent    int // steps that ended well, perhaps not for good, without outputs in the checkout
+	// absent counts the steps that ended with outputs in remote caches only, and those of them whose
+	// outputs could not be placed: without any, miss need not look at what a step uses.
+	absent    int
 	cancelled bool
 	fatal     error // why nothing can be built at all
 	walk      int   // counts walks over the dependants, so that each visits a step once
