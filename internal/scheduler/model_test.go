@@ -29,8 +29,8 @@ func TestModel(t *testing.T) {
 	for from, all := range moves {
 		for _, to := range all {
 			if !testing.Short() && !seen[from][to] {
-				t.Errorf("no step went from state %d to %d: remove this move from the table, or test it",
-					from, to)
+				t.Errorf("no step went from %v to %v: remove this move from the table, or test it",
+					state(from), to)
 			}
 		}
 	}

@@ -55,6 +55,17 @@ const (
 	states int = iota
 )
 
+var stateNames = [states]string{
+	waiting: "waiting", lookupQueued: "lookupQueued", lookingUp: "lookingUp",
+	placeQueued: "placeQueued", placing: "placing", missed: "missed", ready: "ready",
+	building: "building", outdated: "outdated", elsewhere: "elsewhere",
+	recallQueued: "recallQueued", recalling: "recalling", here: "here", built: "built",
+	failed: "failed", skipped: "skipped", cancelled: "cancelled",
+}
+
+// String returns the state as it is called above.
+func (s state) String() string { return stateNames[s] }
+
 // moves lists, for each state, the states that may follow it.
 var moves = [states][]state{
 	waiting:      {lookupQueued, skipped, cancelled},
@@ -135,7 +146,7 @@ type waiter struct{ step, round int }
 func (m *Machine) move(i int, to state) {
 	s := &m.steps[i]
 	if !slices.Contains(moves[s.state], to) {
-		panic(fmt.Sprintf("scheduler: step %d cannot go from state %d to %d", i, s.state, to))
+		panic(fmt.Sprintf("scheduler: step %d cannot go from %v to %v", i, s.state, to))
 	}
 	if m.moved != nil {
 		m.moved(s.state, to)
