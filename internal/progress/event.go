@@ -1,5 +1,5 @@
-// Package progress defines the events of a build and the sinks that show them. Events are the only
-// way from package executor to the outside; the executor itself never prints.
+// Package progress defines the events of a run and the sinks that show them. Packages that work on
+// a build report through events, and none of them prints.
 package progress
 
 import "time"
