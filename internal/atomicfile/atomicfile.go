@@ -62,6 +62,7 @@ func (t *Temp) Discard() {
 var (
 	syncFile = (*os.File).Sync
 	rename   = os.Rename
+	link     = os.Link
 )
 
 func (t *Temp) replace(name string, durable bool) error {
@@ -126,8 +127,8 @@ func Link(old, name string, mode fs.FileMode) error {
 		return failed(name, err)
 	}
 	temp := t.f.Name()
-	t.Discard() // os.Link needs a free name
-	if os.Link(old, temp) == nil {
+	t.Discard() // link needs a free name
+	if link(old, temp) == nil {
 		err := rename(temp, name)
 		_ = os.Remove(temp) // if both are names of one file, rename keeps both
 		if err == nil {

@@ -283,3 +283,19 @@ func TestLink(t *testing.T) {
 	}
 	holds(t, name, "old")
 }
+
+// On a file system without hard links, Link copies.
+func TestLinkCopies(t *testing.T) {
+	t.Cleanup(func() { link = os.Link })
+	link = func(from, to string) error {
+		return &os.LinkError{Op: "link", Old: from, New: to, Err: syscall.EPERM}
+	}
+	from, name := old(t), filepath.Join(t.TempDir(), "file")
+	if err := Link(from, name, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	holds(t, name, "old")
+	if info, err := os.Stat(name); err != nil || info.Mode() != 0o640 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+}
