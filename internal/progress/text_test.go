@@ -16,7 +16,7 @@ import (
 
 var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// story is a run in which every kind of event happens once.
+// story is a run in which every kind of event happens.
 func story() []Event {
 	at := func(s int) time.Time { return start.Add(time.Duration(s) * time.Second) }
 	return []Event{
@@ -30,6 +30,7 @@ func story() []Event {
 		{Time: at(2), Kind: FetchRetry, Step: "package/bash", Text: "bash-5.2.tar.gz",
 			Err: errors.New("connection reset\nby peer")},
 		{Time: at(3), Kind: FetchProgress, Step: "package/bash", Text: "bash-5.2.tar.gz: 3 of 10 MiB"},
+		{Time: at(5), Kind: FetchStart, Step: "package/pcre"}, // its outputs
 		{Time: at(10), Kind: Heartbeat, Total: 12, Running: []string{"package/musl", "package/bash",
 			"package/zlib"}},
 		{Time: at(11), Kind: FetchDone, Step: "package/bash", Text: "bash-5.2.tar.gz",
@@ -42,15 +43,21 @@ func story() []Event {
 			Err: errors.New("engine went away")},
 		{Time: at(15), Kind: Warning, Step: "package/bash", Text: "slow disk"},
 		{Time: at(15), Kind: Warning, Text: "disk nearly full"},
+		{Time: at(16), Kind: StepFetched, Step: "package/pcre", Text: "registry.example/cache"},
+		{Time: at(20), Kind: FetchStart, Step: "package/pcre", Text: "pcre.tar.gz"}, // it was sent back
+		{Time: at(25), Kind: Heartbeat, Done: 1, Total: 12,
+			Running: []string{"package/bash", "package/pcre"}},
+		{Time: at(26), Kind: StepRestored, Step: "package/acl"},
+		{Time: at(26), Kind: StepCached, Step: "package/acl", Done: 2, Total: 12},
 		{Time: at(79), Kind: StepFailed, Step: "package/bash", Duration: 67 * time.Second,
-			Err: errors.New("exit code: 1"), Done: 2, Total: 12},
-		{Time: at(79), Kind: StepSkipped, Step: "package/release", Text: "package/bash", Done: 3,
+			Err: errors.New("exit code: 1"), Done: 3, Total: 12},
+		{Time: at(79), Kind: StepSkipped, Step: "package/release", Text: "package/bash", Done: 4,
 			Total: 12},
 		{Time: at(79), Kind: StepFailed, Step: "package/zlib",
-			Err: errors.New("zlib.tar.gz: no source has it"), Done: 4, Total: 12},
-		{Time: at(80), Kind: StepCancelled, Step: "variant/qemu-dev", Duration: time.Second, Done: 5,
+			Err: errors.New("zlib.tar.gz: no source has it"), Done: 5, Total: 12},
+		{Time: at(80), Kind: StepCancelled, Step: "variant/qemu-dev", Duration: time.Second, Done: 6,
 			Total: 12},
-		{Time: at(81), Kind: PlanDone, Duration: 81 * time.Second, Done: 5, Total: 12},
+		{Time: at(81), Kind: PlanDone, Duration: 81 * time.Second, Done: 6, Total: 12},
 	}
 }
 
@@ -67,15 +74,21 @@ bash: fetched bash-5.2.tar.gz in 11.0s
 warning: bash is built again (attempt 2 of 3, engine lost): engine went away
 warning: bash: slow disk
 warning: disk nearly full
-error: [ 2/12] bash failed after 1m07s: exit code: 1
-warning: [ 3/12] release skipped because bash failed
-error: [ 4/12] zlib failed: zlib.tar.gz: no source has it
-warning: [ 5/12] variant qemu-dev stopped after 1.0s
+pcre fetched from registry.example/cache
+pcre: fetching pcre.tar.gz
+[ 1/12] still running: bash (13.0s), pcre (fetching, 5.0s)
+acl restored from the store
+error: [ 3/12] bash failed after 1m07s: exit code: 1
+warning: [ 4/12] release skipped because bash failed
+error: [ 5/12] zlib failed: zlib.tar.gz: no source has it
+warning: [ 6/12] variant qemu-dev stopped after 1.0s
 `
 
 func TestText(t *testing.T) {
-	loud := strings.Replace(quiet, "warning: bash: fetching again",
-		"musl | checking for gcc...\nwarning: bash: fetching again", 1)
+	loud := strings.NewReplacer(
+		"warning: bash: fetching again", "musl | checking for gcc...\nwarning: bash: fetching again",
+		"acl restored from the store", "acl restored from the store\n[ 2/12] acl is up to date",
+	).Replace(quiet)
 	for verbose, want := range map[bool]string{false: quiet, true: loud} {
 		var b bytes.Buffer
 		log := logrus.New()
@@ -100,6 +113,14 @@ func TestReport(t *testing.T) {
 			"1 of 1 step done in 0.4s\n"},
 		{"cancelled", Summary{Done: 3, Cancelled: 9, Total: 12, Duration: time.Hour + 2*time.Minute},
 			"3 of 12 steps done, 9 cancelled in 1h02m\n"},
+		{"cached", Summary{Cached: 3, Total: 3, Duration: 400 * time.Millisecond},
+			"3 steps up to date, nothing to do (0.4s)\n"},
+		{"retries", Summary{Done: 1, Total: 1, Retries: 2, Duration: time.Second},
+			"1 of 1 step done in 1.0s (2 retries)\n"},
+		{"remote", Summary{Done: 2, Cached: 10, Total: 12, Retries: 1, Duration: 5 * time.Second,
+			Remote: &Traffic{Found: 12, Fetched: 1, Pushed: 3, Down: 52<<20 + 1<<17, Up: 300}},
+			"remote cache: 12 results found, 1 fetched, 3 uploaded; 52.1 MiB received, 300 bytes sent\n" +
+				"2 of 2 steps done, 10 up to date in 5.0s (1 retry)\n"},
 		{"failed", Summary{
 			Failures: []Failure{
 				{Step: "package/bash",
