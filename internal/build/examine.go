@@ -37,7 +37,7 @@ func (s *Session) Examine(ctx context.Context) doctor.Request {
 		return r
 	}
 	images := s.images(plan.Plan{}, nil, s.out)
-	if _, r.Engine.SDKErr = images.Find(ctx, e.eng); r.Engine.SDKErr != nil && s.SharedSDK(ctx) {
+	if _, r.Engine.SDKErr = images.Find(ctx, e.eng); r.Engine.SDKErr != nil && s.sharedSDK(ctx) {
 		r.Engine.SDK += ": in a remote cache; fetched when a step needs it"
 		r.Engine.SDKErr = nil
 	}

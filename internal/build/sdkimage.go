@@ -26,16 +26,20 @@ func (s *Session) withSDK(ctx context.Context, caches *remote.Cache,
 	return do(e, s.images(plan.Plan{}, caches, s.out))
 }
 
-// CheckSDK fails if the engine does not have the SDK image.
-func (s *Session) CheckSDK(ctx context.Context) error {
+// CheckSDK fails if there is no engine or it does not have the SDK image. With ask, it is enough
+// that a remote cache has the image: builds fetch it when they need it.
+func (s *Session) CheckSDK(ctx context.Context, ask bool) error {
 	return s.withSDK(ctx, nil, func(e *engineLink, images sdk.Images) error {
 		_, err := images.Find(ctx, e.eng)
+		if ask && err != nil && s.sharedSDK(ctx) {
+			return nil
+		}
 		return err
 	})
 }
 
-// SharedSDK reports whether a remote cache has the SDK image, so that builds can fetch it.
-func (s *Session) SharedSDK(ctx context.Context) bool {
+// sharedSDK reports whether a remote cache has the SDK image, so that builds can fetch it.
+func (s *Session) sharedSDK(ctx context.Context) bool {
 	if len(s.c.Remote.From) == 0 {
 		return false
 	}

@@ -42,11 +42,7 @@ func newSDKCheck(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			err = s.CheckSDK(cmd.Context())
-			if err != nil && ask && s.SharedSDK(cmd.Context()) {
-				return nil // builds fetch it when they need it
-			}
-			return err
+			return s.CheckSDK(cmd.Context(), ask)
 		},
 	}
 	cmd.Flags().BoolVar(&ask, "remote", false,
