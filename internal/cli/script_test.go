@@ -40,6 +40,7 @@ func TestStories(t *testing.T) {
 		UpdateScripts:       golden.Update(),
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("PATH", env.Getenv("PATH")+":/usr/sbin:/sbin") // as need.Program
 			env.Setenv("BUILDSYS_ARCH", "x86_64")
 			env.Setenv("BUILDSYS_VERSION_BUILD", "abcdef12")
 			env.Setenv("CALLS", filepath.Join(env.WorkDir, "calls"))
