@@ -5,6 +5,8 @@ package workspace
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -72,6 +74,22 @@ func compare(t *testing.T, root string, data []byte) *Workspace {
 	compareVariants(t, w, want)
 	compareOrder(t, w, want)
 	return w
+}
+
+// TestJudgedByRegularFiles checks that a tree is not judged by what a link leads to: it may be
+// outside of the tree, and a device that never ends.
+func TestJudgedByRegularFiles(t *testing.T) {
+	root, outside := t.TempDir(), filepath.Join(t.TempDir(), "Dockerfile")
+	must(t, os.WriteFile(outside, []byte("FROM scratch\n"), 0o644))
+	must(t, os.Symlink(outside, filepath.Join(root, dockerfile)))
+	if IsForeign(root) {
+		t.Fatal("the kind of the tree is that of a file outside of it")
+	}
+	must(t, os.Remove(filepath.Join(root, dockerfile)))
+	must(t, os.Symlink("/dev/zero", filepath.Join(root, dockerfile)))
+	if IsForeign(root) {
+		t.Error("a device is a Dockerfile")
+	}
 }
 
 func same[T comparable](t *testing.T, what string, got, want T) {

@@ -4,7 +4,6 @@ package workspace
 
 import (
 	"bytes"
-	"io/fs"
 	"os"
 	"path"
 	"slices"
@@ -33,8 +32,19 @@ func (w *Workspace) Foreign() bool { return w.Generation != manifest.Native }
 
 // IsForeign is Foreign for the tree at root, without reading all of it.
 func IsForeign(root string) bool {
-	l := &loader{tree: os.DirFS(root)}
+	dir, err := os.OpenRoot(root)
+	if err != nil {
+		return false // loading the tree reports it
+	}
+	defer dir.Close()
+	l := &loader{tree: dir.FS()}
 	return l.generation() != manifest.Native
+}
+
+// peek is read for a file that is only looked at to judge the tree. What is wrong with it is
+// reported later.
+func (l *loader) peek(name string) (data []byte, ok bool) {
+	return (&loader{tree: l.tree}).read(name)
 }
 
 // generation detects the program that a tree was written for: Twoliter if there are Twoliter.toml
@@ -48,7 +58,7 @@ func (l *loader) generation() manifest.Generation {
 		}
 		return manifest.TwoliterKits
 	case l.exists(path.Join(buildsysDir, manifestFile)):
-		source, _ := fs.ReadFile(l.tree, path.Join(buildsysDir, "src/manifest.rs"))
+		source, _ := l.peek(path.Join(buildsysDir, "src/manifest.rs"))
 		if bytes.Contains(source, []byte("image_features")) {
 			return manifest.InTreeFeatures
 		}
@@ -69,9 +79,8 @@ func (l *loader) hasBuildScripts() bool {
 // the SDK by its registry or not at all.
 func (l *loader) beforeKits() bool {
 	var keys map[string]any
-	if data, err := fs.ReadFile(l.tree, projectFile); err == nil && len(data) <= manifest.MaxSize {
-		_ = toml.Unmarshal(data, &keys) // invalid TOML is reported later
-	}
+	data, _ := l.peek(projectFile)
+	_ = toml.Unmarshal(data, &keys) // invalid TOML is reported later
 	sdk, _ := keys["sdk"].(map[string]any)
 	return keys["vendor"] == nil && keys["kit"] == nil && sdk["vendor"] == nil && l.exists(releaseFile)
 }
@@ -79,8 +88,8 @@ func (l *loader) beforeKits() bool {
 // ownDockerfile reports whether the tree has a Dockerfile that is not a recipe for any version
 // of buildsys; see Recipe.
 func (l *loader) ownDockerfile() bool {
-	text, err := fs.ReadFile(l.tree, dockerfile)
-	return err == nil && !bytes.Contains(text, []byte(recipeMark))
+	text, ok := l.peek(dockerfile)
+	return ok && !bytes.Contains(text, []byte(recipeMark))
 }
 
 // judge determines the rules for the manifests of the tree.
