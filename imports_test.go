@@ -29,7 +29,7 @@ var mayImport = map[string][]string{
 	"pgp":        {},
 	"uefi":       {},
 	"image":      {"errkind", "manifest", "pgp", "uefi"},
-	"workspace":  {"graph", "manifest"},
+	"workspace":  {"errkind", "graph", "manifest"},
 	"plan": {
 		"builddir", "dockerfile", "errkind", "graph", "image", "manifest", "workspace",
 	},

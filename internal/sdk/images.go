@@ -114,7 +114,7 @@ func (i Images) record(ref, digest string) error {
 	if i.Records.Digest(ref) == digest {
 		return nil
 	}
-	return errkind.BadEnvironment(i.Records.Set(ref, digest))
+	return i.Records.Set(ref, digest)
 }
 
 // compare warns if the remote caches have results of another SDK image with the same name, which

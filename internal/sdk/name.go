@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 
 	"buildsys"
+	"buildsys/internal/errkind"
 	"buildsys/internal/kit"
 	"buildsys/internal/plan"
 	"buildsys/internal/workspace"
@@ -47,7 +48,7 @@ func Name(root string) (string, error) {
 		return err
 	})
 	if err != nil {
-		return "", fmt.Errorf("read the SDK's recipe: %w", err)
+		return "", errkind.Environmentf("read the SDK's recipe: %w", err)
 	}
 	return plan.ContextPrefix + "sdk:" + hex.EncodeToString(sum.Sum(nil))[:12], nil
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"buildsys/internal/atomicfile"
+	"buildsys/internal/errkind"
 )
 
 // Records is a directory with one file for each image, shared by checkouts.
@@ -31,9 +32,9 @@ func (r Records) Digest(ref string) string {
 // Set records the digest of the image ref.
 func (r Records) Set(ref, digest string) error {
 	if err := os.MkdirAll(r.dir, 0o755); err != nil {
-		return err
+		return errkind.BadEnvironment(err)
 	}
-	return atomicfile.Replace(r.file(ref), []byte(digest+"\n"), 0o644)
+	return errkind.BadEnvironment(atomicfile.Replace(r.file(ref), []byte(digest+"\n"), 0o644))
 }
 
 func (r Records) file(ref string) string {

@@ -44,7 +44,7 @@ func makefileEnv(root string, getenv func(string) string) (map[string]string, er
 		return nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, errkind.Environmentf("read the settings of the tree: %w", err)
 	}
 	env, problems := manifest.ParseMakefile(name, data, getenv)
 	if len(problems) > 0 {

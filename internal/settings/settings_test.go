@@ -83,6 +83,17 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
+func TestUnreadableMakefile(t *testing.T) {
+	root := buildtest.Tree(t, `
+-- Release.toml --
+-- packages/a/Cargo.toml --
+-- Makefile.toml/directory --
+`)
+	if _, err := caller(root, "", "").Resolve(); errkind.Of(err) != errkind.Environment {
+		t.Errorf("%v; want an error of the environment", err)
+	}
+}
+
 // Outside of a tree, flags and environment determine the directory of the store.
 func TestUserCacheDir(t *testing.T) {
 	dir := t.TempDir()

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"buildsys/internal/errkind"
 	"buildsys/internal/manifest"
 )
 
@@ -74,7 +75,7 @@ func Load(root string, how ...Strictness) (*Workspace, error) {
 	}
 	dir, err := os.OpenRoot(root) // no symlink leads out of it
 	if err != nil {
-		return nil, fmt.Errorf("open the project tree: %w", err)
+		return nil, errkind.Environmentf("open the project tree: %w", err)
 	}
 	return LoadFS(root, dir.FS(), how...)
 }

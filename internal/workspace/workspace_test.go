@@ -15,6 +15,8 @@ import (
 	"testing/fstest"
 
 	"github.com/rogpeppe/go-internal/txtar"
+
+	"buildsys/internal/errkind"
 )
 
 // goodTree has packages whose crate is not named as the directory, a dependency of each kind, a
@@ -138,6 +140,13 @@ func TestLoad(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestLoadUnreadableRoot(t *testing.T) {
+	_, err := Load(filepath.Join(t.TempDir(), "none"))
+	if errkind.Of(err) != errkind.Environment {
+		t.Errorf("%v; want an error of the environment", err)
 	}
 }
 
