@@ -43,6 +43,16 @@ func TestUnit(t *testing.T) {
 	}
 }
 
+func TestVariablesOfAnOwnDockerfile(t *testing.T) {
+	step := plan.Step{Kind: plan.Kit, Solve: plan.Solve{Args: map[string]string{"TOOLCHAIN": "x"}}}
+	got := Crate{Plan: plan.Plan{Steps: []plan.Step{step}}}.variables()
+	want := strings.Fields("BUILDSYS_ARCH BUILDSYS_REGISTRY BUILDSYS_SDK_IMAGE BUILDSYS_SDK_NAME " +
+		"BUILDSYS_SDK_VERSION BUILDSYS_TOOLCHAIN BUILDSYS_VERSION_IMAGE")
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 func TestCover(t *testing.T) {
 	root := buildtest.Tree(t, `
 -- packages/a/Cargo.toml --

@@ -48,16 +48,20 @@ func (c Crate) WriteDirectives(w io.Writer) error {
 
 // recipeVariables maps build arguments of trees' own Dockerfiles to the settings that they come
 // from.
-var recipeVariables = map[string]string{"TOOLCHAIN": "BUILDSYS_TOOLCHAIN", "REPO": "PUBLISH_REPO"}
+var recipeVariables = map[string][]string{
+	"TOOLCHAIN": {"BUILDSYS_TOOLCHAIN", "BUILDSYS_REGISTRY", "BUILDSYS_SDK_NAME",
+		"BUILDSYS_SDK_VERSION"},
+	"REPO": {"PUBLISH_REPO"},
+}
 
 // variables returns the settings that can change the outputs. Those that locate the engine and the
 // caches cannot.
 func (c Crate) variables() []string {
 	unit := c.step()
 	names := []string{"BUILDSYS_ARCH", "BUILDSYS_SDK_IMAGE"}
-	for arg, env := range recipeVariables {
+	for arg, settings := range recipeVariables {
 		if _, ok := unit.Solve.Args[arg]; ok {
-			names = append(names, env)
+			names = append(names, settings...)
 		}
 	}
 	if _, ok := unit.Solve.Args["REPO"]; ok && unit.Kind == plan.Package {
