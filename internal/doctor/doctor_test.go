@@ -286,22 +286,24 @@ func TestServers(t *testing.T) {
 	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 	at := func() time.Time { return now }
 	for _, c := range []struct {
-		url   string
-		want  Status
-		words string
-		clock Status
+		url     string
+		timeout time.Duration
+		want    Status
+		words   string
+		clock   Status
 	}{
-		{serve(404, now), OK, "answers", OK},
-		{serve(401, now), Warning, "refuses access (401)", OK},
-		{serve(429, now, "Retry-After", "30"), Warning, "limits requests (429, again in 30 s)", OK},
-		{serve(503, now), Warning, "503", OK},
-		{serve(200, now.Add(time.Hour)), OK, "", Warning},
-		{serve(200, now.Add(-4*time.Minute)), OK, "", OK},
-		{serve(0, now), Warning, "no answer within 200ms", OK},
-		{"http://127.0.0.1:1/", Warning, "refused", OK},
+		{serve(404, now), time.Minute, OK, "answers", OK},
+		{serve(401, now), time.Minute, Warning, "refuses access (401)", OK},
+		{serve(429, now, "Retry-After", "30"), time.Minute, Warning,
+			"limits requests (429, again in 30 s)", OK},
+		{serve(503, now), time.Minute, Warning, "503", OK},
+		{serve(200, now.Add(time.Hour)), time.Minute, OK, "", Warning},
+		{serve(200, now.Add(-4*time.Minute)), time.Minute, OK, "", OK},
+		{serve(0, now), 200 * time.Millisecond, Warning, "no answer within 200ms", OK},
+		{"http://127.0.0.1:1/", time.Minute, Warning, "refused", OK},
 	} {
 		r := Run(t.Context(), Request{Servers: []Server{{Name: "server", URL: c.url, Fix: "do"}}, Now: at,
-			Timeout: 200 * time.Millisecond})
+			Timeout: c.timeout})
 		got, clock := find(t, r, "server"), find(t, r, "clock")
 		if got.Status != c.want || !strings.Contains(got.Detail, c.words) || clock.Status != c.clock {
 			t.Errorf("%s: %+v and %+v, want %s with %q and a clock that is %s", c.url, got, clock, c.want,
