@@ -9,7 +9,6 @@ import (
 	"buildsys/internal/executor"
 	"buildsys/internal/plan"
 	"buildsys/internal/remote"
-	"buildsys/internal/sdk"
 )
 
 // Foresee plans a request and looks up each of its steps, without an engine and without changing
@@ -24,24 +23,24 @@ func (s *Session) Foresee(ctx context.Context, want Request, ask bool) ([]execut
 	for _, text := range append(p.Warnings[:len(p.Warnings):len(p.Warnings)], p.Lacks...) {
 		s.warn(text)
 	}
-	known, err := s.openCache(s.out)
+	store, err := s.openStore(s.out)
 	if err != nil {
 		return nil, err
 	}
+	keyed := s.images(p, nil, s.out).Recorded()
+	var caches *remote.Cache
 	if ask {
 		c := s.c
 		c.Remote.To = remote.Location{}
-		if known.Remote, err = s.with(c).openRemote(known.Store, s.out); err != nil {
+		if caches, err = s.with(c).openRemote(store, s.out); err != nil {
 			return nil, err
 		}
-		defer known.Remote.Close(ctx, nil)
-		there, ok := known.Remote.FindSDK(ctx, s.c.SDK.Image)
-		if ok && known.SDK == "" {
-			known.SDK = there.ID
+		defer caches.Close(ctx, nil)
+		if there, ok := caches.FindSDK(ctx, s.c.SDK.Image); ok && keyed.SDK == "" {
+			keyed.SDK = there.ID
 		}
 	}
-	known.Images = sdk.Images{Others: p.Images(),
-		Records: sdk.RecordsIn(s.c.CacheDir.SDK())}.Recorded().Others
+	known := s.known(store, caches, keyed, nil)
 	defer s.saveMemo(known.Memo)
 	return executor.Foresee(ctx, p, known)
 }
@@ -49,10 +48,10 @@ func (s *Session) Foresee(ctx context.Context, want Request, ask bool) ([]execut
 // Costs returns how long the steps of a plan take according to earlier builds, and for how many of
 // them that is known.
 func (s *Session) Costs(p plan.Plan) (cost func(plan.Step) time.Duration, known int, err error) {
-	cache, err := s.openCache(silent{})
+	store, err := s.openStore(silent{})
 	if err != nil {
 		return nil, 0, err
 	}
-	cost, known = cache.Costs(p)
+	cost, known = (&executor.Cache{Store: store}).Costs(p)
 	return cost, known, nil
 }

@@ -52,6 +52,14 @@ func (e *engineLink) dial(ctx context.Context) (err error) {
 	return err
 }
 
+// confirm dials the engine and checks that it has the images that keys were computed with.
+func (e *engineLink) confirm(ctx context.Context, images sdk.Images, keyed sdk.Digests) error {
+	if err := e.dial(ctx); err != nil {
+		return err
+	}
+	return images.Confirm(ctx, e.eng, keyed)
+}
+
 // Build implements executor.Builder. A prepare must have succeeded before.
 func (e *engineLink) Build(ctx context.Context, s plan.Solve, out string,
 	report func(progress.Event)) error {
@@ -79,21 +87,13 @@ type engineUse struct {
 	sink   progress.Sink
 }
 
-// connect dials the engine and checks that it has the images that the run's keys name.
-func (u *engineUse) connect(ctx context.Context) (engine.Info, error) {
-	if err := u.link.dial(ctx); err != nil {
-		return engine.Info{}, err
-	}
-	if err := u.images.Confirm(ctx, u.link.eng, u.keyed); err != nil {
-		return engine.Info{}, err
-	}
-	return u.link.eng.Info(ctx)
-}
-
 // prepare makes the engine ready for the first build, and returns how many builds it can do well at
 // once.
 func (u *engineUse) prepare(ctx context.Context) (jobs int, err error) {
-	info, err := u.connect(ctx)
+	if err := u.link.confirm(ctx, u.images, u.keyed); err != nil {
+		return 0, err
+	}
+	info, err := u.link.eng.Info(ctx)
 	if err != nil {
 		return 0, err
 	}

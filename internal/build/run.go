@@ -94,44 +94,42 @@ func (s *Session) runSteps(ctx context.Context, e *engineLink, p plan.Plan, o st
 	defer logs.Close()
 	tail := progress.NewTail(logTail)
 	sink := progress.Multi{logs, tail, s.out}
-	run := engineUse{link: e, images: s.images(p, nil, sink), keyed: o.keyed, unit: o.unit, sink: sink}
+	keyed = o.keyed
+	var caches *remote.Cache
 	var known *executor.Cache
 	if !o.second {
-		if known, err = s.openCache(sink); err != nil {
+		store, err := s.openStore(sink)
+		if err != nil {
 			return keyed, err
 		}
-		known.Log = logs.Path
-		defer s.saveMemo(known.Memo)
-		defer s.trim(known.Store)
-		if err := s.knowImages(ctx, known, &run); err != nil {
-			return run.keyed, err
+		defer s.trim(store)
+		if caches, err = s.openRemote(store, sink); err != nil {
+			return keyed, err
 		}
+		if keyed, err = s.know(ctx, e, s.images(p, caches, sink)); err != nil {
+			caches.Close(ctx, nil)
+			return keyed, err
+		}
+		known = s.known(store, caches, keyed, logs.Path)
+		defer s.saveMemo(known.Memo)
 	}
-	report, err := executor.Run(ctx, p, s.executorOptions(&run, known, o))
+	use := engineUse{link: e, images: s.images(p, caches, sink), keyed: keyed, unit: o.unit,
+		sink: sink}
+	report, err := executor.Run(ctx, p, s.executorOptions(&use, known, o))
 	summary := report.Summary(tail.Lines, logs.Path)
-	if known != nil {
-		summary.Remote = closeRemote(ctx, known.Remote, sink)
-	}
-	return run.keyed, s.show(ctx, summary, err)
+	summary.Remote = closeRemote(ctx, caches, sink)
+	return keyed, s.show(ctx, summary, err)
 }
 
-// knowImages opens the remote caches and determines which images keys are computed with.
-func (s *Session) knowImages(ctx context.Context, known *executor.Cache,
-	run *engineUse) (err error) {
-	if known.Remote, err = s.openRemote(known.Store, run.sink); err != nil {
-		return err
-	}
-	run.images.Remote = known.Remote
-	run.keyed, err = run.images.Know(ctx, func(ctx context.Context) error {
-		_, err := run.connect(ctx)
-		return err
+// know returns the digests of the images that keys are computed with.
+func (s *Session) know(ctx context.Context, e *engineLink, images sdk.Images) (sdk.Digests, error) {
+	keyed, err := images.Know(ctx, func(ctx context.Context) error {
+		return e.confirm(ctx, images, sdk.Digests{})
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		images.Remote.ShareSDK(images.SDK, keyed.SDK)
 	}
-	known.SDK, known.Images = run.keyed.SDK, run.keyed.Others
-	known.Remote.ShareSDK(s.c.SDK.Image, known.SDK)
-	return nil
+	return keyed, err
 }
 
 func (s *Session) executorOptions(run *engineUse, known *executor.Cache,
@@ -178,8 +176,8 @@ func (s *Session) trim(store *cache.Store) {
 	}
 }
 
-// openCache returns what is known of earlier builds.
-func (s *Session) openCache(sink progress.Sink) (*executor.Cache, error) {
+// openStore opens the store of results.
+func (s *Session) openStore(sink progress.Sink) (*cache.Store, error) {
 	store, err := cache.Open(s.c.CacheDir.Store())
 	if err != nil {
 		return nil, errkind.BadEnvironment(err)
@@ -187,6 +185,12 @@ func (s *Session) openCache(sink progress.Sink) (*executor.Cache, error) {
 	store.Warn = func(text string) {
 		sink.Event(progress.Event{Kind: progress.Warning, Text: text})
 	}
+	return store, nil
+}
+
+// known returns what is known of earlier builds. log may be nil if nothing is built.
+func (s *Session) known(store *cache.Store, caches *remote.Cache, keyed sdk.Digests,
+	log func(step string) string) *executor.Cache {
 	memo := cache.NewMemo()
 	memo.Load(s.dir.Memo())
 	return &executor.Cache{
@@ -194,10 +198,13 @@ func (s *Session) openCache(sink progress.Sink) (*executor.Cache, error) {
 		Memo:      memo,
 		State:     s.dir.State(),
 		Nodes:     cache.Nodes{Dir: s.dir.Nodes()},
-		SDK:       sdk.RecordsIn(s.c.CacheDir.SDK()).Digest(s.c.SDK.Image),
+		SDK:       keyed.SDK,
+		Images:    keyed.Others,
+		Log:       log,
 		Require:   s.c.RequireCached,
+		Remote:    caches,
 		LocalOnly: s.c.Remote.Release,
-	}, nil
+	}
 }
 
 // saveMemo saves the hashes of files for the next run. Losing them only costs time.
