@@ -124,8 +124,7 @@ func (instant) HasImage(context.Context, string) (string, bool, error) {
 		nil
 }
 
-func (instant) ImportImage(context.Context, string, io.Reader, map[string]string,
-	func(int64)) error {
+func (instant) ImportImage(context.Context, string, io.Reader) error {
 	return errors.ErrUnsupported
 }
 

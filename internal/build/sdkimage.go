@@ -83,7 +83,7 @@ func (s *Session) ImportSDK(ctx context.Context, rootfs io.Reader, replace bool,
 	rootfs = tar
 	return s.withSDK(ctx, nil, func(e *engineLink, images sdk.Images) error {
 		if s.c.Remote.To == (remote.Location{}) {
-			err := e.eng.ImportImage(ctx, images.SDK, rootfs, nil, nil)
+			err := e.eng.ImportImage(ctx, images.SDK, rootfs)
 			if err == nil {
 				imported()
 			}
@@ -95,7 +95,7 @@ func (s *Session) ImportSDK(ctx context.Context, rootfs io.Reader, replace bool,
 		}
 		defer packed.Remove()
 		rootfs = io.TeeReader(rootfs, packed)
-		if err := e.eng.ImportImage(ctx, images.SDK, rootfs, nil, nil); err != nil {
+		if err := e.eng.ImportImage(ctx, images.SDK, rootfs); err != nil {
 			return err
 		}
 		imported()

@@ -259,10 +259,9 @@ func fromOCI(config dockerspec.DockerOCIImage) imageConfig {
 }
 
 // importImage keeps the image on this machine, from where every build offers it to the daemon.
-func (d *buildkitd) importImage(_ context.Context, ref string, tar io.Reader,
-	labels map[string]string) error {
+func (d *buildkitd) importImage(_ context.Context, ref string, tar io.Reader) error {
 	if d.layout.Dir == "" {
 		return errors.New("no directory is set that keeps images for a buildkitd")
 	}
-	return d.layout.put(ref, tar, labels)
+	return d.layout.put(ref, tar)
 }

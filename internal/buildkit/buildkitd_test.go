@@ -38,10 +38,10 @@ func TestSameSDKOnBothEngines(t *testing.T) {
 	docker := dialEngine(t, engine.Options{})
 	e := &engineTest{b: docker, sdk: testImages + ":" + strings.ToLower(rand.Text())}
 	tar := buildtest.ToolImage(t)
-	must(t, docker.ImportImage(t.Context(), e.sdk, bytes.NewReader(tar), nil, nil))
+	must(t, docker.ImportImage(t.Context(), e.sdk, bytes.NewReader(tar)))
 	defer e.removeBase(t)
 	l := sdkLayout{oci.Layout{Dir: t.TempDir()}}
-	must(t, l.put(e.sdk, bytes.NewReader(tar), nil))
+	must(t, l.put(e.sdk, bytes.NewReader(tar)))
 	want, ok, err := docker.HasImage(t.Context(), e.sdk)
 	if err != nil || !ok {
 		t.Fatal(ok, err)

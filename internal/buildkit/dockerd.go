@@ -12,7 +12,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"buildsys/internal/engine"
 
@@ -184,14 +183,9 @@ func (d *dockerd) image(ctx context.Context, _ *Builder, ref string) (sdkImage, 
 	return sdkImage{id: imageID(c)}, true, nil
 }
 
-func (d *dockerd) importImage(ctx context.Context, ref string, tar io.Reader,
-	labels map[string]string) error {
-	var opt image.ImportOptions
-	for k, v := range labels {
-		opt.Changes = append(opt.Changes, fmt.Sprintf("LABEL %q=%q", k, v))
-	}
-	slices.Sort(opt.Changes)
-	resp, err := d.docker.ImageImport(ctx, image.ImportSource{Source: tar, SourceName: "-"}, ref, opt)
+func (d *dockerd) importImage(ctx context.Context, ref string, tar io.Reader) error {
+	resp, err := d.docker.ImageImport(ctx, image.ImportSource{Source: tar, SourceName: "-"}, ref,
+		image.ImportOptions{})
 	if err != nil {
 		return err
 	}

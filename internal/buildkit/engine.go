@@ -28,7 +28,7 @@ type daemon interface {
 	ping(ctx context.Context) error                     // on its own connection
 	info(ctx context.Context) (engine.Info, error)
 	image(ctx context.Context, b *Builder, ref string) (img sdkImage, ok bool, err error)
-	importImage(ctx context.Context, ref string, tar io.Reader, labels map[string]string) error
+	importImage(ctx context.Context, ref string, tar io.Reader) error
 	hint() string
 	close() error
 }
@@ -212,11 +212,9 @@ func (b *Builder) HasImage(ctx context.Context, ref string) (id string, ok bool,
 	return img.id, ok, err
 }
 
-// ImportImage makes the image ref from a tar of a root file system, as docker import does. labels
-// may be nil. progress, if not nil, is called with the number of bytes read so far.
-func (b *Builder) ImportImage(ctx context.Context, ref string, tar io.Reader,
-	labels map[string]string, progress func(read int64)) error {
-	err := b.engine.importImage(ctx, ref, &countingReader{r: tar, progress: progress}, labels)
+// ImportImage makes the image ref from a tar of a root file system, as docker import does.
+func (b *Builder) ImportImage(ctx context.Context, ref string, tar io.Reader) error {
+	err := b.engine.importImage(ctx, ref, tar)
 	if err == nil {
 		return nil
 	}
@@ -227,21 +225,6 @@ func (b *Builder) ImportImage(ctx context.Context, ref string, tar io.Reader,
 		return full
 	}
 	return err
-}
-
-type countingReader struct {
-	r        io.Reader
-	n        int64
-	progress func(int64)
-}
-
-func (c *countingReader) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.n += int64(n)
-	if c.progress != nil {
-		c.progress(c.n)
-	}
-	return n, err
 }
 
 // Connect implements engine.Dialer: it connects to the engine that the options name, or to a Fleet

@@ -138,7 +138,7 @@ func TestFleet(t *testing.T) {
 		OCILayout: t.TempDir()})
 	f.hear(t, nobody, "is not used until it answers")
 	sdk := testImages + ":" + strings.ToLower(rand.Text())
-	must(t, f.ImportImage(t.Context(), sdk, bytes.NewReader(buildtest.ToolImage(t)), nil, nil))
+	must(t, f.ImportImage(t.Context(), sdk, bytes.NewReader(buildtest.ToolImage(t))))
 	if _, ok, err := f.HasImage(t.Context(), sdk); !ok || err != nil {
 		t.Fatal(ok, err)
 	}
@@ -235,7 +235,7 @@ func TestFleetOfDocker(t *testing.T) {
 	}
 	other := &engineTest{b: c, sdk: e.sdk}
 	must(t, c.ImportImage(context.Background(), other.sdk,
-		bytes.NewReader(append(buildtest.ToolImage(t), make([]byte, 1024)...)), nil, nil))
+		bytes.NewReader(append(buildtest.ToolImage(t), make([]byte, 1024)...))))
 	if id, _, _ := c.HasImage(t.Context(), e.sdk); id == want {
 		t.Fatal("the engine gives two archives the same image ID")
 	}

@@ -183,11 +183,10 @@ func (f *Fleet) HasImage(ctx context.Context, ref string) (id string, ok bool, e
 
 // ImportImage makes the image ref on one engine, from where the others get it; see
 // Builder.ImportImage.
-func (f *Fleet) ImportImage(ctx context.Context, ref string, tar io.Reader,
-	labels map[string]string, progress func(read int64)) error {
+func (f *Fleet) ImportImage(ctx context.Context, ref string, tar io.Reader) error {
 	nodes := f.usable()
 	if len(nodes) == 0 {
 		return f.Await(ctx, 0)
 	}
-	return nodes[0].b.ImportImage(ctx, ref, tar, labels, progress)
+	return nodes[0].b.ImportImage(ctx, ref, tar)
 }

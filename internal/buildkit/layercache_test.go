@@ -103,7 +103,7 @@ func (l *layerTest) daemon(t *testing.T, c engine.LayerCache) *Builder {
 	d := buildtest.NewBuildkitd(t)
 	d.Start(t)
 	b := dialDaemon(t, d, engine.Options{Layers: c})
-	must(t, b.ImportImage(t.Context(), l.sdk, bytes.NewReader(l.base(t)), nil, nil))
+	must(t, b.ImportImage(t.Context(), l.sdk, bytes.NewReader(l.base(t))))
 	return b
 }
 
@@ -242,7 +242,7 @@ func TestLayersFromBadRegistry(t *testing.T) {
 func TestLayersOnDocker(t *testing.T) {
 	l := newLayerTest(t)
 	b := dialEngine(t, engine.Options{Layers: engine.LayerCache{To: l.place}})
-	must(t, b.ImportImage(t.Context(), l.sdk, bytes.NewReader(l.base(t)), nil, nil))
+	must(t, b.ImportImage(t.Context(), l.sdk, bytes.NewReader(l.base(t))))
 	e := &engineTest{b: b, sdk: l.sdk}
 	defer e.removeBase(t)
 	ran, warnings := l.build(t, b, l.request("1"))

@@ -88,13 +88,13 @@ func (l sdkLayout) index() (ocispecs.Index, error) {
 
 // put makes the image ref with one layer, a tar of a root file system that may be compressed with
 // gzip. Equal tars give equal images on every machine. It replaces an older image of the same name.
-func (l sdkLayout) put(ref string, tar io.Reader, labels map[string]string) error {
+func (l sdkLayout) put(ref string, tar io.Reader) error {
 	unlock, err := l.lock()
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	image, err := l.putImage(tar, labels)
+	image, err := l.putImage(tar)
 	if err != nil {
 		return err
 	}
@@ -111,14 +111,13 @@ func (l sdkLayout) put(ref string, tar io.Reader, labels map[string]string) erro
 }
 
 // putImage writes the blobs of an image.
-func (l sdkLayout) putImage(tar io.Reader, labels map[string]string) (ocispecs.Descriptor, error) {
+func (l sdkLayout) putImage(tar io.Reader) (ocispecs.Descriptor, error) {
 	layer, err := l.putLayer(tar)
 	if err != nil {
 		return layer, err
 	}
 	config, err := l.PutJSON(ocispecs.MediaTypeImageConfig, ocispecs.Image{
 		Platform: ocispecs.Platform{Architecture: runtime.GOARCH, OS: "linux"},
-		Config:   ocispecs.ImageConfig{Labels: labels},
 		// Not compressed: one digest for both.
 		RootFS: ocispecs.RootFS{Type: "layers", DiffIDs: []digest.Digest{layer.Digest}},
 	})

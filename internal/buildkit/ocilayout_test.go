@@ -26,7 +26,7 @@ func TestLayout(t *testing.T) {
 	}
 	put := func(ref, data string) string {
 		t.Helper()
-		must(t, l.put(ref, strings.NewReader(data), nil))
+		must(t, l.put(ref, strings.NewReader(data)))
 		img, ok, err := l.find(ref)
 		if err != nil || !ok {
 			t.Fatal(ref, ok, err)
@@ -54,11 +54,11 @@ func TestLayout(t *testing.T) {
 	if put("c:1", packed.String()) != first {
 		t.Error("a compressed tar gives another image than the same tar uncompressed")
 	}
-	if err := l.put("d:1", strings.NewReader("\xfd7zXZ\x00..."), nil); err == nil ||
+	if err := l.put("d:1", strings.NewReader("\xfd7zXZ\x00...")); err == nil ||
 		!strings.Contains(err.Error(), "decompress it") {
 		t.Errorf("xz: %v", err)
 	}
-	if err := l.put("d:1", strings.NewReader(""), nil); err == nil {
+	if err := l.put("d:1", strings.NewReader("")); err == nil {
 		t.Error("an empty tar was accepted")
 	}
 	if _, ok, _ := l.find("d:1"); ok {
@@ -81,7 +81,7 @@ func (l sdkLayout) count(t *testing.T) int {
 // manifest is reported.
 func TestDamagedLayout(t *testing.T) {
 	l := sdkLayout{oci.Layout{Dir: t.TempDir()}}
-	must(t, l.put("a:1", strings.NewReader("layer"), nil))
+	must(t, l.put("a:1", strings.NewReader("layer")))
 	img, _, err := l.find("a:1")
 	must(t, err)
 	must(t, os.Remove(l.Path(img.config.RootFS.DiffIDs[0])))
@@ -119,7 +119,7 @@ func TestImageID(t *testing.T) {
 func TestBuildkitdRegistry(t *testing.T) {
 	d := buildtest.NewBuildkitd(t)
 	l := sdkLayout{oci.Layout{Dir: t.TempDir()}}
-	must(t, l.put("sdk", bytes.NewReader(buildtest.ToolImage(t)), nil))
+	must(t, l.put("sdk", bytes.NewReader(buildtest.ToolImage(t))))
 	img, _, err := l.find("sdk")
 	must(t, err)
 	reg := &registry{layout: l, manifest: img.manifest.String(), asked: map[string]int{}}

@@ -109,8 +109,7 @@ func (*fakeEngine) HasImage(_ context.Context, ref string) (string, bool, error)
 	return "sha256:" + strings.Repeat("0", 64), os.Getenv("NO_SDK") == "", nil
 }
 
-func (*fakeEngine) ImportImage(_ context.Context, ref string, rootfs io.Reader, _ map[string]string,
-	_ func(int64)) error {
+func (*fakeEngine) ImportImage(_ context.Context, _ string, rootfs io.Reader) error {
 	_, err := io.Copy(io.Discard, rootfs)
 	return err
 }

@@ -29,10 +29,8 @@ type Engine interface {
 	// HasImage reports whether the engine can use the image ref, and returns the image's ID, which
 	// is the same for the same image on every engine. It never asks a registry.
 	HasImage(ctx context.Context, ref string) (id string, ok bool, err error)
-	// ImportImage makes the image ref from a tar of a root file system. labels and read may be nil;
-	// read is called with the number of bytes read so far.
-	ImportImage(ctx context.Context, ref string, rootfs io.Reader, labels map[string]string,
-		read func(int64)) error
+	// ImportImage makes the image ref from a tar of a root file system.
+	ImportImage(ctx context.Context, ref string, rootfs io.Reader) error
 	Close() error
 }
 

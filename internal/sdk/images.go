@@ -18,8 +18,7 @@ import (
 // Engine is what this package asks of an engine.
 type Engine interface {
 	HasImage(ctx context.Context, ref string) (id string, ok bool, err error)
-	ImportImage(ctx context.Context, ref string, rootfs io.Reader, labels map[string]string,
-		read func(int64)) error
+	ImportImage(ctx context.Context, ref string, rootfs io.Reader) error
 }
 
 // ErrChanged reports that an engine's image is not the one that keys were computed with. The record

@@ -52,7 +52,7 @@ func (i Images) Fetch(ctx context.Context, eng Engine) (id string, ok bool, err 
 		return "", false, errkind.BadEnvironment(err)
 	}
 	defer rootfs.zstd.Close()
-	if err := eng.ImportImage(ctx, there.Image, rootfs, nil, nil); err != nil {
+	if err := eng.ImportImage(ctx, there.Image, rootfs); err != nil {
 		return "", false, err
 	}
 	id, ok, err = eng.HasImage(ctx, there.Image)
