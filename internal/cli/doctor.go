@@ -5,7 +5,6 @@ package cli
 import (
 	"github.com/spf13/cobra"
 
-	"buildsys/internal/build"
 	"buildsys/internal/doctor"
 	"buildsys/internal/errkind"
 )
@@ -36,7 +35,7 @@ With --json it prints {"format": 1, "status": "ok|warning|failure",
 				return err
 			}
 			if worst := report.Worst(); worst == doctor.Failure || strict && worst == doctor.Warning {
-				return build.ShownError{Err: errkind.Environmentf("the doctor found problems")}
+				return shownError{errkind.Environmentf("the doctor found problems")}
 			}
 			return nil
 		},

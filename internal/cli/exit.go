@@ -47,9 +47,15 @@ type commandError struct{ status int }
 
 func (e commandError) Error() string { return fmt.Sprintf("exit status %d", e.status) }
 
+// shownError is an error that a command has printed in another form: only its kind is left to tell.
+type shownError struct{ error }
+
+func (e shownError) Unwrap() error { return e.error }
+
 // message returns the text to print for err, or "" if the user has seen it.
 func message(err error) string {
-	if errkind.Is[build.ShownError](err) || errkind.Is[commandError](err) {
+	if errkind.Is[build.ShownError](err) || errkind.Is[shownError](err) ||
+		errkind.Is[commandError](err) {
 		return ""
 	}
 	if sig, ok := errors.AsType[errSignal](err); ok {

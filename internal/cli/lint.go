@@ -71,7 +71,7 @@ func (a *app) lint(c build.Config, asJSON bool) error {
 			count(errs, "error"), count(len(findings)-errs, "warning"))
 	}
 	if err == nil && errs > 0 {
-		err = build.ShownError{Err: errkind.Usagef("lint found errors")}
+		err = shownError{errkind.Usagef("lint found errors")}
 	}
 	return err
 }
