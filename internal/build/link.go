@@ -60,7 +60,7 @@ func (e *engineLink) confirm(ctx context.Context, images sdk.Images, keyed sdk.D
 	return images.Confirm(ctx, e.eng, keyed)
 }
 
-// Build implements executor.Builder. A prepare must have succeeded before.
+// Build implements executor.Builder. dial must have succeeded before.
 func (e *engineLink) Build(ctx context.Context, s plan.Solve, out string,
 	report func(progress.Event)) error {
 	return e.eng.Build(ctx, s, out, report)
@@ -83,7 +83,7 @@ type engineUse struct {
 	link   *engineLink
 	images sdk.Images
 	keyed  sdk.Digests // digests that the run's keys were computed with
-	unit   string      // the one step, under cargo
+	unit   string      // the ID of the one step, under cargo
 	sink   progress.Sink
 }
 

@@ -79,7 +79,7 @@ func (s *Session) withEngine(do func(*engineLink) error) error {
 // stepsOptions is how the steps of a plan are run.
 type stepsOptions struct {
 	wanted func(plan.Step) bool // that of executor.Options
-	unit   string               // the one step, under cargo, as part of a file's name
+	unit   string               // the ID of the one step, under cargo
 	// second builds all steps and records none: they are the second builds of a verification, with
 	// the images that the first were keyed with.
 	second bool

@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"buildsys/internal/builddir"
 	"buildsys/internal/cargo"
@@ -66,16 +65,15 @@ func (s *Session) crate(ws *workspace.Workspace, p plan.Plan) cargo.Crate {
 // runUnit runs the last step of a plan, whose other steps are given.
 func (s *Session) runUnit(ctx context.Context, p plan.Plan, want Request) (Result, error) {
 	unit := p.Steps[len(p.Steps)-1]
-	name := strings.ReplaceAll(unit.ID, "/", "-")
-	unlock, err := s.lockUnit(ctx, unit.ID, name)
+	unlock, err := s.lockUnit(ctx, unit.ID)
 	if err != nil {
 		return Result{}, err
 	}
 	defer unlock()
-	defer func() { _ = os.Remove(s.dir.Staging(name)) }() // empty, and used by no other process
+	defer func() { _ = os.Remove(s.dir.Staging(unit.ID)) }() // empty, and used by no other process
 	result := Result{Out: unit.Out}
 	err = s.withEngine(func(e *engineLink) error {
-		_, err := s.runSteps(ctx, e, p, stepsOptions{wanted: want.wanted, unit: name})
+		_, err := s.runSteps(ctx, e, p, stepsOptions{wanted: want.wanted, unit: unit.ID})
 		return err
 	})
 	if err == nil && len(want.Kits) > 0 {
@@ -86,13 +84,13 @@ func (s *Session) runUnit(ctx context.Context, p plan.Plan, want Request) (Resul
 
 // lockUnit serializes a unit against full builds of the checkout and against the same unit in
 // another cargo.
-func (s *Session) lockUnit(ctx context.Context, id, name string) (unlock func(), err error) {
+func (s *Session) lockUnit(ctx context.Context, id string) (unlock func(), err error) {
 	waiting := s.waitingFor("working on this checkout")
 	checkout, err := builddir.LockShared(ctx, s.dir.Lock(), "cargo: "+id, waiting)
 	if err != nil {
 		return nil, err
 	}
-	own, err := builddir.Lock(ctx, s.dir.UnitLock(name), waiting)
+	own, err := builddir.Lock(ctx, s.dir.UnitLock(id), waiting)
 	if err != nil {
 		checkout()
 		return nil, err
