@@ -5,8 +5,6 @@
 package build
 
 import (
-	"path/filepath"
-
 	"buildsys/internal/builddir"
 	"buildsys/internal/cachedir"
 	"buildsys/internal/engine"
@@ -132,7 +130,7 @@ func New(c Config, s Surroundings) *Session {
 
 // with returns the session with another configuration.
 func (s Session) with(c Config) *Session {
-	s.c, s.dir = c, builddir.Dir{Root: filepath.Join(c.Root, "build"), Arch: c.Arch}
+	s.c, s.dir = c, builddir.In(c.Root, c.Arch)
 	return &s
 }
 

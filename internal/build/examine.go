@@ -90,8 +90,10 @@ const (
 // large its outputs are. It needs as much once more, because outputs are made beside the old ones,
 // and so does the store.
 func (s *Session) places() []doctor.Place {
-	built := treeSize(filepath.Join(s.dir.Root, "rpms")) +
-		treeSize(filepath.Join(s.dir.Root, "images"))
+	var built int64
+	for _, dir := range s.dir.AllOutputs() {
+		built += treeSize(dir)
+	}
 	checkout, cache := int64(checkoutNeed), int64(cacheNeed)
 	if built > 0 {
 		checkout, cache = max(built, leastSpace), max(2*built, leastSpace)

@@ -23,6 +23,14 @@ type Dir struct {
 	Arch string
 }
 
+// In returns the build directory of the checkout at root.
+func In(root, arch string) Dir { return Dir{Root: filepath.Join(root, "build"), Arch: arch} }
+
+// AllOutputs returns the directories with the RPMs and images of all architectures.
+func (d Dir) AllOutputs() []string {
+	return []string{filepath.Join(d.Root, "rpms"), filepath.Join(d.Root, "images")}
+}
+
 // RPMs returns the directory of a package's RPMs.
 func (d Dir) RPMs(pkg string) string { return filepath.Join(d.Root, "rpms", d.Arch, pkg) }
 

@@ -11,6 +11,9 @@ import (
 func TestPaths(t *testing.T) {
 	d := builddir.Dir{Root: "/b", Arch: "aarch64"}
 	for got, want := range map[string]string{
+		builddir.In("/c", "").Root: "/c/build",
+		d.AllOutputs()[0]:          "/b/rpms",
+		d.AllOutputs()[1]:          "/b/images",
 		d.RPMs("bash"):             "/b/rpms/aarch64/bash",
 		d.Modules("runc"):          "/b/modules/aarch64/runc",
 		d.Images("aws"):            "/b/images/aarch64-aws",

@@ -194,6 +194,9 @@ func (s *Store) drop(e Entry, reason string) {
 	}
 }
 
+// Quarantine returns the directory with the damaged files that were moved aside.
+func (s *Store) Quarantine() string { return s.path(quarantineDir) }
+
 // quarantine moves a damaged file of the store aside and warns. If that fails, the file stays and
 // is refused again at its next use.
 func (s *Store) quarantine(at, reason string) {

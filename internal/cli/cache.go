@@ -5,7 +5,6 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -55,7 +54,7 @@ func newCacheStat(a *app) *cobra.Command {
 				store.Dir, st.Entries, st.Blobs, bytesize.Format(st.Bytes))
 			if st.Quarantined > 0 {
 				fmt.Fprintf(a.sys.Stdout, "damaged  %d files in %s\n", st.Quarantined,
-					filepath.Join(store.Dir, "quarantine"))
+					store.Quarantine())
 			}
 			if st.Entries > 0 {
 				fmt.Fprintf(a.sys.Stdout, "used     between %s and %s\n", st.Oldest.Format(time.DateTime),
@@ -139,7 +138,7 @@ they are needed. If it finds damage, the command exits with 5.`,
 			if err == nil && found.Damaged+found.Dropped > 0 {
 				err = errkind.Wrap(errkind.Integrity,
 					fmt.Errorf("the store was damaged: %d files moved to %s, %d results dropped; check that disk",
-						found.Damaged, filepath.Join(store.Dir, "quarantine"), found.Dropped))
+						found.Damaged, store.Quarantine(), found.Dropped))
 			}
 			return err
 		},
