@@ -200,7 +200,7 @@ Summary: What NAME is, in a line
 License: Apache-2.0
 Source0: NAME.conf
 
-# BuildRequires: %{_cross_os}OTHER-devel
+# BuildRequires: %%{_cross_os}OTHER-devel (one percent sign when this is no comment)
 
 %description
 %{summary}.
