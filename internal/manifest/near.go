@@ -32,7 +32,10 @@ func NameHint(name string, known []string) string {
 	if hint := didYouMean(name, known); hint != "" {
 		return hint
 	}
-	if len(known) > most {
+	switch {
+	case len(known) == 0:
+		return "there are none"
+	case len(known) > most:
 		return fmt.Sprintf("there are: %s and %d more", strings.Join(known[:most], ", "),
 			len(known)-most)
 	}

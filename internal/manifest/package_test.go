@@ -194,6 +194,7 @@ func TestNameHint(t *testing.T) {
 	}{
 		{"ap", []string{"app", "lib"}, `did you mean "app"?`},
 		{"zzz", []string{"app", "lib"}, "there are: app, lib"},
+		{"zzz", nil, "there are none"},
 		{"zzz", many, "there are: " + strings.Join(many[:20], ", ") + " and 10 more"},
 	}
 	for _, test := range tests {

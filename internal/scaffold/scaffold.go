@@ -150,11 +150,8 @@ func ManifestsBelow(root, parent string) []string {
 func (n *Skeleton) read(parent, name string) ([]byte, error) {
 	data, err := os.ReadFile(filepath.Join(n.root, parent, name, "Cargo.toml"))
 	if err != nil {
-		text := fmt.Sprintf("no %s %q", strings.TrimSuffix(parent, "s"), name)
-		if hint := manifest.NameHint(name, ManifestsBelow(n.root, parent)); hint != "" {
-			text += "; " + hint
-		}
-		return nil, errkind.BadUsage(errors.New(text))
+		return nil, errkind.Usagef("no %s %q; %s", strings.TrimSuffix(parent, "s"), name,
+			manifest.NameHint(name, ManifestsBelow(n.root, parent)))
 	}
 	return data, nil
 }
