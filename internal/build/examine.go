@@ -47,7 +47,7 @@ func (s *Session) Examine(ctx context.Context) doctor.Request {
 // unreachable returns what is to check without an engine.
 func (s *Session) unreachable(err error) doctor.Request {
 	r := s.examined(engine.Info{})
-	r.Nodes, r.Servers = nil, s.servers()
+	r.Servers = s.servers()
 	r.Engine = doctor.Engine{SDK: s.c.SDK.Image, Err: err}
 	if e, ok := errors.AsType[*engine.Error](err); ok {
 		r.Engine.Err, r.Engine.Fix = fmt.Errorf("no %s at %s: %w", e.Kind, e.Host, e.Err), e.Hint

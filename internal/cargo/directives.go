@@ -17,7 +17,7 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// Crate is a crate whose outputs are in place.
+// Crate is a crate whose build script has done its work: its outputs are in place, or it has none.
 type Crate struct {
 	Root     string // of the tree
 	SDKImage string // that the steps run in

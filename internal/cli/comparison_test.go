@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestShowIsCutOff(t *testing.T) {
+func TestPrintLinesIsCutOff(t *testing.T) {
 	var text strings.Builder
 	printLines(&text, make([]string, maxLines+2))
 	if lines := strings.Split(text.String(), "\n"); len(lines) != maxLines+2 ||

@@ -45,7 +45,7 @@ func (r Report) Worst() Status {
 
 // Engine is what the caller knows about the engine.
 type Engine struct {
-	Err     error  // why it cannot be used; then only Fix is set
+	Err     error  // why it cannot be used; then only Fix and SDK count
 	Fix     string // what to do about Err
 	Kind    string // "Docker engine" or "buildkitd"
 	Host    string

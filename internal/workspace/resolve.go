@@ -135,7 +135,7 @@ func (l *loader) cycles() {
 	}
 }
 
-// node is a package or kit in a cycle.
+// node is a package or kit in the search for cycles.
 type node struct {
 	file, dir string
 	needs     []string
