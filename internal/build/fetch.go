@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -58,9 +59,10 @@ func (s *Session) FetchSources(ctx context.Context, ws *workspace.Workspace, nam
 	if len(names) == 0 {
 		names = ws.PackageNames()
 	} else {
-		names = append(names, ws.Graph().BuildClosure(names...)...)
+		names = slices.Concat(names, ws.Graph().BuildClosure(names...))
 	}
-	names = workspace.Packages(names)
+	// A named package may be one that another needs.
+	names = slices.Compact(slices.Sorted(slices.Values(workspace.Packages(names))))
 	get := fetchSources(s.sources(s.out))
 	var group errgroup.Group
 	group.SetLimit(fetchJobs)
