@@ -6,7 +6,6 @@ package sdk
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -130,9 +129,12 @@ func (i Images) Share(ctx context.Context, eng Engine, p *Packed, replace bool) 
 		return 0, errkind.BadEnvironment(err)
 	}
 	id, ok, err := eng.HasImage(ctx, i.SDK)
-	if err != nil || !ok {
-		lost := errors.New("the engine does not have the image that it has just imported")
-		return 0, errors.Join(err, lost)
+	if err != nil {
+		return 0, err
+	}
+	if !ok {
+		return 0, errkind.Environmentf("the engine no longer has the image %s, which it has just "+
+			"imported: import it again", i.SDK)
 	}
 	made := remote.SDK{Image: i.SDK, ID: id, Rootfs: rootfs}
 	return rootfs.Size, errkind.BadEnvironment(i.Remote.PushSDK(ctx, made, p.file, replace))

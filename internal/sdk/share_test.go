@@ -1,9 +1,11 @@
-// The tests of unpack use a packed SDK image that would fill the engine's disk.
+// share_test: a packed SDK image that would fill the engine's disk, and engines that lose one.
 
 package sdk
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -44,4 +46,32 @@ type zeros struct{}
 func (zeros) Read(p []byte) (int, error) {
 	clear(p)
 	return len(p), nil
+}
+
+// forgetful is an engine without images.
+type forgetful struct {
+	Engine
+	err error
+}
+
+func (f forgetful) HasImage(context.Context, string) (id string, ok bool, err error) {
+	return "", false, f.err
+}
+
+func TestShareWithoutTheImage(t *testing.T) {
+	for want, eng := range map[string]forgetful{
+		"no answer": {err: errors.New("no answer")},
+		"the engine no longer has the image sdk:1, which it has just imported: import it again": {},
+	} {
+		packed, err := NewPacked(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer packed.Remove()
+		_, err = Images{SDK: "sdk:1"}.Share(t.Context(), eng, packed, false)
+		if err == nil || err.Error() != want ||
+			eng.err == nil && errkind.Of(err) != errkind.Environment {
+			t.Errorf("%v; want %q", err, want)
+		}
+	}
 }
