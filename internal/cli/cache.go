@@ -3,7 +3,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -169,11 +168,10 @@ func parseAge(text string) (time.Duration, error) {
 	age, err := time.ParseDuration(text)
 	if days, ok := strings.CutSuffix(text, "d"); ok {
 		var n int64
-		n, err = strconv.ParseInt(days, 10, 32)
-		age = time.Duration(n) * 24 * time.Hour
-		if n > 36500 {
-			err = errors.New("more than a century")
+		if n, err = strconv.ParseInt(days, 10, 32); n > 36500 {
+			return 0, fmt.Errorf("%q is more than a century: use 0 for no limit", text)
 		}
+		age = time.Duration(n) * 24 * time.Hour
 	}
 	if err != nil || age < 0 {
 		return 0, fmt.Errorf("%q is not an age: use a number and d, h, m or s, such as 30d", text)
