@@ -181,14 +181,14 @@ func disk(p Place) Check {
 	}
 	free := int64(st.Bavail) * st.Bsize
 	c.Detail = fmt.Sprintf("%s: %s free", p.Path, bytesize.Format(free))
-	noInodes := st.Files > 0 // btrfs and others have no fixed number of inodes
-	if noInodes {
+	hasInodes := st.Files > 0 // btrfs and others have no fixed number of inodes
+	if hasInodes {
 		c.Detail += fmt.Sprintf(", %d inodes", st.Ffree)
 	}
 	switch {
 	case st.Flags&unix.ST_RDONLY != 0:
 		c.Status, c.Fix = Failure, "it is on a read-only file system: set another place"
-	case free < p.Min || noInodes && st.Ffree < minInodes:
+	case free < p.Min || hasInodes && st.Ffree < minInodes:
 		c.Status = Failure
 		c.Fix = fmt.Sprintf("free some: nothing can be built with less than %s and %d inodes",
 			bytesize.Format(p.Min), minInodes)
@@ -196,7 +196,7 @@ func disk(p Place) Check {
 		c.Status = Warning
 		c.Fix = fmt.Sprintf("a build of everything is expected to need %s; "+
 			"free some space, or set another place", bytesize.Format(p.Need))
-	case noInodes && st.Ffree < fewInodes:
+	case hasInodes && st.Ffree < fewInodes:
 		c.Status, c.Fix = Warning, "an SDK alone has some 50,000 files: remove files, or set another "+
 			"place"
 	}
