@@ -15,20 +15,20 @@ import (
 	"buildsys/internal/uefi"
 )
 
-func newKeysCommand(a *app) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "keys",
-		Short: "Make and enrol the keys for Secure Boot",
-		Long: `The keys of a profile sign the images of variants with the image feature
+const keysHelp = `The keys of a profile sign the images of variants with the image feature
 uefi-secure-boot, and firmware with these keys enrolled starts nothing else. A
 profile is a directory: sbkeys/local, or the one that BUILDSYS_SBKEYS_PROFILE or
 BUILDSYS_SBKEYS_PROFILE_DIR names. docs/secure-boot.md explains each file.
 
-` + exitStatusHelp,
-		Args: usage(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(&cobra.Command{
+`
+
+func newKeysCommand(a *app) *cobra.Command {
+	return group("keys", "Make and enrol the keys for Secure Boot", keysHelp+exitStatusHelp,
+		newKeysGenerate(a), newKeysEnroll(a))
+}
+
+func newKeysGenerate(a *app) *cobra.Command {
+	return &cobra.Command{
 		Use:   "generate",
 		Short: "Make a new set of keys",
 		Long: `Makes all keys of the profile. It never overwrites a key: machines that trust
@@ -39,16 +39,21 @@ the old one would start nothing that is signed with another.`,
 			if err != nil {
 				return err
 			}
-			if err := sbkeys.Generate(c.Image.KeysDir, c.Image.PrettyName); errors.Is(err,
-				sbkeys.ErrExists) {
+			err = sbkeys.Generate(c.Image.KeysDir, c.Image.PrettyName)
+			if errors.Is(err, sbkeys.ErrExists) {
 				return errkind.BadUsage(err)
-			} else if err != nil {
+			}
+			if err != nil {
 				return errkind.BadEnvironment(err)
 			}
 			fmt.Fprintln(a.sys.Stdout, c.Image.KeysDir)
 			return nil
 		},
-	}, &cobra.Command{
+	}
+}
+
+func newKeysEnroll(a *app) *cobra.Command {
+	return &cobra.Command{
 		Use:   "enroll TEMPLATE OUTPUT",
 		Short: "Write a flash image of UEFI variables in which the keys are enrolled",
 		Long: `Writes a flash image of UEFI variables, for QEMU or libvirt, with Secure Boot on
@@ -62,8 +67,7 @@ same firmware, such as OVMF_VARS_4M.fd of OVMF.`,
 			}
 			return enroll(c.Image.KeysDir, a.path(args[0]), a.path(args[1]))
 		},
-	})
-	return cmd
+	}
 }
 
 func enroll(keysDir, template, output string) error {
