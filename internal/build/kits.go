@@ -29,31 +29,38 @@ type PackedKit struct {
 	Other string
 }
 
-// CheckKit fails if the tree lacks what the image of a kit needs, so that this is known before the
-// packages are built.
-func (s *Session) CheckKit(ws *workspace.Workspace, name string) error {
-	_, err := s.kitMetadata(ws, name)
+// CheckKits fails if the tree lacks what the images of its kits need, so that this is known before
+// the packages are built.
+func CheckKits(ws *workspace.Workspace) error {
+	_, _, err := kitSDK(ws)
 	return err
+}
+
+// kitSDK returns the SDK that the kits of a tree are made with, and the tree's lock.
+func kitSDK(ws *workspace.Workspace) (image manifest.LockedImage, lock *manifest.Lock, err error) {
+	_, lock, _, err = kitTree(ws)
+	switch {
+	case err != nil:
+		return image, nil, err
+	case lock != nil && lock.SDK != nil:
+		return *lock.SDK, lock, nil
+	case ws.Project != nil && ws.Project.SDK != nil:
+		return manifest.LockedImage{Image: *ws.Project.SDK}, lock, nil
+	}
+	return image, nil, manifest.Problems{{File: "Twoliter.toml",
+		Msg:  "does not name the SDK that kits are made with",
+		Hint: "add [sdk] with name, version and vendor, and [vendor.NAME] with the registry of the SDK"}}
 }
 
 // kitMetadata returns the metadata of a kit of the tree. The kits it needs are those of the tree
 // below it and all external kits, because its packages may have been built with any of them.
 func (s *Session) kitMetadata(ws *workspace.Workspace, name string) (kit.Metadata, error) {
 	m := kit.Metadata{Name: name, Version: cmp.Or(s.c.Image.Version, ws.Release.Version)}
-	_, lock, _, err := kitTree(ws)
+	image, lock, err := kitSDK(ws)
 	if err != nil {
 		return m, err
 	}
-	switch {
-	case lock != nil && lock.SDK != nil:
-		m.SDK = *lock.SDK
-	case ws.Project != nil && ws.Project.SDK != nil:
-		m.SDK.Image = *ws.Project.SDK
-	default:
-		return m, manifest.Problems{{File: "Twoliter.toml",
-			Msg:  "does not name the SDK that kits are made with",
-			Hint: "add [sdk] with name, version and vendor, and [vendor.NAME] with the registry of the SDK"}}
-	}
+	m.SDK = image
 	for _, below := range ws.KitsBelow(name) {
 		own := manifest.Image{Name: below, Version: m.Version, Vendor: ws.Kits[below].Vendor}
 		m.Kits = append(m.Kits, own)

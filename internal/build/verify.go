@@ -46,7 +46,7 @@ func (*IrreproducibleError) ErrorKind() errkind.Kind { return errkind.Integrity 
 // are in place. It keeps both builds if they differ.
 func (s *Session) verify(ctx context.Context, e *engineLink, p plan.Plan, want Request,
 	keyed sdk.Digests) ([]Comparison, error) {
-	first := s.requested(p, want)
+	first := requested(p, want)
 	second := again(p, first, s.builds)
 	for _, step := range first { // what an earlier run left must not pass for this one's
 		if err := s.builds(step).Remove(); err != nil {
@@ -79,7 +79,7 @@ func (s *Session) verify(ctx context.Context, e *engineLink, p plan.Plan, want R
 }
 
 // requested returns the requested steps of a plan, without what they need.
-func (s *Session) requested(p plan.Plan, want Request) []plan.Step {
+func requested(p plan.Plan, want Request) []plan.Step {
 	var steps []plan.Step
 	for _, step := range p.Steps {
 		switch step.Kind {

@@ -58,7 +58,7 @@ func newBuildKitCommand(a *app) *cobra.Command {
 			if want.Kits, err = pickKits(ws, dir, names); err != nil {
 				return err
 			}
-			if err := s.CheckKit(ws, want.Kits[0]); err != nil {
+			if err := build.CheckKits(ws); err != nil {
 				return err
 			}
 			if unit != "" {
