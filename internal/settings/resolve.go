@@ -175,26 +175,24 @@ func list(text string) (words []string) {
 }
 
 func (l layers) boolean(env string) (bool, error) {
-	value, err := strconv.ParseBool(l.get(env, "false"))
+	text := l.get(env, "false")
+	value, err := strconv.ParseBool(text)
 	if err != nil {
-		return false, errkind.Usagef("%s must be true or false", env)
+		return false, errkind.Usagef("%s %q is neither true nor false", env, text)
 	}
 	return value, nil
 }
 
 func (l layers) strictness() (workspace.Strictness, error) {
-	value := l.get("BUILDSYS_STRICT", "")
-	if value == "" {
+	const env = "BUILDSYS_STRICT"
+	if l.get(env, "") == "" {
 		return workspace.ByTree, nil
 	}
-	strict, err := strconv.ParseBool(value)
-	switch {
-	case err != nil:
-		return workspace.ByTree, errkind.Usagef("BUILDSYS_STRICT %q is neither true nor false", value)
-	case strict:
+	strict, err := l.boolean(env)
+	if strict {
 		return workspace.Strict, nil
 	}
-	return workspace.Lenient, nil
+	return workspace.Lenient, err
 }
 
 func (l layers) sdk(arch string) (s build.SDKConfig, err error) {

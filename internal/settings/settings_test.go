@@ -63,8 +63,8 @@ func TestMistakes(t *testing.T) {
 	for setting, want := range map[string]string{
 		"BUILDSYS_ARCH=riscv64":               "use x86_64 or aarch64",
 		"BUILDSYS_JOBS=0":                     "use 1 or more",
-		"BUILDSYS_STRICT=perhaps":             "neither true nor false",
-		"BUILDSYS_ENGINE_INSECURE=perhaps":    "must be true or false",
+		"BUILDSYS_STRICT=perhaps":             `"perhaps" is neither true nor false`,
+		"BUILDSYS_ENGINE_INSECURE=perhaps":    `"perhaps" is neither true nor false`,
 		"BUILDSYS_ENGINE_WAIT=soon":           "is not a duration",
 		"BUILDSYS_NAME=../x":                  "cannot be part of an image's name",
 		"BUILDSYS_VERSION_IMAGE=1/2":          "cannot be part of an image's name",
@@ -74,7 +74,7 @@ func TestMistakes(t *testing.T) {
 		"BUILDSYS_CACHE_TO=ftp://x/y":         "BUILDSYS_CACHE_TO",
 		"BUILDSYS_LAYER_CACHE_TO=/dir":        "through a registry only",
 		"BUILDSYS_ROOT_DIR=nowhere":           "is not a directory",
-		"BUILDSYS_UPSTREAM_SOURCE_FALLBACK=2": "must be true or false",
+		"BUILDSYS_UPSTREAM_SOURCE_FALLBACK=2": `"2" is neither true nor false`,
 	} {
 		_, err := caller(root, "", setting).Resolve()
 		if errkind.Of(err) != errkind.Usage || err != nil && !strings.Contains(err.Error(), want) {
