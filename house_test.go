@@ -42,27 +42,42 @@ func (f goFile) name(ident string) string {
 
 func (f goFile) line(pos token.Pos) int { return f.fset.Position(pos).Line }
 
+// filesOf returns the slash paths of the repository's files with an extension.
+func filesOf(t *testing.T, ext string) (paths []string) {
+	t.Helper()
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (slices.Contains([]string{".git", "build", "bin"}, path) ||
+			d.Name() == "testdata"):
+			return fs.SkipDir
+		case filepath.Ext(path) == ext:
+			paths = append(paths, filepath.ToSlash(path))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return paths
+}
+
 // goFiles parses every Go file of the repository.
 func goFiles(t *testing.T) []goFile {
 	t.Helper()
 	var files []goFile
-	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if d.IsDir() && slices.Contains([]string{".git", "build", "bin", "testdata"}, d.Name()) {
-			return fs.SkipDir
-		}
-		if filepath.Ext(path) != ".go" {
-			return nil
-		}
-		f := goFile{path: filepath.ToSlash(path), fset: token.NewFileSet()}
+	for _, path := range filesOf(t, ".go") {
+		f := goFile{path: path, fset: token.NewFileSet()}
+		var err error
 		f.File, err = parser.ParseFile(f.fset, path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
 		files = append(files, f)
-		return err
-	})
-	if err != nil || len(files) < 100 {
-		t.Fatalf("%d Go files, %v", len(files), err)
+	}
+	if len(files) < 100 {
+		t.Fatalf("%d Go files", len(files))
 	}
 	return files
 }
