@@ -8,15 +8,18 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 const (
-	maxLines  = 60 // of a function, without its tables
-	maxFields = 15 // of a struct
+	maxLines   = 60  // of a function, without its tables
+	maxFields  = 15  // of a struct
+	maxColumns = 100 // of a line, with a tab as one
 )
 
 // longer and wider are the functions and structs that may exceed the limits, by directory and name,
@@ -175,5 +178,46 @@ func TestForbiddenCalls(t *testing.T) {
 			}
 			return true
 		})
+	}
+}
+
+// TestWidthOfLines exempts what cannot be broken: raw strings in Go; tables, code and addresses in
+// Markdown. It exempts sources/ too, where an edit changes the keys of the sample OS.
+func TestWidthOfLines(t *testing.T) {
+	for _, f := range goFiles(t) {
+		raw := map[int]bool{}
+		ast.Inspect(f.File, func(node ast.Node) bool {
+			if s, ok := node.(*ast.BasicLit); ok && strings.HasPrefix(s.Value, "`") {
+				for n := f.line(s.Pos()); n <= f.line(s.End()); n++ {
+					raw[n] = true
+				}
+			}
+			return true
+		})
+		if !strings.HasPrefix(f.path, "sources/") {
+			checkWidth(t, f.path, func(n int, _ string) bool { return raw[n] })
+		}
+	}
+	for _, path := range filesOf(t, ".md") {
+		code := false
+		checkWidth(t, path, func(_ int, line string) bool {
+			if strings.HasPrefix(strings.TrimSpace(line), "```") {
+				code = !code
+			}
+			return code || strings.HasPrefix(line, "|") || strings.Contains(line, "://")
+		})
+	}
+}
+
+// checkWidth reports the lines that are too long and not exempt.
+func checkWidth(t *testing.T, path string, exempt func(n int, line string) bool) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, line := range strings.Split(string(data), "\n") {
+		if n := utf8.RuneCountInString(line); !exempt(i+1, line) && n > maxColumns {
+			t.Errorf("%s:%d: has %d columns, more than %d", path, i+1, n, maxColumns)
+		}
 	}
 }

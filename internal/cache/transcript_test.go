@@ -24,8 +24,9 @@ target
 	if tr.String() != want {
 		t.Errorf("got\n%swant\n%s", tr, want)
 	}
-	// The number is sha256sum's for the text above.
-	if got := tr.ID().String(); got != "e3d89b0d203b93279bba6ac449fb68ebeae392674b9c77068e6ba4a37d2f5777" {
+	// sha256sum's number for the text above
+	const id = "e3d89b0d203b93279bba6ac449fb68ebeae392674b9c77068e6ba4a37d2f5777"
+	if got := tr.ID().String(); got != id {
 		t.Errorf("the action ID is %s", got)
 	}
 }

@@ -297,12 +297,13 @@ func TestKitsBuildspec(t *testing.T) {
 // TestSchemaRefuses checks that the schema refuses faulty files.
 func TestSchemaRefuses(t *testing.T) {
 	for what, text := range map[string]string{
-		"version":    "version: 0.1\nphases: {build: {commands: [x]}}",
-		"phase":      "version: 0.2\nphases: {test: {commands: [x]}}",
-		"empty":      "version: 0.2",
-		"commands":   "version: 0.2\nphases: {build: {finally: [x]}}",
-		"number":     "version: 0.2\nenv: {variables: {A: 1}}\nphases: {build: {commands: [x]}}",
-		"reserved":   "version: 0.2\nenv: {variables: {CODEBUILD_X: a}}\nphases: {build: {commands: [x]}}",
+		"version":  "version: 0.1\nphases: {build: {commands: [x]}}",
+		"phase":    "version: 0.2\nphases: {test: {commands: [x]}}",
+		"empty":    "version: 0.2",
+		"commands": "version: 0.2\nphases: {build: {finally: [x]}}",
+		"number":   "version: 0.2\nenv: {variables: {A: 1}}\nphases: {build: {commands: [x]}}",
+		"reserved": "version: 0.2\nenv: {variables: {CODEBUILD_X: a}}\n" +
+			"phases: {build: {commands: [x]}}",
 		"hyphen":     "version: 0.2\nbatch: {build-graph: [{identifier: a-b}]}",
 		"identifier": "version: 0.2\nbatch: {build-graph: [{buildspec: a}]}",
 		"typo":       "version: 0.2\nbatch: {build-graph: [{identifier: a, depends-on: [b]}]}",

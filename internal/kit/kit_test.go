@@ -248,7 +248,8 @@ func TestDrift(t *testing.T) {
 		l.SDK.Version = "0.0.9"
 		p.SDK = &manifest.Image{Name: "test-sdk", Version: "0.0.9", Vendor: "acme"}
 	}, "the SDK: kit core-kit 1.0.0 was made with test-sdk 0.1.0 of vendor acme, but "+
-		"Twoliter.lock has test-sdk 0.0.9 of vendor acme; one tree is built with one SDK: use versions that agree")
+		"Twoliter.lock has test-sdk 0.0.9 of vendor acme; one tree is built with one SDK: "+
+		"use versions that agree")
 	check("another place", func(_ *manifest.Lock, p *manifest.Project) {
 		p.Vendors = map[string]manifest.Vendor{"acme": {Registry: "elsewhere", Line: 3}}
 	}, "Twoliter.toml:3: kit core-kit was locked at oci-layout:"+dir+
@@ -510,7 +511,8 @@ func TestDigest(t *testing.T) {
 }
 
 func TestOverride(t *testing.T) {
-	project := &manifest.Project{Vendors: map[string]manifest.Vendor{"acme": {Registry: "registry.example.com/acme"}}}
+	project := &manifest.Project{Vendors: map[string]manifest.Vendor{
+		"acme": {Registry: "registry.example.com/acme"}}}
 	tr, err := ReadTree("/",
 		fstest.MapFS{"Twoliter.override": {Data: []byte("[acme.core-kit]\nname = \"my-core\"\nregistry " +
 			"= \"localhost:5000/me\"\n")}}, project)

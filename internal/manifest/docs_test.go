@@ -15,7 +15,8 @@ func TestDocsExamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	examples := regexp.MustCompile("(?s)```toml\n# (\\S+)\n(.*?)```").FindAllStringSubmatch(string(data), -1)
+	example := regexp.MustCompile("(?s)```toml\n# (\\S+)\n(.*?)```")
+	examples := example.FindAllStringSubmatch(string(data), -1)
 	if len(examples) != 4 {
 		t.Fatalf("found %d examples, want 4", len(examples))
 	}

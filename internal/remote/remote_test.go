@@ -172,7 +172,9 @@ func TestPoisonedManifest(t *testing.T) {
 		"link outside": func(m *spec.Manifest) {
 			m.Layers[len(m.Layers)-1].Annotations[linkNote] = "../../etc/passwd"
 		},
-		"set-user-ID": func(m *spec.Manifest) { m.Layers[len(m.Layers)-1].Annotations[modeNote] = "4755" },
+		"set-user-ID": func(m *spec.Manifest) {
+			m.Layers[len(m.Layers)-1].Annotations[modeNote] = "4755"
+		},
 		"many files": func(m *spec.Manifest) {
 			for n := range 5000 {
 				d := m.Layers[len(m.Layers)-1]
@@ -256,9 +258,13 @@ func consistent(m *spec.Manifest) {
 func TestPoisonedBlob(t *testing.T) {
 	r := newResult(t, "bash", files)
 	for name, spoil := range map[string]func(data []byte) []byte{
-		"other bytes": func(data []byte) []byte { data = []byte(string(data)); data[7] ^= 1; return data },
-		"more":        func(data []byte) []byte { return []byte(string(data) + "more") },
-		"fewer":       func(data []byte) []byte { return data[:len(data)-1] },
+		"other bytes": func(data []byte) []byte {
+			data = []byte(string(data))
+			data[7] ^= 1
+			return data
+		},
+		"more":  func(data []byte) []byte { return []byte(string(data) + "more") },
+		"fewer": func(data []byte) []byte { return data[:len(data)-1] },
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFakeRegistry(t)
@@ -356,8 +362,9 @@ func TestAccept(t *testing.T) {
 }
 
 func TestParseLocation(t *testing.T) {
+	const ecr = "oci://123456789012.dkr.ecr.eu-central-1.amazonaws.com/os/cache"
 	for text, want := range map[string]string{
-		"oci://123456789012.dkr.ecr.eu-central-1.amazonaws.com/os/cache": "oci://123456789012.dkr.ecr.eu-central-1.amazonaws.com/os/cache",
+		ecr:                              ecr,
 		"oci://localhost:5000/x":         "oci://localhost:5000/x",
 		"oci://[::1]:5000/x":             "oci://[::1]:5000/x",
 		"oci+http://registry.lan:5000/x": "oci+http://registry.lan:5000/x",

@@ -46,7 +46,8 @@ type OtherSDKError struct {
 // Error returns both IDs and what to do.
 func (e *OtherSDKError) Error() string {
 	return fmt.Sprintf("the SDK image %s has ID %.19s… here, but %.19s… in the remote cache %s: "+
-		"it was made from other Debian packages, so results are not shared; \"buildsys sdk fetch\" takes that of the cache", e.Image, e.Here, e.There, e.Origin)
+		"it was made from other Debian packages, so results are not shared; "+
+		"\"buildsys sdk fetch\" takes that of the cache", e.Image, e.Here, e.There, e.Origin)
 }
 
 func sdkTag(image string) string {

@@ -62,7 +62,8 @@ func TestReadHeader(t *testing.T) {
 	}
 	for tag, name := range map[int]string{1000: "NAME", 1001: "VERSION", 1006: "BUILDTIME",
 		1007: "BUILDHOST", 1028: "FILESIZES",
-		1030: "FILEMODES", 1034: "FILEMTIMES", 1035: "FILEDIGESTS", 1036: "FILELINKTOS", 1047: "PROVIDENAME", 1117: "BASENAMES", 5092: "PAYLOADDIGEST"} {
+		1030: "FILEMODES", 1034: "FILEMTIMES", 1035: "FILEDIGESTS", 1036: "FILELINKTOS",
+		1047: "PROVIDENAME", 1117: "BASENAMES", 5092: "PAYLOADDIGEST"} {
 		out, err := exec.Command("rpm", "-qp", "--nosignature", "--qf", "[%{"+name+"}\n]", path).Output()
 		if err != nil {
 			t.Fatal(err)
@@ -95,7 +96,9 @@ func TestDiffOfRealRPMs(t *testing.T) {
 	}
 	a := read("CONTENT=one", "MODE=644")
 	got := strings.Join(Diff(a, read("CONTENT=two", "MODE=600")), "\n")
-	if want := "file /usr/share/thing/a: contents\nfile /usr/share/thing/b: mode 0100644, then 0100600"; got != want {
+	want := "file /usr/share/thing/a: contents\n" +
+		"file /usr/share/thing/b: mode 0100644, then 0100600"
+	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }

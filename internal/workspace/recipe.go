@@ -92,8 +92,9 @@ func notOurRecipe(first string) error {
 		Hint: "move it away to use the recipe inside buildsys"}
 	if first == flatLine {
 		p.Hint = "move each file of tools/ into the directory of the target that runs it " +
-			"(tools/package, tools/image, ...), correct the paths in the Dockerfile and write the new first line, " +
-			"as docs/manifests.md says; or move the Dockerfile away to use the recipe inside buildsys"
+			"(tools/package, tools/image, ...), correct the paths in the Dockerfile and write the new " +
+			"first line, as docs/manifests.md says; or move the Dockerfile away to use the recipe " +
+			"inside buildsys"
 	}
 	return manifest.Problems{p}
 }
