@@ -30,7 +30,7 @@ const (
 	entriesDir    = "entries"    // <action ID>: an Entry as text
 	blobsDir      = "blobs"      // <sha256>: the bytes of an output or a log
 	remoteDir     = "known"      // <action ID>: a remote entry
-	lastDir       = "last"       // <sha256 of a key>: the last action of that key
+	lastDir       = "last"       // <sha256 of a step's name>: how long it took
 	quarantineDir = "quarantine" // damaged files
 	tmpDir        = "tmp"        // files being written
 	lockFile      = "lock"

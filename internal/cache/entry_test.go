@@ -100,8 +100,8 @@ func FuzzDecodeEntry(f *testing.F) {
 		if err == nil && !bytes.Equal(e.encode(), data) {
 			t.Errorf("%q was read as %+v, which is written %q", data, e, e.encode())
 		}
-		if r, err := decodeRecord(data); err == nil && r.Key == "" && r.Took < 0 {
-			t.Errorf("%q was read as %+v", data, r)
+		if _, took, err := decodeRecord(data); err == nil && took < 0 {
+			t.Errorf("%q was read as %v", data, took)
 		}
 	})
 }

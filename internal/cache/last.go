@@ -8,75 +8,56 @@ import (
 	"errors"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 )
 
-const recordHeader = "buildsys last 1\n"
+const recordHeader = "buildsys last 2\n"
 
-// record is what the store remembers under a key. Records are hints: losing one costs time, never a
-// result.
-type record struct {
-	Key    string
-	Action ActionID
-	Took   time.Duration
+// remember records how long a step took. Records are hints: losing one costs time, never a result;
+// so it only warns of failures. The caller holds the lock, shared.
+func (s *Store) remember(step string, took time.Duration) {
+	var t Transcript
+	t.text = append(t.text, recordHeader...)
+	t.Add("step", step)
+	t.Add("took", strconv.FormatInt(int64(took), 10))
+	if err := s.writeSmall(s.recordPath(step), appendSum(t.String()), false); err != nil {
+		s.warn("%v", err)
+	}
 }
 
 // Took returns how long a step, such as "package/bash x86_64", took when it was last stored by any
 // checkout.
 func (s *Store) Took(step string) (time.Duration, bool) {
-	r, ok := s.recall(tookKey(step))
-	return r.Took, ok
-}
-
-func tookKey(step string) string { return "took " + step }
-
-// remember stores a record if it is new. It only warns of failures. The caller holds the lock,
-// shared.
-func (s *Store) remember(r record) {
-	var t Transcript
-	t.text = append(t.text, recordHeader...)
-	t.Add("key", r.Key)
-	t.Add("action", r.Action.String())
-	t.Add("took", strconv.FormatInt(int64(r.Took), 10))
-	if old, ok := s.recall(r.Key); ok && old == r {
-		return
-	}
-	if err := s.writeSmall(s.recordPath(r.Key), appendSum(t.String()), false); err != nil {
-		s.warn("%v", err)
-	}
-}
-
-func (s *Store) recall(key string) (record, bool) {
-	data, _, err := readRegular(s.recordPath(key), 1<<20)
+	data, _, err := readRegular(s.recordPath(step), 1<<20)
 	if err != nil {
-		return record{}, false
+		return 0, false
 	}
-	r, err := decodeRecord(data)
-	if err != nil || r.Key != key {
-		_ = os.Remove(s.recordPath(key))
-		return record{}, false
+	of, took, err := decodeRecord(data)
+	if err != nil || of != step {
+		_ = os.Remove(s.recordPath(step))
+		return 0, false
 	}
-	return r, true
+	return took, true
 }
 
-func decodeRecord(data []byte) (record, error) {
+func decodeRecord(data []byte) (step string, took time.Duration, err error) {
 	text, err := checkSum(data)
 	if err != nil {
-		return record{}, err
+		return "", 0, err
 	}
-	if len(text) < len(recordHeader) || text[:len(recordHeader)] != recordHeader {
-		return record{}, errors.New("it is not a record of a known format")
+	rest, ok := strings.CutPrefix(text, recordHeader)
+	if !ok {
+		return "", 0, errors.New("it is not a record of a known format")
 	}
-	p := parser{rest: text[len(recordHeader):]}
-	var r record
-	r.Key = p.line("key", 1)[0]
-	p.hash((*[32]byte)(&r.Action), p.line("action", 1)[0])
-	r.Took = time.Duration(p.number(p.line("took", 1)[0]))
-	return r, p.err
+	p := parser{rest: rest}
+	step = p.line("step", 1)[0]
+	took = time.Duration(p.number(p.line("took", 1)[0]))
+	return step, took, p.err
 }
 
-func (s *Store) recordPath(key string) string {
-	sum := sha256.Sum256([]byte(key))
+func (s *Store) recordPath(step string) string {
+	sum := sha256.Sum256([]byte(step))
 	name := hex.EncodeToString(sum[:])
 	return s.path(lastDir, name[:2], name)
 }

@@ -72,7 +72,7 @@ func (s *Store) putEntry(e Entry) (Entry, error) {
 		return e, fmt.Errorf("the outputs of %s cannot be stored: %w", e.Step, err)
 	}
 	// Before the entry: if a kill after the entry lost the record, nothing would write it again.
-	s.remember(record{Key: tookKey(e.Step), Action: e.Action, Took: e.Took})
+	s.remember(e.Step, e.Took)
 	s.reach("remembered")
 	if err := s.writeSmall(s.entryPath(e.Action), e.encode(), true); err != nil {
 		return e, err

@@ -30,8 +30,8 @@ func (s *Store) PutRemote(e Entry) error {
 	defer unlock()
 	e.Built, e.Took = time.Now().UTC().Round(0), max(e.Took, 0) // Built is the time of the lookup
 	// A duration measured on this machine is more accurate.
-	if _, ok := s.recall(tookKey(e.Step)); !ok {
-		s.remember(record{Key: tookKey(e.Step), Action: e.Action, Took: e.Took})
+	if _, ok := s.Took(e.Step); !ok {
+		s.remember(e.Step, e.Took)
 	}
 	return s.writeSmall(s.remotePath(e.Action), e.encode(), false)
 }

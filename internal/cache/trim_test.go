@@ -107,7 +107,7 @@ func TestTrimByUse(t *testing.T) {
 	now := time.Now()
 	used := aged(t, s, "used", 10, now, 40*24*time.Hour)
 	aged(t, s, "unused", 10, now, 40*24*time.Hour)
-	s.remember(record{Key: tookKey("new"), Took: 1})
+	s.remember("new", 1)
 	if _, ok := s.Get(used.Action); !ok {
 		t.Fatal("no entry")
 	}
@@ -190,18 +190,18 @@ func TestTook(t *testing.T) {
 		t.Error("known from nowhere")
 	}
 	for n, step := range []string{"a", "b\n", "a", "a"} {
-		s.remember(record{Key: tookKey(step), Action: ActionID{byte(n)}, Took: time.Duration(n)})
+		s.remember(step, time.Duration(n))
 	}
 	for step, want := range map[string]time.Duration{"a": 3, "b\n": 1} {
 		if got, ok := s.Took(step); !ok || got != want {
 			t.Errorf("%q: took %v, %v", step, got, ok)
 		}
 	}
-	if err := os.Rename(s.recordPath(tookKey("a")), s.recordPath(tookKey("b\n"))); err != nil {
+	if err := os.Rename(s.recordPath("a"), s.recordPath("b\n")); err != nil {
 		t.Fatal(err)
 	}
 	if took, ok := s.Took("b\n"); ok {
-		t.Errorf("took %v by another key's record", took)
+		t.Errorf("took %v by another step's record", took)
 	}
 }
 
