@@ -36,7 +36,7 @@ func (e *StoreError) Unwrap() error { return e.Err }
 // was moved to the quarantine and the entry is gone, so the step must run again.
 type DamagedError struct {
 	Step   string
-	Name   string // the output's name; "log" for the step's log
+	Name   string // the output's name
 	Blob   string // expected sha256 in hex
 	Reason string // "it is missing", "its sha256 is 12ab…"
 }

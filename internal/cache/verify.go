@@ -39,7 +39,8 @@ func (s *Store) Verify(ctx context.Context, report func(string)) (Verified, erro
 		return v.Verified, err
 	}
 	v.Unused = len(v.good)
-	return v.Verified, v.walk(entriesDir, v.entry)
+	err = v.walk(entriesDir, v.entry) // changes v
+	return v.Verified, err
 }
 
 type verifier struct {
