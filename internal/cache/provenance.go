@@ -48,9 +48,9 @@ type externalParameters struct {
 }
 
 // resource is a ResourceDescriptor of in-toto. Digests that are not plain hashes of one file have
-// our own names: buildsysImage (of the SDK), buildsysContent (of the RPMs of a package; see
-// ContentOf) and buildsysPackages (of all packages that the step saw, if they are unknown; see
-// packages.go).
+// our own names: buildsysImage (of the SDK and of base images), buildsysContent (of what the step
+// of a package made; see ContentOf) and buildsysPackages (of all packages that the step saw, if
+// they are unknown; see packages.go).
 type resource struct {
 	Name   string            `json:"name"`
 	Digest map[string]string `json:"digest"`
@@ -112,6 +112,8 @@ func (p *externalParameters) read(words []string) (dep resource, ok bool) {
 		p.Arguments[word(1)] = word(2)
 	case "sdk":
 		return on("sdk", "buildsysImage", word(1))
+	case "image":
+		return on("image", "buildsysImage", word(1))
 	case "dockerfile":
 		return on("Dockerfile", "sha256", word(1))
 	case "file":
@@ -120,8 +122,9 @@ func (p *externalParameters) read(words []string) (dep resource, ok bool) {
 		return on(word(1)+"/"+word(2), "sha512", word(3))
 	case packagesLabel:
 		return on(packagesLabel, "buildsysPackages", word(1))
-	default: // the Go modules of a package
-		return on(words[0]+"/"+word(1), "buildsysContent", word(2))
+	case "modules":
+		return on("modules/"+word(1), "buildsysContent", word(2))
+	case "link", "dir", "ignore": // names in a context, without bytes: the action ID covers them
 	}
 	return resource{}, false
 }
