@@ -19,7 +19,7 @@ import (
 type Nodes struct{ Dir string }
 
 // nodesDaily is how often Sweep runs, and how old a node must be to be removed: another process may
-// have written it just before the record that names it.
+// have put it just before the record that names it.
 const nodesDaily = 24 * time.Hour
 
 // sweptFile is the file whose time is that of the last Sweep.
@@ -39,16 +39,17 @@ func (n Nodes) Get(d PackagesDigest) []byte {
 	return data
 }
 
-// Put stores a node unless it exists. A damaged one is replaced.
-func (n Nodes) Put(d PackagesDigest, text func() []byte) error {
-	path, data := n.path(d), text()
-	if bytes.Equal(n.Get(d), data) {
+// Put stores a node. One that exists becomes as young as a new one, for Sweep; a damaged one is
+// replaced.
+func (n Nodes) Put(d PackagesDigest, text []byte) error {
+	path, now := n.path(d), time.Now()
+	if bytes.Equal(n.Get(d), text) && os.Chtimes(path, now, now) == nil {
 		return nil
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	return atomicfile.Replace(path, data, 0o644)
+	return atomicfile.Replace(path, text, 0o644)
 }
 
 // Sweep deletes, at most once a day, the nodes that no transcript names. It calls transcripts,
@@ -56,7 +57,7 @@ func (n Nodes) Put(d PackagesDigest, text func() []byte) error {
 // records name and those made in the last two days.
 func (n Nodes) Sweep(now time.Time, transcripts func() []string) error {
 	marker := filepath.Join(n.Dir, sweptFile)
-	if info, err := os.Stat(marker); err == nil && now.Sub(info.ModTime()) < nodesDaily {
+	if info, err := os.Stat(marker); err == nil && now.Sub(info.ModTime()).Abs() < nodesDaily {
 		return nil
 	}
 	if _, err := os.Stat(n.Dir); err != nil { // there are no nodes

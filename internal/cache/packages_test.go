@@ -4,6 +4,7 @@ package cache
 
 import (
 	"crypto/sha256"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,7 +26,7 @@ func seen(t *testing.T, nodes Nodes, packages ...string) string {
 		buckets[b] = append(buckets[b], NewPackage(name, ContentOf(files), files))
 	}
 	put := func(d PackagesDigest, text []byte) {
-		if err := nodes.Put(d, func() []byte { return text }); err != nil {
+		if err := nodes.Put(d, text); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -166,6 +167,27 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+// TestSweepKeepsWhatIsPut: an old node that is put again may be that of a record that will be
+// written. A clock that was put back does not end sweeping.
+func TestSweepKeepsWhatIsPut(t *testing.T) {
+	nodes, d, now := Nodes{Dir: t.TempDir()}, PackagesDigest{1}, time.Now()
+	old := now.Add(-2 * nodesDaily)
+	marker := filepath.Join(nodes.Dir, sweptFile)
+	for _, again := range []bool{true, false} {
+		err := errors.Join(nodes.Put(d, []byte("text")), os.Chtimes(nodes.path(d), old, old),
+			os.WriteFile(marker, nil, 0o644), os.Chtimes(marker, now, now.Add(2*nodesDaily)))
+		if again {
+			err = errors.Join(err, nodes.Put(d, []byte("text")))
+		}
+		if err = errors.Join(err, nodes.Sweep(now, func() []string { return nil })); err != nil {
+			t.Fatal(err)
+		}
+		if kept := nodes.Get(d) != nil; kept != again {
+			t.Errorf("put again: %v, kept: %v", again, kept)
+		}
+	}
+}
+
 // Provenance names every package if they are known, else their digest.
 func TestProvenanceOfPackages(t *testing.T) {
 	transcript := seen(t, Nodes{Dir: t.TempDir()}, "bash=1", "musl=1")
@@ -198,7 +220,7 @@ func TestNodeIsRepaired(t *testing.T) {
 	nodes, d, text := Nodes{Dir: t.TempDir()}, PackagesDigest{1}, []byte("text")
 	put := func() {
 		t.Helper()
-		if err := nodes.Put(d, func() []byte { return text }); err != nil {
+		if err := nodes.Put(d, text); err != nil {
 			t.Fatal(err)
 		}
 	}

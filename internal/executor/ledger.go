@@ -179,7 +179,7 @@ func (l *ledger) keep(nodes cache.Nodes, set graph.Set) {
 		return
 	}
 	put := func(d cache.PackagesDigest, text func() []byte) {
-		if _, there := l.kept.LoadOrStore(d, true); !there && nodes.Put(d, text) != nil {
+		if _, there := l.kept.LoadOrStore(d, true); !there && nodes.Put(d, text()) != nil {
 			l.kept.Delete(d)
 		}
 	}
