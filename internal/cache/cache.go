@@ -120,9 +120,6 @@ func (s *Store) warn(format string, args ...any) {
 	}
 }
 
-// AtStages makes Put call f between its stages, for tests.
-func (s *Store) AtStages(f func(name string)) { s.stage = f }
-
 // reach reports a stage of Put.
 func (s *Store) reach(stage string) {
 	if s.stage != nil {
