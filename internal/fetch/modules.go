@@ -79,7 +79,7 @@ func (s *Store) fetchModules(ctx context.Context, step, where, of, dir string,
 		errs    = make([]error, len(todo))
 		group   errgroup.Group // no shared context: one missing module must not hide another
 	)
-	group.SetLimit(int(orDefault(s.tuned.jobs, defaultJobs)))
+	group.SetLimit(orDefault(s.tuned.jobs, defaultJobs))
 	for i, m := range todo {
 		group.Go(func() error {
 			m.job = &job{s: s, step: step, name: m.title(), final: s.keptPath(m), where: where}

@@ -57,10 +57,9 @@ func ReadHeader(path string) (Header, error) {
 	return h, nil
 }
 
-// Read returns the main header of the RPM at the beginning of r.
-func Read(r io.Reader) (Header, error) { return parse(bufio.NewReader(r)) }
-
-func parse(r io.Reader) (Header, error) {
+// Read returns the main header of the RPM at the beginning of in.
+func Read(in io.Reader) (Header, error) {
+	r := bufio.NewReader(in)
 	lead := make([]byte, leadSize)
 	if _, err := io.ReadFull(r, lead); err != nil || string(lead[:len(leadMagic)]) != leadMagic {
 		return nil, errors.New("it is not an RPM")

@@ -147,7 +147,7 @@ func TestNotAnRPM(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, size := range []int{0, 3, 95, 96, 100, 112, 200, len(good) / 4} {
-		if _, err := parse(bytes.NewReader(good[:size])); err == nil {
+		if _, err := Read(bytes.NewReader(good[:size])); err == nil {
 			t.Errorf("%d bytes are read as an RPM", size)
 		}
 	}
@@ -164,7 +164,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(lead + empty + one))
 	f.Add([]byte(lead + one + "\x00\x00\x00\x00" + one))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		h, err := parse(bytes.NewReader(data))
+		h, err := Read(bytes.NewReader(data))
 		if err != nil {
 			return
 		}
