@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"buildsys/internal/errkind"
 	"buildsys/internal/manifest"
 )
 
@@ -72,8 +73,8 @@ func (t Tree) Installed(s Store, lock *manifest.Lock, arch string) ([]*Installed
 			needed[need.Vendor+"/"+need.Name] = true
 			if !slices.ContainsFunc(lock.Kits,
 				func(l manifest.LockedImage) bool { return l.SameImage(need) }) {
-				return nil, fault(Config, l.Image, runUpdate, "it needs kit %s, which is not in %s", need,
-					lockFile)
+				return nil, fault(errkind.Usage, l.Image, runUpdate,
+					"it needs kit %s, which is not in %s", need, lockFile)
 			}
 		}
 		out = append(out, k)

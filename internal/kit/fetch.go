@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"buildsys/internal/atomicfile"
+	"buildsys/internal/errkind"
 	"buildsys/internal/manifest"
 	"buildsys/internal/oci"
 )
@@ -57,7 +58,7 @@ func (t Tree) fetchOne(ctx context.Context, s Store, kit manifest.LockedImage, a
 	data, err := src.index(ctx, "v"+kit.Version)
 	if err != nil {
 		err = readFault(ctx, src, kit.Image, err)
-		if missing, ok := errors.AsType[*Error](err); here != nil && ok && missing.Kind == Missing {
+		if here != nil && errkind.Of(err) == errkind.Environment {
 			warn(err.Error() + "; using the one on this machine")
 			return nil
 		}
@@ -75,7 +76,7 @@ func (t Tree) fetchOne(ctx context.Context, s Store, kit manifest.LockedImage, a
 	}
 	x, err := parseIndex(data)
 	if err != nil {
-		return fault(Bad, kit.Image, "", "%v", err)
+		return fault(errkind.Integrity, kit.Image, "", "%v", err)
 	}
 	d, err := imageFor(x, kit.Image, arch)
 	if err != nil {
@@ -89,10 +90,10 @@ func (t Tree) fetchOne(ctx context.Context, s Store, kit manifest.LockedImage, a
 func checkDigest(kit manifest.LockedImage, data []byte) error {
 	got, err := Digest(data)
 	if err != nil {
-		return fault(Bad, kit.Image, "", "its index is not JSON: %v", err)
+		return fault(errkind.Integrity, kit.Image, "", "its index is not JSON: %v", err)
 	}
 	if got != kit.Digest {
-		return fault(Bad, kit.Image, runUpdate,
+		return fault(errkind.Integrity, kit.Image, runUpdate,
 			"%s now leads to a different image: its digest is %s, but %s in %s",
 			kit.Source, got, kit.Digest, lockFile)
 	}
@@ -150,7 +151,7 @@ func (s Store) install(
 ) error {
 	err := s.unpack(ctx, src, i, d, arch)
 	if local, ok := errors.AsType[localError](err); ok {
-		e := fault(Missing, i, "", "it cannot be stored in %s: %v", s.Dir, local.error)
+		e := fault(errkind.Environment, i, "", "it cannot be stored in %s: %v", s.Dir, local.error)
 		e.Err = err
 		return e
 	}
@@ -210,14 +211,16 @@ func (s Store) unpack(
 // checkConfig compares the configuration of an image with what was asked for.
 func checkConfig(i manifest.Image, c imageConfig, arch string) error {
 	if rpmArch(c.Architecture) != arch {
-		return fault(Bad, i, "", "its image for %s is configured for %.100q", arch, c.Architecture)
+		return fault(errkind.Integrity, i, "", "its image for %s is configured for %.100q", arch,
+			c.Architecture)
 	}
 	m, err := decodeMetadata(c.Config.Labels)
 	if err != nil {
-		return fault(Bad, i, "check registry of vendor "+i.Vendor+" in "+projectFile, "%v", err)
+		return fault(errkind.Integrity, i, "check registry of vendor "+i.Vendor+" in "+projectFile,
+			"%v", err)
 	}
 	if m.Version != i.Version {
-		return fault(Bad, i, "ask the vendor: the tag v"+i.Version+" is on another kit",
+		return fault(errkind.Integrity, i, "ask the vendor: the tag v"+i.Version+" is on another kit",
 			"its label is that of %s %s", m.Name, m.Version)
 	}
 	return nil

@@ -12,14 +12,9 @@ import (
 	"buildsys/internal/manifest"
 )
 
-// The kinds of errors about kits.
-const (
-	Config  = errkind.Usage       // Twoliter.toml or Twoliter.lock ask for something impossible
-	Missing = errkind.Environment // a registry does not answer, or a kit is not on this machine
-	Bad     = errkind.Integrity   // an image is not what it should be
-)
-
-// Error is the reason why a kit cannot be fetched or used.
+// Error is the reason why a kit cannot be fetched or used. Its kind is Usage if Twoliter.toml or
+// Twoliter.lock ask for something impossible, Environment if a registry does not answer or a kit is
+// not on this machine, and Integrity if an image is not what it should be.
 type Error struct {
 	Kind errkind.Kind
 	What string // "kit core-kit 1.0.0 of vendor acme"

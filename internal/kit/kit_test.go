@@ -175,16 +175,16 @@ func TestResolveFaults(t *testing.T) {
 		kind errkind.Kind
 		want string
 	}{
-		{"no such version", tree(layoutScheme+dir, image("base-kit", "2.0.0")), Config,
+		{"no such version", tree(layoutScheme+dir, image("base-kit", "2.0.0")), errkind.Usage,
 			"kit base-kit 2.0.0 of vendor acme: there is no such version; available: v1.0.0"},
-		{"no such kit", tree(layoutScheme+dir, image("bse-kit", "1.0.0")), Missing,
+		{"no such kit", tree(layoutScheme+dir, image("bse-kit", "1.0.0")), errkind.Environment,
 			"kit bse-kit 1.0.0 of vendor acme: it cannot be read: there is no OCI layout " + dir +
 				"/bse-kit"},
 		{"two versions of one", tree(layoutScheme+dir, image("base-kit", "1.0.0"),
-			image("core-kit", "3.1.1")), Config,
+			image("core-kit", "3.1.1")), errkind.Usage,
 			"kit base-kit 1.1.0 of vendor acme: kit core-kit 3.1.1 needs it, but Twoliter.toml:0 needs " +
 				"version 1.0.0; use kits that agree"},
-		{"an unknown vendor", tree(layoutScheme+dir, image("odd-kit", "1.0.0")), Config,
+		{"an unknown vendor", tree(layoutScheme+dir, image("odd-kit", "1.0.0")), errkind.Usage,
 			`kit x-kit 1.0.0 of vendor others: kit odd-kit 1.0.0 needs it, but there is no vendor ` +
 				`"others" in Twoliter.toml; add [vendor.others] with registry = "HOST/PATH" to Twoliter.toml`},
 		{"another SDK", func() Tree {
@@ -192,10 +192,10 @@ func TestResolveFaults(t *testing.T) {
 				image("base-kit", "1.0.0"))
 			t.Project.SDK = &other
 			return t
-		}(), Config,
+		}(), errkind.Usage,
 			"the SDK: kit base-kit 1.0.0 was made with test-sdk 0.1.0 of vendor acme, but Twoliter.toml " +
 				"has test-sdk 0.2.0 of vendor acme; one tree is built with one SDK: use versions that agree"},
-		{"not a registry", tree("https://x/y", image("base-kit", "1.0.0")), Config,
+		{"not a registry", tree("https://x/y", image("base-kit", "1.0.0")), errkind.Usage,
 			`kit base-kit 1.0.0 of vendor acme: registry "https://x/y" of vendor acme: `},
 	} {
 		_, err := c.tree.Resolve(t.Context(), nil, true, quiet)
@@ -273,7 +273,7 @@ func TestDrift(t *testing.T) {
 	}
 	makeKit(t, dir, "base-kit", "1.0.0", "aarch64") // the tag now leads to another index
 	err = tr.Fetch(t.Context(), store, lock, "x86_64", quiet, quiet)
-	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != Bad ||
+	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != errkind.Integrity ||
 		!strings.Contains(err.Error(), "now leads to a different image: its digest is") {
 		t.Errorf("a tag that was moved: %v", err)
 	}
@@ -322,7 +322,7 @@ func TestBadImages(t *testing.T) {
 				must(t, tr.Fetch(t.Context(), Store{t.TempDir()}, lock, "x86_64", quiet, quiet))
 				return
 			}
-			if e, ok := errors.AsType[*Error](err); !ok || e.Kind != Bad ||
+			if e, ok := errors.AsType[*Error](err); !ok || e.Kind != errkind.Integrity ||
 				!strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v\nwant %s", err, c.want)
 			}
@@ -471,7 +471,7 @@ func TestDamagedLayout(t *testing.T) {
 		must(t, os.WriteFile(name, data, 0o644))
 	}
 	err = tr.Fetch(t.Context(), store, lock, "x86_64", quiet, quiet)
-	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != Bad ||
+	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != errkind.Integrity ||
 		!strings.Contains(err.Error(), "does not match the digest in its name") {
 		t.Errorf("got %v", err)
 	}

@@ -17,6 +17,7 @@ import (
 	spec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"buildsys/internal/cache"
+	"buildsys/internal/errkind"
 	"buildsys/internal/manifest"
 	"buildsys/internal/oci"
 	"buildsys/internal/remote"
@@ -101,7 +102,7 @@ func (t Tree) Source(i manifest.Image) string {
 func (t Tree) place(i manifest.Image) (registry, repository string, err error) {
 	vendor, known := t.Project.Vendors[i.Vendor]
 	if !known {
-		return "", "", fault(Config, i,
+		return "", "", fault(errkind.Usage, i,
 			fmt.Sprintf("add [vendor.%s] with registry = \"HOST/PATH\" to %s", i.Vendor, projectFile),
 			"there is no vendor %q in %s", i.Vendor, projectFile)
 	}
@@ -147,7 +148,7 @@ func (t Tree) open(i manifest.Image) (source, error) {
 		images, err = remote.OpenImages(at, t.Limits)
 	}
 	if err != nil {
-		return nil, fault(Config, i, "", "registry %q of vendor %s: %v", registry, i.Vendor, err)
+		return nil, fault(errkind.Usage, i, "", "registry %q of vendor %s: %v", registry, i.Vendor, err)
 	}
 	return registrySource{images}, nil
 }
@@ -185,15 +186,15 @@ func readFault(ctx context.Context, s source, i manifest.Image, err error) error
 		if tags := s.tags(ctx); len(tags) > 0 {
 			hint = "available: " + strings.Join(tags[max(0, len(tags)-8):], ", ")
 		}
-		e := fault(Config, i, hint, "there is no such version")
+		e := fault(errkind.Usage, i, hint, "there is no such version")
 		e.Err = err
 		return e
 	case remote.BadError(err) || errors.As(err, new(oci.BadError)):
-		e := fault(Bad, i, "", "it is refused: %v", err)
+		e := fault(errkind.Integrity, i, "", "it is refused: %v", err)
 		e.Err = err
 		return e
 	}
-	e := fault(Missing, i, "", "it cannot be read: %v", err)
+	e := fault(errkind.Environment, i, "", "it cannot be read: %v", err)
 	e.Err = err
 	return e
 }

@@ -15,6 +15,7 @@ import (
 	orasremote "oras.land/oras-go/v2/registry/remote"
 
 	"buildsys/internal/buildtest"
+	"buildsys/internal/errkind"
 	"buildsys/internal/remote"
 )
 
@@ -59,7 +60,7 @@ func TestRegistry(t *testing.T) {
 	makeKit(t, other, "base-kit", "1.0.0", "x86_64")
 	publish(t, other, address, "base-kit", "v1.0.0")
 	err = tr.Fetch(t.Context(), store, lock, "x86_64", quiet, quiet)
-	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != Bad ||
+	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != errkind.Integrity ||
 		!strings.Contains(err.Error(), runUpdate) {
 		t.Errorf("a tag that was moved: %v", err)
 	}
@@ -78,7 +79,7 @@ func TestRegistry(t *testing.T) {
 		t.Errorf("warned %q", warned)
 	}
 	err = tr.Fetch(t.Context(), Store{t.TempDir()}, lock, "x86_64", quiet, quiet)
-	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != Missing {
+	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != errkind.Environment {
 		t.Errorf("without registry and kit: %v", err)
 	}
 }

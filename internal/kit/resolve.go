@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 
+	"buildsys/internal/errkind"
 	"buildsys/internal/manifest"
 	"buildsys/internal/remote"
 )
@@ -66,17 +67,17 @@ func (r *resolver) kit(ctx context.Context, want wantedImage) ([]wantedImage, er
 	key := want.Vendor + "/" + want.Name
 	if other, ok := r.known[key]; ok {
 		if other.Version != want.Version {
-			return nil, fault(Config, want.Image, "use kits that agree",
+			return nil, fault(errkind.Usage, want.Image, "use kits that agree",
 				"%s needs it, but %s needs version %s", want.by, other.by, other.Version)
 		}
 		return nil, nil
 	}
 	if len(r.known) == maxKits {
-		return nil, fault(Config, want.Image, "", "the tree needs more than %d kits", maxKits)
+		return nil, fault(errkind.Usage, want.Image, "", "the tree needs more than %d kits", maxKits)
 	}
 	r.known[key] = want
 	if _, ok := r.tree.Project.Vendors[want.Vendor]; !ok {
-		return nil, fault(Config, want.Image,
+		return nil, fault(errkind.Usage, want.Image,
 			fmt.Sprintf("add [vendor.%s] with registry = \"HOST/PATH\" to %s", want.Vendor, projectFile),
 			"%s needs it, but there is no vendor %q in %s", want.by, want.Vendor, projectFile)
 	}
@@ -110,18 +111,19 @@ func (t Tree) inspect(ctx context.Context, i manifest.Image) (digest string, m M
 		return "", m, readFault(ctx, src, i, err)
 	}
 	if digest, err = Digest(data); err != nil {
-		return "", m, fault(Bad, i, "", "its index is not JSON: %v", err)
+		return "", m, fault(errkind.Integrity, i, "", "its index is not JSON: %v", err)
 	}
 	x, err := parseIndex(data)
 	if err != nil {
-		return "", m, fault(Bad, i, "", "%v", err)
+		return "", m, fault(errkind.Integrity, i, "", "%v", err)
 	}
 	byArch, err := arches(x)
 	if err != nil {
-		return "", m, fault(Bad, i, "", "%v", err)
+		return "", m, fault(errkind.Integrity, i, "", "%v", err)
 	}
 	if len(byArch) == 0 {
-		return "", m, fault(Bad, i, "", "it has no image for an architecture that buildsys supports")
+		return "", m, fault(errkind.Integrity, i, "",
+			"it has no image for an architecture that buildsys supports")
 	}
 	label := ""
 	for _, arch := range slices.Sorted(maps.Keys(byArch)) {
@@ -138,7 +140,7 @@ func (t Tree) inspect(ctx context.Context, i manifest.Image) (digest string, m M
 			return "", m, err
 		}
 		if label != "" && label != encoded {
-			return "", m, fault(Bad, i, "ask the vendor for images that were made together",
+			return "", m, fault(errkind.Integrity, i, "ask the vendor for images that were made together",
 				"the labels of its images differ: that for %s is not like the others", arch)
 		}
 		label, m = encoded, one
@@ -167,7 +169,7 @@ func (r *resolver) sdk() (manifest.Image, error) {
 }
 
 func otherSDK(one string, a manifest.Image, other string, b manifest.Image) error {
-	return &Error{Kind: Config, What: "the SDK", Why: fmt.Sprintf(
+	return &Error{Kind: errkind.Usage, What: "the SDK", Why: fmt.Sprintf(
 		"%s was made with %s, but %s has %s", one, a, other, b),
 		Hint: "one tree is built with one SDK: use versions that agree"}
 }
@@ -202,9 +204,9 @@ func (t Tree) lockSDK(ctx context.Context, sdk manifest.Image, old *manifest.Loc
 	if ctx.Err() != nil {
 		return locked, context.Cause(ctx)
 	}
-	kind := Missing
+	kind := errkind.Environment
 	if errors.Is(err, remote.ErrNotFound) {
-		kind = Config
+		kind = errkind.Usage
 	}
 	return locked, &Error{Kind: kind, What: "the SDK " + sdk.String(), Why: err.Error(), Err: err,
 		Hint: "if the SDK image is in no registry, name it with --sdk-image"}

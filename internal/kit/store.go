@@ -21,6 +21,7 @@ import (
 	spec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"buildsys/internal/atomicfile"
+	"buildsys/internal/errkind"
 	"buildsys/internal/manifest"
 	"buildsys/internal/oci"
 )
@@ -115,7 +116,8 @@ func notHere(lock manifest.LockedImage, arch string, err error) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		why += ": " + err.Error()
 	}
-	e := fault(Missing, lock.Image, fmt.Sprintf("run \"buildsys fetch --arch %s\"", arch), "%s", why)
+	e := fault(errkind.Environment, lock.Image,
+		fmt.Sprintf("run \"buildsys fetch --arch %s\"", arch), "%s", why)
 	e.Err = err
 	return e
 }
@@ -124,11 +126,11 @@ func notHere(lock manifest.LockedImage, arch string, err error) error {
 func imageFor(x spec.Index, i manifest.Image, arch string) (spec.Descriptor, error) {
 	byArch, err := arches(x)
 	if err != nil {
-		return spec.Descriptor{}, fault(Bad, i, "", "%v", err)
+		return spec.Descriptor{}, fault(errkind.Integrity, i, "", "%v", err)
 	}
 	d, ok := byArch[arch]
 	if !ok {
-		return d, fault(Config, i,
+		return d, fault(errkind.Usage, i,
 			"use a version that is made for it, or build for another architecture",
 			"it is not made for %s, only for %s",
 			arch, strings.Join(slices.Sorted(maps.Keys(byArch)), ", "))
