@@ -42,7 +42,7 @@ var mayImport = map[string][]string{
 	"remote":    {"atomicfile", "cache", "errkind", "oci"},
 	"scheduler": {},
 	"executor": {
-		"builddir", "cache", "errkind", "graph", "manifest", "plan", "progress", "remote",
+		"builddir", "cache", "errkind", "graph", "manifest", "oci", "plan", "progress", "remote",
 		"scheduler",
 	},
 	"gomod":  {"errkind"},

@@ -11,8 +11,8 @@ import (
 	"buildsys/internal/builddir"
 	"buildsys/internal/cache"
 	"buildsys/internal/errkind"
+	"buildsys/internal/oci"
 	"buildsys/internal/progress"
-	"buildsys/internal/remote"
 )
 
 // remote returns the result of an action in a remote cache: from the note in the store, or else
@@ -80,7 +80,7 @@ func (w worker) fetch(ctx context.Context, entry cache.Entry, dir string) error 
 		return errors.New("the remote cache that has its outputs is not used in this run")
 	}
 	err := c.Fetch(ctx, entry, dir)
-	if local, ok := errors.AsType[*remote.LocalError](err); ok {
+	if local, ok := errors.AsType[*oci.LocalError](err); ok {
 		return &builddir.HostError{Step: w.step.ID, Doing: "fetch the outputs", Err: local.Err}
 	}
 	if err != nil {

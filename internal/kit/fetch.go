@@ -50,7 +50,7 @@ func (t Tree) fetchOne(ctx context.Context, s Store, kit manifest.LockedImage, a
 		if err := here.verify(); err != nil {
 			warn(fmt.Sprintf("kit %s: %v; fetching it again", kit.Image, err))
 			if err := os.RemoveAll(here.Dir); err != nil {
-				return err
+				return s.notStored(kit.Image, err)
 			}
 			here = nil
 		}
@@ -72,7 +72,7 @@ func (t Tree) fetchOne(ctx context.Context, s Store, kit manifest.LockedImage, a
 		return nil
 	}
 	if err := s.putIndex(kit.Digest, data); err != nil {
-		return err
+		return s.notStored(kit.Image, err)
 	}
 	x, err := parseIndex(data)
 	if err != nil {
@@ -118,7 +118,7 @@ func readImage(
 	}
 	f, err := os.CreateTemp("", "buildsys-kit-*")
 	if err != nil {
-		return m, c, localError{err}
+		return m, c, oci.Local(err)
 	}
 	defer os.Remove(f.Name())
 	defer f.Close()
@@ -133,7 +133,7 @@ func readImage(
 
 func readBack(f *os.File) ([]byte, error) {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return nil, localError{err}
+		return nil, oci.Local(err)
 	}
 	return io.ReadAll(f)
 }
@@ -150,15 +150,20 @@ func (s Store) install(
 	ctx context.Context, src source, i manifest.Image, d spec.Descriptor, arch string,
 ) error {
 	err := s.unpack(ctx, src, i, d, arch)
-	if local, ok := errors.AsType[localError](err); ok {
-		e := fault(errkind.Environment, i, "", "it cannot be stored in %s: %v", s.Dir, local.error)
-		e.Err = err
-		return e
+	if local, ok := errors.AsType[*oci.LocalError](err); ok {
+		return s.notStored(i, local)
 	}
 	if _, known := errors.AsType[*Error](err); known || err == nil {
 		return err
 	}
 	return readFault(ctx, src, i, err)
+}
+
+// notStored wraps an error of this machine's file system.
+func (s Store) notStored(i manifest.Image, err error) error {
+	e := fault(errkind.Environment, i, "", "it cannot be stored in %s: %v", s.Dir, err)
+	e.Err = err
+	return e
 }
 
 func (s Store) unpack(
@@ -172,11 +177,11 @@ func (s Store) unpack(
 		return err
 	}
 	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
-		return localError{err}
+		return oci.Local(err)
 	}
 	dir, err := os.MkdirTemp(s.Dir, ".new-*")
 	if err != nil {
-		return localError{err}
+		return oci.Local(err)
 	}
 	defer os.RemoveAll(dir) // the remains of a failure; on success dir has been renamed
 	files, err := unpackLayers(ctx, src, m.Layers, dir, arch)
@@ -192,18 +197,16 @@ func (s Store) unpack(
 		err = atomicfile.ReplaceDurable(filepath.Join(dir, recordFile), data, 0o644)
 	}
 	if err = errors.Join(err, os.Chmod(dir, 0o755)); err != nil {
-		return localError{err}
+		return oci.Local(err)
 	}
 	if err := os.Rename(dir, s.dir(d)); err != nil {
 		if _, e := s.load(d); e == nil { // another process was faster
 			return nil
 		}
 		if e := os.RemoveAll(s.dir(d)); e != nil { // the existing one is damaged
-			return localError{e}
+			return oci.Local(e)
 		}
-		if err := os.Rename(dir, s.dir(d)); err != nil {
-			return localError{err}
-		}
+		return oci.Local(os.Rename(dir, s.dir(d)))
 	}
 	return nil
 }
@@ -235,7 +238,7 @@ func unpackLayers(
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, localError{err}
+		return nil, oci.Local(err)
 	}
 	defer root.Close()
 	u := &unpacker{root: root, arch: arch}
@@ -262,7 +265,7 @@ func (u *unpacker) fetch(ctx context.Context, src source, d spec.Descriptor, tem
 	}
 	f, err := os.CreateTemp(temp, ".layer-*")
 	if err != nil {
-		return localError{err}
+		return oci.Local(err)
 	}
 	defer os.Remove(f.Name())
 	defer f.Close()
@@ -270,10 +273,10 @@ func (u *unpacker) fetch(ctx context.Context, src source, d spec.Descriptor, tem
 		return err
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return localError{err}
+		return oci.Local(err)
 	}
 	err = u.layer(d.MediaType, f)
-	if err != nil && !errors.As(err, new(localError)) {
+	if err != nil && !errkind.Is[*oci.LocalError](err) {
 		return oci.Bad("%v", err)
 	}
 	return err

@@ -7,6 +7,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -24,6 +25,7 @@ import (
 	"oras.land/oras-go/v2/content/memory"
 	orasoci "oras.land/oras-go/v2/content/oci"
 
+	"buildsys/internal/cache"
 	"buildsys/internal/errkind"
 	"buildsys/internal/manifest"
 	"buildsys/internal/oci"
@@ -482,6 +484,48 @@ func TestDamagedLayout(t *testing.T) {
 			t.Errorf("left in the store: %s", e.Name())
 		}
 	}
+}
+
+// fullDisk is a source whose blobs find no space.
+type fullDisk struct{ source }
+
+func (s fullDisk) blob(ctx context.Context, b cache.Blob, _ *os.File) error {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.source.blob(ctx, b, full), full.Close())
+}
+
+// TestCannotStore: what this machine cannot store is not said to be unreadable.
+func TestCannotStore(t *testing.T) {
+	dir, kit := t.TempDir(), image("base-kit", "1.0.0")
+	makeKit(t, dir, kit.Name, kit.Version, "x86_64")
+	tr := tree(layoutScheme+dir, kit)
+	lock, err := tr.Resolve(t.Context(), nil, true, quiet)
+	must(t, err)
+	check := func(err error, words string) {
+		t.Helper()
+		if errkind.Of(err) != errkind.Environment || !strings.Contains(err.Error(), words) {
+			t.Errorf("got %v of kind %v, want %q", err, errkind.Of(err), words)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	write(t, file, "")
+	check(tr.Fetch(t.Context(), Store{file}, lock, "x86_64", quiet, quiet),
+		"it cannot be stored in "+file)
+	src, err := tr.open(kit)
+	must(t, err)
+	defer src.close()
+	data, err := src.index(t.Context(), "v1.0.0")
+	must(t, err)
+	x, err := parseIndex(data)
+	must(t, err)
+	d, err := imageFor(x, kit, "x86_64")
+	must(t, err)
+	store := Store{t.TempDir()}
+	check(store.install(t.Context(), fullDisk{src}, kit, d, "x86_64"),
+		"it cannot be stored in "+store.Dir+": write /dev/full: no space left on device")
 }
 
 func TestDigest(t *testing.T) {

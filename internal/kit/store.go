@@ -68,12 +68,9 @@ func (s Store) putIndex(digest string, data []byte) error {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return localError{err}
+		return err
 	}
-	if err := atomicfile.ReplaceDurable(name, data, 0o644); err != nil {
-		return localError{err}
-	}
-	return nil
+	return atomicfile.ReplaceDurable(name, data, 0o644)
 }
 
 // index returns the index that the tag of a locked kit led to.

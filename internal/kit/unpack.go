@@ -19,6 +19,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"buildsys/internal/cache"
+	"buildsys/internal/errkind"
+	"buildsys/internal/oci"
 )
 
 // unpacker collects the files of one image below root.
@@ -147,37 +149,22 @@ func (u *unpacker) refused(name string, h *tar.Header) string {
 // write creates a new file. The tar reader supplies no more bytes than the header states.
 func (u *unpacker) write(name string, content io.Reader) (hash.Hash, error) {
 	if err := u.root.MkdirAll(path.Dir(name), 0o755); err != nil {
-		return nil, localError{err}
+		return nil, oci.Local(err)
 	}
 	f, err := u.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if errors.Is(err, os.ErrExist) {
 		return nil, fmt.Errorf("its file %.200q appears twice", name)
 	}
 	if err != nil {
-		return nil, localError{err}
+		return nil, oci.Local(err)
 	}
 	sum := sha256.New()
-	_, err = io.Copy(io.MultiWriter(localWriter{f}, sum), content)
+	_, err = io.Copy(io.MultiWriter(oci.LocalWriter{Writer: f}, sum), content)
 	if e := f.Close(); err == nil && e != nil {
-		err = localError{e}
+		err = oci.Local(e)
 	}
-	if err != nil && !errors.As(err, new(localError)) {
+	if err != nil && !errkind.Is[*oci.LocalError](err) {
 		err = fmt.Errorf("a layer ends in the middle of %.200q: %w", name, err)
 	}
 	return sum, err
-}
-
-// localError is a failure of this machine, not of the kit.
-type localError struct{ error }
-
-func (e localError) Unwrap() error { return e.error }
-
-type localWriter struct{ io.Writer }
-
-func (w localWriter) Write(p []byte) (int, error) {
-	n, err := w.Writer.Write(p)
-	if err != nil {
-		err = localError{err}
-	}
-	return n, err
 }

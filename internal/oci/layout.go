@@ -87,7 +87,7 @@ func (l Layout) ReadJSON(d spec.Descriptor, v any) error {
 }
 
 // Copy writes the bytes of a blob to w. If they do not match its digest, it returns a BadError,
-// after it has written them.
+// after it has written them. If w fails, it returns a *LocalError.
 func (l Layout) Copy(ctx context.Context, b cache.Blob, w io.Writer) error {
 	d := Describe("", b).Digest
 	f, err := l.open(blobName(d))
@@ -97,7 +97,7 @@ func (l Layout) Copy(ctx context.Context, b cache.Blob, w io.Writer) error {
 	defer f.Close()
 	sum := sha256.New()
 	r := ContextReader{ctx, io.LimitReader(f, b.Size+1)}
-	n, err := io.Copy(io.MultiWriter(w, sum), r)
+	n, err := io.Copy(io.MultiWriter(LocalWriter{w}, sum), r)
 	if err == nil && (n != b.Size || [sha256.Size]byte(sum.Sum(nil)) != b.SHA256) {
 		err = l.changed(d)
 	}

@@ -8,6 +8,7 @@ package oci
 import (
 	"crypto/sha256"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -28,6 +29,33 @@ func (e BadError) Error() string { return e.reason }
 
 // Bad returns a BadError with a formatted reason.
 func Bad(format string, args ...any) error { return BadError{fmt.Sprintf(format, args...)} }
+
+// LocalError is a failure of this machine, not of what it reads or of where that comes from: a disk
+// is full, or a directory is missing.
+type LocalError struct{ Err error }
+
+// Error returns the text of the system's error.
+func (e *LocalError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the system's error.
+func (e *LocalError) Unwrap() error { return e.Err }
+
+// Local returns err as a *LocalError, and nil for nil.
+func Local(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &LocalError{err}
+}
+
+// LocalWriter makes errors from writing LocalErrors.
+type LocalWriter struct{ io.Writer }
+
+// Write writes to the writer.
+func (w LocalWriter) Write(p []byte) (int, error) {
+	n, err := w.Writer.Write(p)
+	return n, Local(err)
+}
 
 // BlobOf returns the blob of data: its hash and size.
 func BlobOf(data []byte) cache.Blob {

@@ -128,7 +128,7 @@ func (d *directory) putBlob(ctx context.Context, b cache.Blob, data io.ReadSeeke
 			return err
 		}
 		if err := check.end(); err != nil { // the local file is damaged; the store will notice
-			return localError{err}
+			return oci.Local(err)
 		}
 		return nil
 	})
@@ -147,7 +147,7 @@ func (d *directory) write(path string, fill func(io.Writer) error) error {
 	if err = fill(&countingWriter{f, d.t}); err == nil {
 		err = f.ReplaceDurable(path)
 	}
-	if err != nil && !errkind.Is[localError](err) {
+	if err != nil && !errkind.Is[*oci.LocalError](err) {
 		return finalError{err}
 	}
 	return err

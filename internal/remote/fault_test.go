@@ -218,7 +218,7 @@ func TestSlowServer(t *testing.T) {
 			}
 			c := newClient(t, f.place(), limits)
 			if err := c.Fetch(t.Context(), e, t.TempDir()); err == nil || errkind.Is[*RefusedError](err) ||
-				errkind.Is[*LocalError](err) {
+				errkind.Is[*oci.LocalError](err) {
 				t.Errorf("%v", err)
 			}
 		})
@@ -452,7 +452,7 @@ func TestLocalFailure(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "a.rpm"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Fetch(t.Context(), e, dir); !errkind.Is[*LocalError](err) {
+	if err := c.Fetch(t.Context(), e, dir); !errkind.Is[*oci.LocalError](err) {
 		t.Errorf("%v", err)
 	}
 	if full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0); err == nil {
@@ -460,9 +460,9 @@ func TestLocalFailure(t *testing.T) {
 		w := bufio.NewWriterSize(full, 1)
 		_, err := w.WriteString("x")
 		if err == nil {
-			err = copyBlob(localWriter{full}, strings.NewReader("x"), oci.BlobOf([]byte("x")))
+			err = copyBlob(oci.LocalWriter{Writer: full}, strings.NewReader("x"), oci.BlobOf([]byte("x")))
 		}
-		if !errkind.Is[localError](err) {
+		if !errkind.Is[*oci.LocalError](err) {
 			t.Errorf("%v", err)
 		}
 	}

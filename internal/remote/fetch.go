@@ -57,32 +57,14 @@ func (c *Cache) Lookup(ctx context.Context, id cache.ActionID, step,
 	return cache.Entry{}, false
 }
 
-// LocalError means that this machine cannot store what a remote cache has: its disk is full, or a
-// directory is missing.
-type LocalError struct{ Err error }
-
-// Error returns the text of the system's error.
-func (e *LocalError) Error() string { return e.Err.Error() }
-
-// Unwrap returns the system's error.
-func (e *LocalError) Unwrap() error { return e.Err }
-
 // Fetch downloads the outputs of e, which Lookup returned in this run or an earlier one, into the
 // empty directory dir, and checks every byte. After an error dir may hold some of them. A
 // *RefusedError means that they are not what they should be, and that Lookup will not return them
-// again; a *LocalError means that this machine failed.
+// again; an *oci.LocalError means that this machine failed.
 func (c *Cache) Fetch(ctx context.Context, e cache.Entry, dir string) error {
-	err := c.fetchAll(ctx, e, dir)
-	if local, ok := errors.AsType[localError](err); ok {
-		return &LocalError{local.error}
-	}
-	return err
-}
-
-func (c *Cache) fetchAll(ctx context.Context, e cache.Entry, dir string) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return localError{err}
+		return oci.Local(err)
 	}
 	defer root.Close()
 	group, ctx := errgroup.WithContext(ctx)
@@ -90,7 +72,7 @@ func (c *Cache) fetchAll(ctx context.Context, e cache.Entry, dir string) error {
 	for _, f := range e.Files {
 		if parent := path.Dir(f.Name); parent != "." {
 			if err := root.MkdirAll(parent, 0o755); err != nil {
-				return errors.Join(localError{err}, group.Wait())
+				return errors.Join(oci.Local(err), group.Wait())
 			}
 		}
 		group.Go(func() error { return c.fetchFile(ctx, e, f, root) })
@@ -146,18 +128,15 @@ func (e *RefusedError) Unwrap() error { return e.Reason }
 
 func (c *Cache) fetchFile(ctx context.Context, e cache.Entry, f cache.File, root *os.Root) error {
 	if f.Link != "" {
-		if err := root.Symlink(f.Link, f.Name); err != nil {
-			return localError{err}
-		}
-		return nil
+		return oci.Local(root.Symlink(f.Link, f.Name))
 	}
 	to, err := root.OpenFile(f.Name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return localError{err}
+		return oci.Local(err)
 	}
 	err = c.fetchBlob(ctx, e, cache.Blob{SHA256: f.SHA256, Size: f.Size}, to)
 	if e := errors.Join(to.Chmod(f.Mode), to.Close()); err == nil && e != nil {
-		err = localError{e}
+		err = oci.Local(e)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.Name, err)
@@ -189,7 +168,7 @@ func (c *Cache) fetchBlob(ctx context.Context, e cache.Entry, b cache.Blob, to *
 				continue
 			}
 			one := t.download(ctx, b, to)
-			if one == nil || ctx.Err() != nil || errkind.Is[localError](one) {
+			if one == nil || ctx.Err() != nil || errkind.Is[*oci.LocalError](one) {
 				return one
 			}
 			// Parts of the result were deleted: a complete one shall replace it.
@@ -219,30 +198,16 @@ func (t *target) download(ctx context.Context, b cache.Blob, to *os.File) error 
 
 func rewind(f *os.File) error {
 	_, err := f.Seek(0, io.SeekStart)
-	if err = errors.Join(err, f.Truncate(0)); err != nil {
-		return localError{err}
-	}
-	return nil
+	return oci.Local(errors.Join(err, f.Truncate(0)))
 }
 
-// copyBlob copies a blob and checks that it is b. Errors from writing are localErrors.
+// copyBlob copies a blob and checks that it is b. Errors from writing are LocalErrors.
 func copyBlob(to io.Writer, from io.Reader, b cache.Blob) error {
 	check := newVerifier(b)
-	_, err := io.CopyBuffer(io.MultiWriter(check, localWriter{to}), struct{ io.Reader }{from},
-		make([]byte, 128<<10))
+	_, err := io.CopyBuffer(io.MultiWriter(check, oci.LocalWriter{Writer: to}),
+		struct{ io.Reader }{from}, make([]byte, 128<<10))
 	if err != nil {
 		return err
 	}
 	return check.end()
-}
-
-// localWriter marks errors from writing as localErrors.
-type localWriter struct{ io.Writer }
-
-func (w localWriter) Write(p []byte) (int, error) {
-	n, err := w.Writer.Write(p)
-	if err != nil {
-		err = localError{err}
-	}
-	return n, err
 }

@@ -73,7 +73,7 @@ func (p *pusher) enqueue(e cache.Entry, upload func(context.Context) error, warn
 		case <-p.ctx.Done():
 			return
 		}
-		if err := upload(p.ctx); errkind.Is[localError](err) || errkind.Is[badError](err) {
+		if err := upload(p.ctx); errkind.Is[*oci.LocalError](err) || errkind.Is[badError](err) {
 			warn(fmt.Sprintf("the result of %s is not shared: %v", e.Step, err))
 		} // the target reports its own failures
 	})
@@ -107,16 +107,16 @@ func (p *pusher) upload(ctx context.Context, e cache.Entry, open func(cache.Blob
 			return open(cache.Blob{SHA256: f.SHA256, Size: f.Size})
 		})
 		if err != nil {
-			return localError{err}
+			return oci.Local(err)
 		}
 	}
 	provenance, err := e.Provenance()
 	if err != nil {
-		return localError{err}
+		return oci.Local(err)
 	}
 	data, err := encodeManifest(e, oci.BlobOf(provenance))
 	if err != nil {
-		return localError{err}
+		return oci.Local(err)
 	}
 	for _, small := range [][]byte{emptyBlob, []byte(e.Transcript), provenance} {
 		if err := t.uploadBlob(ctx, oci.BlobOf(small), fromMemory(small), replace); err != nil {
@@ -167,7 +167,7 @@ func (t *target) uploadBlob(ctx context.Context, b cache.Blob,
 			_, err = data.Seek(0, io.SeekStart)
 		}
 		if err != nil {
-			return localError{err}
+			return oci.Local(err)
 		}
 		return errors.Join(t.back.putBlob(ctx, b, data), data.Close())
 	})

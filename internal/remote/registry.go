@@ -145,7 +145,7 @@ func (r *ociRegistry) found2(ok bool, err error) (bool, error) {
 func (r *ociRegistry) putBlob(ctx context.Context, b cache.Blob, data io.ReadSeeker) error {
 	for again := false; ; again = true {
 		if _, err := data.Seek(0, io.SeekStart); err != nil {
-			return localError{err}
+			return oci.Local(err)
 		}
 		err := r.repo.Blobs().Push(ctx, oci.Describe(outputType, b), struct{ io.Reader }{data})
 		refused, ok := errors.AsType[*errcode.ErrorResponse](err)
@@ -158,7 +158,7 @@ func (r *ociRegistry) putBlob(ctx context.Context, b cache.Blob, data io.ReadSee
 
 // failure classifies an error of oras-go; see target.do.
 func (r *ociRegistry) failure(err error) error {
-	if err == nil || errkind.Is[finalError](err) || errkind.Is[localError](err) {
+	if err == nil || errkind.Is[finalError](err) || errkind.Is[*oci.LocalError](err) {
 		return err
 	}
 	if errors.Is(err, errdef.ErrNotFound) {

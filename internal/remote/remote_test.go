@@ -292,7 +292,7 @@ func TestPoisonedBlob(t *testing.T) {
 			if refused := errkind.Is[*RefusedError](err); refused != (name != "fewer") {
 				t.Errorf("%v", err)
 			}
-			if errkind.Is[*LocalError](err) || !strings.Contains(err.Error(), "a.rpm") {
+			if errkind.Is[*oci.LocalError](err) || !strings.Contains(err.Error(), "a.rpm") {
 				t.Errorf("%v", err)
 			}
 			if _, again := r.lookup(t, c); again == errkind.Is[*RefusedError](err) {

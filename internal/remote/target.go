@@ -15,6 +15,7 @@ import (
 
 	"buildsys/internal/cache"
 	"buildsys/internal/errkind"
+	"buildsys/internal/oci"
 )
 
 // backend is the storage of a target: a registry or a directory.
@@ -31,11 +32,6 @@ type backend interface {
 
 // errNotFound is a miss.
 var errNotFound = errors.New("it does not exist")
-
-// localError is a failure of this machine, not of the remote cache.
-type localError struct{ error }
-
-func (e localError) Unwrap() error { return e.error }
 
 // badError means that what arrived is not what it should be.
 type badError struct{ reason string }
@@ -89,7 +85,8 @@ func newTarget(place Location, o Options, use string) (*target, error) {
 func (t *target) off() error { return context.Cause(t.on) }
 
 // do runs one request with retries and a budget for the given number of bytes. The error is
-// errNotFound, a badError, a localError, or that of ctx; any other means that the target failed.
+// errNotFound, a badError, an *oci.LocalError, or that of ctx; any other means that the target
+// failed.
 func (t *target) do(ctx context.Context, bytes int64,
 	request func(ctx context.Context) error) error {
 	budget := t.limits.Budget +
@@ -111,7 +108,7 @@ func (t *target) do(ctx context.Context, bytes int64,
 		case err == nil || errors.Is(err, errNotFound):
 			t.worked()
 			return err
-		case errkind.Is[badError](err) || errkind.Is[localError](err):
+		case errkind.Is[badError](err) || errkind.Is[*oci.LocalError](err):
 			return err
 		case t.off() != nil:
 			return t.off()
