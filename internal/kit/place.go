@@ -189,7 +189,7 @@ func readFault(ctx context.Context, s source, i manifest.Image, err error) error
 		e := fault(errkind.Usage, i, hint, "there is no such version")
 		e.Err = err
 		return e
-	case remote.BadError(err) || errors.As(err, new(oci.BadError)):
+	case errkind.Is[oci.BadError](err):
 		e := fault(errkind.Integrity, i, "", "it is refused: %v", err)
 		e.Err = err
 		return e

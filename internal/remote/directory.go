@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -37,7 +36,7 @@ func (d *directory) blobPath(b cache.Blob) string {
 // failure distinguishes a miss from a directory that cannot be used.
 func (d *directory) failure(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		return errNotFound
+		return ErrNotFound
 	}
 	return finalError{err}
 }
@@ -50,7 +49,7 @@ func (d *directory) open(path string) (*os.File, error) {
 	}
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
 		_ = f.Close()
-		return nil, badError{fmt.Sprintf("%s is not a file", path)}
+		return nil, oci.Bad("%s is not a file", path)
 	}
 	return f, nil
 }
@@ -78,7 +77,7 @@ func (d *directory) has(path string) (bool, error) {
 	if err == nil {
 		return true, nil
 	}
-	if err = d.failure(err); errors.Is(err, errNotFound) {
+	if err = d.failure(err); errors.Is(err, ErrNotFound) {
 		return false, nil
 	}
 	return false, err

@@ -36,11 +36,11 @@ func (c *Cache) Lookup(ctx context.Context, id cache.ActionID, step,
 		})
 		var e cache.Entry
 		if err == nil && len(data) > oci.MaxDocument {
-			err = badError{fmt.Sprintf("its manifest has more than %d bytes", oci.MaxDocument)}
+			err = oci.Bad("its manifest has more than %d bytes", oci.MaxDocument)
 		}
 		if err == nil {
 			if e, err = decodeManifest(data, id, step, transcript); err != nil {
-				err = badError{err.Error()}
+				err = oci.Bad("%v", err)
 			}
 		}
 		switch {
@@ -48,7 +48,7 @@ func (c *Cache) Lookup(ctx context.Context, id cache.ActionID, step,
 			e.Origin = t.place.String()
 			c.hits.Add(1)
 			return e, true
-		case errkind.Is[badError](err):
+		case errkind.Is[oci.BadError](err):
 			c.refuse(id, step, t, err)
 		case ctx.Err() != nil:
 			return cache.Entry{}, false
@@ -172,7 +172,7 @@ func (c *Cache) fetchBlob(ctx context.Context, e cache.Entry, b cache.Blob, to *
 				return one
 			}
 			// Parts of the result were deleted: a complete one shall replace it.
-			if errkind.Is[badError](one) || errors.Is(one, errNotFound) && pass == 0 {
+			if errkind.Is[oci.BadError](one) || errors.Is(one, ErrNotFound) && pass == 0 {
 				return c.Refuse(e, one)
 			}
 			err = fmt.Errorf("%s: %w", t.place, one)

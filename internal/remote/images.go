@@ -5,22 +5,14 @@ package remote
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
 
 	"buildsys/internal/cache"
-	"buildsys/internal/errkind"
 	"buildsys/internal/oci"
 )
-
-// ErrNotFound means that a repository does not have what was asked for.
-var ErrNotFound = errNotFound
-
-// BadError reports whether an error means that what arrived is not what it should be.
-func BadError(err error) bool { return errkind.Is[badError](err) }
 
 // Images reads the images of one repository of a registry, with the retries, limits and credentials
 // of a remote cache.
@@ -50,9 +42,9 @@ func (i *Images) Manifest(ctx context.Context, ref string) (data []byte, err err
 		case err != nil:
 			return err
 		case len(data) > oci.MaxDocument:
-			return badError{fmt.Sprintf("its manifest has more than %d bytes", oci.MaxDocument)}
+			return oci.Bad("its manifest has more than %d bytes", oci.MaxDocument)
 		case strings.HasPrefix(ref, "sha256:") && digest.FromBytes(data).String() != ref:
-			return badError{fmt.Sprintf("the manifest does not match the digest %.19s…", ref)}
+			return oci.Bad("the manifest does not match the digest %.19s…", ref)
 		}
 		return nil
 	})

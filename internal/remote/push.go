@@ -73,7 +73,7 @@ func (p *pusher) enqueue(e cache.Entry, upload func(context.Context) error, warn
 		case <-p.ctx.Done():
 			return
 		}
-		if err := upload(p.ctx); errkind.Is[*oci.LocalError](err) || errkind.Is[badError](err) {
+		if err := upload(p.ctx); errkind.Is[*oci.LocalError](err) || errkind.Is[oci.BadError](err) {
 			warn(fmt.Sprintf("the result of %s is not shared: %v", e.Step, err))
 		} // the target reports its own failures
 	})

@@ -96,7 +96,7 @@ func (r *ociRegistry) manifest(ctx context.Context, tag string) ([]byte, error) 
 		return nil, r.failure(err)
 	}
 	if desc.Digest.Algorithm() == digest.SHA256 && desc.Digest != digest.FromBytes(data) {
-		return nil, badError{"the manifest does not match the digest that the server sent"}
+		return nil, oci.Bad("the manifest does not match the digest that the server sent")
 	}
 	return data, nil
 }
@@ -110,7 +110,7 @@ func (r *ociRegistry) found(err error) (bool, error) {
 	if err == nil {
 		return true, nil
 	}
-	if err = r.failure(err); errors.Is(err, errNotFound) {
+	if err = r.failure(err); errors.Is(err, ErrNotFound) {
 		return false, nil
 	}
 	return false, err
@@ -130,12 +130,9 @@ func (r *ociRegistry) blob(ctx context.Context, b cache.Blob) (io.ReadCloser, er
 }
 
 func (r *ociRegistry) hasBlob(ctx context.Context, b cache.Blob) (bool, error) {
-	return r.found2(r.repo.Blobs().Exists(ctx, oci.Describe(outputType, b)))
-}
-
-func (r *ociRegistry) found2(ok bool, err error) (bool, error) {
+	there, err := r.repo.Blobs().Exists(ctx, oci.Describe(outputType, b))
 	if err == nil {
-		return ok, nil
+		return there, nil
 	}
 	return r.found(err)
 }
@@ -162,7 +159,7 @@ func (r *ociRegistry) failure(err error) error {
 		return err
 	}
 	if errors.Is(err, errdef.ErrNotFound) {
-		return errNotFound
+		return ErrNotFound
 	}
 	if errors.Is(err, auth.ErrBasicCredentialNotFound) {
 		return r.unauthorized("requires credentials, but there are none")
@@ -198,7 +195,7 @@ func (r *ociRegistry) status(refused *errcode.ErrorResponse) error {
 		return r.unauthorized(fmt.Sprintf("denies access to %s (403)", r.t.place.Repo))
 	case code == http.StatusNotFound:
 		if refused.Method == http.MethodGet || refused.Method == http.MethodHead {
-			return errNotFound
+			return ErrNotFound
 		}
 		return finalError{fmt.Errorf("%w: the repository %s may have to be created first", err,
 			r.t.place.Repo)}

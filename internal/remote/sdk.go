@@ -65,7 +65,7 @@ func (c *Cache) FindSDK(ctx context.Context, image string) (SDK, bool) {
 		if err == nil {
 			return sdk, true
 		}
-		if errkind.Is[badError](err) {
+		if errkind.Is[oci.BadError](err) {
 			c.o.Warn(fmt.Sprintf("the SDK image %s in the remote cache %s is refused: %v", image,
 				t.place, err))
 		}
@@ -80,7 +80,7 @@ func (t *target) findSDK(ctx context.Context, image string) (sdk SDK, err error)
 			return err
 		}
 		if sdk, err = decodeSDK(data, image); err != nil {
-			return badError{err.Error()}
+			return oci.Bad("%v", err)
 		}
 		return nil
 	})
@@ -134,7 +134,7 @@ func (c *Cache) PushSDK(ctx context.Context, sdk SDK, rootfs *os.File, replace b
 	t := c.push.target
 	there, err := t.findSDK(ctx, sdk.Image)
 	switch {
-	case err != nil && !errors.Is(err, errNotFound) && !errkind.Is[badError](err):
+	case err != nil && !errors.Is(err, ErrNotFound) && !errkind.Is[oci.BadError](err):
 		return err
 	case err != nil || replace: // the cache has nothing usable
 	case there.ID != sdk.ID:

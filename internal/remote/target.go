@@ -20,23 +20,18 @@ import (
 
 // backend is the storage of a target: a registry or a directory.
 type backend interface {
-	// manifest returns the manifest with a tag, or errNotFound.
+	// manifest returns the manifest with a tag, or ErrNotFound.
 	manifest(ctx context.Context, tag string) ([]byte, error)
 	hasManifest(ctx context.Context, tag string) (bool, error)
 	putManifest(ctx context.Context, tag string, data []byte) error
-	// blob returns the bytes of a blob, unchecked, or errNotFound.
+	// blob returns the bytes of a blob, unchecked, or ErrNotFound.
 	blob(ctx context.Context, b cache.Blob) (io.ReadCloser, error)
 	hasBlob(ctx context.Context, b cache.Blob) (bool, error)
 	putBlob(ctx context.Context, b cache.Blob, data io.ReadSeeker) error
 }
 
-// errNotFound is a miss.
-var errNotFound = errors.New("it does not exist")
-
-// badError means that what arrived is not what it should be.
-type badError struct{ reason string }
-
-func (e badError) Error() string { return e.reason }
+// ErrNotFound means that a remote cache or a repository does not have what was asked for.
+var ErrNotFound = errors.New("it does not exist")
 
 // finalError is a failure that would happen again with another attempt or request.
 type finalError struct{ error }
@@ -85,7 +80,7 @@ func newTarget(place Location, o Options, use string) (*target, error) {
 func (t *target) off() error { return context.Cause(t.on) }
 
 // do runs one request with retries and a budget for the given number of bytes. The error is
-// errNotFound, a badError, an *oci.LocalError, or that of ctx; any other means that the target
+// ErrNotFound, an oci.BadError, an *oci.LocalError, or that of ctx; any other means that the target
 // failed.
 func (t *target) do(ctx context.Context, bytes int64,
 	request func(ctx context.Context) error) error {
@@ -105,10 +100,10 @@ func (t *target) do(ctx context.Context, bytes int64,
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case err == nil || errors.Is(err, errNotFound):
+		case err == nil || errors.Is(err, ErrNotFound):
 			t.worked()
 			return err
-		case errkind.Is[badError](err) || errkind.Is[*oci.LocalError](err):
+		case errkind.Is[oci.BadError](err) || errkind.Is[*oci.LocalError](err):
 			return err
 		case t.off() != nil:
 			return t.off()

@@ -8,6 +8,7 @@ import (
 	"hash"
 
 	"buildsys/internal/cache"
+	"buildsys/internal/oci"
 )
 
 // verifier is a writer for all bytes of a blob.
@@ -22,7 +23,7 @@ func newVerifier(want cache.Blob) *verifier { return &verifier{want: want, sum: 
 // Write fails as soon as there are too many bytes, so that an endless blob does not fill the disk.
 func (v *verifier) Write(p []byte) (int, error) {
 	if v.got += int64(len(p)); v.got > v.want.Size {
-		return 0, badError{fmt.Sprintf("more than its %d bytes arrived", v.want.Size)}
+		return 0, oci.Bad("more than its %d bytes arrived", v.want.Size)
 	}
 	return v.sum.Write(p)
 }
@@ -34,8 +35,7 @@ func (v *verifier) end() error {
 		return fmt.Errorf("cut off after %d of %d bytes", v.got, v.want.Size)
 	}
 	if got := [32]byte(v.sum.Sum(nil)); got != v.want.SHA256 {
-		return badError{fmt.Sprintf("its bytes have the sha256 %.12x… instead of %.12x…", got,
-			v.want.SHA256)}
+		return oci.Bad("its bytes have the sha256 %.12x… instead of %.12x…", got, v.want.SHA256)
 	}
 	return nil
 }
