@@ -8,12 +8,15 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -468,6 +471,29 @@ func TestLocalFailure(t *testing.T) {
 	}
 }
 
+// unreadable is a blob of a broken disk.
+type unreadable struct {
+	memory
+	closed bool
+}
+
+func (*unreadable) Seek(int64, int) (int64, error) { return 0, syscall.EIO }
+func (u *unreadable) Close() error                 { u.closed = true; return nil }
+
+// A blob that cannot be uploaded is closed.
+func TestUnreadableBlob(t *testing.T) {
+	to, err := newTarget(Location{Dir: t.TempDir()}, Options{Limits: quick.withDefaults()}, "written")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := &unreadable{}
+	err = to.uploadBlob(t.Context(), oci.BlobOf([]byte("x")),
+		func() (io.ReadSeekCloser, error) { return u, nil }, true)
+	if !errkind.Is[*oci.LocalError](err) || !u.closed {
+		t.Errorf("%v, closed: %v", err, u.closed)
+	}
+}
+
 // Redirects are followed, but never from TLS to plain HTTP.
 func TestRedirect(t *testing.T) {
 	f, r := stored(t)
@@ -489,5 +515,11 @@ func TestRedirect(t *testing.T) {
 	to, _ := http.NewRequest(http.MethodGet, "http://elsewhere/v2/", nil)
 	if err := checkRedirect(to, []*http.Request{from}); !errkind.Is[finalError](err) {
 		t.Errorf("from TLS to none: %v", err)
+	}
+	for n := maxRedirects; n <= maxRedirects+1; n++ { // via has the first request too
+		err := checkRedirect(from, slices.Repeat([]*http.Request{from}, n))
+		if (err != nil) != (n > maxRedirects) {
+			t.Errorf("redirect %d: %v", n, err)
+		}
 	}
 }

@@ -163,11 +163,11 @@ func (t *target) uploadBlob(ctx context.Context, b cache.Blob,
 			}
 		}
 		data, err := open()
-		if err == nil {
-			_, err = data.Seek(0, io.SeekStart)
-		}
 		if err != nil {
 			return oci.Local(err)
+		}
+		if _, err = data.Seek(0, io.SeekStart); err != nil {
+			return errors.Join(oci.Local(err), data.Close())
 		}
 		return errors.Join(t.back.putBlob(ctx, b, data), data.Close())
 	})

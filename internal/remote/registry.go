@@ -76,7 +76,7 @@ func (r *ociRegistry) credential(ctx context.Context, host string) (auth.Credent
 // checkRedirect allows redirects, by which registries send clients to their storage of blobs, but
 // not from TLS to plain HTTP.
 func checkRedirect(req *http.Request, via []*http.Request) error {
-	if len(via) >= maxRedirects {
+	if len(via) > maxRedirects {
 		return fmt.Errorf("more than %d redirects", maxRedirects)
 	}
 	if via[0].URL.Scheme == "https" && req.URL.Scheme != "https" {
