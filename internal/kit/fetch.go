@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	spec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
@@ -25,17 +26,37 @@ import (
 // layersAtOnce bounds the layers of one kit that are downloaded at once.
 const layersAtOnce = 4
 
+// The names of kits and layers that are not complete begin with these.
+const (
+	newPrefix   = ".new-"
+	layerPrefix = ".layer-"
+)
+
 // Fetch downloads the locked kits for an architecture. It asks the registry even about kits on this
 // machine, to notice a tag that now leads to a different image; if the registry cannot be reached,
 // it calls warn and uses the kit on this machine. It reports progress to say.
 func (t Tree) Fetch(ctx context.Context, s Store, lock *manifest.Lock, arch string, say,
 	warn func(string)) error {
+	s.clean(time.Now())
 	for _, kit := range lock.Kits {
 		if err := t.fetchOne(ctx, s, kit, arch, say, warn); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// clean removes what fetches that were killed have left. Younger things may be of one that runs.
+func (s Store) clean(now time.Time) {
+	entries, _ := os.ReadDir(s.Dir)
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), newPrefix) && !strings.HasPrefix(e.Name(), layerPrefix) {
+			continue
+		}
+		if info, err := e.Info(); err == nil && now.Sub(info.ModTime()) > 24*time.Hour {
+			_ = os.RemoveAll(filepath.Join(s.Dir, e.Name())) // the next fetch tries again
+		}
+	}
 }
 
 func (t Tree) fetchOne(ctx context.Context, s Store, kit manifest.LockedImage, arch string, say,
@@ -179,7 +200,7 @@ func (s Store) unpack(
 	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
 		return oci.Local(err)
 	}
-	dir, err := os.MkdirTemp(s.Dir, ".new-*")
+	dir, err := os.MkdirTemp(s.Dir, newPrefix)
 	if err != nil {
 		return oci.Local(err)
 	}
@@ -263,7 +284,7 @@ func (u *unpacker) fetch(ctx context.Context, src source, d spec.Descriptor, tem
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(temp, ".layer-*")
+	f, err := os.CreateTemp(temp, layerPrefix)
 	if err != nil {
 		return oci.Local(err)
 	}

@@ -19,6 +19,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	spec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2"
@@ -483,6 +484,25 @@ func TestDamagedLayout(t *testing.T) {
 		if e.Name() != "index" {
 			t.Errorf("left in the store: %s", e.Name())
 		}
+	}
+}
+
+// TestLeftovers: a fetch removes what killed ones left, but nothing of one that may still run.
+func TestLeftovers(t *testing.T) {
+	store := Store{t.TempDir()}
+	old := time.Now().Add(-25 * time.Hour)
+	for _, name := range []string{".new-1/Packages/a.rpm", ".layer-1", ".new-2/Packages/a.rpm",
+		".layer-2", "index/1"} {
+		write(t, filepath.Join(store.Dir, name), "")
+	}
+	for _, name := range []string{".new-1", ".layer-1", "index"} {
+		must(t, os.Chtimes(filepath.Join(store.Dir, name), old, old))
+	}
+	must(t, tree("").Fetch(t.Context(), store, &manifest.Lock{}, "x86_64", quiet, quiet))
+	entries, err := os.ReadDir(store.Dir)
+	must(t, err)
+	if len(entries) != 3 || entries[0].Name() != ".layer-2" || entries[1].Name() != ".new-2" {
+		t.Errorf("left %q", entries)
 	}
 }
 
