@@ -189,16 +189,8 @@ func (m *moduleFile) provide(ctx context.Context, path string) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		err := m.check(kept)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			m.job.emit(progress.Warning, fmt.Sprintf("%s was damaged in the cache (%s); it is fetched again",
-				m.job.name, kept), nil)
-			if err := os.Remove(kept); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return storeError("remove", kept, err)
-			}
+		if m.check(kept) == nil {
+			return m.link(kept, path)
 		}
 		p, err := openPart(ctx, kept, func() {})
 		if errors.Is(err, errGone) {
@@ -207,16 +199,31 @@ func (m *moduleFile) provide(ctx context.Context, path string) error {
 		if err != nil {
 			return err
 		}
-		if m.check(kept) != nil { // the previous holder of the lock may have fetched it
-			m.start()
-			err = m.obtain(ctx, p)
-		}
+		err = m.keep(ctx, p)
 		p.release(err)
 		if err != nil {
 			return err
 		}
 	}
-	return m.link(kept, path)
+}
+
+// keep makes the kept file, unless the previous holder of the lock p has made it. Only the holder
+// may remove a damaged one: it may have been repaired by now.
+func (m *moduleFile) keep(ctx context.Context, p *part) error {
+	kept := m.job.final
+	err := m.check(kept)
+	if err == nil {
+		return nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		m.job.emit(progress.Warning, fmt.Sprintf("%s was damaged in the cache (%s); it is fetched again",
+			m.job.name, kept), nil)
+		if err := os.Remove(kept); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return storeError("remove", kept, err)
+		}
+	}
+	m.start()
+	return m.obtain(ctx, p)
 }
 
 // link links the kept file into the proxy directory, unless the file there has the right sum.

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"golang.org/x/mod/sumdb/dirhash"
@@ -104,6 +105,11 @@ func TestModulesOverHTTP(t *testing.T) {
 	}
 }
 
+// reportTo is a sink.
+type reportTo func(progress.Event)
+
+func (f reportTo) Event(e progress.Event) { f(e) }
+
 func TestModulesDamage(t *testing.T) {
 	good, sums := goProxy(t, "good")
 	w := modulesWorld(t, "file://"+good)
@@ -116,10 +122,22 @@ func TestModulesDamage(t *testing.T) {
 	if err := os.WriteFile(kept[0], []byte("damage"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	var locked error // what another process gets
+	w.Report = reportTo(func(e progress.Event) {
+		if w.Event(e); e.Kind == progress.Warning {
+			part, err := os.Open(kept[0] + ".part")
+			if locked = err; err == nil {
+				locked = errors.Join(flock(part, syscall.LOCK_EX|syscall.LOCK_NB), part.Close())
+			}
+		}
+	})
 	w.mustFetchSums(sums)
 	if got := w.texts(progress.Warning); len(got) != 1 || !strings.Contains(got[0],
 		"was damaged in the cache") {
 		t.Errorf("reported %q", got)
+	}
+	if !errors.Is(locked, syscall.EWOULDBLOCK) {
+		t.Errorf("the damaged file was removed without the lock: %v", locked)
 	}
 	for _, path := range []string{kept[0], filepath.Join(dir, "example.test/!dep/@v/v1.0.0.zip")} {
 		if data, err := os.ReadFile(path); err != nil || string(data) == "damage" {
