@@ -86,6 +86,8 @@ func (e *SolveError) Class() Class { return e.class }
 // ErrorKind distinguishes a package that does not build from an engine that cannot build it.
 func (e *SolveError) ErrorKind() errkind.Kind {
 	switch {
+	case e.class == Cancelled:
+		return errkind.Unexpected // whoever cancelled it knows why
 	case e.Transient(), e.class == MissingSDK:
 		return errkind.Environment
 	case e.class == DiskFull && e.ExitCode == 0:

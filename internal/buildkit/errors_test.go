@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"buildsys/internal/engine"
+	"buildsys/internal/errkind"
 
 	gatewaypb "github.com/moby/buildkit/frontend/gateway/pb"
 	"google.golang.org/grpc/codes"
@@ -120,6 +121,29 @@ func TestClassify(t *testing.T) {
 		}
 		if c.want == Cancelled && !errors.Is(e, context.Canceled) {
 			t.Errorf("%s: not context.Canceled", c.name)
+		}
+	}
+}
+
+func TestKinds(t *testing.T) {
+	for _, c := range []struct {
+		e    SolveError
+		want errkind.Kind
+	}{
+		{SolveError{class: Cancelled}, errkind.Unexpected},
+		{SolveError{class: BadInput}, errkind.Usage},
+		{SolveError{class: Undeclared}, errkind.Usage},
+		{SolveError{class: OtherImage}, errkind.Integrity},
+		{SolveError{class: MissingSDK}, errkind.Environment},
+		{SolveError{class: EngineLost}, errkind.Environment},
+		{SolveError{class: DiskFull}, errkind.Environment},
+		{SolveError{class: DiskFull, ExitCode: 1}, errkind.StepFailed},
+		{SolveError{class: OutOfMemory, ExitCode: 137}, errkind.StepFailed},
+		{SolveError{class: StepFailed, ExitCode: 1}, errkind.StepFailed},
+		{SolveError{class: Unknown}, errkind.StepFailed},
+	} {
+		if got := c.e.ErrorKind(); got != c.want {
+			t.Errorf("%s, exit code %d: kind %v, want %v", c.e.class, c.e.ExitCode, got, c.want)
 		}
 	}
 }
