@@ -39,8 +39,8 @@ func (e *engineTest) failingStep(t *testing.T) {
 		if !errors.As(err, &se) {
 			t.Fatalf("%q: error %v (%T)", c.tool, err, err)
 		}
-		if se.Class() != c.class || se.ExitCode != c.exit || se.Transient() {
-			t.Errorf("%q: %s, exit code %d; want %s, %d", c.tool, se.Class(), se.ExitCode, c.class, c.exit)
+		if se.class != c.class || se.ExitCode != c.exit || se.Transient() {
+			t.Errorf("%q: %s, exit code %d; want %s, %d", c.tool, se.class, se.ExitCode, c.class, c.exit)
 		}
 		if se.Location != "Dockerfile:6" || !strings.Contains(se.Step, "/tool") {
 			t.Errorf("%q: step %q at %q", c.tool, se.Step, se.Location)
@@ -125,7 +125,7 @@ func (e *engineTest) nothingUndeclared(t *testing.T) {
 		}
 		_, err := e.build(t.Context(), s, t.TempDir())
 		var se *SolveError
-		if !errors.As(err, &se) || se.Class() != Undeclared || !strings.Contains(err.Error(), what) {
+		if !errors.As(err, &se) || se.class != Undeclared || !strings.Contains(err.Error(), what) {
 			t.Errorf("%s: error %v", what, err)
 		}
 	}
@@ -136,7 +136,7 @@ func (e *engineTest) missingSDK(t *testing.T) {
 	s.Args["SDK"] = "buildsys.invalid/test:none"
 	_, err := e.build(t.Context(), s, t.TempDir())
 	var se *SolveError
-	if !errors.As(err, &se) || se.Class() != MissingSDK ||
+	if !errors.As(err, &se) || se.class != MissingSDK ||
 		!strings.Contains(err.Error(), "script/setup") {
 		t.Errorf("error %v", err)
 	}
@@ -149,7 +149,7 @@ func (e *engineTest) badContext(t *testing.T) {
 	s.Contexts = map[string]plan.Context{"package": {Dirs: []*plan.Dir{{Name: ".", Host: dir}}}}
 	_, err := e.build(t.Context(), s, t.TempDir())
 	var se *SolveError
-	if !errors.As(err, &se) || se.Class() != BadInput || !strings.Contains(err.Error(),
+	if !errors.As(err, &se) || se.class != BadInput || !strings.Contains(err.Error(),
 		filepath.Join(dir, "evil")) {
 		t.Errorf("error %v", err)
 	}
@@ -168,7 +168,7 @@ func (e *engineTest) cancel(t *testing.T) {
 		cancel(why)
 	})
 	var se *SolveError
-	if !began || !errors.As(err, &se) || se.Class() != Cancelled ||
+	if !began || !errors.As(err, &se) || se.class != Cancelled ||
 		!errors.Is(err, context.Canceled) || !errors.Is(err, why) {
 		t.Errorf("began %v, error %v", began, err)
 	}
@@ -204,7 +204,7 @@ func (e *engineTest) silentPartition(t *testing.T) {
 			err := b.Build(t.Context(), e.request(fmt.Sprint("silent-", i), "", "print", "running", ",",
 				"hang"), t.TempDir(), func(progress.Event) { once.Do(running.Done) })
 			var se *SolveError
-			if !errors.As(err, &se) || se.Class() != EngineSilent || !se.Transient() ||
+			if !errors.As(err, &se) || se.class != EngineSilent || !se.Transient() ||
 				!strings.Contains(err.Error(), relay.host) {
 				t.Errorf("error %v, want one of a silent engine", err)
 			}

@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"buildsys/internal/errkind"
+	"buildsys/internal/plan"
 
 	gatewaypb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/util/grpcerrors"
@@ -79,9 +80,6 @@ type SolveError struct {
 	class Class
 	begun bool // the engine had started the build
 }
-
-// Class returns the class of the failure.
-func (e *SolveError) Class() Class { return e.class }
 
 // ErrorKind distinguishes a package that does not build from an engine that cannot build it.
 func (e *SolveError) ErrorKind() errkind.Kind {
@@ -188,7 +186,7 @@ type UndeclaredError struct {
 
 func (e *UndeclaredError) Error() string {
 	return fmt.Sprintf("the Dockerfile wants %s; a build may use only its contexts (%s…) and the "+
-		"SDK image %s, so that every input is declared", e.What, contextHint, e.SDK)
+		"SDK image %s, so that every input is declared", e.What, plan.ContextPrefix, e.SDK)
 }
 
 // failure is everything that is known about a build that failed.

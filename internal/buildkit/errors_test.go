@@ -111,8 +111,8 @@ func TestClassify(t *testing.T) {
 			c.f.step = "[build 2/2] RUN x"
 		}
 		e := c.f.solveError("bash x86_64", "sdk")
-		if e.Class() != c.want || e.ExitCode != c.exit || e.Transient() != (attempts[c.want] > 0) {
-			t.Errorf("%s: %s with exit code %d, want %s with %d", c.name, e.Class(), e.ExitCode, c.want,
+		if e.class != c.want || e.ExitCode != c.exit || e.Transient() != (attempts[c.want] > 0) {
+			t.Errorf("%s: %s with exit code %d, want %s with %d", c.name, e.class, e.ExitCode, c.want,
 				c.exit)
 		}
 		if text := e.Error(); !strings.HasPrefix(text, "building bash x86_64: ") ||

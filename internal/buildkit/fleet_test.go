@@ -154,7 +154,7 @@ func TestFleet(t *testing.T) {
 	errs := f.both(t, e, func() { one.Signal(t, syscall.SIGKILL, true) })
 	var failed *SolveError
 	if i := slices.IndexFunc(errs, func(err error) bool { return err != nil }); i < 0 ||
-		errs[1-i] != nil || !errors.As(errs[i], &failed) || failed.Class() != EngineLost ||
+		errs[1-i] != nil || !errors.As(errs[i], &failed) || failed.class != EngineLost ||
 		!failed.Transient() {
 		t.Fatalf("errors %v, want one of a lost engine", errs)
 	}

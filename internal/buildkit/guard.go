@@ -16,11 +16,7 @@ import (
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/pb"
 	digest "github.com/opencontainers/go-digest"
-
-	"buildsys/internal/plan"
 )
-
-const contextHint = plan.ContextPrefix
 
 // guard stands in for the engine to the Dockerfile frontend, which runs in this process. Every
 // image lookup and every definition passes through it before the engine sees it, so a name that is
