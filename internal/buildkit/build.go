@@ -40,25 +40,15 @@ const freshHostname = "elsewhere.buildsys.invalid"
 // published.
 func (b *Builder) Build(ctx context.Context, s plan.Solve, out string,
 	report func(progress.Event)) error {
-	sdk := s.Args[sdkArg]
-	img, ok, err := b.sdkImage(ctx, sdk)
+	img, err := b.lookUp(ctx, s, s.Args[sdkArg])
 	if err != nil {
-		f := failure{err: err}
-		if ctx.Err() != nil {
-			f.ctx = cancelCause(ctx)
-		}
-		if e := f.solveError(s.Name, sdk); e.class == Cancelled || e.Transient() {
-			return b.afterLoss(e, b.client())
-		}
 		return err
 	}
-	if !ok {
-		// Asked first, because the engine would look for a missing image in a registry.
-		return &SolveError{Name: s.Name, SDK: sdk, class: MissingSDK,
-			Err: fmt.Errorf("no such image: %s", sdk)}
-	}
-	if img.others, err = b.otherImages(ctx, s); err != nil {
-		return err
+	img.others = map[string]sdkImage{}
+	for _, ref := range s.Images {
+		if img.others[ref], err = b.lookUp(ctx, s, ref); err != nil {
+			return err
+		}
 	}
 	if err := b.buildLayered(ctx, s, img, out, report); err != nil {
 		return err
@@ -151,11 +141,11 @@ func (b *Builder) run(ctx context.Context, client *bkclient.Client, def *llb.Def
 
 // afterLoss makes the next build use a new connection: gRPC waits a while before it retries an
 // address that has failed, and until then every request fails at once.
-func (b *Builder) afterLoss(e *SolveError, client *bkclient.Client) *SolveError {
-	if e.class == EngineLost {
+func (b *Builder) afterLoss(err error, client *bkclient.Client) error {
+	if e, ok := errors.AsType[*SolveError](err); ok && e.class == EngineLost {
 		b.renew(client)
 	}
-	return e
+	return err
 }
 
 // reporter turns lines into events. BuildKit drops output of a step that writes too much or too

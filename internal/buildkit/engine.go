@@ -45,7 +45,7 @@ type Builder struct {
 	running  atomic.Int32 // builds
 	frontend frontend
 	layers   layers
-	sdk      imageMemo
+	image    imageMemo
 
 	mu       sync.Mutex
 	buildkit *bkclient.Client

@@ -37,6 +37,8 @@ const (
 	OtherImage Class = "other image"
 	// MissingSDK means that the SDK image is not on the engine.
 	MissingSDK Class = "missing SDK"
+	// MissingImage means that another image of the Dockerfile is not on the engine.
+	MissingImage Class = "missing image"
 	// OutOfMemory means that the step was killed (exit code 137).
 	OutOfMemory Class = "out of memory"
 	// DiskFull means that the engine's disk is full; ExitCode is not 0 if the step itself noticed.
@@ -71,6 +73,7 @@ type SolveError struct {
 	Location string // place of that instruction, "Dockerfile:7"; empty if unknown
 	ExitCode int    // of the step's process; 0 if no process failed
 	SDK      string // image that the build starts from
+	Image    string // the other image of the Dockerfile that is missing
 	// Full is the directory on this machine whose disk is full; empty if DiskFull is about the
 	// engine's.
 	Full string
@@ -86,7 +89,7 @@ func (e *SolveError) ErrorKind() errkind.Kind {
 	switch {
 	case e.class == Cancelled:
 		return errkind.Unexpected // whoever cancelled it knows why
-	case e.Transient(), e.class == MissingSDK:
+	case e.Transient(), e.class == MissingSDK, e.class == MissingImage:
 		return errkind.Environment
 	case e.class == DiskFull && e.ExitCode == 0:
 		return errkind.Environment // otherwise a step may have filled a file system of its own
@@ -126,6 +129,9 @@ func (e *SolveError) Error() string {
 	case MissingSDK:
 		fmt.Fprintf(&b, "the SDK image %q is not on the engine; script/setup makes and imports it, "+
 			"BUILDSYS_SDK_IMAGE selects another", e.SDK)
+	case MissingImage:
+		fmt.Fprintf(&b, "the image %[1]s, which its Dockerfile starts or copies from, is not on the "+
+			"engine: pull it first (docker pull %[1]s)", e.Image)
 	case OutOfMemory:
 		fmt.Fprintf(&b, "%s was killed (exit code %d), most likely because memory ran out (jobs at "+
 			"once: %d); run fewer (--jobs) or give the engine more memory", e.step(), e.ExitCode, e.Jobs)

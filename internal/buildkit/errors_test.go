@@ -135,6 +135,7 @@ func TestKinds(t *testing.T) {
 		{SolveError{class: Undeclared}, errkind.Usage},
 		{SolveError{class: OtherImage}, errkind.Integrity},
 		{SolveError{class: MissingSDK}, errkind.Environment},
+		{SolveError{class: MissingImage}, errkind.Environment},
 		{SolveError{class: EngineLost}, errkind.Environment},
 		{SolveError{class: DiskFull}, errkind.Environment},
 		{SolveError{class: DiskFull, ExitCode: 1}, errkind.StepFailed},

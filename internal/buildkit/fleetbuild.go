@@ -24,9 +24,9 @@ func (f *Fleet) Build(ctx context.Context, s plan.Solve, out string,
 			return &SolveError{Name: s.Name, SDK: sdk, class: EngineLost,
 				Err: fmt.Errorf("%w: none of %d engines can be used", errNobody, len(f.nodes))}
 		}
-		err := f.provide(ctx, n, sdk)
+		err := f.provide(ctx, n, s, sdk)
 		for i := 0; i < len(s.Images) && err == nil; i++ {
-			err = f.provide(ctx, n, s.Images[i])
+			err = f.provide(ctx, n, s, s.Images[i])
 		}
 		var other *otherSDKError
 		if errors.As(err, &other) {
@@ -97,10 +97,9 @@ func (f *Fleet) bar(n *node, why error) {
 	}
 }
 
-// provide makes sure that an engine has the SDK image that the run's keys were made with, and
-// copies it there from another Docker engine if it is missing. A buildkitd is offered it with every
-// build.
-func (f *Fleet) provide(ctx context.Context, n *node, ref string) error {
+// provide makes sure that an engine has the image that the run's keys were made with, and copies it
+// there from another Docker engine if it is missing. A buildkitd is offered it with every build.
+func (f *Fleet) provide(ctx context.Context, n *node, s plan.Solve, ref string) error {
 	n.loading.Lock()
 	defer n.loading.Unlock()
 	f.mu.Lock()
@@ -117,7 +116,7 @@ func (f *Fleet) provide(ctx context.Context, n *node, ref string) error {
 	}
 	switch {
 	case err != nil:
-		return failedBy(ctx, ref, err)
+		return failedBefore(ctx, s, err)
 	case ok && id != want:
 		return &otherSDKError{ref, n.host}
 	case ok:
@@ -126,18 +125,6 @@ func (f *Fleet) provide(ctx context.Context, n *node, ref string) error {
 		f.mu.Unlock()
 	}
 	return nil // if the image is missing, the build reports it
-}
-
-// failedBy returns the error for a failure before the build began.
-func failedBy(ctx context.Context, ref string, err error) error {
-	lost := failure{err: err}
-	if ctx.Err() != nil {
-		lost.ctx = cancelCause(ctx)
-	}
-	if e := lost.solveError("the SDK image", ref); e.class == Cancelled || e.Transient() {
-		return e
-	}
-	return err
 }
 
 // copyImage copies an image to a Docker engine from another one of the fleet.

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
+
+	"buildsys/internal/plan"
 )
 
 // sdkImage is an image that the engine can use.
@@ -28,7 +30,8 @@ type sdkImage struct {
 // clearly.
 const imageAge = 2 * time.Second
 
-// imageMemo is the last answer about the image that a Builder's builds start from.
+// imageMemo is the last answer about an image that a Builder's builds start from: nearly always the
+// SDK, the only one of most builds.
 type imageMemo struct {
 	mu  sync.Mutex
 	ref string
@@ -36,19 +39,42 @@ type imageMemo struct {
 	at  time.Time
 }
 
-// sdkImage returns the engine's answer about an image, which may be imageAge old. Only the presence
-// of an image is remembered.
-func (b *Builder) sdkImage(ctx context.Context, ref string) (sdkImage, bool, error) {
-	b.sdk.mu.Lock()
-	defer b.sdk.mu.Unlock() // others wait for the answer instead of asking too
-	if b.sdk.ref == ref && time.Since(b.sdk.at) < imageAge {
-		return b.sdk.img, true, nil
+// lookUp returns the engine's answer about an image that a build starts from. The answer may be
+// imageAge old, and only the presence of an image is remembered. Images are looked up before the
+// build, because the engine would ask a registry for a missing one.
+func (b *Builder) lookUp(ctx context.Context, s plan.Solve, ref string) (sdkImage, error) {
+	b.image.mu.Lock()
+	defer b.image.mu.Unlock() // others wait for the answer instead of asking too
+	if b.image.ref == ref && time.Since(b.image.at) < imageAge {
+		return b.image.img, nil
 	}
 	img, ok, err := b.engine.image(ctx, b, ref)
-	if err == nil && ok {
-		b.sdk.ref, b.sdk.img, b.sdk.at = ref, img, time.Now()
+	switch {
+	case err != nil:
+		return img, b.afterLoss(failedBefore(ctx, s, err), b.client())
+	case !ok:
+		missing := &SolveError{Name: s.Name, SDK: s.Args[sdkArg], class: MissingSDK,
+			Err: fmt.Errorf("no such image: %s", ref)}
+		if ref != missing.SDK {
+			missing.class, missing.Image = MissingImage, ref
+		}
+		return img, missing
 	}
-	return img, ok, err
+	b.image.ref, b.image.img, b.image.at = ref, img, time.Now()
+	return img, nil
+}
+
+// failedBefore returns the error for a failure before a build began: sorted, if that says more.
+func failedBefore(ctx context.Context, s plan.Solve, err error) error {
+	f := failure{err: err}
+	if ctx.Err() != nil {
+		f.ctx = cancelCause(ctx)
+	}
+	if e := f.solveError(s.Name, s.Args[sdkArg]); e.class == Cancelled || e.class == DiskFull ||
+		e.Transient() {
+		return e
+	}
+	return err
 }
 
 // stores returns the content that a build from the image may ask for.

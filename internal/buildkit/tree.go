@@ -5,7 +5,6 @@ package buildkit
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 
 	"github.com/moby/buildkit/frontend/dockerui"
@@ -41,24 +40,4 @@ func inputName(key string) string {
 		return dockerui.DefaultLocalNameContext
 	}
 	return key
-}
-
-// otherImages looks up the images besides the SDK that a build starts from.
-func (b *Builder) otherImages(ctx context.Context, s plan.Solve) (map[string]sdkImage, error) {
-	if len(s.Images) == 0 {
-		return nil, nil
-	}
-	images := map[string]sdkImage{}
-	for _, ref := range s.Images {
-		img, ok, err := b.engine.image(ctx, b, ref)
-		if err != nil {
-			return nil, err
-		}
-		if !ok {
-			return nil, &SolveError{Name: s.Name, SDK: ref, class: MissingSDK,
-				Err: fmt.Errorf("no such image: %s", ref)}
-		}
-		images[ref] = img
-	}
-	return images, nil
 }
