@@ -151,10 +151,10 @@ func TestFleet(t *testing.T) {
 
 	// Two builds at once go to two engines. The one whose engine is killed fails; the other does
 	// not notice.
-	errs := f.both(t, e, func() { one.Signal(t, syscall.SIGKILL, true) })
+	first := f.on(t, one.Host, e.request("first", "", "print", "running", ",", "sleep", "120"))
+	errs := f.both(t, first, writes(e), func() { one.Signal(t, syscall.SIGKILL, true) })
 	var failed *SolveError
-	if i := slices.IndexFunc(errs, func(err error) bool { return err != nil }); i < 0 ||
-		errs[1-i] != nil || !errors.As(errs[i], &failed) || failed.class != EngineLost ||
+	if errs[1] != nil || !errors.As(errs[0], &failed) || failed.class != EngineLost ||
 		!failed.Transient() {
 		t.Fatalf("errors %v, want one of a lost engine", errs)
 	}
@@ -168,11 +168,7 @@ func TestFleet(t *testing.T) {
 
 	one.Start(t)
 	f.hear(t, one.Host, "answers again")
-	for _, err := range f.both(t, e, func() {}) {
-		if err != nil {
-			t.Error(err)
-		}
-	}
+	must(t, errors.Join(f.both(t, writes(e), writes(e), func() {})...))
 	for _, n := range f.nodes {
 		if n.running != 0 || n.up != (n.host != nobody) {
 			t.Errorf("%s: %d builds, up %v", n.host, n.running, n.up)
@@ -180,23 +176,43 @@ func TestFleet(t *testing.T) {
 	}
 }
 
-// both runs two builds until both engines work, then calls meanwhile and lets the builds end. They
-// last long enough for the second to begin before the first ends, even on a busy machine.
-func (f *fleet) both(t *testing.T, e *engineTest, meanwhile func()) []error {
+// writes returns a build that succeeds.
+func writes(e *engineTest) plan.Solve {
+	return e.request("writes", "", "print", "running", ",", "write", "/output/a", "x")
+}
+
+// on returns the build with a name by which an idle fleet gives it to an engine.
+func (f *fleet) on(t *testing.T, host string, s plan.Solve) plan.Solve {
+	t.Helper()
+	for i := range 1000 {
+		s.Name = fmt.Sprint("package-", i)
+		n := f.take(s)
+		f.mu.Lock()
+		n.running--
+		f.mu.Unlock()
+		if n.host == host {
+			return s
+		}
+	}
+	t.Fatalf("no build goes to %s", host)
+	return s
+}
+
+// both runs two builds, checks that each has an engine, calls meanwhile and lets them end. Neither
+// ends before, because its report does not return.
+func (f *fleet) both(t *testing.T, first, second plan.Solve, meanwhile func()) []error {
 	t.Helper()
 	errs := make([]error, 2)
-	var running, done sync.WaitGroup
-	running.Add(2)
-	for i := range errs {
+	begun, over := make(chan bool), make(chan bool)
+	var done sync.WaitGroup
+	for i, s := range []plan.Solve{first, second} {
 		done.Go(func() {
-			var once sync.Once
-			s := e.request(fmt.Sprint("both-", i), "", "print", "running", ",", "sleep", "6", ",", "write",
-				"/output/a", "x")
-			errs[i] = f.Build(t.Context(), s, t.TempDir(), func(progress.Event) { once.Do(running.Done) })
-			once.Do(running.Done) // also if it failed before it began
+			report := sync.OnceFunc(func() { begun <- true; <-over })
+			errs[i] = f.Build(t.Context(), s, t.TempDir(), func(progress.Event) { report() })
+			report() // also if it failed before it began
 		})
+		<-begun
 	}
-	running.Wait()
 	f.mu.Lock()
 	for _, n := range f.nodes {
 		if n.up && n.running != 1 {
@@ -205,6 +221,7 @@ func (f *fleet) both(t *testing.T, e *engineTest, meanwhile func()) []error {
 	}
 	f.mu.Unlock()
 	meanwhile()
+	close(over)
 	done.Wait()
 	return errs
 }
@@ -224,11 +241,7 @@ func TestFleetOfDocker(t *testing.T) {
 	if !ok || err != nil {
 		t.Fatal(ok, err)
 	}
-	for i, err := range f.both(t, e, func() {}) {
-		if err != nil {
-			t.Errorf("%d: %v", i, err)
-		}
-	}
+	must(t, errors.Join(f.both(t, writes(e), writes(e), func() {})...))
 	f.hear(t, "copying the SDK image", one.Host, two.Host)
 	if id, ok, err := c.HasImage(t.Context(), e.sdk); !ok || err != nil || id != want {
 		t.Errorf("on the second engine: %q, %v, %v; want %q", id, ok, err, want)
@@ -241,8 +254,11 @@ func TestFleetOfDocker(t *testing.T) {
 	}
 	g := dialFleet(t, engine.Options{Host: one.Host + "," + two.Host})
 	g.HasImage(t.Context(), e.sdk)
-	for i := range 4 {
-		must(t, g.Build(t.Context(), e.request(fmt.Sprint("left-", i), "", "write", "/output/a", "x"),
-			t.TempDir(), nil))
+	must(t, g.Build(t.Context(), g.on(t, two.Host, writes(e)), t.TempDir(), nil))
+	g.hear(t, "a different image named "+e.sdk, two.Host, "is not used")
+	for _, n := range g.nodes {
+		if n.barred != (n.host == two.Host) || n.running != 0 {
+			t.Errorf("%s: barred %v, %d builds", n.host, n.barred, n.running)
+		}
 	}
 }
