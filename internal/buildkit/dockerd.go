@@ -189,9 +189,49 @@ func (d *dockerd) importImage(ctx context.Context, ref string, tar io.Reader) er
 	if err != nil {
 		return err
 	}
-	defer resp.Close()
-	// the engine reports failures in a stream that began with 200 OK
-	for dec := json.NewDecoder(resp); ; {
+	return errors.Join(streamError(resp), resp.Close())
+}
+
+// loadFrom takes an image from another engine, whose failures it marks as sourceErrors.
+func (d *dockerd) loadFrom(ctx context.Context, from *node, ref string) error {
+	image, err := from.b.engine.(*dockerd).docker.ImageSave(ctx, []string{ref})
+	if err != nil {
+		return &sourceError{from, err}
+	}
+	defer image.Close()
+	loaded, err := d.docker.ImageLoad(ctx, source{from, image})
+	if err != nil {
+		return err
+	}
+	return errors.Join(streamError(loaded.Body), loaded.Body.Close())
+}
+
+// sourceError is a failure of the engine that an image is copied from.
+type sourceError struct {
+	from *node
+	err  error
+}
+
+func (e *sourceError) Error() string { return e.err.Error() }
+func (e *sourceError) Unwrap() error { return e.err }
+
+// source is what an engine sends of an image.
+type source struct {
+	from *node
+	r    io.Reader
+}
+
+func (s source) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	if err != nil && err != io.EOF {
+		err = &sourceError{s.from, err}
+	}
+	return n, err
+}
+
+// streamError returns the failure that an engine reports in a stream that began with 200 OK.
+func streamError(stream io.Reader) error {
+	for dec := json.NewDecoder(stream); ; {
 		var msg struct {
 			Error string `json:"error"`
 		}

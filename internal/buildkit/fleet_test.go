@@ -9,6 +9,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,6 +22,7 @@ import (
 
 	"buildsys/internal/buildtest"
 	"buildsys/internal/engine"
+	"buildsys/internal/errkind"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 )
@@ -226,6 +230,70 @@ func (f *fleet) both(t *testing.T, first, second plan.Solve, meanwhile func()) [
 	return errs
 }
 
+// TestFleetCopyFails checks that a copy of an image that fails is blamed on the engine at fault.
+// The engines only know images.
+func TestFleetCopyFails(t *testing.T) {
+	for name, c := range map[string]struct {
+		save, load http.HandlerFunc
+		lost       bool // the engine that has the image
+		want       string
+	}{
+		"full disk": {func(http.ResponseWriter, *http.Request) {},
+			func(w http.ResponseWriter, _ *http.Request) {
+				fmt.Fprint(w, `{"stream":"Loading"}{"error":"write /x: no space left on device"}`)
+			}, false, "write /x: no space left on device"},
+		"another error": {func(http.ResponseWriter, *http.Request) {},
+			func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"error":"not a tar"}`) },
+			false, "the engine says: not a tar"},
+		"source that breaks off": {func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(w, "tar")
+			http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}, func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }, true,
+			"unexpected EOF"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			from, to := fakeDocker(t, true, c.save), fakeDocker(t, false, c.load)
+			f := dialFleet(t, engine.Options{Host: from + "," + to})
+			if _, ok, err := f.HasImage(t.Context(), "sdk"); !ok || err != nil {
+				t.Fatal(ok, err)
+			}
+			s := f.on(t, to, plan.Solve{Args: map[string]string{sdkArg: "sdk"}})
+			err := f.Build(t.Context(), s, t.TempDir(), nil)
+			if err == nil || !strings.Contains(err.Error(), c.want) ||
+				errkind.Of(err) != errkind.Environment {
+				t.Errorf("%v of kind %v", err, errkind.Of(err))
+			}
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			for _, n := range f.nodes {
+				if lost := c.lost && n.host == from; n.up == lost || n.running != 0 {
+					t.Errorf("%s is used: %v", n.host, n.up)
+				}
+			}
+		})
+	}
+}
+
+// fakeDocker returns the address of a Docker engine that only knows whether it has an image, and
+// saves or loads it.
+func fakeDocker(t *testing.T, has bool, transfer http.HandlerFunc) string {
+	t.Helper()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Api-Version", minAPI)
+		switch _, path, _ := strings.Cut(r.URL.Path, "/v"+minAPI); {
+		case path == "/images/get", path == "/images/load":
+			transfer(w, r)
+		case path == "/images/sdk/json" && !has:
+			http.NotFound(w, r)
+		default:
+			fmt.Fprint(w, "{}")
+		}
+	}))
+	t.Cleanup(srv.Close)
+	return "tcp://" + srv.Listener.Addr().String()
+}
+
 // TestFleetOfDocker checks that an SDK image that one Docker engine lacks is copied there, and that
 // an engine with a different image of that name is left out.
 func TestFleetOfDocker(t *testing.T) {
@@ -242,7 +310,7 @@ func TestFleetOfDocker(t *testing.T) {
 		t.Fatal(ok, err)
 	}
 	must(t, errors.Join(f.both(t, writes(e), writes(e), func() {})...))
-	f.hear(t, "copying the SDK image", one.Host, two.Host)
+	f.hear(t, "copying the image", one.Host, two.Host)
 	if id, ok, err := c.HasImage(t.Context(), e.sdk); !ok || err != nil || id != want {
 		t.Errorf("on the second engine: %q, %v, %v; want %q", id, ok, err, want)
 	}

@@ -10,6 +10,7 @@ import (
 	"hash/fnv"
 	"io"
 
+	"buildsys/internal/errkind"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 )
@@ -39,6 +40,10 @@ func (f *Fleet) Build(ctx context.Context, s plan.Solve, out string,
 		f.mu.Lock()
 		n.running--
 		f.mu.Unlock()
+		var source *sourceError
+		if errors.As(err, &source) {
+			n = source.from
+		}
 		var failed *SolveError
 		if errors.As(err, &failed) && (failed.class == EngineLost || failed.class == EngineSilent) {
 			f.down(n, failed.Err)
@@ -130,24 +135,22 @@ func (f *Fleet) provide(ctx context.Context, n *node, s plan.Solve, ref string) 
 // copyImage copies an image to a Docker engine from another one of the fleet.
 func (f *Fleet) copyImage(ctx context.Context, to *node, ref, want string) error {
 	into, isDocker := to.b.engine.(*dockerd)
+	if !isDocker {
+		return nil
+	}
 	for _, from := range f.usable() {
-		if id, ok, err := from.b.HasImage(ctx, ref); !isDocker || from == to || err != nil || !ok ||
-			id != want {
+		if from == to {
 			continue
 		}
-		f.warn(fmt.Sprintf("copying the SDK image %s from %s to %s", ref, from.host, to.host))
-		image, err := from.b.engine.(*dockerd).docker.ImageSave(ctx, []string{ref})
-		if err != nil {
-			return err
+		if id, ok, err := from.b.HasImage(ctx, ref); err != nil || !ok || id != want {
+			continue
 		}
-		defer image.Close()
-		loaded, err := into.docker.ImageLoad(ctx, image)
-		if err != nil {
-			return err
+		what := fmt.Sprintf("copying the image %s from %s to %s", ref, from.host, to.host)
+		f.warn(what)
+		if err := into.loadFrom(ctx, from, ref); err != nil {
+			return errkind.Environmentf("%s: %w", what, err)
 		}
-		defer loaded.Body.Close()
-		_, err = io.Copy(io.Discard, loaded.Body)
-		return err
+		return nil
 	}
 	return nil
 }
