@@ -111,7 +111,7 @@ func (d *dockerd) dial(ctx context.Context) (*bkclient.Client, error) {
 func (d *dockerd) ping(ctx context.Context) error {
 	p, err := d.docker.Ping(ctx)
 	if err != nil {
-		return d.unreachable(err)
+		return d.unreachable(ctx, err)
 	}
 	if versions.LessThan(p.APIVersion, minAPI) {
 		return fmt.Errorf("it speaks API %s, at least %s is needed (Docker 20.10 or newer)", p.APIVersion,
@@ -122,7 +122,7 @@ func (d *dockerd) ping(ctx context.Context) error {
 
 // unreachable tells a socket that this user may not open, and an ssh that failed, from an engine
 // that does not answer: the client has one error text for all of them.
-func (d *dockerd) unreachable(err error) error {
+func (d *dockerd) unreachable(ctx context.Context, err error) error {
 	if !docker.IsErrConnectionFailed(err) {
 		return err
 	}
@@ -133,7 +133,7 @@ func (d *dockerd) unreachable(err error) error {
 	if network == "unix" {
 		place = d.address.path
 	}
-	conn, e := net.Dial(network, place)
+	conn, e := (&net.Dialer{}).DialContext(ctx, network, place)
 	switch {
 	case e == nil:
 		// it listens, and closed the first connection without an answer: it is starting or ending
@@ -171,7 +171,7 @@ func (d *dockerd) image(ctx context.Context, _ *Builder, ref string) (sdkImage, 
 	case cerrdefs.IsNotFound(err):
 		return sdkImage{}, false, nil
 	case docker.IsErrConnectionFailed(err):
-		return sdkImage{}, false, newEngineError(d, d.unreachable(err))
+		return sdkImage{}, false, newEngineError(d, d.unreachable(ctx, err))
 	case err != nil:
 		return sdkImage{}, false, fmt.Errorf("asking the engine for the image %s: %w", ref, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -205,6 +206,24 @@ func TestDialWithoutEngine(t *testing.T) {
 	var ee *engine.Error
 	if _, err := Dial(t.Context(), engine.Options{}); !errors.As(err, &ee) {
 		t.Errorf("bad DOCKER_HOST: error %v", err)
+	}
+}
+
+// TestPingEnds: a ping of a host that swallows packets ends with its context, or the watchdog would
+// not notice.
+func TestPingEnds(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	dead, err := newDockerd(engine.Options{Host: "tcp://" + deadAddress(t)})
+	must(t, err)
+	_, failed := dead.(*dockerd).docker.Ping(t.Context())
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	d := &dockerd{address: address{scheme: "tcp", host: l.Addr().String()}}
+	err = d.unreachable(ctx, failed)
+	if !errors.Is(err, errNobody) || strings.Contains(err.Error(), "closed the connection") {
+		t.Errorf("it dialed on: %v", err)
 	}
 }
 
