@@ -24,7 +24,7 @@ import (
 type guard struct {
 	sdk        string
 	others     []string // images besides the SDK
-	tree       bool     // the Dockerfile is not one of ours
+	own        bool     // the Dockerfile is a tree's own
 	dockerfile []byte
 	attrs      map[string]string
 	session    string // session whose files the definition will use
@@ -118,7 +118,7 @@ func (g *guard) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway.R
 		return res, nil
 	}
 	def := req.Definition
-	if !g.tree { // a foreign RUN may do anything with /output
+	if !g.own { // a RUN of an own Dockerfile may do anything with /output
 		def = withoutCopy(def)
 	}
 	var err error

@@ -53,8 +53,8 @@ func placeholderOf(op *pb.Op) (key string, ok bool) {
 	return "", false
 }
 
-// tree makes the one tree, with a directory for each of the given contexts.
-func (in inputs) tree(keys []string) (llb.State, error) {
+// together makes the one tree, with a directory for each of the given contexts.
+func (in inputs) together(keys []string) (llb.State, error) {
 	all := llb.Mkdir("/", 0o755, llb.WithParents(true))
 	for _, key := range keys {
 		var err error
@@ -77,15 +77,15 @@ func (in inputs) separate() error {
 	return nil
 }
 
-// merge returns def with the one tree in the place of placeholders; def is not changed. The error
-// is errApart if there is no such definition.
+// merge returns def with the one tree in the place of placeholders; def's operations are not
+// changed. The error is errApart if there is no such definition.
 func (in inputs) merge(ctx context.Context, def *pb.Definition) (*pb.Definition, error) {
 	ops, keys, err := placeholders(def)
 	if err != nil || len(keys) == 0 {
 		return def, err
 	}
 	used := slices.Sorted(maps.Values(keys))
-	tree, err := in.tree(used)
+	tree, err := in.together(used)
 	if err != nil {
 		return nil, err
 	}
@@ -93,14 +93,14 @@ func (in inputs) merge(ctx context.Context, def *pb.Definition) (*pb.Definition,
 	if err != nil {
 		return nil, err
 	}
-	made := head.ToPB()
+	added := head.ToPB()
 	out := rewriter{from: def, to: &pb.Definition{Metadata: map[string]*pb.OpMetadata{},
 		Source: def.GetSource()}, renamed: map[string]string{}}
-	last := len(made.GetDef()) - 1 // it names the result
-	for _, raw := range made.GetDef()[:last] {
-		out.add(raw, made.GetMetadata()[digest.FromBytes(raw).String()])
+	last := len(added.GetDef()) - 1 // it names the result
+	for _, raw := range added.GetDef()[:last] {
+		out.add(raw, added.GetMetadata()[digest.FromBytes(raw).String()])
 	}
-	from := digest.FromBytes(made.GetDef()[last-1]).String()
+	from := digest.FromBytes(added.GetDef()[last-1]).String()
 	for i, op := range ops {
 		if keys[digest.FromBytes(def.GetDef()[i]).String()] != "" {
 			continue

@@ -38,8 +38,8 @@ func (*OutputError) ErrorKind() errkind.Kind { return errkind.Integrity }
 func (e *OutputError) Unwrap() error { return e.Err }
 
 // checkOutputs walks dir and sets modes to 0644 and 0755. Package outputs are regular files side by
-// side; a variant or kit (tree) may also have directories, and relative symlinks that stay inside.
-func checkOutputs(dir, name string, tree bool) error {
+// side; a variant or kit may also have directories, and relative symlinks that stay inside.
+func checkOutputs(dir, name string, directories bool) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return fmt.Errorf("outputs of %s: %w", name, err)
@@ -50,7 +50,7 @@ func checkOutputs(dir, name string, tree bool) error {
 		if err != nil || p == "." {
 			return err
 		}
-		if err := checkOutput(root, p, entry, tree); err != nil {
+		if err := checkOutput(root, p, entry, directories); err != nil {
 			return &OutputError{Name: name, File: p, Err: err}
 		}
 		if !entry.IsDir() {
@@ -69,7 +69,7 @@ func checkOutputs(dir, name string, tree bool) error {
 }
 
 // checkOutput checks one file and normalises its mode.
-func checkOutput(root *os.Root, p string, entry fs.DirEntry, tree bool) error {
+func checkOutput(root *os.Root, p string, entry fs.DirEntry, directories bool) error {
 	if err := checkName(path.Base(p)); err != nil {
 		return err
 	}
@@ -83,9 +83,9 @@ func checkOutput(root *os.Root, p string, entry fs.DirEntry, tree bool) error {
 		return fmt.Errorf("has the mode %v; setuid, setgid and sticky bits are not accepted", mode)
 	case mode.IsRegular():
 		return root.Chmod(p, 0o644)
-	case mode.IsDir() && tree:
+	case mode.IsDir() && directories:
 		return root.Chmod(p, 0o755)
-	case mode&fs.ModeSymlink != 0 && tree:
+	case mode&fs.ModeSymlink != 0 && directories:
 		return checkLink(root, p)
 	}
 	return fmt.Errorf("is a %s; only regular files are accepted", modeName(mode))

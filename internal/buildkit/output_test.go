@@ -14,10 +14,10 @@ import (
 
 func TestCheckOutputs(t *testing.T) {
 	for _, c := range []struct {
-		name string
-		tree bool
-		make func(dir string) error
-		bad  string // file that the error names; "*" for an error without one; empty if there is no error
+		name        string
+		directories bool
+		make        func(dir string) error
+		bad         string // the file that the error names; "*" for an error without one
 	}{
 		{"files", false, touch("a.rpm", "b-1.0~rc1+git^2.x86_64.rpm"), ""},
 		{"nothing", false, touch(), "*"},
@@ -45,7 +45,7 @@ func TestCheckOutputs(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
 			must(t, c.make(dir))
-			err := checkOutputs(dir, "bash", c.tree)
+			err := checkOutputs(dir, "bash", c.directories)
 			var oe *OutputError
 			switch {
 			case c.bad == "" && err != nil:

@@ -1,4 +1,4 @@
-// Tree: builds with a Dockerfile that was not written for buildsys. The context is a tree without a
+// Own Dockerfiles: builds by one that was not written for buildsys. The context is a tree without a
 // name, and the outputs are what the target has in /output.
 
 package buildkit
@@ -15,8 +15,8 @@ import (
 // outputTarget is the stage that contains only the outputs.
 const outputTarget = "buildsys-output"
 
-// isTree reports whether a build uses such a Dockerfile.
-func isTree(s plan.Solve) bool {
+// isOwn reports whether a build uses such a Dockerfile.
+func isOwn(s plan.Solve) bool {
 	_, ok := s.Contexts[plan.TreeContext]
 	return ok
 }
@@ -24,7 +24,7 @@ func isTree(s plan.Solve) bool {
 // collected returns the build that leaves only what s has in /output. The added stage comes last,
 // so that lines keep their numbers.
 func collected(s plan.Solve) plan.Solve {
-	if !isTree(s) {
+	if !isOwn(s) {
 		return s
 	}
 	text := bytes.TrimRight(s.Dockerfile, "\n")
