@@ -77,7 +77,8 @@ func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out str
 	}
 	recipe := collected(s)
 	g := &guard{sdk: sdk, others: s.Images, dockerfile: recipe.Dockerfile,
-		attrs: frontendAttrs(recipe, img), session: sess.ID(), inputs: in, own: isOwn(s)}
+		attrs: frontendAttrs(recipe, img), session: sess.ID(), inputs: in, own: isOwn(s),
+		notes: &notes{}}
 	log := newStatusLog(reporter(report))
 	if log.layers = layers; layers != nil {
 		layers.stop = stop

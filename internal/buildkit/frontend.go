@@ -81,7 +81,7 @@ func (b *Builder) define(ctx context.Context, client *bkclient.Client, g *guard,
 		err = g.build(ctx)
 	}
 	if errors.Is(err, errUnknown) {
-		if err = ask(ctx, client, g, img); err == nil {
+		if g.known, err = ask(ctx, client, g, img); err == nil {
 			err = g.build(ctx)
 		}
 	}
@@ -111,23 +111,22 @@ func (g *guard) build(ctx context.Context) error {
 	return err
 }
 
-// ask runs the frontend with the engine, to record its answers.
-func ask(ctx context.Context, client *bkclient.Client, g *guard, img sdkImage) error {
-	g.known = &answers{images: map[string]imageAnswer{}}
-	session, failed := g.session, error(nil)
+// ask runs the frontend with the engine, and returns its answers.
+func ask(ctx context.Context, client *bkclient.Client, g *guard, img sdkImage) (*answers, error) {
+	probe, failed := *g, error(nil)
+	probe.known = &answers{images: map[string]imageAnswer{}}
 	_, err := client.Build(ctx, bkclient.SolveOpt{OCIStores: img.stores(), Internal: true}, "",
 		func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
-			g.known.opts = c.BuildOpts()
-			g.engine, g.session = c, g.known.opts.SessionID
-			failed = g.build(ctx)
+			probe.engine, probe.known.opts = c, c.BuildOpts()
+			probe.session = probe.known.opts.SessionID
+			failed = probe.build(ctx)
 			return gateway.NewResult(), nil
 		}, nil)
-	g.engine, g.session = nil, session
 	if failed != nil {
-		return failed
+		return nil, failed
 	}
 	if err != nil {
-		return fmt.Errorf("asking the engine what it can do: %w", err)
+		return nil, fmt.Errorf("asking the engine what it can do: %w", err)
 	}
-	return nil
+	return probe.known, nil
 }

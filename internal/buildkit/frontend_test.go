@@ -33,7 +33,7 @@ func definition(t *testing.T, s plan.Solve) *pb.Definition {
 			`"rootfs":{"type":"layers","diff_ids":["sha256:` + strings.Repeat("0", 64) + `"]}}`)}
 	s.Args = map[string]string{"SDK": testSDK}
 	g := &guard{sdk: testSDK, dockerfile: s.Dockerfile, attrs: frontendAttrs(s, sdkImage{}),
-		session: "session", inputs: in,
+		session: "session", inputs: in, notes: &notes{},
 		known: &answers{opts: opts, images: map[string]imageAnswer{testSDK + " linux/amd64": image,
 			testSDK: image}}}
 	if err := g.build(t.Context()); err != nil {
@@ -147,7 +147,7 @@ func TestDefinition(t *testing.T) {
 	if again := definition(t, s); !slices.EqualFunc(def.Def, again.Def, slices.Equal) {
 		t.Errorf("equal builds have different definitions:\n%s%s", text, describe(t, again))
 	}
-	g := &guard{}
+	g := &guard{notes: &notes{}}
 	g.remember(def.Source)
 	if at := g.line(digest.FromBytes(def.Def[3])); at != "Dockerfile:3" {
 		t.Errorf("the RUN is said to be at %q", at)

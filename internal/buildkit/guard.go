@@ -33,7 +33,11 @@ type guard struct {
 	engine     gateway.Client // for questions without a known answer; may be nil
 
 	definition *pb.Definition // of the whole build, once the frontend has made it
+	*notes
+}
 
+// notes are what is to be said of a build that fails. Copies of a guard share them.
+type notes struct {
 	mu sync.Mutex
 	// err is the first refusal; gRPC keeps only the text of a frontend's error.
 	err error

@@ -38,7 +38,7 @@ func TestMemFilesAreAnsweredHere(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			g := &guard{dockerfile: []byte("FROM scratch\n")} // without an engine
+			g := &guard{dockerfile: []byte("FROM scratch\n"), notes: &notes{}} // without an engine
 			if _, known := g.answer(def.ToPB()); known != test.known {
 				t.Errorf("answered without the engine: %v, want %v", known, test.known)
 			}
