@@ -24,7 +24,7 @@ import (
 // Class is the kind of failure of a build.
 type Class string
 
-// The classes, in the order in which classify tests for them.
+// The classes: first those that another attempt does not help, then the transient ones.
 const (
 	// Cancelled means that our own context ended.
 	Cancelled Class = "cancelled"

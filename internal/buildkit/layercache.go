@@ -276,7 +276,8 @@ func (u *layerUse) failed(v *bkclient.Vertex) {
 		"uploads no more", u.step, u.to.Repository, reason))
 }
 
-// brief returns the last line of an engine's error, which says the most.
+// brief returns an engine's error on one line, without its middle if it is long: the end says the
+// most.
 func brief(text string) string {
 	const limit = 300
 	text = cleanLine([]byte(strings.Join(strings.Fields(text), " ")))

@@ -185,7 +185,7 @@ func TestLayersToSilentRegistry(t *testing.T) {
 	}
 }
 
-// Fault 18 of the list of faults: no registry answers uploads.
+// TestLayersToDeadRegistry checks that uploads are given up for the run if no registry answers.
 func TestLayersToDeadRegistry(t *testing.T) {
 	l := newLayerTest(t)
 	b := l.daemon(t, engine.LayerCache{To: engine.LayerPlace{Repository: deadAddress(t) + "/x",
@@ -198,8 +198,8 @@ func TestLayersToDeadRegistry(t *testing.T) {
 	}
 }
 
-// Fault 19: what is read is damaged. The second machine's engine is the same throughout: it never
-// built the package before.
+// TestLayersFromBadRegistry checks that layers are made here if they cannot be read or are damaged.
+// The second machine's engine is the same throughout: it never built the package before.
 func TestLayersFromBadRegistry(t *testing.T) {
 	l := newLayerTest(t)
 	l.build(t, l.daemon(t, engine.LayerCache{To: l.place}), l.request("1"))

@@ -26,11 +26,11 @@ const RPMMagic = "\xed\xab\xee\xdb"
 
 // Fake builds without an engine. Its one output file, see OutputName, is RPMMagic plus the hash of
 // everything the build was given, so two outputs are equal if and only if nothing a build could see
-// has changed. Files in the package's own context make it do other things: with FAIL it reports the
-// lines of that file as its log and fails; with HANG it builds until it is cancelled. In varied
-// surroundings it builds something else if there is a VARY, or if an image's kernel parameters have
-// that word, and fails if there is a FAIL-WHEN-VARIED. It meets Contract, is safe for concurrent
-// use, and its zero value is ready.
+// has changed, comments apart. Files in the package's own context make it do other things: with
+// FAIL it reports the lines of that file as its log and fails; with HANG it builds until it is
+// cancelled. In varied surroundings it builds something else if there is a VARY, or if an image's
+// kernel parameters have that word, and fails if there is a FAIL-WHEN-VARIED. It meets Contract, is
+// safe for concurrent use, and its zero value is ready.
 type Fake struct {
 	// Hook, if not nil, runs in every build before anything is written. out is the directory for
 	// outputs. An error fails the build.

@@ -27,7 +27,8 @@ type Engine interface {
 	// Info asks the engine about itself.
 	Info(ctx context.Context) (Info, error)
 	// HasImage reports whether the engine can use the image ref, and returns the image's ID, which
-	// is the same for the same image on every engine. It never asks a registry.
+	// is the same for the same image on every engine. A Docker engine never asks a registry for it;
+	// a buildkitd must, for an image that was not imported.
 	HasImage(ctx context.Context, ref string) (id string, ok bool, err error)
 	// ImportImage makes the image ref from a tar of a root file system.
 	ImportImage(ctx context.Context, ref string, rootfs io.Reader) error
