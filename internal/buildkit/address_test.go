@@ -119,9 +119,7 @@ func TestDockerOverSSH(t *testing.T) {
 	direct := dialEngine(t, engine.Options{})
 	need.Program(t, "docker")
 	socket, ok := strings.CutPrefix(direct.engine.host(), "unix://")
-	if !ok {
-		t.Skipf("needs an engine on a socket, not at %s", direct.engine.host())
-	}
+	need.Engine(t, ok, "one on a socket, not at "+direct.engine.host())
 	fakeSSH(t, runHere)
 	b, err := Dial(t.Context(), engine.Options{Host: "ssh://builder.invalid" + socket,
 		Timeout: 20 * time.Second})

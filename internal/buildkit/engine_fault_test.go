@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"buildsys/internal/buildtest/need"
 	"buildsys/internal/engine"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
@@ -261,9 +262,8 @@ type relay struct {
 
 func newRelay(t *testing.T, engine string) *relay {
 	network, addr, _ := strings.Cut(engine, "://")
-	if network != "unix" && network != "tcp" {
-		t.Skipf("needs an engine on a socket or at a port, not at %s", engine)
-	}
+	need.Engine(t, network == "unix" || network == "tcp",
+		"one on a socket or at a port, not at "+engine)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	t.Cleanup(func() { l.Close() })

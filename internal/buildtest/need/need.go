@@ -23,11 +23,23 @@ const NoSkip = "BUILDSYS_TEST_NO_SKIP"
 // Missing ends a test that lacks something that script/setup provides.
 func Missing(t testing.TB, format string, args ...any) {
 	t.Helper()
-	what := fmt.Sprintf(format, args...)
+	lacks(t, fmt.Sprintf(format, args...), "script/setup provides it")
+}
+
+func lacks(t testing.TB, what, remedy string) {
+	t.Helper()
 	if os.Getenv(NoSkip) != "" {
-		t.Fatalf("%s: script/setup provides it, and %s forbids skipping the test", what, NoSkip)
+		t.Fatalf("%s: %s, and %s forbids skipping the test", what, remedy, NoSkip)
 	}
-	t.Skipf("%s (script/setup provides it)", what)
+	t.Skipf("%s (%s)", what, remedy)
+}
+
+// Engine skips a test unless the engine on this machine is of the kind that the test needs.
+func Engine(t testing.TB, suits bool, kind string) {
+	t.Helper()
+	if !suits {
+		t.Skip("this test needs another engine: " + kind)
+	}
 }
 
 // Program returns the path of a program, which may be an administrator's, outside a user's PATH.
@@ -73,7 +85,8 @@ func Mount(t testing.TB, at string, args ...string) (unmount func()) {
 	Root(t)
 	out, err := exec.Command("mount", append(args, at)...).CombinedOutput()
 	if err != nil {
-		Missing(t, "root may not mount here: mount %s: %v: %s", strings.Join(args, " "), err, out)
+		lacks(t, fmt.Sprintf("mount %s: %v: %s", strings.Join(args, " "), err, out),
+			"root needs CAP_SYS_ADMIN for it")
 	}
 	mounted := true
 	unmount = func() {
