@@ -167,8 +167,9 @@ func (c contract) treeRequest(t *testing.T) plan.Solve {
 	return s
 }
 
-// recipe returns a Dockerfile that makes what the Fake makes, from everything that it sees.
-func recipe(s plan.Solve, mounts string) []byte {
+// recipe returns a Dockerfile that makes what the Fake makes, from everything that it sees, and
+// then does more.
+func recipe(s plan.Solve, mounts string, more ...string) []byte {
 	file := "/output/" + OutputName(s)
 	words := []string{"/tool", "print", "building", ",", "obey", "/host/package", ",",
 		"mkdir", filepath.Dir(file), ",", "list", "/host/package", file, ",", "env", "PACKAGE", file}
@@ -176,7 +177,7 @@ func recipe(s plan.Solve, mounts string) []byte {
 		words = append(words, ",", "mkdir", "/output/repodata", ",",
 			"write", "/output/repodata/repomd.xml", "x")
 	}
-	run := strings.ReplaceAll(fmt.Sprintf("%q", words), `" "`, `", "`)
+	run := strings.ReplaceAll(fmt.Sprintf("%q", append(words, more...)), `" "`, `", "`)
 	text := fmt.Sprintf("ARG SDK\nFROM ${SDK} AS build\nARG PACKAGE\nENV NONCE=%s\nRUN %s %s\n",
 		rand.Text(), mounts, run)
 	if _, tree := s.Contexts[plan.TreeContext]; tree {
@@ -285,14 +286,22 @@ func (c contract) fresh(t *testing.T) {
 	}
 }
 
+// secretLine is what a build says of a secret that it sees.
+func secretLine(name string, size int) string {
+	return fmt.Sprintf("/secret/%s -r-------- %d", name, size)
+}
+
 func (c contract) secrets(t *testing.T) {
 	secret, file := rand.Text(), filepath.Join(t.TempDir(), "key")
 	Must(t, os.WriteFile(file, []byte(secret), 0o600))
 	s := c.request(t)
 	s.Secrets = map[string]string{"a.key": file}
 	s.Dockerfile = recipe(s, "--mount=from="+plan.ContextPrefix+"package,target=/host/package "+
-		"--mount=type=secret,id=a.key,required=true,target=/secret/a.key")
+		"--mount=type=secret,id=a.key,required=true,target=/secret/a.key", ",", "size", "/secret/a.key")
 	made, lines := c.succeed(t, s)
+	if want := secretLine("a.key", len(secret)); !slices.Contains(lines, want) {
+		t.Errorf("the log %q does not say %q", lines, want)
+	}
 	for _, text := range append(slices.Collect(maps.Values(made)), lines...) {
 		if strings.Contains(text, secret) {
 			t.Errorf("the secret is in %q", text)

@@ -61,9 +61,11 @@ func (f *Fake) Build(
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Secrets)) {
-		if _, err := os.ReadFile(s.Secrets[name]); err != nil {
+		secret, err := os.ReadFile(s.Secrets[name])
+		if err != nil {
 			return fmt.Errorf("secret %s: %w", name, err)
 		}
+		report(progress.Event{Kind: progress.StepLog, Text: secretLine(name, len(secret))})
 	}
 	text, err := result(s)
 	if err != nil {
