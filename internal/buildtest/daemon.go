@@ -70,9 +70,11 @@ func shortDir(t *testing.T) string {
 	clearKilled(t)
 	dir, err := os.MkdirTemp("", "bsys")
 	Must(t, err)
-	lock, err := os.Create(filepath.Join(dir, "lock"))
+	// Before the lock is held, clearKilled in another process must not find it.
+	lock, err := os.Create(filepath.Join(dir, "new"))
 	Must(t, err)
 	Must(t, syscall.Flock(int(lock.Fd()), syscall.LOCK_EX))
+	Must(t, os.Rename(lock.Name(), filepath.Join(dir, "lock")))
 	t.Cleanup(func() {
 		if err := removeBusy(dir); err != nil {
 			t.Errorf("left behind: %v", err)
