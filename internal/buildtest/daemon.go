@@ -142,10 +142,18 @@ func (d *Daemon) Start(t *testing.T) {
 	t.Helper()
 	log, err := os.OpenFile(d.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	Must(t, err)
+	defer log.Close()
 	cmd := exec.Command(d.name, d.args...)
 	cmd.Stdout, cmd.Stderr = log, log
-	// If a test is killed, its daemon ends too. The signal comes when the thread that started the
-	// daemon ends.
+	d.ended, err = start(cmd)
+	Must(t, err)
+	d.process = cmd.Process
+	t.Cleanup(func() { d.Stop(t) })
+}
+
+// start starts a program, and returns a channel that is closed when it has ended. If the test is
+// killed, the program ends too: the signal comes when the thread that started it ends.
+func start(cmd *exec.Cmd) (ended chan struct{}, err error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	started, ended := make(chan error), make(chan struct{})
 	go func() {
@@ -155,12 +163,9 @@ func (d *Daemon) Start(t *testing.T) {
 		if err == nil {
 			_ = cmd.Wait()
 		}
-		log.Close()
 		close(ended)
 	}()
-	Must(t, <-started)
-	d.process, d.ended = cmd.Process, ended
-	t.Cleanup(func() { d.Stop(t) })
+	return ended, <-started
 }
 
 // Stop ends the daemon and waits for its end.

@@ -25,14 +25,15 @@ type Registry struct {
 	Address string // HOST:PORT; it speaks HTTP without TLS
 	Data    string // the directory with all its data
 
-	process *exec.Cmd
+	process *os.Process
+	ended   chan struct{}
 }
 
 // NewRegistry starts a registry that ends with the test. It needs docker-registry.
 func NewRegistry(t *testing.T) *Registry {
 	t.Helper()
 	need.Program(t, registryProgram)
-	r, err := StartRegistry(t.TempDir())
+	r, err := StartRegistry(shortDir(t))
 	Must(t, err)
 	t.Cleanup(r.Stop)
 	return r
@@ -41,6 +42,10 @@ func NewRegistry(t *testing.T) *Registry {
 // StartRegistry starts a registry that keeps its data below dir, which must exist, and waits until
 // it answers.
 func StartRegistry(dir string) (*Registry, error) {
+	program, err := need.Find(registryProgram)
+	if err != nil {
+		return nil, fmt.Errorf("%w; script/setup installs it", err)
+	}
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -53,14 +58,16 @@ func StartRegistry(dir string) (*Registry, error) {
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		return nil, err
 	}
-	r.process = exec.Command(registryProgram, "serve", config)
+	cmd := exec.Command(program, "serve", config)
 	var output bytes.Buffer
-	r.process.Stdout, r.process.Stderr = &output, &output
-	if err := r.process.Start(); err != nil {
-		return nil, fmt.Errorf("%w; script/setup installs it", err)
+	cmd.Stdout, cmd.Stderr = &output, &output
+	if r.ended, err = start(cmd); err != nil {
+		return nil, err
 	}
+	r.process = cmd.Process
+	client := http.Client{Timeout: 5 * time.Second}
 	answers := need.Until(time.Minute, func() bool {
-		resp, err := http.Get("http://" + r.Address + "/v2/")
+		resp, err := client.Get("http://" + r.Address + "/v2/")
 		if err == nil {
 			resp.Body.Close()
 		}
@@ -75,6 +82,6 @@ func StartRegistry(dir string) (*Registry, error) {
 
 // Stop kills the registry. It may be called more than once.
 func (r *Registry) Stop() {
-	_ = r.process.Process.Kill()
-	_ = r.process.Wait()
+	_ = r.process.Kill()
+	<-r.ended
 }

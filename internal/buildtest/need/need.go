@@ -42,16 +42,24 @@ func Engine(t testing.TB, suits bool, kind string) {
 	}
 }
 
-// Program returns the path of a program, which may be an administrator's, outside a user's PATH.
-func Program(t testing.TB, name string) string {
-	t.Helper()
+// Find returns the path of a program, which may be an administrator's, outside a user's PATH.
+func Find(name string) (string, error) {
 	for _, dir := range []string{"", "/usr/sbin/", "/sbin/"} {
 		if path, err := exec.LookPath(dir + name); err == nil {
-			return path
+			return path, nil
 		}
 	}
-	Missing(t, "the program %s is missing", name)
-	return ""
+	return "", fmt.Errorf("the program %s is missing", name)
+}
+
+// Program is Find for a program that a test needs.
+func Program(t testing.TB, name string) string {
+	t.Helper()
+	path, err := Find(name)
+	if err != nil {
+		Missing(t, "%v", err)
+	}
+	return path
 }
 
 // Programs checks that programs are on the PATH or among the administrator's.
