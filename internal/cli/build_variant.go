@@ -21,10 +21,10 @@ CARGO_MANIFEST_DIR) gets that image alone, since cargo has built its packages.
 Standard output is then for cargo: what the image depends on.
 
 With --verify-reproducible the images are made a second time from the same RPMs:
-past every cache, on another day, in another time zone and locale, under another
-host name and umask, with one CPU, and with directories read in reverse order.
-If an output differs, the command shows how, keeps both builds in
-build/reproducible/ARCH-NAME/, and exits with 5.
+past every cache, on another day, under another host name, with one CPU, and
+with directories read in reverse order. The recipe itself sets locale, time zone
+and umask, so these stay the same. If an output differs, the command shows how,
+keeps both builds in build/reproducible/ARCH-NAME/, and exits with 5.
 
 `
 
