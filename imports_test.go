@@ -108,6 +108,55 @@ func TestImportDirection(t *testing.T) {
 	}
 }
 
+// TestStoreys holds mayImport against the table of docs/architecture.md: no import leads upwards.
+func TestStoreys(t *testing.T) {
+	storeys := storeys(t)
+	for name, allowed := range mayImport {
+		top, _, _ := strings.Cut(name, "/")
+		if _, ok := storeys[top]; !ok {
+			t.Errorf("docs/architecture.md does not have %s in its table", top)
+		}
+		for _, imported := range allowed {
+			below, _, _ := strings.Cut(imported, "/")
+			if storeys[below] < storeys[top] {
+				t.Errorf("%s may import %s, which docs/architecture.md has above it", name, imported)
+			}
+		}
+	}
+}
+
+// storeys reads the table of docs/architecture.md: the number of each package's storey, from the
+// top. What is beside the house looks at all of it and has 0.
+func storeys(t *testing.T) map[string]int {
+	t.Helper()
+	data, err := os.ReadFile("docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(data), "| package | job |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	storey, found := 0, map[string]int{}
+	for line := range strings.Lines(table) {
+		cell, _, _ := strings.Cut(strings.TrimPrefix(line, "| "), " |")
+		switch {
+		case strings.HasPrefix(cell, "**beside"):
+			storey = 0
+		case strings.HasPrefix(cell, "**"):
+			storey++
+		case strings.HasPrefix(cell, "`"):
+			for name := range strings.SplitSeq(cell, ", ") {
+				found[strings.Trim(name, "`")] = storey
+			}
+		}
+	}
+	for name := range found {
+		if _, ok := mayImport[name]; !ok {
+			t.Errorf("docs/architecture.md has %s in its table, but there is no such package", name)
+		}
+	}
+	return found
+}
+
 // readers are the libraries of Docker and BuildKit that only parse text. Packages other than
 // buildkit may use them, because not only engines read Dockerfiles.
 var readers = []string{
