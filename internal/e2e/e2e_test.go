@@ -68,7 +68,7 @@ type result struct {
 	stdout, stderr string
 }
 
-// buildsys runs the program in dir with the environment's BUILDSYS_* variables replaced by env.
+// buildsys runs the program in dir with the environment's settings replaced by env.
 func buildsys(t *testing.T, dir string, env []string, args ...string) result {
 	t.Helper()
 	cmd := command(t.Context(), dir, env, args...)
@@ -85,8 +85,9 @@ func command(ctx context.Context, dir string, env []string, args ...string) *exe
 	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Dir = dir
 	for _, kv := range os.Environ() {
-		if !strings.HasPrefix(kv, "BUILDSYS_") || strings.HasPrefix(kv, "BUILDSYS_SDK_IMAGE=") ||
-			strings.HasPrefix(kv, "BUILDSYS_CACHE_DIR=") {
+		switch name, _, _ := strings.Cut(kv, "="); {
+		case name == "BUILDSYS_SDK_IMAGE", name == "BUILDSYS_CACHE_DIR",
+			!strings.HasPrefix(name, "BUILDSYS_") && !strings.HasPrefix(name, "PUBLISH_REPO"):
 			cmd.Env = append(cmd.Env, kv)
 		}
 	}
