@@ -208,14 +208,14 @@ func TestClientStopped(t *testing.T) {
 	d.Start(t)
 	root := toolTree(t, ",", "sleep", "10")
 	buildsys(t, root, env(d), "sdk", "import", toolRoot(t)).must(t, 0)
-	cmd := exec.Command("sh", "-c",
-		`"$0" build-package a & p=$!; sleep 4; kill -STOP $p; sleep 60; kill -CONT $p; wait $p`, binary)
-	plain := command(t.Context(), root, env(d))
-	cmd.Dir, cmd.Env = plain.Dir, plain.Env
-	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "is built again (attempt 2") {
-		t.Errorf("%v\n%s", err, out)
-	}
+	var once sync.Once
+	r := follow(t, root, env(d), func(client *exec.Cmd) {
+		once.Do(func() {
+			buildtest.Must(t, client.Process.Signal(syscall.SIGSTOP))
+			time.AfterFunc(time.Minute, func() { _ = client.Process.Signal(syscall.SIGCONT) })
+		})
+	})
+	r.must(t, 0, "is built again (attempt 2")
 }
 
 // TestCopyingEngine checks that a storage driver that copies is a warning of doctor and of builds,
