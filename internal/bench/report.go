@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Run makes the comparison and returns the report. If ctx ends, it stops early and reports the
-// figures so far.
+// Run makes the comparison and returns the report. If ctx ends, it stops early, and returns the
+// figures so far and the cause.
 func Run(ctx context.Context, o Options) (string, error) {
 	m, stop, err := prepare(ctx, o)
 	defer stop()
@@ -44,7 +44,7 @@ func Run(ctx context.Context, o Options) (string, error) {
 	w.tables()
 	w.own()
 	w.sizes(sizes)
-	return w.String(), nil
+	return w.String(), context.Cause(ctx)
 }
 
 type report struct {

@@ -66,14 +66,11 @@ func run(ctx context.Context) error {
 		return err
 	}
 	report, err := bench.Run(ctx, o)
-	if err != nil {
-		return err
+	if err == nil && document != "" {
+		return replaceBelow(document, report)
 	}
-	if document == "" {
-		fmt.Print(report)
-		return nil
-	}
-	return replaceBelow(document, report)
+	fmt.Print(report) // of a run that was stopped, what there is; no document is changed
+	return err
 }
 
 // compiled returns a flag's function that sets a regular expression.
