@@ -155,7 +155,7 @@ func openSecure(t *testing.T, arch, dir, keys string) *secureDisk {
 		switch e.Label {
 		case "SKIFF-BOOT-A":
 			d.boot, d.at.boot = part, e.Start
-		case "EFI-A", "SKIFF-EFI-A", "EFI-SYSTEM":
+		case "EFI-SYSTEM":
 			d.esp, d.at.esp = part, e.Start
 		default:
 			continue

@@ -52,7 +52,6 @@ func TestTSVHasNoEmptyField(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.Partitions[0].Label = ""
 	for _, line := range strings.Split(strings.TrimSuffix(string(l.TSV()), "\n"), "\n") {
 		for _, field := range strings.Split(line, "\t") {
 			if field == "" {

@@ -29,7 +29,7 @@ type Partition struct {
 	Disk       string // name of its disk
 	Number     int    // GPT entry, from 1
 	Key        string // role: "BIOS", "EFI-A", "ROOT-A", "PRIVATE", "DATA-B"...
-	Label      string // GPT name; may be empty in the historic layouts
+	Label      string // GPT name
 	Type       string // partition type GUID
 	GUID       string // unique partition GUID; empty until AssignIDs, unless the type prescribes one
 	StartMiB   int64
