@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -76,7 +77,7 @@ func shortDir(t *testing.T) string {
 	Must(t, syscall.Flock(int(lock.Fd()), syscall.LOCK_EX))
 	Must(t, os.Rename(lock.Name(), filepath.Join(dir, "lock")))
 	t.Cleanup(func() {
-		if err := removeBusy(dir); err != nil {
+		if err := RemoveBusy(dir); err != nil {
 			t.Errorf("left behind: %v", err)
 		}
 		lock.Close()
@@ -97,7 +98,7 @@ func clearKilled(t *testing.T) {
 		if syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
 			dir := filepath.Dir(name)
 			killByFile(dir + "/exec/containerd/containerd.pid")
-			if err := removeBusy(dir); err != nil {
+			if err := RemoveBusy(dir); err != nil {
 				t.Logf("cannot remove %s, which a killed run left: %v", dir, err)
 			}
 		}
@@ -125,13 +126,19 @@ func killByFile(file string) {
 	}
 }
 
-// removeBusy removes a directory in which a killed daemon may have left mounts.
-func removeBusy(dir string) error {
+// RemoveBusy removes a directory in which a daemon may have left mounts.
+func RemoveBusy(dir string) error {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return err
 	}
-	for _, at := range mountsBelow(string(mounts), dir) {
+	var below []string
+	for line := range strings.Lines(string(mounts)) {
+		if fields := strings.Fields(line); len(fields) > 4 && strings.HasPrefix(fields[4], dir+"/") {
+			below = append(below, fields[4])
+		}
+	}
+	for _, at := range slices.Backward(below) { // innermost first
 		_ = exec.Command("umount", "--lazy", at).Run()
 	}
 	return os.RemoveAll(dir)
@@ -211,20 +218,6 @@ func (d *Daemon) Tail() string {
 		return err.Error()
 	}
 	return string(data[max(0, len(data)-4000):])
-}
-
-// mountsBelow returns the mount points inside dir, innermost first.
-func mountsBelow(mountinfo, dir string) []string {
-	var found []string
-	for line := range strings.Lines(mountinfo) {
-		var id, parent int
-		var dev, root, at string
-		if _, err := fmt.Sscan(line, &id, &parent, &dev, &root, &at); err == nil && len(at) > len(dir) &&
-			at[:len(dir)+1] == dir+"/" {
-			found = append([]string{at}, found...)
-		}
-	}
-	return found
 }
 
 // Must ends the test if err is not nil.

@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"buildsys/internal/buildtest"
 )
 
 // Options says what to measure, and with which programs.
@@ -187,7 +189,7 @@ func (s *scene) close() {
 	if s.reg != nil {
 		s.reg.stop()
 	}
-	if err := removeBusy(s.dir); err != nil {
+	if err := buildtest.RemoveBusy(s.dir); err != nil {
 		s.logf("left behind: %v", err)
 	}
 }

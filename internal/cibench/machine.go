@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"buildsys/internal/buildtest"
 )
 
 // machine is one such machine. remove deletes everything it has.
@@ -158,27 +160,9 @@ func (m *machine) remove() {
 			<-m.ended
 		}
 	}
-	if err := removeBusy(m.dir); err != nil {
+	if err := buildtest.RemoveBusy(m.dir); err != nil {
 		m.scene.logf("left behind: %v", err)
 	}
-}
-
-// removeBusy removes a directory in which an engine may have left mounts.
-func removeBusy(dir string) error {
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return err
-	}
-	var below []string
-	for line := range strings.Lines(string(mounts)) {
-		if fields := strings.Fields(line); len(fields) > 4 && strings.HasPrefix(fields[4], dir+"/") {
-			below = append([]string{fields[4]}, below...) // innermost first
-		}
-	}
-	for _, at := range below {
-		_ = exec.Command("umount", "--lazy", at).Run()
-	}
-	return os.RemoveAll(dir)
 }
 
 // run runs a command to its end and returns its output. If the command fails, the error has the end
