@@ -100,10 +100,8 @@ func TestTraffic(t *testing.T) {
 	defer behind.Close()
 	address := strings.TrimPrefix(behind.URL, "http://")
 	r := &registry{behind: &buildtest.Registry{Address: address}, pushed: map[string]bool{}}
-	if err := r.listen(); err != nil {
-		t.Fatal(err)
-	}
-	defer r.server.Close()
+	r.listen()
+	defer r.proxy.Close()
 	send := func(method, path, body string) {
 		t.Helper()
 		req, _ := http.NewRequest(method, "http://"+r.address+path, strings.NewReader(body))

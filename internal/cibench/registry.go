@@ -4,12 +4,8 @@ package cibench
 
 import (
 	"context"
-	"io"
-	"log"
-	"net"
 	"net/http"
-	"net/http/httputil"
-	"net/url"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"sync"
@@ -19,21 +15,19 @@ import (
 	"buildsys/internal/buildtest"
 )
 
-// registry counts the bodies of requests and answers. Headers are not counted: they have a few
-// hundred bytes each.
+// registry counts the bodies of requests and answers.
 type registry struct {
 	address string // of the proxy, HOST:PORT
 	behind  *buildtest.Registry
-	server  *http.Server
+	proxy   *httptest.Server
 
 	down, up, sdk atomic.Int64
 
 	mu sync.Mutex
 	// pushed has the digests of blobs that were uploaded before the call of seeded: the SDK
 	// image's.
-	pushed  map[string]bool
-	sealed  bool
-	waiting sync.WaitGroup
+	pushed map[string]bool
+	sealed bool
 }
 
 // traffic is the number of bytes transferred since a point in time.
@@ -64,37 +58,23 @@ func startRegistry(dir string) (*registry, error) {
 		return nil, err
 	}
 	r := &registry{behind: behind, pushed: map[string]bool{}}
-	return r, r.listen()
+	r.listen()
+	return r, nil
 }
 
 // listen starts the proxy.
-func (r *registry) listen() error {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	r.address = listener.Addr().String()
-	r.server = &http.Server{Handler: &httputil.ReverseProxy{
-		Rewrite: func(p *httputil.ProxyRequest) {
-			p.SetURL(&url.URL{Scheme: "http", Host: r.behind.Address})
-			p.Out.Host = p.In.Host
-			if p.Out.Body != nil {
-				p.Out.Body = &counted{p.Out.Body, []*atomic.Int64{&r.up}}
-			}
-			r.note(p.In)
-		},
-		ModifyResponse: func(resp *http.Response) error {
-			to := &r.down
-			if r.isSDK(resp.Request.URL.Path) {
-				to = &r.sdk
-			}
-			resp.Body = &counted{resp.Body, []*atomic.Int64{to}}
-			return nil
-		},
-		ErrorLog: log.New(io.Discard, "", 0), // clients that hang up report that themselves
-	}}
-	r.waiting.Go(func() { _ = r.server.Serve(listener) })
-	return nil
+func (r *registry) listen() {
+	count := r.behind.Counting(&r.up, func(path string) *atomic.Int64 {
+		if r.isSDK(path) {
+			return &r.sdk
+		}
+		return &r.down
+	})
+	r.proxy = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		r.note(req)
+		count.ServeHTTP(w, req)
+	}))
+	r.address = r.proxy.Listener.Addr().String()
 }
 
 // note remembers the digest of a blob whose upload ends, while the SDK image is uploaded.
@@ -116,24 +96,9 @@ func (r *registry) isSDK(path string) bool {
 }
 
 func (r *registry) stop() {
-	if r.server != nil {
-		_ = r.server.Close()
-		r.waiting.Wait()
-	}
+	r.proxy.CloseClientConnections()
+	r.proxy.Close()
 	r.behind.Stop()
-}
-
-type counted struct {
-	io.ReadCloser
-	to []*atomic.Int64
-}
-
-func (c *counted) Read(p []byte) (int, error) {
-	n, err := c.ReadCloser.Read(p)
-	for _, to := range c.to {
-		to.Add(int64(n))
-	}
-	return n, err
 }
 
 // await calls ask until there is no error, for at most the given time.

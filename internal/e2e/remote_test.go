@@ -6,12 +6,8 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
-	"io"
-	"log"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,31 +31,10 @@ func startRegistry(t *testing.T) *registry {
 	t.Helper()
 	behind := buildtest.NewRegistry(t)
 	r := &registry{stop: behind.Stop}
-	proxy := &httputil.ReverseProxy{
-		Rewrite: func(p *httputil.ProxyRequest) {
-			p.SetURL(&url.URL{Scheme: "http", Host: behind.Address})
-			p.Out.Host = p.In.Host // the registry makes addresses from it
-		},
-		ModifyResponse: func(resp *http.Response) error {
-			resp.Body = &counted{resp.Body, &r.down}
-			return nil
-		},
-		ErrorLog: log.New(io.Discard, "", 0), // a test makes the registry end on purpose
-	}
-	r.Server = httptest.NewServer(proxy)
+	r.Server = httptest.NewServer(behind.Counting(new(atomic.Int64),
+		func(string) *atomic.Int64 { return &r.down }))
 	t.Cleanup(r.Close)
 	return r
-}
-
-type counted struct {
-	io.ReadCloser
-	n *atomic.Int64
-}
-
-func (c *counted) Read(p []byte) (int, error) {
-	n, err := c.ReadCloser.Read(p)
-	c.n.Add(int64(n))
-	return n, err
 }
 
 func (r *registry) place() string {
