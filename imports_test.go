@@ -69,8 +69,10 @@ var mayImport = map[string][]string{
 		"executor", "graph", "image", "lint", "manifest", "plan", "progress", "sbkeys",
 		"scaffold", "scheduler", "settings", "uefi", "vm", "workspace",
 	},
-	"treegen":        {},
-	"bench":          {"buildkit", "cli", "engine", "oci", "plan", "progress", "treegen"},
+	"treegen": {},
+	"bench": {
+		"buildkit", "buildtest", "cli", "engine", "oci", "plan", "progress", "treegen",
+	},
 	"bench/cmd":      {"bench"},
 	"buildtest/need": {},
 	"buildtest":      {"buildtest/need", "plan", "progress"},

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"buildsys/internal/buildtest"
 )
 
 // Options says what to compare, and with which programs.
@@ -269,28 +271,12 @@ func (m machine) facts(ctx context.Context) string {
 		}
 		return strings.TrimSpace(string(out))
 	}
-	model := "unknown processor"
-	if data, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		for line := range strings.Lines(string(data)) {
-			if name, ok := strings.CutPrefix(line, "model name"); ok {
-				model = strings.TrimSpace(strings.TrimLeft(name, "\t :"))
-				break
-			}
-		}
-	}
-	load := "unknown"
-	if data, err := os.ReadFile("/proc/loadavg"); err == nil {
-		load, _, _ = strings.Cut(string(data), " ")
-	}
-	// the part after the version names a build, not a property
-	kernel, _, _ := strings.Cut(output("uname", "-r"), "-")
-	text := fmt.Sprintf("%s processors (%s), Linux %s, load %s at the start", output("nproc"), model,
-		kernel, load)
+	text := fmt.Sprintf("%s, load %s at the start", buildtest.Hardware(), buildtest.LoadAverage())
 	if m.docker != "" {
 		text += fmt.Sprintf("; Docker engine %s (%s), client %s",
 			output(m.docker, "version", "--format", "{{.Server.Version}}"),
-			output(m.docker, "info", "--format", "{{.Driver}}"), output(m.docker, "version", "--format",
-				"{{.Client.Version}}"))
+			output(m.docker, "info", "--format", "{{.Driver}}"),
+			output(m.docker, "version", "--format", "{{.Client.Version}}"))
 	}
 	return text + "; ninja " + output("ninja", "--version")
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"buildsys/internal/buildtest"
 	"buildsys/internal/plan"
 )
 
@@ -193,15 +194,6 @@ func ranSteps(log string) (count int, kernel float64) {
 
 // facts describes the machine in one line.
 func facts(ctx context.Context, docker string, s *scene) string {
-	model := "unknown processor"
-	if data, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		for line := range strings.Lines(string(data)) {
-			if name, ok := strings.CutPrefix(line, "model name"); ok {
-				model = strings.TrimSpace(strings.TrimLeft(name, "\t :"))
-				break
-			}
-		}
-	}
 	ask := func(name string, args ...string) string {
 		out, err := run(ctx, s.dir, nil, name, args...)
 		if err != nil {
@@ -209,23 +201,12 @@ func facts(ctx context.Context, docker string, s *scene) string {
 		}
 		return firstLine(out)
 	}
-	kernel, _, _ := strings.Cut(ask("uname", "-r"), "-")
-	text := fmt.Sprintf("%s, %s processors (%s), Linux %s, %s", time.Now().UTC().Format(time.DateOnly),
-		ask("nproc"), model, kernel, ask("dockerd", "--version"))
-	text += ", client " + ask(docker, "version", "--format", "{{.Client.Version}}")
+	text := fmt.Sprintf("%s, %s, %s, client %s", time.Now().UTC().Format(time.DateOnly),
+		buildtest.Hardware(), ask("dockerd", "--version"),
+		ask(docker, "version", "--format", "{{.Client.Version}}"))
 	if s.Weight > 0 {
 		text += fmt.Sprintf("; engine, registry and builds had together a weight of %d against the "+
 			"1024 of every other process", s.Weight)
 	}
 	return text
-}
-
-// loadAverage returns the load average of the last minute.
-func loadAverage() string {
-	data, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return "unknown"
-	}
-	load, _, _ := strings.Cut(string(data), " ")
-	return load
 }

@@ -114,7 +114,7 @@ func Run(ctx context.Context, o Options) (Results, error) {
 				*column.cells = map[Row]Cell{}
 			}
 			s.logf("%s: %s", row, column.name)
-			load := loadAverage()
+			load := buildtest.LoadAverage()
 			cell, err := column.run(ctx, row)
 			if err != nil {
 				err = fmt.Errorf("%s, %s: %w", column.name, row, err)
