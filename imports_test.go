@@ -76,7 +76,7 @@ var mayImport = map[string][]string{
 	"bench/cmd":      {"bench"},
 	"buildtest/need": {},
 	"buildtest":      {"buildtest/need", "plan", "progress"},
-	"cibench":        {"buildtest", "manifest", "plan", "workspace"},
+	"cibench":        {"buildtest", "bytesize", "manifest", "plan", "workspace"},
 	"cibench/cmd":    {"cibench"},
 	"e2e":            {},
 	"golden":         {},

@@ -127,16 +127,16 @@ func TestTraffic(t *testing.T) {
 
 func TestReport(t *testing.T) {
 	r := Results{Facts: "a machine", What: "qemu-dev x86_64", Total: 20, Middle: "m", First: "f",
-		Layers: map[Row]Cell{Cold: {Wall: 1000, Push: 100, SDK: 450e6, Up: 90e6, Steps: 20, Kernel: 340,
-			Load: "1.0"}},
-		Ours: map[Row]Cell{Cold: {Wall: 900, Steps: 20, SDK: 450e6, Load: "2.0"},
+		Layers: map[Row]Cell{Cold: {Wall: 1000, Push: 100, SDK: 450 << 20, Up: 90 << 20, Steps: 20,
+			Kernel: 340, Load: "1.0"}},
+		Ours: map[Row]Cell{Cold: {Wall: 900, Steps: 20, SDK: 450 << 20, Load: "2.0"},
 			Second: {Wall: 54, Down: 36e6, Outputs: 36e6, Load: "3.0"}},
 	}
 	text := r.Report()
 	for _, want := range []string{
 		"Load (last minute) before each cell: 1.0, 2.0, 3.0.",
 		"| cold | 900 | 1000 (100) | 900 |", "| second run, fresh machine | = 900 | not measured | 54 |",
-		"| cold | 0 + 450 / 0 | 0 + 450 / 90 | 0 + 450 / 0 |", "| cold | 20 | 20 | 20 |",
+		"| 0 bytes + 450 MiB / 0 bytes | 0 bytes + 450 MiB / 90 MiB |", "| cold | 20 | 20 | 20 |",
 		"layer cache, cold: 340 s", "Second run of buildsys: 0.060 of the cold run's wall time;",
 		"received are 1.000 of those of the final outputs",
 	} {

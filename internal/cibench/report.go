@@ -5,6 +5,8 @@ package cibench
 import (
 	"fmt"
 	"strings"
+
+	"buildsys/internal/bytesize"
 )
 
 // Report returns the table. Without a cache nothing depends on earlier builds, so the cold run
@@ -23,11 +25,12 @@ func (r Results) Report() string {
 			}
 			return seconds(c.Wall)
 		})
-	w.table("MB received + SDK image / MB sent", func(c Cell) string {
-		return fmt.Sprintf("0 + %s / 0", megabytes(c.SDK))
-	}, func(c Cell) string {
-		return fmt.Sprintf("%s + %s / %s", megabytes(c.Down), megabytes(c.SDK), megabytes(c.Up))
-	})
+	traffic := func(c Cell) string {
+		return fmt.Sprintf("%s + %s / %s", bytesize.Format(c.Down), bytesize.Format(c.SDK),
+			bytesize.Format(c.Up))
+	}
+	w.table("Received + SDK image / sent", func(c Cell) string { return traffic(Cell{SDK: c.SDK}) },
+		traffic)
 	w.table("Steps run", func(c Cell) string { return fmt.Sprint(c.Steps) },
 		func(c Cell) string { return fmt.Sprint(c.Steps) })
 	w.kernels()
@@ -117,16 +120,4 @@ func seconds(s float64) string {
 		return fmt.Sprintf("%.1f", s)
 	}
 	return fmt.Sprintf("%.0f", s)
-}
-
-// megabytes formats millions of bytes with as many digits as are significant.
-func megabytes(n int64) string {
-	switch mb := float64(n) / 1e6; {
-	case n == 0:
-		return "0"
-	case mb < 10:
-		return fmt.Sprintf("%.1f", mb)
-	default:
-		return fmt.Sprintf("%.0f", mb)
-	}
 }
