@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -85,9 +86,12 @@ type Results struct {
 // Run measures. If a build fails, its cell is missing and Run returns the error; the results have
 // the other cells, and those of columns that were not requested from the existing file.
 func Run(ctx context.Context, o Options) (Results, error) {
-	r, err := Load(o.Results)
-	if err != nil || len(o.Columns) == 0 {
-		r = Results{}
+	var r Results
+	if len(o.Columns) > 0 {
+		var err error
+		if r, err = Load(o.Results); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return r, err
+		}
 	}
 	r.What, r.Middle, r.First = o.Variant+" "+o.Arch, o.Middle.What, o.FirstHand.What
 	if len(o.Packages) > 0 {
@@ -151,7 +155,10 @@ func Load(path string) (r Results, err error) {
 	if err != nil {
 		return r, err
 	}
-	return r, json.Unmarshal(data, &r)
+	if err := json.Unmarshal(data, &r); err != nil {
+		return r, fmt.Errorf("%s: %w", path, err)
+	}
+	return r, nil
 }
 
 // scene is what all cells share: the registry with the SDK image, and a place for machines.

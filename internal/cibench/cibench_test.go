@@ -4,6 +4,8 @@
 package cibench
 
 import (
+	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -122,6 +124,16 @@ func TestTraffic(t *testing.T) {
 		up: 3, sdk: int64(len("/v2/other/blobs/sha256:aa"))}
 	if got := r.traffic().since(before); got != want {
 		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+// TestDamagedResults checks that figures of columns that are not measured again are not lost.
+func TestDamagedResults(t *testing.T) {
+	results := filepath.Join(t.TempDir(), "results.json")
+	buildtest.Must(t, os.WriteFile(results, []byte("{"), 0o644))
+	_, err := Run(t.Context(), Options{Results: results, Columns: []string{"layers"}, Log: io.Discard})
+	if _, damaged := errors.AsType[*json.SyntaxError](err); !damaged {
+		t.Errorf("error %v", err)
 	}
 }
 
