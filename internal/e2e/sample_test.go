@@ -17,11 +17,12 @@ import (
 	"buildsys/internal/vm"
 )
 
-// needQEMU checks that images of the architecture can be booted.
-func needQEMU(t *testing.T, arch string) {
+// needVM checks that QEMU and the firmware for such a machine are there.
+func needVM(t *testing.T, c vm.Config) {
 	t.Helper()
-	if err := vm.Available(vm.Config{Arch: arch}); err != nil {
-		need.Missing(t, "images for %s cannot be booted: %v", arch, err)
+	c.Image = os.DevNull // cannot be read as an image, so that nothing is started
+	if _, err := vm.Check(t.Context(), c, vm.CheckOptions{}); errors.Is(err, vm.ErrMissing) {
+		need.Missing(t, "images for %s cannot be booted: %v", c.Arch, err)
 	}
 }
 
@@ -67,7 +68,7 @@ func TestSampleOSAarch64(t *testing.T) {
 
 func testSample(t *testing.T, arch string, ways ...boots) {
 	needEngine(t)
-	needQEMU(t, arch)
+	needVM(t, vm.Config{Arch: arch})
 	root := repository(t)
 	before := staged(t, root)
 	for _, way := range ways {
@@ -110,7 +111,7 @@ func testSample(t *testing.T, arch string, ways ...boots) {
 // ready.
 func TestFlippedByte(t *testing.T) {
 	needEngine(t)
-	needQEMU(t, "x86_64")
+	needVM(t, vm.Config{Arch: "x86_64"})
 	dir := buildSample(t, "x86_64", "qemu-dev")
 	images, err := diskImages(dir)
 	if err != nil || len(images) != 1 {

@@ -82,14 +82,8 @@ func Run(ctx context.Context, c Config) (err error) {
 	return nil
 }
 
-// Available returns an error if a machine cannot be run here. The error wraps ErrMissing and says
-// what to install if QEMU or the firmware is missing.
-func Available(c Config) error {
-	_, _, err := find(c)
-	return err
-}
-
-// find returns c with everything filled in that it leaves open.
+// find returns c with everything filled in that it leaves open. If QEMU or the firmware is missing,
+// the error wraps ErrMissing and says what to install.
 func find(c Config) (Config, arch, error) {
 	a, err := archOf(c.Arch)
 	if err != nil {

@@ -323,14 +323,15 @@ func TestConsole(t *testing.T) {
 	}
 }
 
-func TestAvailable(t *testing.T) {
+func TestMissing(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	err := Available(Config{Arch: "aarch64"})
+	err := Run(t.Context(), Config{Arch: "aarch64"})
 	const want = "qemu-system-aarch64 is not installed: apt-get install qemu-system-arm"
 	if !errors.Is(err, ErrMissing) || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
 	}
-	if err := Available(Config{Arch: "riscv64"}); err == nil || errors.Is(err, ErrMissing) {
+	err = Run(t.Context(), Config{Arch: "riscv64"})
+	if err == nil || errors.Is(err, ErrMissing) {
 		t.Errorf("an unknown architecture: %v", err)
 	}
 }
