@@ -90,7 +90,7 @@ func solvePeer(m machine, e peerEngine) peer {
 		},
 		run: func(dir string, _ []pkg) command {
 			if e.address == "" {
-				return command{dir: dir, args: []string{m.self, "-one-solve", m.base.image}}
+				return command{dir: dir, args: []string{m.Self, "-one-solve", m.base.image}}
 			}
 			return command{dir: dir, args: []string{
 				m.buildctl, "--addr", e.address, "build", "--progress", "plain", "--frontend", "dockerfile.v0",

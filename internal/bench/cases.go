@@ -207,7 +207,7 @@ func (c *contender) clone(ctx context.Context) (sample, error) {
 // tookLast returns how long, according to buildsys, the last build of a package took on the engine,
 // in seconds.
 func (c *contender) tookLast(ctx context.Context, name string) (float64, error) {
-	cmd := exec.CommandContext(ctx, c.m.buildsys, "plan", "--json", name)
+	cmd := exec.CommandContext(ctx, c.m.Buildsys, "plan", "--json", name)
 	cmd.Dir, cmd.Env = c.tree.dir, append(os.Environ(), c.run(c.tree.dir, nil).env...)
 	data, err := cmd.Output()
 	if err != nil {

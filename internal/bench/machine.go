@@ -50,8 +50,6 @@ type machine struct {
 	docker   string // a docker command that builds without plugins
 	buildx   string
 	buildctl string
-	self     string
-	buildsys string
 	cacheDir string // of buildsys
 	bakes    []peerEngine
 	solves   []peerEngine
@@ -88,20 +86,19 @@ func (m machine) buildsysEnv(e peerEngine) []string {
 // importBase imports the base image into the engine through buildsys.
 func (m machine) importBase(ctx context.Context, e peerEngine) error {
 	in := command{dir: filepath.Join(m.Work, "empty"), env: m.buildsysEnv(e)}
-	in.args = []string{m.buildsys, "sdk", "check"}
+	in.args = []string{m.Buildsys, "sdk", "check"}
 	// A second import would make another image with the same name.
 	if _, err := in.run(ctx, false); err == nil {
 		return nil
 	}
-	in.args = []string{m.buildsys, "sdk", "import", filepath.Join(m.Work, "base.tar")}
+	in.args = []string{m.Buildsys, "sdk", "import", filepath.Join(m.Work, "base.tar")}
 	_, err := in.run(ctx, false)
 	return err
 }
 
 // prepare gets the machine ready. stop ends what prepare started.
 func prepare(ctx context.Context, o Options) (m machine, stop func(), err error) {
-	m = machine{Options: o, self: o.Self, buildsys: o.Buildsys,
-		cacheDir: filepath.Join(o.Work, "cache")}
+	m = machine{Options: o, cacheDir: filepath.Join(o.Work, "cache")}
 	stop = func() {}
 	if err := os.RemoveAll(o.Work); err != nil {
 		return m, stop, err

@@ -54,7 +54,7 @@ func buildsysPeer(m machine, e peerEngine) peer {
 			return files
 		},
 		run: func(dir string, pkgs []pkg) command {
-			args := []string{m.buildsys, "build-package", "--verbose", "--jobs", fmt.Sprint(m.Jobs)}
+			args := []string{m.Buildsys, "build-package", "--verbose", "--jobs", fmt.Sprint(m.Jobs)}
 			for _, p := range pkgs {
 				args = append(args, p.name)
 			}

@@ -50,11 +50,11 @@ func sizeTimed(ctx context.Context, m machine, n int) (size, error) {
 	defer os.RemoveAll(dir)
 	// In a separate process: Linux counts the memory of a process as that of the processes it
 	// starts.
-	made := command{dir: dir, args: []string{m.self, "-make-sized", fmt.Sprint(n)}}
+	made := command{dir: dir, args: []string{m.Self, "-make-sized", fmt.Sprint(n)}}
 	if _, err := made.run(ctx, false); err != nil {
 		return size{}, err
 	}
-	cmd := command{dir: dir, args: []string{m.buildsys, "plan"},
+	cmd := command{dir: dir, args: []string{m.Buildsys, "plan"},
 		env: []string{"DOCKER_HOST=tcp://127.0.0.1:1"}}
 	for key, value := range sizedEnv(dir) {
 		cmd.env = append(cmd.env, key+"="+value)
