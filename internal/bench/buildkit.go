@@ -129,15 +129,15 @@ func OneSolve(ctx context.Context, dir, base string, log io.Writer) error {
 		}
 		packages = append(packages, plan.File{Name: filepath.ToSlash(rel), Host: at, Mode: 0o644})
 	}
-	out, err := os.MkdirTemp(dir, "out-")
-	if err != nil {
-		return err
-	}
 	builder, err := buildkit.Dial(ctx, engine.Options{Checkout: dir})
 	if err != nil {
 		return err
 	}
 	defer builder.Close()
+	out, err := os.MkdirTemp(dir, "out-")
+	if err != nil {
+		return err
+	}
 	err = builder.Build(ctx, plan.Solve{
 		Name: "all", Dockerfile: dockerfile, Target: "package", Args: map[string]string{"SDK": base},
 		Contexts: map[string]plan.Context{
