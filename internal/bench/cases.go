@@ -37,20 +37,16 @@ type scenario struct {
 }
 
 var scenarios = []scenario{
-	{title: "cold", fresh: true, run: func(ctx context.Context, c *contender) (sample,
-		error) {
+	{title: "cold", fresh: true, run: func(ctx context.Context, c *contender) (sample, error) {
 		return c.cold(ctx, c.tree, false)
 	}},
-	{title: "no-op", run: func(ctx context.Context, c *contender) (sample,
-		error) {
+	{title: "no-op", run: func(ctx context.Context, c *contender) (sample, error) {
 		return c.noop(ctx)
 	}},
-	{title: "every file touched", run: func(ctx context.Context, c *contender) (sample,
-		error) {
+	{title: "every file touched", run: func(ctx context.Context, c *contender) (sample, error) {
 		return c.touched(ctx)
 	}},
-	{title: "one leaf changed", run: func(ctx context.Context, c *contender) (sample,
-		error) {
+	{title: "one leaf changed", run: func(ctx context.Context, c *contender) (sample, error) {
 		return c.leaf(ctx)
 	}},
 	{title: "root changed, same output", run: func(ctx context.Context, c *contender) (sample, error) {
@@ -59,8 +55,7 @@ var scenarios = []scenario{
 	{title: "root changed", run: func(ctx context.Context, c *contender) (sample, error) {
 		return c.edited(ctx, c.root, func(s *spec) { s.salt = c.salt() })
 	}},
-	{title: "fresh clone", slow: true, run: func(ctx context.Context, c *contender) (sample,
-		error) {
+	{title: "fresh clone", slow: true, run: func(ctx context.Context, c *contender) (sample, error) {
 		return c.clone(ctx)
 	}},
 	{title: "one package fails", slow: true, fresh: true, breaks: true,

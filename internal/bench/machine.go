@@ -77,8 +77,8 @@ func (e peerEngine) buildxEnv(m machine) []string {
 // cache for each engine.
 func (m machine) buildsysEnv(e peerEngine) []string {
 	return []string{
-		"BUILDSYS_CACHE_DIR=" + filepath.Join(m.cacheDir, dirName(e.name)), "BUILDSYS_SDK_IMAGE=" +
-			m.base.image, "BUILDSYS_ARCH=x86_64",
+		"BUILDSYS_CACHE_DIR=" + filepath.Join(m.cacheDir, dirName(e.name)),
+		"BUILDSYS_SDK_IMAGE=" + m.base.image, "BUILDSYS_ARCH=x86_64",
 		"BUILDSYS_VERSION_BUILD=00000000", "BUILDSYS_VARIANT=", "BUILDSYS_BUILDKIT_HOST=" + e.address,
 	}
 }
@@ -254,8 +254,7 @@ func (m machine) peers() []peer {
 		all = append(all, ninjaPeer(m))
 	}
 	return slices.DeleteFunc(all, func(p peer) bool {
-		return m.Peers != nil &&
-			!m.Peers.MatchString(p.name)
+		return m.Peers != nil && !m.Peers.MatchString(p.name)
 	})
 }
 

@@ -120,8 +120,7 @@ func (instant) Await(context.Context, time.Duration) error { return nil }
 func (instant) Info(context.Context) (engine.Info, error) { return engine.Info{CPUs: 8}, nil }
 
 func (instant) HasImage(context.Context, string) (string, bool, error) {
-	return "sha256:0", true,
-		nil
+	return "sha256:0", true, nil
 }
 
 func (instant) ImportImage(context.Context, string, io.Reader) error {

@@ -31,8 +31,7 @@ func (s *scene) layered(ctx context.Context, row Row) (Cell, error) {
 		return Cell{}, err
 	}
 	docker := func(args ...string) (string, error) {
-		return run(ctx, work, m.env(), s.Docker,
-			args...)
+		return run(ctx, work, m.env(), s.Docker, args...)
 	}
 	last := s.reg.address + "/" + imageName + ":last"
 	to := last

@@ -95,9 +95,9 @@ func OpenExt4(part io.ReaderAt, size int64) (*Ext4, error) {
 	case incompat&incompatUnknown != 0:
 		return nil, fmt.Errorf("the ext4 file system has unsupported features "+
 			"(incompat %#x)", incompat)
-	case e.blockSize > 32<<10, e.inodeSize < 128, e.inodeSize > e.blockSize, e.groupDesc < 32,
-		e.groupDesc > e.blockSize,
-		e.groupSize == 0, e.blocks == 0, e.blocks > 1<<48, e.free > e.blocks, e.groupTable > size:
+	case e.blockSize > 32<<10, e.inodeSize < 128, e.inodeSize > e.blockSize,
+		e.groupDesc < 32, e.groupDesc > e.blockSize, e.groupSize == 0, e.groupTable > size,
+		e.blocks == 0, e.blocks > 1<<48, e.free > e.blocks:
 		return nil, errors.New("the ext4 superblock is damaged")
 	}
 	return e, nil

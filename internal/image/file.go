@@ -93,7 +93,7 @@ func expand(ctx context.Context, expander expandFunc, packed *io.SectionReader, 
 		return nil, fmt.Errorf("expand image %s: %w", name, err)
 	}
 	size := int64(0)
-	// removed now, so that nothing is left behind however this ends
+	// It loses its name now, so that nothing is left behind however this ends.
 	if err = os.Remove(raw.Name()); err == nil {
 		size, err = expander(ctx, raw, packed, packed.Size())
 	}

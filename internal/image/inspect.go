@@ -83,8 +83,7 @@ func (in *inspector) partition(e Entry) {
 	}
 	part := section{name, io.NewSectionReader(in.img, e.Start, e.Size)}
 	p := PartitionReport{Number: e.Number, Label: e.Label, Role: role(e.Type), Type: e.Type,
-		GUID:  e.GUID,
-		Start: e.Start, Size: e.Size, Attributes: e.Attributes}
+		GUID: e.GUID, Start: e.Start, Size: e.Size, Attributes: e.Attributes}
 	if e.Start+e.Size > in.size {
 		in.fault(part.fault("ends at byte %d, but the image has %d", e.Start+e.Size, in.size))
 	} else {
@@ -192,8 +191,7 @@ func (in *inspector) banks() error {
 // rootFiles reads what the root file system says about itself.
 func (in *inspector) rootFiles(root section) {
 	note := func(err error) {
-		in.report.Notes = append(in.report.Notes,
-			root.fault("%w", err).Error())
+		in.report.Notes = append(in.report.Notes, root.fault("%w", err).Error())
 	}
 	if fs, err := ReadFileSystem(root); err == nil && fs.Kind != "ext4" {
 		note(fmt.Errorf("reading files of %s is not supported yet",

@@ -69,7 +69,7 @@ func Run(ctx context.Context, c Config) (err error) {
 	cmd := exec.CommandContext(ctx, m.program, append(m.args, "-serial", "mon:stdio")...)
 	cmd.Env = m.env
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.Stdin, c.Stdout, c.Stderr
-	// so that it resets the terminal
+	// SIGTERM, unlike SIGKILL, lets QEMU reset the terminal.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = stopGrace
 	err = cmd.Run()
