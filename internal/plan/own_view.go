@@ -1,7 +1,7 @@
 // own_view: what one step sees of a tree whose own Dockerfile has the whole tree as its context.
 // The Dockerfile names some paths itself, and mounts everything where its commands look for more.
 // If steps saw everything, each edit would rebuild all. So a step sees what is named:
-// docs/foreign-recipes.md has the rules.
+// docs/own-dockerfile.md has the rules.
 
 package plan
 
