@@ -36,7 +36,8 @@ func sortFiles(files []File) {
 
 // recipeDirs maps each target to the directories of the recipe that its steps see. Only these enter
 // the keys of those steps, so an edit of how images are made rebuilds no package. Every kind of
-// step may use tools/lib; tools/disk makes disks from RPMs or from earlier images.
+// step uses tools/lib, but buildsys go is no step; tools/disk makes disks from RPMs or from earlier
+// images.
 var recipeDirs = map[string][]string{
 	string(Package): {macrosDir, "tools/lib", "tools/package"},
 	string(Variant): {macrosDir, "tools/disk", "tools/image", "tools/lib"},
