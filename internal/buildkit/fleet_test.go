@@ -321,11 +321,12 @@ func TestFleetOfDocker(t *testing.T) {
 		t.Fatal("the engine gives two archives the same image ID")
 	}
 	g := dialFleet(t, engine.Options{Host: one.Host + "," + two.Host})
-	g.HasImage(t.Context(), e.sdk)
-	must(t, g.Build(t.Context(), g.on(t, two.Host, writes(e)), t.TempDir(), nil))
-	g.hear(t, "a different image named "+e.sdk, two.Host, "is not used")
+	g.HasImage(t.Context(), e.sdk) // the first engine's counts
+	different := g.nodes[1].host
+	must(t, g.Build(t.Context(), g.on(t, different, writes(e)), t.TempDir(), nil))
+	g.hear(t, "a different image named "+e.sdk, different, "is not used")
 	for _, n := range g.nodes {
-		if n.barred != (n.host == two.Host) || n.running != 0 {
+		if n.barred != (n.host == different) || n.running != 0 {
 			t.Errorf("%s: barred %v, %d builds", n.host, n.barred, n.running)
 		}
 	}
