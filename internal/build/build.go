@@ -7,6 +7,7 @@ package build
 import (
 	"buildsys/internal/builddir"
 	"buildsys/internal/cachedir"
+	"buildsys/internal/confined"
 	"buildsys/internal/engine"
 	"buildsys/internal/fetch"
 	"buildsys/internal/kit"
@@ -43,13 +44,13 @@ type SDKConfig struct {
 
 // ImageConfig is what settings determine of the images of variants.
 type ImageConfig struct {
-	Name       string // of the OS, in file names
-	PrettyName string // for people
-	Version    string // empty: from Release.toml
-	BuildID    string // empty: the git commit
-	KeysDir    string // of the Secure Boot keys; need not exist
-	CACerts    string // file with certificates; empty: those of the packages
-	RootJSON   string // file with root metadata; empty: that of the packages
+	Name       string        // of the OS, in file names
+	PrettyName string        // for people
+	Version    string        // empty: from Release.toml
+	BuildID    string        // empty: the git commit
+	KeysDir    confined.Path // of the Secure Boot keys; need not exist
+	CACerts    confined.Path // file with certificates; zero: those of the packages
+	RootJSON   confined.Path // file with root metadata; zero: that of the packages
 	// Repo is the update repository of a tree with its own Dockerfile.
 	Repo string
 }

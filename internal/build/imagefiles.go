@@ -3,6 +3,8 @@
 package build
 
 import (
+	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,53 +14,87 @@ import (
 	"strings"
 
 	"buildsys/internal/builddir"
+	"buildsys/internal/confined"
 	"buildsys/internal/errkind"
 	"buildsys/internal/plan"
 	"buildsys/internal/sbkeys"
 )
 
-// overrides returns the files that settings put into images in place of those of packages. All of
-// them must exist.
+// overrides returns the files that settings put into images in place of those of packages. They are
+// read now; one that an untrusted tree names must be what it is for.
 func (s *Session) overrides() ([]plan.File, error) {
 	var files []plan.File
-	for _, one := range []struct{ env, name, path string }{
-		{"BUILDSYS_CACERTS_BUNDLE_OVERRIDE", "ca-bundle.crt", s.c.Image.CACerts},
-		{"PUBLISH_REPO_ROOT_JSON", "root.json", s.c.Image.RootJSON},
+	for _, one := range []struct {
+		env, name string
+		path      confined.Path
+		check     func([]byte) error
+	}{
+		{"BUILDSYS_CACERTS_BUNDLE_OVERRIDE", "ca-bundle.crt", s.c.Image.CACerts, checkCertificates},
+		{"PUBLISH_REPO_ROOT_JSON", "root.json", s.c.Image.RootJSON, checkMetadata},
 	} {
-		if one.path == "" {
+		if one.path.IsZero() {
 			continue
 		}
-		f, err := os.Open(one.path)
+		data, err := one.path.Read(maxOverride)
 		if err != nil {
 			return nil, errkind.Usagef("%s: %w", one.env, err)
 		}
-		info, err := f.Stat()
-		err = errors.Join(err, f.Close())
-		if err == nil && !info.Mode().IsRegular() {
-			err = fmt.Errorf("%s is not a regular file", one.path)
+		if err := one.check(data); err != nil && one.path.Root != "" {
+			return nil, errkind.Usagef("%s: %s %w", one.env, one.path, err)
 		}
-		if err != nil {
-			return nil, errkind.Usagef("%s: %w", one.env, err)
-		}
-		files = append(files, plan.File{Name: one.name, Host: one.path, Mode: 0o644})
+		files = append(files, plan.File{Name: one.name, Data: data, Mode: 0o644})
 	}
 	return files, nil
+}
+
+// maxOverride is far above the size of the largest certificate bundles.
+const maxOverride = 16 << 20
+
+// checkCertificates returns an error unless data is certificates, perhaps with comments between.
+func checkCertificates(data []byte) error {
+	count := 0
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" && block.Type != "TRUSTED CERTIFICATE" {
+			return fmt.Errorf("holds a %q, which is no certificate", block.Type)
+		}
+		count++
+	}
+	if count == 0 {
+		return errors.New("holds no certificate in PEM format")
+	}
+	return nil
+}
+
+// checkMetadata returns an error unless data is signed metadata of an update repository (The Update
+// Framework, "root.json").
+func checkMetadata(data []byte) error {
+	var root struct {
+		Signed struct {
+			Type string `json:"_type"`
+		}
+	}
+	if json.Unmarshal(data, &root) != nil || root.Signed.Type != "root" {
+		return errors.New("is not the root metadata of an update repository: " +
+			`it has no "signed" of the type "root"`)
+	}
+	return nil
 }
 
 // signing returns the keys for an image. Private keys are needed only when the image is built: one
 // in the store is restored without them.
 func (s *Session) signing() (plan.SigningKeys, error) {
 	dir := s.c.Image.KeysDir
-	if err := sbkeys.Check(dir, sbkeys.Public()); err != nil {
-		return plan.SigningKeys{}, err
+	keys := plan.SigningKeys{Secrets: map[string]confined.Path{}}
+	public, err := sbkeys.ReadPublic(dir)
+	if err != nil {
+		return keys, err
 	}
-	keys := plan.SigningKeys{Secrets: map[string]string{}}
 	for _, name := range sbkeys.Public() {
-		file := plan.File{Name: name, Host: filepath.Join(dir, name), Mode: 0o644}
+		file := plan.File{Name: name, Data: public[name], Mode: 0o644}
 		keys.Public = append(keys.Public, file)
 	}
 	for _, name := range sbkeys.Secret() {
-		keys.Secrets[name] = filepath.Join(dir, name)
+		keys.Secrets[name] = dir.Join(name)
 	}
 	return keys, nil
 }

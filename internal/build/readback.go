@@ -6,6 +6,7 @@ package build
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -74,17 +75,13 @@ func signingOf(s plan.Step) (*image.Signing, error) {
 	for _, f := range s.Solve.Contexts["image"].Files {
 		switch f.Name {
 		case "keys/" + sbkeys.DBCert:
-			der, err := sbkeys.ReadCertificate(f.Host)
+			der, err := sbkeys.ParseCertificate(f.Data)
 			if err != nil {
-				return nil, err
+				return nil, fmt.Errorf("%s: %w", f.Name, err)
 			}
 			signing.DB = der
 		case "keys/" + sbkeys.ConfigPublic:
-			public, err := os.ReadFile(f.Host)
-			if err != nil {
-				return nil, err
-			}
-			signing.Config = public
+			signing.Config = f.Data
 		}
 	}
 	return &signing, nil

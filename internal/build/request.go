@@ -85,9 +85,8 @@ func (s *Session) planTree(ws *workspace.Workspace, want Request) (plan.Plan, er
 		},
 		Sources: plan.Sources{Path: sources.Path, Modules: sources.ModulesPath},
 		Files: plan.ImageFiles{
-			Signing:  s.signing,
-			Repo:     s.c.Image.Repo,
-			RootJSON: s.c.Image.RootJSON,
+			Signing: s.signing,
+			Repo:    s.c.Image.Repo,
 		},
 	}
 	if want.Image || want.Repack != nil {

@@ -4,27 +4,24 @@ package buildkit
 
 import (
 	"fmt"
-	"os"
 
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/session/secrets/secretsprovider"
+
+	"buildsys/internal/confined"
 )
 
 // secretSession serves files by name; nothing if there are none. The engine asks for a secret when
 // a step mounts it, puts it into a file in memory, and keeps neither its bytes nor a hash of them.
-func secretSession(files map[string]string) ([]session.Attachable, error) {
+func secretSession(files map[string]confined.Path) ([]session.Attachable, error) {
 	if len(files) == 0 {
 		return nil, nil
 	}
 	values := make(map[string][]byte, len(files))
 	for name, path := range files {
-		data, err := os.ReadFile(path)
+		data, err := path.Read(secretsprovider.MaxSecretSize)
 		if err != nil {
 			return nil, fmt.Errorf("secret %s: %w", name, err)
-		}
-		if len(data) > secretsprovider.MaxSecretSize {
-			return nil, fmt.Errorf("secret %s: %s has %d bytes, but at most %d are allowed",
-				name, path, len(data), secretsprovider.MaxSecretSize)
 		}
 		values[name] = data
 	}

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"buildsys/internal/buildtest"
+	"buildsys/internal/confined"
 	"buildsys/internal/engine"
 	"buildsys/internal/plan"
 )
@@ -28,7 +29,7 @@ func (e *engineTest) secretRequest(t *testing.T, value, output string) plan.Solv
 	writeFile(t, file, value, 0o600)
 	s := e.request("secrets", mountSecrets, "size", "/host/a.key", "/host/b.key", ",", "write",
 		"/output/a", output)
-	s.Secrets = map[string]string{"a.key": file}
+	s.Secrets = map[string]confined.Path{"a.key": {Name: file}}
 	return s
 }
 
@@ -39,7 +40,7 @@ func (e *engineTest) secrets(t *testing.T) {
 		!slices.Equal(lines, want) {
 		t.Errorf("the step says %q, %v; want %q", lines, err, want)
 	}
-	s.Secrets["a.key"] = "/missing/file"
+	s.Secrets["a.key"] = confined.Path{Name: "/missing/file"}
 	if _, err := e.build(t.Context(), s, t.TempDir()); err == nil ||
 		!strings.Contains(err.Error(), "secret a.key: open /missing/file") {
 		t.Errorf("a secret whose file is missing: %v", err)

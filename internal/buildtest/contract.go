@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"buildsys/internal/confined"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 )
@@ -295,7 +296,7 @@ func (c contract) secrets(t *testing.T) {
 	secret, file := rand.Text(), filepath.Join(t.TempDir(), "key")
 	Must(t, os.WriteFile(file, []byte(secret), 0o600))
 	s := c.request(t)
-	s.Secrets = map[string]string{"a.key": file}
+	s.Secrets = map[string]confined.Path{"a.key": {Name: file}}
 	s.Dockerfile = recipe(s, "--mount=from="+plan.ContextPrefix+"package,target=/host/package "+
 		"--mount=type=secret,id=a.key,required=true,target=/secret/a.key", ",", "size", "/secret/a.key")
 	made, lines := c.succeed(t, s)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"buildsys/internal/confined"
 	"buildsys/internal/plan"
 )
 
@@ -141,7 +142,7 @@ func (c contract) badInputs(t *testing.T) {
 		{"name outside", func(in inputs) { in.Files[2].Name = "../notes" }},
 		{"same name twice", func(in inputs) { in.Files[2].Name = "bash.spec" }},
 		{"missing secret", func(in inputs) {
-			in.solve.Secrets = map[string]string{"a.key": "/missing/file"}
+			in.solve.Secrets = map[string]confined.Path{"a.key": {Name: "/missing/file"}}
 		}},
 	} {
 		s := c.request(t)

@@ -61,7 +61,7 @@ func (f *Fake) Build(
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Secrets)) {
-		secret, err := os.ReadFile(s.Secrets[name])
+		secret, err := s.Secrets[name].Read(1 << 20)
 		if err != nil {
 			return fmt.Errorf("secret %s: %w", name, err)
 		}

@@ -27,14 +27,18 @@ type app struct {
 	verbose bool
 	require bool
 	release bool
+	trust   bool
+	warned  map[string]bool // settings are read more than once in some commands
 }
 
 func newApp(sys *System, flags *pflag.FlagSet) *app {
-	a := &app{sys: sys, flags: flags}
+	a := &app{sys: sys, flags: flags, warned: map[string]bool{}}
 	for _, one := range settings.List {
 		flags.StringP(one.Flag(), one.Short, "", one.Help)
 	}
 	flags.Lookup("strict").NoOptDefVal = "true"
+	flags.BoolVar(&a.trust, "trust-tree", false, "let the tree's Makefile.toml say where to connect, "+
+		"what to trust and which files of this machine to use")
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "show the output of every step")
 	return a
 }
@@ -58,6 +62,16 @@ func (a *app) caller() settings.Caller {
 		},
 		RequireCached: a.require,
 		Release:       a.release,
+		TrustTree:     a.trust,
+		Warn:          a.warn,
+	}
+}
+
+// warn shows a warning once.
+func (a *app) warn(text string) {
+	if !a.warned[text] {
+		a.warned[text] = true
+		fmt.Fprintf(a.sys.Stderr, "warning: %s\n", text)
 	}
 }
 

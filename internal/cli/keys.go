@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"buildsys/internal/confined"
 	"buildsys/internal/errkind"
 	"buildsys/internal/sbkeys"
 	"buildsys/internal/uefi"
@@ -70,7 +71,7 @@ same firmware, such as OVMF_VARS_4M.fd of OVMF.`,
 	}
 }
 
-func enroll(keysDir, template, output string) error {
+func enroll(keysDir confined.Path, template, output string) error {
 	flash, err := os.ReadFile(template)
 	if err != nil {
 		return errkind.BadUsage(err)

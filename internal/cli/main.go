@@ -110,8 +110,10 @@ images. It resolves the dependency graph of packages/*/Cargo.toml and
 variants/*/Cargo.toml, builds each RPM package in a BuildKit build of its own,
 in parallel, and assembles disk images.
 
-A setting is a flag, a BUILDSYS_* environment variable, or a line in the [env]
-table of Makefile.toml, in this order of precedence.
+A setting is a flag, a BUILDSYS_* environment variable, a line in the env table
+of ~/.config/buildsys/config.toml, or one in that of the tree's Makefile.toml,
+in this order of precedence. A tree may set only what describes its OS, unless
+you trust it (--trust-tree).
 
 `
 

@@ -28,9 +28,10 @@ func reference(root *cobra.Command) string {
 	fmt.Fprintf(&b, "## Exit status\n\n```\n%s\n```\n\n", strings.TrimPrefix(exitStatusHelp,
 		"EXIT STATUS\n"))
 	b.WriteString("## Settings\n\nEvery command takes these. " +
-		"Each is also an environment variable and a line in `[env]` of\n`Makefile.toml`: " +
-		"`--sdk-image` is `BUILDSYS_SDK_IMAGE`, and only `--publish-repo-root-json` is\n" +
-		"without the prefix: `PUBLISH_REPO_ROOT_JSON`.\n\n")
+		"Each but `--trust-tree` and `--verbose` is also an\nenvironment variable, a line in `[env]` " +
+		"of the user's configuration, and, as far as [a tree may set\nit](trust.md), one of " +
+		"`Makefile.toml`: `--sdk-image` is `BUILDSYS_SDK_IMAGE`, and only\n" +
+		"`--publish-repo-root-json` is without the prefix: `PUBLISH_REPO_ROOT_JSON`.\n\n")
 	flagTable(&b, root.PersistentFlags())
 	for _, cmd := range root.Commands() {
 		describe(&b, cmd)

@@ -91,7 +91,7 @@ func command(ctx context.Context, dir string, env []string, args ...string) *exe
 			cmd.Env = append(cmd.Env, kv)
 		}
 	}
-	cmd.Env = append(cmd.Env, env...)
+	cmd.Env = append(append(cmd.Env, "XDG_CONFIG_HOME=/nonexistent"), env...) // no user's settings
 	return cmd
 }
 

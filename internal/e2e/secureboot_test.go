@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"buildsys/internal/buildtest/need"
+	"buildsys/internal/confined"
 	"buildsys/internal/image"
 	"buildsys/internal/manifest"
 	"buildsys/internal/sbkeys"
@@ -144,7 +145,7 @@ func openSecure(t *testing.T, arch, dir, keys string) *secureDisk {
 			d.file = expand(t, one)
 		}
 	}
-	if d.firmware, err = sbkeys.Certificates(keys); err != nil {
+	if d.firmware, err = sbkeys.Certificates(confined.Path{Name: keys}); err != nil {
 		t.Fatal(err)
 	}
 	f, entries := openDisk(t, d.file)

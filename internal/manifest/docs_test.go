@@ -34,7 +34,7 @@ func TestDocsExamples(t *testing.T) {
 			var env map[string]string
 			env, problems = ParseMakefile(file, text, func(string) string { return "" })
 			if env["BUILDSYS_PRETTY_NAME"] != "Skiff (skiff)" || env["BUILDSYS_JOBS"] != "4" ||
-				env["BUILDSYS_CACHE_DIR"] != "/var/cache/buildsys" {
+				env["BUILDSYS_LOOKASIDE_CACHE"] != "https://sources.example/skiff" {
 				t.Errorf("%s gives %v", file, env)
 			}
 		default:

@@ -58,9 +58,9 @@ func (t *table) setting(name string, out map[string]string, lookup func(string) 
 	case string:
 		if strings.ContainsRune(v, 0) {
 			t.fault(name, "", "%s%s holds a NUL byte", quote(name), t.in())
-		} else if expanded, ok := expand(v, lookup); ok {
-			out[name] = expanded
+			return
 		}
+		t.expanded(name, v, out, lookup)
 	case bool:
 		out[name] = strconv.FormatBool(v)
 	case int64:
@@ -68,9 +68,29 @@ func (t *table) setting(name string, out map[string]string, lookup func(string) 
 	case float64:
 		out[name] = strconv.FormatFloat(v, 'f', -1, 64)
 	case map[string]any:
-		if expanded, ok := expand(echoed(v), lookup); ok && expanded != "" {
-			out[name] = expanded
+		if text := echoed(v); text != "" {
+			t.expanded(name, text, out, lookup)
+			if out[name] == "" {
+				delete(out, name)
+			}
 		}
+	}
+}
+
+// maxSetting is the length in bytes of the longest value that is believed. Values that refer to
+// others could double at every line.
+const maxSetting = 16 << 10
+
+// expanded adds one variable to out, with the variables in it replaced.
+func (t *table) expanded(name, text string, out map[string]string,
+	lookup func(string) (string, bool)) {
+	value, ok := expand(text, lookup)
+	switch {
+	case len(value) > maxSetting:
+		t.fault(name, "", "%s%s has more than %d bytes once it is expanded", quote(name), t.in(),
+			maxSetting)
+	case ok:
+		out[name] = value
 	}
 }
 
@@ -91,12 +111,13 @@ func echoed(value map[string]any) string {
 }
 
 // expand replaces ${VAR} and ${VAR:default}. ok is false if a variable is unset and has no default.
+// It ends early once the result is longer than maxSetting.
 func expand(s string, lookup func(string) (string, bool)) (expanded string, ok bool) {
 	var b strings.Builder
 	for {
 		before, rest, found := strings.Cut(s, "${")
 		b.WriteString(before)
-		if !found {
+		if !found || b.Len() > maxSetting {
 			return b.String(), true
 		}
 		reference, after, closed := strings.Cut(rest, "}")

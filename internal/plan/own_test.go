@@ -282,7 +282,7 @@ func TestOwnLacks(t *testing.T) {
 		"no SDK image is known") {
 		t.Errorf("lacks %q", p.Lacks)
 	}
-	r.Files.RootJSON = "/keys/root.json"
+	r.Files.RootJSON = []byte("{}")
 	p = mustMake(t, files, r)
 	got := sees(p, step(t, p, "package/base"))
 	if !strings.Contains(got, " roles/default.root.json ") {

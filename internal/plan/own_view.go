@@ -69,8 +69,8 @@ func (v *view) compose(needs dockerfile.Needs) error {
 // lack.
 func (v *view) copied(p dockerfile.Path) error {
 	at := line(ownName, p.Line)
-	if p.Name == "roles/"+v.own.m.r.Files.Repo+".root.json" && v.own.m.r.Files.RootJSON != "" {
-		v.add(File{Name: p.Name, Host: v.own.m.r.Files.RootJSON, Mode: 0o644})
+	if p.Name == "roles/"+v.own.m.r.Files.Repo+".root.json" && len(v.own.m.r.Files.RootJSON) > 0 {
+		v.add(File{Name: p.Name, Data: v.own.m.r.Files.RootJSON, Mode: 0o644})
 		return nil
 	}
 	names := []string{p.Name}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"buildsys/internal/confined"
 	"buildsys/internal/graph"
 	"buildsys/internal/image"
 	"buildsys/internal/manifest"
@@ -71,7 +72,7 @@ type Solve struct {
 	// Secrets maps names to files on this machine that the recipe's secret mounts show to the build.
 	// They reach no layer, log or output, and do not determine the outputs: the public halves among
 	// the Contexts do.
-	Secrets map[string]string
+	Secrets map[string]confined.Path
 	// Fresh runs every part of the build again, on a host with another name, even if the engine has it
 	// cached.
 	Fresh bool

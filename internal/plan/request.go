@@ -54,8 +54,9 @@ type ImageFiles struct {
 	// error becomes the hint of a *RequestError.
 	Signing func() (SigningKeys, error)
 	// Repo is the update repository whose root metadata a tree's own Dockerfile builds in, from
-	// roles/REPO.root.json or, unless RootJSON is empty, from the host file RootJSON.
-	Repo, RootJSON string
+	// roles/REPO.root.json; RootJSON replaces that file unless it is empty.
+	Repo     string
+	RootJSON []byte
 }
 
 // RepackSource is the earlier image to repack.

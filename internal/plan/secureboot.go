@@ -5,6 +5,7 @@ package plan
 import (
 	"slices"
 
+	"buildsys/internal/confined"
 	"buildsys/internal/workspace"
 )
 
@@ -17,7 +18,7 @@ type SigningKeys struct {
 	// another image.
 	Public []File
 	// Secrets maps names that the recipe uses to files with private keys.
-	Secrets map[string]string
+	Secrets map[string]confined.Path
 }
 
 // addSigning gives the step of an image with uefi-secure-boot its keys: the public ones below keys/

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"buildsys"
+	"buildsys/internal/confined"
 	"buildsys/internal/pgp"
 	"buildsys/internal/uefi"
 )
@@ -51,30 +52,44 @@ var ErrExists = errors.New("there are keys already")
 // Generate makes all keys of a profile in the directory dir, which must be missing or empty: a lost
 // key cannot be made again, so nothing is overwritten. The names of the certificates begin with
 // name. The error is ErrExists or one of the file system.
-func Generate(dir, name string) error {
-	if old, err := os.ReadDir(dir); err == nil && len(old) > 0 {
+func Generate(dir confined.Path, name string) error {
+	parent, err := dir.Dir().MakeDir()
+	if err == nil {
+		err = generate(parent, filepath.Base(dir.String()), name)
+		_ = parent.Close()
+	}
+	if errors.Is(err, ErrExists) {
 		return fmt.Errorf("%w in %s: machines with these enrolled would not start an image signed with "+
 			"new ones; use another directory, or move them away", ErrExists, dir)
 	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return fmt.Errorf("make keys: %w", err)
-	}
-	// Made in a directory beside dir, which is then renamed: all of the keys or none.
-	temp, err := os.MkdirTemp(filepath.Dir(dir), ".keys-")
 	if err != nil {
-		return fmt.Errorf("make keys: %w", err)
-	}
-	defer os.RemoveAll(temp)
-	if err := fill(temp, name); err != nil {
-		return fmt.Errorf("make keys: %w", err)
-	}
-	if err := os.Rename(temp, dir); err != nil {
 		return fmt.Errorf("make keys: %w", err)
 	}
 	return nil
 }
 
-func fill(dir, name string) error {
+func generate(parent *os.Root, dir, name string) error {
+	if old, err := fs.ReadDir(parent.FS(), dir); err == nil && len(old) > 0 {
+		return ErrExists
+	}
+	// Made in a directory beside dir, which is then renamed: all of the keys or none.
+	temp := ".keys-" + rand.Text()
+	if err := parent.Mkdir(temp, 0o700); err != nil {
+		return err
+	}
+	defer parent.RemoveAll(temp)
+	keys, err := parent.OpenRoot(temp)
+	if err != nil {
+		return err
+	}
+	defer keys.Close()
+	if err := fill(keys, name); err != nil {
+		return err
+	}
+	return parent.Rename(temp, dir)
+}
+
+func fill(dir *os.Root, name string) error {
 	var db pair
 	for _, role := range authorities() {
 		one, err := newPair(name+" Secure Boot "+role, nil, bitsOfFirmware)
@@ -84,10 +99,11 @@ func fill(dir, name string) error {
 		if err := one.write(dir, role); err != nil {
 			return err
 		}
-		if err := write(dir, role+".cer", one.cert.Raw, 0o644); err != nil {
+		if err := dir.WriteFile(role+".cer", one.cert.Raw, 0o644); err != nil {
 			return err
 		}
-		if err := write(dir, role+".esl", uefi.SignatureList(one.cert.Raw), 0o644); err != nil {
+		list := uefi.SignatureList(one.cert.Raw)
+		if err := dir.WriteFile(role+".esl", list, 0o644); err != nil {
 			return err
 		}
 		if role == "db" {
@@ -112,7 +128,7 @@ func fill(dir, name string) error {
 	if err := writeKey(dir, ConfigKey, config); err != nil {
 		return err
 	}
-	return write(dir, ConfigPublic, public, 0o644)
+	return dir.WriteFile(ConfigPublic, public, 0o644)
 }
 
 // pair is a private key with its certificate.
@@ -157,24 +173,20 @@ func newPair(name string, by *pair, bits int) (pair, error) {
 	return pair{key, cert}, err
 }
 
-func (p pair) write(dir, role string) error {
+func (p pair) write(dir *os.Root, role string) error {
 	if err := writeKey(dir, role+".key", p.key); err != nil {
 		return err
 	}
-	return write(dir, role+".crt",
-		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.cert.Raw}), 0o644)
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.cert.Raw})
+	return dir.WriteFile(role+".crt", text, 0o644)
 }
 
-func writeKey(dir, name string, key *rsa.PrivateKey) error {
+func writeKey(dir *os.Root, name string, key *rsa.PrivateKey) error {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return err
 	}
-	return write(dir, name, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
-}
-
-func write(dir, name string, data []byte, mode fs.FileMode) error {
-	return os.WriteFile(filepath.Join(dir, name), data, mode)
+	return dir.WriteFile(name, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
 }
 
 // Public lists the files of a profile that anyone may see and that go into an image.
@@ -196,45 +208,60 @@ func (e *MissingError) Error() string {
 		e.Dir, strings.Join(e.Files, ", "))
 }
 
-// Check checks that files of a profile exist. The error is a *MissingError.
-func Check(dir string, files []string) error {
+// ReadPublic reads the public files of a profile. The error is a *MissingError, or says which of
+// them is not what it should be.
+func ReadPublic(dir confined.Path) (map[string][]byte, error) {
+	files := map[string][]byte{}
 	var missing []string
-	for _, name := range files {
-		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || !info.Mode().IsRegular() {
+	for _, name := range Public() {
+		data, err := dir.Join(name).Read(maxKey)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
 			missing = append(missing, name)
+			continue
+		case err != nil:
+			return nil, fmt.Errorf("the Secure Boot keys cannot be used: %w", err)
 		}
+		if name != ConfigPublic {
+			if _, err := ParseCertificate(data); err != nil {
+				return nil, fmt.Errorf("the Secure Boot keys cannot be used: %s: %w", dir.Join(name), err)
+			}
+		}
+		files[name] = data
 	}
 	if missing != nil {
-		return &MissingError{Dir: dir, Files: missing}
+		return nil, &MissingError{Dir: dir.String(), Files: missing}
 	}
-	return nil
+	return files, nil
 }
 
+// maxKey is far above the size of any key or certificate.
+const maxKey = 1 << 20
+
 // Certificates reads the certificates of a profile that go into firmware.
-func Certificates(dir string) (c uefi.Certificates, err error) {
+func Certificates(dir confined.Path) (c uefi.Certificates, err error) {
 	for i, to := range []*[]byte{&c.PK, &c.KEK, &c.DB} {
 		name := authorities()[i] + ".crt"
-		if *to, err = ReadCertificate(filepath.Join(dir, name)); errors.Is(err, fs.ErrNotExist) {
-			return c, &MissingError{Dir: dir, Files: []string{name}}
-		} else if err != nil {
+		data, err := dir.Join(name).Read(maxKey)
+		if errors.Is(err, fs.ErrNotExist) {
+			return c, &MissingError{Dir: dir.String(), Files: []string{name}}
+		}
+		if err != nil {
 			return c, err
+		}
+		if *to, err = ParseCertificate(data); err != nil {
+			return c, fmt.Errorf("%s: %w", dir.Join(name), err)
 		}
 	}
 	return c, nil
 }
 
-// ReadCertificate reads a PEM certificate and returns it as DER.
-func ReadCertificate(path string) ([]byte, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
+// ParseCertificate returns a PEM certificate as DER.
+func ParseCertificate(data []byte) ([]byte, error) {
 	block, _ := pem.Decode(data)
 	if block == nil || block.Type != "CERTIFICATE" {
-		return nil, fmt.Errorf("%s has no certificate in PEM format", path)
+		return nil, errors.New("no certificate in PEM format")
 	}
-	if _, err := x509.ParseCertificate(block.Bytes); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return block.Bytes, nil
+	_, err := x509.ParseCertificate(block.Bytes)
+	return block.Bytes, err
 }

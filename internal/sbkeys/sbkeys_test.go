@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"buildsys/internal/buildtest/need"
+	"buildsys/internal/confined"
 	"buildsys/internal/pgp"
 )
 
@@ -25,7 +26,7 @@ func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "buildsys-sbkeys-test-")
 	if err == nil {
 		profile = filepath.Join(dir, "sbkeys", "local")
-		err = Generate(profile, "Test OS")
+		err = Generate(confined.Path{Name: profile}, "Test OS")
 	}
 	code := 1
 	if err != nil {
@@ -63,17 +64,23 @@ func TestGenerate(t *testing.T) {
 	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("%v, %v; want a directory only for its owner", info.Mode(), err)
 	}
-	if err := Check(dir, append(Public(), Secret()...)); err != nil {
-		t.Error(err)
+	at := confined.Path{Name: dir}
+	if public, err := ReadPublic(at); err != nil || len(public) != len(Public()) {
+		t.Errorf("%d public files, %v", len(public), err)
 	}
-	if _, err := Certificates(dir); err != nil {
+	for _, name := range Secret() {
+		if err := at.Join(name).Check(); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := Certificates(at); err != nil {
 		t.Error(err)
 	}
 	before, err := os.ReadFile(filepath.Join(dir, "PK.key"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Generate(dir, "Test OS"); !errors.Is(err, ErrExists) {
+	if err := Generate(at, "Test OS"); !errors.Is(err, ErrExists) {
 		t.Errorf("a second time: %v, want ErrExists", err)
 	}
 	if after, err := os.ReadFile(filepath.Join(dir, "PK.key")); err != nil ||
@@ -90,19 +97,58 @@ func TestMissing(t *testing.T) {
 	if err := os.CopyFS(dir, os.DirFS(profile)); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Remove(filepath.Join(dir, CodeSignKey)); err != nil {
+	if err := os.Remove(filepath.Join(dir, CodeSignCert)); err != nil {
 		t.Fatal(err)
 	}
-	missing, ok := errors.AsType[*MissingError](Check(dir, Secret()))
-	if !ok || strings.Join(missing.Files, " ") != CodeSignKey {
-		t.Errorf("without %s: %v", CodeSignKey, missing)
+	_, err := ReadPublic(confined.Path{Name: dir})
+	missing, ok := errors.AsType[*MissingError](err)
+	if !ok || strings.Join(missing.Files, " ") != CodeSignCert {
+		t.Errorf("without %s: %v", CodeSignCert, err)
 	}
-	if _, ok := errors.AsType[*MissingError](func() error {
-		_,
-			err := Certificates(t.TempDir())
-		return err
-	}()); !ok {
-		t.Error("no certificates in an empty directory: want a *MissingError")
+	_, err = Certificates(confined.Path{Name: t.TempDir()})
+	if _, ok := errors.AsType[*MissingError](err); !ok {
+		t.Errorf("no certificates in an empty directory: %v, want a *MissingError", err)
+	}
+}
+
+// The profiles of a tree are directories of the tree, and their files no names of other files.
+func TestProfileOfATree(t *testing.T) {
+	root, outside := t.TempDir(), t.TempDir()
+	for _, dir := range []string{"sbkeys/file", "other"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, target := range map[string]string{
+		"sbkeys/linked": profile, "sbkeys/inside": "../other", "sbkeys/out": outside, "keys": outside,
+		"sbkeys/file/" + DBCert: filepath.Join(profile, DBCert),
+	} {
+		if err := os.Symlink(target, filepath.Join(root, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"linked", "file"} {
+		if _, err := ReadPublic(confined.Path{Root: root, Name: "sbkeys/" + name}); err == nil ||
+			!errors.Is(err, confined.ErrLink) && name == "linked" {
+			t.Errorf("%s was read: %v", name, err)
+		}
+	}
+	for _, name := range []string{"sbkeys/inside", "sbkeys/out", "keys/new", "../new"} {
+		if err := Generate(confined.Path{Root: root, Name: name}, "Test OS"); err == nil {
+			t.Errorf("%s: keys were made", name)
+		}
+	}
+	for _, dir := range []string{outside, filepath.Join(root, "other")} {
+		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+			t.Errorf("%s has %v, %v", dir, left, err)
+		}
+	}
+	new := confined.Path{Root: root, Name: "sbkeys/new"}
+	if err := Generate(new, "Test OS"); err != nil {
+		t.Error(err)
+	}
+	if _, err := ReadPublic(new); err != nil {
+		t.Error(err)
 	}
 }
 

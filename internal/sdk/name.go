@@ -35,8 +35,12 @@ func Default(root string) (string, error) {
 // recipe never runs in the old image.
 func Name(root string) (string, error) {
 	files := fs.FS(buildsys.Recipe)
-	if info, err := os.Stat(filepath.Join(root, "sdk")); err == nil && info.IsDir() {
+	switch info, err := os.Lstat(filepath.Join(root, "sdk")); {
+	case err == nil && info.IsDir():
 		files = os.DirFS(root)
+	case err == nil:
+		return "", errkind.Usagef("sdk of the tree is no directory (%s); "+
+			"a symbolic link there is not followed", info.Mode().Type())
 	}
 	sum := sha256.New()
 	err := fs.WalkDir(files, "sdk", func(name string, entry fs.DirEntry, err error) error {
@@ -60,9 +64,15 @@ func hashFile(files fs.FS, name string) ([]byte, error) {
 	}
 	defer f.Close()
 	sum := sha256.New()
-	_, err = io.Copy(sum, f)
+	n, err := io.Copy(sum, io.LimitReader(f, maxRecipeFile+1))
+	if n > maxRecipeFile {
+		err = fmt.Errorf("%s has more than %d bytes", name, maxRecipeFile)
+	}
 	return sum.Sum(nil), err
 }
+
+// maxRecipeFile is far above the size of a script or a list of packages.
+const maxRecipeFile = 64 << 20
 
 // ofTwoliter returns the SDK image that Twoliter.toml names, or "". Loading the tree reports what
 // is wrong with the file.

@@ -10,6 +10,7 @@ import (
 
 	"buildsys/internal/build"
 	"buildsys/internal/cachedir"
+	"buildsys/internal/confined"
 	"buildsys/internal/engine"
 	"buildsys/internal/errkind"
 	"buildsys/internal/manifest"
@@ -35,18 +36,20 @@ func (c Caller) Root() (string, error) {
 	return filepath.Clean(told), nil
 }
 
+// makefile is the tree's file with settings.
+const makefile = "Makefile.toml"
+
 // makefileEnv returns the plain values in the [env] table of the tree's Makefile.toml. There are
 // none if the file does not exist.
 func makefileEnv(root string, getenv func(string) string) (map[string]string, error) {
-	const name = "Makefile.toml"
-	data, err := os.ReadFile(filepath.Join(root, name))
+	data, err := confined.Path{Root: root, Name: makefile}.Read(maxConfig)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, errkind.Environmentf("read the settings of the tree: %w", err)
 	}
-	env, problems := manifest.ParseMakefile(name, data, getenv)
+	env, problems := manifest.ParseMakefile(makefile, data, getenv)
 	if len(problems) > 0 {
 		return nil, problems
 	}

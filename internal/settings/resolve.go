@@ -3,8 +3,9 @@
 package settings
 
 import (
+	"cmp"
 	"errors"
-	"os"
+	"io/fs"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -14,6 +15,7 @@ import (
 
 	"buildsys/internal/build"
 	"buildsys/internal/cachedir"
+	"buildsys/internal/confined"
 	"buildsys/internal/engine"
 	"buildsys/internal/errkind"
 	"buildsys/internal/manifest"
@@ -30,6 +32,9 @@ type Caller struct {
 
 	RequireCached bool // of build.Config
 	Release       bool // of build.RemoteConfig
+
+	TrustTree bool              // the tree may set everything
+	Warn      func(text string) // shows a warning
 }
 
 // engineWait is how long a build waits by default for an engine that is still starting, as in a CI
@@ -56,53 +61,72 @@ func (c Caller) Path(path string) string {
 	return filepath.Join(c.Dir, path)
 }
 
-// layers are the settings of a tree: those of the caller above those of its Makefile.toml.
+// layers are the settings of a tree: those of the caller above those of the user's configuration
+// above those of the tree's Makefile.toml.
 type layers struct {
 	Caller
-	root string
-	tree map[string]string
+	user    userConfig
+	root    string
+	tree    map[string]string
+	trusted bool // the tree may set everything
 }
 
 // get returns the value of a setting, or fallback if it is not set.
 func (l layers) get(env, fallback string) string {
-	for _, value := range []string{l.told(env), l.tree[env]} {
-		if value != "" {
-			return value
-		}
-	}
-	return fallback
+	return cmp.Or(l.mine(env), l.tree[env], fallback)
 }
 
-// Resolve returns the configuration for the caller's tree, from flags, environment and
-// Makefile.toml.
+// mine returns the value that the caller or the user's configuration gives a setting.
+func (l layers) mine(env string) string { return cmp.Or(l.told(env), l.user.Env[env]) }
+
+// Resolve returns the configuration for the caller's tree, from flags, environment, the user's
+// configuration and Makefile.toml.
 func (c Caller) Resolve() (build.Config, error) {
-	root, err := c.Root()
+	l, err := c.layers()
 	if err != nil {
 		return build.Config{}, err
 	}
-	tree, err := makefileEnv(root, c.told)
-	if err != nil {
-		return build.Config{}, err
+	// Bottlerocket's Makefile.toml names the path where its publishing tools will put the file.
+	if l.tree[rootJSONEnv] != "" && workspace.IsForeign(l.root) &&
+		errors.Is(l.inTree(l.tree[rootJSONEnv]).Check(), fs.ErrNotExist) {
+		delete(l.tree, rootJSONEnv)
 	}
-	const arch = "BUILDSYS_ARCH"
-	if tree[arch] == "" && c.told(arch) == "" { // the default, as in trees that ask uname
-		tree, err = makefileEnv(root, func(env string) string {
-			if env == arch {
-				return hostArch()
-			}
-			return c.told(env)
-		})
-		if err != nil {
+	if !l.trusted {
+		if err := l.checkRights(); err != nil {
 			return build.Config{}, err
 		}
 	}
-	// Bottlerocket's Makefile.toml names the path where its publishing tools will put the file.
-	if file := tree[rootJSONEnv]; file != "" && workspace.IsForeign(root) {
-		if _, err := os.Stat(c.Path(file)); errors.Is(err, os.ErrNotExist) {
-			delete(tree, rootJSONEnv)
-		}
+	return l.config()
+}
+
+// layers reads the settings of the caller's tree.
+func (c Caller) layers() (l layers, err error) {
+	l.Caller = c
+	if l.root, err = c.Root(); err != nil {
+		return l, err
 	}
-	return layers{c, root, tree}.config()
+	if l.user, err = c.userConfig(); err != nil {
+		return l, err
+	}
+	l.trusted = c.TrustTree || l.user.trusts(l.root)
+	var hidden []string
+	see := l.mine
+	if !l.trusted {
+		see = treeEnv(l.mine, func(name string) { hidden = append(hidden, name) })
+	}
+	const arch = "BUILDSYS_ARCH"
+	l.tree, err = makefileEnv(l.root, see)
+	if err == nil && l.tree[arch] == "" && see(arch) == "" { // the default, as in trees that ask uname
+		hidden = nil
+		l.tree, err = makefileEnv(l.root, func(env string) string {
+			if env == arch {
+				return hostArch()
+			}
+			return see(env)
+		})
+	}
+	l.warnHidden(hidden)
+	return l, err
 }
 
 // config reads the settings in groups. It returns the first error.
@@ -247,12 +271,7 @@ func (l layers) image() (c build.ImageConfig, err error) {
 		Repo:    l.get("PUBLISH_REPO", "default"),
 	}
 	c.PrettyName = l.get("BUILDSYS_PRETTY_NAME", c.Name)
-	if file := l.get(cacertsEnv, ""); file != "" {
-		c.CACerts = l.Path(file)
-	}
-	if file := l.get(rootJSONEnv, ""); file != "" {
-		c.RootJSON = l.Path(file)
-	}
+	c.CACerts, c.RootJSON = l.path(cacertsEnv), l.path(rootJSONEnv)
 	if c.KeysDir, err = l.keysDir(); err != nil {
 		return c, err
 	}
@@ -260,16 +279,16 @@ func (l layers) image() (c build.ImageConfig, err error) {
 }
 
 // keysDir returns the directory of the Secure Boot profile.
-func (l layers) keysDir() (string, error) {
-	if told := l.get("BUILDSYS_SBKEYS_PROFILE_DIR", ""); told != "" {
-		return l.Path(told), nil
+func (l layers) keysDir() (confined.Path, error) {
+	if dir := l.path("BUILDSYS_SBKEYS_PROFILE_DIR"); !dir.IsZero() {
+		return dir, nil
 	}
 	profile := l.get("BUILDSYS_SBKEYS_PROFILE", "local")
 	if !manifest.ValidName(profile) {
-		return "", errkind.Usagef("BUILDSYS_SBKEYS_PROFILE %q is not a name: use lower-case letters, "+
-			"digits and . _ + -, or BUILDSYS_SBKEYS_PROFILE_DIR for a path", profile)
+		return confined.Path{}, errkind.Usagef("BUILDSYS_SBKEYS_PROFILE %q is not a name: use "+
+			"lower-case letters, digits and . _ + -, or BUILDSYS_SBKEYS_PROFILE_DIR for a path", profile)
 	}
-	return filepath.Join(l.root, "sbkeys", profile), nil
+	return l.inTree(filepath.Join("sbkeys", profile)), nil
 }
 
 // checkNames refuses values that become part of a path or a command line inside a build and could

@@ -1,7 +1,8 @@
-// Package settings knows what a user can set, and where: flags take precedence over the
-// environment, that over the [env] table of the tree's Makefile.toml, and that over defaults. It
-// makes the configuration of a session (build.Config) of it for package cli, and refuses values
-// that could redirect a path or a command line.
+// Package settings knows what can be set, where, and by whom: flags take precedence over the
+// environment, that over the user's configuration, that over the [env] table of the tree's
+// Makefile.toml, and that over defaults. A tree may describe its OS and no more, unless the caller
+// trusts it. The package makes the configuration of a session (build.Config) for package cli, and
+// refuses values that could redirect a path or a command line.
 package settings
 
 import (

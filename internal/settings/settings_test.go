@@ -21,6 +21,7 @@ func caller(dir, flags, env string) Caller {
 	}
 	given, vars := parse(flags), parse(env)
 	return Caller{
+		Warn:   func(string) {},
 		Dir:    dir,
 		Getenv: func(name string) string { return vars[name] },
 		Flag:   func(name string) (string, bool) { value, ok := given[name]; return value, ok },

@@ -1,0 +1,184 @@
+// Package confined reads small files whole, and never waits for one: only regular files, up to a
+// limit. A path that a tree names is confined to the tree, and no symbolic link on the way is
+// followed, as a tree may come from anybody. A path that the caller names is used as it is. Package
+// workspace reads manifests and sources, with rules of its own about links.
+package confined
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrLink is the reason for a path in a tree that leads through a symbolic link.
+var ErrLink = errors.New("a symbolic link in a tree is not followed")
+
+var errLeaves = errors.New("it leaves the tree")
+
+// Path is a file or directory that a setting names.
+type Path struct {
+	// Root is the tree that the path must not leave, or "" if the caller named the path.
+	Root string
+	Name string // below Root, or absolute
+}
+
+// In returns the path in a tree, which may be given as an absolute one. ok is false if it would
+// leave the tree.
+func In(root, name string) (p Path, ok bool) {
+	if filepath.IsAbs(name) {
+		rel, err := filepath.Rel(root, name)
+		if err != nil {
+			return Path{}, false
+		}
+		name = rel
+	}
+	return Path{Root: root, Name: filepath.Clean(name)}, filepath.IsLocal(name)
+}
+
+// String returns the path as an absolute one.
+func (p Path) String() string { return filepath.Join(p.Root, p.Name) }
+
+// IsZero reports whether there is no path.
+func (p Path) IsZero() bool { return p == Path{} }
+
+// Join returns the path of a file in the directory p.
+func (p Path) Join(name string) Path { return Path{p.Root, filepath.Join(p.Name, name)} }
+
+// Dir returns the directory that p is in.
+func (p Path) Dir() Path { return Path{p.Root, filepath.Dir(p.Name)} }
+
+// MakeDir opens the directory p, which is made if it is missing, as are those on the way to it.
+func (p Path) MakeDir() (*os.Root, error) {
+	if p.Root == "" {
+		if err := os.MkdirAll(p.Name, 0o755); err != nil {
+			return nil, err
+		}
+		return os.OpenRoot(p.Name)
+	}
+	if !filepath.IsLocal(p.Name) {
+		return nil, p.fault("open", errLeaves)
+	}
+	dir, err := os.OpenRoot(p.Root)
+	for _, word := range words(p.Name) {
+		if err != nil {
+			return nil, err
+		}
+		var next *os.Root
+		next, err = enter(dir, word)
+		_ = dir.Close()
+		dir = next
+	}
+	if err != nil {
+		return nil, p.fault("open", err)
+	}
+	return dir, nil
+}
+
+// enter opens a directory in another, and makes it if it is missing.
+func enter(dir *os.Root, name string) (*os.Root, error) {
+	if err := dir.Mkdir(name, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	if info, err := dir.Lstat(name); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		return nil, ErrLink
+	}
+	return dir.OpenRoot(name)
+}
+
+// Check returns an error unless p is a regular file that can be opened.
+func (p Path) Check() error {
+	f, err := p.open()
+	if err == nil {
+		err = f.Close()
+	}
+	return err
+}
+
+// Read returns the content of a regular file of at most limit bytes. The error names the path.
+func (p Path) Read(limit int64) ([]byte, error) {
+	f, err := p.open()
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		err = p.fault("read", fmt.Errorf("it has more than %d bytes", limit))
+	}
+	return data, err
+}
+
+func (p Path) fault(op string, err error) error {
+	return &fs.PathError{Op: op, Path: p.String(), Err: err}
+}
+
+// open opens a regular file. Opening a FIFO or a device would wait or act; with O_NONBLOCK it does
+// not wait, and what is no regular file is closed again.
+func (p Path) open() (*os.File, error) {
+	const how = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC
+	var fd int
+	var err error
+	if p.Root == "" {
+		fd, err = unix.Open(p.Name, how, 0)
+	} else {
+		fd, err = p.descend(how)
+	}
+	if err != nil {
+		return nil, p.fault("open", err)
+	}
+	f := os.NewFile(uintptr(fd), p.String())
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a regular file", p)
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// descend opens the path one directory after the other, and follows no link.
+func (p Path) descend(how int) (int, error) {
+	if !filepath.IsLocal(p.Name) {
+		return -1, errLeaves
+	}
+	dir, err := unix.Open(p.Root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	words := words(p.Name)
+	for i, word := range words {
+		if err != nil {
+			return -1, err
+		}
+		flags := how
+		if i < len(words)-1 {
+			flags = unix.O_RDONLY | unix.O_CLOEXEC | unix.O_DIRECTORY
+		}
+		var next int
+		next, err = unix.Openat(dir, word, flags|unix.O_NOFOLLOW, 0)
+		if err != nil && isLink(dir, word) {
+			err = ErrLink
+		}
+		_ = unix.Close(dir)
+		dir = next
+	}
+	return dir, err
+}
+
+func words(path string) []string {
+	return strings.Split(filepath.Clean(path), string(filepath.Separator))
+}
+
+// isLink reports whether a name in a directory is a symbolic link, for which systems have several
+// errors.
+func isLink(dir int, name string) bool {
+	var st unix.Stat_t
+	err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	return err == nil && st.Mode&syscall.S_IFMT == syscall.S_IFLNK
+}
