@@ -156,6 +156,7 @@ func (s *Session) images(p plan.Plan, caches *remote.Cache, sink progress.Sink) 
 		BuildKit:  s.c.Engine.BuildKit != "",
 		Records:   sdk.RecordsIn(s.c.CacheDir.SDK()),
 		Remote:    caches,
+		Trusts:    s.trusts(),
 		Tell: func(kind progress.Kind, text string) {
 			sink.Event(progress.Event{Kind: kind, Text: text})
 		},

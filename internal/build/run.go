@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"buildsys/internal/builddir"
@@ -194,16 +195,29 @@ func (s *Session) known(store *cache.Store, caches *remote.Cache, keyed sdk.Dige
 	memo := cache.NewMemo()
 	memo.Load(s.dir.Memo())
 	return &executor.Cache{
-		Store:     store,
-		Memo:      memo,
-		State:     s.dir.State(),
-		Nodes:     cache.Nodes{Dir: s.dir.Nodes()},
-		SDK:       keyed.SDK,
-		Images:    keyed.Others,
-		Log:       log,
-		Require:   s.c.RequireCached,
-		Remote:    caches,
-		LocalOnly: s.c.Remote.Release,
+		Store:   store,
+		Memo:    memo,
+		State:   s.dir.State(),
+		Nodes:   cache.Nodes{Dir: s.dir.Nodes()},
+		SDK:     keyed.SDK,
+		Images:  keyed.Others,
+		Log:     log,
+		Require: s.c.RequireCached,
+		Remote:  caches,
+		Trusts:  s.trusts(),
+	}
+}
+
+// trusts returns which remote caches this run takes results from, or nil for none.
+func (s *Session) trusts() func(origin string) bool {
+	if s.c.Remote.Release {
+		return nil
+	}
+	return func(origin string) bool {
+		places := append(s.c.Remote.From[:len(s.c.Remote.From):len(s.c.Remote.From)], s.c.Remote.To)
+		return slices.ContainsFunc(places, func(l remote.Location) bool {
+			return l != (remote.Location{}) && l.String() == origin
+		})
 	}
 }
 

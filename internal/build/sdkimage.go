@@ -83,11 +83,7 @@ func (s *Session) ImportSDK(ctx context.Context, rootfs io.Reader, replace bool,
 	rootfs = tar
 	return s.withSDK(ctx, nil, func(e *engineLink, images sdk.Images) error {
 		if s.c.Remote.To == (remote.Location{}) {
-			err := e.eng.ImportImage(ctx, images.SDK, rootfs)
-			if err == nil {
-				imported()
-			}
-			return err
+			return importOwn(ctx, e, images, rootfs, imported)
 		}
 		packed, err := sdk.NewPacked(images.Records.TempDir())
 		if err != nil {
@@ -95,16 +91,28 @@ func (s *Session) ImportSDK(ctx context.Context, rootfs io.Reader, replace bool,
 		}
 		defer packed.Remove()
 		rootfs = io.TeeReader(rootfs, packed)
-		if err := e.eng.ImportImage(ctx, images.SDK, rootfs); err != nil {
+		if err := importOwn(ctx, e, images, rootfs, imported); err != nil {
 			return err
 		}
-		imported()
 		// The tar may go on after what the engine has read.
 		if _, err := io.Copy(io.Discard, rootfs); err != nil {
 			return errkind.BadEnvironment(err)
 		}
 		return s.shareSDK(ctx, e, images, packed, replace)
 	})
+}
+
+// importOwn imports an SDK image that the caller has made.
+func importOwn(ctx context.Context, e *engineLink, images sdk.Images, rootfs io.Reader,
+	imported func()) error {
+	err := e.eng.ImportImage(ctx, images.SDK, rootfs)
+	if err == nil {
+		err = images.Records.MadeHere(images.SDK)
+	}
+	if err == nil {
+		imported()
+	}
+	return err
 }
 
 func (s *Session) shareSDK(ctx context.Context, e *engineLink, images sdk.Images,

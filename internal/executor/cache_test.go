@@ -262,7 +262,8 @@ func TestLinkIsRestored(t *testing.T) {
 	check(0)
 }
 
-// A store that cannot be written fails no run; it only costs the next checkout time.
+// A store that cannot be written fails no run. As nothing else says who made the outputs, the next
+// run makes them again.
 func TestStoreIsReadOnly(t *testing.T) {
 	s := newCachedScene(t, 1, "a:", "b: a")
 	s.remove(t, "store/tmp")
@@ -270,5 +271,30 @@ func TestStoreIsReadOnly(t *testing.T) {
 	if w := s.warnings(); !strings.Contains(w, "not kept in the store") {
 		t.Errorf("warnings: %q", w)
 	}
-	s.mustRun(t, "a cached, b cached")
+	s.mustRun(t, "a done, b done")
+}
+
+// Outputs and records that a checkout brings along are no results, however good they look.
+func TestCheckoutVouchesForNothing(t *testing.T) {
+	theirs := newCachedScene(t, 2, diamond...)
+	theirs.mustRun(t, allDone)
+	ours := newCachedScene(t, 2, diamond...)
+	for _, dir := range []string{"state", "rpms"} {
+		at := filepath.Join(ours.dir, dir)
+		buildtest.Must(t, os.RemoveAll(at))
+		buildtest.Must(t, os.CopyFS(at, os.DirFS(filepath.Join(theirs.dir, dir))))
+	}
+	ours.mustRun(t, allDone)
+	ours.mustRun(t, allCached)
+	// The store has other outputs for the action than the record and the checkout agree on.
+	evil := buildtest.Snapshot(t, ours.plan.Steps[0].Out)
+	for name := range evil {
+		buildtest.Must(t, os.WriteFile(filepath.Join(ours.plan.Steps[0].Out, name), []byte("x"), 0o644))
+	}
+	_, content, err := cache.ScanDir(ours.plan.Steps[0].Out)
+	buildtest.Must(t, err)
+	state, _ := builddir.ReadState(ours.opts.Cache.State, ours.plan.Steps[0].ID)
+	state.Content = content
+	buildtest.Must(t, builddir.WriteState(ours.opts.Cache.State, ours.plan.Steps[0].ID, state))
+	ours.mustRun(t, allCached) // restored; mustRun looks at the content
 }

@@ -33,9 +33,10 @@ func newCachedScene(t *testing.T, jobs int, lines ...string) *scene {
 	}
 	s.opts.Cache = &executor.Cache{
 		Store: store, Memo: cache.NewMemo(), SDK: "sha256:0",
-		State: filepath.Join(s.dir, "state"),
-		Nodes: cache.Nodes{Dir: filepath.Join(s.dir, "state/packages")},
-		Log:   func(string) string { return "" },
+		State:  filepath.Join(s.dir, "state"),
+		Nodes:  cache.Nodes{Dir: filepath.Join(s.dir, "state/packages")},
+		Log:    func(string) string { return "" },
+		Trusts: func(string) bool { return true },
 	}
 	s.forget()
 	return s

@@ -60,7 +60,8 @@ func (e *FailedError) ErrorKind() errkind.Kind {
 	return first
 }
 
-// NotThereError reports that outputs which another process should have put in place are missing.
+// NotThereError reports that outputs which another process should have put in place are missing, or
+// are not from a build of this user.
 type NotThereError struct {
 	Step string
 	Dir  string
@@ -69,8 +70,8 @@ type NotThereError struct {
 // Error names the directory.
 func (e *NotThereError) Error() string {
 	kind, name, _ := strings.Cut(e.Step, "/")
-	return fmt.Sprintf("its outputs are not in %s, although cargo considers it built: "+
-		"run \"buildsys build-%s %s\", then cargo again", e.Dir, kind, name)
+	return fmt.Sprintf("its outputs in %s are missing, or no build of yours made them, although "+
+		"cargo considers it built: run \"buildsys build-%s %s\", then cargo again", e.Dir, kind, name)
 }
 
 // ErrorKind returns errkind.Environment.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"buildsys/internal/builddir"
@@ -75,8 +76,31 @@ type Cache struct {
 	Log     func(step string) string // path of the step's whole output, "" when there is none
 	Require bool                     // fail where a step would have to be built
 	Remote  *remote.Cache            // results of other machines; nil for none
-	// LocalOnly is true if nothing is used that was not built on this machine.
-	LocalOnly bool
+	// Trusts reports whether the run may use what came from a remote cache, also what an earlier run
+	// took from it. If Trusts is nil it may use only what was built on this machine.
+	Trusts func(origin string) bool
+
+	distrusted sync.Map // places from which a result was not used
+}
+
+// trusts reports whether an entry may be used, and warns of the first one from each place that may
+// not: the step is then built again, which somebody may wonder about.
+func (w worker) trusts(e cache.Entry) bool {
+	c := w.o.Cache
+	switch {
+	case e.Origin == "":
+		return true
+	case c.Trusts == nil:
+		return false
+	case c.Trusts(e.Origin):
+		return true
+	}
+	// A forecast has no sink.
+	if _, told := c.distrusted.LoadOrStore(e.Origin, true); !told && w.o.Sink != nil {
+		w.warn(fmt.Sprintf("a result from %s is not used, because this run takes none from there "+
+			"(--cache-from): it is built here", e.Origin))
+	}
+	return false
 }
 
 // Run runs every step of p that can be run, at most o.Jobs at once, and publishes each step's

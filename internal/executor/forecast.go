@@ -181,7 +181,7 @@ func (w worker) foresee(ctx context.Context, after After, names map[string]int) 
 		}
 		return f, unknown, nil
 	}
-	if known && state.Action == act.id && w.mayTrust(act.id) {
+	if known && state.Action == act.id && w.vouched(state) {
 		if made, ok := w.inPlace(state.Content); ok {
 			f.Outlook = UpToDate
 			return f, made, nil

@@ -39,7 +39,7 @@ func (w worker) lookUp(ctx context.Context) (act action, found scheduler.Found, 
 	}
 	if known && state.Action == act.id {
 		var ok bool
-		if act.outputs, ok = w.inPlace(state.Content); ok && w.mayTrust(act.id) {
+		if act.outputs, ok = w.inPlace(state.Content); ok && w.vouched(state) {
 			w.shareStored(act.id)
 			return act, scheduler.Here, nil
 		}
@@ -77,7 +77,8 @@ func (w worker) lookUp(ctx context.Context) (act action, found scheduler.Found, 
 // given takes the outputs that another process has put in place.
 func (w worker) given() (action, scheduler.Found, error) {
 	files, content, err := w.o.Cache.Memo.ScanDir(w.step.Out)
-	if err != nil || len(files) == 0 {
+	state, known := builddir.ReadStateHead(w.o.Cache.State, w.step.ID)
+	if err != nil || len(files) == 0 || !known || state.Content != content || !w.vouched(state) {
 		return action{}, scheduler.Missing, &NotThereError{Step: w.step.ID, Dir: w.step.Out}
 	}
 	return action{outputs: newOutputs(w.step.Name, content, files)}, scheduler.Here, nil
@@ -95,18 +96,17 @@ func (w worker) mayBuild(act action) error {
 // stored returns the store's entry of an action.
 func (w worker) stored(id cache.ActionID) (cache.Entry, bool) {
 	entry, ok := w.o.Cache.Store.Get(id)
-	return entry, ok && (entry.Origin == "" || !w.o.Cache.LocalOnly)
+	return entry, ok && w.trusts(entry)
 }
 
-// mayTrust reports whether outputs in the checkout that were made by an action may be used: if only
-// local results count, those of another machine may not. The store's entry says where they are
-// from.
-func (w worker) mayTrust(id cache.ActionID) bool {
-	if !w.o.Cache.LocalOnly {
-		return true
+// vouched reports whether the store says the same of the outputs in the checkout as their record. A
+// checkout can bring records and outputs along; the store has what this user's runs have made.
+func (w worker) vouched(s builddir.State) bool {
+	entry, ok := w.o.Cache.Store.Peek(s.Action)
+	if !ok {
+		entry, ok = w.o.Cache.Store.Remote(s.Action)
 	}
-	entry, ok := w.o.Cache.Store.Peek(id)
-	return ok && entry.Origin == ""
+	return ok && entry.Content == s.Content && w.trusts(entry)
 }
 
 // scratch holds memory for transcripts: nearly all are the ones on record, and not kept.

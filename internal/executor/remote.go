@@ -31,10 +31,10 @@ func (w worker) remote(ctx context.Context, act action) (cache.Entry, bool) {
 // ask is remote without noting the answer; noted reports whether it was noted before.
 func (w worker) ask(ctx context.Context, act action) (entry cache.Entry, noted, ok bool) {
 	c := w.o.Cache
-	if c.LocalOnly {
+	if c.Trusts == nil {
 		return cache.Entry{}, false, false
 	}
-	if entry, ok := c.Store.Remote(act.id); ok {
+	if entry, ok := c.Store.Remote(act.id); ok && w.trusts(entry) {
 		return entry, true, true
 	}
 	if act.transcript == "" && c.Remote.Reads() {

@@ -248,11 +248,27 @@ func TestLocalOnlyUsesNothingRemote(t *testing.T) {
 	sharing(t, dir, chain...).with(t, dir, chainBuilt)
 	second := sharing(t, dir, chain...)
 	second.with(t, dir, chainCached)
-	second.opts.Cache.LocalOnly = true
+	second.opts.Cache.Trusts = nil
 	second.with(t, dir, chainBuilt) // also top, which is in the checkout and in the store
 	second.with(t, dir, chainCached)
 	second.remove(t, "rpms")
 	second.with(t, dir, chainCached) // from the store: these were built here
+}
+
+// What an earlier run took from a remote cache is used only by runs that take results from there.
+func TestOriginCounts(t *testing.T) {
+	dir := t.TempDir()
+	sharing(t, dir, chain...).with(t, dir, chainBuilt)
+	s := sharing(t, dir, chain...)
+	s.with(t, dir, chainCached) // top is in the checkout and in the store, the others are noted
+	foreign := "dir:" + dir
+	s.opts.Cache.Trusts = func(origin string) bool { return origin != foreign }
+	s.opts.Cache.Remote = nil
+	s.run(t, chainBuilt)
+	if got := s.warnings(); strings.Count(got, "is not used") != 1 || !strings.Contains(got, foreign) {
+		t.Errorf("warnings: %s", got)
+	}
+	s.run(t, chainCached) // these were built here
 }
 
 func TestRemoteRequired(t *testing.T) {

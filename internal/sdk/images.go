@@ -35,6 +35,9 @@ type Images struct {
 	// Remote may have a missing SDK image; nil for no remote caches.
 	Remote *remote.Cache
 	Tell   func(kind progress.Kind, text string) // shows what takes long or looks wrong
+	// Trusts reports whether an image may be used that came from a remote cache. If it is nil, none
+	// may.
+	Trusts func(origin string) bool
 }
 
 // Digests identify the images that keys were computed with. Empty ones are unknown.
@@ -134,6 +137,9 @@ func (i Images) Find(ctx context.Context, eng Engine) (string, error) {
 			"name it with BUILDSYS_SDK_IMAGE or --sdk-image")
 	}
 	digest, there, err := eng.HasImage(ctx, i.SDK)
+	if err == nil && there {
+		err = i.checkOrigin(digest)
+	}
 	if err != nil || there {
 		return digest, err
 	}
@@ -150,6 +156,18 @@ func (i Images) Find(ctx context.Context, eng Engine) (string, error) {
 	}
 	return "", errkind.Environmentf("the SDK image %s is not on the engine: pull it first "+
 		"(docker pull %[1]s)", i.SDK)
+}
+
+// checkOrigin returns an error if the engine's SDK image is one that this run does not trust. It
+// may have been fetched by a run for another tree.
+func (i Images) checkOrigin(digest string) error {
+	origin := i.Records.origin(i.SDK, digest)
+	if origin == "" || i.Trusts != nil && i.Trusts(origin) {
+		return nil
+	}
+	return errkind.Environmentf("the SDK image %s was fetched from %s, and this run takes nothing "+
+		"from there (--cache-from, --release): import it again from a root file system that you "+
+		"trust, with buildsys sdk import", i.SDK, origin)
 }
 
 // missing returns the error about an image of a tree's own Dockerfile that the engine lacks.

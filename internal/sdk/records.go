@@ -5,7 +5,9 @@ package sdk
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,6 +38,39 @@ func (r Records) Set(ref, digest string) error {
 	}
 	return errkind.BadEnvironment(atomicfile.Replace(r.file(ref), []byte(digest+"\n"), 0o644))
 }
+
+// origin returns the remote cache that the image ref with a digest was fetched from, or "" if it
+// was made here or came with the engine.
+func (r Records) origin(ref, digest string) string {
+	data, err := os.ReadFile(r.file(ref) + originSuffix)
+	of, origin, _ := strings.Cut(strings.TrimSpace(string(data)), " ")
+	if err != nil || of != digest {
+		return ""
+	}
+	return origin
+}
+
+// setOrigin records where an image was fetched from. It is called before the image is imported:
+// an import that is killed must not leave an image that counts as made here.
+func (r Records) setOrigin(ref, digest, origin string) error {
+	if err := os.MkdirAll(r.dir, 0o755); err != nil {
+		return errkind.BadEnvironment(err)
+	}
+	text := []byte(digest + " " + origin + "\n")
+	err := atomicfile.ReplaceDurable(r.file(ref)+originSuffix, text, 0o644)
+	return errkind.BadEnvironment(err)
+}
+
+// MadeHere records that the image ref was imported from a root file system of the caller.
+func (r Records) MadeHere(ref string) error {
+	err := os.Remove(r.file(ref) + originSuffix)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return errkind.BadEnvironment(err)
+}
+
+const originSuffix = ".origin"
 
 func (r Records) file(ref string) string {
 	return filepath.Join(r.dir, fmt.Sprintf("%x", sha256.Sum256([]byte(ref)))[:16])

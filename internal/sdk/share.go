@@ -51,6 +51,9 @@ func (i Images) Fetch(ctx context.Context, eng Engine) (id string, ok bool, err 
 		return "", false, errkind.BadEnvironment(err)
 	}
 	defer rootfs.zstd.Close()
+	if err := i.Records.setOrigin(there.Image, there.ID, there.Origin); err != nil {
+		return "", false, err
+	}
 	if err := eng.ImportImage(ctx, there.Image, rootfs); err != nil {
 		return "", false, err
 	}
