@@ -47,8 +47,13 @@ func newApp(sys *System, flags *pflag.FlagSet) *app {
 func (a *app) addBuildFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&a.require, "require-cached", false,
 		"build nothing: fail, with the reason, where a step is not cached")
+	a.addReleaseFlag(flags)
+}
+
+// addReleaseFlag adds --release, which the commands that say what a build would do have too.
+func (a *app) addReleaseFlag(flags *pflag.FlagSet) {
 	flags.BoolVar(&a.release, "release", false, "use no result that was not built on this machine: "+
-		"ignore --cache-from and what came from it earlier")
+		"ignore --cache-from and what came from it earlier; trust no tree")
 }
 
 // caller returns who runs the command, for package settings.

@@ -41,6 +41,7 @@ With --json it prints {"format": 1, "status": "ok|warning|failure",
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	a.addReleaseFlag(cmd.Flags())
 	cmd.Flags().BoolVar(&strict, "strict", false, "fail for warnings too")
 	return cmd
 }

@@ -54,6 +54,7 @@ func newPlanCommand(a *app) *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
+	a.addReleaseFlag(flags)
 	flags.BoolVar(&asJSON, "json", false, "print one JSON document")
 	flags.BoolVar(&ask, "remote", false, "ask the remote caches (--cache-from) as well; "+
 		"otherwise only their answers in earlier runs are known")

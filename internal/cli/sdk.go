@@ -47,6 +47,7 @@ func newSDKCheck(a *app) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&ask, "remote", false,
 		"also succeed if a remote cache (--cache-from) has it")
+	a.addReleaseFlag(cmd.Flags())
 	return cmd
 }
 

@@ -13,7 +13,7 @@ import (
 )
 
 func newWhyCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "why [PACKAGE | kit/KIT]",
 		Short: "Explain why a package would be built, or why it was built last",
 		Long: `Compares what the outputs of a package or kit were made from with what they would
@@ -31,6 +31,8 @@ Without a name it is about the image of the variant.
 			return nil
 		},
 	}
+	a.addReleaseFlag(cmd.Flags())
+	return cmd
 }
 
 // writeWhy explains the last forecast, and below it those of the dependencies that cause it.

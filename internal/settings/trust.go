@@ -81,12 +81,20 @@ func (l layers) checkRights() error {
 			continue
 		}
 		if why := l.wrong(s, value); why != "" {
-			return errkind.Usagef("%s sets %s to %q, but %s; set it yourself (--%s or %s), or trust "+
-				"this tree: --trust-tree, or trusted-trees = [%q] in %s", makefile, s.Env, value, why,
-				s.Flag(), s.Env, l.root, l.user.file)
+			return errkind.Usagef("%s sets %s to %q, but %s; set it yourself (--%s or %s)%s", makefile,
+				s.Env, value, why, s.Flag(), s.Env, l.howToTrust())
 		}
 	}
 	return nil
+}
+
+// howToTrust continues a sentence with how the caller can trust the tree.
+func (l layers) howToTrust() string {
+	if l.Release {
+		return ": with --release no tree is trusted"
+	}
+	return fmt.Sprintf(", or trust this tree: --trust-tree, or trusted-trees = [%q] in %s", l.root,
+		l.user.file)
 }
 
 // wrong says why an untrusted tree may not set a setting to a value; it returns "" if it may.

@@ -68,7 +68,11 @@ func TestTreeMayNotSet(t *testing.T) {
 				!strings.Contains(err.Error(), "--trust-tree") {
 				t.Errorf("%s: %v", lines, err)
 			}
-			c.TrustTree = true
+			c.TrustTree, c.Release = true, true
+			if _, err := c.Resolve(); err == nil || !strings.Contains(err.Error(), "--release") {
+				t.Errorf("%s: trusted in a release: %v", lines, err)
+			}
+			c.Release = false
 			if _, err := c.Resolve(); err != nil && strings.Contains(err.Error(), "--trust-tree") {
 				t.Errorf("%s in a trusted tree: %v", lines, err)
 			}
