@@ -21,7 +21,7 @@ var mayImport = map[string][]string{
 	"cache":      {"atomicfile", "errkind"},
 	"bytesize":   {},
 	"progress":   {"bytesize"},
-	"builddir":   {"atomicfile", "cache", "errkind", "progress"},
+	"builddir":   {"atomicfile", "cache", "confined", "errkind", "progress"},
 	"dockerfile": {},
 	"graph":      {},
 	"manifest":   {"errkind"},

@@ -107,6 +107,9 @@ func (s *Session) latestDir() string {
 // NewestImage returns the disks of the variant's newest image, in whatever format; data is empty if
 // everything is on one disk.
 func (s *Session) NewestImage() (system, data string, err error) {
+	if err := s.dir.Check(); err != nil {
+		return "", "", err
+	}
 	dir := s.latestDir()
 	for _, format := range []string{"raw", "qcow2", "vmdk"} {
 		suffix := plan.DiskSuffix(format)
@@ -139,6 +142,9 @@ func (s *Session) CreateBootLog() (*os.File, error) { return s.dir.CreateBootLog
 // variant's newest. out is the directory for the new outputs; empty means beside the others. It
 // resolves the link to the newest image now, as the new image may move it.
 func (s *Session) RepackSource(from, out string) (*plan.RepackSource, error) {
+	if err := s.dir.Check(); err != nil {
+		return nil, err
+	}
 	hint := ""
 	if from == "" {
 		from = s.latestDir()

@@ -62,6 +62,9 @@ func (s *Session) Plan(want Request) (plan.Plan, error) {
 
 // planTree plans a request for a loaded tree.
 func (s *Session) planTree(ws *workspace.Workspace, want Request) (plan.Plan, error) {
+	if err := s.dir.Check(); err != nil {
+		return plan.Plan{}, err
+	}
 	recipe, err := ws.Recipe(buildsys.Recipe)
 	if err != nil {
 		return plan.Plan{}, err

@@ -54,10 +54,13 @@ func (d Dir) Logs() string { return filepath.Join(d.Root, "logs", d.Arch) }
 
 // CreateBootLog creates the file for the console of a variant's image when it is booted.
 func (d Dir) CreateBootLog(variant string) (*os.File, error) {
+	if err := d.Check(); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(d.Logs(), 0o755); err != nil {
 		return nil, err
 	}
-	return os.Create(filepath.Join(d.Logs(), "boot-"+variant+".log"))
+	return newFile(filepath.Join(d.Logs(), "boot-"+variant+".log"))
 }
 
 // State returns the directory with the records of what the outputs were made from.

@@ -58,6 +58,9 @@ func lock(
 	ctx context.Context, path string, how int, as string, onWait func(holder string),
 ) (unlock func(), err error) {
 	f, err := openLock(path)
+	if errkind.Is[*PlaceError](err) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, &HostError{Doing: "take a lock", Err: err}
 	}
@@ -81,7 +84,7 @@ func openLock(path string) (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
 	}
-	return os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	return openOwn(path, os.O_RDWR|os.O_CREATE)
 }
 
 func acquire(ctx context.Context, f *os.File, how int, onWait func(string)) error {

@@ -70,16 +70,21 @@ func (l *LogFiles) start(step string) error {
 		return err
 	}
 	path := filepath.Join(l.dir, fileName(step)+".log")
-	// A new file, not a truncated one: whoever still reads the old log keeps reading it.
-	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
-		return err
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	f, err := newFile(path)
 	if err != nil {
 		return err
 	}
 	l.open[step], l.paths[step] = f, path
 	return nil
+}
+
+// newFile replaces a log by an empty one. It is a new file, not a truncated one: whoever still reads
+// the old log keeps reading it, and a link there is removed, not followed.
+func newFile(path string) (*os.File, error) {
+	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
+		return nil, err
+	}
+	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 }
 
 func (l *LogFiles) write(step, line string) error {

@@ -12,6 +12,7 @@ import (
 
 	"buildsys/internal/atomicfile"
 	"buildsys/internal/cache"
+	"buildsys/internal/confined"
 )
 
 // State is the record of one step's outputs in the checkout.
@@ -27,14 +28,18 @@ type State struct {
 // every record.
 const stateName = "buildsys state 1"
 
-func statePath(dir, step string) string {
-	return filepath.Join(dir, fileName(step)+".state")
+func statePath(dir, step string) confined.Path {
+	return confined.Path{Root: dir, Name: fileName(step) + ".state"}
 }
+
+// maxState is the size in bytes of the largest record that is read: two transcripts of a step with
+// ten thousand inputs have a few MiB.
+const maxState = 64 << 20
 
 // ReadState returns the record of a step from the directory of states. It ignores a record that is
 // missing or damaged: the outputs are then judged by their content alone.
 func ReadState(dir, step string) (State, bool) {
-	data, err := os.ReadFile(statePath(dir, step))
+	data, err := statePath(dir, step).Read(maxState)
 	if err != nil {
 		return State{}, false
 	}
@@ -68,7 +73,7 @@ func parseStateHead(line string) (s State, made, before int, ok bool) {
 // ReadStateHead is ReadState without the transcripts. ReadState may still ignore a record whose
 // head is good.
 func ReadStateHead(dir, step string) (State, bool) {
-	f, err := os.Open(statePath(dir, step))
+	f, err := statePath(dir, step).Open()
 	if err != nil {
 		return State{}, false
 	}
@@ -92,14 +97,14 @@ func WriteState(dir, step string, s State) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	return atomicfile.Replace(statePath(dir, step), []byte(text), 0o644)
+	return atomicfile.Replace(statePath(dir, step).String(), []byte(text), 0o644)
 }
 
 // Transcripts returns the transcripts of all records in the directory of states.
 func Transcripts(dir string) (all []string) {
 	paths, _ := filepath.Glob(filepath.Join(dir, "*.state")) // fails only for a malformed pattern
 	for _, path := range paths {
-		if data, err := os.ReadFile(path); err == nil {
+		if data, err := (confined.Path{Root: dir, Name: filepath.Base(path)}).Read(maxState); err == nil {
 			s, _ := parseState(string(data))
 			all = append(all, s.Transcript, s.Previous)
 		}

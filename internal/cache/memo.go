@@ -129,11 +129,14 @@ func ignoringEINTR(call func() error) error {
 	}
 }
 
+// maxMemo is the size in bytes of the largest file of hashes that is read: that of a million files.
+const maxMemo = 256 << 20
+
 const memoHeader = "buildsys hashes 1\n"
 
 // Load adds the hashes that Save wrote to the file at path. A missing or damaged file adds nothing.
 func (m *Memo) Load(path string) {
-	data, err := os.ReadFile(path)
+	data, _, err := readRegular(path, maxMemo)
 	if err != nil {
 		return
 	}

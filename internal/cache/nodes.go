@@ -22,6 +22,10 @@ type Nodes struct{ Dir string }
 // have put it just before the record that names it.
 const nodesDaily = 24 * time.Hour
 
+// maxNode is the size in bytes of the largest node that is read. A bucket has a line for each of
+// its packages, and there are 256 buckets.
+const maxNode = 16 << 20
+
 // sweptFile is the file whose time is that of the last Sweep.
 const sweptFile = "swept"
 
@@ -32,7 +36,7 @@ func (n Nodes) path(d PackagesDigest) string {
 
 // Get is a NodeSource.
 func (n Nodes) Get(d PackagesDigest) []byte {
-	data, err := os.ReadFile(n.path(d))
+	data, _, err := readRegular(n.path(d), maxNode)
 	if err != nil {
 		return nil
 	}

@@ -94,7 +94,7 @@ func enter(dir *os.Root, name string) (*os.Root, error) {
 
 // Check returns an error unless p is a regular file that can be opened.
 func (p Path) Check() error {
-	f, err := p.open()
+	f, err := p.Open()
 	if err == nil {
 		err = f.Close()
 	}
@@ -103,7 +103,7 @@ func (p Path) Check() error {
 
 // Read returns the content of a regular file of at most limit bytes. The error names the path.
 func (p Path) Read(limit int64) ([]byte, error) {
-	f, err := p.open()
+	f, err := p.Open()
 	if err != nil {
 		return nil, err
 	}
@@ -119,9 +119,9 @@ func (p Path) fault(op string, err error) error {
 	return &fs.PathError{Op: op, Path: p.String(), Err: err}
 }
 
-// open opens a regular file. Opening a FIFO or a device would wait or act; with O_NONBLOCK it does
+// Open opens a regular file. Opening a FIFO or a device would wait or act; with O_NONBLOCK it does
 // not wait, and what is no regular file is closed again.
-func (p Path) open() (*os.File, error) {
+func (p Path) Open() (*os.File, error) {
 	const how = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC
 	var fd int
 	var err error

@@ -1,0 +1,101 @@
+// Links: what a checkout may bring along below build/, which buildsys writes to and deletes from.
+
+package builddir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"buildsys/internal/errkind"
+)
+
+// PlaceError reports something below build/ that is not what buildsys makes there. A checkout that
+// came from somebody else can have it, to lead writes and deletions elsewhere.
+type PlaceError struct {
+	Path string
+	What string // "a symbolic link"
+}
+
+// Error says what to do.
+func (e *PlaceError) Error() string {
+	return fmt.Sprintf("%s is %s: buildsys makes only files and directories there, and follows no "+
+		"link; remove it (a build directory on another disk can be mounted there)", e.Path, e.What)
+}
+
+// ErrorKind returns errkind.Usage.
+func (*PlaceError) ErrorKind() errkind.Kind { return errkind.Usage }
+
+// Check returns a *PlaceError if a place that is always at the same path below build/ is a link or
+// a special file, or a lock has another name elsewhere. It is called before anything there is read
+// or written. What is deeper is made anew, or read like any file of a tree.
+func (d Dir) Check() error {
+	if err := checkPlace(d.Root, false); err != nil {
+		return err
+	}
+	// Patterns are not matched through links that were refused before.
+	for _, pattern := range []string{"*", "*/*", "kits/oci/*", "images/*/*"} {
+		places, err := filepath.Glob(filepath.Join(d.Root, pattern))
+		if err != nil {
+			return err
+		}
+		for _, place := range places {
+			latest := pattern == "images/*/*" && filepath.Base(place) == Latest
+			if err := checkPlace(place, latest); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// checkPlace checks one place. The link to the newest images may lead to a directory beside it.
+func checkPlace(place string, latest bool) error {
+	info, err := os.Lstat(place)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return &HostError{Doing: "look at the build directory", Err: err}
+	}
+	switch mode := info.Mode(); {
+	case mode.IsDir(), mode.IsRegular():
+		return nil
+	case mode&fs.ModeSymlink != 0 && latest:
+		if target, err := os.Readlink(place); err == nil && target == filepath.Base(target) &&
+			target != ".." {
+			return nil
+		}
+		return &PlaceError{place, "a symbolic link that leads out of its directory"}
+	case mode&fs.ModeSymlink != 0:
+		return &PlaceError{place, "a symbolic link"}
+	default:
+		return &PlaceError{place, fmt.Sprintf("a special file (%s)", mode.Type())}
+	}
+}
+
+// openOwn opens a file for writing that nobody else has open under another name: a link is not
+// followed, and a file with several names is refused.
+func openOwn(path string, flags int) (*os.File, error) {
+	f, err := os.OpenFile(path, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o644)
+	if errors.Is(err, unix.ELOOP) {
+		return nil, &PlaceError{path, "a symbolic link"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	var st unix.Stat_t
+	if err = unix.Fstat(int(f.Fd()), &st); err == nil && (st.Mode&unix.S_IFMT != unix.S_IFREG ||
+		st.Nlink > 1) {
+		err = &PlaceError{path, "not a regular file with a single name"}
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
+}

@@ -1,0 +1,123 @@
+package builddir_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"buildsys/internal/builddir"
+	"buildsys/internal/buildtest"
+	"buildsys/internal/errkind"
+)
+
+// A link that a checkout has in a fixed place below build/ would lead what buildsys deletes and
+// writes there to files of its user.
+func TestLinksAreRefused(t *testing.T) {
+	for _, place := range []string{
+		"build", "build/rpms", "build/rpms/x86_64", "build/staging", "build/staging/x86_64",
+		"build/state", "build/state/x86_64", "build/state/hashes", "build/logs/x86_64",
+		"build/images", "build/images/x86_64-a-b", "build/images/x86_64-a-b/1.0.0-x",
+		"build/kits", "build/kits/x86_64", "build/kits/oci", "build/kits/oci/core",
+		"build/modules/x86_64", "build/reproducible", "build/reproducible/a", "build/.lock-x86_64",
+		"build/.lock-kits",
+	} {
+		for _, target := range []string{"victim", "..", ".", "/proc/self/fd/0", "nowhere"} {
+			root, victim := t.TempDir(), t.TempDir()
+			if target == "victim" {
+				target = victim
+			}
+			buildtest.Must(t, os.MkdirAll(filepath.Join(root, filepath.Dir(place)), 0o755))
+			buildtest.Must(t, os.Symlink(target, filepath.Join(root, place)))
+			err := builddir.In(root, "x86_64").Check()
+			if e, ok := errors.AsType[*builddir.PlaceError](err); !ok ||
+				e.Path != filepath.Join(root, place) || errkind.Of(err) != errkind.Usage {
+				t.Errorf("%s -> %s: %v", place, target, err)
+			}
+		}
+		root := t.TempDir()
+		buildtest.Must(t, os.MkdirAll(filepath.Join(root, filepath.Dir(place)), 0o755))
+		buildtest.Must(t, unix.Mkfifo(filepath.Join(root, place), 0o644))
+		if err := builddir.In(root, "x86_64").Check(); !errkind.Is[*builddir.PlaceError](err) {
+			t.Errorf("%s is a FIFO: %v", place, err)
+		}
+	}
+}
+
+// The link to the newest images leads to a directory beside it and nowhere else.
+func TestLatestStaysBeside(t *testing.T) {
+	for target, good := range map[string]bool{
+		"1.0.0-x": true, "not-yet": true, "..": false, "../x86_64-c-d": false, "/etc": false,
+		"1.0.0-x/../../..": false,
+	} {
+		root := t.TempDir()
+		dir := filepath.Join(root, "build/images/x86_64-a-b")
+		buildtest.Must(t, os.MkdirAll(filepath.Join(dir, "1.0.0-x"), 0o755))
+		buildtest.Must(t, os.Symlink(target, filepath.Join(dir, builddir.Latest)))
+		if err := builddir.In(root, "x86_64").Check(); (err == nil) != good {
+			t.Errorf("latest -> %s: %v", target, err)
+		}
+	}
+}
+
+// A lock is a file of its own: taking it empties no other.
+func TestLockIsAFile(t *testing.T) {
+	for name, make := range map[string]func(victim, lock string) error{
+		"symbolic link": os.Symlink, "hard link": os.Link,
+	} {
+		dir := t.TempDir()
+		victim, lock := filepath.Join(dir, "victim"), filepath.Join(dir, ".lock")
+		buildtest.Must(t, os.WriteFile(victim, []byte("precious"), 0o644))
+		buildtest.Must(t, make(victim, lock))
+		if unlock, err := builddir.Lock(t.Context(), lock, nil); err == nil {
+			unlock()
+			t.Errorf("%s: it was taken", name)
+		}
+		if data, err := os.ReadFile(victim); err != nil || string(data) != "precious" {
+			t.Errorf("%s: %q, %v", name, data, err)
+		}
+	}
+}
+
+// The console of a guest goes to a new file, whatever a checkout has in its place.
+func TestBootLogIsNew(t *testing.T) {
+	root := t.TempDir()
+	victim := filepath.Join(root, "victim")
+	buildtest.Must(t, os.WriteFile(victim, []byte("precious"), 0o644))
+	buildtest.Must(t, os.MkdirAll(filepath.Join(root, "build/logs/x86_64"), 0o755))
+	for _, link := range []func(old, new string) error{os.Symlink, os.Link} {
+		log := filepath.Join(root, "build/logs/x86_64/boot-a-b.log")
+		_ = os.Remove(log)
+		buildtest.Must(t, link(victim, log))
+		f, err := builddir.In(root, "x86_64").CreateBootLog("a-b")
+		buildtest.Must(t, err)
+		_, err = f.WriteString("ssh-ed25519 attacker")
+		buildtest.Must(t, errors.Join(err, f.Close()))
+		if data, err := os.ReadFile(victim); err != nil || string(data) != "precious" {
+			t.Errorf("%q, %v", data, err)
+		}
+	}
+}
+
+// Records are files of the size of records.
+func TestRecordsAreFiles(t *testing.T) {
+	dir := t.TempDir()
+	buildtest.Must(t, os.Symlink("/dev/zero", filepath.Join(dir, "package-a.state")))
+	buildtest.Must(t, unix.Mkfifo(filepath.Join(dir, "package-b.state"), 0o644))
+	endless := filepath.Join(dir, "package-c.state")
+	buildtest.Must(t, os.WriteFile(endless, nil, 0o644))
+	buildtest.Must(t, os.Truncate(endless, 1<<40))
+	for _, step := range []string{"package/a", "package/b", "package/c"} {
+		if _, ok := builddir.ReadState(dir, step); ok {
+			t.Errorf("%s has a record", step)
+		}
+		if _, ok := builddir.ReadStateHead(dir, step); ok {
+			t.Errorf("%s has the head of a record", step)
+		}
+	}
+	if all := builddir.Transcripts(dir); len(all) > 0 {
+		t.Errorf("transcripts %q", all)
+	}
+}
