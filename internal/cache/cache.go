@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -173,7 +174,8 @@ func (s *Store) removeLeftovers() {
 // lock takes the store's lock: writers share it, and trimming excludes them. A holder of the shared
 // lock may take it again.
 func (s *Store) lock(how int) (unlock func(), err error) {
-	f, err := os.OpenFile(s.path(lockFile), os.O_RDONLY|os.O_CREATE, 0o644)
+	// On NFS an exclusive lock needs a file that is open for writing.
+	f, err := os.OpenFile(s.path(lockFile), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o644)
 	if err != nil {
 		return nil, &StoreError{Doing: "lock the store", Err: err}
 	}

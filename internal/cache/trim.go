@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"buildsys/internal/atomicfile"
 )
 
 // Stats measures a store. Bytes are those of file contents, without the file system's overhead.
@@ -104,28 +106,62 @@ func (s *Store) Trim(maxAge time.Duration, maxBytes int64, now time.Time) (Trimm
 const (
 	trimEvery  = 24 * time.Hour
 	keepUnused = 60 * 24 * time.Hour
+	// trimGap is how long after the last time the clock is believed. A clock that is two months
+	// ahead would empty the store.
+	trimGap = 7 * 24 * time.Hour
 )
 
 // TrimDaily removes what has not been used for sixty days, unless it was tried within the last day
-// or another process is using the store. It is meant for the end of a build and costs next to
+// or another process is using the store. After a longer pause it only starts to count again: the
+// clock may be wrong, or the machine was off. It is meant for the end of a build and costs next to
 // nothing when there is nothing to do.
 func (s *Store) TrimDaily(now time.Time) (Trimmed, error) {
 	at := s.path(trimFile)
-	if info, err := os.Stat(at); err == nil && now.Sub(info.ModTime()).Abs() < trimEvery {
+	info, err := os.Lstat(at)
+	known := err == nil && info.Mode().IsRegular()
+	if known && now.Sub(info.ModTime()).Abs() < trimEvery {
 		return Trimmed{}, nil
 	}
-	if err := os.WriteFile(at, nil, 0o644); err != nil {
+	if err := s.noteTrim(at, now); err != nil {
 		return Trimmed{}, &StoreError{Doing: "record when the store was trimmed", Err: err}
 	}
-	// Writing nothing to an empty file does not change its time.
-	if err := os.Chtimes(at, now, now); err != nil {
-		return Trimmed{}, &StoreError{Doing: "record when the store was trimmed", Err: err}
+	if known && now.Sub(info.ModTime()).Abs() > trimGap {
+		return Trimmed{}, nil
+	}
+	if !known { // nothing but the store's own files tells what time it may be
+		if now, err = s.notAfter(now); err != nil {
+			return Trimmed{}, err
+		}
 	}
 	t, err := s.trim(unix.LOCK_EX|unix.LOCK_NB, keepUnused, 0, now)
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return Trimmed{}, nil
 	}
 	return t, err
+}
+
+// noteTrim makes the file at a path, or a new one in the place of a link, and gives it a time.
+func (s *Store) noteTrim(at string, now time.Time) error {
+	if err := atomicfile.Replace(at, nil, 0o644); err != nil {
+		return err
+	}
+	return os.Chtimes(at, now, now)
+}
+
+// notAfter returns now, or a time soon before the entry that was used last would be unused for too
+// long if that is earlier.
+func (s *Store) notAfter(now time.Time) (time.Time, error) {
+	var newest time.Time
+	err := s.walk(entriesDir, func(f stored) error {
+		if f.used.After(newest) {
+			newest = f.used
+		}
+		return nil
+	})
+	if latest := newest.Add(keepUnused - trimEvery); !newest.IsZero() && now.After(latest) {
+		now = latest
+	}
+	return now, err
 }
 
 func (s *Store) trim(lock int, maxAge time.Duration, maxBytes int64, now time.Time) (Trimmed,

@@ -285,3 +285,46 @@ func TestTrimDaily(t *testing.T) {
 	now = now.Add(trimEvery + time.Minute)
 	left("two days later", 0)
 }
+
+// A clock that is months ahead empties no store, whether the store was trimmed before or not.
+func TestTrimWithAWrongClock(t *testing.T) {
+	for _, trimmed := range []bool{false, true} {
+		s, now := open(t), time.Now()
+		aged(t, s, "a", 10, now, time.Hour)
+		aged(t, s, "b", 10, now, 0)
+		if trimmed {
+			if _, err := s.TrimDaily(now); err != nil {
+				t.Fatal(err)
+			}
+		}
+		wrong := now.Add(keepUnused + 24*time.Hour)
+		aged(t, s, "c", 10, wrong, 0) // that run's own
+		if !trimmed {
+			s = open(t)
+			aged(t, s, "a", 10, now, time.Hour)
+			aged(t, s, "b", 10, now, 0)
+		}
+		for _, now := range []time.Time{wrong, now} {
+			if removed, err := s.TrimDaily(now); err != nil || removed.Entries > 0 {
+				t.Errorf("trimmed before: %v: %+v, %v", trimmed, removed, err)
+			}
+		}
+	}
+}
+
+// The file with the time of the last trim is a file of the store, not one that a link leads to.
+func TestTrimFollowsNoLink(t *testing.T) {
+	s, victim := open(t), filepath.Join(t.TempDir(), "victim")
+	if err := os.WriteFile(victim, []byte("precious"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(victim, s.path(trimFile)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.TrimDaily(time.Now()); err != nil {
+		t.Error(err)
+	}
+	if data, err := os.ReadFile(victim); err != nil || string(data) != "precious" {
+		t.Errorf("%q, %v", data, err)
+	}
+}
