@@ -26,6 +26,7 @@ type Config struct {
 	Variant    string               // of images and variant-sensitive packages; may be empty
 	Jobs       int                  // steps at once; 0 means the number of the engine's CPUs
 	CacheDir   cachedir.Dir         // directory of what outlives checkouts; absolute
+	Shared     bool                 // other users may write to CacheDir, and are trusted
 	Engine     engine.Options
 	SDK        SDKConfig
 	Image      ImageConfig

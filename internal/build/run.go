@@ -179,7 +179,11 @@ func (s *Session) trim(store *cache.Store) {
 
 // openStore opens the store of results.
 func (s *Session) openStore(sink progress.Sink) (*cache.Store, error) {
-	store, err := cache.Open(s.c.CacheDir.Store())
+	open := cache.Open
+	if s.c.Shared {
+		open = cache.OpenShared
+	}
+	store, err := open(s.c.CacheDir.Store())
 	if err != nil {
 		return nil, errkind.BadEnvironment(err)
 	}

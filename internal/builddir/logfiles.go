@@ -78,8 +78,8 @@ func (l *LogFiles) start(step string) error {
 	return nil
 }
 
-// newFile replaces a log by an empty one. It is a new file, not a truncated one: whoever still reads
-// the old log keeps reading it, and a link there is removed, not followed.
+// newFile replaces a log by an empty one. It is a new file, not a truncated one: whoever still
+// reads the old log keeps reading it, and a link there is removed, not followed.
 func newFile(path string) (*os.File, error) {
 	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
 		return nil, err

@@ -148,11 +148,15 @@ they are needed. If it finds damage, the command exits with 5.`,
 
 // openStore opens the store in the cache directory of the settings.
 func (a *app) openStore() (*cache.Store, error) {
-	dir, err := a.caller().UserCacheDir()
+	dir, shared, err := a.caller().UserCache()
 	if err != nil {
 		return nil, err
 	}
-	store, err := cache.Open(dir.Store())
+	open := cache.Open
+	if shared {
+		open = cache.OpenShared
+	}
+	store, err := open(dir.Store())
 	if err != nil {
 		return nil, errkind.BadEnvironment(err)
 	}

@@ -56,14 +56,45 @@ func makefileEnv(root string, getenv func(string) string) (map[string]string, er
 	return env, nil
 }
 
-// UserCacheDir returns the cache directory for a command that may run outside of a tree, where only
-// flags and environment determine it.
-func (c Caller) UserCacheDir() (cachedir.Dir, error) {
+// UserCache returns the cache directory, and whether it may be one that other users write to, for a
+// command that may run outside of a tree, where no tree determines them.
+func (c Caller) UserCache() (dir cachedir.Dir, shared bool, err error) {
 	if _, err := workspace.FindRoot(c.Dir); err != nil && c.told("BUILDSYS_ROOT_DIR") == "" {
-		return c.CacheDir(c.told("BUILDSYS_CACHE_DIR"))
+		l := layers{Caller: c}
+		if l.user, err = c.userConfig(); err != nil {
+			return "", false, err
+		}
+		return l.cache()
 	}
 	resolved, err := c.Resolve()
-	return resolved.CacheDir, err
+	return resolved.CacheDir, resolved.Shared, err
+}
+
+// cache reads the settings of the cache directory.
+func (l layers) cache() (dir cachedir.Dir, shared bool, err error) {
+	told := ""
+	if p := l.path("BUILDSYS_CACHE_DIR"); !p.IsZero() {
+		told = p.String()
+	}
+	if dir, err = l.CacheDir(told); err != nil {
+		return dir, false, err
+	}
+	if l.Release && l.root != "" {
+		if _, inside := confined.In(l.root, string(dir)); inside {
+			return dir, false, errkind.Usagef("the cache directory %s lies in the checkout, which may have "+
+				"brought its results along: with --release use one outside of it (--cache-dir)", dir)
+		}
+	}
+	shared, err = l.boolean("BUILDSYS_CACHE_SHARED")
+	return dir, shared, err
+}
+
+// base returns the directory in which relative places of a setting begin.
+func (l layers) base(env string) string {
+	if l.mine(env) != "" {
+		return l.Dir
+	}
+	return l.root
 }
 
 // CacheDir returns the cache directory: told unless that is empty, or the one in the XDG base
@@ -86,14 +117,14 @@ func (c Caller) CacheDir(told string) (cachedir.Dir, error) {
 func (l layers) remote() (c build.RemoteConfig, err error) {
 	c.Release = l.Release
 	for _, text := range list(l.get("BUILDSYS_CACHE_FROM", "")) {
-		place, err := remote.ParseLocation(text, l.Dir)
+		place, err := remote.ParseLocation(text, l.base("BUILDSYS_CACHE_FROM"))
 		if err != nil {
 			return c, errkind.Usagef("BUILDSYS_CACHE_FROM: %w", err)
 		}
 		c.From = append(c.From, place)
 	}
 	if to := strings.TrimSpace(l.get("BUILDSYS_CACHE_TO", "")); to != "" {
-		if c.To, err = remote.ParseLocation(to, l.Dir); err != nil {
+		if c.To, err = remote.ParseLocation(to, l.base("BUILDSYS_CACHE_TO")); err != nil {
 			return c, errkind.Usagef("BUILDSYS_CACHE_TO: %w", err)
 		}
 	}

@@ -145,7 +145,7 @@ func (l layers) config() (c build.Config, err error) {
 	if c.Jobs, err = l.jobs(); err != nil {
 		return c, err
 	}
-	if c.CacheDir, err = l.CacheDir(l.get("BUILDSYS_CACHE_DIR", "")); err != nil {
+	if c.CacheDir, c.Shared, err = l.cache(); err != nil {
 		return c, err
 	}
 	if c.Sources, err = l.sources(c.CacheDir); err != nil {
@@ -249,8 +249,8 @@ func (l layers) engine(cacheDir cachedir.Dir) (o engine.Options, err error) {
 		BuildKit:  l.get("BUILDSYS_BUILDKIT_HOST", ""),
 		OCILayout: sdk.RecordsIn(cacheDir.SDK()).OCILayout(),
 	}
-	if certs := l.get("BUILDSYS_BUILDKIT_CERT_PATH", ""); certs != "" {
-		o.BuildKitCerts = l.Path(certs)
+	if certs := l.path("BUILDSYS_BUILDKIT_CERT_PATH"); !certs.IsZero() {
+		o.BuildKitCerts = certs.String()
 	}
 	if o.Insecure, err = l.boolean("BUILDSYS_ENGINE_INSECURE"); err != nil {
 		return o, err

@@ -54,6 +54,8 @@ var List = []Setting{
 		"(default: 15s)"},
 	{Env: "BUILDSYS_CACHE_DIR", Help: "where sources and results are kept, for all checkouts " +
 		"(default: buildsys below the user's cache directory)"},
+	{Env: "BUILDSYS_CACHE_SHARED", Help: "true: use a cache directory that belongs to another user " +
+		"or that everybody may write to, and trust its results"},
 	{Env: "BUILDSYS_CACHE_FROM", Help: "remote caches to take results from: oci://HOST/REPOSITORY " +
 		"(oci+http:// without TLS) or directories, separated by commas"},
 	{Env: "BUILDSYS_CACHE_TO", Help: "remote cache to upload results to, " +

@@ -96,7 +96,7 @@ func TestUnreadableMakefile(t *testing.T) {
 }
 
 // Outside of a tree, flags and environment determine the directory of the store.
-func TestUserCacheDir(t *testing.T) {
+func TestUserCache(t *testing.T) {
 	dir := t.TempDir()
 	for _, tt := range []struct{ flags, env, want string }{
 		{"", "", filepath.Join(dir, ".cache/buildsys")},
@@ -104,7 +104,7 @@ func TestUserCacheDir(t *testing.T) {
 		{"", "BUILDSYS_CACHE_DIR=mine", filepath.Join(dir, "mine")},
 		{"cache-dir=/flag", "BUILDSYS_CACHE_DIR=mine", "/flag"},
 	} {
-		got, err := caller(dir, tt.flags, tt.env).UserCacheDir()
+		got, _, err := caller(dir, tt.flags, tt.env).UserCache()
 		if err != nil || string(got) != tt.want {
 			t.Errorf("flags %q, environment %q: %s, %v; want %s", tt.flags, tt.env, got, err, tt.want)
 		}

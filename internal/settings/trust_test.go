@@ -38,6 +38,7 @@ func TestTreeMayNotSet(t *testing.T) {
 		"BUILDSYS_ENGINE_WAIT":             "10h",
 		"BUILDSYS_CACHE_DIR":               "c",
 		"BUILDSYS_CACHE_FROM":              ".c",
+		"BUILDSYS_CACHE_SHARED":            "true",
 		"BUILDSYS_CACHE_TO":                "oci://evil.example/x",
 		"BUILDSYS_LAYER_CACHE_FROM":        "oci://evil.example/x",
 		"BUILDSYS_LAYER_CACHE_TO":          "oci+http://evil.example/x",
