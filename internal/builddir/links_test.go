@@ -121,3 +121,21 @@ func TestRecordsAreFiles(t *testing.T) {
 		t.Errorf("transcripts %q", all)
 	}
 }
+
+// Nobody but its owner can enter the directory in which outputs arrive before they are checked.
+func TestStagingIsPrivate(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "staging")
+	buildtest.Must(t, os.Mkdir(dir, 0o777)) // of an earlier version, or brought along
+	s, err := builddir.OpenStaging(dir, builddir.Hooks{})
+	buildtest.Must(t, err)
+	buildtest.Must(t, s.Use("package/a", func(out string) error {
+		if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("%v, %v", info.Mode(), err)
+		}
+		// What is published has the mode of outputs.
+		if info, err := os.Stat(out); err != nil || info.Mode().Perm() != 0o755 {
+			t.Errorf("%v, %v", info.Mode(), err)
+		}
+		return nil
+	}))
+}

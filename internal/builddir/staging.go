@@ -82,9 +82,14 @@ func randomName() string {
 	return string(b)
 }
 
-// emptyDir creates dir if it is missing and deletes everything in it.
+// emptyDir creates dir if it is missing and deletes everything in it. Only its owner may enter it:
+// what a build sends may have set-user-ID bits and devices until it has been checked, and nobody
+// else must have a file open that is published later.
 func emptyDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := os.Chmod(dir, 0o700); err != nil {
 		return err
 	}
 	entries, err := os.ReadDir(dir)
