@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -46,7 +47,10 @@ func (s *Session) moduleProxy() string {
 	if s.c.Sources.GoProxy != "" {
 		return s.c.Sources.GoProxy
 	}
-	out, err := exec.Command("go", "env", "GOPROXY").Output()
+	cmd := exec.Command("go", "env", "GOPROXY")
+	// A go.mod or go.work of the tree may name a toolchain, which the go command would fetch and run.
+	cmd.Dir, cmd.Env = "/", append(os.Environ(), "GOTOOLCHAIN=local", "GOWORK=off")
+	out, err := cmd.Output()
 	if err != nil {
 		return "" // the error about a missing module names GOPROXY
 	}

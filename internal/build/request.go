@@ -4,13 +4,15 @@ package build
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
-	"os/exec"
 	"slices"
 	"strings"
 
 	"buildsys"
 	"buildsys/internal/errkind"
+	"buildsys/internal/git"
 	"buildsys/internal/plan"
 	"buildsys/internal/workspace"
 )
@@ -114,22 +116,29 @@ func (s *Session) describeImage(r *plan.Request) (err error) {
 		return errkind.Usagef("no image version: set version in Release.toml, or BUILDSYS_VERSION_IMAGE")
 	}
 	if r.Identity.BuildID == "" {
-		r.Identity.BuildID = gitCommit(s.c.Root)
+		r.Identity.BuildID = s.gitCommit()
 	}
 	r.Files.Overrides, err = s.overrides()
 	return err
 }
 
 // gitCommit returns the short commit of the checkout, with "-dirty" if it has changes. Without git
-// or a commit it is "00000000", as in Bottlerocket.
-func gitCommit(root string) string {
-	out, err := exec.Command("git", "-C", root, "describe", "--always", "--dirty",
-		"--exclude", "*", "--abbrev=8").Output()
-	if commit := strings.TrimSpace(string(out)); err == nil && commit != "" {
+// or a commit it is "00000000", as in Bottlerocket; if git cannot or will not tell, a warning says
+// so.
+func (s *Session) gitCommit() string {
+	commit, err := git.Commit(context.Background(), s.c.Root)
+	if err == nil {
 		return commit
 	}
-	return "00000000"
+	if !errors.Is(err, git.ErrNone) {
+		s.warn(fmt.Sprintf("the build ID is %s, because the commit is not known: %v. "+
+			"Give a build ID with --version-build or BUILDSYS_VERSION_BUILD", noCommit, err))
+	}
+	return noCommit
 }
+
+// noCommit is the build ID of images of trees without a commit.
+const noCommit = "00000000"
 
 // checkRecipe shows what looks wrong in a tree's own Dockerfile. It fails if something is missing
 // without which no step can be built.

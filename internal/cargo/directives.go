@@ -8,11 +8,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"buildsys/internal/git"
 	"buildsys/internal/plan"
 	"buildsys/internal/workspace"
 )
@@ -198,18 +198,12 @@ func coverDir(dir string, files, inside, apart map[string]bool) (paths []string,
 // gitHistory returns the file that changes when another commit is checked out, which is the build
 // ID if no setting gives one.
 func gitHistory(root string) []string {
-	for _, name := range []string{"logs/HEAD", "HEAD"} {
-		out, err := exec.Command("git", "-C", root, "rev-parse", "--git-path", name).Output()
-		if err != nil {
-			return nil
-		}
-		path := strings.TrimSuffix(string(out), "\n")
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(root, path)
-		}
-		if exists(path) {
-			return []string{path}
-		}
+	checkout, err := git.Find(root)
+	if err != nil {
+		return nil // the build reports it
+	}
+	if path := checkout.HistoryFile(); path != "" {
+		return []string{path}
 	}
 	return nil
 }

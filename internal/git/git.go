@@ -1,0 +1,282 @@
+// Package git asks the git program about the checkout that holds a tree. What a checkout says is
+// not trusted: git runs nothing that its configuration or its files name, and looks at no other
+// repository.
+package git
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// ErrNone means that there is no commit to tell: no git, no checkout around the tree, or one in
+// which nothing was committed yet.
+var ErrNone = errors.New("no commit")
+
+// timeout ends a git that waits for ever, for instance to read a FIFO. Looking at all files of the
+// largest checkouts takes git some seconds, over a network a minute.
+const timeout = 3 * time.Minute
+
+// Checkout is a work tree and the directory of its repository.
+type Checkout struct{ top, dir string }
+
+// safe are settings that win over those of a repository. With them git runs no hooks, asks no
+// monitor of file changes, and writes no cache of untracked files. Bare repositories do not count
+// where git looks for one.
+var safe = []string{
+	"--no-pager",
+	"-c", "safe.bareRepository=explicit",
+	"-c", "core.fsmonitor=false",
+	"-c", "core.hooksPath=/dev/null",
+	"-c", "core.untrackedCache=false",
+	"-c", "submodule.recurse=false",
+}
+
+var commitID = regexp.MustCompile(`^[0-9a-f]{8,64}$`)
+
+// Commit returns the short commit of the checkout that holds root, with "-dirty" if files differ
+// from it. Filters of files (git-lfs) do not run: a file that one changes counts as different
+// unless its size and times say that git wrote it. Files inside submodules are not looked at, only
+// the commits that they are at. The error is or wraps ErrNone if there is nothing to tell; any
+// other has git's words.
+func Commit(ctx context.Context, root string) (string, error) {
+	c, err := Find(root)
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout,
+		fmt.Errorf("it did not end within %v", timeout))
+	defer cancel()
+	if err := c.confirm(ctx); err != nil {
+		return "", err
+	}
+	commit, err := c.run(ctx, nil, "rev-parse", "--verify", "--quiet", "--short=8", "HEAD^{commit}")
+	if failed, ok := errors.AsType[*exec.ExitError](err); ok && failed.ExitCode() == 1 {
+		return "", ErrNone // HEAD is a branch without a commit
+	}
+	if err != nil {
+		return "", err
+	}
+	commit = strings.TrimSpace(commit)
+	if !commitID.MatchString(commit) {
+		return "", fmt.Errorf("git rev-parse: %s is not a commit", clean(commit))
+	}
+	unfiltered, err := c.unfiltered(ctx)
+	if err != nil {
+		return "", err
+	}
+	changes, err := c.run(ctx, unfiltered, "status", "--porcelain", "--untracked-files=no",
+		"--ignore-submodules=dirty", "--no-renames")
+	if err == nil && changes != "" {
+		commit += "-dirty"
+	}
+	return commit, err
+}
+
+// Find returns the checkout that holds root: the nearest directory upwards that has a .git. It runs
+// nothing. Its error is ErrNone if there is no such directory.
+func Find(root string) (Checkout, error) {
+	top, err := filepath.Abs(root)
+	if err == nil {
+		top, err = filepath.EvalSymlinks(top)
+	}
+	if err != nil {
+		return Checkout{}, err
+	}
+	for {
+		dir, err := repository(filepath.Join(top, ".git"))
+		if err == nil {
+			return Checkout{top: top, dir: dir}, nil
+		} else if !errors.Is(err, os.ErrNotExist) {
+			return Checkout{}, err
+		}
+		above := filepath.Dir(top)
+		if above == top {
+			return Checkout{}, ErrNone
+		}
+		top = above
+	}
+}
+
+// maxGitfile bounds the file that stands for .git. It has one path, of at most PATH_MAX (4096)
+// bytes.
+const maxGitfile = 8 << 10
+
+// repository returns the directory of the repository that .git is or names.
+func repository(at string) (string, error) {
+	info, err := os.Lstat(at)
+	if err != nil {
+		return "", err
+	}
+	switch {
+	case info.IsDir():
+		return at, nil
+	case !info.Mode().IsRegular():
+		return "", fmt.Errorf("%s is neither a directory nor a file with the path of one", clean(at))
+	case info.Size() > maxGitfile:
+		return "", fmt.Errorf("%s has %d bytes; the path of a repository has at most %d", clean(at),
+			info.Size(), maxGitfile)
+	}
+	text, err := os.ReadFile(at)
+	if err != nil {
+		return "", err
+	}
+	dir, ok := strings.CutPrefix(strings.TrimRight(string(text), "\r\n"), "gitdir: ")
+	if !ok || strings.ContainsAny(dir, "\x00\n") {
+		return "", fmt.Errorf("%s does not have the path of a repository (gitdir: PATH)", clean(at))
+	}
+	if !filepath.IsAbs(dir) {
+		dir = filepath.Join(filepath.Dir(at), dir)
+	}
+	if info, err := os.Lstat(dir); err != nil || !info.IsDir() {
+		return "", fmt.Errorf("%s names %s, which is not a directory", clean(at), clean(dir))
+	}
+	return dir, nil
+}
+
+// HistoryFile returns the file that changes when another commit is checked out, or "".
+func (c Checkout) HistoryFile() string {
+	for _, name := range []string{"logs/HEAD", "HEAD"} {
+		path := filepath.Join(c.dir, filepath.FromSlash(name))
+		if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() {
+			return path
+		}
+	}
+	return ""
+}
+
+// confirm lets git find the repository, from where it is: git refuses one of another owner unless
+// the user's safe.directory has it. It does not when the repository is given to it.
+func (c Checkout) confirm(ctx context.Context) error {
+	ceiling := "GIT_CEILING_DIRECTORIES=" + filepath.Dir(c.top)
+	out, err := call(ctx, c.top, []string{ceiling}, "rev-parse", "--absolute-git-dir")
+	if err != nil {
+		return err
+	}
+	found, err := os.Stat(strings.TrimSuffix(out, "\n"))
+	if err != nil {
+		return err
+	}
+	if ours, err := os.Stat(c.dir); err != nil || !os.SameFile(ours, found) {
+		return fmt.Errorf("git takes %s for the repository of %s, which is %s", clean(out), clean(c.top),
+			clean(c.dir))
+	}
+	return nil
+}
+
+// maxFilters bounds the filters that a configuration may have. Each becomes three arguments.
+const maxFilters = 100
+
+var filterName = regexp.MustCompile(`^[A-Za-z0-9_. -]+$`)
+
+// unfiltered returns options that switch off all filters of the configuration.
+func (c Checkout) unfiltered(ctx context.Context) (options []string, err error) {
+	list, err := c.run(ctx, nil, "config", "--list", "--name-only", "-z")
+	if err != nil {
+		return nil, err
+	}
+	seen := map[string]bool{}
+	for key := range strings.SplitSeq(list, "\x00") {
+		name, ok := strings.CutPrefix(key, "filter.")
+		end := strings.LastIndexByte(name, '.')
+		if !ok || end < 0 || seen[name[:end]] {
+			continue
+		}
+		name = name[:end]
+		seen[name] = true
+		if !filterName.MatchString(name) || len(seen) > maxFilters {
+			return nil, fmt.Errorf("git's configuration has a filter %s: only %d, with names of letters, "+
+				"digits and . _ -, can be switched off", clean(name), maxFilters)
+		}
+		options = append(options, "-c", "filter."+name+".clean=", "-c", "filter."+name+".process=",
+			"-c", "filter."+name+".required=false")
+	}
+	return options, nil
+}
+
+// run calls git for the repository and work tree of the checkout and no other.
+func (c Checkout) run(ctx context.Context, options []string, args ...string) (string, error) {
+	options = append(options, "--git-dir="+c.dir, "--work-tree="+c.top)
+	return call(ctx, c.top, nil, append(options, args...)...)
+}
+
+// call is the one place that runs git. Its error has what git wrote about it.
+func call(ctx context.Context, dir string, env []string, args ...string) (string, error) {
+	out, complaint := &head{limit: maxOutput}, &head{limit: maxComplaint}
+	cmd := exec.CommandContext(ctx, "git", append(append([]string{}, safe...), args...)...)
+	cmd.Dir, cmd.Env = dir, append(environment(os.Environ()), env...)
+	cmd.Stdout, cmd.Stderr = out, complaint
+	cmd.WaitDelay = time.Second // a program that git started may hold its output open
+	err := cmd.Run()
+	switch {
+	case errors.Is(err, exec.ErrNotFound):
+		return "", fmt.Errorf("%w: git is not installed", ErrNone)
+	case ctx.Err() != nil:
+		return "", fmt.Errorf("git: %w", context.Cause(ctx))
+	case err != nil && len(complaint.text) > 0:
+		return "", fmt.Errorf("git: %s (%w)", clean(string(complaint.text)), err)
+	case err != nil:
+		return "", fmt.Errorf("git: %w", err)
+	case out.over:
+		return "", fmt.Errorf("git wrote more than %d bytes", maxOutput)
+	}
+	return string(out.text), nil
+}
+
+// userSettings are the variables that say where the user's own settings of git are, and have some
+// of them. In a container, safe.directory is often among those.
+var userSettings = regexp.MustCompile(
+	`^GIT_CONFIG_(GLOBAL|SYSTEM|NOSYSTEM|COUNT|(KEY|VALUE)_[0-9]+)=`)
+
+// environment returns env for git: without variables that name repositories, programs, or settings
+// that would win over ours, and with those that keep git from writing, fetching and asking.
+func environment(env []string) []string {
+	var kept []string
+	for _, v := range env {
+		if !strings.HasPrefix(v, "GIT_") || userSettings.MatchString(v) {
+			kept = append(kept, v)
+		}
+	}
+	return append(kept, "LC_ALL=C", "GIT_OPTIONAL_LOCKS=0", "GIT_NO_LAZY_FETCH=1",
+		"GIT_TERMINAL_PROMPT=0",
+		"GIT_ALLOW_PROTOCOL=none") // older versions do not know GIT_NO_LAZY_FETCH
+}
+
+const (
+	// maxOutput bounds what is kept of git's output. Names of settings come to some kilobytes.
+	maxOutput = 1 << 20
+	// maxComplaint is enough for git's advice about repositories of other owners.
+	maxComplaint = 2 << 10
+)
+
+// head is a writer that keeps the first bytes.
+type head struct {
+	text  []byte
+	limit int
+	over  bool
+}
+
+func (h *head) Write(p []byte) (int, error) {
+	room := min(len(p), h.limit-len(h.text))
+	h.over = h.over || room < len(p)
+	h.text = append(h.text, p[:room]...)
+	return len(p), nil
+}
+
+// clean makes one line of a text, without control characters.
+func clean(text string) string {
+	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "?")), " ")
+	return strings.Map(func(r rune) rune {
+		if !strconv.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text)
+}
