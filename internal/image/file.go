@@ -74,7 +74,7 @@ func expanderOf(f io.ReaderAt, name string) (expandFunc, error) {
 	if _, err := f.ReadAt(head, 0); err != nil && err != io.EOF {
 		return nil, err
 	}
-	switch {
+	switch { // as Identify
 	case string(head) == lz4Magic, strings.HasSuffix(name, ".lz4"):
 		return expandLZ4, nil
 	case string(head) == qcow2Magic:

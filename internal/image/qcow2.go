@@ -37,16 +37,14 @@ type qcow2Header struct {
 	L1Offset      uint64
 }
 
-// expandQcow2 writes the disk in a qcow2 file to an empty file, without zeros, and returns its
-// size.
-func expandQcow2(ctx context.Context, dst *os.File, src io.ReaderAt, _ int64) (int64, error) {
+// readQcow2Header reads a header, and refuses a file whose disk is not all in it.
+func readQcow2Header(src io.ReaderAt) (h qcow2Header, err error) {
 	buf := make([]byte, 104)
 	if _, err := src.ReadAt(buf, 0); err != nil {
-		return 0, fmt.Errorf("read qcow2 header: %w", err)
+		return h, fmt.Errorf("read qcow2 header: %w", err)
 	}
-	var h qcow2Header
 	if err := binary.Read(bytes.NewReader(buf), binary.BigEndian, &h); err != nil {
-		return 0, fmt.Errorf("decode qcow2 header: %w", err)
+		return h, fmt.Errorf("decode qcow2 header: %w", err)
 	}
 	incompatible := uint64(0)
 	if h.Version >= 3 {
@@ -54,13 +52,23 @@ func expandQcow2(ctx context.Context, dst *os.File, src io.ReaderAt, _ int64) (i
 	}
 	switch {
 	case h.Version != 2 && h.Version != 3:
-		return 0, &UnsupportedError{fmt.Sprintf("qcow2 version %d", h.Version)}
+		return h, &UnsupportedError{fmt.Sprintf("qcow2 version %d", h.Version)}
 	case h.BackingOffset != 0 || h.Encryption != 0 || incompatible&^qcow2DirtyBit != 0:
-		return 0, &UnsupportedError{fmt.Sprintf("a qcow2 file with a backing file, encryption or "+
+		return h, &UnsupportedError{fmt.Sprintf("a qcow2 file with a backing file, encryption or "+
 			"special features (%#x)", incompatible)}
 	case h.ClusterBits < 9 || h.ClusterBits > 21 || h.Size > maxDiskBytes ||
 		h.L1Entries > maxQcow2L1/8 || h.L1Offset > 1<<56:
-		return 0, errors.New("the qcow2 header is damaged")
+		return h, errors.New("the qcow2 header is damaged")
+	}
+	return h, nil
+}
+
+// expandQcow2 writes the disk in a qcow2 file to an empty file, without zeros, and returns its
+// size.
+func expandQcow2(ctx context.Context, dst *os.File, src io.ReaderAt, _ int64) (int64, error) {
+	h, err := readQcow2Header(src)
+	if err != nil {
+		return 0, err
 	}
 	l1 := make([]byte, h.L1Entries*8)
 	if _, err := src.ReadAt(l1, int64(h.L1Offset)); err != nil {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 )
 
 const (
@@ -21,27 +22,72 @@ const (
 	vmdkLastMarker = 3
 )
 
+// vmdkHeader is what matters of a VMDK file's header, in sectors.
+type vmdkHeader struct{ capacity, grain, start uint64 }
+
+// maxDescriptor bounds the description in a VMDK file. Those that programs write have a sector or
+// two.
+const maxDescriptor = 64 << 10
+
+// readVMDKHeader reads the header of a file of size bytes, and refuses a file whose disk is not all
+// in it.
+func readVMDKHeader(src io.ReaderAt, size int64) (h vmdkHeader, err error) {
+	head := make([]byte, sector)
+	if _, err := src.ReadAt(head, 0); err != nil {
+		return h, fmt.Errorf("read VMDK header: %w", err)
+	}
+	le := binary.LittleEndian
+	h = vmdkHeader{capacity: le.Uint64(head[12:]), grain: le.Uint64(head[20:]),
+		start: le.Uint64(head[64:])}
+	at, length := le.Uint64(head[28:]), le.Uint64(head[36:]) // of the description
+	switch {
+	case le.Uint32(head[8:])&vmdkStreamBits != vmdkStreamBits:
+		return h, &UnsupportedError{"a VMDK file that is not streamOptimized"}
+	case h.capacity == 0:
+		return h, &UnsupportedError{"a VMDK file that describes a disk in other files"}
+	case h.capacity > maxDiskBytes/sector || h.grain == 0 || h.grain > maxGrain/sector ||
+		h.start > uint64(size/sector) || at > uint64(size/sector) || length > maxDescriptor/sector:
+		return h, errors.New("the VMDK header is damaged")
+	case at == 0:
+		return h, nil
+	}
+	text := make([]byte, length*sector)
+	if n, err := src.ReadAt(text, int64(at)*sector); err != nil && err != io.EOF {
+		return h, fmt.Errorf("read VMDK description: %w", err)
+	} else if hasParent(string(text[:n])) {
+		return h, &UnsupportedError{"a VMDK file with a parent"}
+	}
+	return h, nil
+}
+
+// hasParent reports whether the description of a disk says that another has the rest of its data.
+func hasParent(description string) bool {
+	for line := range strings.Lines(strings.ToLower(description)) {
+		key, value, _ := strings.Cut(line, "=")
+		switch value = strings.Trim(value, " \t\r\n\x00"); strings.TrimSpace(key) {
+		case "parentcid":
+			if value != "ffffffff" {
+				return true
+			}
+		case "parentfilenamehint":
+			return true
+		}
+	}
+	return false
+}
+
 // expandVMDK writes the disk in a VMDK file of size bytes to an empty file, without zeros, and
 // returns its size. It reads the file from front to back by its markers, so it does not need the
 // tables.
 func expandVMDK(ctx context.Context, dst *os.File, src io.ReaderAt, size int64) (int64, error) {
-	head := make([]byte, sector)
-	if _, err := src.ReadAt(head, 0); err != nil {
-		return 0, fmt.Errorf("read VMDK header: %w", err)
+	h, err := readVMDKHeader(src, size)
+	if err != nil {
+		return 0, err
 	}
 	le := binary.LittleEndian
-	flags, capacity := le.Uint32(head[8:]), le.Uint64(head[12:])
-	grain, start := le.Uint64(head[20:]), le.Uint64(head[64:])
-	switch {
-	case flags&vmdkStreamBits != vmdkStreamBits:
-		return 0, &UnsupportedError{"a VMDK file that is not streamOptimized"}
-	case capacity > maxDiskBytes/sector || grain == 0 || grain > maxGrain/sector ||
-		start > uint64(size/sector):
-		return 0, errors.New("the VMDK header is damaged")
-	}
-	disk := int64(capacity) * sector
-	data := make([]byte, grain*sector)
-	for at := int64(start) * sector; ; {
+	disk := int64(h.capacity) * sector
+	data := make([]byte, h.grain*sector)
+	for at := int64(h.start) * sector; ; {
 		if ctx.Err() != nil {
 			return 0, context.Cause(ctx)
 		}
@@ -60,7 +106,7 @@ func expandVMDK(ctx context.Context, dst *os.File, src io.ReaderAt, size int64) 
 			at += sector + int64(value)*sector
 			continue
 		}
-		if value >= capacity || length > 2*maxGrain {
+		if value >= h.capacity || length > 2*maxGrain {
 			return 0, fmt.Errorf("VMDK grain at byte %d is damaged", at)
 		}
 		if err := inflateGrain(io.NewSectionReader(src, at+12, length), data); err != nil {

@@ -8,6 +8,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"buildsys/internal/image"
 )
 
 // arch is what QEMU needs to know about an architecture. Package names are Debian's.
@@ -102,18 +104,16 @@ func exists(file string) bool {
 	return err == nil
 }
 
-// disk is an image and how QEMU must open it.
-type disk struct {
-	file, format string
-	snapshot     bool // keep writes away from the file
-}
-
 // arguments returns all arguments except for the serial console. There are no default devices: no
 // network card that would try to boot from the network, and no display.
 func arguments(c Config, a arch, disks []disk) []string {
+	machine := a.machine
+	if !c.Firmware.BIOS {
+		machine += ",pflash0=code,pflash1=vars"
+	}
 	args := []string{
 		"-nodefaults", "-display", "none",
-		"-machine", a.machine, "-accel", c.Accel, "-cpu", c.CPU,
+		"-machine", machine, "-accel", c.Accel, "-cpu", c.CPU,
 		"-smp", strconv.Itoa(c.CPUs), "-m", strconv.Itoa(c.MemoryMiB),
 		"-device", "virtio-rng-pci",
 	}
@@ -122,20 +122,11 @@ func arguments(c Config, a arch, disks []disk) []string {
 	}
 	if !c.Firmware.BIOS {
 		args = append(args,
-			"-drive", "if=pflash,unit=0,format=raw,readonly=on,file="+escape(c.Firmware.Code),
-			"-drive", "if=pflash,unit=1,format=raw,file="+escape(c.Firmware.Vars))
+			"-blockdev", node{Driver: image.Raw, Name: "code", ReadOnly: true}.argument(c.Firmware.Code),
+			"-blockdev", node{Driver: image.Raw, Name: "vars"}.argument(c.Firmware.Vars))
 	}
 	for i, d := range disks {
-		snapshot := "off"
-		if d.snapshot {
-			snapshot = "on"
-		}
-		args = append(args, "-drive",
-			fmt.Sprintf("if=virtio,index=%d,format=%s,snapshot=%s,cache=unsafe,file=%s", i, d.format,
-				snapshot, escape(d.file)))
+		args = append(args, d.arguments(i)...)
 	}
 	return args
 }
-
-// escape doubles commas, which separate QEMU's options.
-func escape(file string) string { return strings.ReplaceAll(file, ",", ",,") }

@@ -11,11 +11,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
-	"buildsys/internal/image"
 	"buildsys/internal/uefi"
 )
 
@@ -128,7 +126,7 @@ func prepare(ctx context.Context, c Config) (m *machine, err error) {
 			m = nil
 		}
 	}()
-	// QEMU keeps the guest's writes to a snapshot in an unlinked file there.
+	// Whatever QEMU writes goes with the machine.
 	m.env = append(os.Environ(), "TMPDIR="+m.dir)
 	if c.Firmware.Vars != "" {
 		vars := filepath.Join(m.dir, "vars.fd")
@@ -175,41 +173,6 @@ func withDefaults(c Config, a arch) Config {
 }
 
 func (m *machine) remove() error { return os.RemoveAll(m.dir) }
-
-// openDisk expands a compressed image, and detects the format of others.
-func (m *machine) openDisk(ctx context.Context, file string) (disk, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return disk{}, fmt.Errorf("open image: %w", err)
-	}
-	defer f.Close()
-	if !strings.HasSuffix(file, ".lz4") {
-		magic := make([]byte, 4)
-		if _, err := io.ReadFull(f, magic); err != nil {
-			return disk{}, fmt.Errorf("read image %s: %w", file, err)
-		}
-		d := disk{format: "raw", snapshot: true}
-		switch string(magic) {
-		case "QFI\xfb":
-			d.format = "qcow2"
-		case "KDMV":
-			d.format = "vmdk"
-		}
-		if d.file, err = filepath.Abs(file); err != nil { // QEMU would take "a:b" for a protocol
-			return disk{}, fmt.Errorf("open image: %w", err)
-		}
-		return d, nil
-	}
-	raw, err := os.CreateTemp(m.dir, "disk-*.img")
-	if err != nil {
-		return disk{}, fmt.Errorf("expand image %s: %w", file, err)
-	}
-	defer raw.Close()
-	if _, err := image.ExpandLZ4(ctx, raw, f); err != nil {
-		return disk{}, fmt.Errorf("image %s: %w", file, err)
-	}
-	return disk{file: raw.Name(), format: "raw"}, nil
-}
 
 // makeVars writes the machine's own flash image with variables.
 func makeVars(file string, c Config) error {

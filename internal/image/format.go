@@ -1,0 +1,44 @@
+// Tells the format of an image file by its header, for programs that open it by themselves.
+
+package image
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// The formats of image files.
+const (
+	Raw   = "raw"
+	LZ4   = "lz4" // a raw image, compressed
+	Qcow2 = "qcow2"
+	VMDK  = "vmdk"
+)
+
+// Format is the format of an image file.
+type Format struct {
+	Name string
+	Size int64 // of the disk, in bytes; 0 if it is compressed
+}
+
+// Identify tells the format of an image file of size bytes from its header, and from its name only
+// that it is compressed. What Open refuses is an *UnsupportedError here, above all an image that
+// names other files; that goes for what only other readers heed, too.
+func Identify(f io.ReaderAt, name string, size int64) (Format, error) {
+	head := make([]byte, 4)
+	if _, err := f.ReadAt(head, 0); err != nil {
+		return Format{}, fmt.Errorf("read header: %w", torn(err))
+	}
+	switch {
+	case string(head) == lz4Magic, strings.HasSuffix(name, ".lz4"):
+		return Format{Name: LZ4}, nil
+	case string(head) == qcow2Magic:
+		h, err := readQcow2Header(f)
+		return Format{Name: Qcow2, Size: int64(h.Size)}, err
+	case string(head) == vmdkMagic:
+		h, err := readVMDKHeader(f, size)
+		return Format{Name: VMDK, Size: int64(h.capacity) * sector}, err
+	}
+	return Format{Name: Raw, Size: size}, nil
+}
