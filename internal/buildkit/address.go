@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 )
 
@@ -50,15 +51,32 @@ func parseAddress(text, setting string) (address, error) {
 	return a, nil
 }
 
-// sshAddress splits an ssh address. Its parts become arguments of ssh and must not look like
-// options.
+// What the parts of an ssh address may be. ssh joins its arguments into a line for the shell of the
+// other machine, so a path has nothing that a shell takes for more than a name. User and host become
+// arguments of ssh itself, which are no options, and reach commands of its configuration. A host may
+// be an IPv6 address with a zone.
+var (
+	sshUser = regexp.MustCompile(`^([A-Za-z0-9_.+][A-Za-z0-9_.+@-]*)?$`)
+	sshHost = regexp.MustCompile(`^[A-Za-z0-9_.:][A-Za-z0-9_.:%-]*$`)
+	sshPath = regexp.MustCompile(`^[A-Za-z0-9/._-]*$`)
+)
+
+// sshAddress splits an ssh address into parts that are safe on command lines.
 func sshAddress(a address, u *url.URL, bad func(string) error) (address, error) {
 	a.host, a.port, a.user = u.Hostname(), u.Port(), u.User.Username()
 	if _, has := u.User.Password(); has {
 		return a, bad("a password cannot be passed to ssh; use a key")
 	}
-	if a.host == "" || strings.HasPrefix(a.host, "-") || strings.HasPrefix(a.user, "-") {
+	switch {
+	case a.host == "" || strings.HasPrefix(a.host, "-"):
 		return a, bad("it names no host")
+	case !sshUser.MatchString(a.user):
+		return a, bad("the user may have letters, digits and . _ + @ - only, and may not begin with -")
+	case !sshHost.MatchString(a.host):
+		return a, bad("the host may have letters, digits and . _ : % - only")
+	case !sshPath.MatchString(a.path):
+		return a, bad("the path of the socket on the other machine may have letters, digits and / . _ - " +
+			"only, because a shell there reads it")
 	}
 	return a, nil
 }

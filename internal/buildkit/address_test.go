@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -84,6 +85,33 @@ func TestPlainTCP(t *testing.T) {
 		if c.refused && (!strings.Contains(err.Error(), "BUILDSYS_ENGINE_INSECURE") ||
 			!strings.Contains(err.Error(), "CERT_PATH")) {
 			t.Errorf("%v does not say what to do", err)
+		}
+	}
+}
+
+// TestSSHAddressHoldsNoCommands has parts of addresses that a shell, ssh or a command of ssh's
+// configuration would run or take for an option.
+func TestSSHAddressHoldsNoCommands(t *testing.T) {
+	var bad []string
+	for _, c := range []string{";", "&", "|", "$x", "`x`", "(x)", "<x", ">x", "'", "\"", "\\", "*", "?x",
+		"[x]", "!x", "{x,y}", "~", "^", "=", ",", " ", "\t", "\n", "\r", "\x00", "\x1b", "ä", "#x"} {
+		c = url.PathEscape(c)
+		bad = append(bad, "ssh://builder/run/"+c+"/x.sock", "ssh://me"+c+"@builder", "ssh://b"+c+"x")
+	}
+	bad = append(bad, "ssh://ci@builder/;id>/tmp/x;", "ssh://ci@builder/$(id)", "ssh://%2Dl@builder",
+		"ssh://%2DoProxyCommand=x/run/x.sock", "ssh://me@%2Dx", "ssh://builder:-1/x",
+		"ssh://[-x]/y", "ssh://@/x", "ssh://%2527@builder", "ssh://builder/%2e%2e;id")
+	for _, text := range bad {
+		if a, err := parseAddress(text, "BUILDSYS_BUILDKIT_HOST"); err == nil {
+			t.Errorf("%q: ssh would get %q", text, buildkitOverSSH(a))
+		} else if strings.ContainsAny(err.Error(), "\x00\x1b\n\r") {
+			t.Errorf("%q: the error is not one clean line: %q", text, err)
+		}
+	}
+	for _, text := range []string{"ssh://me.x+y_z-1@b-1.corp:22/run/user/1000/x_y-z.sock",
+		"ssh://[fe80::1%25eth0]/run/x.sock", "ssh://me@realm@builder"} {
+		if _, err := parseAddress(text, "DOCKER_HOST"); err != nil {
+			t.Errorf("%q: %v", text, err)
 		}
 	}
 }
