@@ -52,9 +52,9 @@ func parseAddress(text, setting string) (address, error) {
 }
 
 // What the parts of an ssh address may be. ssh joins its arguments into a line for the shell of the
-// other machine, so a path has nothing that a shell takes for more than a name. User and host become
-// arguments of ssh itself, which are no options, and reach commands of its configuration. A host may
-// be an IPv6 address with a zone.
+// other machine, so a path has nothing that a shell takes for more than a name. User and host
+// become arguments of ssh itself, which are no options, and reach commands of its configuration. A
+// host may be an IPv6 address with a zone.
 var (
 	sshUser = regexp.MustCompile(`^([A-Za-z0-9_.+][A-Za-z0-9_.+@-]*)?$`)
 	sshHost = regexp.MustCompile(`^[A-Za-z0-9_.:][A-Za-z0-9_.:%-]*$`)
@@ -75,8 +75,8 @@ func sshAddress(a address, u *url.URL, bad func(string) error) (address, error) 
 	case !sshHost.MatchString(a.host):
 		return a, bad("the host may have letters, digits and . _ : % - only")
 	case !sshPath.MatchString(a.path):
-		return a, bad("the path of the socket on the other machine may have letters, digits and / . _ - " +
-			"only, because a shell there reads it")
+		return a, bad("the path of the socket on the other machine may have letters, digits and " +
+			"/ . _ - only, because a shell there reads it")
 	}
 	return a, nil
 }

@@ -93,8 +93,9 @@ func TestPlainTCP(t *testing.T) {
 // configuration would run or take for an option.
 func TestSSHAddressHoldsNoCommands(t *testing.T) {
 	var bad []string
-	for _, c := range []string{";", "&", "|", "$x", "`x`", "(x)", "<x", ">x", "'", "\"", "\\", "*", "?x",
-		"[x]", "!x", "{x,y}", "~", "^", "=", ",", " ", "\t", "\n", "\r", "\x00", "\x1b", "ä", "#x"} {
+	for _, c := range []string{";", "&", "|", "$x", "`x`", "(x)", "<x", ">x", "'", "\"", "\\", "*",
+		"?x", "[x]", "!x", "{x,y}", "~", "^", "=", ",", " ", "\t", "\n", "\r", "\x00", "\x1b", "ä",
+		"#x"} {
 		c = url.PathEscape(c)
 		bad = append(bad, "ssh://builder/run/"+c+"/x.sock", "ssh://me"+c+"@builder", "ssh://b"+c+"x")
 	}

@@ -15,10 +15,12 @@ import (
 // error is a *RequestError if the tree does not have what is requested, and a *SkippedError if the
 // variant does not support the architecture.
 func Make(ws *workspace.Workspace, ours *workspace.Recipe, r Request) (Plan, error) {
-	m := &maker{ws: ws, ours: ours, r: r, graph: ws.Graph(), plan: Plan{Arch: r.Arch}}
+	m := &maker{ws: ws, ours: ours, r: r, graph: ws.Graph(), plan: Plan{Arch: r.Arch},
+		secrets: newSecrets(ws.FS)}
 	if err := m.addAll(); err != nil {
 		return Plan{}, err
 	}
+	m.plan.Warnings = append(m.plan.Warnings, m.secrets.warnings()...)
 	return m.plan, nil
 }
 
@@ -34,6 +36,7 @@ type maker struct {
 	modules   map[string]int // package -> index of the step that bundles its Go modules
 	first     int            // index of the first package step
 	externals externals
+	secrets   *secrets
 }
 
 // addAll adds the steps of the request to the plan.

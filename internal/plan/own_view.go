@@ -92,6 +92,9 @@ func (v *view) copied(p dockerfile.Path) error {
 	case err == nil && v.own.ignore.Matches(p.Name):
 		v.own.m.lack("%sthe recipe copies %s, which %s excludes", at, p.Name,
 			dockerfile.IgnoreName)
+	case err == nil && v.own.m.secrets.hidesAny(p.Name):
+		v.own.m.lack("%sthe recipe copies %s, which no build sees because it may hold keys or logins, "+
+			"or belongs to another checkout", at, p.Name)
 	case err != nil && strings.HasPrefix(p.Name, "roles/"):
 		v.own.m.lack("%sthe recipe copies %s, which the tree does not have: set "+
 			"PUBLISH_REPO_ROOT_JSON to the root metadata of the update repository (root.json), "+
@@ -172,7 +175,7 @@ func (v *view) showPackage(at string) {
 	if v.pkg == nil {
 		return
 	}
-	own := contextFiles(v.own.m.ws.Files(v.pkg))
+	own := v.own.m.secrets.visible(v.own.m.ws.Files(v.pkg), v.pkg.Dir, v.own.m.secrets.hides)
 	for _, external := range v.pkg.ExternalFiles {
 		own = append(own, externalFile(v.own.m.r, external))
 	}
@@ -241,14 +244,15 @@ func (o *own) treeFiles(at string) ([]File, error) {
 		return files, nil
 	}
 	found, err := o.m.ws.TreeFiles(at, func(dir string) bool {
-		return path.Base(dir) == ".git" || path.Base(dir) == "target" && o.ignore.Matches(dir+"/x")
+		return o.m.secrets.hidesDir(dir) || path.Base(dir) == "target" && o.ignore.Matches(dir+"/x")
 	})
 	if err != nil {
 		return nil, err
 	}
-	files := slices.DeleteFunc(contextFiles(found), func(file File) bool {
+	found = slices.DeleteFunc(found, func(file workspace.File) bool {
 		return o.ignore.Matches(file.Name) || cargoLock(file.Name)
 	})
+	files := o.m.secrets.visible(found, ".", o.m.secrets.hides)
 	o.files[at] = files
 	return files, nil
 }
