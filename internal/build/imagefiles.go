@@ -16,6 +16,7 @@ import (
 	"buildsys/internal/builddir"
 	"buildsys/internal/confined"
 	"buildsys/internal/errkind"
+	"buildsys/internal/image"
 	"buildsys/internal/plan"
 	"buildsys/internal/sbkeys"
 )
@@ -169,10 +170,28 @@ func (s *Session) RepackSource(from, out string) (*plan.RepackSource, error) {
 			source.Names = append(source.Names, e.Name())
 		}
 	}
+	if err := checkAlone(resolved, source.Names); err != nil {
+		return nil, errkind.Usagef("the image of variant %s to repack: %w", s.c.Variant, err)
+	}
 	if out != "" {
 		err = s.checkOut(out)
 	}
 	return source, err
+}
+
+// checkAlone refuses disk images that are not what their names say, or are not all in their file:
+// the recipe's qemu-img would follow them to the files of its container, the keys among them.
+func checkAlone(dir string, names []string) error {
+	for _, name := range names {
+		format := strings.TrimPrefix(filepath.Ext(name), ".")
+		if format != image.Qcow2 && format != image.VMDK {
+			continue
+		}
+		if err := image.Require(filepath.Join(dir, name), format); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkOut refuses a directory with anything but an image of the variant, as its contents will be

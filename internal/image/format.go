@@ -3,9 +3,12 @@
 package image
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
+	"syscall"
 )
 
 // The formats of image files.
@@ -41,4 +44,29 @@ func Identify(f io.ReaderAt, name string, size int64) (Format, error) {
 		return Format{Name: VMDK, Size: int64(h.capacity) * sector}, err
 	}
 	return Format{Name: Raw, Size: size}, nil
+}
+
+// Require fails unless the image file at path has the format, for a program that is told so and
+// would follow what the file names. Errors are as those of Identify.
+func Require(path, format string) error {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("it is not a regular file")
+	}
+	if err != nil {
+		return fmt.Errorf("image %s: %w", path, err)
+	}
+	found, err := Identify(f, path, info.Size())
+	if err == nil && found.Name != format {
+		err = fmt.Errorf("its header is that of a %s image, not of a %s image", found.Name, format)
+	}
+	if err != nil {
+		return fmt.Errorf("image %s: %w", path, err)
+	}
+	return nil
 }
