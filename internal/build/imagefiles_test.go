@@ -36,7 +36,7 @@ func TestRepackRefusesImagesThatNameFiles(t *testing.T) {
 		"whole.vmdk":   "",
 	} {
 		err := checkAlone(dir, []string{"raw", name})
-		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", name, err, want)
 		}
 	}
