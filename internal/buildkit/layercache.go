@@ -181,11 +181,14 @@ func (u *layerUse) addTo(opt *bkclient.SolveOpt) {
 	opt.Session = append(opt.Session, registryLogins{u.hosts()})
 }
 
-// hosts returns the registries that the engine may get credentials for.
+// hosts returns the registries that the engine may get credentials for: those that the caller
+// named.
 func (u *layerUse) hosts() map[string]bool {
 	all := map[string]bool{}
 	for _, p := range append([]engine.LayerPlace{u.to}, u.from...) {
-		all[p.Host()] = true
+		if p.Named {
+			all[p.Host()] = true
+		}
 	}
 	return all
 }

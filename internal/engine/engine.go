@@ -88,6 +88,7 @@ func (o Options) Addresses() []string {
 type LayerPlace struct {
 	Repository string // HOST[:PORT]/REPOSITORY
 	Plain      bool   // HTTP without TLS
+	Named      bool   // by the caller, and not only the tree: the engine may get credentials for it
 }
 
 // Host returns the registry of the place, with its port.

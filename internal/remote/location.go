@@ -18,6 +18,9 @@ type Location struct {
 	Host  string // of the registry, with the port if any
 	Repo  string // repository in the registry
 	Plain bool   // HTTP without TLS
+	// Named says that the caller named this location, and not only the tree. Others get no
+	// credentials without TLS, and none but those for a host that the Docker config names.
+	Named bool
 }
 
 // String returns the form that ParseLocation reads.

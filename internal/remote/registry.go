@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
 	"oras.land/oras-go/v2/errdef"
@@ -31,7 +32,9 @@ const maxRedirects = 5
 type ociRegistry struct {
 	repo   *oras.Repository
 	t      *target
-	config string // path of the Docker config with the credentials, for messages
+	config string // path of the Docker config with the credentials
+	// withheld says why the registry does not get them.
+	withheld atomic.Pointer[string]
 }
 
 // newRegistry prepares a client. Credentials come from the Docker config and its helpers, and are
@@ -57,20 +60,6 @@ func newRegistry(t *target) (*ociRegistry, error) {
 	repo.Client = client
 	repo.PlainHTTP = t.place.Plain
 	return r, nil
-}
-
-func (r *ociRegistry) credential(ctx context.Context, host string) (auth.Credential, error) {
-	store, err := credentials.NewStoreFromDocker(credentials.StoreOptions{})
-	if err != nil {
-		return auth.EmptyCredential,
-			finalError{fmt.Errorf("the credentials for %s cannot be read: %w", host, err)}
-	}
-	c, err := credentials.Credential(store)(ctx, host)
-	if err != nil {
-		return c, finalError{fmt.Errorf("the credentials for %s cannot be read from %s: %w", host,
-			r.config, err)}
-	}
-	return c, nil
 }
 
 // checkRedirect allows redirects, by which registries send clients to their storage of blobs, but
@@ -209,6 +198,9 @@ func (r *ociRegistry) status(refused *errcode.ErrorResponse) error {
 
 func (r *ociRegistry) unauthorized(what string) error {
 	host := r.t.place.Host
+	if why := r.withheld.Load(); why != nil {
+		return finalError{fmt.Errorf("%s %s: %s", host, what, *why)}
+	}
 	return finalError{fmt.Errorf("%s %s: log in (docker login %s) or correct the credentials or "+
 		"helper in %s", host, what, host, r.config)}
 }

@@ -45,7 +45,8 @@ func newFakeRegistry(t *testing.T) *fakeRegistry {
 }
 
 func (f *fakeRegistry) place() Location {
-	return Location{Host: strings.TrimPrefix(f.URL, "http://"), Repo: "team/cache", Plain: true}
+	return Location{Host: strings.TrimPrefix(f.URL, "http://"), Repo: "team/cache", Plain: true,
+		Named: true}
 }
 
 func (f *fakeRegistry) count() int {

@@ -121,12 +121,14 @@ func (l layers) remote() (c build.RemoteConfig, err error) {
 		if err != nil {
 			return c, errkind.Usagef("BUILDSYS_CACHE_FROM: %w", err)
 		}
+		place.Named = l.told("BUILDSYS_CACHE_FROM") != ""
 		c.From = append(c.From, place)
 	}
 	if to := strings.TrimSpace(l.get("BUILDSYS_CACHE_TO", "")); to != "" {
 		if c.To, err = remote.ParseLocation(to, l.base("BUILDSYS_CACHE_TO")); err != nil {
 			return c, errkind.Usagef("BUILDSYS_CACHE_TO: %w", err)
 		}
+		c.To.Named = l.told("BUILDSYS_CACHE_TO") != ""
 	}
 	return c, nil
 }
@@ -138,6 +140,7 @@ func (l layers) layerCache() (c engine.LayerCache, err error) {
 		if err != nil {
 			return c, errkind.Usagef("BUILDSYS_LAYER_CACHE_FROM: %w", err)
 		}
+		place.Named = l.told("BUILDSYS_LAYER_CACHE_FROM") != ""
 		if !l.Release {
 			c.From = append(c.From, place)
 		}
@@ -146,6 +149,7 @@ func (l layers) layerCache() (c engine.LayerCache, err error) {
 		if c.To, err = layerPlace(to); err != nil {
 			return c, errkind.Usagef("BUILDSYS_LAYER_CACHE_TO: %w", err)
 		}
+		c.To.Named = l.told("BUILDSYS_LAYER_CACHE_TO") != ""
 	}
 	return c, nil
 }

@@ -110,3 +110,30 @@ func TestUserCache(t *testing.T) {
 		}
 	}
 }
+
+// TestOnlyCallersNamePlacesForLogins checks who names a place: a flag, the environment, or only the
+// tree, whose places get no logins without TLS.
+func TestOnlyCallersNamePlacesForLogins(t *testing.T) {
+	const place = "oci+http://registry.invalid/x"
+	dir := buildtest.Tree(t, "-- Release.toml --\nversion = \"1\"\n-- packages/x --\n-- Makefile.toml --\n[env]\n"+
+		"BUILDSYS_CACHE_FROM = \""+place+"\"\nBUILDSYS_CACHE_TO = \""+place+"\"\n"+
+		"BUILDSYS_LAYER_CACHE_TO = \""+place+"\"\n")
+	for _, test := range []struct {
+		flags, env string
+		want       bool
+	}{
+		{"", "", false},
+		{"cache-from=" + place + " cache-to=" + place + " layer-cache-to=" + place, "", true},
+		{"", "BUILDSYS_CACHE_FROM=" + place + " BUILDSYS_CACHE_TO=" + place +
+			" BUILDSYS_LAYER_CACHE_TO=" + place, true},
+	} {
+		c, err := caller(dir, test.flags, test.env).Resolve()
+		if err != nil {
+			t.Fatal(err)
+		}
+		from, to, layers := c.Remote.From[0], c.Remote.To, c.Engine.Layers.To
+		if from.Named != test.want || to.Named != test.want || layers.Named != test.want {
+			t.Errorf("%+v: named %v, %v, %v", test, from.Named, to.Named, layers.Named)
+		}
+	}
+}
