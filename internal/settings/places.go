@@ -121,14 +121,14 @@ func (l layers) remote() (c build.RemoteConfig, err error) {
 		if err != nil {
 			return c, errkind.Usagef("BUILDSYS_CACHE_FROM: %w", err)
 		}
-		place.Named = l.told("BUILDSYS_CACHE_FROM") != ""
+		place.Named = true // checkRights refused those of an untrusted tree
 		c.From = append(c.From, place)
 	}
 	if to := strings.TrimSpace(l.get("BUILDSYS_CACHE_TO", "")); to != "" {
 		if c.To, err = remote.ParseLocation(to, l.base("BUILDSYS_CACHE_TO")); err != nil {
 			return c, errkind.Usagef("BUILDSYS_CACHE_TO: %w", err)
 		}
-		c.To.Named = l.told("BUILDSYS_CACHE_TO") != ""
+		c.To.Named = true
 	}
 	return c, nil
 }
@@ -140,7 +140,7 @@ func (l layers) layerCache() (c engine.LayerCache, err error) {
 		if err != nil {
 			return c, errkind.Usagef("BUILDSYS_LAYER_CACHE_FROM: %w", err)
 		}
-		place.Named = l.told("BUILDSYS_LAYER_CACHE_FROM") != ""
+		place.Named = true
 		if !l.Release {
 			c.From = append(c.From, place)
 		}
@@ -149,7 +149,7 @@ func (l layers) layerCache() (c engine.LayerCache, err error) {
 		if c.To, err = layerPlace(to); err != nil {
 			return c, errkind.Usagef("BUILDSYS_LAYER_CACHE_TO: %w", err)
 		}
-		c.To.Named = l.told("BUILDSYS_LAYER_CACHE_TO") != ""
+		c.To.Named = true
 	}
 	return c, nil
 }

@@ -111,28 +111,30 @@ func TestUserCache(t *testing.T) {
 	}
 }
 
-// TestOnlyCallersNamePlacesForLogins checks who names a place: a flag, the environment, or only the
-// tree, whose places get no logins without TLS.
-func TestOnlyCallersNamePlacesForLogins(t *testing.T) {
+// TestPlacesForLogins checks that all places of caches may get logins: a tree names none, unless
+// the caller trusts it.
+func TestPlacesForLogins(t *testing.T) {
 	const place = "oci+http://registry.invalid/x"
-	dir := buildtest.Tree(t, "-- Release.toml --\nversion = \"1\"\n-- packages/x --\n-- Makefile.toml --\n[env]\n"+
+	dir := buildtest.Tree(t, tree+
 		"BUILDSYS_CACHE_FROM = \""+place+"\"\nBUILDSYS_CACHE_TO = \""+place+"\"\n"+
 		"BUILDSYS_LAYER_CACHE_TO = \""+place+"\"\n")
 	for _, test := range []struct {
 		flags, env string
-		want       bool
+		trust      bool
 	}{
-		{"", "", false},
-		{"cache-from=" + place + " cache-to=" + place + " layer-cache-to=" + place, "", true},
+		{"", "", true},
+		{"cache-from=" + place + " cache-to=" + place + " layer-cache-to=" + place, "", false},
 		{"", "BUILDSYS_CACHE_FROM=" + place + " BUILDSYS_CACHE_TO=" + place +
-			" BUILDSYS_LAYER_CACHE_TO=" + place, true},
+			" BUILDSYS_LAYER_CACHE_TO=" + place, false},
 	} {
-		c, err := caller(dir, test.flags, test.env).Resolve()
+		from := caller(dir, test.flags, test.env)
+		from.TrustTree = test.trust
+		c, err := from.Resolve()
 		if err != nil {
 			t.Fatal(err)
 		}
-		from, to, layers := c.Remote.From[0], c.Remote.To, c.Engine.Layers.To
-		if from.Named != test.want || to.Named != test.want || layers.Named != test.want {
+		if from, to, layers := c.Remote.From[0], c.Remote.To, c.Engine.Layers.To; !from.Named ||
+			!to.Named || !layers.Named {
 			t.Errorf("%+v: named %v, %v, %v", test, from.Named, to.Named, layers.Named)
 		}
 	}
