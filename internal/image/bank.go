@@ -123,7 +123,11 @@ func readBoot(boot section) (Boot, []error) {
 	if err != nil {
 		return b, []error{boot.fault("%w", err)}
 	}
-	b.Entries = append(b.Entries, ParseGrub(string(config))...)
+	entries, err := ParseGrub(string(config))
+	if err != nil {
+		return b, []error{boot.fault("%s: %w", grubConfig, err)}
+	}
+	b.Entries = append(b.Entries, entries...)
 	if len(b.Entries) == 0 {
 		return b, []error{boot.fault("%s starts no kernel", grubConfig)}
 	}

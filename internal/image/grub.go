@@ -4,8 +4,17 @@
 package image
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
+)
+
+// Limits of a grub.cfg, which may set each variable to twice the last one: real ones have a few
+// entries of at most 4 KiB, the longest command line that a kernel takes.
+const (
+	maxGrubText    = 4 << 20 // bytes of all words, with variables replaced, and of all titles
+	maxGrubEntries = 100
+	maxGrubName    = 256 // bytes of a variable's name in braces
 )
 
 // BootEntry is one way to boot. Variables that grub.cfg itself sets are replaced; others stay as
@@ -18,12 +27,17 @@ type BootEntry struct {
 
 // ParseGrub returns the menu entries of a grub.cfg; a linux command outside of any entry makes one
 // without a title. It understands the commands that configure a boot (set, menuentry, linux) and
-// skips all others; it executes nothing.
-func ParseGrub(config string) []BootEntry {
+// skips all others; it executes nothing. The error is that the configuration exceeds a limit.
+func ParseGrub(config string) ([]BootEntry, error) {
 	var entries []BootEntry
-	vars, title := map[string]string{}, ""
+	g := grub{vars: map[string]string{}, left: maxGrubText}
+	title := ""
 	for line := range strings.Lines(config) {
-		words := grubWords(line, vars)
+		words := g.words(line)
+		if g.left < 0 {
+			return nil, fmt.Errorf("its variables expand to more than %d MiB: write them out, or "+
+				"shorten them", maxGrubText>>20)
+		}
 		if len(words) == 0 {
 			continue
 		}
@@ -33,7 +47,7 @@ func ParseGrub(config string) []BootEntry {
 		case "set":
 			for _, word := range words[1:] {
 				if name, value, ok := strings.Cut(word, "="); ok {
-					vars[name] = value
+					g.vars[name] = value
 				}
 			}
 		case "menuentry":
@@ -41,21 +55,34 @@ func ParseGrub(config string) []BootEntry {
 				title = words[1]
 			}
 		case "linux", "linuxefi", "linux16":
-			if len(words) > 1 {
-				entries = append(entries, BootEntry{title, words[1], strings.Join(quoteWords(words[2:]), " ")})
+			if len(words) < 2 {
+				continue
 			}
+			if len(entries) == maxGrubEntries {
+				return nil, fmt.Errorf("it has more than %d ways to boot: remove some", maxGrubEntries)
+			}
+			g.left -= len(title) // each entry of a menu entry is reported with its title
+			line := strings.Join(quoteWords(words[2:]), " ")
+			entries = append(entries, BootEntry{title, words[1], line})
 		}
 	}
-	return entries
+	return entries, nil
 }
 
-// grubWords splits a line like GRUB's shell: both kinds of quotes, backslashes, comments, and
-// variables.
-func grubWords(line string, vars map[string]string) []string {
+// grub is what a grub.cfg has set so far.
+type grub struct {
+	vars map[string]string
+	left int // bytes that words may still have; negative if there were more
+}
+
+// words splits a line like GRUB's shell: both kinds of quotes, backslashes, comments, and
+// variables. It stops when g.left is negative.
+func (g *grub) words(line string) []string {
 	var words []string
 	var word strings.Builder
 	started, quote := false, byte(0)
-	for i := 0; i < len(line); i++ {
+	for i := 0; i < len(line) && g.left >= 0; i++ {
+		g.left--
 		c := line[i]
 		switch {
 		case quote == '\'' && c != '\'':
@@ -69,13 +96,7 @@ func grubWords(line string, vars map[string]string) []string {
 		case quote == 0 && (c == '"' || c == '\''):
 			quote, started = c, true
 		case c == '$':
-			name, length := grubVariable(line[i+1:])
-			if value, ok := vars[name]; ok {
-				word.WriteString(value)
-			} else {
-				word.WriteString(line[i : i+1+length])
-			}
-			i += length
+			i += g.expand(&word, line[i:]) - 1
 			started = true
 		case quote == 0 && (c == ' ' || c == '\t' || c == '\n' || c == '\r'):
 			if started {
@@ -96,11 +117,25 @@ func grubWords(line string, vars map[string]string) []string {
 	return words
 }
 
+// expand writes the value of the variable at the start of text, or its name if it has none, and
+// returns how many bytes of text it stands for.
+func (g *grub) expand(word *strings.Builder, text string) int {
+	name, length := grubVariable(text[1:])
+	value, ok := g.vars[name]
+	if !ok {
+		value = text[:1+length]
+	}
+	if g.left -= len(value); g.left >= 0 {
+		word.WriteString(value)
+	}
+	return 1 + length
+}
+
 // grubVariable returns the name at the start of text, which follows a $, and its length in bytes
 // with braces.
 func grubVariable(text string) (name string, length int) {
 	if strings.HasPrefix(text, "{") {
-		if end := strings.IndexByte(text, '}'); end > 0 {
+		if end := strings.IndexByte(text[:min(len(text), maxGrubName)], '}'); end > 0 {
 			return text[1:end], end + 1
 		}
 	}

@@ -1,7 +1,9 @@
 package image
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -30,8 +32,8 @@ linux /k a\ b "c d" 'e $v' f${v}g $v$w "x=$v"#y # no`,
 			[]BootEntry{{"", "/k", "open\n"}, {"", "/m", "${open $"}}},
 	}
 	for _, test := range tests {
-		if got := ParseGrub(test.config); !slices.Equal(got, test.want) {
-			t.Errorf("%s:\n got %q\nwant %q", test.name, got, test.want)
+		if got, err := ParseGrub(test.config); err != nil || !slices.Equal(got, test.want) {
+			t.Errorf("%s: %v\n got %q\nwant %q", test.name, err, got, test.want)
 		}
 	}
 }
@@ -54,11 +56,50 @@ func TestVerityOnCommandLine(t *testing.T) {
 	}
 }
 
+// TestGrubVariablesThatDouble sets each variable to twice the last one: 25 lines stand for 32 MiB,
+// fifty for more than any memory.
+func TestGrubVariablesThatDouble(t *testing.T) {
+	var config strings.Builder
+	config.WriteString("set v0=x\n")
+	for i := range 25 {
+		fmt.Fprintf(&config, "set v%d=$v%d$v%[2]d\n", i+1, i)
+	}
+	config.WriteString("linux /k $v25\n")
+	entries, err := ParseGrub(config.String())
+	if err == nil || !strings.Contains(err.Error(), "expand to more than 4 MiB") {
+		t.Errorf("%d bytes are %d entries, %v", config.Len(), len(entries), err)
+	}
+}
+
+// TestGrubEntriesRepeatTheirTitle: the report has the title of a menu entry with each of its
+// commands, and every kernel is looked up.
+func TestGrubEntriesRepeatTheirTitle(t *testing.T) {
+	title := "menuentry " + strings.Repeat("x", 1<<20-1000) + " {\n"
+	for name, config := range map[string]string{
+		"long title":   title + strings.Repeat("linux /k\n", 100),
+		"many kernels": strings.Repeat("linux /k\n", 101),
+	} {
+		if entries, err := ParseGrub(config); err == nil {
+			t.Errorf("%s: %d entries", name, len(entries))
+		}
+	}
+}
+
 func FuzzParseGrub(f *testing.F) {
 	f.Add("set a=b\nmenuentry \"x\" {\nlinux ($root)/k $a ${a} 'q' \"$a\" \\\n}\n")
-	f.Fuzz(func(_ *testing.T, config string) {
-		for _, e := range ParseGrub(config) {
+	f.Add("set a=xx\nset a=$a$a$a$a\nset a=$a$a$a$a\nmenuentry $a {\nlinux $a\nlinux $a\n")
+	f.Fuzz(func(t *testing.T, config string) {
+		entries, err := ParseGrub(config)
+		if err != nil {
+			return
+		}
+		size := 0
+		for _, e := range entries {
 			e.Verity()
+			size += len(e.Title) + len(e.Kernel) + len(e.CommandLine)
+		}
+		if size > 2*maxGrubText { // quotes are added
+			t.Errorf("%d bytes of configuration are %d bytes of entries", len(config), size)
 		}
 	})
 }
