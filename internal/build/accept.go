@@ -39,7 +39,7 @@ func acceptRPMs(e cache.Entry, open func(cache.File) (*os.File, error)) error {
 		if err != nil {
 			return err
 		}
-		h, err := rpm.Read(file)
+		h, err := rpm.Read(file, tagName, tagVersion, tagRelease, tagArch, tagSourceRPM)
 		_ = file.Close()
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.Name, err)

@@ -71,16 +71,28 @@ func tagName(tag int) string {
 
 func short(values []string) string {
 	const most = 60 // characters
-	text := []rune(strings.Join(values, " "))
-	if len(text) > most {
-		return strconv.Quote(string(text[:most])) + "…"
+	var text []rune
+	for i, value := range values {
+		if i > 0 {
+			text = append(text, ' ')
+		}
+		for _, r := range value {
+			if text = append(text, r); len(text) > most {
+				return strconv.Quote(string(text[:most])) + "…"
+			}
+		}
 	}
 	return strconv.Quote(string(text))
 }
 
 func diffFiles(a, b Header) []string {
 	var lines []string
-	inA, inB := a.files(), b.files()
+	inA, allA := a.files()
+	inB, allB := b.files()
+	if !allA || !allB {
+		return []string{fmt.Sprintf("files: not compared, their names have more than %d MiB",
+			maxNames>>20)}
+	}
 	all := maps.Clone(inA)
 	maps.Copy(all, inB)
 	for _, name := range slices.Sorted(maps.Keys(all)) {
@@ -124,17 +136,25 @@ func attribute(tag int, value string) string {
 	return value
 }
 
-// files returns the index of each file by its path.
-func (h Header) files() map[string]int {
-	files := map[string]int{}
+// maxNames bounds the bytes of all paths of an RPM: a header has each directory once, however many
+// files are in it. A hundred thousand files have 10 MiB.
+const maxNames = 128 << 20
+
+// files returns the index of each file by its path. complete is false if the paths exceed maxNames.
+func (h Header) files() (files map[string]int, complete bool) {
+	files = map[string]int{}
+	left := maxNames
 	for i, base := range h[tagBaseNames] {
 		dir := ""
 		if n, err := strconv.Atoi(h.value(tagDirIndexes, i)); err == nil {
 			dir = h.value(tagDirNames, n)
 		}
+		if left -= len(dir) + len(base); left < 0 {
+			return nil, false
+		}
 		files[dir+base] = i
 	}
-	return files
+	return files, true
 }
 
 func (h Header) value(tag, i int) string {

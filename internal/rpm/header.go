@@ -4,14 +4,15 @@ package rpm
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
-	"strings"
 )
 
 // The format of an RPM file and the types of its tags:
@@ -22,9 +23,15 @@ const (
 	headerMagic = "\x8e\xad\xe8\x01\x00\x00\x00\x00"
 	indexSize   = 16
 
-	// Limits of rpm itself (rpm/lib/header.c).
-	maxIndexes = 65535
-	maxStore   = 256 << 20 // bytes
+	maxIndexes = 65535 // the limit of rpm itself (rpm/lib/header.c)
+	// maxStore bounds the bytes of a header. rpm allows 256 MiB; packages of a hundred thousand
+	// files have 20.
+	maxStore = 64 << 20
+	// maxValues bounds the memory of all values of a header. Each tag may name any part of the
+	// store, the same one too.
+	maxValues = 256 << 20
+	valueSize = 16      // of a string without its bytes
+	maxPath   = 4 << 10 // bytes of a file's name or directory, as in Linux
 )
 
 const (
@@ -43,110 +50,165 @@ const (
 type Header map[int][]string
 
 // ReadHeader returns the main header of the RPM file at path, without the signature header before
-// it and the payload after it.
-func ReadHeader(path string) (Header, error) {
+// it and the payload after it, with the tags that Read would return.
+func ReadHeader(path string, tags ...int) (Header, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	h, err := Read(f)
+	h, err := Read(f, tags...)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return h, nil
 }
 
-// Read returns the main header of the RPM at the beginning of in.
-func Read(in io.Reader) (Header, error) {
+// Read returns the main header of the RPM at the beginning of in: the given tags, all of them if
+// none is given.
+func Read(in io.Reader, tags ...int) (Header, error) {
 	r := bufio.NewReader(in)
 	lead := make([]byte, leadSize)
 	if _, err := io.ReadFull(r, lead); err != nil || string(lead[:len(leadMagic)]) != leadMagic {
 		return nil, errors.New("it is not an RPM")
 	}
-	_, size, err := parseSection(r)
+	count, size, err := readIntro(r)
 	if err != nil {
 		return nil, fmt.Errorf("signature header: %w", err)
 	}
-	if padding := -size & 7; padding > 0 { // the main header begins at a multiple of 8
-		if _, err := io.CopyN(io.Discard, r, int64(padding)); err != nil {
-			return nil, errors.New("it is cut off")
-		}
+	padding := -size & 7 // the main header begins at a multiple of 8
+	if _, err := io.CopyN(io.Discard, r, count*indexSize+size+padding); err != nil {
+		return nil, errCutOff
 	}
-	h, _, err := parseSection(r)
-	return h, err
+	return parseSection(r, tags)
 }
 
-// parseSection reads one header structure and returns it with the size of its store in bytes.
-func parseSection(r io.Reader) (Header, int, error) {
+var errCutOff = errors.New("it is cut off")
+
+// readIntro reads the start of a header structure: how many tags and bytes of data follow.
+func readIntro(r io.Reader) (count, size int64, err error) {
 	intro := make([]byte, len(headerMagic)+8)
 	if _, err := io.ReadFull(r, intro); err != nil {
-		return nil, 0, errors.New("it is cut off")
+		return 0, 0, errCutOff
 	}
 	if string(intro[:len(headerMagic)]) != headerMagic {
-		return nil, 0, errors.New("a header does not begin with its magic number")
+		return 0, 0, errors.New("a header does not begin with its magic number")
 	}
-	count, size := binary.BigEndian.Uint32(intro[8:]), binary.BigEndian.Uint32(intro[12:])
+	count = int64(binary.BigEndian.Uint32(intro[8:]))
+	size = int64(binary.BigEndian.Uint32(intro[12:]))
 	if count > maxIndexes || size > maxStore {
-		return nil, 0, fmt.Errorf("a header of %d tags and %d bytes is too large", count, size)
+		return 0, 0, fmt.Errorf("a header of %d tags and %d bytes is larger than the limits of %d and %d",
+			count, size, maxIndexes, maxStore)
+	}
+	return count, size, nil
+}
+
+// parseSection reads one header structure and decodes the given tags; all if there are none.
+func parseSection(r io.Reader, tags []int) (Header, error) {
+	count, size, err := readIntro(r)
+	if err != nil {
+		return nil, err
 	}
 	// Allocate only as data arrives: a damaged length may promise too much.
-	data, err := io.ReadAll(io.LimitReader(r, int64(count)*indexSize+int64(size)))
-	if err != nil || len(data) < int(count)*indexSize+int(size) {
-		return nil, 0, errors.New("it is cut off")
+	data, err := io.ReadAll(io.LimitReader(r, count*indexSize+size))
+	if err != nil || int64(len(data)) < count*indexSize+size {
+		return nil, errCutOff
 	}
-	indexes, store := data[:count*indexSize], data[count*indexSize:]
+	indexes := data[:count*indexSize]
+	d := decoder{store: data[count*indexSize:], left: maxValues}
 	h := Header{}
 	for ; len(indexes) > 0; indexes = indexes[indexSize:] {
 		field := func(n int) int { return int(int32(binary.BigEndian.Uint32(indexes[4*n:]))) }
-		values, err := decode(store, field(1), field(2), field(3))
-		if err != nil {
-			return nil, 0, fmt.Errorf("tag %d: %w", field(0), err)
+		tag := field(0)
+		if len(tags) > 0 && !slices.Contains(tags, tag) {
+			continue
 		}
-		h[field(0)] = values
+		values, err := d.decode(field(1), field(2), field(3))
+		if err == nil && (tag == tagBaseNames || tag == tagDirNames) {
+			err = checkPaths(values)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("tag %d: %w", tag, err)
+		}
+		h[tag] = values
 	}
-	return h, int(size), nil
+	return h, nil
+}
+
+func checkPaths(names []string) error {
+	for _, name := range names {
+		if len(name) > maxPath {
+			return fmt.Errorf("a name of %d bytes is longer than %d", len(name), maxPath)
+		}
+	}
+	return nil
+}
+
+// decoder decodes the values of one header.
+type decoder struct {
+	store []byte
+	left  int // bytes of memory that further values may take
+}
+
+// take accounts for count values with together size bytes.
+func (d *decoder) take(count, size int) error {
+	if d.left -= count*valueSize + size; d.left < 0 {
+		return fmt.Errorf("the values of its tags take more than %d MiB: they lie on one another, or "+
+			"there are too many", maxValues>>20)
+	}
+	return nil
 }
 
 // decode returns count values of a type that begin at an offset of the store.
-func decode(store []byte, kind, offset, count int) ([]string, error) {
-	if offset < 0 || offset > len(store) || count < 0 || count > len(store) {
-		return nil, errors.New("its data is outside the header")
+func (d *decoder) decode(kind, offset, count int) ([]string, error) {
+	if offset < 0 || offset > len(d.store) || count < 0 || count > len(d.store)-offset {
+		return nil, errOutside
 	}
-	store = store[offset:]
+	store := d.store[offset:]
 	switch kind {
 	case typeString, typeStrings, typeTranslated:
-		return decodeStrings(store, count)
+		return d.strings(store, count)
 	case typeBinary:
-		if count > len(store) {
-			return nil, errors.New("its data is outside the header")
+		if err := d.take(1, 2*count); err != nil {
+			return nil, err
 		}
 		return []string{hex.EncodeToString(store[:count])}, nil
 	}
 	width := map[int]int{typeChar: 1, typeInt8: 1, typeInt16: 2, typeInt32: 4, typeInt64: 8}[kind]
 	if width*count > len(store) {
-		return nil, errors.New("its data is outside the header")
+		return nil, errOutside
 	}
-	var values []string
-	for n := 0; width > 0 && n < count; n++ {
+	const digits = 20 // of the largest number
+	if err := d.take(count, count*digits); width == 0 || err != nil {
+		return nil, err
+	}
+	values := make([]string, count)
+	for n := range values {
 		var v uint64
 		for _, b := range store[n*width : (n+1)*width] {
 			v = v<<8 | uint64(b)
 		}
-		values = append(values, strconv.FormatUint(v, 10))
+		values[n] = strconv.FormatUint(v, 10)
 	}
 	return values, nil
 }
 
-func decodeStrings(store []byte, count int) ([]string, error) {
-	rest := string(store)
-	var values []string
-	for range count {
-		one, after, ok := strings.Cut(rest, "\x00")
-		if !ok {
+var errOutside = errors.New("its data is outside the header")
+
+func (d *decoder) strings(store []byte, count int) ([]string, error) {
+	if err := d.take(count, 0); err != nil {
+		return nil, err
+	}
+	values := make([]string, count)
+	for n := range values {
+		end := bytes.IndexByte(store, 0)
+		if end < 0 {
 			return nil, errors.New("a string is not terminated")
 		}
-		values, rest = append(values, one), after
+		if err := d.take(0, end); err != nil {
+			return nil, err
+		}
+		values[n], store = string(store[:end]), store[end+1:]
 	}
 	return values, nil
 }

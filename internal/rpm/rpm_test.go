@@ -4,6 +4,7 @@ package rpm
 
 import (
 	"bytes"
+	"encoding/binary"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -77,7 +78,8 @@ func TestReadHeader(t *testing.T) {
 		t.Fatal(err)
 	}
 	var files []string
-	for name := range h.files() {
+	paths, _ := h.files()
+	for name := range paths {
 		files = append(files, name)
 	}
 	slices.Sort(files)
@@ -153,6 +155,77 @@ func TestNotAnRPM(t *testing.T) {
 	}
 	if _, err := ReadHeader(filepath.Join(t.TempDir(), "none")); !os.IsNotExist(err) {
 		t.Errorf("no file: %v", err)
+	}
+}
+
+// TestTagsThatShareTheirData: 200 tags of which each has all of the store as its value would take
+// 200 times the file.
+func TestTagsThatShareTheirData(t *testing.T) {
+	const size = 1 << 20
+	for name, tt := range map[string]struct {
+		kind, count int
+		fill        byte
+	}{
+		"numbers":     {typeInt8, size, 1},
+		"empty texts": {typeStrings, size, 0},
+		"binary":      {typeBinary, size, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			data := headers(200, size, tt.fill, func(i int) [4]int {
+				return [4]int{2000 + i, tt.kind, 0, tt.count}
+			})
+			h, err := Read(bytes.NewReader(data))
+			if err == nil || !strings.Contains(err.Error(), "more than 256 MiB") {
+				memory := 0
+				for _, values := range h {
+					for _, value := range values {
+						memory += valueSize + len(value)
+					}
+				}
+				t.Errorf("%d bytes of RPM take %d in memory, %v", len(data), memory, err)
+			}
+			// Other tags than those that are asked for cost nothing.
+			if h, err := Read(bytes.NewReader(data), 1000); err != nil || len(h) > 0 {
+				t.Errorf("a tag that is not there: %d tags, %v", len(h), err)
+			}
+		})
+	}
+}
+
+// headers returns an RPM whose main header has count tags over a store of size bytes.
+func headers(count, size int, fill byte, tag func(int) [4]int) []byte {
+	be := binary.BigEndian
+	data := []byte(leadMagic + strings.Repeat("\x00", leadSize-len(leadMagic)))
+	data = append(data, headerMagic+"\x00\x00\x00\x00\x00\x00\x00\x00"+headerMagic...)
+	data = be.AppendUint32(be.AppendUint32(data, uint32(count)), uint32(size))
+	for i := range count {
+		for _, n := range tag(i) {
+			data = be.AppendUint32(data, uint32(n))
+		}
+	}
+	return append(data, bytes.Repeat([]byte{fill}, size)...)
+}
+
+// TestOneDirectoryOfManyFiles: a header has the name of a directory once, but a path for each file
+// in it.
+func TestOneDirectoryOfManyFiles(t *testing.T) {
+	dir := strings.Repeat("d", maxPath)
+	h := Header{tagDirNames: {dir}}
+	for range maxNames/maxPath + 1 {
+		h[tagBaseNames] = append(h[tagBaseNames], "x")
+		h[tagDirIndexes] = append(h[tagDirIndexes], "0")
+	}
+	lines := Diff(h, Header{})
+	if len(lines) == 0 || !strings.HasPrefix(lines[0], "files: not compared") {
+		t.Errorf("%d lines", len(lines))
+	}
+	data := headers(1, maxPath+2, 'x', func(int) [4]int {
+		return [4]int{tagBaseNames, typeStrings, 0, 1}
+	})
+	data[len(data)-1] = 0
+	_, err := Read(bytes.NewReader(data))
+	if err == nil || !strings.Contains(err.Error(), "longer than") {
+		t.Errorf("a long name: %v", err)
 	}
 }
 
