@@ -27,7 +27,7 @@ type Ext4 struct {
 	inodeSize  int64
 	groupTable int64 // offset of the group descriptors, in bytes
 	groupDesc  int64 // size of one, in bytes
-	budget     int64 // bytes that the call may still read
+	budget     int64 // bytes that may still be read or allocated
 }
 
 // DirEntry is one name in a directory.
@@ -47,7 +47,9 @@ const (
 	extentMagic    = 0xf30a
 	maxExtentDepth = 5       // the limit of ext4 itself
 	maxDirectory   = 4 << 20 // bytes
-	readBudget     = 64 << 20
+	// ext4Budget bounds the bytes that are read and allocated for one file system. What is read
+	// most is a kernel, of less than maxProgram bytes: for its own signature and for GRUB's.
+	ext4Budget = 512 << 20
 
 	// Bits of s_feature_incompat.
 	incompatMetaBG = 0x10
@@ -75,7 +77,7 @@ func OpenExt4(part io.ReaderAt, size int64) (*Ext4, error) {
 		return nil, errors.New("holds no ext4 file system")
 	}
 	e := &Ext4{
-		part: part, size: size, budget: readBudget,
+		part: part, size: size, budget: ext4Budget,
 		blockSize: 1024 << (le.Uint32(s[0x18:]) & 31),
 		blocks:    uint64(le.Uint32(s[0x4:])), free: uint64(le.Uint32(s[0xc:])),
 		inodes: le.Uint32(s[0x0:]), groupSize: le.Uint32(s[0x28:]),
@@ -110,7 +112,6 @@ func (e *Ext4) Used() int64 { return int64(e.blocks-e.free) * e.blockSize }
 // from the root. Symbolic links are not followed. The error is ErrNotFound if the file does not
 // exist.
 func (e *Ext4) ReadFile(name string, limit int64) ([]byte, error) {
-	e.budget = readBudget
 	raw, err := e.find(name)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -128,7 +129,6 @@ func (e *Ext4) ReadFile(name string, limit int64) ([]byte, error) {
 // FileSize returns the size of a regular file in bytes. The error is ErrNotFound if it does not
 // exist.
 func (e *Ext4) FileSize(name string) (int64, error) {
-	e.budget = readBudget
 	raw, err := e.find(name)
 	if err == nil && mode(raw)&modeType != modeRegular {
 		err = errors.New("is not a regular file")
@@ -141,7 +141,6 @@ func (e *Ext4) FileSize(name string) (int64, error) {
 
 // ReadDir lists a directory in its own order, without "." and "..".
 func (e *Ext4) ReadDir(name string) ([]DirEntry, error) {
-	e.budget = readBudget
 	raw, err := e.find(name)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -159,6 +158,11 @@ func (e *Ext4) find(name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return e.walk(raw, name)
+}
+
+// walk is find from the directory with a given inode.
+func (e *Ext4) walk(raw []byte, name string) ([]byte, error) {
 	for part := range strings.SplitSeq(strings.Trim(name, "/"), "/") {
 		if part == "" {
 			continue
@@ -217,8 +221,8 @@ func fileSize(inode []byte) uint64 {
 
 // readAt fills b: metadata that ends with the partition is damaged.
 func (e *Ext4) readAt(b []byte, off int64) error {
-	if e.budget -= int64(len(b)) + sector; e.budget < 0 {
-		return errors.New("the file system is damaged: its metadata has no end")
+	if err := e.take(int64(len(b)) + sector); err != nil {
+		return err
 	}
 	if off < 0 || off > e.size-int64(len(b)) {
 		return fmt.Errorf("byte %d is outside the partition of %d bytes: the file system is damaged "+
@@ -231,6 +235,14 @@ func (e *Ext4) readAt(b []byte, off int64) error {
 	return err
 }
 
+// take accounts for bytes that are read or allocated.
+func (e *Ext4) take(n int64) error {
+	if e.budget -= n; e.budget < 0 {
+		return errors.New("the file system is damaged: its metadata has no end")
+	}
+	return nil
+}
+
 // contents returns the data of an inode of at most limit bytes.
 func (e *Ext4) contents(inode []byte, limit int64) ([]byte, error) {
 	flags, size := binary.LittleEndian.Uint32(inode[0x20:]), fileSize(inode)
@@ -240,6 +252,9 @@ func (e *Ext4) contents(inode []byte, limit int64) ([]byte, error) {
 	case flags&inodeIsInline != 0, flags&inodeUsesExtents == 0:
 		return nil, fmt.Errorf("is not stored in extents (flags %#x), and nothing else is supported",
 			flags)
+	}
+	if err := e.take(int64(size)); err != nil {
+		return nil, err
 	}
 	data := make([]byte, size) // what no extent covers is a hole
 	return data, e.readExtents(inode[0x28:0x28+60], maxExtentDepth, data)

@@ -25,6 +25,7 @@ type FAT struct {
 }
 
 const (
+	readBudget    = 64 << 20 // bytes of directories and files; an ESP has a few MiB
 	maxFATTable   = 16 << 20 // bytes of the table; an ESP of 1 GiB has 1 MiB
 	maxFATEntries = 10000    // names that are listed
 	maxFATDepth   = 16

@@ -40,6 +40,12 @@ const lz4Magic = "\x04\x22\x4d\x18"
 // which has no name any more when Open returns. A *BadImageError means that the file is damaged, an
 // *UnsupportedError that its kind is not supported.
 func Open(ctx context.Context, path, dir string) (*File, error) {
+	some := anyDisk
+	return open(ctx, path, dir, &some)
+}
+
+// open is Open within limits.
+func open(ctx context.Context, path, dir string, l *limits) (*File, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -56,15 +62,16 @@ func Open(ctx context.Context, path, dir string) (*File, error) {
 		return &File{File: f, Size: info.Size(), PackedSize: info.Size()}, nil
 	}
 	defer f.Close()
-	return expand(ctx, expander, io.NewSectionReader(f, 0, info.Size()), path, dir)
+	packed := io.NewSectionReader(f, 0, info.Size())
+	return expand(expansion{ctx: ctx, limits: l}, expander, packed, path, dir)
 }
 
-// An expandFunc writes the disk in src, of size bytes, to an empty file and returns its size in
-// bytes.
-type expandFunc func(ctx context.Context, dst *os.File, src io.ReaderAt, size int64) (int64, error)
+// An expandFunc writes the disk in src, which has packed bytes, to an empty file and returns its
+// size in bytes.
+type expandFunc func(x *expansion, src io.ReaderAt, packed int64) (int64, error)
 
-func expandLZ4(ctx context.Context, dst *os.File, src io.ReaderAt, size int64) (int64, error) {
-	return ExpandLZ4(ctx, dst, io.NewSectionReader(src, 0, size))
+func expandLZ4(x *expansion, src io.ReaderAt, packed int64) (int64, error) {
+	return expandFrame(x, io.NewSectionReader(src, 0, packed))
 }
 
 // expanderOf recognises a format by its first bytes, and a truncated lz4 file by its name as well.
@@ -85,8 +92,8 @@ func expanderOf(f io.ReaderAt, name string) (expandFunc, error) {
 	return nil, nil
 }
 
-// expand unpacks an image into a file without a name.
-func expand(ctx context.Context, expander expandFunc, packed *io.SectionReader, name,
+// expand unpacks an image into a file without a name, which x gets.
+func expand(x expansion, expander expandFunc, packed *io.SectionReader, name,
 	dir string) (*File, error) {
 	raw, err := os.CreateTemp(dir, "buildsys-image-*.img")
 	if err != nil {
@@ -95,7 +102,8 @@ func expand(ctx context.Context, expander expandFunc, packed *io.SectionReader, 
 	size := int64(0)
 	// It loses its name now, so that nothing is left behind however this ends.
 	if err = os.Remove(raw.Name()); err == nil {
-		size, err = expander(ctx, raw, packed, packed.Size())
+		x.dst = raw
+		size, err = expander(&x, packed, packed.Size())
 	}
 	if err == nil {
 		return &File{File: raw, Size: size, PackedSize: packed.Size()}, nil
@@ -103,7 +111,7 @@ func expand(ctx context.Context, expander expandFunc, packed *io.SectionReader, 
 	raw.Close() // the error above says more
 	_, system := errors.AsType[*fs.PathError](err)
 	_, unsupported := errors.AsType[*UnsupportedError](err)
-	if ctx.Err() == nil && !system && !unsupported { // otherwise the data is at fault
+	if x.ctx.Err() == nil && !system && !unsupported { // otherwise the data is at fault
 		return nil, &BadImageError{name, []error{err}}
 	}
 	return nil, fmt.Errorf("expand image %s: %w", name, err)
@@ -113,7 +121,7 @@ func expand(ctx context.Context, expander expandFunc, packed *io.SectionReader, 
 // also checks the Secure Boot signatures of an OS disk. dir is for its temporary file.
 func CheckFile(ctx context.Context, path, dir string, l Layout, disk string,
 	signing *Signing) error {
-	f, err := Open(ctx, path, dir)
+	f, err := open(ctx, path, dir, disksOf(l, disk))
 	if err != nil {
 		return err
 	}
@@ -124,9 +132,13 @@ func CheckFile(ctx context.Context, path, dir string, l Layout, disk string,
 // checkDisk checks an open disk. name is the image's name in errors.
 func checkDisk(ctx context.Context, f *File, name string, l Layout, disk string,
 	signing *Signing) error {
-	err := Check(ctx, f, f.Size, l, disk)
+	img := newMeter(ctx, f, f.Size)
+	err := Check(ctx, img, f.Size, l, disk)
 	if err == nil && signing != nil && disk == OSDisk {
-		err = signing.check(f, l)
+		err = signing.check(img, l)
+	}
+	if ctx.Err() != nil { // it may look like a fault of the image
+		return context.Cause(ctx)
 	}
 	if bad, ok := errors.AsType[*BadImageError](err); ok {
 		bad.Image = name

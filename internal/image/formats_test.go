@@ -3,7 +3,6 @@ package image
 import (
 	"archive/tar"
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -103,11 +102,16 @@ func expandBytes(t *testing.T, name string, packed *bytes.Reader) (int64, error)
 	if err != nil || expander == nil {
 		t.Fatalf("not recognised: %v", err)
 	}
-	f, err := expand(t.Context(), expander, io.NewSectionReader(packed, 0, packed.Size()), name, "")
+	f, err := expand(anything(t), expander, io.NewSectionReader(packed, 0, packed.Size()), name, "")
 	if err != nil {
 		return 0, err
 	}
 	return f.Size, f.Close()
+}
+
+func anything(t *testing.T) expansion {
+	some := anyDisk
+	return expansion{ctx: t.Context(), limits: &some}
 }
 
 // TestOVA makes an archive with two disks and damages it.
@@ -187,7 +191,7 @@ func FuzzExpand(f *testing.F) {
 		if err != nil || expander == nil || len(b) > 32 && (b[24]|b[25]|b[26]|b[27]) != 0 {
 			return // a disk of more than 4 GiB takes too long
 		}
-		if disk, err := expand(t.Context(), expander, io.NewSectionReader(src, 0, src.Size()), "fuzz",
+		if disk, err := expand(anything(t), expander, io.NewSectionReader(src, 0, src.Size()), "fuzz",
 			""); err == nil {
 			disk.Close()
 		}
@@ -205,11 +209,8 @@ func TestExpandTellsDiskFromData(t *testing.T) {
 		{&UnsupportedError{"this"}, false},
 		{io.ErrUnexpectedEOF, true},
 	} {
-		failing := func(context.Context, *os.File, io.ReaderAt, int64) (int64, error) {
-			return 0,
-				test.err
-		}
-		_, err := expand(t.Context(), failing, io.NewSectionReader(bytes.NewReader(nil), 0, 0), "x", "")
+		failing := func(*expansion, io.ReaderAt, int64) (int64, error) { return 0, test.err }
+		_, err := expand(anything(t), failing, io.NewSectionReader(bytes.NewReader(nil), 0, 0), "x", "")
 		if _, bad := errors.AsType[*BadImageError](err); bad != test.bad || !errors.Is(err, test.err) {
 			t.Errorf("%v: bad image %v, want %v (%v)", test.err, bad, test.bad, err)
 		}

@@ -184,6 +184,12 @@ func parseEntries(h gptHeader, raw []byte) (Table, error) {
 			return Table{}, fmt.Errorf("GPT entry %d spans sectors %d to %d, outside the usable %d to %d",
 				i+1, e.First, e.Last, h.FirstUsable, h.LastUsable)
 		}
+		for _, other := range t.Entries {
+			if start, end := int64(e.First)*sector, int64(e.Last+1)*sector; start < other.Start+other.Size &&
+				other.Start < end {
+				return Table{}, fmt.Errorf("GPT entries %d and %d overlap", other.Number, i+1)
+			}
+		}
 		name := e.Name[:]
 		for n, c := range name {
 			if c == 0 {

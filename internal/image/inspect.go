@@ -14,21 +14,24 @@ import (
 // Inspect reads a disk image of size bytes. Whatever is wrong with it is in the Report's Faults;
 // the only errors are ctx's.
 func Inspect(ctx context.Context, img io.ReaderAt, size int64) (Report, error) {
-	in := inspector{ctx: ctx, img: img, size: size, report: Report{
+	in := inspector{ctx: ctx, img: newMeter(ctx, img, size), size: size, report: Report{
 		DiskBytes: size, Partitions: []PartitionReport{}, Roots: []Root{}, Boot: []Boot{},
 		Firmware:  []FirmwareFile{},
 		OSRelease: map[string]string{}, Packages: []Package{}, Notes: []string{}, Faults: []string{},
 	}}
-	table, err := ReadGPT(img, size)
+	table, err := ReadGPT(in.img, size)
 	if err != nil {
 		in.fault(err)
-		table, _ = salvageGPT(img, size)
+		table, _ = salvageGPT(in.img, size)
 	}
 	in.report.DiskGUID = table.DiskGUID
 	for _, e := range table.Entries {
 		in.partition(e)
 	}
 	err = in.banks()
+	if ctx.Err() != nil { // it may look like a fault of the image
+		err = context.Cause(ctx)
+	}
 	return in.report, err
 }
 
@@ -143,8 +146,15 @@ func (in *inspector) fat(part section, p *PartitionReport) error {
 		return nil
 	}
 	files, err := f.Files()
+	programs := 0
 	for _, file := range files {
 		one := FirmwareFile{Partition: part.name, Path: file.Name, Size: file.Size, SignedBy: []string{}}
+		if isProgram(file.Name) {
+			programs++
+		}
+		if programs > maxPrograms {
+			return fmt.Errorf("it has more than %d programs: those after them are not read", maxPrograms)
+		}
 		if program, err := f.Read(file, maxProgram); err == nil && isProgram(file.Name) {
 			if one.SignedBy, err = signers(program); err != nil {
 				in.fault(part.fault("%s: %w", file.Name, err))
@@ -159,6 +169,10 @@ func (in *inspector) fat(part section, p *PartitionReport) error {
 // its partitions.
 func (in *inspector) banks() error {
 	n := max(len(in.boot), len(in.root), len(in.hash))
+	if n > maxBanks {
+		in.fault(fmt.Errorf("the disk has %d banks, more than %d: the others are not read", n, maxBanks))
+		n = maxBanks
+	}
 	for i := range n {
 		if i >= len(in.boot) || i >= len(in.root) || i >= len(in.hash) {
 			in.fault(fmt.Errorf("bank %c lacks some of boot, root and hash tree", 'A'+rune(i%26)))
@@ -233,12 +247,24 @@ func parseOSRelease(text string) map[string]string {
 // readInventory reads the list of RPMs, which is in a directory named after the OS.
 func readInventory(fs *Ext4) ([]Package, error) {
 	const name, limit = "application-inventory.json", 16 << 20
-	dirs, err := fs.ReadDir("usr/share")
+	share, err := fs.find("usr/share")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("usr/share: %w", err)
+	}
+	dirs, err := fs.list(share)
+	if err != nil {
+		return nil, fmt.Errorf("usr/share: %w", err)
 	}
 	for _, dir := range dirs {
-		text, err := fs.ReadFile("usr/share/"+dir.Name+"/"+name, limit)
+		// Not by its path, which would search usr/share again for each of its names.
+		raw, err := fs.inode(dir.inode)
+		if err == nil {
+			raw, err = fs.walk(raw, name)
+		}
+		if err != nil || mode(raw)&modeType != modeRegular {
+			continue
+		}
+		text, err := fs.contents(raw, limit)
 		if err != nil {
 			continue
 		}

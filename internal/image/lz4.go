@@ -4,8 +4,8 @@
 package image
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -19,18 +19,20 @@ const holeSize = 64 << 10
 // ExpandLZ4 writes the contents of an lz4 frame to an empty file, without its runs of zeros, and
 // returns the number of bytes. If ctx ends, it stops and returns the cause.
 func ExpandLZ4(ctx context.Context, dst *os.File, src io.Reader) (int64, error) {
-	r := lz4.NewReader(src)
-	buf, zero := make([]byte, holeSize), make([]byte, holeSize)
-	size := int64(0)
+	some := anyDisk
+	return expandFrame(&expansion{ctx, dst, &some}, src)
+}
+
+func expandFrame(x *expansion, src io.Reader) (int64, error) {
+	r, dst := lz4.NewReader(reader{x.ctx, src}), x.dst
+	buf, size := make([]byte, holeSize), int64(0)
 	for {
-		if ctx.Err() != nil {
-			return size, context.Cause(ctx)
-		}
 		n, err := fill(r, buf)
-		if n > 0 && !bytes.Equal(buf[:n], zero[:n]) {
-			if _, err := dst.WriteAt(buf[:n], size); err != nil {
-				return size, fmt.Errorf("expand to %s: %w", dst.Name(), err)
-			}
+		if x.ctx.Err() != nil {
+			return size, context.Cause(x.ctx)
+		}
+		if err := errors.Join(x.fits(size+int64(n)), x.write(buf[:n], size)); err != nil {
+			return size, fmt.Errorf("expand to %s: %w", dst.Name(), err)
 		}
 		size += int64(n)
 		if err == io.EOF {

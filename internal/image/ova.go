@@ -18,20 +18,26 @@ import (
 )
 
 const (
-	maxOVAMembers  = 100
+	maxOVAMembers  = 100     // an appliance has a description, a manifest and a few disks
 	maxOVAManifest = 1 << 20 // bytes
 )
 
 // OpenAll is Open for files that may hold several disks: it returns the disks of an OVA in order,
 // after it has checked every member against the archive's manifest. The caller closes them.
 func OpenAll(ctx context.Context, file, dir string) ([]*File, error) {
+	some := anyDisk
+	return openAll(ctx, file, dir, &some)
+}
+
+// openAll is OpenAll within limits, which all disks share.
+func openAll(ctx context.Context, file, dir string, l *limits) ([]*File, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
 	if !isTar(f) {
-		one, err := Open(ctx, file, dir)
+		one, err := open(ctx, file, dir, l)
 		if err != nil {
 			return nil, err
 		}
@@ -49,7 +55,8 @@ func OpenAll(ctx context.Context, file, dir string) ([]*File, error) {
 	}
 	var disks []*File
 	for _, m := range members {
-		disk, err := expand(ctx, expandVMDK, m.SectionReader, file+", "+m.name, dir)
+		disk, err := expand(expansion{ctx: ctx, limits: l}, expandVMDK, m.SectionReader,
+			file+", "+m.name, dir)
 		if err != nil {
 			for _, d := range disks {
 				d.Close() // it was only read
@@ -65,7 +72,7 @@ func OpenAll(ctx context.Context, file, dir string) ([]*File, error) {
 // CheckAppliance checks every disk of an OVA as CheckFile does, and that the archive holds all of
 // them, in the order of the layout, with a matching manifest. dir is for temporary files.
 func CheckAppliance(ctx context.Context, path, dir string, l Layout, signing *Signing) error {
-	disks, err := OpenAll(ctx, path, dir)
+	disks, err := openAll(ctx, path, dir, disksOf(l, ""))
 	if err != nil {
 		return err
 	}
@@ -94,11 +101,15 @@ func isTar(f io.ReaderAt) bool {
 }
 
 // ovaMembers returns the positions of the disks in an archive, and checks its manifest.
-func ovaMembers(ctx context.Context, f io.ReadSeeker) ([]section, error) {
+func ovaMembers(ctx context.Context, f *os.File) ([]section, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
 	sums := map[string]string{}
 	var manifest string
 	var disks []section
-	archive := tar.NewReader(f)
+	archive := tar.NewReader(seeker{ctx, f})
 	for {
 		h, err := archive.Next()
 		if err == io.EOF {
@@ -107,36 +118,54 @@ func ovaMembers(ctx context.Context, f io.ReadSeeker) ([]section, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read archive: %w", err)
 		}
-		if len(sums) > maxOVAMembers {
-			return nil, fmt.Errorf("the archive has more than %d files", maxOVAMembers)
-		}
 		// archive/tar has just read the header, so the contents begin here.
 		at, err := f.Seek(0, io.SeekCurrent)
 		if err != nil {
 			return nil, err
 		}
-		sum := sha256.New()
-		var text strings.Builder
-		var to io.Writer = sum
+		if err := checkMember(h, at, info.Size(), sums); err != nil {
+			return nil, err
+		}
 		if path.Ext(h.Name) == ".mf" {
-			if h.Size > maxOVAManifest {
-				return nil, fmt.Errorf("the manifest %s has %d bytes", h.Name, h.Size)
+			var text strings.Builder
+			if _, err := io.Copy(&text, archive); err != nil {
+				return nil, fmt.Errorf("read %q in the archive: %w", h.Name, torn(err))
 			}
-			to = &text
-		}
-		if _, err := io.Copy(to, reader{ctx, archive}); err != nil {
-			return nil, fmt.Errorf("read %s in the archive: %w", h.Name, torn(err))
-		}
-		if path.Ext(h.Name) == ".mf" {
-			manifest = text.String()
+			manifest, sums[h.Name] = text.String(), ""
 			continue
 		}
+		sum := sha256.New()
+		if _, err := io.Copy(sum, archive); err != nil {
+			return nil, fmt.Errorf("read %q in the archive: %w", h.Name, torn(err))
+		}
 		sums[h.Name] = fmt.Sprintf("%x", sum.Sum(nil))
-		if source, ok := f.(io.ReaderAt); ok && path.Ext(h.Name) == ".vmdk" {
-			disks = append(disks, section{h.Name, io.NewSectionReader(source, at, h.Size)})
+		if path.Ext(h.Name) == ".vmdk" {
+			disks = append(disks, section{h.Name, io.NewSectionReader(f, at, h.Size)})
 		}
 	}
+	maps.DeleteFunc(sums, func(_, sum string) bool { return sum == "" }) // the manifest's own
 	return disks, checkOVAManifest(manifest, sums)
+}
+
+// checkMember refuses a member whose contents are not the bytes at an offset of the archive: a link
+// or a file with holes, of which a few bytes claim any size. known has the members before it.
+func checkMember(h *tar.Header, at, archive int64, known map[string]string) error {
+	_, twice := known[h.Name]
+	switch {
+	case len(known) >= maxOVAMembers:
+		return fmt.Errorf("the archive has more than %d files", maxOVAMembers)
+	case twice:
+		return fmt.Errorf("the archive has two files named %q", h.Name)
+	case h.Typeflag != tar.TypeReg || h.PAXRecords["GNU.sparse.major"] != "" ||
+		h.PAXRecords["GNU.sparse.map"] != "":
+		return fmt.Errorf("%q in the archive is not a regular file, or has holes", h.Name)
+	case h.Size > archive-at:
+		return fmt.Errorf("read %q in the archive: it claims %d bytes, %d are left: %w", h.Name, h.Size,
+			archive-at, io.ErrUnexpectedEOF)
+	case path.Ext(h.Name) == ".mf" && h.Size > maxOVAManifest:
+		return fmt.Errorf("the manifest %q has %d bytes, more than %d", h.Name, h.Size, maxOVAManifest)
+	}
+	return nil
 }
 
 // checkOVAManifest compares lines "SHA256(name)= digest" with the sums of the members (DMTF
@@ -185,3 +214,13 @@ func (r reader) Read(b []byte) (int, error) {
 	}
 	return r.Reader.Read(b)
 }
+
+// seeker is reader for what can skip bytes.
+type seeker struct {
+	ctx context.Context
+	f   io.ReadSeeker
+}
+
+func (s seeker) Read(b []byte) (int, error) { return reader{s.ctx, s.f}.Read(b) }
+
+func (s seeker) Seek(offset int64, whence int) (int64, error) { return s.f.Seek(offset, whence) }

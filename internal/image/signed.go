@@ -104,7 +104,9 @@ func (s *Signing) checkESP(part section, db *x509.Certificate) []error {
 	for _, f := range files {
 		switch {
 		case isProgram(f.Name):
-			programs++
+			if programs++; programs > maxPrograms {
+				return append(faults, fmt.Errorf("there are more than %d programs", maxPrograms))
+			}
 			if err := s.checkProgram(f.Name, read, db); err != nil {
 				faults = append(faults, err)
 			} else if raw, err := read(f.Name); err == nil && !bytes.Contains(raw, s.Config) {

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 )
 
@@ -45,7 +44,7 @@ func readVMDKHeader(src io.ReaderAt, size int64) (h vmdkHeader, err error) {
 		return h, &UnsupportedError{"a VMDK file that is not streamOptimized"}
 	case h.capacity == 0:
 		return h, &UnsupportedError{"a VMDK file that describes a disk in other files"}
-	case h.capacity > maxDiskBytes/sector || h.grain == 0 || h.grain > maxGrain/sector ||
+	case h.capacity > maxSectors || h.grain == 0 || h.grain > maxGrain/sector ||
 		h.start > uint64(size/sector) || at > uint64(size/sector) || length > maxDescriptor/sector:
 		return h, errors.New("the VMDK header is damaged")
 	case at == 0:
@@ -79,17 +78,20 @@ func hasParent(description string) bool {
 // expandVMDK writes the disk in a VMDK file of size bytes to an empty file, without zeros, and
 // returns its size. It reads the file from front to back by its markers, so it does not need the
 // tables.
-func expandVMDK(ctx context.Context, dst *os.File, src io.ReaderAt, size int64) (int64, error) {
+func expandVMDK(x *expansion, src io.ReaderAt, size int64) (int64, error) {
 	h, err := readVMDKHeader(src, size)
 	if err != nil {
 		return 0, err
 	}
 	le := binary.LittleEndian
 	disk := int64(h.capacity) * sector
+	if err := x.fits(disk); err != nil {
+		return 0, err
+	}
 	data := make([]byte, h.grain*sector)
 	for at := int64(h.start) * sector; ; {
-		if ctx.Err() != nil {
-			return 0, context.Cause(ctx)
+		if x.ctx.Err() != nil {
+			return 0, context.Cause(x.ctx)
 		}
 		marker := make([]byte, 16)
 		if _, err := src.ReadAt(marker, at); err != nil {
@@ -98,7 +100,7 @@ func expandVMDK(ctx context.Context, dst *os.File, src io.ReaderAt, size int64) 
 		value, length, kind := le.Uint64(marker), int64(le.Uint32(marker[8:])), le.Uint32(marker[12:])
 		if length == 0 { // metadata of value sectors
 			if kind == vmdkEnd {
-				return disk, dst.Truncate(disk)
+				return disk, x.dst.Truncate(disk)
 			}
 			if kind > vmdkLastMarker || value > uint64(size/sector) {
 				return 0, fmt.Errorf("VMDK marker at byte %d is damaged", at)
@@ -113,7 +115,7 @@ func expandVMDK(ctx context.Context, dst *os.File, src io.ReaderAt, size int64) 
 			return 0, fmt.Errorf("read VMDK grain at byte %d: %w", at, err)
 		}
 		offset := int64(value) * sector
-		if err := writeNonZero(dst, data[:min(int64(len(data)), disk-offset)], offset); err != nil {
+		if err := x.write(data[:min(int64(len(data)), disk-offset)], offset); err != nil {
 			return 0, err
 		}
 		at += (12 + length + sector - 1) / sector * sector

@@ -7,6 +7,7 @@ package uefi
 import (
 	"bytes"
 	"cmp"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/binary"
@@ -15,9 +16,18 @@ import (
 	"slices"
 )
 
+// Limits of signatures: checking one takes time with its size, the square of its key, and the
+// number of them. Real ones have at most 10 KiB and keys of 4096 bits; few programs have two.
+const (
+	maxSignatures    = 8
+	maxSignatureSize = 64 << 10 // bytes
+	maxKeyBits       = 8192
+)
+
 // Program is an EFI program in memory.
 type Program struct {
 	raw      []byte
+	digest   [32]byte
 	checksum int // offset of the field
 	security int // offset of the data directory's entry for signatures
 	headers  int // size of all headers
@@ -69,6 +79,7 @@ func ParseProgram(raw []byte) (*Program, error) {
 	if length == 0 {
 		p.table = span{len(raw), len(raw)}
 	}
+	p.digest = p.hash()
 	return p, nil
 }
 
@@ -88,13 +99,22 @@ func (p *Program) readSections(headers []byte, count int) error {
 		p.sections = append(p.sections, span{int(start), int(start + size)})
 	}
 	slices.SortFunc(p.sections, func(a, b span) int { return cmp.Compare(a.start, b.start) })
+	for i, s := range p.sections[min(1, len(p.sections)):] {
+		if before := p.sections[i]; s.start < before.end {
+			return fmt.Errorf("%w: its sections overlap: one ends at byte %d, the next begins at %d",
+				errNotPE, before.end, s.start)
+		}
+	}
 	return nil
 }
 
 // Digest returns the sha256 of the part that a signature covers: everything but the checksum and
-// the signatures. It follows firmware (EDK2, DxeImageVerificationLib, HashPeImage): headers, then
-// sections in their order, then the rest.
-func (p *Program) Digest() [32]byte {
+// the signatures.
+func (p *Program) Digest() [32]byte { return p.digest }
+
+// hash makes the digest. It follows firmware (EDK2, DxeImageVerificationLib, HashPeImage): headers,
+// then sections in their order, then the rest.
+func (p *Program) hash() [32]byte {
 	h := sha256.New()
 	h.Write(p.raw[:p.checksum])
 	h.Write(p.raw[p.checksum+4 : p.security])
@@ -130,6 +150,10 @@ func (p *Program) Signatures() ([]Signature, error) {
 		if length < 8 || length > int64(len(table)) {
 			return nil, fmt.Errorf("signature %d claims %d of %d bytes", len(all)+1, length, len(table))
 		}
+		if length > maxSignatureSize || len(all) == maxSignatures {
+			return nil, fmt.Errorf("signature %d has %d bytes: the limit is %d signatures of %d bytes",
+				len(all)+1, length, maxSignatures, maxSignatureSize)
+		}
 		if kind != 2 { // WIN_CERT_TYPE_PKCS_SIGNED_DATA
 			return nil, fmt.Errorf("signature %d is of kind %#x, not PKCS #7", len(all)+1, kind)
 		}
@@ -152,6 +176,10 @@ func (p *Program) Verify(s Signature) error {
 	}
 	if sum := sha256.Sum256(s.content); !bytes.Equal(sum[:], s.message) {
 		return errors.New("the signature does not match the digest that it contains")
+	}
+	if key, ok := s.Signer.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > maxKeyBits {
+		return fmt.Errorf("the key of %q has %d bits, more than %d", s.Signer.Subject.CommonName,
+			key.N.BitLen(), maxKeyBits)
 	}
 	if err := s.Signer.CheckSignature(x509.SHA256WithRSA, s.attributes, s.value); err != nil {
 		return fmt.Errorf("the signature was not made with the key of %q: %w",

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/binary"
@@ -203,6 +204,56 @@ func TestBadPrograms(t *testing.T) {
 		if _, err := ParseProgram(raw); err == nil {
 			t.Errorf("%s: accepted as a program", name)
 		}
+	}
+}
+
+// TestSectionsThatOverlap: many sections with the same bytes would be hashed as often.
+func TestSectionsThatOverlap(t *testing.T) {
+	b := unsigned()
+	binary.LittleEndian.PutUint32(b[88+240+40+20:], 0x500) // in the middle of the first
+	if _, err := ParseProgram(b); err == nil || !strings.Contains(err.Error(), "sections overlap") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestTooManySignatures: what it takes to check signatures must not grow with what a program
+// claims.
+func TestTooManySignatures(t *testing.T) {
+	need.Program(t, "osslsigncode")
+	signed, _ := newSigner(t).sign(t, unsigned())
+	p := parse(t, signed)
+	one := signed[p.table.start:p.table.end]
+	with := func(table []byte) *Program {
+		b := slices.Concat(signed[:p.table.start], table)
+		binary.LittleEndian.PutUint32(b[p.security+4:], uint32(len(table)))
+		return parse(t, b)
+	}
+	if all, err := with(bytes.Repeat(one, maxSignatures)).Signatures(); err != nil ||
+		len(all) != maxSignatures {
+		t.Errorf("%d signatures: %d, %v", maxSignatures, len(all), err)
+	}
+	long := slices.Concat(one, make([]byte, maxSignatureSize))
+	binary.LittleEndian.PutUint32(long, uint32(len(long)))
+	for name, table := range map[string][]byte{
+		"many": bytes.Repeat(one, maxSignatures+1), "long": long,
+	} {
+		if all, err := with(table).Signatures(); err == nil ||
+			!strings.Contains(err.Error(), "the limit is") {
+			t.Errorf("%s: %d signatures, %v", name, len(all), err)
+		}
+	}
+}
+
+// TestKeyOfMegabits: with such a key in its certificate, one signature takes seconds to check.
+func TestKeyOfMegabits(t *testing.T) {
+	p := parse(t, unsigned())
+	digest, sum := p.Digest(), sha256.Sum256(nil)
+	n := new(big.Int).SetBit(big.NewInt(1), 1<<20, 1)
+	s := Signature{digest: digest[:], message: sum[:], value: make([]byte, 1<<17+1),
+		Signer: &x509.Certificate{PublicKeyAlgorithm: x509.RSA,
+			PublicKey: &rsa.PublicKey{N: n, E: 65537}}}
+	if err := p.Verify(s); err == nil || !strings.Contains(err.Error(), "bits, more than") {
+		t.Errorf("error %v", err)
 	}
 }
 
