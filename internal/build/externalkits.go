@@ -28,12 +28,13 @@ func kitTree(ws *workspace.Workspace) (t kit.Tree, lock *manifest.Lock, ok bool,
 }
 
 // externalKits returns the external kits that packages and images see. They must have been fetched.
-func (s *Session) externalKits(ws *workspace.Workspace) ([]plan.ExternalKit, error) {
+func (s *Session) externalKits(ctx context.Context, ws *workspace.Workspace) (
+	[]plan.ExternalKit, error) {
 	t, lock, ok, err := kitTree(ws)
 	if err != nil || !ok {
 		return nil, err
 	}
-	installed, err := t.Installed(s.kits(), lock, s.c.Arch)
+	installed, err := t.Installed(ctx, s.kits(), lock, s.c.Arch)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +63,7 @@ func (s *Session) FetchKits(ctx context.Context, ws *workspace.Workspace) error 
 	if err := t.Fetch(ctx, s.kits(), lock, s.c.Arch, s.out.Notice, s.warn); err != nil {
 		return err
 	}
-	_, err = t.Installed(s.kits(), lock, s.c.Arch)
+	_, err = t.Installed(ctx, s.kits(), lock, s.c.Arch)
 	return err
 }
 

@@ -16,7 +16,7 @@ import (
 // earlier runs.
 func (s *Session) Foresee(ctx context.Context, want Request, ask bool) ([]executor.Forecast,
 	error) {
-	p, err := s.Plan(want)
+	p, err := s.Plan(ctx, want)
 	if err != nil {
 		return nil, err
 	}

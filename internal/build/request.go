@@ -54,16 +54,17 @@ func (s *Session) Load() (*workspace.Workspace, error) {
 
 // Plan loads the tree and plans a request. It needs no engine, so a bad manifest is reported before
 // anything runs.
-func (s *Session) Plan(want Request) (plan.Plan, error) {
+func (s *Session) Plan(ctx context.Context, want Request) (plan.Plan, error) {
 	ws, err := s.Load()
 	if err != nil {
 		return plan.Plan{}, err
 	}
-	return s.planTree(ws, want)
+	return s.planTree(ctx, ws, want)
 }
 
 // planTree plans a request for a loaded tree.
-func (s *Session) planTree(ws *workspace.Workspace, want Request) (plan.Plan, error) {
+func (s *Session) planTree(ctx context.Context, ws *workspace.Workspace, want Request) (plan.Plan,
+	error) {
 	if err := s.dir.Check(); err != nil {
 		return plan.Plan{}, err
 	}
@@ -103,7 +104,7 @@ func (s *Session) planTree(ws *workspace.Workspace, want Request) (plan.Plan, er
 		r.Files.Signing = func() (plan.SigningKeys, error) { return plan.SigningKeys{}, nil }
 	}
 	if want.Repack == nil {
-		if r.ExternalKits, err = s.externalKits(ws); err != nil {
+		if r.ExternalKits, err = s.externalKits(ctx, ws); err != nil {
 			return plan.Plan{}, err
 		}
 	}

@@ -36,7 +36,7 @@ func (s *Session) Build(ctx context.Context, want Request) (Result, error) {
 		return Result{}, errkind.Usagef("--verify-reproducible and --require-cached are mutually " +
 			"exclusive")
 	}
-	p, err := s.Plan(want)
+	p, err := s.Plan(ctx, want)
 	if err != nil {
 		return Result{}, err
 	}

@@ -31,7 +31,7 @@ func (s *Session) BuildUnit(ctx context.Context, want Request, built string, dir
 	if err != nil {
 		return Result{}, err
 	}
-	p, err := s.planTree(ws, want)
+	p, err := s.planTree(ctx, ws, want)
 	if skipped, ok := errors.AsType[*plan.SkippedError](err); ok {
 		return Result{}, s.skipUnit(ws, skipped, directives)
 	}

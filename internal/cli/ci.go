@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"context"
 	"os"
 	"slices"
 	"strings"
@@ -63,7 +64,7 @@ func newCodeBuildCommand(a *app) *cobra.Command {
 		Use:   "codebuild --batch [VARIANT...] | --phases BUILDSPEC",
 		Short: "Print a buildspec that builds variants as a batch on AWS CodeBuild",
 		Long:  codeBuildHelp + exitStatusHelp,
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			r.variants = args
 			switch {
 			case r.batch == (r.phases != ""):
@@ -73,7 +74,7 @@ func newCodeBuildCommand(a *app) *cobra.Command {
 			case r.phases != "":
 				return a.printPhases(r.phases)
 			}
-			return a.printBatch(r)
+			return a.printBatch(cmd.Context(), r)
 		},
 	}
 	r.addFlags(cmd.Flags())
@@ -108,7 +109,7 @@ func (a *app) printPhases(path string) error {
 	return codebuild.WriteScript(a.sys.Stdout, spec)
 }
 
-func (a *app) printBatch(r codeBuildRequest) error {
+func (a *app) printBatch(ctx context.Context, r codeBuildRequest) error {
 	c, _, err := a.resolve()
 	if err != nil {
 		return err
@@ -126,7 +127,7 @@ func (a *app) printBatch(r codeBuildRequest) error {
 	var units codebuild.Units
 	for _, arch := range arches {
 		for _, variant := range r.variants {
-			err := a.addUnits(&units, c.WithArch(arch).WithVariant(variant), r)
+			err := a.addUnits(ctx, &units, c.WithArch(arch).WithVariant(variant), r)
 			if err != nil && errkind.Of(err) != errkind.Skipped {
 				return err
 			}
@@ -145,9 +146,9 @@ func (a *app) printBatch(r codeBuildRequest) error {
 }
 
 // addUnits adds what the image of the configuration's variant needs.
-func (a *app) addUnits(units *codebuild.Units, c build.Config, r codeBuildRequest) error {
+func (a *app) addUnits(ctx context.Context, units *codebuild.Units, c build.Config, r codeBuildRequest) error {
 	s := a.session(c)
-	p, err := s.Plan(build.Request{Image: true, Unsigned: true})
+	p, err := s.Plan(ctx, build.Request{Image: true, Unsigned: true})
 	if err != nil {
 		return err
 	}

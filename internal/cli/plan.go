@@ -40,7 +40,7 @@ func newPlanCommand(a *app) *cobra.Command {
 		Long:  planHelp + exitStatusHelp,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			if simulated {
-				return a.simulate(names, durations)
+				return a.simulate(cmd.Context(), names, durations)
 			}
 			forecast, err := a.foresee(cmd.Context(), names, ask)
 			if err != nil {

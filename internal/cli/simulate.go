@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -19,12 +20,12 @@ import (
 // simulate prints makespan, lower bound and their ratio for a cold build. durations is a JSON file
 // of seconds by package or variant name; if empty, earlier builds' durations are used. A step
 // without a duration takes the mean of the others.
-func (a *app) simulate(names []string, durations string) error {
+func (a *app) simulate(ctx context.Context, names []string, durations string) error {
 	c, s, want, err := a.resolvePlan(names)
 	if err != nil {
 		return err
 	}
-	p, err := s.Plan(want)
+	p, err := s.Plan(ctx, want)
 	if err != nil {
 		return err
 	}

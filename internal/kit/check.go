@@ -3,10 +3,12 @@
 package kit
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
 
+	"buildsys/internal/cache"
 	"buildsys/internal/errkind"
 	"buildsys/internal/manifest"
 )
@@ -51,11 +53,14 @@ func (t Tree) CheckLock(lock *manifest.Lock) error {
 
 // Installed returns the locked kits for an architecture, in the order of the lock, and checks that
 // they fit together: each must have the SDK of the lock, and the kits that it needs must be locked
-// as well. It needs no network.
-func (t Tree) Installed(s Store, lock *manifest.Lock, arch string) ([]*Installed, error) {
+// as well. The files of the kits are read, unless they are as they were when they were last read. It needs no network.
+func (t Tree) Installed(ctx context.Context, s Store, lock *manifest.Lock, arch string) (
+	[]*Installed, error) {
 	if err := t.CheckLock(lock); err != nil || lock == nil {
 		return nil, err
 	}
+	memo := cache.NewMemo()
+	memo.Load(s.memo())
 	var out []*Installed
 	needed := map[string]bool{}
 	for _, k := range t.Project.Kits {
@@ -65,6 +70,12 @@ func (t Tree) Installed(s Store, lock *manifest.Lock, arch string) ([]*Installed
 		k, err := s.Find(l, arch)
 		if err != nil {
 			return nil, err
+		}
+		if err := k.verify(ctx, memo); err != nil {
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
+			return nil, notHere(l, arch, err)
 		}
 		if !k.SDK.SameImage(lock.SDK.Image) {
 			return nil, otherSDK("kit "+l.Name+" "+l.Version, k.SDK.Image, lockFile, lock.SDK.Image)
@@ -79,6 +90,7 @@ func (t Tree) Installed(s Store, lock *manifest.Lock, arch string) ([]*Installed
 		}
 		out = append(out, k)
 	}
+	_ = memo.Save(s.memo()) // without it, the files are read again
 	var problems manifest.Problems
 	for _, l := range lock.Kits {
 		if !needed[l.Vendor+"/"+l.Name] {

@@ -68,7 +68,7 @@ func (t Tree) fetchOne(ctx context.Context, s Store, kit manifest.LockedImage, a
 	defer src.close()
 	here, missing := s.Find(kit, arch)
 	if missing == nil {
-		if err := here.verify(); err != nil {
+		if err := here.verify(ctx, nil); err != nil {
 			warn(fmt.Sprintf("kit %s: %v; fetching it again", kit.Image, err))
 			if err := os.RemoveAll(here.Dir); err != nil {
 				return s.notStored(kit.Image, err)
@@ -296,7 +296,10 @@ func (u *unpacker) fetch(ctx context.Context, src source, d spec.Descriptor, tem
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return oci.Local(err)
 	}
-	err = u.layer(d.MediaType, f)
+	err = u.layer(ctx, d.MediaType, f)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	if err != nil && !errkind.Is[*oci.LocalError](err) {
 		return oci.Bad("%v", err)
 	}

@@ -52,4 +52,15 @@ const (
 	maxFiles  = 65536    // files in one image
 	maxFile   = 8 << 30  // bytes of one file
 	maxTotal  = 64 << 30 // bytes of one image
+	// maxMembers bounds what layers list, directories and names that are there twice included:
+	// each takes time.
+	maxMembers = 2 * maxFiles
+	// maxDepth and maxName bound the name of a file, which is Packages/<package>/<rpm>: each of its
+	// parts becomes a directory. Common file systems allow 255 bytes for a part.
+	maxDepth = 4
+	maxName  = 512
+	maxPart  = 255
+	// maxUnpacked bounds the bytes that come out of the layers of one image: the files, and the
+	// headers between them.
+	maxUnpacked = maxTotal + 1<<30
 )

@@ -92,14 +92,14 @@ func TestFromTreeToTree(t *testing.T) {
 	if len(lock.Kits) != 2 || lock.Kits[1].Digest != first.Digest || lock.SDK.Digest != "" {
 		t.Fatalf("lock\n%s", lock.Format())
 	}
-	if _, err := tr.Installed(store, lock, "x86_64"); err == nil ||
+	if _, err := tr.Installed(t.Context(), store, lock, "x86_64"); err == nil ||
 		!strings.Contains(err.Error(),
 			`it is not on this machine for x86_64; run "buildsys fetch --arch x86_64"`) {
 		t.Errorf("before fetching: %v", err)
 	}
 	must(t, tr.Fetch(t.Context(), store, lock, "x86_64", quiet, quiet))
 	must(t, os.RemoveAll(dir)) // from here on, no source is read
-	kits, err := tr.Installed(store, lock, "x86_64")
+	kits, err := tr.Installed(t.Context(), store, lock, "x86_64")
 	must(t, err)
 	if len(kits) != 2 || kits[0].Image.Name != "core-kit" || kits[0].Metadata.Version != "3.1.1" {
 		t.Fatalf("got %+v", kits)
@@ -119,7 +119,7 @@ func TestFromTreeToTree(t *testing.T) {
 		t.Errorf("a source that is gone: warned %q", warned)
 	}
 	must(t, os.Truncate(filepath.Join(kits[0].Dir, "Packages/a/core-kit-a-1.0-1.x86_64.rpm"), 3))
-	if _, err := tr.Installed(store, lock, "x86_64"); err == nil ||
+	if _, err := tr.Installed(t.Context(), store, lock, "x86_64"); err == nil ||
 		!strings.Contains(err.Error(),
 			`core-kit-a-1.0-1.x86_64.rpm was removed or changed; run "buildsys fetch --arch x86_64"`) {
 		t.Errorf("a file that was cut off: %v", err)
@@ -129,7 +129,7 @@ func TestFromTreeToTree(t *testing.T) {
 	if err := tr.Fetch(t.Context(), store, lock, "x86_64", quiet, quiet); err == nil {
 		t.Error("a file that was changed was not noticed")
 	}
-	if _, err := tr.Installed(store, lock, "x86_64"); err == nil {
+	if _, err := tr.Installed(t.Context(), store, lock, "x86_64"); err == nil {
 		t.Error("a damaged kit is still used")
 	}
 }
@@ -228,7 +228,7 @@ func TestDrift(t *testing.T) {
 		sdk := *l.SDK
 		l.SDK = &sdk
 		change(&l, &p)
-		_, err := Tree{Project: &p}.Installed(store, &l, "x86_64")
+		_, err := Tree{Project: &p}.Installed(t.Context(), store, &l, "x86_64")
 		if err == nil || err.Error() != want {
 			t.Errorf("%s: got %v\nwant %s", what, err, want)
 		}
@@ -264,7 +264,7 @@ func TestDrift(t *testing.T) {
 	check("a kit that is not needed", func(l *manifest.Lock, p *manifest.Project) {
 		l.Kits, p.Kits = l.Kits[1:], nil
 	}, `Twoliter.lock: kit base-kit 1.0.0 of vendor acme is no longer needed; run "buildsys update"`)
-	if _, err := tr.Installed(store, lock, "aarch64"); err == nil || err.Error() !=
+	if _, err := tr.Installed(t.Context(), store, lock, "aarch64"); err == nil || err.Error() !=
 		"kit core-kit 1.0.0 of vendor acme: it is not made for aarch64, only for x86_64; use a version "+
 			"that is made for it, or build for another architecture" {
 		t.Errorf("another architecture: %v", err)
@@ -391,6 +391,11 @@ func TestUnpackRefuses(t *testing.T) {
 		{tar.Header{Name: "Packages/a/script.sh", Typeflag: tar.TypeReg},
 			"is neither an RPM below Packages/"},
 		{tar.Header{Name: "Packages", Typeflag: tar.TypeReg}, "is neither an RPM below Packages/"},
+		{tar.Header{Name: "Packages/" + strings.Repeat("a/", 60000) + "x.x86_64.rpm",
+			Typeflag: tar.TypeReg}, "has a name of more than 512 bytes or 4 parts"},
+		{tar.Header{Name: "Packages/a/b/c/x.x86_64.rpm", Typeflag: tar.TypeReg}, "or 4 parts"},
+		{tar.Header{Name: "Packages/" + strings.Repeat("a", 256) + "/x.x86_64.rpm",
+			Typeflag: tar.TypeReg}, "a part of more than 255 bytes"},
 	} {
 		dir := t.TempDir()
 		root, err := os.OpenRoot(dir)
@@ -408,12 +413,95 @@ func TestUnpackRefuses(t *testing.T) {
 			must(t, err)
 		}
 		must(t, errors.Join(w.Close(), z.Close()))
-		err = u.layer("application/vnd.oci.image.layer.v1.tar+gzip", &data)
+		err = u.layer(t.Context(), "application/vnd.oci.image.layer.v1.tar+gzip", &data)
 		if c.want == "" && err != nil || c.want != "" &&
 			(err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%q of type %c: got %v, want %q", c.header.Name, c.header.Typeflag, err, c.want)
 		}
 		must(t, root.Close())
+	}
+}
+
+// endless yields the header of a directory again and again, and calls hook before each.
+type endless struct {
+	header []byte
+	reads  int
+	hook   func(reads int)
+}
+
+func (e *endless) Read(b []byte) (int, error) {
+	e.reads++
+	e.hook(e.reads)
+	return copy(b, e.header), nil
+}
+
+func directory(t *testing.T) []byte {
+	var data bytes.Buffer
+	w := tar.NewWriter(&data)
+	must(t, w.WriteHeader(&tar.Header{Name: "Packages/", Typeflag: tar.TypeDir, Mode: 0o755}))
+	return data.Bytes()[:512]
+}
+
+// TestUnpackLayerWithoutEnd: directories count, though nothing is written for them, and a layer
+// that lists only them ends with the context.
+func TestUnpackLayerWithoutEnd(t *testing.T) {
+	root, err := os.OpenRoot(t.TempDir())
+	must(t, err)
+	defer root.Close()
+	e := &endless{header: directory(t), hook: func(reads int) {
+		if reads > 2*maxMembers {
+			t.Fatal("the members of the layer are not counted")
+		}
+	}}
+	u := &unpacker{root: root, arch: "x86_64"}
+	err = u.layer(t.Context(), spec.MediaTypeImageLayer, e)
+	if err == nil || !strings.Contains(err.Error(), "more than 131072 files and directories") {
+		t.Errorf("got %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	e = &endless{header: directory(t), hook: func(reads int) {
+		if reads == 10 {
+			cancel()
+		}
+	}}
+	u = &unpacker{root: root, arch: "x86_64"}
+	err = u.layer(ctx, spec.MediaTypeImageLayer, e)
+	if !errors.Is(err, context.Canceled) || e.reads > 20 {
+		t.Errorf("cancelled: %v after %d reads", err, e.reads)
+	}
+}
+
+// TestUsedKitsAreVerified: the bytes of a kit count when it is used, not when it was fetched.
+func TestUsedKitsAreVerified(t *testing.T) {
+	dir := t.TempDir()
+	makeKit(t, dir, "base-kit", "1.0.0", "x86_64")
+	tr, store := tree(layoutScheme+dir, image("base-kit", "1.0.0")), Store{t.TempDir()}
+	lock, err := tr.Resolve(t.Context(), nil, true, quiet)
+	must(t, err)
+	must(t, tr.Fetch(t.Context(), store, lock, "x86_64", quiet, quiet))
+	kits, err := tr.Installed(t.Context(), store, lock, "x86_64")
+	must(t, err)
+	name := filepath.Join(kits[0].Dir, "Packages/a/base-kit-a-1.0-1.x86_64.rpm")
+	info, err := os.Stat(name)
+	must(t, err)
+	good, err := os.ReadFile(name)
+	must(t, err)
+	bad := bytes.Clone(good)
+	copy(bad, "EVIL")
+	must(t, os.WriteFile(name, bad, 0o644))
+	must(t, os.Chtimes(name, info.ModTime(), info.ModTime())) // as if nothing had been written
+	_, err = tr.Installed(t.Context(), store, lock, "x86_64")
+	if err == nil || !strings.Contains(err.Error(),
+		`base-kit-a-1.0-1.x86_64.rpm was changed; run "buildsys fetch --arch x86_64"`) {
+		t.Errorf("changed: %v", err)
+	}
+	must(t, os.WriteFile(name, good, 0o644))
+	_, err = tr.Installed(t.Context(), store, lock, "x86_64")
+	must(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := tr.Installed(ctx, store, lock, "x86_64"); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
 	}
 }
 
@@ -429,8 +517,8 @@ func TestUnpackTwice(t *testing.T) {
 	_, err = w.Write(make([]byte, 2000))
 	must(t, errors.Join(err, w.Close()))
 	layer := data.Bytes()
-	must(t, u.layer(spec.MediaTypeImageLayer, bytes.NewReader(layer)))
-	if err := u.layer(spec.MediaTypeImageLayer, bytes.NewReader(layer)); err == nil ||
+	must(t, u.layer(t.Context(), spec.MediaTypeImageLayer, bytes.NewReader(layer)))
+	if err := u.layer(t.Context(), spec.MediaTypeImageLayer, bytes.NewReader(layer)); err == nil ||
 		!strings.Contains(err.Error(), "appears twice") {
 		t.Errorf("got %v", err)
 	}
@@ -447,7 +535,7 @@ func TestUnpackTwice(t *testing.T) {
 		fresh, err := os.OpenRoot(t.TempDir())
 		must(t, err)
 		u := &unpacker{root: fresh, arch: "x86_64"}
-		if err := u.layer(c.kind, bytes.NewReader(c.data)); err == nil ||
+		if err := u.layer(t.Context(), c.kind, bytes.NewReader(c.data)); err == nil ||
 			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("got %v, want %q", err, c.want)
 		}

@@ -48,7 +48,7 @@ func TestRegistry(t *testing.T) {
 	}
 	for _, arch := range []string{"x86_64", "aarch64"} {
 		must(t, tr.Fetch(t.Context(), store, lock, arch, quiet, quiet))
-		kits, err := tr.Installed(store, lock, arch)
+		kits, err := tr.Installed(t.Context(), store, lock, arch)
 		must(t, err)
 		if got := kits[0].Packages()[1].RPMs[0]; got != "base-kit-b-1.0-1."+arch+".rpm" {
 			t.Errorf("for %s: %s", arch, got)

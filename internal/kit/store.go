@@ -3,13 +3,13 @@
 package kit
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -21,6 +21,7 @@ import (
 	spec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"buildsys/internal/atomicfile"
+	"buildsys/internal/cache"
 	"buildsys/internal/errkind"
 	"buildsys/internal/manifest"
 	"buildsys/internal/oci"
@@ -30,6 +31,7 @@ import (
 //
 //	index/<digest in hex>.json     the index that the tag of a kit led to
 //	<manifest digest in hex>/      kit.json, Packages/ and repodata/ of one image
+//	hashes                         of the files, to read only those that have changed
 //
 // A directory appears there as a whole and never changes.
 type Store struct{ Dir string }
@@ -52,6 +54,8 @@ type record struct {
 }
 
 const recordFile = "kit.json"
+
+func (s Store) memo() string { return filepath.Join(s.Dir, "hashes") }
 
 func (s Store) indexPath(digest string) (string, error) {
 	sum, err := base64.StdEncoding.DecodeString(digest)
@@ -158,6 +162,9 @@ func (s Store) load(d spec.Descriptor) (*Installed, error) {
 		return nil, err
 	}
 	for _, f := range r.Files {
+		if !filepath.IsLocal(f.Name) {
+			return nil, fmt.Errorf("%s is damaged", filepath.Join(k.Dir, recordFile))
+		}
 		info, err := os.Lstat(filepath.Join(k.Dir, filepath.FromSlash(f.Name)))
 		if err != nil || !info.Mode().IsRegular() || info.Size() != f.Size {
 			return nil, fmt.Errorf("%s was removed or changed", filepath.Join(k.Dir, f.Name))
@@ -167,22 +174,22 @@ func (s Store) load(d spec.Descriptor) (*Installed, error) {
 	return k, nil
 }
 
-// verify checks the hashes of all files of an unpacked kit.
-func (k *Installed) verify() error {
+// verify checks the hashes of all files of an unpacked kit. A memo may be nil; then all are read.
+func (k *Installed) verify(ctx context.Context, memo *cache.Memo) error {
+	if memo == nil {
+		memo = cache.NewMemo()
+	}
 	for _, f := range k.Files {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		name := filepath.Join(k.Dir, filepath.FromSlash(f.Name))
-		in, err := os.Open(name)
+		sum, err := memo.HashFile(name)
 		if err != nil {
 			return err
 		}
-		sum := sha256.New()
-		_, err = io.Copy(sum, in)
-		if err = errors.Join(err, in.Close()); err == nil &&
-			hex.EncodeToString(sum.Sum(nil)) != f.SHA256 {
-			err = fmt.Errorf("%s was changed", name)
-		}
-		if err != nil {
-			return err
+		if hex.EncodeToString(sum[:]) != f.SHA256 {
+			return fmt.Errorf("%s was changed", name)
 		}
 	}
 	return nil

@@ -6,6 +6,7 @@ package kit
 import (
 	"archive/tar"
 	"compress/gzip"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -28,9 +30,12 @@ type unpacker struct {
 	root *os.Root
 	arch string
 
-	mu    sync.Mutex
-	files []File
-	total int64
+	mu      sync.Mutex
+	files   []File
+	members int
+	total   int64 // bytes of the files
+
+	unpacked atomic.Int64 // bytes of the layers
 }
 
 // File is one file of an unpacked kit.
@@ -40,14 +45,14 @@ type File struct {
 	SHA256 string `json:"sha256"` // hex
 }
 
-// layer unpacks one layer. Several layers may be unpacked at once.
-func (u *unpacker) layer(mediaType string, r io.Reader) error {
+// layer unpacks one layer, until ctx ends. Several layers may be unpacked at once.
+func (u *unpacker) layer(ctx context.Context, mediaType string, r io.Reader) error {
 	r, done, err := decompress(mediaType, r)
 	if err != nil {
 		return err
 	}
 	defer done()
-	archive := tar.NewReader(r)
+	archive := tar.NewReader(reader{ctx, r, &u.unpacked})
 	for {
 		h, err := archive.Next()
 		if errors.Is(err, io.EOF) {
@@ -62,6 +67,24 @@ func (u *unpacker) layer(mediaType string, r io.Reader) error {
 	}
 }
 
+// reader is a reader that ends with its context and after maxUnpacked bytes.
+type reader struct {
+	ctx context.Context
+	io.Reader
+	count *atomic.Int64
+}
+
+func (r reader) Read(b []byte) (int, error) {
+	if r.ctx.Err() != nil {
+		return 0, context.Cause(r.ctx)
+	}
+	n, err := r.Reader.Read(b)
+	if r.count.Add(int64(n)) > maxUnpacked {
+		return 0, fmt.Errorf("it unpacks to more than %d bytes", int64(maxUnpacked))
+	}
+	return n, err
+}
+
 func decompress(mediaType string, r io.Reader) (io.Reader, func(), error) {
 	switch {
 	case strings.HasSuffix(mediaType, ".tar"):
@@ -73,7 +96,7 @@ func decompress(mediaType string, r io.Reader) (io.Reader, func(), error) {
 		}
 		return z, func() { _ = z.Close() }, nil
 	case strings.HasSuffix(mediaType, "+zstd"):
-		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(256<<20))
+		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -84,12 +107,19 @@ func decompress(mediaType string, r io.Reader) (io.Reader, func(), error) {
 
 // entry unpacks one member of an archive.
 func (u *unpacker) entry(h *tar.Header, content io.Reader) error {
+	u.mu.Lock()
+	u.members++
+	members := u.members
+	u.mu.Unlock()
+	if members > maxMembers {
+		return fmt.Errorf("its layers list more than %d files and directories", maxMembers)
+	}
 	name := path.Clean(h.Name)
 	if name == "." && h.Typeflag == tar.TypeDir {
 		return nil
 	}
 	if reason := u.refused(name, h); reason != "" {
-		return fmt.Errorf("its file %.200q %s", h.Name, reason)
+		return fmt.Errorf("its file %.200q %.200s", h.Name, reason)
 	}
 	if h.Typeflag == tar.TypeDir {
 		return nil // write creates it with the first file in it
@@ -116,7 +146,13 @@ func (u *unpacker) refused(name string, h *tar.Header) string {
 	if path.IsAbs(h.Name) || name == ".." || strings.HasPrefix(name, "../") {
 		return "leads out of the kit"
 	}
+	if len(name) > maxName || strings.Count(name, "/") >= maxDepth {
+		return fmt.Sprintf("has a name of more than %d bytes or %d parts", maxName, maxDepth)
+	}
 	for part := range strings.SplitSeq(name, "/") {
+		if len(part) > maxPart {
+			return fmt.Sprintf("has a name with a part of more than %d bytes", maxPart)
+		}
 		if reason := cache.BadName(part); reason != "" {
 			return "has a forbidden name: " + reason
 		}
