@@ -35,7 +35,7 @@ var mayImport = map[string][]string{
 	},
 	"engine":    {"errkind", "plan", "progress"},
 	"oci":       {"atomicfile", "cache"},
-	"buildkit":  {"confined", "engine", "errkind", "oci", "plan", "progress"},
+	"buildkit":  {"cache", "confined", "engine", "errkind", "oci", "plan", "progress"},
 	"cachedir":  {},
 	"cargo":     {"errkind", "git", "plan", "workspace"},
 	"doctor":    {"bytesize"},

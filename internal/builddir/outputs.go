@@ -39,8 +39,13 @@ func (o Outputs) Linked() bool {
 // all, anything but plain files and directories, set-user-ID bits, unusable names, or a file named
 // .rpm that is not an RPM.
 func (o Outputs) Check(dir string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return &HostError{Step: o.Step, Doing: "read the outputs", Err: err}
+	}
+	defer root.Close()
 	files, rpms := 0, 0
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return &HostError{Step: o.Step, Doing: "read the outputs", Err: err}
 		}
@@ -59,7 +64,10 @@ func (o Outputs) Check(dir string) error {
 			return nil
 		}
 		if o.Links && d.Type() == fs.ModeSymlink {
-			return o.checkLink(path, rel)
+			if err := cache.CheckLink(root, rel); err != nil {
+				return o.bad(rel, "it is %v", err)
+			}
+			return nil
 		}
 		if !d.Type().IsRegular() {
 			return o.bad(rel, "it is not a regular file (%s)", d.Type())
@@ -90,18 +98,6 @@ func (o Outputs) Check(dir string) error {
 func (o Outputs) bad(path, reason string, args ...any) error {
 	reason = fmt.Sprintf(reason, args...)
 	return &OutputError{Step: o.Step, Path: filepath.ToSlash(path), Reason: reason}
-}
-
-// checkLink allows a symbolic link only to another file of the outputs.
-func (o Outputs) checkLink(path, rel string) error {
-	target, err := os.Readlink(path)
-	if err != nil {
-		return o.bad(rel, "%v", err)
-	}
-	if filepath.IsAbs(target) || !filepath.IsLocal(filepath.Join(filepath.Dir(rel), target)) {
-		return o.bad(rel, "it is a symbolic link that leaves the outputs (%s)", target)
-	}
-	return nil
 }
 
 // checkRPM examines the first bytes only; rpm verifies the digests of the contents itself.

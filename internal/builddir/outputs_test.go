@@ -52,6 +52,16 @@ var outputCases = []struct {
 	{"link away", imageOutputs, func(out string) error {
 		return os.Symlink("/etc/passwd", filepath.Join(out, "b"))
 	}, "leaves the outputs"},
+	{"link by way of another", imageOutputs, func(out string) error {
+		return errors.Join(os.Symlink(".", filepath.Join(out, "d")),
+			os.Symlink("d/d/d/../../../x", filepath.Join(out, "e")))
+	}, "leads to nothing in the outputs"},
+	{"command", packageOutputs, func(out string) error {
+		return os.WriteFile(filepath.Join(out, "zz;rm -rf $HOME"), nil, 0o644)
+	}, "contains the character ';'"},
+	{"hidden", packageOutputs, func(out string) error {
+		return os.WriteFile(filepath.Join(out, ".a"), nil, 0o644)
+	}, "begins with a dot"},
 	{"pipe", packageOutputs, func(out string) error {
 		return syscall.Mkfifo(filepath.Join(out, "b.rpm"), 0o644)
 	}, "not a regular file"},

@@ -9,12 +9,9 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
-	"strings"
 	"syscall"
-	"unicode"
-	"unicode/utf8"
 
+	"buildsys/internal/cache"
 	"buildsys/internal/errkind"
 )
 
@@ -70,8 +67,8 @@ func checkOutputs(dir, name string, directories bool) error {
 
 // checkOutput checks one file and normalises its mode.
 func checkOutput(root *os.Root, p string, entry fs.DirEntry, directories bool) error {
-	if err := checkName(path.Base(p)); err != nil {
-		return err
+	if reason := cache.BadName(path.Base(p)); reason != "" {
+		return errors.New(reason)
 	}
 	info, err := entry.Info()
 	if err != nil {
@@ -86,40 +83,12 @@ func checkOutput(root *os.Root, p string, entry fs.DirEntry, directories bool) e
 	case mode.IsDir() && directories:
 		return root.Chmod(p, 0o755)
 	case mode&fs.ModeSymlink != 0 && directories:
-		return checkLink(root, p)
+		if err := cache.CheckLink(root, p); err != nil {
+			return fmt.Errorf("is %w", err)
+		}
+		return nil
 	}
 	return fmt.Errorf("is a %s; only regular files are accepted", modeName(mode))
-}
-
-// checkLink accepts only a relative link to something inside the outputs.
-func checkLink(root *os.Root, p string) error {
-	target, err := root.Readlink(p)
-	if err != nil {
-		return err
-	}
-	if !filepath.IsLocal(path.Join(path.Dir(p), target)) || path.IsAbs(target) {
-		return fmt.Errorf("is a symlink to %q, outside the outputs", target)
-	}
-	if _, err := root.Stat(p); err != nil { // follows it, and refuses to leave the root on the way
-		return fmt.Errorf("is a symlink to %q, which does not exist inside the outputs", target)
-	}
-	return nil
-}
-
-// checkName rejects names that are unsafe in a command line, a glob or a terminal.
-func checkName(name string) error {
-	if strings.HasPrefix(name, "-") || strings.HasPrefix(name, ".") {
-		return errors.New("its name begins with '-' or '.'")
-	}
-	if !utf8.ValidString(name) {
-		return errors.New("its name is not valid UTF-8")
-	}
-	for _, r := range name {
-		if !unicode.IsPrint(r) || strings.ContainsRune(" ;&|<>$`'\"\\*?", r) {
-			return fmt.Errorf("its name contains the character %q", r)
-		}
-	}
-	return nil
 }
 
 // full reports whether nothing more can be written to a directory. The client's exporter does not

@@ -13,8 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 )
 
 // File is one output of a step.
@@ -193,26 +191,7 @@ func (e Entry) Check() error {
 			return fmt.Errorf("the link %q leaves the outputs", f.Name)
 		}
 	}
-	return nil
-}
-
-// localLink reports whether a symbolic link's target is relative and inside the outputs.
-func localLink(name, target string) bool {
-	return target != "" && !path.IsAbs(target) && filepath.IsLocal(path.Join(path.Dir(name), target))
-}
-
-// BadName returns what is wrong with one component of an output's name that would cause trouble in
-// a command line, a log or a terminal, or "".
-func BadName(name string) string {
-	switch {
-	case !utf8.ValidString(name):
-		return "its name is not valid UTF-8"
-	case strings.HasPrefix(name, "-"):
-		return "its name begins with a dash"
-	case strings.ContainsFunc(name, unicode.IsControl):
-		return "its name holds control characters"
-	}
-	return ""
+	return checkFiles(e.Files)
 }
 
 // parser reads labelled lines and keeps the first error.

@@ -4,6 +4,7 @@ package cache
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -60,6 +61,17 @@ func TestContentOf(t *testing.T) {
 	}
 }
 
+// TestLinksAreFollowed: links between outputs may lead through directories and other links.
+func TestLinksAreFollowed(t *testing.T) {
+	e := fullEntry()
+	e.Files = []File{{Name: "a", Link: "d/../s/./f"}, {Name: "d/up", Link: ".."},
+		{Name: "dir", Link: "d"}, {Name: "s/f", Mode: 0o644}, {Name: "through", Link: "dir/up/s/f"}}
+	e.Content = ContentOf(e.Files)
+	if err := e.Check(); err != nil {
+		t.Error(err)
+	}
+}
+
 // Entries that Put would not write are refused even if their checksum is right.
 func TestForgedEntries(t *testing.T) {
 	for name, edit := range map[string]func(*Entry){
@@ -72,9 +84,30 @@ func TestForgedEntries(t *testing.T) {
 		"twice":    func(e *Entry) { e.Files[1] = e.Files[0] },
 		"link up":  func(e *Entry) { e.Files[1].Link = "../x" },
 		"link abs": func(e *Entry) { e.Files[1].Link = "/etc/passwd" },
-		"set-uid":  func(e *Entry) { e.Files[0].Mode = 0o4755 },
-		"size":     func(e *Entry) { e.Files[0].Size = -1 },
-		"took":     func(e *Entry) { e.Took = -1 },
+		"link by way of another": func(e *Entry) {
+			e.Files = []File{{Name: "d", Link: "."},
+				{Name: "x.img", Link: "d/d/d/d/../../../../etc/passwd"}}
+		},
+		"link by way of a file": func(e *Entry) { e.Files[1].Link = "sub/tool/../tool" },
+		"link to nothing":       func(e *Entry) { e.Files[1].Link = "sub/none" },
+		"link to itself":        func(e *Entry) { e.Files[1].Link = "latest" },
+		"below a link": func(e *Entry) {
+			e.Files = []File{{Name: "d", Link: "s"}, {Name: "d/x", Mode: 0o644}, {Name: "s/x", Mode: 0o644}}
+		},
+		"below a file": func(e *Entry) {
+			e.Files = []File{{Name: "d", Mode: 0o644}, {Name: "d/x", Mode: 0o644}}
+		},
+		"deep": func(e *Entry) { e.Files[2].Name = strings.Repeat("z/", 64) + "z" },
+		"links that double": func(e *Entry) {
+			e.Files = []File{{Name: "a", Mode: 0o644}}
+			for i := range 4000 {
+				e.Files = append(e.Files, File{Name: fmt.Sprintf("l%04d", i), Link: strings.Repeat("./",
+					2000) + "a"})
+			}
+		},
+		"set-uid": func(e *Entry) { e.Files[0].Mode = 0o4755 },
+		"size":    func(e *Entry) { e.Files[0].Size = -1 },
+		"took":    func(e *Entry) { e.Took = -1 },
 	} {
 		e := fullEntry()
 		edit(&e)

@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"buildsys/internal/cache"
 	"buildsys/internal/errkind"
 	"buildsys/internal/oci"
 )
@@ -468,6 +469,29 @@ func TestLocalFailure(t *testing.T) {
 		if !errkind.Is[*oci.LocalError](err) {
 			t.Errorf("%v", err)
 		}
+	}
+}
+
+// TestNamesThatThisFileSystemLacks: such a result is a miss, not this machine's fault. No file
+// system that names have to be wrong for is mounted here, so its errors are made.
+func TestNamesThatThisFileSystemLacks(t *testing.T) {
+	f, r := stored(t)
+	c := newClient(t, f.place(), quick)
+	e, _ := r.lookup(t, c)
+	create := func(number syscall.Errno) error {
+		return c.notCreated(e, &os.PathError{Op: "openat", Path: "a.rpm", Err: number})
+	}
+	for _, number := range []syscall.Errno{syscall.ENAMETOOLONG, syscall.EILSEQ, syscall.EINVAL} {
+		if err := create(number); !errkind.Is[*RefusedError](err) {
+			t.Errorf("%v: %v", number, err)
+		}
+	}
+	if err := create(syscall.ENOSPC); !errkind.Is[*oci.LocalError](err) {
+		t.Errorf("a full disk: %v", err)
+	}
+	e.Files = []cache.File{{Name: "A.rpm"}, {Name: "a.rpm"}}
+	if err := create(syscall.EEXIST); !errkind.Is[*RefusedError](err) {
+		t.Errorf("names that differ in case: %v", err)
 	}
 }
 

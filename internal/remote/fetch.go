@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"path"
+	"strings"
+	"syscall"
 
 	"golang.org/x/sync/errgroup"
 
@@ -72,7 +74,7 @@ func (c *Cache) Fetch(ctx context.Context, e cache.Entry, dir string) error {
 	for _, f := range e.Files {
 		if parent := path.Dir(f.Name); parent != "." {
 			if err := root.MkdirAll(parent, 0o755); err != nil {
-				return errors.Join(oci.Local(err), group.Wait())
+				return errors.Join(c.notCreated(e, err), group.Wait())
 			}
 		}
 		group.Go(func() error { return c.fetchFile(ctx, e, f, root) })
@@ -128,11 +130,11 @@ func (e *RefusedError) Unwrap() error { return e.Reason }
 
 func (c *Cache) fetchFile(ctx context.Context, e cache.Entry, f cache.File, root *os.Root) error {
 	if f.Link != "" {
-		return oci.Local(root.Symlink(f.Link, f.Name))
+		return c.notCreated(e, root.Symlink(f.Link, f.Name))
 	}
 	to, err := root.OpenFile(f.Name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return oci.Local(err)
+		return c.notCreated(e, err)
 	}
 	err = c.fetchBlob(ctx, e, cache.Blob{SHA256: f.SHA256, Size: f.Size}, to)
 	if e := errors.Join(to.Chmod(f.Mode), to.Close()); err == nil && e != nil {
@@ -142,6 +144,34 @@ func (c *Cache) fetchFile(ctx context.Context, e cache.Entry, f cache.File, root
 		return fmt.Errorf("%s: %w", f.Name, err)
 	}
 	return nil
+}
+
+// notCreated returns the error for an output that cannot be created. A name that this file system
+// cannot have, or only once, is no failure of this machine: the step can be built, as its names are
+// what the recipe makes them.
+func (c *Cache) notCreated(e cache.Entry, err error) error {
+	for _, name := range []error{syscall.ENAMETOOLONG, syscall.EILSEQ, syscall.EINVAL} {
+		if errors.Is(err, name) {
+			return c.Refuse(e, err)
+		}
+	}
+	if errors.Is(err, syscall.EEXIST) && foldedTwins(e.Files) {
+		return c.Refuse(e, err)
+	}
+	return oci.Local(err)
+}
+
+// foldedTwins reports whether names differ in case only, which some file systems ignore.
+func foldedTwins(files []cache.File) bool {
+	seen := map[string]bool{}
+	for _, f := range files {
+		name := strings.ToLower(f.Name)
+		if seen[name] {
+			return true
+		}
+		seen[name] = true
+	}
+	return false
 }
 
 // fetchBlob fills the empty file to: from local files, from the cache that returned e, or else from

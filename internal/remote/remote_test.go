@@ -169,6 +169,12 @@ func TestPoisonedManifest(t *testing.T) {
 		"absolute":        func(m *spec.Manifest) { title(m, "/etc/passwd") },
 		"control":         func(m *spec.Manifest) { title(m, "a\nb") },
 		"no name":         func(m *spec.Manifest) { title(m, "") },
+		"a command":       func(m *spec.Manifest) { title(m, "zz;rm -rf $HOME") },
+		"hidden":          func(m *spec.Manifest) { title(m, ".zz") },
+		"a long name":     func(m *spec.Manifest) { title(m, strings.Repeat("z", 256)) },
+		"link to nothing": func(m *spec.Manifest) {
+			m.Layers[len(m.Layers)-1].Annotations[linkNote] = "nothing"
+		},
 		"link outside": func(m *spec.Manifest) {
 			m.Layers[len(m.Layers)-1].Annotations[linkNote] = "../../etc/passwd"
 		},
