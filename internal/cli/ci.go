@@ -146,7 +146,8 @@ func (a *app) printBatch(ctx context.Context, r codeBuildRequest) error {
 }
 
 // addUnits adds what the image of the configuration's variant needs.
-func (a *app) addUnits(ctx context.Context, units *codebuild.Units, c build.Config, r codeBuildRequest) error {
+func (a *app) addUnits(ctx context.Context, units *codebuild.Units, c build.Config,
+	r codeBuildRequest) error {
 	s := a.session(c)
 	p, err := s.Plan(ctx, build.Request{Image: true, Unsigned: true})
 	if err != nil {

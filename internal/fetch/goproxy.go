@@ -85,7 +85,7 @@ func (x proxy) load(ctx context.Context, m *moduleFile, p *part) error {
 	if _, err := at.load(ctx, m.job, p); err != nil {
 		return err
 	}
-	if err := m.check(p.path); err != nil {
+	if err := m.check(ctx, p.path); err != nil {
 		return &sumError{err}
 	}
 	return nil

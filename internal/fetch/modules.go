@@ -43,7 +43,7 @@ func (s *Store) modulesPath(sum [32]byte) string {
 // is a *gomod.Error if the archive is not as its manifest describes it, a *ModuleError, a
 // *StoreError or the context's.
 func (s *Store) FetchModules(ctx context.Context, step string, f manifest.ExternalFile) error {
-	modules, err := gomod.Read(s.Path(f), f.BundleRoot)
+	modules, err := gomod.Read(ctx, s.Path(f), f.BundleRoot)
 	if err != nil {
 		return fmt.Errorf("%s: Go modules of %s: %w", origin(step, f), f.Name(), err)
 	}
@@ -162,11 +162,11 @@ func (s *Store) keptPath(m moduleFile) string {
 }
 
 // check returns nil if the file at path has the sum.
-func (m *moduleFile) check(path string) error {
+func (m *moduleFile) check(ctx context.Context, path string) error {
 	var got string
 	var err error
 	if m.zip {
-		got, err = dirhash.HashZip(path, dirhash.Hash1)
+		got, err = hashZip(ctx, path)
 	} else {
 		got, err = dirhash.Hash1([]string{"go.mod"}, func(string) (io.ReadCloser,
 			error) {
@@ -189,8 +189,8 @@ func (m *moduleFile) provide(ctx context.Context, path string) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if m.check(kept) == nil {
-			return m.link(kept, path)
+		if m.check(ctx, kept) == nil {
+			return m.link(ctx, kept, path)
 		}
 		p, err := openPart(ctx, kept, func() {})
 		if errors.Is(err, errGone) {
@@ -211,9 +211,9 @@ func (m *moduleFile) provide(ctx context.Context, path string) error {
 // may remove a damaged one: it may have been repaired by now.
 func (m *moduleFile) keep(ctx context.Context, p *part) error {
 	kept := m.job.final
-	err := m.check(kept)
-	if err == nil {
-		return nil
+	err := m.check(ctx, kept)
+	if err == nil || ctx.Err() != nil {
+		return ctx.Err()
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		m.job.emit(progress.Warning, fmt.Sprintf("%s was damaged in the cache (%s); it is fetched again",
@@ -227,8 +227,8 @@ func (m *moduleFile) keep(ctx context.Context, p *part) error {
 }
 
 // link links the kept file into the proxy directory, unless the file there has the right sum.
-func (m *moduleFile) link(kept, path string) error {
-	if m.check(path) == nil {
+func (m *moduleFile) link(ctx context.Context, kept, path string) error {
+	if m.check(ctx, path) == nil {
 		return nil
 	}
 	if err := mkdirAll(filepath.Dir(path)); err != nil {

@@ -4,11 +4,11 @@ package gomod
 
 import (
 	"archive/tar"
-	"archive/zip"
 	"bufio"
 	"bytes"
 	"compress/bzip2"
 	"compress/gzip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -42,7 +42,7 @@ type finder struct {
 }
 
 // find reads the go.mod and go.sum of the module in the directory root of an archive.
-func find(archive, root string) (files, error) {
+func find(ctx context.Context, archive, root string) (files, error) {
 	f, err := os.Open(archive)
 	if err != nil {
 		return files{}, err
@@ -51,9 +51,12 @@ func find(archive, root string) (files, error) {
 	want := finder{root: root, found: map[string]files{}}
 	head := make([]byte, 4)
 	if n, _ := f.ReadAt(head, 0); n == 4 && string(head) == "PK\x03\x04" {
-		err = want.zip(f)
+		err = want.zip(ctx, f)
 	} else {
-		err = want.tar(f)
+		err = want.tar(ctx, f)
+	}
+	if ctx.Err() != nil { // it may look like a fault of the archive
+		return files{}, context.Cause(ctx)
 	}
 	if err != nil {
 		return files{}, err
@@ -125,13 +128,13 @@ func (w *finder) add(name string, mode fs.FileMode, read func() (io.ReadCloser, 
 	return nil
 }
 
-func (w *finder) tar(f io.Reader) error {
+func (w *finder) tar(ctx context.Context, f io.Reader) error {
 	r, err := decompress(f)
 	if err != nil {
 		return notArchive(err)
 	}
 	defer r.Close()
-	limited := &io.LimitedReader{R: r, N: maxBytes}
+	limited := &io.LimitedReader{R: reader{ctx, r}, N: maxBytes}
 	for t := tar.NewReader(limited); ; {
 		h, err := t.Next()
 		switch {
@@ -152,12 +155,12 @@ func (w *finder) tar(f io.Reader) error {
 	}
 }
 
-func (w *finder) zip(f *os.File) error {
+func (w *finder) zip(ctx context.Context, f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
 		return err
 	}
-	z, err := zip.NewReader(f, info.Size())
+	z, err := OpenZip(ctx, f, info.Size())
 	if err != nil {
 		return notArchive(err)
 	}
@@ -171,6 +174,20 @@ func (w *finder) zip(f *os.File) error {
 
 func notArchive(err error) error {
 	return &Error{What: "it is not a readable archive: " + err.Error()}
+}
+
+// reader is a reader that ends with its context.
+type reader struct {
+	ctx context.Context
+	io.Reader
+}
+
+// Read reads from the reader.
+func (r reader) Read(b []byte) (int, error) {
+	if r.ctx.Err() != nil {
+		return 0, context.Cause(r.ctx)
+	}
+	return r.Reader.Read(b)
 }
 
 // decompress undoes gzip, xz, zstd and bzip2, which it detects by the first bytes, as tar does.

@@ -4,6 +4,7 @@ package gomod
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"path"
 	"slices"
@@ -43,13 +44,13 @@ func (e *Error) Error() string {
 func (*Error) ErrorKind() errkind.Kind { return errkind.Usage }
 
 // Read returns the modules that the go.sum in an archive's directory root names, sorted. An empty
-// root means the only directory at the top of the archive. The error is an *Error, or one from
-// reading the file.
+// root means the only directory at the top of the archive. The error is an *Error, one from reading the
+// file, or ctx's.
 //
 // The module may need fewer than these, but only the go command can tell, and only when it has
 // their go.mod files.
-func Read(archive, root string) ([]Module, error) {
-	found, err := find(archive, root)
+func Read(ctx context.Context, archive, root string) ([]Module, error) {
+	found, err := find(ctx, archive, root)
 	if err != nil {
 		return nil, err
 	}

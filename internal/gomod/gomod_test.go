@@ -96,12 +96,12 @@ func TestReadKinds(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			got, err := Read(save(t, data), "")
+			got, err := Read(t.Context(), save(t, data), "")
 			if err != nil || !reflect.DeepEqual(got, want) {
 				t.Errorf("got %v, %v", got, err)
 			}
 			// A tar may end after any file.
-			if _, err := Read(save(t, data[:len(data)/2]), ""); err == nil && program != nil {
+			if _, err := Read(t.Context(), save(t, data[:len(data)/2]), ""); err == nil && program != nil {
 				t.Error("half an archive was read")
 			}
 		})
@@ -121,7 +121,7 @@ func TestReadKinds(t *testing.T) {
 		if err := z.Close(); err != nil {
 			t.Fatal(err)
 		}
-		got, err := Read(save(t, out.Bytes()), "")
+		got, err := Read(t.Context(), save(t, out.Bytes()), "")
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("got %v, %v", got, err)
 		}
@@ -170,7 +170,7 @@ func TestRead(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := Read(save(t, tarOf(t, test.entries...)), test.root)
+			got, err := Read(t.Context(), save(t, tarOf(t, test.entries...)), test.root)
 			switch {
 			case test.want == "" && (err != nil || !reflect.DeepEqual(got, want)):
 				t.Errorf("got %v, %v", got, err)
@@ -181,10 +181,10 @@ func TestRead(t *testing.T) {
 			}
 		})
 	}
-	if _, err := Read(save(t, []byte("<html>")), ""); err == nil {
+	if _, err := Read(t.Context(), save(t, []byte("<html>")), ""); err == nil {
 		t.Error("a web page was read")
 	}
-	if _, err := Read("/nonexistent", ""); err == nil || errors.As(err, new(*Error)) {
+	if _, err := Read(t.Context(), "/nonexistent", ""); err == nil || errors.As(err, new(*Error)) {
 		t.Errorf("a missing file: %v", err)
 	}
 }
@@ -192,7 +192,7 @@ func TestRead(t *testing.T) {
 // Files that are too large are not read to their end.
 func TestReadBounds(t *testing.T) {
 	large := tarOf(t, entry{"a/go.mod", goMod}, entry{"a/go.sum", strings.Repeat("\n", maxText+1)})
-	if _, err := Read(save(t, large), ""); err == nil ||
+	if _, err := Read(t.Context(), save(t, large), ""); err == nil ||
 		err.Error() != "a/go.sum is larger than 16 MiB" {
 		t.Errorf("error %v", err)
 	}

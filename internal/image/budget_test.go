@@ -125,7 +125,8 @@ func TestExpandedDisksAreBounded(t *testing.T) {
 		want   string
 	}{
 		{"a qcow2 cluster in many places", qcow2Of(1, 3*64<<10), anyDisk, "more than the file has"},
-		{"a qcow2 table in many places", qcow2Of(4096, 0), limits{disk: 1 << 60, made: mib, data: 1 << 60},
+		{"a qcow2 table in many places", qcow2Of(4096, 0),
+			limits{disk: 1 << 60, made: mib, data: 1 << 60},
 			"more bytes to decompress than the limit"},
 		{"a large qcow2 disk", qcow2Of(4096, 0),
 			limits{disk: mib, made: 1 << 60, data: 1 << 60}, "a disk of"},

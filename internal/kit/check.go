@@ -53,7 +53,8 @@ func (t Tree) CheckLock(lock *manifest.Lock) error {
 
 // Installed returns the locked kits for an architecture, in the order of the lock, and checks that
 // they fit together: each must have the SDK of the lock, and the kits that it needs must be locked
-// as well. The files of the kits are read, unless they are as they were when they were last read. It needs no network.
+// as well. Files of the kits that have changed since they were last read are read. It needs no
+// network.
 func (t Tree) Installed(ctx context.Context, s Store, lock *manifest.Lock, arch string) (
 	[]*Installed, error) {
 	if err := t.CheckLock(lock); err != nil || lock == nil {
