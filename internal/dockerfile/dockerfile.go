@@ -55,6 +55,9 @@ func Parse(name string, text []byte) (*File, error) {
 		return fail(err)
 	}
 	f := &File{name: name, text: text, escape: parsed.EscapeToken}
+	if n := len(parsed.AST.Children); n > maxCommands {
+		return fail(fmt.Errorf("it has %d commands, more than %d", n, maxCommands))
+	}
 	if f.stages, f.meta, err = instructions.Parse(parsed.AST, nil); err != nil {
 		return fail(err)
 	}

@@ -4,6 +4,7 @@ package dockerfile
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"reflect"
 	"slices"
@@ -159,6 +160,65 @@ func TestNeeds(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestVariablesThatDouble: each variable may be twice the last one, and all commands see all.
+func TestVariablesThatDouble(t *testing.T) {
+	double := "FROM scratch AS t\nARG V0=xxxxxxxxxxxxxxxx\n"
+	for i := range 16 {
+		double += fmt.Sprintf("ARG V%d=$V%d$V%[2]d\n", i+1, i)
+	}
+	many := "FROM scratch AS t\n"
+	for i := range 9000 {
+		many += fmt.Sprintf("ARG V%d=\n", i)
+	}
+	for name, tt := range map[string]struct{ text, want string }{
+		"values": {double, "more than 16384 bytes once its variables are replaced"},
+		"references": {"FROM scratch AS t\nARG A=" + strings.Repeat("$A", 1001) + "\n",
+			"more than 1000 variables"},
+		"work": {many, "too many commands for its number of variables"},
+	} {
+		if _, err := parse(t, tt.text).Needs("t", nil); err == nil ||
+			!strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: error %v, want %q", name, err, tt.want)
+		}
+	}
+	commands := "FROM scratch\n" + strings.Repeat("ARG A\n", 20000)
+	if _, err := Parse("Dockerfile", []byte(commands)); err == nil {
+		t.Error("20001 commands are read")
+	}
+}
+
+// FuzzNeeds: reading what a Dockerfile needs ends, and takes memory in proportion to the text.
+func FuzzNeeds(f *testing.F) {
+	f.Add("ARG A=1\nFROM a:$A AS t\nARG B=$A$A\nENV C=${B:-$B}\nCOPY $C /x\n" +
+		"RUN --mount=target=/y cat /y/${C#1}\n")
+	f.Add("FROM scratch AS t\nARG A=xx\nARG A=$A$A$A$A\nARG A=$A$A$A$A\nCOPY $A .\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		file, err := Parse("Dockerfile", []byte(text))
+		if err != nil {
+			return
+		}
+		for _, target := range file.Targets() {
+			n, err := file.Needs(target, map[string]string{"GIVEN": "value"})
+			if err != nil {
+				continue
+			}
+			size := 0
+			for _, p := range append(n.Copies, n.Mounts...) {
+				size += len(p.Name)
+			}
+			for _, i := range n.Images {
+				size += len(i.Ref)
+			}
+			if size > (1+len(text))*maxValue {
+				t.Errorf("%d bytes of text need names of %d bytes", len(text), size)
+			}
+			if _, err := file.Only(target); err != nil {
+				t.Errorf("%s is there and is not: %v", target, err)
+			}
+		}
+	})
 }
 
 func TestParseSaysWhere(t *testing.T) {

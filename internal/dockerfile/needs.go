@@ -102,15 +102,38 @@ type reader struct {
 	meta   values
 	scopes []scope // by stage, of those that were read
 	needs  Needs
+	work   int // variables that commands have seen
 }
+
+// Limits of what is read, because a variable may be twice the last one, and each command sees all.
+const (
+	maxValue      = 16 << 10 // bytes of a value, as for those of Makefile.toml
+	maxReferences = 1000     // in one word, nested ones too
+	maxCommands   = 20000
+	maxWork       = 20_000_000 // variables for all commands
+)
 
 func (r *reader) fail(at []parser.Range, err error) error {
 	return &Error{File: r.f.name, Line: line(at), Err: err}
 }
 
 func (r *reader) expand(word string, env values) (string, error) {
+	if strings.Count(word, "$") > maxReferences {
+		return "", fmt.Errorf("a word refers to more than %d variables", maxReferences)
+	}
 	result, err := r.lex.ProcessWordWithMatches(word, env)
+	if err == nil && len(result.Result) > maxValue {
+		return "", fmt.Errorf("a word has more than %d bytes once its variables are replaced", maxValue)
+	}
 	return result.Result, err
+}
+
+// visible returns the variables that a command sees.
+func (r *reader) visible(s *scope) (values, error) {
+	if r.work += len(s.args) + len(s.env); r.work > maxWork {
+		return nil, errors.New("the Dockerfile has too many commands for its number of variables")
+	}
+	return s.all(), nil
 }
 
 // readMeta reads the arguments before the first FROM.
@@ -155,6 +178,9 @@ func (r *reader) readStage(i int) error {
 	}
 	if n, ok := r.f.stage(base, i); ok {
 		b := r.scopes[n]
+		if _, err := r.visible(&b); err != nil { // they are copied
+			return r.fail(st.Location, err)
+		}
 		s = scope{args: maps.Clone(b.args), env: maps.Clone(b.env), workDir: b.workDir}
 	} else if base == "" {
 		return r.fail(st.Location, fmt.Errorf("FROM %s names no image: no argument in it has a value",
@@ -183,7 +209,10 @@ func (r *reader) readCommand(stage int, s *scope, cmd instructions.Command) erro
 	case *instructions.ArgCommand:
 		return r.readArgs(s, c)
 	case *instructions.EnvCommand:
-		known := s.all() // the values of one ENV do not see each other
+		known, err := r.visible(s) // the values of one ENV do not see each other
+		if err != nil {
+			return err
+		}
 		for _, kv := range c.Env {
 			value, err := r.expand(kv.Value, known)
 			if err != nil {
@@ -192,7 +221,11 @@ func (r *reader) readCommand(stage int, s *scope, cmd instructions.Command) erro
 			s.env[kv.Key] = value
 		}
 	case *instructions.WorkdirCommand:
-		dir, err := r.expand(c.Path, s.all())
+		known, err := r.visible(s)
+		if err != nil {
+			return err
+		}
+		dir, err := r.expand(c.Path, known)
 		if err != nil {
 			return err
 		}
@@ -223,8 +256,11 @@ func (r *reader) readArgs(s *scope, c *instructions.ArgCommand) error {
 		case given:
 			s.args[kv.Key] = value
 		case kv.Value != nil:
-			value, err := r.expand(*kv.Value, s.all())
+			known, err := r.visible(s)
 			if err != nil {
+				return err
+			}
+			if value, err = r.expand(*kv.Value, known); err != nil {
 				return err
 			}
 			s.args[kv.Key] = value
@@ -236,8 +272,12 @@ func (r *reader) readArgs(s *scope, c *instructions.ArgCommand) error {
 }
 
 func (r *reader) readCopy(s *scope, sources []string, line int) error {
+	known, err := r.visible(s)
+	if err != nil {
+		return err
+	}
 	for _, source := range sources {
-		source, err := r.expand(source, s.all())
+		source, err := r.expand(source, known)
 		if err != nil {
 			return err
 		}
@@ -261,7 +301,10 @@ func clean(name string) string {
 }
 
 func (r *reader) readRun(stage int, s *scope, c *instructions.RunCommand) error {
-	known := s.all()
+	known, err := r.visible(s)
+	if err != nil {
+		return err
+	}
 	if err := c.Expand(func(word string) (string, error) {
 		return r.expand(word, known)
 	}); err != nil {
