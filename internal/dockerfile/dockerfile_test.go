@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/txtar"
+
+	"buildsys/internal/buildtest/bound"
 )
 
 // g1 is the Dockerfile of the test tree.
@@ -195,30 +197,34 @@ func FuzzNeeds(f *testing.F) {
 		"RUN --mount=target=/y cat /y/${C#1}\n")
 	f.Add("FROM scratch AS t\nARG A=xx\nARG A=$A$A$A$A\nARG A=$A$A$A$A\nCOPY $A .\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		file, err := Parse("Dockerfile", []byte(text))
-		if err != nil {
-			return
-		}
-		for _, target := range file.Targets() {
-			n, err := file.Needs(target, map[string]string{"GIVEN": "value"})
-			if err != nil {
-				continue
-			}
-			size := 0
-			for _, p := range append(n.Copies, n.Mounts...) {
-				size += len(p.Name)
-			}
-			for _, i := range n.Images {
-				size += len(i.Ref)
-			}
-			if size > (1+len(text))*maxValue {
-				t.Errorf("%d bytes of text need names of %d bytes", len(text), size)
-			}
-			if _, err := file.Only(target); err != nil {
-				t.Errorf("%s is there and is not: %v", target, err)
-			}
-		}
+		bound.Work(t, 1<<30, func() { needsOf(t, text) })
 	})
+}
+
+func needsOf(t *testing.T, text string) {
+	file, err := Parse("Dockerfile", []byte(text))
+	if err != nil {
+		return
+	}
+	for _, target := range file.Targets() {
+		n, err := file.Needs(target, map[string]string{"GIVEN": "value"})
+		if err != nil {
+			continue
+		}
+		size := 0
+		for _, p := range append(n.Copies, n.Mounts...) {
+			size += len(p.Name)
+		}
+		for _, i := range n.Images {
+			size += len(i.Ref)
+		}
+		if size > (1+len(text))*maxValue {
+			t.Errorf("%d bytes of text need names of %d bytes", len(text), size)
+		}
+		if _, err := file.Only(target); err != nil {
+			t.Errorf("%s is there and is not: %v", target, err)
+		}
+	}
 }
 
 func TestParseSaysWhere(t *testing.T) {

@@ -38,7 +38,7 @@ var want = []Module{
 // with -> is the target of a link.
 type entry struct{ name, text string }
 
-func tarOf(t *testing.T, entries ...entry) []byte {
+func tarOf(t testing.TB, entries ...entry) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	w := tar.NewWriter(&out)

@@ -48,7 +48,7 @@ func writeOVA(t *testing.T, members ...*tar.Header) string {
 
 // sparseOVA returns an archive of three blocks with an old GNU sparse member of 2^62 bytes, all of
 // them a hole.
-func sparseOVA(t *testing.T) string {
+func sparseOVA(t testing.TB) string {
 	t.Helper()
 	b := make([]byte, 3*512)
 	copy(b, "disk.vmdk")
@@ -162,7 +162,7 @@ func frameOf(data []byte) []byte {
 }
 
 // vmdkOf returns an image with three grains of 1 MiB that have one byte.
-func vmdkOf(t *testing.T, sectors uint64) []byte {
+func vmdkOf(t testing.TB, sectors uint64) []byte {
 	t.Helper()
 	le := binary.LittleEndian
 	b := make([]byte, 5*sector)
