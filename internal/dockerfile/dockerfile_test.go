@@ -267,6 +267,24 @@ func TestMentions(t *testing.T) {
 	}
 }
 
+// TestBracesThatDouble: forty pairs of braces stand for 2^40 paths.
+func TestBracesThatDouble(t *testing.T) {
+	none := func(string) (string, bool) { return "", false }
+	script := "cat /in/dir/" + strings.Repeat("{a,b}", 40) + " /in/x/{a,b}{c,d}"
+	paths, whole := Mentions(script, "/in", none)
+	if want := []string{"dir", "x/ac", "x/ad", "x/bc", "x/bd"}; whole || !slices.Equal(paths, want) {
+		t.Errorf("got %q, %v; want %q", paths, whole, want)
+	}
+	long := func(string) (string, bool) { return strings.Repeat("x", maxValue), true }
+	paths, whole = Mentions("cat /in/dir/"+strings.Repeat("$A", 2000), "/in", long)
+	if whole || !slices.Equal(paths, []string{"dir"}) {
+		t.Errorf("got %d paths, %v", len(paths), whole)
+	}
+	if _, whole = Mentions("cat /in/"+strings.Repeat("$A", 4000), "/in", long); !whole {
+		t.Error("a path of 8000 bytes does not stand for everything")
+	}
+}
+
 func TestIgnore(t *testing.T) {
 	i, err := ParseIgnore([]byte("# what docker does not " +
 		"see\n/build/*\n!/build/rpms/*.rpm\n/build/rpms/*-debuginfo-*.rpm\n**/target/*\n"))

@@ -37,6 +37,10 @@ func Mentions(script, dir string, lookup func(name string) (string, bool)) (path
 				word = word[:end]
 			}
 			begin += len(word)
+			if len(word) > maxPath {
+				whole = true
+				continue
+			}
 			for _, p := range braces(word) {
 				p = known(p, lookup)
 				if p = strings.TrimPrefix(path.Clean("/"+p), "/"); p == "" {
@@ -51,6 +55,12 @@ func Mentions(script, dir string, lookup func(name string) (string, bool)) (path
 	return slices.Compact(paths), whole
 }
 
+// Limits of a path in a script: braces in a row double the number of paths each.
+const (
+	maxPath  = 4096 // bytes, as in Linux
+	maxPaths = 128  // that one word stands for
+)
+
 // isPath reports whether a byte next to the directory's name makes it part of a longer name.
 func isPath(c byte) bool {
 	return c == '/' || c == '.' || c == '-' || c == '_' || c >= '0' && c <= '9' ||
@@ -60,9 +70,18 @@ func isPath(c byte) bool {
 // isWord reports whether a byte may be part of a path in a script.
 func isWord(c byte) bool { return isPath(c) || strings.IndexByte("{},$*?[]+@%~:", c) >= 0 }
 
-// braces expands the first {a,b} of a word, and then the rest. Braces without a comma, such as
-// those of ${NAME}, stay.
+// braces expands the {a,b} of a word. Braces without a comma, such as those of ${NAME}, stay. A
+// word for too many paths stays as it is, and stands for the directory before its first brace.
 func braces(word string) []string {
+	if words := expandBraces(word, maxPaths); len(words) <= maxPaths {
+		return words
+	}
+	return []string{word}
+}
+
+// expandBraces expands the first braces, and then the rest. It stops when there are more than most
+// words.
+func expandBraces(word string, most int) []string {
 	for i := 0; i < len(word); i++ {
 		if word[i] != '{' || i > 0 && word[i-1] == '$' {
 			continue
@@ -73,7 +92,10 @@ func braces(word string) []string {
 		}
 		var words []string
 		for _, part := range strings.Split(word[i+1:i+end], ",") {
-			words = append(words, braces(word[:i]+part+word[i+end+1:])...)
+			words = append(words, expandBraces(word[:i]+part+word[i+end+1:], most-len(words))...)
+			if len(words) > most {
+				break
+			}
 		}
 		return words
 	}
@@ -103,7 +125,9 @@ func known(p string, lookup func(string) (string, bool)) string {
 			if !ok || strings.Contains(value, "$") {
 				return strings.Join(parts, "/")
 			}
-			part = part[:i] + value + part[i+1+end:]
+			if part = part[:i] + value + part[i+1+end:]; len(part) > maxPath {
+				return strings.Join(parts, "/")
+			}
 		}
 		if strings.ContainsAny(part, "*?[{") {
 			break

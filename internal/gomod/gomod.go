@@ -44,8 +44,8 @@ func (e *Error) Error() string {
 func (*Error) ErrorKind() errkind.Kind { return errkind.Usage }
 
 // Read returns the modules that the go.sum in an archive's directory root names, sorted. An empty
-// root means the only directory at the top of the archive. The error is an *Error, one from reading the
-// file, or ctx's.
+// root means the only directory at the top of the archive. The error is an *Error, one from reading
+// the file, or ctx's.
 //
 // The module may need fewer than these, but only the go command can tell, and only when it has
 // their go.mod files.

@@ -49,8 +49,8 @@ func (z *zipFile) ReadAt(b []byte, off int64) (int, error) {
 		return 0, context.Cause(z.ctx)
 	}
 	if !z.opened.Load() && z.left.Add(-int64(len(b))) < 0 {
-		return 0, fmt.Errorf("the directory of the zip file has more than %d MiB: it lists too many files",
-			maxDirectory>>20)
+		return 0, fmt.Errorf("the directory of the zip file has more than %d MiB: it lists too many "+
+			"files", maxDirectory>>20)
 	}
 	return z.f.ReadAt(b, off)
 }

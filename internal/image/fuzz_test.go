@@ -79,11 +79,13 @@ func FuzzOVA(f *testing.F) {
 }
 
 func FuzzOVF(f *testing.F) {
-	f.Add([]byte("<Disk file=\"{{OS_DISK}}\" size=\"{{OS_DISK_BYTES}}\"/>\n{{X}}{{{{}}"), "{{OS_DISK}}")
+	f.Add([]byte("<Disk file=\"{{OS_DISK}}\" size=\"{{OS_DISK_BYTES}}\"/>\n{{X}}{{{{}}"),
+		"{{OS_DISK}}")
 	f.Fuzz(func(t *testing.T, template []byte, value string) {
 		a := Appliance{OSDisk: "os.vmdk", OSGiB: 2, More: map[string]string{"X": value}}
 		bound.Work(t, 64<<20+uint64(len(template)*(16+len(value))), func() {
-			if out, err := RenderOVF(template, a); err == nil && !bytes.Contains(out, []byte("os.vmdk")) {
+			out, err := RenderOVF(template, a)
+			if err == nil && !bytes.Contains(out, []byte("os.vmdk")) {
 				t.Errorf("%q has no disk", out)
 			}
 		})

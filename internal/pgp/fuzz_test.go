@@ -19,8 +19,9 @@ func FuzzVerify(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	head := []byte{4, ofFile, algorithmRSA, hashSHA512, 0, 0}
-	f.Add(public, packet(tagSignature, append(head, 0, 10, 9, subIssuer, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2)))
+	body := []byte{4, ofFile, algorithmRSA, hashSHA512, 0, 0, 0, 10, 9, subIssuer, 0, 0, 0, 0, 0, 0,
+		0, 0, 1, 2}
+	f.Add(public, packet(tagSignature, body))
 	f.Add(packet(tagPublicKey, append([]byte{4, 0, 0, 0, 0, algorithmRSA}, 0xff, 0xff)), []byte{})
 	f.Fuzz(func(t *testing.T, public, signature []byte) {
 		bound.Work(t, 64<<20, func() {
