@@ -15,6 +15,8 @@ import (
 	"strings"
 
 	"golang.org/x/text/unicode/norm"
+
+	"buildsys/internal/oci"
 )
 
 // Digest returns the digest of a manifest in the form of Twoliter.lock: the sha256, in base64, of
@@ -32,6 +34,9 @@ func Digest(data []byte) (string, error) {
 // space, whole numbers, and strings in Unicode normal form C that escape only quotes and
 // backslashes.
 func canonicalJSON(data []byte) ([]byte, error) {
+	if err := oci.CheckObjects(data); err != nil {
+		return nil, err
+	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
 	var v any

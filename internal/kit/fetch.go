@@ -160,7 +160,7 @@ func readBack(f *os.File) ([]byte, error) {
 }
 
 func unmarshal(data []byte, to any, what string) error {
-	if err := json.Unmarshal(data, to); err != nil {
+	if err := oci.Decode(data, to); err != nil {
 		return oci.Bad("its %s is not JSON: %v", what, err)
 	}
 	return nil

@@ -3,7 +3,6 @@
 package kit
 
 import (
-	"encoding/json"
 	"fmt"
 
 	spec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -84,7 +83,7 @@ func parseIndex(data []byte) (spec.Index, error) {
 		spec.Index
 		Layers []any `json:"layers"`
 	}
-	if err := json.Unmarshal(data, &x); err != nil {
+	if err := oci.Decode(data, &x); err != nil {
 		return x.Index, fmt.Errorf("its index is not JSON: %w", err)
 	}
 	switch {

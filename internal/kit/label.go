@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"buildsys/internal/manifest"
+	"buildsys/internal/oci"
 )
 
 const (
@@ -77,7 +78,7 @@ func decodeMetadata(labels map[string]string) (Metadata, error) {
 		return Metadata{}, fmt.Errorf("its label is not base64: %w", err)
 	}
 	var l labelJSON
-	if err := json.Unmarshal(data, &l); err != nil {
+	if err := oci.Decode(data, &l); err != nil {
 		return Metadata{}, fmt.Errorf("its label is not JSON: %w", err)
 	}
 	m := Metadata{Name: l.Name, Version: l.Version, SDK: manifest.LockedImage{Image: l.SDK.image(),

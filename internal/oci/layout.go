@@ -55,7 +55,7 @@ func (l Layout) Index() (data []byte, x spec.Index, err error) {
 	if err != nil {
 		return nil, x, err
 	}
-	if err := json.Unmarshal(data, &x); err != nil {
+	if err := Decode(data, &x); err != nil {
 		return nil, x, Bad("%s: %v", filepath.Join(l.Dir, spec.ImageIndexFile), err)
 	}
 	return data, x, nil
@@ -80,7 +80,7 @@ func (l Layout) ReadJSON(d spec.Descriptor, v any) error {
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(data, v); err != nil {
+	if err := Decode(data, v); err != nil {
 		return Bad("%s: %v", l.Path(d.Digest), err)
 	}
 	return nil

@@ -6,7 +6,9 @@
 package oci
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -20,6 +22,26 @@ import (
 // MaxDocument bounds an index, a manifest or a configuration, in bytes: the limit of registries for
 // a manifest.
 const MaxDocument = 4 << 20
+
+// maxObjects bounds the objects and lists of a document: three bytes of it become a descriptor of a
+// hundred. The largest documents are results with 4096 outputs, of which each has two.
+const maxObjects = 1 << 16
+
+// Decode is json.Unmarshal for an index, a manifest or a configuration.
+func Decode(data []byte, to any) error {
+	if err := CheckObjects(data); err != nil {
+		return err
+	}
+	return json.Unmarshal(data, to)
+}
+
+// CheckObjects refuses a document with too many objects and lists.
+func CheckObjects(data []byte) error {
+	if n := bytes.Count(data, []byte("{")) + bytes.Count(data, []byte("[")); n > maxObjects {
+		return fmt.Errorf("it has %d objects and lists, more than %d", n, maxObjects)
+	}
+	return nil
+}
 
 // BadError is the error for content that is not what it should be.
 type BadError struct{ reason string }

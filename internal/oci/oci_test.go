@@ -165,3 +165,18 @@ func TestLinkOut(t *testing.T) {
 		t.Error("the index was read")
 	}
 }
+
+// TestDocumentsOfManyObjects: a few bytes of a document become a hundred of memory.
+func TestDocumentsOfManyObjects(t *testing.T) {
+	text := func(n int) []byte {
+		return []byte(`{"layers":[{}` + strings.Repeat(",{}", n-3) + `]}`)
+	}
+	var m spec.Manifest
+	if err := Decode(text(maxObjects), &m); err != nil || len(m.Layers) != maxObjects-2 {
+		t.Errorf("%d layers, %v", len(m.Layers), err)
+	}
+	if err := Decode(text(maxObjects+1), &m); err == nil ||
+		!strings.Contains(err.Error(), "65537 objects and lists, more than 65536") {
+		t.Errorf("error %v", err)
+	}
+}

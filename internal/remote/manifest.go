@@ -94,7 +94,7 @@ func encodeManifest(e cache.Entry, provenance cache.Blob) ([]byte, error) {
 func decodeManifest(data []byte, id cache.ActionID, step, transcript string) (cache.Entry, error) {
 	e := cache.Entry{Action: id, Step: step, Transcript: transcript}
 	var m spec.Manifest
-	if err := json.Unmarshal(data, &m); err != nil {
+	if err := oci.Decode(data, &m); err != nil {
 		return e, fmt.Errorf("it is not a manifest: %w", err)
 	}
 	if m.SchemaVersion != 2 || m.MediaType != manifestType || m.ArtifactType != resultType {

@@ -91,7 +91,7 @@ func (t *target) findSDK(ctx context.Context, image string) (sdk SDK, err error)
 func decodeSDK(data []byte, image string) (SDK, error) {
 	var m spec.Manifest
 	sdk := SDK{Image: image}
-	if err := json.Unmarshal(data, &m); err != nil || m.ArtifactType != sdkType ||
+	if err := oci.Decode(data, &m); err != nil || m.ArtifactType != sdkType ||
 		m.MediaType != manifestType {
 		return sdk, fmt.Errorf("it is not an SDK image but %.100q", m.ArtifactType)
 	}
