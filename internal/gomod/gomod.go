@@ -69,6 +69,9 @@ func Read(ctx context.Context, archive, root string) ([]Module, error) {
 	return modules, nil
 }
 
+// maxModules bounds the modules of a go.sum, each of which is fetched. Kubernetes has 500.
+const maxModules = 20000
+
 // ParseSums reads a go.sum. Like the go command, it ignores lines with unknown kinds of sums.
 func ParseSums(text []byte) ([]Module, error) {
 	byName := map[module.Version]*Module{}
@@ -92,6 +95,9 @@ func ParseSums(text []byte) ([]Module, error) {
 		}
 		key := module.Version{Path: name, Version: version}
 		m := byName[key]
+		if m == nil && len(byName) == maxModules {
+			return nil, fmt.Errorf("line %d: it names more than %d modules", n, maxModules)
+		}
 		if m == nil {
 			m = &Module{Path: name, Version: version}
 			byName[key] = m

@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -44,6 +45,18 @@ func TestZipThatListsTooManyFiles(t *testing.T) {
 	}
 	if c.read > maxDirectory {
 		t.Errorf("%d bytes were read", c.read)
+	}
+}
+
+// TestSumsOfTooManyModules: every module is fetched.
+func TestSumsOfTooManyModules(t *testing.T) {
+	var text strings.Builder
+	for i := range maxModules + 1 {
+		fmt.Fprintf(&text, "example.com/m%d v1.0.0 h1:x\nexample.com/m%[1]d v1.0.0/go.mod h1:x\n", i)
+	}
+	if all, err := ParseSums([]byte(text.String())); err == nil ||
+		!strings.Contains(err.Error(), "line 40001: it names more than 20000 modules") {
+		t.Errorf("%d modules, %v", len(all), err)
 	}
 }
 

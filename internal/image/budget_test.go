@@ -75,7 +75,12 @@ func TestOVAMembersAreWhatTheArchiveHolds(t *testing.T) {
 	for i := range many {
 		many[i] = &tar.Header{Name: fmt.Sprint(i)}
 	}
+	disks := make([]*tar.Header, maxOVADisks+1)
+	for i := range disks {
+		disks[i] = &tar.Header{Name: fmt.Sprint(i, ".vmdk")}
+	}
 	for name, file := range map[string]string{
+		"disks":  writeOVA(t, disks...),
 		"sparse": sparseOVA(t),
 		"twice":  writeOVA(t, &tar.Header{Name: "a"}, &tar.Header{Name: "a"}),
 		"link": writeOVA(t, &tar.Header{Name: "a.vmdk", Typeflag: tar.TypeSymlink,
@@ -83,7 +88,7 @@ func TestOVAMembersAreWhatTheArchiveHolds(t *testing.T) {
 		"many": writeOVA(t, many...),
 	} {
 		want := map[string]string{"sparse": "has holes", "twice": "two files named", "link": "has holes",
-			"many": "more than 100 files"}[name]
+			"many": "more than 100 files", "disks": "more than 8 disks"}[name]
 		_, err := OpenAll(t.Context(), file, t.TempDir())
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", name, err, want)

@@ -20,6 +20,7 @@ import (
 const (
 	maxOVAMembers  = 100     // an appliance has a description, a manifest and a few disks
 	maxOVAManifest = 1 << 20 // bytes
+	maxOVADisks    = 8       // an image has at most two, each of which is read
 )
 
 // OpenAll is Open for files that may hold several disks: it returns the disks of an OVA in order,
@@ -140,6 +141,9 @@ func ovaMembers(ctx context.Context, f *os.File) ([]section, error) {
 		}
 		sums[h.Name] = fmt.Sprintf("%x", sum.Sum(nil))
 		if path.Ext(h.Name) == ".vmdk" {
+			if len(disks) == maxOVADisks {
+				return nil, fmt.Errorf("the archive has more than %d disks", maxOVADisks)
+			}
 			disks = append(disks, section{h.Name, io.NewSectionReader(f, at, h.Size)})
 		}
 	}
