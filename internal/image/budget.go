@@ -58,7 +58,7 @@ type limits struct {
 
 // anyDisk is for images of which nothing is known. A disk's holes cost nothing, but its zeros may
 // have to be decompressed, and its data takes space.
-var anyDisk = limits{disk: 64 << 40, made: 256 << 30, data: 32 << 30}
+var anyDisk = limits{disk: maxDiskBytes, made: 256 << 30, data: 32 << 30}
 
 // disksOf returns limits for the named disks of a layout; without a name, for all.
 func disksOf(l Layout, name string) *limits {

@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	qcow2Magic = "QFI\xfb"
-	maxQcow2L1 = 32 << 20 // bytes, the limit of qemu
+	qcow2Magic   = "QFI\xfb"
+	maxDiskBytes = 64 << 40 // of an expanded disk
+	maxQcow2L1   = 32 << 20 // bytes, the limit of qemu
 
 	qcow2DirtyBit   = 1 << 0
 	qcow2Compressed = 1 << 62
@@ -103,7 +104,7 @@ func readQcow2Header(src io.ReaderAt) (h qcow2Header, err error) {
 	case h.BackingOffset != 0 || h.Encryption != 0 || incompatible&^qcow2DirtyBit != 0:
 		return h, &UnsupportedError{fmt.Sprintf("a qcow2 file with a backing file, encryption or "+
 			"special features (%#x)", incompatible)}
-	case h.ClusterBits < 9 || h.ClusterBits > 21 || h.Size > 1<<62 ||
+	case h.ClusterBits < 9 || h.ClusterBits > 21 || h.Size > maxDiskBytes ||
 		h.L1Entries > maxQcow2L1/8 || h.L1Offset > 1<<56:
 		return h, errors.New("the qcow2 header is damaged")
 	}

@@ -44,7 +44,7 @@ func readVMDKHeader(src io.ReaderAt, size int64) (h vmdkHeader, err error) {
 		return h, &UnsupportedError{"a VMDK file that is not streamOptimized"}
 	case h.capacity == 0:
 		return h, &UnsupportedError{"a VMDK file that describes a disk in other files"}
-	case h.capacity > maxSectors || h.grain == 0 || h.grain > maxGrain/sector ||
+	case h.capacity > maxDiskBytes/sector || h.grain == 0 || h.grain > maxGrain/sector ||
 		h.start > uint64(size/sector) || at > uint64(size/sector) || length > maxDescriptor/sector:
 		return h, errors.New("the VMDK header is damaged")
 	case at == 0:
