@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"buildsys/internal/builddir"
@@ -132,6 +133,10 @@ func firstDifference(a, b string) (int64, error) {
 	}
 }
 
+// maxReport bounds diffoscope's report, which is held in memory. It says at its end that it was cut
+// off. People read some kilobytes of one; two images that share nothing give gigabytes.
+const maxReport = 32 << 20
+
 // explain returns what differs inside files of the two builds: in RPMs by their headers, and by
 // diffoscope if it is installed.
 func explain(ctx context.Context, b builddir.Builds, files []string) []Explanation {
@@ -152,8 +157,8 @@ func explain(ctx context.Context, b builddir.Builds, files []string) []Explanati
 		}})
 	}
 	// diffoscope exits with 1 if files differ. Its output shows all other failures.
-	out, _ := exec.CommandContext(ctx, program, "--no-progress", "--text", "-", b.First(), b.Second()).
-		CombinedOutput()
+	out, _ := exec.CommandContext(ctx, program, "--no-progress", "--max-text-report-size",
+		strconv.Itoa(maxReport), "--text", "-", b.First(), b.Second()).CombinedOutput()
 	report, err := b.KeepReport("diffoscope", out)
 	if err != nil {
 		all = append(all, Explanation{Lines: []string{err.Error()}})

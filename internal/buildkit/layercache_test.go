@@ -298,3 +298,12 @@ func silentAddress(t *testing.T) string {
 	}()
 	return l.Addr().String()
 }
+
+// TestEnginesGetLoginsForNamedRegistriesOnly checks which registries an engine may ask a login for.
+func TestEnginesGetLoginsForNamedRegistriesOnly(t *testing.T) {
+	u := &layerUse{to: engine.LayerPlace{Repository: "tree.invalid/x", Plain: true},
+		from: []engine.LayerPlace{{Repository: "caller.invalid:5000/x", Named: true}}}
+	if got := u.hosts(); len(got) != 1 || !got["caller.invalid:5000"] {
+		t.Errorf("hosts %v", got)
+	}
+}
