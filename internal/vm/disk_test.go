@@ -60,8 +60,8 @@ func TestBootOpensNoOtherFile(t *testing.T) {
 	qemuImg(t, "create", "-q", "-f", "qcow2", "-b", plain, "-F", "raw", file("backing.qcow2"))
 	qemuImg(t, "create", "-q", "-f", "qcow2", "-u", "-F", "raw", "-b",
 		`json:{"driver":"raw","file":{"driver":"file","filename":"`+plain+`"}}`, file("json.qcow2"), "1M")
-	qemuImg(t, "create", "-q", "-f", "qcow2", "-o", "data_file="+plain+",data_file_raw=on",
-		file("data.qcow2"), "1M")
+	qemuImg(t, "create", "-q", "-f", "qcow2", "-o", "data_file="+file("data")+",data_file_raw=on",
+		file("data.qcow2"), "1M") // it empties the other file
 	qemuImg(t, "convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=monolithicFlat", plain,
 		file("flat.vmdk"))
 	qemuImg(t, "convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=twoGbMaxExtentSparse", plain,
