@@ -27,6 +27,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"buildsys/internal/engine"
+	"buildsys/internal/errkind"
 	"buildsys/internal/oci"
 	"buildsys/internal/plan"
 )
@@ -45,6 +46,8 @@ type buildkitd struct {
 	layout  sdkLayout
 	wait    time.Duration // for a registry that limits requests
 
+	patience patience
+
 	mu sync.Mutex
 	// images from registries: asked once, so that a run uses one image
 	resolved map[string]sdkImage
@@ -53,7 +56,7 @@ type buildkitd struct {
 func newBuildkitd(opt engine.Options) (daemon, error) {
 	d := &buildkitd{
 		address: address{text: opt.BuildKit}, layout: sdkLayout{oci.Layout{Dir: opt.OCILayout}},
-		wait: opt.Wait, resolved: map[string]sdkImage{},
+		wait: opt.Wait, patience: patienceOf(opt), resolved: map[string]sdkImage{},
 	}
 	a, err := parseAddress(opt.BuildKit, "BUILDSYS_BUILDKIT_HOST")
 	if err != nil {
@@ -141,11 +144,15 @@ func (d *buildkitd) info(ctx context.Context) (engine.Info, error) {
 		return engine.Info{}, err
 	}
 	defer c.Close()
-	build, err := c.Info(ctx)
+	build, err := question(ctx, d, "buildctl debug info", d.patience.short,
+		func(ctx context.Context, _ func()) (*bkclient.Info, error) { return c.Info(ctx) })
 	if err != nil {
 		return engine.Info{}, err
 	}
-	workers, err := c.ListWorkers(ctx)
+	workers, err := question(ctx, d, "buildctl debug workers", d.patience.short,
+		func(ctx context.Context, _ func()) ([]*bkclient.WorkerInfo, error) {
+			return c.ListWorkers(ctx)
+		})
 	if err != nil {
 		return engine.Info{}, err
 	}
@@ -193,6 +200,9 @@ func (d *buildkitd) fromRegistry(ctx context.Context, b *Builder, ref string) (s
 	name = reference.TagNameOnly(name)
 	manifest, data, err := d.resolve(ctx, b, name.String())
 	if err != nil {
+		if errkind.Is[*HungError](err) {
+			return sdkImage{}, false, err
+		}
 		if grpcerrors.Code(err) == codes.NotFound || strings.Contains(err.Error(), "not found") {
 			return sdkImage{}, false, nil
 		}
@@ -234,7 +244,10 @@ func (d *buildkitd) resolve(ctx context.Context, b *Builder, name string) (manif
 	}
 	begin := time.Now()
 	for pause := time.Second; ; pause *= 2 {
-		_, err = b.client().Build(ctx, bkclient.SolveOpt{}, "", resolve, nil)
+		_, err = question(ctx, d, "the configuration of "+name, d.patience.long,
+			func(ctx context.Context, _ func()) (*bkclient.SolveResponse, error) {
+				return b.client().Build(ctx, bkclient.SolveOpt{}, "", resolve, nil)
+			})
 		if err == nil || classifyEngine(err) != RegistryBusy || time.Since(begin)+pause > d.wait {
 			return manifest, config, err
 		}

@@ -12,11 +12,14 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"buildsys/internal/engine"
+	"buildsys/internal/errkind"
 
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/api/types/system"
 	"github.com/docker/docker/api/types/versions"
 	docker "github.com/docker/docker/client"
 	bkclient "github.com/moby/buildkit/client"
@@ -28,14 +31,15 @@ const minAPI = "1.41"
 
 // dockerd is a Docker engine.
 type dockerd struct {
-	address address
-	docker  *docker.Client
+	address  address
+	docker   *docker.Client
+	patience patience
 }
 
 // newDockerd reads the settings; it does not connect to the engine.
 func newDockerd(opt engine.Options) (daemon, error) {
 	text := cmp.Or(opt.Host, os.Getenv(docker.EnvOverrideHost), docker.DefaultDockerHost)
-	d := &dockerd{address: address{text: text}}
+	d := &dockerd{address: address{text: text}, patience: patienceOf(opt)}
 	a, err := parseAddress(text, docker.EnvOverrideHost)
 	if err != nil {
 		return nil, newEngineError(d, err)
@@ -99,11 +103,15 @@ func (d *dockerd) hint() string {
 func (d *dockerd) dial(ctx context.Context) (*bkclient.Client, error) {
 	return bkclient.New(ctx, "",
 		bkclient.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			return d.docker.DialHijack(ctx, "/grpc", "h2c", nil)
+			return hijack(ctx, func() (net.Conn, error) {
+				return d.docker.DialHijack(ctx, "/grpc", "h2c", nil)
+			})
 		}),
 		bkclient.WithSessionDialer(func(ctx context.Context, proto string,
 			meta map[string][]string) (net.Conn, error) {
-			return d.docker.DialHijack(ctx, "/session", proto, meta)
+			return hijack(ctx, func() (net.Conn, error) {
+				return d.docker.DialHijack(ctx, "/session", proto, meta)
+			})
 		}))
 }
 
@@ -155,7 +163,8 @@ func underlyingDial(err error) error {
 }
 
 func (d *dockerd) info(ctx context.Context) (engine.Info, error) {
-	i, err := d.docker.Info(ctx)
+	i, err := question(ctx, d, "docker info", d.patience.short,
+		func(ctx context.Context, _ func()) (system.Info, error) { return d.docker.Info(ctx) })
 	if err != nil {
 		return engine.Info{}, err
 	}
@@ -166,10 +175,15 @@ func (d *dockerd) info(ctx context.Context) (engine.Info, error) {
 }
 
 func (d *dockerd) image(ctx context.Context, _ *Builder, ref string) (sdkImage, bool, error) {
-	img, err := d.docker.ImageInspect(ctx, ref)
+	img, err := question(ctx, d, "docker inspect "+ref, d.patience.short,
+		func(ctx context.Context, _ func()) (image.InspectResponse, error) {
+			return d.docker.ImageInspect(ctx, ref)
+		})
 	switch {
 	case cerrdefs.IsNotFound(err):
 		return sdkImage{}, false, nil
+	case errkind.Is[*HungError](err):
+		return sdkImage{}, false, err
 	case docker.IsErrConnectionFailed(err):
 		return sdkImage{}, false, newEngineError(d, d.unreachable(ctx, err))
 	case err != nil:
@@ -184,26 +198,44 @@ func (d *dockerd) image(ctx context.Context, _ *Builder, ref string) (sdkImage, 
 }
 
 func (d *dockerd) importImage(ctx context.Context, ref string, tar io.Reader) error {
-	resp, err := d.docker.ImageImport(ctx, image.ImportSource{Source: tar, SourceName: "-"}, ref,
-		image.ImportOptions{})
-	if err != nil {
-		return err
-	}
-	return errors.Join(streamError(resp), resp.Close())
+	_, err := question(ctx, d, "docker import "+ref, d.patience.long,
+		func(ctx context.Context, alive func()) (struct{}, error) {
+			source := image.ImportSource{Source: aliveReader{tar, alive}, SourceName: "-"}
+			resp, err := d.docker.ImageImport(ctx, source, ref, image.ImportOptions{})
+			if err != nil {
+				return struct{}{}, err
+			}
+			return struct{}{}, errors.Join(streamError(aliveReader{resp, alive}), resp.Close())
+		})
+	return err
 }
 
 // loadFrom takes an image from another engine, whose failures it marks as sourceErrors.
 func (d *dockerd) loadFrom(ctx context.Context, from *node, ref string) error {
-	image, err := from.b.engine.(*dockerd).docker.ImageSave(ctx, []string{ref})
-	if err != nil {
-		return &sourceError{from, err}
+	var src source
+	_, err := question(ctx, d, "docker load "+ref, d.patience.long,
+		func(ctx context.Context, alive func()) (struct{}, error) {
+			src = source{from: from, alive: alive}
+			src.asked.Store(true)
+			image, err := from.b.engine.(*dockerd).docker.ImageSave(ctx, []string{ref})
+			if err != nil {
+				return struct{}{}, &sourceError{from, err}
+			}
+			src.asked.Store(false)
+			defer image.Close()
+			src.r = image
+			loaded, err := d.docker.ImageLoad(ctx, &src)
+			if err != nil {
+				return struct{}{}, err
+			}
+			return struct{}{}, errors.Join(streamError(aliveReader{loaded.Body, alive}),
+				loaded.Body.Close())
+		})
+	if hung, ok := errors.AsType[*HungError](err); ok && src.asked.Load() {
+		hung.Question = "docker save " + ref
+		return &sourceError{from, newEngineError(from.b.engine, hung)}
 	}
-	defer image.Close()
-	loaded, err := d.docker.ImageLoad(ctx, source{from, image})
-	if err != nil {
-		return err
-	}
-	return errors.Join(streamError(loaded.Body), loaded.Body.Close())
+	return err
 }
 
 // sourceError is a failure of the engine that an image is copied from.
@@ -217,12 +249,20 @@ func (e *sourceError) Unwrap() error { return e.err }
 
 // source is what an engine sends of an image.
 type source struct {
-	from *node
-	r    io.Reader
+	from  *node
+	r     io.Reader
+	alive func()
+	asked atomic.Bool // it was asked for bytes and has not answered
 }
 
-func (s source) Read(p []byte) (int, error) {
+// Read implements io.Reader.
+func (s *source) Read(p []byte) (int, error) {
+	s.asked.Store(true)
 	n, err := s.r.Read(p)
+	if n > 0 {
+		s.asked.Store(false)
+		s.alive()
+	}
 	if err != nil && err != io.EOF {
 		err = &sourceError{s.from, err}
 	}

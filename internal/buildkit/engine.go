@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"buildsys/internal/engine"
+	"buildsys/internal/errkind"
 
 	bkclient "github.com/moby/buildkit/client"
 )
@@ -42,6 +43,7 @@ type Builder struct {
 	checkout string
 	digests  digestMemo
 	watchdog watchdog
+	patience patience
 	running  atomic.Int32 // builds
 	frontend frontend
 	layers   layers
@@ -58,7 +60,7 @@ func Dial(ctx context.Context, opt engine.Options) (*Builder, error) {
 		return nil, err
 	}
 	b := &Builder{engine: d, timeout: opt.Timeout, checkout: opt.Checkout,
-		layers: layers{LayerCache: opt.Layers}}
+		patience: patienceOf(opt), layers: layers{LayerCache: opt.Layers}}
 	b.watchdog = watchdog{ping: d.ping, host: d.host(), silence: cmp.Or(opt.Silence, silence),
 		renew: func() { b.renew(b.client()) }}
 	if err := b.await(ctx, opt.Wait, opt.Waiting); err != nil {
@@ -162,6 +164,8 @@ func newEngineError(d daemon, err error) *engine.Error {
 	case errors.Is(err, os.ErrPermission):
 		hint = "this user may not open it: add it to the group that owns the socket (sudo usermod -aG " +
 			"docker NAME) and log in again, or run as root"
+	case errkind.Is[*HungError](err):
+		hint = hungHint
 	case errors.Is(err, errNoTLS):
 		hint = "nothing was sent"
 	}

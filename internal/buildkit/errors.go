@@ -48,6 +48,8 @@ const (
 
 	// EngineSilent is transient: nothing was heard from the engine for too long.
 	EngineSilent Class = "engine silent"
+	// EngineHung is transient: the engine answers pings, but not what it was asked.
+	EngineHung Class = "engine hung"
 	// EngineLost is transient: the engine ended, or the connection to it broke.
 	EngineLost Class = "engine lost"
 	// SessionLost is transient: the engine gave up the connection for inputs and outputs.
@@ -61,10 +63,10 @@ const (
 )
 
 // attempts is how often a build is tried in total, by the class of its failure. An engine that ends
-// twice in the same step ends because of it; something that its cache lacks the second time will
-// not appear later.
-var attempts = map[Class]int{EngineSilent: 3, EngineLost: 2, SessionLost: 3, EngineCache: 2,
-	RegistryBusy: 3}
+// twice in the same step ends because of it; one that did not answer twice will not answer;
+// something that its cache lacks the second time will not appear later.
+var attempts = map[Class]int{EngineSilent: 3, EngineHung: 2, EngineLost: 2, SessionLost: 3,
+	EngineCache: 2, RegistryBusy: 3}
 
 // SolveError is a failed build.
 type SolveError struct {
@@ -148,7 +150,7 @@ func (e *SolveError) Error() string {
 		}
 	case StepFailed:
 		fmt.Fprintf(&b, "%s failed with exit code %d", e.step(), e.ExitCode)
-	case EngineSilent:
+	case EngineSilent, EngineHung:
 		fmt.Fprintf(&b, "%v", e.Err)
 	case EngineLost:
 		fmt.Fprintf(&b, "the engine ended or the connection to it broke: %v; if this happens again, "+
@@ -260,6 +262,9 @@ func (f failure) classify(exit int) Class {
 
 // classifyEngine classifies a failure that no step's process caused.
 func classifyEngine(err error) Class {
+	if errkind.Is[*HungError](err) {
+		return EngineHung
+	}
 	text := err.Error()
 	code := grpcerrors.Code(err)
 	switch {

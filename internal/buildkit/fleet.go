@@ -147,6 +147,9 @@ func (f *Fleet) dial(ctx context.Context, n *node) error {
 	f.mu.Unlock()
 	if b != nil {
 		err := b.Await(ctx, 0)
+		if err == nil { // one that hangs still answers pings
+			_, err = b.Info(ctx)
+		}
 		// The connection of its builds may have failed meanwhile; it would wait a while before it
 		// retries.
 		if err == nil {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"slices"
 
 	"buildsys/internal/errkind"
 	"buildsys/internal/plan"
@@ -45,7 +46,8 @@ func (f *Fleet) Build(ctx context.Context, s plan.Solve, out string,
 			n = source.from
 		}
 		var failed *SolveError
-		if errors.As(err, &failed) && (failed.class == EngineLost || failed.class == EngineSilent) {
+		if errors.As(err, &failed) && slices.Contains([]Class{EngineLost, EngineSilent, EngineHung},
+			failed.class) {
 			f.down(n, failed.Err)
 		}
 		return err

@@ -4,6 +4,7 @@
 package buildkit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,8 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/builder"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	digest "github.com/opencontainers/go-digest"
+
+	"buildsys/internal/errkind"
 )
 
 // A frontend that runs as part of a build has the engine list its workers and test them for
@@ -81,7 +84,7 @@ func (b *Builder) define(ctx context.Context, client *bkclient.Client, g *guard,
 		err = g.build(ctx)
 	}
 	if errors.Is(err, errUnknown) {
-		if g.known, err = ask(ctx, client, g, img); err == nil {
+		if g.known, err = b.ask(ctx, client, g, img); err == nil {
 			err = g.build(ctx)
 		}
 	}
@@ -112,17 +115,23 @@ func (g *guard) build(ctx context.Context) error {
 }
 
 // ask runs the frontend with the engine, and returns its answers.
-func ask(ctx context.Context, client *bkclient.Client, g *guard, img sdkImage) (*answers, error) {
+func (b *Builder) ask(ctx context.Context, client *bkclient.Client, g *guard,
+	img sdkImage) (*answers, error) {
 	probe, failed := *g, error(nil)
 	probe.known = &answers{images: map[string]imageAnswer{}}
-	_, err := client.Build(ctx, bkclient.SolveOpt{OCIStores: img.stores(), Internal: true}, "",
-		func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
-			probe.engine, probe.known.opts = c, c.BuildOpts()
-			probe.session = probe.known.opts.SessionID
-			failed = probe.build(ctx)
-			return gateway.NewResult(), nil
-		}, nil)
-	if failed != nil {
+	run := func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
+		probe.engine, probe.known.opts = c, c.BuildOpts()
+		probe.session = probe.known.opts.SessionID
+		failed = probe.build(ctx)
+		return gateway.NewResult(), nil
+	}
+	_, err := question(ctx, b.engine, "what can it do?", b.patience.long,
+		func(ctx context.Context, _ func()) (*bkclient.SolveResponse, error) {
+			opt := bkclient.SolveOpt{OCIStores: img.stores(), Internal: true}
+			resp, err := client.Build(ctx, opt, "", run, nil)
+			return resp, cmp.Or(failed, err)
+		})
+	if failed != nil && !errkind.Is[*HungError](err) {
 		return nil, failed
 	}
 	if err != nil {
