@@ -16,16 +16,44 @@ import (
 	"time"
 
 	"buildsys/internal/bytesize"
+	"buildsys/internal/network"
 	"buildsys/internal/progress"
 )
 
 const (
 	maxRedirects  = 10
 	progressEvery = 5 * time.Second
+	// maxHeader bounds the header of an answer, which is kept in memory. Those of real servers have
+	// a few KiB; proxies refuse more than some dozen.
+	maxHeader = 256 << 10
+	// maxTime is how long one place may take for one file, with all attempts and pauses: 4 GiB, the
+	// largest file, at 0.6 MiB a second. What came of a slower one is kept, where its server can
+	// resume, and the next run goes on.
+	maxTime = 2 * time.Hour
 )
 
-// download brings the file of pl into p, in at most maxAttempts attempts, and returns its sha512.
+// timeError is the cause of a download that took longer than maxTime.
+type timeError struct{ after time.Duration }
+
+func (e *timeError) Error() string {
+	return fmt.Sprintf("not complete after %v; what came is kept if the server can resume: try "+
+		"again, or use a lookaside cache that is nearer", e.after)
+}
+
+// download brings the file of pl into p, and returns its sha512. It takes maxTime at most.
 func (j *job) download(ctx context.Context, pl place, p *part) (string, error) {
+	limit := orDefault(j.s.tuned.maxTime, maxTime)
+	limited, cancel := context.WithTimeoutCause(ctx, limit, &timeError{limit})
+	defer cancel()
+	sum, err := j.attempts(limited, pl, p)
+	if err != nil && ctx.Err() == nil && limited.Err() != nil {
+		err = &cutError{got: p.size, total: p.from.Total, err: context.Cause(limited)}
+	}
+	return sum, err
+}
+
+// attempts is download without the limit of time. It makes at most maxAttempts attempts.
+func (j *job) attempts(ctx context.Context, pl place, p *part) (string, error) {
 	u, err := url.Parse(pl.url)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		return "", errors.New("not an http or https URL")
@@ -84,7 +112,9 @@ func (j *job) attempt(ctx context.Context, pl place, p *part) (resumed bool, err
 		return false, err
 	}
 	resumed = p.size > 0
-	body := &bodyReader{r: resp.Body, alive: alive, tick: j.ticker(p)}
+	meter := j.s.floor().Watch(func(slow error) { cancel(slow) })
+	defer meter.Stop()
+	body := &bodyReader{r: resp.Body, alive: alive, meter: meter, tick: j.ticker(p)}
 	// One byte more than allowed is enough to know.
 	_, err = io.Copy(p, io.LimitReader(body, j.s.maxBytes()-p.size+1))
 	switch {
@@ -137,8 +167,10 @@ func (s *Store) transport() http.RoundTripper {
 			TLSHandshakeTimeout: 15 * time.Second,
 			ForceAttemptHTTP2:   true,
 			DisableCompression:  true,
-			MaxIdleConns:        16,
-			IdleConnTimeout:     30 * time.Second,
+
+			MaxResponseHeaderBytes: maxHeader,
+			MaxIdleConns:           16,
+			IdleConnTimeout:        30 * time.Second,
 		}
 	})
 	return s.http
@@ -232,9 +264,10 @@ func (j *job) ticker(p *part) func() {
 	}
 }
 
-// bodyReader calls alive and tick as bytes of a body are read.
+// bodyReader counts the bytes of a body, and calls alive and tick, as they are read.
 type bodyReader struct {
 	r     io.Reader
+	meter *network.Meter
 	alive func()
 	tick  func()
 }
@@ -243,6 +276,7 @@ func (b *bodyReader) Read(buf []byte) (int, error) {
 	n, err := b.r.Read(buf)
 	if n > 0 {
 		b.alive()
+		b.meter.Add(n)
 		b.tick()
 	}
 	return n, err

@@ -4,6 +4,7 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"buildsys/internal/manifest"
+	"buildsys/internal/network"
 	"buildsys/internal/progress"
 )
 
@@ -56,6 +58,8 @@ type tuning struct {
 	maxBytes int64            // largest file that is accepted, in bytes; 0: 4 GiB
 	idle     time.Duration    // longest wait for the next byte; 0: 30 s
 	watch    watchdog         // nil: a timer of idle
+	maxTime  time.Duration    // longest time for a file from one place; 0: 2 h
+	floor    network.Floor    // least rate; zero: network.DefaultFloor
 	now      func() time.Time // nil: time.Now
 	// sleep waits before another attempt; nil: really waits.
 	sleep func(ctx context.Context, d time.Duration) error
@@ -224,6 +228,8 @@ func (s *Store) emit(e progress.Event) {
 	e.Time = s.now()
 	s.Report.Event(e)
 }
+
+func (s *Store) floor() network.Floor { return cmp.Or(s.tuned.floor, network.DefaultFloor) }
 
 func (s *Store) now() time.Time {
 	if s.tuned.now != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path"
 	"strings"
@@ -69,17 +70,13 @@ func (c *Cache) Fetch(ctx context.Context, e cache.Entry, dir string) error {
 		return oci.Local(err)
 	}
 	defer root.Close()
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(fetchAtOnce)
-	for _, f := range e.Files {
-		if parent := path.Dir(f.Name); parent != "." {
-			if err := root.MkdirAll(parent, 0o755); err != nil {
-				return errors.Join(c.notCreated(e, err), group.Wait())
-			}
+	budget := c.o.Limits.budget(sizeOf(e))
+	limited, cancel := context.WithTimeoutCause(ctx, budget, slowError{budget})
+	defer cancel()
+	if err := c.fetchFiles(limited, e, root); err != nil {
+		if ctx.Err() == nil && limited.Err() != nil {
+			return c.tooSlow(e, context.Cause(limited))
 		}
-		group.Go(func() error { return c.fetchFile(ctx, e, f, root) })
-	}
-	if err := group.Wait(); err != nil {
 		return err
 	}
 	if c.o.Accept != nil {
@@ -90,6 +87,38 @@ func (c *Cache) Fetch(ctx context.Context, e cache.Entry, dir string) error {
 	}
 	c.fetched.Add(1)
 	return nil
+}
+
+// sizeOf returns the size of all outputs of e.
+func sizeOf(e cache.Entry) (sum int64) {
+	for _, f := range e.Files {
+		sum += min(max(f.Size, 0), math.MaxInt64-sum)
+	}
+	return sum
+}
+
+// tooSlow counts a failure of the cache that e came from.
+func (c *Cache) tooSlow(e cache.Entry, err error) error {
+	for _, t := range c.from {
+		if t.place.String() == e.Origin {
+			return t.failed(err)
+		}
+	}
+	return err
+}
+
+func (c *Cache) fetchFiles(ctx context.Context, e cache.Entry, root *os.Root) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(fetchAtOnce)
+	for _, f := range e.Files {
+		if parent := path.Dir(f.Name); parent != "." {
+			if err := root.MkdirAll(parent, 0o755); err != nil {
+				return errors.Join(c.notCreated(e, err), group.Wait())
+			}
+		}
+		group.Go(func() error { return c.fetchFile(ctx, e, f, root) })
+	}
+	return group.Wait()
 }
 
 // Refuse records that the outputs of e are not what they should be, so that they are not used again

@@ -6,6 +6,7 @@
 package remote
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"buildsys/internal/cache"
+	"buildsys/internal/network"
 )
 
 // Limits bound the cost of a remote cache. The zero value of a field means its default.
@@ -28,6 +30,11 @@ type Limits struct {
 	// Rate is the least average speed of the transfer of a blob, in bytes per second; the time it
 	// takes at that speed is added to Budget. 256 KiB.
 	Rate int64
+	// Floor is the least speed at any time. network.DefaultFloor.
+	Floor network.Floor
+	// Longest bounds the time for one request, and for the outputs of one result, whatever sizes a
+	// manifest announces: in an hour, Rate brings 900 MiB and a fast line any image. 1 h.
+	Longest time.Duration
 	// Failures is the number of consecutive failed requests after which a cache is not used. 3.
 	Failures int
 	Drain    time.Duration // longest wait for uploads at the end of a run; 5 min
@@ -53,7 +60,15 @@ func (l Limits) withDefaults() Limits {
 	def(&l.Idle, 20*time.Second)
 	def(&l.Budget, time.Minute)
 	def(&l.Drain, 5*time.Minute)
+	def(&l.Longest, time.Hour)
+	l.Floor = cmp.Or(l.Floor, network.DefaultFloor)
 	return l
+}
+
+// budget returns the time for a transfer of that many bytes, with all attempts.
+func (l Limits) budget(bytes int64) time.Duration {
+	most := max(0, float64(l.Longest-l.Budget))
+	return l.Budget + time.Duration(min(most, float64(bytes)/float64(l.Rate)*float64(time.Second)))
 }
 
 // Options are the remote caches of a run.

@@ -15,6 +15,7 @@ import (
 
 	"buildsys/internal/cache"
 	"buildsys/internal/errkind"
+	"buildsys/internal/network"
 	"buildsys/internal/oci"
 )
 
@@ -84,8 +85,7 @@ func (t *target) off() error { return context.Cause(t.on) }
 // failed.
 func (t *target) do(ctx context.Context, bytes int64,
 	request func(ctx context.Context) error) error {
-	budget := t.limits.Budget +
-		time.Duration(float64(bytes)/float64(t.limits.Rate)*float64(time.Second))
+	budget := t.limits.budget(bytes)
 	limited, cancel := context.WithTimeoutCause(ctx, budget, slowError{budget})
 	defer cancel()
 	defer context.AfterFunc(t.on, cancel)()
@@ -110,7 +110,8 @@ func (t *target) do(ctx context.Context, bytes int64,
 		case limited.Err() != nil:
 			err = context.Cause(limited)
 		}
-		if attempt == t.limits.Attempts || errkind.Is[finalError](err) || limited.Err() != nil {
+		if attempt == t.limits.Attempts || limited.Err() != nil || errkind.Is[finalError](err) ||
+			errkind.Is[*network.SlowError](err) { // an attempt already took a whole window
 			return t.failed(err)
 		}
 		// If the sleep ends early, the next round returns the reason.

@@ -14,12 +14,17 @@ import (
 	"time"
 )
 
+// maxHeader bounds the header of an answer, which is kept in memory. Those of real registries have
+// a few KiB, with long tokens in the addresses of redirects.
+const maxHeader = 256 << 10
+
 // newTransport returns an HTTP transport with a limit on every wait that has none by default.
 func newTransport() *http.Transport {
 	tr := http.DefaultTransport.(*http.Transport).Clone()
 	tr.DialContext = (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext
 	tr.DisableCompression = true // blobs are counted and hashed as they are stored
 	tr.MaxIdleConnsPerHost = 16
+	tr.MaxResponseHeaderBytes = maxHeader
 	return tr
 }
 
@@ -56,7 +61,13 @@ func (tr *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	silence.Reset(idle)
-	resp.Body = &meteredBody{ReadCloser: resp.Body, ctx: ctx, closed: stop, moved: func(n int) {
+	meter := tr.t.limits.Floor.Watch(func(slow error) { cancel(slow) })
+	closed := func() {
+		meter.Stop()
+		stop()
+	}
+	resp.Body = &meteredBody{ReadCloser: resp.Body, ctx: ctx, closed: closed, moved: func(n int) {
+		meter.Add(n)
 		tr.t.down.Add(int64(n))
 		silence.Reset(idle)
 	}}

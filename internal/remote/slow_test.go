@@ -1,0 +1,89 @@
+// slow_test: a registry that sends just enough to be waited for.
+
+package remote
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"buildsys/internal/cache"
+	"buildsys/internal/errkind"
+	"buildsys/internal/network"
+)
+
+// TestTrickleIsTooSlow: a byte now and then feeds the timer of silence, and the announced size the
+// budget; neither helps.
+func TestTrickleIsTooSlow(t *testing.T) {
+	f, r := stored(t)
+	known := newClient(t, f.place(), quick)
+	e, ok := r.lookup(t, known)
+	if !ok {
+		t.Fatal("not found")
+	}
+	for i := range e.Files {
+		e.Files[i].Size = 64 << 30
+	}
+	f.fault = func(w http.ResponseWriter, r *http.Request, _ int) bool {
+		if !strings.Contains(r.URL.Path, "/blobs/") {
+			return false
+		}
+		w.Header().Set("Content-Length", fmt.Sprint(64<<30))
+		_, _ = w.Write([]byte("a"))
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+		return true
+	}
+	before := f.count()
+	c := newClient(t, f.place(), Limits{Idle: time.Hour,
+		Floor: network.Floor{Bytes: 1000, Window: 20 * time.Millisecond}})
+	err := c.Fetch(t.Context(), e, t.TempDir())
+	if !errkind.Is[*network.SlowError](err) {
+		t.Errorf("%v", err)
+	}
+	if n := f.count() - before; n > len(e.Files) {
+		t.Errorf("%d requests for %d files: slow ones were repeated", n, len(e.Files))
+	}
+}
+
+// TestAnnouncedSizeBuysLittleTime: what a manifest says about sizes is nobody's word yet.
+func TestAnnouncedSizeBuysLittleTime(t *testing.T) {
+	l := Limits{}.withDefaults()
+	var e cache.Entry
+	for range 100 {
+		e.Files = append(e.Files, cache.File{Size: math.MaxInt64})
+	}
+	for _, size := range []int64{64 << 30, math.MaxInt64, sizeOf(e)} {
+		if got := l.budget(size); got != time.Hour {
+			t.Errorf("%v for %d bytes", got, size)
+		}
+	}
+	if got := l.budget(256 << 20); got != time.Minute+1024*time.Second {
+		t.Errorf("%v for 256 MiB", got)
+	}
+}
+
+// TestResultHasAnEnd: the time of a result is that of all its files together, and a cache that
+// exceeds it has failed.
+func TestResultHasAnEnd(t *testing.T) {
+	f, r := stored(t)
+	e, ok := r.lookup(t, newClient(t, f.place(), quick))
+	if !ok {
+		t.Fatal("not found")
+	}
+	f.fault = func(w http.ResponseWriter, r *http.Request, _ int) bool {
+		<-r.Context().Done()
+		return true
+	}
+	c := newClient(t, f.place(), Limits{Idle: time.Hour, Longest: 20 * time.Millisecond,
+		Budget: 20 * time.Millisecond, Failures: 1})
+	if err := c.Fetch(t.Context(), e, t.TempDir()); !errkind.Is[slowError](err) {
+		t.Errorf("%v", err)
+	}
+	if len(c.warnings) != 1 || !strings.Contains(c.warnings[0], "no longer read") {
+		t.Errorf("warnings %q", c.warnings)
+	}
+}
