@@ -15,6 +15,7 @@ import (
 	"buildsys/internal/cargo"
 	"buildsys/internal/errkind"
 	"buildsys/internal/plan"
+	"buildsys/internal/safetext"
 	"buildsys/internal/workspace"
 )
 
@@ -101,7 +102,7 @@ func (s *Session) lockUnit(ctx context.Context, id string) (unlock func(), err e
 // skipUnit succeeds for a variant that does not support the architecture, as a cargo workspace has
 // all variants.
 func (s *Session) skipUnit(ws *workspace.Workspace, skipped *plan.SkippedError, w io.Writer) error {
-	if _, err := fmt.Fprintf(w, "cargo:warning=%v\n", skipped); err != nil {
+	if _, err := fmt.Fprintf(w, "cargo:warning=%s\n", safetext.Line(skipped.Error())); err != nil {
 		return err
 	}
 	name := s.c.Variant

@@ -16,6 +16,7 @@ import (
 
 	"buildsys/internal/engine"
 	"buildsys/internal/errkind"
+	"buildsys/internal/safetext"
 
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/image"
@@ -281,7 +282,7 @@ func streamError(stream io.Reader) error {
 			return err
 		}
 		if msg.Error != "" {
-			return fmt.Errorf("the engine says: %s", msg.Error)
+			return fmt.Errorf("the engine says: %s", safetext.Line(msg.Error))
 		}
 	}
 }

@@ -4,6 +4,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 
@@ -16,6 +17,7 @@ import (
 	"buildsys/internal/manifest"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
+	"buildsys/internal/safetext"
 	"buildsys/internal/settings"
 	"buildsys/internal/workspace"
 )
@@ -134,10 +136,15 @@ func (a *app) cargoUnit(c build.Config, kind plan.Kind, args []string) (string, 
 
 // printJSON writes one indented JSON document to standard output.
 func (a *app) printJSON(v any) error {
-	out := json.NewEncoder(a.sys.Stdout)
+	var text bytes.Buffer
+	out := json.NewEncoder(&text)
 	out.SetIndent("", "  ")
 	out.SetEscapeHTML(false)
-	return out.Encode(v)
+	if err := out.Encode(v); err != nil {
+		return err
+	}
+	_, err := a.sys.Stdout.Write(safetext.JSON(text.Bytes()))
+	return err
 }
 
 // console shows people what a session does. It implements build.Output.
@@ -156,7 +163,7 @@ func (a *app) newConsole() console {
 func (c console) Event(e progress.Event) { c.text.Event(e) }
 
 // Notice shows a line.
-func (c console) Notice(text string) { fmt.Fprintln(c.sys.Stderr, text) }
+func (c console) Notice(text string) { fmt.Fprintln(c.sys.Stderr, safetext.Line(text)) }
 
 // Report shows how a run ended.
 func (c console) Report(s progress.Summary) error { return progress.WriteReport(c.sys.Stderr, s) }

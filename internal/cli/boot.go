@@ -73,7 +73,7 @@ func (a *app) boot(ctx context.Context, c build.Config, s *build.Session, o boot
 	machine := vm.Config{
 		Arch: c.Arch, Image: image, DataImage: data, MemoryMiB: o.memory, Accel: o.accel,
 		Firmware: vm.Firmware{BIOS: o.bios},
-		Stdin:    a.sys.Stdin, Stdout: a.sys.Stdout, Stderr: a.sys.Stderr,
+		Stdin:    a.sys.Stdin, Stdout: a.sys.terminal.stdout, Stderr: a.sys.terminal.stderr,
 	}
 	if !o.bios {
 		if machine.SecureBoot, err = enrolled(c); err != nil {

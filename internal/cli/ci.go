@@ -106,7 +106,7 @@ func (a *app) printPhases(path string) error {
 	if err != nil {
 		return errkind.Usagef("%s: %w", path, err)
 	}
-	return codebuild.WriteScript(a.sys.Stdout, spec)
+	return codebuild.WriteScript(a.sys.terminal.stdout, spec)
 }
 
 func (a *app) printBatch(ctx context.Context, r codeBuildRequest) error {
@@ -142,7 +142,7 @@ func (a *app) printBatch(ctx context.Context, r codeBuildRequest) error {
 		return errkind.BadUsage(err)
 	}
 	r.settings.Command = strings.Join(append([]string{"buildsys"}, a.sys.Args...), " ")
-	return codebuild.WriteBatch(a.sys.Stdout, nodes, r.settings)
+	return codebuild.WriteBatch(a.sys.terminal.stdout, nodes, r.settings)
 }
 
 // addUnits adds what the image of the configuration's variant needs.

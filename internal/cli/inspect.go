@@ -166,10 +166,10 @@ func count(n int, what string) string {
 }
 
 // printable replaces control characters, as labels and file names in an image can be anything and
-// must not move the terminal's cursor.
+// must not look like another line of the report. Standard output does the rest.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
-		if r != '\n' && (r < ' ' || r >= 0x7f && r < 0xa0 || r == 0xfffd) {
+		if r < ' ' || r >= 0x7f && r < 0xa0 || r == 0xfffd {
 			return '?'
 		}
 		return r

@@ -17,46 +17,56 @@ import (
 // writeInspected prints one report, with faults at the end, where people see them.
 func writeInspected(w io.Writer, one inspected) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n  disk of %s, %s as a file, GUID %s\n\n", one.Image,
+	printf(&b, "%s\n  disk of %s, %s as a file, GUID %s\n\n", one.Image,
 		bytesize.Format(one.DiskBytes), bytesize.Format(one.FileBytes), orDash(one.DiskGUID))
 	writePartitions(&b, one.Partitions)
 	for _, r := range one.Roots {
 		writeRoot(&b, r)
 	}
 	for _, boot := range one.Boot {
-		fmt.Fprintf(&b, "\nboot %s (%s)\n", boot.Partition, boot.File)
+		printf(&b, "\nboot %s (%s)\n", boot.Partition, boot.File)
 		for _, e := range boot.Entries {
-			fmt.Fprintf(&b, "  %s\n    linux %s %s\n", orDash(e.Title), e.Kernel, e.CommandLine)
+			printf(&b, "  %s\n    linux %s %s\n", orDash(e.Title), e.Kernel, e.CommandLine)
 		}
 		if len(boot.KernelSignedBy) > 0 {
-			fmt.Fprintf(&b, "  kernel %s\n", signedBy(boot.KernelSignedBy))
+			printf(&b, "  kernel %s\n", signedBy(boot.KernelSignedBy))
 		}
 	}
 	if len(one.Firmware) > 0 {
-		fmt.Fprintln(&b, "\nfirmware")
+		printf(&b, "\nfirmware\n")
 	}
 	for _, f := range one.Firmware {
-		fmt.Fprintf(&b, "  %s %s %s%s\n", f.Partition, f.Path, bytesize.Format(f.Size),
+		printf(&b, "  %s %s %s%s\n", f.Partition, f.Path, bytesize.Format(f.Size),
 			strings.TrimRight(" "+signedBy(f.SignedBy), " "))
 	}
 	if len(one.OSRelease) > 0 {
-		fmt.Fprintln(&b, "\nos-release")
+		printf(&b, "\nos-release\n")
 	}
 	for _, name := range slices.Sorted(maps.Keys(one.OSRelease)) {
-		fmt.Fprintf(&b, "  %s=%s\n", name, one.OSRelease[name])
+		printf(&b, "  %s=%s\n", name, one.OSRelease[name])
 	}
 	if len(one.Packages) > 0 {
-		fmt.Fprintf(&b, "\n%s\n", count(len(one.Packages), "RPM"))
+		printf(&b, "\n%s\n", count(len(one.Packages), "RPM"))
 	}
 	table := newTable(&b)
 	for _, p := range one.Packages {
-		fmt.Fprintf(table, "  %s\t%s-%s\t%s\t%s\n", p.Name, p.Version, p.Release, p.Architecture,
+		printf(table, "  %s\t%s-%s\t%s\t%s\n", p.Name, p.Version, p.Release, p.Architecture,
 			p.License)
 	}
 	table.Flush() // a Builder never fails
 	writeVerdict(&b, one.Report)
-	_, err := io.WriteString(w, printable(b.String()))
+	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// printf is fmt.Fprintf, except that texts stay in their line and column.
+func printf(w io.Writer, format string, args ...any) {
+	for i, arg := range args {
+		if text, ok := arg.(string); ok {
+			args[i] = printable(text)
+		}
+	}
+	fmt.Fprintf(w, format, args...)
 }
 
 // signedBy returns who signed a program, or "" if nobody did.
@@ -77,8 +87,8 @@ func writePartitions(w io.Writer, parts []image.PartitionReport) {
 		if p.Holds != "" && p.Size > 0 {
 			used, full = mib(p.UsedBytes), fmt.Sprintf("%d%%", p.UsedBytes*100/p.Size)
 		}
-		fmt.Fprintf(table, "  %2d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Number,
-			strings.ReplaceAll(orDash(p.Label), "\t", " "), p.Role,
+		printf(table, "  %2d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Number,
+			orDash(p.Label), p.Role,
 			mib(p.Start), mib(p.Size), orDash(p.Holds), used, full, orDash(p.UUID))
 	}
 	table.Flush() // a Builder never fails
@@ -93,21 +103,21 @@ func writeRoot(w io.Writer, r image.Root) {
 	if r.CommandLine {
 		named = "on the kernel command line"
 	}
-	fmt.Fprintf(w, "\nroot %s\n  %s: %s under a hash tree of %s\n", r.Partition, verdict,
+	printf(w, "\nroot %s\n  %s: %s under a hash tree of %s\n", r.Partition, verdict,
 		bytesize.Format(r.DataBytes), bytesize.Format(r.TreeBytes))
-	fmt.Fprintf(w, "  root hash %s, %s\n  salt      %s\n", orDash(r.RootHash), named, orDash(r.Salt))
+	printf(w, "  root hash %s, %s\n  salt      %s\n", orDash(r.RootHash), named, orDash(r.Salt))
 }
 
 func writeVerdict(w io.Writer, r image.Report) {
 	fmt.Fprintln(w)
 	for _, n := range r.Notes {
-		fmt.Fprintf(w, "note: %s\n", n)
+		printf(w, "note: %s\n", n)
 	}
 	if len(r.Faults) == 0 {
 		fmt.Fprintln(w, "no faults found")
 	}
 	for _, f := range r.Faults {
-		fmt.Fprintf(w, "FAULT: %s\n", f)
+		printf(w, "FAULT: %s\n", f)
 	}
 }
 

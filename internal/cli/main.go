@@ -6,6 +6,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -16,6 +17,7 @@ import (
 
 	"buildsys/internal/engine"
 	"buildsys/internal/errkind"
+	"buildsys/internal/safetext"
 )
 
 // System is the outside world as the commands see it, so that tests can run commands in their own
@@ -31,7 +33,13 @@ type System struct {
 	Dial engine.Dialer
 	// Unread leaves outputs unread before they are kept. Fake engines make none that could be read.
 	Unread bool
+
+	terminal terminal // Stdout and Stderr as they came
 }
+
+// terminal is where bytes go that must stay as they are: the console of a machine that is booted,
+// and documents for other programs. Stdout and Stderr of a System that runs make every line safe.
+type terminal struct{ stdout, stderr io.Writer }
 
 // ThisSystem returns the surroundings of this process, with a way to reach engines.
 func ThisSystem(dial engine.Dialer) System {
@@ -50,8 +58,18 @@ func ThisSystem(dial engine.Dialer) System {
 	}
 }
 
-// Main runs one command line and returns the exit status.
+// Main runs one command line and returns the exit status. What it prints holds no escape sequences
+// and no commands to a CI service, wherever it came from.
 func Main(sys System) int {
+	sys.terminal = terminal{sys.Stdout, sys.Stderr}
+	out, log := safetext.NewWriter(sys.Stdout), safetext.NewWriter(sys.Stderr)
+	sys.Stdout, sys.Stderr = out, log
+	// A writer that fails has failed the command before.
+	defer func() { _ = errors.Join(out.Flush(), log.Flush()) }()
+	return run(sys)
+}
+
+func run(sys System) int {
 	ctx, stop := withSignals(context.Background(), sys.Stderr)
 	defer stop()
 	root := newRootCommand(&sys)

@@ -84,7 +84,7 @@ func ask(ctx context.Context, address string) (text string, date time.Time, err 
 	case code == http.StatusTooManyRequests:
 		return "", date, fmt.Errorf("it limits requests (429%s)", retryAfter(resp.Header))
 	case code >= 500:
-		return "", date, fmt.Errorf("it fails (%s)", resp.Status)
+		return "", date, fmt.Errorf("it fails (%d %s)", code, http.StatusText(code))
 	}
 	return "answers", date, nil
 }

@@ -6,13 +6,17 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+
+	"buildsys/internal/safetext"
 )
 
 // WriteText writes aligned lines.
 func (r Report) WriteText(w io.Writer) error {
 	b := bufio.NewWriter(w)
 	name := 0
-	for _, c := range r.Checks {
+	for i := range r.Checks {
+		c := &r.Checks[i] // servers and engines may say anything
+		c.Name, c.Detail, c.Fix = safetext.Line(c.Name), safetext.Line(c.Detail), safetext.Line(c.Fix)
 		name = max(name, len(c.Name))
 	}
 	for _, c := range r.Checks {

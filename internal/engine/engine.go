@@ -16,6 +16,7 @@ import (
 	"buildsys/internal/errkind"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
+	"buildsys/internal/safetext"
 )
 
 // Engine is a build engine, or several that share the steps.
@@ -134,7 +135,8 @@ type Error struct {
 
 // Error returns the engine, the cause and the hint.
 func (e *Error) Error() string {
-	return fmt.Sprintf("cannot use the %s at %s: %v; %s", e.Kind, e.Host, e.Err, e.Hint)
+	return fmt.Sprintf("cannot use the %s at %s: %s; %s", e.Kind, e.Host,
+		safetext.Line(fmt.Sprint(e.Err)), e.Hint)
 }
 
 // Unwrap returns the cause.

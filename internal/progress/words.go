@@ -5,11 +5,11 @@ package progress
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
+
+	"buildsys/internal/safetext"
 )
 
 // maxLine is the longest line, in bytes, that is shown or kept in memory. Log files have whole
@@ -43,14 +43,9 @@ func Took(d time.Duration) string {
 	return fmt.Sprintf("%dh%02dm", s/3600, s%3600/60)
 }
 
-// escapes matches the terminal control sequences of ECMA-48: CSI, OSC and other string sequences,
-// and two-character ones.
-var escapes = regexp.MustCompile("\x1b(?:\\[[0-?]*[ " +
-	"-/]*[@-~]?|[\\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\\\)?|[ -/]*[0-~]?)")
-
 // Clean makes a line of a program's output safe to show: without escape sequences and control
 // characters, in valid UTF-8, with only the last state of a line that was overwritten with carriage
-// returns, and at most 4096 bytes.
+// returns, at most 4096 bytes, and no command to a CI service.
 func Clean(line string) string {
 	line = strings.TrimRight(line, "\r\n")
 	if i := strings.LastIndexByte(line, '\r'); i >= 0 {
@@ -64,13 +59,7 @@ func Clean(line string) string {
 		}
 		line = line[:end]
 	}
-	line = escapes.ReplaceAllString(strings.ToValidUTF8(line, "\uFFFD"), "")
-	line = strings.Map(func(r rune) rune {
-		if r == '\t' || !unicode.IsControl(r) && !unicode.Is(unicode.Bidi_Control, r) {
-			return r
-		}
-		return -1
-	}, line)
+	line = safetext.Line(line)
 	if cut {
 		line += "…"
 	}

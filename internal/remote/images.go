@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"regexp"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -56,14 +57,25 @@ func (i *Images) Blob(ctx context.Context, b cache.Blob, to *os.File) error {
 	return i.t.download(ctx, b, to)
 }
 
-// Tags returns the tags of the repository, about a thousand at most.
+// maxTags bounds the tags that are listed: they are for hints, and a registry may have any number.
+const maxTags = 1000
+
+// validTag matches the tags that the specification of registries allows. Others are nobody's.
+var validTag = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
+
+// Tags returns the tags of the repository, maxTags at most.
 func (i *Images) Tags(ctx context.Context) (tags []string, err error) {
 	enough := errors.New("enough")
 	err = i.t.do(ctx, 0, func(ctx context.Context) error {
 		tags = nil
 		err := i.r.repo.Tags(ctx, "", func(page []string) error {
-			if tags = append(tags, page...); len(tags) >= 1000 {
-				return enough
+			for _, tag := range page {
+				if len(tags) == maxTags {
+					return enough
+				}
+				if validTag.MatchString(tag) {
+					tags = append(tags, tag)
+				}
 			}
 			return nil
 		})

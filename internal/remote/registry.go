@@ -25,6 +25,7 @@ import (
 	"buildsys/internal/cache"
 	"buildsys/internal/errkind"
 	"buildsys/internal/oci"
+	"buildsys/internal/safetext"
 )
 
 const maxRedirects = 5
@@ -174,7 +175,7 @@ func (r *ociRegistry) status(refused *errcode.ErrorResponse) error {
 	text := fmt.Sprintf("%s answered %d %s", r.t.place.Host, refused.StatusCode,
 		http.StatusText(refused.StatusCode))
 	if len(refused.Errors) > 0 {
-		text += " (" + refused.Errors.Error() + ")"
+		text += " (" + brief(refused.Errors.Error()) + ")"
 	}
 	err := errors.New(text)
 	switch code := refused.StatusCode; {
@@ -194,6 +195,17 @@ func (r *ociRegistry) status(refused *errcode.ErrorResponse) error {
 		return err
 	}
 	return finalError{oneError{err}}
+}
+
+// brief returns what a server says as a line that is safe to show, with its end cut off if it is
+// long: nobody reads more, and a server may send megabytes.
+func brief(said string) string {
+	const most = 300
+	runes := []rune(safetext.Line(said))
+	if len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return string(runes)
 }
 
 func (r *ociRegistry) unauthorized(what string) error {

@@ -76,8 +76,8 @@ func (tr *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		wait := retryAfter(resp.Header.Get("Retry-After"), time.Now())
 		if wait > tr.t.limits.RetryAfter {
 			resp.Body.Close()
-			return nil, finalError{fmt.Errorf("the server answered %s and asks to wait %v", resp.Status,
-				wait)}
+			return nil, finalError{fmt.Errorf("the server answered %d %s and asks to wait %v",
+				resp.StatusCode, http.StatusText(resp.StatusCode), wait)}
 		} else if wait > 0 {
 			tr.t.pause(wait)
 		}
