@@ -40,7 +40,7 @@ var mayImport = map[string][]string{
 	"buildkit":  {"cache", "confined", "engine", "errkind", "oci", "plan", "progress", "safetext"},
 	"cachedir":  {},
 	"cargo":     {"errkind", "git", "plan", "workspace"},
-	"doctor":    {"bytesize", "safetext"},
+	"doctor":    {"bytesize", "network", "safetext"},
 	"remote":    {"atomicfile", "cache", "errkind", "network", "oci", "safetext"},
 	"scheduler": {},
 	"executor": {
@@ -61,8 +61,8 @@ var mayImport = map[string][]string{
 	"build": {
 		"atomicfile", "builddir", "bytesize", "cache", "cachedir", "cargo", "confined",
 		"doctor", "engine", "errkind", "executor", "fetch", "git", "graph", "image", "kit",
-		"manifest", "plan", "progress", "remote", "rpm", "safetext", "sbkeys", "sdk",
-		"workspace",
+		"manifest", "network", "plan", "progress", "remote", "rpm", "safetext", "sbkeys",
+		"sdk", "workspace",
 	},
 	"codebuild": {"plan"},
 	"lint":      {"graph", "manifest", "workspace"},

@@ -61,6 +61,9 @@ type SourcesConfig struct {
 	Lookaside []string // directories and URLs
 	Upstream  bool     // ask upstream if no lookaside cache has a source
 	GoProxy   string   // GOPROXY; empty: that of the go command
+	// Private allows the URLs in manifests to lead to addresses that are not public: the caller
+	// trusts the tree. PrivateLookaside allows it for Lookaside: the caller named it.
+	Private, PrivateLookaside bool
 }
 
 // RemoteConfig is the remote caches.
@@ -173,6 +176,9 @@ func (s *Session) sources(report progress.Sink) *fetch.Store {
 		Lookaside: s.c.Sources.Lookaside,
 		Upstream:  s.c.Sources.Upstream,
 		Report:    report,
+
+		Private:          s.c.Sources.Private,
+		PrivateLookaside: s.c.Sources.PrivateLookaside,
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"buildsys/internal/doctor"
 	"buildsys/internal/engine"
+	"buildsys/internal/network"
 	"buildsys/internal/plan"
 	"buildsys/internal/remote"
 )
@@ -124,7 +125,11 @@ func treeSize(dir string) (sum int64) {
 func (s *Session) servers() []doctor.Server {
 	var all []doctor.Server
 	for _, place := range s.c.Sources.Lookaside {
-		all = append(all, lookasideServer(place))
+		server := lookasideServer(place)
+		if !s.c.Sources.Private && !s.c.Sources.PrivateLookaside {
+			server.Reach = network.PublicOnly
+		}
+		all = append(all, server)
 	}
 	seen := map[string]bool{}
 	for _, place := range append(slices.Clone(s.c.Remote.From), s.c.Remote.To) {

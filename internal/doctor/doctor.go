@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"buildsys/internal/network"
 )
 
 // Status is how a check ended.
@@ -73,8 +75,9 @@ type Place struct {
 
 // Server is a network service that a build may use.
 type Server struct {
-	Name  string // "lookaside https://…"
-	URL   string // a HEAD request to it gives the clock; "" if Probe does everything
+	Name  string        // "lookaside https://…"
+	URL   string        // a HEAD request to it gives the clock; "" if Probe does everything
+	Reach network.Reach // of URL
 	Probe func(ctx context.Context) error
 	Fix   string
 }

@@ -6,12 +6,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"buildsys/internal/network"
 )
 
 const (
@@ -47,7 +50,7 @@ func (r Request) server(ctx context.Context, s Server) (Check, time.Time) {
 	var date time.Time
 	text := "answers"
 	if s.URL != "" {
-		text, date, err = ask(ctx, s.URL)
+		text, date, err = ask(ctx, s)
 	}
 	if err == nil && s.Probe != nil {
 		err = s.Probe(ctx)
@@ -62,12 +65,15 @@ func (r Request) server(ctx context.Context, s Server) (Check, time.Time) {
 }
 
 // ask sends one request for the root of a server, which may well answer that there is nothing.
-func ask(ctx context.Context, address string) (text string, date time.Time, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodHead, address, nil)
+func ask(ctx context.Context, s Server) (text string, date time.Time, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodHead, s.URL, nil)
 	if err != nil {
 		return "", date, err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	client := http.Client{Transport: network.NewTransport(s.Reach, net.Dialer{},
+		http.DefaultTransport.(*http.Transport))}
+	defer client.CloseIdleConnections()
+	resp, err := client.Do(req)
 	if err != nil {
 		if u, ok := errors.AsType[*url.Error](err); ok {
 			err = u.Err // the address is already in the message

@@ -10,7 +10,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -103,10 +102,11 @@ func (j *job) attempt(ctx context.Context, pl place, p *part) (resumed bool, err
 	alive, stop := watch(func() { cancel(&idleError{idle}) })
 	defer stop()
 
-	resp, err := j.s.request(ctx, pl.url, p)
+	resp, err := j.s.request(ctx, pl, p)
 	if err != nil {
 		return false, orCause(ctx, err)
 	}
+	p.hidden = pl.reach == network.PublicOnly && unknown(resp)
 	defer resp.Body.Close()
 	if err := p.accept(resp, pl.url, j.s.maxBytes()); err != nil {
 		return false, err
@@ -140,8 +140,8 @@ func timerWatchdog(idle time.Duration) watchdog {
 }
 
 // request requests the bytes that p does not have yet.
-func (s *Store) request(ctx context.Context, raw string, p *part) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, raw, nil)
+func (s *Store) request(ctx context.Context, pl place, p *part) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, pl.url, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -153,42 +153,47 @@ func (s *Store) request(ctx context.Context, raw string, p *part) (*http.Respons
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", p.size))
 		req.Header.Set("If-Range", p.from.Range)
 	}
-	c := http.Client{Transport: s.transport(), CheckRedirect: checkRedirect}
+	c := http.Client{Transport: s.transport(pl.reach), CheckRedirect: checkRedirect}
 	return c.Do(req)
 }
 
-// transport returns the transport with connect timeouts, which is made once.
-func (s *Store) transport() http.RoundTripper {
+// transport returns a transport with connect timeouts, which is made once for each reach.
+func (s *Store) transport(reach network.Reach) http.RoundTripper {
 	s.onceHTTP.Do(func() {
-		s.http = &http.Transport{
-			Proxy: http.ProxyFromEnvironment,
-			DialContext: (&net.Dialer{Timeout: 15 * time.Second,
-				KeepAlive: 30 * time.Second}).DialContext,
-			TLSHandshakeTimeout: 15 * time.Second,
-			ForceAttemptHTTP2:   true,
-			DisableCompression:  true,
-
-			MaxResponseHeaderBytes: maxHeader,
+		dialer := net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}
+		base := &http.Transport{
+			Proxy:                  http.ProxyFromEnvironment,
+			TLSHandshakeTimeout:    15 * time.Second,
+			ForceAttemptHTTP2:      true,
+			DisableCompression:     true,
 			MaxIdleConns:           16,
 			IdleConnTimeout:        30 * time.Second,
+			MaxResponseHeaderBytes: maxHeader,
+		}
+		s.http = map[network.Reach]http.RoundTripper{}
+		for _, r := range []network.Reach{network.Anywhere, network.PublicOnly} {
+			s.http[r] = network.NewTransport(r, dialer, base)
 		}
 	})
-	return s.http
+	return s.http[reach]
 }
 
-// checkRedirect allows redirects only to other web servers: not to files, and not to the metadata
-// service of a cloud machine.
+// checkRedirect allows redirects only to other web servers, not to files. Where those may be, the
+// transport knows.
 func checkRedirect(req *http.Request, via []*http.Request) error {
 	if req.URL.Scheme != "http" && req.URL.Scheme != "https" {
 		return fmt.Errorf("refused a redirect to a %s URL", req.URL.Scheme)
-	}
-	if ip, err := netip.ParseAddr(req.URL.Hostname()); err == nil && ip.Unmap().IsLinkLocalUnicast() {
-		return fmt.Errorf("refused a redirect to the link-local address %s", ip)
 	}
 	if len(via) > maxRedirects {
 		return fmt.Errorf("more than %d redirects", maxRedirects)
 	}
 	return nil
+}
+
+// unknown reports whether nobody here knows the address that answered, because a proxy asked it.
+func unknown(resp *http.Response) bool {
+	proxy, err := http.ProxyFromEnvironment(resp.Request)
+	return err != nil || proxy != nil
 }
 
 // accept checks the head of a response and prepares p for its body, to be continued or from the
@@ -286,6 +291,13 @@ func (b *bodyReader) Read(buf []byte) (int, error) {
 func orCause(ctx context.Context, err error) error {
 	if c := context.Cause(ctx); c != nil {
 		return c
+	}
+	if refused, ok := errors.AsType[*network.AddressError](err); ok {
+		if refused.Reach != network.PublicOnly {
+			return refused
+		}
+		return fmt.Errorf("%w, and the tree names it: put the file into a lookaside cache, or trust "+
+			"the tree with --trust-tree", refused)
 	}
 	var ue *url.Error
 	if errors.As(err, &ue) { // messages have the URL in front already, and it may contain credentials

@@ -209,7 +209,7 @@ func TestRefusedAnswers(t *testing.T) {
 		}, "refused a redirect to a file URL"},
 		"redirect to the metadata service": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://169.254.169.254/latest/meta-data/", http.StatusFound)
-		}, "refused a redirect to the link-local address 169.254.169.254"},
+		}, "refused to ask 169.254.169.254: it is a link-local address"},
 		"redirect loop": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, r.URL.String(), http.StatusFound)
 		}, "more than 10 redirects"},

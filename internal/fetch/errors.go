@@ -19,6 +19,7 @@ type Attempt struct {
 	Size   int64  // of the bytes
 	Looks  string // what the bytes look like, if that helps: "an HTML page"
 	Err    error  // why there are no bytes
+	Hidden bool   // the bytes may be those of a server that is not public: nothing of them is shown
 }
 
 func (a Attempt) bad() bool { return a.SHA512 != "" }
@@ -26,6 +27,10 @@ func (a Attempt) bad() bool { return a.SHA512 != "" }
 func (a Attempt) String() string {
 	if !a.bad() {
 		return fmt.Sprintf("%s: %v", a.Place, a.Err)
+	}
+	if a.Hidden {
+		return fmt.Sprintf("%s: has another sha512 (not shown: a proxy asked, so the server may not be "+
+			"a public one, and the tree names it)", a.Place)
 	}
 	looks := ""
 	if a.Looks != "" {
@@ -38,6 +43,7 @@ func (a Attempt) String() string {
 func (a Attempt) warning(j *job, from string, size int64) string {
 	what := "differs from"
 	switch {
+	case a.Hidden:
 	case a.Size < size:
 		what = fmt.Sprintf("is %d bytes shorter than", size-a.Size)
 	case a.Size > size:

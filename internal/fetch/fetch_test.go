@@ -33,7 +33,8 @@ type world struct {
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, Store: &Store{Dir: filepath.Join(t.TempDir(), "sources"), Upstream: true}}
+	w := &world{t: t, Store: &Store{Dir: filepath.Join(t.TempDir(), "sources"), Upstream: true,
+		Private: true}} // the servers of tests are on this machine
 	w.Report = w
 	w.tuned.sleep = func(ctx context.Context, d time.Duration) error {
 		w.mu.Lock()

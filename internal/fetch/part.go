@@ -27,6 +27,9 @@ type part struct {
 	sum  hash.Hash // of the bytes so far
 	size int64     // bytes so far
 	from validator // what the bytes belong to; zero if they cannot be resumed
+	// hidden says that nothing of the bytes may be shown: a tree named their place, and it may be
+	// one that is not public.
+	hidden bool
 }
 
 // validator identifies one version of a remote file, as well as its server allows: it has what
@@ -148,6 +151,14 @@ func (p *part) Write(b []byte) (int, error) {
 		return n, storeError("write", p.path, err)
 	}
 	return n, nil
+}
+
+// wrong returns the attempt at a place whose bytes have the wrong sha512.
+func (p *part) wrong(pl place, sum string) Attempt {
+	if p.hidden {
+		return Attempt{Place: pl.label, SHA512: sum, Hidden: true}
+	}
+	return Attempt{Place: pl.label, SHA512: sum, Size: p.size, Looks: p.describe()}
 }
 
 func (p *part) hex() string { return hex.EncodeToString(p.sum.Sum(nil)) }

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"buildsys/internal/bytesize"
+	"buildsys/internal/network"
 )
 
 // place is one place to get one file from: a path in a directory, or a URL.
@@ -21,6 +22,15 @@ type place struct {
 	label string // for messages, without credentials
 	path  string
 	url   string
+	reach network.Reach // of url
+}
+
+// reach returns where a URL may lead.
+func reach(private bool) network.Reach {
+	if private {
+		return network.Anywhere
+	}
+	return network.PublicOnly
 }
 
 // places returns the places of j's file, in order.
@@ -29,7 +39,7 @@ func (j *job) places() []place {
 	if !j.upstreamAllowed() {
 		return all
 	}
-	up := place{label: redact(j.file.URL), url: j.file.URL}
+	up := place{label: redact(j.file.URL), url: j.file.URL, reach: reach(j.s.Private)}
 	if j.file.ForceUpstream {
 		return append([]place{up}, all...)
 	}
@@ -50,7 +60,8 @@ func (j *job) lookasides() []place {
 			base = u.Path
 		} else if err == nil && u.Host != "" {
 			u = u.JoinPath(url.PathEscape(j.name), j.file.SHA512, url.PathEscape(j.name))
-			all = append(all, place{label: redact(u.String()), url: u.String()})
+			all = append(all, place{label: redact(u.String()), url: u.String(),
+				reach: reach(j.s.Private || j.s.PrivateLookaside)})
 			continue
 		}
 		p := filepath.Join(base, j.name, j.file.SHA512, j.name)
@@ -73,6 +84,7 @@ func redact(raw string) string {
 // load brings the place's bytes into p and returns their sha512. A *StoreError is about the store's
 // disk, any other error about the place.
 func (pl place) load(ctx context.Context, j *job, p *part) (string, error) {
+	p.hidden = false
 	if pl.path == "" {
 		return j.download(ctx, pl, p)
 	}

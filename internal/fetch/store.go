@@ -43,13 +43,16 @@ type Store struct {
 	Lookaside []string      // directories or http(s)/file URLs in the form of Dir, asked in this order
 	Upstream  bool          // ask a file's own URL if no lookaside cache has it
 	Report    progress.Sink // may be nil
+	// Private allows the URLs of manifests to lead to addresses that are not public: the caller
+	// trusts the tree. PrivateLookaside allows it for Lookaside: the caller named it.
+	Private, PrivateLookaside bool
 
 	tuned tuning
 	once  sync.Once
 	slots chan struct{}
 
 	onceHTTP sync.Once
-	http     *http.Transport
+	http     map[network.Reach]http.RoundTripper
 }
 
 // tuning is what tests change. The zero value is the default.
@@ -203,7 +206,7 @@ func (j *job) try(ctx context.Context, p *part) (from string, tried []Attempt, e
 		case err != nil:
 			tried = append(tried, Attempt{Place: pl.label, Err: err})
 		default:
-			tried = append(tried, Attempt{Place: pl.label, SHA512: sum, Size: p.size, Looks: p.describe()})
+			tried = append(tried, p.wrong(pl, sum))
 			if err := p.reset(); err != nil {
 				return "", nil, err
 			}

@@ -1,5 +1,5 @@
-// Package network bounds what servers cost: how slowly they may send. It opens no connection; fetch
-// and remote do.
+// Package network bounds what servers may do to this machine: how slowly they may send, and where
+// on the network they may be. It asks nobody by itself; fetch, remote and doctor do.
 package network
 
 import (

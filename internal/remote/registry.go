@@ -24,6 +24,7 @@ import (
 
 	"buildsys/internal/cache"
 	"buildsys/internal/errkind"
+	"buildsys/internal/network"
 	"buildsys/internal/oci"
 	"buildsys/internal/safetext"
 )
@@ -156,6 +157,9 @@ func (r *ociRegistry) failure(err error) error {
 	}
 	if refused, ok := errors.AsType[*errcode.ErrorResponse](err); ok {
 		return r.status(refused)
+	}
+	if refused, ok := errors.AsType[*network.AddressError](err); ok {
+		return finalError{fmt.Errorf("%s redirects: %w", r.t.place.Host, refused)}
 	}
 	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" && !dial.Timeout() {
 		return fmt.Errorf("%s does not answer: %w", r.t.place.Host, dial.Err)

@@ -87,3 +87,24 @@ func TestResultHasAnEnd(t *testing.T) {
 		t.Errorf("warnings %q", c.warnings)
 	}
 }
+
+// TestRegistryDoesNotRedirectToMetadata: a registry may be anywhere, and so may its storage, but
+// the service that gives the machine's credentials is not its storage.
+func TestRegistryDoesNotRedirectToMetadata(t *testing.T) {
+	f, r := stored(t)
+	e, ok := r.lookup(t, newClient(t, f.place(), quick))
+	if !ok {
+		t.Fatal("not found")
+	}
+	for _, host := range []string{"169.254.169.254", "[::ffff:a9fe:a9fe]", "[fd00:ec2::254]"} {
+		f.fault = func(w http.ResponseWriter, r *http.Request, _ int) bool {
+			http.Redirect(w, r, "http://"+host+"/latest/meta-data/", http.StatusTemporaryRedirect)
+			return true
+		}
+		before := f.count()
+		err := newClient(t, f.place(), quick).Fetch(t.Context(), e, t.TempDir())
+		if !errkind.Is[*network.AddressError](err) || f.count() > before+len(e.Files) {
+			t.Errorf("%s: %d requests, %v", host, f.count()-before, err)
+		}
+	}
+}

@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"buildsys/internal/network"
 )
 
 // maxHeader bounds the header of an answer, which is kept in memory. Those of real registries have
@@ -19,13 +21,14 @@ import (
 const maxHeader = 256 << 10
 
 // newTransport returns an HTTP transport with a limit on every wait that has none by default.
-func newTransport() *http.Transport {
+// What the registry redirects to is not a cloud's metadata service.
+func newTransport() http.RoundTripper {
 	tr := http.DefaultTransport.(*http.Transport).Clone()
-	tr.DialContext = (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext
 	tr.DisableCompression = true // blobs are counted and hashed as they are stored
 	tr.MaxIdleConnsPerHost = 16
 	tr.MaxResponseHeaderBytes = maxHeader
-	return tr
+	dialer := net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
+	return network.NewTransport(network.Anywhere, dialer, tr)
 }
 
 // transport wraps an HTTP transport for one target.

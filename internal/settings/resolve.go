@@ -184,8 +184,9 @@ func (l layers) sources(cacheDir cachedir.Dir) (s build.SourcesConfig, err error
 	if s.Upstream, err = l.boolean("BUILDSYS_UPSTREAM_SOURCE_FALLBACK"); err != nil {
 		return s, err
 	}
-	places := l.get("BUILDSYS_LOOKASIDE_CACHE", cacheDir.Lookaside())
-	s.Lookaside = list(places)
+	const lookaside = "BUILDSYS_LOOKASIDE_CACHE"
+	s.Lookaside = list(l.get(lookaside, cacheDir.Lookaside()))
+	s.Private, s.PrivateLookaside = l.trusted, l.trusted || l.mine(lookaside) != ""
 	return s, nil
 }
 

@@ -139,3 +139,22 @@ func TestPlacesForLogins(t *testing.T) {
 		}
 	}
 }
+
+// TestOnlyPlacesOfTheCallerMayBePrivate: a tree that names its lookaside cache does not reach the
+// servers of the caller's network with it.
+func TestOnlyPlacesOfTheCallerMayBePrivate(t *testing.T) {
+	root := buildtest.Tree(t, tree+"BUILDSYS_LOOKASIDE_CACHE = \"http://10.0.0.1\"\n")
+	for _, tt := range []struct {
+		flags, env string
+		want       bool
+	}{
+		{"", "", false},
+		{"", "BUILDSYS_LOOKASIDE_CACHE=http://10.0.0.2", true},
+		{"lookaside-cache=http://10.0.0.2", "", true},
+	} {
+		c, err := caller(root, tt.flags, tt.env).Resolve()
+		if err != nil || c.Sources.PrivateLookaside != tt.want || c.Sources.Private {
+			t.Errorf("flags %q, environment %q: %+v, %v", tt.flags, tt.env, c.Sources, err)
+		}
+	}
+}
