@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -41,15 +42,21 @@ func fetchSources(store *fetch.Store) fetchFunc {
 	}
 }
 
+// goEnvTime is how long the go command may take to say what GOPROXY is: it reads a file.
+const goEnvTime = 20 * time.Second
+
 // moduleProxy returns GOPROXY, or the go command's value if Go is installed. It is called only when
 // modules are fetched.
 func (s *Session) moduleProxy() string {
 	if s.c.Sources.GoProxy != "" {
 		return s.c.Sources.GoProxy
 	}
-	cmd := exec.Command("go", "env", "GOPROXY")
-	// A go.mod or go.work of the tree may name a toolchain, which the go command would fetch and run.
-	cmd.Dir, cmd.Env = "/", append(os.Environ(), "GOTOOLCHAIN=local", "GOWORK=off")
+	ctx, cancel := context.WithTimeout(context.Background(), goEnvTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "go", "env", "GOPROXY")
+	// In the tree, the go command would look at the go.mod there, and fetch the toolchain it names.
+	cmd.Dir, cmd.Env = "/", append(os.Environ(), "GOTOOLCHAIN=local", "GOWORK=off", "PWD=/")
+	cmd.WaitDelay = time.Second
 	out, err := cmd.Output()
 	if err != nil {
 		return "" // the error about a missing module names GOPROXY
