@@ -3,11 +3,14 @@
 package remote
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"buildsys/internal/cache"
@@ -107,4 +110,43 @@ func TestRegistryDoesNotRedirectToMetadata(t *testing.T) {
 			t.Errorf("%s: %d requests, %v", host, f.count()-before, err)
 		}
 	}
+}
+
+// TestCacheThatIsSlowEachTimeIsLeft: answers just below each limit add up.
+func TestCacheThatIsSlowEachTimeIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var warnings []string
+		o := Options{Limits: Limits{}.withDefaults(),
+			Warn: func(text string) { warnings = append(warnings, text) }}
+		target, err := newTarget(Location{Dir: "/nowhere"}, o, "read")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer target.close()
+		requests := 0
+		slowly := func(context.Context) error {
+			requests++
+			time.Sleep(29 * time.Second) // virtual
+			return nil
+		}
+		for range 5 { // at the same time, they are one
+			var group sync.WaitGroup
+			for range 10 {
+				group.Go(func() {
+					_ = target.do(t.Context(), 1, func(context.Context) error {
+						time.Sleep(29 * time.Second)
+						return nil
+					})
+				})
+			}
+			group.Wait()
+		}
+		for range 100 {
+			_ = target.do(t.Context(), 1, slowly)
+			_ = target.do(t.Context(), 100<<20, slowly) // for which that is quick
+		}
+		if requests != 2*(maxSlow-5)-1 || target.off() == nil || len(warnings) != 1 {
+			t.Errorf("%d requests, off because %v, warnings %q", requests, target.off(), warnings)
+		}
+	})
 }

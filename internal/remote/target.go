@@ -63,6 +63,7 @@ type target struct {
 	failures int
 	last     error
 	notUntil time.Time // no request before this time, as the server asked
+	slowOnes slowCount
 }
 
 func newTarget(place Location, o Options, use string) (*target, error) {
@@ -80,10 +81,52 @@ func newTarget(place Location, o Options, use string) (*target, error) {
 // off returns why the target is switched off, or nil while it is used.
 func (t *target) off() error { return context.Cause(t.on) }
 
+// A cache that answers everything, but each time just before a limit, would make a run of many
+// steps wait for hours: after maxSlow requests, one after the other, that took slowRequest longer
+// than the transfer of their bytes may take, it is not used any more.
+const (
+	slowRequest = 10 * time.Second
+	maxSlow     = 20
+)
+
+// slowCount counts slow requests, up to a time.
+type slowCount struct {
+	n     int
+	until time.Time
+}
+
 // do runs one request with retries and a budget for the given number of bytes. The error is
 // ErrNotFound, an oci.BadError, an *oci.LocalError, or that of ctx; any other means that the target
 // failed.
 func (t *target) do(ctx context.Context, bytes int64,
+	request func(ctx context.Context) error) error {
+	begin := time.Now()
+	err := t.tries(ctx, bytes, request)
+	if t.off() == nil && time.Since(begin) > slowRequest+t.limits.budget(bytes)-t.limits.Budget {
+		t.slow(begin)
+	}
+	return err
+}
+
+// slow counts a slow request. Those that waited at the same time count once.
+func (t *target) slow(begin time.Time) {
+	t.mu.Lock()
+	if !begin.Before(t.slowOnes.until) {
+		t.slowOnes = slowCount{t.slowOnes.n + 1, time.Now()}
+	}
+	err := fmt.Errorf("%d requests took longer than %v each", maxSlow, slowRequest)
+	off := t.slowOnes.n == maxSlow && t.off() == nil
+	if off {
+		t.stop(err)
+	}
+	t.mu.Unlock()
+	if off {
+		t.tellOff(err)
+	}
+}
+
+// tries is do without counting slow requests.
+func (t *target) tries(ctx context.Context, bytes int64,
 	request func(ctx context.Context) error) error {
 	budget := t.limits.budget(bytes)
 	limited, cancel := context.WithTimeoutCause(ctx, budget, slowError{budget})
@@ -169,9 +212,14 @@ func (t *target) failed(err error) error {
 	}
 	t.mu.Unlock()
 	if off {
-		t.warn(fmt.Sprintf("the remote cache %s is no longer %s in this run: %v", t.place, t.use, err))
+		t.tellOff(err)
 	}
 	return err
+}
+
+// tellOff warns that the target is switched off.
+func (t *target) tellOff(why error) {
+	t.warn(fmt.Sprintf("the remote cache %s is no longer %s in this run: %v", t.place, t.use, why))
 }
 
 // oneError marks a finalError that concerns only one request.
