@@ -158,12 +158,18 @@ func (s *secrets) hiddenFile(name string) string {
 		return why
 	}
 	why := ""
-	if base := path.Base(name); secretName(base) || s.hasKey(name) ||
+	if base := path.Base(name); secretName(base) || !isSource(name) && s.hasKey(name) ||
 		path.Base(path.Dir(name)) == cargoTop && strings.HasPrefix(base, "credentials") {
 		why = name
 	}
 	s.kept[name] = why
 	return why
+}
+
+// isSource reports whether a file without links is a source of the OS. Keys that the tests of its
+// programs need are among those, and no secrets.
+func isSource(name string) bool {
+	return strings.HasPrefix(name, "sources/") || strings.HasPrefix(name, "packages/")
 }
 
 // hasKey reports whether a file, by its ending and contents, holds a private key. Only text can

@@ -22,15 +22,14 @@ var hidden = map[string]string{
 	"sbkeys/generate":                   "",
 	"keys/production/PK.crt":            publicPEM, // another profile's folder, by another name
 	"keys/production/kms-sign.json":     "{}",
-	"sources/greeter/tls/server.key":    privatePEM,
-	"sources/greeter/tls/der.key":       "\x30\x82",
-	"sources/greeter/tls/both.PEM":      publicPEM + privatePEM,
-	"sources/greeter/tls/store.p12":     "",
-	"sources/greeter/tls/large.pem":     publicPEM + strings.Repeat("\n", maxKeyFile),
+	"tls/server.key":                    privatePEM,
+	"tls/der.key":                       "\x30\x82",
+	"tls/both.PEM":                      publicPEM + privatePEM,
+	"tls/store.p12":                     "",
+	"tls/large.pem":                     publicPEM + strings.Repeat("\n", maxKeyFile),
 	"sources/greeter/.env":              "TOKEN=x",
 	"sources/greeter/.env.production":   "TOKEN=x",
 	"packages/greeter/.env":             "TOKEN=x",
-	"packages/greeter/sign.key":         privatePEM,
 	"packages/greeter/sub/.aws/config":  "",
 	"sources/greeter/.netrc":            "",
 	"sources/greeter/home/.docker/x":    "",
@@ -50,11 +49,13 @@ var hidden = map[string]string{
 
 // shown are files that look like hidden ones, and are not.
 var shown = map[string]string{
-	"sources/greeter/tls/ca.pem":  publicPEM,
-	"sources/greeter/tls/pub.key": "-----BEGIN PUBLIC KEY-----\nMC4=\n-----END PUBLIC KEY-----\n",
-	"sources/greeter/environment": "",
-	"sources/greeter/build/x":     "",
-	"sources/greeter/mod/main.go": "", // of a submodule
+	"sources/greeter/tls/ca.pem":     publicPEM,
+	"sources/greeter/tls/pub.key":    "-----BEGIN PUBLIC KEY-----\nMC4=\n-----END PUBLIC KEY-----\n",
+	"sources/greeter/tls/server.key": privatePEM, // for its tests
+	"packages/greeter/sign.key":      privatePEM,
+	"sources/greeter/environment":    "",
+	"sources/greeter/build/x":        "",
+	"sources/greeter/mod/main.go":    "", // of a submodule
 }
 
 // links lead to hidden files, from where the rules for their directories do not look.
@@ -66,6 +67,7 @@ var hidingLinks = map[string]string{
 	"packages/greeter/state":    "../../build/state",
 	"packages/greeter/settings": "../../sources/greeter/.env",
 	"packages/greeter/readme":   "../../keys/production/kms-sign.json",
+	"packages/greeter/tls":      "../../tls",
 	"sources/greeter/gitdir":    "../../.git",
 	"sources/greeter/keys":      "../../sbkeys",
 	"macros/shared2":            "../sbkeys",
@@ -91,7 +93,7 @@ func secretTree(t *testing.T) fstest.MapFS {
 func TestOwnBuildsSeeNoSecrets(t *testing.T) {
 	files := secretTree(t)
 	edit(files, "Dockerfile", "RUN ", "RUN --mount=target=/host cd /host && cat "+
-		"/host/sbkeys/local/PK.key /host/packages/greeter/gitdir/config "+
+		"/host/sbkeys/local/PK.key /host/packages/greeter/gitdir/config /host/tls/server.key "+
 		"/host/macros/shared2/local/PK.key\n"+
 		"RUN --mount=source=sbkeys,target=/k --mount=source=sources/greeter/keys/local,target=/l "+
 		"true\nRUN ")
