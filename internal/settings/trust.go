@@ -112,9 +112,10 @@ func (l layers) wrong(s Setting, value string) string {
 			return ""
 		}
 		return "a tree may name only plain http:// and https:// URLs here"
-	}
-	if value == "false" && s.Env == "BUILDSYS_ENGINE_INSECURE" { // that is the default
-		return ""
+	case nothing:
+		if value == "false" && s.Env == "BUILDSYS_ENGINE_INSECURE" { // that is the default
+			return ""
+		}
 	}
 	return "a tree may not say where to connect, what to trust, or which files of this machine to use"
 }
