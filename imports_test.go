@@ -44,8 +44,8 @@ var mayImport = map[string][]string{
 	"remote":    {"atomicfile", "cache", "errkind", "network", "oci", "safetext"},
 	"scheduler": {},
 	"executor": {
-		"builddir", "cache", "errkind", "graph", "manifest", "oci", "plan", "progress", "remote",
-		"scheduler",
+		"builddir", "bytesize", "cache", "errkind", "graph", "manifest", "oci", "plan", "progress",
+		"remote", "scheduler",
 	},
 	"gomod": {"errkind"},
 	"fetch": {
@@ -68,8 +68,8 @@ var mayImport = map[string][]string{
 	"lint":      {"graph", "manifest", "workspace"},
 	"scaffold":  {"errkind", "manifest", "workspace"},
 	"settings": {
-		"build", "cachedir", "confined", "engine", "errkind", "manifest", "remote", "sdk",
-		"workspace",
+		"build", "bytesize", "cachedir", "confined", "engine", "errkind", "executor", "manifest",
+		"remote", "sdk", "workspace",
 	},
 	"vm": {"image", "uefi"},
 	"cli": {

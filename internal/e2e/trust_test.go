@@ -151,3 +151,21 @@ func blockSize(image []byte) int {
 }
 
 func firstBlock(image []byte) int { return int(le.LittleEndian.Uint32(image[1024+0x14:])) }
+
+// TestStepLimits checks, on an engine, that a package that runs for ever or leaves a large hole is
+// stopped, and that the engine stops with it.
+func TestStepLimits(t *testing.T) {
+	needEngine(t)
+	root := writeTree(t,
+		pkg{name: "endless", script: "touch %{buildroot}/endless; while :; do sleep 1; done"},
+		pkg{name: "good"})
+	r := buildsys(t, root, nil, "build-package", "--step-timeout", "20s", "endless", "good")
+	r.must(t, 3, "endless failed", "it ran for more than 20s (--step-timeout)",
+		"1 of 2 steps done, 1 failed")
+	large := writeTree(t, pkg{name: "large", script: "seq 9999999 >%{buildroot}/large"})
+	r = buildsys(t, large, nil, "build-package", "--step-output", "1M", "large")
+	r.must(t, 3, "its outputs have more than 1 MiB (--step-output)")
+	if made, err := os.ReadDir(filepath.Join(large, "build/rpms/x86_64")); err == nil {
+		t.Errorf("there are %v", made)
+	}
+}

@@ -40,7 +40,7 @@ func (w worker) attempt(ctx context.Context) (act action, err error) {
 	act = w.action
 	err = w.staging.Use(w.step.ID, func(dir string) error {
 		begin := w.o.now()
-		if err := w.o.Builder.Build(ctx, w.solve(), dir, w.report); err != nil {
+		if err := w.build(ctx, dir); err != nil {
 			return err
 		}
 		took := w.o.now().Sub(begin)

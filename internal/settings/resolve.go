@@ -14,10 +14,12 @@ import (
 	"time"
 
 	"buildsys/internal/build"
+	"buildsys/internal/bytesize"
 	"buildsys/internal/cachedir"
 	"buildsys/internal/confined"
 	"buildsys/internal/engine"
 	"buildsys/internal/errkind"
+	"buildsys/internal/executor"
 	"buildsys/internal/manifest"
 	"buildsys/internal/sdk"
 	"buildsys/internal/workspace"
@@ -145,6 +147,9 @@ func (l layers) config() (c build.Config, err error) {
 	if c.Jobs, err = l.jobs(); err != nil {
 		return c, err
 	}
+	if c.Limits, err = l.limits(); err != nil {
+		return c, err
+	}
 	if c.CacheDir, c.Shared, err = l.cache(); err != nil {
 		return c, err
 	}
@@ -165,6 +170,25 @@ func (l layers) config() (c build.Config, err error) {
 	}
 	c.Image, err = l.image()
 	return c, err
+}
+
+// maxOutputFiles is how many files one step may leave: an image has some twenty, a package with
+// everything split off a few hundred.
+const maxOutputFiles = 100_000
+
+// limits reads what one step may take.
+func (l layers) limits() (executor.Limits, error) {
+	limits := executor.Limits{Files: maxOutputFiles}
+	text := l.get("BUILDSYS_STEP_TIMEOUT", "12h")
+	var err error
+	if limits.Time, err = time.ParseDuration(text); err != nil || limits.Time < 0 {
+		return limits, errkind.Usagef("BUILDSYS_STEP_TIMEOUT %q is not a duration: "+
+			"use one such as 90m or 12h, or 0s", text)
+	}
+	if limits.Bytes, err = bytesize.Parse(l.get("BUILDSYS_STEP_OUTPUT", "64G")); err != nil {
+		return limits, errkind.Usagef("BUILDSYS_STEP_OUTPUT %w", err)
+	}
+	return limits, nil
 }
 
 func (l layers) jobs() (int, error) {

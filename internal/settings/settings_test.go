@@ -64,6 +64,9 @@ func TestMistakes(t *testing.T) {
 	for setting, want := range map[string]string{
 		"BUILDSYS_ARCH=riscv64":               "use x86_64 or aarch64",
 		"BUILDSYS_JOBS=0":                     "use 1 or more",
+		"BUILDSYS_STEP_TIMEOUT=1":             "is not a duration",
+		"BUILDSYS_STEP_TIMEOUT=-1s":           "is not a duration",
+		"BUILDSYS_STEP_OUTPUT=much":           "is not a size",
 		"BUILDSYS_STRICT=perhaps":             `"perhaps" is neither true nor false`,
 		"BUILDSYS_ENGINE_INSECURE=perhaps":    `"perhaps" is neither true nor false`,
 		"BUILDSYS_ENGINE_WAIT=soon":           "is not a duration",
