@@ -21,7 +21,7 @@ type PlaceError struct {
 	What string // "a symbolic link"
 }
 
-// Error says what to do.
+// Error names the place and what to do.
 func (e *PlaceError) Error() string {
 	return fmt.Sprintf("%s is %s: buildsys makes only files and directories there, and follows no "+
 		"link; remove it (a build directory on another disk can be mounted there)", e.Path, e.What)

@@ -26,7 +26,7 @@ type HungError struct {
 	After    time.Duration
 }
 
-// Error says what was asked, and that only this question is known to hang.
+// Error names what was asked, and notes that only this question is known to hang.
 func (e *HungError) Error() string {
 	return fmt.Sprintf("it accepted a request (%s) and gave no sign of progress for %v: it hangs",
 		e.Question, e.After)
@@ -35,7 +35,7 @@ func (e *HungError) Error() string {
 // ErrorKind returns errkind.Environment.
 func (*HungError) ErrorKind() errkind.Kind { return errkind.Environment }
 
-// hungHint says what to do about a HungError.
+// hungHint returns what to do about a HungError.
 const hungHint = "read the engine's log (journalctl -u docker, or the output of dockerd or " +
 	"buildkitd) and start it again; a full disk or a stuck container often makes it hang"
 

@@ -83,7 +83,7 @@ type OwnerError struct {
 	Reason string // "it belongs to the user with ID 1000"
 }
 
-// Error says what to do.
+// Error names the owner and what to do.
 func (e *OwnerError) Error() string {
 	return fmt.Sprintf("the store %s is not yours alone: %s; use a cache directory of your own "+
 		"(--cache-dir), or --cache-shared=true if you trust whoever writes there like yourself",

@@ -28,7 +28,7 @@ type LimitError struct {
 	What string // "it ran for more than 12h0m0s (--step-timeout)"
 }
 
-// Error says which limit it was.
+// Error names the limit.
 func (e *LimitError) Error() string { return e.What + "; it was stopped, and nothing of it kept" }
 
 // ErrorKind returns errkind.StepFailed.

@@ -33,7 +33,7 @@ type AddressError struct {
 	Reach Reach
 }
 
-// Error says what the address is.
+// Error names the kind of address.
 func (e *AddressError) Error() string {
 	if e.Reach == NoMetadata {
 		return fmt.Sprintf("refused to ask %s: it is a link-local address or a cloud's metadata service",

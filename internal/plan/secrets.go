@@ -221,7 +221,7 @@ func (s *secrets) visible(files []workspace.File, dir string, hides func(string)
 // maxNamed is how many paths a warning names.
 const maxNamed = 10
 
-// warnings says what was left out, if that is more than every checkout has.
+// warnings returns what was left out, if that is more than every checkout has.
 func (s *secrets) warnings() []string {
 	var names []string
 	for name := range s.out {

@@ -45,7 +45,7 @@ func (r *ociRegistry) credential(ctx context.Context, host string) (auth.Credent
 	return c, nil
 }
 
-// strange says why a registry that only a tree names gets no credentials; "" if it gets them.
+// strange returns why a registry that only a tree names gets no credentials; "" if it gets them.
 func (r *ociRegistry) strange(host string) (string, error) {
 	if r.t.place.Plain {
 		return "only the tree names it, without TLS, so it gets no credentials: " +

@@ -97,7 +97,7 @@ func (l layers) howToTrust() string {
 		l.user.file)
 }
 
-// wrong says why an untrusted tree may not set a setting to a value; it returns "" if it may.
+// wrong returns why an untrusted tree may not set a setting to a value, or "" if it may.
 func (l layers) wrong(s Setting, value string) string {
 	switch rights[s.Env] {
 	case anything:
