@@ -66,7 +66,7 @@ var mayImport = map[string][]string{
 	},
 	"codebuild": {"plan"},
 	"lint":      {"graph", "manifest", "workspace"},
-	"scaffold":  {"errkind", "manifest", "workspace"},
+	"scaffold":  {"confined", "errkind", "manifest", "workspace"},
 	"settings": {
 		"build", "bytesize", "cachedir", "confined", "engine", "errkind", "executor", "manifest",
 		"remote", "sdk", "workspace",

@@ -6,6 +6,7 @@ package scaffold
 import (
 	"bytes"
 	"cmp"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"slices"
 	"strings"
 
+	"buildsys/internal/confined"
 	"buildsys/internal/errkind"
 	"buildsys/internal/manifest"
 	"buildsys/internal/workspace"
@@ -146,9 +148,17 @@ func ManifestsBelow(root, parent string) []string {
 	return names
 }
 
+// maxFile is far above the size of a manifest, a build script or a template.
+const maxFile = 1 << 20
+
+// file reads a file of the tree.
+func (n *Skeleton) file(parts ...string) ([]byte, error) {
+	return confined.Path{Root: n.root, Name: filepath.Join(parts...)}.Read(maxFile)
+}
+
 // read reads the manifest of a package or a variant.
 func (n *Skeleton) read(parent, name string) ([]byte, error) {
-	data, err := os.ReadFile(filepath.Join(n.root, parent, name, "Cargo.toml"))
+	data, err := n.file(parent, name, "Cargo.toml")
 	if err != nil {
 		return nil, errkind.Usagef("no %s %q; %s", strings.TrimSuffix(parent, "s"), name,
 			manifest.NameHint(name, ManifestsBelow(n.root, parent)))
@@ -257,8 +267,7 @@ func (n *Skeleton) copyVariant(from string) error {
 	n.add("Cargo.toml", "%s", slices.Concat(data[:at[0]], fmt.Appendf(nil, "name = %q", n.crate),
 		data[at[1]:]))
 	for _, name := range append(n.cargoFiles(from), workspace.TemplateName) {
-		if text, err := os.ReadFile(filepath.Join(n.root, "variants", from, name)); err == nil &&
-			filepath.IsLocal(name) {
+		if text, err := n.file("variants", from, name); err == nil && filepath.IsLocal(name) {
 			n.add(name, "%s", text)
 		}
 	}
@@ -267,8 +276,7 @@ func (n *Skeleton) copyVariant(from string) error {
 }
 
 func (n *Skeleton) variantNotes() {
-	workspaceFile := filepath.Join(n.root, "variants", "Cargo.toml")
-	if data, err := os.ReadFile(workspaceFile); err == nil &&
+	if data, err := n.file("variants", "Cargo.toml"); err == nil &&
 		bytes.Contains(data, []byte("[workspace]")) {
 		n.notes = append(n.notes, fmt.Sprintf("add %q to the members in variants/Cargo.toml, for cargo",
 			n.name))
@@ -278,25 +286,24 @@ func (n *Skeleton) variantNotes() {
 
 // Write creates the whole directory or nothing. It returns its files and what to do next.
 func (n *Skeleton) Write() (files []string, next string, err error) {
-	parent := filepath.Join(n.root, n.parent)
-	if err := os.MkdirAll(parent, 0o755); err != nil {
-		return nil, "", errkind.BadEnvironment(err)
-	}
-	tmp, err := os.MkdirTemp(parent, ".new-") // names that start with a dot are no packages
+	parent, err := confined.Path{Root: n.root, Name: n.parent}.MakeDir()
 	if err != nil {
 		return nil, "", errkind.BadEnvironment(err)
 	}
-	defer os.RemoveAll(tmp)
-	err = os.Chmod(tmp, 0o755)
-	for _, f := range n.files {
-		err = errors.Join(err, os.WriteFile(filepath.Join(tmp, f.name), []byte(f.text), 0o644))
+	defer parent.Close()
+	tmp := ".new-" + rand.Text() // names that start with a dot are no packages
+	if err := parent.Mkdir(tmp, 0o755); err != nil {
+		return nil, "", errkind.BadEnvironment(err)
 	}
-	dir := filepath.Join(parent, n.name)
+	defer parent.RemoveAll(tmp)
+	for _, f := range n.files {
+		err = errors.Join(err, parent.WriteFile(path.Join(tmp, f.name), []byte(f.text), 0o644))
+	}
 	if err == nil {
-		err = os.Rename(tmp, dir)
+		err = parent.Rename(tmp, n.name)
 	}
 	for _, f := range n.files {
-		files = append(files, filepath.Join(dir, f.name))
+		files = append(files, filepath.Join(n.root, n.parent, n.name, f.name))
 	}
 	return files, strings.Join(n.notes, "; "), errkind.BadEnvironment(err)
 }
