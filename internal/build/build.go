@@ -29,6 +29,7 @@ type Config struct {
 	Limits     executor.Limits      // of one step
 	CacheDir   cachedir.Dir         // directory of what outlives checkouts; absolute
 	Shared     bool                 // other users may write to CacheDir, and are trusted
+	Trusted    bool                 // the tree may set everything
 	Engine     engine.Options
 	SDK        SDKConfig
 	Image      ImageConfig

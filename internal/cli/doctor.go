@@ -10,7 +10,7 @@ import (
 )
 
 func newDoctorCommand(a *app) *cobra.Command {
-	var asJSON, strict bool
+	var asJSON, strict, untrusted bool
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check the engine, disks, memory, servers and the clock before a build does",
@@ -19,7 +19,11 @@ directory, free space and inodes, memory and processors within their control
 groups, the SDK image, lookaside caches, registries, the clock. It shows what
 it finds and, if something is wrong, what to do.
 
-It exits with 4 if a build cannot succeed, with --strict also for warnings.
+With --untrusted it also says whether this machine is fit to build what a
+stranger has sent, such as a pull request, and what is missing.
+
+It exits with 4 if a build cannot succeed, or with --untrusted should not be
+started, with --strict also for warnings.
 With --json it prints {"format": 1, "status": "ok|warning|failure",
 "checks": [{"name", "status", "detail", "fix"}...]}.
 
@@ -31,6 +35,9 @@ With --json it prints {"format": 1, "status": "ok|warning|failure",
 				return err
 			}
 			report := doctor.Run(cmd.Context(), s.Examine(cmd.Context()))
+			if untrusted {
+				report.Checks = append(report.Checks, s.Strangers(a.sys.Environ()).Checks()...)
+			}
 			if err := a.printDoctor(report, asJSON); err != nil {
 				return err
 			}
@@ -41,6 +48,8 @@ With --json it prints {"format": 1, "status": "ok|warning|failure",
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	cmd.Flags().BoolVar(&untrusted, "untrusted", false,
+		"check also whether this machine is fit to build strangers' trees")
 	a.addReleaseFlag(cmd.Flags())
 	cmd.Flags().BoolVar(&strict, "strict", false, "fail for warnings too")
 	return cmd

@@ -26,9 +26,11 @@ type System struct {
 	Args   []string // without the program's name
 	Dir    string   // working directory
 	Getenv func(string) string
-	Stdin  io.Reader
-	Stdout io.Writer
-	Stderr io.Writer
+	// Environ returns the whole environment, which only the doctor looks at.
+	Environ func() []string
+	Stdin   io.Reader
+	Stdout  io.Writer
+	Stderr  io.Writer
 	// Dial connects to the engine.
 	Dial engine.Dialer
 	// Unread leaves outputs unread before they are kept. Fake engines make none that could be read.
@@ -50,7 +52,7 @@ func ThisSystem(dial engine.Dialer) System {
 	return System{
 		Args:   os.Args[1:],
 		Dir:    dir,
-		Getenv: os.Getenv,
+		Getenv: os.Getenv, Environ: os.Environ,
 		Stdin:  os.Stdin,
 		Stdout: os.Stdout,
 		Stderr: os.Stderr,

@@ -138,6 +138,7 @@ func (l layers) config() (c build.Config, err error) {
 		Root:          l.root,
 		Arch:          l.get("BUILDSYS_ARCH", hostArch()),
 		Variant:       l.get("BUILDSYS_VARIANT", ""),
+		Trusted:       l.trusted,
 		RequireCached: l.RequireCached,
 	}
 	if !slices.Contains(manifest.Architectures(), c.Arch) {

@@ -1,0 +1,85 @@
+// strangers: what the doctor is told about a machine that builds strangers' trees.
+
+package build
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"buildsys/internal/confined"
+	"buildsys/internal/doctor"
+	"buildsys/internal/remote"
+	"buildsys/internal/sbkeys"
+)
+
+// Strangers returns what the doctor is told. environ has the variables as "NAME=VALUE".
+func (s *Session) Strangers(environ []string) doctor.Strangers {
+	c := s.c
+	facts := doctor.Strangers{
+		Root: os.Geteuid() == 0, Trusted: c.Trusted, Insecure: c.Engine.Insecure, Shared: c.Shared,
+		Logins: loginsIn(environ), Secrets: secretNames(environ),
+	}
+	for _, name := range sbkeys.Secret() {
+		if key := c.Image.KeysDir.Join(name); key.Check() == nil {
+			facts.Keys = append(facts.Keys, key.String())
+		}
+	}
+	if c.Remote.To != (remote.Location{}) {
+		facts.Uploads = append(facts.Uploads, c.Remote.To.String())
+	}
+	if to := c.Engine.Layers.To.Repository; to != "" {
+		facts.Uploads = append(facts.Uploads, to)
+	}
+	if c.Limits.Time == 0 {
+		facts.Unlimited = append(facts.Unlimited, "--step-timeout")
+	}
+	if c.Limits.Bytes == 0 {
+		facts.Unlimited = append(facts.Unlimited, "--step-output")
+	}
+	return facts
+}
+
+// passwordName matches the names that CI services and clouds give to variables with passwords.
+var passwordName = regexp.MustCompile(`(?i)(secret|token|passw|api_?key|private_?key|credential)`)
+
+func secretNames(environ []string) (names []string) {
+	for _, kv := range environ {
+		if name, value, _ := strings.Cut(kv, "="); value != "" && passwordName.MatchString(name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// maxDockerConfig is far above the size of a Docker config.
+const maxDockerConfig = 4 << 20
+
+// loginsIn returns the Docker config if it has logins, or programs that have them.
+func loginsIn(environ []string) string {
+	vars := map[string]string{}
+	for _, kv := range environ {
+		name, value, _ := strings.Cut(kv, "=")
+		vars[name] = value
+	}
+	dir := vars["DOCKER_CONFIG"]
+	if dir == "" {
+		dir = filepath.Join(vars["HOME"], ".docker")
+	}
+	file := filepath.Join(dir, "config.json")
+	data, err := confined.Path{Name: file}.Read(maxDockerConfig)
+	var config struct {
+		Auths       map[string]json.RawMessage
+		CredHelpers map[string]string
+		CredsStore  string
+	}
+	if err != nil || json.Unmarshal(data, &config) != nil ||
+		len(config.Auths) == 0 && len(config.CredHelpers) == 0 && config.CredsStore == "" {
+		return ""
+	}
+	return file
+}

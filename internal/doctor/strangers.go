@@ -1,0 +1,53 @@
+// Strangers: whether this machine is fit to build what somebody unknown has sent.
+
+package doctor
+
+import "strings"
+
+// Strangers is what the caller knows about a machine for strangers' trees. A build runs programs of
+// the tree as root in containers, so the question is what is at hand for one that gets out, and
+// what of its work others would use.
+type Strangers struct {
+	Root      bool     // this process is root
+	Trusted   bool     // the tree may set everything
+	Keys      []string // private keys that this process can read
+	Uploads   []string // caches that results or layers are sent to
+	Insecure  bool     // an engine on another machine may be used without TLS
+	Shared    bool     // other users may write to the cache directory
+	Logins    string   // file with logins to registries; "" if there are none
+	Secrets   []string // variables whose names are those of passwords
+	Unlimited []string // settings that allow a step whatever it wants
+}
+
+// Checks returns a finding for each question.
+func (s Strangers) Checks() []Check {
+	some := func(names []string) string { return strings.Join(names, ", ") }
+	return []Check{
+		finding("tree", s.Trusted, Failure, "its Makefile.toml may set everything",
+			"remove --trust-tree, and the tree from trusted-trees in the user's configuration"),
+		finding("signing keys", len(s.Keys) > 0, Failure, "this process can read "+some(s.Keys),
+			"sign on another machine, from results that were reviewed"),
+		finding("uploads", len(s.Uploads) > 0, Failure, "results go to "+some(s.Uploads)+
+			", from where others take them", "set --cache-to and --layer-cache-to for reviewed trees only"),
+		finding("engine", s.Insecure, Failure, "an engine may be used over a network without TLS",
+			"unset --engine-insecure"),
+		finding("cache directory", s.Shared, Failure, "other users may write to it",
+			"use one for strangers' trees alone (--cache-dir)"),
+		finding("limits", len(s.Unlimited) > 0, Warning, "a step has no limit: "+some(s.Unlimited),
+			"set them: a build that never ends keeps the machine busy"),
+		finding("logins", s.Logins != "", Warning, s.Logins+" has logins to registries",
+			"give this machine logins that can only read, or none"),
+		finding("environment", len(s.Secrets) > 0, Warning, "it has "+some(s.Secrets),
+			"no step sees it, but a program that gets out of its container does: start builds without"),
+		finding("user", s.Root, Warning, "this process is root",
+			"run as another user, on a machine that is thrown away afterwards"),
+	}
+}
+
+// finding returns a check with one of two results.
+func finding(name string, bad bool, status Status, detail, fix string) Check {
+	if !bad {
+		return Check{Name: "strangers: " + name, Status: OK, Detail: "nothing found"}
+	}
+	return Check{Name: "strangers: " + name, Status: status, Detail: detail, Fix: fix}
+}
