@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -93,7 +94,9 @@ func (a *app) foresee(ctx context.Context, names []string, ask bool) ([]executor
 	return s.Foresee(ctx, want, ask)
 }
 
-func writePlan(w io.Writer, forecast []executor.Forecast, verbose bool) {
+func writePlan(to io.Writer, forecast []executor.Forecast, verbose bool) {
+	w := bufio.NewWriter(to)
+	defer w.Flush()
 	counts := map[executor.Outlook]int{}
 	var work time.Duration
 	for _, f := range forecast {
@@ -136,7 +139,7 @@ func reason(f executor.Forecast) string {
 	case len(words) == 0 && f.After.Len() == 0:
 		words = append(words, "its outputs are gone or were changed")
 	}
-	if names, more := some(f.After); len(names) > 0 {
+	if names, more := some(f.After, maxShown); len(names) > 0 {
 		text := "after " + strings.Join(names, ", ")
 		if more > 0 {
 			text += fmt.Sprintf(" and %d more", more)
@@ -146,14 +149,14 @@ func reason(f executor.Forecast) string {
 	return strings.Join(words, "; ")
 }
 
-// maxAfter is how many of the dependencies built before a step are named. In a deep tree each of
-// thousands of steps has thousands.
-const maxAfter = 100
+// maxAfter is how many of the dependencies built before a step are named in JSON, maxShown in text.
+// In a deep tree each of thousands of steps has thousands.
+const maxAfter, maxShown = 100, 10
 
-// some returns the first names of after, and how many more there are.
-func some(after executor.After) (names []string, more int) {
+// some returns the first names of after, as many as most says, and the number of the others.
+func some(after executor.After, most int) (names []string, more int) {
 	for name := range after.Names() {
-		if len(names) == maxAfter {
+		if len(names) == most {
 			break
 		}
 		names = append(names, name)
@@ -176,7 +179,7 @@ type planJSON struct {
 func planSteps(forecast []executor.Forecast) []planJSON {
 	steps := []planJSON{}
 	for _, f := range forecast {
-		after, more := some(f.After)
+		after, more := some(f.After, maxAfter)
 		steps = append(steps, planJSON{
 			Step: f.Step.ID, Outlook: f.Outlook, First: f.First, Changes: f.Changes,
 			After: after, More: more, Seconds: f.Took().Seconds(),

@@ -32,7 +32,7 @@ func (n *native) packageStep(pkg *workspace.Package, needs graph.Set) (Step, err
 	if err != nil {
 		return Step{}, err
 	}
-	files := m.secrets.visible(m.ws.Files(pkg), pkg.Dir, m.secrets.hidesBehindLinks)
+	files := m.secrets.visibleFar(m.ws.Files(pkg), pkg.Dir)
 	for _, external := range once(pkg.ExternalFiles) {
 		files = append(files, externalFile(m.r, external))
 	}
@@ -46,7 +46,7 @@ func (n *native) packageStep(pkg *workspace.Package, needs graph.Set) (Step, err
 		Contexts: map[string]Context{
 			"recipe":  {Files: n.packageFiles, Shared: true},
 			"package": {Files: files, Top: m.modulesDirs(pkg, pkg.Name)},
-			"sources": {Files: m.secrets.visible(sources, sourcesTop, m.secrets.hidesBehindLinks)},
+			"sources": {Files: m.secrets.visibleFar(sources, sourcesTop)},
 			"rpms":    m.rpmsContext(needs),
 		},
 	}

@@ -175,7 +175,7 @@ func (v *view) showPackage(at string) {
 	if v.pkg == nil {
 		return
 	}
-	own := v.own.m.secrets.visible(v.own.m.ws.Files(v.pkg), v.pkg.Dir, v.own.m.secrets.hides)
+	own := v.own.m.secrets.visible(v.own.m.ws.Files(v.pkg), v.pkg.Dir)
 	for _, external := range v.pkg.ExternalFiles {
 		own = append(own, externalFile(v.own.m.r, external))
 	}
@@ -252,7 +252,7 @@ func (o *own) treeFiles(at string) ([]File, error) {
 	found = slices.DeleteFunc(found, func(file workspace.File) bool {
 		return o.ignore.Matches(file.Name) || cargoLock(file.Name)
 	})
-	files := o.m.secrets.visible(found, ".", o.m.secrets.hides)
+	files := o.m.secrets.visible(found, ".")
 	o.files[at] = files
 	return files, nil
 }

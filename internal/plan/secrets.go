@@ -204,18 +204,20 @@ func (s *secrets) head(name string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, maxKeyFile))
 }
 
-// hidesBehindLinks is hides for files that are listed because of where they are: what a link leads
-// to may be anything.
-func (s *secrets) hidesBehindLinks(name string) bool {
-	return s.resolve(name, 0) != name && s.hides(name)
+// visible returns those of files that are not hidden. Their names are below dir.
+func (s *secrets) visible(files []workspace.File, dir string) []File {
+	return contextFiles(slices.DeleteFunc(files, func(f workspace.File) bool {
+		name := path.Join(dir, f.Name)
+		return f.Link != "" && s.hidesLink(name) || f.Link == "" && s.hides(name)
+	}))
 }
 
-// visible returns those of a tree's files that are not hidden. Their names are below dir.
-func (s *secrets) visible(files []workspace.File, dir string, hides func(string) bool) []File {
-	return slices.DeleteFunc(contextFiles(files), func(f File) bool {
-		name := path.Join(dir, f.Name)
-		return f.Link != "" && s.hidesLink(name) || f.Link == "" && hides(name)
-	})
+// visibleFar is visible for files that are listed because of where they are. Only those reached
+// through symlinks may be hidden.
+func (s *secrets) visibleFar(files []workspace.File, dir string) []File {
+	return contextFiles(slices.DeleteFunc(files, func(f workspace.File) bool {
+		return f.Far && s.hides(path.Join(dir, f.Name))
+	}))
 }
 
 // maxNamed is how many paths a warning names.

@@ -22,6 +22,9 @@ var commands = regexp.MustCompile(`^([\s\p{Z}\x{FEFF}]*:):|##([a-zA-Z]*\[)`)
 // Line returns text as one line without escape sequences and control characters, in valid UTF-8,
 // that no CI service takes for a command. Lines of the text are joined by a blank.
 func Line(text string) string {
+	if plain(text) {
+		return text
+	}
 	text = escapes.ReplaceAllString(strings.ToValidUTF8(text, "\uFFFD"), "")
 	text = strings.Map(func(r rune) rune {
 		switch {
@@ -35,6 +38,17 @@ func Line(text string) string {
 		return r
 	}, text)
 	return defuse(text)
+}
+
+// plain reports whether a text is one that Line returns as it is, as most lines are.
+func plain(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; (c < ' ' || c > '~') && c != '\t' ||
+			(c == ':' || c == '#') && i > 0 && text[i-1] == c {
+			return false
+		}
+	}
+	return true
 }
 
 // Lines is Line for each line of a text, for texts whose lines are this program's.

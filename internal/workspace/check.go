@@ -44,14 +44,14 @@ func (l *loader) checkSpec(p *Package, name string, entries []fs.DirEntry) {
 	}
 }
 
-// checkGroups reports source groups that are not directories below sources/, reached through
-// directories only, and removes them from the package.
+// checkGroups reports source groups that are not directories below sources/, reached from the tree's
+// root through directories only, and removes them from the package.
 func (l *loader) checkGroups(p *Package) {
 	groups, lines := p.SourceGroups, p.GroupLines
 	p.SourceGroups, p.GroupLines = nil, nil
 	for i, group := range groups {
-		at, wrong := sourcesDir, ""
-		for part := range segments(group) {
+		at, wrong := "", ""
+		for part := range segments(path.Join(sourcesDir, group)) {
 			at = path.Join(at, part)
 			info, err := fs.Lstat(l.tree, at)
 			if err != nil {

@@ -24,6 +24,7 @@ type File struct {
 	Data []byte      // contents when Host is empty
 	Mode fs.FileMode // 0o755 if the owner may execute it, 0o644 otherwise
 	Link string      // target of a symlink; only TreeFiles returns them
+	Far  bool        // reached through a symlink, so it may be anything in the tree
 }
 
 // Files returns the package's own files, sorted by name: all files below its directory except those
@@ -159,7 +160,7 @@ func (w *fileWalk) visit(at string, e fs.DirEntry, err error) error {
 		w.bad(at, "is %s; a build may read only regular files", kindOf(e.Type()))
 	default:
 		w.files = append(w.files, File{Name: name, Host: filepath.Join(w.root, filepath.FromSlash(at)),
-			Mode: modeOf(info)})
+			Mode: modeOf(info), Far: w.links > 0})
 	}
 	return nil
 }
@@ -177,7 +178,7 @@ func (w *fileWalk) link(at, name string) {
 	}
 	if info.Mode().IsRegular() {
 		w.files = append(w.files, File{Name: name, Host: filepath.Join(w.root, filepath.FromSlash(at)),
-			Mode: modeOf(info)})
+			Mode: modeOf(info), Far: true})
 		return
 	}
 	target, _ := fs.ReadLink(w.tree, at)

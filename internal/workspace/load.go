@@ -6,8 +6,8 @@ import (
 	"io/fs"
 	"path"
 	"runtime"
-
-	"golang.org/x/sync/errgroup"
+	"sync"
+	"sync/atomic"
 
 	"buildsys/internal/manifest"
 )
@@ -32,25 +32,25 @@ func (l *loader) release() manifest.Release {
 // yet.
 func (l *loader) loadAll(root string, names, variants []string) {
 	packages, problems := make([]*Package, len(names)), make([]manifest.Problems, len(names))
-	var group errgroup.Group
-	group.SetLimit(runtime.GOMAXPROCS(0))
+	var group sync.WaitGroup
 	more := l.part()
 	more.variants = l.variants
-	group.Go(func() error { // first, because the manifest of a variant may be the largest file
+	group.Go(func() { // first, because the manifest of a variant may be the largest file
 		for _, name := range variants {
 			more.loadVariant(name)
 		}
-		return nil
 	})
-	for i, name := range names {
-		group.Go(func() error {
-			one := l.part()
-			packages[i] = one.loadPackage(root, name)
-			problems[i] = one.problems
-			return nil
+	var next atomic.Int64
+	for range runtime.GOMAXPROCS(0) { // few goroutines, because the stack of a decoder has to grow
+		group.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(names); i = int(next.Add(1)) - 1 {
+				one := l.part()
+				packages[i] = one.loadPackage(root, names[i])
+				problems[i] = one.problems
+			}
 		})
 	}
-	_ = group.Wait() // mistakes are in problems
+	group.Wait()
 	for i, name := range names {
 		if packages[i] != nil {
 			l.packages[name] = packages[i]
