@@ -44,8 +44,8 @@ func (l *loader) checkSpec(p *Package, name string, entries []fs.DirEntry) {
 	}
 }
 
-// checkGroups reports source groups that are not directories below sources/, reached from the tree's
-// root through directories only, and removes them from the package.
+// checkGroups reports source groups that are not directories below sources/, which must be reached
+// from the tree's root through directories only, and removes them from the package.
 func (l *loader) checkGroups(p *Package) {
 	groups, lines := p.SourceGroups, p.GroupLines
 	p.SourceGroups, p.GroupLines = nil, nil
