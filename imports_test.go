@@ -35,16 +35,18 @@ var mayImport = map[string][]string{
 	"plan": {
 		"builddir", "confined", "dockerfile", "errkind", "graph", "image", "manifest", "workspace",
 	},
-	"engine":    {"errkind", "plan", "progress", "safetext"},
-	"oci":       {"atomicfile", "cache"},
-	"buildkit":  {"cache", "confined", "engine", "errkind", "oci", "plan", "progress", "safetext"},
+	"engine": {"bytesize", "errkind", "plan", "progress", "safetext"},
+	"oci":    {"atomicfile", "cache"},
+	"buildkit": {
+		"bytesize", "cache", "confined", "engine", "errkind", "oci", "plan", "progress", "safetext",
+	},
 	"cachedir":  {},
 	"cargo":     {"errkind", "git", "plan", "workspace"},
 	"doctor":    {"bytesize", "network", "safetext"},
 	"remote":    {"atomicfile", "cache", "errkind", "network", "oci", "safetext"},
 	"scheduler": {},
 	"executor": {
-		"builddir", "bytesize", "cache", "errkind", "graph", "manifest", "oci", "plan", "progress",
+		"builddir", "cache", "engine", "errkind", "graph", "manifest", "oci", "plan", "progress",
 		"remote", "scheduler",
 	},
 	"gomod": {"errkind"},
@@ -68,8 +70,8 @@ var mayImport = map[string][]string{
 	"lint":      {"graph", "manifest", "workspace"},
 	"scaffold":  {"confined", "errkind", "manifest", "workspace"},
 	"settings": {
-		"build", "bytesize", "cachedir", "confined", "engine", "errkind", "executor", "manifest",
-		"remote", "sdk", "workspace",
+		"build", "bytesize", "cachedir", "confined", "engine", "errkind", "manifest", "remote",
+		"sdk", "workspace",
 	},
 	"vm": {"image", "uefi"},
 	"cli": {
@@ -83,7 +85,7 @@ var mayImport = map[string][]string{
 	},
 	"bench/cmd":       {"bench"},
 	"buildtest/need":  {},
-	"buildtest":       {"buildtest/need", "confined", "plan", "progress"},
+	"buildtest":       {"buildtest/need", "confined", "errkind", "plan", "progress"},
 	"cibench":         {"buildtest", "bytesize", "manifest", "plan", "workspace"},
 	"cibench/cmd":     {"cibench"},
 	"e2e":             {},

@@ -5,11 +5,12 @@
 package build
 
 import (
+	"time"
+
 	"buildsys/internal/builddir"
 	"buildsys/internal/cachedir"
 	"buildsys/internal/confined"
 	"buildsys/internal/engine"
-	"buildsys/internal/executor"
 	"buildsys/internal/fetch"
 	"buildsys/internal/kit"
 	"buildsys/internal/plan"
@@ -26,7 +27,7 @@ type Config struct {
 	Arch       string               // "x86_64" or "aarch64"
 	Variant    string               // of images and variant-sensitive packages; may be empty
 	Jobs       int                  // steps at once; 0 means the number of the engine's CPUs
-	Limits     executor.Limits      // of one step
+	StepTime   time.Duration        // of one attempt of a step; 0 for no limit
 	CacheDir   cachedir.Dir         // directory of what outlives checkouts; absolute
 	Shared     bool                 // other users may write to CacheDir, and are trusted
 	Trusted    bool                 // the tree may set everything

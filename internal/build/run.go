@@ -136,16 +136,16 @@ func (s *Session) know(ctx context.Context, e *engineLink, images sdk.Images) (s
 func (s *Session) executorOptions(run *engineUse, known *executor.Cache,
 	o stepsOptions) executor.Options {
 	options := executor.Options{
-		Builder: run.link,
-		Prepare: run.prepare,
-		Ready:   run.link.ready,
-		Fetch:   fetchSources(s.sources(run.sink)),
-		Sink:    run.sink,
-		Jobs:    s.c.Jobs,
-		Limits:  s.c.Limits,
-		Staging: s.dir.Staging(o.unit),
-		Cache:   known,
-		Wanted:  o.wanted,
+		Builder:  run.link,
+		Prepare:  run.prepare,
+		Ready:    run.link.ready,
+		Fetch:    fetchSources(s.sources(run.sink)),
+		Sink:     run.sink,
+		Jobs:     s.c.Jobs,
+		StepTime: s.c.StepTime,
+		Staging:  s.dir.Staging(o.unit),
+		Cache:    known,
+		Wanted:   o.wanted,
 	}
 	if o.unit != "" {
 		options.Jobs = 1 // a unit has nothing to run in parallel

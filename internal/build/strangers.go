@@ -22,6 +22,7 @@ func (s *Session) Strangers(environ []string) doctor.Strangers {
 	facts := doctor.Strangers{
 		Root: os.Geteuid() == 0, Trusted: c.Trusted, Insecure: c.Engine.Insecure, Shared: c.Shared,
 		Logins: loginsIn(environ), Secrets: secretNames(environ),
+		Cgroup: c.Engine.Limits.Cgroup,
 	}
 	for _, name := range sbkeys.Secret() {
 		if key := c.Image.KeysDir.Join(name); key.Check() == nil {
@@ -34,10 +35,10 @@ func (s *Session) Strangers(environ []string) doctor.Strangers {
 	if to := c.Engine.Layers.To.Repository; to != "" {
 		facts.Uploads = append(facts.Uploads, to)
 	}
-	if c.Limits.Time == 0 {
+	if c.StepTime == 0 {
 		facts.Unlimited = append(facts.Unlimited, "--step-timeout")
 	}
-	if c.Limits.Bytes == 0 {
+	if c.Engine.Limits.Bytes == 0 {
 		facts.Unlimited = append(facts.Unlimited, "--step-output")
 	}
 	return facts

@@ -21,6 +21,7 @@ import (
 	"github.com/moby/buildkit/frontend/dockerui"
 	"github.com/moby/buildkit/session"
 
+	"buildsys/internal/engine"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 )
@@ -50,11 +51,13 @@ func (b *Builder) Build(ctx context.Context, s plan.Solve, out string,
 			return err
 		}
 	}
-	if err := b.buildLayered(ctx, s, img, out, report); err != nil {
-		return err
-	}
-	return checkOutputs(out, s.Name,
-		slices.Contains([]string{string(plan.Variant), string(plan.Repack), string(plan.Kit)}, s.Target))
+	return b.buildLayered(ctx, s, img, out, report)
+}
+
+// trees reports whether the outputs of a build may be more than files side by side.
+func trees(s plan.Solve) bool {
+	return slices.Contains([]string{string(plan.Variant), string(plan.Repack), string(plan.Kit)},
+		s.Target)
 }
 
 func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out string,
@@ -75,10 +78,11 @@ func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out str
 	if err != nil {
 		return failure{own: err, err: err}.solveError(s.Name, sdk)
 	}
-	recipe := collected(s)
-	g := &guard{sdk: sdk, others: s.Images, dockerfile: recipe.Dockerfile,
-		attrs: frontendAttrs(recipe, img), session: sess.ID(), inputs: in, own: isOwn(s),
-		notes: &notes{}}
+	outputs, err := newReceiver(s.Name, out, trees(s), b.limits.Limits, stop)
+	if err != nil {
+		return err
+	}
+	g := b.guardOf(s, img, sess.ID(), in)
 	log := newStatusLog(reporter(report))
 	if log.layers = layers; layers != nil {
 		layers.stop = stop
@@ -89,37 +93,38 @@ func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out str
 	jobs := b.running.Add(1)
 	def, err := b.define(solveCtx, client, g, img)
 	if err == nil {
+		b.limits.tell(g.known, report)
 		opt := bkclient.SolveOpt{SharedSession: sess, LocalMounts: in.locals, OCIStores: img.stores(),
-			Session: secrets, Exports: exportTo(out)}
+			Session: secrets, Exports: outputs.exports()}
 		// Recording the build in the engine's history takes a tenth of a small build's time.
 		opt.Internal = true
 		layers.addTo(&opt)
 		err = b.run(solveCtx, client, def, opt, log)
 	}
+	err = outputs.finish(solveCtx, err)
 	b.running.Add(-1)
 	release()
 	if err == nil { // a context may have changed under a build that succeeded all the same
 		err = context.Cause(solveCtx)
 	}
-	if err == nil {
-		return nil
+	if err == nil || ctx.Err() == nil && refused(err) && !full(err) {
+		return err
 	}
 	f := log.failure(g)
-	f.err, f.own, f.jobs = err, g.refused(), int(jobs)
-	if full(out) {
+	f.err, f.own, f.jobs, f.fileLimit = err, g.refused(), int(jobs), b.limits.enforced(g.known)
+	if full(err) {
 		f.full = out
 	}
-	if ctx.Err() != nil {
-		f.ctx = cancelCause(ctx)
-	} else if cause := context.Cause(solveCtx); cause != nil {
-		f.own = cause
-	}
+	f.ended(ctx, solveCtx)
 	return b.afterLoss(f.solveError(s.Name, sdk), client)
 }
 
-// exportTo exports the result into a directory.
-func exportTo(dir string) []bkclient.ExportEntry {
-	return []bkclient.ExportEntry{{Type: bkclient.ExporterLocal, OutputDir: dir}}
+// guardOf returns the guard of a build whose files come through a session.
+func (b *Builder) guardOf(s plan.Solve, img sdkImage, session string, in inputs) *guard {
+	recipe := collected(s)
+	return &guard{sdk: s.Args[sdkArg], others: s.Images, dockerfile: recipe.Dockerfile,
+		attrs: frontendAttrs(recipe, img, b.limits.Limits), session: session, inputs: in,
+		own: isOwn(s), notes: &notes{}}
 }
 
 // run has the engine solve a definition, and returns once log has all of the engine's output.
@@ -180,7 +185,7 @@ func cancelCause(ctx context.Context) error {
 }
 
 // frontendAttrs returns the settings of the Dockerfile frontend.
-func frontendAttrs(s plan.Solve, img sdkImage) map[string]string {
+func frontendAttrs(s plan.Solve, img sdkImage, limits engine.Limits) map[string]string {
 	attrs := map[string]string{
 		"filename":           dockerui.DefaultDockerfileName,
 		"target":             s.Target,
@@ -188,6 +193,9 @@ func frontendAttrs(s plan.Solve, img sdkImage) map[string]string {
 		"image-resolve-mode": "local",
 		// With it, a "# syntax=" line or a BUILDKIT_SYNTAX argument never selects another frontend.
 		"cmdline": "builtin",
+	}
+	for k, v := range limitAttrs(limits) {
+		attrs[k] = v
 	}
 	for k, v := range s.Args {
 		attrs["build-arg:"+k] = v

@@ -19,8 +19,8 @@ import (
 func TestBuildkitd(t *testing.T) {
 	d := buildtest.NewBuildkitd(t)
 	d.Start(t)
-	e := &engineTest{b: dialDaemon(t, d, engine.Options{}), sdk: testImages + ":" +
-		strings.ToLower(rand.Text())}
+	e := &engineTest{b: dialDaemon(t, d, engine.Options{Limits: contractLimits}),
+		sdk: testImages + ":" + strings.ToLower(rand.Text())}
 	e.importBase(t)
 	info, err := e.b.Info(t.Context())
 	if err != nil || info.Kind != "buildkitd" || !strings.HasPrefix(info.Version, "v0.") ||

@@ -48,6 +48,7 @@ type Builder struct {
 	frontend frontend
 	layers   layers
 	image    imageMemo
+	limits   limits
 
 	mu       sync.Mutex
 	buildkit *bkclient.Client
@@ -60,7 +61,8 @@ func Dial(ctx context.Context, opt engine.Options) (*Builder, error) {
 		return nil, err
 	}
 	b := &Builder{engine: d, timeout: opt.Timeout, checkout: opt.Checkout,
-		patience: patienceOf(opt), layers: layers{LayerCache: opt.Layers}}
+		patience: patienceOf(opt), layers: layers{LayerCache: opt.Layers},
+		limits: limits{Limits: opt.Limits}}
 	b.watchdog = watchdog{ping: d.ping, host: d.host(), silence: cmp.Or(opt.Silence, silence),
 		renew: func() { b.renew(b.client()) }}
 	if err := b.await(ctx, opt.Wait, opt.Waiting); err != nil {

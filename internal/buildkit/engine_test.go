@@ -52,7 +52,7 @@ var engineCases = []struct {
 // TestEngine groups everything that needs the engine, so that the base image is made and removed
 // once.
 func TestEngine(t *testing.T) {
-	b := dialEngine(t, engine.Options{})
+	b := dialEngine(t, engine.Options{Limits: contractLimits})
 	e := &engineTest{b: b, sdk: testImages + ":" + strings.ToLower(rand.Text())}
 	e.importBase(t)
 	for _, c := range engineCases {
@@ -63,6 +63,9 @@ func TestEngine(t *testing.T) {
 		t.Errorf("left on the engine: %q", left)
 	}
 }
+
+// contractLimits are those that buildtest.Contract expects.
+var contractLimits = engine.Limits{Bytes: buildtest.MaxBytes, Files: buildtest.MaxFiles}
 
 // dialEngine connects to the Docker engine of this machine.
 func dialEngine(t testing.TB, opt engine.Options) *Builder {

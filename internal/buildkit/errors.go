@@ -9,10 +9,12 @@ import (
 	"io"
 	"net"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 
+	"buildsys/internal/bytesize"
 	"buildsys/internal/errkind"
 	"buildsys/internal/plan"
 
@@ -79,8 +81,11 @@ type SolveError struct {
 	// Full is the directory on this machine whose disk is full; empty if DiskFull is about the
 	// engine's.
 	Full string
-	Jobs int   // builds that ran on the engine when this one began, including itself
-	Err  error // the engine's error, or the cause of a cancellation
+	// FileLimit is the size that the engine let no file of the step exceed, if the step failed
+	// because of it; otherwise 0.
+	FileLimit int64
+	Jobs      int   // builds that ran on the engine when this one began, including itself
+	Err       error // the engine's error, or the cause of a cancellation
 
 	class Class
 	begun bool // the engine had started the build
@@ -150,6 +155,10 @@ func (e *SolveError) Error() string {
 		}
 	case StepFailed:
 		fmt.Fprintf(&b, "%s failed with exit code %d", e.step(), e.ExitCode)
+		if e.FileLimit > 0 {
+			fmt.Fprintf(&b, ", because it made a file of more than %s (--step-output)",
+				bytesize.Format(e.FileLimit))
+		}
 	case EngineSilent, EngineHung:
 		fmt.Fprintf(&b, "%v", e.Err)
 	case EngineLost:
@@ -209,7 +218,18 @@ type failure struct {
 	jobs int      // builds at once
 	full string   // directory of the outputs, if its disk is full
 
+	fileLimit int64 // that the engine enforced, or 0
+
 	begun bool // the engine was at work
+}
+
+// ended records why the contexts of a build ended: that of its caller, and its own below that.
+func (f *failure) ended(caller, own context.Context) {
+	if caller.Err() != nil {
+		f.ctx = cancelCause(caller)
+	} else if cause := context.Cause(own); cause != nil {
+		f.own = cause
+	}
 }
 
 // solveError returns the typed error of a failed build.
@@ -227,6 +247,9 @@ func (f failure) solveError(name, sdk string) *SolveError {
 	}
 	if e.class == DiskFull && e.ExitCode == 0 {
 		e.Full = f.full
+	}
+	if e.class == StepFailed && (e.ExitCode == fileSizeExit || saysTooLarge(f.tail...)) {
+		e.FileLimit = f.fileLimit
 	}
 	return e
 }
@@ -353,6 +376,17 @@ func errorText(err error) string {
 		return ""
 	}
 	return err.Error()
+}
+
+// fileSizeExit is a shell's exit code for a program that made too large a file (SIGXFSZ).
+const fileSizeExit = 128 + int(syscall.SIGXFSZ)
+
+// saysTooLarge reports whether a log has what the C library and shells say of such a file.
+func saysTooLarge(lines ...string) bool {
+	return slices.ContainsFunc(lines, func(l string) bool {
+		return strings.Contains(l, "File too large") || strings.Contains(l, "file too large") ||
+			strings.Contains(l, "File size limit exceeded")
+	})
 }
 
 func saysNoSpace(lines ...string) bool {

@@ -14,6 +14,7 @@ import (
 	"github.com/moby/buildkit/solver/pb"
 	digest "github.com/opencontainers/go-digest"
 
+	"buildsys/internal/engine"
 	"buildsys/internal/plan"
 )
 
@@ -32,7 +33,8 @@ func definition(t *testing.T, s plan.Solve) *pb.Definition {
 		config: []byte(`{"architecture":"amd64","os":"linux",` +
 			`"rootfs":{"type":"layers","diff_ids":["sha256:` + strings.Repeat("0", 64) + `"]}}`)}
 	s.Args = map[string]string{"SDK": testSDK}
-	g := &guard{sdk: testSDK, dockerfile: s.Dockerfile, attrs: frontendAttrs(s, sdkImage{}),
+	g := &guard{sdk: testSDK, dockerfile: s.Dockerfile,
+		attrs:   frontendAttrs(s, sdkImage{}, engine.Limits{}),
 		session: "session", inputs: in, notes: &notes{},
 		known: &answers{opts: opts, images: map[string]imageAnswer{testSDK + " linux/amd64": image,
 			testSDK: image}}}

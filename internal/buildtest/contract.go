@@ -49,6 +49,10 @@ type contract struct {
 //   - a build that is cancelled ends, and returns the cause
 //   - concurrent builds do not mix; one with Fresh runs again
 //   - secrets are shown to the build, and are in no output or log
+//   - outputs that are no files, directories or links between them, or more than MaxBytes and
+//     MaxFiles, are an error that says so, and never reach the directory
+//
+// The builder must have been told of these limits.
 //
 // The image sdk, made from ToolImage, must be on the engine. The Fake needs none.
 func Contract(t *testing.T, b Builder, sdk string) {
@@ -67,6 +71,7 @@ func Contract(t *testing.T, b Builder, sdk string) {
 		{"at once", contract.atOnce},
 		{"fresh", contract.fresh},
 		{"secrets", contract.secrets},
+		{"forbidden outputs", contract.forbidden},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(c, t) })
 	}

@@ -28,9 +28,9 @@ const RPMMagic = "\xed\xab\xee\xdb"
 // everything the build was given, so two outputs are equal if and only if nothing a build could see
 // has changed, comments apart. Files in the package's own context make it do other things: with
 // FAIL it reports the lines of that file as its log and fails; with HANG it builds until it is
-// cancelled. In varied surroundings it builds something else if there is a VARY, or if an image's
-// kernel parameters have that word, and fails if there is a FAIL-WHEN-VARIED. It meets Contract, is
-// safe for concurrent use, and its zero value is ready.
+// cancelled; with LEAVE it refuses that as outputs. In varied surroundings it builds something else
+// if there is a VARY, or if an image's kernel parameters have that word, and fails if there is a
+// FAIL-WHEN-VARIED. It meets Contract, is safe for concurrent use, and its zero value is ready.
 type Fake struct {
 	// Hook, if not nil, runs in every build before anything is written. out is the directory for
 	// outputs. An error fails the build.
@@ -78,8 +78,17 @@ func (f *Fake) Build(
 	return writeOutputs(out, files)
 }
 
-// obey does what the files FAIL and HANG in the package's own context ask for.
+// obey does what the files FAIL, HANG and LEAVE in the package's own context ask for.
 func obey(ctx context.Context, s plan.Solve, report func(progress.Event)) error {
+	if text, leaves, err := read(s.Contexts["package"], "LEAVE"); err != nil {
+		return err
+	} else if leaves {
+		for _, bad := range forbiddenOutputs {
+			if bad.leave == text {
+				return bad
+			}
+		}
+	}
 	if _, hangs, err := read(s.Contexts["package"], "HANG"); err != nil {
 		return err
 	} else if hangs {

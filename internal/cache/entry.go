@@ -191,7 +191,7 @@ func (e Entry) Check() error {
 			return fmt.Errorf("the link %q leaves the outputs", f.Name)
 		}
 	}
-	return checkFiles(e.Files)
+	return CheckFiles(e.Files)
 }
 
 // parser reads labelled lines and keeps the first error.

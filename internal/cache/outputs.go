@@ -6,6 +6,7 @@ package cache
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -49,6 +50,22 @@ func BadName(name string) string {
 	return ""
 }
 
+// BadPath returns what is wrong with the whole name of an output, or "".
+func BadPath(name string) string {
+	switch {
+	case !fs.ValidPath(name) && utf8.ValidString(name), name == ".":
+		return "its name is not below the outputs"
+	case len(name) > maxName || strings.Count(name, "/") >= maxDepth:
+		return fmt.Sprintf("its name has more than %d bytes or %d parts", maxName, maxDepth)
+	}
+	for part := range strings.SplitSeq(name, "/") {
+		if reason := BadName(part); reason != "" {
+			return reason
+		}
+	}
+	return ""
+}
+
 // CheckLink accepts a symbolic link below root only if it leads to something below root, whatever
 // it leads through. The error is what it is instead: "a symbolic link that …".
 func CheckLink(root *os.Root, name string) error {
@@ -87,13 +104,25 @@ const (
 	link
 )
 
-// checkFiles returns an error unless a file system can have all files, and every link leads to one
-// of them.
-func checkFiles(files []File) error {
+// FileError is what is wrong with one output.
+type FileError struct {
+	Name string
+	Err  error
+}
+
+// Error names the output.
+func (e *FileError) Error() string { return fmt.Sprintf("the name %.100q %v", e.Name, e.Err) }
+
+// Unwrap returns what is wrong.
+func (e *FileError) Unwrap() error { return e.Err }
+
+// CheckFiles returns a *FileError unless a file system can have all files, and every link leads to
+// one of them.
+func CheckFiles(files []File) error {
 	l := listing{kinds: map[string]kind{".": directory}, links: map[string]string{}}
 	for _, f := range files {
 		if len(f.Name) > maxName || len(f.Link) > maxName || strings.Count(f.Name, "/") >= maxDepth {
-			return fmt.Errorf("the name %.100q is too long, or its link's target is", f.Name)
+			return &FileError{f.Name, errors.New("is too long, or its link's target is")}
 		}
 		l.kinds[f.Name] = regular
 		if f.Link != "" {
@@ -103,7 +132,7 @@ func checkFiles(files []File) error {
 	for _, f := range files {
 		for dir := path.Dir(f.Name); dir != "."; dir = path.Dir(dir) {
 			if k := l.kinds[dir]; k == regular || k == link {
-				return fmt.Errorf("the name %q is below %q, which is no directory", f.Name, dir)
+				return &FileError{f.Name, fmt.Errorf("is below %.100q, which is no directory", dir)}
 			}
 			l.kinds[dir] = directory
 		}
@@ -113,7 +142,7 @@ func checkFiles(files []File) error {
 			continue
 		}
 		if err := l.follow(f.Name); err != nil {
-			return fmt.Errorf("the link %q %w", f.Name, err)
+			return &FileError{f.Name, fmt.Errorf("is a symbolic link that %w", err)}
 		}
 	}
 	return nil

@@ -17,6 +17,7 @@ type Strangers struct {
 	Logins    string   // file with logins to registries; "" if there are none
 	Secrets   []string // variables whose names are those of passwords
 	Unlimited []string // settings that allow a step whatever it wants
+	Cgroup    string   // control group that steps run below; "" for the engine's own
 }
 
 // Checks returns a finding for each question.
@@ -35,6 +36,9 @@ func (s Strangers) Checks() []Check {
 			"use one for strangers' trees alone (--cache-dir)"),
 		finding("limits", len(s.Unlimited) > 0, Warning, "a step has no limit: "+some(s.Unlimited),
 			"set them: a build that never ends keeps the machine busy"),
+		finding("processes and memory", s.Cgroup == "", Warning, "a step may take all that the engine "+
+			"has", "make a control group with limits on the engine's machine and name it "+
+			"(--cgroup-parent, docs/trust.md)"),
 		finding("logins", s.Logins != "", Warning, s.Logins+" has logins to registries",
 			"give this machine logins that can only read, or none"),
 		finding("environment", len(s.Secrets) > 0, Warning, "it has "+some(s.Secrets),

@@ -164,7 +164,7 @@ func TestStepLimits(t *testing.T) {
 		"1 of 2 steps done, 1 failed")
 	large := writeTree(t, pkg{name: "large", script: "seq 9999999 >%{buildroot}/large"})
 	r = buildsys(t, large, nil, "build-package", "--step-output", "1M", "large")
-	r.must(t, 3, "its outputs have more than 1 MiB (--step-output)")
+	r.must(t, 3, "more than 1 MiB (--step-output)")
 	if made, err := os.ReadDir(filepath.Join(large, "build/rpms/x86_64")); err == nil {
 		t.Errorf("there are %v", made)
 	}

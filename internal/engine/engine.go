@@ -75,6 +75,8 @@ type Options struct {
 	Checkout string
 	// Layers names the places where engines share the layers of steps.
 	Layers LayerCache
+	// Limits bound what one step may take.
+	Limits Limits
 }
 
 // Addresses returns the engines that the options name: addresses are separated by commas or spaces.

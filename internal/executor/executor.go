@@ -52,7 +52,8 @@ type Options struct {
 	// Wanted reports whether a step's outputs must be in place at the end; those of other steps
 	// stay in a remote cache unless a build needs them. Nil means all steps.
 	Wanted func(plan.Step) bool
-	Limits Limits // of one step
+	// StepTime is how long one attempt of a step may take; 0 means no limit.
+	StepTime time.Duration
 	// Staging is a directory on the same file system as every step's Out. It belongs to the run:
 	// everything in it is deleted when a run starts and when it ends.
 	Staging string

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"strconv"
-	"strings"
 	"time"
 
 	spec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -157,10 +156,8 @@ func complete(e cache.Entry, notes map[string]string) (cache.Entry, error) {
 // outputOf returns the output that d describes.
 func outputOf(d spec.Descriptor, b cache.Blob) (cache.File, error) {
 	f := cache.File{Name: d.Annotations[titleNote], Link: d.Annotations[linkNote]}
-	for part := range strings.SplitSeq(f.Name, "/") {
-		if reason := cache.BadName(part); reason != "" {
-			return f, fmt.Errorf("the output %.100q is refused: %s", f.Name, reason)
-		}
+	if reason := cache.BadPath(f.Name); reason != "" {
+		return f, fmt.Errorf("the output %.100q is refused: %s", f.Name, reason)
 	}
 	if f.Link != "" {
 		return f, nil

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -19,7 +20,6 @@ import (
 	"buildsys/internal/confined"
 	"buildsys/internal/engine"
 	"buildsys/internal/errkind"
-	"buildsys/internal/executor"
 	"buildsys/internal/manifest"
 	"buildsys/internal/sdk"
 	"buildsys/internal/workspace"
@@ -148,7 +148,7 @@ func (l layers) config() (c build.Config, err error) {
 	if c.Jobs, err = l.jobs(); err != nil {
 		return c, err
 	}
-	if c.Limits, err = l.limits(); err != nil {
+	if c.StepTime, err = l.stepTime(); err != nil {
 		return c, err
 	}
 	if c.CacheDir, c.Shared, err = l.cache(); err != nil {
@@ -177,17 +177,32 @@ func (l layers) config() (c build.Config, err error) {
 // everything split off a few hundred.
 const maxOutputFiles = 100_000
 
-// limits reads what one step may take.
-func (l layers) limits() (executor.Limits, error) {
-	limits := executor.Limits{Files: maxOutputFiles}
+// stepTime reads how long one step may run.
+func (l layers) stepTime() (time.Duration, error) {
 	text := l.get("BUILDSYS_STEP_TIMEOUT", "12h")
-	var err error
-	if limits.Time, err = time.ParseDuration(text); err != nil || limits.Time < 0 {
-		return limits, errkind.Usagef("BUILDSYS_STEP_TIMEOUT %q is not a duration: "+
+	limit, err := time.ParseDuration(text)
+	if err != nil || limit < 0 {
+		return 0, errkind.Usagef("BUILDSYS_STEP_TIMEOUT %q is not a duration: "+
 			"use one such as 90m or 12h, or 0s", text)
 	}
+	return limit, nil
+}
+
+// cgroupName matches the control groups that engines accept: a path, or systemd's SLICE:PREFIX:.
+// None has dots alone between two slashes, which would lead out of a group.
+var cgroupName = regexp.MustCompile(
+	`^/?[A-Za-z0-9_@:-][A-Za-z0-9_@:.-]*(/[A-Za-z0-9_@:-][A-Za-z0-9_@:.-]*)*$`)
+
+// limits reads what one step may take.
+func (l layers) limits() (limits engine.Limits, err error) {
+	limits.Files = maxOutputFiles
 	if limits.Bytes, err = bytesize.Parse(l.get("BUILDSYS_STEP_OUTPUT", "64G")); err != nil {
 		return limits, errkind.Usagef("BUILDSYS_STEP_OUTPUT %w", err)
+	}
+	limits.Cgroup = l.get("BUILDSYS_CGROUP_PARENT", "")
+	if limits.Cgroup != "" && !cgroupName.MatchString(limits.Cgroup) {
+		return limits, errkind.Usagef("BUILDSYS_CGROUP_PARENT %q is not the name of a control group: "+
+			"use a path below /sys/fs/cgroup, such as buildsys or /ci/buildsys", limits.Cgroup)
 	}
 	return limits, nil
 }
@@ -285,6 +300,9 @@ func (l layers) engine(cacheDir cachedir.Dir) (o engine.Options, err error) {
 	if o.Wait, err = time.ParseDuration(wait); err != nil || o.Wait < 0 {
 		return o, errkind.Usagef("BUILDSYS_ENGINE_WAIT %q is not a duration: "+
 			"use one such as 30s or 2m, or 0s", wait)
+	}
+	if o.Limits, err = l.limits(); err != nil {
+		return o, err
 	}
 	o.Layers, err = l.layerCache()
 	return o, err

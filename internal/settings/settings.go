@@ -42,8 +42,10 @@ var List = []Setting{
 	{Env: "BUILDSYS_JOBS", Short: "j", Help: "steps to run at once (default: the engine's CPUs)"},
 	{Env: "BUILDSYS_STEP_TIMEOUT", Help: "how long one step may run, such as 90m; 0s for no limit " +
 		"(default: 12h)"},
-	{Env: "BUILDSYS_STEP_OUTPUT", Help: "how much one step may leave, such as 20G; 0 for no limit " +
-		"(default: 64G)"},
+	{Env: "BUILDSYS_STEP_OUTPUT", Help: "how much one step may leave, and how large a file it may " +
+		"make, such as 20G; 0 for no limit (default: 64G)"},
+	{Env: "BUILDSYS_CGROUP_PARENT", Help: "control group on the engine's machine below which steps " +
+		"run, with the limits of processes and memory that it has (default: the engine's own)"},
 	{Env: "BUILDSYS_SDK_IMAGE", Help: "image the steps run in " +
 		"(default: the one made from the tree's sdk/)"},
 	{Env: "BUILDSYS_TOOLCHAIN", Help: "image that a tree's own Dockerfile takes a toolchain from, " +

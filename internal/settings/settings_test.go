@@ -67,6 +67,8 @@ func TestMistakes(t *testing.T) {
 		"BUILDSYS_STEP_TIMEOUT=1":             "is not a duration",
 		"BUILDSYS_STEP_TIMEOUT=-1s":           "is not a duration",
 		"BUILDSYS_STEP_OUTPUT=much":           "is not a size",
+		"BUILDSYS_CGROUP_PARENT=/a/../..":     "is not the name of a control group",
+		"BUILDSYS_CGROUP_PARENT=a;b":          "is not the name of a control group",
 		"BUILDSYS_STRICT=perhaps":             `"perhaps" is neither true nor false`,
 		"BUILDSYS_ENGINE_INSECURE=perhaps":    `"perhaps" is neither true nor false`,
 		"BUILDSYS_ENGINE_WAIT=soon":           "is not a duration",

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -62,6 +64,10 @@ func run(verb string, args []string) error {
 		_, err = fmt.Fprintf(f, "%s=%q\n", args[0], os.Getenv(args[0]))
 		return errors.Join(err, f.Close())
 	case "obey": // what a build's own context asks for, as in the Fake of package buildtest
+		if data, err := os.ReadFile(args[0] + "/LEAVE"); err == nil {
+			words := strings.Fields(string(data))
+			return leave(words[0], words[1:])
+		}
 		if data, err := os.ReadFile(args[0] + "/FAIL"); err == nil {
 			fmt.Print(string(data))
 			os.Exit(1)
@@ -69,6 +75,8 @@ func run(verb string, args []string) error {
 		if _, err := os.Stat(args[0] + "/HANG"); err == nil {
 			time.Sleep(time.Hour)
 		}
+	case "leave":
+		return leave(args[0], args[1:])
 	case "symlink":
 		return os.Symlink(args[0], args[1])
 	case "mkdir":
@@ -122,6 +130,59 @@ func run(verb string, args []string) error {
 		return fmt.Errorf("unknown verb")
 	}
 	return nil
+}
+
+// leave makes what outputs must not be.
+func leave(kind string, args []string) error {
+	name := args[0]
+	switch kind {
+	case "disk":
+		return syscall.Mknod(name, syscall.S_IFBLK|0o666, 8<<8)
+	case "device":
+		return syscall.Mknod(name, syscall.S_IFCHR|0o666, 1<<8|3)
+	case "fifo":
+		return syscall.Mkfifo(name, 0o666)
+	case "link":
+		return os.Symlink(args[1], name)
+	case "mode": // of a file
+		mode, err := strconv.ParseUint(args[1], 8, 32)
+		return errors.Join(os.WriteFile(name, []byte("x"), 0o755), err, syscall.Chmod(name, uint32(mode)))
+	case "capabilities": // all of them, in the format of version 2 (linux/capability.h)
+		all := "\x01\x00\x00\x02\xff\xff\xff\xff\x00\x00\x00\x00\xff\xff\xff\xff\x00\x00\x00\x00"
+		return errors.Join(os.WriteFile(name, []byte("x"), 0o755),
+			syscall.Setxattr(name, "security.capability", []byte(all), 0))
+	case "holes":
+		for i := range 2 {
+			if err := hole(fmt.Sprint(name, i)); err != nil {
+				return err
+			}
+		}
+		return nil
+	case "files":
+		n, err := strconv.Atoi(args[1])
+		for i := range n {
+			err = errors.Join(err, os.WriteFile(fmt.Sprintf("%s%06d", name, i), nil, 0o644))
+		}
+		return err
+	}
+	return fmt.Errorf("unknown kind")
+}
+
+// hole makes a file that is nothing but a hole, as large as it may be.
+func hole(name string) error {
+	signal.Ignore(syscall.SIGXFSZ)
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for size := int64(math.MaxInt64); size > 0; size /= 2 {
+		if err = f.Truncate(size); err == nil {
+			fmt.Println("a hole of", size)
+			return nil
+		}
+	}
+	return err
 }
 
 // list writes what a build sees of a tree to a file.

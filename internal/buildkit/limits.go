@@ -1,0 +1,55 @@
+// Limits: what the engine itself holds steps to, while they run.
+
+package buildkit
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/moby/buildkit/solver/pb"
+
+	"buildsys/internal/engine"
+	"buildsys/internal/progress"
+)
+
+// limits are the limits of a Builder's steps. The frontend leaves out those that an engine does not
+// know (Docker 20.10 knows neither), which is said once.
+type limits struct {
+	engine.Limits
+	once sync.Once
+}
+
+// limitAttrs returns the settings of the frontend that limit what a step's programs may do. A file
+// is bounded where it is made: an engine may read a hole of any size for hours before it sends the
+// first byte of it, also when nobody waits for it any more.
+func limitAttrs(l engine.Limits) map[string]string {
+	attrs := map[string]string{}
+	if l.Bytes > 0 {
+		attrs["ulimit"] = fmt.Sprintf("fsize=%d:%d", l.Bytes, l.Bytes)
+	}
+	if l.Cgroup != "" {
+		attrs["cgroup-parent"] = l.Cgroup
+	}
+	return attrs
+}
+
+// enforced returns the size that the engine lets no file of a step exceed, or 0.
+func (l *limits) enforced(a *answers) int64 {
+	if a == nil || a.opts.LLBCaps.Supports(pb.CapExecMetaUlimit) != nil {
+		return 0
+	}
+	return l.Bytes
+}
+
+// tell warns if the engine ignores the control group, which the caller has made for a reason.
+func (l *limits) tell(a *answers, report func(progress.Event)) {
+	if l.Cgroup == "" || report == nil || a.opts.LLBCaps.Supports(pb.CapExecMetaCgroupParent) == nil {
+		return
+	}
+	l.once.Do(func() {
+		report(progress.Event{Time: time.Now(), Kind: progress.Warning,
+			Text: fmt.Sprintf("this engine ignores the control group %q (--cgroup-parent), so steps run "+
+				"without its limits; Docker 23 and buildkitd 0.9 know it", l.Cgroup)})
+	})
+}
