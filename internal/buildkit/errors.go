@@ -384,8 +384,8 @@ const fileSizeExit = 128 + int(syscall.SIGXFSZ)
 // saysTooLarge reports whether a log has what the C library and shells say of such a file.
 func saysTooLarge(lines ...string) bool {
 	return slices.ContainsFunc(lines, func(l string) bool {
-		return strings.Contains(l, "File too large") || strings.Contains(l, "file too large") ||
-			strings.Contains(l, "File size limit exceeded")
+		l = strings.ToLower(l)
+		return strings.Contains(l, "file too large") || strings.Contains(l, "file size limit exceeded")
 	})
 }
 

@@ -50,6 +50,6 @@ func (l *limits) tell(a *answers, report func(progress.Event)) {
 	l.once.Do(func() {
 		report(progress.Event{Time: time.Now(), Kind: progress.Warning,
 			Text: fmt.Sprintf("this engine ignores the control group %q (--cgroup-parent), so steps run "+
-				"without its limits; Docker 23 and buildkitd 0.9 know it", l.Cgroup)})
+				"without its limits; Docker 23 and newer know it, and every current buildkitd", l.Cgroup)})
 	})
 }

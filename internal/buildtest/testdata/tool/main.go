@@ -9,6 +9,7 @@ import (
 	"math"
 	"net"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strconv"
@@ -75,6 +76,12 @@ func run(verb string, args []string) error {
 		if _, err := os.Stat(args[0] + "/HANG"); err == nil {
 			time.Sleep(time.Hour)
 		}
+	case "spawn": // so many processes at once
+		n, err := strconv.Atoi(args[0])
+		for i := 0; i < n && err == nil; i++ {
+			err = exec.Command("/tool", "hang").Start()
+		}
+		return err
 	case "leave":
 		return leave(args[0], args[1:])
 	case "symlink":
