@@ -32,7 +32,7 @@ func (s *Session) Foresee(ctx context.Context, want Request, ask bool) ([]execut
 	if ask {
 		c := s.c
 		c.Remote.To = remote.Location{}
-		if caches, err = s.with(c).openRemote(store, s.out); err != nil {
+		if caches, err = s.with(c).openRemote(p, store, s.out); err != nil {
 			return nil, err
 		}
 		defer caches.Close(ctx, nil)

@@ -3,6 +3,7 @@
 package build
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -104,7 +105,7 @@ func (s *Session) runSteps(ctx context.Context, e *engineLink, p plan.Plan, o st
 			return keyed, err
 		}
 		defer s.trim(store)
-		if caches, err = s.openRemote(store, sink); err != nil {
+		if caches, err = s.openRemote(p, store, sink); err != nil {
 			return keyed, err
 		}
 		if keyed, err = s.know(ctx, e, s.images(p, caches, sink)); err != nil {
@@ -116,7 +117,7 @@ func (s *Session) runSteps(ctx context.Context, e *engineLink, p plan.Plan, o st
 	}
 	use := engineUse{link: e, images: s.images(p, caches, sink), keyed: keyed, unit: o.unit,
 		sink: sink}
-	report, err := executor.Run(ctx, p, s.executorOptions(&use, known, o))
+	report, err := executor.Run(ctx, p, s.executorOptions(p, &use, known, o))
 	summary := report.Summary(tail.Lines, logs.Path)
 	summary.Remote = closeRemote(ctx, caches, sink)
 	return keyed, s.show(ctx, summary, err)
@@ -133,7 +134,7 @@ func (s *Session) know(ctx context.Context, e *engineLink, images sdk.Images) (s
 	return keyed, err
 }
 
-func (s *Session) executorOptions(run *engineUse, known *executor.Cache,
+func (s *Session) executorOptions(p plan.Plan, run *engineUse, known *executor.Cache,
 	o stepsOptions) executor.Options {
 	options := executor.Options{
 		Builder:  run.link,
@@ -151,7 +152,10 @@ func (s *Session) executorOptions(run *engineUse, known *executor.Cache,
 		options.Jobs = 1 // a unit has nothing to run in parallel
 	}
 	if s.read {
-		options.Check = readBack(options.Staging)
+		images, rpms := readBack(options.Staging), rpmCheck{p.Arch, p.Packages}
+		options.Check = func(ctx context.Context, step plan.Step, dir string) error {
+			return cmp.Or(rpms.outputs(ctx, step, dir), images(ctx, step, dir))
+		}
 	}
 	return options
 }
@@ -230,7 +234,8 @@ func (s *Session) trusts() func(origin string) bool {
 func (s *Session) saveMemo(memo *cache.Memo) { _ = memo.Save(s.dir.Memo()) }
 
 // openRemote returns the remote caches, or nil if there are none.
-func (s *Session) openRemote(store *cache.Store, sink progress.Sink) (*remote.Cache, error) {
+func (s *Session) openRemote(p plan.Plan, store *cache.Store, sink progress.Sink) (*remote.Cache,
+	error) {
 	from := s.c.Remote.From
 	if s.c.Remote.Release {
 		from = nil
@@ -243,7 +248,7 @@ func (s *Session) openRemote(store *cache.Store, sink progress.Sink) (*remote.Ca
 		Warn: func(text string) { sink.Event(progress.Event{Kind: progress.Warning, Text: text}) },
 	}
 	if s.read {
-		o.Accept = acceptRPMs
+		o.Accept = rpmCheck{p.Arch, p.Packages}.entry
 	}
 	caches, err := remote.Open(o)
 	return caches, errkind.BadUsage(err)

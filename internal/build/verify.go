@@ -97,7 +97,7 @@ func requested(p plan.Plan, want Request) []plan.Step {
 // again returns the plan of the second builds: only the given steps, all at once, as what they need
 // is in place.
 func again(p plan.Plan, steps []plan.Step, builds func(plan.Step) builddir.Builds) plan.Plan {
-	second := plan.Plan{Arch: p.Arch}
+	second := plan.Plan{Arch: p.Arch, Packages: p.Packages}
 	for _, s := range steps {
 		s.Out = builds(s).Second()
 		s.ID = "second-build/" + s.Name

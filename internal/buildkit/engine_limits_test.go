@@ -1,5 +1,5 @@
-// Tests on an engine of what bounds a step: what may arrive in staging, how large a file may be, how
-// many processes run.
+// Tests on an engine of what bounds a step: what may arrive in staging, how large a file may be,
+// how many processes run.
 
 package buildkit
 
@@ -28,8 +28,8 @@ import (
 )
 
 // harmlessStaging checks that a program with a set-user-ID bit and a device are at no moment in
-// staging, which nobody else can enter. Of what comes before them the kernel reports a file that was
-// made, so it would report them too.
+// staging, which nobody else can enter. The kernel reports the file that is made before them, so it
+// would report them too.
 func (e *engineTest) harmlessStaging(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "staging")
 	staging, err := builddir.OpenStaging(dir, builddir.Hooks{})
@@ -152,7 +152,8 @@ func (e *engineTest) controlGroup(t *testing.T) {
 				}
 			})
 	}
-	few, many := build("write", "/output/a", "x"), build("spawn", "100", ",", "write", "/output/a", "x")
+	few := build("write", "/output/a", "x")
+	many := build("spawn", "100", ",", "write", "/output/a", "x")
 	if few != nil {
 		t.Error(few)
 	}

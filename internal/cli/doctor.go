@@ -34,9 +34,12 @@ With --json it prints {"format": 1, "status": "ok|warning|failure",
 			if err != nil {
 				return err
 			}
-			report := doctor.Run(cmd.Context(), s.Examine(cmd.Context()))
+			request := s.Examine(cmd.Context())
+			report := doctor.Run(cmd.Context(), request)
 			if untrusted {
-				report.Checks = append(report.Checks, s.Strangers(a.sys.Environ()).Checks()...)
+				facts := s.Strangers(a.sys.Environ())
+				facts.Engines = append(request.Nodes, request.Engine)
+				report.Checks = append(report.Checks, facts.Checks()...)
 			}
 			if err := a.printDoctor(report, asJSON); err != nil {
 				return err

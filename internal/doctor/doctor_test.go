@@ -5,6 +5,7 @@ package doctor
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -328,5 +329,36 @@ func TestWriteText(t *testing.T) {
 	}
 	if r.Worst() != Warning {
 		t.Error(r.Worst())
+	}
+}
+
+// The doctor says which limits of steps are missing, and does not take a setting for one that an
+// engine ignores.
+func TestStrangersLimits(t *testing.T) {
+	docker := func(version string) Engine { return Engine{Kind: "Docker engine", Version: version} }
+	buildkit := Engine{Kind: "buildkitd", Version: "v0.12.5"}
+	for name, tt := range map[string]struct {
+		s    Strangers
+		want map[string]string // details of warnings, by name
+	}{
+		"none": {Strangers{Engines: []Engine{docker("29.1.0")}},
+			map[string]string{"processes and memory": "a step may take all that the engine has"}},
+		"all":                    {Strangers{Cgroup: "ci", Engines: []Engine{docker("23.0.1"), buildkit}}, nil},
+		"no engine that answers": {Strangers{Cgroup: "ci", Engines: []Engine{{}}}, nil},
+		"an old engine": {Strangers{Cgroup: "ci",
+			Engines: []Engine{buildkit, docker("20.10.24+dfsg1")}}, map[string]string{
+			"processes and memory": "Docker engine 20.10.24+dfsg1 ignores the control group ci",
+			"size of files":        "Docker engine 20.10.24+dfsg1 does not limit it for steps",
+		}},
+	} {
+		got := map[string]string{}
+		for _, check := range tt.s.Checks() {
+			if check.Status != OK {
+				got[strings.TrimPrefix(check.Name, "strangers: ")] = check.Detail
+			}
+		}
+		if !maps.Equal(got, tt.want) {
+			t.Errorf("%s: %q", name, got)
+		}
 	}
 }

@@ -2,7 +2,11 @@
 
 package doctor
 
-import "strings"
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
 
 // Strangers is what the caller knows about a machine for strangers' trees. A build runs programs of
 // the tree as root in containers, so the question is what is at hand for one that gets out, and
@@ -18,6 +22,7 @@ type Strangers struct {
 	Secrets   []string // variables whose names are those of passwords
 	Unlimited []string // settings that allow a step whatever it wants
 	Cgroup    string   // control group that steps run below; "" for the engine's own
+	Engines   []Engine
 }
 
 // Checks returns a finding for each question.
@@ -36,9 +41,9 @@ func (s Strangers) Checks() []Check {
 			"use one for strangers' trees alone (--cache-dir)"),
 		finding("limits", len(s.Unlimited) > 0, Warning, "a step has no limit: "+some(s.Unlimited),
 			"set them: a build that never ends keeps the machine busy"),
-		finding("processes and memory", s.Cgroup == "", Warning, "a step may take all that the engine "+
-			"has", "make a control group with limits on the engine's machine and name it "+
-			"(--cgroup-parent, docs/trust.md)"),
+		s.processes(),
+		finding("size of files", s.old() != "", Warning, s.old()+" does not limit it for steps",
+			"use Docker 23 or newer, or a buildkitd"),
 		finding("logins", s.Logins != "", Warning, s.Logins+" has logins to registries",
 			"give this machine logins that can only read, or none"),
 		finding("environment", len(s.Secrets) > 0, Warning, "it has "+some(s.Secrets),
@@ -46,6 +51,34 @@ func (s Strangers) Checks() []Check {
 		finding("user", s.Root, Warning, "this process is root",
 			"run as another user, on a machine that is thrown away afterwards"),
 	}
+}
+
+// processes returns whether there is a limit of processes and memory.
+func (s Strangers) processes() Check {
+	const name = "processes and memory"
+	switch old := s.old(); {
+	case s.Cgroup == "":
+		return finding(name, true, Warning, "a step may take all that the engine has",
+			"make a control group with limits on the engine's machine and name it (--cgroup-parent; "+
+				"docs/trust.md says how)")
+	case old != "":
+		return finding(name, true, Warning, fmt.Sprintf("%s ignores the control group %s", old, s.Cgroup),
+			"use Docker 23 or newer, or a buildkitd")
+	}
+	return Check{Name: "strangers: " + name, Status: OK,
+		Detail: "steps have the limits of the control group " + s.Cgroup}
+}
+
+// old returns an engine whose BuildKit is too old to limit steps, such as "Docker engine 20.10.24",
+// or "".
+func (s Strangers) old() string {
+	for _, e := range s.Engines {
+		major, _, _ := strings.Cut(e.Version, ".")
+		if n, err := strconv.Atoi(major); err == nil && n < 23 && e.Kind == "Docker engine" {
+			return e.Kind + " " + e.Version
+		}
+	}
+	return ""
 }
 
 // finding returns a check with one of two results.

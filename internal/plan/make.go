@@ -15,8 +15,11 @@ import (
 // error is a *RequestError if the tree does not have what is requested, and a *SkippedError if the
 // variant does not support the architecture.
 func Make(ws *workspace.Workspace, ours *workspace.Recipe, r Request) (Plan, error) {
-	m := &maker{ws: ws, ours: ours, r: r, graph: ws.Graph(), plan: Plan{Arch: r.Arch},
-		secrets: newSecrets(ws.FS)}
+	m := &maker{ws: ws, ours: ours, r: r, graph: ws.Graph(), plan: Plan{Arch: r.Arch,
+		Packages: map[string]bool{}}, secrets: newSecrets(ws.FS)}
+	for name := range ws.Packages {
+		m.plan.Packages[name] = true
+	}
 	if err := m.addAll(); err != nil {
 		return Plan{}, err
 	}

@@ -20,6 +20,9 @@ import (
 type Plan struct {
 	Arch  string // "x86_64" or "aarch64"
 	Steps []Step
+	// Packages has the names of all packages of the tree, planned or not: no step may leave an RPM
+	// in the name of another one.
+	Packages map[string]bool
 	// Lacks are sentences about what the tree's own Dockerfile needs and the tree does not have; with
 	// any, nothing can be built. Warnings are about what else looks wrong in the Dockerfile.
 	Lacks, Warnings []string

@@ -24,7 +24,8 @@ func (p Plan) Unit() Plan {
 	for i := range own.All() {
 		keep = keep.Union(p.Steps[i].Uses)
 	}
-	unit, moved := Plan{Arch: p.Arch, Lacks: p.Lacks, Warnings: p.Warnings}, map[int]int{}
+	unit, moved := Plan{Arch: p.Arch, Packages: p.Packages, Lacks: p.Lacks,
+		Warnings: p.Warnings}, map[int]int{}
 	for i := range keep.All() {
 		moved[i] = len(unit.Steps)
 		s := p.Steps[i]

@@ -1,0 +1,140 @@
+// Tests of the check of RPMs: what a step that was taken over, or a cache, could pass off.
+
+package build
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"buildsys/internal/builddir"
+	"buildsys/internal/buildtest"
+	"buildsys/internal/cache"
+	"buildsys/internal/plan"
+)
+
+// forged is an RPM that could be in the outputs of the package kernel-5.10, or of a kit.
+type forged struct {
+	file               string // "" for the one of the header
+	name, arch, source string
+	kit                bool
+	want               string // in the error; "" if it is accepted
+}
+
+// version is the version and release of all RPMs here.
+const version = "1.0-1"
+
+var forgeries = map[string]forged{
+	"its own":                {name: "os-kernel-5.10", source: "os-kernel-5.10"},
+	"its spec's short name":  {name: "os-kernel", source: "os-kernel"},
+	"a part":                 {name: "os-kernel-devel", source: "os-kernel"},
+	"a part for debuggers":   {name: "os-kernel-5.10-debuginfo", source: "os-kernel-5.10"},
+	"a part of another name": {name: "perf", source: "os-kernel-5.10"},
+	"without a prefix":       {name: "kernel-5.10", source: "kernel-5.10"},
+	"for any architecture":   {name: "os-kernel", arch: "noarch", source: "os-kernel"},
+	"of a kit":               {name: "os-kernel", source: "os-kernel", kit: true},
+	"another architecture": {name: "os-kernel", arch: "aarch64", source: "os-kernel",
+		want: "is for aarch64"},
+	"another file name": {file: "os-bash-1.0-1.x86_64.rpm", name: "os-kernel", source: "os-kernel",
+		want: "contains the RPM os-kernel-1.0-1.x86_64.rpm"},
+	"another header": {file: "os-kernel-1.0-1.x86_64.rpm", name: "os-bash", source: "os-kernel",
+		want: "contains the RPM os-bash"},
+	"in a directory": {file: "d/os-kernel-1.0-1.x86_64.rpm", name: "os-kernel", source: "os-kernel",
+		want: "does not lie where"},
+	"another spec": {name: "os-bash", source: "os-bash", want: "the spec of \"os-bash\""},
+	"another spec's part": {name: "os-bash-doc", source: "os-bash",
+		want: "the spec of \"os-bash\""},
+	"no spec": {name: "os-kernel", want: "which spec"},
+	"another package's name": {name: "os-bash", source: "os-kernel-5.10",
+		want: "the name of the package bash"},
+	"and with a short name": {name: "os-bash", source: "os-kernel",
+		want: "the name of the package bash"},
+	"and with no prefix": {name: "bash", source: "os-kernel",
+		want: "the name of the package bash"},
+	"and with a spec of none": {name: "os-bash", source: "x", want: "the name of the package bash"},
+	"a longer name": {name: "os-linux-headers", source: "os-linux-headers",
+		want: "the spec of"},
+	"another one of a kit": {name: "os-bash", source: "os-kernel", kit: true,
+		want: "the name of the package bash"},
+	"elsewhere in a kit": {file: "os-kernel-1.0-1.x86_64.rpm", name: "os-kernel", source: "os-kernel",
+		kit: true, want: "does not lie where"},
+	"what is no RPM": {name: "", want: "it is not an RPM"},
+}
+
+// Outputs of builds and results of caches pass the same check.
+func TestForgedRPMsAreRefusedWhereverTheyComeFrom(t *testing.T) {
+	check := rpmCheck{"x86_64", map[string]bool{"kernel-5.10": true, "bash": true,
+		"linux-headers": true}}
+	for name, f := range forgeries {
+		t.Run(name, func(t *testing.T) {
+			f.arch = cmp.Or(f.arch, "x86_64")
+			dir, step := t.TempDir(), plan.Step{ID: "package/kernel-5.10", Kind: plan.Package,
+				Name: "kernel-5.10"}
+			file := cmp.Or(f.file, f.name+"-"+version+"."+f.arch+".rpm")
+			if f.kit {
+				step = plan.Step{ID: "kit/core", Kind: plan.Kit, Name: "core"}
+				if f.file == "" {
+					file = "Packages/kernel-5.10/" + file
+				}
+			}
+			buildtest.Must(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, file)), 0o755))
+			data := headerOf(f.name, f.arch, f.source)
+			if f.name == "" {
+				data = []byte("nothing")
+			}
+			buildtest.Must(t, os.WriteFile(filepath.Join(dir, file), data, 0o644))
+			errs := map[string]error{"build": check.outputs(t.Context(), step, dir)}
+			e := cache.Entry{Step: step.ID + " x86_64", Files: []cache.File{{Name: file}}}
+			errs["cache"] = check.entry(e, func(f cache.File) (*os.File, error) {
+				return os.Open(filepath.Join(dir, f.Name))
+			})
+			for from, err := range errs {
+				if (f.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), f.want) {
+					t.Errorf("%s: %v; want %q", from, err, f.want)
+				}
+			}
+			if bad, ok := errors.AsType[*builddir.OutputError](errs["build"]); f.want != "" &&
+				(!ok || bad.Path != file) {
+				t.Errorf("%v does not name %s", errs["build"], file)
+			}
+		})
+	}
+}
+
+// headerOf returns the beginning of an RPM, up to its payload: its lead, an empty signature and a
+// header of strings (rpm format documentation).
+func headerOf(name, arch, source string) []byte {
+	v, release, _ := strings.Cut(version, "-")
+	tags := []struct {
+		tag   uint32
+		value string
+	}{{tagName, name}, {tagVersion, v}, {tagRelease, release}, {tagArch, arch}, {tagSourceRPM, ""}}
+	tags[4].value = source + "-" + version + ".src.rpm"
+	if source == "" {
+		tags = tags[:4]
+	}
+	var indexes, store []byte
+	for _, t := range tags {
+		for _, n := range []uint32{t.tag, 6, uint32(len(store)), 1} { // 6: a string
+			indexes = binary.BigEndian.AppendUint32(indexes, n)
+		}
+		store = append(append(store, t.value...), 0)
+	}
+	magic := []byte("\x8e\xad\xe8\x01\x00\x00\x00\x00")
+	section := func(count int, data ...[]byte) []byte {
+		size := 0
+		if len(data) > 0 {
+			size = len(data[1])
+		}
+		intro := binary.BigEndian.AppendUint32(bytes.Clone(magic), uint32(count))
+		intro = binary.BigEndian.AppendUint32(intro, uint32(size))
+		return append(intro, bytes.Join(data, nil)...)
+	}
+	lead := append([]byte(buildtest.RPMMagic), make([]byte, 96-len(buildtest.RPMMagic))...)
+	return append(append(lead, section(0)...), section(len(tags), indexes, store)...)
+}
