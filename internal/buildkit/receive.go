@@ -114,9 +114,8 @@ func (r *receiver) open(map[string]string) (io.WriteCloser, error) {
 	go func() {
 		defer close(r.done)
 		r.err = r.receive(from)
-		_ = from.CloseWithError(errTwice) // for what comes after the end
+		_ = from.CloseWithError(r.err)
 		if r.err != nil && !errors.Is(r.err, errCut) {
-			_ = from.CloseWithError(r.err)
 			r.stop(r.err)
 		}
 	}()
@@ -222,6 +221,12 @@ func (r *receiver) receive(stream io.Reader) error {
 		case from.ended:
 			return errCut
 		case err == io.EOF:
+			switch n, err := io.ReadFull(stream, make([]byte, 1)); {
+			case n > 0:
+				return r.refuse("", "the engine sent more after their end")
+			case err != io.EOF:
+				return errCut
+			}
 			return r.complete()
 		case err != nil:
 			return r.refuse("", "the engine sent what is no archive: %w", err)

@@ -261,15 +261,18 @@ func TestCutOutputsAreAnError(t *testing.T) {
 		}
 	}
 	more := append(slices.Clone(whole), make([]byte, 512)...)
+	if err := received(t, t.TempDir(), false, engine.Limits{}, more); !refused(err) {
+		t.Errorf("with more after the end: %v", err)
+	}
 	r, err := newReceiver("bash", t.TempDir(), false, engine.Limits{}, func(error) {})
 	must(t, err)
 	to, err := r.open(nil)
 	must(t, err)
-	if _, err := to.Write(more); err == nil {
-		t.Error("what comes after the end is accepted")
-	}
 	if _, err := r.open(nil); !errors.Is(err, errTwice) {
 		t.Errorf("a second stream: %v", err)
+	}
+	if err := to.Close(); err == nil {
+		t.Error("an empty stream is accepted")
 	}
 }
 
@@ -300,4 +303,44 @@ func TestNothingIsWrittenAfterTheBuild(t *testing.T) {
 	if _, err := late.open(nil); !errors.Is(err, errTwice) {
 		t.Errorf("a stream after the end: %v", err)
 	}
+}
+
+// FuzzReceive gives a receiver streams that no engine sends. Whatever comes, there is nothing but
+// files and directories in the directory and nothing beside it, and no more than the limits allow.
+func FuzzReceive(f *testing.F) {
+	for _, files := range [][]sent{
+		{file("a"), dir("d"), file("d/b"), symlink("d/b", "l")},
+		{special(tar.TypeBlock, "b")},
+		{file("a").mode(0o4755)},
+		{file("a"), {Header: tar.Header{Typeflag: tar.TypeLink, Name: "b", Linkname: "a"}}},
+		{file("../a"), symlink("..", "l"), file("l/b")},
+	} {
+		var buf bytes.Buffer
+		w := tar.NewWriter(&buf)
+		for _, one := range files {
+			if err := w.WriteHeader(&one.Header); err != nil {
+				f.Fatal(err)
+			}
+			_, _ = io.WriteString(w, one.data)
+		}
+		_ = w.Close()
+		f.Add(buf.Bytes())
+	}
+	const most = 64 << 10
+	f.Fuzz(func(t *testing.T, stream []byte) {
+		top := t.TempDir()
+		out := filepath.Join(top, "out")
+		must(t, os.Mkdir(out, 0o700))
+		err := received(t, out, true, engine.Limits{Bytes: most, Files: 20}, stream)
+		checkHarmless(t, out, err == nil)
+		size, entries := 0, 0
+		for _, text := range readTree(t, out) {
+			size += len(text)
+			entries++
+		}
+		if beside, err := os.ReadDir(top); err != nil || len(beside) != 1 || entries > 20 ||
+			size > most+20*(maxNames>>12) {
+			t.Errorf("%d files of %d bytes, beside them %v, %v", entries, size, beside, err)
+		}
+	})
 }

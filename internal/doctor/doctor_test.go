@@ -335,7 +335,10 @@ func TestWriteText(t *testing.T) {
 // The doctor says which limits of steps are missing, and does not take a setting for one that an
 // engine ignores.
 func TestStrangersLimits(t *testing.T) {
-	docker := func(version string) Engine { return Engine{Kind: "Docker engine", Version: version} }
+	docker := func(version string) Engine {
+		return Engine{Kind: "Docker engine", Version: version}
+	}
+	some := func(engines ...Engine) []Engine { return engines }
 	buildkit := Engine{Kind: "buildkitd", Version: "v0.12.5"}
 	for name, tt := range map[string]struct {
 		s    Strangers
@@ -343,7 +346,7 @@ func TestStrangersLimits(t *testing.T) {
 	}{
 		"none": {Strangers{Engines: []Engine{docker("29.1.0")}},
 			map[string]string{"processes and memory": "a step may take all that the engine has"}},
-		"all":                    {Strangers{Cgroup: "ci", Engines: []Engine{docker("23.0.1"), buildkit}}, nil},
+		"all":                    {Strangers{Cgroup: "ci", Engines: some(docker("23.0.1"), buildkit)}, nil},
 		"no engine that answers": {Strangers{Cgroup: "ci", Engines: []Engine{{}}}, nil},
 		"an old engine": {Strangers{Cgroup: "ci",
 			Engines: []Engine{buildkit, docker("20.10.24+dfsg1")}}, map[string]string{
