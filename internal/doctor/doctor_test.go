@@ -346,8 +346,8 @@ func TestStrangersLimits(t *testing.T) {
 	}{
 		"none": {Strangers{Engines: []Engine{docker("29.1.0")}},
 			map[string]string{"processes and memory": "a step may take all that the engine has"}},
-		"all":                    {Strangers{Cgroup: "ci", Engines: some(docker("23.0.1"), buildkit)}, nil},
-		"no engine that answers": {Strangers{Cgroup: "ci", Engines: []Engine{{}}}, nil},
+		"all":             {Strangers{Cgroup: "ci", Engines: some(docker("23.0.1"), buildkit)}, nil},
+		"a silent engine": {Strangers{Cgroup: "ci", Engines: []Engine{{}}}, nil},
 		"an old engine": {Strangers{Cgroup: "ci",
 			Engines: []Engine{buildkit, docker("20.10.24+dfsg1")}}, map[string]string{
 			"processes and memory": "Docker engine 20.10.24+dfsg1 ignores the control group ci",
