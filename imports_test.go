@@ -83,14 +83,15 @@ var mayImport = map[string][]string{
 	"bench": {
 		"buildkit", "buildtest", "cli", "engine", "oci", "plan", "progress", "treegen",
 	},
-	"bench/cmd":       {"bench"},
-	"buildtest/need":  {},
-	"buildtest":       {"buildtest/need", "confined", "errkind", "plan", "progress"},
-	"cibench":         {"buildtest", "bytesize", "manifest", "plan", "workspace"},
-	"cibench/cmd":     {"cibench"},
-	"e2e":             {},
-	"golden":          {},
-	"buildtest/bound": {},
+	"bench/cmd":         {"bench"},
+	"buildtest/need":    {},
+	"buildtest":         {"buildtest/need", "confined", "errkind", "plan", "progress"},
+	"buildtest/fakerpm": {},
+	"cibench":           {"buildtest", "bytesize", "manifest", "plan", "workspace"},
+	"cibench/cmd":       {"cibench"},
+	"e2e":               {},
+	"golden":            {},
+	"buildtest/bound":   {},
 }
 
 func TestImportDirection(t *testing.T) {

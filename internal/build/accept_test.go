@@ -3,9 +3,7 @@
 package build
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
@@ -14,6 +12,7 @@ import (
 
 	"buildsys/internal/builddir"
 	"buildsys/internal/buildtest"
+	"buildsys/internal/buildtest/fakerpm"
 	"buildsys/internal/cache"
 	"buildsys/internal/plan"
 )
@@ -83,7 +82,7 @@ func TestForgedRPMsAreRefusedWhereverTheyComeFrom(t *testing.T) {
 				}
 			}
 			buildtest.Must(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, file)), 0o755))
-			data := headerOf(f.name, f.arch, f.source)
+			data := fakerpm.Header(f.name+"-"+version+"."+f.arch+".rpm", f.source)
 			if f.name == "" {
 				data = []byte("nothing")
 			}
@@ -104,37 +103,4 @@ func TestForgedRPMsAreRefusedWhereverTheyComeFrom(t *testing.T) {
 			}
 		})
 	}
-}
-
-// headerOf returns the beginning of an RPM, up to its payload: its lead, an empty signature and a
-// header of strings (rpm format documentation).
-func headerOf(name, arch, source string) []byte {
-	v, release, _ := strings.Cut(version, "-")
-	tags := []struct {
-		tag   uint32
-		value string
-	}{{tagName, name}, {tagVersion, v}, {tagRelease, release}, {tagArch, arch}, {tagSourceRPM, ""}}
-	tags[4].value = source + "-" + version + ".src.rpm"
-	if source == "" {
-		tags = tags[:4]
-	}
-	var indexes, store []byte
-	for _, t := range tags {
-		for _, n := range []uint32{t.tag, 6, uint32(len(store)), 1} { // 6: a string
-			indexes = binary.BigEndian.AppendUint32(indexes, n)
-		}
-		store = append(append(store, t.value...), 0)
-	}
-	magic := []byte("\x8e\xad\xe8\x01\x00\x00\x00\x00")
-	section := func(count int, data ...[]byte) []byte {
-		size := 0
-		if len(data) > 0 {
-			size = len(data[1])
-		}
-		intro := binary.BigEndian.AppendUint32(bytes.Clone(magic), uint32(count))
-		intro = binary.BigEndian.AppendUint32(intro, uint32(size))
-		return append(intro, bytes.Join(data, nil)...)
-	}
-	lead := append([]byte(buildtest.RPMMagic), make([]byte, 96-len(buildtest.RPMMagic))...)
-	return append(append(lead, section(0)...), section(len(tags), indexes, store)...)
 }

@@ -141,8 +141,8 @@ func TestClientKilledInExport(t *testing.T) {
 	buildsys(t, root, env(d), "build-package", "a").must(t, 0)
 	good := rpmBytes(t, root, "a")
 
-	step(t, root, ",", "sleep", "2", ",", "rpm", "/output/big-1.rpm", ",", "grow", "/output/big-1.rpm",
-		fmt.Sprint(size))
+	const big = "/output/big-1-1.noarch.rpm"
+	step(t, root, ",", "sleep", "2", ",", "rpm", big, ",", "grow", big, fmt.Sprint(size))
 	startAnd(t, root, env(d), func(client *exec.Cmd) {
 		firstWrite(t, filepath.Join(root, "build/staging/*/package-a-*"))
 		buildtest.Must(t, client.Process.Kill())
@@ -162,7 +162,7 @@ func TestClientKilledInExport(t *testing.T) {
 	buildsys(t, root, env(d), "build-package", "a").must(t, 0)
 	noDebris(t, root)
 	for _, name := range rpms(t, root, "a") {
-		if info, err := os.Stat(name); err != nil || strings.HasSuffix(name, "/big-1.rpm") &&
+		if info, err := os.Stat(name); err != nil || strings.HasSuffix(name, "/big-1-1.noarch.rpm") &&
 			info.Size() != size {
 			t.Errorf("%s: %v, %v", name, info, err)
 		}
@@ -259,7 +259,7 @@ func TestFullCheckout(t *testing.T) {
 	buildsys(t, root, env(d), "sdk", "import", toolRoot(t)).must(t, 0)
 	buildsys(t, root, env(d), "build-package", "a").must(t, 0)
 	good := rpmBytes(t, root, "a")
-	step(t, root, ",", "rpm", "/output/big-1.rpm", ",", "grow", "/output/big-1.rpm",
+	step(t, root, ",", "rpm", "/output/big-1-1.noarch.rpm", ",", "grow", "/output/big-1-1.noarch.rpm",
 		fmt.Sprint(200<<20))
 	r := buildsys(t, root, env(d), "build-package", "a")
 	r.must(t, 4, "no space is left on this machine's disk for its outputs")

@@ -141,7 +141,7 @@ RUN --mount=target=/host \
     --mount=type=cache,target=/var/cache,from=cache,source=/cache \
     --mount=source=.cargo,target=/cargo \
     --mount=source=sources,target=/src \
-    ["/tool", "list", "/host/build/rpms", "/list", ",", "cat", "/list", ",", "cat", "/src/code/link", ",", "rpm", "/shown/a.rpm", \
+    ["/tool", "list", "/host/build/rpms", "/list", ",", "cat", "/list", ",", "cat", "/src/code/link", ",", "rpm", "/shown/a-1-1.noarch.rpm", \
      ",", "size", "/cargo", "/var/cache/.a.buildsys", "/shown/kept", "/shown/left-out"]
 FROM scratch AS package
 COPY --from=rpmbuild /shown/*.rpm /output/
