@@ -52,7 +52,7 @@ func step(t *testing.T, root string, does ...string) {
 	for _, word := range does {
 		run += ", \"" + word + "\""
 	}
-	run += `, ",", "rpm", "/output/a-1-1.noarch.rpm"]`
+	run += `, ",", "rpm", "/output/$PACKAGE-1-1.noarch.rpm"]`
 	text := "# buildsys-recipe: 2\nARG SDK\nFROM ${SDK} AS rpmbuild\nARG PACKAGE\n" + run +
 		"\nFROM scratch AS package\nCOPY --from=rpmbuild /output/ /\n"
 	write(t, root, "Dockerfile", text)

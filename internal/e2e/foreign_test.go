@@ -186,7 +186,7 @@ func TestForeignImages(t *testing.T) {
 				"BUILDSYS_SDK_IMAGE=buildsys.invalid/chain:1-x86_64"), "sdk", "import", tar).must(t, 0)
 			buildsys(t, root, chain, "build-variant", "tool-dev").must(t, 0)
 			image, err := os.ReadFile(filepath.Join(root, "build/images/x86_64-tool-dev/latest/image"))
-			if err != nil || !strings.Contains(string(image), "\na.rpm -rw-r--r-- ") {
+			if err != nil || !strings.Contains(string(image), "\na-1-1.noarch.rpm -rw-r--r-- ") {
 				t.Errorf("the image: %v\n%s", err, image)
 			}
 			if info, err := os.Stat(filepath.Join(root,

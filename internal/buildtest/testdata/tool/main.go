@@ -119,10 +119,10 @@ func run(verb string, args []string) error {
 			fmt.Printf("%099d\n", i)
 		}
 		return err
-	case "rpm": // the beginning of one, named NAME-VERSION-RELEASE.ARCH.rpm
-		name := filepath.Base(args[0])
-		spec, _, _ := strings.Cut(name, "-")
-		return os.WriteFile(args[0], fakerpm.Header(name, spec), 0o600)
+	case "rpm": // the beginning of one, NAME-VERSION-RELEASE.ARCH.rpm; NAME may be a variable
+		file := os.ExpandEnv(args[0])
+		spec, _, _ := strings.Cut(filepath.Base(file), "-")
+		return os.WriteFile(file, fakerpm.Header(filepath.Base(file), spec), 0o600)
 	case "grow": // a file, to args[1] bytes
 		n, err := strconv.ParseInt(args[1], 10, 64)
 		if err != nil {
