@@ -13,12 +13,17 @@ import (
 	"strings"
 
 	"buildsys"
+	"buildsys/internal/confined"
 	"buildsys/internal/errkind"
+	"buildsys/internal/gomod"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 	"buildsys/internal/sdk"
 	"buildsys/internal/workspace"
 )
+
+// maxGoStatus is more than an exit status has, with a line end.
+const maxGoStatus = 16
 
 // RunGo runs the go command of the SDK with arguments argv on the Go module in dir, a directory of
 // the tree, and returns its exit status. report gets its output and warnings.
@@ -42,7 +47,12 @@ func (s *Session) RunGo(ctx context.Context, dir string, argv []string,
 	if err != nil {
 		return 0, err
 	}
-	text, err := os.ReadFile(filepath.Join(out, plan.GoStatus))
+	return goStatus(out)
+}
+
+// goStatus returns the exit status that a build left in out.
+func goStatus(out string) (status int, err error) {
+	text, err := confined.Path{Root: out, Name: plan.GoStatus}.Read(maxGoStatus)
 	if err != nil {
 		return 0, fmt.Errorf("the go command left no exit status: %w", err)
 	}
@@ -76,7 +86,7 @@ func (s *Session) goSolve(ctx context.Context, dir string, argv []string) (plan.
 	if err != nil {
 		return plan.Solve{}, err
 	}
-	sums, err := os.ReadFile(filepath.Join(dir, "go.sum"))
+	sums, err := confined.Path{Root: s.c.Root, Name: filepath.Join(rel, "go.sum")}.Read(gomod.MaxText)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return plan.Solve{}, errkind.BadEnvironment(err)
 	}

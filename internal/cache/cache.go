@@ -167,9 +167,12 @@ func formatText(n int) string {
 	return line + " " + hex.EncodeToString(sum[:4]) + "\n"
 }
 
+// maxFormat is more than any formatText.
+const maxFormat = 1 << 10
+
 func (s *Store) checkFormat() error {
-	data, err := os.ReadFile(s.path(formatFile))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	data, _, err := readRegular(s.path(formatFile), maxFormat)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errNotRegular) {
 		return &StoreError{Doing: "read the store's format", Err: err}
 	}
 	if string(data) == formatText(storeFormat) {

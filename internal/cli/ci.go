@@ -4,7 +4,6 @@ package cli
 
 import (
 	"context"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 
 	"buildsys/internal/build"
 	"buildsys/internal/codebuild"
+	"buildsys/internal/confined"
 	"buildsys/internal/errkind"
 	"buildsys/internal/manifest"
 	"buildsys/internal/plan"
@@ -97,8 +97,11 @@ func (r *codeBuildRequest) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&r.settings.Image, "image", "", "image of the builds (default: the project's)")
 }
 
+// maxBuildspec bounds a buildspec. Those with dozens of commands have some kilobytes.
+const maxBuildspec = 1 << 20
+
 func (a *app) printPhases(path string) error {
-	data, err := os.ReadFile(a.path(path))
+	data, err := confined.Path{Name: a.path(path)}.Read(maxBuildspec)
 	if err != nil {
 		return errkind.BadUsage(err)
 	}

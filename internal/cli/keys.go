@@ -71,8 +71,11 @@ same firmware, such as OVMF_VARS_4M.fd of OVMF.`,
 	}
 }
 
+// maxFlash bounds a flash image of variables. Those of OVMF have 528 KiB, others up to 64 MiB.
+const maxFlash = 64 << 20
+
 func enroll(keysDir confined.Path, template, output string) error {
-	flash, err := os.ReadFile(template)
+	flash, err := confined.Path{Name: template}.Read(maxFlash)
 	if err != nil {
 		return errkind.BadUsage(err)
 	}

@@ -6,10 +6,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"time"
 
 	"buildsys/internal/build"
+	"buildsys/internal/confined"
 	"buildsys/internal/errkind"
 	"buildsys/internal/executor"
 	"buildsys/internal/plan"
@@ -49,13 +49,16 @@ func (a *app) simulate(ctx context.Context, names []string, durations string) er
 	return nil
 }
 
+// maxDurations bounds a file of durations. One of 100,000 packages has 4 MiB.
+const maxDurations = 16 << 20
+
 // costs returns how long each step is expected to take, and of how many steps of p that is known.
 func (a *app) costs(s *build.Session, p plan.Plan, durations string) (
 	cost func(plan.Step) time.Duration, known int, err error) {
 	if durations == "" {
 		return s.Costs(p)
 	}
-	data, err := os.ReadFile(a.path(durations))
+	data, err := confined.Path{Name: a.path(durations)}.Read(maxDurations)
 	if err != nil {
 		return nil, 0, errkind.BadUsage(err)
 	}

@@ -20,7 +20,10 @@ import (
 // ErrLink is the reason for a path in a tree that leads through a symbolic link.
 var ErrLink = errors.New("a symbolic link in a tree is not followed")
 
-var errLeaves = errors.New("it leaves the tree")
+var (
+	errLeaves     = errors.New("it leaves the tree")
+	errNotRegular = errors.New("not a regular file")
+)
 
 // Path is a file or directory that a setting names.
 type Path struct {
@@ -110,10 +113,35 @@ func (p Path) Read(limit int64) ([]byte, error) {
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(data)) > limit {
-		err = p.fault("read", fmt.Errorf("it has more than %d bytes", limit))
+		err = p.fault("read", tooLong(limit))
 	}
 	return data, err
 }
+
+// ReadIn returns the content of a regular file of at most limit bytes in a file system, which says
+// where symbolic links may lead. The error names the file.
+func ReadIn(fsys fs.FS, name string, limit int64) ([]byte, error) {
+	fault := func(why error) error { return &fs.PathError{Op: "read", Path: name, Err: why} }
+	info, err := fs.Stat(fsys, name) // before opening: a FIFO would wait
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fault(errNotRegular)
+	}
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		err = fault(tooLong(limit))
+	}
+	return data, err
+}
+
+func tooLong(limit int64) error { return fmt.Errorf("it has more than %d bytes", limit) }
 
 func (p Path) fault(op string, err error) error {
 	return &fs.PathError{Op: op, Path: p.String(), Err: err}
@@ -136,7 +164,7 @@ func (p Path) Open() (*os.File, error) {
 	f := os.NewFile(uintptr(fd), p.String())
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a regular file", p)
+		err = p.fault("open", errNotRegular)
 	}
 	if err != nil {
 		_ = f.Close()

@@ -95,3 +95,27 @@ func TestCheck(t *testing.T) {
 		}
 	}
 }
+
+// TestReadIn: a file system may follow links, as that of foreign trees does, but not to special or
+// endless files.
+func TestReadIn(t *testing.T) {
+	dir := newTree(t)
+	root, err := os.OpenRoot(dir)
+	must(t, err)
+	defer root.Close()
+	must(t, os.Symlink("fifo", filepath.Join(dir, "to-fifo")))
+	for name, want := range map[string]string{"file": "text", "inside": "text"} {
+		if data, err := ReadIn(root.FS(), name, 4); err != nil || string(data) != want {
+			t.Errorf("%s: %q, %v", name, data, err)
+		}
+	}
+	for name, want := range map[string]string{
+		"out": "escapes", "zero": "escapes", "fifo": "not a regular file", "none": "no such file",
+		"to-fifo": "not a regular file", "sub": "not a regular file", "endless": "more than 4 bytes",
+	} {
+		data, err := ReadIn(root.FS(), name, 4)
+		if err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %q, %v; want %q", name, data, err, want)
+		}
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 
+	"buildsys/internal/confined"
 	"buildsys/internal/progress"
 )
 
@@ -66,7 +67,7 @@ func (j *job) quarantine() error {
 
 // hashFile returns the sha512 of a file in hex.
 func hashFile(ctx context.Context, path string) (string, error) {
-	f, err := os.Open(path)
+	f, err := confined.Path{Name: path}.Open()
 	if err != nil {
 		return "", err
 	}

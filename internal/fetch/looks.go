@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"compress/bzip2"
 	"compress/gzip"
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -16,8 +17,8 @@ import (
 const maxUnpack = 1 << 30
 
 // describe returns what the bytes of p look like if that explains a wrong hash, and "" otherwise.
-// It never fails.
-func (p *part) describe() string {
+// It never fails, and ends with ctx.
+func (p *part) describe(ctx context.Context) string {
 	if p.size == 0 {
 		return "empty"
 	}
@@ -28,14 +29,14 @@ func (p *part) describe() string {
 	if strings.HasPrefix(http.DetectContentType(head), "text/html") {
 		return "an HTML page, not a source"
 	}
-	all := io.NewSectionReader(p.f, 0, p.size)
+	all := ctxReader{ctx, io.NewSectionReader(p.f, 0, p.size)}
 	switch {
 	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
-		if z, err := gzip.NewReader(all); err == nil && endsEarly(z) {
+		if z, err := gzip.NewReader(all); err == nil && endsEarly(ctx, z) {
 			return "a truncated gzip file"
 		}
 	case bytes.HasPrefix(head, []byte("BZh")):
-		if endsEarly(bzip2.NewReader(all)) {
+		if endsEarly(ctx, bzip2.NewReader(all)) {
 			return "a truncated bzip2 file"
 		}
 	case bytes.HasPrefix(head, []byte("\xfd7zXZ\x00")):
@@ -47,7 +48,8 @@ func (p *part) describe() string {
 	return ""
 }
 
-func endsEarly(r io.Reader) bool {
-	_, err := io.Copy(io.Discard, io.LimitReader(r, maxUnpack))
+func endsEarly(ctx context.Context, r io.Reader) bool {
+	// A few packed bytes may unpack to many, so both sides look at ctx.
+	_, err := io.Copy(io.Discard, ctxReader{ctx, io.LimitReader(r, maxUnpack)})
 	return errors.Is(err, io.ErrUnexpectedEOF)
 }

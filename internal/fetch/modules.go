@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"buildsys/internal/atomicfile"
+	"buildsys/internal/confined"
 	"buildsys/internal/gomod"
 	"buildsys/internal/manifest"
 	"buildsys/internal/progress"
@@ -170,7 +171,7 @@ func (m *moduleFile) check(ctx context.Context, path string) error {
 	} else {
 		got, err = dirhash.Hash1([]string{"go.mod"}, func(string) (io.ReadCloser,
 			error) {
-			return os.Open(path)
+			return confined.Path{Name: path}.Open()
 		})
 	}
 	switch {

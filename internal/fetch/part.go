@@ -16,7 +16,10 @@ import (
 	"syscall"
 
 	"buildsys/internal/atomicfile"
+	"buildsys/internal/confined"
 )
+
+var errNotRegular = errors.New("it is not a regular file")
 
 // part is <name>.part, locked with flock against other processes and other goroutines of this one.
 // The kernel drops the lock when its owner dies, so a lock is never stale. <name>.part.json beside
@@ -63,6 +66,10 @@ func openPart(ctx context.Context, final string, waiting func()) (*part, error) 
 		return nil, err
 	}
 	mine, err1 := f.Stat()
+	if err1 == nil && !mine.Mode().IsRegular() {
+		f.Close()
+		return nil, storeError("open", path, errNotRegular)
+	}
 	there, err2 := os.Lstat(path)
 	if err1 != nil || err2 != nil || !os.SameFile(mine, there) {
 		f.Close()
@@ -154,11 +161,11 @@ func (p *part) Write(b []byte) (int, error) {
 }
 
 // wrong returns the attempt at a place whose bytes have the wrong sha512.
-func (p *part) wrong(pl place, sum string) Attempt {
+func (p *part) wrong(ctx context.Context, pl place, sum string) Attempt {
 	if p.hidden {
 		return Attempt{Place: pl.label, SHA512: sum, Hidden: true}
 	}
-	return Attempt{Place: pl.label, SHA512: sum, Size: p.size, Looks: p.describe()}
+	return Attempt{Place: pl.label, SHA512: sum, Size: p.size, Looks: p.describe(ctx)}
 }
 
 func (p *part) hex() string { return hex.EncodeToString(p.sum.Sum(nil)) }
@@ -172,7 +179,7 @@ func (p *part) remember(v validator) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(p.path+".json", b, 0o644); err != nil {
+	if err := atomicfile.Replace(p.path+".json", b, 0o644); err != nil {
 		return storeError("write", p.path+".json", err)
 	}
 	p.from = v
@@ -187,11 +194,15 @@ func (p *part) forget() error {
 	return nil
 }
 
+// maxValidator bounds a record: headers have at most 256 KiB.
+const maxValidator = 1 << 20
+
 // readValidator returns what was recorded beside path. A damaged record counts as none, so the
 // download starts over.
 func readValidator(path string) validator {
 	var v validator
-	b, err := os.ReadFile(path + ".json")
+	at := confined.Path{Root: filepath.Dir(path), Name: filepath.Base(path) + ".json"}
+	b, err := at.Read(maxValidator)
 	if err != nil || json.Unmarshal(b, &v) != nil {
 		return validator{}
 	}

@@ -9,11 +9,11 @@ import (
 	"io"
 	"io/fs"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"buildsys/internal/bytesize"
+	"buildsys/internal/confined"
 	"buildsys/internal/network"
 )
 
@@ -97,24 +97,21 @@ func (pl place) load(ctx context.Context, j *job, p *part) (string, error) {
 var errNotThere = errors.New("not there")
 
 func copyFile(ctx context.Context, path string, p *part, max int64) error {
-	st, err := os.Stat(path) // before opening: a FIFO would block
+	f, err := confined.Path{Name: path}.Open()
 	if errors.Is(err, fs.ErrNotExist) {
 		return errNotThere
 	}
 	if err != nil {
 		return reason(err)
 	}
-	if !st.Mode().IsRegular() {
-		return errors.New("not a regular file")
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return reason(err)
 	}
 	if st.Size() > max {
 		return tooLarge(st.Size(), max)
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return reason(err)
-	}
-	defer f.Close()
 	if err := p.reset(); err != nil {
 		return err
 	}

@@ -70,7 +70,7 @@ func TestAnswerThroughProxyIsNotShown(t *testing.T) {
 	}
 	for _, hidden := range []bool{false, true} {
 		p.hidden = hidden
-		a := p.wrong(place{label: "there"}, p.hex())
+		a := p.wrong(t.Context(), place{label: "there"}, p.hex())
 		j := &job{name: "a"}
 		text := a.String() + a.warning(j, "here", 5) +
 			(&IntegrityError{Name: "a", Tried: []Attempt{a}}).Error()

@@ -206,9 +206,12 @@ func (j *job) try(ctx context.Context, p *part) (from string, tried []Attempt, e
 		case err != nil:
 			tried = append(tried, Attempt{Place: pl.label, Err: err})
 		default:
-			tried = append(tried, p.wrong(pl, sum))
+			tried = append(tried, p.wrong(ctx, pl, sum))
 			if err := p.reset(); err != nil {
 				return "", nil, err
+			}
+			if ctx.Err() != nil { // it ended while the bytes were looked at
+				return "", nil, fmt.Errorf("fetch %s: %w", j.name, context.Cause(ctx))
 			}
 		}
 	}

@@ -5,6 +5,7 @@ package gomod
 import (
 	"archive/tar"
 	"bufio"
+	"buildsys/internal/confined"
 	"bytes"
 	"compress/bzip2"
 	"compress/gzip"
@@ -21,8 +22,10 @@ import (
 	"github.com/therootcompany/xz"
 )
 
+// MaxText is the size of the largest go.mod or go.sum, as in the go command.
+const MaxText = 16 << 20
+
 const (
-	maxText    = 16 << 20 // largest go.mod or go.sum in bytes, as in the go command
 	maxEntries = 1 << 20  // files of an archive
 	maxBytes   = 16 << 30 // bytes of an unpacked archive
 )
@@ -43,7 +46,7 @@ type finder struct {
 
 // find reads the go.mod and go.sum of the module in the directory root of an archive.
 func find(ctx context.Context, archive, root string) (files, error) {
-	f, err := os.Open(archive)
+	f, err := confined.Path{Name: archive}.Open()
 	if err != nil {
 		return files{}, err
 	}
@@ -111,12 +114,12 @@ func (w *finder) add(name string, mode fs.FileMode, read func() (io.ReadCloser, 
 		return err
 	}
 	defer r.Close()
-	data, err := io.ReadAll(io.LimitReader(r, maxText+1))
+	data, err := io.ReadAll(io.LimitReader(r, MaxText+1))
 	if err != nil {
 		return err
 	}
-	if len(data) > maxText {
-		return &Error{What: fmt.Sprintf("%s is larger than %d MiB", clean, maxText>>20)}
+	if len(data) > MaxText {
+		return &Error{What: fmt.Sprintf("%s is larger than %d MiB", clean, MaxText>>20)}
 	}
 	got := w.found[dir]
 	if base == "go.mod" {

@@ -191,7 +191,7 @@ func TestRead(t *testing.T) {
 
 // Files that are too large are not read to their end.
 func TestReadBounds(t *testing.T) {
-	large := tarOf(t, entry{"a/go.mod", goMod}, entry{"a/go.sum", strings.Repeat("\n", maxText+1)})
+	large := tarOf(t, entry{"a/go.mod", goMod}, entry{"a/go.sum", strings.Repeat("\n", MaxText+1)})
 	if _, err := Read(t.Context(), save(t, large), ""); err == nil ||
 		err.Error() != "a/go.sum is larger than 16 MiB" {
 		t.Errorf("error %v", err)

@@ -13,10 +13,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -158,6 +160,58 @@ func TestPackForOthers(t *testing.T) {
 	if packed := makeKit(t, dir, "base-kit", "1.1.0", "x86_64"); packed.Other != "aarch64" ||
 		len(packed.Arches) != 1 || blobs() != 6 {
 		t.Errorf("a new version: %+v, %d blobs", packed, blobs())
+	}
+}
+
+// TestStampsThatAreNoFiles: what lies in a layout of the checkout tells nothing of its images, and
+// is replaced.
+func TestStampsThatAreNoFiles(t *testing.T) {
+	good := makeKit(t, t.TempDir(), "base-kit", "1.0.0", "x86_64")
+	for what, make := range map[string]func(at, old string) error{
+		"a pipe": func(at, _ string) error { return syscall.Mkfifo(at, 0o600) },
+		"a link": func(at, old string) error { return os.Symlink(old, at) },
+	} {
+		dir := t.TempDir()
+		makeKit(t, dir, "base-kit", "1.0.0", "x86_64")
+		stamp := filepath.Join(dir, "base-kit", stampName("x86_64"))
+		old := filepath.Join(dir, "old")
+		must(t, os.Rename(stamp, old))
+		must(t, make(stamp, old))
+		if got := makeKit(t, dir, "base-kit", "1.0.0", "x86_64"); got.Digest != good.Digest {
+			t.Errorf("%s: digest %s, want %s", what, got.Digest, good.Digest)
+		}
+		if info, err := os.Lstat(stamp); err != nil || !info.Mode().IsRegular() {
+			t.Errorf("%s: the stamp is now %v, %v", what, info, err)
+		}
+	}
+}
+
+// TestKitStoreReadsFiles: a pipe or a link in the place of an index or a record is no kit.
+func TestKitStoreReadsFiles(t *testing.T) {
+	s := Store{t.TempDir()}
+	d := oci.Describe(spec.MediaTypeImageManifest, oci.BlobOf([]byte("{}")))
+	outside := filepath.Join(t.TempDir(), "outside")
+	must(t, os.WriteFile(outside, []byte("{}"), 0o644))
+	digest, err := Digest([]byte("{}"))
+	must(t, err)
+	index, err := indexName(digest)
+	must(t, err)
+	for what, make := range map[string]func(at string) error{
+		"a pipe": func(at string) error { return syscall.Mkfifo(at, 0o600) },
+		"a link": func(at string) error { return os.Symlink(outside, at) },
+	} {
+		for _, name := range []string{index, filepath.Join(d.Digest.Encoded(), recordFile)} {
+			at := filepath.Join(s.Dir, name)
+			must(t, os.RemoveAll(at))
+			must(t, os.MkdirAll(filepath.Dir(at), 0o755))
+			must(t, make(at))
+		}
+		if _, err := s.index(manifest.LockedImage{Digest: digest}); !errors.As(err, new(*fs.PathError)) {
+			t.Errorf("%s as index: %v", what, err)
+		}
+		if _, err := s.load(d); !errors.As(err, new(*fs.PathError)) {
+			t.Errorf("%s as record: %v", what, err)
+		}
 	}
 }
 

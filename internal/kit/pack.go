@@ -95,7 +95,7 @@ type packer struct {
 func (p *packer) readStamps() {
 	for _, arch := range []string{"aarch64", "x86_64"} {
 		var s stamp
-		data, err := os.ReadFile(filepath.Join(p.layout.Dir, stampName(arch)))
+		data, err := p.layout.ReadFile(stampName(arch))
 		if err == nil && json.Unmarshal(data, &s) == nil {
 			p.stamps[arch] = s
 		}

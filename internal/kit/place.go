@@ -17,6 +17,7 @@ import (
 	spec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"buildsys/internal/cache"
+	"buildsys/internal/confined"
 	"buildsys/internal/errkind"
 	"buildsys/internal/manifest"
 	"buildsys/internal/oci"
@@ -82,15 +83,14 @@ func ReadLock(fsys fs.FS) (*manifest.Lock, error) {
 
 // readSmall reads a file that is at most as large as a manifest may be.
 func readSmall(fsys fs.FS, name string) ([]byte, error) {
-	info, err := fs.Stat(fsys, name)
-	if err == nil && info.Size() > manifest.MaxSize {
-		return nil, manifest.Problems{{File: name,
-			Msg: fmt.Sprintf("the file has %d bytes, more than %d", info.Size(), manifest.MaxSize)}}
+	data, err := confined.ReadIn(fsys, name, manifest.MaxSize)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if at := new(fs.PathError); errors.As(err, &at) {
+			err = at.Err // the problem names the file
+		}
+		return nil, manifest.Problems{{File: name, Msg: "cannot be read: " + err.Error()}}
 	}
-	if err != nil {
-		return nil, err
-	}
-	return fs.ReadFile(fsys, name)
+	return data, err
 }
 
 // Source returns the location of an image as Twoliter.lock has it, without Twoliter.override.

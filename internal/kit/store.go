@@ -22,6 +22,7 @@ import (
 
 	"buildsys/internal/atomicfile"
 	"buildsys/internal/cache"
+	"buildsys/internal/confined"
 	"buildsys/internal/errkind"
 	"buildsys/internal/manifest"
 	"buildsys/internal/oci"
@@ -55,22 +56,27 @@ type record struct {
 
 const recordFile = "kit.json"
 
+// maxRecord bounds a record: a kit has at most maxFiles files, whose names are short.
+const maxRecord = 64 << 20
+
 func (s Store) memo() string { return filepath.Join(s.Dir, "hashes") }
 
-func (s Store) indexPath(digest string) (string, error) {
+// indexName returns the name of an index in the directory of the store.
+func indexName(digest string) (string, error) {
 	sum, err := base64.StdEncoding.DecodeString(digest)
 	if err != nil || len(sum) != sha256.Size {
 		return "", fmt.Errorf("digest %.100q is not a sha256 in base64", digest)
 	}
-	return filepath.Join(s.Dir, "index", hex.EncodeToString(sum)+".json"), nil
+	return filepath.Join("index", hex.EncodeToString(sum)+".json"), nil
 }
 
 // putIndex stores the index that a tag led to.
 func (s Store) putIndex(digest string, data []byte) error {
-	name, err := s.indexPath(digest)
+	name, err := indexName(digest)
 	if err != nil {
 		return err
 	}
+	name = filepath.Join(s.Dir, name)
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
 	}
@@ -79,16 +85,16 @@ func (s Store) putIndex(digest string, data []byte) error {
 
 // index returns the index that the tag of a locked kit led to.
 func (s Store) index(lock manifest.LockedImage) (spec.Index, error) {
-	name, err := s.indexPath(lock.Digest)
+	name, err := indexName(lock.Digest)
 	if err != nil {
 		return spec.Index{}, err
 	}
-	data, err := os.ReadFile(name)
+	data, err := confined.Path{Root: s.Dir, Name: name}.Read(oci.MaxDocument)
 	if err != nil {
 		return spec.Index{}, err
 	}
 	if got, err := Digest(data); err != nil || got != lock.Digest {
-		return spec.Index{}, fmt.Errorf("%s is damaged", name)
+		return spec.Index{}, fmt.Errorf("%s is damaged", filepath.Join(s.Dir, name))
 	}
 	return parseIndex(data)
 }
@@ -150,7 +156,8 @@ func (s Store) load(d spec.Descriptor) (*Installed, error) {
 		return nil, err
 	}
 	k := &Installed{Digest: d.Digest.String(), Dir: s.dir(d)}
-	data, err := os.ReadFile(filepath.Join(k.Dir, recordFile))
+	at := confined.Path{Root: s.Dir, Name: filepath.Join(d.Digest.Encoded(), recordFile)}
+	data, err := at.Read(maxRecord)
 	if err != nil {
 		return nil, err
 	}

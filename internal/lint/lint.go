@@ -16,6 +16,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"buildsys/internal/confined"
 	"buildsys/internal/graph"
 	"buildsys/internal/manifest"
 	"buildsys/internal/workspace"
@@ -46,6 +47,21 @@ func (f Finding) String() string {
 	return p.String()
 }
 
+// maxFile bounds a spec and a file of macros. The largest specs of distributions, of kernels and
+// TeX, have less than a megabyte.
+const maxFile = 16 << 20
+
+func read(tree fs.FS, name string) ([]byte, error) {
+	data, err := confined.ReadIn(tree, name, maxFile)
+	if err == nil {
+		return data, nil
+	}
+	if at := new(fs.PathError); errors.As(err, &at) {
+		err = at.Err // the problem names the file
+	}
+	return nil, manifest.Problems{{File: name, Msg: "cannot be read: " + err.Error()}}
+}
+
 // Tree checks a whole tree, once for each architecture, because macros may differ. RPM macros come
 // from the tree's macros/. Without these, a tree written for buildsys uses those in fallback, and a
 // foreign tree the few of the SDK's that matter here. Warnings from Load come first in a file. An
@@ -55,9 +71,9 @@ func Tree(ws *workspace.Workspace, fallback fs.FS) ([]Finding, error) {
 	var odd []Finding
 	for _, name := range ws.PackageNames() {
 		file := specFile(ws.Packages[name])
-		data, err := fs.ReadFile(ws.FS, file)
+		data, err := read(ws.FS, file)
 		if err != nil {
-			return nil, fmt.Errorf("read a spec: %w", err)
+			return nil, err
 		}
 		text, problem := readable(data)
 		if problem != "" {
@@ -198,9 +214,9 @@ func readMacros(tree, fallback fs.FS, arch string) (macros, error) {
 			e.Name()) {
 			continue
 		}
-		data, err := fs.ReadFile(tree, path.Join("macros", e.Name()))
+		data, err := read(tree, path.Join("macros", e.Name()))
 		if err != nil {
-			return nil, fmt.Errorf("read RPM macros: %w", err)
+			return nil, err
 		}
 		base.read(string(data))
 	}

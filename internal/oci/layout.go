@@ -19,6 +19,7 @@ import (
 
 	"buildsys/internal/atomicfile"
 	"buildsys/internal/cache"
+	"buildsys/internal/confined"
 )
 
 // Layout is the OCI layout in the directory Dir. Readers need no lock; there may be one writer.
@@ -48,7 +49,7 @@ func NewManifest(config spec.Descriptor, layers []spec.Descriptor) spec.Manifest
 
 // Index reads index.json. If there is no layout, the error is an fs.ErrNotExist.
 func (l Layout) Index() (data []byte, x spec.Index, err error) {
-	data, err = l.small(spec.ImageIndexFile)
+	data, err = l.ReadFile(spec.ImageIndexFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, x, missingError{l.Dir}
 	}
@@ -67,7 +68,7 @@ func (l Layout) Read(d spec.Descriptor) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := l.small(blobName(d.Digest))
+	data, err := l.ReadFile(blobName(d.Digest))
 	if err == nil && sha256.Sum256(data) != b.SHA256 {
 		err = l.changed(d.Digest)
 	}
@@ -125,7 +126,8 @@ func (l Layout) changed(d digest.Digest) error {
 	return Bad("%s does not match the digest in its name", l.Path(d))
 }
 
-func (l Layout) small(name string) ([]byte, error) {
+// ReadFile returns a file of the layout that is at most as large as a document.
+func (l Layout) ReadFile(name string) ([]byte, error) {
 	f, err := l.open(name)
 	if err != nil {
 		return nil, err
@@ -139,15 +141,10 @@ func (l Layout) small(name string) ([]byte, error) {
 }
 
 func (l Layout) open(name string) (*os.File, error) {
-	root, err := os.OpenRoot(l.Dir) // no link leads out of the layout
-	if errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(l.Dir); errors.Is(err, fs.ErrNotExist) {
 		return nil, missingError{l.Dir}
 	}
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-	return root.Open(name)
+	return confined.Path{Root: l.Dir, Name: name}.Open()
 }
 
 // Make creates the directories of a layout.

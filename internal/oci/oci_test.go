@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -163,6 +164,27 @@ func TestLinkOut(t *testing.T) {
 	}
 	if _, _, err := l.Index(); err == nil {
 		t.Error("the index was read")
+	}
+}
+
+// TestPipeInALayout: nobody waits for its writer, and it is neither an index nor a blob.
+func TestPipeInALayout(t *testing.T) {
+	l := Layout{t.TempDir()}
+	must(t, l.Make())
+	b := BlobOf([]byte("{}"))
+	d := Describe("", b)
+	for _, at := range []string{l.Path(d.Digest), filepath.Join(l.Dir, "index.json")} {
+		must(t, os.RemoveAll(at))
+		must(t, syscall.Mkfifo(at, 0o600))
+	}
+	if _, _, err := l.Index(); err == nil {
+		t.Error("the index was read")
+	}
+	if _, err := l.Read(d); err == nil {
+		t.Error("the document was read")
+	}
+	if err := l.Copy(t.Context(), b, io.Discard); err == nil {
+		t.Error("the blob was read")
 	}
 }
 

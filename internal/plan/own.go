@@ -9,8 +9,10 @@ import (
 	"io/fs"
 	"strings"
 
+	"buildsys/internal/confined"
 	"buildsys/internal/dockerfile"
 	"buildsys/internal/graph"
+	"buildsys/internal/manifest"
 	"buildsys/internal/workspace"
 )
 
@@ -42,7 +44,7 @@ func openOwn(m *maker) (*own, error) {
 	if o.file, err = dockerfile.Parse(ownName, m.ours.Own); err != nil {
 		return nil, &RequestError{What: ownWhat, Why: err.Error()}
 	}
-	text, err := fs.ReadFile(m.ws.FS, dockerfile.IgnoreName)
+	text, err := confined.ReadIn(m.ws.FS, dockerfile.IgnoreName, manifest.MaxSize)
 	if err == nil {
 		o.ignore, err = dockerfile.ParseIgnore(text)
 	}

@@ -7,12 +7,14 @@ package plan
 
 import (
 	"bytes"
+	"errors"
 	"io/fs"
 	"maps"
 	"path"
 	"slices"
 	"strings"
 
+	"buildsys/internal/confined"
 	"buildsys/internal/dockerfile"
 	"buildsys/internal/graph"
 	"buildsys/internal/workspace"
@@ -272,6 +274,9 @@ type uses struct {
 	cargo  bool
 }
 
+// maxSpec bounds a spec. The largest of distributions, of kernels and TeX, are below a megabyte.
+const maxSpec = 16 << 20
+
 // uses returns what the package uses of sources/: its source groups. But cargo reads the manifests
 // of all members of a workspace to build one of them, so a spec that names the manifest of the
 // workspace sees all of sources/.
@@ -279,13 +284,13 @@ func (v *view) uses() uses {
 	if u, ok := v.own.uses[v.pkg.Name]; ok {
 		return u
 	}
-	spec, err := fs.ReadFile(v.own.m.ws.FS, v.pkg.Dir+"/"+v.pkg.Name+".spec")
-	if err != nil {
-		spec = nil // without a spec nothing is built; the loader has reported it
-	}
+	spec, err := confined.ReadIn(v.own.m.ws.FS, v.pkg.Dir+"/"+v.pkg.Name+".spec", maxSpec)
+	// Without a spec nothing is built, and the loader has reported it. One that cannot be read may
+	// name anything.
+	unread := err != nil && !errors.Is(err, fs.ErrNotExist)
 	groups := v.pkg.SourceGroups
 	u := uses{cargo: bytes.Contains(spec, []byte("cargo"))}
-	if bytes.Contains(spec, []byte(sourcesTop+"/Cargo.toml")) {
+	if unread || bytes.Contains(spec, []byte(sourcesTop+"/Cargo.toml")) {
 		u.source = func(string) bool { return true }
 	} else {
 		u.source = func(name string) bool {

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"buildsys/internal/atomicfile"
+	"buildsys/internal/confined"
 	"buildsys/internal/errkind"
 )
 
@@ -24,7 +25,7 @@ func RecordsIn(dir string) Records { return Records{dir} }
 
 // Digest returns the recorded digest of the image ref, or "" if there is none.
 func (r Records) Digest(ref string) string {
-	data, err := os.ReadFile(r.file(ref))
+	data, err := confined.Path{Root: r.dir, Name: name(ref)}.Read(maxRecord)
 	if err != nil {
 		return ""
 	}
@@ -42,7 +43,7 @@ func (r Records) Set(ref, digest string) error {
 // origin returns the remote cache that the image ref with a digest was fetched from, or "" if it
 // was made here or came with the engine.
 func (r Records) origin(ref, digest string) string {
-	data, err := os.ReadFile(r.file(ref) + originSuffix)
+	data, err := confined.Path{Root: r.dir, Name: name(ref) + originSuffix}.Read(maxRecord)
 	of, origin, _ := strings.Cut(strings.TrimSpace(string(data)), " ")
 	if err != nil || of != digest {
 		return ""
@@ -72,9 +73,12 @@ func (r Records) MadeHere(ref string) error {
 
 const originSuffix = ".origin"
 
-func (r Records) file(ref string) string {
-	return filepath.Join(r.dir, fmt.Sprintf("%x", sha256.Sum256([]byte(ref)))[:16])
-}
+// maxRecord is more than a digest and the place of a remote cache have.
+const maxRecord = 16 << 10
+
+func name(ref string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(ref)))[:16] }
+
+func (r Records) file(ref string) string { return filepath.Join(r.dir, name(ref)) }
 
 // TempDir returns a directory for large files, because the system's is often in memory. If it
 // cannot be created, TempDir returns "", which means the system's.

@@ -1,10 +1,13 @@
 package sdk
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
+	"buildsys/internal/buildtest"
 	"buildsys/internal/errkind"
 )
 
@@ -16,5 +19,28 @@ func TestRecordsThatCannotBeWritten(t *testing.T) {
 	err := RecordsIn(filepath.Join(file, "sdk")).Set("sdk:1", "sha256:0")
 	if errkind.Of(err) != errkind.Environment {
 		t.Errorf("%v; want an error of the environment", err)
+	}
+}
+
+// TestRecordsThatAreNoFiles: no pipe is waited for, and no link is followed to a digest.
+func TestRecordsThatAreNoFiles(t *testing.T) {
+	outside := filepath.Join(t.TempDir(), "outside")
+	buildtest.Must(t, os.WriteFile(outside, []byte("sha256:0 registry"), 0o644))
+	for what, make := range map[string]func(at string) error{
+		"a link": func(at string) error { return os.Symlink(outside, at) },
+		"a pipe": func(at string) error { return syscall.Mkfifo(at, 0o600) },
+		"a file without end": func(at string) error {
+			return errors.Join(os.WriteFile(at, nil, 0o600), os.Truncate(at, 1<<40))
+		},
+	} {
+		r := RecordsIn(t.TempDir())
+		buildtest.Must(t, make(r.file("sdk:1")))
+		buildtest.Must(t, make(r.file("sdk:1")+originSuffix))
+		if got := r.Digest("sdk:1"); got != "" {
+			t.Errorf("%s is the digest %.100q", what, got)
+		}
+		if got := r.origin("sdk:1", "sha256:0"); got != "" {
+			t.Errorf("%s is the origin %.100q", what, got)
+		}
 	}
 }
