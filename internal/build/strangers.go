@@ -3,14 +3,12 @@
 package build
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 
-	"buildsys/internal/confined"
 	"buildsys/internal/doctor"
 	"buildsys/internal/remote"
 	"buildsys/internal/sbkeys"
@@ -57,9 +55,6 @@ func secretNames(environ []string) (names []string) {
 	return names
 }
 
-// maxDockerConfig is far above the size of a Docker config.
-const maxDockerConfig = 4 << 20
-
 // loginsIn returns the Docker config if it has logins, or programs that have them.
 func loginsIn(environ []string) string {
 	vars := map[string]string{}
@@ -72,14 +67,7 @@ func loginsIn(environ []string) string {
 		dir = filepath.Join(vars["HOME"], ".docker")
 	}
 	file := filepath.Join(dir, "config.json")
-	data, err := confined.Path{Name: file}.Read(maxDockerConfig)
-	var config struct {
-		Auths       map[string]json.RawMessage
-		CredHelpers map[string]string
-		CredsStore  string
-	}
-	if err != nil || json.Unmarshal(data, &config) != nil ||
-		len(config.Auths) == 0 && len(config.CredHelpers) == 0 && config.CredsStore == "" {
+	if !remote.HasLogins(file) {
 		return ""
 	}
 	return file

@@ -11,6 +11,8 @@ import (
 	"io"
 	"net/http"
 	"strings"
+
+	"buildsys/internal/ctxio"
 )
 
 // maxUnpack limits how many bytes of a compressed file are unpacked to find its end.
@@ -29,7 +31,7 @@ func (p *part) describe(ctx context.Context) string {
 	if strings.HasPrefix(http.DetectContentType(head), "text/html") {
 		return "an HTML page, not a source"
 	}
-	all := ctxReader{ctx, io.NewSectionReader(p.f, 0, p.size)}
+	all := ctxio.NewReader(ctx, io.NewSectionReader(p.f, 0, p.size))
 	switch {
 	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
 		if z, err := gzip.NewReader(all); err == nil && endsEarly(ctx, z) {
@@ -50,6 +52,6 @@ func (p *part) describe(ctx context.Context) string {
 
 func endsEarly(ctx context.Context, r io.Reader) bool {
 	// A few packed bytes may unpack to many, so both sides look at ctx.
-	_, err := io.Copy(io.Discard, ctxReader{ctx, io.LimitReader(r, maxUnpack)})
+	_, err := io.Copy(io.Discard, ctxio.NewReader(ctx, io.LimitReader(r, maxUnpack)))
 	return errors.Is(err, io.ErrUnexpectedEOF)
 }

@@ -17,6 +17,7 @@ import (
 
 	"buildsys/internal/atomicfile"
 	"buildsys/internal/confined"
+	"buildsys/internal/ctxio"
 )
 
 var errNotRegular = errors.New("it is not a regular file")
@@ -138,7 +139,7 @@ func (p *part) resume(ctx context.Context, url string) error {
 	if p.from.URL != url || p.from.Range == "" {
 		return nil
 	}
-	n, err := io.Copy(p.sum, ctxReader{ctx, p.f})
+	n, err := io.Copy(p.sum, ctxio.NewReader(ctx, p.f))
 	if err != nil {
 		return storeError("read", p.path, err)
 	}

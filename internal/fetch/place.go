@@ -14,6 +14,7 @@ import (
 
 	"buildsys/internal/bytesize"
 	"buildsys/internal/confined"
+	"buildsys/internal/ctxio"
 	"buildsys/internal/network"
 )
 
@@ -115,7 +116,7 @@ func copyFile(ctx context.Context, path string, p *part, max int64) error {
 	if err := p.reset(); err != nil {
 		return err
 	}
-	if _, err := io.Copy(p, io.LimitReader(ctxReader{ctx, f}, max)); err != nil {
+	if _, err := io.Copy(p, io.LimitReader(ctxio.NewReader(ctx, f), max)); err != nil {
 		return reason(err)
 	}
 	return nil

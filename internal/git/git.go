@@ -11,14 +11,19 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
+
+	"buildsys/internal/confined"
+	"buildsys/internal/safetext"
 )
 
 // ErrNone means that there is no commit to tell: no git, no checkout around the tree, or one in
 // which nothing was committed yet.
 var ErrNone = errors.New("no commit")
+
+// line makes one line of a name or a text.
+func line(text string) string { return safetext.Line(strings.TrimSpace(text)) }
 
 // timeout ends a git that waits for ever, for instance to read a FIFO. Looking at all files of the
 // largest checkouts takes git some seconds, over a network a minute.
@@ -66,7 +71,7 @@ func Commit(ctx context.Context, root string) (string, error) {
 	}
 	commit = strings.TrimSpace(commit)
 	if !commitID.MatchString(commit) {
-		return "", fmt.Errorf("git rev-parse: %s is not a commit", clean(commit))
+		return "", fmt.Errorf("git rev-parse: %s is not a commit", line(commit))
 	}
 	unfiltered, err := c.unfiltered(ctx)
 	if err != nil {
@@ -111,32 +116,27 @@ const maxGitfile = 8 << 10
 
 // repository returns the directory of the repository that .git is or names.
 func repository(at string) (string, error) {
-	info, err := os.Lstat(at)
-	if err != nil {
-		return "", err
-	}
-	switch {
-	case info.IsDir():
+	if info, err := os.Lstat(at); err == nil && info.IsDir() {
 		return at, nil
-	case !info.Mode().IsRegular():
-		return "", fmt.Errorf("%s is neither a directory nor a file with the path of one", clean(at))
-	case info.Size() > maxGitfile:
-		return "", fmt.Errorf("%s has %d bytes; the path of a repository has at most %d", clean(at),
-			info.Size(), maxGitfile)
 	}
-	text, err := os.ReadFile(at)
-	if err != nil {
+	file := confined.Path{Root: filepath.Dir(at), Name: filepath.Base(at)}
+	text, err := file.Read(maxGitfile)
+	if errors.Is(err, os.ErrNotExist) {
 		return "", err
+	}
+	if err != nil {
+		return "", fmt.Errorf("neither a directory nor a file with the path of one: %s",
+			line(err.Error()))
 	}
 	dir, ok := strings.CutPrefix(strings.TrimRight(string(text), "\r\n"), "gitdir: ")
 	if !ok || strings.ContainsAny(dir, "\x00\n") {
-		return "", fmt.Errorf("%s does not have the path of a repository (gitdir: PATH)", clean(at))
+		return "", fmt.Errorf("%s does not have the path of a repository (gitdir: PATH)", line(at))
 	}
 	if !filepath.IsAbs(dir) {
 		dir = filepath.Join(filepath.Dir(at), dir)
 	}
 	if info, err := os.Lstat(dir); err != nil || !info.IsDir() {
-		return "", fmt.Errorf("%s names %s, which is not a directory", clean(at), clean(dir))
+		return "", fmt.Errorf("%s names %s, which is not a directory", line(at), line(dir))
 	}
 	return dir, nil
 }
@@ -165,8 +165,8 @@ func (c Checkout) confirm(ctx context.Context) error {
 		return err
 	}
 	if ours, err := os.Stat(c.dir); err != nil || !os.SameFile(ours, found) {
-		return fmt.Errorf("git takes %s for the repository of %s, which is %s", clean(out), clean(c.top),
-			clean(c.dir))
+		return fmt.Errorf("git takes %s for the repository of %s, which is %s", line(out), line(c.top),
+			line(c.dir))
 	}
 	return nil
 }
@@ -193,7 +193,7 @@ func (c Checkout) unfiltered(ctx context.Context) (options []string, err error) 
 		seen[name] = true
 		if !filterName.MatchString(name) || len(seen) > maxFilters {
 			return nil, fmt.Errorf("git's configuration has a filter %s: only %d, with names of letters, "+
-				"digits and . _ -, can be switched off", clean(name), maxFilters)
+				"digits and . _ -, can be switched off", line(name), maxFilters)
 		}
 		options = append(options, "-c", "filter."+name+".clean=", "-c", "filter."+name+".process=",
 			"-c", "filter."+name+".required=false")
@@ -221,7 +221,7 @@ func call(ctx context.Context, dir string, env []string, args ...string) (string
 	case ctx.Err() != nil:
 		return "", fmt.Errorf("git: %w", context.Cause(ctx))
 	case err != nil && len(complaint.text) > 0:
-		return "", fmt.Errorf("git: %s (%w)", clean(string(complaint.text)), err)
+		return "", fmt.Errorf("git: %s (%w)", line(string(complaint.text)), err)
 	case err != nil:
 		return "", fmt.Errorf("git: %w", err)
 	case out.over:
@@ -268,15 +268,4 @@ func (h *head) Write(p []byte) (int, error) {
 	h.over = h.over || room < len(p)
 	h.text = append(h.text, p[:room]...)
 	return len(p), nil
-}
-
-// clean makes one line of a text, without control characters.
-func clean(text string) string {
-	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "?")), " ")
-	return strings.Map(func(r rune) rune {
-		if !strconv.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, text)
 }

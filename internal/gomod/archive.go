@@ -6,6 +6,7 @@ import (
 	"archive/tar"
 	"bufio"
 	"buildsys/internal/confined"
+	"buildsys/internal/ctxio"
 	"bytes"
 	"compress/bzip2"
 	"compress/gzip"
@@ -137,7 +138,7 @@ func (w *finder) tar(ctx context.Context, f io.Reader) error {
 		return notArchive(err)
 	}
 	defer r.Close()
-	limited := &io.LimitedReader{R: reader{ctx, r}, N: maxBytes}
+	limited := &io.LimitedReader{R: ctxio.NewReader(ctx, r), N: maxBytes}
 	for t := tar.NewReader(limited); ; {
 		h, err := t.Next()
 		switch {
@@ -177,20 +178,6 @@ func (w *finder) zip(ctx context.Context, f *os.File) error {
 
 func notArchive(err error) error {
 	return &Error{What: "it is not a readable archive: " + err.Error()}
-}
-
-// reader is a reader that ends with its context.
-type reader struct {
-	ctx context.Context
-	io.Reader
-}
-
-// Read reads from the reader.
-func (r reader) Read(b []byte) (int, error) {
-	if r.ctx.Err() != nil {
-		return 0, context.Cause(r.ctx)
-	}
-	return r.Reader.Read(b)
 }
 
 // decompress undoes gzip, xz, zstd and bzip2, which it detects by the first bytes, as tar does.

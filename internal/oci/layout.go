@@ -20,6 +20,7 @@ import (
 	"buildsys/internal/atomicfile"
 	"buildsys/internal/cache"
 	"buildsys/internal/confined"
+	"buildsys/internal/ctxio"
 )
 
 // Layout is the OCI layout in the directory Dir. Readers need no lock; there may be one writer.
@@ -97,7 +98,7 @@ func (l Layout) Copy(ctx context.Context, b cache.Blob, w io.Writer) error {
 	}
 	defer f.Close()
 	sum := sha256.New()
-	r := ContextReader{ctx, io.LimitReader(f, b.Size+1)}
+	r := ctxio.NewReader(ctx, io.LimitReader(f, b.Size+1))
 	n, err := io.Copy(io.MultiWriter(LocalWriter{w}, sum), r)
 	if err == nil && (n != b.Size || [sha256.Size]byte(sum.Sum(nil)) != b.SHA256) {
 		err = l.changed(d)
@@ -247,18 +248,4 @@ func (c *counter) Write(p []byte) (int, error) {
 	n, err := c.w.Write(p)
 	c.n += int64(n)
 	return n, err
-}
-
-// ContextReader fails once its context is done.
-type ContextReader struct {
-	Context context.Context
-	io.Reader
-}
-
-// Read returns the context's cause once it is done.
-func (r ContextReader) Read(p []byte) (int, error) {
-	if r.Context.Err() != nil {
-		return 0, context.Cause(r.Context)
-	}
-	return r.Reader.Read(p)
 }

@@ -14,6 +14,7 @@ import (
 
 	"buildsys/internal/atomicfile"
 	"buildsys/internal/cache"
+	"buildsys/internal/ctxio"
 	"buildsys/internal/errkind"
 	"buildsys/internal/oci"
 )
@@ -122,7 +123,7 @@ func (d *directory) putManifest(_ context.Context, tag string, data []byte) erro
 func (d *directory) putBlob(ctx context.Context, b cache.Blob, data io.ReadSeeker) error {
 	return d.write(d.blobPath(b), func(w io.Writer) error {
 		check := newVerifier(b)
-		_, err := io.Copy(io.MultiWriter(w, check), oci.ContextReader{Context: ctx, Reader: data})
+		_, err := io.Copy(io.MultiWriter(w, check), ctxio.NewReader(ctx, data))
 		if err != nil {
 			return err
 		}

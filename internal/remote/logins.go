@@ -3,13 +3,13 @@
 package remote
 
 import (
+	"buildsys/internal/confined"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/credentials"
@@ -67,21 +67,36 @@ func (r *ociRegistry) strange(host string) (string, error) {
 // kilobytes.
 const maxDockerConfig = 4 << 20
 
-// configured reports whether a Docker config has an entry for one of the names of a host.
-func configured(file string, names ...string) (bool, error) {
-	f, err := os.Open(file)
+// dockerLogins is what a Docker config says of logins.
+type dockerLogins struct {
+	Auths       map[string]json.RawMessage `json:"auths"`
+	CredHelpers map[string]string          `json:"credHelpers"`
+	CredsStore  string                     `json:"credsStore"`
+}
+
+// readDockerLogins reads a Docker config. A missing one says nothing.
+func readDockerLogins(file string) (c dockerLogins, err error) {
+	data, err := confined.Path{Name: file}.Read(maxDockerConfig)
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+		return c, nil
 	}
 	if err != nil {
-		return false, err
+		return c, err
 	}
-	defer f.Close()
-	var config struct {
-		Auths       map[string]json.RawMessage `json:"auths"`
-		CredHelpers map[string]string          `json:"credHelpers"`
-	}
-	if err := json.NewDecoder(io.LimitReader(f, maxDockerConfig)).Decode(&config); err != nil {
+	err = json.NewDecoder(bytes.NewReader(data)).Decode(&c) // as Docker: what follows is ignored
+	return c, err
+}
+
+// HasLogins reports whether a Docker config has logins, or names programs that have them.
+func HasLogins(file string) bool {
+	c, err := readDockerLogins(file)
+	return err == nil && (len(c.Auths) > 0 || len(c.CredHelpers) > 0 || c.CredsStore != "")
+}
+
+// configured reports whether a Docker config has an entry for one of the names of a host.
+func configured(file string, names ...string) (bool, error) {
+	config, err := readDockerLogins(file)
+	if err != nil {
 		return false, err
 	}
 	for _, name := range names {

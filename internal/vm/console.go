@@ -6,8 +6,9 @@ import (
 	"bufio"
 	"errors"
 	"io"
-	"regexp"
 	"strings"
+
+	"buildsys/internal/safetext"
 )
 
 // tailLines is how many lines of the console an error shows.
@@ -23,23 +24,16 @@ type console struct {
 	tail []string
 }
 
-// escapes matches terminal control sequences, which firmware and boot loaders print even on a
-// serial line.
-func escapes() *regexp.Regexp {
-	return regexp.MustCompile(`\x1b(\[[0-9;?=]*[ -/]*[@-~]|[()][0-9A-B]|[=>78cDEHM])`)
-}
-
 // read calls line for every line until the reader ends. The last one may lack its newline. It
 // returns the first error of saving.
 func (c *console) read(r io.Reader, line func(string)) (err error) {
-	control := escapes()
 	in := bufio.NewReaderSize(r, maxLine)
 	for {
 		raw, readErr := in.ReadSlice('\n')
 		if c.save != nil && err == nil {
 			_, err = c.save.Write(raw)
 		}
-		if text := clean(control.ReplaceAllString(string(raw), "")); text != "" {
+		if text := strings.TrimSpace(safetext.Line(string(raw))); text != "" {
 			c.remember(text)
 			line(text)
 		}
@@ -47,16 +41,6 @@ func (c *console) read(r io.Reader, line func(string)) (err error) {
 			return err // the guest is gone: the error of the pipe says nothing
 		}
 	}
-}
-
-// clean drops line ends and anything else that would upset a terminal.
-func clean(s string) string {
-	return strings.TrimSpace(strings.Map(func(c rune) rune {
-		if c < ' ' && c != '\t' || c == 0x7f {
-			return -1
-		}
-		return c
-	}, s))
 }
 
 func (c *console) remember(line string) {
