@@ -20,7 +20,6 @@ import (
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
-	"github.com/therootcompany/xz"
 )
 
 // MaxText is the size of the largest go.mod or go.sum, as in the go command.
@@ -133,7 +132,7 @@ func (w *finder) add(name string, mode fs.FileMode, read func() (io.ReadCloser, 
 }
 
 func (w *finder) tar(ctx context.Context, f io.Reader) error {
-	r, err := decompress(f)
+	r, err := decompress(ctxio.NewReader(ctx, f))
 	if err != nil {
 		return notArchive(err)
 	}
@@ -192,8 +191,7 @@ func decompress(f io.Reader) (io.ReadCloser, error) {
 	case begins("\x1f\x8b"):
 		return gzip.NewReader(in)
 	case begins("\xfd7zXZ\x00"):
-		r, err := xz.NewReader(in, 64<<20)
-		return io.NopCloser(r), err
+		return io.NopCloser(newXZ(in)), nil
 	case begins("\x28\xb5\x2f\xfd"):
 		r, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1),
 			zstd.WithDecoderMaxWindow(128<<20))
