@@ -129,7 +129,7 @@ func (s *Session) know(ctx context.Context, e *engineLink, images sdk.Images) (s
 		return e.confirm(ctx, images, sdk.Digests{})
 	})
 	if err == nil {
-		images.Remote.ShareSDK(images.SDK, keyed.SDK)
+		images.ShareID(keyed)
 	}
 	return keyed, err
 }

@@ -142,45 +142,43 @@ func TestTwoMachines(t *testing.T) {
 	r.must(t, 0, "warning: ", "1 of 1 step done")
 }
 
-// poisonAside gives the result of aside the RPM of low, in a consistent form.
+// poisonAside gives the result of aside the RPM of low.
 func poisonAside(t *testing.T, reg *registry, root string) {
 	t.Helper()
-	manifest := func(step string) (tag string, m map[string]any) {
-		states, _ := filepath.Glob(filepath.Join(root, "build/state/*/package-"+step+".state"))
-		if len(states) != 1 {
-			t.Fatalf("records of %s: %q", step, states)
-		}
-		state, err := os.ReadFile(states[0])
-		if err != nil {
-			t.Fatal(err)
-		}
-		tag = strings.Fields(string(state))[3]
-		req, _ := http.NewRequest(http.MethodGet, reg.URL+"/v2/skiff/cache/manifests/"+tag, nil)
-		req.Header.Set("Accept", "application/vnd.oci.image.manifest.v1+json")
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		if err := json.NewDecoder(resp.Body).Decode(&m); err != nil {
-			t.Fatal(err)
-		}
-		return tag, m
+	reg.forge(t, tagOf(t, root, "aside"), tagOf(t, root, "low"), filepath.Dir(rpms(t, root, "low")[0]))
+}
+
+// tagOf returns the tag that a result of a checkout has in registries.
+func tagOf(t *testing.T, root, step string) string {
+	t.Helper()
+	states, _ := filepath.Glob(filepath.Join(root, "build/state/*/package-"+step+".state"))
+	if len(states) != 1 {
+		t.Fatalf("records of %s: %q", step, states)
 	}
-	_, low := manifest("low")
-	tag, aside := manifest("aside")
-	layers := aside["layers"].([]any)
-	layers[len(layers)-1] = low["layers"].([]any)[len(low["layers"].([]any))-1]
-	files, content, err := cache.ScanDir(filepath.Dir(rpms(t, root, "low")[0]))
-	if err != nil || len(files) != 1 {
-		t.Fatal(files, err)
-	}
-	aside["annotations"].(map[string]any)["invalid.buildsys.content"] = content.String()
-	data, err := json.Marshal(aside)
+	state, err := os.ReadFile(states[0])
 	if err != nil {
 		t.Fatal(err)
 	}
-	req, _ := http.NewRequest(http.MethodPut, reg.URL+"/v2/skiff/cache/manifests/"+tag,
+	return strings.Fields(string(state))[3]
+}
+
+// forge gives the result tag the outputs of the result from, which are also in dir, in a consistent
+// form.
+func (r *registry) forge(t *testing.T, tag, from, dir string) {
+	t.Helper()
+	other, result := r.manifest(t, from)["layers"].([]any), r.manifest(t, tag)
+	layers := result["layers"].([]any)
+	layers[len(layers)-1] = other[len(other)-1]
+	files, content, err := cache.ScanDir(dir)
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	result["annotations"].(map[string]any)["invalid.buildsys.content"] = content.String()
+	data, err := json.Marshal(result)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, _ := http.NewRequest(http.MethodPut, r.URL+"/v2/skiff/cache/manifests/"+tag,
 		bytes.NewReader(data))
 	req.Header.Set("Content-Type", "application/vnd.oci.image.manifest.v1+json")
 	resp, err := http.DefaultClient.Do(req)
@@ -188,4 +186,20 @@ func poisonAside(t *testing.T, reg *registry, root string) {
 		t.Fatalf("%v, %v", resp, err)
 	}
 	resp.Body.Close()
+}
+
+// manifest returns the manifest of a result.
+func (r *registry) manifest(t *testing.T, tag string) (m map[string]any) {
+	t.Helper()
+	req, _ := http.NewRequest(http.MethodGet, r.URL+"/v2/skiff/cache/manifests/"+tag, nil)
+	req.Header.Set("Accept", "application/vnd.oci.image.manifest.v1+json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(&m); err != nil {
+		t.Fatal(err)
+	}
+	return m
 }

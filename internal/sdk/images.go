@@ -46,13 +46,26 @@ type Digests struct {
 	Others map[string]string // by reference
 }
 
-// Recorded returns the digests that an engine last reported.
+// Recorded returns the digests that an engine last reported, or for the SDK a remote cache, unless
+// the image is one that this run does not trust: with its digest, results of steps that ran in it
+// would count.
 func (i Images) Recorded() Digests {
 	d := Digests{SDK: i.Records.Digest(i.SDK), Others: map[string]string{}}
+	if i.checkOrigin(d.SDK) != nil {
+		d.SDK = ""
+	}
 	for _, ref := range i.Others {
 		d.Others[ref] = i.Records.Digest(ref)
 	}
 	return d
+}
+
+// ShareID uploads the digest of the SDK image that results are made with, unless nobody but a cache
+// that this run does not trust says that the image has it.
+func (i Images) ShareID(d Digests) {
+	if i.trusts(i.Records.claimed(i.SDK, d.SDK)) {
+		i.Remote.ShareSDK(i.SDK, d.SDK)
+	}
 }
 
 // complete reports whether all digests but that of the SDK are known.
@@ -75,6 +88,9 @@ func (i Images) Know(ctx context.Context, ask func(context.Context) error) (Dige
 	}
 	if there, ok := i.Remote.FindSDK(ctx, i.SDK); ok && d.complete() {
 		d.SDK = there.ID
+		if err := i.Records.setClaimed(i.SDK, there.ID, there.Origin); err != nil {
+			return d, err
+		}
 		return d, i.Records.Set(i.SDK, there.ID)
 	}
 	err := ask(ctx)
@@ -89,6 +105,9 @@ func (i Images) Confirm(ctx context.Context, eng Engine, keyed Digests) error {
 		return err
 	}
 	if err := i.record(i.SDK, sdk); err != nil {
+		return err
+	}
+	if err := i.Records.remove(i.SDK, claimSuffix); err != nil { // the engine says so itself
 		return err
 	}
 	changed := keyed.SDK != "" && keyed.SDK != sdk
@@ -158,11 +177,16 @@ func (i Images) Find(ctx context.Context, eng Engine) (string, error) {
 		"(docker pull %[1]s)", i.SDK)
 }
 
+// trusts reports whether this run trusts an origin, which is empty for this machine.
+func (i Images) trusts(origin string) bool {
+	return origin == "" || i.Trusts != nil && i.Trusts(origin)
+}
+
 // checkOrigin returns an error if the engine's SDK image is one that this run does not trust. It
 // may have been fetched by a run for another tree.
 func (i Images) checkOrigin(digest string) error {
 	origin := i.Records.origin(i.SDK, digest)
-	if origin == "" || i.Trusts != nil && i.Trusts(origin) {
+	if i.trusts(origin) {
 		return nil
 	}
 	return errkind.Environmentf("the SDK image %s was fetched from %s, and this run takes nothing "+

@@ -42,8 +42,35 @@ func (r Records) Set(ref, digest string) error {
 
 // origin returns the remote cache that the image ref with a digest was fetched from, or "" if it
 // was made here or came with the engine.
-func (r Records) origin(ref, digest string) string {
-	data, err := confined.Path{Root: r.dir, Name: name(ref) + originSuffix}.Read(maxRecord)
+func (r Records) origin(ref, digest string) string { return r.note(ref, digest, originSuffix) }
+
+// setOrigin records where an image was fetched from. It is called before the image is imported:
+// an import that is killed must not leave an image that counts as made here.
+func (r Records) setOrigin(ref, digest, origin string) error {
+	return r.setNote(ref, digest, originSuffix, origin)
+}
+
+// claimed returns the remote cache that alone says that the image ref has a digest, or "".
+func (r Records) claimed(ref, digest string) string { return r.note(ref, digest, claimSuffix) }
+
+// setClaimed records that a remote cache says that the image ref has a digest.
+func (r Records) setClaimed(ref, digest, origin string) error {
+	return r.setNote(ref, digest, claimSuffix, origin)
+}
+
+// MadeHere records that the image ref was imported from a root file system of the caller.
+func (r Records) MadeHere(ref string) error {
+	return errors.Join(r.remove(ref, originSuffix), r.remove(ref, claimSuffix))
+}
+
+// Suffixes of the files that say which remote cache a digest is from.
+const (
+	originSuffix = ".origin"
+	claimSuffix  = ".claim"
+)
+
+func (r Records) note(ref, digest, suffix string) string {
+	data, err := confined.Path{Root: r.dir, Name: name(ref) + suffix}.Read(maxRecord)
 	of, origin, _ := strings.Cut(strings.TrimSpace(string(data)), " ")
 	if err != nil || of != digest {
 		return ""
@@ -51,27 +78,21 @@ func (r Records) origin(ref, digest string) string {
 	return origin
 }
 
-// setOrigin records where an image was fetched from. It is called before the image is imported:
-// an import that is killed must not leave an image that counts as made here.
-func (r Records) setOrigin(ref, digest, origin string) error {
+func (r Records) setNote(ref, digest, suffix, origin string) error {
 	if err := os.MkdirAll(r.dir, 0o755); err != nil {
 		return errkind.BadEnvironment(err)
 	}
 	text := []byte(digest + " " + origin + "\n")
-	err := atomicfile.ReplaceDurable(r.file(ref)+originSuffix, text, 0o644)
-	return errkind.BadEnvironment(err)
+	return errkind.BadEnvironment(atomicfile.ReplaceDurable(r.file(ref)+suffix, text, 0o644))
 }
 
-// MadeHere records that the image ref was imported from a root file system of the caller.
-func (r Records) MadeHere(ref string) error {
-	err := os.Remove(r.file(ref) + originSuffix)
+func (r Records) remove(ref, suffix string) error {
+	err := os.Remove(r.file(ref) + suffix)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return errkind.BadEnvironment(err)
 }
-
-const originSuffix = ".origin"
 
 // maxRecord is more than a digest and the place of a remote cache have.
 const maxRecord = 16 << 10

@@ -98,8 +98,8 @@ func TestOriginOfTheImage(t *testing.T) {
 	i := Images{SDK: "sdk:1", Records: RecordsIn(t.TempDir()), Remote: open(), Trusts: trusts,
 		Tell: func(progress.Kind, string) {}}
 	for range 2 { // fetched, then there
-		if id, err := i.Find(t.Context(), eng); err != nil || id != maker.id {
-			t.Fatalf("%q, %v", id, err)
+		if err := i.Confirm(t.Context(), eng, Digests{}); err != nil || i.Recorded().SDK != maker.id {
+			t.Fatalf("%q, %v", i.Recorded().SDK, err)
 		}
 	}
 	for _, trusts := range []func(string) bool{nil, func(string) bool { return false }} {
@@ -107,12 +107,63 @@ func TestOriginOfTheImage(t *testing.T) {
 		if _, err := i.Find(t.Context(), eng); errkind.Of(err) != errkind.Environment {
 			t.Errorf("an image of another origin: %v", err)
 		}
+		if d := i.Recorded(); d.SDK != "" {
+			t.Errorf("keys have the digest %s of an image of another origin", d.SDK)
+		}
 	}
 	if err := i.Records.MadeHere("sdk:1"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := i.Find(t.Context(), eng); err != nil {
 		t.Errorf("an image that was made here: %v", err)
+	}
+}
+
+// TestOriginOfTheDigest: a digest that only the cache of another run claims is not uploaded to the
+// one of this run, where others would take it for that of the image.
+func TestOriginOfTheDigest(t *testing.T) {
+	theirs, ours := remote.Location{Dir: t.TempDir()}, remote.Location{Dir: t.TempDir()}
+	open := func(from, to remote.Location) *remote.Cache {
+		o := remote.Options{To: to, Warn: func(text string) { t.Error(text) },
+			Have: func(cache.Blob) (*os.File, error) { return nil, fs.ErrNotExist }}
+		if from != (remote.Location{}) {
+			o.From = []remote.Location{from}
+		}
+		c, err := remote.Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	none := remote.Location{}
+	evil := fmt.Sprintf("sha256:%x", sha256.Sum256([]byte("evil")))
+	if err := open(none, theirs).PushSDK(t.Context(), remote.SDK{Image: "sdk:1", ID: evil}, nil,
+		false); err != nil {
+		t.Fatal(err)
+	}
+	i := Images{SDK: "sdk:1", Records: RecordsIn(t.TempDir()), Remote: open(theirs, none),
+		Trusts: func(string) bool { return true }}
+	d, err := i.Know(t.Context(), nil)
+	if err != nil || d.SDK != evil {
+		t.Fatalf("%v, %v", d, err)
+	}
+	share := func() bool {
+		i.Remote = open(none, ours)
+		i.ShareID(Digests{SDK: evil})
+		i.Remote.Close(t.Context(), nil)
+		_, ok := open(ours, none).FindSDK(t.Context(), "sdk:1")
+		return ok
+	}
+	i.Trusts = func(origin string) bool { return origin != theirs.String() }
+	if share() {
+		t.Error("the digest was uploaded")
+	}
+	eng := &owner{id: evil}
+	if err := i.Confirm(t.Context(), eng, Digests{}); err != nil {
+		t.Fatal(err)
+	}
+	if !share() { // the engine has the image, and from elsewhere
+		t.Error("the digest of an image of the engine was not uploaded")
 	}
 }
 
