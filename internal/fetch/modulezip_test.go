@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -70,5 +71,11 @@ func TestModuleThatUnpacksToTooMuch(t *testing.T) {
 	cancel()
 	if _, err := hashZip(ctx, good); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
+	}
+	// What is packed well comes out without anything being read.
+	left := int64(size)
+	u := &unpacked{ctx, io.NopCloser(strings.NewReader("text")), &left}
+	if n, err := u.Read(make([]byte, 10)); n > 0 || !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %d bytes, %v", n, err)
 	}
 }

@@ -4,6 +4,7 @@
 package gomod
 
 import (
+	"buildsys/internal/buildtest/bound"
 	"bytes"
 	"context"
 	"encoding/binary"
@@ -48,6 +49,49 @@ func TestZipThatListsTooManyFiles(t *testing.T) {
 	}
 }
 
+// TestZipThatIsTooLarge: archive/zip makes room for as many files as a directory claims, if they
+// would fit into the file.
+func TestZipThatIsTooLarge(t *testing.T) {
+	const entries = (maxZip + 1) / 30 // as archive/zip reckons
+	end := make([]byte, 56+20+22)     // the end in 64 bits, where it is, and the old one
+	copy(end, "PK\x06\x06")
+	le := binary.LittleEndian
+	le.PutUint64(end[4:], 44)
+	le.PutUint64(end[24:], entries)
+	le.PutUint64(end[32:], entries)
+	copy(end[56:], "PK\x06\x07")
+	le.PutUint64(end[64:], maxZip+1-uint64(len(end)))
+	le.PutUint32(end[72:], 1)
+	copy(end[76:], "PK\x05\x06")
+	for i := 8; i < 20; i++ {
+		end[76+i] = 0xff
+	}
+	c := &counter{ReaderAt: tail(end)}
+	bound.Work(t, 1<<20, func() {
+		_, err := OpenZip(t.Context(), c, maxZip+1)
+		if err == nil || !strings.Contains(err.Error(), "the zip file has 1073741825 bytes") {
+			t.Errorf("error %v", err)
+		}
+	})
+	if c.read > 0 {
+		t.Errorf("%d bytes were read", c.read)
+	}
+}
+
+// tail is the end of a file of maxZip+1 bytes, whose others are zero.
+type tail []byte
+
+func (e tail) ReadAt(b []byte, off int64) (int, error) {
+	clear(b)
+	begin := maxZip + 1 - int64(len(e))
+	for i := range b {
+		if at := off + int64(i) - begin; at >= 0 && at < int64(len(e)) {
+			b[i] = e[at]
+		}
+	}
+	return len(b), nil
+}
+
 // TestSumsOfTooManyModules: every module is fetched.
 func TestSumsOfTooManyModules(t *testing.T) {
 	var text strings.Builder
@@ -66,5 +110,9 @@ func TestReadEnds(t *testing.T) {
 	cancel()
 	if _, err := Read(ctx, save(t, tarOf(t, goModule...)), ""); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
+	}
+	c := &counter{ReaderAt: tail(nil)}
+	if _, err := OpenZip(ctx, c, 1000); !errors.Is(err, context.Canceled) || c.read > 0 {
+		t.Errorf("a zip file: %d bytes were read, error %v", c.read, err)
 	}
 }
