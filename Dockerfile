@@ -7,13 +7,16 @@
 #   buildsys.invalid/package   packages/<name>/* and its external files, flat
 #   buildsys.invalid/sources   sources/<group>/ for each of the package's source groups
 #   buildsys.invalid/rpms      <package>/*.rpm for each package that this step may see
-#   buildsys.invalid/image     partitions.tsv, image.ovf of an appliance, keys/ with public keys (target `variant` only)
+#   buildsys.invalid/image     partitions.tsv, image.ovf of an appliance, keys/ with public keys (targets of images only)
 # .invalid never resolves (RFC 2606): a missing context fails, it is never pulled from a registry.
-# Each target is one RUN: a container costs about 0.4 s whatever it does. A line that begins with "# ---- target" begins the
-# part of the file that only that target is given, up to the next such line: its edits leave other targets' keys alone.
+# Each target is one RUN, three for signed images: a container costs about 0.4 s whatever it does. A line that begins with
+# "# ---- target" begins a part of the file that only the targets it names are given, up to the next such line: its edits
+# leave other targets' keys alone.
 
 # The SDK image. Always given, by content; there is no default that could be pulled by surprise.
 ARG SDK
+# "signed" for images with uefi-secure-boot.
+ARG UEFI_SECURE_BOOT=unsigned
 
 # ---- target `package`: the RPMs of one package ---------------------------------------------------------------------
 
@@ -63,19 +66,15 @@ ARG IMAGE_FORMAT
 ARG IMAGE_FEATURES
 ARG PARTITION_PLAN
 ARG KERNEL_PARAMETERS
-# 1 for images that are signed; the private keys are secrets, so that they are in no layer and in no argument.
 ARG UEFI_SECURE_BOOT
 # Given only by `build-variant --verify-reproducible`, as to packages.
 ARG VARY
 RUN --mount=from=buildsys.invalid/recipe,target=/host/recipe \
     --mount=from=buildsys.invalid/rpms,target=/host/rpms \
     --mount=from=buildsys.invalid/image,target=/host/image \
-    --mount=type=secret,id=code-sign.key,target=/host/secrets/code-sign.key \
-    --mount=type=secret,id=config-sign.key,target=/host/secrets/config-sign.key \
     bash /host/recipe/tools/image/build-variant
 
-FROM scratch AS variant
-COPY --from=imgbuild /output/ /
+FROM imgbuild AS unfinished
 
 
 # ---- target `repack`: the disk image of one variant from an earlier one ----------------------------------------------
@@ -98,12 +97,52 @@ ARG UEFI_SECURE_BOOT
 RUN --mount=from=buildsys.invalid/recipe,target=/host/recipe \
     --mount=from=buildsys.invalid/source,target=/host/source \
     --mount=from=buildsys.invalid/image,target=/host/image \
-    --mount=type=secret,id=code-sign.key,target=/host/secrets/code-sign.key \
-    --mount=type=secret,id=config-sign.key,target=/host/secrets/config-sign.key \
     bash /host/recipe/tools/repack/img2img /host/source /host/image/partitions.tsv /output
 
-FROM scratch AS repack
-COPY --from=imgrepack /output/ /
+FROM imgrepack AS unfinished
+
+
+# ---- targets `variant` and `repack`: signatures, and the disks of signed images --------------------------------------
+# The stage before is `unfinished`: for signed images it left /state, and else /output with everything. Only `signatures`
+# has the private keys, as secrets, so that they are in no layer and in no argument. It sees the few files to sign: no RPM, no
+# image, no disk.
+
+FROM ${SDK} AS signatures
+ARG VARIANT
+RUN --mount=from=buildsys.invalid/recipe,target=/host/recipe \
+    --mount=from=buildsys.invalid/image,source=keys,target=/host/keys \
+    --mount=from=unfinished,source=/state/sign,target=/host/sign \
+    --mount=type=secret,id=code-sign.key,target=/host/secrets/code-sign.key \
+    --mount=type=secret,id=config-sign.key,target=/host/secrets/config-sign.key \
+    bash /host/recipe/tools/disk/sign-boot /host/sign /host/keys /host/secrets /signed
+
+FROM ${SDK} AS signed
+ARG ARCH
+ARG VARIANT
+ARG VERSION_ID
+ARG BUILD_ID
+ARG NAME
+ARG PRETTY_NAME
+ARG IMAGE_NAME
+ARG IMAGE_FORMAT
+ARG IMAGE_FEATURES
+ARG KERNEL_PARAMETERS
+ARG UEFI_SECURE_BOOT
+ARG VARY
+RUN --mount=from=buildsys.invalid/recipe,target=/host/recipe \
+    --mount=from=buildsys.invalid/image,target=/host/image \
+    --mount=from=unfinished,source=/state,target=/host/state,rw \
+    --mount=from=signatures,source=/signed,target=/host/signed \
+    bash /host/recipe/tools/disk/finish-image /host/state /host/signed /host/image/partitions.tsv /output
+
+FROM unfinished AS unsigned
+
+FROM ${UEFI_SECURE_BOOT} AS image
+
+FROM scratch AS variant
+COPY --from=image /output/ /
+
+FROM variant AS repack
 
 
 # ---- target `modules`: the Go modules that a package's source archives need, vendored ---------------------------------

@@ -7,23 +7,23 @@ import (
 	"regexp"
 )
 
-// sectionLine begins the part of a Dockerfile that only one target uses. The part ends at the next
-// such line.
-var sectionLine = regexp.MustCompile("^# ---- target `([a-z-]+)`")
+// sectionLine begins a part of a Dockerfile that only some targets use: those whose names are in
+// the line before a colon. The part ends at the next such line.
+var sectionLine = regexp.MustCompile("^# ---- targets? [^:]*")
 
-// section returns the part of a Dockerfile that a target needs: all before the first section, and
+// section returns the parts of a Dockerfile that a target needs: all before the first section, and
 // the target's own. So an edit of how images are made leaves the keys of all packages alone. Lines
 // of other sections become empty, which keeps line numbers right in the engine's messages. A
 // Dockerfile without a section for the target is returned whole.
 func section(dockerfile []byte, target string) []byte {
 	var out bytes.Buffer
-	current, found := "", false
+	own, found := true, false
 	for line := range bytes.Lines(dockerfile) {
-		if m := sectionLine.FindSubmatch(line); m != nil {
-			current = string(m[1])
-			found = found || current == target
+		if names := sectionLine.Find(line); names != nil {
+			own = bytes.Contains(names, []byte("`"+target+"`"))
+			found = found || own
 		}
-		if current != "" && current != target {
+		if !own {
 			line = []byte("\n")
 		}
 		out.Write(line)

@@ -43,7 +43,7 @@ func (n *native) addSigning(s *Step, v *workspace.Variant) error {
 	}
 	sortFiles(image.Files)
 	s.Solve.Contexts["image"] = image
-	s.Solve.Args["UEFI_SECURE_BOOT"] = "1"
+	s.Solve.Args["UEFI_SECURE_BOOT"] = "signed" // a stage of the recipe
 	s.Solve.Secrets = keys.Secrets
 	return nil
 }
