@@ -3,7 +3,6 @@
 package remote
 
 import (
-	"buildsys/internal/confined"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -13,6 +12,8 @@ import (
 
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/credentials"
+
+	"buildsys/internal/confined"
 )
 
 // credential returns the credentials for the host of the registry, and none for others. A registry
