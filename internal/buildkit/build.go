@@ -111,7 +111,7 @@ func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out str
 		return err
 	}
 	f := log.failure(g)
-	f.err, f.own, f.jobs, f.fileLimit = err, g.refused(), int(jobs), b.limits.enforced(g.known)
+	f.err, f.own, f.jobs, f.fileLimit = err, g.refused(), int(jobs), b.limits.enforced(s, g.known)
 	if full(err) {
 		f.full = out
 	}
@@ -194,7 +194,7 @@ func frontendAttrs(s plan.Solve, img sdkImage, limits engine.Limits) map[string]
 		// With it, a "# syntax=" line or a BUILDKIT_SYNTAX argument never selects another frontend.
 		"cmdline": "builtin",
 	}
-	for k, v := range limitAttrs(limits) {
+	for k, v := range limitAttrs(s, limits) {
 		attrs[k] = v
 	}
 	for k, v := range s.Args {
