@@ -31,7 +31,7 @@ var mayImport = map[string][]string{
 	"manifest":   {"errkind"},
 	"pgp":        {},
 	"uefi":       {},
-	"image":      {"errkind", "manifest", "pgp", "uefi"},
+	"image":      {"confined", "errkind", "manifest", "pgp", "uefi"},
 	"workspace":  {"errkind", "graph", "manifest"},
 	"plan": {
 		"builddir", "confined", "dockerfile", "errkind", "graph", "image", "manifest", "workspace",
@@ -75,7 +75,7 @@ var mayImport = map[string][]string{
 		"build", "bytesize", "cachedir", "confined", "engine", "errkind", "manifest", "remote",
 		"sdk", "workspace",
 	},
-	"vm": {"image", "safetext", "uefi"},
+	"vm": {"confined", "image", "safetext", "uefi"},
 	"cli": {
 		"build", "bytesize", "cache", "cargo", "codebuild", "confined", "doctor", "engine",
 		"errkind", "executor", "graph", "image", "lint", "manifest", "plan", "progress",

@@ -74,7 +74,7 @@ func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out str
 	if err != nil {
 		return failure{own: err, err: err}.solveError(s.Name, sdk)
 	}
-	secrets, err := secretSession(s.Secrets)
+	secrets, err := readSecrets(s.Secrets)
 	if err != nil {
 		return failure{own: err, err: err}.solveError(s.Name, sdk)
 	}
@@ -82,6 +82,7 @@ func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out str
 	if err != nil {
 		return err
 	}
+	outputs.keys = keyParts(secrets)
 	g := b.guardOf(s, img, sess.ID(), in)
 	log := newStatusLog(reporter(report))
 	if log.layers = layers; layers != nil {
@@ -95,7 +96,7 @@ func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out str
 	if err == nil {
 		b.limits.tell(g.known, report)
 		opt := bkclient.SolveOpt{SharedSession: sess, LocalMounts: in.locals, OCIStores: img.stores(),
-			Session: secrets, Exports: outputs.exports()}
+			Session: serveSecrets(secrets), Exports: outputs.exports()}
 		// Recording the build in the engine's history takes a tenth of a small build's time.
 		opt.Internal = true
 		layers.addTo(&opt)

@@ -134,7 +134,7 @@ func (l sdkLayout) lock() (unlock func(), err error) {
 	if err := l.Make(); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(filepath.Join(l.Dir, "lock"), os.O_RDWR|os.O_CREATE, 0o644)
+	f, err := os.OpenFile(filepath.Join(l.Dir, "lock"), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o644)
 	if err != nil {
 		return nil, err
 	}

@@ -73,6 +73,7 @@ type receiver struct {
 	limits engine.Limits
 	root   *os.Root
 	stop   func(error) // ends the build
+	keys   []keyPart   // of the private keys that the build was given
 
 	mu     sync.Mutex
 	stream *io.PipeWriter // nil until the engine begins to send
@@ -302,8 +303,12 @@ func (r *receiver) write(name string, size int64, from io.Reader) error {
 	if err != nil {
 		return r.host(err)
 	}
-	_, err = io.Copy(f, from)
+	search := &keySearch{parts: r.keys}
+	_, err = io.Copy(io.MultiWriter(f, search), from)
 	err = errors.Join(err, f.Chmod(0o644), f.Close())
+	if search.found != "" {
+		return r.refuse(name, "has a part of the private key %s in it", search.found)
+	}
 	r.files = append(r.files, cache.File{Name: name, Size: size})
 	return r.host(err)
 }

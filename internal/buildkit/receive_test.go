@@ -66,10 +66,12 @@ func archive(t *testing.T, files []sent) []byte {
 }
 
 // received sends a stream to a receiver into dir.
-func received(t *testing.T, dir string, trees bool, limits engine.Limits, stream []byte) error {
+func received(t *testing.T, dir string, trees bool, limits engine.Limits, stream []byte,
+	keys ...keyPart) error {
 	t.Helper()
 	r, err := newReceiver("bash", dir, trees, limits, func(error) {})
 	must(t, err)
+	r.keys = keys
 	to, err := r.exports()[0].Output(nil)
 	must(t, err)
 	_, failed := to.Write(stream)

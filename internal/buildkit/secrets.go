@@ -11,12 +11,8 @@ import (
 	"buildsys/internal/confined"
 )
 
-// secretSession serves files by name; nothing if there are none. The engine asks for a secret when
-// a step mounts it, puts it into a file in memory, and keeps neither its bytes nor a hash of them.
-func secretSession(files map[string]confined.Path) ([]session.Attachable, error) {
-	if len(files) == 0 {
-		return nil, nil
-	}
+// readSecrets reads files by name.
+func readSecrets(files map[string]confined.Path) (map[string][]byte, error) {
 	values := make(map[string][]byte, len(files))
 	for name, path := range files {
 		data, err := path.Read(secretsprovider.MaxSecretSize)
@@ -25,5 +21,14 @@ func secretSession(files map[string]confined.Path) ([]session.Attachable, error)
 		}
 		values[name] = data
 	}
-	return []session.Attachable{secretsprovider.FromMap(values)}, nil
+	return values, nil
+}
+
+// serveSecrets serves secrets by name; nothing if there are none. The engine asks for a secret when
+// a step mounts it, puts it into a file in memory, and keeps neither its bytes nor a hash of them.
+func serveSecrets(values map[string][]byte) []session.Attachable {
+	if len(values) == 0 {
+		return nil
+	}
+	return []session.Attachable{secretsprovider.FromMap(values)}
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 
+	"buildsys/internal/confined"
 	"buildsys/internal/errkind"
 )
 
@@ -46,10 +47,16 @@ func Open(ctx context.Context, path, dir string) (*File, error) {
 
 // open is Open within limits.
 func open(ctx context.Context, path, dir string, l *limits) (*File, error) {
-	f, err := os.Open(path)
+	f, err := confined.Path{Name: path}.Open()
 	if err != nil {
 		return nil, err
 	}
+	return openFile(ctx, f, dir, l)
+}
+
+// openFile is open for an open file, which it closes or returns.
+func openFile(ctx context.Context, f *os.File, dir string, l *limits) (*File, error) {
+	path := f.Name()
 	info, err := f.Stat()
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("read image: %w", err), f.Close())

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"buildsys/internal/buildtest/need"
@@ -213,6 +214,24 @@ func TestExpandTellsDiskFromData(t *testing.T) {
 		_, err := expand(anything(t), failing, io.NewSectionReader(bytes.NewReader(nil), 0, 0), "x", "")
 		if _, bad := errors.AsType[*BadImageError](err); bad != test.bad || !errors.Is(err, test.err) {
 			t.Errorf("%v: bad image %v, want %v (%v)", test.err, bad, test.bad, err)
+		}
+	}
+}
+
+// TestOpenWaitsForNothing: the image that inspect and boot are given may be a FIFO or a device.
+func TestOpenWaitsForNothing(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "disk.img")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{fifo, "/dev/zero"} {
+		if _, err := Open(t.Context(), name, ""); err == nil ||
+			!strings.Contains(err.Error(), "not a regular file") {
+			t.Errorf("Open(%s): error %v", name, err)
+		}
+		if _, err := OpenAll(t.Context(), name, ""); err == nil ||
+			!strings.Contains(err.Error(), "not a regular file") {
+			t.Errorf("OpenAll(%s): error %v", name, err)
 		}
 	}
 }

@@ -15,6 +15,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"buildsys/internal/confined"
 )
 
 const (
@@ -32,18 +34,18 @@ func OpenAll(ctx context.Context, file, dir string) ([]*File, error) {
 
 // openAll is OpenAll within limits, which all disks share.
 func openAll(ctx context.Context, file, dir string, l *limits) ([]*File, error) {
-	f, err := os.Open(file)
+	f, err := confined.Path{Name: file}.Open()
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
 	if !isTar(f) {
-		one, err := open(ctx, file, dir, l)
+		one, err := openFile(ctx, f, dir, l)
 		if err != nil {
 			return nil, err
 		}
 		return []*File{one}, nil
 	}
+	defer f.Close()
 	members, err := ovaMembers(ctx, f)
 	if err == nil && len(members) == 0 {
 		err = errors.New("the archive has no .vmdk file")

@@ -11,8 +11,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 
+	"buildsys/internal/confined"
 	"buildsys/internal/image"
 )
 
@@ -25,15 +25,12 @@ type disk struct {
 // openDisk expands a compressed image. For others it tells the format from the header, refuses
 // images that are not all in their file, and makes the file for the guest's writes.
 func (m *machine) openDisk(ctx context.Context, file string) (d disk, err error) {
-	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO has nobody to wait for
+	f, err := confined.Path{Name: file}.Open()
 	if err != nil {
 		return d, fmt.Errorf("open image: %w", err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a regular file", file)
-	}
 	if err != nil {
 		return d, fmt.Errorf("open image: %w", err)
 	}

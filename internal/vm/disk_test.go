@@ -168,7 +168,7 @@ func TestBootWaitsForNoFIFO(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := (&machine{dir: t.TempDir()}).openDisk(t.Context(), at)
-	if err == nil || !strings.Contains(err.Error(), "is not a regular file") {
+	if err == nil || !strings.Contains(err.Error(), "not a regular file") {
 		t.Errorf("error %v", err)
 	}
 }
