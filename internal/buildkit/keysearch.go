@@ -22,8 +22,9 @@ type keyPart struct {
 // characters or more, except for the last.
 const minKeyLine = 48
 
-// keyParts returns, for each secret that is a private key in PEM or in OpenPGP's armor, a line in its
-// middle as text and in binary form. Certificates and other secrets may well belong into outputs.
+// keyParts returns, for each secret that is a private key in PEM or in OpenPGP's armor, a line in
+// its middle as text and in binary form. Certificates and other secrets may well belong into
+// outputs.
 func keyParts(secrets map[string][]byte) (parts []keyPart) {
 	for name, data := range secrets {
 		lines := keyLines(data)

@@ -134,7 +134,8 @@ func (l sdkLayout) lock() (unlock func(), err error) {
 	if err := l.Make(); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(filepath.Join(l.Dir, "lock"), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o644)
+	const how = os.O_RDWR | os.O_CREATE | syscall.O_NOFOLLOW
+	f, err := os.OpenFile(filepath.Join(l.Dir, "lock"), how, 0o644)
 	if err != nil {
 		return nil, err
 	}
