@@ -155,9 +155,8 @@ func (b *Builder) afterLoss(err error, client *bkclient.Client) error {
 	return err
 }
 
-// reporter turns lines into events. BuildKit drops output of a step that writes too much or too
-// fast (1 MiB and 200 KiB/s in Docker 20.10), and with it the very lines that say why the step
-// failed, so that is worth a warning.
+// reporter turns lines into events. What an engine leaves out of a step's output may be the very
+// lines that say why the step failed, so that is worth a warning, once.
 func reporter(report func(progress.Event)) func(line string) {
 	warned := false
 	return func(line string) {
@@ -165,14 +164,26 @@ func reporter(report func(progress.Event)) func(line string) {
 			return
 		}
 		report(progress.Event{Time: time.Now(), Kind: progress.StepLog, Text: line})
-		if !warned && strings.HasPrefix(line, "[output clipped, log limit ") {
+		if text := lossWarning(line); text != "" && !warned {
 			warned = true
-			report(progress.Event{Time: time.Now(), Kind: progress.Warning,
-				Text: "the engine dropped part of this step's output; " +
-					"to keep it all, start dockerd with BUILDKIT_STEP_LOG_MAX_SIZE=-1 and " +
-					"BUILDKIT_STEP_LOG_MAX_SPEED=-1 in its environment"})
+			report(progress.Event{Time: time.Now(), Kind: progress.Warning, Text: text})
 		}
 	}
+}
+
+// lossWarning returns the warning for a line in the place of lost output. BuildKit drops output of
+// a step that writes too much or too fast (in Docker 20.10 more than 1 MiB, or 200 KiB/s).
+func lossWarning(line string) string {
+	switch {
+	case strings.HasPrefix(line, "[output clipped, log limit "):
+		return "the engine dropped part of this step's output; to keep it all, start dockerd with " +
+			"BUILDKIT_STEP_LOG_MAX_SIZE=1073741824 and BUILDKIT_STEP_LOG_MAX_SPEED=1073741824 " +
+			"in its environment"
+	case line == lostLine:
+		return "the engine lost part of this step's output, as Docker 20.10 does when a step prints " +
+			"more than 1 MiB at once: newer engines do not"
+	}
+	return ""
 }
 
 // cancelCause returns the cause of an ended context as an error that is also context.Canceled or

@@ -90,7 +90,7 @@ func (d *buildkitd) hint() string {
 }
 
 func (d *buildkitd) dial(ctx context.Context) (*bkclient.Client, error) {
-	var opts []bkclient.ClientOpt
+	opts := statusOptions()
 	target := d.address.text
 	switch {
 	case d.tls != nil:

@@ -102,7 +102,7 @@ func (d *dockerd) hint() string {
 }
 
 func (d *dockerd) dial(ctx context.Context) (*bkclient.Client, error) {
-	return bkclient.New(ctx, "",
+	opts := append(statusOptions(),
 		bkclient.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 			return hijack(ctx, func() (net.Conn, error) {
 				return d.docker.DialHijack(ctx, "/grpc", "h2c", nil)
@@ -114,6 +114,7 @@ func (d *dockerd) dial(ctx context.Context) (*bkclient.Client, error) {
 				return d.docker.DialHijack(ctx, "/session", proto, meta)
 			})
 		}))
+	return bkclient.New(ctx, "", opts...)
 }
 
 // ping asks the engine for its version and rejects one that is too old.

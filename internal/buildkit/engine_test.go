@@ -37,6 +37,7 @@ var engineCases = []struct {
 	{"no network", (*engineTest).noNetwork},
 	{"failing step", (*engineTest).failingStep},
 	{"log lines", (*engineTest).logLines},
+	{"burst of output", (*engineTest).burst},
 	{"hostile outputs", (*engineTest).hostileOutputs},
 	{"harmless staging", (*engineTest).harmlessStaging},
 	{"size of a file", (*engineTest).fileSize},

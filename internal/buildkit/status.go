@@ -62,6 +62,11 @@ func (l *statusLog) add(s *client.SolveStatus) {
 		}
 	}
 	for _, log := range s.Logs {
+		if log.Stream == lostOutput {
+			l.flush()
+			l.emit(lostLine)
+			continue
+		}
 		l.write(logStream{log.Vertex, log.Stream}, log.Data)
 	}
 }

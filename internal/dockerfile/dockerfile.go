@@ -12,6 +12,7 @@ import (
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
+	"github.com/moby/buildkit/frontend/dockerfile/shell"
 )
 
 // File is a parsed Dockerfile. It is not safe for concurrent use.
@@ -83,8 +84,12 @@ func (f *File) Targets() []string {
 }
 
 // stage returns the number of the stage that a FROM or --from names: the last stage of that name
-// among the first before stages. If ok is false, the name is that of an image.
+// among the first before stages. If ok is false, the name is that of an image. A stage without a
+// name has the empty one, which a FROM may have by its variables; that names neither.
 func (f *File) stage(name string, before int) (number int, ok bool) {
+	if name == "" {
+		return 0, false
+	}
 	for i := before - 1; i >= 0; i-- {
 		if strings.EqualFold(f.stages[i].Name, name) {
 			return i, true
@@ -135,6 +140,7 @@ func (f *File) needed(target string) (map[int]bool, error) {
 		return nil, &Error{File: f.name, Err: fmt.Errorf("it has no target %q; its targets are %s",
 			target, strings.Join(f.Targets(), ", "))}
 	}
+	defaults := f.defaults()
 	needed := map[int]bool{}
 	var add func(i int)
 	add = func(i int) {
@@ -142,7 +148,8 @@ func (f *File) needed(target string) (map[int]bool, error) {
 			return
 		}
 		needed[i] = true
-		if base, ok := f.stage(f.stages[i].BaseName, i); ok {
+		name, _ := defaults.expand(f.stages[i].BaseName, defaults.meta) // if not, of no stage
+		if base, ok := f.stage(name, i); ok {
 			add(base)
 		}
 		for _, cmd := range f.stages[i].Commands {
@@ -155,6 +162,14 @@ func (f *File) needed(target string) (map[int]bool, error) {
 	}
 	add(last)
 	return needed, nil
+}
+
+// defaults returns a reader that knows the arguments before the first FROM by their defaults, as
+// far as they can be told. Needs reports what cannot.
+func (f *File) defaults() *reader {
+	r := &reader{f: f, lex: shell.NewLex(f.escape), meta: values{}}
+	_ = r.readMeta()
+	return r
 }
 
 // sources returns the values of the --from options of a command.

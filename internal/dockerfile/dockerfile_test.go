@@ -136,6 +136,17 @@ func TestNeeds(t *testing.T) {
 			text: "FROM scratch AS t\nCOPY ../../x /y/ /z/", copies: "x y"},
 		"URLs and heredocs are not of the context": {
 			text: "FROM scratch AS t\nADD https://example.com/x /\nCOPY <<EOT /x\ntext\nEOT", copies: ""},
+		"a FROM names a stage by a variable": {
+			text:   "ARG A=one\nFROM scratch AS one\nARG B=x\nFROM $A AS t\nARG C=y\nCOPY $B$C /",
+			copies: "xy"},
+		"a FROM names a stage by a value that is given": {
+			text: "ARG A\nFROM scratch AS one\nFROM $A AS t\nARG B",
+			args: map[string]string{"A": "one"},
+			whys: "Dockerfile:3: FROM $A names the stage one only by a value that it is given: write " +
+				"the name, or make it the default of the ARG"},
+		"a FROM without a value is no stage without a name": {
+			text: "ARG X\nFROM scratch\nFROM $X AS t\nARG A=x",
+			whys: "Dockerfile:3: FROM $X names no image: no argument in it has a value"},
 		"a FROM without a value": {
 			text: "FROM scratch AS other\nARG X\nFROM $X AS t",
 			whys: "Dockerfile:3: FROM $X names no image: no argument in it has a value"},

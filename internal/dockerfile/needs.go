@@ -178,6 +178,10 @@ func (r *reader) readStage(i int) error {
 	}
 	if n, ok := r.f.stage(base, i); ok {
 		b := r.scopes[n]
+		if b.args == nil {
+			return r.fail(st.Location, fmt.Errorf("FROM %s names the stage %s only by a value that it is "+
+				"given: write the name, or make it the default of the ARG", st.BaseName, base))
+		}
 		if _, err := r.visible(&b); err != nil { // they are copied
 			return r.fail(st.Location, err)
 		}

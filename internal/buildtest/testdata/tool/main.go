@@ -3,8 +3,11 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
 	"net"
@@ -119,6 +122,8 @@ func run(verb string, args []string) error {
 			fmt.Printf("%099d\n", i)
 		}
 		return err
+	case "burst": // args[0] bytes, in lines of args[1] bytes, as fast as they can be written
+		return burst(os.Stdout, args[0], args[1])
 	case "rpm": // the beginning of one, NAME-VERSION-RELEASE.ARCH.rpm; NAME may be a variable
 		file := os.ExpandEnv(args[0])
 		spec, _, _ := strings.Cut(filepath.Base(file), "-")
@@ -244,4 +249,25 @@ func fill(name string) error {
 			return err
 		}
 	}
+}
+
+// burst writes lines of a length, size bytes in all. The last line tells their number.
+func burst(w io.Writer, size, length string) error {
+	n, err := strconv.Atoi(size)
+	if err != nil {
+		return err
+	}
+	l, err := strconv.Atoi(length)
+	if err != nil {
+		return err
+	}
+	line := append(bytes.Repeat([]byte("x"), l-1), '\n')
+	out := bufio.NewWriterSize(w, 64<<10)
+	for range n / l {
+		if _, err := out.Write(line); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(out, "%d lines\n", n/l)
+	return out.Flush()
 }
