@@ -54,6 +54,10 @@ func ParseMakefile(file string, data []byte, getenv func(string) string) (map[st
 
 // setting adds one variable to out, if its value can be determined.
 func (t *table) setting(name string, out map[string]string, lookup func(string) (string, bool)) {
+	if name == "" {
+		t.fault(name, "", "a variable%s has no name", t.in())
+		return
+	}
 	switch v := t.vals[name].(type) {
 	case string:
 		if strings.ContainsRune(v, 0) {

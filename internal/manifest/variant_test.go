@@ -164,9 +164,15 @@ script = "echo ${PLAIN}"
 		func(name string) string { return env[name] }); got["PLAIN"] != "no" || got["IMAGE"] != "" {
 		t.Errorf("in another profile got %q", got)
 	}
-	if _, problems = ParseMakefile("Makefile.toml", []byte("\nenv = 3\n"),
-		func(string) string { return "" }); problems.Error() != `Makefile.toml:2: "env" must be a table, not a number` {
-		t.Errorf("got %v", problems)
+	for text, want := range map[string]string{
+		"\nenv = 3\n":              `Makefile.toml:2: "env" must be a table, not a number`,
+		"[env]\n\"\" = \"\"\n":     "Makefile.toml:2: a variable in [env] has no name",
+		"[env]\nA = \"\\u0000\"\n": `Makefile.toml:2: "A" in [env] holds a NUL byte`,
+	} {
+		_, problems = ParseMakefile("Makefile.toml", []byte(text), func(string) string { return "" })
+		if problems.Error() != want {
+			t.Errorf("%q: %v, want %s", text, problems, want)
+		}
 	}
 	if got, problems = ParseMakefile("Makefile.toml", nil,
 		func(string) string { return "" }); len(got)+len(problems) > 0 {
