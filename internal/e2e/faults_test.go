@@ -108,6 +108,26 @@ func TestUndeclaredDependency(t *testing.T) {
 	buildsys(t, root, nil, "build-package", "program").must(t, 0)
 }
 
+// TestNothingThatRPMSaysIsPassedOver has a spec with a mistake that rpm calls an error and then
+// builds without the patch, and one whose last words come after megabytes of output.
+func TestNothingThatRPMSaysIsPassedOver(t *testing.T) {
+	needEngine(t)
+	root := writeTree(t, pkg{name: "patched"},
+		pkg{name: "loud", script: "seq 1 600001; echo the very last words; exit 7"})
+	spec := filepath.Join(root, "packages/patched/patched.spec")
+	text, err := os.ReadFile(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = []byte(strings.Replace(string(text), "%install", "%prep\n%patch -P6 -p1\n\n%install", 1))
+	if err := os.WriteFile(spec, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r := buildsys(t, root, nil, "build-package", "patched", "loud")
+	r.must(t, 3, "No patch number 6", "packages/patched/patched.spec has errors",
+		"the very last words")
+}
+
 // arch is the architecture a tree was built for.
 func arch(t *testing.T, root string) string {
 	t.Helper()
