@@ -106,6 +106,8 @@ func (d *buildkitd) dial(ctx context.Context) (*bkclient.Client, error) {
 	return bkclient.New(ctx, target, opts...)
 }
 
+func (d *buildkitd) check(context.Context) error { return nil }
+
 // ping asks the daemon for its version, on a new connection: an existing one may be broken without
 // noticing it for a long time.
 func (d *buildkitd) ping(ctx context.Context) error {

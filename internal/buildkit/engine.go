@@ -27,6 +27,7 @@ type daemon interface {
 	host() string
 	dial(ctx context.Context) (*bkclient.Client, error) // a new connection, for builds
 	ping(ctx context.Context) error                     // on its own connection
+	check(ctx context.Context) error                    // once, whether it can build at all
 	info(ctx context.Context) (engine.Info, error)
 	image(ctx context.Context, b *Builder, ref string) (img sdkImage, ok bool, err error)
 	importImage(ctx context.Context, ref string, tar io.Reader) error
@@ -68,6 +69,10 @@ func Dial(ctx context.Context, opt engine.Options) (*Builder, error) {
 	if err := b.await(ctx, opt.Wait, opt.Waiting); err != nil {
 		d.close()
 		return nil, err
+	}
+	if err := d.check(ctx); err != nil {
+		d.close()
+		return nil, b.engineError(err)
 	}
 	if b.buildkit, err = d.dial(ctx); err != nil {
 		d.close()
@@ -168,6 +173,8 @@ func newEngineError(d daemon, err error) *engine.Error {
 			"docker NAME) and log in again, or run as root"
 	case errkind.Is[*HungError](err):
 		hint = hungHint
+	case errkind.Is[*noBuildKitError](err):
+		hint = "use Docker 20.10 or newer, or name a buildkitd with BUILDSYS_BUILDKIT_HOST"
 	case errors.Is(err, errNoTLS):
 		hint = "nothing was sent"
 	}

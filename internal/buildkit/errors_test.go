@@ -237,8 +237,26 @@ func TestDialUnusableEngine(t *testing.T) {
 		w.Header().Set("Api-Version", "1.39")
 	}))
 	defer old.Close()
+	without := func(missing, maker string) *httptest.Server {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Api-Version", minAPI)
+			switch {
+			case r.URL.Path == missing:
+				http.Error(w, "Forbidden", http.StatusForbidden)
+			case upgraded(w, r):
+			case strings.HasSuffix(r.URL.Path, "/version"):
+				fmt.Fprint(w, maker)
+			}
+		}))
+		t.Cleanup(srv.Close)
+		return srv
+	}
 	for srv, want := range map[*httptest.Server]string{mute: "no answer within 100ms",
-		old: "API 1.39, at least 1.41"} {
+		old: "API 1.39, at least 1.41",
+		without("/grpc", `{"Components":[{"Name":"Podman Engine\u001b","Version":"5.4.2"}]}`): "it has " +
+			"no BuildKit, or something before it does not let /grpc through; it calls itself " +
+			`"Podman Engine\x1b" "5.4.2": unable to upgrade to h2c, received 403; use Docker`,
+		without("/session", "{}"): "does not let /session through: unable"} {
 		_, err := Dial(t.Context(), engine.Options{Host: "tcp://" + srv.Listener.Addr().String(),
 			Timeout: 100 * time.Millisecond})
 		var ee *engine.Error

@@ -281,6 +281,9 @@ func fakeDocker(t *testing.T, has bool, transfer http.HandlerFunc) string {
 	t.Helper()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Api-Version", minAPI)
+		if upgraded(w, r) {
+			return
+		}
 		switch _, path, _ := strings.Cut(r.URL.Path, "/v"+minAPI); {
 		case path == "/images/get", path == "/images/load":
 			transfer(w, r)

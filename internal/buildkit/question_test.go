@@ -38,7 +38,7 @@ func hungDocker(t *testing.T, answers map[string]string) engine.Options {
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Api-Version", minAPI)
 		_, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-		if strings.HasSuffix(r.URL.Path, "/_ping") {
+		if strings.HasSuffix(r.URL.Path, "/_ping") || upgraded(w, r) {
 			return
 		} else if text, ok := answers[path]; ok {
 			_, _ = io.WriteString(w, text)
@@ -51,6 +51,18 @@ func hungDocker(t *testing.T, answers map[string]string) engine.Options {
 	server.Start()
 	t.Cleanup(func() { close(over); server.Close() })
 	return engine.Options{Host: "unix://" + socket, Silence: briefly}
+}
+
+// upgraded answers as an engine with BuildKit does that is asked for a connection to it, which then
+// ends, and reports whether that was asked for.
+func upgraded(w http.ResponseWriter, r *http.Request) bool {
+	if r.URL.Path != "/grpc" && r.URL.Path != "/session" {
+		return false
+	}
+	w.Header().Set("Connection", "Upgrade")
+	w.Header().Set("Upgrade", "h2c")
+	w.WriteHeader(http.StatusSwitchingProtocols)
+	return true
 }
 
 // hungControl is a buildkitd that answers only what it is and, as its ping, that it lives.
