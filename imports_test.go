@@ -36,7 +36,7 @@ var mayImport = map[string][]string{
 	"plan": {
 		"builddir", "confined", "dockerfile", "errkind", "graph", "image", "manifest", "workspace",
 	},
-	"engine": {"bytesize", "errkind", "plan", "progress", "safetext"},
+	"engine": {"bytesize", "confined", "errkind", "plan", "progress", "safetext"},
 	"oci":    {"atomicfile", "cache", "confined", "ctxio"},
 	"buildkit": {
 		"bytesize", "cache", "confined", "engine", "errkind", "oci", "plan", "progress", "safetext",

@@ -162,7 +162,7 @@ func (s *Session) images(p plan.Plan, caches *remote.Cache, sink progress.Sink) 
 		Others:    p.Images(),
 		Toolchain: s.c.SDK.Toolchain,
 		BuildKit:  s.c.Engine.BuildKit != "",
-		Records:   sdk.RecordsIn(s.c.CacheDir.SDK()),
+		Records:   sdk.RecordsIn(s.c.CacheDir.SDK(), s.c.Engine.Addresses()...),
 		Remote:    caches,
 		Trusts:    s.trusts(),
 		Tell: func(kind progress.Kind, text string) {

@@ -11,7 +11,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"path/filepath"
 	"sync/atomic"
 
 	"buildsys/internal/engine"
@@ -39,18 +38,28 @@ type dockerd struct {
 
 // newDockerd reads the settings; it does not connect to the engine.
 func newDockerd(opt engine.Options) (daemon, error) {
-	text := cmp.Or(opt.Host, os.Getenv(docker.EnvOverrideHost), docker.DefaultDockerHost)
-	d := &dockerd{address: address{text: text}, patience: patienceOf(opt)}
-	a, err := parseAddress(text, docker.EnvOverrideHost)
+	text, setting := cmp.Or(opt.Host, os.Getenv(docker.EnvOverrideHost)), docker.EnvOverrideHost
+	verify, certs := os.Getenv(docker.EnvTLSVerify) != "", os.Getenv(docker.EnvOverrideCertPath)
+	if verify && certs == "" { // the default of the docker command
+		certs = engine.DockerConfigDir()
+	}
+	d := &dockerd{address: address{text: cmp.Or(text, docker.DefaultDockerHost)},
+		patience: patienceOf(opt)}
+	if text == "" {
+		c, err := engine.CurrentContext()
+		if err != nil {
+			return nil, newEngineError(d, err)
+		}
+		if text = docker.DefaultDockerHost; c.Name != "" {
+			text, setting = c.Host, fmt.Sprintf("the Docker context %q", c.Name)
+			verify, certs = c.Certs != "", c.Certs
+		}
+	}
+	a, err := parseAddress(text, setting)
 	if err != nil {
 		return nil, newEngineError(d, err)
 	}
 	d.address = a
-	verify, certs := os.Getenv(docker.EnvTLSVerify) != "", os.Getenv(docker.EnvOverrideCertPath)
-	if verify && certs == "" { // the default of the docker command
-		home, _ := os.UserHomeDir()
-		certs = cmp.Or(os.Getenv("DOCKER_CONFIG"), filepath.Join(home, ".docker"))
-	}
 	remedy := "set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH"
 	if err := checkPlain(a, verify, opt.Insecure, remedy); err != nil {
 		return nil, newEngineError(d, err)

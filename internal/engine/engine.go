@@ -41,8 +41,9 @@ type Dialer func(ctx context.Context, o Options) (Engine, error)
 
 // Options describes how to reach the engine.
 type Options struct {
-	// Host is the address of a Docker engine: unix://, tcp:// or ssh://. Empty means DOCKER_HOST, and
-	// without it Docker's default socket. DOCKER_TLS_VERIFY, DOCKER_CERT_PATH and DOCKER_API_VERSION
+	// Host is the address of a Docker engine: unix://, tcp:// or ssh://. Empty means DOCKER_HOST,
+	// without it the current context of the docker command, and else its default socket.
+	// DOCKER_TLS_VERIFY, DOCKER_CERT_PATH and DOCKER_API_VERSION
 	// count as for the docker command.
 	Host string
 	// BuildKit is the address of a buildkitd, which is used instead of a Docker engine: unix://,
@@ -80,8 +81,13 @@ type Options struct {
 }
 
 // Addresses returns the engines that the options name: addresses are separated by commas or spaces.
+// It is empty for Docker's default socket.
 func (o Options) Addresses() []string {
 	text := cmp.Or(o.BuildKit, o.Host, os.Getenv("DOCKER_HOST"))
+	if text == "" {
+		c, _ := CurrentContext() // connecting reports the error
+		text = c.Host
+	}
 	all := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
 	slices.Sort(all)
 	return slices.Compact(all)

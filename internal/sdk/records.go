@@ -17,27 +17,48 @@ import (
 	"buildsys/internal/errkind"
 )
 
-// Records is a directory with one file for each image, shared by checkouts.
-type Records struct{ dir string }
+// Records is a directory with one file for each image, shared by checkouts, and one for each image
+// on an engine other than the default one. An engine that is asked once, and has another image of
+// the same name, changes nothing for those who use others.
+type Records struct{ dir, engine string }
 
-// RecordsIn returns the records in a directory.
-func RecordsIn(dir string) Records { return Records{dir} }
-
-// Digest returns the recorded digest of the image ref, or "" if there is none.
-func (r Records) Digest(ref string) string {
-	data, err := confined.Path{Root: r.dir, Name: name(ref)}.Read(maxRecord)
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(data))
+// RecordsIn returns the records in a directory, as they are for an engine, or for several that are
+// used together; none stand for the default engine.
+func RecordsIn(dir string, engines ...string) Records {
+	return Records{dir, strings.Join(engines, ",")}
 }
 
-// Set records the digest of the image ref.
+// Digest returns the recorded digest of the image ref, or "" if there is none. An engine that was
+// never asked is expected to have what the others have.
+func (r Records) Digest(ref string) string {
+	for _, name := range []string{r.own(ref), name(ref)} {
+		data, err := confined.Path{Root: r.dir, Name: name}.Read(maxRecord)
+		if err == nil {
+			return strings.TrimSpace(string(data))
+		}
+	}
+	return ""
+}
+
+// Set records the digest of the image ref on this engine.
 func (r Records) Set(ref, digest string) error {
 	if err := os.MkdirAll(r.dir, 0o755); err != nil {
 		return errkind.BadEnvironment(err)
 	}
-	return errkind.BadEnvironment(atomicfile.Replace(r.file(ref), []byte(digest+"\n"), 0o644))
+	text := []byte(digest + "\n")
+	err := atomicfile.Replace(filepath.Join(r.dir, r.own(ref)), text, 0o644)
+	if _, none := os.Lstat(r.file(ref)); err == nil && errors.Is(none, fs.ErrNotExist) {
+		err = atomicfile.Replace(r.file(ref), text, 0o644)
+	}
+	return errkind.BadEnvironment(err)
+}
+
+// own returns the name of the file for an image on this engine.
+func (r Records) own(ref string) string {
+	if r.engine == "" {
+		return name(ref)
+	}
+	return name(ref + "\x00" + r.engine)
 }
 
 // origin returns the remote cache that the image ref with a digest was fetched from, or "" if it

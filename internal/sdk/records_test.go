@@ -22,6 +22,30 @@ func TestRecordsThatCannotBeWritten(t *testing.T) {
 	}
 }
 
+// TestAnotherEngineAskedOnce: an engine with another image of the same name changes what is
+// believed of that engine, and of no other.
+func TestAnotherEngineAskedOnce(t *testing.T) {
+	dir := t.TempDir()
+	here, there, new := RecordsIn(dir), RecordsIn(dir, "tcp://there:1"), RecordsIn(dir, "tcp://new:1")
+	if got := there.Digest("sdk:1"); got != "" {
+		t.Errorf("before anything is known: %q", got)
+	}
+	buildtest.Must(t, here.Set("sdk:1", "sha256:0"))
+	buildtest.Must(t, there.Set("sdk:1", "sha256:1"))
+	for _, c := range []struct {
+		of   Records
+		want string
+	}{{here, "sha256:0"}, {there, "sha256:1"}, {new, "sha256:0"}} {
+		if got := c.of.Digest("sdk:1"); got != c.want {
+			t.Errorf("%q: %s, want %s", c.of.engine, got, c.want)
+		}
+	}
+	buildtest.Must(t, here.Set("sdk:1", "sha256:2"))
+	if got := there.Digest("sdk:1"); got != "sha256:1" {
+		t.Errorf("an import here changes %q there", got)
+	}
+}
+
 // TestRecordsThatAreNoFiles: no pipe is waited for, and no link is followed to a digest.
 func TestRecordsThatAreNoFiles(t *testing.T) {
 	outside := filepath.Join(t.TempDir(), "outside")
