@@ -322,7 +322,7 @@ func TestCancelDuringRestore(t *testing.T) {
 	}
 	o := Options{Builder: &buildtest.Fake{}, Sink: &buildtest.Recorder{},
 		Staging: filepath.Join(dir, "staging")}
-	o.Cache = &Cache{Store: store, Memo: cache.NewMemo(t.Context()), State: filepath.Join(dir, "state"),
+	o.Cache = &Cache{Store: store, Memo: cache.NewMemo(t.Context()), State: filepath.Join(dir, "s"),
 		SDK: "sha256:0"}
 	p := twoSteps(dir)
 	staging, err := builddir.OpenStaging(o.Staging, o.hooks)
