@@ -20,7 +20,9 @@ func TestMemoryIsBounded(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
-		"in the configuration": func(dir string) { git(t, dir, "config", "core.attributesFile", "/dev/zero") },
+		"in the configuration": func(dir string) {
+			git(t, dir, "config", "core.attributesFile", "/dev/zero")
+		},
 	} {
 		dir := checkout(t)
 		make(dir)
