@@ -19,7 +19,7 @@ var mayImport = map[string][]string{
 	"errkind":    {},
 	"confined":   {},
 	"ctxio":      {},
-	"cache":      {"atomicfile", "errkind"},
+	"cache":      {"atomicfile", "ctxio", "errkind"},
 	"bytesize":   {},
 	"network":    {"bytesize"},
 	"progress":   {"bytesize", "safetext"},

@@ -40,7 +40,7 @@ func (s *Session) Foresee(ctx context.Context, want Request, ask bool) ([]execut
 			keyed.SDK = there.ID
 		}
 	}
-	known := s.known(store, caches, keyed, nil)
+	known := s.known(ctx, store, caches, keyed, nil)
 	defer s.saveMemo(known.Memo)
 	return executor.Foresee(ctx, p, known)
 }

@@ -114,11 +114,12 @@ func (s *Session) NewestImage() (system, data string, err error) {
 	dir := s.latestDir()
 	for _, format := range []string{"raw", "qcow2", "vmdk"} {
 		suffix := plan.DiskSuffix(format)
-		images, err := filepath.Glob(filepath.Join(dir, "*"+suffix))
+		images, err := fs.Glob(os.DirFS(dir), "*"+suffix)
 		if err != nil {
 			return "", "", err
 		}
-		for _, image := range images {
+		for _, name := range images {
+			image := filepath.Join(dir, name)
 			if info, err := os.Lstat(image); err != nil || !info.Mode().IsRegular() {
 				continue // a link with another name of the image
 			}

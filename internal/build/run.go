@@ -112,7 +112,7 @@ func (s *Session) runSteps(ctx context.Context, e *engineLink, p plan.Plan, o st
 			caches.Close(ctx, nil)
 			return keyed, err
 		}
-		known = s.known(store, caches, keyed, logs.Path)
+		known = s.known(ctx, store, caches, keyed, logs.Path)
 		defer s.saveMemo(known.Memo)
 	}
 	use := engineUse{link: e, images: s.images(p, caches, sink), keyed: keyed, unit: o.unit,
@@ -199,9 +199,9 @@ func (s *Session) openStore(sink progress.Sink) (*cache.Store, error) {
 }
 
 // known returns what is known of earlier builds. log may be nil if nothing is built.
-func (s *Session) known(store *cache.Store, caches *remote.Cache, keyed sdk.Digests,
-	log func(step string) string) *executor.Cache {
-	memo := cache.NewMemo()
+func (s *Session) known(ctx context.Context, store *cache.Store, caches *remote.Cache,
+	keyed sdk.Digests, log func(step string) string) *executor.Cache {
+	memo := cache.NewMemo(ctx)
 	memo.Load(s.dir.Memo())
 	return &executor.Cache{
 		Store:   store,

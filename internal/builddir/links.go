@@ -30,27 +30,52 @@ func (e *PlaceError) Error() string {
 // ErrorKind returns errkind.Usage.
 func (*PlaceError) ErrorKind() errkind.Kind { return errkind.Usage }
 
-// Check returns a *PlaceError if a place that is always at the same path below build/ is a link or
-// a special file, or a lock has another name elsewhere. It is called before anything there is read
-// or written. What is deeper is made anew, or read like any file of a tree.
+// Check returns a *PlaceError if a place below build/ that buildsys itself writes to, empties or
+// deletes from is a link or a special file. It is called before anything there is read or written.
+// Outputs, which are deeper, are made anew, or read like any file of a tree.
 func (d Dir) Check() error {
 	if err := checkPlace(d.Root, false); err != nil {
 		return err
 	}
-	// Patterns are not matched through links that were refused before.
-	for _, pattern := range []string{"*", "*/*", "kits/oci/*", "images/*/*"} {
-		places, err := filepath.Glob(filepath.Join(d.Root, pattern))
-		if err != nil {
+	return d.check()
+}
+
+// check is Check for what is below the directory with the given names below build/.
+func (d Dir) check(below ...string) error {
+	dir := filepath.Join(append([]string{d.Root}, below...)...)
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
+		return &HostError{Doing: "look at the build directory", Err: err}
+	}
+	for _, e := range entries {
+		if err := d.checkEntry(dir, e, append(below[:len(below):len(below)], e.Name())); err != nil {
 			return err
-		}
-		for _, place := range places {
-			latest := pattern == "images/*/*" && filepath.Base(place) == Latest
-			if err := checkPlace(place, latest); err != nil {
-				return err
-			}
 		}
 	}
 	return nil
+}
+
+// checkEntry checks an entry of a directory, and what is below it if that is not an output.
+func (d Dir) checkEntry(dir string, e fs.DirEntry, names []string) error {
+	if !e.Type().IsRegular() && !e.IsDir() {
+		latest := names[0] == "images" && len(names) == 3 && e.Name() == Latest
+		return checkPlace(filepath.Join(dir, e.Name()), latest)
+	}
+	if e.IsDir() && ours(names) {
+		return d.check(names...)
+	}
+	return nil
+}
+
+// ours reports whether buildsys writes single files in a directory, and does not replace it whole.
+func ours(names []string) bool {
+	switch {
+	case len(names) == 1, names[0] == "state":
+		return true
+	case names[0] == "images":
+		return len(names) == 2
+	}
+	return names[0] == "kits" && names[1] == "oci"
 }
 
 // checkPlace checks one place. The link to the newest images may lead to a directory beside it.

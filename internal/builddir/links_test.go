@@ -22,7 +22,9 @@ func TestLinksAreRefused(t *testing.T) {
 		"build/images", "build/images/x86_64-a-b", "build/images/x86_64-a-b/1.0.0-x",
 		"build/kits", "build/kits/x86_64", "build/kits/oci", "build/kits/oci/core",
 		"build/modules/x86_64", "build/reproducible", "build/reproducible/a", "build/.lock-x86_64",
-		"build/.lock-kits",
+		"build/.lock-kits", "build/state/x86_64/packages", "build/state/x86_64/packages/ab",
+		"build/state/x86_64/packages/swept", "build/kits/oci/core/blobs",
+		"build/kits/oci/core/blobs/sha256", "build/kits/oci/core/index.json",
 	} {
 		for _, target := range []string{"victim", "..", ".", "/proc/self/fd/0", "nowhere"} {
 			root, victim := t.TempDir(), t.TempDir()
@@ -47,6 +49,18 @@ func TestLinksAreRefused(t *testing.T) {
 }
 
 // The link to the newest images leads to a directory beside it and nowhere else.
+// TestLinksAreRefusedWhateverTheCheckoutIsCalled has names that are patterns of file names.
+func TestLinksAreRefusedWhateverTheCheckoutIsCalled(t *testing.T) {
+	for _, name := range []string{"os[1]", "os*", "os?", `os\`, "os["} {
+		root, victim := filepath.Join(t.TempDir(), name), t.TempDir()
+		buildtest.Must(t, os.MkdirAll(filepath.Join(root, "build/staging"), 0o755))
+		buildtest.Must(t, os.Symlink(victim, filepath.Join(root, "build/staging/x86_64")))
+		if err := builddir.In(root, "x86_64").Check(); !errkind.Is[*builddir.PlaceError](err) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestLatestStaysBeside(t *testing.T) {
 	for target, good := range map[string]bool{
 		"1.0.0-x": true, "not-yet": true, "..": false, "../x86_64-c-d": false, "/etc": false,

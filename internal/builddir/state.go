@@ -5,8 +5,8 @@ package builddir
 import (
 	"bytes"
 	"fmt"
+	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -102,9 +102,9 @@ func WriteState(dir, step string, s State) error {
 
 // Transcripts returns the transcripts of all records in the directory of states.
 func Transcripts(dir string) (all []string) {
-	paths, _ := filepath.Glob(filepath.Join(dir, "*.state")) // fails only for a malformed pattern
-	for _, path := range paths {
-		if data, err := (confined.Path{Root: dir, Name: filepath.Base(path)}).Read(maxState); err == nil {
+	names, _ := fs.Glob(os.DirFS(dir), "*.state") // fails only for a malformed pattern
+	for _, name := range names {
+		if data, err := (confined.Path{Root: dir, Name: name}).Read(maxState); err == nil {
 			s, _ := parseState(string(data))
 			all = append(all, s.Transcript, s.Previous)
 		}

@@ -88,3 +88,14 @@ func holding(name string, data []byte) sent {
 	s.Size, s.data = int64(len(data)), string(data)
 	return s
 }
+
+// TestKeysAreFoundInNames: names are published as contents are. The error does not repeat the key.
+func TestKeysAreFoundInNames(t *testing.T) {
+	const line = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj"
+	err := received(t, t.TempDir(), false, engine.Limits{}, archive(t, []sent{
+		file("a"), file("x." + line)}), keyPart{"code-sign.key", []byte(line)})
+	if !errkind.Is[*OutputError](err) || strings.Contains(err.Error(), line) ||
+		!strings.Contains(err.Error(), "a name has a part of the private key code-sign.key") {
+		t.Errorf("error %v", err)
+	}
+}

@@ -257,6 +257,10 @@ func (r *receiver) take(h *tar.Header, from io.Reader) error {
 	if reason := cache.BadPath(name); reason != "" {
 		return r.refuse(name, "%s", reason)
 	}
+	search := &keySearch{parts: r.keys}
+	if _, _ = io.WriteString(search, name+"\x00"+h.Linkname); search.found != "" {
+		return r.refuse("", "a name has a part of the private key %s in it", search.found)
+	}
 	if up, err := r.root.Lstat(path.Dir(name)); err != nil || !up.IsDir() {
 		return r.refuse(name, "it does not lie in a directory of the outputs")
 	}

@@ -3,6 +3,7 @@
 package cache
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 	"os"
@@ -27,6 +28,7 @@ const memoDays = 30
 
 // Memo remembers the hashes of files by path, size, times and inode. It is safe for concurrent use.
 type Memo struct {
+	ctx context.Context // ends the reading of files
 	now func() time.Time
 
 	mu      sync.Mutex
@@ -47,8 +49,10 @@ type fileID struct {
 	dev, inode         uint64
 }
 
-// NewMemo returns an empty memo.
-func NewMemo() *Memo { return &Memo{now: time.Now, known: map[string]memoEntry{}} }
+// NewMemo returns an empty memo, whose reading of files ends with ctx.
+func NewMemo(ctx context.Context) *Memo {
+	return &Memo{ctx: ctx, now: time.Now, known: map[string]memoEntry{}}
+}
 
 // HashFile returns the sha256 of the file at path, from memory if the file has not changed since it
 // was hashed. It follows links.
@@ -90,7 +94,7 @@ func (m *Memo) rehash(path string, today int64) ([32]byte, error) {
 	if err != nil {
 		return [32]byte{}, err
 	}
-	sum, err := hashFile(real)
+	sum, err := hashFile(m.ctx, real)
 	if err != nil {
 		return sum, err
 	}

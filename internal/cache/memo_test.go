@@ -3,7 +3,9 @@
 package cache
 
 import (
+	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,7 +15,7 @@ import (
 
 // later returns a memo for which every file of the test has been unchanged for long enough.
 func later() *Memo {
-	m := NewMemo()
+	m := NewMemo(context.Background())
 	m.now = func() time.Time { return time.Now().Add(time.Minute) }
 	return m
 }
@@ -103,7 +105,7 @@ func TestMemoSeesChanges(t *testing.T) {
 func TestMemoIsNotRacy(t *testing.T) {
 	path := filepath.Join(write(t, map[string]string{"a": "one"}), "a")
 	at := time.Now()
-	m := NewMemo()
+	m := NewMemo(t.Context())
 	m.now = func() time.Time { return at.Add(racyWindow / 2) }
 	check(t, m, path, "one")
 	if len(m.known) != 0 {
@@ -163,7 +165,7 @@ func TestMemoForgets(t *testing.T) {
 	if err := m.Save(saved); err != nil {
 		t.Fatal(err)
 	}
-	again := NewMemo()
+	again := NewMemo(t.Context())
 	again.Load(saved)
 	if _, ok := again.known[filepath.Join(dir, "new")]; !ok || len(again.known) != 1 {
 		t.Errorf("loaded %v", again.known)
@@ -228,5 +230,22 @@ func BenchmarkMemo(b *testing.B) {
 				b.Fatal(err)
 			}
 		}
+	}
+}
+
+// TestHashingEnds has a file with holes, which a checkout may bring along and which takes an hour.
+func TestHashingEnds(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := errors.Join(os.WriteFile(file, nil, 0o644), os.Truncate(file, 1<<42)); err != nil {
+		t.Fatal(err)
+	}
+	cause := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(cause)
+	if _, err := NewMemo(ctx).HashFile(file); !errors.Is(err, cause) {
+		t.Errorf("%v, want %v", err, cause)
+	}
+	if _, _, err := NewMemo(ctx).ScanDir(filepath.Dir(file)); !errors.Is(err, cause) {
+		t.Errorf("outputs: %v, want %v", err, cause)
 	}
 }

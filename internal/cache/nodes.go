@@ -6,7 +6,9 @@ package cache
 import (
 	"bytes"
 	"errors"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"time"
 
@@ -61,13 +63,19 @@ func (n Nodes) Put(d PackagesDigest, text []byte) error {
 // records name and those made in the last two days.
 func (n Nodes) Sweep(now time.Time, transcripts func() []string) error {
 	marker := filepath.Join(n.Dir, sweptFile)
-	if info, err := os.Stat(marker); err == nil && now.Sub(info.ModTime()).Abs() < nodesDaily {
+	if info, err := os.Lstat(marker); err == nil && now.Sub(info.ModTime()).Abs() < nodesDaily {
 		return nil
 	}
-	if _, err := os.Stat(n.Dir); err != nil { // there are no nodes
+	dir, err := os.OpenRoot(n.Dir)      // a checkout may have links there
+	if errors.Is(err, fs.ErrNotExist) { // there are no nodes
 		return nil
 	}
-	err := errors.Join(os.WriteFile(marker, nil, 0o644), os.Chtimes(marker, now, now))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	// What is there is replaced: it may be another name of some file.
+	err = errors.Join(atomicfile.Replace(marker, nil, 0o644), dir.Chtimes(sweptFile, now, now))
 	if err != nil {
 		return err
 	}
@@ -83,11 +91,11 @@ func (n Nodes) Sweep(now time.Time, transcripts func() []string) error {
 			named[b.String()] = true
 		}
 	}
-	paths, err := filepath.Glob(filepath.Join(n.Dir, "??", "*"))
-	for _, path := range paths {
-		info, err := os.Lstat(path)
-		if err == nil && !named[filepath.Base(path)] && now.Sub(info.ModTime()) >= nodesDaily {
-			_ = os.Remove(path) // if it fails, the next Sweep tries again
+	paths, err := fs.Glob(dir.FS(), "??/*")
+	for _, at := range paths {
+		info, err := dir.Lstat(at)
+		if err == nil && !named[path.Base(at)] && now.Sub(info.ModTime()) >= nodesDaily {
+			_ = dir.Remove(at) // if it fails, the next Sweep tries again
 		}
 	}
 	return err

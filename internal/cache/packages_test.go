@@ -167,6 +167,28 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+// TestSweepStaysInItsDirectory has links of a checkout where nodes and the time of sweeping are.
+func TestSweepStaysInItsDirectory(t *testing.T) {
+	victim, old := t.TempDir(), time.Now().Add(-3*nodesDaily)
+	key, profile := filepath.Join(victim, "key"), filepath.Join(victim, "profile")
+	for _, link := range []func(old, new string) error{os.Symlink, os.Link} {
+		nodes := Nodes{Dir: t.TempDir()}
+		marker := filepath.Join(nodes.Dir, sweptFile)
+		err := errors.Join(os.WriteFile(key, []byte("key"), 0o600), os.Chtimes(key, old, old),
+			os.WriteFile(profile, []byte("profile"), 0o600), os.Chtimes(profile, old, old),
+			os.Symlink(victim, filepath.Join(nodes.Dir, "ab")), link(profile, marker))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = nodes.Sweep(time.Now(), func() []string { return nil })
+		for _, file := range []string{key, profile} {
+			if data, err := os.ReadFile(file); string(data) != filepath.Base(file) {
+				t.Errorf("%s is %q, %v", file, data, err)
+			}
+		}
+	}
+}
+
 // TestSweepKeepsWhatIsPut: an old node that is put again may be that of a record that will be
 // written. A clock that was put back does not end sweeping.
 func TestSweepKeepsWhatIsPut(t *testing.T) {

@@ -9,6 +9,7 @@
 package cache
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -85,7 +86,7 @@ func scanLog(path string) (Blob, error) {
 	if path == "" {
 		return Blob{}, nil
 	}
-	sum, err := hashFile(path)
+	sum, err := hashFile(context.Background(), path)
 	if err != nil {
 		return Blob{}, &StoreError{Doing: "read the log", Err: err}
 	}

@@ -3,6 +3,7 @@
 package cache
 
 import (
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -11,12 +12,18 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"buildsys/internal/ctxio"
 )
 
 // ScanDir returns the files below dir, sorted by name, and their content ID. Directories matter
 // only by the files in them. Anything except regular files, directories and relative links that
 // stay inside is an error.
-func ScanDir(dir string) ([]File, ContentID, error) { return scanDir(dir, hashFile) }
+func ScanDir(dir string) ([]File, ContentID, error) {
+	return scanDir(dir, func(path string) ([32]byte, error) {
+		return hashFile(context.Background(), path) // what was just made has bounds
+	})
+}
 
 func scanDir(dir string, hash func(path string) ([32]byte, error)) ([]File, ContentID, error) {
 	var files []File
@@ -64,14 +71,15 @@ func (f *File) scan(path string, d fs.DirEntry, hash func(string) ([32]byte, err
 	return err
 }
 
-func hashFile(path string) (sum [32]byte, err error) {
+// hashFile ends with ctx: a file with holes may be longer than anybody waits for.
+func hashFile(ctx context.Context, path string) (sum [32]byte, err error) {
 	f, err := openRegular(path)
 	if err != nil {
 		return sum, err
 	}
 	defer f.Close()
 	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
+	if _, err := io.Copy(h, ctxio.NewReader(ctx, f)); err != nil {
 		return sum, err
 	}
 	h.Sum(sum[:0])

@@ -71,7 +71,7 @@ func (v *verifier) walk(kind string, visit func(stored) error) error {
 }
 
 func (v *verifier) blob(f stored) error {
-	sum, err := hashFile(f.path)
+	sum, err := hashFile(v.ctx, f.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -107,7 +107,7 @@ func (v *verifier) entry(f stored) error {
 		path := v.s.blobPath(b.SHA256)
 		named, good := v.good[path]
 		if !good {
-			sum, err := hashFile(path) // a Put may have added it since the blobs were read
+			sum, err := hashFile(v.ctx, path) // a Put may have added it since the blobs were read
 			good = err == nil && sum == b.SHA256
 			named = true
 		}

@@ -37,7 +37,7 @@ func TestNothingIsBuiltTwice(t *testing.T) {
 	}{
 		{"nothing changed", func() {}, 0},
 		{"records lost", func() { s.remove(t, "state") }, 0},
-		{"hashes lost", func() { s.opts.Cache.Memo = cache.NewMemo() }, 0},
+		{"hashes lost", func() { s.opts.Cache.Memo = cache.NewMemo(t.Context()) }, 0},
 		{"outputs deleted", func() { s.remove(t, "rpms") }, 5},
 		{"outputs and records deleted", func() { s.remove(t, "rpms"); s.remove(t, "state") }, 5},
 		{"an output deleted", func() { s.remove(t, "rpms/b/b.rpm") }, 1},

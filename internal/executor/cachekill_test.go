@@ -65,7 +65,7 @@ func runCached(
 	o.Sink, o.hooks.Stage = sink, stage
 	o.now = func() time.Time { return time.Unix(1700000000, 0) }
 	o.Cache = &Cache{
-		Store: store, Memo: cache.NewMemo(), SDK: "sha256:0",
+		Store: store, Memo: cache.NewMemo(context.Background()), SDK: "sha256:0",
 		State: filepath.Join(dir, "state"),
 		Nodes: cache.Nodes{Dir: filepath.Join(dir, "state/packages")},
 		Log:   func(string) string { return "" },
@@ -322,7 +322,7 @@ func TestCancelDuringRestore(t *testing.T) {
 	}
 	o := Options{Builder: &buildtest.Fake{}, Sink: &buildtest.Recorder{},
 		Staging: filepath.Join(dir, "staging")}
-	o.Cache = &Cache{Store: store, Memo: cache.NewMemo(), State: filepath.Join(dir, "state"),
+	o.Cache = &Cache{Store: store, Memo: cache.NewMemo(t.Context()), State: filepath.Join(dir, "s"),
 		SDK: "sha256:0"}
 	p := twoSteps(dir)
 	staging, err := builddir.OpenStaging(o.Staging, o.hooks)

@@ -32,7 +32,7 @@ func newCachedScene(t *testing.T, jobs int, lines ...string) *scene {
 		t.Fatal(err)
 	}
 	s.opts.Cache = &executor.Cache{
-		Store: store, Memo: cache.NewMemo(), SDK: "sha256:0",
+		Store: store, Memo: cache.NewMemo(t.Context()), SDK: "sha256:0",
 		State:  filepath.Join(s.dir, "state"),
 		Nodes:  cache.Nodes{Dir: filepath.Join(s.dir, "state/packages")},
 		Log:    func(string) string { return "" },

@@ -118,7 +118,7 @@ func madeBy(p plan.Plan, version string) *ledger {
 func keysOf(t *testing.T, p plan.Plan, made *ledger) map[string]cache.ActionID {
 	t.Helper()
 	keys := map[string]cache.ActionID{}
-	c := &Cache{Memo: cache.NewMemo(), SDK: "sha256:0"}
+	c := &Cache{Memo: cache.NewMemo(t.Context()), SDK: "sha256:0"}
 	order := make([]int, len(p.Steps))
 	for i := range order {
 		order[i] = i
@@ -172,7 +172,7 @@ func TestKeysFollowContents(t *testing.T) {
 	p := deepPlan(t, deepTree(t))
 	made := madeBy(p, "1")
 	keys := keysOf(t, p, made)
-	c := &Cache{Memo: cache.NewMemo(), SDK: "sha256:0"}
+	c := &Cache{Memo: cache.NewMemo(t.Context()), SDK: "sha256:0"}
 	for _, i := range []int{0, 77, 238} {
 		again := made.clone(func(int) bool { return false })
 		again.made[i] = newOutputs(p.Steps[i].Name, cache.ContentID{1}, nil)

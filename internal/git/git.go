@@ -214,7 +214,11 @@ func call(ctx context.Context, dir string, env []string, args ...string) (string
 	cmd.Dir, cmd.Env = dir, append(environment(os.Environ()), env...)
 	cmd.Stdout, cmd.Stderr = out, complaint
 	cmd.WaitDelay = time.Second // a program that git started may hold its output open
-	err := cmd.Run()
+	err := cmd.Start()
+	if err == nil {
+		bound(cmd.Process.Pid)
+		err = cmd.Wait()
+	}
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
 		return "", fmt.Errorf("%w: git is not installed", ErrNone)

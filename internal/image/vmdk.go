@@ -28,6 +28,9 @@ type vmdkHeader struct{ capacity, grain, start uint64 }
 // two.
 const maxDescriptor = 64 << 10
 
+// qemuDescriptor is the size of the description that QEMU reads behind the header.
+const qemuDescriptor = 20 * sector
+
 // readVMDKHeader reads the header of a file of size bytes, and refuses a file whose disk is not all
 // in it.
 func readVMDKHeader(src io.ReaderAt, size int64) (h vmdkHeader, err error) {
@@ -47,28 +50,33 @@ func readVMDKHeader(src io.ReaderAt, size int64) (h vmdkHeader, err error) {
 	case h.capacity > maxDiskBytes/sector || h.grain == 0 || h.grain > maxGrain/sector ||
 		h.start > uint64(size/sector) || at > uint64(size/sector) || length > maxDescriptor/sector:
 		return h, errors.New("the VMDK header is damaged")
-	case at == 0:
-		return h, nil
 	}
-	text := make([]byte, length*sector)
-	if n, err := src.ReadAt(text, int64(at)*sector); err != nil && err != io.EOF {
-		return h, fmt.Errorf("read VMDK description: %w", err)
-	} else if hasParent(string(text[:n])) {
-		return h, &UnsupportedError{"a VMDK file with a parent"}
+	// QEMU looks for a parent at a place of its own, whatever the header says.
+	for _, part := range []*io.SectionReader{
+		io.NewSectionReader(src, int64(at)*sector, int64(length)*sector),
+		io.NewSectionReader(src, sector, qemuDescriptor),
+	} {
+		text, err := io.ReadAll(part)
+		if err != nil {
+			return h, fmt.Errorf("read VMDK description: %w", err)
+		}
+		if hasParent(string(text)) {
+			return h, &UnsupportedError{"a VMDK file with a parent"}
+		}
 	}
 	return h, nil
 }
 
 // hasParent reports whether the description of a disk says that another has the rest of its data.
 func hasParent(description string) bool {
-	for line := range strings.Lines(strings.ToLower(description)) {
+	description = strings.ToLower(description)
+	if strings.Contains(description, "parentfilenamehint") { // QEMU looks in the middle of lines
+		return true
+	}
+	for line := range strings.Lines(description) {
 		key, value, _ := strings.Cut(line, "=")
-		switch value = strings.Trim(value, " \t\r\n\x00"); strings.TrimSpace(key) {
-		case "parentcid":
-			if value != "ffffffff" {
-				return true
-			}
-		case "parentfilenamehint":
+		value = strings.Trim(value, " \t\r\n\x00")
+		if strings.TrimSpace(key) == "parentcid" && value != "ffffffff" {
 			return true
 		}
 	}

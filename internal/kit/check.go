@@ -60,7 +60,7 @@ func (t Tree) Installed(ctx context.Context, s Store, lock *manifest.Lock, arch 
 	if err := t.CheckLock(lock); err != nil || lock == nil {
 		return nil, err
 	}
-	memo := cache.NewMemo()
+	memo := cache.NewMemo(ctx)
 	memo.Load(s.memo())
 	var out []*Installed
 	needed := map[string]bool{}

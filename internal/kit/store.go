@@ -184,7 +184,7 @@ func (s Store) load(d spec.Descriptor) (*Installed, error) {
 // verify checks the hashes of all files of an unpacked kit. A memo may be nil; then all are read.
 func (k *Installed) verify(ctx context.Context, memo *cache.Memo) error {
 	if memo == nil {
-		memo = cache.NewMemo()
+		memo = cache.NewMemo(ctx)
 	}
 	for _, f := range k.Files {
 		if ctx.Err() != nil {

@@ -20,7 +20,13 @@ import (
 // secretNames are files and directories, anywhere in a tree, that hold logins, keys, or the history
 // and settings of a checkout. CI systems leave tokens in .git/config.
 var secretNames = []string{".git", "sbkeys", ".env", ".netrc", "_netrc", ".docker", ".aws", ".ssh",
-	".gnupg", ".kube", ".git-credentials"}
+	".gnupg", ".kube", ".git-credentials", ".azure", ".boto", ".bzr", ".dockercfg", ".envrc", ".hg",
+	".jj", ".m2", ".my.cnf", ".npmrc", ".pgpass", ".pypirc", ".s3cfg", ".svn", ".terraformrc",
+	".vault-token", "id_dsa", "id_ecdsa", "id_ed25519", "id_rsa", "kubeconfig"}
+
+// homeConfig is where programs keep logins if the tree is the home directory of a CI job. Deeper
+// ones are settings of the programs there.
+const homeConfig = ".config"
 
 // profileFiles are in folders of Secure Boot keys, whatever those are called.
 var profileFiles = []string{"PK.key", "KEK.key", "db.key", "vendor.key", "code-sign.key",
@@ -112,7 +118,8 @@ func (s *secrets) hidden(dir string) string {
 		return why
 	}
 	why := s.hidden(path.Dir(dir))
-	if why == "" && (dir == buildTop || secretName(path.Base(dir)) || s.foreignDir(dir)) {
+	if why == "" && (dir == buildTop || dir == homeConfig || secretName(path.Base(dir)) ||
+		s.foreignDir(dir)) {
 		why = dir
 	}
 	s.hid[dir] = why
@@ -221,7 +228,7 @@ func (s *secrets) visibleFar(files []workspace.File, dir string) []File {
 }
 
 // maxNamed is how many paths a warning names.
-const maxNamed = 10
+const maxNamed = 20
 
 // warnings returns what was left out, if that is more than every checkout has.
 func (s *secrets) warnings() []string {

@@ -32,6 +32,12 @@ var hidden = map[string]string{
 	"packages/greeter/.env":             "TOKEN=x",
 	"packages/greeter/sub/.aws/config":  "",
 	"sources/greeter/.netrc":            "",
+	".npmrc":                            "//registry.example/:_authToken=x\n",
+	".envrc":                            "export TOKEN=x",
+	".hg/hgrc":                          "",
+	".config/gh/hosts.yml":              "oauth_token: x",
+	"deploy/id_ed25519":                 "",
+	"packages/greeter/.pypirc":          "",
 	"sources/greeter/home/.docker/x":    "",
 	"sources/greeter/home/.ssh/id":      "",
 	".cargo/credentials.toml":           "token = \"x\"",
@@ -54,6 +60,8 @@ var shown = map[string]string{
 	"sources/greeter/tls/server.key": privatePEM, // for its tests
 	"packages/greeter/sign.key":      privatePEM,
 	"sources/greeter/environment":    "",
+	"sources/greeter/.config/x.toml": "", // a setting of its programs
+	"packages/greeter/.config":       "", // of a kernel
 	"sources/greeter/build/x":        "",
 	"sources/greeter/mod/main.go":    "", // of a submodule
 }

@@ -51,8 +51,11 @@ func newRegistry(t *target) (*ociRegistry, error) {
 		r.config = store.ConfigPath()
 	}
 	client := &auth.Client{
-		Client: &http.Client{Transport: &transport{t, newTransport()}, CheckRedirect: checkRedirect},
-		Cache:  auth.NewCache(),
+		Client: &http.Client{
+			Transport:     &transport{t, newHosts(t.place, repo.Reference.Host())},
+			CheckRedirect: checkRedirect,
+		},
+		Cache: auth.NewCache(),
 	}
 	client.SetUserAgent("buildsys")
 	client.Credential = r.credential
@@ -159,7 +162,7 @@ func (r *ociRegistry) failure(err error) error {
 		return r.status(refused)
 	}
 	if refused, ok := errors.AsType[*network.AddressError](err); ok {
-		return finalError{fmt.Errorf("%s redirects: %w", r.t.place.Host, refused)}
+		return finalError{fmt.Errorf("%s leads elsewhere: %w", r.t.place.Host, refused)}
 	}
 	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" && !dial.Timeout() {
 		return fmt.Errorf("%s does not answer: %w", r.t.place.Host, dial.Err)

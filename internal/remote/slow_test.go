@@ -150,3 +150,40 @@ func TestCacheThatIsSlowEachTimeIsLeft(t *testing.T) {
 		}
 	})
 }
+
+// TestRegistryNamesNoMetadata: where a registry says that its tokens are is asked no more than what
+// it redirects to. The answer would be sent to the registry.
+func TestRegistryNamesNoMetadata(t *testing.T) {
+	f := newFakeRegistry(t)
+	for _, host := range []string{"100.100.100.200", "169.254.169.254", "[fd00:ec2::254]"} {
+		f.fault = func(w http.ResponseWriter, _ *http.Request, _ int) bool {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="http://`+host+`/latest/",service="x"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return true
+		}
+		images, err := OpenImages(f.place(), quick)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := images.Manifest(t.Context(), "v1"); !errkind.Is[*network.AddressError](err) {
+			t.Errorf("%s: %v", host, err)
+		}
+		images.Close()
+	}
+}
+
+// TestTreeNamesNoMetadata: a registry that only a tree names is no metadata service either.
+func TestTreeNamesNoMetadata(t *testing.T) {
+	place, err := ParseLocation("oci+http://169.254.169.254/latest", "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	images, err := OpenImages(place, quick)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer images.Close()
+	if _, err := images.Manifest(t.Context(), "v1"); !errkind.Is[*network.AddressError](err) {
+		t.Error(err)
+	}
+}

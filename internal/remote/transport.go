@@ -21,14 +21,38 @@ import (
 const maxHeader = 256 << 10
 
 // newTransport returns an HTTP transport with a limit on every wait that has none by default.
-// What the registry redirects to is not a cloud's metadata service.
-func newTransport() http.RoundTripper {
+func newTransport(reach network.Reach) http.RoundTripper {
 	tr := http.DefaultTransport.(*http.Transport).Clone()
 	tr.DisableCompression = true // blobs are counted and hashed as they are stored
 	tr.MaxIdleConnsPerHost = 16
 	tr.MaxResponseHeaderBytes = maxHeader
 	dialer := net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
-	return network.NewTransport(network.Anywhere, dialer, tr)
+	return network.NewTransport(reach, dialer, tr)
+}
+
+// hosts is an HTTP transport for a registry and for what it names itself: where its tokens, the
+// next page of a list and the place for an upload are, and what it redirects to. None of that is a
+// cloud's metadata service, whose answer would be sent on as a token, and neither is a registry
+// that only a tree names.
+type hosts struct {
+	host       string // of the registry
+	own, other http.RoundTripper
+}
+
+func newHosts(place Location, host string) hosts {
+	h := hosts{host: host, other: newTransport(network.NoMetadata)}
+	if h.own = h.other; place.Named {
+		h.own = newTransport(network.Anywhere)
+	}
+	return h
+}
+
+// RoundTrip implements http.RoundTripper.
+func (h hosts) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.Host == h.host {
+		return h.own.RoundTrip(req)
+	}
+	return h.other.RoundTrip(req)
 }
 
 // transport wraps an HTTP transport for one target.

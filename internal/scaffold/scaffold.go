@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -137,13 +138,13 @@ func (n *Skeleton) neighbours() (script, shared, own string) {
 
 // ManifestsBelow returns the names of the directories below parent that have a manifest, sorted.
 func ManifestsBelow(root, parent string) []string {
-	files, err := filepath.Glob(filepath.Join(root, parent, "*", "Cargo.toml"))
+	files, err := fs.Glob(os.DirFS(filepath.Join(root, parent)), "*/Cargo.toml")
 	if err != nil { // only for a malformed pattern
 		return nil
 	}
 	names := make([]string, len(files))
 	for i, f := range files {
-		names[i] = filepath.Base(filepath.Dir(f))
+		names[i] = path.Dir(f)
 	}
 	return names
 }
