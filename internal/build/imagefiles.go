@@ -21,29 +21,49 @@ import (
 	"buildsys/internal/sbkeys"
 )
 
+// override is a setting that names a file to be in images in place of that of a package.
+type override struct {
+	env, name string
+	path      confined.Path
+	check     func([]byte) error
+}
+
+// rootOverride is that of the root metadata of the update repository.
+func (s *Session) rootOverride() override {
+	return override{"PUBLISH_REPO_ROOT_JSON", "root.json", s.c.Image.RootJSON, checkMetadata}
+}
+
+// read returns the contents of the file, or nil if the setting is not set. A file that an untrusted
+// tree names must be what it is for.
+func (o override) read() ([]byte, error) {
+	if o.path.IsZero() {
+		return nil, nil
+	}
+	data, err := o.path.Read(maxOverride)
+	if err != nil {
+		return nil, errkind.Usagef("%s: %w", o.env, err)
+	}
+	if err := o.check(data); err != nil && o.path.Root != "" {
+		return nil, errkind.Usagef("%s: %s %w", o.env, o.path, err)
+	}
+	return data, nil
+}
+
 // overrides returns the files that settings put into images in place of those of packages. They are
-// read now; one that an untrusted tree names must be what it is for.
+// read now.
 func (s *Session) overrides() ([]plan.File, error) {
 	var files []plan.File
-	for _, one := range []struct {
-		env, name string
-		path      confined.Path
-		check     func([]byte) error
-	}{
+	for _, o := range []override{
 		{"BUILDSYS_CACERTS_BUNDLE_OVERRIDE", "ca-bundle.crt", s.c.Image.CACerts, checkCertificates},
-		{"PUBLISH_REPO_ROOT_JSON", "root.json", s.c.Image.RootJSON, checkMetadata},
+		s.rootOverride(),
 	} {
-		if one.path.IsZero() {
-			continue
-		}
-		data, err := one.path.Read(maxOverride)
+		data, err := o.read()
 		if err != nil {
-			return nil, errkind.Usagef("%s: %w", one.env, err)
+			return nil, err
 		}
-		if err := one.check(data); err != nil && one.path.Root != "" {
-			return nil, errkind.Usagef("%s: %s %w", one.env, one.path, err)
+		if data != nil {
+			files = append(files, plan.File{Name: o.name, Data: data, Mode: 0o644})
 		}
-		files = append(files, plan.File{Name: one.name, Data: data, Mode: 0o644})
 	}
 	return files, nil
 }
