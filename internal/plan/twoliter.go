@@ -169,12 +169,12 @@ func (t *twoliter) checkVariant(pkg *workspace.Package) {
 	}
 	for _, m := range asksVariant.FindAllSubmatch(t.m.uses(pkg).spec, -1) {
 		part := string(bytes.Join(m[1:], nil))
-		if part == pkg.VariantSensitive {
-			continue
-		}
 		sensitive := `"` + part + `"`
-		if part == "" {
+		switch part {
+		case "":
 			sensitive = "true"
+		case pkg.VariantSensitive:
+			continue
 		}
 		t.m.warn("%s/%s.spec: %s depends on the variant, and the package is built without one: "+
 			"write variant-sensitive = %s into %s", pkg.Dir, pkg.Name, m[0], sensitive, pkg.File)

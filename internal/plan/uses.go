@@ -1,5 +1,5 @@
-// uses: what a package uses of first-party code, for the recipes of trees whose builds have the whole
-// of sources/ and .cargo/. Those mount everything, and their specs take what they want.
+// uses: what a package uses of first-party code, for the recipes of trees whose builds had all of
+// sources/ and .cargo/ at hand, for specs to take what they want.
 
 package plan
 

@@ -37,10 +37,10 @@ const (
 )
 
 // Recipe returns the tree's own recipe if its root has a Dockerfile, else the one in fallback for
-// the program that the tree was written for. fallback is embedded in the program. All give the same values for the same contents: files of
-// tools/ have mode 0o755 and all others 0o644, because embedded files have lost their modes. Files
-// of the fallback come as Data. A Dockerfile of the tree that is not marked as a recipe for
-// buildsys is Own.
+// the program that the tree was written for. fallback is embedded in this program. All give the
+// same values for the same contents: files of tools/ have mode 0o755 and all others 0o644, because
+// embedded files have lost their modes. Files of the fallback come as Data. A Dockerfile of the
+// tree that is not marked as a recipe for buildsys is Own.
 func (w *Workspace) Recipe(fallback fs.FS) (*Recipe, error) {
 	if _, err := fs.Lstat(w.FS, dockerfile); errors.Is(err, fs.ErrNotExist) {
 		return w.inside(fallback)
