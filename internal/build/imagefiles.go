@@ -21,20 +21,38 @@ import (
 	"buildsys/internal/sbkeys"
 )
 
-// override is a setting that names a file to be in images in place of that of a package.
+// override is a file that a setting names, to be put into images in place of that of a package.
 type override struct {
 	env, name string
 	path      confined.Path
 	check     func([]byte) error
 }
 
-// rootOverride is that of the root metadata of the update repository.
-func (s *Session) rootOverride() override {
+// rootJSON returns the override for the root metadata of the update repository.
+func (s *Session) rootJSON() override {
 	return override{"PUBLISH_REPO_ROOT_JSON", "root.json", s.c.Image.RootJSON, checkMetadata}
 }
 
-// read returns the contents of the file, or nil if the setting is not set. A file that an untrusted
-// tree names must be what it is for.
+// overrides returns the files that settings put into images. They are read now.
+func (s *Session) overrides() ([]plan.File, error) {
+	var files []plan.File
+	for _, one := range []override{
+		{"BUILDSYS_CACERTS_BUNDLE_OVERRIDE", "ca-bundle.crt", s.c.Image.CACerts, checkCertificates},
+		s.rootJSON(),
+	} {
+		data, err := one.read()
+		if err != nil {
+			return nil, err
+		}
+		if data != nil {
+			files = append(files, plan.File{Name: one.name, Data: data, Mode: 0o644})
+		}
+	}
+	return files, nil
+}
+
+// read returns the contents of the file, nil if none is named. One that an untrusted tree names must
+// be what it is for.
 func (o override) read() ([]byte, error) {
 	if o.path.IsZero() {
 		return nil, nil
@@ -46,26 +64,7 @@ func (o override) read() ([]byte, error) {
 	if err := o.check(data); err != nil && o.path.Root != "" {
 		return nil, errkind.Usagef("%s: %s %w", o.env, o.path, err)
 	}
-	return data, nil
-}
-
-// overrides returns the files that settings put into images in place of those of packages. They are
-// read now.
-func (s *Session) overrides() ([]plan.File, error) {
-	var files []plan.File
-	for _, o := range []override{
-		{"BUILDSYS_CACERTS_BUNDLE_OVERRIDE", "ca-bundle.crt", s.c.Image.CACerts, checkCertificates},
-		s.rootOverride(),
-	} {
-		data, err := o.read()
-		if err != nil {
-			return nil, err
-		}
-		if data != nil {
-			files = append(files, plan.File{Name: o.name, Data: data, Mode: 0o644})
-		}
-	}
-	return files, nil
+	return append([]byte{}, data...), nil
 }
 
 // maxOverride is far above the size of the largest certificate bundles.

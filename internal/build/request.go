@@ -96,8 +96,10 @@ func (s *Session) planTree(ctx context.Context, ws *workspace.Workspace, want Re
 			Repo:    s.c.Image.Repo,
 		},
 	}
-	if r.Files.RootJSON, err = s.rootOverride().read(); err != nil {
-		return plan.Plan{}, err
+	if recipe.Own != nil || recipe.Twoliter { // packages too have the metadata built in
+		if r.Files.RootJSON, err = s.rootJSON().read(); err != nil {
+			return plan.Plan{}, err
+		}
 	}
 	if recipe.Twoliter && s.c.Remote.Release {
 		if r.Commit, err = s.releasedCommit(ctx); err != nil {

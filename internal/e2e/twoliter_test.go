@@ -65,7 +65,8 @@ func twoliterSDK(t *testing.T) []string {
 		}
 	}
 	create, err := json.Marshal(map[string]any{"Image": base, "User": "root",
-		"Cmd": []string{"bash", "-c", twoliterSetup}, "HostConfig": map[string]any{"NetworkMode": "none"}})
+		"Cmd":        []string{"bash", "-c", twoliterSetup},
+		"HostConfig": map[string]any{"NetworkMode": "none"}})
 	buildtest.Must(t, err)
 	var made engineThing
 	ask(http.MethodPost, "/containers/create", string(create), &made)
@@ -147,7 +148,8 @@ func twoliterPackages(t *testing.T, sdk []string) {
 	}
 
 	spec := read(t, root, "packages/tool/tool.spec")
-	write(t, root, "packages/tool/tool.spec", strings.Replace(spec, "%prep\n", "%prep\n%patch -P6\n", 1))
+	write(t, root, "packages/tool/tool.spec",
+		strings.Replace(spec, "%prep\n", "%prep\n%patch -P6\n", 1))
 	buildsys(t, root, sdk, "build-package", "tool").must(t, 3, "error: No patch number 6",
 		"packages/tool/tool.spec has errors")
 	write(t, root, "packages/tool/tool.spec", "BuildRequires: other-tool\n"+
@@ -165,7 +167,8 @@ func twoliterModules(t *testing.T, sdk []string) {
 	write(t, root, "packages/build.rs", "fn main() {}\n")
 	spec := read(t, root, "packages/app/app.spec")
 	begin, end := strings.Index(spec, "%build\n"), strings.Index(spec, "%install\n")
-	write(t, root, "packages/app/app.spec", spec[:begin]+"%build\ngo version >app-1/greeting\n"+spec[end:])
+	write(t, root, "packages/app/app.spec",
+		spec[:begin]+"%build\ngo version >app-1/greeting\n"+spec[end:])
 	env = slices.Concat(env, sdk, []string{"GOPROXY=file://" + proxy})
 	r := buildsys(t, root, env, "build-package", "app")
 	r.must(t, 0)

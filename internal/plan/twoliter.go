@@ -72,7 +72,9 @@ func (t *twoliter) sources(pkg *workspace.Package, groups Context) (Context, err
 		}
 		t.whole = files
 	}
-	return Context{Files: t.whole, Shared: true}, nil
+	groups.Files = t.whole
+	groups.Shared = len(groups.Dirs)+len(groups.Top) == 0
+	return groups, nil
 }
 
 // cargo returns the crates that a package sees, which somebody put into .cargo/.

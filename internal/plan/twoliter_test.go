@@ -147,7 +147,8 @@ func TestTwoliterArgs(t *testing.T) {
 func TestTwoliterBeside(t *testing.T) {
 	files := beforeKits(t)
 	spec := files["packages/words/words.spec"]
-	spec.Data = append(slices.Clip(spec.Data), "# %{_builddir}/Licenses.toml %{_cross_repo_root_json}\n"...)
+	spec.Data = append(slices.Clip(spec.Data),
+		"# %{_builddir}/Licenses.toml %{_cross_repo_root_json}\n"...)
 	for _, name := range []string{"Licenses.toml", "licenses/nvidia/LICENSE"} {
 		files[name] = &fstest.MapFile{Data: []byte("x"), Mode: 0o644}
 	}
@@ -171,8 +172,8 @@ func TestTwoliterBeside(t *testing.T) {
 	}
 }
 
-// TestTwoliterVariant checks that a sensitive package gets the variant, and that one that asks for it
-// without saying so is named.
+// TestTwoliterVariant checks that a sensitive package gets the variant, and that one that asks for
+// it without saying so is named.
 func TestTwoliterVariant(t *testing.T) {
 	const asks = "%if %{with aws_platform} %{without k8s_runtime} %{?_cross_variant}\n%endif\n"
 	for sensitive, want := range map[string]string{
