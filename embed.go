@@ -1,12 +1,13 @@
-// Package buildsys embeds the recipe that a tree without its own Dockerfile is built with. It is at
-// the root because go:embed reaches only files below its package's directory.
+// Package buildsys embeds the recipes that trees without their own Dockerfile are built with. It is
+// at the root because go:embed reaches only files below its package's directory.
 package buildsys
 
 import "embed"
 
-// Recipe holds the Dockerfile, its tools and macros, and the recipe of the SDK image.
+// Recipe holds the Dockerfile, its tools and macros, what is different for trees written for
+// Twoliter, and the recipe of the SDK image.
 //
-//go:embed Dockerfile tools macros sdk
+//go:embed Dockerfile tools macros sdk twoliter
 var Recipe embed.FS
 
 // Epoch is the date of all outputs, 2025-01-01T00:00:00Z in Unix seconds. It is the one in the

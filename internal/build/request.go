@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"buildsys"
@@ -95,6 +96,16 @@ func (s *Session) planTree(ctx context.Context, ws *workspace.Workspace, want Re
 			Repo:    s.c.Image.Repo,
 		},
 	}
+	if recipe.Own != nil || recipe.Twoliter { // packages too have the metadata built in
+		if r.Files.RootJSON, err = s.rootJSON().read(); err != nil {
+			return plan.Plan{}, err
+		}
+	}
+	if recipe.Twoliter && s.c.Remote.Release {
+		if r.Commit, err = s.releasedCommit(ctx); err != nil {
+			return plan.Plan{}, err
+		}
+	}
 	if want.Image || want.Repack != nil {
 		if err := s.describeImage(&r); err != nil {
 			return plan.Plan{}, err
@@ -136,6 +147,20 @@ func (s *Session) gitCommit() string {
 			"Give a build ID with --version-build or BUILDSYS_VERSION_BUILD", noCommit, err))
 	}
 	return noCommit
+}
+
+// releasedCommit returns the commit that the RPMs of a release name.
+func (s *Session) releasedCommit(ctx context.Context) (plan.Commit, error) {
+	id, err := git.Commit(ctx, s.c.Root)
+	if err != nil {
+		return plan.Commit{}, errkind.Usagef("the RPMs of a release name the commit that they are "+
+			"made from, and it is not known: %w", err)
+	}
+	seconds, err := git.CommitTime(ctx, s.c.Root)
+	if err != nil {
+		return plan.Commit{}, errkind.BadEnvironment(err)
+	}
+	return plan.Commit{ID: id, Seconds: strconv.FormatInt(seconds, 10)}, nil
 }
 
 // noCommit is the build ID of images of trees without a commit.

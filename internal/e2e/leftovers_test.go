@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -48,6 +49,12 @@ type engineThing struct {
 // its address; one that is not a socket of this machine means Docker's default.
 func engineAsk(t *testing.T, host, method, path string) *http.Response {
 	t.Helper()
+	return engineSend(t, host, method, path, nil)
+}
+
+// engineSend is engineAsk with a body in JSON.
+func engineSend(t *testing.T, host, method, path string, body io.Reader) *http.Response {
+	t.Helper()
 	socket, isUnix := strings.CutPrefix(host, "unix://")
 	if !isUnix {
 		socket = "/var/run/docker.sock"
@@ -58,8 +65,9 @@ func engineAsk(t *testing.T, host, method, path string) *http.Response {
 			return new(net.Dialer).DialContext(ctx, "unix", socket)
 		},
 	}}
-	request, err := http.NewRequest(method, "http://engine"+path, nil)
+	request, err := http.NewRequest(method, "http://engine"+path, body)
 	buildtest.Must(t, err)
+	request.Header.Set("Content-Type", "application/json")
 	response, err := client.Do(request)
 	buildtest.Must(t, err)
 	return response

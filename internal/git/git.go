@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -83,6 +84,31 @@ func Commit(ctx context.Context, root string) (string, error) {
 		commit += "-dirty"
 	}
 	return commit, err
+}
+
+// CommitTime returns when the commit of the checkout that holds root was made, in Unix seconds. Its
+// errors are those of Commit.
+func CommitTime(ctx context.Context, root string) (int64, error) {
+	c, err := Find(root)
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout,
+		fmt.Errorf("it did not end within %v", timeout))
+	defer cancel()
+	if err := c.confirm(ctx); err != nil {
+		return 0, err
+	}
+	out, err := c.run(ctx, nil, "show", "--no-patch", "--no-show-signature", "--format=%ct",
+		"HEAD^{commit}")
+	if err != nil {
+		return 0, err
+	}
+	seconds, err := strconv.ParseInt(strings.TrimSpace(out), 10, 64)
+	if err != nil || seconds < 0 {
+		return 0, fmt.Errorf("git show: %s is not the time of a commit", line(out))
+	}
+	return seconds, nil
 }
 
 // Find returns the checkout that holds root: the nearest directory upwards that has a .git. It runs

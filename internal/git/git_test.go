@@ -104,6 +104,18 @@ func TestCommit(t *testing.T) {
 	}
 }
 
+func TestCommitTime(t *testing.T) {
+	dir := checkout(t)
+	want := git(t, dir, "log", "-1", "--format=%ct")
+	got, err := CommitTime(t.Context(), filepath.Join(dir, "os"))
+	if err != nil || fmt.Sprint(got) != want {
+		t.Errorf("%d, %v, want %s", got, err, want)
+	}
+	if _, err := CommitTime(t.Context(), t.TempDir()); !errors.Is(err, ErrNone) {
+		t.Errorf("outside of a checkout: %v", err)
+	}
+}
+
 func TestNoCommit(t *testing.T) {
 	user(t)
 	empty := t.TempDir()

@@ -16,7 +16,7 @@ import (
 // variant does not support the architecture.
 func Make(ws *workspace.Workspace, ours *workspace.Recipe, r Request) (Plan, error) {
 	m := &maker{ws: ws, ours: ours, r: r, graph: ws.Graph(), plan: Plan{Arch: r.Arch,
-		Packages: map[string]bool{}}, secrets: newSecrets(ws.FS)}
+		Packages: map[string]bool{}}, used: map[string]uses{}, secrets: newSecrets(ws.FS)}
 	for name := range ws.Packages {
 		m.plan.Packages[name] = true
 	}
@@ -39,6 +39,7 @@ type maker struct {
 	modules   map[string]int // package -> index of the step that bundles its Go modules
 	first     int            // index of the first package step
 	externals externals
+	used      map[string]uses // by package
 	secrets   *secrets
 }
 

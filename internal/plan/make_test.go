@@ -96,7 +96,11 @@ func try(t *testing.T, files fstest.MapFS, r Request) (Plan, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	recipe, err := ws.Recipe(fstest.MapFS{"Dockerfile": {Data: []byte("# buildsys-recipe: 2\n")}})
+	inside := &fstest.MapFile{Data: []byte("# buildsys-recipe: 2\n")}
+	recipe, err := ws.Recipe(fstest.MapFS{"Dockerfile": inside, "twoliter/Dockerfile": inside,
+		"macros/shared":                    {Data: []byte("native")},
+		"tools/package/build-rpm":          {Data: []byte("native")},
+		"twoliter/tools/package/build-rpm": {Data: []byte("twoliter")}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,14 +31,13 @@ type own struct {
 	parts   map[Kind][]byte   // what each target needs of file
 	files   map[string][]File // path -> files of the tree at or below it
 	scripts map[string]script // by mount, path and variant
-	uses    map[string]uses   // by package
 }
 
 // openOwn reads the tree's Dockerfile and .dockerignore.
 func openOwn(m *maker) (*own, error) {
 	o := &own{
 		m: m, ignore: &dockerfile.Ignore{}, parts: map[Kind][]byte{}, files: map[string][]File{},
-		scripts: map[string]script{}, uses: map[string]uses{},
+		scripts: map[string]script{},
 	}
 	var err error
 	if o.file, err = dockerfile.Parse(ownName, m.ours.Own); err != nil {

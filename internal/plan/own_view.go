@@ -6,15 +6,12 @@
 package plan
 
 import (
-	"bytes"
-	"errors"
 	"io/fs"
 	"maps"
 	"path"
 	"slices"
 	"strings"
 
-	"buildsys/internal/confined"
 	"buildsys/internal/dockerfile"
 	"buildsys/internal/graph"
 	"buildsys/internal/workspace"
@@ -98,9 +95,8 @@ func (v *view) copied(p dockerfile.Path) error {
 		v.own.m.lack("%sthe recipe copies %s, which no build sees because it may hold keys or logins, "+
 			"or belongs to another checkout", at, p.Name)
 	case err != nil && strings.HasPrefix(p.Name, "roles/"):
-		v.own.m.lack("%sthe recipe copies %s, which the tree does not have: set "+
-			"PUBLISH_REPO_ROOT_JSON to the root metadata of the update repository (root.json), "+
-			"or PUBLISH_REPO to a repository that has one below roles/", at, p.Name)
+		v.own.m.lack("%sthe recipe copies %s, which the tree does not have: %s", at, p.Name,
+			rootJSONHint)
 	case err != nil:
 		v.own.m.lack("%sthe recipe copies %s, which the tree does not have", at, p.Name)
 	default: // an empty directory
@@ -108,6 +104,10 @@ func (v *view) copied(p dockerfile.Path) error {
 	}
 	return nil
 }
+
+// rootJSONHint says what to do if a build needs root metadata and there are none.
+const rootJSONHint = "set PUBLISH_REPO_ROOT_JSON to the root metadata of the update repository " +
+	"(root.json), or PUBLISH_REPO to a repository that has one below roles/"
 
 // shown reports whether anything at or below a path is shown.
 func (v *view) shown(at string) bool {
@@ -150,8 +150,8 @@ func (v *view) show(at string) error {
 		}
 		return nil
 	case v.pkg != nil && top == sourcesTop:
-		return v.walk(at, v.uses().source)
-	case v.pkg != nil && top == cargoTop && !v.uses().cargo:
+		return v.walk(at, v.own.m.uses(v.pkg).source)
+	case v.pkg != nil && top == cargoTop && !v.own.m.uses(v.pkg).cargo:
 		return nil
 	}
 	return v.walk(at, nil)
@@ -257,47 +257,4 @@ func (o *own) treeFiles(at string) ([]File, error) {
 	files := o.m.secrets.visible(found, ".")
 	o.files[at] = files
 	return files, nil
-}
-
-// cargoLock reports whether a file is a working file of cargo, whose contents are no input of a
-// build.
-func cargoLock(name string) bool {
-	base, ok := strings.CutPrefix(name, cargoTop+"/")
-	return ok && (strings.HasPrefix(base, ".package-cache") ||
-		strings.HasPrefix(base, ".global-cache") || strings.HasPrefix(base, "bin/") ||
-		base == ".crates.toml" || base == ".crates2.json")
-}
-
-// uses is what the spec of a package uses of first-party code.
-type uses struct {
-	source func(name string) bool // reports whether it sees a file below sources/
-	cargo  bool
-}
-
-// maxSpec bounds a spec. The largest of distributions, of kernels and TeX, are below a megabyte.
-const maxSpec = 16 << 20
-
-// uses returns what the package uses of sources/: its source groups. But cargo reads the manifests
-// of all members of a workspace to build one of them, so a spec that names the manifest of the
-// workspace sees all of sources/.
-func (v *view) uses() uses {
-	if u, ok := v.own.uses[v.pkg.Name]; ok {
-		return u
-	}
-	spec, err := confined.ReadIn(v.own.m.ws.FS, v.pkg.Dir+"/"+v.pkg.Name+".spec", maxSpec)
-	// Without a spec nothing is built, and the loader has reported it. One that cannot be read may
-	// name anything.
-	unread := err != nil && !errors.Is(err, fs.ErrNotExist)
-	groups := v.pkg.SourceGroups
-	u := uses{cargo: bytes.Contains(spec, []byte("cargo"))}
-	if unread || bytes.Contains(spec, []byte(sourcesTop+"/Cargo.toml")) {
-		u.source = func(string) bool { return true }
-	} else {
-		u.source = func(name string) bool {
-			return slices.ContainsFunc(groups,
-				func(group string) bool { return within(name, sourcesTop+"/"+group) })
-		}
-	}
-	v.own.uses[v.pkg.Name] = u
-	return u
 }

@@ -28,8 +28,11 @@ type recipe interface {
 
 // openRecipe returns the recipe of the tree.
 func (m *maker) openRecipe() (recipe, error) {
-	if m.ours.Own != nil {
+	switch {
+	case m.ours.Own != nil:
 		return openOwn(m)
+	case m.ours.Twoliter:
+		return newTwoliter(m), nil
 	}
 	return newNative(m), nil
 }

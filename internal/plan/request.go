@@ -25,6 +25,7 @@ type Request struct {
 	Toolchain string
 	BuildDir  string // host directory for outputs
 	Identity  Identity
+	Commit    Commit // that RPMs of a Twoliter tree name; zero: none, so that commits share them
 	Sources   Sources
 	Files     ImageFiles
 	// ExternalKits are the kits of other trees, in the order of Twoliter.lock. All packages and images
@@ -39,6 +40,15 @@ type Identity struct {
 	Version    string // "1.2.3"
 	BuildID    string
 }
+
+// Commit is a commit as the RPMs of a Twoliter tree name it.
+type Commit struct {
+	ID      string // short, in hexadecimal digits; may end in "-dirty"
+	Seconds string // its Unix time, in decimal
+}
+
+// noCommit stands for the commit where RPMs name none. It sorts before every commit.
+var noCommit = Commit{ID: "00000000", Seconds: "0"}
 
 // Sources returns the host paths that an external file has once it is fetched.
 type Sources struct {

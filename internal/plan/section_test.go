@@ -35,13 +35,19 @@ func TestSection(t *testing.T) {
 	}
 }
 
-// TestSectionsOfTheRecipe checks the real Dockerfile: no target's section may need a stage of
+// TestSectionsOfTheRecipe checks the real Dockerfiles: no target's section may need a stage of
 // another section.
 func TestSectionsOfTheRecipe(t *testing.T) {
-	text, err := os.ReadFile("../../Dockerfile")
-	if err != nil {
-		t.Fatal(err)
+	for _, file := range []string{"../../Dockerfile", "../../twoliter/Dockerfile"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run(file, func(t *testing.T) { checkSections(t, text) })
 	}
+}
+
+func checkSections(t *testing.T, text []byte) {
 	for target := range recipeDirs {
 		part := section(text, target)
 		if len(part) >= len(text) {
@@ -62,10 +68,16 @@ func TestSectionsOfTheRecipe(t *testing.T) {
 // TestDirsOfTheRecipe checks that what a target's section runs, and what those tools read, is in a
 // directory that its steps see.
 func TestDirsOfTheRecipe(t *testing.T) {
-	dockerfile, err := os.ReadFile("../../Dockerfile")
-	if err != nil {
-		t.Fatal(err)
+	for _, file := range []string{"../../Dockerfile", "../../twoliter/Dockerfile"} {
+		dockerfile, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run(file, func(t *testing.T) { checkDirs(t, dockerfile) })
 	}
+}
+
+func checkDirs(t *testing.T, dockerfile []byte) {
 	run := regexp.MustCompile(`/host/recipe/(tools/[a-z]+)/`)
 	source := regexp.MustCompile(`source=\.\./([a-z]+)/`)
 	for target, dirs := range recipeDirs {

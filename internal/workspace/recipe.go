@@ -1,4 +1,4 @@
-// recipe: the recipe that a tree is built with: its own, or the one inside the program.
+// recipe: the recipe that a tree is built with: its own, or one of those inside the program.
 
 package workspace
 
@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"slices"
 	"strings"
 
@@ -16,6 +17,8 @@ import (
 type Recipe struct {
 	Dockerfile []byte
 	Files      []File // below tools/ and macros/, sorted
+	// Twoliter is true for the recipe of trees written for Twoliter, whose SDK has the RPM macros.
+	Twoliter bool
 	// Own is the tree's own Dockerfile if it was not written for buildsys. It makes the
 	// packages and images, with the files it finds in the tree. The fields above are then the
 	// fallback's, for what only buildsys does.
@@ -28,16 +31,19 @@ const (
 	recipeLine  = recipeMark + " 2"
 	flatLine    = recipeMark + " 1" // first line of recipes with all of tools/ in one directory
 	recipeTools = "tools"
+	// twoliterDir has what is different for trees written for Twoliter: a Dockerfile, and files of
+	// tools/ that are added to the others or take their places.
+	twoliterDir = "twoliter"
 )
 
-// Recipe returns the tree's own recipe if its root has a Dockerfile, else the one in fallback,
-// which is embedded in the program. Both give the same values for the same contents: files of
-// tools/ have mode 0o755 and all others 0o644, because embedded files have lost their modes. Files
-// of the fallback come as Data. A Dockerfile of the tree that is not marked as a recipe for
-// buildsys is Own.
+// Recipe returns the tree's own recipe if its root has a Dockerfile, else the one in fallback for
+// the program that the tree was written for. fallback is embedded in this program. All give the
+// same values for the same contents: files of tools/ have mode 0o755 and all others 0o644, because
+// embedded files have lost their modes. Files of the fallback come as Data. A Dockerfile of the
+// tree that is not marked as a recipe for buildsys is Own.
 func (w *Workspace) Recipe(fallback fs.FS) (*Recipe, error) {
 	if _, err := fs.Lstat(w.FS, dockerfile); errors.Is(err, fs.ErrNotExist) {
-		return w.readRecipe(fallback, true)
+		return w.inside(fallback)
 	}
 	l := &loader{tree: w.FS}
 	text, ok := l.read(dockerfile)
@@ -45,9 +51,9 @@ func (w *Workspace) Recipe(fallback fs.FS) (*Recipe, error) {
 		return nil, l.problems
 	}
 	if strings.Contains(string(text), recipeMark) {
-		return w.readRecipe(w.FS, false)
+		return w.readRecipe(w.FS, dockerfile, false)
 	}
-	r, err := w.readRecipe(fallback, true)
+	r, err := w.readRecipe(fallback, dockerfile, true)
 	if err != nil {
 		return nil, err
 	}
@@ -55,10 +61,37 @@ func (w *Workspace) Recipe(fallback fs.FS) (*Recipe, error) {
 	return r, nil
 }
 
-// readRecipe reads a recipe for buildsys from a tree.
-func (w *Workspace) readRecipe(tree fs.FS, embedded bool) (*Recipe, error) {
+// inside returns the recipe in fallback for the generation of the tree.
+func (w *Workspace) inside(fallback fs.FS) (*Recipe, error) {
+	if w.Generation != manifest.Twoliter && w.Generation != manifest.TwoliterKits {
+		return w.readRecipe(fallback, dockerfile, true)
+	}
+	r, err := w.readRecipe(fallback, path.Join(twoliterDir, dockerfile), true)
+	if err != nil {
+		return nil, err
+	}
+	r.Twoliter = true
+	l := &loader{tree: fallback}
+	files, err := l.recipeDir(w.Root, twoliterDir, recipeTools, true)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range files {
+		at, both := slices.BinarySearchFunc(r.Files, f, byFileName)
+		if both {
+			r.Files[at] = f
+		} else {
+			r.Files = slices.Insert(r.Files, at, f)
+		}
+	}
+	return r, l.problems.Err()
+}
+
+// readRecipe reads a recipe for buildsys from a tree: the Dockerfile of that name, and the files of
+// tools/ and macros/.
+func (w *Workspace) readRecipe(tree fs.FS, name string, embedded bool) (*Recipe, error) {
 	l := &loader{tree: tree}
-	text, ok := l.read(dockerfile)
+	text, ok := l.read(name)
 	if !ok {
 		return nil, l.problems
 	}
@@ -71,18 +104,27 @@ func (w *Workspace) readRecipe(tree fs.FS, embedded bool) (*Recipe, error) {
 		if !l.exists(dir) {
 			continue
 		}
-		files, bad := walk(w.Root, tree, ".", dir, func(string, bool) bool { return false })
-		l.problems = append(l.problems, bad...)
-		for _, f := range files {
-			f, err := recipeFile(f, tree, embedded)
-			if err != nil {
-				return nil, err
-			}
-			r.Files = append(r.Files, f)
+		files, err := l.recipeDir(w.Root, ".", dir, embedded)
+		if err != nil {
+			return nil, err
 		}
+		r.Files = append(r.Files, files...)
 	}
 	slices.SortFunc(r.Files, byFileName)
 	return r, l.problems.Err()
+}
+
+// recipeDir returns the files of a directory of a recipe, sorted; their names are relative to base.
+func (l *loader) recipeDir(root, base, dir string, embedded bool) ([]File, error) {
+	files, bad := walk(root, l.tree, base, dir, func(string, bool) bool { return false })
+	l.problems = append(l.problems, bad...)
+	for i, f := range files {
+		var err error
+		if files[i], err = recipeFile(f, l.tree, path.Join(base, f.Name), embedded); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
 }
 
 // notOurRecipe returns the error for a recipe whose first line is not the expected one.
@@ -99,7 +141,8 @@ func notOurRecipe(first string) error {
 	return manifest.Problems{p}
 }
 
-func recipeFile(f File, tree fs.FS, embedded bool) (File, error) {
+// recipeFile returns a file of a recipe, which is at the given place in tree, as a build sees it.
+func recipeFile(f File, tree fs.FS, at string, embedded bool) (File, error) {
 	f.Mode = 0o644
 	if strings.HasPrefix(f.Name, recipeTools+"/") {
 		f.Mode = 0o755
@@ -107,7 +150,7 @@ func recipeFile(f File, tree fs.FS, embedded bool) (File, error) {
 	if !embedded {
 		return f, nil
 	}
-	data, err := fs.ReadFile(tree, f.Name)
+	data, err := fs.ReadFile(tree, at)
 	if err != nil {
 		return f, fmt.Errorf("read the recipe inside buildsys: %w", err)
 	}

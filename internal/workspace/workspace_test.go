@@ -296,6 +296,61 @@ func TestRecipe(t *testing.T) {
 	}
 }
 
+// TestRecipeOfGeneration: a tree written for Twoliter, of either generation, gets the recipe for
+// those, which shares what it does not replace. Its own Dockerfile comes first.
+func TestRecipeOfGeneration(t *testing.T) {
+	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
+	inside := fstest.MapFS{
+		"Dockerfile":                       file(recipeLine + "\n# native\n"),
+		"macros/shared":                    file("native"),
+		"tools/lib/prelude":                file("native"),
+		"tools/package/build-rpm":          file("native"),
+		"twoliter/Dockerfile":              file(recipeLine + "\n# twoliter\n"),
+		"twoliter/tools/package/build-rpm": file("twoliter"),
+		"twoliter/tools/modules/with-go":   file("twoliter"),
+	}
+	const native = "native: macros/shared=native tools/lib/prelude=native " +
+		"tools/package/build-rpm=native"
+	const twoliter = "twoliter: macros/shared=native tools/lib/prelude=native " +
+		"tools/modules/with-go=twoliter tools/package/build-rpm=twoliter"
+	scripts := fstest.MapFS{"packages/build.rs": file("fn main() {}"), "packages/a/a.spec": file(""),
+		"packages/a/Cargo.toml": file("[package]\nname = \"a\"\n"),
+		"Release.toml":          file("version = \"1.0.0\"\n")}
+	const sdk = "schema-version = 1\nrelease-version = \"1.0.0\"\n[vendor.lab]\n" +
+		"registry = \"registry.invalid\"\n[sdk]\nname = \"sdk\"\nversion = \"0.1.0\"\nvendor = \"lab\"\n"
+	for name, c := range map[string]struct{ project, dockerfile, want string }{
+		"no Twoliter.toml": {"", "", native},
+		"before kits":      {"schema-version = 1\n", "", twoliter},
+		"kits":             {sdk, "", twoliter},
+		"own Dockerfile":   {sdk, "FROM scratch\n", native},
+		"a recipe":         {sdk, recipeLine + "\n# native\n", "native:"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tree := maps.Clone(scripts)
+			for name, text := range map[string]string{"Twoliter.toml": c.project,
+				"Dockerfile": c.dockerfile} {
+				if text != "" {
+					tree[name] = file(text)
+				}
+			}
+			w, err := LoadFS("/tree", tree)
+			must(t, err)
+			r, err := w.Recipe(inside)
+			must(t, err)
+			got := "native:"
+			if strings.HasSuffix(string(r.Dockerfile), "# twoliter\n") {
+				got = "twoliter:"
+			}
+			for _, f := range r.Files {
+				got += " " + f.Name + "=" + string(f.Data)
+			}
+			if got != c.want || r.Twoliter != strings.HasPrefix(c.want, "twoliter") {
+				t.Errorf("got %s, %v; want %s", got, r.Twoliter, c.want)
+			}
+		})
+	}
+}
+
 func TestRecipeOfAnotherKind(t *testing.T) {
 	w := load(t, makeTree(t))
 	const (
