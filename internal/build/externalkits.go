@@ -57,6 +57,7 @@ func (s *Session) FetchKits(ctx context.Context, ws *workspace.Workspace) error 
 	if err != nil || !ok {
 		return err
 	}
+	t.Trusted = s.c.Trusted
 	if err := t.CheckLock(lock); err != nil || lock == nil {
 		return err
 	}
@@ -78,6 +79,7 @@ func (s *Session) UpdateLock(ctx context.Context, ws *workspace.Workspace) (stri
 	if err != nil {
 		return "", err
 	}
+	t.Trusted = s.c.Trusted
 	old, bad := kit.ReadLock(ws.FS) // an invalid lock is replaced
 	if bad != nil {
 		s.warn(bad.Error())

@@ -22,8 +22,8 @@ type keyPart struct {
 // characters or more, except for the last.
 const minKeyLine = 48
 
-// keyParts returns, for each secret that is a private key in PEM or in OpenPGP's armor, a line in
-// its middle as text and in binary form. Certificates and other secrets may well belong into
+// keyParts returns, for each secret that is a private key in PEM or in OpenPGP's armor, one of its
+// lines as text and in binary form. Certificates and other secrets may well belong into
 // outputs.
 func keyParts(secrets map[string][]byte) (parts []keyPart) {
 	for name, data := range secrets {
@@ -31,8 +31,9 @@ func keyParts(secrets map[string][]byte) (parts []keyPart) {
 		if len(lines) == 0 {
 			continue
 		}
-		// A key's first line says what kind it is, and may be the same for many.
-		line := lines[len(lines)/2]
+		// A key begins with what is public of it; the middle of an OpenPGP key with a subkey is what
+		// is public of that. A third lies behind the one and before the other.
+		line := lines[len(lines)/3]
 		parts = append(parts, keyPart{name, line})
 		// Lines of base64 begin at whole bytes.
 		if binary, err := base64.StdEncoding.DecodeString(string(line)); err == nil {

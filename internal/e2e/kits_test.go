@@ -51,11 +51,13 @@ func TestKits(t *testing.T) {
 	// Nothing works without a lock, or without the kits in it.
 	buildsys(t, main, nil, "build-variant", "try-kits").must(t, 2,
 		`Twoliter.lock: is missing, but Twoliter.toml needs kits; run "buildsys update", and commit it`)
-	buildsys(t, main, nil, "update").must(t, 0, "resolving kit base-kit 1.0.0 of vendor acme")
+	buildsys(t, main, nil, "update", "--trust-tree").must(t, 0,
+		"resolving kit base-kit 1.0.0 of vendor acme")
 	buildsys(t, main, nil, "build-variant", "try-kits").must(t, 4,
 		`kit base-kit 1.0.0 of vendor acme: it is not on this machine for x86_64; `+
 			`run "buildsys fetch --arch x86_64"`)
-	buildsys(t, main, nil, "fetch").must(t, 0, "fetching kit base-kit 1.0.0 of vendor acme for x86_64")
+	buildsys(t, main, nil, "fetch", "--trust-tree").must(t, 0,
+		"fetching kit base-kit 1.0.0 of vendor acme for x86_64")
 
 	r = buildsys(t, main, nil, "build-kit", "app-kit", "words-kit")
 	r.must(t, 0)
@@ -79,13 +81,13 @@ func TestKits(t *testing.T) {
 	buildsys(t, base, nil, "build-kit").must(t, 0,
 		"kit base-kit: its image for aarch64 was made from other inputs and is no longer part of it",
 		"kit base-kit 1.0.0 for x86_64: digest")
-	buildsys(t, main, nil, "fetch").must(t, 5,
+	buildsys(t, main, nil, "fetch", "--trust-tree").must(t, 5,
 		"now leads to a different image: its digest is",
 		`if this is intended, run "buildsys update" and commit Twoliter.lock`)
 	buildsys(t, main, nil, "build-variant", "try-kits").must(t, 0, "nothing to do")
-	buildsys(t, main, nil, "update").must(t, 0,
+	buildsys(t, main, nil, "update", "--trust-tree").must(t, 0,
 		"kit base-kit of acme: 1.0.0 is a different image than before")
-	buildsys(t, main, nil, "fetch").must(t, 0)
+	buildsys(t, main, nil, "fetch", "--trust-tree").must(t, 0)
 	buildsys(t, main, nil, "build-variant", "try-kits").must(t, 0, "variant try-kits done")
 	noDebris(t, main)
 }

@@ -72,7 +72,7 @@ func image(name, version string) manifest.Image {
 
 // tree is a tree that takes the kits of vendor acme from the layouts below registry.
 func tree(registry string, kits ...manifest.Image) Tree {
-	return Tree{Project: &manifest.Project{
+	return Tree{Trusted: true, Project: &manifest.Project{
 		ReleaseVersion: "9.0.0", SDK: &testSDK, Kits: kits,
 		Vendors: map[string]manifest.Vendor{"acme": {Registry: registry}},
 	}}
@@ -747,5 +747,30 @@ func TestDigestsStay(t *testing.T) {
 	const want = "09de597e1754b9c67d5faf99aa0d4ab373fedb2aeacb5fd1fcb96e64c2ef04b2"
 	if sum := fmt.Sprintf("%x", sha256.Sum256(index)); sum != want {
 		t.Errorf("index.json has the sha256 %s, want %s:\n%s", sum, want, index)
+	}
+}
+
+// TestTreeNamesItsOwnLayouts: what other checkouts of the machine have built is not for a tree to
+// name, unless it is trusted.
+func TestTreeNamesItsOwnLayouts(t *testing.T) {
+	root, outside := t.TempDir(), t.TempDir()
+	makeKit(t, outside, "base-kit", "1.0.0", "x86_64")
+	makeKit(t, filepath.Join(root, "own"), "base-kit", "1.0.0", "x86_64")
+	must(t, os.Symlink(outside, filepath.Join(root, "link")))
+	for registry, allowed := range map[string]bool{
+		"oci-layout:own":                    true,
+		"oci-layout:" + root + "/own":       true,
+		"oci-layout:" + outside:             false,
+		"oci-layout:../" + "x":              false,
+		"oci-layout:link":                   false,
+		"oci-layout:own/../../" + "nowhere": false,
+	} {
+		tr := tree(registry, image("base-kit", "1.0.0"))
+		tr.Root, tr.Trusted = root, false
+		_, err := tr.Resolve(t.Context(), nil, true, quiet)
+		refused := err != nil && strings.Contains(err.Error(), "leads out of the tree")
+		if allowed == refused || allowed && err != nil {
+			t.Errorf("%s: %v", registry, err)
+		}
 	}
 }

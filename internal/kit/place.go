@@ -51,6 +51,8 @@ type Tree struct {
 	Project   *manifest.Project
 	Overrides map[string]map[string]manifest.Override
 	Limits    remote.Limits
+	// Trusted means that the tree may name directories outside of it.
+	Trusted bool
 }
 
 // ReadTree reads Twoliter.override, which belongs to a Twoliter.toml that was read before.
@@ -130,10 +132,7 @@ func (t Tree) open(i manifest.Image) (source, error) {
 		return nil, err
 	}
 	if dir, ok := strings.CutPrefix(registry, layoutScheme); ok {
-		if !filepath.IsAbs(dir) {
-			dir = filepath.Join(t.Root, dir)
-		}
-		return layoutSource{oci.Layout{Dir: filepath.Join(dir, repository)}}, nil
+		return t.openLayout(i, dir, repository)
 	}
 	address := registry + "/" + repository
 	if !strings.Contains(registry, "://") {
@@ -151,6 +150,26 @@ func (t Tree) open(i manifest.Image) (source, error) {
 		return nil, fault(errkind.Usage, i, "", "registry %q of vendor %s: %v", registry, i.Vendor, err)
 	}
 	return registrySource{images}, nil
+}
+
+// openLayout returns the OCI layout of an image. A tree that is not trusted names only what it has
+// itself: what other checkouts of the machine have built may be nobody else's to see.
+func (t Tree) openLayout(i manifest.Image, dir, repository string) (source, error) {
+	at := confined.Path{Name: filepath.Join(dir, repository)}
+	if !filepath.IsAbs(dir) {
+		at.Name = filepath.Join(t.Root, at.Name)
+	}
+	if t.Trusted {
+		return layoutSource{oci.Layout{Dir: at.Name}}, nil
+	}
+	own, inside := confined.In(t.Root, at.Name)
+	err := own.Join("index.json").Check()
+	if !inside || errors.Is(err, confined.ErrLink) {
+		return nil, fault(errkind.Usage, i, "trust this tree (--trust-tree), or put the kit into a "+
+			"registry", "%s%s leads out of the tree, and a tree may name only its own directories",
+			layoutScheme, dir)
+	}
+	return layoutSource{oci.Layout{Dir: at.Name}}, nil
 }
 
 // registrySource reads images from a repository of a registry.
