@@ -337,6 +337,39 @@ func TestDrift(t *testing.T) {
 }
 
 // TestBadImages: images that are not kits or not what their labels state, made by hand.
+// TestLockSchema: a lock has the schema of the project, or that of the lock before if it is newer;
+// and it names the vendor of the project.
+func TestLockSchema(t *testing.T) {
+	for _, c := range []struct{ project, old, want string }{
+		{"", "", "schema-version = 1\nkit = []"},
+		{"Acme", "", "schema-version = 2\nproject-vendor = \"Acme\"\nkit = []"},
+		{"", "Bottlerocket", "schema-version = 2\nproject-vendor = \"Bottlerocket\"\nkit = []"},
+		{"Acme", "Other", "schema-version = 2\nproject-vendor = \"Acme\"\nkit = []"},
+	} {
+		tr, old := tree(layoutScheme+t.TempDir()), &manifest.Lock{Schema: 1}
+		if tr.Project.Schema = 1; c.project != "" {
+			tr.Project.Schema, tr.Project.Vendor = 2, c.project
+		}
+		if c.old != "" {
+			old.Schema, old.Vendor = 2, c.old
+		}
+		lock, err := tr.Resolve(t.Context(), old, true, quiet)
+		must(t, err)
+		if got := string(lock.Format()); !strings.Contains(got, c.want) {
+			t.Errorf("%+v: got\n%s", c, got)
+		}
+		old.SDK, old.Vendor = lock.SDK, c.old
+		want := "<nil>"
+		if c.project != "" && c.old != "" {
+			want = `Twoliter.toml: project-vendor is "Acme" here, but "Other" in Twoliter.lock; ` +
+				`run "buildsys update"`
+		}
+		if err := tr.CheckLock(old); fmt.Sprint(err) != want {
+			t.Errorf("%+v: got %v, want %s", c, err, want)
+		}
+	}
+}
+
 func TestBadImages(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*imageConfig)
