@@ -262,9 +262,11 @@ func (l layers) strictness() (workspace.Strictness, error) {
 }
 
 func (l layers) sdk(arch string) (s build.SDKConfig, err error) {
-	s.Toolchain = l.toolchain(arch)
-	if s.Image = l.get("BUILDSYS_SDK_IMAGE", ""); s.Image == "" {
-		s.Image, err = sdk.Default(l.root)
+	image, toolchain, err := sdk.Default(l.root, arch)
+	s.Image = l.get("BUILDSYS_SDK_IMAGE", image)
+	s.Toolchain = cmp.Or(l.toolchain(arch), toolchain)
+	if l.get("BUILDSYS_SDK_IMAGE", "") != "" {
+		return s, nil
 	}
 	return s, err
 }
