@@ -90,6 +90,11 @@ func (m *maker) findVariant() error {
 		return &SkippedError{Variant: v.Name, Arch: m.r.Arch, Supported: v.SupportedArches,
 			File: v.File}
 	}
+	if m.r.Image || m.r.Repack != nil {
+		if err := checkImage(v); err != nil {
+			return err
+		}
+	}
 	m.variant = v
 	return nil
 }
