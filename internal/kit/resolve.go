@@ -143,6 +143,7 @@ func (t Tree) inspect(ctx context.Context, i manifest.Image) (digest string, m M
 		if err != nil {
 			return "", m, err
 		}
+		encoded = one.label() + "=" + encoded
 		if label != "" && label != encoded {
 			return "", m, fault(errkind.Integrity, i, "ask the vendor for images that were made together",
 				"the labels of its images differ: that for %s is not like the others", arch)
