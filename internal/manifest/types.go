@@ -42,6 +42,8 @@ type ExternalFile struct {
 	// BundleGo is bundle-modules = ["go"]: vendor the Go modules that the code in this archive
 	// needs.
 	BundleGo bool
+	// BundleRust is bundle-modules = ["rust"]: vendor the crates that its Cargo.lock names.
+	BundleRust bool
 	// BundleRoot is the slash path of the module inside the archive; empty for the archive's only
 	// top-level directory.
 	BundleRoot   string
