@@ -80,6 +80,11 @@ func Tree(ws *workspace.Workspace, fallback fs.FS) ([]Finding, error) {
 			odd = append(odd, Finding{Error, manifest.Problem{File: file, Msg: problem,
 				Hint: "save it as UTF-8"}})
 		}
+		if n := strings.Count(text, "\r\n"); n > 0 {
+			odd = append(odd, Finding{Error, manifest.Problem{File: file, Line: crlfLine(text),
+				Msg: fmt.Sprintf("has line ends of Windows (CR LF) on %d of its lines, and shells take the CR "+
+					"for a part of the last word", n), Hint: "save it with line ends of Unix (LF)"}})
+		}
 		texts[name] = text
 	}
 	if ws.Foreign() {
@@ -105,6 +110,12 @@ func Tree(ws *workspace.Workspace, fallback fs.FS) ([]Finding, error) {
 		findings = append(findings, Finding{Warning, p})
 	}
 	return sorted(findings), nil
+}
+
+// crlfLine returns the number of the first line that ends in CR LF.
+func crlfLine(text string) int {
+	before, _, _ := strings.Cut(text, "\r\n")
+	return strings.Count(before, "\n") + 1
 }
 
 // readable returns the text of a spec file, with unknown in place of invalid UTF-8, and why it
@@ -142,6 +153,7 @@ func (l *linter) look(texts map[string]string) {
 		l.add(name, ParseSpec(texts[name], l.base))
 	}
 	for _, name := range names {
+		l.checkPatches(name)
 		l.checkSources(name)
 		l.checkFiles(name)
 		l.checkNames(name)
