@@ -16,8 +16,8 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// PublishKit copies the image of a kit, as build-kit has made it, to the registry of a vendor, where
-// its repository has the kit's name. It returns the digest of the index.
+// PublishKit copies the image of a kit, as build-kit has made it, to the registry of a vendor,
+// where its repository has the kit's name. It returns the image's name with its digest.
 func (s *Session) PublishKit(ctx context.Context, ws *workspace.Workspace, name, registry string,
 	replace bool) (string, error) {
 	address := strings.TrimSuffix(registry, "/") + "/" + name

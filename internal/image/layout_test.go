@@ -247,7 +247,8 @@ func FuzzLayout(f *testing.F) {
 	f.Add(2, 20, false, false, "x")
 	f.Add(65535, 65535, false, true, "")
 	f.Fuzz(func(t *testing.T, osGiB, dataGiB int, unified, inPlace bool, name string) {
-		s := Spec{OSGiB: osGiB, DataGiB: dataGiB, Form: Form{InPlaceUpdates: inPlace}, Name: name, Plan: Split}
+		s := Spec{OSGiB: osGiB, DataGiB: dataGiB, Form: Form{InPlaceUpdates: inPlace}, Name: name,
+			Plan: Split}
 		if unified {
 			s.Plan = Unified
 		}

@@ -402,8 +402,8 @@ func TestLabels(t *testing.T) {
 // TestIndexWithAttestations: entries without a platform are nobody's kit.
 func TestIndexWithAttestations(t *testing.T) {
 	image := spec.Descriptor{MediaType: spec.MediaTypeImageManifest, Size: 2,
-		Digest: digest.NewDigestFromEncoded(digest.SHA256, strings.Repeat("a", 64)), Platform: &spec.Platform{
-			Architecture: "amd64", OS: "linux"}}
+		Digest:   digest.NewDigestFromEncoded(digest.SHA256, strings.Repeat("a", 64)),
+		Platform: &spec.Platform{Architecture: "amd64", OS: "linux"}}
 	bare := image
 	bare.Platform = nil
 	got, err := arches(spec.Index{Manifests: []spec.Descriptor{bare, image}})

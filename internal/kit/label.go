@@ -88,8 +88,8 @@ func decodeMetadata(labels map[string]string) (Metadata, error) {
 	if err := oci.Decode(data, &l); err != nil {
 		return Metadata{}, fmt.Errorf("its label is not JSON: %w", err)
 	}
-	m := Metadata{Label: version, Name: l.Name, Version: l.Version, SDK: manifest.LockedImage{Image: l.SDK.image(),
-		Source: l.SDK.Source, Digest: l.SDK.Digest}}
+	m := Metadata{Label: version, Name: l.Name, Version: l.Version, SDK: manifest.LockedImage{
+		Image: l.SDK.image(), Source: l.SDK.Source, Digest: l.SDK.Digest}}
 	if !manifest.ValidIdentifier(l.Name) || !manifest.ValidImageVersion(l.Version) {
 		return m, fmt.Errorf("its label has the invalid name or version %.100q %.100q", l.Name,
 			l.Version)

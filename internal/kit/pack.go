@@ -135,7 +135,8 @@ func (p *packer) image(r Repository, label string) (spec.Descriptor, error) {
 	on := &spec.Platform{Architecture: ociArch(r.Arch), OS: "linux"}
 	config, err := p.layout.PutJSON(spec.MediaTypeImageConfig, imageConfig{
 		Architecture: on.Architecture, OS: on.OS, Created: epoch.Format(time.RFC3339), History: []any{},
-		Config: innerConfig{Env: []string{}, WorkingDir: "/", Labels: map[string]string{r.label(): label}},
+		Config: innerConfig{Env: []string{}, WorkingDir: "/",
+			Labels: map[string]string{r.label(): label}},
 		Rootfs: rootfs{Type: "layers", DiffIDs: ids},
 	})
 	if err != nil {

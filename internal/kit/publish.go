@@ -30,8 +30,8 @@ type Published struct {
 	There  bool     // the tag led to it already
 }
 
-// Publish copies the image of a kit of version i.Version, with all architectures, from the layout in
-// dir to a repository. The tag comes last, so that it never leads to a part. If the tag leads to
+// Publish copies the image of a kit of version i.Version, with all architectures, from the layout
+// in dir to a repository. The tag comes last, so that it never leads to a part. If the tag leads to
 // another image, that is an error unless replace is set: locks of other trees may name it.
 func Publish(ctx context.Context, dir string, i manifest.Image, to *remote.Images,
 	replace bool) (p Published, err error) {

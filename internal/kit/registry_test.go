@@ -84,8 +84,8 @@ func TestRegistry(t *testing.T) {
 	}
 }
 
-// TestPublish: a kit is published once with all architectures, what is there is not sent again, and a
-// tag that leads elsewhere is moved only when that is asked for.
+// TestPublish: a kit is published once with all architectures, what is there is not sent again, and
+// a tag that leads elsewhere is moved only when that is asked for.
 func TestPublish(t *testing.T) {
 	t.Setenv("DOCKER_CONFIG", t.TempDir())
 	registry := buildtest.NewRegistry(t)

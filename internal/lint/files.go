@@ -44,7 +44,8 @@ func (l *linter) checkSources(name string) {
 // nothing.
 func (l *linter) checkFiles(name string) {
 	spec, p := l.specs[name], l.ws.Packages[name]
-	if spec.Included || spec.mentions("_sourcedir") || spec.mentions("RPM_SOURCE_DIR") || spec.mentions("{SOURCES}") {
+	if spec.Included || spec.mentions("_sourcedir") || spec.mentions("RPM_SOURCE_DIR") ||
+		spec.mentions("{SOURCES}") {
 		return // it may take files by pattern, or another file names them
 	}
 	named := map[string]bool{}

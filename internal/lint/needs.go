@@ -264,7 +264,8 @@ func (l *linter) checkUnused(name string) {
 	}
 	for _, d := range p.Deps {
 		target := path.Base(path.Join(p.Dir, d.Path))
-		if !openRun && l.isPackage(p.Dir, d) && !runs[target] && !l.brought[target] && !l.specs[target].Uncertain {
+		if !openRun && l.isPackage(p.Dir, d) && !runs[target] && !l.brought[target] &&
+			!l.specs[target].Uncertain {
 			l.useless(p.File, d.Line, "remove it, or add the Requires",
 				"dependency %s is not needed: no Requires of %s.spec names one of its RPMs", d.Key, name)
 		}

@@ -124,8 +124,8 @@ func (t *table) dependencies(kind string) []Dependency {
 	for key, raw := range deps.vals {
 		vals, ok := raw.(map[string]any)
 		if !ok {
-			deps.fault(key, deps.byPath(key), "dependency %s in [%s] must be a table, not %s", quote(key), kind,
-				typeName(raw))
+			deps.fault(key, deps.byPath(key), "dependency %s in [%s] must be a table, not %s", quote(key),
+				kind, typeName(raw))
 			continue
 		}
 		if dep, ok := deps.child(vals, key).dependency(key, kind); ok {

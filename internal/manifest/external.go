@@ -81,8 +81,8 @@ func (t *table) bundle(f *ExternalFile) {
 	if !t.has("bundle-modules") {
 		for _, key := range []string{"bundle-root-path", "bundle-output-path"} {
 			if t.has(key) {
-				t.fault(key, "add bundle-modules = [\"go\"] or [\"rust\"]", "%q has no effect without \"bundle-modules\"",
-					key)
+				t.fault(key, "add bundle-modules = [\"go\"] or [\"rust\"]",
+					"%q has no effect without \"bundle-modules\"", key)
 			}
 		}
 		return

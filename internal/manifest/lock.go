@@ -102,7 +102,7 @@ func (t *table) lockedImage(what string, mayBeOpen bool) (LockedImage, bool) {
 	return l, good && named && hashed
 }
 
-// Format returns the lock as a file, in the form that Twoliter writes. What early reads is left out.
+// Format returns the lock as a file, in the form that Twoliter writes, without what early reads.
 func (l *Lock) Format() []byte {
 	var b strings.Builder
 	b.WriteString(LockHeader)

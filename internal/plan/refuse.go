@@ -50,8 +50,9 @@ func (m *maker) checkPackages(names []string) error {
 		pkg := m.ws.Packages[name]
 		for _, f := range pkg.ExternalFiles {
 			if f.BundleRust {
-				return &RequestError{What: "package " + name, Why: "this buildsys cannot bundle the crates of " +
-					f.Name() + " (bundle-modules = [\"rust\"] in " + pkg.File + ")",
+				return &RequestError{What: "package " + name,
+					Why: "this buildsys cannot bundle the crates of " + f.Name() +
+						" (bundle-modules = [\"rust\"] in " + pkg.File + ")",
 					Hint: "make " + f.BundleName() + " yourself, and give it as an external file of its own"}
 			}
 		}

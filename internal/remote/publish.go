@@ -17,7 +17,8 @@ func (i *Images) PutBlob(ctx context.Context, b cache.Blob,
 	return i.t.uploadBlob(ctx, b, open, false)
 }
 
-// PutManifest uploads a manifest or an index under a tag or its digest. What it names must be there.
+// PutManifest uploads a manifest or an index under a tag or its digest. What it names must be
+// there.
 func (i *Images) PutManifest(ctx context.Context, mediaType, ref string, data []byte) error {
 	d := oci.Describe(mediaType, oci.BlobOf(data))
 	return i.t.do(ctx, int64(len(data)), func(ctx context.Context) error {
