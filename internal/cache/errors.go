@@ -25,8 +25,8 @@ func (e *StoreError) Error() string {
 		text += `; make room, for example with "buildsys cache trim"`
 	}
 	if errors.Is(e.Err, fs.ErrPermission) {
-		text += "; if another user made it, let your group write there, or use a cache directory of your " +
-			"own (BUILDSYS_CACHE_DIR)"
+		text += "; if another user made it, let your group write there, or use a cache directory of " +
+			"your own (BUILDSYS_CACHE_DIR)"
 	}
 	return text
 }

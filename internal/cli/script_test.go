@@ -88,8 +88,8 @@ func unroot(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(filepath.Join(ts.Getenv("WORK"), "unrooted"), []byte(text), 0o644))
 }
 
-// makeKit DIR NAME VERSION LABEL makes a kit of vendor acme with one RPM in the OCI layout DIR/NAME,
-// with a version of the label.
+// makeKit DIR NAME VERSION LABEL makes a kit of vendor acme with one RPM in the OCI layout
+// DIR/NAME, with a version of the label.
 func makeKit(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 4 {
 		ts.Fatalf("usage: kit DIR NAME VERSION LABEL")

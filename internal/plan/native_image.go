@@ -66,6 +66,10 @@ func (n *native) imageFiles(v *workspace.Variant, layout image.Layout) ([]File, 
 		if _, split := layout.Disk(image.DataDisk); split {
 			a.DataDisk = n.imageName(v) + "-data" + DiskSuffix(v.ImageFormat)
 		}
+		var err error
+		if a.More, err = n.firmware(v); err != nil {
+			return nil, err
+		}
 		ovf, err := image.RenderOVF(v.Template, a)
 		if err != nil {
 			return nil, &RequestError{What: "variant " + v.Name, Why: v.Dir + "/" + workspace.TemplateName +

@@ -10,8 +10,8 @@ import (
 	"buildsys/internal/errkind"
 )
 
-// home replaces a leading ~/ in the value of a setting by HOME, if the setting is a path or a list of
-// places.
+// home replaces a leading ~/ in the value of a setting by HOME, if the setting is a path or a list
+// of places.
 func (c Caller) home(env, value string) string {
 	switch {
 	case slices.Contains(paths, env):

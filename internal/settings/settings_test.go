@@ -132,7 +132,7 @@ func TestHome(t *testing.T) {
 	for setting, want := range map[string]string{
 		"BUILDSYS_CACHE_DIR=~me/x":                                   "only ~/ stands for a directory",
 		"BUILDSYS_CACHE_FROM=oci://h.x/r,~me":                        "only ~/ stands for a directory",
-		"HOME= BUILDSYS_CACHE_DIR=/c BUILDSYS_LOOKASIDE_CACHE=~/x":   "HOME is not set, so ~ stands for nothing",
+		"HOME= BUILDSYS_CACHE_DIR=/c BUILDSYS_LOOKASIDE_CACHE=~/x":   "HOME is not set, so ~",
 		"HOME= BUILDSYS_CACHE_DIR=/c BUILDSYS_SBKEYS_PROFILE_DIR=~/": "HOME is not set",
 	} {
 		_, err := caller(root, "", setting).Resolve()
@@ -142,7 +142,7 @@ func TestHome(t *testing.T) {
 	}
 }
 
-// TestNoHome: a command that keeps nothing needs no cache directory, and others say what is missing.
+// TestNoHome: a command that keeps nothing needs no cache directory; others say what is missing.
 func TestNoHome(t *testing.T) {
 	root := buildtest.Tree(t, tree)
 	c := caller(root, "", "HOME=")
