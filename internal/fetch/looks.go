@@ -32,7 +32,7 @@ func (p *part) describe(ctx context.Context) string {
 		return "an HTML page, not a source"
 	}
 	if bytes.HasPrefix(head, []byte("version https://git-lfs.github.com/spec/")) {
-		return "a pointer of git-lfs, not the file itself (git lfs pull, where it comes from)"
+		return "a pointer of git-lfs: run git lfs pull where it comes from"
 	}
 	all := ctxio.NewReader(ctx, io.NewSectionReader(p.f, 0, p.size))
 	switch {
