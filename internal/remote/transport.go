@@ -24,6 +24,7 @@ const maxHeader = 256 << 10
 // What the registry redirects to is not a cloud's metadata service.
 func newTransport() http.RoundTripper {
 	tr := http.DefaultTransport.(*http.Transport).Clone()
+	tr.Proxy = network.Proxy
 	tr.DisableCompression = true // blobs are counted and hashed as they are stored
 	tr.MaxIdleConnsPerHost = 16
 	tr.MaxResponseHeaderBytes = maxHeader
