@@ -61,7 +61,8 @@ build/logs/ARCH/boot-VARIANT.log.
 	cmd.Flags().BoolVar(&o.bios, "bios", false, "start it by a BIOS instead of UEFI (x86_64)")
 	cmd.Flags().StringVar(&o.code, "firmware", "", "UEFI firmware: the flash image with its code "+
 		"(default: the distribution's, as in qemu/firmware/*.json)")
-	cmd.Flags().StringVar(&o.vars, "firmware-vars", "", "the flash image with that firmware's variables")
+	cmd.Flags().StringVar(&o.vars, "firmware-vars", "",
+		"the flash image with the variables of that firmware")
 	cmd.Flags().StringVar(&o.accel, "accel", "tcg", "QEMU accelerator; kvm is faster where it works")
 	cmd.Flags().IntVar(&o.memory, "memory", 1024, "memory of the machine in MiB")
 	cmd.Flags().DurationVar(&o.timeout, "timeout", 5*time.Minute,

@@ -29,8 +29,12 @@ func TestProxy(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, err := proxyFunc(func(name string) string { return env[name] })(u)
-		if text := ""; err != nil || (got != nil && got.String() != c.want) || got == nil && c.want != text {
-			t.Errorf("%s, %s: %v, %v", c.env, c.url, got, err)
+		text := ""
+		if got != nil {
+			text = got.String()
+		}
+		if err != nil || text != c.want {
+			t.Errorf("%s, %s: %q, %v", c.env, c.url, text, err)
 		}
 	}
 }

@@ -1,5 +1,5 @@
-// descriptors: the firmware that a distribution describes in qemu/firmware/*.json, QEMU's convention
-// (docs/interop/firmware.json there), and what to install where there is none.
+// descriptors: the firmware that a distribution describes in qemu/firmware/*.json, QEMU's
+// convention (docs/interop/firmware.json there), and what to install where there is none.
 
 package vm
 
