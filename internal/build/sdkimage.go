@@ -56,8 +56,8 @@ func (s *Session) sharedSDK(ctx context.Context) bool {
 	return ok
 }
 
-// FetchLockedSDK loads the SDK image that the tree's lock names into the engine, unless that has it.
-// It does nothing if steps run in another image, or if the lock has no digest of it. What is in the
+// FetchLockedSDK loads the SDK image that the tree's lock names into the engine, unless that has
+// it. It does nothing if steps run in another image, or if the lock has no digest of it. What is in the
 // way of an engine is only a warning: kits and sources need none.
 func (s *Session) FetchLockedSDK(ctx context.Context, ws *workspace.Workspace) error {
 	load, err := s.lockedSDK(ws)
@@ -86,8 +86,8 @@ func (s *Session) FetchLockedSDK(ctx context.Context, ws *workspace.Workspace) e
 	return load(ctx, e, s.images(plan.Plan{}, nil, s.out))
 }
 
-// lockedSDK returns what loads the SDK image of the tree's lock into an engine; nil if the lock does
-// not bind the image that steps run in.
+// lockedSDK returns what loads the SDK image of the tree's lock into an engine; nil if the lock
+// does not bind the image that steps run in.
 func (s *Session) lockedSDK(ws *workspace.Workspace) (
 	func(context.Context, *engineLink, sdk.Images) error, error) {
 	t, lock, ok, err := kitTree(ws)

@@ -101,6 +101,7 @@ func Tree(ws *workspace.Workspace, fallback fs.FS) ([]Finding, error) {
 				"_cross_arch": {values: []string{arch}}}
 		}
 		l := newLinter(ws, base, arch)
+		l.unzip = hasUnzip(ws.FS, fallback)
 		l.look(texts)
 		runs, unused = append(runs, l.findings), append(unused, l.unused)
 	}
@@ -138,7 +139,7 @@ const bottlerocketPrefix = "bottlerocket-"
 
 func newLinter(ws *workspace.Workspace, base macros, arch string) *linter {
 	l := &linter{ws: ws, base: base, arch: arch, graph: ws.Graph(), specs: map[string]*Spec{},
-		providers: map[string][]owned{}, brought: map[string]bool{}}
+		providers: map[string][]owned{}, brought: map[string]bool{}, owners: map[string]bool{}}
 	if prefix := known(base.expand("%{_cross_os}")); len(prefix) == 1 {
 		l.prefix = prefix[0]
 	}
@@ -154,6 +155,8 @@ func (l *linter) look(texts map[string]string) {
 	}
 	for _, name := range names {
 		l.checkPatches(name)
+		l.checkInstalled(name)
+		l.checkArchives(name)
 		l.checkSources(name)
 		l.checkFiles(name)
 		l.checkNames(name)
@@ -253,6 +256,8 @@ type linter struct {
 	providers map[string][]owned // by RPM name and by everything provided
 	others    bool               // external kits may provide RPMs beside those of the tree
 	brought   map[string]bool    // packages that some need without declaring it
+	owners    map[string]bool    // users and groups, and whether a package may make them
+	unzip     bool               // the SDK may have unzip
 	broken    []breakage
 	findings  []Finding
 	unused    []Finding // valid only if every architecture finds the same

@@ -26,7 +26,9 @@ type Spec struct {
 	// Included means that other files are read as parts of the spec.
 	Included bool
 	Patches  []Patch
-	Sources  []Source
+	// Installed are the lines of the %files sections.
+	Installed []Installed
+	Sources   []Source
 	// Patterns are file names of sources, with unknown in place of the parts not expanded.
 	Patterns []string
 	// Uncertain means that there may be more RPMs than listed, or other names of them.
@@ -149,6 +151,8 @@ func (r *specReader) line(l line) {
 	r.note(text)
 	r.patchLine(text, l.number)
 	switch r.section {
+	case "files":
+		r.fileLine(text, l.number)
 	case "preamble", "package":
 		r.preamble(text, word, l.number)
 	case "patchlist":
