@@ -55,7 +55,9 @@ var mayImport = map[string][]string{
 		"atomicfile", "bytesize", "confined", "ctxio", "errkind", "gomod", "manifest", "network",
 		"progress",
 	},
-	"kit":    {"atomicfile", "cache", "confined", "errkind", "manifest", "oci", "remote"},
+	"kit": {
+		"atomicfile", "cache", "confined", "errkind", "manifest", "oci", "remote", "safetext",
+	},
 	"rpm":    {},
 	"sbkeys": {"confined", "pgp", "uefi"},
 	"sdk": {

@@ -127,4 +127,6 @@ func (instant) ImportImage(context.Context, string, io.Reader) error {
 	return errors.ErrUnsupported
 }
 
+func (instant) LoadImage(context.Context, io.Reader) error { return errors.ErrUnsupported }
+
 func (instant) Close() error { return nil }

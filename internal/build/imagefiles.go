@@ -104,7 +104,8 @@ func checkMetadata(data []byte) error {
 // in the store is restored without them.
 func (s *Session) signing() (plan.SigningKeys, error) {
 	dir := s.c.Image.KeysDir
-	keys := plan.SigningKeys{Secrets: map[string]confined.Path{}}
+	keys := plan.SigningKeys{Secrets: map[string]confined.Path{},
+		Firmware: func() (map[string]string, error) { return sbkeys.Placeholders(dir) }}
 	public, err := sbkeys.ReadPublic(dir)
 	if err != nil {
 		return keys, err

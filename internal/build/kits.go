@@ -5,6 +5,7 @@ package build
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -69,11 +70,32 @@ func (s *Session) kitMetadata(ws *workspace.Workspace, name string) (kit.Metadat
 		for _, l := range lock.Kits {
 			m.Kits = append(m.Kits, l.Image)
 		}
+		m.Label = s.kitLabel(lock)
 	}
 	slices.SortFunc(m.Kits, func(a, b manifest.Image) int {
 		return cmp.Or(strings.Compare(a.Vendor, b.Vendor), strings.Compare(a.Name, b.Name))
 	})
 	return m, nil
+}
+
+// kitLabel returns the version of the label of the locked kits, which trees that use those beside a
+// kit of this tree must be able to read; 0 if there are none.
+func (s *Session) kitLabel(lock *manifest.Lock) int {
+	version, of := 0, ""
+	for _, l := range lock.Kits {
+		k, err := s.kits().Find(l, s.c.Arch)
+		if err != nil { // the plan has reported it
+			continue
+		}
+		if version != 0 && k.Label != version {
+			s.warn(fmt.Sprintf("kit %s has a label of version v%d, but kit %s one of v%d: Twoliter takes "+
+				"kits of one version only", l.Image, k.Label, of, version))
+		}
+		if k.Label > version {
+			version, of = k.Label, l.Image.String()
+		}
+	}
+	return version
 }
 
 // packKits makes images of the repositories of kits, which are in place.

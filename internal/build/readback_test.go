@@ -21,7 +21,7 @@ import (
 // (exit 4). Package image tests what a bad image is.
 func TestReadBack(t *testing.T) {
 	layout, err := image.ForVariant(manifest.ImageLayout{OSImageSizeGiB: 1, DataImageSizeGiB: 1,
-		PartitionPlan: image.Split}, true,
+		PartitionPlan: image.Split}, image.Form{InPlaceUpdates: true},
 		image.Identity{Name: "tiny", Variant: "dev", Arch: "x86_64", Version: "1"})
 	if err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"buildsys/internal/errkind"
 	"buildsys/internal/git"
 	"buildsys/internal/plan"
+	"buildsys/internal/sbkeys"
 	"buildsys/internal/workspace"
 )
 
@@ -112,7 +113,11 @@ func (s *Session) planTree(ctx context.Context, ws *workspace.Workspace, want Re
 		}
 	}
 	if want.Unsigned {
-		r.Files.Signing = func() (plan.SigningKeys, error) { return plan.SigningKeys{}, nil }
+		r.Files.Signing = func() (plan.SigningKeys, error) {
+			return plan.SigningKeys{Firmware: func() (map[string]string, error) {
+				return sbkeys.NoPlaceholders(), nil
+			}}, nil
+		}
 	}
 	if want.Repack == nil {
 		if r.ExternalKits, err = s.externalKits(ctx, ws); err != nil {

@@ -4,15 +4,19 @@ package build
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"runtime"
 
 	"buildsys/internal/bytesize"
 	"buildsys/internal/errkind"
+	"buildsys/internal/kit"
 	"buildsys/internal/plan"
 	"buildsys/internal/remote"
 	"buildsys/internal/sdk"
+	"buildsys/internal/workspace"
 )
 
 // withSDK calls do with a connected engine and the SDK image. caches may be nil.
@@ -52,8 +56,91 @@ func (s *Session) sharedSDK(ctx context.Context) bool {
 	return ok
 }
 
-// FetchSDK imports the SDK image from a remote cache, replacing the existing one.
-func (s *Session) FetchSDK(ctx context.Context) error {
+// FetchLockedSDK loads the SDK image that the tree's lock names into the engine, unless that has
+// it. It does nothing if steps run in another image, or if the lock has no digest of it. What is in the
+// way of an engine is only a warning: kits and sources need none.
+func (s *Session) FetchLockedSDK(ctx context.Context, ws *workspace.Workspace) error {
+	load, err := s.lockedSDK(ws)
+	if err != nil || load == nil {
+		return err
+	}
+	if s.c.Engine.BuildKit != "" {
+		s.out.Notice("a buildkitd takes the SDK image " + s.c.SDK.Image + " from its registry itself")
+		return nil
+	}
+	e := &engineLink{s: s}
+	defer e.close()
+	if err := e.dial(ctx); err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		s.warn("the SDK image was not fetched: " + err.Error())
+		return nil
+	}
+	if _, there, err := e.eng.HasImage(ctx, s.c.SDK.Image); err != nil || there {
+		if err == nil {
+			s.out.Notice("the SDK image " + s.c.SDK.Image + " is already on the engine")
+		}
+		return err
+	}
+	return load(ctx, e, s.images(plan.Plan{}, nil, s.out))
+}
+
+// lockedSDK returns what loads the SDK image of the tree's lock into an engine; nil if the lock
+// does not bind the image that steps run in.
+func (s *Session) lockedSDK(ws *workspace.Workspace) (
+	func(context.Context, *engineLink, sdk.Images) error, error) {
+	t, lock, ok, err := kitTree(ws)
+	if err != nil || !ok || lock == nil {
+		return nil, err
+	}
+	if err := t.CheckLock(lock); err != nil {
+		return nil, err
+	}
+	if lock.SDK.Digest == "" || t.ImageRef(lock.SDK.Image) != s.c.SDK.Image {
+		return nil, nil
+	}
+	return func(ctx context.Context, e *engineLink, images sdk.Images) error {
+		info, err := e.eng.Info(ctx)
+		if err != nil {
+			return err
+		}
+		s.out.Notice("fetching the SDK image " + images.SDK + " by the digest in Twoliter.lock")
+		arch := cmp.Or(info.Arch, map[string]string{"arm64": "aarch64"}[runtime.GOARCH], "x86_64")
+		r, w := io.Pipe()
+		saved := make(chan error, 1)
+		go func() {
+			err := t.SaveSDK(ctx, *lock.SDK, arch, images.SDK, images.Records.TempDir(), w)
+			_ = w.CloseWithError(err)
+			saved <- err
+		}()
+		err = e.eng.LoadImage(ctx, r)
+		_ = r.Close()                                    // the writer ends, too
+		if bad := <-saved; errkind.Is[*kit.Error](bad) { // the engine says only that it ended
+			return bad
+		}
+		if err != nil {
+			return errkind.BadEnvironment(err)
+		}
+		id, ok, err := e.eng.HasImage(ctx, images.SDK)
+		if err == nil && !ok {
+			err = errkind.Environmentf("the engine has loaded the SDK image %s, and does not have it",
+				images.SDK)
+		}
+		if err != nil {
+			return err
+		}
+		return images.Records.Set(images.SDK, id)
+	}, nil
+}
+
+// FetchSDK imports the SDK image from a remote cache, replacing the existing one, or from the place
+// that the lock has it from.
+func (s *Session) FetchSDK(ctx context.Context, ws *workspace.Workspace) error {
+	load, err := s.lockedSDK(ws)
+	if err != nil {
+		return err
+	}
 	caches, err := s.openCaches(false)
 	if err != nil {
 		return err
@@ -61,6 +148,9 @@ func (s *Session) FetchSDK(ctx context.Context) error {
 	defer caches.Close(ctx, nil)
 	return s.withSDK(ctx, caches, func(e *engineLink, images sdk.Images) error {
 		id, ok, err := images.Fetch(ctx, e.eng)
+		if err == nil && !ok && load != nil && !images.BuildKit {
+			return load(ctx, e, images)
+		}
 		if err == nil && !ok {
 			err = errkind.Environmentf("no remote cache (--cache-from) has the SDK image %s", images.SDK)
 		}

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"buildsys/internal/atomicfile"
 	"buildsys/internal/errkind"
 )
 
@@ -89,14 +90,12 @@ func openLock(path string) (*os.File, error) {
 
 func acquire(ctx context.Context, f *os.File, how int, onWait func(string)) error {
 	for first := true; ; first = false {
-		err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
+		err := atomicfile.Lock(f, how|unix.LOCK_NB,
+			"put the checkout, or its build/ by a mount, on another one")
 		switch {
 		case err == nil:
 			return nil
-		case errors.Is(err, unix.EINTR):
-			continue
 		case !errors.Is(err, unix.EWOULDBLOCK):
-			err = &os.PathError{Op: "flock", Path: f.Name(), Err: err}
 			return &HostError{Doing: "take a lock", Err: err}
 		case onWait == nil:
 			return &LockedError{Path: f.Name(), Holder: holder(f)}

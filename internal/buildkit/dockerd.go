@@ -181,7 +181,7 @@ func (d *dockerd) info(ctx context.Context) (engine.Info, error) {
 	}
 	return engine.Info{
 		Version: i.ServerVersion, API: d.docker.ClientVersion(), CPUs: i.NCPU, Memory: i.MemTotal,
-		Driver: i.Driver, RootDir: i.DockerRootDir, Local: d.address.local(),
+		Driver: i.Driver, RootDir: i.DockerRootDir, Local: d.address.local(), Arch: i.Architecture,
 	}, nil
 }
 
@@ -217,6 +217,20 @@ func (d *dockerd) importImage(ctx context.Context, ref string, tar io.Reader) er
 				return struct{}{}, err
 			}
 			return struct{}{}, errors.Join(streamError(aliveReader{resp, alive}), resp.Close())
+		})
+	return err
+}
+
+// load makes images from an archive.
+func (d *dockerd) load(ctx context.Context, archive io.Reader) error {
+	_, err := question(ctx, d, "docker load", d.patience.long,
+		func(ctx context.Context, alive func()) (struct{}, error) {
+			loaded, err := d.docker.ImageLoad(ctx, aliveReader{archive, alive})
+			if err != nil {
+				return struct{}{}, err
+			}
+			return struct{}{}, errors.Join(streamError(aliveReader{loaded.Body, alive}),
+				loaded.Body.Close())
 		})
 	return err
 }

@@ -240,6 +240,18 @@ func (b *Builder) ImportImage(ctx context.Context, ref string, tar io.Reader) er
 	return err
 }
 
+// LoadImage makes images from what docker save writes.
+func (b *Builder) LoadImage(ctx context.Context, archive io.Reader) error {
+	d, ok := b.engine.(*dockerd)
+	if !ok {
+		return newEngineError(b.engine, errors.New("it stores no images"))
+	}
+	if err := d.load(ctx, archive); err != nil {
+		return fmt.Errorf("loading an image: %w", err)
+	}
+	return nil
+}
+
 // Connect implements engine.Dialer: it connects to the engine that the options name, or to a Fleet
 // if they name several.
 func Connect(ctx context.Context, opt engine.Options) (engine.Engine, error) {

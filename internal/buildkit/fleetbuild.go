@@ -182,3 +182,12 @@ func (f *Fleet) ImportImage(ctx context.Context, ref string, tar io.Reader) erro
 	}
 	return nodes[0].b.ImportImage(ctx, ref, tar)
 }
+
+// LoadImage makes images on one engine, from where the others get them.
+func (f *Fleet) LoadImage(ctx context.Context, archive io.Reader) error {
+	nodes := f.usable()
+	if len(nodes) == 0 {
+		return f.Await(ctx, 0)
+	}
+	return nodes[0].b.LoadImage(ctx, archive)
+}

@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"buildsys/internal/atomicfile"
 	"buildsys/internal/errkind"
 )
 
@@ -210,18 +211,16 @@ func (s *Store) removeLeftovers() {
 func (s *Store) lock(how int) (unlock func(), err error) {
 	// On NFS an exclusive lock needs a file that is open for writing.
 	f, err := os.OpenFile(s.path(lockFile), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o644)
+	if errors.Is(err, fs.ErrPermission) && how == unix.LOCK_SH { // of another user, who lets us read
+		f, err = os.OpenFile(s.path(lockFile), os.O_RDONLY|syscall.O_NOFOLLOW, 0)
+	}
 	if err != nil {
 		return nil, &StoreError{Doing: "lock the store", Err: err}
 	}
-	for {
-		err = unix.Flock(int(f.Fd()), how)
-		if err == nil {
-			return func() { _ = f.Close() }, nil
-		}
-		if !errors.Is(err, unix.EINTR) {
-			_ = f.Close()
-			return nil, &StoreError{Doing: "lock the store", Err: &os.PathError{Op: "flock", Path: f.Name(),
-				Err: err}}
-		}
+	err = atomicfile.Lock(f, how, "use another cache directory (BUILDSYS_CACHE_DIR)")
+	if err != nil {
+		_ = f.Close()
+		return nil, &StoreError{Doing: "lock the store", Err: err}
 	}
+	return func() { _ = f.Close() }, nil
 }

@@ -5,6 +5,7 @@ package cache
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"syscall"
 
 	"buildsys/internal/errkind"
@@ -22,6 +23,10 @@ func (e *StoreError) Error() string {
 	text := fmt.Sprintf("cannot %s: %v", e.Doing, e.Err)
 	if errors.Is(e.Err, syscall.ENOSPC) || errors.Is(e.Err, syscall.EDQUOT) {
 		text += `; make room, for example with "buildsys cache trim"`
+	}
+	if errors.Is(e.Err, fs.ErrPermission) {
+		text += "; if another user made it, let your group write there, or use a cache directory of " +
+			"your own (BUILDSYS_CACHE_DIR)"
 	}
 	return text
 }

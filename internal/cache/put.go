@@ -218,7 +218,8 @@ func (s *Store) writeTemporary(final string, fill func(to *os.File) error) (stri
 	if err != nil {
 		return "", storeWrite(err)
 	}
-	if err = errors.Join(fill(tmp), tmp.Close()); err != nil {
+	// Who may read it is up to the directory, which others may have been let into.
+	if err = errors.Join(tmp.Chmod(0o644), fill(tmp), tmp.Close()); err != nil {
 		_ = os.Remove(tmp.Name())
 		return "", storeWrite(err)
 	}

@@ -31,6 +31,8 @@ type app struct {
 	release bool
 	trust   bool
 	warned  map[string]bool // settings are read more than once in some commands
+	// keepsNothing says that the command needs no cache directory.
+	keepsNothing bool
 }
 
 func newApp(sys *System, flags *pflag.FlagSet) *app {
@@ -69,6 +71,7 @@ func (a *app) caller() settings.Caller {
 		},
 		RequireCached: a.require,
 		Release:       a.release,
+		KeepsNothing:  a.keepsNothing,
 		TrustTree:     a.trust,
 		Warn:          a.warn,
 	}

@@ -26,6 +26,8 @@ import (
 type bootOptions struct {
 	check   bool
 	bios    bool
+	code    string // firmware
+	vars    string
 	accel   string
 	memory  int
 	timeout time.Duration
@@ -57,6 +59,10 @@ build/logs/ARCH/boot-VARIANT.log.
 	}
 	cmd.Flags().BoolVar(&o.check, "check", false, "run headless and only see whether it gets ready")
 	cmd.Flags().BoolVar(&o.bios, "bios", false, "start it by a BIOS instead of UEFI (x86_64)")
+	cmd.Flags().StringVar(&o.code, "firmware", "", "UEFI firmware: the flash image with its code "+
+		"(default: the distribution's, as in qemu/firmware/*.json)")
+	cmd.Flags().StringVar(&o.vars, "firmware-vars", "",
+		"the flash image with the variables of that firmware")
 	cmd.Flags().StringVar(&o.accel, "accel", "tcg", "QEMU accelerator; kvm is faster where it works")
 	cmd.Flags().IntVar(&o.memory, "memory", 1024, "memory of the machine in MiB")
 	cmd.Flags().DurationVar(&o.timeout, "timeout", 5*time.Minute,
@@ -70,9 +76,16 @@ func (a *app) boot(ctx context.Context, c build.Config, s *build.Session, o boot
 	if err != nil {
 		return err
 	}
+	firmware := vm.Firmware{BIOS: o.bios}
+	if o.code != "" {
+		firmware.Code = a.path(o.code)
+	}
+	if o.vars != "" {
+		firmware.Vars = a.path(o.vars)
+	}
 	machine := vm.Config{
 		Arch: c.Arch, Image: image, DataImage: data, MemoryMiB: o.memory, Accel: o.accel,
-		Firmware: vm.Firmware{BIOS: o.bios},
+		Firmware: firmware,
 		Stdin:    a.sys.Stdin, Stdout: a.sys.terminal.stdout, Stderr: a.sys.terminal.stderr,
 	}
 	if !o.bios {

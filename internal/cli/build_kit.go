@@ -26,9 +26,7 @@ A crate's build script that starts it (cargo sets CARGO_MANIFEST_DIR) gets that
 kit alone, made of what cargo has built.
 
 The version is release-version of Twoliter.toml, which also names the SDK that
-the kit is made with. To publish a kit:
-
-  skopeo copy --all oci:build/kits/oci/NAME:vVERSION docker://REGISTRY/NAME:vVERSION
+the kit is made with. "buildsys publish kit" publishes it.
 
 `
 

@@ -6,11 +6,12 @@ import (
 	"github.com/spf13/cobra"
 )
 
-const fetchHelp = `Fetches the kits that Twoliter.lock names for the architecture, and the sources
-of the named packages and of what they need, or of all packages. A build fetches
-the sources it needs by itself, but never kits.
+const fetchHelp = `Fetches the kits that Twoliter.lock names for the architecture, the SDK image that
+it names, and the sources of the named packages and of what they need, or of all
+packages. A build fetches the sources it needs by itself, but never kits or the
+SDK. The SDK goes to the Docker engine, if that lacks it and answers.
 
-A kit must have the digest in Twoliter.lock. If its tag now leads to another
+Kits and SDK must have the digest in Twoliter.lock. If its tag now leads to another
 image, or Twoliter.toml asks for another version, run "buildsys update". Kits
 are kept in the cache directory, in kits/.
 
@@ -31,6 +32,9 @@ func newFetchCommand(a *app) *cobra.Command {
 				return err
 			}
 			if err := s.FetchKits(cmd.Context(), ws); err != nil {
+				return err
+			}
+			if err := s.FetchLockedSDK(cmd.Context(), ws); err != nil {
 				return err
 			}
 			for _, name := range names {

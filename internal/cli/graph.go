@@ -53,6 +53,7 @@ package whose own needs appear further up.
 
 ` + exitStatusHelp,
 		RunE: func(_ *cobra.Command, names []string) error {
+			a.keepsNothing = true
 			c, _, err := a.resolve()
 			if err != nil {
 				return err

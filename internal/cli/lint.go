@@ -39,6 +39,7 @@ With --json it prints a list of {"level": "error" or "warning", "file", "line",
 ` + exitStatusHelp,
 		Args: usage(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
+			a.keepsNothing = true
 			c, _, err := a.resolve()
 			if err != nil {
 				return err

@@ -160,6 +160,7 @@ func newRootCommand(sys *System) *cobra.Command {
 		newInspectCommand(a),
 		newFetchCommand(a),
 		newUpdateCommand(a),
+		newPublishCommand(a),
 		newPlanCommand(a),
 		newWhyCommand(a),
 		newSDKCommand(a),

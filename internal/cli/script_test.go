@@ -3,12 +3,14 @@
 package cli
 
 import (
+	"archive/tar"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +21,8 @@ import (
 	"buildsys/internal/buildtest/need"
 	"buildsys/internal/engine"
 	"buildsys/internal/golden"
+	"buildsys/internal/kit"
+	"buildsys/internal/manifest"
 )
 
 // TestMain lets the test binary be the program: a story's "buildsys" starts this binary again.
@@ -55,6 +59,7 @@ func TestStories(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":  exits,
 			"unroot": unroot,
+			"kit":    makeKit,
 		},
 	})
 }
@@ -82,6 +87,29 @@ func unroot(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	text := strings.ReplaceAll(ts.ReadFile(args[0]), ts.Getenv("WORK")+"/", "")
 	ts.Check(os.WriteFile(filepath.Join(ts.Getenv("WORK"), "unrooted"), []byte(text), 0o644))
+}
+
+// makeKit DIR NAME VERSION LABEL makes a kit of vendor acme with one RPM in the OCI layout
+// DIR/NAME, with a version of the label.
+func makeKit(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 4 {
+		ts.Fatalf("usage: kit DIR NAME VERSION LABEL")
+	}
+	label, err := strconv.Atoi(args[3])
+	ts.Check(err)
+	repo := ts.MkAbs(args[1] + ".repo")
+	for name, text := range map[string]string{
+		"Packages/" + args[1] + "-lib/bottlerocket-" + args[1] + "-lib-1-1.x86_64.rpm": "RPM",
+		"repodata/repomd.xml": "<repomd/>",
+	} {
+		ts.Check(os.MkdirAll(filepath.Dir(filepath.Join(repo, name)), 0o755))
+		ts.Check(os.WriteFile(filepath.Join(repo, name), []byte(text), 0o644))
+	}
+	_, err = kit.Pack(kit.Repository{Arch: "x86_64", Dir: repo, Content: args[2],
+		Metadata: kit.Metadata{Name: args[1], Version: args[2], Label: label,
+			SDK: manifest.LockedImage{Image: manifest.Image{Name: "acme-sdk", Version: "0.79.0",
+				Vendor: "sdks"}}}}, ts.MkAbs(filepath.Join(args[0], args[1])))
+	ts.Check(err)
 }
 
 // fakeSystem returns the real System with an engine that writes what it built into the file $CALLS.
@@ -112,6 +140,21 @@ func (*fakeEngine) HasImage(_ context.Context, ref string) (string, bool, error)
 func (*fakeEngine) ImportImage(_ context.Context, _ string, rootfs io.Reader) error {
 	_, err := io.Copy(io.Discard, rootfs)
 	return err
+}
+
+// LoadImage writes the names of the files in an archive into $CALLS.load.
+func (*fakeEngine) LoadImage(_ context.Context, archive io.Reader) error {
+	var names []string
+	for r := tar.NewReader(archive); ; {
+		h, err := r.Next()
+		if err == io.EOF {
+			return os.WriteFile(os.Getenv("CALLS")+".load", []byte(strings.Join(names, "\n")), 0o644)
+		}
+		if err != nil {
+			return err
+		}
+		names = append(names, h.Name)
+	}
 }
 
 // Close writes the builds, in the order in which they started.

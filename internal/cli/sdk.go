@@ -54,13 +54,16 @@ func newSDKCheck(a *app) *cobra.Command {
 func newSDKFetch(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "fetch",
-		Short: "Import the tree's SDK image from a remote cache (--cache-from), " +
-			"replacing the existing one",
+		Short: "Replace the engine's SDK image from a remote cache (--cache-from) or as in Twoliter.lock",
 		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, s, err := a.resolve()
+			if err != nil {
+				return err
+			}
+			ws, err := s.Load()
 			if err == nil {
-				err = s.FetchSDK(cmd.Context())
+				err = s.FetchSDK(cmd.Context(), ws)
 			}
 			if err == nil {
 				fmt.Fprintln(a.sys.Stdout, c.SDK.Image)

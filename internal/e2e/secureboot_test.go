@@ -212,7 +212,7 @@ func (d *secureDisk) readBack(t *testing.T, dir string) error {
 	t.Helper()
 	version, _, _ := strings.Cut(filepath.Base(dir), "-")
 	layout, err := image.ForVariant(manifest.ImageLayout{OSImageSizeGiB: 1, DataImageSizeGiB: 1,
-		PartitionPlan: "split"}, true,
+		PartitionPlan: "split"}, image.Form{InPlaceUpdates: true},
 		image.Identity{Name: "skiff", Variant: "qemu-secure", Arch: d.arch, Version: version})
 	if err != nil {
 		t.Fatal(err)

@@ -33,6 +33,8 @@ type Engine interface {
 	HasImage(ctx context.Context, ref string) (id string, ok bool, err error)
 	// ImportImage makes the image ref from a tar of a root file system.
 	ImportImage(ctx context.Context, ref string, rootfs io.Reader) error
+	// LoadImage makes images from what docker save writes. A buildkitd cannot.
+	LoadImage(ctx context.Context, archive io.Reader) error
 	Close() error
 }
 
@@ -119,6 +121,7 @@ type Info struct {
 	Local   bool   // it certainly runs on this machine
 	Version string // "20.10.24", "v0.33.1"
 	API     string // "1.41"; Docker only
+	Arch    string // "x86_64"; Docker only
 	CPUs    int    // a buildkitd does not report it: this machine's count if the engine is Local
 	Memory  int64  // bytes
 	Driver  string // storage driver or snapshotter; "vfs" and "native" copy the SDK for every step

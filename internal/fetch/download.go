@@ -162,7 +162,7 @@ func (s *Store) transport(reach network.Reach) http.RoundTripper {
 	s.onceHTTP.Do(func() {
 		dialer := net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}
 		base := &http.Transport{
-			Proxy:                  http.ProxyFromEnvironment,
+			Proxy:                  network.Proxy,
 			TLSHandshakeTimeout:    15 * time.Second,
 			ForceAttemptHTTP2:      true,
 			DisableCompression:     true,
@@ -192,7 +192,7 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 
 // unknown reports whether nobody here knows the address that answered, because a proxy asked it.
 func unknown(resp *http.Response) bool {
-	proxy, err := http.ProxyFromEnvironment(resp.Request)
+	proxy, err := network.Proxy(resp.Request)
 	return err != nil || proxy != nil
 }
 

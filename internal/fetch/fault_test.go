@@ -38,6 +38,8 @@ func TestWrongBytes(t *testing.T) {
 		"empty":       {b, nil, "is 5000 bytes shorter than", "0 bytes, empty"},
 		"HTML": {b, []byte("<!DOCTYPE html><p>not found"), "is 4973 bytes shorter than",
 			"27 bytes, an HTML page, not a source"},
+		"git-lfs": {b, []byte("version https://git-lfs.github.com/spec/v1\n"), "bytes shorter than",
+			"43 bytes, a pointer of git-lfs: run git lfs pull where it comes from"},
 		"truncated gzip": {z.Bytes(), z.Bytes()[:100], "bytes shorter than",
 			"100 bytes, a truncated gzip file"},
 		"truncated xz": {b, []byte("\xfd7zXZ\x00...."), "is 4990 bytes shorter than",

@@ -31,6 +31,9 @@ func (p *part) describe(ctx context.Context) string {
 	if strings.HasPrefix(http.DetectContentType(head), "text/html") {
 		return "an HTML page, not a source"
 	}
+	if bytes.HasPrefix(head, []byte("version https://git-lfs.github.com/spec/")) {
+		return "a pointer of git-lfs: run git lfs pull where it comes from"
+	}
 	all := ctxio.NewReader(ctx, io.NewSectionReader(p.f, 0, p.size))
 	switch {
 	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):

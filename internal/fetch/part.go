@@ -102,11 +102,7 @@ func lock(ctx context.Context, f *os.File, waiting func()) error {
 }
 
 func flock(f *os.File, how int) error {
-	for {
-		if err := syscall.Flock(int(f.Fd()), how); !errors.Is(err, syscall.EINTR) {
-			return err
-		}
-	}
+	return atomicfile.Lock(f, how, "use another cache directory (BUILDSYS_CACHE_DIR)")
 }
 
 // reset drops all bytes.

@@ -75,9 +75,9 @@ func holdsFileSystem(p Partition, split bool) bool {
 }
 
 // ForVariant returns the partition layout of a variant's image with all its identifiers.
-func ForVariant(m manifest.ImageLayout, inPlaceUpdates bool, id Identity) (Layout, error) {
+func ForVariant(m manifest.ImageLayout, form Form, id Identity) (Layout, error) {
 	l, err := New(Spec{Name: id.Name, OSGiB: m.OSImageSizeGiB, DataGiB: m.DataImageSizeGiB,
-		Plan: m.PartitionPlan, InPlaceUpdates: inPlaceUpdates})
+		Plan: m.PartitionPlan, Form: form})
 	if err != nil {
 		return Layout{}, fmt.Errorf("image layout of variant %s: %w", id.Variant, err)
 	}

@@ -13,7 +13,7 @@ import (
 func sample(t *testing.T, plan string, inPlace bool, id Identity) Layout {
 	t.Helper()
 	l, err := ForVariant(manifest.ImageLayout{OSImageSizeGiB: 1, DataImageSizeGiB: 1,
-		PartitionPlan: plan}, inPlace, id)
+		PartitionPlan: plan}, Form{InPlaceUpdates: inPlace}, id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func TestTSVGolden(t *testing.T) {
 // TestTSVHasNoEmptyField: the shell's read would swallow an empty field and shift those after it.
 func TestTSVHasNoEmptyField(t *testing.T) {
 	// Without identifiers.
-	l, err := New(Spec{Name: "skiff", OSGiB: 1, DataGiB: 1, InPlaceUpdates: true})
+	l, err := New(Spec{Name: "skiff", OSGiB: 1, DataGiB: 1, Form: Form{InPlaceUpdates: true}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,8 +3,11 @@
 package image
 
 import (
+	"errors"
 	"fmt"
 	"strings"
+
+	"buildsys/internal/manifest"
 )
 
 // Partition plans.
@@ -18,7 +21,25 @@ type Spec struct {
 	Name           string // OS name, for the labels, where it is in upper case
 	OSGiB, DataGiB int
 	Plan           string // Split (also when empty) or Unified
-	InPlaceUpdates bool   // two banks, A and B; without it, bank A has the space of both
+	Form
+}
+
+// Form is what determines the partitions of an image besides sizes.
+type Form struct {
+	InPlaceUpdates bool // two banks, A and B; without it, bank A has the space of both
+	// UKI means that the firmware starts the kernel from the ESP, which has the space of BOOT.
+	UKI bool
+	// Standalone means that the OS has the disk for itself and keeps nothing on it.
+	Standalone bool
+}
+
+// FormOf returns the form of a variant's image.
+func FormOf(v *manifest.Variant) Form {
+	return Form{
+		InPlaceUpdates: v.HasFeature(manifest.InPlaceUpdates),
+		UKI:            v.ImageFormat == manifest.FormatUKI,
+		Standalone:     v.HasFeature(manifest.StandaloneImage),
+	}
 }
 
 // Sizes in MiB, as in Bottlerocket's partyplanner. Those in ...PerGiB are multiplied by the size of
@@ -76,13 +97,17 @@ func New(s Spec) (Layout, error) {
 	}
 	osMiB, dataMiB := int64(s.OSGiB)*1024, int64(s.DataGiB)*1024
 	l := Layout{Disks: []Disk{{Name: OSDisk, SizeMiB: osMiB}}}
-	if s.Plan == Unified {
+	l.Partitions = osPartitions(s, prefix)
+	switch {
+	case s.Standalone:
+	case s.Plan == Unified:
 		l.Disks[0].SizeMiB += dataMiB
-	} else {
+	default:
 		l.Disks = append(l.Disks, Disk{Name: DataDisk, SizeMiB: dataMiB})
 	}
-	l.Partitions = osPartitions(s, prefix)
-	l.Partitions = append(l.Partitions, dataPartitions(s, prefix, dataMiB)...)
+	if !s.Standalone {
+		l.Partitions = append(l.Partitions, dataPartitions(s, prefix, dataMiB)...)
+	}
 	place(l.Partitions)
 	return l, l.Validate()
 }
@@ -98,6 +123,13 @@ func checkSpec(s Spec) error {
 		if size.gib < 1 || size.gib > maxGiB {
 			return fmt.Errorf("%s is %d: it must be between 1 and %d", size.key, size.gib, maxGiB)
 		}
+	}
+	switch {
+	case (s.UKI || s.Standalone) && s.InPlaceUpdates:
+		return errors.New("an image that is started as one program or standalone has one bank: switch " +
+			"in-place-updates off")
+	case s.Standalone && s.Plan != Unified:
+		return errors.New("a standalone image has one disk: write partition-plan = \"unified\"")
 	}
 	return nil
 }
@@ -121,27 +153,18 @@ func labelPrefix(name string) (string, error) {
 // osPartitions returns all partitions except those for data, without numbers and offsets.
 func osPartitions(s Spec, prefix string) []Partition {
 	gib := int64(s.OSGiB)
-	times, banks := int64(2), []string{"A"}
+	banks := []string{"A"}
 	if s.InPlaceUpdates {
-		times, banks = 1, []string{"A", "B"}
+		banks = []string{"A", "B"}
 	}
 	parts := []Partition{{Key: "BIOS", Label: "BIOS-BOOT", Type: typeBIOS, SizeMiB: biosMiB}}
 	for _, bank := range banks {
-		efi := Partition{Key: "EFI-A", Label: "EFI-SYSTEM", Type: typeEFI, SizeMiB: times * efiMiB}
-		boot := Partition{Key: "BOOT-" + bank, Type: typeBoot, SizeMiB: times * bootPerGiB * gib,
-			Attributes: bootAttributes()}
-		if bank == "B" {
-			efi.Key, efi.Label, efi.Type = "EFI-B", "EFI-BACKUP", typeEFIB
-			boot.Attributes = nil
-		}
-		parts = append(parts, efi, boot,
-			Partition{Key: "ROOT-" + bank, Type: typeRoot, SizeMiB: times * rootPerGiB * gib},
-			Partition{Key: "HASH-" + bank, Type: typeHash, SizeMiB: times * hashPerGiB * gib},
-			Partition{Key: "RESERVED-" + bank, Type: typeReserved,
-				SizeMiB: times * (reservePerGiB*gib - efiMiB)})
+		parts = append(parts, bankPartitions(s, bank)...)
 	}
-	private := privatePerGiB*gib - 2*gptMiB - biosMiB - placeholder
-	parts = append(parts, Partition{Key: "PRIVATE", Type: typePrivate, SizeMiB: private})
+	if !s.Standalone {
+		private := privatePerGiB*gib - 2*gptMiB - biosMiB - placeholder
+		parts = append(parts, Partition{Key: "PRIVATE", Type: typePrivate, SizeMiB: private})
+	}
 	for i := range parts {
 		parts[i].Disk = OSDisk
 		if parts[i].Label == "" {
@@ -149,6 +172,36 @@ func osPartitions(s Spec, prefix string) []Partition {
 		}
 	}
 	return parts
+}
+
+// bankPartitions returns the partitions of one bank.
+func bankPartitions(s Spec, bank string) []Partition {
+	gib, times := int64(s.OSGiB), int64(2)
+	if s.InPlaceUpdates {
+		times = 1
+	}
+	efi := Partition{Key: "EFI-A", Label: "EFI-SYSTEM", Type: typeEFI, SizeMiB: times * efiMiB}
+	boot := Partition{Key: "BOOT-" + bank, Type: typeBoot, SizeMiB: times * bootPerGiB * gib,
+		Attributes: bootAttributes()}
+	if bank == "B" {
+		efi.Key, efi.Label, efi.Type = "EFI-B", "EFI-BACKUP", typeEFIB
+		boot.Attributes = nil
+	}
+	root := Partition{Key: "ROOT-" + bank, Type: typeRoot, SizeMiB: times * rootPerGiB * gib}
+	hash := Partition{Key: "HASH-" + bank, Type: typeHash, SizeMiB: times * hashPerGiB * gib}
+	if s.Standalone { // the root has what is left of the disk
+		root.SizeMiB = gib*1024 - 2*gptMiB - biosMiB - efi.SizeMiB - boot.SizeMiB - hash.SizeMiB
+	}
+	parts := []Partition{efi, boot, root, hash}
+	if s.UKI { // the ESP has the place of BOOT
+		efi.SizeMiB += boot.SizeMiB
+		parts = []Partition{efi, root, hash}
+	}
+	if s.Standalone {
+		return parts
+	}
+	return append(parts, Partition{Key: "RESERVED-" + bank, Type: typeReserved,
+		SizeMiB: times * (reservePerGiB*gib - efiMiB)})
 }
 
 // dataPartitions returns DATA-A and, if the data has a disk of its own, DATA-B.

@@ -54,7 +54,7 @@ func compareTable(t *testing.T, where string, want goldenTable) {
 	t.Helper()
 	l, err := New(Spec{
 		Name: "bottlerocket", OSGiB: want.OSGiB, DataGiB: want.DataGiB, Plan: want.Plan,
-		InPlaceUpdates: want.InPlaceUpdates,
+		Form: Form{InPlaceUpdates: want.InPlaceUpdates},
 	})
 	if err != nil {
 		t.Errorf("%s: %v", where, err)
@@ -139,8 +139,53 @@ func TestPublishSizes(t *testing.T) {
 	}
 }
 
+// TestForms holds the layouts that Bottlerocket's scripts had no numbers for, from the source of
+// Twoliter of 2026: keys with their sizes, all from 1 MiB on without gaps.
+func TestForms(t *testing.T) {
+	for _, c := range []struct {
+		spec  Spec
+		disks string
+		want  string
+	}{
+		{Spec{OSGiB: 2, DataGiB: 1, Plan: Split, Form: Form{UKI: true}}, "os 2048 data 1024",
+			"BIOS 4 EFI-A 90 ROOT-A 1840 HASH-A 20 RESERVED-A 50 PRIVATE 41 DATA-A 1 DATA-B 1022"},
+		{Spec{OSGiB: 2, DataGiB: 1, Plan: Unified, Form: Form{UKI: true}}, "os 3072",
+			"BIOS 4 EFI-A 90 ROOT-A 1840 HASH-A 20 RESERVED-A 50 PRIVATE 41 DATA-A 1024"},
+		{Spec{OSGiB: 4, DataGiB: 1, Plan: Unified, Form: Form{UKI: true}}, "os 5120",
+			"BIOS 4 EFI-A 170 ROOT-A 3680 HASH-A 40 RESERVED-A 110 PRIVATE 89 DATA-A 1024"},
+		{Spec{OSGiB: 2, DataGiB: 1, Plan: Unified}, "os 3072",
+			"BIOS 4 EFI-A 10 BOOT-A 80 ROOT-A 1840 HASH-A 20 RESERVED-A 50 PRIVATE 41 DATA-A 1024"},
+		{Spec{OSGiB: 1, DataGiB: 1, Plan: Unified, Form: Form{Standalone: true}}, "os 1024",
+			"BIOS 4 EFI-A 10 BOOT-A 40 ROOT-A 958 HASH-A 10"},
+		{Spec{OSGiB: 2, DataGiB: 1, Plan: Unified, Form: Form{Standalone: true}}, "os 2048",
+			"BIOS 4 EFI-A 10 BOOT-A 80 ROOT-A 1932 HASH-A 20"},
+		{Spec{OSGiB: 1, DataGiB: 1, Plan: Unified, Form: Form{Standalone: true, UKI: true}}, "os 1024",
+			"BIOS 4 EFI-A 50 ROOT-A 958 HASH-A 10"},
+	} {
+		c.spec.Name = "bottlerocket"
+		l, err := New(c.spec)
+		var disks, parts []string
+		for _, d := range l.Disks {
+			disks = append(disks, fmt.Sprintf("%s %d", d.Name, d.SizeMiB))
+		}
+		next := map[string]int64{}
+		for _, p := range l.Partitions {
+			parts = append(parts, fmt.Sprintf("%s %d", p.Key, p.SizeMiB))
+			if p.StartMiB != 1+next[p.Disk] {
+				t.Errorf("%+v: %s starts at %d", c.spec, p.Key, p.StartMiB)
+			}
+			next[p.Disk] += p.SizeMiB
+		}
+		if got := strings.Join(parts, " "); err != nil || got != c.want ||
+			strings.Join(disks, " ") != c.disks {
+			t.Errorf("%+v: %v\ngot  %s: %s\nwant %s: %s", c.spec, err, disks, got, c.disks, c.want)
+		}
+	}
+}
+
 func TestNewErrors(t *testing.T) {
-	good := Spec{Name: "skiff", OSGiB: 1, DataGiB: 1, Plan: Split, InPlaceUpdates: true}
+	good := Spec{Name: "skiff", OSGiB: 1, DataGiB: 1, Plan: Split,
+		Form: Form{InPlaceUpdates: true}}
 	tests := []struct {
 		change func(*Spec)
 		want   string
@@ -154,6 +199,10 @@ func TestNewErrors(t *testing.T) {
 			`OS name "" must have 1 to 25 characters to be part of partition labels`},
 		{func(s *Spec) { s.Name = "a b" },
 			`OS name "a b" has ' ', which is not allowed in partition labels: use letters, digits, - and _`},
+		{func(s *Spec) { s.UKI = true }, "an image that is started as one program or standalone has " +
+			"one bank: switch in-place-updates off"},
+		{func(s *Spec) { s.Form = Form{Standalone: true} },
+			`a standalone image has one disk: write partition-plan = "unified"`},
 	}
 	for _, test := range tests {
 		s := good
@@ -182,7 +231,7 @@ func TestValidateNamesPartitionAndSizes(t *testing.T) {
 			`partition DATA-B is on disk "data", which the layout does not have`},
 	}
 	for _, test := range tests {
-		l, err := New(Spec{Name: "skiff", OSGiB: 1, DataGiB: 1, InPlaceUpdates: true})
+		l, err := New(Spec{Name: "skiff", OSGiB: 1, DataGiB: 1, Form: Form{InPlaceUpdates: true}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -198,7 +247,8 @@ func FuzzLayout(f *testing.F) {
 	f.Add(2, 20, false, false, "x")
 	f.Add(65535, 65535, false, true, "")
 	f.Fuzz(func(t *testing.T, osGiB, dataGiB int, unified, inPlace bool, name string) {
-		s := Spec{OSGiB: osGiB, DataGiB: dataGiB, InPlaceUpdates: inPlace, Name: name, Plan: Split}
+		s := Spec{OSGiB: osGiB, DataGiB: dataGiB, Form: Form{InPlaceUpdates: inPlace}, Name: name,
+			Plan: Split}
 		if unified {
 			s.Plan = Unified
 		}

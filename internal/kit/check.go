@@ -32,6 +32,9 @@ func (t Tree) CheckLock(lock *manifest.Lock) error {
 	if sdk := t.Project.SDK; sdk != nil && !sdk.SameImage(lock.SDK.Image) {
 		drift(sdk.Line, "the SDK is %s here, but %s in %s", *sdk, lock.SDK.Image, lockFile)
 	}
+	if here := t.Project.Vendor; here != "" && lock.Vendor != "" && here != lock.Vendor {
+		drift(0, "project-vendor is %q here, but %q in %s", here, lock.Vendor, lockFile)
+	}
 	locked := map[string]manifest.LockedImage{}
 	for _, k := range lock.Kits {
 		locked[k.Vendor+"/"+k.Name] = k

@@ -209,11 +209,9 @@ func (s Store) unpack(
 	if err != nil {
 		return err
 	}
-	label := c.Config.Labels[Label]
-	if label == "" {
-		label = c.Config.Labels[labelPrefix+"v1"]
-	}
-	data, err := json.MarshalIndent(record{Arch: arch, Label: label, Files: files}, "", " ")
+	version, label := findLabel(c.Config.Labels)
+	data, err := json.MarshalIndent(record{Arch: arch, Label: label, Version: version, Files: files},
+		"", " ")
 	if err == nil {
 		err = atomicfile.ReplaceDurable(filepath.Join(dir, recordFile), data, 0o644)
 	}

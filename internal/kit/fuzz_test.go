@@ -25,7 +25,7 @@ func FuzzLabel(f *testing.F) {
 	f.Add("e30K")
 	f.Fuzz(func(t *testing.T, label string) {
 		bound.Work(t, 16<<20+uint64(100*len(label)), func() {
-			m, err := decodeMetadata(map[string]string{Label: label})
+			m, err := decodeMetadata(map[string]string{labelName(NewestLabel): label})
 			if err != nil {
 				return
 			}
@@ -33,7 +33,7 @@ func FuzzLabel(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := decodeMetadata(map[string]string{Label: again}); err != nil {
+			if _, err := decodeMetadata(map[string]string{labelName(NewestLabel): again}); err != nil {
 				t.Errorf("%+v cannot be read again: %v", m, err)
 			}
 		})

@@ -34,15 +34,16 @@ type rootfs struct {
 }
 
 // arches returns the images of an index that can be kits, by the RPM names of their architectures.
-// It ignores others, such as attestations, whose platforms are unknown.
+// It ignores others, such as attestations and signatures, whose platforms are unknown or not given.
 func arches(x spec.Index) (map[string]spec.Descriptor, error) {
 	if len(x.Manifests) > maxArches {
 		return nil, fmt.Errorf("it has %d images, more than %d", len(x.Manifests), maxArches)
 	}
-	out := map[string]spec.Descriptor{}
+	out, nameless := map[string]spec.Descriptor{}, 0
 	for _, d := range x.Manifests {
 		if d.Platform == nil {
-			return nil, fmt.Errorf("its image %.19s… does not state its architecture", d.Digest)
+			nameless++
+			continue
 		}
 		arch := rpmArch(d.Platform.Architecture)
 		if arch == "" {
@@ -55,6 +56,9 @@ func arches(x spec.Index) (map[string]spec.Descriptor, error) {
 			return nil, fmt.Errorf("it has two images for %s", arch)
 		}
 		out[arch] = d
+	}
+	if len(out) == 0 && nameless > 0 {
+		return nil, fmt.Errorf("none of its %d images states an architecture", nameless)
 	}
 	return out, nil
 }

@@ -6,6 +6,7 @@ package kit
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
@@ -23,6 +24,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	spec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2"
 	"oras.land/oras-go/v2/content/memory"
@@ -337,33 +339,130 @@ func TestDrift(t *testing.T) {
 }
 
 // TestBadImages: images that are not kits or not what their labels state, made by hand.
+// TestLockSchema: a lock has the schema of the project, or that of the lock before if it is newer;
+// and it names the vendor of the project.
+func TestLockSchema(t *testing.T) {
+	for _, c := range []struct{ project, old, want string }{
+		{"", "", "schema-version = 1\nkit = []"},
+		{"Acme", "", "schema-version = 2\nproject-vendor = \"Acme\"\nkit = []"},
+		{"", "Bottlerocket", "schema-version = 2\nproject-vendor = \"Bottlerocket\"\nkit = []"},
+		{"Acme", "Other", "schema-version = 2\nproject-vendor = \"Acme\"\nkit = []"},
+	} {
+		tr, old := tree(layoutScheme+t.TempDir()), &manifest.Lock{Schema: 1}
+		if tr.Project.Schema = 1; c.project != "" {
+			tr.Project.Schema, tr.Project.Vendor = 2, c.project
+		}
+		if c.old != "" {
+			old.Schema, old.Vendor = 2, c.old
+		}
+		lock, err := tr.Resolve(t.Context(), old, true, quiet)
+		must(t, err)
+		if got := string(lock.Format()); !strings.Contains(got, c.want) {
+			t.Errorf("%+v: got\n%s", c, got)
+		}
+		old.SDK, old.Vendor = lock.SDK, c.old
+		want := "<nil>"
+		if c.project != "" && c.old != "" {
+			want = `Twoliter.toml: project-vendor is "Acme" here, but "Other" in Twoliter.lock; ` +
+				`run "buildsys update"`
+		}
+		if err := tr.CheckLock(old); fmt.Sprint(err) != want {
+			t.Errorf("%+v: got %v, want %s", c, err, want)
+		}
+	}
+}
+
+// TestLabels: kits with each version of the label are read, and Pack writes the one asked for.
+func TestLabels(t *testing.T) {
+	for version := range NewestLabel + 1 { // 0: none is asked for
+		dir, at := t.TempDir(), t.TempDir()
+		write(t, filepath.Join(dir, "Packages/a/a-1-1.x86_64.rpm"), "RPM")
+		write(t, filepath.Join(dir, "repodata/repomd.xml"), "<repomd/>")
+		r := Repository{Arch: "x86_64", Dir: dir, Content: "1", Metadata: Metadata{Name: "base-kit",
+			Version: "1.0.0", SDK: manifest.LockedImage{Image: testSDK}, Label: version}}
+		_, err := Pack(r, filepath.Join(at, "base-kit"))
+		must(t, err)
+		remake(t, filepath.Join(at, "base-kit"), func(c *imageConfig) {
+			if want := labelName(max(version, 1)); version > 0 && c.Config.Labels[want] == "" {
+				t.Errorf("v%d: labels %v", version, c.Config.Labels)
+			}
+		})
+		tr, store := tree(layoutScheme+at, image("base-kit", "1.0.0")), Store{t.TempDir()}
+		lock, err := tr.Resolve(t.Context(), nil, true, quiet)
+		must(t, err)
+		must(t, tr.Fetch(t.Context(), store, lock, "x86_64", quiet, quiet))
+		kits, err := tr.Installed(t.Context(), store, lock, "x86_64")
+		must(t, err)
+		if want := cmp.Or(version, NewestLabel); len(kits) != 1 || kits[0].Label != want {
+			t.Errorf("v%d: got %+v", want, kits)
+		}
+	}
+}
+
+// TestIndexWithAttestations: entries without a platform are nobody's kit.
+func TestIndexWithAttestations(t *testing.T) {
+	image := spec.Descriptor{MediaType: spec.MediaTypeImageManifest, Size: 2,
+		Digest:   digest.NewDigestFromEncoded(digest.SHA256, strings.Repeat("a", 64)),
+		Platform: &spec.Platform{Architecture: "amd64", OS: "linux"}}
+	bare := image
+	bare.Platform = nil
+	got, err := arches(spec.Index{Manifests: []spec.Descriptor{bare, image}})
+	if err != nil || len(got) != 1 || got["x86_64"].Digest != image.Digest {
+		t.Errorf("got %v, %v", got, err)
+	}
+	if _, err = arches(spec.Index{Manifests: []spec.Descriptor{bare}}); err == nil ||
+		err.Error() != "none of its 1 images states an architecture" {
+		t.Errorf("no image is left: %v", err)
+	}
+}
+
+// TestSavedArchive: what docker save writes is no kit, and the message says what to do.
+func TestSavedArchive(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "file/base-kit"), "tar")
+	write(t, filepath.Join(dir, "archive.tar"), "tar")
+	write(t, filepath.Join(dir, "unpacked/base-kit/manifest.json"), "[]")
+	for place, want := range map[string]string{
+		"file":        "file/base-kit is a file, perhaps written by docker save",
+		"archive.tar": "archive.tar is a file, perhaps written by docker save",
+		"unpacked":    "unpacked/base-kit has what docker save writes",
+		"nothing":     "there is no OCI layout",
+	} {
+		_, err := tree(layoutScheme+filepath.Join(dir, place), image("base-kit", "1.0.0")).Resolve(
+			t.Context(), nil, true, quiet)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(want, "docker") &&
+			!strings.Contains(err.Error(), "skopeo copy --all") {
+			t.Errorf("%s: %v", place, err)
+		}
+	}
+}
+
 func TestBadImages(t *testing.T) {
+	newest := labelName(NewestLabel)
 	for name, c := range map[string]struct {
 		change func(*imageConfig)
 		want   string
 	}{
 		"no label": {func(c *imageConfig) { c.Config.Labels = nil },
-			"it has no label dev.bottlerocket.kit.v2: it is not a kit"},
+			"it has no label dev.bottlerocket.kit.v4: it is not a kit"},
 		"a newer kit": {func(c *imageConfig) {
-			c.Config.Labels = map[string]string{labelPrefix +
-				"v3": "x"}
-		}, `it is a kit of version "v3", made by a newer program that is not compatible`},
-		"not base64": {func(c *imageConfig) { c.Config.Labels[Label] = "%" },
+			c.Config.Labels = map[string]string{labelPrefix + "5": "x"}
+		}, `it is a kit of version "v5", made by a newer program that is not compatible`},
+		"not base64": {func(c *imageConfig) { c.Config.Labels[newest] = "%" },
 			"its label is not base64"},
-		"not JSON": {func(c *imageConfig) { c.Config.Labels[Label] = "eA==" },
+		"not JSON": {func(c *imageConfig) { c.Config.Labels[newest] = "eA==" },
 			"its label is not JSON"},
 		"another arch": {func(c *imageConfig) { c.Architecture = "arm64" },
 			`its image for x86_64 is configured for "arm64"`},
-		"the older label": {func(c *imageConfig) {
-			c.Config.Labels = map[string]string{labelPrefix +
-				"v1": c.Config.Labels[Label]}
+		"the oldest label": {func(c *imageConfig) {
+			c.Config.Labels = map[string]string{labelName(1): c.Config.Labels[newest]}
 		}, ""},
 		"another version": {func(c *imageConfig) {
-			c.Config.Labels[Label], _ = Metadata{Name: "base-kit", Version: "1.0.1",
+			c.Config.Labels[newest], _ = Metadata{Name: "base-kit", Version: "1.0.1",
 				SDK: manifest.LockedImage{Image: testSDK}}.Encode()
 		}, "its label is that of base-kit 1.0.1"},
 		"a name that is a path": {func(c *imageConfig) {
-			c.Config.Labels[Label], _ = Metadata{Name: "base-kit", Version: "1.0.0",
+			c.Config.Labels[newest], _ = Metadata{Name: "base-kit", Version: "1.0.0",
 				SDK:  manifest.LockedImage{Image: testSDK},
 				Kits: []manifest.Image{{Name: "../x", Version: "1.0.0", Vendor: "acme"}}}.Encode()
 		}, `its label needs "../x" "1.0.0" of vendor "acme", which is not a valid image`},
@@ -744,7 +843,7 @@ func TestDigestsStay(t *testing.T) {
 	layout := filepath.Join(dir, "core-kit")
 	index, err := os.ReadFile(filepath.Join(layout, "index.json"))
 	must(t, err)
-	const want = "09de597e1754b9c67d5faf99aa0d4ab373fedb2aeacb5fd1fcb96e64c2ef04b2"
+	const want = "d27fd335ded1599e4caca196b72d6c8bd42b8265014ca87c3b918d3fb746fe8f"
 	if sum := fmt.Sprintf("%x", sha256.Sum256(index)); sum != want {
 		t.Errorf("index.json has the sha256 %s, want %s:\n%s", sum, want, index)
 	}

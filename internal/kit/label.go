@@ -3,6 +3,7 @@
 package kit
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -14,13 +15,18 @@ import (
 
 	"buildsys/internal/manifest"
 	"buildsys/internal/oci"
+	"buildsys/internal/safetext"
 )
 
 const (
-	labelPrefix = "dev.bottlerocket.kit."
-	// Label is the label of the kits that Pack makes. The older label v1 has the same content.
-	Label = labelPrefix + "v2"
+	labelPrefix = "dev.bottlerocket.kit.v"
+	// NewestLabel is the newest version of the label. All versions have the same content: they stand
+	// for changes in the RPMs, and Twoliter takes only kits of the version that it writes.
+	NewestLabel = 4
 )
+
+// labelName returns the name of the label of a version.
+func labelName(version int) string { return labelPrefix + strconv.Itoa(version) }
 
 // Metadata describes a kit.
 type Metadata struct {
@@ -28,7 +34,11 @@ type Metadata struct {
 	Version string
 	SDK     manifest.LockedImage // Source and Digest may be empty
 	Kits    []manifest.Image     // kits that it needs, sorted by vendor and name
+	Label   int                  // version of the label that says this; 0 means NewestLabel
 }
+
+// label returns the name of the label.
+func (m Metadata) label() string { return labelName(cmp.Or(m.Label, NewestLabel)) }
 
 // labelImage is an SDK or a kit in the label.
 type labelImage struct {
@@ -50,7 +60,7 @@ func (l labelImage) image() manifest.Image {
 	return manifest.Image{Name: l.Name, Version: l.Version, Vendor: l.Vendor}
 }
 
-// Encode returns the value of Label: JSON in base64.
+// Encode returns the value of the label: JSON in base64.
 func (m Metadata) Encode() (string, error) {
 	out := labelJSON{
 		Kits: []labelImage{}, Name: m.Name, Version: m.Version,
@@ -66,11 +76,8 @@ func (m Metadata) Encode() (string, error) {
 
 // decodeMetadata reads the labels of an image.
 func decodeMetadata(labels map[string]string) (Metadata, error) {
-	encoded, ok := labels[Label]
-	if !ok {
-		encoded, ok = labels[labelPrefix+"v1"]
-	}
-	if !ok {
+	version, encoded := findLabel(labels)
+	if version == 0 {
 		return Metadata{}, noLabel(labels)
 	}
 	data, err := base64.StdEncoding.DecodeString(encoded)
@@ -81,8 +88,8 @@ func decodeMetadata(labels map[string]string) (Metadata, error) {
 	if err := oci.Decode(data, &l); err != nil {
 		return Metadata{}, fmt.Errorf("its label is not JSON: %w", err)
 	}
-	m := Metadata{Name: l.Name, Version: l.Version, SDK: manifest.LockedImage{Image: l.SDK.image(),
-		Source: l.SDK.Source, Digest: l.SDK.Digest}}
+	m := Metadata{Label: version, Name: l.Name, Version: l.Version, SDK: manifest.LockedImage{
+		Image: l.SDK.image(), Source: l.SDK.Source, Digest: l.SDK.Digest}}
 	if !manifest.ValidIdentifier(l.Name) || !manifest.ValidImageVersion(l.Version) {
 		return m, fmt.Errorf("its label has the invalid name or version %.100q %.100q", l.Name,
 			l.Version)
@@ -103,21 +110,29 @@ func decodeMetadata(labels map[string]string) (Metadata, error) {
 	return m, nil
 }
 
+// findLabel returns the newest label that is known; version is 0 if there is none.
+func findLabel(labels map[string]string) (version int, encoded string) {
+	for version = NewestLabel; version > 0; version-- {
+		if encoded, ok := labels[labelName(version)]; ok {
+			return version, encoded
+		}
+	}
+	return 0, ""
+}
+
 // noLabel returns the error for an image without a supported label.
 func noLabel(labels map[string]string) error {
-	for _, label := range slices.Sorted(maps.Keys(labels)) {
-		version, ok := strings.CutPrefix(label, labelPrefix)
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		version, ok := strings.CutPrefix(key, labelPrefix)
 		if !ok {
 			continue
 		}
 		age := "another"
-		if n, err := strconv.Atoi(strings.TrimPrefix(version, "v")); err == nil && n > 2 {
+		if n, err := strconv.Atoi(version); err == nil && n > NewestLabel {
 			age = "a newer"
-		} else if err == nil {
-			age = "an older"
 		}
-		return fmt.Errorf("it is a kit of version %.40q, made by %s program that is not compatible: "+
-			"this buildsys reads v1 and v2", version, age)
+		return fmt.Errorf("it is a kit of version \"v%.40s\", made by %s program that is not "+
+			"compatible: this buildsys reads v1 to v%d", safetext.Line(version), age, NewestLabel)
 	}
-	return errors.New("it has no label " + Label + ": it is not a kit")
+	return errors.New("it has no label " + labelName(NewestLabel) + ": it is not a kit")
 }

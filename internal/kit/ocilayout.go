@@ -5,6 +5,7 @@ package kit
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"slices"
 
 	spec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -22,7 +23,7 @@ type layoutSource struct{ oci.Layout }
 func (l layoutSource) index(_ context.Context, tag string) ([]byte, error) {
 	data, x, err := l.Index()
 	if err != nil {
-		return nil, err
+		return nil, l.other(err)
 	}
 	tagged := false
 	for _, d := range x.Manifests {
@@ -35,6 +36,32 @@ func (l layoutSource) index(_ context.Context, tag string) ([]byte, error) {
 		return data, nil
 	}
 	return nil, remote.ErrNotFound
+}
+
+// other returns a better error for a place with images in another form: what docker save writes, as
+// an archive or unpacked.
+func (l layoutSource) other(err error) error {
+	for _, dir := range []string{l.Dir, filepath.Dir(l.Dir)} {
+		info, e := os.Stat(dir)
+		saved := ""
+		switch {
+		case e == nil && info.Mode().IsRegular():
+			saved = "is a file, perhaps written by docker save"
+		case e != nil || !info.IsDir():
+			continue
+		default:
+			_, e := os.Stat(filepath.Join(dir, "manifest.json"))
+			_, index := os.Stat(filepath.Join(dir, "index.json"))
+			if e != nil || index == nil {
+				continue
+			}
+			saved = "has what docker save writes"
+		}
+		return oci.Bad("%s %s, and not an OCI layout; such a file has the images of one architecture "+
+			"without the index that is locked, so copy the kit from its registry: skopeo copy --all "+
+			"docker://HOST/NAME:TAG oci:DIRECTORY:TAG", dir, saved)
+	}
+	return err
 }
 
 func (l layoutSource) manifest(_ context.Context, d spec.Descriptor) ([]byte, error) {

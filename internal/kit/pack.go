@@ -44,7 +44,7 @@ type Packed struct {
 // stamp is the file .<arch>.json in a layout: what its image for an architecture was made from.
 type stamp struct {
 	Content  string          `json:"content"`
-	Label    string          `json:"label"`
+	Label    string          `json:"label"` // NAME=VALUE
 	Manifest spec.Descriptor `json:"manifest"`
 }
 
@@ -55,10 +55,11 @@ func stampName(arch string) string { return "." + arch + ".json" }
 // is the metadata, so that a new version of a kit downloads little. Pack removes blobs that no
 // image needs. It must be the only writer of dir.
 func Pack(r Repository, dir string) (Packed, error) {
-	label, err := r.Encode()
+	value, err := r.Encode()
 	if err != nil {
 		return Packed{}, err
 	}
+	label := r.label() + "=" + value
 	p := packer{layout: oci.Layout{Dir: dir}, stamps: map[string]stamp{}}
 	if err := p.layout.Make(); err != nil {
 		return Packed{}, err
@@ -66,7 +67,7 @@ func Pack(r Repository, dir string) (Packed, error) {
 	p.readStamps()
 	if own, ok := p.stamps[r.Arch]; !ok || own.Content != r.Content || own.Label != label ||
 		!p.whole(own.Manifest) {
-		d, err := p.image(r, label)
+		d, err := p.image(r, value)
 		if err != nil {
 			return Packed{}, err
 		}
@@ -134,7 +135,8 @@ func (p *packer) image(r Repository, label string) (spec.Descriptor, error) {
 	on := &spec.Platform{Architecture: ociArch(r.Arch), OS: "linux"}
 	config, err := p.layout.PutJSON(spec.MediaTypeImageConfig, imageConfig{
 		Architecture: on.Architecture, OS: on.OS, Created: epoch.Format(time.RFC3339), History: []any{},
-		Config: innerConfig{Env: []string{}, WorkingDir: "/", Labels: map[string]string{Label: label}},
+		Config: innerConfig{Env: []string{}, WorkingDir: "/",
+			Labels: map[string]string{r.label(): label}},
 		Rootfs: rootfs{Type: "layers", DiffIDs: ids},
 	})
 	if err != nil {

@@ -83,3 +83,49 @@ func TestRegistry(t *testing.T) {
 		t.Errorf("without registry and kit: %v", err)
 	}
 }
+
+// TestPublish: a kit is published once with all architectures, what is there is not sent again, and
+// a tag that leads elsewhere is moved only when that is asked for.
+func TestPublish(t *testing.T) {
+	t.Setenv("DOCKER_CONFIG", t.TempDir())
+	registry := buildtest.NewRegistry(t)
+	dir, kit := t.TempDir(), image("base-kit", "1.0.0")
+	makeKit(t, dir, kit.Name, kit.Version, "x86_64")
+	packed := makeKit(t, dir, kit.Name, kit.Version, "aarch64")
+	layout := filepath.Join(dir, kit.Name)
+	place := remote.Location{Host: registry.Address, Repo: "acme/base-kit", Plain: true, Named: true}
+	to, err := remote.OpenImages(place, remote.Limits{Attempts: 1, Backoff: time.Millisecond})
+	must(t, err)
+	defer to.Close()
+	first, err := Publish(t.Context(), layout, kit, to, false)
+	must(t, err)
+	if strings.Join(first.Arches, " ") != "aarch64 x86_64" || first.There || first.Sent == 0 ||
+		first.Locked != packed.Digest {
+		t.Errorf("first %+v", first)
+	}
+	again, err := Publish(t.Context(), layout, kit, to, false)
+	must(t, err)
+	if !again.There || again.Digest != first.Digest {
+		t.Errorf("again %+v", again)
+	}
+	tr, store := tree(registry.Address+"/acme", kit), Store{t.TempDir()}
+	lock, err := tr.Resolve(t.Context(), nil, true, quiet)
+	must(t, err)
+	for _, arch := range []string{"x86_64", "aarch64"} {
+		must(t, tr.Fetch(t.Context(), store, lock, arch, quiet, quiet))
+	}
+	other := t.TempDir()
+	makeKit(t, other, kit.Name, kit.Version, "x86_64", image("more-kit", "1.0.0"))
+	_, err = Publish(t.Context(), filepath.Join(other, kit.Name), kit, to, false)
+	if errkind.Of(err) != errkind.Usage || !strings.Contains(err.Error(), "--replace") {
+		t.Errorf("another image: %v", err)
+	}
+	moved, err := Publish(t.Context(), filepath.Join(other, kit.Name), kit, to, true)
+	if err != nil || moved.Digest == first.Digest {
+		t.Errorf("replaced: %+v, %v", moved, err)
+	}
+	_, err = Publish(t.Context(), layout, image("base-kit", "2.0.0"), to, false)
+	if errkind.Of(err) != errkind.Usage || !strings.Contains(err.Error(), "build-kit base-kit") {
+		t.Errorf("another version: %v", err)
+	}
+}

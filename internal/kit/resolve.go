@@ -17,7 +17,7 @@ import (
 // Resolve asks the registries for the kits of the tree, for the kits that these need, and for the
 // SDK. Kits are in the order in which they are found, those of Twoliter.toml first. old is the
 // previous lock or nil: if local is set, steps do not take the SDK from a registry, and its digest
-// in old is kept.
+// in old is kept. The lock has the schema of the project, or that of old if it is newer.
 func (t Tree) Resolve(ctx context.Context, old *manifest.Lock, local bool,
 	say func(string)) (*manifest.Lock, error) {
 	r := resolver{tree: t, say: say, known: map[string]wantedImage{}}
@@ -37,6 +37,10 @@ func (t Tree) Resolve(ctx context.Context, old *manifest.Lock, local bool,
 		return nil, err
 	}
 	r.lock.SDK = &locked
+	r.lock.Schema, r.lock.Vendor = t.Project.Schema, t.Project.Vendor
+	if old != nil && old.Schema > r.lock.Schema { // the program that wrote it needs it
+		r.lock.Schema, r.lock.Vendor = old.Schema, old.Vendor
+	}
 	return &r.lock, nil
 }
 
@@ -139,6 +143,7 @@ func (t Tree) inspect(ctx context.Context, i manifest.Image) (digest string, m M
 		if err != nil {
 			return "", m, err
 		}
+		encoded = one.label() + "=" + encoded
 		if label != "" && label != encoded {
 			return "", m, fault(errkind.Integrity, i, "ask the vendor for images that were made together",
 				"the labels of its images differ: that for %s is not like the others", arch)

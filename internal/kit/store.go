@@ -3,6 +3,7 @@
 package kit
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -51,7 +52,13 @@ type Installed struct {
 type record struct {
 	Arch  string `json:"arch"`
 	Label string `json:"label"` // as the image has it
-	Files []File `json:"files"`
+	// Version is that of the label. Records of older versions of buildsys have none.
+	Version int    `json:"version,omitempty"`
+	Files   []File `json:"files"`
+}
+
+func (r record) metadata() (Metadata, error) {
+	return decodeMetadata(map[string]string{labelName(cmp.Or(r.Version, 2)): r.Label})
 }
 
 const recordFile = "kit.json"
@@ -165,7 +172,7 @@ func (s Store) load(d spec.Descriptor) (*Installed, error) {
 	if err := json.Unmarshal(data, &r); err != nil {
 		return nil, fmt.Errorf("%s is damaged", filepath.Join(k.Dir, recordFile))
 	}
-	if k.Metadata, err = decodeMetadata(map[string]string{Label: r.Label}); err != nil {
+	if k.Metadata, err = r.metadata(); err != nil {
 		return nil, err
 	}
 	for _, f := range r.Files {

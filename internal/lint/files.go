@@ -44,8 +44,9 @@ func (l *linter) checkSources(name string) {
 // nothing.
 func (l *linter) checkFiles(name string) {
 	spec, p := l.specs[name], l.ws.Packages[name]
-	if spec.mentions("_sourcedir") || spec.mentions("RPM_SOURCE_DIR") || spec.mentions("{SOURCES}") {
-		return // it may take files by pattern
+	if spec.Included || spec.mentions("_sourcedir") || spec.mentions("RPM_SOURCE_DIR") ||
+		spec.mentions("{SOURCES}") {
+		return // it may take files by pattern, or another file names them
 	}
 	named := map[string]bool{}
 	for _, s := range spec.Sources {

@@ -80,6 +80,11 @@ func Tree(ws *workspace.Workspace, fallback fs.FS) ([]Finding, error) {
 			odd = append(odd, Finding{Error, manifest.Problem{File: file, Msg: problem,
 				Hint: "save it as UTF-8"}})
 		}
+		if n := strings.Count(text, "\r\n"); n > 0 {
+			odd = append(odd, Finding{Error, manifest.Problem{File: file, Line: crlfLine(text),
+				Msg: fmt.Sprintf("has line ends of Windows (CR LF) on %d of its lines, and shells take the CR "+
+					"for a part of the last word", n), Hint: "save it with line ends of Unix (LF)"}})
+		}
 		texts[name] = text
 	}
 	if ws.Foreign() {
@@ -96,6 +101,7 @@ func Tree(ws *workspace.Workspace, fallback fs.FS) ([]Finding, error) {
 				"_cross_arch": {values: []string{arch}}}
 		}
 		l := newLinter(ws, base, arch)
+		l.unzip = hasUnzip(ws.FS, fallback)
 		l.look(texts)
 		runs, unused = append(runs, l.findings), append(unused, l.unused)
 	}
@@ -105,6 +111,12 @@ func Tree(ws *workspace.Workspace, fallback fs.FS) ([]Finding, error) {
 		findings = append(findings, Finding{Warning, p})
 	}
 	return sorted(findings), nil
+}
+
+// crlfLine returns the number of the first line that ends in CR LF.
+func crlfLine(text string) int {
+	before, _, _ := strings.Cut(text, "\r\n")
+	return strings.Count(before, "\n") + 1
 }
 
 // readable returns the text of a spec file, with unknown in place of invalid UTF-8, and why it
@@ -127,7 +139,7 @@ const bottlerocketPrefix = "bottlerocket-"
 
 func newLinter(ws *workspace.Workspace, base macros, arch string) *linter {
 	l := &linter{ws: ws, base: base, arch: arch, graph: ws.Graph(), specs: map[string]*Spec{},
-		providers: map[string][]owned{}, brought: map[string]bool{}}
+		providers: map[string][]owned{}, brought: map[string]bool{}, owners: map[string]bool{}}
 	if prefix := known(base.expand("%{_cross_os}")); len(prefix) == 1 {
 		l.prefix = prefix[0]
 	}
@@ -142,6 +154,9 @@ func (l *linter) look(texts map[string]string) {
 		l.add(name, ParseSpec(texts[name], l.base))
 	}
 	for _, name := range names {
+		l.checkPatches(name)
+		l.checkInstalled(name)
+		l.checkArchives(name)
 		l.checkSources(name)
 		l.checkFiles(name)
 		l.checkNames(name)
@@ -241,6 +256,8 @@ type linter struct {
 	providers map[string][]owned // by RPM name and by everything provided
 	others    bool               // external kits may provide RPMs beside those of the tree
 	brought   map[string]bool    // packages that some need without declaring it
+	owners    map[string]bool    // users and groups, and whether a package may make them
+	unzip     bool               // the SDK may have unzip
 	broken    []breakage
 	findings  []Finding
 	unused    []Finding // valid only if every architecture finds the same

@@ -240,8 +240,14 @@ func (l *linter) checkUnused(name string) {
 		requires = append(requires, rpm.Requires...)
 	}
 	builds, runs := l.asked(spec.BuildRequires), l.asked(requires)
+	maps.Copy(builds, l.asked(spec.BuildBoolean))
 	maps.Copy(runs, l.asked(spec.Boolean))
+	openBuild := spec.OpenBuild || l.anyOpen(spec.BuildRequires)
+	openRun := spec.OpenRun || l.anyOpen(requires)
 	for _, d := range p.BuildDeps {
+		if openBuild {
+			break
+		}
 		target := path.Base(path.Join(p.Dir, d.Path))
 		if !l.isPackage(p.Dir, d) || builds[target] || l.specs[target].Uncertain {
 			continue
@@ -258,11 +264,20 @@ func (l *linter) checkUnused(name string) {
 	}
 	for _, d := range p.Deps {
 		target := path.Base(path.Join(p.Dir, d.Path))
-		if l.isPackage(p.Dir, d) && !runs[target] && !l.brought[target] && !l.specs[target].Uncertain {
+		if !openRun && l.isPackage(p.Dir, d) && !runs[target] && !l.brought[target] &&
+			!l.specs[target].Uncertain {
 			l.useless(p.File, d.Line, "remove it, or add the Requires",
 				"dependency %s is not needed: no Requires of %s.spec names one of its RPMs", d.Key, name)
 		}
 	}
+}
+
+// anyOpen reports whether a need that no spec says it provides may be met by any package: a path,
+// or a name that rpmbuild finds in the files of a package, as pkgconfig(zlib).
+func (l *linter) anyOpen(needs []Need) bool {
+	return slices.ContainsFunc(needs, func(n Need) bool {
+		return strings.ContainsAny(n.Name, "/(*") && len(l.providers[n.Name]) == 0
+	})
 }
 
 // isPackage reports whether a dependency of something in dir leads to a package, not to a kit.

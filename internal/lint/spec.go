@@ -17,10 +17,18 @@ const maxText = 4 << 20
 type Spec struct {
 	RPMs          []RPM // the main one first, if its name is known
 	BuildRequires []Need
-	// Boolean are names in boolean dependencies, (a if b), that may be needed to build or at run
-	// time.
-	Boolean []Need
-	Sources []Source
+	// Boolean are names in boolean dependencies, (a if b), and in tags such as Supplements and
+	// Conflicts: that may be needed at run time. BuildBoolean are those that may be needed to build.
+	Boolean, BuildBoolean []Need
+	// OpenBuild and OpenRun mean that BuildRequires, or what is needed at run time, name more than
+	// could be read.
+	OpenBuild, OpenRun bool
+	// Included means that other files are read as parts of the spec.
+	Included bool
+	Patches  []Patch
+	// Installed are the lines of the %files sections.
+	Installed []Installed
+	Sources   []Source
 	// Patterns are file names of sources, with unknown in place of the parts not expanded.
 	Patterns []string
 	// Uncertain means that there may be more RPMs than listed, or other names of them.
@@ -51,6 +59,11 @@ type Source struct {
 	Name        string // the last part of the path or URL
 	Line        int
 	Conditional bool
+}
+
+// Patch is a %patch line that applies the patch of a number that no Patch tag has.
+type Patch struct {
+	Number, Line int
 }
 
 // mentions reports whether any line of the spec other than a comment or the change log contains
@@ -86,6 +99,7 @@ func ParseSpec(data string, base macros) *Spec {
 	for _, l := range logicalLines(strings.TrimPrefix(data, "\ufeff")) {
 		r.line(l)
 	}
+	r.checkPatches()
 	for i := range r.spec.RPMs {
 		r.spec.RPMs[i].Files = r.files[r.spec.RPMs[i].Name]
 	}
@@ -100,6 +114,7 @@ type specReader struct {
 	current []int  // RPMs that tags apply to; several if a macro in the name has several values
 	ifs     int    // open %if blocks
 	files   map[string]bool
+	patches patchReader
 }
 
 func (r *specReader) line(l line) {
@@ -124,6 +139,8 @@ func (r *specReader) line(l line) {
 		r.defineMacro(word, rest)
 	case word == "undefine":
 		delete(r.macros, rest)
+	case word == "include", strings.HasPrefix(word, "{include:"), strings.HasPrefix(word, "{load:"):
+		r.include()
 	case isSection(word):
 		r.beginSection(word, rest, l.number)
 		return
@@ -132,12 +149,24 @@ func (r *specReader) line(l line) {
 		return
 	}
 	r.note(text)
+	r.patchLine(text, l.number)
 	switch r.section {
+	case "files":
+		r.fileLine(text, l.number)
 	case "preamble", "package":
 		r.preamble(text, word, l.number)
-	case "sourcelist", "patchlist":
+	case "patchlist":
+		r.patches.tag("")
+		r.source(r.section, text, l.number)
+	case "sourcelist":
 		r.source(r.section, text, l.number)
 	}
+}
+
+// include notes that what follows may come from another file.
+func (r *specReader) include() {
+	r.spec.Uncertain, r.spec.Included = true, true
+	r.spec.OpenBuild, r.spec.OpenRun = true, true
 }
 
 // note keeps a line for mentions.
@@ -178,6 +207,8 @@ func (r *specReader) beginSection(word, rest string, number int) {
 	r.section = word
 	names := r.sectionNames(rest)
 	switch word {
+	case "generate_buildrequires":
+		r.spec.OpenBuild = true
 	case "package":
 		r.current = nil
 		for _, name := range names {
@@ -242,7 +273,7 @@ func (r *specReader) preamble(text, word string, number int) {
 		switch word {
 		case "global", "define", "undefine", "bcond", "bcond_with", "bcond_without", "{nil}":
 		default: // may expand to anything, tags and whole packages included
-			r.spec.Uncertain = true
+			r.spec.Uncertain, r.patches.open = true, true
 		}
 		return
 	}
@@ -251,6 +282,7 @@ func (r *specReader) preamble(text, word string, number int) {
 		return
 	}
 	value = strings.TrimSpace(value)
+	r.patches.open = r.patches.open || strings.Contains(tag, "%")
 	tag, _, _ = strings.Cut(strings.TrimSpace(tag), "(") // Requires(post)
 	switch key := strings.ToLower(tag); {
 	case key == "name" && r.section == "preamble":
@@ -260,15 +292,22 @@ func (r *specReader) preamble(text, word string, number int) {
 			r.defineNow(key, value)
 		}
 	case key == "buildrequires":
-		r.spec.BuildRequires = append(r.spec.BuildRequires, r.needs(value, number)...)
+		r.spec.BuildRequires = append(r.spec.BuildRequires,
+			r.needs(value, number, &r.spec.BuildBoolean, &r.spec.OpenBuild)...)
 	case key == "requires":
-		needs := r.needs(value, number)
+		needs := r.needs(value, number, &r.spec.Boolean, &r.spec.OpenRun)
 		for _, at := range r.current {
 			r.spec.RPMs[at].Requires = append(r.spec.RPMs[at].Requires, needs...)
 		}
+	case isWeak(key):
+		r.spec.Boolean = append(r.spec.Boolean,
+			r.needs(value, number, &r.spec.Boolean, &r.spec.OpenRun)...)
 	case key == "provides":
 		r.provides(value)
-	case isNumbered(key, "source"), isNumbered(key, "patch"):
+	case isNumbered(key, "source"):
+		r.source(tag, value, number)
+	case isNumbered(key, "patch"):
+		r.patches.tag(strings.TrimPrefix(key, "patch"))
 		r.source(tag, value, number)
 	}
 }
@@ -300,14 +339,17 @@ func (r *specReader) provides(value string) {
 	}
 }
 
-func (r *specReader) needs(value string, number int) []Need {
+// needs returns the names in a list of dependencies. It adds those in boolean ones to boolean, and
+// sets open if there are more than could be read.
+func (r *specReader) needs(value string, number int, boolean *[]Need, open *bool) []Need {
 	texts := r.macros.expand(value)
 	var needs []Need
 	for _, text := range texts {
-		names, _ := dependencyNames(text)
+		names, whole := dependencyNames(text)
 		for _, name := range booleanNames(text) {
-			r.spec.Boolean = append(r.spec.Boolean, Need{Name: name, Line: number, Conditional: true})
+			*boolean = append(*boolean, Need{Name: name, Line: number, Conditional: true})
 		}
+		*open = *open || !whole || strings.Contains(text, unknown) && strings.Contains(text, "(")
 		for _, name := range names {
 			needs = append(needs, Need{Name: name, Line: number, Conditional: r.ifs > 0 || len(texts) > 1})
 		}

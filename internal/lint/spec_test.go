@@ -137,8 +137,8 @@ func TestParseSpec(t *testing.T) {
 				"config-small", 12, true},
 			{"Patch0001", "0001-x.patch", 13, false},
 		},
-		Boolean:  []Need{{"skiff-x", 15, true}, {"if", 15, true}, {"y", 15, true}},
-		Patterns: []string{unknown + ".tar"},
+		BuildBoolean: []Need{{"skiff-x", 15, true}, {"if", 15, true}, {"y", 15, true}},
+		Patterns:     []string{unknown + ".tar"},
 	}
 	for _, text := range []string{"used-file", "foo-with", "config-small"} {
 		if !got.mentions(text) {

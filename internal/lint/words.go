@@ -22,6 +22,16 @@ func isSection(word string) bool {
 	return false
 }
 
+// isWeak reports whether a tag, in lower case, names other RPMs without needing them.
+func isWeak(tag string) bool {
+	switch tag {
+	case "recommends", "suggests", "supplements", "enhances", "conflicts", "obsoletes",
+		"orderwithrequires", "buildconflicts":
+		return true
+	}
+	return false
+}
+
 // dependencyNames splits a list of dependencies into names without versions. It leaves out boolean
 // dependencies, "(a if b)", which only rpm can evaluate. whole is false if a word could not be
 // expanded.

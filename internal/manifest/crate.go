@@ -21,9 +21,10 @@ type crateTable struct {
 // crate reads [package] and [lib], and accepts the other tables that cargo defines. want is the
 // name of the metadata table.
 func (t *table) crate(want string) crateTable {
-	t.accept("bin", "example", "test", "bench", "dev-dependencies", "target", "features", "patch",
+	t.accept("bin", "example", "test", "bench", "dev-dependencies", "features", "patch",
 		"replace", "profile",
 		"workspace", "lints", "badges", "cargo-features")
+	t.targets()
 	var c crateTable
 	if lib := t.sub("lib"); lib != nil {
 		if file, ok := lib.str("path"); ok {
@@ -58,6 +59,27 @@ func (t *table) crate(want string) crateTable {
 	}
 	pkg.finish()
 	return c
+}
+
+// targets refuses dependencies of single platforms: cargo follows them on some machines only, and a
+// graph must be the same on all.
+func (t *table) targets() {
+	all := t.sub("target")
+	if all == nil {
+		return
+	}
+	for cfg := range all.vals {
+		one := all.sub(cfg)
+		if one == nil {
+			continue
+		}
+		for _, kind := range []string{"build-dependencies", "dependencies"} {
+			if one.has(kind) {
+				one.fault(kind, "move them to ["+kind+"]",
+					"dependencies in %s are of some machines only, and not read", one.child(nil, kind).name())
+			}
+		}
+	}
 }
 
 // acceptCargo accepts the keys of [package] that cargo defines (The Cargo Book, "The Manifest
@@ -102,8 +124,8 @@ func (t *table) dependencies(kind string) []Dependency {
 	for key, raw := range deps.vals {
 		vals, ok := raw.(map[string]any)
 		if !ok {
-			deps.fault(key, byPath(key), "dependency %s in [%s] must be a table, not %s", quote(key), kind,
-				typeName(raw))
+			deps.fault(key, deps.byPath(key), "dependency %s in [%s] must be a table, not %s", quote(key),
+				kind, typeName(raw))
 			continue
 		}
 		if dep, ok := deps.child(vals, key).dependency(key, kind); ok {
@@ -120,15 +142,25 @@ func (t *table) dependencies(kind string) []Dependency {
 }
 
 // byPath returns the hint for a dependency without a path.
-func byPath(key string) string {
-	if !matches(crateRule, key) {
-		return "write name = { path = \"../name\" }"
+func (t *table) byPath(key string) string {
+	to := "../"
+	if !strings.HasPrefix(t.doc.file, "packages/") {
+		to = "../../packages/"
 	}
-	return fmt.Sprintf("write %s = { path = %q }", key, "../"+key)
+	if !matches(crateRule, key) {
+		return fmt.Sprintf("write name = { path = %q }", to+"name")
+	}
+	return fmt.Sprintf("write %s = { path = %q }", key, to+key)
 }
 
 func (t *table) dependency(key, kind string) (Dependency, bool) {
 	dep := Dependency{Key: key, Line: t.line()}
+	if t.has("workspace") { // cargo takes the path from the Cargo.toml above
+		t.fault("workspace", t.byPath(key),
+			"dependency %s in [%s] is inherited from [workspace.dependencies], which is not read",
+			quote(key), kind)
+		return dep, false
+	}
 	for other := range t.vals {
 		if other != "path" {
 			hint := "only \"path\" is supported"
@@ -141,7 +173,7 @@ func (t *table) dependency(key, kind string) (Dependency, bool) {
 	}
 	var ok bool
 	if dep.Path, ok = t.str("path"); !ok && !t.has("path") {
-		t.fault("", byPath(key), "dependency %s in [%s] has no path", quote(key), kind)
+		t.fault("", t.byPath(key), "dependency %s in [%s] has no path", quote(key), kind)
 	}
 	return dep, ok
 }

@@ -23,11 +23,11 @@ func (e ExternalFile) Name() string {
 	return p[strings.LastIndexByte(p, '/')+1:]
 }
 
-// BundleName returns the name of the archive with the vendored modules of e: its
+// BundleName returns the name of the archive with the vendored modules of e, of either kind: its
 // bundle-output-path, or else bundled-NAME. It is empty when nothing is bundled.
 func (e ExternalFile) BundleName() string {
 	switch {
-	case !e.BundleGo:
+	case !e.bundles():
 		return ""
 	case e.BundleOutput != "":
 		return e.BundleOutput
@@ -35,17 +35,19 @@ func (e ExternalFile) BundleName() string {
 	return "bundled-" + e.Name()
 }
 
+func (e ExternalFile) bundles() bool { return e.BundleGo || e.BundleRust }
+
 // again reports whether e names the file of an earlier entry once more, to bundle the modules of
 // another directory in it.
 func (e ExternalFile) again(earlier ExternalFile) bool {
-	return e.URL == earlier.URL && e.SHA512 == earlier.SHA512 && e.BundleGo && earlier.BundleGo &&
+	return e.URL == earlier.URL && e.SHA512 == earlier.SHA512 && e.bundles() && earlier.bundles() &&
 		e.BundleName() != earlier.BundleName()
 }
 
 // Names returns the names of all files that e adds to a build: its own, and the archive bundled
 // from it.
 func (e ExternalFile) Names() []string {
-	if e.BundleGo {
+	if e.bundles() {
 		return []string{e.Name(), e.BundleName()}
 	}
 	return []string{e.Name()}
@@ -73,14 +75,14 @@ var (
 // bundle reads the keys on bundled modules into f, whose name is already known.
 func (t *table) bundle(f *ExternalFile) {
 	kinds, _ := t.strings("bundle-modules", bundleProblem)
-	f.BundleGo = slices.Contains(kinds, "go")
+	f.BundleGo, f.BundleRust = slices.Contains(kinds, "go"), slices.Contains(kinds, "rust")
 	f.BundleRoot, _ = t.str("bundle-root-path")
 	f.BundleOutput, _ = t.str("bundle-output-path")
 	if !t.has("bundle-modules") {
 		for _, key := range []string{"bundle-root-path", "bundle-output-path"} {
 			if t.has(key) {
-				t.fault(key, "add bundle-modules = [\"go\"]", "%q has no effect without \"bundle-modules\"",
-					key)
+				t.fault(key, "add bundle-modules = [\"go\"] or [\"rust\"]",
+					"%q has no effect without \"bundle-modules\"", key)
 			}
 		}
 		return
@@ -89,11 +91,14 @@ func (t *table) bundle(f *ExternalFile) {
 		slices.ContainsFunc(strings.Split(f.BundleRoot, "/"), notPart) {
 		t.fault("bundle-root-path",
 			"name a directory inside the archive, without \"..\" and without a trailing slash",
-			"bundle-root-path %s cannot be the directory of a Go module", quote(f.BundleRoot))
+			"bundle-root-path %s cannot be the directory of a module", quote(f.BundleRoot))
 	}
 	name, output := f.Name(), f.BundleOutput
 	switch {
-	case !f.BundleGo || name == "":
+	case !f.bundles() || name == "":
+	case f.BundleGo && f.BundleRust:
+		t.fault("bundle-modules", "write the entry twice, each with a \"bundle-output-path\" of its own",
+			"one archive cannot hold modules of several kinds")
 	case !hasSuffix(name, sourceSuffixes):
 		t.fault("bundle-modules",
 			"use \"path\" to give it a name that ends in "+orList(sourceSuffixes),
@@ -119,8 +124,8 @@ func hasSuffix(name string, suffixes []string) bool {
 }
 
 func bundleProblem(kind string) (msg, hint string) {
-	if kind == "go" {
+	if kind == "go" || kind == "rust" {
 		return "", ""
 	}
-	return quote(kind) + " modules cannot be bundled", "the only kind is \"go\""
+	return quote(kind) + " modules cannot be bundled", "the kinds are \"go\" and \"rust\""
 }

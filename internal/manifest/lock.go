@@ -10,8 +10,10 @@ import (
 
 // Lock is Twoliter.lock.
 type Lock struct {
-	SDK  *LockedImage // nil only in a file with problems
-	Kits []LockedImage
+	Schema int          // 1 or 2
+	Vendor string       // project-vendor, only in schema 2
+	SDK    *LockedImage // nil only in a file with problems
+	Kits   []LockedImage
 }
 
 // LockedImage is an image with the digest of its contents.
@@ -34,8 +36,13 @@ func ParseLock(file string, data []byte) (*Lock, Problems) {
 	if root == nil {
 		return l, doc.problems
 	}
-	if !root.schema() {
+	if l.Schema = root.schema(); l.Schema == 0 {
 		return l, doc.problems.Sorted()
+	}
+	if l.Schema >= 2 {
+		l.Vendor = root.projectVendor("run \"buildsys update\"")
+	} else {
+		root.early()
 	}
 	if t := root.sub("sdk"); t != nil {
 		if sdk, ok := t.lockedImage("the SDK", true); ok {
@@ -55,6 +62,14 @@ func ParseLock(file string, data []byte) (*Lock, Problems) {
 	}
 	root.finish()
 	return l, doc.problems.Sorted()
+}
+
+// early reads what locks of Twoliter up to 0.4 have besides images: the version of the project, and
+// a digest of the file for Twoliter itself. The images have digests of their own.
+func (t *table) early() {
+	for _, key := range []string{"release-version", "digest"} {
+		_, _ = t.str(key)
+	}
 }
 
 func (t *table) lockedImage(what string, mayBeOpen bool) (LockedImage, bool) {
@@ -77,16 +92,24 @@ func (t *table) lockedImage(what string, mayBeOpen bool) (LockedImage, bool) {
 	if msg := registryProblem(l.Source); named && msg != "" {
 		t.fault("source", "", "source %s %s", quote(l.Source), msg)
 		named = false
+	} else if tag := ":v" + l.Version; named && good && !strings.HasSuffix(l.Source, tag) {
+		t.fault("source", "run \"buildsys update\"",
+			"source %s of %s %s does not end in %s, the tag of version %s", quote(l.Source), what, l.Name,
+			quote(tag), l.Version)
+		named = false
 	}
 	t.finish()
 	return l, good && named && hashed
 }
 
-// Format returns the lock as a file, in the form that Twoliter writes.
+// Format returns the lock as a file, in the form that Twoliter writes, without what early reads.
 func (l *Lock) Format() []byte {
 	var b strings.Builder
 	b.WriteString(LockHeader)
-	fmt.Fprintf(&b, "schema-version = %d\n", ProjectSchema)
+	fmt.Fprintf(&b, "schema-version = %d\n", max(l.Schema, 1))
+	if l.Schema >= 2 {
+		fmt.Fprintf(&b, "project-vendor = \"%s\"\n", l.Vendor) // has no character to escape
+	}
 	if len(l.Kits) == 0 {
 		b.WriteString("kit = []\n")
 	}

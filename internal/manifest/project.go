@@ -8,13 +8,18 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
 )
 
-// ProjectSchema is the supported schema-version of Twoliter.toml and Twoliter.lock.
-const ProjectSchema = 1
+// ProjectSchema is the newest supported schema-version of Twoliter.toml and of Twoliter.lock. The
+// two count alike, but not together: programs of today write locks of schema 2 for projects of
+// schema 1.
+const ProjectSchema = 2
 
 // Project is Twoliter.toml.
 type Project struct {
+	Schema         int               // 1 or 2
+	Vendor         string            // project-vendor, who makes the OS; only in schema 2
 	ReleaseVersion string            // of the kits and images that the tree makes
 	SDK            *Image            // nil if the kits determine it
 	Vendors        map[string]Vendor // by name
@@ -61,8 +66,11 @@ func ParseProject(file string, data []byte, rules Rules) (*Project, Problems) {
 	if root == nil {
 		return p, doc.problems
 	}
-	if !root.schema() { // the meaning of another schema is unknown
+	if p.Schema = root.schema(); p.Schema == 0 { // the meaning of another schema is unknown
 		return p, doc.problems.Sorted()
+	}
+	if p.Schema >= 2 {
+		p.Vendor = root.projectVendor("add project-vendor = \"NAME\", the maker of the OS")
 	}
 	version, ok := root.str("release-version")
 	switch {
@@ -93,18 +101,39 @@ func ParseProject(file string, data []byte, rules Rules) (*Project, Problems) {
 	return p, doc.problems.Sorted()
 }
 
-// schema reads schema-version and reports whether it is supported.
-func (t *table) schema() bool {
+// schema reads schema-version. It returns 0 if that is missing or not supported.
+func (t *table) schema() int {
 	const key = "schema-version"
 	version, ok := value[int64](t, key, "a whole number")
 	switch {
 	case !t.has(key):
 		t.fault("", fmt.Sprintf("add %s = %d", key, ProjectSchema), "%q is missing", key)
-	case ok && version != ProjectSchema:
-		t.fault(key, "use a buildsys that supports it, or write the file for the supported schema",
-			"%q is %d, but this buildsys supports only %d", key, version, ProjectSchema)
+	case ok && (version < 1 || version > ProjectSchema):
+		t.fault(key, "use a buildsys that supports it, or write the file for a supported schema",
+			"%q is %d, but this buildsys supports only 1 to %d", key, version, ProjectSchema)
+	case ok:
+		return int(version)
 	}
-	return ok && version == ProjectSchema
+	return 0
+}
+
+// projectVendor reads project-vendor, which schema 2 requires. It is a name for people, and images
+// have it in os-release.
+func (t *table) projectVendor(hint string) string {
+	const key = "project-vendor"
+	name, ok := t.str(key)
+	switch {
+	case !t.has(key):
+		t.fault("", hint, "%q is missing", key)
+	case ok && (strings.TrimSpace(name) == "" || len(name) > 256 ||
+		strings.ContainsAny(name, "\"'`\\$") ||
+		strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) })):
+		t.fault(key, "write a name on one line, without quotes, '\\' and '$'",
+			"%s cannot be the name of a vendor in os-release", quote(name))
+	case ok:
+		return name
+	}
+	return ""
 }
 
 func (p *Project) readVendors(all *table) {

@@ -32,6 +32,7 @@ func TestParseProject(t *testing.T) {
 		t.Fatal(problems)
 	}
 	want := &Project{
+		Schema:         1,
 		ReleaseVersion: "1.26.1",
 		Vendors:        map[string]Vendor{"acme": {Registry: "registry.example.com/acme", Line: 4}},
 		SDK:            &Image{Name: "acme-sdk", Version: "0.46.0", Vendor: "acme", Line: 7},
@@ -67,7 +68,7 @@ func TestParseLock(t *testing.T) {
 		t.Errorf("got\n%s", got)
 	}
 	kit := *l.SDK
-	kit.Name, kit.Source = "core-kit", `oci-layout:a\"b`
+	kit.Name, kit.Source = "core-kit", `oci-layout:a\"b:v0.46.0`
 	l.Kits = []LockedImage{kit}
 	again, problems := ParseLock("Twoliter.lock", l.Format())
 	if len(problems) > 0 || len(again.Kits) != 1 || again.Kits[0].Source != kit.Source ||
@@ -76,17 +77,58 @@ func TestParseLock(t *testing.T) {
 	}
 }
 
+// TestSchemas: a project of schema 2 needs its vendor; locks of schema 2 have it, and those of
+// Twoliter 0.4 have a version and a digest of their own.
+func TestSchemas(t *testing.T) {
+	two := strings.Replace(goodProject, "= 1\n", "= 2\nproject-vendor = \"Acme & Söhne\"\n", 1)
+	p, problems := ParseProject("Twoliter.toml", []byte(two), Rules{})
+	if len(problems) > 0 || p.Schema != 2 || p.Vendor != "Acme & Söhne" {
+		t.Errorf("got %+v, %v", p, problems)
+	}
+	for _, c := range []struct{ old, new, want string }{
+		{"project-vendor = \"Acme & Söhne\"\n", "", `Twoliter.toml:1: "project-vendor" is missing; ` +
+			`add project-vendor = "NAME", the maker of the OS`},
+		{"Acme & Söhne", "$(id)", `Twoliter.toml:2: "$(id)" cannot be the name of a vendor`},
+		{"Acme & Söhne", "", `Twoliter.toml:2: "" cannot be the name of a vendor`},
+		{"Acme & Söhne", "a\\nb", `Twoliter.toml:2: "a\nb" cannot be the name of a vendor`},
+		{"version = 2", "version = 1", `Twoliter.toml:2: unknown key "project-vendor"`},
+	} {
+		_, problems := ParseProject("Twoliter.toml", []byte(strings.Replace(two, c.old, c.new, 1)),
+			Rules{})
+		if got := problems.Error(); !strings.HasPrefix(got, c.want) {
+			t.Errorf("%q: got\n%s\nwant\n%s", c.new, got, c.want)
+		}
+	}
+	today := strings.Replace(twoliterLock, "= 1\n", "= 2\nproject-vendor = \"Acme & Söhne\"\n", 1)
+	l, problems := ParseLock("Twoliter.lock", []byte(today))
+	if len(problems) > 0 || l.Schema != 2 || string(l.Format()) != LockHeader+today {
+		t.Errorf("got %v\n%s", problems, l.Format())
+	}
+	l, problems = ParseLock("Twoliter.lock", []byte(strings.Replace(twoliterLock, "kit = []\n",
+		"release-version = \"2.0.0\"\nkit = []\ndigest = \"0KJe\"\n", 1)))
+	if len(problems) > 0 || l.Schema != 1 || string(l.Format()) != LockHeader+twoliterLock {
+		t.Errorf("got %v\n%s", problems, l.Format())
+	}
+}
+
 func TestParseBadLock(t *testing.T) {
 	for _, c := range []struct{ old, new, want string }{
 		{"schema-version = 1", "schema-version = 7",
-			`Twoliter.lock:1: "schema-version" is 7, but this buildsys supports only 1; ` +
-				"use a buildsys that supports it, or write the file for the supported schema"},
+			`Twoliter.lock:1: "schema-version" is 7, but this buildsys supports only 1 to 2; ` +
+				"use a buildsys that supports it, or write the file for a supported schema"},
 		{"V2lUX6", "zzz", `Twoliter.lock:9: digest "zzzRs9rZLg8POxV7P785Mr5nallfyxor0Scrvh3Y=" ` +
 			`is not a sha256 in base64; run "buildsys update"`},
 		{"digest = ", "digits = ",
 			`Twoliter.lock:4: "digest" is missing in [sdk]; run "buildsys update"`},
 		{"0.46.0\"\nvendor", "0.46\"\nvendor",
 			`Twoliter.lock:6: "0.46" cannot be the version of the SDK; write three numbers, as in "1.20.3"`},
+		{":v0.46.0", ":v0.45.0", `Twoliter.lock:8: source "registry.example.com/acme/acme-sdk:v0.45.0" ` +
+			`of the SDK acme-sdk does not end in ":v0.46.0", the tag of version 0.46.0; ` +
+			`run "buildsys update"`},
+		{"schema-version = 1", "schema-version = 2",
+			`Twoliter.lock:1: "project-vendor" is missing; run "buildsys update"`},
+		{"kit = []", "kit = []\nproject-vendor = \"x\"",
+			`Twoliter.lock:3: unknown key "project-vendor"`},
 		{"kit = []", "kit = 3", `Twoliter.lock:2: "kit" must be an array of tables, not a number`},
 	} {
 		_, problems := ParseLock("Twoliter.lock", []byte(strings.Replace(twoliterLock, c.old, c.new, 1)))

@@ -42,6 +42,8 @@ type ExternalFile struct {
 	// BundleGo is bundle-modules = ["go"]: vendor the Go modules that the code in this archive
 	// needs.
 	BundleGo bool
+	// BundleRust is bundle-modules = ["rust"]: vendor the crates that its Cargo.lock names.
+	BundleRust bool
 	// BundleRoot is the slash path of the module inside the archive; empty for the archive's only
 	// top-level directory.
 	BundleRoot   string
@@ -55,21 +57,28 @@ type Variant struct {
 	Crate            string
 	File             string
 	IncludedPackages []string // RPM names without the OS prefix; may be sub-packages
-	ImageFormat      string   // "raw", "qcow2" or "vmdk"
+	ImageFormat      string   // "raw", "qcow2", "vmdk", "uki" or "eif"
 	Layout           ImageLayout
 	SupportedArches  []string // empty means all
 	KernelParameters []string
 	// ImageFeatures are image-features and the older grub-features as written; see Features.
 	ImageFeatures map[string]bool
+	Parts         VariantParts
+	Guests        []Guest // sorted by crate
 	BuildDeps     []Dependency
 	Deps          []Dependency
-	NameLine      int
 	IncludedLines []int // where each of IncludedPackages is given
+	// Generation determines which features an image has that says nothing of them.
+	Generation Generation
 }
+
+// VariantParts are what a manifest says instead of the parts of the variant's name; empty where the
+// name holds.
+type VariantParts struct{ Platform, Runtime, Family, Version, Flavor string }
 
 // ImageLayout is [package.metadata.build-variant.image-layout]. Sizes are in GiB.
 type ImageLayout struct {
-	OSImageSizeGiB          int    // default 2
+	OSImageSizeGiB          int    // default 2, or 1 of images without data
 	DataImageSizeGiB        int    // default 1
 	PublishImageSizeHintGiB int    // default 22
 	PartitionPlan           string // "split" (default) or "unified"

@@ -128,14 +128,6 @@ func otherNames(arch string) string {
 	return ""
 }
 
-// ImageFeatures returns, sorted, the names that image-features and package-features may have.
-func ImageFeatures() []string {
-	return []string{
-		"erofs-root-partition", "fips", "grub-set-private-var", "host-containers", "in-place-updates",
-		"systemd-networkd", "uefi-secure-boot", "unified-cgroup-hierarchy", "xfs-data-partition",
-	}
-}
-
 // The checks of list elements return what is wrong with one, as a whole sentence, and what to do.
 
 func groupProblem(group string) (msg, hint string) {
@@ -164,13 +156,6 @@ func archProblem(arch string) (msg, hint string) {
 		hint = fmt.Sprintf("did you mean %q?", same)
 	}
 	return fmt.Sprintf("unknown architecture %s: use %s", quote(arch), orList(Architectures())), hint
-}
-
-func featureProblem(name string) (msg, hint string) {
-	if slices.Contains(ImageFeatures(), name) {
-		return "", ""
-	}
-	return "unknown image feature " + quote(name), didYouMean(name, ImageFeatures())
 }
 
 func grubFeatureProblem(name string) (msg, hint string) {

@@ -3,6 +3,7 @@
 package manifest
 
 import (
+	"cmp"
 	"path"
 	"slices"
 	"strings"
@@ -15,13 +16,13 @@ const maxGiB = 16 << 10
 // directory is the variant's name. If there are problems, the variant holds what could be read.
 // Warnings do not affect the result.
 func ParseVariant(file string, data []byte, rules Rules) (*Variant, Problems) {
-	v := &Variant{Name: path.Base(path.Dir(file)), File: file}
+	v := &Variant{Name: path.Base(path.Dir(file)), File: file, Generation: rules.Generation}
 	doc, root := open(file, data, rules)
 	if root == nil {
 		return v, doc.problems
 	}
 	crate := root.crate("build-variant")
-	v.Crate, v.NameLine = crate.name, crate.nameLine
+	v.Crate = crate.name
 	v.checkName(doc)
 	switch t := crate.metadata; {
 	case t != nil:
@@ -59,14 +60,17 @@ func (v *Variant) readBuildVariant(t *table) {
 	if emptyList(t.vals[arches]) {
 		t.fault(arches, "leave the key out to support all", "\"supported-arches\"%s is empty", t.in())
 	}
-	v.ImageFormat = t.choice("image-format", "raw", "raw", "qcow2", "vmdk")
+	v.ImageFormat = t.choice("image-format", "raw", "raw", "qcow2", "vmdk", FormatUKI, FormatEIF)
+	v.readFeatures(t)
 	v.readLayout(t.sub("image-layout"))
+	v.readParts(t)
+	v.readGuests(t)
+	t.readEIF()
 	check := parameterProblem
 	if t.doc.rules.Lenient {
 		check = parametersProblem
 	}
 	v.KernelParameters, _ = t.strings("kernel-parameters", check)
-	v.readFeatures(t)
 	t.finish()
 }
 
@@ -79,72 +83,75 @@ func (v *Variant) readLayout(t *table) {
 	if t == nil {
 		t = &table{doc: &document{}}
 	}
+	size := 2
+	if v.alone() {
+		size = 1
+	}
 	v.Layout = ImageLayout{
-		OSImageSizeGiB:          t.integer("os-image-size-gib", 1, maxGiB, 2),
+		OSImageSizeGiB:          t.integer("os-image-size-gib", 1, maxGiB, size),
 		DataImageSizeGiB:        t.integer("data-image-size-gib", 1, maxGiB, 1),
 		PublishImageSizeHintGiB: t.integer("publish-image-size-hint-gib", 1, maxGiB, 22),
 		PartitionPlan:           t.choice("partition-plan", "split", "split", "unified"),
 	}
+	if v.ImageFormat == FormatEIF { // an enclave has one disk, whatever is written
+		v.Layout.PartitionPlan = "unified"
+	}
 	t.finish()
 }
 
-// readFeatures reads image-features and the older grub-features, which had another name for one of
-// them.
-func (v *Variant) readFeatures(t *table) {
-	v.ImageFeatures = map[string]bool{}
-	if features := t.sub("image-features"); features != nil {
-		features.removed(TwoliterKits, "unified-cgroup-hierarchy",
-			"remove it: all images have the unified hierarchy")
-		for name := range features.vals {
-			if msg, hint := featureProblem(name); msg != "" {
-				features.fault(name, hint, "%s", msg)
-				continue
-			}
-			v.ImageFeatures[name] = features.boolean(name)
+// readParts reads the keys that say what the name of the variant says, and are right where the two
+// differ.
+func (v *Variant) readParts(t *table) {
+	for _, part := range []struct {
+		key string
+		to  *string
+	}{
+		{"platform", &v.Parts.Platform}, {"runtime", &v.Parts.Runtime}, {"family", &v.Parts.Family},
+		{"version", &v.Parts.Version}, {"flavor", &v.Parts.Flavor},
+	} {
+		text, ok := t.str(part.key)
+		if ok && !matches(partRule, text) {
+			t.fault(part.key, "use letters, digits, '.', '_', '+' and '-'",
+				"%s cannot be the %s of a variant", quote(text), part.key)
+			continue
 		}
-	}
-	t.removed(InTreeFeatures, "grub-features",
-		"write grub-set-private-var = true into [package.metadata.build-variant.image-features]")
-	grub, _ := t.strings("grub-features", grubFeatureProblem)
-	for _, name := range grub {
-		v.ImageFeatures["grub-"+name] = true
+		*part.to = text
 	}
 }
 
-// Features returns the features of the image, sorted: in-place-updates and host-containers unless
-// switched off, and all that are switched on.
-func (v *Variant) Features() []string {
-	var out []string
-	for _, f := range ImageFeatures() {
-		on, written := v.ImageFeatures[f]
-		if on || (!written && (f == "in-place-updates" || f == "host-containers")) {
-			out = append(out, f)
-		}
+func (v *Variant) part(written string, i int, absent string) string {
+	if written != "" {
+		return written
 	}
-	return out
-}
-
-func (v *Variant) part(i int, absent string) string {
 	if parts := strings.Split(v.Name, "-"); i < len(parts) {
 		return parts[i]
 	}
 	return absent
 }
 
-// Platform returns the first part of the variant's name: "aws" of aws-k8s-1.31-nvidia.
-func (v *Variant) Platform() string { return v.part(0, "") }
+// Platform returns the first part of the variant's name, "aws" of aws-k8s-1.31-nvidia, or what
+// the manifest says instead.
+func (v *Variant) Platform() string { return v.part(v.Parts.Platform, 0, "") }
 
-// Runtime returns the second part: "k8s".
-func (v *Variant) Runtime() string { return v.part(1, "") }
+// Runtime returns the second part, "k8s", likewise.
+func (v *Variant) Runtime() string { return v.part(v.Parts.Runtime, 1, "") }
 
-// Family returns platform and runtime: "aws-k8s".
-func (v *Variant) Family() string { return v.Platform() + "-" + v.Runtime() }
+// Family returns platform and runtime, "aws-k8s", or what the manifest says instead.
+func (v *Variant) Family() string {
+	return cmp.Or(v.Parts.Family, v.Platform()+"-"+v.Runtime())
+}
 
-// Version returns the third part, "1.31", or "latest", as in Bottlerocket, if there is none.
-func (v *Variant) Version() string { return v.part(2, "latest") }
+// Version returns the third part, "1.31". If there is none it is "latest", as in Bottlerocket, or
+// in a tree with kits "0", as in Twoliter.
+func (v *Variant) Version() string {
+	if v.Generation == TwoliterKits {
+		return v.part(v.Parts.Version, 2, "0")
+	}
+	return v.part(v.Parts.Version, 2, "latest")
+}
 
 // Flavor returns the fourth part, "nvidia", or "none", as in Bottlerocket, if there is none.
-func (v *Variant) Flavor() string { return v.part(3, "none") }
+func (v *Variant) Flavor() string { return v.part(v.Parts.Flavor, 3, "none") }
 
 // Supports reports whether the variant can be built for an architecture.
 func (v *Variant) Supports(arch string) bool {

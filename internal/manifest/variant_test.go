@@ -34,7 +34,7 @@ func TestParseVariant(t *testing.T) {
 		t.Fatal(problems)
 	}
 	want := &Variant{
-		Name: "aws-k8s-1.31-nvidia", NameLine: 2, IncludedLines: []int{10, 10, 10},
+		Name: "aws-k8s-1.31-nvidia", IncludedLines: []int{10, 10, 10},
 		Crate: "aws-k8s-1_31-nvidia", File: "variants/aws-k8s-1.31-nvidia/Cargo.toml",
 		IncludedPackages: []string{"release", "kubelet-1.31", "libX11"}, ImageFormat: "qcow2",
 		SupportedArches: []string{"x86_64"},
@@ -50,7 +50,7 @@ func TestParseVariant(t *testing.T) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 	if features := got.Features(); !slices.Equal(features,
-		[]string{"fips", "grub-set-private-var", "in-place-updates"}) {
+		[]string{"external-kmod-development", "fips", "grub-set-private-var", "in-place-updates"}) {
 		t.Errorf("features %q", features)
 	}
 	if !got.Supports("x86_64") || got.Supports("aarch64") || !(&Variant{}).Supports("aarch64") {
@@ -67,7 +67,8 @@ func TestVariantDefaults(t *testing.T) {
 	if len(problems) > 0 || v.Layout != want || v.ImageFormat != "raw" {
 		t.Errorf("got %+v and %v", v, problems)
 	}
-	if !slices.Equal(v.Features(), []string{"host-containers", "in-place-updates"}) {
+	if !slices.Equal(v.Features(),
+		[]string{"external-kmod-development", "host-containers", "in-place-updates"}) {
 		t.Errorf("features %q", v.Features())
 	}
 }
@@ -83,6 +84,109 @@ func TestVariantParts(t *testing.T) {
 		if got := strings.Join([]string{v.Platform(), v.Runtime(), v.Family(), v.Version(), v.Flavor()},
 			" "); got != want {
 			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+}
+
+// variantOf reads a variant named aws-k8s-1.31-nvidia with more lines in its table.
+func variantOf(t *testing.T, more string, rules Rules) (*Variant, Problems) {
+	t.Helper()
+	return ParseVariant("variants/aws-k8s-1.31-nvidia/Cargo.toml", []byte("[package]\nname = \"me\"\n"+
+		"[package.metadata.build-variant]\nincluded-packages = [\"x\"]\n"+more+
+		"\n[build-dependencies]\nx.path = \"../../packages/x\"\n"), rules)
+}
+
+func TestVariantPartsInManifest(t *testing.T) {
+	for more, want := range map[string]string{
+		`platform = "vmware"`:                        "vmware k8s vmware-k8s 1.31 nvidia",
+		"runtime = \"ecs\"\nversion = \"2\"":         "aws ecs aws-ecs 2 nvidia",
+		"family = \"other\"\nflavor = \"fips\"":      "aws k8s other 1.31 fips",
+		"platform = \"metal\"\nfamily = \"aws-k8s\"": "metal k8s aws-k8s 1.31 nvidia",
+	} {
+		v, problems := variantOf(t, more, Rules{})
+		if got := strings.Join([]string{v.Platform(), v.Runtime(), v.Family(), v.Version(), v.Flavor()},
+			" "); got != want || len(problems) > 0 {
+			t.Errorf("%s: got %q and %v, want %q", more, got, problems, want)
+		}
+	}
+	if v := (&Variant{Name: "aws-k8s", Generation: TwoliterKits}); v.Version() != "0" {
+		t.Errorf("in a tree with kits the version is %q", v.Version())
+	}
+}
+
+func TestVariantsOfToday(t *testing.T) {
+	kits := Rules{Generation: TwoliterKits, Lenient: true}
+	for _, c := range []struct {
+		more     string
+		rules    Rules
+		features string
+		size     int
+		want     string // of the problems
+	}{
+		{"", kits, "external-kmod-development host-containers in-place-updates", 2, ""},
+		{"", Rules{Generation: InTree}, "host-containers in-place-updates", 2, ""},
+		{"image-format = \"uki\"\nimage-features.in-place-updates = false", kits,
+			"external-kmod-development host-containers", 2, ""},
+		{"image-format = \"eif\"\neif-pcie-flags = \"0x240\"\neif-kernel-format = \"vmlinux\"", kits,
+			"external-kmod-development standalone-image", 1, ""},
+		{"eif-pcie-flags = 576", kits, "external-kmod-development host-containers in-place-updates", 2,
+			""},
+		{"image-features.standalone-image = true\nimage-layout.os-image-size-gib = 3", kits,
+			"external-kmod-development standalone-image", 3, ""},
+		{"image-features.standalone-image = true", kits, "external-kmod-development standalone-image", 1,
+			""},
+		{"image-features.new-thing = true", kits,
+			"external-kmod-development host-containers in-place-updates", 2,
+			`Cargo.toml:5: warning: unknown image feature "new-thing"`},
+		{"image-features.new-thing = true", Rules{},
+			"external-kmod-development host-containers in-place-updates", 2,
+			`Cargo.toml:5: unknown image feature "new-thing"`},
+		{"eif-pcie-flags = \"0x10000\"", kits,
+			"external-kmod-development host-containers in-place-updates", 2,
+			`Cargo.toml:5: "eif-pcie-flags" in [package.metadata.build-variant] must be a number of 16 bits`},
+		{"platform = \"\"", kits, "external-kmod-development host-containers in-place-updates", 2,
+			`Cargo.toml:5: "" cannot be the platform of a variant`},
+		{"guest-images.me = \"/x\"", kits,
+			"external-kmod-development host-containers in-place-updates", 2,
+			`Cargo.toml:5: variant aws-k8s-1.31-nvidia cannot be a guest of itself`},
+		{"guest-images.a = \"/x/../y\"", kits,
+			"external-kmod-development host-containers in-place-updates", 2,
+			`Cargo.toml:5: "/x/../y" cannot be the directory of guest "a"`},
+		{"guest-images.a = \"/x\"\nimage-format = \"eif\"", kits,
+			"external-kmod-development standalone-image", 1,
+			`Cargo.toml:5: "guest-images" in [package.metadata.build-variant]: an enclave`},
+	} {
+		v, problems := variantOf(t, c.more, c.rules)
+		got := strings.TrimPrefix(problems.Error(), "variants/aws-k8s-1.31-nvidia/")
+		if strings.Join(v.Features(), " ") != c.features || v.Layout.OSImageSizeGiB != c.size ||
+			(c.want == "") != (got == "") || !strings.HasPrefix(got, c.want) {
+			t.Errorf("%q: features %q, %d GiB, %s", c.more, v.Features(), v.Layout.OSImageSizeGiB, got)
+		}
+	}
+}
+
+func TestConflicts(t *testing.T) {
+	for more, want := range map[string]string{
+		"": "",
+		"image-features.standalone-image = true": `feature standalone-image excludes ` +
+			`partition-plan "split" (the default)`,
+		"image-features.standalone-image = true\nimage-layout.partition-plan = \"unified\"": "",
+		"image-features.standalone-image = true\nimage-layout.partition-plan = \"unified\"\n" +
+			"image-features.xfs-data-partition = true\nimage-features.uefi-secure-boot = true": "feature " +
+			"standalone-image excludes feature uefi-secure-boot, feature xfs-data-partition",
+		"image-format = \"eif\"": "",
+		"image-format = \"eif\"\nimage-features.standalone-image = false": `image-format "eif" needs ` +
+			"feature standalone-image",
+		"image-format = \"uki\"": `image-format "uki" excludes feature in-place-updates`,
+		"image-format = \"uki\"\nimage-features.in-place-updates = false\n" +
+			"image-features.encrypted-storage = true\n" +
+			"image-features.ephemeral-encryption-keys = true": "",
+		"image-features.ephemeral-encryption-keys = true": "feature ephemeral-encryption-keys needs " +
+			`feature encrypted-storage; feature ephemeral-encryption-keys needs image-format "uki"`,
+	} {
+		v, problems := variantOf(t, more, Rules{})
+		if got := strings.Join(v.Conflicts(), "; "); got != want || len(problems) > 0 {
+			t.Errorf("%q: got %q and %v, want %q", more, got, problems, want)
 		}
 	}
 }

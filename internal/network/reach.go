@@ -193,7 +193,8 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	return by.RoundTrip(req)
+	resp, err := by.RoundTrip(req)
+	return resp, explain(err)
 }
 
 func (t *transport) find(req *http.Request) (*url.URL, error) {

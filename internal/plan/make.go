@@ -91,6 +91,11 @@ func (m *maker) findVariant() error {
 		return &SkippedError{Variant: v.Name, Arch: m.r.Arch, Supported: v.SupportedArches,
 			File: v.File}
 	}
+	if m.r.Image || m.r.Repack != nil {
+		if err := checkImage(v); err != nil {
+			return err
+		}
+	}
 	m.variant = v
 	return nil
 }
@@ -131,6 +136,9 @@ func (m *maker) variantClosure() []string {
 // addPackages adds the steps of packages, in the given order, and before them the steps of their Go
 // modules.
 func (m *maker) addPackages(order []string) error {
+	if err := m.checkPackages(workspace.Packages(order)); err != nil {
+		return err
+	}
 	m.addModules(order)
 	// Needs returns positions in the list, which must be indexes of steps: leave room for the steps of
 	// modules, which come first.

@@ -157,8 +157,9 @@ variant/qemu-dev: lib data app os release | image partitions.tsv | recipe macros
 		"VERSION_ID":     "1.0.0", "BUILD_ID": "abc", "NAME": "tiny", "PRETTY_NAME": "Tiny OS",
 		"IMAGE_NAME": "tiny-qemu-dev-x86_64-1.0.0-abc", "IMAGE_FORMAT": "raw", "PARTITION_PLAN": "split",
 		"KERNEL_PARAMETERS": "a=1 b",
-		"IMAGE_FEATURES": "no-erofs-root-partition no-fips no-grub-set-private-var host-containers " +
-			"in-place-updates no-systemd-networkd " +
+		"IMAGE_FEATURES": "no-encrypted-storage no-ephemeral-encryption-keys no-erofs-root-partition " +
+			"external-kmod-development no-fips no-grub-set-private-var host-containers " +
+			"in-place-updates no-nvidia-dual-branch no-standalone-image no-systemd-networkd " +
 			"no-uefi-secure-boot no-unified-cgroup-hierarchy no-xfs-data-partition",
 	}
 	if !maps.Equal(last.Solve.Args, wantArgs) {
@@ -271,6 +272,25 @@ func TestMakeRefuses(t *testing.T) {
 		},
 			"package os: it is variant-sensitive (packages/os/Cargo.toml) and no variant is named; name " +
 				"one with --variant or BUILDSYS_VARIANT"},
+		{"contradictions", edit(variant, table, table+"image-format = \"uki\"\n"+
+			"image-features.ephemeral-encryption-keys = true\nimage-features.standalone-image = true\n"+
+			"image-features.in-place-updates = true\n"),
+			func(r *Request) { r.Image = true },
+			"variant qemu-dev: feature standalone-image excludes feature ephemeral-encryption-keys, " +
+				"feature in-place-updates, partition-plan \"split\" (the default); image-format \"uki\" " +
+				"excludes feature in-place-updates; feature ephemeral-encryption-keys needs feature " +
+				"encrypted-storage; correct image-features, image-format or image-layout in " +
+				"variants/qemu-dev/Cargo.toml"},
+		{"eif", edit(variant, table, table+"image-format = \"eif\"\n"),
+			func(r *Request) { r.Image = true },
+			"variant qemu-dev: this buildsys cannot make an image with image-format \"eif\", image " +
+				"feature standalone-image; the variant's packages can be built (build-package); see " +
+				"variants/qemu-dev/Cargo.toml"},
+		{"rust", edit("packages/app/Cargo.toml", "[build-dep", "bundle-modules = [\"rust\"]\n[build-dep"),
+			func(r *Request) { r.Packages = []string{"app"} },
+			"package app: this buildsys cannot bundle the crates of app-1.tar.gz (bundle-modules = " +
+				"[\"rust\"] in packages/app/Cargo.toml); make bundled-app-1.tar.gz yourself, and give it as " +
+				"an external file of its own"},
 		{"template", func(files fstest.MapFS) {
 			edit(variant, table, table+"image-format = \"vmdk\"\n")(files)
 			files["variants/qemu-dev/template.ovf"] = &fstest.MapFile{
@@ -292,4 +312,12 @@ func TestMakeRefuses(t *testing.T) {
 			}
 		})
 	}
+	t.Run("packages for an enclave", func(t *testing.T) {
+		files, r := tree(), request()
+		edit(variant, table, table+"image-format = \"eif\"\n")(files)
+		r.Packages = []string{"os"}
+		if _, err := try(t, files, r); err != nil {
+			t.Error(err)
+		}
+	})
 }

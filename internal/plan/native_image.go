@@ -5,7 +5,6 @@ package plan
 
 import (
 	"maps"
-	"slices"
 	"strings"
 
 	"buildsys/internal/graph"
@@ -27,7 +26,7 @@ func (n *native) imageStep(v *workspace.Variant, packages graph.Set) (Step, erro
 // anyImageStep returns what all steps that make images of a variant have in common.
 func (n *native) anyImageStep(kind Kind, v *workspace.Variant) (Step, error) {
 	m := n.m
-	layout, err := image.ForVariant(v.Layout, slices.Contains(v.Features(), "in-place-updates"),
+	layout, err := image.ForVariant(v.Layout, image.FormOf(&v.Variant),
 		image.Identity{
 			Name: m.r.Identity.Name, Variant: v.Name, Arch: m.r.Arch, Version: m.r.Identity.Version,
 		})
@@ -66,6 +65,10 @@ func (n *native) imageFiles(v *workspace.Variant, layout image.Layout) ([]File, 
 			v.Layout.PublishImageSizeHintGiB, v.Layout.PartitionPlan)
 		if _, split := layout.Disk(image.DataDisk); split {
 			a.DataDisk = n.imageName(v) + "-data" + DiskSuffix(v.ImageFormat)
+		}
+		var err error
+		if a.More, err = n.firmware(v); err != nil {
+			return nil, err
 		}
 		ovf, err := image.RenderOVF(v.Template, a)
 		if err != nil {

@@ -19,6 +19,9 @@ type SigningKeys struct {
 	Public []File
 	// Secrets maps names that the recipe uses to files with private keys.
 	Secrets map[string]confined.Path
+	// Firmware returns the certificates for the firmware of a virtual machine, by the placeholders of
+	// templates. It is called only for an appliance.
+	Firmware func() (map[string]string, error)
 }
 
 // addSigning gives the step of an image with uefi-secure-boot its keys: the public ones below keys/
@@ -27,14 +30,9 @@ func (n *native) addSigning(s *Step, v *workspace.Variant) error {
 	if !HasSecureBoot(v) {
 		return nil
 	}
-	if n.m.r.Files.Signing == nil {
-		return &RequestError{What: "variant " + v.Name, Why: "it has " + secureBoot + " (" +
-			v.File + "), but there are no keys"}
-	}
-	keys, err := n.m.r.Files.Signing()
+	keys, err := n.signingKeys(v)
 	if err != nil {
-		return &RequestError{What: "variant " + v.Name, Why: "it has " + secureBoot + " (" +
-			v.File + ")", Hint: err.Error()}
+		return err
 	}
 	image := s.Solve.Contexts["image"]
 	for _, f := range keys.Public {
@@ -46,6 +44,40 @@ func (n *native) addSigning(s *Step, v *workspace.Variant) error {
 	s.Solve.Args["UEFI_SECURE_BOOT"] = "signed" // a stage of the recipe
 	s.Solve.Secrets = keys.Secrets
 	return nil
+}
+
+// signingKeys returns the keys for an image with uefi-secure-boot.
+func (n *native) signingKeys(v *workspace.Variant) (SigningKeys, error) {
+	if n.m.r.Files.Signing == nil {
+		return SigningKeys{}, &RequestError{What: "variant " + v.Name, Why: "it has " + secureBoot +
+			" (" + v.File + "), but there are no keys"}
+	}
+	keys, err := n.m.r.Files.Signing()
+	if err != nil {
+		return keys, noKeys(v, err)
+	}
+	return keys, nil
+}
+
+func noKeys(v *workspace.Variant, err error) error {
+	return &RequestError{What: "variant " + v.Name, Why: "it has " + secureBoot + " (" + v.File + ")",
+		Hint: err.Error()}
+}
+
+// firmware returns the placeholders for certificates in the template of a variant's appliance.
+func (n *native) firmware(v *workspace.Variant) (map[string]string, error) {
+	if !HasSecureBoot(v) {
+		return nil, nil
+	}
+	keys, err := n.signingKeys(v)
+	if err != nil || keys.Firmware == nil {
+		return nil, err
+	}
+	values, err := keys.Firmware()
+	if err != nil {
+		return nil, noKeys(v, err)
+	}
+	return values, nil
 }
 
 // HasSecureBoot reports whether the images of a variant are signed.

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -168,7 +169,11 @@ func (r *ociRegistry) failure(err error) error {
 		return fmt.Errorf("%s does not answer: %w", r.t.place.Host, dial.Err)
 	}
 	if cert, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return finalError{fmt.Errorf("the certificate of %s: %w", r.t.place.Host, cert.Err)}
+		err := fmt.Errorf("the certificate of %s: %w", r.t.place.Host, cert.Err)
+		if errkind.Is[x509.UnknownAuthorityError](cert.Err) {
+			err = fmt.Errorf("%w; %s", err, network.TrustHint)
+		}
+		return finalError{err}
 	}
 	if strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
 		return finalError{fmt.Errorf("%s does not use TLS: write oci+http://%s/%s", r.t.place.Host,

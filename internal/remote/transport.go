@@ -23,6 +23,7 @@ const maxHeader = 256 << 10
 // newTransport returns an HTTP transport with a limit on every wait that has none by default.
 func newTransport(reach network.Reach) http.RoundTripper {
 	tr := http.DefaultTransport.(*http.Transport).Clone()
+	tr.Proxy = network.Proxy
 	tr.DisableCompression = true // blobs are counted and hashed as they are stored
 	tr.MaxIdleConnsPerHost = 16
 	tr.MaxResponseHeaderBytes = maxHeader

@@ -5,8 +5,10 @@ package sbkeys
 import (
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -254,6 +256,25 @@ func Certificates(dir confined.Path) (c uefi.Certificates, err error) {
 		}
 	}
 	return c, nil
+}
+
+// Placeholders returns the certificates of a profile as the description of a virtual machine has
+// them, by the names that Bottlerocket's templates use.
+func Placeholders(dir confined.Path) (map[string]string, error) {
+	c, err := Certificates(dir)
+	return placeholders(c), err
+}
+
+// NoPlaceholders is Placeholders for a plan that takes no keys.
+func NoPlaceholders() map[string]string { return placeholders(uefi.Certificates{}) }
+
+func placeholders(c uefi.Certificates) map[string]string {
+	return map[string]string{
+		"PK_CERT_DER_HEX":    hex.EncodeToString(c.PK),
+		"KEK_CERT_DER_HEX":   hex.EncodeToString(c.KEK),
+		"DB_CERT_DER_HEX":    hex.EncodeToString(c.DB),
+		"DBX_EMPTY_HASH_HEX": fmt.Sprintf("%x", sha256.Sum256(nil)), // forbids nothing that exists
+	}
 }
 
 // ParseCertificate returns a PEM certificate as DER.

@@ -21,13 +21,16 @@ import (
 )
 
 // Default returns the name of the image that the steps of the tree at root run in if no setting
-// names one: that of its sdk/, or in a foreign tree that of Twoliter.toml. It is empty if the tree
-// names none; planning needs no image.
-func Default(root string) (string, error) {
+// names one: that of its sdk/, or in a foreign tree that of Twoliter.toml or Twoliter.lock. It is
+// empty if the tree names none; planning needs no image. toolchain is what a foreign tree names
+// besides, without "-" and the architecture at its end.
+func Default(root, arch string) (image, toolchain string, err error) {
 	if workspace.IsForeign(root) {
-		return ofTwoliter(root), nil
+		image, toolchain = ofTwoliter(root, arch)
+		return image, toolchain, nil
 	}
-	return Name(root)
+	image, err = Name(root)
+	return image, "", err
 }
 
 // Name returns the image's name, which is a hash of the files of sdk/ in the tree at root, or of
@@ -74,21 +77,30 @@ func hashFile(files fs.FS, name string) ([]byte, error) {
 // maxRecipeFile is far above the size of a script or a list of packages.
 const maxRecipeFile = 64 << 20
 
-// ofTwoliter returns the SDK image that Twoliter.toml names, or "". Loading the tree reports what
-// is wrong with the file.
-func ofTwoliter(root string) string {
+// ofTwoliter returns the images that Twoliter.toml names, or its lock if kits determine the SDK;
+// empty if there are none. Loading the tree reports what is wrong with the files.
+func ofTwoliter(root, arch string) (image, toolchain string) {
 	dir, err := os.OpenRoot(root)
 	if err != nil {
-		return ""
+		return "", ""
 	}
 	defer dir.Close()
+	if early := workspace.ReadEarlyProject(dir.FS()); early != nil {
+		return early.SDK.Ref(arch), early.Toolchain.Ref(arch)
+	}
 	project := workspace.ReadProject(dir.FS())
-	if project == nil || project.SDK == nil {
-		return ""
+	if project == nil {
+		return "", ""
 	}
 	t, err := kit.ReadTree(root, dir.FS(), project)
 	if err != nil {
-		return ""
+		return "", ""
 	}
-	return t.ImageRef(*project.SDK)
+	if project.SDK != nil {
+		return t.ImageRef(*project.SDK), ""
+	}
+	if lock, err := kit.ReadLock(dir.FS()); err == nil && lock != nil {
+		return t.ImageRef(lock.SDK.Image), ""
+	}
+	return "", ""
 }

@@ -72,6 +72,9 @@ func (c Caller) UserCache() (dir cachedir.Dir, shared bool, err error) {
 
 // cache reads the settings of the cache directory.
 func (l layers) cache() (dir cachedir.Dir, shared bool, err error) {
+	if err = l.checkHome(); err != nil {
+		return "", false, err
+	}
 	told := ""
 	if p := l.path("BUILDSYS_CACHE_DIR"); !p.IsZero() {
 		told = p.String()
@@ -109,9 +112,13 @@ func (c Caller) CacheDir(told string) (cachedir.Dir, error) {
 	if home := c.Getenv("HOME"); filepath.IsAbs(home) {
 		return cachedir.Dir(filepath.Join(home, ".cache", "buildsys")), nil
 	}
-	return "", errkind.Usagef("no cache directory: HOME is not set; " +
-		"set HOME or BUILDSYS_CACHE_DIR")
+	return "", errkind.BadUsage(errNoCacheDir)
 }
+
+var errNoCacheDir = errors.New("no cache directory: HOME is not set; " +
+	"set HOME or BUILDSYS_CACHE_DIR")
+
+func noCacheDir(err error) bool { return errors.Is(err, errNoCacheDir) }
 
 // remote reads the locations of the remote caches.
 func (l layers) remote() (c build.RemoteConfig, err error) {

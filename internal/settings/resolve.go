@@ -35,8 +35,9 @@ type Caller struct {
 	RequireCached bool // of build.Config
 	Release       bool // of build.RemoteConfig
 
-	TrustTree bool              // the tree may set everything
-	Warn      func(text string) // shows a warning
+	KeepsNothing bool              // the command needs no cache directory
+	TrustTree    bool              // the tree may set everything
+	Warn         func(text string) // shows a warning
 }
 
 // engineWait is how long a build waits by default for an engine that is still starting, as in a CI
@@ -44,7 +45,9 @@ type Caller struct {
 const engineWait = 15 * time.Second
 
 // told returns the value of a setting from its flag or the environment.
-func (c Caller) told(env string) string {
+func (c Caller) told(env string) string { return c.home(env, c.said(env)) }
+
+func (c Caller) said(env string) string {
 	// Makefile.toml names many variables that are no settings.
 	i := slices.IndexFunc(List, func(one Setting) bool { return one.Env == env })
 	if i >= 0 {
@@ -79,7 +82,9 @@ func (l layers) get(env, fallback string) string {
 }
 
 // mine returns the value that the caller or the user's configuration gives a setting.
-func (l layers) mine(env string) string { return cmp.Or(l.told(env), l.user.Env[env]) }
+func (l layers) mine(env string) string {
+	return cmp.Or(l.told(env), l.home(env, l.user.Env[env]))
+}
 
 // Resolve returns the configuration for the caller's tree, from flags, environment, the user's
 // configuration and Makefile.toml.
@@ -108,6 +113,9 @@ func (c Caller) layers() (l layers, err error) {
 		return l, err
 	}
 	if l.user, err = c.userConfig(); err != nil {
+		return l, err
+	}
+	if err = l.checkHome(); err != nil {
 		return l, err
 	}
 	// What a release is made with and from, the caller says on the command line or in the environment.
@@ -151,7 +159,7 @@ func (l layers) config() (c build.Config, err error) {
 	if c.StepTime, err = l.stepTime(); err != nil {
 		return c, err
 	}
-	if c.CacheDir, c.Shared, err = l.cache(); err != nil {
+	if c.CacheDir, c.Shared, err = l.cache(); err != nil && !(l.KeepsNothing && noCacheDir(err)) {
 		return c, err
 	}
 	if c.Sources, err = l.sources(c.CacheDir); err != nil {
@@ -262,9 +270,11 @@ func (l layers) strictness() (workspace.Strictness, error) {
 }
 
 func (l layers) sdk(arch string) (s build.SDKConfig, err error) {
-	s.Toolchain = l.toolchain(arch)
-	if s.Image = l.get("BUILDSYS_SDK_IMAGE", ""); s.Image == "" {
-		s.Image, err = sdk.Default(l.root)
+	image, toolchain, err := sdk.Default(l.root, arch)
+	s.Image = l.get("BUILDSYS_SDK_IMAGE", image)
+	s.Toolchain = cmp.Or(l.toolchain(arch), toolchain)
+	if l.get("BUILDSYS_SDK_IMAGE", "") != "" {
+		return s, nil
 	}
 	return s, err
 }

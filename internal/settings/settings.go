@@ -29,6 +29,15 @@ const (
 	rootJSONEnv = "PUBLISH_REPO_ROOT_JSON"
 )
 
+// paths are the settings that name files or directories of the caller's machine; places are lists
+// whose elements may be directories. A leading ~/ in them is HOME, as in a shell, because a CI
+// service's variables are expanded by none.
+var (
+	paths = []string{"BUILDSYS_ROOT_DIR", "BUILDSYS_BUILDKIT_CERT_PATH", "BUILDSYS_CACHE_DIR",
+		"BUILDSYS_SBKEYS_PROFILE_DIR", cacertsEnv, rootJSONEnv}
+	places = []string{"BUILDSYS_CACHE_FROM", "BUILDSYS_CACHE_TO", "BUILDSYS_LOOKASIDE_CACHE"}
+)
+
 // List has the settings of every command, in the order of the help. Names are Bottlerocket's if it
 // has the setting.
 var List = []Setting{

@@ -108,11 +108,50 @@ func TestUserCache(t *testing.T) {
 		{"", "XDG_CACHE_HOME=/xdg", "/xdg/buildsys"},
 		{"", "BUILDSYS_CACHE_DIR=mine", filepath.Join(dir, "mine")},
 		{"cache-dir=/flag", "BUILDSYS_CACHE_DIR=mine", "/flag"},
+		{"", "BUILDSYS_CACHE_DIR=~/cache", filepath.Join(dir, "cache")},
+		{"cache-dir=~", "", dir},
+		{"cache-dir=./~/x", "", filepath.Join(dir, "~/x")},
 	} {
 		got, _, err := caller(dir, tt.flags, tt.env).UserCache()
 		if err != nil || string(got) != tt.want {
 			t.Errorf("flags %q, environment %q: %s, %v; want %s", tt.flags, tt.env, got, err, tt.want)
 		}
+	}
+}
+
+// TestHome: a leading ~/ is HOME in whatever names a directory, and never the name of one.
+func TestHome(t *testing.T) {
+	root := buildtest.Tree(t, tree)
+	c, err := caller(root, "", "BUILDSYS_LOOKASIDE_CACHE=https://a.invalid/~x,~/b "+
+		"BUILDSYS_CACHE_FROM=dir:~/c BUILDSYS_CACHE_TO=~/d").Resolve()
+	if err != nil || c.Sources.Lookaside[1] != filepath.Join(root, "b") ||
+		c.Sources.Lookaside[0] != "https://a.invalid/~x" ||
+		c.Remote.From[0].Dir != filepath.Join(root, "c") || c.Remote.To.Dir != filepath.Join(root, "d") {
+		t.Errorf("%q, %+v, %v", c.Sources.Lookaside, c.Remote, err)
+	}
+	for setting, want := range map[string]string{
+		"BUILDSYS_CACHE_DIR=~me/x":                                   "only ~/ stands for a directory",
+		"BUILDSYS_CACHE_FROM=oci://h.x/r,~me":                        "only ~/ stands for a directory",
+		"HOME= BUILDSYS_CACHE_DIR=/c BUILDSYS_LOOKASIDE_CACHE=~/x":   "HOME is not set, so ~",
+		"HOME= BUILDSYS_CACHE_DIR=/c BUILDSYS_SBKEYS_PROFILE_DIR=~/": "HOME is not set",
+	} {
+		_, err := caller(root, "", setting).Resolve()
+		if errkind.Of(err) != errkind.Usage || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v; want a usage error with %q", setting, err, want)
+		}
+	}
+}
+
+// TestNoHome: a command that keeps nothing needs no cache directory; others say what is missing.
+func TestNoHome(t *testing.T) {
+	root := buildtest.Tree(t, tree)
+	c := caller(root, "", "HOME=")
+	if _, err := c.Resolve(); err == nil || !strings.Contains(err.Error(), "HOME is not set") {
+		t.Errorf("a build: %v", err)
+	}
+	c.KeepsNothing = true
+	if _, err := c.Resolve(); err != nil {
+		t.Errorf("lint: %v", err)
 	}
 }
 

@@ -12,22 +12,21 @@ import (
 	"buildsys/internal/image"
 )
 
-// arch is what QEMU needs to know about an architecture. Package names are Debian's.
+// arch is what QEMU needs to know about an architecture.
 type arch struct {
-	qemu, qemuPackage string
-	machine           string
-	cpu               string // for TCG
-	firmware          []Firmware
-	secure            []Firmware // for Secure Boot; Vars is a template for the keys
-	secureArgs        []string   // options that such firmware needs
-	firmwarePackage   string
+	qemu       string
+	machine    string
+	cpu        string // for TCG
+	firmware   []Firmware
+	secure     []Firmware // for Secure Boot; Vars is a template for the keys
+	secureArgs []string   // options that such firmware needs
 }
 
 func archOf(name string) (arch, error) {
 	switch name {
 	case "x86_64":
 		return arch{
-			qemu: "qemu-system-x86_64", qemuPackage: "qemu-system-x86",
+			qemu:    "qemu-system-x86_64",
 			machine: "q35",
 			// cpu has RDRAND, without which a guest waits for entropy; five-level page tables only
 			// cost time.
@@ -46,11 +45,10 @@ func archOf(name string) (arch, error) {
 			// could enrol its own keys.
 			secureArgs: []string{"-machine", "smm=on", "-global",
 				"driver=cfi.pflash01,property=secure,value=on"},
-			firmwarePackage: "ovmf",
 		}, nil
 	case "aarch64":
 		return arch{
-			qemu: "qemu-system-aarch64", qemuPackage: "qemu-system-arm",
+			qemu:    "qemu-system-aarch64",
 			machine: "virt",
 			cpu:     "cortex-a57",
 			firmware: []Firmware{
@@ -62,7 +60,6 @@ func archOf(name string) (arch, error) {
 			// The plain AAVMF_VARS.fd of Debian is blank and has no store to enrol keys in.
 			secure: []Firmware{{Code: "/usr/share/AAVMF/AAVMF_CODE.fd",
 				Vars: "/usr/share/AAVMF/AAVMF_VARS.snakeoil.fd"}},
-			firmwarePackage: "qemu-efi-aarch64",
 		}, nil
 	}
 	return arch{}, fmt.Errorf("architecture %q is not supported: use x86_64 or aarch64", name)
@@ -89,14 +86,17 @@ func findFirmware(c Config, a arch) (Firmware, error) {
 	if c.SecureBoot != nil {
 		known = a.secure
 	}
+	known = append(known, described(c.Arch, c.SecureBoot != nil)...)
 	for _, f := range known {
 		if exists(f.Code) && exists(f.Vars) {
 			return f, nil
 		}
 		tried = append(tried, f.Code)
 	}
-	return f, fmt.Errorf("UEFI firmware for %s is %w (looked for %s): apt-get install %s",
-		c.Arch, ErrMissing, strings.Join(tried, ", "), a.firmwarePackage)
+	return f, fmt.Errorf("UEFI firmware for %s is %w (looked for %s, and in %s): %s, or name it with "+
+		"--firmware and --firmware-vars", c.Arch, ErrMissing, strings.Join(tried, ", "),
+		strings.Join(descriptorDirs, ", "),
+		install(c.Arch, func(p packages) string { return p.firmware }))
 }
 
 func exists(file string) bool {

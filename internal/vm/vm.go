@@ -98,7 +98,8 @@ func find(c Config) (Config, arch, error) {
 func findProgram(c Config, a arch) (string, error) {
 	program, err := exec.LookPath(c.Program)
 	if err != nil {
-		return "", fmt.Errorf("%s is %w: apt-get install %s", c.Program, ErrMissing, a.qemuPackage)
+		return "", fmt.Errorf("%s is %w: %s", c.Program, ErrMissing,
+			install(c.Arch, func(p packages) string { return p.qemu }))
 	}
 	return program, nil
 }

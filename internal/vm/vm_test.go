@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -279,20 +280,56 @@ func TestPrepareErrors(t *testing.T) {
 }
 
 func TestMissingFirmwareNamesPackage(t *testing.T) {
-	a, err := archOf("aarch64")
-	if err != nil {
-		t.Fatal(err)
-	}
-	a.firmware = []Firmware{{Code: "/nowhere/code.fd", Vars: "/nowhere/vars.fd"}}
-	_, err = findFirmware(Config{Arch: "aarch64"}, a)
-	const want = "UEFI firmware for aarch64 is not installed (looked for /nowhere/code.fd): apt-get " +
-		"install qemu-efi-aarch64"
-	if !errors.Is(err, ErrMissing) || err.Error() != want {
-		t.Errorf("error %v, want %s", err, want)
+	defer func(dirs []string) { descriptorDirs = dirs }(descriptorDirs)
+	descriptorDirs = []string{t.TempDir()}
+	for program, want := range map[string]string{
+		"apt-get": "apt-get install qemu-efi-aarch64", "pacman": "pacman -S edk2-aarch64",
+		"other": "install qemu-efi-aarch64 (its name in Debian)",
+	} {
+		bin := t.TempDir()
+		must(t, os.WriteFile(filepath.Join(bin, program), nil, 0o755))
+		t.Setenv("PATH", bin)
+		a := arch{firmware: []Firmware{{Code: "/nowhere/code.fd", Vars: "/nowhere/vars.fd"}}}
+		_, err := findFirmware(Config{Arch: "aarch64"}, a)
+		want := "UEFI firmware for aarch64 is not installed (looked for /nowhere/code.fd, and in " +
+			descriptorDirs[0] + "): " + want + ", or name it with --firmware and --firmware-vars"
+		if !errors.Is(err, ErrMissing) || err.Error() != want {
+			t.Errorf("got  %v\nwant %s", err, want)
+		}
 	}
 }
 
-// TestQEMUFails checks that QEMU's own errors reach the user.
+// TestDescriptors: what distributions describe is found: for the architecture, without keys of
+// others, with Secure Boot only where that is wanted.
+func TestDescriptors(t *testing.T) {
+	defer func(dirs []string) { descriptorDirs = dirs }(descriptorDirs)
+	etc, usr := t.TempDir(), t.TempDir()
+	descriptorDirs = []string{etc, usr}
+	write := func(dir, name, features, arch string) {
+		must(t, os.WriteFile(filepath.Join(dir, name), []byte(`{"interface-types": ["uefi"],
+"mapping": {"device": "flash", "executable": {"filename": "/`+name+`.code", "format": "raw"},
+"nvram-template": {"filename": "/`+name+`.vars", "format": "raw"}},
+"targets": [{"architecture": "`+arch+`", "machines": ["q35"]}], "features": [`+features+`]}`), 0o644))
+	}
+	write(usr, "40.json", `"enrolled-keys", "secure-boot", "requires-smm"`, "x86_64")
+	write(usr, "50.json", `"secure-boot", "requires-smm"`, "x86_64")
+	write(usr, "60.json", `"acpi-s3"`, "x86_64")
+	write(usr, "70.json", "", "aarch64")
+	write(usr, "80.json", "", "x86_64")
+	must(t, os.WriteFile(filepath.Join(etc, "80.json"), nil, 0o644)) // hides the other
+	for _, c := range []struct {
+		arch   string
+		secure bool
+		want   string
+	}{{"x86_64", false, "[{/60.json.code /60.json.vars false}]"},
+		{"x86_64", true, "[{/50.json.code /50.json.vars false}]"},
+		{"aarch64", false, "[{/70.json.code /70.json.vars false}]"}, {"aarch64", true, "[]"}} {
+		if got := fmt.Sprint(described(c.arch, c.secure)); got != c.want {
+			t.Errorf("%s, secure %v: %s, want %s", c.arch, c.secure, got, c.want)
+		}
+	}
+}
+
 func TestQEMUFails(t *testing.T) {
 	t.Parallel()
 	c := config(t, guest(t, nil, "", guestHang))
@@ -326,12 +363,19 @@ func TestConsole(t *testing.T) {
 func TestMissing(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	err := Run(t.Context(), Config{Arch: "aarch64"})
-	const want = "qemu-system-aarch64 is not installed: apt-get install qemu-system-arm"
+	const want = "qemu-system-aarch64 is not installed: install qemu-system-arm (its name in Debian)"
 	if !errors.Is(err, ErrMissing) || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
 	}
 	err = Run(t.Context(), Config{Arch: "riscv64"})
 	if err == nil || errors.Is(err, ErrMissing) {
 		t.Errorf("an unknown architecture: %v", err)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }

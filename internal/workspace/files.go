@@ -6,6 +6,7 @@ package workspace
 
 import (
 	"fmt"
+	"io"
 	"io/fs"
 	"path"
 	"path/filepath"
@@ -159,10 +160,37 @@ func (w *fileWalk) visit(at string, e fs.DirEntry, err error) error {
 	case !e.Type().IsRegular():
 		w.bad(at, "is %s; a build may read only regular files", kindOf(e.Type()))
 	default:
+		if w.isPointer(at, info) {
+			w.bad(at, "is a pointer of git-lfs, not the file itself")
+			w.problems[len(w.problems)-1].Hint = "run \"git lfs pull\""
+		}
 		w.files = append(w.files, File{Name: name, Host: filepath.Join(w.root, filepath.FromSlash(at)),
 			Mode: modeOf(info), Far: w.links > 0})
 	}
 	return nil
+}
+
+// A pointer of git-lfs has three lines, with a sha256 and a size: some 130 bytes.
+const (
+	pointerStart = "version https://git-lfs.github.com/spec/v1\n"
+	minPointer   = 120
+	maxPointer   = 200
+)
+
+// isPointer reports whether git-lfs has left its pointer in the place of a file. Only files of the
+// size of one are opened.
+func (w *fileWalk) isPointer(at string, info fs.FileInfo) bool {
+	if info.Size() < minPointer || info.Size() > maxPointer {
+		return false
+	}
+	f, err := w.tree.Open(at)
+	if err != nil {
+		return false // who needs the file reports it
+	}
+	defer f.Close()
+	head := make([]byte, len(pointerStart))
+	_, err = io.ReadFull(f, head)
+	return err == nil && string(head) == pointerStart
 }
 
 // maxLinks bounds the nesting of symlinks to directories, which may form a circle.
@@ -177,6 +205,10 @@ func (w *fileWalk) link(at, name string) {
 		return
 	}
 	if info.Mode().IsRegular() {
+		if w.isPointer(at, info) {
+			w.bad(at, "leads to a pointer of git-lfs, not to the file itself")
+			w.problems[len(w.problems)-1].Hint = "run \"git lfs pull\""
+		}
 		w.files = append(w.files, File{Name: name, Host: filepath.Join(w.root, filepath.FromSlash(at)),
 			Mode: modeOf(info), Far: true})
 		return

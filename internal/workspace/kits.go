@@ -146,7 +146,11 @@ func (l *loader) kitTarget(file, dir string, d manifest.Dependency) (string, boo
 
 // project reads Twoliter.toml. It returns nil if there is none, or one from before kits.
 func (l *loader) project() *manifest.Project {
-	if l.rules.Generation == manifest.Twoliter || !l.exists(projectFile) {
+	if !l.exists(projectFile) {
+		return nil
+	}
+	if l.rules.Generation == manifest.Twoliter {
+		l.early()
 		return nil
 	}
 	data, ok := l.read(projectFile)
@@ -155,6 +159,32 @@ func (l *loader) project() *manifest.Project {
 	}
 	p, problems := manifest.ParseProject(projectFile, data, l.rules)
 	l.problems = append(l.problems, problems...)
+	return p
+}
+
+// early reads Twoliter.toml from before kits.
+func (l *loader) early() *manifest.EarlyProject {
+	data, ok := l.read(projectFile)
+	if !ok {
+		return nil
+	}
+	p, problems := manifest.ParseEarlyProject(projectFile, data, l.rules)
+	l.problems = append(l.problems, problems...)
+	return p
+}
+
+// ReadEarlyProject reads only Twoliter.toml of a tree from before kits. It returns nil if there is
+// none, or one with mistakes, which loading the tree reports.
+func ReadEarlyProject(tree fs.FS) *manifest.EarlyProject {
+	l := &loader{tree: tree}
+	l.judge(ByTree)
+	if l.rules.Generation != manifest.Twoliter {
+		return nil
+	}
+	p := l.early()
+	if errs, _ := l.problems.Split(); len(errs) > 0 {
+		return nil
+	}
 	return p
 }
 

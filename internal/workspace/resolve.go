@@ -25,9 +25,35 @@ func (l *loader) resolve() {
 		k.BuildRequires = l.targets(k.File, k.Dir, k.BuildDeps)
 	}
 	for _, v := range l.variants {
-		v.BuildRequires = l.targets(v.File, v.Dir, v.BuildDeps)
+		v.BuildRequires = l.targets(v.File, v.Dir, l.withoutGuests(v))
 		v.Requires = l.targets(v.File, v.Dir, v.Deps)
 	}
+}
+
+// withoutGuests returns the [build-dependencies] of a variant except those that lead to its guests.
+// It reports guests that are no such dependency.
+func (l *loader) withoutGuests(v *Variant) []manifest.Dependency {
+	deps := slices.Clone(v.BuildDeps)
+	for _, guest := range v.Guests {
+		at := slices.IndexFunc(deps, func(d manifest.Dependency) bool { return d.Key == guest.Crate })
+		if at < 0 {
+			l.problem(v.File, guest.Line, "add "+guest.Crate+" = { path = \"../NAME\" }",
+				"guest %q is none of the [build-dependencies]", guest.Crate)
+			continue
+		}
+		d := deps[at]
+		deps = slices.Delete(deps, at, at+1)
+		parent, name := path.Split(path.Join(v.Dir, d.Path))
+		other := l.variants[name]
+		switch {
+		case parent != variantsDir+"/" || other == nil:
+			l.problem(v.File, d.Line, "", "guest %q: path %q does not lead to a variant", d.Key, d.Path)
+		case other.Crate != "" && other.Crate != d.Key:
+			l.problem(v.File, d.Line, "", "guest %q leads to %s, whose crate is named %q", d.Key,
+				other.Dir, other.Crate)
+		}
+	}
+	return deps
 }
 
 // targets returns the packages and kits that a dependency table of the manifest in dir leads to.
