@@ -97,15 +97,8 @@ func (s *Session) planTree(ctx context.Context, ws *workspace.Workspace, want Re
 			Repo:    s.c.Image.Repo,
 		},
 	}
-	if recipe.Own != nil || recipe.Twoliter { // packages too have the metadata built in
-		if r.Files.RootJSON, err = s.rootJSON().read(); err != nil {
-			return plan.Plan{}, err
-		}
-	}
-	if recipe.Twoliter && s.c.Remote.Release {
-		if r.Commit, err = s.releasedCommit(ctx); err != nil {
-			return plan.Plan{}, err
-		}
+	if err := s.describePackages(ctx, recipe, &r); err != nil {
+		return plan.Plan{}, err
 	}
 	if want.Image || want.Repack != nil {
 		if err := s.describeImage(&r); err != nil {
@@ -125,6 +118,20 @@ func (s *Session) planTree(ctx context.Context, ws *workspace.Workspace, want Re
 		}
 	}
 	return plan.Make(ws, recipe, r)
+}
+
+// describePackages adds what packages of trees for other programs have built in.
+func (s *Session) describePackages(ctx context.Context, recipe *workspace.Recipe,
+	r *plan.Request) (err error) {
+	if recipe.Own != nil || recipe.Twoliter {
+		if r.Files.RootJSON, err = s.rootJSON().read(); err != nil {
+			return err
+		}
+	}
+	if recipe.Twoliter && s.c.Remote.Release {
+		r.Commit, err = s.releasedCommit(ctx)
+	}
+	return err
 }
 
 // describeImage adds what only requests for images have.
