@@ -57,8 +57,8 @@ func (s *Session) sharedSDK(ctx context.Context) bool {
 }
 
 // FetchLockedSDK loads the SDK image that the tree's lock names into the engine, unless that has
-// it. It does nothing if steps run in another image, or if the lock has no digest of it. What is in the
-// way of an engine is only a warning: kits and sources need none.
+// it. It does nothing if steps run in another image, or if the lock has no digest of it. What is in
+// the way of an engine is only a warning: kits and sources need none.
 func (s *Session) FetchLockedSDK(ctx context.Context, ws *workspace.Workspace) error {
 	load, err := s.lockedSDK(ws)
 	if err != nil || load == nil {

@@ -39,7 +39,8 @@ func (r *specReader) fileLine(text string, number int) {
 	}
 	// A path of %doc and %license may be relative: rpmbuild puts such files where they belong.
 	excluded := strings.Contains(text, "%exclude")
-	for _, rest := range known(r.macros.expand(strings.TrimSpace(directive.ReplaceAllString(text, "")))) {
+	text = strings.TrimSpace(directive.ReplaceAllString(text, ""))
+	for _, rest := range known(r.macros.expand(text)) {
 		if path.IsAbs(rest) && !excluded {
 			one.Path = rest
 		}
