@@ -24,7 +24,9 @@ func newLintCommand(a *app) *cobra.Command {
 		Long: `Compares every spec with its manifest, without a build or an engine. It finds
 needs that are not declared, with the line to add; declared dependencies,
 sources and files that nothing uses; sources that are nowhere; included-packages
-that no RPM provides; RPMs that two packages of an image make. In a foreign tree
+that no RPM provides; RPMs that two packages of an image make; patches that are
+applied and do not exist; line ends of Windows; in trees written for buildsys
+files outside the sysroot and owners that no package makes. In a foreign tree
 it also lists what the tree's own program ignores, such as unknown keys; with
 --strict these are errors, as they are in trees written for buildsys.
 

@@ -39,8 +39,8 @@ func (r *specReader) fileLine(text string, number int) {
 	}
 	// A path of %doc and %license may be relative: rpmbuild puts such files where they belong.
 	excluded := strings.Contains(text, "%exclude")
-	rest := strings.TrimSpace(directive.ReplaceAllString(text, ""))
-	for _, rest := range known(r.macros.expand(rest)) {
+	text = strings.TrimSpace(directive.ReplaceAllString(text, ""))
+	for _, rest := range known(r.macros.expand(text)) {
 		if path.IsAbs(rest) && !excluded {
 			one.Path = rest
 		}

@@ -34,6 +34,9 @@ func (l *linter) checkBuild(name string) {
 			l.noProvider(name, need, "to build")
 		default:
 			level := l.level(need, visible)
+			if l.ws.Foreign() && l.nobodys(name) { // nobody has ever built it
+				level = Warning
+			}
 			file := l.ws.Packages[name].File
 			if slices.Equal(providers, []string{name}) {
 				l.find(level, l.specFile(name), need.Line, "remove the line",
@@ -48,6 +51,19 @@ func (l *linter) checkBuild(name string) {
 		}
 	}
 	l.install(met, visible, "building "+name)
+}
+
+// nobodys reports whether no kit and no variant has a package, though there are some.
+func (l *linter) nobodys(name string) bool {
+	var roots []string
+	for _, kit := range l.ws.KitNames() {
+		roots = append(roots, workspace.KitNode(kit))
+	}
+	for _, v := range l.ws.Variants {
+		roots = append(append(roots, v.BuildRequires...), v.Requires...)
+	}
+	return len(roots) > 0 && !slices.Contains(l.graph.Closure(roots...), name) &&
+		!slices.Contains(roots, name)
 }
 
 func others(names []string, but string) []string {

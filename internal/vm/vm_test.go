@@ -299,6 +299,23 @@ func TestMissingFirmwareNamesPackage(t *testing.T) {
 	}
 }
 
+// TestDescribedFirmware: firmware that only a descriptor names is used.
+func TestDescribedFirmware(t *testing.T) {
+	defer func(dirs []string) { descriptorDirs = dirs }(descriptorDirs)
+	dir := t.TempDir()
+	descriptorDirs = []string{dir}
+	code, vars := filepath.Join(dir, "code"), filepath.Join(dir, "vars")
+	must(t, os.WriteFile(code, nil, 0o644))
+	must(t, os.WriteFile(vars, nil, 0o644))
+	must(t, os.WriteFile(filepath.Join(dir, "a.json"), []byte(`{"interface-types": ["uefi"], "mapping":
+{"device": "flash", "executable": {"filename": "`+code+`"}, "nvram-template": {"filename": "`+vars+`"}},
+"targets": [{"architecture": "x86_64"}]}`), 0o644))
+	got, err := findFirmware(Config{Arch: "x86_64"}, arch{})
+	if err != nil || got != (Firmware{Code: code, Vars: vars}) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
 // TestDescriptors: what distributions describe is found: for the architecture, without keys of
 // others, with Secure Boot only where that is wanted.
 func TestDescriptors(t *testing.T) {
