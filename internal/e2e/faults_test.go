@@ -29,7 +29,8 @@ func TestSources(t *testing.T) {
 	root := writeTree(t, pkg{name: "thing", sources: []source{tarball}, script: script})
 	build := func(lookaside string) result {
 		// A separate cache: a good source found once would hide the fault.
-		env := []string{"BUILDSYS_LOOKASIDE_CACHE=" + lookaside, "BUILDSYS_CACHE_DIR=" + t.TempDir()}
+		env := []string{"BUILDSYS_LOOKASIDE_CACHE=" + lookaside,
+			"BUILDSYS_UPSTREAM_SOURCE_FALLBACK=false", "BUILDSYS_CACHE_DIR=" + t.TempDir()}
 		return buildsys(t, root, env, "build-package", "thing")
 	}
 

@@ -229,14 +229,22 @@ func (l layers) jobs() (int, error) {
 
 func (l layers) sources(cacheDir cachedir.Dir) (s build.SourcesConfig, err error) {
 	s.GoProxy = l.Getenv("GOPROXY")
-	if s.Upstream, err = l.boolean("BUILDSYS_UPSTREAM_SOURCE_FALLBACK"); err != nil {
+	if s.Upstream, err = l.booleanOr("BUILDSYS_UPSTREAM_SOURCE_FALLBACK", true); err != nil {
 		return s, err
 	}
 	const lookaside = "BUILDSYS_LOOKASIDE_CACHE"
-	s.Lookaside = list(l.get(lookaside, cacheDir.Lookaside()))
+	places := cacheDir.Lookaside()
+	if workspace.IsForeign(l.root) {
+		places += "," + bottlerocketCache
+	}
+	s.Lookaside = list(l.get(lookaside, places))
 	s.Private, s.PrivateLookaside = l.trusted, l.trusted || l.mine(lookaside) != ""
 	return s, nil
 }
+
+// bottlerocketCache has the sources of Bottlerocket's trees. It is the default of the program that
+// they were written for, and not theirs to name.
+const bottlerocketCache = "https://cache.bottlerocket.aws"
 
 // list returns the words of a comma-separated list.
 func list(text string) (words []string) {
@@ -248,8 +256,10 @@ func list(text string) (words []string) {
 	return words
 }
 
-func (l layers) boolean(env string) (bool, error) {
-	text := l.get(env, "false")
+func (l layers) boolean(env string) (bool, error) { return l.booleanOr(env, false) }
+
+func (l layers) booleanOr(env string, unset bool) (bool, error) {
+	text := l.get(env, strconv.FormatBool(unset))
 	value, err := strconv.ParseBool(text)
 	if err != nil {
 		return false, errkind.Usagef("%s %q is neither true nor false", env, text)

@@ -81,9 +81,10 @@ var List = []Setting{
 		Help: "registry to which the engine uploads the layers of steps " +
 			"(a buildkitd only)"},
 	{Env: "BUILDSYS_LOOKASIDE_CACHE", Help: "where to look for sources first: directories or URLs, " +
-		"separated by commas (default: lookaside in the cache directory)"},
-	{Env: "BUILDSYS_UPSTREAM_SOURCE_FALLBACK", Help: "true: fetch sources from upstream " +
-		"when no lookaside cache has them"},
+		"separated by commas (default: lookaside in the cache directory, and Bottlerocket's " +
+		"for its trees)"},
+	{Env: "BUILDSYS_UPSTREAM_SOURCE_FALLBACK", Help: "false: fetch no sources from upstream " +
+		"when no lookaside cache has them (default: true)"},
 	{Env: "BUILDSYS_VERSION_BUILD", Help: "build ID of the image (default: the git commit)"},
 	{Env: "BUILDSYS_VERSION_IMAGE", Help: "version of the image (default: from Release.toml)"},
 	{Env: "BUILDSYS_NAME", Help: "short name of the OS, the first part of image names"},

@@ -2,6 +2,7 @@ package settings
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -199,6 +200,28 @@ func TestOnlyPlacesOfTheCallerMayBePrivate(t *testing.T) {
 		c, err := caller(root, tt.flags, tt.env).Resolve()
 		if err != nil || c.Sources.PrivateLookaside != tt.want || c.Sources.Private {
 			t.Errorf("flags %q, environment %q: %+v, %v", tt.flags, tt.env, c.Sources, err)
+		}
+	}
+}
+
+// TestSourcesOfForeignTrees: sources come from upstream unless that is switched off, and those of
+// Bottlerocket's trees from the cache that their own program has by default.
+func TestSourcesOfForeignTrees(t *testing.T) {
+	foreign := tree + "-- Dockerfile --\nFROM scratch AS package\n"
+	for _, tt := range []struct {
+		tree, env string
+		cache     bool
+		upstream  bool
+	}{
+		{tree, "", false, true},
+		{foreign, "", true, true},
+		{foreign + "-- x --\n", "BUILDSYS_UPSTREAM_SOURCE_FALLBACK=false", true, false},
+		{foreign, "BUILDSYS_LOOKASIDE_CACHE=/mine", false, true},
+	} {
+		c, err := caller(buildtest.Tree(t, tt.tree), "", tt.env).Resolve()
+		if err != nil || slices.Contains(c.Sources.Lookaside, bottlerocketCache) != tt.cache ||
+			c.Sources.Upstream != tt.upstream {
+			t.Errorf("%q: %+v, %v", tt.env, c.Sources, err)
 		}
 	}
 }
