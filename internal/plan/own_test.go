@@ -68,14 +68,16 @@ func TestOwnViews(t *testing.T) {
 	r.Image = true
 	p := mustMake(t, g1(t), r)
 	want := map[string]string{
-		"package/base": ".dockerignore macros/shared macros/x86_64 packages/base/base.conf " +
-			"packages/base/base.spec roles/default.root.json " +
-			".cargo/ build/rpms/ sources/",
-		"package/greeter": ".dockerignore macros/shared macros/x86_64 packages/greeter/greeter.spec " +
-			"roles/default.root.json sources/greeter/greet.sh " +
-			".cargo/ build/rpms/ sources/ build/rpms/*:base",
-		"package/motd": ".dockerignore macros/shared macros/x86_64 packages/motd/motd.spec " +
-			"roles/default.root.json .cargo/ build/rpms/ sources/",
+		"package/base": ".dockerignore LICENSE macros/shared macros/x86_64 packages/base/base.conf " +
+			"packages/base/base.spec roles/default.root.json sources/LICENSE " +
+			".cargo/ build/rpms/ sources/ sources/models/variant/",
+		"package/greeter": ".dockerignore LICENSE macros/shared macros/x86_64 " +
+			"packages/greeter/greeter.spec roles/default.root.json sources/LICENSE " +
+			"sources/greeter/greet.sh " +
+			".cargo/ build/rpms/ sources/ sources/models/variant/ build/rpms/*:base",
+		"package/motd": ".dockerignore LICENSE macros/shared macros/x86_64 packages/motd/motd.spec " +
+			"roles/default.root.json sources/LICENSE .cargo/ build/rpms/ sources/ " +
+			"sources/models/variant/",
 		// rpm2img names the licence itself, and comes with the files beside it.
 		"variant/echo-dev": "COPYRIGHT LICENSE tools/naming tools/rpm2img build/rpms/ " +
 			"build/rpms/*:base build/rpms/*:greeter build/rpms/*:motd",
