@@ -21,31 +21,50 @@ import (
 	"buildsys/internal/sbkeys"
 )
 
-// overrides returns the files that settings put into images in place of those of packages. They are
-// read now; one that an untrusted tree names must be what it is for.
+// override is a file that a setting names, to be put into images in place of that of a package.
+type override struct {
+	env, name string
+	path      confined.Path
+	check     func([]byte) error
+}
+
+// rootJSON returns the override for the root metadata of the update repository.
+func (s *Session) rootJSON() override {
+	return override{"PUBLISH_REPO_ROOT_JSON", "root.json", s.c.Image.RootJSON, checkMetadata}
+}
+
+// overrides returns the files that settings put into images. They are read now.
 func (s *Session) overrides() ([]plan.File, error) {
 	var files []plan.File
-	for _, one := range []struct {
-		env, name string
-		path      confined.Path
-		check     func([]byte) error
-	}{
+	for _, one := range []override{
 		{"BUILDSYS_CACERTS_BUNDLE_OVERRIDE", "ca-bundle.crt", s.c.Image.CACerts, checkCertificates},
-		{"PUBLISH_REPO_ROOT_JSON", "root.json", s.c.Image.RootJSON, checkMetadata},
+		s.rootJSON(),
 	} {
-		if one.path.IsZero() {
-			continue
-		}
-		data, err := one.path.Read(maxOverride)
+		data, err := one.read()
 		if err != nil {
-			return nil, errkind.Usagef("%s: %w", one.env, err)
+			return nil, err
 		}
-		if err := one.check(data); err != nil && one.path.Root != "" {
-			return nil, errkind.Usagef("%s: %s %w", one.env, one.path, err)
+		if data != nil {
+			files = append(files, plan.File{Name: one.name, Data: data, Mode: 0o644})
 		}
-		files = append(files, plan.File{Name: one.name, Data: data, Mode: 0o644})
 	}
 	return files, nil
+}
+
+// read returns the contents of the file, nil if none is named. One that an untrusted tree names must
+// be what it is for.
+func (o override) read() ([]byte, error) {
+	if o.path.IsZero() {
+		return nil, nil
+	}
+	data, err := o.path.Read(maxOverride)
+	if err != nil {
+		return nil, errkind.Usagef("%s: %w", o.env, err)
+	}
+	if err := o.check(data); err != nil && o.path.Root != "" {
+		return nil, errkind.Usagef("%s: %s %w", o.env, o.path, err)
+	}
+	return append([]byte{}, data...), nil
 }
 
 // maxOverride is far above the size of the largest certificate bundles.

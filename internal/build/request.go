@@ -95,6 +95,11 @@ func (s *Session) planTree(ctx context.Context, ws *workspace.Workspace, want Re
 			Repo:    s.c.Image.Repo,
 		},
 	}
+	if recipe.Own != nil { // packages too have the metadata built in
+		if r.Files.RootJSON, err = s.rootJSON().read(); err != nil {
+			return plan.Plan{}, err
+		}
+	}
 	if want.Image || want.Repack != nil {
 		if err := s.describeImage(&r); err != nil {
 			return plan.Plan{}, err

@@ -23,6 +23,7 @@ type Plan struct {
 	// Packages has the names of all packages of the tree, planned or not: no step may leave an RPM
 	// in the name of another one.
 	Packages map[string]bool
+	Own      bool // the tree's own Dockerfile makes the steps
 	// Lacks are sentences about what the tree's own Dockerfile needs and the tree does not have; with
 	// any, nothing can be built. Warnings are about what else looks wrong in the Dockerfile.
 	Lacks, Warnings []string
