@@ -121,6 +121,31 @@ func TestOwnArgs(t *testing.T) {
 	}
 }
 
+// TestOwnFlavor: a recipe writes ${VARIANT_FLAVOR:-no}_flavor, so what has no flavor gets none.
+func TestOwnFlavor(t *testing.T) {
+	for variant, want := range map[string]string{"echo-dev": "", "echo-dev-1-gpu": "gpu"} {
+		for _, sensitive := range []string{"true", `"flavor"`, `"platform"`, ""} {
+			files := g1(t)
+			files["variants/"+variant+"/Cargo.toml"] = files["variants/echo-dev/Cargo.toml"]
+			edit(files, "Dockerfile", "ARG REPO\n", "ARG REPO\nARG VARIANT_FLAVOR\n")
+			if sensitive != "" {
+				edit(files, "packages/greeter/Cargo.toml", "source-groups",
+					"variant-sensitive = "+sensitive+"\nsource-groups")
+			}
+			want := want
+			if sensitive == "" || sensitive == `"platform"` {
+				want = ""
+			}
+			r := ownRequest()
+			r.Variant, r.Packages = variant, []string{"greeter"}
+			args := step(t, mustMake(t, files, r), "package/greeter").Solve.Args
+			if got := args["VARIANT_FLAVOR"]; got != want {
+				t.Errorf("%s, sensitive to %q: flavor %q, want %q", variant, sensitive, got, want)
+			}
+		}
+	}
+}
+
 // TestOwnArgsOfLaterTrees checks that only declared arguments are given, with a warning about those
 // that buildsys has no value for.
 func TestOwnArgsOfLaterTrees(t *testing.T) {
