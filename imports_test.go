@@ -34,7 +34,8 @@ var mayImport = map[string][]string{
 	"image":      {"errkind", "manifest", "pgp", "uefi"},
 	"workspace":  {"errkind", "graph", "manifest"},
 	"plan": {
-		"builddir", "confined", "dockerfile", "errkind", "graph", "image", "manifest", "workspace",
+		"builddir", "confined", "dockerfile", "errkind", "gomod", "graph", "image", "manifest",
+		"workspace",
 	},
 	"engine": {"bytesize", "errkind", "plan", "progress", "safetext"},
 	"oci":    {"atomicfile", "cache", "confined", "ctxio"},

@@ -51,8 +51,8 @@ func (s *Session) overrides() ([]plan.File, error) {
 	return files, nil
 }
 
-// read returns the contents of the file, nil if none is named. One that an untrusted tree names must
-// be what it is for.
+// read returns the contents of the file, nil if none is named. One that an untrusted tree names
+// must be what it is for.
 func (o override) read() ([]byte, error) {
 	if o.path.IsZero() {
 		return nil, nil

@@ -23,6 +23,7 @@ import (
 	"buildsys/internal/cache"
 	"buildsys/internal/engine"
 	"buildsys/internal/errkind"
+	"buildsys/internal/plan"
 )
 
 // BuildKit's receiver of directories makes whatever the engine sends: devices, programs with a
@@ -70,6 +71,7 @@ var (
 type receiver struct {
 	name   string // plan.Solve.Name
 	trees  bool   // whether directories, and links between files, may be among them
+	inside string // plan.Solve.Inside
 	limits engine.Limits
 	root   *os.Root
 	stop   func(error) // ends the build
@@ -88,13 +90,14 @@ type receiver struct {
 
 // newReceiver returns a receiver into dir, an empty directory. If what comes is refused it calls
 // stop.
-func newReceiver(name, dir string, trees bool, limits engine.Limits,
+func newReceiver(s plan.Solve, dir string, limits engine.Limits,
 	stop func(error)) (*receiver, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, errkind.Environmentf("outputs of %s: %w", name, err)
+		return nil, errkind.Environmentf("outputs of %s: %w", s.Name, err)
 	}
-	return &receiver{name: name, trees: trees, limits: limits, root: root, stop: stop}, nil
+	return &receiver{name: s.Name, trees: trees(s), inside: s.Inside, limits: limits, root: root,
+		stop: stop}, nil
 }
 
 // exports asks the engine for the outputs.
@@ -256,13 +259,17 @@ func (r *receiver) take(h *tar.Header, from io.Reader) error {
 	if reason := cache.BadPath(name); reason != "" {
 		return r.refuse(name, "%s", reason)
 	}
+	mode := h.FileInfo().Mode()
+	if name == r.inside && mode.IsDir() {
+		return nil
+	}
+	name = r.within(name)
 	if up, err := r.root.Lstat(path.Dir(name)); err != nil || !up.IsDir() {
 		return r.refuse(name, "it does not lie in a directory of the outputs")
 	}
 	if _, err := r.root.Lstat(name); err == nil {
 		return r.refuse(name, "the engine sent it twice")
 	}
-	mode := h.FileInfo().Mode()
 	switch {
 	case mode&(fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky) != 0:
 		return r.refuse(name, "has the mode %v; setuid, setgid and sticky bits are not accepted", mode)
@@ -271,7 +278,7 @@ func (r *receiver) take(h *tar.Header, from io.Reader) error {
 	case h.Typeflag == tar.TypeReg && mode.IsRegular():
 		return r.write(name, h.Size, from)
 	case h.Typeflag == tar.TypeLink && mode.IsRegular():
-		return r.copyOf(name, path.Clean(h.Linkname))
+		return r.copyOf(name, r.within(path.Clean(h.Linkname)))
 	case h.Typeflag == tar.TypeDir && mode.IsDir() && r.trees:
 		if err := r.root.Mkdir(name, 0o700); err != nil {
 			return r.host(err)
@@ -285,6 +292,14 @@ func (r *receiver) take(h *tar.Header, from io.Reader) error {
 		return nil
 	}
 	return r.refuse(name, "is a %s; only regular files are accepted", modeName(mode))
+}
+
+// within returns the name that an output has in the directory of outputs.
+func (r *receiver) within(name string) string {
+	if r.inside == "" {
+		return name
+	}
+	return strings.TrimPrefix(name, r.inside+"/")
 }
 
 // count adds a file's bytes, before one of them is written.

@@ -51,6 +51,9 @@ func (s *Store) FetchModules(ctx context.Context, step string, f manifest.Extern
 	return s.fetchModules(ctx, step, origin(step, f), f.Name(), s.ModulesPath(f), modules)
 }
 
+// SumsPath returns the directory that FetchSums fills for a go.sum.
+func (s *Store) SumsPath(sums []byte) string { return s.modulesPath(sha256.Sum256(sums)) }
+
 // FetchSums is FetchModules for the go.sum of a module that is not in an archive, and returns the
 // directory. who is the module's name in messages.
 func (s *Store) FetchSums(ctx context.Context, who string, sums []byte) (dir string, err error) {
@@ -58,7 +61,7 @@ func (s *Store) FetchSums(ctx context.Context, who string, sums []byte) (dir str
 	if err != nil {
 		return "", fmt.Errorf("%s/go.sum: %w", who, err)
 	}
-	dir = s.modulesPath(sha256.Sum256(sums))
+	dir = s.SumsPath(sums)
 	if err := mkdirAll(dir); err != nil { // even if there are no modules
 		return "", err
 	}

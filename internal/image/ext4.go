@@ -116,8 +116,8 @@ func OpenExt4(part io.ReaderAt, size int64) (*Ext4, error) {
 func (e *Ext4) Used() int64 { return int64(e.blocks-e.free) * e.blockSize }
 
 // ReadFile returns the contents of a regular file of at most limit bytes. The name is a slash path
-// from the root. Symbolic links are followed inside the file system. The error is ErrNotFound if the
-// file does not exist.
+// from the root. Symbolic links are followed inside the file system. The error is ErrNotFound if
+// the file does not exist.
 func (e *Ext4) ReadFile(name string, limit int64) ([]byte, error) {
 	raw, err := e.find(name)
 	if err != nil {

@@ -37,6 +37,7 @@ type maker struct {
 	recipe    recipe
 	plan      Plan
 	modules   map[string]int // package -> index of the step that bundles its Go modules
+	vendors   map[string]int // package -> index of the step that vendors those of its own code
 	first     int            // index of the first package step
 	externals externals
 	secrets   *secrets
@@ -130,7 +131,9 @@ func (m *maker) variantClosure() []string {
 // addPackages adds the steps of packages, in the given order, and before them the steps of their Go
 // modules.
 func (m *maker) addPackages(order []string) error {
-	m.addModules(order)
+	if err := m.addModules(order); err != nil {
+		return err
+	}
 	// Needs returns positions in the list, which must be indexes of steps: leave room for the steps of
 	// modules, which come first.
 	m.first = len(m.plan.Steps)

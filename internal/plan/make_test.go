@@ -77,6 +77,7 @@ func request() Request {
 		Identity: Identity{Name: "tiny", PrettyName: "Tiny OS", Version: "1.0.0", BuildID: "abc"},
 		Sources: Sources{
 			Path: func(f manifest.ExternalFile) string { return "/store/" + f.Name() },
+			Sums: func(s GoSums) string { return "/proxy/" + s.Module },
 		},
 	}
 }

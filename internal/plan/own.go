@@ -7,6 +7,7 @@ package plan
 import (
 	"errors"
 	"io/fs"
+	"path/filepath"
 	"strings"
 
 	"buildsys/internal/confined"
@@ -68,7 +69,7 @@ func (o *own) packageStep(pkg *workspace.Package, needs graph.Set) (Step, error)
 		return Step{}, err
 	}
 	tree := s.Solve.Contexts[TreeContext]
-	tree.Dirs = o.m.modulesDirs(pkg, pkg.Dir)
+	tree.Dirs = append(o.m.modulesDirs(pkg, pkg.Dir), o.m.vendorDirs(pkg, sourcesTop)...)
 	s.Solve.Contexts[TreeContext] = tree
 	return s, nil
 }
@@ -81,6 +82,7 @@ func (o *own) imageStep(v *workspace.Variant, packages graph.Set) (s Step, err e
 	s = o.m.newImageStep(Variant, v)
 	s.Uses = packages
 	s.Solve, err = o.solve(Variant, v.Name, sees, packages)
+	s.Solve.Inside = filepath.Base(s.Out)
 	return s, err
 }
 

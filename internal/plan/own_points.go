@@ -1,6 +1,6 @@
-// own_points: the mount points that a RUN needs inside what it mounts of the tree. The tree that a
-// Dockerfile was written for has them; a step sees only a part of it, and an engine can make nothing
-// in a mount that is read-only.
+// own_points: the mount points that a RUN needs inside what it mounts of the tree. The tree that
+// a Dockerfile was written for has them; a step sees only a part of it, and an engine can make
+// nothing in a mount that is read-only.
 
 package plan
 
@@ -48,8 +48,8 @@ func (v *view) isFile(name string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// resolve returns where a path leads by the symlinks that the step sees. If ok is false, it leads out
-// of the context or in a circle.
+// resolve returns where a path leads by the symlinks that the step sees. If ok is false, it leads
+// out of the context or in a circle.
 func (v *view) resolve(name string) (at string, ok bool) {
 	rest := strings.Split(name, "/")
 	at = "."

@@ -10,25 +10,28 @@ import (
 )
 
 func TestOwnPoints(t *testing.T) {
-	const mount = "    --mount=source=sources,target=/home/builder/rpmbuild/BUILD/sources \\\n"
-	const at = "/home/builder/rpmbuild/BUILD/sources"
+	const at = "/home/builder/rpmbuild/BUILD/sources" // AT
+	const mount = "    --mount=source=sources,target=" + at + " \\\n"
+	point := func(options string) string {
+		return mount + "    --mount=" + strings.Replace(options, "AT", at, 1) + " \\\n"
+	}
 	for name, c := range map[string]struct{ mounts, want, not string }{
-		"a cache":             {"type=cache,target=" + at + "/a/b", " sources/a/b/ ", ""},
-		"a temporary one":     {"type=tmpfs,dst=" + at + "/a", " sources/a/ ", ""},
-		"by an argument":      {"type=cache,destination=" + at + "/${PACKAGE}-x", " sources/greeter-x/ ", ""},
-		"a directory":         {"source=tools,target=" + at + "/a", " sources/a/ ", ""},
-		"a file":              {"source=LICENSE,target=" + at + "/a/b", " sources/a/b ", "sources/a/b/"},
-		"a file of the image": {"from=sdk,source=/x,target=" + at + "/other/unused.sh", " sources/other/unused.sh ", ""},
-		"what the tree has":   {"type=tmpfs,target=" + at + "/other", " sources/other/ ", "unused.sh"},
-		"through a link":      {"type=tmpfs,target=" + at + "/greeter/in/x", " sources/a/x/ ", "greeter/in/x"},
-		"through a link out":  {"type=tmpfs,target=" + at + "/greeter/out/x", "", "x/"},
-		"a secret":            {"type=secret,id=s,target=" + at + "/s/s", "", "sources/s"},
+		"a cache":             {"type=cache,target=AT/a/b", " sources/a/b/ ", ""},
+		"a temporary one":     {"type=tmpfs,dst=AT/a", " sources/a/ ", ""},
+		"by an argument":      {"type=cache,destination=AT/${PACKAGE}-x", " sources/greeter-x/ ", ""},
+		"a directory":         {"source=tools,target=AT/a", " sources/a/ ", ""},
+		"a file":              {"source=LICENSE,target=AT/a/b", " sources/a/b ", "sources/a/b/"},
+		"a file of the image": {"from=sdk,source=/x,target=AT/other/unused.sh", " sources/other/unused.sh ", ""},
+		"what the tree has":   {"type=tmpfs,target=AT/other", " sources/other/ ", "unused.sh"},
+		"through a link":      {"type=tmpfs,target=AT/greeter/in/x", " sources/a/x/ ", "greeter/in/x"},
+		"through a link out":  {"type=tmpfs,target=AT/greeter/out/x", "", "x/"},
+		"a secret":            {"type=secret,id=s,target=AT/s/s", "", "sources/s"},
 	} {
 		files := g1(t)
 		files["sources/greeter/in"] = link("../a")
 		files["sources/a/file"] = &fstest.MapFile{Mode: 0o644}
 		files["sources/greeter/out"] = link("/tmp")
-		edit(files, "Dockerfile", mount, mount+"    --mount="+c.mounts+" \\\n")
+		edit(files, "Dockerfile", mount, point(c.mounts))
 		r := ownRequest()
 		r.Packages = []string{"greeter"}
 		p := mustMake(t, files, r)
@@ -41,7 +44,7 @@ func TestOwnPoints(t *testing.T) {
 		}
 	}
 	files := g1(t)
-	edit(files, "Dockerfile", mount, mount+"    --mount=type=tmpfs,target="+at+"/greeter/greet.sh/x \\\n")
+	edit(files, "Dockerfile", mount, point("type=tmpfs,target=AT/greeter/greet.sh/x"))
 	r := ownRequest()
 	r.Packages = []string{"greeter"}
 	const want = "the recipe mounts something at sources/greeter/greet.sh/x, and " +

@@ -53,6 +53,7 @@ type Step struct {
 	// waited for by one of these, directly or indirectly.
 	Waits []int
 	Fetch []manifest.ExternalFile // files that must be in the source store before the build
+	Sums  []GoSums                // Go modules that must be fetched before the build
 	Solve Solve                   // without RPMs: see SolveOf
 	Out   string                  // host directory of the outputs; replaced as a whole
 	Link  string                  // symlink to Out to make beside it ("latest"), or empty
@@ -63,6 +64,9 @@ type Step struct {
 	// for images of an own Dockerfile, which alone knows it. DiskFile returns the names of its disks.
 	Layout *image.Layout
 }
+
+// Fetches reports whether anything must be fetched before the build.
+func (s Step) Fetches() bool { return len(s.Fetch)+len(s.Sums) > 0 }
 
 // Solve is everything that a builder needs for one build. It has no types of the workspace.
 type Solve struct {
@@ -83,6 +87,9 @@ type Solve struct {
 	// Images are the references of the images that the Dockerfile starts or copies from, without the
 	// SDK.
 	Images []string
+	// Inside is the name of a directory among the outputs whose contents lie beside it afterwards, or
+	// empty: some recipes put images into a directory with the name of their version.
+	Inside string
 	// KeyArg is the build argument that gets the action ID, or empty: NOCACHE, which keeps the
 	// engine from taking a part of one build for another's.
 	KeyArg string

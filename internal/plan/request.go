@@ -44,6 +44,7 @@ type Identity struct {
 type Sources struct {
 	Path    func(manifest.ExternalFile) string // the file itself
 	Modules func(manifest.ExternalFile) string // the Go module proxy of an archive
+	Sums    func(GoSums) string                // the Go module proxy of a module in the tree
 }
 
 // ImageFiles are the files that go into images and do not come from packages.
