@@ -30,10 +30,16 @@ type fetchFunc func(ctx context.Context, s plan.Step) error
 func fetchSources(store *fetch.Store) fetchFunc {
 	return func(ctx context.Context, s plan.Step) error {
 		err := store.Fetch(ctx, s.ID, s.Fetch)
-		if err != nil || s.Kind != plan.Modules {
+		if err != nil {
 			return err
 		}
 		var errs []error
+		for _, c := range s.Crates {
+			errs = append(errs, store.FetchCrates(ctx, s.ID, c.Of, c.List))
+		}
+		if s.Kind != plan.Modules {
+			return errors.Join(errs...)
+		}
 		for _, f := range s.Fetch {
 			errs = append(errs, store.FetchModules(ctx, s.ID, f))
 		}
@@ -82,15 +88,21 @@ func (s *Session) FetchSources(ctx context.Context, ws *workspace.Workspace, nam
 	group.SetLimit(fetchJobs)
 	errs := make([]error, len(names))
 	files, modules := 0, 0
+	all := map[string]bool{} // crates
 	for i, name := range names {
 		p := ws.Packages[name]
-		sums, err := plan.VendoredSums(ws, p)
+		own, err := plan.FirstParty(ws, p, s.warn)
 		if err != nil {
 			return err
 		}
-		files, modules = files+len(p.ExternalFiles), modules+len(sums)
+		files, modules = files+len(p.ExternalFiles), modules+len(own.Sums)
+		for _, c := range own.Crates {
+			for _, one := range c.List {
+				all[one.String()] = true
+			}
+		}
 		group.Go(func() error {
-			errs[i] = fetchPackage(ctx, get, p, sums)
+			errs[i] = fetchPackage(ctx, get, p, own)
 			return nil
 		})
 	}
@@ -104,21 +116,24 @@ func (s *Session) FetchSources(ctx context.Context, ws *workspace.Workspace, nam
 		if modules > 0 {
 			text += fmt.Sprintf(", and what %d Go modules of the tree need", modules)
 		}
+		if len(all) > 0 {
+			text += fmt.Sprintf(", and %d crates", len(all))
+		}
 		s.out.Notice(text)
 	}
 	return err
 }
 
-// fetchPackage fetches the sources of a package, the Go modules to bundle for it, and those that
-// its own code needs.
-func fetchPackage(ctx context.Context, get fetchFunc, p *workspace.Package,
-	sums []plan.GoSums) error {
+// fetchPackage fetches the sources of a package, the Go modules to bundle for it, and what its own
+// code needs.
+func fetchPackage(ctx context.Context, get fetchFunc, p *workspace.Package, own plan.Needs) error {
 	err := get(ctx, plan.Step{ID: string(plan.Package) + "/" + p.Name, Kind: plan.Package,
-		Fetch: p.ExternalFiles})
+		Fetch: p.ExternalFiles, Crates: own.Crates})
 	if err != nil {
 		return err
 	}
-	modules := plan.Step{ID: string(plan.Modules) + "/" + p.Name, Kind: plan.Modules, Sums: sums}
+	modules := plan.Step{ID: string(plan.Modules) + "/" + p.Name, Kind: plan.Modules,
+		Sums: own.Sums}
 	for _, f := range p.ExternalFiles {
 		if f.BundleGo {
 			modules.Fetch = append(modules.Fetch, f)

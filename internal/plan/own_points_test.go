@@ -16,16 +16,17 @@ func TestOwnPoints(t *testing.T) {
 		return mount + "    --mount=" + strings.Replace(options, "AT", at, 1) + " \\\n"
 	}
 	for name, c := range map[string]struct{ mounts, want, not string }{
-		"a cache":             {"type=cache,target=AT/a/b", " sources/a/b/ ", ""},
-		"a temporary one":     {"type=tmpfs,dst=AT/a", " sources/a/ ", ""},
-		"by an argument":      {"type=cache,destination=AT/${PACKAGE}-x", " sources/greeter-x/ ", ""},
-		"a directory":         {"source=tools,target=AT/a", " sources/a/ ", ""},
-		"a file":              {"source=LICENSE,target=AT/a/b", " sources/a/b ", "sources/a/b/"},
-		"a file of the image": {"from=sdk,source=/x,target=AT/other/unused.sh", " sources/other/unused.sh ", ""},
-		"what the tree has":   {"type=tmpfs,target=AT/other", " sources/other/ ", "unused.sh"},
-		"through a link":      {"type=tmpfs,target=AT/greeter/in/x", " sources/a/x/ ", "greeter/in/x"},
-		"through a link out":  {"type=tmpfs,target=AT/greeter/out/x", "", "x/"},
-		"a secret":            {"type=secret,id=s,target=AT/s/s", "", "sources/s"},
+		"a cache":         {"type=cache,target=AT/a/b", " sources/a/b/ ", ""},
+		"a temporary one": {"type=tmpfs,dst=AT/a", " sources/a/ ", ""},
+		"by an argument":  {"type=cache,destination=AT/${PACKAGE}-x", " sources/greeter-x/ ", ""},
+		"a directory":     {"source=tools,target=AT/a", " sources/a/ ", ""},
+		"a file":          {"source=LICENSE,target=AT/a/b", " sources/a/b ", "sources/a/b/"},
+		"a file of the image": {"from=sdk,source=/x,target=AT/other/unused.sh",
+			" sources/other/unused.sh ", ""},
+		"what the tree has":  {"type=tmpfs,target=AT/other", " sources/other/ ", "unused.sh"},
+		"through a link":     {"type=tmpfs,target=AT/greeter/in/x", " sources/a/x/ ", "greeter/in/x"},
+		"through a link out": {"type=tmpfs,target=AT/greeter/out/x", "", "x/"},
+		"a secret":           {"type=secret,id=s,target=AT/s/s", "", "sources/s"},
 	} {
 		files := g1(t)
 		files["sources/greeter/in"] = link("../a")

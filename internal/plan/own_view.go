@@ -283,27 +283,32 @@ type uses struct {
 // maxSpec bounds a spec. The largest of distributions, of kernels and TeX, are below a megabyte.
 const maxSpec = 16 << 20
 
-// uses returns what the package uses of sources/: its source groups. But cargo reads the manifests
+// uses returns what the package uses of first-party code.
+func (v *view) uses() uses {
+	u, ok := v.own.uses[v.pkg.Name]
+	if !ok {
+		u = usesOf(v.own.m.ws, v.pkg)
+		v.own.uses[v.pkg.Name] = u
+	}
+	return u
+}
+
+// usesOf returns what a package uses of sources/: its source groups. But cargo reads the manifests
 // of all members of a workspace to build one of them, so a spec that names the manifest of the
 // workspace sees all of sources/.
-func (v *view) uses() uses {
-	if u, ok := v.own.uses[v.pkg.Name]; ok {
-		return u
-	}
-	spec, err := confined.ReadIn(v.own.m.ws.FS, v.pkg.Dir+"/"+v.pkg.Name+".spec", maxSpec)
+func usesOf(ws *workspace.Workspace, pkg *workspace.Package) uses {
+	spec, err := confined.ReadIn(ws.FS, pkg.Dir+"/"+pkg.Name+".spec", maxSpec)
 	// Without a spec nothing is built, and the loader has reported it. One that cannot be read may
 	// name anything.
 	unread := err != nil && !errors.Is(err, fs.ErrNotExist)
-	groups := v.pkg.SourceGroups
 	u := uses{cargo: bytes.Contains(spec, []byte("cargo"))}
 	if unread || bytes.Contains(spec, []byte(sourcesTop+"/Cargo.toml")) {
 		u.source = func(string) bool { return true }
-	} else {
-		u.source = func(name string) bool {
-			return slices.ContainsFunc(groups,
-				func(group string) bool { return within(name, sourcesTop+"/"+group) })
-		}
+		return u
 	}
-	v.own.uses[v.pkg.Name] = u
+	u.source = func(name string) bool {
+		return slices.ContainsFunc(pkg.SourceGroups,
+			func(group string) bool { return within(name, sourcesTop+"/"+group) })
+	}
 	return u
 }

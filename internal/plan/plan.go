@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"buildsys/internal/confined"
+	"buildsys/internal/crates"
 	"buildsys/internal/graph"
 	"buildsys/internal/image"
 	"buildsys/internal/manifest"
@@ -54,9 +55,11 @@ type Step struct {
 	Waits []int
 	Fetch []manifest.ExternalFile // files that must be in the source store before the build
 	Sums  []GoSums                // Go modules that must be fetched before the build
-	Solve Solve                   // without RPMs: see SolveOf
-	Out   string                  // host directory of the outputs; replaced as a whole
-	Link  string                  // symlink to Out to make beside it ("latest"), or empty
+	// Crates must be fetched before the build.
+	Crates []Crates
+	Solve  Solve  // without RPMs: see SolveOf
+	Out    string // host directory of the outputs; replaced as a whole
+	Link   string // symlink to Out to make beside it ("latest"), or empty
 	// Given is true if another process has built the step: its outputs are used as they are in Out,
 	// and there is no Solve.
 	Given bool
@@ -66,7 +69,13 @@ type Step struct {
 }
 
 // Fetches reports whether anything must be fetched before the build.
-func (s Step) Fetches() bool { return len(s.Fetch)+len(s.Sums) > 0 }
+func (s Step) Fetches() bool { return len(s.Fetch)+len(s.Sums)+len(s.Crates) > 0 }
+
+// Crates are the crates that some Cargo.lock names.
+type Crates struct {
+	Of   string // the names of the files
+	List []crates.Crate
+}
 
 // Solve is everything that a builder needs for one build. It has no types of the workspace.
 type Solve struct {

@@ -38,17 +38,6 @@ const vendorSuffix = ":" + sourcesTop
 // maxGoModules bounds the Go modules of a package's source groups.
 const maxGoModules = 100
 
-// VendoredSums returns the go.sum of every Go module in the source groups of a package that has no
-// vendor/ and needs other modules.
-func VendoredSums(ws *workspace.Workspace, pkg *workspace.Package) ([]GoSums, error) {
-	modules, err := goModules(ws, pkg)
-	var sums []GoSums
-	for _, m := range modules {
-		sums = append(sums, m.GoSums)
-	}
-	return sums, err
-}
-
 func goModules(ws *workspace.Workspace, pkg *workspace.Package) ([]goModule, error) {
 	var modules []goModule
 	for _, group := range pkg.SourceGroups {

@@ -60,13 +60,13 @@ func TestVendorStep(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sums, err := VendoredSums(ws, ws.Packages["greeter"])
-	if err != nil || len(sums) != 1 {
+	sums, err := FirstParty(ws, ws.Packages["greeter"], func(string) {})
+	if err != nil || len(sums.Sums) != 1 {
 		t.Errorf("to fetch: %+v, %v", sums, err)
 	}
 	files["sources/greeter/greet.sh"] = &fstest.MapFile{Data: []byte("new"), Mode: 0o644}
-	if again := step(t, mustMake(t, files, r), vendor.ID); len(again.Solve.Contexts["archives"].Files) !=
-		len(names) {
+	again := step(t, mustMake(t, files, r), vendor.ID)
+	if len(again.Solve.Contexts["archives"].Files) != len(names) {
 		t.Error("a file that imports nothing is an input")
 	}
 }
