@@ -151,6 +151,7 @@ FROM variant AS repack
 #   buildsys.invalid/modules   for each archive a Go module proxy: what its go.sum names, fetched and checked by buildsys
 
 FROM ${SDK} AS bundle
+USER root
 RUN --mount=from=buildsys.invalid/recipe,target=/host/recipe \
     --mount=from=buildsys.invalid/archives,target=/host/archives \
     --mount=from=buildsys.invalid/modules,target=/host/modules \

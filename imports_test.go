@@ -34,7 +34,8 @@ var mayImport = map[string][]string{
 	"image":      {"confined", "errkind", "manifest", "pgp", "uefi"},
 	"workspace":  {"errkind", "graph", "manifest"},
 	"plan": {
-		"builddir", "confined", "dockerfile", "errkind", "graph", "image", "manifest", "workspace",
+		"builddir", "confined", "crates", "dockerfile", "errkind", "gomod", "graph", "image",
+		"manifest", "safetext", "workspace",
 	},
 	"engine": {"bytesize", "confined", "errkind", "plan", "progress", "safetext"},
 	"oci":    {"atomicfile", "cache", "confined", "ctxio"},
@@ -50,10 +51,11 @@ var mayImport = map[string][]string{
 		"builddir", "cache", "engine", "errkind", "graph", "manifest", "oci", "plan", "progress",
 		"remote", "scheduler",
 	},
-	"gomod": {"confined", "ctxio", "errkind"},
+	"gomod":  {"confined", "ctxio", "errkind"},
+	"crates": {"ctxio", "errkind"},
 	"fetch": {
-		"atomicfile", "bytesize", "confined", "ctxio", "errkind", "gomod", "manifest", "network",
-		"progress",
+		"atomicfile", "bytesize", "confined", "crates", "ctxio", "errkind", "gomod", "manifest",
+		"network", "progress",
 	},
 	"kit": {
 		"atomicfile", "cache", "confined", "errkind", "manifest", "oci", "remote", "safetext",

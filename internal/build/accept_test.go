@@ -21,7 +21,7 @@ import (
 type forged struct {
 	file               string // "" for the one of the header
 	name, arch, source string
-	kit                bool
+	kit, own           bool
 	want               string // in the error; "" if it is accepted
 }
 
@@ -39,6 +39,12 @@ var forgeries = map[string]forged{
 	"of a kit":               {name: "os-kernel", source: "os-kernel", kit: true},
 	"another architecture": {name: "os-kernel", arch: "aarch64", source: "os-kernel",
 		want: "is for aarch64"},
+	"another architecture by an own Dockerfile": {name: "os-kernel", arch: "aarch64",
+		source: "os-kernel", own: true},
+	"no architecture of a tree": {name: "os-kernel", arch: "s390x", source: "os-kernel", own: true,
+		want: "is for s390x"},
+	"another package by an own Dockerfile": {name: "os-bash", source: "os-kernel", own: true,
+		want: "the name of the package bash"},
 	"another file name": {file: "os-bash-1.0-1.x86_64.rpm", name: "os-kernel", source: "os-kernel",
 		want: "contains the RPM os-kernel-1.0-1.x86_64.rpm"},
 	"another header": {file: "os-kernel-1.0-1.x86_64.rpm", name: "os-bash", source: "os-kernel",
@@ -67,10 +73,10 @@ var forgeries = map[string]forged{
 
 // Outputs of builds and results of caches pass the same check.
 func TestForgedRPMsAreRefusedWhereverTheyComeFrom(t *testing.T) {
-	check := rpmCheck{"x86_64", map[string]bool{"kernel-5.10": true, "bash": true,
-		"linux-headers": true}}
+	packages := map[string]bool{"kernel-5.10": true, "bash": true, "linux-headers": true}
 	for name, f := range forgeries {
 		t.Run(name, func(t *testing.T) {
+			check := newRPMCheck(plan.Plan{Arch: "x86_64", Packages: packages, Own: f.own})
 			f.arch = cmp.Or(f.arch, "x86_64")
 			dir, step := t.TempDir(), plan.Step{ID: "package/kernel-5.10", Kind: plan.Package,
 				Name: "kernel-5.10"}

@@ -65,6 +65,8 @@ type SourcesConfig struct {
 	Lookaside []string // directories and URLs
 	Upstream  bool     // ask upstream if no lookaside cache has a source
 	GoProxy   string   // GOPROXY; empty: that of the go command
+	// CratesProxy is where crates come from, in the form of GOPROXY; empty: the public registry.
+	CratesProxy string
 	// Private allows the URLs in manifests to lead to addresses that are not public: the caller
 	// trusts the tree. PrivateLookaside allows it for Lookaside: the caller named it.
 	Private, PrivateLookaside bool
@@ -177,12 +179,14 @@ func (s *Session) sources(report progress.Sink) *fetch.Store {
 		Dir:       s.c.CacheDir.Sources(),
 		Modules:   s.c.CacheDir.GoModules(),
 		GoProxy:   s.moduleProxy,
+		Crates:    s.c.CacheDir.Crates(),
 		Lookaside: s.c.Sources.Lookaside,
 		Upstream:  s.c.Sources.Upstream,
 		Report:    report,
 
 		Private:          s.c.Sources.Private,
 		PrivateLookaside: s.c.Sources.PrivateLookaside,
+		CratesProxy:      s.c.Sources.CratesProxy,
 	}
 }
 

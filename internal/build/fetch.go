@@ -15,7 +15,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"buildsys/internal/fetch"
-	"buildsys/internal/manifest"
 	"buildsys/internal/plan"
 	"buildsys/internal/workspace"
 )
@@ -23,20 +22,30 @@ import (
 // fetchJobs is how many packages have their sources fetched at once, as in a build.
 const fetchJobs = 8
 
-// fetchFunc puts a step's external files into the source store.
-type fetchFunc func(ctx context.Context, step string, files []manifest.ExternalFile) error
+// fetchFunc fetches what a step needs from elsewhere.
+type fetchFunc func(ctx context.Context, s plan.Step) error
 
 // fetchSources returns the executor's Fetch. It fetches a step's files, and for a step that bundles
 // Go modules also those.
 func fetchSources(store *fetch.Store) fetchFunc {
-	return func(ctx context.Context, step string, files []manifest.ExternalFile) error {
-		err := store.Fetch(ctx, step, files)
-		if err != nil || !strings.HasPrefix(step, string(plan.Modules)+"/") {
+	return func(ctx context.Context, s plan.Step) error {
+		err := store.Fetch(ctx, s.ID, s.Fetch)
+		if err != nil {
 			return err
 		}
-		errs := make([]error, len(files))
-		for i, f := range files {
-			errs[i] = store.FetchModules(ctx, step, f)
+		var errs []error
+		for _, c := range s.Crates {
+			errs = append(errs, store.FetchCrates(ctx, s.ID, c.Of, c.List))
+		}
+		if s.Kind != plan.Modules {
+			return errors.Join(errs...)
+		}
+		for _, f := range s.Fetch {
+			errs = append(errs, store.FetchModules(ctx, s.ID, f))
+		}
+		for _, sums := range s.Sums {
+			_, err := store.FetchSums(ctx, sums.Module, sums.Text)
+			errs = append(errs, err)
 		}
 		return errors.Join(errs...)
 	}
@@ -78,12 +87,22 @@ func (s *Session) FetchSources(ctx context.Context, ws *workspace.Workspace, nam
 	var group errgroup.Group
 	group.SetLimit(fetchJobs)
 	errs := make([]error, len(names))
-	files := 0
+	files, modules := 0, 0
+	all := map[string]bool{} // crates
 	for i, name := range names {
 		p := ws.Packages[name]
-		files += len(p.ExternalFiles)
+		own, err := plan.FirstParty(ws, p, s.warn)
+		if err != nil {
+			return err
+		}
+		files, modules = files+len(p.ExternalFiles), modules+len(own.Sums)
+		for _, c := range own.Crates {
+			for _, one := range c.List {
+				all[one.String()] = true
+			}
+		}
 		group.Go(func() error {
-			errs[i] = fetchPackage(ctx, get, p)
+			errs[i] = fetchPackage(ctx, get, p, own)
 			return nil
 		})
 	}
@@ -93,27 +112,32 @@ func (s *Session) FetchSources(ctx context.Context, ws *workspace.Workspace, nam
 	}
 	err := errors.Join(errs...)
 	if err == nil {
-		s.out.Notice(fmt.Sprintf("%d sources of %d packages are in the store", files, len(names)))
+		text := fmt.Sprintf("%d sources of %d packages are in the store", files, len(names))
+		if modules > 0 {
+			text += fmt.Sprintf(", and what %d Go modules of the tree need", modules)
+		}
+		if len(all) > 0 {
+			text += fmt.Sprintf(", and %d crates", len(all))
+		}
+		s.out.Notice(text)
 	}
 	return err
 }
 
-// fetchPackage fetches the sources of a package and the Go modules to bundle for it.
-func fetchPackage(ctx context.Context, get fetchFunc, p *workspace.Package) error {
-	if len(p.ExternalFiles) == 0 {
-		return nil
-	}
-	if err := get(ctx, string(plan.Package)+"/"+p.Name, p.ExternalFiles); err != nil {
+// fetchPackage fetches the sources of a package, the Go modules to bundle for it, and what its own
+// code needs.
+func fetchPackage(ctx context.Context, get fetchFunc, p *workspace.Package, own plan.Needs) error {
+	err := get(ctx, plan.Step{ID: string(plan.Package) + "/" + p.Name, Kind: plan.Package,
+		Fetch: p.ExternalFiles, Crates: own.Crates})
+	if err != nil {
 		return err
 	}
-	var bundled []manifest.ExternalFile
+	modules := plan.Step{ID: string(plan.Modules) + "/" + p.Name, Kind: plan.Modules,
+		Sums: own.Sums}
 	for _, f := range p.ExternalFiles {
 		if f.BundleGo {
-			bundled = append(bundled, f)
+			modules.Fetch = append(modules.Fetch, f)
 		}
 	}
-	if len(bundled) == 0 {
-		return nil
-	}
-	return get(ctx, string(plan.Modules)+"/"+p.Name, bundled)
+	return get(ctx, modules)
 }

@@ -91,7 +91,9 @@ func (s *Session) planTree(ctx context.Context, ws *workspace.Workspace, want Re
 			Version:    cmp.Or(s.c.Image.Version, ws.Release.Version),
 			BuildID:    s.c.Image.BuildID,
 		},
-		Sources: plan.Sources{Path: sources.Path, Modules: sources.ModulesPath},
+		Sources: plan.Sources{Path: sources.Path, Modules: sources.ModulesPath,
+			Sums:  func(s plan.GoSums) string { return sources.SumsPath(s.Text) },
+			Crate: sources.CratePath},
 		Files: plan.ImageFiles{
 			Signing: s.signing,
 			Repo:    s.c.Image.Repo,

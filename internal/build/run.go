@@ -152,7 +152,7 @@ func (s *Session) executorOptions(p plan.Plan, run *engineUse, known *executor.C
 		options.Jobs = 1 // a unit has nothing to run in parallel
 	}
 	if s.read {
-		images, rpms := readBack(options.Staging), rpmCheck{p.Arch, p.Packages}
+		images, rpms := readBack(options.Staging), newRPMCheck(p)
 		options.Check = func(ctx context.Context, step plan.Step, dir string) error {
 			return cmp.Or(rpms.outputs(ctx, step, dir), images(ctx, step, dir))
 		}
@@ -248,7 +248,7 @@ func (s *Session) openRemote(p plan.Plan, store *cache.Store, sink progress.Sink
 		Warn: func(text string) { sink.Event(progress.Event{Kind: progress.Warning, Text: text}) },
 	}
 	if s.read {
-		o.Accept = rpmCheck{p.Arch, p.Packages}.entry
+		o.Accept = newRPMCheck(p).entry
 	}
 	caches, err := remote.Open(o)
 	return caches, errkind.BadUsage(err)

@@ -56,8 +56,8 @@ func (b *Builder) Build(ctx context.Context, s plan.Solve, out string,
 
 // trees reports whether the outputs of a build may be more than files side by side.
 func trees(s plan.Solve) bool {
-	return slices.Contains([]string{string(plan.Variant), string(plan.Repack), string(plan.Kit)},
-		s.Target)
+	return slices.Contains([]string{string(plan.Variant), string(plan.Repack), string(plan.Kit),
+		string(plan.Modules)}, s.Target)
 }
 
 func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out string,
@@ -78,7 +78,7 @@ func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out str
 	if err != nil {
 		return failure{own: err, err: err}.solveError(s.Name, sdk)
 	}
-	outputs, err := newReceiver(s.Name, out, trees(s), b.limits.Limits, stop)
+	outputs, err := newReceiver(s, out, b.limits.Limits, stop)
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ import (
 	"buildsys/internal/cache"
 	"buildsys/internal/engine"
 	"buildsys/internal/errkind"
+	"buildsys/internal/plan"
 )
 
 // BuildKit's receiver of directories makes whatever the engine sends: devices, programs with a
@@ -68,8 +69,8 @@ var (
 
 // receiver takes the outputs of one build into a directory.
 type receiver struct {
-	name   string // plan.Solve.Name
-	trees  bool   // whether directories, and links between files, may be among them
+	of     plan.Solve
+	trees  bool // whether directories, and links between files, may be among them
 	limits engine.Limits
 	root   *os.Root
 	stop   func(error) // ends the build
@@ -89,13 +90,13 @@ type receiver struct {
 
 // newReceiver returns a receiver into dir, an empty directory. If what comes is refused it calls
 // stop.
-func newReceiver(name, dir string, trees bool, limits engine.Limits,
+func newReceiver(s plan.Solve, dir string, limits engine.Limits,
 	stop func(error)) (*receiver, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, errkind.Environmentf("outputs of %s: %w", name, err)
+		return nil, errkind.Environmentf("outputs of %s: %w", s.Name, err)
 	}
-	return &receiver{name: name, trees: trees, limits: limits, root: root, stop: stop}, nil
+	return &receiver{of: s, trees: trees(s), limits: limits, root: root, stop: stop}, nil
 }
 
 // exports asks the engine for the outputs.
@@ -146,7 +147,7 @@ func (r *receiver) finish(ctx context.Context, solve error) error {
 	defer r.root.Close()
 	switch {
 	case stream == nil && solve == nil:
-		return &OutputError{Name: r.name, Err: errNothing}
+		return &OutputError{Name: r.of.Name, Err: errNothing}
 	case stream == nil:
 		return solve
 	case solve != nil:
@@ -194,11 +195,11 @@ func (r *receiver) host(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &hostError{r.name, err}
+	return &hostError{r.of.Name, err}
 }
 
 func (r *receiver) refuse(file, format string, args ...any) error {
-	return &OutputError{Name: r.name, File: file, Err: fmt.Errorf(format, args...)}
+	return &OutputError{Name: r.of.Name, File: file, Err: fmt.Errorf(format, args...)}
 }
 
 // ending notices the end of a stream: a tar has an end of its own, which comes before.
@@ -261,13 +262,17 @@ func (r *receiver) take(h *tar.Header, from io.Reader) error {
 	if _, _ = io.WriteString(search, name+"\x00"+h.Linkname); search.found != "" {
 		return r.refuse("", "a name has a part of the private key %s in it", search.found)
 	}
+	mode := h.FileInfo().Mode()
+	if name == r.of.Inside && mode.IsDir() {
+		return nil
+	}
+	name = r.within(name)
 	if up, err := r.root.Lstat(path.Dir(name)); err != nil || !up.IsDir() {
 		return r.refuse(name, "it does not lie in a directory of the outputs")
 	}
 	if _, err := r.root.Lstat(name); err == nil {
 		return r.refuse(name, "the engine sent it twice")
 	}
-	mode := h.FileInfo().Mode()
 	switch {
 	case mode&(fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky) != 0:
 		return r.refuse(name, "has the mode %v; setuid, setgid and sticky bits are not accepted", mode)
@@ -276,7 +281,7 @@ func (r *receiver) take(h *tar.Header, from io.Reader) error {
 	case h.Typeflag == tar.TypeReg && mode.IsRegular():
 		return r.write(name, h.Size, from)
 	case h.Typeflag == tar.TypeLink && mode.IsRegular():
-		return r.copyOf(name, path.Clean(h.Linkname))
+		return r.copyOf(name, r.within(path.Clean(h.Linkname)))
 	case h.Typeflag == tar.TypeDir && mode.IsDir() && r.trees:
 		if err := r.root.Mkdir(name, 0o700); err != nil {
 			return r.host(err)
@@ -290,6 +295,14 @@ func (r *receiver) take(h *tar.Header, from io.Reader) error {
 		return nil
 	}
 	return r.refuse(name, "is a %s; only regular files are accepted", modeName(mode))
+}
+
+// within returns the name that an output has in the directory of outputs.
+func (r *receiver) within(name string) string {
+	if r.of.Inside == "" {
+		return name
+	}
+	return strings.TrimPrefix(name, r.of.Inside+"/")
 }
 
 // count adds a file's bytes, before one of them is written.
@@ -337,7 +350,7 @@ func (r *receiver) complete() error {
 		return r.refuse("", "the build wrote no file; its recipe must write its outputs into /output")
 	}
 	if err := cache.CheckFiles(r.files); err != nil {
-		bad := &OutputError{Name: r.name, Err: err}
+		bad := &OutputError{Name: r.of.Name, Err: err}
 		if file, ok := errors.AsType[*cache.FileError](err); ok {
 			bad.File, bad.Err = file.Name, file.Err
 		}

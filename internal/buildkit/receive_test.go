@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"math"
 	"os"
@@ -19,6 +20,7 @@ import (
 
 	"buildsys/internal/engine"
 	"buildsys/internal/errkind"
+	"buildsys/internal/plan"
 )
 
 // sent is a file as an engine sends it.
@@ -65,11 +67,20 @@ func archive(t *testing.T, files []sent) []byte {
 	return buf.Bytes()
 }
 
+// solveOf returns a build whose outputs are trees, or files side by side.
+func solveOf(trees bool) plan.Solve {
+	s := plan.Solve{Name: "bash", Target: string(plan.Package)}
+	if trees {
+		s.Target = string(plan.Variant)
+	}
+	return s
+}
+
 // received sends a stream to a receiver into dir.
 func received(t *testing.T, dir string, trees bool, limits engine.Limits, stream []byte,
 	keys ...keyPart) error {
 	t.Helper()
-	r, err := newReceiver("bash", dir, trees, limits, func(error) {})
+	r, err := newReceiver(solveOf(trees), dir, limits, func(error) {})
 	must(t, err)
 	r.keys = keys
 	to, err := r.exports()[0].Output(nil)
@@ -79,6 +90,52 @@ func received(t *testing.T, dir string, trees bool, limits engine.Limits, stream
 		t.Errorf("the engine learns %v, %v of %v", failed, err, r.err)
 	}
 	return r.finish(t.Context(), nil)
+}
+
+// TestOutputsInsideADirectory: recipes of some trees put images into a directory with the name of
+// their version.
+func TestOutputsInsideADirectory(t *testing.T) {
+	for name, c := range map[string]struct {
+		files     []sent
+		want, bad string
+	}{
+		"in it": {[]sent{dir("1.0-a"), file("1.0-a/x"), dir("1.0-a/d"), file("1.0-a/d/y"),
+			sent{Header: tar.Header{Typeflag: tar.TypeLink, Name: "1.0-a/z",
+				Linkname: "1.0-a/x", Mode: 0o600}}, symlink("x", "1.0-a/latest")}, "d d/y latest x z", ""},
+		"not in it": {[]sent{file("x"), dir("1.0-ab"), file("1.0-ab/y")}, "1.0-ab 1.0-ab/y x",
+			""},
+		"in and beside it":   {[]sent{dir("1.0-a"), file("1.0-a/x"), file("y")}, "x y", ""},
+		"twice":              {[]sent{file("x"), dir("1.0-a"), file("1.0-a/x")}, "", "twice"},
+		"a file of its name": {[]sent{file("1.0-a")}, "1.0-a", ""},
+		"out of it":          {[]sent{dir("1.0-a"), symlink("../y", "1.0-a/x")}, "", "x"},
+	} {
+		out, s := t.TempDir(), solveOf(true)
+		s.Inside = "1.0-a"
+		r, err := newReceiver(s, out, engine.Limits{}, func(error) {})
+		must(t, err)
+		to, err := r.exports()[0].Output(nil)
+		must(t, err)
+		_, _ = to.Write(archive(t, c.files))
+		_ = to.Close()
+		err = r.finish(t.Context(), nil)
+		if c.bad != "" {
+			if err == nil || !strings.Contains(err.Error(), c.bad) {
+				t.Errorf("%s: %v, want %q", name, err, c.bad)
+			}
+			continue
+		}
+		var names []string
+		must(t, err)
+		must(t, filepath.WalkDir(out, func(at string, _ fs.DirEntry, err error) error {
+			if rel, _ := filepath.Rel(out, at); rel != "." {
+				names = append(names, rel)
+			}
+			return err
+		}))
+		if got := strings.Join(names, " "); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
 }
 
 func TestOutputsOfForbiddenKindsAreNeverMade(t *testing.T) {
@@ -266,7 +323,7 @@ func TestCutOutputsAreAnError(t *testing.T) {
 	if err := received(t, t.TempDir(), false, engine.Limits{}, more); !refused(err) {
 		t.Errorf("with more after the end: %v", err)
 	}
-	r, err := newReceiver("bash", t.TempDir(), false, engine.Limits{}, func(error) {})
+	r, err := newReceiver(solveOf(false), t.TempDir(), engine.Limits{}, func(error) {})
 	must(t, err)
 	to, err := r.open(nil)
 	must(t, err)
@@ -281,7 +338,7 @@ func TestCutOutputsAreAnError(t *testing.T) {
 // An engine that is given up writes nothing any more.
 func TestNothingIsWrittenAfterTheBuild(t *testing.T) {
 	out, lost := t.TempDir(), errors.New("connection lost")
-	r, err := newReceiver("bash", out, false, engine.Limits{}, func(error) {})
+	r, err := newReceiver(solveOf(false), out, engine.Limits{}, func(error) {})
 	must(t, err)
 	to, err := r.open(nil)
 	must(t, err)
@@ -297,7 +354,7 @@ func TestNothingIsWrittenAfterTheBuild(t *testing.T) {
 	if got := readTree(t, out); len(got) != 1 {
 		t.Errorf("there is %q", got)
 	}
-	late, err := newReceiver("bash", out, false, engine.Limits{}, func(error) {})
+	late, err := newReceiver(solveOf(false), out, engine.Limits{}, func(error) {})
 	must(t, err)
 	if err := late.finish(t.Context(), nil); !errors.Is(err, errNothing) {
 		t.Errorf("no stream at all: %v", err)

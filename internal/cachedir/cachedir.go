@@ -19,6 +19,9 @@ func (d Dir) Sources() string { return d.path("sources") }
 // GoModules returns the directory with the Go modules that bundles need.
 func (d Dir) GoModules() string { return d.path("go-modules") }
 
+// Crates returns the directory with the crates that first-party code needs.
+func (d Dir) Crates() string { return d.path("crates") }
+
 // Lookaside returns the lookaside cache that is used when no setting names one.
 func (d Dir) Lookaside() string { return d.path("lookaside") }
 

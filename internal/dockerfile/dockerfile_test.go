@@ -69,7 +69,7 @@ func TestNeedsOfG1(t *testing.T) {
 		"images": {names(n.Images, imageName), "sdk:1"},
 		"copies": {names(n.Copies, pathName),
 			".dockerignore roles/default.root.json macros/x86_64 macros/shared packages/greeter"},
-		"mounts": {names(n.Mounts, pathName), ".cargo sources"},
+		"mounts": {names(n.Mounts, pathName), ".cargo sources LICENSE"},
 	} {
 		if got[0] != got[1] {
 			t.Errorf("%s: %s\nwant %s", what, got[0], got[1])

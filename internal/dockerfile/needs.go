@@ -15,13 +15,14 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/shell"
 )
 
-// Needs lists what a target needs, without duplicates.
+// Needs lists what a target needs, without duplicates but for Points.
 type Needs struct {
 	Args   []Arg   // that it declares, in order
 	Images []Image // that it starts from or copies from, except its own stages and scratch
 	Copies []Path  // of the context, by COPY and ADD; may have wildcards
 	Mounts []Path  // of the context, by RUN --mount, except mounts of all of it
 	Trees  []Tree  // mounts of the whole context
+	Points []Point // where a RUN mounts something below a mount of the context
 }
 
 // Arg is an argument that a target declares.
@@ -42,6 +43,15 @@ type Image struct {
 type Path struct {
 	Name string
 	Line int
+}
+
+// Point is a mount point inside the context. A mount of the context is read-only, so an engine
+// cannot make the point itself: the context must have it.
+type Point struct {
+	Path
+	// Source is the path in the context that is mounted there, and must be of the same kind; "" if it
+	// is a directory from elsewhere.
+	Source string
 }
 
 // Tree is a mount of the whole context in one RUN.
@@ -304,47 +314,8 @@ func clean(name string) string {
 	return name
 }
 
-func (r *reader) readRun(stage int, s *scope, c *instructions.RunCommand) error {
-	known, err := r.visible(s)
-	if err != nil {
-		return err
-	}
-	if err := c.Expand(func(word string) (string, error) {
-		return r.expand(word, known)
-	}); err != nil {
-		return err
-	}
-	at := line(c.Location())
-	for _, m := range instructions.GetMounts(c) {
-		if m.From != "" {
-			if _, ok := r.f.from(m.From, stage); !ok {
-				r.addImage(m.From, at)
-			}
-			continue
-		}
-		if m.Type != instructions.MountTypeBind {
-			continue
-		}
-		if m.Target == "" {
-			return errors.New("RUN --mount has no target")
-		}
-		if p := (Path{clean(m.Source), at}); p.Name != "." {
-			if !slices.Contains(r.needs.Mounts, p) {
-				r.needs.Mounts = append(r.needs.Mounts, p)
-			}
-			continue
-		}
-		r.needs.Trees = append(r.needs.Trees, r.tree(s, c, m.Target, known))
-	}
-	return nil
-}
-
 // tree returns what a RUN uses of the whole context, which is mounted at target.
 func (r *reader) tree(s *scope, c *instructions.RunCommand, target string, known values) Tree {
-	if !path.IsAbs(target) {
-		target = path.Join(s.workDir, target)
-	}
-	target = path.Clean(target)
 	text := strings.Join(c.CmdLine, " ")
 	for _, f := range c.Files {
 		text += "\n" + f.Data

@@ -18,6 +18,7 @@ import (
 	"buildsys/internal/buildtest"
 	"buildsys/internal/executor"
 	"buildsys/internal/manifest"
+	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 )
 
@@ -64,8 +65,8 @@ func TestPrepareFails(t *testing.T) {
 			}
 			stopped := 0
 			var mu sync.Mutex
-			s.opts.Fetch = func(ctx context.Context, step string, _ []manifest.ExternalFile) error {
-				if step == "package/a" {
+			s.opts.Fetch = func(ctx context.Context, step plan.Step) error {
+				if step.ID == "package/a" {
 					return nil
 				}
 				<-ctx.Done()
@@ -130,11 +131,11 @@ func TestFetchOnlyWhatIsMissed(t *testing.T) {
 		var mu sync.Mutex
 		var fetched []string
 		broken := map[string]bool{}
-		s.opts.Fetch = func(_ context.Context, step string, _ []manifest.ExternalFile) error {
+		s.opts.Fetch = func(_ context.Context, step plan.Step) error {
 			mu.Lock()
 			defer mu.Unlock()
-			fetched = append(fetched, step)
-			if broken[step] {
+			fetched = append(fetched, step.ID)
+			if broken[step.ID] {
 				return errors.New("no such file")
 			}
 			return nil

@@ -13,7 +13,6 @@ import (
 
 	"buildsys/internal/builddir"
 	"buildsys/internal/cache"
-	"buildsys/internal/manifest"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 	"buildsys/internal/remote"
@@ -31,9 +30,9 @@ type Builder interface {
 // Options are the settings of a run.
 type Options struct {
 	Builder Builder
-	// Fetch puts a step's external files into the source store. It is called for several steps at
-	// once. Nil is allowed when no step has files to fetch.
-	Fetch func(ctx context.Context, step string, files []manifest.ExternalFile) error
+	// Fetch puts what a step needs from elsewhere into the cache directory. It is called for several
+	// steps at once. Nil is allowed when no step has anything to fetch.
+	Fetch func(ctx context.Context, s plan.Step) error
 	// Check examines the outputs of a step in dir before they are stored or published; its error
 	// fails the step. It is called for several steps at once and may be nil.
 	Check func(ctx context.Context, s plan.Step, dir string) error
@@ -182,7 +181,7 @@ func checkRequest(p plan.Plan, o Options) error {
 			return fmt.Errorf("executor: step %s is given, but there is no cache "+
 				"to read its outputs with", s.ID)
 		}
-		if len(s.Fetch) > 0 && o.Fetch == nil {
+		if s.Fetches() && o.Fetch == nil {
 			return fmt.Errorf("executor: step %s has files to fetch, but Fetch is nil", s.ID)
 		}
 		out, err := filepath.Abs(s.Out)

@@ -155,8 +155,8 @@ func TestFetch(t *testing.T) {
 		}
 		missing := errors.New("not in the lookaside cache")
 		var cancelled bool
-		s.opts.Fetch = func(ctx context.Context, step string, files []manifest.ExternalFile) error {
-			switch step {
+		s.opts.Fetch = func(ctx context.Context, step plan.Step) error {
+			switch step.ID {
 			case "package/nosrc":
 				time.Sleep(time.Second)
 				return missing

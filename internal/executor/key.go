@@ -47,6 +47,9 @@ func writeKey(t *cache.Transcript, s plan.Step, arch string, c *Cache, made *led
 			t.Add("arg", name, s.Solve.Args[name])
 		}
 	}
+	if s.Solve.Inside != "" {
+		t.Add("inside", s.Solve.Inside)
+	}
 	for _, name := range slices.Sorted(maps.Keys(s.Solve.Contexts)) {
 		context := s.Solve.Contexts[name]
 		for _, f := range context.Files {

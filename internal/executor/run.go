@@ -67,7 +67,7 @@ func Steps(
 	steps := make([]scheduler.Step, len(p.Steps))
 	for i, s := range p.Steps {
 		steps[i] = scheduler.Step{
-			After: s.Waits, Uses: s.Uses.All(), Files: len(s.Fetch) > 0,
+			After: s.Waits, Uses: s.Uses.All(), Files: s.Fetches(),
 			Wanted: wanted == nil || wanted(s), Cost: time.Second,
 		}
 		if cost != nil {
@@ -184,7 +184,7 @@ func (w worker) lookUpJob(ctx context.Context) message {
 }
 
 func (w worker) fetchJob(ctx context.Context) message {
-	err := w.o.Fetch(ctx, w.step.ID, w.step.Fetch)
+	err := w.o.Fetch(ctx, w.step)
 	return message{event: scheduler.Event{Kind: scheduler.Fetched, Err: err}}
 }
 

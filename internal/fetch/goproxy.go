@@ -1,4 +1,5 @@
-// goproxy: the module proxies in the environment variable GOPROXY, and requests to them.
+// goproxy: the proxies in the environment variable GOPROXY, or another one in its form, and
+// requests to them.
 
 package fetch
 
@@ -57,15 +58,15 @@ type sumError struct{ err error }
 func (e *sumError) Error() string { return e.err.Error() }
 
 // label returns the proxy's name for messages, without credentials.
-func (x proxy) label() string {
+func (x proxy) label(setting string) string {
 	if x.base == "direct" || x.base == "off" {
-		return fmt.Sprintf("GOPROXY element %q", x.base)
+		return fmt.Sprintf("%s element %q", setting, x.base)
 	}
 	return redact(x.base)
 }
 
-// load brings a module's file into p and checks it.
-func (x proxy) load(ctx context.Context, m *moduleFile, p *part) error {
+// load brings a file into p and checks it.
+func (x proxy) load(ctx context.Context, m *pinned, p *part) error {
 	switch x.base {
 	case "direct":
 		return errDirect
@@ -76,7 +77,7 @@ func (x proxy) load(ctx context.Context, m *moduleFile, p *part) error {
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "file") {
 		return errors.New("not an http, https or file URL")
 	}
-	at := place{label: x.label()}
+	at := place{label: x.label(m.setting)}
 	if u.Scheme == "file" {
 		at.path = filepath.Join(u.Path, filepath.FromSlash(m.name))
 	} else {

@@ -37,6 +37,9 @@ const userAgent = "buildsys"
 type Store struct {
 	Dir     string // root; a file is at <name>/<sha512>/<name> below it
 	Modules string // root of what FetchModules keeps
+	Crates  string // root of what FetchCrates keeps
+	// CratesProxy is where crates come from, in the form of GOPROXY; "" for the public registry.
+	CratesProxy string
 	// GoProxy returns where Go modules come from, in the form of the environment variable GOPROXY; nil
 	// means nowhere.
 	GoProxy   func() string

@@ -69,6 +69,27 @@ func Read(ctx context.Context, archive, root string) ([]Module, error) {
 	return modules, nil
 }
 
+// Needed is what a go.mod says of the modules that its module needs.
+type Needed struct {
+	Others bool     // it needs any
+	Local  []string // directories that stand for modules, relative to that of the module or absolute
+}
+
+// Needs reads a go.mod; name is for messages.
+func Needs(name string, text []byte) (Needed, error) {
+	mod, err := modfile.Parse(name, text, nil)
+	if err != nil {
+		return Needed{}, &Error{What: err.Error()} // begins with the name and the line
+	}
+	n := Needed{Others: len(mod.Require) > 0}
+	for _, r := range mod.Replace {
+		if r.New.Version == "" {
+			n.Local = append(n.Local, r.New.Path)
+		}
+	}
+	return n, nil
+}
+
 // maxModules bounds the modules of a go.sum, each of which is fetched. Kubernetes has 500.
 const maxModules = 20000
 

@@ -42,6 +42,8 @@ type DirEntry struct {
 // ErrNotFound reports that a file system has no file of the given name.
 var ErrNotFound = errors.New("no such file")
 
+var errNoDir = errors.New("is not a directory")
+
 const (
 	ext4Magic      = 0xef53
 	extentMagic    = 0xf30a
@@ -62,7 +64,12 @@ const (
 	modeType         = 0xf000
 	modeDir          = 0x4000
 	modeRegular      = 0x8000
+	modeLink         = 0xa000
 	rootInode        = 2
+
+	// Symbolic links that one name may lead through, and bytes of one's target: the limits of Linux.
+	maxExt4Links  = 40
+	maxExt4Target = 4096
 )
 
 // OpenExt4 reads the superblock of an ext4 file system in a partition of size bytes (kernel
@@ -109,8 +116,8 @@ func OpenExt4(part io.ReaderAt, size int64) (*Ext4, error) {
 func (e *Ext4) Used() int64 { return int64(e.blocks-e.free) * e.blockSize }
 
 // ReadFile returns the contents of a regular file of at most limit bytes. The name is a slash path
-// from the root. Symbolic links are not followed. The error is ErrNotFound if the file does not
-// exist.
+// from the root. Symbolic links are followed inside the file system. The error is ErrNotFound if
+// the file does not exist.
 func (e *Ext4) ReadFile(name string, limit int64) ([]byte, error) {
 	raw, err := e.find(name)
 	if err != nil {
@@ -154,37 +161,88 @@ func (e *Ext4) ReadDir(name string) ([]DirEntry, error) {
 
 // find walks from the root directory to a name and returns its inode.
 func (e *Ext4) find(name string) ([]byte, error) {
-	raw, err := e.inode(rootInode)
+	way, err := e.way(name)
 	if err != nil {
 		return nil, err
 	}
-	return e.walk(raw, name)
+	return way[len(way)-1], nil
 }
 
-// walk is find from the directory with a given inode.
-func (e *Ext4) walk(raw []byte, name string) ([]byte, error) {
-	for part := range strings.SplitSeq(strings.Trim(name, "/"), "/") {
-		if part == "" {
+// way is find with the inodes of all directories on the way, the root first.
+func (e *Ext4) way(name string) ([][]byte, error) {
+	root, err := e.inode(rootInode)
+	if err != nil {
+		return nil, err
+	}
+	return e.walk([][]byte{root}, name)
+}
+
+// walk goes on from the end of a way. As in a mounted system, the root has no parent and links that
+// begin with a slash start there.
+func (e *Ext4) walk(way [][]byte, name string) ([][]byte, error) {
+	rest := strings.Split(name, "/")
+	for links := 0; len(rest) > 0; {
+		part := rest[0]
+		rest = rest[1:]
+		switch part {
+		case "", ".":
+			continue
+		case "..":
+			if mode(way[len(way)-1])&modeType != modeDir {
+				return nil, errNoDir
+			}
+			way = way[:max(1, len(way)-1)]
 			continue
 		}
-		entries, err := e.list(raw)
+		raw, err := e.child(way[len(way)-1], part)
 		if err != nil {
 			return nil, err
 		}
-		number := uint32(0)
-		for _, entry := range entries {
-			if entry.Name == part {
-				number = entry.inode
-			}
+		if mode(raw)&modeType != modeLink {
+			way = append(way, raw)
+			continue
 		}
-		if number == 0 {
-			return nil, ErrNotFound
+		if links++; links > maxExt4Links {
+			return nil, fmt.Errorf("leads through more than %d symbolic links", maxExt4Links)
 		}
-		if raw, err = e.inode(number); err != nil {
-			return nil, err
+		target, err := e.target(raw)
+		if err != nil {
+			return nil, fmt.Errorf("symbolic link %q: %w", part, err)
+		}
+		if strings.HasPrefix(target, "/") {
+			way = way[:1]
+		}
+		rest = append(strings.Split(target, "/"), rest...)
+	}
+	return way, nil
+}
+
+// child returns the inode that a directory has under a name.
+func (e *Ext4) child(dir []byte, name string) ([]byte, error) {
+	entries, err := e.list(dir)
+	if err != nil {
+		return nil, err
+	}
+	number := uint32(0)
+	for _, entry := range entries {
+		if entry.Name == name {
+			number = entry.inode
 		}
 	}
-	return raw, nil
+	if number == 0 {
+		return nil, ErrNotFound
+	}
+	return e.inode(number)
+}
+
+// target returns what a symbolic link leads to. A short one is in the inode itself.
+func (e *Ext4) target(inode []byte) (string, error) {
+	size, inside := fileSize(inode), inode[0x28:0x28+60]
+	if size < uint64(len(inside)) {
+		return string(inside[:size]), nil
+	}
+	data, err := e.contents(inode, maxExt4Target)
+	return string(data), err
 }
 
 // inode reads an inode by its number, which starts at 1.
@@ -301,7 +359,7 @@ func (e *Ext4) readExtents(node []byte, maxDepth int, data []byte) error {
 // design.
 func (e *Ext4) list(inode []byte) ([]DirEntry, error) {
 	if mode(inode)&modeType != modeDir {
-		return nil, errors.New("is not a directory")
+		return nil, errNoDir
 	}
 	data, err := e.contents(inode, maxDirectory)
 	if err != nil {

@@ -97,12 +97,59 @@ func writeSparse(t *testing.T, file string, data []byte) {
 	}
 }
 
+// TestExt4Links: what a mounted system would find at names that lead through symbolic links.
+func TestExt4Links(t *testing.T) {
+	need.Program(t, "mke2fs")
+	tree, img := t.TempDir(), blank(t, "fs", 4*mib)
+	writeTree(t, tree, map[string]string{"sys-root/usr/lib/os-release": "ID=os", "etc/x": "x"})
+	long := strings.Repeat("./", 60) + "sys-root"
+	for name, to := range map[string]string{
+		"usr": "sys-root/usr", "sys-root/usr/share": "/usr/lib", "sys-root/usr/etc": "../../etc",
+		"up": "../../../../etc", "long": long, "file": "etc/x", "none": "nowhere", "a": "b", "b": "a/c",
+		"me": "me", "dot": ".", "sys-root/usr/through": "../../file/../x",
+	} {
+		if err := os.Symlink(to, filepath.Join(tree, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(t, "mke2fs", "-q", "-t", "ext4", "-b", "1024", "-d", tree, img)
+	f, err := os.Open(img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	e, err := OpenExt4(f, 4*mib)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"usr/lib/os-release": "ID=os", "usr/share/os-release": "ID=os", "usr/etc/x": "x",
+		"up/x": "x", "long/usr/lib/os-release": "ID=os", "file": "x", "dot/dot/etc/x": "x",
+		"none": "no such file", "a/x": "more than 40 symbolic links",
+		"me": "more than 40 symbolic links", "file/x": "is not a directory",
+		"usr/through": "is not a directory",
+	} {
+		data, err := e.ReadFile(name, mib)
+		if got := fmt.Sprint(err); string(data) != want && !strings.HasSuffix(got, want) {
+			t.Errorf("%s: %q, %v; want %q", name, data, err, want)
+		}
+	}
+	if n, err := e.FileSize("file"); n != 1 || err != nil {
+		t.Errorf("file: %d bytes, %v", n, err)
+	}
+	if names, err := e.ReadDir("usr/share"); len(names) != 1 || err != nil {
+		t.Errorf("usr/share: %v, %v", names, err)
+	}
+}
+
 // smallFS returns a file system of 256 KiB made by mke2fs, with one directory and one file.
 func smallFS(t testing.TB) []byte {
 	t.Helper()
 	need.Program(t, "mke2fs")
 	tree, img := t.TempDir(), filepath.Join(t.TempDir(), "fs")
 	if err := errors.Join(os.Mkdir(filepath.Join(tree, "grub"), 0o755),
+		os.Symlink("/grub", filepath.Join(tree, "boot")), os.Symlink("me", filepath.Join(tree, "me")),
+		os.Symlink(strings.Repeat("./", 40)+"grub", filepath.Join(tree, "long")),
 		os.WriteFile(filepath.Join(tree, "grub/grub.cfg"), []byte("x"), 0o644)); err != nil {
 		t.Fatal(err)
 	}
@@ -145,6 +192,9 @@ func readAll(t *testing.T, b []byte) {
 		t.Errorf("%d bytes, more than the limit", len(data))
 	}
 	e.ReadDir("grub")
+	for _, dir := range []string{"boot", "me", "long"} {
+		e.ReadFile(dir+"/grub.cfg", 4096)
+	}
 	if e.Used() < 0 {
 		t.Errorf("%d bytes used", e.Used())
 	}

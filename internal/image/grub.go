@@ -27,16 +27,16 @@ type BootEntry struct {
 
 // ParseGrub returns the menu entries of a grub.cfg; a linux command outside of any entry makes one
 // without a title. It understands the commands that configure a boot (set, menuentry, linux) and
-// skips all others; it executes nothing. The error is that the configuration exceeds a limit.
+// skips all others; it executes nothing. The error is that the configuration exceeds a limit, or
+// that GRUB could not read it.
 func ParseGrub(config string) ([]BootEntry, error) {
 	var entries []BootEntry
-	g := grub{vars: map[string]string{}, left: maxGrubText}
+	g := grub{text: config, vars: map[string]string{}, left: maxGrubText}
 	title := ""
-	for line := range strings.Lines(config) {
-		words := g.words(line)
-		if g.left < 0 {
-			return nil, fmt.Errorf("its variables expand to more than %d MiB: write them out, or "+
-				"shorten them", maxGrubText>>20)
+	for g.text != "" {
+		words, err := g.command()
+		if err != nil {
+			return nil, err
 		}
 		if len(words) == 0 {
 			continue
@@ -69,52 +69,83 @@ func ParseGrub(config string) ([]BootEntry, error) {
 	return entries, nil
 }
 
-// grub is what a grub.cfg has set so far.
+// grub is what of a grub.cfg is still to be read, and what has been set so far.
 type grub struct {
+	text string
 	vars map[string]string
 	left int // bytes that words may still have; negative if there were more
 }
 
-// words splits a line like GRUB's shell: both kinds of quotes, backslashes, comments, and
-// variables. It stops when g.left is negative.
-func (g *grub) words(line string) []string {
-	var words []string
+// command reads the words of the next line like GRUB's lexer (grub-core/script/yylex.l): both kinds
+// of quotes, backslashes, comments, and variables. A line goes on after a backslash at its end,
+// inside double quotes too, and inside quotes it goes on anyway.
+func (g *grub) command() (words []string, err error) {
 	var word strings.Builder
 	started, quote := false, byte(0)
-	for i := 0; i < len(line) && g.left >= 0; i++ {
-		g.left--
-		c := line[i]
+	end := func() {
+		if started {
+			words = append(words, word.String())
+		}
+		word.Reset()
+		started = false
+	}
+	for g.text != "" {
+		if g.left--; g.left < 0 {
+			return nil, fmt.Errorf("its variables expand to more than %d MiB: write them out, or "+
+				"shorten them", maxGrubText>>20)
+		}
+		c, n := g.text[0], 1
 		switch {
 		case quote == '\'' && c != '\'':
 			word.WriteByte(c)
-		case c == '\\' && i+1 < len(line):
-			i++
-			word.WriteByte(line[i])
-			started = true
+		case c == '\\':
+			var text string
+			text, n = grubEscape(g.text, quote != 0)
+			word.WriteString(text)
+			started = started || text != ""
 		case c == quote && quote != 0:
 			quote = 0
 		case quote == 0 && (c == '"' || c == '\''):
 			quote, started = c, true
 		case c == '$':
-			i += g.expand(&word, line[i:]) - 1
+			n = g.expand(&word, g.text)
 			started = true
-		case quote == 0 && (c == ' ' || c == '\t' || c == '\n' || c == '\r'):
-			if started {
-				words = append(words, word.String())
-			}
-			word.Reset()
-			started = false
+		case quote == 0 && c == '\n':
+			g.text = g.text[1:]
+			end()
+			return words, nil
+		case quote == 0 && (c == ' ' || c == '\t' || c == '\r'):
+			end()
 		case quote == 0 && c == '#' && !started:
-			return words
+			n = len(g.text)
+			if i := strings.IndexByte(g.text, '\n'); i >= 0 {
+				n = i
+			}
 		default:
 			word.WriteByte(c)
 			started = true
 		}
+		g.text = g.text[n:]
 	}
-	if started {
-		words = append(words, word.String())
+	if quote != 0 {
+		return nil, fmt.Errorf("a %c has no counterpart: GRUB reads nothing of it", quote)
 	}
-	return words
+	end()
+	return words, nil
+}
+
+// grubEscape returns what a backslash at the start of text and what follows it stand for, and their
+// length. In double quotes it only stands before what is special there.
+func grubEscape(text string, quoted bool) (value string, length int) {
+	switch {
+	case len(text) == 1:
+		return `\`, 1
+	case text[1] == '\n':
+		return "", 2
+	case quoted && !strings.ContainsRune("\"\\$", rune(text[1])):
+		return text[:2], 2
+	}
+	return text[1:2], 2
 }
 
 // expand writes the value of the variable at the start of text, or its name if it has none, and

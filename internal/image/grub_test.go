@@ -30,12 +30,28 @@ menuentry "Skiff OS 0.1.0" {
 # linux /not
 linux /k a\ b "c d" 'e $v' f${v}g $v$w "x=$v"#y # no`,
 			[]BootEntry{{"", "/k", `"a b" "c d" "e $v" f1g 1$w x=1#y`}}},
-		{"broken quotes", "linux /k \"open\nlinux\nset\nmenuentry\nlinux /m ${open $\n",
-			[]BootEntry{{"", "/k", "open\n"}, {"", "/m", "${open $"}}},
+		{"commands without words", "linux\nset\nmenuentry\nlinux /m ${open $\n",
+			[]BootEntry{{"", "/m", "${open $"}}},
+		{"continued lines", "set a=\"x \\\n  y\"\nmenuentry \"T\" {\n  linux ($root)/vmlinuz \\\n" +
+			"    root=/dev/dm-0 \\\n    dm-mod.create=\"root, \\\n$a\" \\\n  -- a\\\nb\n  initrd /i\n}\n" +
+			"linux /k ends with \\\n",
+			[]BootEntry{{"T", "($root)/vmlinuz", `root=/dev/dm-0 dm-mod.create="root, x   y" -- ab`},
+				{"", "/k", "ends with"}}},
+		{"quotes over lines", "linux /k 'a \\\nb' \"c\nd\" # 'no\nlinux /l \"e\\\"\\f\\$a\"\n",
+			[]BootEntry{{"", "/k", "\"a \\\nb\" c\nd"}, {"", "/l", `e"\f$a`}}},
 	}
 	for _, test := range tests {
 		if got, err := ParseGrub(test.config); err != nil || !slices.Equal(got, test.want) {
 			t.Errorf("%s: %v\n got %q\nwant %q", test.name, err, got, test.want)
+		}
+	}
+}
+
+func TestGrubQuoteWithoutEnd(t *testing.T) {
+	for _, config := range []string{"linux /k \"open\nlinux /l\n", "linux /k\nlinux 'x\n"} {
+		entries, err := ParseGrub(config)
+		if err == nil || !strings.Contains(err.Error(), "has no counterpart") {
+			t.Errorf("%q: %q, %v", config, entries, err)
 		}
 	}
 }
@@ -90,6 +106,7 @@ func TestGrubEntriesRepeatTheirTitle(t *testing.T) {
 func FuzzParseGrub(f *testing.F) {
 	f.Add("set a=b\nmenuentry \"x\" {\nlinux ($root)/k $a ${a} 'q' \"$a\" \\\n}\n")
 	f.Add("set a=xx\nset a=$a$a$a$a\nset a=$a$a$a$a\nmenuentry $a {\nlinux $a\nlinux $a\n")
+	f.Add("linux /k \\\n a=\"b \\\n c\nd\" 'e\\\nf' g\\\nh \\")
 	f.Fuzz(func(t *testing.T, config string) {
 		var entries []BootEntry
 		bound.Work(t, 64<<20, func() { entries, _ = ParseGrub(config) })

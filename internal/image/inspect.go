@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -247,24 +248,25 @@ func parseOSRelease(text string) map[string]string {
 // readInventory reads the list of RPMs, which is in a directory named after the OS.
 func readInventory(fs *Ext4) ([]Package, error) {
 	const name, limit = "application-inventory.json", 16 << 20
-	share, err := fs.find("usr/share")
+	share, err := fs.way("usr/share")
 	if err != nil {
 		return nil, fmt.Errorf("usr/share: %w", err)
 	}
-	dirs, err := fs.list(share)
+	dirs, err := fs.list(share[len(share)-1])
 	if err != nil {
 		return nil, fmt.Errorf("usr/share: %w", err)
 	}
 	for _, dir := range dirs {
 		// Not by its path, which would search usr/share again for each of its names.
 		raw, err := fs.inode(dir.inode)
-		if err == nil {
-			raw, err = fs.walk(raw, name)
-		}
-		if err != nil || mode(raw)&modeType != modeRegular {
+		if err != nil || mode(raw)&modeType != modeDir {
 			continue
 		}
-		text, err := fs.contents(raw, limit)
+		way, err := fs.walk(append(slices.Clone(share), raw), name)
+		if err != nil || mode(way[len(way)-1])&modeType != modeRegular {
+			continue
+		}
+		text, err := fs.contents(way[len(way)-1], limit)
 		if err != nil {
 			continue
 		}

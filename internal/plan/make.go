@@ -16,7 +16,8 @@ import (
 // variant does not support the architecture.
 func Make(ws *workspace.Workspace, ours *workspace.Recipe, r Request) (Plan, error) {
 	m := &maker{ws: ws, ours: ours, r: r, graph: ws.Graph(), plan: Plan{Arch: r.Arch,
-		Packages: map[string]bool{}}, used: map[string]uses{}, secrets: newSecrets(ws.FS)}
+		Packages: map[string]bool{}, Own: ours.Own != nil}, used: map[string]uses{},
+		secrets: newSecrets(ws.FS)}
 	for name := range ws.Packages {
 		m.plan.Packages[name] = true
 	}
@@ -37,6 +38,7 @@ type maker struct {
 	recipe    recipe
 	plan      Plan
 	modules   map[string]int // package -> index of the step that bundles its Go modules
+	vendors   map[string]int // package -> index of the step that vendors those of its own code
 	first     int            // index of the first package step
 	externals externals
 	used      map[string]uses // by package
@@ -139,7 +141,9 @@ func (m *maker) addPackages(order []string) error {
 	if err := m.checkPackages(workspace.Packages(order)); err != nil {
 		return err
 	}
-	m.addModules(order)
+	if err := m.addModules(order); err != nil {
+		return err
+	}
 	// Needs returns positions in the list, which must be indexes of steps: leave room for the steps of
 	// modules, which come first.
 	m.first = len(m.plan.Steps)

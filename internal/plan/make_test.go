@@ -11,6 +11,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"buildsys/internal/crates"
 	"buildsys/internal/manifest"
 	"buildsys/internal/workspace"
 )
@@ -76,7 +77,9 @@ func request() Request {
 		Arch: "x86_64", Variant: "qemu-dev", SDK: "buildsys.invalid/sdk:1", BuildDir: "/b",
 		Identity: Identity{Name: "tiny", PrettyName: "Tiny OS", Version: "1.0.0", BuildID: "abc"},
 		Sources: Sources{
-			Path: func(f manifest.ExternalFile) string { return "/store/" + f.Name() },
+			Path:  func(f manifest.ExternalFile) string { return "/store/" + f.Name() },
+			Sums:  func(s GoSums) string { return "/proxy/" + s.Module },
+			Crate: func(c crates.Crate) string { return "/crates/" + c.String() },
 		},
 	}
 }

@@ -17,14 +17,24 @@ import (
 const bundlesFile = "bundles.tsv"
 
 // addModules adds the steps that bundle Go modules for the given packages, before all other steps.
-func (m *maker) addModules(packages []string) {
-	m.modules = map[string]int{}
+func (m *maker) addModules(packages []string) error {
+	m.modules, m.vendors = map[string]int{}, map[string]int{}
 	for _, name := range packages {
-		if step, ok := m.modulesStep(m.ws.Packages[name]); ok {
+		pkg := m.ws.Packages[name]
+		if step, ok := m.modulesStep(pkg); ok {
 			m.modules[name] = len(m.plan.Steps)
 			m.put(step)
 		}
+		step, ok, err := m.vendorStep(pkg)
+		if err != nil {
+			return err
+		}
+		if ok {
+			m.vendors[name] = len(m.plan.Steps)
+			m.put(step)
+		}
 	}
+	return nil
 }
 
 // modulesStep returns the step that bundles the modules of pkg's archives; ok is false if there are
@@ -59,17 +69,7 @@ func (m *maker) modulesStep(pkg *workspace.Package) (step Step, ok bool) {
 	sortFiles(archives)
 	step = newStep(Modules, pkg.Name, m.dir().Modules(pkg.Name))
 	step.Fetch = fetch
-	step.Solve = Solve{
-		Name:       pkg.Name + " modules",
-		Dockerfile: section(m.ours.Dockerfile, string(Modules)),
-		Target:     string(Modules),
-		Args:       map[string]string{"SDK": m.r.SDK},
-		Contexts: map[string]Context{
-			"recipe":   {Files: recipeFiles(m.ours, string(Modules), m.r.Arch)},
-			"archives": {Files: archives},
-			"modules":  {Derived: proxies},
-		},
-	}
+	step.Solve = m.bundleSolve(pkg.Name+" modules", archives, proxies)
 	return step, true
 }
 

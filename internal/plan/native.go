@@ -46,8 +46,9 @@ func (n *native) packageStep(pkg *workspace.Package, needs graph.Set) (Step, err
 		Contexts: map[string]Context{
 			"recipe":  {Files: n.packageFiles, Shared: true},
 			"package": {Files: files, Top: m.modulesDirs(pkg, pkg.Name)},
-			"sources": {Files: m.secrets.visibleFar(sources, sourcesTop)},
-			"rpms":    m.rpmsContext(needs),
+			"sources": {Files: m.secrets.visibleFar(sources, sourcesTop),
+				Top: m.vendorDirs(pkg, pkg.Name)},
+			"rpms": m.rpmsContext(needs),
 		},
 	}
 	return s, nil

@@ -7,6 +7,8 @@ package plan
 import (
 	"errors"
 	"io/fs"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"buildsys/internal/confined"
@@ -67,9 +69,29 @@ func (o *own) packageStep(pkg *workspace.Package, needs graph.Set) (Step, error)
 		return Step{}, err
 	}
 	tree := s.Solve.Contexts[TreeContext]
-	tree.Dirs = o.m.modulesDirs(pkg, pkg.Dir)
+	if slices.Contains(tree.Made, cargoTop) { // the recipe mounts it
+		if err := o.addCrates(pkg, &s, &tree); err != nil {
+			return Step{}, err
+		}
+	}
+	tree.Dirs = append(o.m.modulesDirs(pkg, pkg.Dir), o.m.vendorDirs(pkg, sourcesTop)...)
 	s.Solve.Contexts[TreeContext] = tree
 	return s, nil
+}
+
+// addCrates adds the crates that first-party code needs to what a package sees.
+func (o *own) addCrates(pkg *workspace.Package, s *Step, tree *Context) error {
+	need, config, dirs, err := o.m.crateFiles(pkg)
+	if err != nil {
+		return err
+	}
+	s.Crates = need
+	config, tree.Derived = below(cargoTop, config, dirs)
+	tree.Files = append(slices.DeleteFunc(tree.Files, func(f File) bool {
+		return slices.ContainsFunc(config, func(c File) bool { return c.Name == f.Name })
+	}), config...)
+	sortFiles(tree.Files)
+	return nil
 }
 
 // imageStep returns a step without Layout: only the Dockerfile knows where partitions are, so their
@@ -80,6 +102,7 @@ func (o *own) imageStep(v *workspace.Variant, packages graph.Set) (s Step, err e
 	s = o.m.newImageStep(Variant, v)
 	s.Uses = packages
 	s.Solve, err = o.solve(Variant, v.Name, sees, packages)
+	s.Solve.Inside = filepath.Base(s.Out)
 	return s, err
 }
 

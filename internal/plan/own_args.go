@@ -53,13 +53,17 @@ func (o *own) addArgs(args map[string]string, features []string) {
 // macros, which cannot be empty.
 const noVariant = "none"
 
-// hideVariant sets the arguments of the variant that a package does not get.
+// hideVariant sets the arguments of the variant that a package does not get. A flavor that is not
+// given or that the variant does not have is empty: Bottlerocket's buildsys gave that, and its
+// recipes make no_flavor of it.
 func hideVariant(args map[string]string) {
-	for _, name := range []string{"VARIANT", "VARIANT_PLATFORM", "VARIANT_RUNTIME", "VARIANT_FAMILY",
-		"VARIANT_FLAVOR"} {
+	for _, name := range []string{"VARIANT", "VARIANT_PLATFORM", "VARIANT_RUNTIME", "VARIANT_FAMILY"} {
 		if args[name] == "" {
 			args[name] = noVariant
 		}
+	}
+	if args["VARIANT_FLAVOR"] == noVariant {
+		args["VARIANT_FLAVOR"] = ""
 	}
 }
 
@@ -72,6 +76,7 @@ func (o *own) imageArgs(v *workspace.Variant) map[string]string {
 	id, features := o.m.r.Identity, v.Features()
 	args := o.m.commonArgs()
 	maps.Copy(args, variantArgs(v))
+	hideVariant(args)
 	o.addArgs(args, features)
 	grub := ""
 	if slices.Contains(features, "grub-set-private-var") {

@@ -68,14 +68,16 @@ func TestOwnViews(t *testing.T) {
 	r.Image = true
 	p := mustMake(t, g1(t), r)
 	want := map[string]string{
-		"package/base": ".dockerignore macros/shared macros/x86_64 packages/base/base.conf " +
-			"packages/base/base.spec roles/default.root.json " +
-			".cargo/ build/rpms/ sources/",
-		"package/greeter": ".dockerignore macros/shared macros/x86_64 packages/greeter/greeter.spec " +
-			"roles/default.root.json sources/greeter/greet.sh " +
-			".cargo/ build/rpms/ sources/ build/rpms/*:base",
-		"package/motd": ".dockerignore macros/shared macros/x86_64 packages/motd/motd.spec " +
-			"roles/default.root.json .cargo/ build/rpms/ sources/",
+		"package/base": ".dockerignore LICENSE macros/shared macros/x86_64 packages/base/base.conf " +
+			"packages/base/base.spec roles/default.root.json sources/LICENSE " +
+			".cargo/ build/rpms/ sources/ sources/models/variant/",
+		"package/greeter": ".dockerignore LICENSE macros/shared macros/x86_64 " +
+			"packages/greeter/greeter.spec roles/default.root.json sources/LICENSE " +
+			"sources/greeter/greet.sh " +
+			".cargo/ build/rpms/ sources/ sources/models/variant/ build/rpms/*:base",
+		"package/motd": ".dockerignore LICENSE macros/shared macros/x86_64 packages/motd/motd.spec " +
+			"roles/default.root.json sources/LICENSE .cargo/ build/rpms/ sources/ " +
+			"sources/models/variant/",
 		// rpm2img names the licence itself, and comes with the files beside it.
 		"variant/echo-dev": "COPYRIGHT LICENSE tools/naming tools/rpm2img build/rpms/ " +
 			"build/rpms/*:base build/rpms/*:greeter build/rpms/*:motd",
@@ -115,6 +117,31 @@ func TestOwnArgs(t *testing.T) {
 		}
 		if s.Solve.KeyArg != "NOCACHE" || s.Layout != nil || len(s.Solve.Images) > 0 {
 			t.Errorf("%s: %+v", id, s.Solve)
+		}
+	}
+}
+
+// TestOwnFlavor: a recipe writes ${VARIANT_FLAVOR:-no}_flavor, so what has no flavor gets none.
+func TestOwnFlavor(t *testing.T) {
+	for variant, want := range map[string]string{"echo-dev": "", "echo-dev-1-gpu": "gpu"} {
+		for _, sensitive := range []string{"true", `"flavor"`, `"platform"`, ""} {
+			files := g1(t)
+			files["variants/"+variant+"/Cargo.toml"] = files["variants/echo-dev/Cargo.toml"]
+			edit(files, "Dockerfile", "ARG REPO\n", "ARG REPO\nARG VARIANT_FLAVOR\n")
+			if sensitive != "" {
+				edit(files, "packages/greeter/Cargo.toml", "source-groups",
+					"variant-sensitive = "+sensitive+"\nsource-groups")
+			}
+			want := want
+			if sensitive == "" || sensitive == `"platform"` {
+				want = ""
+			}
+			r := ownRequest()
+			r.Variant, r.Packages = variant, []string{"greeter"}
+			args := step(t, mustMake(t, files, r), "package/greeter").Solve.Args
+			if got := args["VARIANT_FLAVOR"]; got != want {
+				t.Errorf("%s, sensitive to %q: flavor %q, want %q", variant, sensitive, got, want)
+			}
 		}
 	}
 }

@@ -61,6 +61,9 @@ func (v *view) compose(needs dockerfile.Needs) error {
 			return err
 		}
 	}
+	for _, p := range needs.Points {
+		v.point(p)
+	}
 	return nil
 }
 
@@ -210,6 +213,9 @@ func (v *view) walk(at string, only func(name string) bool) error {
 	return nil
 }
 
+// maxHops bounds the symlinks that one path leads through, as Linux does.
+const maxHops = 40
+
 // follow shows the target of a symlink, if it is in the tree and does not contain the link.
 func (v *view) follow(link File) error {
 	rest := strings.Split(path.Join(path.Dir(link.Name), link.Link), "/")
@@ -225,7 +231,7 @@ func (v *view) follow(link File) error {
 			at = next
 			continue
 		}
-		if hops++; hops > 40 || path.IsAbs(to) {
+		if hops++; hops > maxHops || path.IsAbs(to) {
 			return nil
 		}
 		v.add(File{Name: next, Link: to, Mode: 0o777})

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"buildsys/internal/confined"
+	"buildsys/internal/crates"
 	"buildsys/internal/graph"
 	"buildsys/internal/image"
 	"buildsys/internal/manifest"
@@ -23,6 +24,7 @@ type Plan struct {
 	// Packages has the names of all packages of the tree, planned or not: no step may leave an RPM
 	// in the name of another one.
 	Packages map[string]bool
+	Own      bool // the tree's own Dockerfile makes the steps
 	// Lacks are sentences about what the tree's own Dockerfile needs and the tree does not have; with
 	// any, nothing can be built. Warnings are about what else looks wrong in the Dockerfile.
 	Lacks, Warnings []string
@@ -52,15 +54,27 @@ type Step struct {
 	// waited for by one of these, directly or indirectly.
 	Waits []int
 	Fetch []manifest.ExternalFile // files that must be in the source store before the build
-	Solve Solve                   // without RPMs: see SolveOf
-	Out   string                  // host directory of the outputs; replaced as a whole
-	Link  string                  // symlink to Out to make beside it ("latest"), or empty
+	Sums  []GoSums                // Go modules that must be fetched before the build
+	// Crates must be fetched before the build.
+	Crates []Crates
+	Solve  Solve  // without RPMs: see SolveOf
+	Out    string // host directory of the outputs; replaced as a whole
+	Link   string // symlink to Out to make beside it ("latest"), or empty
 	// Given is true if another process has built the step: its outputs are used as they are in Out,
 	// and there is no Solve.
 	Given bool
 	// Layout is the partition layout of the images of a Variant or Repack; nil for other kinds, and
 	// for images of an own Dockerfile, which alone knows it. DiskFile returns the names of its disks.
 	Layout *image.Layout
+}
+
+// Fetches reports whether anything must be fetched before the build.
+func (s Step) Fetches() bool { return len(s.Fetch)+len(s.Sums)+len(s.Crates) > 0 }
+
+// Crates are the crates that some Cargo.lock names.
+type Crates struct {
+	Of   string // the names of the files
+	List []crates.Crate
 }
 
 // Solve is everything that a builder needs for one build. It has no types of the workspace.
@@ -82,6 +96,9 @@ type Solve struct {
 	// Images are the references of the images that the Dockerfile starts or copies from, without the
 	// SDK.
 	Images []string
+	// Inside is the name of a directory among the outputs whose contents lie beside it afterwards, or
+	// empty: some recipes put images into a directory with the name of their version.
+	Inside string
 	// KeyArg is the build argument that gets the action ID, or empty: NOCACHE, which keeps the
 	// engine from taking a part of one build for another's.
 	KeyArg string

@@ -42,14 +42,11 @@ func newStep(kind Kind, name, out string) Step {
 	return Step{ID: string(kind) + "/" + name, Kind: kind, Name: name, Out: out}
 }
 
-// newPackageStep returns the step of a package without its build. It uses the bundle of Go modules
-// that modulesDirs returns, besides what the package needs.
+// newPackageStep returns the step of a package without its build. It uses the Go modules that
+// modulesDirs and vendorDirs return, besides what the package needs.
 func (m *maker) newPackageStep(pkg *workspace.Package, needs graph.Set) Step {
 	s := newStep(Package, pkg.Name, m.dir().RPMs(pkg.Name))
-	s.Fetch, s.Uses = pkg.ExternalFiles, needs
-	if step, ok := m.modules[pkg.Name]; ok {
-		s.Uses = needs.Union(graph.SetOf(step))
-	}
+	s.Fetch, s.Uses = pkg.ExternalFiles, needs.Union(m.bundles(pkg))
 	return s
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"buildsys/internal/crates"
 	"buildsys/internal/errkind"
 	"buildsys/internal/manifest"
 )
@@ -54,6 +55,8 @@ var noCommit = Commit{ID: "00000000", Seconds: "0"}
 type Sources struct {
 	Path    func(manifest.ExternalFile) string // the file itself
 	Modules func(manifest.ExternalFile) string // the Go module proxy of an archive
+	Sums    func(GoSums) string                // the Go module proxy of a module in the tree
+	Crate   func(crates.Crate) string          // the directory with the files of a crate
 }
 
 // ImageFiles are the files that go into images and do not come from packages.

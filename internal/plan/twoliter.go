@@ -39,7 +39,7 @@ func (t *twoliter) packageStep(pkg *workspace.Package, needs graph.Set) (Step, e
 	if c["sources"], err = t.sources(pkg, c["sources"]); err != nil {
 		return Step{}, err
 	}
-	if c["cargo"], err = t.cargo(pkg); err != nil {
+	if c["cargo"], s.Crates, err = t.cargo(pkg); err != nil {
 		return Step{}, err
 	}
 	c["beside"], err = t.beside(pkg)
@@ -77,19 +77,29 @@ func (t *twoliter) sources(pkg *workspace.Package, groups Context) (Context, err
 	return groups, nil
 }
 
-// cargo returns the crates that a package sees, which somebody put into .cargo/.
-func (t *twoliter) cargo(pkg *workspace.Package) (Context, error) {
+// cargo returns the crates that a package sees: those that somebody put into .cargo/, or else those
+// that have to be fetched for it.
+func (t *twoliter) cargo(pkg *workspace.Package) (Context, []Crates, error) {
 	if !t.m.uses(pkg).cargo {
-		return Context{}, nil
+		return Context{}, nil, nil
 	}
 	if t.crates == nil {
 		files, err := t.treeFiles(cargoTop)
 		if err != nil {
-			return Context{}, err
+			return Context{}, nil, err
 		}
 		t.crates = files
 	}
-	return Context{Files: t.crates, Shared: true}, nil
+	need, config, dirs, err := t.m.crateFiles(pkg)
+	if err != nil || len(need) == 0 {
+		return Context{Files: t.crates, Shared: true}, nil, err
+	}
+	files := slices.DeleteFunc(slices.Clone(t.crates), func(f File) bool {
+		return slices.ContainsFunc(config, func(c File) bool { return c.Name == f.Name })
+	})
+	files = append(files, config...)
+	sortFiles(files)
+	return Context{Files: files, Derived: dirs}, need, nil
 }
 
 // treeFiles returns the files of a top-level directory of the tree, with names relative to it.

@@ -16,7 +16,7 @@ func (p Plan) Unit() Plan {
 	last := p.Steps[end]
 	own := graph.SetOf(end)
 	for _, d := range last.Waits { // only this step uses its modules
-		if s := p.Steps[d]; s.Kind == Modules && s.Name == last.Name {
+		if p.Steps[d].forPackage(last.Name) {
 			own = own.Union(graph.SetOf(d))
 		}
 	}
@@ -24,8 +24,8 @@ func (p Plan) Unit() Plan {
 	for i := range own.All() {
 		keep = keep.Union(p.Steps[i].Uses)
 	}
-	unit, moved := Plan{Arch: p.Arch, Packages: p.Packages, Lacks: p.Lacks,
-		Warnings: p.Warnings}, map[int]int{}
+	unit, moved := p, map[int]int{}
+	unit.Steps = nil
 	for i := range keep.All() {
 		moved[i] = len(unit.Steps)
 		s := p.Steps[i]

@@ -25,29 +25,32 @@ type uses struct {
 // maxSpec bounds a spec. The largest of distributions, of kernels and TeX, are below a megabyte.
 const maxSpec = 16 << 20
 
-// uses returns what the package uses of sources/: its source groups. But cargo reads the manifests
+// uses returns what a package uses of first-party code.
+func (m *maker) uses(pkg *workspace.Package) uses {
+	u, ok := m.used[pkg.Name]
+	if !ok {
+		u = usesOf(m.ws, pkg)
+		m.used[pkg.Name] = u
+	}
+	return u
+}
+
+// usesOf returns what a package uses of sources/: its source groups. But cargo reads the manifests
 // of all members of a workspace to build one of them, so a spec that names the manifest of the
 // workspace sees all of sources/.
-func (m *maker) uses(pkg *workspace.Package) uses {
-	if u, ok := m.used[pkg.Name]; ok {
-		return u
-	}
-	spec, err := confined.ReadIn(m.ws.FS, pkg.Dir+"/"+pkg.Name+".spec", maxSpec)
+func usesOf(ws *workspace.Workspace, pkg *workspace.Package) uses {
+	spec, err := confined.ReadIn(ws.FS, pkg.Dir+"/"+pkg.Name+".spec", maxSpec)
 	// Without a spec nothing is built, and the loader has reported it. One that cannot be read may
 	// name anything.
 	unread := err != nil && !errors.Is(err, fs.ErrNotExist)
-	groups := pkg.SourceGroups
-	u := uses{
-		whole: unread || bytes.Contains(spec, []byte(sourcesTop+"/Cargo.toml")),
-		cargo: unread || bytes.Contains(spec, []byte("cargo")),
-		spec:  spec,
+	whole := unread || bytes.Contains(spec, []byte(sourcesTop+"/Cargo.toml"))
+	return uses{
+		whole: whole, cargo: unread || bytes.Contains(spec, []byte("cargo")), spec: spec,
+		source: func(name string) bool {
+			return whole || slices.ContainsFunc(pkg.SourceGroups,
+				func(group string) bool { return within(name, sourcesTop+"/"+group) })
+		},
 	}
-	u.source = func(name string) bool {
-		return u.whole || slices.ContainsFunc(groups,
-			func(group string) bool { return within(name, sourcesTop+"/"+group) })
-	}
-	m.used[pkg.Name] = u
-	return u
 }
 
 // cargoLock reports whether a file is a working file of cargo, whose contents are no input of a

@@ -228,7 +228,7 @@ func (l layers) jobs() (int, error) {
 }
 
 func (l layers) sources(cacheDir cachedir.Dir) (s build.SourcesConfig, err error) {
-	s.GoProxy = l.Getenv("GOPROXY")
+	s.GoProxy, s.CratesProxy = l.Getenv("GOPROXY"), l.Getenv("BUILDSYS_CRATES_PROXY")
 	if s.Upstream, err = l.booleanOr("BUILDSYS_UPSTREAM_SOURCE_FALLBACK", true); err != nil {
 		return s, err
 	}

@@ -1,0 +1,160 @@
+// crates: the crates that a Cargo.lock names, unpacked as a vendor directory wants them.
+
+package fetch
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"buildsys/internal/confined"
+	"buildsys/internal/crates"
+	"buildsys/internal/ctxio"
+	"buildsys/internal/errkind"
+	"buildsys/internal/progress"
+)
+
+// cratesSetting is the environment variable with the places of crates, in the form of GOPROXY:
+// each has NAME/NAME-VERSION.crate.
+const cratesSetting = "BUILDSYS_CRATES_PROXY"
+
+// defaultCrates is where the public registry has its crates.
+const defaultCrates = "https://static.crates.io/crates"
+
+// CratePath returns the directory with the files of a crate that FetchCrates fills.
+func (s *Store) CratePath(c crates.Crate) string {
+	return filepath.Join(s.Crates, "unpacked", c.SHA256)
+}
+
+// FetchCrates fetches and unpacks crates, each held to its checksum. of is the file that names them.
+// The error is a *CrateError, a *StoreError, about the contents of a crate, or the context's.
+func (s *Store) FetchCrates(ctx context.Context, step, of string, list []crates.Crate) error {
+	var todo []*pinned
+	byTitle := map[string]crates.Crate{}
+	for _, c := range list {
+		byTitle[c.String()] = c
+		todo = append(todo, &pinned{
+			title: c.String(), name: c.Name + "/" + c.String() + ".crate", root: s.Crates,
+			kept:    filepath.Join(s.Crates, "files", c.SHA256+".crate"),
+			setting: cratesSetting, proxies: s.cratesProxy,
+			check: func(ctx context.Context, path string) error {
+				return wrongSum(c.SHA256)(hashCrate(ctx, path))
+			},
+			failed: func(tried []Attempt, bad bool) error {
+				return &CrateError{Crate: c, Of: of, Bad: bad, Tried: tried}
+			},
+		})
+	}
+	return s.fetchPinned(ctx, step, "crates of "+of, todo, func(p *pinned) error {
+		return s.unpack(ctx, p, byTitle[p.title])
+	})
+}
+
+func (s *Store) cratesProxy() string {
+	if s.CratesProxy == "" {
+		return defaultCrates
+	}
+	return s.CratesProxy
+}
+
+func hashCrate(ctx context.Context, path string) (string, error) {
+	f, err := confined.Path{Name: path}.Open()
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	_, err = io.Copy(sum, ctxio.NewReader(ctx, f))
+	return fmt.Sprintf("%x", sum.Sum(nil)), err
+}
+
+// unpack makes the directory of a crate, unless it is there as it must be.
+func (s *Store) unpack(ctx context.Context, p *pinned, c crates.Crate) error {
+	dir := s.CratePath(c)
+	err := inCrate(p.kept, dir, func(f io.Reader, root *os.Root) error {
+		return c.Check(ctx, f, root)
+	})
+	if err == nil || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		p.job.emit(progress.Warning, fmt.Sprintf("%s was damaged in the cache (%s: %v); it is unpacked "+
+			"again", c, dir, err), nil)
+	}
+	if err := mkdirAll(filepath.Dir(dir)); err != nil {
+		return err
+	}
+	made, err := os.MkdirTemp(filepath.Dir(dir), ".new-")
+	if err != nil {
+		return storeError("create", dir, err)
+	}
+	defer os.RemoveAll(made)
+	err = inCrate(p.kept, made, func(f io.Reader, root *os.Root) error {
+		return c.Unpack(ctx, f, root)
+	})
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(os.Chmod(made, 0o755), os.RemoveAll(dir)); err != nil {
+		return storeError("replace", dir, err)
+	}
+	if err := os.Rename(made, dir); err != nil && !errors.Is(err, fs.ErrExist) {
+		return storeError("rename", dir, err) // another run may have made it meanwhile
+	}
+	return nil
+}
+
+// inCrate calls do with a .crate file and a directory of its files.
+func inCrate(file, dir string, do func(io.Reader, *os.Root) error) error {
+	f, err := confined.Path{Name: file}.Open()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return do(f, root)
+}
+
+// CrateError reports that no place has a crate with the bytes that a Cargo.lock requires.
+type CrateError struct {
+	Crate crates.Crate
+	Of    string // the file that names it
+	Bad   bool   // a place has other bytes
+	Tried []Attempt
+}
+
+// Error names every place that was asked.
+func (e *CrateError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "crate %s, which %s names, ", e.Crate, e.Of)
+	if e.Bad {
+		fmt.Fprintf(&b, "has a wrong checksum wherever it exists\n  wanted: sha256 %s", e.Crate.SHA256)
+	} else {
+		b.WriteString("could not be fetched")
+	}
+	for _, t := range e.Tried {
+		fmt.Fprintf(&b, "\n  %s: %v", t.Place, t.Err)
+	}
+	b.WriteString("\n  set " + cratesSetting + " to places that have NAME/NAME-VERSION.crate, as in " +
+		"https://crates.example.com or file:///a/directory")
+	return b.String()
+}
+
+// ErrorKind returns errkind.Integrity if a place has other bytes, and errkind.Environment
+// otherwise.
+func (e *CrateError) ErrorKind() errkind.Kind {
+	if e.Bad {
+		return errkind.Integrity
+	}
+	return errkind.Environment
+}
