@@ -7,8 +7,9 @@ import (
 )
 
 const fetchHelp = `Fetches the kits that Twoliter.lock names for the architecture, and the sources
-of the named packages and of what they need, or of all packages. A build fetches
-the sources it needs by itself, but never kits.
+of the named packages and of what they need, or of all packages: archives, and
+the Go modules and crates that first-party code needs by its go.sum and
+Cargo.lock. A build fetches the sources it needs by itself, but never kits.
 
 A kit must have the digest in Twoliter.lock. If its tag now leads to another
 image, or Twoliter.toml asks for another version, run "buildsys update". Kits

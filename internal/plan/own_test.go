@@ -124,7 +124,7 @@ func TestOwnArgs(t *testing.T) {
 // TestOwnRPMs: the first trees of this form had their RPMs in build/packages.
 func TestOwnRPMs(t *testing.T) {
 	files := g1(t)
-	text := strings.ReplaceAll(string(files["Dockerfile"].Data), "/host/build/rpms", "/host/build/packages")
+	text := strings.ReplaceAll(string(files["Dockerfile"].Data), "/build/rpms", "/build/packages")
 	files["Dockerfile"] = &fstest.MapFile{Data: []byte(text), Mode: 0o644}
 	r := ownRequest()
 	r.Packages = []string{"greeter"}
