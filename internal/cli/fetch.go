@@ -8,8 +8,10 @@ import (
 
 const fetchHelp = `Fetches the kits that Twoliter.lock names for the architecture, the SDK image that
 it names, and the sources of the named packages and of what they need, or of all
-packages. A build fetches the sources it needs by itself, but never kits or the
-SDK. The SDK goes to the Docker engine, if that lacks it and answers.
+packages: archives, and the Go modules and crates that first-party code needs by
+its go.sum and Cargo.lock. A build fetches the sources it needs by itself, but
+never kits or the SDK. The SDK goes to the Docker engine, if that lacks it and
+answers.
 
 Kits and SDK must have the digest in Twoliter.lock. If its tag now leads to another
 image, or Twoliter.toml asks for another version, run "buildsys update". Kits

@@ -59,10 +59,11 @@ func TestForeignRecipe(t *testing.T) {
 		}
 	}
 	seesOnly(t, root, "greeter",
-		".cargo .dockerignore build build/rpms build/rpms/tiny-x86_64-base-1.0-1.noarch.rpm macros "+
-			"macros/shared "+
+		".cargo .dockerignore LICENSE build build/rpms build/rpms/tiny-x86_64-base-1.0-1.noarch.rpm "+
+			"macros macros/shared "+
 			"macros/x86_64 packages packages/greeter packages/greeter/greeter.spec roles "+
-			"roles/default.root.json sources sources/greeter sources/greeter/greet.sh")
+			"roles/default.root.json sources sources/LICENSE sources/greeter sources/greeter/greet.sh "+
+			"sources/models sources/models/variant")
 
 	buildsys(t, root, idle, "build-variant", "echo-dev").must(t, 0,
 		"4 steps up to date, nothing to do")
@@ -101,6 +102,31 @@ func TestForeignRecipe(t *testing.T) {
 	if rpmBytes(t, other, "greeter") != rpmBytes(t, root, "greeter") {
 		t.Error("another checkout has another RPM")
 	}
+}
+
+// TestForeignGo: a Go module in sources/ that needs another one gets vendor/ where the build looks
+// for it, and not in the checkout.
+func TestForeignGo(t *testing.T) {
+	needEngine(t)
+	root, sdk := foreignTree(t), sdkOf(t)
+	proxy, sums := moduleProxy(t, "hello")
+	env := append(slices.Clone(sdk), "GOPROXY=file://"+proxy)
+	write(t, root, "sources/greeter/go.mod",
+		"module example.test/app\n\ngo 1.19\n\nrequire example.test/dep v1.2.3\n")
+	write(t, root, "sources/greeter/go.sum", sums)
+	write(t, root, "sources/greeter/main.go",
+		"package main\n\nimport \"example.test/dep\"\n\nfunc main() { println(dep.Greeting) }\n")
+	spec, err := os.ReadFile(filepath.Join(root, "packages/greeter/greeter.spec"))
+	buildtest.Must(t, err)
+	write(t, root, "packages/greeter/greeter.spec", strings.Replace(string(spec), "%install\n",
+		"%install\ngrep hello %{_topdir}/BUILD/sources/greeter/vendor/example.test/dep/dep.go\n", 1))
+	buildsys(t, root, env, "fetch", "greeter").must(t, 0, "and what 1 Go modules of the tree need")
+	env = append(slices.Clone(sdk), "GOPROXY=off") // nothing more is asked for
+	buildsys(t, root, env, "build-package", "greeter").must(t, 0)
+	if _, err := os.Stat(filepath.Join(root, "sources/greeter/vendor")); err == nil {
+		t.Error("the checkout has a vendor/")
+	}
+	buildsys(t, root, append(env, noEngine), "build-package", "greeter").must(t, 0, "nothing to do")
 }
 
 // seesOnly compares what the step of a package found at /host.

@@ -32,7 +32,8 @@ func (s *Store) CratePath(c crates.Crate) string {
 	return filepath.Join(s.Crates, "unpacked", c.SHA256)
 }
 
-// FetchCrates fetches and unpacks crates, each held to its checksum. of is the file that names them.
+// FetchCrates fetches and unpacks crates, each held to its checksum. of is the file that names
+// them.
 // The error is a *CrateError, a *StoreError, about the contents of a crate, or the context's.
 func (s *Store) FetchCrates(ctx context.Context, step, of string, list []crates.Crate) error {
 	var todo []*pinned

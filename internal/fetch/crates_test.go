@@ -25,9 +25,10 @@ func crateFile(t *testing.T, name string) (crates.Crate, []byte) {
 	var buf bytes.Buffer
 	z := gzip.NewWriter(&buf)
 	w := tar.NewWriter(z)
-	for file, text := range map[string]string{"Cargo.toml": "[package]\n", "src/lib.rs": "// " + name} {
-		err := w.WriteHeader(&tar.Header{Name: name + "-1.0.0/" + file, Typeflag: tar.TypeReg, Mode: 0o644,
-			Size: int64(len(text))})
+	files := map[string]string{"Cargo.toml": "[package]\n", "src/lib.rs": "// " + name}
+	for file, text := range files {
+		err := w.WriteHeader(&tar.Header{Name: name + "-1.0.0/" + file, Typeflag: tar.TypeReg,
+			Mode: 0o644, Size: int64(len(text))})
 		if _, e := w.Write([]byte(text)); err != nil || e != nil {
 			t.Fatal(err, e)
 		}
@@ -61,7 +62,8 @@ func TestFetchCrates(t *testing.T) {
 	}
 	must(os.MkdirAll(filepath.Join(dir, "a"), 0o755))
 	must(os.WriteFile(filepath.Join(dir, "a/a-1.0.0.crate"), dataA, 0o644))
-	s := &Store{Crates: t.TempDir(), CratesProxy: server.URL + ",file://" + dir, tuned: tuning{jobs: 1}}
+	s := &Store{Crates: t.TempDir(), CratesProxy: server.URL + ",file://" + dir,
+		tuned: tuning{jobs: 1}}
 	get := func() error {
 		return s.FetchCrates(t.Context(), "package/os", "sources/Cargo.lock", []crates.Crate{a, b})
 	}

@@ -121,6 +121,21 @@ func TestOwnArgs(t *testing.T) {
 	}
 }
 
+// TestOwnRPMs: the first trees of this form had their RPMs in build/packages.
+func TestOwnRPMs(t *testing.T) {
+	files := g1(t)
+	text := strings.ReplaceAll(string(files["Dockerfile"].Data), "/build/rpms", "/build/packages")
+	files["Dockerfile"] = &fstest.MapFile{Data: []byte(text), Mode: 0o644}
+	r := ownRequest()
+	r.Packages = []string{"greeter"}
+	p := mustMake(t, files, r)
+	got := sees(p, step(t, p, "package/greeter"))
+	if !strings.Contains(got, " build/packages/ ") || strings.Contains(got, "build/rpms") ||
+		!strings.HasSuffix(got, " build/packages/*:base") {
+		t.Errorf("greeter sees %s", got)
+	}
+}
+
 // TestOwnFlavor: a recipe writes ${VARIANT_FLAVOR:-no}_flavor, so what has no flavor gets none.
 func TestOwnFlavor(t *testing.T) {
 	for variant, want := range map[string]string{"echo-dev": "", "echo-dev-1-gpu": "gpu"} {

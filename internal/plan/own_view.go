@@ -26,11 +26,12 @@ type view struct {
 	files   map[string]File
 	made    map[string]bool // directories that exist even if empty
 	seen    map[string]bool // mount and path of what was mentioned
+	rpmsAt  string          // where the RPMs of packages are
 }
 
 func (o *own) newView(args map[string]string) *view {
-	return &view{own: o, args: args, files: map[string]File{}, made: map[string]bool{TreeRPMs: true},
-		seen: map[string]bool{}}
+	return &view{own: o, args: args, files: map[string]File{}, made: map[string]bool{},
+		seen: map[string]bool{}, rpmsAt: treeRPMs[0]}
 }
 
 // context returns the composed context, with the RPMs of the given steps.
@@ -38,11 +39,12 @@ func (v *view) context(rpms graph.Set) Context {
 	files := slices.Collect(maps.Values(v.files))
 	sortFiles(files)
 	made, ignore := slices.Sorted(maps.Keys(v.made)), v.own.ignore.Patterns
-	return Context{Files: files, RPMs: rpms, Made: made, Ignore: ignore}
+	return Context{Files: files, RPMs: rpms, RPMsAt: v.rpmsAt, Made: made, Ignore: ignore}
 }
 
 // compose shows what a target needs.
 func (v *view) compose(needs dockerfile.Needs) error {
+	v.findRPMs(needs)
 	for _, p := range needs.Copies {
 		if err := v.copied(p); err != nil {
 			return err
@@ -65,6 +67,20 @@ func (v *view) compose(needs dockerfile.Needs) error {
 		v.point(p)
 	}
 	return nil
+}
+
+// findRPMs finds out where the commands look for the RPMs of packages.
+func (v *view) findRPMs(needs dockerfile.Needs) {
+	for _, at := range treeRPMs {
+		named := func(p string) bool { return within(p, at) }
+		if slices.ContainsFunc(needs.Trees, func(t dockerfile.Tree) bool {
+			return slices.ContainsFunc(t.Paths, named)
+		}) {
+			v.rpmsAt = at
+			break
+		}
+	}
+	v.made[v.rpmsAt] = true
 }
 
 // copied shows what a COPY takes. If that is nothing, the build would fail there, so it records a
@@ -90,7 +106,7 @@ func (v *view) copied(p dockerfile.Path) error {
 	}
 	_, err := fs.Lstat(v.own.m.ws.FS, p.Name)
 	switch {
-	case len(v.files) > before || v.shown(p.Name) || strings.HasPrefix(p.Name+"/", TreeRPMs+"/"):
+	case len(v.files) > before || v.shown(p.Name) || within(p.Name, v.rpmsAt):
 	case err == nil && v.own.ignore.Matches(p.Name):
 		v.own.m.lack("%sthe recipe copies %s, which %s excludes", at, p.Name,
 			dockerfile.IgnoreName)

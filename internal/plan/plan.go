@@ -107,8 +107,9 @@ type Solve struct {
 // TreeContext is the name that Contexts has for the unnamed context of an own Dockerfile: the tree.
 const TreeContext = "tree"
 
-// TreeRPMs is the directory in the TreeContext with the RPMs of all packages, side by side.
-const TreeRPMs = "build/rpms"
+// treeRPMs are the directories that an own Dockerfile may look for the RPMs of all packages in,
+// side by side. The first is that of nearly all.
+var treeRPMs = []string{"build/rpms", "build/packages"}
 
 // ContextPrefix begins the name of every named context. The .invalid top-level domain (RFC 2606)
 // never resolves, so a missing context fails instead of being pulled as an image from Docker Hub.
@@ -119,7 +120,8 @@ type Context struct {
 	Files []File // sorted by Name
 	// RPMs are the indexes of the steps of the plan whose outputs the build sees. SolveOf replaces
 	// them by Dirs.
-	RPMs graph.Set
+	RPMs   graph.Set
+	RPMsAt string // the directory for them; TreeContext only
 	// Dirs are host directories, sorted by Name, that are read when the build starts. One that does
 	// not exist then is an error.
 	Dirs []*Dir
@@ -144,7 +146,7 @@ type Dir struct {
 }
 
 // SolveOf returns the build of a step of p for a builder, with the RPMs of its contexts among their
-// Dirs: each in a directory with the name of its package, or in the TreeContext all in TreeRPMs.
+// Dirs: each in a directory with the name of its package, or in the TreeContext all in its RPMsAt.
 // They are sorted by package, as what a build sees must not depend on the order of a plan.
 //
 // The list is made only for a step that is built, not for each that is planned: in a deep tree with
@@ -163,7 +165,7 @@ func (p Plan) SolveOf(s Step) Solve {
 		slices.SortFunc(dirs, func(a, b *Dir) int { return strings.Compare(a.Name, b.Name) })
 		if name == TreeContext {
 			for _, d := range dirs {
-				d.Name = TreeRPMs
+				d.Name = c.RPMsAt
 			}
 		}
 		c.RPMs, c.Dirs = graph.Set{}, append(dirs, c.Dirs...)

@@ -20,6 +20,7 @@ import (
 // The files and directories of a tree.
 const (
 	releaseFile  = "Release.toml"
+	makefile     = "Makefile.toml"
 	manifestFile = "Cargo.toml"
 	packagesDir  = "packages"
 	variantsDir  = "variants"
@@ -120,7 +121,8 @@ func (w *Workspace) VariantNames() []string { return slices.Sorted(maps.Keys(w.V
 var ErrNoRoot = errors.New("no project tree")
 
 // FindRoot returns the nearest directory at or above dir that is the root of a tree: it has
-// Release.toml or Twoliter.toml, and packages/, kits/ or variants/. The error is an ErrNoRoot.
+// Release.toml, Twoliter.toml or Makefile.toml, and packages/, kits/ or variants/. The error is an
+// ErrNoRoot.
 func FindRoot(dir string) (string, error) {
 	start, err := filepath.Abs(dir)
 	if err != nil {
@@ -131,14 +133,15 @@ func FindRoot(dir string) (string, error) {
 			return at, nil
 		}
 		if at == filepath.Dir(at) {
-			return "", fmt.Errorf("%w at or above %s: no directory there has %s or %s, and packages/",
-				ErrNoRoot, start, releaseFile, projectFile)
+			return "", fmt.Errorf("%w at or above %s: no directory there has %s, %s or %s, and packages/",
+				ErrNoRoot, start, releaseFile, projectFile, makefile)
 		}
 	}
 }
 
 func isRoot(dir string) bool {
-	if !isFile(filepath.Join(dir, releaseFile)) && !isFile(filepath.Join(dir, projectFile)) {
+	marks := []string{releaseFile, projectFile, makefile}
+	if !slices.ContainsFunc(marks, func(m string) bool { return isFile(filepath.Join(dir, m)) }) {
 		return false
 	}
 	for _, below := range []string{packagesDir, kitsDir, variantsDir} {

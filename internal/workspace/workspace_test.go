@@ -228,6 +228,14 @@ func TestFindRoot(t *testing.T) {
 			t.Errorf("from %s: got %s, %v; want %s", below, got, err, root)
 		}
 	}
+	for _, mark := range []string{"Release.toml", "Twoliter.toml", "Makefile.toml"} {
+		root := t.TempDir()
+		must(t, os.Mkdir(filepath.Join(root, "packages"), 0o755))
+		must(t, os.WriteFile(filepath.Join(root, mark), nil, 0o644))
+		if got, err := FindRoot(filepath.Join(root, "packages")); got != root || err != nil {
+			t.Errorf("with %s: got %s, %v", mark, got, err)
+		}
+	}
 	outside := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(outside, "Release.toml"), nil, 0o644)) // no packages/ beside it
 	if got, err := FindRoot(outside); !errors.Is(err, ErrNoRoot) {
