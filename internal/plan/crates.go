@@ -73,8 +73,8 @@ func elsewhere(o crates.Other, locks []string) string {
 // lockName is the name of the files that name crates with their checksums.
 const lockName = "Cargo.lock"
 
-// seenLocks returns the names of the Cargo.lock files below sources/ that a package sees if cargo is
-// in its spec.
+// seenLocks returns the names of the Cargo.lock files below sources/ that a package sees if cargo
+// is in its spec.
 func seenLocks(ws *workspace.Workspace, pkg *workspace.Package) ([]string, error) {
 	u := usesOf(ws, pkg)
 	if !u.cargo {
