@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 	"slices"
 	"strings"
 
@@ -43,14 +42,18 @@ type Needs struct {
 // be got in another way.
 func FirstParty(ws *workspace.Workspace, pkg *workspace.Package, warn func(string)) (Needs, error) {
 	var n Needs
-	modules, err := goModules(ws, pkg)
+	modules, err := goModules(ws, pkg, findIn(ws.FS))
 	if err != nil {
 		return n, err
 	}
 	for _, m := range modules {
 		n.Sums = append(n.Sums, m.GoSums)
 	}
-	lock, names, err := crateLocks(ws, pkg)
+	names, err := seenLocks(ws, pkg)
+	if err != nil {
+		return n, err
+	}
+	lock, err := crateLocks(ws, pkg, names)
 	for _, o := range lock.Others {
 		warn(elsewhere(o, names))
 	}
@@ -67,40 +70,47 @@ func elsewhere(o crates.Other, locks []string) string {
 		safetext.Line(o.Version), safetext.Line(o.Source), cargoTop, vendorTop)
 }
 
-// crateLocks returns what the Cargo.lock files below sources/ name that a package with cargo in its
-// spec sees, and their names. They are none if the tree itself has crates in .cargo/.
-func crateLocks(ws *workspace.Workspace, pkg *workspace.Package) (crates.Lock, []string, error) {
+// lockName is the name of the files that name crates with their checksums.
+const lockName = "Cargo.lock"
+
+// seenLocks returns the names of the Cargo.lock files below sources/ that a package sees if cargo
+// is in its spec.
+func seenLocks(ws *workspace.Workspace, pkg *workspace.Package) ([]string, error) {
 	u := usesOf(ws, pkg)
-	if !u.cargo || ownCrates(ws) {
-		return crates.Lock{}, nil, nil
+	if !u.cargo {
+		return nil, nil
 	}
-	files, err := ws.TreeFiles(sourcesTop, func(dir string) bool {
-		return skipGoDir(dir) || path.Base(dir) == "node_modules"
-	})
+	found, err := named(ws.FS, sourcesTop, lockName)
 	if err != nil {
-		return crates.Lock{}, nil, err
+		return nil, &RequestError{What: "package " + pkg.Name, Why: err.Error()}
+	}
+	return slices.DeleteFunc(found, func(name string) bool { return !u.source(name) }), nil
+}
+
+// crateLocks returns what some Cargo.lock files name: nothing if the tree itself has crates in
+// .cargo/.
+func crateLocks(ws *workspace.Workspace, pkg *workspace.Package, names []string) (crates.Lock,
+	error) {
+	if len(names) == 0 || ownCrates(ws) {
+		return crates.Lock{}, nil
 	}
 	var locks []crates.Lock
-	var names []string
-	for _, f := range files {
-		if path.Base(f.Name) != "Cargo.lock" || f.Link != "" || !u.source(f.Name) {
-			continue
-		}
-		text, err := confined.ReadIn(ws.FS, f.Name, crates.MaxLock)
+	for _, name := range names {
+		text, err := confined.ReadIn(ws.FS, name, crates.MaxLock)
 		if err != nil {
-			return crates.Lock{}, nil, &RequestError{What: "package " + pkg.Name, Why: err.Error()}
+			return crates.Lock{}, &RequestError{What: "package " + pkg.Name, Why: err.Error()}
 		}
-		lock, err := crates.ParseLock(f.Name, text)
+		lock, err := crates.ParseLock(name, text)
 		if err != nil {
-			return crates.Lock{}, nil, &RequestError{What: "package " + pkg.Name, Why: err.Error()}
+			return crates.Lock{}, &RequestError{What: "package " + pkg.Name, Why: err.Error()}
 		}
-		locks, names = append(locks, lock), append(names, f.Name)
+		locks = append(locks, lock)
 	}
 	all, err := crates.Merge(locks...)
 	if err != nil {
-		return all, names, &RequestError{What: "package " + pkg.Name, Why: err.Error()}
+		return all, &RequestError{What: "package " + pkg.Name, Why: err.Error()}
 	}
-	return all, names, nil
+	return all, nil
 }
 
 // ownCrates reports whether somebody has put crates into the tree's .cargo/, as "cargo fetch" and
@@ -114,11 +124,11 @@ func ownCrates(ws *workspace.Workspace) bool {
 	return false
 }
 
-// crateFiles returns what a package needs of crates: the fetches of its step, cargo's
-// configuration, and the crates, under names below .cargo/. There is none if cargo is not used.
-func (m *maker) crateFiles(pkg *workspace.Package) (need []Crates, config []File, dirs []*Dir,
-	err error) {
-	lock, names, err := crateLocks(m.ws, pkg)
+// crateFiles returns what a package needs of the crates that the named Cargo.lock files name: the
+// fetches of its step, cargo's configuration, and the crates, under names below .cargo/.
+func (m *maker) crateFiles(pkg *workspace.Package, names []string) (need []Crates, config []File,
+	dirs []*Dir, err error) {
+	lock, err := crateLocks(m.ws, pkg, names)
 	if err != nil || len(lock.Crates)+len(lock.Others) == 0 {
 		return nil, nil, nil, err
 	}

@@ -7,6 +7,7 @@ package plan
 import (
 	"errors"
 	"io/fs"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -70,7 +71,7 @@ func (o *own) packageStep(pkg *workspace.Package, needs graph.Set) (Step, error)
 	}
 	tree := s.Solve.Contexts[TreeContext]
 	if slices.Contains(tree.Made, cargoTop) { // the recipe mounts it
-		if err := o.addCrates(pkg, &s, &tree); err != nil {
+		if err := o.addCrates(sees, &s, &tree); err != nil {
 			return Step{}, err
 		}
 	}
@@ -80,8 +81,17 @@ func (o *own) packageStep(pkg *workspace.Package, needs graph.Set) (Step, error)
 }
 
 // addCrates adds the crates that first-party code needs to what a package sees.
-func (o *own) addCrates(pkg *workspace.Package, s *Step, tree *Context) error {
-	need, config, dirs, err := o.m.crateFiles(pkg)
+func (o *own) addCrates(sees *view, s *Step, tree *Context) error {
+	if !sees.uses().cargo {
+		return nil
+	}
+	var locks []string
+	for _, f := range tree.Files {
+		if within(f.Name, sourcesTop) && path.Base(f.Name) == lockName && f.Link == "" {
+			locks = append(locks, f.Name)
+		}
+	}
+	need, config, dirs, err := o.m.crateFiles(sees.pkg, locks)
 	if err != nil {
 		return err
 	}

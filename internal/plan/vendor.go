@@ -38,17 +38,44 @@ const vendorSuffix = ":" + sourcesTop
 // maxGoModules bounds the Go modules of a package's source groups.
 const maxGoModules = 100
 
-func goModules(ws *workspace.Workspace, pkg *workspace.Package) ([]goModule, error) {
+// finder returns the regular files with a name at and below a directory of the tree.
+type finder func(at, name string) ([]string, error)
+
+// findIn returns a finder that reads the tree.
+func findIn(tree fs.FS) finder {
+	return func(at, name string) ([]string, error) { return named(tree, at, name) }
+}
+
+// find is a finder among the files of the tree that other steps see anyway.
+func (o *own) find(at, name string) (found []string, err error) {
+	files, err := o.treeFiles(sourcesTop)
+	for _, f := range files {
+		if path.Base(f.Name) != name || f.Link != "" || !within(f.Name, at) {
+			continue
+		}
+		dir := path.Dir(f.Name)
+		for dir != at && dir != "." && !skipGoDir(dir) {
+			dir = path.Dir(dir)
+		}
+		if dir == at {
+			found = append(found, f.Name)
+		}
+	}
+	return found, err
+}
+
+// goModules returns the Go modules in the source groups of a package that have no vendor/ and need
+// other modules.
+func goModules(ws *workspace.Workspace, pkg *workspace.Package, find finder) ([]goModule, error) {
 	var modules []goModule
 	for _, group := range pkg.SourceGroups {
-		files, err := ws.TreeFiles(path.Join(sourcesTop, group), skipGoDir)
+		files, err := find(path.Join(sourcesTop, group), "go.mod")
 		if err != nil {
-			return nil, err
+			return nil, &RequestError{What: "package " + pkg.Name, Why: err.Error()}
 		}
 		for _, f := range files {
-			dir := path.Dir(f.Name)
-			if path.Base(f.Name) != "go.mod" || f.Link != "" || slices.ContainsFunc(modules,
-				func(m goModule) bool { return m.Module == dir }) {
+			dir := path.Dir(f)
+			if slices.ContainsFunc(modules, func(m goModule) bool { return m.Module == dir }) {
 				continue
 			}
 			if _, err := fs.Stat(ws.FS, dir+"/vendor"); err == nil {
@@ -68,6 +95,25 @@ func goModules(ws *workspace.Workspace, pkg *workspace.Package) ([]goModule, err
 		}
 	}
 	return modules, nil
+}
+
+// named returns the regular files with a name at and below a directory of the tree, but for those
+// where neither go nor cargo looks. It only reads directories, as every plan pays for it.
+func named(tree fs.FS, at, name string) (found []string, err error) {
+	err = fs.WalkDir(tree, at, func(at string, e fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil:
+			return err
+		case e.IsDir() && skipGoDir(at):
+			return fs.SkipDir
+		case e.Name() == name && e.Type().IsRegular():
+			found = append(found, at)
+		}
+		return nil
+	})
+	return found, err
 }
 
 // skipGoDir reports whether the go command sees no modules in a directory.
@@ -109,7 +155,11 @@ func readGoModule(tree fs.FS, dir string) (m goModule, needs bool, err error) {
 // Like "go mod vendor", it sees what imports something. So a package whose other files change does
 // not wait for it.
 func (m *maker) vendorStep(pkg *workspace.Package) (step Step, ok bool, err error) {
-	modules, err := goModules(m.ws, pkg)
+	find := findIn(m.ws.FS)
+	if o, ok := m.recipe.(*own); ok {
+		find = o.find
+	}
+	modules, err := goModules(m.ws, pkg, find)
 	if err != nil || len(modules) == 0 {
 		return Step{}, false, err
 	}
