@@ -142,20 +142,34 @@ func (t *twoliter) beside(pkg *workspace.Package) (Context, error) {
 // rootJSON returns the root metadata of the update repository. The package would silently lack them
 // if they are not there, so that is recorded as a lack.
 func (t *twoliter) rootJSON(pkg *workspace.Package) ([]File, error) {
-	data, at := t.m.r.Files.RootJSON, "roles/"+t.m.r.Files.Repo+".root.json"
+	data := t.m.r.Files.RootJSON
 	if len(data) == 0 {
 		var err error
-		data, err = confined.ReadIn(t.m.ws.FS, at, manifest.MaxSize)
-		if errors.Is(err, fs.ErrNotExist) {
-			t.m.lack("%s/%s.spec: it packs %s, which the tree does not have: %s", pkg.Dir, pkg.Name,
-				at, rootJSONHint)
-			return nil, nil
-		}
-		if err != nil {
-			return nil, &RequestError{What: "package " + pkg.Name, Why: err.Error()}
+		if data, err = t.treeRootJSON("package " + pkg.Name); err != nil {
+			return nil, err
 		}
 	}
+	if data == nil {
+		t.m.lack("%s/%s.spec: it packs %s, which the tree does not have: %s", pkg.Dir, pkg.Name,
+			t.rootJSONPath(), rootJSONHint)
+		return nil, nil
+	}
 	return []File{{Name: rootJSONFile, Data: data, Mode: 0o644}}, nil
+}
+
+// rootJSONPath returns where Twoliter looks for the root metadata in a tree.
+func (t *twoliter) rootJSONPath() string { return "roles/" + t.m.r.Files.Repo + ".root.json" }
+
+// treeRootJSON returns the root metadata that the tree has for what, nil if it has none.
+func (t *twoliter) treeRootJSON(what string) ([]byte, error) {
+	data, err := confined.ReadIn(t.m.ws.FS, t.rootJSONPath(), manifest.MaxSize)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, &RequestError{What: what, Why: err.Error()}
+	}
+	return data, nil
 }
 
 // asksVariant finds where a spec asks for the variant: for a part of its name, or for the whole.
