@@ -26,7 +26,11 @@ type twoliter struct {
 	crates []File // all of .cargo/, likewise
 }
 
-func newTwoliter(m *maker) *twoliter { return &twoliter{native: newNative(m)} }
+func newTwoliter(m *maker) *twoliter {
+	t := &twoliter{native: newNative(m)}
+	t.labels = "bottlerocket" // programs of the OS look for partitions by their labels
+	return t
+}
 
 func (t *twoliter) packageStep(pkg *workspace.Package, needs graph.Set) (Step, error) {
 	s, err := t.native.packageStep(pkg, needs)
