@@ -1,4 +1,4 @@
-// Images of trees written for Twoliter: all that RPMs install, labelled, started as the OS is used to.
+// Images of trees written for Twoliter: all that RPMs install, labelled, and how they start.
 
 package e2e
 
@@ -58,6 +58,7 @@ func twoliterImage(t *testing.T, sdk []string) {
 func twoliterRoot(t *testing.T, file string) {
 	ask := func(command string) string { return tool(t, "debugfs", "-R", command, file) }
 	const sysroot = "/x86_64-lab-linux-gnu/sys-root"
+	const bundle = sysroot + "/usr/share/factory/etc/pki/tls/certs/ca-bundle.crt"
 	for command, want := range map[string]string{
 		"stat /usr":                                 `Fast link dest: ".` + sysroot + `/usr"`,
 		"stat /root":                                "Mode:  0750",
@@ -70,13 +71,13 @@ func twoliterRoot(t *testing.T, file string) {
 			"VARIANT_ID=metal-lab\nVERSION_ID=1.2.3\nBUILD_ID=abc\nHOME_URL=",
 		"cat " + sysroot + "/usr/share/lab/image-features.env": "DATA_PARTITION_FILESYSTEM=ext4\n" +
 			"IN_PLACE_UPDATES=true\nENCRYPTED_STORAGE=false\n",
-		"cat " + sysroot + "/usr/share/lab/image-format.env":                    "IMAGE_FORMAT=raw\nUKI_IMAGE=false\n",
-		"cat " + sysroot + "/usr/share/updog/root.json":                         `"_type": "root"`,
-		"cat " + sysroot + "/usr/share/factory/etc/pki/tls/certs/ca-bundle.crt": "certificates\n",
-		"stat " + sysroot + "/usr/share/lab/licenses.squashfs":                  "Type: regular",
-		"stat " + sysroot + "/usr/share/licenses/base":                          "File not found",
-		"stat /boot/vmlinuz": "File not found",
-		"stat /var/lib":      "File not found",
+		"cat " + sysroot + "/usr/share/lab/image-format.env": "IMAGE_FORMAT=raw\nUKI_IMAGE=false\n",
+		"cat " + sysroot + "/usr/share/updog/root.json":      `"_type": "root"`,
+		"cat " + bundle: "certificates\n",
+		"stat " + sysroot + "/usr/share/lab/licenses.squashfs": "Type: regular",
+		"stat " + sysroot + "/usr/share/licenses/base":         "File not found",
+		"stat /boot/vmlinuz":                                   "File not found",
+		"stat /var/lib":                                        "File not found",
 	} {
 		if got := ask(command); !strings.Contains(got, want) {
 			t.Errorf("%s: %s\nwant %q", command, got, want)
