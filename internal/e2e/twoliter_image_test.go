@@ -29,8 +29,10 @@ func twoliterImage(t *testing.T, sdk []string) {
 	buildsys(t, root, sdk, "inspect", stem+".img.lz4").must(t, 0)
 	twoliterRoot(t, expand(t, stem+"-root.ext4.lz4"))
 	twoliterBoot(t, expand(t, stem+"-boot.ext4.lz4"))
-	if list := tool(t, "tar", "-tJf", stem+"-kmod-kit.tar.xz"); !strings.Contains(list,
-		"metal-lab-x86_64-kmod-kit-v1.2.3/kernel-devel/config\n") {
+	const kit = "metal-lab-x86_64-kmod-kit-v1.2.3"
+	list := tool(t, "tar", "-tJf", filepath.Join(dir, kit+".tar.xz"))
+	if !strings.Contains(list, kit+"/kernel-devel/config\n") ||
+		!strings.Contains(list, kit+"/toolchain/cc\n") {
 		t.Errorf("the kmod kit holds\n%s", list)
 	}
 	want := "lab-base lab-base-bill lab-boot lab-kernel-6.1 lab-metadata lab-metadata-sbom"

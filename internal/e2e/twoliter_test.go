@@ -44,6 +44,8 @@ BuildArch: noarch
 END
 rpmbuild -bb --define '_topdir /tmp/host' /tmp/host/host-tool.spec
 rpm -i --nodeps /tmp/host/RPMS/noarch/host-tool-1-1.noarch.rpm
+mkdir /toolchain
+touch /toolchain/cc
 ln -s objcopy /usr/bin/x86_64-lab-linux-gnu-objcopy
 cat >/usr/sbin/setfiles <<'END'
 #!/bin/bash
