@@ -3,10 +3,13 @@
 package builddir
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"buildsys/internal/progress"
 )
@@ -20,14 +23,14 @@ type LogFiles struct {
 
 	mu     sync.Mutex
 	warned bool
-	open   map[string]*os.File
+	open   map[string]*logFile
 	paths  map[string]string // logs begun in this run
 }
 
 // NewLogFiles returns a LogFiles for the directory dir, which is created when the first step
 // starts.
 func NewLogFiles(dir string, warn progress.Sink) *LogFiles {
-	return &LogFiles{dir: dir, warn: warn, open: map[string]*os.File{}, paths: map[string]string{}}
+	return &LogFiles{dir: dir, warn: warn, open: map[string]*logFile{}, paths: map[string]string{}}
 }
 
 // Event opens, writes or closes the log of the event's step. Lines are written unchanged.
@@ -74,9 +77,20 @@ func (l *LogFiles) start(step string) error {
 	if err != nil {
 		return err
 	}
-	l.open[step], l.paths[step] = f, path
+	l.open[step], l.paths[step] = &logFile{file: f, lines: bufio.NewWriterSize(f, 64<<10)}, path
 	return nil
 }
+
+// logFile is an open log. Its lines wait for a moment: a step may print millions at once, and a
+// call of the system for each would slow down the step.
+type logFile struct {
+	file    *os.File
+	lines   *bufio.Writer
+	waiting bool // a timer will write the lines
+}
+
+// moment is so short that whoever follows a log does not notice.
+const moment = 100 * time.Millisecond
 
 // newFile replaces a log by an empty one. It is a new file, not a truncated one: whoever still
 // reads the old log keeps reading it, and a link there is removed, not followed.
@@ -92,8 +106,20 @@ func (l *LogFiles) write(step, line string) error {
 	if f == nil {
 		return nil
 	}
-	_, err := f.WriteString(line + "\n")
-	return err
+	if !f.waiting {
+		f.waiting = true
+		time.AfterFunc(moment, func() { l.writeOut(f) })
+	}
+	_, err := f.lines.WriteString(line)
+	return errors.Join(err, f.lines.WriteByte('\n'))
+}
+
+// writeOut writes the lines that wait. A log that has ended has none.
+func (l *LogFiles) writeOut(f *logFile) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f.waiting = false
+	_ = f.lines.Flush() // the next line, or the end, has the error again
 }
 
 func (l *LogFiles) end(step string) error {
@@ -102,7 +128,7 @@ func (l *LogFiles) end(step string) error {
 		return nil
 	}
 	delete(l.open, step)
-	return f.Close()
+	return errors.Join(f.lines.Flush(), f.file.Close())
 }
 
 // Path returns the log of a step that was started in this run, else "".

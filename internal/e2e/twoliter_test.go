@@ -44,6 +44,15 @@ BuildArch: noarch
 END
 rpmbuild -bb --define '_topdir /tmp/host' /tmp/host/host-tool.spec
 rpm -i --nodeps /tmp/host/RPMS/noarch/host-tool-1-1.noarch.rpm
+mkdir /toolchain
+touch /toolchain/cc
+ln -s objcopy /usr/bin/x86_64-lab-linux-gnu-objcopy
+cat >/usr/sbin/setfiles <<'END'
+#!/bin/bash
+# Says what setfiles -n -d says, with the first label of the policy for all.
+find "${@: -1}" -printf "%p matched by $(cut -d' ' -f2 "${@: -2:1}")\n"
+END
+chmod 755 /usr/sbin/setfiles
 `
 
 // twoliterSDK makes such an SDK image, whose user is not root, and returns the environment that
@@ -104,6 +113,7 @@ func TestTwoliter(t *testing.T) {
 	sdk := twoliterSDK(t)
 	t.Run("packages", func(t *testing.T) { twoliterPackages(t, sdk) })
 	t.Run("modules", func(t *testing.T) { twoliterModules(t, sdk) })
+	t.Run("image", func(t *testing.T) { twoliterImage(t, sdk) })
 }
 
 // twoliterPackages builds a kit of first-party code. An edit that changes no RPM builds nothing

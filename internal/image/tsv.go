@@ -44,8 +44,8 @@ func (l Layout) TSV() []byte {
 		for i, a := range p.Attributes {
 			bits[i] = strconv.Itoa(a)
 		}
-		line(p.Disk, p.Number, p.Key, p.Label, p.Type, orElse(p.GUID, "-"), p.StartMiB, p.SizeMiB,
-			orElse(strings.Join(bits, ","), "-"), orElse(p.FSUUID, "-"))
+		line(p.Disk, p.Number, p.Key, orElse(p.Label, "-"), p.Type, orElse(p.GUID, "-"), p.StartMiB,
+			p.SizeMiB, orElse(strings.Join(bits, ","), "-"), orElse(p.FSUUID, "-"))
 	}
 	return b.Bytes()
 }

@@ -51,8 +51,8 @@ var recipeDirs = map[string][]string{
 const macrosDir = "macros"
 
 // recipeFiles returns the files of the recipe that the steps of a target see. It leaves out macros
-// of other architectures than arch, so an edit for aarch64 rebuilds nothing for x86_64, and for
-// packages of a Twoliter tree all macros: theirs are in the SDK.
+// of other architectures than arch, so an edit for aarch64 rebuilds nothing for x86_64, and all
+// macros for a Twoliter tree: its macros are in the SDK.
 func recipeFiles(recipe *workspace.Recipe, target, arch string) []File {
 	var files []File
 	for _, f := range contextFiles(recipe.Files) {
@@ -61,7 +61,7 @@ func recipeFiles(recipe *workspace.Recipe, target, arch string) []File {
 			continue
 		}
 		name, isMacros := strings.CutPrefix(f.Name, macrosDir+"/")
-		if isMacros && recipe.Twoliter && target == string(Package) {
+		if isMacros && recipe.Twoliter {
 			continue
 		}
 		if isMacros && name != arch && slices.Contains(manifest.Architectures(), name) {

@@ -15,6 +15,9 @@ type native struct {
 	// steps see. The steps share them.
 	packagePart  []byte
 	packageFiles []File
+	// labels is the OS name that partitions are labelled with, if not that of the request. Then the OS
+	// labels the partitions of data itself.
+	labels string
 }
 
 func newNative(m *maker) *native {

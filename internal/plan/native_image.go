@@ -4,6 +4,7 @@
 package plan
 
 import (
+	"cmp"
 	"maps"
 	"strings"
 
@@ -26,10 +27,7 @@ func (n *native) imageStep(v *workspace.Variant, packages graph.Set) (Step, erro
 // anyImageStep returns what all steps that make images of a variant have in common.
 func (n *native) anyImageStep(kind Kind, v *workspace.Variant) (Step, error) {
 	m := n.m
-	layout, err := image.ForVariant(v.Layout, image.FormOf(&v.Variant),
-		image.Identity{
-			Name: m.r.Identity.Name, Variant: v.Name, Arch: m.r.Arch, Version: m.r.Identity.Version,
-		})
+	layout, err := n.layout(v)
 	if err != nil {
 		return Step{}, &RequestError{What: "variant " + v.Name, Why: err.Error(),
 			Hint: "see image-layout in " + v.File}
@@ -52,6 +50,20 @@ func (n *native) anyImageStep(kind Kind, v *workspace.Variant) (Step, error) {
 	}
 	err = n.addSigning(&s, v)
 	return s, err
+}
+
+// layout returns the partition layout of the images of a variant.
+func (n *native) layout(v *workspace.Variant) (image.Layout, error) {
+	r := n.m.r
+	l, err := image.ForVariant(v.Layout, image.FormOf(&v.Variant),
+		image.Identity{Name: cmp.Or(n.labels, r.Identity.Name), Variant: v.Name, Arch: r.Arch,
+			Version: r.Identity.Version})
+	for i, p := range l.Partitions {
+		if n.labels != "" && strings.HasPrefix(p.Key, "DATA") {
+			l.Partitions[i].Label = ""
+		}
+	}
+	return l, err
 }
 
 // imageFiles returns the files that rpm2img gets besides RPMs: the partition layout, the

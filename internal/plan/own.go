@@ -82,7 +82,7 @@ func (o *own) packageStep(pkg *workspace.Package, needs graph.Set) (Step, error)
 
 // addCrates adds the crates that first-party code needs to what a package sees.
 func (o *own) addCrates(sees *view, s *Step, tree *Context) error {
-	if !sees.uses().cargo {
+	if !o.m.uses(sees.pkg).cargo {
 		return nil
 	}
 	var locks []string

@@ -26,7 +26,11 @@ type twoliter struct {
 	crates []File // all of .cargo/, likewise
 }
 
-func newTwoliter(m *maker) *twoliter { return &twoliter{native: newNative(m)} }
+func newTwoliter(m *maker) *twoliter {
+	t := &twoliter{native: newNative(m)}
+	t.labels = "bottlerocket" // programs of the OS look for partitions by their labels
+	return t
+}
 
 func (t *twoliter) packageStep(pkg *workspace.Package, needs graph.Set) (Step, error) {
 	s, err := t.native.packageStep(pkg, needs)
@@ -39,7 +43,7 @@ func (t *twoliter) packageStep(pkg *workspace.Package, needs graph.Set) (Step, e
 	if c["sources"], err = t.sources(pkg, c["sources"]); err != nil {
 		return Step{}, err
 	}
-	if c["cargo"], s.Crates, err = t.cargo(pkg); err != nil {
+	if c["cargo"], s.Crates, err = t.cargo(pkg, c["sources"].Files); err != nil {
 		return Step{}, err
 	}
 	c["beside"], err = t.beside(pkg)
@@ -79,7 +83,7 @@ func (t *twoliter) sources(pkg *workspace.Package, groups Context) (Context, err
 
 // cargo returns the crates that a package sees: those that somebody put into .cargo/, or else those
 // that have to be fetched for it.
-func (t *twoliter) cargo(pkg *workspace.Package) (Context, []Crates, error) {
+func (t *twoliter) cargo(pkg *workspace.Package, sources []File) (Context, []Crates, error) {
 	if !t.m.uses(pkg).cargo {
 		return Context{}, nil, nil
 	}
@@ -90,7 +94,13 @@ func (t *twoliter) cargo(pkg *workspace.Package) (Context, []Crates, error) {
 		}
 		t.crates = files
 	}
-	need, config, dirs, err := t.m.crateFiles(pkg)
+	var locks []string
+	for _, f := range sources {
+		if path.Base(f.Name) == lockName && f.Link == "" {
+			locks = append(locks, sourcesTop+"/"+f.Name)
+		}
+	}
+	need, config, dirs, err := t.m.crateFiles(pkg, locks)
 	if err != nil || len(need) == 0 {
 		return Context{Files: t.crates, Shared: true}, nil, err
 	}
@@ -152,20 +162,34 @@ func (t *twoliter) beside(pkg *workspace.Package) (Context, error) {
 // rootJSON returns the root metadata of the update repository. The package would silently lack them
 // if they are not there, so that is recorded as a lack.
 func (t *twoliter) rootJSON(pkg *workspace.Package) ([]File, error) {
-	data, at := t.m.r.Files.RootJSON, "roles/"+t.m.r.Files.Repo+".root.json"
+	data := t.m.r.Files.RootJSON
 	if len(data) == 0 {
 		var err error
-		data, err = confined.ReadIn(t.m.ws.FS, at, manifest.MaxSize)
-		if errors.Is(err, fs.ErrNotExist) {
-			t.m.lack("%s/%s.spec: it packs %s, which the tree does not have: %s", pkg.Dir, pkg.Name,
-				at, rootJSONHint)
-			return nil, nil
-		}
-		if err != nil {
-			return nil, &RequestError{What: "package " + pkg.Name, Why: err.Error()}
+		if data, err = t.treeRootJSON("package " + pkg.Name); err != nil {
+			return nil, err
 		}
 	}
+	if data == nil {
+		t.m.lack("%s/%s.spec: it packs %s, which the tree does not have: %s", pkg.Dir, pkg.Name,
+			t.rootJSONPath(), rootJSONHint)
+		return nil, nil
+	}
 	return []File{{Name: rootJSONFile, Data: data, Mode: 0o644}}, nil
+}
+
+// rootJSONPath returns where Twoliter looks for the root metadata in a tree.
+func (t *twoliter) rootJSONPath() string { return "roles/" + t.m.r.Files.Repo + ".root.json" }
+
+// treeRootJSON returns the root metadata that the tree has for what, nil if it has none.
+func (t *twoliter) treeRootJSON(what string) ([]byte, error) {
+	data, err := confined.ReadIn(t.m.ws.FS, t.rootJSONPath(), manifest.MaxSize)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, &RequestError{What: what, Why: err.Error()}
+	}
+	return data, nil
 }
 
 // asksVariant finds where a spec asks for the variant: for a part of its name, or for the whole.

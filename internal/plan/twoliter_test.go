@@ -88,6 +88,60 @@ func TestTwoliterViews(t *testing.T) {
 	}
 }
 
+// TestTwoliterImage checks what the step of an image sees, how its partitions are labelled, and
+// what is refused.
+func TestTwoliterImage(t *testing.T) {
+	const manifest, root = "variants/lab-dev/Cargo.toml", "roles/default.root.json"
+	files := beforeKits(t)
+	files[root] = &fstest.MapFile{Data: []byte("of the tree")}
+	r := twoliterRequest()
+	r.Variant, r.Image, r.Identity.Name = "lab-dev", true, "lab"
+	s := step(t, mustMake(t, files, r), "variant/lab-dev")
+	for _, f := range s.Solve.Contexts["recipe"].Files {
+		if strings.HasPrefix(f.Name, macrosDir) {
+			t.Errorf("the image sees %s, but macros are the SDK's", f.Name)
+		}
+	}
+	var labels []string
+	for _, p := range s.Layout.Partitions {
+		if p.Key == "ROOT-A" || p.Key == "DATA-A" {
+			labels = append(labels, p.Label)
+		}
+	}
+	if got := strings.Join(labels, ","); got != "BOTTLEROCKET-ROOT-A," {
+		t.Errorf("labels of ROOT-A and DATA-A: %s", got)
+	}
+	rootJSON := func(s Step) (data []string) {
+		for _, f := range s.Solve.Contexts["image"].Files {
+			if f.Name == rootJSONFile {
+				data = append(data, string(f.Data))
+			}
+		}
+		return data
+	}
+	if got := rootJSON(s); !slices.Equal(got, []string{"of the tree"}) {
+		t.Errorf("root metadata %q", got)
+	}
+	r.Files.Overrides = []File{{Name: rootJSONFile, Data: []byte("of a setting")}}
+	s = step(t, mustMake(t, files, r), "variant/lab-dev")
+	if got := rootJSON(s); !slices.Equal(got, []string{"of a setting"}) {
+		t.Errorf("root metadata with a setting %q", got)
+	}
+	repack := r
+	repack.Repack = &RepackSource{Dir: "/old"}
+	if _, err := try(t, files, repack); err == nil ||
+		!strings.Contains(err.Error(), "cannot be repacked yet") {
+		t.Errorf("repack: %v", err)
+	}
+	data := string(files[manifest].Data) + "[package.metadata.build-variant.image-features]\n" +
+		"uefi-secure-boot = true\n"
+	files[manifest] = &fstest.MapFile{Data: []byte(data)}
+	if _, err := try(t, files, r); err == nil || !strings.Contains(err.Error(), manifest+
+		"), and images of trees written for Twoliter cannot be signed yet") {
+		t.Errorf("signed: %v", err)
+	}
+}
+
 // TestTwoliterRecipe checks that trees of both generations get their recipe and no macros, and that
 // the tree's own Dockerfile still comes first.
 func TestTwoliterRecipe(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -329,18 +330,28 @@ func (l layers) engine(cacheDir cachedir.Dir) (o engine.Options, err error) {
 }
 
 func (l layers) image() (c build.ImageConfig, err error) {
+	name, pretty := l.defaultNames()
 	c = build.ImageConfig{
-		Name:    l.get("BUILDSYS_NAME", "os"),
+		Name:    l.get("BUILDSYS_NAME", name),
 		Version: l.get("BUILDSYS_VERSION_IMAGE", ""),
 		BuildID: l.get("BUILDSYS_VERSION_BUILD", ""),
 		Repo:    l.get("PUBLISH_REPO", "default"),
 	}
-	c.PrettyName = l.get("BUILDSYS_PRETTY_NAME", c.Name)
+	c.PrettyName = l.get("BUILDSYS_PRETTY_NAME", cmp.Or(pretty, c.Name))
 	c.CACerts, c.RootJSON = l.path(cacertsEnv), l.path(rootJSONEnv)
 	if c.KeysDir, err = l.keysDir(); err != nil {
 		return c, err
 	}
 	return c, checkNames(c)
+}
+
+// defaultNames returns the names of an OS that nobody has named; pretty may be empty, for the same
+// as name. Trees written for Twoliter have those that Twoliter gives them.
+func (l layers) defaultNames() (name, pretty string) {
+	if _, err := os.Lstat(filepath.Join(l.root, "Twoliter.toml")); err == nil {
+		return "bottlerocket", "Bottlerocket OS"
+	}
+	return "os", ""
 }
 
 // keysDir returns the directory of the Secure Boot profile.

@@ -1,0 +1,107 @@
+// Images of trees written for Twoliter: all that RPMs install, labelled, and how they start.
+
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"buildsys/internal/buildtest"
+)
+
+// twoliterImage builds an image, reads what is in it, and tries RPMs that cannot be in one.
+func twoliterImage(t *testing.T, sdk []string) {
+	data, err := os.ReadFile("testdata/twoliter-image.txtar")
+	buildtest.Must(t, err)
+	root := buildtest.Tree(t, string(data))
+	sdk = append(slices.Clone(sdk), "BUILDSYS_VERSION_BUILD=abc")
+	r := buildsys(t, root, sdk, "build-variant", "metal-lab")
+	if r.must(t, 0); r.code != 0 {
+		t.FailNow()
+	}
+	dir := strings.TrimSpace(r.stdout)
+	stem := filepath.Join(dir, "bottlerocket-metal-lab-x86_64-1.2.3-abc")
+	buildsys(t, root, append(slices.Clone(sdk), noEngine), "build-variant", "metal-lab").must(t, 0,
+		"nothing to do")
+	buildsys(t, root, sdk, "inspect", stem+".img.lz4").must(t, 0)
+	twoliterRoot(t, expand(t, stem+"-root.ext4.lz4"))
+	twoliterBoot(t, expand(t, stem+"-boot.ext4.lz4"))
+	const kit = "metal-lab-x86_64-kmod-kit-v1.2.3"
+	list := tool(t, "tar", "-tJf", filepath.Join(dir, kit+".tar.xz"))
+	if !strings.Contains(list, kit+"/kernel-devel/config\n") ||
+		!strings.Contains(list, kit+"/toolchain/cc\n") {
+		t.Errorf("the kmod kit holds\n%s", list)
+	}
+	want := "lab-base lab-base-bill lab-boot lab-kernel-6.1 lab-metadata lab-metadata-sbom"
+	if got := strings.Join(installed(t, dir), " "); got != want {
+		t.Errorf("installed: %s", got)
+	}
+	if r := buildsys(t, root, sdk, "build-variant", "--verify-reproducible", "metal-lab"); r.stdout !=
+		"metal-lab is reproducible\n" {
+		t.Errorf("got %s%s", r.stdout, r.stderr)
+	}
+	const manifest = "variants/metal-lab/Cargo.toml"
+	text := read(t, root, manifest)
+	for pkg, want := range map[string]string{
+		"boot-shell": "lab-boot-shell: %postin /bin/sh",
+		"boot-crash": "a fault",
+		"boot-bad":   "/boot/boot-config.d/'3':1: 'kernel {' is not of the form key = value",
+		"extra-fips": "the packages of variant metal-lab cannot be installed together",
+	} {
+		write(t, root, manifest, strings.Replace(text, `"boot",`, `"boot", "`+pkg+`",`, 1))
+		buildsys(t, root, sdk, "build-variant", "metal-lab").must(t, 3, want)
+	}
+}
+
+// twoliterRoot checks files, modes and labels of a root file system.
+func twoliterRoot(t *testing.T, file string) {
+	ask := func(command string) string { return tool(t, "debugfs", "-R", command, file) }
+	const sysroot = "/x86_64-lab-linux-gnu/sys-root"
+	const bundle = sysroot + "/usr/share/factory/etc/pki/tls/certs/ca-bundle.crt"
+	for command, want := range map[string]string{
+		"stat /usr":                                 `Fast link dest: ".` + sysroot + `/usr"`,
+		"stat /root":                                "Mode:  0750",
+		"ea_get /root security.selinux":             `"system_u:object_r:os_t:s0"`,
+		"ea_get /usr security.selinux":              `"system_u:object_r:os_t:s0"`,
+		"ea_get / security.selinux":                 `"system_u:object_r:os_t:s0"`,
+		"stat " + sysroot + "/usr/lib/by-scriptlet": `Fast link dest: "os-release"`,
+		`ea_get "` + sysroot + `/usr/share/a name" security.selinux`: `"system_u:object_r:os_t:s0"`,
+		"cat " + sysroot + "/usr/lib/os-release": "PRETTY_NAME=\"Bottlerocket OS 1.2.3 (metal-lab)\"\n" +
+			"VARIANT_ID=metal-lab\nVERSION_ID=1.2.3\nBUILD_ID=abc\nHOME_URL=",
+		"cat " + sysroot + "/usr/share/lab/image-features.env": "DATA_PARTITION_FILESYSTEM=ext4\n" +
+			"IN_PLACE_UPDATES=true\nENCRYPTED_STORAGE=false\n",
+		"cat " + sysroot + "/usr/share/lab/image-format.env": "IMAGE_FORMAT=raw\nUKI_IMAGE=false\n",
+		"cat " + sysroot + "/usr/share/updog/root.json":      `"_type": "root"`,
+		"cat " + bundle: "certificates\n",
+		"stat " + sysroot + "/usr/share/lab/licenses.squashfs": "Type: regular",
+		"stat " + sysroot + "/usr/share/licenses/base":         "File not found",
+		"stat /boot/vmlinuz":                                   "File not found",
+		"stat /var/lib":                                        "File not found",
+	} {
+		if got := ask(command); !strings.Contains(got, want) {
+			t.Errorf("%s: %s\nwant %q", command, got, want)
+		}
+	}
+}
+
+// twoliterBoot checks what a BOOT partition has for GRUB and the kernel.
+func twoliterBoot(t *testing.T, file string) {
+	config := tool(t, "debugfs", "-R", "cat grub/grub.cfg", file)
+	for _, want := range []string{
+		"linux ($root)/vmlinuz console=ttyS0 bootconfig root=/dev/dm-0 rootwait ro ",
+		`selinux=1 enforcing=1 dm-mod.create="$dm_verity_root" -- systemd.log_target=`,
+		"initrd ($private)/bootconfig.data\n", "PARTUUID=$boot_uuid/PARTNROFF=1 ",
+		`menuentry "Bottlerocket OS 1.2.3" --unrestricted {`,
+	} {
+		if !strings.Contains(config, want) {
+			t.Errorf("grub.cfg has no %q:\n%s", want, config)
+		}
+	}
+	got := tool(t, "debugfs", "-R", "ea_get /vmlinuz security.selinux", file)
+	if !strings.Contains(got, `"system_u:object_r:os_t:s0"`) {
+		t.Errorf("label of the kernel: %s", got)
+	}
+}

@@ -1,0 +1,50 @@
+// twoliter_image: the steps of images of trees written for Twoliter. They are as in our own recipe,
+// but for what only these trees have.
+
+package plan
+
+import (
+	"slices"
+
+	"buildsys/internal/graph"
+	"buildsys/internal/workspace"
+)
+
+func (t *twoliter) imageStep(v *workspace.Variant, packages graph.Set) (Step, error) {
+	if HasSecureBoot(v) {
+		t.m.lack("variant %s has %s (%s), and images of trees written for Twoliter cannot be signed "+
+			"yet: write %[2]s = false into its image-features to build it unsigned", v.Name, secureBoot,
+			v.File)
+	}
+	s, err := t.native.imageStep(v, packages)
+	if err != nil {
+		return Step{}, err
+	}
+	err = t.addRootJSON(&s, v)
+	return s, err
+}
+
+// repackStep refuses: an image of these trees cannot be taken apart yet.
+func (t *twoliter) repackStep(v *workspace.Variant, _ RepackSource) (Step, error) {
+	return Step{}, &RequestError{What: "variant " + v.Name,
+		Why:  "images of trees written for Twoliter cannot be repacked yet",
+		Hint: "build it anew with 'buildsys build-variant " + v.Name + "'"}
+}
+
+// addRootJSON gives the step the root metadata of the update repository that the tree has, unless a
+// setting names another file. Without any, a package has to have it: that the build finds out.
+func (t *twoliter) addRootJSON(s *Step, v *workspace.Variant) error {
+	files := s.Solve.Contexts["image"].Files
+	named := func(f File) bool { return f.Name == rootJSONFile }
+	if slices.ContainsFunc(files, named) {
+		return nil
+	}
+	data, err := t.treeRootJSON("variant " + v.Name)
+	if err != nil || data == nil {
+		return err
+	}
+	files = append(files, File{Name: rootJSONFile, Data: data, Mode: 0o644})
+	sortFiles(files)
+	s.Solve.Contexts["image"] = Context{Files: files}
+	return nil
+}
