@@ -27,7 +27,7 @@ type SigningKeys struct {
 // addSigning gives the step of an image with uefi-secure-boot its keys: the public ones below keys/
 // in the context "image", the private ones as secrets.
 func (n *native) addSigning(s *Step, v *workspace.Variant) error {
-	if !HasSecureBoot(v) {
+	if !HasSecureBoot(v) || n.unsigned {
 		return nil
 	}
 	keys, err := n.signingKeys(v)

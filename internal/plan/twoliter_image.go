@@ -4,6 +4,7 @@
 package plan
 
 import (
+	"cmp"
 	"slices"
 
 	"buildsys/internal/graph"
@@ -20,9 +21,15 @@ func (t *twoliter) imageStep(v *workspace.Variant, packages graph.Set) (Step, er
 	if err != nil {
 		return Step{}, err
 	}
+	if p := t.m.ws.Project; p != nil {
+		s.Solve.Args["VENDOR_NAME"] = cmp.Or(p.Vendor, firstVendor)
+	}
 	err = t.addRootJSON(&s, v)
 	return s, err
 }
+
+// firstVendor is the vendor of projects from before they named one.
+const firstVendor = "Bottlerocket"
 
 // repackStep refuses: an image of these trees cannot be taken apart yet.
 func (t *twoliter) repackStep(v *workspace.Variant, _ RepackSource) (Step, error) {
