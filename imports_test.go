@@ -51,11 +51,12 @@ var mayImport = map[string][]string{
 		"builddir", "cache", "engine", "errkind", "graph", "manifest", "oci", "plan", "progress",
 		"remote", "scheduler",
 	},
-	"gomod":  {"confined", "ctxio", "errkind"},
-	"crates": {"ctxio", "errkind"},
+	"archive": {"confined", "ctxio", "errkind"},
+	"gomod":   {"archive"},
+	"crates":  {"archive", "ctxio", "errkind", "safetext"},
 	"fetch": {
-		"atomicfile", "bytesize", "confined", "crates", "ctxio", "errkind", "gomod", "manifest",
-		"network", "progress",
+		"archive", "atomicfile", "bytesize", "confined", "crates", "ctxio", "errkind", "gomod",
+		"manifest", "network", "progress",
 	},
 	"kit": {
 		"atomicfile", "cache", "confined", "errkind", "manifest", "oci", "remote", "safetext",

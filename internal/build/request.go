@@ -92,6 +92,7 @@ func (s *Session) planTree(ctx context.Context, ws *workspace.Workspace, want Re
 			BuildID:    s.c.Image.BuildID,
 		},
 		Sources: plan.Sources{Path: sources.Path, Modules: sources.ModulesPath,
+			Vendor: sources.VendorPath,
 			Sums:  func(s plan.GoSums) string { return sources.SumsPath(s.Text) },
 			Crate: sources.CratePath},
 		Files: plan.ImageFiles{

@@ -25,7 +25,8 @@ func TestParseLock(t *testing.T) {
 	check := "checksum = \"" + sum + "\"\n"
 	for name, c := range map[string]struct{ text, want string }{
 		"of the registry": {"version = 3\n" + entry("b-c", "1.0.0+x", of+check), "b-c-1.0.0+x"},
-		"sorted":          {entry("b", "1.0.0", of+check) + entry("a", "2.0.0", of+check), "a-2.0.0 b-1.0.0"},
+		"sorted": {entry("b", "1.0.0", of+check) + entry("a", "2.0.0", of+check),
+			"a-2.0.0 b-1.0.0"},
 		"twice":           {entry("b", "1.0.0", of+check) + entry("b", "1.0.0", of+check), "b-1.0.0"},
 		"of the tree":     {entry("b", "1.0.0", "dependencies = [\"a\"]\n"), ""},
 		"of a sparse index": {entry("b", "1.0.0", "source = \"sparse+https://index.crates.io/\"\n"+check),
@@ -114,7 +115,8 @@ func TestUnpack(t *testing.T) {
 	data := crateOf(t, sent{name: "a-1.0.0/Cargo.toml", data: "x"},
 		sent{name: "a-1.0.0/src", kind: tar.TypeDir}, sent{name: "a-1.0.0/src/.hidden", data: "z"},
 		sent{name: "a-1.0.0/src/lib.rs", data: "y"}, sent{name: "a-1.0.0/run", data: "r", mode: 0o755},
-		sent{name: "a-1.0.0/.gitignore", data: "target"}, sent{name: "a-1.0.0/" + checksumFile, data: "{}"})
+		sent{name: "a-1.0.0/.gitignore", data: "target"},
+		sent{name: "a-1.0.0/" + checksumFile, data: "{}"})
 	root, err := unpacked(t, c, data)
 	if err != nil {
 		t.Fatal(err)
@@ -179,7 +181,8 @@ func TestUnpackRefuses(t *testing.T) {
 		"is not a plain name":            {good, {name: "a-1.0.0/x\ny"}},
 		"it has no Cargo.toml":           {{name: "a-1.0.0/x"}},
 		"it has too many files":          many,
-		"it has more than 512 MiB":       {good, {name: "a-1.0.0/x", data: string(make([]byte, maxBytes))}},
+		"it has more than 512 MiB": {good,
+			{name: "a-1.0.0/x", data: string(make([]byte, maxBytes))}},
 	} {
 		err := Crate{"a", "1.0.0", sum}.each(t.Context(), bytes.NewReader(crateOf(t, files...)),
 			func(_ string, _ bool, r io.Reader) error { _, err := io.Copy(io.Discard, r); return err })
