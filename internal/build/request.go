@@ -93,8 +93,8 @@ func (s *Session) planTree(ctx context.Context, ws *workspace.Workspace, want Re
 		},
 		Sources: plan.Sources{Path: sources.Path, Modules: sources.ModulesPath,
 			Vendor: sources.VendorPath,
-			Sums:  func(s plan.GoSums) string { return sources.SumsPath(s.Text) },
-			Crate: sources.CratePath},
+			Sums:   func(s plan.GoSums) string { return sources.SumsPath(s.Text) },
+			Crate:  sources.CratePath},
 		Files: plan.ImageFiles{
 			Signing: s.signing,
 			Repo:    s.c.Image.Repo,

@@ -167,9 +167,10 @@ func TestFetchVendor(t *testing.T) {
 		t.Errorf("%q, %v, asked %d times", found, err, asked)
 	}
 	put(strings.Replace(lock, c.SHA256, strings.Repeat("0", 64), 1))
+	const wrong = "crate a-1.0.0, which the Cargo.lock of app.tar (packages/app/Cargo.toml:7) " +
+		"names, has a wrong checksum"
 	if err := s.FetchVendor(t.Context(), "modules/app", f); err == nil ||
-		!strings.Contains(err.Error(), "crate a-1.0.0, which the Cargo.lock of app.tar (packages/app/Cargo.toml:7) names, has a wrong "+
-			"checksum") {
+		!strings.Contains(err.Error(), wrong) {
 		t.Errorf("error %v", err)
 	}
 	put("version = 3\n")
