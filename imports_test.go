@@ -44,7 +44,7 @@ var mayImport = map[string][]string{
 	},
 	"cachedir":  {},
 	"cargo":     {"errkind", "git", "plan", "workspace"},
-	"doctor":    {"bytesize", "network", "safetext"},
+	"doctor":    {"atomicfile", "bytesize", "confined", "network", "safetext"},
 	"remote":    {"atomicfile", "cache", "confined", "ctxio", "errkind", "network", "oci", "safetext"},
 	"scheduler": {},
 	"executor": {

@@ -139,7 +139,7 @@ func TestWeight(t *testing.T) {
 		}
 		said := false
 		for _, check := range Fast(Request{Engine: c.engine, Root: root}).Checks {
-			said = said || check.Name == "processor weight" && check.Status == Warning &&
+			said = said || check.Name == "processor weight" && check.Status == Note &&
 				strings.Contains(check.Detail, "10 want to run on 2")
 		}
 		if said != c.want {
@@ -295,6 +295,7 @@ func TestServers(t *testing.T) {
 	}{
 		{serve(404, now), time.Minute, OK, "answers", OK},
 		{serve(401, now), time.Minute, Warning, "refuses access (401)", OK},
+		{serve(403, now), time.Minute, OK, "answers (403, as buckets do", OK},
 		{serve(429, now, "Retry-After", "30"), time.Minute, Warning,
 			"limits requests (429, again in 30 s)", OK},
 		{serve(503, now), time.Minute, Warning, "503", OK},

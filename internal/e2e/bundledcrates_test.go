@@ -31,8 +31,8 @@ func crateServer(t *testing.T, crates ...[2]string) (url, lock string) {
 		data := tarball(t, [2]string{top + "/Cargo.toml", "[package]\n"}, [2]string{top + "/src/lib.rs",
 			"// " + top}, [2]string{top + "/.gitignore", "target"})
 		files["/"+c[0]+"/"+top+".crate"] = data
-		lock += fmt.Sprintf("[[package]]\nname = %q\nversion = %q\nsource = \"registry+https://github.com"+
-			"/rust-lang/crates.io-index\"\nchecksum = \"%x\"\n\n", c[0], c[1], sha256.Sum256(data))
+		lock += fmt.Sprintf("[[package]]\nname = %q\nversion = %q\nsource = \"registry+https://"+
+			"github.com/rust-lang/crates.io-index\"\nchecksum = \"%x\"\n\n", c[0], c[1], sha256.Sum256(data))
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if data, ok := files[r.URL.Path]; ok {
@@ -107,7 +107,8 @@ func TestBundledCrates(t *testing.T) {
 	}
 }
 
-// checkCrates requires crates as "cargo vendor" lays them down, and no trace of the time or the user.
+// checkCrates requires crates as "cargo vendor" lays them down, and no trace of the time or the
+// user.
 func checkCrates(t *testing.T, data []byte) {
 	t.Helper()
 	z, err := gzip.NewReader(bytes.NewReader(data))
