@@ -190,6 +190,9 @@ func TestDisk(t *testing.T) {
 	readOnly := t.TempDir()
 	need.Mount(t, readOnly, "-t", "tmpfs", "-o", "ro,nr_inodes=500k", "none")
 	write(t, small, "file", "x")
+	if err := os.Symlink("/nowhere/x", small+"/link"); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name  string
 		place Place
@@ -204,6 +207,7 @@ func TestDisk(t *testing.T) {
 		{"no inodes", Place{Path: none}, Failure, "1000 inodes"},
 		{"read-only", Place{Path: readOnly}, Failure, "read-only"},
 		{"a file", Place{Path: small + "/file/x"}, Failure, "not a directory"},
+		{"a link to nothing", Place{Path: small + "/link"}, Failure, "a symbolic link to /nowhere/x"},
 	} {
 		c.place.Name = c.name
 		got := disk(c.place)
