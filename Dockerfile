@@ -145,17 +145,18 @@ COPY --from=image /output/ /
 FROM variant AS repack
 
 
-# ---- target `modules`: the Go modules that a package's source archives need, vendored ---------------------------------
+# ---- target `modules`: the Go modules and crates that a package's source archives need, vendored ----------------------
 # Contexts: recipe, and
-#   buildsys.invalid/archives  the archives, and bundles.tsv
-#   buildsys.invalid/modules   for each archive a Go module proxy: what its go.sum names, fetched and checked by buildsys
+#   buildsys.invalid/archives  the archives, bundles.tsv for Go, and crates.tsv
+#   buildsys.invalid/modules   for each archive a Go module proxy, or its crates: what its go.sum or Cargo.lock names,
+#                              fetched and checked by buildsys
 
 FROM ${SDK} AS bundle
 USER root
 RUN --mount=from=buildsys.invalid/recipe,target=/host/recipe \
     --mount=from=buildsys.invalid/archives,target=/host/archives \
     --mount=from=buildsys.invalid/modules,target=/host/modules \
-    bash /host/recipe/tools/modules/bundle-go
+    bash /host/recipe/tools/modules/bundle-rust && bash /host/recipe/tools/modules/bundle-go
 
 FROM scratch AS modules
 COPY --from=bundle /output/ /

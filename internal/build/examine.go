@@ -100,8 +100,8 @@ func (s *Session) places() []doctor.Place {
 		checkout, cache = max(built, leastSpace), max(2*built, leastSpace)
 	}
 	return []doctor.Place{
-		{Name: "checkout", Path: s.dir.Root, Need: checkout, Min: leastSpace},
-		{Name: "cache", Path: string(s.c.CacheDir), Need: cache, Min: leastSpace},
+		{Name: "checkout", Path: s.dir.Root, Need: checkout, Min: leastSpace, Locks: true},
+		{Name: "cache", Path: string(s.c.CacheDir), Need: cache, Min: leastSpace, Locks: true},
 		{Name: "temporary files", Path: os.TempDir(), Need: tempNeed, Min: leastTemp},
 	}
 }
@@ -125,7 +125,7 @@ func treeSize(dir string) (sum int64) {
 func (s *Session) servers() []doctor.Server {
 	var all []doctor.Server
 	for _, place := range s.c.Sources.Lookaside {
-		server := lookasideServer(place)
+		server := lookasideServer(place, place == s.c.CacheDir.Lookaside())
 		if !s.c.Sources.Private && !s.c.Sources.PrivateLookaside {
 			server.Reach = network.PublicOnly
 		}
@@ -142,7 +142,8 @@ func (s *Session) servers() []doctor.Server {
 	return all
 }
 
-func lookasideServer(place string) doctor.Server {
+// lookasideServer returns a lookaside cache. The default one is a directory that need not be there.
+func lookasideServer(place string, byDefault bool) doctor.Server {
 	s := doctor.Server{Name: "lookaside " + place, Fix: "sources that are not cached yet " +
 		"cannot be fetched from it: check the address and the network"}
 	if strings.Contains(place, "://") {
@@ -151,6 +152,9 @@ func lookasideServer(place string) doctor.Server {
 	}
 	s.Probe = func(context.Context) error {
 		info, err := os.Stat(place)
+		if byDefault && errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		if err == nil && !info.IsDir() {
 			err = fmt.Errorf("%s is not a directory", place)
 		}

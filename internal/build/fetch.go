@@ -26,7 +26,7 @@ const fetchJobs = 8
 type fetchFunc func(ctx context.Context, s plan.Step) error
 
 // fetchSources returns the executor's Fetch. It fetches a step's files, and for a step that bundles
-// Go modules also those.
+// Go modules or crates also those.
 func fetchSources(store *fetch.Store) fetchFunc {
 	return func(ctx context.Context, s plan.Step) error {
 		err := store.Fetch(ctx, s.ID, s.Fetch)
@@ -41,7 +41,11 @@ func fetchSources(store *fetch.Store) fetchFunc {
 			return errors.Join(errs...)
 		}
 		for _, f := range s.Fetch {
-			errs = append(errs, store.FetchModules(ctx, s.ID, f))
+			if f.BundleRust {
+				errs = append(errs, store.FetchVendor(ctx, s.ID, f))
+			} else {
+				errs = append(errs, store.FetchModules(ctx, s.ID, f))
+			}
 		}
 		for _, sums := range s.Sums {
 			_, err := store.FetchSums(ctx, sums.Module, sums.Text)
@@ -124,8 +128,8 @@ func (s *Session) FetchSources(ctx context.Context, ws *workspace.Workspace, nam
 	return err
 }
 
-// fetchPackage fetches the sources of a package, the Go modules to bundle for it, and what its own
-// code needs.
+// fetchPackage fetches the sources of a package, the modules and crates to bundle for it, and what
+// its own code needs.
 func fetchPackage(ctx context.Context, get fetchFunc, p *workspace.Package, own plan.Needs) error {
 	err := get(ctx, plan.Step{ID: string(plan.Package) + "/" + p.Name, Kind: plan.Package,
 		Fetch: p.ExternalFiles, Crates: own.Crates})
@@ -135,7 +139,7 @@ func fetchPackage(ctx context.Context, get fetchFunc, p *workspace.Package, own 
 	modules := plan.Step{ID: string(plan.Modules) + "/" + p.Name, Kind: plan.Modules,
 		Sums: own.Sums}
 	for _, f := range p.ExternalFiles {
-		if f.BundleGo {
+		if f.Bundles() {
 			modules.Fetch = append(modules.Fetch, f)
 		}
 	}

@@ -120,7 +120,7 @@ func (u *engineUse) precheck(info engine.Info) error {
 		switch c.Status {
 		case doctor.Failure:
 			refused = append(refused, errkind.BadEnvironment(errors.New(text)))
-		case doctor.Warning:
+		case doctor.Warning, doctor.Note:
 			u.sink.Event(progress.Event{Kind: progress.Warning, Text: text})
 		}
 	}

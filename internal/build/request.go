@@ -92,8 +92,9 @@ func (s *Session) planTree(ctx context.Context, ws *workspace.Workspace, want Re
 			BuildID:    s.c.Image.BuildID,
 		},
 		Sources: plan.Sources{Path: sources.Path, Modules: sources.ModulesPath,
-			Sums:  func(s plan.GoSums) string { return sources.SumsPath(s.Text) },
-			Crate: sources.CratePath},
+			Vendor: sources.VendorPath,
+			Sums:   func(s plan.GoSums) string { return sources.SumsPath(s.Text) },
+			Crate:  sources.CratePath},
 		Files: plan.ImageFiles{
 			Signing: s.signing,
 			Repo:    s.c.Image.Repo,

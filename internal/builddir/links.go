@@ -97,10 +97,23 @@ func checkPlace(place string, latest bool) error {
 		}
 		return &PlaceError{place, "a symbolic link that leads out of its directory"}
 	case mode&fs.ModeSymlink != 0:
-		return &PlaceError{place, "a symbolic link"}
+		return &PlaceError{place, symlink(place)}
 	default:
 		return &PlaceError{place, fmt.Sprintf("a special file (%s)", mode.Type())}
 	}
+}
+
+// symlink says where a link leads.
+func symlink(place string) string {
+	target, err := os.Readlink(place)
+	if err != nil {
+		return "a symbolic link"
+	}
+	what := fmt.Sprintf("a symbolic link to %q", target)
+	if _, err := os.Stat(place); errors.Is(err, fs.ErrNotExist) {
+		what += ", where nothing is"
+	}
+	return what
 }
 
 // openOwn opens a file for writing that nobody else has open under another name: a link is not

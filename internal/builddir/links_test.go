@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -48,7 +49,18 @@ func TestLinksAreRefused(t *testing.T) {
 	}
 }
 
-// The link to the newest images leads to a directory beside it and nowhere else.
+// TestLinkToNothing says of a link where it leads, and that nothing is there.
+func TestLinkToNothing(t *testing.T) {
+	root := t.TempDir()
+	buildtest.Must(t, os.Symlink("/disk2/\nbuild", filepath.Join(root, "build")))
+	err := builddir.In(root, "x86_64").Check()
+	const want = `/build is a symbolic link to "/disk2/\nbuild", where nothing is: `
+	if err == nil || !strings.Contains(err.Error(), want) ||
+		!strings.Contains(err.Error(), "remove it") {
+		t.Errorf("error %v", err)
+	}
+}
+
 // TestLinksAreRefusedWhateverTheCheckoutIsCalled has names that are patterns of file names.
 func TestLinksAreRefusedWhateverTheCheckoutIsCalled(t *testing.T) {
 	for _, name := range []string{"os[1]", "os*", "os?", `os\`, "os["} {
@@ -61,6 +73,7 @@ func TestLinksAreRefusedWhateverTheCheckoutIsCalled(t *testing.T) {
 	}
 }
 
+// The link to the newest images leads to a directory beside it and nowhere else.
 func TestLatestStaysBeside(t *testing.T) {
 	for target, good := range map[string]bool{
 		"1.0.0-x": true, "not-yet": true, "..": false, "../x86_64-c-d": false, "/etc": false,

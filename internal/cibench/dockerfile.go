@@ -55,6 +55,7 @@ func (s *scene) makePlan(tree, buildID string) (plan.Plan, error) {
 				return filepath.Join(s.Lookaside, f.Name(), f.SHA512, f.Name())
 			},
 			Modules: func(manifest.ExternalFile) string { return "" },
+			Vendor:  func(manifest.ExternalFile) string { return "" },
 			Sums:    func(plan.GoSums) string { return "" },
 		},
 		Files: plan.ImageFiles{Signing: func() (plan.SigningKeys, error) {

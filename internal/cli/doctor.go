@@ -16,14 +16,16 @@ func newDoctorCommand(a *app) *cobra.Command {
 		Short: "Check the engine, disks, memory, servers and the clock before a build does",
 		Long: `Checks what a build needs: the engine, its version, storage driver and
 directory, free space and inodes, memory and processors within their control
-groups, the SDK image, lookaside caches, registries, the clock. It shows what
-it finds and, if something is wrong, what to do.
+groups, the SDK image, lookaside caches, registries, the clock, locks on files,
+and which proxies and authorities count. It shows what it finds and, if
+something is wrong, what to do.
 
 With --untrusted it also says whether this machine is fit to build what a
 stranger has sent, such as a pull request, and what is missing.
 
 It exits with 4 if a build cannot succeed, or with --untrusted should not be
-started, with --strict also for warnings.
+started, with --strict also for warnings. Notes never count: a healthy machine
+may have them.
 With --json it prints {"format": 1, "status": "ok|warning|failure",
 "checks": [{"name", "status", "detail", "fix"}...]}.
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/BurntSushi/toml"
+	"golang.org/x/mod/semver"
 
 	"buildsys/internal/errkind"
 )
@@ -98,7 +99,8 @@ func ParseLock(name string, text []byte) (Lock, error) {
 		switch {
 		case !goodName.MatchString(c.Name):
 			return fail("%q is not the name of a crate", c.Name)
-		case !goodVersion.MatchString(c.Version) || strings.Contains(c.Version, ".."):
+		case !goodVersion.MatchString(c.Version) || !semver.IsValid("v"+c.Version) ||
+			strings.Contains(c.Version, ".."):
 			return fail("%q is not a version of the crate %s", c.Version, c.Name)
 		case !goodSum.MatchString(c.SHA256):
 			return fail("the checksum %q of %s is not 64 hex digits", c.SHA256, c)

@@ -7,6 +7,7 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
@@ -19,6 +20,7 @@ type Status string
 // The ways in which a check ends.
 const (
 	OK      Status = "ok"
+	Note    Status = "note"    // worth knowing; a healthy machine may have it
 	Warning Status = "warning" // builds work, but slowly, or may fail later
 	Failure Status = "failure" // a build cannot succeed
 	Skipped Status = "skipped" // cannot be checked from here
@@ -29,7 +31,7 @@ type Check struct {
 	Name   string `json:"name"` // "engine", "disk: cache"
 	Status Status `json:"status"`
 	Detail string `json:"detail"`        // the finding
-	Fix    string `json:"fix,omitempty"` // what to do; set for warnings and failures
+	Fix    string `json:"fix,omitempty"` // what to do; set for notes, warnings and failures
 }
 
 // Report has all findings, in a fixed order.
@@ -69,6 +71,8 @@ type Place struct {
 	Path string // need not exist; its parent counts then
 	Need int64  // bytes that a build is expected to write there; less is a warning
 	Min  int64  // bytes without which no build is possible
+	// Locks is true if a build takes locks on files there.
+	Locks bool
 
 	byEngine bool // the engine writes to it, not this process
 }
@@ -93,14 +97,17 @@ type Request struct {
 
 	Root string           // directory that has proc and sys; "" means /
 	Now  func() time.Time // nil means time.Now
+	// Getenv is the environment of this process; nil means os.Getenv.
+	Getenv func(string) string
+	flock  func(f *os.File) error // nil: a real lock
 }
 
 // Run makes every check. It asks all servers at once.
 func Run(ctx context.Context, r Request) Report {
-	checks := Fast(r).Checks
+	checks := append(r.locks(), Fast(r).Checks...)
 	checks = append(checks, r.sdk())
 	checks = append(checks, r.servers(ctx)...)
-	return Report{checks}
+	return Report{append(checks, r.surroundings()...)}
 }
 
 // Fast makes the checks that take no time and no network, except for the engine's.

@@ -81,7 +81,7 @@ func (r Request) weight() (Check, bool) {
 		return Check{}, false
 	}
 	return Check{
-		Name: "processor weight", Status: Warning,
+		Name: "processor weight", Status: Note,
 		Detail: fmt.Sprintf("all steps together have the weight of one process (cpu.shares %d of "+
 			"control groups v1), and %.0f want to run on %d processors", shares, load, r.Engine.CPUs),
 		Fix: fmt.Sprintf("echo %d >/%s gives them more until the engine restarts; or stop "+

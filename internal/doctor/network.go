@@ -85,8 +85,10 @@ func ask(ctx context.Context, s Server) (text string, date time.Time, err error)
 		date = t
 	}
 	switch code := resp.StatusCode; {
-	case code == http.StatusUnauthorized || code == http.StatusForbidden:
+	case code == http.StatusUnauthorized:
 		return "", date, fmt.Errorf("it refuses access (%d)", code)
+	case code == http.StatusForbidden: // to the list of its files, for which no build asks
+		return "answers (403, as buckets do that give files but no list of them)", date, nil
 	case code == http.StatusTooManyRequests:
 		return "", date, fmt.Errorf("it limits requests (429%s)", retryAfter(resp.Header))
 	case code >= 500:

@@ -210,6 +210,9 @@ func disk(p Place) Check {
 func existing(p Place) (string, error) {
 	for at := filepath.Clean(p.Path); ; at = filepath.Dir(at) {
 		info, err := os.Stat(at)
+		if target, link := os.Readlink(at); link == nil && errors.Is(err, os.ErrNotExist) {
+			return "", fmt.Errorf("%s is a symbolic link to %s, where nothing is", at, target)
+		}
 		switch {
 		case err == nil && !info.IsDir():
 			return "", fmt.Errorf("%s is not a directory", at)

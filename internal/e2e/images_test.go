@@ -92,6 +92,16 @@ func TestImageFormats(t *testing.T) {
 	}
 }
 
+// checkESP requires what a package has put beside EFI/BOOT.
+func checkESP(t *testing.T, file string) {
+	t.Helper()
+	for _, name := range []string{"::/startup.nsh", "::/EFI/Acme/setup.txt"} {
+		if text := tool(t, "mtype", "-i", file, name); text != "for the firmware\n" {
+			t.Errorf("%s has %q", name, text)
+		}
+	}
+}
+
 func testRaw(t *testing.T, root, arch string) {
 	dir := buildImage(t, root, arch, "try-raw")
 	stem := filepath.Join(dir, "tiny-try-raw-"+arch+"-1.2.3-abc")
@@ -117,6 +127,7 @@ func testRaw(t *testing.T, root, arch string) {
 	tool(t, "e2fsck", "-fn", parts["TINY-BOOT-A"])
 	tool(t, "e2fsck", "-fn", parts["TINY-PRIVATE"])
 	tool(t, "fsck.fat", "-n", parts["EFI-SYSTEM"])
+	checkESP(t, parts["EFI-SYSTEM"])
 	verify(t, disk, parts)
 	tool(t, "e2fsck", "-fn", splitDisk(t, expand(t, stem+"-data.img.lz4"))["TINY-DATA-B"])
 	testBIOS(t, disk, arch == "x86_64")

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -31,6 +32,10 @@ Summary: A key as a file for the firmware
 Summary: A key as a file beside the kernel
 %description boot
 %{summary}.
+%package case
+Summary: Names that differ in case only
+%description case
+%{summary}.
 %package inventory
 Summary: The inventory of the image as a program of the step
 %description inventory
@@ -48,12 +53,16 @@ for d in efi efi-secure; do
   ln -s /host/secrets/code-sign.key $r/boot/$d/EFI/BOOT/readme.txt
 done
 ln -s /host/secrets/config-sign.key $r/boot/notes
+mkdir $r/boot/efi/EFI/Boot
+touch $r/boot/efi/EFI/Boot/x
 mkdir -p $r/usr/share $r/usr/lib/modules/1
 ln -s /usr/local/bin $r/usr/share/$(echo %{_cross_os} | sed 's/-$//')
 ln -s /usr/local/bin/osslsigncode $r/usr/lib/modules/1/modules.dep
 %files esp
 %{_cross_rootdir}/boot/efi/EFI/BOOT/readme.txt
 %{_cross_rootdir}/boot/efi-secure/EFI/BOOT/readme.txt
+%files case
+%{_cross_rootdir}/boot/efi/EFI/Boot
 %files boot
 %{_cross_rootdir}/boot/notes
 %files inventory
@@ -76,7 +85,9 @@ func TestLinksInPackages(t *testing.T) {
 	}
 	buildsys(t, root, nil, "keys", "generate").must(t, 0)
 	for name, want := range map[string]string{
-		"esp":       "/EFI/BOOT/readme.txt, which is no file and no directory",
+		"esp": "/EFI/BOOT/readme.txt, which is no file and no directory",
+		"case": "install /boot/efi/EFI/BOOT and /boot/efi/EFI/Boot, which have the same name on the " +
+			"EFI system partition",
 		"boot":      "have /boot/notes, which is no file and no directory",
 		"inventory": "as a symbolic link: it must be a file or directory",
 		"modules":   "/usr/lib/modules/1/modules.dep as a symbolic link",
@@ -84,7 +95,7 @@ func TestLinksInPackages(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			text := strings.Replace(string(data), `["tiny"]`, `["tiny", "links-`+name+`"]
 [package.metadata.build-variant.image-features]
-uefi-secure-boot = true`, 1)
+uefi-secure-boot = `+strconv.FormatBool(name != "case"), 1)
 			write(t, root, file, text+"links = { path = \"../../packages/links\" }\n")
 			r := buildsys(t, root, nil, "build-variant", "--arch", "x86_64", "try-raw")
 			r.must(t, 3, want)

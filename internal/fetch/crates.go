@@ -33,9 +33,14 @@ func (s *Store) CratePath(c crates.Crate) string {
 }
 
 // FetchCrates fetches and unpacks crates, each held to its checksum. of is the file that names
-// them.
-// The error is a *CrateError, a *StoreError, about the contents of a crate, or the context's.
+// them. The error is a *CrateError, a *StoreError, about the contents of a crate, or the context's.
 func (s *Store) FetchCrates(ctx context.Context, step, of string, list []crates.Crate) error {
+	return s.fetchCrates(ctx, step, of, list, s.CratePath)
+}
+
+// fetchCrates is FetchCrates into the directories that dir returns.
+func (s *Store) fetchCrates(ctx context.Context, step, of string, list []crates.Crate,
+	dir func(crates.Crate) string) error {
 	var todo []*pinned
 	byTitle := map[string]crates.Crate{}
 	for _, c := range list {
@@ -53,7 +58,8 @@ func (s *Store) FetchCrates(ctx context.Context, step, of string, list []crates.
 		})
 	}
 	return s.fetchPinned(ctx, step, "crates of "+of, todo, func(p *pinned) error {
-		return s.unpack(ctx, p, byTitle[p.title])
+		c := byTitle[p.title]
+		return s.unpack(ctx, p, c, dir(c))
 	})
 }
 
@@ -76,8 +82,7 @@ func hashCrate(ctx context.Context, path string) (string, error) {
 }
 
 // unpack makes the directory of a crate, unless it is there as it must be.
-func (s *Store) unpack(ctx context.Context, p *pinned, c crates.Crate) error {
-	dir := s.CratePath(c)
+func (s *Store) unpack(ctx context.Context, p *pinned, c crates.Crate, dir string) error {
 	err := inCrate(p.kept, dir, func(f io.Reader, root *os.Root) error {
 		return c.Check(ctx, f, root)
 	})
@@ -88,10 +93,11 @@ func (s *Store) unpack(ctx context.Context, p *pinned, c crates.Crate) error {
 		p.job.emit(progress.Warning, fmt.Sprintf("%s was damaged in the cache (%s: %v); it is unpacked "+
 			"again", c, dir, err), nil)
 	}
-	if err := mkdirAll(filepath.Dir(dir)); err != nil {
+	work := filepath.Join(s.Crates, "unpacked") // whoever is shown what is beside dir must not see it
+	if err := mkdirAll(work); err != nil {
 		return err
 	}
-	made, err := os.MkdirTemp(filepath.Dir(dir), ".new-")
+	made, err := os.MkdirTemp(work, ".new-")
 	if err != nil {
 		return storeError("create", dir, err)
 	}

@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"buildsys/internal/crates"
+	"buildsys/internal/manifest"
 )
 
 // crateFile returns a .crate file with a Cargo.toml and a library.
@@ -116,5 +117,65 @@ func TestFetchCratesFails(t *testing.T) {
 				t.Errorf("%s: the error lacks %q:\n%v", name, want, err)
 			}
 		}
+	}
+}
+
+// TestFetchVendor makes the vendor directory of an archive: with the crates that its Cargo.lock
+// names and no others, whatever was there.
+func TestFetchVendor(t *testing.T) {
+	c, data := crateFile(t, "a")
+	asked := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked++; r.URL.Path != "/a/a-1.0.0.crate" {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = w.Write(data)
+	}))
+	defer server.Close()
+	s := &Store{Dir: t.TempDir(), Crates: t.TempDir(), CratesProxy: server.URL, tuned: tuning{jobs: 1}}
+	f := manifest.ExternalFile{URL: "https://example.com/app.tar", SHA512: "5", BundleRust: true,
+		Line: 7}
+	put := func(lock string) {
+		t.Helper()
+		var out bytes.Buffer
+		w := tar.NewWriter(&out)
+		err := w.WriteHeader(&tar.Header{Name: "app/Cargo.lock", Mode: 0o644, Size: int64(len(lock))})
+		if _, e := w.Write([]byte(lock)); err != nil || e != nil {
+			t.Fatal(err, e)
+		}
+		if err := errors.Join(w.Close(), os.MkdirAll(filepath.Dir(s.Path(f)), 0o755),
+			os.WriteFile(s.Path(f), out.Bytes(), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lock := fmt.Sprintf("[[package]]\nname = \"a\"\nversion = \"1.0.0\"\nsource = \"registry+"+
+		"https://github.com/rust-lang/crates.io-index\"\nchecksum = %q\n", c.SHA256)
+	put(lock)
+	top := s.VendorPath(f)
+	if err := os.MkdirAll(filepath.Join(top, "evil"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := s.FetchVendor(t.Context(), "modules/app", f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, _ := filepath.Glob(top + "/*")
+	sums, err := os.ReadFile(top + "/a/.cargo-checksum.json")
+	if len(found) != 1 || err != nil || !strings.Contains(string(sums), c.SHA256) || asked != 1 {
+		t.Errorf("%q, %v, asked %d times", found, err, asked)
+	}
+	put(strings.Replace(lock, c.SHA256, strings.Repeat("0", 64), 1))
+	const wrong = "crate a-1.0.0, which the Cargo.lock of app.tar (packages/app/Cargo.toml:7) " +
+		"names, has a wrong checksum"
+	if err := s.FetchVendor(t.Context(), "modules/app", f); err == nil ||
+		!strings.Contains(err.Error(), wrong) {
+		t.Errorf("error %v", err)
+	}
+	put("version = 3\n")
+	if err := s.FetchVendor(t.Context(), "modules/app", f); err == nil ||
+		!strings.HasPrefix(err.Error(), "packages/app/Cargo.toml:7: crates of app.tar: app/Cargo.lock") {
+		t.Errorf("error %v", err)
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/mod/sumdb/dirhash"
 	modzip "golang.org/x/mod/zip"
 
+	"buildsys/internal/archive"
 	"buildsys/internal/confined"
-	"buildsys/internal/gomod"
 )
 
 // hashZip returns the sum of a module's zip file as go.sum has it, until ctx ends. It refuses what
@@ -31,7 +31,7 @@ func hashZip(ctx context.Context, path string) (string, error) {
 		return "", fmt.Errorf("has %d bytes; the go command takes modules of at most %d", info.Size(),
 			modzip.MaxZipFile)
 	}
-	z, err := gomod.OpenZip(ctx, f, info.Size())
+	z, err := archive.OpenZip(ctx, f, info.Size())
 	if err != nil {
 		return "", err
 	}

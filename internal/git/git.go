@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"buildsys/internal/confined"
 	"buildsys/internal/safetext"
 )
@@ -183,6 +185,9 @@ func (c Checkout) HistoryFile() string {
 func (c Checkout) confirm(ctx context.Context) error {
 	ceiling := "GIT_CEILING_DIRECTORIES=" + filepath.Dir(c.top)
 	out, err := call(ctx, c.top, []string{ceiling}, "rev-parse", "--absolute-git-dir")
+	if err != nil && foreignOwner.MatchString(err.Error()) {
+		return &OwnerError{c.top}
+	}
 	if err != nil {
 		return err
 	}
@@ -195,6 +200,25 @@ func (c Checkout) confirm(ctx context.Context) error {
 			line(c.dir))
 	}
 	return nil
+}
+
+// foreignOwner is what versions of git say of a repository of another owner.
+var foreignOwner = regexp.MustCompile(`dubious ownership|is owned by someone else`)
+
+// OwnerError reports that git reads nothing of a checkout, because it belongs to another user.
+type OwnerError struct{ Top string }
+
+// Error says what to do: git asks whether the user trusts the checkout.
+func (e *OwnerError) Error() string {
+	owner := ""
+	var st unix.Stat_t
+	if err := unix.Stat(e.Top, &st); err == nil && int(st.Uid) != os.Geteuid() {
+		owner = fmt.Sprintf(" (UID %d, and this process has %d)", st.Uid, os.Geteuid())
+	}
+	quoted := "'" + strings.ReplaceAll(line(e.Top), "'", `'\''`) + "'"
+	return fmt.Sprintf("git does not read the checkout %s, because it or its .git belongs to another "+
+		"user%s; if you trust what it holds: git config --global --add safe.directory %s", line(e.Top),
+		owner, quoted)
 }
 
 // maxFilters bounds the filters that a configuration may have. Each becomes three arguments.

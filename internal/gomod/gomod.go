@@ -13,7 +13,7 @@ import (
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
 
-	"buildsys/internal/errkind"
+	"buildsys/internal/archive"
 )
 
 // Module is a module in a go.sum. The sums are written as there, "h1:" and base64; each may be
@@ -25,23 +25,12 @@ type Module struct {
 	ZipSum  string // of all its files; empty if only its go.mod is needed
 }
 
+// MaxText is the size of the largest go.mod or go.sum, as in the go command.
+const MaxText = 16 << 20
+
 // Error is the reason why the modules of an archive cannot be determined: the archive is not what
 // the manifest declares.
-type Error struct {
-	What string // "no go.mod in foo-1.0"
-	Hint string // what to do; may be empty
-}
-
-// Error returns the reason and what to do.
-func (e *Error) Error() string {
-	if e.Hint == "" {
-		return e.What
-	}
-	return e.What + "; " + e.Hint
-}
-
-// ErrorKind returns errkind.Usage.
-func (*Error) ErrorKind() errkind.Kind { return errkind.Usage }
+type Error = archive.Error
 
 // Read returns the modules that the go.sum in an archive's directory root names, sorted. An empty
 // root means the only directory at the top of the archive. The error is an *Error, one from reading
@@ -49,22 +38,23 @@ func (*Error) ErrorKind() errkind.Kind { return errkind.Usage }
 //
 // The module may need fewer than these, but only the go command can tell, and only when it has
 // their go.mod files.
-func Read(ctx context.Context, archive, root string) ([]Module, error) {
-	found, err := find(ctx, archive, root)
+func Read(ctx context.Context, file, root string) ([]Module, error) {
+	found, err := archive.Find(ctx, file, archive.Wanted{Root: root,
+		Names: []string{"go.mod", "go.sum"}, Max: MaxText, Of: "the Go module"})
 	if err != nil {
 		return nil, err
 	}
-	mod, err := modfile.ParseLax(path.Join(found.root, "go.mod"), found.mod, nil)
+	mod, err := modfile.ParseLax(path.Join(found.Root, "go.mod"), found.Files["go.mod"], nil)
 	if err != nil {
 		return nil, &Error{What: err.Error()} // begins with the name and the line
 	}
 	if len(mod.Require) == 0 {
-		return nil, &Error{What: "the module in " + found.root + " needs no other modules",
+		return nil, &Error{What: "the module in " + found.Root + " needs no other modules",
 			Hint: "remove bundle-modules"}
 	}
-	modules, err := ParseSums(found.sum)
+	modules, err := ParseSums(found.Files["go.sum"])
 	if err != nil {
-		return nil, &Error{What: fmt.Sprintf("%s/go.sum: %v", found.root, err)}
+		return nil, &Error{What: fmt.Sprintf("%s/go.sum: %v", found.Root, err)}
 	}
 	return modules, nil
 }

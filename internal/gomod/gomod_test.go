@@ -7,7 +7,9 @@ import (
 	"archive/tar"
 	"archive/zip"
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -194,6 +196,27 @@ func TestReadBounds(t *testing.T) {
 	large := tarOf(t, entry{"a/go.mod", goMod}, entry{"a/go.sum", strings.Repeat("\n", MaxText+1)})
 	if _, err := Read(t.Context(), save(t, large), ""); err == nil ||
 		err.Error() != "a/go.sum is larger than 16 MiB" {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestSumsOfTooManyModules: every module is fetched.
+func TestSumsOfTooManyModules(t *testing.T) {
+	var text strings.Builder
+	for i := range maxModules + 1 {
+		fmt.Fprintf(&text, "example.com/m%d v1.0.0 h1:x\nexample.com/m%[1]d v1.0.0/go.mod h1:x\n", i)
+	}
+	if all, err := ParseSums([]byte(text.String())); err == nil ||
+		!strings.Contains(err.Error(), "line 40001: it names more than 20000 modules") {
+		t.Errorf("%d modules, %v", len(all), err)
+	}
+}
+
+// TestReadEnds: an archive is read until the context ends.
+func TestReadEnds(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Read(ctx, save(t, tarOf(t, goModule...)), ""); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
 }

@@ -27,7 +27,7 @@ func (e ExternalFile) Name() string {
 // bundle-output-path, or else bundled-NAME. It is empty when nothing is bundled.
 func (e ExternalFile) BundleName() string {
 	switch {
-	case !e.bundles():
+	case !e.Bundles():
 		return ""
 	case e.BundleOutput != "":
 		return e.BundleOutput
@@ -35,19 +35,20 @@ func (e ExternalFile) BundleName() string {
 	return "bundled-" + e.Name()
 }
 
-func (e ExternalFile) bundles() bool { return e.BundleGo || e.BundleRust }
+// Bundles reports whether an archive of modules is bundled from e.
+func (e ExternalFile) Bundles() bool { return e.BundleGo || e.BundleRust }
 
 // again reports whether e names the file of an earlier entry once more, to bundle the modules of
 // another directory in it.
 func (e ExternalFile) again(earlier ExternalFile) bool {
-	return e.URL == earlier.URL && e.SHA512 == earlier.SHA512 && e.bundles() && earlier.bundles() &&
+	return e.URL == earlier.URL && e.SHA512 == earlier.SHA512 && e.Bundles() && earlier.Bundles() &&
 		e.BundleName() != earlier.BundleName()
 }
 
 // Names returns the names of all files that e adds to a build: its own, and the archive bundled
 // from it.
 func (e ExternalFile) Names() []string {
-	if e.bundles() {
+	if e.Bundles() {
 		return []string{e.Name(), e.BundleName()}
 	}
 	return []string{e.Name()}
@@ -95,7 +96,7 @@ func (t *table) bundle(f *ExternalFile) {
 	}
 	name, output := f.Name(), f.BundleOutput
 	switch {
-	case !f.bundles() || name == "":
+	case !f.Bundles() || name == "":
 	case f.BundleGo && f.BundleRust:
 		t.fault("bundle-modules", "write the entry twice, each with a \"bundle-output-path\" of its own",
 			"one archive cannot hold modules of several kinds")

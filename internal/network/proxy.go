@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 
 	"golang.org/x/net/http/httpproxy"
@@ -23,20 +25,44 @@ var environment = sync.OnceValue(func() func(*url.URL) (*url.URL, error) {
 })
 
 func proxyFunc(getenv func(string) string) func(*url.URL) (*url.URL, error) {
-	first := func(names ...string) string {
+	v := variables(getenv)
+	c := httpproxy.Config{HTTPProxy: v[0].Value, HTTPSProxy: v[1].Value, NoProxy: v[2].Value}
+	return c.ProxyFunc()
+}
+
+// Variable is a variable of the environment that counts.
+type Variable struct{ Name, Value string }
+
+// variables returns those that say what the proxies for http and https are, and where there is
+// none. Each is empty if nothing says it.
+func variables(getenv func(string) string) (v [3]Variable) {
+	for i, names := range [][]string{{"HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"},
+		{"HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"}, {"NO_PROXY", "no_proxy"}} {
 		for _, name := range names {
 			if value := getenv(name); value != "" {
-				return value
+				v[i] = Variable{name, value}
+				break
 			}
 		}
-		return ""
 	}
-	c := httpproxy.Config{
-		HTTPProxy:  first("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"),
-		HTTPSProxy: first("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"),
-		NoProxy:    first("NO_PROXY", "no_proxy"),
+	return v
+}
+
+// ProxyVariables returns the variables that decide about proxies, without user names and passwords.
+func ProxyVariables(getenv func(string) string) []Variable {
+	var all []Variable
+	for _, v := range variables(getenv) {
+		// A proxy's scheme may be missing; a list of hosts has no credentials, but may be anything.
+		if scheme, rest, ok := strings.Cut(v.Value, "://"); ok {
+			v.Value = scheme + "://" + rest[strings.LastIndexByte(rest, '@')+1:]
+		} else {
+			v.Value = v.Value[strings.LastIndexByte(v.Value, '@')+1:]
+		}
+		if v.Name != "" && !slices.Contains(all, v) {
+			all = append(all, v)
+		}
 	}
-	return c.ProxyFunc()
+	return all
 }
 
 // TrustHint says how an authority is added that signed a server's certificate.

@@ -138,9 +138,6 @@ func (m *maker) variantClosure() []string {
 // addPackages adds the steps of packages, in the given order, and before them the steps of their Go
 // modules.
 func (m *maker) addPackages(order []string) error {
-	if err := m.checkPackages(workspace.Packages(order)); err != nil {
-		return err
-	}
 	if err := m.addModules(order); err != nil {
 		return err
 	}

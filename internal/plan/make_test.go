@@ -289,11 +289,6 @@ func TestMakeRefuses(t *testing.T) {
 			"variant qemu-dev: this buildsys cannot make an image with image-format \"eif\", image " +
 				"feature standalone-image; the variant's packages can be built (build-package); see " +
 				"variants/qemu-dev/Cargo.toml"},
-		{"rust", edit("packages/app/Cargo.toml", "[build-dep", "bundle-modules = [\"rust\"]\n[build-dep"),
-			func(r *Request) { r.Packages = []string{"app"} },
-			"package app: this buildsys cannot bundle the crates of app-1.tar.gz (bundle-modules = " +
-				"[\"rust\"] in packages/app/Cargo.toml); make bundled-app-1.tar.gz yourself, and give it as " +
-				"an external file of its own"},
 		{"template", func(files fstest.MapFS) {
 			edit(variant, table, table+"image-format = \"vmdk\"\n")(files)
 			files["variants/qemu-dev/template.ovf"] = &fstest.MapFile{

@@ -1,9 +1,10 @@
-// modules: the step that bundles the Go modules of a package's source archives. It is of our own
-// recipe, even in a tree with its own Dockerfile.
+// modules: the step that bundles the Go modules and crates of a package's source archives. It is of
+// our own recipe, even in a tree with its own Dockerfile.
 
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -13,10 +14,13 @@ import (
 )
 
 // bundlesFile lists the archives for tools/modules/bundle-go: number, name, directory of the module
-// or "-", output.
-const bundlesFile = "bundles.tsv"
+// or "-", output. cratesFile lists those for tools/modules/bundle-rust: number, output.
+const (
+	bundlesFile = "bundles.tsv"
+	cratesFile  = "crates.tsv"
+)
 
-// addModules adds the steps that bundle Go modules for the given packages, before all other steps.
+// addModules adds the steps that bundle modules for the given packages, before all other steps.
 func (m *maker) addModules(packages []string) error {
 	m.modules, m.vendors = map[string]int{}, map[string]int{}
 	for _, name := range packages {
@@ -37,27 +41,31 @@ func (m *maker) addModules(packages []string) error {
 	return nil
 }
 
-// modulesStep returns the step that bundles the modules of pkg's archives; ok is false if there are
-// none. The archives determine the modules, so their hashes are all that the step's key needs.
+// modulesStep returns the step that bundles the modules and crates of pkg's archives; ok is false
+// if there are none. The archives determine them, so their hashes are all that the step's key
+// needs.
 func (m *maker) modulesStep(pkg *workspace.Package) (step Step, ok bool) {
 	var (
-		fetch    []manifest.ExternalFile
-		archives []File
-		proxies  []*Dir
-		list     strings.Builder
+		fetch           []manifest.ExternalFile
+		archives        []File
+		dirs            []*Dir
+		bundles, crates strings.Builder
 	)
 	for _, f := range pkg.ExternalFiles {
-		if !f.BundleGo {
+		if !f.Bundles() {
 			continue
 		}
-		root := f.BundleRoot
-		if root == "" {
-			root = "-"
-		}
 		number := strconv.Itoa(len(fetch))
-		fmt.Fprintf(&list, "%s\t%s\t%s\t%s\n", number, f.Name(), root, f.BundleName())
-		fetch = append(fetch, f)
-		proxies = append(proxies, &Dir{Name: number, Host: m.r.Sources.Modules(f)})
+		dir := &Dir{Name: number}
+		if f.BundleRust {
+			fmt.Fprintf(&crates, "%s\t%s\n", number, f.BundleName())
+			dir.Host = m.r.Sources.Vendor(f)
+		} else {
+			fmt.Fprintf(&bundles, "%s\t%s\t%s\t%s\n", number, f.Name(), cmp.Or(f.BundleRoot, "-"),
+				f.BundleName())
+			dir.Host = m.r.Sources.Modules(f)
+		}
+		fetch, dirs = append(fetch, f), append(dirs, dir)
 	}
 	if len(fetch) == 0 {
 		return Step{}, false
@@ -65,11 +73,16 @@ func (m *maker) modulesStep(pkg *workspace.Package) (step Step, ok bool) {
 	for _, f := range once(fetch) {
 		archives = append(archives, externalFile(m.r, f))
 	}
-	archives = append(archives, File{Name: bundlesFile, Data: []byte(list.String()), Mode: 0o644})
+	for name, list := range map[string]string{bundlesFile: bundles.String(),
+		cratesFile: crates.String()} {
+		if list != "" {
+			archives = append(archives, File{Name: name, Data: []byte(list), Mode: 0o644})
+		}
+	}
 	sortFiles(archives)
 	step = newStep(Modules, pkg.Name, m.dir().Modules(pkg.Name))
 	step.Fetch = fetch
-	step.Solve = m.bundleSolve(pkg.Name+" modules", archives, proxies)
+	step.Solve = m.bundleSolve(pkg.Name+" modules", archives, dirs)
 	return step, true
 }
 

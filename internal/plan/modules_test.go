@@ -95,3 +95,36 @@ func TestTwoModulesOfOneArchive(t *testing.T) {
 		}
 	}
 }
+
+// TestCratesOfArchives checks that an archive's crates are shown to the step that bundles them, and
+// that one archive may be bundled for both.
+func TestCratesOfArchives(t *testing.T) {
+	files, r := bundleTree(t)
+	app := files["packages/app/Cargo.toml"]
+	text := string(app.Data)
+	from := strings.Index(text, "[[package.metadata.build-package.external-files]]")
+	entry := strings.Replace(text[from:strings.Index(text, "[build-dependencies]")], `"go"`, `"rust"`, 1)
+	app.Data = []byte(strings.Replace(text, "[build-dependencies]",
+		entry+"bundle-output-path = \"crates.tar.gz\"\n[build-dependencies]", 1))
+	r.Packages = []string{"app"}
+	r.Sources.Vendor = func(f manifest.ExternalFile) string { return "/vendor/" + f.Name() }
+	p := mustMake(t, files, r)
+	step := p.Steps[0]
+	var got []string
+	for _, f := range step.Solve.Contexts["archives"].Files {
+		got = append(got, f.Name+" "+string(f.Data))
+	}
+	for _, d := range step.Solve.Contexts["modules"].Derived {
+		got = append(got, d.Name+" "+d.Host)
+	}
+	want := []string{"app-1.tar.gz ", "bundles.tsv 0\tapp-1.tar.gz\t-\tbundled-app-1.tar.gz\n",
+		"crates.tsv 1\tcrates.tar.gz\n", "0 /modules/app-1.tar.gz", "1 /vendor/app-1.tar.gz"}
+	if step.ID != "modules/app" || !slices.Equal(got, want) {
+		t.Errorf("%s has %q, want %q", step.ID, got, want)
+	}
+	for _, s := range p.Steps {
+		if s.ID == "package/app" && len(s.Solve.Contexts["package"].Top) != 1 {
+			t.Errorf("app sees %v", s.Solve.Contexts["package"].Top)
+		}
+	}
+}

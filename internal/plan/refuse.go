@@ -43,19 +43,3 @@ func checkImage(v *workspace.Variant) error {
 	}
 	return nil
 }
-
-// checkPackages refuses packages whose bundles of modules no recipe makes.
-func (m *maker) checkPackages(names []string) error {
-	for _, name := range names {
-		pkg := m.ws.Packages[name]
-		for _, f := range pkg.ExternalFiles {
-			if f.BundleRust {
-				return &RequestError{What: "package " + name,
-					Why: "this buildsys cannot bundle the crates of " + f.Name() +
-						" (bundle-modules = [\"rust\"] in " + pkg.File + ")",
-					Hint: "make " + f.BundleName() + " yourself, and give it as an external file of its own"}
-			}
-		}
-	}
-	return nil
-}

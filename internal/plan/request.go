@@ -55,6 +55,7 @@ var noCommit = Commit{ID: "00000000", Seconds: "0"}
 type Sources struct {
 	Path    func(manifest.ExternalFile) string // the file itself
 	Modules func(manifest.ExternalFile) string // the Go module proxy of an archive
+	Vendor  func(manifest.ExternalFile) string // the vendor directory with the crates of an archive
 	Sums    func(GoSums) string                // the Go module proxy of a module in the tree
 	Crate   func(crates.Crate) string          // the directory with the files of a crate
 }

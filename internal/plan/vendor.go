@@ -232,7 +232,7 @@ func (m *maker) bundles(pkg *workspace.Package) graph.Set {
 	return graph.SetOf(steps...)
 }
 
-// bundleSolve returns the build that runs tools/modules/bundle-go.
+// bundleSolve returns the build that runs tools/modules.
 func (m *maker) bundleSolve(name string, archives []File, proxies []*Dir) Solve {
 	return Solve{
 		Name:       name,

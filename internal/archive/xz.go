@@ -3,7 +3,7 @@
 // streams of blocks, each behind a header that names its dictionary. Their checksums say nothing:
 // the archive has its sha512.
 
-package gomod
+package archive
 
 import (
 	"bufio"

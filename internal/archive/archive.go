@@ -1,12 +1,10 @@
-// archive: finds go.mod and go.sum in an archive without unpacking it.
-
-package gomod
+// Package archive finds a few files in an archive of sources without unpacking it. Archives are
+// data of strangers: what they hold and claim is bounded.
+package archive
 
 import (
 	"archive/tar"
 	"bufio"
-	"buildsys/internal/confined"
-	"buildsys/internal/ctxio"
 	"bytes"
 	"compress/bzip2"
 	"compress/gzip"
@@ -17,41 +15,70 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
-)
 
-// MaxText is the size of the largest go.mod or go.sum, as in the go command.
-const MaxText = 16 << 20
+	"buildsys/internal/confined"
+	"buildsys/internal/ctxio"
+	"buildsys/internal/errkind"
+)
 
 const (
 	maxEntries = 1 << 20  // files of an archive
 	maxBytes   = 16 << 30 // bytes of an unpacked archive
 )
 
-// files are the two files of a Go module.
-type files struct {
-	root     string // their directory
-	mod, sum []byte // sum is nil if there is none
+// Error is the reason why what an archive needs cannot be determined: the archive is not what the
+// manifest declares.
+type Error struct {
+	What string // "no go.mod in foo-1.0"
+	Hint string // what to do; may be empty
 }
 
-// finder looks for the two files among the entries of an archive.
+// Error returns the reason and what to do.
+func (e *Error) Error() string {
+	if e.Hint == "" {
+		return e.What
+	}
+	return e.What + "; " + e.Hint
+}
+
+// ErrorKind returns errkind.Usage.
+func (*Error) ErrorKind() errkind.Kind { return errkind.Usage }
+
+// Wanted are files that lie in one directory of an archive.
+type Wanted struct {
+	Root  string   // the directory; "" for the only one at the top
+	Names []string // the first must be there
+	Max   int64    // bytes of each
+	Of    string   // whose directory it is, for messages: "the Go module"
+}
+
+// Found are the files, by name, and their directory.
+type Found struct {
+	Root  string
+	Files map[string][]byte
+}
+
+// finder looks for the files among the entries of an archive.
 type finder struct {
-	root    string           // "" for the only directory at the top
-	tops    []string         // directories at the top, at most two
-	found   map[string]files // by directory: root, or those at the top
+	Wanted
+	tops    []string                     // directories at the top, at most two
+	found   map[string]map[string][]byte // by directory, Root or those at the top, and by name
 	entries int
 }
 
-// find reads the go.mod and go.sum of the module in the directory root of an archive.
-func find(ctx context.Context, archive, root string) (files, error) {
+// Find reads the wanted files of an archive: a tar, also compressed, or a zip file. The error is an
+// *Error, one from reading the file, or ctx's.
+func Find(ctx context.Context, archive string, wanted Wanted) (Found, error) {
 	f, err := confined.Path{Name: archive}.Open()
 	if err != nil {
-		return files{}, err
+		return Found{}, err
 	}
 	defer f.Close()
-	want := finder{root: root, found: map[string]files{}}
+	want := finder{Wanted: wanted, found: map[string]map[string][]byte{}}
 	head := make([]byte, 4)
 	if n, _ := f.ReadAt(head, 0); n == 4 && string(head) == "PK\x03\x04" {
 		err = want.zip(ctx, f)
@@ -59,34 +86,30 @@ func find(ctx context.Context, archive, root string) (files, error) {
 		err = want.tar(ctx, f)
 	}
 	if ctx.Err() != nil { // it may look like a fault of the archive
-		return files{}, context.Cause(ctx)
+		return Found{}, context.Cause(ctx)
 	}
 	if err != nil {
-		return files{}, err
+		return Found{}, err
 	}
 	return want.result()
 }
 
-func (w *finder) result() (files, error) {
-	root := w.root
+func (w *finder) result() (Found, error) {
+	root, hint := w.Root, "set bundle-root-path to the directory of "+w.Of
 	if root == "" {
 		if len(w.tops) != 1 {
-			return files{}, &Error{What: "the archive has no single directory at its top",
-				Hint: "set bundle-root-path to the directory of the Go module"}
+			return Found{}, &Error{What: "the archive has no single directory at its top", Hint: hint}
 		}
 		root = w.tops[0]
+	} else {
+		hint = "correct bundle-root-path"
 	}
-	got, ok := w.found[root]
-	if !ok || got.mod == nil {
-		hint := "set bundle-root-path to the directory of the Go module"
-		if w.root != "" {
-			hint = "correct bundle-root-path"
-		}
-		return files{}, &Error{What: "there is no " + path.Join(root, "go.mod") + " in the archive",
+	got := w.found[root]
+	if _, ok := got[w.Names[0]]; !ok {
+		return Found{}, &Error{What: "there is no " + path.Join(root, w.Names[0]) + " in the archive",
 			Hint: hint}
 	}
-	got.root = root
-	return got, nil
+	return Found{root, got}, nil
 }
 
 // add looks at one entry; read opens its contents.
@@ -102,11 +125,11 @@ func (w *finder) add(name string, mode fs.FileMode, read func() (io.ReadCloser, 
 		(len(w.tops) == 0 || w.tops[0] != top) {
 		w.tops = append(w.tops, top)
 	}
-	here := dir == w.root
-	if w.root == "" {
+	here := dir == w.Root
+	if w.Root == "" {
 		here = dir == top && below && w.tops[0] == top
 	}
-	if !here || (base != "go.mod" && base != "go.sum") || !mode.IsRegular() {
+	if !here || !slices.Contains(w.Names, base) || !mode.IsRegular() {
 		return nil
 	}
 	r, err := read()
@@ -114,20 +137,17 @@ func (w *finder) add(name string, mode fs.FileMode, read func() (io.ReadCloser, 
 		return err
 	}
 	defer r.Close()
-	data, err := io.ReadAll(io.LimitReader(r, MaxText+1))
+	data, err := io.ReadAll(io.LimitReader(r, w.Max+1))
 	if err != nil {
 		return err
 	}
-	if len(data) > MaxText {
-		return &Error{What: fmt.Sprintf("%s is larger than %d MiB", clean, MaxText>>20)}
+	if int64(len(data)) > w.Max {
+		return &Error{What: fmt.Sprintf("%s is larger than %d MiB", clean, w.Max>>20)}
 	}
-	got := w.found[dir]
-	if base == "go.mod" {
-		got.mod = data
-	} else {
-		got.sum = data
+	if w.found[dir] == nil {
+		w.found[dir] = map[string][]byte{}
 	}
-	w.found[dir] = got
+	w.found[dir][base] = data
 	return nil
 }
 

@@ -1,6 +1,6 @@
 // zip: opens zip files whose directory and contents are bounded.
 
-package gomod
+package archive
 
 import (
 	"archive/zip"
