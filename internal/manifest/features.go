@@ -96,6 +96,14 @@ func (v *Variant) Features() []string {
 // HasFeature reports whether the image has a feature.
 func (v *Variant) HasFeature(name string) bool { return slices.Contains(v.Features(), name) }
 
+// KnowsFeature reports whether images of the variant's generation may lack a feature. Until there
+// was external-kmod-development, every image had its kmod kit, its migrations, and the boot
+// configuration that it asked for.
+func (v *Variant) KnowsFeature(name string) bool {
+	return name != kmodDevelopment || v.HasFeature(name) || v.Generation == Native ||
+		v.Generation == TwoliterKits
+}
+
 // Conflicts returns a sentence for each contradiction among the features and the format, in a fixed
 // order.
 func (v *Variant) Conflicts() []string {

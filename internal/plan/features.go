@@ -31,11 +31,12 @@ func (m *maker) addPackageFeatures(pkg *workspace.Package, args map[string]strin
 	return nil
 }
 
-// featureWords returns one word for each image feature: its name if v has it, otherwise "no-" and
-// its name.
+// featureWords returns one word for each image feature that trees like that of v know: its name if
+// v has it, otherwise "no-" and its name.
 func featureWords(v *workspace.Variant) []string {
 	on := v.Features()
-	words := manifest.ImageFeatures()
+	words := slices.DeleteFunc(manifest.ImageFeatures(),
+		func(f string) bool { return !v.KnowsFeature(f) })
 	for i, f := range words {
 		if !slices.Contains(on, f) {
 			words[i] = "no-" + f

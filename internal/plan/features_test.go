@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"buildsys/internal/manifest"
+	"buildsys/internal/workspace"
 )
 
 // featureTree is tree with package-features in the package data and image-features in the variant.
@@ -60,5 +63,25 @@ func TestPackageFeaturesNeedAVariant(t *testing.T) {
 		"name one with --variant or BUILDSYS_VARIANT"
 	if err == nil || err.Error() != want {
 		t.Errorf("error %v\nwant  %s", err, want)
+	}
+}
+
+// TestFeatureWordsOfOldTrees: a feature that is younger than a tree is not switched off there.
+func TestFeatureWordsOfOldTrees(t *testing.T) {
+	for generation, want := range map[manifest.Generation]string{
+		manifest.Twoliter: "", manifest.InTree: "",
+		manifest.TwoliterKits: "external-kmod-development",
+		manifest.Native:       "external-kmod-development",
+	} {
+		v := &workspace.Variant{Variant: manifest.Variant{Generation: generation}}
+		got := ""
+		for _, word := range featureWords(v) {
+			if strings.HasSuffix(word, "external-kmod-development") {
+				got += word
+			}
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", generation, got, want)
+		}
 	}
 }
