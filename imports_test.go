@@ -31,7 +31,7 @@ var mayImport = map[string][]string{
 	"manifest":   {"errkind"},
 	"pgp":        {},
 	"uefi":       {},
-	"image":      {"confined", "errkind", "manifest", "pgp", "uefi"},
+	"image":      {"confined", "ctxio", "errkind", "manifest", "pgp", "uefi"},
 	"workspace":  {"errkind", "graph", "manifest"},
 	"plan": {
 		"builddir", "confined", "crates", "dockerfile", "errkind", "gomod", "graph", "image",
@@ -40,7 +40,8 @@ var mayImport = map[string][]string{
 	"engine": {"bytesize", "confined", "errkind", "plan", "progress", "safetext"},
 	"oci":    {"atomicfile", "cache", "confined", "ctxio"},
 	"buildkit": {
-		"bytesize", "cache", "confined", "engine", "errkind", "oci", "plan", "progress", "safetext",
+		"bytesize", "cache", "confined", "ctxio", "engine", "errkind", "oci", "plan", "progress",
+		"safetext",
 	},
 	"cachedir":  {},
 	"cargo":     {"errkind", "git", "plan", "workspace"},
@@ -59,7 +60,7 @@ var mayImport = map[string][]string{
 		"manifest", "network", "progress",
 	},
 	"kit": {
-		"atomicfile", "cache", "confined", "errkind", "manifest", "oci", "remote", "safetext",
+		"atomicfile", "cache", "confined", "ctxio", "errkind", "manifest", "oci", "remote", "safetext",
 	},
 	"rpm":    {},
 	"sbkeys": {"confined", "pgp", "uefi"},

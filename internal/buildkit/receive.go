@@ -21,6 +21,7 @@ import (
 
 	"buildsys/internal/bytesize"
 	"buildsys/internal/cache"
+	"buildsys/internal/ctxio"
 	"buildsys/internal/engine"
 	"buildsys/internal/errkind"
 	"buildsys/internal/plan"
@@ -278,6 +279,8 @@ func (r *receiver) take(h *tar.Header, from io.Reader) error {
 		return r.refuse(name, "has the mode %v; setuid, setgid and sticky bits are not accepted", mode)
 	case h.PAXRecords[capability] != "":
 		return r.refuse(name, "has capabilities of root, which are not accepted")
+	case ctxio.HasHoles(h):
+		return r.refuse(name, "has holes in the archive, which no engine sends")
 	case h.Typeflag == tar.TypeReg && mode.IsRegular():
 		return r.write(name, h.Size, from)
 	case h.Typeflag == tar.TypeLink && mode.IsRegular():

@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"testing"
 
+	"buildsys/internal/buildtest/bound"
 	"buildsys/internal/engine"
 	"buildsys/internal/errkind"
 	"buildsys/internal/plan"
@@ -402,4 +403,12 @@ func FuzzReceive(f *testing.F) {
 			t.Errorf("%d files of %d bytes, beside them %v, %v", entries, size, beside, err)
 		}
 	})
+}
+
+func TestOutputsWithHolesAreRefused(t *testing.T) {
+	var out *OutputError
+	err := received(t, t.TempDir(), false, engine.Limits{}, bound.Hole(t, "x"))
+	if !errors.As(err, &out) || !strings.Contains(err.Error(), "has holes") {
+		t.Errorf("%v, want an error about holes", err)
+	}
 }

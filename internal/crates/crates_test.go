@@ -4,11 +4,13 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"buildsys/internal/buildtest/bound"
@@ -146,6 +148,10 @@ func TestUnpack(t *testing.T) {
 		"a missing file": func() error { return root.Remove("src/lib.rs") },
 		"another file":   func() error { return root.WriteFile("build.rs", nil, 0o644) },
 		"a link":         func() error { return root.Symlink("Cargo.toml", "link") },
+		"a checksum pipe": func() error {
+			return errors.Join(root.Remove(checksumFile),
+				syscall.Mkfifo(filepath.Join(root.Name(), checksumFile), 0o644))
+		},
 		"no checksums":   func() error { return root.Remove(checksumFile) },
 		"not executable": func() error { return root.Chmod("run", 0o644) },
 	} {
@@ -232,4 +238,19 @@ func FuzzParseLock(f *testing.F) {
 			}
 		})
 	})
+}
+
+// A hole is no data of the file, so the limit on that would not end its copying.
+func TestUnpackRefusesHoles(t *testing.T) {
+	var data bytes.Buffer
+	z := gzip.NewWriter(&data)
+	_, err := z.Write(bound.Hole(t, "a-1.0.0/x"))
+	if err = errors.Join(err, z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	err = Crate{"a", "1.0.0", sum}.each(t.Context(), &data,
+		func(name string, _ bool, _ io.Reader) error { return fmt.Errorf("%s is taken", name) })
+	if err == nil || !strings.Contains(err.Error(), "\"a-1.0.0/x\" has holes") {
+		t.Errorf("%v, want one about holes", err)
+	}
 }

@@ -77,6 +77,8 @@ func (c Crate) checksums(sums map[string]string) []byte {
 	return text
 }
 
+var errChecksums = errors.New("its list of checksums is wrong or missing")
+
 // Check returns an error unless a directory has exactly what Unpack writes for the .crate file.
 func (c Crate) Check(ctx context.Context, file io.Reader, dir *os.Root) error {
 	sums := map[string]string{}
@@ -103,9 +105,14 @@ func (c Crate) Check(ctx context.Context, file io.Reader, dir *os.Root) error {
 	if err != nil {
 		return err
 	}
+	want := c.checksums(sums)
+	info, err := dir.Lstat(checksumFile)
+	if err != nil || !info.Mode().IsRegular() || info.Size() != int64(len(want)) {
+		return errChecksums
+	}
 	text, err := dir.ReadFile(checksumFile)
-	if err != nil || !bytes.Equal(text, c.checksums(sums)) {
-		return errors.New("its list of checksums is wrong or missing")
+	if err != nil || !bytes.Equal(text, want) {
+		return errChecksums
 	}
 	files := 0
 	err = fs.WalkDir(dir.FS(), ".", func(_ string, e fs.DirEntry, err error) error {
@@ -209,6 +216,8 @@ func (c Crate) name(h *tar.Header) (string, error) {
 		return "", fmt.Errorf("%q is not a plain name", shorten(h.Name))
 	case h.Typeflag == tar.TypeDir:
 		return "", nil
+	case ctxio.HasHoles(h):
+		return "", fmt.Errorf("%q has holes", shorten(h.Name))
 	case h.Typeflag != tar.TypeReg:
 		return "", fmt.Errorf("%q is neither a file nor a directory", shorten(h.Name))
 	case slices.Contains(dropped, parts[len(parts)-1]):

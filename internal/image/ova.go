@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"buildsys/internal/confined"
+	"buildsys/internal/ctxio"
 )
 
 const (
@@ -162,8 +163,7 @@ func checkMember(h *tar.Header, at, archive int64, known map[string]string) erro
 		return fmt.Errorf("the archive has more than %d files", maxOVAMembers)
 	case twice:
 		return fmt.Errorf("the archive has two files named %q", h.Name)
-	case h.Typeflag != tar.TypeReg || h.PAXRecords["GNU.sparse.major"] != "" ||
-		h.PAXRecords["GNU.sparse.map"] != "":
+	case h.Typeflag != tar.TypeReg || ctxio.HasHoles(h):
 		return fmt.Errorf("%q in the archive is not a regular file, or has holes", h.Name)
 	case h.Size > archive-at:
 		return fmt.Errorf("read %q in the archive: it claims %d bytes, %d are left: %w", h.Name, h.Size,

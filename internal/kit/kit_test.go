@@ -30,6 +30,7 @@ import (
 	"oras.land/oras-go/v2/content/memory"
 	orasoci "oras.land/oras-go/v2/content/oci"
 
+	"buildsys/internal/buildtest/bound"
 	"buildsys/internal/cache"
 	"buildsys/internal/errkind"
 	"buildsys/internal/manifest"
@@ -871,5 +872,14 @@ func TestTreeNamesItsOwnLayouts(t *testing.T) {
 		if allowed == refused || allowed && err != nil {
 			t.Errorf("%s: %v", registry, err)
 		}
+	}
+}
+
+func TestUnpackRefusesHoles(t *testing.T) {
+	h, err := tar.NewReader(bytes.NewReader(bound.Hole(t, "Packages/a/a-1-1.x86_64.rpm"))).Next()
+	must(t, err)
+	u := &unpacker{arch: "x86_64"}
+	if got := u.refused(h.Name, h); got != "has holes" {
+		t.Errorf("refused because it %q, want holes", got)
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"buildsys/internal/cache"
+	"buildsys/internal/ctxio"
 	"buildsys/internal/errkind"
 	"buildsys/internal/oci"
 )
@@ -156,6 +157,9 @@ func (u *unpacker) refused(name string, h *tar.Header) string {
 		if reason := cache.BadName(part); reason != "" {
 			return "has a forbidden name: " + reason
 		}
+	}
+	if ctxio.HasHoles(h) {
+		return "has holes"
 	}
 	switch h.Typeflag {
 	case tar.TypeDir:
