@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"buildsys/internal/doctor"
+	"buildsys/internal/engine"
 	"buildsys/internal/remote"
 	"buildsys/internal/sbkeys"
 )
@@ -62,9 +63,9 @@ func loginsIn(environ []string) string {
 		name, value, _ := strings.Cut(kv, "=")
 		vars[name] = value
 	}
-	dir := vars["DOCKER_CONFIG"]
+	dir := engine.DockerConfigIn(func(name string) string { return vars[name] })
 	if dir == "" {
-		dir = filepath.Join(vars["HOME"], ".docker")
+		return ""
 	}
 	file := filepath.Join(dir, "config.json")
 	if !remote.HasLogins(file) {

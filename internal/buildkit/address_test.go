@@ -234,3 +234,15 @@ func makeCerts(t *testing.T) string {
 	}
 	return dir
 }
+
+// Certificates are not looked for in a tree, and the network is not used without them.
+func TestDockerTLSWithoutHome(t *testing.T) {
+	for name, value := range map[string]string{"HOME": "", "DOCKER_CONFIG": "", "DOCKER_CERT_PATH": "",
+		"DOCKER_HOST": "tcp://192.0.2.1:2376", "DOCKER_TLS_VERIFY": "1"} {
+		t.Setenv(name, value)
+	}
+	_, err := newDockerd(engine.Options{})
+	if err == nil || !strings.Contains(err.Error(), "set DOCKER_CERT_PATH") {
+		t.Errorf("%v, want one that asks for DOCKER_CERT_PATH", err)
+	}
+}

@@ -36,6 +36,9 @@ type dockerd struct {
 	patience patience
 }
 
+var errNoCerts = errors.New("DOCKER_TLS_VERIFY is set, and nothing says where ca.pem, cert.pem and " +
+	"key.pem are: set DOCKER_CERT_PATH (the default is .docker in HOME, which is not set)")
+
 // newDockerd reads the settings; it does not connect to the engine.
 func newDockerd(opt engine.Options) (daemon, error) {
 	text, setting := cmp.Or(opt.Host, os.Getenv(docker.EnvOverrideHost)), docker.EnvOverrideHost
@@ -45,6 +48,9 @@ func newDockerd(opt engine.Options) (daemon, error) {
 	}
 	d := &dockerd{address: address{text: cmp.Or(text, docker.DefaultDockerHost)},
 		patience: patienceOf(opt)}
+	if verify && certs == "" {
+		return nil, newEngineError(d, errNoCerts)
+	}
 	if text == "" {
 		c, err := engine.CurrentContext()
 		if err != nil {

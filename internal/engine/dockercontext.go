@@ -3,7 +3,6 @@
 package engine
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -31,7 +30,7 @@ const maxContextFile = 1 << 20 // bytes; a few hundred are usual
 func CurrentContext() (DockerContext, error) {
 	dir := DockerConfigDir()
 	name, from := os.Getenv("DOCKER_CONTEXT"), "DOCKER_CONTEXT"
-	if name == "" {
+	if name == "" && dir != "" {
 		var config struct{ CurrentContext string }
 		from = filepath.Join(dir, "config.json")
 		if err := readContextFile(from, &config); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -41,6 +40,10 @@ func CurrentContext() (DockerContext, error) {
 	}
 	if name == "" || name == "default" {
 		return DockerContext{}, nil
+	}
+	if dir == "" {
+		return DockerContext{}, fmt.Errorf("the Docker context %q, which %s names: neither "+
+			"DOCKER_CONFIG nor HOME says where contexts are", name, from)
 	}
 	c, err := readContext(dir, name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -52,10 +55,21 @@ func CurrentContext() (DockerContext, error) {
 	return c, nil
 }
 
-// DockerConfigDir returns the directory with the configuration of the docker command.
+// DockerConfigDir returns the directory with the configuration of the docker command, "" if the
+// environment names none. Without HOME there is none: .docker in the working directory is a tree's.
 func DockerConfigDir() string {
-	home, _ := os.UserHomeDir()
-	return cmp.Or(os.Getenv("DOCKER_CONFIG"), filepath.Join(home, ".docker"))
+	return DockerConfigIn(os.Getenv)
+}
+
+// DockerConfigIn is DockerConfigDir for another environment.
+func DockerConfigIn(getenv func(string) string) string {
+	if dir := getenv("DOCKER_CONFIG"); dir != "" {
+		return dir
+	}
+	if home := getenv("HOME"); filepath.IsAbs(home) {
+		return filepath.Join(home, ".docker")
+	}
+	return ""
 }
 
 // readContext reads a context from where the docker command keeps them, by the hashes of their

@@ -80,3 +80,33 @@ func TestCurrentContext(t *testing.T) {
 		t.Errorf("DOCKER_HOST goes before a context: %q", all)
 	}
 }
+
+// Without HOME, .docker would be one in the working directory, which is a tree's.
+func TestTreeNamesNoDockerContext(t *testing.T) {
+	for _, name := range []string{"DOCKER_CONFIG", "DOCKER_CONTEXT", "DOCKER_HOST"} {
+		t.Setenv(name, "")
+	}
+	t.Chdir(t.TempDir())
+	meta := filepath.Join(".docker", "contexts", "meta", fmt.Sprintf("%x", sha256.Sum256([]byte("x"))))
+	if err := os.MkdirAll(meta, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		filepath.Join(".docker", "config.json"): `{"currentContext":"x"}`,
+		filepath.Join(meta, "meta.json"):        `{"Endpoints":{"docker":{"Host":"ssh://far"}}}`,
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, home := range []string{"", "."} {
+		t.Setenv("HOME", home)
+		if got, err := CurrentContext(); err != nil || got != (DockerContext{}) {
+			t.Errorf("HOME=%q: %+v, %v", home, got, err)
+		}
+	}
+	t.Setenv("DOCKER_CONTEXT", "x")
+	if got, err := CurrentContext(); err == nil || !strings.Contains(err.Error(), "nor HOME says") {
+		t.Errorf("DOCKER_CONTEXT: %+v, %v", got, err)
+	}
+}
