@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 
 	"buildsys/internal/builddir"
 	"buildsys/internal/cache"
@@ -26,6 +27,10 @@ const (
 	tagName      = 1000
 	tagVersion   = 1001
 	tagRelease   = 1002
+	tagSummary   = 1004
+	tagLicense   = 1014
+	tagGroup     = 1016
+	tagURL       = 1020
 	tagArch      = 1022
 	tagSourceRPM = 1044
 )
@@ -101,11 +106,32 @@ func (c rpmCheck) file(kind plan.Kind, step, name string, file *os.File) error {
 	if path.Dir(name) != dir {
 		return fmt.Errorf("it does not lie where the RPMs of a %s belong", kind)
 	}
-	h, err := rpm.Read(file, tagName, tagVersion, tagRelease, tagArch, tagSourceRPM)
+	h, err := rpm.Read(file, append(slices.Clone(inventoried), tagArch, tagSourceRPM)...)
 	if err != nil {
 		return err
 	}
+	if err := c.plain(h); err != nil {
+		return err
+	}
 	return c.header(h, path.Base(name), pkg)
+}
+
+// inventoried are the tags that the inventory of an image has, one line for each RPM.
+var inventoried = []int{
+	tagName, tagVersion, tagRelease, tagSummary, tagLicense, tagGroup, tagURL,
+}
+
+// plain refuses line breaks and tabs where the recipes expect none: an RPM could add others to the
+// inventory of an image, or take them out of the sight of scanners.
+func (c rpmCheck) plain(h rpm.Header) error {
+	for _, tag := range inventoried {
+		if !c.own && slices.ContainsFunc(h[tag], func(value string) bool {
+			return strings.ContainsFunc(value, unicode.IsControl)
+		}) {
+			return fmt.Errorf("tag %d of its header has control characters: %.100q", tag, h[tag])
+		}
+	}
+	return nil
 }
 
 // header checks an RPM of a package.

@@ -21,6 +21,7 @@ import (
 type forged struct {
 	file               string // "" for the one of the header
 	name, arch, source string
+	more               []any // pairs of tags and values
 	kit, own           bool
 	want               string // in the error; "" if it is accepted
 }
@@ -68,6 +69,12 @@ var forgeries = map[string]forged{
 		want: "the name of the package bash"},
 	"elsewhere in a kit": {file: "os-kernel-1.0-1.x86_64.rpm", name: "os-kernel", source: "os-kernel",
 		kit: true, want: "does not lie where"},
+	"two names": {name: "os-kernel", source: "os-kernel", more: []any{1000, "os-bash"},
+		want: "tag 1000 is there twice"},
+	"a line of its own in an inventory": {name: "os-kernel", source: "os-kernel",
+		more: []any{1004, "x\nos-bash\t9.0"}, want: "tag 1004 of its header has control characters"},
+	"an inventory that is not ours": {name: "os-kernel", source: "os-kernel", own: true,
+		more: []any{1004, "x\ty"}},
 	"what is no RPM": {name: "", want: "it is not an RPM"},
 }
 
@@ -88,7 +95,7 @@ func TestForgedRPMsAreRefusedWhereverTheyComeFrom(t *testing.T) {
 				}
 			}
 			buildtest.Must(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, file)), 0o755))
-			data := fakerpm.Header(f.name+"-"+version+"."+f.arch+".rpm", f.source)
+			data := fakerpm.Header(f.name+"-"+version+"."+f.arch+".rpm", f.source, f.more...)
 			if f.name == "" {
 				data = []byte("nothing")
 			}

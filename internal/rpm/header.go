@@ -123,6 +123,9 @@ func parseSection(r io.Reader, tags []int) (Header, error) {
 		if len(tags) > 0 && !slices.Contains(tags, tag) {
 			continue
 		}
+		if _, twice := h[tag]; twice { // rpm takes one of them, by a search in halves
+			return nil, fmt.Errorf("tag %d is there twice", tag)
+		}
 		values, err := d.decode(field(1), field(2), field(3))
 		if err == nil && (tag == tagBaseNames || tag == tagDirNames) {
 			err = checkPaths(values)

@@ -4,6 +4,7 @@ package fakerpm
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"strings"
 )
 
@@ -22,24 +23,26 @@ const (
 // Header returns an RPM up to its payload: its lead, an empty signature, and a header that says
 // what the file name does, NAME-VERSION-RELEASE.ARCH.rpm, and that it was built from the spec of
 // the given name. For "" it does not say that (rpm format documentation).
-func Header(file, spec string) []byte {
+//
+// more follow in pairs, the number of a tag and its value.
+func Header(file, spec string, more ...any) []byte {
 	rest, arch := cut(strings.TrimSuffix(file, ".rpm"), '.')
 	rest, release := cut(rest, '-')
 	name, version := cut(rest, '-')
-	values := []string{name, version, release, arch}
+	values := []any{tagName, name, tagVersion, version, tagRelease, release, tagArch, arch}
 	if spec != "" {
-		values = append(values, spec+"-"+version+"-"+release+".src.rpm")
+		values = append(values, tagSourceRPM, spec+"-"+version+"-"+release+".src.rpm")
 	}
+	values = append(values, more...)
 	var indexes, store []byte
-	tags := []uint32{tagName, tagVersion, tagRelease, tagArch, tagSourceRPM}
-	for i, tag := range tags[:len(values)] {
-		for _, n := range []uint32{tag, 6, uint32(len(store)), 1} { // 6: a string
-			indexes = binary.BigEndian.AppendUint32(indexes, n)
+	for pair := range slices.Chunk(values, 2) {
+		for _, n := range []int{pair[0].(int), 6, len(store), 1} { // 6: a string
+			indexes = binary.BigEndian.AppendUint32(indexes, uint32(n))
 		}
-		store = append(append(store, values[i]...), 0)
+		store = append(append(store, pair[1].(string)...), 0)
 	}
 	lead := append([]byte(Magic), make([]byte, 96-len(Magic))...)
-	return bytes.Join([][]byte{lead, section(0, nil, nil), section(len(values), indexes, store)}, nil)
+	return bytes.Join([][]byte{lead, section(0, nil, nil), section(len(values)/2, indexes, store)}, nil)
 }
 
 // cut cuts s at the last sep.
