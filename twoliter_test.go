@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"buildsys/internal/buildtest/need"
@@ -53,6 +54,8 @@ func TestBootconfig(t *testing.T) {
 		{"replaced", "kernel.a := 1\n", "", "", "'1':1: 'kernel.a := 1'"},
 		{"quote not closed", "kernel.a = \"1\n2\"\n", "", "", "'1':1: "},
 		{"two values", "kernel.a = \"1\" \"2\"\n", "", "", "'1':1: "},
+		{"an end for all", "a = 1\x00\n", "", "", `'1':1: 'a = 1\x00' is not`},
+		{"of any size", strings.Repeat("#", 1<<15), "", "", "/'1' has more than 32767 bytes"},
 		{"for a terminal", "kernel.a = \x1b[1m{\n", "", "", `'kernel.a = \x1b[1m{'`},
 	} {
 		dir := t.TempDir()
@@ -81,8 +84,9 @@ func TestInventory(t *testing.T) {
 		"lab-libz-1-2.x86_64.rpm\tlab/core-kit/zlib/lab-libz-1-2.x86_64.rpm\n")
 	line := func(name, version, release, epoch, source string) string {
 		file := name + "-" + version + "-" + release + ".x86_64.rpm"
-		return strings.Join([]string{name, version, release, epoch, "Unspecified", "x86_64",
-			"https://example.invalid", source, file, "What\tit is"}, "\t") + "\n"
+		return "'" + strings.Join([]string{name, version, release, epoch, "Unspecified", "x86_64",
+			"https://example.invalid", source, strings.TrimSuffix(file, ".rpm"),
+			"What\nos-x '\\''1'\\'' is"}, "' '") + "' \n"
 	}
 	got, errs := script(t, line("lab-os", "1.0", "3", "1", "lab-os-1.0-3.src.rpm")+
 		line("lab-libz", "1", "2", "0", "lab-zlib-1.3-4.src.rpm")+
@@ -97,16 +101,16 @@ func TestInventory(t *testing.T) {
 			"      \"Url\": \"https://example.invalid\",\n      \"Summary\": \"" + summary + "\"\n    }"
 	}
 	want := "{\n  \"Content\": [\n" + strings.Join([]string{
-		entry("bash", "core-kit", "5", "1", "0", `What\tit is`),
-		entry("lab-os", "Lab", "1.0", "3", "1", `What\tit is`),
-		entry("libz", "core-kit", "1", "2", "0", `What\tit is`),
-		entry("zlib", "core-kit", "1.3", "4", "0", `What\tit is (source package)`),
+		entry("bash", "core-kit", "5", "1", "0", `What\nos-x '1' is`),
+		entry("lab-os", "Lab", "1.0", "3", "1", `What\nos-x '1' is`),
+		entry("libz", "core-kit", "1", "2", "0", `What\nos-x '1' is`),
+		entry("zlib", "core-kit", "1.3", "4", "0", `What\nos-x '1' is (source package)`),
 	}, ",\n") + "\n  ]\n}\n"
 	if got != want || errs != "" {
 		t.Errorf("got %s%s\nwant %s", got, errs, want)
 	}
 	if _, errs := script(t, "too\tfew\n", "image/inventory", filepath.Join(dir, "kits"), "lab-",
-		"Lab"); !strings.Contains(errs, "unexpected line of rpm") {
+		"Lab"); !strings.Contains(errs, "rpm says 2 things") {
 		t.Errorf("a short line: %q", errs)
 	}
 }
@@ -144,5 +148,35 @@ func TestLabelScript(t *testing.T) {
 	if _, errs := script(t, "", "disk/label-script", labels, root, "7"); !strings.Contains(errs,
 		"has a quote or a line break") {
 		t.Errorf("a line break in a name: %q", errs)
+	}
+}
+
+// TestOwnPath: names of packages are neither words nor patterns, and pipes are waited for.
+func TestOwnPath(t *testing.T) {
+	text, err := os.ReadFile("twoliter/tools/image/rpm2img")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "\nown_path() {")
+	body, _, _ := strings.Cut(rest, "\n}\n")
+	dir := t.TempDir()
+	put(t, dir, "a b/file", "")
+	for _, name := range []string{"a b/link", "a b/*"} {
+		if err := os.Symlink("/etc", filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := syscall.Mkfifo(filepath.Join(dir, "a b/pipe"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, bad := range map[string]bool{"a b": false, "a b/file": false, "a b/none/x": false,
+		"a b/link": true, "a b/link/x": true, "a b/*/x": true, "a b/pipe": true} {
+		cmd := exec.CommandContext(t.Context(), need.Program(t, "bash"), "-euo", "pipefail", "-c",
+			"die() { echo \"$*\"; exit 9; }\nVARIANT=v root=$1\nown_path() {"+body+"\n}\nown_path \"$2\"",
+			"bash", dir, name)
+		out, err := cmd.CombinedOutput()
+		if code := cmd.ProcessState.ExitCode(); bad != (code == 9) || !bad && err != nil {
+			t.Errorf("%s: %v, %s", name, err, out)
+		}
 	}
 }
