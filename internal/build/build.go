@@ -190,4 +190,6 @@ func (s *Session) sources(report progress.Sink) *fetch.Store {
 	}
 }
 
+func (s *Session) made() kit.Made { return kit.Made{Dir: s.c.CacheDir.MadeKits()} }
+
 func (s *Session) kits() kit.Store { return kit.Store{Dir: s.c.CacheDir.Kits()} }

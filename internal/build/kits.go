@@ -133,6 +133,7 @@ func (s *Session) packKit(ctx context.Context, ws *workspace.Workspace, name str
 		Dir:      s.dir.Kit(name),
 		Content:  state.Content.String(),
 		Metadata: m,
+		Made:     s.made(),
 		Fits:     func(arch string) bool { return s.kitUpToDate(ctx, arch, name) },
 	}, p.Dir)
 	if err != nil {

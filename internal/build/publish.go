@@ -36,7 +36,7 @@ func (s *Session) PublishKit(ctx context.Context, ws *workspace.Workspace, name,
 	defer images.Close()
 	i := manifest.Image{Name: name, Vendor: ws.Kits[name].Vendor,
 		Version: cmp.Or(s.c.Image.Version, ws.Release.Version)}
-	p, err := kit.Publish(ctx, s.dir.KitImage(name), i, images, replace)
+	p, err := kit.Publish(ctx, s.dir.KitImage(name), i, s.made(), images, replace)
 	if err != nil {
 		return "", err
 	}

@@ -28,6 +28,9 @@ func (d Dir) Lookaside() string { return d.path("lookaside") }
 // Kits returns the directory with unpacked kits of others.
 func (d Dir) Kits() string { return d.path("kits") }
 
+// MadeKits returns the directory with records of the images of kits that this user has made.
+func (d Dir) MadeKits() string { return d.path("made-kits") }
+
 // SDK returns the directory with the records of SDK images and what is imported for buildkitds.
 func (d Dir) SDK() string { return d.path("sdk") }
 

@@ -61,13 +61,16 @@ func makeKit(t *testing.T, below, name, version, arch string, needs ...manifest.
 			"RPM of "+pkg+" in "+name+" "+version)
 	}
 	write(t, filepath.Join(dir, "repodata/repomd.xml"), "<repomd/>")
-	r := Repository{Arch: arch, Dir: dir, Content: version,
+	r := Repository{Arch: arch, Dir: dir, Content: version, Made: madeBelow(below),
 		Metadata: Metadata{Name: name, Version: version, SDK: manifest.LockedImage{Image: testSDK},
 			Kits: needs}}
 	packed, err := Pack(r, filepath.Join(below, name))
 	must(t, err)
 	return packed
 }
+
+// madeBelow are the records of what makeKit makes below a directory.
+func madeBelow(dir string) Made { return Made{dir + ".made"} }
 
 func image(name, version string) manifest.Image {
 	return manifest.Image{Name: name, Version: version, Vendor: "acme"}
@@ -379,8 +382,9 @@ func TestLabels(t *testing.T) {
 		dir, at := t.TempDir(), t.TempDir()
 		write(t, filepath.Join(dir, "Packages/a/a-1-1.x86_64.rpm"), "RPM")
 		write(t, filepath.Join(dir, "repodata/repomd.xml"), "<repomd/>")
-		r := Repository{Arch: "x86_64", Dir: dir, Content: "1", Metadata: Metadata{Name: "base-kit",
-			Version: "1.0.0", SDK: manifest.LockedImage{Image: testSDK}, Label: version}}
+		r := Repository{Arch: "x86_64", Dir: dir, Content: "1", Made: madeBelow(at),
+			Metadata: Metadata{Name: "base-kit", Version: "1.0.0", SDK: manifest.LockedImage{Image: testSDK},
+				Label: version}}
 		_, err := Pack(r, filepath.Join(at, "base-kit"))
 		must(t, err)
 		remake(t, filepath.Join(at, "base-kit"), func(c *imageConfig) {

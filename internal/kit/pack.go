@@ -26,6 +26,7 @@ type Repository struct {
 	Dir     string // with Packages/<package>/*.rpm and repodata/
 	Content string // identifies the files in Dir: changes whenever one does
 	Metadata
+	Made Made // images that are not recorded here are made again, or left out
 	// Fits reports whether the existing image for another architecture is from the same tree. If it
 	// is nil, the labels decide.
 	Fits func(arch string) bool
@@ -51,7 +52,7 @@ type stamp struct {
 func stampName(arch string) string { return "." + arch + ".json" }
 
 // Pack writes the image of a repository into the OCI layout in dir. It keeps the image for another
-// architecture if that is complete, has the same label, and fits. Each package is a layer, and so
+// architecture if this user has made it, and it is complete, has the same label, and fits. Each package is a layer, and so
 // is the metadata, so that a new version of a kit downloads little. Pack removes blobs that no
 // image needs. It must be the only writer of dir.
 func Pack(r Repository, dir string) (Packed, error) {
@@ -65,18 +66,22 @@ func Pack(r Repository, dir string) (Packed, error) {
 		return Packed{}, err
 	}
 	p.readStamps()
-	if own, ok := p.stamps[r.Arch]; !ok || own.Content != r.Content || own.Label != label ||
-		!p.whole(own.Manifest) {
+	good := func(s stamp) bool {
+		return s.Label == label && r.Made.has(s) && p.whole(s.Manifest)
+	}
+	if own, ok := p.stamps[r.Arch]; !ok || own.Content != r.Content || !good(own) {
 		d, err := p.image(r, value)
 		if err != nil {
 			return Packed{}, err
 		}
 		p.stamps[r.Arch] = stamp{r.Content, label, d}
+		if err := r.Made.add(p.stamps[r.Arch]); err != nil {
+			return Packed{}, err
+		}
 	}
 	out := Packed{Tag: "v" + r.Version}
 	for arch, s := range p.stamps {
-		if arch != r.Arch && (s.Label != label || !p.whole(s.Manifest) || r.Fits != nil &&
-			!r.Fits(arch)) {
+		if arch != r.Arch && (!good(s) || r.Fits != nil && !r.Fits(arch)) {
 			delete(p.stamps, arch)
 			out.Other = arch
 		}

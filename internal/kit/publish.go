@@ -32,8 +32,9 @@ type Published struct {
 
 // Publish copies the image of a kit of version i.Version, with all architectures, from the layout
 // in dir to a repository. The tag comes last, so that it never leads to a part. If the tag leads to
-// another image, that is an error unless replace is set: locks of other trees may name it.
-func Publish(ctx context.Context, dir string, i manifest.Image, to *remote.Images,
+// another image, that is an error unless replace is set: locks of other trees may name it. An image
+// that is not recorded in made is not published.
+func Publish(ctx context.Context, dir string, i manifest.Image, made Made, to *remote.Images,
 	replace bool) (p Published, err error) {
 	from, tag := layoutSource{oci.Layout{Dir: dir}}, "v"+i.Version
 	index, err := from.index(ctx, tag)
@@ -51,6 +52,12 @@ func Publish(ctx context.Context, dir string, i manifest.Image, to *remote.Image
 	byArch, err := arches(x)
 	if err != nil {
 		return p, fault(errkind.Integrity, i, "", "%v", err)
+	}
+	for arch, d := range byArch {
+		if _, ok := made.find(d.Digest); !ok {
+			return p, fault(errkind.Usage, i, fmt.Sprintf("run \"buildsys build-kit %s\" for %s here", i.Name,
+				arch), "%s has an image for %s that this user has not made", dir, arch)
+		}
 	}
 	p.Arches = slices.Sorted(maps.Keys(byArch))
 	p.Digest = digest.FromBytes(index).String()

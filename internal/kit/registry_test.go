@@ -92,18 +92,18 @@ func TestPublish(t *testing.T) {
 	dir, kit := t.TempDir(), image("base-kit", "1.0.0")
 	makeKit(t, dir, kit.Name, kit.Version, "x86_64")
 	packed := makeKit(t, dir, kit.Name, kit.Version, "aarch64")
-	layout := filepath.Join(dir, kit.Name)
+	layout, made := filepath.Join(dir, kit.Name), madeBelow(dir)
 	place := remote.Location{Host: registry.Address, Repo: "acme/base-kit", Plain: true, Named: true}
 	to, err := remote.OpenImages(place, remote.Limits{Attempts: 1, Backoff: time.Millisecond})
 	must(t, err)
 	defer to.Close()
-	first, err := Publish(t.Context(), layout, kit, to, false)
+	first, err := Publish(t.Context(), layout, kit, made, to, false)
 	must(t, err)
 	if strings.Join(first.Arches, " ") != "aarch64 x86_64" || first.There || first.Sent == 0 ||
 		first.Locked != packed.Digest {
 		t.Errorf("first %+v", first)
 	}
-	again, err := Publish(t.Context(), layout, kit, to, false)
+	again, err := Publish(t.Context(), layout, kit, made, to, false)
 	must(t, err)
 	if !again.There || again.Digest != first.Digest {
 		t.Errorf("again %+v", again)
@@ -116,16 +116,41 @@ func TestPublish(t *testing.T) {
 	}
 	other := t.TempDir()
 	makeKit(t, other, kit.Name, kit.Version, "x86_64", image("more-kit", "1.0.0"))
-	_, err = Publish(t.Context(), filepath.Join(other, kit.Name), kit, to, false)
+	_, err = Publish(t.Context(), filepath.Join(other, kit.Name), kit, madeBelow(other), to, false)
 	if errkind.Of(err) != errkind.Usage || !strings.Contains(err.Error(), "--replace") {
 		t.Errorf("another image: %v", err)
 	}
-	moved, err := Publish(t.Context(), filepath.Join(other, kit.Name), kit, to, true)
+	moved, err := Publish(t.Context(), filepath.Join(other, kit.Name), kit, madeBelow(other), to, true)
 	if err != nil || moved.Digest == first.Digest {
 		t.Errorf("replaced: %+v, %v", moved, err)
 	}
-	_, err = Publish(t.Context(), layout, image("base-kit", "2.0.0"), to, false)
+	_, err = Publish(t.Context(), layout, image("base-kit", "2.0.0"), made, to, false)
 	if errkind.Of(err) != errkind.Usage || !strings.Contains(err.Error(), "build-kit base-kit") {
 		t.Errorf("another version: %v", err)
 	}
+}
+
+// TestKitsOfACheckout: a checkout may bring a layout with stamps that say what a build would.
+func TestKitsOfACheckout(t *testing.T) {
+	t.Setenv("DOCKER_CONFIG", t.TempDir())
+	registry := buildtest.NewRegistry(t)
+	dir, kit := t.TempDir(), image("base-kit", "1.0.0")
+	makeKit(t, dir, kit.Name, kit.Version, "aarch64")
+	theirs := makeKit(t, dir, kit.Name, kit.Version, "x86_64")
+	must(t, os.RemoveAll(madeBelow(dir).Dir)) // another user has made it
+	place := remote.Location{Host: registry.Address, Repo: "acme/base-kit", Plain: true, Named: true}
+	to, err := remote.OpenImages(place, remote.Limits{Attempts: 1, Backoff: time.Millisecond})
+	must(t, err)
+	defer to.Close()
+	_, err = Publish(t.Context(), filepath.Join(dir, kit.Name), kit, madeBelow(dir), to, false)
+	if errkind.Of(err) != errkind.Usage || !strings.Contains(err.Error(), "has not made") {
+		t.Errorf("published: %v", err)
+	}
+	ours := makeKit(t, dir, kit.Name, kit.Version, "x86_64")
+	if strings.Join(theirs.Arches, " ") != "aarch64 x86_64" || strings.Join(ours.Arches,
+		" ") != "x86_64" || ours.Other != "aarch64" {
+		t.Errorf("of theirs, %+v, this has stayed: %+v", theirs, ours)
+	}
+	_, err = Publish(t.Context(), filepath.Join(dir, kit.Name), kit, madeBelow(dir), to, false)
+	must(t, err)
 }
