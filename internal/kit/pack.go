@@ -52,9 +52,9 @@ type stamp struct {
 func stampName(arch string) string { return "." + arch + ".json" }
 
 // Pack writes the image of a repository into the OCI layout in dir. It keeps the image for another
-// architecture if this user has made it, and it is complete, has the same label, and fits. Each package is a layer, and so
-// is the metadata, so that a new version of a kit downloads little. Pack removes blobs that no
-// image needs. It must be the only writer of dir.
+// architecture if this user has made it, and it is complete, has the same label, and fits. Each
+// package is a layer, and so is the metadata, so that a new version of a kit downloads little. Pack
+// removes blobs that no image needs. It must be the only writer of dir.
 func Pack(r Repository, dir string) (Packed, error) {
 	value, err := r.Encode()
 	if err != nil {
