@@ -36,8 +36,8 @@ type dockerd struct {
 	patience patience
 }
 
-var errNoCerts = errors.New("DOCKER_TLS_VERIFY is set, and nothing says where ca.pem, cert.pem and " +
-	"key.pem are: set DOCKER_CERT_PATH (the default is .docker in HOME, which is not set)")
+var errNoCerts = errors.New("DOCKER_TLS_VERIFY is set, and nothing says where ca.pem, cert.pem " +
+	"and key.pem are: set DOCKER_CERT_PATH (the default is .docker in HOME, which is not set)")
 
 // newDockerd reads the settings; it does not connect to the engine.
 func newDockerd(opt engine.Options) (daemon, error) {

@@ -56,7 +56,8 @@ func Publish(ctx context.Context, dir string, i manifest.Image, made Made, to *r
 	for arch, d := range byArch {
 		if _, ok := made.find(d.Digest); !ok {
 			hint := fmt.Sprintf("run \"buildsys build-kit %s\" for %s here", i.Name, arch)
-			return p, fault(errkind.Usage, i, hint, "%s has an image for %s that this user has not made", dir, arch)
+			return p, fault(errkind.Usage, i, hint, "%s has an image for %s that this user has not made",
+				dir, arch)
 		}
 	}
 	p.Arches = slices.Sorted(maps.Keys(byArch))

@@ -42,7 +42,8 @@ func Header(file, spec string, more ...any) []byte {
 		store = append(append(store, pair[1].(string)...), 0)
 	}
 	lead := append([]byte(Magic), make([]byte, 96-len(Magic))...)
-	return bytes.Join([][]byte{lead, section(0, nil, nil), section(len(values)/2, indexes, store)}, nil)
+	return bytes.Join([][]byte{lead, section(0, nil, nil),
+		section(len(values)/2, indexes, store)}, nil)
 }
 
 // cut cuts s at the last sep.
