@@ -69,7 +69,7 @@ var mayImport = map[string][]string{
 		"workspace",
 	},
 	"build": {
-		"atomicfile", "builddir", "bytesize", "cache", "cachedir", "cargo", "confined",
+		"atomicfile", "builddir", "bytesize", "cache", "cachedir", "cargo", "confined", "ctxio",
 		"doctor", "engine", "errkind", "executor", "fetch", "git", "gomod", "graph", "image", "kit",
 		"manifest", "network", "plan", "progress", "remote", "rpm", "safetext", "sbkeys",
 		"sdk", "workspace",

@@ -3,6 +3,7 @@
 package build
 
 import (
+	"context"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -162,12 +163,13 @@ func (s *Session) CreateBootLog() (*os.File, error) { return s.dir.CreateBootLog
 
 // RepackSource returns the outputs to repack: those in the directory from, or if that is empty the
 // variant's newest. out is the directory for the new outputs; empty means beside the others. It
-// resolves the link to the newest image now, as the new image may move it.
-func (s *Session) RepackSource(from, out string) (*plan.RepackSource, error) {
+// resolves the link to the newest image now, as the new image may move it, and refuses one that
+// this user has not made: the caller names that.
+func (s *Session) RepackSource(ctx context.Context, from, out string) (*plan.RepackSource, error) {
 	if err := s.dir.Check(); err != nil {
 		return nil, err
 	}
-	hint := ""
+	hint, named := "", from != ""
 	if from == "" {
 		from = s.latestDir()
 		hint = fmt.Sprintf(": build it with 'buildsys build-variant %s --arch %s', "+
@@ -196,6 +198,9 @@ func (s *Session) RepackSource(from, out string) (*plan.RepackSource, error) {
 	}
 	if out != "" {
 		err = s.checkOut(out)
+	}
+	if err == nil && !named {
+		err = s.checkVouched(ctx, resolved, source.Names)
 	}
 	return source, err
 }

@@ -40,7 +40,7 @@ func newRepackVariantCommand(a *app) *cobra.Command {
 			if out != "" {
 				out = a.path(out)
 			}
-			source, err := s.RepackSource(from, out)
+			source, err := s.RepackSource(cmd.Context(), from, out)
 			if err != nil {
 				return err
 			}

@@ -1,0 +1,52 @@
+package build
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"buildsys/internal/builddir"
+	"buildsys/internal/cache"
+	"buildsys/internal/cachedir"
+	"buildsys/internal/plan"
+)
+
+// TestRepackRefusesImagesOfTheCheckout has an image that was built here, and then another in its
+// place with the record of the first.
+func TestRepackRefusesImagesOfTheCheckout(t *testing.T) {
+	root, out := t.TempDir(), silent{}
+	s := &Session{c: Config{Root: root, Arch: "x86_64", Variant: "v",
+		CacheDir: cachedir.Dir(t.TempDir())}, dir: builddir.Dir{Root: root, Arch: "x86_64"}, out: out}
+	dir := filepath.Join(s.dir.Images("v"), "1.0")
+	image := filepath.Join(dir, "v.img.lz4")
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(os.MkdirAll(dir, 0o755))
+	must(os.WriteFile(image, []byte("ours"), 0o644))
+	must(os.Symlink("1.0", s.latestDir()))
+	store, err := s.openStore(out)
+	must(err)
+	var key cache.Transcript
+	key.Add("x", "y")
+	e, err := store.Put(cache.Entry{Action: key.ID(), Step: "variant/v x86_64",
+		Transcript: key.String()}, dir, "")
+	must(err)
+	state := builddir.State{Action: e.Action, Content: e.Content, Transcript: e.Transcript}
+	must(builddir.WriteState(s.dir.State(), string(plan.Variant)+"/v", state))
+	if _, err := s.RepackSource(t.Context(), "", ""); err != nil {
+		t.Errorf("what was built here: %v", err)
+	}
+	must(os.WriteFile(image, []byte("theirs"), 0o644))
+	if _, err := s.RepackSource(t.Context(), "", ""); err == nil ||
+		!strings.Contains(err.Error(), "none that this user has made") {
+		t.Errorf("another image: %v", err)
+	}
+	if _, err := s.RepackSource(t.Context(), dir, ""); err != nil {
+		t.Errorf("one that is named: %v", err)
+	}
+}
