@@ -41,8 +41,9 @@ func (s *Session) checkVouched(ctx context.Context, dir string, names []string) 
 			return err
 		}
 	}
-	return errkind.Usagef("the image of variant %s in %s is none that this user has made: build it with "+
-		"'buildsys build-variant %[1]s --arch %[3]s', or say that you trust it with --from %[2]s",
+	return errkind.Usagef("the image of variant %s in %s is none that this user has made: "+
+		"build it with 'buildsys build-variant %[1]s --arch %[3]s', or, if you trust it, name it with "+
+		"--from %[2]s",
 		s.c.Variant, dir, s.c.Arch)
 }
 

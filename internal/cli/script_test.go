@@ -106,6 +106,7 @@ func makeKit(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(os.WriteFile(filepath.Join(repo, name), []byte(text), 0o644))
 	}
 	_, err = kit.Pack(kit.Repository{Arch: "x86_64", Dir: repo, Content: args[2],
+		Made: kit.Made{Dir: filepath.Join(repo, "made")},
 		Metadata: kit.Metadata{Name: args[1], Version: args[2], Label: label,
 			SDK: manifest.LockedImage{Image: manifest.Image{Name: "acme-sdk", Version: "0.79.0",
 				Vendor: "sdks"}}}}, ts.MkAbs(filepath.Join(args[0], args[1])))
