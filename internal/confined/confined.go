@@ -63,12 +63,12 @@ func (p Path) MakeDir() (*os.Root, error) {
 		if err := os.MkdirAll(p.Name, 0o755); err != nil {
 			return nil, err
 		}
-		return os.OpenRoot(p.Name)
+		return OpenDir(p.Name)
 	}
 	if !filepath.IsLocal(p.Name) {
 		return nil, p.fault("open", errLeaves)
 	}
-	dir, err := os.OpenRoot(p.Root)
+	dir, err := OpenDir(p.Root)
 	for _, word := range words(p.Name) {
 		if err != nil {
 			return nil, err
@@ -209,4 +209,17 @@ func isLink(dir int, name string) bool {
 	var st unix.Stat_t
 	err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW)
 	return err == nil && st.Mode&syscall.S_IFMT == syscall.S_IFLNK
+}
+
+// OpenDir is os.OpenRoot for a place where others may have put something else than a directory,
+// such as a pipe, which os.OpenRoot waits for.
+func OpenDir(name string) (*os.Root, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: syscall.ENOTDIR}
+	}
+	return os.OpenRoot(name)
 }

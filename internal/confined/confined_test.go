@@ -1,9 +1,11 @@
 package confined
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -117,5 +119,18 @@ func TestReadIn(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %q, %v; want %q", name, data, err, want)
 		}
+	}
+}
+
+func TestOpenDirDoesNotWaitForPipes(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if root, err := OpenDir(pipe); !errors.Is(err, syscall.ENOTDIR) {
+		t.Errorf("%v, %v", root, err)
+	}
+	if root, err := (Path{Root: pipe, Name: "x"}).MakeDir(); !errors.Is(err, syscall.ENOTDIR) {
+		t.Errorf("%v, %v", root, err)
 	}
 }

@@ -124,7 +124,7 @@ func inCrate(file, dir string, do func(io.Reader, *os.Root) error) error {
 		return err
 	}
 	defer f.Close()
-	root, err := os.OpenRoot(dir)
+	root, err := confined.OpenDir(dir)
 	if err != nil {
 		return err
 	}

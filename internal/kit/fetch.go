@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"buildsys/internal/atomicfile"
+	"buildsys/internal/confined"
 	"buildsys/internal/errkind"
 	"buildsys/internal/manifest"
 	"buildsys/internal/oci"
@@ -255,7 +256,7 @@ func unpackLayers(
 	if len(layers) > maxLayers {
 		return nil, oci.Bad("it has %d layers, more than %d", len(layers), maxLayers)
 	}
-	root, err := os.OpenRoot(dir)
+	root, err := confined.OpenDir(dir)
 	if err != nil {
 		return nil, oci.Local(err)
 	}
