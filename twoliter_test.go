@@ -153,7 +153,7 @@ func TestLabelScript(t *testing.T) {
 
 // TestOwnPath: names of packages are neither words nor patterns, and pipes are waited for.
 func TestOwnPath(t *testing.T) {
-	text, err := os.ReadFile("twoliter/tools/image/rpm2img")
+	text, err := os.ReadFile("tools/disk/imgassemble")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -89,7 +89,7 @@ func TestLinksInPackages(t *testing.T) {
 		"case": "install /boot/efi/EFI/BOOT and /boot/efi/EFI/Boot, which have the same name on the " +
 			"EFI system partition",
 		"boot":      "have /boot/notes, which is no file and no directory",
-		"inventory": "as a symbolic link: it must be a file or directory",
+		"inventory": "as a symbolic link or a special file: it must be a file or directory",
 		"modules":   "/usr/lib/modules/1/modules.dep as a symbolic link",
 	} {
 		t.Run(name, func(t *testing.T) {
