@@ -13,8 +13,8 @@ func TestPoints(t *testing.T) {
 		"a cache in a directory": {"source=src,target=/b type=cache,target=/b/x/y", "src/x/y"},
 		"in any order":           {"type=cache,target=/b/x/y source=src,target=/b", "src/x/y"},
 		"in the whole context":   {"target=/host type=tmpfs,target=/host/x", "x"},
-		"in a relative place":    {"source=src,target=b type=cache,target=/work/b/x", "src/x"},
-		"a relative one":         {"source=src,target=/work/b type=cache,target=b/x", "src/x"},
+		"in a relative place":    {"source=src,target=b type=cache,target=/place/b/x", "src/x"},
+		"a relative one":         {"source=src,target=/place/b type=cache,target=b/x", "src/x"},
 		"spelled otherwise":      {"source=src,dst=/b type=cache,destination=/b/x", "src/x"},
 		"by an argument":         {"source=src,target=/b type=cache,target=/b/$A", "src/value"},
 		"by dots":                {"source=src,target=/b type=cache,target=/b/x/../y", "src/y"},
@@ -34,7 +34,7 @@ func TestPoints(t *testing.T) {
 		for _, m := range strings.Fields(c.mounts) {
 			run = append(run, "--mount="+m)
 		}
-		f := parse(t, "FROM scratch AS s\nFROM scratch AS t\nARG A\nWORKDIR /work\nRUN "+
+		f := parse(t, "FROM scratch AS s\nFROM scratch AS t\nARG A\nWORKDIR /place\nRUN "+
 			strings.Join(run, " ")+" true\n")
 		n, err := f.Needs("t", map[string]string{"A": "value"})
 		if err != nil {
