@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 
 	"buildsys/internal/bytesize"
@@ -135,9 +136,16 @@ func (s *Session) lockedSDK(ws *workspace.Workspace) (
 }
 
 // FetchSDK imports the SDK image from a remote cache, replacing the existing one, or from the place
-// that the lock has it from.
-func (s *Session) FetchSDK(ctx context.Context, ws *workspace.Workspace) error {
-	load, err := s.lockedSDK(ws)
+// that the lock has it from. Of the tree it reads only what names the SDK: packages with mistakes,
+// or none at all, are not in its way.
+func (s *Session) FetchSDK(ctx context.Context) error {
+	dir, err := os.OpenRoot(s.c.Root)
+	if err != nil {
+		return errkind.Environmentf("open the project tree: %w", err)
+	}
+	defer dir.Close()
+	load, err := s.lockedSDK(&workspace.Workspace{Root: s.c.Root, FS: dir.FS(),
+		Project: workspace.ReadProject(dir.FS())})
 	if err != nil {
 		return err
 	}

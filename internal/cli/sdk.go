@@ -61,14 +61,11 @@ func newSDKFetch(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			ws, err := s.Load()
-			if err == nil {
-				err = s.FetchSDK(cmd.Context(), ws)
+			if err := s.FetchSDK(cmd.Context()); err != nil {
+				return err
 			}
-			if err == nil {
-				fmt.Fprintln(a.sys.Stdout, c.SDK.Image)
-			}
-			return err
+			fmt.Fprintln(a.sys.Stdout, c.SDK.Image)
+			return nil
 		},
 	}
 }

@@ -6,7 +6,8 @@ import "testing"
 
 func TestNewPackageBuilds(t *testing.T) {
 	needEngine(t)
-	root := writeTree(t, pkg{name: "other"})
+	root := writeTree(t)
+	write(t, root, "packages/README", "none\n")
 	buildsys(t, root, nil, "new", "package", "fresh-1.2").must(t, 0,
 		"buildsys build-package fresh-1.2")
 	r := buildsys(t, root, nil, "lint", "--strict")
