@@ -85,7 +85,7 @@ var mayImport = map[string][]string{
 	"cli": {
 		"build", "bytesize", "cache", "cargo", "codebuild", "confined", "doctor", "engine",
 		"errkind", "executor", "graph", "image", "lint", "manifest", "plan", "progress",
-		"safetext", "sbkeys", "scaffold", "scheduler", "settings", "uefi", "vm", "workspace",
+		"safetext", "sbkeys", "scaffold", "scheduler", "sdk", "settings", "uefi", "vm", "workspace",
 	},
 	"treegen": {},
 	"bench": {

@@ -21,6 +21,9 @@ import (
 
 // Request is packages, kits, or the image of the session's variant to build.
 type Request struct {
+	// Names are packages, kits and at most one variant, as people write them. Planning turns them
+	// into what follows.
+	Names    []string
 	Packages []string
 	Kits     []string
 	Image    bool               // of the session's variant, from packages
@@ -37,6 +40,30 @@ func (r Request) wanted(s plan.Step) bool {
 	}
 	// A second build mounts the RPMs of all that its package needs, without a lookup.
 	return r.Verify || slices.Contains(r.Packages, s.Name)
+}
+
+// find returns the request with its names turned into packages, kits or the image of a variant.
+func (r Request) find(ws *workspace.Workspace, variant string) (Request, string, error) {
+	images := map[string]bool{}
+	for _, name := range r.Names {
+		t, err := ws.Find(name)
+		if err != nil {
+			return r, "", err
+		}
+		switch t.Kind {
+		case workspace.PackageKind:
+			r.Packages = append(r.Packages, t.Name)
+		case workspace.KitKind:
+			r.Kits = append(r.Kits, t.Name)
+		case workspace.VariantKind:
+			r.Image, variant, images[t.Name] = true, t.Name, true
+		}
+	}
+	if len(images) > 1 || r.Image && len(r.Packages)+len(r.Kits) > 0 {
+		return r, "", errkind.Usagef("name one variant, or packages and kits: a variant has all of " +
+			"its packages")
+	}
+	return r, variant, nil
 }
 
 // Load reads the tree, and shows in a line or two what in it is probably a mistake.
@@ -74,6 +101,12 @@ func (s *Session) planTree(ctx context.Context, ws *workspace.Workspace, want Re
 	if err != nil {
 		return plan.Plan{}, err
 	}
+	variant := s.c.Variant
+	if len(want.Names) > 0 {
+		if want, variant, err = want.find(ws, variant); err != nil {
+			return plan.Plan{}, err
+		}
+	}
 	sources := s.sources(nil)
 	r := plan.Request{
 		Arch:      s.c.Arch,
@@ -81,7 +114,7 @@ func (s *Session) planTree(ctx context.Context, ws *workspace.Workspace, want Re
 		Kits:      want.Kits,
 		Image:     want.Image,
 		Repack:    want.Repack,
-		Variant:   s.c.Variant,
+		Variant:   variant,
 		SDK:       s.c.SDK.Image,
 		Toolchain: s.c.SDK.Toolchain,
 		BuildDir:  s.dir.Root,
@@ -109,11 +142,7 @@ func (s *Session) planTree(ctx context.Context, ws *workspace.Workspace, want Re
 		}
 	}
 	if want.Unsigned {
-		r.Files.Signing = func() (plan.SigningKeys, error) {
-			return plan.SigningKeys{Firmware: func() (map[string]string, error) {
-				return sbkeys.NoPlaceholders(), nil
-			}}, nil
-		}
+		r.Files.Signing = noKeys
 	}
 	if want.Repack == nil {
 		if r.ExternalKits, err = s.externalKits(ctx, ws); err != nil {
@@ -121,6 +150,13 @@ func (s *Session) planTree(ctx context.Context, ws *workspace.Workspace, want Re
 		}
 	}
 	return plan.Make(ws, recipe, r)
+}
+
+// noKeys stands for the keys of images that are planned without.
+func noKeys() (plan.SigningKeys, error) {
+	return plan.SigningKeys{Firmware: func() (map[string]string, error) {
+		return sbkeys.NoPlaceholders(), nil
+	}}, nil
 }
 
 // describePackages adds what packages of trees for other programs have built in.

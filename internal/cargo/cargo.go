@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,19 +23,12 @@ import (
 // crate, from CARGO_MANIFEST_DIR. Unit returns "" for other crates: a program that cargo runs for
 // another reason, and which starts a build, inherits the directory of its own crate.
 func Unit(root, manifestDir string, kind plan.Kind) (string, error) {
-	pkg, variant := workspace.Here(root, manifestDir)
-	name, needs := pkg, plan.Package
-	if variant != "" {
-		name, needs = variant, plan.Variant
-	}
-	if below, ok := strings.CutPrefix(workspace.Below(root, manifestDir), "kits/"); ok {
-		name, needs = below, plan.Kit
-	}
-	if name != "" && needs != kind {
+	here, ok := workspace.Here(root, manifestDir)
+	if needs := plan.Kind(here.Kind); ok && needs != kind {
 		return "", errkind.Usagef("the build script of %s started buildsys build-%s: "+
 			"build-%s is what it needs (CARGO_MANIFEST_DIR is %[1]s)", manifestDir, kind, needs)
 	}
-	return name, nil
+	return here.Name, nil
 }
 
 // Dir returns the directory of the crate of a step, relative to the root of the tree.

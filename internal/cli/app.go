@@ -4,8 +4,6 @@
 package cli
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 
 	"github.com/sirupsen/logrus"
@@ -43,6 +41,7 @@ func newApp(sys *System, flags *pflag.FlagSet) *app {
 	flags.Lookup("strict").NoOptDefVal = "true"
 	flags.BoolVar(&a.trust, "trust-tree", false, "let the tree's Makefile.toml say where to connect, "+
 		"what to trust and which files of this machine to use")
+	flags.StringP("directory", "C", "", "directory to start in, as if the command ran there")
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "show the output of every step")
 	return a
 }
@@ -64,7 +63,7 @@ func (a *app) addReleaseFlag(flags *pflag.FlagSet) {
 func (a *app) caller() settings.Caller {
 	return settings.Caller{
 		Dir:    a.sys.Dir,
-		Getenv: a.sys.Getenv,
+		Getenv: a.sys.Getenv, Environ: a.sys.Environ,
 		Flag: func(name string) (string, bool) {
 			f := a.flags.Lookup(name)
 			return f.Value.String(), f.Changed
@@ -117,9 +116,13 @@ func (a *app) resolveVariant(args []string) (build.Config, *build.Session, error
 // pickVariant returns the configuration with the variant that a command is about.
 func (a *app) pickVariant(c build.Config, args []string) (build.Config, error) {
 	if len(args) > 0 {
-		c = c.WithVariant(args[0])
-	} else if _, name := workspace.Here(c.Root, a.sys.Dir); name != "" {
+		name, err := workspace.ParseTarget(args[0]).As(workspace.VariantKind)
+		if err != nil {
+			return c, err
+		}
 		c = c.WithVariant(name)
+	} else if here, _ := workspace.Here(c.Root, a.sys.Dir); here.Kind == workspace.VariantKind {
+		c = c.WithVariant(here.Name)
 	}
 	if c.Variant == "" {
 		return c, errkind.Usagef("no variant named: give its name, or set BUILDSYS_VARIANT")
@@ -135,19 +138,6 @@ func (a *app) cargoUnit(c build.Config, kind plan.Kind, args []string) (string, 
 		return "", nil
 	}
 	return cargo.Unit(c.Root, dir, kind)
-}
-
-// printJSON writes one indented JSON document to standard output.
-func (a *app) printJSON(v any) error {
-	var text bytes.Buffer
-	out := json.NewEncoder(&text)
-	out.SetIndent("", "  ")
-	out.SetEscapeHTML(false)
-	if err := out.Encode(v); err != nil {
-		return err
-	}
-	_, err := a.sys.Stdout.Write(safetext.JSON(text.Bytes()))
-	return err
 }
 
 // console shows people what a session does. It implements build.Output.

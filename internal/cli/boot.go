@@ -45,9 +45,7 @@ are enrolled. The image never changes: what the system writes is discarded.
 
 With --check it runs without a terminal, waits until the system reports that it
 is ready, shuts it down, and saves the console in
-build/logs/ARCH/boot-VARIANT.log.
-
-` + exitStatusHelp,
+build/logs/ARCH/boot-VARIANT.log.`,
 		Args: usage(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, s, err := a.resolveVariant(args)

@@ -26,16 +26,14 @@ A crate's build script that starts it (cargo sets CARGO_MANIFEST_DIR) gets that
 kit alone, made of what cargo has built.
 
 The version is release-version of Twoliter.toml, which also names the SDK that
-the kit is made with. "buildsys publish kit" publishes it.
-
-`
+the kit is made with. "buildsys publish kit" publishes it.`
 
 func newBuildKitCommand(a *app) *cobra.Command {
 	var want build.Request
 	cmd := &cobra.Command{
 		Use:   "build-kit [NAME...]",
 		Short: "Build kits: the RPMs of their packages as images for other trees",
-		Long:  buildKitHelp + exitStatusHelp,
+		Long:  buildKitHelp,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			c, s, err := a.resolve()
 			if err != nil {
@@ -88,12 +86,18 @@ func pickKits(ws *workspace.Workspace, dir string, names []string) ([]string, er
 		return nil, errkind.Usagef("no kit named: name one, or run inside kits/NAME/; there are: %s",
 			strings.Join(known, ", "))
 	}
-	for _, name := range names {
+	var kits []string
+	for _, text := range names {
+		name, err := workspace.ParseTarget(text).As(workspace.KitKind)
+		if err != nil {
+			return nil, err
+		}
 		if !slices.Contains(known, name) {
 			return nil, noSuch("kit", name, known)
 		}
+		kits = append(kits, name)
 	}
-	return slices.Compact(slices.Sorted(slices.Values(names))), nil
+	return slices.Compact(slices.Sorted(slices.Values(kits))), nil
 }
 
 // printKits describes the images of kits on standard error and prints their directories to w.

@@ -30,16 +30,14 @@ With --verify-reproducible each named package is built a second time: past every
 cache, on another day, in another time zone and locale, under another host name
 and umask, with one CPU and another number of jobs. If the RPMs differ, the
 command shows how, keeps both builds in build/reproducible/NAME/, and exits
-with 5.
-
-`
+with 5.`
 
 func newBuildPackageCommand(a *app) *cobra.Command {
 	var want build.Request
 	cmd := &cobra.Command{
 		Use:   "build-package [NAME...]",
 		Short: "Build packages and what they need",
-		Long:  buildPackageHelp + exitStatusHelp,
+		Long:  buildPackageHelp,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			c, s, err := a.resolve()
 			if err != nil {
@@ -52,20 +50,35 @@ func newBuildPackageCommand(a *app) *cobra.Command {
 				want.Packages = []string{name}
 				return a.buildUnit(cmd.Context(), s, want, c.Variant)
 			}
-			if len(names) == 0 {
-				name, _ := workspace.Here(c.Root, a.sys.Dir)
-				if name == "" {
-					return errkind.Usagef("no package named: name one, or run inside packages/NAME/")
-				}
-				names = []string{name}
+			if want.Packages, err = a.pickPackages(c, names); err != nil {
+				return err
 			}
-			want.Packages = names
 			return a.build(cmd.Context(), s, want)
 		},
 	}
 	a.addBuildFlags(cmd.Flags())
 	addVerifyFlag(cmd.Flags(), &want)
 	return cmd
+}
+
+// pickPackages returns the packages to build: those of the arguments, or that of the directory.
+func (a *app) pickPackages(c build.Config, names []string) ([]string, error) {
+	if len(names) == 0 {
+		here, _ := workspace.Here(c.Root, a.sys.Dir)
+		if here.Kind != workspace.PackageKind {
+			return nil, errkind.Usagef("no package named: name one, or run inside packages/NAME/")
+		}
+		return []string{here.Name}, nil
+	}
+	var packages []string
+	for _, text := range names {
+		name, err := workspace.ParseTarget(text).As(workspace.PackageKind)
+		if err != nil {
+			return nil, err
+		}
+		packages = append(packages, name)
+	}
+	return packages, nil
 }
 
 // addVerifyFlag adds the flag of the commands whose requests can be verified.

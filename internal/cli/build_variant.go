@@ -24,16 +24,14 @@ With --verify-reproducible the images are made a second time from the same RPMs:
 past every cache, on another day, under another host name, with one CPU, and
 with directories read in reverse order. The recipe itself sets locale, time zone
 and umask, so these stay the same. If an output differs, the command shows how,
-keeps both builds in build/reproducible/ARCH-NAME/, and exits with 5.
-
-`
+keeps both builds in build/reproducible/ARCH-NAME/, and exits with 5.`
 
 func newBuildVariantCommand(a *app) *cobra.Command {
 	want := build.Request{Image: true}
 	cmd := &cobra.Command{
 		Use:   "build-variant [NAME]",
 		Short: "Build the disk image of a variant",
-		Long:  buildVariantHelp + exitStatusHelp,
+		Long:  buildVariantHelp,
 		Args:  usage(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, _, err := a.resolve()

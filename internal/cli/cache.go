@@ -44,7 +44,7 @@ func newCacheStat(a *app) *cobra.Command {
 				return errkind.BadEnvironment(err)
 			}
 			if asJSON {
-				return a.printJSON(struct {
+				return a.printJSON("cache-stat", struct {
 					Dir string `json:"dir"`
 					cache.Stats
 				}{store.Dir, st})
@@ -97,7 +97,7 @@ for running builds; builds that start meanwhile wait for it.`,
 				return errkind.BadEnvironment(err)
 			}
 			if asJSON {
-				return a.printJSON(removed)
+				return a.printJSON("cache-trim", removed)
 			}
 			fmt.Fprintf(a.sys.Stdout, "removed %d entries and %d blobs, %s\n",
 				removed.Entries, removed.Blobs, bytesize.Format(removed.Bytes))
@@ -129,7 +129,7 @@ they are needed. If it finds damage, the command exits with 5.`,
 				return err
 			}
 			if asJSON {
-				err = a.printJSON(found)
+				err = a.printJSON("cache-verify", found)
 			} else {
 				fmt.Fprintf(a.sys.Stdout, "read %d entries and %d blobs, %s: %d damaged\n",
 					found.Entries, found.Blobs, bytesize.Format(found.Bytes), found.Damaged)

@@ -54,16 +54,14 @@ one build to the next through the remote cache. The durations of packages are
 those of earlier builds, or those in the file of --durations.
 
 With --phases: prints a bash script that runs the phases of a buildspec as
-CodeBuild does.
-
-`
+CodeBuild does.`
 
 func newCodeBuildCommand(a *app) *cobra.Command {
 	var r codeBuildRequest
 	cmd := &cobra.Command{
 		Use:   "codebuild --batch [VARIANT...] | --phases BUILDSPEC",
 		Short: "Print a buildspec that builds variants as a batch on AWS CodeBuild",
-		Long:  codeBuildHelp + exitStatusHelp,
+		Long:  codeBuildHelp,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r.variants = args
 			switch {

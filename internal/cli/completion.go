@@ -39,6 +39,11 @@ func addCompletion(root *cobra.Command, a *app) {
 			cmd.ValidArgsFunction = one(names("variants"))
 		}
 	}
+	root.InitDefaultCompletionCmd()
+	if scripts, _, err := root.Find([]string{"completion"}); err == nil {
+		scripts.Args = usage(cobra.NoArgs)
+		scripts.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	}
 	// These fail only for flags that do not exist or have a completion.
 	_ = root.RegisterFlagCompletionFunc("variant", one(names("variants")))
 	_ = root.RegisterFlagCompletionFunc("arch", cobra.FixedCompletions(manifest.Architectures(),

@@ -26,10 +26,8 @@ stranger has sent, such as a pull request, and what is missing.
 It exits with 4 if a build cannot succeed, or with --untrusted should not be
 started, with --strict also for warnings. Notes never count: a healthy machine
 may have them.
-With --json it prints {"format": 1, "status": "ok|warning|failure",
-"checks": [{"name", "status", "detail", "fix"}...]}.
-
-` + exitStatusHelp,
+With --json it prints {"format": 1, "kind": "doctor", "status": "ok|warning|failure",
+"checks": [{"name", "status", "detail", "fix"}...]}.`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, s, err := a.resolve()
@@ -64,9 +62,8 @@ func (a *app) printDoctor(report doctor.Report, asJSON bool) error {
 	if !asJSON {
 		return report.WriteText(a.sys.Stdout)
 	}
-	return a.printJSON(struct {
-		Format int            `json:"format"`
+	return a.printJSON("doctor", struct {
 		Status doctor.Status  `json:"status"`
 		Checks []doctor.Check `json:"checks"`
-	}{1, report.Worst(), report.Checks})
+	}{report.Worst(), report.Checks})
 }

@@ -21,16 +21,14 @@ unit tests of first-party code, with the compiler and libraries it is built with
 The command sees a copy of the module and nothing else, and has no network: what
 the module's go.sum names is first fetched from GOPROXY and checked. Files that
 it writes are discarded. Its output appears on standard output at once, and its
-exit status is that of go: 1 is a failed test, 2 a command line that go refuses.
-
-`
+exit status is that of go: 1 is a failed test, 2 a command line that go refuses.`
 
 func newGoCommand(a *app) *cobra.Command {
 	var dir string
 	cmd := &cobra.Command{
 		Use:   "go [--module-path DIR] ARGUMENT...",
 		Short: "Run the go command of the SDK on a Go module of the tree",
-		Long:  goHelp + exitStatusHelp,
+		Long:  goHelp,
 		Args:  usage(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, argv []string) error {
 			c, s, err := a.resolve()

@@ -45,13 +45,12 @@ package whose own needs appear further up.
   --format order    what can be built at once: one line for each level
   --format svg      a drawing; a need stands to the left of who has it
   --format dot      for Graphviz; needs of run time are dashed
-  --format json     {"title", "reverse", "roots": [NAME...], "nodes":
-                    [{"name", "level", "build": [NAME...], "runtime": [NAME...]}...]}
+  --format json     {"format": 1, "kind": "graph", "title", "reverse",
+                    "roots": [NAME...], "nodes": [{"name", "level",
+                    "build": [NAME...], "runtime": [NAME...]}...]}
                     A variant is named variant/NAME, a kit kit/NAME. With --reverse,
                     "build" and "runtime" name those that need the node. Later
-                    versions only add keys.
-
-` + exitStatusHelp,
+                    versions only add keys.`,
 		RunE: func(_ *cobra.Command, names []string) error {
 			a.keepsNothing = true
 			c, _, err := a.resolve()
@@ -155,29 +154,43 @@ func variantGraph(ws *workspace.Workspace, only string) (*graph.Graph, error) {
 // the settings, or all variants.
 func (a *app) graphRoots(c build.Config, ws *workspace.Workspace, g *graph.Graph,
 	r graphRequest) ([]string, error) {
-	pkg, variant := workspace.Here(c.Root, a.sys.Dir)
+	here, ok := workspace.Here(c.Root, a.sys.Dir)
 	switch {
 	case len(r.names) > 0:
-	case pkg != "" && r.only == "":
-		r.names = []string{pkg}
+	case ok && r.only == "" && here.Kind != workspace.VariantKind:
+		r.names = []string{here.String()}
 	case r.reverse:
 		return nil, errkind.Usagef("no package named: name one, or run inside packages/NAME/")
+	case here.Kind == workspace.VariantKind:
+		return variantRoots(ws, r.only, here.Name, c.Variant)
 	default:
-		return variantRoots(ws, r.only, variant, c.Variant)
+		return variantRoots(ws, r.only, c.Variant)
 	}
-	for i, name := range r.names {
-		switch {
-		case g.Has(name):
-		case g.Has(workspace.KitNode(name)):
-			r.names[i] = workspace.KitNode(name)
-		case ws.Packages[name] != nil:
-			return nil, errkind.Usagef("package %q is not in variant %s; omit --variant to see who "+
-				"needs it", name, r.only)
-		default:
-			return nil, noSuch("package", name, ws.PackageNames())
+	var roots []string
+	for _, name := range r.names {
+		t, err := ws.Find(name)
+		if err != nil {
+			return nil, err
 		}
+		node := graphNode(t)
+		if !g.Has(node) {
+			return nil, errkind.Usagef("%s %q is not in variant %s; omit --variant to see who needs it",
+				t.Kind, t.Name, r.only)
+		}
+		roots = append(roots, node)
 	}
-	return slices.Compact(slices.Sorted(slices.Values(r.names))), nil
+	return slices.Compact(slices.Sorted(slices.Values(roots))), nil
+}
+
+// graphNode returns the name of a target's node in a graph.
+func graphNode(t workspace.Target) string {
+	switch t.Kind {
+	case workspace.KitKind:
+		return workspace.KitNode(t.Name)
+	case workspace.VariantKind:
+		return variantNode(t.Name)
+	}
+	return t.Name
 }
 
 // variantRoots returns the first nonempty candidate, or all variants of the tree if there is none.

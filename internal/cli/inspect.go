@@ -15,6 +15,7 @@ import (
 
 	"buildsys/internal/errkind"
 	"buildsys/internal/image"
+	"buildsys/internal/workspace"
 )
 
 // inspected is one image in the format of --json, which is part of the interface.
@@ -36,9 +37,8 @@ systems against their partitions, the root against its hash tree, the hash tree
 against the kernel command line, and an OVA against its manifest. Needs neither
 root rights nor an engine.
 
-With --json it prints {"format": 1, "images": [IMAGE...]}; see docs/images.md.
-
-` + exitStatusHelp,
+With --json it prints {"format": 1, "kind": "images", "images": [IMAGE...]}; see
+docs/images.md.`,
 		Args: usage(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			files, err := a.imagesToInspect(args)
@@ -58,7 +58,8 @@ func (a *app) imagesToInspect(args []string) ([]string, error) {
 		path := a.path(args[0])
 		info, err := os.Stat(path)
 		isFile := err == nil && info.Mode().IsRegular()
-		if isFile || filepath.Base(args[0]) != args[0] ||
+		isPath := workspace.ParseTarget(args[0]).Kind == "" && filepath.Base(args[0]) != args[0]
+		if isFile || isPath ||
 			slices.Contains([]string{".img", ".lz4", ".qcow2", ".vmdk", ".ova"}, filepath.Ext(path)) {
 			if err == nil && !isFile {
 				err = fmt.Errorf("%s is not a file: name an image file or a variant", args[0])
@@ -102,7 +103,7 @@ func (a *app) inspect(ctx context.Context, files []string, asJSON bool) error {
 		images = append(images, disks...)
 	}
 	if asJSON {
-		if err := a.printJSON(map[string]any{"format": 1, "images": images}); err != nil {
+		if err := a.printJSON("images", map[string]any{"images": images}); err != nil {
 			return err
 		}
 		return errors.Join(bad...)

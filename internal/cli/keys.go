@@ -19,12 +19,10 @@ import (
 const keysHelp = `The keys of a profile sign the images of variants with the image feature
 uefi-secure-boot, and firmware with these keys enrolled starts nothing else. A
 profile is a directory: sbkeys/local, or the one that BUILDSYS_SBKEYS_PROFILE or
-BUILDSYS_SBKEYS_PROFILE_DIR names. docs/secure-boot.md explains each file.
-
-`
+BUILDSYS_SBKEYS_PROFILE_DIR names. docs/secure-boot.md explains each file.`
 
 func newKeysCommand(a *app) *cobra.Command {
-	return group("keys", "Make and enrol the keys for Secure Boot", keysHelp+exitStatusHelp,
+	return group("keys", "Make and enrol the keys for Secure Boot", keysHelp,
 		newKeysGenerate(a), newKeysEnroll(a))
 }
 

@@ -35,10 +35,9 @@ with "warning:". The exit status is 2 if there is an error, and 0 if there are
 only warnings. Both branches of every %if are read. What only rpm can expand is
 skipped, and what depends on it is at most a warning.
 
-With --json it prints a list of {"level": "error" or "warning", "file", "line",
-"message", "hint"}; line is 0 for a file as a whole.
-
-` + exitStatusHelp,
+With --json it prints {"format": 1, "kind": "lint", "findings": [{"level": "error"
+or "warning", "file", "line", "message", "hint"}...]}; line is 0 for a file as a
+whole.`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
 			a.keepsNothing = true
@@ -65,7 +64,7 @@ func (a *app) lint(c build.Config, asJSON bool) error {
 		}
 	}
 	if asJSON {
-		err = a.printJSON(jsonFindings(findings))
+		err = a.printJSON("lint", map[string]any{"findings": jsonFindings(findings)})
 	} else {
 		for _, f := range findings {
 			fmt.Fprintln(a.sys.Stdout, f)

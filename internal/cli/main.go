@@ -6,11 +6,11 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -60,15 +60,37 @@ func ThisSystem(dial engine.Dialer) System {
 	}
 }
 
+// startIn makes a directory the working directory of the command.
+func (s *System) startIn(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	if !filepath.IsAbs(dir) {
+		dir = filepath.Join(s.Dir, dir)
+	}
+	switch info, err := os.Stat(dir); {
+	case err != nil:
+		return errkind.Usagef("-C: %w", err)
+	case !info.IsDir():
+		return errkind.Usagef("-C: %s is not a directory", dir)
+	}
+	s.Dir = dir
+	return nil
+}
+
 // Main runs one command line and returns the exit status. What it prints holds no escape sequences
 // and no commands to a CI service, wherever it came from.
 func Main(sys System) int {
 	sys.terminal = terminal{sys.Stdout, sys.Stderr}
 	out, log := safetext.NewWriter(sys.Stdout), safetext.NewWriter(sys.Stderr)
 	sys.Stdout, sys.Stderr = out, log
-	// A writer that fails has failed the command before.
-	defer func() { _ = errors.Join(out.Flush(), log.Flush()) }()
-	return run(sys)
+	code := run(sys)
+	if err := out.Flush(); err != nil && code == ExitOK {
+		fmt.Fprintf(log, "buildsys: write standard output: %v\n", err)
+		code = ExitUnexpected
+	}
+	_ = log.Flush() // there is nowhere left to say so
+	return code
 }
 
 func run(sys System) int {
@@ -130,26 +152,24 @@ images. It resolves the dependency graph of packages/*/Cargo.toml and
 variants/*/Cargo.toml, builds each RPM package in a BuildKit build of its own,
 in parallel, and assembles disk images.
 
-A setting is a flag, a BUILDSYS_* environment variable, a line in the env table
-of ~/.config/buildsys/config.toml, or one in that of the tree's Makefile.toml,
-in this order of precedence. A tree may set only what describes its OS, unless
-you trust it (--trust-tree).
-
 `
 
 func newRootCommand(sys *System) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "buildsys",
 		Short:         "Build bootable Linux images from RPM specs and TOML manifests",
-		Long:          rootHelp + exitStatusHelp,
+		Long:          rootHelp,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Version:       thisVersion().String(),
 		Args:          usage(cobra.NoArgs),
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return errkind.Usagef("%w; see %q", err, cmd.CommandPath()+" --help")
-	})
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		return sys.startIn(cmd.Flag("directory").Value.String())
+	}
+	root.SetFlagErrorFunc(badFlag)
+	root.SetHelpCommand(newHelpCommand(root))
 	a := newApp(sys, root.PersistentFlags())
 	root.AddCommand(
 		newBuildPackageCommand(a),
@@ -172,30 +192,13 @@ func newRootCommand(sys *System) *cobra.Command {
 		newKeysCommand(a),
 		newCICommand(a),
 		newNewCommand(a),
+		newVersionCommand(a),
+		newSettingsTopic(),
+		newExitTopic(),
 	)
 	addCompletion(root, a)
+	groupCommands(root)
+	addExamples(root)
+	root.SetUsageFunc(writeUsage)
 	return root
-}
-
-// usage makes a failed check of arguments an error that exits with ExitUsage.
-func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return errkind.Usagef("%w; see %q", err, cmd.CommandPath()+" --help")
-		}
-		return nil
-	}
-}
-
-// group returns a command that only has subcommands.
-func group(use, short, long string, commands ...*cobra.Command) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   use,
-		Short: short,
-		Long:  long,
-		Args:  usage(cobra.NoArgs),
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(commands...)
-	return cmd
 }

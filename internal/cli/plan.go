@@ -19,14 +19,14 @@ import (
 	"buildsys/internal/workspace"
 )
 
-const planHelp = `Shows which steps a build of the named packages and kits would run, and why;
-without a name, a build of the variant's image. It needs no engine and changes
-nothing. -v also shows the steps that are up to date.
+const planHelp = `Shows which steps a build of the named packages and kits, or of one variant's
+image, would run, and why. A name that several have is written package/NAME,
+kit/NAME or variant/NAME. Without a name it is about the package, kit or variant
+of the directory, else the variant of the settings. It needs no engine and
+changes nothing. -v also shows the steps that are up to date.
 
 A step above one that is built "may build": it is built unless the one below
-comes out with the same bytes as before.
-
-`
+comes out with the same bytes as before.`
 
 func newPlanCommand(a *app) *cobra.Command {
 	var (
@@ -36,9 +36,9 @@ func newPlanCommand(a *app) *cobra.Command {
 		ask       bool
 	)
 	cmd := &cobra.Command{
-		Use:   "plan [PACKAGE...] [kit/KIT...]",
+		Use:   "plan [NAME...]",
 		Short: "Show what a build would do, and why",
-		Long:  planHelp + exitStatusHelp,
+		Long:  planHelp,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			if simulated {
 				return a.simulate(cmd.Context(), names, durations)
@@ -48,7 +48,7 @@ func newPlanCommand(a *app) *cobra.Command {
 				return err
 			}
 			if asJSON {
-				return a.printJSON(map[string]any{"steps": planSteps(forecast)})
+				return a.printJSON("plan", map[string]any{"steps": planSteps(forecast)})
 			}
 			writePlan(a.sys.Stdout, forecast, a.verbose)
 			return nil
@@ -66,23 +66,22 @@ func newPlanCommand(a *app) *cobra.Command {
 	return cmd
 }
 
-// resolvePlan returns the request for the named packages and kits, or without names for the
-// variant's image.
+// resolvePlan returns the request for the named packages, kits and variant, or without names for
+// that of the directory, or the image of the variant.
 func (a *app) resolvePlan(names []string) (c build.Config, s *build.Session, want build.Request,
 	err error) {
+	if c, s, err = a.resolve(); err != nil {
+		return c, s, want, err
+	}
 	if len(names) == 0 {
-		c, s, err = a.resolveVariant(nil)
-		return c, s, build.Request{Image: true}, err
-	}
-	for _, name := range names {
-		if kit, ok := workspace.IsKit(name); ok {
-			want.Kits = append(want.Kits, kit)
-		} else {
-			want.Packages = append(want.Packages, name)
+		here, ok := workspace.Here(c.Root, a.sys.Dir)
+		if !ok || here.Kind == workspace.VariantKind {
+			c, err = a.pickVariant(c, nil)
+			return c, a.session(c), build.Request{Image: true}, err
 		}
+		names = []string{here.String()}
 	}
-	c, s, err = a.resolve()
-	return c, s, want, err
+	return c, s, build.Request{Names: names}, nil
 }
 
 // foresee looks up each step of a plan; if ask is true, also in remote caches.

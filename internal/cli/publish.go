@@ -18,9 +18,7 @@ from the Docker config.
 
 What the registry has is not sent again. A tag that leads to another image is
 left as it is, because locks of other trees may name it: --replace moves it.
-The last line is the name of the image with its digest.
-
-`
+The last line is the name of the image with its digest.`
 
 func newPublishCommand(a *app) *cobra.Command {
 	return group("publish", "Publish what the tree makes for other trees", "", newPublishKit(a))
@@ -31,7 +29,7 @@ func newPublishKit(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "kit KIT REGISTRY",
 		Short: "Copy the image of a kit to a registry",
-		Long:  publishKitHelp + exitStatusHelp,
+		Long:  publishKitHelp,
 		Args:  usage(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			_, s, err := a.resolve()

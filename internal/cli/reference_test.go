@@ -5,6 +5,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"buildsys/internal/golden"
+	"buildsys/internal/settings"
 )
 
 func TestReference(t *testing.T) {
@@ -27,12 +29,21 @@ func reference(root *cobra.Command) string {
 		"--help`); do not edit.\n\n")
 	fmt.Fprintf(&b, "## Exit status\n\n```\n%s\n```\n\n", strings.TrimPrefix(exitStatusHelp,
 		"EXIT STATUS\n"))
-	b.WriteString("## Settings\n\nEvery command takes these. " +
-		"Each but `--trust-tree` and `--verbose` is also an\nenvironment variable, a line in `[env]` " +
-		"of the user's configuration, and, as far as [a tree may set\nit](trust.md), one of " +
-		"`Makefile.toml`: `--sdk-image` is `BUILDSYS_SDK_IMAGE`, and only\n" +
-		"`--publish-repo-root-json` is without the prefix: `PUBLISH_REPO_ROOT_JSON`.\n\n")
-	flagTable(&b, root.PersistentFlags())
+	fmt.Fprintf(&b, "## Settings\n\nEvery command takes these, and heeds those that mean something "+
+		"to it.\n\n```\n%s```\n\n", settingsHelp)
+	ofNone := pflag.NewFlagSet("", pflag.ContinueOnError)
+	root.PersistentFlags().VisitAll(func(f *pflag.Flag) {
+		named := func(s settings.Setting) bool { return s.Flag() == f.Name }
+		if !slices.ContainsFunc(settings.List, named) {
+			ofNone.AddFlag(f)
+		}
+	})
+	for _, g := range settings.Groups {
+		fmt.Fprintf(&b, "Settings of %s:\n\n", g)
+		flagTable(&b, settingsOf(g, root.PersistentFlags()))
+	}
+	b.WriteString("Flags of every command that are no settings:\n\n")
+	flagTable(&b, ofNone)
 	for _, cmd := range root.Commands() {
 		describe(&b, cmd)
 	}
@@ -42,7 +53,7 @@ func reference(root *cobra.Command) string {
 // describe writes a command and its subcommands. Hidden commands and groups have no section of
 // their own.
 func describe(b *strings.Builder, cmd *cobra.Command) {
-	if cmd.Hidden || cmd.Name() == "help" {
+	if cmd.Hidden || cmd.Name() == "help" || cmd.IsAdditionalHelpTopicCommand() {
 		return
 	}
 	for _, below := range cmd.Commands() {
@@ -63,6 +74,13 @@ func describe(b *strings.Builder, cmd *cobra.Command) {
 		fmt.Fprintf(b, "%s\n\n", strings.ReplaceAll("  "+strings.TrimSpace(cmd.Example), "  ", "    "))
 	}
 	flagTable(b, cmd.LocalNonPersistentFlags())
+	var groups []string
+	for _, g := range heeds(cmd) {
+		groups = append(groups, string(g))
+	}
+	if len(groups) > 0 && !cmd.HasSubCommands() {
+		fmt.Fprintf(b, "It heeds settings of %s.\n\n", strings.Join(groups, ", "))
+	}
 }
 
 func flagTable(b *strings.Builder, flags *pflag.FlagSet) {

@@ -17,18 +17,15 @@ are those of the manifest. With the same files, keys and build ID, the image is
 the same to the byte as that of build-variant.
 
 The new image is placed and linked like one of build-variant: it gets the current
-version and build ID, and replaces an earlier image with the same two.
-
-`
+version and build ID, and replaces an earlier image with the same two.`
 
 func newRepackVariantCommand(a *app) *cobra.Command {
 	var from, out string
 	cmd := &cobra.Command{
-		Use: "repack-variant [NAME]",
-		Short: "Make the disk image of a variant from an earlier one, with other certificates or " +
-			"signatures",
-		Long: repackVariantHelp + exitStatusHelp,
-		Args: usage(cobra.MaximumNArgs(1)),
+		Use:   "repack-variant [NAME]",
+		Short: "Make a variant's disk image from an earlier one, with other keys or certificates",
+		Long:  repackVariantHelp,
+		Args:  usage(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			_, s, err := a.resolveVariant(args)
 			if err != nil {

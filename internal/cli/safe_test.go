@@ -58,11 +58,11 @@ func TestEventsAndJSONAreSafe(t *testing.T) {
 	if n := strings.Count(log.String(), "\n"); n != 2 {
 		t.Errorf("%d lines of two texts: %q", n, log.String())
 	}
-	if err := a.printJSON(map[string]string{"name": hostileName}); err != nil {
+	if err := a.printJSON("names", map[string]string{"name": hostileName}); err != nil {
 		t.Fatal(err)
 	}
 	checkSafe(t, out.String())
-	var got map[string]string
+	var got map[string]any
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil || got["name"] != hostileName {
 		t.Errorf("%q, %v", got, err)
 	}

@@ -54,7 +54,7 @@ func newSDKCheck(a *app) *cobra.Command {
 func newSDKFetch(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "fetch",
-		Short: "Replace the engine's SDK image from a remote cache (--cache-from) or as in Twoliter.lock",
+		Short: "Replace the engine's SDK image from a remote cache, or as in Twoliter.lock",
 		Args:  usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, s, err := a.resolve()

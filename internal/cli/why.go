@@ -14,13 +14,13 @@ import (
 
 func newWhyCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "why [PACKAGE | kit/KIT]",
-		Short: "Explain why a package would be built, or why it was built last",
-		Long: `Compares what the outputs of a package or kit were made from with what they would
-be made from now. If a dependency would be built first, its reasons follow.
-Without a name it is about the image of the variant.
-
-` + exitStatusHelp,
+		Use:   "why [NAME]",
+		Short: "Explain why something would be built, or why it was built last",
+		Long: `Compares what the outputs of a package, a kit or a variant were made from with
+what they would be made from now. If a dependency would be built first, its
+reasons follow. A name that several have is written package/NAME, kit/NAME or
+variant/NAME. Without a name it is about the package, kit or variant of the
+directory, else the variant of the settings.`,
 		Args: usage(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			forecast, err := a.foresee(cmd.Context(), names, false)

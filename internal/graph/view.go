@@ -139,18 +139,21 @@ type jsonNode struct {
 }
 
 type jsonView struct {
+	Format  int        `json:"format"`
+	Kind    string     `json:"kind"` // as in the other documents of the program
 	Title   string     `json:"title"`
 	Reverse bool       `json:"reverse"`
 	Roots   []string   `json:"roots"`
 	Nodes   []jsonNode `json:"nodes"`
 }
 
-// JSON writes the view as one object: title, reverse, roots, and nodes sorted by name, each with
-// its level (the number of edges on the longest path down from it) and the names its edges lead to,
-// "build" and "runtime", sorted. In a reversed view the edges lead to the nodes that need the node.
-// Keys are never removed.
+// JSON writes the view as one object: format, kind, title, reverse, roots, and nodes sorted by
+// name, each with its level (the number of edges on the longest path down from it) and the names
+// its edges lead to, "build" and "runtime", sorted. In a reversed view the edges lead to the nodes
+// that need the node. Keys are never removed.
 func (v View) JSON(w io.Writer) error {
-	out := jsonView{Title: v.Title, Reverse: v.Reverse, Roots: some(v.Roots), Nodes: []jsonNode{}}
+	out := jsonView{Format: 1, Kind: "graph", Title: v.Title, Reverse: v.Reverse,
+		Roots: some(v.Roots), Nodes: []jsonNode{}}
 	levels := v.levels()
 	for i, name := range v.nodes {
 		out.Nodes = append(out.Nodes, jsonNode{Name: name, Level: levels[i],

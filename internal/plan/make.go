@@ -114,7 +114,7 @@ func (m *maker) wanted() ([]string, error) {
 		}
 		err := unknown("package", name, m.ws.PackageNames())
 		if m.ws.Variants[name] != nil {
-			err.Hint = "it is a variant: use --variant " + name
+			err.Hint = "it is a variant: build-variant " + name + " builds its image"
 		}
 		return nil, err
 	}

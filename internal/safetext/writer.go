@@ -18,6 +18,7 @@ type Writer struct {
 	mu   sync.Mutex
 	w    io.Writer
 	held []byte // of a line that has no end yet
+	err  error  // the first one
 }
 
 // NewWriter returns a Writer in front of w. Flush passes on the rest.
@@ -38,18 +39,23 @@ func (w *Writer) Write(p []byte) (int, error) {
 	safe := Lines(string(w.held[:end+1]))
 	w.held = append(w.held[:0], w.held[end+1:]...)
 	if _, err := io.WriteString(w.w, safe); err != nil {
+		if w.err == nil {
+			w.err = err
+		}
 		return 0, err
 	}
 	return len(p), nil
 }
 
-// Flush passes on a last line without an end.
+// Flush passes on a last line without an end. It returns the first error of all writes.
 func (w *Writer) Flush() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	_, err := io.WriteString(w.w, Line(string(w.held)))
+	if _, err := io.WriteString(w.w, Line(string(w.held))); w.err == nil {
+		w.err = err
+	}
 	w.held = nil
-	return err
+	return w.err
 }
 
 // JSON returns a JSON document with the same meaning that is safe to show: what would be dangerous

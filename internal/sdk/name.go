@@ -45,8 +45,18 @@ func Name(root string) (string, error) {
 		return "", errkind.Usagef("sdk of the tree is no directory (%s); "+
 			"a symbolic link there is not followed", info.Mode().Type())
 	}
+	sum, err := Digest(files, "sdk")
+	if err != nil {
+		return "", errkind.Environmentf("read the SDK's recipe: %w", err)
+	}
+	return plan.ContextPrefix + "sdk:" + sum[:12], nil
+}
+
+// Digest returns a hash, in hexadecimal digits, of the names and contents of the files below a
+// directory, without those that only explain.
+func Digest(files fs.FS, dir string) (string, error) {
 	sum := sha256.New()
-	err := fs.WalkDir(files, "sdk", func(name string, entry fs.DirEntry, err error) error {
+	err := fs.WalkDir(files, dir, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() || filepath.Ext(name) == ".md" {
 			return err
 		}
@@ -54,10 +64,7 @@ func Name(root string) (string, error) {
 		fmt.Fprintf(sum, "file %q %x\n", name, one)
 		return err
 	})
-	if err != nil {
-		return "", errkind.Environmentf("read the SDK's recipe: %w", err)
-	}
-	return plan.ContextPrefix + "sdk:" + hex.EncodeToString(sum.Sum(nil))[:12], nil
+	return hex.EncodeToString(sum.Sum(nil)), err
 }
 
 func hashFile(files fs.FS, name string) ([]byte, error) {

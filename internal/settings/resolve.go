@@ -30,6 +30,8 @@ import (
 type Caller struct {
 	Dir    string // working directory; relative paths start there
 	Getenv func(string) string
+	// Environ returns the whole environment; nil if nobody may look for mistakes in it.
+	Environ func() []string
 	// Flag returns the value of a flag, and whether it was set.
 	Flag func(name string) (value string, given bool)
 
@@ -46,7 +48,42 @@ type Caller struct {
 const engineWait = 15 * time.Second
 
 // told returns the value of a setting from its flag or the environment.
-func (c Caller) told(env string) string { return c.home(env, c.said(env)) }
+func (c Caller) told(env string) string { return c.read(env, c.said(env)) }
+
+// read returns the value of a setting as it is meant: with HOME for a leading ~/, and one name for
+// each architecture.
+func (c Caller) read(env, value string) string {
+	if env == archEnv {
+		return archName(value)
+	}
+	return c.home(env, value)
+}
+
+// archEnv is the setting of the architecture.
+const archEnv = "BUILDSYS_ARCH"
+
+// archName returns the name of an architecture, which may be given as Go and Docker name it.
+func archName(name string) string {
+	switch name {
+	case "amd64":
+		return "x86_64"
+	case "arm64":
+		return "aarch64"
+	}
+	return name
+}
+
+// origin returns what a caller knows a setting by, for errors about its value: the flag if that was
+// given, else the variable, wherever it is set.
+func (c Caller) origin(env string) string {
+	i := slices.IndexFunc(List, func(one Setting) bool { return one.Env == env })
+	if i >= 0 {
+		if _, given := c.Flag(List[i].Flag()); given {
+			return "--" + List[i].Flag()
+		}
+	}
+	return env
+}
 
 func (c Caller) said(env string) string {
 	// Makefile.toml names many variables that are no settings.
@@ -84,7 +121,7 @@ func (l layers) get(env, fallback string) string {
 
 // mine returns the value that the caller or the user's configuration gives a setting.
 func (l layers) mine(env string) string {
-	return cmp.Or(l.told(env), l.home(env, l.user.Env[env]))
+	return cmp.Or(l.told(env), l.read(env, l.user.Env[env]))
 }
 
 // Resolve returns the configuration for the caller's tree, from flags, environment, the user's
@@ -126,18 +163,19 @@ func (c Caller) layers() (l layers, err error) {
 	if !l.trusted {
 		see = treeEnv(l.mine, func(name string) { hidden = append(hidden, name) })
 	}
-	const arch = "BUILDSYS_ARCH"
 	l.tree, err = makefileEnv(l.root, see)
-	if err == nil && l.tree[arch] == "" && see(arch) == "" { // the default, as in trees that ask uname
+	if err == nil && l.tree[archEnv] == "" && see(archEnv) == "" {
+		// The default, as in trees that ask uname.
 		hidden = nil
 		l.tree, err = makefileEnv(l.root, func(env string) string {
-			if env == arch {
+			if env == archEnv {
 				return hostArch()
 			}
 			return see(env)
 		})
 	}
 	l.warnHidden(hidden)
+	l.warnUnknown()
 	return l, err
 }
 
@@ -145,14 +183,14 @@ func (c Caller) layers() (l layers, err error) {
 func (l layers) config() (c build.Config, err error) {
 	c = build.Config{
 		Root:          l.root,
-		Arch:          l.get("BUILDSYS_ARCH", hostArch()),
+		Arch:          archName(l.get(archEnv, hostArch())),
 		Variant:       l.get("BUILDSYS_VARIANT", ""),
 		Trusted:       l.trusted,
 		RequireCached: l.RequireCached,
 	}
 	if !slices.Contains(manifest.Architectures(), c.Arch) {
-		return c, errkind.Usagef("BUILDSYS_ARCH %q is not a supported architecture: "+
-			"use x86_64 or aarch64", c.Arch)
+		return c, errkind.Usagef("%s %q is not a supported architecture: "+
+			"use x86_64 or aarch64", l.origin(archEnv), c.Arch)
 	}
 	if c.Jobs, err = l.jobs(); err != nil {
 		return c, err
@@ -191,8 +229,8 @@ func (l layers) stepTime() (time.Duration, error) {
 	text := l.get("BUILDSYS_STEP_TIMEOUT", "12h")
 	limit, err := time.ParseDuration(text)
 	if err != nil || limit < 0 {
-		return 0, errkind.Usagef("BUILDSYS_STEP_TIMEOUT %q is not a duration: "+
-			"use one such as 90m or 12h, or 0s", text)
+		return 0, errkind.Usagef("%s %q is not a duration: "+
+			"use one such as 90m or 12h, or 0s", l.origin("BUILDSYS_STEP_TIMEOUT"), text)
 	}
 	return limit, nil
 }
@@ -206,12 +244,13 @@ var cgroupName = regexp.MustCompile(
 func (l layers) limits() (limits engine.Limits, err error) {
 	limits.Files = maxOutputFiles
 	if limits.Bytes, err = bytesize.Parse(l.get("BUILDSYS_STEP_OUTPUT", "64G")); err != nil {
-		return limits, errkind.Usagef("BUILDSYS_STEP_OUTPUT %w", err)
+		return limits, errkind.Usagef("%s %w", l.origin("BUILDSYS_STEP_OUTPUT"), err)
 	}
 	limits.Cgroup = l.get("BUILDSYS_CGROUP_PARENT", "")
 	if limits.Cgroup != "" && !cgroupName.MatchString(limits.Cgroup) {
-		return limits, errkind.Usagef("BUILDSYS_CGROUP_PARENT %q is not the name of a control group: "+
-			"use a path below /sys/fs/cgroup, such as buildsys or /ci/buildsys", limits.Cgroup)
+		return limits, errkind.Usagef("%s %q is not the name of a control group: "+
+			"use a path below /sys/fs/cgroup, such as buildsys or /ci/buildsys",
+			l.origin("BUILDSYS_CGROUP_PARENT"), limits.Cgroup)
 	}
 	return limits, nil
 }
@@ -223,13 +262,14 @@ func (l layers) jobs() (int, error) {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
-		return 0, errkind.Usagef("BUILDSYS_JOBS %q is not a positive number: use 1 or more", text)
+		return 0, errkind.Usagef("%s %q is not a positive number: use 1 or more",
+			l.origin("BUILDSYS_JOBS"), text)
 	}
 	return n, nil
 }
 
 func (l layers) sources(cacheDir cachedir.Dir) (s build.SourcesConfig, err error) {
-	s.GoProxy, s.CratesProxy = l.Getenv("GOPROXY"), l.Getenv("BUILDSYS_CRATES_PROXY")
+	s.GoProxy, s.CratesProxy = l.Getenv("GOPROXY"), l.Getenv(cratesProxyEnv)
 	if s.Upstream, err = l.booleanOr("BUILDSYS_UPSTREAM_SOURCE_FALLBACK", true); err != nil {
 		return s, err
 	}
@@ -263,7 +303,7 @@ func (l layers) booleanOr(env string, unset bool) (bool, error) {
 	text := l.get(env, strconv.FormatBool(unset))
 	value, err := strconv.ParseBool(text)
 	if err != nil {
-		return false, errkind.Usagef("%s %q is neither true nor false", env, text)
+		return false, errkind.Usagef("%s %q is neither true nor false", l.origin(env), text)
 	}
 	return value, nil
 }
@@ -319,8 +359,8 @@ func (l layers) engine(cacheDir cachedir.Dir) (o engine.Options, err error) {
 	}
 	wait := l.get("BUILDSYS_ENGINE_WAIT", engineWait.String())
 	if o.Wait, err = time.ParseDuration(wait); err != nil || o.Wait < 0 {
-		return o, errkind.Usagef("BUILDSYS_ENGINE_WAIT %q is not a duration: "+
-			"use one such as 30s or 2m, or 0s", wait)
+		return o, errkind.Usagef("%s %q is not a duration: use one such as 30s or 2m, or 0s",
+			l.origin("BUILDSYS_ENGINE_WAIT"), wait)
 	}
 	if o.Limits, err = l.limits(); err != nil {
 		return o, err

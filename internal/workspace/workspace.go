@@ -157,26 +157,6 @@ func isFile(name string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// Here returns the package or variant that the directory dir belongs to: dir is packages/<name> or
-// variants/<name> of the tree at root, or below it. Otherwise both are empty.
-func Here(root, dir string) (pkg, variant string) {
-	rel, err := filepath.Rel(realPath(root), realPath(dir))
-	if err != nil {
-		return "", ""
-	}
-	parts := slices.Collect(segments(filepath.ToSlash(rel)))
-	if len(parts) < 2 {
-		return "", ""
-	}
-	switch parts[0] {
-	case packagesDir:
-		return parts[1], ""
-	case variantsDir:
-		return "", parts[1]
-	}
-	return "", ""
-}
-
 // realPath resolves symlinks if it can, because a shell's working directory may contain some.
 func realPath(dir string) string {
 	if abs, err := filepath.Abs(dir); err == nil {

@@ -247,18 +247,21 @@ func TestHere(t *testing.T) {
 	root := makeTree(t)
 	link := filepath.Join(t.TempDir(), "link")
 	must(t, os.Symlink(root, link))
-	for dir, want := range map[string][2]string{
-		"packages/musl":                {"musl", ""},
-		"packages/kernel-6.12/configs": {"kernel-6.12", ""},
-		"variants/qemu-dev":            {"", "qemu-dev"},
-		"packages":                     {"", ""},
-		".":                            {"", ""},
-		"..":                           {"", ""},
-		"sources/api":                  {"", ""},
+	must(t, os.MkdirAll(filepath.Join(root, "kits/core/deep"), 0o755))
+	for dir, want := range map[string]string{
+		"packages/musl":                "package/musl",
+		"packages/kernel-6.12/configs": "package/kernel-6.12",
+		"variants/qemu-dev":            "variant/qemu-dev",
+		"kits/core/deep":               "kit/core/deep",
+		"packages":                     "",
+		".":                            "",
+		"..":                           "",
+		"sources/api":                  "",
 	} {
 		for _, base := range []string{root, link} {
-			if pkg, variant := Here(root, filepath.Join(base, dir)); [2]string{pkg, variant} != want {
-				t.Errorf("%s below %s: got %q and %q, want %q", dir, base, pkg, variant, want)
+			got, ok := Here(root, filepath.Join(base, dir))
+			if ok != (want != "") || ok && got.String() != want {
+				t.Errorf("%s below %s: got %q, %t, want %q", dir, base, got, ok, want)
 			}
 		}
 	}

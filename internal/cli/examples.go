@@ -1,0 +1,50 @@
+// examples: how each command is called, shown in its help.
+
+package cli
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// examples has the command lines of each command, by its path below the program.
+var examples = map[string][]string{
+	"boot":           {"boot qemu-dev", "boot --check --timeout 2m qemu-dev"},
+	"build-kit":      {"build-kit core-kit", "build-kit --arch aarch64 core-kit"},
+	"build-package":  {"build-package bash ncurses", "-C packages/bash build-package"},
+	"build-variant":  {"build-variant qemu-dev", "build-variant --arch aarch64 qemu-dev"},
+	"cache stat":     {"cache stat --json"},
+	"cache trim":     {"cache trim --max-age 7d --max-size 20G"},
+	"cache verify":   {"cache verify"},
+	"ci codebuild":   {"ci codebuild --batch", "ci codebuild --phases buildspec.yml"},
+	"doctor":         {"doctor", "doctor --strict --untrusted --json"},
+	"fetch":          {"fetch", "fetch bash variant/qemu-dev"},
+	"go":             {"go test ./...", "go --module-path sources/api mod tidy"},
+	"graph":          {"graph bash", "graph --reverse ncurses", "graph --format svg qemu-dev"},
+	"inspect":        {"inspect qemu-dev", "inspect --json os.img.lz4"},
+	"keys enroll":    {"keys enroll OVMF_VARS.fd vars.fd"},
+	"keys generate":  {"keys generate --sbkeys-profile test"},
+	"lint":           {"lint", "lint --strict --json"},
+	"new package":    {"new package less"},
+	"new variant":    {"new variant qemu-lab bash less", "new variant --from qemu-dev qemu-lab"},
+	"plan":           {"plan", "plan bash", "plan --simulate -j 16 variant/qemu-dev"},
+	"publish kit":    {"publish kit core-kit registry.example.com/kits"},
+	"repack-variant": {"repack-variant --cacerts-bundle-override ca.pem qemu-dev"},
+	"sdk check":      {"sdk check"},
+	"sdk fetch":      {"sdk fetch --cache-from oci://registry.example.com/cache"},
+	"sdk import":     {"sdk import rootfs.tar"},
+	"sdk name":       {"sdk name"},
+	"update":         {"update"},
+	"version":        {"version --json"},
+	"why":            {"why bash", "why variant/qemu-dev"},
+}
+
+// addExamples gives each command its examples.
+func addExamples(root *cobra.Command) {
+	for path, lines := range examples {
+		if cmd, _, err := root.Find(strings.Fields(path)); err == nil && cmd != root {
+			cmd.Example = "  " + root.Name() + " " + strings.Join(lines, "\n  "+root.Name()+" ")
+		}
+	}
+}
