@@ -30,11 +30,15 @@ type Request struct {
 	Repack   *plan.RepackSource // the image of the session's variant, from this earlier one
 	Verify   bool               // build what is named twice and compare
 	Unsigned bool               // plan without the keys that an image is signed with
+	Ahead    bool               // build what will be needed; no outputs need to be in place
 }
 
 // wanted reports whether a step's outputs must be in place when the run ends, as those that were
 // requested must.
 func (r Request) wanted(s plan.Step) bool {
+	if r.Ahead {
+		return false
+	}
 	if s.Kind == plan.Variant || s.Kind == plan.Repack || s.Kind == plan.Kit {
 		return true
 	}

@@ -42,16 +42,12 @@ func Dir(tree *workspace.Workspace, s plan.Step) string {
 	return filepath.Join("variants", s.Name)
 }
 
-// Sensitive reports whether a package's RPMs depend on the variant.
-func Sensitive(p *workspace.Package) bool {
-	return p.VariantSensitive != "" || len(p.PackageFeatures) > 0
-}
-
-// SensitivePackages returns the names of the Sensitive packages of a plan, in plan order.
+// SensitivePackages returns the names of the packages of a plan whose RPMs depend on the
+// variant, in plan order.
 func SensitivePackages(tree *workspace.Workspace, p plan.Plan) []string {
 	var names []string
 	for _, s := range p.Steps {
-		if pkg := tree.Packages[s.Name]; s.Kind == plan.Package && pkg != nil && Sensitive(pkg) {
+		if pkg := tree.Packages[s.Name]; s.Kind == plan.Package && pkg != nil && pkg.Sensitive() {
 			names = append(names, s.Name)
 		}
 	}

@@ -70,7 +70,7 @@ func (c Crate) variables() []string {
 	slices.Sort(names)
 	switch unit.Kind {
 	case plan.Package:
-		if Sensitive(c.Tree.Packages[unit.Name]) {
+		if c.Tree.Packages[unit.Name].Sensitive() {
 			names = append(names, "BUILDSYS_VARIANT")
 		}
 		return names

@@ -3,15 +3,24 @@
 package cli
 
 import (
+	"context"
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"buildsys/internal/build"
+	"buildsys/internal/errkind"
 	"buildsys/internal/plan"
 )
 
-const buildVariantHelp = `Builds the disk image of a variant, after every package that goes into it.
+const buildVariantHelp = `Builds the disk images of variants, after every package that goes into them.
 Without a name it builds the variant whose directory variants/NAME/ is the
-working directory, else BUILDSYS_VARIANT.
+working directory, else BUILDSYS_VARIANT; with --all, all that are for the
+architecture.
+
+Of several variants it first builds all packages that are the same for all of
+them, in one schedule, then for each variant what depends on it and its image. A
+variant that fails does not keep the next one from being built.
 
 Images go to build/images/ARCH-NAME/, where the link "latest" leads to the
 newest.
@@ -28,11 +37,11 @@ keeps both builds in build/reproducible/ARCH-NAME/, and exits with 5.`
 
 func newBuildVariantCommand(a *app) *cobra.Command {
 	want := build.Request{Image: true}
+	var all bool
 	cmd := &cobra.Command{
-		Use:   "build-variant [NAME]",
-		Short: "Build the disk image of a variant",
+		Use:   "build-variant [NAME...]",
+		Short: "Build the disk images of variants",
 		Long:  buildVariantHelp,
-		Args:  usage(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, _, err := a.resolve()
 			if err != nil {
@@ -45,6 +54,9 @@ func newBuildVariantCommand(a *app) *cobra.Command {
 				s := a.session(c.WithVariant(name))
 				return a.buildUnit(cmd.Context(), s, want, c.Variant)
 			}
+			if all || len(args) > 1 {
+				return a.buildVariants(cmd.Context(), c, args, all, want)
+			}
 			if c, err = a.pickVariant(c, args); err != nil {
 				return err
 			}
@@ -53,5 +65,49 @@ func newBuildVariantCommand(a *app) *cobra.Command {
 	}
 	a.addBuildFlags(cmd.Flags())
 	addVerifyFlag(cmd.Flags(), &want)
+	cmd.Flags().BoolVar(&all, "all", false, "build all variants that are for the architecture")
 	return cmd
+}
+
+// buildVariants builds several variants. The first error that is not only about an architecture
+// decides the exit status.
+func (a *app) buildVariants(ctx context.Context, c build.Config, names []string, all bool,
+	want build.Request) error {
+	if all && len(names) > 0 {
+		return errkind.Usagef("--all is for all variants: name none with it")
+	}
+	s := a.session(c)
+	variants, err := s.Variants(names)
+	if err != nil {
+		return err
+	}
+	if err := s.BuildShared(ctx, variants); err != nil {
+		return err
+	}
+	var failed, skipped error
+	for _, name := range variants {
+		err := a.build(ctx, a.session(c.WithVariant(name)), want)
+		switch {
+		case err == nil:
+			continue
+		case ctx.Err() != nil:
+			return err
+		case build.Skipped(err):
+			skipped = err
+		default:
+			if failed == nil {
+				failed = err
+			}
+		}
+		if text := message(err); text != "" {
+			fmt.Fprintf(a.sys.Stderr, "buildsys: %s\n", text)
+		}
+	}
+	switch {
+	case failed != nil:
+		return shownError{failed}
+	case skipped != nil:
+		return shownError{skipped}
+	}
+	return nil
 }

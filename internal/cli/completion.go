@@ -15,7 +15,7 @@ import (
 // The commands whose arguments are names of packages or variants.
 var (
 	completePackages = []string{"build-package", "plan", "why", "graph"}
-	completeVariants = []string{"build-variant", "repack-variant", "boot", "inspect"}
+	completeVariants = []string{"repack-variant", "boot", "inspect"}
 )
 
 // addCompletion adds the completion of arguments and settings to the commands.
@@ -35,6 +35,8 @@ func addCompletion(root *cobra.Command, a *app) {
 		switch {
 		case slices.Contains(completePackages, cmd.Name()):
 			cmd.ValidArgsFunction = names("packages")
+		case cmd.Name() == "build-variant":
+			cmd.ValidArgsFunction = names("variants")
 		case slices.Contains(completeVariants, cmd.Name()):
 			cmd.ValidArgsFunction = one(names("variants"))
 		}

@@ -10,10 +10,11 @@ import (
 
 // examples has the command lines of each command, by its path below the program.
 var examples = map[string][]string{
-	"boot":           {"boot qemu-dev", "boot --check --timeout 2m qemu-dev"},
-	"build-kit":      {"build-kit core-kit", "build-kit --arch aarch64 core-kit"},
-	"build-package":  {"build-package bash ncurses", "-C packages/bash build-package"},
-	"build-variant":  {"build-variant qemu-dev", "build-variant --arch aarch64 qemu-dev"},
+	"boot":          {"boot qemu-dev", "boot --check --timeout 2m qemu-dev"},
+	"build-kit":     {"build-kit core-kit", "build-kit --arch aarch64 core-kit"},
+	"build-package": {"build-package bash ncurses", "-C packages/bash build-package"},
+	"build-variant": {"build-variant qemu-dev", "build-variant --arch aarch64 qemu-dev",
+		"build-variant --all"},
 	"cache stat":     {"cache stat --json"},
 	"cache trim":     {"cache trim --max-age 7d --max-size 20G"},
 	"cache verify":   {"cache verify"},

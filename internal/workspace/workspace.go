@@ -55,6 +55,11 @@ type Package struct {
 	files         []File
 }
 
+// Sensitive reports whether the package's RPMs depend on the variant.
+func (p *Package) Sensitive() bool {
+	return p.VariantSensitive != "" || len(p.PackageFeatures) > 0
+}
+
 // Variant is one directory below variants/.
 type Variant struct {
 	manifest.Variant
