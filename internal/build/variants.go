@@ -27,7 +27,8 @@ func (s *Session) Variants(names []string) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		if _, err := ws.Find(workspace.Target{Kind: workspace.VariantKind, Name: name}.String()); err != nil {
+		t := workspace.Target{Kind: workspace.VariantKind, Name: name}
+		if _, err := ws.Find(t.String()); err != nil {
 			return nil, err
 		}
 		if !slices.Contains(out, name) {
@@ -47,14 +48,15 @@ func (s *Session) Variants(names []string) ([]string, error) {
 		out = append(out, name)
 	}
 	if len(out) == 0 {
-		return nil, errkind.Wrap(errkind.Skipped, fmt.Errorf("no variant of the tree is for %s", s.c.Arch))
+		return nil, errkind.Wrap(errkind.Skipped,
+			fmt.Errorf("no variant of the tree is for %s", s.c.Arch))
 	}
 	return out, nil
 }
 
 // BuildShared builds the packages that are the same for all the variants, in one run: those that
-// neither depend on the variant nor need one that does. Their outputs are put in place when an image
-// needs them. What is wrong with a single variant is left for its own build to say.
+// neither depend on the variant nor need one that does. Their outputs are put in place when an
+// image needs them. What is wrong with a single variant is left for its own build to say.
 func (s *Session) BuildShared(ctx context.Context, variants []string) error {
 	ws, err := s.Load()
 	if err != nil {
