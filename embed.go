@@ -13,3 +13,8 @@ var Recipe embed.FS
 // Epoch is the date of all outputs, 2025-01-01T00:00:00Z in Unix seconds. It is the one in the
 // recipe's scripts (tools/lib/prelude), for outputs made in this process.
 const Epoch = 1735689600
+
+// Schemas holds the JSON Schemas of manifests and of the documents that commands print.
+//
+//go:embed docs/schemas
+var Schemas embed.FS

@@ -32,6 +32,7 @@ var examples = map[string][]string{
 	"plan":           {"plan", "plan bash", "plan --simulate -j 16 variant/qemu-dev"},
 	"publish kit":    {"publish kit core-kit registry.example.com/kits"},
 	"repack-variant": {"repack-variant --cacerts-bundle-override ca.pem qemu-dev"},
+	"schema":         {"schema", "schema package"},
 	"sdk check":      {"sdk check"},
 	"sdk fetch":      {"sdk fetch --cache-from oci://registry.example.com/cache"},
 	"sdk import":     {"sdk import rootfs.tar"},

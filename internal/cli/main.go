@@ -193,6 +193,7 @@ func newRootCommand(sys *System) *cobra.Command {
 		newCICommand(a),
 		newNewCommand(a),
 		newVersionCommand(a),
+		newSchemaCommand(),
 		newSettingsTopic(),
 		newExitTopic(),
 	)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"buildsys/internal/buildtest"
 	"buildsys/internal/buildtest/need"
@@ -74,10 +75,25 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if err != nil {
 		code = strings.TrimPrefix(err.Error(), "exit status ")
 	}
+	checkDocument(ts, ts.ReadFile("stdout"))
 	if code != args[0] {
 		ts.Fatalf("buildsys %s exited with %s, want %s\n%s", strings.Join(args[1:], " "), code, args[0],
 			ts.ReadFile("stderr"))
 	}
+}
+
+// checkDocument holds a JSON document that a command has printed against its schema.
+func checkDocument(ts *testscript.TestScript, text string) {
+	value, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
+	document, ok := value.(map[string]any)
+	if err != nil || !ok || document["format"] == nil {
+		return
+	}
+	kind, _ := document["kind"].(string)
+	schema, err := jsonschema.NewCompiler().Compile(
+		"../../docs/schemas/documents/" + kind + ".schema.json")
+	ts.Check(err)
+	ts.Check(schema.Validate(value))
 }
 
 // unroot FILE writes FILE to $WORK/unrooted with names relative to $WORK. Two stories use it.

@@ -8,11 +8,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"buildsys/internal/cache"
 	"buildsys/internal/executor"
 	"buildsys/internal/progress"
 )
 
 func newWhyCommand(a *app) *cobra.Command {
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "why [NAME]",
 		Short: "Explain why something would be built, or why it was built last",
@@ -27,12 +29,33 @@ directory, else the variant of the settings.`,
 			if err != nil {
 				return err
 			}
+			if asJSON {
+				return a.printJSON("why", whyJSON(forecast))
+			}
 			writeWhy(a.sys.Stdout, forecast)
 			return nil
 		},
 	}
 	a.addReleaseFlag(cmd.Flags())
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document: the step last, before it "+
+		"the dependencies that would be built; and why it was built last")
 	return cmd
+}
+
+// whyJSON returns the document of why: the last forecast, and those of the dependencies that cause
+// it.
+func whyJSON(forecast []executor.Forecast) any {
+	f := forecast[len(forecast)-1]
+	var steps []executor.Forecast
+	for d := range f.Step.Uses.All() {
+		if forecast[d].Outlook == executor.Build {
+			steps = append(steps, forecast[d])
+		}
+	}
+	return struct {
+		Steps []planJSON     `json:"steps"`
+		Last  []cache.Change `json:"last,omitempty"`
+	}{planSteps(append(steps, f)), f.Last}
 }
 
 // writeWhy explains the last forecast, and below it those of the dependencies that cause it.
