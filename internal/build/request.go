@@ -189,11 +189,16 @@ func (s *Session) describeImage(r *plan.Request) (err error) {
 	return err
 }
 
+// treeInputs are the places in a tree whose files become part of what is built. A file there that
+// no commit has makes an image that no commit describes.
+var treeInputs = []string{"packages", "variants", "kits", "sources", "roles", "tools", "macros",
+	"sdk", "Dockerfile", "Release.toml", "Makefile.toml", "Twoliter.toml", "Twoliter.lock"}
+
 // gitCommit returns the short commit of the checkout, with "-dirty" if it has changes. Without git
 // or a commit it is "00000000", as in Bottlerocket; if git cannot or will not tell, a warning says
 // so.
 func (s *Session) gitCommit() string {
-	commit, err := git.Commit(context.Background(), s.c.Root)
+	commit, err := git.Commit(context.Background(), s.c.Root, treeInputs...)
 	if err == nil {
 		return commit
 	}
@@ -206,7 +211,7 @@ func (s *Session) gitCommit() string {
 
 // releasedCommit returns the commit that the RPMs of a release name.
 func (s *Session) releasedCommit(ctx context.Context) (plan.Commit, error) {
-	id, err := git.Commit(ctx, s.c.Root)
+	id, err := git.Commit(ctx, s.c.Root, treeInputs...)
 	if err != nil {
 		return plan.Commit{}, errkind.Usagef("the RPMs of a release name the commit that they are "+
 			"made from, and it is not known: %w", err)

@@ -27,6 +27,7 @@ var examples = map[string][]string{
 	"keys enroll":    {"keys enroll OVMF_VARS.fd vars.fd"},
 	"keys generate":  {"keys generate --sbkeys-profile test"},
 	"lint":           {"lint", "lint --strict --json"},
+	"man":            {"man /usr/local/share/man/man1"},
 	"new package":    {"new package less"},
 	"new variant":    {"new variant qemu-lab bash less", "new variant --from qemu-dev qemu-lab"},
 	"plan":           {"plan", "plan bash", "plan --simulate -j 16 variant/qemu-dev"},

@@ -28,7 +28,7 @@ var commandGroups = []struct {
 	{"Change the tree", []string{"new", "update", "go"}},
 	{"This machine", []string{"doctor", "sdk", "cache", "keys"}},
 	{"Others", []string{"publish", "ci"}},
-	{"About buildsys", []string{"version", "schema", "help", "completion"}},
+	{"About buildsys", []string{"version", "schema", "man", "help", "completion"}},
 }
 
 // groupCommands puts the commands into their groups. A command that is in none is in cobra's list

@@ -194,6 +194,7 @@ func newRootCommand(sys *System) *cobra.Command {
 		newNewCommand(a),
 		newVersionCommand(a),
 		newSchemaCommand(),
+		newManCommand(a),
 		newSettingsTopic(),
 		newExitTopic(),
 	)

@@ -50,11 +50,12 @@ var safe = []string{
 var commitID = regexp.MustCompile(`^[0-9a-f]{8,64}$`)
 
 // Commit returns the short commit of the checkout that holds root, with "-dirty" if files differ
-// from it. Filters of files (git-lfs) do not run: a file that one changes counts as different
+// from it, or if one of inputs, paths below root, has a file that git neither tracks nor ignores.
+// Filters of files (git-lfs) do not run: a file that one changes counts as different
 // unless its size and times say that git wrote it. Files inside submodules are not looked at, only
 // the commits that they are at. The error is or wraps ErrNone if there is nothing to tell; any
 // other has git's words.
-func Commit(ctx context.Context, root string) (string, error) {
+func Commit(ctx context.Context, root string, inputs ...string) (string, error) {
 	c, err := Find(root)
 	if err != nil {
 		return "", err
@@ -82,11 +83,43 @@ func Commit(ctx context.Context, root string) (string, error) {
 	}
 	changes, err := c.run(ctx, unfiltered, "status", "--porcelain", "--untracked-files=no",
 		"--ignore-submodules=dirty", "--no-renames")
-	if err == nil && changes != "" {
+	if err != nil {
+		return "", err
+	}
+	unknown := false
+	if changes == "" {
+		unknown, err = c.hasUntracked(ctx, root, inputs)
+	}
+	if changes != "" || unknown {
 		commit += "-dirty"
 	}
 	return commit, err
 }
+
+// hasUntracked reports whether inputs, paths below root, have a file that git neither tracks nor
+// ignores.
+func (c Checkout) hasUntracked(ctx context.Context, root string, inputs []string) (bool, error) {
+	if len(inputs) == 0 {
+		return false, nil
+	}
+	real, err := filepath.EvalSymlinks(root)
+	if err != nil {
+		return false, err
+	}
+	args := []string{"ls-files", "--others", "--exclude-standard", "--directory",
+		"--no-empty-directory", "--"}
+	for _, name := range inputs {
+		args = append(args, filepath.Join(real, name))
+	}
+	files, err := c.run(ctx, []string{"--literal-pathspecs"}, args...)
+	if errors.Is(err, errTooMuch) {
+		return true, nil
+	}
+	return files != "", err
+}
+
+// errTooMuch means that git wrote more than is kept.
+var errTooMuch = fmt.Errorf("git wrote more than %d bytes", maxOutput)
 
 // CommitTime returns when the commit of the checkout that holds root was made, in Unix seconds. Its
 // errors are those of Commit.
@@ -279,7 +312,7 @@ func call(ctx context.Context, dir string, env []string, args ...string) (string
 	case err != nil:
 		return "", fmt.Errorf("git: %w", err)
 	case out.over:
-		return "", fmt.Errorf("git wrote more than %d bytes", maxOutput)
+		return "", errTooMuch
 	}
 	return string(out.text), nil
 }

@@ -325,3 +325,30 @@ func TestCallEnds(t *testing.T) {
 		t.Errorf("words of git: %q", err)
 	}
 }
+
+// TestUntracked: a file that takes part in the build and is in no commit makes an image that no
+// commit describes. Others do not, and neither does what git was told to ignore.
+func TestUntracked(t *testing.T) {
+	dir := checkout(t)
+	root := filepath.Join(dir, "os")
+	write(t, filepath.Join(root, "packages/a/a.spec"), "Name: a\n", 0o644)
+	write(t, filepath.Join(root, ".gitignore"), "*.log\n/build/\n", 0o644)
+	git(t, dir, "add", ".")
+	git(t, dir, "commit", "--quiet", "-m", "second")
+	want := git(t, dir, "rev-parse", "--short=8", "HEAD")
+	is := func(when, want string) {
+		t.Helper()
+		got, err := Commit(t.Context(), root, "packages", ":(glob)variants", "Release.toml")
+		if err != nil || got != want {
+			t.Errorf("%s: %q, %v, want %q", when, got, err, want)
+		}
+	}
+	is("a clean checkout", want)
+	write(t, filepath.Join(root, "build/x"), "x", 0o644)
+	write(t, filepath.Join(root, "notes"), "x", 0o644)
+	write(t, filepath.Join(dir, "packages/b"), "beside the tree", 0o644)
+	write(t, filepath.Join(root, "packages/a/build.log"), "x", 0o644)
+	is("files that take no part", want)
+	write(t, filepath.Join(root, "packages/b/b.spec"), "Name: b\n", 0o644)
+	is("a package that git does not know", want+"-dirty")
+}
