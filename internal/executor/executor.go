@@ -64,6 +64,8 @@ type Options struct {
 	now   func() time.Time
 	sleep func(ctx context.Context, d time.Duration) error // before a retry
 	hooks builddir.Hooks
+
+	recorded map[string]time.Duration // by earlier builds, by step ID
 }
 
 // Cache is where a run looks for results before it builds, and where it keeps new ones.
@@ -146,7 +148,8 @@ func (o Options) withDefaults(p plan.Plan) Options {
 		o.Jobs = max(o.Jobs, 1)
 	}
 	if o.cost == nil && o.Cache != nil {
-		o.cost, _ = o.Cache.Costs(p)
+		o.recorded = o.Cache.recorded(p)
+		o.cost = CostOf(o.recorded)
 	}
 	if o.now == nil {
 		o.now = time.Now

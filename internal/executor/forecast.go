@@ -211,13 +211,33 @@ func storedName(step, arch string) string { return step + " " + arch }
 // Costs returns a function that estimates the duration of steps from earlier builds, and for how
 // many steps of p one is recorded.
 func (c *Cache) Costs(p plan.Plan) (cost func(plan.Step) time.Duration, known int) {
+	recorded := c.recorded(p)
+	return CostOf(recorded), len(recorded)
+}
+
+// recorded returns the durations of earlier builds of the steps of p, by step ID.
+func (c *Cache) recorded(p plan.Plan) map[string]time.Duration {
 	recorded := map[string]time.Duration{}
 	for _, s := range p.Steps {
 		if took, ok := c.took(s.ID, p.Arch); ok {
 			recorded[s.ID] = took
 		}
 	}
-	return CostOf(recorded), len(recorded)
+	return recorded
+}
+
+// planned returns what is known of a run before it begins.
+func (o Options) planned(p plan.Plan) *progress.Plan {
+	out := &progress.Plan{Arch: p.Arch, Variant: p.Variant,
+		Steps: make([]progress.PlannedStep, len(p.Steps))}
+	for i, s := range p.Steps {
+		_, known := o.recorded[s.ID]
+		out.Steps[i] = progress.PlannedStep{ID: s.ID, Known: known, After: s.Waits}
+		if o.cost != nil {
+			out.Steps[i].Expected = o.cost(s)
+		}
+	}
+	return out
 }
 
 // CostOf is the expected duration of steps, given those of some by step ID: a step without one is

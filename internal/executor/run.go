@@ -97,7 +97,7 @@ func newRun(p plan.Plan, o Options, staging *builddir.Staging) *run {
 
 // loop runs until every step has ended, or until ctx is cancelled and all started jobs have ended.
 func (r *run) loop(ctx context.Context) {
-	r.emit(progress.Event{Kind: progress.PlanReady}, 0)
+	r.emit(progress.Event{Kind: progress.PlanReady, Plan: r.o.planned(r.plan)}, 0)
 	r.tell(ctx, scheduler.Event{Kind: scheduler.Begin})
 	silence := time.NewTimer(heartbeat)
 	defer silence.Stop()

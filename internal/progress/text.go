@@ -73,6 +73,8 @@ func (t *Text) Event(e Event) {
 		t.heartbeat(e)
 	case Warning:
 		t.log.Warn(prefix(name, Clean(e.Text)))
+	case Notice:
+		t.log.Info(prefix(name, Clean(e.Text)))
 	case PlanDone: // the end report says it better
 	}
 	switch e.Kind {
