@@ -42,6 +42,12 @@ const (
 	EngineReady
 	// StepEngine: of several engines, Engine got the step.
 	StepEngine
+	// RunForecast: Duration is how long the run will still take, by earlier builds and the critical
+	// path, if nothing more comes from a cache.
+	RunForecast
+	// CommandFailed: the command ends because of Err, after the run or without one. Not for what other
+	// events have said.
+	CommandFailed
 	// Notice: something about the run as a whole that is no warning, in Text.
 	Notice
 )
@@ -54,6 +60,7 @@ var names = map[Kind]string{
 	StepSkipped: "step-skipped", StepCancelled: "step-cancelled", StepRetry: "step-retry",
 	StepCached: "step-cached", StepRestored: "step-restored", StepFetched: "step-fetched",
 	StepEngine: "step-engine", EngineReady: "engine-ready", Heartbeat: "heartbeat",
+	RunForecast: "run-forecast", CommandFailed: "command-failed",
 	Warning: "warning", Notice: "notice", PlanDone: "plan-done",
 }
 
@@ -102,6 +109,14 @@ type Cause struct {
 	Text  string   // in one line: "patch 0001-x.patch does not apply: hunk 1 of less.c:120"
 	Hint  string   // what to do; may be empty
 	Lines []string // those that matter of the output, cleaned, oldest first
+}
+
+// Line returns phase and text in one line: "%prep: patch 0001-x.patch does not apply".
+func (c Cause) Line() string {
+	if c.Phase == "" {
+		return Clean(c.Text)
+	}
+	return c.Phase + ": " + Clean(c.Text)
 }
 
 // Sink receives events. It must be safe for concurrent use and must not block for long.

@@ -63,8 +63,8 @@ type jsonCause struct {
 	Lines []string `json:"lines,omitempty"`
 }
 
-// JSON is a sink that writes a line of JSON for each event, after one that names the format. Text of
-// others is cleaned as for a terminal. It is safe for concurrent use.
+// JSON is a sink that writes a line of JSON for each event, after one that names the format. Text
+// of others is cleaned as for a terminal. It is safe for concurrent use.
 type JSON struct {
 	mu    sync.Mutex
 	w     io.Writer

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -53,11 +54,18 @@ func TestJSON(t *testing.T) {
 // TestKindNames: every kind has a name of its own, as readers tell events by it.
 func TestKindNames(t *testing.T) {
 	seen := map[string]Kind{}
+	docs, err := os.ReadFile("../../docs/events.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for k := PlanReady; k <= Notice; k++ {
 		name := k.String()
 		if other, twice := seen[name]; name == "" || twice {
 			t.Errorf("kind %d has the name %q, and so has %d", k, name, other)
 		}
 		seen[name] = k
+		if !bytes.Contains(docs, []byte("\n| `"+name+"` | ")) {
+			t.Errorf("docs/events.md does not have %s", name)
+		}
 	}
 }

@@ -48,6 +48,8 @@ var List = []Setting{
 	{Env: "BUILDSYS_ARCH", Help: "architecture to build for, x86_64 or aarch64 " +
 		"(default: this machine's)"},
 	{Env: "BUILDSYS_VARIANT", Help: "variant to build, or to build variant-sensitive packages for"},
+	{Env: "BUILDSYS_PROGRESS", Help: "how a run is shown: live on a terminal, plain in lines, json " +
+		"in lines of JSON (default: auto, live where the terminal can)"},
 	{Env: "BUILDSYS_JOBS", Short: "j", Help: "steps to run at once (default: the engine's CPUs)"},
 	{Env: "BUILDSYS_STEP_TIMEOUT", Help: "how long one step may run, such as 90m; 0s for no limit " +
 		"(default: 12h)"},
