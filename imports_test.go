@@ -88,7 +88,9 @@ var mayImport = map[string][]string{
 		"errkind", "executor", "graph", "image", "lint", "live", "manifest", "plan", "progress",
 		"safetext", "sbkeys", "scaffold", "scheduler", "settings", "uefi", "vm", "workspace",
 	},
-	"treegen": {},
+	"treegen":     {},
+	"picture":     {},
+	"picture/cmd": {"picture"},
 	"bench": {
 		"buildkit", "buildtest", "cli", "engine", "oci", "plan", "progress", "treegen",
 	},

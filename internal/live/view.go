@@ -110,6 +110,12 @@ func (m *model) head(s Style, now time.Time, width int) string {
 	}
 	left := s.paint(bold, title) + times
 	engine := s.clean(m.engine)
+	if ansi.StringWidthWc(left+engine)+2 > width { // its address is what one knows best
+		words := slices.DeleteFunc(strings.Fields(engine), func(word string) bool {
+			return strings.Contains(word, "://")
+		})
+		engine = strings.Join(words, " ")
+	}
 	gap := width - ansi.StringWidthWc(left) - ansi.StringWidthWc(engine)
 	if gap < 2 || engine == "" {
 		return left
