@@ -23,6 +23,7 @@ var mayImport = map[string][]string{
 	"bytesize":   {},
 	"network":    {"bytesize"},
 	"progress":   {"bytesize", "safetext"},
+	"live":       {"bytesize", "progress"},
 	"builddir":   {"atomicfile", "cache", "confined", "errkind", "progress"},
 	"safetext":   {},
 	"dockerfile": {},
@@ -84,10 +85,12 @@ var mayImport = map[string][]string{
 	"vm": {"confined", "image", "safetext", "uefi"},
 	"cli": {
 		"build", "bytesize", "cache", "cargo", "codebuild", "confined", "doctor", "engine",
-		"errkind", "executor", "graph", "image", "lint", "manifest", "plan", "progress",
+		"errkind", "executor", "graph", "image", "lint", "live", "manifest", "plan", "progress",
 		"safetext", "sbkeys", "scaffold", "scheduler", "sdk", "settings", "uefi", "vm", "workspace",
 	},
-	"treegen": {},
+	"treegen":     {},
+	"picture":     {},
+	"picture/cmd": {"picture"},
 	"bench": {
 		"buildkit", "buildtest", "cli", "engine", "oci", "plan", "progress", "treegen",
 	},

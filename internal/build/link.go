@@ -105,9 +105,30 @@ func (u *engineUse) prepare(ctx context.Context) (jobs int, err error) {
 	}
 	jobs = cmp.Or(info.CPUs, unknownCPUs)
 	if u.unit != "" {
-		return 1, u.takeSlot(ctx, info, jobs)
+		if err := u.takeSlot(ctx, info, jobs); err != nil {
+			return 0, err
+		}
+		jobs = 1
+	} else {
+		jobs = cmp.Or(u.link.s.c.Jobs, jobs)
 	}
+	u.sink.Event(progress.Event{Time: time.Now(), Kind: progress.EngineReady, Text: describe(info),
+		Jobs: jobs})
 	return jobs, nil
+}
+
+// describe names an engine for people, or each of several.
+func describe(info engine.Info) string {
+	if len(info.Nodes) > 0 {
+		var all []string
+		for _, n := range info.Nodes {
+			if n.Err == nil {
+				all = append(all, describe(n.Info))
+			}
+		}
+		return strings.Join(all, ", ")
+	}
+	return strings.Join(strings.Fields(info.Kind+" "+info.Version+" "+info.Host), " ")
 }
 
 // precheck makes the doctor's quick checks before something is built. It fails if a build cannot

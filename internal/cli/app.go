@@ -4,9 +4,6 @@
 package cli
 
 import (
-	"fmt"
-
-	"github.com/sirupsen/logrus"
 	"github.com/spf13/pflag"
 
 	"buildsys/internal/build"
@@ -15,7 +12,6 @@ import (
 	"buildsys/internal/manifest"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
-	"buildsys/internal/safetext"
 	"buildsys/internal/settings"
 	"buildsys/internal/workspace"
 )
@@ -25,10 +21,13 @@ type app struct {
 	sys     *System
 	flags   *pflag.FlagSet // common to all commands
 	verbose bool
+	quiet   bool
 	require bool
 	release bool
 	trust   bool
-	warned  map[string]bool // settings are read more than once in some commands
+	// progress is how runs are shown.
+	progress settings.Progress
+	warned   map[string]bool // settings are read more than once in some commands
 	// keepsNothing says that the command needs no cache directory.
 	keepsNothing bool
 }
@@ -42,6 +41,7 @@ func newApp(sys *System, flags *pflag.FlagSet) *app {
 	flags.BoolVar(&a.trust, "trust-tree", false, "let the tree's Makefile.toml say where to connect, "+
 		"what to trust and which files of this machine to use")
 	flags.StringP("directory", "C", "", "directory to start in, as if the command ran there")
+	flags.BoolVarP(&a.quiet, "quiet", "q", false, "show only warnings, errors and failures")
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "show the output of every step")
 	return a
 }
@@ -80,7 +80,7 @@ func (a *app) caller() settings.Caller {
 func (a *app) warn(text string) {
 	if !a.warned[text] {
 		a.warned[text] = true
-		fmt.Fprintf(a.sys.Stderr, "warning: %s\n", text)
+		a.sys.display.tell(progress.Event{Kind: progress.Warning, Text: text}, "warning: "+text)
 	}
 }
 
@@ -94,9 +94,20 @@ func (a *app) session(c build.Config) *build.Session {
 	})
 }
 
+// config returns the configuration from the settings.
+func (a *app) config() (c build.Config, err error) {
+	if a.progress, err = a.caller().Progress(); err != nil {
+		return c, err
+	}
+	if a.progress == settings.JSON {
+		a.sys.display.useJSON()
+	}
+	return a.caller().Resolve()
+}
+
 // resolve returns the configuration from the settings, and a session with it.
 func (a *app) resolve() (build.Config, *build.Session, error) {
-	c, err := a.caller().Resolve()
+	c, err := a.config()
 	if err != nil {
 		return c, nil, err
 	}
@@ -106,7 +117,7 @@ func (a *app) resolve() (build.Config, *build.Session, error) {
 // resolveVariant is resolve for a command about one variant: that of the arguments, the directory
 // or the settings.
 func (a *app) resolveVariant(args []string) (build.Config, *build.Session, error) {
-	c, err := a.caller().Resolve()
+	c, err := a.config()
 	if err == nil {
 		c, err = a.pickVariant(c, args)
 	}
@@ -139,27 +150,6 @@ func (a *app) cargoUnit(c build.Config, kind plan.Kind, args []string) (string, 
 	}
 	return cargo.Unit(c.Root, dir, kind)
 }
-
-// console shows people what a session does. It implements build.Output.
-type console struct {
-	sys  *System
-	text *progress.Text
-}
-
-func (a *app) newConsole() console {
-	log := logrus.New()
-	log.SetOutput(a.sys.Stderr)
-	return console{a.sys, progress.NewText(log, a.verbose)}
-}
-
-// Event shows what a step does, in a line.
-func (c console) Event(e progress.Event) { c.text.Event(e) }
-
-// Notice shows a line.
-func (c console) Notice(text string) { fmt.Fprintln(c.sys.Stderr, safetext.Line(text)) }
-
-// Report shows how a run ended.
-func (c console) Report(s progress.Summary) error { return progress.WriteReport(c.sys.Stderr, s) }
 
 // noSuch returns the error for a name that the tree does not have. It names the most similar one
 // there is, or lists them.

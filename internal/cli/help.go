@@ -94,10 +94,11 @@ func flagsFor(cmd *cobra.Command) *pflag.FlagSet {
 		ofGroup[one.Flag()] = one.Group
 	}
 	few := len(groups) < 2
+	often := []string{"jobs", "progress"}
 	cmd.InheritedFlags().VisitAll(func(f *pflag.Flag) {
 		switch g, isSetting := ofGroup[f.Name]; {
-		case !isSetting, slices.Contains(groups, g) && (few || g == settings.Tree), f.Name == "jobs" &&
-			slices.Contains(groups, settings.Steps):
+		case isSetting && !slices.Contains(groups, g):
+		case !isSetting, few, g == settings.Tree, slices.Contains(often, f.Name):
 			shown.AddFlag(f)
 		}
 	})

@@ -17,6 +17,7 @@ import (
 
 	"buildsys/internal/engine"
 	"buildsys/internal/errkind"
+	"buildsys/internal/progress"
 	"buildsys/internal/safetext"
 )
 
@@ -37,6 +38,7 @@ type System struct {
 	Unread bool
 
 	terminal terminal // Stdout and Stderr as they came
+	display  *display // Stderr as a terminal
 }
 
 // terminal is where bytes go that must stay as they are: the console of a machine that is booted,
@@ -82,7 +84,9 @@ func (s *System) startIn(dir string) error {
 // and no commands to a CI service, wherever it came from.
 func Main(sys System) int {
 	sys.terminal = terminal{sys.Stdout, sys.Stderr}
-	out, log := safetext.NewWriter(sys.Stdout), safetext.NewWriter(sys.Stderr)
+	sys.display = newDisplay(&sys)
+	out := safetext.NewWriter(sys.display.stdout(sys.Stdout))
+	log := safetext.NewWriter(sys.display.stderr(sys.Stderr))
 	sys.Stdout, sys.Stderr = out, log
 	code := run(sys)
 	if err := out.Flush(); err != nil && code == ExitOK {
@@ -94,14 +98,16 @@ func Main(sys System) int {
 }
 
 func run(sys System) int {
-	ctx, stop := withSignals(context.Background(), sys.Stderr)
+	ctx, stop := withSignals(context.Background(), sys.display)
 	defer stop()
+	defer sys.display.close()
 	root := newRootCommand(&sys)
 	root.SetArgs(sys.Args)
 	root.SetIn(sys.Stdin)
 	root.SetOut(sys.Stdout)
 	root.SetErr(sys.Stderr)
 	err := root.ExecuteContext(ctx)
+	sys.display.close()
 	if err == nil {
 		return ExitOK
 	}
@@ -109,7 +115,7 @@ func run(sys System) int {
 		err = cause
 	}
 	if text := message(err); text != "" {
-		fmt.Fprintf(sys.Stderr, "buildsys: %s\n", text)
+		sys.display.tell(progress.Event{Kind: progress.CommandFailed, Err: err}, "buildsys: "+text)
 	}
 	return exitCode(err)
 }
@@ -120,8 +126,9 @@ type errSignal struct{ os.Signal }
 func (e errSignal) Error() string { return "stopped by signal: " + e.String() }
 
 // withSignals returns a context that the first SIGINT, SIGTERM or SIGHUP cancels, so that running
-// steps can be cancelled on the engine and cleaned up. A second signal ends the process at once.
-func withSignals(parent context.Context, stderr io.Writer) (context.Context, func()) {
+// steps can be cancelled on the engine and cleaned up. A second signal ends the process at once,
+// and the terminal is as it was.
+func withSignals(parent context.Context, d *display) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
@@ -129,13 +136,15 @@ func withSignals(parent context.Context, stderr io.Writer) (context.Context, fun
 	go func() {
 		select {
 		case s := <-signals:
-			fmt.Fprintf(stderr, "buildsys: %v: stopping; once more to stop at once\n", s)
+			text := fmt.Sprintf("%v: stopping; once more to stop at once", s)
+			d.tell(progress.Event{Kind: progress.Notice, Text: text}, "buildsys: "+text)
 			cancel(errSignal{s})
 		case <-finished:
 			return
 		}
 		select {
 		case s := <-signals:
+			d.leave()
 			os.Exit(exitCode(errSignal{s}))
 		case <-finished:
 		}

@@ -51,6 +51,7 @@ func TestPrintedTextIsSafe(t *testing.T) {
 func TestEventsAndJSONAreSafe(t *testing.T) {
 	var out, log bytes.Buffer
 	a := &app{sys: &System{Stdout: &out, Stderr: &log}}
+	a.sys.display = &display{sys: a.sys}
 	console := a.newConsole()
 	console.Event(progress.Event{Kind: progress.Warning, Text: hostileName})
 	console.Notice(hostileName)

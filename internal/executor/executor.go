@@ -57,10 +57,9 @@ type Options struct {
 	// everything in it is deleted when a run starts and when it ends.
 	Staging string
 
-	// Only tests set the rest. cost returns the expected duration of a step. Nil means what the Cache
-	// has recorded, or if it has nothing, the same for all. The executor first builds the ready step
-	// with the costliest path of dependants above it.
-	cost  func(plan.Step) time.Duration
+	// Only tests set the rest. Without an estimate it is what the Cache has recorded. The executor
+	// first builds the ready step with the costliest path of dependants above it.
+	estimate
 	now   func() time.Time
 	sleep func(ctx context.Context, d time.Duration) error // before a retry
 	hooks builddir.Hooks
@@ -146,7 +145,7 @@ func (o Options) withDefaults(p plan.Plan) Options {
 		o.Jobs = max(o.Jobs, 1)
 	}
 	if o.cost == nil && o.Cache != nil {
-		o.cost, _ = o.Cache.Costs(p)
+		o.estimate = o.Cache.estimate(p)
 	}
 	if o.now == nil {
 		o.now = time.Now

@@ -207,33 +207,3 @@ func (c *Cache) took(step, arch string) (time.Duration, bool) {
 
 // storedName returns the name of a step in the store, which architectures share.
 func storedName(step, arch string) string { return step + " " + arch }
-
-// Costs returns a function that estimates the duration of steps from earlier builds, and for how
-// many steps of p one is recorded.
-func (c *Cache) Costs(p plan.Plan) (cost func(plan.Step) time.Duration, known int) {
-	recorded := map[string]time.Duration{}
-	for _, s := range p.Steps {
-		if took, ok := c.took(s.ID, p.Arch); ok {
-			recorded[s.ID] = took
-		}
-	}
-	return CostOf(recorded), len(recorded)
-}
-
-// CostOf is the expected duration of steps, given those of some by step ID: a step without one is
-// expected to take the mean of the others, and when none has one all are equal.
-func CostOf(recorded map[string]time.Duration) func(plan.Step) time.Duration {
-	mean := time.Second
-	if len(recorded) > 0 {
-		mean = 0
-		for _, took := range recorded {
-			mean += took / time.Duration(len(recorded))
-		}
-	}
-	return func(s plan.Step) time.Duration {
-		if took, ok := recorded[s.ID]; ok {
-			return took
-		}
-		return mean
-	}
-}

@@ -38,12 +38,14 @@ type run struct {
 	made     *ledger // by the steps that ended well; workers read the entries of the steps they use
 	jobs     []job   // running jobs, oldest first
 	messages chan message
+	rest     remainder
 }
 
 // stepWork is the state of one step in a run.
 type stepWork struct {
 	action    action             // once it was looked up
 	stopFetch context.CancelFunc // stops the fetch of its files; without effect once that has ended
+	began     time.Time          // when its build began; zero if none runs
 }
 
 // job is the work of one goroutine.
@@ -88,7 +90,7 @@ func newRun(p plan.Plan, o Options, staging *builddir.Staging) *run {
 	}
 	limits := limits
 	if o.Prepare == nil {
-		limits.Builds = o.Jobs
+		limits.Builds, r.rest.jobs = o.Jobs, o.Jobs
 		r.budget.cover(o.Jobs)
 	}
 	r.machine = scheduler.New(Steps(p, o.cost, o.Wanted), limits)
@@ -97,7 +99,7 @@ func newRun(p plan.Plan, o Options, staging *builddir.Staging) *run {
 
 // loop runs until every step has ended, or until ctx is cancelled and all started jobs have ended.
 func (r *run) loop(ctx context.Context) {
-	r.emit(progress.Event{Kind: progress.PlanReady}, 0)
+	r.emit(progress.Event{Kind: progress.PlanReady, Plan: r.o.planned(r.plan)}, 0)
 	r.tell(ctx, scheduler.Event{Kind: scheduler.Begin})
 	silence := time.NewTimer(heartbeat)
 	defer silence.Stop()
@@ -158,6 +160,7 @@ func (r *run) launch(ctx context.Context, j job) {
 	case scheduler.Prepare:
 		do = r.o.prepareJob
 	case scheduler.Build:
+		r.steps[j.step].began = r.o.now()
 		r.emit(progress.Event{Kind: progress.StepStart, Step: w.step.ID}, r.machine.Ended())
 		do = w.buildJob
 	}
@@ -212,11 +215,12 @@ func (r *run) receive(ctx context.Context, m message) {
 	step := &r.steps[m.step]
 	switch m.kind {
 	case scheduler.LookUp, scheduler.Build:
-		step.action = m.action
+		step.action, step.began = m.action, time.Time{}
 	case scheduler.Fetch:
 		step.stopFetch()
 	case scheduler.Prepare:
 		r.budget.cover(m.event.Jobs)
+		r.rest.jobs = m.event.Jobs
 	case scheduler.Place:
 		// Only if the remote cache is to blame can the step be built instead.
 		err := m.event.Err
@@ -284,5 +288,11 @@ func (r *run) emit(e progress.Event, done int) {
 	e.Time = r.o.now()
 	e.Done, e.Total = done, len(r.plan.Steps)
 	e.Running = append(r.runs(scheduler.Build), e.Running...)
+	switch e.Kind {
+	case progress.StepStart, progress.StepDone, progress.StepFailed, progress.Heartbeat:
+		if left := r.left(e.Time); left > 0 {
+			r.o.Sink.Event(progress.Event{Time: e.Time, Kind: progress.RunForecast, Duration: left})
+		}
+	}
 	r.o.Sink.Event(e)
 }

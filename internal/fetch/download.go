@@ -14,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"buildsys/internal/bytesize"
 	"buildsys/internal/network"
 	"buildsys/internal/progress"
 )
@@ -22,6 +21,7 @@ import (
 const (
 	maxRedirects  = 10
 	progressEvery = 5 * time.Second
+	bytesEvery    = time.Second
 	// maxHeader bounds the header of an answer, which is kept in memory. Those of real servers have
 	// a few KiB; proxies refuse more than some dozen.
 	maxHeader = 256 << 10
@@ -252,20 +252,17 @@ func strongValidator(h http.Header) string {
 	return ""
 }
 
-// ticker returns a function to call as bytes come. It reports a long download every few seconds.
+// ticker returns a function to call as bytes come. It reports how many, once a second.
 func (j *job) ticker(p *part) func() {
 	last := j.s.now()
 	return func() {
 		now := j.s.now()
-		if now.Sub(last) < progressEvery {
+		if now.Sub(last) < bytesEvery {
 			return
 		}
 		last = now
-		text := fmt.Sprintf("%s: %s", j.name, bytesize.Format(p.size))
-		if p.from.Total > 0 {
-			text += " of " + bytesize.Format(p.from.Total)
-		}
-		j.emit(progress.FetchProgress, text, nil)
+		j.s.emit(progress.Event{Kind: progress.FetchProgress, Step: j.step, Text: j.name,
+			Bytes: p.size, Size: max(p.from.Total, 0)})
 	}
 }
 

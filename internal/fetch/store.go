@@ -190,7 +190,7 @@ func (j *job) obtain(ctx context.Context, p *part) error {
 		}
 	}
 	j.s.emit(progress.Event{Kind: progress.FetchDone, Step: j.step, Text: j.name,
-		Duration: j.s.now().Sub(start)})
+		Bytes: p.size, Size: p.size, Duration: j.s.now().Sub(start)})
 	return nil
 }
 

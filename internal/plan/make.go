@@ -16,7 +16,7 @@ import (
 // variant does not support the architecture.
 func Make(ws *workspace.Workspace, ours *workspace.Recipe, r Request) (Plan, error) {
 	m := &maker{ws: ws, ours: ours, r: r, graph: ws.Graph(), plan: Plan{Arch: r.Arch,
-		Packages: map[string]bool{}, Own: ours.Own != nil}, used: map[string]uses{},
+		Variant: r.Variant, Packages: map[string]bool{}, Own: ours.Own != nil}, used: map[string]uses{},
 		secrets: newSecrets(ws.FS)}
 	for name := range ws.Packages {
 		m.plan.Packages[name] = true

@@ -19,8 +19,9 @@ import (
 // Plan is everything that a run does, in an order in which each step comes after those it depends
 // on.
 type Plan struct {
-	Arch  string // "x86_64" or "aarch64"
-	Steps []Step
+	Arch    string // "x86_64" or "aarch64"
+	Variant string // of the request; may be empty
+	Steps   []Step
 	// Packages has the names of all packages of the tree, planned or not: no step may leave an RPM
 	// in the name of another one.
 	Packages map[string]bool

@@ -38,7 +38,34 @@ const (
 	// is.
 	FetchProgress
 	StepFetched // a step's outputs were put in place from the remote cache in Text
+	// EngineReady: builds can begin, Jobs at once. Text describes the engine, or each of several.
+	EngineReady
+	// StepEngine: of several engines, Engine got the step.
+	StepEngine
+	// RunForecast: Duration is how long the run will still take, by earlier builds and the critical
+	// path, if nothing more comes from a cache.
+	RunForecast
+	// CommandFailed: the command ends because of Err, after the run or without one. Not for what other
+	// events have said.
+	CommandFailed
+	// Notice: something about the run as a whole that is no warning, in Text.
+	Notice
 )
+
+// names are the kinds as JSON and stored runs have them. They never change.
+var names = map[Kind]string{
+	PlanReady: "plan-ready", FetchStart: "fetch-start", FetchRetry: "fetch-retry",
+	FetchProgress: "fetch-progress", FetchDone: "fetch-done", StepStart: "step-start",
+	StepLog: "step-log", StepDone: "step-done", StepFailed: "step-failed",
+	StepSkipped: "step-skipped", StepCancelled: "step-cancelled", StepRetry: "step-retry",
+	StepCached: "step-cached", StepRestored: "step-restored", StepFetched: "step-fetched",
+	StepEngine: "step-engine", EngineReady: "engine-ready", Heartbeat: "heartbeat",
+	RunForecast: "run-forecast", CommandFailed: "command-failed",
+	Warning: "warning", Notice: "notice", PlanDone: "plan-done",
+}
+
+// String returns the name of the kind.
+func (k Kind) String() string { return names[k] }
 
 // Event is one thing that happened. Fields that a kind does not use are zero.
 type Event struct {
@@ -51,6 +78,45 @@ type Event struct {
 	Total    int      // steps of the run
 	Running  []string // step IDs being worked on, oldest first
 	Err      error
+	Plan     *Plan  // PlanReady: what is known before the run; nil if nothing is
+	Cause    *Cause // StepFailed: what its output says; nil if nobody looked
+	Bytes    int64  // FetchProgress, FetchDone: what came so far; 0 if that is not counted
+	Size     int64  // FetchProgress, FetchDone: all of it; 0 if that is not known
+	Jobs     int    // EngineReady: builds at once
+	Engine   string // StepEngine: its address
+}
+
+// Plan is what is known of a run before it begins.
+type Plan struct {
+	Arch    string
+	Variant string // empty for packages that are the same for all
+	Steps   []PlannedStep
+}
+
+// PlannedStep is one step of a Plan.
+type PlannedStep struct {
+	ID string
+	// Expected is how long a build of it takes: as long as the last one if Known, else a guess from
+	// the others.
+	Expected time.Duration
+	Known    bool
+	After    []int // the steps that it waits for, by their places in the plan
+}
+
+// Cause is why a step failed, as far as its output says.
+type Cause struct {
+	Phase string   // of rpmbuild: "%prep"; empty outside of it
+	Text  string   // in one line: "patch 0001-x.patch does not apply: hunk 1 of less.c:120"
+	Hint  string   // what to do; may be empty
+	Lines []string // those that matter of the output, cleaned, oldest first
+}
+
+// Line returns phase and text in one line: "%prep: patch 0001-x.patch does not apply".
+func (c Cause) Line() string {
+	if c.Phase == "" {
+		return Clean(c.Text)
+	}
+	return c.Phase + ": " + Clean(c.Text)
 }
 
 // Sink receives events. It must be safe for concurrent use and must not block for long.

@@ -20,7 +20,9 @@ var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 func story() []Event {
 	at := func(s int) time.Time { return start.Add(time.Duration(s) * time.Second) }
 	return []Event{
-		{Time: at(0), Kind: PlanReady, Total: 12},
+		{Time: at(0), Kind: PlanReady, Total: 12, Plan: &Plan{Arch: "x86_64", Steps: []PlannedStep{
+			{ID: "package/bash", Expected: 95 * time.Second, Known: true},
+			{ID: "package/pcre", Expected: 95 * time.Second}}}},
 		{Time: at(0), Kind: StepStart, Step: "package/musl", Total: 12,
 			Running: []string{"package/musl"}},
 		{Time: at(0), Kind: Heartbeat, Total: 12, Running: []string{"package/musl"},
@@ -29,7 +31,9 @@ func story() []Event {
 		{Time: at(1), Kind: StepLog, Step: "package/musl", Text: "\x1b[1mchecking\x1b[0m for gcc...\r"},
 		{Time: at(2), Kind: FetchRetry, Step: "package/bash", Text: "bash-5.2.tar.gz",
 			Err: errors.New("connection reset\nby peer")},
-		{Time: at(3), Kind: FetchProgress, Step: "package/bash", Text: "bash-5.2.tar.gz: 3 of 10 MiB"},
+		{Time: at(3), Kind: FetchProgress, Step: "package/bash", Text: "bash-5.2.tar.gz",
+			Bytes: 3 << 20, Size: 10 << 20},
+		{Time: at(3), Kind: FetchProgress, Step: "package/pcre", Text: "pcre: waiting for another"},
 		{Time: at(5), Kind: FetchStart, Step: "package/pcre"}, // its outputs
 		{Time: at(10), Kind: Heartbeat, Total: 12, Running: []string{"package/musl", "package/bash",
 			"package/zlib"}},
@@ -47,10 +51,23 @@ func story() []Event {
 		{Time: at(20), Kind: FetchStart, Step: "package/pcre", Text: "pcre.tar.gz"}, // it was sent back
 		{Time: at(25), Kind: Heartbeat, Done: 1, Total: 12,
 			Running: []string{"package/bash", "package/pcre"}},
+		{Time: at(25), Kind: FetchProgress, Step: "package/pcre", Text: "pcre.tar.gz", Bytes: 1 << 20},
 		{Time: at(26), Kind: StepRestored, Step: "package/acl"},
 		{Time: at(26), Kind: StepCached, Step: "package/acl", Done: 2, Total: 12},
-		{Time: at(79), Kind: StepFailed, Step: "package/bash", Duration: 67 * time.Second,
-			Err: errors.New("exit code: 1"), Done: 3, Total: 12},
+		{Time: at(59), Kind: StepLog, Step: "package/bash", Text: "checking \x1b[1mfor gcc\x1b[0m..."},
+		{Time: at(59), Kind: StepLog, Step: "package/bash", Text: " "},
+		{Time: at(60), Kind: RunForecast, Duration: 5 * time.Minute},
+		{Time: at(60), Kind: Heartbeat, Done: 2, Total: 12,
+			Running: []string{"package/bash", "package/pcre"}},
+		{Time: at(70), Kind: Heartbeat, Done: 2, Total: 12, Running: []string{"package/bash"}},
+		{Time: at(79), Kind: FetchProgress, Step: "package/pcre", Text: "pcre.tar.gz", Bytes: 1 << 20},
+		{Time: at(80), Kind: FetchProgress, Step: "package/pcre", Text: "pcre.tar.gz", Bytes: 2 << 20},
+		{Time: at(81), Kind: FetchProgress, Step: "package/pcre", Text: "pcre.tar.gz", Bytes: 3 << 20},
+		{Time: at(119), Kind: StepLog, Step: "package/bash", Text: strings.Repeat("long ", 20)},
+		{Time: at(120), Kind: StepLog, Step: "package/bash", Text: "the last"},
+		{Time: at(121), Kind: StepFailed, Step: "package/bash", Duration: 67 * time.Second,
+			Err: errors.New("exit code: 1"), Done: 3, Total: 12,
+			Cause: &Cause{Phase: "%prep", Text: "patch a.patch does not apply"}},
 		{Time: at(79), Kind: StepSkipped, Step: "package/release", Text: "package/bash", Done: 4,
 			Total: 12},
 		{Time: at(79), Kind: StepFailed, Step: "package/zlib",
@@ -63,11 +80,10 @@ func story() []Event {
 
 const quiet = `12 steps
 [ 0/12] musl started (1 running)
-[ 0/12] still running: musl (0.0s), making the engine ready
+[ 0/12] making the engine ready
 bash: fetching bash-5.2.tar.gz
 warning: bash: fetching again: bash-5.2.tar.gz: connection reset …
-bash: bash-5.2.tar.gz: 3 of 10 MiB
-[ 0/12] still running: musl (10.0s), bash (fetching, 10.0s), zlib (checking sources)
+pcre: pcre: waiting for another
 bash: fetched bash-5.2.tar.gz in 11.0s
 [ 1/12] musl done in 12.3s (0 running)
 [ 1/12] bash started (1 running)
@@ -76,9 +92,11 @@ warning: bash: slow disk
 warning: disk nearly full
 pcre fetched from registry.example/cache
 pcre: fetching pcre.tar.gz
-[ 1/12] still running: bash (13.0s), pcre (fetching, 5.0s)
 acl restored from the store
-error: [ 3/12] bash failed after 1m07s: exit code: 1
+[ 2/12] still running: bash 48.0s of ~1m40s "checking for gcc...", pcre 40.0s (fetching); about 5m left
+pcre: pcre.tar.gz: 2 MiB
+[ 2/12] still running: bash 1m48s of ~1m40s "the last", pcre 1m40s (fetching); about 4m left
+error: [ 3/12] bash failed after 1m07s: %prep: patch a.patch does not apply
 warning: [ 4/12] release skipped because bash failed
 error: [ 5/12] zlib failed: zlib.tar.gz: no source has it
 warning: [ 6/12] variant qemu-dev stopped after 1.0s
@@ -87,7 +105,11 @@ warning: [ 6/12] variant qemu-dev stopped after 1.0s
 func TestText(t *testing.T) {
 	loud := strings.NewReplacer(
 		"warning: bash: fetching again", "musl | checking for gcc...\nwarning: bash: fetching again",
-		"acl restored from the store", "acl restored from the store\n[ 2/12] acl is up to date",
+		"acl restored from the store\n", "acl restored from the store\n[ 2/12] acl is up to date\n"+
+			"bash | checking for gcc...\nbash |  \n",
+		` "checking for gcc..."`, "", ` "the last"`, "",
+		"pcre: pcre.tar.gz: 2 MiB\n", "pcre: pcre.tar.gz: 2 MiB\n"+
+			"bash | "+strings.Repeat("long ", 20)+"\nbash | the last\n",
 	).Replace(quiet)
 	for verbose, want := range map[bool]string{false: quiet, true: loud} {
 		var b bytes.Buffer

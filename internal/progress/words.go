@@ -43,6 +43,21 @@ func Took(d time.Duration) string {
 	return fmt.Sprintf("%dh%02dm", s/3600, s%3600/60)
 }
 
+// About formats a duration that is only estimated: "9m", "1h05m", "20s".
+func About(d time.Duration) string {
+	switch {
+	case d >= time.Hour:
+		d = d.Round(time.Minute)
+		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+	case d >= 2*time.Minute:
+		return fmt.Sprintf("%dm", int(d.Round(time.Minute).Minutes()))
+	case d >= time.Minute:
+		d = d.Round(10 * time.Second)
+		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
+	}
+	return fmt.Sprintf("%ds", max(int(d.Round(time.Second).Seconds()), 1))
+}
+
 // Clean makes a line of a program's output safe to show: without escape sequences and control
 // characters, in valid UTF-8, with only the last state of a line that was overwritten with carriage
 // returns, at most 4096 bytes, and no command to a CI service.
@@ -76,4 +91,18 @@ func oneLine(err error) string {
 		first += " …"
 	}
 	return Clean(first)
+}
+
+// Phase returns the phase that rpmbuild begins with a line of its output: "%prep" for
+// "Executing(%prep): /bin/sh -e /var/tmp/rpm-tmp.f3kGDc".
+func Phase(line string) (phase string, ok bool) {
+	rest, ok := strings.CutPrefix(line, "Executing(%")
+	if !ok {
+		return "", false
+	}
+	name, _, ok := strings.Cut(rest, "):")
+	if !ok || name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") != "" {
+		return "", false
+	}
+	return "%" + name, true
 }
