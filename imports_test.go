@@ -24,6 +24,7 @@ var mayImport = map[string][]string{
 	"network":    {"bytesize"},
 	"progress":   {"bytesize", "safetext"},
 	"live":       {"bytesize", "progress"},
+	"ciservice":  {"progress"},
 	"builddir":   {"atomicfile", "cache", "confined", "errkind", "progress"},
 	"safetext":   {},
 	"dockerfile": {},
@@ -79,12 +80,12 @@ var mayImport = map[string][]string{
 	"lint":      {"confined", "graph", "manifest", "workspace"},
 	"scaffold":  {"confined", "errkind", "manifest", "workspace"},
 	"settings": {
-		"build", "bytesize", "cachedir", "confined", "engine", "errkind", "manifest", "remote",
-		"sdk", "workspace",
+		"build", "bytesize", "cachedir", "ciservice", "confined", "engine", "errkind", "manifest",
+		"remote", "sdk", "workspace",
 	},
 	"vm": {"confined", "image", "safetext", "uefi"},
 	"cli": {
-		"build", "bytesize", "cache", "cargo", "codebuild", "confined", "doctor", "engine",
+		"build", "bytesize", "cache", "cargo", "ciservice", "codebuild", "confined", "doctor", "engine",
 		"errkind", "executor", "graph", "image", "lint", "live", "manifest", "plan", "progress",
 		"safetext", "sbkeys", "scaffold", "scheduler", "sdk", "settings", "uefi", "vm", "workspace",
 	},

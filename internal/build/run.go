@@ -167,13 +167,13 @@ func (s *Session) show(ctx context.Context, summary progress.Summary, err error)
 	if summary.Total == 0 || err != nil && !failed && ctx.Err() == nil {
 		return err
 	}
-	if e := s.out.Report(summary); e != nil && err == nil {
-		err = e
+	switch e := s.out.Report(summary); {
+	case err == nil:
+		return e
+	case e != nil:
+		s.warn(e.Error())
 	}
-	if err != nil {
-		return ShownError{err}
-	}
-	return nil
+	return ShownError{err}
 }
 
 func (s *Session) trim(store *cache.Store) {

@@ -8,6 +8,7 @@ import (
 
 	"buildsys/internal/build"
 	"buildsys/internal/cargo"
+	"buildsys/internal/ciservice"
 	"buildsys/internal/errkind"
 	"buildsys/internal/manifest"
 	"buildsys/internal/plan"
@@ -27,7 +28,11 @@ type app struct {
 	trust   bool
 	// progress is how runs are shown.
 	progress settings.Progress
-	warned   map[string]bool // settings are read more than once in some commands
+	ci       ciservice.Service // whose job this is
+	junit    string            // file for the results of runs; may be empty
+	// ciConsole is made with the first run.
+	ciConsole *ciConsole
+	warned    map[string]bool // settings are read more than once in some commands
 	// keepsNothing says that the command needs no cache directory.
 	keepsNothing bool
 }
@@ -50,6 +55,7 @@ func newApp(sys *System, flags *pflag.FlagSet) *app {
 func (a *app) addBuildFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&a.require, "require-cached", false,
 		"build nothing: fail, with the reason, where a step is not cached")
+	flags.StringVar(&a.junit, "junit", "", "file for the results of all steps, in JUnit's form")
 	a.addReleaseFlag(flags)
 }
 
@@ -97,6 +103,9 @@ func (a *app) session(c build.Config) *build.Session {
 // config returns the configuration from the settings.
 func (a *app) config() (c build.Config, err error) {
 	if a.progress, err = a.caller().Progress(); err != nil {
+		return c, err
+	}
+	if a.ci, err = a.caller().CI(); err != nil {
 		return c, err
 	}
 	if a.progress == settings.JSON {

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -114,12 +115,15 @@ type console struct {
 	*display
 	sink  progress.Sink
 	quiet bool // only what is wrong is shown
+	ci    *ciConsole
 }
 
 func (a *app) newConsole() console {
 	d := a.sys.display
+	c := console{display: d, ci: a.newCIConsole()}
 	if lines := d.lines(); lines != nil {
-		return console{display: d, sink: lines}
+		c.sink = lines
+		return c
 	}
 	log := logrus.New()
 	log.SetOutput(a.sys.Stderr)
@@ -128,9 +132,11 @@ func (a *app) newConsole() console {
 	}
 	text := progress.NewText(log, a.verbose)
 	if d.screen != nil && a.wantsLive() && !a.quiet {
-		return console{display: d, sink: d.show(live.NewView(d.screen, a.style(), text, a.verbose))}
+		c.sink = d.show(live.NewView(d.screen, a.style(), text, a.verbose))
+		return c
 	}
-	return console{display: d, sink: text, quiet: a.quiet}
+	c.sink, c.quiet = text, a.quiet
+	return c
 }
 
 // wantsLive reports whether a terminal gets live rows. One that cannot move its cursor does not,
@@ -159,7 +165,10 @@ func (a *app) style() live.Style {
 }
 
 // Event shows what a step does.
-func (c console) Event(e progress.Event) { c.sink.Event(e) }
+func (c console) Event(e progress.Event) {
+	c.ci.results.Event(e)
+	c.sink.Event(e)
+}
 
 // Notice shows a line.
 func (c console) Notice(text string) {
@@ -172,11 +181,11 @@ func (c console) Notice(text string) {
 // Report shows how a run ended. Events have said all of it.
 func (c console) Report(s progress.Summary) error {
 	if lines := c.lines(); lines != nil {
-		return lines.Err()
+		return errors.Join(lines.Err(), c.ci.report(s))
 	}
 	c.close()
 	if c.quiet && len(s.Failures)+s.Cancelled == 0 {
-		return nil
+		return c.ci.report(s)
 	}
-	return progress.WriteReport(c.sys.Stderr, s)
+	return errors.Join(progress.WriteReport(c.sys.Stderr, s), c.ci.report(s))
 }

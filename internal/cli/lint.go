@@ -58,11 +58,15 @@ func (a *app) lint(c build.Config, asJSON bool) error {
 		return err
 	}
 	errs := 0
+	var notes manifest.Problems
 	for _, f := range findings {
+		f.Problem.Warning = f.Level != lint.Error
+		notes = append(notes, f.Problem)
 		if f.Level == lint.Error {
 			errs++
 		}
 	}
+	a.annotate(notes)
 	if asJSON {
 		err = a.printJSON("lint", map[string]any{"findings": jsonFindings(findings)})
 	} else {

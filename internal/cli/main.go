@@ -6,6 +6,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -17,6 +18,7 @@ import (
 
 	"buildsys/internal/engine"
 	"buildsys/internal/errkind"
+	"buildsys/internal/manifest"
 	"buildsys/internal/progress"
 	"buildsys/internal/safetext"
 )
@@ -39,6 +41,8 @@ type System struct {
 
 	terminal terminal // Stdout and Stderr as they came
 	display  *display // Stderr as a terminal
+	// annotate tells a CI service about mistakes in files.
+	annotate func(manifest.Problems)
 }
 
 // terminal is where bytes go that must stay as they are: the console of a machine that is booted,
@@ -114,6 +118,9 @@ func run(sys System) int {
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
+	if problems, ok := errors.AsType[manifest.Problems](err); ok {
+		sys.annotate(problems)
+	}
 	if text := message(err); text != "" {
 		sys.display.tell(progress.Event{Kind: progress.CommandFailed, Err: err}, "buildsys: "+text)
 	}
@@ -180,6 +187,7 @@ func newRootCommand(sys *System) *cobra.Command {
 	root.SetFlagErrorFunc(badFlag)
 	root.SetHelpCommand(newHelpCommand(root))
 	a := newApp(sys, root.PersistentFlags())
+	sys.annotate = a.annotate
 	root.AddCommand(
 		newBuildPackageCommand(a),
 		newBuildKitCommand(a),

@@ -144,7 +144,7 @@ func (t *Text) ended(e Event, name string) {
 	case StepCancelled:
 		t.log.Warnf("%s %s stopped%s", at(e), name, after(e.Duration))
 	case StepRetry:
-		t.log.Warnf("%s is built again (%s): %s", name, Clean(e.Text), oneLine(e.Err))
+		t.log.Warnf("%s is built again (%s): %s", name, Clean(e.Text), OneLine(e.Err))
 		return
 	default:
 		return
@@ -157,7 +157,7 @@ func why(e Event) string {
 	if e.Cause != nil {
 		return e.Cause.Line()
 	}
-	return oneLine(e.Err)
+	return OneLine(e.Err)
 }
 
 func (t *Text) fetch(e Event, name string) {
@@ -173,7 +173,7 @@ func (t *Text) fetch(e Event, name string) {
 			t.log.Info(prefix(name, "fetching "+Clean(e.Text)))
 		}
 	case FetchRetry:
-		t.log.Warn(prefix(name, fmt.Sprintf("fetching again: %s: %s", Clean(e.Text), oneLine(e.Err))))
+		t.log.Warn(prefix(name, fmt.Sprintf("fetching again: %s: %s", Clean(e.Text), OneLine(e.Err))))
 	case FetchProgress:
 		file := e.Step + " " + e.Text
 		if e.Bytes > 0 && e.Time.Sub(t.fetched[file]) < minute {

@@ -81,8 +81,8 @@ func Clean(line string) string {
 	return line
 }
 
-// oneLine returns the first line of an error's text.
-func oneLine(err error) string {
+// OneLine returns the first line of an error's text.
+func OneLine(err error) string {
 	if err == nil {
 		return "unknown error"
 	}

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"slices"
 
+	"buildsys/internal/ciservice"
 	"buildsys/internal/errkind"
 )
 
@@ -23,18 +24,38 @@ const (
 // Progress returns how the caller wants a run to be shown.
 func (c Caller) Progress() (Progress, error) {
 	const env = "BUILDSYS_PROGRESS"
-	value := c.told(env)
-	if value == "" {
-		user, err := c.userConfig()
-		if err != nil {
-			return "", err
-		}
-		value = user.Env[env]
+	value, err := c.own(env)
+	if err != nil {
+		return "", err
 	}
 	p := Progress(cmp.Or(value, string(Auto)))
 	if !slices.Contains([]Progress{Auto, Live, Plain, JSON}, p) {
-		return "", errkind.Usagef("BUILDSYS_PROGRESS %q is not known: use auto, live, plain or json",
+		return "", errkind.Usagef("%s %q is not known: use auto, live, plain or json", c.origin(env),
 			value)
 	}
 	return p, nil
+}
+
+// CI returns the CI service that the caller says it runs in, or the one that the environment tells.
+func (c Caller) CI() (ciservice.Service, error) {
+	const env = "BUILDSYS_CI"
+	value, err := c.own(env)
+	if err != nil || value == "" || value == "auto" {
+		return ciservice.Detect(c.Getenv), err
+	}
+	if s := ciservice.Service(value); slices.Contains(ciservice.Services, s) {
+		return s, nil
+	}
+	return "", errkind.Usagef("%s %q is not known: use auto, github, gitlab, codebuild or none",
+		c.origin(env), value)
+}
+
+// own returns the value of a setting that no tree may have: that of the caller, or of the user's
+// configuration.
+func (c Caller) own(env string) (string, error) {
+	if value := c.told(env); value != "" {
+		return value, nil
+	}
+	user, err := c.userConfig()
+	return user.Env[env], err
 }

@@ -72,6 +72,8 @@ var List = slices.Concat(
 	in(Steps, []Setting{
 		{Env: "BUILDSYS_PROGRESS", Help: "how a run is shown: live on a terminal, plain in lines, " +
 			"json in lines of JSON (default: auto, live where the terminal can)"},
+		{Env: "BUILDSYS_CI", Help: "CI service whose log gets folds and annotations: github, gitlab, " +
+			"codebuild or none (default: auto, by the environment)"},
 		{Env: "BUILDSYS_JOBS", Short: "j", Help: "steps to run at once (default: the engine's CPUs)"},
 		{Env: "BUILDSYS_STEP_TIMEOUT", Help: "how long one step may run, such as 90m; 0s for no limit " +
 			"(default: 12h)"},
