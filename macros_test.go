@@ -16,16 +16,16 @@ import (
 // macroHelp says what the macros that do something are for. The others are places and names, which
 // their values explain.
 var macroHelp = map[string]string{
-	"cross_configure":       "runs `configure` for the target, with the paths that programs have in the image",
-	"set_cross_build_flags": "exports compiler, tools and flags for the target: `CC`, `CFLAGS`, `LDFLAGS` and so on",
-	"set_cross_go_flags":    "exports what the go command needs: static programs, no network, no path of the build",
+	"cross_configure":       "runs `configure` for the target, with paths as in the image",
+	"set_cross_build_flags": "exports `CC`, `CFLAGS`, `LDFLAGS` and so on for the target",
+	"set_cross_go_flags":    "exports what the go command needs for static programs",
 	"cross_go_ldflags":      "flags of `go build` for small programs that are the same each time",
 	"make_build":            "runs `make` with as many jobs as the step may use",
 	"make_install":          "runs `make install` into the build root, below the sysroot",
 	"_cross_os":             "begins the name of every RPM: `Name: %{_cross_os}greet`",
 	"_cross_sources":        "the package's source groups, read-only",
 	"_cross_cc":             "the compiler for the target, told to use the libc of the sysroot",
-	"_cross_rootdir":        "the root of the image: what the image has as `/etc` is `%{_cross_rootdir}/etc` in a spec",
+	"_cross_rootdir":        "the root of the image: `%{_cross_rootdir}/etc` is its `/etc`",
 	"_cross_build":          "the machine that compiles",
 	"_cross_arch_ccflags":   "more flags of the compiler",
 	"_cross_efi_arch":       "the architecture as EFI names it",
@@ -91,8 +91,8 @@ func expand(values map[string]string, text string) string {
 func TestMacroPage(t *testing.T) {
 	values, names := macros(t, "x86_64")
 	var b strings.Builder
-	b.WriteString("# Macros for specs\n\nMade from `macros/`; do not edit. Values are those of x86_64, " +
-		"where `ARCH` stands for\nthe architecture. Besides these, specs have all of rpm's own.\n\n")
+	b.WriteString("# Macros for specs\n\nMade from `macros/`; do not edit. Values are those of " +
+		"x86_64, where `ARCH` stands for\nthe architecture. Besides these, specs have all of rpm's own.\n\n")
 	b.WriteString("## What does something\n\n| macro | what it does |\n|---|---|\n")
 	for _, name := range names {
 		if !strings.HasPrefix(name, "_") && macroHelp[name] != "" {
@@ -106,7 +106,8 @@ func TestMacroPage(t *testing.T) {
 		}
 		value := strings.ReplaceAll(expand(values, values[name]), "x86_64-skiff", "ARCH-skiff")
 		value = strings.ReplaceAll(value, "|", "\\|")
-		fmt.Fprintf(&b, "| `%%{%s}` | `%s` | %s |\n", name, cmp.Or(strings.TrimSpace(value), "(empty)"), macroHelp[name])
+		value = cmp.Or(strings.TrimSpace(value), "(empty)")
+		fmt.Fprintf(&b, "| `%%{%s}` | `%s` | %s |\n", name, value, macroHelp[name])
 	}
 	golden.Equal(t, "docs/macros.md", []byte(b.String()))
 	other, _ := macros(t, "aarch64")

@@ -64,8 +64,8 @@ func ownTree(t *testing.T) string {
 	return root
 }
 
-// typeIn runs the commands of a block and returns what the last one of the program said. All of them
-// must succeed, but for one whose output the page shows.
+// typeIn runs the commands of a block and returns what the last one of the program said. All of
+// them must succeed, but for one whose output the page shows.
 func typeIn(t *testing.T, root, block string) (last result) {
 	t.Helper()
 	for line := range strings.Lines(block) {
@@ -96,7 +96,8 @@ func addToVariant(t *testing.T, file, dependency string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	edited := strings.Replace(string(text), "included-packages = [", "included-packages = [\"greet\",", 1)
+	const list = "included-packages = ["
+	edited := strings.Replace(string(text), list, list+"\"greet\",", 1)
 	edited = strings.Replace(edited, "[build-dependencies]\n", "[build-dependencies]\n"+dependency, 1)
 	if err := os.WriteFile(file, []byte(edited), 0o644); err != nil {
 		t.Fatal(err)
