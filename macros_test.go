@@ -92,7 +92,8 @@ func TestMacroPage(t *testing.T) {
 	values, names := macros(t, "x86_64")
 	var b strings.Builder
 	b.WriteString("# Macros for specs\n\nMade from `macros/`; do not edit. Values are those of " +
-		"x86_64, where `ARCH` stands for\nthe architecture. Besides these, specs have all of rpm's own.\n\n")
+		"x86_64, where `ARCH` stands for\nthe architecture. Besides these, specs have all of " +
+		"rpm's own.\n\n")
 	b.WriteString("## What does something\n\n| macro | what it does |\n|---|---|\n")
 	for _, name := range names {
 		if !strings.HasPrefix(name, "_") && macroHelp[name] != "" {
