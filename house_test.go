@@ -156,7 +156,8 @@ func noneUnused(t *testing.T, exceptions map[string]string, seen map[string]bool
 
 // TestForbiddenCalls reports time.Sleep, because tests and code wait for an event (need.Until, a
 // channel); in a bubble of synctest time is virtual. It reports fmt.Print outside programs, because
-// packages get writers.
+// packages get writers, and OpenRoot, which waits for a pipe in the place of a directory
+// (confined.OpenDir does not).
 func TestForbiddenCalls(t *testing.T) {
 	for _, f := range goFiles(t) {
 		virtual := slices.ContainsFunc(f.Imports, func(i *ast.ImportSpec) bool {
@@ -166,6 +167,10 @@ func TestForbiddenCalls(t *testing.T) {
 			call, ok := node.(*ast.SelectorExpr)
 			if !ok {
 				return true
+			}
+			if call.Sel.Name == "OpenRoot" && strings.HasPrefix(f.path, "internal/") && !f.isTest() &&
+				!strings.HasPrefix(f.path, "internal/confined/") {
+				t.Errorf("%s:%d: use confined.OpenDir or OpenDirIn", f.path, f.line(call.Pos()))
 			}
 			pkg, ok := call.X.(*ast.Ident)
 			if !ok {

@@ -19,7 +19,7 @@ var mayImport = map[string][]string{
 	"errkind":    {},
 	"confined":   {},
 	"ctxio":      {},
-	"cache":      {"atomicfile", "ctxio", "errkind"},
+	"cache":      {"atomicfile", "confined", "ctxio", "errkind"},
 	"bytesize":   {},
 	"network":    {"bytesize"},
 	"progress":   {"bytesize", "safetext"},
@@ -34,7 +34,7 @@ var mayImport = map[string][]string{
 	"pgp":        {},
 	"uefi":       {},
 	"image":      {"confined", "ctxio", "errkind", "manifest", "pgp", "uefi"},
-	"workspace":  {"errkind", "graph", "manifest"},
+	"workspace":  {"confined", "errkind", "graph", "manifest"},
 	"plan": {
 		"builddir", "confined", "crates", "dockerfile", "errkind", "gomod", "graph", "image",
 		"manifest", "safetext", "workspace",

@@ -8,10 +8,10 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
 
 	"buildsys/internal/bytesize"
+	"buildsys/internal/confined"
 	"buildsys/internal/errkind"
 	"buildsys/internal/kit"
 	"buildsys/internal/plan"
@@ -139,7 +139,7 @@ func (s *Session) lockedSDK(ws *workspace.Workspace) (
 // that the lock has it from. Of the tree it reads only what names the SDK: packages with mistakes,
 // or none at all, are not in its way.
 func (s *Session) FetchSDK(ctx context.Context) error {
-	dir, err := os.OpenRoot(s.c.Root)
+	dir, err := confined.OpenDir(s.c.Root)
 	if err != nil {
 		return errkind.Environmentf("open the project tree: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"buildsys/internal/cache"
+	"buildsys/internal/confined"
 )
 
 // rpmMagic are the first bytes of every RPM file (rpm format documentation, "Lead").
@@ -39,7 +40,7 @@ func (o Outputs) Linked() bool {
 // all, anything but plain files and directories, set-user-ID bits, unusable names, or a file named
 // .rpm that is not an RPM.
 func (o Outputs) Check(dir string) error {
-	root, err := os.OpenRoot(dir)
+	root, err := confined.OpenDir(dir)
 	if err != nil {
 		return &HostError{Step: o.Step, Doing: "read the outputs", Err: err}
 	}

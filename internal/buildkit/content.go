@@ -47,7 +47,7 @@ func (b blobs) ReaderAt(_ context.Context, desc ocispecs.Descriptor) (content.Re
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.Open(b.layout.Path(desc.Digest))
+	f, _, err := openRegular(b.layout.Path(desc.Digest))
 	if err != nil {
 		return nil, err
 	}

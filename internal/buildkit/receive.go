@@ -21,6 +21,7 @@ import (
 
 	"buildsys/internal/bytesize"
 	"buildsys/internal/cache"
+	"buildsys/internal/confined"
 	"buildsys/internal/ctxio"
 	"buildsys/internal/engine"
 	"buildsys/internal/errkind"
@@ -93,7 +94,7 @@ type receiver struct {
 // stop.
 func newReceiver(s plan.Solve, dir string, limits engine.Limits,
 	stop func(error)) (*receiver, error) {
-	root, err := os.OpenRoot(dir)
+	root, err := confined.OpenDir(dir)
 	if err != nil {
 		return nil, errkind.Environmentf("outputs of %s: %w", s.Name, err)
 	}

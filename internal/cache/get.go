@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"buildsys/internal/confined"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -104,7 +106,7 @@ func (s *Store) Restore(e Entry, dir string) error {
 		return err
 	}
 	defer unlock()
-	root, err := os.OpenRoot(dir)
+	root, err := confined.OpenDir(dir)
 	if err != nil {
 		return &StoreError{Doing: "restore outputs", Err: err}
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"buildsys/internal/atomicfile"
+	"buildsys/internal/confined"
 )
 
 // Nodes is a directory of nodes, named by their digests. Steps share them: two that see the same
@@ -66,7 +67,7 @@ func (n Nodes) Sweep(now time.Time, transcripts func() []string) error {
 	if info, err := os.Lstat(marker); err == nil && now.Sub(info.ModTime()).Abs() < nodesDaily {
 		return nil
 	}
-	dir, err := os.OpenRoot(n.Dir)      // a checkout may have links there
+	dir, err := confined.OpenDir(n.Dir) // a checkout may have links there
 	if errors.Is(err, fs.ErrNotExist) { // there are no nodes
 		return nil
 	}

@@ -89,10 +89,7 @@ func enter(dir *os.Root, name string) (*os.Root, error) {
 	if err := dir.Mkdir(name, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
-	if info, err := dir.Lstat(name); err == nil && info.Mode()&fs.ModeSymlink != 0 {
-		return nil, ErrLink
-	}
-	return dir.OpenRoot(name)
+	return OpenDirIn(dir, name)
 }
 
 // Check returns an error unless p is a regular file that can be opened.
@@ -222,4 +219,18 @@ func OpenDir(name string) (*os.Root, error) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: syscall.ENOTDIR}
 	}
 	return os.OpenRoot(name)
+}
+
+// OpenDirIn is OpenDir for a name in a directory, where it follows no link.
+func OpenDirIn(dir *os.Root, name string) (*os.Root, error) {
+	info, err := dir.Lstat(name)
+	switch {
+	case err != nil:
+		return nil, err
+	case info.Mode()&fs.ModeSymlink != 0:
+		return nil, ErrLink
+	case !info.IsDir():
+		return nil, syscall.ENOTDIR
+	}
+	return dir.OpenRoot(name)
 }

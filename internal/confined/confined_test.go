@@ -133,4 +133,8 @@ func TestOpenDirDoesNotWaitForPipes(t *testing.T) {
 	if root, err := (Path{Root: pipe, Name: "x"}).MakeDir(); !errors.Is(err, syscall.ENOTDIR) {
 		t.Errorf("%v, %v", root, err)
 	}
+	p := Path{Root: filepath.Dir(pipe), Name: "pipe"}
+	if root, err := p.MakeDir(); !errors.Is(err, syscall.ENOTDIR) {
+		t.Errorf("%v, %v", root, err)
+	}
 }

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"buildsys/internal/cache"
+	"buildsys/internal/confined"
 	"buildsys/internal/errkind"
 	"buildsys/internal/oci"
 )
@@ -65,7 +66,7 @@ func (c *Cache) Lookup(ctx context.Context, id cache.ActionID, step,
 // *RefusedError means that they are not what they should be, and that Lookup will not return them
 // again; an *oci.LocalError means that this machine failed.
 func (c *Cache) Fetch(ctx context.Context, e cache.Entry, dir string) error {
-	root, err := os.OpenRoot(dir)
+	root, err := confined.OpenDir(dir)
 	if err != nil {
 		return oci.Local(err)
 	}

@@ -80,7 +80,7 @@ func generate(parent *os.Root, dir, name string) error {
 		return err
 	}
 	defer parent.RemoveAll(temp)
-	keys, err := parent.OpenRoot(temp)
+	keys, err := confined.OpenDirIn(parent, temp)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 
 	"buildsys"
+	"buildsys/internal/confined"
 	"buildsys/internal/errkind"
 	"buildsys/internal/kit"
 	"buildsys/internal/plan"
@@ -87,7 +88,7 @@ const maxRecipeFile = 64 << 20
 // ofTwoliter returns the images that Twoliter.toml names, or its lock if kits determine the SDK;
 // empty if there are none. Loading the tree reports what is wrong with the files.
 func ofTwoliter(root, arch string) (image, toolchain string) {
-	dir, err := os.OpenRoot(root)
+	dir, err := confined.OpenDir(root)
 	if err != nil {
 		return "", ""
 	}

@@ -4,12 +4,12 @@ package workspace
 
 import (
 	"bytes"
-	"os"
 	"path"
 	"slices"
 
 	"github.com/BurntSushi/toml"
 
+	"buildsys/internal/confined"
 	"buildsys/internal/manifest"
 )
 
@@ -32,7 +32,7 @@ func (w *Workspace) Foreign() bool { return w.Generation != manifest.Native }
 
 // IsForeign is Foreign for the tree at root, without reading all of it.
 func IsForeign(root string) bool {
-	dir, err := os.OpenRoot(root)
+	dir, err := confined.OpenDir(root)
 	if err != nil {
 		return false // loading the tree reports it
 	}

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"buildsys/internal/confined"
 	"buildsys/internal/errkind"
 	"buildsys/internal/manifest"
 )
@@ -79,7 +80,7 @@ func Load(root string, how ...Strictness) (*Workspace, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.OpenRoot(root) // no symlink leads out of it
+	dir, err := confined.OpenDir(root) // no symlink leads out of it
 	if err != nil {
 		return nil, errkind.Environmentf("open the project tree: %w", err)
 	}
