@@ -132,7 +132,35 @@ func (s *Session) NewestImage() (system, data string, err error) {
 	if err := s.dir.Check(); err != nil {
 		return "", "", err
 	}
-	dir := s.latestDir()
+	if system, data, err = disksIn(s.latestDir()); system == "" && err == nil {
+		err = errkind.Usagef("there is no image of %s for %s in %s: "+
+			"run buildsys build-variant %[1]s --arch %[2]s first", s.c.Variant, s.c.Arch, s.latestDir())
+	}
+	return system, data, err
+}
+
+// BootImage returns the disks of the image in the directory from, or if that is empty of the
+// variant's newest. It refuses the latter if this user has not made it: the caller names that.
+func (s *Session) BootImage(ctx context.Context, from string) (system, data string, err error) {
+	if from != "" {
+		if system, data, err = disksIn(from); system == "" && err == nil {
+			err = errkind.Usagef("--from: there is no disk image in %s", from)
+		}
+		return system, data, err
+	}
+	if system, data, err = s.NewestImage(); err != nil {
+		return "", "", err
+	}
+	names := []string{filepath.Base(system)}
+	if data != "" {
+		names = append(names, filepath.Base(data))
+	}
+	return system, data, s.checkVouched(ctx, s.latestDir(), names)
+}
+
+// disksIn returns the disks among the outputs of an image's build, empty ones for those that are not
+// there.
+func disksIn(dir string) (system, data string, err error) {
 	for _, format := range []string{"raw", "qcow2", "vmdk"} {
 		suffix := plan.DiskSuffix(format)
 		images, err := fs.Glob(os.DirFS(dir), "*"+suffix)
@@ -150,10 +178,6 @@ func (s *Session) NewestImage() (system, data string, err error) {
 				system = image
 			}
 		}
-	}
-	if system == "" {
-		return "", "", errkind.Usagef("there is no image of %s for %s in %s: "+
-			"run buildsys build-variant %[1]s --arch %[2]s first", s.c.Variant, s.c.Arch, dir)
 	}
 	return system, data, nil
 }

@@ -1,5 +1,5 @@
 // vouched: whether this user has made the newest image. What lies in build/ may have come with the
-// checkout, records and all, and a repacked image is signed.
+// checkout, records and all, a repacked image is signed, and one that boots counts as good.
 
 package build
 

@@ -12,9 +12,9 @@ import (
 	"buildsys/internal/plan"
 )
 
-// TestRepackRefusesImagesOfTheCheckout has an image that was built here, and then another in its
-// place with the record of the first.
-func TestRepackRefusesImagesOfTheCheckout(t *testing.T) {
+// TestImagesOfTheCheckout has an image that was built here, and then another in its place with the
+// record of the first: repack-variant and boot refuse it.
+func TestImagesOfTheCheckout(t *testing.T) {
 	root, out := t.TempDir(), silent{}
 	s := &Session{c: Config{Root: root, Arch: "x86_64", Variant: "v",
 		CacheDir: cachedir.Dir(t.TempDir())}, dir: builddir.Dir{Root: root, Arch: "x86_64"}, out: out}
@@ -41,7 +41,20 @@ func TestRepackRefusesImagesOfTheCheckout(t *testing.T) {
 	if _, err := s.RepackSource(t.Context(), "", ""); err != nil {
 		t.Errorf("what was built here: %v", err)
 	}
+	if system, _, err := s.BootImage(t.Context(), ""); err != nil || filepath.Base(system) != "v.img.lz4" {
+		t.Errorf("what was built here: %s, %v", system, err)
+	}
 	must(os.WriteFile(image, []byte("theirs"), 0o644))
+	if _, _, err := s.BootImage(t.Context(), ""); err == nil ||
+		!strings.Contains(err.Error(), "none that this user has made") {
+		t.Errorf("another image: %v", err)
+	}
+	if system, _, err := s.BootImage(t.Context(), dir); err != nil || system != image {
+		t.Errorf("one that is named: %s, %v", system, err)
+	}
+	if _, _, err := s.BootImage(t.Context(), root); err == nil {
+		t.Error("a directory without an image is accepted")
+	}
 	if _, err := s.RepackSource(t.Context(), "", ""); err == nil ||
 		!strings.Contains(err.Error(), "none that this user has made") {
 		t.Errorf("another image: %v", err)

@@ -26,6 +26,7 @@ import (
 type bootOptions struct {
 	check   bool
 	bios    bool
+	from    string // directory
 	code    string // firmware
 	vars    string
 	accel   string
@@ -42,6 +43,8 @@ func newBootCommand(a *app) *cobra.Command {
 BIOS), and puts its serial console on the terminal. Leave with Ctrl-A X. For a
 variant with uefi-secure-boot, Secure Boot is on and the keys of the profile
 are enrolled. The image never changes: what the system writes is discarded.
+An image in build/ that you have not made, as it came with the checkout, is not
+started: name its directory with --from.
 
 With --check it runs without a terminal, waits until the system reports that it
 is ready, shuts it down, and saves the console in
@@ -57,6 +60,8 @@ build/logs/ARCH/boot-VARIANT.log.`,
 	}
 	cmd.Flags().BoolVar(&o.check, "check", false, "run headless and only see whether it gets ready")
 	cmd.Flags().BoolVar(&o.bios, "bios", false, "start it by a BIOS instead of UEFI (x86_64)")
+	cmd.Flags().StringVar(&o.from, "from", "",
+		"directory with the outputs of the image's build (default: the newest of the variant)")
 	cmd.Flags().StringVar(&o.code, "firmware", "", "UEFI firmware: the flash image with its code "+
 		"(default: the distribution's, as in qemu/firmware/*.json)")
 	cmd.Flags().StringVar(&o.vars, "firmware-vars", "",
@@ -68,9 +73,12 @@ build/logs/ARCH/boot-VARIANT.log.`,
 	return cmd
 }
 
-// boot starts the newest image of the session's variant.
+// boot starts an image of the session's variant.
 func (a *app) boot(ctx context.Context, c build.Config, s *build.Session, o bootOptions) error {
-	image, data, err := s.NewestImage()
+	if o.from != "" {
+		o.from = a.path(o.from)
+	}
+	image, data, err := s.BootImage(ctx, o.from)
 	if err != nil {
 		return err
 	}
