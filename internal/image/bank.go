@@ -123,15 +123,15 @@ func readBoot(boot section) (Boot, []error) {
 	if err != nil {
 		return b, []error{boot.fault("%w", err)}
 	}
+	var faults []error
 	entries, err := ParseGrub(string(config))
 	if err != nil {
-		return b, []error{boot.fault("%s: %w", grubConfig, err)}
+		faults = append(faults, boot.fault("%s: %w", grubConfig, err))
 	}
 	b.Entries = append(b.Entries, entries...)
 	if len(b.Entries) == 0 {
-		return b, []error{boot.fault("%s starts no kernel", grubConfig)}
+		return b, append(faults, boot.fault("%s starts no kernel", grubConfig))
 	}
-	var faults []error
 	if kernel, err := fs.ReadFile(kernelOf(b), maxProgram); err == nil {
 		var fault error
 		if b.KernelSignedBy, fault = signers(kernel); fault != nil {

@@ -170,12 +170,17 @@ func frameOf(data []byte) []byte {
 func vmdkOf(t testing.TB, sectors uint64) []byte {
 	t.Helper()
 	le := binary.LittleEndian
-	b := make([]byte, 5*sector)
+	const table, directory = 5, 9
+	b := make([]byte, (directory+16)*sector)
 	copy(b, vmdkMagic)
 	le.PutUint32(b[8:], vmdkStreamBits)
 	le.PutUint64(b[12:], sectors)
 	le.PutUint64(b[20:], mib/sector)
+	le.PutUint32(b[44:], vmdkTableEntries)
+	le.PutUint64(b[56:], directory)
+	le.PutUint32(b[directory*sector:], table)
 	le.PutUint64(b[64:], 1)
+	b[77] = 1
 	var z bytes.Buffer
 	w := zlib.NewWriter(&z)
 	w.Write([]byte{1})
@@ -184,6 +189,7 @@ func vmdkOf(t testing.TB, sectors uint64) []byte {
 		le.PutUint64(b[i*sector:], uint64(i)*mib/sector)
 		le.PutUint32(b[i*sector+8:], uint32(z.Len()))
 		copy(b[i*sector+12:], z.Bytes())
+		le.PutUint32(b[table*sector+4*i:], uint32(i))
 	}
 	return b
 }

@@ -37,6 +37,7 @@ type DirEntry struct {
 	Size int64 // bytes; 0 for directories and in listings of ext4
 
 	inode uint32
+	short string // the other name in FAT
 }
 
 // ErrNotFound reports that a file system has no file of the given name.
@@ -315,11 +316,13 @@ func (e *Ext4) contents(inode []byte, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	data := make([]byte, size) // what no extent covers is a hole
-	return data, e.readExtents(inode[0x28:0x28+60], maxExtentDepth, data)
+	next := int64(0)
+	return data, e.readExtents(inode[0x28:0x28+60], maxExtentDepth, data, &next)
 }
 
-// readExtents copies the data under a node of an extent tree to its place in the file.
-func (e *Ext4) readExtents(node []byte, maxDepth int, data []byte) error {
+// readExtents copies the data under a node of an extent tree to its place in the file. next is the
+// first block that may follow: of extents that overlap each reader would take another one.
+func (e *Ext4) readExtents(node []byte, maxDepth int, data []byte, next *int64) error {
 	le := binary.LittleEndian
 	count, depth := int(le.Uint16(node[2:])), int(le.Uint16(node[6:]))
 	if le.Uint16(node) != extentMagic || 12+12*count > len(node) || depth > maxDepth {
@@ -333,13 +336,20 @@ func (e *Ext4) readExtents(node []byte, maxDepth int, data []byte) error {
 			if err := e.readAt(child, block*e.blockSize); err != nil {
 				return fmt.Errorf("read its extent tree: %w", err)
 			}
-			if err := e.readExtents(child, depth-1, data); err != nil {
+			if err := e.readExtents(child, depth-1, data, next); err != nil {
 				return err
 			}
 			continue
 		}
 		first, length := int64(le.Uint32(entry)), int64(le.Uint16(entry[4:]))
-		if length > 1<<15 { // allocated but never written: zeros
+		written := length <= 1<<15 // others are allocated and zeros
+		if !written {
+			length -= 1 << 15
+		}
+		if first < *next {
+			return errors.New("its extents overlap or are not in order")
+		}
+		if *next = first + length; !written {
 			continue
 		}
 		if first*e.blockSize >= int64(len(data)) {
@@ -366,6 +376,7 @@ func (e *Ext4) list(inode []byte) ([]DirEntry, error) {
 		return nil, err
 	}
 	var entries []DirEntry
+	names := map[string]bool{}
 	for len(data) >= 8 {
 		le := binary.LittleEndian
 		number, length, name, kind := le.Uint32(data), int(le.Uint16(data[4:])), int(data[6]), data[7]
@@ -373,7 +384,10 @@ func (e *Ext4) list(inode []byte) ([]DirEntry, error) {
 			return nil, errors.New("the directory is damaged")
 		}
 		text := string(data[8 : 8+name])
-		if number != 0 && text != "." && text != ".." {
+		if number != 0 && names[text] {
+			return nil, fmt.Errorf("the directory has the name %q twice: it is damaged", text)
+		}
+		if names[text] = number != 0; number != 0 && text != "." && text != ".." {
 			entries = append(entries, DirEntry{Name: text, Dir: kind == 2, inode: number})
 		}
 		data = data[length:]

@@ -150,7 +150,7 @@ func smallFS(t testing.TB) []byte {
 	if err := errors.Join(os.Mkdir(filepath.Join(tree, "grub"), 0o755),
 		os.Symlink("/grub", filepath.Join(tree, "boot")), os.Symlink("me", filepath.Join(tree, "me")),
 		os.Symlink(strings.Repeat("./", 40)+"grub", filepath.Join(tree, "long")),
-		os.WriteFile(filepath.Join(tree, "grub/grub.cfg"), []byte("x"), 0o644)); err != nil {
+		os.WriteFile(filepath.Join(tree, "grub/grub.cfg"), []byte("boot"), 0o644)); err != nil {
 		t.Fatal(err)
 	}
 	run(t, "mke2fs", "-q", "-t", "ext4", "-O", "^has_journal,^metadata_csum,^resize_inode", "-b",
@@ -226,13 +226,13 @@ func TestExt4ExtentBomb(t *testing.T) {
 			node[12+12*i+4] = byte(max(depth-1, 0)) // the block below; in leaves, the length
 		}
 	}
-	if err := e.readExtents(b[5*1024:6*1024], maxExtentDepth, make([]byte, 4096)); err == nil ||
+	if err := e.readExtents(b[5*1024:6*1024], maxExtentDepth, make([]byte, 4096), new(int64)); err == nil ||
 		!strings.Contains(err.Error(), "no end") {
 		t.Errorf("error %v", err)
 	}
 	b[4*1024+6] = 5 // a node that claims the same depth as the one above
 	e.budget = readBudget
-	if err := e.readExtents(b[5*1024:6*1024], maxExtentDepth, nil); err == nil ||
+	if err := e.readExtents(b[5*1024:6*1024], maxExtentDepth, nil, new(int64)); err == nil ||
 		!strings.Contains(err.Error(), "extent tree is damaged") {
 		t.Errorf("wrong depth: error %v", err)
 	}
@@ -248,11 +248,50 @@ func TestExt4Unwritten(t *testing.T) {
 		0, 0, 0, 0, 1, 0x80, 0, 0, 3, 0, 0, 0, // block 0 of the file, unwritten
 		1, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0} // block 1
 	data := make([]byte, 2048)
-	if err := e.readExtents(node, maxExtentDepth, data); err != nil ||
+	if err := e.readExtents(node, maxExtentDepth, data, new(int64)); err != nil ||
 		!bytes.Equal(data[:1024], make([]byte, 1024)) || data[1024] != 7 {
 		t.Errorf("%v, data begins %v and %v", err, data[:2], data[1024:1026])
 	}
 	if _, err := e.inode(6); err == nil || !strings.Contains(err.Error(), "inode 6 does not exist") {
 		t.Errorf("inode 6 of 5: error %v", err)
+	}
+}
+
+// TestExt4ReadersDiffer has file systems of which GRUB, the kernel and this reader would each take
+// something else.
+func TestExt4ReadersDiffer(t *testing.T) {
+	e := &Ext4{part: bytes.NewReader(make([]byte, 64<<10)), size: 64 << 10, blockSize: 1024, blocks: 64,
+		budget: readBudget}
+	leaf := func(firsts ...byte) []byte {
+		node := []byte{0x0a, 0xf3, byte(len(firsts)), 0, 4, 0, 0, 0, 0, 0, 0, 0}
+		for i, first := range firsts {
+			node = append(node, first, 0, 0, 0, 2, 0, 0, 0, byte(3+2*i), 0, 0, 0) // two blocks
+		}
+		return node
+	}
+	for _, tt := range []struct {
+		firsts []byte
+		good   bool
+	}{{[]byte{0, 2, 4}, true}, {[]byte{0, 1}, false}, {[]byte{0, 0}, false}, {[]byte{2, 0}, false}} {
+		err := e.readExtents(leaf(tt.firsts...), maxExtentDepth, make([]byte, 8192), new(int64))
+		if (err == nil) != tt.good {
+			t.Errorf("extents at %v: %v", tt.firsts, err)
+		}
+	}
+	need.Program(t, "mke2fs")
+	tree, img := t.TempDir(), filepath.Join(t.TempDir(), "fs")
+	writeTree(t, tree, map[string]string{"name1": "one", "name2": "two"})
+	run(t, "mke2fs", "-q", "-t", "ext4", "-O", "^metadata_csum,^dir_index", "-d", tree, img, "1m")
+	data, err := os.ReadFile(img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data = bytes.Replace(data, []byte("name2"), []byte("name1"), 1)
+	fs, err := OpenExt4(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := fs.ReadFile("name1", 100); err == nil || !strings.Contains(err.Error(), "twice") {
+		t.Errorf("a name twice: %q, %v", text, err)
 	}
 }

@@ -4,6 +4,8 @@
 package image
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -27,6 +29,7 @@ type FAT struct {
 const (
 	readBudget    = 64 << 20 // bytes of directories and files; an ESP has a few MiB
 	maxFATTable   = 16 << 20 // bytes of the table; an ESP of 1 GiB has 1 MiB
+	maxFATTables  = 4        // copies of the table; there are two
 	maxFATEntries = 10000    // names that are listed
 	maxFATDepth   = 16
 )
@@ -42,15 +45,15 @@ func OpenFAT(part io.ReaderAt, size int64) (*FAT, error) {
 	sectorSize, perCluster := int64(le.Uint16(b[11:])), int64(b[13])
 	reserved, tables := int64(le.Uint16(b[14:])), int64(b[16])
 	rootEntries, total := int64(le.Uint16(b[17:])), int64(le.Uint16(b[19:]))
-	perTable := int64(le.Uint16(b[22:]))
+	perTable, wide := int64(le.Uint16(b[22:])), false
 	if total == 0 {
 		total = int64(le.Uint32(b[32:]))
 	}
-	if perTable == 0 {
-		perTable = int64(le.Uint32(b[36:]))
+	if perTable == 0 { // whatever their number: so say firmware and Linux
+		perTable, wide = int64(le.Uint32(b[36:])), true
 	}
 	if sectorSize < 512 || sectorSize > 4096 || perCluster == 0 || tables == 0 ||
-		perTable*sectorSize > maxFATTable || total*sectorSize > size {
+		tables > maxFATTables || perTable*sectorSize > maxFATTable || total*sectorSize > size {
 		return nil, errors.New("the boot sector of the FAT file system is damaged, or it is larger " +
 			"than its partition")
 	}
@@ -62,14 +65,13 @@ func OpenFAT(part io.ReaderAt, size int64) (*FAT, error) {
 	if clusters < 0 {
 		return nil, errors.New("the FAT file system has no room for data: its boot sector is damaged")
 	}
-	table := make([]byte, perTable*sectorSize)
-	if _, err := part.ReadAt(table, reserved*sectorSize); err != nil {
-		return nil, fmt.Errorf("read allocation table: %w", err)
-	}
-	if err := f.decodeTable(table, clusters); err != nil {
+	table, err := readTables(part, reserved*sectorSize, perTable*sectorSize, tables)
+	if err != nil {
 		return nil, err
 	}
-	var err error
+	if err := f.decodeTable(table, clusters, wide); err != nil {
+		return nil, err
+	}
 	if rootEntries == 0 { // FAT32: a chain like any other
 		f.root, err = f.chain(le.Uint32(b[44:]))
 	} else {
@@ -82,20 +84,40 @@ func OpenFAT(part io.ReaderAt, size int64) (*FAT, error) {
 	return f, nil
 }
 
-// decodeTable decodes the table; its width depends only on the number of clusters.
-func (f *FAT) decodeTable(table []byte, clusters int64) error {
+// readTables returns the allocation table, of which there are copies. They must be the same: which
+// of them counts is up to the reader.
+func readTables(part io.ReaderAt, start, size, count int64) ([]byte, error) {
+	table, other := make([]byte, size), make([]byte, size)
+	for i := range count {
+		to := other
+		if i == 0 {
+			to = table
+		}
+		if _, err := part.ReadAt(to, start+i*size); err != nil {
+			return nil, fmt.Errorf("read allocation table: %w", err)
+		}
+		if i > 0 && !bytes.Equal(table, other) {
+			return nil, errors.New("the copies of the allocation table of the FAT file system differ: " +
+				"firmware may see other files")
+		}
+	}
+	return table, nil
+}
+
+// decodeTable decodes the table; its width depends on the number of clusters, unless it is wide.
+func (f *FAT) decodeTable(table []byte, clusters int64, wide bool) error {
 	le := binary.LittleEndian
 	at := func(i int64) uint32 { return le.Uint32(table[4*i:]) & 0x0fffffff }
 	need := 4 * (clusters + 2)
 	switch {
+	case wide:
+		f.end = 0x0ffffff8
 	case clusters < 4085:
 		f.end, need = 0xff8, (clusters+2)*3/2+1
 		at = func(i int64) uint32 { return uint32(le.Uint16(table[i*3/2:])>>(4*(i&1))) & 0xfff }
-	case clusters < 65525:
+	default:
 		f.end, need = 0xfff8, 2*(clusters+2)
 		at = func(i int64) uint32 { return uint32(le.Uint16(table[2*i:])) }
-	default:
-		f.end = 0x0ffffff8
 	}
 	if need > int64(len(table)) {
 		return fmt.Errorf("the allocation table has %d bytes, but %d clusters: it is damaged", len(table),
@@ -165,13 +187,19 @@ func (f *FAT) Read(file DirEntry, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// Files lists all files, with slash paths from the root, in directory order.
+// Files lists all files, with slash paths from the root, in directory order. The error may be that
+// a name means two files, or one that its other name does not.
 func (f *FAT) Files() ([]DirEntry, error) {
 	var files []DirEntry
+	var ambiguous error
 	left := maxFATEntries
 	var walk func(dir []byte, prefix string, depth int) error
 	walk = func(dir []byte, prefix string, depth int) error {
+		names := map[string]bool{}
 		for _, entry := range parseFATDir(dir) {
+			if err := clash(names, entry); err != nil && ambiguous == nil {
+				ambiguous = fmt.Errorf("%s%w", prefix, err)
+			}
 			if left--; left < 0 || depth > maxFATDepth {
 				return errors.New("the directories have no end: the file system is damaged")
 			}
@@ -190,45 +218,90 @@ func (f *FAT) Files() ([]DirEntry, error) {
 		}
 		return nil
 	}
-	return files, walk(f.root, "", 0)
+	err := walk(f.root, "", 0)
+	return files, cmp.Or(err, ambiguous)
 }
 
-// parseFATDir returns the entries of a directory; inode is the first cluster. A long name precedes
-// its entry in pieces, the last piece first.
+// clash adds the names of an entry to those of its directory. Firmware finds a file by both, in
+// whatever case.
+func clash(names map[string]bool, entry DirEntry) error {
+	long, short := strings.ToLower(entry.Name), strings.ToLower(entry.short)
+	if names[long] || names[short] {
+		return fmt.Errorf("%s is there twice: firmware may see the other one", entry.Name)
+	}
+	names[long], names[short] = true, true
+	if isProgram(short) && !isProgram(long) && !strings.Contains(short, "~") && !entry.Dir {
+		return fmt.Errorf("%s is %s for firmware", entry.Name, entry.short)
+	}
+	return nil
+}
+
+// parseFATDir returns the entries of a directory; inode is the first cluster.
 func parseFATDir(dir []byte) []DirEntry {
 	le := binary.LittleEndian
 	var entries []DirEntry
-	var long []uint16
+	var long longName
 	for ; len(dir) >= 32 && dir[0] != 0; dir = dir[32:] {
 		e := dir[:32]
 		switch {
 		case e[0] == 0xe5: // deleted
-			long = nil
+			long = longName{}
 		case e[11]&0x3f == 0x0f:
-			var piece []uint16
-			for _, span := range [][2]int{{1, 11}, {14, 26}, {28, 32}} {
-				for i := span[0]; i < span[1]; i += 2 {
-					piece = append(piece, le.Uint16(e[i:]))
-				}
-			}
-			if long = append(piece, long...); len(long) > 20*13 { // the longest name there is
-				long = nil
-			}
+			long.add(e)
 		case e[11]&0x08 != 0: // volume label
-			long = nil
+			long = longName{}
 		default:
 			entry := DirEntry{Name: shortName(e), Dir: e[11]&0x10 != 0, Size: int64(le.Uint32(e[28:]))}
 			entry.inode = uint32(le.Uint16(e[26:])) | uint32(le.Uint16(e[20:]))<<16
-			if long != nil {
-				name, _, _ := strings.Cut(string(utf16.Decode(long)), "\x00")
-				entry.Name, long = name, nil
+			entry.short = entry.Name
+			if name, ok := long.of(e); ok {
+				entry.Name = name
 			}
-			if entry.Name != "." && entry.Name != ".." {
+			long = longName{}
+			if entry.short != "." && entry.short != ".." {
 				entries = append(entries, entry)
 			}
 		}
 	}
 	return entries
+}
+
+// longName is a name that precedes its entry in pieces, the last piece first. One that is not whole
+// or of another entry does not count, for firmware neither.
+type longName struct {
+	chars []uint16
+	next  byte // number of the piece that must follow; 0 after the last one
+	sum   byte // of the short name
+}
+
+func (l *longName) add(e []byte) {
+	number := e[0] &^ 0x40
+	if e[0]&0x40 != 0 {
+		*l = longName{next: number, sum: e[13]}
+	}
+	if l.next == 0 || number != l.next || number > 20 || e[13] != l.sum {
+		*l = longName{}
+		return
+	}
+	var piece []uint16
+	for _, span := range [][2]int{{1, 11}, {14, 26}, {28, 32}} {
+		for i := span[0]; i < span[1]; i += 2 {
+			piece = append(piece, binary.LittleEndian.Uint16(e[i:]))
+		}
+	}
+	l.chars = append(piece, l.chars...)
+	l.next--
+}
+
+// of returns the name if it is that of an entry.
+func (l *longName) of(e []byte) (string, bool) {
+	sum := byte(0)
+	for _, c := range e[:11] {
+		sum = sum>>1 | sum<<7
+		sum += c
+	}
+	name, _, _ := strings.Cut(string(utf16.Decode(l.chars)), "\x00")
+	return name, name != "" && l.next == 0 && l.sum == sum
 }
 
 // shortName returns the name of 8 and 3 characters; byte 12 says which half is in lower case.

@@ -2,9 +2,11 @@ package image
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -68,12 +70,63 @@ func TestFATListsWhatMcopyWrites(t *testing.T) {
 				t.Errorf("FAT%s: %q, want %q", test.bits, got[i], want[i])
 			}
 		}
+		data, err := os.ReadFile(img)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second := int(binary.LittleEndian.Uint16(data[14:])) + int(binary.LittleEndian.Uint16(data[22:]))
+		if test.bits == "32" {
+			second += int(binary.LittleEndian.Uint32(data[36:]))
+		}
+		data[second*sector+20]++
+		if _, err := OpenFAT(bytes.NewReader(data), test.mib*mib); err == nil ||
+			!strings.Contains(err.Error(), "copies of the allocation table") {
+			t.Errorf("FAT%s: two tables: %v", test.bits, err)
+		}
 		if used := fat.Used(); used < 70000+100*512 || used > 70000+150*512+32<<10 {
 			t.Errorf("FAT%s: %d bytes used", test.bits, used)
 		}
 		if _, err := OpenFAT(f, mib); err == nil {
 			t.Errorf("FAT%s: larger than its partition: no error", test.bits)
 		}
+	}
+}
+
+// TestSmallFAT32 has fewer clusters than FAT32 should have. By its size it is FAT16, but its fields
+// count, as for firmware and fsck.
+func TestSmallFAT32(t *testing.T) {
+	img := blank(t, "fat", 4*mib)
+	run(t, "mkfs.vfat", "-F", "32", "-s", "1", img)
+	data, err := os.ReadFile(img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	le := binary.LittleEndian
+	start, table := int(le.Uint16(data[14:]))*sector, int(le.Uint32(data[36:]))*sector
+	for i := range 2 {
+		le.PutUint32(data[start+i*table+4*3:], 0x0fffffff)
+	}
+	root := data[start+2*table:]
+	copy(root, "A       TXT\x20")
+	root[26], root[28], root[sector] = 3, 1, 'x'
+	if err := os.WriteFile(img, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	// It also finds that the summary of free clusters is not up to date.
+	out, _ := exec.Command(need.Program(t, "fsck.fat"), "-n", "-l", img).CombinedOutput()
+	if !strings.Contains(string(out), "/A.TXT") {
+		t.Errorf("fsck.fat sees another file: %s", out)
+	}
+	fat, err := OpenFAT(bytes.NewReader(data), 4*mib)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := fat.Files()
+	if err != nil || len(files) != 1 || files[0].Name != "A.TXT" {
+		t.Fatalf("%+v, %v", files, err)
+	}
+	if text, err := fat.Read(files[0], 10); err != nil || string(text) != "x" {
+		t.Errorf("%q, %v", text, err)
 	}
 }
 
@@ -94,6 +147,62 @@ func smallFAT() []byte {
 	entry(data(2), "BOOT       ", 0x10, 3)
 	entry(data(3), "X       EFI", 0x20, 4)
 	return b
+}
+
+// longEntry returns the entry that gives a long name to the file with a short one.
+func longEntry(name, short string) []byte {
+	e := bytes.Repeat([]byte{0xff}, 32)
+	e[0], e[11], e[12], e[13], e[26], e[27] = 0x41, 0x0f, 0, 0, 0, 0
+	for _, c := range []byte(short) {
+		e[13] = e[13]>>1 | e[13]<<7
+		e[13] += c
+	}
+	at := []int{1, 3, 5, 7, 9, 14, 16, 18, 20, 22, 24, 28, 30}
+	for i, c := range []byte(name + "\x00") {
+		e[at[i]], e[at[i]+1] = c, 0
+	}
+	return e
+}
+
+// TestFATNames has names of which firmware makes something else than a plain list of them.
+func TestFATNames(t *testing.T) {
+	const short, other = "BOOTX64 EFI", "X       EFI"
+	file := func(short string) []byte {
+		return append([]byte(short), append([]byte{0x20}, make([]byte, 20)...)...)
+	}
+	foreign := longEntry("x.txt", other)
+	torn := longEntry("x.txt", short)
+	torn[0] = 0x42
+	for _, tt := range []struct {
+		name    string
+		entries [][]byte
+		want    string // files, or a part of the error
+	}{
+		{"long name", [][]byte{longEntry("bootx64.efi", short), file(short)}, "bootx64.efi"},
+		{"of another file", [][]byte{foreign, file(short)}, "BOOTX64.EFI"},
+		{"not whole", [][]byte{torn, file(short)}, "BOOTX64.EFI"},
+		{"a program in disguise", [][]byte{longEntry("x.txt", short), file(short)},
+			"x.txt is BOOTX64.EFI for firmware"},
+		{"hidden", [][]byte{longEntry(".", short), file(short)}, ". is BOOTX64.EFI for firmware"},
+		{"cut off", [][]byte{longEntry("x.efivars", "X~1     EFI"), file("X~1     EFI")}, "x.efivars"},
+		{"twice", [][]byte{file(short), file(short)}, "BOOTX64.EFI is there twice"},
+		{"twice by two names", [][]byte{file(short), longEntry("BOOTx64.efi", other), file(other)},
+			"BOOTx64.efi is there twice"},
+	} {
+		b := smallFAT()
+		copy(b[1536+512:], append(bytes.Join(tt.entries, nil), make([]byte, 32)...))
+		fat, err := OpenFAT(bytes.NewReader(b), int64(len(b)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files, err := fat.Files()
+		if err != nil && strings.Contains(err.Error(), tt.want) && len(files) > 0 {
+			continue
+		}
+		if err != nil || len(files) != 1 || files[0].Name != "EFI/BOOT/"+tt.want {
+			t.Errorf("%s: %+v, %v", tt.name, files, err)
+		}
+	}
 }
 
 func TestFATSurvivesDamage(t *testing.T) {

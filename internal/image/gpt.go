@@ -123,6 +123,10 @@ func checkProtectiveMBR(img io.ReaderAt) error {
 	if mbr[510] != 0x55 || mbr[511] != 0xaa || mbr[446+4] != 0xee {
 		return fmt.Errorf("sector 0 has no protective MBR: the image has no GPT")
 	}
+	others := mbr[446+16 : 510]
+	if binary.LittleEndian.Uint32(mbr[446+8:]) != 1 || !bytes.Equal(others, make([]byte, len(others))) {
+		return fmt.Errorf("the MBR has partitions of its own: firmware may start from those")
+	}
 	return nil
 }
 

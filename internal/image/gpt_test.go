@@ -101,7 +101,7 @@ func smallGPT() []byte {
 // gptWith returns a disk of 2 MiB with the given partitions.
 func gptWith(parts ...gptEntry) []byte {
 	img := make([]byte, 2*mib)
-	img[446+4], img[510], img[511] = 0xee, 0x55, 0xaa
+	img[446+4], img[446+8], img[510], img[511] = 0xee, 1, 0x55, 0xaa
 	last := uint64(len(img)/sector - 1)
 	var entries bytes.Buffer
 	for _, entry := range parts {
@@ -151,6 +151,10 @@ func TestReadGPTFindsDamage(t *testing.T) {
 		damage func([]byte) []byte
 		want   string
 	}{
+		{"other partitions in the MBR", func(b []byte) []byte { b[446+16+4] = 0xef; return b },
+			"partitions of its own"},
+		{"an MBR that is not for all", func(b []byte) []byte { b[446+8] = 63; return b },
+			"partitions of its own"},
 		{"no table", func(b []byte) []byte { return make([]byte, len(b)) }, "no protective MBR"},
 		{"primary header", func(b []byte) []byte { b[sector+56]++; return b },
 			"primary GPT: header in sector 1 has checksum"},

@@ -4,7 +4,9 @@
 package image
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -27,12 +29,13 @@ type BootEntry struct {
 
 // ParseGrub returns the menu entries of a grub.cfg; a linux command outside of any entry makes one
 // without a title. It understands the commands that configure a boot (set, menuentry, linux) and
-// skips all others; it executes nothing. The error is that the configuration exceeds a limit, or
-// that GRUB could not read it.
+// those that have no part in which kernel is started; it executes nothing. The error is that the
+// configuration exceeds a limit, that GRUB could not read it, or, beside the entries, that it has
+// other commands, which may start something else.
 func ParseGrub(config string) ([]BootEntry, error) {
 	var entries []BootEntry
 	g := grub{text: config, vars: map[string]string{}, left: maxGrubText}
-	title := ""
+	title, unknown := "", error(nil)
 	for g.text != "" {
 		words, err := g.command()
 		if err != nil {
@@ -64,9 +67,40 @@ func ParseGrub(config string) ([]BootEntry, error) {
 			g.left -= len(title) // each entry of a menu entry is reported with its title
 			line := strings.Join(quoteWords(words[2:]), " ")
 			entries = append(entries, BootEntry{title, words[1], line})
+		default:
+			unknown = cmp.Or(unknown, g.other(words))
 		}
 	}
-	return entries, nil
+	return entries, unknown
+}
+
+// harmless are commands that do not change which kernel is started, and how.
+var harmless = []string{"boot", "echo", "export", "initrd", "initrd16", "initrdefi", "insmod", "true"}
+
+// other handles the commands that start nothing.
+func (g *grub) other(words []string) error {
+	switch words[0] {
+	case "probe", "search", "regexp":
+		for i, word := range words[1:] {
+			name, set := strings.CutPrefix(word, "--set=")
+			if at := strings.LastIndexByte(name, ':'); at >= 0 { // of a part of what matches
+				name = name[at+1:]
+			}
+			if word == "--set" || word == "-s" || set && name == "root" {
+				return fmt.Errorf("its command %q may change where the kernel comes from",
+					strings.Join(words[:i+2], " "))
+			}
+			if set {
+				delete(g.vars, name)
+			}
+		}
+		return nil
+	}
+	if slices.Contains(harmless, words[0]) {
+		return nil
+	}
+	return fmt.Errorf("it has the command %q, which may start something else than what is listed",
+		words[0])
 }
 
 // grub is what of a grub.cfg is still to be read, and what has been set so far.
@@ -110,7 +144,7 @@ func (g *grub) command() (words []string, err error) {
 		case c == '$':
 			n = g.expand(&word, g.text)
 			started = true
-		case quote == 0 && c == '\n':
+		case quote == 0 && (c == '\n' || c == ';'):
 			g.text = g.text[1:]
 			end()
 			return words, nil

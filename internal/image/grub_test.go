@@ -47,6 +47,36 @@ linux /k a\ b "c d" 'e $v' f${v}g $v$w "x=$v"#y # no`,
 	}
 }
 
+// TestGrubCommandsThatAreNotRead: what is started must be what is listed.
+func TestGrubCommandsThatAreNotRead(t *testing.T) {
+	const entry = "linux ($root)/vmlinuz ro\n"
+	for config, want := range map[string]string{
+		"":                                          "",
+		"insmod ext2\ninitrd /i\n":                  "",
+		"search --no-floppy --set=private x\n":      "",
+		"configfile (hd0,gpt3)/other.cfg\n":         `the command "configfile"`,
+		"if true; then\n":                           `the command "if"`,
+		"root=(hd1,gpt1)\n":                         `the command "root=(hd1,gpt1)"`,
+		"search --fs-uuid --set=root x\n":           "where the kernel comes from",
+		"search --set x\n":                          "where the kernel comes from",
+		"regexp --set=1:root '(.*)' x\n":            "where the kernel comes from",
+		"chainloader /EFI/other.efi\n":              `the command "chainloader"`,
+		"set c=source\n$c /x\n":                     `the command "source"`,
+		"echo x;source /x\n":                        `the command "source"`,
+		"set timeout=0;normal (hd1,gpt1)/grub.cfg;": `the command "normal"`,
+	} {
+		entries, err := ParseGrub(config + entry)
+		if (err != nil) != (want != "") || err != nil && !strings.Contains(err.Error(), want) ||
+			len(entries) != 1 {
+			t.Errorf("%q: %q, %v; want %q", config, entries, err, want)
+		}
+	}
+	entries, err := ParseGrub("set k=/a\nsearch --set=k x\nlinux $k; linux /b\n")
+	if want := []BootEntry{{"", "$k", ""}, {"", "/b", ""}}; err != nil || !slices.Equal(entries, want) {
+		t.Errorf("%q, %v", entries, err)
+	}
+}
+
 func TestGrubQuoteWithoutEnd(t *testing.T) {
 	for _, config := range []string{"linux /k \"open\nlinux /l\n", "linux /k\nlinux 'x\n"} {
 		entries, err := ParseGrub(config)

@@ -21,8 +21,11 @@ const (
 	vmdkLastMarker = 3
 )
 
-// vmdkHeader is what matters of a VMDK file's header, in sectors.
-type vmdkHeader struct{ capacity, grain, start uint64 }
+// vmdkHeader is what matters of a VMDK file's header, in sectors. directory is where the tables of
+// grains are listed, or vmdkAtEnd.
+type vmdkHeader struct{ capacity, grain, start, directory uint64 }
+
+const vmdkAtEnd = 1<<64 - 1 // the directory is where a second header says, at the end of the file
 
 // maxDescriptor bounds the description in a VMDK file. Those that programs write have a sector or
 // two.
@@ -40,7 +43,7 @@ func readVMDKHeader(src io.ReaderAt, size int64) (h vmdkHeader, err error) {
 	}
 	le := binary.LittleEndian
 	h = vmdkHeader{capacity: le.Uint64(head[12:]), grain: le.Uint64(head[20:]),
-		start: le.Uint64(head[64:])}
+		start: le.Uint64(head[64:]), directory: le.Uint64(head[56:])}
 	at, length := le.Uint64(head[28:]), le.Uint64(head[36:]) // of the description
 	switch {
 	case le.Uint32(head[8:])&vmdkStreamBits != vmdkStreamBits:
@@ -84,8 +87,8 @@ func hasParent(description string) bool {
 }
 
 // expandVMDK writes the disk in a VMDK file of size bytes to an empty file, without zeros, and
-// returns its size. It reads the file from front to back by its markers, so it does not need the
-// tables.
+// returns its size. It reads the file from front to back by its markers, as VMware does, and checks
+// that the tables, by which QEMU reads, have the same.
 func expandVMDK(x *expansion, src io.ReaderAt, size int64) (int64, error) {
 	h, err := readVMDKHeader(src, size)
 	if err != nil {
@@ -94,6 +97,10 @@ func expandVMDK(x *expansion, src io.ReaderAt, size int64) (int64, error) {
 	le := binary.LittleEndian
 	disk := int64(h.capacity) * sector
 	if err := x.fits(disk); err != nil {
+		return 0, err
+	}
+	tables, err := openGrainTables(x, src, size, h)
+	if err != nil {
 		return 0, err
 	}
 	data := make([]byte, h.grain*sector)
@@ -108,7 +115,7 @@ func expandVMDK(x *expansion, src io.ReaderAt, size int64) (int64, error) {
 		value, length, kind := le.Uint64(marker), int64(le.Uint32(marker[8:])), le.Uint32(marker[12:])
 		if length == 0 { // metadata of value sectors
 			if kind == vmdkEnd {
-				return disk, x.dst.Truncate(disk)
+				return disk, errors.Join(tables.end(), x.dst.Truncate(disk))
 			}
 			if kind > vmdkLastMarker || value > uint64(size/sector) {
 				return 0, fmt.Errorf("VMDK marker at byte %d is damaged", at)
@@ -118,6 +125,9 @@ func expandVMDK(x *expansion, src io.ReaderAt, size int64) (int64, error) {
 		}
 		if value >= h.capacity || length > 2*maxGrain {
 			return 0, fmt.Errorf("VMDK grain at byte %d is damaged", at)
+		}
+		if err := tables.check(value, uint64(at/sector)); err != nil {
+			return 0, err
 		}
 		if err := inflateGrain(io.NewSectionReader(src, at+12, length), data); err != nil {
 			return 0, fmt.Errorf("read VMDK grain at byte %d: %w", at, err)
