@@ -9,11 +9,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"syscall"
 
+	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
 	"buildsys/internal/engine"
@@ -55,6 +57,7 @@ func ThisSystem(dial engine.Dialer) System {
 	if err != nil {
 		dir = "." // finding the tree reports what is wrong with it
 	}
+	muteLibraries()
 	return System{
 		Args:   os.Args[1:],
 		Dir:    dir,
@@ -84,20 +87,27 @@ func (s *System) startIn(dir string) error {
 	return nil
 }
 
+// muteLibraries keeps the loggers of libraries from the terminal, which they would reach past Main:
+// net/http logs what servers send unasked, the clients of engines what engines say.
+func muteLibraries() {
+	log.SetOutput(io.Discard) // there is nothing in it that no error says
+	logrus.SetOutput(safetext.NewWriter(os.Stderr))
+}
+
 // Main runs one command line and returns the exit status. What it prints holds no escape sequences
 // and no commands to a CI service, wherever it came from.
 func Main(sys System) int {
 	sys.terminal = terminal{sys.Stdout, sys.Stderr}
 	sys.display = newDisplay(&sys)
 	out := safetext.NewWriter(sys.display.stdout(sys.Stdout))
-	log := safetext.NewWriter(sys.display.stderr(sys.Stderr))
-	sys.Stdout, sys.Stderr = out, log
+	errs := safetext.NewWriter(sys.display.stderr(sys.Stderr))
+	sys.Stdout, sys.Stderr = out, errs
 	code := run(sys)
 	if err := out.Flush(); err != nil && code == ExitOK {
-		fmt.Fprintf(log, "buildsys: write standard output: %v\n", err)
+		fmt.Fprintf(errs, "buildsys: write standard output: %v\n", err)
 		code = ExitUnexpected
 	}
-	_ = log.Flush() // there is nowhere left to say so
+	_ = errs.Flush() // there is nowhere left to say so
 	return code
 }
 

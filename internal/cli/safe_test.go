@@ -3,12 +3,17 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"io"
+	"log"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/sirupsen/logrus"
+
 	"buildsys/internal/image"
 	"buildsys/internal/progress"
+	"buildsys/internal/safetext"
 )
 
 // hostileName could be the name of anything in a tree, an image or a registry.
@@ -85,5 +90,14 @@ func TestReportOfImageKeepsItsLines(t *testing.T) {
 	if got, want := strings.Count(hostile.String(), "\n"), strings.Count(plain.String(),
 		"\n"); got != want {
 		t.Errorf("%d lines instead of %d:\n%s", got, want, hostile.String())
+	}
+}
+
+// TestLibrariesDoNotReachTheTerminal: their loggers write to the standard error by themselves.
+func TestLibrariesDoNotReachTheTerminal(t *testing.T) {
+	ThisSystem(nil)
+	_, safe := logrus.StandardLogger().Out.(*safetext.Writer)
+	if log.Writer() != io.Discard || !safe {
+		t.Errorf("they write to %T and %T", log.Writer(), logrus.StandardLogger().Out)
 	}
 }
