@@ -45,7 +45,7 @@ var mayImport = map[string][]string{
 		"bytesize", "cache", "confined", "ctxio", "engine", "errkind", "oci", "plan", "progress",
 		"safetext",
 	},
-	"cachedir":  {},
+	"cachedir":  {"errkind"},
 	"cargo":     {"errkind", "git", "plan", "workspace"},
 	"doctor":    {"atomicfile", "bytesize", "confined", "network", "safetext"},
 	"remote":    {"atomicfile", "cache", "confined", "ctxio", "errkind", "network", "oci", "safetext"},

@@ -184,11 +184,7 @@ func (s *Session) trim(store *cache.Store) {
 
 // openStore opens the store of results.
 func (s *Session) openStore(sink progress.Sink) (*cache.Store, error) {
-	open := cache.Open
-	if s.c.Shared {
-		open = cache.OpenShared
-	}
-	store, err := open(s.c.CacheDir.Store())
+	store, err := cache.Open(s.c.CacheDir.Store())
 	if err != nil {
 		return nil, errkind.BadEnvironment(err)
 	}

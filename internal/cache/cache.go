@@ -77,40 +77,10 @@ func (e *FormatError) Error() string {
 // ErrorKind returns errkind.Environment.
 func (*FormatError) ErrorKind() errkind.Kind { return errkind.Environment }
 
-// OwnerError means that others than this user can write to a store. Its entries prove that they are
-// undamaged, not who made them.
-type OwnerError struct {
-	Dir    string
-	Reason string // "it belongs to the user with ID 1000"
-}
-
-// Error names the owner and what to do.
-func (e *OwnerError) Error() string {
-	return fmt.Sprintf("the store %s is not yours alone: %s; use a cache directory of your own "+
-		"(--cache-dir), or --cache-shared=true if you trust whoever writes there like yourself",
-		e.Dir, e.Reason)
-}
-
-// ErrorKind returns errkind.Environment.
-func (*OwnerError) ErrorKind() errkind.Kind { return errkind.Environment }
-
-// Open returns the store in dir, creating it if necessary. The error is an *OwnerError if others
-// can write there, a *FormatError if a newer program made the store, and a *StoreError if the file
-// system fails.
+// Open returns the store in dir, creating it if necessary. Who else can write there is not checked
+// (cachedir.Dir.CheckOwner). The error is a *FormatError if a newer program made the store, and a
+// *StoreError if the file system fails.
 func Open(dir string) (*Store, error) {
-	var st unix.Stat_t
-	switch err := unix.Stat(dir, &st); {
-	case err != nil: // it is made, or OpenShared reports why it cannot be used
-	case int(st.Uid) != os.Geteuid():
-		return nil, &OwnerError{dir, fmt.Sprintf("it belongs to the user with ID %d", st.Uid)}
-	case st.Mode&0o002 != 0:
-		return nil, &OwnerError{dir, "everybody may write there"}
-	}
-	return OpenShared(dir)
-}
-
-// OpenShared is Open for a store that several users trust each other with.
-func OpenShared(dir string) (*Store, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, &StoreError{Doing: "find the store", Err: err}

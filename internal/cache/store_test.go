@@ -12,8 +12,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"buildsys/internal/errkind"
 )
 
 // write writes the files of a directory. Names that end in + are executable; names that begin with
@@ -177,35 +175,6 @@ func TestScanDirRefuses(t *testing.T) {
 		}
 		if _, _, err := ScanDir(dir); err == nil || !strings.Contains(err.Error(), text) {
 			t.Errorf("error is %v, want %q", err, text)
-		}
-	}
-}
-
-// A store that others can write to is used only if the caller says so: its entries prove that they
-// are undamaged, not who made them.
-func TestStoreOfOthers(t *testing.T) {
-	others := map[string]func(dir string) error{
-		"open to anybody": func(dir string) error { return os.Chmod(dir, 0o777) },
-	}
-	if os.Geteuid() == 0 { // only root can give a directory away
-		others["another owner"] = func(dir string) error { return os.Chown(dir, 12345, -1) }
-	} else if _, err := Open("/"); !errkind.Is[*OwnerError](err) {
-		t.Errorf("root's directory: %v", err)
-	}
-	for name, spoil := range others {
-		dir := filepath.Join(t.TempDir(), "store")
-		if _, err := Open(dir); err != nil {
-			t.Fatal(err)
-		}
-		if err := spoil(dir); err != nil {
-			t.Fatal(err)
-		}
-		_, err := Open(dir)
-		if _, ok := errors.AsType[*OwnerError](err); !ok || errkind.Of(err) != errkind.Environment {
-			t.Errorf("%s: %v", name, err)
-		}
-		if _, err := OpenShared(dir); err != nil {
-			t.Errorf("%s, shared: %v", name, err)
 		}
 	}
 }

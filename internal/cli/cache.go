@@ -148,15 +148,11 @@ they are needed. If it finds damage, the command exits with 5.`,
 
 // openStore opens the store in the cache directory of the settings.
 func (a *app) openStore() (*cache.Store, error) {
-	dir, shared, err := a.caller().UserCache()
+	dir, err := a.caller().UserCache()
 	if err != nil {
 		return nil, err
 	}
-	open := cache.Open
-	if shared {
-		open = cache.OpenShared
-	}
-	store, err := open(dir.Store())
+	store, err := cache.Open(dir.Store())
 	if err != nil {
 		return nil, errkind.BadEnvironment(err)
 	}

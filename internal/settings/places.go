@@ -56,21 +56,23 @@ func makefileEnv(root string, getenv func(string) string) (map[string]string, er
 	return env, nil
 }
 
-// UserCache returns the cache directory, and whether it may be one that other users write to, for a
-// command that may run outside of a tree, where no tree determines them.
-func (c Caller) UserCache() (dir cachedir.Dir, shared bool, err error) {
+// UserCache returns the cache directory for a command that may run outside of a tree, where no tree
+// determines it.
+func (c Caller) UserCache() (dir cachedir.Dir, err error) {
 	if _, err := workspace.FindRoot(c.Dir); err != nil && c.told("BUILDSYS_ROOT_DIR") == "" {
 		l := layers{Caller: c}
 		if l.user, err = c.userConfig(); err != nil {
-			return "", false, err
+			return "", err
 		}
-		return l.cache()
+		dir, _, err = l.cache()
+		return dir, err
 	}
 	resolved, err := c.Resolve()
-	return resolved.CacheDir, resolved.Shared, err
+	return resolved.CacheDir, err
 }
 
-// cache reads the settings of the cache directory.
+// cache reads the settings of the cache directory, and refuses one that others can write to unless
+// it is shared on purpose.
 func (l layers) cache() (dir cachedir.Dir, shared bool, err error) {
 	if err = l.checkHome(); err != nil {
 		return "", false, err
@@ -89,6 +91,9 @@ func (l layers) cache() (dir cachedir.Dir, shared bool, err error) {
 		}
 	}
 	shared, err = l.boolean("BUILDSYS_CACHE_SHARED")
+	if err == nil && !shared && !l.KeepsNothing {
+		err = dir.CheckOwner()
+	}
 	return dir, shared, err
 }
 

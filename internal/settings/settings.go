@@ -100,7 +100,7 @@ var List = slices.Concat(
 		{Env: "BUILDSYS_CACHE_DIR", Help: "where sources and results are kept, for all checkouts " +
 			"(default: buildsys below the user's cache directory)"},
 		{Env: "BUILDSYS_CACHE_SHARED", Help: "true: use a cache directory that belongs to another user " +
-			"or that everybody may write to, and trust its results"},
+			"or that others may write to, and trust its results"},
 	}),
 	in(Caches, []Setting{
 		{Env: "BUILDSYS_CACHE_FROM", Help: "remote caches to take results from: oci://HOST/REPOSITORY " +

@@ -1,12 +1,15 @@
 package settings
 
 import (
+	"errors"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"buildsys/internal/buildtest"
+	"buildsys/internal/cachedir"
 	"buildsys/internal/errkind"
 )
 
@@ -113,10 +116,33 @@ func TestUserCache(t *testing.T) {
 		{"cache-dir=~", "", dir},
 		{"cache-dir=./~/x", "", filepath.Join(dir, "~/x")},
 	} {
-		got, _, err := caller(dir, tt.flags, tt.env).UserCache()
+		got, err := caller(dir, tt.flags, tt.env).UserCache()
 		if err != nil || string(got) != tt.want {
 			t.Errorf("flags %q, environment %q: %s, %v; want %s", tt.flags, tt.env, got, err, tt.want)
 		}
+	}
+}
+
+// TestCacheOfOthers: a cache directory that others can write to has to be shared on purpose, for
+// commands in a tree and outside of one.
+func TestCacheOfOthers(t *testing.T) {
+	root, dir := buildtest.Tree(t, tree), filepath.Join(t.TempDir(), "cache")
+	if err := errors.Join(os.Mkdir(dir, 0o755), os.Chmod(dir, 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	env := "BUILDSYS_CACHE_DIR=" + dir
+	_, inTree := caller(root, "", env).Resolve()
+	_, outside := caller(t.TempDir(), "", env).UserCache()
+	for _, err := range []error{inTree, outside} {
+		if !errkind.Is[*cachedir.OwnerError](err) {
+			t.Errorf("%v", err)
+		}
+	}
+	env += " BUILDSYS_CACHE_SHARED=true"
+	_, inTree = caller(root, "", env).Resolve()
+	_, outside = caller(t.TempDir(), "", env).UserCache()
+	if err := errors.Join(inTree, outside); err != nil {
+		t.Errorf("shared: %v", err)
 	}
 }
 
