@@ -158,7 +158,7 @@ func (s *Session) BootImage(ctx context.Context, from string) (system, data stri
 	return system, data, s.checkVouched(ctx, s.latestDir(), names)
 }
 
-// disksIn returns the disks among the outputs of an image's build, empty ones for those that are not
+// disksIn returns the disks among the outputs of an image's build; "" stands for one that is not
 // there.
 func disksIn(dir string) (system, data string, err error) {
 	for _, format := range []string{"raw", "qcow2", "vmdk"} {

@@ -41,7 +41,8 @@ func TestImagesOfTheCheckout(t *testing.T) {
 	if _, err := s.RepackSource(t.Context(), "", ""); err != nil {
 		t.Errorf("what was built here: %v", err)
 	}
-	if system, _, err := s.BootImage(t.Context(), ""); err != nil || filepath.Base(system) != "v.img.lz4" {
+	if system, _, err := s.BootImage(t.Context(), ""); err != nil ||
+		filepath.Base(system) != "v.img.lz4" {
 		t.Errorf("what was built here: %s, %v", system, err)
 	}
 	must(os.WriteFile(image, []byte("theirs"), 0o644))

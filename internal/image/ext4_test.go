@@ -226,14 +226,14 @@ func TestExt4ExtentBomb(t *testing.T) {
 			node[12+12*i+4] = byte(max(depth-1, 0)) // the block below; in leaves, the length
 		}
 	}
-	if err := e.readExtents(b[5*1024:6*1024], maxExtentDepth, make([]byte, 4096), new(int64)); err == nil ||
-		!strings.Contains(err.Error(), "no end") {
+	err := e.readExtents(b[5*1024:6*1024], maxExtentDepth, make([]byte, 4096), new(int64))
+	if err == nil || !strings.Contains(err.Error(), "no end") {
 		t.Errorf("error %v", err)
 	}
 	b[4*1024+6] = 5 // a node that claims the same depth as the one above
 	e.budget = readBudget
-	if err := e.readExtents(b[5*1024:6*1024], maxExtentDepth, nil, new(int64)); err == nil ||
-		!strings.Contains(err.Error(), "extent tree is damaged") {
+	err = e.readExtents(b[5*1024:6*1024], maxExtentDepth, nil, new(int64))
+	if err == nil || !strings.Contains(err.Error(), "extent tree is damaged") {
 		t.Errorf("wrong depth: error %v", err)
 	}
 }
@@ -260,8 +260,8 @@ func TestExt4Unwritten(t *testing.T) {
 // TestExt4ReadersDiffer has file systems of which GRUB, the kernel and this reader would each take
 // something else.
 func TestExt4ReadersDiffer(t *testing.T) {
-	e := &Ext4{part: bytes.NewReader(make([]byte, 64<<10)), size: 64 << 10, blockSize: 1024, blocks: 64,
-		budget: readBudget}
+	e := &Ext4{part: bytes.NewReader(make([]byte, 64<<10)), size: 64 << 10, blockSize: 1024,
+		blocks: 64, budget: readBudget}
 	leaf := func(firsts ...byte) []byte {
 		node := []byte{0x0a, 0xf3, byte(len(firsts)), 0, 4, 0, 0, 0, 0, 0, 0, 0}
 		for i, first := range firsts {

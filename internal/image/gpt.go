@@ -124,7 +124,8 @@ func checkProtectiveMBR(img io.ReaderAt) error {
 		return fmt.Errorf("sector 0 has no protective MBR: the image has no GPT")
 	}
 	others := mbr[446+16 : 510]
-	if binary.LittleEndian.Uint32(mbr[446+8:]) != 1 || !bytes.Equal(others, make([]byte, len(others))) {
+	start := binary.LittleEndian.Uint32(mbr[446+8:])
+	if start != 1 || !bytes.Equal(others, make([]byte, len(others))) {
 		return fmt.Errorf("the MBR has partitions of its own: firmware may start from those")
 	}
 	return nil

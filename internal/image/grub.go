@@ -75,7 +75,9 @@ func ParseGrub(config string) ([]BootEntry, error) {
 }
 
 // harmless are commands that do not change which kernel is started, and how.
-var harmless = []string{"boot", "echo", "export", "initrd", "initrd16", "initrdefi", "insmod", "true"}
+var harmless = []string{
+	"boot", "echo", "export", "initrd", "initrd16", "initrdefi", "insmod", "true",
+}
 
 // other handles the commands that start nothing.
 func (g *grub) other(words []string) error {

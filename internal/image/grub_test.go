@@ -72,7 +72,8 @@ func TestGrubCommandsThatAreNotRead(t *testing.T) {
 		}
 	}
 	entries, err := ParseGrub("set k=/a\nsearch --set=k x\nlinux $k; linux /b\n")
-	if want := []BootEntry{{"", "$k", ""}, {"", "/b", ""}}; err != nil || !slices.Equal(entries, want) {
+	want := []BootEntry{{"", "$k", ""}, {"", "/b", ""}}
+	if err != nil || !slices.Equal(entries, want) {
 		t.Errorf("%q, %v", entries, err)
 	}
 }

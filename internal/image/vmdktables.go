@@ -1,6 +1,5 @@
-// The tables of a stream-optimized VMDK image. Its grains are found by them or by the markers before
-// them, and a file may say one thing to those who read it by the tables, such as QEMU, and another
-// to those who read it from front to back.
+// Holds the tables of a stream-optimized VMDK image against the grains in it: programs that read by
+// tables, such as QEMU, could see another disk than those that read from front to back.
 
 package image
 
@@ -29,11 +28,12 @@ type grainTables struct {
 	table     [4 * vmdkTableEntries]byte
 }
 
-var errTwoDisks = errors.New("the tables of the VMDK file have other grains than those that are in it: " +
-	"programs differ in what disk they see")
+var errTwoDisks = errors.New("the tables of the VMDK file have other grains than those that " +
+	"are in it: programs differ in what disk they see")
 
 // openGrainTables reads the directory of a file of size bytes.
-func openGrainTables(x *expansion, src io.ReaderAt, size int64, h vmdkHeader) (*grainTables, error) {
+func openGrainTables(x *expansion, src io.ReaderAt, size int64,
+	h vmdkHeader) (*grainTables, error) {
 	le := binary.LittleEndian
 	head := make([]byte, sector)
 	if _, err := src.ReadAt(head, 0); err != nil {
