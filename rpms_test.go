@@ -61,3 +61,31 @@ func TestNamesOfOtherPackages(t *testing.T) {
 		})
 	}
 }
+
+// takeESP takes the files for the ESP as the step of an image does.
+const takeESP = `tools=tools
+source tools/lib/prelude
+source tools/disk/imghelper
+source tools/disk/imgassemble
+set -euo pipefail
+root="$1/root" work="$1" VARIANT=v
+take_esp`
+
+// TestNamesOnTheESP checks that what packages install for firmware has the name there that it has
+// in the package, or is an error.
+func TestNamesOnTheESP(t *testing.T) {
+	need.Programs(t, "bash", "find")
+	for name, good := range map[string]bool{
+		"EFI/BOOT/bootx64.efi": true, "EFI/a b~1+(2)/-i.txt": true, "c:bootx64.efi": false,
+		"bootx64.efi.": false, "bootx64.efi ": false, "q\nx": false, "q\n../x": false,
+		"ä.efi": false, "a*": false, `a\b`: false, "c:/x": false,
+	} {
+		dir := t.TempDir()
+		put(t, dir, "root/boot/efi/"+name, "")
+		out, err := exec.CommandContext(t.Context(), "bash", "-c", takeESP, "test", dir).CombinedOutput()
+		if good != (err == nil) ||
+			!good && !strings.Contains(string(out), "a name that the EFI system partition cannot have") {
+			t.Errorf("%q: %v, %s", name, err, out)
+		}
+	}
+}

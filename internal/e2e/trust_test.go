@@ -104,7 +104,27 @@ uefi-secure-boot = `+strconv.FormatBool(name != "case"), 1)
 			}
 		})
 	}
+	t.Run("names", func(t *testing.T) {
+		write(t, root, "packages/taker/Cargo.toml", "[package]\nname = \"taker\"\n")
+		write(t, root, "packages/taker/taker.spec", takerSpec)
+		write(t, root, file, string(data)+"taker = { path = \"../../packages/taker\" }\n")
+		r := buildsys(t, root, nil, "build-variant", "--arch", "x86_64", "try-raw")
+		r.must(t, 3, "an RPM of the package taker obsoletes", "-plain, and the RPM of that name is of "+
+			"the package tiny")
+	})
 }
+
+// takerSpec drives an RPM out of an image that does not ask for any of its own.
+const takerSpec = `Name: %{_cross_os}taker
+Version: 1
+Release: 1
+Summary: What takes the place of others
+License: MIT
+Obsoletes: %{_cross_os}tiny-plain < 99
+%description
+%{summary}.
+%files
+`
 
 // TestUnpackedImages checks that what repack-variant unpacks stays in its directory: an image can
 // list a name twice, first as a link, and make its root a link.
