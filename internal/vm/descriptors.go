@@ -5,13 +5,13 @@ package vm
 
 import (
 	"encoding/json"
-	"io"
 	"maps"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"buildsys/internal/confined"
 )
 
 // descriptorDirs are the directories of descriptors. A file in an earlier one replaces that of the
@@ -62,12 +62,10 @@ func described(arch string, secure bool) []Firmware {
 
 // readDescriptor reads a descriptor. One that is empty only hides others.
 func readDescriptor(at string) (d descriptor, ok bool) {
-	f, err := os.Open(at)
-	if err != nil {
-		return d, false
+	data, err := confined.Path{Name: at}.Read(maxDescriptor)
+	if err == nil {
+		err = json.Unmarshal(data, &d)
 	}
-	defer f.Close()
-	err = json.NewDecoder(io.LimitReader(f, maxDescriptor)).Decode(&d)
 	return d, err == nil
 }
 

@@ -172,3 +172,19 @@ func TestBootWaitsForNoFIFO(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// TestFirmwareThatIsNoFile: a pipe in the place of firmware is not waited for, and variables without
+// end are not read.
+func TestFirmwareThatIsNoFile(t *testing.T) {
+	pipe, file := filepath.Join(t.TempDir(), "pipe"), filepath.Join(t.TempDir(), "file")
+	if err := errors.Join(syscall.Mkfifo(pipe, 0o644), os.WriteFile(file, nil, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []Firmware{{Code: file, Vars: pipe}, {Code: pipe, Vars: file},
+		{Code: file, Vars: "/dev/zero"}} {
+		if err := makeVars(filepath.Join(t.TempDir(), "vars"), Config{Firmware: f}); err == nil ||
+			!strings.Contains(err.Error(), "not a regular file") {
+			t.Errorf("%+v: %v", f, err)
+		}
+	}
+}

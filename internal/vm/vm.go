@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"buildsys/internal/confined"
 	"buildsys/internal/uefi"
 )
 
@@ -132,7 +133,7 @@ func prepare(ctx context.Context, c Config) (m *machine, err error) {
 	if c.Firmware.Vars != "" {
 		vars := filepath.Join(m.dir, "vars.fd")
 		if err := makeVars(vars, c); err != nil {
-			return m, fmt.Errorf("firmware variables: %w", err)
+			return m, fmt.Errorf("firmware: %w", err)
 		}
 		c.Firmware.Vars = vars
 	}
@@ -175,31 +176,23 @@ func withDefaults(c Config, a arch) Config {
 
 func (m *machine) remove() error { return os.RemoveAll(m.dir) }
 
-// makeVars writes the machine's own flash image with variables.
+// maxFlash bounds a flash image. The largest, for ARM, have 64 MiB.
+const maxFlash = 128 << 20
+
+// makeVars writes the machine's own flash image with variables. It checks the code, too, as QEMU
+// would wait for a pipe.
 func makeVars(file string, c Config) error {
-	if c.SecureBoot == nil {
-		return copyFile(file, c.Firmware.Vars)
+	if err := (confined.Path{Name: c.Firmware.Code}).Check(); err != nil {
+		return err
 	}
-	flash, err := os.ReadFile(c.Firmware.Vars)
+	flash, err := confined.Path{Name: c.Firmware.Vars}.Read(maxFlash)
 	if err != nil {
 		return err
 	}
-	if flash, err = uefi.Enroll(flash, *c.SecureBoot); err != nil {
-		return fmt.Errorf("%s: %w", c.Firmware.Vars, err)
+	if c.SecureBoot != nil {
+		if flash, err = uefi.Enroll(flash, *c.SecureBoot); err != nil {
+			return fmt.Errorf("%s: %w", c.Firmware.Vars, err)
+		}
 	}
 	return os.WriteFile(file, flash, 0o600)
-}
-
-func copyFile(dst, src string) error {
-	in, err := os.Open(src)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.Create(dst)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
 }

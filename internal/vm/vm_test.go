@@ -257,7 +257,7 @@ func TestPrepareErrors(t *testing.T) {
 			"BIOS firmware has no Secure Boot: use UEFI"},
 		{"no store", Config{Arch: "x86_64", Program: self, Firmware: Firmware{Code: img, Vars: img},
 			Image: img, SecureBoot: &uefi.Certificates{}},
-			"firmware variables: " + img + ": enrol Secure Boot keys: not a flash image with " +
+			"firmware: " + img + ": enrol Secure Boot keys: not a flash image with " +
 				"authenticated UEFI variables"},
 		{"half firmware", Config{Arch: "x86_64", Program: self, Firmware: Firmware{Code: "x"}},
 			`firmware needs both its code and its variables: got "x" and ""`},
@@ -265,7 +265,7 @@ func TestPrepareErrors(t *testing.T) {
 			Image: "missing.img"}, "open image: open missing.img: no such file or directory"},
 		{"no variables", Config{Arch: "x86_64", Program: self,
 			Firmware: Firmware{Code: img, Vars: "missing.fd"}, Image: img},
-			"firmware variables: open missing.fd: no such file or directory"},
+			"firmware: open missing.fd: no such file or directory"},
 	}
 	for _, test := range tests {
 		test.config.TempDir = t.TempDir()
