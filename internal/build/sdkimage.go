@@ -98,7 +98,8 @@ func (s *Session) lockedSDK(ws *workspace.Workspace) (
 	if err := t.CheckLock(lock); err != nil {
 		return nil, err
 	}
-	if lock.SDK.Digest == "" || t.ImageRef(lock.SDK.Image) != s.c.SDK.Image {
+	name := t.ImageRef(lock.SDK.Image) // empty if it is in no registry
+	if lock.SDK.Digest == "" || name == "" || name != s.c.SDK.Image {
 		return nil, nil
 	}
 	return func(ctx context.Context, e *engineLink, images sdk.Images) error {
@@ -158,6 +159,9 @@ func (s *Session) FetchSDK(ctx context.Context) error {
 		id, ok, err := images.Fetch(ctx, e.eng)
 		if err == nil && !ok && load != nil && !images.BuildKit {
 			return load(ctx, e, images)
+		}
+		if err == nil && !ok && images.SDK == "" {
+			err = sdk.ErrUnnamed
 		}
 		if err == nil && !ok {
 			err = errkind.Environmentf("no remote cache (--cache-from) has the SDK image %s", images.SDK)

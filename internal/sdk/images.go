@@ -25,6 +25,10 @@ type Engine interface {
 // was corrected, so computing the keys again gives those of the engine's image.
 var ErrChanged = errors.New("the SDK image was replaced since the last run; run again")
 
+// ErrUnnamed reports that nothing names the SDK image. One in an OCI layout has no name.
+var ErrUnnamed = errkind.Usagef("the tree does not name the image that its steps run in: " +
+	"name it with BUILDSYS_SDK_IMAGE or --sdk-image")
+
 // Images are the images that the steps of a run start from.
 type Images struct {
 	SDK       string   // reference
@@ -152,8 +156,7 @@ func (i Images) compare(ctx context.Context, id string) {
 // from a remote cache.
 func (i Images) Find(ctx context.Context, eng Engine) (string, error) {
 	if i.SDK == "" {
-		return "", errkind.Usagef("the tree does not name the image that its steps run in: " +
-			"name it with BUILDSYS_SDK_IMAGE or --sdk-image")
+		return "", ErrUnnamed
 	}
 	digest, there, err := eng.HasImage(ctx, i.SDK)
 	if err == nil && there {
