@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -176,6 +177,25 @@ func (s *Store) removeLeftovers() {
 	}
 }
 
+// lockWait is longer than anybody holds the lock who means well: whoever may read the store may
+// hold it. Replaced by tests.
+var lockWait = 10 * time.Minute
+
+// waitForLock takes a lock on a file, and waits for it unless how has LOCK_NB.
+func waitForLock(f *os.File, how int) error {
+	for deadline := time.Now().Add(lockWait); ; <-time.After(100 * time.Millisecond) {
+		err := atomicfile.Lock(f, how|unix.LOCK_NB,
+			"use another cache directory (BUILDSYS_CACHE_DIR)")
+		if !errors.Is(err, unix.EWOULDBLOCK) || how&unix.LOCK_NB != 0 {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("another process has held the lock %s for %v: end it (fuser shows it), or "+
+				"use another cache directory (BUILDSYS_CACHE_DIR)", f.Name(), lockWait)
+		}
+	}
+}
+
 // lock takes the store's lock: writers share it, and trimming excludes them. A holder of the shared
 // lock may take it again.
 func (s *Store) lock(how int) (unlock func(), err error) {
@@ -187,8 +207,7 @@ func (s *Store) lock(how int) (unlock func(), err error) {
 	if err != nil {
 		return nil, &StoreError{Doing: "lock the store", Err: err}
 	}
-	err = atomicfile.Lock(f, how, "use another cache directory (BUILDSYS_CACHE_DIR)")
-	if err != nil {
+	if err := waitForLock(f, how); err != nil {
 		_ = f.Close()
 		return nil, &StoreError{Doing: "lock the store", Err: err}
 	}

@@ -12,6 +12,10 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"buildsys/internal/errkind"
 )
 
 // write writes the files of a directory. Names that end in + are executable; names that begin with
@@ -176,5 +180,24 @@ func TestScanDirRefuses(t *testing.T) {
 		if _, _, err := ScanDir(dir); err == nil || !strings.Contains(err.Error(), text) {
 			t.Errorf("error is %v, want %q", err, text)
 		}
+	}
+}
+
+// TestLockThatIsHeld: whoever may read a store may hold its lock, and is not waited for for ever.
+func TestLockThatIsHeld(t *testing.T) {
+	s := open(t)
+	f, err := os.Open(s.path(lockFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	defer func(d time.Duration) { lockWait = d }(lockWait)
+	lockWait = 0
+	if _, err := Open(s.Dir); !errkind.Is[*StoreError](err) ||
+		!strings.Contains(err.Error(), "another process has held the lock") {
+		t.Errorf("%v", err)
 	}
 }

@@ -173,8 +173,8 @@ func TestBootWaitsForNoFIFO(t *testing.T) {
 	}
 }
 
-// TestFirmwareThatIsNoFile: a pipe in the place of firmware is not waited for, and variables without
-// end are not read.
+// TestFirmwareThatIsNoFile: a pipe in the place of firmware is not waited for, and variables
+// without end are not read.
 func TestFirmwareThatIsNoFile(t *testing.T) {
 	pipe, file := filepath.Join(t.TempDir(), "pipe"), filepath.Join(t.TempDir(), "file")
 	if err := errors.Join(syscall.Mkfifo(pipe, 0o644), os.WriteFile(file, nil, 0o644)); err != nil {
