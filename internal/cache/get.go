@@ -13,9 +13,9 @@ import (
 	"syscall"
 	"time"
 
-	"buildsys/internal/confined"
-
 	"golang.org/x/sys/unix"
+
+	"buildsys/internal/confined"
 )
 
 // touchEvery is the age of the recorded use of an entry at which a new use is recorded.
