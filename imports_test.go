@@ -48,7 +48,10 @@ var mayImport = map[string][]string{
 	"cachedir":  {},
 	"cargo":     {"errkind", "git", "plan", "workspace"},
 	"doctor":    {"atomicfile", "bytesize", "confined", "network", "safetext"},
-	"remote":    {"atomicfile", "cache", "confined", "ctxio", "errkind", "network", "oci", "safetext"},
+	"remote": {
+		"atomicfile", "bytesize", "cache", "confined", "ctxio", "errkind", "network", "oci",
+		"safetext",
+	},
 	"scheduler": {},
 	"executor": {
 		"builddir", "cache", "engine", "errkind", "graph", "manifest", "oci", "plan", "progress",
