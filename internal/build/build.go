@@ -121,6 +121,8 @@ func (e ShownError) Unwrap() error { return e.Err }
 type Surroundings struct {
 	Dial   engine.Dialer
 	Output Output
+	// Command is the command line, for the records of runs.
+	Command []string
 	// Unread leaves outputs unread. Fake engines make none that could be read.
 	Unread bool
 }
@@ -132,11 +134,13 @@ type Session struct {
 	out  Output
 	dial engine.Dialer
 	read bool // check images and RPMs before they are kept
+
+	command []string
 }
 
 // New returns a session.
 func New(c Config, s Surroundings) *Session {
-	return Session{out: s.Output, dial: s.Dial, read: !s.Unread}.with(c)
+	return Session{out: s.Output, dial: s.Dial, read: !s.Unread, command: s.Command}.with(c)
 }
 
 // with returns the session with another configuration.

@@ -60,7 +60,7 @@ func (d Dir) CreateBootLog(variant string) (*os.File, error) {
 	if err := os.MkdirAll(d.Logs(), 0o755); err != nil {
 		return nil, err
 	}
-	return newFile(filepath.Join(d.Logs(), "boot-"+variant+".log"))
+	return newFile(filepath.Join(d.Logs(), "boot-"+variant+".log"), 0o644)
 }
 
 // State returns the directory with the records of what the outputs were made from.

@@ -96,7 +96,7 @@ func (a *app) path(path string) string { return a.caller().Path(path) }
 // session returns a session with a configuration.
 func (a *app) session(c build.Config) *build.Session {
 	return build.New(c, build.Surroundings{
-		Dial: a.sys.Dial, Output: a.newConsole(), Unread: a.sys.Unread,
+		Dial: a.sys.Dial, Output: a.newConsole(), Command: a.sys.Args, Unread: a.sys.Unread,
 	})
 }
 

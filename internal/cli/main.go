@@ -205,6 +205,8 @@ func newRootCommand(sys *System) *cobra.Command {
 		newDoctorCommand(a),
 		newGraphCommand(a),
 		newLintCommand(a),
+		newRunsCommand(a),
+		newLogCommand(a),
 		newCacheCommand(a),
 		newKeysCommand(a),
 		newCICommand(a),
