@@ -81,6 +81,7 @@ var mayImport = map[string][]string{
 		"sdk", "workspace",
 	},
 	"codebuild": {"plan"},
+	"report":    {"bytesize", "graph", "history", "progress", "safetext"},
 	"lint":      {"confined", "graph", "manifest", "workspace"},
 	"scaffold":  {"confined", "errkind", "manifest", "workspace"},
 	"settings": {
@@ -89,10 +90,11 @@ var mayImport = map[string][]string{
 	},
 	"vm": {"confined", "image", "safetext", "uefi"},
 	"cli": {
-		"build", "bytesize", "cache", "cargo", "ciservice", "codebuild", "confined",
-		"doctor", "engine", "errkind", "executor", "graph", "history", "image", "lint",
-		"live", "manifest", "plan", "progress", "safetext", "sbkeys", "scaffold",
-		"scheduler", "sdk", "settings", "uefi", "vm", "workspace",
+		"atomicfile", "build", "builddir", "bytesize", "cache", "cargo", "ciservice",
+		"codebuild", "confined", "doctor", "engine", "errkind", "executor", "graph",
+		"history", "image", "lint", "live", "manifest", "plan", "progress", "report",
+		"safetext", "sbkeys", "scaffold", "scheduler", "sdk", "settings", "uefi", "vm",
+		"workspace",
 	},
 	"treegen":     {},
 	"picture":     {},

@@ -251,3 +251,22 @@ func FailedIn(r history.Run) (steps []string, err error) {
 	})
 	return steps, err
 }
+
+// Results returns a function that tells what the store knows of the result of a step with a key.
+func (s *Session) Results() (func(step, key string) (cache.Entry, bool), error) {
+	store, err := s.openStore(s.out)
+	if err != nil {
+		return nil, err
+	}
+	return func(step, key string) (cache.Entry, bool) {
+		id, err := cache.ParseActionID(key)
+		if err != nil {
+			return cache.Entry{}, false
+		}
+		e, ok := store.Peek(id)
+		if !ok {
+			e, ok = store.Remote(id)
+		}
+		return e, ok && e.Step == step+" "+s.c.Arch
+	}, nil
+}

@@ -34,6 +34,7 @@ var examples = map[string][]string{
 	"plan":           {"plan", "plan bash", "plan --simulate -j 16 variant/qemu-dev"},
 	"publish kit":    {"publish kit core-kit registry.example.com/kits"},
 	"repack-variant": {"repack-variant --cacerts-bundle-override ca.pem qemu-dev"},
+	"report":         {"report", "report 17 --compare 12 -o report.html", "report --format trace"},
 	"runs":           {"runs", "runs --all --json"},
 	"schema":         {"schema", "schema package"},
 	"sdk check":      {"sdk check"},

@@ -207,6 +207,7 @@ func newRootCommand(sys *System) *cobra.Command {
 		newLintCommand(a),
 		newRunsCommand(a),
 		newLogCommand(a),
+		newReportCommand(a),
 		newCacheCommand(a),
 		newKeysCommand(a),
 		newCICommand(a),
