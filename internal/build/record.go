@@ -47,6 +47,15 @@ func (s *Session) recorded(ctx context.Context, run *history.Recorder, remote *p
 		end.Error = err.Error()
 	}
 	idle := run.End(end)
+	if id != 0 && s.ended != nil {
+		r, err := s.Runs().Open(id)
+		if err == nil {
+			err = s.ended(ctx, r)
+		}
+		if err != nil {
+			s.warn(fmt.Sprintf("the trace of this run is not sent: %v", err))
+		}
+	}
 	// Most runs have nothing to do, and looking through all of them takes longer than those.
 	if id == 0 || idle && id%trimRunsEvery != 0 {
 		return
