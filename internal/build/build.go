@@ -5,6 +5,7 @@
 package build
 
 import (
+	"context"
 	"time"
 
 	"buildsys/internal/builddir"
@@ -12,6 +13,7 @@ import (
 	"buildsys/internal/confined"
 	"buildsys/internal/engine"
 	"buildsys/internal/fetch"
+	"buildsys/internal/history"
 	"buildsys/internal/kit"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
@@ -121,6 +123,11 @@ func (e ShownError) Unwrap() error { return e.Err }
 type Surroundings struct {
 	Dial   engine.Dialer
 	Output Output
+	// Command is the command line, for the records of runs.
+	Command []string
+	// Ended is called with each run that has ended and is kept; nil if nobody wants to know. Its error
+	// is a warning.
+	Ended func(context.Context, history.Run) error
 	// Unread leaves outputs unread. Fake engines make none that could be read.
 	Unread bool
 }
@@ -132,11 +139,15 @@ type Session struct {
 	out  Output
 	dial engine.Dialer
 	read bool // check images and RPMs before they are kept
+
+	command []string
+	ended   func(context.Context, history.Run) error
 }
 
 // New returns a session.
 func New(c Config, s Surroundings) *Session {
-	return Session{out: s.Output, dial: s.Dial, read: !s.Unread}.with(c)
+	return Session{out: s.Output, dial: s.Dial, read: !s.Unread, command: s.Command,
+		ended: s.Ended}.with(c)
 }
 
 // with returns the session with another configuration.

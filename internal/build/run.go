@@ -92,10 +92,12 @@ type stepsOptions struct {
 // place. It returns the digests of the images that keys were computed with.
 func (s *Session) runSteps(ctx context.Context, e *engineLink, p plan.Plan, o stepsOptions) (
 	keyed sdk.Digests, err error) {
-	logs := builddir.NewLogFiles(s.dir.Logs(), s.out)
+	logs := builddir.NewLogFiles(s.dir.Logs(), 0o644, s.out)
 	defer logs.Close()
-	tail := progress.NewTail(logTail)
-	sink := progress.Multi{logs, tail, s.out}
+	tail, run := progress.NewTail(logTail), s.record(p, o)
+	var traffic *progress.Traffic
+	defer func() { s.recorded(ctx, run, traffic, err) }()
+	sink := progress.Multi{logs, tail, run, s.out}
 	keyed = o.keyed
 	var caches *remote.Cache
 	var known *executor.Cache
@@ -119,7 +121,8 @@ func (s *Session) runSteps(ctx context.Context, e *engineLink, p plan.Plan, o st
 		sink: sink}
 	report, err := executor.Run(ctx, p, s.executorOptions(p, &use, known, o))
 	summary := report.Summary(tail.Lines, logs.Path)
-	summary.Remote = closeRemote(ctx, caches, sink)
+	traffic = closeRemote(ctx, caches, sink)
+	summary.Remote = traffic
 	return keyed, s.show(ctx, summary, err)
 }
 

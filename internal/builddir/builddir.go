@@ -52,6 +52,15 @@ func (d Dir) KitImage(kit string) string { return filepath.Join(d.Root, "kits", 
 // Logs returns the directory with the whole output of each step.
 func (d Dir) Logs() string { return filepath.Join(d.Root, "logs", d.Arch) }
 
+// MakeReports makes and returns the directory with the reports of runs.
+func (d Dir) MakeReports() (string, error) {
+	if err := d.Check(); err != nil {
+		return "", err
+	}
+	dir := filepath.Join(d.Root, "reports")
+	return dir, os.MkdirAll(dir, 0o755)
+}
+
 // CreateBootLog creates the file for the console of a variant's image when it is booted.
 func (d Dir) CreateBootLog(variant string) (*os.File, error) {
 	if err := d.Check(); err != nil {
@@ -60,7 +69,7 @@ func (d Dir) CreateBootLog(variant string) (*os.File, error) {
 	if err := os.MkdirAll(d.Logs(), 0o755); err != nil {
 		return nil, err
 	}
-	return newFile(filepath.Join(d.Logs(), "boot-"+variant+".log"))
+	return newFile(filepath.Join(d.Logs(), "boot-"+variant+".log"), 0o644)
 }
 
 // State returns the directory with the records of what the outputs were made from.

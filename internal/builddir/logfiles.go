@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -19,6 +20,7 @@ import (
 // a Warning event for warn, and later ones are dropped. It is safe for concurrent use.
 type LogFiles struct {
 	dir  string
+	mode fs.FileMode
 	warn progress.Sink
 
 	mu     sync.Mutex
@@ -28,10 +30,14 @@ type LogFiles struct {
 }
 
 // NewLogFiles returns a LogFiles for the directory dir, which is created when the first step
-// starts.
-func NewLogFiles(dir string, warn progress.Sink) *LogFiles {
-	return &LogFiles{dir: dir, warn: warn, open: map[string]*logFile{}, paths: map[string]string{}}
+// starts. Its files have the given mode, and the directory that and the right to enter.
+func NewLogFiles(dir string, mode fs.FileMode, warn progress.Sink) *LogFiles {
+	return &LogFiles{dir: dir, mode: mode, warn: warn, open: map[string]*logFile{},
+		paths: map[string]string{}}
 }
+
+// LogName returns the name of the log of a step.
+func LogName(step string) string { return fileName(step) + ".log" }
 
 // Event opens, writes or closes the log of the event's step. Lines are written unchanged.
 func (l *LogFiles) Event(e progress.Event) {
@@ -69,11 +75,11 @@ func (l *LogFiles) start(step string) error {
 	if err := l.end(step); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(l.dir, 0o755); err != nil {
+	if err := os.MkdirAll(l.dir, l.mode|l.mode>>2&0o111); err != nil {
 		return err
 	}
-	path := filepath.Join(l.dir, fileName(step)+".log")
-	f, err := newFile(path)
+	path := filepath.Join(l.dir, LogName(step))
+	f, err := newFile(path, l.mode)
 	if err != nil {
 		return err
 	}
@@ -94,11 +100,11 @@ const moment = 100 * time.Millisecond
 
 // newFile replaces a log by an empty one. It is a new file, not a truncated one: whoever still
 // reads the old log keeps reading it, and a link there is removed, not followed.
-func newFile(path string) (*os.File, error) {
+func newFile(path string, mode fs.FileMode) (*os.File, error) {
 	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
 		return nil, err
 	}
-	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 }
 
 func (l *LogFiles) write(step, line string) error {
@@ -131,10 +137,13 @@ func (l *LogFiles) end(step string) error {
 	return errors.Join(f.lines.Flush(), f.file.Close())
 }
 
-// Path returns the log of a step that was started in this run, else "".
+// Path returns the log of a step that was started in this run, else "". All lines so far are in it.
 func (l *LogFiles) Path(step string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if f := l.open[step]; f != nil {
+		_ = f.lines.Flush() // the next line, or the end, has the error again
+	}
 	return l.paths[step]
 }
 

@@ -10,6 +10,7 @@ import (
 	"hash/fnv"
 	"io"
 	"slices"
+	"time"
 
 	"buildsys/internal/errkind"
 	"buildsys/internal/plan"
@@ -25,6 +26,9 @@ func (f *Fleet) Build(ctx context.Context, s plan.Solve, out string,
 		if n == nil {
 			return &SolveError{Name: s.Name, SDK: sdk, class: EngineLost,
 				Err: fmt.Errorf("%w: none of %d engines can be used", errNobody, len(f.nodes))}
+		}
+		if report != nil {
+			report(progress.Event{Time: time.Now(), Kind: progress.StepEngine, Engine: n.host})
 		}
 		err := f.provide(ctx, n, s, sdk)
 		for i := 0; i < len(s.Images) && err == nil; i++ {

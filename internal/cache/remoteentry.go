@@ -28,7 +28,10 @@ func (s *Store) PutRemote(e Entry) error {
 		return err
 	}
 	defer unlock()
-	e.Built, e.Took = time.Now().UTC().Round(0), max(e.Took, 0) // Built is the time of the lookup
+	if e.Took = max(e.Took, 0); e.Built.UnixNano() <= 0 { // it does not say when; the lookup was later
+		e.Built = time.Now()
+	}
+	e.Built = e.Built.UTC().Round(0)
 	// A duration measured on this machine is more accurate.
 	if _, ok := s.Took(e.Step); !ok {
 		s.remember(e.Step, e.Took)

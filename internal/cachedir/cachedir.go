@@ -3,7 +3,11 @@
 // builddir does the same for build/ of a checkout.
 package cachedir
 
-import "path/filepath"
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+)
 
 // Dir is a cache directory, absolute.
 type Dir string
@@ -36,3 +40,12 @@ func (d Dir) SDK() string { return d.path("sdk") }
 
 // Slots returns the directory with the build slots of an engine, which is named by a hash.
 func (d Dir) Slots(engine string) string { return filepath.Join(d.path("slots"), engine) }
+
+// Runs returns the directory with the runs that are kept. Each user has one of their own in a
+// directory that several share.
+func (d Dir) Runs(shared bool) string {
+	if shared {
+		return d.path(fmt.Sprintf("runs-%d", os.Geteuid()))
+	}
+	return d.path("runs")
+}

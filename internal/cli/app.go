@@ -4,16 +4,20 @@
 package cli
 
 import (
+	"context"
+
 	"github.com/spf13/pflag"
 
 	"buildsys/internal/build"
 	"buildsys/internal/cargo"
 	"buildsys/internal/ciservice"
 	"buildsys/internal/errkind"
+	"buildsys/internal/history"
 	"buildsys/internal/manifest"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 	"buildsys/internal/settings"
+	"buildsys/internal/telemetry"
 	"buildsys/internal/workspace"
 )
 
@@ -95,9 +99,15 @@ func (a *app) path(path string) string { return a.caller().Path(path) }
 
 // session returns a session with a configuration.
 func (a *app) session(c build.Config) *build.Session {
-	return build.New(c, build.Surroundings{
-		Dial: a.sys.Dial, Output: a.newConsole(), Unread: a.sys.Unread,
-	})
+	around := build.Surroundings{
+		Dial: a.sys.Dial, Output: a.newConsole(), Command: a.sys.Args, Unread: a.sys.Unread,
+	}
+	if telemetry.Wanted(a.sys.Getenv) {
+		around.Ended = func(ctx context.Context, r history.Run) error {
+			return telemetry.Send(ctx, r, a.sys.Getenv)
+		}
+	}
+	return build.New(c, around)
 }
 
 // config returns the configuration from the settings.

@@ -13,6 +13,7 @@ import (
 	"buildsys/internal/bytesize"
 	"buildsys/internal/cache"
 	"buildsys/internal/errkind"
+	"buildsys/internal/history"
 )
 
 const cacheHelp = `The store keeps the outputs of every step under a hash of everything that went
@@ -21,7 +22,8 @@ in the cache directory (BUILDSYS_CACHE_DIR, else buildsys in the user's cache
 directory), outside of every checkout. All checkouts of a user share it.
 Whatever is damaged counts as never stored: its step runs again.
 
-You can delete the store at any time; steps then run again.`
+You can delete the store at any time; steps then run again. Beside it are the
+runs that are kept (see runs), which stat and trim count as well.`
 
 func newCacheCommand(a *app) *cobra.Command {
 	return group("cache", "Measure, trim and verify the store of built outputs", cacheHelp,
@@ -43,11 +45,20 @@ func newCacheStat(a *app) *cobra.Command {
 			if err != nil {
 				return errkind.BadEnvironment(err)
 			}
+			runs, err := a.keptRuns()
+			if err != nil {
+				return err
+			}
+			kept, err := runs.Stat()
+			if err != nil {
+				return err
+			}
 			if asJSON {
 				return a.printJSON("cache-stat", struct {
 					Dir string `json:"dir"`
 					cache.Stats
-				}{store.Dir, st})
+					Runs history.Stats `json:"runs"`
+				}{store.Dir, st, kept})
 			}
 			fmt.Fprintf(a.sys.Stdout, "store    %s\nentries  %d\nblobs    %d\nsize     %s\n",
 				store.Dir, st.Entries, st.Blobs, bytesize.Format(st.Bytes))
@@ -59,6 +70,7 @@ func newCacheStat(a *app) *cobra.Command {
 				fmt.Fprintf(a.sys.Stdout, "used     between %s and %s\n", st.Oldest.Format(time.DateTime),
 					st.Newest.Format(time.DateTime))
 			}
+			fmt.Fprintf(a.sys.Stdout, "runs     %d, %s\n", kept.Runs, bytesize.Format(kept.Bytes))
 			return nil
 		},
 	}
@@ -74,7 +86,8 @@ func newCacheTrim(a *app) *cobra.Command {
 		Short: "Remove what was not used for a long time",
 		Long: `Removes the results of steps that were not used for longer than --max-age. Then,
 if need be, removes those that were unused for longest, until the store is no
-larger than --max-size. An age is a number and d (days), h, m or s; a size is a
+larger than --max-size. Runs that ended longer ago than --max-age are removed
+too; --max-size does not count them. An age is a number and d (days), h, m or s; a size is a
 number and K, M, G or T (powers of 1024). 0 means no limit. The command waits
 for running builds; builds that start meanwhile wait for it.`,
 		Example: "  buildsys cache trim --max-age 7d --max-size 20G",
@@ -96,11 +109,19 @@ for running builds; builds that start meanwhile wait for it.`,
 			if err != nil {
 				return errkind.BadEnvironment(err)
 			}
-			if asJSON {
-				return a.printJSON("cache-trim", removed)
+			runs, err := a.trimRuns(maxAge)
+			if err != nil {
+				return err
 			}
-			fmt.Fprintf(a.sys.Stdout, "removed %d entries and %d blobs, %s\n",
-				removed.Entries, removed.Blobs, bytesize.Format(removed.Bytes))
+			if asJSON {
+				return a.printJSON("cache-trim", struct {
+					cache.Trimmed
+					Runs history.Stats `json:"runs"`
+				}{removed, runs})
+			}
+			fmt.Fprintf(a.sys.Stdout, "removed %d entries and %d blobs, %s; %d runs, %s\n",
+				removed.Entries, removed.Blobs, bytesize.Format(removed.Bytes), runs.Runs,
+				bytesize.Format(runs.Bytes))
 			return nil
 		},
 	}
@@ -148,7 +169,7 @@ they are needed. If it finds damage, the command exits with 5.`,
 
 // openStore opens the store in the cache directory of the settings.
 func (a *app) openStore() (*cache.Store, error) {
-	dir, err := a.caller().UserCache()
+	dir, _, err := a.caller().UserCache()
 	if err != nil {
 		return nil, err
 	}
@@ -158,6 +179,24 @@ func (a *app) openStore() (*cache.Store, error) {
 	}
 	store.Warn = func(text string) { fmt.Fprintf(a.sys.Stderr, "buildsys: warning: %s\n", text) }
 	return store, nil
+}
+
+// keptRuns returns the runs in the cache directory of the settings.
+func (a *app) keptRuns() (history.Dir, error) {
+	dir, shared, err := a.caller().UserCache()
+	return history.Dir{Path: dir.Runs(shared)}, err
+}
+
+// trimRuns removes the runs that are older than an age, and what is over the usual limits.
+func (a *app) trimRuns(age time.Duration) (history.Stats, error) {
+	runs, err := a.keptRuns()
+	if err != nil {
+		return history.Stats{}, err
+	}
+	limits := history.Usual
+	limits.Age = age
+	removed, err := runs.Trim(limits, time.Now())
+	return removed, errkind.BadEnvironment(err)
 }
 
 // parseAge parses a duration that may also be in days.

@@ -14,7 +14,7 @@ import (
 
 // The commands whose arguments are names of packages or variants.
 var (
-	completePackages = []string{"build-package", "plan", "why", "graph"}
+	completePackages = []string{"build-package", "plan", "why", "graph", "log"}
 	completeVariants = []string{"repack-variant", "boot", "inspect"}
 )
 

@@ -20,9 +20,9 @@ import (
 
 // Builder does one build and leaves its outputs in the existing, empty directory out.
 //
-// It may report StepLog and Warning events; the executor fills in Time and Step. If the error has a
-// method Transient() bool that returns true, the same build may succeed when tried again. When ctx
-// is cancelled, Build stops and returns soon.
+// It may report StepEngine, StepLog and Warning events; the executor fills in Time and Step. If the
+// error has a method Transient() bool that returns true, the same build may succeed when tried
+// again. When ctx is cancelled, Build stops and returns soon.
 type Builder interface {
 	Build(ctx context.Context, s plan.Solve, out string, report func(progress.Event)) error
 }

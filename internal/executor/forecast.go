@@ -181,8 +181,9 @@ func (w worker) foresee(ctx context.Context, after After, names map[string]int) 
 		}
 		return f, unknown, nil
 	}
-	if known && state.Action == act.id && w.vouched(state) {
-		if made, ok := w.inPlace(state.Content); ok {
+	if known && state.Action == act.id {
+		_, vouched := w.vouched(state)
+		if made, ok := w.inPlace(state.Content); ok && vouched {
 			f.Outlook = UpToDate
 			return f, made, nil
 		}

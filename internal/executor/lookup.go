@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"buildsys/internal/builddir"
 	"buildsys/internal/cache"
@@ -19,9 +20,10 @@ import (
 // action is one step whose inputs are known.
 type action struct {
 	id         cache.ActionID
-	transcript string      // may be omitted if the action is the one on record
-	outputs    *outputs    // once they are known
-	remote     cache.Entry // if the outputs are elsewhere
+	transcript string        // may be omitted if the action is the one on record
+	outputs    *outputs      // once they are known
+	remote     cache.Entry   // if the outputs are elsewhere
+	took       time.Duration // how long the build took that made the outputs; 0 if unknown
 }
 
 // lookUp computes the step's key and looks for its outputs: in place; in the store, from which it
@@ -39,16 +41,19 @@ func (w worker) lookUp(ctx context.Context) (act action, found scheduler.Found, 
 	}
 	if known && state.Action == act.id {
 		var ok bool
-		if act.outputs, ok = w.inPlace(state.Content); ok && w.vouched(state) {
-			w.shareStored(act.id)
-			return act, scheduler.Here, nil
+		if act.outputs, ok = w.inPlace(state.Content); ok {
+			if entry, ok := w.vouched(state); ok {
+				w.shareStored(act.id)
+				act.took = entry.Took
+				return act, scheduler.Here, nil
+			}
 		}
 		if act, err = w.key(cache.ActionID{}); err != nil { // everything below needs the transcript
 			return act, scheduler.Missing, err
 		}
 	}
 	if entry, ok := w.stored(act.id); ok {
-		act.outputs = newOutputs(w.step.Name, entry.Content, entry.Files)
+		act.outputs, act.took = newOutputs(w.step.Name, entry.Content, entry.Files), entry.Took
 		w.share(entry)
 		// The outputs may have been made from other inputs to the same bytes, or the record was
 		// lost.
@@ -66,6 +71,7 @@ func (w worker) lookUp(ctx context.Context) (act action, found scheduler.Found, 
 	}
 	if act.remote, known = w.remote(ctx, act); known {
 		act.outputs = newOutputs(w.step.Name, act.remote.Content, act.remote.Files)
+		act.took = act.remote.Took
 		if _, there := w.inPlace(act.remote.Content); there {
 			return act, scheduler.Here, w.remember(act)
 		}
@@ -78,7 +84,10 @@ func (w worker) lookUp(ctx context.Context) (act action, found scheduler.Found, 
 func (w worker) given() (action, scheduler.Found, error) {
 	files, content, err := w.o.Cache.Memo.ScanDir(w.step.Out)
 	state, known := builddir.ReadStateHead(w.o.Cache.State, w.step.ID)
-	if err != nil || len(files) == 0 || !known || state.Content != content || !w.vouched(state) {
+	if err != nil || len(files) == 0 || !known || state.Content != content {
+		return action{}, scheduler.Missing, &NotThereError{Step: w.step.ID, Dir: w.step.Out}
+	}
+	if _, ok := w.vouched(state); !ok {
 		return action{}, scheduler.Missing, &NotThereError{Step: w.step.ID, Dir: w.step.Out}
 	}
 	return action{outputs: newOutputs(w.step.Name, content, files)}, scheduler.Here, nil
@@ -99,14 +108,15 @@ func (w worker) stored(id cache.ActionID) (cache.Entry, bool) {
 	return entry, ok && w.trusts(entry)
 }
 
-// vouched reports whether the store says the same of the outputs in the checkout as their record. A
-// checkout can bring records and outputs along; the store has what this user's runs have made.
-func (w worker) vouched(s builddir.State) bool {
+// vouched returns the entry with which the store says the same of the outputs in the checkout as
+// their record. A checkout can bring records and outputs along; the store has what this user's runs
+// have made.
+func (w worker) vouched(s builddir.State) (cache.Entry, bool) {
 	entry, ok := w.o.Cache.Store.Peek(s.Action)
 	if !ok {
 		entry, ok = w.o.Cache.Store.Remote(s.Action)
 	}
-	return ok && entry.Content == s.Content && w.trusts(entry)
+	return entry, ok && entry.Content == s.Content && w.trusts(entry)
 }
 
 // scratch holds memory for transcripts: nearly all are the ones on record, and not kept.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"buildsys/internal/builddir"
 	"buildsys/internal/cache"
@@ -60,7 +61,9 @@ func (w worker) place(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if _, err := w.o.Cache.Store.Put(entry, dir, ""); err != nil {
+		log := w.fetchLog(ctx, entry, dir+".log")
+		defer func() { _ = os.Remove(log) }() // if it stays, the staging directory is emptied anyway
+		if _, err := w.o.Cache.Store.Put(entry, dir, log); err != nil {
 			w.warn(fmt.Sprintf("the result is not kept in the store: %v", err))
 		}
 		w.staging.Stage("stored")
@@ -96,6 +99,24 @@ func (w worker) fetch(ctx context.Context, entry cache.Entry, dir string) error 
 		return err
 	}
 	return c.Refuse(entry, err)
+}
+
+// fetchLog downloads the log of an entry to a path and returns the path; "" if there is none.
+// Outputs are not refused for want of a log.
+func (w worker) fetchLog(ctx context.Context, entry cache.Entry, path string) string {
+	if entry.Log.IsZero() {
+		return ""
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err == nil {
+		err = errors.Join(w.o.Cache.Remote.FetchLog(ctx, entry, f), f.Close())
+	}
+	if err != nil {
+		w.warn(fmt.Sprintf("its log is not kept: %v", err))
+		_ = os.Remove(path)
+		return ""
+	}
+	return path
 }
 
 // unplaced records that the remote cache does not deliver the outputs it announced. It returns an

@@ -197,6 +197,7 @@ func (w worker) placeJob(ctx context.Context) message {
 }
 
 func (w worker) buildJob(ctx context.Context) message {
+	w.tellReasons()
 	act, err := w.do(ctx)
 	e := scheduler.Event{Kind: scheduler.Finished, Err: err, Fatal: errkind.Is[*GoneError](err)}
 	return message{event: e, action: act}
@@ -239,8 +240,10 @@ func (r *run) ended(d scheduler.Decision) {
 	switch res.Status {
 	case scheduler.Done, scheduler.Cached:
 		e.Kind = progress.StepDone
+		act := r.steps[d.Step].action
+		e.Text, e.Bytes = act.key(), act.outputs.bytes()
 		if res.Status == scheduler.Cached {
-			e.Kind = progress.StepCached
+			e.Kind, e.Duration = progress.StepCached, act.took
 		}
 		if r.made.made[d.Step] != nil { // it has ended again: running jobs keep reading the old ledger
 			// A clone starts without digests, so one serves all steps that were sent back. Those that

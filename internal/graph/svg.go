@@ -36,6 +36,43 @@ func (v View) SVG(w io.Writer) error {
 	return err
 }
 
+// Layout is where the drawing of a view has its boxes and curves, for those who draw it themselves.
+type Layout struct {
+	Width, Height float64
+	Boxes         []Box
+	Curves        []Curve
+}
+
+// Box is a node of a Layout.
+type Box struct {
+	Name                string
+	X, Y, Width, Height float64
+}
+
+// Curve is an edge of a Layout: from the node From to To, which needs it.
+type Curve struct {
+	From, To string
+	Path     string // as in the attribute d of SVG
+	Implied  bool   // by other edges
+}
+
+// Layout returns the places of boxes and curves in the drawing, without a title.
+func (v View) Layout() Layout {
+	d := newDrawing(v)
+	d.order()
+	d.place()
+	l := Layout{Width: d.w, Height: d.h - svgTitle + svgMargin}
+	for i, name := range v.nodes {
+		l.Boxes = append(l.Boxes, Box{name, d.x[i], d.y[i] - svgTitle + svgMargin,
+			d.width[d.column[i]], svgBox})
+	}
+	for _, e := range d.edges {
+		l.Curves = append(l.Curves, Curve{From: v.nodes[e.left], To: v.nodes[e.right],
+			Path: d.curve(e, svgMargin-svgTitle), Implied: e.implied})
+	}
+	return l
+}
+
 // drawing is a view being laid out. Nodes are indexes into view.nodes.
 type drawing struct {
 	v       View
@@ -241,15 +278,20 @@ func (d *drawing) legend(b *strings.Builder) {
 }
 
 func (d *drawing) renderEdge(b *strings.Builder, e drawnEdge) {
-	x1, y1 := d.x[e.left]+d.width[d.column[e.left]], d.y[e.left]+svgBox/2
-	x2, y2 := d.x[e.right], d.y[e.right]+svgBox/2
-	bend := math.Max(svgGap/2, (x2-x1)/3)
 	class := e.kind
 	if e.implied {
 		class += " implied"
 	}
-	fmt.Fprintf(b, `<path class="%s" d="M%.1f %.1fC%.1f %.1f %.1f %.1f %.1f %.1f"/>`+"\n",
-		class, x1, y1, x1+bend, y1, x2-bend, y2, x2, y2)
+	fmt.Fprintf(b, `<path class="%s" d="%s"/>`+"\n", class, d.curve(e, 0))
+}
+
+// curve returns an edge as SVG has it, moved down by some pixels.
+func (d *drawing) curve(e drawnEdge, down float64) string {
+	x1, y1 := d.x[e.left]+d.width[d.column[e.left]], d.y[e.left]+svgBox/2+down
+	x2, y2 := d.x[e.right], d.y[e.right]+svgBox/2+down
+	bend := math.Max(svgGap/2, (x2-x1)/3)
+	return fmt.Sprintf("M%.1f %.1fC%.1f %.1f %.1f %.1f %.1f %.1f",
+		x1, y1, x1+bend, y1, x2-bend, y2, x2, y2)
 }
 
 func (d *drawing) renderNode(b *strings.Builder, i int) {

@@ -16,9 +16,11 @@ const (
 	FetchRetry // an attempt failed and is repeated; Text says which, Err why
 	// FetchDone: the file is there and verified; Text is its name, Duration the time it took.
 	FetchDone
-	StepStart   // a step was handed to the builder
-	StepLog     // one line of a step's output, without its newline, in Text
-	StepDone    // a step's outputs are in place; Duration is its wall time
+	StepStart // a step was handed to the builder
+	StepLog   // one line of a step's output, without its newline, in Text
+	// StepDone: a step's outputs, of which Bytes is the size, are in place; Duration is its wall
+	// time. Text is its key, if it has one: the action ID.
+	StepDone
 	StepFailed  // a step failed; Err says why
 	StepSkipped // a step was not run because the step named in Text failed
 	// StepCancelled: a step that was being worked on was stopped because the run was cancelled.
@@ -30,7 +32,9 @@ const (
 	// Text other work.
 	Heartbeat
 	Warning // something a user should know, in Text; Step may be empty
-	// StepCached: the outputs in place are those that a build would make; nothing was built.
+	// StepCached: the outputs in place are those that a build would make; nothing was built. Text and
+	// Bytes are as for StepDone, and Duration is how long the build took that is not repeated; 0 if
+	// that is not known.
 	StepCached
 	StepRestored // a step's outputs were put in place from the store
 	PlanDone     // the run is over; Duration is its wall time
@@ -50,6 +54,9 @@ const (
 	CommandFailed
 	// Notice: something about the run as a whole that is no warning, in Text.
 	Notice
+	// StepReason: a step is built because of what Text says: "file bash.spec changed". There may be
+	// several.
+	StepReason
 )
 
 // names are the kinds as JSON and stored runs have them. They never change.
@@ -61,7 +68,7 @@ var names = map[Kind]string{
 	StepCached: "step-cached", StepRestored: "step-restored", StepFetched: "step-fetched",
 	StepEngine: "step-engine", EngineReady: "engine-ready", Heartbeat: "heartbeat",
 	RunForecast: "run-forecast", CommandFailed: "command-failed",
-	Warning: "warning", Notice: "notice", PlanDone: "plan-done",
+	Warning: "warning", Notice: "notice", PlanDone: "plan-done", StepReason: "step-reason",
 }
 
 // String returns the name of the kind.
@@ -80,7 +87,7 @@ type Event struct {
 	Err      error
 	Plan     *Plan  // PlanReady: what is known before the run; nil if nothing is
 	Cause    *Cause // StepFailed: what its output says; nil if nobody looked
-	Bytes    int64  // FetchProgress, FetchDone: what came so far; 0 if that is not counted
+	Bytes    int64  // FetchProgress, FetchDone: what came so far; 0 if that is not counted. Also above
 	Size     int64  // FetchProgress, FetchDone: all of it; 0 if that is not known
 	Jobs     int    // EngineReady: builds at once
 	Engine   string // StepEngine: its address

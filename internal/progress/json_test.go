@@ -58,7 +58,7 @@ func TestKindNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for k := PlanReady; k <= Notice; k++ {
+	for k := PlanReady; k <= StepReason; k++ {
 		name := k.String()
 		if other, twice := seen[name]; name == "" || twice {
 			t.Errorf("kind %d has the name %q, and so has %d", k, name, other)

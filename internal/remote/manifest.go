@@ -36,6 +36,7 @@ const (
 	contentNote = "invalid.buildsys.content" // the content ID
 	stepNote    = "invalid.buildsys.step"    // "package/bash x86_64"
 	tookNote    = "invalid.buildsys.took"    // how long the step ran, in nanoseconds
+	builtNote   = "invalid.buildsys.built"   // when, in RFC 3339; older results do not say it
 )
 
 // Limits of accepted results.
@@ -59,7 +60,8 @@ func newManifest(artifactType string, notes map[string]string) spec.Manifest {
 func encodeManifest(e cache.Entry, provenance cache.Blob) ([]byte, error) {
 	m := newManifest(resultType, map[string]string{
 		actionNote: e.Action.String(), contentNote: e.Content.String(), stepNote: e.Step,
-		tookNote: strconv.FormatInt(int64(e.Took), 10),
+		tookNote:  strconv.FormatInt(int64(e.Took), 10),
+		builtNote: e.Built.UTC().Format(time.RFC3339),
 	})
 	m.Layers = append(m.Layers,
 		oci.Describe(transcriptType, oci.BlobOf([]byte(e.Transcript))),
@@ -146,6 +148,10 @@ func complete(e cache.Entry, notes map[string]string) (cache.Entry, error) {
 	took, err := strconv.ParseInt(notes[tookNote], 10, 64)
 	if err == nil && took > 0 { // only a hint for the order of builds
 		e.Took = min(time.Duration(took), maxTook)
+	}
+	built, err := time.Parse(time.RFC3339, notes[builtNote])
+	if err == nil && built.Unix() > 0 && built.Year() < 2200 { // only for people
+		e.Built = built.UTC()
 	}
 	if len(e.Files) == 0 {
 		return e, errors.New("it has no outputs")

@@ -61,6 +61,9 @@ func (w *Writer) Flush() error {
 // JSON returns a JSON document with the same meaning that is safe to show: what would be dangerous
 // in its texts is escaped.
 func JSON(document []byte) []byte {
+	if plainJSON(document) {
+		return document
+	}
 	var out bytes.Buffer
 	for i := 0; i < len(document); {
 		r, size := utf8.DecodeRune(document[i:])
@@ -75,4 +78,14 @@ func JSON(document []byte) []byte {
 		i += size
 	}
 	return out.Bytes()
+}
+
+// plainJSON reports whether a document is one that JSON returns as it is, as most are.
+func plainJSON(document []byte) bool {
+	for i, c := range document {
+		if c >= 0x7f || c == '#' && i > 0 && document[i-1] == c {
+			return false
+		}
+	}
+	return true
 }

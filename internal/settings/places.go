@@ -56,19 +56,18 @@ func makefileEnv(root string, getenv func(string) string) (map[string]string, er
 	return env, nil
 }
 
-// UserCache returns the cache directory for a command that may run outside of a tree, where no tree
-// determines it.
-func (c Caller) UserCache() (dir cachedir.Dir, err error) {
+// UserCache returns the cache directory, and whether others may write to it, for a command that may
+// run outside of a tree, where no tree determines them.
+func (c Caller) UserCache() (dir cachedir.Dir, shared bool, err error) {
 	if _, err := workspace.FindRoot(c.Dir); err != nil && c.told("BUILDSYS_ROOT_DIR") == "" {
 		l := layers{Caller: c}
 		if l.user, err = c.userConfig(); err != nil {
-			return "", err
+			return "", false, err
 		}
-		dir, _, err = l.cache()
-		return dir, err
+		return l.cache()
 	}
 	resolved, err := c.Resolve()
-	return resolved.CacheDir, err
+	return resolved.CacheDir, resolved.Shared, err
 }
 
 // cache reads the settings of the cache directory, and refuses one that others can write to unless

@@ -116,7 +116,7 @@ func TestUserCache(t *testing.T) {
 		{"cache-dir=~", "", dir},
 		{"cache-dir=./~/x", "", filepath.Join(dir, "~/x")},
 	} {
-		got, err := caller(dir, tt.flags, tt.env).UserCache()
+		got, _, err := caller(dir, tt.flags, tt.env).UserCache()
 		if err != nil || string(got) != tt.want {
 			t.Errorf("flags %q, environment %q: %s, %v; want %s", tt.flags, tt.env, got, err, tt.want)
 		}
@@ -132,7 +132,7 @@ func TestCacheOfOthers(t *testing.T) {
 	}
 	env := "BUILDSYS_CACHE_DIR=" + dir
 	_, inTree := caller(root, "", env).Resolve()
-	_, outside := caller(t.TempDir(), "", env).UserCache()
+	_, _, outside := caller(t.TempDir(), "", env).UserCache()
 	for _, err := range []error{inTree, outside} {
 		if !errkind.Is[*cachedir.OwnerError](err) {
 			t.Errorf("%v", err)
@@ -140,7 +140,7 @@ func TestCacheOfOthers(t *testing.T) {
 	}
 	env += " BUILDSYS_CACHE_SHARED=true"
 	_, inTree = caller(root, "", env).Resolve()
-	_, outside = caller(t.TempDir(), "", env).UserCache()
+	_, _, outside = caller(t.TempDir(), "", env).UserCache()
 	if err := errors.Join(inTree, outside); err != nil {
 		t.Errorf("shared: %v", err)
 	}

@@ -1,0 +1,152 @@
+// report: makes a page or a trace of a run that is kept.
+
+package cli
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"buildsys/internal/atomicfile"
+	"buildsys/internal/build"
+	"buildsys/internal/builddir"
+	"buildsys/internal/errkind"
+	"buildsys/internal/history"
+	"buildsys/internal/report"
+)
+
+const reportHelp = `Makes a page about a run, of this checkout the last one unless a number is
+named: when what ran where, the critical path, the graph, why each step was
+built, what failed with its log, what caches saved, how large everything is.
+With --compare it shows what differs from an earlier run as well. The page is
+one file, asks nothing of any network, and can be printed.
+
+With --format trace it is a trace for ui.perfetto.dev or chrome://tracing.
+
+The file is build/reports/run-NUMBER.html, or .json for a trace, or that of -o;
+"-" is standard output.`
+
+// reportRequest holds the flags of report.
+type reportRequest struct {
+	compare      int
+	out, format  string
+	run          int
+	c            build.Config
+	s            *build.Session
+	model, other *report.Model
+}
+
+func newReportCommand(a *app) *cobra.Command {
+	var r reportRequest
+	cmd := &cobra.Command{
+		Use:   "report [RUN]",
+		Short: "Make a page or a trace of a run",
+		Long:  reportHelp,
+		Args:  usage(cobra.MaximumNArgs(1)),
+		RunE: func(_ *cobra.Command, args []string) (err error) {
+			if len(args) > 0 {
+				if r.run, err = strconv.Atoi(args[0]); err != nil || r.run < 1 {
+					return errkind.Usagef("%q is not the number of a run: 'buildsys runs' lists them", args[0])
+				}
+			}
+			if r.c, r.s, err = a.resolve(); err != nil {
+				return err
+			}
+			return a.report(&r)
+		},
+	}
+	cmd.Flags().IntVar(&r.compare, "compare", 0, "show what differs from the run with this number")
+	cmd.Flags().StringVarP(&r.out, "output", "o", "", "file to write; - for standard output")
+	cmd.Flags().StringVar(&r.format, "format", "html", "html or trace")
+	return cmd
+}
+
+// report makes the document.
+func (a *app) report(r *reportRequest) error {
+	run, err := pickRun(r.s, r.run)
+	if err != nil {
+		return err
+	}
+	if r.model, err = r.read(run); err != nil {
+		return err
+	}
+	if r.compare != 0 {
+		earlier, err := r.s.Runs().Open(r.compare)
+		if err != nil {
+			return err
+		}
+		if r.other, err = r.read(earlier); err != nil {
+			return err
+		}
+	}
+	var text bytes.Buffer
+	if err := r.write(&text); err != nil {
+		return err
+	}
+	if r.out == "-" {
+		_, err := a.sys.terminal.stdout.Write(text.Bytes())
+		return err
+	}
+	name, err := a.reportFile(r, run.ID)
+	if err != nil {
+		return err
+	}
+	// Others may read the tree, but not what their neighbour builds.
+	if err := atomicfile.Replace(name, text.Bytes(), 0o600); err != nil {
+		return errkind.BadEnvironment(err)
+	}
+	fmt.Fprintln(a.sys.Stdout, name)
+	return nil
+}
+
+// read reads a run.
+func (r *reportRequest) read(run history.Run) (*report.Model, error) {
+	results, err := r.s.Results()
+	if err != nil {
+		return nil, err
+	}
+	m, err := report.New(run, report.Sources{Files: func(step, key string) (files []report.File) {
+		if e, ok := results(step, key); ok {
+			for _, f := range e.Files {
+				files = append(files, report.File{Name: f.Name, Size: f.Size})
+			}
+		}
+		return files
+	}})
+	if err != nil {
+		return nil, errkind.Environmentf("the events of run %d cannot be read: %w", run.ID, err)
+	}
+	return m, nil
+}
+
+func (r *reportRequest) write(w io.Writer) error {
+	switch {
+	case r.format == "html":
+		return report.HTML(w, r.model, r.other)
+	case r.format != "trace":
+		return errkind.Usagef("--format is html or trace, not %q", r.format)
+	case r.other != nil:
+		return errkind.Usagef("--compare is for pages: --format trace has one run")
+	}
+	return report.Trace(w, r.model)
+}
+
+// reportFile returns the absolute name of the file to write.
+func (a *app) reportFile(r *reportRequest, id int) (string, error) {
+	if r.out != "" {
+		return a.path(r.out), nil
+	}
+	dir, err := builddir.In(r.c.Root, r.c.Arch).MakeReports()
+	if err != nil {
+		return "", errkind.BadEnvironment(err)
+	}
+	ext := ".html"
+	if r.format == "trace" {
+		ext = ".json"
+	}
+	return filepath.Join(dir, fmt.Sprintf("run-%d%s", id, ext)), nil
+}
