@@ -95,7 +95,9 @@ func (s *Session) runSteps(ctx context.Context, e *engineLink, p plan.Plan, o st
 	logs := builddir.NewLogFiles(s.dir.Logs(), s.out)
 	defer logs.Close()
 	tail := progress.NewTail(logTail)
-	sink := progress.Multi{logs, tail, s.out}
+	explain := &explainer{s: s, log: logs.Path, tail: tail.Lines, next: s.out,
+		causes: map[string]*progress.Cause{}}
+	sink := progress.Multi{logs, tail, explain}
 	keyed = o.keyed
 	var caches *remote.Cache
 	var known *executor.Cache
@@ -119,6 +121,7 @@ func (s *Session) runSteps(ctx context.Context, e *engineLink, p plan.Plan, o st
 		sink: sink}
 	report, err := executor.Run(ctx, p, s.executorOptions(p, &use, known, o))
 	summary := report.Summary(tail.Lines, logs.Path)
+	explain.add(&summary)
 	summary.Remote = closeRemote(ctx, caches, sink)
 	return keyed, s.show(ctx, summary, err)
 }

@@ -325,12 +325,7 @@ func (l *linter) packagesOf(name string) []string {
 
 // entry returns the manifest line that makes a package a dependency of something in dir.
 func (l *linter) entry(dir, pkg string) string {
-	up := "../"
-	if !strings.HasPrefix(dir, "packages/") {
-		up = "../../packages/"
-	}
-	p := l.ws.Packages[pkg]
-	return fmt.Sprintf("%s = { path = %q }", p.Crate, up+path.Base(p.Dir))
+	return l.ws.Entry(dir, l.ws.Packages[pkg])
 }
 
 // entries returns the lines for several packages, of which one suffices.
