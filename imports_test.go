@@ -78,7 +78,7 @@ var mayImport = map[string][]string{
 		"sbkeys", "sdk", "workspace",
 	},
 	"codebuild": {"plan"},
-	"lint":      {"confined", "graph", "manifest", "workspace"},
+	"lint":      {"atomicfile", "confined", "graph", "manifest", "workspace"},
 	"scaffold":  {"confined", "errkind", "manifest", "workspace"},
 	"settings": {
 		"build", "bytesize", "cachedir", "ciservice", "confined", "engine", "errkind", "manifest",
