@@ -74,7 +74,7 @@ var mayImport = map[string][]string{
 	"build": {
 		"atomicfile", "builddir", "bytesize", "cache", "cachedir", "cargo", "confined", "ctxio",
 		"diagnosis", "doctor", "engine", "errkind", "executor", "fetch", "git", "gomod", "graph",
-		"image", "kit", "manifest", "network", "plan", "progress", "remote", "rpm", "safetext",
+		"image", "kit", "lint", "manifest", "network", "plan", "progress", "remote", "rpm", "safetext",
 		"sbkeys", "sdk", "workspace",
 	},
 	"codebuild": {"plan"},

@@ -118,7 +118,7 @@ func (s *Session) runSteps(ctx context.Context, e *engineLink, p plan.Plan, o st
 		defer s.saveMemo(known.Memo)
 	}
 	use := engineUse{link: e, images: s.images(p, caches, sink), keyed: keyed, unit: o.unit,
-		sink: sink}
+		sink: sink, vet: func(pending []plan.Step) error { return s.vet(p, pending) }}
 	report, err := executor.Run(ctx, p, s.executorOptions(p, &use, known, o))
 	summary := report.Summary(tail.Lines, logs.Path)
 	explain.add(&summary)

@@ -151,7 +151,8 @@ func Tree(ws *workspace.Workspace, fallback fs.FS, arches ...string) ([]Finding,
 	findings := slices.Concat(odd, merge(runs, arches), inAll(unused))
 	for _, p := range ws.Warnings {
 		p.Warning = false
-		findings = append(findings, Finding{Level: Warning, Check: CheckIgnoredInTree, Problem: p})
+		findings = append(findings, Finding{Level: Warning, Check: CheckIgnoredInTree, Problem: p,
+			Of: stepOf(p.File)})
 	}
 	return sorted(findings), nil
 }
@@ -341,6 +342,21 @@ type subject struct {
 }
 
 func of(check Check, name string) subject { return subject{check, packageStep(name)} }
+
+// stepOf returns the ID of the step that a file belongs to, or "".
+func stepOf(file string) string {
+	parts := strings.SplitN(file, "/", 3)
+	if len(parts) < 3 {
+		return ""
+	}
+	switch parts[0] {
+	case "packages":
+		return packageStep(parts[1])
+	case "variants":
+		return "variant/" + parts[1]
+	}
+	return ""
+}
 
 func packageStep(name string) string { return "package/" + name }
 
