@@ -61,7 +61,7 @@ type finding struct {
 
 // rules are asked in this order: first those that know the cause best.
 var rules = []func(*output) (finding, bool){
-	missingSource, fromRecipe, specError, patchFails, patchFailsInGit, filesNotFound, filesUnpackaged,
+	missingSource, specError, fromRecipe, patchFails, patchFailsInGit, filesNotFound, filesUnpackaged,
 	checkOfTarget, missingFile, missingHeader, missingLibrary, missingPackage, missingProgram,
 	compileError, rustError, undefined, configureError, makeError, anyError,
 }
