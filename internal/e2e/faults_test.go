@@ -85,8 +85,8 @@ func TestFailureStopsOnlyDependants(t *testing.T) {
 	noDebris(t, root)
 }
 
-// TestUndeclaredDependency has a spec that requires a package its manifest does not list: nothing is
-// built, and the message has the line to add, which lint --fix writes.
+// TestUndeclaredDependency has a spec that requires a package its manifest does not list: nothing
+// is built, and the message has the line to add, which lint --fix writes.
 func TestUndeclaredDependency(t *testing.T) {
 	needEngine(t)
 	root := writeTree(t, pkg{name: "library"}, pkg{name: "program", needs: []string{"library"}})

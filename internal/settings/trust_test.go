@@ -41,6 +41,7 @@ func TestTreeMayNotSet(t *testing.T) {
 		"BUILDSYS_CACHE_SHARED":            "true",
 		"BUILDSYS_STEP_TIMEOUT":            "0s",
 		"BUILDSYS_PROGRESS":                "json",
+		"BUILDSYS_CI":                      "github",
 		"BUILDSYS_STEP_OUTPUT":             "0",
 		"BUILDSYS_CGROUP_PARENT":           "/",
 		"BUILDSYS_CACHE_TO":                "oci://evil.example/x",
