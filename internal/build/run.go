@@ -97,7 +97,9 @@ func (s *Session) runSteps(ctx context.Context, e *engineLink, p plan.Plan, o st
 	tail, run := progress.NewTail(logTail), s.record(p, o)
 	var traffic *progress.Traffic
 	defer func() { s.recorded(ctx, run, traffic, err) }()
-	sink := progress.Multi{logs, tail, run, s.out}
+	explain := &explainer{s: s, log: logs.Path, tail: tail.Lines, next: progress.Multi{run, s.out},
+		causes: map[string]*progress.Cause{}}
+	sink := progress.Multi{logs, tail, explain}
 	keyed = o.keyed
 	var caches *remote.Cache
 	var known *executor.Cache
@@ -118,9 +120,10 @@ func (s *Session) runSteps(ctx context.Context, e *engineLink, p plan.Plan, o st
 		defer s.saveMemo(known.Memo)
 	}
 	use := engineUse{link: e, images: s.images(p, caches, sink), keyed: keyed, unit: o.unit,
-		sink: sink}
+		sink: sink, vet: func(pending []plan.Step) error { return s.vet(p, pending) }}
 	report, err := executor.Run(ctx, p, s.executorOptions(p, &use, known, o))
 	summary := report.Summary(tail.Lines, logs.Path)
+	explain.add(&summary)
 	traffic = closeRemote(ctx, caches, sink)
 	summary.Remote = traffic
 	return keyed, s.show(ctx, summary, err)

@@ -108,6 +108,11 @@ func (e *SolveError) ErrorKind() errkind.Kind {
 	return errkind.StepFailed
 }
 
+// InOutput reports whether the step's output has the reason, and the exit status of its process.
+func (e *SolveError) InOutput() (exit int, ok bool) {
+	return e.ExitCode, e.class == StepFailed && e.ExitCode != 0 && e.FileLimit == 0
+}
+
 // Reason returns the class as text.
 func (e *SolveError) Reason() string { return string(e.class) }
 
@@ -404,7 +409,11 @@ func shorten(s string) string {
 	if _, instruction, ok := strings.Cut(s, "] "); ok && strings.HasPrefix(s, "[") {
 		s = instruction
 	}
-	s = cleanLine([]byte(strings.Join(strings.Fields(s), " ")))
+	words := strings.Fields(s)
+	for len(words) > 1 && words[0] == "RUN" && strings.HasPrefix(words[1], "--") {
+		words = slices.Delete(words, 1, 2) // its mounts say nothing about the failure
+	}
+	s = cleanLine([]byte(strings.Join(words, " ")))
 	if r := []rune(s); len(r) > limit {
 		return string(r[:limit-1]) + "…"
 	}

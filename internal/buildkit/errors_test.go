@@ -157,8 +157,8 @@ func TestSolveErrorText(t *testing.T) {
 			strings.Repeat("y", 200),
 		line: "Dockerfile:7",
 	}
-	want := "building bash x86_64: RUN --mount=x bash /host/recipe/tools/package/build-rpm " +
-		strings.Repeat("y", 43) + "… (Dockerfile:7) failed with exit code 7"
+	want := "building bash x86_64: RUN bash /host/recipe/tools/package/build-rpm " +
+		strings.Repeat("y", 53) + "… (Dockerfile:7) failed with exit code 7"
 	if got := f.solveError("bash x86_64", "sdk").Error(); got != want {
 		t.Errorf("%q\nwant\n%q", got, want)
 	}

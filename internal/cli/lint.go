@@ -5,6 +5,8 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -16,10 +18,17 @@ import (
 	"buildsys/internal/workspace"
 )
 
+// lintOptions is what a lint is about and what is done about it.
+type lintOptions struct {
+	names []string
+	json  bool
+	fix   bool
+}
+
 func newLintCommand(a *app) *cobra.Command {
-	var asJSON bool
+	var o lintOptions
 	cmd := &cobra.Command{
-		Use:   "lint",
+		Use:   "lint [NAME...]",
 		Short: "Compare spec files with manifests",
 		Long: `Compares every spec with its manifest, without a build or an engine. It finds
 needs that are not declared, with the line to add; declared dependencies,
@@ -30,30 +39,48 @@ files outside the sysroot and owners that no package makes. In a foreign tree
 it also lists what the tree's own program ignores, such as unknown keys; with
 --strict these are errors, as they are in trees written for buildsys.
 
+With names it looks at these packages, the packages of these kits, and these
+variants with all packages in them. Inside packages/NAME/ it looks at that
+package.
+
 Each finding is one line, FILE:LINE: WHAT IS WRONG; WHAT TO DO. Warnings begin
 with "warning:". The exit status is 2 if there is an error, and 0 if there are
 only warnings. Both branches of every %if are read. What only rpm can expand is
 skipped, and what depends on it is at most a warning.
 
+With --fix it writes the lines that findings say to add, and line ends, where
+that is exact and changes nothing else, shows the changes, and then what is
+left. Files behind symbolic links stay as they are.
+
+A build makes the same comparison before it starts its first container, for what
+it is going to build, and ends with status 2 if that cannot succeed.
+
 With --json it prints {"format": 1, "kind": "lint", "findings": [{"level": "error"
-or "warning", "file", "line", "message", "hint"}...]}; line is 0 for a file as a
-whole.`,
-		Args: usage(cobra.NoArgs),
-		RunE: func(*cobra.Command, []string) error {
+or "warning", "file", "line", "message", "hint", "check", "certain"}...]}; line is 0 for
+a file as a whole; an error is certain if no build can succeed with it.`,
+		RunE: func(_ *cobra.Command, names []string) error {
 			a.keepsNothing = true
 			c, _, err := a.resolve()
 			if err != nil {
 				return err
 			}
-			return a.lint(c, asJSON)
+			here, ok := workspace.Here(c.Root, a.sys.Dir)
+			if o.names = names; len(names) == 0 && ok {
+				o.names = []string{here.String()}
+			}
+			return a.lint(c, o)
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "write the findings as JSON")
+	cmd.Flags().BoolVar(&o.json, "json", false, "write the findings as JSON")
+	cmd.Flags().BoolVar(&o.fix, "fix", false, "write what findings say to write, where it is exact")
 	return cmd
 }
 
-func (a *app) lint(c build.Config, asJSON bool) error {
-	findings, packages, err := lintFindings(c)
+func (a *app) lint(c build.Config, o lintOptions) error {
+	findings, packages, err := lintFindings(c, o.names)
+	if err == nil && o.fix {
+		findings, packages, err = a.fixFindings(c, o, findings)
+	}
 	if err != nil {
 		return err
 	}
@@ -67,7 +94,7 @@ func (a *app) lint(c build.Config, asJSON bool) error {
 		}
 	}
 	a.annotate(notes)
-	if asJSON {
+	if o.json {
 		err = a.printJSON("lint", map[string]any{"findings": jsonFindings(findings)})
 	} else {
 		for _, f := range findings {
@@ -82,21 +109,94 @@ func (a *app) lint(c build.Config, asJSON bool) error {
 	return err
 }
 
-// lintFindings checks the tree. Specs can be compared only with valid manifests, so in a tree with
-// mistakes in manifests these are the only findings.
-func lintFindings(c build.Config) (findings []lint.Finding, packages int, err error) {
+// mostFixes is how often the tree is looked at again: a mended mistake may have hidden another.
+const mostFixes = 5
+
+// fixFindings writes the exact fixes of findings, and returns what is left.
+func (a *app) fixFindings(c build.Config, o lintOptions, findings []lint.Finding) (
+	[]lint.Finding, int, error) {
+	out := a.sys.Stdout
+	if o.json {
+		out = a.sys.Stderr
+	}
+	for range mostFixes {
+		diffs, err := lint.Write(c.Root, findings)
+		for _, text := range diffs {
+			fmt.Fprint(out, text)
+		}
+		if err != nil {
+			return nil, 0, errkind.BadUsage(err)
+		}
+		if len(diffs) == 0 {
+			break
+		}
+		if findings, _, err = lintFindings(c, o.names); err != nil {
+			return nil, 0, err
+		}
+	}
+	return lintFindings(c, o.names)
+}
+
+// lintFindings checks what is named, or the tree. Specs can be compared only with valid manifests,
+// so in a tree with mistakes in manifests these are the only findings.
+func lintFindings(c build.Config, names []string) (findings []lint.Finding, packages int,
+	err error) {
 	ws, err := workspace.Load(c.Root, c.Strictness)
 	if problems, ok := errors.AsType[manifest.Problems](err); ok {
 		for _, p := range problems {
-			findings = append(findings, lint.Finding{Level: lint.Error, Problem: p})
+			findings = append(findings, lint.Finding{Level: lint.Error, Check: lint.CheckInvalidInTree,
+				Problem: p})
 		}
 		return findings, 0, nil
 	}
 	if err != nil {
 		return nil, 0, err
 	}
+	steps, err := lintSteps(ws, names)
+	if err != nil {
+		return nil, 0, err
+	}
 	findings, err = lint.Tree(ws, buildsys.Recipe)
-	return findings, len(ws.Packages), err
+	findings = slices.DeleteFunc(findings, func(f lint.Finding) bool { return !steps[f.Of] })
+	for step := range steps {
+		if strings.HasPrefix(step, "package/") {
+			packages++
+		}
+	}
+	return findings, packages, err
+}
+
+// lintSteps returns the steps that names are about: packages, the packages of kits, variants with
+// all packages in them. Without names it returns those of the tree, and "" for the rest of it.
+func lintSteps(ws *workspace.Workspace, names []string) (map[string]bool, error) {
+	steps := map[string]bool{}
+	add := func(kind workspace.Kind, names ...string) {
+		for _, name := range names {
+			steps[workspace.Target{Kind: kind, Name: name}.String()] = true
+		}
+	}
+	if len(names) == 0 {
+		steps[""] = true
+		add(workspace.PackageKind, ws.PackageNames()...)
+		add(workspace.VariantKind, ws.VariantNames()...)
+		add(workspace.KitKind, ws.KitNames()...)
+	}
+	for _, text := range names {
+		t, err := ws.Find(text)
+		if err != nil {
+			return nil, err
+		}
+		add(t.Kind, t.Name)
+		switch t.Kind {
+		case workspace.KitKind:
+			add(workspace.PackageKind, ws.KitContents(t.Name)...)
+		case workspace.VariantKind:
+			v := ws.Variants[t.Name]
+			closure := ws.Graph().Closure(slices.Concat(v.BuildRequires, v.Requires)...)
+			add(workspace.PackageKind, workspace.Packages(closure)...)
+		}
+	}
+	return steps, nil
 }
 
 // findingJSON is one finding of lint --json.
@@ -106,12 +206,15 @@ type findingJSON struct {
 	Line    int        `json:"line"`
 	Message string     `json:"message"`
 	Hint    string     `json:"hint"`
+	Check   lint.Check `json:"check"`
+	Certain bool       `json:"certain"`
 }
 
 func jsonFindings(findings []lint.Finding) []findingJSON {
 	out := []findingJSON{}
 	for _, f := range findings {
-		out = append(out, findingJSON{f.Level, f.File, f.Line, f.Msg, f.Hint})
+		out = append(out, findingJSON{f.Level, f.File, f.Line, f.Msg, f.Hint, f.Check,
+			f.Certain()})
 	}
 	return out
 }

@@ -160,10 +160,13 @@ func twoliterPackages(t *testing.T, sdk []string) {
 	spec := read(t, root, "packages/tool/tool.spec")
 	write(t, root, "packages/tool/tool.spec",
 		strings.Replace(spec, "%prep\n", "%prep\n%patch -P6\n", 1))
+	buildsys(t, root, sdk, "build-package", "tool").must(t, 2, "applies patch 6")
+	write(t, root, "packages/tool/tool.spec", "%{lua:print('')}\n"+
+		strings.Replace(spec, "%prep\n", "%prep\n%patch -P6\n", 1))
 	buildsys(t, root, sdk, "build-package", "tool").must(t, 3, "error: No patch number 6",
 		"packages/tool/tool.spec has errors")
 	write(t, root, "packages/tool/tool.spec", "BuildRequires: other-tool\n"+
-		"BuildRequires: %{_cross_os}libother-devel\n"+spec)
+		"BuildRequires: %{lua:print(rpm.expand('%{_cross_os}libother-devel'))}\n"+spec)
 	buildsys(t, root, sdk, "build-package", "tool").must(t, 3,
 		"needs other-tool, which neither the SDK image nor a package of its build-dependencies provides",
 		`if packages/libother makes it, add libother = { path = "../libother" }`)

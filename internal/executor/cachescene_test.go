@@ -143,8 +143,8 @@ func (s *scene) warnings() string {
 }
 
 // noEngine returns a Prepare function that must not be called.
-func noEngine(t *testing.T) func(context.Context) (int, error) {
-	return func(context.Context) (int, error) {
+func noEngine(t *testing.T) func(context.Context, []plan.Step) (int, error) {
+	return func(context.Context, []plan.Step) (int, error) {
 		t.Error("the builder was prepared although nothing has to be built")
 		return 1, nil
 	}

@@ -26,7 +26,7 @@ func TestPrepareOnceAndOnlyForAMiss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newCachedScene(t, 0, "a:", "b:", "c:", "d: a b c")
 		prepared := 0
-		s.opts.Prepare = func(context.Context) (int, error) {
+		s.opts.Prepare = func(context.Context, []plan.Step) (int, error) {
 			prepared++
 			time.Sleep(time.Second)
 			return 2, nil
@@ -76,7 +76,7 @@ func TestPrepareFails(t *testing.T) {
 				return ctx.Err()
 			}
 			refused := errors.New("connection refused")
-			s.opts.Prepare = func(context.Context) (int, error) {
+			s.opts.Prepare = func(context.Context, []plan.Step) (int, error) {
 				time.Sleep(time.Second)
 				return 0, refused
 			}
@@ -109,7 +109,7 @@ func TestPrepareHangs(t *testing.T) {
 		s := newCachedScene(t, 0, "a:", "b: a")
 		release := make(chan struct{})
 		defer close(release)
-		s.opts.Prepare = func(context.Context) (int, error) { <-release; return 1, nil }
+		s.opts.Prepare = func(context.Context, []plan.Step) (int, error) { <-release; return 1, nil }
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
 		rep, err := executor.Run(ctx, s.plan, s.opts)

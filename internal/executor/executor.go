@@ -40,8 +40,8 @@ type Options struct {
 	Jobs  int // builds at once; 0 means what Prepare says, or 1
 	// Prepare makes the builder ready and returns how many builds it can run well at once. It is
 	// called once, before the first build: a run in which nothing has to be built needs no builder.
-	// Its error ends the run. It may be nil.
-	Prepare func(ctx context.Context) (jobs int, err error)
+	// pending are the steps that have not ended then. Its error ends the run. It may be nil.
+	Prepare func(ctx context.Context, pending []plan.Step) (jobs int, err error)
 	// Ready waits until the builder can be used again after a build ended with a transient error,
 	// for as long as that is reasonable; its error ends the run with a *GoneError. It may be called
 	// for several steps at once, and may be nil.

@@ -158,7 +158,7 @@ func (r *run) launch(ctx context.Context, j job) {
 	case scheduler.Place:
 		do = w.placeJob
 	case scheduler.Prepare:
-		do = r.o.prepareJob
+		do = r.prepareJob()
 	case scheduler.Build:
 		r.steps[j.step].began = r.o.now()
 		r.emit(progress.Event{Kind: progress.StepStart, Step: w.step.ID}, r.machine.Ended())
@@ -203,10 +203,18 @@ func (w worker) buildJob(ctx context.Context) message {
 	return message{event: e, action: act}
 }
 
-func (o Options) prepareJob(ctx context.Context) message {
-	jobs, err := o.Prepare(ctx)
-	e := scheduler.Event{Kind: scheduler.Prepared, Jobs: cmp.Or(o.Jobs, max(jobs, 1)), Err: err}
-	return message{event: e}
+func (r *run) prepareJob() func(context.Context) message {
+	var pending []plan.Step
+	for i, s := range r.plan.Steps {
+		if r.machine.Result(i).Status == 0 {
+			pending = append(pending, s)
+		}
+	}
+	return func(ctx context.Context) message {
+		jobs, err := r.o.Prepare(ctx, pending)
+		return message{event: scheduler.Event{Kind: scheduler.Prepared,
+			Jobs: cmp.Or(r.o.Jobs, max(jobs, 1)), Err: err}}
+	}
 }
 
 // receive records the result of a job and reports it to the scheduler.

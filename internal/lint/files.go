@@ -35,7 +35,8 @@ func (l *linter) checkSources(name string) {
 		if near := manifest.Nearest(s.Name, names); near != "" {
 			hint = "did you mean \"" + near + "\"?"
 		}
-		l.find(level, l.specFile(name), s.Line, hint, "%s %q is neither in %s nor an external file",
+		l.find(of(CheckSources, name), level, l.specFile(name), s.Line,
+			hint, "%s %q is neither in %s nor an external file",
 			s.Tag, s.Name, l.ws.Packages[name].Dir)
 	}
 }
@@ -56,17 +57,19 @@ func (l *linter) checkFiles(name string) {
 	for _, f := range l.ws.Files(p) {
 		if base := path.Base(f.Name); !used(base) && !strings.HasSuffix(base, ".spec") &&
 			!strings.HasPrefix(base, "README") {
-			l.useless(path.Join(p.Dir, f.Name), 0, "add a Source for it, or remove it",
+			l.useless(of(CheckUnusedFiles, name), path.Join(p.Dir, f.Name), 0,
+				"add a Source for it, or remove it",
 				"no line of %s.spec names this file", name)
 		}
 	}
 	for _, e := range p.ExternalFiles {
 		if !used(e.Name()) {
-			l.useless(p.File, e.Line, "add a Source for it, or remove it",
+			l.useless(of(CheckUnusedFiles, name), p.File, e.Line, "add a Source for it, or remove it",
 				"no line of %s.spec names the external file %q", name, e.Name())
 		}
 		if b := e.BundleName(); b != "" && !used(b) {
-			l.useless(p.File, e.Line, "add a Source for it, or remove bundle-modules",
+			l.useless(of(CheckUnusedFiles, name), p.File, e.Line,
+				"add a Source for it, or remove bundle-modules",
 				"no line of %s.spec names the bundled modules %q", name, b)
 		}
 	}
@@ -77,7 +80,8 @@ func (l *linter) checkFiles(name string) {
 func (l *linter) checkNames(name string) {
 	for _, rpm := range l.specs[name].RPMs {
 		if l.prefix != "" && !strings.HasPrefix(rpm.Name, l.prefix) {
-			l.find(Warning, l.specFile(name), rpm.Line, "begin its name with %{_cross_os}",
+			l.find(of(CheckNames, name), Warning, l.specFile(name), rpm.Line,
+				"begin its name with %{_cross_os}",
 				"RPM %s does not begin with %q, so no variant can include it", rpm.Name, l.prefix)
 		}
 	}

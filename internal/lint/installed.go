@@ -65,13 +65,15 @@ func (l *linter) checkInstalled(name string) {
 	for _, f := range l.specs[name].Installed {
 		if len(root) == 1 && path.IsAbs(root[0]) && f.Path != "" && f.Path != root[0] &&
 			!strings.HasPrefix(f.Path, root[0]+"/") {
-			l.find(Warning, l.specFile(name), f.Line, "use the %{_cross_…} macros",
+			l.find(of(CheckInstalled, name), Warning, l.specFile(name), f.Line,
+				"use the %{_cross_…} macros",
 				"installs %s outside %s, so no image can hold the RPM", f.Path, root[0])
 		}
 		for _, owner := range f.Names {
 			if !l.ownerMade(owner) {
-				l.find(Warning, l.specFile(name), f.Line, "add a line of sysusers.d for it to a package, or "+
-					"Provides: user("+owner+") or group("+owner+")",
+				l.find(of(CheckInstalled, name), Warning, l.specFile(name), f.Line,
+					"add a line of sysusers.d for it to a package, or "+
+						"Provides: user("+owner+") or group("+owner+")",
 					"gives a file to %q, which no package of the tree makes a user or group", owner)
 			}
 		}
@@ -121,8 +123,9 @@ func (l *linter) checkArchives(name string) {
 	}
 	for _, s := range spec.Sources {
 		if strings.HasSuffix(s.Name, ".zip") && !spec.mentions("unzip") {
-			l.find(Warning, l.specFile(name), s.Line, "add unzip to sdk/packages.list, or take another "+
-				"archive", "%%setup needs unzip for %s, which the SDK does not have", s.Name)
+			l.find(of(CheckArchives, name), Warning, l.specFile(name), s.Line,
+				"add unzip to sdk/packages.list, or take another "+
+					"archive", "%%setup needs unzip for %s, which the SDK does not have", s.Name)
 		}
 	}
 }

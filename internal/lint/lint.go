@@ -32,11 +32,47 @@ const (
 	Warning Level = "warning"
 )
 
+// Check is what found something. Its name is for programs and does not change.
+type Check string
+
+// The checks.
+const (
+	CheckReadable      Check = "readable"         // rpmbuild can read the spec
+	CheckLineEnds      Check = "line-ends"        // of Unix
+	CheckSources       Check = "sources"          // each Source and Patch is there
+	CheckPatches       Check = "patches"          // that are applied have a number
+	CheckBuildNeeds    Check = "build-needs"      // BuildRequires are met by build-dependencies
+	CheckRunNeeds      Check = "run-needs"        // Requires are met where an RPM is installed
+	CheckIncluded      Check = "included"         // RPMs that an image includes are made
+	CheckTwice         Check = "twice"            // an image has each RPM from one package
+	CheckNames         Check = "names"            // of RPMs begin with the prefix
+	CheckInstalled     Check = "installed"        // files are in the sysroot and have known owners
+	CheckArchives      Check = "archives"         // the SDK can unpack the sources
+	CheckUnusedFiles   Check = "unused-files"     // of a package are named by its spec
+	CheckUnusedNeeds   Check = "unused-needs"     // dependencies are used
+	CheckIgnoredInTree Check = "ignored"          // the tree's own program ignores nothing
+	CheckInvalidInTree Check = "invalid-manifest" // manifests can be read
+)
+
+// certain are the checks whose errors no build can survive. Those of the others may show only in
+// an image, or elsewhere.
+var certain = map[Check]bool{CheckReadable: true, CheckSources: true, CheckPatches: true,
+	CheckBuildNeeds: true,
+	CheckIncluded:   true}
+
 // Finding is one disagreement between a spec and a manifest.
 type Finding struct {
 	Level Level
+	Check Check
+	// Of is the ID of the step that it is about: "package/bash", "variant/qemu-dev". It is
+	// empty for mistakes in manifests.
+	Of  string
+	Fix Fix // zero if there is no exact one
 	manifest.Problem
 }
+
+// Certain reports whether the build of what the finding is about must fail.
+func (f Finding) Certain() bool { return f.Level == Error && certain[f.Check] }
 
 // String returns the finding on one line, in the form of a mistake in a manifest.
 func (f Finding) String() string {
@@ -62,11 +98,15 @@ func read(tree fs.FS, name string) ([]byte, error) {
 	return nil, manifest.Problems{{File: name, Msg: "cannot be read: " + err.Error()}}
 }
 
-// Tree checks a whole tree, once for each architecture, because macros may differ. RPM macros come
+// Tree checks a whole tree, once for each of the architectures, because macros may differ; without
+// any, for all. RPM macros come
 // from the tree's macros/. Without these, a tree written for buildsys uses those in fallback, and a
 // foreign tree the few of the SDK's that matter here. Warnings from Load come first in a file. An
 // error means that a file could not be read.
-func Tree(ws *workspace.Workspace, fallback fs.FS) ([]Finding, error) {
+func Tree(ws *workspace.Workspace, fallback fs.FS, arches ...string) ([]Finding, error) {
+	if len(arches) == 0 {
+		arches = manifest.Architectures()
+	}
 	texts := map[string]string{}
 	var odd []Finding
 	for _, name := range ws.PackageNames() {
@@ -77,13 +117,16 @@ func Tree(ws *workspace.Workspace, fallback fs.FS) ([]Finding, error) {
 		}
 		text, problem := readable(data)
 		if problem != "" {
-			odd = append(odd, Finding{Error, manifest.Problem{File: file, Msg: problem,
-				Hint: "save it as UTF-8"}})
+			odd = append(odd, Finding{Level: Error, Check: CheckReadable, Of: packageStep(name),
+				Problem: manifest.Problem{File: file, Msg: problem, Hint: "save it as UTF-8"}})
 		}
 		if n := strings.Count(text, "\r\n"); n > 0 {
-			odd = append(odd, Finding{Error, manifest.Problem{File: file, Line: crlfLine(text),
-				Msg: fmt.Sprintf("has line ends of Windows (CR LF) on %d of its lines, and shells take the CR "+
-					"for a part of the last word", n), Hint: "save it with line ends of Unix (LF)"}})
+			odd = append(odd, Finding{Level: Error, Check: CheckLineEnds, Of: packageStep(name),
+				Fix: Fix{File: file, LF: true},
+				Problem: manifest.Problem{File: file, Line: crlfLine(text),
+					Msg: fmt.Sprintf("has line ends of Windows (CR LF) on %d of its lines, and shells take "+
+						"the CR for a part of the last word", n),
+					Hint: "save it with line ends of Unix (LF)"}})
 		}
 		texts[name] = text
 	}
@@ -91,7 +134,7 @@ func Tree(ws *workspace.Workspace, fallback fs.FS) ([]Finding, error) {
 		fallback = nil
 	}
 	var runs, unused [][]Finding
-	for _, arch := range manifest.Architectures() {
+	for _, arch := range arches {
 		base, err := readMacros(ws.FS, fallback, arch)
 		if err != nil {
 			return nil, err
@@ -105,10 +148,11 @@ func Tree(ws *workspace.Workspace, fallback fs.FS) ([]Finding, error) {
 		l.look(texts)
 		runs, unused = append(runs, l.findings), append(unused, l.unused)
 	}
-	findings := slices.Concat(odd, merge(runs, manifest.Architectures()), inAll(unused))
+	findings := slices.Concat(odd, merge(runs, arches), inAll(unused))
 	for _, p := range ws.Warnings {
 		p.Warning = false
-		findings = append(findings, Finding{Warning, p})
+		findings = append(findings, Finding{Level: Warning, Check: CheckIgnoredInTree, Problem: p,
+			Of: stepOf(p.File)})
 	}
 	return sorted(findings), nil
 }
@@ -291,16 +335,51 @@ func (l *linter) specFile(name string) string { return specFile(l.ws.Packages[na
 
 func specFile(p *workspace.Package) string { return path.Join(p.Dir, p.Name+".spec") }
 
-func (l *linter) find(level Level, file string, line int, hint, format string, args ...any) {
-	l.findings = append(l.findings,
-		Finding{level, manifest.Problem{File: file, Line: line, Msg: fmt.Sprintf(format, args...),
+// subject is what a finding is about, and what found it.
+type subject struct {
+	check Check
+	of    string // the ID of a step
+}
+
+func of(check Check, name string) subject { return subject{check, packageStep(name)} }
+
+// stepOf returns the ID of the step that a file belongs to, or "".
+func stepOf(file string) string {
+	parts := strings.SplitN(file, "/", 3)
+	if len(parts) < 3 {
+		return ""
+	}
+	switch parts[0] {
+	case "packages":
+		return packageStep(parts[1])
+	case "variants":
+		return "variant/" + parts[1]
+	}
+	return ""
+}
+
+func packageStep(name string) string { return "package/" + name }
+
+func (l *linter) find(s subject, level Level, file string, line int, hint, format string,
+	args ...any) {
+	l.findings = append(l.findings, Finding{Level: level, Check: s.check, Of: s.of,
+		Problem: manifest.Problem{File: file, Line: line, Msg: fmt.Sprintf(format, args...),
 			Hint: hint}})
 }
 
+// fix adds the exact fix of what was found last: to make packages, of which there must be one,
+// dependencies of what a manifest is for.
+func (l *linter) fix(file, table, dir string, packages []string) {
+	if len(packages) == 1 {
+		l.findings[len(l.findings)-1].Fix = Fix{File: file, Table: table,
+			Line: l.entry(dir, packages[0])}
+	}
+}
+
 // useless reports something that is not used, at least on this architecture.
-func (l *linter) useless(file string, line int, hint, format string, args ...any) {
-	l.unused = append(l.unused,
-		Finding{Warning, manifest.Problem{File: file, Line: line, Msg: fmt.Sprintf(format, args...),
+func (l *linter) useless(s subject, file string, line int, hint, format string, args ...any) {
+	l.unused = append(l.unused, Finding{Level: Warning, Check: s.check, Of: s.of,
+		Problem: manifest.Problem{File: file, Line: line, Msg: fmt.Sprintf(format, args...),
 			Hint: hint}})
 }
 
@@ -325,12 +404,7 @@ func (l *linter) packagesOf(name string) []string {
 
 // entry returns the manifest line that makes a package a dependency of something in dir.
 func (l *linter) entry(dir, pkg string) string {
-	up := "../"
-	if !strings.HasPrefix(dir, "packages/") {
-		up = "../../packages/"
-	}
-	p := l.ws.Packages[pkg]
-	return fmt.Sprintf("%s = { path = %q }", p.Crate, up+path.Base(p.Dir))
+	return l.ws.Entry(dir, l.ws.Packages[pkg])
 }
 
 // entries returns the lines for several packages, of which one suffices.

@@ -39,15 +39,16 @@ func (l *linter) checkBuild(name string) {
 			}
 			file := l.ws.Packages[name].File
 			if slices.Equal(providers, []string{name}) {
-				l.find(level, l.specFile(name), need.Line, "remove the line",
+				l.find(of(CheckBuildNeeds, name), level, l.specFile(name), need.Line, "remove the line",
 					"needs %s to build, which the package itself provides", need.Name)
 				continue
 			}
 			hint := fmt.Sprintf("add %s to [build-dependencies] in %s",
 				l.entries("packages/", others(providers, name)), file)
-			l.find(level, l.specFile(name), need.Line, hint,
+			l.find(of(CheckBuildNeeds, name), level, l.specFile(name), need.Line, hint,
 				"needs %s to build, which %s provides, but its build-dependencies do not lead there",
 				need.Name, packages(others(providers, name)))
+			l.fix(file, "build-dependencies", "packages/", others(providers, name))
 		}
 	}
 	l.install(met, visible, "building "+name)
@@ -94,18 +95,22 @@ func (l *linter) noProvider(pkg string, need Need, when string) {
 		strings.ContainsAny(need.Name, "()/*") {
 		return
 	}
+	what := of(CheckBuildNeeds, pkg)
+	if when == atRunTime {
+		what.check = CheckRunNeeds
+	}
 	if missing := l.notMade(need.Name); missing != "" {
-		l.find(l.level(need, nil), l.specFile(pkg), need.Line, "add a %files section there",
+		l.find(what, l.level(need, nil), l.specFile(pkg), need.Line, "add a %files section there",
 			"needs %s %s, which is never made: %s has no %%files section for it", need.Name, when, missing)
 		return
 	}
 	if when == atRunTime && l.handedOn(pkg) {
-		l.find(Warning, l.specFile(pkg), need.Line,
+		l.find(what, Warning, l.specFile(pkg), need.Line,
 			"an image made with its kit must get it from elsewhere",
 			"needs %s %s, which no package of this tree provides", need.Name, when)
 		return
 	}
-	l.find(l.level(need, nil), l.specFile(pkg), need.Line, l.nearestRPM(need.Name),
+	l.find(what, l.level(need, nil), l.specFile(pkg), need.Line, l.nearestRPM(need.Name),
 		"needs %s %s, which no package provides", need.Name, when)
 }
 
@@ -206,8 +211,9 @@ func (l *linter) undeclared(name string, need Need, providers []string, closure 
 	}
 	p := l.ws.Packages[name]
 	hint := fmt.Sprintf("add %s to [dependencies] in %s", l.entries(p.Dir, providers), p.File)
-	if slices.ContainsFunc(providers,
-		func(p string) bool { return slices.Contains(l.graph.Closure(p), name) }) {
+	exact := !slices.ContainsFunc(providers,
+		func(p string) bool { return slices.Contains(l.graph.Closure(p), name) })
+	if !exact {
 		hint = fmt.Sprintf("%s leads to %s, so adding it there would make a cycle: name it where %[2]s "+
 			"is needed", packages(providers), name)
 	}
@@ -217,12 +223,19 @@ func (l *linter) undeclared(name string, need Need, providers []string, closure 
 		l.brought[p] = true
 	}
 	if len(where) == 0 {
-		l.find(Warning, l.specFile(name), need.Line, hint,
+		l.find(of(CheckRunNeeds, name), Warning, l.specFile(name), need.Line, hint,
 			"%s; so far other packages bring it wherever it is needed", text)
+		if exact {
+			l.fix(p.File, "dependencies", p.Dir, providers)
+		}
 		return
 	}
-	l.find(l.level(need, closure), l.specFile(name), need.Line, hint, "%s; this breaks %s", text,
+	l.find(of(CheckRunNeeds, name), l.level(need, closure), l.specFile(name), need.Line,
+		hint, "%s; this breaks %s", text,
 		some(where))
+	if exact {
+		l.fix(p.File, "dependencies", p.Dir, providers)
+	}
 }
 
 // some lists the first few of many names.
@@ -269,12 +282,12 @@ func (l *linter) checkUnused(name string) {
 			continue
 		}
 		if runs[target] {
-			l.useless(p.File, d.Line, "move it to [dependencies]",
+			l.useless(of(CheckUnusedNeeds, name), p.File, d.Line, "move it to [dependencies]",
 				"build-dependency %s is needed at run time only: no BuildRequires of %s.spec names one "+
 					"of its RPMs", d.Key, name)
 			continue
 		}
-		l.useless(p.File, d.Line, "remove it, or add the BuildRequires",
+		l.useless(of(CheckUnusedNeeds, name), p.File, d.Line, "remove it, or add the BuildRequires",
 			"build-dependency %s is not needed: no BuildRequires of %s.spec names one of its RPMs",
 			d.Key, name)
 	}
@@ -282,7 +295,7 @@ func (l *linter) checkUnused(name string) {
 		target := path.Base(path.Join(p.Dir, d.Path))
 		if !openRun && l.isPackage(p.Dir, d) && !runs[target] && !l.brought[target] &&
 			!l.specs[target].Uncertain {
-			l.useless(p.File, d.Line, "remove it, or add the Requires",
+			l.useless(of(CheckUnusedNeeds, name), p.File, d.Line, "remove it, or add the Requires",
 				"dependency %s is not needed: no Requires of %s.spec names one of its RPMs", d.Key, name)
 		}
 	}
@@ -317,20 +330,22 @@ func (l *linter) checkVariant(name string) {
 	v := l.ws.Variants[name]
 	closure := l.graph.Closure(slices.Concat(v.BuildRequires, v.Requires)...)
 	visible := set(closure)
+	included := subject{CheckIncluded, "variant/" + name}
 	var asked []Need
-	for i, included := range v.IncludedPackages {
-		need := Need{Name: l.prefix + included, Line: v.IncludedLines[i]}
+	for i, rpm := range v.IncludedPackages {
+		need := Need{Name: l.prefix + rpm, Line: v.IncludedLines[i]}
 		asked = append(asked, need)
 		providers := l.packagesOf(need.Name)
 		switch {
 		case slices.ContainsFunc(providers, func(p string) bool { return visible[p] }):
 		case len(providers) > 0:
 			hint := fmt.Sprintf("add %s to [build-dependencies]", l.entries(v.Dir, providers))
-			l.find(l.level(need, visible), v.File, need.Line, hint,
+			l.find(included, l.level(need, visible), v.File, need.Line, hint,
 				"includes RPM %s, which %s provides, but the variant's dependencies do not lead there",
 				need.Name, packages(providers))
+			l.fix(v.File, "build-dependencies", v.Dir, providers)
 		case l.prefix != "" && !l.others:
-			l.find(l.level(need, nil), v.File, need.Line, l.nearestRPM(need.Name),
+			l.find(included, l.level(need, nil), v.File, need.Line, l.nearestRPM(need.Name),
 				"includes RPM %s, but no package provides it", need.Name)
 		}
 	}
@@ -348,7 +363,8 @@ func (l *linter) checkTwice(variant string, closure []string) {
 				continue
 			}
 			if other, twice := by[rpm.Name]; twice && other != pkg {
-				l.find(Error, l.specFile(pkg), rpm.Line, "rename one of them",
+				l.find(subject{CheckTwice, "variant/" + variant}, Error, l.specFile(pkg), rpm.Line,
+					"rename one of them",
 					"RPM %s is also made by package %s, and variant %s has both", rpm.Name, other, variant)
 			}
 			by[rpm.Name] = pkg

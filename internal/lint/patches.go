@@ -78,7 +78,8 @@ func (r *specReader) checkPatches() {
 // checkPatches reports the patches that are applied and do not exist.
 func (l *linter) checkPatches(name string) {
 	for _, p := range l.specs[name].Patches {
-		l.find(Error, l.specFile(name), p.Line, "add the Patch tag, or remove the line",
+		l.find(of(CheckPatches, name), Error, l.specFile(name), p.Line,
+			"add the Patch tag, or remove the line",
 			"applies patch %d, but there is no Patch%d", p.Number, p.Number)
 	}
 }

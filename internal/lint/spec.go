@@ -100,6 +100,9 @@ func ParseSpec(data string, base macros) *Spec {
 		r.line(l)
 	}
 	r.checkPatches()
+	if len(r.spec.RPMs) == 0 { // no Name: what rpm makes of that, only rpm knows
+		r.spec.Uncertain = true
+	}
 	for i := range r.spec.RPMs {
 		r.spec.RPMs[i].Files = r.files[r.spec.RPMs[i].Name]
 	}

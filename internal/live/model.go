@@ -221,6 +221,16 @@ func (s *step) line(text string) {
 	}
 }
 
+// late reports whether a step runs for longer than it should have taken.
+func (s *step) late(now time.Time) bool {
+	return s.state == running && s.known && now.Sub(s.begin) > s.expected+s.expected/10
+}
+
+// late reports whether a step is late: then nobody knows when the run will have ended.
+func (m *model) late(now time.Time) bool {
+	return slices.ContainsFunc(m.active, func(s *step) bool { return s.late(now) })
+}
+
 // work returns how much of the run's work is done and how much there is, by expected durations. A
 // step that nobody has built yet counts as others do, and without any durations all steps count
 // the same. What came from a cache is no work.

@@ -97,6 +97,8 @@ func (m *model) head(s Style, now time.Time, width int) string {
 	times := "  " + clock(now.Sub(m.begin))
 	switch rest := m.end.Sub(now); {
 	case m.end.IsZero():
+	case rest > 0 && m.late(now):
+		times += fmt.Sprintf(", more than %s left", progress.About(rest))
 	case rest > 0:
 		times += fmt.Sprintf(", about %s left", progress.About(rest))
 	default:
@@ -188,7 +190,7 @@ func (a *step) doing(s Style, now time.Time, width int) string {
 	row := clock(took)
 	if a.known {
 		of := row + " of ~" + progress.About(a.expected)
-		if took > a.expected+a.expected/10 {
+		if a.late(now) {
 			of = s.paint(yellow, of)
 		}
 		row = of

@@ -47,7 +47,9 @@ type Failure struct {
 	Step string
 	Err  error
 	Tail []string // last lines of its output, oldest first
-	Log  string   // path of the whole output; empty if there is none
+	// Cause is what its output says. With it, Err and Tail are not shown.
+	Cause *Cause
+	Log   string // path of the whole output; empty if there is none
 }
 
 // Skipped lists the steps that were not built because Root failed.
@@ -84,6 +86,30 @@ func WriteReport(w io.Writer, s Summary) error {
 }
 
 func writeFailure(b *bufio.Writer, f Failure) {
+	if f.Cause != nil {
+		writeCause(b, Name(f.Step), *f.Cause)
+	} else {
+		writeTail(b, f)
+	}
+	if f.Log != "" {
+		fmt.Fprintf(b, "  whole log: %s\n", f.Log)
+	}
+	fmt.Fprintln(b)
+}
+
+// writeCause writes the cause first, then what to do, then the lines that say it.
+func writeCause(b *bufio.Writer, name string, c Cause) {
+	fmt.Fprintf(b, "%s: %s\n", name, c.Line())
+	if c.Hint != "" {
+		fmt.Fprintf(b, "  %s\n", Clean(c.Hint))
+	}
+	for _, line := range c.Lines {
+		fmt.Fprintf(b, "  | %s\n", Clean(line))
+	}
+}
+
+// writeTail writes the error of a step, and the last lines of its output.
+func writeTail(b *bufio.Writer, f Failure) {
 	fmt.Fprintf(b, "%s failed\n", Name(f.Step))
 	text := "unknown error"
 	if f.Err != nil {
@@ -98,10 +124,6 @@ func writeFailure(b *bufio.Writer, f Failure) {
 			fmt.Fprintf(b, "  | %s\n", Clean(line))
 		}
 	}
-	if f.Log != "" {
-		fmt.Fprintf(b, "  whole log: %s\n", f.Log)
-	}
-	fmt.Fprintln(b)
 }
 
 // line returns the summary line: "14 of 17 steps done, 1 failed, 2 skipped in 3m05s".

@@ -150,6 +150,9 @@ func TestReport(t *testing.T) {
 					Tail: []string{"make: *** [all] Error 2", "\x1b[31mred\x1b[0m"},
 					Log:  "build/logs/x86_64/package-bash.log"},
 				{Step: "package/zlib", Err: errors.New("zlib.tar.gz: no source has it")},
+				{Step: "package/less", Err: errors.New("exit code: 1"), Tail: []string{"not shown"},
+					Cause: &Cause{Phase: "%prep", Text: "patch x.patch does not apply", Hint: "mend it",
+						Lines: []string{"1 out of 1 hunk FAILED", "\x1b[31mred"}}, Log: "less.log"},
 			},
 			Skipped: []Skipped{{Root: "package/bash", Steps: []string{"package/release",
 				"variant/qemu-dev"}}},
@@ -166,9 +169,15 @@ bash failed
 zlib failed
   zlib.tar.gz: no source has it
 
+less: %prep: patch x.patch does not apply
+  mend it
+  | 1 out of 1 hunk FAILED
+  | red
+  whole log: less.log
+
 not built because bash failed: release, variant qemu-dev
 
-8 of 12 steps done, 2 failed, 2 skipped in 1m21s
+8 of 12 steps done, 3 failed, 2 skipped in 1m21s
 `},
 	} {
 		var b bytes.Buffer

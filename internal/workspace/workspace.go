@@ -10,8 +10,10 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"buildsys/internal/confined"
 	"buildsys/internal/errkind"
@@ -119,6 +121,15 @@ func LoadFS(root string, tree fs.FS, how ...Strictness) (*Workspace, error) {
 
 // PackageNames returns the names of all packages, sorted.
 func (w *Workspace) PackageNames() []string { return slices.Sorted(maps.Keys(w.Packages)) }
+
+// Entry returns the line that makes a package a dependency in the manifest of directory dir.
+func (w *Workspace) Entry(dir string, p *Package) string {
+	up := "../"
+	if !strings.HasPrefix(dir, "packages/") {
+		up = "../../packages/"
+	}
+	return fmt.Sprintf("%s = { path = %q }", p.Crate, up+path.Base(p.Dir))
+}
 
 // VariantNames returns the names of all variants, sorted.
 func (w *Workspace) VariantNames() []string { return slices.Sorted(maps.Keys(w.Variants)) }
