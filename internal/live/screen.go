@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-
-	"github.com/charmbracelet/x/ansi"
 )
 
 // Device is a terminal.
@@ -126,7 +124,7 @@ func (s *Screen) draw(rows []string) {
 			b.WriteString("\r\n")
 		}
 		b.WriteString(row + clearRest)
-		s.widths = append(s.widths, ansi.StringWidthWc(row))
+		s.widths = append(s.widths, wide.String(row))
 	}
 	b.WriteString(clearBelow + endFrame)
 	s.rows = rows

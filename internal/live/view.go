@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/charmbracelet/x/ansi"
+	"github.com/clipperhouse/displaywidth"
 
 	"buildsys/internal/bytesize"
 	"buildsys/internal/progress"
@@ -62,12 +62,15 @@ func (s Style) clean(text string) string {
 
 // cut returns a row in at most width columns.
 func (s Style) cut(row string, width int) string {
-	return ansi.TruncateWc(row, width, s.glyph("…", "~"))
+	return wide.TruncateString(row, width, s.glyph("…", "~"))
 }
+
+// wide measures texts in columns. Sequences that colour have none.
+var wide = displaywidth.Options{ControlSequences: true}
 
 // pad fills a text with blanks to a width.
 func pad(text string, width int) string {
-	return text + strings.Repeat(" ", max(width-ansi.StringWidthWc(text), 0))
+	return text + strings.Repeat(" ", max(width-wide.String(text), 0))
 }
 
 // rows shows the model in at most height rows of at most width columns.
@@ -107,18 +110,18 @@ func (m *model) head(s Style, now time.Time, width int) string {
 	title := s.clean(m.title + " " + m.arch)
 	if !m.planned {
 		title = "fetching"
-	} else if ansi.StringWidthWc(title+times) > width {
+	} else if wide.String(title+times) > width {
 		title = s.cut(s.clean(m.title), max(width-len(times), 1))
 	}
 	left := s.paint(bold, title) + times
 	engine := s.clean(m.engine)
-	if ansi.StringWidthWc(left+engine)+2 > width { // its address is what one knows best
+	if wide.String(left+engine)+2 > width { // its address is what one knows best
 		words := slices.DeleteFunc(strings.Fields(engine), func(word string) bool {
 			return strings.Contains(word, "://")
 		})
 		engine = strings.Join(words, " ")
 	}
-	gap := width - ansi.StringWidthWc(left) - ansi.StringWidthWc(engine)
+	gap := width - wide.String(left) - wide.String(engine)
 	if gap < 2 || engine == "" {
 		return left
 	}
@@ -162,7 +165,7 @@ func (m *model) activity(s Style, now time.Time, width, room int) []string {
 	var rows []string
 	names := 0
 	for _, a := range m.active {
-		names = max(names, ansi.StringWidthWc(s.clean(a.name)))
+		names = max(names, wide.String(s.clean(a.name)))
 	}
 	names = min(names, max(width/4, 8))
 	active := slices.Clone(m.active)
