@@ -266,7 +266,7 @@ func TestMakeRefuses(t *testing.T) {
 		{"unknown package", nil, func(r *Request) { r.Packages = []string{"ap"} },
 			`no package "ap"; did you mean "app"?`},
 		{"a variant's name", nil, func(r *Request) { r.Packages = []string{"qemu-dev"} },
-			`no package "qemu-dev"; it is a variant: use --variant qemu-dev`},
+			`no package "qemu-dev"; it is a variant: build-variant qemu-dev builds its image`},
 		{"unknown variant", nil, func(r *Request) { r.Variant = "zzz" },
 			`no variant "zzz"; there are: qemu-dev`},
 		{"sensitive without variant", nil, func(r *Request) {
