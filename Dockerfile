@@ -11,7 +11,8 @@
 # .invalid never resolves (RFC 2606): a missing context fails, it is never pulled from a registry.
 # Each target is one RUN, three for signed images: a container costs about 0.4 s whatever it does. A line that begins with
 # "# ---- target" begins a part of the file that only the targets it names are given, up to the next such line: its edits
-# leave other targets' keys alone.
+# leave other targets' keys alone. For trees written for Twoliter, the parts in twoliter/Dockerfile take the places of those with
+# the same names. Their SDK image ends with another user than root, hence USER after each FROM.
 
 # The SDK image. Always given, by content; there is no default that could be pulled by surprise.
 ARG SDK
@@ -21,6 +22,7 @@ ARG UEFI_SECURE_BOOT=unsigned
 # ---- target `package`: the RPMs of one package ---------------------------------------------------------------------
 
 FROM ${SDK} AS rpmbuild
+USER root
 ARG PACKAGE
 ARG ARCH
 ARG GOARCH
@@ -47,6 +49,7 @@ COPY --from=rpmbuild /output/ /
 # ---- target `variant`: the disk image of one variant ----------------------------------------------------------------
 
 FROM ${SDK} AS imgbuild
+USER root
 # included-packages, separated by spaces, without the OS prefix.
 ARG PACKAGES
 ARG ARCH
@@ -66,6 +69,8 @@ ARG IMAGE_FORMAT
 ARG IMAGE_FEATURES
 ARG PARTITION_PLAN
 ARG KERNEL_PARAMETERS
+# Given only to images of trees written for Twoliter: project-vendor, or the vendor from before it was a key.
+ARG VENDOR_NAME
 ARG UEFI_SECURE_BOOT
 # Given only by `build-variant --verify-reproducible`, as to packages.
 ARG VARY
@@ -83,6 +88,7 @@ FROM imgbuild AS unfinished
 #                              migrations.tar, kmod-kit.tar.xz
 
 FROM ${SDK} AS imgrepack
+USER root
 ARG ARCH
 ARG VARIANT
 ARG VERSION_ID
@@ -104,19 +110,25 @@ FROM imgrepack AS unfinished
 
 # ---- targets `variant` and `repack`: signatures, and the disks of signed images --------------------------------------
 # The stage before is `unfinished`: for signed images it left /state, and else /output with everything. Only `signatures`
-# has the private keys, as secrets, so that they are in no layer and in no argument. It sees the few files to sign: no RPM, no
-# image, no disk.
+# has the private keys, as secrets, so that they are in no layer and in no argument: those of them that the image is signed with.
+# It sees the few files to sign: no RPM, no image, no disk.
 
 FROM ${SDK} AS signatures
+USER root
+ARG ARCH
 ARG VARIANT
+ARG IMAGE_FORMAT
 RUN --mount=from=buildsys.invalid/recipe,target=/host/recipe \
     --mount=from=buildsys.invalid/image,source=keys,target=/host/keys \
     --mount=from=unfinished,source=/state/sign,target=/host/sign \
     --mount=type=secret,id=code-sign.key,target=/host/secrets/code-sign.key \
     --mount=type=secret,id=config-sign.key,target=/host/secrets/config-sign.key \
+    --mount=type=secret,id=shim-sign.key,target=/host/secrets/shim-sign.key \
+    --mount=type=secret,id=uki-sign.key,target=/host/secrets/uki-sign.key \
     bash /host/recipe/tools/disk/sign-boot /host/sign /host/keys /host/secrets /signed
 
 FROM ${SDK} AS signed
+USER root
 ARG ARCH
 ARG VARIANT
 ARG VERSION_ID
@@ -170,6 +182,7 @@ COPY --from=bundle /output/ /
 # The one cache that the engine keeps between runs is that of compiled packages; nothing that is shipped sees it.
 
 FROM ${SDK} AS gorun
+USER root
 ARG GOARCH
 RUN --mount=from=buildsys.invalid/recipe,target=/host/recipe \
     --mount=from=buildsys.invalid/module,target=/host/module \
@@ -187,6 +200,7 @@ COPY --from=gorun /output/ /
 #   buildsys.invalid/rpms      <package>/*.rpm for each package of the kit
 
 FROM ${SDK} AS kitbuild
+USER root
 ARG KIT
 ARG ARCH
 # Given only by `build-kit --verify-reproducible`, as to packages.

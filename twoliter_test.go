@@ -78,6 +78,29 @@ func TestBootconfig(t *testing.T) {
 	}
 }
 
+// TestBootconfigArguments: what the kernel would put on its command line of a boot configuration.
+func TestBootconfigArguments(t *testing.T) {
+	for _, tt := range []struct{ name, text, kernel, init, fault string }{
+		{"both", "kernel.a = 1\ninit.b.c = 2\n", "a=1\n", "b.c=2\n", ""},
+		{"lists, quotes, keys alone", "kernel.a = x, 'y z',\"=\"\nkernel.b\nkernel.c =\n",
+			"a=x a=\"y z\" a== b c\n", "\n", ""},
+		{"words", "kernel.a = b c\n", "a=\"b c\"\n", "\n", ""},
+		{"none", "", "\n", "\n", ""},
+		{"another kind", "other.a = 1\n", "", "", "'other.a = 1' is for neither the kernel nor init"},
+		{"no name", "kernel = 1\n", "", "", "'kernel = 1' is for neither"},
+		{"quotation mark", "kernel.a = 'b\"c'\n", "", "", "has a quotation mark in its value"},
+	} {
+		dir := t.TempDir()
+		put(t, dir, "1", tt.text)
+		for kind, want := range map[string]string{"kernel": tt.kernel, "init": tt.init} {
+			got, fault := script(t, "", "disk/bootconfig", dir, "--arguments", kind)
+			if got != want || !strings.Contains(fault, tt.fault) || (fault == "") != (tt.fault == "") {
+				t.Errorf("%s: %s is %q, %q; want %q, %q", tt.name, kind, got, fault, want, tt.fault)
+			}
+		}
+	}
+}
+
 func TestInventory(t *testing.T) {
 	dir := t.TempDir()
 	put(t, dir, "kits", "lab-bash-5-1.x86_64.rpm\tlab/core-kit/bash/lab-bash-5-1.x86_64.rpm\n"+

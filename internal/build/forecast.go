@@ -4,14 +4,11 @@ package build
 
 import (
 	"context"
-	"errors"
-	"slices"
 	"time"
 
 	"buildsys/internal/executor"
 	"buildsys/internal/plan"
 	"buildsys/internal/remote"
-	"buildsys/internal/sbkeys"
 )
 
 // Foresee plans a request and looks up each of its steps, without an engine and without changing
@@ -19,15 +16,10 @@ import (
 // earlier runs.
 func (s *Session) Foresee(ctx context.Context, want Request, ask bool) ([]executor.Forecast,
 	error) {
-	_, err := s.signing()
-	missing, unsigned := errors.AsType[*sbkeys.MissingError](err)
-	want.Unsigned = want.Unsigned || unsigned // a plan takes no keys, and a clone has none
+	want.Keyless = true // a plan takes no keys, and a clone has none
 	p, err := s.Plan(ctx, want)
 	if err != nil {
 		return nil, err
-	}
-	if unsigned && slices.ContainsFunc(p.Steps, plan.SecureBoot) {
-		p.Lacks = append(p.Lacks, missing.Error())
 	}
 	for _, text := range append(p.Warnings[:len(p.Warnings):len(p.Warnings)], p.Lacks...) {
 		s.warn(text)

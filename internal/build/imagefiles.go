@@ -103,19 +103,20 @@ func checkMetadata(data []byte) error {
 
 // signing returns the keys for an image. Private keys are needed only when the image is built: one
 // in the store is restored without them.
-func (s *Session) signing() (plan.SigningKeys, error) {
+func (s *Session) signing(how plan.Signatures) (plan.SigningKeys, error) {
+	scheme := sbkeys.Scheme(how)
 	dir := s.c.Image.KeysDir
 	keys := plan.SigningKeys{Secrets: map[string]confined.Path{},
 		Firmware: func() (map[string]string, error) { return sbkeys.Placeholders(dir) }}
-	public, err := sbkeys.ReadPublic(dir)
+	public, err := scheme.ReadPublic(dir)
 	if err != nil {
 		return keys, err
 	}
-	for _, name := range sbkeys.Public() {
+	for _, name := range scheme.Public() {
 		file := plan.File{Name: name, Data: public[name], Mode: 0o644}
 		keys.Public = append(keys.Public, file)
 	}
-	for _, name := range sbkeys.Secret() {
+	for _, name := range scheme.Secret() {
 		keys.Secrets[name] = dir.Join(name)
 	}
 	return keys, nil

@@ -72,16 +72,18 @@ func signingOf(s plan.Step) (*image.Signing, error) {
 		return nil, nil
 	}
 	var signing image.Signing
+	var err error
 	for _, f := range s.Solve.Contexts["image"].Files {
 		switch f.Name {
 		case "keys/" + sbkeys.DBCert:
-			der, err := sbkeys.ParseCertificate(f.Data)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", f.Name, err)
-			}
-			signing.DB = der
+			signing.DB, err = sbkeys.ParseCertificate(f.Data)
+		case "keys/" + sbkeys.VendorCert:
+			signing.Vendor, err = sbkeys.ParseCertificate(f.Data)
 		case "keys/" + sbkeys.ConfigPublic:
 			signing.Config = f.Data
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", f.Name, err)
 		}
 	}
 	return &signing, nil

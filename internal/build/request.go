@@ -30,6 +30,7 @@ type Request struct {
 	Repack   *plan.RepackSource // the image of the session's variant, from this earlier one
 	Verify   bool               // build what is named twice and compare
 	Unsigned bool               // plan without the keys that an image is signed with
+	Keyless  bool               // the same if there are none, which is then one of the plan's lacks
 	Ahead    bool               // build what will be needed; no outputs need to be in place
 }
 
@@ -145,19 +146,43 @@ func (s *Session) planTree(ctx context.Context, ws *workspace.Workspace, want Re
 			return plan.Plan{}, err
 		}
 	}
-	if want.Unsigned {
-		r.Files.Signing = noKeys
-	}
 	if want.Repack == nil {
 		if r.ExternalKits, err = s.externalKits(ctx, ws); err != nil {
 			return plan.Plan{}, err
 		}
 	}
-	return plan.Make(ws, recipe, r)
+	return s.makePlan(ws, recipe, r, want)
+}
+
+// makePlan makes the plan, without keys where it needs none.
+func (s *Session) makePlan(ws *workspace.Workspace, recipe *workspace.Recipe, r plan.Request,
+	want Request) (plan.Plan, error) {
+	var missing *sbkeys.MissingError
+	if want.Unsigned || want.Keyless {
+		r.Files.Signing = s.keyless(want, &missing)
+	}
+	p, err := plan.Make(ws, recipe, r)
+	if missing != nil && want.Keyless {
+		p.Lacks = append(p.Lacks, missing.Error())
+	}
+	return p, err
+}
+
+// keyless returns the keys for a plan that needs none. It sets missing to what a profile lacks.
+func (s *Session) keyless(want Request,
+	missing **sbkeys.MissingError) func(plan.Signatures) (plan.SigningKeys, error) {
+	return func(how plan.Signatures) (plan.SigningKeys, error) {
+		keys, err := s.signing(how)
+		var lacks bool
+		if *missing, lacks = errors.AsType[*sbkeys.MissingError](err); !want.Unsigned && !lacks {
+			return keys, err
+		}
+		return noKeys(how)
+	}
 }
 
 // noKeys stands for the keys of images that are planned without.
-func noKeys() (plan.SigningKeys, error) {
+func noKeys(plan.Signatures) (plan.SigningKeys, error) {
 	return plan.SigningKeys{Firmware: func() (map[string]string, error) {
 		return sbkeys.NoPlaceholders(), nil
 	}}, nil

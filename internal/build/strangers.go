@@ -23,7 +23,7 @@ func (s *Session) Strangers(environ []string) doctor.Strangers {
 		Logins: loginsIn(environ), Secrets: secretNames(environ),
 		Cgroup: c.Engine.Limits.Cgroup,
 	}
-	for _, name := range sbkeys.Secret() {
+	for _, name := range sbkeys.Private() {
 		if key := c.Image.KeysDir.Join(name); key.Check() == nil {
 			facts.Keys = append(facts.Keys, key.String())
 		}

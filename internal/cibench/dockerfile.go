@@ -58,7 +58,7 @@ func (s *scene) makePlan(tree, buildID string) (plan.Plan, error) {
 			Vendor:  func(manifest.ExternalFile) string { return "" },
 			Sums:    func(plan.GoSums) string { return "" },
 		},
-		Files: plan.ImageFiles{Signing: func() (plan.SigningKeys, error) {
+		Files: plan.ImageFiles{Signing: func(plan.Signatures) (plan.SigningKeys, error) {
 			return plan.SigningKeys{},
 				fmt.Errorf("variant %s is signed, which this comparison does not support without "+
 					"buildsys", s.Variant)

@@ -14,6 +14,7 @@ import (
 
 	"buildsys/internal/build"
 	"buildsys/internal/errkind"
+	"buildsys/internal/manifest"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 	"buildsys/internal/sbkeys"
@@ -75,6 +76,10 @@ build/logs/ARCH/boot-VARIANT.log.`,
 
 // boot starts an image of the session's variant.
 func (a *app) boot(ctx context.Context, c build.Config, s *build.Session, o bootOptions) error {
+	certificates, err := enrolled(c, o.bios)
+	if err != nil {
+		return err
+	}
 	if o.from != "" {
 		o.from = a.path(o.from)
 	}
@@ -91,13 +96,8 @@ func (a *app) boot(ctx context.Context, c build.Config, s *build.Session, o boot
 	}
 	machine := vm.Config{
 		Arch: c.Arch, Image: image, DataImage: data, MemoryMiB: o.memory, Accel: o.accel,
-		Firmware: firmware,
-		Stdin:    a.sys.Stdin, Stdout: a.sys.terminal.stdout, Stderr: a.sys.terminal.stderr,
-	}
-	if !o.bios {
-		if machine.SecureBoot, err = enrolled(c); err != nil {
-			return err
-		}
+		Firmware: firmware, SecureBoot: certificates,
+		Stdin: a.sys.Stdin, Stdout: a.sys.terminal.stdout, Stderr: a.sys.terminal.stderr,
 	}
 	if o.check {
 		return a.bootCheck(ctx, c, s, machine, o.timeout)
@@ -106,14 +106,18 @@ func (a *app) boot(ctx context.Context, c build.Config, s *build.Session, o boot
 }
 
 // enrolled returns the certificates for the firmware if the variant has uefi-secure-boot, and nil
-// otherwise.
-func enrolled(c build.Config) (*uefi.Certificates, error) {
+// otherwise. A BIOS reads none, and does not start every image.
+func enrolled(c build.Config, bios bool) (*uefi.Certificates, error) {
 	ws, err := workspace.Load(c.Root, c.Strictness)
 	if err != nil {
 		return nil, err
 	}
 	v := ws.Variants[c.Variant]
-	if v == nil || !plan.HasSecureBoot(v) {
+	if bios && v != nil && v.ImageFormat == manifest.FormatUKI {
+		return nil, errkind.Usagef("variant %s has image-format \"uki\" (%s), which only UEFI firmware "+
+			"starts: leave --bios out", v.Name, v.File)
+	}
+	if bios || v == nil || !plan.HasSecureBoot(v) {
 		return nil, nil
 	}
 	certificates, err := sbkeys.Certificates(c.Image.KeysDir)

@@ -38,6 +38,9 @@ func writeInspected(w io.Writer, one inspected) error {
 	for _, f := range one.Firmware {
 		printf(&b, "  %s %s %s%s\n", f.Partition, f.Path, bytesize.Format(f.Size),
 			strings.TrimRight(" "+signedBy(f.SignedBy), " "))
+		for _, s := range f.Sections {
+			printf(&b, "    section %s %s\n", s.Name, bytesize.Format(s.Size))
+		}
 	}
 	if len(one.OSRelease) > 0 {
 		printf(&b, "\nos-release\n")

@@ -85,6 +85,7 @@ func TestImageFormats(t *testing.T) {
 			t.Run("raw", func(t *testing.T) { testRaw(t, root, arch) })
 			t.Run("qcow2", func(t *testing.T) { testQcow2(t, root, arch) })
 			t.Run("ova", func(t *testing.T) { testOVA(t, root, arch) })
+			t.Run("uki", func(t *testing.T) { testUKI(t, root, arch) })
 			for _, rpm := range rpms(t, root, "tiny") {
 				tool(t, "rpm", "-K", "--nosignature", rpm)
 			}

@@ -96,6 +96,10 @@ func TestRepack(t *testing.T) {
 		first := buildImage(t, root, "x86_64", "try-qcow")
 		same(t, first, repack(t, root, "try-qcow", "--out", "same"))
 	})
+	t.Run("uki", func(t *testing.T) {
+		first := buildImage(t, root, "x86_64", "try-uki")
+		same(t, first, repack(t, root, "try-uki", "--out", "uki"))
+	})
 }
 
 func testRepackRaw(t *testing.T, root string, files []string) {

@@ -6,6 +6,7 @@ package e2e
 import (
 	"bytes"
 	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,10 +27,21 @@ import (
 // the image would have to be built each time.
 const testProfile = "BUILDSYS_SBKEYS_PROFILE=test"
 
-func TestSecureBoot(t *testing.T)        { testSecureBoot(t, "x86_64") }
-func TestSecureBootAarch64(t *testing.T) { testSecureBoot(t, "aarch64") }
+// secureVariant is a signed variant with the changes that must keep it from starting.
+type secureVariant struct {
+	name    string
+	form    image.Form
+	tampers []tamper
+}
 
-func testSecureBoot(t *testing.T, arch string) {
+func withGRUB() secureVariant {
+	return secureVariant{"qemu-secure", image.Form{InPlaceUpdates: true}, tamperCases}
+}
+
+func TestSecureBoot(t *testing.T)        { testSecureBoot(t, "x86_64", withGRUB()) }
+func TestSecureBootAarch64(t *testing.T) { testSecureBoot(t, "aarch64", withGRUB()) }
+
+func testSecureBoot(t *testing.T, arch string, v secureVariant) {
 	needEngine(t)
 	needVM(t, vm.Config{Arch: arch, SecureBoot: &uefi.Certificates{}})
 	root, env := repository(t), []string{testProfile}
@@ -37,7 +49,7 @@ func testSecureBoot(t *testing.T, arch string) {
 	if _, err := os.Stat(keys); err != nil {
 		buildsys(t, root, env, "keys", "generate").must(t, 0)
 	}
-	r := buildsys(t, root, env, "build-variant", "--arch", arch, "qemu-secure")
+	r := buildsys(t, root, env, "build-variant", "--arch", arch, v.name)
 	r.must(t, 0)
 	t.Log(r.stderr)
 	dir := strings.TrimSpace(r.stdout)
@@ -45,19 +57,19 @@ func testSecureBoot(t *testing.T, arch string) {
 		filepath.Join(root, "build/state", arch))
 
 	r = buildsys(t, root, env, "boot", "--arch", arch, "--timeout", bootLimit.String(), "--check",
-		"qemu-secure")
+		v.name)
 	r.must(t, 0)
-	console, err := os.ReadFile(filepath.Join(root, "build/logs", arch, "boot-qemu-secure.log"))
+	console, err := os.ReadFile(filepath.Join(root, "build/logs", arch, "boot-"+v.name+".log"))
 	if err != nil || !bytes.Contains(console, []byte("UEFI Secure Boot is enabled")) {
 		t.Errorf("the kernel does not say that Secure Boot is on (%v):\n%s", err, console)
 	}
 	t.Logf("untouched:\n%s", keyLines(string(console)))
 
-	d := openSecure(t, arch, dir, keys)
+	d := openSecure(t, arch, dir, keys, v)
 	if err := d.readBack(t, dir); err != nil {
 		t.Errorf("untouched, read back: %v", err)
 	}
-	for _, c := range tamperCases {
+	for _, c := range v.tampers {
 		t.Run(c.name, func(t *testing.T) {
 			patches := c.change(t, d)
 			for _, p := range patches {
@@ -78,8 +90,11 @@ func testSecureBoot(t *testing.T, arch string) {
 func noSecret(t *testing.T, keys string, dirs ...string) {
 	t.Helper()
 	var secrets [][]byte
-	for _, name := range sbkeys.Secret() {
+	for _, name := range sbkeys.Private() {
 		data, err := os.ReadFile(filepath.Join(keys, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // not every profile has all
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -119,13 +134,14 @@ func keyLines(console string) string {
 
 // secureDisk is the OS disk of the signed variant, expanded, with the positions of its contents.
 type secureDisk struct {
+	secureVariant
 	arch      string
 	file      string
 	firmware  uefi.Certificates
 	keys      string
 	esp, boot []byte // the partitions
 	at        struct{ esp, boot int64 }
-	files     map[string][]byte // files of BOOT, and the program on the ESP as "program"
+	files     map[string][]byte // files of BOOT if there is any; the program on the ESP as "program"
 }
 
 type patch struct {
@@ -133,13 +149,13 @@ type patch struct {
 	old, new []byte
 }
 
-func openSecure(t *testing.T, arch, dir, keys string) *secureDisk {
+func openSecure(t *testing.T, arch, dir, keys string, v secureVariant) *secureDisk {
 	t.Helper()
 	images, err := diskImages(dir)
 	if err != nil || len(images) == 0 {
 		t.Fatalf("images %q, %v", images, err)
 	}
-	d := &secureDisk{arch: arch, keys: keys, files: map[string][]byte{}}
+	d := &secureDisk{secureVariant: v, arch: arch, keys: keys, files: map[string][]byte{}}
 	for _, one := range images {
 		if !strings.HasSuffix(one, "-data.img.lz4") {
 			d.file = expand(t, one)
@@ -169,13 +185,15 @@ func openSecure(t *testing.T, arch, dir, keys string) *secureDisk {
 
 func (d *secureDisk) readFiles(t *testing.T) {
 	t.Helper()
-	boot, err := image.OpenExt4(bytes.NewReader(d.boot), int64(len(d.boot)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"vmlinuz", "vmlinuz.sig", "grub/grub.cfg"} {
-		if d.files[name], err = boot.ReadFile(name, 1<<30); err != nil {
+	if !d.form.UKI {
+		boot, err := image.OpenExt4(bytes.NewReader(d.boot), int64(len(d.boot)))
+		if err != nil {
 			t.Fatal(err)
+		}
+		for _, name := range []string{"vmlinuz", "vmlinuz.sig", "grub/grub.cfg"} {
+			if d.files[name], err = boot.ReadFile(name, 1<<30); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	esp, err := image.OpenFAT(bytes.NewReader(d.esp), int64(len(d.esp)))
@@ -212,8 +230,8 @@ func (d *secureDisk) readBack(t *testing.T, dir string) error {
 	t.Helper()
 	version, _, _ := strings.Cut(filepath.Base(dir), "-")
 	layout, err := image.ForVariant(manifest.ImageLayout{OSImageSizeGiB: 1, DataImageSizeGiB: 1,
-		PartitionPlan: "split"}, image.Form{InPlaceUpdates: true},
-		image.Identity{Name: "skiff", Variant: "qemu-secure", Arch: d.arch, Version: version})
+		PartitionPlan: "split"}, d.form,
+		image.Identity{Name: "skiff", Variant: d.name, Arch: d.arch, Version: version})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,10 +275,13 @@ func find(t *testing.T, part []byte, start int64, what []byte) int64 {
 	return start + int64(i)
 }
 
-var tamperCases = []struct {
+// tamper is a change of a signed image, and what the console and reading it back say of it.
+type tamper struct {
 	name, want, readBack string
 	change               func(*testing.T, *secureDisk) []patch
-}{
+}
+
+var tamperCases = []tamper{
 	{"kernel", "error: bad signature.", "the kernel: the program was changed after it was signed",
 		changeKernel},
 	{"kernel with the key of GRUB", "error: cannot load image.",

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -59,7 +60,8 @@ chmod 755 /usr/sbin/setfiles
 // uses it.
 func twoliterSDK(t *testing.T) []string {
 	t.Helper()
-	const repository, tag = "buildsys.invalid/buildsys-test-twoliter-sdk", "1"
+	const repository = "buildsys.invalid/buildsys-test-twoliter-sdk"
+	tag := strings.ToLower(rand.Text()) // other checkouts run this test on the same engine
 	base := strings.TrimPrefix(sdkOf(t)[0], "BUILDSYS_SDK_IMAGE=")
 	host := os.Getenv("DOCKER_HOST")
 	ask := func(method, path, body string, answer any) {
@@ -114,6 +116,7 @@ func TestTwoliter(t *testing.T) {
 	t.Run("packages", func(t *testing.T) { twoliterPackages(t, sdk) })
 	t.Run("modules", func(t *testing.T) { twoliterModules(t, sdk) })
 	t.Run("image", func(t *testing.T) { twoliterImage(t, sdk) })
+	t.Run("signed", func(t *testing.T) { twoliterSigned(t, sdk) })
 }
 
 // twoliterPackages builds a kit of first-party code. An edit that changes no RPM builds nothing

@@ -41,7 +41,7 @@ func Check(ctx context.Context, img io.ReaderAt, size int64, l Layout, disk stri
 		}
 	}
 	if len(faults) == 0 && disk == OSDisk {
-		if faults, err = checkBankA(ctx, img, l); err != nil {
+		if faults, err = checkBankA(ctx, img, table.Entries, l); err != nil {
 			return err
 		}
 	}
@@ -142,12 +142,12 @@ func inMiB(n int64) string {
 }
 
 // checkBankA verifies the bank that is filled when an image is built. The only errors are ctx's.
-func checkBankA(ctx context.Context, img io.ReaderAt, l Layout) ([]error, error) {
+func checkBankA(ctx context.Context, img io.ReaderAt, entries []Entry, l Layout) ([]error, error) {
 	rootPart, ok1 := l.Partition("ROOT-A")
 	hashPart, ok2 := l.Partition("HASH-A")
-	bootPart, ok3 := l.Partition("BOOT-A")
+	bootPart, ok3 := l.Partition(l.bootKey())
 	if !ok1 || !ok2 || !ok3 {
-		return []error{errors.New("the layout lacks ROOT-A, HASH-A or BOOT-A")}, nil
+		return []error{errors.New("the layout lacks ROOT-A, HASH-A, or BOOT-A and EFI-A")}, nil
 	}
 	root, hash, boot := within(img, rootPart), within(img, hashPart), within(img, bootPart)
 	r, v, faults, err := readRoot(ctx, root, hash)
@@ -161,10 +161,13 @@ func checkBankA(ctx context.Context, img io.ReaderAt, l Layout) ([]error, error)
 		faults = append(faults, hash.fault("the verity UUID is %s, the layout says %s", r.UUID,
 			l.VerityUUID))
 	}
+	if l.unified() {
+		b, bootFaults := readUKI(boot)
+		faults = append(faults, bootFaults...)
+		return append(faults, drop(checkCommandLines(boot, b, v, &r),
+			checkDevices(boot, b, entries, rootPart.Number, hashPart.Number))...), nil
+	}
 	b, bootFaults := readBoot(boot)
 	faults = append(faults, bootFaults...)
-	if fault := checkCommandLines(boot, b, v, &r); fault != nil {
-		faults = append(faults, fault)
-	}
-	return faults, nil
+	return append(faults, drop(checkCommandLines(boot, b, v, &r))...), nil
 }

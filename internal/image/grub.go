@@ -231,6 +231,8 @@ func quoteWords(words []string) []string {
 
 // VerityTable is the part of a kernel command line that describes the hash tree of the root.
 type VerityTable struct {
+	DataDevice string
+	HashDevice string
 	DataBlocks int64 // of 4096 bytes
 	RootHash   string
 	Salt       string
@@ -252,8 +254,8 @@ func (b BootEntry) Verity() (VerityTable, bool) {
 		if err != nil {
 			return VerityTable{}, false
 		}
-		return VerityTable{DataBlocks: blocks, RootHash: fields[i+9],
-			Salt: strings.TrimRight(fields[i+10], `"`)}, true
+		return VerityTable{DataDevice: fields[i+2], HashDevice: fields[i+3], DataBlocks: blocks,
+			RootHash: fields[i+9], Salt: strings.TrimRight(fields[i+10], `"`)}, true
 	}
 	return VerityTable{}, false
 }

@@ -89,7 +89,8 @@ func TestGrubQuoteWithoutEnd(t *testing.T) {
 
 func TestVerityOnCommandLine(t *testing.T) {
 	const table = "root,,,ro,0 16 verity 1 PARTUUID=a PARTUUID=b 4096 4096 2 1 sha256 abcd ef01"
-	want := VerityTable{DataBlocks: 2, RootHash: "abcd", Salt: "ef01"}
+	want := VerityTable{DataDevice: "PARTUUID=a", HashDevice: "PARTUUID=b", DataBlocks: 2,
+		RootHash: "abcd", Salt: "ef01"}
 	for _, line := range []string{`root=/dev/dm-0 dm-mod.create="` + table +
 		` 1 ignore_zero_blocks" ro`, `dm-mod.create="` + table + `"`} {
 		if got, ok := (BootEntry{CommandLine: line}).Verity(); !ok || got != want {

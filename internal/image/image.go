@@ -48,6 +48,20 @@ func (l Layout) Partition(key string) (Partition, bool) {
 	return Partition{}, false
 }
 
+// unified reports whether the firmware starts the kernel from the ESP: there is no BOOT.
+func (l Layout) unified() bool {
+	_, boot := l.Partition("BOOT-A")
+	return !boot
+}
+
+// bootKey returns the key of the partition with the kernel.
+func (l Layout) bootKey() string {
+	if l.unified() {
+		return "EFI-A"
+	}
+	return "BOOT-A"
+}
+
 // Disk returns the disk with the given name.
 func (l Layout) Disk(name string) (Disk, bool) {
 	for _, d := range l.Disks {

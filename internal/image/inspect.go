@@ -25,7 +25,7 @@ func Inspect(ctx context.Context, img io.ReaderAt, size int64) (Report, error) {
 		in.fault(err)
 		table, _ = salvageGPT(in.img, size)
 	}
-	in.report.DiskGUID = table.DiskGUID
+	in.report.DiskGUID, in.entries = table.DiskGUID, table.Entries
 	for _, e := range table.Entries {
 		in.partition(e)
 	}
@@ -42,14 +42,19 @@ type inspector struct {
 	size   int64
 	report Report
 
+	entries []Entry // of the partition table
+
 	// the partitions of the banks, A before B
 	boot, root, hash []bankPart
+	// unified are the ESPs with unified kernel images, which take the place of BOOT.
+	unified []bankPart
 }
 
 // bankPart is a partition of a bank. It is empty if nothing known is in it.
 type bankPart struct {
 	section
-	empty bool
+	empty  bool
+	number int
 }
 
 func (in *inspector) fault(err error) { in.report.Faults = append(in.report.Faults, err.Error()) }
@@ -94,8 +99,12 @@ func (in *inspector) partition(e Entry) {
 		in.holds(part, &p)
 	}
 	in.report.Partitions = append(in.report.Partitions, p)
-	of := bankPart{part, p.Holds == ""}
+	of := bankPart{part, p.Holds == "", e.Number}
 	switch e.Type {
+	case typeEFI:
+		if in.hasUnified(part.name) {
+			in.unified = append(in.unified, of)
+		}
 	case typeBoot:
 		in.boot = append(in.boot, of)
 	case typeRoot:
@@ -149,7 +158,8 @@ func (in *inspector) fat(part section, p *PartitionReport) error {
 	files, err := f.Files()
 	programs := 0
 	for _, file := range files {
-		one := FirmwareFile{Partition: part.name, Path: file.Name, Size: file.Size, SignedBy: []string{}}
+		one := FirmwareFile{Partition: part.name, Path: file.Name, Size: file.Size, SignedBy: []string{},
+			Sections: []ProgramSection{}}
 		if isProgram(file.Name) {
 			programs++
 		}
@@ -160,15 +170,26 @@ func (in *inspector) fat(part section, p *PartitionReport) error {
 			if one.SignedBy, err = signers(program); err != nil {
 				in.fault(part.fault("%s: %w", file.Name, err))
 			}
+			one.Sections = sectionsOf(program)
 		}
 		in.report.Firmware = append(in.report.Firmware, one)
 	}
 	return err
 }
 
+// hasUnified reports whether a program on an ESP is a unified kernel image.
+func (in *inspector) hasUnified(partition string) bool {
+	return slices.ContainsFunc(in.report.Firmware, func(f FirmwareFile) bool {
+		return f.Partition == partition && len(f.Sections) > 0
+	})
+}
+
 // banks reads every bank that is filled. A bank B that waits for its first update is empty in all
 // its partitions.
 func (in *inspector) banks() error {
+	if len(in.boot) == 0 {
+		in.boot = in.unified
+	}
 	n := max(len(in.boot), len(in.root), len(in.hash))
 	if n > maxBanks {
 		in.fault(fmt.Errorf("the disk has %d banks, more than %d: the others are not read", n, maxBanks))
@@ -187,12 +208,9 @@ func (in *inspector) banks() error {
 		if err != nil {
 			return err
 		}
-		b, more := readBoot(boot.section)
+		b, more := in.readBoot(boot, root, hash)
 		faults = append(faults, more...)
-		if fault := checkCommandLines(boot.section, b, v, &r); fault != nil {
-			faults = append(faults, fault)
-		}
-		for _, f := range faults {
+		for _, f := range append(faults, drop(checkCommandLines(boot.section, b, v, &r))...) {
 			in.fault(f)
 		}
 		in.report.Roots, in.report.Boot = append(in.report.Roots, r), append(in.report.Boot, b)
@@ -201,6 +219,16 @@ func (in *inspector) banks() error {
 		}
 	}
 	return nil
+}
+
+// readBoot reads what a bank boots, from BOOT or from the ESP.
+func (in *inspector) readBoot(boot, root, hash bankPart) (Boot, []error) {
+	if len(in.unified) == 0 || boot.number != in.unified[0].number {
+		return readBoot(boot.section)
+	}
+	b, faults := readUKI(boot.section)
+	return b, append(faults, drop(checkDevices(boot.section, b, in.entries, root.number,
+		hash.number))...)
 }
 
 // rootFiles reads what the root file system says about itself.

@@ -44,6 +44,8 @@ type FirmwareFile struct {
 	// SignedBy lists who signed an EFI program, by the subjects of the certificates. It is empty
 	// for an unsigned program and for any other file.
 	SignedBy []string `json:"signed_by"`
+	// Sections lists the parts of a unified kernel image. It is empty for any other file.
+	Sections []ProgramSection `json:"sections"`
 }
 
 // Package is one RPM of the root file system.

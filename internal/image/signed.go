@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"strings"
 
 	"buildsys/internal/pgp"
@@ -18,7 +19,8 @@ import (
 // Signing has the keys that the signatures of an image are checked with.
 type Signing struct {
 	DB     []byte // certificate that the firmware trusts, DER
-	Config []byte // OpenPGP public key that is built into GRUB
+	Vendor []byte // certificate that shim trusts, DER; empty if there is no shim
+	Config []byte // OpenPGP public key that is built into GRUB; empty if there is none
 }
 
 // maxProgram is the largest program, in bytes, whose signature is checked; kernels have 5 to 20
@@ -56,20 +58,32 @@ func signers(raw []byte) ([]string, error) {
 // faults.
 func (s *Signing) check(img io.ReaderAt, l Layout) error {
 	db, err := x509.ParseCertificate(s.DB)
+	vendor := db
+	if err == nil && len(s.Vendor) > 0 {
+		vendor, err = x509.ParseCertificate(s.Vendor)
+	}
 	if err != nil {
-		return fmt.Errorf("read the certificate that images are signed with: %w", err)
+		return fmt.Errorf("read the certificates that images are signed with: %w", err)
+	}
+	type checked struct {
+		key   string
+		check func(part section, db, vendor *x509.Certificate) []error
+	}
+	if l.unified() {
+		s = &Signing{DB: s.DB} // there is no GRUB and no shim
+	}
+	all := []checked{{"EFI-A", s.checkESP}, {"BOOT-A", s.checkBoot}}
+	if l.unified() {
+		all = all[:1]
 	}
 	var faults []error
-	for _, one := range []struct {
-		key   string
-		check func(section, *x509.Certificate) []error
-	}{{"EFI-A", s.checkESP}, {"BOOT-A", s.checkBoot}} {
+	for _, one := range all {
 		p, ok := l.Partition(one.key)
 		if !ok {
 			return fmt.Errorf("the layout has no partition %s", one.key)
 		}
 		part := within(img, p)
-		for _, fault := range one.check(part, db) {
+		for _, fault := range one.check(part, db, vendor) {
 			faults = append(faults, part.fault("Secure Boot: %w", fault))
 		}
 	}
@@ -80,7 +94,7 @@ func (s *Signing) check(img io.ReaderAt, l Layout) error {
 }
 
 // checkESP checks the programs of the ESP, and that the configuration there is signed.
-func (s *Signing) checkESP(part section, db *x509.Certificate) []error {
+func (s *Signing) checkESP(part section, db, vendor *x509.Certificate) []error {
 	fs, err := OpenFAT(part, part.Size())
 	if err != nil {
 		return []error{err}
@@ -107,12 +121,7 @@ func (s *Signing) checkESP(part section, db *x509.Certificate) []error {
 			if programs++; programs > maxPrograms {
 				return append(faults, fmt.Errorf("there are more than %d programs", maxPrograms))
 			}
-			if err := s.checkProgram(f.Name, read, db); err != nil {
-				faults = append(faults, err)
-			} else if raw, err := read(f.Name); err == nil && !bytes.Contains(raw, s.Config) {
-				faults = append(faults, fmt.Errorf("%s does not contain the public key with which GRUB is to "+
-					"check what it reads", f.Name))
-			}
+			faults = append(faults, drop(s.checkTrust(f.Name, read, db, vendor))...)
 		case strings.HasSuffix(f.Name, "/grub.cfg"):
 			if err := s.checkDetached(f.Name, read); err != nil {
 				faults = append(faults, err)
@@ -125,8 +134,30 @@ func (s *Signing) checkESP(part section, db *x509.Certificate) []error {
 	return faults
 }
 
-// checkBoot checks the kernel, which both firmware and GRUB verify, and the configuration.
-func (s *Signing) checkBoot(part section, db *x509.Certificate) []error {
+// checkTrust checks a program of the ESP: who signed it, and whom it trusts.
+func (s *Signing) checkTrust(name string, read func(string) ([]byte, error),
+	db, vendor *x509.Certificate) error {
+	shim := len(s.Vendor) > 0 && strings.HasPrefix(strings.ToLower(path.Base(name)), "boot")
+	by, trusts, what := vendor, s.Config, "the public key with which GRUB is to check what it reads"
+	switch {
+	case shim:
+		by, trusts = db, s.Vendor
+		what = "the certificate of the vendor, by which shim is to check what it starts"
+	case len(s.Vendor) > 0 && !strings.HasPrefix(strings.ToLower(path.Base(name)), "grub"):
+		trusts = nil // a program of shim's
+	}
+	if err := s.checkProgram(name, read, by); err != nil {
+		return err
+	}
+	if raw, err := read(name); err == nil && !bytes.Contains(raw, trusts) {
+		return fmt.Errorf("%s does not contain %s", name, what)
+	}
+	return nil
+}
+
+// checkBoot checks the kernel, which both firmware and GRUB verify, or shim alone, and the
+// configuration.
+func (s *Signing) checkBoot(part section, _, vendor *x509.Certificate) []error {
 	fs, err := OpenExt4(part, part.Size())
 	if err != nil {
 		return []error{err}
@@ -141,7 +172,11 @@ func (s *Signing) checkBoot(part section, db *x509.Certificate) []error {
 		return append(faults, bad...)
 	}
 	kernel := kernelOf(b)
-	return append(faults, drop(s.checkProgram(kernel, read, db), s.checkDetached(kernel, read))...)
+	faults = append(faults, drop(s.checkProgram(kernel, read, vendor))...)
+	if len(s.Vendor) > 0 {
+		return faults
+	}
+	return append(faults, drop(s.checkDetached(kernel, read))...)
 }
 
 func (s *Signing) checkProgram(name string, read func(string) ([]byte, error),

@@ -15,6 +15,7 @@ const (
 	ephemeralKeys    = "ephemeral-encryption-keys"
 	hostContainers   = "host-containers"
 	kmodDevelopment  = "external-kmod-development"
+	setPrivateVar    = "grub-set-private-var"
 	secureBoot       = "uefi-secure-boot"
 	xfsData          = "xfs-data-partition"
 )
@@ -29,7 +30,7 @@ const (
 func ImageFeatures() []string {
 	return []string{
 		EncryptedStorage, ephemeralKeys, "erofs-root-partition", kmodDevelopment, "fips",
-		"grub-set-private-var", hostContainers, InPlaceUpdates, "nvidia-dual-branch",
+		setPrivateVar, hostContainers, InPlaceUpdates, "nvidia-dual-branch",
 		StandaloneImage, "systemd-networkd", secureBoot, "unified-cgroup-hierarchy", xfsData,
 	}
 }
@@ -120,6 +121,14 @@ func (v *Variant) Conflicts() []string {
 	}
 	if v.ImageFormat == FormatUKI && v.HasFeature(InPlaceUpdates) {
 		out = append(out, "image-format \"uki\" excludes feature "+InPlaceUpdates)
+	}
+	if v.Generation == Native && v.HasFeature(setPrivateVar) &&
+		(v.ImageFormat == FormatUKI || v.alone()) { // elsewhere it says nothing
+		what := "image-format \"uki\""
+		if v.ImageFormat != FormatUKI {
+			what = "feature " + StandaloneImage
+		}
+		out = append(out, what+" excludes feature "+setPrivateVar)
 	}
 	if v.HasFeature(ephemeralKeys) && !v.HasFeature(EncryptedStorage) {
 		out = append(out, "feature "+ephemeralKeys+" needs feature "+EncryptedStorage)

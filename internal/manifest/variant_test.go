@@ -181,6 +181,12 @@ func TestConflicts(t *testing.T) {
 		"image-format = \"uki\"\nimage-features.in-place-updates = false\n" +
 			"image-features.encrypted-storage = true\n" +
 			"image-features.ephemeral-encryption-keys = true": "",
+		"image-format = \"uki\"\nimage-features.in-place-updates = false\n" +
+			"image-features.grub-set-private-var = true": `image-format "uki" excludes feature ` +
+			"grub-set-private-var",
+		"image-features.standalone-image = true\nimage-layout.partition-plan = \"unified\"\n" +
+			"image-features.grub-set-private-var = true": "feature standalone-image excludes feature " +
+			"grub-set-private-var",
 		"image-features.ephemeral-encryption-keys = true": "feature ephemeral-encryption-keys needs " +
 			`feature encrypted-storage; feature ephemeral-encryption-keys needs image-format "uki"`,
 	} {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"buildsys/internal/image"
+	"buildsys/internal/manifest"
 )
 
 // ImageName returns the stem of the names of a variant's files: NAME-VARIANT-ARCH-VERSION-BUILD.
@@ -25,7 +26,7 @@ func DiskFile(s Step, disk string) string {
 
 // DiskSuffix returns the suffix of the names of disk images in an image-format.
 func DiskSuffix(format string) string {
-	if format == "raw" {
+	if format == "raw" || format == manifest.FormatUKI { // which is about what is in the disk
 		return ".img.lz4"
 	}
 	return "." + format

@@ -94,7 +94,7 @@ func (m *maker) findVariant() error {
 			File: v.File}
 	}
 	if m.r.Image || m.r.Repack != nil {
-		if err := checkImage(v); err != nil {
+		if err := m.checkImage(v); err != nil {
 			return err
 		}
 	}

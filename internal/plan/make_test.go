@@ -100,7 +100,7 @@ func try(t *testing.T, files fstest.MapFS, r Request) (Plan, error) {
 		t.Fatal(err)
 	}
 	inside := &fstest.MapFile{Data: []byte("# buildsys-recipe: 2\n")}
-	recipe, err := ws.Recipe(fstest.MapFS{"Dockerfile": inside, "twoliter/Dockerfile": inside,
+	recipe, err := ws.Recipe(fstest.MapFS{"Dockerfile": inside, "twoliter/Dockerfile": {},
 		"macros/shared":                    {Data: []byte("native")},
 		"tools/package/build-rpm":          {Data: []byte("native")},
 		"twoliter/tools/package/build-rpm": {Data: []byte("twoliter")}})
@@ -266,7 +266,7 @@ func TestMakeRefuses(t *testing.T) {
 		{"unknown package", nil, func(r *Request) { r.Packages = []string{"ap"} },
 			`no package "ap"; did you mean "app"?`},
 		{"a variant's name", nil, func(r *Request) { r.Packages = []string{"qemu-dev"} },
-			`no package "qemu-dev"; it is a variant: use --variant qemu-dev`},
+			`no package "qemu-dev"; it is a variant: build-variant qemu-dev builds its image`},
 		{"unknown variant", nil, func(r *Request) { r.Variant = "zzz" },
 			`no variant "zzz"; there are: qemu-dev`},
 		{"sensitive without variant", nil, func(r *Request) {
@@ -286,8 +286,8 @@ func TestMakeRefuses(t *testing.T) {
 				"variants/qemu-dev/Cargo.toml"},
 		{"eif", edit(variant, table, table+"image-format = \"eif\"\n"),
 			func(r *Request) { r.Image = true },
-			"variant qemu-dev: this buildsys cannot make an image with image-format \"eif\", image " +
-				"feature standalone-image; the variant's packages can be built (build-package); see " +
+			"variant qemu-dev: this buildsys cannot make an image with image-format \"eif\"; " +
+				"the variant's packages can be built (build-package); see " +
 				"variants/qemu-dev/Cargo.toml"},
 		{"template", func(files fstest.MapFS) {
 			edit(variant, table, table+"image-format = \"vmdk\"\n")(files)

@@ -18,8 +18,6 @@ type native struct {
 	// labels is the OS name that partitions are labelled with, if not that of the request. Then the OS
 	// labels the partitions of data itself.
 	labels string
-	// unsigned means that images are not signed, whatever their features.
-	unsigned bool
 }
 
 func newNative(m *maker) *native {

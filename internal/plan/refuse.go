@@ -11,24 +11,31 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// unmadeFormats and unmadeFeatures are what manifests may say and no recipe makes. A tree with such
-// variants is as good as any other until one of these images is asked for.
+// unmadeFormats and unmadeFeatures are what manifests may say and no recipe makes, unmadeByOwn what
+// a Dockerfile of the tree's own does not make. A tree with such variants is as good as any other
+// until one of these images is asked for.
 var (
-	unmadeFormats  = []string{manifest.FormatUKI, manifest.FormatEIF}
-	unmadeFeatures = []string{manifest.StandaloneImage, manifest.EncryptedStorage}
+	unmadeFormats  = []string{manifest.FormatEIF}
+	unmadeFeatures = []string{manifest.EncryptedStorage}
+	unmadeByOwn    = []string{manifest.FormatUKI, manifest.StandaloneImage}
 )
 
 // checkImage refuses an image that cannot be made, with everything that is in the way.
-func checkImage(v *workspace.Variant) error {
+func (m *maker) checkImage(v *workspace.Variant) error {
 	if conflicts := v.Conflicts(); len(conflicts) > 0 {
 		return &RequestError{What: "variant " + v.Name, Why: strings.Join(conflicts, "; "),
 			Hint: "correct image-features, image-format or image-layout in " + v.File}
 	}
+	formats, features := unmadeFormats, unmadeFeatures
+	if m.ours.Own != nil {
+		formats = append(formats[:len(formats):len(formats)], unmadeByOwn...)
+		features = append(features[:len(features):len(features)], unmadeByOwn...)
+	}
 	var unmade []string
-	if slices.Contains(unmadeFormats, v.ImageFormat) {
+	if slices.Contains(formats, v.ImageFormat) {
 		unmade = append(unmade, "image-format \""+v.ImageFormat+"\"")
 	}
-	for _, f := range unmadeFeatures {
+	for _, f := range features {
 		if v.HasFeature(f) {
 			unmade = append(unmade, "image feature "+f)
 		}

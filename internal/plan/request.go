@@ -66,7 +66,7 @@ type ImageFiles struct {
 	Overrides []File
 	// Signing returns the keys for images with uefi-secure-boot, and is only called for those. Its
 	// error becomes the hint of a *RequestError.
-	Signing func() (SigningKeys, error)
+	Signing func(Signatures) (SigningKeys, error)
 	// Repo is the update repository whose root metadata a tree's own Dockerfile builds in, from
 	// roles/REPO.root.json; RootJSON replaces that file unless it is empty.
 	Repo     string

@@ -30,7 +30,7 @@ const homeConfig = ".config"
 
 // profileFiles are in folders of Secure Boot keys, whatever those are called.
 var profileFiles = []string{"PK.key", "KEK.key", "db.key", "vendor.key", "code-sign.key",
-	"config-sign.key", "PK.crt", "kms-sign.json"}
+	"config-sign.key", "shim-sign.key", "uki-sign.key", "PK.crt", "kms-sign.json"}
 
 // maxKeyFile is how much of a file is searched for a private key. Files with keys and chains of
 // certificates have some kilobytes.

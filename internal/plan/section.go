@@ -4,32 +4,28 @@ package plan
 
 import (
 	"bytes"
-	"regexp"
+	"slices"
+
+	"buildsys/internal/workspace"
 )
 
-// sectionLine begins a part of a Dockerfile that only some targets use: those whose names are in
-// the line before a colon. The part ends at the next such line.
-var sectionLine = regexp.MustCompile("^# ---- targets? [^:]*")
-
-// section returns the parts of a Dockerfile that a target needs: all before the first section, and
+// section returns the parts of a Dockerfile that a target needs: all before the first part, and
 // the target's own. So an edit of how images are made leaves the keys of all packages alone. Lines
-// of other sections become empty, which keeps line numbers right in the engine's messages. A
-// Dockerfile without a section for the target is returned whole.
+// of other parts become empty, which keeps line numbers right in the engine's messages. A
+// Dockerfile without a part for the target is returned whole.
 func section(dockerfile []byte, target string) []byte {
-	var out bytes.Buffer
-	own, found := true, false
-	for line := range bytes.Lines(dockerfile) {
-		if names := sectionLine.Find(line); names != nil {
-			own = bytes.Contains(names, []byte("`"+target+"`"))
-			found = found || own
-		}
-		if !own {
-			line = []byte("\n")
-		}
-		out.Write(line)
-	}
-	if !found {
+	parts := workspace.Parts(dockerfile)
+	own := func(p workspace.Part) bool { return p.Uses(target) }
+	if !slices.ContainsFunc(parts[1:], own) {
 		return dockerfile
+	}
+	var out bytes.Buffer
+	for _, p := range parts {
+		if own(p) {
+			out.Write(p.Text)
+		} else {
+			out.Write(bytes.Repeat([]byte("\n"), bytes.Count(p.Text, []byte("\n"))))
+		}
 	}
 	return append(bytes.TrimRight(out.Bytes(), "\n"), '\n')
 }

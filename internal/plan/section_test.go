@@ -11,6 +11,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
+
+	"buildsys"
+	"buildsys/internal/workspace"
 )
 
 func TestSection(t *testing.T) {
@@ -35,15 +39,38 @@ func TestSection(t *testing.T) {
 	}
 }
 
-// TestSectionsOfTheRecipe checks the real Dockerfiles: no target's section may need a stage of
-// another section.
-func TestSectionsOfTheRecipe(t *testing.T) {
-	for _, file := range []string{"../../Dockerfile", "../../twoliter/Dockerfile"} {
-		text, err := os.ReadFile(file)
+// recipes returns the Dockerfiles of the recipes inside buildsys.
+func recipes(t *testing.T) map[string][]byte {
+	t.Helper()
+	all := map[string][]byte{}
+	for name, files := range map[string]fstest.MapFS{
+		"native": {"Release.toml": {Data: []byte("version = \"1.0.0\"\n")}},
+		"twoliter": {"Twoliter.toml": {Data: []byte("schema-version = 1\n" +
+			"release-version = \"1.0.0\"\n[sdk]\nname = \"sdk\"\n" +
+			"version = \"0.1.0\"\nvendor = \"lab\"\n[vendor.lab]\nregistry = \"registry.invalid\"\n")}},
+	} {
+		files["packages/a/Cargo.toml"] = &fstest.MapFile{Data: []byte("[package]\nname = \"a\"\n" +
+			"[package.metadata.build-package]\n")}
+		files["packages/a/a.spec"] = &fstest.MapFile{}
+		files["packages/build.rs"] = &fstest.MapFile{Data: []byte("fn main() {}")}
+		ws, err := workspace.LoadFS("/tree", files)
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Run(file, func(t *testing.T) { checkSections(t, text) })
+		recipe, err := ws.Recipe(buildsys.Recipe)
+		if err != nil || recipe.Twoliter != (name == "twoliter") {
+			t.Fatal(name, err)
+		}
+		all[name] = recipe.Dockerfile
+	}
+	return all
+}
+
+// TestSectionsOfTheRecipe checks the real Dockerfiles: no target's section may need a stage of
+// another section.
+func TestSectionsOfTheRecipe(t *testing.T) {
+	for name, text := range recipes(t) {
+		t.Run(name, func(t *testing.T) { checkSections(t, text) })
 	}
 }
 
@@ -68,12 +95,8 @@ func checkSections(t *testing.T, text []byte) {
 // TestDirsOfTheRecipe checks that what a target's section runs, and what those tools read, is in a
 // directory that its steps see.
 func TestDirsOfTheRecipe(t *testing.T) {
-	for _, file := range []string{"../../Dockerfile", "../../twoliter/Dockerfile"} {
-		dockerfile, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Run(file, func(t *testing.T) { checkDirs(t, dockerfile) })
+	for name, text := range recipes(t) {
+		t.Run(name, func(t *testing.T) { checkDirs(t, text) })
 	}
 }
 

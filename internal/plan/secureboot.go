@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"buildsys/internal/confined"
+	"buildsys/internal/manifest"
 	"buildsys/internal/workspace"
 )
 
@@ -24,10 +25,16 @@ type SigningKeys struct {
 	Firmware func() (map[string]string, error)
 }
 
+// Signatures is how an image is signed, which decides what keys it takes.
+type Signatures struct {
+	UKI  bool // one program for the firmware, instead of boot loader, configuration and kernel
+	Shim bool // as Twoliter signs: the firmware trusts shim, and shim the vendor of all else
+}
+
 // addSigning gives the step of an image with uefi-secure-boot its keys: the public ones below keys/
 // in the context "image", the private ones as secrets.
 func (n *native) addSigning(s *Step, v *workspace.Variant) error {
-	if !HasSecureBoot(v) || n.unsigned {
+	if !HasSecureBoot(v) {
 		return nil
 	}
 	keys, err := n.signingKeys(v)
@@ -52,7 +59,8 @@ func (n *native) signingKeys(v *workspace.Variant) (SigningKeys, error) {
 		return SigningKeys{}, &RequestError{What: "variant " + v.Name, Why: "it has " + secureBoot +
 			" (" + v.File + "), but there are no keys"}
 	}
-	keys, err := n.m.r.Files.Signing()
+	keys, err := n.m.r.Files.Signing(Signatures{UKI: v.ImageFormat == manifest.FormatUKI,
+		Shim: n.m.ours.Twoliter})
 	if err != nil {
 		return keys, noKeys(v, err)
 	}

@@ -29,7 +29,6 @@ type twoliter struct {
 func newTwoliter(m *maker) *twoliter {
 	t := &twoliter{native: newNative(m)}
 	t.labels = "bottlerocket" // programs of the OS look for partitions by their labels
-	t.unsigned = true         // imageStep says so
 	return t
 }
 

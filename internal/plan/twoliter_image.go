@@ -12,11 +12,6 @@ import (
 )
 
 func (t *twoliter) imageStep(v *workspace.Variant, packages graph.Set) (Step, error) {
-	if HasSecureBoot(v) {
-		t.m.lack("variant %s has %s (%s), and images of trees written for Twoliter cannot be signed "+
-			"yet: write %[2]s = false into its image-features to build it unsigned", v.Name, secureBoot,
-			v.File)
-	}
 	s, err := t.native.imageStep(v, packages)
 	if err != nil {
 		return Step{}, err

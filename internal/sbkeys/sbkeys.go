@@ -34,6 +34,15 @@ const (
 	DBCert       = "db.crt"          // trusted by firmware
 )
 
+// Files of profiles that Bottlerocket's programs make, besides those. There config-sign.key is an
+// OpenPGP key, which has its public half in it, and the vendor has issued code-sign.
+const (
+	VendorCert  = "vendor.crt"    // in shim
+	shimSignKey = "shim-sign.key" // issued by db
+	ukiSignKey  = "uki-sign.key"  // issued by db
+	remoteKeys  = "kms-sign.json" // instead of private keys
+)
+
 // authorities returns the names of the certificates that go into firmware.
 func authorities() []string { return []string{"PK", "KEK", "db"} }
 
@@ -191,20 +200,55 @@ func writeKey(dir *os.Root, name string, key *rsa.PrivateKey) error {
 	return dir.WriteFile(name, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
 }
 
+// Scheme is how an image is signed: which files of a profile it takes.
+type Scheme struct {
+	UKI  bool // one program for the firmware; nothing is signed for GRUB
+	Shim bool // with the keys of a profile that Bottlerocket's programs make
+}
+
 // Public lists the files of a profile that anyone may see and that go into an image.
-func Public() []string { return []string{CodeSignCert, ConfigPublic, DBCert} }
+func (s Scheme) Public() []string {
+	switch {
+	case s.UKI && s.Shim:
+		return []string{DBCert, "uki-sign.crt"}
+	case s.UKI:
+		return []string{CodeSignCert, DBCert}
+	case s.Shim:
+		return []string{CodeSignCert, ConfigPublic, DBCert, "shim-sign.crt", VendorCert}
+	}
+	return []string{CodeSignCert, ConfigPublic, DBCert}
+}
 
 // Secret lists the private keys that an image is signed with. The keys of PK, KEK and db are not
 // among them.
-func Secret() []string { return []string{CodeSignKey, ConfigKey} }
+func (s Scheme) Secret() []string {
+	switch {
+	case s.UKI && s.Shim:
+		return []string{ukiSignKey}
+	case s.UKI:
+		return []string{CodeSignKey}
+	case s.Shim:
+		return []string{CodeSignKey, ConfigKey, shimSignKey}
+	}
+	return []string{CodeSignKey, ConfigKey}
+}
+
+// Private lists the private keys that any image is signed with.
+func Private() []string { return []string{CodeSignKey, ConfigKey, shimSignKey, ukiSignKey} }
 
 // MissingError reports the files that a profile lacks.
 type MissingError struct {
 	Dir   string
 	Files []string
+	Shim  bool // they are not those that buildsys makes
 }
 
 func (e *MissingError) Error() string {
+	if e.Shim {
+		return fmt.Sprintf("the Secure Boot keys in %s are incomplete: %s missing; make them with "+
+			"sbkeys/generate-local-sbkeys of the tree or Twoliter's build-sbkeys, or set "+
+			"BUILDSYS_SBKEYS_PROFILE_DIR to another directory", e.Dir, strings.Join(e.Files, ", "))
+	}
 	return fmt.Sprintf("the Secure Boot keys in %s are incomplete: %s missing; run buildsys keys "+
 		"generate, or set BUILDSYS_SBKEYS_PROFILE_DIR to another directory",
 		e.Dir, strings.Join(e.Files, ", "))
@@ -212,14 +256,17 @@ func (e *MissingError) Error() string {
 
 // ReadPublic reads the public files of a profile. The error is a *MissingError, or says which of
 // them is not what it should be.
-func ReadPublic(dir confined.Path) (map[string][]byte, error) {
+func (s Scheme) ReadPublic(dir confined.Path) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	var missing []string
-	for _, name := range Public() {
-		data, err := dir.Join(name).Read(maxKey)
+	if err := s.check(dir); err != nil {
+		return nil, err
+	}
+	for _, name := range s.Public() {
+		data, err := s.read(dir, name)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			missing = append(missing, name)
+			missing = append(missing, s.file(name))
 			continue
 		case err != nil:
 			return nil, fmt.Errorf("the Secure Boot keys cannot be used: %w", err)
@@ -232,9 +279,38 @@ func ReadPublic(dir confined.Path) (map[string][]byte, error) {
 		files[name] = data
 	}
 	if missing != nil {
-		return nil, &MissingError{Dir: dir.String(), Files: missing}
+		return nil, &MissingError{Dir: dir.String(), Files: missing, Shim: s.Shim}
 	}
 	return files, nil
+}
+
+// check refuses a profile whose keys are elsewhere.
+func (s Scheme) check(dir confined.Path) error {
+	if at := dir.Join(remoteKeys); s.Shim && at.Check() == nil {
+		return fmt.Errorf("the Secure Boot keys cannot be used: %s says that they are in AWS KMS, and "+
+			"buildsys signs with keys in files", at)
+	}
+	return nil
+}
+
+// file returns the file of a profile that has what is called name in a build.
+func (s Scheme) file(name string) string {
+	if s.Shim && name == ConfigPublic {
+		return ConfigKey
+	}
+	return name
+}
+
+// read returns what is called name in a build.
+func (s Scheme) read(dir confined.Path, name string) ([]byte, error) {
+	file := dir.Join(s.file(name))
+	data, err := file.Read(maxKey)
+	if err == nil && s.Shim && name == ConfigPublic {
+		if data, err = pgp.PublicOf(data); err != nil {
+			err = fmt.Errorf("%s: %w", file, err)
+		}
+	}
+	return data, err
 }
 
 // maxKey is far above the size of any key or certificate.

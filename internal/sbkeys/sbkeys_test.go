@@ -65,10 +65,10 @@ func TestGenerate(t *testing.T) {
 		t.Errorf("%v, %v; want a directory only for its owner", info.Mode(), err)
 	}
 	at := confined.Path{Name: dir}
-	if public, err := ReadPublic(at); err != nil || len(public) != len(Public()) {
+	if public, err := (Scheme{}).ReadPublic(at); err != nil || len(public) != 3 {
 		t.Errorf("%d public files, %v", len(public), err)
 	}
-	for _, name := range Secret() {
+	for _, name := range (Scheme{}).Secret() {
 		if err := at.Join(name).Check(); err != nil {
 			t.Error(err)
 		}
@@ -100,7 +100,7 @@ func TestMissing(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, CodeSignCert)); err != nil {
 		t.Fatal(err)
 	}
-	_, err := ReadPublic(confined.Path{Name: dir})
+	_, err := (Scheme{}).ReadPublic(confined.Path{Name: dir})
 	missing, ok := errors.AsType[*MissingError](err)
 	if !ok || strings.Join(missing.Files, " ") != CodeSignCert {
 		t.Errorf("without %s: %v", CodeSignCert, err)
@@ -128,7 +128,8 @@ func TestProfileOfATree(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"linked", "file"} {
-		if _, err := ReadPublic(confined.Path{Root: root, Name: "sbkeys/" + name}); err == nil ||
+		at := confined.Path{Root: root, Name: "sbkeys/" + name}
+		if _, err := (Scheme{}).ReadPublic(at); err == nil ||
 			!errors.Is(err, confined.ErrLink) && name == "linked" {
 			t.Errorf("%s was read: %v", name, err)
 		}
@@ -147,7 +148,7 @@ func TestProfileOfATree(t *testing.T) {
 	if err := Generate(new, "Test OS"); err != nil {
 		t.Error(err)
 	}
-	if _, err := ReadPublic(new); err != nil {
+	if _, err := (Scheme{}).ReadPublic(new); err != nil {
 		t.Error(err)
 	}
 }
@@ -214,7 +215,8 @@ func readFile(t *testing.T, path string) []byte {
 // sign runs a function of tools/disk/signhelper as rpm2img does.
 func sign(t *testing.T, dir, function, file string) {
 	t.Helper()
-	run(t, "bash", "-euo", "pipefail", "-c", `source ../../tools/lib/prelude; source ../../tools/disk/signhelper
+	run(t, "bash", "-euo", "pipefail", "-c", `source ../../tools/lib/prelude; source ../../tools/disk/imghelper
+		source ../../tools/disk/signhelper; source ../../tools/disk/boot
 		keys="$1" secrets="$1" work="$4" VARIANT=test; require_keys; "$2" "$3"`,
 		"sign", dir, function, file, t.TempDir())
 }

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Limits of signatures: checking one takes time with its size, the square of its key, and the
@@ -27,6 +28,8 @@ const (
 // Program is an EFI program in memory.
 type Program struct {
 	raw      []byte
+	machine  uint16
+	named    []Section
 	digest   [32]byte
 	checksum int // offset of the field
 	security int // offset of the data directory's entry for signatures
@@ -55,7 +58,7 @@ func ParseProgram(raw []byte) (*Program, error) {
 	if optional+size > len(raw) || size < 2 {
 		return nil, fmt.Errorf("%w: the optional header is cut off", errNotPE)
 	}
-	p := &Program{raw: raw, checksum: optional + 64}
+	p := &Program{raw: raw, machine: le.Uint16(coff), checksum: optional + 64}
 	directories := 96 // of PE32
 	if le.Uint16(raw[optional:]) == 0x20b {
 		directories = 112 // of PE32+
@@ -88,15 +91,19 @@ func (p *Program) readSections(headers []byte, count int) error {
 		return fmt.Errorf("%w: its %d section headers are cut off", errNotPE, count)
 	}
 	for ; count > 0; count, headers = count-1, headers[40:] {
+		used := int64(binary.LittleEndian.Uint32(headers[8:])) // in memory; the file has padding
 		size := int64(binary.LittleEndian.Uint32(headers[16:]))
 		start := int64(binary.LittleEndian.Uint32(headers[20:]))
+		name, _, _ := strings.Cut(string(headers[:8]), "\x00")
 		if size == 0 {
+			p.named = append(p.named, Section{Name: name})
 			continue
 		}
 		if start+size > int64(len(p.raw)) {
 			return fmt.Errorf("%w: a section ends at byte %d of %d", errNotPE, start+size, len(p.raw))
 		}
 		p.sections = append(p.sections, span{int(start), int(start + size)})
+		p.named = append(p.named, Section{name, p.raw[start : start+min(used, size)]})
 	}
 	slices.SortFunc(p.sections, func(a, b span) int { return cmp.Compare(a.start, b.start) })
 	for i, s := range p.sections[min(1, len(p.sections)):] {
@@ -107,6 +114,24 @@ func (p *Program) readSections(headers []byte, count int) error {
 	}
 	return nil
 }
+
+// Section is a part of a program.
+type Section struct {
+	Name string // at most 8 bytes, of any kind
+	Data []byte
+}
+
+// Sections returns the parts of a program in the order of their headers.
+func (p *Program) Sections() []Section { return p.named }
+
+// Machines that programs are made for (PE format, "Machine Types").
+const (
+	MachineX64   = 0x8664
+	MachineARM64 = 0xaa64
+)
+
+// Machine returns the machine that the program is made for.
+func (p *Program) Machine() uint16 { return p.machine }
 
 // Digest returns the sha256 of the part that a signature covers: everything but the checksum and
 // the signatures.

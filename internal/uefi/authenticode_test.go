@@ -217,6 +217,19 @@ func TestSectionsThatOverlap(t *testing.T) {
 	}
 }
 
+// TestSections: what pads a section in the file is no part of it.
+func TestSections(t *testing.T) {
+	b := unsigned()
+	binary.LittleEndian.PutUint32(b[88+240+8:], 9)
+	copy(b[88+240+40:], ".too.long")
+	p := parse(t, b)
+	got := p.Sections()
+	if len(got) != 2 || got[0].Name != ".s0" || string(got[0].Data) != "the first" ||
+		got[1].Name != ".too.lon" || len(got[1].Data) != 0x200 || p.Machine() != MachineX64 {
+		t.Errorf("machine %#x, %q", p.Machine(), got)
+	}
+}
+
 // TestTooManySignatures: what it takes to check signatures must not grow with what a program
 // claims.
 func TestTooManySignatures(t *testing.T) {
@@ -265,6 +278,13 @@ func FuzzProgram(f *testing.F) {
 			p, err := ParseProgram(raw)
 			if err != nil {
 				return
+			}
+			total := 0
+			for _, s := range p.Sections() {
+				total += len(s.Data)
+			}
+			if total > len(raw) {
+				t.Errorf("the sections have %d bytes, the program %d", total, len(raw))
 			}
 			if all, err := p.Signatures(); err == nil {
 				for _, s := range all {

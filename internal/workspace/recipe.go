@@ -31,8 +31,9 @@ const (
 	recipeLine  = recipeMark + " 2"
 	flatLine    = recipeMark + " 1" // first line of recipes with all of tools/ in one directory
 	recipeTools = "tools"
-	// twoliterDir has what is different for trees written for Twoliter: a Dockerfile, and files of
-	// tools/ that are added to the others or take their places.
+	// twoliterDir has what is different for trees written for Twoliter: parts of the Dockerfile that
+	// take the places of those with the same names, and files of tools/ that are added to the others
+	// or take theirs.
 	twoliterDir = "twoliter"
 )
 
@@ -66,12 +67,19 @@ func (w *Workspace) inside(fallback fs.FS) (*Recipe, error) {
 	if w.Generation != manifest.Twoliter && w.Generation != manifest.TwoliterKits {
 		return w.readRecipe(fallback, dockerfile, true)
 	}
-	r, err := w.readRecipe(fallback, path.Join(twoliterDir, dockerfile), true)
+	r, err := w.readRecipe(fallback, dockerfile, true)
 	if err != nil {
 		return nil, err
 	}
 	r.Twoliter = true
 	l := &loader{tree: fallback}
+	parts, ok := l.read(path.Join(twoliterDir, dockerfile))
+	if !ok {
+		return nil, l.problems
+	}
+	if r.Dockerfile, err = replaceParts(r.Dockerfile, parts); err != nil {
+		return nil, err
+	}
 	files, err := l.recipeDir(w.Root, twoliterDir, recipeTools, true)
 	if err != nil {
 		return nil, err

@@ -312,11 +312,12 @@ func TestRecipe(t *testing.T) {
 func TestRecipeOfGeneration(t *testing.T) {
 	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
 	inside := fstest.MapFS{
-		"Dockerfile":                       file(recipeLine + "\n# native\n"),
+		"Dockerfile": file(recipeLine + "\n# ---- target `package`: native\n" +
+			"# ---- targets `a` and `b`: native\n"),
 		"macros/shared":                    file("native"),
 		"tools/lib/prelude":                file("native"),
 		"tools/package/build-rpm":          file("native"),
-		"twoliter/Dockerfile":              file(recipeLine + "\n# twoliter\n"),
+		"twoliter/Dockerfile":              file("# different\n# ---- target `package`: twoliter\n"),
 		"twoliter/tools/package/build-rpm": file("twoliter"),
 		"twoliter/tools/modules/with-go":   file("twoliter"),
 	}
@@ -349,7 +350,8 @@ func TestRecipeOfGeneration(t *testing.T) {
 			r, err := w.Recipe(inside)
 			must(t, err)
 			got := "native:"
-			if strings.HasSuffix(string(r.Dockerfile), "# twoliter\n") {
+			if string(r.Dockerfile) == recipeLine+"\n\n\n# ---- target `package`: twoliter\n\n\n"+
+				"# ---- targets `a` and `b`: native\n" {
 				got = "twoliter:"
 			}
 			for _, f := range r.Files {
@@ -359,6 +361,25 @@ func TestRecipeOfGeneration(t *testing.T) {
 				t.Errorf("got %s, %v; want %s", got, r.Twoliter, c.want)
 			}
 		})
+	}
+}
+
+// TestParts: what a part replaces must be there, or an edit of one Dockerfile would be without
+// effect.
+func TestParts(t *testing.T) {
+	const text = "head\n\n# ---- target `a`: x\nA\n\n# ---- targets `a` and `b`\nB\n"
+	for _, c := range []struct{ name, by, want, fault string }{
+		{"none", "# comment\n",
+			"head\n\n\n# ---- target `a`: x\nA\n\n\n# ---- targets `a` and `b`\nB\n", ""},
+		{"one", "# ---- target `a`: other\nC\n",
+			"head\n\n\n# ---- target `a`: other\nC\n\n\n# ---- targets `a` and `b`\nB\n", ""},
+		{"unknown", "# ---- target `b`: x\n", "", "it has no part \"# ---- target `b`\" to replace"},
+	} {
+		got, err := replaceParts([]byte(text), []byte(c.by))
+		if string(got) != c.want || (err == nil) != (c.fault == "") ||
+			err != nil && !strings.Contains(err.Error(), c.fault) {
+			t.Errorf("%s: %q, %v", c.name, got, err)
+		}
 	}
 }
 
