@@ -57,7 +57,7 @@ func TestExt4ReadsWhatMkfsWrites(t *testing.T) {
 				t.Errorf("%v: %s: %d bytes, %v; want %d", options, name, len(got), err, len(want))
 			}
 		}
-		entries, err := e.ReadDir("many")
+		entries, err := listDir(e, "many")
 		if err != nil || len(entries) != 400 {
 			t.Errorf("%v: directory has %d entries, %v; want 400", options, len(entries), err)
 		}
@@ -137,7 +137,7 @@ func TestExt4Links(t *testing.T) {
 	if n, err := e.FileSize("file"); n != 1 || err != nil {
 		t.Errorf("file: %d bytes, %v", n, err)
 	}
-	if names, err := e.ReadDir("usr/share"); len(names) != 1 || err != nil {
+	if names, err := listDir(e, "usr/share"); len(names) != 1 || err != nil {
 		t.Errorf("usr/share: %v, %v", names, err)
 	}
 }
@@ -191,7 +191,7 @@ func readAll(t *testing.T, b []byte) {
 	if data, err := e.ReadFile("grub/grub.cfg", 4096); err == nil && len(data) > 4096 {
 		t.Errorf("%d bytes, more than the limit", len(data))
 	}
-	e.ReadDir("grub")
+	listDir(e, "grub")
 	for _, dir := range []string{"boot", "me", "long"} {
 		e.ReadFile(dir+"/grub.cfg", 4096)
 	}
@@ -226,13 +226,13 @@ func TestExt4ExtentBomb(t *testing.T) {
 			node[12+12*i+4] = byte(max(depth-1, 0)) // the block below; in leaves, the length
 		}
 	}
-	if err := e.readExtents(b[5*1024:6*1024], maxExtentDepth, make([]byte, 4096)); err == nil ||
+	if err := (&copier{e: e, to: &buffer{}, size: 4096}).extents(b[5*1024:6*1024], maxExtentDepth); err == nil ||
 		!strings.Contains(err.Error(), "no end") {
 		t.Errorf("error %v", err)
 	}
 	b[4*1024+6] = 5 // a node that claims the same depth as the one above
 	e.budget = readBudget
-	if err := e.readExtents(b[5*1024:6*1024], maxExtentDepth, nil); err == nil ||
+	if err := (&copier{e: e, to: &buffer{}}).extents(b[5*1024:6*1024], maxExtentDepth); err == nil ||
 		!strings.Contains(err.Error(), "extent tree is damaged") {
 		t.Errorf("wrong depth: error %v", err)
 	}
@@ -247,12 +247,22 @@ func TestExt4Unwritten(t *testing.T) {
 	node := []byte{0x0a, 0xf3, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0,
 		0, 0, 0, 0, 1, 0x80, 0, 0, 3, 0, 0, 0, // block 0 of the file, unwritten
 		1, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0} // block 1
-	data := make([]byte, 2048)
-	if err := e.readExtents(node, maxExtentDepth, data); err != nil ||
-		!bytes.Equal(data[:1024], make([]byte, 1024)) || data[1024] != 7 {
-		t.Errorf("%v, data begins %v and %v", err, data[:2], data[1024:1026])
+	var b2 buffer
+	err := (&copier{e: e, to: &b2, size: 2048}).extents(node, maxExtentDepth)
+	data := b2.Bytes()
+	if err != nil || len(data) != 2048 || !bytes.Equal(data[:1024], make([]byte, 1024)) ||
+		data[1024] != 7 {
+		t.Errorf("%v, data begins %v", err, data[:min(2, len(data))])
 	}
 	if _, err := e.inode(6); err == nil || !strings.Contains(err.Error(), "inode 6 does not exist") {
 		t.Errorf("inode 6 of 5: error %v", err)
 	}
+}
+
+func listDir(f Files, name string) ([]DirEntry, error) {
+	dir, _, err := Find(f, name, true)
+	if err != nil {
+		return nil, err
+	}
+	return f.List(dir)
 }
