@@ -118,6 +118,9 @@ func (s *Session) runSteps(ctx context.Context, e *engineLink, p plan.Plan, o st
 	use := engineUse{link: e, images: s.images(p, caches, sink), keyed: keyed, unit: o.unit,
 		sink: sink}
 	report, err := executor.Run(ctx, p, s.executorOptions(p, &use, known, o))
+	if err == nil && !o.second {
+		s.rememberImages(p)
+	}
 	summary := report.Summary(tail.Lines, logs.Path)
 	summary.Remote = closeRemote(ctx, caches, sink)
 	return keyed, s.show(ctx, summary, err)

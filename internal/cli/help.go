@@ -24,7 +24,8 @@ var commandGroups = []struct {
 }{
 	{"Build", []string{"build-package", "build-kit", "build-variant", "repack-variant", "fetch",
 		"boot"}},
-	{"Look", []string{"plan", "why", "graph", "lint", "inspect"}},
+	{"Look", []string{"plan", "why", "graph", "lint", "inspect",
+		"image"}},
 	{"Change the tree", []string{"new", "update", "go"}},
 	{"This machine", []string{"doctor", "sdk", "cache", "keys"}},
 	{"Others", []string{"publish", "ci"}},
@@ -62,6 +63,7 @@ var heeded = map[string][]settings.Group{
 	"graph":   {settings.Tree},
 	"lint":    {settings.Tree},
 	"inspect": {settings.Tree},
+	"image":   {settings.Tree, settings.Store},
 	"new":     {settings.Tree},
 	"update":  {settings.Tree},
 	"go":      {settings.Tree, settings.Engine, settings.Store, settings.Caches, settings.Sources},

@@ -138,8 +138,8 @@ func (c *clusters) bytes(at, n int64) ([]byte, error) {
 	return c.cached[at-start:][:n], nil
 }
 
-// packed returns the entry at an offset, which is in a pack of count entries of 1<<shift bytes each:
-// bits of all of them, then the block of the first head.
+// packed returns the entry at an offset, which is in a pack of count entries of 1<<shift bytes
+// each: bits of all of them, then the block of the first head.
 func (c *clusters) packed(at int64, shift uint, count int64) (cluster, error) {
 	size := count << shift
 	start := at &^ (size - 1)
@@ -292,8 +292,8 @@ func (c *clusters) indexEnd() int64 {
 	return c.end
 }
 
-// plain copies a piece that is not compressed. An interlaced one lies at the place in its block that
-// it has in the file, and goes on at the beginning of the block.
+// plain copies a piece that is not compressed. An interlaced one lies at the place in its block
+// that it has in the file, and goes on at the beginning of the block.
 func (c *clusters) plain(to Sink, at, from, length, packed int64) error {
 	if length > packed {
 		return errCluster

@@ -101,7 +101,9 @@ func (e *Ext4) Used() int64 { return int64(e.blocks-e.free) * e.blockSize }
 // ReadFile returns the contents of a regular file of at most limit bytes. The name is a slash path
 // from the root. Symbolic links are followed inside the file system. The error is ErrNotFound if
 // the file does not exist.
-func (e *Ext4) ReadFile(name string, limit int64) ([]byte, error) { return readFile(e, name, limit) }
+func (e *Ext4) ReadFile(name string, limit int64) ([]byte, error) {
+	return ReadFile(e, name, limit)
+}
 
 // FileSize returns the size of a regular file in bytes. The error is ErrNotFound if it does not
 // exist.
@@ -152,7 +154,8 @@ func (e *Ext4) inode(number uint64) (Inode, error) {
 		table |= uint64(binary.LittleEndian.Uint32(desc[0x28:])) << 32
 	}
 	if table >= e.blocks {
-		return Inode{}, fmt.Errorf("the inodes of group %d lie in block %d of %d: the file system is damaged",
+		return Inode{}, fmt.Errorf("the inodes of group %d lie in block %d of %d: the file "+
+			"system is damaged",
 			group, table, e.blocks)
 	}
 	raw := make([]byte, e.inodeSize)

@@ -226,7 +226,8 @@ func TestExt4ExtentBomb(t *testing.T) {
 			node[12+12*i+4] = byte(max(depth-1, 0)) // the block below; in leaves, the length
 		}
 	}
-	if err := (&copier{e: e, to: &buffer{}, size: 4096}).extents(b[5*1024:6*1024], maxExtentDepth); err == nil ||
+	c := &copier{e: e, to: &buffer{}, size: 4096}
+	if err := c.extents(b[5*1024:6*1024], maxExtentDepth); err == nil ||
 		!strings.Contains(err.Error(), "no end") {
 		t.Errorf("error %v", err)
 	}

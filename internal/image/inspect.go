@@ -220,7 +220,7 @@ func (in *inspector) rootFiles(root section) {
 	if err != nil {
 		return // already reported as a fault
 	}
-	if text, err := readFile(fs, "usr/lib/os-release", maxConfigSize); err != nil {
+	if text, err := ReadFile(fs, "usr/lib/os-release", maxConfigSize); err != nil {
 		note(err)
 	} else {
 		in.report.OSRelease = ParseOSRelease(string(text))

@@ -202,9 +202,9 @@ func child(f Files, dir Inode, name string) (Inode, error) {
 	return Inode{}, ErrNotFound
 }
 
-// readFile returns the contents of a regular file of at most limit bytes. Symbolic links are
+// ReadFile returns the contents of a regular file of at most limit bytes. Symbolic links are
 // followed inside the file system. The error is ErrNotFound if the file does not exist.
-func readFile(f Files, name string, limit int64) ([]byte, error) {
+func ReadFile(f Files, name string, limit int64) ([]byte, error) {
 	inode, _, err := Find(f, name, true)
 	if err == nil && inode.Type() != ModeRegular {
 		err = errors.New("is not a regular file")
