@@ -242,21 +242,7 @@ func (f *Erofs) Copy(to Sink, file Inode) error {
 }
 
 func (f *Erofs) copyBytes(to io.Writer, off, length int64) error {
-	if length == 0 { // and there need be no place
-		return nil
-	}
-	if off < 0 || length < 0 || off > f.size-length {
-		return fmt.Errorf("read its data: byte %d is outside the partition of %d bytes: the file "+
-			"system is damaged or cut off", off+length, f.size)
-	}
-	n, err := io.Copy(to, io.NewSectionReader(f.part, off, length))
-	if err == nil && n < length {
-		err = io.ErrUnexpectedEOF
-	}
-	if err != nil {
-		return fmt.Errorf("read its data: %w", err)
-	}
-	return nil
+	return copySection(to, f.part, f.size, off, length)
 }
 
 // copyChunks copies a file of chunks of equal size, whose blocks are in a list.

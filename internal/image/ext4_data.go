@@ -62,21 +62,10 @@ func (c *copier) run(first, count, block int64) error {
 
 // copyBytes copies bytes of the partition. Those of files count only as what is read of an image.
 func (e *Ext4) copyBytes(to io.Writer, off, length int64) error {
-	if off < 0 || length < 0 || off > e.size-length {
-		return fmt.Errorf("read its data: byte %d is outside the partition of %d bytes: the file "+
-			"system is damaged or cut off", off+length, e.size)
-	}
 	if err := e.take(sector); err != nil {
 		return err
 	}
-	n, err := io.Copy(to, io.NewSectionReader(e.part, off, length))
-	if err == nil && n < length {
-		err = io.ErrUnexpectedEOF
-	}
-	if err != nil {
-		return fmt.Errorf("read its data: %w", err)
-	}
-	return nil
+	return copySection(to, e.part, e.size, off, length)
 }
 
 // extents copies the data under a node of an extent tree.

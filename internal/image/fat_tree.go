@@ -5,7 +5,6 @@ package image
 import (
 	"errors"
 	"fmt"
-	"io"
 	"time"
 )
 
@@ -63,14 +62,10 @@ func (f *FAT) Copy(to Sink, file Inode) error {
 			return fmt.Errorf("its chain leads to cluster %d of %d: the file system is damaged",
 				cluster, len(f.next)-2)
 		}
-		part := io.NewSectionReader(f.part, f.dataStart+int64(cluster-2)*f.clusterSize,
-			min(f.clusterSize, left))
-		n, err := io.Copy(to, part)
-		if err == nil && n < part.Size() {
-			err = io.ErrUnexpectedEOF
-		}
-		if err != nil {
-			return fmt.Errorf("read cluster %d: %w", cluster, err)
+		n := min(f.clusterSize, left)
+		at := f.dataStart + int64(cluster-2)*f.clusterSize
+		if err := copySection(to, f.part, f.size, at, n); err != nil {
+			return err
 		}
 		left -= n
 	}

@@ -231,6 +231,28 @@ func contents(f Files, inode Inode, limit int64) ([]byte, error) {
 	return b.Bytes(), err
 }
 
+// copySection copies bytes of a partition of size bytes. Errors of the writer stay as they are.
+func copySection(to io.Writer, part io.ReaderAt, size, off, length int64) error {
+	if length == 0 { // and there need be no place
+		return nil
+	}
+	if off < 0 || length < 0 || off > size-length {
+		return fmt.Errorf("read its data: byte %d is outside the partition of %d bytes: the file "+
+			"system is damaged or cut off", off+length, size)
+	}
+	block := make([]byte, min(length, 128<<10))
+	for ; length > 0; off, length = off+int64(len(block)), length-int64(len(block)) {
+		block = block[:min(int64(len(block)), length)]
+		if n, err := part.ReadAt(block, off); n < len(block) {
+			return fmt.Errorf("read its data: %w", torn(err))
+		}
+		if _, err := to.Write(block); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // buffer is a Sink in memory.
 type buffer struct{ bytes.Buffer }
 
