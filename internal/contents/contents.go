@@ -262,7 +262,7 @@ func (zeros) Read(b []byte) (int, error) {
 
 // Write writes the contents of a file.
 func (p *Part) Write(ctx context.Context, to io.Writer, file image.Inode) error {
-	return p.Files.Copy(stream{ending{ctx, to}}, file)
+	return p.fault(ctx, p.Files.Copy(stream{ending{ctx, to}}, file))
 }
 
 // ending is a writer that ends with a context.

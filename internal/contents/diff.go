@@ -252,11 +252,11 @@ func (c *differ) changes(was, is image.Walked, old, new *Part, sums [2]*sums) ([
 	}
 	before, err := old.Files.Attributes(was.Inode)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", was.Path, err)
+		return nil, old.fault(c.ctx, fmt.Errorf("%s: %w", was.Path, err))
 	}
 	after, err := new.Files.Attributes(is.Inode)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", is.Path, err)
+		return nil, new.fault(c.ctx, fmt.Errorf("%s: %w", is.Path, err))
 	}
 	for _, name := range slices.Sorted(maps.Keys(before)) {
 		if string(before[name]) != string(after[name]) {

@@ -56,7 +56,21 @@ func (p *Part) Extract(ctx context.Context, x Extraction) (Extracted, error) {
 		err = root.Chmod(e.modes[i].name, e.modes[i].mode)
 	}
 	e.warn()
-	return e.done, err
+	return e.done, p.fault(ctx, err)
+}
+
+// fault gives an error its kind: of this machine if its files are at fault, else of the image.
+func (p *Part) fault(ctx context.Context, err error) error {
+	_, system := errors.AsType[*fs.PathError](err)
+	switch {
+	case err == nil, errkind.Of(err) != errkind.Unexpected:
+		return err
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case system:
+		return errkind.BadEnvironment(err)
+	}
+	return &image.BadImageError{Faults: []error{fmt.Errorf("partition %s: %w", p.Title(), err)}}
 }
 
 // warn says what was lost.
@@ -108,11 +122,6 @@ func (e *extractor) file(w image.Walked) error {
 	name = strings.TrimSuffix(name, "/")
 	if name == "" {
 		return nil // the directory itself
-	}
-	if !filepath.IsLocal(name) || name != path.Clean(name) ||
-		strings.ContainsRune(name, 0) {
-		return &image.BadImageError{Faults: []error{fmt.Errorf("%q has a name that no file can have",
-			w.Path)}}
 	}
 	if w.Mode&0o7000 != 0 && w.Type() != image.ModeLink {
 		e.bits++

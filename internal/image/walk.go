@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Bounds of a walk: a file system of a distribution has some 300,000 files.
@@ -74,6 +75,9 @@ func (w *walker) file(inode Inode, path string, depth int) error {
 	slices.SortFunc(entries, func(a, b DirEntry) int { return cmp.Compare(a.Name, b.Name) })
 	for _, e := range entries {
 		at := path + "/" + e.Name
+		if e.Name == "" || e.Name == "." || e.Name == ".." || strings.ContainsAny(e.Name, "/\x00") {
+			return fmt.Errorf("%q has a name that no file can have: the file system is damaged", at)
+		}
 		below, err := w.f.Stat(e)
 		if err != nil {
 			return fmt.Errorf("%s: %w", at, err)
