@@ -53,7 +53,7 @@ without control characters; with --force the bytes as they are.`,
 				if err := o.part.Write(cmd.Context(), text, file.Inode); err != nil {
 					return orCause(cmd.Context(), err)
 				}
-				return text.to.Flush()
+				return text.end()
 			}
 			return orCause(cmd.Context(), o.part.Write(cmd.Context(), out, file.Inode))
 		},
@@ -86,13 +86,25 @@ func (t *onlyText) Write(b []byte) (int, error) {
 	}
 	t.cut = bytes.Clone(text[end:])
 	if !utf8.Valid(text[:end]) || bytes.IndexByte(text[:end], 0) >= 0 {
-		return 0, errkind.Usagef("%s is not text: write it to a file or a pipe, or see it with --force",
-			t.name)
+		return 0, t.refused()
 	}
 	if _, err := t.to.Write(text[:end]); err != nil {
 		return 0, err
 	}
 	return len(b), nil
+}
+
+// end refuses text that ends within a character.
+func (t *onlyText) end() error {
+	if len(t.cut) > 0 {
+		return t.refused()
+	}
+	return t.to.Flush()
+}
+
+func (t *onlyText) refused() error {
+	return errkind.Usagef("%s is not text: write it to a file or a pipe, or see it with --force",
+		t.name)
 }
 
 func newImageExtractCommand(a *app) *cobra.Command {

@@ -267,3 +267,18 @@ func listDir(f Files, name string) ([]DirEntry, error) {
 	}
 	return f.List(dir)
 }
+
+// TestExt4ExtentsInOrder: extents that go back would make a file longer than it is.
+func TestExt4ExtentsInOrder(t *testing.T) {
+	b := bytes.Repeat([]byte{7}, 64<<10)
+	e := &Ext4{part: bytes.NewReader(b), size: int64(len(b)), blockSize: 1024, blocks: 64,
+		budget: readBudget}
+	node := []byte{0x0a, 0xf3, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0,
+		1, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0, // block 1 of the file
+		0, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0} // block 0
+	var got buffer
+	if err := (&copier{e: e, to: &got, size: 2048}).extents(node, maxExtentDepth); err == nil ||
+		got.Len() > 2048 {
+		t.Errorf("%d bytes, %v", got.Len(), err)
+	}
+}
