@@ -272,6 +272,20 @@ func TestCompare(t *testing.T) {
 	if len(d.OSRelease) != 1 || d.OSRelease[0] != (ValueDiff{"V", "1", "2"}) {
 		t.Errorf("os-release %v", d.OSRelease)
 	}
+	packed := filepath.Join(t.TempDir(), "fs.erofs")
+	need.Program(t, "mkfs.erofs")
+	mkfs := exec.Command("mkfs.erofs", "--quiet", "--all-root", packed, dir)
+	if out, err := mkfs.CombinedOutput(); err != nil {
+		t.Fatalf("mkfs.erofs: %v\n%s", err, out)
+	}
+	other := openImage(t, packed)
+	d, err = Compare(t.Context(), after, other, owners(after, "/usr/bin/new"),
+		owners(other, "/usr/bin/new"))
+	must(t, err)
+	i := slices.IndexFunc(d.Packages, func(p PackageDiff) bool { return p.Name == "pack" })
+	if i < 0 || d.Packages[i].Bytes != 4000-4096 || d.Packages[i].Changed != 0 {
+		t.Errorf("the same file in another file system: %+v", d.Packages)
+	}
 	if same, err := Compare(t.Context(), old, old, nil, nil); err != nil || !same.Same() {
 		t.Errorf("an image and itself: %+v, %v", same, err)
 	}

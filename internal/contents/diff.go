@@ -83,6 +83,7 @@ type differ struct {
 	ctx      context.Context
 	old, new *side
 	d        Diff
+	bytes    map[string]int64 // how much more a package takes, also by other compression
 }
 
 type side struct {
@@ -98,7 +99,7 @@ func Compare(ctx context.Context, old, new *Image, before, after *Owners) (Diff,
 		}
 		return o
 	}
-	c := differ{ctx: ctx, old: &side{old, none(before)}, new: &side{new, none(after)},
+	c := differ{ctx: ctx, bytes: map[string]int64{}, old: &side{old, none(before)}, new: &side{new, none(after)},
 		d: Diff{Partitions: []PartDiff{}, Packages: []PackageDiff{}, Files: []FileDiff{},
 			Boot: []ValueDiff{}, OSRelease: []ValueDiff{}, Notes: []string{}}}
 	if err := c.partitions(); err != nil {
@@ -182,6 +183,8 @@ func (c *differ) files(was, is *Part) error {
 	if err != nil {
 		return err
 	}
+	was.addStored(c.bytes, -1, c.old.owners, before)
+	is.addStored(c.bytes, 1, c.new.owners, after)
 	old, sums := map[string]image.Walked{}, [2]*sums{newSums(c.ctx, was), newSums(c.ctx, is)}
 	for _, f := range before {
 		old[f.Path] = f
@@ -341,7 +344,6 @@ func (c *differ) packages() {
 	}
 	for _, f := range c.d.Files {
 		p := of(f.Package)
-		p.Bytes += f.Bytes
 		switch f.Change {
 		case Added:
 			p.Added++
@@ -350,6 +352,9 @@ func (c *differ) packages() {
 		default:
 			p.Changed++
 		}
+	}
+	for name, n := range c.bytes {
+		of(name).Bytes = n
 	}
 	for i, s := range []*side{c.old, c.new} {
 		for name, version := range s.versions() {

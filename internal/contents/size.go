@@ -106,6 +106,18 @@ func (p *Part) groupOf(by string, owners *Owners, file image.Walked) string {
 	return file.Path
 }
 
+// addStored adds to each package, times sign, what its files take. Hard links count once.
+func (p *Part) addStored(sums map[string]int64, sign int64, owners *Owners, files []image.Walked) {
+	counted := map[uint64]bool{}
+	for _, file := range files {
+		if counted[file.Number] && p.Holds != "vfat" {
+			continue
+		}
+		counted[file.Number] = true
+		sums[p.packageOf(owners, file)] += sign * file.Stored
+	}
+}
+
 // packageOf returns the name of the package that a file counts for.
 func (p *Part) packageOf(owners *Owners, file image.Walked) string {
 	if file.Type() == image.ModeDir { // many packages have them
