@@ -67,7 +67,10 @@ func (a *app) writeGrown(d contents.Diff, name string) {
 
 // inputsOf says what changed in what a package was made from, or what of that is not known.
 func (a *app) inputsOf(pair imagePair, p contents.PackageDiff) ([]string, error) {
-	if p.Name == contents.NoPackage {
+	if p.Added+p.Removed+p.Changed == 0 {
+		return []string{"the file system stores the same files in another form"}, nil
+	}
+	if p.Name == contents.NoPackage || p.Name == contents.Directories {
 		return a.imageInputs(pair)
 	}
 	switch {

@@ -99,7 +99,8 @@ func Compare(ctx context.Context, old, new *Image, before, after *Owners) (Diff,
 		}
 		return o
 	}
-	c := differ{ctx: ctx, bytes: map[string]int64{}, old: &side{old, none(before)}, new: &side{new, none(after)},
+	c := differ{ctx: ctx, bytes: map[string]int64{},
+		old: &side{old, none(before)}, new: &side{new, none(after)},
 		d: Diff{Partitions: []PartDiff{}, Packages: []PackageDiff{}, Files: []FileDiff{},
 			Boot: []ValueDiff{}, OSRelease: []ValueDiff{}, Notes: []string{}}}
 	if err := c.partitions(); err != nil {
