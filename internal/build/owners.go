@@ -99,16 +99,21 @@ func (s *Session) readStored(ws *workspace.Workspace, seen map[string]bool,
 	if err != nil {
 		return
 	}
-	newest := map[string]cache.Entry{}
-	_ = store.Entries(func(e cache.Entry) bool {
-		id, arch, _ := strings.Cut(e.Step, " ")
+	named := func(step string) string {
+		id, arch, _ := strings.Cut(step, " ")
 		pkg, ok := strings.CutPrefix(id, string(plan.Package)+"/")
-		if ok && arch == s.c.Arch && ws.Packages[pkg] != nil && !seen[pkg] &&
-			e.Built.After(newest[pkg].Built) {
+		if !ok || arch != s.c.Arch || ws.Packages[pkg] == nil || seen[pkg] {
+			return ""
+		}
+		return pkg
+	}
+	entries, _ := store.Entries(func(step string) bool { return named(step) != "" })
+	newest := map[string]cache.Entry{}
+	for _, e := range entries { // the newest first
+		if pkg := named(e.Step); newest[pkg].Step == "" {
 			newest[pkg] = e
 		}
-		return true
-	})
+	}
 	for pkg, e := range newest {
 		for _, file := range e.Files {
 			if !strings.HasSuffix(file.Name, ".rpm") || file.Link != "" {

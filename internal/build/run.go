@@ -122,6 +122,9 @@ func (s *Session) runSteps(ctx context.Context, e *engineLink, p plan.Plan, o st
 	use := engineUse{link: e, images: s.images(p, caches, sink), keyed: keyed, unit: o.unit,
 		sink: sink, vet: func(pending []plan.Step) error { return s.vet(p, pending) }}
 	report, err := executor.Run(ctx, p, s.executorOptions(p, &use, known, o))
+	if err == nil && !o.second {
+		s.rememberImages(p)
+	}
 	summary := report.Summary(tail.Lines, logs.Path)
 	explain.add(&summary)
 	traffic = closeRemote(ctx, caches, sink)

@@ -20,31 +20,45 @@ import (
 // checkVouched returns an error unless the store knows the named files in dir as outputs of a build
 // of the variant's image. The record in the checkout only says which.
 func (s *Session) checkVouched(ctx context.Context, dir string, names []string) error {
-	store, err := s.openStore(s.out)
-	if err != nil {
+	if _, ok, err := s.vouchedEntry(ctx, dir, names); ok || err != nil {
 		return err
-	}
-	trusts := s.trusts()
-	for _, kind := range []plan.Kind{plan.Variant, plan.Repack} {
-		state, ok := builddir.ReadStateHead(s.dir.State(), string(kind)+"/"+s.c.Variant)
-		if !ok {
-			continue
-		}
-		e, ok := store.Peek(state.Action)
-		if !ok {
-			e, ok = store.Remote(state.Action)
-		}
-		if !ok || e.Origin != "" && (trusts == nil || !trusts(e.Origin)) {
-			continue
-		}
-		if same, err := sameFiles(ctx, e, dir, names); same || err != nil {
-			return err
-		}
 	}
 	return errkind.Usagef("the image of variant %s in %s is none that this user has made: "+
 		"build it with 'buildsys build-variant %[1]s --arch %[3]s', or, if you trust it, name it with "+
 		"--from %[2]s",
 		s.c.Variant, dir, s.c.Arch)
+}
+
+// vouchedEntry returns what the store knows of the named files in dir as outputs of a build of the
+// variant's image. ok is false if this user has not made them.
+func (s *Session) vouchedEntry(ctx context.Context, dir string, names []string) (e cache.Entry,
+	ok bool, err error) {
+	store, err := s.openStore(s.out)
+	if err != nil {
+		return e, false, err
+	}
+	for _, kind := range []plan.Kind{plan.Variant, plan.Repack} {
+		state, known := builddir.ReadStateHead(s.dir.State(), string(kind)+"/"+s.c.Variant)
+		if !known {
+			continue
+		}
+		if e, ok = store.Peek(state.Action); !ok {
+			e, ok = store.Remote(state.Action)
+		}
+		if !ok || !s.believes(e) {
+			continue
+		}
+		if same, err := sameFiles(ctx, e, dir, names); same || err != nil {
+			return e, same, err
+		}
+	}
+	return cache.Entry{}, false, nil
+}
+
+// believes reports whether an entry is of this machine or of a remote cache that is trusted.
+func (s *Session) believes(e cache.Entry) bool {
+	trusts := s.trusts()
+	return e.Origin == "" || trusts != nil && trusts(e.Origin)
 }
 
 // sameFiles reports whether an entry has the named files as they are in dir.

@@ -226,3 +226,20 @@ func (node NodeSource) lines(d PackagesDigest) (lines []string, ok bool) {
 	}
 	return lines, sha256.Sum256(hashed) == d
 }
+
+// SeenFiles returns the files of the packages that a step saw, by name, with the beginnings of
+// their hashes in hex, as far as nodes tell.
+func SeenFiles(transcript string, node NodeSource) map[string]string {
+	seen := map[string]string{}
+	buckets, _ := node.buckets(packagesOf(transcript).digest)
+	for _, b := range buckets {
+		lines, _ := node.lines(b)
+		for _, line := range lines {
+			words, err := parseLine(strings.TrimSuffix(line, "\n"))
+			for i := 3; err == nil && i+1 < len(words); i += 2 {
+				seen[words[i]] = words[i+1]
+			}
+		}
+	}
+	return seen
+}

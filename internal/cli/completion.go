@@ -39,6 +39,10 @@ func addCompletion(root *cobra.Command, a *app) {
 			cmd.ValidArgsFunction = names("variants")
 		case slices.Contains(completeVariants, cmd.Name()):
 			cmd.ValidArgsFunction = one(names("variants"))
+		case cmd.Name() == "image":
+			for _, below := range cmd.Commands() {
+				below.ValidArgsFunction = one(names("variants"))
+			}
 		}
 	}
 	root.InitDefaultCompletionCmd()
@@ -52,7 +56,7 @@ func addCompletion(root *cobra.Command, a *app) {
 		cobra.ShellCompDirectiveNoFileComp))
 }
 
-// one completes only the first argument. For inspect the shell completes files as well.
+// one completes only the first argument. For images the shell completes files as well.
 func one(complete cobra.CompletionFunc) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, given []string, begun string) ([]string,
 		cobra.ShellCompDirective) {
@@ -60,7 +64,7 @@ func one(complete cobra.CompletionFunc) cobra.CompletionFunc {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		found, directive := complete(cmd, given, begun)
-		if cmd.Name() == "inspect" {
+		if cmd.Name() == "inspect" || cmd.Parent().Name() == "image" {
 			directive = cobra.ShellCompDirectiveDefault
 		}
 		return found, directive

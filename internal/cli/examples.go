@@ -23,6 +23,13 @@ var examples = map[string][]string{
 	"fetch":          {"fetch", "fetch bash variant/qemu-dev"},
 	"go":             {"go test ./...", "go --module-path sources/api mod tidy"},
 	"graph":          {"graph bash", "graph --reverse ncurses", "graph --format svg qemu-dev"},
+	"image cat":      {"image cat qemu-dev:/etc/passwd", "image cat os.img.lz4:/usr/lib/os-release"},
+	"image diff":     {"image diff qemu-dev~1 qemu-dev", "image diff --json old.img.lz4 new.img.lz4"},
+	"image extract":  {"image extract qemu-dev:/usr/lib/modules modules"},
+	"image list":     {"image list qemu-dev"},
+	"image ls":       {"image ls qemu-dev:/usr/bin", "image ls -R --partition BOOT-A qemu-dev~1"},
+	"image owner":    {"image owner qemu-dev:/usr/bin/less"},
+	"image size":     {"image size qemu-dev", "image size --format svg qemu-dev"},
 	"inspect":        {"inspect qemu-dev", "inspect --json os.img.lz4"},
 	"keys enroll":    {"keys enroll OVMF_VARS.fd vars.fd"},
 	"keys generate":  {"keys generate --sbkeys-profile test"},
@@ -43,7 +50,8 @@ var examples = map[string][]string{
 	"sdk name":       {"sdk name"},
 	"update":         {"update"},
 	"version":        {"version --json"},
-	"why":            {"why bash", "why variant/qemu-dev"},
+	"why": {"why bash", "why variant/qemu-dev",
+		"why --grew qemu-dev~1 qemu-dev"},
 }
 
 // addExamples gives each command its examples.

@@ -24,7 +24,7 @@ var commandGroups = []struct {
 }{
 	{"Build", []string{"build-package", "build-kit", "build-variant", "repack-variant", "fetch",
 		"boot"}},
-	{"Look", []string{"plan", "why", "graph", "lint", "inspect"}},
+	{"Look", []string{"plan", "why", "graph", "lint", "inspect", "image"}},
 	{"Look back", []string{"log", "runs", "report"}},
 	{"Change the tree", []string{"new", "update", "go"}},
 	{"This machine", []string{"doctor", "sdk", "cache", "keys"}},
@@ -63,6 +63,7 @@ var heeded = map[string][]settings.Group{
 	"graph":   {settings.Tree},
 	"lint":    {settings.Tree},
 	"inspect": {settings.Tree},
+	"image":   {settings.Tree, settings.Store},
 	"log":     {settings.Tree, settings.Store, settings.Caches},
 	"runs":    {settings.Tree, settings.Store},
 	"report":  {settings.Tree, settings.Store},

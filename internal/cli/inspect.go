@@ -6,16 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"buildsys/internal/errkind"
 	"buildsys/internal/image"
-	"buildsys/internal/workspace"
 )
 
 // inspected is one image in the format of --json, which is part of the interface.
@@ -32,7 +28,8 @@ func newInspectCommand(a *app) *cobra.Command {
 		Short: "Show what is in a disk image and verify it",
 		Long: `Shows the partitions of an image, its file systems and how full they are, boot
 configuration, os-release and RPMs. The image is a file (raw, lz4, qcow2, vmdk
-or OVA) or the newest one of a variant. Verifies both partition tables, file
+or OVA) or one of a variant: the newest, or an earlier
+one, named as for "buildsys image". Verifies both partition tables, file
 systems against their partitions, the root against its hash tree, the hash tree
 against the kernel command line, and an OVA against its manifest. Needs neither
 root rights nor an engine.
@@ -41,7 +38,7 @@ With --json it prints {"format": 1, "kind": "images", "images": [IMAGE...]}; see
 docs/images.md.`,
 		Args: usage(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			files, err := a.imagesToInspect(args)
+			files, err := a.imagesToInspect(cmd.Context(), args)
 			if err != nil {
 				return err
 			}
@@ -53,21 +50,14 @@ docs/images.md.`,
 }
 
 // imagesToInspect returns the named file, or all disks of the newest image of the named variant.
-func (a *app) imagesToInspect(args []string) ([]string, error) {
+func (a *app) imagesToInspect(ctx context.Context, args []string) ([]string, error) {
+	if len(args) > 0 && a.looksLikeFile(args[0]) {
+		return a.imageFile(args[0])
+	}
 	if len(args) > 0 {
-		path := a.path(args[0])
-		info, err := os.Stat(path)
-		isFile := err == nil && info.Mode().IsRegular()
-		isPath := workspace.ParseTarget(args[0]).Kind == "" && filepath.Base(args[0]) != args[0]
-		if isFile || isPath ||
-			slices.Contains([]string{".img", ".lz4", ".qcow2", ".vmdk", ".ova"}, filepath.Ext(path)) {
-			if err == nil && !isFile {
-				err = fmt.Errorf("%s is not a file: name an image file or a variant", args[0])
-			}
-			if err != nil {
-				return nil, errkind.BadUsage(err)
-			}
-			return []string{path}, nil
+		if _, selector := splitSelector(args[0]); selector != "" {
+			found, _, err := a.variantImage(ctx, args[0])
+			return found.Files, err
 		}
 	}
 	_, session, err := a.resolveVariant(args)

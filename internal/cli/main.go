@@ -205,6 +205,7 @@ func newRootCommand(sys *System) *cobra.Command {
 		newRepackVariantCommand(a),
 		newBootCommand(a),
 		newInspectCommand(a),
+		newImageCommand(a),
 		newFetchCommand(a),
 		newUpdateCommand(a),
 		newPublishCommand(a),

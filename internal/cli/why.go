@@ -9,22 +9,37 @@ import (
 	"github.com/spf13/cobra"
 
 	"buildsys/internal/cache"
+	"buildsys/internal/errkind"
 	"buildsys/internal/executor"
 	"buildsys/internal/progress"
 )
 
 func newWhyCommand(a *app) *cobra.Command {
 	var asJSON bool
+	var grew bool
 	cmd := &cobra.Command{
-		Use:   "why [NAME]",
+		Use:   "why [NAME] | why --grew IMAGE IMAGE",
 		Short: "Explain why something would be built, or why it was built last",
 		Long: `Compares what the outputs of a package, a kit or a variant were made from with
 what they would be made from now. If a dependency would be built first, its
 reasons follow. A name that several have is written package/NAME, kit/NAME or
 variant/NAME. Without a name it is about the package, kit or variant of the
-directory, else the variant of the settings.`,
-		Args: usage(cobra.MaximumNArgs(1)),
+directory, else the variant of the settings.
+
+With --grew it explains why the second of two images takes more space than the
+first, or less: by how much each package, with which files, and what had changed
+in what that package was made from. Images are named as for "buildsys image".`,
+		Args: usage(cobra.MaximumNArgs(2)),
 		RunE: func(cmd *cobra.Command, names []string) error {
+			if grew && asJSON {
+				return errkind.Usagef("--grew prints text: image diff --json has the sizes")
+			}
+			if grew {
+				return a.whyGrew(cmd.Context(), names)
+			}
+			if len(names) > 1 {
+				return errkind.Usagef("why is about one name; with --grew about two images")
+			}
 			forecast, err := a.foresee(cmd.Context(), names, false)
 			if err != nil {
 				return err
@@ -36,6 +51,7 @@ directory, else the variant of the settings.`,
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&grew, "grew", false, "explain why an image takes more space than another")
 	a.addReleaseFlag(cmd.Flags())
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document: the step last, before it "+
 		"the dependencies that would be built; and why it was built last")

@@ -204,8 +204,20 @@ func rpmsOf(s plan.Step) (set graph.Set) {
 // stay until the next time.
 func (c *Cache) sweepNodes(now time.Time) {
 	if c != nil {
-		_ = c.Nodes.Sweep(now, func() []string { return builddir.Transcripts(c.State) })
+		_ = c.Nodes.Sweep(now, func() []string {
+			return append(builddir.Transcripts(c.State), c.transcriptsOfImages()...)
+		})
 	}
+}
+
+// transcriptsOfImages returns those of earlier images, which people may ask about.
+func (c *Cache) transcriptsOfImages() (all []string) {
+	for _, placed := range builddir.Histories(c.State) {
+		if e, ok := c.Store.Peek(placed.Action); ok {
+			all = append(all, e.Transcript)
+		}
+	}
+	return all
 }
 
 // explain describes the differences between two transcripts of the step. The nodes of the later one

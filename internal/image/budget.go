@@ -37,6 +37,12 @@ func newMeter(ctx context.Context, img io.ReaderAt, size int64) *meter {
 	return &meter{ctx: ctx, img: img, limit: maxRead + 2*min(max(size, 0), maxHashed)}
 }
 
+// Bounded returns an image of size bytes of which only so much is read as a good one has, and only
+// until ctx ends.
+func Bounded(ctx context.Context, img io.ReaderAt, size int64) io.ReaderAt {
+	return newMeter(ctx, img, size)
+}
+
 // ReadAt reads from the image.
 func (m *meter) ReadAt(b []byte, off int64) (int, error) {
 	if m.ctx.Err() != nil {

@@ -215,7 +215,8 @@ func TestNamesTimesLookups(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := readInventory(fs); err == nil || !strings.Contains(err.Error(), "no directory with") {
+	if _, _, err := ReadInventory(fs); err == nil ||
+		!strings.Contains(err.Error(), "no directory with") {
 		t.Errorf("error %v", err)
 	}
 	if m.read > 2*int64(len(data)) {

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 )
 
 // Ext4 is an ext4 file system in a partition. Whatever the partition contains, reading it ends
@@ -27,32 +26,18 @@ type Ext4 struct {
 	inodeSize  int64
 	groupTable int64 // offset of the group descriptors, in bytes
 	groupDesc  int64 // size of one, in bytes
-	budget     int64 // bytes that may still be read or allocated
+	budget     int64 // bytes of metadata and small files that may still be read
 }
-
-// DirEntry is one name in a directory.
-type DirEntry struct {
-	Name string
-	Dir  bool
-	Size int64 // bytes; 0 for directories and in listings of ext4
-
-	inode uint32
-	short string // the other name in FAT
-}
-
-// ErrNotFound reports that a file system has no file of the given name.
-var ErrNotFound = errors.New("no such file")
-
-var errNoDir = errors.New("is not a directory")
 
 const (
 	ext4Magic      = 0xef53
 	extentMagic    = 0xf30a
-	maxExtentDepth = 5       // the limit of ext4 itself
-	maxDirectory   = 4 << 20 // bytes
-	// ext4Budget bounds the bytes that are read and allocated for one file system. What is read
-	// most is a kernel, of less than maxProgram bytes: for its own signature and for GRUB's.
-	ext4Budget = 512 << 20
+	maxExtentDepth = 5        // the limit of ext4 itself
+	maxDirectory   = 64 << 20 // bytes
+	// Bytes of metadata that are read of one file system: a quarter of a million files of ext4 take
+	// the lower bound.
+	minMetadata = 512 << 20
+	maxMetadata = 16 << 30
 
 	// Bits of s_feature_incompat.
 	incompatMetaBG = 0x10
@@ -60,17 +45,10 @@ const (
 	// compression, journal device, meta_bg, encryption
 	incompatUnknown = 0x1 | 0x8 | incompatMetaBG | 0x10000
 
+	inodeIsHuge      = 0x40000 // its size in the partition is counted in blocks
 	inodeUsesExtents = 0x80000
 	inodeIsInline    = 0x10000000
-	modeType         = 0xf000
-	modeDir          = 0x4000
-	modeRegular      = 0x8000
-	modeLink         = 0xa000
 	rootInode        = 2
-
-	// Symbolic links that one name may lead through, and bytes of one's target: the limits of Linux.
-	maxExt4Links  = 40
-	maxExt4Target = 4096
 )
 
 // OpenExt4 reads the superblock of an ext4 file system in a partition of size bytes (kernel
@@ -85,7 +63,7 @@ func OpenExt4(part io.ReaderAt, size int64) (*Ext4, error) {
 		return nil, errors.New("holds no ext4 file system")
 	}
 	e := &Ext4{
-		part: part, size: size, budget: ext4Budget,
+		part: part, size: size, budget: metadataBudget(size),
 		blockSize: 1024 << (le.Uint32(s[0x18:]) & 31),
 		blocks:    uint64(le.Uint32(s[0x4:])), free: uint64(le.Uint32(s[0xc:])),
 		inodes: le.Uint32(s[0x0:]), groupSize: le.Uint32(s[0x28:]),
@@ -113,6 +91,10 @@ func OpenExt4(part io.ReaderAt, size int64) (*Ext4, error) {
 	return e, nil
 }
 
+// metadataBudget returns how many bytes of metadata may be read of a file system in a partition of
+// size bytes. A partition may claim any size, as holes cost nothing.
+func metadataBudget(size int64) int64 { return min(max(size, minMetadata), maxMetadata) }
+
 // Used returns how many bytes of the file system are in use, including its own metadata.
 func (e *Ext4) Used() int64 { return int64(e.blocks-e.free) * e.blockSize }
 
@@ -120,163 +102,108 @@ func (e *Ext4) Used() int64 { return int64(e.blocks-e.free) * e.blockSize }
 // from the root. Symbolic links are followed inside the file system. The error is ErrNotFound if
 // the file does not exist.
 func (e *Ext4) ReadFile(name string, limit int64) ([]byte, error) {
-	raw, err := e.find(name)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	if mode(raw)&modeType != modeRegular {
-		return nil, fmt.Errorf("%s: is not a regular file", name)
-	}
-	data, err := e.contents(raw, limit)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return data, nil
+	return ReadFile(e, name, limit)
 }
 
 // FileSize returns the size of a regular file in bytes. The error is ErrNotFound if it does not
 // exist.
 func (e *Ext4) FileSize(name string) (int64, error) {
-	raw, err := e.find(name)
-	if err == nil && mode(raw)&modeType != modeRegular {
+	inode, _, err := Find(e, name, true)
+	if err == nil && inode.Type() != ModeRegular {
 		err = errors.New("is not a regular file")
 	}
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", name, err)
 	}
-	return int64(fileSize(raw)), nil
+	return inode.Size, nil
 }
 
-// ReadDir lists a directory in its own order, without "." and "..".
-func (e *Ext4) ReadDir(name string) ([]DirEntry, error) {
-	raw, err := e.find(name)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	entries, err := e.list(raw)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return entries, nil
+// Root implements Files.
+func (e *Ext4) Root() (Inode, error) { return e.inode(rootInode) }
+
+// Stat implements Files.
+func (e *Ext4) Stat(entry DirEntry) (Inode, error) { return e.inode(entry.inode) }
+
+// Usage implements Files.
+func (e *Ext4) Usage() Usage {
+	return Usage{Total: int64(e.blocks) * e.blockSize, Free: int64(e.free) * e.blockSize}
 }
 
-// find walks from the root directory to a name and returns its inode.
-func (e *Ext4) find(name string) ([]byte, error) {
-	way, err := e.way(name)
-	if err != nil {
-		return nil, err
+// Target implements Files. A short one is in the inode itself.
+func (e *Ext4) Target(link Inode) (string, error) {
+	inside := link.block()
+	if link.flags()&(inodeIsInline|inodeUsesExtents) == 0 && link.Size < int64(len(inside)) {
+		return string(inside[:link.Size]), nil
 	}
-	return way[len(way)-1], nil
-}
-
-// way is find with the inodes of all directories on the way, the root first.
-func (e *Ext4) way(name string) ([][]byte, error) {
-	root, err := e.inode(rootInode)
-	if err != nil {
-		return nil, err
-	}
-	return e.walk([][]byte{root}, name)
-}
-
-// walk goes on from the end of a way. As in a mounted system, the root has no parent and links that
-// begin with a slash start there.
-func (e *Ext4) walk(way [][]byte, name string) ([][]byte, error) {
-	rest := strings.Split(name, "/")
-	for links := 0; len(rest) > 0; {
-		part := rest[0]
-		rest = rest[1:]
-		switch part {
-		case "", ".":
-			continue
-		case "..":
-			if mode(way[len(way)-1])&modeType != modeDir {
-				return nil, errNoDir
-			}
-			way = way[:max(1, len(way)-1)]
-			continue
-		}
-		raw, err := e.child(way[len(way)-1], part)
-		if err != nil {
-			return nil, err
-		}
-		if mode(raw)&modeType != modeLink {
-			way = append(way, raw)
-			continue
-		}
-		if links++; links > maxExt4Links {
-			return nil, fmt.Errorf("leads through more than %d symbolic links", maxExt4Links)
-		}
-		target, err := e.target(raw)
-		if err != nil {
-			return nil, fmt.Errorf("symbolic link %q: %w", part, err)
-		}
-		if strings.HasPrefix(target, "/") {
-			way = way[:1]
-		}
-		rest = append(strings.Split(target, "/"), rest...)
-	}
-	return way, nil
-}
-
-// child returns the inode that a directory has under a name.
-func (e *Ext4) child(dir []byte, name string) ([]byte, error) {
-	entries, err := e.list(dir)
-	if err != nil {
-		return nil, err
-	}
-	number := uint32(0)
-	for _, entry := range entries {
-		if entry.Name == name {
-			number = entry.inode
-		}
-	}
-	if number == 0 {
-		return nil, ErrNotFound
-	}
-	return e.inode(number)
-}
-
-// target returns what a symbolic link leads to. A short one is in the inode itself.
-func (e *Ext4) target(inode []byte) (string, error) {
-	size, inside := fileSize(inode), inode[0x28:0x28+60]
-	if size < uint64(len(inside)) {
-		return string(inside[:size]), nil
-	}
-	data, err := e.contents(inode, maxExt4Target)
+	data, err := contents(e, link, maxTarget)
 	return string(data), err
 }
 
 // inode reads an inode by its number, which starts at 1.
-func (e *Ext4) inode(number uint32) ([]byte, error) {
-	if number == 0 || number > e.inodes {
-		return nil, fmt.Errorf("inode %d does not exist: the file system is damaged", number)
+func (e *Ext4) inode(number uint64) (Inode, error) {
+	if number == 0 || number > uint64(e.inodes) {
+		return Inode{}, fmt.Errorf("inode %d does not exist: the file system is damaged", number)
 	}
-	group, index := int64((number-1)/e.groupSize), int64((number-1)%e.groupSize)
+	group, index := int64(number-1)/int64(e.groupSize), int64(number-1)%int64(e.groupSize)
 	desc := make([]byte, e.groupDesc)
 	if err := e.readAt(desc, e.groupTable+group*e.groupDesc); err != nil {
-		return nil, fmt.Errorf("read descriptor of group %d: %w", group, err)
+		return Inode{}, fmt.Errorf("read descriptor of group %d: %w", group, err)
 	}
 	table := uint64(binary.LittleEndian.Uint32(desc[0x8:]))
 	if e.groupDesc >= 64 {
 		table |= uint64(binary.LittleEndian.Uint32(desc[0x28:])) << 32
 	}
 	if table >= e.blocks {
-		return nil, fmt.Errorf("the inodes of group %d lie in block %d of %d: the file system is damaged",
+		return Inode{}, fmt.Errorf("the inodes of group %d lie in block %d of %d: the file "+
+			"system is damaged",
 			group, table, e.blocks)
 	}
 	raw := make([]byte, e.inodeSize)
 	if err := e.readAt(raw, int64(table)*e.blockSize+index*e.inodeSize); err != nil {
-		return nil, fmt.Errorf("read inode %d: %w", number, err)
+		return Inode{}, fmt.Errorf("read inode %d: %w", number, err)
 	}
-	return raw, nil
+	return e.decode(number, raw)
 }
 
-func mode(inode []byte) uint16 { return binary.LittleEndian.Uint16(inode) }
-
-func fileSize(inode []byte) uint64 {
+// decode decodes an inode as it is stored (kernel documentation, filesystems/ext4/inodes.rst).
+func (e *Ext4) decode(number uint64, raw []byte) (Inode, error) {
 	le := binary.LittleEndian
-	return uint64(le.Uint32(inode[0x4:])) | uint64(le.Uint32(inode[0x6c:]))<<32
+	i := Inode{Number: number, Mode: le.Uint16(raw), raw: raw,
+		UID:   uint32(le.Uint16(raw[0x2:])) | uint32(le.Uint16(raw[0x78:]))<<16,
+		GID:   uint32(le.Uint16(raw[0x18:])) | uint32(le.Uint16(raw[0x7a:]))<<16,
+		Links: uint32(le.Uint16(raw[0x1a:])),
+		Size:  int64(le.Uint32(raw[0x4:])) | int64(le.Uint32(raw[0x6c:]))<<32,
+		Time:  int64(int32(le.Uint32(raw[0x10:]))),
+	}
+	if len(raw) >= 0x8c && le.Uint16(raw[0x80:]) >= 0x8c-128 { // two more bits of seconds
+		i.Time += int64(le.Uint32(raw[0x88:])&3) << 32
+	}
+	unit := int64(sector)
+	if i.flags()&inodeIsHuge != 0 {
+		unit = e.blockSize
+	}
+	i.Stored = (int64(le.Uint32(raw[0x1c:])) | int64(le.Uint16(raw[0x74:]))<<32) * unit
+	if i.Stored > int64(e.blocks)*e.blockSize || i.Size < 0 {
+		return Inode{}, fmt.Errorf("inode %d has more bytes than the file system: it is damaged", number)
+	}
+	if t := i.Type(); t == ModeChar || t == ModeBlock {
+		i.Device = deviceOf(le.Uint32(i.block()), le.Uint32(i.block()[4:]))
+	}
+	return i, nil
 }
+
+// deviceOf decodes the numbers of a device in Linux's old form, or if that is empty in its new one.
+func deviceOf(old, huge uint32) [2]uint32 {
+	if old != 0 {
+		return [2]uint32{old >> 8 & 0xff, old & 0xff}
+	}
+	return [2]uint32{huge >> 8 & 0xfff, huge&0xff | huge>>12&0xfff00}
+}
+
+func (i Inode) flags() uint32 { return binary.LittleEndian.Uint32(i.raw[0x20:]) }
+
+// block returns the part of an ext4 inode that leads to the contents.
+func (i Inode) block() []byte { return i.raw[0x28 : 0x28+60] }
 
 // readAt fills b: metadata that ends with the partition is damaged.
 func (e *Ext4) readAt(b []byte, off int64) error {
@@ -300,97 +227,4 @@ func (e *Ext4) take(n int64) error {
 		return errors.New("the file system is damaged: its metadata has no end")
 	}
 	return nil
-}
-
-// contents returns the data of an inode of at most limit bytes.
-func (e *Ext4) contents(inode []byte, limit int64) ([]byte, error) {
-	flags, size := binary.LittleEndian.Uint32(inode[0x20:]), fileSize(inode)
-	switch {
-	case size > uint64(limit):
-		return nil, fmt.Errorf("has %d bytes, more than the expected limit of %d", size, limit)
-	case flags&inodeIsInline != 0, flags&inodeUsesExtents == 0:
-		return nil, fmt.Errorf("is not stored in extents (flags %#x), and nothing else is supported",
-			flags)
-	}
-	if err := e.take(int64(size)); err != nil {
-		return nil, err
-	}
-	data := make([]byte, size) // what no extent covers is a hole
-	next := int64(0)
-	return data, e.readExtents(inode[0x28:0x28+60], maxExtentDepth, data, &next)
-}
-
-// readExtents copies the data under a node of an extent tree to its place in the file. next is the
-// first block that may follow: of extents that overlap each reader would take another one.
-func (e *Ext4) readExtents(node []byte, maxDepth int, data []byte, next *int64) error {
-	le := binary.LittleEndian
-	count, depth := int(le.Uint16(node[2:])), int(le.Uint16(node[6:]))
-	if le.Uint16(node) != extentMagic || 12+12*count > len(node) || depth > maxDepth {
-		return errors.New("its extent tree is damaged")
-	}
-	for i := range count {
-		entry := node[12+12*i:][:12]
-		if depth > 0 {
-			child := make([]byte, e.blockSize)
-			block := int64(le.Uint32(entry[4:])) | int64(le.Uint16(entry[8:]))<<32
-			if err := e.readAt(child, block*e.blockSize); err != nil {
-				return fmt.Errorf("read its extent tree: %w", err)
-			}
-			if err := e.readExtents(child, depth-1, data, next); err != nil {
-				return err
-			}
-			continue
-		}
-		first, length := int64(le.Uint32(entry)), int64(le.Uint16(entry[4:]))
-		written := length <= 1<<15 // others are allocated and zeros
-		if !written {
-			length -= 1 << 15
-		}
-		if first < *next {
-			return errors.New("its extents overlap or are not in order")
-		}
-		if *next = first + length; !written {
-			continue
-		}
-		if first*e.blockSize >= int64(len(data)) {
-			continue // preallocated beyond the end
-		}
-		to := data[first*e.blockSize:]
-		to = to[:min(int64(len(to)), length*e.blockSize)]
-		block := int64(le.Uint32(entry[8:])) | int64(le.Uint16(entry[6:]))<<32
-		if err := e.readAt(to, block*e.blockSize); err != nil {
-			return fmt.Errorf("read its data: %w", err)
-		}
-	}
-	return nil
-}
-
-// list returns the entries of a directory. The nodes of its hash index look like empty entries, by
-// design.
-func (e *Ext4) list(inode []byte) ([]DirEntry, error) {
-	if mode(inode)&modeType != modeDir {
-		return nil, errNoDir
-	}
-	data, err := e.contents(inode, maxDirectory)
-	if err != nil {
-		return nil, err
-	}
-	var entries []DirEntry
-	names := map[string]bool{}
-	for len(data) >= 8 {
-		le := binary.LittleEndian
-		number, length, name, kind := le.Uint32(data), int(le.Uint16(data[4:])), int(data[6]), data[7]
-		if length < 8+name || length > len(data) {
-			return nil, errors.New("the directory is damaged")
-		}
-		text := string(data[8 : 8+name])
-		if number != 0 && names[text] {
-			return nil, fmt.Errorf("the directory has the name %q twice: it is damaged", text)
-		}
-		if names[text] = number != 0; number != 0 && text != "." && text != ".." {
-			entries = append(entries, DirEntry{Name: text, Dir: kind == 2, inode: number})
-		}
-		data = data[length:]
-	}
-	return entries, nil
 }

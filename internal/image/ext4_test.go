@@ -57,7 +57,7 @@ func TestExt4ReadsWhatMkfsWrites(t *testing.T) {
 				t.Errorf("%v: %s: %d bytes, %v; want %d", options, name, len(got), err, len(want))
 			}
 		}
-		entries, err := e.ReadDir("many")
+		entries, err := listDir(e, "many")
 		if err != nil || len(entries) != 400 {
 			t.Errorf("%v: directory has %d entries, %v; want 400", options, len(entries), err)
 		}
@@ -137,7 +137,7 @@ func TestExt4Links(t *testing.T) {
 	if n, err := e.FileSize("file"); n != 1 || err != nil {
 		t.Errorf("file: %d bytes, %v", n, err)
 	}
-	if names, err := e.ReadDir("usr/share"); len(names) != 1 || err != nil {
+	if names, err := listDir(e, "usr/share"); len(names) != 1 || err != nil {
 		t.Errorf("usr/share: %v, %v", names, err)
 	}
 }
@@ -191,7 +191,7 @@ func readAll(t *testing.T, b []byte) {
 	if data, err := e.ReadFile("grub/grub.cfg", 4096); err == nil && len(data) > 4096 {
 		t.Errorf("%d bytes, more than the limit", len(data))
 	}
-	e.ReadDir("grub")
+	listDir(e, "grub")
 	for _, dir := range []string{"boot", "me", "long"} {
 		e.ReadFile(dir+"/grub.cfg", 4096)
 	}
@@ -226,14 +226,15 @@ func TestExt4ExtentBomb(t *testing.T) {
 			node[12+12*i+4] = byte(max(depth-1, 0)) // the block below; in leaves, the length
 		}
 	}
-	err := e.readExtents(b[5*1024:6*1024], maxExtentDepth, make([]byte, 4096), new(int64))
-	if err == nil || !strings.Contains(err.Error(), "no end") {
+	c := &copier{e: e, to: &buffer{}, size: 4096}
+	if err := c.extents(b[5*1024:6*1024], maxExtentDepth); err == nil ||
+		!strings.Contains(err.Error(), "no end") {
 		t.Errorf("error %v", err)
 	}
 	b[4*1024+6] = 5 // a node that claims the same depth as the one above
 	e.budget = readBudget
-	err = e.readExtents(b[5*1024:6*1024], maxExtentDepth, nil, new(int64))
-	if err == nil || !strings.Contains(err.Error(), "extent tree is damaged") {
+	if err := (&copier{e: e, to: &buffer{}}).extents(b[5*1024:6*1024], maxExtentDepth); err == nil ||
+		!strings.Contains(err.Error(), "extent tree is damaged") {
 		t.Errorf("wrong depth: error %v", err)
 	}
 }
@@ -247,10 +248,12 @@ func TestExt4Unwritten(t *testing.T) {
 	node := []byte{0x0a, 0xf3, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0,
 		0, 0, 0, 0, 1, 0x80, 0, 0, 3, 0, 0, 0, // block 0 of the file, unwritten
 		1, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0} // block 1
-	data := make([]byte, 2048)
-	if err := e.readExtents(node, maxExtentDepth, data, new(int64)); err != nil ||
-		!bytes.Equal(data[:1024], make([]byte, 1024)) || data[1024] != 7 {
-		t.Errorf("%v, data begins %v and %v", err, data[:2], data[1024:1026])
+	var b2 buffer
+	err := (&copier{e: e, to: &b2, size: 2048}).extents(node, maxExtentDepth)
+	data := b2.Bytes()
+	if err != nil || len(data) != 2048 || !bytes.Equal(data[:1024], make([]byte, 1024)) ||
+		data[1024] != 7 {
+		t.Errorf("%v, data begins %v", err, data[:min(2, len(data))])
 	}
 	if _, err := e.inode(6); err == nil || !strings.Contains(err.Error(), "inode 6 does not exist") {
 		t.Errorf("inode 6 of 5: error %v", err)
@@ -273,7 +276,8 @@ func TestExt4ReadersDiffer(t *testing.T) {
 		firsts []byte
 		good   bool
 	}{{[]byte{0, 2, 4}, true}, {[]byte{0, 1}, false}, {[]byte{0, 0}, false}, {[]byte{2, 0}, false}} {
-		err := e.readExtents(leaf(tt.firsts...), maxExtentDepth, make([]byte, 8192), new(int64))
+		c := &copier{e: e, to: &buffer{}, size: 8192}
+		err := c.extents(leaf(tt.firsts...), maxExtentDepth)
 		if (err == nil) != tt.good {
 			t.Errorf("extents at %v: %v", tt.firsts, err)
 		}
@@ -293,5 +297,28 @@ func TestExt4ReadersDiffer(t *testing.T) {
 	}
 	if text, err := fs.ReadFile("name1", 100); err == nil || !strings.Contains(err.Error(), "twice") {
 		t.Errorf("a name twice: %q, %v", text, err)
+	}
+}
+
+func listDir(f Files, name string) ([]DirEntry, error) {
+	dir, _, err := Find(f, name, true)
+	if err != nil {
+		return nil, err
+	}
+	return f.List(dir)
+}
+
+// TestExt4ExtentsInOrder: extents that go back would make a file longer than it is.
+func TestExt4ExtentsInOrder(t *testing.T) {
+	b := bytes.Repeat([]byte{7}, 64<<10)
+	e := &Ext4{part: bytes.NewReader(b), size: int64(len(b)), blockSize: 1024, blocks: 64,
+		budget: readBudget}
+	node := []byte{0x0a, 0xf3, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0,
+		1, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0, // block 1 of the file
+		0, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0} // block 0
+	var got buffer
+	if err := (&copier{e: e, to: &got, size: 2048}).extents(node, maxExtentDepth); err == nil ||
+		got.Len() > 2048 {
+		t.Errorf("%d bytes, %v", got.Len(), err)
 	}
 }

@@ -23,6 +23,7 @@ type FAT struct {
 	next        []uint32 // the allocation table: the successor of each cluster
 	end         uint32   // values from here on end a chain
 	root        []byte   // the root directory
+	size        int64    // of the file system, in bytes
 	budget      int64    // bytes of directories that may still be read
 }
 
@@ -60,7 +61,7 @@ func OpenFAT(part io.ReaderAt, size int64) (*FAT, error) {
 	rootSize := (rootEntries*32 + sectorSize - 1) / sectorSize * sectorSize
 	rootStart := (reserved + tables*perTable) * sectorSize
 	f := &FAT{part: part, budget: readBudget, clusterSize: perCluster * sectorSize,
-		dataStart: rootStart + rootSize}
+		dataStart: rootStart + rootSize, size: total * sectorSize}
 	clusters := (total*sectorSize - f.dataStart) / f.clusterSize
 	if clusters < 0 {
 		return nil, errors.New("the FAT file system has no room for data: its boot sector is damaged")
@@ -173,7 +174,7 @@ func (f *FAT) Read(file DirEntry, limit int64) ([]byte, error) {
 			file.Name, file.Size)
 	}
 	data := make([]byte, 0, file.Size)
-	for cluster := file.inode; int64(len(data)) < file.Size; cluster = f.next[cluster] {
+	for cluster := uint32(file.inode); int64(len(data)) < file.Size; cluster = f.next[cluster] {
 		if cluster < 2 || int64(cluster) >= int64(len(f.next)) {
 			return nil, fmt.Errorf("%s: its chain leads to cluster %d of %d: the file system is damaged",
 				file.Name, cluster, len(f.next)-2)
@@ -208,7 +209,7 @@ func (f *FAT) Files() ([]DirEntry, error) {
 				files = append(files, DirEntry{Name: path, Size: entry.Size, inode: entry.inode})
 				continue
 			}
-			sub, err := f.chain(entry.inode)
+			sub, err := f.chain(uint32(entry.inode))
 			if err == nil {
 				err = walk(sub, path+"/", depth+1)
 			}
@@ -252,7 +253,8 @@ func parseFATDir(dir []byte) []DirEntry {
 			long = longName{}
 		default:
 			entry := DirEntry{Name: shortName(e), Dir: e[11]&0x10 != 0, Size: int64(le.Uint32(e[28:]))}
-			entry.inode = uint32(le.Uint16(e[26:])) | uint32(le.Uint16(e[20:]))<<16
+			entry.inode = uint64(le.Uint16(e[26:])) | uint64(le.Uint16(e[20:]))<<16
+			entry.time = fatTime(le.Uint16(e[24:]), le.Uint16(e[22:]))
 			entry.short = entry.Name
 			if name, ok := long.of(e); ok {
 				entry.Name = name

@@ -6,6 +6,7 @@ package image
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -59,8 +60,8 @@ type bankPart struct {
 
 func (in *inspector) fault(err error) { in.report.Faults = append(in.report.Faults, err.Error()) }
 
-// role says what a partition of a type is for.
-func role(typeGUID string) string {
+// Role says what a partition of a type is for.
+func Role(typeGUID string) string {
 	switch typeGUID {
 	case typeBIOS:
 		return "BIOS boot loader"
@@ -91,7 +92,7 @@ func (in *inspector) partition(e Entry) {
 		name = fmt.Sprint(e.Number)
 	}
 	part := section{name, io.NewSectionReader(in.img, e.Start, e.Size)}
-	p := PartitionReport{Number: e.Number, Label: e.Label, Role: role(e.Type), Type: e.Type,
+	p := PartitionReport{Number: e.Number, Label: e.Label, Role: Role(e.Type), Type: e.Type,
 		GUID: e.GUID, Start: e.Start, Size: e.Size, Attributes: e.Attributes}
 	if e.Start+e.Size > in.size {
 		in.fault(part.fault("ends at byte %d, but the image has %d", e.Start+e.Size, in.size))
@@ -138,6 +139,10 @@ func (in *inspector) holds(part section, p *PartitionReport) {
 			in.fault(part.fault("%w", err))
 		} else {
 			p.UsedBytes = e.Used()
+		}
+	case "erofs":
+		if _, err := OpenErofs(part, p.Size); err != nil {
+			in.report.Notes = append(in.report.Notes, part.fault("%w", err).Error())
 		}
 	case "vfat":
 		if err := in.fat(part, p); err != nil {
@@ -236,29 +241,28 @@ func (in *inspector) rootFiles(root section) {
 	note := func(err error) {
 		in.report.Notes = append(in.report.Notes, root.fault("%w", err).Error())
 	}
-	if fs, err := ReadFileSystem(root); err == nil && fs.Kind != "ext4" {
-		note(fmt.Errorf("reading files of %s is not supported yet",
-			orElse(fs.Kind, "an unknown file system")))
+	fs, err := OpenFiles(root, root.Size())
+	if errors.Is(err, ErrNoFiles) {
+		note(err)
 		return
 	}
-	fs, err := OpenExt4(root, root.Size())
 	if err != nil {
 		return // already reported as a fault
 	}
-	if text, err := fs.ReadFile("usr/lib/os-release", maxConfigSize); err != nil {
+	if text, err := ReadFile(fs, "usr/lib/os-release", maxConfigSize); err != nil {
 		note(err)
 	} else {
-		in.report.OSRelease = parseOSRelease(string(text))
+		in.report.OSRelease = ParseOSRelease(string(text))
 	}
-	packages, err := readInventory(fs)
+	packages, _, err := ReadInventory(fs)
 	if err != nil {
 		note(err)
 	}
 	in.report.Packages = append(in.report.Packages, packages...)
 }
 
-// parseOSRelease parses NAME=value lines, in which a value may be quoted (os-release(5)).
-func parseOSRelease(text string) map[string]string {
+// ParseOSRelease parses NAME=value lines, in which a value may be quoted (os-release(5)).
+func ParseOSRelease(text string) map[string]string {
 	values := map[string]string{}
 	for line := range strings.Lines(text) {
 		name, value, ok := strings.Cut(strings.TrimSpace(line), "=")
@@ -273,36 +277,37 @@ func parseOSRelease(text string) map[string]string {
 	return values
 }
 
-// readInventory reads the list of RPMs, which is in a directory named after the OS.
-func readInventory(fs *Ext4) ([]Package, error) {
+// ReadInventory reads the list of RPMs, which is in a directory named after the OS. It returns that
+// name as well: names of RPMs may begin with it, but those in the list do not.
+func ReadInventory(fs Files) ([]Package, string, error) {
 	const name, limit = "application-inventory.json", 16 << 20
-	share, err := fs.way("usr/share")
+	share, _, err := Find(fs, "usr/share", true)
 	if err != nil {
-		return nil, fmt.Errorf("usr/share: %w", err)
+		return nil, "", fmt.Errorf("usr/share: %w", err)
 	}
-	dirs, err := fs.list(share[len(share)-1])
+	dirs, err := fs.List(share)
 	if err != nil {
-		return nil, fmt.Errorf("usr/share: %w", err)
+		return nil, "", fmt.Errorf("usr/share: %w", err)
 	}
-	for _, dir := range dirs {
+	for _, entry := range dirs {
 		// Not by its path, which would search usr/share again for each of its names.
-		raw, err := fs.inode(dir.inode)
-		if err != nil || mode(raw)&modeType != modeDir {
+		dir, err := fs.Stat(entry)
+		if err != nil || dir.Type() != ModeDir {
 			continue
 		}
-		way, err := fs.walk(append(slices.Clone(share), raw), name)
-		if err != nil || mode(way[len(way)-1])&modeType != modeRegular {
+		file, err := child(fs, dir, name)
+		if err != nil || file.Type() != ModeRegular {
 			continue
 		}
-		text, err := fs.contents(way[len(way)-1], limit)
+		text, err := contents(fs, file, limit)
 		if err != nil {
 			continue
 		}
 		var inventory struct{ Content []Package }
 		if err := json.Unmarshal(text, &inventory); err != nil {
-			return nil, fmt.Errorf("usr/share/%s/%s: %w", dir.Name, name, err)
+			return nil, "", fmt.Errorf("usr/share/%s/%s: %w", entry.Name, name, err)
 		}
-		return inventory.Content, nil
+		return inventory.Content, entry.Name, nil
 	}
-	return nil, fmt.Errorf("usr/share has no directory with %s", name)
+	return nil, "", fmt.Errorf("usr/share has no directory with %s", name)
 }

@@ -231,7 +231,7 @@ func TestReportHasNoNull(t *testing.T) {
 }
 
 func TestParseOSRelease(t *testing.T) {
-	got := parseOSRelease("# c=1\nNAME=\"Skiff OS\"\n\nID=skiff\nX='a b'\nbroken\nY=\"\nZ=a=b\n")
+	got := ParseOSRelease("# c=1\nNAME=\"Skiff OS\"\n\nID=skiff\nX='a b'\nbroken\nY=\"\nZ=a=b\n")
 	want := map[string]string{"NAME": "Skiff OS", "ID": "skiff", "X": "a b", "Y": `"`, "Z": "a=b"}
 	if len(got) != len(want) {
 		t.Errorf("got %q", got)

@@ -120,7 +120,7 @@ func (b *Boot) readProgram(raw []byte) error {
 		return fmt.Errorf("the section %s: %w", commandSection, err)
 	}
 	b.Entries = append(b.Entries, BootEntry{CommandLine: line, Kernel: kernelSection,
-		Title: parseOSRelease(string(parts[".osrel"]))["PRETTY_NAME"]})
+		Title: ParseOSRelease(string(parts[".osrel"]))["PRETTY_NAME"]})
 	b.KernelSignedBy, err = signers(raw)
 	return err
 }

@@ -158,3 +158,13 @@ func (v Verity) digest(block []byte) (sum [sha256.Size]byte) {
 	h.Sum(sum[:0])
 	return sum
 }
+
+// RootHash returns the root hash of a hash tree over data, as the top of the tree has it, in hex
+// digits. Nothing is verified.
+func RootHash(data, hash io.ReaderAt) (string, error) {
+	v, err := ReadVerity(hash)
+	if err != nil {
+		return "", err
+	}
+	return v.rootHash(data, hash)
+}

@@ -5,6 +5,7 @@ package rpm
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -249,4 +250,37 @@ func FuzzParse(f *testing.F) {
 			}
 		})
 	})
+}
+
+// TestReadInfo: rpm is the oracle of what a header says about files.
+func TestReadInfo(t *testing.T) {
+	path := build(t, "CONTENT=one", "MODE=640")
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	info, err := ReadInfo(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Name != "thing" || info.Version != "1.5" || info.Release != "2" || info.Arch != "noarch" ||
+		info.Source != "thing-1.5-2.src.rpm" {
+		t.Errorf("info %+v", info)
+	}
+	var lines []string
+	for _, f := range info.Files {
+		lines = append(lines, fmt.Sprintf("%s %o %d %s %s", f.Path, f.Mode, f.Size, f.SHA256, f.Target))
+	}
+	slices.Sort(lines)
+	out, err := exec.Command("rpm", "-qp", "--nosignature", "--qf",
+		"[%{FILENAMES} %{FILEMODES:octal} %{FILESIZES} %{FILEDIGESTS} %{FILELINKTOS}\n]", path).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
+	slices.Sort(want)
+	if !slices.Equal(lines, want) {
+		t.Errorf("files\n%s\nwant\n%s", strings.Join(lines, "\n"), strings.Join(want, "\n"))
+	}
 }
