@@ -97,7 +97,7 @@ var mayImport = map[string][]string{
 	},
 	"bench/cmd":         {"bench"},
 	"buildtest/need":    {},
-	"buildtest":         {"buildtest/need", "confined", "errkind", "plan", "progress"},
+	"buildtest":         {"buildtest/need", "confined", "engine", "errkind", "plan", "progress"},
 	"buildtest/fakerpm": {},
 	"cibench":           {"buildtest", "bytesize", "manifest", "plan", "workspace"},
 	"cibench/cmd":       {"cibench"},

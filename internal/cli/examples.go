@@ -38,6 +38,7 @@ var examples = map[string][]string{
 	"sdk fetch":      {"sdk fetch --cache-from oci://registry.example.com/cache"},
 	"sdk import":     {"sdk import rootfs.tar"},
 	"sdk name":       {"sdk name"},
+	"shell":          {"shell less", "shell --at fail less", "shell less -- stage build"},
 	"update":         {"update"},
 	"version":        {"version --json"},
 	"why":            {"why bash", "why variant/qemu-dev"},
