@@ -64,6 +64,7 @@ var mayImport = map[string][]string{
 	"kit": {
 		"atomicfile", "cache", "confined", "ctxio", "errkind", "manifest", "oci", "remote", "safetext",
 	},
+	"dev":    {"confined", "ctxio", "git", "safetext"},
 	"rpm":    {},
 	"sbkeys": {"confined", "pgp", "uefi"},
 	"sdk": {
@@ -72,7 +73,8 @@ var mayImport = map[string][]string{
 	},
 	"build": {
 		"atomicfile", "builddir", "bytesize", "cache", "cachedir", "cargo", "confined", "ctxio",
-		"doctor", "engine", "errkind", "executor", "fetch", "git", "gomod", "graph", "image", "kit",
+		"dev", "doctor", "engine", "errkind", "executor", "fetch", "git", "gomod", "graph", "image",
+		"kit",
 		"manifest", "network", "plan", "progress", "remote", "rpm", "safetext", "sbkeys",
 		"sdk", "workspace",
 	},

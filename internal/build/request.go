@@ -137,13 +137,9 @@ func (s *Session) planTree(ctx context.Context, ws *workspace.Workspace, want Re
 			Repo:    s.c.Image.Repo,
 		},
 	}
-	if err := s.describePackages(ctx, recipe, &r); err != nil {
+	trees, err := s.describe(ctx, ws, recipe, &r)
+	if err != nil {
 		return plan.Plan{}, err
-	}
-	if want.Image || want.Repack != nil {
-		if err := s.describeImage(&r); err != nil {
-			return plan.Plan{}, err
-		}
 	}
 	if want.Unsigned {
 		r.Files.Signing = noKeys
@@ -153,7 +149,35 @@ func (s *Session) planTree(ctx context.Context, ws *workspace.Workspace, want Re
 			return plan.Plan{}, err
 		}
 	}
-	return plan.Make(ws, recipe, r)
+	return s.make(ws, recipe, r, trees)
+}
+
+// make makes a plan, and checks the sources in it that are worked on.
+func (s *Session) make(ws *workspace.Workspace, recipe *workspace.Recipe, r plan.Request,
+	trees devTrees) (plan.Plan, error) {
+	p, err := plan.Make(ws, recipe, r)
+	if err == nil {
+		err = s.checkDev(trees, p, recipe.Own != nil)
+	}
+	return p, err
+}
+
+// describe adds what is not in the manifests of the tree, and returns the sources that are worked
+// on.
+func (s *Session) describe(ctx context.Context, ws *workspace.Workspace, recipe *workspace.Recipe,
+	r *plan.Request) (devTrees, error) {
+	trees, err := s.devTrees(ctx, ws)
+	if err != nil {
+		return nil, err
+	}
+	r.Edited = trees.files()
+	if err := s.describePackages(ctx, recipe, r); err != nil {
+		return nil, err
+	}
+	if r.Image || r.Repack != nil {
+		err = s.describeImage(r)
+	}
+	return trees, err
 }
 
 // noKeys stands for the keys of images that are planned without.
@@ -184,6 +208,9 @@ func (s *Session) describeImage(r *plan.Request) (err error) {
 	}
 	if r.Identity.BuildID == "" {
 		r.Identity.BuildID = s.gitCommit()
+		if len(r.Edited) > 0 && !strings.HasSuffix(r.Identity.BuildID, "-dirty") {
+			r.Identity.BuildID += "-dirty"
+		}
 	}
 	r.Files.Overrides, err = s.overrides()
 	return err

@@ -19,6 +19,7 @@ var examples = map[string][]string{
 	"cache trim":     {"cache trim --max-age 7d --max-size 20G"},
 	"cache verify":   {"cache verify"},
 	"ci codebuild":   {"ci codebuild --batch", "ci codebuild --phases buildspec.yml"},
+	"dev":            {"dev less", "dev --finish less", "dev --drop less"},
 	"doctor":         {"doctor", "doctor --strict --untrusted --json"},
 	"fetch":          {"fetch", "fetch bash variant/qemu-dev"},
 	"go":             {"go test ./...", "go --module-path sources/api mod tidy"},

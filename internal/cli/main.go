@@ -207,6 +207,7 @@ func newRootCommand(sys *System) *cobra.Command {
 		newSDKCommand(a),
 		newGoCommand(a),
 		newShellCommand(a),
+		newDevCommand(a),
 		newDoctorCommand(a),
 		newGraphCommand(a),
 		newLintCommand(a),

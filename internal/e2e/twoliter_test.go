@@ -153,7 +153,7 @@ func twoliterPackages(t *testing.T, sdk []string) {
 
 	at := buildsys(t, root, sdk, "shell", "app", "--", "sh", "-c", `pwd; echo "$GO_MAJOR"; id -un`)
 	at.must(t, 0)
-	if want := "/home/builder/rpmbuild/BUILD/lab-app-1.0-build\n1.99\nbuilder\n"; at.stdout != want {
+	if want := "/home/builder/rpmbuild/BUILD\n1.99\nbuilder\n"; at.stdout != want {
 		t.Errorf("in a shell:\n%s\nwant\n%s", at.stdout, want)
 	}
 

@@ -29,14 +29,9 @@ var stageOptions = map[Stage]string{AfterPrep: "-bp", AfterBuild: "-bc", AfterIn
 // Stages returns the stages that there are.
 func Stages() []Stage { return slices.Sorted(maps.Keys(stageOptions)) }
 
-// Places of a shell's build.
-const (
-	// ShellEntry runs in a container made of the build's result: alone it is a shell, with arguments
-	// it runs them.
-	ShellEntry = "/host/shell/enter"
-	// ShellStatus has the exit status of the step, in decimal.
-	ShellStatus = "/buildsys/step"
-)
+// ShellEntry runs in a container made of the result of a shell's build: alone it is a shell, with
+// arguments it runs them.
+const ShellEntry = "/host/shell/enter"
 
 //go:embed shell
 var shellFiles embed.FS
@@ -51,8 +46,8 @@ var stageName = regexp.MustCompile(`(?m)^FROM [^\n]* AS ([a-z]+)$`)
 // the step in a form that cannot fail, and stops there. ok is false if a Dockerfile does not run
 // that script in its own way, as those of other programs do not.
 func Shell(s Solve, at Stage) (shell Solve, ok bool) {
-	script := bytes.Index(s.Dockerfile, []byte(runScript))
 	option, known := stageOptions[at]
+	script := bytes.Index(s.Dockerfile, []byte(runScript))
 	if script < 0 || !known {
 		return Solve{}, false
 	}
@@ -61,14 +56,36 @@ func Shell(s Solve, at Stage) (shell Solve, ok bool) {
 		return Solve{}, false
 	}
 	s.Target = string(stages[len(stages)-1][1])
-	s.Dockerfile = slices.Concat(s.Dockerfile[:script], []byte("--mount=from="+ContextPrefix+
-		"shell,target=/host/shell bash /host/shell/step"), s.Dockerfile[script+len(runScript):])
-	s.Contexts = maps.Clone(s.Contexts)
+	s.Name += " shell"
+	return stopped(s, script, "step", option), true
+}
+
+// Unpacked returns the build of the source of a package as it is after %prep: its outputs are
+// UnpackedTree, and for each patch that %prep applies NNNN.patch, NNNN.files, NNNN.before and
+// NNNN.after: the patch, the names of the files it changes, and archives of them. ok is as of
+// Shell.
+func Unpacked(s Solve) (unpacked Solve, ok bool) {
+	script := bytes.Index(s.Dockerfile, []byte(runScript))
+	if script < 0 {
+		return Solve{}, false
+	}
+	s.Name += " source"
+	return stopped(s, script, "unpack", stageOptions[AfterPrep]), true
+}
+
+// UnpackedTree is an output of an Unpacked build: an archive of the source.
+const UnpackedTree = "tree.tar"
+
+// stopped returns a build with another script in the place of the step's, for which rpmbuild gets
+// an option.
+func stopped(s Solve, at int, script, option string) Solve {
+	s.Dockerfile = slices.Concat(s.Dockerfile[:at], []byte("--mount=from="+ContextPrefix+
+		"shell,target=/host/shell bash /host/shell/"+script), s.Dockerfile[at+len(runScript):])
 	files := append(shellContext(), File{Name: "stage", Data: []byte(option + "\n"), Mode: 0o644})
 	sortFiles(files)
+	s.Contexts = maps.Clone(s.Contexts)
 	s.Contexts["shell"] = Context{Files: files}
-	s.Name += " shell"
-	return s, true
+	return s
 }
 
 // shellContext returns the scripts of a shell.
