@@ -4,12 +4,16 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"buildsys/internal/build"
 	"buildsys/internal/errkind"
+	"buildsys/internal/executor"
 	"buildsys/internal/plan"
 )
 
@@ -80,4 +84,36 @@ func (a *app) shell(ctx context.Context, names []string, at plan.Stage, command 
 		err = commandError{status}
 	}
 	return err
+}
+
+// checkOnFailure refuses what --on-failure cannot do.
+func (a *app) checkOnFailure(what string) error {
+	switch {
+	case what == "":
+	case what != "shell":
+		return errkind.Usagef("--on-failure %s: it is shell", what)
+	case newTerminal(a.sys).in == nil:
+		return errkind.Usagef("--on-failure shell needs a terminal as standard input and output")
+	}
+	return nil
+}
+
+// shellAtFailure opens a shell where the first package that failed did, if err is about one.
+func (a *app) shellAtFailure(ctx context.Context, s *build.Session, err error) {
+	failed, ok := errors.AsType[*executor.FailedError](err)
+	if !ok || ctx.Err() != nil {
+		return
+	}
+	for _, step := range failed.Roots {
+		name, ok := strings.CutPrefix(step.ID, string(plan.Package)+"/")
+		if !ok || errkind.Of(step.Err) != errkind.StepFailed {
+			continue
+		}
+		t := newTerminal(a.sys)
+		defer t.restore()
+		if _, err := s.Shell(ctx, name, plan.AtFailure, t.process(nil)); err != nil {
+			a.warn(fmt.Sprintf("no shell for %s: %v", name, err))
+		}
+		return
+	}
 }

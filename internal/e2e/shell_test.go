@@ -135,6 +135,23 @@ func TestShellOnTerminal(t *testing.T) {
 	}
 }
 
+// TestShellOnFailure builds a package that fails: the shell is where it did, and the exit status
+// that of the failure.
+func TestShellOnFailure(t *testing.T) {
+	needEngine(t)
+	root := writeTree(t, pkg{name: "bad", script: "echo about to fail; exit 7"})
+	p := onTerminal(t, root, "build-package", "--on-failure", "shell", "bad")
+	before := p.modes()
+	p.await("This is the step in %install, which failed with exit status 1.")
+	p.await("]$ ")
+	p.typed("exit 0\n")
+	if code := p.wait(); code != 3 || p.modes().Lflag != before.Lflag|unix.ECHO {
+		t.Errorf("exit status %d, modes %+v, were %+v\n%s", code, p.modes(), before, p.seen)
+	}
+	buildsys(t, root, nil, "build-package", "--on-failure", "shell", "bad").must(t, 2,
+		"needs a terminal")
+}
+
 // terminalRun is a run of the program on a terminal.
 type terminalRun struct {
 	t     *testing.T
