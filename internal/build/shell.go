@@ -26,15 +26,15 @@ func (s *Session) Shell(ctx context.Context, name string, at plan.Stage, p engin
 	if err != nil {
 		return 0, err
 	}
-	if err := s.checkRecipe(steps); err != nil {
-		return 0, err
-	}
 	last := len(steps.Steps) - 1
 	step := steps.Steps[last]
 	if _, ok := plan.Shell(step.Solve, at); !ok {
 		return 0, errkind.Usagef("no shell for %s: the Dockerfile of this tree makes RPMs in its own "+
 			"way, and where rpmbuild stands in that is not known; shell is for trees that the recipes of "+
 			"buildsys build", name)
+	}
+	if err := s.checkRecipe(steps); err != nil {
+		return 0, err
 	}
 	unlock, err := builddir.Lock(ctx, s.dir.Lock(), s.waitingFor("working on this checkout"))
 	if err != nil {
