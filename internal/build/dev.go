@@ -96,6 +96,7 @@ func (s *Session) prepared(ctx context.Context, name string,
 	if err != nil {
 		return errkind.BadEnvironment(err)
 	}
+	defer s.removeDevDir()
 	defer os.RemoveAll(scratch)
 	defer os.RemoveAll(out)
 	err = s.withEngine(func(e *engineLink) error { return s.unpack(ctx, e, p, step, out) })
@@ -259,6 +260,13 @@ func (s *Session) removeDev(name string) error {
 	if err := root.RemoveAll(filepath.Join(devDir, name)); err != nil {
 		return errkind.BadEnvironment(err)
 	}
-	_ = root.Remove(devDir) // unless there are others
+	s.removeDevDir()
 	return nil
+}
+
+// removeDevDir removes the directory of the sources that are worked on, if there are none.
+func (s *Session) removeDevDir() {
+	if s.isDir(devDir) {
+		_ = os.Remove(filepath.Join(s.c.Root, devDir))
+	}
 }

@@ -98,6 +98,13 @@ func TestDev(t *testing.T) {
 		r.must(t, code)
 		return r
 	}
+	bad := strings.Replace(thingPatch, "-hello\n", "-x\n", 1)
+	write(t, root, "packages/thing/0001-first.patch", bad)
+	run(3, "dev", "thing").must(t, 3, "1 out of 1 hunk FAILED")
+	if _, err := os.Lstat(filepath.Join(root, "dev")); err == nil {
+		t.Error("a dev that failed left dev")
+	}
+	write(t, root, "packages/thing/0001-first.patch", thingPatch)
 	run(0, "dev", "thing")
 	want := "upstream thing: the source before patches\nAnn Author hello: greet the world\n"
 	if got := inDev(t, root, "git log --reverse --format='%an %s'; git status --short"); got != want {
