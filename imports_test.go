@@ -69,6 +69,7 @@ var mayImport = map[string][]string{
 	"kit": {
 		"atomicfile", "cache", "confined", "ctxio", "errkind", "manifest", "oci", "remote", "safetext",
 	},
+	"dev":    {"confined", "ctxio", "git", "safetext"},
 	"rpm":    {},
 	"sbkeys": {"confined", "pgp", "uefi"},
 	"sdk": {
@@ -77,7 +78,7 @@ var mayImport = map[string][]string{
 	},
 	"build": {
 		"atomicfile", "builddir", "bytesize", "cache", "cachedir", "cargo", "confined", "contents",
-		"ctxio", "diagnosis", "doctor", "engine", "errkind", "executor", "fetch", "git", "gomod",
+		"ctxio", "dev", "diagnosis", "doctor", "engine", "errkind", "executor", "fetch", "git", "gomod",
 		"graph", "history", "image", "kit", "lint", "manifest", "network", "plan", "progress", "remote",
 		"rpm", "safetext", "sbkeys", "sdk", "workspace",
 	},
@@ -107,7 +108,7 @@ var mayImport = map[string][]string{
 	},
 	"bench/cmd":         {"bench"},
 	"buildtest/need":    {},
-	"buildtest":         {"buildtest/need", "confined", "errkind", "plan", "progress"},
+	"buildtest":         {"buildtest/need", "confined", "engine", "errkind", "plan", "progress"},
 	"buildtest/fakerpm": {},
 	"cibench":           {"buildtest", "bytesize", "manifest", "plan", "workspace"},
 	"cibench/cmd":       {"cibench"},

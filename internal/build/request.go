@@ -138,20 +138,20 @@ func (s *Session) planTree(ctx context.Context, ws *workspace.Workspace, want Re
 			Repo:    s.c.Image.Repo,
 		},
 	}
-	if err := s.describePackages(ctx, recipe, &r); err != nil {
+	trees, err := s.describe(ctx, ws, recipe, &r)
+	if err != nil {
 		return plan.Plan{}, err
-	}
-	if want.Image || want.Repack != nil {
-		if err := s.describeImage(&r); err != nil {
-			return plan.Plan{}, err
-		}
 	}
 	if want.Repack == nil {
 		if r.ExternalKits, err = s.externalKits(ctx, ws); err != nil {
 			return plan.Plan{}, err
 		}
 	}
-	return s.makePlan(ws, recipe, r, want)
+	p, err := s.makePlan(ws, recipe, r, want)
+	if err == nil {
+		err = s.checkDev(trees, p, recipe.Own != nil)
+	}
+	return p, err
 }
 
 // makePlan makes the plan, without keys where it needs none.
@@ -166,6 +166,24 @@ func (s *Session) makePlan(ws *workspace.Workspace, recipe *workspace.Recipe, r 
 		p.Lacks = append(p.Lacks, missing.Error())
 	}
 	return p, err
+}
+
+// describe adds what is not in the manifests of the tree, and returns the sources that are worked
+// on.
+func (s *Session) describe(ctx context.Context, ws *workspace.Workspace, recipe *workspace.Recipe,
+	r *plan.Request) (devTrees, error) {
+	trees, err := s.devTrees(ctx, ws)
+	if err != nil {
+		return nil, err
+	}
+	r.Edited = trees.files()
+	if err := s.describePackages(ctx, recipe, r); err != nil {
+		return nil, err
+	}
+	if r.Image || r.Repack != nil {
+		err = s.describeImage(r)
+	}
+	return trees, err
 }
 
 // keyless returns the keys for a plan that needs none. It sets missing to what a profile lacks.
@@ -209,6 +227,9 @@ func (s *Session) describeImage(r *plan.Request) (err error) {
 	}
 	if r.Identity.BuildID == "" {
 		r.Identity.BuildID = s.gitCommit()
+		if len(r.Edited) > 0 && !strings.HasSuffix(r.Identity.BuildID, "-dirty") {
+			r.Identity.BuildID += "-dirty"
+		}
 	}
 	r.Files.Overrides, err = s.overrides()
 	return err

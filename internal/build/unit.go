@@ -39,6 +39,12 @@ func (s *Session) BuildUnit(ctx context.Context, want Request, built string, dir
 	if err != nil {
 		return Result{}, err
 	}
+	if last := p.Steps[len(p.Steps)-1]; s.isDir(filepath.Join(devDir, last.Name)) &&
+		last.Kind == plan.Package {
+		return Result{}, errkind.Usagef("package %s is being worked on in %s/%[1]s, and cargo would not "+
+			"see it change: build it with buildsys build-package, or finish it (buildsys dev --finish "+
+			"%[1]s)", last.Name, devDir)
+	}
 	if err := sameVariant(ws, p, built, s.c.Variant); err != nil {
 		return Result{}, err
 	}

@@ -41,17 +41,26 @@ const freshHostname = "elsewhere.buildsys.invalid"
 // published.
 func (b *Builder) Build(ctx context.Context, s plan.Solve, out string,
 	report func(progress.Event)) error {
-	img, err := b.lookUp(ctx, s, s.Args[sdkArg])
+	img, err := b.lookUpAll(ctx, s)
 	if err != nil {
 		return err
+	}
+	return b.buildLayered(ctx, s, img, out, report)
+}
+
+// lookUpAll returns the SDK image of a build, with the others that it starts from.
+func (b *Builder) lookUpAll(ctx context.Context, s plan.Solve) (sdkImage, error) {
+	img, err := b.lookUp(ctx, s, s.Args[sdkArg])
+	if err != nil {
+		return img, err
 	}
 	img.others = map[string]sdkImage{}
 	for _, ref := range s.Images {
 		if img.others[ref], err = b.lookUp(ctx, s, ref); err != nil {
-			return err
+			return img, err
 		}
 	}
-	return b.buildLayered(ctx, s, img, out, report)
+	return img, nil
 }
 
 // trees reports whether the outputs of a build may be more than files side by side.
@@ -128,9 +137,17 @@ func (b *Builder) guardOf(s plan.Solve, img sdkImage, session string, in inputs)
 		own: isOwn(s), notes: &notes{}}
 }
 
-// run has the engine solve a definition, and returns once log has all of the engine's output.
+// run has the engine solve a definition.
 func (b *Builder) run(ctx context.Context, client *bkclient.Client, def *llb.Definition,
 	opt bkclient.SolveOpt, log *statusLog) error {
+	return b.follow(log, func(statuses chan *bkclient.SolveStatus) error {
+		_, err := client.Solve(ctx, def, opt, statuses)
+		return err
+	})
+}
+
+// follow calls solve and returns once log has all of the engine's output.
+func (b *Builder) follow(log *statusLog, solve func(chan *bkclient.SolveStatus) error) error {
 	statuses := make(chan *bkclient.SolveStatus)
 	drained := make(chan struct{})
 	go func() {
@@ -141,7 +158,7 @@ func (b *Builder) run(ctx context.Context, client *bkclient.Client, def *llb.Def
 		}
 		log.flush()
 	}()
-	_, err := client.Solve(ctx, def, opt, statuses)
+	err := solve(statuses)
 	<-drained
 	return err
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"buildsys/internal/engine"
 	"buildsys/internal/errkind"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
@@ -20,6 +21,23 @@ import (
 // Build runs one build on the least loaded engine for its size; see Builder.Build.
 func (f *Fleet) Build(ctx context.Context, s plan.Solve, out string,
 	report func(progress.Event)) error {
+	return f.on(ctx, s, report,
+		func(b *Builder) error { return b.Build(ctx, s, out, report) })
+}
+
+// Open opens a container on the least loaded engine for its size; see Builder.Open.
+func (f *Fleet) Open(ctx context.Context, s plan.Solve, p engine.Process,
+	report func(progress.Event)) (status int, err error) {
+	err = f.on(ctx, s, report, func(b *Builder) error {
+		status, err = b.Open(ctx, s, p, report)
+		return err
+	})
+	return status, err
+}
+
+// on does a build on the least loaded engine for its size, and reports which that is.
+func (f *Fleet) on(ctx context.Context, s plan.Solve, report func(progress.Event),
+	do func(*Builder) error) error {
 	sdk := s.Args[sdkArg]
 	for {
 		n := f.take(s)
@@ -40,7 +58,7 @@ func (f *Fleet) Build(ctx context.Context, s plan.Solve, out string,
 			continue
 		}
 		if err == nil {
-			err = n.b.Build(ctx, s, out, report)
+			err = do(n.b)
 		}
 		f.mu.Lock()
 		n.running--

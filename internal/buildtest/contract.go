@@ -49,6 +49,9 @@ type contract struct {
 //   - a build that is cancelled ends, and returns the cause
 //   - concurrent builds do not mix; one with Fresh runs again
 //   - secrets are shown to the build, and are in no output or log
+//   - where programs can be run in what a build left (engine.Opener), they see that and the mounts
+//     of its last RUN, have no network, and their exit status, streams and terminal are the
+//     caller's
 //   - outputs that are no files, directories or links between them, or more than MaxBytes and
 //     MaxFiles, are an error that says so, and never reach the directory
 //
@@ -71,6 +74,7 @@ func Contract(t *testing.T, b Builder, sdk string) {
 		{"at once", contract.atOnce},
 		{"fresh", contract.fresh},
 		{"secrets", contract.secrets},
+		{"open", contract.open},
 		{"forbidden outputs", contract.forbidden},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(c, t) })

@@ -30,10 +30,15 @@ With --verify-reproducible each named package is built a second time: past every
 cache, on another day, in another time zone and locale, under another host name
 and umask, with one CPU and another number of jobs. If the RPMs differ, the
 command shows how, keeps both builds in build/reproducible/NAME/, and exits
-with 5.`
+with 5.
+
+With --on-failure shell, on a terminal, a shell is opened where the first package
+that failed did, as by "buildsys shell --at fail". The exit status is still that
+of the failure.`
 
 func newBuildPackageCommand(a *app) *cobra.Command {
 	var want build.Request
+	var onFailure string
 	cmd := &cobra.Command{
 		Use:   "build-package [NAME...]",
 		Short: "Build packages and what they need",
@@ -53,9 +58,18 @@ func newBuildPackageCommand(a *app) *cobra.Command {
 			if want.Packages, err = a.pickPackages(c, names); err != nil {
 				return err
 			}
-			return a.build(cmd.Context(), s, want)
+			if err := a.checkOnFailure(onFailure); err != nil {
+				return err
+			}
+			err = a.build(cmd.Context(), s, want)
+			if onFailure != "" {
+				a.shellAtFailure(cmd.Context(), s, err)
+			}
+			return err
 		},
 	}
+	cmd.Flags().StringVar(&onFailure, "on-failure", "",
+		"what to do when a package fails: shell opens one where it failed")
 	a.addBuildFlags(cmd.Flags())
 	addVerifyFlag(cmd.Flags(), &want)
 	return cmd

@@ -5,8 +5,6 @@ package cli
 import (
 	"bytes"
 	"fmt"
-	"io"
-	"os"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -15,7 +13,6 @@ import (
 	"buildsys/internal/contents"
 	"buildsys/internal/errkind"
 	"buildsys/internal/image"
-	"buildsys/internal/live"
 	"buildsys/internal/safetext"
 )
 
@@ -61,12 +58,6 @@ without control characters; with --force the bytes as they are.`,
 	addPartitionFlag(cmd, &partition)
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "write bytes to a terminal as they are")
 	return cmd
-}
-
-// isTerminal reports whether what is written is seen by a person.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && live.IsTerminal(f)
 }
 
 // onlyText writes text to a terminal and refuses anything else.

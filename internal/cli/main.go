@@ -45,6 +45,7 @@ type System struct {
 	display  *display // Stderr as a terminal
 	// annotate tells a CI service about mistakes in files.
 	annotate func(manifest.Problems)
+	undo     *undoing
 }
 
 // terminal is where bytes go that must stay as they are: the console of a machine that is booted,
@@ -112,7 +113,9 @@ func Main(sys System) int {
 }
 
 func run(sys System) int {
-	ctx, stop := withSignals(context.Background(), sys.display)
+	sys.undo = &undoing{}
+	defer sys.undo.run()
+	ctx, stop := withSignals(context.Background(), sys.display, sys.undo)
 	defer stop()
 	defer sys.display.close()
 	root := newRootCommand(&sys)
@@ -145,7 +148,7 @@ func (e errSignal) Error() string { return "stopped by signal: " + e.String() }
 // withSignals returns a context that the first SIGINT, SIGTERM or SIGHUP cancels, so that running
 // steps can be cancelled on the engine and cleaned up. A second signal ends the process at once,
 // and the terminal is as it was.
-func withSignals(parent context.Context, d *display) (context.Context, func()) {
+func withSignals(parent context.Context, d *display, undo *undoing) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
@@ -162,6 +165,7 @@ func withSignals(parent context.Context, d *display) (context.Context, func()) {
 		select {
 		case s := <-signals:
 			d.leave()
+			undo.run()
 			os.Exit(exitCode(errSignal{s}))
 		case <-finished:
 		}
@@ -213,6 +217,8 @@ func newRootCommand(sys *System) *cobra.Command {
 		newWhyCommand(a),
 		newSDKCommand(a),
 		newGoCommand(a),
+		newShellCommand(a),
+		newDevCommand(a),
 		newDoctorCommand(a),
 		newGraphCommand(a),
 		newLintCommand(a),

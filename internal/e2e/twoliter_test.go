@@ -154,6 +154,12 @@ func twoliterPackages(t *testing.T, sdk []string) {
 	buildsys(t, root, append(slices.Clone(sdk), noEngine), "build-kit", "lab-kit").must(t, 0,
 		"nothing to do")
 
+	at := buildsys(t, root, sdk, "shell", "app", "--", "sh", "-c", `pwd; echo "$GO_MAJOR"; id -un`)
+	at.must(t, 0)
+	if want := "/home/builder/rpmbuild/BUILD\n1.99\nbuilder\n"; at.stdout != want {
+		t.Errorf("in a shell:\n%s\nwant\n%s", at.stdout, want)
+	}
+
 	appendTo(t, root, "packages/words/words.spec", "# a comment\n")
 	if r := buildsys(t, root, sdk, "build-kit", "lab-kit"); r.code != 0 ||
 		!slices.Equal(started(r), []string{"words"}) {

@@ -337,8 +337,8 @@ func environment(env []string) []string {
 }
 
 const (
-	// maxOutput bounds what is kept of git's output. Names of settings come to some kilobytes.
-	maxOutput = 1 << 20
+	// maxOutput bounds what is kept of git's output, the largest of which are patches of a Series.
+	maxOutput = 64 << 20
 	// maxComplaint is enough for git's advice about repositories of other owners.
 	maxComplaint = 2 << 10
 )

@@ -315,7 +315,7 @@ func TestCallEnds(t *testing.T) {
 	write(t, filepath.Join(bin, "git"),
 		fmt.Sprintf("#!/bin/sh\nhead -c %d /dev/zero\n", 2*maxOutput), 0o755)
 	if _, err := call(t.Context(), bin, nil, "status"); err == nil ||
-		!strings.Contains(err.Error(), "more than 1048576 bytes") {
+		!strings.Contains(err.Error(), fmt.Sprintf("more than %d bytes", maxOutput)) {
 		t.Errorf("endless output: %v", err)
 	}
 	write(t, filepath.Join(bin, "git"),

@@ -30,6 +30,16 @@ func once(files []manifest.ExternalFile) []manifest.ExternalFile {
 	return out
 }
 
+// edited returns the files of a package with some of them replaced or added.
+func edited(files, edits []File) []File {
+	if len(edits) == 0 {
+		return files
+	}
+	return append(slices.DeleteFunc(slices.Clone(files), func(f File) bool {
+		return slices.ContainsFunc(edits, func(e File) bool { return e.Name == f.Name })
+	}), edits...)
+}
+
 func sortFiles(files []File) {
 	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Name, b.Name) })
 }

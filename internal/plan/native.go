@@ -36,6 +36,7 @@ func (n *native) packageStep(pkg *workspace.Package, needs graph.Set) (Step, err
 		return Step{}, err
 	}
 	files := m.secrets.visibleFar(m.ws.Files(pkg), pkg.Dir)
+	files = edited(files, m.r.Edited[pkg.Name])
 	for _, external := range once(pkg.ExternalFiles) {
 		files = append(files, externalFile(m.r, external))
 	}

@@ -29,6 +29,9 @@ type Request struct {
 	Commit    Commit // that RPMs of a Twoliter tree name; zero: none, so that commits share them
 	Sources   Sources
 	Files     ImageFiles
+	// Edited are files of packages, by the names of those, in the place of the tree's files of the
+	// same name or besides them.
+	Edited map[string][]File
 	// ExternalKits are the kits of other trees, in the order of Twoliter.lock. All packages and images
 	// see them.
 	ExternalKits []ExternalKit

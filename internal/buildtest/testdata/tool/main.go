@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"buildsys/internal/buildtest/fakerpm"
 )
 
@@ -116,6 +118,17 @@ func run(verb string, args []string) error {
 	case "exit":
 		n, _ := strconv.Atoi(args[0])
 		os.Exit(n)
+	case "repeat": // standard input
+		_, err := io.Copy(os.Stdout, os.Stdin)
+		return err
+	case "terminal": // its size, once that is as wide as args[0]
+		for {
+			size, err := unix.IoctlGetWinsize(0, unix.TIOCGWINSZ)
+			if err != nil || fmt.Sprint(size.Col) == args[0] {
+				fmt.Println("terminal", err == nil)
+				return nil
+			}
+		}
 	case "flood": // args[0] lines of 100 bytes
 		n, err := strconv.Atoi(args[0])
 		for i := range n {
