@@ -13,7 +13,7 @@ import (
 	"buildsys/internal/golden"
 )
 
-// macroHelp says what the macros that do something are for. The others are places and names, which
+// macroHelp has what the macros that do something are for. The others are places and names, which
 // their values explain.
 var macroHelp = map[string]string{
 	"cross_configure":       "runs `configure` for the target, with paths as in the image",

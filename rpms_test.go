@@ -12,7 +12,7 @@ import (
 	"buildsys/internal/buildtest/need"
 )
 
-// linkRPMs says what RPMs are in a directory as rpm would: files have what it says of them.
+// linkRPMs returns what RPMs are in a directory as rpm would: files have what it says of them.
 const linkRPMs = `source tools/lib/prelude
 source tools/lib/rpms
 set -euo pipefail

@@ -19,7 +19,7 @@ import (
 	"buildsys/internal/buildtest"
 )
 
-// Options says what to compare, and with which programs.
+// Options is what to compare, and with which programs.
 type Options struct {
 	Buildsys string // the program
 	// Self is the program that calls OneSolve for the argument -one-solve, and MakeSized for

@@ -128,7 +128,7 @@ func (t devTrees) files() map[string][]plan.File {
 	return edited
 }
 
-// checkDev says which packages of a plan are built from such a source. A release is not.
+// checkDev shows which packages of a plan are built from such a source. A release is not.
 func (s *Session) checkDev(trees devTrees, p plan.Plan, own bool) error {
 	for _, step := range p.Steps {
 		t := trees[step.Name]

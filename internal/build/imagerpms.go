@@ -210,7 +210,7 @@ func (c rpmFile) read(ctx context.Context) (*contents.RPM, error) {
 	return r, nil
 }
 
-// Inputs says what two builds of a step were made from.
+// Inputs is what two builds of a step were made from.
 type Inputs struct {
 	Step    string
 	Changes []cache.Change

@@ -36,7 +36,7 @@ type StepLog struct {
 // NoLogError means that nothing is known of a build of a step.
 type NoLogError struct{ Step, Run string }
 
-// Error says what to do.
+// Error returns what is wrong and what to do.
 func (e *NoLogError) Error() string {
 	if e.Run != "" {
 		return fmt.Sprintf("run %s has no log of %s", e.Run, progress.Name(e.Step))

@@ -15,7 +15,7 @@ type OutputError struct {
 	Reason string
 }
 
-// Error says what is wrong and that the earlier outputs were kept.
+// Error returns what is wrong, and that the earlier outputs were kept.
 func (e *OutputError) Error() string {
 	what := "the outputs"
 	if e.Path != "" {
@@ -36,7 +36,7 @@ type HostError struct {
 	Err   error
 }
 
-// Error says what could not be done and why.
+// Error returns what could not be done and why.
 func (e *HostError) Error() string {
 	if e.Step == "" {
 		return fmt.Sprintf("cannot %s: %v", e.Doing, e.Err)

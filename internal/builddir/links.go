@@ -103,7 +103,7 @@ func checkPlace(place string, latest bool) error {
 	}
 }
 
-// symlink says where a link leads.
+// symlink returns where a link leads.
 func symlink(place string) string {
 	target, err := os.Readlink(place)
 	if err != nil {

@@ -98,7 +98,7 @@ func (d *dockerd) kind() string { return "Docker engine" }
 func (d *dockerd) host() string { return d.address.text }
 func (d *dockerd) close() error { return d.docker.Close() }
 
-// hint says how to get an engine, depending on the environment.
+// hint returns how to get an engine, depending on the environment.
 func (d *dockerd) hint() string {
 	if os.Getenv("CODEBUILD_BUILD_ID") != "" {
 		return "CodeBuild: switch on privileged mode in the project's environment (privilegedMode: " +

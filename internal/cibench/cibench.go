@@ -19,7 +19,7 @@ import (
 	"buildsys/internal/buildtest"
 )
 
-// Options says what to measure, and with which programs.
+// Options is what to measure, and with which programs.
 type Options struct {
 	Checkout  string   // repository to clone; its last commit is built
 	Buildsys  string   // the program

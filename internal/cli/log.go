@@ -143,7 +143,7 @@ func (a *app) showLog(log build.StepLog) error {
 	return errors.Join(err, log.Close())
 }
 
-// describeLog says when, where and by whom a step was built.
+// describeLog returns when, where and by whom a step was built.
 func describeLog(l build.StepLog) string {
 	verb := map[progress.Kind]string{progress.StepFailed: "failed", progress.StepDone: "built",
 		progress.StepCancelled: "stopped", 0: "begun"}[l.End]

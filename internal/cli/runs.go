@@ -85,7 +85,7 @@ func runsDocument(runs []history.Run) any {
 	}{list}
 }
 
-// result says how a run ended: an outcome, or "running" or "lost".
+// result returns how a run ended: an outcome, or "running" or "lost".
 func result(r history.Run) string {
 	switch {
 	case r.Running:

@@ -65,7 +65,7 @@ func (a *app) writeGrown(d contents.Diff, name string) {
 	}
 }
 
-// inputsOf says what changed in what a package was made from, or what of that is not known.
+// inputsOf returns what changed in what a package was made from, or what of that is not known.
 func (a *app) inputsOf(pair imagePair, p contents.PackageDiff) ([]string, error) {
 	if p.Added+p.Removed+p.Changed == 0 {
 		return []string{"the file system stores the same files in another form"}, nil
@@ -95,7 +95,7 @@ func (a *app) inputsOf(pair imagePair, p contents.PackageDiff) ([]string, error)
 	return texts(in.Changes), nil
 }
 
-// imageInputs says what changed for the step of the image.
+// imageInputs returns what changed for the step of the image.
 func (a *app) imageInputs(pair imagePair) ([]string, error) {
 	old, now := pair.old.found.Entry, pair.new.found.Entry
 	if old == nil || now == nil || pair.new.session == nil {

@@ -221,7 +221,7 @@ func (c *differ) files(was, is *Part) error {
 	return nil
 }
 
-// changes says in what a file differs. Dates are not compared: they are the same for all files.
+// changes returns in what a file differs. Dates are not compared: they are the same for all files.
 func (c *differ) changes(was, is image.Walked, old, new *Part, sums [2]*sums) ([]string, error) {
 	var what []string
 	differ := func(name, before, after string) {

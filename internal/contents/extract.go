@@ -73,7 +73,7 @@ func (p *Part) fault(ctx context.Context, err error) error {
 	return &image.BadImageError{Faults: []error{fmt.Errorf("partition %s: %w", p.Title(), err)}}
 }
 
-// warn says what was lost.
+// warn tells what was lost.
 func (e *extractor) warn() {
 	for _, one := range []struct {
 		n    int

@@ -105,7 +105,7 @@ func (o *Owners) Of(p *Part, file string) []*RPM {
 	return o.byPath[path.Join(prefix, file)]
 }
 
-// Differs says in what a file is not as an RPM has it; "" if it is the same.
+// Differs returns in what a file is not as an RPM has it; "" if it is the same.
 func (o *Owners) Differs(ctx context.Context, p *Part, file image.Walked, r *RPM) (string, error) {
 	prefix, _ := p.Prefix()
 	is := r.Files[path.Join(prefix, file.Path)]

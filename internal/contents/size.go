@@ -11,7 +11,7 @@ import (
 	"buildsys/internal/image"
 )
 
-// Sizes says what takes the bytes of a file system. The items, the metadata and the free bytes add
+// Sizes is what takes the bytes of a file system. The items, the metadata and the free bytes add
 // up to the total.
 type Sizes struct {
 	Partition string `json:"partition"`

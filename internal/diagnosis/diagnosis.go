@@ -81,7 +81,7 @@ func Of(lines []string, code int, t Tree) *progress.Cause {
 	return o.unknown(code)
 }
 
-// unknown says what can be said of any failure. Of a phase that said nothing, it shows the
+// unknown returns what can be said of any failure. Of a phase that said nothing, it shows the
 // commands.
 func (o *output) unknown(code int) *progress.Cause {
 	f := finding{at: -1, text: fmt.Sprintf("ended with exit code %d", code)}

@@ -86,7 +86,7 @@ type Server struct {
 	Fix   string
 }
 
-// Request says what to check.
+// Request is what to check.
 type Request struct {
 	Engine  Engine
 	Nodes   []Engine // the engines that Engine sums up, if there are several

@@ -131,7 +131,7 @@ func (r Request) clock(dates []time.Time) Check {
 	return c
 }
 
-// HubHint says what a user of Docker Hub or ECR should know before a build is refused there.
+// HubHint is what a user of Docker Hub or ECR should know before a build is refused there.
 func HubHint(registry string) string {
 	switch {
 	case registry == "docker.io" || strings.HasSuffix(registry, ".docker.io"):

@@ -66,7 +66,7 @@ type RetriedError struct {
 	Err      error
 }
 
-// Error says how often the step was tried and why it is not tried again.
+// Error returns how often the step was tried and why it is not tried again.
 func (e *RetriedError) Error() string {
 	return fmt.Sprintf("%v; given up after attempt %d: %s", e.Err, e.Attempts, e.Why)
 }
@@ -138,7 +138,7 @@ func attemptsFor(err error) int {
 	return maxAttempts
 }
 
-// retryText says which attempt is next and what kind of failure made it necessary.
+// retryText returns which attempt is next and what kind of failure made it necessary.
 func retryText(next int, err error) string {
 	text := fmt.Sprintf("attempt %d of %d", next, attemptsFor(err))
 	var t interface{ Reason() string }

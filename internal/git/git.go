@@ -241,7 +241,7 @@ var foreignOwner = regexp.MustCompile(`dubious ownership|is owned by someone els
 // OwnerError reports that git reads nothing of a checkout, because it belongs to another user.
 type OwnerError struct{ Top string }
 
-// Error says what to do: git asks whether the user trusts the checkout.
+// Error returns what to do: git asks whether the user trusts the checkout.
 func (e *OwnerError) Error() string {
 	owner := ""
 	var st unix.Stat_t

@@ -23,7 +23,7 @@ func newTestSeries(t *testing.T) (s *Series, dir string) {
 	write("x.o", "object\n")
 	s, err := NewSeries(t.Context(), dir)
 	if err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	by := Person{"Ann", "ann@example.org", time.Unix(1e9, 0)}
 	if err := s.Commit(t.Context(), by, "source"); err != nil {

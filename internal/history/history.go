@@ -134,7 +134,7 @@ func (r Run) Lost() bool { return r.End == nil && !r.Running }
 // NoRunError means that a run is not kept, or no longer.
 type NoRunError struct{ ID int }
 
-// Error says what to do.
+// Error returns what is wrong and what to do.
 func (e *NoRunError) Error() string {
 	return fmt.Sprintf("there is no run %d: 'buildsys runs --all' lists those that are kept", e.ID)
 }

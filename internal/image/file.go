@@ -26,7 +26,7 @@ type File struct {
 // UnsupportedError reports that an image may be good but is of an unsupported kind.
 type UnsupportedError struct{ What string }
 
-// Error says how to convert the image.
+// Error returns what is wrong, and how to convert the image.
 func (e *UnsupportedError) Error() string {
 	return e.What + " cannot be read: convert the image with qemu-img convert -O raw"
 }

@@ -60,7 +60,7 @@ type bankPart struct {
 
 func (in *inspector) fault(err error) { in.report.Faults = append(in.report.Faults, err.Error()) }
 
-// Role says what a partition of a type is for.
+// Role returns what a partition of a type is for.
 func Role(typeGUID string) string {
 	switch typeGUID {
 	case typeBIOS:

@@ -73,7 +73,7 @@ type Sink interface {
 	Hole(n int64) error
 }
 
-// Usage says how the bytes of a file system are used.
+// Usage is how the bytes of a file system are used.
 type Usage struct {
 	Total int64 // of the file system
 	Free  int64

@@ -45,7 +45,7 @@ func foreground(fd int) bool {
 	return err != nil || group == unix.Getpgrp()
 }
 
-// echo says whether a terminal shows what is typed, which would come between the rows. Only in the
+// echo sets whether a terminal shows what is typed, which would come between the rows. Only in the
 // foreground may it be asked.
 func echo(fd int, on bool) {
 	if !foreground(fd) {

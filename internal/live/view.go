@@ -95,7 +95,7 @@ func (m *model) rows(s Style, now time.Time, width, height int) []string {
 	return out[:min(len(out), height)]
 }
 
-// head says what is built, for how long, until when, and where.
+// head returns what is built, for how long, until when, and where.
 func (m *model) head(s Style, now time.Time, width int) string {
 	times := "  " + clock(now.Sub(m.begin))
 	switch rest := m.end.Sub(now); {

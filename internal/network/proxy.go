@@ -65,7 +65,7 @@ func ProxyVariables(getenv func(string) string) []Variable {
 	return all
 }
 
-// TrustHint says how an authority is added that signed a server's certificate.
+// TrustHint is how an authority is added that signed a server's certificate.
 const TrustHint = "if it is of an authority of your own, name the file with the authority's " +
 	"certificate in SSL_CERT_FILE, or add it to those of the system"
 

@@ -124,7 +124,7 @@ func (v *view) copied(p dockerfile.Path) error {
 	return nil
 }
 
-// rootJSONHint says what to do if a build needs root metadata and there are none.
+// rootJSONHint is what to do if a build needs root metadata and there are none.
 const rootJSONHint = "set PUBLISH_REPO_ROOT_JSON to the root metadata of the update repository " +
 	"(root.json), or PUBLISH_REPO to a repository that has one below roles/"
 

@@ -84,7 +84,7 @@ func differ(was, is Step) (changedStep, bool) {
 	return c, was.Status != is.Status || c.Size != "" || slower
 }
 
-// short says how a step ended, and after how long.
+// short returns how a step ended, and after how long.
 func (s Step) short() string {
 	if s.ran() {
 		return fmt.Sprintf("%s in %s", s.Status, progress.Took(s.Build.Took()))

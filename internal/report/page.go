@@ -114,7 +114,7 @@ func (m *Model) cards() []card {
 	return cards
 }
 
-// atOnce says how many builds ran at once on average.
+// atOnce returns how many builds ran at once on average.
 func atOnce(work, took time.Duration) string {
 	if work == 0 || took < time.Second {
 		return ""
@@ -220,7 +220,7 @@ func (m *Model) stepRow(i int) stepRow {
 	return row
 }
 
-// why says in a few words why a step was built, or why it was not.
+// why returns in a few words why a step was built, or why it was not.
 func (s Step) why() string {
 	switch {
 	case s.Status == Skipped:

@@ -44,7 +44,7 @@ const (
 	Abandoned                  // the jobs that still run are given up; their builds ended with Err
 )
 
-// Found says where the outputs of a step are.
+// Found is where the outputs of a step are.
 type Found int
 
 // The answers to a lookup.
