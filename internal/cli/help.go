@@ -95,7 +95,7 @@ func heeds(cmd *cobra.Command) []settings.Group {
 func flagsFor(cmd *cobra.Command) *pflag.FlagSet {
 	shown := pflag.NewFlagSet("", pflag.ContinueOnError)
 	groups := heeds(cmd)
-	if len(groups) == 0 {
+	if len(groups) == 0 && cmd.HasParent() {
 		return shown
 	}
 	ofGroup := map[string]settings.Group{}
@@ -103,8 +103,12 @@ func flagsFor(cmd *cobra.Command) *pflag.FlagSet {
 		ofGroup[one.Flag()] = one.Group
 	}
 	few := len(groups) < 2
+	given := cmd.InheritedFlags()
+	if !cmd.HasParent() {
+		given = cmd.PersistentFlags()
+	}
 	often := []string{"jobs", "progress"}
-	cmd.InheritedFlags().VisitAll(func(f *pflag.Flag) {
+	given.VisitAll(func(f *pflag.Flag) {
 		switch g, isSetting := ofGroup[f.Name]; {
 		case isSetting && !slices.Contains(groups, g):
 		case !isSetting, few, g == settings.Tree, slices.Contains(often, f.Name):
@@ -128,9 +132,7 @@ func writeUsage(cmd *cobra.Command) error {
 		fmt.Fprintf(w, "\nExamples:\n%s\n", strings.TrimRight(cmd.Example, "\n"))
 	}
 	writeFlags(w, "Flags", cmd.LocalNonPersistentFlags())
-	if cmd.HasParent() {
-		writeFlags(w, "Common flags", flagsFor(cmd))
-	}
+	writeFlags(w, "Common flags", flagsFor(cmd))
 	var more []string
 	for _, g := range heeds(cmd) {
 		if g != settings.Tree && len(heeds(cmd)) > 1 {

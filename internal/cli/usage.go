@@ -91,6 +91,7 @@ func newHelpCommand(root *cobra.Command) *cobra.Command {
 				return noCommand(cmd, append(rest, args...)[0])
 			}
 			cmd.InitDefaultHelpFlag()
+			cmd.InitDefaultVersionFlag()
 			return cmd.Help()
 		},
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string,
