@@ -95,7 +95,7 @@ var mayImport = map[string][]string{
 	"vm": {"confined", "image", "safetext", "uefi"},
 	"cli": {
 		"atomicfile", "build", "builddir", "bytesize", "cache", "cargo", "ciservice",
-		"codebuild", "confined", "contents", "doctor", "engine", "errkind", "executor", "graph",
+		"codebuild", "confined", "contents", "doctor", "engine", "errkind", "executor", "git", "graph",
 		"history", "image", "lint", "live", "manifest", "plan", "progress", "report",
 		"safetext", "sbkeys", "scaffold", "scheduler", "sdk", "settings", "telemetry",
 		"uefi", "vm", "workspace",

@@ -34,7 +34,7 @@ var examples = map[string][]string{
 	"inspect":        {"inspect qemu-dev", "inspect --json os.img.lz4"},
 	"keys enroll":    {"keys enroll OVMF_VARS.fd vars.fd"},
 	"keys generate":  {"keys generate --sbkeys-profile test"},
-	"lint":           {"lint", "lint --fix less", "lint --strict --json"},
+	"lint":           {"lint", "lint --fix less", "lint --strict --sarif"},
 	"log":            {"log less", "log -f kernel", "log less --run 17"},
 	"man":            {"man /usr/local/share/man/man1"},
 	"new package":    {"new package less"},

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,8 +14,10 @@ import (
 	"buildsys"
 	"buildsys/internal/build"
 	"buildsys/internal/errkind"
+	"buildsys/internal/git"
 	"buildsys/internal/lint"
 	"buildsys/internal/manifest"
+	"buildsys/internal/safetext"
 	"buildsys/internal/workspace"
 )
 
@@ -22,6 +25,7 @@ import (
 type lintOptions struct {
 	names []string
 	json  bool
+	sarif bool
 	fix   bool
 }
 
@@ -59,6 +63,9 @@ With --json it prints {"format": 1, "kind": "lint", "findings": [{"level": "erro
 or "warning", "file", "line", "message", "hint", "check", "certain"}...]}; line is 0 for
 a file as a whole; an error is certain if no build can succeed with it.`,
 		RunE: func(_ *cobra.Command, names []string) error {
+			if o.json && o.sarif {
+				return errkind.Usagef("--json and --sarif are mutually exclusive")
+			}
 			a.keepsNothing = true
 			c, _, err := a.resolve()
 			if err != nil {
@@ -72,6 +79,8 @@ a file as a whole; an error is certain if no build can succeed with it.`,
 		},
 	}
 	cmd.Flags().BoolVar(&o.json, "json", false, "write the findings as JSON")
+	cmd.Flags().BoolVar(&o.sarif, "sarif", false, "write the findings in SARIF 2.1.0, for services "+
+		"that show them beside the code")
 	cmd.Flags().BoolVar(&o.fix, "fix", false, "write what findings say to write, where it is exact")
 	return cmd
 }
@@ -94,9 +103,12 @@ func (a *app) lint(c build.Config, o lintOptions) error {
 		}
 	}
 	a.annotate(notes)
-	if o.json {
+	switch {
+	case o.sarif:
+		err = a.printSARIF(c, findings)
+	case o.json:
 		err = a.printJSON("lint", map[string]any{"findings": jsonFindings(findings)})
-	} else {
+	default:
 		for _, f := range findings {
 			fmt.Fprintln(a.sys.Stdout, f)
 		}
@@ -109,6 +121,22 @@ func (a *app) lint(c build.Config, o lintOptions) error {
 	return err
 }
 
+// printSARIF writes findings for services, which know files by their paths in the checkout.
+func (a *app) printSARIF(c build.Config, findings []lint.Finding) error {
+	below := ""
+	if top, err := git.Find(c.Root); err == nil {
+		if rel := workspace.Below(top.Top(), c.Root); rel != "" && rel != "." {
+			below = rel + "/"
+		}
+	}
+	var text bytes.Buffer
+	if err := lint.WriteSARIF(&text, findings, below, thisVersion().Version); err != nil {
+		return err
+	}
+	_, err := a.sys.Stdout.Write(safetext.JSON(text.Bytes()))
+	return err
+}
+
 // mostFixes is how often the tree is looked at again: a mended mistake may have hidden another.
 const mostFixes = 5
 
@@ -116,7 +144,7 @@ const mostFixes = 5
 func (a *app) fixFindings(c build.Config, o lintOptions, findings []lint.Finding) (
 	[]lint.Finding, int, error) {
 	out := a.sys.Stdout
-	if o.json {
+	if o.json || o.sarif {
 		out = a.sys.Stderr
 	}
 	for range mostFixes {

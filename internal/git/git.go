@@ -35,6 +35,9 @@ const timeout = 3 * time.Minute
 // Checkout is a work tree and the directory of its repository.
 type Checkout struct{ top, dir string }
 
+// Top returns the directory of the checkout, absolute and without links in it.
+func (c Checkout) Top() string { return c.top }
+
 // safe are settings that win over those of a repository. With them git runs no hooks, asks no
 // monitor of file changes, and writes no cache of untracked files. Bare repositories do not count
 // where git looks for one.
