@@ -45,8 +45,10 @@ func newApp(sys *System, flags *pflag.FlagSet) *app {
 	a := &app{sys: sys, flags: flags, warned: map[string]bool{}}
 	for _, one := range settings.List {
 		flags.StringP(one.Flag(), one.Short, "", one.Help)
+		if one.Switch {
+			flags.Lookup(one.Flag()).NoOptDefVal = "true"
+		}
 	}
-	flags.Lookup("strict").NoOptDefVal = "true"
 	flags.BoolVar(&a.trust, "trust-tree", false, "let the tree's Makefile.toml say where to connect, "+
 		"what to trust and which files of this machine to use")
 	flags.StringP("directory", "C", "", "directory to start in, as if the command ran there")

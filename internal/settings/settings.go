@@ -13,10 +13,11 @@ import (
 // Setting is one value that a user can set. The name of its flag follows from the variable:
 // BUILDSYS_SDK_IMAGE is --sdk-image.
 type Setting struct {
-	Group Group
-	Env   string
-	Help  string
-	Short string // one letter; may be empty
+	Group  Group
+	Switch bool // its values are true and false; its flag alone means true
+	Env    string
+	Help   string
+	Short  string // one letter; may be empty
 }
 
 // Group is what a setting is about.
@@ -63,8 +64,9 @@ var List = slices.Concat(
 	in(Tree, []Setting{
 		{Env: "BUILDSYS_ROOT_DIR", Help: "root of the tree " +
 			"(default: found upwards from the working directory)"},
-		{Env: "BUILDSYS_STRICT", Help: "true: an unknown key is an error, false: a warning " +
-			"(default: an error in trees written for buildsys, a warning in others)"},
+		{Env: "BUILDSYS_STRICT", Switch: true,
+			Help: "true: an unknown key is an error, false: a warning " +
+				"(default: an error in trees written for buildsys, a warning in others)"},
 		{Env: "BUILDSYS_ARCH", Help: "architecture to build for, x86_64 or aarch64 " +
 			"(default: this machine's)"},
 		{Env: "BUILDSYS_VARIANT", Help: "variant to build, or to build variant-sensitive packages for"},
@@ -91,16 +93,18 @@ var List = slices.Concat(
 			"unix://, tcp:// or ssh://; several, separated by commas, share the steps"},
 		{Env: "BUILDSYS_BUILDKIT_CERT_PATH", Help: "directory with ca.pem, cert.pem and key.pem " +
 			"for a buildkitd on tcp://"},
-		{Env: "BUILDSYS_ENGINE_INSECURE", Help: "true: use an engine on another machine over tcp:// " +
-			"without TLS"},
+		{Env: "BUILDSYS_ENGINE_INSECURE", Switch: true,
+			Help: "true: use an engine on another machine over tcp:// " +
+				"without TLS"},
 		{Env: "BUILDSYS_ENGINE_WAIT", Help: "how long to wait for an engine that does not answer yet " +
 			"(default: 15s)"},
 	}),
 	in(Store, []Setting{
 		{Env: "BUILDSYS_CACHE_DIR", Help: "where sources and results are kept, for all checkouts " +
 			"(default: buildsys below the user's cache directory)"},
-		{Env: "BUILDSYS_CACHE_SHARED", Help: "true: use a cache directory that belongs to another user " +
-			"or that others may write to, and trust its results"},
+		{Env: "BUILDSYS_CACHE_SHARED", Switch: true,
+			Help: "true: use a cache directory that belongs to another user " +
+				"or that others may write to, and trust its results"},
 	}),
 	in(Caches, []Setting{
 		{Env: "BUILDSYS_CACHE_FROM", Help: "remote caches to take results from: oci://HOST/REPOSITORY " +
@@ -117,8 +121,9 @@ var List = slices.Concat(
 		{Env: "BUILDSYS_LOOKASIDE_CACHE", Help: "where to look for sources first: directories or URLs, " +
 			"separated by commas (default: lookaside in the cache directory, and Bottlerocket's " +
 			"for its trees)"},
-		{Env: "BUILDSYS_UPSTREAM_SOURCE_FALLBACK", Help: "false: fetch no sources from upstream " +
-			"when no lookaside cache has them (default: true)"},
+		{Env: "BUILDSYS_UPSTREAM_SOURCE_FALLBACK", Switch: true,
+			Help: "false: fetch no sources from upstream " +
+				"when no lookaside cache has them (default: true)"},
 	}),
 	in(Image, []Setting{
 		{Env: "BUILDSYS_VERSION_BUILD", Help: "build ID of the image (default: the git commit)"},
