@@ -5,11 +5,14 @@
 package git
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -43,10 +46,7 @@ func NewSeries(ctx context.Context, dir string) (*Series, error) {
 // OpenSeries opens the one in a directory.
 func OpenSeries(ctx context.Context, dir string) (*Series, error) {
 	s := &Series{c: Checkout{top: dir, dir: filepath.Join(dir, ".git")}}
-	info, err := os.Lstat(s.c.dir)
-	if err == nil && !info.IsDir() {
-		err = errors.New(".git is no directory")
-	}
+	err := s.selfContained(ctx)
 	if err == nil {
 		err = s.c.confirm(ctx)
 	}
@@ -59,24 +59,68 @@ func OpenSeries(ctx context.Context, dir string) (*Series, error) {
 	return s, err
 }
 
-func (s *Series) setAttributes() error {
-	info := filepath.Join(s.c.dir, "info")
-	if err := os.MkdirAll(info, 0o755); err != nil {
-		return err
+// maxOwnFiles bounds the files of a repository that are looked at: those of the kernel, none of
+// them packed, are some 100,000.
+const maxOwnFiles = 4 << 20
+
+// selfContained returns an error if the repository has something that leads git to read or write
+// elsewhere, or to wait: links, pipes, another repository for objects or references. A stranger may
+// have made it, and what git reads becomes part of the package.
+func (s *Series) selfContained(ctx context.Context) error {
+	if info, err := os.Lstat(s.c.dir); err != nil || !info.IsDir() {
+		return cmp.Or(err, errors.New(".git is no directory"))
 	}
-	root, err := confined.OpenDir(info)
+	n := 0
+	return filepath.WalkDir(s.c.dir, func(at string, d fs.DirEntry, err error) error {
+		name, _ := filepath.Rel(s.c.top, at)
+		switch n++; {
+		case err != nil:
+			return err
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case n > maxOwnFiles:
+			return fmt.Errorf(".git has more than %d files", maxOwnFiles)
+		case !d.IsDir() && !d.Type().IsRegular():
+			return fmt.Errorf("%s is neither a file nor a directory, and git would follow it", line(name))
+		case elsewhere[filepath.ToSlash(name)]:
+			return fmt.Errorf("%s names another repository, whose files would become part of the package",
+				line(name))
+		}
+		return nil
+	})
+}
+
+// elsewhere are the files that name another repository for git to read.
+var elsewhere = map[string]bool{
+	".git/commondir":               true,
+	".git/objects/info/alternates": true,
+}
+
+// maxAttributes bounds what is read to see whether it is what it should be.
+const maxAttributes = 64 << 10
+
+func (s *Series) setAttributes() error {
+	at := confined.Path{Root: s.c.dir, Name: "info"}
+	if old, err := at.Join("attributes").Read(maxAttributes); err == nil && string(old) == attributes {
+		return nil
+	}
+	root, err := at.MakeDir()
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	if old, err := root.ReadFile("attributes"); err == nil && string(old) == attributes {
-		return nil
+	if err := root.Remove("attributes"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	return root.WriteFile("attributes", []byte(attributes), 0o644)
 }
 
 // noUser keeps git from reading the user's settings: what is made must not depend on them.
 var noUser = []string{"GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_COUNT=0"}
+
+// seriesTimeout ends a git that waits for ever, as one does that reads a pipe in the place of
+// .gitattributes. To add all files of the largest sources takes it some minutes.
+const seriesTimeout = 15 * time.Minute
 
 func (s *Series) run(ctx context.Context, env []string, args ...string) (string, error) {
 	return s.in(ctx, s.c.top, env, args...)
@@ -88,6 +132,9 @@ func (s *Series) in(ctx context.Context, top string, env []string, args ...strin
 		"-c", "core.fileMode=true", "-c", "core.symlinks=true", "-c", "core.excludesFile=/dev/null",
 		"-c", "core.sparseCheckout=false", "-c", "advice.addEmbeddedRepo=false"}, s.options...)
 	options = append(options, "--git-dir="+s.c.dir, "--work-tree="+top)
+	ctx, cancel := context.WithTimeoutCause(ctx, seriesTimeout,
+		fmt.Errorf("it did not end within %v", seriesTimeout))
+	defer cancel()
 	return call(ctx, top, append(noUser[:len(noUser):len(noUser)], env...),
 		append(options, args...)...)
 }
@@ -138,6 +185,9 @@ type Change struct {
 	Diff    string
 }
 
+// maxChanges bounds the new commits, each of which becomes a patch.
+const maxChanges = 2000
+
 // ErrRewritten means that commits at or below the base were changed.
 var ErrRewritten = errors.New("the commits of upstream's source or of its patches were changed")
 
@@ -154,6 +204,7 @@ func (s *Series) Changes(ctx context.Context) ([]Change, error) {
 		return nil, err
 	}
 	var changes []Change
+	size := 0
 	for text := range strings.Lines(list) {
 		ids := strings.Fields(text)
 		if len(ids) != 2 {
@@ -167,6 +218,11 @@ func (s *Series) Changes(ctx context.Context) ([]Change, error) {
 			return nil, err
 		}
 		changes = append(changes, c)
+		size += len(c.Diff) + len(c.Body)
+		if len(changes) > maxChanges || size > maxOutput {
+			return nil, fmt.Errorf("more than %d new commits, or %d MiB of changes in them: finish some",
+				maxChanges, maxOutput>>20)
+		}
 	}
 	return changes, nil
 }
@@ -190,13 +246,16 @@ func (s *Series) change(ctx context.Context, id string) (Change, error) {
 		Subject: line(fields[3]), Body: strings.TrimSpace(fields[4])}, nil
 }
 
+// gitlink matches a difference of trees in which a repository is a file, before or after.
+var gitlink = regexp.MustCompile(`(^|\x00):(160000 |\d{6} 160000 )`)
+
 // diff returns the difference of two trees as a patch that patch can apply.
 func (s *Series) diff(ctx context.Context, from, to string) (string, error) {
 	raw, err := s.run(ctx, nil, "diff-tree", "-r", "-z", "--no-renames", "--raw", from, to)
 	if err != nil {
 		return "", err
 	}
-	if strings.Contains(raw, " 160000 ") || strings.HasPrefix(raw, ":160000") {
+	if gitlink.MatchString(raw) {
 		return "", errors.New("a repository inside it was committed: it cannot be part of a patch")
 	}
 	text, err := s.run(ctx, nil, "diff-tree", "-r", "-p", "--no-renames", "--no-ext-diff",
@@ -222,6 +281,9 @@ func (s *Series) Uncommitted(ctx context.Context) (string, error) {
 	return s.diff(ctx, "HEAD^{tree}", tree)
 }
 
+// maxIndex bounds git's list of the files of the work tree; that of the kernel has 10 MiB.
+const maxIndex = 1 << 30
+
 // TreeOf returns the tree of the files in a directory: those of the work tree, or of a copy. Files
 // that are ignored and not tracked are not in that of the work tree.
 func (s *Series) TreeOf(ctx context.Context, top string) (string, error) {
@@ -234,12 +296,7 @@ func (s *Series) TreeOf(ctx context.Context, top string) (string, error) {
 	env := []string{"GIT_INDEX_FILE=" + index}
 	add := []string{"add", "--all", "."}
 	if top == s.c.top { // with the times of the files that are known
-		root, err := confined.OpenDir(s.c.dir)
-		if err != nil {
-			return "", err
-		}
-		defer root.Close()
-		data, err := root.ReadFile("index")
+		data, err := confined.Path{Root: s.c.dir, Name: "index"}.Read(maxIndex)
 		if err == nil {
 			err = os.WriteFile(index, data, 0o600)
 		}

@@ -157,3 +157,19 @@ func TestSeriesChanges(t *testing.T) {
 		t.Errorf("the base is not beside what was rewritten: %v, %v", beside, err)
 	}
 }
+
+// A repository in the place of a file is no patch, wherever it is and whether it comes or goes.
+func TestSeriesTakesNoRepositories(t *testing.T) {
+	const file, link = "100644 ", "160000 "
+	for raw, want := range map[string]bool{
+		":" + file + file + "1 2 M\x00a\x00":                                        false,
+		":" + file + link + "1 2 M\x00a\x00":                                        true,
+		":" + file + file + "1 2 M\x00a\x00:" + link + "000000 1 0 D\x00b\x00":      true,
+		":" + file + file + "1 2 M\x00name 160000 \x00":                             false,
+		":" + file + file + "1 2 M\x00a\x00:000000 " + link + "0 1 A\x00160000\x00": true,
+	} {
+		if got := gitlink.MatchString(raw); got != want {
+			t.Errorf("%q: %t", raw, got)
+		}
+	}
+}
