@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -113,5 +114,47 @@ func TestExplainer(t *testing.T) {
 				t.Errorf("got  %q, %q\nwant %q, %q", c.Text, c.Hint, tt.text, tt.hint)
 			}
 		})
+	}
+}
+
+// TestNamesInRPMsAreBounded: a header has the name of a directory once, and of an RPM in a checkout
+// it could become gigabytes of paths.
+func TestNamesInRPMsAreBounded(t *testing.T) {
+	root := buildtest.Tree(t, explainedTree)
+	s := New(Config{Root: root, Arch: "x86_64", CacheDir: cachedir.Dir(t.TempDir())},
+		Surroundings{Output: silent{}})
+	const files = 40_000
+	dir := s.dir.RPMs("libc")
+	buildtest.Must(t, os.MkdirAll(dir, 0o755))
+	data := fakerpm.Header("skiff-libc-1-1.x86_64.rpm", "libc", tagDirNames, strings.Repeat("d", 4000),
+		tagDirIndexes, slices.Repeat([]string{"0"}, files), tagBaseNames,
+		slices.Repeat([]string{"x"}, files))
+	buildtest.Must(t, os.WriteFile(filepath.Join(dir, "skiff-libc-1-1.x86_64.rpm"), data, 0o644))
+	const lib = "/x86_64-skiff-linux-musl/sys-root/usr/lib/"
+	writeRPM(t, s.dir.RPMs("ncurses"), "skiff-ncurses-1-1.x86_64.rpm", "ncurses", lib+"x.so")
+	ws, err := s.Load()
+	buildtest.Must(t, err)
+	all := s.indexRPMs(ws)
+	if len(all) != 2 || len(all[0].paths) > 0 || len(all[1].paths) != 1 {
+		t.Errorf("%d RPMs", len(all))
+		for _, r := range all {
+			t.Errorf("%s has %d paths", r.name, len(r.paths))
+		}
+	}
+}
+
+// TestOwnersAreOfTheTree: RPMs are looked for in no directory that a link leads to out of the tree.
+func TestOwnersAreOfTheTree(t *testing.T) {
+	root, elsewhere := buildtest.Tree(t, explainedTree), t.TempDir()
+	s := New(Config{Root: root, Arch: "x86_64", CacheDir: cachedir.Dir(t.TempDir())},
+		Surroundings{Output: silent{}})
+	writeRPM(t, filepath.Join(elsewhere, "libc"), "skiff-libc-1-1.x86_64.rpm", "libc", "/usr/lib/x")
+	rpms := filepath.Dir(s.dir.RPMs("libc"))
+	buildtest.Must(t, os.MkdirAll(filepath.Dir(rpms), 0o755))
+	buildtest.Must(t, os.Symlink(elsewhere, rpms))
+	found := map[string][]rpmFile{}
+	buildtest.Must(t, s.addFromCheckout(found, map[string]string{"skiff-libc-1-1.x86_64.rpm": "libc"}))
+	if len(found) > 0 {
+		t.Errorf("an RPM outside of the tree is believed: %v", found)
 	}
 }

@@ -51,6 +51,7 @@ func (s *Session) Owners(ctx context.Context, img *contents.Image, made *cache.E
 	}
 	var rpms []*contents.RPM
 	var unknown []image.Package
+	left := maxOwned
 	for _, p := range packages {
 		r, err := s.rpmOf(ctx, img, p, thoseSeen(known[fileOf(p)], seen))
 		switch {
@@ -60,11 +61,21 @@ func (s *Session) Owners(ctx context.Context, img *contents.Image, made *cache.E
 		case r == nil:
 			unknown = append(unknown, p)
 		default:
+			for name := range r.Files {
+				left -= len(name)
+			}
+			if left < 0 {
+				return nil, fmt.Errorf("the RPMs have file names of more than %d MiB", maxOwned>>20)
+			}
 			rpms = append(rpms, r)
 		}
 	}
 	return contents.NewOwners(img, rpms, unknown), nil
 }
+
+// maxOwned bounds the bytes of the names of all files of an image's RPMs; those of a distribution
+// have some 50 MiB.
+const maxOwned = 512 << 20
 
 // thoseSeen returns the RPMs that the step of the image saw, or all if that is not known.
 func thoseSeen(all []rpmFile, seen map[string]string) []rpmFile {
@@ -138,7 +149,16 @@ const maxKeys = 256
 
 // addFromCheckout adds the RPMs below build/, for trees whose store is gone.
 func (s *Session) addFromCheckout(found map[string][]rpmFile, wanted map[string]string) error {
-	top, err := confined.OpenDir(filepath.Dir(s.dir.RPMs("x")))
+	root, err := confined.OpenDir(s.c.Root)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	rel, err := filepath.Rel(s.c.Root, filepath.Dir(s.dir.RPMs("x")))
+	if err != nil {
+		return err
+	}
+	top, err := confined.OpenDirIn(root, rel) // never outside of the tree
 	if err != nil {
 		return nil // nothing was built here
 	}
@@ -152,7 +172,7 @@ func (s *Session) addFromCheckout(found map[string][]rpmFile, wanted map[string]
 		if !ok || len(found[of]) > 0 {
 			continue
 		}
-		at := confined.Path{Root: top.Name(), Name: file}
+		at := confined.Path{Root: s.c.Root, Name: filepath.Join(rel, filepath.FromSlash(file))}
 		found[of] = append(found[of], rpmFile{name: path.Base(file), open: at.Open,
 			step: string(plan.Package) + "/" + path.Dir(file)})
 	}

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -25,6 +24,7 @@ import (
 const (
 	maxSearched = 5000
 	maxSearch   = 3 * time.Second
+	maxIndexed  = 256 << 20 // bytes of all names; all RPMs of a distribution have some 50 MiB
 )
 
 // Tags of RPM headers.
@@ -46,11 +46,18 @@ type rpmFiles struct {
 // indexRPMs reads the headers of the RPMs that the packages of a tree have made.
 func (s *Session) indexRPMs(ws *workspace.Workspace) []rpmFiles {
 	var all []rpmFiles
-	end := time.Now().Add(maxSearch)
+	end, left := time.Now().Add(maxSearch), maxIndexed
 	add := func(pkg string, in io.Reader) bool {
 		h, err := rpm.Read(in, tagRPMName, tagProvides, tagDirIndexes, tagBaseNames, tagDirNames)
 		if err == nil && len(h[tagRPMName]) == 1 {
-			all = append(all, rpmFiles{h[tagRPMName][0], pkg, h[tagProvides], paths(h)})
+			paths, _ := h.Paths() // none of an RPM whose names have no end
+			for _, text := range slices.Concat(paths, h[tagProvides]) {
+				left -= len(text)
+			}
+			if left < 0 {
+				return false
+			}
+			all = append(all, rpmFiles{h[tagRPMName][0], pkg, h[tagProvides], paths})
 		}
 		return len(all) < maxSearched && time.Now().Before(end)
 	}
@@ -130,20 +137,6 @@ func (s *Session) readStored(ws *workspace.Workspace, seen map[string]bool,
 			}
 		}
 	}
-}
-
-// paths returns the paths of the files of an RPM.
-func paths(h rpm.Header) (all []string) {
-	dirs, indexes := h[tagDirNames], h[tagDirIndexes]
-	for i, base := range h[tagBaseNames] {
-		if i >= len(indexes) {
-			break
-		}
-		if d, err := strconv.Atoi(indexes[i]); err == nil && d >= 0 && d < len(dirs) {
-			all = append(all, dirs[d]+base)
-		}
-	}
-	return all
 }
 
 // ownersOf returns the RPMs of other packages that have what package p misses, those first whose

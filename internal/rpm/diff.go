@@ -157,6 +157,12 @@ func (h Header) files() (files map[string]int, complete bool) {
 	return files, true
 }
 
+// Paths returns the paths of the files. ok is false if they exceed the limit: none is returned then.
+func (h Header) Paths() (paths []string, ok bool) {
+	files, ok := h.files()
+	return slices.Sorted(maps.Keys(files)), ok
+}
+
 func (h Header) value(tag, i int) string {
 	if i < 0 || i >= len(h[tag]) {
 		return ""

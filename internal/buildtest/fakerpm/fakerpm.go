@@ -24,7 +24,7 @@ const (
 // what the file name does, NAME-VERSION-RELEASE.ARCH.rpm, and that it was built from the spec of
 // the given name. For "" it does not say that (rpm format documentation).
 //
-// more follow in pairs, the number of a tag and its value.
+// more follow in pairs, the number of a tag and its value, a string or []string.
 func Header(file, spec string, more ...any) []byte {
 	rest, arch := cut(strings.TrimSuffix(file, ".rpm"), '.')
 	rest, release := cut(rest, '-')
@@ -36,10 +36,19 @@ func Header(file, spec string, more ...any) []byte {
 	values = append(values, more...)
 	var indexes, store []byte
 	for pair := range slices.Chunk(values, 2) {
-		for _, n := range []int{pair[0].(int), 6, len(store), 1} { // 6: a string
+		kind, texts := 8, []string(nil) // an array of strings
+		switch value := pair[1].(type) {
+		case string:
+			kind, texts = 6, []string{value}
+		case []string:
+			texts = value
+		}
+		for _, n := range []int{pair[0].(int), kind, len(store), len(texts)} {
 			indexes = binary.BigEndian.AppendUint32(indexes, uint32(n))
 		}
-		store = append(append(store, pair[1].(string)...), 0)
+		for _, text := range texts {
+			store = append(append(store, text...), 0)
+		}
 	}
 	lead := append([]byte(Magic), make([]byte, 96-len(Magic))...)
 	return bytes.Join([][]byte{lead, section(0, nil, nil),
