@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,6 +26,7 @@ type ciConsole struct {
 	service ciservice.Service
 	raw     io.Writer // the log as it came: commands to a service pass no filter
 	junit   string
+	write   func(name string, data []byte, mode fs.FileMode) error
 	summary string // file to which a page about each run is appended; may be empty
 	shown   int    // runs in the page
 }
@@ -34,7 +36,7 @@ func (a *app) newCIConsole() *ciConsole {
 	if a.ciConsole == nil {
 		a.ciConsole = &ciConsole{service: a.ci, raw: a.sys.terminal.stderr}
 		if a.junit != "" {
-			a.ciConsole.junit = a.path(a.junit)
+			a.ciConsole.junit, a.ciConsole.write = a.path(a.junit), a.writeFile
 		}
 		if a.ci == ciservice.GitHub {
 			a.ciConsole.summary = a.sys.Getenv("GITHUB_STEP_SUMMARY")
@@ -60,7 +62,7 @@ func (c *ciConsole) report(s progress.Summary) error {
 		var text bytes.Buffer
 		err := ciservice.WriteJUnit(&text, runs)
 		if err == nil {
-			err = os.WriteFile(c.junit, text.Bytes(), 0o644)
+			err = c.write(c.junit, text.Bytes(), 0o644)
 		}
 		errs = append(errs, err)
 	}

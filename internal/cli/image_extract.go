@@ -125,8 +125,12 @@ replaced without --force.`,
 			if err != nil {
 				return err
 			}
+			to := a.path(args[1])
+			if _, err := a.throughNoLink(to); err != nil {
+				return err
+			}
 			done, err := o.part.Extract(cmd.Context(), contents.Extraction{From: from,
-				To: a.path(args[1]), Force: force, Warn: func(text string) { a.warn(safetext.Line(text)) }})
+				To: to, Force: force, Warn: func(text string) { a.warn(safetext.Line(text)) }})
 			if err != nil {
 				return orCause(cmd.Context(), err)
 			}

@@ -6,7 +6,6 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -64,7 +63,7 @@ same firmware, such as OVMF_VARS_4M.fd of OVMF.`,
 			if err != nil {
 				return err
 			}
-			return enroll(c.Image.KeysDir, a.path(args[0]), a.path(args[1]))
+			return a.enroll(c.Image.KeysDir, a.path(args[0]), a.path(args[1]))
 		},
 	}
 }
@@ -72,7 +71,7 @@ same firmware, such as OVMF_VARS_4M.fd of OVMF.`,
 // maxFlash bounds a flash image of variables. Those of OVMF have 528 KiB, others up to 64 MiB.
 const maxFlash = 64 << 20
 
-func enroll(keysDir confined.Path, template, output string) error {
+func (a *app) enroll(keysDir confined.Path, template, output string) error {
 	flash, err := confined.Path{Name: template}.Read(maxFlash)
 	if err != nil {
 		return errkind.BadUsage(err)
@@ -85,7 +84,7 @@ func enroll(keysDir confined.Path, template, output string) error {
 	if err != nil {
 		return errkind.Usagef("%s: %w", template, err)
 	}
-	if err := os.WriteFile(output, enrolled, 0o644); err != nil {
+	if err := a.writeFile(output, enrolled, 0o644); err != nil {
 		return errkind.BadEnvironment(err)
 	}
 	return nil

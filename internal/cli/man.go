@@ -4,6 +4,7 @@ package cli
 
 import (
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,6 +23,9 @@ func newManCommand(a *app) *cobra.Command {
 		Args:  usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir := a.path(args[0])
+			if _, err := a.throughNoLink(dir); err != nil {
+				return err
+			}
 			if err := os.MkdirAll(dir, 0o755); err != nil {
 				return errkind.BadEnvironment(err)
 			}
@@ -33,10 +37,31 @@ func newManCommand(a *app) *cobra.Command {
 			header := doc.GenManHeader{Section: "1", Source: "buildsys " + v.Version, Date: &date,
 				Manual: "buildsys"}
 			cmd.Root().DisableAutoGenTag = true
-			if err := doc.GenManTree(cmd.Root(), &header, dir); err != nil {
-				return errkind.BadEnvironment(err)
-			}
-			return nil
+			return errkind.BadEnvironment(a.writeManuals(cmd.Root(), &header, dir))
 		},
 	}
+}
+
+// writeManuals writes the pages by way of a directory of its own: the library writes through links
+// that are in the place of pages.
+func (a *app) writeManuals(root *cobra.Command, header *doc.GenManHeader, dir string) error {
+	scratch, err := os.MkdirTemp("", "buildsys-man-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(scratch)
+	if err := doc.GenManTree(root, header, scratch); err != nil {
+		return err
+	}
+	pages, err := os.ReadDir(scratch)
+	for _, page := range pages {
+		var text []byte
+		if err == nil {
+			text, err = os.ReadFile(filepath.Join(scratch, page.Name()))
+		}
+		if err == nil {
+			err = a.writeFile(filepath.Join(dir, page.Name()), text, 0o644)
+		}
+	}
+	return err
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"buildsys/internal/atomicfile"
 	"buildsys/internal/build"
 	"buildsys/internal/builddir"
 	"buildsys/internal/errkind"
@@ -96,7 +95,7 @@ func (a *app) report(r *reportRequest) error {
 		return err
 	}
 	// Others may read the tree, but not what their neighbour builds.
-	if err := atomicfile.Replace(name, text.Bytes(), 0o600); err != nil {
+	if err := a.writeFile(name, text.Bytes(), 0o600); err != nil {
 		return errkind.BadEnvironment(err)
 	}
 	fmt.Fprintln(a.sys.Stdout, name)

@@ -80,6 +80,7 @@ func TestMistakes(t *testing.T) {
 		"BUILDSYS_VERSION_IMAGE=1/2":          "cannot be part of an image's name",
 		"BUILDSYS_VERSION_BUILD=a/b":          "cannot be part of an image's name",
 		"BUILDSYS_SBKEYS_PROFILE=../keys":     "is not a name",
+		"BUILDSYS_VARIANT=../../other/x":      "is not the name of a variant",
 		"BUILDSYS_CACHE_FROM=ftp://x/y":       "BUILDSYS_CACHE_FROM",
 		"BUILDSYS_CACHE_TO=ftp://x/y":         "BUILDSYS_CACHE_TO",
 		"BUILDSYS_LAYER_CACHE_TO=/dir":        "through a registry only",

@@ -89,9 +89,13 @@ func (w *Workspace) Find(text string) (Target, error) {
 }
 
 // As returns the name of a target that must be of a kind, and an error of usage if its name says
-// another one.
+// another one, or can be no part of a path: it becomes one.
 func (t Target) As(kind Kind) (string, error) {
-	if t.Kind == "" || t.Kind == kind {
+	switch {
+	case t.Kind != "" && t.Kind != kind:
+	case t.Name == "", t.Name == ".", t.Name == "..", strings.ContainsAny(t.Name, "/\x00"):
+		return "", errkind.Usagef("%q is not the name of a %s", t.Name, kind)
+	default:
 		return t.Name, nil
 	}
 	return "", errkind.Usagef("%s is a %s; name a %s here", t, t.Kind, kind)

@@ -40,3 +40,16 @@ func TestFind(t *testing.T) {
 		}
 	}
 }
+
+// TestAsIsPartOfPath: names of targets become parts of paths, some of which are removed.
+func TestAsIsPartOfPath(t *testing.T) {
+	for _, text := range []string{"..", ".", "", "../packages", "variants/../../x", "variant/..",
+		"variants/a/b", "./..", "variants/\x00", "/etc"} {
+		if name, err := ParseTarget(text).As(VariantKind); err == nil {
+			t.Errorf("%q is %q", text, name)
+		}
+	}
+	if name, err := ParseTarget("variants/qemu-dev/").As(VariantKind); err != nil || name != "qemu-dev" {
+		t.Errorf("%q, %v", name, err)
+	}
+}

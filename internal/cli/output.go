@@ -1,0 +1,71 @@
+// output: files and directories that the caller names for what commands write.
+
+package cli
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"buildsys/internal/atomicfile"
+	"buildsys/internal/confined"
+	"buildsys/internal/errkind"
+	"buildsys/internal/git"
+)
+
+// writeFile writes a file that the caller named. Inside the checkout it goes through no symbolic
+// link, and takes the place of one: the caller meant the name, and the link may be a stranger's.
+// Elsewhere the name is used as it is, also that of a pipe.
+func (a *app) writeFile(name string, data []byte, mode fs.FileMode) error {
+	inside, err := a.throughNoLink(filepath.Dir(name))
+	if err != nil {
+		return err
+	}
+	if info, err := os.Lstat(name); err == nil && !inside && !info.Mode().IsRegular() {
+		return os.WriteFile(name, data, mode) // a pipe, or /dev/stdout
+	}
+	return atomicfile.Replace(name, data, mode)
+}
+
+// throughNoLink reports whether a directory is in the checkout. One that is reached through a
+// symbolic link of the checkout is an error of usage.
+func (a *app) throughNoLink(dir string) (inside bool, err error) {
+	for _, top := range a.tops() {
+		p, ok := confined.In(top, dir)
+		if !ok {
+			continue
+		}
+		at := top
+		for word := range strings.SplitSeq(p.Name, string(filepath.Separator)) {
+			at = filepath.Join(at, word)
+			info, err := os.Lstat(at)
+			if err != nil { // whoever opens or makes it says why
+				break
+			}
+			if info.Mode()&fs.ModeSymlink != 0 {
+				return true, errkind.BadUsage(fmt.Errorf("%s: %w; name the directory itself", at,
+					confined.ErrLink))
+			}
+		}
+		return true, nil
+	}
+	return false, nil
+}
+
+// tops returns the directories of the checkout and of the tree in it, as far as there are any.
+func (a *app) tops() (tops []string) {
+	for _, find := range []func() (string, error){
+		func() (string, error) {
+			c, err := git.Find(a.sys.Dir)
+			return c.Top(), err
+		},
+		a.caller().Root,
+	} {
+		if top, err := find(); err == nil {
+			tops = append(tops, top)
+		}
+	}
+	return tops
+}
