@@ -14,6 +14,7 @@ import (
 
 	"buildsys/internal/history"
 	"buildsys/internal/progress"
+	"buildsys/internal/safetext"
 )
 
 // Status is how a step ended in a run.
@@ -124,8 +125,8 @@ const (
 
 // New reads a run.
 func New(r history.Run, from Sources) (*Model, error) {
-	m := &Model{Run: r, Arch: r.Arch, Killed: r.Lost(), index: map[string]int{}}
-	if err := r.Events(m.event); err != nil {
+	m := &Model{Run: safeRun(r), Arch: r.Arch, Killed: r.Lost(), index: map[string]int{}}
+	if err := r.Events(func(e progress.Event) { m.event(safeEvent(e)) }); err != nil {
 		return nil, err
 	}
 	if r.End != nil {
@@ -137,7 +138,9 @@ func New(r history.Run, from Sources) (*Model, error) {
 			s.Build.End = m.Took
 		}
 		if from.Files != nil && s.Key != "" {
-			s.Files = from.Files(s.ID, s.Key)
+			for _, f := range from.Files(s.ID, s.Key) {
+				s.Files = append(s.Files, File{Name: safetext.Line(f.Name), Size: f.Size})
+			}
 		}
 		if s.Status == Failed {
 			s.Log = tail(r, s.ID)
@@ -146,6 +149,37 @@ func New(r history.Run, from Sources) (*Model, error) {
 	m.assignSlots()
 	m.findCritical()
 	return m, nil
+}
+
+// safeRun returns a run whose texts are safe to show. A page or a trace may go to a terminal, or into
+// the log of a CI job.
+func safeRun(r history.Run) history.Run {
+	r.Command = slices.Clone(r.Command)
+	for i, word := range r.Command {
+		r.Command[i] = safetext.Line(word)
+	}
+	r.Root, r.Variant, r.Host = safetext.Line(r.Root), safetext.Line(r.Variant), safetext.Line(r.Host)
+	if r.End != nil {
+		end := *r.End
+		end.Error, end.Left = safetext.Lines(end.Error), safetext.Lines(end.Left)
+		r.End = &end
+	}
+	return r
+}
+
+// safeEvent returns an event whose texts are safe to show.
+func safeEvent(e progress.Event) progress.Event {
+	e.Text, e.Engine = safetext.Lines(e.Text), safetext.Line(e.Engine)
+	if e.Err != nil {
+		e.Err = errors.New(safetext.Lines(e.Err.Error()))
+	}
+	if c := e.Cause; c != nil {
+		safe := *c
+		safe.Phase, safe.Text = safetext.Line(c.Phase), safetext.Lines(c.Text)
+		safe.Hint = safetext.Lines(c.Hint)
+		e.Cause = &safe
+	}
+	return e
 }
 
 // tail returns the last lines that a step printed.

@@ -97,7 +97,7 @@ func html(t testing.TB, m, earlier *Model) string {
 // TestHostileText: nothing that others wrote is markup in the page.
 func TestHostileText(t *testing.T) {
 	text := html(t, model(t, history.Failure, story()...), nil)
-	for _, bad := range []string{"<img", "<script>hit", "\x1b"} {
+	for _, bad := range []string{"<img", "<script>hit", "\x1b", "\u202e", "\n::"} {
 		if strings.Contains(text, bad) {
 			t.Errorf("the page has %q", bad)
 		}

@@ -35,7 +35,8 @@ func step(name string, after ...int) progress.PlannedStep {
 }
 
 // hostile is a text that must not become markup, a script or a terminal's escape sequence.
-const hostile = `</script><script>hit=1</script><img src=x onerror="hit=1">"'&\x1b]0;x`
+const hostile = `</script><script>hit=1</script><img src=x onerror="hit=1">"'&` + "\x1b]0;x\a\u202e\n" +
+	"::set-output name=a::b"
 
 // story is a run with each way to end. On two slots: musl, then low and slow, then top; bad fails.
 func story() []progress.Event {
