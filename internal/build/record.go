@@ -26,14 +26,18 @@ func (s *Session) record(p plan.Plan, o stepsOptions) *history.Recorder {
 	}, s.out)
 }
 
-// userinfo matches the name and the password in a URL.
-var userinfo = regexp.MustCompile(`://[^/@\s]*@`)
+// userinfo matches the name and the password in a URL. The password may have an @ as well.
+var userinfo = regexp.MustCompile(`://[^/\s]*@`)
 
-// withoutLogins returns the arguments of a command without the logins in URLs.
+// withoutLogins returns the arguments of a command without the logins in URLs, and without those
+// for another program, which may have passwords of any form: shell NAME -- COMMAND.
 func withoutLogins(args []string) []string {
-	clean := make([]string, len(args))
-	for i, a := range args {
-		clean[i] = userinfo.ReplaceAllString(a, "://…@")
+	var clean []string
+	for _, a := range args {
+		if a == "--" {
+			return append(clean, "--", "…")
+		}
+		clean = append(clean, userinfo.ReplaceAllString(a, "://…@"))
 	}
 	return clean
 }
