@@ -122,10 +122,10 @@ func (c *clusters) bytes(at, n int64) ([]byte, error) {
 	size := c.f.blockSize()
 	start := at &^ (size - 1)
 	if c.cachedAt != start {
-		c.cached = make([]byte, min(size, c.f.size-start))
 		if at < 0 || start >= c.f.size {
 			return nil, errCluster
 		}
+		c.cached = make([]byte, min(size, c.f.size-start))
 		if err := c.f.readAt(c.cached, start); err != nil {
 			return nil, fmt.Errorf("read its index: %w", err)
 		}
@@ -239,6 +239,9 @@ func (f *Erofs) copyClusters(to Sink, file Inode) error {
 			return err
 		}
 		head, from = next, end
+	}
+	if from < file.Size {
+		return errCluster
 	}
 	return nil
 }

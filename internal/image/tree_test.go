@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -349,4 +350,28 @@ func FuzzErofs(f *testing.F) {
 		copy(bad[min(1024+int(at), len(bad)):], patch)
 		bound.Work(t, 256<<20, func() { walkAll(t, bad) })
 	})
+}
+
+// TestErofsIndexBehindTheEnd: an index that begins where the partition ends is damage, as is one of
+// more clusters than a number can count.
+func TestErofsIndexBehindTheEnd(t *testing.T) {
+	for name, tt := range map[string]struct {
+		size, after int64 // of the partition, and where the inode ends
+		file        int64
+	}{
+		"behind the end":   {504, 496, 1},
+		"without an end":   {4096, 0, math.MaxInt64},
+		"at the very end":  {512, 496, 1},
+		"a part of itself": {20, 8, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &Erofs{part: bytes.NewReader(make([]byte, tt.size)), size: tt.size, blockBits: 9,
+				budget: 1 << 20}
+			file := Inode{Mode: ModeRegular, Size: tt.file,
+				layout: erofsLayout{kind: erofsFull, after: tt.after}}
+			if err := f.Copy(&buffer{}, file); err == nil {
+				t.Error("no error")
+			}
+		})
+	}
 }
