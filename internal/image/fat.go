@@ -25,6 +25,9 @@ type FAT struct {
 	root        []byte   // the root directory
 	size        int64    // of the file system, in bytes
 	budget      int64    // bytes of directories that may still be read
+	// Of the chains that were measured: the first cluster of the one with a cluster, and their bytes.
+	owner  []uint32
+	stored map[uint32]int64
 }
 
 const (

@@ -251,3 +251,19 @@ func FuzzFAT(f *testing.F) {
 		listAll(bad)
 	})
 }
+
+// TestFATChainsAreWalkedOnce: files that share clusters are damage, which bounds the work: else each
+// of many files costs as much as the longest chain.
+func TestFATChainsAreWalkedOnce(t *testing.T) {
+	const end = 0x0fffffff
+	f := &FAT{clusterSize: 512, end: 0x0ffffff8, next: []uint32{0, 0, 3, 4, end, 6, 5, end, 99}}
+	for _, tt := range []struct {
+		first uint64
+		want  int64 // -1 for an error
+	}{{2, 3 * 512}, {2, 3 * 512}, {3, -1}, {5, -1}, {7, 512}, {0, 0}, {1, -1}, {8, -1}} {
+		i, err := f.Stat(DirEntry{Name: "x", inode: tt.first})
+		if (err != nil) != (tt.want < 0) || err == nil && i.Stored != tt.want {
+			t.Errorf("%d: %d bytes, %v", tt.first, i.Stored, err)
+		}
+	}
+}

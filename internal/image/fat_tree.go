@@ -23,14 +23,39 @@ func (f *FAT) Stat(e DirEntry) (Inode, error) {
 	if e.Dir {
 		i.Mode = ModeDir | 0o755
 	}
-	for cluster := uint32(e.inode); cluster != 0 && cluster < f.end; cluster = f.next[cluster] {
-		if cluster < 2 || int64(cluster) >= int64(len(f.next)) ||
-			i.Stored > int64(len(f.next))*f.clusterSize {
-			return i, fmt.Errorf("%s: its chain of clusters is damaged", e.Name)
-		}
-		i.Stored += f.clusterSize
+	stored, err := f.storedAt(uint32(e.inode))
+	if err != nil {
+		return i, fmt.Errorf("%s: %w", e.Name, err)
 	}
+	i.Stored = stored
 	return i, nil
+}
+
+// storedAt returns how many bytes the clusters of a chain have. Each cluster is looked at once, as a
+// chain of all clusters would else be walked for each of millions of files.
+func (f *FAT) storedAt(start uint32) (int64, error) {
+	if start == 0 { // an empty file
+		return 0, nil
+	}
+	if n, known := f.stored[start]; known {
+		return n, nil
+	}
+	if f.owner == nil {
+		f.owner, f.stored = make([]uint32, len(f.next)), map[uint32]int64{}
+	}
+	n := int64(0)
+	for cluster := start; cluster != 0 && cluster < f.end; cluster = f.next[cluster] {
+		switch {
+		case cluster < 2 || int64(cluster) >= int64(len(f.next)) || f.owner[cluster] == start:
+			return 0, errors.New("its chain of clusters is damaged")
+		case f.owner[cluster] != 0:
+			return 0, errors.New("it has clusters of another file: the file system is damaged")
+		}
+		f.owner[cluster] = start
+		n += f.clusterSize
+	}
+	f.stored[start] = n
+	return n, nil
 }
 
 // List implements Files.
