@@ -3,6 +3,7 @@ package image
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -373,5 +374,30 @@ func TestErofsIndexBehindTheEnd(t *testing.T) {
 				t.Error("no error")
 			}
 		})
+	}
+}
+
+// large is a file system of one directory with files whose inodes take a MiB each.
+type large struct {
+	Files
+	raw []byte
+}
+
+func (l large) List(Inode) (entries []DirEntry, err error) {
+	for i := range maxWalkedRaw>>20 + 1 {
+		entries = append(entries, DirEntry{Name: fmt.Sprint(i)})
+	}
+	return entries, nil
+}
+
+func (l large) Stat(DirEntry) (Inode, error) { return Inode{Mode: ModeRegular, raw: l.raw}, nil }
+
+// TestWalkBoundsInodes: whoever walks keeps inodes, which may have 32 KiB each in ext4, and 256 KiB
+// in erofs.
+func TestWalkBoundsInodes(t *testing.T) {
+	fs := large{raw: make([]byte, 1<<20)}
+	err := Walk(fs, Inode{Mode: ModeDir}, "", true, func(Walked) error { return nil })
+	if !errors.Is(err, errNoEnd) {
+		t.Error(err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 const (
 	maxWalked     = 4_000_000
 	maxWalkedText = 512 << 20 // bytes of all paths and targets
+	maxWalkedRaw  = 1 << 30   // bytes of inodes as they are stored, which callers keep
 	maxWalkDepth  = 256
 )
 
@@ -39,6 +40,7 @@ type walker struct {
 	seen  map[uint64]bool // directories
 	count int
 	text  int64
+	raw   int64
 }
 
 var errNoEnd = errors.New("the directories have no end: the file system is damaged, or larger " +
@@ -58,7 +60,9 @@ func (w *walker) file(inode Inode, path string, depth int) error {
 	}
 	w.count++
 	w.text += int64(len(path) + len(one.Target))
-	if w.count > maxWalked || w.text > maxWalkedText || depth > maxWalkDepth {
+	w.raw += int64(len(inode.raw))
+	if w.count > maxWalked || w.text > maxWalkedText || w.raw > maxWalkedRaw ||
+		depth > maxWalkDepth {
 		return errNoEnd
 	}
 	if err := w.visit(one); err != nil || inode.Type() != ModeDir || !w.deep && depth > 0 {
