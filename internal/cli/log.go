@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -96,6 +98,9 @@ func (a *app) stepToLog(c build.Config, s *build.Session, names []string, run in
 func namedStep(s *build.Session, name string) (string, error) {
 	t := workspace.ParseTarget(name)
 	if t.Kind != "" || strings.Contains(t.Name, "/") {
+		if id := t.String(); path.Clean(id) != id || !filepath.IsLocal(id) { // a part of paths
+			return "", errkind.Usagef("%q is not the name of a step", name)
+		}
 		return t.String(), nil
 	}
 	ws, err := s.Load()

@@ -9,6 +9,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// TestSeriesOfPeople: what tools of people put into a repository does no harm.
+func TestSeriesOfPeople(t *testing.T) {
+	_, dir := newTestSeries(t)
+	if err := os.MkdirAll(filepath.Join(dir, ".git/hooks"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/elsewhere", filepath.Join(dir, ".git/hooks/pre-commit")); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mknod(filepath.Join(dir, ".git/monitor.ipc"), unix.S_IFSOCK|0o600, 0); err != nil {
+		t.Fatal(err)
+	}
+	s, err := OpenSeries(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rest, err := s.Uncommitted(t.Context()); err != nil || rest != "" {
+		t.Errorf("%v: %s", err, rest)
+	}
+}
+
 // A repository in dev is all in its own directory: what would lead git to read or write elsewhere,
 // or to wait, is refused before git is asked.
 func TestSeriesIsAllInItsDirectory(t *testing.T) {

@@ -80,6 +80,9 @@ func (s *Series) selfContained(ctx context.Context) error {
 			return context.Cause(ctx)
 		case n > maxOwnFiles:
 			return fmt.Errorf(".git has more than %d files", maxOwnFiles)
+		case name == filepath.FromSlash(".git/hooks") && d.IsDir(): // are not run
+			return fs.SkipDir
+		case d.Type()&fs.ModeSocket != 0: // of a monitor of changes, and cannot be opened
 		case !d.IsDir() && !d.Type().IsRegular():
 			return fmt.Errorf("%s is neither a file nor a directory, and git would follow it", line(name))
 		case elsewhere[filepath.ToSlash(name)]:
