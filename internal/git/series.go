@@ -133,7 +133,9 @@ func (s *Series) run(ctx context.Context, env []string, args ...string) (string,
 func (s *Series) in(ctx context.Context, top string, env []string, args ...string) (string, error) {
 	options := append([]string{"-c", "core.attributesFile=/dev/null", "-c", "core.autocrlf=false",
 		"-c", "core.fileMode=true", "-c", "core.symlinks=true", "-c", "core.excludesFile=/dev/null",
-		"-c", "core.sparseCheckout=false", "-c", "advice.addEmbeddedRepo=false"}, s.options...)
+		"-c", "core.sparseCheckout=false", "-c", "core.ignoreCase=false", "-c", "core.quotePath=true",
+		"-c", "core.checkStat=default", "-c", "core.trustctime=true",
+		"-c", "diff.suppressBlankEmpty=false", "-c", "advice.addEmbeddedRepo=false"}, s.options...)
 	options = append(options, "--git-dir="+s.c.dir, "--work-tree="+top)
 	ctx, cancel := context.WithTimeoutCause(ctx, seriesTimeout,
 		fmt.Errorf("it did not end within %v", seriesTimeout))

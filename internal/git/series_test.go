@@ -173,3 +173,37 @@ func TestSeriesTakesNoRepositories(t *testing.T) {
 		}
 	}
 }
+
+// TestSeriesBytes: settings of a repository neither leave out files nor change how patches are
+// written.
+func TestSeriesBytes(t *testing.T) {
+	_, dir := newTestSeries(t)
+	for name, text := range map[string]string{"README": "1\n", "readme": "2\n", "ä": "3\n",
+		"a": "one\ntwo\n\nthree\n"} {
+		write(t, filepath.Join(dir, name), text, 0o644)
+	}
+	change := func() string {
+		t.Helper()
+		s, err := OpenSeries(t.Context(), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		diff, err := s.Uncommitted(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return diff
+	}
+	want := change()
+	config := filepath.Join(dir, ".git", "config")
+	old, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, config, string(old)+"[core]\n\tignoreCase = true\n\tquotePath = false\n[diff]\n"+
+		"\tsuppressBlankEmpty = true\n", 0o644)
+	if got := change(); got != want || !strings.Contains(got, "a/README") ||
+		!strings.Contains(got, "a/readme") {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+}
