@@ -53,7 +53,12 @@ func (s *Session) devTrees(ctx context.Context, ws *workspace.Workspace) (devTre
 	}
 	trees := devTrees{}
 	for _, name := range ws.PackageNames() {
-		if !s.isDir(filepath.Join(devDir, name)) || !s.isDir(filepath.Join(devDir, name, ".git")) {
+		at := filepath.Join(devDir, name)
+		if !s.isDir(at) || !s.isDir(filepath.Join(at, ".git")) {
+			if _, err := os.Lstat(filepath.Join(s.c.Root, at)); err == nil {
+				s.warn(fmt.Sprintf("%s is no directory with a repository in it: %s is built without it", at,
+					name))
+			}
 			continue
 		}
 		t, err := s.openDev(ctx, ws, name)
