@@ -37,6 +37,7 @@ const atOnce = 512
 // Wanted reports whether the environment names a collector.
 func Wanted(getenv func(string) string) bool {
 	return !strings.EqualFold(getenv("OTEL_SDK_DISABLED"), "true") &&
+		!strings.EqualFold(getenv("OTEL_TRACES_EXPORTER"), "none") &&
 		getenv("OTEL_EXPORTER_OTLP_ENDPOINT")+getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != ""
 }
 

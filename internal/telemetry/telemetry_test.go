@@ -166,6 +166,7 @@ func TestNotWanted(t *testing.T) {
 	for _, values := range []map[string]string{
 		{}, {"OTEL_SERVICE_NAME": "x"},
 		{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.invalid", "OTEL_SDK_DISABLED": "true"},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.invalid", "OTEL_TRACES_EXPORTER": "none"},
 	} {
 		if Wanted(func(name string) string { return values[name] }) {
 			t.Errorf("%v: wanted", values)
