@@ -252,8 +252,8 @@ func FuzzFAT(f *testing.F) {
 	})
 }
 
-// TestFATChainsAreWalkedOnce: files that share clusters are damage, which bounds the work: else each
-// of many files costs as much as the longest chain.
+// TestFATChainsAreWalkedOnce: files that share clusters are damage, which bounds the work: else
+// each of many files costs as much as the longest chain.
 func TestFATChainsAreWalkedOnce(t *testing.T) {
 	const end = 0x0fffffff
 	f := &FAT{clusterSize: 512, end: 0x0ffffff8, next: []uint32{0, 0, 3, 4, end, 6, 5, end, 99}}

@@ -31,8 +31,8 @@ func (f *FAT) Stat(e DirEntry) (Inode, error) {
 	return i, nil
 }
 
-// storedAt returns how many bytes the clusters of a chain have. Each cluster is looked at once, as a
-// chain of all clusters would else be walked for each of millions of files.
+// storedAt returns how many bytes the clusters of a chain have. Each cluster is looked at once, as
+// a chain of all clusters would else be walked for each of millions of files.
 func (f *FAT) storedAt(start uint32) (int64, error) {
 	if start == 0 { // an empty file
 		return 0, nil

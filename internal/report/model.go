@@ -151,8 +151,8 @@ func New(r history.Run, from Sources) (*Model, error) {
 	return m, nil
 }
 
-// safeRun returns a run whose texts are safe to show. A page or a trace may go to a terminal, or into
-// the log of a CI job.
+// safeRun returns a run whose texts are safe to show. A page or a trace may go to a terminal, or
+// into the log of a CI job.
 func safeRun(r history.Run) history.Run {
 	r.Command = slices.Clone(r.Command)
 	for i, word := range r.Command {

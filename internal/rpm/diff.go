@@ -157,7 +157,8 @@ func (h Header) files() (files map[string]int, complete bool) {
 	return files, true
 }
 
-// Paths returns the paths of the files. ok is false if they exceed the limit: none is returned then.
+// Paths returns the paths of the files. ok is false if they exceed the limit: then none is
+// returned.
 func (h Header) Paths() (paths []string, ok bool) {
 	files, ok := h.files()
 	return slices.Sorted(maps.Keys(files)), ok

@@ -49,7 +49,8 @@ func TestAsIsPartOfPath(t *testing.T) {
 			t.Errorf("%q is %q", text, name)
 		}
 	}
-	if name, err := ParseTarget("variants/qemu-dev/").As(VariantKind); err != nil || name != "qemu-dev" {
+	name, err := ParseTarget("variants/qemu-dev/").As(VariantKind)
+	if err != nil || name != "qemu-dev" {
 		t.Errorf("%q, %v", name, err)
 	}
 }
