@@ -4,6 +4,7 @@ package history
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -27,7 +28,7 @@ func (r *Recorder) pack(step string, n int) {
 	}
 	path := filepath.Join(r.dir, logsDir, builddir.LogName(step))
 	r.packing.Go(func() {
-		tmp := path + ".new"
+		tmp := fmt.Sprintf("%s.%d.new", path, n) // of this one alone: the step may have begun again
 		err := packFile(path, tmp)
 		r.mu.Lock()
 		defer r.mu.Unlock()
