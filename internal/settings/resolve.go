@@ -196,10 +196,6 @@ func (l layers) config() (c build.Config, err error) {
 		return c, errkind.Usagef("%s %q is not the name of a variant", l.origin("BUILDSYS_VARIANT"),
 			c.Variant)
 	}
-	if c.Variant != "" && !manifest.ValidName(c.Variant) { // it is a part of paths
-		return c, errkind.Usagef("%s %q is not the name of a variant", l.origin("BUILDSYS_VARIANT"),
-			c.Variant)
-	}
 	if c.Jobs, err = l.jobs(); err != nil {
 		return c, err
 	}
