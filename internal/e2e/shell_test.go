@@ -29,14 +29,15 @@ func inShell(t *testing.T, root, commands string, args ...string) result {
 	return result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 }
 
-// kept returns what build/ and the cache have, apart from logs and locks, with times.
+// kept returns what build/ and the cache have, apart from locks, the memo of hashes, and the records
+// of runs, with times.
 func kept(t *testing.T, root string) string {
 	t.Helper()
 	var all strings.Builder
 	for _, dir := range []string{filepath.Join(root, "build"), os.Getenv("BUILDSYS_CACHE_DIR")} {
 		buildtest.Must(t, filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || strings.Contains(name, "lock") ||
-				d.Name() == "swept" {
+				strings.Contains(name, "/runs/") || d.Name() == "swept" || d.Name() == "hashes" {
 				return err
 			}
 			info, err := d.Info()

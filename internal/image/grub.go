@@ -76,7 +76,8 @@ func ParseGrub(config string) ([]BootEntry, error) {
 
 // harmless are commands that do not change which kernel is started, and how.
 var harmless = []string{
-	"boot", "echo", "export", "initrd", "initrd16", "initrdefi", "insmod", "true",
+	"boot", "clear", "echo", "export", "halt", "initrd", "initrd16", "initrdefi", "insmod", "reboot",
+	"serial", "sleep", "terminal_input", "terminal_output", "true",
 }
 
 // other handles the commands that start nothing.
