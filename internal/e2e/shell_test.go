@@ -29,8 +29,8 @@ func inShell(t *testing.T, root, commands string, args ...string) result {
 	return result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 }
 
-// kept returns what build/ and the cache have, apart from locks, the memo of hashes, and the records
-// of runs, with times.
+// kept returns what build/ and the cache have, apart from locks, the memo of hashes, and the
+// records of runs, with times.
 func kept(t *testing.T, root string) string {
 	t.Helper()
 	var all strings.Builder

@@ -53,7 +53,7 @@ func TestGrubCommandsThatAreNotRead(t *testing.T) {
 	for config, want := range map[string]string{
 		"":                                          "",
 		"insmod ext2\ninitrd /i\n":                  "",
-		"echo none\nsleep 30\nreboot\n":              "",
+		"echo none\nsleep 30\nreboot\n":             "",
 		"search --no-floppy --set=private x\n":      "",
 		"configfile (hd0,gpt3)/other.cfg\n":         `the command "configfile"`,
 		"if true; then\n":                           `the command "if"`,
