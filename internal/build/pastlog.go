@@ -50,7 +50,15 @@ func (*NoLogError) ErrorKind() errkind.Kind { return errkind.Usage }
 
 // RunsHere returns the runs of this checkout, or of all, the newest first.
 func (s *Session) RunsHere(all bool) ([]history.Run, error) {
-	runs, err := s.Runs().List()
+	unread := 0
+	runs, err := s.Runs().List(func(id int, err error) {
+		if unread++; unread == 1 {
+			s.warn(fmt.Sprintf("run %d is left out, as its record cannot be read: %v", id, err))
+		}
+	})
+	if unread > 1 {
+		s.warn(fmt.Sprintf("left out for such reasons as well: %d more", unread-1))
+	}
 	var ours []history.Run
 	for _, r := range runs {
 		if all || r.Root == s.c.Root {
@@ -164,7 +172,7 @@ func (s *Session) storedLog(ctx context.Context, step, arch string, id cache.Act
 
 // builder returns the run that built an action, or nil if it is not kept.
 func (s *Session) builder(step string, id cache.ActionID) *history.Run {
-	runs, _ := s.Runs().List() // without them, less is said
+	runs, _ := s.Runs().List(func(int, error) {}) // without them, less is said
 	for _, r := range runs {
 		found := false
 		_ = r.Events(func(e progress.Event) {

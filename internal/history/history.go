@@ -197,16 +197,20 @@ func number(name string) (int, bool) {
 func (d Dir) path(id int) string { return filepath.Join(d.Path, strconv.Itoa(id)) }
 
 // List returns the runs that are kept, the newest first. A run whose record cannot be read is left
-// out.
-func (d Dir) List() ([]Run, error) {
+// out, and left tells why. One that has no record yet is only beginning.
+func (d Dir) List(left func(id int, err error)) ([]Run, error) {
 	ids, err := d.ids()
 	if err != nil {
 		return nil, errkind.Environmentf("read the runs that are kept: %w", err)
 	}
 	var runs []Run
 	for _, id := range ids {
-		if r, err := d.read(id); err == nil {
+		r, err := d.read(id)
+		switch {
+		case err == nil:
 			runs = append(runs, r)
+		case !errors.Is(err, fs.ErrNotExist):
+			left(id, err)
 		}
 	}
 	return runs, nil

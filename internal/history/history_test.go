@@ -162,7 +162,7 @@ func TestNumbers(t *testing.T) {
 		group.Go(func() { keep(t, d, End{}, story()...) })
 	}
 	group.Wait()
-	runs, err := d.List()
+	runs, err := d.List(func(int, error) {})
 	if err != nil || len(runs) != 8 || runs[0].ID != 8 {
 		t.Errorf("%d runs, %v", len(runs), err)
 	}
@@ -292,7 +292,7 @@ func TestTrim(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got []int
-		runs, _ := d.List()
+		runs, _ := d.List(func(int, error) {})
 		for _, r := range runs {
 			got = append(got, r.ID)
 		}
