@@ -125,6 +125,20 @@ type opened struct {
 	part    *contents.Part // nil until pick
 }
 
+// openPartition opens the image of an argument at the partition with a name, or at the one that is
+// looked into without.
+func (a *app) openPartition(ctx context.Context, arg, partition string) (*opened, error) {
+	o, err := a.openImage(ctx, arg)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.pick(partition); err != nil {
+		o.Close()
+		return nil, err
+	}
+	return o, nil
+}
+
 // openImage opens the image of an argument.
 func (a *app) openImage(ctx context.Context, arg string) (*opened, error) {
 	name, inside, err := splitImage(arg, a.isFile)

@@ -26,14 +26,11 @@ func newImageCatCommand(a *app) *cobra.Command {
 without control characters; with --force the bytes as they are.`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o, err := a.openImage(cmd.Context(), args[0])
+			o, err := a.openPartition(cmd.Context(), args[0], partition)
 			if err != nil {
 				return err
 			}
 			defer o.Close()
-			if err := o.pick(partition); err != nil {
-				return err
-			}
 			if o.inside == "" {
 				return errkind.Usagef("name a file in the image: %s:/PATH", args[0])
 			}
@@ -113,14 +110,11 @@ that files are hard links, are lost, which warnings say. Files that exist are no
 replaced without --force.`,
 		Args: usage(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o, err := a.openImage(cmd.Context(), args[0])
+			o, err := a.openPartition(cmd.Context(), args[0], partition)
 			if err != nil {
 				return err
 			}
 			defer o.Close()
-			if err := o.pick(partition); err != nil {
-				return err
-			}
 			from, err := o.at(false)
 			if err != nil {
 				return err

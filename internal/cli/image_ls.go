@@ -44,14 +44,11 @@ With --json it prints {"format": 1, "kind": "image-files", "image": NAME,
 "partition": NAME, "files": [FILE...]}; see docs/images.md.`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o, err := a.openImage(cmd.Context(), args[0])
+			o, err := a.openPartition(cmd.Context(), args[0], partition)
 			if err != nil {
 				return err
 			}
 			defer o.Close()
-			if err := o.pick(partition); err != nil {
-				return err
-			}
 			at, err := o.at(false)
 			if err != nil {
 				return orCause(cmd.Context(), err)

@@ -45,14 +45,11 @@ is the one of which the image has the most files.
 With --json it prints {"format": 1, "kind": "image-owner", …}; see docs/images.md.`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o, err := a.openImage(cmd.Context(), args[0])
+			o, err := a.openPartition(cmd.Context(), args[0], partition)
 			if err != nil {
 				return err
 			}
 			defer o.Close()
-			if err := o.pick(partition); err != nil {
-				return err
-			}
 			if o.inside == "" {
 				return errkind.Usagef("name a file in the image: %s:/PATH", args[0])
 			}
