@@ -3,12 +3,16 @@
 package bench
 
 import (
+	"context"
 	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"buildsys/internal/cli"
+	"buildsys/internal/engine"
 )
 
 func TestLayeredHasTheShapeThatIsClaimed(t *testing.T) {
@@ -89,6 +93,33 @@ func TestOracle(t *testing.T) {
 	}
 	build()
 	expect("p01 fails", 2, 2, "")
+}
+
+// TestTreesAreAccepted checks that buildsys finds no fault in the trees here, nor in the outputs.
+func TestTreesAreAccepted(t *testing.T) {
+	var log strings.Builder
+	if err := MakeSized(t.TempDir(), 10, &log); err != nil {
+		t.Errorf("%v\n%s", err, &log)
+	}
+	pkgs := []pkg{{name: "p00"}, {name: "p01", needs: []string{"p00"}}}
+	tr, err := newTree(t.TempDir(), pkgs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := write(tr.dir, buildsysPeer(machine{}, peerEngine{}).files(pkgs)); err != nil {
+		t.Fatal(err)
+	}
+	env := sizedEnv(tr.dir)
+	delete(env, "BUILDSYS_VARIANT")
+	status := cli.Main(cli.System{
+		Args: []string{"build-package", "p01"}, Dir: tr.dir,
+		Getenv: func(key string) string { return env[key] },
+		Stdin:  strings.NewReader(""), Stdout: &log, Stderr: &log,
+		Dial: func(context.Context, engine.Options) (engine.Engine, error) { return instant{}, nil },
+	})
+	if status != cli.ExitOK {
+		t.Errorf("exit status %d\n%s", status, &log)
+	}
 }
 
 func TestMedian(t *testing.T) {

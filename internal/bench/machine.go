@@ -241,6 +241,9 @@ func (m machine) peers() []peer {
 	for _, e := range m.solves {
 		all = append(all, buildsysPeer(m, e))
 	}
+	if len(m.solves) > 0 {
+		all = append(all, watchedPeer(m, m.solves[0]))
+	}
 	if m.docker != "" {
 		all = append(all, bottlerocketPeer(m))
 	}

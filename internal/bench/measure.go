@@ -5,7 +5,9 @@ package bench
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"os/exec"
@@ -13,6 +15,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"github.com/creack/pty"
 )
 
 // limit is how long any one command may take.
@@ -23,6 +27,8 @@ type command struct {
 	dir  string
 	args []string
 	env  []string // added to the environment
+	// terminal gives the command a terminal instead of a pipe.
+	terminal bool
 }
 
 // sample is what one run of a command took.
@@ -51,8 +57,16 @@ func (c command) run(ctx context.Context, mayFail bool) (sample, error) {
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.WaitDelay = 10 * time.Second
+	closed := func() {}
+	if c.terminal {
+		var err error
+		if closed, err = onTerminal(cmd, &out); err != nil {
+			return sample{}, err
+		}
+	}
 	begin := time.Now()
 	err := cmd.Run()
+	closed()
 	s := sample{wall: time.Since(begin).Seconds()}
 	if cmd.ProcessState == nil {
 		return s, err
@@ -75,6 +89,30 @@ func (c command) run(ctx context.Context, mayFail bool) (sample, error) {
 		return s, fmt.Errorf("%s (in %s) succeeded although a package fails", c.args[0], c.dir)
 	}
 	return s, nil
+}
+
+// onTerminal puts the command on a terminal of its own, which copies what is shown to out. The
+// caller calls closed once the command has ended, and out is whole then.
+func onTerminal(cmd *exec.Cmd, out io.Writer) (closed func(), err error) {
+	screen, tty, err := pty.Open()
+	if err != nil {
+		return nil, err
+	}
+	if err := pty.Setsize(screen, &pty.Winsize{Rows: 40, Cols: 120}); err != nil {
+		return nil, errors.Join(err, screen.Close(), tty.Close())
+	}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
+	cmd.Env = append(cmd.Env, "TERM=xterm-256color")
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = io.Copy(out, screen) // ends with an error once nothing has the terminal open
+	}()
+	return func() {
+		_ = tty.Close()
+		<-done
+		_ = screen.Close()
+	}, nil
 }
 
 // median returns the median of one figure over samples; NaN if there are none.

@@ -5,6 +5,7 @@ package bench
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -21,6 +22,7 @@ type peer struct {
 	solves func(pkgs []pkg, jobs int) int
 	// offline is added to the environment if nothing may be built: buildsys then finds no engine.
 	offline []string
+	watched bool // on a terminal, with the live view
 }
 
 func onePerJob(_ []pkg, jobs int) int  { return jobs }
@@ -66,6 +68,21 @@ func buildsysPeer(m machine, e peerEngine) peer {
 		offline: []string{"DOCKER_HOST=tcp://127.0.0.1:1", "BUILDSYS_BUILDKIT_HOST=" +
 			strings.Replace(e.address, "unix:", "unix:/nowhere", 1)},
 	}
+}
+
+// watchedPeer is buildsys as a person at a terminal sees it, with the live view. Its jobs are not
+// counted: the view does not show every line.
+func watchedPeer(m machine, e peerEngine) peer {
+	p := buildsysPeer(m, e)
+	p.name, p.watched = p.name+", live view", true
+	run := p.run
+	p.run = func(dir string, pkgs []pkg) command {
+		c := run(dir, pkgs)
+		c.terminal = true
+		c.args = slices.Replace(c.args, 2, 3, "--progress", "live") // instead of --verbose
+		return c
+	}
+	return p
 }
 
 // ninjaPeer runs the jobs as plain processes and trusts file times: the lower bound for any tool.

@@ -43,6 +43,7 @@ func Run(ctx context.Context, o Options) (string, error) {
 	w.head(facts)
 	w.tables()
 	w.own()
+	w.watched()
 	w.sizes(sizes)
 	return w.String(), context.Cause(ctx)
 }
@@ -124,6 +125,9 @@ func (w *report) tables() {
 			if s.title == "one package fails" {
 				return fmt.Sprintf("%.0f", median(samples, doneOf))
 			}
+			if c.watched {
+				return "not counted"
+			}
 			return fmt.Sprintf("%d / %d", ran, c.solves(w.pkgs, ran))
 		})
 	w.table("Processor time of the client in seconds (ninja's includes the jobs):",
@@ -140,6 +144,21 @@ func (w *report) own() {
 	own := median(w.got["one leaf changed"][w.contenders[0].name], ownOf)
 	if !math.IsNaN(own) {
 		w.printf("\nOne leaf changed: %.3f s beside the solve.\n", own)
+	}
+}
+
+// watched writes what the live view costs: its processor time as a share of the time that the build
+// took, and the wall time beside that of the same build on a pipe.
+func (w *report) watched() {
+	for _, c := range w.contenders {
+		live := w.got["cold"][c.name]
+		if !c.watched || len(live) == 0 {
+			continue
+		}
+		pipe := w.got["cold"][w.contenders[0].name]
+		extra := median(live, cpuOf) - median(pipe, cpuOf)
+		w.printf("\nThe live view, cold: %s of the wall time on a pipe; %+.1f %% of it is processor time.\n",
+			ratio(median(live, wallOf), median(pipe, wallOf)), 100*extra/median(pipe, wallOf))
 	}
 }
 

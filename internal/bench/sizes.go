@@ -112,7 +112,7 @@ type instant struct{}
 
 func (instant) Build(_ context.Context, s plan.Solve, out string, _ func(progress.Event)) error {
 	name, _, _ := strings.Cut(s.Name, " ")
-	return os.WriteFile(filepath.Join(out, rpmName(name)), []byte("\xed\xab\xee\xdb"+s.Name), 0o644)
+	return os.WriteFile(filepath.Join(out, rpmName(name)), []byte(header(name)), 0o644)
 }
 
 func (instant) Await(context.Context, time.Duration) error { return nil }

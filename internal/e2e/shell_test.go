@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
 
 	"buildsys/internal/buildtest"
@@ -166,13 +167,7 @@ type terminalRun struct {
 
 func onTerminal(t *testing.T, root string, args ...string) *terminalRun {
 	t.Helper()
-	user, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
-	buildtest.Must(t, err)
-	fd := int(user.Fd())
-	buildtest.Must(t, unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0))
-	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
-	buildtest.Must(t, err)
-	tty, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|syscall.O_NOCTTY, 0)
+	user, tty, err := pty.Open()
 	buildtest.Must(t, err)
 	p := &terminalRun{t: t, cmd: command(t.Context(), root, []string{"TERM=xterm"}, args...), tty: tty,
 		user: user, input: make(chan []byte)}
@@ -226,8 +221,7 @@ func (p *terminalRun) signal(s syscall.Signal) {
 
 func (p *terminalRun) resize(rows, columns uint16) {
 	p.t.Helper()
-	buildtest.Must(p.t, unix.IoctlSetWinsize(int(p.user.Fd()), unix.TIOCSWINSZ,
-		&unix.Winsize{Row: rows, Col: columns}))
+	buildtest.Must(p.t, pty.Setsize(p.user, &pty.Winsize{Rows: rows, Cols: columns}))
 }
 
 func (p *terminalRun) modes() unix.Termios {

@@ -90,7 +90,7 @@ func (s Shape) Write(dir string, n int, sources bool) error {
 			fmt.Fprintf(&b, "%s = { path = \"../%[1]s\" }\n", Name(dep))
 		}
 		files["packages/"+name+"/Cargo.toml"] = b.String()
-		files["packages/"+name+"/"+name+".spec"] = "Name: " + name + "\n"
+		files["packages/"+name+"/"+name+".spec"] = "Name: %{_cross_os}" + name + "\n%files\n"
 		fmt.Fprintf(&all, "%s = { path = \"../../packages/%[1]s\" }\n", name)
 	}
 	files["variants/"+Variant+"/Cargo.toml"] = all.String()
