@@ -157,7 +157,8 @@ func (w *report) watched() {
 		}
 		pipe := w.got["cold"][w.contenders[0].name]
 		extra := median(live, cpuOf) - median(pipe, cpuOf)
-		w.printf("\nThe live view, cold: %s of the wall time on a pipe; %+.1f %% of it is processor time.\n",
+		w.printf("\nThe live view, cold: %s of the wall time on a pipe; "+
+			"its processor time is %+.1f %% of that.\n",
 			ratio(median(live, wallOf), median(pipe, wallOf)), 100*extra/median(pipe, wallOf))
 	}
 }

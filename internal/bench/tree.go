@@ -16,7 +16,7 @@ import (
 
 // job stands in for rpmbuild, for every peer: build-rpm PACKAGE PACKAGE-DIR RPMS-DIR OUTPUT-DIR.
 // Its output depends on the spec without comments and on the outputs of the package's dependencies.
-// The lines that it prints are counted. It is an RPM as far as buildsys looks: the header lies there.
+// It is an RPM as far as buildsys looks. The lines that the job prints are counted.
 const job = `#!/bin/sh
 set -e
 spec=$2/$1.spec
