@@ -16,6 +16,7 @@ import (
 	"buildsys/internal/manifest"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
+	"buildsys/internal/scaffold"
 	"buildsys/internal/settings"
 	"buildsys/internal/telemetry"
 	"buildsys/internal/workspace"
@@ -157,7 +158,8 @@ func (a *app) pickVariant(c build.Config, args []string) (build.Config, error) {
 		c = c.WithVariant(here.Name)
 	}
 	if c.Variant == "" {
-		return c, errkind.Usagef("no variant named: give its name, or set BUILDSYS_VARIANT")
+		return c, errkind.Usagef("no variant named: give its name, or set BUILDSYS_VARIANT; %s",
+			manifest.NameHint("", scaffold.ManifestsBelow(c.Root, "variants")))
 	}
 	return c, nil
 }

@@ -16,14 +16,16 @@ import (
 	"buildsys/internal/cache"
 	"buildsys/internal/executor"
 	"buildsys/internal/progress"
+	"buildsys/internal/scaffold"
 	"buildsys/internal/workspace"
 )
 
 const planHelp = `Shows which steps a build of the named packages and kits, or of one variant's
 image, would run, and why. A name that several have is written package/NAME,
 kit/NAME or variant/NAME. Without a name it is about the package, kit or variant
-of the directory, else the variant of the settings. It needs no engine and
-changes nothing. -v also shows the steps that are up to date.
+of the directory, else the variant of the settings, or all kits of a tree that
+has no variants. It needs no engine and changes nothing. -v also shows the steps
+that are up to date.
 
 A step above one that is built "may build": it is built unless the one below
 comes out with the same bytes as before.`
@@ -67,7 +69,7 @@ func newPlanCommand(a *app) *cobra.Command {
 }
 
 // resolvePlan returns the request for the named packages, kits and variant, or without names for
-// that of the directory, or the image of the variant.
+// that of the directory, or the image of the variant, or in a tree without variants for its kits.
 func (a *app) resolvePlan(names []string) (c build.Config, s *build.Session, want build.Request,
 	err error) {
 	if c, s, err = a.resolve(); err != nil {
@@ -75,11 +77,17 @@ func (a *app) resolvePlan(names []string) (c build.Config, s *build.Session, wan
 	}
 	if len(names) == 0 {
 		here, ok := workspace.Here(c.Root, a.sys.Dir)
-		if !ok || here.Kind == workspace.VariantKind {
+		switch kits := scaffold.ManifestsBelow(c.Root, "kits"); {
+		case ok && here.Kind != workspace.VariantKind:
+			names = []string{here.String()}
+		case len(kits) > 0 && c.Variant == "" && len(scaffold.ManifestsBelow(c.Root, "variants")) == 0:
+			for _, kit := range kits {
+				names = append(names, workspace.Target{Kind: workspace.KitKind, Name: kit}.String())
+			}
+		default:
 			c, err = a.pickVariant(c, nil)
 			return c, a.session(c), build.Request{Image: true}, err
 		}
-		names = []string{here.String()}
 	}
 	return c, s, build.Request{Names: names}, nil
 }
@@ -98,10 +106,15 @@ func writePlan(to io.Writer, forecast []executor.Forecast, verbose bool) {
 	defer w.Flush()
 	counts := map[executor.Outlook]int{}
 	var work time.Duration
+	builds, unknown := 0, 0
 	for _, f := range forecast {
 		counts[f.Outlook]++
 		if f.Outlook == executor.Build || f.Outlook == executor.MayBuild {
+			builds++
 			work += f.Took()
+			if f.Took() == 0 {
+				unknown++
+			}
 		}
 		if f.Outlook == executor.UpToDate && !verbose {
 			continue
@@ -116,6 +129,9 @@ func writePlan(to io.Writer, forecast []executor.Forecast, verbose bool) {
 	}
 	if work > 0 {
 		fmt.Fprintf(w, "; up to %s of work by earlier builds", progress.Took(work))
+	}
+	if unknown > 0 {
+		fmt.Fprintf(w, "; how long %d of %d builds take is not known", unknown, builds)
 	}
 	fmt.Fprintln(w)
 }

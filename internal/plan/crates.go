@@ -54,20 +54,32 @@ func FirstParty(ws *workspace.Workspace, pkg *workspace.Package, warn func(strin
 		return n, err
 	}
 	lock, err := crateLocks(ws, pkg, names)
-	for _, o := range lock.Others {
-		warn(elsewhere(o, names))
-	}
+	elsewhere(lock.Others, names, warn)
 	if len(lock.Crates) > 0 {
 		n.Crates = []Crates{{Of: strings.Join(names, ", "), List: lock.Crates}}
 	}
 	return n, err
 }
 
-// elsewhere is the warning about a package that is not of the public registry.
-func elsewhere(o crates.Other, locks []string) string {
-	return fmt.Sprintf("%s: %s %s comes from %s, which buildsys does not fetch: put all crates into "+
-		"%s/%s with cargo vendor", strings.Join(locks, ", "), safetext.Line(o.Name),
-		safetext.Line(o.Version), safetext.Line(o.Source), cargoTop, vendorTop)
+// elsewhere calls warn once for each place, other than the public registry, that packages of Cargo.lock
+// files come from.
+func elsewhere(others []crates.Other, locks []string, warn func(string)) {
+	var sources []string
+	from := map[string][]string{}
+	for _, o := range others {
+		if from[o.Source] == nil {
+			sources = append(sources, o.Source)
+		}
+		from[o.Source] = append(from[o.Source], safetext.Line(o.Name+" "+o.Version))
+	}
+	for _, source := range sources {
+		what, more := from[source][0]+" comes", len(from[source])-1
+		if more > 0 {
+			what = fmt.Sprintf("%s and %d more come", from[source][0], more)
+		}
+		warn(fmt.Sprintf("%s: %s from %s, which buildsys does not fetch: put all crates into %s/%s with "+
+			"cargo vendor", strings.Join(locks, ", "), what, safetext.Line(source), cargoTop, vendorTop))
+	}
 }
 
 // lockName is the name of the files that name crates with their checksums.
@@ -132,9 +144,7 @@ func (m *maker) crateFiles(pkg *workspace.Package, names []string) (need []Crate
 	if err != nil || len(lock.Crates)+len(lock.Others) == 0 {
 		return nil, nil, nil, err
 	}
-	for _, o := range lock.Others {
-		m.warn("%s", elsewhere(o, names))
-	}
+	elsewhere(lock.Others, names, func(text string) { m.warn("%s", text) })
 	old, text, err := m.oldCargoConfig()
 	if err != nil {
 		return nil, nil, nil, err

@@ -3,6 +3,7 @@
 package plan
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -89,12 +90,13 @@ func TestOwnCratesOfTheTree(t *testing.T) {
 
 func TestOwnCratesFromElsewhere(t *testing.T) {
 	files := withCrates(t)
-	edit(files, "sources/Cargo.lock", "[[package]]\nname = \"dep\"", "[[package]]\nname = \"far\"\n"+
-		"version = \"0.1.0\"\nsource = \"git+https://example.com/far?tag=v1#abc\"\n\n[[package]]\n"+
-		"name = \"dep\"")
+	const far = "[[package]]\nname = \"far%s\"\nversion = \"0.1.0\"\n" +
+		"source = \"git+https://example.com/far?tag=v1#abc\"\n\n"
+	edit(files, "sources/Cargo.lock", "[[package]]\nname = \"dep\"", fmt.Sprintf(far, "")+
+		fmt.Sprintf(far, "-off")+"[[package]]\nname = \"dep\"")
 	_, _, _, p := cargoOf(t, files)
-	const want = "sources/Cargo.lock: far 0.1.0 comes from git+https://example.com/far?tag=v1#abc, " +
-		"which buildsys does not fetch"
+	const want = "sources/Cargo.lock: far 0.1.0 and 1 more come from " +
+		"git+https://example.com/far?tag=v1#abc, which buildsys does not fetch"
 	if len(p.Warnings) != 1 || !strings.HasPrefix(p.Warnings[0], want) {
 		t.Errorf("warnings %q, want %s", p.Warnings, want)
 	}
