@@ -1,10 +1,11 @@
-// completion: completes arguments with the names of the tree's packages or variants. The scripts
+// completion: completes arguments with names of the tree, and flags with their values. The scripts
 // for shells are cobra's.
 
 package cli
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -12,36 +13,95 @@ import (
 	"buildsys/internal/scaffold"
 )
 
-// The commands whose arguments are names of packages or variants.
-var (
-	completePackages = []string{"build-package", "plan", "why", "graph", "log"}
-	completeVariants = []string{"repack-variant", "boot", "inspect"}
+const (
+	packagesDir = "packages"
+	kitsDir     = "kits"
+	variantsDir = "variants"
 )
 
-// addCompletion adds the completion of arguments and settings to the commands.
+// completed is what the arguments of a command are: names of what has a manifest below one of these
+// directories of the tree.
+type completed struct {
+	dirs []string
+	most int  // arguments; 0 for any number
+	file bool // or a file
+	// first is an argument before these, which nothing completes.
+	first bool
+}
+
+var (
+	anyNames     = completed{dirs: []string{packagesDir, kitsDir, variantsDir}}
+	packageNames = completed{dirs: []string{packagesDir}}
+	packageName  = completed{dirs: []string{packagesDir}, most: 1}
+	variantName  = completed{dirs: []string{variantsDir}, most: 1}
+	imageName    = completed{dirs: []string{variantsDir}, most: 1, file: true}
+	imageNames   = completed{dirs: []string{variantsDir}, most: 2, file: true}
+)
+
+// completedArguments are the arguments by the path of the command.
+var completedArguments = map[string]completed{
+	"boot":           variantName,
+	"build-kit":      {dirs: []string{kitsDir}},
+	"build-package":  packageNames,
+	"build-variant":  {dirs: []string{variantsDir}},
+	"dev":            packageName,
+	"fetch":          anyNames,
+	"graph":          anyNames,
+	"image cat":      imageName,
+	"image diff":     imageNames,
+	"image extract":  imageName,
+	"image list":     variantName,
+	"image ls":       imageName,
+	"image owner":    imageName,
+	"image size":     imageName,
+	"inspect":        imageName,
+	"lint":           anyNames,
+	"log":            {dirs: anyNames.dirs, most: 1},
+	"new variant":    {dirs: []string{packagesDir}, first: true},
+	"plan":           anyNames,
+	"publish kit":    {dirs: []string{kitsDir}, most: 1},
+	"repack-variant": variantName,
+	"shell":          packageName,
+	"why":            anyNames,
+}
+
+// completedFlags are the values of flags, by the path of the command and the flag's name; of flags
+// of many commands by the name alone.
+var completedFlags = map[string][]string{
+	"--arch":                     manifest.Architectures(),
+	"--ci":                       {"auto", "github", "gitlab", "codebuild", "none"},
+	"--progress":                 {"auto", "live", "plain", "json"},
+	"boot --accel":               {"tcg", "kvm"},
+	"build-package --on-failure": {"shell"},
+	"graph --format":             {"text", "order", "dot", "json", "svg"},
+	"image size --format":        {"text", "json", "svg"},
+	"report --format":            {"html", "trace"},
+	"shell --at":                 strings.Split(stageList(), ", "),
+}
+
+// completedNames are the flags whose values are names of the tree.
+var completedNames = map[string]completed{
+	"--variant":          variantName,
+	"new variant --from": variantName,
+}
+
+// addCompletion adds the completion of arguments and flags to the commands.
 func addCompletion(root *cobra.Command, a *app) {
-	names := func(parent string) cobra.CompletionFunc {
-		return func(_ *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
-			dir, err := a.caller().Root()
-			if err != nil {
-				return nil, cobra.ShellCompDirectiveNoFileComp
-			}
-			left := slices.DeleteFunc(scaffold.ManifestsBelow(dir, parent),
-				func(name string) bool { return slices.Contains(given, name) })
-			return left, cobra.ShellCompDirectiveNoFileComp
+	for _, cmd := range commandsBelow(root) {
+		path := strings.TrimPrefix(cmd.CommandPath(), root.Name()+" ")
+		if what, ok := completedArguments[path]; ok {
+			cmd.ValidArgsFunction = a.completion(what)
 		}
-	}
-	for _, cmd := range root.Commands() {
-		switch {
-		case slices.Contains(completePackages, cmd.Name()):
-			cmd.ValidArgsFunction = names("packages")
-		case cmd.Name() == "build-variant":
-			cmd.ValidArgsFunction = names("variants")
-		case slices.Contains(completeVariants, cmd.Name()):
-			cmd.ValidArgsFunction = one(names("variants"))
-		case cmd.Name() == "image":
-			for _, below := range cmd.Commands() {
-				below.ValidArgsFunction = one(names("variants"))
+		// These fail only for flags that do not exist or have a completion.
+		for flag, values := range completedFlags {
+			if name, ok := flagOf(flag, path); ok {
+				_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values,
+					cobra.ShellCompDirectiveNoFileComp))
+			}
+		}
+		for flag, what := range completedNames {
+			if name, ok := flagOf(flag, path); ok {
+				_ = cmd.RegisterFlagCompletionFunc(name, a.completion(what))
 			}
 		}
 	}
@@ -50,23 +110,43 @@ func addCompletion(root *cobra.Command, a *app) {
 		scripts.Args = usage(cobra.NoArgs)
 		scripts.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	}
-	// These fail only for flags that do not exist or have a completion.
-	_ = root.RegisterFlagCompletionFunc("variant", one(names("variants")))
-	_ = root.RegisterFlagCompletionFunc("arch", cobra.FixedCompletions(manifest.Architectures(),
-		cobra.ShellCompDirectiveNoFileComp))
 }
 
-// one completes only the first argument. For images the shell completes files as well.
-func one(complete cobra.CompletionFunc) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, given []string, begun string) ([]string,
-		cobra.ShellCompDirective) {
-		if len(given) > 0 {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		found, directive := complete(cmd, given, begun)
-		if cmd.Name() == "inspect" || cmd.Parent().Name() == "image" {
+// commandsBelow returns a command and all below it.
+func commandsBelow(cmd *cobra.Command) []*cobra.Command {
+	all := []*cobra.Command{cmd}
+	for _, below := range cmd.Commands() {
+		all = append(all, commandsBelow(below)...)
+	}
+	return all
+}
+
+// flagOf returns the name in an entry such as "graph --format", if it is about the command at path.
+// One without a command is about the root, whose flags all commands have.
+func flagOf(entry, path string) (name string, ok bool) {
+	cmd, name, _ := strings.Cut(entry, "--")
+	if cmd == "" {
+		return name, path == "buildsys"
+	}
+	return name, strings.TrimSpace(cmd) == path
+}
+
+// completion returns the function that completes with names.
+func (a *app) completion(what completed) cobra.CompletionFunc {
+	return func(_ *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
+		directive := cobra.ShellCompDirectiveNoFileComp
+		if what.file {
 			directive = cobra.ShellCompDirectiveDefault
 		}
-		return found, directive
+		dir, err := a.caller().Root()
+		if err != nil || what.first && len(given) == 0 || what.most > 0 && len(given) >= what.most {
+			return nil, directive
+		}
+		var left []string
+		for _, parent := range what.dirs {
+			left = append(left, scaffold.ManifestsBelow(dir, parent)...)
+		}
+		return slices.DeleteFunc(left, func(name string) bool { return slices.Contains(given, name) }),
+			directive
 	}
 }

@@ -51,11 +51,14 @@ func newSchemaCommand() *cobra.Command {
 			}
 			return err
 		},
-		ValidArgsFunction: one(func(*cobra.Command, []string, string) ([]string,
+		ValidArgsFunction: func(_ *cobra.Command, given []string, _ string) ([]string,
 			cobra.ShellCompDirective) {
+			if len(given) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
 			files, _ := schemaFiles()
 			return slices.Sorted(maps.Keys(files)), cobra.ShellCompDirectiveNoFileComp
-		}),
+		},
 	}
 }
 
