@@ -47,12 +47,15 @@ func (s *Session) Foresee(ctx context.Context, want Request, ask bool) ([]execut
 }
 
 // Costs returns how long the steps of a plan take according to earlier builds, and for how many of
-// them that is known.
-func (s *Session) Costs(p plan.Plan) (cost func(plan.Step) time.Duration, known int, err error) {
-	store, err := s.openStore(silent{})
-	if err != nil {
-		return nil, 0, err
+// them that is known. With unrecorded it is what a machine would guess that has built nothing.
+func (s *Session) Costs(p plan.Plan, unrecorded bool) (
+	cost func(plan.Step) time.Duration, known int, err error) {
+	c := executor.Cache{Guess: s.guess()}
+	if !unrecorded {
+		if c.Store, err = s.openStore(silent{}); err != nil {
+			return nil, 0, err
+		}
 	}
-	cost, known = (&executor.Cache{Store: store}).Costs(p)
+	cost, known = c.Costs(p)
 	return cost, known, nil
 }

@@ -218,6 +218,7 @@ func (s *Session) known(ctx context.Context, store *cache.Store, caches *remote.
 		Log:     log,
 		Require: s.c.RequireCached,
 		Remote:  caches,
+		Guess:   s.guess(),
 		Trusts:  s.trusts(),
 	}
 }

@@ -75,7 +75,7 @@ var completedFlags = map[string][]string{
 	"build-package --on-failure": {"shell"},
 	"graph --format":             {"text", "order", "dot", "json", "svg"},
 	"image size --format":        {"text", "json", "svg"},
-	"report --format":            {"html", "trace"},
+	"report --format":            {"html", "trace", "durations"},
 	"shell --at":                 strings.Split(stageList(), ", "),
 }
 

@@ -32,18 +32,17 @@ comes out with the same bytes as before.`
 
 func newPlanCommand(a *app) *cobra.Command {
 	var (
-		asJSON    bool
-		simulated bool
-		durations string
-		ask       bool
+		asJSON bool
+		ask    bool
+		o      simulation
 	)
 	cmd := &cobra.Command{
 		Use:   "plan [NAME...]",
 		Short: "Show what a build would do, and why",
 		Long:  planHelp,
 		RunE: func(cmd *cobra.Command, names []string) error {
-			if simulated {
-				return a.simulate(cmd.Context(), names, durations)
+			if o.wanted {
+				return a.simulate(cmd.Context(), names, o)
 			}
 			forecast, err := a.foresee(cmd.Context(), names, ask)
 			if err != nil {
@@ -61,10 +60,7 @@ func newPlanCommand(a *app) *cobra.Command {
 	flags.BoolVar(&asJSON, "json", false, "print one JSON document")
 	flags.BoolVar(&ask, "remote", false, "ask the remote caches (--cache-from) as well; "+
 		"otherwise only their answers in earlier runs are known")
-	flags.BoolVar(&simulated, "simulate", false, "print how long a cold build would take with --jobs "+
-		"(default: 2, 8, 32 and 72)")
-	flags.StringVar(&durations, "durations", "", "with --simulate: JSON file of seconds by step name "+
-		"(default: recorded ones)")
+	o.addFlags(flags)
 	return cmd
 }
 

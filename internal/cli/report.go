@@ -24,9 +24,12 @@ built, what failed with its log, what caches saved, how large everything is.
 With --compare it shows what differs from an earlier run as well. The page is
 one file, asks nothing of any network, and can be printed.
 
-With --format trace it is a trace for ui.perfetto.dev or chrome://tracing.
+With --format trace it is a trace for ui.perfetto.dev or chrome://tracing. With
+--format durations it is how long each step took, in seconds: as the file
+durations.json in the root of a tree it lets first builds elsewhere begin with
+what takes longest.
 
-The file is build/reports/run-NUMBER.html, or .json for a trace, or that of -o;
+The file is build/reports/run-NUMBER.html, or .json for others, or that of -o;
 "-" is standard output.`
 
 // reportRequest holds the flags of report.
@@ -43,7 +46,7 @@ func newReportCommand(a *app) *cobra.Command {
 	var r reportRequest
 	cmd := &cobra.Command{
 		Use:   "report [RUN]",
-		Short: "Make a page or a trace of a run",
+		Short: "Make a page about a run, or a trace of it",
 		Long:  reportHelp,
 		Args:  usage(cobra.MaximumNArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) (err error) {
@@ -60,7 +63,7 @@ func newReportCommand(a *app) *cobra.Command {
 	}
 	cmd.Flags().IntVar(&r.compare, "compare", 0, "show what differs from the run with this number")
 	cmd.Flags().StringVarP(&r.out, "output", "o", "", "file to write; - for standard output")
-	cmd.Flags().StringVar(&r.format, "format", "html", "html or trace")
+	cmd.Flags().StringVar(&r.format, "format", "html", "html, trace or durations")
 	return cmd
 }
 
@@ -123,15 +126,18 @@ func (r *reportRequest) read(run history.Run) (*report.Model, error) {
 }
 
 func (r *reportRequest) write(w io.Writer) error {
-	switch {
+	formats := map[string]func(io.Writer, *report.Model) error{"trace": report.Trace,
+		"durations": report.Durations}
+	switch format := formats[r.format]; {
 	case r.format == "html":
 		return report.HTML(w, r.model, r.other)
-	case r.format != "trace":
-		return errkind.Usagef("--format is html or trace, not %q", r.format)
+	case format == nil:
+		return errkind.Usagef("--format is html, trace or durations, not %q", r.format)
 	case r.other != nil:
-		return errkind.Usagef("--compare is for pages: --format trace has one run")
+		return errkind.Usagef("--compare is for pages: --format %s has one run", r.format)
+	default:
+		return format(w, r.model)
 	}
-	return report.Trace(w, r.model)
 }
 
 // reportFile returns the absolute name of the file to write.
@@ -143,9 +149,12 @@ func (a *app) reportFile(r *reportRequest, id int) (string, error) {
 	if err != nil {
 		return "", errkind.BadEnvironment(err)
 	}
-	ext := ".html"
-	if r.format == "trace" {
-		ext = ".json"
+	name := fmt.Sprintf("run-%d.html", id)
+	switch r.format {
+	case "trace":
+		name = fmt.Sprintf("run-%d.json", id)
+	case "durations":
+		name = fmt.Sprintf("run-%d-durations.json", id)
 	}
-	return filepath.Join(dir, fmt.Sprintf("run-%d%s", id, ext)), nil
+	return filepath.Join(dir, name), nil
 }

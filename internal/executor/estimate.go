@@ -3,8 +3,10 @@
 package executor
 
 import (
+	"maps"
 	"time"
 
+	"buildsys/internal/manifest"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 	"buildsys/internal/scheduler"
@@ -17,17 +19,25 @@ type estimate struct {
 }
 
 func estimateOf(recorded map[string]time.Duration) estimate {
-	return estimate{CostOf(recorded), recorded}
+	return estimate{CostOf(recorded, nil), recorded}
 }
 
 func (c *Cache) estimate(p plan.Plan) estimate {
-	recorded := map[string]time.Duration{}
+	recorded, guessed := map[string]time.Duration{}, map[string]time.Duration{}
 	for _, s := range p.Steps {
 		if took, ok := c.took(s.ID, p.Arch); ok {
 			recorded[s.ID] = took
 		}
+		if c.Guess != nil {
+			guessed[s.ID] = c.Guess(s)
+		}
+		for _, arch := range manifest.Architectures() {
+			if took, ok := c.took(s.ID, arch); ok && arch != p.Arch {
+				guessed[s.ID] = took
+			}
+		}
 	}
-	return estimateOf(recorded)
+	return estimate{CostOf(recorded, guessed), recorded}
 }
 
 // Costs returns a function that estimates the duration of steps from earlier builds, and for how
@@ -37,18 +47,37 @@ func (c *Cache) Costs(p plan.Plan) (cost func(plan.Step) time.Duration, known in
 	return e.cost, len(e.recorded)
 }
 
-// CostOf is the expected duration of steps, given those of some by step ID: a step without one is
-// expected to take the mean of the others, and when none has one all are equal.
-func CostOf(recorded map[string]time.Duration) func(plan.Step) time.Duration {
+// CostOf is the expected duration of steps, given those of some by step ID, and guesses for others.
+// Guesses count in proportion: if the steps with both took twice as long as was guessed, so will
+// those with a guess alone. A step with neither is expected to take the mean of the others, and all
+// are equal when none has any.
+func CostOf(recorded, guessed map[string]time.Duration) func(plan.Step) time.Duration {
+	var took, guess time.Duration
+	for id, g := range guessed {
+		if recorded[id] > 0 && g > 0 {
+			took, guess = took+recorded[id], guess+g
+		}
+	}
+	scale := 1.0
+	if guess > 0 {
+		scale = float64(took) / float64(guess)
+	}
+	all := map[string]time.Duration{}
+	maps.Copy(all, recorded)
+	for id, g := range guessed {
+		if _, ok := recorded[id]; !ok && g > 0 {
+			all[id] = time.Duration(scale * float64(g))
+		}
+	}
 	mean := time.Second
-	if len(recorded) > 0 {
+	if len(all) > 0 {
 		mean = 0
-		for _, took := range recorded {
-			mean += took / time.Duration(len(recorded))
+		for _, took := range all {
+			mean += took / time.Duration(len(all))
 		}
 	}
 	return func(s plan.Step) time.Duration {
-		if took, ok := recorded[s.ID]; ok {
+		if took, ok := all[s.ID]; ok {
 			return took
 		}
 		return mean

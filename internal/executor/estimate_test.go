@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"buildsys/internal/executor"
+	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 )
 
@@ -49,5 +50,27 @@ func TestNoRunForecast(t *testing.T) {
 	}
 	if got := s.rec.Events(progress.RunForecast); len(got) > 0 {
 		t.Errorf("forecasts: %v", got)
+	}
+}
+
+// TestCostOf: guesses count in proportion to what is known, and the mean is for the rest.
+func TestCostOf(t *testing.T) {
+	type known = map[string]time.Duration
+	tests := []struct {
+		name              string
+		recorded, guessed known
+		want              time.Duration // of c
+	}{
+		{"nothing", nil, nil, time.Second},
+		{"a record", known{"c": 5, "a": 9}, known{"c": 100}, 5},
+		{"the mean", known{"a": 10, "b": 20}, known{"c": 0}, 15},
+		{"a guess", nil, known{"a": 10, "c": 30}, 30},
+		{"a guess in proportion", known{"a": 20, "b": 100}, known{"a": 10, "b": 50, "c": 30}, 60},
+		{"guesses have a mean, too", nil, known{"a": 10, "b": 20}, 15},
+	}
+	for _, test := range tests {
+		if got := executor.CostOf(test.recorded, test.guessed)(plan.Step{ID: "c"}); got != test.want {
+			t.Errorf("%s: %d, want %d", test.name, got, test.want)
+		}
 	}
 }

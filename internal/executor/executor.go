@@ -76,6 +76,9 @@ type Cache struct {
 	Log     func(step string) string // path of the step's whole output, "" when there is none
 	Require bool                     // fail where a step would have to be built
 	Remote  *remote.Cache            // results of other machines; nil for none
+	// Guess says how long a step may take that was never built here, or 0; it may be nil. Only the
+	// order of builds depends on it.
+	Guess func(plan.Step) time.Duration
 	// Trusts reports whether the run may use what came from a remote cache, also what an earlier run
 	// took from it. If Trusts is nil it may use only what was built on this machine.
 	Trusts func(origin string) bool

@@ -203,6 +203,9 @@ func (w worker) foresee(ctx context.Context, after After, names map[string]int) 
 
 // took returns how long a step took when it was last built, in any checkout.
 func (c *Cache) took(step, arch string) (time.Duration, bool) {
+	if c.Store == nil {
+		return 0, false
+	}
 	return c.Store.Took(storedName(step, arch))
 }
 

@@ -76,6 +76,18 @@ func (s *Store) Path(f manifest.ExternalFile) string {
 	return filepath.Join(s.Dir, f.Name(), f.SHA512, f.Name())
 }
 
+// Size returns the size of f in bytes, if it is in the store or in a lookaside cache that is a
+// directory, and otherwise 0. The file is not read.
+func (s *Store) Size(f manifest.ExternalFile) int64 {
+	j := &job{s: s, file: f, name: f.Name()}
+	for _, pl := range append([]place{{path: s.Path(f)}}, j.lookasides()...) {
+		if st, err := os.Lstat(pl.path); err == nil && st.Mode().IsRegular() {
+			return st.Size()
+		}
+	}
+	return 0
+}
+
 // Fetch makes every file present in the store and verified. Events are for step ("package/bash").
 // It hashes existing files again; a damaged one is moved aside and fetched again. The error joins
 // those of all files, each an *IntegrityError (only wrong bytes exist), a *MissingError (no place

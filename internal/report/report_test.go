@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -184,5 +185,22 @@ func TestTrace(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+// TestDurations: what was built took its time, and what was cached had taken one. What failed or
+// was skipped tells nothing of how long it takes.
+func TestDurations(t *testing.T) {
+	var b bytes.Buffer
+	if err := Durations(&b, model(t, history.Failure, story()...)); err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]float64
+	if err := json.Unmarshal(b.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]float64{"musl": 8, "low": 4, "slow": 19.5, "top": 9.5, "kept": 90, "got": 30}
+	if !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }

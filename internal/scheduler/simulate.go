@@ -21,13 +21,17 @@ func (s Simulation) LowerBound() time.Duration {
 	return max(s.CriticalPath, s.Work/time.Duration(s.Jobs))
 }
 
-// Simulate drives a machine in virtual time, in which only builds take time.
-func Simulate(steps []Step, jobs int) Simulation {
+// Simulate drives a machine in virtual time, in which only builds take time: what they cost.
+func Simulate(steps []Step, jobs int) Simulation { return SimulateWrong(steps, steps, jobs) }
+
+// SimulateWrong is Simulate for a machine that expects the costs of steps, where builds take those
+// of really.
+func SimulateWrong(steps, really []Step, jobs int) Simulation {
 	out := Simulation{Jobs: max(jobs, 1)}
 	// With one lookup at a time, lookups run in the order of builds.
 	m := New(steps, Limits{Lookups: 1, Fetches: 1, Places: 1, Builds: out.Jobs})
-	out.CriticalPath = m.criticalPath()
-	for _, s := range steps {
+	out.CriticalPath = New(really, Limits{}).criticalPath()
+	for _, s := range really {
 		out.Work += s.Cost
 	}
 	todo := m.Handle(Event{Kind: Begin})
@@ -48,7 +52,7 @@ func Simulate(steps []Step, jobs int) Simulation {
 		case Fetch:
 			todo = append(todo, m.Handle(Event{Kind: Fetched, Step: d.Step})...)
 		case Build:
-			one := end{d.Step, out.Makespan + steps[d.Step].Cost}
+			one := end{d.Step, out.Makespan + really[d.Step].Cost}
 			at, _ := slices.BinarySearchFunc(running, one, end.compare)
 			running = slices.Insert(running, at, one)
 		}
