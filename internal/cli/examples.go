@@ -31,6 +31,7 @@ var examples = map[string][]string{
 	"image ls":       {"image ls qemu-dev:/usr/bin", "image ls -R --partition BOOT-A qemu-dev~1"},
 	"image owner":    {"image owner qemu-dev:/usr/bin/less"},
 	"image size":     {"image size qemu-dev", "image size --format svg qemu-dev"},
+	"init":           {"init myos", "init --ci gitlab --vcs none myos"},
 	"inspect":        {"inspect qemu-dev", "inspect --json os.img.lz4"},
 	"keys enroll":    {"keys enroll OVMF_VARS.fd vars.fd"},
 	"keys generate":  {"keys generate --sbkeys-profile test"},

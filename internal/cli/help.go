@@ -22,6 +22,7 @@ var commandGroups = []struct {
 	title    string
 	commands []string
 }{
+	{"Begin", []string{"init"}},
 	{"Build", []string{"build-package", "build-kit", "build-variant", "repack-variant", "fetch",
 		"boot"}},
 	{"Look", []string{"plan", "why", "graph", "lint", "inspect", "image"}},
@@ -67,6 +68,7 @@ var heeded = map[string][]settings.Group{
 	"log":     {settings.Tree, settings.Store, settings.Caches},
 	"runs":    {settings.Tree, settings.Store},
 	"report":  {settings.Tree, settings.Store},
+	"init":    {}, // there is no tree yet
 	"new":     {settings.Tree},
 	"update":  {settings.Tree},
 	"dev": {settings.Tree, settings.Steps, settings.Engine, settings.Store, settings.Caches,

@@ -228,6 +228,7 @@ func newRootCommand(sys *System) *cobra.Command {
 		newCacheCommand(a),
 		newKeysCommand(a),
 		newCICommand(a),
+		newInitCommand(a),
 		newNewCommand(a),
 		newVersionCommand(a),
 		newSchemaCommand(),

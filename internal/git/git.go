@@ -174,6 +174,16 @@ func Find(root string) (Checkout, error) {
 	}
 }
 
+// Init makes an empty repository in a directory that is in no checkout. The error wraps ErrNone if
+// git is not installed.
+func Init(ctx context.Context, dir string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout,
+		fmt.Errorf("it did not end within %v", timeout))
+	defer cancel()
+	_, err := call(ctx, dir, nil, "init", "--quiet")
+	return err
+}
+
 // maxGitfile bounds the file that stands for .git. It has one path, of at most PATH_MAX (4096)
 // bytes.
 const maxGitfile = 8 << 10

@@ -99,9 +99,9 @@ func read(tree fs.FS, name string) ([]byte, error) {
 }
 
 // Tree checks a whole tree, once for each of the architectures, because macros may differ; without
-// any, for all. RPM macros come
-// from the tree's macros/. Without these, a tree written for buildsys uses those in fallback, and a
-// foreign tree the few of the SDK's that matter here. Warnings from Load come first in a file. An
+// any, for all. RPM macros come from the tree's macros/. A tree written for buildsys without a
+// recipe of its own has those in fallback as well, and a foreign tree without any the few of the
+// SDK's that matter here. Warnings from Load come first in a file. An
 // error means that a file could not be read.
 func Tree(ws *workspace.Workspace, fallback fs.FS, arches ...string) ([]Finding, error) {
 	if len(arches) == 0 {
@@ -250,36 +250,47 @@ func inAll(runs [][]Finding) []Finding {
 	})
 }
 
-// readMacros reads macros/shared and the other files there, except those of other architectures.
+// readMacros reads the macros that a build has: those of the recipe in fallback, each file followed
+// by that of the tree, or if the tree has a recipe of its own, only the tree's.
 func readMacros(tree, fallback fs.FS, arch string) (macros, error) {
-	base := macros{}
-	entries, err := fs.ReadDir(tree, "macros")
-	if errors.Is(err, fs.ErrNotExist) && fallback != nil {
-		tree = fallback
-		entries, err = fs.ReadDir(tree, "macros")
+	dirs := []fs.FS{tree}
+	if _, err := fs.Lstat(tree, "Dockerfile"); fallback != nil && errors.Is(err, fs.ErrNotExist) {
+		dirs = []fs.FS{fallback, tree}
 	}
+	base := macros{}
+	for _, shared := range []bool{true, false} { // the others build on macros/shared
+		for _, dir := range dirs {
+			if err := base.readDir(dir, func(name string) bool {
+				return (name == "shared") == shared && (name == arch ||
+					!slices.Contains(manifest.Architectures(), name))
+			}); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return base, nil
+}
+
+// readDir reads the wanted files of macros/, by name.
+func (m macros) readDir(tree fs.FS, wanted func(name string) bool) error {
+	entries, err := fs.ReadDir(tree, "macros")
 	if errors.Is(err, fs.ErrNotExist) {
-		return base, nil
+		return nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read RPM macros: %w", err)
+		return fmt.Errorf("read RPM macros: %w", err)
 	}
-	// Read shared first: the others build on it.
-	slices.SortStableFunc(entries, func(a, b fs.DirEntry) int {
-		return cmp.Compare(b2i(a.Name() != "shared"), b2i(b.Name() != "shared"))
-	})
 	for _, e := range entries {
-		if !e.Type().IsRegular() || e.Name() != arch && slices.Contains(manifest.Architectures(),
-			e.Name()) {
+		if !e.Type().IsRegular() || !wanted(e.Name()) {
 			continue
 		}
 		data, err := read(tree, path.Join("macros", e.Name()))
 		if err != nil {
-			return nil, err
+			return err
 		}
-		base.read(string(data))
+		m.read(string(data))
 	}
-	return base, nil
+	return nil
 }
 
 func b2i(b bool) int {

@@ -31,6 +31,7 @@ const (
 	recipeLine  = recipeMark + " 2"
 	flatLine    = recipeMark + " 1" // first line of recipes with all of tools/ in one directory
 	recipeTools = "tools"
+	macrosDir   = "macros"
 	// twoliterDir has what is different for trees written for Twoliter: parts of the Dockerfile that
 	// take the places of those with the same names, and files of tools/ that are added to the others
 	// or take theirs.
@@ -65,7 +66,11 @@ func (w *Workspace) Recipe(fallback fs.FS) (*Recipe, error) {
 // inside returns the recipe in fallback for the generation of the tree.
 func (w *Workspace) inside(fallback fs.FS) (*Recipe, error) {
 	if w.Generation != manifest.Twoliter && w.Generation != manifest.TwoliterKits {
-		return w.readRecipe(fallback, dockerfile, true)
+		r, err := w.readRecipe(fallback, dockerfile, true)
+		if err == nil && !w.Foreign() {
+			err = w.addMacros(r)
+		}
+		return r, err
 	}
 	r, err := w.readRecipe(fallback, dockerfile, true)
 	if err != nil {
@@ -95,6 +100,34 @@ func (w *Workspace) inside(fallback fs.FS) (*Recipe, error) {
 	return r, l.problems.Err()
 }
 
+// addMacros adds the tree's own macros, which are read after those of the same file of the recipe:
+// a tree that is built with the recipe in this program names its RPMs in macros/shared. A tree
+// without any leaves the recipe, and so every key, as it is.
+func (w *Workspace) addMacros(r *Recipe) error {
+	l := &loader{tree: w.FS}
+	if !l.exists(macrosDir) {
+		return l.problems.Err()
+	}
+	files, err := l.recipeDir(w.Root, ".", macrosDir, false)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		at, known := slices.BinarySearchFunc(r.Files, f, byFileName)
+		if !known {
+			l.problems = append(l.problems, manifest.Problem{File: f.Name,
+				Msg: "is read by no build: the recipe inside buildsys has no such file",
+				Hint: "move what it defines to " + macrosDir + "/shared, or to the file of an " +
+					"architecture"})
+			continue
+		}
+		if own, ok := l.read(f.Name); ok {
+			r.Files[at].Data = slices.Concat(r.Files[at].Data, own, []byte("\n"))
+		}
+	}
+	return l.problems.Err()
+}
+
 // readRecipe reads a recipe for buildsys from a tree: the Dockerfile of that name, and the files of
 // tools/ and macros/.
 func (w *Workspace) readRecipe(tree fs.FS, name string, embedded bool) (*Recipe, error) {
@@ -108,7 +141,7 @@ func (w *Workspace) readRecipe(tree fs.FS, name string, embedded bool) (*Recipe,
 		return nil, notOurRecipe(first)
 	}
 	r := &Recipe{Dockerfile: text}
-	for _, dir := range []string{"macros", recipeTools} {
+	for _, dir := range []string{macrosDir, recipeTools} {
 		if !l.exists(dir) {
 			continue
 		}

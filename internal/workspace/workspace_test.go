@@ -307,6 +307,35 @@ func TestRecipe(t *testing.T) {
 	}
 }
 
+// TestMacrosOfTree: what a tree without a recipe of its own has in macros/ is read after the same
+// file of the recipe in the program, and what no build would read is refused.
+func TestMacrosOfTree(t *testing.T) {
+	recipe := fstest.MapFS{
+		"Dockerfile":    {Data: []byte(recipeLine + "\n")},
+		"macros/shared": {Data: []byte("%_cross_os skiff-\n")},
+		"macros/x86_64": {Data: []byte("%_cross_arch x86_64\n")},
+	}
+	root := makeTree(t)
+	must(t, os.MkdirAll(filepath.Join(root, "macros"), 0o755))
+	must(t, os.WriteFile(filepath.Join(root, "macros/shared"), []byte("%_cross_os mine-"), 0o644))
+	r, err := load(t, root).Recipe(recipe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(r.Files[0].Data); got != "%_cross_os skiff-\n%_cross_os mine-\n" {
+		t.Errorf("macros/shared is %q", got)
+	}
+	if got := string(r.Files[1].Data); got != "%_cross_arch x86_64\n" {
+		t.Errorf("macros/x86_64 is %q", got)
+	}
+	must(t, os.WriteFile(filepath.Join(root, "macros/more"), nil, 0o644))
+	_, err = load(t, root).Recipe(recipe)
+	const want = "macros/more: is read by no build: the recipe inside buildsys has no such file"
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("error %v, want %s", err, want)
+	}
+}
+
 // TestRecipeOfGeneration: a tree written for Twoliter, of either generation, gets the recipe for
 // those, which shares what it does not replace. Its own Dockerfile comes first.
 func TestRecipeOfGeneration(t *testing.T) {
