@@ -25,14 +25,16 @@ import (
 
 // bootOptions holds the flags of boot.
 type bootOptions struct {
-	check   bool
-	bios    bool
-	from    string // directory
-	code    string // firmware
-	vars    string
-	accel   string
-	memory  int
-	timeout time.Duration
+	check    bool
+	bios     bool
+	from     string // directory
+	code     string // firmware
+	vars     string
+	accel    string
+	forwards []string
+	outbound bool
+	memory   int
+	timeout  time.Duration
 }
 
 func newBootCommand(a *app) *cobra.Command {
@@ -41,15 +43,27 @@ func newBootCommand(a *app) *cobra.Command {
 		Use:   "boot [VARIANT]",
 		Short: "Start a variant's newest image in QEMU",
 		Long: `Starts the newest image of a variant in QEMU, with UEFI firmware (with --bios a
-BIOS), and puts its serial console on the terminal. Leave with Ctrl-A X. For a
-variant with uefi-secure-boot, Secure Boot is on and the keys of the profile
-are enrolled. The image never changes: what the system writes is discarded.
-An image in build/ that you have not made, as it came with the checkout, is not
-started: name its directory with --from.
+BIOS), and puts its serial console on the terminal. Leave with Ctrl-A X; every
+other key, Ctrl-C too, goes to the system. What it prints is also saved in
+build/logs/ARCH/boot-VARIANT.log. For a variant with uefi-secure-boot, Secure
+Boot is on and the keys of the profile are enrolled. The image never changes:
+what the system writes is discarded. An image in build/ that you have not made,
+as it came with the checkout, is not started: name its directory with --from.
+
+The hypervisor of this machine is used where the image is for its architecture
+and QEMU can start a machine with it, else slow emulation, with a line that says
+why. --accel insists on one.
+
+Without --forward and --outbound the system has no network. A port that
+--forward names leads to the system; only programs of this machine can connect
+to it unless an address is before the port. The system itself reaches nobody
+by that: neither servers of this machine, nor its network, nor a cloud's
+metadata service. --outbound lets it reach all of these; this machine is
+10.0.2.2. The system has to ask for an address by DHCP, as the package console
+of Skiff and of new trees does.
 
 With --check it runs without a terminal, waits until the system reports that it
-is ready, shuts it down, and saves the console in
-build/logs/ARCH/boot-VARIANT.log.`,
+is ready, and shuts it down.`,
 		Args: usage(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, s, err := a.resolveVariant(args)
@@ -67,7 +81,12 @@ build/logs/ARCH/boot-VARIANT.log.`,
 		"(default: the distribution's, as in qemu/firmware/*.json)")
 	cmd.Flags().StringVar(&o.vars, "firmware-vars", "",
 		"the flash image with the variables of that firmware")
-	cmd.Flags().StringVar(&o.accel, "accel", "tcg", "QEMU accelerator; kvm is faster where it works")
+	cmd.Flags().StringVar(&o.accel, "accel", "auto",
+		"QEMU's accelerator: auto, kvm, hvf, or tcg for emulation")
+	cmd.Flags().StringArrayVar(&o.forwards, "forward", nil, "[ADDRESS:]HOSTPORT:GUESTPORT: lead a "+
+		"TCP port of this machine to one of the system (can be repeated)")
+	cmd.Flags().BoolVar(&o.outbound, "outbound", false,
+		"let the system connect to this machine and to whatever that reaches")
 	cmd.Flags().IntVar(&o.memory, "memory", 1024, "memory of the machine in MiB")
 	cmd.Flags().DurationVar(&o.timeout, "timeout", 5*time.Minute,
 		"with --check: how long to wait for the ready line")
@@ -96,13 +115,46 @@ func (a *app) boot(ctx context.Context, c build.Config, s *build.Session, o boot
 	}
 	machine := vm.Config{
 		Arch: c.Arch, Image: image, DataImage: data, MemoryMiB: o.memory, Accel: o.accel,
-		Firmware: firmware, SecureBoot: certificates,
+		Firmware: firmware, SecureBoot: certificates, Outbound: o.outbound,
 		Stdin: a.sys.Stdin, Stdout: a.sys.terminal.stdout, Stderr: a.sys.terminal.stderr,
 	}
-	if o.check {
-		return a.bootCheck(ctx, c, s, machine, o.timeout)
+	for _, text := range o.forwards {
+		f, err := vm.ParseForward(text)
+		if err != nil {
+			return errkind.Usagef("--forward: %w", err)
+		}
+		machine.Forwards = append(machine.Forwards, f)
 	}
-	return vmError(vm.Run(ctx, machine))
+	if machine.Log, err = s.CreateBootLog(); err != nil {
+		return errkind.BadEnvironment(err)
+	}
+	defer machine.Log.Close()
+	a.announce(ctx, &machine, c.Variant)
+	if o.check {
+		return errors.Join(a.bootCheck(ctx, c, machine, o.timeout), machine.Log.Close())
+	}
+	fmt.Fprintln(a.sys.Stderr, "leave with Ctrl-A X; Ctrl-C and all other keys go to the system")
+	return errors.Join(vmError(vm.Run(ctx, machine)), machine.Log.Close())
+}
+
+// announce chooses the accelerator, and says what is booted and how.
+func (a *app) announce(ctx context.Context, m *vm.Config, variant string) {
+	why := ""
+	if m.Accel == "auto" {
+		m.Accel, why = vm.Accelerator(ctx, *m)
+	}
+	if why != "" {
+		why = " (" + why + ")"
+	}
+	w := a.sys.Stderr
+	fmt.Fprintf(w, "booting %s for %s with the accelerator %s%s\n", variant, m.Arch, m.Accel, why)
+	fmt.Fprintf(w, "image %s\nconsole saved in %s\n", m.Image, m.Log.Name())
+	for _, f := range m.Forwards {
+		fmt.Fprintf(w, "forwarding %s\n", f)
+	}
+	if m.Outbound {
+		fmt.Fprintln(w, "the system can connect to this machine, and to whatever that reaches")
+	}
 }
 
 // enrolled returns the certificates for the firmware if the variant has uefi-secure-boot, and nil
@@ -127,28 +179,22 @@ func enrolled(c build.Config, bios bool) (*uefi.Certificates, error) {
 	return &certificates, nil
 }
 
-// bootCheck waits for the ready line. It keeps the console below build/logs.
-func (a *app) bootCheck(ctx context.Context, c build.Config, s *build.Session, machine vm.Config,
+// bootCheck waits for the ready line.
+func (a *app) bootCheck(ctx context.Context, c build.Config, machine vm.Config,
 	timeout time.Duration) error {
-	console, err := s.CreateBootLog()
-	if err != nil {
-		return errkind.BadEnvironment(err)
-	}
-	defer console.Close()
-	fmt.Fprintf(a.sys.Stderr, "booting %s; console in %s\n", machine.Image, console.Name())
 	name := regexp.QuoteMeta(strings.ToUpper(c.Image.Name))
 	result, err := vm.Check(ctx, machine, vm.CheckOptions{
 		Ready:   regexp.MustCompile(`^` + name + ` READY`),
 		Fail:    regexp.MustCompile(`Kernel panic|^` + name + ` FAILED`),
 		Timeout: timeout,
-		Console: console,
+		Console: machine.Log,
 	})
 	if err != nil {
 		return vmError(err)
 	}
 	fmt.Fprintf(a.sys.Stderr, "ready after %s\n", progress.Took(result.Took))
 	fmt.Fprintln(a.sys.Stdout, result.ReadyLine)
-	return console.Close()
+	return nil
 }
 
 // vmError marks an error about a program that the machine lacks, as opposed to an image that does

@@ -126,7 +126,11 @@ func arguments(c Config, a arch, disks []disk) []string {
 			"-blockdev", node{Driver: image.Raw, Name: "vars"}.argument(c.Firmware.Vars))
 	}
 	for i, d := range disks {
-		args = append(args, d.arguments(i)...)
+		of := d.arguments(i)
+		if i == 0 && c.hasNetwork() { // UEFI can boot from the network by itself
+			of[len(of)-1] += ",bootindex=0"
+		}
+		args = append(args, of...)
 	}
-	return args
+	return append(args, networkArguments(c)...)
 }

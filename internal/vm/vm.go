@@ -39,13 +39,18 @@ type Config struct {
 	MemoryMiB  int    // default 1024
 	CPUs       int    // default 1
 	CPU        string // QEMU's name of the processor model; default: one that fits Arch and Accel
-	Accel      string // default "tcg": /dev/kvm may exist and hang, so it is used only on request
+	Accel      string // default Emulation; see Accelerator
 	Program    string // default qemu-system-<arch>
+	// Forwards are ports of this host that lead to the guest. The guest reaches nobody, unless
+	// Outbound lets it reach whatever this host does, and this host's own servers as 10.0.2.2.
+	Forwards []Forward
+	Outbound bool
 	// TempDir is where compressed images are expanded (sparse, 1-3 GiB); default os.TempDir().
 	TempDir string
 
 	Stdin          io.Reader // Run only; a terminal should be given as *os.File
 	Stdout, Stderr io.Writer // Run only
+	Log            *os.File  // Run only: receives what the guest prints; may be nil
 }
 
 // Firmware is what the machine starts with. The zero value is the distribution's UEFI firmware.
@@ -65,8 +70,15 @@ func Run(ctx context.Context, c Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, m.remove()) }()
-	cmd := exec.CommandContext(ctx, m.program, append(m.args, "-serial", "mon:stdio")...)
-	cmd.Env = m.env
+	// As "mon:stdio", with a log.
+	console := "stdio,id=console,mux=on,signal=off"
+	var files []*os.File
+	if c.Log != nil {
+		console, files = console+",logfile=/dev/fd/3", []*os.File{c.Log}
+	}
+	cmd := exec.CommandContext(ctx, m.program, append(m.args, "-chardev", console,
+		"-serial", "chardev:console", "-mon", "chardev=console")...)
+	cmd.Env, cmd.ExtraFiles = m.env, files
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.Stdin, c.Stdout, c.Stderr
 	// SIGTERM, unlike SIGKILL, lets QEMU reset the terminal.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
@@ -163,11 +175,11 @@ func withDefaults(c Config, a arch) Config {
 		c.CPUs = 1
 	}
 	if c.Accel == "" {
-		c.Accel = "tcg"
+		c.Accel = Emulation
 	}
 	if c.CPU == "" {
 		c.CPU = a.cpu
-		if c.Accel == "kvm" {
+		if c.Accel == "kvm" || c.Accel == "hvf" {
 			c.CPU = "host"
 		}
 	}
