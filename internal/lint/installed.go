@@ -17,6 +17,10 @@ type Installed struct {
 	Path  string   // expanded; empty if only rpm can
 	Names []string // users and groups, as written
 	Line  int
+	// dir says that the path is only itself, not what is below it.
+	dir bool
+	// unknown says that a part of the path can only be known by rpm.
+	unknown bool
 }
 
 var (
@@ -39,8 +43,11 @@ func (r *specReader) fileLine(text string, number int) {
 	}
 	// A path of %doc and %license may be relative: rpmbuild puts such files where they belong.
 	excluded := strings.Contains(text, "%exclude")
+	one.dir = strings.Contains(text, "%dir")
 	text = strings.TrimSpace(directive.ReplaceAllString(text, ""))
-	for _, rest := range known(r.macros.expand(text)) {
+	all := r.macros.expand(text)
+	one.unknown = !excluded && (len(all) > 1 || len(known(all)) == 0)
+	for _, rest := range known(all) {
 		if path.IsAbs(rest) && !excluded {
 			one.Path = rest
 		}

@@ -44,6 +44,7 @@ const (
 	CheckBuildNeeds    Check = "build-needs"      // BuildRequires are met by build-dependencies
 	CheckRunNeeds      Check = "run-needs"        // Requires are met where an RPM is installed
 	CheckIncluded      Check = "included"         // RPMs that an image includes are made
+	CheckOSRelease     Check = "os-release"       // an image has it
 	CheckTwice         Check = "twice"            // an image has each RPM from one package
 	CheckNames         Check = "names"            // of RPMs begin with the prefix
 	CheckInstalled     Check = "installed"        // files are in the sysroot and have known owners
@@ -58,7 +59,7 @@ const (
 // an image, or elsewhere.
 var certain = map[Check]bool{CheckReadable: true, CheckSources: true, CheckPatches: true,
 	CheckBuildNeeds: true,
-	CheckIncluded:   true}
+	CheckIncluded:   true, CheckOSRelease: true}
 
 // Finding is one disagreement between a spec and a manifest.
 type Finding struct {

@@ -350,6 +350,7 @@ func (l *linter) checkVariant(name string) {
 		}
 	}
 	l.install(asked, visible, "variant "+name)
+	l.checkOSRelease(name, closure)
 	l.checkTwice(name, closure)
 }
 

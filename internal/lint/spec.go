@@ -221,6 +221,9 @@ func (r *specReader) beginSection(word, rest string, number int) {
 			r.spec.Uncertain = true
 		}
 	case "files":
+		if slices.Contains(strings.Fields(rest), "-f") { // the build writes a list
+			r.spec.Installed = append(r.spec.Installed, Installed{Line: number, unknown: true})
+		}
 		for _, name := range names {
 			r.files[name] = true
 		}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -394,5 +395,107 @@ func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestAccelerator: a hypervisor is used only if QEMU can start a machine with it. The programs
+// stand for a QEMU on hosts that this one is not.
+func TestAccelerator(t *testing.T) {
+	host := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH]
+	other := map[string]string{"x86_64": "aarch64", "aarch64": "x86_64"}[host]
+	if host == "" || runtime.GOOS != "linux" {
+		t.Skip("for Linux on x86_64 and aarch64")
+	}
+	defer func(device string, d time.Duration) { kvmDevice, probeTime = device, d }(kvmDevice, probeTime)
+	dir := t.TempDir()
+	kvm := filepath.Join(dir, "kvm")
+	must(t, os.WriteFile(kvm, nil, 0o600))
+	tests := []struct {
+		name, arch, device, qemu string
+		limit                    time.Duration
+		want, why                string
+	}{
+		{"works", host, kvm, `case "$*" in *"-accel kvm"*) exec cat >/dev/null; esac; exit 1`,
+			time.Minute, "kvm", ""},
+		{"other architecture", other, kvm, "exit 0", time.Minute, "tcg", "this machine is not " + other},
+		{"none", host, filepath.Join(dir, "missing"), "exit 0", time.Minute, "tcg",
+			"no KVM: open " + dir + "/missing: no such file or directory"},
+		{"half", host, kvm, `printf 'no \033[1mMSR\nmore\n' >&2; exit 1`, time.Minute, "tcg",
+			"kvm does not work: no MSR"},
+		{"hangs", host, kvm, "exec cat /proc/self/fd/0 /dev/zero >/dev/null", time.Millisecond, "tcg",
+			"kvm does not work: a machine does not end within 1ms"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			program := filepath.Join(t.TempDir(), "qemu")
+			must(t, os.WriteFile(program, []byte("#!/bin/sh\n"+test.qemu+"\n"), 0o755))
+			kvmDevice, probeTime = test.device, test.limit
+			name, why := Accelerator(t.Context(), Config{Arch: test.arch, Program: program})
+			if name != test.want || why != test.why {
+				t.Errorf("got %s (%s), want %s (%s)", name, why, test.want, test.why)
+			}
+		})
+	}
+}
+
+func TestParseForward(t *testing.T) {
+	for text, want := range map[string]string{
+		"8080:80": "127.0.0.1:8080 to port 80 of the guest", "0.0.0.0:1:65535": "0.0.0.0:1 to port " +
+			"65535 of the guest",
+		"80": "", "0:80": "", "80:0": "", "80:65536": "", "-1:80": "", "a:80": "", "": "", "::1:80:80": "",
+		"localhost:80:80": "", "1.2.3.4:80:80,restrict=off": "", "1:2:3:4": "", "80:+80": "",
+	} {
+		f, err := ParseForward(text)
+		if got := f.String(); (err == nil) != (want != "") || err == nil && got != want {
+			t.Errorf("%q: got %q, %v; want %q", text, got, err, want)
+		}
+	}
+}
+
+// TestNetworkArguments: without a wish there is no card; with one the guest is shut in, unless it
+// may go out, and the firmware boots from the disk.
+func TestNetworkArguments(t *testing.T) {
+	f, err := ParseForward("8080:80")
+	must(t, err)
+	d := []disk{{file: "/os.img", format: "raw"}}
+	for _, c := range []struct {
+		config Config
+		want   []string
+		not    string
+	}{
+		{Config{}, nil, "net"},
+		{Config{Forwards: []Forward{f, f}}, []string{
+			"user,id=net0,ipv6=off,restrict=on,hostfwd=tcp:127.0.0.1:8080-:80," +
+				"hostfwd=tcp:127.0.0.1:8080-:80",
+			"virtio-net-pci,netdev=net0,romfile=", "virtio-blk-pci,drive=disk0,bootindex=0"}, ""},
+		{Config{Outbound: true}, []string{"user,id=net0,ipv6=off"}, "restrict"},
+	} {
+		args := arguments(c.config, arch{}, d)
+		for _, want := range c.want {
+			if !slices.Contains(args, want) {
+				t.Errorf("%+v: %q lacks %q", c.config, args, want)
+			}
+		}
+		if text := strings.Join(args, " "); c.not != "" && strings.Contains(text, c.not) {
+			t.Errorf("%+v: %q has %q", c.config, args, c.not)
+		}
+	}
+}
+
+// TestRunLogs: what the guest prints is also in the log.
+func TestRunLogs(t *testing.T) {
+	t.Parallel()
+	c := config(t, guest(t, nil, "on both\r\n", guestOff))
+	var err error
+	c.Log, err = os.Create(filepath.Join(t.TempDir(), "log"))
+	must(t, err)
+	defer c.Log.Close()
+	var out bytes.Buffer
+	c.Stdout, c.Stderr = &out, &out
+	must(t, Run(t.Context(), c))
+	saved, err := os.ReadFile(c.Log.Name())
+	if err != nil || !bytes.Contains(saved, []byte("on both\r\n")) ||
+		!strings.Contains(out.String(), "on both\r\n") {
+		t.Errorf("%v: saved %q, shown %q", err, saved, out.String())
 	}
 }
