@@ -87,7 +87,7 @@ var mayImport = map[string][]string{
 	"telemetry": {"history", "progress", "report", "safetext"},
 	"report":    {"bytesize", "graph", "history", "progress", "safetext"},
 	"lint":      {"atomicfile", "confined", "graph", "manifest", "workspace"},
-	"scaffold":  {"confined", "errkind", "manifest", "workspace"},
+	"scaffold":  {"confined", "errkind", "lint", "manifest", "workspace"},
 	"settings": {
 		"build", "bytesize", "cachedir", "ciservice", "confined", "engine", "errkind", "manifest",
 		"remote", "sdk", "workspace",

@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"buildsys/internal/errkind"
 	"buildsys/internal/scaffold"
 )
 
@@ -41,18 +40,17 @@ func newNewVariant(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "variant NAME [PACKAGE...]",
 		Short: "Write variants/NAME with a manifest",
-		Long: `Writes variants/NAME/Cargo.toml with the named packages in the image, or as a copy
-of another variant: --from, or BUILDSYS_VARIANT. A name is platform-runtime,
-optionally followed by -version and -flavor. Existing files are not touched.
-Prints the names of the files.`,
+		Long: `Writes variants/NAME/ as a copy of another variant, with the named packages in the
+image beside those of the other: --from, BUILDSYS_VARIANT, or the only one. So an
+image like one that boots to a shell does so as well. In a tree without variants
+the image has the named packages. A name is platform-runtime, optionally followed
+by -version and -flavor. Existing files are not touched. Prints the names of the
+files.`,
 		Args: usage(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, _, err := a.resolve()
 			if err != nil {
 				return err
-			}
-			if from != "" && len(args) > 1 {
-				return errkind.Usagef("name packages or a variant to copy, not both")
 			}
 			return a.write(scaffold.Variant(c.Root, args[0], args[1:], cmp.Or(from, c.Variant)))
 		},

@@ -73,7 +73,7 @@ func fixFile(root, name string, fixes []Fix) (text string, err error) {
 	}
 	after := string(before)
 	for _, one := range fixes {
-		if after, err = one.apply(after); err != nil {
+		if after, err = one.Apply(after); err != nil {
 			return "", err
 		}
 	}
@@ -83,7 +83,8 @@ func fixFile(root, name string, fixes []Fix) (text string, err error) {
 	return string(diff.Diff(name, before, name, []byte(after))), nil
 }
 
-func (f Fix) apply(text string) (string, error) {
+// Apply makes the change in the text of a file. It fails if that would change more.
+func (f Fix) Apply(text string) (string, error) {
 	if f.LF {
 		return strings.ReplaceAll(text, "\r\n", "\n"), nil
 	}

@@ -132,7 +132,7 @@ func TestParseSpec(t *testing.T) {
 			{"skiff-tools", 29, nil, []Need{{"skiff-foo-devel", 30, false}}, true},
 		},
 		BuildRequires: []Need{{"skiff-libc-devel", 15, false}},
-		Installed: []Installed{{Line: 37, unknown: true}},
+		Installed:     []Installed{{Line: 37, unknown: true}},
 		Sources: []Source{
 			{"Source0", "foo.tgz", 11, false}, {"Source1", "config-fast", 12, true}, {"Source1",
 				"config-small", 12, true},

@@ -1,5 +1,6 @@
-// Package scaffold writes new directories of a tree in the style of the existing ones: the
-// manifest, spec and files of a package, or the manifest of a variant. It changes no existing file.
+// Package scaffold writes new trees, and new directories of a tree in the style of the existing
+// ones: the manifest, spec and files of a package, or the manifest of a variant. It changes no
+// existing file.
 // Package cli calls it for the commands below "new", and for the names that a shell completes.
 package scaffold
 
@@ -19,6 +20,7 @@ import (
 
 	"buildsys/internal/confined"
 	"buildsys/internal/errkind"
+	"buildsys/internal/lint"
 	"buildsys/internal/manifest"
 	"buildsys/internal/workspace"
 )
@@ -47,8 +49,9 @@ func Package(root, name string) (*Skeleton, error) {
 	return n, err
 }
 
-// Variant returns a variant with the named packages in its image or, if there are none, a copy of
-// the variant from with another name.
+// Variant returns a copy of the variant from with another name, and with the named packages in its
+// image beside those of the other. Without from it is a copy of the only variant of the tree; where
+// there is none, it has the named packages.
 func Variant(root, name string, packages []string, from string) (*Skeleton, error) {
 	platform, rest, _ := strings.Cut(name, "-")
 	if manifest.ValidName(name) && (platform == "" || strings.HasPrefix(rest+"-", "-")) {
@@ -56,13 +59,17 @@ func Variant(root, name string, packages []string, from string) (*Skeleton, erro
 			"optionally followed by -version and -flavor", name)
 	}
 	n, err := newSkeleton(root, "variants", name)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
-	case len(packages) > 0:
+	}
+	others := ManifestsBelow(root, "variants")
+	if from == "" && len(others) == 1 {
+		from = others[0]
+	}
+	if from == "" && len(packages) > 0 && len(others) == 0 {
 		return n, n.addVariant(packages)
 	}
-	return n, n.copyVariant(from)
+	return n, n.copyVariant(from, packages)
 }
 
 func newSkeleton(root, parent, name string) (*Skeleton, error) {
@@ -208,7 +215,7 @@ Summary: What NAME is, in a line
 License: Apache-2.0
 Source0: NAME.conf
 
-# BuildRequires: %%{_cross_os}OTHER-devel (one percent sign when this is no comment)
+%dnl BuildRequires: %{_cross_os}OTHER-devel
 
 %description
 %{summary}.
@@ -252,10 +259,11 @@ func (n *Skeleton) addVariant(packages []string) error {
 // crateName matches the line of a manifest with the name of the crate.
 var crateName = regexp.MustCompile(`(?m)^name\s*=\s*"[^"]*"`)
 
-// copyVariant adds the files of a copy of a variant with another name.
-func (n *Skeleton) copyVariant(from string) error {
+// copyVariant adds the files of a copy of a variant with another name and more packages.
+func (n *Skeleton) copyVariant(from string, packages []string) error {
 	if from == "" {
-		return errkind.Usagef("name the packages of the image, or with --from a variant to copy")
+		return errkind.Usagef("name a variant to copy with --from; %s",
+			manifest.NameHint("", ManifestsBelow(n.root, "variants")))
 	}
 	data, err := n.read("variants", from)
 	if err != nil {
@@ -265,8 +273,13 @@ func (n *Skeleton) copyVariant(from string) error {
 	if at == nil {
 		return errkind.Usagef("variants/%s/Cargo.toml has no name of a crate to replace", from)
 	}
-	n.add("Cargo.toml", "%s", slices.Concat(data[:at[0]], fmt.Appendf(nil, "name = %q", n.crate),
-		data[at[1]:]))
+	text := string(slices.Concat(data[:at[0]], fmt.Appendf(nil, "name = %q", n.crate), data[at[1]:]))
+	for _, name := range packages {
+		if text, err = n.include(text, name); err != nil {
+			return err
+		}
+	}
+	n.add("Cargo.toml", "%s", text)
 	for _, name := range append(n.cargoFiles(from), workspace.TemplateName) {
 		if text, err := n.file("variants", from, name); err == nil && filepath.IsLocal(name) {
 			n.add(name, "%s", text)
@@ -276,13 +289,47 @@ func (n *Skeleton) copyVariant(from string) error {
 	return nil
 }
 
+// includedList matches the beginning of the list of an image's packages.
+var includedList = regexp.MustCompile(`(?m)^included-packages\s*=\s*\[[ \t]*(\r?\n)?`)
+
+// include returns the manifest of a variant with one more package. One that is there already is left
+// as it is.
+func (n *Skeleton) include(text, name string) (string, error) {
+	data, err := n.read("packages", name)
+	if err != nil {
+		return "", err
+	}
+	p, _ := manifest.ParsePackage("", data, manifest.Rules{Lenient: true})
+	crate := cmp.Or(p.Crate, notInCrates.Replace(name))
+	// Other commands report what is wrong with it.
+	before, _ := manifest.ParseVariant("", []byte(text), manifest.Rules{Lenient: true})
+	if !slices.Contains(before.IncludedPackages, name) {
+		at := includedList.FindStringSubmatchIndex(text)
+		if at == nil {
+			return "", errkind.Usagef("the manifest to copy has no included-packages to add %q to", name)
+		}
+		line := fmt.Sprintf("%q, ", name)
+		if at[2] >= 0 {
+			line = fmt.Sprintf("    %q,\n", name)
+		}
+		text = text[:at[1]] + line + text[at[1]:]
+	}
+	needed := func(d manifest.Dependency) bool { return path.Base(d.Path) == name }
+	if slices.ContainsFunc(before.BuildDeps, needed) {
+		return text, nil
+	}
+	return lint.Fix{Table: "build-dependencies",
+		Line: fmt.Sprintf("%s = { path = %q }", crate, "../../packages/"+name)}.Apply(text)
+}
+
 func (n *Skeleton) variantNotes() {
 	if data, err := n.file("variants", "Cargo.toml"); err == nil &&
 		bytes.Contains(data, []byte("[workspace]")) {
 		n.notes = append(n.notes, fmt.Sprintf("add %q to the members in variants/Cargo.toml, for cargo",
 			n.name))
 	}
-	n.notes = append(n.notes, "buildsys build-variant "+n.name)
+	n.notes = append(n.notes, "buildsys build-variant "+n.name, "buildsys boot "+n.name+
+		" (leave with Ctrl-A X)")
 }
 
 // Write creates the whole directory or nothing. It returns its files and what to do next.
