@@ -1,24 +1,40 @@
-// ciexamples_test: the examples for CI services are YAML, and the commands in them can be typed.
+// ciexamples_test: the examples for CI services, and the files that init writes for them, are YAML,
+// and the commands in them can be typed.
 
 package cli
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"buildsys/internal/scaffold"
 )
 
 var (
 	ciCommand    = regexp.MustCompile(`bin/buildsys (.*)`)
-	ciExpression = regexp.MustCompile(`\$\{\{.*?\}\}|"\$ARCH"`)
+	ciExpression = regexp.MustCompile(`\$\{\{.*?\}\}|"\$ARCH"|"\$\{BUILDSYS_CI_ARCH\}"`)
 )
 
 func TestCIExamples(t *testing.T) {
-	for _, service := range []string{"github", "gitlab"} {
-		data, err := os.ReadFile("../../ci/" + service + "/images.yml")
+	files := []string{"../../ci/github/images.yml", "../../ci/gitlab/images.yml"}
+	for service, file := range map[string]string{"github": ".github/workflows/images.yml",
+		"gitlab": ".gitlab-ci.yml", "codebuild": "buildspec.yml"} {
+		tree, err := scaffold.Tree(t.TempDir(), scaffold.TreeOptions{Name: "os", CI: service})
+		if err == nil {
+			_, err = tree.Write()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, filepath.Join(tree.Dir, file))
+	}
+	for _, service := range files {
+		data, err := os.ReadFile(service)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -56,7 +56,7 @@ func testSecureBoot(t *testing.T, arch string, v secureVariant) {
 	noSecret(t, keys, dir, filepath.Join(root, "build/logs", arch),
 		filepath.Join(root, "build/state", arch))
 
-	r = buildsys(t, root, env, "boot", "--arch", arch, "--timeout", bootLimit.String(), "--check",
+	r = buildsys(t, root, env, "boot", "--arch", arch, "--accel", "tcg", "--timeout", bootLimit.String(), "--check",
 		v.name)
 	r.must(t, 0)
 	console, err := os.ReadFile(filepath.Join(root, "build/logs", arch, "boot-"+v.name+".log"))

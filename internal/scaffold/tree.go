@@ -160,8 +160,8 @@ func (t *NewTree) Write() (names []string, err error) {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		if _, err := os.Lstat(filepath.Join(t.Dir, name)); err == nil {
-			return nil, errkind.Usagef("%s already exists in %s, and nothing is overwritten", name, t.Dir)
+		if at := t.inTheWay(name); at != "" {
+			return nil, errkind.Usagef("%s already exists in %s, and nothing is overwritten", at, t.Dir)
 		}
 	}
 	if err := os.MkdirAll(t.Dir, 0o755); err != nil {
@@ -176,6 +176,17 @@ func (t *NewTree) Write() (names []string, err error) {
 		}
 	}
 	return names, nil
+}
+
+// inTheWay returns what is there in the place of a file, or of a directory that it is in, or "".
+func (t *NewTree) inTheWay(name string) string {
+	for at := name; at != "."; at = path.Dir(at) {
+		info, err := os.Lstat(filepath.Join(t.Dir, at))
+		if err == nil && (at == name || !info.IsDir()) {
+			return at
+		}
+	}
+	return ""
 }
 
 // write creates one file.
