@@ -10,7 +10,8 @@ import "embed"
 //go:embed Dockerfile tools macros sdk twoliter
 var Recipe embed.FS
 
-// Base holds the packages of Skiff that a new tree begins with: what any image needs, and a console.
+// Base holds the packages of Skiff that a new tree begins with: what any image needs, and a
+// console.
 //
 //go:embed packages/busybox packages/console packages/filesystem packages/findutils packages/grub
 //go:embed packages/kernel packages/linux-headers packages/musl packages/release

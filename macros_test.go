@@ -93,7 +93,8 @@ func TestMacroPage(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("# Macros for specs\n\nMade from `macros/`; do not edit. Values are those of " +
 		"x86_64, where `ARCH` stands for\nthe architecture. Besides these, specs have all of " +
-		"rpm's own.\n\n")
+		"rpm's own. A tree without a recipe may\nadd macros, or have others, in a `macros/shared` of " +
+		"its own, which is read after these.\n\n")
 	b.WriteString("## What does something\n\n| macro | what it does |\n|---|---|\n")
 	for _, name := range names {
 		if !strings.HasPrefix(name, "_") && macroHelp[name] != "" {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"strings"
 	"time"
@@ -115,30 +116,40 @@ func (a *app) boot(ctx context.Context, c build.Config, s *build.Session, o boot
 	}
 	machine := vm.Config{
 		Arch: c.Arch, Image: image, DataImage: data, MemoryMiB: o.memory, Accel: o.accel,
-		Firmware: firmware, SecureBoot: certificates, Outbound: o.outbound,
+		Firmware: firmware, SecureBoot: certificates,
 		Stdin: a.sys.Stdin, Stdout: a.sys.terminal.stdout, Stderr: a.sys.terminal.stderr,
 	}
+	if machine.Network, err = o.network(); err != nil {
+		return err
+	}
+	log, err := s.CreateBootLog()
+	if err != nil {
+		return errkind.BadEnvironment(err)
+	}
+	defer log.Close()
+	a.announce(ctx, &machine, c.Variant, log.Name())
+	if o.check {
+		return errors.Join(a.bootCheck(ctx, c, machine, o.timeout, log), log.Close())
+	}
+	fmt.Fprintln(a.sys.Stderr, "leave with Ctrl-A X; Ctrl-C and all other keys go to the system")
+	return errors.Join(vmError(vm.Run(ctx, machine, log)), log.Close())
+}
+
+// network returns the network that the flags ask for.
+func (o bootOptions) network() (n vm.Network, err error) {
 	for _, text := range o.forwards {
 		f, err := vm.ParseForward(text)
 		if err != nil {
-			return errkind.Usagef("--forward: %w", err)
+			return n, errkind.Usagef("--forward: %w", err)
 		}
-		machine.Forwards = append(machine.Forwards, f)
+		n.Forwards = append(n.Forwards, f)
 	}
-	if machine.Log, err = s.CreateBootLog(); err != nil {
-		return errkind.BadEnvironment(err)
-	}
-	defer machine.Log.Close()
-	a.announce(ctx, &machine, c.Variant)
-	if o.check {
-		return errors.Join(a.bootCheck(ctx, c, machine, o.timeout), machine.Log.Close())
-	}
-	fmt.Fprintln(a.sys.Stderr, "leave with Ctrl-A X; Ctrl-C and all other keys go to the system")
-	return errors.Join(vmError(vm.Run(ctx, machine)), machine.Log.Close())
+	n.Outbound = o.outbound
+	return n, nil
 }
 
 // announce chooses the accelerator, and says what is booted and how.
-func (a *app) announce(ctx context.Context, m *vm.Config, variant string) {
+func (a *app) announce(ctx context.Context, m *vm.Config, variant, log string) {
 	why := ""
 	if m.Accel == "auto" {
 		m.Accel, why = vm.Accelerator(ctx, *m)
@@ -148,11 +159,11 @@ func (a *app) announce(ctx context.Context, m *vm.Config, variant string) {
 	}
 	w := a.sys.Stderr
 	fmt.Fprintf(w, "booting %s for %s with the accelerator %s%s\n", variant, m.Arch, m.Accel, why)
-	fmt.Fprintf(w, "image %s\nconsole saved in %s\n", m.Image, m.Log.Name())
-	for _, f := range m.Forwards {
+	fmt.Fprintf(w, "image %s\nconsole saved in %s\n", m.Image, log)
+	for _, f := range m.Network.Forwards {
 		fmt.Fprintf(w, "forwarding %s\n", f)
 	}
-	if m.Outbound {
+	if m.Network.Outbound {
 		fmt.Fprintln(w, "the system can connect to this machine, and to whatever that reaches")
 	}
 }
@@ -181,13 +192,13 @@ func enrolled(c build.Config, bios bool) (*uefi.Certificates, error) {
 
 // bootCheck waits for the ready line.
 func (a *app) bootCheck(ctx context.Context, c build.Config, machine vm.Config,
-	timeout time.Duration) error {
+	timeout time.Duration, log io.Writer) error {
 	name := regexp.QuoteMeta(strings.ToUpper(c.Image.Name))
 	result, err := vm.Check(ctx, machine, vm.CheckOptions{
 		Ready:   regexp.MustCompile(`^` + name + ` READY`),
 		Fail:    regexp.MustCompile(`Kernel panic|^` + name + ` FAILED`),
 		Timeout: timeout,
-		Console: machine.Log,
+		Console: log,
 	})
 	if err != nil {
 		return vmError(err)

@@ -59,7 +59,7 @@ func (a *app) initTree(ctx context.Context, t *scaffold.NewTree, vcs, dir string
 		return err
 	}
 	if err := a.initRepository(ctx, t.Dir, vcs); err != nil {
-		return errkind.BadEnvironment(fmt.Errorf("the tree is written, but is no git repository: %w", err))
+		return errkind.Environmentf("the tree is written, but is no git repository: %w", err)
 	}
 	fmt.Fprintf(a.sys.Stderr, "wrote %d files for the OS %s\n", len(files), t.Name)
 	cd := ""

@@ -73,7 +73,8 @@ func testSample(t *testing.T, arch string, ways ...boots) {
 	before := staged(t, root)
 	for _, way := range ways {
 		name := way.variant + "/UEFI"
-		flags := []string{"boot", "--arch", arch, "--accel", "tcg", "--timeout", bootLimit.String(), "--check",
+		flags := []string{"boot", "--arch", arch, "--accel", "tcg", "--check",
+			"--timeout", bootLimit.String(),
 			way.variant}
 		if way.bios {
 			name, flags = way.variant+"/BIOS", append(flags, "--bios")

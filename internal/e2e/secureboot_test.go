@@ -56,8 +56,8 @@ func testSecureBoot(t *testing.T, arch string, v secureVariant) {
 	noSecret(t, keys, dir, filepath.Join(root, "build/logs", arch),
 		filepath.Join(root, "build/state", arch))
 
-	r = buildsys(t, root, env, "boot", "--arch", arch, "--accel", "tcg", "--timeout", bootLimit.String(), "--check",
-		v.name)
+	r = buildsys(t, root, env, "boot", "--arch", arch, "--accel", "tcg", "--check",
+		"--timeout", bootLimit.String(), v.name)
 	r.must(t, 0)
 	console, err := os.ReadFile(filepath.Join(root, "build/logs", arch, "boot-"+v.name+".log"))
 	if err != nil || !bytes.Contains(console, []byte("UEFI Secure Boot is enabled")) {

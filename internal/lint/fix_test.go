@@ -33,7 +33,7 @@ func TestAddLine(t *testing.T) {
 		"a table in a text": {"x = '''\n[build-dependencies]\n'''\n", "", "by hand"},
 		"no TOML":           {"[build-dependencies\n", "", "toml"},
 	} {
-		got, err := fix.apply(tt.before)
+		got, err := fix.Apply(tt.before)
 		switch {
 		case tt.fault != "" && (err == nil || !strings.Contains(err.Error(), tt.fault)):
 			t.Errorf("%s: error %v, want %q", name, err, tt.fault)

@@ -292,8 +292,8 @@ func (n *Skeleton) copyVariant(from string, packages []string) error {
 // includedList matches the beginning of the list of an image's packages.
 var includedList = regexp.MustCompile(`(?m)^included-packages\s*=\s*\[[ \t]*(\r?\n)?`)
 
-// include returns the manifest of a variant with one more package. One that is there already is left
-// as it is.
+// include returns the manifest of a variant with one more package. One that is there already is
+// left as it is.
 func (n *Skeleton) include(text, name string) (string, error) {
 	data, err := n.read("packages", name)
 	if err != nil {

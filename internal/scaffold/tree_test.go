@@ -56,8 +56,8 @@ func TestTreeHasItsOwnNames(t *testing.T) {
 	}
 }
 
-// TestSharedTree: with Skiff's prefix the base packages are those of this repository by the byte and
-// by their modes, which enter keys, and the tree has no macros of its own.
+// TestSharedTree: with Skiff's prefix the base packages are those of this repository, by bytes and
+// by modes, which enter keys, and the tree has no macros of its own.
 func TestSharedTree(t *testing.T) {
 	dir := newTree(t, filepath.Join(t.TempDir(), "x"), TreeOptions{Prefix: SharedPrefix, CI: "none"})
 	all := texts(t, dir)

@@ -85,7 +85,8 @@ func probe(ctx context.Context, c Config) error {
 		_ = cmd.Process.Kill()      // one that hangs in the kernel does not end:
 		return context.Cause(limit) // nobody waits for it
 	}
-	if first, _, _ := strings.Cut(strings.TrimSpace(stderr.String()), "\n"); err != nil && first != "" {
+	first, _, _ := strings.Cut(strings.TrimSpace(stderr.String()), "\n")
+	if err != nil && first != "" {
 		return errors.New(safetext.Line(first))
 	}
 	return err

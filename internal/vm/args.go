@@ -127,10 +127,10 @@ func arguments(c Config, a arch, disks []disk) []string {
 	}
 	for i, d := range disks {
 		of := d.arguments(i)
-		if i == 0 && c.hasNetwork() { // UEFI can boot from the network by itself
+		if i == 0 && c.Network.any() { // UEFI can boot from the network by itself
 			of[len(of)-1] += ",bootindex=0"
 		}
 		args = append(args, of...)
 	}
-	return append(args, networkArguments(c)...)
+	return append(args, c.Network.arguments()...)
 }

@@ -45,20 +45,27 @@ func (f Forward) String() string {
 	return fmt.Sprintf("%s:%d to port %d of the guest", f.Address, f.Host, f.Guest)
 }
 
-func (c Config) hasNetwork() bool { return c.Outbound || len(c.Forwards) > 0 }
+// Network is the network of a machine. The zero value is none.
+type Network struct {
+	Forwards []Forward
+	// Outbound lets the guest reach whatever this host does, and this host's own servers as 10.0.2.2.
+	// Without it the guest reaches nobody.
+	Outbound bool
+}
 
-// networkArguments returns the options for the network. A restricted one lets the guest reach
-// nobody: not this host, nor what this host reaches. The card brings no program for the firmware,
-// which would try to boot from the network.
-func networkArguments(c Config) []string {
-	if !c.hasNetwork() {
+func (n Network) any() bool { return n.Outbound || len(n.Forwards) > 0 }
+
+// arguments returns the options for the network. The card brings no program for the firmware, which
+// would try to boot from the network.
+func (n Network) arguments() []string {
+	if !n.any() {
 		return nil
 	}
 	netdev := "user,id=net0,ipv6=off,restrict=on"
-	if c.Outbound {
+	if n.Outbound {
 		netdev = "user,id=net0,ipv6=off"
 	}
-	for _, f := range c.Forwards {
+	for _, f := range n.Forwards {
 		netdev += fmt.Sprintf(",hostfwd=tcp:%s:%d-:%d", f.Address, f.Host, f.Guest)
 	}
 	return []string{"-netdev", netdev, "-device", "virtio-net-pci,netdev=net0,romfile="}

@@ -41,16 +41,12 @@ type Config struct {
 	CPU        string // QEMU's name of the processor model; default: one that fits Arch and Accel
 	Accel      string // default Emulation; see Accelerator
 	Program    string // default qemu-system-<arch>
-	// Forwards are ports of this host that lead to the guest. The guest reaches nobody, unless
-	// Outbound lets it reach whatever this host does, and this host's own servers as 10.0.2.2.
-	Forwards []Forward
-	Outbound bool
+	Network    Network
 	// TempDir is where compressed images are expanded (sparse, 1-3 GiB); default os.TempDir().
 	TempDir string
 
 	Stdin          io.Reader // Run only; a terminal should be given as *os.File
 	Stdout, Stderr io.Writer // Run only
-	Log            *os.File  // Run only: receives what the guest prints; may be nil
 }
 
 // Firmware is what the machine starts with. The zero value is the distribution's UEFI firmware.
@@ -63,8 +59,9 @@ type Firmware struct {
 const stopGrace = 5 * time.Second
 
 // Run runs the machine with its serial console on Stdin and Stdout until it powers off, the user
-// leaves with Ctrl-A X, or ctx ends. QEMU itself puts a terminal into raw mode and back.
-func Run(ctx context.Context, c Config) (err error) {
+// leaves with Ctrl-A X, or ctx ends. QEMU itself puts a terminal into raw mode and back. What the
+// guest prints is also in log, which may be nil.
+func Run(ctx context.Context, c Config, log *os.File) (err error) {
 	m, err := prepare(ctx, c)
 	if err != nil {
 		return err
@@ -73,8 +70,8 @@ func Run(ctx context.Context, c Config) (err error) {
 	// As "mon:stdio", with a log.
 	console := "stdio,id=console,mux=on,signal=off"
 	var files []*os.File
-	if c.Log != nil {
-		console, files = console+",logfile=/dev/fd/3", []*os.File{c.Log}
+	if log != nil {
+		console, files = console+",logfile=/dev/fd/3", []*os.File{log}
 	}
 	cmd := exec.CommandContext(ctx, m.program, append(m.args, "-chardev", console,
 		"-serial", "chardev:console", "-mon", "chardev=console")...)

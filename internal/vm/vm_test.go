@@ -207,7 +207,7 @@ func TestRun(t *testing.T) {
 	var out bytes.Buffer
 	c := config(t, guest(t, nil, "interactive\r\n", guestOff))
 	c.Stdout, c.Stderr = &out, &out
-	if err := Run(t.Context(), c); err != nil {
+	if err := Run(t.Context(), c, nil); err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
 	if !strings.Contains(out.String(), "interactive\r\n") {
@@ -216,7 +216,7 @@ func TestRun(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	c = config(t, guest(t, nil, "booting\r\n", guestHang))
 	c.Stdout = onWrite(cancel)
-	if err := Run(ctx, c); !errors.Is(err, context.Canceled) {
+	if err := Run(ctx, c, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: error %v", err)
 	}
 }
@@ -380,12 +380,12 @@ func TestConsole(t *testing.T) {
 
 func TestMissing(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	err := Run(t.Context(), Config{Arch: "aarch64"})
+	err := Run(t.Context(), Config{Arch: "aarch64"}, nil)
 	const want = "qemu-system-aarch64 is not installed: install qemu-system-arm (its name in Debian)"
 	if !errors.Is(err, ErrMissing) || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
 	}
-	err = Run(t.Context(), Config{Arch: "riscv64"})
+	err = Run(t.Context(), Config{Arch: "riscv64"}, nil)
 	if err == nil || errors.Is(err, ErrMissing) {
 		t.Errorf("an unknown architecture: %v", err)
 	}
@@ -406,7 +406,8 @@ func TestAccelerator(t *testing.T) {
 	if host == "" || runtime.GOOS != "linux" {
 		t.Skip("for Linux on x86_64 and aarch64")
 	}
-	defer func(device string, d time.Duration) { kvmDevice, probeTime = device, d }(kvmDevice, probeTime)
+	device, limit := kvmDevice, probeTime
+	defer func() { kvmDevice, probeTime = device, limit }()
 	dir := t.TempDir()
 	kvm := filepath.Join(dir, "kvm")
 	must(t, os.WriteFile(kvm, nil, 0o600))
@@ -442,8 +443,9 @@ func TestParseForward(t *testing.T) {
 	for text, want := range map[string]string{
 		"8080:80": "127.0.0.1:8080 to port 80 of the guest", "0.0.0.0:1:65535": "0.0.0.0:1 to port " +
 			"65535 of the guest",
-		"80": "", "0:80": "", "80:0": "", "80:65536": "", "-1:80": "", "a:80": "", "": "", "::1:80:80": "",
-		"localhost:80:80": "", "1.2.3.4:80:80,restrict=off": "", "1:2:3:4": "", "80:+80": "",
+		"80": "", "0:80": "", "80:0": "", "80:65536": "", "-1:80": "", "a:80": "", "": "",
+		"::1:80:80": "", "localhost:80:80": "", "1.2.3.4:80:80,restrict=off": "",
+		"1:2:3:4": "", "80:+80": "",
 	} {
 		f, err := ParseForward(text)
 		if got := f.String(); (err == nil) != (want != "") || err == nil && got != want {
@@ -459,25 +461,25 @@ func TestNetworkArguments(t *testing.T) {
 	must(t, err)
 	d := []disk{{file: "/os.img", format: "raw"}}
 	for _, c := range []struct {
-		config Config
-		want   []string
-		not    string
+		network Network
+		want    []string
+		not     string
 	}{
-		{Config{}, nil, "net"},
-		{Config{Forwards: []Forward{f, f}}, []string{
+		{Network{}, nil, "net"},
+		{Network{Forwards: []Forward{f, f}}, []string{
 			"user,id=net0,ipv6=off,restrict=on,hostfwd=tcp:127.0.0.1:8080-:80," +
 				"hostfwd=tcp:127.0.0.1:8080-:80",
 			"virtio-net-pci,netdev=net0,romfile=", "virtio-blk-pci,drive=disk0,bootindex=0"}, ""},
-		{Config{Outbound: true}, []string{"user,id=net0,ipv6=off"}, "restrict"},
+		{Network{Outbound: true}, []string{"user,id=net0,ipv6=off"}, "restrict"},
 	} {
-		args := arguments(c.config, arch{}, d)
+		args := arguments(Config{Network: c.network}, arch{}, d)
 		for _, want := range c.want {
 			if !slices.Contains(args, want) {
-				t.Errorf("%+v: %q lacks %q", c.config, args, want)
+				t.Errorf("%+v: %q lacks %q", c.network, args, want)
 			}
 		}
 		if text := strings.Join(args, " "); c.not != "" && strings.Contains(text, c.not) {
-			t.Errorf("%+v: %q has %q", c.config, args, c.not)
+			t.Errorf("%+v: %q has %q", c.network, args, c.not)
 		}
 	}
 }
@@ -486,14 +488,13 @@ func TestNetworkArguments(t *testing.T) {
 func TestRunLogs(t *testing.T) {
 	t.Parallel()
 	c := config(t, guest(t, nil, "on both\r\n", guestOff))
-	var err error
-	c.Log, err = os.Create(filepath.Join(t.TempDir(), "log"))
+	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	must(t, err)
-	defer c.Log.Close()
+	defer log.Close()
 	var out bytes.Buffer
 	c.Stdout, c.Stderr = &out, &out
-	must(t, Run(t.Context(), c))
-	saved, err := os.ReadFile(c.Log.Name())
+	must(t, Run(t.Context(), c, log))
+	saved, err := os.ReadFile(log.Name())
 	if err != nil || !bytes.Contains(saved, []byte("on both\r\n")) ||
 		!strings.Contains(out.String(), "on both\r\n") {
 		t.Errorf("%v: saved %q, shown %q", err, saved, out.String())
