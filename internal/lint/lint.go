@@ -145,7 +145,7 @@ func Tree(ws *workspace.Workspace, fallback fs.FS, arches ...string) ([]Finding,
 				"_cross_arch": {values: []string{arch}}}
 		}
 		l := newLinter(ws, base, arch)
-		l.unzip = hasUnzip(ws.FS, fallback)
+		l.unzip, l.identified = hasUnzip(ws.FS, fallback), wantsOSRelease(ws)
 		l.look(texts)
 		runs, unused = append(runs, l.findings), append(unused, l.unused)
 	}
@@ -294,13 +294,6 @@ func (m macros) readDir(tree fs.FS, wanted func(name string) bool) error {
 	return nil
 }
 
-func b2i(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
-}
-
 // linter holds a tree's specs and the findings for one architecture.
 type linter struct {
 	ws        *workspace.Workspace
@@ -314,9 +307,11 @@ type linter struct {
 	brought   map[string]bool    // packages that some need without declaring it
 	owners    map[string]bool    // users and groups, and whether a package may make them
 	unzip     bool               // the SDK may have unzip
-	broken    []breakage
-	findings  []Finding
-	unused    []Finding // valid only if every architecture finds the same
+	// identified says that every image must have /usr/lib/os-release.
+	identified bool
+	broken     []breakage
+	findings   []Finding
+	unused     []Finding // valid only if every architecture finds the same
 }
 
 // owned is an RPM with the package that makes it.

@@ -3,20 +3,37 @@
 package lint
 
 import (
+	"bytes"
+	"errors"
+	"io/fs"
 	"path"
 	"strings"
 
+	"buildsys/internal/confined"
 	"buildsys/internal/workspace"
 )
 
 // osRelease is the file that the recipe of images completes, so that none can be made without it.
 const osRelease = "/usr/lib/os-release"
 
+// wantsOSRelease reports whether the recipe of images is known to want that file: the one inside
+// buildsys does, and so does a tree's own whose tool speaks of it. Foreign trees have others.
+func wantsOSRelease(ws *workspace.Workspace) bool {
+	if ws.Foreign() {
+		return false
+	}
+	if _, err := fs.Lstat(ws.FS, "Dockerfile"); errors.Is(err, fs.ErrNotExist) {
+		return true
+	}
+	tool, err := confined.ReadIn(ws.FS, "tools/image/rpm2img", maxFile)
+	return err == nil && bytes.Contains(tool, []byte(osRelease))
+}
+
 // checkOSRelease reports a variant no package of which can install /usr/lib/os-release: its image
-// cannot be made. It is silent where that cannot be known. Foreign trees have recipes of their own.
+// cannot be made. It is silent where that cannot be known.
 func (l *linter) checkOSRelease(name string, closure []string) {
 	v := l.ws.Variants[name]
-	if l.ws.Foreign() || l.others || len(v.IncludedPackages) == 0 {
+	if !l.identified || l.others || len(v.IncludedPackages) == 0 {
 		return
 	}
 	for _, pkg := range workspace.Packages(closure) {
