@@ -70,6 +70,9 @@ func (s *Session) Bump(ctx context.Context, want Bump) (Bumped, error) {
 			return Bumped{}, err
 		}
 	}
+	if err := upstream.CheckVersion(want.Version); err != nil {
+		return Bumped{}, err
+	}
 	result := Bumped{Old: named.Version, New: want.Version}
 	order := rpm.Compare(want.Version, named.Version)
 	switch {

@@ -50,7 +50,14 @@ func (s *Session) newProver(name string, want Proofs) (*prover, error) {
 			return nil, errkind.Usagef("--key %s: %w", file, err)
 		}
 	}
-	return p, p.addOwnKeys(name)
+	if err := p.addOwnKeys(name); err != nil {
+		return nil, err
+	}
+	if want.Signature != "" && p.keys.Len() == 0 {
+		return nil, errkind.Usagef("--signature needs the signer's public key: give it with --key, or " +
+			"put it into the package")
+	}
+	return p, nil
 }
 
 // addOwnKeys adds the public keys that the package itself has.
@@ -88,7 +95,11 @@ func (p *prover) prove(ctx context.Context, moves []upstream.Move, learnt []fetc
 		one := LearntSource{Name: m.To.Name(), SHA512: learnt[i].SHA512, Size: learnt[i].Size}
 		proofs, err := p.proofs(ctx, moves, learnt, i)
 		if err != nil {
-			faults = append(faults, errkind.Wrap(errkind.Integrity, fmt.Errorf("%s: %w", one.Name, err)))
+			kind := errkind.Of(err)
+			if kind == errkind.Unexpected {
+				kind = errkind.Integrity
+			}
+			faults = append(faults, errkind.Wrap(kind, fmt.Errorf("%s: %w", one.Name, err)))
 		}
 		_, isSignature := upstream.SignatureOf(one.Name)
 		switch {
@@ -140,10 +151,6 @@ func (p *prover) proofs(ctx context.Context, moves []upstream.Move, learnt []fet
 func (p *prover) asked(ctx context.Context, m upstream.Move, l fetch.Learnt) (proofs []string,
 	err error) {
 	if p.want.Signature != "" {
-		if p.keys.Len() == 0 {
-			return nil, errkind.Usagef("--signature needs the signer's public key: give it with --key, or " +
-				"put it into the package")
-		}
 		at, mine := p.want.Signature, true
 		if !strings.Contains(at, "://") {
 			at, mine = m.To.URL+at, false
