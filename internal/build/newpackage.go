@@ -4,6 +4,7 @@ package build
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -72,8 +73,8 @@ func (s *Session) upstream(ctx context.Context, name, from string) (up scaffold.
 		return up, nil, err
 	}
 	up.Data, err = confined.Path{Name: from}.Read(maxOwnArchive)
-	return up, []string{"the archive becomes a file of the tree; name its URL with --from to have it " +
-		"fetched instead"}, errkind.BadUsage(err)
+	return up, []string{"the archive becomes a file of the tree; name its URL with --from to have " +
+		"it fetched instead"}, errkind.BadUsage(err)
 }
 
 // fromURL fetches an archive.
@@ -113,11 +114,7 @@ func cutExtension(name string) (stem, extension string) {
 // fromGit makes an archive of the commit that a checkout is at.
 func (s *Session) fromGit(ctx context.Context, name, from string) (up scaffold.Upstream,
 	notes []string, err error) {
-	version := ""
-	shot, err := git.Archive(ctx, from, func(shot git.Snapshot) string {
-		version = shot.Version
-		return name
-	})
+	shot, err := git.Archive(ctx, from, name)
 	if errors.Is(err, git.ErrNone) {
 		return up, nil, errkind.Usagef("--from %s: it is no checkout of git with a commit: make an "+
 			"archive of it", from)
@@ -146,9 +143,7 @@ func (s *Session) fromGit(ctx context.Context, name, from string) (up scaffold.U
 	if up.Source, err = survey.Read(ctx, scratch.Name(), name+".tar.gz"); err != nil {
 		return up, nil, err
 	}
-	if version != "" {
-		up.Version = version
-	}
+	up.Version = cmp.Or(shot.Version, up.Version)
 	up.File = fmt.Sprintf("%s-%s.tar.gz", name, up.Version)
 	notes = []string{fmt.Sprintf("%s is commit %s of %s", up.File, shot.Commit, from)}
 	if shot.Dirty {

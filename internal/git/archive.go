@@ -17,7 +17,7 @@ type Snapshot struct {
 
 // Archive returns the files of the commit of the checkout whose top is dir, below a directory. The
 // same commit gives the same bytes. They may have 64 MiB.
-func Archive(ctx context.Context, dir string, prefix func(Snapshot) string) (s Snapshot, err error) {
+func Archive(ctx context.Context, dir, prefix string) (s Snapshot, err error) {
 	c, err := Find(dir)
 	if err != nil {
 		return s, err
@@ -47,7 +47,7 @@ func Archive(ctx context.Context, dir string, prefix func(Snapshot) string) (s S
 	s.Dirty = strings.TrimSpace(changes) != ""
 	options = append(options, "-c", "tar.umask=0022", "-c", "core.attributesFile=/dev/null",
 		"-c", "core.autocrlf=false", "-c", "core.eol=lf")
-	text, err := c.run(ctx, options, "archive", "--format=tar", "--prefix="+prefix(s)+"/", s.Commit)
+	text, err := c.run(ctx, options, "archive", "--format=tar", "--prefix="+prefix+"/", s.Commit)
 	s.Tar = []byte(text)
 	return s, err
 }

@@ -57,13 +57,13 @@ func FromUpstream(tree Tree, name string, from Upstream) (*Skeleton, []string, e
 		return nil, nil, err
 	}
 	if !validVersion.MatchString(from.Version) {
-		return nil, nil, errkind.Usagef("the version of %s is not known, neither by its name nor by what "+
-			"is in it: give the archive a name like %s-1.2.3.tar.gz", from.File, name)
+		return nil, nil, errkind.Usagef("the version of %s is not known, neither by its name nor by "+
+			"what is in it: give the archive a name like %s-1.2.3.tar.gz", from.File, name)
 	}
 	for _, text := range append([]string{from.Top, from.File}, from.Commands...) {
 		if !plainName.MatchString(text) {
-			return nil, nil, errkind.Usagef("%q in %q cannot stand in a spec: letters, digits and . _ + - / "+
-				"can", survey.Line(text), survey.Line(from.File))
+			return nil, nil, errkind.Usagef("%q in %q cannot stand in a spec: letters, digits and . _ + - "+
+				"/ can", survey.Line(text), survey.Line(from.File))
 		}
 	}
 	p := &upstreamPackage{Skeleton: n, tree: tree, from: from, foreign: tree.Foreign(),
@@ -149,8 +149,8 @@ func (p *upstreamPackage) checkTools() {
 	need := tools[p.from.System]
 	if p.from.System == survey.Autotools && !p.from.Prepared {
 		need = []string{"autoconf", "automake", "libtool"}
-		p.unsure = append(p.unsure, "there is no configure, only what it is made of: use an archive of a "+
-			"release, or run autoreconf -fi before it")
+		p.unsure = append(p.unsure, "there is no configure, only what it is made of: use an archive of "+
+			"a release, or run autoreconf -fi before it")
 	}
 	list, err := confined.Path{Root: p.tree.Root, Name: "sdk/packages.list"}.Read(maxFile)
 	if err != nil || p.foreign {
@@ -158,7 +158,8 @@ func (p *upstreamPackage) checkTools() {
 	}
 	for _, tool := range need {
 		if !regexp.MustCompile(`(?m)^` + tool + `(\s|$)`).Match(list) {
-			p.unsure = append(p.unsure, "the SDK of this tree has no "+tool+": add it to sdk/packages.list")
+			p.unsure = append(p.unsure, "the SDK of this tree has no "+tool+
+				": add it to sdk/packages.list")
 		}
 	}
 }

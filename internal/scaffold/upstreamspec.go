@@ -49,7 +49,7 @@ func (p *upstreamPackage) spec() string {
 	line("%%build\n%s\n", build)
 	line("%%install\n%s\n%s", install, p.lists())
 	line("%s", p.files())
-	return strings.ReplaceAll(b.String(), "\n\n\n", "\n\n")
+	return strings.TrimRight(strings.ReplaceAll(b.String(), "\n\n\n", "\n\n"), "\n") + "\n"
 }
 
 // split reports whether there is an RPM of what others build with.
@@ -84,18 +84,20 @@ func (p *upstreamPackage) commands() (build, install string) {
 		if p.foreign {
 			return "%cross_meson\n%cross_meson_build", "%cross_meson_install"
 		}
-		return nativeMeson, "DESTDIR=%{buildroot}%{_cross_rootdir} meson install -C build --no-rebuild"
+		return nativeMeson, "DESTDIR=%{buildroot}%{_cross_rootdir} " +
+			"meson install -C build --no-rebuild"
 	case survey.Go:
 		return p.goCommands()
 	case survey.Cargo:
-		p.unsure = append(p.unsure, "how the SDK cross-compiles with cargo is not known: look at the spec")
+		p.unsure = append(p.unsure, "how the SDK cross-compiles with cargo is not known: look at the "+
+			"spec")
 		return "cargo build --release --offline --locked", "install -d %{buildroot}%{_cross_bindir}\n" +
 			"find target/release -maxdepth 1 -type f -executable " +
 			"-exec install -p -m 0755 -t %{buildroot}%{_cross_bindir} {} +"
 	case survey.Make:
 		flags := ` CC="${CC}" AR="${AR}" RANLIB="${RANLIB}" CFLAGS="${CFLAGS}" LDFLAGS="${LDFLAGS}"`
-		p.unsure = append(p.unsure, "it is built by make alone, and which variables its Makefile heeds is "+
-			"not known: look at the spec")
+		p.unsure = append(p.unsure, "it is built by make alone, and which variables its Makefile heeds "+
+			"is not known: look at the spec")
 		return "%set_cross_build_flags\n" + make + flags,
 			"%set_cross_build_flags\n" + install + flags + " PREFIX=/usr prefix=/usr"
 	default:
@@ -154,7 +156,7 @@ func (p *upstreamPackage) goCommands() (build, install string) {
 		return "# TODO: build it", "# TODO: install it below the build root\nexit 1"
 	}
 	if p.from.Modules && !p.isBundled() {
-		p.unsure = append(p.unsure, "it needs Go modules, which are bundled only for an archive that has "+
+		p.unsure = append(p.unsure, "it needs Go modules, which are bundled only for an archive with "+
 			"a URL")
 	}
 	build = "%set_cross_go_flags\n"

@@ -91,8 +91,8 @@ func (s *Source) version(r *reader, id string) string {
 	case r.only > 0 && r.later == 0:
 		return id + "-only"
 	}
-	s.Unsure = append(s.Unsure, "whether later versions of "+id+" hold, the first source files do not "+
-		"say with one voice: look at License")
+	s.Unsure = append(s.Unsure, "whether later versions of "+id+" hold, the first source files do "+
+		"not say with one voice: look at License")
 	if r.later > r.only {
 		return id + "-or-later"
 	}

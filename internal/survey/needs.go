@@ -27,8 +27,9 @@ var ofLibc = []string{"c", "m", "dl", "pthread", "rt", "util", "resolv", "crypt"
 	"intl", "iconv", "sendfile", "compat", "roken"}
 
 // ofTools are packages of CMake that are programs of the build or parts of CMake.
-var ofTools = []string{"threads", "pkgconfig", "git", "doxygen", "python", "python3", "perl", "bison",
-	"flex", "gettext", "intl", "backtrace", "iconv", "gtest", "gmock", "benchmark", "catch2", "openmp",
+var ofTools = []string{"threads", "pkgconfig", "git", "doxygen", "python", "python3", "perl",
+	"bison", "flex", "gettext", "intl", "backtrace", "iconv", "gtest", "gmock", "benchmark", "catch2",
+	"openmp",
 	"sphinx", "asciidoctor", "pythoninterp", "pythonlibs", "swig", "xmllint", "cmocka", "check"}
 
 // needs returns what the build of the chosen system looks for.

@@ -97,6 +97,10 @@ func Read(ctx context.Context, at, file string) (*Source, error) {
 	s := &Source{Top: top(r.names)}
 	r.below(s.Top)
 	s.named(file)
+	if r.has(".gitmodules") {
+		s.Unsure = append(s.Unsure, "it has submodules, whose files an archive that git makes does "+
+			"not have")
+	}
 	s.chooseSystem(r)
 	s.licences(r)
 	s.Summary = r.summary(s.Name)
@@ -139,7 +143,7 @@ func (r *reader) entry(e archive.Entry) error {
 		}
 		r.left -= int64(len(data))
 		r.texts[e.Name] = strings.ToValidUTF8(string(data), "?")
-	case strings.HasSuffix(base, ".go") && !strings.HasSuffix(base, "_test.go"), sourceFile.MatchString(base):
+	case sourceFile.MatchString(base) && !strings.HasSuffix(base, "_test.go"):
 		return r.head(e)
 	}
 	return nil
@@ -201,12 +205,18 @@ func (r *reader) has(name string) bool { return slices.Contains(r.names, name) }
 
 var archiveName = regexp.MustCompile(`^(.+?)[-_.]v?([0-9][0-9A-Za-z.+~]*(?:_[0-9]+)*)$`)
 
+// bareVersion matches a name that is nothing but a version.
+var bareVersion = regexp.MustCompile(`^v?[0-9][0-9._]*$`)
+
 // extension matches the end of an archive's name.
 var extension = regexp.MustCompile(`(\.orig)?\.(tar(\.(gz|bz2|xz|zst|lz))?|tgz|tbz2?|txz|zip)$`)
 
 // named takes name and version from the name of the archive, or of the directory in it.
 func (s *Source) named(file string) {
 	for _, text := range []string{extension.ReplaceAllString(file, ""), path.Base(s.Top)} {
+		if bareVersion.MatchString(text) { // a tag alone
+			continue
+		}
 		if m := archiveName.FindStringSubmatch(text); m != nil {
 			s.Name, s.Version = cmp.Or(s.Name, m[1]), cmp.Or(s.Version, m[2])
 		}

@@ -44,7 +44,8 @@ func (s *Source) chooseSystem(r *reader) {
 		}
 	}
 	if len(all) == 0 {
-		s.Unsure = append(s.Unsure, "no build system was recognized: write %build and %install")
+		s.Unsure = append(s.Unsure, "no build system was recognized: write what builds and installs "+
+			"it")
 		return
 	}
 	s.System, s.Others = all[0], all[1:]
@@ -121,7 +122,8 @@ func (s *Source) goModule(r *reader) {
 		s.Unsure = append(s.Unsure, "the Go module has no program, only packages")
 	}
 	s.Modules = strings.TrimSpace(r.texts["go.sum"]) != "" && !r.has("vendor/modules.txt")
-	if f, err := modfile.ParseLax("go.mod", []byte(r.texts["go.mod"]), nil); err == nil && f.Go != nil {
+	f, err := modfile.ParseLax("go.mod", []byte(r.texts["go.mod"]), nil)
+	if err == nil && f.Go != nil {
 		s.Unsure = append(s.Unsure, "go.mod asks for Go "+Line(f.Go.Version)+" or newer")
 	}
 }
