@@ -65,34 +65,96 @@ type Found struct {
 // finder looks for the files among the entries of an archive.
 type finder struct {
 	Wanted
-	tops    []string                     // directories at the top, at most two
-	found   map[string]map[string][]byte // by directory, Root or those at the top, and by name
-	entries int
+	tops  []string                     // directories at the top, at most two
+	found map[string]map[string][]byte // by directory, Root or those at the top, and by name
 }
 
 // Find reads the wanted files of an archive: a tar, also compressed, or a zip file. The error is an
 // *Error, one from reading the file, or ctx's.
 func Find(ctx context.Context, archive string, wanted Wanted) (Found, error) {
-	f, err := confined.Path{Name: archive}.Open()
-	if err != nil {
-		return Found{}, err
-	}
-	defer f.Close()
 	want := finder{Wanted: wanted, found: map[string]map[string][]byte{}}
-	head := make([]byte, 4)
-	if n, _ := f.ReadAt(head, 0); n == 4 && string(head) == "PK\x03\x04" {
-		err = want.zip(ctx, f)
-	} else {
-		err = want.tar(ctx, f)
-	}
-	if ctx.Err() != nil { // it may look like a fault of the archive
-		return Found{}, context.Cause(ctx)
-	}
-	if err != nil {
+	if err := Walk(ctx, archive, want.add); err != nil {
 		return Found{}, err
 	}
 	return want.result()
 }
+
+// Entry is a file or directory of an archive.
+type Entry struct {
+	Name string // clean; what leads out of the archive begins with ".." or "/"
+	Mode fs.FileMode
+	open func() (io.ReadCloser, error)
+}
+
+// Read returns what a file has, if that is at most max bytes, and otherwise an *Error.
+func (e Entry) Read(max int64) ([]byte, error) {
+	r, err := e.open()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	data, err := io.ReadAll(io.LimitReader(r, max+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > max {
+		return nil, &Error{What: fmt.Sprintf("%s is larger than %d MiB", e.Name, max>>20)}
+	}
+	return data, nil
+}
+
+// Head returns the first bytes that a file has, at most max.
+func (e Entry) Head(max int64) (string, error) {
+	r, err := e.open()
+	if err != nil {
+		return "", err
+	}
+	defer r.Close()
+	data, err := io.ReadAll(io.LimitReader(r, max))
+	return string(data), err
+}
+
+// Walk calls visit with each entry of an archive, in its order, until that returns an error. The
+// error is that one, an *Error, one from reading the file, or ctx's.
+func Walk(ctx context.Context, archive string, visit func(Entry) error) error {
+	f, err := confined.Path{Name: archive}.Open()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	w := walker{visit: visit}
+	head := make([]byte, 4)
+	if n, _ := f.ReadAt(head, 0); n == 4 && string(head) == "PK\x03\x04" {
+		err = w.zip(ctx, f)
+	} else {
+		err = w.tar(ctx, f)
+	}
+	if ctx.Err() != nil { // it may look like a fault of the archive
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// Unpack copies what is packed in a file by gzip, xz, zstd or bzip2 to w; other files as they are.
+func Unpack(ctx context.Context, file string, w io.Writer) error {
+	f, err := confined.Path{Name: file}.Open()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	r, err := decompress(ctxio.NewReader(ctx, f))
+	if err != nil {
+		return notArchive(err)
+	}
+	defer r.Close()
+	n, err := io.Copy(w, io.LimitReader(ctxio.NewReader(ctx, r), maxBytes+1))
+	if n > maxBytes {
+		return errTooMuch
+	}
+	return err
+}
+
+var errTooMuch = &Error{What: fmt.Sprintf("the archive unpacks to more than %d GiB", maxBytes>>30)}
 
 func (w *finder) result() (Found, error) {
 	root, hint := w.Root, "set bundle-root-path to the directory of "+w.Of
@@ -112,16 +174,12 @@ func (w *finder) result() (Found, error) {
 	return Found{root, got}, nil
 }
 
-// add looks at one entry; read opens its contents.
-func (w *finder) add(name string, mode fs.FileMode, read func() (io.ReadCloser, error)) error {
-	if w.entries++; w.entries > maxEntries {
-		return &Error{What: fmt.Sprintf("the archive has more than %d files", maxEntries)}
-	}
-	clean := path.Clean(strings.TrimPrefix(name, "./"))
-	dir, base := path.Split(clean)
+// add looks at one entry.
+func (w *finder) add(e Entry) error {
+	dir, base := path.Split(e.Name)
 	dir = path.Clean(dir)
-	top, _, below := strings.Cut(clean, "/")
-	if (below || mode.IsDir()) && top != "." && len(w.tops) < 2 &&
+	top, _, below := strings.Cut(e.Name, "/")
+	if (below || e.Mode.IsDir()) && top != "." && len(w.tops) < 2 &&
 		(len(w.tops) == 0 || w.tops[0] != top) {
 		w.tops = append(w.tops, top)
 	}
@@ -129,20 +187,12 @@ func (w *finder) add(name string, mode fs.FileMode, read func() (io.ReadCloser, 
 	if w.Root == "" {
 		here = dir == top && below && w.tops[0] == top
 	}
-	if !here || !slices.Contains(w.Names, base) || !mode.IsRegular() {
+	if !here || !slices.Contains(w.Names, base) || !e.Mode.IsRegular() {
 		return nil
 	}
-	r, err := read()
+	data, err := e.Read(w.Max)
 	if err != nil {
 		return err
-	}
-	defer r.Close()
-	data, err := io.ReadAll(io.LimitReader(r, w.Max+1))
-	if err != nil {
-		return err
-	}
-	if int64(len(data)) > w.Max {
-		return &Error{What: fmt.Sprintf("%s is larger than %d MiB", clean, w.Max>>20)}
 	}
 	if w.found[dir] == nil {
 		w.found[dir] = map[string][]byte{}
@@ -151,7 +201,20 @@ func (w *finder) add(name string, mode fs.FileMode, read func() (io.ReadCloser, 
 	return nil
 }
 
-func (w *finder) tar(ctx context.Context, f io.Reader) error {
+// walker goes through the entries of an archive.
+type walker struct {
+	visit   func(Entry) error
+	entries int
+}
+
+func (w *walker) add(name string, mode fs.FileMode, open func() (io.ReadCloser, error)) error {
+	if w.entries++; w.entries > maxEntries {
+		return &Error{What: fmt.Sprintf("the archive has more than %d files", maxEntries)}
+	}
+	return w.visit(Entry{path.Clean(strings.TrimPrefix(name, "./")), mode, open})
+}
+
+func (w *walker) tar(ctx context.Context, f io.Reader) error {
 	r, err := decompress(ctxio.NewReader(ctx, f))
 	if err != nil {
 		return notArchive(err)
@@ -164,7 +227,7 @@ func (w *finder) tar(ctx context.Context, f io.Reader) error {
 		case errors.Is(err, io.EOF):
 			return nil
 		case limited.N <= 0:
-			return &Error{What: fmt.Sprintf("the archive unpacks to more than %d GiB", maxBytes>>30)}
+			return errTooMuch
 		case err != nil:
 			return notArchive(err)
 		}
@@ -178,7 +241,7 @@ func (w *finder) tar(ctx context.Context, f io.Reader) error {
 	}
 }
 
-func (w *finder) zip(ctx context.Context, f *os.File) error {
+func (w *walker) zip(ctx context.Context, f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
 		return err

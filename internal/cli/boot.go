@@ -94,6 +94,11 @@ is ready, and shuts it down.`,
 	return cmd
 }
 
+// checkedBoot are the defaults of boot --check.
+func checkedBoot() bootOptions {
+	return bootOptions{check: true, accel: "tcg", memory: 1024, timeout: 5 * time.Minute}
+}
+
 // boot starts an image of the session's variant.
 func (a *app) boot(ctx context.Context, c build.Config, s *build.Session, o bootOptions) error {
 	certificates, err := enrolled(c, o.bios)

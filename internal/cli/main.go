@@ -219,6 +219,8 @@ func newRootCommand(sys *System) *cobra.Command {
 		newGoCommand(a),
 		newShellCommand(a),
 		newDevCommand(a),
+		newBumpCommand(a),
+		newOutdatedCommand(a),
 		newDoctorCommand(a),
 		newGraphCommand(a),
 		newLintCommand(a),

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -61,6 +63,7 @@ func TestStories(t *testing.T) {
 			"exits":  exits,
 			"unroot": unroot,
 			"kit":    makeKit,
+			"serve":  serve,
 		},
 	})
 }
@@ -103,6 +106,21 @@ func unroot(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	text := strings.ReplaceAll(ts.ReadFile(args[0]), ts.Getenv("WORK")+"/", "")
 	ts.Check(os.WriteFile(filepath.Join(ts.Getenv("WORK"), "unrooted"), []byte(text), 0o644))
+}
+
+// serve DIR serves the files of DIR, and writes the URL in the place of http://WEB into the files
+// that follow.
+func serve(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: serve DIR FILES...")
+	}
+	server := httptest.NewServer(http.FileServer(http.Dir(ts.MkAbs(args[0]))))
+	ts.Defer(server.Close)
+	ts.Setenv("WEB", server.URL)
+	for _, file := range args[1:] {
+		text := strings.ReplaceAll(ts.ReadFile(file), "http://WEB", server.URL)
+		ts.Check(os.WriteFile(ts.MkAbs(file), []byte(text), 0o644))
+	}
 }
 
 // makeKit DIR NAME VERSION LABEL makes a kit of vendor acme with one RPM in the OCI layout

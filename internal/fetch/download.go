@@ -107,6 +107,7 @@ func (j *job) attempt(ctx context.Context, pl place, p *part) (resumed bool, err
 		return false, orCause(ctx, err)
 	}
 	p.hidden = pl.reach == network.PublicOnly && unknown(resp)
+	p.plain = p.plain || unencrypted(resp)
 	defer resp.Body.Close()
 	if err := p.accept(resp, pl.url, j.s.maxBytes()); err != nil {
 		return false, err

@@ -34,6 +34,7 @@ type part struct {
 	// hidden says that nothing of the bytes may be shown: a tree named their place, and it may be
 	// one that is not public.
 	hidden bool
+	plain  bool // some of it came without TLS
 }
 
 // validator identifies one version of a remote file, as well as its server allows: it has what
