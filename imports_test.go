@@ -27,7 +27,7 @@ var mayImport = map[string][]string{
 	"ciservice":  {"progress"},
 	"builddir":   {"atomicfile", "cache", "confined", "errkind", "progress"},
 	"safetext":   {},
-	"history":    {"atomicfile", "builddir", "confined", "errkind", "progress"},
+	"history":    {"atomicfile", "builddir", "confined", "errkind", "progress", "safetext"},
 	"diagnosis":  {"progress"},
 	"dockerfile": {},
 	"git":        {"confined", "safetext"},
@@ -64,7 +64,7 @@ var mayImport = map[string][]string{
 	"crates":  {"archive", "ctxio", "errkind", "safetext"},
 	"fetch": {
 		"archive", "atomicfile", "bytesize", "confined", "crates", "ctxio", "errkind", "gomod",
-		"manifest", "network", "progress",
+		"manifest", "network", "progress", "safetext",
 	},
 	"kit": {
 		"atomicfile", "cache", "confined", "ctxio", "errkind", "manifest", "oci", "remote", "safetext",

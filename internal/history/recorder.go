@@ -19,6 +19,7 @@ import (
 	"buildsys/internal/atomicfile"
 	"buildsys/internal/builddir"
 	"buildsys/internal/progress"
+	"buildsys/internal/safetext"
 )
 
 // Limits of a record: a run that goes wild must not fill the disk.
@@ -112,7 +113,7 @@ func writeJSON(path string, v any) error {
 	if err != nil {
 		return err
 	}
-	return atomicfile.Replace(path, append(data, '\n'), 0o600)
+	return atomicfile.Replace(path, append(safetext.JSON(data), '\n'), 0o600)
 }
 
 // ID returns the number of the run; 0 if there is no record.
