@@ -48,7 +48,7 @@ var mayImport = map[string][]string{
 		"safetext",
 	},
 	"cachedir": {"errkind"},
-	"cargo":    {"errkind", "git", "plan", "workspace"},
+	"cargo":    {"confined", "errkind", "git", "plan", "workspace"},
 	"doctor":   {"atomicfile", "bytesize", "confined", "network", "safetext"},
 	"remote": {
 		"atomicfile", "bytesize", "cache", "confined", "ctxio", "errkind", "network", "oci",
@@ -86,7 +86,7 @@ var mayImport = map[string][]string{
 	"codebuild": {"plan"},
 	"telemetry": {"history", "progress", "report", "safetext"},
 	"report":    {"bytesize", "graph", "history", "progress", "safetext"},
-	"lint":      {"atomicfile", "confined", "graph", "manifest", "workspace"},
+	"lint":      {"atomicfile", "confined", "errkind", "graph", "manifest", "workspace"},
 	"scaffold":  {"confined", "errkind", "manifest", "workspace"},
 	"settings": {
 		"build", "bytesize", "cachedir", "ciservice", "confined", "engine", "errkind", "manifest",

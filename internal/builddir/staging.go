@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"buildsys/internal/atomicfile"
+	"buildsys/internal/confined"
 )
 
 // Hooks let a test fail or end the process at a chosen moment; a nil hook is the real operation.
@@ -92,7 +93,7 @@ func emptyDir(dir string) error {
 	if err := os.Chmod(dir, 0o700); err != nil {
 		return err
 	}
-	entries, err := os.ReadDir(dir)
+	entries, err := confined.List(dir)
 	for _, e := range entries {
 		err = errors.Join(err, removeTree(filepath.Join(dir, e.Name())))
 	}

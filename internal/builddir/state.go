@@ -5,7 +5,6 @@ package builddir
 import (
 	"bytes"
 	"fmt"
-	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -102,7 +101,7 @@ func WriteState(dir, step string, s State) error {
 
 // Transcripts returns the transcripts of all records in the directory of states.
 func Transcripts(dir string) (all []string) {
-	names, _ := fs.Glob(os.DirFS(dir), "*.state") // fails only for a malformed pattern
+	names, _ := confined.Glob(os.DirFS(dir), "*.state") // fails only for a malformed pattern
 	for _, name := range names {
 		if data, err := (confined.Path{Root: dir, Name: name}).Read(maxState); err == nil {
 			s, _ := parseState(string(data))

@@ -17,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"buildsys/internal/confined"
+	"buildsys/internal/errkind"
 	"buildsys/internal/graph"
 	"buildsys/internal/manifest"
 	"buildsys/internal/workspace"
@@ -253,16 +254,16 @@ func inAll(runs [][]Finding) []Finding {
 // readMacros reads macros/shared and the other files there, except those of other architectures.
 func readMacros(tree, fallback fs.FS, arch string) (macros, error) {
 	base := macros{}
-	entries, err := fs.ReadDir(tree, "macros")
+	entries, err := confined.ReadDir(tree, "macros")
 	if errors.Is(err, fs.ErrNotExist) && fallback != nil {
 		tree = fallback
-		entries, err = fs.ReadDir(tree, "macros")
+		entries, err = confined.ReadDir(tree, "macros")
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return base, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read RPM macros: %w", err)
+		return nil, errkind.Usagef("read RPM macros: %w", err)
 	}
 	// Read shared first: the others build on it.
 	slices.SortStableFunc(entries, func(a, b fs.DirEntry) int {
