@@ -89,14 +89,21 @@ func ReadStateHead(dir, step string) (State, bool) {
 
 // WriteState replaces the record of a step. It is called after the outputs are in place: a kill in
 // between leaves an old record, which the content of the outputs then contradicts.
-func WriteState(dir, step string, s State) error {
+// Below top, the checkout, no link is followed; an empty top is no limit.
+func WriteState(top, dir, step string, s State) error {
 	head := fmt.Sprintf("%s %s %s %d %d\n", stateName, s.Action, s.Content,
 		len(s.Transcript), len(s.Previous))
 	text := head + s.Transcript + s.Previous
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	own, err := hold(top, dir)
+	if err != nil {
 		return err
 	}
-	return atomicfile.Replace(statePath(dir, step).String(), []byte(text), 0o644)
+	defer own.close()
+	at := statePath(dir, step).Name
+	if err := atomicfile.Replace(own.path(at), []byte(text), 0o644); err != nil {
+		return &os.PathError{Op: "replace", Path: own.dir + "/" + at, Err: unheld(err)}
+	}
+	return nil
 }
 
 // Transcripts returns the transcripts of all records in the directory of states.

@@ -82,7 +82,7 @@ func (r *Recorder) start(d Dir, b Begin) error {
 	_ = unix.Flock(int(r.file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	r.lines = bufio.NewWriterSize(r.file, 64<<10)
 	r.events = progress.NewJSON(r.lines)
-	r.logs = builddir.NewLogFiles(filepath.Join(r.dir, logsDir), 0o600, leftOut{r})
+	r.logs = builddir.NewLogFiles("", filepath.Join(r.dir, logsDir), 0o600, leftOut{r})
 	b.Format, b.PID, b.Began = format, os.Getpid(), b.Began.UTC()
 	b.Host, _ = os.Hostname()
 	return writeJSON(filepath.Join(r.dir, beginFile), b)
