@@ -96,8 +96,8 @@ func randomName() string {
 }
 
 // empty deletes everything in the directory. Only its owner may enter it: what a build sends may
-// have set-user-ID bits and devices until it has been checked, and nobody else must have a file open
-// that is published later.
+// have set-user-ID bits and devices until it has been checked, and nobody else must have a file
+// open that is published later.
 func (s *Staging) empty() error {
 	if err := s.held.f.Chmod(0o700); err != nil {
 		return err
