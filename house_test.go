@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -156,8 +157,8 @@ func noneUnused(t *testing.T, exceptions map[string]string, seen map[string]bool
 
 // TestForbiddenCalls reports time.Sleep, because tests and code wait for an event (need.Until, a
 // channel); in a bubble of synctest time is virtual. It reports fmt.Print outside programs, because
-// packages get writers, and OpenRoot, which waits for a pipe in the place of a directory
-// (confined.OpenDir does not).
+// packages get writers, and what waits for a pipe in the place of a directory, as OpenRoot and
+// ReadDir do (those of package confined do not).
 func TestForbiddenCalls(t *testing.T) {
 	for _, f := range goFiles(t) {
 		virtual := slices.ContainsFunc(f.Imports, func(i *ast.ImportSpec) bool {
@@ -177,6 +178,9 @@ func TestForbiddenCalls(t *testing.T) {
 				return true
 			}
 			switch what := pkg.Name + "." + call.Sel.Name; {
+			case slices.Contains(waits, what) && strings.HasPrefix(f.path, "internal/") && !f.isTest() &&
+				!strings.HasPrefix(f.path, "internal/confined/") && !isTool(f.path):
+				t.Errorf("%s:%d: %s waits for a pipe: use package confined", f.path, f.line(call.Pos()), what)
 			case what == "time.Sleep" && !virtual,
 				strings.HasPrefix(what, "fmt.Print") && f.Name.Name != "main" && !f.isTest():
 				t.Errorf("%s:%d: do not use %s here", f.path, f.line(call.Pos()), what)
@@ -184,6 +188,15 @@ func TestForbiddenCalls(t *testing.T) {
 			return true
 		})
 	}
+}
+
+// waits are the functions that wait for a pipe in the place of a directory.
+var waits = []string{"os.ReadDir", "fs.ReadDir", "fs.Glob"}
+
+// isTool reports whether a file is of a package for tests and figures.
+func isTool(path string) bool {
+	return regexp.MustCompile(`^internal/(bench|buildtest|cibench|e2e|golden|picture|treegen)/`).
+		MatchString(path)
 }
 
 // TestWidthOfLines exempts what cannot be broken: raw strings in Go; tables, code and addresses in

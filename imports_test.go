@@ -27,7 +27,7 @@ var mayImport = map[string][]string{
 	"ciservice":  {"progress"},
 	"builddir":   {"atomicfile", "cache", "confined", "errkind", "progress"},
 	"safetext":   {},
-	"history":    {"atomicfile", "builddir", "confined", "errkind", "progress"},
+	"history":    {"atomicfile", "builddir", "confined", "errkind", "progress", "safetext"},
 	"diagnosis":  {"progress"},
 	"dockerfile": {},
 	"git":        {"confined", "safetext"},
@@ -48,7 +48,7 @@ var mayImport = map[string][]string{
 		"safetext",
 	},
 	"cachedir": {"errkind"},
-	"cargo":    {"errkind", "git", "plan", "workspace"},
+	"cargo":    {"confined", "errkind", "git", "plan", "workspace"},
 	"doctor":   {"atomicfile", "bytesize", "confined", "network", "safetext"},
 	"remote": {
 		"atomicfile", "bytesize", "cache", "confined", "ctxio", "errkind", "network", "oci",
@@ -64,7 +64,7 @@ var mayImport = map[string][]string{
 	"crates":  {"archive", "ctxio", "errkind", "safetext"},
 	"fetch": {
 		"archive", "atomicfile", "bytesize", "confined", "crates", "ctxio", "errkind", "gomod",
-		"manifest", "network", "progress",
+		"manifest", "network", "progress", "safetext",
 	},
 	"kit": {
 		"atomicfile", "cache", "confined", "ctxio", "errkind", "manifest", "oci", "remote", "safetext",
@@ -89,7 +89,7 @@ var mayImport = map[string][]string{
 	"codebuild": {"plan"},
 	"telemetry": {"history", "progress", "report", "safetext"},
 	"report":    {"bytesize", "graph", "history", "progress", "safetext"},
-	"lint":      {"atomicfile", "confined", "graph", "manifest", "workspace"},
+	"lint":      {"atomicfile", "confined", "errkind", "graph", "manifest", "workspace"},
 	"scaffold":  {"confined", "errkind", "lint", "manifest", "survey", "workspace"},
 	"settings": {
 		"build", "bytesize", "cachedir", "ciservice", "confined", "engine", "errkind", "manifest",

@@ -176,6 +176,8 @@ func (s *Session) images(p plan.Plan, caches *remote.Cache, sink progress.Sink) 
 		Toolchain: s.c.SDK.Toolchain,
 		BuildKit:  s.c.Engine.BuildKit != "",
 		Records:   sdk.RecordsIn(s.c.CacheDir.SDK(), s.c.Engine.Addresses()...),
+		Lock:      s.lockDigest(),
+		Strict:    s.c.Remote.Release,
 		Remote:    caches,
 		Trusts:    s.trusts(),
 		Tell: func(kind progress.Kind, text string) {

@@ -50,8 +50,8 @@ name = "outside"
 func writeRPM(t *testing.T, dir, name, pkg, file string) {
 	t.Helper()
 	buildtest.Must(t, os.MkdirAll(dir, 0o755))
-	data := fakerpm.Header(name, pkg, tagDirNames, filepath.Dir(file)+"/", tagDirIndexes, "0",
-		tagBaseNames, filepath.Base(file))
+	data := fakerpm.Header(name, pkg, tagDirNames, []string{filepath.Dir(file) + "/"},
+		tagDirIndexes, []uint32{0}, tagBaseNames, []string{filepath.Base(file)})
 	buildtest.Must(t, os.WriteFile(filepath.Join(dir, name), data, 0o644))
 }
 
@@ -126,8 +126,9 @@ func TestNamesInRPMsAreBounded(t *testing.T) {
 	const files = 40_000
 	dir := s.dir.RPMs("libc")
 	buildtest.Must(t, os.MkdirAll(dir, 0o755))
-	data := fakerpm.Header("skiff-libc-1-1.x86_64.rpm", "libc", tagDirNames, strings.Repeat("d", 4000),
-		tagDirIndexes, slices.Repeat([]string{"0"}, files), tagBaseNames,
+	data := fakerpm.Header("skiff-libc-1-1.x86_64.rpm", "libc", tagDirNames,
+		[]string{strings.Repeat("d", 4000)},
+		tagDirIndexes, make([]uint32, files), tagBaseNames,
 		slices.Repeat([]string{"x"}, files))
 	buildtest.Must(t, os.WriteFile(filepath.Join(dir, "skiff-libc-1-1.x86_64.rpm"), data, 0o644))
 	const lib = "/x86_64-skiff-linux-musl/sys-root/usr/lib/"

@@ -164,7 +164,7 @@ func (s *Session) BootImage(ctx context.Context, from string) (system, data stri
 func disksIn(dir string) (system, data string, err error) {
 	for _, format := range []string{"raw", "qcow2", "vmdk"} {
 		suffix := plan.DiskSuffix(format)
-		images, err := fs.Glob(os.DirFS(dir), "*"+suffix)
+		images, err := confined.Glob(os.DirFS(dir), "*"+suffix)
 		if err != nil {
 			return "", "", err
 		}
@@ -208,7 +208,7 @@ func (s *Session) RepackSource(ctx context.Context, from, out string) (*plan.Rep
 	if err != nil {
 		return nil, errkind.BadEnvironment(err)
 	}
-	entries, err := os.ReadDir(resolved)
+	entries, err := confined.List(resolved)
 	if err != nil {
 		return nil, errkind.Usagef("the image of variant %s to repack: %w", s.c.Variant, err)
 	}
@@ -248,7 +248,7 @@ func checkAlone(dir string, names []string) error {
 // checkOut refuses a directory with anything but an image of the variant, as its contents will be
 // replaced as a whole.
 func (s *Session) checkOut(dir string) error {
-	entries, err := os.ReadDir(dir)
+	entries, err := confined.List(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -8,7 +8,6 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -163,7 +162,7 @@ func (s *Session) addFromCheckout(found map[string][]rpmFile, wanted map[string]
 		return nil // nothing was built here
 	}
 	defer top.Close()
-	files, err := fs.Glob(top.FS(), "*/*.rpm")
+	files, err := confined.Glob(top.FS(), "*/*.rpm")
 	if err != nil {
 		return err
 	}

@@ -71,7 +71,7 @@ func (m *madeImages) make(variant, id string, hour int) cache.ActionID {
 	e, err := m.store.Put(cache.Entry{Action: key.ID(), Step: s.stepOf(plan.Variant),
 		Transcript: key.String()}, dir, "")
 	m.must(err)
-	m.must(builddir.WriteState(m.dir.State(), "variant/"+variant, builddir.State{Action: e.Action,
+	m.must(builddir.WriteState("", m.dir.State(), "variant/"+variant, builddir.State{Action: e.Action,
 		Content: e.Content, Transcript: e.Transcript}))
 	m.must(builddir.Remember(m.dir.State(), variant, builddir.History(m.dir.State(), variant),
 		builddir.Placed{Action: e.Action, At: time.Date(2030, 5, 1, hour, 0, 0, 0, time.Local)}))
@@ -163,7 +163,7 @@ func TestHistoryStartsWithTheRecord(t *testing.T) {
 	second := m.make("v", "bb", 9)
 	state, _ := builddir.ReadState(m.dir.State(), "variant/v")
 	state.Previous = old.Transcript
-	m.must(builddir.WriteState(m.dir.State(), "variant/v", state))
+	m.must(builddir.WriteState("", m.dir.State(), "variant/v", state))
 	m.must(os.Remove(filepath.Join(m.dir.State(), "variant-v.images")))
 	all, err := m.EarlierImages()
 	if err != nil || len(all) != 2 || all[0].Entry.Action != second || all[1].Entry.Action != first {

@@ -6,7 +6,6 @@ package build
 import (
 	"cmp"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -75,7 +74,7 @@ func (s *Session) indexRPMs(ws *workspace.Workspace) []rpmFiles {
 func (s *Session) readRPMs(pkg string, seen map[string]bool,
 	add func(pkg string, in io.Reader) bool) bool {
 	dir := s.dir.RPMs(pkg)
-	entries, err := os.ReadDir(dir)
+	entries, err := confined.List(dir)
 	if err != nil {
 		return true
 	}

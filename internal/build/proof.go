@@ -63,7 +63,7 @@ func (s *Session) newProver(name string, want Proofs) (*prover, error) {
 // addOwnKeys adds the public keys that the package itself has.
 func (p *prover) addOwnKeys(name string) error {
 	dir := filepath.Join("packages", name)
-	entries, err := os.ReadDir(filepath.Join(p.s.c.Root, dir))
+	entries, err := confined.ReadDir(os.DirFS(p.s.c.Root), filepath.ToSlash(dir))
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,6 @@ package build
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"time"
 
 	"buildsys/internal/errkind"
@@ -13,6 +12,7 @@ import (
 	"buildsys/internal/history"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
+	"buildsys/internal/safetext"
 )
 
 // Runs returns the runs that are kept of all checkouts of this user.
@@ -26,9 +26,6 @@ func (s *Session) record(p plan.Plan, o stepsOptions) *history.Recorder {
 	}, s.out)
 }
 
-// userinfo matches the name and the password in a URL. The password may have an @ as well.
-var userinfo = regexp.MustCompile(`://[^/\s]*@`)
-
 // withoutLogins returns the arguments of a command without the logins in URLs, and without those
 // for another program, which may have passwords of any form: shell NAME -- COMMAND.
 func withoutLogins(args []string) []string {
@@ -37,7 +34,7 @@ func withoutLogins(args []string) []string {
 		if a == "--" {
 			return append(clean, "--", "…")
 		}
-		clean = append(clean, userinfo.ReplaceAllString(a, "://…@"))
+		clean = append(clean, safetext.WithoutLogins(a))
 	}
 	return clean
 }

@@ -92,7 +92,7 @@ type stepsOptions struct {
 // place. It returns the digests of the images that keys were computed with.
 func (s *Session) runSteps(ctx context.Context, e *engineLink, p plan.Plan, o stepsOptions) (
 	keyed sdk.Digests, err error) {
-	logs := builddir.NewLogFiles(s.dir.Logs(), 0o644, s.out)
+	logs := builddir.NewLogFiles(s.c.Root, s.dir.Logs(), 0o644, s.out)
 	defer logs.Close()
 	tail, run := progress.NewTail(logTail), s.record(p, o)
 	var traffic *progress.Traffic
@@ -154,6 +154,7 @@ func (s *Session) executorOptions(p plan.Plan, run *engineUse, known *executor.C
 		Jobs:     s.c.Jobs,
 		StepTime: s.c.StepTime,
 		Staging:  s.dir.Staging(o.unit),
+		Top:      s.c.Root,
 		Cache:    known,
 		Wanted:   o.wanted,
 	}

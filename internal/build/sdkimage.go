@@ -12,8 +12,10 @@ import (
 
 	"buildsys/internal/bytesize"
 	"buildsys/internal/confined"
+	"buildsys/internal/engine"
 	"buildsys/internal/errkind"
 	"buildsys/internal/kit"
+	"buildsys/internal/manifest"
 	"buildsys/internal/plan"
 	"buildsys/internal/remote"
 	"buildsys/internal/sdk"
@@ -61,13 +63,9 @@ func (s *Session) sharedSDK(ctx context.Context) bool {
 // it. It does nothing if steps run in another image, or if the lock has no digest of it. What is in
 // the way of an engine is only a warning: kits and sources need none.
 func (s *Session) FetchLockedSDK(ctx context.Context, ws *workspace.Workspace) error {
-	load, err := s.lockedSDK(ws)
-	if err != nil || load == nil {
+	l, err := s.lockedSDK(ws)
+	if err != nil || l == nil {
 		return err
-	}
-	if s.c.Engine.BuildKit != "" {
-		s.out.Notice("a buildkitd takes the SDK image " + s.c.SDK.Image + " from its registry itself")
-		return nil
 	}
 	e := &engineLink{s: s}
 	defer e.close()
@@ -78,19 +76,30 @@ func (s *Session) FetchLockedSDK(ctx context.Context, ws *workspace.Workspace) e
 		s.warn("the SDK image was not fetched: " + err.Error())
 		return nil
 	}
-	if _, there, err := e.eng.HasImage(ctx, s.c.SDK.Image); err != nil || there {
-		if err == nil {
-			s.out.Notice("the SDK image " + s.c.SDK.Image + " is already on the engine")
-		}
+	id, there, err := e.eng.HasImage(ctx, s.c.SDK.Image)
+	images := s.images(plan.Plan{}, nil, s.out)
+	switch {
+	case err == nil && there:
+		return l.compare(ctx, e, images, id)
+	case s.c.Engine.BuildKit != "":
+		s.out.Notice("a buildkitd takes the SDK image " + s.c.SDK.Image + " from its registry itself")
+		return nil
+	case err != nil:
 		return err
 	}
-	return load(ctx, e, s.images(plan.Plan{}, nil, s.out))
+	return l.load(ctx, e, images)
 }
 
-// lockedSDK returns what loads the SDK image of the tree's lock into an engine; nil if the lock
-// does not bind the image that steps run in.
-func (s *Session) lockedSDK(ws *workspace.Workspace) (
-	func(context.Context, *engineLink, sdk.Images) error, error) {
+// lockedSDK is the SDK image that the tree's lock binds.
+type lockedSDK struct {
+	s    *Session
+	tree kit.Tree
+	lock manifest.LockedImage
+}
+
+// lockedSDK returns the SDK image of the tree's lock; nil if the lock does not bind the image that
+// steps run in.
+func (s *Session) lockedSDK(ws *workspace.Workspace) (*lockedSDK, error) {
 	t, lock, ok, err := kitTree(ws)
 	if err != nil || !ok || lock == nil {
 		return nil, err
@@ -102,51 +111,116 @@ func (s *Session) lockedSDK(ws *workspace.Workspace) (
 	if lock.SDK.Digest == "" || name == "" || name != s.c.SDK.Image {
 		return nil, nil
 	}
-	return func(ctx context.Context, e *engineLink, images sdk.Images) error {
-		info, err := e.eng.Info(ctx)
+	return &lockedSDK{s, t, *lock.SDK}, nil
+}
+
+// projectSDK is lockedSDK of a tree of which nothing else is read.
+func (s *Session) projectSDK() (*lockedSDK, error) {
+	dir, err := confined.OpenDir(s.c.Root)
+	if err != nil {
+		return nil, errkind.Environmentf("open the project tree: %w", err)
+	}
+	defer dir.Close()
+	return s.lockedSDK(&workspace.Workspace{Root: s.c.Root, FS: dir.FS(),
+		Project: workspace.ReadProject(dir.FS())})
+}
+
+// lockDigest returns the digest that the tree's lock has of the image that steps run in, or "".
+// What is wrong with the lock is said by those who need it.
+func (s *Session) lockDigest() string {
+	if l, err := s.projectSDK(); err == nil && l != nil {
+		return l.lock.Digest
+	}
+	return ""
+}
+
+// arch returns the architecture of the engine, by RPM's name.
+func (e *engineLink) arch(ctx context.Context) (string, error) {
+	info, err := e.eng.Info(ctx)
+	return cmp.Or(info.Arch, map[string]string{"arm64": "aarch64"}[runtime.GOARCH], "x86_64"), err
+}
+
+// compare says whether the image that the engine has under the name of the SDK is that of the lock.
+func (l *lockedSDK) compare(ctx context.Context, e *engineLink, images sdk.Images,
+	id string) error {
+	want := images.Records.Locked(l.lock.Digest)
+	if want != id { // unknown, or of an engine of before
+		arch, err := e.arch(ctx)
 		if err != nil {
 			return err
 		}
-		s.out.Notice("fetching the SDK image " + images.SDK + " by the digest in Twoliter.lock")
-		arch := cmp.Or(info.Arch, map[string]string{"arm64": "aarch64"}[runtime.GOARCH], "x86_64")
-		r, w := io.Pipe()
-		saved := make(chan error, 1)
-		go func() {
-			err := t.SaveSDK(ctx, *lock.SDK, arch, images.SDK, images.Records.TempDir(), w)
-			_ = w.CloseWithError(err)
-			saved <- err
-		}()
-		err = e.eng.LoadImage(ctx, r)
-		_ = r.Close()                                    // the writer ends, too
-		if bad := <-saved; errkind.Is[*kit.Error](bad) { // the engine says only that it ended
-			return bad
-		}
-		if err != nil {
-			return errkind.BadEnvironment(err)
-		}
-		id, ok, err := e.eng.HasImage(ctx, images.SDK)
-		if err == nil && !ok {
-			err = errkind.Environmentf("the engine has loaded the SDK image %s, and does not have it",
-				images.SDK)
-		}
-		if err != nil {
+		data, err := l.tree.SDKConfig(ctx, l.lock, arch)
+		if errkind.Of(err) == errkind.Integrity || ctx.Err() != nil {
 			return err
 		}
-		return images.Records.Set(images.SDK, id)
-	}, nil
+		if err != nil && want != "" {
+			l.s.warn((&sdk.NotLockedError{Image: images.SDK}).Error())
+			return nil
+		}
+		if err != nil {
+			l.s.warn(fmt.Sprintf("the SDK image %s is already on the engine, and nothing says whether "+
+				"it is the one that Twoliter.lock binds: %v", images.SDK, err))
+			return nil
+		}
+		config, err := engine.ParseImageConfig(data)
+		if err != nil {
+			return errkind.Wrap(errkind.Integrity,
+				fmt.Errorf("the configuration of the SDK image %s: %w", images.SDK, err))
+		}
+		want = config.ID()
+		if err := images.Records.SetLocked(l.lock.Digest, want); err != nil {
+			return err
+		}
+	}
+	if want != id {
+		l.s.warn((&sdk.NotLockedError{Image: images.SDK}).Error())
+		return nil
+	}
+	l.s.out.Notice("the SDK image " + images.SDK + " is already on the engine")
+	return nil
+}
+
+// load loads the image into the engine.
+func (l *lockedSDK) load(ctx context.Context, e *engineLink, images sdk.Images) error {
+	arch, err := e.arch(ctx)
+	if err != nil {
+		return err
+	}
+	l.s.out.Notice("fetching the SDK image " + images.SDK + " by the digest in Twoliter.lock")
+	r, w := io.Pipe()
+	saved := make(chan error, 1)
+	go func() {
+		err := l.tree.SaveSDK(ctx, l.lock, arch, images.SDK, images.Records.TempDir(), w)
+		_ = w.CloseWithError(err)
+		saved <- err
+	}()
+	err = e.eng.LoadImage(ctx, r)
+	_ = r.Close()                                    // the writer ends, too
+	if bad := <-saved; errkind.Is[*kit.Error](bad) { // the engine says only that it ended
+		return bad
+	}
+	if err != nil {
+		return errkind.BadEnvironment(err)
+	}
+	id, ok, err := e.eng.HasImage(ctx, images.SDK)
+	if err == nil && !ok {
+		err = errkind.Environmentf("the engine has loaded the SDK image %s, and does not have it",
+			images.SDK)
+	}
+	if err == nil {
+		err = images.Records.SetLocked(l.lock.Digest, id)
+	}
+	if err != nil {
+		return err
+	}
+	return images.Records.Set(images.SDK, id)
 }
 
 // FetchSDK imports the SDK image from a remote cache, replacing the existing one, or from the place
 // that the lock has it from. Of the tree it reads only what names the SDK: packages with mistakes,
 // or none at all, are not in its way.
 func (s *Session) FetchSDK(ctx context.Context) error {
-	dir, err := confined.OpenDir(s.c.Root)
-	if err != nil {
-		return errkind.Environmentf("open the project tree: %w", err)
-	}
-	defer dir.Close()
-	load, err := s.lockedSDK(&workspace.Workspace{Root: s.c.Root, FS: dir.FS(),
-		Project: workspace.ReadProject(dir.FS())})
+	locked, err := s.projectSDK()
 	if err != nil {
 		return err
 	}
@@ -157,8 +231,8 @@ func (s *Session) FetchSDK(ctx context.Context) error {
 	defer caches.Close(ctx, nil)
 	return s.withSDK(ctx, caches, func(e *engineLink, images sdk.Images) error {
 		id, ok, err := images.Fetch(ctx, e.eng)
-		if err == nil && !ok && load != nil && !images.BuildKit {
-			return load(ctx, e, images)
+		if err == nil && !ok && locked != nil && !images.BuildKit {
+			return locked.load(ctx, e, images)
 		}
 		if err == nil && !ok && images.SDK == "" {
 			err = sdk.ErrUnnamed

@@ -37,7 +37,7 @@ func TestImagesOfTheCheckout(t *testing.T) {
 		Transcript: key.String()}, dir, "")
 	must(err)
 	state := builddir.State{Action: e.Action, Content: e.Content, Transcript: e.Transcript}
-	must(builddir.WriteState(s.dir.State(), string(plan.Variant)+"/v", state))
+	must(builddir.WriteState("", s.dir.State(), string(plan.Variant)+"/v", state))
 	if _, err := s.RepackSource(t.Context(), "", ""); err != nil {
 		t.Errorf("what was built here: %v", err)
 	}

@@ -66,10 +66,7 @@ func (d Dir) CreateBootLog(variant string) (*os.File, error) {
 	if err := d.Check(); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(d.Logs(), 0o755); err != nil {
-		return nil, err
-	}
-	return newFile(filepath.Join(d.Logs(), "boot-"+variant+".log"), 0o644)
+	return newFile(filepath.Dir(d.Root), filepath.Join(d.Logs(), "boot-"+variant+".log"), 0o644)
 }
 
 // State returns the directory with the records of what the outputs were made from.

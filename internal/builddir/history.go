@@ -5,7 +5,6 @@ package builddir
 
 import (
 	"fmt"
-	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -65,7 +64,7 @@ func readHistory(path confined.Path) []Placed {
 
 // Histories returns the images of all variants that were put in place.
 func Histories(dir string) (all []Placed) {
-	names, _ := fs.Glob(os.DirFS(dir), "*"+historySuffix) // fails only for a malformed pattern
+	names, _ := confined.Glob(os.DirFS(dir), "*"+historySuffix) // fails only for a malformed pattern
 	for _, name := range names {
 		all = append(all, readHistory(confined.Path{Root: dir, Name: name})...)
 	}

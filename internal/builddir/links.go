@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"buildsys/internal/confined"
 	"buildsys/internal/errkind"
 )
 
@@ -43,7 +44,7 @@ func (d Dir) Check() error {
 // check is Check for what is below the directory with the given names below build/.
 func (d Dir) check(below ...string) error {
 	dir := filepath.Join(append([]string{d.Root}, below...)...)
-	entries, err := os.ReadDir(dir)
+	entries, err := confined.List(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
 		return &HostError{Doing: "look at the build directory", Err: err}
 	}

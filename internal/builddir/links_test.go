@@ -153,7 +153,7 @@ func TestRecordsAreFiles(t *testing.T) {
 func TestStagingIsPrivate(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "staging")
 	buildtest.Must(t, os.Mkdir(dir, 0o777)) // of an earlier version, or brought along
-	s, err := builddir.OpenStaging(dir, builddir.Hooks{})
+	s, err := builddir.OpenStaging("", dir, builddir.Hooks{})
 	buildtest.Must(t, err)
 	buildtest.Must(t, s.Use("package/a", func(out string) error {
 		if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
@@ -165,4 +165,45 @@ func TestStagingIsPrivate(t *testing.T) {
 		}
 		return nil
 	}))
+}
+
+// TestLinksThatComeLater: somebody else who may write to the checkout puts a link in the place of a
+// directory while a run works there. What is deleted, made and replaced stays in the directories
+// that the run has opened.
+func TestLinksThatComeLater(t *testing.T) {
+	top, victim := t.TempDir(), t.TempDir()
+	key := filepath.Join(victim, "x86_64", "one", "id_rsa")
+	buildtest.Must(t, os.MkdirAll(filepath.Dir(key), 0o755))
+	buildtest.Must(t, os.WriteFile(key, nil, 0o600))
+	swap := func(dir string) {
+		buildtest.Must(t, os.Rename(dir, dir+".away"))
+		buildtest.Must(t, os.Symlink(victim, dir))
+	}
+	d := builddir.In(top, "x86_64")
+	rpms := d.RPMs("one")
+	s, err := builddir.OpenStaging(top, d.Staging(""), builddir.Hooks{Stage: func(name string) {
+		if name == "parent" {
+			swap(filepath.Dir(filepath.Dir(rpms)))
+		}
+	}})
+	buildtest.Must(t, err)
+	buildtest.Must(t, s.Use("package/one", func(out string) error {
+		return s.Publish(builddir.Outputs{Step: "package/one", Dir: rpms}, out)
+	}))
+	swap(filepath.Dir(d.Staging("")))
+	buildtest.Must(t, os.MkdirAll(filepath.Join(top, "build/reproducible"), 0o755))
+	buildtest.Must(t, s.Close())
+	if _, err := builddir.OpenStaging(top, d.Staging(""), builddir.Hooks{}); err == nil {
+		t.Error("a link is followed to the staging directory")
+	}
+	swap(filepath.Join(top, "build/reproducible"))
+	if err := d.Builds("x86_64").Remove(); err == nil {
+		t.Error("a link is followed to the builds that are compared")
+	}
+	if _, err := os.Stat(key); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(top, "build/rpms.away/x86_64/one")); err != nil {
+		t.Errorf("the outputs are not where they were to be: %v", err)
+	}
 }

@@ -19,6 +19,7 @@ import (
 // when the step starts. A log that cannot be written does not stop a build: the first error becomes
 // a Warning event for warn, and later ones are dropped. It is safe for concurrent use.
 type LogFiles struct {
+	top  string // no link below it is followed; may be empty
 	dir  string
 	mode fs.FileMode
 	warn progress.Sink
@@ -30,9 +31,10 @@ type LogFiles struct {
 }
 
 // NewLogFiles returns a LogFiles for the directory dir, which is created when the first step
-// starts. Its files have the given mode, and the directory that and the right to enter.
-func NewLogFiles(dir string, mode fs.FileMode, warn progress.Sink) *LogFiles {
-	return &LogFiles{dir: dir, mode: mode, warn: warn, open: map[string]*logFile{},
+// starts. Its files have the given mode, and the directory that and the right to enter. Below top,
+// the checkout, no link is followed; an empty top is no limit.
+func NewLogFiles(top, dir string, mode fs.FileMode, warn progress.Sink) *LogFiles {
+	return &LogFiles{top: top, dir: dir, mode: mode, warn: warn, open: map[string]*logFile{},
 		paths: map[string]string{}}
 }
 
@@ -75,11 +77,13 @@ func (l *LogFiles) start(step string) error {
 	if err := l.end(step); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(l.dir, l.mode|l.mode>>2&0o111); err != nil {
-		return err
+	if l.top == "" {
+		if err := os.MkdirAll(l.dir, l.mode|l.mode>>2&0o111); err != nil {
+			return err
+		}
 	}
 	path := filepath.Join(l.dir, LogName(step))
-	f, err := newFile(path, l.mode)
+	f, err := newFile(l.top, path, l.mode)
 	if err != nil {
 		return err
 	}
@@ -100,11 +104,21 @@ const moment = 100 * time.Millisecond
 
 // newFile replaces a log by an empty one. It is a new file, not a truncated one: whoever still
 // reads the old log keeps reading it, and a link there is removed, not followed.
-func newFile(path string, mode fs.FileMode) (*os.File, error) {
-	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
+func newFile(top, path string, mode fs.FileMode) (*os.File, error) {
+	dir, err := hold(top, filepath.Dir(path))
+	if err != nil {
 		return nil, err
 	}
-	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	defer dir.close()
+	at := dir.path(filepath.Base(path))
+	if err := os.Remove(at); err != nil && !os.IsNotExist(err) {
+		return nil, &fs.PathError{Op: "remove", Path: path, Err: unheld(err)}
+	}
+	f, err := os.OpenFile(at, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return nil, &fs.PathError{Op: "create", Path: path, Err: unheld(err)}
+	}
+	return f, nil
 }
 
 func (l *LogFiles) write(step, line string) error {

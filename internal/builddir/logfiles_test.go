@@ -27,7 +27,7 @@ func TestLogFiles(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "logs", "x86_64")
 	warn := &list{}
 	for _, run := range []string{"first", "second"} {
-		l := NewLogFiles(dir, 0o644, warn)
+		l := NewLogFiles("", dir, 0o644, warn)
 		for _, e := range []progress.Event{
 			{Kind: progress.StepLog, Step: "package/bash", Text: "before its start"},
 			{Kind: progress.StepStart, Step: "package/bash"},
@@ -68,7 +68,7 @@ func TestLogFilesWarnOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	warn := &list{}
-	l := NewLogFiles(filepath.Join(file, "logs"), 0o644, warn)
+	l := NewLogFiles("", filepath.Join(file, "logs"), 0o644, warn)
 	for _, step := range []string{"package/a", "package/b"} {
 		l.Event(progress.Event{Kind: progress.StepStart, Step: step})
 		l.Event(progress.Event{Kind: progress.StepLog, Step: step, Text: "line"})
@@ -87,7 +87,7 @@ func TestLogFilesWarnOnce(t *testing.T) {
 func TestConcurrentUse(t *testing.T) {
 	dir := t.TempDir()
 	rest := &list{}
-	logs, tail := NewLogFiles(dir, 0o644, rest), progress.NewTail(5)
+	logs, tail := NewLogFiles("", dir, 0o644, rest), progress.NewTail(5)
 	all := progress.Multi{logs, tail, rest}
 	var wg sync.WaitGroup
 	for i := range 8 {
@@ -115,7 +115,7 @@ func TestConcurrentUse(t *testing.T) {
 
 // TestLogIsWholeWhenItIsKept: the store takes a log while its step has not ended.
 func TestLogIsWholeWhenItIsKept(t *testing.T) {
-	l := NewLogFiles(t.TempDir(), 0o600, &list{})
+	l := NewLogFiles("", t.TempDir(), 0o600, &list{})
 	l.Event(progress.Event{Kind: progress.StepStart, Step: "package/bash"})
 	l.Event(progress.Event{Kind: progress.StepLog, Step: "package/bash", Text: "last words"})
 	if got, err := os.ReadFile(l.Path("package/bash")); string(got) != "last words\n" || err != nil {

@@ -26,8 +26,10 @@ func (s *Staging) Publish(o Outputs, dir string) error {
 // PublishSynced is Publish for a dir that was already written to disk; synced is the error of that.
 func (s *Staging) PublishSynced(o Outputs, dir string, synced error) error {
 	fail := func(doing string, err error) error {
+		err = unheld(err)
 		if errors.Is(err, syscall.EXDEV) {
-			err = fmt.Errorf("%w; the staging directory %s must be on the same file system", err, s.dir)
+			err = fmt.Errorf("%w; the staging directory %s must be on the same file system", err,
+				s.held.dir)
 		}
 		return &HostError{Step: o.Step, Doing: doing, Err: err}
 	}
@@ -35,23 +37,27 @@ func (s *Staging) PublishSynced(o Outputs, dir string, synced error) error {
 		return fail("write the outputs to disk", synced)
 	}
 	s.Stage("synced")
-	parent := filepath.Dir(o.Dir)
-	if err := os.MkdirAll(parent, 0o755); err != nil {
+	parent, err := hold(s.top, filepath.Dir(o.Dir))
+	if err != nil {
 		return fail("make the output directory", err)
 	}
+	defer parent.close()
 	s.Stage("parent")
-	undo, err := s.replace(dir, o.Dir)
+	if filepath.Dir(dir) == s.held.dir {
+		dir = s.held.path(filepath.Base(dir))
+	}
+	undo, err := s.replace(dir, parent.path(filepath.Base(o.Dir)))
 	if err != nil {
 		return fail("put the outputs in place", err)
 	}
 	s.Stage("replaced")
-	if err := s.hooks.Sync(parent); err != nil {
+	if err := s.hooks.Sync(parent.path(".")); err != nil {
 		// The kernel may have dropped the write. The old outputs are known to be good, so restore
 		// them.
 		return fail("write the output directory to disk", errors.Join(err, undo()))
 	}
 	s.Stage("durable")
-	if err := s.flipLink(o); err != nil {
+	if err := s.flipLink(o, parent); err != nil {
 		return fail(fmt.Sprintf("point the link %s to the outputs", o.Link), err)
 	}
 	s.Stage("linked")
@@ -93,20 +99,19 @@ func (s *Staging) swapByRenames(dir, out string) error {
 
 // flipLink makes the link point to the outputs. The target is relative, so that a checkout can be
 // moved.
-func (s *Staging) flipLink(o Outputs) error {
+func (s *Staging) flipLink(o Outputs, parent held) error {
 	if o.Link == "" {
 		return nil
 	}
-	tmp := filepath.Join(s.dir, "link-"+randomName())
+	tmp := s.held.path("link-" + randomName())
 	if err := os.Symlink(filepath.Base(o.Dir), tmp); err != nil {
 		return err
 	}
 	s.Stage("link")
-	parent := filepath.Dir(o.Dir)
-	if err := os.Rename(tmp, filepath.Join(parent, o.Link)); err != nil {
+	if err := os.Rename(tmp, parent.path(o.Link)); err != nil {
 		return errors.Join(err, os.Remove(tmp))
 	}
-	return s.hooks.Sync(parent)
+	return s.hooks.Sync(parent.path("."))
 }
 
 // Recover repairs outputs that a kill inside swapByRenames left aside.

@@ -33,7 +33,7 @@ func imageOutputs(dir string) builddir.Outputs {
 func build(
 	dir string, o builddir.Outputs, hooks builddir.Hooks, work func(out string) error,
 ) error {
-	s, err := builddir.OpenStaging(filepath.Join(dir, "staging"), hooks)
+	s, err := builddir.OpenStaging("", filepath.Join(dir, "staging"), hooks)
 	if err != nil {
 		return err
 	}
@@ -189,7 +189,8 @@ func TestSyncErrors(t *testing.T) {
 			buildtest.Write(t, outputs.Dir, "-- old.rpm --\nold\n")
 			before := buildtest.Snapshot(t, filepath.Join(dir, "out"))
 			hooks := builddir.Hooks{Exchange: mode, Sync: func(path string) error {
-				if strings.HasPrefix(filepath.Base(path), bad) {
+				real, err := filepath.EvalSymlinks(path) // of a handle
+				if err != nil || strings.HasPrefix(filepath.Base(real), bad) {
 					return &os.PathError{Op: "sync", Path: path, Err: syscall.EIO}
 				}
 				return nil
@@ -216,7 +217,7 @@ func TestReplaceCanBeUndone(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				dir := buildtest.Tree(t, old+"-- new/a --\nnew\n")
 				before := buildtest.Snapshot(t, dir)
-				s, err := builddir.OpenStaging(t.TempDir(), builddir.Hooks{Exchange: exchange})
+				s, err := builddir.OpenStaging("", t.TempDir(), builddir.Hooks{Exchange: exchange})
 				if err != nil {
 					t.Fatal(err)
 				}

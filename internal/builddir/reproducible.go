@@ -9,11 +9,11 @@ import (
 )
 
 // Builds is the directory for the two builds of a step that are compared.
-type Builds struct{ dir string }
+type Builds struct{ top, dir string }
 
 // Builds returns the directory for the two builds of the step or image with the given name.
 func (d Dir) Builds(name string) Builds {
-	return Builds{filepath.Join(d.Root, "reproducible", name)}
+	return Builds{filepath.Dir(d.Root), filepath.Join(d.Root, "reproducible", name)}
 }
 
 // Dir returns the path of the directory.
@@ -24,14 +24,26 @@ func (b Builds) First() string  { return filepath.Join(b.dir, "first") }
 func (b Builds) Second() string { return filepath.Join(b.dir, "second") }
 
 // Remove deletes both builds.
-func (b Builds) Remove() error { return os.RemoveAll(b.dir) }
+func (b Builds) Remove() error {
+	parent, err := hold(b.top, filepath.Dir(b.dir))
+	if err != nil {
+		return err
+	}
+	defer parent.close()
+	return unheld(os.RemoveAll(parent.path(filepath.Base(b.dir))))
+}
 
 // KeepFirst copies the outputs of the first build next to those of the second.
 func (b Builds) KeepFirst(outputs string) error {
-	if err := os.RemoveAll(b.First()); err != nil {
+	own, err := hold(b.top, b.dir)
+	if err != nil {
 		return err
 	}
-	return os.CopyFS(b.First(), os.DirFS(outputs))
+	defer own.close()
+	if err := os.RemoveAll(own.path("first")); err != nil {
+		return unheld(err)
+	}
+	return unheld(os.CopyFS(own.path("first"), os.DirFS(outputs)))
 }
 
 // KeepReport writes a program's report of the differences, and returns the file's path.

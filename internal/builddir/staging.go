@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"buildsys/internal/atomicfile"
+	"buildsys/internal/confined"
 )
 
 // Hooks let a test fail or end the process at a chosen moment; a nil hook is the real operation.
@@ -22,27 +23,39 @@ type Hooks struct {
 // Staging is the directory in which outputs are made. It lies on the file system of the outputs.
 // Its methods are safe for concurrent use.
 type Staging struct {
-	dir   string
+	top   string // no link below it is followed; may be empty
+	held  held
 	hooks Hooks
 }
 
 // OpenStaging creates dir if it is missing, and deletes everything in it: a run that was killed
-// left it.
-func OpenStaging(dir string, hooks Hooks) (*Staging, error) {
+// left it. Below top, the checkout, no link is followed, then and later; an empty top is no limit.
+func OpenStaging(top, dir string, hooks Hooks) (*Staging, error) {
 	if hooks.Exchange == nil {
 		hooks.Exchange = exchange
 	}
 	if hooks.Sync == nil {
 		hooks.Sync = atomicfile.Sync
 	}
-	if err := emptyDir(dir); err != nil {
-		return nil, &HostError{Doing: "empty the staging directory", Err: err}
+	dir, err := filepath.Abs(dir)
+	s := &Staging{top: top, hooks: hooks}
+	if err == nil {
+		s.held, err = hold(top, dir)
 	}
-	return &Staging{dir: dir, hooks: hooks}, nil
+	if err == nil {
+		err = s.empty()
+	}
+	if err != nil {
+		return nil, &HostError{Doing: "empty the staging directory", Err: unheld(err)}
+	}
+	return s, nil
 }
 
 // Close deletes everything in the staging directory.
-func (s *Staging) Close() error { return emptyDir(s.dir) }
+func (s *Staging) Close() error {
+	defer s.held.close()
+	return unheld(s.empty())
+}
 
 // Stage tells a test that a stage is reached.
 func (s *Staging) Stage(name string) {
@@ -58,17 +71,17 @@ func (s *Staging) Use(step string, work func(dir string) error) error {
 	if err != nil {
 		return &HostError{Step: step, Doing: "make a staging directory", Err: err}
 	}
-	defer func() { _ = removeTree(dir) }() // Close tries again
+	defer func() { _ = removeTree(s.held.path(filepath.Base(dir))) }() // Close tries again
 	return work(dir)
 }
 
 // makeDir creates an empty directory with the mode of outputs; os.MkdirTemp would make it private.
 func (s *Staging) makeDir(step string) (string, error) {
 	for {
-		dir := filepath.Join(s.dir, fileName(step)+"-"+randomName())
-		err := os.Mkdir(dir, 0o755)
+		name := fileName(step) + "-" + randomName()
+		err := os.Mkdir(s.held.path(name), 0o755)
 		if !errors.Is(err, os.ErrExist) {
-			return dir, err
+			return filepath.Join(s.held.dir, name), unheld(err)
 		}
 	}
 }
@@ -82,19 +95,16 @@ func randomName() string {
 	return string(b)
 }
 
-// emptyDir creates dir if it is missing and deletes everything in it. Only its owner may enter it:
-// what a build sends may have set-user-ID bits and devices until it has been checked, and nobody
-// else must have a file open that is published later.
-func emptyDir(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+// empty deletes everything in the directory. Only its owner may enter it: what a build sends may
+// have set-user-ID bits and devices until it has been checked, and nobody else must have a file
+// open that is published later.
+func (s *Staging) empty() error {
+	if err := s.held.f.Chmod(0o700); err != nil {
 		return err
 	}
-	if err := os.Chmod(dir, 0o700); err != nil {
-		return err
-	}
-	entries, err := os.ReadDir(dir)
+	entries, err := confined.List(s.held.path("."))
 	for _, e := range entries {
-		err = errors.Join(err, removeTree(filepath.Join(dir, e.Name())))
+		err = errors.Join(err, removeTree(s.held.path(e.Name())))
 	}
 	return err
 }

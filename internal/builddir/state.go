@@ -5,7 +5,6 @@ package builddir
 import (
 	"bytes"
 	"fmt"
-	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -90,19 +89,26 @@ func ReadStateHead(dir, step string) (State, bool) {
 
 // WriteState replaces the record of a step. It is called after the outputs are in place: a kill in
 // between leaves an old record, which the content of the outputs then contradicts.
-func WriteState(dir, step string, s State) error {
+// Below top, the checkout, no link is followed; an empty top is no limit.
+func WriteState(top, dir, step string, s State) error {
 	head := fmt.Sprintf("%s %s %s %d %d\n", stateName, s.Action, s.Content,
 		len(s.Transcript), len(s.Previous))
 	text := head + s.Transcript + s.Previous
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	own, err := hold(top, dir)
+	if err != nil {
 		return err
 	}
-	return atomicfile.Replace(statePath(dir, step).String(), []byte(text), 0o644)
+	defer own.close()
+	at := statePath(dir, step).Name
+	if err := atomicfile.Replace(own.path(at), []byte(text), 0o644); err != nil {
+		return &os.PathError{Op: "replace", Path: own.dir + "/" + at, Err: unheld(err)}
+	}
+	return nil
 }
 
 // Transcripts returns the transcripts of all records in the directory of states.
 func Transcripts(dir string) (all []string) {
-	names, _ := fs.Glob(os.DirFS(dir), "*.state") // fails only for a malformed pattern
+	names, _ := confined.Glob(os.DirFS(dir), "*.state") // fails only for a malformed pattern
 	for _, name := range names {
 		if data, err := (confined.Path{Root: dir, Name: name}).Read(maxState); err == nil {
 			s, _ := parseState(string(data))

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"buildsys/internal/safetext"
 )
 
 // address is where an engine listens.
@@ -27,7 +29,7 @@ type address struct {
 func parseAddress(text, setting string) (address, error) {
 	bad := func(why string) error {
 		return fmt.Errorf("%s %q: %s; use unix:///path/of/socket, tcp://host:port or ssh://user@host",
-			setting, text, why)
+			setting, safetext.Place(text), why)
 	}
 	u, err := url.Parse(text)
 	if err != nil {

@@ -175,7 +175,7 @@ func (d *buildkitd) image(ctx context.Context, b *Builder, ref string) (sdkImage
 		return sdkImage{}, false, err
 	} else if ok {
 		return sdkImage{
-			id:      imageID(fromOCI(img.config)),
+			id:      fromOCI(img.config).ID(),
 			context: "oci-layout://" + layoutStore + "@" + img.manifest.String(),
 			store:   blobs{d.layout.Layout},
 		}, true, nil
@@ -228,7 +228,7 @@ func (d *buildkitd) fromRegistry(ctx context.Context, b *Builder, ref string) (s
 			return sdkImage{}, false, err
 		}
 	}
-	img := sdkImage{id: imageID(fromOCI(config)), context: "docker-image://" + name.String()}
+	img := sdkImage{id: fromOCI(config).ID(), context: "docker-image://" + name.String()}
 	d.resolved[ref] = img
 	return img, true, nil
 }
@@ -262,13 +262,13 @@ func (d *buildkitd) resolve(ctx context.Context, b *Builder, name string) (manif
 	}
 }
 
-func fromOCI(config dockerspec.DockerOCIImage) imageConfig {
-	c := imageConfig{
-		env: config.Config.Env, user: config.Config.User, workDir: config.Config.WorkingDir,
-		shell: config.Config.Shell, onBuild: config.Config.OnBuild,
+func fromOCI(config dockerspec.DockerOCIImage) engine.ImageConfig {
+	c := engine.ImageConfig{
+		Env: config.Config.Env, User: config.Config.User, WorkDir: config.Config.WorkingDir,
+		Shell: config.Config.Shell, OnBuild: config.Config.OnBuild,
 	}
 	for _, layer := range config.RootFS.DiffIDs {
-		c.layers = append(c.layers, layer.String())
+		c.Layers = append(c.Layers, layer.String())
 	}
 	return c
 }

@@ -206,12 +206,12 @@ func (d *dockerd) image(ctx context.Context, _ *Builder, ref string) (sdkImage, 
 	case err != nil:
 		return sdkImage{}, false, fmt.Errorf("asking the engine for the image %s: %w", ref, err)
 	}
-	c := imageConfig{layers: img.RootFS.Layers}
+	c := engine.ImageConfig{Layers: img.RootFS.Layers}
 	if img.Config != nil {
-		c.env, c.user, c.workDir = img.Config.Env, img.Config.User, img.Config.WorkingDir
-		c.shell, c.onBuild = img.Config.Shell, img.Config.OnBuild
+		c.Env, c.User, c.WorkDir = img.Config.Env, img.Config.User, img.Config.WorkingDir
+		c.Shell, c.OnBuild = img.Config.Shell, img.Config.OnBuild
 	}
-	return sdkImage{id: imageID(c)}, true, nil
+	return sdkImage{id: c.ID()}, true, nil
 }
 
 func (d *dockerd) importImage(ctx context.Context, ref string, tar io.Reader) error {

@@ -32,7 +32,7 @@ import (
 // would report them too.
 func (e *engineTest) harmlessStaging(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "staging")
-	staging, err := builddir.OpenStaging(dir, builddir.Hooks{})
+	staging, err := builddir.OpenStaging("", dir, builddir.Hooks{})
 	must(t, err)
 	for bad, tool := range map[string][]string{
 		"suid": {"leave", "mode", "/output/suid", "4755"},

@@ -24,6 +24,7 @@ import (
 	bkclient "github.com/moby/buildkit/client"
 	digest "github.com/opencontainers/go-digest"
 
+	"buildsys/internal/confined"
 	"buildsys/internal/engine"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
@@ -352,7 +353,7 @@ func (b *Builder) buildLayered(ctx context.Context, s plan.Solve, img sdkImage, 
 
 // empty removes everything in a directory.
 func empty(dir string) error {
-	entries, err := os.ReadDir(dir)
+	entries, err := confined.List(dir)
 	for _, entry := range entries {
 		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, entry.Name())))
 	}

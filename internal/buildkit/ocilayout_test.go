@@ -96,19 +96,20 @@ func TestDamagedLayout(t *testing.T) {
 }
 
 func TestImageID(t *testing.T) {
-	base := imageConfig{layers: []string{"a", "b"}, env: []string{"X=1", "Y=2"}}
-	same := imageConfig{layers: []string{"a", "b"}, env: []string{"Y=2", "X=1"}, shell: []string{}}
-	if imageID(base) != imageID(same) {
+	base := engine.ImageConfig{Layers: []string{"a", "b"}, Env: []string{"X=1", "Y=2"}}
+	same := base
+	same.Env, same.Shell = []string{"Y=2", "X=1"}, []string{}
+	if base.ID() != same.ID() {
 		t.Error("the order of the environment counts")
 	}
-	for _, other := range []imageConfig{
-		{layers: []string{"b", "a"}, env: base.env}, {layers: base.layers}, {layers: base.layers,
-			env: base.env, user: "u"},
-		{layers: base.layers, env: base.env, workDir: "/u"}, {layers: base.layers, env: base.env,
-			onBuild: []string{"RUN x"}},
-		{layers: []string{"a\" \"b"}, env: base.env},
+	for _, other := range []engine.ImageConfig{
+		{Layers: []string{"b", "a"}, Env: base.Env}, {Layers: base.Layers}, {Layers: base.Layers,
+			Env: base.Env, User: "u"},
+		{Layers: base.Layers, Env: base.Env, WorkDir: "/u"}, {Layers: base.Layers, Env: base.Env,
+			OnBuild: []string{"RUN x"}},
+		{Layers: []string{"a\" \"b"}, Env: base.Env},
 	} {
-		if imageID(base) == imageID(other) {
+		if base.ID() == other.ID() {
 			t.Errorf("%+v has the same ID", other)
 		}
 	}
@@ -129,7 +130,7 @@ func TestBuildkitdRegistry(t *testing.T) {
 	sdk := strings.TrimPrefix(srv.URL, "http://") + "/os/sdk:v1"
 	e := &engineTest{b: dialDaemon(t, d, engine.Options{}), sdk: sdk}
 	id, ok, err := e.b.HasImage(t.Context(), sdk)
-	if err != nil || !ok || id != imageID(fromOCI(img.config)) {
+	if err != nil || !ok || id != fromOCI(img.config).ID() {
 		t.Fatalf("%q, %v, %v", id, ok, err)
 	}
 	e.outputs(t)

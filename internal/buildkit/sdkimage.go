@@ -4,9 +4,7 @@ package buildkit
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -88,37 +86,4 @@ func (i sdkImage) stores() map[string]content.Store {
 		return nil
 	}
 	return map[string]content.Store{layoutStore: i.store}
-}
-
-// imageConfig is the part of an image's configuration that reaches a step.
-type imageConfig struct {
-	layers  []string // digests of the layers' uncompressed tars
-	env     []string
-	user    string
-	workDir string
-	shell   []string
-	onBuild []string
-}
-
-// imageID names an image by everything that a step can see of it, and by nothing else: not by when
-// and where it was imported, nor by how an engine or a registry stores it. So equal SDKs have equal
-// names on every engine, and results can be shared.
-func imageID(c imageConfig) string {
-	h := sha256.New()
-	part := func(what string, values ...string) {
-		for _, v := range values {
-			if v != "" {
-				fmt.Fprintf(h, "%s %q\n", what, v)
-			}
-		}
-	}
-	part("layer", c.layers...)
-	env := slices.Clone(c.env)
-	slices.Sort(env)
-	part("env", env...)
-	part("user", c.user)
-	part("workdir", c.workDir)
-	part("shell", c.shell...)
-	part("onbuild", c.onBuild...)
-	return fmt.Sprintf("sha256:%x", h.Sum(nil))
 }

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"buildsys/internal/atomicfile"
+	"buildsys/internal/confined"
 	"buildsys/internal/errkind"
 )
 
@@ -163,7 +164,7 @@ func (s *Store) checkFormat() error {
 
 // removeLeftovers deletes what killed processes left in tmp, unless another process is writing.
 func (s *Store) removeLeftovers() {
-	names, err := os.ReadDir(s.path(tmpDir))
+	names, err := confined.List(s.path(tmpDir))
 	if err != nil || len(names) == 0 {
 		return
 	}

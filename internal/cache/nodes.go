@@ -92,7 +92,7 @@ func (n Nodes) Sweep(now time.Time, transcripts func() []string) error {
 			named[b.String()] = true
 		}
 	}
-	paths, err := fs.Glob(dir.FS(), "??/*")
+	paths, err := confined.Glob(dir.FS(), "??/*")
 	for _, at := range paths {
 		info, err := dir.Lstat(at)
 		if err == nil && !named[path.Base(at)] && now.Sub(info.ModTime()) >= nodesDaily {

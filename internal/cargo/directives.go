@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"buildsys/internal/confined"
 	"buildsys/internal/git"
 	"buildsys/internal/plan"
 	"buildsys/internal/workspace"
@@ -172,7 +173,7 @@ func cover(root string, files map[string]bool) []string {
 
 // coverDir is cover for one directory; whole reports whether it has only such files.
 func coverDir(dir string, files, inside, apart map[string]bool) (paths []string, whole bool) {
-	entries, err := os.ReadDir(dir)
+	entries, err := confined.List(dir)
 	if err != nil {
 		return nil, false
 	}

@@ -148,7 +148,12 @@ func (a *app) completion(what completed) cobra.CompletionFunc {
 		for _, parent := range what.dirs {
 			left = append(left, scaffold.ManifestsBelow(dir, parent)...)
 		}
-		return slices.DeleteFunc(left, func(name string) bool { return slices.Contains(given, name) }),
-			directive
+		return slices.DeleteFunc(left, func(name string) bool {
+			return slices.Contains(given, name) || !offered(name)
+		}), directive
 	}
 }
+
+// offered reports whether a name of a tree may become a part of the command line: one such as
+// --trust-tree would be a flag there, and a shell may take signs in others for more than a name.
+func offered(name string) bool { return manifest.ValidName(strings.ToLower(name)) }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
 
+	"buildsys/internal/confined"
 	"buildsys/internal/errkind"
 )
 
@@ -53,7 +54,7 @@ func (a *app) writeManuals(root *cobra.Command, header *doc.GenManHeader, dir st
 	if err := doc.GenManTree(root, header, scratch); err != nil {
 		return err
 	}
-	pages, err := os.ReadDir(scratch)
+	pages, err := confined.List(scratch)
 	for _, page := range pages {
 		var text []byte
 		if err == nil {

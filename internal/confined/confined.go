@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -234,3 +235,37 @@ func OpenDirIn(dir *os.Root, name string) (*os.Root, error) {
 	}
 	return dir.OpenRoot(name)
 }
+
+// ReadDir is fs.ReadDir for a place where others may have put something else than a directory, such
+// as a pipe, which fs.ReadDir waits for.
+func ReadDir(fsys fs.FS, name string) ([]fs.DirEntry, error) {
+	info, err := fs.Stat(fsys, name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: syscall.ENOTDIR}
+	}
+	return fs.ReadDir(fsys, name)
+}
+
+// List is os.ReadDir for such a place.
+func List(name string) ([]fs.DirEntry, error) {
+	f, err := os.OpenFile(name, os.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	entries, err := f.ReadDir(-1)
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	return entries, err
+}
+
+// Glob is fs.Glob for a directory that others have filled.
+func Glob(fsys fs.FS, pattern string) ([]string, error) { return fs.Glob(dirsOnly{fsys}, pattern) }
+
+// dirsOnly lists directories with ReadDir.
+type dirsOnly struct{ fs.FS }
+
+func (d dirsOnly) ReadDir(name string) ([]fs.DirEntry, error) { return ReadDir(d.FS, name) }
+func (d dirsOnly) Stat(name string) (fs.FileInfo, error)      { return fs.Stat(d.FS, name) }

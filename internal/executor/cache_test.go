@@ -295,6 +295,6 @@ func TestCheckoutVouchesForNothing(t *testing.T) {
 	buildtest.Must(t, err)
 	state, _ := builddir.ReadState(ours.opts.Cache.State, ours.plan.Steps[0].ID)
 	state.Content = content
-	buildtest.Must(t, builddir.WriteState(ours.opts.Cache.State, ours.plan.Steps[0].ID, state))
+	buildtest.Must(t, builddir.WriteState("", ours.opts.Cache.State, ours.plan.Steps[0].ID, state))
 	ours.mustRun(t, allCached) // restored; mustRun looks at the content
 }

@@ -325,7 +325,7 @@ func TestCancelDuringRestore(t *testing.T) {
 	o.Cache = &Cache{Store: store, Memo: cache.NewMemo(t.Context()), State: filepath.Join(dir, "s"),
 		SDK: "sha256:0"}
 	p := twoSteps(dir)
-	staging, err := builddir.OpenStaging(o.Staging, o.hooks)
+	staging, err := builddir.OpenStaging(o.Top, o.Staging, o.hooks)
 	if err != nil {
 		t.Fatal(err)
 	}

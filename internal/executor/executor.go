@@ -56,6 +56,8 @@ type Options struct {
 	// Staging is a directory on the same file system as every step's Out. It belongs to the run:
 	// everything in it is deleted when a run starts and when it ends.
 	Staging string
+	// Top is the checkout, below which no link is followed to Staging or to outputs; "" is no limit.
+	Top string
 
 	// Only tests set the rest. Without an estimate it is what the Cache has recorded. The executor
 	// first builds the ready step with the costliest path of dependants above it.
@@ -119,7 +121,7 @@ func Run(ctx context.Context, p plan.Plan, o Options) (rep Report, err error) {
 	if err := checkRequest(p, o); err != nil {
 		return Report{}, err
 	}
-	staging, err := builddir.OpenStaging(o.Staging, o.hooks)
+	staging, err := builddir.OpenStaging(o.Top, o.Staging, o.hooks)
 	if err != nil {
 		return Report{}, err
 	}

@@ -175,7 +175,7 @@ func (w worker) remember(act action) error {
 			previous = old.Previous
 		}
 	}
-	err := builddir.WriteState(w.o.Cache.State, w.step.ID, builddir.State{
+	err := builddir.WriteState(w.o.Top, w.o.Cache.State, w.step.ID, builddir.State{
 		Action: act.id, Content: act.outputs.content, Transcript: act.transcript, Previous: previous,
 	})
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"buildsys/internal/confined"
 	"buildsys/internal/crates"
 	"buildsys/internal/manifest"
 )
@@ -49,7 +50,7 @@ func only(top string, names map[crates.Crate]string) error {
 	for _, name := range names {
 		known[name] = true
 	}
-	entries, err := os.ReadDir(top)
+	entries, err := confined.List(top)
 	if err != nil {
 		return storeError("read", top, err)
 	}

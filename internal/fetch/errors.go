@@ -10,6 +10,7 @@ import (
 
 	"buildsys/internal/errkind"
 	"buildsys/internal/manifest"
+	"buildsys/internal/safetext"
 )
 
 // Attempt is what one place returned: bytes with the wrong hash, or an error.
@@ -174,7 +175,7 @@ func isStoreError(err error) bool {
 
 // missing returns the error for a file that no place has.
 func (j *job) missing(tried []Attempt) error {
-	return &MissingError{Name: j.name, Where: j.where, Tried: tried, URL: redact(j.file.URL),
+	return &MissingError{Name: j.name, Where: j.where, Tried: tried, URL: safetext.Place(j.file.URL),
 		Refused: !j.upstreamAllowed(), PutAt: j.putAt(j.file)}
 }
 

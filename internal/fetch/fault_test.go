@@ -129,7 +129,7 @@ func TestMissing(t *testing.T) {
 	w.Upstream = false
 	err := w.Fetch(t.Context(), step, []manifest.ExternalFile{f})
 	want := `source musl-1.2.5.tar.gz of packages/musl/Cargo.toml:12 is not in the source store, no lookaside cache is set and upstream downloads are off
-  set BUILDSYS_UPSTREAM_SOURCE_FALLBACK=true to download https://user:xxxxx@musl.libc.org/releases/musl-1.2.5.tar.gz,
+  set BUILDSYS_UPSTREAM_SOURCE_FALLBACK=true to download https://…@musl.libc.org/releases/musl-1.2.5.tar.gz?…,
   or put the file at ` + w.Path(f)
 	if err == nil || err.Error() != want {
 		t.Errorf("no lookaside:\n%v\nwant\n%s", err, want)
@@ -141,7 +141,7 @@ func TestMissing(t *testing.T) {
 	want = `source musl-1.2.5.tar.gz of packages/musl/Cargo.toml:12 is in no lookaside cache and upstream downloads are off
   /nonexistent` + tail + `: not there
   ` + url + tail + `: the server answered 404 Not Found
-  set BUILDSYS_UPSTREAM_SOURCE_FALLBACK=true to download https://user:xxxxx@musl.libc.org/releases/musl-1.2.5.tar.gz,
+  set BUILDSYS_UPSTREAM_SOURCE_FALLBACK=true to download https://…@musl.libc.org/releases/musl-1.2.5.tar.gz?…,
   or put the file at /nonexistent` + tail
 	if err == nil || err.Error() != want {
 		t.Errorf("two lookasides:\n%v\nwant\n%s", err, want)

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"buildsys/internal/errkind"
+	"buildsys/internal/safetext"
 )
 
 // proxy is one element of GOPROXY.
@@ -62,7 +63,7 @@ func (x proxy) label(setting string) string {
 	if x.base == "direct" || x.base == "off" {
 		return fmt.Sprintf("%s element %q", setting, x.base)
 	}
-	return redact(x.base)
+	return safetext.Place(x.base)
 }
 
 // load brings a file into p and checks it.

@@ -20,6 +20,7 @@ import (
 	"buildsys/internal/manifest"
 	"buildsys/internal/network"
 	"buildsys/internal/progress"
+	"buildsys/internal/safetext"
 )
 
 // Wanted is something at a URL that no hash is known of.
@@ -73,7 +74,7 @@ func (s *Store) Learn(ctx context.Context, w Wanted) (Learnt, error) {
 		p.release(err)
 		_ = os.Remove(dir) // what other files are in it is another download's
 		if err != nil && !isStoreError(err) && ctx.Err() == nil {
-			err = errkind.Environmentf("%s: %w", redact(w.URL), err)
+			err = errkind.Environmentf("%s: %w", safetext.Place(w.URL), err)
 		}
 		return learnt, err
 	}
@@ -112,7 +113,7 @@ func (j *job) learn(ctx context.Context, p *part, w Wanted) (Learnt, error) {
 }
 
 func (w Wanted) place(private bool) place {
-	return place{label: redact(w.URL), url: w.URL, reach: reach(private || w.Mine)}
+	return place{label: safetext.Place(w.URL), url: w.URL, reach: reach(private || w.Mine)}
 }
 
 // unencrypted reports whether an answer, or what led to it, came without TLS.
@@ -136,7 +137,7 @@ func (s *Store) Page(ctx context.Context, w Wanted) (data []byte, from *url.URL,
 	}
 	u, err := url.Parse(w.URL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, nil, errkind.Usagef("%s is not an http or https URL", redact(w.URL))
+		return nil, nil, errkind.Usagef("%s is not an http or https URL", safetext.Place(w.URL))
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, pageTime, fmt.Errorf("not complete after %v",
 		pageTime))
@@ -147,7 +148,7 @@ func (s *Store) Page(ctx context.Context, w Wanted) (data []byte, from *url.URL,
 		}
 		wait, again := s.retryIn(err, n)
 		if !again || ctx.Err() != nil || s.sleep(ctx, wait) != nil {
-			return nil, nil, errkind.Environmentf("%s: %w", redact(w.URL), err)
+			return nil, nil, errkind.Environmentf("%s: %w", safetext.Place(w.URL), err)
 		}
 	}
 }

@@ -176,7 +176,7 @@ func TestModulesRefused(t *testing.T) {
 			"has a wrong sum wherever it exists", "wanted: sum h1:",
 			"has the sum h1:", "the go.sum of sources/app"}},
 		{"credentials", "http://user:secret@127.0.0.1:1", false,
-			[]string{"http://user:xxxxx@127.0.0.1:1"}},
+			[]string{"http://…@127.0.0.1:1"}},
 		{"not a URL", "ftp://x", false, []string{"not an http, https or file URL"}},
 	}
 	for _, test := range tests {

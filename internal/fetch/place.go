@@ -16,6 +16,7 @@ import (
 	"buildsys/internal/confined"
 	"buildsys/internal/ctxio"
 	"buildsys/internal/network"
+	"buildsys/internal/safetext"
 )
 
 // place is one place to get one file from: a path in a directory, or a URL.
@@ -40,7 +41,7 @@ func (j *job) places() []place {
 	if !j.upstreamAllowed() {
 		return all
 	}
-	up := place{label: redact(j.file.URL), url: j.file.URL, reach: reach(j.s.Private)}
+	up := place{label: safetext.Place(j.file.URL), url: j.file.URL, reach: reach(j.s.Private)}
 	if j.file.ForceUpstream {
 		return append([]place{up}, all...)
 	}
@@ -61,7 +62,7 @@ func (j *job) lookasides() []place {
 			base = u.Path
 		} else if err == nil && u.Host != "" {
 			u = u.JoinPath(url.PathEscape(j.name), j.file.SHA512, url.PathEscape(j.name))
-			all = append(all, place{label: redact(u.String()), url: u.String(),
+			all = append(all, place{label: safetext.Place(u.String()), url: u.String(),
 				reach: reach(j.s.Private || j.s.PrivateLookaside)})
 			continue
 		}
@@ -69,17 +70,6 @@ func (j *job) lookasides() []place {
 		all = append(all, place{label: p, path: p})
 	}
 	return all
-}
-
-// redact returns a URL for messages: without password, and without query, which may contain a
-// token.
-func redact(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return "an unreadable URL"
-	}
-	u.RawQuery, u.Fragment = "", ""
-	return u.Redacted()
 }
 
 // load brings the place's bytes into p and returns their sha512. A *StoreError is about the store's

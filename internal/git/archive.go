@@ -25,7 +25,7 @@ func Archive(ctx context.Context, dir, prefix string) (s Snapshot, err error) {
 	if err := c.confirm(ctx); err != nil {
 		return s, err
 	}
-	options, err := c.unfiltered(ctx)
+	options, err := c.options(ctx)
 	if err != nil {
 		return s, err
 	}

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -69,6 +70,10 @@ func Commit(ctx context.Context, root string, inputs ...string) (string, error) 
 	if err := c.confirm(ctx); err != nil {
 		return "", err
 	}
+	options, err := c.options(ctx)
+	if err != nil {
+		return "", err
+	}
 	commit, err := c.run(ctx, nil, "rev-parse", "--verify", "--quiet", "--short=8", "HEAD^{commit}")
 	if failed, ok := errors.AsType[*exec.ExitError](err); ok && failed.ExitCode() == 1 {
 		return "", ErrNone // HEAD is a branch without a commit
@@ -80,11 +85,7 @@ func Commit(ctx context.Context, root string, inputs ...string) (string, error) 
 	if !commitID.MatchString(commit) {
 		return "", fmt.Errorf("git rev-parse: %s is not a commit", line(commit))
 	}
-	unfiltered, err := c.unfiltered(ctx)
-	if err != nil {
-		return "", err
-	}
-	changes, err := c.run(ctx, unfiltered, "status", "--porcelain", "--untracked-files=no",
+	changes, err := c.run(ctx, options, "status", "--porcelain", "--untracked-files=no",
 		"--ignore-submodules=dirty", "--no-renames")
 	if err != nil {
 		return "", err
@@ -137,14 +138,14 @@ func CommitTime(ctx context.Context, root string) (int64, error) {
 	if err := c.confirm(ctx); err != nil {
 		return 0, err
 	}
-	out, err := c.run(ctx, nil, "show", "--no-patch", "--no-show-signature", "--format=%ct",
-		"HEAD^{commit}")
+	out, err := c.run(ctx, nil, "rev-list", "--max-count=1", "--timestamp", "HEAD^{commit}")
 	if err != nil {
 		return 0, err
 	}
-	seconds, err := strconv.ParseInt(strings.TrimSpace(out), 10, 64)
+	text, _, _ := strings.Cut(out, " ") // and the commit
+	seconds, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || seconds < 0 {
-		return 0, fmt.Errorf("git show: %s is not the time of a commit", line(out))
+		return 0, fmt.Errorf("git rev-list: %s is not the time of a commit", line(out))
 	}
 	return seconds, nil
 }
@@ -272,14 +273,25 @@ const maxFilters = 100
 
 var filterName = regexp.MustCompile(`^[A-Za-z0-9_. -]+$`)
 
-// unfiltered returns options that switch off all filters of the configuration.
-func (c Checkout) unfiltered(ctx context.Context) (options []string, err error) {
+// named are the settings that name a file which git reads to tell what was changed.
+var named = []string{"core.excludesfile", "core.attributesfile"}
+
+// options returns options that switch off all filters of the configuration. A file that it names,
+// and that git would wait for or read without end, is an error.
+func (c Checkout) options(ctx context.Context) (options []string, err error) {
 	list, err := c.run(ctx, nil, "config", "--list", "--name-only", "-z")
 	if err != nil {
 		return nil, err
 	}
 	seen := map[string]bool{}
 	for key := range strings.SplitSeq(list, "\x00") {
+		if slices.Contains(named, key) && !seen[key] {
+			seen[key] = true
+			if err := c.checkNamed(ctx, key); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		name, ok := strings.CutPrefix(key, "filter.")
 		end := strings.LastIndexByte(name, '.')
 		if !ok || end < 0 || seen[name[:end]] {
@@ -287,7 +299,7 @@ func (c Checkout) unfiltered(ctx context.Context) (options []string, err error) 
 		}
 		name = name[:end]
 		seen[name] = true
-		if !filterName.MatchString(name) || len(seen) > maxFilters {
+		if !filterName.MatchString(name) || len(options) >= 6*maxFilters {
 			return nil, fmt.Errorf("git's configuration has a filter %s: only %d, with names of letters, "+
 				"digits and . _ -, can be switched off", line(name), maxFilters)
 		}
@@ -295,6 +307,25 @@ func (c Checkout) unfiltered(ctx context.Context) (options []string, err error) 
 			"-c", "filter."+name+".required=false")
 	}
 	return options, nil
+}
+
+// checkNamed returns an error if a setting names something else than a file, or than nothing.
+func (c Checkout) checkNamed(ctx context.Context, key string) error {
+	name, err := c.run(ctx, nil, "config", "--null", "--type=path", "--get", key)
+	if err != nil {
+		return err
+	}
+	if name = strings.TrimSuffix(name, "\x00"); name == "" || name == os.DevNull {
+		return nil
+	}
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(c.top, name)
+	}
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		return fmt.Errorf("git's configuration names %s as %s, which is not a regular file", line(name),
+			key)
+	}
+	return nil
 }
 
 // run calls git for the repository and work tree of the checkout and no other.
@@ -306,6 +337,8 @@ func (c Checkout) run(ctx context.Context, options []string, args ...string) (st
 // call is the one place that runs git. Its error has what git wrote about it.
 func call(ctx context.Context, dir string, env []string, args ...string) (string, error) {
 	out, complaint := &head{limit: maxOutput}, &head{limit: maxComplaint}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	cmd := exec.CommandContext(ctx, "git", append(append([]string{}, safe...), args...)...)
 	cmd.Dir, cmd.Env = dir, append(environment(os.Environ()), env...)
 	cmd.Stdout, cmd.Stderr = out, complaint
@@ -313,11 +346,14 @@ func call(ctx context.Context, dir string, env []string, args ...string) (string
 	err := cmd.Start()
 	if err == nil {
 		bound(cmd.Process.Pid)
+		go watch(ctx, cmd.Process.Pid, func() { cancel(errIdle) })
 		err = cmd.Wait()
 	}
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
 		return "", fmt.Errorf("%w: git is not installed", ErrNone)
+	case errors.Is(context.Cause(ctx), errIdle):
+		return "", fmt.Errorf("git %s: %w", verb(args), stalled(repositoryOf(args, dir), dir))
 	case ctx.Err() != nil:
 		return "", fmt.Errorf("git: %w", context.Cause(ctx))
 	case err != nil && len(complaint.text) > 0:
@@ -328,6 +364,30 @@ func call(ctx context.Context, dir string, env []string, args ...string) (string
 		return "", errTooMuch
 	}
 	return string(out.text), nil
+}
+
+// errIdle is why a git ends that waits and does nothing.
+var errIdle = errors.New("it waits")
+
+// repositoryOf returns the directory of the repository that a call of git is given, or the one that
+// git finds in dir.
+func repositoryOf(args []string, dir string) string {
+	for _, a := range args {
+		if at, ok := strings.CutPrefix(a, "--git-dir="); ok {
+			return at
+		}
+	}
+	return filepath.Join(dir, ".git")
+}
+
+// verb returns the command of git in its arguments.
+func verb(args []string) string {
+	for i, a := range args {
+		if !strings.HasPrefix(a, "-") && (i == 0 || args[i-1] != "-c") {
+			return a
+		}
+	}
+	return ""
 }
 
 // userSettings are the variables that say where the user's own settings of git are, and have some

@@ -51,7 +51,7 @@ func OpenSeries(ctx context.Context, dir string) (*Series, error) {
 		err = s.c.confirm(ctx)
 	}
 	if err == nil {
-		s.options, err = s.c.unfiltered(ctx)
+		s.options, err = s.c.options(ctx)
 	}
 	if err == nil {
 		err = s.setAttributes()
@@ -234,18 +234,19 @@ func (s *Series) Changes(ctx context.Context) ([]Change, error) {
 
 // change returns a commit without its diff.
 func (s *Series) change(ctx context.Context, id string) (Change, error) {
-	out, err := s.run(ctx, nil, "show", "--no-patch", "--no-show-signature", "--encoding=UTF-8",
-		"--no-notes", "--format=%an%x00%ae%x00%at%x00%s%x00%b", id)
+	out, err := s.run(ctx, nil, "rev-list", "--max-count=1", "--encoding=UTF-8",
+		"--format=%an%x00%ae%x00%at%x00%s%x00%b", id)
+	_, out, _ = strings.Cut(out, "\n") // behind "commit" and the ID
 	fields := strings.SplitN(out, "\x00", 5)
 	if err == nil && len(fields) != 5 {
-		err = fmt.Errorf("git show: %s is not a commit", line(id))
+		err = fmt.Errorf("git rev-list: %s is not a commit", line(id))
 	}
 	if err != nil {
 		return Change{}, err
 	}
 	var seconds int64
 	if _, err := fmt.Sscan(fields[2], &seconds); err != nil {
-		return Change{}, fmt.Errorf("git show: %s is not the time of a commit", line(fields[2]))
+		return Change{}, fmt.Errorf("git rev-list: %s is not the time of a commit", line(fields[2]))
 	}
 	return Change{By: Person{line(fields[0]), line(fields[1]), time.Unix(seconds, 0).UTC()},
 		Subject: line(fields[3]), Body: strings.TrimSpace(fields[4])}, nil

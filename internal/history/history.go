@@ -177,7 +177,7 @@ func (d Dir) ids() ([]int, error) {
 	if ok, err := d.open(); !ok || err != nil {
 		return nil, err
 	}
-	entries, err := os.ReadDir(d.Path)
+	entries, err := confined.List(d.Path)
 	var ids []int
 	for _, e := range entries {
 		if id, ok := number(e.Name()); ok && e.IsDir() {

@@ -19,6 +19,7 @@ import (
 	"buildsys/internal/atomicfile"
 	"buildsys/internal/builddir"
 	"buildsys/internal/progress"
+	"buildsys/internal/safetext"
 )
 
 // Limits of a record: a run that goes wild must not fill the disk.
@@ -81,7 +82,7 @@ func (r *Recorder) start(d Dir, b Begin) error {
 	_ = unix.Flock(int(r.file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	r.lines = bufio.NewWriterSize(r.file, 64<<10)
 	r.events = progress.NewJSON(r.lines)
-	r.logs = builddir.NewLogFiles(filepath.Join(r.dir, logsDir), 0o600, leftOut{r})
+	r.logs = builddir.NewLogFiles("", filepath.Join(r.dir, logsDir), 0o600, leftOut{r})
 	b.Format, b.PID, b.Began = format, os.Getpid(), b.Began.UTC()
 	b.Host, _ = os.Hostname()
 	return writeJSON(filepath.Join(r.dir, beginFile), b)
@@ -112,7 +113,7 @@ func writeJSON(path string, v any) error {
 	if err != nil {
 		return err
 	}
-	return atomicfile.Replace(path, append(data, '\n'), 0o600)
+	return atomicfile.Replace(path, append(safetext.JSON(data), '\n'), 0o600)
 }
 
 // ID returns the number of the run; 0 if there is no record.

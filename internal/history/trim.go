@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"buildsys/internal/confined"
 	"buildsys/internal/errkind"
 )
 
@@ -114,7 +115,7 @@ func (d Dir) remove(id int) error {
 
 // sweep removes what killed processes left half removed.
 func (d Dir) sweep() {
-	entries, _ := os.ReadDir(d.Path)
+	entries, _ := confined.List(d.Path)
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), going) {
 			_ = os.RemoveAll(filepath.Join(d.Path, e.Name()))

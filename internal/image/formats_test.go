@@ -129,7 +129,7 @@ func TestOVA(t *testing.T) {
 	members := []struct {
 		name string
 		data []byte
-	}{{"a.ovf", []byte("<Envelope/>")}, {"a.mf", nil}, {"os.vmdk", disk}, {"data.vmdk", disk}}
+	}{{"a.ovf", []byte(`<Envelope><File ovf:href="os.vmdk"/><File ovf:href="data.vmdk"/></Envelope>`)}, {"a.mf", nil}, {"os.vmdk", disk}, {"data.vmdk", disk}}
 	for _, m := range members {
 		if m.name != "a.mf" {
 			members[1].data = fmt.Appendf(members[1].data, "SHA256(%s)= %x\n", m.name, sha256.Sum256(m.data))
@@ -164,7 +164,7 @@ func TestOVA(t *testing.T) {
 		d.Close()
 	}
 	for _, test := range []struct{ name, old, new, want string }{
-		{"description", "<Envelope/>", "<envelope/>", "a.ovf has the SHA-256"},
+		{"description", "<Envelope>", "<envelope>", "a.ovf has the SHA-256"},
 		{"manifest", "SHA256(os.vmdk)= ", "SHA256(or.vmdk)= ",
 			"the manifest names or.vmdk, which the archive lacks"},
 		{"algorithm", "SHA256(os.vmdk)= ", "SHA1(os.vmdk)=   ", "SHA256(name)= digest is expected"},
@@ -174,6 +174,37 @@ func TestOVA(t *testing.T) {
 		_, err := open(func(s string) string { return strings.Replace(s, test.old, test.new, 1) })
 		if _, ok := errors.AsType[*BadImageError](err); !ok || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: error %v, want %q in it", test.name, err, test.want)
+		}
+	}
+}
+
+// TestDescriptionsOfOtherDisks: the description says which disks a machine gets.
+func TestDescriptionsOfOtherDisks(t *testing.T) {
+	disks := []section{{name: "os.vmdk"}, {name: "data.vmdk"}}
+	members := map[string]string{"os.vmdk": "x", "data.vmdk": "x", "a.nvram": "x"}
+	for text, want := range map[string]string{
+		`<File href="os.vmdk"/><File href="data.vmdk"/><File href="a.nvram"/>`: "",
+		`<File href="data.vmdk"/><File href="os.vmdk"/>`:                       "names the disks",
+		`<File href="os.vmdk"/>`:                                               "names the disks",
+		`<File href="os.vmdk"/><File href="http://x.invalid/data.vmdk"/>`:      "which the archive lacks",
+		`<File href="os.vmdk" chunkSize="1"/><File href="data.vmdk"/>`:         "chunkSize",
+		`<File href="os.vmdk" compression="gzip"/><File href="data.vmdk"/>`:    "compression",
+		`<File href="os.vmdk"/><File`:                                          "not XML",
+	} {
+		err := checkOVF("<E>"+text+"</E>", disks, members)
+		if want == "" && err != nil || want != "" && (err == nil ||
+			!strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+}
+
+// TestNamesThatPlainTarLacks: the name of an extension is not the one in the header.
+func TestNamesThatPlainTarLacks(t *testing.T) {
+	for _, name := range []string{"\u00e9.vmdk", strings.Repeat("a", 120) + ".vmdk", "b/a.vmdk"} {
+		_, err := OpenAll(t.Context(), writeOVA(t, &tar.Header{Name: name, Size: 512}), "")
+		if err == nil || !strings.Contains(err.Error(), "has another name") {
+			t.Errorf("%q: %v", name, err)
 		}
 	}
 }

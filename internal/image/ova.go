@@ -21,9 +21,9 @@ import (
 )
 
 const (
-	maxOVAMembers  = 100     // an appliance has a description, a manifest and a few disks
-	maxOVAManifest = 1 << 20 // bytes
-	maxOVADisks    = 8       // an image has at most two, each of which is read
+	maxOVAMembers = 100     // an appliance has a description, a manifest and a few disks
+	maxOVAText    = 1 << 20 // bytes of the manifest, and of the description
+	maxOVADisks   = 8       // an image has at most two, each of which is read
 )
 
 // OpenAll is Open for files that may hold several disks: it returns the disks of an OVA in order,
@@ -111,7 +111,7 @@ func ovaMembers(ctx context.Context, f *os.File) ([]section, error) {
 		return nil, err
 	}
 	sums := map[string]string{}
-	var manifest string
+	var manifest, description string
 	var disks []section
 	archive := tar.NewReader(seeker{ctx, f})
 	for {
@@ -130,20 +130,23 @@ func ovaMembers(ctx context.Context, f *os.File) ([]section, error) {
 		if err := checkMember(h, at, info.Size(), sums); err != nil {
 			return nil, err
 		}
-		if path.Ext(h.Name) == ".mf" {
-			var text strings.Builder
-			if _, err := io.Copy(&text, archive); err != nil {
-				return nil, fmt.Errorf("read %q in the archive: %w", h.Name, torn(err))
-			}
-			manifest, sums[h.Name] = text.String(), ""
-			continue
+		if err := checkPlainHeader(f, h, at); err != nil {
+			return nil, err
 		}
-		sum := sha256.New()
-		if _, err := io.Copy(sum, archive); err != nil {
+		text, sum := &textHead{}, sha256.New()
+		if _, err := io.Copy(io.MultiWriter(text, sum), archive); err != nil {
 			return nil, fmt.Errorf("read %q in the archive: %w", h.Name, torn(err))
 		}
 		sums[h.Name] = fmt.Sprintf("%x", sum.Sum(nil))
-		if path.Ext(h.Name) == ".vmdk" {
+		switch path.Ext(h.Name) {
+		case ".mf":
+			manifest, sums[h.Name] = text.String(), ""
+		case ".ovf":
+			if description != "" {
+				return nil, errTwoOVF
+			}
+			description = text.String()
+		case ".vmdk":
 			if len(disks) == maxOVADisks {
 				return nil, fmt.Errorf("the archive has more than %d disks", maxOVADisks)
 			}
@@ -151,7 +154,11 @@ func ovaMembers(ctx context.Context, f *os.File) ([]section, error) {
 		}
 	}
 	maps.DeleteFunc(sums, func(_, sum string) bool { return sum == "" }) // the manifest's own
-	return disks, checkOVAManifest(manifest, sums)
+	err = checkOVAManifest(manifest, sums)
+	if err == nil && description != "" {
+		err = checkOVF(description, disks, sums)
+	}
+	return disks, err
 }
 
 // checkMember refuses a member whose contents are not the bytes at an offset of the archive: a link
@@ -168,8 +175,8 @@ func checkMember(h *tar.Header, at, archive int64, known map[string]string) erro
 	case h.Size > archive-at:
 		return fmt.Errorf("read %q in the archive: it claims %d bytes, %d are left: %w", h.Name, h.Size,
 			archive-at, io.ErrUnexpectedEOF)
-	case path.Ext(h.Name) == ".mf" && h.Size > maxOVAManifest:
-		return fmt.Errorf("the manifest %q has %d bytes, more than %d", h.Name, h.Size, maxOVAManifest)
+	case (path.Ext(h.Name) == ".mf" || path.Ext(h.Name) == ".ovf") && h.Size > maxOVAText:
+		return fmt.Errorf("%q in the archive has %d bytes, more than %d", h.Name, h.Size, maxOVAText)
 	}
 	return nil
 }

@@ -12,12 +12,14 @@ import (
 	"path/filepath"
 
 	spec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"buildsys/internal/confined"
 )
 
 // parts returns the directories of a repository that become layers: those of the packages, sorted,
 // then the metadata.
 func parts(dir string) ([]string, error) {
-	entries, err := os.ReadDir(filepath.Join(dir, "Packages"))
+	entries, err := confined.List(filepath.Join(dir, "Packages"))
 	if err != nil {
 		return nil, err
 	}

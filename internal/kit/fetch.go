@@ -49,7 +49,7 @@ func (t Tree) Fetch(ctx context.Context, s Store, lock *manifest.Lock, arch stri
 
 // clean removes what fetches that were killed have left. Younger things may be of one that runs.
 func (s Store) clean(now time.Time) {
-	entries, _ := os.ReadDir(s.Dir)
+	entries, _ := confined.List(s.Dir)
 	for _, e := range entries {
 		if !strings.HasPrefix(e.Name(), newPrefix) && !strings.HasPrefix(e.Name(), layerPrefix) {
 			continue
@@ -124,33 +124,39 @@ func checkDigest(kit manifest.LockedImage, data []byte) error {
 
 // readImage returns the manifest and the configuration of one image of an index, with digests
 // checked.
-func readImage(
-	ctx context.Context, src source, d spec.Descriptor,
-) (m spec.Manifest, c imageConfig, err error) {
-	data, err := src.manifest(ctx, d)
+func readImage(ctx context.Context, src source, d spec.Descriptor) (
+	m spec.Manifest, c imageConfig, err error) {
+	m, c, _, err = readImageConfig(ctx, src, d)
+	return m, c, err
+}
+
+// readImageConfig is readImage, and returns the text of the configuration, too.
+func readImageConfig(ctx context.Context, src source, d spec.Descriptor) (
+	m spec.Manifest, c imageConfig, data []byte, err error) {
+	data, err = src.manifest(ctx, d)
 	if err == nil {
 		err = unmarshal(data, &m, "manifest")
 	}
 	if err != nil {
-		return m, c, err
+		return m, c, data, err
 	}
 	b, err := oci.Blob(m.Config, oci.MaxDocument)
 	if err != nil {
-		return m, c, err
+		return m, c, data, err
 	}
 	f, err := os.CreateTemp("", "buildsys-kit-*")
 	if err != nil {
-		return m, c, oci.Local(err)
+		return m, c, nil, oci.Local(err)
 	}
 	defer os.Remove(f.Name())
 	defer f.Close()
 	if err := src.blob(ctx, b, f); err != nil {
-		return m, c, err
+		return m, c, data, err
 	}
 	if data, err = readBack(f); err == nil {
 		err = unmarshal(data, &c, "configuration")
 	}
-	return m, c, err
+	return m, c, data, err
 }
 
 func readBack(f *os.File) ([]byte, error) {

@@ -45,6 +45,31 @@ func (t Tree) SaveSDK(ctx context.Context, sdk manifest.LockedImage, arch, ref, 
 	return sdkFault(err)
 }
 
+// SDKConfig returns the configuration of the image of the locked SDK for an architecture, by RPM's
+// name, as SaveSDK would write it.
+func (t Tree) SDKConfig(ctx context.Context, sdk manifest.LockedImage, arch string) (
+	[]byte, error) {
+	src, err := t.open(sdk.Image)
+	if err != nil {
+		return nil, sdkFault(err)
+	}
+	defer src.close()
+	s := sdkSaver{src: src}
+	d, err := s.find(ctx, sdk, arch)
+	var data []byte
+	if err == nil {
+		var c imageConfig
+		_, c, data, err = readImageConfig(ctx, src, d)
+		if err == nil && rpmArch(c.Architecture) != arch {
+			err = oci.Bad("its image is for %.40q, not for %s", c.Architecture, arch)
+		}
+	}
+	if err != nil && !errkind.Is[*Error](err) && !errkind.Is[*oci.LocalError](err) {
+		err = readFault(ctx, src, sdk.Image, err)
+	}
+	return data, sdkFault(err)
+}
+
 // sdkSaver writes one image.
 type sdkSaver struct {
 	src  source

@@ -17,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"buildsys/internal/confined"
+	"buildsys/internal/errkind"
 	"buildsys/internal/graph"
 	"buildsys/internal/manifest"
 	"buildsys/internal/workspace"
@@ -301,12 +302,12 @@ func readMacros(tree, fallback fs.FS, arch string) (macros, error) {
 
 // readDir reads the wanted files of macros/, by name.
 func (m macros) readDir(tree fs.FS, wanted func(name string) bool) error {
-	entries, err := fs.ReadDir(tree, "macros")
+	entries, err := confined.ReadDir(tree, "macros")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("read RPM macros: %w", err)
+		return errkind.Usagef("read RPM macros: %w", err)
 	}
 	for _, e := range entries {
 		if !e.Type().IsRegular() || !wanted(e.Name()) {

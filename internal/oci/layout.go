@@ -211,7 +211,7 @@ func (l Layout) Sweep() error {
 		return err
 	}
 	dir := filepath.Join(l.Dir, spec.ImageBlobsDir, "sha256")
-	entries, err := os.ReadDir(dir)
+	entries, err := confined.List(dir)
 	for _, e := range entries {
 		if !keep[digest.NewDigestFromEncoded(digest.SHA256, e.Name())] {
 			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))

@@ -129,7 +129,7 @@ func crateLocks(ws *workspace.Workspace, pkg *workspace.Package, names []string)
 // "cargo vendor" do. They are then used as they are.
 func ownCrates(ws *workspace.Workspace) bool {
 	for _, name := range []string{"registry", vendorTop} {
-		if entries, err := fs.ReadDir(ws.FS, cargoTop+"/"+name); err == nil && len(entries) > 0 {
+		if entries, err := confined.ReadDir(ws.FS, cargoTop+"/"+name); err == nil && len(entries) > 0 {
 			return true
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"path"
 	"strings"
 
+	"buildsys/internal/confined"
 	"buildsys/internal/dockerfile"
 )
 
@@ -53,7 +54,7 @@ func (v *view) mention(p, mount string) error {
 	if info.IsDir() || dir == "." || v.pkg != nil && within(p, v.pkg.Dir) {
 		return v.show(p)
 	}
-	entries, err := fs.ReadDir(v.own.m.ws.FS, dir)
+	entries, err := confined.ReadDir(v.own.m.ws.FS, dir)
 	if err != nil {
 		return &RequestError{What: "the tree", Why: err.Error()}
 	}

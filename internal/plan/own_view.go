@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"buildsys/internal/confined"
 	"buildsys/internal/dockerfile"
 	"buildsys/internal/graph"
 	"buildsys/internal/workspace"
@@ -94,7 +95,7 @@ func (v *view) copied(p dockerfile.Path) error {
 	names := []string{p.Name}
 	if strings.ContainsAny(p.Name, "*?[") {
 		var err error
-		if names, err = fs.Glob(v.own.m.ws.FS, p.Name); err != nil {
+		if names, err = confined.Glob(v.own.m.ws.FS, p.Name); err != nil {
 			return &RequestError{What: ownWhat, Why: at + err.Error()}
 		}
 	}
@@ -178,7 +179,7 @@ func (v *view) show(at string) error {
 
 // showRoot shows the whole tree, to a step that asked for all of it.
 func (v *view) showRoot() error {
-	entries, err := fs.ReadDir(v.own.m.ws.FS, ".")
+	entries, err := confined.ReadDir(v.own.m.ws.FS, ".")
 	if err != nil {
 		return &RequestError{What: "the tree", Why: err.Error()}
 	}

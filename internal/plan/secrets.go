@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"buildsys/internal/confined"
 	"buildsys/internal/workspace"
 )
 
@@ -134,7 +135,7 @@ func secretName(base string) bool {
 // foreignDir reports whether a directory is another checkout, a bare repository, or a folder of
 // Secure Boot keys.
 func (s *secrets) foreignDir(dir string) bool {
-	entries, err := fs.ReadDir(s.tree, dir)
+	entries, err := confined.ReadDir(s.tree, dir)
 	if err != nil {
 		return false
 	}

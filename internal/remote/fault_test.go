@@ -489,9 +489,12 @@ func TestNamesThatThisFileSystemLacks(t *testing.T) {
 	if err := create(syscall.ENOSPC); !errkind.Is[*oci.LocalError](err) {
 		t.Errorf("a full disk: %v", err)
 	}
-	e.Files = []cache.File{{Name: "A.rpm"}, {Name: "a.rpm"}}
-	if err := create(syscall.EEXIST); !errkind.Is[*RefusedError](err) {
-		t.Errorf("names that differ in case: %v", err)
+	for _, files := range [][]cache.File{{{Name: "A.rpm"}, {Name: "a.rpm"}},
+		{{Name: "e\u0301.rpm"}, {Name: "\u00e9.rpm"}}} {
+		e.Files = files
+		if err := create(syscall.EEXIST); !errkind.Is[*RefusedError](err) {
+			t.Errorf("names that are one: %v", err)
+		}
 	}
 }
 
@@ -545,5 +548,28 @@ func TestRedirect(t *testing.T) {
 		if (err != nil) != (n > maxRedirects) {
 			t.Errorf("redirect %d: %v", n, err)
 		}
+	}
+}
+
+// TestUploadElsewhere: a registry may not send an upload, and the login with it, to another host.
+func TestUploadElsewhere(t *testing.T) {
+	f, other := newFakeRegistry(t), newFakeRegistry(t)
+	f.credentials(t, "right")
+	f.fault = func(w http.ResponseWriter, r *http.Request, _ int) bool {
+		if _, password, _ := r.BasicAuth(); password != "right" {
+			status(http.StatusUnauthorized, "WWW-Authenticate", `Basic realm="registry"`)(w)
+			return true
+		}
+		if r.Method == http.MethodPost {
+			status(http.StatusAccepted, "Location", other.URL+"/v2/team/cache/blobs/uploads/1")(w)
+			return true
+		}
+		return false
+	}
+	c := newClient(t, f.place(), quick)
+	newResult(t, "bash", files).push(t, c)
+	c.said(t, "is on a different host than the registry")
+	if n := other.count(); n > 0 {
+		t.Errorf("%d requests to another host", n)
 	}
 }

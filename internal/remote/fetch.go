@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/text/unicode/norm"
 
 	"buildsys/internal/cache"
 	"buildsys/internal/confined"
@@ -191,11 +192,12 @@ func (c *Cache) notCreated(e cache.Entry, err error) error {
 	return oci.Local(err)
 }
 
-// foldedTwins reports whether names differ in case only, which some file systems ignore.
+// foldedTwins reports whether names differ only in case or in how their letters are composed, which
+// some file systems ignore.
 func foldedTwins(files []cache.File) bool {
 	seen := map[string]bool{}
 	for _, f := range files {
-		name := strings.ToLower(f.Name)
+		name := norm.NFC.String(strings.ToLower(f.Name))
 		if seen[name] {
 			return true
 		}

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"oras.land/oras-go/v2/registry"
+
+	"buildsys/internal/safetext"
 )
 
 // Location is the location of a remote cache.
@@ -47,7 +49,8 @@ func (l Location) Server() string {
 func ParseLocation(text, dir string) (Location, error) {
 	fail := func(reason string) (Location, error) {
 		return Location{}, fmt.Errorf("%q is not the location of a remote cache: %s; "+
-			"use oci://HOST/REPOSITORY (oci+http:// without TLS) or a directory", text, reason)
+			"use oci://HOST/REPOSITORY (oci+http:// without TLS) or a directory",
+			safetext.Place(text), reason)
 	}
 	scheme, rest, found := strings.Cut(text, "://")
 	if !found {

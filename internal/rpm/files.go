@@ -30,7 +30,12 @@ const (
 	tagRPMName    = 1000
 	tagVersion    = 1001
 	tagRelease    = 1002
+	tagSummary    = 1004
+	tagLicense    = 1014
+	tagGroup      = 1016
+	tagURL        = 1020
 	tagArch       = 1022
+	tagOldNames   = 1027
 	tagSizes      = 1028
 	tagModes      = 1030
 	tagDigests    = 1035

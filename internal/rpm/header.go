@@ -13,6 +13,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // The format of an RPM file and the types of its tags:
@@ -45,6 +46,31 @@ const (
 	typeStrings
 	typeTranslated
 )
+
+// types are the types of the tags that are believed. rpm takes others too, and then another value
+// than the first: of a name in several languages that of the user's.
+var types = map[int][]int{
+	tagRPMName: {typeString}, tagVersion: {typeString}, tagRelease: {typeString},
+	tagArch: {typeString}, tagSource: {typeString}, tagLicense: {typeString}, tagURL: {typeString},
+	tagSummary: {typeString, typeTranslated}, tagGroup: {typeString, typeTranslated},
+	tagBaseNames: {typeStrings}, tagDirNames: {typeStrings}, tagDirIndexes: {typeInt32},
+	tagSizes: {typeInt32}, tagLongSizes: {typeInt64}, tagModes: {typeInt16},
+	tagFlags: {typeInt32}, tagDigests: {typeStrings}, tagDigestAlgo: {typeInt32},
+	tagLinks: {typeStrings},
+}
+
+// checkType refuses tags in another form than rpmbuild writes.
+func checkType(tag, kind, count int) error {
+	switch want, known := types[tag]; {
+	case tag == tagOldNames:
+		return errors.New("the names of files are in the form of RPM 3")
+	case known && !slices.Contains(want, kind):
+		return fmt.Errorf("it has the type %d, and rpmbuild writes it with %d", kind, want[0])
+	case kind == typeString && count != 1:
+		return fmt.Errorf("a text with %d values", count)
+	}
+	return nil
+}
 
 // Header holds the values of each tag as text: numbers in decimal, binary data in hex.
 type Header map[int][]string
@@ -120,15 +146,18 @@ func parseSection(r io.Reader, tags []int) (Header, error) {
 	for ; len(indexes) > 0; indexes = indexes[indexSize:] {
 		field := func(n int) int { return int(int32(binary.BigEndian.Uint32(indexes[4*n:]))) }
 		tag := field(0)
-		if len(tags) > 0 && !slices.Contains(tags, tag) {
+		if len(tags) > 0 && tag != tagOldNames && !slices.Contains(tags, tag) {
 			continue
+		}
+		if err := checkType(tag, field(1), field(3)); err != nil {
+			return nil, fmt.Errorf("tag %d: %w", tag, err)
 		}
 		if _, twice := h[tag]; twice { // rpm takes one of them, by a search in halves
 			return nil, fmt.Errorf("tag %d is there twice", tag)
 		}
 		values, err := d.decode(field(1), field(2), field(3))
 		if err == nil && (tag == tagBaseNames || tag == tagDirNames) {
-			err = checkPaths(values)
+			err = checkPaths(tag, values)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("tag %d: %w", tag, err)
@@ -138,8 +167,11 @@ func parseSection(r io.Reader, tags []int) (Header, error) {
 	return h, nil
 }
 
-func checkPaths(names []string) error {
+func checkPaths(tag int, names []string) error {
 	for _, name := range names {
+		if tag == tagBaseNames && strings.Contains(name, "/") {
+			return fmt.Errorf("the name %.100q of a file has a slash", name)
+		}
 		if len(name) > maxPath {
 			return fmt.Errorf("a name of %d bytes is longer than %d", len(name), maxPath)
 		}

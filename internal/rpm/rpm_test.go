@@ -194,6 +194,28 @@ func TestTagsThatShareTheirData(t *testing.T) {
 	}
 }
 
+// TestOtherTypes: rpm takes another value of a text in several languages than the first, and a list
+// of files in an old form.
+func TestOtherTypes(t *testing.T) {
+	for name, tt := range map[string]struct {
+		tag  [4]int
+		want string
+	}{
+		"translated name":    {[4]int{tagRPMName, typeTranslated, 0, 2}, "rpmbuild writes it with 6"},
+		"list for a version": {[4]int{tagVersion, typeStrings, 0, 1}, "rpmbuild writes it with 6"},
+		"two texts":          {[4]int{2000, typeString, 0, 2}, "a text with 2 values"},
+		"old names":          {[4]int{tagOldNames, typeStrings, 0, 1}, "in the form of RPM 3"},
+		"translated summary": {[4]int{tagSummary, typeTranslated, 0, 2}, ""},
+	} {
+		data := headers(1, 4, 0, func(int) [4]int { return tt.tag })
+		_, err := Read(bytes.NewReader(data), tagRPMName, tagVersion, tagSummary, 2000)
+		if tt.want == "" && err != nil || tt.want != "" && (err == nil ||
+			!strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // headers returns an RPM whose main header has count tags over a store of size bytes.
 func headers(count, size int, fill byte, tag func(int) [4]int) []byte {
 	be := binary.BigEndian

@@ -20,8 +20,10 @@ var escapes = regexp.MustCompile("\x1b(?:\\[[0-?]*[ " +
 var commands = regexp.MustCompile(`^([\s\p{Z}\x{FEFF}]*:):|##([a-zA-Z]*\[)`)
 
 // Line returns text as one line without escape sequences and control characters, in valid UTF-8,
-// that no CI service takes for a command. Lines of the text are joined by a blank.
+// that no CI service takes for a command, and without the logins of URLs. Lines of the text are
+// joined by a blank.
 func Line(text string) string {
+	text = WithoutLogins(text)
 	if plain(text) {
 		return text
 	}

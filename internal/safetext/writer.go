@@ -58,9 +58,10 @@ func (w *Writer) Flush() error {
 	return w.err
 }
 
-// JSON returns a JSON document with the same meaning that is safe to show: what would be dangerous
-// in its texts is escaped.
+// JSON returns a JSON document with the same meaning, but for the logins of URLs, that is safe to
+// show: what would be dangerous in its texts is escaped.
 func JSON(document []byte) []byte {
+	document = []byte(WithoutLogins(string(document)))
 	if plainJSON(document) {
 		return document
 	}

@@ -80,7 +80,7 @@ func Generate(dir confined.Path, name string) error {
 }
 
 func generate(parent *os.Root, dir, name string) error {
-	if old, err := fs.ReadDir(parent.FS(), dir); err == nil && len(old) > 0 {
+	if old, err := confined.ReadDir(parent.FS(), dir); err == nil && len(old) > 0 {
 		return ErrExists
 	}
 	// Made in a directory beside dir, which is then renamed: all of the keys or none.

@@ -10,7 +10,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -145,7 +144,7 @@ func (n *Skeleton) neighbours() (script, shared, own string) {
 
 // ManifestsBelow returns the names of the directories below parent that have a manifest, sorted.
 func ManifestsBelow(root, parent string) []string {
-	files, err := fs.Glob(os.DirFS(filepath.Join(root, parent)), "*/Cargo.toml")
+	files, err := confined.Glob(os.DirFS(filepath.Join(root, parent)), "*/Cargo.toml")
 	if err != nil { // only for a malformed pattern
 		return nil
 	}

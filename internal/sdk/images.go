@@ -39,6 +39,10 @@ type Images struct {
 	// Remote may have a missing SDK image; nil for no remote caches.
 	Remote *remote.Cache
 	Tell   func(kind progress.Kind, text string) // shows what takes long or looks wrong
+	// Lock is the digest that the tree's lock has of the SDK image, or "" if it binds none. Strict
+	// makes an error of another image, which else is a warning.
+	Lock   string
+	Strict bool
 	// Trusts reports whether an image may be used that came from a remote cache. If it is nil, none
 	// may.
 	Trusts func(origin string) bool
@@ -114,6 +118,9 @@ func (i Images) Confirm(ctx context.Context, eng Engine, keyed Digests) error {
 	if err := i.Records.remove(i.SDK, claimSuffix); err != nil { // the engine says so itself
 		return err
 	}
+	if err := i.checkLock(sdk); err != nil {
+		return err
+	}
 	changed := keyed.SDK != "" && keyed.SDK != sdk
 	for _, ref := range i.Others {
 		digest, there, err := eng.HasImage(ctx, ref)
@@ -133,6 +140,33 @@ func (i Images) Confirm(ctx context.Context, eng Engine, keyed Digests) error {
 	}
 	i.compare(ctx, sdk)
 	return nil
+}
+
+// checkLock tells if the engine has another image under the name of the SDK than the one that the
+// lock binds, as far as it is known which that is.
+func (i Images) checkLock(digest string) error {
+	locked := ""
+	if i.Lock != "" {
+		locked = i.Records.Locked(i.Lock)
+	}
+	if locked == "" || locked == digest {
+		return nil
+	}
+	err := &NotLockedError{i.SDK}
+	if i.Strict {
+		return errkind.BadEnvironment(err)
+	}
+	i.Tell(progress.Warning, err.Error())
+	return nil
+}
+
+// NotLockedError reports an image on an engine that is not the one that the lock binds.
+type NotLockedError struct{ Image string }
+
+func (e *NotLockedError) Error() string {
+	return fmt.Sprintf("the SDK image %s of the engine has other content than the image that "+
+		"Twoliter.lock binds: buildsys sdk fetch takes that; --sdk-image names another on purpose",
+		e.Image)
 }
 
 func (i Images) record(ref, digest string) error {

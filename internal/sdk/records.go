@@ -79,6 +79,15 @@ func (r Records) setClaimed(ref, digest, origin string) error {
 	return r.setNote(ref, digest, claimSuffix, origin)
 }
 
+// Locked returns the digest that an image with a digest in a lock has on this engine, or "" if that
+// was never found out.
+func (r Records) Locked(lock string) string { return r.noteIn(r.own(lock), lock, lockSuffix) }
+
+// SetLocked records the digest that an image with a digest in a lock has on this engine.
+func (r Records) SetLocked(lock, digest string) error {
+	return r.setNoteIn(r.own(lock), lock, lockSuffix, digest)
+}
+
 // MadeHere records that the image ref was imported from a root file system of the caller.
 func (r Records) MadeHere(ref string) error {
 	return errors.Join(r.remove(ref, originSuffix), r.remove(ref, claimSuffix))
@@ -88,10 +97,15 @@ func (r Records) MadeHere(ref string) error {
 const (
 	originSuffix = ".origin"
 	claimSuffix  = ".claim"
+	lockSuffix   = ".lock"
 )
 
 func (r Records) note(ref, digest, suffix string) string {
-	data, err := confined.Path{Root: r.dir, Name: name(ref) + suffix}.Read(maxRecord)
+	return r.noteIn(name(ref), digest, suffix)
+}
+
+func (r Records) noteIn(file, digest, suffix string) string {
+	data, err := confined.Path{Root: r.dir, Name: file + suffix}.Read(maxRecord)
 	of, origin, _ := strings.Cut(strings.TrimSpace(string(data)), " ")
 	if err != nil || of != digest {
 		return ""
@@ -100,11 +114,16 @@ func (r Records) note(ref, digest, suffix string) string {
 }
 
 func (r Records) setNote(ref, digest, suffix, origin string) error {
+	return r.setNoteIn(name(ref), digest, suffix, origin)
+}
+
+func (r Records) setNoteIn(file, digest, suffix, origin string) error {
 	if err := os.MkdirAll(r.dir, 0o755); err != nil {
 		return errkind.BadEnvironment(err)
 	}
 	text := []byte(digest + " " + origin + "\n")
-	return errkind.BadEnvironment(atomicfile.ReplaceDurable(r.file(ref)+suffix, text, 0o644))
+	return errkind.BadEnvironment(atomicfile.ReplaceDurable(filepath.Join(r.dir, file+suffix), text,
+		0o644))
 }
 
 func (r Records) remove(ref, suffix string) error {

@@ -9,6 +9,7 @@ import (
 
 	"buildsys/internal/buildtest"
 	"buildsys/internal/errkind"
+	"buildsys/internal/progress"
 )
 
 func TestRecordsThatCannotBeWritten(t *testing.T) {
@@ -66,5 +67,34 @@ func TestRecordsThatAreNoFiles(t *testing.T) {
 		if got := r.origin("sdk:1", "sha256:0"); got != "" {
 			t.Errorf("%s is the origin %.100q", what, got)
 		}
+	}
+}
+
+// TestLockedImage: an image that is known not to be the one that the lock binds is not used without
+// a word, and not at all for a release.
+func TestLockedImage(t *testing.T) {
+	told := 0
+	i := Images{SDK: "sdk:1", Records: RecordsIn(t.TempDir(), "tcp://a:1"), Lock: "lock1",
+		Tell: func(progress.Kind, string) { told++ }}
+	confirm := func() error { return i.Confirm(t.Context(), &owner{id: "sha256:other"}, Digests{}) }
+	if err := confirm(); err != nil || told != 0 {
+		t.Errorf("nothing is known: %v, told %d times", err, told)
+	}
+	if err := i.Records.SetLocked("lock1", "sha256:right"); err != nil {
+		t.Fatal(err)
+	}
+	if err := confirm(); err != nil || told != 1 {
+		t.Errorf("another image: %v, told %d times", err, told)
+	}
+	i.Strict = true
+	if err := confirm(); !errkind.Is[*NotLockedError](err) {
+		t.Errorf("another image, release: %v", err)
+	}
+	if err := i.Confirm(t.Context(), &owner{id: "sha256:right"}, Digests{}); err != nil || told != 1 {
+		t.Errorf("the right image: %v, told %d times", err, told)
+	}
+	i.Lock = "lock2"
+	if err := confirm(); err != nil {
+		t.Errorf("another lock: %v", err)
 	}
 }

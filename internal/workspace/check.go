@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 
+	"buildsys/internal/confined"
 	"buildsys/internal/manifest"
 )
 
@@ -78,7 +79,7 @@ func (l *loader) checkGroups(p *Package) {
 }
 
 func (l *loader) sourceDirs() []string {
-	entries, _ := fs.ReadDir(l.tree, sourcesDir) // only for hints
+	entries, _ := confined.ReadDir(l.tree, sourcesDir) // only for hints
 	var names []string
 	for _, e := range entries {
 		if e.IsDir() {

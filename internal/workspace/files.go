@@ -15,6 +15,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"buildsys/internal/confined"
 	"buildsys/internal/manifest"
 )
 
@@ -215,7 +216,7 @@ func (w *fileWalk) link(at, name string) {
 	}
 	target, _ := fs.ReadLink(w.tree, at)
 	within := strings.HasPrefix(at+"/", path.Join(path.Dir(at), target)+"/")
-	entries, err := fs.ReadDir(w.tree, at)
+	entries, err := confined.ReadDir(w.tree, at)
 	if w.links++; err != nil || within || w.links > maxLinks {
 		w.leaveOut(at, "in a circle")
 	} else {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"buildsys/internal/confined"
 	"buildsys/internal/manifest"
 )
 
@@ -64,7 +65,7 @@ func (l *loader) loadAll(root string, names, variants []string) {
 // directory only once: with thousands of packages, system calls dominate.
 func (l *loader) loadPackage(root, name string) *Package {
 	p := &Package{Dir: path.Join(packagesDir, name)}
-	entries, err := fs.ReadDir(l.tree, p.Dir)
+	entries, err := confined.ReadDir(l.tree, p.Dir)
 	if err != nil {
 		l.problem(p.Dir, 0, "", "cannot be read: %v", why(err))
 		return nil

@@ -10,6 +10,7 @@ import (
 	"path"
 	"strings"
 
+	"buildsys/internal/confined"
 	"buildsys/internal/manifest"
 )
 
@@ -107,7 +108,7 @@ func (l *loader) list(parent string) []string {
 		l.problem(parent, 0, "", "must be a directory, not %s", kindOf(info.Mode()))
 		return nil
 	}
-	entries, err := fs.ReadDir(l.tree, parent)
+	entries, err := confined.ReadDir(l.tree, parent)
 	if err != nil {
 		l.problem(parent, 0, "", "cannot be read: %v", why(err))
 	}

@@ -24,7 +24,8 @@ const (
 // what the file name does, NAME-VERSION-RELEASE.ARCH.rpm, and that it was built from the spec of
 // the given name. For "" it does not say that (rpm format documentation).
 //
-// more follow in pairs, the number of a tag and its value, a string or []string.
+// more follow in pairs, the number of a tag and its value, a string, []string or
+// []uint32.
 func Header(file, spec string, more ...any) []byte {
 	rest, arch := cut(strings.TrimSuffix(file, ".rpm"), '.')
 	rest, release := cut(rest, '-')
@@ -37,13 +38,19 @@ func Header(file, spec string, more ...any) []byte {
 	var indexes, store []byte
 	for pair := range slices.Chunk(values, 2) {
 		kind, texts := 8, []string(nil) // an array of strings
+		count, at := 0, len(store)
 		switch value := pair[1].(type) {
 		case string:
 			kind, texts = 6, []string{value}
 		case []string:
 			texts = value
+		case []uint32:
+			kind, count = 4, len(value)
+			for _, n := range value {
+				store = binary.BigEndian.AppendUint32(store, n)
+			}
 		}
-		for _, n := range []int{pair[0].(int), kind, len(store), len(texts)} {
+		for _, n := range []int{pair[0].(int), kind, at, count + len(texts)} {
 			indexes = binary.BigEndian.AppendUint32(indexes, uint32(n))
 		}
 		for _, text := range texts {
