@@ -63,7 +63,7 @@ var mayImport = map[string][]string{
 	"gomod":   {"archive"},
 	"crates":  {"archive", "ctxio", "errkind", "safetext"},
 	"fetch": {
-		"archive", "atomicfile", "bytesize", "confined", "crates", "ctxio", "errkind", "gomod",
+		"archive", "atomicfile", "bytesize", "confined", "crates", "ctxio", "errkind", "git", "gomod",
 		"manifest", "network", "progress", "safetext",
 	},
 	"kit": {

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"buildsys/internal/errkind"
+	"buildsys/internal/git"
 	"buildsys/internal/safetext"
 )
 
@@ -50,7 +51,7 @@ func proxies(setting string) []proxy {
 
 var (
 	errDirect = errors.New("buildsys asks module proxies only, not version control systems")
-	errOff    = errors.New("it forbids fetching modules")
+	errOff    = errors.New("it forbids fetching")
 )
 
 // sumError reports that a proxy has other bytes than a go.sum requires.
@@ -66,17 +67,23 @@ func (x proxy) label(setting string) string {
 	return safetext.Place(x.base)
 }
 
-// load brings a file into p and checks it.
-func (x proxy) load(ctx context.Context, m *pinned, p *part) error {
-	switch x.base {
-	case "direct":
-		return errDirect
-	case "off":
-		return errOff
-	}
+// parsed returns the URL of a proxy.
+func (x proxy) parsed() (*url.URL, error) {
 	u, err := url.Parse(x.base)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "file") {
-		return errors.New("not an http, https or file URL")
+		return nil, errors.New("not an http, https or file URL")
+	}
+	return u, nil
+}
+
+// load brings a file into p.
+func (x proxy) load(ctx context.Context, m *pinned, p *part) error {
+	if x.base == "direct" {
+		return errDirect
+	}
+	u, err := x.parsed()
+	if err != nil {
+		return err
 	}
 	at := place{label: x.label(m.setting)}
 	if u.Scheme == "file" {
@@ -84,13 +91,8 @@ func (x proxy) load(ctx context.Context, m *pinned, p *part) error {
 	} else {
 		at.url = strings.TrimSuffix(x.base, "/") + "/" + m.name
 	}
-	if _, err := at.load(ctx, m.job, p); err != nil {
-		return err
-	}
-	if err := m.check(ctx, p.path); err != nil {
-		return &sumError{err}
-	}
-	return nil
+	_, err = at.load(ctx, m.job, p)
+	return err
 }
 
 // goOn reports whether to ask the next proxy after this one failed. Wrong bytes count as a missing
@@ -99,7 +101,8 @@ func (x proxy) goOn(err error) bool {
 	status := new(statusError)
 	missing := errors.As(err, &status) && (status.code == http.StatusNotFound ||
 		status.code == http.StatusGone)
-	return missing || errors.Is(err, errNotThere) || x.anyErr || errors.As(err, new(*sumError))
+	return missing || errors.Is(err, errNotThere) || errors.Is(err, git.ErrNotThere) ||
+		x.anyErr || errors.As(err, new(*sumError))
 }
 
 // ModuleError reports that no proxy has a Go module with the bytes that a go.sum requires.
