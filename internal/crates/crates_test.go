@@ -49,7 +49,7 @@ func TestParseLock(t *testing.T) {
 			"! L: b 1.0.0 comes from git+https://example.com/a/../../b#" + commit + ", which is not"},
 		"of git with a password": {entry("b", "1.0.0",
 			git("https://me:x@example.com/b")), "! L: b 1.0.0 " +
-			"comes from git+https://me:x@example.com/b#" + commit + ", which has a password"},
+			"comes from git+https://…@example.com/b#" + commit + ", which has a password"},
 		"of git with a name that climbs": {entry("../b", "1.0.0", git("https://example.com/b")),
 			"! L: \"../b\" is not the name"},
 		"of git twice": {entry("b", "1.0.0", git("https://example.com/b")) + entry("b", "1.1.0",

@@ -129,7 +129,10 @@ func TestOwnCratesOfGit(t *testing.T) {
 
 func TestOwnCratesFromElsewhere(t *testing.T) {
 	files := withCrates(t)
-	fromElsewhere(files, "sparse+https://example.com/index/", "sparse+https://example.com/index/")
+	fromElsewhere(files, "sparse+https://example.com/index/")
+	edit(files, "sources/Cargo.lock", "name = \"far\"\nversion = \"0.1.0\"", "name = \"far-off\"\n"+
+		"version = \"0.1.0\"")
+	fromElsewhere(files, "sparse+https://example.com/index/")
 	_, _, _, p := cargoOf(t, files)
 	const want = "sources/Cargo.lock: far 0.1.0 and 1 more come from " +
 		"sparse+https://example.com/index/, which buildsys does not fetch"
