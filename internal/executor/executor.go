@@ -62,9 +62,14 @@ type Options struct {
 	// Only tests set the rest. Without an estimate it is what the Cache has recorded. The executor
 	// first builds the ready step with the costliest path of dependants above it.
 	estimate
+	clock
+	hooks builddir.Hooks
+}
+
+// clock is the time as a run sees it.
+type clock struct {
 	now   func() time.Time
 	sleep func(ctx context.Context, d time.Duration) error // before a retry
-	hooks builddir.Hooks
 }
 
 // Cache is where a run looks for results before it builds, and where it keeps new ones.

@@ -134,7 +134,7 @@ func TestOwnCratesFromElsewhere(t *testing.T) {
 		"version = \"0.1.0\"")
 	fromElsewhere(files, "sparse+https://example.com/index/")
 	_, _, _, p := cargoOf(t, files)
-	const want = "sources/Cargo.lock: far 0.1.0 and 1 more come from " +
+	const want = "sources/Cargo.lock: far-off 0.1.0 and 1 more come from " +
 		"sparse+https://example.com/index/, which buildsys does not fetch"
 	if len(p.Warnings) != 1 || !strings.HasPrefix(p.Warnings[0], want) {
 		t.Errorf("warnings %q, want %s", p.Warnings, want)
