@@ -73,10 +73,12 @@ var completedFlags = map[string][]string{
 	"--arch":                     manifest.Architectures(),
 	"--ci":                       {"auto", "github", "gitlab", "codebuild", "none"},
 	"--progress":                 {"auto", "live", "plain", "json"},
-	"boot --accel":               {"tcg", "kvm"},
+	"boot --accel":               {"auto", "kvm", "hvf", "tcg"},
 	"build-package --on-failure": {"shell"},
 	"graph --format":             {"text", "order", "dot", "json", "svg"},
 	"image size --format":        {"text", "json", "svg"},
+	"init --ci":                  scaffold.CIServices(),
+	"init --vcs":                 {"git", "none"},
 	"report --format":            {"html", "trace", "durations"},
 	"shell --at":                 strings.Split(stageList(), ", "),
 }

@@ -67,6 +67,10 @@ func (a *app) initTree(ctx context.Context, t *scaffold.NewTree, vcs, dir string
 		cd = "  cd " + dir + "\n"
 	}
 	fmt.Fprintf(a.sys.Stderr, "next:\n%s  buildsys build-variant\n  buildsys boot\n", cd)
+	if t.Own {
+		fmt.Fprintln(a.sys.Stderr, "the first build makes everything from source, a kernel too; with "+
+			"--rpm-prefix "+scaffold.SharedPrefix+" a store that has Skiff has most of it")
+	}
 	fmt.Fprintln(a.sys.Stdout, t.Dir)
 	return nil
 }

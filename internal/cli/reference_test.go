@@ -94,7 +94,7 @@ func flagTable(b *strings.Builder, flags *pflag.FlagSet) {
 			name = "-" + f.Shorthand + ", " + name
 		}
 		text := f.Usage
-		if f.DefValue != "" && f.DefValue != "false" && !strings.Contains(text, "default") {
+		if !slices.Contains([]string{"", "[]", "false"}, f.DefValue) && !strings.Contains(text, "default") {
 			text += " (default: " + f.DefValue + ")"
 		}
 		rows = append(rows, fmt.Sprintf("| `%s` | %s |\n", name, strings.ReplaceAll(text, "|", "\\|")))

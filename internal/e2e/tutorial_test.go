@@ -90,6 +90,9 @@ func (p *tutorial) expect(t *testing.T, text string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if !strings.Contains(string(console), "reboot: Power down") {
+		t.Errorf("the power button does nothing:\n%s", console)
+	}
 	rest := string(console)
 	for line := range strings.Lines(text) {
 		_, after, found := strings.Cut(rest, "\n"+strings.TrimSpace(line))

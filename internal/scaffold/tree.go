@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -44,6 +45,7 @@ type TreeOptions struct {
 type NewTree struct {
 	Dir   string // absolute
 	Name  string // of the OS
+	Own   bool   // RPMs have names of their own, so that no store has the base packages yet
 	files map[string]file
 }
 
@@ -57,6 +59,9 @@ const maxOSName = 25
 // ciFiles has the place of the file for each CI service.
 var ciFiles = map[string]string{"github": ".github/workflows/images.yml",
 	"gitlab": ".gitlab-ci.yml", "codebuild": "buildspec.yml", "none": ""}
+
+// CIServices returns what TreeOptions.CI may be, sorted.
+func CIServices() []string { return slices.Sorted(maps.Keys(ciFiles)) }
 
 // Tree returns a tree for the directory dir, which may exist.
 func Tree(dir string, o TreeOptions) (*NewTree, error) {
@@ -78,9 +83,9 @@ func Tree(dir string, o TreeOptions) (*NewTree, error) {
 		}
 	}
 	if _, known := ciFiles[o.CI]; !known {
-		return nil, errkind.Usagef("--ci %q: use github, gitlab, codebuild or none", o.CI)
+		return nil, errkind.Usagef("--ci %q: use one of %s", o.CI, strings.Join(CIServices(), ", "))
 	}
-	t := &NewTree{Dir: dir, Name: o.Name, files: map[string]file{}}
+	t := &NewTree{Dir: dir, Name: o.Name, Own: o.Prefix != SharedPrefix, files: map[string]file{}}
 	if err := t.checkPlace(); err != nil {
 		return nil, err
 	}

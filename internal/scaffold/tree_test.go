@@ -136,7 +136,7 @@ func TestTreeRefuses(t *testing.T) {
 		{t.TempDir() + "/x", TreeOptions{Name: "a--b", CI: "none"}, "cannot be the name"},
 		{t.TempDir() + "/x", TreeOptions{Name: strings.Repeat("a", 26), CI: "none"}, "at most 25"},
 		{t.TempDir() + "/x", TreeOptions{Prefix: "x\n%y", CI: "none"}, "cannot be the name"},
-		{t.TempDir() + "/x", TreeOptions{CI: "jenkins"}, "use github, gitlab, codebuild or none"},
+		{t.TempDir() + "/x", TreeOptions{CI: "jenkins"}, "use one of codebuild, github, gitlab, none"},
 	} {
 		_, err := Tree(test.dir, test.o)
 		if err == nil || !strings.Contains(err.Error(), test.want) || errkind.Of(err) != errkind.Usage {

@@ -34,6 +34,9 @@ func prepare() (string, error) {
 	if err := mountSystem(); err != nil {
 		return "", err
 	}
+	if err := startPower(); err != nil {
+		return "", err
+	}
 	// From here on the console belongs to user space: only errors of the kernel may still break into
 	// its lines.
 	quietKernel()

@@ -1,6 +1,7 @@
-// Command skiffd is Skiff's own part of the running system. Init starts it:
+// Command skiffd is Skiff's own part of the running system. Init starts the first of these, which
+// starts the other:
 //
-//	skiffd boot    mounts what the system needs, proves the root file system intact, prints the ready line
+//	skiffd boot    mounts what the system needs, proves the root intact, prints the ready line
 //	skiffd power   waits for the power button and asks init to shut down
 package main
 

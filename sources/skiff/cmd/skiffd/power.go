@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"syscall"
 )
@@ -19,6 +20,18 @@ const (
 	eventSize = 24
 	eventType = 16 // offset of the type, after two 8-byte times
 )
+
+// startPower leaves "skiffd power" running. Whoever reads the ready line may press the button at
+// once, so it starts long before that. It ends only when the button has been pressed, or when there
+// is none.
+func startPower() error {
+	cmd := exec.Command("/usr/sbin/skiffd", "power")
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("watch the power button: %w", err)
+	}
+	return nil
+}
 
 // waitForPowerButton returns after it has asked init to shut the machine down, or with an error
 // when there is no button to wait for.
