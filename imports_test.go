@@ -25,7 +25,7 @@ var mayImport = map[string][]string{
 	"progress":   {"bytesize", "safetext"},
 	"live":       {"bytesize", "progress"},
 	"ciservice":  {"progress"},
-	"builddir":   {"atomicfile", "cache", "confined", "errkind", "progress"},
+	"builddir":   {"atomicfile", "cache", "confined", "errkind", "progress", "safetext"},
 	"safetext":   {},
 	"history":    {"atomicfile", "builddir", "confined", "errkind", "progress", "safetext"},
 	"diagnosis":  {"progress"},

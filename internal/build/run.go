@@ -153,8 +153,7 @@ func (s *Session) executorOptions(p plan.Plan, run *engineUse, known *executor.C
 		Sink:     run.sink,
 		Jobs:     s.c.Jobs,
 		StepTime: s.c.StepTime,
-		Staging:  s.dir.Staging(o.unit),
-		Top:      s.c.Root,
+		Places:   executor.Places{Staging: s.dir.Staging(o.unit), Top: s.c.Root},
 		Cache:    known,
 		Wanted:   o.wanted,
 	}

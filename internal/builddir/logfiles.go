@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"buildsys/internal/progress"
+	"buildsys/internal/safetext"
 )
 
 // LogFiles writes the output of step "package/bash" to <dir>/package-bash.log, which is replaced
@@ -41,7 +42,8 @@ func NewLogFiles(top, dir string, mode fs.FileMode, warn progress.Sink) *LogFile
 // LogName returns the name of the log of a step.
 func LogName(step string) string { return fileName(step) + ".log" }
 
-// Event opens, writes or closes the log of the event's step. Lines are written unchanged.
+// Event opens, writes or closes the log of the event's step. Lines are written as they are, but for
+// the logins of URLs.
 func (l *LogFiles) Event(e progress.Event) {
 	l.mu.Lock()
 	err := l.event(e)
@@ -130,7 +132,7 @@ func (l *LogFiles) write(step, line string) error {
 		f.waiting = true
 		time.AfterFunc(moment, func() { l.writeOut(f) })
 	}
-	_, err := f.lines.WriteString(line)
+	_, err := f.lines.WriteString(safetext.WithoutLogins(line)) // logs are shared
 	return errors.Join(err, f.lines.WriteByte('\n'))
 }
 

@@ -33,7 +33,7 @@ func TestLogFiles(t *testing.T) {
 			{Kind: progress.StepStart, Step: "package/bash"},
 			{Kind: progress.StepStart, Step: "variant/dev"},
 			{Kind: progress.StepLog, Step: "package/bash", Text: run + " \x1b[1mraw\xff"},
-			{Kind: progress.StepLog, Step: "variant/dev", Text: "image"},
+			{Kind: progress.StepLog, Step: "variant/dev", Text: "image of https://u:p@h/?token=s"},
 			{Kind: progress.StepRetry, Step: "package/bash", Err: errors.New("gone")},
 			{Kind: progress.StepFailed, Step: "package/bash", Err: errors.New("exit code: 1")},
 			{Kind: progress.StepLog, Step: "package/bash", Text: "after its end"},
@@ -53,7 +53,8 @@ func TestLogFiles(t *testing.T) {
 		if err := l.Close(); err != nil {
 			t.Error(err)
 		}
-		if got, _ := os.ReadFile(filepath.Join(dir, "variant-dev.log")); string(got) != "image\n" {
+		if got, _ := os.ReadFile(filepath.Join(dir, "variant-dev.log")); string(got) !=
+			"image of https://…@h/?token=…\n" {
 			t.Errorf("log of a step that never ended: %q", got)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"buildsys/internal/atomicfile"
 	"buildsys/internal/confined"
@@ -24,9 +25,26 @@ func (a *app) writeFile(name string, data []byte, mode fs.FileMode) error {
 		return err
 	}
 	if info, err := os.Lstat(name); err == nil && !inside && !info.Mode().IsRegular() {
+		if planted(filepath.Dir(name), info) {
+			return errkind.Usagef("%s is another user's, in a directory where everybody may make files: "+
+				"name another file", name)
+		}
 		return os.WriteFile(name, data, mode) // a pipe, or /dev/stdout
 	}
 	return atomicfile.Replace(name, data, mode)
+}
+
+// planted reports whether another user has put something into a directory where everybody may, such
+// as /tmp. Most systems follow no such link (fs.protected_symlinks), but not that of every
+// machine.
+func planted(dir string, what fs.FileInfo) bool {
+	parent, err := os.Stat(dir)
+	if err != nil || parent.Mode()&fs.ModeSticky == 0 || parent.Mode()&0o002 == 0 {
+		return false
+	}
+	file, ok1 := what.Sys().(*syscall.Stat_t)
+	owner, ok2 := parent.Sys().(*syscall.Stat_t)
+	return ok1 && ok2 && int(file.Uid) != os.Geteuid() && file.Uid != owner.Uid
 }
 
 // throughNoLink reports whether a directory is in the checkout. One that is reached through a

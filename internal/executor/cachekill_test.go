@@ -61,7 +61,7 @@ func runCached(
 	}
 	store.Warn = func(text string) { sink.Event(progress.Event{Kind: progress.Warning, Text: text}) }
 	fake := &buildtest.Fake{}
-	o := Options{Builder: fake, Staging: filepath.Join(dir, "staging")}
+	o := Options{Builder: fake, Places: Places{Staging: filepath.Join(dir, "staging")}}
 	o.Sink, o.hooks.Stage = sink, stage
 	o.now = func() time.Time { return time.Unix(1700000000, 0) }
 	o.Cache = &Cache{
@@ -321,7 +321,7 @@ func TestCancelDuringRestore(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := Options{Builder: &buildtest.Fake{}, Sink: &buildtest.Recorder{},
-		Staging: filepath.Join(dir, "staging")}
+		Places: Places{Staging: filepath.Join(dir, "staging")}}
 	o.Cache = &Cache{Store: store, Memo: cache.NewMemo(t.Context()), State: filepath.Join(dir, "s"),
 		SDK: "sha256:0"}
 	p := twoSteps(dir)

@@ -53,11 +53,7 @@ type Options struct {
 	Wanted func(plan.Step) bool
 	// StepTime is how long one attempt of a step may take; 0 means no limit.
 	StepTime time.Duration
-	// Staging is a directory on the same file system as every step's Out. It belongs to the run:
-	// everything in it is deleted when a run starts and when it ends.
-	Staging string
-	// Top is the checkout, below which no link is followed to Staging or to outputs; "" is no limit.
-	Top string
+	Places
 
 	// Only tests set the rest. Without an estimate it is what the Cache has recorded. The executor
 	// first builds the ready step with the costliest path of dependants above it.
@@ -164,6 +160,15 @@ func (o Options) withDefaults(p plan.Plan) Options {
 		o.sleep = sleep
 	}
 	return o
+}
+
+// Places is where a run works.
+type Places struct {
+	// Staging is a directory on the same file system as every step's Out. It belongs to the run:
+	// everything in it is deleted when a run starts and when it ends.
+	Staging string
+	// Top is the checkout, below which no link is followed to Staging or to outputs; "" is no limit.
+	Top string
 }
 
 // checkRequest finds mistakes of the caller that would hang the run or delete outputs.

@@ -48,7 +48,7 @@ func newScene(t *testing.T, jobs int, lines ...string) *scene {
 		s.plan.Steps = append(s.plan.Steps, step)
 	}
 	s.opts = executor.Options{Builder: s.fake, Sink: s.rec, Jobs: jobs,
-		Staging: filepath.Join(s.dir, "staging")}
+		Places: executor.Places{Staging: filepath.Join(s.dir, "staging")}}
 	return s
 }
 

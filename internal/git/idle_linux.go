@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"buildsys/internal/confined"
 )
 
 // maxIdle ends a git that uses no processor and waits: it does so if the repository or the work
@@ -44,15 +46,24 @@ func watch(ctx context.Context, pid int, idle func()) {
 	}
 }
 
-// used returns how much processor time a process that waits has used, or nil if it does not wait.
-func used(pid int) []byte {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	// The fields behind the name, which may have any characters: state … user time, system time.
-	fields := bytes.Fields(data[bytes.LastIndexByte(data, ')')+1:])
-	if err != nil || len(fields) < 13 || string(fields[0]) != "S" {
-		return nil
+// used returns how much processor time the threads of a process have used, all of which wait, or
+// nil if one does not, or waits for a disk.
+func used(pid int) (times []byte) {
+	tasks := fmt.Sprintf("/proc/%d/task", pid)
+	threads, err := confined.List(tasks)
+	for _, t := range threads {
+		var data []byte
+		if err == nil {
+			data, err = os.ReadFile(filepath.Join(tasks, t.Name(), "stat"))
+		}
+		// The fields behind the name, which may have any characters: state … user time, system time.
+		fields := bytes.Fields(data[bytes.LastIndexByte(data, ')')+1:])
+		if err != nil || len(fields) < 13 || string(fields[0]) != "S" {
+			return nil
+		}
+		times = fmt.Appendf(times, "%s %s %s\n", t.Name(), fields[11], fields[12])
 	}
-	return bytes.Join(fields[11:13], []byte(" "))
+	return times
 }
 
 // maxSought bounds the files that are looked at to find the one that git waits for.
