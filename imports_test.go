@@ -63,8 +63,8 @@ var mayImport = map[string][]string{
 	"gomod":   {"archive"},
 	"crates":  {"archive", "ctxio", "errkind", "safetext"},
 	"fetch": {
-		"archive", "atomicfile", "bytesize", "confined", "crates", "ctxio", "errkind", "gomod",
-		"manifest", "network", "progress",
+		"archive", "atomicfile", "bytesize", "confined", "crates", "ctxio", "errkind", "git", "gomod",
+		"manifest", "network", "progress", "safetext",
 	},
 	"kit": {
 		"atomicfile", "cache", "confined", "ctxio", "errkind", "manifest", "oci", "remote", "safetext",

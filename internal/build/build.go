@@ -64,11 +64,10 @@ type ImageConfig struct {
 
 // SourcesConfig is where sources come from.
 type SourcesConfig struct {
-	Lookaside []string // directories and URLs
-	Upstream  bool     // ask upstream if no lookaside cache has a source
-	GoProxy   string   // GOPROXY; empty: that of the go command
-	// CratesProxy is where crates come from, in the form of GOPROXY; empty: the public registry.
-	CratesProxy string
+	Lookaside []string      // directories and URLs
+	Upstream  bool          // ask upstream if no lookaside cache has a source
+	GoProxy   string        // GOPROXY; empty: that of the go command
+	Proxies   fetch.Proxies // where crates come from
 	// Private allows the URLs in manifests to lead to addresses that are not public: the caller
 	// trusts the tree. PrivateLookaside allows it for Lookaside: the caller named it.
 	Private, PrivateLookaside bool
@@ -197,7 +196,7 @@ func (s *Session) sources(report progress.Sink) *fetch.Store {
 
 		Private:          s.c.Sources.Private,
 		PrivateLookaside: s.c.Sources.PrivateLookaside,
-		CratesProxy:      s.c.Sources.CratesProxy,
+		Proxies:          s.c.Sources.Proxies,
 	}
 }
 

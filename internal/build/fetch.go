@@ -35,7 +35,8 @@ func fetchSources(store *fetch.Store) fetchFunc {
 		}
 		var errs []error
 		for _, c := range s.Crates {
-			errs = append(errs, store.FetchCrates(ctx, s.ID, c.Of, c.List))
+			errs = append(errs, store.FetchCrates(ctx, s.ID, c.Of, c.List),
+				store.FetchGitCrates(ctx, s.ID, c.Of, c.Git))
 		}
 		if s.Kind != plan.Modules {
 			return errors.Join(errs...)
@@ -103,6 +104,9 @@ func (s *Session) FetchSources(ctx context.Context, ws *workspace.Workspace, nam
 		for _, c := range own.Crates {
 			for _, one := range c.List {
 				all[one.String()] = true
+			}
+			for _, one := range c.Git {
+				all[one.String()+" "+one.From.Commit] = true
 			}
 		}
 		group.Go(func() error {

@@ -132,7 +132,7 @@ func (s *Session) planTree(ctx context.Context, ws *workspace.Workspace, want Re
 		Sources: plan.Sources{Path: sources.Path, Modules: sources.ModulesPath,
 			Vendor: sources.VendorPath,
 			Sums:   func(s plan.GoSums) string { return sources.SumsPath(s.Text) },
-			Crate:  sources.CratePath},
+			Crate:  sources.CratePath, GitCrate: sources.GitCratePath},
 		Files: plan.ImageFiles{
 			Signing: s.signing,
 			Repo:    s.c.Image.Repo,

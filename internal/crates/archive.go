@@ -27,9 +27,9 @@ func Read(ctx context.Context, file, root string) ([]Crate, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case len(lock.Others) > 0:
+	case len(lock.Others)+len(lock.Git) > 0:
 		return nil, &archive.Error{What: path.Join(found.Root, "Cargo.lock") + " names " +
-			others(lock.Others), Hint: "buildsys bundles crates of the public registry only: vendor " +
+			others(lock), Hint: "buildsys bundles crates of the public registry only: vendor " +
 			"them in an archive of your own, as an external file"}
 	case len(lock.Crates) == 0:
 		return nil, &archive.Error{What: path.Join(found.Root, "Cargo.lock") + " names no crates",
@@ -41,16 +41,18 @@ func Read(ctx context.Context, file, root string) ([]Crate, error) {
 // maxTold bounds the packages that an error names.
 const maxTold = 5
 
-func others(all []Other) string {
-	var told []string
-	for i, o := range all {
-		if i == maxTold {
-			told = append(told, "and others")
-			break
-		}
-		told = append(told, safetext.Line(o.Name+" "+o.Version+" from "+o.Source))
+func others(lock Lock) string {
+	var all []string
+	for _, o := range lock.Others {
+		all = append(all, safetext.Line(o.Name+" "+o.Version+" from "+o.Source))
 	}
-	return strings.Join(told, ", ")
+	for _, c := range lock.Git {
+		all = append(all, c.Name+" "+c.Version+" from "+c.From.String())
+	}
+	if len(all) > maxTold {
+		all = append(all[:maxTold], "and others")
+	}
+	return strings.Join(all, ", ")
 }
 
 // VendorNames returns the names that "cargo vendor" gives the directories of crates: that of the

@@ -16,6 +16,8 @@ import (
 	"buildsys/internal/buildtest/bound"
 )
 
+const commit = "0123456789abcdef0123456789abcdef01234567"
+
 const sum = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
 func TestParseLock(t *testing.T) {
@@ -25,6 +27,7 @@ func TestParseLock(t *testing.T) {
 	}
 	of := "source = \"" + registry + "\"\n"
 	check := "checksum = \"" + sum + "\"\n"
+	git := func(from string) string { return "source = \"git+" + from + "#" + commit + "\"\n" }
 	for name, c := range map[string]struct{ text, want string }{
 		"of the registry": {"version = 3\n" + entry("b-c", "1.0.0+x", of+check), "b-c-1.0.0+x"},
 		"sorted": {entry("b", "1.0.0", of+check) + entry("a", "2.0.0", of+check),
@@ -33,21 +36,40 @@ func TestParseLock(t *testing.T) {
 		"of the tree": {entry("b", "1.0.0", "dependencies = [\"a\"]\n"), ""},
 		"of a sparse index": {entry("b", "1.0.0", "source = \"sparse+https://index.crates.io/\"\n"+check),
 			"b-1.0.0"},
-		"of git": {entry("b", "1.0.0", "source = \"git+https://example.com/b?tag=v1#abc\"\n"),
-			"(b git+https://example.com/b?tag=v1#abc)"},
+		"of git": {entry("b", "1.0.0", git("https://example.com/b?tag=v1")) +
+			entry("a", "2.0.0", git("ssh://git@example.com/x/a.git")),
+			"a-2.0.0@ssh://git@example.com/x/a.git b-1.0.0@https://example.com/b (tag v1)"},
+		"of git, encoded": {entry("b", "1.0.0", git("https://example.com/b?branch=a%2Fb&other=1")),
+			"b-1.0.0@https://example.com/b (branch a/b)"},
+		"of git without a commit": {entry("b", "1.0.0", "source = \"git+https://example.com/b#abc\"\n"),
+			"! L: b 1.0.0 comes from git+https://example.com/b#abc, which names no commit"},
+		"of git of this machine": {entry("b", "1.0.0", git("file:///srv/b")),
+			"! L: b 1.0.0 comes from git+file:///srv/b#" + commit + ", which is not the address"},
+		"of git above": {entry("b", "1.0.0", git("https://example.com/a/../../b")),
+			"! L: b 1.0.0 comes from git+https://example.com/a/../../b#" + commit + ", which is not"},
+		"of git with a password": {entry("b", "1.0.0", git("https://me:x@example.com/b")), "! L: b 1.0.0 " +
+			"comes from git+https://me:x@example.com/b#" + commit + ", which has a password"},
+		"of git with a name that climbs": {entry("../b", "1.0.0", git("https://example.com/b")),
+			"! L: \"../b\" is not the name"},
+		"of git twice": {entry("b", "1.0.0", git("https://example.com/b")) + entry("b", "1.1.0",
+			strings.Replace(git("https://example.com/b.git"), commit[:2], "11", 1)),
+			"! L: there are two commits for https://example.com/b.git: "},
 		"in the first form": {entry("b", "1.0.0", of) + "[metadata]\n\"checksum b 1.0.0 (" + registry +
 			")\" = \"" + sum + "\"\n", "b-1.0.0"},
 		"without a checksum":  {entry("b", "1.0.0", of), "! L: the checksum \"\" of b-1.0.0 is not"},
 		"a name that climbs":  {entry("../b", "1.0.0", of+check), "! L: \"../b\" is not the name"},
 		"a version that does": {entry("b", "1.0/..", of+check), "! L: \"1.0/..\" is not a version"},
 		"another checksum": {entry("b", "1.0.0", of+check) + entry("b", "1.0.0", of+
-			strings.Replace(check, "0", "1", 1)), "! L: has two checksums for b-1.0.0"},
+			strings.Replace(check, "0", "1", 1)), "! L: there are two checksums for b-1.0.0"},
 		"what is no TOML": {"[[package\n", "! L: toml"},
 	} {
 		lock, err := ParseLock("L", []byte(c.text))
 		var words []string
 		for _, one := range lock.Crates {
 			words = append(words, one.String())
+		}
+		for _, c := range lock.Git {
+			words = append(words, c.String()+"@"+c.From.String())
 		}
 		for _, o := range lock.Others {
 			words = append(words, "("+o.Name+" "+o.Source+")")

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/mod/semver"
 
 	"buildsys/internal/errkind"
+	"buildsys/internal/safetext"
 )
 
 // MaxLock is the size limit of a Cargo.lock, in bytes. Those of large workspaces have a tenth.
@@ -31,16 +32,17 @@ type Crate struct {
 // String returns the crate's name with its version, which is also the name of its directory.
 func (c Crate) String() string { return c.Name + "-" + c.Version }
 
-// Other is a package that comes from elsewhere than the public registry.
+// Other is a package that comes neither from the public registry nor from git.
 type Other struct {
 	Name, Version string
-	Source        string // as in Cargo.lock: "git+https://…"
+	Source        string // as in Cargo.lock: "registry+https://…"
 }
 
 // Lock is what a Cargo.lock says about packages that are not of the tree itself.
 type Lock struct {
-	Crates []Crate // sorted by name and version
-	Others []Other // in the order of the file
+	Crates []Crate    // sorted by name and version
+	Git    []GitCrate // sorted by name, version and source
+	Others []Other    // in the order of the file
 }
 
 // Error is a mistake in a Cargo.lock.
@@ -71,7 +73,7 @@ func ParseLock(name string, text []byte) (Lock, error) {
 		Metadata map[string]string
 	}
 	fail := func(format string, args ...any) (Lock, error) {
-		return Lock{}, &Error{What: name + ": " + fmt.Sprintf(format, args...)}
+		return Lock{}, &Error{What: name + ": " + fmt.Errorf(format, args...).Error()}
 	}
 	if len(text) > MaxLock {
 		return fail("has more than %d MiB", MaxLock>>20)
@@ -83,56 +85,75 @@ func ParseLock(name string, text []byte) (Lock, error) {
 		return fail("names more than %d packages", maxCrates)
 	}
 	var lock Lock
-	sums := map[string]string{}
 	for _, p := range file.Package {
-		if p.Source == "" { // of the tree
-			continue
-		}
-		if !slices.Contains(publicRegistry, p.Source) {
-			lock.Others = append(lock.Others, Other{p.Name, p.Version, p.Source})
-			continue
-		}
 		c := Crate{p.Name, p.Version, p.Checksum}
 		if c.SHA256 == "" {
 			c.SHA256 = file.Metadata[fmt.Sprintf("checksum %s %s (%s)", p.Name, p.Version, p.Source)]
 		}
-		switch {
-		case !goodName.MatchString(c.Name):
-			return fail("%q is not the name of a crate", c.Name)
-		case !goodVersion.MatchString(c.Version) || !semver.IsValid("v"+c.Version) ||
-			strings.Contains(c.Version, ".."):
-			return fail("%q is not a version of the crate %s", c.Version, c.Name)
-		case !goodSum.MatchString(c.SHA256):
-			return fail("the checksum %q of %s is not 64 hex digits", c.SHA256, c)
+		if err := lock.add(c, p.Source); err != nil {
+			return fail("%w", err)
 		}
-		if sum, twice := sums[c.String()]; twice && sum != c.SHA256 {
-			return fail("has two checksums for %s", c)
-		} else if !twice {
-			lock.Crates = append(lock.Crates, c)
-		}
-		sums[c.String()] = c.SHA256
 	}
-	slices.SortFunc(lock.Crates, byName)
-	return lock, nil
+	all, err := Merge(lock)
+	if err != nil {
+		return fail("%w", err)
+	}
+	return all, nil
+}
+
+// add adds a package. What nobody here fetches may have any name.
+func (l *Lock) add(c Crate, source string) error {
+	git, public := strings.HasPrefix(source, gitPrefix), slices.Contains(publicRegistry, source)
+	switch {
+	case source == "": // of the tree
+		return nil
+	case !git && !public:
+		l.Others = append(l.Others, Other{c.Name, c.Version, source})
+		return nil
+	case !goodName.MatchString(c.Name):
+		return fmt.Errorf("%q is not the name of a crate", c.Name)
+	case !goodVersion.MatchString(c.Version) || !semver.IsValid("v"+c.Version) ||
+		strings.Contains(c.Version, ".."):
+		return fmt.Errorf("%q is not a version of the crate %s", c.Version, c.Name)
+	case git:
+		from, err := parseGit(source)
+		if err != nil {
+			return fmt.Errorf("%s %s comes from %s, %w", c.Name, c.Version, safetext.Line(source), err)
+		}
+		l.Git = append(l.Git, GitCrate{c.Name, c.Version, from})
+		return nil
+	case !goodSum.MatchString(c.SHA256):
+		return fmt.Errorf("the checksum %q of %s is not 64 hex digits", c.SHA256, c)
+	}
+	l.Crates = append(l.Crates, c)
+	return nil
 }
 
 func byName(a, b Crate) int { return strings.Compare(a.String(), b.String()) }
 
-// Merge returns the crates of all locks, without duplicates. Two that differ in their checksum are
-// an *Error.
+// Merge returns the crates of all locks, without duplicates. Two checksums of a crate, or two
+// commits of one source, are an *Error.
 func Merge(locks ...Lock) (Lock, error) {
 	var all Lock
-	sums := map[string]string{}
+	sums, commits := map[string]string{}, map[string]string{}
 	for _, l := range locks {
 		for _, c := range l.Crates {
 			sum, twice := sums[c.String()]
 			if twice && sum != c.SHA256 {
-				return Lock{}, &Error{What: "the locks of the tree have two checksums for " + c.String()}
+				return Lock{}, &Error{What: "there are two checksums for " + c.String()}
 			}
 			if !twice {
 				all.Crates = append(all.Crates, c)
 			}
 			sums[c.String()] = c.SHA256
+		}
+		for _, c := range l.Git {
+			if old := commits[c.From.ID()]; old != "" && old != c.From.Commit {
+				return Lock{}, &Error{What: fmt.Sprintf("there are two commits for %s: %s and %s; bring the "+
+					"Cargo.lock files to one with cargo update", c.From, old, c.From.Commit)}
+			}
+			commits[c.From.ID()] = c.From.Commit
+			all.Git = append(all.Git, c)
 		}
 		for _, o := range l.Others {
 			if !slices.Contains(all.Others, o) {
@@ -141,5 +162,7 @@ func Merge(locks ...Lock) (Lock, error) {
 		}
 	}
 	slices.SortFunc(all.Crates, byName)
+	slices.SortFunc(all.Git, GitCrate.compare)
+	all.Git = slices.Compact(all.Git)
 	return all, nil
 }

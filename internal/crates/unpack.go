@@ -42,8 +42,26 @@ const checksumFile = ".cargo-checksum.json"
 // directory, with the list of checksums that cargo wants. The error names what a crate must not
 // have: links and special files, names that lead elsewhere, too much of anything.
 func (c Crate) Unpack(ctx context.Context, file io.Reader, to *os.Root) error {
+	err := unpack(to, &c.SHA256, func(take takeFile) error { return c.each(ctx, file, take) })
+	if err != nil {
+		return fmt.Errorf("crate %s: %w", c, err)
+	}
+	return nil
+}
+
+// Check returns an error unless a directory has exactly what Unpack writes for the .crate file.
+func (c Crate) Check(ctx context.Context, file io.Reader, dir *os.Root) error {
+	return check(dir, &c.SHA256, func(take takeFile) error { return c.each(ctx, file, take) })
+}
+
+// takeFile is called for each file of a crate.
+type takeFile func(name string, exec bool, r io.Reader) error
+
+// unpack writes the files that each has, and the list of their checksums. packed is the checksum of
+// the whole, nil if it has none.
+func unpack(to *os.Root, packed *string, each func(takeFile) error) error {
 	sums := map[string]string{}
-	err := c.each(ctx, file, func(name string, exec bool, r io.Reader) error {
+	err := each(func(name string, exec bool, r io.Reader) error {
 		if dir := path.Dir(name); dir != "." {
 			if err := to.MkdirAll(dir, 0o755); err != nil {
 				return err
@@ -63,26 +81,26 @@ func (c Crate) Unpack(ctx context.Context, file io.Reader, to *os.Root) error {
 		return errors.Join(err, f.Close())
 	})
 	if err != nil {
-		return fmt.Errorf("crate %s: %w", c, err)
+		return err
 	}
-	return to.WriteFile(checksumFile, c.checksums(sums), 0o644)
+	return to.WriteFile(checksumFile, checksums(sums, packed), 0o644)
 }
 
 // checksums returns the list of checksums in its file form.
-func (c Crate) checksums(sums map[string]string) []byte {
+func checksums(sums map[string]string, packed *string) []byte {
 	text, _ := json.Marshal(struct { // the keys of a map are sorted
 		Files   map[string]string `json:"files"`
-		Package string            `json:"package"`
-	}{sums, c.SHA256})
+		Package *string           `json:"package"`
+	}{sums, packed})
 	return text
 }
 
 var errChecksums = errors.New("its list of checksums is wrong or missing")
 
-// Check returns an error unless a directory has exactly what Unpack writes for the .crate file.
-func (c Crate) Check(ctx context.Context, file io.Reader, dir *os.Root) error {
+// check returns an error unless a directory has exactly what unpack writes.
+func check(dir *os.Root, packed *string, each func(takeFile) error) error {
 	sums := map[string]string{}
-	err := c.each(ctx, file, func(name string, exec bool, r io.Reader) error {
+	err := each(func(name string, exec bool, r io.Reader) error {
 		info, err := dir.Lstat(name)
 		if err != nil {
 			return err
@@ -105,7 +123,7 @@ func (c Crate) Check(ctx context.Context, file io.Reader, dir *os.Root) error {
 	if err != nil {
 		return err
 	}
-	want := c.checksums(sums)
+	want := checksums(sums, packed)
 	info, err := dir.Lstat(checksumFile)
 	if err != nil || !info.Mode().IsRegular() || info.Size() != int64(len(want)) {
 		return errChecksums
@@ -153,7 +171,7 @@ var dropped = []string{".gitattributes", ".gitignore", ".git", ".cargo-ok", chec
 
 // each calls take for each file of a .crate file, a tar in gzip with one directory at its top.
 func (c Crate) each(ctx context.Context, file io.Reader,
-	take func(name string, exec bool, r io.Reader) error) error {
+	take takeFile) error {
 	z, err := gzip.NewReader(bufio.NewReader(ctxio.NewReader(ctx, file)))
 	if err != nil {
 		return err

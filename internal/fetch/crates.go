@@ -3,6 +3,7 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -64,10 +65,7 @@ func (s *Store) fetchCrates(ctx context.Context, step, of string, list []crates.
 }
 
 func (s *Store) cratesProxy() string {
-	if s.CratesProxy == "" {
-		return defaultCrates
-	}
-	return s.CratesProxy
+	return cmp.Or(s.Proxies.Crates, defaultCrates)
 }
 
 func hashCrate(ctx context.Context, path string) (string, error) {
@@ -86,12 +84,23 @@ func (s *Store) unpack(ctx context.Context, p *pinned, c crates.Crate, dir strin
 	err := inCrate(p.kept, dir, func(f io.Reader, root *os.Root) error {
 		return c.Check(ctx, f, root)
 	})
-	if err == nil || ctx.Err() != nil {
+	return s.renew(ctx, p, c.String(), dir, err, func(made string) error {
+		return inCrate(p.kept, made, func(f io.Reader, root *os.Root) error {
+			return c.Unpack(ctx, f, root)
+		})
+	})
+}
+
+// renew makes the directory of a crate, unless wrong is nil: what is wrong with the one that is
+// there. fill writes the files to another directory.
+func (s *Store) renew(ctx context.Context, p *pinned, crate, dir string, wrong error,
+	fill func(dir string) error) error {
+	if wrong == nil || ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
+	if !errors.Is(wrong, fs.ErrNotExist) {
 		p.job.emit(progress.Warning, fmt.Sprintf("%s was damaged in the cache (%s: %v); it is unpacked "+
-			"again", c, dir, err), nil)
+			"again", crate, dir, wrong), nil)
 	}
 	work := filepath.Join(s.Crates, "unpacked") // whoever is shown what is beside dir must not see it
 	if err := mkdirAll(work); err != nil {
@@ -102,10 +111,10 @@ func (s *Store) unpack(ctx context.Context, p *pinned, c crates.Crate, dir strin
 		return storeError("create", dir, err)
 	}
 	defer os.RemoveAll(made)
-	err = inCrate(p.kept, made, func(f io.Reader, root *os.Root) error {
-		return c.Unpack(ctx, f, root)
-	})
-	if err != nil {
+	if err := fill(made); err != nil {
+		return err
+	}
+	if err := mkdirAll(filepath.Dir(dir)); err != nil {
 		return err
 	}
 	if err := errors.Join(os.Chmod(made, 0o755), os.RemoveAll(dir)); err != nil {

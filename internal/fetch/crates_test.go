@@ -63,7 +63,7 @@ func TestFetchCrates(t *testing.T) {
 	}
 	must(os.MkdirAll(filepath.Join(dir, "a"), 0o755))
 	must(os.WriteFile(filepath.Join(dir, "a/a-1.0.0.crate"), dataA, 0o644))
-	s := &Store{Crates: t.TempDir(), CratesProxy: server.URL + ",file://" + dir,
+	s := &Store{Crates: t.TempDir(), Proxies: Proxies{Crates: server.URL + ",file://" + dir},
 		tuned: tuning{jobs: 1}}
 	get := func() error {
 		return s.FetchCrates(t.Context(), "package/os", "sources/Cargo.lock", []crates.Crate{a, b})
@@ -105,7 +105,7 @@ func TestFetchCratesFails(t *testing.T) {
 			"set BUILDSYS_CRATES_PROXY"}},
 		"off": {"off", false, []string{`BUILDSYS_CRATES_PROXY element "off": it forbids`}},
 	} {
-		s := &Store{Crates: t.TempDir(), CratesProxy: c.proxy, tuned: tuning{jobs: 1}}
+		s := &Store{Crates: t.TempDir(), Proxies: Proxies{Crates: c.proxy}, tuned: tuning{jobs: 1}}
 		err := s.FetchCrates(t.Context(), "package/os", "L", []crates.Crate{a})
 		e, ok := errors.AsType[*CrateError](err)
 		if !ok || e.Bad != c.bad {
@@ -133,7 +133,7 @@ func TestFetchVendor(t *testing.T) {
 		_, _ = w.Write(data)
 	}))
 	defer server.Close()
-	s := &Store{Dir: t.TempDir(), Crates: t.TempDir(), CratesProxy: server.URL, tuned: tuning{jobs: 1}}
+	s := &Store{Dir: t.TempDir(), Crates: t.TempDir(), Proxies: Proxies{Crates: server.URL}, tuned: tuning{jobs: 1}}
 	f := manifest.ExternalFile{URL: "https://example.com/app.tar", SHA512: "5", BundleRust: true,
 		Line: 7}
 	put := func(lock string) {

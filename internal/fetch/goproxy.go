@@ -65,17 +65,23 @@ func (x proxy) label(setting string) string {
 	return redact(x.base)
 }
 
-// load brings a file into p and checks it.
-func (x proxy) load(ctx context.Context, m *pinned, p *part) error {
-	switch x.base {
-	case "direct":
-		return errDirect
-	case "off":
-		return errOff
-	}
+// parsed returns the URL of a proxy.
+func (x proxy) parsed() (*url.URL, error) {
 	u, err := url.Parse(x.base)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "file") {
-		return errors.New("not an http, https or file URL")
+		return nil, errors.New("not an http, https or file URL")
+	}
+	return u, nil
+}
+
+// load brings a file into p.
+func (x proxy) load(ctx context.Context, m *pinned, p *part) error {
+	if x.base == "direct" {
+		return errDirect
+	}
+	u, err := x.parsed()
+	if err != nil {
+		return err
 	}
 	at := place{label: x.label(m.setting)}
 	if u.Scheme == "file" {
@@ -83,13 +89,8 @@ func (x proxy) load(ctx context.Context, m *pinned, p *part) error {
 	} else {
 		at.url = strings.TrimSuffix(x.base, "/") + "/" + m.name
 	}
-	if _, err := at.load(ctx, m.job, p); err != nil {
-		return err
-	}
-	if err := m.check(ctx, p.path); err != nil {
-		return &sumError{err}
-	}
-	return nil
+	_, err = at.load(ctx, m.job, p)
+	return err
 }
 
 // goOn reports whether to ask the next proxy after this one failed. Wrong bytes count as a missing

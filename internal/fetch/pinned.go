@@ -28,7 +28,9 @@ type pinned struct {
 	setting string // the environment variable that names the proxies
 	proxies func() string
 	// check returns nil if the file at path has the sum.
-	check  func(ctx context.Context, path string) error
+	check func(ctx context.Context, path string) error
+	// load brings the file from a proxy; nil means that it is below the proxy's URL.
+	load   func(ctx context.Context, from proxy, p *part) error
 	failed func(tried []Attempt, bad bool) error // the error if no proxy has it
 	start  func()                                // called if it must be fetched
 	job    *job
@@ -134,12 +136,30 @@ func (m *pinned) link(ctx context.Context, path string) error {
 	return nil
 }
 
+// from brings the file from a proxy into p, and checks it.
+func (m *pinned) from(ctx context.Context, x proxy, p *part) error {
+	load := m.load
+	if load == nil {
+		load = func(ctx context.Context, x proxy, p *part) error { return x.load(ctx, m, p) }
+	}
+	if x.base == "off" {
+		return errOff
+	}
+	if err := load(ctx, x, p); err != nil {
+		return err
+	}
+	if err := m.check(ctx, p.path); err != nil {
+		return &sumError{err}
+	}
+	return nil
+}
+
 // obtain fills p from the first proxy that has the right bytes, and keeps them.
 func (m *pinned) obtain(ctx context.Context, p *part) error {
 	var tried []Attempt
 	bad := false
 	for _, proxy := range proxies(m.proxies()) {
-		err := proxy.load(ctx, m, p)
+		err := m.from(ctx, proxy, p)
 		switch {
 		case err == nil:
 			return p.commit(m.kept, m.root)

@@ -38,8 +38,8 @@ type Store struct {
 	Dir     string // root; a file is at <name>/<sha512>/<name> below it
 	Modules string // root of what FetchModules keeps
 	Crates  string // root of what FetchCrates keeps
-	// CratesProxy is where crates come from, in the form of GOPROXY; "" for the public registry.
-	CratesProxy string
+	// Proxies is where crates come from.
+	Proxies Proxies
 	// GoProxy returns where Go modules come from, in the form of the environment variable GOPROXY; nil
 	// means nowhere.
 	GoProxy   func() string
@@ -56,6 +56,12 @@ type Store struct {
 
 	onceHTTP sync.Once
 	http     map[network.Reach]http.RoundTripper
+}
+
+// Proxies is where crates come from, in the form of GOPROXY.
+type Proxies struct {
+	Crates string // those of the public registry; "" for the registry itself
+	Git    string // repositories of git, each at HOST/PATH; "" for their own servers
 }
 
 // tuning is what tests change. The zero value is the default.

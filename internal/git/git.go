@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -293,31 +294,52 @@ func (c Checkout) run(ctx context.Context, options []string, args ...string) (st
 	return call(ctx, c.top, nil, append(options, args...)...)
 }
 
-// call is the one place that runs git. Its error has what git wrote about it.
+// call runs git and returns what it writes.
 func call(ctx context.Context, dir string, env []string, args ...string) (string, error) {
-	out, complaint := &head{limit: maxOutput}, &head{limit: maxComplaint}
-	cmd := exec.CommandContext(ctx, "git", append(append([]string{}, safe...), args...)...)
-	cmd.Dir, cmd.Env = dir, append(environment(os.Environ()), env...)
-	cmd.Stdout, cmd.Stderr = out, complaint
+	out := &head{limit: maxOutput}
+	err := command{dir: dir, env: env, args: args, out: out}.run(ctx)
+	if err == nil && out.over {
+		err = errTooMuch
+	}
+	if err != nil {
+		return "", err
+	}
+	return string(out.text), nil
+}
+
+// command is one call of git.
+type command struct {
+	dir   string
+	env   []string // wins over that of this process
+	args  []string
+	in    io.Reader // may be nil
+	out   io.Writer
+	limit uint64 // bytes of the largest file that it may write; 0: no limit
+}
+
+// run is the one place that runs git. Its error has what git wrote about it.
+func (c command) run(ctx context.Context) error {
+	complaint := &head{limit: maxComplaint}
+	cmd := exec.CommandContext(ctx, "git", append(append([]string{}, safe...), c.args...)...)
+	cmd.Dir, cmd.Env = c.dir, append(environment(os.Environ()), c.env...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.in, c.out, complaint
 	cmd.WaitDelay = time.Second // a program that git started may hold its output open
 	err := cmd.Start()
 	if err == nil {
-		bound(cmd.Process.Pid)
+		bound(cmd.Process.Pid, c.limit)
 		err = cmd.Wait()
 	}
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
-		return "", fmt.Errorf("%w: git is not installed", ErrNone)
+		return fmt.Errorf("%w: git is not installed", ErrNone)
 	case ctx.Err() != nil:
-		return "", fmt.Errorf("git: %w", context.Cause(ctx))
+		return fmt.Errorf("git: %w", context.Cause(ctx))
 	case err != nil && len(complaint.text) > 0:
-		return "", fmt.Errorf("git: %s (%w)", line(string(complaint.text)), err)
+		return fmt.Errorf("git: %s (%w)", line(string(complaint.text)), err)
 	case err != nil:
-		return "", fmt.Errorf("git: %w", err)
-	case out.over:
-		return "", errTooMuch
+		return fmt.Errorf("git: %w", err)
 	}
-	return string(out.text), nil
+	return nil
 }
 
 // userSettings are the variables that say where the user's own settings of git are, and have some

@@ -1,7 +1,7 @@
-// Systems without a call that bounds the memory of another process.
+// Systems without a call that bounds what another process takes.
 
 //go:build !linux
 
 package git
 
-func bound(int) {}
+func bound(int, uint64) {}

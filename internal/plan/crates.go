@@ -1,6 +1,7 @@
-// crates: the crates that first-party code needs, as a vendor directory in what a build sees. Which
-// they are, and their checksums, is in a Cargo.lock that the build sees too, so they are no inputs
-// of their own.
+// crates: the crates that first-party code needs, as vendor directories in what a build sees. Which
+// they are, and their checksums or commits, is in a Cargo.lock that the build sees too, so they are
+// no inputs of their own. Crates of git repositories are changed on the way (crates.GitCrate); who
+// changes how changes the name gitTop, which is in the configuration and so in keys.
 
 package plan
 
@@ -22,6 +23,7 @@ import (
 const (
 	cargoConfig = "config.toml"
 	vendorTop   = "vendor"
+	gitTop      = "vendor-git" // has a directory for each commit
 )
 
 // cargoSources is the configuration that replaces the public registry by the vendor directory.
@@ -31,6 +33,32 @@ replace-with = "vendored-sources"
 [source.vendored-sources]
 directory = ".cargo/vendor"
 `
+
+// sourcesOf is the configuration that replaces the places of a lock by vendor directories. cargo
+// wants each place once, and those directories to exist. Repositories have a directory each: two may
+// have a crate of one name and version, and the registry that too.
+func sourcesOf(lock crates.Lock) string {
+	var parts []string
+	if len(lock.Crates) > 0 {
+		parts = append(parts, cargoSources)
+	}
+	seen := map[string]bool{}
+	for _, c := range lock.Git {
+		at, by := c.From, gitTop+"-"+c.From.Commit
+		if !seen[at.ID()] {
+			parts = append(parts, at.Config(by))
+		}
+		if !seen[by] {
+			parts = append(parts, fmt.Sprintf("[source.%s]\ndirectory = \"%s/%s\"\n", by, cargoTop,
+				gitDir(at)))
+		}
+		seen[at.ID()], seen[by] = true, true
+	}
+	return strings.Join(parts, "\n")
+}
+
+// gitDir is the directory below .cargo/ with the crates of a repository.
+func gitDir(at crates.Git) string { return gitTop + "/" + at.Commit }
 
 // Needs is what the first-party code of a package needs from elsewhere.
 type Needs struct {
@@ -55,13 +83,13 @@ func FirstParty(ws *workspace.Workspace, pkg *workspace.Package, warn func(strin
 	}
 	lock, err := crateLocks(ws, pkg, names)
 	elsewhere(lock.Others, names, warn)
-	if len(lock.Crates) > 0 {
-		n.Crates = []Crates{{Of: strings.Join(names, ", "), List: lock.Crates}}
+	if len(lock.Crates)+len(lock.Git) > 0 {
+		n.Crates = []Crates{{Of: strings.Join(names, ", "), List: lock.Crates, Git: lock.Git}}
 	}
 	return n, err
 }
 
-// elsewhere calls warn once for each place, other than the public registry, that packages of
+// elsewhere calls warn once for each place, other than the public registry and git, that packages of
 // Cargo.lock files come from.
 func elsewhere(others []crates.Other, locks []string, warn func(string)) {
 	var sources []string
@@ -141,10 +169,10 @@ func ownCrates(ws *workspace.Workspace) bool {
 func (m *maker) crateFiles(pkg *workspace.Package, names []string) (need []Crates, config []File,
 	dirs []*Dir, err error) {
 	lock, err := crateLocks(m.ws, pkg, names)
-	if err != nil || len(lock.Crates)+len(lock.Others) == 0 {
+	elsewhere(lock.Others, names, func(text string) { m.warn("%s", text) })
+	if err != nil || len(lock.Crates)+len(lock.Git) == 0 {
 		return nil, nil, nil, err
 	}
-	elsewhere(lock.Others, names, func(text string) { m.warn("%s", text) })
 	old, text, err := m.oldCargoConfig()
 	if err != nil {
 		return nil, nil, nil, err
@@ -153,11 +181,26 @@ func (m *maker) crateFiles(pkg *workspace.Package, names []string) (need []Crate
 		m.warn("%s has sources of its own, so buildsys adds no crates to %s", old, cargoTop)
 		return nil, nil, nil, nil
 	}
-	config = []File{{Name: old, Data: []byte(text + cargoSources), Mode: 0o644}}
+	config = []File{{Name: old, Data: []byte(text + sourcesOf(lock)), Mode: 0o644}}
 	for _, c := range lock.Crates {
 		dirs = append(dirs, &Dir{Name: vendorTop + "/" + c.String(), Host: m.r.Sources.Crate(c)})
 	}
-	return []Crates{{Of: strings.Join(names, ", "), List: lock.Crates}}, config, dirs, nil
+	for _, c := range lock.Git {
+		dirs = append(dirs, &Dir{Name: gitDir(c.From) + "/" + c.String(), Host: m.r.Sources.GitCrate(c)})
+	}
+	need = []Crates{{Of: strings.Join(names, ", "), List: lock.Crates, Git: lock.Git}}
+	return need, config, distinct(dirs), nil
+}
+
+// distinct drops directories with a name that another one has: a crate may be named by two sources of
+// one commit.
+func distinct(dirs []*Dir) []*Dir {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(dirs, func(d *Dir) bool {
+		again := seen[d.Name]
+		seen[d.Name] = true
+		return again
+	})
 }
 
 // oldCargoConfig returns the name below .cargo/ and the text of the configuration that cargo would

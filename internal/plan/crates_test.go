@@ -88,15 +88,55 @@ func TestOwnCratesOfTheTree(t *testing.T) {
 	}
 }
 
+// fromElsewhere adds packages with other sources to the Cargo.lock.
+func fromElsewhere(files fstest.MapFS, sources ...string) {
+	for _, source := range sources {
+		edit(files, "sources/Cargo.lock", "[[package]]\nname = \"dep\"", "[[package]]\nname = \"far\"\n"+
+			"version = \"0.1.0\"\nsource = \""+source+"\"\n\n[[package]]\nname = \"dep\"")
+	}
+}
+
+// TestOwnCratesOfGit: each repository has a directory of its own, and one commit only one.
+func TestOwnCratesOfGit(t *testing.T) {
+	files := withCrates(t)
+	one, two := strings.Repeat("1", 40), strings.Repeat("2", 40)
+	fromElsewhere(files, "git+https://example.com/far?tag=v1#"+one,
+		"git+https://example.com/far?tag=v2#"+one, "git+https://github.com/A/b#"+two,
+		"git+https://github.com/a/B.git#"+two)
+	names, config, s, p := cargoOf(t, files)
+	want := ".cargo/config.toml .cargo/vendor-git/" + one + "/far-0.1.0=/git/" + one + "/far-0.1.0 " +
+		".cargo/vendor-git/" + two + "/far-0.1.0=/git/" + two + "/far-0.1.0 " +
+		".cargo/vendor/dep-1.2.3=/crates/dep-1.2.3"
+	if got := strings.Join(names, " "); got != want {
+		t.Errorf("greeter sees %s\nwant %s", got, want)
+	}
+	section := func(name, git, more, commit string) string {
+		return "\n[source.\"git+" + name + "\"]\ngit = \"" + git + "\"\nreplace-with = \"vendor-git-" +
+			commit + "\"\n" + more
+	}
+	at := func(commit string) string {
+		return "\n[source.vendor-git-" + commit + "]\ndirectory = \".cargo/vendor-git/" + commit + "\"\n"
+	}
+	const far = "https://example.com/far"
+	if want := cargoSources + section(far+"?tag=v1", far, "tag = \"v1\"\n", one) + at(one) +
+		section(far+"?tag=v2", far, "tag = \"v2\"\n", one) +
+		section("https://github.com/A/b", "https://github.com/A/b", "", two) + at(two); config != want {
+		t.Errorf("configuration %s\nwant %s", config, want)
+	}
+	if len(s.Crates) != 1 || len(s.Crates[0].Git) != 4 || len(p.Warnings) > 0 {
+		t.Errorf("it fetches %+v; warnings %q", s.Crates, p.Warnings)
+	}
+}
+
 func TestOwnCratesFromElsewhere(t *testing.T) {
 	files := withCrates(t)
 	const far = "[[package]]\nname = \"far%s\"\nversion = \"0.1.0\"\n" +
-		"source = \"git+https://example.com/far?tag=v1#abc\"\n\n"
+		"source = \"sparse+https://example.com/index/\"\n\n"
 	edit(files, "sources/Cargo.lock", "[[package]]\nname = \"dep\"", fmt.Sprintf(far, "")+
 		fmt.Sprintf(far, "-off")+"[[package]]\nname = \"dep\"")
 	_, _, _, p := cargoOf(t, files)
 	const want = "sources/Cargo.lock: far 0.1.0 and 1 more come from " +
-		"git+https://example.com/far?tag=v1#abc, which buildsys does not fetch"
+		"sparse+https://example.com/index/, which buildsys does not fetch"
 	if len(p.Warnings) != 1 || !strings.HasPrefix(p.Warnings[0], want) {
 		t.Errorf("warnings %q, want %s", p.Warnings, want)
 	}

@@ -77,9 +77,10 @@ func request() Request {
 		Arch: "x86_64", Variant: "qemu-dev", SDK: "buildsys.invalid/sdk:1", BuildDir: "/b",
 		Identity: Identity{Name: "tiny", PrettyName: "Tiny OS", Version: "1.0.0", BuildID: "abc"},
 		Sources: Sources{
-			Path:  func(f manifest.ExternalFile) string { return "/store/" + f.Name() },
-			Sums:  func(s GoSums) string { return "/proxy/" + s.Module },
-			Crate: func(c crates.Crate) string { return "/crates/" + c.String() },
+			Path:     func(f manifest.ExternalFile) string { return "/store/" + f.Name() },
+			Sums:     func(s GoSums) string { return "/proxy/" + s.Module },
+			Crate:    func(c crates.Crate) string { return "/crates/" + c.String() },
+			GitCrate: func(c crates.GitCrate) string { return "/git/" + c.From.Commit + "/" + c.String() },
 		},
 	}
 }

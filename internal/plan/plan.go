@@ -74,8 +74,9 @@ func (s Step) Fetches() bool { return len(s.Fetch)+len(s.Sums)+len(s.Crates) > 0
 
 // Crates are the crates that some Cargo.lock names.
 type Crates struct {
-	Of   string // the names of the files
-	List []crates.Crate
+	Of   string         // the names of the files
+	List []crates.Crate // of the public registry
+	Git  []crates.GitCrate
 }
 
 // Solve is everything that a builder needs for one build. It has no types of the workspace.

@@ -60,7 +60,9 @@ type Sources struct {
 	Modules func(manifest.ExternalFile) string // the Go module proxy of an archive
 	Vendor  func(manifest.ExternalFile) string // the vendor directory with the crates of an archive
 	Sums    func(GoSums) string                // the Go module proxy of a module in the tree
-	Crate   func(crates.Crate) string          // the directory with the files of a crate
+	// Crate and GitCrate return the directory with the files of a crate.
+	Crate    func(crates.Crate) string
+	GitCrate func(crates.GitCrate) string
 }
 
 // ImageFiles are the files that go into images and do not come from packages.

@@ -273,7 +273,8 @@ func (l layers) jobs() (int, error) {
 }
 
 func (l layers) sources(cacheDir cachedir.Dir) (s build.SourcesConfig, err error) {
-	s.GoProxy, s.CratesProxy = l.Getenv("GOPROXY"), l.Getenv(cratesProxyEnv)
+	s.GoProxy = l.Getenv("GOPROXY")
+	s.Proxies.Crates, s.Proxies.Git = l.Getenv(cratesProxyEnv), l.Getenv(gitProxyEnv)
 	if s.Upstream, err = l.booleanOr("BUILDSYS_UPSTREAM_SOURCE_FALLBACK", true); err != nil {
 		return s, err
 	}

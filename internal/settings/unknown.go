@@ -17,8 +17,11 @@ const ownPrefix = "BUILDSYS_"
 
 var scriptPrefixes = []string{"BUILDSYS_CI_", "BUILDSYS_TEST_"}
 
-// cratesProxyEnv is read from the environment alone, as GOPROXY is.
-const cratesProxyEnv = "BUILDSYS_CRATES_PROXY"
+// cratesProxyEnv and gitProxyEnv are read from the environment alone, as GOPROXY is.
+const (
+	cratesProxyEnv = "BUILDSYS_CRATES_PROXY"
+	gitProxyEnv    = "BUILDSYS_GIT_PROXY"
+)
 
 // warnUnknown tells the caller which variables of the environment have the form of a setting and
 // are none: one with a typing error would do nothing without a word. Trees for other programs have
@@ -28,7 +31,7 @@ func (l layers) warnUnknown() {
 	if l.Environ == nil {
 		return
 	}
-	known := []string{cratesProxyEnv}
+	known := []string{cratesProxyEnv, gitProxyEnv}
 	for _, one := range List {
 		known = append(known, one.Env)
 	}
