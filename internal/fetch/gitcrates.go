@@ -158,7 +158,7 @@ func (s *Store) loadCommit(ctx context.Context, at crates.Git, from proxy, p *pa
 			}
 		}
 		err = s.loadObjects(ctx, at, gitPlace{git.Remote{URL: to.String()}, network.Anywhere}, p)
-		if !errors.Is(err, errNotThere) {
+		if !errors.Is(err, git.ErrNotThere) {
 			break
 		}
 	}
@@ -200,9 +200,6 @@ func (s *Store) loadObjects(ctx context.Context, at crates.Git, from gitPlace, p
 	}
 	defer end()
 	err = git.FetchObjects(ctx, dir, remote, at.Commit, &limited{w: p, left: crates.MaxObjects})
-	if errors.Is(err, git.ErrNotThere) {
-		err = fmt.Errorf("%w: %w", errNotThere, err)
-	}
 	return err
 }
 
