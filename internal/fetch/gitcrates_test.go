@@ -194,7 +194,7 @@ func TestGitCratesOfTheCache(t *testing.T) {
 }
 
 // TestGitCratesOverHTTP: mirrors without TLS, servers of the older protocol, and a server that sends
-// its users elsewhere.
+// its users elsewhere. One that asks for a password gets none of the user's.
 func TestGitCratesOverHTTP(t *testing.T) {
 	mirror, at := gitRepo(t, "sha1")
 	t.Setenv("HOME", t.TempDir()) // with the password of a user, and an address that is rewritten
@@ -206,7 +206,6 @@ func TestGitCratesOverHTTP(t *testing.T) {
 		}
 	}
 	os.Unsetenv("GIT_CONFIG_GLOBAL")
-	t.Setenv("NO_PROXY", "127.0.0.1")
 	other := gitServer(t, mirror, false, nil)
 	for name, change := range map[string]http.HandlerFunc{
 		"plain": nil,
@@ -221,10 +220,15 @@ func TestGitCratesOverHTTP(t *testing.T) {
 			if r.Header.Get("Authorization") != "" {
 				t.Errorf("the server gets %s", r.Header.Get("Authorization"))
 			}
+			w.Header().Set("WWW-Authenticate", "Basic realm=x")
+			w.WriteHeader(http.StatusUnauthorized)
+			r.URL.Path = ""
 		},
 	} {
 		s, _ := gitStore(t, gitServer(t, mirror, false, change).URL)
-		if err := fetchGit(t, s, at); err != nil {
+		err := fetchGit(t, s, at)
+		if locked := name == "with a password"; (err != nil) != locked || locked &&
+			!strings.Contains(err.Error(), "could not read Username") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -240,6 +244,7 @@ func TestGitCratesOfTheirServer(t *testing.T) {
 	if err := os.WriteFile(authority, text, 0o644); err != nil {
 		t.Fatal(err)
 	}
+	t.Setenv("NO_PROXY", "127.0.0.1,localhost") // of the user, and not for git
 	u, _ := url.Parse(server.URL)
 	there := server.URL + "/team/lib.git"
 	for name, c := range map[string]struct {

@@ -50,7 +50,7 @@ func proxies(setting string) []proxy {
 
 var (
 	errDirect = errors.New("buildsys asks module proxies only, not version control systems")
-	errOff    = errors.New("it forbids fetching modules")
+	errOff    = errors.New("it forbids fetching")
 )
 
 // sumError reports that a proxy has other bytes than a go.sum requires.

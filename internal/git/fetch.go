@@ -84,12 +84,12 @@ func (r Remote) fetch(ctx context.Context, dir, ref string, options ...string) e
 	args := append([]string{}, bare...)
 	env := []string{"GIT_ALLOW_PROTOCOL=" + protocol, "GIT_ASKPASS=", "SSH_ASKPASS="}
 	if protocol != "file" { // there, the user's safe.directory may be needed
-		env = append(append(env, noUser...), withoutHome(dir)...)
+		env = append(append(env, noUser...), r.surroundings(dir)...)
 		follow := "http.followRedirects=false"
 		if r.Redirects {
 			follow = "http.followRedirects=initial"
 		}
-		args = append(args, "-c", "http.proxy="+r.Proxy, "-c", follow)
+		args = append(args, "-c", follow)
 		if r.Authority != "" {
 			args = append(args, "-c", "http.sslCAInfo="+r.Authority)
 		}
@@ -103,12 +103,14 @@ func (r Remote) fetch(ctx context.Context, dir, ref string, options ...string) e
 	return err
 }
 
-// withoutHome keeps git, and the library that makes its requests, from what the user's directory has
-// for them (.gitconfig, .netrc), and from proxies of the environment.
-func withoutHome(dir string) []string {
-	env := []string{"HOME=" + filepath.Join(dir, "none"), "XDG_CONFIG_HOME=" + os.DevNull}
-	for _, name := range []string{"http_proxy", "https_proxy", "all_proxy", "no_proxy"} {
-		env = append(env, name+"=", strings.ToUpper(name)+"=")
+// surroundings keeps git, and the library that makes its requests, from what the user's directory
+// has for them (.gitconfig, .netrc). The proxy may have a password, which arguments would show to
+// all users of the machine.
+func (r Remote) surroundings(dir string) []string {
+	env := []string{"HOME=" + filepath.Join(dir, "none"), "XDG_CONFIG_HOME=" + os.DevNull,
+		"NO_PROXY=", "no_proxy="}
+	for _, name := range []string{"http_proxy", "https_proxy", "all_proxy"} {
+		env = append(env, name+"="+r.Proxy, strings.ToUpper(name)+"="+r.Proxy)
 	}
 	return env
 }
