@@ -47,7 +47,8 @@ func TestParseLock(t *testing.T) {
 			"! L: b 1.0.0 comes from git+file:///srv/b#" + commit + ", which is not the address"},
 		"of git above": {entry("b", "1.0.0", git("https://example.com/a/../../b")),
 			"! L: b 1.0.0 comes from git+https://example.com/a/../../b#" + commit + ", which is not"},
-		"of git with a password": {entry("b", "1.0.0", git("https://me:x@example.com/b")), "! L: b 1.0.0 " +
+		"of git with a password": {entry("b", "1.0.0",
+			git("https://me:x@example.com/b")), "! L: b 1.0.0 " +
 			"comes from git+https://me:x@example.com/b#" + commit + ", which has a password"},
 		"of git with a name that climbs": {entry("../b", "1.0.0", git("https://example.com/b")),
 			"! L: \"../b\" is not the name"},

@@ -114,7 +114,8 @@ func (r *Repo) next(in *objectReader) error {
 	if err != nil {
 		return err
 	}
-	limit := map[string]int64{"commit": maxCommit, "tree": maxTrees - in.trees, "blob": MaxObjects}[kind]
+	limit := map[string]int64{"commit": maxCommit, "tree": maxTrees - in.trees,
+		"blob": MaxObjects}[kind]
 	if size > limit {
 		return fmt.Errorf("a %s of %d bytes is too large, or no part of a commit", kind, size)
 	}

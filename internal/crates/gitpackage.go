@@ -211,8 +211,9 @@ func (r *Repo) find(name, version string) (packageFile, error) {
 	return packageFile{}, errors.New("the repository has no such package outside of submodules")
 }
 
-// manifestSearch looks for manifests. As cargo does, it looks in all directories but hidden ones and
-// those of builds. Manifests that cannot be read are passed over: they may be there for tests.
+// manifestSearch looks for manifests. As cargo does, it looks in all directories but hidden
+// ones and those of builds. Manifests that cannot be read are passed over: they may be there
+// for tests.
 type manifestSearch struct {
 	repo           *Repo
 	found          map[string][]packageFile
@@ -258,7 +259,8 @@ func (s *manifestSearch) manifest(dir string) error {
 	}
 	if inherits(version) {
 		var err error
-		if version, err = newNormalizer(m.Package, dir, s.repo.manifest).ofPackage("version"); err != nil {
+		if version, err = newNormalizer(m.Package, dir,
+			s.repo.manifest).ofPackage("version"); err != nil {
 			return nil
 		}
 	}

@@ -53,8 +53,8 @@ func (o *objects) tree(entries ...[3]string) string {
 	return o.add("tree", data.String())
 }
 
-// files adds a tree of files, given by their paths. A text that begins with -> is a link, one with !
-// a program, and @ a submodule.
+// files adds a tree of files, given by their paths. A text that begins with -> is a link, one
+// with ! a program, and @ a submodule.
 func (o *objects) files(files map[string]string) string {
 	dirs := map[string]map[string]string{}
 	var entries [][3]string
@@ -133,11 +133,13 @@ func unpackGit(t testing.TB, r *Repo) (files, left string, root *os.Root, err er
 func TestGitUnpack(t *testing.T) {
 	r := repoOf(t, map[string]string{
 		"LICENSE": "l", "shared/x.rs": "x", "shared/deep/y.rs": "y", "out": "->../../etc/passwd",
-		"a/Cargo.toml": manifestA, "a/src/lib.rs": "$Format:%H$", "a/run": "!r", "a/LICENSE": "->../LICENSE",
-		"a/more": "->../shared", "a/up": "->..", "a/abs": "->/etc/passwd", "a/out": "->../out",
+		"a/Cargo.toml": manifestA, "a/src/lib.rs": "$Format:%H$", "a/run": "!r",
+		"a/LICENSE": "->../LICENSE",
+		"a/more":    "->../shared", "a/up": "->..", "a/abs": "->/etc/passwd", "a/out": "->../out",
 		"a/round": "->round", "a/none": "->gone", "a/self": "->.", "a/two": "->more/deep/../x.rs",
-		"a/.gitattributes": "* export-subst filter=x", "a/.gitignore": "x", "a/.cargo-checksum.json": "{}",
-		"a/file": "->LICENSE/x", "other/sub": "@",
+		"a/.gitattributes": "* export-subst filter=x", "a/.gitignore": "x",
+		"a/.cargo-checksum.json": "{}",
+		"a/file":                 "->LICENSE/x", "other/sub": "@",
 	})
 	files, left, root, err := unpackGit(t, r)
 	if err != nil {
@@ -168,15 +170,18 @@ func TestGitUnpack(t *testing.T) {
 // TestGitUnpackRefuses: nothing is written outside, and what cannot be right has a name.
 func TestGitUnpackRefuses(t *testing.T) {
 	for want, files := range map[string]map[string]string{
-		`"sub/c" is a submodule, which buildsys`:     {"Cargo.toml": manifestA, "sub/c": "@"},
-		"no such package outside of submodules":      {"Cargo.toml": "[workspace]\n", "a": "@"},
-		"the repository has it in version 2.0.0":     {"Cargo.toml": strings.Replace(manifestA, "1", "2", 1)},
-		"both x/Cargo.toml and y/Cargo.toml are it":  {"x/Cargo.toml": manifestA, "y/Cargo.toml": manifestA},
-		`"x\ny" is not a plain name`:                 {"Cargo.toml": manifestA, "x\ny": ""},
-		`"x\\y" is not a plain name`:                 {"Cargo.toml": manifestA, "x\\y": ""},
-		`".." is not a plain name`:                   {"Cargo.toml": manifestA, "..": "->x"},
-		"a/Cargo.toml: it inherits from a workspace": {"a/Cargo.toml": manifestA + "[lints]\nworkspace = true\n"},
-		"is too long a name":                         {"Cargo.toml": manifestA, strings.Repeat("n", maxName+1): ""},
+		`"sub/c" is a submodule, which buildsys`: {"Cargo.toml": manifestA, "sub/c": "@"},
+		"no such package outside of submodules":  {"Cargo.toml": "[workspace]\n", "a": "@"},
+		"the repository has it in version 2.0.0": {"Cargo.toml": strings.Replace(manifestA, "1", "2", 1)},
+		"both x/Cargo.toml and y/Cargo.toml are it": {"x/Cargo.toml": manifestA,
+			"y/Cargo.toml": manifestA},
+		`"x\ny" is not a plain name`: {"Cargo.toml": manifestA, "x\ny": ""},
+		`"x\\y" is not a plain name`: {"Cargo.toml": manifestA, "x\\y": ""},
+		`".." is not a plain name`:   {"Cargo.toml": manifestA, "..": "->x"},
+		"a/Cargo.toml: it inherits from a workspace": {"a/Cargo.toml": manifestA +
+			"[lints]\nworkspace = true\n"},
+		"is too long a name": {"Cargo.toml": manifestA,
+			strings.Repeat("n", maxName+1): ""},
 	} {
 		files, _, _, err := unpackGit(t, repoOf(t, files))
 		if err == nil || !strings.Contains(err.Error(), want) ||
@@ -192,16 +197,18 @@ func TestGitFinds(t *testing.T) {
 		files map[string]string
 		want  string // the directory
 	}{
-		"at the top":      {map[string]string{"Cargo.toml": manifestA}, ""},
-		"below":           {map[string]string{"x/y/Cargo.toml": manifestA}, "x/y"},
-		"a link":          {map[string]string{"x/Cargo.toml": "->../y", "y": manifestA}, "x"},
-		"hidden":          {map[string]string{".x/Cargo.toml": manifestA, "y/Cargo.toml": manifestA}, "y"},
-		"of a build":      {map[string]string{"Cargo.toml": "", "target/Cargo.toml": manifestA, "y/Cargo.toml": manifestA}, "y"},
+		"at the top": {map[string]string{"Cargo.toml": manifestA}, ""},
+		"below":      {map[string]string{"x/y/Cargo.toml": manifestA}, "x/y"},
+		"a link":     {map[string]string{"x/Cargo.toml": "->../y", "y": manifestA}, "x"},
+		"hidden": {map[string]string{".x/Cargo.toml": manifestA,
+			"y/Cargo.toml": manifestA}, "y"},
+		"of a build": {map[string]string{"Cargo.toml": "",
+			"target/Cargo.toml": manifestA, "y/Cargo.toml": manifestA}, "y"},
 		"beside a broken": {map[string]string{"x/Cargo.toml": "[", "y/Cargo.toml": manifestA}, "y"},
 		"not published": {map[string]string{"x/Cargo.toml": manifestA + "publish = false\n",
 			"y/Cargo.toml": manifestA}, "y"},
-		"a version of the workspace": {map[string]string{"Cargo.toml": "[workspace.package]\nversion = \"1.0.0\"\n",
-			"x/Cargo.toml": "[package]\nname = \"a\"\nversion.workspace = true\n"}, "x"},
+		"a version of the workspace": {map[string]string{
+			"Cargo.toml": "[workspace.package]\nversion = \"1.0.0\"\n", "x/Cargo.toml": "[package]\nname = \"a\"\nversion.workspace = true\n"}, "x"},
 	} {
 		f, err := repoOf(t, c.files).find("a", "1.0.0")
 		if err != nil || f.dir != c.want {
@@ -226,7 +233,8 @@ func TestGitBounds(t *testing.T) {
 		t.Fatal(err)
 	}
 	bound.Work(t, 1<<30, func() {
-		if _, err := everywhere.find("a", "1.0.0"); err == nil || !strings.Contains(err.Error(), "too many") {
+		if _, err := everywhere.find("a", "1.0.0"); err == nil ||
+			!strings.Contains(err.Error(), "too many") {
 			t.Errorf("a search without end: %v", err)
 		}
 	})
@@ -258,7 +266,8 @@ func TestGitBounds(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := packageWalk{ctx: t.Context(), repo: r, take: nothing}
-	if err := w.dir(r.top(), "", ""); err == nil || !strings.Contains(err.Error(), "more than 512 MiB") {
+	if err := w.dir(r.top(), "", ""); err == nil || !strings.Contains(err.Error(),
+		"more than 512 MiB") {
 		t.Errorf("too much: %v", err)
 	}
 }
@@ -266,11 +275,17 @@ func TestGitBounds(t *testing.T) {
 // TestOpenRepoRefuses: an ID stands for all that it leads to.
 func TestOpenRepoRefuses(t *testing.T) {
 	for want, make := range map[string]func(o *objects) string{
-		"the commit is missing":        func(o *objects) string { o.files(nil); return commit },
-		"is missing":                   func(o *objects) string { return o.add("commit", "tree "+commit+"\n") },
-		"the commit has no tree":       func(o *objects) string { return o.add("commit", "tree 12\n") },
-		"no part of a commit":          func(o *objects) string { return o.add("tag", "x") },
-		"is not the head of an object": func(o *objects) string { o.file.WriteString(commit + " missing\n"); return commit },
+		"the commit is missing": func(o *objects) string { o.files(nil); return commit },
+		"is missing": func(o *objects) string {
+			return o.add("commit",
+				"tree "+commit+"\n")
+		},
+		"the commit has no tree": func(o *objects) string { return o.add("commit", "tree 12\n") },
+		"no part of a commit":    func(o *objects) string { return o.add("tag", "x") },
+		"is not the head of an object": func(o *objects) string {
+			o.file.WriteString(commit + " missing\n")
+			return commit
+		},
 		"unexpected EOF": func(o *objects) string {
 			fmt.Fprintf(&o.file, "%s blob 100\nx\n", commit)
 			return commit
@@ -297,7 +312,10 @@ func TestOpenRepoRefuses(t *testing.T) {
 		"has the mode": func(o *objects) string {
 			return o.add("commit", "tree "+o.tree([3]string{"60000", "f", o.add("blob", "x")})+"\n")
 		},
-		"a tree is damaged": func(o *objects) string { return o.add("commit", "tree "+o.add("tree", "x")+"\n") },
+		"a tree is damaged": func(o *objects) string {
+			return o.add("commit",
+				"tree "+o.add("tree", "x")+"\n")
+		},
 		"in one another": func(o *objects) string {
 			tree := o.files(nil)
 			for range maxParts + 2 {

@@ -55,8 +55,8 @@ const (
 	maxRef = 255
 )
 
-// parseGit reads the source of a package, as in "git+https://example.com/r?tag=v1#COMMIT". Its error
-// continues a sentence about where the package comes from.
+// parseGit reads the source of a package, as in "git+https://example.com/r?tag=v1#COMMIT". Its
+// error continues a sentence about where the package comes from.
 func parseGit(source string) (g Git, err error) {
 	text, commit, _ := strings.Cut(strings.TrimPrefix(source, gitPrefix), "#")
 	text, query, _ := strings.Cut(text, "?")

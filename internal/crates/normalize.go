@@ -30,8 +30,8 @@ func inherits(value any) bool {
 }
 
 // normalize returns the manifest with a text of a package in a directory of a repository. One that
-// inherits nothing is returned as it is. find returns the manifest in a directory of the repository,
-// or nil.
+// inherits nothing is returned as it is. find returns the manifest in a directory of the
+// repository, or nil.
 func normalize(text, dir string, find func(dir string) (table, error)) ([]byte, error) {
 	var m table
 	if _, err := toml.Decode(text, &m); err != nil {

@@ -48,7 +48,8 @@ func TestNormalize(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"nothing is inherited": {"# as it is\n" + head + "[dependencies]\nb = { path = \"../b\" }\n" +
 			"[workspace]\n", ""},
-		"of the package": {"[package]\nname = \"x\"\nversion.workspace = true\nauthors = { workspace = true }\n" +
+		"of the package": {"[package]\nname = \"x\"\nversion.workspace = true\n" +
+			"authors = { workspace = true }\n" +
 			"readme.workspace = true\nlicense-file.workspace = true\nworkspace = \"../..\"\n" +
 			"[package.metadata]\nworkspace = true\n", `
 [package]
@@ -60,7 +61,8 @@ version = "1.2.3"
 [package.metadata]
 workspace = true
 `},
-		"dependencies": {head + "[dependencies]\nplain.workspace = true\nmore = { workspace = true, features = " +
+		"dependencies": {head +
+			"[dependencies]\nplain.workspace = true\nmore = { workspace = true, features = " +
 			"[\"b\"], optional = true }\nown = \"4\"\nnear.workspace = true\n", `
 [dependencies]
 own = "4"
@@ -96,7 +98,8 @@ version = "0.1.0"
 git = "https://example.com/far"
 tag = "v1"
 `},
-		"default features": {head + "[dependencies]\nmore = { workspace = true, default-features = true }\n" +
+		"default features": {head +
+			"[dependencies]\nmore = { workspace = true, default-features = true }\n" +
 			"plain = { workspace = true, default-features = false }\n", `
 [dependencies]
 [dependencies.more]
@@ -109,7 +112,8 @@ version = "1"
 name = "x"
 version = "0.1.0"
 `},
-		"lints, and other tables": {head + "[lints]\nworkspace = true\n[[bin]]\nname = \"b\"\npath = \"b.rs\"\n" +
+		"lints, and other tables": {head +
+			"[lints]\nworkspace = true\n[[bin]]\nname = \"b\"\npath = \"b.rs\"\n" +
 			"[features]\n\"a.b\" = [\"dep:c\"]\n[package.metadata.x]\nf = [1, \"s\", 1.5, {d = 2020-01-01}]\n", `
 [[bin]]
 name = "b"
@@ -154,21 +158,27 @@ f = [1, "s", 1.5, {d = 2020-01-01}]
 // TestNormalizeFinds: which workspace counts.
 func TestNormalizeFinds(t *testing.T) {
 	const text = "[package]\nname = \"x\"\nversion.workspace = true\n"
-	with := func(version string) string { return "[workspace.package]\nversion = \"" + version + "\"\n" }
+	with := func(version string) string {
+		return "[workspace.package]\nversion = \"" +
+			version + "\"\n"
+	}
 	for name, c := range map[string]struct {
 		dir, text string
 		others    map[string]string
 		want      string
 	}{
-		"of itself":   {"", text + with("1.0.0"), nil, "1.0.0"},
-		"the nearest": {"a/b/c", text, map[string]string{"": with("1.0.0"), "a": with("2.0.0"), "a/b": "[package]\n"}, "2.0.0"},
+		"of itself": {"", text + with("1.0.0"), nil, "1.0.0"},
+		"the nearest": {"a/b/c", text, map[string]string{"": with("1.0.0"),
+			"a": with("2.0.0"), "a/b": "[package]\n"}, "2.0.0"},
 		"not one that excludes it": {"a/b/c", text, map[string]string{"": with("1.0.0"),
 			"a": "[workspace]\nexclude = [\"./b\"]\n" + with("2.0.0")}, "1.0.0"},
 		"the named one": {"a/b", text + "workspace = \"../../w\"\n", map[string]string{"": with("1.0.0"),
 			"w": with("2.0.0")}, "2.0.0"},
-		"not one outside": {"a", text + "workspace = \"../../../etc\"\n", map[string]string{"": with("1.0.0")},
+		"not one outside": {"a", text + "workspace = \"../../../etc\"\n",
+			map[string]string{"": with("1.0.0")},
 			"! it inherits from a workspace, of which the repository has none"},
-		"not one of this machine": {"a", text + "workspace = \"/etc\"\n", map[string]string{"etc": with("1.0.0")},
+		"not one of this machine": {"a", text + "workspace = \"/etc\"\n",
+			map[string]string{"etc": with("1.0.0")},
 			"! it inherits from a workspace, of which the repository has none"},
 		"none":   {"a", text, nil, "! it inherits from a workspace, of which the repository has none"},
 		"broken": {"a", text, map[string]string{"": "["}, "! toml"},
@@ -194,7 +204,8 @@ func TestNormalizeFinds(t *testing.T) {
 }
 
 func FuzzNormalize(f *testing.F) {
-	f.Add("[package]\nname = \"x\"\nversion.workspace = true\n[lints]\nworkspace = true\n", workspaceText)
+	f.Add("[package]\nname = \"x\"\nversion.workspace = true\n[lints]\nworkspace = true\n",
+		workspaceText)
 	f.Add("[dependencies]\nmore = { workspace = true, features = [\"b\"] }\n", workspaceText)
 	f.Fuzz(func(t *testing.T, text, above string) {
 		find := manifests(t, map[string]string{"": above, "crates/x": text})

@@ -133,7 +133,8 @@ func TestFetchVendor(t *testing.T) {
 		_, _ = w.Write(data)
 	}))
 	defer server.Close()
-	s := &Store{Dir: t.TempDir(), Crates: t.TempDir(), Proxies: Proxies{Crates: server.URL}, tuned: tuning{jobs: 1}}
+	s := &Store{Dir: t.TempDir(), Crates: t.TempDir(), Proxies: Proxies{Crates: server.URL},
+		tuned: tuning{jobs: 1}}
 	f := manifest.ExternalFile{URL: "https://example.com/app.tar", SHA512: "5", BundleRust: true,
 		Line: 7}
 	put := func(lock string) {

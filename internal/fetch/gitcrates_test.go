@@ -69,7 +69,8 @@ func gitRepo(t *testing.T, format string) (mirror string, at crates.Git) {
 	id := run("rev-parse", "HEAD")
 	run("commit", "--quiet", "--allow-empty", "-m", "second")
 	run("clone", "--quiet", "--bare", work, dir)
-	return mirror, crates.Git{URL: "https://git.example.com/team/lib", Kind: "tag", Ref: "v1", Commit: id}
+	return mirror, crates.Git{URL: "https://git.example.com/team/lib", Kind: "tag",
+		Ref: "v1", Commit: id}
 }
 
 // listOf are the crates of that repository.
@@ -83,7 +84,8 @@ func gitServer(t *testing.T, dir string, tls bool, change http.HandlerFunc) *htt
 	t.Helper()
 	h := &cgi.Handler{Stderr: io.Discard, Path: need.Program(t, "git"), Args: []string{"http-backend"},
 		Env: []string{"GIT_PROJECT_ROOT=" + dir, "GIT_HTTP_EXPORT_ALL=1"}}
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter,
+		r *http.Request) {
 		if change != nil {
 			before := r.URL.Path
 			if change(w, r); r.URL.Path == "" {
@@ -170,11 +172,17 @@ func TestGitCratesOfTheCache(t *testing.T) {
 		spoil func() error
 		want  string // of the error
 	}{
-		"a file of a crate": {"off", func() error { return os.WriteFile(lib, []byte("// evil"), 0o644) }, ""},
+		"a file of a crate": {"off", func() error {
+			return os.WriteFile(lib,
+				[]byte("// evil"), 0o644)
+		}, ""},
 		"the objects": {"file://" + mirror, func() error {
 			return os.WriteFile(kept, []byte(strings.Replace(string(data), "// two", "// evi", 1)), 0o644)
 		}, ""},
-		"the objects, offline": {"off", func() error { return os.WriteFile(kept, data[:len(data)-9], 0o644) },
+		"the objects, offline": {"off", func() error {
+			return os.WriteFile(kept,
+				data[:len(data)-9], 0o644)
+		},
 			`BUILDSYS_GIT_PROXY element "off"`},
 	} {
 		s.Proxies.Git = "file://" + mirror
@@ -184,7 +192,8 @@ func TestGitCratesOfTheCache(t *testing.T) {
 		}
 		s.Proxies.Git = c.from
 		err = fetchGit(t, s, at)
-		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+		if c.want == "" && err != nil || c.want != "" && (err == nil ||
+			!strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if text, _ := os.ReadFile(lib); string(text) != "// two" {
@@ -193,13 +202,14 @@ func TestGitCratesOfTheCache(t *testing.T) {
 	}
 }
 
-// TestGitCratesOverHTTP: mirrors without TLS, servers of the older protocol, and a server that sends
-// its users elsewhere. One that asks for a password gets none of the user's.
+// TestGitCratesOverHTTP: mirrors without TLS, servers of the older protocol, and a server that
+// sends its users elsewhere. One that asks for a password gets none of the user's.
 func TestGitCratesOverHTTP(t *testing.T) {
 	mirror, at := gitRepo(t, "sha1")
 	t.Setenv("HOME", t.TempDir()) // with the password of a user, and an address that is rewritten
 	netrc := "machine 127.0.0.1 login me password secret\n"
-	config := "[url \"file:///nowhere/\"]\n\tinsteadOf = http://\n[http]\n\textraHeader = Authorization: x\n"
+	config := "[url \"file:///nowhere/\"]\n\tinsteadOf = http://\n" +
+		"[http]\n\textraHeader = Authorization: x\n"
 	for name, text := range map[string]string{".netrc": netrc, ".gitconfig": config} {
 		if err := os.WriteFile(filepath.Join(os.Getenv("HOME"), name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -252,15 +262,18 @@ func TestGitCratesOfTheirServer(t *testing.T) {
 		private        bool
 		want           string
 	}{
-		"trusted":               {there, authority, true, ""},
-		"not public":            {there, authority, false, "refused to ask 127.0.0.1: it is not a public"},
-		"a name that is not":    {"https://localhost:" + u.Port() + "/team/lib.git", authority, false, "refused to ask"},
-		"an unknown authority":  {there, "", true, "certificate"},
-		"without TLS":           {"http://127.0.0.1:1/team/lib.git", "", true, "over https only"},
-		"of SSH":                {"ssh://git@127.0.0.1/team/lib.git", "", true, "over https only"},
-		"not there":             {server.URL + "/team/none", authority, true, "not found"},
-		"a commit not there":    {there, authority, true, "not our ref"},
-		"a server not there":    {"https://127.0.0.1:1/team/lib.git", authority, true, "connection refused"},
+		"trusted": {there, authority, true, ""},
+		"not public": {there, authority, false,
+			"refused to ask 127.0.0.1: it is not a public"},
+		"a name that is not": {"https://localhost:" + u.Port() + "/team/lib.git",
+			authority, false, "refused to ask"},
+		"an unknown authority": {there, "", true, "certificate"},
+		"without TLS":          {"http://127.0.0.1:1/team/lib.git", "", true, "over https only"},
+		"of SSH":               {"ssh://git@127.0.0.1/team/lib.git", "", true, "over https only"},
+		"not there":            {server.URL + "/team/none", authority, true, "not found"},
+		"a commit not there":   {there, authority, true, "not our ref"},
+		"a server not there": {"https://127.0.0.1:1/team/lib.git", authority, true,
+			"connection refused"},
 		"a commit of elsewhere": {there, authority, true, "not our ref"},
 	} {
 		t.Setenv("SSL_CERT_FILE", c.authority)
@@ -272,7 +285,8 @@ func TestGitCratesOfTheirServer(t *testing.T) {
 			from.Commit = strings.Repeat("0", 39) + "1"
 		}
 		err := fetchGit(t, s, from)
-		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) ||
+		if c.want == "" && err != nil || c.want != "" && (err == nil ||
+			!strings.Contains(err.Error(), c.want) ||
 			!strings.Contains(err.Error(), "set BUILDSYS_GIT_PROXY to places")) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}

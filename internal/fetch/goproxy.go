@@ -100,7 +100,8 @@ func (x proxy) goOn(err error) bool {
 	status := new(statusError)
 	missing := errors.As(err, &status) && (status.code == http.StatusNotFound ||
 		status.code == http.StatusGone)
-	return missing || errors.Is(err, errNotThere) || errors.Is(err, git.ErrNotThere) || x.anyErr || errors.As(err, new(*sumError))
+	return missing || errors.Is(err, errNotThere) || errors.Is(err, git.ErrNotThere) ||
+		x.anyErr || errors.As(err, new(*sumError))
 }
 
 // ModuleError reports that no proxy has a Go module with the bytes that a go.sum requires.

@@ -47,9 +47,11 @@ var bare = []string{
 }
 
 // FetchObjects writes the objects of a commit to out: the commit itself, and the trees and blobs of
-// its files, each once, in the form of "git cat-file --batch". Their IDs are right, for git computes
-// them of what it receives. dir is an empty directory for git to work in. Submodules are not asked.
-func FetchObjects(ctx context.Context, dir string, from Remote, commit string, out io.Writer) error {
+// its files, each once, in the form of "git cat-file --batch". Their IDs are right, for git
+// computes them of what it receives. dir is an empty directory for git to work in. Submodules
+// are not asked.
+func FetchObjects(ctx context.Context, dir string, from Remote, commit string,
+	out io.Writer) error {
 	format := "--object-format=sha1"
 	if len(commit) == 64 {
 		format = "--object-format=sha256"

@@ -59,15 +59,18 @@ func TestGate(t *testing.T) {
 		max      int64
 		want     string // of the error
 	}{
-		"plain":               {plain.URL, plain.URL, Anywhere, 1 << 20, ""},
-		"over TLS":            {secure.URL, secure.URL, NoMetadata, 1 << 20, ""},
-		"elsewhere":           {plain.URL, secure.URL, Anywhere, 1 << 20, ""},
-		"plain, not public":   {plain.URL, plain.URL, PublicOnly, 1 << 20, "it is not a public address"},
-		"not public":          {secure.URL, secure.URL, PublicOnly, 1 << 20, "it is not a public address"},
-		"by name":             {secure.URL, "https://localhost" + port, PublicOnly, 1 << 20, "not a public address"},
-		"elsewhere, metadata": {plain.URL, "http://169.254.169.254/", Anywhere, 1 << 20, "metadata service"},
-		"plain, too much":     {plain.URL, plain.URL, Anywhere, 900, "more than 900 bytes"},
-		"too much":            {secure.URL, secure.URL, Anywhere, 900, "more than 900 bytes"},
+		"plain":             {plain.URL, plain.URL, Anywhere, 1 << 20, ""},
+		"over TLS":          {secure.URL, secure.URL, NoMetadata, 1 << 20, ""},
+		"elsewhere":         {plain.URL, secure.URL, Anywhere, 1 << 20, ""},
+		"plain, not public": {plain.URL, plain.URL, PublicOnly, 1 << 20, "it is not a public address"},
+		"not public": {secure.URL, secure.URL, PublicOnly, 1 << 20,
+			"it is not a public address"},
+		"by name": {secure.URL, "https://localhost" + port, PublicOnly,
+			1 << 20, "not a public address"},
+		"elsewhere, metadata": {plain.URL, "http://169.254.169.254/", Anywhere, 1 << 20,
+			"metadata service"},
+		"plain, too much": {plain.URL, plain.URL, Anywhere, 900, "more than 900 bytes"},
+		"too much":        {secure.URL, secure.URL, Anywhere, 900, "more than 900 bytes"},
 	} {
 		g, err := OpenGate(t.Context(), c.from, c.reach, DefaultFloor, c.max)
 		if err != nil {
@@ -130,7 +133,8 @@ func TestProxyFor(t *testing.T) {
 	defer func() { environment = usual }()
 	environment = func() func(*url.URL) (*url.URL, error) {
 		return proxyFunc(func(name string) string {
-			return map[string]string{"HTTPS_PROXY": "http://proxy.example.com", "NO_PROXY": "direct.example.com"}[name]
+			return map[string]string{"HTTPS_PROXY": "http://proxy.example.com",
+				"NO_PROXY": "direct.example.com"}[name]
 		})
 	}
 	for to, want := range map[string]string{

@@ -35,8 +35,8 @@ directory = ".cargo/vendor"
 `
 
 // sourcesOf is the configuration that replaces the places of a lock by vendor directories. cargo
-// wants each place once, and those directories to exist. Repositories have a directory each: two may
-// have a crate of one name and version, and the registry that too.
+// wants each place once, and those directories to exist. Repositories have a directory each:
+// two may have a crate of one name and version, and the registry that too.
 func sourcesOf(lock crates.Lock) string {
 	var parts []string
 	if len(lock.Crates) > 0 {
@@ -192,8 +192,8 @@ func (m *maker) crateFiles(pkg *workspace.Package, names []string) (need []Crate
 	return need, config, distinct(dirs), nil
 }
 
-// distinct drops directories with a name that another one has: a crate may be named by two sources of
-// one commit.
+// distinct drops directories with a name that another one has: a crate may be named by two
+// sources of one commit.
 func distinct(dirs []*Dir) []*Dir {
 	seen := map[string]bool{}
 	return slices.DeleteFunc(dirs, func(d *Dir) bool {
