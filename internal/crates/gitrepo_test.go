@@ -208,7 +208,8 @@ func TestGitFinds(t *testing.T) {
 		"not published": {map[string]string{"x/Cargo.toml": manifestA + "publish = false\n",
 			"y/Cargo.toml": manifestA}, "y"},
 		"a version of the workspace": {map[string]string{
-			"Cargo.toml": "[workspace.package]\nversion = \"1.0.0\"\n", "x/Cargo.toml": "[package]\nname = \"a\"\nversion.workspace = true\n"}, "x"},
+			"Cargo.toml":   "[workspace.package]\nversion = \"1.0.0\"\n",
+			"x/Cargo.toml": "[package]\nname = \"a\"\nversion.workspace = true\n"}, "x"},
 	} {
 		f, err := repoOf(t, c.files).find("a", "1.0.0")
 		if err != nil || f.dir != c.want {
