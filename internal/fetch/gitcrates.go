@@ -97,8 +97,10 @@ func inRepo(ctx context.Context, file string, at crates.Git, do func(*crates.Rep
 // unpackGit makes the directory of a crate, unless it is there as it must be.
 func (s *Store) unpackGit(ctx context.Context, p *pinned, c crates.GitCrate, r *crates.Repo) error {
 	dir := s.GitCratePath(c)
-	wrong := inDir(dir, func(root *os.Root) error { return c.Check(ctx, r, root) })
-	return s.renew(ctx, p, c.String(), dir, wrong, func(made string) error {
+	check := func() error {
+		return inDir(dir, func(root *os.Root) error { return c.Check(ctx, r, root) })
+	}
+	return s.renew(ctx, p, c.String(), dir, check, func(made string) error {
 		return inDir(made, func(root *os.Root) error {
 			left, err := c.Unpack(ctx, r, root)
 			if len(left) > 0 && err == nil {

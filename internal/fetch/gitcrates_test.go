@@ -176,6 +176,7 @@ func TestGitCratesOfTheCache(t *testing.T) {
 			return os.WriteFile(lib,
 				[]byte("// evil"), 0o644)
 		}, ""},
+		"a missing file": {"off", func() error { return os.Remove(lib) }, ""},
 		"the objects": {"file://" + mirror, func() error {
 			return os.WriteFile(kept, []byte(strings.Replace(string(data), "// two", "// evi", 1)), 0o644)
 		}, ""},
