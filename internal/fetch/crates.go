@@ -92,8 +92,8 @@ func (s *Store) unpack(ctx context.Context, p *pinned, c crates.Crate, dir strin
 	})
 }
 
-// renew makes the directory of a crate, unless check finds nothing wrong with the one that is there.
-// fill writes the files to another directory.
+// renew makes the directory of a crate, unless check finds nothing wrong with the one that is
+// there. fill writes the files to another directory.
 func (s *Store) renew(ctx context.Context, p *pinned, crate, dir string, check func() error,
 	fill func(dir string) error) error {
 	_, none := os.Lstat(dir)
