@@ -276,8 +276,8 @@ func (passingError) Timeout() bool { return true }
 
 func (e passingError) Unwrap() error { return e.error }
 
-// explain says what to do about the error of a fetch, and does not say what a server that may not be
-// a public one has answered.
+// explain says what to do about the error of a fetch, and does not say what a server that may
+// not be a public one has answered.
 func (w gitWay) explain(err error) error {
 	switch {
 	case err == nil || w.ctx.Err() != nil || isStoreError(err):
@@ -296,8 +296,8 @@ func (w gitWay) explain(err error) error {
 }
 
 // errHidden stands for what git says.
-var errHidden = errors.New("git has failed (why is not shown: a proxy asked, so the server may not " +
-	"be a public one, and the tree names it)")
+var errHidden = errors.New("git has failed (why is not shown: a proxy asked, so the server may " +
+	"not be a public one, and the tree names it)")
 
 // limited is a writer that takes so many bytes.
 type limited struct {
