@@ -114,11 +114,11 @@ func (w *packageWalk) dir(d treeEntry, real, name string) error {
 func (w *packageWalk) count(e treeEntry, at string) error {
 	w.files++
 	w.names += len(at)
+	if e.name == "." || !fs.ValidPath(e.name) || strings.Contains(e.name, "/") {
+		return fmt.Errorf("%q is not a plain name", shorten(e.name))
+	}
 	if err := plainName(at); err != nil {
 		return err
-	}
-	if base := path.Base(at); base != e.name || base == "." || base == ".." {
-		return fmt.Errorf("%q is not a plain name", shorten(e.name))
 	}
 	if w.files > maxFiles || w.names > maxNames {
 		return errors.New("it has too many files")

@@ -114,6 +114,7 @@ func TestTwoliter(t *testing.T) {
 	t.Setenv("BUILDSYS_CACHE_DIR", t.TempDir())
 	sdk := twoliterSDK(t)
 	t.Run("packages", func(t *testing.T) { twoliterPackages(t, sdk) })
+	t.Run("git", func(t *testing.T) { twoliterGitCrates(t, sdk) })
 	t.Run("modules", func(t *testing.T) { twoliterModules(t, sdk) })
 	t.Run("image", func(t *testing.T) { twoliterImage(t, sdk) })
 	t.Run("signed", func(t *testing.T) { twoliterSigned(t, sdk) })
@@ -179,6 +180,33 @@ func twoliterPackages(t *testing.T, sdk []string) {
 	buildsys(t, root, sdk, "build-package", "tool").must(t, 3,
 		"needs other-tool, which neither the SDK image nor a package of its build-dependencies provides",
 		`if packages/libother makes it, add libother = { path = "../libother" }`)
+}
+
+// twoliterGitCrates builds a package whose crates come from a repository of git, through the cache
+// directory and without a network.
+func twoliterGitCrates(t *testing.T, sdk []string) {
+	data, err := os.ReadFile("../../testdata/foreign/twoliter.txtar")
+	buildtest.Must(t, err)
+	root, mirror := buildtest.Tree(t, string(data)), t.TempDir()
+	write(t, mirror, "lib/Cargo.toml", "[workspace]\n[workspace.package]\nversion = \"1.0.0\"\n")
+	write(t, mirror, "lib/far/Cargo.toml", "[package]\nname = \"far\"\nversion.workspace = true\n")
+	commit := strings.TrimSpace(shell(t, mirror, `export GIT_CONFIG_GLOBAL=/dev/null
+		export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a
+		git -C lib init --quiet && git -C lib add . && git -C lib commit --quiet -m lib &&
+		git clone --quiet --bare lib git.invalid/team/lib && git -C lib rev-parse HEAD`))
+	buildtest.Must(t, os.RemoveAll(filepath.Join(root, ".cargo")))
+	write(t, root, "sources/Cargo.lock", "[[package]]\nname = \"far\"\nversion = \"1.0.0\"\n"+
+		"source = \"git+https://git.invalid/team/lib#"+commit+"\"\n")
+	spec := read(t, root, "packages/app/app.spec")
+	write(t, root, "packages/app/app.spec", strings.Replace(spec, "%install\n",
+		"cd ~/.cargo; echo PRINTS git $(grep -h -e ^version -e ^directory config.toml */*/*/*.toml)\n"+
+			"%install\n", 1))
+	env := append(slices.Clone(sdk), "BUILDSYS_GIT_PROXY=file://"+mirror)
+	buildsys(t, root, env, "build-package", "app").must(t, 0)
+	want := "\ngit directory = \".cargo/vendor-git/" + commit + "\" version = \"1.0.0\""
+	if got := printed(t, root, "app"); !strings.HasSuffix(got, want) {
+		t.Errorf("app printed\n%s\nwant%s", got, want)
+	}
 }
 
 // twoliterModules bundles Go modules: the SDK's go command needs the image's environment.

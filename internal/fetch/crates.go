@@ -81,24 +81,27 @@ func hashCrate(ctx context.Context, path string) (string, error) {
 
 // unpack makes the directory of a crate, unless it is there as it must be.
 func (s *Store) unpack(ctx context.Context, p *pinned, c crates.Crate, dir string) error {
-	err := inCrate(p.kept, dir, func(f io.Reader, root *os.Root) error {
-		return c.Check(ctx, f, root)
-	})
-	return s.renew(ctx, p, c.String(), dir, err, func(made string) error {
+	return s.renew(ctx, p, c.String(), dir, func() error {
+		return inCrate(p.kept, dir, func(f io.Reader, root *os.Root) error {
+			return c.Check(ctx, f, root)
+		})
+	}, func(made string) error {
 		return inCrate(p.kept, made, func(f io.Reader, root *os.Root) error {
 			return c.Unpack(ctx, f, root)
 		})
 	})
 }
 
-// renew makes the directory of a crate, unless wrong is nil: what is wrong with the one that is
+// renew makes the directory of a crate, unless check finds nothing wrong with the one that is
 // there. fill writes the files to another directory.
-func (s *Store) renew(ctx context.Context, p *pinned, crate, dir string, wrong error,
+func (s *Store) renew(ctx context.Context, p *pinned, crate, dir string, check func() error,
 	fill func(dir string) error) error {
+	_, none := os.Lstat(dir)
+	wrong, damaged := check(), none == nil
 	if wrong == nil || ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if !errors.Is(wrong, fs.ErrNotExist) {
+	if damaged {
 		p.job.emit(progress.Warning, fmt.Sprintf("%s was damaged in the cache (%s: %v); it is unpacked "+
 			"again", crate, dir, wrong), nil)
 	}
@@ -117,11 +120,15 @@ func (s *Store) renew(ctx context.Context, p *pinned, crate, dir string, wrong e
 	if err := mkdirAll(filepath.Dir(dir)); err != nil {
 		return err
 	}
-	if err := errors.Join(os.Chmod(made, 0o755), os.RemoveAll(dir)); err != nil {
+	err = os.Chmod(made, 0o755)
+	if err == nil && damaged { // what another run has made meanwhile may be in use
+		err = os.RemoveAll(dir)
+	}
+	if err != nil {
 		return storeError("replace", dir, err)
 	}
 	if err := os.Rename(made, dir); err != nil && !errors.Is(err, fs.ErrExist) {
-		return storeError("rename", dir, err) // another run may have made it meanwhile
+		return storeError("rename", dir, err)
 	}
 	return nil
 }

@@ -11,7 +11,9 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"time"
 
 	"buildsys/internal/confined"
 	"buildsys/internal/crates"
@@ -97,8 +99,10 @@ func inRepo(ctx context.Context, file string, at crates.Git, do func(*crates.Rep
 // unpackGit makes the directory of a crate, unless it is there as it must be.
 func (s *Store) unpackGit(ctx context.Context, p *pinned, c crates.GitCrate, r *crates.Repo) error {
 	dir := s.GitCratePath(c)
-	wrong := inDir(dir, func(root *os.Root) error { return c.Check(ctx, r, root) })
-	return s.renew(ctx, p, c.String(), dir, wrong, func(made string) error {
+	check := func() error {
+		return inDir(dir, func(root *os.Root) error { return c.Check(ctx, r, root) })
+	}
+	return s.renew(ctx, p, c.String(), dir, check, func(made string) error {
 		return inDir(made, func(root *os.Root) error {
 			left, err := c.Unpack(ctx, r, root)
 			if len(left) > 0 && err == nil {
@@ -180,8 +184,26 @@ type gitPlace struct {
 	reach  network.Reach
 }
 
-// loadObjects brings the objects of a commit from a repository into p.
+// loadObjects brings the objects of a commit from a repository into p. It makes at most maxAttempts
+// attempts.
 func (s *Store) loadObjects(ctx context.Context, at crates.Git, from gitPlace, p *part) error {
+	for n := 1; ; n++ {
+		err := s.tryObjects(ctx, at, from, p)
+		wait, again := s.retryIn(err, n)
+		if err == nil || !again || ctx.Err() != nil || isStoreError(err) {
+			return err
+		}
+		s.emit(progress.Event{Kind: progress.FetchRetry, Err: err, Text: fmt.Sprintf("%s from %s: "+
+			"attempt %d of %d failed, next in %s", at, safetext.Place(from.remote.URL), n, maxAttempts,
+			wait.Round(100*time.Millisecond))})
+		if err := s.sleep(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+// tryObjects is one attempt.
+func (s *Store) tryObjects(ctx context.Context, at crates.Git, from gitPlace, p *part) error {
 	if err := p.reset(); err != nil {
 		return err
 	}
@@ -194,37 +216,88 @@ func (s *Store) loadObjects(ctx context.Context, at crates.Git, from gitPlace, p
 		return storeError("create", work, err)
 	}
 	defer os.RemoveAll(dir)
-	ctx, remote, end, err := from.connect(ctx)
+	way, err := from.connect(ctx)
 	if err != nil {
 		return err
 	}
-	defer end()
-	err = git.FetchObjects(ctx, dir, remote, at.Commit, &limited{w: p, left: crates.MaxObjects})
+	defer way.end()
+	err = git.FetchObjects(way.ctx, dir, way.remote, at.Commit,
+		&limited{w: p, left: crates.MaxObjects})
+	return way.explain(err)
+}
+
+// gitWay is how git gets at a repository.
+type gitWay struct {
+	ctx    context.Context // ends when it must not go on
+	remote git.Remote
+	end    func()
+	hidden bool // nothing of what the server says may be shown
+}
+
+func (g gitPlace) connect(ctx context.Context) (gitWay, error) {
+	way := gitWay{ctx: ctx, remote: g.remote, end: func() {}}
+	way.remote.MaxBytes = maxPack
+	if strings.HasPrefix(way.remote.URL, "file:") {
+		return way, nil
+	}
+	if file := os.Getenv("SSL_CERT_FILE"); file != "" {
+		absolute, err := filepath.Abs(file)
+		if err != nil {
+			return way, err
+		}
+		way.remote.Authority = absolute
+	}
+	proxy, err := network.ProxyFor(way.remote.URL, g.reach)
+	if err != nil {
+		return way, err
+	}
+	if proxy != nil { // which would follow redirects to where nobody looks
+		way.remote.Proxy, way.hidden = proxy.String(), g.reach == network.PublicOnly
+		return way, nil
+	}
+	gate, err := network.OpenGate(ctx, way.remote.URL, g.reach, gitFloor, maxPack)
+	if err != nil {
+		return way, err
+	}
+	way.remote.Proxy, way.remote.Redirects = gate.URL(), true
+	way.ctx, way.end = gate.Context(), gate.Close
+	return way, nil
+}
+
+// passing is what git says of what may be gone in a moment.
+var passing = regexp.MustCompile(`early EOF|unexpected disconnect|hung up unexpectedly|RPC failed|` +
+	`returned error: (408|429|5\d\d)|timed out|reset by peer|unexpectedly closed`)
+
+// passingError is such a failure.
+type passingError struct{ error }
+
+// Timeout makes it one in the sense of net.Error.
+func (passingError) Timeout() bool { return true }
+
+func (e passingError) Unwrap() error { return e.error }
+
+// explain says what to do about the error of a fetch, and does not say what a server that may
+// not be a public one has answered.
+func (w gitWay) explain(err error) error {
+	switch {
+	case err == nil || w.ctx.Err() != nil || isStoreError(err):
+		return err
+	case strings.Contains(err.Error(), "certificate"):
+		err = fmt.Errorf("%w; %s", err, network.TrustHint)
+	}
+	text := err.Error()
+	if w.hidden {
+		err = errHidden
+	}
+	if passing.MatchString(text) {
+		err = passingError{err}
+	}
 	return err
 }
 
-// connect returns how git gets at a repository, and a context that ends when it must not go on.
-func (g gitPlace) connect(ctx context.Context) (context.Context, git.Remote, func(), error) {
-	remote := g.remote
-	remote.MaxBytes, remote.Authority = maxPack, os.Getenv("SSL_CERT_FILE")
-	if strings.HasPrefix(remote.URL, "file:") {
-		return ctx, remote, func() {}, nil
-	}
-	proxy, err := network.ProxyFor(remote.URL, g.reach)
-	if err != nil {
-		return ctx, remote, nil, err
-	}
-	if proxy != nil { // which would follow redirects to where nobody looks
-		remote.Proxy = proxy.String()
-		return ctx, remote, func() {}, nil
-	}
-	gate, err := network.OpenGate(ctx, remote.URL, g.reach, gitFloor, maxPack)
-	if err != nil {
-		return ctx, remote, nil, err
-	}
-	remote.Proxy, remote.Redirects = gate.URL(), true
-	return gate.Context(), remote, gate.Close, nil
-}
+// errHidden stands for what git says.
+var errHidden = errors.New("git has failed (why is not shown: a proxy asked, so the server may " +
+	"not be a public one, and the tree names it)")
 
 // limited is a writer that takes so many bytes.
 type limited struct {

@@ -3,6 +3,7 @@
 package fetch
 
 import (
+	"context"
 	"encoding/pem"
 	"errors"
 	"io"
@@ -16,9 +17,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"buildsys/internal/buildtest/need"
 	"buildsys/internal/crates"
+	"buildsys/internal/network"
 	"buildsys/internal/progress"
 )
 
@@ -176,6 +179,7 @@ func TestGitCratesOfTheCache(t *testing.T) {
 			return os.WriteFile(lib,
 				[]byte("// evil"), 0o644)
 		}, ""},
+		"a missing file": {"off", func() error { return os.Remove(lib) }, ""},
 		"the objects": {"file://" + mirror, func() error {
 			return os.WriteFile(kept, []byte(strings.Replace(string(data), "// two", "// evi", 1)), 0o644)
 		}, ""},
@@ -216,6 +220,7 @@ func TestGitCratesOverHTTP(t *testing.T) {
 		}
 	}
 	os.Unsetenv("GIT_CONFIG_GLOBAL")
+	attempts := 0
 	other := gitServer(t, mirror, false, nil)
 	for name, change := range map[string]http.HandlerFunc{
 		"plain": nil,
@@ -223,6 +228,12 @@ func TestGitCratesOverHTTP(t *testing.T) {
 		"moved": func(w http.ResponseWriter, r *http.Request) {
 			if strings.HasSuffix(r.URL.Path, "/info/refs") {
 				http.Redirect(w, r, other.URL+r.URL.RequestURI(), http.StatusMovedPermanently)
+				r.URL.Path = ""
+			}
+		},
+		"busy": func(w http.ResponseWriter, r *http.Request) {
+			if attempts++; attempts < maxAttempts {
+				w.WriteHeader(http.StatusServiceUnavailable)
 				r.URL.Path = ""
 			}
 		},
@@ -236,6 +247,7 @@ func TestGitCratesOverHTTP(t *testing.T) {
 		},
 	} {
 		s, _ := gitStore(t, gitServer(t, mirror, false, change).URL)
+		s.tuned.sleep = func(context.Context, time.Duration) error { return nil }
 		err := fetchGit(t, s, at)
 		if locked := name == "with a password"; (err != nil) != locked || locked &&
 			!strings.Contains(err.Error(), "could not read Username") {
@@ -267,7 +279,7 @@ func TestGitCratesOfTheirServer(t *testing.T) {
 			"refused to ask 127.0.0.1: it is not a public"},
 		"a name that is not": {"https://localhost:" + u.Port() + "/team/lib.git",
 			authority, false, "refused to ask"},
-		"an unknown authority": {there, "", true, "certificate"},
+		"an unknown authority": {there, "", true, network.TrustHint},
 		"without TLS":          {"http://127.0.0.1:1/team/lib.git", "", true, "over https only"},
 		"of SSH":               {"ssh://git@127.0.0.1/team/lib.git", "", true, "over https only"},
 		"not there":            {server.URL + "/team/none", authority, true, "not found"},
@@ -293,6 +305,27 @@ func TestGitCratesOfTheirServer(t *testing.T) {
 		left, _ := filepath.Glob(filepath.Join(s.Crates, "git/.new-*"))
 		if len(left) > 0 {
 			t.Errorf("%s: %q stay", name, left)
+		}
+	}
+}
+
+// TestGitCratesBehindAProxy: what a server says that a tree names, and that only a proxy has seen,
+// is not shown.
+func TestGitCratesBehindAProxy(t *testing.T) {
+	const said = "git: fatal: remote: a secret: The requested URL returned error: 503"
+	for name, c := range map[string]struct {
+		hidden bool
+		said   string
+		want   string
+		again  bool
+	}{
+		"shown":  {false, said, said, true},
+		"hidden": {true, said, errHidden.Error(), true},
+		"absent": {true, "git: fatal: a secret", errHidden.Error(), false},
+	} {
+		err := gitWay{ctx: t.Context(), hidden: c.hidden}.explain(errors.New(c.said))
+		if err.Error() != c.want || transient(err) != c.again {
+			t.Errorf("%s: %v, again: %v", name, err, transient(err))
 		}
 	}
 }

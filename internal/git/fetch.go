@@ -60,9 +60,10 @@ func FetchObjects(ctx context.Context, dir string, from Remote, commit string,
 		dir); err != nil {
 		return err
 	}
-	err := from.fetch(ctx, dir, commit, "--depth=1")
+	err := from.fetch(ctx, dir, []string{"--depth=1"}, commit)
 	if err != nil && unadvertised.MatchString(err.Error()) {
-		if err = from.fetch(ctx, dir, "refs/*:refs/*"); err == nil {
+		err = from.fetch(ctx, dir, nil, "refs/heads/*:refs/heads/*", "refs/tags/*:refs/tags/*")
+		if err == nil {
 			if _, none := call(ctx, dir, noUser, "--git-dir="+dir, "cat-file", "-e", commit); none != nil {
 				err = fmt.Errorf("%w: the repository has no such commit", ErrNotThere)
 			}
@@ -80,8 +81,8 @@ func FetchObjects(ctx context.Context, dir string, from Remote, commit string,
 		args: []string{"--git-dir=" + dir, "cat-file", "--batch"}}.run(ctx)
 }
 
-// fetch brings objects into the repository in dir: ref, or what it stands for, and what that needs.
-func (r Remote) fetch(ctx context.Context, dir, ref string, options ...string) error {
+// fetch brings objects into the repository in dir: those of refs, and what they need.
+func (r Remote) fetch(ctx context.Context, dir string, options []string, refs ...string) error {
 	protocol, _, _ := strings.Cut(r.URL, "://")
 	args := append([]string{}, bare...)
 	env := []string{"GIT_ALLOW_PROTOCOL=" + protocol, "GIT_ASKPASS=", "SSH_ASKPASS="}
@@ -97,7 +98,7 @@ func (r Remote) fetch(ctx context.Context, dir, ref string, options ...string) e
 		}
 	}
 	args = append(args, "--git-dir="+dir, "fetch", "--quiet", "--no-tags", "--no-recurse-submodules")
-	args = append(append(args, options...), "--", r.URL, ref)
+	args = append(append(append(args, options...), "--", r.URL), refs...)
 	err := command{dir: dir, env: env, args: args, out: io.Discard, limit: r.MaxBytes,
 		waits: true}.run(ctx)
 	if err != nil && ctx.Err() == nil && missing.MatchString(err.Error()) {

@@ -1,6 +1,6 @@
-// Package git asks the git program about the checkout that holds a tree. What a checkout says is
-// not trusted: git runs nothing that its configuration or its files name, and looks at no other
-// repository.
+// Package git asks the git program about the checkout that holds a tree, and lets it fetch commits
+// of repositories elsewhere. What a checkout or a server says is not trusted: git runs nothing that
+// its configuration or its files name, and looks at no other repository.
 package git
 
 import (

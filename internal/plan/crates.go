@@ -89,8 +89,8 @@ func FirstParty(ws *workspace.Workspace, pkg *workspace.Package, warn func(strin
 	return n, err
 }
 
-// elsewhere calls warn once for each place, other than the public registry, that packages of
-// Cargo.lock files come from.
+// elsewhere calls warn once for each place, other than the public registry and git, that packages
+// of Cargo.lock files come from.
 func elsewhere(others []crates.Other, locks []string, warn func(string)) {
 	var sources []string
 	from := map[string][]string{}

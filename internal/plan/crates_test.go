@@ -3,6 +3,7 @@
 package plan
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -129,12 +130,12 @@ func TestOwnCratesOfGit(t *testing.T) {
 
 func TestOwnCratesFromElsewhere(t *testing.T) {
 	files := withCrates(t)
-	fromElsewhere(files, "sparse+https://example.com/index/")
-	edit(files, "sources/Cargo.lock", "name = \"far\"\nversion = \"0.1.0\"", "name = \"far-off\"\n"+
-		"version = \"0.1.0\"")
-	fromElsewhere(files, "sparse+https://example.com/index/")
+	const far = "[[package]]\nname = \"far%s\"\nversion = \"0.1.0\"\n" +
+		"source = \"sparse+https://example.com/index/\"\n\n"
+	edit(files, "sources/Cargo.lock", "[[package]]\nname = \"dep\"", fmt.Sprintf(far, "")+
+		fmt.Sprintf(far, "-off")+"[[package]]\nname = \"dep\"")
 	_, _, _, p := cargoOf(t, files)
-	const want = "sources/Cargo.lock: far-off 0.1.0 and 1 more come from " +
+	const want = "sources/Cargo.lock: far 0.1.0 and 1 more come from " +
 		"sparse+https://example.com/index/, which buildsys does not fetch"
 	if len(p.Warnings) != 1 || !strings.HasPrefix(p.Warnings[0], want) {
 		t.Errorf("warnings %q, want %s", p.Warnings, want)
