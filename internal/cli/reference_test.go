@@ -94,7 +94,8 @@ func flagTable(b *strings.Builder, flags *pflag.FlagSet) {
 			name = "-" + f.Shorthand + ", " + name
 		}
 		text := f.Usage
-		if !slices.Contains([]string{"", "[]", "false"}, f.DefValue) && !strings.Contains(text, "default") {
+		none := []string{"", "[]", "false"}
+		if !slices.Contains(none, f.DefValue) && !strings.Contains(text, "default") {
 			text += " (default: " + f.DefValue + ")"
 		}
 		rows = append(rows, fmt.Sprintf("| `%s` | %s |\n", name, strings.ReplaceAll(text, "|", "\\|")))

@@ -121,7 +121,10 @@ func (w *Workspace) addMacros(r *Recipe) error {
 					"architecture"})
 			continue
 		}
-		if own, ok := l.read(f.Name); ok {
+		own, ok := l.read(f.Name)
+		if len(own) > manifest.MaxSize {
+			l.problem(f.Name, 0, "", "has more than %d bytes", manifest.MaxSize)
+		} else if ok {
 			r.Files[at].Data = slices.Concat(r.Files[at].Data, own, []byte("\n"))
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"buildsys/internal/errkind"
+	"buildsys/internal/manifest"
 )
 
 // goodTree has packages whose crate is not named as the directory, a dependency of each kind, a
@@ -328,11 +329,28 @@ func TestMacrosOfTree(t *testing.T) {
 	if got := string(r.Files[1].Data); got != "%_cross_arch x86_64\n" {
 		t.Errorf("macros/x86_64 is %q", got)
 	}
-	must(t, os.WriteFile(filepath.Join(root, "macros/more"), nil, 0o644))
-	_, err = load(t, root).Recipe(recipe)
-	const want = "macros/more: is read by no build: the recipe inside buildsys has no such file"
-	if err == nil || !strings.Contains(err.Error(), want) {
-		t.Errorf("error %v, want %s", err, want)
+	large := strings.Repeat("#", manifest.MaxSize+1)
+	for name, put := range map[string]func(at string) error{
+		"macros/more: is read by no build: the recipe inside buildsys has no such file": func(
+			at string) error {
+			return os.WriteFile(at+"/more", nil, 0o644)
+		},
+		"macros/x86_64: has more than 1048576 bytes": func(at string) error {
+			return os.WriteFile(at+"/x86_64", []byte(large), 0o644)
+		},
+		"macros/x86_64: is a symlink; a build may read only regular files": func(at string) error {
+			return os.Symlink("/etc/passwd", at+"/x86_64")
+		},
+		"macros: cannot be read: path escapes from parent": func(at string) error {
+			return errors.Join(os.RemoveAll(at), os.Symlink("/etc", at))
+		},
+	} {
+		root := makeTree(t)
+		must(t, os.MkdirAll(filepath.Join(root, "macros"), 0o755))
+		must(t, put(filepath.Join(root, "macros")))
+		if _, err := load(t, root).Recipe(recipe); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("error %v, want %s", err, name)
+		}
 	}
 }
 
