@@ -77,8 +77,24 @@ func FetchObjects(ctx context.Context, dir string, from Remote, commit string,
 	if err != nil {
 		return err
 	}
-	return command{dir: dir, env: noUser, in: strings.NewReader(list), out: out, waits: true,
+	taker := &taker{w: out}
+	err = command{dir: dir, env: noUser, in: strings.NewReader(list), out: taker, waits: true,
 		args: []string{"--git-dir=" + dir, "cat-file", "--batch"}}.run(ctx)
+	if taker.err != nil { // of which git only notices that nobody reads
+		err = taker.err
+	}
+	return err
+}
+
+// taker is a writer that keeps its error.
+type taker struct {
+	w   io.Writer
+	err error
+}
+
+func (t *taker) Write(b []byte) (n int, err error) {
+	n, t.err = t.w.Write(b)
+	return n, t.err
 }
 
 // fetch brings objects into the repository in dir: those of refs, and what they need.

@@ -26,7 +26,7 @@ func TestFetchObjects(t *testing.T) {
 	}
 	git(t, dir, "config", "uploadpack.packObjectsHook", "touch "+ran+";")
 	git(t, dir, "config", "core.fsmonitor", "touch "+ran+";")
-	from := Remote{URL: "file://" + strings.ReplaceAll(dir, " ", "%20"), MaxBytes: 8 << 20}
+	from := Remote{URL: "file://" + strings.ReplaceAll(dir, " ", "%20")}
 	for name, c := range map[string]struct {
 		commit string
 		max    uint64
@@ -55,7 +55,19 @@ func TestFetchObjects(t *testing.T) {
 			t.Errorf("%s: %v, %.80q", name, err, out.String())
 		}
 	}
+	full := errors.New("no room")
+	from.MaxBytes = 8 << 20
+	err := FetchObjects(t.Context(), t.TempDir(), from, commit, writerFunc(func([]byte) (int, error) {
+		return 0, full
+	}))
+	if !errors.Is(err, full) {
+		t.Errorf("what nobody takes: %v", err)
+	}
 	if _, err := os.Stat(ran); !errors.Is(err, os.ErrNotExist) {
 		t.Error("a program of the repository ran")
 	}
 }
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
