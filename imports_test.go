@@ -20,6 +20,7 @@ var mayImport = map[string][]string{
 	"confined":   {},
 	"ctxio":      {},
 	"cache":      {"atomicfile", "confined", "ctxio", "errkind"},
+	"objects":    {"atomicfile", "confined", "errkind", "safetext"},
 	"bytesize":   {},
 	"network":    {"bytesize"},
 	"progress":   {"bytesize", "safetext"},
