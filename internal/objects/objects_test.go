@@ -18,7 +18,7 @@ import (
 
 // key1 and key2 have the form of keys.
 var (
-	key1 = ccachePrefix + strings.Repeat("1a", 20)
+	key1 = ccachePrefix + "a2a6qbhorigjcfif442h05s52cepqiifa"
 	key2 = goPrefix + strings.Repeat("2b", 32)
 )
 

@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// Prefixes of keys, by who makes them. Hexadecimal digits follow.
+// Prefixes of keys, by who makes them. The digits of a hash follow.
 const (
 	ccachePrefix = "ccache:"
 	goPrefix     = "go:"
@@ -111,8 +111,9 @@ func validKey(key string) bool {
 	if !ok {
 		digits, ok = strings.CutPrefix(key, goPrefix)
 	}
+	// ccache has digits to the base 32, or 16 before 4.7 and after 4.11.
 	return ok && len(digits) >= 32 && len(digits) <= 64 &&
-		strings.Trim(digits, "0123456789abcdef") == ""
+		strings.Trim(digits, "0123456789abcdefghijklmnopqrstuv") == ""
 }
 
 // Serve answers a client until it ends, breaks a rule, or the step is closed. It closes conn.

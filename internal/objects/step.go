@@ -9,10 +9,12 @@ import (
 	"io"
 	"math/big"
 	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"buildsys/internal/bytesize"
 	"buildsys/internal/errkind"
 )
 
@@ -56,6 +58,31 @@ type Stats struct {
 	Served   int64 // bytes of those known
 	Stored   int64 // bytes of those kept
 	Refused  int64 // connections that broke a rule or the protocol
+}
+
+// String returns a sentence: "1,351 of 1,352 objects known, 13 of them compared, 2.1 MiB; 1 kept".
+func (s Stats) String() string {
+	text := fmt.Sprintf("%s of %s objects known", commas(s.Known+s.Compared), commas(s.Asked))
+	if s.Compared > 0 {
+		text += fmt.Sprintf(" (%s compiled again, the same)", commas(s.Compared))
+	}
+	text += ", " + bytesize.Format(s.Served) + " sent"
+	if s.Kept > 0 {
+		text += fmt.Sprintf("; %s kept, %s", commas(s.Kept), bytesize.Format(s.Stored))
+	}
+	if s.Refused > 0 {
+		text += fmt.Sprintf("; %s connections refused", commas(s.Refused))
+	}
+	return text
+}
+
+// commas formats a number with commas between thousands.
+func commas(n int64) string {
+	text := strconv.FormatInt(n, 10)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
 }
 
 // Add adds another step's.
