@@ -97,7 +97,7 @@ var mayImport = map[string][]string{
 	"cli": {
 		"atomicfile", "build", "builddir", "bytesize", "cache", "cargo", "ciservice",
 		"codebuild", "confined", "contents", "doctor", "engine", "errkind", "executor", "git", "graph",
-		"history", "image", "lint", "live", "manifest", "plan", "progress", "report",
+		"history", "image", "lint", "live", "manifest", "objects", "plan", "progress", "report",
 		"safetext", "sbkeys", "scaffold", "scheduler", "sdk", "settings", "telemetry",
 		"uefi", "vm", "workspace",
 	},

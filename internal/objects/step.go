@@ -71,7 +71,7 @@ func (s Stats) String() string {
 		text += fmt.Sprintf("; %s kept, %s", commas(s.Kept), bytesize.Format(s.Stored))
 	}
 	if s.Refused > 0 {
-		text += fmt.Sprintf("; %s connections refused", commas(s.Refused))
+		text += fmt.Sprintf("; refused connections: %s", commas(s.Refused))
 	}
 	return text
 }

@@ -54,8 +54,8 @@ const (
 	CommandFailed
 	// Notice: something about the run as a whole that is no warning, in Text.
 	Notice
-	// StepObjects: a step was built with the help of what compilers had made in earlier ones. Text says
-	// how much of it, and Bytes is what was sent.
+	// StepObjects: a step was built with what compilers had made in earlier ones. Text says how much
+	// of it was known, and Bytes is what was sent.
 	StepObjects
 	// StepReason: a step is built because of what Text says: "file bash.spec changed". There may be
 	// several.

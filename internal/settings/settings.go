@@ -109,8 +109,8 @@ var List = slices.Concat(
 	in(Store, []Setting{
 		{Env: "BUILDSYS_COMPILE_CACHE", Help: "what compilers made in earlier builds of a package: on " +
 			"uses and keeps it, read only uses it, off compiles everything (default: off)"},
-		{Env: "BUILDSYS_CACHE_AUDIT", Help: "how many percent of what --compile-cache knows is compiled " +
-			"again and compared (default: 1)"},
+		{Env: "BUILDSYS_CACHE_AUDIT", Help: "how many percent of what --compile-cache knows is " +
+			"compiled again and compared (default: 1)"},
 	}),
 	in(Caches, []Setting{
 		{Env: "BUILDSYS_CACHE_FROM", Help: "remote caches to take results from: oci://HOST/REPOSITORY " +
