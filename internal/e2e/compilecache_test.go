@@ -37,7 +37,23 @@ for f in a b c; do
   compile $f.c
 done
 compile x.S
+cp x.S y.s
+compile y.s
 compile -mtune=native a.c -o native.o
+# What these make is in no RPM. None may be asked for.
+mkdir unknown
+echo --noexecstack >options
+echo -O2 >more
+echo 'asm(".incbin \"a.c\"");' >bin.c
+echo 'asm(".incbin" "\"a.c\"");' >words.c
+compile -flto a.c -o unknown/lto.o
+compile -fopt-info-all=unknown/info a.c -o unknown/info.o
+compile -Wa,@options a.c -o unknown/options.o
+compile -Xassembler --noexecstack a.c -o unknown/assembler.o
+compile @more a.c -o unknown/more.o
+compile bin.c -o unknown/bin.o
+compile words.c -o unknown/words.o
+test -e unknown/info
 %%install
 mkdir -p %%{buildroot}/thing
 cp *.o %%{buildroot}/thing/
