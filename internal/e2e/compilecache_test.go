@@ -45,7 +45,7 @@ mkdir unknown
 echo --noexecstack >options
 echo -O2 >more
 echo 'asm(".incbin \"a.c\"");' >bin.c
-echo 'asm(".incbin" "\"a.c\"");' >words.c
+echo 'asm(".INCBIN" " \"a.c\"");' >words.c
 compile -flto a.c -o unknown/lto.o
 compile -fopt-info-all=unknown/info a.c -o unknown/info.o
 compile -Wa,@options a.c -o unknown/options.o
