@@ -97,7 +97,8 @@ func newCompiling(t *testing.T, spec string) *compiling {
 	c := &compiling{T: t, root: writeTree(t, pkg{name: "thing"}), spec: spec,
 		objects: filepath.Join(t.TempDir(), "objects")}
 	for _, name := range []string{"a", "b", "c"} {
-		write(t, c.root, "packages/thing/"+name+".c", "int "+name+"(int x) { return x * '"+name+"'; }\n")
+		write(t, c.root, "packages/thing/"+name+".c",
+			"int "+name+"(int x) { return x * '"+name+"'; }\n")
 	}
 	write(t, c.root, "packages/thing/x.S", ".include \"x.inc\"\n")
 	write(t, c.root, "packages/thing/x.inc", ".long 1\n")
@@ -231,7 +232,7 @@ func TestCompileCacheGo(t *testing.T) {
 	want := rpmBytes(t, c.root, "thing")
 	r := c.build("--compile-cache=on", "--cache-audit=0")
 	r.must(t, 0)
-	var known, asked int // all but what the linker made, which the go command looks for and never keeps
+	var known, asked int // all but what the linker made, which the go command never keeps
 	says := knownObjects.FindString(r.stderr)
 	if _, err := fmt.Sscanf(says, "%d of %d", &known, &asked); err != nil || known < 10 ||
 		known+1 < asked {
