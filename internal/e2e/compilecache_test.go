@@ -25,13 +25,17 @@ Source2: b.c
 Source3: c.c
 Source4: x.S
 Source5: x.inc
+Source6: h.h
 %%description
 %%{summary}.
 %%prep
 %%setup -cT
 cp %%{_sourcedir}/[abcx].* .
+mkdir one two unknown
+cp %%{_sourcedir}/first.h one/h.h || :
+cp %%{_sourcedir}/h.h two/
 %%build
-compile() { %%{_cross_triple}-gcc -O2 -c "$@"; }
+compile() { %%{_cross_triple}-gcc -O2 -Ione -Itwo -c "$@"; }
 %s
 for f in a b c; do
   compile $f.c
@@ -41,7 +45,6 @@ cp x.S y.s
 compile y.s
 compile -mtune=native a.c -o native.o
 # What these make is in no RPM. None may be asked for.
-mkdir unknown
 echo --noexecstack >options
 echo -O2 >more
 echo 'asm(".incbin \"a.c\"");' >bin.c
@@ -54,6 +57,7 @@ compile @more a.c -o unknown/more.o
 compile bin.c -o unknown/bin.o
 compile words.c -o unknown/words.o
 test -e unknown/info
+%%{_cross_triple}-gcc -shared -nostdlib c.o -o unknown/linked
 %%install
 mkdir -p %%{buildroot}/thing
 cp *.o %%{buildroot}/thing/
@@ -96,10 +100,12 @@ func newCompiling(t *testing.T, spec string) *compiling {
 	needEngine(t)
 	c := &compiling{T: t, root: writeTree(t, pkg{name: "thing"}), spec: spec,
 		objects: filepath.Join(t.TempDir(), "objects")}
-	for _, name := range []string{"a", "b", "c"} {
+	for _, name := range []string{"a", "b"} {
 		write(t, c.root, "packages/thing/"+name+".c",
 			"int "+name+"(int x) { return x * '"+name+"'; }\n")
 	}
+	write(t, c.root, "packages/thing/c.c", "#include <h.h>\nint c(int x) { return x * H; }\n")
+	write(t, c.root, "packages/thing/h.h", "#define H 3\n")
 	write(t, c.root, "packages/thing/x.S", ".include \"x.inc\"\n")
 	write(t, c.root, "packages/thing/x.inc", ".long 1\n")
 	return c
@@ -197,14 +203,18 @@ func TestCompileCache(t *testing.T) {
 	c.before = fmt.Sprintf(meddling, "False")
 	c.same(want, "5 of 5 objects known", "--compile-cache=read", "--cache-audit=0")
 	c.before = ""
-	// The assembler reads a file that no key has.
-	write(t, c.root, "packages/thing/x.inc", ".long 2\n")
-	c.build("--compile-cache=off").must(t, 0)
-	other := rpmBytes(t, c.root, "thing")
-	if other == want {
-		t.Error("x.inc is in no RPM")
+	for _, change := range []struct{ name, text, says string }{
+		{"x.inc", ".long 2\n", "3 of 3 objects known"},       // the assembler reads it
+		{"first.h", "#define H 4\n", "2 of 3 objects known"}, // a header earlier in the search path
+	} {
+		write(t, c.root, "packages/thing/"+change.name, change.text)
+		c.build("--compile-cache=off").must(t, 0)
+		before := want
+		if want = rpmBytes(t, c.root, "thing"); want == before {
+			t.Errorf("%s is in no RPM", change.name)
+		}
+		c.same(want, change.says, "--compile-cache=on", "--cache-audit=0")
 	}
-	c.same(other, "3 of 3 objects known", "--compile-cache=on", "--cache-audit=0")
 }
 
 // TestCompileCachePoisoned: an object that a hostile build has left in its package's space is found
