@@ -104,7 +104,7 @@ func newCompiling(t *testing.T, spec string) *compiling {
 		write(t, c.root, "packages/thing/"+name+".c",
 			"int "+name+"(int x) { return x * '"+name+"'; }\n")
 	}
-	write(t, c.root, "packages/thing/c.c", "#include <h.h>\nint c(int x) { return x * H; }\n")
+	write(t, c.root, "packages/thing/c.c", "#include <h.h>\nint c(int x) { return H; }\n")
 	write(t, c.root, "packages/thing/h.h", "#define H 3\n")
 	write(t, c.root, "packages/thing/x.S", ".include \"x.inc\"\n")
 	write(t, c.root, "packages/thing/x.inc", ".long 1\n")
@@ -144,7 +144,8 @@ func (c *compiling) same(want, says string, args ...string) {
 
 var knownObjects = regexp.MustCompile(`\d+ of \d+ objects known( \(\d+ compiled again, the same\))?`)
 
-// meddling speaks to the cache as no compiler does: it keeps the object of b.c under the key of a.c.
+// meddling speaks to the cache as no compiler does: it keeps the object of b.c under the key of
+// a.c.
 const meddling = `
 export CCACHE_LOGFILE=/tmp/objects/log
 compile a.c
