@@ -197,8 +197,8 @@ func (s *Store) walk(visit func(stored)) error {
 }
 
 // Trim removes what was not used for longer than the limits allow before now, and then the least
-// recently used objects until the rest is small enough. Of a space that is out of use it removes
-// the objects, and with their age the mark. It returns what it removed.
+// recently used objects until the rest is small enough. A space that is out of use is used again,
+// empty, once its mark is old. Trim returns what it removed.
 func (s *Store) Trim(l Limits, now time.Time) (Size, error) {
 	var objects, others []stored
 	var removed Size
@@ -225,16 +225,22 @@ func (s *Store) Trim(l Limits, now time.Time) (Size, error) {
 		}
 	}
 	old := func(f stored) bool { return l.Age > 0 && now.Sub(f.used) > l.Age }
+	forgiven := map[string]bool{} // spaces whose mark goes, and so everything in them before it
 	for _, f := range others {
-		if f.name != aboutFile && (old(f) || f.name != spoilFile && now.Sub(f.used) > 24*time.Hour) {
-			remove(f)
-		}
+		forgiven[f.space] = forgiven[f.space] || f.name == spoilFile && old(f)
 	}
+	gone := func(f stored) bool { return old(f) || forgiven[f.space] }
 	slices.SortFunc(objects, func(a, b stored) int {
 		return cmp.Or(a.used.Compare(b.used), cmp.Compare(a.path, b.path))
 	})
 	for _, f := range objects {
-		if old(f) || l.Bytes > 0 && left > l.Bytes {
+		if gone(f) || l.Bytes > 0 && left > l.Bytes {
+			remove(f)
+		}
+	}
+	for _, f := range others {
+		written := filepath.Base(filepath.Dir(f.path)) == tmpDir && now.Sub(f.used) > 24*time.Hour
+		if f.name != aboutFile && (gone(f) || written) {
 			remove(f)
 		}
 	}

@@ -396,6 +396,36 @@ func TestTrim(t *testing.T) {
 	}
 }
 
+// TestTrimSpoiled: a space that was out of use for long begins empty.
+func TestTrimSpoiled(t *testing.T) {
+	use := newUse(t)
+	say(t, dial(t, use.Step("musl")), words("SET", key1, "x"), "+OK\r\n")
+	use.Audit = 100
+	step := use.Step("musl")
+	c := dial(t, step)
+	say(t, c, words("GET", key1), "$-1\r\n")
+	say(t, c, words("SET", key1, "y"), "+OK\r\n")
+	use.Audit = 0
+	now := time.Now()
+	for _, age := range []time.Duration{time.Hour, 49 * time.Hour} {
+		if _, err := use.Store.Trim(Limits{Age: 72 * time.Hour}, now.Add(age)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(step.space.path(otherFile)); err != nil || use.Step("musl") != nil {
+			t.Error("after", age, err)
+		}
+	}
+	// Whatever was done meanwhile to the object in the space, it does not outlive the mark.
+	later := now.Add(73 * time.Hour)
+	if err := os.Chtimes(step.space.object(key1), later, later); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := use.Store.Trim(Limits{Age: 72 * time.Hour}, later); err != nil {
+		t.Fatal(err)
+	}
+	say(t, dial(t, use.Step("musl")), words("GET", key1), "$-1\r\n")
+}
+
 // TestNone: without a store, steps are not served.
 func TestNone(t *testing.T) {
 	var use *Use

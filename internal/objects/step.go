@@ -205,11 +205,11 @@ func (s *Step) find(key string) *entry {
 	if s.slow.Load() {
 		return nil
 	}
+	if s.space.spoiled() {
+		return nil
+	}
 	e, err := s.get(key)
-	if err != nil || s.space.spoiled() {
-		if e != nil {
-			_ = e.Close()
-		}
+	if err != nil {
 		return nil
 	}
 	s.mu.Lock()
