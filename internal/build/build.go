@@ -30,16 +30,29 @@ type Config struct {
 	Variant    string               // of images and variant-sensitive packages; may be empty
 	Jobs       int                  // steps at once; 0 means the number of the engine's CPUs
 	StepTime   time.Duration        // of one attempt of a step; 0 for no limit
-	CacheDir   cachedir.Dir         // directory of what outlives checkouts; absolute
-	Shared     bool                 // other users may write to CacheDir, and are trusted
-	Trusted    bool                 // the tree may set everything
-	Engine     engine.Options
-	SDK        SDKConfig
-	Image      ImageConfig
-	Sources    SourcesConfig
-	Remote     RemoteConfig
+	CacheConfig
+	Trusted bool // the tree may set everything
+	Engine  engine.Options
+	SDK     SDKConfig
+	Image   ImageConfig
+	Sources SourcesConfig
+	Remote  RemoteConfig
 
 	RequireCached bool // fail if a step would have to be built
+}
+
+// CacheConfig is what outlives checkouts.
+type CacheConfig struct {
+	CacheDir cachedir.Dir // its directory; absolute
+	Shared   bool         // other users may write to CacheDir, and are trusted
+	Objects  ObjectsConfig
+}
+
+// ObjectsConfig is the use of what compilers made in earlier steps. The zero value is none.
+type ObjectsConfig struct {
+	Use      bool
+	ReadOnly bool // keep no new ones
+	Audit    int  // the share of known ones, in percent, that is compiled again and compared
 }
 
 // SDKConfig is the images that steps start from.

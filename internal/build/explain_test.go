@@ -59,7 +59,8 @@ func writeRPM(t *testing.T, dir, name, pkg, file string) {
 // has what is missing: of the checkout or of the store, never by a link that leads out of the tree.
 func TestExplainer(t *testing.T) {
 	root, dirs := buildtest.Tree(t, explainedTree), t.TempDir()
-	s := New(Config{Root: root, Arch: "x86_64", CacheDir: cachedir.Dir(filepath.Join(dirs, "cache"))},
+	s := New(Config{Root: root, Arch: "x86_64",
+		CacheConfig: CacheConfig{CacheDir: cachedir.Dir(filepath.Join(dirs, "cache"))}},
 		Surroundings{Output: silent{}})
 	const lib = "/x86_64-skiff-linux-musl/sys-root/usr/lib/"
 	writeRPM(t, s.dir.RPMs("libc"), "skiff-libc-devel-1-1.x86_64.rpm", "libc", lib+"libc.specs")
@@ -121,7 +122,8 @@ func TestExplainer(t *testing.T) {
 // it could become gigabytes of paths.
 func TestNamesInRPMsAreBounded(t *testing.T) {
 	root := buildtest.Tree(t, explainedTree)
-	s := New(Config{Root: root, Arch: "x86_64", CacheDir: cachedir.Dir(t.TempDir())},
+	s := New(Config{Root: root, Arch: "x86_64",
+		CacheConfig: CacheConfig{CacheDir: cachedir.Dir(t.TempDir())}},
 		Surroundings{Output: silent{}})
 	const files = 40_000
 	dir := s.dir.RPMs("libc")
@@ -147,7 +149,8 @@ func TestNamesInRPMsAreBounded(t *testing.T) {
 // TestOwnersAreOfTheTree: RPMs are looked for in no directory that a link leads to out of the tree.
 func TestOwnersAreOfTheTree(t *testing.T) {
 	root, elsewhere := buildtest.Tree(t, explainedTree), t.TempDir()
-	s := New(Config{Root: root, Arch: "x86_64", CacheDir: cachedir.Dir(t.TempDir())},
+	s := New(Config{Root: root, Arch: "x86_64",
+		CacheConfig: CacheConfig{CacheDir: cachedir.Dir(t.TempDir())}},
 		Surroundings{Output: silent{}})
 	writeRPM(t, filepath.Join(elsewhere, "libc"), "skiff-libc-1-1.x86_64.rpm", "libc", "/usr/lib/x")
 	rpms := filepath.Dir(s.dir.RPMs("libc"))

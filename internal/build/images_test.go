@@ -40,7 +40,7 @@ func newMadeImages(t *testing.T) *madeImages {
 	m := &madeImages{t: t}
 	root := t.TempDir()
 	m.Session = &Session{c: Config{Root: root, Arch: "x86_64", Variant: "v",
-		CacheDir: cachedir.Dir(t.TempDir())}, dir: builddir.In(root, "x86_64"),
+		CacheConfig: CacheConfig{CacheDir: cachedir.Dir(t.TempDir())}}, dir: builddir.In(root, "x86_64"),
 		out: warnings{texts: &m.warned}}
 	var err error
 	m.store, err = m.openStore(m.out)

@@ -37,6 +37,9 @@ func (s *Session) Build(ctx context.Context, want Request) (Result, error) {
 		return Result{}, errkind.Usagef("--verify-reproducible and --require-cached are mutually " +
 			"exclusive")
 	}
+	if want.Verify { // both builds are to show what compilers make
+		s = s.with(s.c.withoutObjects())
+	}
 	p, err := s.Plan(ctx, want)
 	if err != nil {
 		return Result{}, err
@@ -118,6 +121,8 @@ func (s *Session) runSteps(ctx context.Context, e *engineLink, p plan.Plan, o st
 		}
 		known = s.known(ctx, store, caches, keyed, logs.Path)
 		defer s.saveMemo(known.Memo)
+		known.Objects = s.objects(keyed, sink)
+		defer s.trimObjects(known.Objects)
 	}
 	use := engineUse{link: e, images: s.images(p, caches, sink), keyed: keyed, unit: o.unit,
 		sink: sink, vet: func(pending []plan.Step) error { return s.vet(p, pending) }}
@@ -129,6 +134,9 @@ func (s *Session) runSteps(ctx context.Context, e *engineLink, p plan.Plan, o st
 	explain.add(&summary)
 	traffic = closeRemote(ctx, caches, sink)
 	summary.Remote = traffic
+	if known != nil {
+		summary.Objects = objectsLine(known.Objects)
+	}
 	return keyed, s.show(ctx, summary, err)
 }
 

@@ -21,7 +21,8 @@ func (s *Session) Strangers(environ []string) doctor.Strangers {
 	facts := doctor.Strangers{
 		Root: os.Geteuid() == 0, Trusted: c.Trusted, Insecure: c.Engine.Insecure, Shared: c.Shared,
 		Logins: loginsIn(environ), Secrets: secretNames(environ),
-		Cgroup: c.Engine.Limits.Cgroup,
+		Cgroup:  c.Engine.Limits.Cgroup,
+		Objects: c.Objects.Use && !c.Objects.ReadOnly,
 	}
 	for _, name := range sbkeys.Private() {
 		if key := c.Image.KeysDir.Join(name); key.Check() == nil {

@@ -17,7 +17,8 @@ import (
 func TestImagesOfTheCheckout(t *testing.T) {
 	root, out := t.TempDir(), silent{}
 	s := &Session{c: Config{Root: root, Arch: "x86_64", Variant: "v",
-		CacheDir: cachedir.Dir(t.TempDir())}, dir: builddir.Dir{Root: root, Arch: "x86_64"}, out: out}
+		CacheConfig: CacheConfig{CacheDir: cachedir.Dir(t.TempDir())}},
+		dir: builddir.Dir{Root: root, Arch: "x86_64"}, out: out}
 	dir := filepath.Join(s.dir.Images("v"), "1.0")
 	image := filepath.Join(dir, "v.img.lz4")
 	must := func(err error) {

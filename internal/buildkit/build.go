@@ -105,7 +105,8 @@ func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out str
 	if err == nil {
 		b.limits.tell(g.known, report)
 		opt := bkclient.SolveOpt{SharedSession: sess, LocalMounts: in.locals, OCIStores: img.stores(),
-			Session: serveSecrets(secrets), Exports: outputs.exports()}
+			Session: slices.Concat(serveSecrets(secrets), serveSockets(s.Sockets)),
+			Exports: outputs.exports()}
 		// Recording the build in the engine's history takes a tenth of a small build's time.
 		opt.Internal = true
 		layers.addTo(&opt)

@@ -3,6 +3,7 @@
 package buildkit
 
 import (
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -68,9 +69,10 @@ func (e *engineTest) contexts(t *testing.T) {
 }
 
 // cache checks that a build with unchanged contents runs nothing, even if the files were touched or
-// moved.
+// moved, or a socket is served or not.
 func (e *engineTest) cache(t *testing.T) {
-	s := e.request("cache", mountPackage, "print", "it ran", ",", "write", "/output/a", "x")
+	mounts := mountPackage + "--mount=type=ssh,id=a,target=/a,required=false "
+	s := e.request("cache", mounts, "print", "it ran", ",", "write", "/output/a", "x")
 	run := func(data string, touch time.Time, want bool) {
 		t.Helper()
 		file := filepath.Join(t.TempDir(), "a.spec")
@@ -91,6 +93,8 @@ func (e *engineTest) cache(t *testing.T) {
 		}
 	}
 	run("one", time.Unix(1e9, 0), true)
+	run("one", time.Unix(1.1e9, 0), false)
+	s.Sockets = map[string]func(io.ReadWriteCloser){"a": func(c io.ReadWriteCloser) { c.Close() }}
 	run("one", time.Unix(1.1e9, 0), false)
 	run("other", time.Unix(1e9, 0), true)
 	run("one", time.Unix(1.2e9, 0), false)

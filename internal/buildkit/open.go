@@ -156,6 +156,9 @@ func (o *opening) mounts(ctx context.Context, c gateway.Client) (*pb.ExecOp, []g
 			}
 			continue
 		}
+		if m.GetMountType() == pb.MountType_SSH && m.GetSSHOpt().GetOptional() {
+			continue // nothing is served to what is opened
+		}
 		if m.GetMountType() != pb.MountType_BIND || m.GetInput() < 0 {
 			return nil, nil, fmt.Errorf("the mount at %s is neither a context nor a stage", m.GetDest())
 		}

@@ -4,10 +4,12 @@
 package buildtest
 
 import (
+	"bufio"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -22,6 +24,7 @@ import (
 	"time"
 
 	"buildsys/internal/confined"
+	"buildsys/internal/engine"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 )
@@ -49,6 +52,8 @@ type contract struct {
 //   - a build that is cancelled ends, and returns the cause
 //   - concurrent builds do not mix; one with Fresh runs again
 //   - secrets are shown to the build, and are in no output or log
+//   - connections that the build opens to sockets are served, and a socket that nobody serves is
+//     not there; what is served does not count as an input
 //   - where programs can be run in what a build left (engine.Opener), they see that and the mounts
 //     of its last RUN, have no network, and their exit status, streams and terminal are the
 //     caller's
@@ -74,6 +79,7 @@ func Contract(t *testing.T, b Builder, sdk string) {
 		{"at once", contract.atOnce},
 		{"fresh", contract.fresh},
 		{"secrets", contract.secrets},
+		{"sockets", contract.sockets},
 		{"open", contract.open},
 		{"forbidden outputs", contract.forbidden},
 	} {
@@ -315,6 +321,50 @@ func (c contract) secrets(t *testing.T) {
 	for _, text := range append(slices.Collect(maps.Values(made)), lines...) {
 		if strings.Contains(text, secret) {
 			t.Errorf("the secret is in %q", text)
+		}
+	}
+}
+
+// socketLine is what a build says of a socket that it has said hello to.
+func socketLine(name string, size int, first string) string {
+	return fmt.Sprintf("socket %s %d %s", name, size, first)
+}
+
+func (c contract) sockets(t *testing.T) {
+	s := c.request(t)
+	mount := func(name string) string {
+		return "--mount=type=ssh,id=" + name + ",target=/sockets/" + name + ",mode=0600,required=false "
+	}
+	s.Dockerfile = recipe(s, "--mount=from="+plan.ContextPrefix+"package,target=/host/package "+
+		mount("a")+mount("b")+mount("none"), ",", "talk", "/sockets/a", "/sockets/b", "/sockets/none")
+	const much = 1 << 20
+	serve := func(conn io.ReadWriteCloser) {
+		defer conn.Close()
+		line, err := bufio.NewReader(conn).ReadString('\n')
+		if err == nil {
+			_, _ = fmt.Fprintf(conn, "%s, %s", strings.TrimSpace(line), strings.Repeat("welcome\n", much))
+		}
+	}
+	without, _ := c.succeed(t, s)
+	other := s
+	other.Fresh = true
+	other.Sockets = map[string]func(io.ReadWriteCloser){"a": serve, "b": serve}
+	made, lines := c.succeed(t, other)
+	for _, name := range []string{"a", "b"} {
+		first := "hello " + name + ", welcome"
+		want := socketLine(name, len(first)-len("welcome")+much*len("welcome\n"), first)
+		if !slices.Contains(lines, want) {
+			t.Errorf("the log %q does not say %q", lines, want)
+		}
+	}
+	if !maps.Equal(made, without) {
+		t.Errorf("%q with sockets, %q without", made, without)
+	}
+	if _, ok := c.b.(engine.Opener); ok {
+		s.Target = "build"
+		if status, output, err := c.opened(t, s, engine.Process{}, "print", "opened"); status != 0 ||
+			!strings.Contains(output, "opened") || err != nil {
+			t.Errorf("%d, %q, %v", status, output, err)
 		}
 	}
 }

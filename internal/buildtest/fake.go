@@ -9,8 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"io"
 	"io/fs"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -67,6 +69,13 @@ func (f *Fake) Build(
 		}
 		report(progress.Event{Kind: progress.StepLog, Text: secretLine(name, len(secret))})
 	}
+	for _, name := range slices.Sorted(maps.Keys(s.Sockets)) {
+		line, err := talk(name, s.Sockets[name])
+		if err != nil {
+			return fmt.Errorf("socket %s: %w", name, err)
+		}
+		report(progress.Event{Kind: progress.StepLog, Text: line})
+	}
 	text, err := result(s)
 	if err != nil {
 		return err
@@ -76,6 +85,19 @@ func (f *Fake) Build(
 		files["repodata/repomd.xml"] = "<repomd/>\n"
 	}
 	return writeOutputs(out, files)
+}
+
+// talk says hello to what serves a socket, and returns what the tool would print.
+func talk(name string, serve func(io.ReadWriteCloser)) (string, error) {
+	ours, theirs := net.Pipe()
+	go serve(theirs)
+	defer ours.Close()
+	if _, err := fmt.Fprintln(ours, "hello", name); err != nil {
+		return "", err
+	}
+	answer, err := io.ReadAll(ours)
+	first, _, _ := strings.Cut(string(answer), "\n")
+	return socketLine(name, len(answer), first), err
 }
 
 // obey does what the files FAIL, HANG and LEAVE in the package's own context ask for.

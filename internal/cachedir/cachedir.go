@@ -17,6 +17,9 @@ func (d Dir) path(name string) string { return filepath.Join(string(d), name) }
 // Store returns the directory with the results of steps.
 func (d Dir) Store() string { return d.path("store") }
 
+// Objects returns the directory with what compilers made in steps.
+func (d Dir) Objects() string { return d.path("objects") }
+
 // Sources returns the directory with verified sources: <name>/<sha512>/<name>.
 func (d Dir) Sources() string { return d.path("sources") }
 

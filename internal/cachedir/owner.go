@@ -28,10 +28,11 @@ func (e *OwnerError) Error() string {
 func (*OwnerError) ErrorKind() errkind.Kind { return errkind.Environment }
 
 // CheckOwner returns an *OwnerError if others than this user can write to the cache directory, or
-// to one in it with results, records or kits: they could replace those. What is not there yet is
-// made for this user.
+// to one in it with results, objects, records or kits: they could replace those. What is not there
+// yet is made for this user.
 func (d Dir) CheckOwner() error {
-	for _, dir := range []string{string(d), d.Store(), d.Kits(), d.MadeKits(), d.SDK()} {
+	for _, dir := range []string{string(d), d.Store(), d.Objects(), d.Kits(), d.MadeKits(),
+		d.SDK()} {
 		if reason := othersWrite(dir); reason != "" {
 			return &OwnerError{dir, reason}
 		}

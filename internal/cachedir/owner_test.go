@@ -37,7 +37,7 @@ func TestCheckOwner(t *testing.T) {
 		if spoil.root && os.Geteuid() != 0 { // only root can give a directory away
 			continue
 		}
-		for _, sub := range []string{".", "store", "kits", "made-kits", "sdk"} {
+		for _, sub := range []string{".", "store", "objects", "kits", "made-kits", "sdk"} {
 			dir := t.TempDir()
 			at := filepath.Join(dir, sub)
 			if err := os.MkdirAll(at, 0o755); err != nil {

@@ -14,6 +14,7 @@ import (
 	"buildsys/internal/cache"
 	"buildsys/internal/errkind"
 	"buildsys/internal/history"
+	"buildsys/internal/objects"
 )
 
 const cacheHelp = `The store keeps the outputs of every step under a hash of everything that went
@@ -23,7 +24,8 @@ directory), outside of every checkout. All checkouts of a user share it.
 Whatever is damaged counts as never stored: its step runs again.
 
 You can delete the store at any time; steps then run again. Beside it are the
-runs that are kept (see runs), which stat and trim count as well.`
+runs that are kept (see runs) and, in the directory "objects", what compilers
+made for --compile-cache; stat and trim count both as well.`
 
 func newCacheCommand(a *app) *cobra.Command {
 	return group("cache", "Measure, trim and verify the store of built outputs", cacheHelp,
@@ -53,29 +55,52 @@ func newCacheStat(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			compiled, err := a.compiledObjects()
+			if err != nil {
+				return err
+			}
+			size, err := compiled.Stat()
+			if err != nil {
+				return errkind.BadEnvironment(err)
+			}
 			if asJSON {
 				return a.printJSON("cache-stat", struct {
 					Dir string `json:"dir"`
 					cache.Stats
-					Runs history.Stats `json:"runs"`
-				}{store.Dir, st, kept})
+					Runs    history.Stats `json:"runs"`
+					Objects objects.Size  `json:"objects"`
+				}{store.Dir, st, kept, size})
 			}
-			fmt.Fprintf(a.sys.Stdout, "store    %s\nentries  %d\nblobs    %d\nsize     %s\n",
-				store.Dir, st.Entries, st.Blobs, bytesize.Format(st.Bytes))
-			if st.Quarantined > 0 {
-				fmt.Fprintf(a.sys.Stdout, "damaged  %d files in %s\n", st.Quarantined,
-					store.Quarantine())
-			}
-			if st.Entries > 0 {
-				fmt.Fprintf(a.sys.Stdout, "used     between %s and %s\n", st.Oldest.Format(time.DateTime),
-					st.Newest.Format(time.DateTime))
-			}
-			fmt.Fprintf(a.sys.Stdout, "runs     %d, %s\n", kept.Runs, bytesize.Format(kept.Bytes))
+			a.printStoreStat(store, st)
+			a.printOtherStat(kept, size)
 			return nil
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return cmd
+}
+
+func (a *app) printStoreStat(store *cache.Store, st cache.Stats) {
+	fmt.Fprintf(a.sys.Stdout, "store    %s\nentries  %d\nblobs    %d\nsize     %s\n",
+		store.Dir, st.Entries, st.Blobs, bytesize.Format(st.Bytes))
+	if st.Quarantined > 0 {
+		fmt.Fprintf(a.sys.Stdout, "damaged  %d files in %s\n", st.Quarantined,
+			store.Quarantine())
+	}
+	if st.Entries > 0 {
+		fmt.Fprintf(a.sys.Stdout, "used     between %s and %s\n", st.Oldest.Format(time.DateTime),
+			st.Newest.Format(time.DateTime))
+	}
+}
+
+// printOtherStat prints what is beside the store.
+func (a *app) printOtherStat(kept history.Stats, compiled objects.Size) {
+	fmt.Fprintf(a.sys.Stdout, "runs     %d, %s\nobjects  %d, %s\n", kept.Runs,
+		bytesize.Format(kept.Bytes), compiled.Objects, bytesize.Format(compiled.Bytes))
+	if len(compiled.Spoiled) > 0 {
+		fmt.Fprintf(a.sys.Stdout, "not used objects of %s: one differed from what the compiler made\n",
+			strings.Join(compiled.Spoiled, ", "))
+	}
 }
 
 func newCacheTrim(a *app) *cobra.Command {
@@ -87,7 +112,8 @@ func newCacheTrim(a *app) *cobra.Command {
 		Long: `Removes the results of steps that were not used for longer than --max-age. Then,
 if need be, removes those that were unused for longest, until the store is no
 larger than --max-size. Runs that ended longer ago than --max-age are removed
-too; --max-size does not count them. An age is a number and d (days), h, m or s; a size is a
+too, and what compilers made that was not used for longer; --max-size does not
+count them. An age is a number and d (days), h, m or s; a size is a
 number and K, M, G or T (powers of 1024). 0 means no limit. The command waits
 for running builds; builds that start meanwhile wait for it.`,
 		Example: "  buildsys cache trim --max-age 7d --max-size 20G",
@@ -113,15 +139,20 @@ for running builds; builds that start meanwhile wait for it.`,
 			if err != nil {
 				return err
 			}
+			size, err := a.trimObjects(maxAge)
+			if err != nil {
+				return err
+			}
 			if asJSON {
 				return a.printJSON("cache-trim", struct {
 					cache.Trimmed
-					Runs history.Stats `json:"runs"`
-				}{removed, runs})
+					Runs    history.Stats `json:"runs"`
+					Objects objects.Size  `json:"objects"`
+				}{removed, runs, size})
 			}
-			fmt.Fprintf(a.sys.Stdout, "removed %d entries and %d blobs, %s; %d runs, %s\n",
+			fmt.Fprintf(a.sys.Stdout, "removed %d entries and %d blobs, %s; %d runs, %s; %d objects, %s\n",
 				removed.Entries, removed.Blobs, bytesize.Format(removed.Bytes), runs.Runs,
-				bytesize.Format(runs.Bytes))
+				bytesize.Format(runs.Bytes), size.Objects, bytesize.Format(size.Bytes))
 			return nil
 		},
 	}
@@ -179,6 +210,23 @@ func (a *app) openStore() (*cache.Store, error) {
 	}
 	store.Warn = func(text string) { fmt.Fprintf(a.sys.Stderr, "buildsys: warning: %s\n", text) }
 	return store, nil
+}
+
+// compiledObjects returns what compilers made, in the cache directory of the settings. It need not
+// be there.
+func (a *app) compiledObjects() (*objects.Store, error) {
+	dir, _, err := a.caller().UserCache()
+	return &objects.Store{Dir: dir.Objects()}, err
+}
+
+// trimObjects removes what compilers made that is older than an age, or over the usual limit.
+func (a *app) trimObjects(age time.Duration) (objects.Size, error) {
+	store, err := a.compiledObjects()
+	if err != nil {
+		return objects.Size{}, err
+	}
+	removed, err := store.Trim(objects.Limits{Age: age, Bytes: objects.Usual.Bytes}, time.Now())
+	return removed, errkind.BadEnvironment(err)
 }
 
 // keptRuns returns the runs in the cache directory of the settings.

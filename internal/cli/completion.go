@@ -71,6 +71,7 @@ var completedArguments = map[string]completed{
 // of many commands by the name alone.
 var completedFlags = map[string][]string{
 	"--arch":                     manifest.Architectures(),
+	"--compile-cache":            {"on", "read", "off"},
 	"--ci":                       {"auto", "github", "gitlab", "codebuild", "none"},
 	"--progress":                 {"auto", "live", "plain", "json"},
 	"boot --accel":               {"auto", "kvm", "hvf", "tcg"},

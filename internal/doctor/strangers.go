@@ -18,6 +18,7 @@ type Strangers struct {
 	Uploads   []string // caches that results or layers are sent to
 	Insecure  bool     // an engine on another machine may be used without TLS
 	Shared    bool     // other users may write to the cache directory
+	Objects   bool     // what compilers make in a step is kept for later ones
 	Logins    string   // file with logins to registries; "" if there are none
 	Secrets   []string // variables whose names are those of passwords
 	Unlimited []string // settings that allow a step whatever it wants
@@ -39,6 +40,8 @@ func (s Strangers) Checks() []Check {
 			"unset --engine-insecure"),
 		finding("cache directory", s.Shared, Failure, "other users may write to it",
 			"use one for strangers' trees alone (--cache-dir)"),
+		finding("compiler cache", s.Objects, Failure, "what one build leaves, the next in the same "+
+			"directory reads", "unset --compile-cache, or use read or off"),
 		finding("limits", len(s.Unlimited) > 0, Warning, "a step has no limit: "+some(s.Unlimited),
 			"set them: a build that never ends keeps the machine busy"),
 		s.processes(),

@@ -13,6 +13,7 @@ import (
 
 	"buildsys/internal/builddir"
 	"buildsys/internal/cache"
+	"buildsys/internal/objects"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
 	"buildsys/internal/remote"
@@ -79,6 +80,7 @@ type Cache struct {
 	Log     func(step string) string // path of the step's whole output, "" when there is none
 	Require bool                     // fail where a step would have to be built
 	Remote  *remote.Cache            // results of other machines; nil for none
+	Objects *objects.Use             // what compilers made in earlier steps; nil for nothing
 	// Guess says how long a step may take that was never built here, or 0; it may be nil. Only the
 	// order of builds depends on it.
 	Guess func(plan.Step) time.Duration

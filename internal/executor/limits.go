@@ -19,7 +19,9 @@ func (w worker) build(ctx context.Context, dir string) error {
 			&engine.LimitError{What: fmt.Sprintf("it ran for more than %v (--step-timeout)", limit)})
 	}
 	defer stop()
-	err := w.o.Builder.Build(limited, w.solve(), dir, w.report)
+	served := w.objects()
+	err := w.o.Builder.Build(limited, w.withObjects(w.solve(), served), dir, w.report)
+	err = w.endObjects(served, err)
 	over, late := errors.AsType[*engine.LimitError](context.Cause(limited))
 	if late && err != nil && ctx.Err() == nil {
 		return over

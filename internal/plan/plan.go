@@ -4,6 +4,7 @@
 package plan
 
 import (
+	"io"
 	"io/fs"
 	"maps"
 	"slices"
@@ -92,6 +93,10 @@ type Solve struct {
 	// They reach no layer, log or output, and do not determine the outputs: the public halves among
 	// the Contexts do.
 	Secrets map[string]confined.Path
+	// Sockets maps names to what serves the connections that programs in the build open to the
+	// recipe's ssh mounts of those names. In a plan there are none: a run adds them, and they do not
+	// determine the outputs.
+	Sockets map[string]func(io.ReadWriteCloser)
 	// Fresh runs every part of the build again, on a host with another name, even if the engine has it
 	// cached.
 	Fresh bool

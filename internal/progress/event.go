@@ -54,6 +54,9 @@ const (
 	CommandFailed
 	// Notice: something about the run as a whole that is no warning, in Text.
 	Notice
+	// StepObjects: a step was built with what compilers had made in earlier ones. Text says how much
+	// of it was known, and Bytes is what was sent.
+	StepObjects
 	// StepReason: a step is built because of what Text says: "file bash.spec changed". There may be
 	// several.
 	StepReason
@@ -69,6 +72,7 @@ var names = map[Kind]string{
 	StepEngine: "step-engine", EngineReady: "engine-ready", Heartbeat: "heartbeat",
 	RunForecast: "run-forecast", CommandFailed: "command-failed",
 	Warning: "warning", Notice: "notice", PlanDone: "plan-done", StepReason: "step-reason",
+	StepObjects: "step-objects",
 }
 
 // String returns the name of the kind.

@@ -72,11 +72,12 @@ type Step struct {
 
 // Result is what came of a step.
 type Result struct {
-	Key    string
-	Bytes  int64
-	Files  []File
-	Saved  time.Duration // by not building it
-	Origin string        // remote cache that its outputs were fetched from
+	Key     string
+	Bytes   int64
+	Files   []File
+	Saved   time.Duration // by not building it
+	Origin  string        // remote cache that its outputs were fetched from
+	Objects string        // how much of it compilers had made in earlier builds
 }
 
 // Trouble is what went wrong with a step.
@@ -294,6 +295,8 @@ func (s *Step) event(e progress.Event, at time.Duration) {
 		s.Reasons, s.Retries = nil, nil // it may begin a second time
 	case progress.StepReason:
 		s.Reasons = add(s.Reasons, e.Text)
+	case progress.StepObjects:
+		s.Objects = e.Text
 	case progress.StepEngine:
 		s.Engine = cmp.Or(e.Engine, e.Text)
 	case progress.StepRetry:

@@ -253,6 +253,7 @@ func (m *Model) details(s Step) (facts []fact) {
 		add("Saved", progress.Took(s.Saved))
 	}
 	add("From", s.Origin)
+	add("Compiler cache", s.Objects)
 	var after []string
 	for _, d := range s.After {
 		after = append(after, progress.Name(m.Steps[d].ID))

@@ -64,6 +64,16 @@ func TestCriticalSlots(t *testing.T) {
 	}
 }
 
+// TestObjects: the page says how much compilers had made before.
+func TestObjects(t *testing.T) {
+	const text = "1,351 of 1,352 objects known, 2 MiB sent"
+	m := model(t, history.Success, planned(step("a")), at(0, progress.StepStart, "package/a", ""),
+		at(4, progress.StepObjects, "package/a", text), at(5, progress.StepDone, "package/a", ""))
+	if got := m.details(m.Steps[0]); !slices.Contains(got, fact{"Compiler cache", text}) {
+		t.Errorf("the details %q", got)
+	}
+}
+
 // TestKilledRun: what had not ended reaches to the last that is known.
 func TestKilledRun(t *testing.T) {
 	m := model(t, "", append(story()[:15], at(20, progress.Warning, "", "last"))...)

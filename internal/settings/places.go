@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"buildsys/internal/build"
@@ -94,6 +95,26 @@ func (l layers) cache() (dir cachedir.Dir, shared bool, err error) {
 		err = dir.CheckOwner()
 	}
 	return dir, shared, err
+}
+
+// objects reads the use of what compilers made in earlier steps.
+func (l layers) objects() (c build.ObjectsConfig, err error) {
+	const mode, audit = "BUILDSYS_COMPILE_CACHE", "BUILDSYS_CACHE_AUDIT"
+	switch text := l.get(mode, "off"); text {
+	case "off":
+	case "on":
+		c.Use = true
+	case "read":
+		c.Use, c.ReadOnly = true, true
+	default:
+		return c, errkind.Usagef("%s %q is not on, read or off", l.origin(mode), text)
+	}
+	text := l.get(audit, "1")
+	if c.Audit, err = strconv.Atoi(text); err != nil || c.Audit < 0 || c.Audit > 100 {
+		return c, errkind.Usagef("%s %q is not a percentage: use a number from 0 to 100",
+			l.origin(audit), text)
+	}
+	return c, nil
 }
 
 // base returns the directory in which relative places of a setting begin.

@@ -205,6 +205,9 @@ func (l layers) config() (c build.Config, err error) {
 	if c.CacheDir, c.Shared, err = l.cache(); err != nil && !(l.KeepsNothing && noCacheDir(err)) {
 		return c, err
 	}
+	if c.Objects, err = l.objects(); err != nil {
+		return c, err
+	}
 	if c.Sources, err = l.sources(c.CacheDir); err != nil {
 		return c, err
 	}

@@ -106,6 +106,12 @@ var List = slices.Concat(
 			Help: "true: use a cache directory that belongs to another user " +
 				"or that others may write to, and trust its results"},
 	}),
+	in(Store, []Setting{
+		{Env: "BUILDSYS_COMPILE_CACHE", Help: "what compilers made in earlier builds of a package: on " +
+			"uses and keeps it, read only uses it, off compiles everything (default: off)"},
+		{Env: "BUILDSYS_CACHE_AUDIT", Help: "how many percent of what --compile-cache knows is " +
+			"compiled again and compared (default: 1)"},
+	}),
 	in(Caches, []Setting{
 		{Env: "BUILDSYS_CACHE_FROM", Help: "remote caches to take results from: oci://HOST/REPOSITORY " +
 			"(oci+http:// without TLS) or directories, separated by commas"},

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"buildsys/internal/build"
 	"buildsys/internal/buildtest"
 	"buildsys/internal/cachedir"
 	"buildsys/internal/errkind"
@@ -73,6 +74,9 @@ func TestMistakes(t *testing.T) {
 		"BUILDSYS_STEP_OUTPUT=much":           "is not a size",
 		"BUILDSYS_CGROUP_PARENT=/a/../..":     "is not the name of a control group",
 		"BUILDSYS_CGROUP_PARENT=a;b":          "is not the name of a control group",
+		"BUILDSYS_COMPILE_CACHE=true":         "is not on, read or off",
+		"BUILDSYS_CACHE_AUDIT=101":            "is not a percentage",
+		"BUILDSYS_CACHE_AUDIT=-1":             "is not a percentage",
 		"BUILDSYS_STRICT=perhaps":             `"perhaps" is neither true nor false`,
 		"BUILDSYS_ENGINE_INSECURE=perhaps":    `"perhaps" is neither true nor false`,
 		"BUILDSYS_ENGINE_WAIT=soon":           "is not a duration",
@@ -90,6 +94,21 @@ func TestMistakes(t *testing.T) {
 		_, err := caller(root, "", setting).Resolve()
 		if errkind.Of(err) != errkind.Usage || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v; want a usage error with %q", setting, err, want)
+		}
+	}
+}
+
+func TestObjects(t *testing.T) {
+	root := buildtest.Tree(t, tree)
+	for setting, want := range map[string]build.ObjectsConfig{
+		"":                            {Audit: 1},
+		"BUILDSYS_COMPILE_CACHE=off":  {Audit: 1},
+		"BUILDSYS_COMPILE_CACHE=on":   {Use: true, Audit: 1},
+		"BUILDSYS_COMPILE_CACHE=read": {Use: true, ReadOnly: true, Audit: 1},
+		"BUILDSYS_COMPILE_CACHE=on BUILDSYS_CACHE_AUDIT=100": {Use: true, Audit: 100},
+	} {
+		if c, err := caller(root, "", setting).Resolve(); err != nil || c.Objects != want {
+			t.Errorf("%q: %+v, %v; want %+v", setting, c.Objects, err, want)
 		}
 	}
 }

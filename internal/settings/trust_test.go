@@ -39,6 +39,8 @@ func TestTreeMayNotSet(t *testing.T) {
 		"BUILDSYS_CACHE_DIR":               "c",
 		"BUILDSYS_CACHE_FROM":              ".c",
 		"BUILDSYS_CACHE_SHARED":            "true",
+		"BUILDSYS_COMPILE_CACHE":           "on",
+		"BUILDSYS_CACHE_AUDIT":             "0",
 		"BUILDSYS_STEP_TIMEOUT":            "0s",
 		"BUILDSYS_PROGRESS":                "json",
 		"BUILDSYS_CI":                      "github",

@@ -40,6 +40,28 @@ func main() {
 	}
 }
 
+// talk says hello at sockets, and prints how much is answered and how it begins.
+func talk(paths []string) error {
+	for _, path := range paths {
+		name := filepath.Base(path)
+		c, err := net.Dial("unix", path)
+		if err != nil {
+			fmt.Println("no socket", name)
+			continue
+		}
+		if _, err := fmt.Fprintln(c, "hello", name); err != nil {
+			return err
+		}
+		answer, err := io.ReadAll(c)
+		if err != nil {
+			return err
+		}
+		first, _, _ := strings.Cut(string(answer), "\n")
+		fmt.Println("socket", name, len(answer), first)
+	}
+	return nil
+}
+
 func run(verb string, args []string) error {
 	switch verb {
 	case "print":
@@ -115,6 +137,8 @@ func run(verb string, args []string) error {
 			fmt.Println("interface", i.Name)
 		}
 		return err
+	case "talk":
+		return talk(args)
 	case "exit":
 		n, _ := strconv.Atoi(args[0])
 		os.Exit(n)

@@ -1,0 +1,69 @@
+// objects: the use of what compilers made in the steps of earlier runs.
+
+package build
+
+import (
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"buildsys/internal/objects"
+	"buildsys/internal/progress"
+	"buildsys/internal/sdk"
+)
+
+// trustedDomain is the domain of the trees that the caller trusts.
+const trustedDomain = "trusted"
+
+// withoutObjects returns the configuration of a session in which compilers do all the work.
+func (c Config) withoutObjects() Config {
+	c.Objects = ObjectsConfig{}
+	return c
+}
+
+// objects returns the use of compiled objects, or nil for none. A release uses none: any earlier
+// step could have written them.
+func (s *Session) objects(keyed sdk.Digests, sink progress.Sink) *objects.Use {
+	if !s.c.Objects.Use || s.c.Remote.Release {
+		return nil
+	}
+	warn := func(text string) { sink.Event(progress.Event{Kind: progress.Warning, Text: text}) }
+	store, err := objects.Open(s.c.CacheDir.Objects())
+	if err != nil {
+		warn(err.Error())
+		return nil
+	}
+	return &objects.Use{Store: store, SDK: keyed.SDK, Arch: s.c.Arch, Domain: s.domain(),
+		ReadOnly: s.c.Objects.ReadOnly, Audit: s.c.Objects.Audit, Warn: warn}
+}
+
+// domain returns whose objects this tree may use: those of all trees that the caller trusts, or, if
+// this is none of them, its own.
+func (s *Session) domain() string {
+	if s.c.Trusted {
+		return trustedDomain
+	}
+	root, err := filepath.EvalSymlinks(s.c.Root)
+	if err != nil {
+		root = s.c.Root
+	}
+	return "tree " + root
+}
+
+// objectsLine says what a use has brought, or "".
+func objectsLine(use *objects.Use) string {
+	if total := use.Total(); total.Asked+total.Refused > 0 {
+		return total.String()
+	}
+	return ""
+}
+
+// trimObjects holds the store to its usual limits after a use that has kept something.
+func (s *Session) trimObjects(use *objects.Use) {
+	if use.Total().Kept == 0 {
+		return
+	}
+	if _, err := use.Store.Trim(objects.Usual, time.Now()); err != nil {
+		s.warn(fmt.Sprint(err))
+	}
+}
