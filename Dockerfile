@@ -37,11 +37,13 @@ ARG PACKAGE_FEATURES
 # Given only by `build-package --verify-reproducible`: build in surroundings that must not matter.
 ARG VARY
 # The socket is there where buildsys serves what compilers made in earlier builds (--compile-cache): the same bytes, sooner.
+# At the other one a step that fails says why once more, should the engine lose the end of its output.
 RUN --mount=from=buildsys.invalid/recipe,target=/host/recipe \
     --mount=from=buildsys.invalid/package,target=/host/package \
     --mount=from=buildsys.invalid/sources,target=/host/sources \
     --mount=from=buildsys.invalid/rpms,target=/host/rpms \
     --mount=type=ssh,id=buildsys-objects,target=/host/objects,uid=1000,gid=1000,mode=0600,required=false \
+    --mount=type=ssh,id=buildsys-last-lines,target=/host/last-lines,mode=0600,required=false \
     bash /host/recipe/tools/package/build-rpm
 
 FROM scratch AS package

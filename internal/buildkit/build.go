@@ -98,6 +98,7 @@ func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out str
 		layers.stop = stop
 		defer layers.end()
 	}
+	var last lastLines
 	client := b.client()
 	release := b.watchdog.watch(stop)
 	jobs := b.running.Add(1)
@@ -105,7 +106,7 @@ func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out str
 	if err == nil {
 		b.limits.tell(g.known, report)
 		opt := bkclient.SolveOpt{SharedSession: sess, LocalMounts: in.locals, OCIStores: img.stores(),
-			Session: slices.Concat(serveSecrets(secrets), serveSockets(s.Sockets)),
+			Session: append(serveSecrets(secrets), last.sockets(s.Sockets)),
 			Exports: outputs.exports()}
 		// Recording the build in the engine's history takes a tenth of a small build's time.
 		opt.Internal = true
@@ -121,6 +122,7 @@ func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out str
 	if err == nil || ctx.Err() == nil && refused(err) && !full(err) {
 		return err
 	}
+	last.addTo(log)
 	f := log.failure(g)
 	f.err, f.own, f.jobs, f.fileLimit = err, g.refused(), int(jobs), b.limits.enforced(s, g.known)
 	if full(err) {

@@ -21,13 +21,15 @@ import (
 )
 
 // burst checks that a step ends that prints 8 MB at once, with its exit status and with either all
-// of its output or a warning.
+// of its output, or a warning and the last lines that it said over their socket.
 func (e *engineTest) burst(t *testing.T) {
 	for _, line := range []string{"100", "8000000"} {
 		var last string
 		var warnings []string
-		err := e.b.Build(t.Context(), e.request("burst", "", "burst", "8000000", line, ",", "print",
-			"last", ",", "exit", "7"), t.TempDir(), func(ev progress.Event) {
+		const socket = "/last-lines"
+		err := e.b.Build(t.Context(), e.request("burst", "--mount=type=ssh,id="+lastLinesID+",target="+
+			socket+",mode=0600,required=false ", "burst", "8000000", line, ",", "print", "end", ",", "tell",
+			socket, "first\nlast", ",", "exit", "7"), t.TempDir(), func(ev progress.Event) {
 			switch ev.Kind {
 			case progress.StepLog:
 				last = ev.Text
@@ -39,7 +41,7 @@ func (e *engineTest) burst(t *testing.T) {
 		if !errors.As(err, &se) || se.class != StepFailed || se.ExitCode != 7 {
 			t.Errorf("lines of %s: error %v", line, err)
 		}
-		if len(warnings) > 1 || len(warnings) == 0 && last != "last" {
+		if want := []string{"end", "last"}; len(warnings) > 1 || last != want[len(warnings)] {
 			t.Errorf("lines of %s: last line %.20q, warnings %q", line, last, warnings)
 		}
 	}
@@ -139,6 +141,50 @@ func (emptyStream) SendMsg(any) error { return nil }
 func (emptyStream) CloseSend() error  { return nil }
 
 func (s emptyStream) RecvMsg(any) error { return s.ctx.Err() }
+
+// TestLastLines: of what a step says once more, a bounded part is shown after output that lacks
+// something.
+func TestLastLines(t *testing.T) {
+	for name, test := range map[string]struct {
+		said   string
+		whole  bool // the output
+		closed bool // by the step, without the zero byte
+		want   []string
+	}{
+		"after lost output":  {said: "one\ntwo\n\x00", want: []string{lostLine, "one", "two"}},
+		"after whole output": {said: "one\x00", whole: true, want: []string{"all"}},
+		"without its end":    {said: "\x1b]0;title\aone", closed: true, want: []string{lostLine, "one"}},
+		"much":               {said: strings.Repeat("12345678", maxLastLines), want: nil},
+	} {
+		var lines []string
+		log := newStatusLog(func(line string) { lines = append(lines, line) })
+		first := &bkclient.VertexLog{Stream: lostOutput}
+		if test.whole {
+			first = &bkclient.VertexLog{Stream: 1, Data: []byte("all\n")}
+		}
+		log.add(&bkclient.SolveStatus{Logs: []*bkclient.VertexLog{first}})
+		var last lastLines
+		step, client := net.Pipe()
+		served := make(chan bool)
+		go func() {
+			last.serve(client)
+			close(served)
+		}()
+		_, _ = io.WriteString(step, test.said)
+		if test.closed {
+			step.Close()
+		}
+		<-served
+		if _, err := step.Write([]byte("x")); err == nil {
+			t.Errorf("%s: the connection is open", name)
+		}
+		last.addTo(log)
+		if total := len(strings.Join(lines, "")); total > maxLastLines ||
+			test.want != nil && !slices.Equal(lines, test.want) {
+			t.Errorf("%s: %d bytes, lines %.300q, want %q", name, total, lines, test.want)
+		}
+	}
+}
 
 func TestLostOutputIsAWarning(t *testing.T) {
 	var warnings []string

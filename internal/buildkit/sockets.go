@@ -8,7 +8,6 @@ import (
 	"io"
 	"sync"
 
-	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/session/sshforward"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -16,15 +15,17 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// sockets serves connections of a build by the names of its ssh mounts.
-type sockets map[string]func(io.ReadWriteCloser)
+// maxConnections is how many a build may have at once; more are refused.
+const maxConnections = 512
 
-// serveSockets serves connections by name; nothing if there are none.
-func serveSockets(serve map[string]func(io.ReadWriteCloser)) []session.Attachable {
-	if len(serve) == 0 {
-		return nil
-	}
-	return []session.Attachable{sockets(serve)}
+// sockets serves connections of a build.
+type sockets struct {
+	serve map[string]func(io.ReadWriteCloser) // by the names of ssh mounts
+	slots chan struct{}                       // one for each connection
+}
+
+func newSockets(serve map[string]func(io.ReadWriteCloser)) sockets {
+	return sockets{serve, make(chan struct{}, maxConnections)}
 }
 
 // Register implements session.Attachable.
@@ -33,7 +34,7 @@ func (s sockets) Register(server *grpc.Server) { sshforward.RegisterSSHServer(se
 // CheckAgent implements BuildKit's sshforward: the engine asks before it makes a mount.
 func (s sockets) CheckAgent(_ context.Context, req *sshforward.CheckAgentRequest) (
 	*sshforward.CheckAgentResponse, error) {
-	if s[req.ID] == nil {
+	if s.serve[req.ID] == nil {
 		return nil, status.Error(codes.NotFound, "nothing is served by that name")
 	}
 	return &sshforward.CheckAgentResponse{}, nil
@@ -43,13 +44,19 @@ func (s sockets) CheckAgent(_ context.Context, req *sshforward.CheckAgentRequest
 func (s sockets) ForwardAgent(stream sshforward.SSH_ForwardAgentServer) error {
 	md, _ := metadata.FromIncomingContext(stream.Context())
 	ids := md.Get(sshforward.KeySSHID)
-	if len(ids) != 1 || s[ids[0]] == nil {
+	if len(ids) != 1 || s.serve[ids[0]] == nil {
 		return status.Error(codes.NotFound, "nothing is served by that name")
+	}
+	select {
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
+	default:
+		return status.Error(codes.ResourceExhausted, "too many connections")
 	}
 	c := &streamConn{stream: stream, done: make(chan struct{})}
 	go func() {
 		defer c.Close()
-		s[ids[0]](c)
+		s.serve[ids[0]](c)
 	}()
 	select { // returning ends the connection, and with it a Read that waits
 	case <-c.done:

@@ -26,6 +26,7 @@ type statusLog struct {
 	failed *client.Vertex // the first that failed, or nil
 	begun  bool           // the engine has sent something about the build
 	layers *layerUse      // nil without a layer cache
+	lost   bool           // a part of the output was left out
 }
 
 type logStream struct {
@@ -64,6 +65,7 @@ func (l *statusLog) add(s *client.SolveStatus) {
 	for _, log := range s.Logs {
 		if log.Stream == lostOutput {
 			l.flush()
+			l.lost = true
 			l.emit(lostLine)
 			continue
 		}
@@ -109,6 +111,7 @@ func (l *statusLog) line(p *partialLine) {
 		l.tail = append(l.tail[:0], l.tail[1:]...)
 	}
 	l.tail = append(l.tail, text)
+	l.lost = l.lost || lossWarning(text) != ""
 	l.emit(text)
 }
 

@@ -62,8 +62,24 @@ func talk(paths []string) error {
 	return nil
 }
 
+// tell sends a text that ends with a zero byte to a socket, and waits until that closes the
+// connection.
+func tell(path, text string) error {
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		return err
+	}
+	if _, err := io.WriteString(c, text+"\x00"); err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, c)
+	return err
+}
+
 func run(verb string, args []string) error {
 	switch verb {
+	case "tell":
+		return tell(args[0], strings.Join(args[1:], " "))
 	case "print":
 		fmt.Println(strings.Join(args, " "))
 	case "raw": // in Go syntax, so that a Dockerfile can contain any byte
