@@ -19,7 +19,7 @@ const (
 	maxLastLines = 64 << 10 // bytes of text that are kept
 )
 
-// lastLines is what a step has said. The step is not trusted: of what it sends only so much is read.
+// lastLines is what a step has said. The step is not trusted: of what it sends only so much counts.
 type lastLines struct {
 	mu   sync.Mutex
 	text []byte
