@@ -65,8 +65,8 @@ func signedTree(t *testing.T, entries string) (s *Session, key []byte) {
 			t.Fatal(err)
 		}
 	}
-	s = (&Session{out: silent{}}).with(Config{Root: root, CacheDir: cachedir.Dir(t.TempDir()),
-		Sources: SourcesConfig{Upstream: true, Private: true}})
+	s = (&Session{out: silent{}}).with(Config{Root: root,
+		CacheConfig: CacheConfig{CacheDir: cachedir.Dir(t.TempDir())}, Sources: SourcesConfig{Upstream: true, Private: true}})
 	return s, run(nil, "--armor", "--export")
 }
 

@@ -94,10 +94,8 @@ func (b *Builder) solve(ctx context.Context, s plan.Solve, img sdkImage, out str
 	outputs.keys = keyParts(secrets)
 	g := b.guardOf(s, img, sess.ID(), in)
 	log := newStatusLog(reporter(report))
-	if log.layers = layers; layers != nil {
-		layers.stop = stop
-		defer layers.end()
-	}
+	log.layers = layers
+	defer layers.begin(stop)()
 	var last lastLines
 	client := b.client()
 	release := b.watchdog.watch(stop)

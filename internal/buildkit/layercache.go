@@ -248,6 +248,15 @@ func (u *layerUse) watch(name string) transfer {
 	return transfer{time.AfterFunc(silence.limit, func() { u.stop(silence) }), silence.limit}
 }
 
+// begin notes what stops the build, and returns what ends the use. nil uses no layers.
+func (u *layerUse) begin(stop context.CancelCauseFunc) (end func()) {
+	if u == nil {
+		return func() {}
+	}
+	u.stop = stop
+	return u.end
+}
+
 // end stops the timers.
 func (u *layerUse) end() {
 	if u == nil {

@@ -254,7 +254,7 @@ func (s *Store) Trim(l Limits, now time.Time) (Size, error) {
 // removeEmpty removes spaces with nothing in them that have not been touched for a day, and returns
 // how many it removed.
 func (s *Store) removeEmpty(now time.Time) (n int) {
-	spaces, _ := os.ReadDir(s.Dir)
+	spaces, _ := confined.ReadDir(os.DirFS(s.Dir), ".")
 	for _, d := range spaces {
 		sp := space{filepath.Join(s.Dir, d.Name())}
 		files := 0
