@@ -66,7 +66,8 @@ func signedTree(t *testing.T, entries string) (s *Session, key []byte) {
 		}
 	}
 	s = (&Session{out: silent{}}).with(Config{Root: root,
-		CacheConfig: CacheConfig{CacheDir: cachedir.Dir(t.TempDir())}, Sources: SourcesConfig{Upstream: true, Private: true}})
+		CacheConfig: CacheConfig{CacheDir: cachedir.Dir(t.TempDir())},
+		Sources:     SourcesConfig{Upstream: true, Private: true}})
 	return s, run(nil, "--armor", "--export")
 }
 

@@ -250,10 +250,9 @@ func (u *layerUse) watch(name string) transfer {
 
 // begin notes what stops the build, and returns what ends the use. nil uses no layers.
 func (u *layerUse) begin(stop context.CancelCauseFunc) (end func()) {
-	if u == nil {
-		return func() {}
+	if u != nil {
+		u.stop = stop
 	}
-	u.stop = stop
 	return u.end
 }
 
