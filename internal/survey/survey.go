@@ -20,8 +20,8 @@ type System string
 
 // The build systems, in the order in which one is chosen where there are several.
 const (
-	Meson     System = "meson"
 	Autotools System = "autotools"
+	Meson     System = "meson"
 	CMake     System = "cmake"
 	Go        System = "go"
 	Cargo     System = "cargo"
@@ -34,23 +34,17 @@ type Source struct {
 	Top           string // directory at the top that all files are in; "." if there is none
 	Name, Version string // by the name of the archive, else by what is in it; may be empty
 	System        System
-	Others        []System // that it could be built with as well
-	Configure
-	Licence      string   // an SPDX expression; empty if it is not known
-	LicenceFiles []string // below Top
-	Summary      string   // one line; may be empty
-	Needs        []Need
-	Library      bool     // it installs a library or headers
-	Commands     []string // with Go: directories of programs, "./cmd/x"
-	Kernel       bool     // it includes headers of Linux
-	Modules      bool     // with Go: it needs modules that it does not bring; with Cargo: crates
-	Unsure       []string // what a person has to look at
-}
-
-// Configure is what is known of a script that autotools have made, or would make.
-type Configure struct {
-	Prepared bool // it is there
-	Handmade bool // it is not one of theirs
+	Prepared      bool     // with autotools: configure is there
+	Handmade      bool     // with autotools: configure is not one of theirs
+	Licence       string   // an SPDX expression; empty if it is not known
+	LicenceFiles  []string // below Top
+	Summary       string   // one line; may be empty
+	Needs         []Need
+	Library       bool     // it installs a library or headers
+	Commands      []string // with Go: directories of programs, "./cmd/x"
+	Kernel        bool     // it includes headers of Linux
+	Modules       bool     // with Go: it needs modules that it does not bring; with Cargo: crates
+	Unsure        []string // what a person has to look at
 }
 
 // Need is something that the build looks for.
