@@ -105,8 +105,13 @@ func (w *Workspace) inside(fallback fs.FS) (*Recipe, error) {
 // without any leaves the recipe, and so every key, as it is.
 func (w *Workspace) addMacros(r *Recipe) error {
 	l := &loader{tree: w.FS}
-	if !l.exists(macrosDir) {
-		return l.problems.Err()
+	info, err := fs.Lstat(w.FS, macrosDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil && !info.IsDir() {
+		l.problem(macrosDir, 0, "", "must be a directory, not %s", kindOf(info.Mode()))
+		return l.problems
 	}
 	files, err := l.recipeDir(w.Root, ".", macrosDir, false)
 	if err != nil {
