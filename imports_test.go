@@ -72,6 +72,7 @@ var mayImport = map[string][]string{
 	"dev":      {"confined", "ctxio", "git", "safetext"},
 	"rpm":      {},
 	"upstream": {"archive", "errkind", "manifest", "rpm", "safetext"},
+	"survey":   {"archive", "safetext"},
 	"sbkeys":   {"confined", "pgp", "uefi"},
 	"sdk": {
 		"atomicfile", "bytesize", "cache", "confined", "errkind", "kit", "plan", "progress", "remote",
@@ -79,16 +80,17 @@ var mayImport = map[string][]string{
 	},
 	"build": {
 		"archive", "atomicfile", "builddir", "bytesize", "cache", "cachedir", "cargo", "confined",
-		"contents", "ctxio", "dev", "diagnosis", "doctor", "engine", "errkind", "executor", "fetch", "git", "gomod",
+		"contents", "ctxio", "dev", "diagnosis", "doctor", "engine", "errkind", "executor", "fetch",
+		"git", "gomod",
 		"graph", "history", "image", "kit", "lint", "manifest", "network", "plan", "progress", "remote",
-		"rpm", "safetext", "sbkeys", "sdk", "upstream", "workspace",
+		"rpm", "safetext", "sbkeys", "scaffold", "sdk", "survey", "upstream", "workspace",
 	},
 	"contents":  {"bytesize", "confined", "errkind", "image", "safetext"},
 	"codebuild": {"plan"},
 	"telemetry": {"history", "progress", "report", "safetext"},
 	"report":    {"bytesize", "graph", "history", "progress", "safetext"},
 	"lint":      {"atomicfile", "confined", "graph", "manifest", "workspace"},
-	"scaffold":  {"confined", "errkind", "manifest", "workspace"},
+	"scaffold":  {"confined", "errkind", "manifest", "survey", "workspace"},
 	"settings": {
 		"build", "bytesize", "cachedir", "ciservice", "confined", "engine", "errkind", "manifest",
 		"remote", "sdk", "workspace",

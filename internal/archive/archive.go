@@ -103,6 +103,17 @@ func (e Entry) Read(max int64) ([]byte, error) {
 	return data, nil
 }
 
+// Head returns the first bytes that a file has, at most max.
+func (e Entry) Head(max int64) (string, error) {
+	r, err := e.open()
+	if err != nil {
+		return "", err
+	}
+	defer r.Close()
+	data, err := io.ReadAll(io.LimitReader(r, max))
+	return string(data), err
+}
+
 // Walk calls visit with each entry of an archive, in its order, until that returns an error. The
 // error is that one, an *Error, one from reading the file, or ctx's.
 func Walk(ctx context.Context, archive string, visit func(Entry) error) error {

@@ -67,7 +67,7 @@ var heeded = map[string][]settings.Group{
 	"log":     {settings.Tree, settings.Store, settings.Caches},
 	"runs":    {settings.Tree, settings.Store},
 	"report":  {settings.Tree, settings.Store},
-	"new":     {settings.Tree},
+	"new":     {settings.Tree, settings.Sources},
 	"update":  {settings.Tree},
 	"dev": {settings.Tree, settings.Steps, settings.Engine, settings.Store, settings.Caches,
 		settings.Sources},

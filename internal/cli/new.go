@@ -5,10 +5,12 @@ package cli
 import (
 	"cmp"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"buildsys/internal/errkind"
+	"buildsys/internal/safetext"
 	"buildsys/internal/scaffold"
 )
 
@@ -18,22 +20,44 @@ func newNewCommand(a *app) *cobra.Command {
 }
 
 func newNewPackage(a *app) *cobra.Command {
-	return &cobra.Command{
+	var from string
+	cmd := &cobra.Command{
 		Use:   "package NAME",
 		Short: "Write packages/NAME with a manifest and a spec that builds",
 		Long: `Writes packages/NAME/ with a manifest, a spec, and one file that the spec
 installs. It builds as it is. If the tree's other packages have what cargo needs,
 a build script and a library without code, the new one has it too. Existing files
-are not touched. Prints the names of the files.`,
+are not touched. Prints the names of the files.
+
+With --from it is a package for sources of others: at a URL, in an archive, or
+in a checkout of git, whose commit becomes an archive. It looks into the archive
+for the build system (autotools, cmake, meson, Go, cargo, make), the version,
+the licence, what the sources are, and what they need, which it finds among the
+packages of the tree. A URL is fetched at each build, by the sha512 that it has
+now; an archive of this machine becomes a file of the package.
+
+Simple programs build at once. What is guessed or not known is a warning, and a
+comment with TODO in the spec.`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, _, err := a.resolve()
-			if err != nil {
+			c, s, err := a.resolve()
+			switch {
+			case err != nil:
 				return err
+			case from == "":
+				return a.write(scaffold.Package(c.Root, args[0]))
+			case !strings.Contains(from, "://"):
+				from = a.path(from)
 			}
-			return a.write(scaffold.Package(c.Root, args[0]))
+			made, notes, err := s.NewPackage(cmd.Context(), args[0], from)
+			for _, text := range notes {
+				a.warn(safetext.Line(text))
+			}
+			return a.write(made, err)
 		},
 	}
+	cmd.Flags().StringVar(&from, "from", "", "URL, archive or checkout of git with its sources")
+	return cmd
 }
 
 func newNewVariant(a *app) *cobra.Command {

@@ -157,6 +157,33 @@ func Tree(ws *workspace.Workspace, fallback fs.FS, arches ...string) ([]Finding,
 	return sorted(findings), nil
 }
 
+// Specs returns the specs of a tree by package, as one architecture has them, and what begins the
+// names of its RPMs. Specs that cannot be read are missing.
+func Specs(ws *workspace.Workspace, fallback fs.FS, arch string) (specs map[string]*Spec,
+	prefix string, err error) {
+	if ws.Foreign() {
+		fallback = nil
+	}
+	base, err := readMacros(ws.FS, fallback, arch)
+	if err != nil {
+		return nil, "", err
+	}
+	if len(base) == 0 && ws.Foreign() {
+		base = macros{"_cross_os": {values: []string{bottlerocketPrefix}}}
+	}
+	specs = map[string]*Spec{}
+	for _, name := range ws.PackageNames() {
+		data, err := read(ws.FS, specFile(ws.Packages[name]))
+		if err != nil {
+			continue
+		}
+		if text, problem := readable(data); problem == "" {
+			specs[name] = ParseSpec(text, base)
+		}
+	}
+	return specs, newLinter(ws, base, arch).prefix, nil
+}
+
 // crlfLine returns the number of the first line that ends in CR LF.
 func crlfLine(text string) int {
 	before, _, _ := strings.Cut(text, "\r\n")

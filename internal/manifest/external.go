@@ -115,7 +115,10 @@ func (t *table) bundle(f *ExternalFile) {
 	}
 }
 
-func notPart(s string) bool { return !matches(partRule, s) }
+// rootRule is partRule with what module proxies put into the directories of archives: "term@v1.2".
+var rootRule = rule(`[A-Za-z0-9_][A-Za-z0-9._+@-]{0,127}`)
+
+func notPart(s string) bool { return !matches(rootRule, s) }
 
 func hasSuffix(name string, suffixes []string) bool {
 	return slices.ContainsFunc(suffixes, func(s string) bool {

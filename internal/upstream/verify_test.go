@@ -151,8 +151,10 @@ func TestSigns(t *testing.T) {
 }
 
 func FuzzProofs(f *testing.F) {
-	f.Add([]byte("-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nx\n-----BEGIN PGP SIGNATURE-----"))
-	f.Add([]byte("-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nlQ==\n=AAAA\n-----END PGP PUBLIC KEY BLOCK-----"))
+	f.Add([]byte("-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nx\n" +
+		"-----BEGIN PGP SIGNATURE-----"))
+	f.Add([]byte("-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nlQ==\n=AAAA\n" +
+		"-----END PGP PUBLIC KEY BLOCK-----"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var k Keys
 		_ = k.Add(data)

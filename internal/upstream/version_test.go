@@ -8,7 +8,8 @@ import (
 )
 
 func TestCheckVersion(t *testing.T) {
-	for _, good := range []string{"1", "1.2.3", "668", "20240117", "1.2.3a", "6.4~rc1", "2_6_3", "1.0+2"} {
+	for _, good := range []string{"1", "1.2.3", "668", "20240117", "1.2.3a", "6.4~rc1", "2_6_3",
+		"1.0+2"} {
 		if err := CheckVersion(good); err != nil {
 			t.Errorf("%s: %v", good, err)
 		}
@@ -40,10 +41,13 @@ func TestNewest(t *testing.T) {
 
 func TestRewriteURL(t *testing.T) {
 	for _, c := range []struct{ old, new, url, want string }{
-		{"1.2.3", "1.2.4", "https://1.2.3.example/v1.2.3/a-1.2.3.tar.gz", "https://1.2.3.example/v1.2.4/a-1.2.4.tar.gz"},
-		{"2.78.4", "2.80.0", "https://e/glib/2.78/glib-2.78.4.tar.xz", "https://e/glib/2.80/glib-2.80.0.tar.xz"},
+		{"1.2.3", "1.2.4", "https://1.2.3.example/v1.2.3/a-1.2.3.tar.gz",
+			"https://1.2.3.example/v1.2.4/a-1.2.4.tar.gz"},
+		{"2.78.4", "2.80.0", "https://e/glib/2.78/glib-2.78.4.tar.xz",
+			"https://e/glib/2.80/glib-2.80.0.tar.xz"},
 		{"6.1.9", "7.0", "https://e/v6.x/linux-6.1.9.tar.xz", "https://e/v7.x/linux-7.0.tar.xz"},
-		{"2.6.3", "2.7.0", "https://e/R_2_6_3/expat-2.6.3.tar.xz", "https://e/R_2_7_0/expat-2.7.0.tar.xz"},
+		{"2.6.3", "2.7.0", "https://e/R_2_6_3/expat-2.6.3.tar.xz",
+			"https://e/R_2_7_0/expat-2.7.0.tar.xz"},
 		{"1.2", "1.3", "https://e/a-1.2.3.tar.gz", "https://e/a-1.2.3.tar.gz"},
 		{"2.3", "2.4", "https://e/a-1.2.3.tar.gz", "https://e/a-1.2.3.tar.gz"},
 		{"1.2", "1.3", "https://e/a-11.2.tar.gz", "https://e/a-11.2.tar.gz"},
