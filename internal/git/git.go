@@ -257,7 +257,7 @@ func (e *OwnerError) Error() string {
 		owner, quoted)
 }
 
-// maxFilters bounds the filters that a configuration may have. Each becomes four arguments.
+// maxFilters bounds the filters that a configuration may have. Each becomes three arguments.
 const maxFilters = 100
 
 var filterName = regexp.MustCompile(`^[A-Za-z0-9_. -]+$`)
@@ -282,7 +282,7 @@ func (c Checkout) unfiltered(ctx context.Context) (options []string, err error) 
 				"digits and . _ -, can be switched off", line(name), maxFilters)
 		}
 		options = append(options, "-c", "filter."+name+".clean=", "-c", "filter."+name+".process=",
-			"-c", "filter."+name+".smudge=", "-c", "filter."+name+".required=false")
+			"-c", "filter."+name+".required=false")
 	}
 	return options, nil
 }
