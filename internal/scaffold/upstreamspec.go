@@ -72,6 +72,9 @@ func (p *upstreamPackage) commands() (build, install string) {
 	switch p.from.System {
 	case survey.Autotools:
 		build = "%cross_configure\n" + make
+		if p.from.Handmade {
+			build = "%set_cross_build_flags\n./configure --prefix=/usr\n" + make
+		}
 		if !p.from.Prepared {
 			build = "autoreconf -fi\n" + build
 		}
@@ -124,9 +127,10 @@ cmake -S . -B build \
 cmake --build build -- %{?_smp_mflags}`
 
 const nativeMeson = `%set_cross_build_flags
+printf -v cc "'%%s', " ${CC}
 cat >cross.ini <<EOF
 [binaries]
-c = ['${CC// /"', '"}']
+c = [${cc%, }]
 ar = '${AR}'
 strip = '${STRIP}'
 pkg-config = 'pkg-config'

@@ -36,6 +36,7 @@ type Source struct {
 	System        System
 	Others        []System // that it could be built with as well
 	Prepared      bool     // with autotools: configure is there
+	Handmade      bool     // with autotools: configure is not one of theirs
 	Licence       string   // an SPDX expression; empty if it is not known
 	LicenceFiles  []string // below Top
 	Summary       string   // one line; may be empty
@@ -79,8 +80,9 @@ type reader struct {
 	left  int64
 	// kernel says that a source file includes headers of Linux.
 	kernel      bool
-	heads       int // source files of which the beginning was looked at
-	later, only int // of those, how many have "any later version", or a version without it
+	handmade    bool // configure is not one of autoconf's
+	heads       int  // source files of which the beginning was looked at
+	later, only int  // of those, how many have "any later version", or a version without it
 	unsure      []string
 }
 
@@ -131,7 +133,11 @@ func (r *reader) entry(e archive.Entry) error {
 	base := path.Base(e.Name)
 	deep := strings.Count(e.Name, "/")
 	switch {
-	case base == "configure", deep > 12:
+	case base == "configure":
+		text, err := e.Head(maxHead)
+		r.handmade = r.handmade || deep < 2 && text != "" && !strings.Contains(text, "Autoconf")
+		return err
+	case deep > 12:
 	case wanted.MatchString(base):
 		data, err := e.Read(min(maxFile, r.left))
 		if err != nil {

@@ -49,13 +49,16 @@ func (s *Source) chooseSystem(r *reader) {
 		return
 	}
 	s.System, s.Others = all[0], all[1:]
-	s.Prepared = r.has("configure")
+	s.Prepared, s.Handmade = r.has("configure"), r.handmade
 	// A configure that is not autoconf's, or is not there, gives way to another system.
 	if s.System == Autotools && !s.Prepared && len(all) > 1 && all[1] != Make {
 		s.System, s.Others = all[1], append([]System{Autotools}, all[2:]...)
 	}
 	if s.System == Make && len(all) > 1 {
 		s.System = all[1]
+	}
+	if s.System == Autotools && s.Handmade {
+		s.Unsure = append(s.Unsure, "configure is not one of autoconf's: look at what it takes")
 	}
 	s.project(r)
 	switch s.System {
