@@ -32,6 +32,13 @@ var ofTools = []string{"threads", "pkgconfig", "git", "doxygen", "python", "pyth
 	"openmp",
 	"sphinx", "asciidoctor", "pythoninterp", "pythonlibs", "swig", "xmllint", "cmocka", "check"}
 
+// vague matches needs whose names stand in variables.
+var vague = map[System]*regexp.Regexp{
+	Autotools: regexp.MustCompile(`\bPKG_CHECK_(MODULES|EXISTS)\([^)]*\$`),
+	CMake:     regexp.MustCompile(`(?is)\b(find_package|pkg_(check|search)_modules?)\s*\([^)]*\$\{`),
+	Meson:     regexp.MustCompile(`(?s)\bdependency\s*\(\s*[^'\s)]`),
+}
+
 // needs returns what the build of the chosen system looks for.
 func (s *Source) needs(r *reader) []Need {
 	var all []Need
@@ -51,6 +58,11 @@ func (s *Source) needs(r *reader) []Need {
 		text := comment.ReplaceAllString(r.texts[file], "")
 		if unusual.MatchString(path.Dir(file) + "/") {
 			continue
+		}
+		if rule := vague[s.System]; rule != nil && wanted.MatchString(path.Base(file)) &&
+			!strings.HasPrefix(strings.ToUpper(path.Base(file)), "README") && rule.MatchString(text) {
+			s.Unsure = append(s.Unsure, Line(file)+" also looks for what it names only while it runs: look "+
+				"at what it says there")
 		}
 		switch base := path.Base(file); {
 		case s.System == Autotools && strings.HasPrefix(base, "configure."):
