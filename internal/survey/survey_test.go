@@ -87,6 +87,7 @@ func TestBounds(t *testing.T) {
 }
 
 func FuzzFiles(f *testing.F) {
+	(&Source{}).licences(&reader{texts: map[string]string{"COPYING": "MIT"}}) // reads all licences
 	f.Add("configure.ac", "AC_INIT([a],[1])\nPKG_CHECK_MODULES([X],[a >= 1 b],[],[no])")
 	f.Add("CMakeLists.txt", "project(a VERSION 1)\nfind_package(ZLIB REQUIRED)")
 	f.Add("meson.build", "project('a', 'c', version: '1')\ndependency('b', required: false)")
@@ -94,7 +95,7 @@ func FuzzFiles(f *testing.F) {
 	f.Add("COPYING", "MIT")
 	f.Add("README", "a is a thing.")
 	f.Fuzz(func(t *testing.T, name, text string) {
-		if strings.ContainsAny(name, "\x00/") || len(name) > 90 || len(text) > 1<<16 {
+		if name == "" || strings.ContainsAny(name, "\x00/") || len(name) > 90 || len(text) > 1<<16 {
 			return
 		}
 		at := pack(t, []txtar.File{{Name: "a-1/" + name, Data: []byte(text)}, {Name: "a-1/main.go",
