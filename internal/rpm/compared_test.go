@@ -38,7 +38,8 @@ func TestCompareOffers(t *testing.T) {
 	} {
 		var got []string
 		for _, d := range CompareOffers(c.before, c.after) {
-			got = append(got, fmt.Sprint(d.Name, " ", d.Before, " ", d.After, " ", d.Bytes, " ", d.Added, " ",
+			got = append(got, fmt.Sprint(d.Name, " ", d.Before, " ", d.After, " ", d.Bytes, " ",
+				d.Added, " ",
 				d.Removed, " ", d.Changed, " ", d.Gained, " ", d.Lost))
 		}
 		if text := strings.Join(got, "|"); text != c.want {

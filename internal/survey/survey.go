@@ -248,7 +248,6 @@ func Line(text string) string {
 var (
 	described = regexp.MustCompile(`(?m)^Description:[ \t]*(\S.*)$`)
 	heading   = regexp.MustCompile(`^(#+ |=+$|-+$|\[!|!\[|<)`)
-	sentence  = regexp.MustCompile(`^(.{8,100}?)[.!]?(\s|$)`)
 )
 
 // maxSummary is how long a summary may be.
