@@ -44,7 +44,7 @@ func (s *Session) newProver(name string, want Proofs) (*prover, error) {
 	for _, file := range want.Keys {
 		data, err := confined.Path{Name: file}.Read(upstream.MaxProof)
 		if err == nil {
-			err = p.keys.Add(data)
+			err = p.keys.Add("--key "+file, data)
 		}
 		if err != nil {
 			return nil, errkind.Usagef("--key %s: %w", file, err)
@@ -74,7 +74,7 @@ func (p *prover) addOwnKeys(name string) error {
 		at := confined.Path{Root: p.s.c.Root, Name: filepath.Join(dir, e.Name())}
 		data, err := at.Read(upstream.MaxProof)
 		if err == nil && strings.Contains(string(data), "PGP PUBLIC KEY BLOCK") {
-			err = p.keys.Add(data)
+			err = p.keys.Add(at.Name, data)
 			if err != nil {
 				return errkind.Usagef("%s: %w", at.Name, err)
 			}

@@ -30,12 +30,24 @@ const MaxProof = 8 << 20
 const maxSignature = 256 << 10
 
 // Keys are public keys of OpenPGP.
-type Keys struct{ list openpgp.EntityList }
+type Keys struct {
+	list openpgp.EntityList
+	from map[*openpgp.Entity]string
+}
 
 const armorHead = "-----BEGIN PGP "
 
-// Add adds the keys in a file, armored or not.
-func (k *Keys) Add(data []byte) error {
+// Add adds the keys in a file, armored or not. from names it.
+func (k *Keys) Add(from string, data []byte) error {
+	known := len(k.list)
+	defer func() {
+		if k.from == nil {
+			k.from = map[*openpgp.Entity]string{}
+		}
+		for _, one := range k.list[known:] {
+			k.from[one] = from
+		}
+	}()
 	if len(data) > MaxProof {
 		return fmt.Errorf("it has more than %d MiB", MaxProof>>20)
 	}
@@ -81,16 +93,16 @@ func (k *Keys) Check(data io.Reader, signature []byte) (signer string, err error
 	if err != nil {
 		return "", errors.New(safetext.Line(err.Error()))
 	}
-	return keyName(by), nil
+	return k.name(by), nil
 }
 
-// keyName names a key by its owner, which is only what the key says, and its fingerprint.
-func keyName(by *openpgp.Entity) string {
+// name names a key by its owner, which is only what the key says, its fingerprint, and its file.
+func (k *Keys) name(by *openpgp.Entity) string {
 	owner := ""
 	if names := slices.Sorted(maps.Keys(by.Identities)); len(names) > 0 {
 		owner = safetext.Line(names[0]) + ", "
 	}
-	return fmt.Sprintf("%skey %X", owner, by.PrimaryKey.Fingerprint)
+	return fmt.Sprintf("%skey %X of %s", owner, by.PrimaryKey.Fingerprint, k.from[by])
 }
 
 // Sums are the sums in a list of upstream's.
@@ -116,7 +128,7 @@ func ParseSums(data []byte, keys *Keys) (*Sums, error) {
 			if err != nil {
 				return nil, errors.New(safetext.Line(err.Error()))
 			}
-			s.Signer = keyName(by)
+			s.Signer = keys.name(by)
 		}
 	}
 	if m := oneSum.FindSubmatch(data); m != nil {
