@@ -41,17 +41,11 @@ type Learnt struct {
 	Plain bool
 }
 
-// errNoUpstream is why nothing is asked.
-var errNoUpstream = errkind.Usagef("upstream downloads are off: set " +
-	"BUILDSYS_UPSTREAM_SOURCE_FALLBACK=true")
-
 // Learn fetches what a URL has now, whatever that is, and keeps it in the store by its hash. It
-// never takes up what an earlier run left, as there is no hash to hold that against.
+// never takes up what an earlier run left, as there is no hash to hold that against, and asks
+// nobody else. Whether builds may ask upstream does not matter: who wants to learn has to.
 func (s *Store) Learn(ctx context.Context, w Wanted) (Learnt, error) {
 	var learnt Learnt
-	if !s.Upstream {
-		return learnt, errNoUpstream
-	}
 	id := sha256.Sum256([]byte(w.URL))
 	dir := filepath.Join(s.Dir, w.Name, "learn-"+hex.EncodeToString(id[:8]))
 	j := &job{s: s, step: w.Step, name: w.Name, final: filepath.Join(dir, w.Name), where: w.Step,
@@ -131,9 +125,6 @@ const pageTime = time.Minute
 
 // Page returns what a URL has, which may have w.Max bytes, and where it was after redirects.
 func (s *Store) Page(ctx context.Context, w Wanted) (data []byte, from *url.URL, err error) {
-	if !s.Upstream {
-		return nil, nil, errNoUpstream
-	}
 	u, err := url.Parse(w.URL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, nil, errkind.Usagef("%s is not an http or https URL", redact(w.URL))

@@ -47,7 +47,7 @@ func TestLearn(t *testing.T) {
 }
 
 // TestLearnHeedsWhereItMayAsk: the URLs of a tree lead to public servers, those of the caller
-// anywhere, and none if the caller has upstream switched off.
+// anywhere.
 func TestLearnHeedsWhereItMayAsk(t *testing.T) {
 	w := newWorld(t)
 	w.Private = false
@@ -72,11 +72,9 @@ func TestLearnHeedsWhereItMayAsk(t *testing.T) {
 		from.Path != "/a" {
 		t.Errorf("%q of %v: %v", data, from, err)
 	}
-	w.Upstream, asked = false, 0
-	_, err = w.Learn(t.Context(), one)
-	_, _, err2 = w.Page(t.Context(), one)
-	if err == nil || err2 == nil || asked > 0 {
-		t.Errorf("asked %d times, %v, %v", asked, err, err2)
+	w.Upstream = false // that is about builds
+	if _, err := w.Learn(t.Context(), one); err != nil {
+		t.Error(err)
 	}
 }
 
