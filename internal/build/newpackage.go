@@ -33,12 +33,12 @@ const maxOwnArchive = 64 << 20
 // what a person has to look at.
 func (s *Session) NewPackage(ctx context.Context, name, from string) (*scaffold.Skeleton, []string,
 	error) {
+	if _, err := scaffold.Package(s.c.Root, name); err != nil { // before anything is fetched
+		return nil, nil, err
+	}
 	ws, err := s.Load()
 	if err != nil {
 		return nil, nil, err
-	}
-	if ws.Packages[name] != nil {
-		return nil, nil, errkind.Usagef("packages/%s already exists", name)
 	}
 	provider, err := s.provider(ws)
 	if err != nil {
