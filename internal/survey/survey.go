@@ -20,8 +20,8 @@ type System string
 
 // The build systems, in the order in which one is chosen where there are several.
 const (
-	Meson     System = "meson"
 	Autotools System = "autotools"
+	Meson     System = "meson"
 	CMake     System = "cmake"
 	Go        System = "go"
 	Cargo     System = "cargo"
@@ -34,7 +34,6 @@ type Source struct {
 	Top           string // directory at the top that all files are in; "." if there is none
 	Name, Version string // by the name of the archive, else by what is in it; may be empty
 	System        System
-	Others        []System // that it could be built with as well
 	Prepared      bool     // with autotools: configure is there
 	Handmade      bool     // with autotools: configure is not one of theirs
 	Licence       string   // an SPDX expression; empty if it is not known

@@ -48,13 +48,10 @@ func (s *Source) chooseSystem(r *reader) {
 			"it")
 		return
 	}
-	s.System, s.Others = all[0], all[1:]
+	s.System = all[0]
 	s.Prepared, s.Handmade = r.has("configure"), r.handmade
-	// A configure that is not autoconf's, or is not there, gives way to another system.
+	// Where configure has to be made first, another system comes before it.
 	if s.System == Autotools && !s.Prepared && len(all) > 1 && all[1] != Make {
-		s.System, s.Others = all[1], append([]System{Autotools}, all[2:]...)
-	}
-	if s.System == Make && len(all) > 1 {
 		s.System = all[1]
 	}
 	if s.System == Autotools && s.Handmade {
