@@ -80,22 +80,31 @@ func TestLearnHeedsWhereItMayAsk(t *testing.T) {
 
 func TestPageIsBounded(t *testing.T) {
 	w := newWorld(t)
-	fails := 0
+	fails, whole := 0, make(chan bool, 9)
 	url := serve(t, func(rw http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/busy" && fails < 2 {
 			fails++
 			rw.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
-		for range 1000 {
-			if _, err := rw.Write(make([]byte, 1000)); err != nil {
+		size := 64 << 20 // more than is on the way
+		if r.URL.Path == "/busy" {
+			size = 1 << 20
+		}
+		for ; size > 0; size -= 1 << 16 {
+			if _, err := rw.Write(make([]byte, 1<<16)); err != nil {
+				whole <- false
 				return
 			}
 		}
+		whole <- true
 	})
 	if _, _, err := w.Page(t.Context(), Wanted{URL: url, Max: 1000}); err == nil ||
 		!strings.Contains(err.Error(), "larger than the limit") {
 		t.Error(err)
+	}
+	if <-whole {
+		t.Error("a page was read to its end")
 	}
 	if _, _, err := w.Page(t.Context(), Wanted{URL: url + "/busy", Max: 1 << 20}); err != nil ||
 		fails != 2 || len(w.slept) != 2 {
