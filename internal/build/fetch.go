@@ -118,7 +118,7 @@ func (s *Session) FetchSources(ctx context.Context, ws *workspace.Workspace, nam
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	err := errors.Join(errs...)
+	err := joinDistinct(errs)
 	if err == nil {
 		text := fmt.Sprintf("%d sources of %d packages are in the store", files, len(names))
 		if modules > 0 {
@@ -130,6 +130,29 @@ func (s *Session) FetchSources(ctx context.Context, ws *workspace.Workspace, nam
 		s.out.Notice(text)
 	}
 	return err
+}
+
+// joinDistinct joins errors and those in them, each text once: what one Cargo.lock names is missed
+// by all packages that see it.
+func joinDistinct(errs []error) error {
+	var all []error
+	seen := map[string]bool{}
+	var add func(err error)
+	add = func(err error) {
+		joined, ok := err.(interface{ Unwrap() []error })
+		if ok && err.Error() == errors.Join(joined.Unwrap()...).Error() {
+			for _, one := range joined.Unwrap() {
+				add(one)
+			}
+		} else if err != nil && !seen[err.Error()] {
+			seen[err.Error()] = true
+			all = append(all, err)
+		}
+	}
+	for _, err := range errs {
+		add(err)
+	}
+	return errors.Join(all...)
 }
 
 // fetchPackage fetches the sources of a package, the modules and crates to bundle for it, and what
