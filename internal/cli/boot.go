@@ -136,6 +136,9 @@ func (a *app) boot(ctx context.Context, c build.Config, s *build.Session, o boot
 	if o.check {
 		return errors.Join(a.bootCheck(ctx, c, machine, o.timeout, log), log.Close())
 	}
+	if isTerminal(machine.Stdout) {
+		machine.Stdout = vm.KeepScreen(machine.Stdout)
+	}
 	fmt.Fprintln(a.sys.Stderr, "leave with Ctrl-A X; Ctrl-C and all other keys go to the system")
 	return errors.Join(vmError(vm.Run(ctx, machine, log)), log.Close())
 }

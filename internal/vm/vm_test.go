@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -498,5 +499,27 @@ func TestRunLogs(t *testing.T) {
 	if err != nil || !bytes.Contains(saved, []byte("on both\r\n")) ||
 		!strings.Contains(out.String(), "on both\r\n") {
 		t.Errorf("%v: saved %q, shown %q", err, saved, out.String())
+	}
+}
+
+// TestKeepScreen: the first clearing is left out, wherever it is cut, and nothing else is; a
+// program that runs later may clear the screen.
+func TestKeepScreen(t *testing.T) {
+	const text = "\x1b[1mBds\x1b[0m\x1b[1;31mx\x1b[K\x1b[5;1H\r\n"
+	const in = "UEFI\r\n\x1b[2J\x1b[01;01H\x1b[=3h\x1b[2J" + text
+	const want = "UEFI\r\n" + text
+	later := strings.Repeat("kernel\r\n", firmwareBytes/8) + "\x1b[2J\x1b[1;1Hvi"
+	for cut := range len(in) {
+		var out strings.Builder
+		w := KeepScreen(&out)
+		for _, part := range []string{in[:cut], in[cut:], later[:firmwareBytes],
+			later[firmwareBytes:]} {
+			if n, err := io.WriteString(w, part); n != len(part) || err != nil {
+				t.Fatalf("wrote %d of %d: %v", n, len(part), err)
+			}
+		}
+		if out.String() != want+later {
+			t.Errorf("cut at %d: %q", cut, out.String()[:len(want)])
+		}
 	}
 }
