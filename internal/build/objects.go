@@ -3,12 +3,15 @@
 package build
 
 import (
+	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
 	"buildsys/internal/objects"
 	"buildsys/internal/progress"
+	"buildsys/internal/remote"
 	"buildsys/internal/sdk"
 )
 
@@ -23,7 +26,8 @@ func (c Config) withoutObjects() Config {
 
 // objects returns the use of compiled objects, or nil for none. A release uses none: any earlier
 // step could have written them.
-func (s *Session) objects(keyed sdk.Digests, sink progress.Sink) *objects.Use {
+func (s *Session) objects(ctx context.Context, keyed sdk.Digests, caches *remote.Cache,
+	sink progress.Sink) *objects.Use {
 	if !s.c.Objects.Use || s.c.Remote.Release {
 		return nil
 	}
@@ -33,8 +37,18 @@ func (s *Session) objects(keyed sdk.Digests, sink progress.Sink) *objects.Use {
 		warn(err.Error())
 		return nil
 	}
-	return &objects.Use{Store: store, SDK: keyed.SDK, Arch: s.c.Arch, Domain: s.domain(),
+	use := &objects.Use{Store: store, SDK: keyed.SDK, Arch: s.c.Arch, Domain: s.domain(),
 		ReadOnly: s.c.Objects.ReadOnly, Audit: s.c.Objects.Audit, Warn: warn}
+	if !s.c.Trusted { // its domain is a directory of this machine
+		return use
+	}
+	if caches.Reads() {
+		use.Fetch = func(space string, to *os.File) error { return caches.FetchObjects(ctx, space, to) }
+	}
+	if caches.Writes() {
+		use.Share = caches.ShareObjects
+	}
+	return use
 }
 
 // domain returns whose objects this tree may use: those of all trees that the caller trusts, or, if
