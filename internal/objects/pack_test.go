@@ -103,10 +103,8 @@ func packed(t testing.TB, files ...*tar.Header) []byte {
 	w := tar.NewWriter(z)
 	for _, h := range files {
 		err = errors.Join(err, w.WriteHeader(h))
-		if h.Typeflag == tar.TypeReg {
-			_, e := io.CopyN(w, zeros{}, h.Size)
-			err = errors.Join(err, e)
-		}
+		_, e := io.CopyN(w, zeros{}, h.Size)
+		err = errors.Join(err, e)
 	}
 	if err := errors.Join(err, w.Close(), z.Close()); err != nil {
 		t.Fatal(err)
@@ -135,6 +133,7 @@ func TestHostilePack(t *testing.T) {
 		"a link":       packed(t, &tar.Header{Name: name, Typeflag: tar.TypeSymlink, Linkname: "/etc"}),
 		"a directory":  packed(t, &tar.Header{Name: name, Typeflag: tar.TypeDir}),
 		"a pipe":       packed(t, &tar.Header{Name: name, Typeflag: tar.TypeFifo}),
+		"no file":      packed(t, &tar.Header{Name: name, Typeflag: tar.TypeCont, Size: 100}),
 		"short":        packed(t, &tar.Header{Name: name, Typeflag: tar.TypeReg, Size: 1}),
 		"large":        packed(t, &tar.Header{Name: name, Typeflag: tar.TypeReg, Size: 1001}),
 		"many": packed(t, good, good, good, good, good, good, good, good, good, good,
