@@ -1,5 +1,5 @@
-// Packs: all objects of a space in one file, for other machines. Objects keep their checksums, which
-// hold their keys, so an object under another's name is never found.
+// Packs: all objects of a space in one file, for other machines. Objects keep their checksums,
+// which hold their keys, so an object under another's name is never found.
 
 package objects
 
