@@ -53,8 +53,8 @@ func (c *Cache) FetchObjects(ctx context.Context, space string, to *os.File) err
 			return err
 		}
 		if errkind.Is[oci.BadError](err) {
-			c.o.Warn(fmt.Sprintf("compiled objects in the remote cache %s are refused: %v", t.place,
-				err))
+			c.o.Warn(fmt.Sprintf("compiled objects in the remote cache %s are refused: %v",
+				t.place, err))
 		} // the target reports its own failures
 	}
 	return fs.ErrNotExist
