@@ -70,7 +70,7 @@ func decodeObjects(data []byte, space string) (cache.Blob, error) {
 	return oci.Blob(m.Layers[0], maxPack)
 }
 
-// ShareObjects uploads, in the background, a file that is the pack of a space, and removes the file.
+// ShareObjects uploads the pack of a space in the background, and removes its file.
 func (c *Cache) ShareObjects(space, file string) error {
 	if !c.Writes() {
 		return os.Remove(file)
