@@ -18,6 +18,9 @@ import (
 // trustedDomain is the domain of the trees that the caller trusts.
 const trustedDomain = "trusted"
 
+// packPatience is how long a step waits for objects of other machines: they are to save time.
+const packPatience = 2 * time.Minute
+
 // withoutObjects returns the configuration of a session in which compilers do all the work.
 func (c Config) withoutObjects() Config {
 	c.Objects = ObjectsConfig{}
@@ -43,7 +46,11 @@ func (s *Session) objects(ctx context.Context, keyed sdk.Digests, caches *remote
 		return use
 	}
 	if caches.Reads() {
-		use.Fetch = func(space string, to *os.File) error { return caches.FetchObjects(ctx, space, to) }
+		use.Fetch = func(space string, to *os.File) error {
+			ctx, cancel := context.WithTimeout(ctx, packPatience)
+			defer cancel()
+			return caches.FetchObjects(ctx, space, to)
+		}
 	}
 	if caches.Writes() {
 		use.Share = caches.ShareObjects
