@@ -3,17 +3,23 @@
 package build
 
 import (
+	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
 	"buildsys/internal/objects"
 	"buildsys/internal/progress"
+	"buildsys/internal/remote"
 	"buildsys/internal/sdk"
 )
 
 // trustedDomain is the domain of the trees that the caller trusts.
 const trustedDomain = "trusted"
+
+// packPatience is how long a step waits for objects of other machines: they are to save time.
+const packPatience = 2 * time.Minute
 
 // withoutObjects returns the configuration of a session in which compilers do all the work.
 func (c Config) withoutObjects() Config {
@@ -23,7 +29,8 @@ func (c Config) withoutObjects() Config {
 
 // objects returns the use of compiled objects, or nil for none. A release uses none: any earlier
 // step could have written them.
-func (s *Session) objects(keyed sdk.Digests, sink progress.Sink) *objects.Use {
+func (s *Session) objects(ctx context.Context, keyed sdk.Digests, caches *remote.Cache,
+	sink progress.Sink) *objects.Use {
 	if !s.c.Objects.Use || s.c.Remote.Release {
 		return nil
 	}
@@ -33,8 +40,22 @@ func (s *Session) objects(keyed sdk.Digests, sink progress.Sink) *objects.Use {
 		warn(err.Error())
 		return nil
 	}
-	return &objects.Use{Store: store, SDK: keyed.SDK, Arch: s.c.Arch, Domain: s.domain(),
+	use := &objects.Use{Store: store, SDK: keyed.SDK, Arch: s.c.Arch, Domain: s.domain(),
 		ReadOnly: s.c.Objects.ReadOnly, Audit: s.c.Objects.Audit, Warn: warn}
+	if !s.c.Trusted { // its domain is a directory of this machine
+		return use
+	}
+	if caches.Reads() {
+		use.Fetch = func(space string, to *os.File) error {
+			ctx, cancel := context.WithTimeout(ctx, packPatience)
+			defer cancel()
+			return caches.FetchObjects(ctx, space, to)
+		}
+	}
+	if caches.Writes() {
+		use.Share = caches.ShareObjects
+	}
+	return use
 }
 
 // domain returns whose objects this tree may use: those of all trees that the caller trusts, or, if

@@ -20,7 +20,8 @@ func TestObjectsDomain(t *testing.T) {
 	}
 	domain := func(c Config) string {
 		s := &Session{c: c}
-		return s.objects(sdk.Digests{SDK: "sha256:1"}, &buildtest.Recorder{}).Domain
+		return s.objects(t.Context(), sdk.Digests{SDK: "sha256:1"}, nil,
+			&buildtest.Recorder{}).Domain
 	}
 	a, b := domain(config("a", false)), domain(config("b", false))
 	trusted := domain(config("a", true))
@@ -44,7 +45,8 @@ func TestNoObjectsInRelease(t *testing.T) {
 	off.Objects = ObjectsConfig{}
 	for name, c := range map[string]Config{"release": release, "off": off,
 		"verification": c.withoutObjects()} {
-		if use := (&Session{c: c}).objects(sdk.Digests{}, &buildtest.Recorder{}); use != nil {
+		use := (&Session{c: c}).objects(t.Context(), sdk.Digests{}, nil, &buildtest.Recorder{})
+		if use != nil {
 			t.Errorf("%s: %+v", name, use)
 		}
 	}

@@ -121,7 +121,7 @@ func (s *Session) runSteps(ctx context.Context, e *engineLink, p plan.Plan, o st
 		}
 		known = s.known(ctx, store, caches, keyed, logs.Path)
 		defer s.saveMemo(known.Memo)
-		known.Objects = s.objects(keyed, sink)
+		known.Objects = s.objects(ctx, keyed, caches, sink)
 		defer s.trimObjects(known.Objects)
 	}
 	use := engineUse{link: e, images: s.images(p, caches, sink), keyed: keyed, unit: o.unit,

@@ -189,15 +189,18 @@ unset CCACHE_LOGFILE
 rm *.o
 `
 
-// TestCompileCache: objects that another checkout or machine has are known; RPMs have the same
+// TestCompileCache: objects that this or another machine has made are known; RPMs have the same
 // bytes without any, with none known and with all; what a hostile build sends harms no object; and
 // one that is not what the compiler makes is found.
 func TestCompileCache(t *testing.T) {
 	c := newCompiling(t, objectSpec)
 	c.build("--compile-cache=off").must(t, 0)
 	want := rpmBytes(t, c.root, "thing")
-	c.same(want, "0 of 3 objects known", "--compile-cache=on")
-	c.same(want, "3 of 3 objects known", "--compile-cache=on", "--cache-audit=0")
+	shared := t.TempDir()
+	c.same(want, "0 of 3 objects known", "--compile-cache=on", "--cache-to", shared)
+	buildtest.Must(t, os.RemoveAll(c.objects))
+	c.same(want, "3 of 3 objects known", "--compile-cache=on", "--cache-audit=0",
+		"--cache-from", shared)
 	c.same(want, "3 of 3 objects known (3 compiled again, the same)", "--compile-cache=on",
 		"--cache-audit=100")
 	c.same(want, "", "--compile-cache=on", "--release", "--cache-dir", t.TempDir())

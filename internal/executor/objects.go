@@ -3,6 +3,7 @@
 package executor
 
 import (
+	"bytes"
 	"io"
 
 	"buildsys/internal/objects"
@@ -15,7 +16,9 @@ const objectsSocket = "buildsys-objects"
 
 // objects returns the objects that the step may use, or nil for none.
 func (w worker) objects() *objects.Step {
-	if w.o.Cache == nil || w.step.Kind != plan.Package || w.plan.Own || w.step.Solve.Fresh {
+	s := w.step.Solve
+	if w.o.Cache == nil || w.step.Kind != plan.Package || w.plan.Own || s.Fresh ||
+		!bytes.Contains(s.Dockerfile, []byte("id="+objectsSocket)) { // nobody would ask
 		return nil
 	}
 	return w.o.Cache.Objects.Step(w.step.Name)

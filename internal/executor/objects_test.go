@@ -57,6 +57,9 @@ func objectScene(t *testing.T, says map[string]string) (s *scene, heard map[stri
 		t.Fatal(err)
 	}
 	s.opts.Cache.Objects = &objects.Use{Store: store, SDK: "sha256:0", Arch: "x86_64", Domain: "d"}
+	for i := range s.plan.Steps {
+		s.plan.Steps[i].Solve.Dockerfile = []byte("RUN --mount=type=ssh,id=buildsys-objects true\n")
+	}
 	heard = map[string]string{}
 	s.fake.Hook = func(_ context.Context, solve plan.Solve, _ string) error {
 		name, _, _ := strings.Cut(solve.Name, " ")
@@ -126,6 +129,7 @@ func TestNoObjects(t *testing.T) {
 	for name, change := range map[string]func(*scene){
 		"off":            func(s *scene) { s.opts.Cache.Objects = nil },
 		"own Dockerfile": func(s *scene) { s.plan.Own = true },
+		"no mount":       func(s *scene) { s.step("a").Solve.Dockerfile = nil },
 		"again":          func(s *scene) { s.step("a").Solve.Fresh = true },
 		"an image":       func(s *scene) { s.step("a").Kind = plan.Variant },
 	} {

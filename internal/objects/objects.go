@@ -167,9 +167,17 @@ type stored struct {
 	used              time.Time
 }
 
+// files returns the files below a directory of the store.
+func (s *Store) files(dir string) (all []stored, err error) {
+	err = s.walkIn(dir, func(f stored) { all = append(all, f) })
+	return all, err
+}
+
 // walk visits the files of the store. It ignores files that vanish meanwhile.
-func (s *Store) walk(visit func(stored)) error {
-	return filepath.WalkDir(s.Dir, func(path string, d fs.DirEntry, err error) error {
+func (s *Store) walk(visit func(stored)) error { return s.walkIn(s.Dir, visit) }
+
+func (s *Store) walkIn(dir string, visit func(stored)) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}

@@ -44,6 +44,11 @@ type Use struct {
 	// them again and they can be compared.
 	Audit int
 	Warn  func(text string) // at most once for each package
+	// Fetch fills an empty file with the pack of a space that other machines have shared; the error is
+	// fs.ErrNotExist if there is none. It is called for a space without objects, and may be nil.
+	Fetch func(space string, to *os.File) error
+	// Share gives the pack of a space to other machines. It owns the file from then on. It may be nil.
+	Share func(space, file string) error
 
 	mu    sync.Mutex
 	total Stats
@@ -159,6 +164,7 @@ func (u *Use) Step(pkg string) *Step {
 			"(%s); remove that directory to begin anew", pkg, sp.dir)
 		return nil
 	}
+	u.fetch(pkg, sp)
 	return &Step{use: u, pkg: pkg, space: sp, slots: make(chan struct{}, maxConns),
 		room: int64(maxStored), left: maxObjects, withheld: map[string]bool{},
 		open: map[io.Closer]int{}}
@@ -186,6 +192,9 @@ func (s *Step) Close() (Stats, error) {
 		s.use.mu.Lock()
 		s.use.total.Add(s.stats)
 		s.use.mu.Unlock()
+		if s.stats.Kept > 0 && s.different == nil {
+			s.use.share(s.pkg, s.space)
+		}
 	}
 	if s.different != nil {
 		return s.stats, s.different
