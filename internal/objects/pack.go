@@ -39,7 +39,7 @@ var errPack = errors.New("it is not a pack of objects")
 
 // empty reports whether a space has no objects.
 func (s space) empty() bool {
-	dirs, err := os.ReadDir(s.dir)
+	dirs, err := confined.ReadDir(os.DirFS(s.dir), ".")
 	return err == nil && !slices.ContainsFunc(dirs,
 		func(d fs.DirEntry) bool { return d.IsDir() && d.Name() != tmpDir })
 }
