@@ -10,12 +10,12 @@ import "embed"
 //go:embed Dockerfile tools macros sdk twoliter
 var Recipe embed.FS
 
-// Base holds the packages of Skiff that a new tree begins with: what any image needs, and a
-// console.
+// Base holds what a new tree begins with of Skiff: the packages that any image needs, a console,
+// and how long they take.
 //
 //go:embed packages/busybox packages/console packages/filesystem packages/findutils packages/grub
 //go:embed packages/kernel packages/linux-headers packages/musl packages/release
-//go:embed packages/systemd-stub packages/packages.rs variants/variants.rs
+//go:embed packages/systemd-stub packages/packages.rs variants/variants.rs durations.json
 var Base embed.FS
 
 // Epoch is the date of all outputs, 2025-01-01T00:00:00Z in Unix seconds. It is the one in the
