@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -73,7 +74,7 @@ func story() []progress.Event {
 		at(14.3, progress.StepLog, "package/bad", hostile),
 		failed, at(26, progress.StepSkipped, "package/over", "package/bad"),
 		done(30, "slow", 20), at(30.5, progress.StepStart, "package/top", ""), done(40, "top", 5<<20),
-		at(40, progress.Warning, "", "disk nearly full "+hostile),
+		at(40, progress.Warning, "", "disk nearly full: /"+strings.Repeat("long", 30)+" "+hostile),
 		at(40, progress.PlanDone, "", ""),
 	}
 }

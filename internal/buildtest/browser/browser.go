@@ -108,13 +108,22 @@ func call[P, R any](p *Page, command cdp.Command[P, R], params P) R {
 	return got
 }
 
+// wider lists elements that reach beyond a width, or whose text does.
+const wider = `[...document.querySelectorAll("body *")].filter(e => {
+	const range = document.createRange();
+	range.selectNodeContents(e);
+	return !e.ownerSVGElement && !e.closest(".scroll") && [e, range].some(
+		b => b.getBoundingClientRect().right > %d);
+}).map(e => e.outerHTML.slice(0, 100)).slice(0, 9)`
+
 // Fits checks that the page is as wide as the screen, and is dark where that is wished.
 func (p *Page) Fits() {
 	p.t.Helper()
 	for _, width := range []int64{320, 390, 768, 1280, 2560} {
 		p.Do(chromedp.EmulateViewport(width, 900))
 		if got := Value[int64](p, "document.documentElement.scrollWidth"); got > width {
-			p.t.Errorf("on a screen of %d the page is %d wide", width, got)
+			p.t.Errorf("on a screen of %d the page is %d wide, because of %q", width, got,
+				Value[[]string](p, fmt.Sprintf(wider, width)))
 		}
 	}
 	paper := map[string]bool{}
