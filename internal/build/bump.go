@@ -162,7 +162,7 @@ func (s *Session) learnMoves(ctx context.Context, name string, moves []upstream.
 	return all, errors.Join(faults...)
 }
 
-// lookAtPatches says what looks wrong about the patches of a package on its new source.
+// lookAtPatches returns what looks wrong about the patches of a package on its new source.
 func (s *Session) lookAtPatches(ctx context.Context, ws *workspace.Workspace, name string,
 	change *upstream.Change, source string) []string {
 	found, err := change.Patches(ctx, source, func(file string) []byte {

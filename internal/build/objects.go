@@ -71,7 +71,7 @@ func (s *Session) domain() string {
 	return "tree " + root
 }
 
-// objectsLine says what a use has brought, or "".
+// objectsLine returns a sentence about what a use has brought, or "".
 func objectsLine(use *objects.Use) string {
 	if total := use.Total(); total.Asked+total.Refused > 0 {
 		return total.String()

@@ -140,7 +140,8 @@ func (e *engineLink) arch(ctx context.Context) (string, error) {
 	return cmp.Or(info.Arch, map[string]string{"arm64": "aarch64"}[runtime.GOARCH], "x86_64"), err
 }
 
-// compare says whether the image that the engine has under the name of the SDK is that of the lock.
+// compare reports an image that the engine has under the name of the SDK and that is not the one of
+// the lock.
 func (l *lockedSDK) compare(ctx context.Context, e *engineLink, images sdk.Images,
 	id string) error {
 	want := images.Records.Locked(l.lock.Digest)

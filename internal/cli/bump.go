@@ -152,7 +152,7 @@ func (a *app) printBumped(r build.Bumped, o bumpOptions) {
 	}
 }
 
-// reportCheck says what changed, and boots the image.
+// reportCheck prints what changed, and boots the image.
 func (a *app) reportCheck(ctx context.Context, c build.Config, check *build.Check) error {
 	diffs := check.Diff()
 	for _, d := range diffs {

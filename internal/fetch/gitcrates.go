@@ -276,7 +276,7 @@ func (passingError) Timeout() bool { return true }
 
 func (e passingError) Unwrap() error { return e.error }
 
-// explain says what to do about the error of a fetch, and does not say what a server that may
+// explain adds what to do to the error of a fetch, and leaves out what a server that may
 // not be a public one has answered.
 func (w gitWay) explain(err error) error {
 	switch {

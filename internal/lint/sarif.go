@@ -11,7 +11,7 @@ import (
 	"buildsys/internal/manifest"
 )
 
-// checkHelp says what each check holds, in a sentence for people.
+// checkHelp has for each check what it holds, in a sentence for people.
 var checkHelp = map[Check]string{
 	CheckReadable:      "rpmbuild can read the spec.",
 	CheckLineEnds:      "Files of a package have the line ends of Unix.",

@@ -34,7 +34,7 @@ const SharedPrefix = "skiff"
 // DefaultVariant is the variant that a new tree has.
 const DefaultVariant = "qemu-dev"
 
-// TreeOptions says how a new tree is made.
+// TreeOptions are the choices for a new tree.
 type TreeOptions struct {
 	Name   string // of the OS; empty for that of the directory
 	Prefix string // of RPM names, without a dash; empty for the name of the OS

@@ -33,7 +33,7 @@ type Place struct {
 	Provider Provider
 }
 
-// Provider says who provides something: the package of the tree, and the name of the RPM without
+// Provider returns who provides something: the package of the tree, and the name of the RPM without
 // the prefix of the OS. It is not ok if nobody does.
 type Provider func(kind survey.Kind, name string) (pkg, rpm string, ok bool)
 

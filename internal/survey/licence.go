@@ -81,7 +81,8 @@ func (s *Source) said(r *reader) string {
 	return s.version(r, strings.ReplaceAll(m[1], "+", "-or-later"))
 }
 
-// version says of a licence of GNU's whether later ones may be taken, which its text does not.
+// version adds to the identifier of a licence of GNU's whether later ones may be taken, which its
+// text does not say.
 func (s *Source) version(r *reader, id string) string {
 	switch {
 	case !gnu.MatchString(id):

@@ -110,8 +110,8 @@ func (s *specText) patches() (names []string) {
 	return names
 }
 
-// Patches says what looks wrong about the package's patches with other sources. file returns those
-// that the package has, nil for others; source is an archive of the new sources.
+// Patches returns what looks wrong about the package's patches with other sources. file returns
+// those that the package has, nil for others; source is an archive of the new sources.
 func (c *Change) Patches(ctx context.Context, source string, file func(name string) []byte) (
 	[]string, error) {
 	var all [][]filePatch
