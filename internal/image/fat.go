@@ -39,7 +39,8 @@ const (
 )
 
 // OpenFAT reads the boot sector and the allocation table in a partition of size bytes (Microsoft,
-// "FAT: General Overview of On-Disk Format", version 1.03).
+// "FAT: General Overview of On-Disk Format", version 1.03). The file system may be larger than the
+// partition if all that it has is within.
 func OpenFAT(part io.ReaderAt, size int64) (*FAT, error) {
 	var b [sector]byte
 	if _, err := part.ReadAt(b[:], 0); err != nil {
@@ -57,9 +58,8 @@ func OpenFAT(part io.ReaderAt, size int64) (*FAT, error) {
 		perTable, wide = int64(le.Uint32(b[36:])), true
 	}
 	if sectorSize < 512 || sectorSize > 4096 || perCluster == 0 || tables == 0 ||
-		tables > maxFATTables || perTable*sectorSize > maxFATTable || total*sectorSize > size {
-		return nil, errors.New("the boot sector of the FAT file system is damaged, or it is larger " +
-			"than its partition")
+		tables > maxFATTables || perTable*sectorSize > maxFATTable {
+		return nil, errors.New("the boot sector of the FAT file system is damaged")
 	}
 	rootSize := (rootEntries*32 + sectorSize - 1) / sectorSize * sectorSize
 	rootStart := (reserved + tables*perTable) * sectorSize
@@ -75,6 +75,10 @@ func OpenFAT(part io.ReaderAt, size int64) (*FAT, error) {
 	}
 	if err := f.decodeTable(table, clusters, wide); err != nil {
 		return nil, err
+	}
+	if f.inUse() > size {
+		return nil, errors.New("the FAT file system is larger than its partition, and files lie " +
+			"beyond its end")
 	}
 	if rootEntries == 0 { // FAT32: a chain like any other
 		f.root, err = f.chain(le.Uint32(b[44:]))
@@ -132,6 +136,16 @@ func (f *FAT) decodeTable(table []byte, clusters int64, wide bool) error {
 		f.next[i] = at(int64(i))
 	}
 	return nil
+}
+
+// inUse returns where the last cluster ends that is in use.
+func (f *FAT) inUse() int64 {
+	for i := len(f.next) - 1; i > 1; i-- {
+		if f.next[i] != 0 {
+			return f.dataStart + int64(i-1)*f.clusterSize
+		}
+	}
+	return f.dataStart
 }
 
 // Used returns how many bytes of clusters are in use.

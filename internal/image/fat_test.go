@@ -86,8 +86,12 @@ func TestFATListsWhatMcopyWrites(t *testing.T) {
 		if used := fat.Used(); used < 70000+100*512 || used > 70000+150*512+32<<10 {
 			t.Errorf("FAT%s: %d bytes used", test.bits, used)
 		}
-		if _, err := OpenFAT(f, mib); err == nil {
-			t.Errorf("FAT%s: larger than its partition: no error", test.bits)
+		if _, err := OpenFAT(f, test.mib*mib/2); err != nil {
+			t.Errorf("FAT%s: larger than its partition, and all files within: %v", test.bits, err)
+		}
+		if _, err := OpenFAT(f, 64<<10); err == nil ||
+			!strings.Contains(err.Error(), "beyond its end") {
+			t.Errorf("FAT%s: files beyond the end of the partition: %v", test.bits, err)
 		}
 	}
 }

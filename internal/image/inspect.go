@@ -129,7 +129,7 @@ func (in *inspector) holds(part section, p *PartitionReport) {
 		return
 	}
 	p.Holds, p.UUID, p.HeldBytes, p.UsedBytes = fs.Kind, fs.UUID, fs.Size, fs.Size
-	if fs.Size > p.Size {
+	if fs.Size > p.Size && fs.Kind != "vfat" {
 		in.fault(part.fault("%w", tooLarge("its "+fs.Kind+" file system", fs.Size, p.Size)))
 		return
 	}
@@ -145,8 +145,12 @@ func (in *inspector) holds(part section, p *PartitionReport) {
 			in.report.Notes = append(in.report.Notes, part.fault("%w", err).Error())
 		}
 	case "vfat":
-		if err := in.fat(part, p); err != nil {
+		switch err := in.fat(part, p); {
+		case err != nil:
 			in.fault(part.fault("%w", err))
+		case fs.Size > p.Size: // as in images of Bottlerocket before 1.12
+			in.report.Notes = append(in.report.Notes, part.fault("its vfat file system is made for %s MiB, "+
+				"and the partition has %s MiB: all files are within it", inMiB(fs.Size), inMiB(p.Size)).Error())
 		}
 	}
 }

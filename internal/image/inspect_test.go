@@ -71,7 +71,7 @@ func TestInspect(t *testing.T) {
 		{"BOOT larger than its partition", at("BOOT-A") + 1024 + 4, []byte{0, 0x20, 0}, []string{
 			"partition SKIFF-BOOT-A: its ext4 file system needs 32 MiB, but 20 MiB are available"}},
 		{"FAT larger than its partition", at("EFI-A") + 19, []byte{0xff, 0xff}, []string{
-			"partition EFI-SYSTEM: its vfat file system needs 32.00 MiB, but 5 MiB are available"}},
+			"partition EFI-SYSTEM: the allocation table has "}},
 		{"backup GPT", size - sector + 60, []byte{0},
 			[]string{"backup GPT: header in sector 4194303 has checksum"}},
 		{"primary GPT", sector + 60, []byte{0}, []string{"primary GPT: header in sector 1 has checksum"}},
@@ -94,6 +94,15 @@ func TestInspect(t *testing.T) {
 			}
 		})
 	}
+	edit(t, img, func(f *os.File) { // a few sectors more than there are
+		f.WriteAt([]byte{0x08, 0x28}, at("EFI-A")+19)
+		r := inspectFile(t, img)
+		const want = "partition EFI-SYSTEM: its vfat file system is made for 5.00 MiB, and the " +
+			"partition has 5 MiB: all files are within it"
+		if len(r.Faults) > 0 || !slices.Contains(r.Notes, want) {
+			t.Errorf("faults %q, notes %q, want the note %s", r.Faults, r.Notes, want)
+		}
+	})
 }
 
 // TestCheckCommandLine checks that grub.cfg must describe the image.
