@@ -29,7 +29,7 @@ import (
 // maxOwnArchive bounds an archive that becomes a file of the tree.
 const maxOwnArchive = 64 << 20
 
-// NewPackage returns a package for the sources at from, a URL, an archive or a checkout of git, and
+// NewPackage returns a package for the sources at from, a URL, an archive or a git checkout, and
 // what a person has to look at.
 func (s *Session) NewPackage(ctx context.Context, name, from string) (*scaffold.Skeleton, []string,
 	error) {

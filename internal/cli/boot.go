@@ -56,9 +56,9 @@ and QEMU can start a machine with it, else slow emulation, with a line that says
 why. --accel insists on one.
 
 Without --forward and --outbound the system has no network. A port that
---forward names leads to the system; only programs of this machine can connect
-to it unless an address is before the port. The system itself reaches nobody
-by that: neither servers of this machine, nor its network, nor a cloud's
+--forward names is forwarded to the system; only programs of this machine can
+connect to it unless an address is before the port. The system itself reaches
+nobody by that: neither servers of this machine, nor its network, nor a cloud's
 metadata service. --outbound lets it reach all of these; this machine is
 10.0.2.2. The system has to ask for an address by DHCP, as the package console
 of Skiff and of new trees does.
@@ -84,7 +84,7 @@ is ready, and shuts it down.`,
 		"the flash image with the variables of that firmware")
 	cmd.Flags().StringVar(&o.accel, "accel", "auto",
 		"QEMU's accelerator: auto, kvm, hvf, or tcg for emulation")
-	cmd.Flags().StringArrayVar(&o.forwards, "forward", nil, "[ADDRESS:]HOSTPORT:GUESTPORT: lead a "+
+	cmd.Flags().StringArrayVar(&o.forwards, "forward", nil, "[ADDRESS:]HOSTPORT:GUESTPORT: forward a "+
 		"TCP port of this machine to one of the system (can be repeated)")
 	cmd.Flags().BoolVar(&o.outbound, "outbound", false,
 		"let the system connect to this machine and to whatever that reaches")

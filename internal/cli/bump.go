@@ -28,13 +28,13 @@ it applied to the new source, is a warning.
 Nothing is written unless all sources came and what should vouch for them does:
 
   --signature .sig     an OpenPGP signature beside each source, by a key of
-                       --key or of an .asc file in packages/NAME; .sign of an
+                       --key or an armored key in packages/NAME; .sign of an
                        archive without its .xz signs what is packed
   --checksums SUMS     a list of sha256 or sha512 beside each source, or a URL;
                        if it is signed within, by one of these keys
 
-A source that is listed in the manifest together with its signature, NAME.asc or
-NAME.sig, is verified by that, with the keys of the package, without a flag.
+A source that the manifest lists together with its signature (.asc, .sig, .sign
+or .gpg) is verified with the keys of the package, without a flag.
 
 With --check it builds the package and all that need it, before and after, and
 with a variant (--variant) that has it the image. It says what changed in the

@@ -11,7 +11,7 @@ import (
 )
 
 const devHelp = `Unpacks and patches the source of a package, with its own %prep in a container,
-into a repository of git in dev/NAME/: a commit of the source, and one for each
+into a git repository in dev/NAME/: a commit of the source, and one for each
 patch. While it is there, the package is built from it: with the commits on top
 and the changes that are not committed, as patches after its own. A build says
 so; a release (--release) refuses.

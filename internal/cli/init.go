@@ -20,16 +20,16 @@ func newInitCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "init DIR",
 		Short: "Write a new tree that builds and boots",
-		Long: `Writes a tree for an OS of its own into DIR, which may exist: the packages that an
-image needs, a program to begin with, a variant with a shell on its serial
-console, a README, and a file for a CI service. The OS has the name of the
-directory, as have its RPMs. The recipe stays in buildsys. Nothing is
+		Long: `Writes a tree for a new OS into DIR, which may exist: the packages that an image
+needs, a program to begin with, a variant with a shell on its serial console, a
+README, and a file for a CI service. The OS is named after the directory, and
+its RPM names begin with that name. The recipe stays in buildsys. Nothing is
 overwritten, and a directory in a tree is refused.
 
 The base packages, a kernel among them, are made from source by the first build.
-With --rpm-prefix skiff they are those of Skiff, the tree of buildsys itself, by
-the byte: a store or a remote cache that has them gives them to this tree.
-RPMs are then called skiff-NAME; the OS has its own name all the same.`,
+With --rpm-prefix skiff they are byte for byte those of Skiff, the tree of
+buildsys itself: a store or a remote cache that has them gives them to this
+tree. RPMs are then called skiff-NAME; the OS has its own name all the same.`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if vcs != "" && vcs != "git" && vcs != "none" {

@@ -28,11 +28,11 @@ func newInspectCommand(a *app) *cobra.Command {
 		Short: "Show what is in a disk image and verify it",
 		Long: `Shows the partitions of an image, its file systems and how full they are, boot
 configuration, os-release and RPMs. The image is a file (raw, lz4, qcow2, vmdk
-or OVA) or one of a variant: the newest, or an earlier
-one, named as for "buildsys image". Verifies both partition tables, file
-systems against their partitions, the root against its hash tree, the hash tree
-against the kernel command line, and an OVA against its manifest. Needs neither
-root rights nor an engine.
+or OVA) or one of a variant: the newest, or an earlier one, named as for
+"buildsys image". Verifies both partition tables, file systems against their
+partitions, the root against its hash tree, the hash tree against the kernel
+command line, and an OVA against its manifest. Needs neither root rights nor an
+engine.
 
 With --json it prints {"format": 1, "kind": "images", "images": [IMAGE...]}; see
 docs/images.md.`,

@@ -28,12 +28,12 @@ installs. It builds as it is. If the tree's other packages have what cargo needs
 a build script and a library without code, the new one has it too. Existing files
 are not touched. Prints the names of the files.
 
-With --from it is a package for sources of others: at a URL, in an archive, or
-in a checkout of git, whose commit becomes an archive. It looks into the archive
+With --from it packages an existing program: sources at a URL, in an archive, or
+in a git checkout, whose commit becomes an archive. It looks into the archive
 for the build system (autotools, cmake, meson, Go, cargo, make), the version,
 the licence, what the sources are, and what they need, which it finds among the
-packages of the tree. A URL is fetched at each build, by the sha512 that it has
-now; an archive of this machine becomes a file of the package.
+packages of the tree. A URL is pinned to the sha512 that it has now; an archive
+of this machine becomes a file of the package.
 
 Simple programs build at once. What is guessed or not known is a warning, and a
 comment with TODO in the spec.`,
@@ -55,7 +55,7 @@ comment with TODO in the spec.`,
 			return a.write(made, err)
 		},
 	}
-	cmd.Flags().StringVar(&from, "from", "", "URL, archive or checkout of git with its sources")
+	cmd.Flags().StringVar(&from, "from", "", "URL, archive or git checkout with its sources")
 	return cmd
 }
 

@@ -20,9 +20,9 @@ known, with the reason. With names it lists these, whatever is known. Versions
 are found by the names of the package's sources, and ordered as rpm does.
 Pre-releases (rc, alpha, beta, a tilde) count only if the tree has one.
 
-Packages without sources of others are left out. The exit status is 0; with
---exit-code it is 1 if a package is outdated, and 4 if none is, but of some it is
-not known.
+Packages with neither external-files nor releases-url are left out. The exit
+status is 0; with --exit-code it is 1 if a package is outdated, and 4 if none is,
+but of some it is not known.
 
 With --json it prints {"format": 1, "kind": "outdated", "packages": [{"package",
 "current", "newest", "status": "current", "outdated" or "unknown", "releases_url",

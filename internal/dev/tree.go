@@ -131,7 +131,7 @@ func cleanName(name string) (string, error) {
 	}
 	for part := range strings.SplitSeq(clean, "/") {
 		if strings.EqualFold(part, ".git") {
-			return "", fmt.Errorf("the source has a repository of git (%s), which git would take for its "+
+			return "", fmt.Errorf("the source has a git repository (%s), which git would take for its "+
 				"own", safetext.Line(name))
 		}
 	}
