@@ -41,7 +41,8 @@ func (s *Session) objects(ctx context.Context, keyed sdk.Digests, caches *remote
 		return nil
 	}
 	use := &objects.Use{Store: store, SDK: keyed.SDK, Arch: s.c.Arch, Domain: s.domain(),
-		ReadOnly: s.c.Objects.ReadOnly, Audit: s.c.Objects.Audit, Warn: warn}
+		ReadOnly: s.c.Objects.ReadOnly, Audit: s.c.Objects.Audit, Warn: warn,
+		Room: objects.Usual.Bytes}
 	if !s.c.Trusted { // its domain is a directory of this machine
 		return use
 	}

@@ -155,15 +155,17 @@ func (s *Session) storedLog(ctx context.Context, step, arch string, id cache.Act
 	if !ok || e.Step != step+" "+arch {
 		return StepLog{}, false, nil
 	}
-	log := StepLog{Step: step, End: progress.StepDone, Built: e.Built, Took: e.Took, Origin: e.Origin}
-	if e.Origin == "" {
+	log := StepLog{Step: step, End: progress.StepDone, Built: e.Built, Took: e.Took}
+	if !e.Here() {
+		log.Origin = e.Origin
+	} else {
 		log.Run = s.builder(step, id)
 		log.Ours = log.Run != nil && log.Run.Root == s.c.Root
 	}
 	if log.ReadCloser, err = store.OpenLog(e); err == nil {
 		return log, true, nil
 	}
-	if e.Origin != "" && !e.Log.IsZero() {
+	if !e.Here() && !e.Log.IsZero() {
 		log.ReadCloser, err = s.remoteLog(ctx, store, e)
 		return log, err == nil, err
 	}

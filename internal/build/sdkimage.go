@@ -81,11 +81,14 @@ func (s *Session) FetchLockedSDK(ctx context.Context, ws *workspace.Workspace) e
 	switch {
 	case err == nil && there:
 		return l.compare(ctx, e, images, id)
+	case err != nil && (s.c.Engine.BuildKit == "" || s.c.Remote.Release || ctx.Err() != nil):
+		return err
+	case err != nil: // its registry does not answer here, but may for the buildkitd
+		s.warn("whether the SDK image of the buildkitd is that of the lock is not known: " + err.Error())
+		return nil
 	case s.c.Engine.BuildKit != "":
 		s.out.Notice("a buildkitd takes the SDK image " + s.c.SDK.Image + " from its registry itself")
 		return nil
-	case err != nil:
-		return err
 	}
 	return l.load(ctx, e, images)
 }

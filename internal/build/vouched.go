@@ -58,7 +58,7 @@ func (s *Session) vouchedEntry(ctx context.Context, dir string, names []string) 
 // believes reports whether an entry is of this machine or of a remote cache that is trusted.
 func (s *Session) believes(e cache.Entry) bool {
 	trusts := s.trusts()
-	return e.Origin == "" || trusts != nil && trusts(e.Origin)
+	return e.Origin == "" || trusts != nil && (e.Here() || trusts(e.Origin))
 }
 
 // sameFiles reports whether an entry has the named files as they are in dir.

@@ -43,7 +43,9 @@ func OpenStaging(top, dir string, hooks Hooks) (*Staging, error) {
 		s.held, err = hold(top, dir)
 	}
 	if err == nil {
-		err = s.empty()
+		if err = s.empty(); err != nil {
+			s.held.close()
+		}
 	}
 	if err != nil {
 		return nil, &HostError{Doing: "empty the staging directory", Err: unheld(err)}

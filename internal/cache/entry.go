@@ -45,11 +45,20 @@ type Entry struct {
 	Took       time.Duration
 	Built      time.Time // UTC; for people only
 	Transcript string    // text whose hash is Action
-	Origin     string    // remote cache that it came from; empty if it was built on this machine
+	// Origin is the remote cache that it came from; empty if it was built on this machine, or
+	// FromObjects.
+	Origin string
 	// Packages returns those whose digest is in the Transcript, sorted by name; nil if unknown.
 	// Only Provenance uses it; it is not stored.
 	Packages func() []Package
 }
+
+// FromObjects is the Origin of what was built on this machine with objects that compilers had made
+// in earlier builds, here or elsewhere.
+const FromObjects = "compiled objects"
+
+// Here reports whether the result was built on this machine.
+func (e Entry) Here() bool { return e.Origin == "" || e.Origin == FromObjects }
 
 // ContentOf returns the content ID of files, which must be sorted by name. It covers names, execute
 // bits, sizes, hashes and link targets, but no times, owners or directories.

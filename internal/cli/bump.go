@@ -92,6 +92,11 @@ func (a *app) bump(ctx context.Context, args []string, o bumpOptions) error {
 	}
 	var check *build.Check
 	if o.check {
+		try := o.Bump // what cannot be is known before anything is built
+		try.DryRun = true
+		if _, err := s.Bump(ctx, try); err != nil {
+			return err
+		}
 		if check, err = a.measure(ctx, s, o.Package, c.Variant); err != nil {
 			return err
 		}
@@ -119,7 +124,7 @@ func (a *app) measure(ctx context.Context, s *build.Session, name, variant strin
 		return nil, err
 	}
 	if err := check.Build(ctx); err != nil {
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || errkind.Of(err) == errkind.Environment {
 			return nil, err
 		}
 		a.warn("nothing is compared: what was there before does not build")

@@ -235,7 +235,11 @@ func (s *manifestSearch) dir(d treeEntry, name string) error {
 		if e.kind != kindDir || strings.HasPrefix(e.name, ".") || ok && e.name == "target" {
 			continue
 		}
-		if err := s.dir(e, path.Join(name, e.name)); err != nil {
+		below := path.Join(name, e.name)
+		if plainName(below) != nil { // no package is there, and such names would fill the memory
+			continue
+		}
+		if err := s.dir(e, below); err != nil {
 			return err
 		}
 	}

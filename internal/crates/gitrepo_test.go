@@ -251,6 +251,20 @@ func TestGitBounds(t *testing.T) {
 			t.Errorf("files without end: %v", err)
 		}
 	})
+	long := newObjects(t)
+	tree = long.tree([3]string{"100644", manifestFile, long.add("blob", manifestA)})
+	for range 30 {
+		tree = long.tree([3]string{"40000", strings.Repeat("n", 1<<19), tree})
+	}
+	deep, err := long.commit(tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bound.Work(t, 1<<24, func() {
+		if _, err := deep.find("a", "1.0.0"); err == nil {
+			t.Error("a package below names of megabytes is found")
+		}
+	})
 	links := map[string]string{manifestFile: manifestA, "l/x": "->../m"}
 	for i := range maxLinks + 2 {
 		links[fmt.Sprint("l", i)] = fmt.Sprint("->l", i+1)

@@ -96,7 +96,7 @@ type Cache struct {
 func (w worker) trusts(e cache.Entry) bool {
 	c := w.o.Cache
 	switch {
-	case e.Origin == "":
+	case e.Origin == "", e.Origin == cache.FromObjects && c.Trusts != nil:
 		return true
 	case c.Trusts == nil:
 		return false

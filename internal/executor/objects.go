@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"io"
 
+	"buildsys/internal/cache"
 	"buildsys/internal/objects"
 	"buildsys/internal/plan"
 	"buildsys/internal/progress"
@@ -32,15 +33,15 @@ func (w worker) withObjects(s plan.Solve, served *objects.Step) plan.Solve {
 	return s
 }
 
-// endObjects ends the service, reports it, and returns the build's error. That an object differs
-// from what the compiler made is worse than anything else: no result may be kept.
-func (w worker) endObjects(served *objects.Step, err error) error {
-	stats, differs := served.Close()
+// endObjects ends the service and reports it. It returns what the result is made of, as the Origin
+// of an entry, or that an object differs from what the compiler made.
+func (w worker) endObjects(served *objects.Step, well bool) (origin string, differs error) {
+	stats, differs := served.Close(well)
 	if stats.Asked+stats.Refused > 0 {
 		w.report(progress.Event{Kind: progress.StepObjects, Text: stats.String(), Bytes: stats.Served})
 	}
-	if differs != nil {
-		return differs
+	if stats.Known > 0 {
+		origin = cache.FromObjects
 	}
-	return err
+	return origin, differs
 }

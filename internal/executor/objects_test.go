@@ -143,3 +143,38 @@ func TestNoObjects(t *testing.T) {
 		})
 	}
 }
+
+// TestReleaseUsesNoObjects: what was built with kept objects counts in other runs, and is built
+// again for a release, which trusts nothing.
+func TestReleaseUsesNoObjects(t *testing.T) {
+	s, _ := objectScene(t, map[string]string{"a": setObject("x"), "b": ""})
+	run := func() int {
+		t.Helper()
+		rep, err := executor.Run(t.Context(), s.plan, s.opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rep.Summary(noLines, noLog).Cached
+	}
+	s.opts.Cache.Trusts = func(string) bool { return false }
+	run() // a keeps an object
+	s.fake.Hook = func(_ context.Context, solve plan.Solve, _ string) error {
+		if strings.HasPrefix(solve.Name, "a ") {
+			talk(t, solve, getObject())
+		}
+		return nil
+	}
+	s.edit(t, "a", "Name: a\n# edited\n")
+	s.forget()
+	run() // and is built with it
+	if cached := run(); cached != 2 {
+		t.Errorf("%d cached in the next run", cached)
+	}
+	s.opts.Cache.Trusts, s.opts.Cache.Objects = nil, nil
+	if cached := run(); cached != 1 { // b
+		t.Errorf("%d cached in a release", cached)
+	}
+	if cached := run(); cached != 2 {
+		t.Errorf("%d cached in the next release", cached)
+	}
+}

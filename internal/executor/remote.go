@@ -129,6 +129,9 @@ func (w worker) unplaced(err error) error {
 
 // share uploads a result that was built here, in the background.
 func (w worker) share(entry cache.Entry) {
+	if entry.Here() {
+		entry.Origin = ""
+	}
 	entry.Packages = func() []cache.Package { return w.made.all(w.plan, rpmsOf(w.step)) }
 	w.o.Cache.Remote.Push(entry, w.o.Cache.Store.OpenBlob)
 }

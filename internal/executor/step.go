@@ -40,7 +40,8 @@ func (w worker) attempt(ctx context.Context) (act action, err error) {
 	act = w.action
 	err = w.staging.Use(w.step.ID, func(dir string) error {
 		begin := w.o.now()
-		if err := w.build(ctx, dir); err != nil {
+		origin, err := w.build(ctx, dir)
+		if err != nil {
 			return err
 		}
 		took := w.o.now().Sub(begin)
@@ -55,7 +56,7 @@ func (w worker) attempt(ctx context.Context) (act action, err error) {
 		if w.o.Cache == nil {
 			return w.staging.Publish(outputsOf(w.step), dir)
 		}
-		act, err = w.keep(dir, took)
+		act, err = w.keep(dir, took, origin)
 		return err
 	})
 	return act, err
@@ -82,7 +83,7 @@ func (w worker) solve() plan.Solve {
 
 // keep stores the outputs in dir, puts them in place and records what they were made from, in this
 // order: if a kill interrupts it, the next run finds the outputs in the store or builds them again.
-func (w worker) keep(dir string, took time.Duration) (action, error) {
+func (w worker) keep(dir string, took time.Duration, origin string) (action, error) {
 	act := w.action
 	if err := w.checkUnchanged(); err != nil {
 		return act, err
@@ -97,6 +98,7 @@ func (w worker) keep(dir string, took time.Duration) (action, error) {
 	go func() { synced <- w.staging.Sync(dir) }()
 	entry := cache.Entry{
 		Action: act.id, Step: storedName(w.step.ID, w.plan.Arch), Transcript: act.transcript, Took: took,
+		Origin: origin,
 	}
 	if entry, err = w.o.Cache.Store.Put(entry, dir, w.o.Cache.Log(w.step.ID)); err == nil {
 		w.share(entry)

@@ -3,8 +3,12 @@
 package git
 
 import (
+	"archive/tar"
+	"bytes"
 	"context"
+	"io"
 	"strings"
+	"time"
 )
 
 // Snapshot is the files of the commit that a checkout is at.
@@ -47,7 +51,38 @@ func Archive(ctx context.Context, dir, prefix string) (s Snapshot, err error) {
 	s.Dirty = strings.TrimSpace(changes) != ""
 	options = append(options, "-c", "tar.umask=0022", "-c", "core.attributesFile=/dev/null",
 		"-c", "core.autocrlf=false", "-c", "core.eol=lf")
-	text, err := c.run(ctx, options, "archive", "--format=tar", "--prefix="+prefix+"/", s.Commit)
-	s.Tar = []byte(text)
+	// Of a commit git would replace what files ask of it (export-subst), and run gpg for some of that.
+	text, err := c.run(ctx, options, "archive", "--format=tar", "--prefix="+prefix+"/",
+		s.Commit+"^{tree}")
+	if err != nil {
+		return s, err
+	}
+	at, err := CommitTime(ctx, dir)
+	if err == nil {
+		s.Tar, err = retimed(text, time.Unix(at, 0))
+	}
 	return s, err
+}
+
+// retimed returns a tar whose files are all of one time.
+func retimed(text string, at time.Time) ([]byte, error) {
+	var out bytes.Buffer
+	r, w := tar.NewReader(strings.NewReader(text)), tar.NewWriter(&out)
+	for {
+		h, err := r.Next()
+		if err == io.EOF {
+			err = w.Close()
+			return out.Bytes(), err
+		}
+		if err != nil {
+			return nil, err
+		}
+		h.ModTime = at
+		if err := w.WriteHeader(h); err != nil {
+			return nil, err
+		}
+		if _, err := io.Copy(w, r); err != nil {
+			return nil, err
+		}
+	}
 }

@@ -40,9 +40,9 @@ type Checkout struct{ top, dir string }
 // Top returns the directory of the checkout, absolute and without links in it.
 func (c Checkout) Top() string { return c.top }
 
-// safe are settings that win over those of a repository. With them git runs no hooks, asks no
-// monitor of file changes, and writes no cache of untracked files. Bare repositories do not count
-// where git looks for one.
+// safe are settings that win over those of a repository. With them git runs no hooks, checks no
+// signatures, asks no monitor of file changes, and writes no cache of untracked files. Bare
+// repositories do not count where git looks for one.
 var safe = []string{
 	"--no-pager",
 	"-c", "safe.bareRepository=explicit",
@@ -50,6 +50,11 @@ var safe = []string{
 	"-c", "core.hooksPath=/dev/null",
 	"-c", "core.untrackedCache=false",
 	"-c", "submodule.recurse=false",
+	// An archive, or a format of the log, may ask who signed a commit.
+	"-c", "gpg.program=false",
+	"-c", "gpg.openpgp.program=false",
+	"-c", "gpg.x509.program=false",
+	"-c", "gpg.ssh.program=false",
 }
 
 var commitID = regexp.MustCompile(`^[0-9a-f]{8,64}$`)

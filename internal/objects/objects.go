@@ -82,7 +82,8 @@ func (s *Store) open(sp Space) (space, error) {
 		return space{}, err
 	}
 	if _, err := os.Lstat(dir.path(aboutFile)); !errors.Is(err, fs.ErrNotExist) {
-		return dir, err
+		now := time.Now() // an old one that is empty would be removed at the end of another run
+		return dir, errors.Join(err, os.Chtimes(dir.path(aboutFile), now, now))
 	}
 	return dir, atomicfile.Replace(dir.path(aboutFile), []byte(sp.String()), 0o644)
 }

@@ -86,7 +86,7 @@ func TestServe(t *testing.T) {
 	say(t, c, words("GET", key2), bulk(""))
 	say(t, c, words("DEL", key2), ":1\r\n")
 	say(t, c, words("GET", key2), "$-1\r\n")
-	got, err := first.Close()
+	got, err := first.Close(true)
 	n := int64(len(value))
 	if want := (Stats{Asked: 5, Known: 3, Kept: 2, Served: 2 * n, Stored: n}); got != want ||
 		err != nil || use.Total() != want {
@@ -141,7 +141,7 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%q: %q, %v", bad, rest, err)
 		}
 		say(t, dial(t, step), words("PING"), "+PONG\r\n")
-		if s, err := step.Close(); s.Refused != 1 || err != nil {
+		if s, err := step.Close(true); s.Refused != 1 || err != nil {
 			t.Errorf("%q: %+v, %v", bad, s, err)
 		}
 	}
@@ -184,6 +184,14 @@ func TestBounds(t *testing.T) {
 		say(t, c, words("SET", key2, "12345678"), "+OK\r\n")
 		say(t, c, words("GET", key2), "$-1\r\n")
 		say(t, c, words("GET", key1), bulk("12345678"))
+	})
+	t.Run("bytes of a run", func(t *testing.T) {
+		use := newUse(t)
+		use.Room = 10
+		say(t, dial(t, use.Step("musl")), words("SET", key1, "12345678"), "+OK\r\n")
+		c := dial(t, use.Step("bash"))
+		say(t, c, words("SET", key1, "12345678"), "+OK\r\n")
+		say(t, c, words("GET", key1), "$-1\r\n")
 	})
 	t.Run("objects", func(t *testing.T) {
 		set(t, &maxObjects, 1)
@@ -248,7 +256,7 @@ func TestAudit(t *testing.T) {
 			say(t, c, words("GET", test.key), "$-1\r\n")
 			say(t, c, words("EXISTS", test.key), ":0\r\n")
 			say(t, c, words("SET", test.key, test.made), "+OK\r\n")
-			stats, err := step.Close()
+			stats, err := step.Close(true)
 			if test.same {
 				if err != nil || stats.Compared != 1 || stats.Kept != 0 {
 					t.Fatalf("%+v, %v", stats, err)
@@ -429,7 +437,8 @@ func TestTrimSpoiled(t *testing.T) {
 // TestNone: without a store, steps are not served.
 func TestNone(t *testing.T) {
 	var use *Use
-	if s, err := use.Step("musl").Close(); s != (Stats{}) || err != nil || use.Total() != (Stats{}) {
+	if s, err := use.Step("musl").Close(true); s != (Stats{}) || err != nil ||
+		use.Total() != (Stats{}) {
 		t.Error(s, err)
 	}
 }
@@ -446,7 +455,7 @@ func FuzzServe(f *testing.F) {
 		use := &Use{Store: &Store{filepath.Join(dir, "objects")}, Audit: 50}
 		step := use.Step("musl")
 		step.Serve(stream{bytes.NewReader(data)})
-		stats, _ := step.Close()
+		stats, _ := step.Close(true)
 		if stats.Stored > int64(len(data)) {
 			t.Errorf("%+v of %d bytes", stats, len(data))
 		}

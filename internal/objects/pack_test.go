@@ -37,7 +37,7 @@ func TestPack(t *testing.T) {
 	c := dial(t, step)
 	say(t, c, words("SET", key1, "value"), "+OK\r\n")
 	say(t, c, words("SET", key2, ""), "+OK\r\n")
-	if _, err := step.Close(); err != nil || len(shared) != 1 {
+	if _, err := step.Close(true); err != nil || len(shared) != 1 {
 		t.Fatalf("%d packs, %v", len(shared), err)
 	}
 	if !bytes.Equal(packOf(t, step), packOf(t, step)) {
@@ -66,8 +66,19 @@ func TestPack(t *testing.T) {
 	}
 	step = use.Step("musl")
 	clear(shared)
-	if _, err := step.Close(); err != nil || len(shared) != 0 {
+	if _, err := step.Close(true); err != nil || len(shared) != 0 {
 		t.Error("what has not changed was shared again")
+	}
+}
+
+// TestNothingIsSharedOfFailures: the objects of a step that failed are kept here, and are no pack.
+func TestNothingIsSharedOfFailures(t *testing.T) {
+	use := newUse(t)
+	use.Share = func(string, string) error { t.Error("shared"); return nil }
+	step := use.Step("musl")
+	say(t, dial(t, step), words("SET", key1, "value"), "+OK\r\n")
+	if stats, err := step.Close(false); err != nil || stats.Kept != 1 {
+		t.Errorf("%+v, %v", stats, err)
 	}
 }
 

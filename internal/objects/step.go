@@ -50,8 +50,12 @@ type Use struct {
 	// Share gives the pack of a space to other machines. It owns the file from then on. It may be nil.
 	Share func(space, file string) error
 
+	// Room is how many bytes all steps together may keep; 0 is no limit.
+	Room int64
+
 	mu    sync.Mutex
 	total Stats
+	kept  int64
 }
 
 // Stats counts what steps asked for.
@@ -177,8 +181,8 @@ func (u *Use) warn(format string, args ...any) {
 }
 
 // Close ends all connections. It returns what the step did, and a *DifferenceError if an object was
-// not what the compiler made.
-func (s *Step) Close() (Stats, error) {
+// not what the compiler made. Other machines get the objects of a step that went well.
+func (s *Step) Close(well bool) (Stats, error) {
 	if s == nil {
 		return Stats{}, nil
 	}
@@ -192,7 +196,7 @@ func (s *Step) Close() (Stats, error) {
 		s.use.mu.Lock()
 		s.use.total.Add(s.stats)
 		s.use.mu.Unlock()
-		if s.stats.Kept > 0 && s.different == nil {
+		if well && s.stats.Kept > 0 && s.different == nil {
 			s.use.share(s.pkg, s.space)
 		}
 	}
@@ -282,11 +286,22 @@ func (s *Step) give(why string) {
 	}
 }
 
+// reserve reports whether the run may keep so many more bytes, and counts them.
+func (u *Use) reserve(size int64) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.Room > 0 && u.kept+size > u.Room {
+		return false
+	}
+	u.kept += size
+	return true
+}
+
 // reserve reports whether a value of a size may be kept, and counts it.
 func (s *Step) reserve(size int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.room < size || s.left == 0 || s.slow.Load() {
+	if s.room < size || s.left == 0 || s.slow.Load() || !s.use.reserve(size) {
 		return false
 	}
 	s.room -= size

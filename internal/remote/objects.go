@@ -86,11 +86,9 @@ func (c *Cache) ShareObjects(space, file string) error {
 		return errors.Join(err, f.Close())
 	}
 	pack := cache.Blob{SHA256: [sha256.Size]byte(sum.Sum(nil)), Size: size}
-	c.push.enqueue(cache.Entry{Action: sha256.Sum256([]byte(objectsTag(space)))},
-		func(ctx context.Context) error {
-			defer f.Close()
-			return c.pushObjects(ctx, space, pack, f)
-		}, c.o.Warn)
+	e := cache.Entry{Action: sha256.Sum256([]byte(objectsTag(space))), Step: "compilers, " + space}
+	c.push.enqueue(e, func(ctx context.Context) error { return c.pushObjects(ctx, space, pack, f) },
+		func() { _ = f.Close() }, c.o.Warn)
 	return nil
 }
 

@@ -54,19 +54,24 @@ func (c *Cache) Push(e cache.Entry, open func(cache.Blob) (*os.File, error)) {
 	}
 	replace := c.isRefused(e.Action)
 	c.push.enqueue(e, func(ctx context.Context) error { return c.push.upload(ctx, e, open, replace) },
-		c.o.Warn)
+		func() {}, c.o.Warn)
 }
 
-func (p *pusher) enqueue(e cache.Entry, upload func(context.Context) error, warn func(string)) {
+// enqueue has something uploaded in the background, and release called once that is over, or at
+// once if it is not done.
+func (p *pusher) enqueue(e cache.Entry, upload func(context.Context) error, release func(),
+	warn func(string)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.seen[e.Action] || p.target.off() != nil || p.ctx.Err() != nil {
+		release()
 		return
 	}
 	p.seen[e.Action] = true
 	p.left++
 	p.group.Go(func() {
 		defer p.ended()
+		defer release()
 		select {
 		case p.room <- struct{}{}:
 			defer func() { <-p.room }()

@@ -175,7 +175,7 @@ func (c *Cache) ShareSDK(image, id string) {
 				c.o.Warn(err.Error())
 			}
 			return err
-		}, c.o.Warn)
+		}, func() {}, c.o.Warn)
 }
 
 // keepOpen is a file that its owner closes.

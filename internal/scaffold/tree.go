@@ -206,7 +206,10 @@ func (t *NewTree) write(name string) error {
 		return err
 	}
 	_, err = f.WriteString(t.files[name].text)
-	return errors.Join(err, f.Close())
+	if err = errors.Join(err, f.Close()); err != nil {
+		_ = dir.Remove(path.Base(name))
+	}
+	return err
 }
 
 // remove takes a file away that write has made.

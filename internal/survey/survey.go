@@ -75,6 +75,7 @@ const (
 // reader collects what matters of an archive.
 type reader struct {
 	names []string          // of all files, clean
+	known map[string]bool   // the names, once somebody has asked
 	texts map[string]string // of those that are read
 	left  int64
 	// kernel says that a source file includes headers of Linux.
@@ -206,7 +207,15 @@ func (r *reader) below(dir string) {
 	r.texts = texts
 }
 
-func (r *reader) has(name string) bool { return slices.Contains(r.names, name) }
+func (r *reader) has(name string) bool {
+	if r.known == nil {
+		r.known = make(map[string]bool, len(r.names))
+		for _, n := range r.names {
+			r.known[n] = true
+		}
+	}
+	return r.known[name]
+}
 
 var archiveName = regexp.MustCompile(`^(.+?)[-_.]v?([0-9][0-9A-Za-z.+~]*(?:_[0-9]+)*)$`)
 

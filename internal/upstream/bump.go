@@ -283,6 +283,9 @@ func (c *Change) checkSources(before, after *specText) error {
 				return p.fault([]int{tags[0].line}, "line %d would not name %s, as %s has to: change them by "+
 					"hand", tags[0].line, is[i], p.File)
 			}
+			if len(tags) == 0 { // by hand, the spec has the new name already
+				continue
+			}
 			for j, tag := range after.sourceOf(is[i]) {
 				url, _, _ := strings.Cut(after.expand(tag.value, 0), "#")
 				if was, _, _ := strings.Cut(before.expand(tags[min(j, len(tags)-1)].value, 0),
