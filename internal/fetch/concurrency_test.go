@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -123,4 +124,30 @@ func TestCancelLeavesNothingUnderTheFinalName(t *testing.T) {
 			w.wantFiles(tt.left...)
 		})
 	}
+}
+
+// TestDirectoriesThatGo: a directory is made although another download removes the one above.
+func TestDirectoriesThatGo(t *testing.T) {
+	top := filepath.Join(t.TempDir(), "a")
+	stop, ended := make(chan bool), make(chan bool)
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				_ = os.Remove(filepath.Join(top, "b"))
+				_ = os.Remove(top)
+			}
+		}
+	}()
+	for range 3000 {
+		if err := mkdirAll(filepath.Join(top, "b")); err != nil {
+			t.Error(err)
+			break
+		}
+	}
+	close(stop)
+	<-ended
 }

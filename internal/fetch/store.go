@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -282,9 +283,14 @@ func orDefault[T int | int64 | time.Duration](v, d T) T {
 	return d
 }
 
-// mkdirAll is os.MkdirAll with a *StoreError.
+// mkdirAll is os.MkdirAll with a *StoreError. Another download that has failed may just remove the
+// directory above (part.release), so it is tried again.
 func mkdirAll(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	err := os.MkdirAll(dir, 0o755)
+	for n := 0; errors.Is(err, fs.ErrNotExist) && n < 100; n++ {
+		err = os.MkdirAll(dir, 0o755)
+	}
+	if err != nil {
 		return storeError("create", dir, err)
 	}
 	return nil
