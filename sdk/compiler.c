@@ -7,10 +7,14 @@
  *   FILE.s, FILE.i, -x assembler, -x cpp-output
  *                         what is not preprocessed, which preprocess cannot look through for .include
  *   -m...=native          what that means depends on the machine
- *   -flto                 without -frandom-seed the compiler puts a random number into the object: no two are the same
+ *   -flto --coverage -fprofile-generate ...
+ *                         without -frandom-seed the compiler puts a random number into the object: no two are the same
  *   @FILE -Wa,@FILE -Xassembler -wrapper
  *                         options and programs that are not read here, or that ccache does not read
- *   -Wa,--MD -fopt-info   other files that the compiler writes
+ *   -v -Q -time -ftime-report -Wa,--statistics ...
+ *                         messages that say how long it took, or name temporary files
+ *   -Wa,--MD -Wa,-a -fopt-info -aux-info -d... -fdiagnostics-format=json-file ...
+ *                         other files that the compiler writes
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,18 +28,60 @@ static int ends(const char *arg, const char *with) {
 	return n >= m && strcmp(arg + n - m, with) == 0;
 }
 
-/* unknown reports whether an argument makes objects depend on what no key has, or files that nobody would keep. */
+/* What begins so makes objects depend on what no key has, writes files that nobody would keep, or says what is never the
+ * same twice. */
+static const char *const refused[] = {
+	"-Q",           "--verbose",    "-time",        "--time",       "-ftime-report", "-fmem-report",
+	"-fpre-ipa-",   "-fpost-ipa-",  "-fstats",      "-Xassembler",  "-wrapper",      "-fopt-info",
+	"-aux-info",    "--dump",       "-d",           "-fsave-",      "-fdiagnostics-format=",
+	"-fdiagnostics-add-output",     "-fdiagnostics-set-output",
+};
+
+/* The same of options for the assembler, which takes shortened names. */
+static const char *const refused_assembler[] = {",@", ",-a", ",--M", ",--st", ",--l"};
+
+/* Without a seed the compiler takes a random number for these. */
+static const char *const random_numbers[] = {
+	"-flto", "-fprofile-arcs", "-fprofile-generate", "-coverage", "--coverage", "-ftest-coverage",
+	"-fcondition-coverage", "-fpath-coverage",
+};
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+static int begins_any(const char *arg, const char *const *with, size_t n) {
+	while (n > 0) {
+		if (begins(arg, with[--n])) {
+			return 1;
+		}
+	}
+	return 0;
+}
+
+/* for_assembler reports whether -Wa,OPTION,... has an option that is refused. */
+static int for_assembler(const char *arg) {
+	if (!begins(arg, "-Wa,")) {
+		return 0;
+	}
+	for (size_t i = 0; i < COUNT(refused_assembler); i++) {
+		if (strstr(arg, refused_assembler[i])) {
+			return 1;
+		}
+	}
+	return 0;
+}
+
+/* unknown reports whether an argument is not to be kept by itself. */
 static int unknown(const char *arg) {
 	if (arg[0] != '-') {
 		return arg[0] == '@' || ends(arg, ".s") || ends(arg, ".i") || ends(arg, ".ii");
 	}
-	return (begins(arg, "-m") && ends(arg, "=native")) || begins(arg, "-Xassembler") || begins(arg, "-wrapper") ||
-	       begins(arg, "-fopt-info") || (begins(arg, "-Wa,") && (strstr(arg, ",@") || strstr(arg, ",--MD")));
+	return strcmp(arg, "-v") == 0 || (begins(arg, "-m") && ends(arg, "=native")) || for_assembler(arg) ||
+	       begins_any(arg, refused, COUNT(refused));
 }
 
 /* forbids reports whether a command line has something that must not be kept. */
 static int forbids(char **args) {
-	int lto = 0, seed = 0;
+	int random = 0, seed = 0;
 	for (; *args; args++) {
 		const char *language = NULL;
 		if (unknown(*args)) {
@@ -47,10 +93,10 @@ static int forbids(char **args) {
 		if (language && (strcmp(language, "assembler") == 0 || ends(language, "cpp-output"))) {
 			return 1;
 		}
-		lto |= begins(*args, "-flto");
+		random |= begins_any(*args, random_numbers, COUNT(random_numbers));
 		seed |= begins(*args, "-frandom-seed");
 	}
-	return lto && !seed;
+	return random && !seed;
 }
 
 int main(int argc, char **argv) {

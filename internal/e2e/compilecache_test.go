@@ -56,7 +56,12 @@ compile -Xassembler --noexecstack a.c -o unknown/assembler.o
 compile @more a.c -o unknown/more.o
 compile bin.c -o unknown/bin.o
 compile words.c -o unknown/words.o
-test -e unknown/info
+for option in -v -Q -time -ftime-report -fstats -Wa,--stat -Wa,-a=unknown/list -dA \
+    -fdiagnostics-format=json-file -fsave-optimization-record -fprofile-generate --coverage -ftest-coverage; do
+  compile $option a.c -o unknown/more.o
+done
+compile -aux-info unknown/aux a.c -o unknown/more.o
+test -e unknown/info -a -e unknown/aux -a -e unknown/list
 %%{_cross_triple}-gcc -shared -nostdlib c.o -o unknown/linked
 %%install
 mkdir -p %%{buildroot}/thing
