@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // Hardware describes this machine: "2 processors (Intel Xeon), Linux 6.1.0".
@@ -33,4 +35,31 @@ func LoadAverage() string {
 	}
 	load, _, _ := strings.Cut(string(data), " ")
 	return load
+}
+
+// Busy returns how many processors all processes of this machine together keep busy, on average
+// while the caller waits for d.
+func Busy(d time.Duration) float64 {
+	before := ProcessorTime()
+	time.Sleep(d)
+	return (ProcessorTime() - before) / d.Seconds()
+}
+
+// ProcessorTime returns the processor time in seconds of all processes of this machine since it
+// started, to a hundredth.
+func ProcessorTime() float64 {
+	data, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0
+	}
+	line, _, _ := strings.Cut(string(data), "\n")
+	var total float64
+	// cpu user nice system idle iowait irq softirq steal ...
+	for i, field := range strings.Fields(line) {
+		ticks, err := strconv.ParseFloat(field, 64)
+		if err == nil && i != 4 && i != 5 && i <= 7 {
+			total += ticks / 100
+		}
+	}
+	return total
 }
