@@ -141,8 +141,10 @@ func (r Request) engines() []Check {
 	checks := []Check{r.engine()}
 	if r.Engine.Err == nil {
 		checks = append(checks, r.driver())
-		if c, ok := r.dataRoot(); ok {
-			checks = append(checks, c)
+		for _, of := range []func() (Check, bool){r.dataRoot, r.database} {
+			if c, ok := of(); ok {
+				checks = append(checks, c)
+			}
 		}
 	}
 	return checks

@@ -370,3 +370,25 @@ func TestStrangersLimits(t *testing.T) {
 		}
 	}
 }
+
+// TestDatabase checks that records of the engine that have grown are named, and others are not.
+func TestDatabase(t *testing.T) {
+	root := t.TempDir()
+	e := Engine{Kind: "Docker engine", Local: true, RootDir: root}
+	write(t, root, "buildkit/metadata_v2.db", "")
+	large := filepath.Join(root, "buildkit/metadata_v2.db")
+	if _, found := (Request{Engine: e}).database(); found {
+		t.Error("an empty file is named")
+	}
+	if err := os.Truncate(large, 300<<20); err != nil {
+		t.Fatal(err)
+	}
+	c := find(t, Report{Request{Engine: e}.engines()}, "engine's records")
+	if c.Status != Warning || !strings.Contains(c.Detail, large+" has 300 MiB") {
+		t.Errorf("%+v", c)
+	}
+	e.Local = false
+	if _, found := (Request{Engine: e}).database(); found {
+		t.Error("a file of another machine is named")
+	}
+}

@@ -124,6 +124,43 @@ func (r Request) dataRoot() (Check, bool) {
 	return c, true
 }
 
+// databases are the engine's records of its build cache, below its directory: of dockerd and of
+// buildkitd with each of its snapshotters.
+var databases = []string{
+	"buildkit/metadata_v2.db", "buildkit/containerdmeta.db", "buildkit/cache.db",
+	"runc-overlayfs/metadata_v2.db", "runc-overlayfs/containerdmeta.db",
+	"runc-native/metadata_v2.db", "runc-native/containerdmeta.db",
+	"runc-fuse-overlayfs/metadata_v2.db", "runc-fuse-overlayfs/containerdmeta.db", "cache.db",
+}
+
+// largeDatabase is a size at which the list of free pages, which the engine writes whole with each
+// of the dozens of changes that a step makes, is half a megabyte.
+const largeDatabase = 256 << 20
+
+// database checks the largest of the engine's records, if that is large. These files never become
+// smaller: pruning only makes the list of what is free longer.
+func (r Request) database() (Check, bool) {
+	if !r.Engine.Local || r.Engine.RootDir == "" {
+		return Check{}, false
+	}
+	var largest string
+	var size int64
+	for _, name := range databases {
+		at := filepath.Join(r.Engine.RootDir, name)
+		if info, err := os.Stat(at); err == nil && info.Size() > size {
+			largest, size = at, info.Size()
+		}
+	}
+	if size < largeDatabase {
+		return Check{}, false
+	}
+	return Check{Name: "engine's records", Status: Warning,
+		Detail: fmt.Sprintf("%s has %s, which makes every step slower", largest,
+			bytesize.Format(size)),
+		Fix: "stop the engine, and write the file anew: go run go.etcd.io/bbolt/cmd/bbolt@latest compact " +
+			"-o NEW OLD; pruning does not make it smaller"}, true
+}
+
 // fileSystem returns the type of the file system that a path is on.
 func fileSystem(path string) (string, error) {
 	var st unix.Statfs_t
