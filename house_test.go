@@ -195,7 +195,7 @@ var waits = []string{"os.ReadDir", "fs.ReadDir", "fs.Glob"}
 
 // isTool reports whether a file is of a package for tests and figures.
 func isTool(path string) bool {
-	return regexp.MustCompile(`^internal/(bench|buildtest|cibench|e2e|golden|picture|treegen)/`).
+	return regexp.MustCompile(`^internal/(bench|buildtest|cibench|e2e|figures|golden|loopbench|picture|treegen)/`).
 		MatchString(path)
 }
 

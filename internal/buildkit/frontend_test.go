@@ -135,8 +135,8 @@ func TestOutputsAreNotCopied(t *testing.T) {
 	}
 }
 
-// TestRecipesOutputsAreNotCopied checks the recipes themselves: a step that copied its outputs would
-// have the engine look through the whole SDK, and keep 2 MB about it in its database.
+// TestRecipesOutputsAreNotCopied checks the recipes themselves: a step that copied its outputs
+// would have the engine look through the whole SDK, and keep 2 MB about it in its database.
 func TestRecipesOutputsAreNotCopied(t *testing.T) {
 	for file, targets := range map[string][]string{
 		"../../Dockerfile":          {"package", "modules", "go", "kit"},
@@ -146,13 +146,15 @@ func TestRecipesOutputsAreNotCopied(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text = append([]byte("ARG SDK\n"), text...) // that of Twoliter stands after the other's first lines
+		// That of Twoliter stands after the other's first lines.
+		text = append([]byte("ARG SDK\n"), text...)
 		contexts := map[string]plan.Context{}
 		for _, m := range regexp.MustCompile(`from=buildsys\.invalid/(\w+)`).FindAllSubmatch(text, -1) {
 			contexts[string(m[1])] = plan.Context{}
 		}
 		for _, target := range targets {
-			def := definition(t, plan.Solve{Name: "a", Target: target, Dockerfile: text, Contexts: contexts})
+			def := definition(t, plan.Solve{Name: "a", Target: target, Dockerfile: text,
+				Contexts: contexts})
 			if text := describe(t, def); !strings.Contains(text, " /output=-1>") {
 				t.Errorf("%s, target %s: no mount at /output:\n%s", file, target, text)
 			}

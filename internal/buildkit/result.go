@@ -83,7 +83,7 @@ func mountOutput(op *pb.Op, output int64, isSource func(digest string) bool) boo
 		switch {
 		case dest == "/":
 			root = m
-		case dest == outputDir || m.GetOutput() != int64(pb.SkipOutput) && !leavesNothing(m):
+		case dest == outputDir, m.GetOutput() != int64(pb.SkipOutput) && !leavesNothing(m):
 			return false
 		}
 	}
@@ -98,8 +98,8 @@ func mountOutput(op *pb.Op, output int64, isSource func(digest string) bool) boo
 	return true
 }
 
-// leavesNothing reports whether a mount is of a kind that has no output. Definitions say 0 for their
-// output, which is that of another mount.
+// leavesNothing reports whether a mount is of a kind that has no output. Definitions say 0 for
+// their output, which is that of another mount.
 func leavesNothing(m *pb.Mount) bool {
 	return m.GetMountType() == pb.MountType_SECRET || m.GetMountType() == pb.MountType_SSH
 }

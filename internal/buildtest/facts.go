@@ -38,10 +38,10 @@ func LoadAverage() string {
 }
 
 // Busy returns how many processors all processes of this machine together keep busy, on average
-// while the caller waits for d.
+// for a time d.
 func Busy(d time.Duration) float64 {
 	before := ProcessorTime()
-	time.Sleep(d)
+	<-time.After(d)
 	return (ProcessorTime() - before) / d.Seconds()
 }
 

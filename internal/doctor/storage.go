@@ -157,8 +157,9 @@ func (r Request) database() (Check, bool) {
 	return Check{Name: "engine's records", Status: Warning,
 		Detail: fmt.Sprintf("%s has %s, which makes every step slower", largest,
 			bytesize.Format(size)),
-		Fix: "stop the engine, and write the file anew: go run go.etcd.io/bbolt/cmd/bbolt@latest compact " +
-			"-o NEW OLD; pruning does not make it smaller"}, true
+		Fix: "stop the engine, and write the file anew: " +
+			"go run go.etcd.io/bbolt/cmd/bbolt@latest compact -o NEW OLD; " +
+			"pruning does not make it smaller"}, true
 }
 
 // fileSystem returns the type of the file system that a path is on.

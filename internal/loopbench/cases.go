@@ -100,7 +100,8 @@ var subjects = []subject{
 		edit{"packages/ncurses/ncurses.spec", "  --without-tests\n",
 			"  --without-tests --disable-home-terminfo\n"}},
 	{"os", firstParty, none,
-		edit{"packages/os/os.spec", "build %{cross_go_ldflags}", "build -tags bench %{cross_go_ldflags}"}},
+		edit{"packages/os/os.spec", "build %{cross_go_ldflags}",
+			"build -tags bench %{cross_go_ldflags}"}},
 }
 
 // packages measures what compilers have to do again: without, with what this machine has kept, and

@@ -1,7 +1,7 @@
 // Package loopbench times what a person waits for who changes the sample OS: a build of which
 // nothing has changed, an image after an edit, a machine that has nothing but a remote cache, and
-// packages whose sources compilers have seen before. Everything is real: the engine of this machine,
-// a clone of this repository, and directories of their own for what is kept.
+// packages whose sources compilers have seen before. Everything is real: the engine of this
+// machine, a clone of this repository, and directories of their own for what is kept.
 package loopbench
 
 import (
@@ -72,7 +72,8 @@ func Run(ctx context.Context, o Options) (Results, error) {
 // Figures returns the medians, and whether the machine was quiet before every command.
 func (r Results) Figures() (all []figures.Figure, quiet bool) {
 	for _, name := range r.names() {
-		all = append(all, figures.Figure{Name: name + ": wall", Value: r.median(name, wallOf), Unit: "s"},
+		all = append(all,
+			figures.Figure{Name: name + ": wall", Value: r.median(name, wallOf), Unit: "s"},
 			figures.Figure{Name: name + ": processor time", Value: r.median(name, cpuOf), Unit: "s"})
 	}
 	return all, r.busiest() < 0.1

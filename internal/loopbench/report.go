@@ -12,10 +12,11 @@ import (
 // Report returns the tables.
 func (r Results) Report() string {
 	var w strings.Builder
-	fmt.Fprintf(&w, "%s, medians of %d rounds. %s.\n", time.Now().UTC().Format(time.DateOnly), r.Rounds,
-		r.Facts)
+	fmt.Fprintf(&w, "%s, medians of %d rounds. %s.\n", time.Now().UTC().Format(time.DateOnly),
+		r.Rounds, r.Facts)
 	if busiest := r.busiest(); busiest >= quiet {
-		fmt.Fprintf(&w, "\nThe machine was not quiet: others kept up to %.1f processors busy.\n", busiest)
+		fmt.Fprintf(&w, "\nThe machine was not quiet: others kept up to %.1f processors busy.\n",
+			busiest)
 	}
 	r.loop(&w)
 	r.packages(&w)
