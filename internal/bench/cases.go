@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"buildsys/internal/buildtest"
 )
 
 // contender is a peer with its trees.
@@ -261,25 +263,28 @@ type results map[string]map[string][]sample
 
 // play runs all rounds. In each, the peers take turns case by case, and each round starts with
 // another peer, so that a change in the machine's speed affects all of them. A case that fails is
-// reported and has no figure.
-func play(ctx context.Context, o Options, contenders []*contender) results {
-	got := results{}
+// reported and has no figure. busiest is how many processors others kept busy before a round, at
+// most.
+func play(ctx context.Context, o Options, contenders []*contender) (got results,
+	busiest float64) {
+	got = results{}
 	for _, s := range scenarios {
 		got[s.title] = map[string][]sample{}
 	}
 	for round := range o.Rounds {
+		busiest = max(busiest, buildtest.Busy(2*time.Second))
 		for _, s := range scenarios {
 			if o.leftOut(s) {
 				continue
 			}
 			for i := range contenders {
 				if ctx.Err() != nil {
-					return got
+					return got, busiest
 				}
 				c := contenders[(i+round)%len(contenders)]
 				one, err := s.take(ctx, c)
 				if ctx.Err() != nil {
-					return got
+					return got, busiest
 				}
 				if err != nil {
 					fmt.Fprintf(o.Log, "round %d, %s, %s: %v\n", round+1, s.title, c.name, err)
@@ -291,5 +296,5 @@ func play(ctx context.Context, o Options, contenders []*contender) results {
 			}
 		}
 	}
-	return got
+	return got, busiest
 }

@@ -8,15 +8,18 @@ import (
 	"math"
 	"strings"
 	"time"
+
+	"buildsys/internal/buildtest"
+	"buildsys/internal/figures"
 )
 
-// Run makes the comparison and returns the report. If ctx ends, it stops early, and returns the
-// figures so far and the cause.
-func Run(ctx context.Context, o Options) (string, error) {
+// Run makes the comparison and returns the report and the medians. If ctx ends, it stops early, and
+// returns the figures so far and the cause.
+func Run(ctx context.Context, o Options) (string, figures.Run, error) {
 	m, stop, err := prepare(ctx, o)
 	defer stop()
 	if err != nil {
-		return "", err
+		return "", figures.Run{}, err
 	}
 	facts := m.facts(ctx)
 	pkgs := layered()
@@ -24,7 +27,7 @@ func Run(ctx context.Context, o Options) (string, error) {
 	for _, p := range m.peers() {
 		c, err := newContender(m, p, pkgs)
 		if err != nil {
-			return "", err
+			return "", figures.Run{}, err
 		}
 		contenders = append(contenders, c)
 	}
@@ -38,14 +41,14 @@ func Run(ctx context.Context, o Options) (string, error) {
 			fmt.Fprintln(o.Log, err)
 		}
 	}
-	got := play(ctx, o, contenders)
-	w := &report{m: m, contenders: contenders, got: got, pkgs: pkgs}
+	got, busiest := play(ctx, o, contenders)
+	w := &report{m: m, contenders: contenders, got: got, pkgs: pkgs, busiest: busiest}
 	w.head(facts)
 	w.tables()
 	w.own()
 	w.watched()
 	w.sizes(sizes)
-	return w.String(), context.Cause(ctx)
+	return w.String(), w.figures(), context.Cause(ctx)
 }
 
 type report struct {
@@ -54,6 +57,21 @@ type report struct {
 	contenders []*contender
 	got        results
 	pkgs       []pkg
+	busiest    float64 // processors that others kept busy before a round, at most
+}
+
+// figures returns the median wall times.
+func (w *report) figures() figures.Run {
+	run := figures.Run{Machine: buildtest.Hardware(), Quiet: w.busiest < buildtest.Quiet}
+	for _, s := range scenarios {
+		for _, c := range w.contenders {
+			if wall := w.wall(s.title, c.name); !math.IsNaN(wall) {
+				run.Figures = append(run.Figures, figures.Figure{Name: s.title + ", " + c.name + ": wall",
+					Value: wall, Unit: "s"})
+			}
+		}
+	}
+	return run
 }
 
 func (w *report) printf(format string, args ...any) { fmt.Fprintf(w, format, args...) }
@@ -74,6 +92,9 @@ func (w *report) head(facts string) {
 		"%d others need, directly or not. "+
 		"Jobs sleep 0.2 s. %d jobs at once.\n", len(w.pkgs), links, criticalPath(w.pkgs),
 		len(affected(w.pkgs, w.contenders[0].root))-1, w.m.Jobs)
+	if w.busiest >= buildtest.Quiet {
+		w.printf("\nThe machine was not quiet: others kept up to %.1f processors busy.\n", w.busiest)
+	}
 	for _, text := range w.m.missing {
 		w.printf("\nLeft out: %s.\n", text)
 	}

@@ -37,6 +37,9 @@ func LoadAverage() string {
 	return load
 }
 
+// Quiet is how many processors others may keep busy on a machine that is quiet enough for figures.
+const Quiet = 0.1
+
 // Busy returns how many processors all processes of this machine together keep busy, on average
 // for a time d.
 func Busy(d time.Duration) float64 {

@@ -1,6 +1,7 @@
 package figures
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -75,6 +76,40 @@ func TestAppendRefuses(t *testing.T) {
 		}
 		if text, _ := os.ReadFile(path); string(text) != test.text {
 			t.Errorf("%s: the file has changed", name)
+		}
+	}
+}
+
+// TestWrite checks that a script changes its own part of a document, and no other.
+func TestWrite(t *testing.T) {
+	doc := filepath.Join(t.TempDir(), "doc.md")
+	write := func(text string) string {
+		t.Helper()
+		if err := os.WriteFile(doc, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		o := Output{Script: "script/a", Document: doc}
+		err := o.Write(t.Context(), io.Discard, "new\n", Run{})
+		got, rerr := os.ReadFile(doc)
+		if rerr != nil {
+			t.Fatal(rerr)
+		}
+		if err != nil && string(got) != text {
+			t.Errorf("%v, but the document has changed", err)
+		}
+		if err != nil {
+			return err.Error()
+		}
+		return string(got)
+	}
+	const begin, end = "<!-- begin: script/a --write -->\n", "<!-- end: script/a --write -->\n"
+	want := "x\n" + begin + "\nnew\n\n" + end + "y\n"
+	if got := write("x\n" + begin + "old\n" + end + "y\n"); got != want {
+		t.Errorf("the document is\n%s\nwant\n%s", got, want)
+	}
+	for _, text := range []string{"x\n", "x\n" + begin + "y\n", end + "x\n" + begin} {
+		if got := write(text); !strings.Contains(got, "lacks the lines <!-- begin: script/a") {
+			t.Errorf("%q: %s", text, got)
 		}
 	}
 }

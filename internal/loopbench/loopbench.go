@@ -34,7 +34,7 @@ type Options struct {
 }
 
 // quiet is how many processors others may keep busy on a quiet machine.
-const quiet = 0.1
+const quiet = buildtest.Quiet
 
 // sample is what one command took.
 type sample struct {
@@ -69,14 +69,15 @@ func Run(ctx context.Context, o Options) (Results, error) {
 	return r, errors.Join(errs...)
 }
 
-// Figures returns the medians, and whether the machine was quiet before every command.
-func (r Results) Figures() (all []figures.Figure, quiet bool) {
+// Figures returns the medians. They are those of a quiet machine if it was so before every command.
+func (r Results) Figures() figures.Run {
+	run := figures.Run{Machine: buildtest.Hardware(), Quiet: r.busiest() < quiet}
 	for _, name := range r.names() {
-		all = append(all,
+		run.Figures = append(run.Figures,
 			figures.Figure{Name: name + ": wall", Value: r.median(name, wallOf), Unit: "s"},
 			figures.Figure{Name: name + ": processor time", Value: r.median(name, cpuOf), Unit: "s"})
 	}
-	return all, r.busiest() < 0.1
+	return run
 }
 
 func (r Results) names() []string {

@@ -9,9 +9,9 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
-	"strings"
 
 	"buildsys/internal/bench"
+	"buildsys/internal/figures"
 )
 
 func main() {
@@ -26,15 +26,15 @@ func main() {
 
 func run(ctx context.Context) error {
 	o := bench.Options{Log: os.Stderr}
-	var oneSolve, document string
+	out := figures.Output{Script: "script/bench"}
+	out.Flags(flag.CommandLine)
+	var oneSolve string
 	var sized int
 	flag.StringVar(&oneSolve, "one-solve", "",
 		"build the tree in the working directory as one solve from this `image`, and do nothing else")
 	flag.IntVar(&sized, "make-sized", 0,
 		"make and build a tree of this `number` of packages in the working directory, "+
 			"and do nothing else")
-	flag.StringVar(&document, "document", "",
-		"Markdown `file` that gets the figures instead of standard output, below its line "+marker)
 	flag.StringVar(&o.Buildsys, "buildsys", "", "the buildsys `program`")
 	flag.StringVar(&o.Tools, "tools", "", "`directory` of buildx, buildctl and buildkitd")
 	flag.StringVar(&o.Work, "work", "", "`directory` to work in; it is emptied")
@@ -65,12 +65,12 @@ func run(ctx context.Context) error {
 	if o.Self, err = os.Executable(); err != nil {
 		return err
 	}
-	report, err := bench.Run(ctx, o)
-	if err == nil && document != "" {
-		return replaceBelow(document, report)
+	report, all, err := bench.Run(ctx, o)
+	if err != nil {
+		fmt.Print(report) // what there is; no document is changed
+		return err
 	}
-	fmt.Print(report) // of a run that was stopped, what there is; no document is changed
-	return err
+	return out.Write(ctx, os.Stdout, report, all)
 }
 
 // compiled returns a flag's function that sets a regular expression.
@@ -79,20 +79,4 @@ func compiled(to **regexp.Regexp) func(string) error {
 		*to, err = regexp.Compile(value)
 		return err
 	}
-}
-
-// marker is the last line of a document that people write.
-const marker = "<!-- figures: script/bench --write -->"
-
-// replaceBelow replaces everything below the marker with text.
-func replaceBelow(path, text string) error {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	above, _, found := strings.Cut(string(data), marker+"\n")
-	if !found {
-		return fmt.Errorf("%s has no line %s", path, marker)
-	}
-	return os.WriteFile(path, []byte(above+marker+"\n\n"+text), 0o644)
 }

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"buildsys/internal/cibench"
+	"buildsys/internal/figures"
 )
 
 func main() {
@@ -37,7 +38,9 @@ var (
 
 func run(ctx context.Context) error {
 	o := cibench.Options{Log: os.Stderr, Middle: middle, FirstHand: first}
-	var document, packages, columns string
+	out := figures.Output{Script: "script/bench-ci"}
+	out.Flags(flag.CommandLine)
+	var packages, columns string
 	var render bool
 	flag.StringVar(&o.Checkout, "checkout", "", "the `repository` whose last commit is built")
 	flag.StringVar(&o.Buildsys, "buildsys", "", "the buildsys `program`")
@@ -54,8 +57,6 @@ func run(ctx context.Context) error {
 	flag.StringVar(&columns, "columns", "", "measure only `these` of layers and buildsys again")
 	flag.IntVar(&o.Weight, "weight", 0,
 		"cpu.shares of all that is measured, together (control groups v1)")
-	flag.StringVar(&document, "document", "",
-		"Markdown `file` that gets the table, between its lines "+begin+" and "+end)
 	flag.BoolVar(&render, "render", false, "measure nothing: make the table from -results")
 	flag.Parse()
 	if packages != "" {
@@ -80,30 +81,5 @@ func run(ctx context.Context) error {
 		}
 		return err
 	}
-	if document == "" {
-		fmt.Print(r.Report())
-		return nil
-	}
-	return replaceBetween(document, r.Report())
-}
-
-// begin and end enclose the part that this program writes in a document otherwise written by
-// people.
-const (
-	begin = "<!-- begin: script/bench-ci --write -->"
-	end   = "<!-- end: script/bench-ci --write -->"
-)
-
-func replaceBetween(path, text string) error {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	above, rest, found := strings.Cut(string(data), begin+"\n")
-	_, below, closed := strings.Cut(rest, end+"\n")
-	if !found || !closed {
-		return fmt.Errorf("%s lacks the lines %s and %s", path, begin, end)
-	}
-	return os.WriteFile(path, []byte(above+begin+"\n\n"+strings.TrimSpace(text)+"\n\n"+end+"\n"+below),
-		0o644)
+	return out.Write(ctx, os.Stdout, r.Report(), figures.Run{})
 }

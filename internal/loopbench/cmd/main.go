@@ -7,14 +7,10 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"regexp"
-	"strings"
 	"syscall"
-	"time"
 
-	"buildsys/internal/buildtest"
 	"buildsys/internal/figures"
 	"buildsys/internal/loopbench"
 )
@@ -31,12 +27,12 @@ func main() {
 
 func run(ctx context.Context) error {
 	o := loopbench.Options{Log: os.Stderr}
-	var history string
+	out := figures.Output{Script: "script/bench-loop"}
+	out.Flags(flag.CommandLine)
 	flag.StringVar(&o.Checkout, "checkout", "", "the `repository` whose last commit is built")
 	flag.StringVar(&o.Buildsys, "buildsys", "", "the buildsys `program`")
 	flag.StringVar(&o.Lookaside, "lookaside", "", "`directory` that has the sources")
 	flag.StringVar(&o.Work, "work", "", "`directory` to work in; it is emptied")
-	flag.StringVar(&history, "history", "", "`file` that gets the figures")
 	flag.IntVar(&o.Rounds, "rounds", 3, "repetitions")
 	flag.Func("cases", "only cases of the image whose name matches the `regexp`", compiled(&o.Cases))
 	flag.Func("packages", "only packages whose name matches the `regexp`", compiled(&o.Packages))
@@ -45,33 +41,11 @@ func run(ctx context.Context) error {
 		return errors.New("needs -checkout, -buildsys and -work; use script/bench-loop")
 	}
 	r, err := loopbench.Run(ctx, o)
-	fmt.Print(r.Report()) // what there is, if it was stopped
-	if err != nil || history == "" {
-		return err
-	}
-	return keep(ctx, o.Checkout, history, r)
-}
-
-// keep adds the figures to the file, and prints what is worse than before.
-func keep(ctx context.Context, checkout, history string, r loopbench.Results) error {
-	commit, err := exec.CommandContext(ctx, "git", "-C", checkout, "rev-parse", "--short=8",
-		"HEAD").Output()
 	if err != nil {
+		fmt.Print(r.Report()) // what there is; no document is changed
 		return err
 	}
-	all, quiet := r.Figures()
-	changes, err := figures.Append(history, figures.Run{Date: time.Now(),
-		Commit: strings.TrimSpace(string(commit)), Machine: buildtest.Hardware(), Quiet: quiet,
-		Figures: all})
-	if err != nil {
-		return err
-	}
-	for _, c := range changes {
-		if c.Worse() {
-			fmt.Printf("\nWORSE: %v\n", c)
-		}
-	}
-	return nil
+	return out.Write(ctx, os.Stdout, r.Report(), r.Figures())
 }
 
 // compiled returns a flag's function that sets a regular expression.
