@@ -34,10 +34,12 @@ func TestReport(t *testing.T) {
 		"musl, one file, local":     {{wall: 5, cpu: 4, busy: 0.5}},
 	}}
 	text := r.Report()
-	for _, want := range []string{"medians of 3 rounds. a machine.\n", "| nothing changed | 0.05 | 0.06 |\n",
+	for _, want := range []string{
+		"medians of 3 rounds. a machine.\n", "| nothing changed | 0.05 | 0.06 |\n",
 		"The machine was not quiet: others kept up to 0.5 processors busy.\n",
 		"| musl | without | 20.0 s (40.0 s; 1.00) | | | |\n",
-		"| musl | local | | 5.0 s (4.0 s; 0.25) | | |\n"} {
+		"| musl | local | | 5.0 s (4.0 s; 0.25) | | |\n",
+	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
