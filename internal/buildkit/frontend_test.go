@@ -4,6 +4,8 @@ package buildkit
 
 import (
 	"fmt"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -109,6 +111,12 @@ func TestOutputsAreNotCopied(t *testing.T) {
 			false},
 		"two copies":        {testRecipe + end + "COPY --from=build /output/a /b\n", false},
 		"of the whole root": {testRecipe + strings.ReplaceAll(end, "/output/", "/"), false},
+		"a socket": {strings.ReplaceAll(testRecipe, "RUN",
+			"RUN --mount=type=ssh,id=a,target=/host/socket") + end, true},
+		"a secret": {strings.ReplaceAll(testRecipe, "RUN",
+			"RUN --mount=type=secret,id=a,target=/host/key") + end, true},
+		"a socket there": {strings.ReplaceAll(testRecipe, "RUN",
+			"RUN --mount=type=ssh,id=a,target=/output") + end, false},
 		"mounted there already": {strings.ReplaceAll(testRecipe, "RUN",
 			"RUN --mount=type=tmpfs,target=/output") + end, false},
 	}
@@ -124,6 +132,31 @@ func TestOutputsAreNotCopied(t *testing.T) {
 				t.Errorf("a copy: %v, want %v\n%s", copies, !test.direct, text)
 			}
 		})
+	}
+}
+
+// TestRecipesOutputsAreNotCopied checks the recipes themselves: a step that copied its outputs would
+// have the engine look through the whole SDK, and keep 2 MB about it in its database.
+func TestRecipesOutputsAreNotCopied(t *testing.T) {
+	for file, targets := range map[string][]string{
+		"../../Dockerfile":          {"package", "modules", "go", "kit"},
+		"../../twoliter/Dockerfile": {"package", "modules"},
+	} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = append([]byte("ARG SDK\n"), text...) // that of Twoliter stands after the other's first lines
+		contexts := map[string]plan.Context{}
+		for _, m := range regexp.MustCompile(`from=buildsys\.invalid/(\w+)`).FindAllSubmatch(text, -1) {
+			contexts[string(m[1])] = plan.Context{}
+		}
+		for _, target := range targets {
+			def := definition(t, plan.Solve{Name: "a", Target: target, Dockerfile: text, Contexts: contexts})
+			if text := describe(t, def); !strings.Contains(text, " /output=-1>") {
+				t.Errorf("%s, target %s: no mount at /output:\n%s", file, target, text)
+			}
+		}
 	}
 }
 

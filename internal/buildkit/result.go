@@ -83,7 +83,7 @@ func mountOutput(op *pb.Op, output int64, isSource func(digest string) bool) boo
 		switch {
 		case dest == "/":
 			root = m
-		case dest == outputDir || m.GetOutput() != int64(pb.SkipOutput):
+		case dest == outputDir || m.GetOutput() != int64(pb.SkipOutput) && !leavesNothing(m):
 			return false
 		}
 	}
@@ -96,6 +96,12 @@ func mountOutput(op *pb.Op, output int64, isSource func(digest string) bool) boo
 	exec.Mounts = append(exec.Mounts, &pb.Mount{Input: int64(pb.Empty), Dest: outputDir,
 		Output: output + 1, MountType: pb.MountType_BIND})
 	return true
+}
+
+// leavesNothing reports whether a mount is of a kind that has no output. Definitions say 0 for their
+// output, which is that of another mount.
+func leavesNothing(m *pb.Mount) bool {
+	return m.GetMountType() == pb.MountType_SECRET || m.GetMountType() == pb.MountType_SSH
 }
 
 // replaceEnd returns the definition with the changed operation ran as its end, and without copied.
