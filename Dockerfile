@@ -51,6 +51,8 @@ COPY --from=rpmbuild /output/ /
 
 
 # ---- target `variant`: the disk image of one variant ----------------------------------------------------------------
+# Contexts: recipe, rpms, image, and
+#   buildsys.invalid/kmod-kit  what the target `kmod-kit` made for the variant, if anything
 
 FROM ${SDK} AS imgbuild
 USER root
@@ -81,9 +83,33 @@ ARG VARY
 RUN --mount=from=buildsys.invalid/recipe,target=/host/recipe \
     --mount=from=buildsys.invalid/rpms,target=/host/rpms \
     --mount=from=buildsys.invalid/image,target=/host/image \
+    --mount=from=buildsys.invalid/kmod-kit,target=/host/kmod-kit \
     bash /host/recipe/tools/image/build-variant
 
 FROM imgbuild AS unfinished
+
+
+# ---- target `kmod-kit`: the kmod kit of one variant, which needs only the kernel of what its image is made of ---------------
+# Contexts: recipe, and
+#   buildsys.invalid/rpms      <package>/*.rpm for each package that seems to make the archive of a kernel
+
+FROM ${SDK} AS kmodkitbuild
+USER root
+ARG ARCH
+ARG VARIANT
+ARG VERSION_ID
+# What the names of the kernel's RPMs begin with, without the OS prefix: patterns, separated by spaces.
+ARG KERNELS
+# Given only for trees written for Twoliter: the directory of the SDK image with the compiler, for the kit.
+ARG TOOLCHAIN_DIR
+# Given only by `build-variant --verify-reproducible`, as to packages.
+ARG VARY
+RUN --mount=from=buildsys.invalid/recipe,target=/host/recipe \
+    --mount=from=buildsys.invalid/rpms,target=/host/rpms \
+    bash /host/recipe/tools/kmodkit/build-kmod-kit
+
+FROM scratch AS kmod-kit
+COPY --from=kmodkitbuild /output/ /
 
 
 # ---- target `repack`: the disk image of one variant from an earlier one ----------------------------------------------

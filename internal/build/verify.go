@@ -46,12 +46,11 @@ func (*IrreproducibleError) ErrorKind() errkind.Kind { return errkind.Integrity 
 // are in place. It keeps both builds if they differ.
 func (s *Session) verify(ctx context.Context, e *engineLink, p plan.Plan, want Request,
 	keyed sdk.Digests) ([]Comparison, error) {
-	first := requested(p, want)
-	second := again(p, first, s.builds)
-	for _, step := range first { // what an earlier run left must not pass for this one's
-		if err := s.builds(step).Remove(); err != nil {
-			return nil, errkind.BadEnvironment(err)
-		}
+	kmodKits, first := requested(p, want)
+	second := again(p, slices.Concat(kmodKits, first), s.builds)
+	// What an earlier run left must not pass for this one's.
+	if err := s.removeBuilds(kmodKits, first); err != nil {
+		return nil, err
 	}
 	_, failed := s.runSteps(ctx, e, second, stepsOptions{second: true, keyed: keyed})
 	if failed != nil && (ctx.Err() != nil || errors.Is(failed, sdk.ErrChanged)) {
@@ -59,7 +58,7 @@ func (s *Session) verify(ctx context.Context, e *engineLink, p plan.Plan, want R
 	}
 	var all []Comparison
 	var different []string
-	for i, step := range second.Steps {
+	for i, step := range second.Steps[len(kmodKits):] {
 		if _, err := os.Stat(step.Out); errors.Is(err, fs.ErrNotExist) {
 			continue // its build failed, and was reported
 		}
@@ -72,17 +71,32 @@ func (s *Session) verify(ctx context.Context, e *engineLink, p plan.Plan, want R
 			different = append(different, step.Name)
 		}
 	}
+	if err := s.removeBuilds(kmodKits); err != nil { // the images have them
+		return all, err
+	}
 	if failed != nil || len(different) == 0 {
 		return all, failed
 	}
 	return all, &IrreproducibleError{different, len(first), first[0].Kind}
 }
 
-// requested returns the requested steps of a plan, without what they need.
-func requested(p plan.Plan, want Request) []plan.Step {
-	var steps []plan.Step
+// removeBuilds removes what is kept of two builds of steps.
+func (s *Session) removeBuilds(steps ...[]plan.Step) error {
+	for _, step := range slices.Concat(steps...) {
+		if err := s.builds(step).Remove(); err != nil {
+			return errkind.BadEnvironment(err)
+		}
+	}
+	return nil
+}
+
+// requested returns the requested steps of a plan, without what they need, and the steps of the
+// kmod kits that are among the outputs of those.
+func requested(p plan.Plan, want Request) (kmodKits, steps []plan.Step) {
 	for _, step := range p.Steps {
 		switch step.Kind {
+		case plan.KmodKit:
+			kmodKits = append(kmodKits, step)
 		case plan.Variant, plan.Kit:
 			steps = append(steps, step)
 		case plan.Package:
@@ -91,18 +105,28 @@ func requested(p plan.Plan, want Request) []plan.Step {
 			}
 		}
 	}
-	return steps
+	return kmodKits, steps
 }
 
 // again returns the plan of the second builds: only the given steps, all at once, as what they need
-// is in place.
+// is in place. But images see the second builds of kmod kits, which come before them.
 func again(p plan.Plan, steps []plan.Step, builds func(plan.Step) builddir.Builds) plan.Plan {
 	second := plan.Plan{Arch: p.Arch, Packages: p.Packages}
-	for _, s := range steps {
-		s.Out = builds(s).Second()
+	for i, s := range steps {
 		s.ID = "second-build/" + s.Name
+		if s.Kind == plan.KmodKit {
+			s.ID = "second-build/" + string(s.Kind) + "-" + s.Name
+		}
 		s.Solve = p.SolveOf(s)
 		s.Uses, s.Waits = graph.Set{}, nil
+		for k, kit := range steps[:i] {
+			if c := s.Solve.Contexts[string(plan.KmodKit)]; len(c.Top) > 0 && c.Top[0].Host == kit.Out {
+				c.Top = []*plan.Dir{{Name: kit.Name, Host: builds(kit).Second(), Step: k}}
+				s.Solve.Contexts[string(plan.KmodKit)] = c // the map is a copy
+				s.Uses, s.Waits = graph.SetOf(k), []int{k}
+			}
+		}
+		s.Out = builds(s).Second()
 		s.Link = ""
 		s.Solve.Fresh = true
 		s.Solve.Args = maps.Clone(s.Solve.Args)
@@ -118,6 +142,8 @@ func (s *Session) builds(step plan.Step) builddir.Builds {
 	switch step.Kind {
 	case plan.Variant: // as below build/images
 		name = s.c.Arch + "-" + name
+	case plan.KmodKit:
+		name = "kmod-kit-" + s.c.Arch + "-" + name
 	case plan.Kit: // a package may have the same name
 		name = "kit-" + name
 	}

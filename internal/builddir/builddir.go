@@ -43,6 +43,12 @@ func (d Dir) Images(variant string) string {
 	return filepath.Join(d.Root, "images", d.Arch+"-"+variant)
 }
 
+// KmodKit returns the directory in which the kmod kit of a variant is packed, apart from its
+// images.
+func (d Dir) KmodKit(variant string) string {
+	return filepath.Join(d.Root, "kmod-kits", d.Arch, variant)
+}
+
 // Kit returns the directory of a kit's repository: Packages/<package>/*.rpm and repodata/.
 func (d Dir) Kit(kit string) string { return filepath.Join(d.Root, "kits", d.Arch, kit) }
 

@@ -18,6 +18,9 @@ const (
 	Changed Kind = "changed"
 )
 
+// kmodKitLabel is the label of the kmod kit that an image's step sees.
+const kmodKitLabel = "kmod-kit"
+
 // Change is one input in which two transcripts differ.
 type Change struct {
 	Kind Kind `json:"kind"`
@@ -34,6 +37,7 @@ type Change struct {
 // values may change. Other labels have none.
 var identifying = map[string]int{
 	"file": 2, "arg": 1, "external": 2, "link": 2, "dir": 2, packageLabel: 1, "modules": 1,
+	kmodKitLabel: 1,
 }
 
 // Diff returns the inputs in which two transcripts differ: those that changed or were removed in
@@ -131,6 +135,8 @@ func (c Change) String() string {
 		return c.dependency("dependency " + c.Name)
 	case "modules":
 		return c.dependency("bundled modules")
+	case kmodKitLabel:
+		return c.dependency("the kmod kit")
 	case packagesLabel: // the packages behind the digest are unknown
 		return "its dependencies changed"
 	case "link":

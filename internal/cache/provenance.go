@@ -122,8 +122,8 @@ func (p *externalParameters) read(words []string) (dep resource, ok bool) {
 		return on(word(1)+"/"+word(2), "sha512", word(3))
 	case packagesLabel:
 		return on(packagesLabel, "buildsysPackages", word(1))
-	case "modules":
-		return on("modules/"+word(1), "buildsysContent", word(2))
+	case "modules", kmodKitLabel:
+		return on(words[0]+"/"+word(1), "buildsysContent", word(2))
 	case "link", "dir", "ignore": // names in a context, without bytes: the action ID covers them
 	}
 	return resource{}, false

@@ -82,7 +82,7 @@ func dockerfile(p plan.Plan) (string, error) {
 	for _, step := range p.Steps {
 		b.WriteString("RUN")
 		for _, name := range slices.Sorted(maps.Keys(step.Solve.Contexts)) {
-			if name != "rpms" { // the RUNs before have put them in place
+			if !before(name) {
 				fmt.Fprintf(&b, " --mount=source=%s,target=/host/%s", contextDir(step, name), name)
 			}
 		}
@@ -97,6 +97,8 @@ func dockerfile(p plan.Plan) (string, error) {
 		case plan.Package:
 			fmt.Fprintf(&b, "package/build-rpm && mkdir -p /host/rpms/%s && mv /output/* "+
 				"/host/rpms/%[1]s/ && rm -rf /home/builder/rpmbuild /var/cache/dnf /tmp/*\n", step.Name)
+		case plan.KmodKit:
+			b.WriteString("kmodkit/build-kmod-kit && mkdir -p /host && mv /output /host/kmod-kit\n")
 		case plan.Variant:
 			b.WriteString("image/build-variant\n")
 		default:
@@ -105,6 +107,9 @@ func dockerfile(p plan.Plan) (string, error) {
 	}
 	return b.String(), nil
 }
+
+// before reports whether the RUNs before have put what is in a context in place.
+func before(context string) bool { return context == "rpms" || context == string(plan.KmodKit) }
 
 // contextDir returns the directory in the build's context for one context of a step. All packages
 // share their recipe.
@@ -123,7 +128,7 @@ func writeContext(p plan.Plan, dir string) error {
 	}
 	for _, step := range p.Steps {
 		for name, c := range step.Solve.Contexts {
-			if name == "rpms" {
+			if before(name) {
 				continue
 			}
 			at := filepath.Join(dir, filepath.FromSlash(contextDir(step, name)))

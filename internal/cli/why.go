@@ -3,15 +3,20 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"buildsys/internal/cache"
 	"buildsys/internal/errkind"
 	"buildsys/internal/executor"
+	"buildsys/internal/plan"
 	"buildsys/internal/progress"
+	"buildsys/internal/workspace"
 )
 
 func newWhyCommand(a *app) *cobra.Command {
@@ -23,8 +28,9 @@ func newWhyCommand(a *app) *cobra.Command {
 		Long: `Compares what the outputs of a package, a kit or a variant were made from with
 what they would be made from now. If a dependency would be built first, its
 reasons follow. A name that several have is written package/NAME, kit/NAME or
-variant/NAME. Without a name it is about the package, kit or variant of the
-directory, else the variant of the settings.
+variant/NAME; kmod-kit/NAME is the kmod kit of a variant. Without a name it is
+about the package, kit or variant of the directory, else the variant of the
+settings.
 
 With --grew it explains why the second of two images takes more space than the
 first, or less: by how much each package, with which files, and what had changed
@@ -40,7 +46,7 @@ in what that package was made from. Images are named as for "buildsys image".`,
 			if len(names) > 1 {
 				return errkind.Usagef("why is about one name; with --grew about two images")
 			}
-			forecast, err := a.foresee(cmd.Context(), names, false)
+			forecast, err := a.foreseeOne(cmd.Context(), names)
 			if err != nil {
 				return err
 			}
@@ -56,6 +62,30 @@ in what that package was made from. Images are named as for "buildsys image".`,
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document: the step last, before it "+
 		"the dependencies that would be built; and why it was built last")
 	return cmd
+}
+
+// foreseeOne is foresee for at most one name, with its step as the last. kmod-kit/NAME is the step
+// of a variant's kmod kit.
+func (a *app) foreseeOne(ctx context.Context, names []string) ([]executor.Forecast, error) {
+	variant, ok := "", false
+	if len(names) == 1 {
+		variant, ok = strings.CutPrefix(names[0], string(plan.KmodKit)+"/")
+	}
+	if !ok {
+		return a.foresee(ctx, names, false)
+	}
+	of := workspace.Target{Kind: workspace.VariantKind, Name: variant}
+	forecast, err := a.foresee(ctx, []string{of.String()}, false)
+	if err != nil {
+		return nil, err
+	}
+	at := slices.IndexFunc(forecast, func(f executor.Forecast) bool { return f.Step.ID == names[0] })
+	if at < 0 {
+		return nil, errkind.Usagef("no step packs the kmod kit of variant %s apart from its image: "+
+			"none of its packages looks like a kernel with an archive for modules, or its features or "+
+			"recipe exclude it", variant)
+	}
+	return forecast[:at+1], nil
 }
 
 // whyJSON returns the document of why: the last forecast, and those of the dependencies that cause

@@ -26,12 +26,16 @@ func (u *Units) Add(variant string, p plan.Plan, cost func(plan.Step) time.Durat
 		u.seen = map[string]int{}
 	}
 	keys := make([]string, len(p.Steps)) // stepKey of each step
-	units := make([]int, len(p.Steps))   // unit of each step; -1 for one that is part of its package
-	bundled := map[int]time.Duration{}   // cost of those that are part of a package
+	units := make([]int, len(p.Steps))   // unit of each step; -1 for one that is part of another's
+	parts := map[int]Unit{}              // those, with what they wait for themselves
 	for i, step := range p.Steps {
 		keys[i], units[i] = stepKey(p.Arch, step, keys), -1
-		if step.Kind == plan.Modules {
-			bundled[i] = cost(step)
+		if step.Kind == plan.Modules || step.Kind == plan.KmodKit {
+			part := Unit{Cost: cost(step)}
+			for _, dep := range step.Waits {
+				part.Deps = append(part.Deps, units[dep])
+			}
+			parts[i] = part
 			continue
 		}
 		if n, ok := u.seen[keys[i]]; ok {
@@ -44,7 +48,8 @@ func (u *Units) Add(variant string, p plan.Plan, cost func(plan.Step) time.Durat
 			if units[dep] >= 0 {
 				one.Deps = append(one.Deps, units[dep])
 			} else {
-				one.Cost += bundled[dep]
+				one.Cost += parts[dep].Cost
+				one.Deps = append(one.Deps, parts[dep].Deps...)
 			}
 		}
 		units[i] = len(u.All)

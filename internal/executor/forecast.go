@@ -70,8 +70,8 @@ func (a After) Names() iter.Seq[string] {
 func (a After) has(c cache.Change, names map[string]int) bool {
 	kind := plan.Package
 	switch c.Label {
-	case "modules":
-		kind = plan.Modules
+	case "modules", string(plan.KmodKit):
+		kind = plan.Kind(c.Label)
 	case "packages": // nothing tells which
 		return a.Len() > 0
 	case "rpms":

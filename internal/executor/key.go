@@ -62,7 +62,7 @@ func writeKey(t *cache.Transcript, s plan.Step, arch string, c *Cache, made *led
 			t.AddPackages(node)
 		}
 		for _, dir := range slices.Concat(context.Dirs, context.Top) {
-			t.AddWords("modules", made.made[dir.Step].pkg.Words())
+			t.AddWords(dirLabel(name), made.made[dir.Step].pkg.Words())
 		}
 		for _, dir := range context.Made {
 			t.Add("dir", name, dir)
@@ -72,6 +72,14 @@ func writeKey(t *cache.Transcript, s plan.Step, arch string, c *Cache, made *led
 		}
 	}
 	return nil
+}
+
+// dirLabel returns the label of the lines with what the directories of a context have.
+func dirLabel(context string) string {
+	if context == string(plan.KmodKit) {
+		return context
+	}
+	return "modules"
 }
 
 func addFile(t *cache.Transcript, context string, f plan.File,

@@ -50,10 +50,11 @@ func sortFiles(files []File) {
 // images.
 var recipeDirs = map[string][]string{
 	string(Package): {macrosDir, "tools/lib", "tools/package"},
-	string(Variant): {macrosDir, "tools/disk", "tools/image", "tools/lib"},
+	string(Variant): {macrosDir, "tools/disk", "tools/image", "tools/kmodkit", "tools/lib"},
 	string(Repack):  {"tools/disk", "tools/lib", "tools/repack"},
 	string(Modules): {"tools/lib", "tools/modules"},
 	string(Kit):     {"tools/kit", "tools/lib"},
+	string(KmodKit): {"tools/kmodkit", "tools/lib"},
 	goTarget:        {"tools/go"},
 }
 

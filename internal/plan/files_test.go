@@ -3,6 +3,7 @@
 package plan
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -16,7 +17,11 @@ import (
 // TestNewRecipeFile checks that a file added to a directory of the recipe changes what every step
 // of the targets that use the directory sees, and nothing else.
 func TestNewRecipeFile(t *testing.T) {
-	files := kitTree()
+	files := kernelTree()
+	maps.Copy(files, kitTree())
+	for _, name := range []string{"Dockerfile", "variants/qemu-dev/Cargo.toml"} {
+		files[name] = kernelTree()[name]
+	}
 	app := files["packages/app/Cargo.toml"]
 	const deps = "[build-dependencies]"
 	app.Data = []byte(strings.Replace(string(app.Data), deps, "bundle-modules = [\"go\"]\n"+deps, 1))
@@ -31,8 +36,9 @@ func TestNewRecipeFile(t *testing.T) {
 		"tools/kit/new":     "kit",
 		"tools/modules/new": "modules",
 		"tools/go/new":      "go",
-		"tools/lib/new":     "kit modules package repack variant",
-		"tools/lib/a/new":   "kit modules package repack variant",
+		"tools/kmodkit/new": "kmod-kit variant",
+		"tools/lib/new":     "kit kmod-kit modules package repack variant",
+		"tools/lib/a/new":   "kit kmod-kit modules package repack variant",
 		"macros/new":        "package variant",
 		"macros/x86_64":     "package variant",
 		"macros/aarch64":    "",

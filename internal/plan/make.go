@@ -17,7 +17,7 @@ import (
 func Make(ws *workspace.Workspace, ours *workspace.Recipe, r Request) (Plan, error) {
 	m := &maker{ws: ws, ours: ours, r: r, graph: ws.Graph(), plan: Plan{Arch: r.Arch,
 		Variant: r.Variant, Packages: map[string]bool{}, Own: ours.Own != nil}, used: map[string]uses{},
-		secrets: newSecrets(ws.FS)}
+		secrets: newSecrets(ws.FS), kmodKit: -1}
 	for name := range ws.Packages {
 		m.plan.Packages[name] = true
 	}
@@ -40,6 +40,7 @@ type maker struct {
 	modules   map[string]int // package -> index of the step that bundles its Go modules
 	vendors   map[string]int // package -> index of the step that vendors those of its own code
 	first     int            // index of the first package step
+	kmodKit   int            // index of the step that packs the kmod kit, or -1
 	externals externals
 	used      map[string]uses // by package
 	secrets   *secrets
@@ -62,7 +63,7 @@ func (m *maker) addAll() error {
 		return err
 	}
 	order := m.graph.Order(wanted)
-	m.plan.Steps = make([]Step, 0, len(order)+1)
+	m.plan.Steps = make([]Step, 0, len(order)+2)
 	if err := m.addPackages(order); err != nil {
 		return err
 	}
@@ -73,9 +74,18 @@ func (m *maker) addAll() error {
 		}
 	}
 	if m.r.Image { // the variant's closure has all packages
-		return m.add(m.recipe.imageStep(m.variant, all))
+		return m.addImage(all)
 	}
 	return nil
+}
+
+// addImage adds the step of the variant's image, and before it that of its kmod kit.
+func (m *maker) addImage(packages graph.Set) error {
+	if kit, ok := m.recipe.kmodKitStep(m.variant, packages); ok {
+		m.kmodKit = len(m.plan.Steps)
+		m.put(kit)
+	}
+	return m.add(m.recipe.imageStep(m.variant, packages))
 }
 
 // findVariant sets the variant of the request. It refuses an image if the variant does not support

@@ -96,11 +96,17 @@ func mustMake(t *testing.T, files fstest.MapFS, r Request) Plan {
 
 func try(t *testing.T, files fstest.MapFS, r Request) (Plan, error) {
 	t.Helper()
+	return tryWith(t, files, r, "")
+}
+
+// tryWith is try with parts of the Dockerfile of the recipes inside.
+func tryWith(t *testing.T, files fstest.MapFS, r Request, parts string) (Plan, error) {
+	t.Helper()
 	ws, err := workspace.LoadFS("/tree", files)
 	if err != nil {
 		t.Fatal(err)
 	}
-	inside := &fstest.MapFile{Data: []byte("# buildsys-recipe: 2\n")}
+	inside := &fstest.MapFile{Data: []byte("# buildsys-recipe: 2\n" + parts)}
 	recipe, err := ws.Recipe(fstest.MapFS{"Dockerfile": inside, "twoliter/Dockerfile": {},
 		"macros/shared":                    {Data: []byte("native")},
 		"tools/package/build-rpm":          {Data: []byte("native")},

@@ -21,6 +21,7 @@ func (n *native) imageStep(v *workspace.Variant, packages graph.Set) (Step, erro
 	s.Uses = packages
 	s.Solve.Args["PACKAGES"] = strings.Join(v.IncludedPackages, " ")
 	s.Solve.Contexts["rpms"] = n.m.rpmsContext(packages)
+	n.addKmodKit(&s)
 	return s, nil
 }
 

@@ -116,6 +116,8 @@ func (o *own) imageStep(v *workspace.Variant, packages graph.Set) (s Step, err e
 	return s, err
 }
 
+func (*own) kmodKitStep(*workspace.Variant, graph.Set) (Step, bool) { return Step{}, false }
+
 func (*own) repackStep(v *workspace.Variant, _ RepackSource) (Step, error) {
 	return Step{}, &RequestError{What: "variant " + v.Name, Why: "images of " + ownWhat +
 		" cannot be repacked: only the Dockerfile knows their partition layout"}

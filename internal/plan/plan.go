@@ -42,10 +42,12 @@ const (
 	Modules Kind = "modules" // has the name of the package that it is for
 	Repack  Kind = "repack"  // has the name of the variant
 	Kit     Kind = "kit"
+	KmodKit Kind = "kmod-kit" // has the name of the variant; also that of its context
 )
 
 // Step is one BuildKit build: the RPMs of one package, the Go modules bundled for one package, the
-// repository of one kit, or the images of one variant, from RPMs or from earlier images.
+// repository of one kit, the kmod kit of one variant, or its images, from RPMs or from earlier
+// images.
 type Step struct {
 	ID   string // Kind + "/" + Name: "package/bash"
 	Kind Kind

@@ -18,6 +18,9 @@ import (
 type recipe interface {
 	// packageStep makes the RPMs of a package. needs are the steps of the packages it waits for.
 	packageStep(pkg *workspace.Package, needs graph.Set) (Step, error)
+	// kmodKitStep packs the kmod kit of a variant whose image is made from the RPMs of packages. ok is
+	// false if the image's step does that.
+	kmodKitStep(v *workspace.Variant, packages graph.Set) (s Step, ok bool)
 	// imageStep makes the images of a variant from the RPMs of packages, given by their steps.
 	imageStep(v *workspace.Variant, packages graph.Set) (Step, error)
 	// repackStep makes the images of a variant from earlier ones.

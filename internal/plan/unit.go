@@ -9,14 +9,15 @@ import (
 	"buildsys/internal/graph"
 )
 
-// Unit returns the plan of the last step of p alone, with the step that bundles its Go modules. All
-// other steps that these use are Given. A plan for one package or one image ends with its step.
+// Unit returns the plan of the last step of p alone, with the step that bundles its Go modules or
+// packs its kmod kit. All other steps that these use are Given. A plan for one package or one image
+// ends with its step.
 func (p Plan) Unit() Plan {
 	end := len(p.Steps) - 1
 	last := p.Steps[end]
 	own := graph.SetOf(end)
-	for _, d := range last.Waits { // only this step uses its modules
-		if p.Steps[d].forPackage(last.Name) {
+	for _, d := range last.Waits { // only this step uses its modules or its kmod kit
+		if p.Steps[d].isPartOf(last) {
 			own = own.Union(graph.SetOf(d))
 		}
 	}

@@ -247,7 +247,14 @@ func (m *maker) bundleSolve(name string, archives []File, proxies []*Dir) Solve 
 	}
 }
 
-// forPackage reports whether a step makes Go modules for a package alone.
-func (s Step) forPackage(name string) bool {
-	return s.Kind == Modules && (s.Name == name || s.Name == name+vendorSuffix)
+// isPartOf reports whether a step makes something for one other step alone, which has no crate of
+// its own: Go modules for a package, the kmod kit for an image.
+func (s Step) isPartOf(other Step) bool {
+	switch s.Kind {
+	case Modules:
+		return s.Name == other.Name || s.Name == other.Name+vendorSuffix
+	case KmodKit:
+		return other.Kind == Variant
+	}
+	return false
 }
