@@ -139,9 +139,10 @@ FROM imgrepack AS unfinished
 
 
 # ---- targets `variant` and `repack`: signatures, and the disks of signed images --------------------------------------
-# The stage before is `unfinished`: for signed images it left /state, and else /output with everything. Only `signatures`
-# has the private keys, as secrets, so that they are in no layer and in no argument: those of them that the image is signed with.
-# It sees the few files to sign: no RPM, no image, no disk.
+# The stage before is `unfinished`: for signed images it left /unfinished/state, and else /output with everything. The engine
+# looks through the directory that has the source of a mount, which must not be the root: /unfinished, /signatures.
+# Only `signatures` has the private keys, as secrets, so that they are in no layer and in no argument: those of them that the
+# image is signed with. It sees the few files to sign: no RPM, no image, no disk.
 
 FROM ${SDK} AS signatures
 USER root
@@ -150,12 +151,12 @@ ARG VARIANT
 ARG IMAGE_FORMAT
 RUN --mount=from=buildsys.invalid/recipe,target=/host/recipe \
     --mount=from=buildsys.invalid/image,source=keys,target=/host/keys \
-    --mount=from=unfinished,source=/state/sign,target=/host/sign \
+    --mount=from=unfinished,source=/unfinished/state/sign,target=/host/sign \
     --mount=type=secret,id=code-sign.key,target=/host/secrets/code-sign.key \
     --mount=type=secret,id=config-sign.key,target=/host/secrets/config-sign.key \
     --mount=type=secret,id=shim-sign.key,target=/host/secrets/shim-sign.key \
     --mount=type=secret,id=uki-sign.key,target=/host/secrets/uki-sign.key \
-    bash /host/recipe/tools/disk/sign-boot /host/sign /host/keys /host/secrets /signed
+    bash /host/recipe/tools/disk/sign-boot /host/sign /host/keys /host/secrets /signatures/signed
 
 FROM ${SDK} AS signed
 USER root
@@ -173,8 +174,8 @@ ARG UEFI_SECURE_BOOT
 ARG VARY
 RUN --mount=from=buildsys.invalid/recipe,target=/host/recipe \
     --mount=from=buildsys.invalid/image,target=/host/image \
-    --mount=from=unfinished,source=/state,target=/host/state,rw \
-    --mount=from=signatures,source=/signed,target=/host/signed \
+    --mount=from=unfinished,source=/unfinished/state,target=/host/state,rw \
+    --mount=from=signatures,source=/signatures/signed,target=/host/signed \
     bash /host/recipe/tools/disk/finish-image /host/state /host/signed /host/image/partitions.tsv /output
 
 FROM unfinished AS unsigned

@@ -14,7 +14,7 @@ func TestKeysAreApart(t *testing.T) {
 	want := []string{
 		"from=buildsys.invalid/recipe,target=/host/recipe",
 		"from=buildsys.invalid/image,source=keys,target=/host/keys",
-		"from=unfinished,source=/state/sign,target=/host/sign",
+		"from=unfinished,source=/unfinished/state/sign,target=/host/sign",
 		"type=secret,id=code-sign.key,target=/host/secrets/code-sign.key",
 		"type=secret,id=config-sign.key,target=/host/secrets/config-sign.key",
 		"type=secret,id=shim-sign.key,target=/host/secrets/shim-sign.key",
