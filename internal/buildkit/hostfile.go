@@ -11,6 +11,8 @@ import (
 	"os"
 	"sync"
 	"syscall"
+
+	"buildsys/internal/confined"
 )
 
 // fileID distinguishes the states of a host file.
@@ -44,9 +46,9 @@ func identify(f *os.File) (fileID, error) {
 	if !ok || !info.Mode().IsRegular() {
 		return fileID{}, fmt.Errorf("is a %s, not a regular file", modeName(info.Mode()))
 	}
+	modified, changed := confined.Times(st)
 	return fileID{
-		dev: uint64(st.Dev), ino: st.Ino, size: st.Size,
-		mtime: st.Mtim.Nano(), ctime: st.Ctim.Nano(),
+		dev: uint64(st.Dev), ino: st.Ino, size: st.Size, mtime: modified, ctime: changed,
 	}, nil
 }
 

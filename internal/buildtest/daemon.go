@@ -159,9 +159,10 @@ func (d *Daemon) Start(t *testing.T) {
 }
 
 // start starts a program, and returns a channel that is closed when it has ended. If the test is
-// killed, the program ends too: the signal comes when the thread that started it ends.
+// killed, the program ends too where the system can do that: the signal comes when the thread that
+// started it ends.
 func start(cmd *exec.Cmd) (ended chan struct{}, err error) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	cmd.SysProcAttr = endsWithUs()
 	started, ended := make(chan error), make(chan struct{})
 	go func() {
 		runtime.LockOSThread()

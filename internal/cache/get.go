@@ -225,12 +225,12 @@ var errNotRegular = errors.New("it is not a regular file")
 // machine.
 func isDamage(err error) bool {
 	for _, one := range []error{errNotRegular, syscall.EIO, syscall.ELOOP, syscall.EISDIR,
-		syscall.ENXIO, syscall.ENODATA, syscall.EBADMSG, syscall.EUCLEAN} {
+		syscall.ENXIO, syscall.ENODATA, syscall.EBADMSG} {
 		if errors.Is(err, one) {
 			return true
 		}
 	}
-	return false
+	return needsRepair(err)
 }
 
 // OpenBlob opens stored bytes for reading. The caller must check their hash, because the disk may

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"buildsys/internal/atomicfile"
+	"buildsys/internal/confined"
 )
 
 // racyWindow is how long a file must be unchanged before its hash is remembered. A file that
@@ -119,8 +120,9 @@ func identify(path string) (fileID, error) {
 	if err := ignoringEINTR(func() error { return syscall.Stat(path, &st) }); err != nil {
 		return fileID{}, &os.PathError{Op: "stat", Path: path, Err: err}
 	}
+	modified, changed := confined.Times(&st)
 	return fileID{
-		size: st.Size, mtime: st.Mtim.Nano(), ctime: st.Ctim.Nano(),
+		size: st.Size, mtime: modified, ctime: changed,
 		dev: uint64(st.Dev), inode: uint64(st.Ino), // the types differ between architectures
 	}, nil
 }

@@ -277,7 +277,7 @@ func (s *Store) blobPath(sum [32]byte) string {
 // If the file system supports it, both files share their bytes until one is changed.
 func copyHashed(to, from *os.File) (size int64, sum [32]byte, err error) {
 	h := sha256.New()
-	if unix.IoctlFileClone(int(to.Fd()), int(from.Fd())) == nil {
+	if clone(to, from) {
 		size, err = io.Copy(h, to)
 	} else {
 		size, err = io.CopyBuffer(struct{ io.Writer }{to}, io.TeeReader(readSide{from}, h),

@@ -168,17 +168,7 @@ func fileSystem(path string) (string, error) {
 	if err := unix.Statfs(path, &st); err != nil {
 		return "", fmt.Errorf("%s: %w", path, err)
 	}
-	if name, ok := magics[int64(st.Type)]; ok {
-		return name, nil
-	}
-	return fmt.Sprintf("a file system of type %#x", st.Type), nil
-}
-
-var magics = map[int64]string{
-	unix.OVERLAYFS_SUPER_MAGIC: "overlay", unix.EXT4_SUPER_MAGIC: "ext4", unix.XFS_SUPER_MAGIC: "xfs",
-	unix.BTRFS_SUPER_MAGIC: "btrfs",
-	unix.TMPFS_MAGIC:       "tmpfs", unix.NFS_SUPER_MAGIC: "nfs", unix.F2FS_SUPER_MAGIC: "f2fs",
-	0x2fc12fc1: "zfs", unix.FUSE_SUPER_MAGIC: "fuse",
+	return kindOf(&st), nil
 }
 
 // places returns the request's places and the engine's own, if that can be seen.
@@ -217,14 +207,14 @@ func disk(p Place) Check {
 		c.Status, c.Detail = Skipped, fmt.Sprintf("%s: %v", at, err)
 		return c
 	}
-	free := int64(st.Bavail) * st.Bsize
+	free := int64(st.Bavail) * int64(st.Bsize) // their types differ between systems
 	c.Detail = fmt.Sprintf("%s: %s free", p.Path, bytesize.Format(free))
 	hasInodes := st.Files > 0 // btrfs and others have no fixed number of inodes
 	if hasInodes {
 		c.Detail += fmt.Sprintf(", %d inodes", st.Ffree)
 	}
 	switch {
-	case st.Flags&unix.ST_RDONLY != 0:
+	case st.Flags&readOnly != 0:
 		c.Status, c.Fix = Failure, "it is on a read-only file system: set another place"
 	case free < p.Min || hasInodes && st.Ffree < minInodes:
 		c.Status = Failure

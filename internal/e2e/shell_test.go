@@ -226,7 +226,7 @@ func (p *terminalRun) resize(rows, columns uint16) {
 
 func (p *terminalRun) modes() unix.Termios {
 	p.t.Helper()
-	modes, err := unix.IoctlGetTermios(int(p.tty.Fd()), unix.TCGETS)
+	modes, err := unix.IoctlGetTermios(int(p.tty.Fd()), getModes)
 	buildtest.Must(p.t, err)
 	return *modes
 }

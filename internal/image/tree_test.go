@@ -173,7 +173,8 @@ func onHost(t *testing.T, dir string) map[string]string {
 			target, err := os.Readlink(path)
 			line += fmt.Sprintf(" -> %s %v", target, err)
 		case unix.S_IFCHR:
-			line += fmt.Sprint(" ", [2]uint32{unix.Major(st.Rdev), unix.Minor(st.Rdev)})
+			line += fmt.Sprint(" ", [2]uint32{unix.Major(uint64(st.Rdev)),
+				unix.Minor(uint64(st.Rdev))})
 		}
 		found[name] = line
 		return nil

@@ -14,7 +14,7 @@ import (
 
 // IsTerminal reports whether a file is a terminal.
 func IsTerminal(f *os.File) bool {
-	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	_, err := unix.IoctlGetTermios(int(f.Fd()), getModes)
 	return err == nil
 }
 
@@ -51,7 +51,7 @@ func echo(fd int, on bool) {
 	if !foreground(fd) {
 		return
 	}
-	modes, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	modes, err := unix.IoctlGetTermios(fd, getModes)
 	if err != nil {
 		return
 	}
@@ -59,7 +59,7 @@ func echo(fd int, on bool) {
 	if on {
 		modes.Lflag |= unix.ECHO
 	}
-	_ = unix.IoctlSetTermios(fd, unix.TCSETS, modes) // only the looks are worse without
+	_ = unix.IoctlSetTermios(fd, setModes, modes) // only the looks are worse without
 }
 
 // guard keeps a terminal in order while rows are shown.

@@ -19,7 +19,7 @@ type qmp struct {
 
 // newQMP makes a connection and returns the file for QEMU.
 func newQMP() (*qmp, *os.File, error) {
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	fds, err := socketpair()
 	if err != nil {
 		return nil, nil, fmt.Errorf("make control socket: %w", err)
 	}
@@ -31,6 +31,19 @@ func newQMP() (*qmp, *os.File, error) {
 		return nil, nil, fmt.Errorf("make control socket: %w", err)
 	}
 	return &qmp{conn: conn, done: make(chan struct{})}, theirs, nil
+}
+
+// socketpair makes two sockets that no child inherits unless it is given them. Not every system can
+// say so in the one call.
+func socketpair() (fds [2]int, err error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	fds, err = syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err == nil {
+		syscall.CloseOnExec(fds[0])
+		syscall.CloseOnExec(fds[1])
+	}
+	return fds, err
 }
 
 // listen negotiates, starts the machine and receives events until QEMU hangs up. A machine that ran

@@ -1,0 +1,10 @@
+// When a file was changed, as macOS says it.
+
+package confined
+
+import "syscall"
+
+// Times returns when the bytes of a file were changed and when anything of it was, in nanoseconds.
+func Times(st *syscall.Stat_t) (modified, changed int64) {
+	return st.Mtimespec.Nano(), st.Ctimespec.Nano()
+}
