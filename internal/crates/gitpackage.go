@@ -16,9 +16,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/BurntSushi/toml"
-
 	"buildsys/internal/safetext"
+	"buildsys/internal/safetoml"
 )
 
 // manifestFile is the name of cargo's manifests.
@@ -168,7 +167,7 @@ func (r *Repo) manifest(dir string) (table, error) {
 	}
 	var m table
 	if text, ok := r.textIn(dir); ok {
-		if _, err := toml.Decode(text, &m); err != nil {
+		if _, err := safetoml.Decode(text, &m); err != nil {
 			return nil, fmt.Errorf("%s: %w", safetext.Line(path.Join(dir, manifestFile)), err)
 		}
 	}
@@ -253,7 +252,7 @@ func (s *manifestSearch) manifest(dir string) error {
 		return fmt.Errorf("the manifests of the repository have more than %d MiB", maxManifests>>20)
 	}
 	var m struct{ Package table }
-	if _, err := toml.Decode(text, &m); err != nil || !ok {
+	if _, err := safetoml.Decode(text, &m); err != nil || !ok {
 		return nil
 	}
 	name, ok := m.Package["name"].(string)

@@ -16,6 +16,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"buildsys/internal/safetext"
+	"buildsys/internal/safetoml"
 )
 
 type table = map[string]any
@@ -34,7 +35,7 @@ func inherits(value any) bool {
 // repository, or nil.
 func normalize(text, dir string, find func(dir string) (table, error)) ([]byte, error) {
 	var m table
-	if _, err := toml.Decode(text, &m); err != nil {
+	if _, err := safetoml.Decode(text, &m); err != nil {
 		return nil, err
 	}
 	n := newNormalizer(tableIn(m, "package"), dir, find)

@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/BurntSushi/toml"
+
+	"buildsys/internal/safetoml"
 )
 
 // MaxSize is the largest TOML file that is read, in bytes. Real manifests take a few KiB.
@@ -48,7 +50,7 @@ func open(file string, data []byte, rules Rules) (*document, *table) {
 	}
 	doc.lines = lines
 	var top any // the decoder would copy its map into one of ours
-	meta, err := toml.Decode(string(data), &top)
+	meta, err := safetoml.Decode(string(data), &top)
 	if err != nil {
 		doc.syntax(err)
 		return doc, nil

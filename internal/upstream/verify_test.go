@@ -57,7 +57,8 @@ func TestSignatures(t *testing.T) {
 	for _, algorithm := range []string{"rsa3072", "ed25519"} {
 		ann := newSigner(t, "ann \x1b[31m<ann@example.org>", algorithm)
 		both := ann.keys()
-		if err := both.Add(t.Context(), "others.gpg", other.run(nil, "--export")); err != nil || both.Len() != 2 {
+		err := both.Add(t.Context(), "others.gpg", other.run(nil, "--export"))
+		if err != nil || both.Len() != 2 {
 			t.Errorf("%d keys, %v", both.Len(), err)
 		}
 		for _, how := range [][]string{{"--detach-sign"}, {"--armor", "--detach-sign"}} {

@@ -1,5 +1,5 @@
-// work_test: what others write does not decide how long reading it takes. Without bounds these tests
-// take hours.
+// work_test: what others write does not decide how long reading it takes. Without bounds these
+// tests take hours.
 
 package upstream
 
