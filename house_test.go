@@ -157,8 +157,8 @@ func noneUnused(t *testing.T, exceptions map[string]string, seen map[string]bool
 
 // TestForbiddenCalls reports time.Sleep, because tests and code wait for an event (need.Until, a
 // channel); in a bubble of synctest time is virtual. It reports fmt.Print outside programs, because
-// packages get writers, and what waits for a pipe in the place of a directory, as OpenRoot and
-// ReadDir do (those of package confined do not).
+// packages get writers, what waits for a pipe in the place of a directory, as OpenRoot and ReadDir
+// do (those of package confined do not), and what decodes TOML without a bound.
 func TestForbiddenCalls(t *testing.T) {
 	for _, f := range goFiles(t) {
 		virtual := slices.ContainsFunc(f.Imports, func(i *ast.ImportSpec) bool {
@@ -181,6 +181,8 @@ func TestForbiddenCalls(t *testing.T) {
 			case slices.Contains(waits, what) && strings.HasPrefix(f.path, "internal/") && !f.isTest() &&
 				!strings.HasPrefix(f.path, "internal/confined/") && !isTool(f.path):
 				t.Errorf("%s:%d: %s waits for a pipe: use package confined", f.path, f.line(call.Pos()), what)
+			case slices.Contains(decodes, what) && !f.isTest() && f.Name.Name != "safetoml":
+				t.Errorf("%s:%d: use safetoml.Decode", f.path, f.line(call.Pos()))
 			case what == "time.Sleep" && !virtual,
 				strings.HasPrefix(what, "fmt.Print") && f.Name.Name != "main" && !f.isTest():
 				t.Errorf("%s:%d: do not use %s here", f.path, f.line(call.Pos()), what)
@@ -192,6 +194,9 @@ func TestForbiddenCalls(t *testing.T) {
 
 // waits are the functions that wait for a pipe in the place of a directory.
 var waits = []string{"os.ReadDir", "fs.ReadDir", "fs.Glob"}
+
+// decodes are the functions that read TOML however deep it is.
+var decodes = []string{"toml.Decode", "toml.Unmarshal", "toml.NewDecoder", "toml.DecodeFile"}
 
 // isTool reports whether a file is of a package for tests and figures.
 func isTool(path string) bool {

@@ -33,11 +33,12 @@ var mayImport = map[string][]string{
 	"dockerfile": {},
 	"git":        {"confined", "safetext"},
 	"graph":      {},
-	"manifest":   {"errkind"},
+	"safetoml":   {},
+	"manifest":   {"errkind", "safetoml"},
 	"pgp":        {},
 	"uefi":       {},
 	"image":      {"confined", "ctxio", "errkind", "manifest", "pgp", "uefi"},
-	"workspace":  {"confined", "errkind", "graph", "manifest"},
+	"workspace":  {"confined", "errkind", "graph", "manifest", "safetoml"},
 	"plan": {
 		"builddir", "confined", "crates", "dockerfile", "errkind", "gomod", "graph", "image",
 		"manifest", "safetext", "workspace",
@@ -62,7 +63,7 @@ var mayImport = map[string][]string{
 	},
 	"archive": {"confined", "ctxio", "errkind"},
 	"gomod":   {"archive"},
-	"crates":  {"archive", "ctxio", "errkind", "safetext"},
+	"crates":  {"archive", "ctxio", "errkind", "safetext", "safetoml"},
 	"fetch": {
 		"archive", "atomicfile", "bytesize", "confined", "crates", "ctxio", "errkind", "git", "gomod",
 		"manifest", "network", "progress", "safetext",
@@ -90,11 +91,11 @@ var mayImport = map[string][]string{
 	"codebuild": {"plan"},
 	"telemetry": {"history", "progress", "report", "safetext"},
 	"report":    {"bytesize", "graph", "history", "progress", "safetext"},
-	"lint":      {"atomicfile", "confined", "errkind", "graph", "manifest", "workspace"},
+	"lint":      {"atomicfile", "confined", "errkind", "graph", "manifest", "safetoml", "workspace"},
 	"scaffold":  {"confined", "errkind", "lint", "manifest", "survey", "workspace"},
 	"settings": {
 		"build", "bytesize", "cachedir", "ciservice", "confined", "engine", "errkind", "manifest",
-		"remote", "sdk", "workspace",
+		"remote", "safetoml", "sdk", "workspace",
 	},
 	"vm": {"confined", "image", "safetext", "uefi"},
 	"cli": {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -155,11 +156,23 @@ func Sync(path string) error {
 // Clean removes all temporary files in dir. Only the sole writer of dir may call it.
 func Clean(dir string) error { return clean(dir, time.Now().Add(time.Hour)) }
 
-var cleaned sync.Map // directories
+// directory is which directory one is. A path alone does not say it: that of a handle is soon
+// another's. Nor do its numbers: those of one that is removed are given again.
+type directory struct {
+	path       string
+	dev, inode uint64
+}
+
+var cleaned sync.Map // of directory
 
 // cleanOnce removes what killed writers left in dir. It ignores failures, which cost only space.
 func cleanOnce(dir string) {
-	if _, done := cleaned.LoadOrStore(dir, true); !done {
+	var st syscall.Stat_t
+	if syscall.Stat(dir, &st) != nil {
+		return
+	}
+	is := directory{dir, uint64(st.Dev), uint64(st.Ino)} // the types differ between architectures
+	if _, done := cleaned.LoadOrStore(is, true); !done {
 		_ = clean(dir, time.Now().Add(-abandoned))
 	}
 }

@@ -213,6 +213,25 @@ func TestKill(t *testing.T) {
 	}
 }
 
+// A path that was another directory's, as that of a handle may be, is cleaned again.
+func TestCleansWhatAPathLeadsTo(t *testing.T) {
+	yesterday := time.Now().Add(-abandoned - time.Minute)
+	path := filepath.Join(t.TempDir(), "handle")
+	for range 2 {
+		dir := t.TempDir()
+		left := filepath.Join(dir, prefix+"1")
+		if err := errors.Join(os.WriteFile(left, nil, 0o644),
+			os.Chtimes(left, yesterday, yesterday), os.Symlink(dir, path),
+			Replace(filepath.Join(path, "file"), nil, 0o644),
+			os.Remove(path)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Lstat(left); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the file of a killed writer is left: %v", err)
+		}
+	}
+}
+
 // The first use of a directory removes temporary files a day old, and no other files.
 func TestCleans(t *testing.T) {
 	dir := t.TempDir()

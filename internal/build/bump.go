@@ -104,7 +104,7 @@ func (s *Session) bump(ctx context.Context, ws *workspace.Workspace, want Bump,
 	if err != nil {
 		return result, err
 	}
-	prover, err := s.newProver(want.Package, want.Proofs)
+	prover, err := s.newProver(ctx, want.Package, want.Proofs)
 	if err != nil {
 		return result, err
 	}

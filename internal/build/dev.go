@@ -87,7 +87,7 @@ func (s *Session) prepared(ctx context.Context, name string,
 		return errkind.Usagef("the source of %s cannot be unpacked: the Dockerfile of this tree makes "+
 			"RPMs in its own way", name)
 	}
-	unlock, err := builddir.Lock(ctx, s.dir.Lock(), s.waitingFor("working on this checkout"))
+	unlock, err := builddir.Lock(ctx, s.c.Root, s.dir.Lock(), s.waitingFor("working on this checkout"))
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ func (s *Session) rememberImages(p plan.Plan) {
 			continue
 		}
 		before := s.with(s.c.WithVariant(step.Name)).history()
-		err := builddir.Remember(s.dir.State(), step.Name, before, builddir.Placed{
+		err := builddir.Remember(s.c.Root, s.dir.State(), step.Name, before, builddir.Placed{
 			Action: state.Action, At: time.Now()})
 		if err != nil {
 			s.warn(fmt.Sprintf("the image of %s cannot be named later: %v", step.Name, err))

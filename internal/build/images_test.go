@@ -73,7 +73,7 @@ func (m *madeImages) make(variant, id string, hour int) cache.ActionID {
 	m.must(err)
 	m.must(builddir.WriteState("", m.dir.State(), "variant/"+variant, builddir.State{Action: e.Action,
 		Content: e.Content, Transcript: e.Transcript}))
-	m.must(builddir.Remember(m.dir.State(), variant, builddir.History(m.dir.State(), variant),
+	m.must(builddir.Remember("", m.dir.State(), variant, builddir.History(m.dir.State(), variant),
 		builddir.Placed{Action: e.Action, At: time.Date(2030, 5, 1, hour, 0, 0, 0, time.Local)}))
 	return e.Action
 }
@@ -122,7 +122,7 @@ func TestFindImageOfTheCheckout(t *testing.T) {
 	unknown.Add("x", "y")
 	history := builddir.History(m.dir.State(), "v")
 	for _, action := range []cache.ActionID{other, unknown.ID()} {
-		m.must(builddir.Remember(m.dir.State(), "v", history, builddir.Placed{Action: action,
+		m.must(builddir.Remember("", m.dir.State(), "v", history, builddir.Placed{Action: action,
 			At: time.Now()}))
 		if all, err := m.EarlierImages(); err != nil || len(all) != 1 || all[0].Version() != "1.0-aa" {
 			t.Errorf("images %+v, %v", all, err)

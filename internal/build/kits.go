@@ -104,7 +104,7 @@ func (s *Session) packKits(ctx context.Context, names []string) ([]PackedKit, er
 	if err != nil {
 		return nil, err
 	}
-	unlock, err := builddir.Lock(ctx, s.dir.KitsLock(), s.waitingFor("packing kits"))
+	unlock, err := builddir.Lock(ctx, s.c.Root, s.dir.KitsLock(), s.waitingFor("packing kits"))
 	if err != nil {
 		return nil, err
 	}
@@ -130,6 +130,7 @@ func (s *Session) packKit(ctx context.Context, ws *workspace.Workspace, name str
 	p := PackedKit{Name: name, Version: m.Version, Dir: s.dir.KitImage(name)}
 	packed, err := kit.Pack(kit.Repository{
 		Arch:     s.c.Arch,
+		Top:      s.c.Root,
 		Dir:      s.dir.Kit(name),
 		Content:  state.Content.String(),
 		Metadata: m,

@@ -38,19 +38,19 @@ type prover struct {
 	warnings []string
 }
 
-func (s *Session) newProver(name string, want Proofs) (*prover, error) {
+func (s *Session) newProver(ctx context.Context, name string, want Proofs) (*prover, error) {
 	p := &prover{s: s, step: string(plan.Package) + "/" + name, want: want,
 		sums: map[string]*upstream.Sums{}}
 	for _, file := range want.Keys {
 		data, err := confined.Path{Name: file}.Read(upstream.MaxProof)
 		if err == nil {
-			err = p.keys.Add("--key "+file, data)
+			err = p.keys.Add(ctx, "--key "+file, data)
 		}
 		if err != nil {
 			return nil, errkind.Usagef("--key %s: %w", file, err)
 		}
 	}
-	if err := p.addOwnKeys(name); err != nil {
+	if err := p.addOwnKeys(ctx, name); err != nil {
 		return nil, err
 	}
 	if want.Signature != "" && p.keys.Len() == 0 {
@@ -61,7 +61,7 @@ func (s *Session) newProver(name string, want Proofs) (*prover, error) {
 }
 
 // addOwnKeys adds the public keys that the package itself has.
-func (p *prover) addOwnKeys(name string) error {
+func (p *prover) addOwnKeys(ctx context.Context, name string) error {
 	dir := filepath.Join("packages", name)
 	entries, err := confined.ReadDir(os.DirFS(p.s.c.Root), filepath.ToSlash(dir))
 	if err != nil {
@@ -74,7 +74,7 @@ func (p *prover) addOwnKeys(name string) error {
 		at := confined.Path{Root: p.s.c.Root, Name: filepath.Join(dir, e.Name())}
 		data, err := at.Read(upstream.MaxProof)
 		if err == nil && strings.Contains(string(data), "PGP PUBLIC KEY BLOCK") {
-			err = p.keys.Add(at.Name, data)
+			err = p.keys.Add(ctx, at.Name, data)
 			if err != nil {
 				return errkind.Usagef("%s: %w", at.Name, err)
 			}
@@ -192,12 +192,12 @@ func (p *prover) signer(ctx context.Context, file string, signature []byte, unpa
 			return "", err
 		}
 		defer f.Close()
-		return p.keys.Check(f, signature)
+		return p.keys.Check(ctx, f, signature)
 	}
 	r, w := io.Pipe()
 	defer r.Close()
 	go func() { w.CloseWithError(archive.Unpack(ctx, file, w)) }()
-	return p.keys.Check(r, signature)
+	return p.keys.Check(ctx, r, signature)
 }
 
 // listed holds a source against the list of sums.
@@ -217,7 +217,7 @@ func (p *prover) listed(ctx context.Context, m upstream.Move, l fetch.Learnt) (s
 		if err != nil {
 			return "", err
 		}
-		if sums, err = upstream.ParseSums(data, &p.keys); err != nil {
+		if sums, err = upstream.ParseSums(ctx, data, &p.keys); err != nil {
 			return "", fmt.Errorf("%s: %w", where, err)
 		}
 		p.sums[where] = sums

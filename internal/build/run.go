@@ -48,7 +48,7 @@ func (s *Session) Build(ctx context.Context, want Request) (Result, error) {
 		return Result{}, err
 	}
 	waiting := s.waitingFor("working on this checkout")
-	unlock, err := builddir.Lock(ctx, s.dir.Lock(), waiting)
+	unlock, err := builddir.Lock(ctx, s.c.Root, s.dir.Lock(), waiting)
 	if err != nil {
 		return Result{}, err
 	}
@@ -220,7 +220,7 @@ func (s *Session) known(ctx context.Context, store *cache.Store, caches *remote.
 		Store:   store,
 		Memo:    memo,
 		State:   s.dir.State(),
-		Nodes:   cache.Nodes{Dir: s.dir.Nodes()},
+		Nodes:   cache.Nodes{Dir: s.dir.Nodes(), Top: s.c.Root},
 		SDK:     keyed.SDK,
 		Images:  keyed.Others,
 		Log:     log,
@@ -245,7 +245,7 @@ func (s *Session) trusts() func(origin string) bool {
 }
 
 // saveMemo saves the hashes of files for the next run. Losing them only costs time.
-func (s *Session) saveMemo(memo *cache.Memo) { _ = memo.Save(s.dir.Memo()) }
+func (s *Session) saveMemo(memo *cache.Memo) { _ = memo.Save(s.c.Root, s.dir.Memo()) }
 
 // openRemote returns the remote caches, or nil if there are none.
 func (s *Session) openRemote(p plan.Plan, store *cache.Store, sink progress.Sink) (*remote.Cache,

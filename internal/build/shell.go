@@ -36,7 +36,7 @@ func (s *Session) Shell(ctx context.Context, name string, at plan.Stage, p engin
 	if err := s.checkRecipe(steps); err != nil {
 		return 0, err
 	}
-	unlock, err := builddir.Lock(ctx, s.dir.Lock(), s.waitingFor("working on this checkout"))
+	unlock, err := builddir.Lock(ctx, s.c.Root, s.dir.Lock(), s.waitingFor("working on this checkout"))
 	if err != nil {
 		return 0, err
 	}

@@ -93,11 +93,11 @@ func (s *Session) runUnit(ctx context.Context, p plan.Plan, want Request) (Resul
 // another cargo.
 func (s *Session) lockUnit(ctx context.Context, id string) (unlock func(), err error) {
 	waiting := s.waitingFor("working on this checkout")
-	checkout, err := builddir.LockShared(ctx, s.dir.Lock(), "cargo: "+id, waiting)
+	checkout, err := builddir.LockShared(ctx, s.c.Root, s.dir.Lock(), "cargo: "+id, waiting)
 	if err != nil {
 		return nil, err
 	}
-	own, err := builddir.Lock(ctx, s.dir.UnitLock(id), waiting)
+	own, err := builddir.Lock(ctx, s.c.Root, s.dir.UnitLock(id), waiting)
 	if err != nil {
 		checkout()
 		return nil, err

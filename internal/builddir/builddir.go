@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"buildsys/internal/confined"
 )
 
 // Latest is the name of the link to the newest of a variant's image directories, which lies beside
@@ -63,8 +65,9 @@ func (d Dir) MakeReports() (string, error) {
 	if err := d.Check(); err != nil {
 		return "", err
 	}
-	dir := filepath.Join(d.Root, "reports")
-	return dir, os.MkdirAll(dir, 0o755)
+	dir, err := confined.Hold(filepath.Dir(d.Root), filepath.Join(d.Root, "reports"))
+	dir.Close()
+	return dir.Dir(), err
 }
 
 // CreateBootLog creates the file for the console of a variant's image when it is booted.

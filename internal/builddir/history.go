@@ -72,8 +72,8 @@ func Histories(dir string) (all []Placed) {
 }
 
 // Remember notes in the directory of records that an image of a variant was put in place, after
-// those before it, the newest first.
-func Remember(dir, variant string, before []Placed, p Placed) error {
+// those before it, the newest first. Below top, the checkout, no link is followed.
+func Remember(top, dir, variant string, before []Placed, p Placed) error {
 	if len(before) > 0 && before[0].Action == p.Action && !before[0].At.IsZero() {
 		return nil
 	}
@@ -83,8 +83,11 @@ func Remember(dir, variant string, before []Placed, p Placed) error {
 			fmt.Fprintf(&text, "%s %d\n", one.Action, max(0, one.At.Unix()))
 		}
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	own, err := confined.Hold(top, dir)
+	if err != nil {
 		return err
 	}
-	return atomicfile.Replace(historyPath(dir, variant).String(), []byte(text.String()), 0o644)
+	defer own.Close()
+	at := historyPath(dir, variant).Name
+	return own.Fault("replace", at, atomicfile.Replace(own.Path(at), []byte(text.String()), 0o644))
 }

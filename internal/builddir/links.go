@@ -118,15 +118,27 @@ func symlink(place string) string {
 }
 
 // openOwn opens a file for writing that nobody else has open under another name: a link is not
-// followed, and a file with several names is refused.
-func openOwn(path string, flags int) (*os.File, error) {
-	f, err := os.OpenFile(path, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o644)
+// followed, and a file with several names is refused. Its directory is made if it is missing; below
+// top no link leads there.
+func openOwn(top, path string, flags int) (*os.File, error) {
+	dir, err := confined.Hold(top, filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	at := filepath.Base(path)
+	const how = unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
+	fd, err := unix.Open(dir.Path(at), flags|how, 0o644)
+	for err == unix.EINTR { // as os.OpenFile does
+		fd, err = unix.Open(dir.Path(at), flags|how, 0o644)
+	}
 	if errors.Is(err, unix.ELOOP) {
 		return nil, &PlaceError{path, "a symbolic link"}
 	}
 	if err != nil {
-		return nil, err
+		return nil, dir.Fault("open", at, err)
 	}
+	f := os.NewFile(uintptr(fd), path)
 	var st unix.Stat_t
 	if err = unix.Fstat(int(f.Fd()), &st); err == nil && (st.Mode&unix.S_IFMT != unix.S_IFREG ||
 		st.Nlink > 1) {

@@ -5,12 +5,16 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"buildsys/internal/builddir"
 	"buildsys/internal/buildtest"
+	"buildsys/internal/buildtest/need"
+	"buildsys/internal/cache"
 	"buildsys/internal/errkind"
 )
 
@@ -98,7 +102,7 @@ func TestLockIsAFile(t *testing.T) {
 		victim, lock := filepath.Join(dir, "victim"), filepath.Join(dir, ".lock")
 		buildtest.Must(t, os.WriteFile(victim, []byte("precious"), 0o644))
 		buildtest.Must(t, make(victim, lock))
-		if unlock, err := builddir.Lock(t.Context(), lock, nil); err == nil {
+		if unlock, err := builddir.Lock(t.Context(), "", lock, nil); err == nil {
 			unlock()
 			t.Errorf("%s: it was taken", name)
 		}
@@ -206,4 +210,92 @@ func TestLinksThatComeLater(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(top, "build/rpms.away/x86_64/one")); err != nil {
 		t.Errorf("the outputs are not where they were to be: %v", err)
 	}
+}
+
+// TestNoWriterFollowsLinks: whatever is written or removed by name below build/ once the checkout
+// was looked at, a link that has come since leads none of it elsewhere.
+func TestNoWriterFollowsLinks(t *testing.T) {
+	for what, c := range map[string]struct {
+		link  string // below build/, to a directory with the names of all places
+		write func(top string, d builddir.Dir) error
+	}{
+		"lock": {".", func(top string, d builddir.Dir) error {
+			_, err := builddir.Lock(t.Context(), top, d.Lock(), nil)
+			return err
+		}},
+		"lock of a unit": {"state", func(top string, d builddir.Dir) error {
+			_, err := builddir.LockShared(t.Context(), top, d.UnitLock("package/one"), "", nil)
+			return err
+		}},
+		"images": {"state/x86_64", func(top string, d builddir.Dir) error {
+			return builddir.Remember(top, d.State(), "one", nil, builddir.Placed{})
+		}},
+		"outputs of a killed run": {"rpms", func(top string, d builddir.Dir) error {
+			s, err := builddir.OpenStaging(top, d.Staging(""), builddir.Hooks{})
+			buildtest.Must(t, err)
+			return s.Recover(builddir.Outputs{Step: "package/one", Dir: d.RPMs("one")})
+		}},
+		"report of differences": {"reproducible", func(top string, d builddir.Dir) error {
+			_, err := d.Builds("one").KeepReport("diffoscope", []byte("text"))
+			return err
+		}},
+		"nodes": {"state", func(top string, d builddir.Dir) error {
+			return cache.Nodes{Dir: d.Nodes(), Top: top}.Put(cache.PackagesDigest{}, []byte("text"))
+		}},
+		"sweep": {"state/x86_64", func(top string, d builddir.Dir) error {
+			return cache.Nodes{Dir: d.Nodes(), Top: top}.Sweep(time.Now(),
+				func() []string { return nil })
+		}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			top, victim := t.TempDir(), t.TempDir()
+			d := builddir.In(top, "x86_64")
+			for _, base := range []string{d.Root, filepath.Join(victim, "x86_64"), victim} {
+				for _, dir := range []string{"packages/00", "x86_64/packages/00", "one",
+					"one.buildsys-old", "x86_64/one", "x86_64/one.buildsys-old", "x86_64/x86_64"} {
+					buildtest.Must(t, os.MkdirAll(filepath.Join(base, dir), 0o755))
+				}
+			}
+			key := filepath.Join(victim, "packages/00/id_rsa")
+			buildtest.Must(t, os.WriteFile(key, nil, 0o600))
+			buildtest.Must(t, os.Chtimes(key, time.Unix(1, 0), time.Unix(1, 0)))
+			link := filepath.Join(d.Root, c.link)
+			buildtest.Must(t, errors.Join(os.RemoveAll(link),
+				os.MkdirAll(filepath.Dir(link), 0o755), os.Symlink(victim, link)))
+			before := names(t, victim)
+			err := c.write(top, d)
+			if after := names(t, victim); after != before || err == nil {
+				t.Errorf("error %v; before:\n%s\nafter:\n%s", err, before, after)
+			}
+		})
+	}
+}
+
+func names(t *testing.T, dir string) (all string) {
+	buildtest.Must(t, filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+		all += path + "\n"
+		return err
+	}))
+	return all
+}
+
+// TestStagingOfAnotherUser: whoever owns the directory in which outputs are made could put a link
+// in the place of one.
+func TestStagingOfAnotherUser(t *testing.T) {
+	need.Root(t)
+	top := t.TempDir()
+	dir := builddir.In(top, "x86_64").Staging("")
+	buildtest.Must(t, os.MkdirAll(filepath.Join(dir, "left"), 0o777))
+	buildtest.Must(t, os.Lchown(dir, 65534, -1))
+	s, err := builddir.OpenStaging(top, dir, builddir.Hooks{})
+	buildtest.Must(t, err)
+	defer s.Close()
+	buildtest.Must(t, s.Use("package/one", func(string) error {
+		info, err := os.Stat(dir)
+		buildtest.Must(t, err)
+		if owner := info.Sys().(*syscall.Stat_t).Uid; owner != uint32(os.Geteuid()) {
+			t.Errorf("outputs are made in a directory of user %d", owner)
+		}
+		return nil
+	}))
 }

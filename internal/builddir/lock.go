@@ -39,26 +39,29 @@ func (*LockedError) ErrorKind() errkind.Kind { return errkind.Environment }
 
 // Lock takes the exclusive lock at path and writes into the file who holds it. The file is created
 // if necessary and never deleted. The kernel frees the lock when the process ends, however it ends.
+// Below top, the checkout, no link is followed; an empty top is no limit.
 //
 // If another run holds the lock, onWait is called once with what the holder wrote about itself, and
 // Lock returns when the lock is free or ctx is done. If onWait is nil, Lock does not wait but
 // returns a *LockedError.
-func Lock(ctx context.Context, path string, onWait func(holder string)) (unlock func(), err error) {
-	return lock(ctx, path, unix.LOCK_EX, strings.Join(os.Args, " "), onWait)
+func Lock(
+	ctx context.Context, top, path string, onWait func(holder string),
+) (unlock func(), err error) {
+	return lock(ctx, top, path, unix.LOCK_EX, strings.Join(os.Args, " "), onWait)
 }
 
 // LockShared is Lock for several holders at once, which together exclude any holder of Lock. The
 // file names the latest of them, by the text as.
 func LockShared(
-	ctx context.Context, path, as string, onWait func(holder string),
+	ctx context.Context, top, path, as string, onWait func(holder string),
 ) (unlock func(), err error) {
-	return lock(ctx, path, unix.LOCK_SH, as, onWait)
+	return lock(ctx, top, path, unix.LOCK_SH, as, onWait)
 }
 
 func lock(
-	ctx context.Context, path string, how int, as string, onWait func(holder string),
+	ctx context.Context, top, path string, how int, as string, onWait func(holder string),
 ) (unlock func(), err error) {
-	f, err := openLock(path)
+	f, err := openOwn(top, path, os.O_RDWR|os.O_CREATE)
 	if errkind.Is[*PlaceError](err) {
 		return nil, err
 	}
@@ -79,13 +82,6 @@ func lock(
 		}
 		_ = f.Close()
 	}, nil
-}
-
-func openLock(path string) (*os.File, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, err
-	}
-	return openOwn(path, os.O_RDWR|os.O_CREATE)
 }
 
 func acquire(ctx context.Context, f *os.File, how int, onWait func(string)) error {
@@ -146,7 +142,8 @@ func Slot(
 	for first := true; ; first = false {
 		var holders []string
 		for i := range slots {
-			release, err := lock(ctx, filepath.Join(dir, fmt.Sprintf("slot-%d", i)), unix.LOCK_EX, as, nil)
+			slot := filepath.Join(dir, fmt.Sprintf("slot-%d", i))
+			release, err := lock(ctx, "", slot, unix.LOCK_EX, as, nil)
 			locked, taken := errors.AsType[*LockedError](err)
 			if !taken {
 				return release, err

@@ -18,13 +18,13 @@ import (
 
 func TestLockHasOneHolder(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "build", ".lock")
-	unlock, err := builddir.Lock(t.Context(), path, nil)
+	unlock, err := builddir.Lock(t.Context(), "", path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	me := fmt.Sprintf("pid %d, since ", os.Getpid())
 
-	_, err = builddir.Lock(t.Context(), path, nil)
+	_, err = builddir.Lock(t.Context(), "", path, nil)
 	locked, ok := errors.AsType[*builddir.LockedError](err)
 	if !ok || !strings.Contains(locked.Error(), me) {
 		t.Fatalf("second lock: %v, want a LockedError that names the holder", err)
@@ -32,13 +32,13 @@ func TestLockHasOneHolder(t *testing.T) {
 
 	ctx, cancel := context.WithCancelCause(t.Context())
 	impatient := errors.New("stopped waiting")
-	_, err = builddir.Lock(ctx, path, func(string) { cancel(impatient) })
+	_, err = builddir.Lock(ctx, "", path, func(string) { cancel(impatient) })
 	if !errors.Is(err, impatient) {
 		t.Fatalf("cancelled wait: %v", err)
 	}
 
 	var told []string
-	unlock2, err := builddir.Lock(t.Context(), path, func(holder string) {
+	unlock2, err := builddir.Lock(t.Context(), "", path, func(holder string) {
 		told = append(told, holder)
 		unlock()
 	})
@@ -52,7 +52,7 @@ func TestLockHasOneHolder(t *testing.T) {
 		t.Errorf("the lock file holds %q", data)
 	}
 	unlock2()
-	if _, err := builddir.Lock(t.Context(), path, nil); err != nil {
+	if _, err := builddir.Lock(t.Context(), "", path, nil); err != nil {
 		t.Errorf("after unlocking: %v", err)
 	}
 }
@@ -62,7 +62,7 @@ func TestLockOfKilledProcess(t *testing.T) {
 	dir := t.TempDir()
 	cmd := lockHolder(t, "lock", dir)
 	path := filepath.Join(dir, ".lock")
-	_, err := builddir.Lock(t.Context(), path, nil)
+	_, err := builddir.Lock(t.Context(), "", path, nil)
 	if _, ok := errors.AsType[*builddir.LockedError](err); !ok ||
 		!strings.Contains(err.Error(), fmt.Sprintf("pid %d,", cmd.Process.Pid)) {
 		t.Errorf("while the helper lives: %v", err)
@@ -71,7 +71,7 @@ func TestLockOfKilledProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
-	unlock, err := builddir.Lock(t.Context(), path, nil)
+	unlock, err := builddir.Lock(t.Context(), "", path, nil)
 	if err != nil {
 		t.Fatalf("after the kill: %v", err)
 	}
@@ -100,21 +100,21 @@ func lockHolder(t *testing.T, kind, dir string) *exec.Cmd {
 // Shared locks are held together and exclude an exclusive one, and the other way round.
 func TestSharedLock(t *testing.T) {
 	path := filepath.Join(t.TempDir(), ".lock")
-	one, err := builddir.LockShared(t.Context(), path, "cargo: one", nil)
+	one, err := builddir.LockShared(t.Context(), "", path, "cargo: one", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	two, err := builddir.LockShared(t.Context(), path, "cargo: two", nil)
+	two, err := builddir.LockShared(t.Context(), "", path, "cargo: two", nil)
 	if err != nil {
 		t.Fatalf("two shared: %v", err)
 	}
-	_, err = builddir.Lock(t.Context(), path, nil)
+	_, err = builddir.Lock(t.Context(), "", path, nil)
 	if locked, ok := errors.AsType[*builddir.LockedError](err); !ok ||
 		!strings.Contains(locked.Holder, "cargo: two") {
 		t.Fatalf("exclusive beside two shared: %v", err)
 	}
 	one()
-	alone, err := builddir.Lock(t.Context(), path, func(holder string) {
+	alone, err := builddir.Lock(t.Context(), "", path, func(holder string) {
 		if !strings.Contains(holder, "cargo: two") {
 			t.Errorf("the holder is said to be %q", holder)
 		}
@@ -123,11 +123,11 @@ func TestSharedLock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err = builddir.LockShared(t.Context(), path, "cargo: three", nil); err == nil {
+	if _, err = builddir.LockShared(t.Context(), "", path, "cargo: three", nil); err == nil {
 		t.Error("a shared lock was taken beside an exclusive one")
 	}
 	alone()
-	if _, err = builddir.LockShared(t.Context(), path, "cargo: three", nil); err != nil {
+	if _, err = builddir.LockShared(t.Context(), "", path, "cargo: three", nil); err != nil {
 		t.Error(err)
 	}
 }

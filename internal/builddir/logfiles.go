@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"buildsys/internal/confined"
 	"buildsys/internal/progress"
 	"buildsys/internal/safetext"
 )
@@ -107,18 +108,18 @@ const moment = 100 * time.Millisecond
 // newFile replaces a log by an empty one. It is a new file, not a truncated one: whoever still
 // reads the old log keeps reading it, and a link there is removed, not followed.
 func newFile(top, path string, mode fs.FileMode) (*os.File, error) {
-	dir, err := hold(top, filepath.Dir(path))
+	dir, err := confined.Hold(top, filepath.Dir(path))
 	if err != nil {
 		return nil, err
 	}
-	defer dir.close()
-	at := dir.path(filepath.Base(path))
+	defer dir.Close()
+	at := dir.Path(filepath.Base(path))
 	if err := os.Remove(at); err != nil && !os.IsNotExist(err) {
-		return nil, &fs.PathError{Op: "remove", Path: path, Err: unheld(err)}
+		return nil, &fs.PathError{Op: "remove", Path: path, Err: confined.Unheld(err)}
 	}
 	f, err := os.OpenFile(at, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
-		return nil, &fs.PathError{Op: "create", Path: path, Err: unheld(err)}
+		return nil, &fs.PathError{Op: "create", Path: path, Err: confined.Unheld(err)}
 	}
 	return f, nil
 }

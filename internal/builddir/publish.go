@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"buildsys/internal/confined"
 )
 
 // asideSuffix marks the old outputs while they are swapped on a file system that cannot exchange
@@ -26,10 +28,10 @@ func (s *Staging) Publish(o Outputs, dir string) error {
 // PublishSynced is Publish for a dir that was already written to disk; synced is the error of that.
 func (s *Staging) PublishSynced(o Outputs, dir string, synced error) error {
 	fail := func(doing string, err error) error {
-		err = unheld(err)
+		err = confined.Unheld(err)
 		if errors.Is(err, syscall.EXDEV) {
 			err = fmt.Errorf("%w; the staging directory %s must be on the same file system", err,
-				s.held.dir)
+				s.held.Dir())
 		}
 		return &HostError{Step: o.Step, Doing: doing, Err: err}
 	}
@@ -37,21 +39,21 @@ func (s *Staging) PublishSynced(o Outputs, dir string, synced error) error {
 		return fail("write the outputs to disk", synced)
 	}
 	s.Stage("synced")
-	parent, err := hold(s.top, filepath.Dir(o.Dir))
+	parent, err := confined.Hold(s.top, filepath.Dir(o.Dir))
 	if err != nil {
 		return fail("make the output directory", err)
 	}
-	defer parent.close()
+	defer parent.Close()
 	s.Stage("parent")
-	if filepath.Dir(dir) == s.held.dir {
-		dir = s.held.path(filepath.Base(dir))
+	if filepath.Dir(dir) == s.held.Dir() {
+		dir = s.held.Path(filepath.Base(dir))
 	}
-	undo, err := s.replace(dir, parent.path(filepath.Base(o.Dir)))
+	undo, err := s.replace(dir, parent.Path(filepath.Base(o.Dir)))
 	if err != nil {
 		return fail("put the outputs in place", err)
 	}
 	s.Stage("replaced")
-	if err := s.hooks.Sync(parent.path(".")); err != nil {
+	if err := s.hooks.Sync(parent.Path(".")); err != nil {
 		// The kernel may have dropped the write. The old outputs are known to be good, so restore
 		// them.
 		return fail("write the output directory to disk", errors.Join(err, undo()))
@@ -99,35 +101,39 @@ func (s *Staging) swapByRenames(dir, out string) error {
 
 // flipLink makes the link point to the outputs. The target is relative, so that a checkout can be
 // moved.
-func (s *Staging) flipLink(o Outputs, parent held) error {
+func (s *Staging) flipLink(o Outputs, parent confined.Held) error {
 	if o.Link == "" {
 		return nil
 	}
-	tmp := s.held.path("link-" + randomName())
+	tmp := s.held.Path("link-" + randomName())
 	if err := os.Symlink(filepath.Base(o.Dir), tmp); err != nil {
 		return err
 	}
 	s.Stage("link")
-	if err := os.Rename(tmp, parent.path(o.Link)); err != nil {
+	if err := os.Rename(tmp, parent.Path(o.Link)); err != nil {
 		return errors.Join(err, os.Remove(tmp))
 	}
-	return s.hooks.Sync(parent.path("."))
+	return s.hooks.Sync(parent.Path("."))
 }
 
 // Recover repairs outputs that a kill inside swapByRenames left aside.
-func Recover(o Outputs) error {
-	aside := o.Dir + asideSuffix
-	if _, err := os.Lstat(aside); err != nil {
+func (s *Staging) Recover(o Outputs) error {
+	if _, err := os.Lstat(o.Dir + asideSuffix); err != nil {
 		return nil
 	}
-	var err error
-	if _, e := os.Lstat(o.Dir); errors.Is(e, fs.ErrNotExist) {
-		err = os.Rename(aside, o.Dir)
-	} else {
-		err = removeTree(aside)
+	parent, err := confined.HoldExisting(s.top, filepath.Dir(o.Dir))
+	if err == nil {
+		out := parent.Path(filepath.Base(o.Dir))
+		if _, e := os.Lstat(out); errors.Is(e, fs.ErrNotExist) {
+			err = os.Rename(out+asideSuffix, out)
+		} else {
+			err = removeTree(out + asideSuffix)
+		}
+		parent.Close()
 	}
 	if err != nil {
-		return &HostError{Step: o.Step, Doing: "restore the outputs of an interrupted run", Err: err}
+		return &HostError{Step: o.Step, Doing: "restore the outputs of an interrupted run",
+			Err: confined.Unheld(err)}
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ func build(
 	if err != nil {
 		return err
 	}
-	if err := builddir.Recover(o); err != nil {
+	if err := s.Recover(o); err != nil {
 		return err
 	}
 	err = s.Use(o.Step, func(out string) error {
@@ -160,7 +160,7 @@ func TestHelperProcess(t *testing.T) {
 			})
 		t.Fatalf("survived the kill: %v", err)
 	case "lock":
-		unlock, err := builddir.Lock(t.Context(), filepath.Join(dir, ".lock"), nil)
+		unlock, err := builddir.Lock(t.Context(), "", filepath.Join(dir, ".lock"), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,9 +3,12 @@
 package builddir
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"buildsys/internal/confined"
 )
 
 // Builds is the directory for the two builds of a step that are compared.
@@ -25,31 +28,36 @@ func (b Builds) Second() string { return filepath.Join(b.dir, "second") }
 
 // Remove deletes both builds.
 func (b Builds) Remove() error {
-	parent, err := hold(b.top, filepath.Dir(b.dir))
+	parent, err := confined.Hold(b.top, filepath.Dir(b.dir))
 	if err != nil {
 		return err
 	}
-	defer parent.close()
-	return unheld(os.RemoveAll(parent.path(filepath.Base(b.dir))))
+	defer parent.Close()
+	return confined.Unheld(os.RemoveAll(parent.Path(filepath.Base(b.dir))))
 }
 
 // KeepFirst copies the outputs of the first build next to those of the second.
 func (b Builds) KeepFirst(outputs string) error {
-	own, err := hold(b.top, b.dir)
+	own, err := confined.Hold(b.top, b.dir)
 	if err != nil {
 		return err
 	}
-	defer own.close()
-	if err := os.RemoveAll(own.path("first")); err != nil {
-		return unheld(err)
+	defer own.Close()
+	if err := os.RemoveAll(own.Path("first")); err != nil {
+		return confined.Unheld(err)
 	}
-	return unheld(os.CopyFS(own.path("first"), os.DirFS(outputs)))
+	return confined.Unheld(os.CopyFS(own.Path("first"), os.DirFS(outputs)))
 }
 
 // KeepReport writes a program's report of the differences, and returns the file's path.
 func (b Builds) KeepReport(program string, text []byte) (string, error) {
 	file := filepath.Join(b.dir, program+".txt")
-	if err := os.WriteFile(file, text, 0o644); err != nil {
+	f, err := newFile(b.top, file, 0o644)
+	if err == nil {
+		_, err = f.Write(text)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
 		return "", fmt.Errorf("cannot keep the report of %s: %w", program, err)
 	}
 	return file, nil

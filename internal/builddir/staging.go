@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"buildsys/internal/atomicfile"
 	"buildsys/internal/confined"
@@ -24,7 +25,7 @@ type Hooks struct {
 // Its methods are safe for concurrent use.
 type Staging struct {
 	top   string // no link below it is followed; may be empty
-	held  held
+	held  confined.Held
 	hooks Hooks
 }
 
@@ -40,23 +41,76 @@ func OpenStaging(top, dir string, hooks Hooks) (*Staging, error) {
 	dir, err := filepath.Abs(dir)
 	s := &Staging{top: top, hooks: hooks}
 	if err == nil {
-		s.held, err = hold(top, dir)
+		s.held, err = holdOwn(top, dir)
 	}
 	if err == nil {
 		if err = s.empty(); err != nil {
-			s.held.close()
+			s.held.Close()
 		}
 	}
 	if err != nil {
-		return nil, &HostError{Doing: "empty the staging directory", Err: unheld(err)}
+		return nil, &HostError{Doing: "empty the staging directory", Err: confined.Unheld(err)}
 	}
 	return s, nil
 }
 
+// holdOwn is confined.Hold for a directory in which nobody else may put anything. One that belongs
+// to another user, who could, is made anew.
+func holdOwn(top, dir string) (confined.Held, error) {
+	own, err := confined.Hold(top, dir)
+	if err != nil {
+		return own, err
+	}
+	if ours, err := isOurs(own); err != nil || ours {
+		return own, err
+	}
+	own.Close()
+	parent, err := confined.HoldExisting(top, filepath.Dir(dir))
+	if err != nil {
+		return parent, err
+	}
+	defer parent.Close()
+	if err := removeTree(parent.Path(filepath.Base(dir))); err != nil {
+		return parent, err
+	}
+	if own, err = confined.Hold(top, dir); err != nil {
+		return own, err
+	}
+	if ours, err := isOurs(own); err != nil || ours {
+		return own, err
+	}
+	return own, &PlaceError{dir, "of another user"}
+}
+
+// isOurs reports whether a directory has the owner that its file system gives to what this process
+// makes there: with NFS that need not be the user.
+func isOurs(dir confined.Held) (bool, error) {
+	f, err := os.CreateTemp(dir.Path("."), "owner-")
+	if errors.Is(err, fs.ErrPermission) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	defer os.Remove(f.Name())
+	made, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	is, err := dir.Stat()
+	if err != nil {
+		return false, err
+	}
+	return owner(made) == owner(is), nil
+}
+
+func owner(info fs.FileInfo) uint32 { return info.Sys().(*syscall.Stat_t).Uid }
+
 // Close deletes everything in the staging directory.
 func (s *Staging) Close() error {
-	defer s.held.close()
-	return unheld(s.empty())
+	defer s.held.Close()
+	return confined.Unheld(s.empty())
 }
 
 // Stage tells a test that a stage is reached.
@@ -73,7 +127,7 @@ func (s *Staging) Use(step string, work func(dir string) error) error {
 	if err != nil {
 		return &HostError{Step: step, Doing: "make a staging directory", Err: err}
 	}
-	defer func() { _ = removeTree(s.held.path(filepath.Base(dir))) }() // Close tries again
+	defer func() { _ = removeTree(s.held.Path(filepath.Base(dir))) }() // Close tries again
 	return work(dir)
 }
 
@@ -81,9 +135,9 @@ func (s *Staging) Use(step string, work func(dir string) error) error {
 func (s *Staging) makeDir(step string) (string, error) {
 	for {
 		name := fileName(step) + "-" + randomName()
-		err := os.Mkdir(s.held.path(name), 0o755)
+		err := os.Mkdir(s.held.Path(name), 0o755)
 		if !errors.Is(err, os.ErrExist) {
-			return filepath.Join(s.held.dir, name), unheld(err)
+			return filepath.Join(s.held.Dir(), name), confined.Unheld(err)
 		}
 	}
 }
@@ -101,12 +155,12 @@ func randomName() string {
 // have set-user-ID bits and devices until it has been checked, and nobody else must have a file
 // open that is published later.
 func (s *Staging) empty() error {
-	if err := s.held.f.Chmod(0o700); err != nil {
+	if err := s.held.Chmod(0o700); err != nil {
 		return err
 	}
-	entries, err := confined.List(s.held.path("."))
+	entries, err := confined.List(s.held.Path("."))
 	for _, e := range entries {
-		err = errors.Join(err, removeTree(s.held.path(e.Name())))
+		err = errors.Join(err, removeTree(s.held.Path(e.Name())))
 	}
 	return err
 }

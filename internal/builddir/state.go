@@ -94,16 +94,13 @@ func WriteState(top, dir, step string, s State) error {
 	head := fmt.Sprintf("%s %s %s %d %d\n", stateName, s.Action, s.Content,
 		len(s.Transcript), len(s.Previous))
 	text := head + s.Transcript + s.Previous
-	own, err := hold(top, dir)
+	own, err := confined.Hold(top, dir)
 	if err != nil {
 		return err
 	}
-	defer own.close()
+	defer own.Close()
 	at := statePath(dir, step).Name
-	if err := atomicfile.Replace(own.path(at), []byte(text), 0o644); err != nil {
-		return &os.PathError{Op: "replace", Path: own.dir + "/" + at, Err: unheld(err)}
-	}
-	return nil
+	return own.Fault("replace", at, atomicfile.Replace(own.Path(at), []byte(text), 0o644))
 }
 
 // Transcripts returns the transcripts of all records in the directory of states.

@@ -177,8 +177,8 @@ func (m *Memo) Load(path string) {
 
 // Save replaces the file at path by the hashes in the memo, if there are new ones since Load. It
 // leaves out hashes not used for memoDays. Losing the file costs only time, so it is not forced to
-// disk.
-func (m *Memo) Save(path string) error {
+// disk. Below top, the checkout, no link is followed; an empty top is no limit.
+func (m *Memo) Save(top, path string) error {
 	m.mu.Lock()
 	if !m.changed {
 		m.mu.Unlock()
@@ -193,9 +193,12 @@ func (m *Memo) Save(path string) error {
 	}
 	m.changed = false
 	m.mu.Unlock()
-	err := os.MkdirAll(filepath.Dir(path), 0o755)
+	dir, err := confined.Hold(top, filepath.Dir(path))
 	if err == nil {
-		err = atomicfile.Replace(path, appendSum(string(text)), 0o600)
+		name := filepath.Base(path)
+		err = dir.Fault("replace", name,
+			atomicfile.Replace(dir.Path(name), appendSum(string(text)), 0o600))
+		dir.Close()
 	}
 	if err != nil {
 		return &StoreError{Doing: "save the hashes of files", Err: err}

@@ -44,7 +44,7 @@ func TestMemoRemembers(t *testing.T) {
 		t.Error("the file was read again")
 	}
 	saved := filepath.Join(t.TempDir(), "new", "memo")
-	if err := m.Save(saved); err != nil {
+	if err := m.Save("", saved); err != nil {
 		t.Fatal(err)
 	}
 	again := later()
@@ -131,7 +131,7 @@ func TestDamagedMemo(t *testing.T) {
 	check(t, m, filepath.Join(dir, "a"), "one")
 	check(t, m, filepath.Join(dir, "b c\n"), "two")
 	saved := filepath.Join(t.TempDir(), "memo")
-	if err := m.Save(saved); err != nil {
+	if err := m.Save("", saved); err != nil {
 		t.Fatal(err)
 	}
 	data, _ := os.ReadFile(saved)
@@ -162,7 +162,7 @@ func TestMemoForgets(t *testing.T) {
 	check(t, m, filepath.Join(dir, "old"), "old")
 	m.now = func() time.Time { return time.Now().Add(memoDays*24*time.Hour + 48*time.Hour) }
 	check(t, m, filepath.Join(dir, "new"), "new")
-	if err := m.Save(saved); err != nil {
+	if err := m.Save("", saved); err != nil {
 		t.Fatal(err)
 	}
 	again := NewMemo(t.Context())
@@ -218,7 +218,7 @@ func BenchmarkMemo(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	if err := m.Save(saved); err != nil {
+	if err := m.Save("", saved); err != nil {
 		b.Fatal(err)
 	}
 	b.ResetTimer()

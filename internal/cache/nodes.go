@@ -19,7 +19,10 @@ import (
 // Nodes is a directory of nodes, named by their digests. Steps share them: two that see the same
 // packages of a bucket have one node for it. Only explanations depend on them, so they are not
 // forced to disk, and a missing or damaged node is tolerated.
-type Nodes struct{ Dir string }
+type Nodes struct {
+	Dir string
+	Top string // the checkout, below which no link is followed; may be empty
+}
 
 // nodesDaily is how often Sweep runs, and how old a node must be to be removed: another process may
 // have put it just before the record that names it.
@@ -49,14 +52,18 @@ func (n Nodes) Get(d PackagesDigest) []byte {
 // Put stores a node. One that exists becomes as young as a new one, for Sweep; a damaged one is
 // replaced.
 func (n Nodes) Put(d PackagesDigest, text []byte) error {
-	path, now := n.path(d), time.Now()
-	if bytes.Equal(n.Get(d), text) && os.Chtimes(path, now, now) == nil {
-		return nil
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	at := n.path(d)
+	dir, err := confined.Hold(n.Top, filepath.Dir(at))
+	if err != nil {
 		return err
 	}
-	return atomicfile.Replace(path, text, 0o644)
+	defer dir.Close()
+	now, name := time.Now(), filepath.Base(at)
+	known, _, err := readRegular(dir.Path(name), maxNode)
+	if err == nil && bytes.Equal(known, text) && os.Chtimes(dir.Path(name), now, now) == nil {
+		return nil
+	}
+	return dir.Fault("replace", name, atomicfile.Replace(dir.Path(name), text, 0o644))
 }
 
 // Sweep deletes, at most once a day, the nodes that no transcript names. It calls transcripts,
@@ -67,16 +74,22 @@ func (n Nodes) Sweep(now time.Time, transcripts func() []string) error {
 	if info, err := os.Lstat(marker); err == nil && now.Sub(info.ModTime()).Abs() < nodesDaily {
 		return nil
 	}
-	dir, err := confined.OpenDir(n.Dir) // a checkout may have links there
-	if errors.Is(err, fs.ErrNotExist) { // there are no nodes
+	own, err := confined.HoldExisting(n.Top, n.Dir) // a checkout may have links there
+	if errors.Is(err, fs.ErrNotExist) {             // there are no nodes
 		return nil
 	}
 	if err != nil {
 		return err
 	}
+	defer own.Close()
+	dir, err := confined.OpenDir(own.Path("."))
+	if err != nil {
+		return err
+	}
 	defer dir.Close()
 	// What is there is replaced: it may be another name of some file.
-	err = errors.Join(atomicfile.Replace(marker, nil, 0o644), dir.Chtimes(sweptFile, now, now))
+	err = errors.Join(atomicfile.Replace(own.Path(sweptFile), nil, 0o644),
+		dir.Chtimes(sweptFile, now, now))
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,8 @@
 package cli
 
 import (
+	"bytes"
+	"errors"
 	"slices"
 	"strings"
 
@@ -115,6 +117,35 @@ func addCompletion(root *cobra.Command, a *app) {
 		scripts.Args = usage(cobra.NoArgs)
 		scripts.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	}
+	if fish, _, err := root.Find([]string{"completion", "fish"}); err == nil {
+		fish.RunE = func(cmd *cobra.Command, _ []string) error { return fishScript(cmd) }
+	}
+}
+
+// In fish, commandline -o returns words without their quotes, and cobra's script evaluates them: a
+// file called $(command) that was completed would run it once the next word is completed. The first
+// word is the command, as ~/bin/buildsys.
+const (
+	fishWords   = "set -l args (commandline -opc)"
+	fishEscaped = "set -l args (commandline -opc)[1] (string escape -- (commandline -opc)[2..-1])"
+)
+
+// fishScript writes the script for fish, with words in quotes.
+func fishScript(cmd *cobra.Command) error {
+	bare, err := cmd.Flags().GetBool("no-descriptions")
+	if err != nil {
+		return err
+	}
+	var script bytes.Buffer
+	if err := cmd.Root().GenFishCompletion(&script, !bare); err != nil {
+		return err
+	}
+	if bytes.Count(script.Bytes(), []byte(fishWords)) != 1 {
+		return errors.New("the script for fish has another form")
+	}
+	_, err = cmd.OutOrStdout().Write(bytes.ReplaceAll(script.Bytes(), []byte(fishWords),
+		[]byte(fishEscaped)))
+	return err
 }
 
 // commandsBelow returns a command and all below it.

@@ -49,3 +49,22 @@ func TestCompletions(t *testing.T) {
 		}
 	}
 }
+
+// TestFishGetsQuotedWords: the script for fish evaluates no word of the command line but its first.
+// What fish does with it was tried: with cobra's script, completing what comes after
+// "inspect \$\(touch\ x\).img" makes a file x.
+func TestFishGetsQuotedWords(t *testing.T) {
+	for _, flags := range [][]string{nil, {"--no-descriptions"}} {
+		var out strings.Builder
+		root := newRootCommand(&System{Getenv: func(string) string { return "" }})
+		root.SetOut(&out)
+		root.SetArgs(append([]string{"completion", "fish"}, flags...))
+		if err := root.Execute(); err != nil {
+			t.Fatal(err)
+		}
+		script := out.String()
+		if strings.Contains(script, fishWords+"\n") || strings.Count(script, fishEscaped) != 1 {
+			t.Errorf("%s: words are evaluated:\n%s", flags, script)
+		}
+	}
+}

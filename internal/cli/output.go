@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -20,16 +21,28 @@ import (
 // link, and takes the place of one: the caller meant the name, and the link may be a stranger's.
 // Elsewhere the name is used as it is, also that of a pipe.
 func (a *app) writeFile(name string, data []byte, mode fs.FileMode) error {
-	inside, err := a.throughNoLink(filepath.Dir(name))
+	top, err := a.throughNoLink(filepath.Dir(name))
 	if err != nil {
 		return err
 	}
-	if info, err := os.Lstat(name); err == nil && !inside && !info.Mode().IsRegular() {
+	if info, err := os.Lstat(name); err == nil && top == "" && !info.Mode().IsRegular() {
 		if planted(filepath.Dir(name), info) {
 			return errkind.Usagef("%s is another user's, in a directory where everybody may make files: "+
 				"name another file", name)
 		}
 		return os.WriteFile(name, data, mode) // a pipe, or /dev/stdout
+	}
+	if top != "" {
+		dir, err := confined.HoldExisting(top, filepath.Dir(name))
+		if errors.Is(err, fs.ErrNotExist) {
+			return &fs.PathError{Op: "replace", Path: name, Err: syscall.ENOENT}
+		}
+		if err != nil {
+			return err
+		}
+		defer dir.Close()
+		base := filepath.Base(name)
+		return dir.Fault("replace", base, atomicfile.Replace(dir.Path(base), data, mode))
 	}
 	return atomicfile.Replace(name, data, mode)
 }
@@ -47,9 +60,9 @@ func planted(dir string, what fs.FileInfo) bool {
 	return ok1 && ok2 && int(file.Uid) != os.Geteuid() && file.Uid != owner.Uid
 }
 
-// throughNoLink reports whether a directory is in the checkout. One that is reached through a
+// throughNoLink returns the checkout that a directory is in, or "". One that is reached through a
 // symbolic link of the checkout is an error of usage.
-func (a *app) throughNoLink(dir string) (inside bool, err error) {
+func (a *app) throughNoLink(dir string) (checkout string, err error) {
 	for _, top := range a.tops() {
 		p, ok := confined.In(top, dir)
 		if !ok {
@@ -63,13 +76,13 @@ func (a *app) throughNoLink(dir string) (inside bool, err error) {
 				break
 			}
 			if info.Mode()&fs.ModeSymlink != 0 {
-				return true, errkind.BadUsage(fmt.Errorf("%s: %w; name the directory itself", at,
+				return top, errkind.BadUsage(fmt.Errorf("%s: %w; name the directory itself", at,
 					confined.ErrLink))
 			}
 		}
-		return true, nil
+		return top, nil
 	}
-	return false, nil
+	return "", nil
 }
 
 // tops returns the directories of the checkout and of the tree in it, as far as there are any.

@@ -66,6 +66,24 @@ func (p Path) MakeDir() (*os.Root, error) {
 		}
 		return OpenDir(p.Name)
 	}
+	return p.enter(func(dir *os.Root, name string) (*os.Root, error) {
+		if err := dir.Mkdir(name, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, err
+		}
+		return OpenDirIn(dir, name)
+	})
+}
+
+// OpenDir opens the directory p.
+func (p Path) OpenDir() (*os.Root, error) {
+	if p.Root == "" {
+		return OpenDir(p.Name)
+	}
+	return p.enter(OpenDirIn)
+}
+
+// enter opens p one directory after the other.
+func (p Path) enter(open func(dir *os.Root, name string) (*os.Root, error)) (*os.Root, error) {
 	if !filepath.IsLocal(p.Name) {
 		return nil, p.fault("open", errLeaves)
 	}
@@ -75,7 +93,7 @@ func (p Path) MakeDir() (*os.Root, error) {
 			return nil, err
 		}
 		var next *os.Root
-		next, err = enter(dir, word)
+		next, err = open(dir, word)
 		_ = dir.Close()
 		dir = next
 	}
@@ -83,14 +101,6 @@ func (p Path) MakeDir() (*os.Root, error) {
 		return nil, p.fault("open", err)
 	}
 	return dir, nil
-}
-
-// enter opens a directory in another, and makes it if it is missing.
-func enter(dir *os.Root, name string) (*os.Root, error) {
-	if err := dir.Mkdir(name, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, err
-	}
-	return OpenDirIn(dir, name)
 }
 
 // Check returns an error unless p is a regular file that can be opened.

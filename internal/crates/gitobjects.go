@@ -44,7 +44,8 @@ type Repo struct {
 	root   string // ID of the top tree
 
 	packages  map[string][]packageFile // by name; nil: not looked for yet
-	manifests map[string]table         // by directory; those that have been read
+	manifests map[string]table         // by directory; workspaces of those that have been read
+	read      int                      // bytes of manifests
 }
 
 // span is where the contents of an object are in the file.
@@ -262,7 +263,7 @@ func (r *Repo) open(e treeEntry) *io.SectionReader {
 }
 
 // read returns the contents of a file of at most max bytes.
-func (r *Repo) read(e treeEntry, max int64) ([]byte, error) {
+func (r *Repo) content(e treeEntry, max int64) ([]byte, error) {
 	if size := r.blobs[e.id].size; size > max {
 		return nil, fmt.Errorf("has %d bytes, more than %d", size, max)
 	}
@@ -322,7 +323,7 @@ func (r *Repo) resolve(name string) (e treeEntry, real string, err error) {
 			return e, "", errElsewhere
 		}
 		if next.kind == kindLink {
-			target, err := r.read(next, maxTarget)
+			target, err := r.content(next, maxTarget)
 			if links++; err != nil || links > maxLinks || path.IsAbs(string(target)) {
 				return e, "", errElsewhere
 			}

@@ -16,9 +16,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/BurntSushi/toml"
-
 	"buildsys/internal/safetext"
+	"buildsys/internal/safetoml"
 )
 
 // manifestFile is the name of cargo's manifests.
@@ -150,28 +149,37 @@ func (w *packageWalk) entry(e treeEntry, real, at string) error {
 }
 
 // textIn returns the manifest in a directory of the repository. One that is too large counts as
-// none.
-func (r *Repo) textIn(dir string) (text string, ok bool) {
+// none. The error is that all of them are.
+func (r *Repo) textIn(dir string) (text string, ok bool, err error) {
 	e, _, err := r.resolve(path.Join(dir, manifestFile))
 	if err != nil || e.kind == kindDir || e.kind == kindGitlink {
-		return "", false
+		return "", false, nil
 	}
-	data, err := r.read(e, maxManifest)
-	return string(data), err == nil
+	data, err := r.content(e, maxManifest)
+	if r.read += len(data); r.read > maxManifests {
+		return "", false, fmt.Errorf("the manifests of the repository have more than %d MiB",
+			maxManifests>>20)
+	}
+	return string(data), err == nil, nil
 }
 
-// manifest returns the manifest in a directory of the repository; nil if there is none. Nobody
-// changes it.
+// manifest returns what the manifest in a directory of the repository says of a workspace; nil if
+// there is none. Nobody changes it.
 func (r *Repo) manifest(dir string) (table, error) {
 	if m, known := r.manifests[dir]; known {
 		return m, nil
 	}
 	var m table
-	if text, ok := r.textIn(dir); ok {
-		if _, err := toml.Decode(text, &m); err != nil {
+	text, ok, err := r.textIn(dir)
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		if _, err := safetoml.Decode(text, &m); err != nil {
 			return nil, fmt.Errorf("%s: %w", safetext.Line(path.Join(dir, manifestFile)), err)
 		}
 	}
+	m = onlyWorkspace(m)
 	r.manifests[dir] = m
 	return m, nil
 }
@@ -215,9 +223,9 @@ func (r *Repo) find(name, version string) (packageFile, error) {
 // ones and those of builds. Manifests that cannot be read are passed over: they may be there
 // for tests.
 type manifestSearch struct {
-	repo           *Repo
-	found          map[string][]packageFile
-	entries, bytes int
+	repo    *Repo
+	found   map[string][]packageFile
+	entries int
 }
 
 func (s *manifestSearch) dir(d treeEntry, name string) error {
@@ -248,12 +256,12 @@ func (s *manifestSearch) dir(d treeEntry, name string) error {
 
 // manifest looks at the manifest in a directory.
 func (s *manifestSearch) manifest(dir string) error {
-	text, ok := s.repo.textIn(dir)
-	if s.bytes += len(text); s.bytes > maxManifests {
-		return fmt.Errorf("the manifests of the repository have more than %d MiB", maxManifests>>20)
+	text, ok, err := s.repo.textIn(dir)
+	if err != nil {
+		return err
 	}
 	var m struct{ Package table }
-	if _, err := toml.Decode(text, &m); err != nil || !ok {
+	if _, err := safetoml.Decode(text, &m); err != nil || !ok {
 		return nil
 	}
 	name, ok := m.Package["name"].(string)
@@ -265,6 +273,9 @@ func (s *manifestSearch) manifest(dir string) error {
 		var err error
 		if version, err = newNormalizer(m.Package, dir,
 			s.repo.manifest).ofPackage("version"); err != nil {
+			if s.repo.read > maxManifests {
+				return err
+			}
 			return nil
 		}
 	}

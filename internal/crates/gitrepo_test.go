@@ -369,3 +369,56 @@ func FuzzOpenRepo(f *testing.F) {
 		})
 	})
 }
+
+// TestManifestsOfWorkspaces: a small repository may have many packages, each with a workspace of
+// its own in a directory that is not searched.
+func TestManifestsOfWorkspaces(t *testing.T) {
+	const packages = 200
+	o := newObjects(t)
+	large := o.add("blob", "[workspace.package]\nversion = \"1\"\n#"+
+		strings.Repeat("x", maxManifest-100))
+	one := o.tree([3]string{"100644", manifestFile, large})
+	var top, hidden [][3]string
+	for i := range packages {
+		name := fmt.Sprintf("d%d", i)
+		hidden = append(hidden, [3]string{"40000", name, one})
+		text := fmt.Sprintf("[package]\nname = \"p%d\"\nversion.workspace = true\n"+
+			"workspace = \"../.h/%s\"\n", i, name)
+		top = append(top, [3]string{"40000", name,
+			o.tree([3]string{"100644", manifestFile, o.add("blob", text)})})
+	}
+	top = append(top, [3]string{"40000", ".h", o.tree(hidden...)})
+	r, err := o.commit(o.tree(top...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = r.find("p0", "1")
+	if err == nil || !strings.Contains(err.Error(), "more than 32 MiB") {
+		t.Error(err)
+	}
+}
+
+func TestDirectoriesThatAreExcluded(t *testing.T) {
+	const packages = 20_000
+	o := newObjects(t)
+	var list strings.Builder
+	for i := range 100_000 {
+		fmt.Fprintf(&list, "\"%d\",", i)
+	}
+	member := o.tree([3]string{"100644", manifestFile,
+		o.add("blob", "[package]\nname = \"p\"\nversion.workspace = true\n")})
+	var members [][3]string
+	for i := range packages {
+		members = append(members, [3]string{"40000", fmt.Sprintf("d%d", i), member})
+	}
+	r, err := o.commit(o.tree([3]string{"40000", "m", o.tree(members...)},
+		[3]string{"100644", manifestFile, o.add("blob", "[workspace]\nexclude = ["+list.String()+
+			"]\n[workspace.package]\nversion = \"1\"\n")}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// With each name compared with each directory, this takes minutes.
+	if _, err = r.find("q", "1"); err == nil || len(r.packages["p"]) != packages {
+		t.Errorf("%d packages, %v", len(r.packages["p"]), err)
+	}
+}

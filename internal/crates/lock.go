@@ -9,11 +9,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/BurntSushi/toml"
 	"golang.org/x/mod/semver"
 
 	"buildsys/internal/errkind"
 	"buildsys/internal/safetext"
+	"buildsys/internal/safetoml"
 )
 
 // MaxLock is the size limit of a Cargo.lock, in bytes. Those of large workspaces have a tenth.
@@ -78,7 +78,7 @@ func ParseLock(name string, text []byte) (Lock, error) {
 	if len(text) > MaxLock {
 		return fail("has more than %d MiB", MaxLock>>20)
 	}
-	if _, err := toml.Decode(string(text), &file); err != nil {
+	if _, err := safetoml.Decode(string(text), &file); err != nil {
 		return fail("%v", err)
 	}
 	if len(file.Package) > maxCrates {

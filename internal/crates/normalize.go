@@ -16,6 +16,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"buildsys/internal/safetext"
+	"buildsys/internal/safetoml"
 )
 
 type table = map[string]any
@@ -34,7 +35,7 @@ func inherits(value any) bool {
 // repository, or nil.
 func normalize(text, dir string, find func(dir string) (table, error)) ([]byte, error) {
 	var m table
-	if _, err := toml.Decode(text, &m); err != nil {
+	if _, err := safetoml.Decode(text, &m); err != nil {
 		return nil, err
 	}
 	n := newNormalizer(tableIn(m, "package"), dir, find)
@@ -182,14 +183,37 @@ func (n *normalizer) from(dir string) string {
 // name.
 func excludes(ws table, dir string) bool {
 	has := func(key string) bool {
-		list, _ := ws[key].([]any)
-		return slices.ContainsFunc(list, func(one any) bool {
-			name, ok := one.(string)
-			name = path.Clean(name)
-			return ok && (dir == name || strings.HasPrefix(dir, name+"/"))
-		})
+		names, _ := ws[key].(nameSet)
+		for at := dir; at != "." && at != ""; at = path.Dir(at) {
+			if names[at] {
+				return true
+			}
+		}
+		return false
 	}
 	return has("exclude") && !has("members")
+}
+
+// nameSet are the names in a list of a workspace, of which there may be as many as packages.
+type nameSet map[string]bool
+
+// onlyWorkspace returns the workspace of a manifest, with its lists of directories as nameSets.
+func onlyWorkspace(m table) table {
+	ws, ok := m["workspace"].(table)
+	if !ok {
+		return nil
+	}
+	for _, key := range []string{"exclude", "members"} {
+		list, _ := ws[key].([]any)
+		names := nameSet{}
+		for _, one := range list {
+			if name, ok := one.(string); ok {
+				names[path.Clean(name)] = true
+			}
+		}
+		ws[key] = names
+	}
+	return table{"workspace": ws}
 }
 
 // dependencies replaces what the dependencies of a package, or those for a target, inherit.

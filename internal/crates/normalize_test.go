@@ -21,7 +21,7 @@ func manifests(t testing.TB, texts map[string]string) func(string) (table, error
 		if text, ok := texts[dir]; ok {
 			_, err = toml.Decode(text, &m)
 		}
-		return m, err
+		return onlyWorkspace(m), err
 	}
 }
 

@@ -138,7 +138,7 @@ func Run(ctx context.Context, p plan.Plan, o Options) (rep Report, err error) {
 		if s.Given { // another process may be writing it
 			continue
 		}
-		if err := builddir.Recover(outputsOf(s)); err != nil {
+		if err := staging.Recover(outputsOf(s)); err != nil {
 			return Report{}, err
 		}
 	}

@@ -94,7 +94,7 @@ func (t Tree) Installed(ctx context.Context, s Store, lock *manifest.Lock, arch 
 		}
 		out = append(out, k)
 	}
-	_ = memo.Save(s.memo()) // without it, the files are read again
+	_ = memo.Save("", s.memo()) // without it, the files are read again
 	var problems manifest.Problems
 	for _, l := range lock.Kits {
 		if !needed[l.Vendor+"/"+l.Name] {

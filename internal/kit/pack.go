@@ -6,8 +6,6 @@ package kit
 import (
 	"encoding/json"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -26,6 +24,8 @@ type Repository struct {
 	Dir     string // with Packages/<package>/*.rpm and repodata/
 	Content string // identifies the files in Dir: changes whenever one does
 	Metadata
+	// Top is the checkout, if the layout is in one; see oci.Layout.
+	Top  string
 	Made Made // images that are not recorded here are made again, or left out
 	// Fits reports whether the existing image for another architecture is from the same tree. If it
 	// is nil, the labels decide.
@@ -61,7 +61,7 @@ func Pack(r Repository, dir string) (Packed, error) {
 		return Packed{}, err
 	}
 	label := r.label() + "=" + value
-	p := packer{layout: oci.Layout{Dir: dir}, stamps: map[string]stamp{}}
+	p := packer{layout: oci.Layout{Dir: dir, Top: r.Top}, stamps: map[string]stamp{}}
 	if err := p.layout.Make(); err != nil {
 		return Packed{}, err
 	}
@@ -180,7 +180,7 @@ func (p *packer) writeIndex(out Packed) (string, error) {
 		}
 	}
 	if out.Other != "" {
-		return digest, os.Remove(filepath.Join(p.layout.Dir, stampName(out.Other)))
+		return digest, p.layout.Remove(stampName(out.Other))
 	}
 	return digest, nil
 }

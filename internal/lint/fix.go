@@ -11,11 +11,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/BurntSushi/toml"
 	"github.com/rogpeppe/go-internal/diff"
 
 	"buildsys/internal/atomicfile"
 	"buildsys/internal/confined"
+	"buildsys/internal/safetoml"
 )
 
 // Fix is a change of a file that does away with a finding, and with nothing else.
@@ -127,14 +127,14 @@ func addLine(text, table, line string) string {
 // check returns an error unless the only difference between two manifests is the key in the table.
 func (f Fix) check(before, after, key string) error {
 	var was, is map[string]any
-	if _, err := toml.Decode(before, &was); err != nil {
+	if _, err := safetoml.Decode(before, &was); err != nil {
 		return err
 	}
 	old, _ := was[f.Table].(map[string]any)
 	if _, there := old[key]; there {
 		return fmt.Errorf("[%s] has %s already, in another form than %s", f.Table, key, f.Line)
 	}
-	if _, err := toml.Decode(after, &is); err != nil {
+	if _, err := safetoml.Decode(after, &is); err != nil {
 		return fmt.Errorf("with %s in [%s] it would not be TOML: %w", f.Line, f.Table, err)
 	}
 	table, ok := is[f.Table].(map[string]any)

@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/BurntSushi/toml"
+
+	"buildsys/internal/safetoml"
 )
 
 // MaxSize is the largest TOML file that is read, in bytes. Real manifests take a few KiB.
@@ -48,7 +50,7 @@ func open(file string, data []byte, rules Rules) (*document, *table) {
 	}
 	doc.lines = lines
 	var top any // the decoder would copy its map into one of ours
-	meta, err := toml.Decode(string(data), &top)
+	meta, err := safetoml.Decode(string(data), &top)
 	if err != nil {
 		doc.syntax(err)
 		return doc, nil
@@ -167,6 +169,7 @@ func (t *table) boolean(key string) bool {
 func (t *table) strings(key string, check func(s string) (msg, hint string)) (good []string,
 	lines []int) {
 	list, _ := value[[]any](t, key, "a list of strings")
+	known := map[string]bool{}
 	for i, raw := range list {
 		line := t.line(key, "#"+strconv.Itoa(i))
 		msg, hint, harmless := "", "", false
@@ -175,7 +178,7 @@ func (t *table) strings(key string, check func(s string) (msg, hint string)) (go
 		case !ok:
 			msg = fmt.Sprintf("%q%s must be a list of strings, but element %d is %s", key, t.in(), i+1,
 				typeName(raw))
-		case slices.Contains(good, s):
+		case known[s]:
 			msg = fmt.Sprintf("%s appears twice in %q%s", quote(s), key, t.in())
 			harmless = t.doc.rules.Lenient
 		case check != nil:
@@ -187,6 +190,7 @@ func (t *table) strings(key string, check func(s string) (msg, hint string)) (go
 			continue
 		}
 		good, lines = append(good, s), append(lines, line)
+		known[s] = true
 	}
 	return good, lines
 }

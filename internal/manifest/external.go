@@ -54,14 +54,20 @@ func (e ExternalFile) Names() []string {
 	return []string{e.Name()}
 }
 
-// sharedName returns the name of an archive of modules that is also the name of a file of the other
+// maxExternal bounds the external files of a package. TeX has the most, some thousand.
+const maxExternal = 5000
+
+// namedFile has the names of an entry's files.
+type namedFile struct{ own, bundle string }
+
+// shared returns the name of an archive of modules that is also the name of a file of the other
 // entry, or "" if there is none.
-func sharedName(a, b ExternalFile) string {
-	if name := a.BundleName(); name != "" && slices.Contains(b.Names(), name) {
-		return name
-	}
-	if name := b.BundleName(); name != "" && name == a.Name() {
-		return name
+func (a namedFile) shared(b namedFile) string {
+	switch {
+	case a.bundle != "" && (a.bundle == b.own || a.bundle == b.bundle):
+		return a.bundle
+	case b.bundle != "" && b.bundle == a.own:
+		return b.bundle
 	}
 	return ""
 }

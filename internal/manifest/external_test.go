@@ -2,7 +2,10 @@
 
 package manifest
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestExternalFileName(t *testing.T) {
 	for url, want := range map[string]string{
@@ -22,5 +25,15 @@ func TestExternalFileName(t *testing.T) {
 	if got := (ExternalFile{URL: "https://x/v1.tar.gz",
 		Path: "foo-1.tar.gz"}).Name(); got != "foo-1.tar.gz" {
 		t.Errorf("path key: %q", got)
+	}
+}
+
+// TestManyExternalFiles: each is compared with each, so that a megabyte of them would take hours.
+func TestManyExternalFiles(t *testing.T) {
+	text := "[package]\nname = \"a\"\n[package.metadata.build-package]\nexternal-files = [" +
+		strings.Repeat("{},", 300_000) + "]\n"
+	_, problems := ParsePackage("Cargo.toml", []byte(text), Rules{})
+	if len(problems) != 1 || !strings.Contains(problems[0].Msg, "more than 5000 external files") {
+		t.Errorf("%d problems", len(problems))
 	}
 }

@@ -4,18 +4,16 @@
 package manifest
 
 import (
-	"errors"
 	"strconv"
 	"strings"
 
-	"github.com/BurntSushi/toml"
+	"buildsys/internal/safetoml"
 )
 
-// maxDepth bounds the nesting of values, tables and dotted keys. Manifests need four levels. The
-// decoder recurses without a bound, so a file of a million brackets would exhaust the stack.
-const maxDepth = 32
+// maxDepth bounds the nesting of values, tables and dotted keys.
+const maxDepth = safetoml.MaxDepth
 
-var errTooDeep = errors.New("tables, arrays or dotted keys are nested too deeply")
+var errTooDeep = safetoml.ErrTooDeep
 
 // lineIndex maps the path of a key or an array element to the line where it first appears. The
 // parts of a path are keys, and "#0", "#1" and so on for elements of an array.
@@ -220,7 +218,7 @@ func (s *scanner) quoted() string {
 func unquote(raw string) string {
 	if strings.ContainsRune(raw, '\\') {
 		var v struct{ Key string }
-		if _, err := toml.Decode("Key = "+raw, &v); err == nil {
+		if _, err := safetoml.Decode("Key = "+raw, &v); err == nil {
 			return v.Key
 		}
 	}

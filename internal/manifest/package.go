@@ -75,18 +75,25 @@ func (t *table) variantSensitive() string {
 // externalFiles reads [[…external-files]] and checks the entries against each other.
 func (t *table) externalFiles() []ExternalFile {
 	var files []ExternalFile
-	for _, entry := range t.tables("external-files") {
+	entries := t.tables("external-files")
+	if len(entries) > maxExternal {
+		t.fault("external-files", "", "there are more than %d external files", maxExternal)
+		return nil
+	}
+	names := make([]namedFile, len(entries)) // for each is compared with each
+	for i, entry := range entries {
 		f := entry.externalFile()
-		for _, earlier := range files {
+		names[i] = namedFile{f.Name(), f.BundleName()}
+		for j, earlier := range files {
 			switch {
 			case f.URL != "" && f.URL == earlier.URL && f.SHA512 != earlier.SHA512:
 				entry.fault("url", "", "%s has a different sha512 on line %d", quote(f.URL), earlier.Line)
-			case f.Name() != "" && f.Name() == earlier.Name() && !f.again(earlier):
+			case names[i].own != "" && names[i].own == names[j].own && !f.again(earlier):
 				entry.fault("url", "give one of them another name with \"path\"",
 					"external file %s has the same name as the one on line %d", quote(f.Name()),
 					earlier.Line)
 			}
-			if name := sharedName(f, earlier); name != "" {
+			if name := names[i].shared(names[j]); name != "" {
 				entry.fault("bundle-modules", "set \"bundle-output-path\"",
 					"the modules of the archive are bundled into %s, which the external file on line %d "+
 						"has as well", quote(name), earlier.Line)

@@ -24,7 +24,12 @@ import (
 )
 
 // Layout is the OCI layout in the directory Dir. Readers need no lock; there may be one writer.
-type Layout struct{ Dir string }
+type Layout struct {
+	Dir string
+	// Top is the checkout that Dir is in, if it is in one: what is written and removed goes through
+	// no link below it.
+	Top string
+}
 
 // missingError is the error for a layout that does not exist. It is an fs.ErrNotExist.
 type missingError struct{ dir string }
@@ -153,14 +158,50 @@ func (l Layout) open(name string) (*os.File, error) {
 
 // Make creates the directories of a layout.
 func (l Layout) Make() error {
-	return os.MkdirAll(filepath.Join(l.Dir, spec.ImageBlobsDir, "sha256"), 0o755)
+	dir, err := l.hold(blobsDir)
+	dir.Close()
+	return err
+}
+
+// blobsDir has the blobs, whose digests are of one kind.
+var blobsDir = filepath.Join(spec.ImageBlobsDir, "sha256")
+
+// hold opens a directory of the layout to write there, and makes it if it is missing.
+func (l Layout) hold(below string) (confined.Held, error) {
+	return confined.Hold(l.Top, filepath.Join(l.Dir, below))
+}
+
+// replace writes a file of the layout.
+func (l Layout) replace(name string, data []byte) error {
+	dir, err := l.hold(filepath.Dir(name))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	base := filepath.Base(name)
+	return dir.Fault("replace", base, atomicfile.ReplaceDurable(dir.Path(base), data, 0o644))
+}
+
+// Remove removes a file at the top of the layout.
+func (l Layout) Remove(name string) error {
+	dir, err := l.hold(".")
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Fault("remove", name, os.Remove(dir.Path(name)))
 }
 
 // Put writes the blob that fill writes.
 func (l Layout) Put(mediaType string, fill func(io.Writer) error) (spec.Descriptor, error) {
-	f, err := atomicfile.New(l.Dir, 0o644)
+	dir, err := l.hold(blobsDir)
 	if err != nil {
 		return spec.Descriptor{}, err
+	}
+	defer dir.Close()
+	f, err := atomicfile.New(dir.Path("."), 0o644)
+	if err != nil {
+		return spec.Descriptor{}, dir.Fault("write to", ".", err)
 	}
 	defer f.Discard()
 	to := &counter{w: f}
@@ -169,7 +210,8 @@ func (l Layout) Put(mediaType string, fill func(io.Writer) error) (spec.Descript
 		return spec.Descriptor{}, err
 	}
 	d := Describe(mediaType, cache.Blob{SHA256: [sha256.Size]byte(sum.Sum(nil)), Size: to.n})
-	return d, f.ReplaceDurable(l.Path(d.Digest))
+	name := d.Digest.Encoded()
+	return d, dir.Fault("replace", name, f.ReplaceDurable(dir.Path(name)))
 }
 
 // PutJSON writes a document.
@@ -179,7 +221,7 @@ func (l Layout) PutJSON(mediaType string, v any) (spec.Descriptor, error) {
 		return spec.Descriptor{}, err
 	}
 	d := Describe(mediaType, BlobOf(data))
-	return d, atomicfile.ReplaceDurable(l.Path(d.Digest), data, 0o644)
+	return d, l.replace(blobName(d.Digest), data)
 }
 
 // PutIndex replaces index.json.
@@ -197,7 +239,7 @@ func (l Layout) PutFile(name string, v any) error {
 	if err != nil {
 		return err
 	}
-	return atomicfile.ReplaceDurable(filepath.Join(l.Dir, name), append(data, '\n'), 0o644)
+	return l.replace(name, append(data, '\n'))
 }
 
 // Sweep removes the blobs that index.json does not lead to, and files of killed writers.
@@ -210,14 +252,23 @@ func (l Layout) Sweep() error {
 	if err := l.reach(x, keep); err != nil {
 		return err
 	}
-	dir := filepath.Join(l.Dir, spec.ImageBlobsDir, "sha256")
-	entries, err := confined.List(dir)
+	dir, err := l.hold(blobsDir)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	entries, err := confined.List(dir.Path("."))
 	for _, e := range entries {
 		if !keep[digest.NewDigestFromEncoded(digest.SHA256, e.Name())] {
-			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
+			err = errors.Join(err, dir.Fault("remove", e.Name(), os.Remove(dir.Path(e.Name()))))
 		}
 	}
-	return errors.Join(err, atomicfile.Clean(l.Dir))
+	top, e := l.hold(".")
+	if e != nil {
+		return errors.Join(err, e)
+	}
+	defer top.Close()
+	return errors.Join(err, confined.Unheld(atomicfile.Clean(top.Path("."))))
 }
 
 // reach adds the blobs that an index leads to. Digests cannot form a cycle.

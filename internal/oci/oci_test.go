@@ -17,6 +17,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	spec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"buildsys/internal/confined"
 )
 
 func must(t *testing.T, err error) {
@@ -45,7 +47,7 @@ func TestBlob(t *testing.T) {
 }
 
 func TestMissingLayout(t *testing.T) {
-	l := Layout{filepath.Join(t.TempDir(), "none")}
+	l := Layout{Dir: filepath.Join(t.TempDir(), "none")}
 	if _, _, err := l.Index(); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
@@ -80,7 +82,7 @@ func count(t *testing.T, l Layout) int {
 
 // Sweep keeps exactly the blobs that index.json leads to, directly or through another index.
 func TestSweep(t *testing.T) {
-	l := Layout{t.TempDir()}
+	l := Layout{Dir: t.TempDir()}
 	one, two := put(t, l, "one"), put(t, l, "two")
 	put(t, l, "three")
 	inner, err := l.PutJSON(spec.MediaTypeImageIndex, NewIndex(two))
@@ -103,7 +105,7 @@ func TestSweep(t *testing.T) {
 
 // A failing fill leaves no file.
 func TestPutFails(t *testing.T) {
-	l := Layout{t.TempDir()}
+	l := Layout{Dir: t.TempDir()}
 	must(t, l.Make())
 	want := errors.New("no more")
 	if _, err := l.Put("", func(io.Writer) error { return want }); !errors.Is(err, want) {
@@ -116,7 +118,7 @@ func TestPutFails(t *testing.T) {
 
 // Content that does not match its digest and documents that are too large are refused.
 func TestDamage(t *testing.T) {
-	l := Layout{t.TempDir()}
+	l := Layout{Dir: t.TempDir()}
 	d := put(t, l, "layer")
 	b, err := Blob(d, MaxDocument)
 	must(t, err)
@@ -154,7 +156,7 @@ func TestLinkOut(t *testing.T) {
 	outside := filepath.Join(t.TempDir(), "secret")
 	data := []byte(`{"manifests":[]}`)
 	must(t, os.WriteFile(outside, data, 0o644))
-	l := Layout{t.TempDir()}
+	l := Layout{Dir: t.TempDir()}
 	must(t, l.Make())
 	d := Describe("", BlobOf(data))
 	must(t, os.Symlink(outside, l.Path(d.Digest)))
@@ -169,7 +171,7 @@ func TestLinkOut(t *testing.T) {
 
 // TestPipeInALayout: nobody waits for its writer, and it is neither an index nor a blob.
 func TestPipeInALayout(t *testing.T) {
-	l := Layout{t.TempDir()}
+	l := Layout{Dir: t.TempDir()}
 	must(t, l.Make())
 	b := BlobOf([]byte("{}"))
 	d := Describe("", b)
@@ -200,5 +202,31 @@ func TestDocumentsOfManyObjects(t *testing.T) {
 	if err := Decode(text(maxObjects+1), &m); err == nil ||
 		!strings.Contains(err.Error(), "65537 objects and lists, more than 65536") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestLinkThatComesLater: a link that somebody puts in the place of the blobs while a layout in a
+// checkout is written does not lead what is written and removed elsewhere.
+func TestLinkThatComesLater(t *testing.T) {
+	top, victim := t.TempDir(), t.TempDir()
+	l := Layout{Dir: filepath.Join(top, "build/kits/oci/core"), Top: top}
+	must(t, l.Make())
+	must(t, l.PutIndex(NewIndex(put(t, l, "layer"))))
+	key := filepath.Join(victim, "id_rsa")
+	must(t, os.WriteFile(key, nil, 0o600))
+	blobs := filepath.Join(l.Dir, "blobs/sha256")
+	must(t, os.Rename(blobs, filepath.Join(victim, "away")))
+	entries, err := os.ReadDir(filepath.Join(victim, "away"))
+	must(t, err)
+	for _, e := range entries { // so that the index can still be read
+		must(t, os.Rename(filepath.Join(victim, "away", e.Name()), filepath.Join(victim, e.Name())))
+	}
+	must(t, os.Symlink(victim, blobs))
+	if _, err := l.PutJSON("", "text"); !errors.Is(err, confined.ErrLink) {
+		t.Errorf("a document is written: %v", err)
+	}
+	_ = l.Sweep()
+	if _, err := os.Stat(key); err != nil {
+		t.Error(err)
 	}
 }

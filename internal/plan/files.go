@@ -22,8 +22,10 @@ func contextFiles(files []workspace.File) []File {
 // Go module.
 func once(files []manifest.ExternalFile) []manifest.ExternalFile {
 	var out []manifest.ExternalFile
+	known := map[string]bool{}
 	for _, f := range files {
-		if !slices.ContainsFunc(out, func(o manifest.ExternalFile) bool { return o.Name() == f.Name() }) {
+		if name := f.Name(); !known[name] {
+			known[name] = true
 			out = append(out, f)
 		}
 	}

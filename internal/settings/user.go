@@ -8,10 +8,9 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/BurntSushi/toml"
-
 	"buildsys/internal/confined"
 	"buildsys/internal/errkind"
+	"buildsys/internal/safetoml"
 )
 
 // userConfig is the user's configuration file.
@@ -45,7 +44,7 @@ func (c Caller) userConfig() (u userConfig, err error) {
 	if err != nil {
 		return u, errkind.Environmentf("read the user's configuration: %w", err)
 	}
-	meta, err := toml.Decode(string(data), &u)
+	meta, err := safetoml.Decode(string(data), &u)
 	if err != nil {
 		return u, errkind.Usagef("%s: %w", u.file, err)
 	}

@@ -44,6 +44,9 @@ func Find(p Package) (*Named, error) {
 			p.Name, p.File)
 	}
 	n := &Named{pkg: p, spec: parseSpec(p.Spec)}
+	if name := n.spec.tooOften(); name != "" {
+		return nil, p.fault(nil, "it defines %s more than %d times: change it by hand", name, maxSame)
+	}
 	var err error
 	if n.at, err = n.choose(); err != nil {
 		return nil, err
@@ -78,12 +81,13 @@ func (n *Named) choose() (definition, error) {
 	}
 	version, err := n.single("Version", s.defs["version"])
 	var inSources []definition
+	known := map[definition]bool{}
 	for _, f := range p.ExternalFiles {
 		for _, name := range f.Names() {
 			for _, tag := range s.sourceOf(name) {
 				for _, d := range s.used(tag.value) {
-					known := slices.Contains(inSources, d)
-					if _, rest := beyondHost(f.URL); !known && n.isVersionOf(d, rest) {
+					if _, rest := beyondHost(f.URL); !known[d] && n.isVersionOf(d, rest) {
+						known[d] = true
 						inSources = append(inSources, d)
 					}
 				}

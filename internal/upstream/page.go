@@ -4,6 +4,7 @@
 package upstream
 
 import (
+	"maps"
 	"net/url"
 	"regexp"
 	"slices"
@@ -134,13 +135,12 @@ func (p *Pages) Series(page []byte, from *url.URL) (urls []string) {
 	if p.series == nil {
 		return nil
 	}
-	var names []string
+	known := map[string]bool{}
 	for _, m := range p.series.FindAllSubmatch(page, -1) {
-		if name := string(m[1]); !slices.Contains(names, name) {
-			names = append(names, name)
-		}
+		known[string(m[1])] = true
 	}
-	slices.SortFunc(names, func(a, b string) int {
+	names := slices.Sorted(maps.Keys(known))
+	slices.SortStableFunc(names, func(a, b string) int {
 		return rpm.Compare(strings.TrimPrefix(b, "v"), strings.TrimPrefix(a, "v"))
 	})
 	for _, name := range names[:min(len(names), maxSeries)] {

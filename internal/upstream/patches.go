@@ -20,6 +20,7 @@ const (
 	maxPatched = 8 << 20   // bytes of a file that a patch changes
 	maxFiles   = 128 << 20 // bytes of all of them
 	maxLooks   = 1 << 30   // lines that are compared for a package
+	maxPatches = 64 << 20  // bytes of patches
 )
 
 // hunk is a place that a patch changes.
@@ -117,8 +118,13 @@ func (c *Change) Patches(ctx context.Context, source string, file func(name stri
 	var all [][]filePatch
 	var names []string
 	wanted := map[string]bool{}
+	left := maxPatches
 	for _, name := range parseSpec(c.Spec).patches() {
-		files := parsePatch(string(file(name)))
+		text := file(name)
+		if left -= len(text); left < 0 {
+			return nil, fmt.Errorf("they have more than %d MiB", maxPatches>>20)
+		}
+		files := parsePatch(string(text))
 		for _, f := range files {
 			wanted[f.name] = true
 		}
@@ -189,14 +195,18 @@ func judge(files []filePatch, have map[string][]string, looks *int) string {
 		}
 		for n, h := range f.hunks {
 			hunks++
-			if *looks -= 2 * len(text); *looks < 0 {
-				return "is not looked at: there is too much that the patches change"
+			at, contains := find(text, h.before, h.line-1, looks), -1
+			if at < 0 {
+				contains = find(text, h.after, h.line-1, looks)
 			}
-			if at := find(text, h.before, h.line-1); at >= 0 {
+			switch {
+			case *looks < 0:
+				return "is not looked at: there is too much that the patches change"
+			case at >= 0:
 				text = slices.Concat(text[:at], h.after, text[at+len(h.before):])
-			} else if find(text, h.after, h.line-1) >= 0 {
+			case contains >= 0:
 				contained++
-			} else {
+			default:
 				note("does not apply: hunk %d of %s", n+1, f.name)
 			}
 		}
@@ -212,12 +222,17 @@ func judge(files []filePatch, have map[string][]string, looks *int) string {
 }
 
 // find returns where lines are in a text, near a place if they are there more than once; -1 if they
-// are nowhere.
-func find(text, lines []string, near int) int {
+// are nowhere. Of looks it takes one for each line that is compared; without any left it stops.
+func find(text, lines []string, near int, looks *int) int {
 	best := -1
-	for at := 0; at+len(lines) <= len(text); at++ {
-		if slices.Equal(text[at:at+len(lines)], lines) &&
-			(best < 0 || distance(at, near) < distance(best, near)) {
+	*looks -= len(text)
+	for at := 0; at+len(lines) <= len(text) && *looks >= 0; at++ {
+		same := 0
+		for same < len(lines) && text[at+same] == lines[same] {
+			same++
+		}
+		*looks -= same
+		if same == len(lines) && (best < 0 || distance(at, near) < distance(best, near)) {
 			best = at
 		}
 	}

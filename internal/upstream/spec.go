@@ -24,6 +24,10 @@ type specText struct {
 	release int          // index of the Release line; -1 without one
 	setups  []int        // indexes of lines that unpack sources
 	dead    map[int]bool // indexes of comments and of the change log
+
+	values map[string]string       // of macros that were expanded
+	left   int                     // bytes that macros may still be expanded to
+	byFile map[string][]definition // sources by the names of their files; nil until one is asked for
 }
 
 var (
@@ -37,11 +41,20 @@ var (
 	commit    = regexp.MustCompile(`^[0-9a-f]{40}$`)
 )
 
-// maxDepth bounds macros within macros.
-const maxDepth = 16
+const (
+	// maxDepth bounds macros within macros.
+	maxDepth = 16
+	// maxValue bounds what a text is expanded to, and maxValues that of all macros together, each of
+	// which is expanded once.
+	maxValue  = 64 << 10
+	maxValues = 16 << 20
+	// maxSame is how often a spec may define a name: some do it for each architecture.
+	maxSame = 100
+)
 
 func parseSpec(text string) *specText {
-	s := &specText{defs: map[string][]definition{}, release: -1, dead: map[int]bool{}}
+	s := &specText{defs: map[string][]definition{}, release: -1, dead: map[int]bool{},
+		values: map[string]string{}, left: maxValues}
 	section, depth := "", 0
 	for l := range strings.Lines(text) {
 		i := len(s.lines)
@@ -87,23 +100,37 @@ func (s *specText) tag(d definition) {
 // unknown stands in expanded text for what could not be expanded.
 const unknown = "\uFFFD"
 
-// expand returns a text with the macros that the spec defines once. It takes no more than 64 KiB.
+// expand returns a text with the macros that the spec defines once.
 func (s *specText) expand(text string, depth int) string {
-	if depth > maxDepth || len(text) > 64<<10 {
+	if depth > maxDepth || len(text) > maxValue {
 		return unknown
 	}
-	left := 64 << 10
+	left := maxValue
 	return reference.ReplaceAllStringFunc(text, func(found string) string {
-		d := s.defs[referred(found)]
-		if len(d) != 1 {
-			return unknown
+		value := unknown
+		if left > 0 {
+			value = s.value(referred(found), depth)
 		}
-		value := s.expand(d[0].value, depth+1)
 		if left -= len(value); left < 0 {
 			return unknown
 		}
 		return value
 	})
+}
+
+// value returns what a macro is expanded to.
+func (s *specText) value(name string, depth int) string {
+	value, known := s.values[name]
+	if d := s.defs[name]; !known && len(d) == 1 && s.left > 0 {
+		s.values[name] = unknown // within itself
+		value = s.expand(d[0].value, depth+1)
+		s.left -= len(value)
+		s.values[name], known = value, true
+	}
+	if !known {
+		return unknown
+	}
+	return value
 }
 
 func referred(found string) string {
@@ -141,15 +168,27 @@ func (s *specText) used(text string) (found []definition) {
 	return found
 }
 
-// sourceOf returns the tags whose file has a name.
-func (s *specText) sourceOf(name string) (found []definition) {
-	for _, d := range s.sources {
-		full := s.expand(d.value, 0)
-		if full[strings.LastIndexByte(full, '/')+1:] == name {
-			found = append(found, d)
+// tooOften returns a name that is defined more than maxSame times, or "".
+func (s *specText) tooOften() string {
+	for name, defs := range s.defs {
+		if len(defs) > maxSame {
+			return name
 		}
 	}
-	return found
+	return ""
+}
+
+// sourceOf returns the tags whose file has a name.
+func (s *specText) sourceOf(name string) []definition {
+	if s.byFile == nil {
+		s.byFile = map[string][]definition{}
+		for _, d := range s.sources {
+			full := s.expand(d.value, 0)
+			file := full[strings.LastIndexByte(full, '/')+1:]
+			s.byFile[file] = append(s.byFile[file], d)
+		}
+	}
+	return s.byFile[name]
 }
 
 // set replaces the value of a definition in its line.

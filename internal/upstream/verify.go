@@ -4,6 +4,7 @@ package upstream
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/hex"
@@ -15,6 +16,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
@@ -35,60 +37,102 @@ type Keys struct {
 	from map[*openpgp.Entity]string
 }
 
-const armorHead = "-----BEGIN PGP "
+const (
+	armorHead = "-----BEGIN PGP "
+	armorEnd  = "-----END PGP "
+)
+
+// patience is how long keys and signatures may be looked at. Those of others may be so large, and
+// vouch for one another so often, that it would take days.
+const patience = 5 * time.Minute
+
+// within does what may take for ever, and what nothing stops, but no longer than ctx and patience.
+func within[T any](ctx context.Context, what string, do func() (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience,
+		fmt.Errorf("%s takes more than %v", what, patience))
+	defer cancel()
+	var value T
+	var err error
+	done := make(chan struct{})
+	go func() { defer close(done); value, err = do() }()
+	select {
+	case <-done:
+		return value, err
+	case <-ctx.Done():
+		var none T
+		return none, context.Cause(ctx)
+	}
+}
 
 // Add adds the keys in a file, armored or not. from names it.
-func (k *Keys) Add(from string, data []byte) error {
-	known := len(k.list)
-	defer func() {
-		if k.from == nil {
-			k.from = map[*openpgp.Entity]string{}
-		}
-		for _, one := range k.list[known:] {
-			k.from[one] = from
-		}
-	}()
+func (k *Keys) Add(ctx context.Context, from string, data []byte) error {
 	if len(data) > MaxProof {
 		return fmt.Errorf("it has more than %d MiB", MaxProof>>20)
 	}
-	// A file of keys may have several blocks.
+	list, err := within(ctx, "reading its keys", func() (openpgp.EntityList, error) {
+		return readKeys(data)
+	})
+	if k.from == nil {
+		k.from = map[*openpgp.Entity]string{}
+	}
+	for _, one := range list {
+		k.from[one] = from
+	}
+	k.list = append(k.list, list...)
+	return err
+}
+
+// readKeys reads the keys in a file, which may have several blocks. Each is read once, whatever
+// begins in it.
+func readKeys(data []byte) (all openpgp.EntityList, err error) {
 	for rest := data; ; {
 		at := bytes.Index(rest, []byte(armorHead+"PUBLIC KEY BLOCK"))
 		if at < 0 {
 			break
 		}
 		rest = rest[at:]
-		list, err := openpgp.ReadArmoredKeyRing(bytes.NewReader(rest))
-		if err != nil {
-			return err
+		end := len(rest)
+		if at := bytes.Index(rest, []byte(armorEnd)); at >= 0 {
+			end = at
+			if n := bytes.IndexByte(rest[at:], '\n'); n >= 0 {
+				end = at + n + 1
+			} else {
+				end = len(rest)
+			}
 		}
-		k.list = append(k.list, list...)
-		rest = rest[1:]
+		list, err := openpgp.ReadArmoredKeyRing(bytes.NewReader(rest[:end]))
+		if err != nil {
+			return all, err
+		}
+		all, rest = append(all, list...), rest[end:]
 	}
 	if bytes.Contains(data, []byte(armorHead)) {
-		return nil
+		return all, nil
 	}
-	list, err := openpgp.ReadKeyRing(bytes.NewReader(data))
-	if err == nil && len(list) == 0 {
+	if all, err = openpgp.ReadKeyRing(bytes.NewReader(data)); err == nil && len(all) == 0 {
 		err = errors.New("there is no key in it")
 	}
-	k.list = append(k.list, list...)
-	return err
+	return all, err
 }
 
 // Len returns how many keys there are.
 func (k *Keys) Len() int { return len(k.list) }
 
 // Check returns who has signed the data, by the signature.
-func (k *Keys) Check(data io.Reader, signature []byte) (signer string, err error) {
+func (k *Keys) Check(ctx context.Context, data io.Reader, signature []byte) (signer string,
+	err error) {
 	if len(signature) > maxSignature {
 		return "", fmt.Errorf("a signature of more than %d KiB", maxSignature>>10)
 	}
-	var by *openpgp.Entity
+	check := openpgp.CheckDetachedSignature
 	if bytes.Contains(signature, []byte(armorHead)) {
-		by, err = openpgp.CheckArmoredDetachedSignature(k.list, data, bytes.NewReader(signature), nil)
-	} else {
-		by, err = openpgp.CheckDetachedSignature(k.list, data, bytes.NewReader(signature), nil)
+		check = openpgp.CheckArmoredDetachedSignature
+	}
+	by, err := within(ctx, "checking it", func() (*openpgp.Entity, error) {
+		return check(k.list, data, bytes.NewReader(signature), nil)
+	})
+	if ctx.Err() != nil {
+		return "", context.Cause(ctx)
 	}
 	if err != nil {
 		return "", errors.New(safetext.Line(err.Error()))
@@ -119,12 +163,17 @@ var (
 
 // ParseSums reads a list as sha256sum, shasum and BSD's sha256 write it, or a single sum. If it is
 // signed within, and there are keys, they must be the signer's.
-func ParseSums(data []byte, keys *Keys) (*Sums, error) {
+func ParseSums(ctx context.Context, data []byte, keys *Keys) (*Sums, error) {
 	s := &Sums{byName: map[string][]string{}}
 	if block, _ := clearsign.Decode(data); block != nil {
 		data = block.Plaintext
 		if keys.Len() > 0 {
-			by, err := block.VerifySignature(keys.list, nil)
+			by, err := within(ctx, "checking its signature", func() (*openpgp.Entity, error) {
+				return block.VerifySignature(keys.list, nil)
+			})
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
 			if err != nil {
 				return nil, errors.New(safetext.Line(err.Error()))
 			}

@@ -45,7 +45,7 @@ func (s signer) run(in []byte, args ...string) []byte {
 func (s signer) keys() *Keys {
 	s.t.Helper()
 	k := &Keys{}
-	if err := k.Add("keys.asc", s.run(nil, "--armor", "--export")); err != nil {
+	if err := k.Add(s.t.Context(), "keys.asc", s.run(nil, "--armor", "--export")); err != nil {
 		s.t.Fatal(err)
 	}
 	return k
@@ -57,30 +57,31 @@ func TestSignatures(t *testing.T) {
 	for _, algorithm := range []string{"rsa3072", "ed25519"} {
 		ann := newSigner(t, "ann \x1b[31m<ann@example.org>", algorithm)
 		both := ann.keys()
-		if err := both.Add("others.gpg", other.run(nil, "--export")); err != nil || both.Len() != 2 {
+		err := both.Add(t.Context(), "others.gpg", other.run(nil, "--export"))
+		if err != nil || both.Len() != 2 {
 			t.Errorf("%d keys, %v", both.Len(), err)
 		}
 		for _, how := range [][]string{{"--detach-sign"}, {"--armor", "--detach-sign"}} {
 			signature := ann.run(data, how...)
-			by, err := both.Check(bytes.NewReader(data), signature)
+			by, err := both.Check(t.Context(), bytes.NewReader(data), signature)
 			if err != nil || !strings.HasPrefix(by, "ann") || strings.Contains(by, "\x1b") ||
 				!strings.HasSuffix(by, " of keys.asc") {
 				t.Errorf("%s %s: %q, %v", algorithm, how, by, err)
 			}
-			if by, err := both.Check(strings.NewReader("a sourcf\n"), signature); err == nil {
+			if by, err := both.Check(t.Context(), strings.NewReader("a sourcf\n"), signature); err == nil {
 				t.Errorf("%s: other data is signed by %s", algorithm, by)
 			}
-			if by, err := other.keys().Check(bytes.NewReader(data), signature); err == nil {
+			if by, err := other.keys().Check(t.Context(), bytes.NewReader(data), signature); err == nil {
 				t.Errorf("%s: with another's key: %s", algorithm, by)
 			}
 		}
 	}
 	for _, bad := range []string{"", "nonsense", strings.Repeat("x", maxSignature+1)} {
-		if _, err := other.keys().Check(bytes.NewReader(data), []byte(bad)); err == nil {
+		if _, err := other.keys().Check(t.Context(), bytes.NewReader(data), []byte(bad)); err == nil {
 			t.Errorf("%d bytes are a signature", len(bad))
 		}
 	}
-	if err := new(Keys).Add("a", []byte("no key")); err == nil {
+	if err := new(Keys).Add(t.Context(), "a", []byte("no key")); err == nil {
 		t.Error("text is a key")
 	}
 }
@@ -99,7 +100,7 @@ func TestSums(t *testing.T) {
 		"another file":  fmt.Sprintf("%x  b.tar\n", small),
 		"another place": fmt.Sprintf("%x  aa.tar\n", small),
 	} {
-		sums, err := ParseSums([]byte(list), &Keys{})
+		sums, err := ParseSums(t.Context(), []byte(list), &Keys{})
 		if err != nil {
 			t.Errorf("%s: %v", what, err)
 			continue
@@ -109,7 +110,7 @@ func TestSums(t *testing.T) {
 			t.Errorf("%s: %s, %v", what, kind, err)
 		}
 	}
-	if _, err := ParseSums([]byte("<html>"), &Keys{}); err == nil {
+	if _, err := ParseSums(t.Context(), []byte("<html>"), &Keys{}); err == nil {
 		t.Error("a page is a list")
 	}
 }
@@ -118,7 +119,7 @@ func TestSignedSums(t *testing.T) {
 	ann := newSigner(t, "ann", "ed25519")
 	small := sha256.Sum256([]byte("x"))
 	list := ann.run(fmt.Appendf(nil, "%x  a.tar\n", small), "--clear-sign")
-	sums, err := ParseSums(list, ann.keys())
+	sums, err := ParseSums(t.Context(), list, ann.keys())
 	if err != nil || !strings.HasPrefix(sums.Signer, "ann") {
 		t.Fatalf("%+v, %v", sums, err)
 	}
@@ -126,10 +127,10 @@ func TestSignedSums(t *testing.T) {
 		t.Error(err)
 	}
 	changed := bytes.Replace(list, []byte("a.tar"), []byte("b.tar"), 1)
-	if _, err := ParseSums(changed, ann.keys()); err == nil {
+	if _, err := ParseSums(t.Context(), changed, ann.keys()); err == nil {
 		t.Error("a changed list is signed")
 	}
-	if sums, err := ParseSums(changed, &Keys{}); err != nil || sums.Signer != "" {
+	if sums, err := ParseSums(t.Context(), changed, &Keys{}); err != nil || sums.Signer != "" {
 		t.Errorf("without keys: %+v, %v", sums, err)
 	}
 }
@@ -157,11 +158,11 @@ func FuzzProofs(f *testing.F) {
 		"-----END PGP PUBLIC KEY BLOCK-----"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var k Keys
-		_ = k.Add("a", data)
-		if by, err := new(Keys).Check(strings.NewReader("data"), data); err == nil {
+		_ = k.Add(t.Context(), "a", data)
+		if by, err := new(Keys).Check(t.Context(), strings.NewReader("data"), data); err == nil {
 			t.Errorf("signed by %s, whom nobody knows", by)
 		}
-		if sums, err := ParseSums(data, &Keys{}); err == nil && sums.Signer != "" {
+		if sums, err := ParseSums(t.Context(), data, &Keys{}); err == nil && sums.Signer != "" {
 			t.Error("signed by somebody whom nobody knows")
 		}
 	})

@@ -7,10 +7,9 @@ import (
 	"path"
 	"slices"
 
-	"github.com/BurntSushi/toml"
-
 	"buildsys/internal/confined"
 	"buildsys/internal/manifest"
+	"buildsys/internal/safetoml"
 )
 
 // Strictness determines how mistakes are reported that Bottlerocket and Twoliter ignored, such as
@@ -80,7 +79,7 @@ func (l *loader) hasBuildScripts() bool {
 func (l *loader) beforeKits() bool {
 	var keys map[string]any
 	data, _ := l.peek(projectFile)
-	_ = toml.Unmarshal(data, &keys) // invalid TOML is reported later
+	_, _ = safetoml.Decode(string(data), &keys) // invalid TOML is reported later
 	sdk, _ := keys["sdk"].(map[string]any)
 	return keys["vendor"] == nil && keys["kit"] == nil && sdk["vendor"] == nil && l.exists(releaseFile)
 }
