@@ -151,7 +151,7 @@ func TestLabelScript(t *testing.T) {
 	}
 	want := "ea_set \"/\" security.selinux system_u:object_r:os_t:s0\n" + dates(`"/"`) +
 		dates(`"/a name"`) + "ea_set \"/a name/file\" security.selinux system_u:object_r:os_t:s0\n" +
-		dates(`"/a name/file"`)
+		dates(`"/a name/file"`) + "set_super_value kbytes_written 0\n"
 	if got != want || errs != "" {
 		t.Errorf("got %s%s\nwant %s", got, errs, want)
 	}

@@ -62,6 +62,9 @@ var outputCases = []struct {
 	{"hidden", packageOutputs, func(out string) error {
 		return os.WriteFile(filepath.Join(out, ".a"), nil, 0o644)
 	}, "begins with a dot"},
+	{"image without an archive", imageOutputs, func(out string) error {
+		return os.WriteFile(filepath.Join(out, ".no-kmod-kit"), nil, 0o644)
+	}, ""},
 	{"pipe", packageOutputs, func(out string) error {
 		return syscall.Mkfifo(filepath.Join(out, "b.rpm"), 0o644)
 	}, "not a regular file"},

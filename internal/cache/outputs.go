@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -27,6 +28,10 @@ const (
 	maxLinkSteps = 1 << 20
 )
 
+// markers are the names of outputs that say what an image comes without. Programs that publish
+// images of trees written for Twoliter look for them.
+var markers = []string{".no-kmod-kit", ".no-migrations"}
+
 // BadName returns what is wrong with one component of an output's name that would cause trouble in
 // a command line, a glob, a log, a terminal or a file system, or "".
 func BadName(name string) string {
@@ -35,7 +40,7 @@ func BadName(name string) string {
 		return "its name is not valid UTF-8"
 	case strings.HasPrefix(name, "-"):
 		return "its name begins with a dash"
-	case strings.HasPrefix(name, "."):
+	case strings.HasPrefix(name, ".") && !slices.Contains(markers, name):
 		return "its name begins with a dot"
 	case strings.ContainsFunc(name, unicode.IsControl):
 		return "its name holds control characters"

@@ -43,6 +43,7 @@ func twoliterImage(t *testing.T, sdk []string) {
 		"metal-lab is reproducible\n" {
 		t.Errorf("got %s%s", r.stdout, r.stderr)
 	}
+	twoliterRepack(t, root, sdk, "metal-lab", dir)
 	const manifest = "variants/metal-lab/Cargo.toml"
 	text := read(t, root, manifest)
 	for pkg, want := range map[string]string{
@@ -53,6 +54,58 @@ func twoliterImage(t *testing.T, sdk []string) {
 	} {
 		write(t, root, manifest, strings.Replace(text, `"boot",`, `"boot", "`+pkg+`",`, 1))
 		buildsys(t, root, sdk, "build-variant", "metal-lab").must(t, 3, want)
+	}
+	twoliterErofs(t, root, sdk)
+}
+
+// twoliterRepack makes an image from the one in dir, once as it is, which gives the same bytes, and
+// once with other certificates.
+func twoliterRepack(t *testing.T, root string, env []string, variant, dir string) {
+	t.Helper()
+	repack := func(args ...string) string {
+		t.Helper()
+		r := buildsys(t, root, env, append([]string{"repack-variant", variant}, args...)...)
+		if r.must(t, 0); r.code != 0 {
+			t.FailNow()
+		}
+		return strings.TrimSpace(r.stdout)
+	}
+	same(t, dir, repack("--out", "again"))
+	const bundle = "/x86_64-lab-linux-gnu/sys-root/usr/share/factory/etc/pki/tls/certs/ca-bundle.crt"
+	write(t, root, "other.pem", certificates(t, 1))
+	out := repack("--out", "other", "--cacerts-bundle-override", "other.pem")
+	file := expand(t, filepath.Join(out, "bottlerocket-"+variant+"-x86_64-1.2.3-abc-root.ext4.lz4"))
+	ask := func(command string) string { return tool(t, "debugfs", "-R", command, file) }
+	if got := ask("cat " + bundle); !strings.Contains(got, read(t, root, "other.pem")) {
+		t.Errorf("the repacked image has the certificates %s", got)
+	}
+	got := ask("ea_get " + bundle + " security.selinux")
+	if !strings.Contains(got, `"system_u:object_r:os_t:s0"`) {
+		t.Errorf("label of the certificates: %s", got)
+	}
+}
+
+// twoliterErofs builds and repacks an image with another file system in a tree of the time of kits,
+// where variants say which archives they have.
+func twoliterErofs(t *testing.T, root string, env []string) {
+	buildtest.Must(t, os.Remove(filepath.Join(root, "Release.toml")))
+	write(t, root, "Twoliter.toml", "schema-version = 1\nrelease-version = \"1.2.3\"\n")
+	r := buildsys(t, root, env, "build-variant", "metal-erofs")
+	if r.must(t, 0); r.code != 0 {
+		t.FailNow()
+	}
+	dir := strings.TrimSpace(r.stdout)
+	got, err := filepath.Glob(filepath.Join(dir, "*kmod-kit*"))
+	buildtest.Must(t, err)
+	if len(got) != 1 || filepath.Base(got[0]) != ".no-kmod-kit" {
+		t.Errorf("archives for modules: %q", got)
+	}
+	if _, err := os.Stat(filepath.Join(dir, ".no-migrations")); err == nil {
+		t.Error("the image has migrations and says that it has none")
+	}
+	r = buildsys(t, root, env, "repack-variant", "metal-erofs", "--out", "erofs")
+	if r.must(t, 0); r.code == 0 {
+		same(t, dir, strings.TrimSpace(r.stdout))
 	}
 }
 
@@ -76,10 +129,12 @@ func twoliterRoot(t *testing.T, file string) {
 		"cat " + sysroot + "/usr/share/lab/image-format.env": "IMAGE_FORMAT=raw\nUKI_IMAGE=false\n",
 		"cat " + sysroot + "/usr/share/updog/root.json":      `"_type": "root"`,
 		"cat " + bundle: "certificates\n",
-		"stat " + sysroot + "/usr/share/lab/licenses.squashfs": "Type: regular",
-		"stat " + sysroot + "/usr/share/licenses/base":         "File not found",
-		"stat /boot/vmlinuz":                                   "File not found",
-		"stat /var/lib":                                        "File not found",
+		"stat " + sysroot + "/usr/share/lab/licenses.squashfs":    "Type: regular",
+		"stat " + sysroot + "/usr/share/licenses/base":            "File not found",
+		"ea_get " + sysroot + "/usr/lib/able security.capability": "security.capability",
+		"stat " + sysroot + "/usr/lib/two":                        "Links: 2",
+		"stat /boot/vmlinuz":                                      "File not found",
+		"stat /var/lib":                                           "File not found",
 	} {
 		if got := ask(command); !strings.Contains(got, want) {
 			t.Errorf("%s: %s\nwant %q", command, got, want)

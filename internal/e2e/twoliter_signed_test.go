@@ -100,8 +100,15 @@ func twoliterShim(t *testing.T, root string, env []string, keys string) {
 	if !strings.Contains(label, `"system_u:object_r:os_t:s0"`) {
 		t.Errorf("label of the kernel: %s", label)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "artifact-metadata.json")); err != nil {
-		t.Error(err)
+	for _, name := range []string{"artifact-metadata.json",
+		"metal-signed-x86_64-kmod-kit-v1.2.3.tar.xz"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			t.Error(err)
+		}
+	}
+	r = buildsys(t, root, env, "repack-variant", "metal-signed", "--out", "signed-again")
+	if r.must(t, 0); r.code == 0 {
+		same(t, dir, strings.TrimSpace(r.stdout))
 	}
 }
 
@@ -130,6 +137,10 @@ func twoliterUKI(t *testing.T, root string, env []string) {
 		!strings.HasSuffix(line, ` a b=1 b=2 -- systemd.log_target=journal-or-kmsg systemd.log_color=0 `+
 			`systemd.show_status=true a="x y"`) {
 		t.Errorf("command line %s", line)
+	}
+	r = buildsys(t, root, env, "repack-variant", "metal-uki", "--out", "uki-again")
+	if r.must(t, 0); r.code == 0 {
+		same(t, dir, strings.TrimSpace(r.stdout))
 	}
 	text := read(t, root, manifest)
 	write(t, root, manifest, strings.Replace(text, `"boot",`, `"boot", "boot-other",`, 1))

@@ -26,11 +26,13 @@ func (t *twoliter) imageStep(v *workspace.Variant, packages graph.Set) (Step, er
 // firstVendor is the vendor of projects from before they named one.
 const firstVendor = "Bottlerocket"
 
-// repackStep refuses: an image of these trees cannot be taken apart yet.
-func (t *twoliter) repackStep(v *workspace.Variant, _ RepackSource) (Step, error) {
-	return Step{}, &RequestError{What: "variant " + v.Name,
-		Why:  "images of trees written for Twoliter cannot be repacked yet",
-		Hint: "build it anew with 'buildsys build-variant " + v.Name + "'"}
+func (t *twoliter) repackStep(v *workspace.Variant, from RepackSource) (Step, error) {
+	s, err := t.native.repackStep(v, from)
+	if err != nil {
+		return Step{}, err
+	}
+	err = t.addRootJSON(&s, v)
+	return s, err
 }
 
 // addRootJSON gives the step the root metadata of the update repository that the tree has, unless a

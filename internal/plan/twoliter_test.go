@@ -128,10 +128,11 @@ func TestTwoliterImage(t *testing.T) {
 		t.Errorf("root metadata with a setting %q", got)
 	}
 	repack := r
-	repack.Repack = &RepackSource{Dir: "/old"}
-	if _, err := try(t, files, repack); err == nil ||
-		!strings.Contains(err.Error(), "cannot be repacked yet") {
-		t.Errorf("repack: %v", err)
+	repack.Repack = &RepackSource{Dir: "/old",
+		Names: []string{"lab-lab-dev-x86_64-1.img.lz4", inventoryName}}
+	s = step(t, mustMake(t, files, repack), "repack/lab-dev")
+	if got := rootJSON(s); !slices.Equal(got, []string{"of a setting"}) {
+		t.Errorf("root metadata of the repacked image %q", got)
 	}
 	data := string(files[manifest].Data) + "[package.metadata.build-variant.image-features]\n" +
 		"uefi-secure-boot = true\n"
