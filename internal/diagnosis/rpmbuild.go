@@ -31,7 +31,7 @@ func missingSource(o *output) (finding, bool) {
 
 // ours matches what the recipes say when they give up.
 var ours = regexp.MustCompile(`^(?:build-rpm|build-variant|repack-variant|rpm2img|img2img|` +
-	`rpm2kit|rpm2kmodkit|rpm2migrations|sign-boot|finish-image|bundle-go|bundle-rust|run-go): (.+)$`)
+	`rpm2kit|rpm2kmodkit|build-kmod-kit|rpm2migrations|sign-boot|finish-image|bundle-go|bundle-rust|run-go): (.+)$`)
 
 // fromRecipe finds what a recipe says, behind which there is a line of its own if that says more.
 func fromRecipe(o *output) (finding, bool) {
