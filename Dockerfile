@@ -80,6 +80,8 @@ ARG VENDOR_NAME
 ARG UEFI_SECURE_BOOT
 # Given only by `build-variant --verify-reproducible`, as to packages.
 ARG VARY
+# Given only for images that are to be booted at once (--dev): the disks as qcow2 without compression, and nothing else.
+ARG DEV
 RUN --mount=from=buildsys.invalid/recipe,target=/host/recipe \
     --mount=from=buildsys.invalid/rpms,target=/host/rpms \
     --mount=from=buildsys.invalid/image,target=/host/image \
@@ -172,6 +174,7 @@ ARG IMAGE_FEATURES
 ARG KERNEL_PARAMETERS
 ARG UEFI_SECURE_BOOT
 ARG VARY
+ARG DEV
 RUN --mount=from=buildsys.invalid/recipe,target=/host/recipe \
     --mount=from=buildsys.invalid/image,target=/host/image \
     --mount=from=unfinished,source=/unfinished/state,target=/host/state,rw \

@@ -186,6 +186,9 @@ func disksIn(dir string) (system, data string, err error) {
 // CreateBootLog creates the file for the console of the variant's image.
 func (s *Session) CreateBootLog() (*os.File, error) { return s.dir.CreateBootLog(s.c.Variant) }
 
+// BootLog returns the path of that file.
+func (s *Session) BootLog() string { return s.dir.BootLog(s.c.Variant) }
+
 // RepackSource returns the outputs to repack: those in the directory from, or if that is empty the
 // variant's newest. out is the directory for the new outputs; empty means beside the others. It
 // resolves the link to the newest image now, as the new image may move it, and refuses one that

@@ -27,6 +27,7 @@ type Request struct {
 	Packages []string
 	Kits     []string
 	Image    bool               // of the session's variant, from packages
+	Dev      bool               // that image only to be booted at once: see plan.DevImage
 	Repack   *plan.RepackSource // the image of the session's variant, from this earlier one
 	Verify   bool               // build what is named twice and compare
 	Unsigned bool               // plan without the keys that an image is signed with
@@ -40,7 +41,8 @@ func (r Request) wanted(s plan.Step) bool {
 	if r.Ahead {
 		return false
 	}
-	if s.Kind == plan.Variant || s.Kind == plan.Repack || s.Kind == plan.Kit {
+	switch s.Kind {
+	case plan.Variant, plan.Repack, plan.DevImage, plan.Kit:
 		return true
 	}
 	// A second build mounts the RPMs of all that its package needs, without a lookup.
@@ -128,6 +130,7 @@ func (s *Session) planTree(ctx context.Context, ws *workspace.Workspace, want Re
 			PrettyName: s.c.Image.PrettyName,
 			Version:    cmp.Or(s.c.Image.Version, ws.Release.Version),
 			BuildID:    s.c.Image.BuildID,
+			Dev:        want.Dev,
 		},
 		Sources: plan.Sources{Path: sources.Path, Modules: sources.ModulesPath,
 			Vendor: sources.VendorPath,
@@ -225,7 +228,12 @@ func (s *Session) describeImage(r *plan.Request) (err error) {
 	if r.Identity.Version == "" {
 		return errkind.Usagef("no image version: set version in Release.toml, or BUILDSYS_VERSION_IMAGE")
 	}
-	if r.Identity.BuildID == "" {
+	switch id := r.Identity.BuildID; {
+	case r.Identity.Dev && id != "":
+		r.Identity.BuildID = id + "-" + plan.DevBuildID
+	case r.Identity.Dev:
+		r.Identity.BuildID = plan.DevBuildID
+	case id == "":
 		r.Identity.BuildID = s.gitCommit()
 		if len(r.Edited) > 0 && !strings.HasSuffix(r.Identity.BuildID, "-dirty") {
 			r.Identity.BuildID += "-dirty"

@@ -25,35 +25,59 @@ const logTail = 30
 
 // Result is the result of a build.
 type Result struct {
-	Out         string       // directory of the outputs of the last step
-	Kits        []PackedKit  // the requested kits, as images
-	Comparisons []Comparison // of the two builds of each step to verify
+	Out         string          // directory of the outputs of the last step
+	Content     cache.ContentID // of these, once they are recorded
+	Kits        []PackedKit     // the requested kits, as images
+	Comparisons []Comparison    // of the two builds of each step to verify
 }
 
 // Build takes a request to outputs in place. The comparisons of the Result are valid with an error
 // as well.
 func (s *Session) Build(ctx context.Context, want Request) (Result, error) {
+	p, err := s.Prepare(ctx, want)
+	if err != nil {
+		return Result{}, err
+	}
+	return p.Build(ctx)
+}
+
+// Prepared is a request that is planned and can be built.
+type Prepared struct {
+	s    *Session
+	want Request
+	plan plan.Plan
+}
+
+// Prepare plans a request that is to be built.
+func (s *Session) Prepare(ctx context.Context, want Request) (Prepared, error) {
 	if want.Verify && s.c.RequireCached {
-		return Result{}, errkind.Usagef("--verify-reproducible and --require-cached are mutually " +
+		return Prepared{}, errkind.Usagef("--verify-reproducible and --require-cached are mutually " +
 			"exclusive")
+	}
+	if err := s.checkDevImage(want); err != nil {
+		return Prepared{}, err
 	}
 	if want.Verify { // both builds are to show what compilers make
 		s = s.with(s.c.withoutObjects())
 	}
 	p, err := s.Plan(ctx, want)
-	if err != nil {
-		return Result{}, err
+	if err == nil {
+		err = s.checkRecipe(p)
 	}
-	if err := s.checkRecipe(p); err != nil {
-		return Result{}, err
-	}
+	return Prepared{s, want, p}, err
+}
+
+// Build builds what is planned: see Session.Build.
+func (prepared Prepared) Build(ctx context.Context) (Result, error) {
+	s, want, p := prepared.s, prepared.want, prepared.plan
 	waiting := s.waitingFor("working on this checkout")
 	unlock, err := builddir.Lock(ctx, s.c.Root, s.dir.Lock(), waiting)
 	if err != nil {
 		return Result{}, err
 	}
 	defer unlock()
-	result := Result{Out: p.Steps[len(p.Steps)-1].Out}
+	last := p.Steps[len(p.Steps)-1]
+	result := Result{Out: last.Out}
 	err = s.withEngine(func(e *engineLink) error {
 		keyed, err := s.runSteps(ctx, e, p, stepsOptions{wanted: want.wanted})
 		switch {
@@ -66,6 +90,9 @@ func (s *Session) Build(ctx context.Context, want Request) (Result, error) {
 		}
 		return err
 	})
+	if state, ok := builddir.ReadStateHead(s.dir.State(), last.ID); ok {
+		result.Content = state.Content
+	}
 	return result, err
 }
 

@@ -22,8 +22,11 @@ func (s *Session) vet(p plan.Plan, pending []plan.Step) error {
 	}
 	steps := map[string]bool{}
 	for _, step := range pending {
-		if step.Kind == plan.Package || step.Kind == plan.Variant {
+		switch step.Kind {
+		case plan.Package, plan.Variant:
 			steps[step.ID] = true
+		case plan.DevImage: // lint finds what is wrong with the variant
+			steps[string(plan.Variant)+"/"+step.Name] = true
 		}
 	}
 	if len(steps) == 0 {

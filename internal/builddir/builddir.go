@@ -51,6 +51,12 @@ func (d Dir) KmodKit(variant string) string {
 	return filepath.Join(d.Root, "kmod-kits", d.Arch, variant)
 }
 
+// DevImages returns the directory of the one image of a variant that is made to be booted at once.
+// It is not among Images, of which people publish what is there.
+func (d Dir) DevImages(variant string) string {
+	return filepath.Join(d.Root, "dev-images", d.Arch+"-"+variant)
+}
+
 // Kit returns the directory of a kit's repository: Packages/<package>/*.rpm and repodata/.
 func (d Dir) Kit(kit string) string { return filepath.Join(d.Root, "kits", d.Arch, kit) }
 
@@ -75,7 +81,12 @@ func (d Dir) CreateBootLog(variant string) (*os.File, error) {
 	if err := d.Check(); err != nil {
 		return nil, err
 	}
-	return newFile(filepath.Dir(d.Root), filepath.Join(d.Logs(), "boot-"+variant+".log"), 0o644)
+	return newFile(filepath.Dir(d.Root), d.BootLog(variant), 0o644)
+}
+
+// BootLog returns the file for the console of a variant's image.
+func (d Dir) BootLog(variant string) string {
+	return filepath.Join(d.Logs(), "boot-"+variant+".log")
 }
 
 // State returns the directory with the records of what the outputs were made from.

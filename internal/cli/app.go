@@ -31,6 +31,7 @@ type app struct {
 	require bool
 	release bool
 	trust   bool
+	dev     bool // what is built is for now
 	// progress is how runs are shown.
 	progress settings.Progress
 	ci       ciservice.Service // whose job this is
@@ -83,6 +84,7 @@ func (a *app) caller() settings.Caller {
 		},
 		RequireCached: a.require,
 		Release:       a.release,
+		Dev:           a.dev,
 		KeepsNothing:  a.keepsNothing,
 		TrustTree:     a.trust,
 		Warn:          a.warn,
@@ -101,9 +103,12 @@ func (a *app) warn(text string) {
 func (a *app) path(path string) string { return a.caller().Path(path) }
 
 // session returns a session with a configuration.
-func (a *app) session(c build.Config) *build.Session {
+func (a *app) session(c build.Config) *build.Session { return a.sessionTo(c, a.newConsole()) }
+
+// sessionTo is session with another output.
+func (a *app) sessionTo(c build.Config, out build.Output) *build.Session {
 	around := build.Surroundings{
-		Dial: a.sys.Dial, Output: a.newConsole(), Command: a.sys.Args, Unread: a.sys.Unread,
+		Dial: a.sys.Dial, Output: out, Command: a.sys.Args, Unread: a.sys.Unread,
 	}
 	if telemetry.Wanted(a.sys.Getenv) {
 		around.Ended = func(ctx context.Context, r history.Run) error {

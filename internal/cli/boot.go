@@ -27,6 +27,8 @@ import (
 // bootOptions holds the flags of boot.
 type bootOptions struct {
 	check    bool
+	dev      bool
+	watch    bool
 	bios     bool
 	from     string // directory
 	code     string // firmware
@@ -38,18 +40,22 @@ type bootOptions struct {
 	timeout  time.Duration
 }
 
-func newBootCommand(a *app) *cobra.Command {
-	var o bootOptions
-	cmd := &cobra.Command{
-		Use:   "boot [VARIANT]",
-		Short: "Start a variant's newest image in QEMU",
-		Long: `Starts the newest image of a variant in QEMU, with UEFI firmware (with --bios a
+const bootHelp = `Starts the newest image of a variant in QEMU, with UEFI firmware (with --bios a
 BIOS), and puts its serial console on the terminal. Leave with Ctrl-A X; every
 other key, Ctrl-C too, goes to the system. What it prints is also saved in
 build/logs/ARCH/boot-VARIANT.log. For a variant with uefi-secure-boot, Secure
 Boot is on and the keys of the profile are enrolled. The image never changes:
 what the system writes is discarded. An image in build/ that you have not made,
 as it came with the checkout, is not started: name its directory with --from.
+
+With --dev it first builds what has changed, in an image for now: of the image
+of build-variant only the disks, without compression, in build/dev-images/. It
+runs the same system, with the build ID "dev". With --watch it does so again
+whenever a file that takes part changes: once there is another image, the
+machine is ended and that image booted, and when the system is ready a line says
+how long each part took. What cannot be built leaves the machine alone. Ctrl-C
+ends everything, and all other keys go to the system. Without a terminal the
+system gets no input, and its console comes in lines.
 
 The hypervisor of this machine is used where the image is for its architecture
 and QEMU can start a machine with it, else slow emulation, with a line that says
@@ -64,9 +70,20 @@ metadata service. --outbound lets it reach all of these; this machine is
 of Skiff and of new trees does.
 
 With --check it runs without a terminal, waits until the system reports that it
-is ready, and shuts it down.`,
-		Args: usage(cobra.MaximumNArgs(1)),
+is ready, and shuts it down.`
+
+func newBootCommand(a *app) *cobra.Command {
+	var o bootOptions
+	cmd := &cobra.Command{
+		Use:   "boot [VARIANT]",
+		Short: "Start a variant's newest image in QEMU",
+		Long:  bootHelp,
+		Args:  usage(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.checkFlags(); err != nil {
+				return err
+			}
+			a.dev = o.dev || o.watch
 			c, s, err := a.resolveVariant(args)
 			if err != nil {
 				return err
@@ -74,6 +91,8 @@ is ready, and shuts it down.`,
 			return a.boot(cmd.Context(), c, s, o)
 		},
 	}
+	cmd.Flags().BoolVar(&o.dev, "dev", false, "first build what has changed, in an image for now")
+	cmd.Flags().BoolVar(&o.watch, "watch", false, "as --dev, and again whenever a file changes")
 	cmd.Flags().BoolVar(&o.check, "check", false, "run headless and only see whether it gets ready")
 	cmd.Flags().BoolVar(&o.bios, "bios", false, "start it by a BIOS instead of UEFI (x86_64)")
 	cmd.Flags().StringVar(&o.from, "from", "",
@@ -99,32 +118,27 @@ func checkedBoot() bootOptions {
 	return bootOptions{check: true, accel: "tcg", memory: 1024, timeout: 5 * time.Minute}
 }
 
+// checkFlags refuses flags that contradict each other.
+func (o bootOptions) checkFlags() error {
+	switch {
+	case o.from != "" && (o.dev || o.watch):
+		return errkind.Usagef("--from is for an image that exists: leave it out with --dev and --watch")
+	case o.check && o.watch:
+		return errkind.Usagef("--check ends when the system is ready: leave it out with --watch")
+	}
+	return nil
+}
+
 // boot starts an image of the session's variant.
 func (a *app) boot(ctx context.Context, c build.Config, s *build.Session, o bootOptions) error {
-	certificates, err := enrolled(c, o.bios)
+	machine, err := a.machine(c, o)
 	if err != nil {
 		return err
 	}
-	if o.from != "" {
-		o.from = a.path(o.from)
+	if o.watch {
+		return a.watchBoot(ctx, c, machine)
 	}
-	image, data, err := s.BootImage(ctx, o.from)
-	if err != nil {
-		return err
-	}
-	firmware := vm.Firmware{BIOS: o.bios}
-	if o.code != "" {
-		firmware.Code = a.path(o.code)
-	}
-	if o.vars != "" {
-		firmware.Vars = a.path(o.vars)
-	}
-	machine := vm.Config{
-		Arch: c.Arch, Image: image, DataImage: data, MemoryMiB: o.memory, Accel: o.accel,
-		Firmware: firmware, SecureBoot: certificates,
-		Stdin: a.sys.Stdin, Stdout: a.sys.terminal.stdout, Stderr: a.sys.terminal.stderr,
-	}
-	if machine.Network, err = o.network(); err != nil {
+	if machine.Image, machine.DataImage, err = a.bootImage(ctx, s, o); err != nil {
 		return err
 	}
 	log, err := s.CreateBootLog()
@@ -132,7 +146,7 @@ func (a *app) boot(ctx context.Context, c build.Config, s *build.Session, o boot
 		return errkind.BadEnvironment(err)
 	}
 	defer log.Close()
-	a.announce(ctx, &machine, c.Variant, log.Name())
+	a.announce(ctx, &machine, c.Variant, s.BootLog())
 	if o.check {
 		return errors.Join(a.bootCheck(ctx, c, machine, o.timeout, log), log.Close())
 	}
@@ -141,6 +155,49 @@ func (a *app) boot(ctx context.Context, c build.Config, s *build.Session, o boot
 	}
 	fmt.Fprintln(a.sys.Stderr, "leave with Ctrl-A X; Ctrl-C and all other keys go to the system")
 	return errors.Join(vmError(vm.Run(ctx, machine, log)), log.Close())
+}
+
+// machine returns the machine that the flags ask for, without its disks. Where an image is built
+// first, it must be known that there is a machine for it.
+func (a *app) machine(c build.Config, o bootOptions) (m vm.Config, err error) {
+	certificates, err := enrolled(c, o.bios)
+	if err != nil {
+		return m, err
+	}
+	m = vm.Config{
+		Arch: c.Arch, MemoryMiB: o.memory, Accel: o.accel,
+		Firmware: vm.Firmware{BIOS: o.bios}, SecureBoot: certificates,
+		Stdin: a.sys.Stdin, Stdout: a.sys.terminal.stdout, Stderr: a.sys.terminal.stderr,
+	}
+	if o.code != "" {
+		m.Firmware.Code = a.path(o.code)
+	}
+	if o.vars != "" {
+		m.Firmware.Vars = a.path(o.vars)
+	}
+	if m.Network, err = o.network(); err != nil || !o.dev && !o.watch {
+		return m, err
+	}
+	if o.watch && !isTerminal(m.Stdin) {
+		m.Stdin = nil // machines follow each other, and a pipe has its bytes once
+	}
+	return m, vmError(vm.Installed(m))
+}
+
+// bootImage returns the disks to boot, which it builds with --dev.
+func (a *app) bootImage(ctx context.Context, s *build.Session, o bootOptions) (system, data string,
+	err error) {
+	if o.dev {
+		result, err := s.Build(ctx, build.Request{Image: true, Dev: true})
+		if err != nil {
+			return "", "", err
+		}
+		return result.DevImage()
+	}
+	if o.from != "" {
+		o.from = a.path(o.from)
+	}
+	return s.BootImage(ctx, o.from)
 }
 
 // network returns the network that the flags ask for.
@@ -198,13 +255,20 @@ func enrolled(c build.Config, bios bool) (*uefi.Certificates, error) {
 	return &certificates, nil
 }
 
+// readyLine matches the line with which a system says on its console that it is ready.
+func readyLine(name string) *regexp.Regexp {
+	return regexp.MustCompile(`^` + consoleName(name) + ` READY`)
+}
+
+// consoleName matches the name of an OS as its console has it.
+func consoleName(name string) string { return regexp.QuoteMeta(strings.ToUpper(name)) }
+
 // bootCheck waits for the ready line.
 func (a *app) bootCheck(ctx context.Context, c build.Config, machine vm.Config,
 	timeout time.Duration, log io.Writer) error {
-	name := regexp.QuoteMeta(strings.ToUpper(c.Image.Name))
 	result, err := vm.Check(ctx, machine, vm.CheckOptions{
-		Ready:   regexp.MustCompile(`^` + name + ` READY`),
-		Fail:    regexp.MustCompile(`Kernel panic|^` + name + ` FAILED`),
+		Ready:   readyLine(c.Image.Name),
+		Fail:    regexp.MustCompile(`Kernel panic|^` + consoleName(c.Image.Name) + ` FAILED`),
 		Timeout: timeout,
 		Console: log,
 	})

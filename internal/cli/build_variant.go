@@ -25,6 +25,10 @@ variant that fails does not keep the next one from being built.
 Images go to build/images/ARCH-NAME/, where the link "latest" leads to the
 newest.
 
+With --dev it makes of each image only what it takes to boot it, in
+build/dev-images/ARCH-NAME/: see "buildsys boot --dev". Such an image is never
+published, and cannot be had with --release.
+
 The build script of variants/NAME/ that starts it without a name (cargo sets
 CARGO_MANIFEST_DIR) gets that image alone, since cargo has built its packages.
 Standard output is then for cargo: what the image depends on.
@@ -43,6 +47,7 @@ func newBuildVariantCommand(a *app) *cobra.Command {
 		Short: "Build the disk images of variants",
 		Long:  buildVariantHelp,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			a.dev = want.Dev
 			c, _, err := a.resolve()
 			if err != nil {
 				return err
@@ -50,6 +55,8 @@ func newBuildVariantCommand(a *app) *cobra.Command {
 			switch name, err := a.cargoUnit(c, plan.Variant, args); {
 			case err != nil:
 				return err
+			case name != "" && want.Dev:
+				return errkind.Usagef("--dev is not for builds that cargo starts")
 			case name != "":
 				s := a.session(c.WithVariant(name))
 				return a.buildUnit(cmd.Context(), s, want, c.Variant)
@@ -65,6 +72,7 @@ func newBuildVariantCommand(a *app) *cobra.Command {
 	}
 	a.addBuildFlags(cmd.Flags())
 	addVerifyFlag(cmd.Flags(), &want)
+	cmd.Flags().BoolVar(&want.Dev, "dev", false, "make only what it takes to boot the image")
 	cmd.Flags().BoolVar(&all, "all", false, "build all variants that are for the architecture")
 	return cmd
 }

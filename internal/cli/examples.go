@@ -10,11 +10,11 @@ import (
 
 // examples has the command lines of each command, by its path below the program.
 var examples = map[string][]string{
-	"boot":          {"boot qemu-dev", "boot --check --timeout 2m qemu-dev"},
+	"boot":          {"boot qemu-dev", "boot --check --timeout 2m qemu-dev", "boot --watch qemu-dev"},
 	"build-kit":     {"build-kit core-kit", "build-kit --arch aarch64 core-kit"},
 	"build-package": {"build-package bash ncurses", "-C packages/bash build-package"},
 	"build-variant": {"build-variant qemu-dev", "build-variant --arch aarch64 qemu-dev",
-		"build-variant --all"},
+		"build-variant --all", "build-variant --dev qemu-dev"},
 	"bump": {"bump less 692", "bump --dry-run less",
 		"bump --signature .sig --key less.asc --check --variant qemu-dev less 692"},
 	"cache stat":    {"cache stat --json"},

@@ -57,7 +57,7 @@ var heeded = map[string][]settings.Group{
 	"repack-variant": {settings.Tree, settings.Steps, settings.Engine, settings.Store,
 		settings.Caches, settings.Image},
 	"fetch": {settings.Tree, settings.Engine, settings.Store, settings.Caches, settings.Sources},
-	"boot":  {settings.Tree, settings.Image},
+	"boot":  settings.Groups, // of most only for what it builds
 	"plan": {settings.Tree, settings.Steps, settings.Engine, settings.Store, settings.Caches,
 		settings.Image},
 	"why":     {settings.Tree, settings.Engine, settings.Store, settings.Caches, settings.Image},

@@ -27,6 +27,7 @@ func twoliterImage(t *testing.T, sdk []string) {
 	buildsys(t, root, append(slices.Clone(sdk), noEngine), "build-variant", "metal-lab").must(t, 0,
 		"nothing to do")
 	buildsys(t, root, sdk, "inspect", stem+".img.lz4").must(t, 0)
+	twoliterDev(t, root, sdk)
 	twoliterRoot(t, expand(t, stem+"-root.ext4.lz4"))
 	twoliterBoot(t, expand(t, stem+"-boot.ext4.lz4"))
 	const kit = "metal-lab-x86_64-kmod-kit-v1.2.3"
@@ -106,6 +107,22 @@ func twoliterErofs(t *testing.T, root string, env []string) {
 	r = buildsys(t, root, env, "repack-variant", "metal-erofs", "--out", "erofs")
 	if r.must(t, 0); r.code == 0 {
 		same(t, dir, strings.TrimSpace(r.stdout))
+	}
+}
+
+// twoliterDev checks that an image of --dev has its disk and nothing that is published.
+func twoliterDev(t *testing.T, root string, sdk []string) {
+	t.Helper()
+	r := buildsys(t, root, sdk, "build-variant", "--dev", "metal-lab")
+	r.must(t, 0)
+	var names []string
+	for file := range buildtest.Snapshot(t, strings.TrimSpace(r.stdout)) {
+		names = append(names, file)
+	}
+	slices.Sort(names)
+	want := []string{"application-inventory.json", "dev-metal-lab-x86_64.qcow2"}
+	if !slices.Equal(names, want) {
+		t.Errorf("an image of --dev has %q, want %q", names, want)
 	}
 }
 

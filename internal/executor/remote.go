@@ -32,7 +32,7 @@ func (w worker) remote(ctx context.Context, act action) (cache.Entry, bool) {
 // ask is remote without noting the answer; noted reports whether it was noted before.
 func (w worker) ask(ctx context.Context, act action) (entry cache.Entry, noted, ok bool) {
 	c := w.o.Cache
-	if c.Trusts == nil {
+	if c.Trusts == nil || w.step.Private {
 		return cache.Entry{}, false, false
 	}
 	if entry, ok := c.Store.Remote(act.id); ok && w.trusts(entry) {
@@ -127,8 +127,11 @@ func (w worker) unplaced(err error) error {
 	return w.mayBuild(w.action)
 }
 
-// share uploads a result that was built here, in the background.
+// share uploads a result that was built here, in the background, unless that is for this machine.
 func (w worker) share(entry cache.Entry) {
+	if w.step.Private {
+		return
+	}
 	if entry.Here() {
 		entry.Origin = ""
 	}
@@ -138,7 +141,7 @@ func (w worker) share(entry cache.Entry) {
 
 // shareStored uploads the result of an action if it is in the store.
 func (w worker) shareStored(id cache.ActionID) {
-	if !w.o.Cache.Remote.Writes() { // reading the entry would be in vain
+	if w.step.Private || !w.o.Cache.Remote.Writes() { // reading the entry would be in vain
 		return
 	}
 	if entry, ok := w.o.Cache.Store.Get(id); ok {

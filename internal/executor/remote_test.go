@@ -304,3 +304,20 @@ func (b irreproducible) Build(ctx context.Context, s plan.Solve, out string,
 	_, err = f.WriteString(rand.Text())
 	return errors.Join(err, f.Close())
 }
+
+// A step that is for this machine is neither uploaded nor looked for.
+func TestPrivateStepsStay(t *testing.T) {
+	dir := t.TempDir()
+	first := sharing(t, dir, chain...)
+	first.step("top").Private = true
+	if s := first.with(t, dir, chainBuilt); s.Pushed != 3 {
+		t.Errorf("the first machine: %+v", s)
+	}
+	if s := first.with(t, dir, chainCached); s.Pushed != 0 {
+		t.Errorf("the first machine again: %+v", s)
+	}
+	sharing(t, dir, chain...).with(t, dir, "low cached, mid cached, top done, aside cached")
+	third := sharing(t, dir, chain...)
+	third.step("top").Private = true
+	third.with(t, dir, "low cached, mid cached, top done, aside cached")
+}

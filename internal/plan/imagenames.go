@@ -21,7 +21,7 @@ func DiskFile(s Step, disk string) string {
 	if disk == image.DataDisk {
 		name += "-data"
 	}
-	return name + DiskSuffix(s.Solve.Args["IMAGE_FORMAT"])
+	return name + DiskSuffix(diskFormat(s))
 }
 
 // DiskSuffix returns the suffix of the names of disk images in an image-format.
@@ -32,9 +32,17 @@ func DiskSuffix(format string) string {
 	return "." + format
 }
 
+// diskFormat returns the image-format of the disks of an image step.
+func diskFormat(s Step) string {
+	if s.Kind == DevImage {
+		return devFormat
+	}
+	return s.Solve.Args["IMAGE_FORMAT"]
+}
+
 // ApplianceFile returns the file name of an image step's appliance, or "" if it makes none.
 func ApplianceFile(s Step) string {
-	if s.Solve.Args["IMAGE_FORMAT"] != "vmdk" {
+	if diskFormat(s) != "vmdk" {
 		return ""
 	}
 	return s.Solve.Args["IMAGE_NAME"] + ".ova"

@@ -79,9 +79,10 @@ func (m *maker) addAll() error {
 	return nil
 }
 
-// addImage adds the step of the variant's image, and before it that of its kmod kit.
+// addImage adds the step of the variant's image, and before it that of its kmod kit, which images
+// for now do not have.
 func (m *maker) addImage(packages graph.Set) error {
-	if kit, ok := m.recipe.kmodKitStep(m.variant, packages); ok {
+	if kit, ok := m.recipe.kmodKitStep(m.variant, packages); ok && !m.r.Identity.Dev {
 		m.kmodKit = len(m.plan.Steps)
 		m.put(kit)
 	}

@@ -22,6 +22,9 @@ func (n *native) imageStep(v *workspace.Variant, packages graph.Set) (Step, erro
 	s.Solve.Args["PACKAGES"] = strings.Join(v.IncludedPackages, " ")
 	s.Solve.Contexts["rpms"] = n.m.rpmsContext(packages)
 	n.addKmodKit(&s)
+	if n.m.r.Identity.Dev {
+		n.m.makeDev(&s, v)
+	}
 	return s, nil
 }
 
@@ -71,7 +74,7 @@ func (n *native) layout(v *workspace.Variant) (image.Layout, error) {
 // description of an appliance, and files that replace those of packages.
 func (n *native) imageFiles(v *workspace.Variant, layout image.Layout) ([]File, error) {
 	var files []File
-	if v.ImageFormat == "vmdk" {
+	if v.ImageFormat == "vmdk" && !n.m.r.Identity.Dev {
 		name := n.imageName(v) + DiskSuffix(v.ImageFormat)
 		a := image.Appliance{OSDisk: name}
 		a.OSGiB, a.DataGiB = image.PublishSizes(v.Layout.OSImageSizeGiB, v.Layout.DataImageSizeGiB,

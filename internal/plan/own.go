@@ -107,6 +107,9 @@ func (o *own) addCrates(sees *view, s *Step, tree *Context) error {
 // imageStep returns a step without Layout: only the Dockerfile knows where partitions are, so their
 // images are not checked.
 func (o *own) imageStep(v *workspace.Variant, packages graph.Set) (s Step, err error) {
+	if o.m.r.Identity.Dev {
+		return Step{}, o.m.refuseDev(v)
+	}
 	sees := o.newView(o.imageArgs(v))
 	sees.variant = v
 	s = o.m.newImageStep(Variant, v)

@@ -43,6 +43,8 @@ const (
 	Repack  Kind = "repack"  // has the name of the variant
 	Kit     Kind = "kit"
 	KmodKit Kind = "kmod-kit" // has the name of the variant; also that of its context
+	// DevImage has the name of the variant. Its target is that of a Variant.
+	DevImage Kind = "dev-image"
 )
 
 // Step is one BuildKit build: the RPMs of one package, the Go modules bundled for one package, the
@@ -64,6 +66,8 @@ type Step struct {
 	Solve  Solve  // without RPMs: see SolveOf
 	Out    string // host directory of the outputs; replaced as a whole
 	Link   string // symlink to Out to make beside it ("latest"), or empty
+	// Private is true if remote caches neither give nor get the outputs.
+	Private bool
 	// Given is true if another process has built the step: its outputs are used as they are in Out,
 	// and there is no Solve.
 	Given bool

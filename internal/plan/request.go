@@ -43,6 +43,7 @@ type Identity struct {
 	PrettyName string
 	Version    string // "1.2.3"
 	BuildID    string
+	Dev        bool // of an image that is only to be booted here and now: a DevImage
 }
 
 // Commit is a commit as the RPMs of a Twoliter tree name it.

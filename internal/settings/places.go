@@ -100,7 +100,11 @@ func (l layers) cache() (dir cachedir.Dir, shared bool, err error) {
 // objects reads the use of what compilers made in earlier steps.
 func (l layers) objects() (c build.ObjectsConfig, err error) {
 	const mode, audit = "BUILDSYS_COMPILE_CACHE", "BUILDSYS_CACHE_AUDIT"
-	switch text := l.get(mode, "off"); text {
+	usual := "off"
+	if l.Dev {
+		usual = "on"
+	}
+	switch text := l.get(mode, usual); text {
 	case "off":
 	case "on":
 		c.Use = true

@@ -38,6 +38,7 @@ type Caller struct {
 	RequireCached bool // of build.Config
 	Release       bool // of build.RemoteConfig
 
+	Dev          bool              // what is built is for now: what compilers made is used
 	KeepsNothing bool              // the command needs no cache directory
 	TrustTree    bool              // the tree may set everything
 	Warn         func(text string) // shows a warning

@@ -108,7 +108,7 @@ var List = slices.Concat(
 	}),
 	in(Store, []Setting{
 		{Env: "BUILDSYS_COMPILE_CACHE", Help: "what compilers made in earlier builds of a package: on " +
-			"uses and keeps it, read only uses it, off compiles everything (default: off)"},
+			"uses and keeps it, read only uses it, off compiles everything (default: off, with --dev on)"},
 		{Env: "BUILDSYS_CACHE_AUDIT", Help: "how many percent of what --compile-cache knows is " +
 			"compiled again and compared (default: 1)"},
 	}),

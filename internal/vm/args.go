@@ -127,7 +127,7 @@ func arguments(c Config, a arch, disks []disk) []string {
 	}
 	for i, d := range disks {
 		of := d.arguments(i)
-		if i == 0 && c.Network.any() { // UEFI can boot from the network by itself
+		if i == 0 { // UEFI firmware that is told so looks at no other device, nor at the network
 			of[len(of)-1] += ",bootindex=0"
 		}
 		args = append(args, of...)

@@ -4,6 +4,7 @@ package vm
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"io"
 	"strings"
@@ -41,6 +42,36 @@ func (c *console) read(r io.Reader, line func(string)) (err error) {
 			return err // the guest is gone: the error of the pipe says nothing
 		}
 	}
+}
+
+// Lines returns a writer for a console that calls line with each line of it, clean.
+func Lines(line func(string)) io.Writer { return &lines{line: line} }
+
+type lines struct {
+	line func(string)
+	held []byte // the beginning of a line
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	n := len(p)
+	for len(p) > 0 {
+		end := bytes.IndexByte(p, '\n')
+		part := p[:min(len(p), maxLine-len(l.held))]
+		whole := end >= 0 && end < len(part)
+		if whole {
+			part = p[:end+1]
+		}
+		l.held = append(l.held, part...)
+		p = p[len(part):]
+		if !whole && len(l.held) < maxLine {
+			continue
+		}
+		if text := strings.TrimSpace(safetext.Line(string(l.held))); text != "" {
+			l.line(text)
+		}
+		l.held = l.held[:0]
+	}
+	return n, nil
 }
 
 func (c *console) remember(line string) {

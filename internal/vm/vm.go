@@ -61,14 +61,24 @@ const stopGrace = 5 * time.Second
 // Run runs the machine with its serial console on Stdin and Stdout until it powers off, the user
 // leaves with Ctrl-A X, or ctx ends. QEMU itself puts a terminal into raw mode and back. What the
 // guest prints is also in log, which may be nil.
-func Run(ctx context.Context, c Config, log *os.File) (err error) {
+func Run(ctx context.Context, c Config, log *os.File) error {
+	return run(ctx, c, log, "off")
+}
+
+// RunInterruptible is Run with a terminal on which Ctrl-C is what it is to other programs, and no
+// key for the guest.
+func RunInterruptible(ctx context.Context, c Config, log *os.File) error {
+	return run(ctx, c, log, "on")
+}
+
+func run(ctx context.Context, c Config, log *os.File, signals string) (err error) {
 	m, err := prepare(ctx, c)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, m.remove()) }()
 	// As "mon:stdio", with a log.
-	console := "stdio,id=console,mux=on,signal=off"
+	console := "stdio,id=console,mux=on,signal=" + signals
 	var files []*os.File
 	if log != nil {
 		console, files = console+",logfile=/dev/fd/3", []*os.File{log}
@@ -103,6 +113,12 @@ func find(c Config) (Config, arch, error) {
 	}
 	c.Firmware, err = findFirmware(c, a)
 	return c, a, err
+}
+
+// Installed returns an error that wraps ErrMissing if this machine lacks QEMU or the firmware.
+func Installed(c Config) error {
+	_, _, err := find(c)
+	return err
 }
 
 func findProgram(c Config, a arch) (string, error) {

@@ -103,7 +103,7 @@ func find(entries []fs.DirEntry, name string) fs.DirEntry {
 func specs(entries []fs.DirEntry) []string {
 	var specs []string
 	for _, e := range entries {
-		if path.Ext(e.Name()) == ".spec" && !ignored(e.Name()) {
+		if path.Ext(e.Name()) == ".spec" && !Ignored(e.Name()) {
 			specs = append(specs, e.Name())
 		}
 	}

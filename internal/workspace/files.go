@@ -98,8 +98,8 @@ func packageFiles(root string, tree fs.FS, p *Package, entries []fs.DirEntry, fo
 	return w.sorted()
 }
 
-// ignored reports whether a file is a leftover of an editor or file manager, or belongs to git.
-func ignored(name string) bool {
+// Ignored reports whether a file is a leftover of an editor or file manager, or belongs to git.
+func Ignored(name string) bool {
 	switch {
 	case strings.HasSuffix(name, "~"), strings.HasPrefix(name, ".#"), name == ".DS_Store",
 		strings.HasPrefix(name, ".git"):
@@ -143,7 +143,7 @@ func (w *fileWalk) visit(at string, e fs.DirEntry, err error) error {
 		return nil
 	}
 	name := strings.TrimPrefix(strings.TrimPrefix(at, w.base), "/")
-	if name != "" && name != w.start && (ignored(e.Name()) || w.skip(name, e.IsDir())) {
+	if name != "" && name != w.start && (Ignored(e.Name()) || w.skip(name, e.IsDir())) {
 		if e.IsDir() {
 			return fs.SkipDir
 		}

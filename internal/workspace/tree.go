@@ -49,7 +49,7 @@ func (t *treeWalk) visit(at string, e fs.DirEntry, err error) error {
 		t.bad(at, err)
 		return nil
 	}
-	if at != t.start && (ignored(path.Base(at)) || e.IsDir() && t.skip(at)) {
+	if at != t.start && (Ignored(path.Base(at)) || e.IsDir() && t.skip(at)) {
 		if e.IsDir() {
 			return fs.SkipDir
 		}
