@@ -142,7 +142,7 @@ func Unpack(ctx context.Context, file string, w io.Writer) error {
 		return err
 	}
 	defer f.Close()
-	r, err := decompress(ctxio.NewReader(ctx, f))
+	r, err := Decompress(ctxio.NewReader(ctx, f))
 	if err != nil {
 		return notArchive(err)
 	}
@@ -215,7 +215,7 @@ func (w *walker) add(name string, mode fs.FileMode, open func() (io.ReadCloser, 
 }
 
 func (w *walker) tar(ctx context.Context, f io.Reader) error {
-	r, err := decompress(ctxio.NewReader(ctx, f))
+	r, err := Decompress(ctxio.NewReader(ctx, f))
 	if err != nil {
 		return notArchive(err)
 	}
@@ -262,8 +262,8 @@ func notArchive(err error) error {
 	return &Error{What: "it is not a readable archive: " + err.Error()}
 }
 
-// decompress undoes gzip, xz, zstd and bzip2, which it detects by the first bytes, as tar does.
-func decompress(f io.Reader) (io.ReadCloser, error) {
+// Decompress undoes gzip, xz, zstd and bzip2, which it detects by the first bytes, as tar does.
+func Decompress(f io.Reader) (io.ReadCloser, error) {
 	in := bufio.NewReaderSize(f, 1<<16)
 	head, err := in.Peek(6)
 	if err != nil && !errors.Is(err, io.EOF) {

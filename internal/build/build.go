@@ -60,6 +60,15 @@ type SDKConfig struct {
 	Image string // empty if unknown, as in a foreign tree that names none
 	// Toolchain is the toolchain image of a tree with its own Dockerfile, without the architecture.
 	Toolchain string
+	// StandsFor is the image that the recipe names, if Image was made in its place of packages that
+	// its lock does not name.
+	StandsFor string
+	// Host is the machine of the engine, by the name that Debian and Go have for it.
+	Host string
+	// Mirrors are where Debian's archives are, side by side; none for those that apt on this machine
+	// uses. Snapshot is the service with those of any time; empty for none.
+	Mirrors  []string
+	Snapshot string
 }
 
 // ImageConfig is what settings determine of the images of variants.
@@ -190,6 +199,7 @@ func (s *Session) images(p plan.Plan, caches *remote.Cache, sink progress.Sink) 
 		Records:   sdk.RecordsIn(s.c.CacheDir.SDK(), s.c.Engine.Addresses()...),
 		Lock:      s.lockDigest(),
 		Strict:    s.c.Remote.Release,
+		StandsFor: s.c.SDK.StandsFor,
 		Remote:    caches,
 		Trusts:    s.trusts(),
 		Tell: func(kind progress.Kind, text string) {

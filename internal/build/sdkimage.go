@@ -260,8 +260,14 @@ func (s *Session) ImportSDK(ctx context.Context, rootfs io.Reader, replace bool,
 	if _, err := tar.Peek(1); err == io.EOF { // an engine would accept it, and every step would fail
 		return errkind.Usagef("the root file system to import is empty")
 	}
-	rootfs = tar
+	return s.importSDK(ctx, s.c.SDK.Image, tar, replace, imported)
+}
+
+// importSDK is ImportSDK under a name.
+func (s *Session) importSDK(ctx context.Context, name string, rootfs io.Reader, replace bool,
+	imported func()) error {
 	return s.withSDK(ctx, nil, func(e *engineLink, images sdk.Images) error {
+		images.SDK = name
 		if s.c.Remote.To == (remote.Location{}) {
 			return importOwn(ctx, e, images, rootfs, imported)
 		}

@@ -32,6 +32,7 @@ var engineCases = []struct {
 }{
 	{"contract", func(e *engineTest, t *testing.T) { buildtest.Contract(t, e.b, e.sdk) }},
 	{"outputs", (*engineTest).outputs},
+	{"rootfs", (*engineTest).rootfs},
 	{"contexts", (*engineTest).contexts},
 	{"cache", (*engineTest).cache},
 	{"no network", (*engineTest).noNetwork},

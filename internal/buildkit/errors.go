@@ -139,7 +139,7 @@ func (e *SolveError) Error() string {
 	case Cancelled:
 		fmt.Fprintf(&b, "stopped: %v", e.Err)
 	case MissingSDK:
-		fmt.Fprintf(&b, "the SDK image %q is not on the engine; script/setup makes and imports it, "+
+		fmt.Fprintf(&b, "the SDK image %q is not on the engine; buildsys sdk build makes it, "+
 			"BUILDSYS_SDK_IMAGE selects another", e.SDK)
 	case MissingImage:
 		fmt.Fprintf(&b, "the image %[1]s, which its Dockerfile starts or copies from, is not on the "+

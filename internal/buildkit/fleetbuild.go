@@ -213,3 +213,13 @@ func (f *Fleet) LoadImage(ctx context.Context, archive io.Reader) error {
 	}
 	return nodes[0].b.LoadImage(ctx, archive)
 }
+
+// MakeRootfs makes a root file system on one engine; see Builder.MakeRootfs.
+func (f *Fleet) MakeRootfs(ctx context.Context, r engine.Rootfs, to io.Writer,
+	report func(progress.Event)) error {
+	nodes := f.usable()
+	if len(nodes) == 0 {
+		return f.Await(ctx, 0)
+	}
+	return nodes[0].b.MakeRootfs(ctx, r, to, report)
+}

@@ -61,7 +61,7 @@ func TestLookUp(t *testing.T) {
 			switch c.want {
 			case MissingSDK, MissingImage:
 				pull := strings.Contains(err.Error(), "docker pull "+ref)
-				setup := strings.Contains(err.Error(), "script/setup")
+				setup := strings.Contains(err.Error(), "sdk build makes it")
 				if pull != (ref != "sdk") || setup == pull {
 					t.Errorf("advice: %v", err)
 				}

@@ -29,6 +29,9 @@ func (d Dir) GoModules() string { return d.path("go-modules") }
 // Crates returns the directory with the crates that first-party code needs.
 func (d Dir) Crates() string { return d.path("crates") }
 
+// Debian returns the directory with the Debian packages that SDK images are made of.
+func (d Dir) Debian() string { return d.path("debian") }
+
 // Lookaside returns the lookaside cache that is used when no setting names one.
 func (d Dir) Lookaside() string { return d.path("lookaside") }
 

@@ -52,6 +52,8 @@ var examples = map[string][]string{
 	"schema":         {"schema", "schema package"},
 	"sdk check":      {"sdk check"},
 	"sdk fetch":      {"sdk fetch --cache-from oci://registry.example.com/cache"},
+	"sdk build":      {"sdk build", "sdk build --debian-mirrors http://mirror.example"},
+	"sdk lock":       {"sdk lock"},
 	"sdk import":     {"sdk import rootfs.tar"},
 	"sdk name":       {"sdk name"},
 	"shell":          {"shell less", "shell --at fail less", "shell less -- stage build"},

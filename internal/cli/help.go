@@ -80,7 +80,7 @@ var heeded = map[string][]settings.Group{
 	"outdated": {settings.Tree, settings.Sources},
 	"go":       {settings.Tree, settings.Engine, settings.Store, settings.Caches, settings.Sources},
 	"doctor":   {settings.Tree, settings.Engine, settings.Store, settings.Caches, settings.Sources},
-	"sdk":      {settings.Tree, settings.Engine, settings.Store, settings.Caches},
+	"sdk":      {settings.Tree, settings.Engine, settings.Store, settings.Caches, settings.Sources},
 	"cache":    {settings.Store},
 	"keys":     {settings.Tree, settings.Image},
 	"publish":  {settings.Tree},

@@ -187,7 +187,7 @@ func (r Request) sdk() Check {
 			Fix: "a build looks for it in the remote caches first"}
 	case r.Engine.SDKErr != nil:
 		return Check{Name: "SDK image", Status: Failure, Detail: r.Engine.SDKErr.Error(),
-			Fix: "script/setup makes it; buildsys sdk import takes a finished root file system"}
+			Fix: "buildsys sdk build makes it; buildsys sdk import takes a finished root file system"}
 	}
 	return Check{Name: "SDK image", Status: OK, Detail: r.Engine.SDK}
 }

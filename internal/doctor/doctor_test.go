@@ -68,7 +68,7 @@ func TestEngine(t *testing.T) {
 		{"driver not told", Engine{}, "storage driver", Skipped, ""},
 		{"root of another machine", Engine{RootDir: "/"}, "data root", Skipped, ""},
 		{"SDK missing", Engine{SDK: "sdk:1", SDKErr: errors.New("no sdk:1")}, "SDK image", Failure,
-			"script/setup"},
+			"buildsys sdk build"},
 		{"SDK elsewhere", Engine{SDK: "sdk:1", SDKErr: errors.New("no sdk:1"), SDKMay: true}, "SDK image",
 			Warning, "remote caches"},
 		{"SDK", Engine{SDK: "sdk:1"}, "SDK image", OK, "sdk:1"},

@@ -109,7 +109,7 @@ func (j *job) attempt(ctx context.Context, pl place, p *part) (resumed bool, err
 	p.hidden = pl.reach == network.PublicOnly && unknown(resp)
 	p.plain = p.plain || unencrypted(resp)
 	defer resp.Body.Close()
-	if err := p.accept(resp, pl.url, j.s.maxBytes()); err != nil {
+	if err := p.accept(resp, pl.url, j.maxBytes()); err != nil {
 		return false, err
 	}
 	resumed = p.size > 0
@@ -117,14 +117,14 @@ func (j *job) attempt(ctx context.Context, pl place, p *part) (resumed bool, err
 	defer meter.Stop()
 	body := &bodyReader{r: resp.Body, alive: alive, meter: meter, tick: j.ticker(p)}
 	// One byte more than allowed is enough to know.
-	_, err = io.Copy(p, io.LimitReader(body, j.s.maxBytes()-p.size+1))
+	_, err = io.Copy(p, io.LimitReader(body, j.maxBytes()-p.size+1))
 	switch {
 	case isStoreError(err):
 		return resumed, err
 	case err != nil:
 		return resumed, &cutError{got: p.size, total: p.from.Total, err: orCause(ctx, err)}
-	case p.size > j.s.maxBytes():
-		return resumed, p.refuse(tooLarge(p.size, j.s.maxBytes()))
+	case p.size > j.maxBytes():
+		return resumed, p.refuse(tooLarge(p.size, j.maxBytes()))
 	}
 	return resumed, nil
 }

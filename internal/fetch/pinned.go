@@ -27,6 +27,8 @@ type pinned struct {
 	root    string // of what is kept
 	setting string // the environment variable that names the proxies
 	proxies func() string
+	at      []proxy // if it is not nil, the places of this file, instead of proxies
+	max     int64   // bytes that it may have; 0: those of any file
 	// check returns nil if the file at path has the sum.
 	check func(ctx context.Context, path string) error
 	// load brings the file from a proxy; nil means that it is below the proxy's URL.
@@ -51,7 +53,7 @@ func (s *Store) fetchPinned(ctx context.Context, step, what string, todo []*pinn
 	group.SetLimit(orDefault(s.tuned.jobs, defaultJobs))
 	for i, p := range todo {
 		group.Go(func() error {
-			p.job = &job{s: s, step: step, name: p.title, final: p.kept, where: what}
+			p.job = &job{s: s, step: step, name: p.title, final: p.kept, where: what, max: p.max}
 			p.start = func() {
 				fetched.Add(1)
 				tell.Do(func() { s.emit(progress.Event{Kind: progress.FetchStart, Step: step, Text: what}) })
@@ -158,7 +160,11 @@ func (m *pinned) from(ctx context.Context, x proxy, p *part) error {
 func (m *pinned) obtain(ctx context.Context, p *part) error {
 	var tried []Attempt
 	bad := false
-	for _, proxy := range proxies(m.proxies()) {
+	at := m.at
+	if at == nil {
+		at = proxies(m.proxies())
+	}
+	for _, proxy := range at {
 		err := m.from(ctx, proxy, p)
 		switch {
 		case err == nil:

@@ -79,7 +79,7 @@ func (pl place) load(ctx context.Context, j *job, p *part) (string, error) {
 	if pl.path == "" {
 		return j.download(ctx, pl, p)
 	}
-	if err := copyFile(ctx, pl.path, p, j.s.maxBytes()); err != nil {
+	if err := copyFile(ctx, pl.path, p, j.maxBytes()); err != nil {
 		return "", err
 	}
 	return p.hex(), nil
@@ -129,4 +129,8 @@ func tooLarge(size, max int64) error {
 	return fmt.Errorf("is %s, larger than the limit of %s", is, limit)
 }
 
-func (s *Store) maxBytes() int64 { return orDefault(s.tuned.maxBytes, defaultMaxBytes) }
+// maxBytes returns how large the file may be.
+func (j *job) maxBytes() int64 {
+	limit := orDefault(j.s.tuned.maxBytes, defaultMaxBytes)
+	return min(orDefault(j.max, limit), limit)
+}

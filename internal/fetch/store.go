@@ -164,6 +164,7 @@ type job struct {
 	name  string
 	final string // where the file will be
 	where string // the manifest line, for messages
+	max   int64  // bytes that it may have; 0: those of any file
 }
 
 // checkNames refuses names that could lead out of the store. The check of manifests has better

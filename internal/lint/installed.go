@@ -131,8 +131,8 @@ func (l *linter) checkArchives(name string) {
 	for _, s := range spec.Sources {
 		if strings.HasSuffix(s.Name, ".zip") && !spec.mentions("unzip") {
 			l.find(of(CheckArchives, name), Warning, l.specFile(name), s.Line,
-				"add unzip to sdk/packages.list, or take another "+
-					"archive", "%%setup needs unzip for %s, which the SDK does not have", s.Name)
+				"add unzip to sdk/packages.list and run buildsys sdk lock, or take "+
+					"another archive", "%%setup needs unzip for %s, which the SDK does not have", s.Name)
 		}
 	}
 }

@@ -159,7 +159,7 @@ func (p *upstreamPackage) checkTools() {
 	for _, tool := range need {
 		if !regexp.MustCompile(`(?m)^` + tool + `(\s|$)`).Match(list) {
 			p.unsure = append(p.unsure, "the SDK of this tree has no "+tool+
-				": add it to sdk/packages.list")
+				": add it to sdk/packages.list, and run buildsys sdk lock")
 		}
 	}
 }

@@ -43,6 +43,9 @@ type Images struct {
 	// makes an error of another image, which else is a warning.
 	Lock   string
 	Strict bool
+	// StandsFor is the image that the recipe names, if SDK was made in its place of packages that its
+	// lock does not name.
+	StandsFor string
 	// Trusts reports whether an image may be used that came from a remote cache. If it is nil, none
 	// may.
 	Trusts func(origin string) bool
@@ -90,6 +93,11 @@ func (d Digests) complete() bool {
 // cache may know them, so that a machine without an engine computes the same keys as the one that
 // filled the cache. Otherwise Know calls ask, which must reach an engine and Confirm its images.
 func (i Images) Know(ctx context.Context, ask func(context.Context) error) (Digests, error) {
+	if i.StandsFor != "" {
+		i.Tell(progress.Warning, fmt.Sprintf("the SDK image %s stands for %s: it was made of packages "+
+			"that sdk/%s does not name, so results here are not those of other machines (buildsys sdk "+
+			"build makes the one that is locked)", i.SDK, i.StandsFor, LockFile))
+	}
 	d := i.Recorded()
 	if d.SDK != "" && d.complete() {
 		return d, nil
@@ -204,8 +212,8 @@ func (i Images) Find(ctx context.Context, eng Engine) (string, error) {
 	}
 	switch {
 	case strings.HasPrefix(i.SDK, plan.ContextPrefix):
-		return "", errkind.Environmentf("the SDK image %s is not on the engine: run script/setup, "+
-			"which makes it from sdk/, or name another image with --sdk-image", i.SDK)
+		return "", errkind.Environmentf("the SDK image %s is not on the engine: buildsys sdk build "+
+			"makes it from sdk/, or name another image with --sdk-image", i.SDK)
 	case i.BuildKit:
 		return "", errkind.Environmentf("buildkitd cannot find the SDK image %s in its registry, "+
 			"and it was not imported (buildsys sdk import)", i.SDK)

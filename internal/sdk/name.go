@@ -10,47 +10,35 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
 
-	"buildsys"
 	"buildsys/internal/confined"
-	"buildsys/internal/errkind"
 	"buildsys/internal/kit"
-	"buildsys/internal/plan"
 	"buildsys/internal/workspace"
 )
 
 // Default returns the name of the image that the steps of the tree at root run in if no setting
 // names one: that of its sdk/, or in a foreign tree that of Twoliter.toml or Twoliter.lock. It is
 // empty if the tree names none; planning needs no image. toolchain is what a foreign tree names
-// besides, without "-" and the architecture at its end.
-func Default(root, arch string) (image, toolchain string, err error) {
+// besides, without "-" and the architecture at its end. host is the machine of the engine.
+func Default(root, arch, host string) (image, toolchain string, err error) {
 	if workspace.IsForeign(root) {
 		image, toolchain = ofTwoliter(root, arch)
 		return image, toolchain, nil
 	}
-	image, err = Name(root)
+	image, err = Name(root, host)
 	return image, "", err
 }
 
 // Name returns the image's name, which is a hash of the files of sdk/ in the tree at root, or of
 // the built-in ones if it has none. Equal recipes have equal names on every machine, and a changed
-// recipe never runs in the old image.
-func Name(root string) (string, error) {
-	files := fs.FS(buildsys.Recipe)
-	switch info, err := os.Lstat(filepath.Join(root, "sdk")); {
-	case err == nil && info.IsDir():
-		files = os.DirFS(root)
-	case err == nil:
-		return "", errkind.Usagef("sdk of the tree is no directory (%s); "+
-			"a symbolic link there is not followed", info.Mode().Type())
-	}
-	sum, err := Digest(files, "sdk")
+// recipe never runs in the old image. Images for different hosts have different names.
+func Name(root, host string) (string, error) {
+	r, err := OpenRecipe(root, host)
 	if err != nil {
-		return "", errkind.Environmentf("read the SDK's recipe: %w", err)
+		return "", err
 	}
-	return plan.ContextPrefix + "sdk:" + sum[:12], nil
+	defer r.Close()
+	return r.Name()
 }
 
 // Digest returns a hash, in hexadecimal digits, of the names and contents of the files below a
@@ -58,7 +46,7 @@ func Name(root string) (string, error) {
 func Digest(files fs.FS, dir string) (string, error) {
 	sum := sha256.New()
 	err := fs.WalkDir(files, dir, func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || !entry.Type().IsRegular() || filepath.Ext(name) == ".md" {
+		if err != nil || !isInput(name, entry) {
 			return err
 		}
 		one, err := hashFile(files, name)

@@ -46,7 +46,7 @@ digest = ""
 		{"", "", ""},
 	} {
 		root := buildtest.Tree(t, rest+"-- Twoliter.toml --\nschema-version = 1\n"+c.tree)
-		image, toolchain, err := Default(root, "aarch64")
+		image, toolchain, err := Default(root, "aarch64", "amd64")
 		if err != nil || image != c.image || toolchain != c.toolchain {
 			t.Errorf("%s\n%q, %q, %v", c.tree, image, toolchain, err)
 		}

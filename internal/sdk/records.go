@@ -93,11 +93,25 @@ func (r Records) MadeHere(ref string) error {
 	return errors.Join(r.remove(ref, originSuffix), r.remove(ref, claimSuffix))
 }
 
-// Suffixes of the files that say which remote cache a digest is from.
+// StandIn returns the image that was made in place of the image ref, of packages that its lock does
+// not name; "" if there is none.
+func (r Records) StandIn(ref string) string { return r.note(ref, ref, standInSuffix) }
+
+// SetStandIn records such an image; "" for none.
+func (r Records) SetStandIn(ref, by string) error {
+	if by == "" {
+		return r.remove(ref, standInSuffix)
+	}
+	return r.setNote(ref, ref, standInSuffix, by)
+}
+
+// Suffixes of the files that say which remote cache a digest is from, and the like.
 const (
 	originSuffix = ".origin"
 	claimSuffix  = ".claim"
 	lockSuffix   = ".lock"
+
+	standInSuffix = ".unlocked"
 )
 
 func (r Records) note(ref, digest, suffix string) string {

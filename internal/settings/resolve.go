@@ -218,7 +218,7 @@ func (l layers) config() (c build.Config, err error) {
 	if c.Strictness, err = l.strictness(); err != nil {
 		return c, err
 	}
-	if c.SDK, err = l.sdk(c.Arch); err != nil {
+	if c.SDK, err = l.sdk(c); err != nil {
 		return c, err
 	}
 	if c.Engine, err = l.engine(c.CacheDir); err != nil {
@@ -329,12 +329,28 @@ func (l layers) strictness() (workspace.Strictness, error) {
 	return workspace.Lenient, err
 }
 
-func (l layers) sdk(arch string) (s build.SDKConfig, err error) {
-	image, toolchain, err := sdk.Default(l.root, arch)
+// sdk reads the image that steps run in. With --release none stands for the one that the recipe
+// names.
+func (l layers) sdk(c build.Config) (s build.SDKConfig, err error) {
+	arch := archName(l.get(engineArchEnv, hostArch()))
+	if s.Host = map[string]string{"x86_64": "amd64", "aarch64": "arm64"}[arch]; s.Host == "" {
+		return s, errkind.Usagef("%s %q is neither x86_64 nor aarch64", l.origin(engineArchEnv), arch)
+	}
+	image, toolchain, err := sdk.Default(l.root, c.Arch, s.Host)
 	s.Image = l.get("BUILDSYS_SDK_IMAGE", image)
-	s.Toolchain = cmp.Or(l.toolchain(arch), toolchain)
+	s.Toolchain = cmp.Or(l.toolchain(c.Arch), toolchain)
+	s.Mirrors = list(l.get(mirrorsEnv, ""))
+	if s.Snapshot = l.get(snapshotEnv, sdk.SnapshotService); s.Snapshot == "none" {
+		s.Snapshot = ""
+	}
 	if l.get("BUILDSYS_SDK_IMAGE", "") != "" {
 		return s, nil
+	}
+	if c.CacheDir == "" || image == "" || c.Remote.Release {
+		return s, err
+	}
+	if by := sdk.RecordsIn(c.CacheDir.SDK()).StandIn(image); by != "" {
+		s.Image, s.StandsFor = by, image
 	}
 	return s, err
 }

@@ -8,6 +8,8 @@ package settings
 import (
 	"slices"
 	"strings"
+
+	"buildsys/internal/sdk"
 )
 
 // Setting is one value that a user can set. The name of its flag follows from the variable:
@@ -87,6 +89,8 @@ var List = slices.Concat(
 	in(Engine, []Setting{
 		{Env: "BUILDSYS_SDK_IMAGE", Help: "image the steps run in " +
 			"(default: the one made from the tree's sdk/)"},
+		{Env: engineArchEnv, Help: "architecture of the engine's machine, x86_64 or aarch64: SDK " +
+			"images for it have names of their own (default: this machine's)"},
 		{Env: "BUILDSYS_TOOLCHAIN", Help: "image that a tree's own Dockerfile takes a toolchain from, " +
 			"without -ARCH at its end"},
 		{Env: "BUILDSYS_BUILDKIT_HOST", Help: "buildkitd to build on instead of a Docker engine: " +
@@ -130,6 +134,10 @@ var List = slices.Concat(
 		{Env: "BUILDSYS_UPSTREAM_SOURCE_FALLBACK", Switch: true,
 			Help: "false: fetch no sources from upstream " +
 				"when no lookaside cache has them (default: true)"},
+		{Env: mirrorsEnv, Help: "where Debian's archives are, for buildsys sdk: URLs with debian/ and " +
+			"debian-security/ below them, separated by commas (default: those of apt on this machine)"},
+		{Env: snapshotEnv, Help: "service that is asked last for Debian packages, with the archives " +
+			"of any time, or none (default: " + sdk.SnapshotService + ")"},
 	}),
 	in(Image, []Setting{
 		{Env: "BUILDSYS_VERSION_BUILD", Help: "build ID of the image (default: the git commit)"},
@@ -145,6 +153,15 @@ var List = slices.Concat(
 			"that images trust (root.json)"},
 	}),
 )
+
+// Settings of where Debian's archives are.
+const (
+	mirrorsEnv  = "BUILDSYS_DEBIAN_MIRRORS"
+	snapshotEnv = "BUILDSYS_DEBIAN_SNAPSHOT"
+)
+
+// engineArchEnv names the architecture of the engine's machine.
+const engineArchEnv = "BUILDSYS_ENGINE_ARCH"
 
 // in puts settings into a group.
 func in(g Group, list []Setting) []Setting {
