@@ -112,6 +112,21 @@ func twoliterShim(t *testing.T, root string, env []string, keys string) {
 	}
 }
 
+// twoliterEncrypted checks an image whose OS encrypts its data with keys for one boot: it is told
+// so, and PRIVATE, which it makes anew, is empty.
+func twoliterEncrypted(t *testing.T, parts map[string]string) {
+	t.Helper()
+	if list := tool(t, "debugfs", "-R", "ls -p", parts["BOTTLEROCKET-PRIVATE"]); strings.Contains(list,
+		"bootconfig.data") {
+		t.Errorf("PRIVATE has\n%s", list)
+	}
+	features := tool(t, "debugfs", "-R", "cat "+
+		"/x86_64-lab-linux-gnu/sys-root/usr/share/lab/image-features.env", parts["BOTTLEROCKET-ROOT-A"])
+	if !strings.Contains(features, "ENCRYPTED_STORAGE=true\nEPHEMERAL_ENCRYPTION_KEYS=true\n") {
+		t.Errorf("the OS is told\n%s", features)
+	}
+}
+
 func twoliterUKI(t *testing.T, root string, env []string) {
 	const manifest = "variants/metal-uki/Cargo.toml"
 	r := buildsys(t, root, env, "build-variant", "metal-uki")
@@ -119,7 +134,9 @@ func twoliterUKI(t *testing.T, root string, env []string) {
 		t.FailNow()
 	}
 	dir := strings.TrimSpace(r.stdout)
-	disk := inspectDisk(t, filepath.Join(dir, "bottlerocket-metal-uki-x86_64-1.2.3-abc.img.lz4"))
+	file := filepath.Join(dir, "bottlerocket-metal-uki-x86_64-1.2.3-abc.img.lz4")
+	disk := inspectDisk(t, file)
+	twoliterEncrypted(t, splitDisk(t, expand(t, file)))
 	var files []string
 	for _, f := range disk.Firmware {
 		files = append(files, filepath.Base(f.Path))

@@ -11,9 +11,9 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// unmadeFormats and unmadeFeatures are what manifests may say and no recipe makes, unmadeByOwn what
-// a Dockerfile of the tree's own does not make. A tree with such variants is as good as any other
-// until one of these images is asked for.
+// unmadeFormats are what manifests may say and no recipe makes, unmadeFeatures what only the recipe
+// for Twoliter's trees makes, unmadeByOwn what a Dockerfile of the tree's own does not make. A tree
+// with such variants is as good as any other until one of these images is asked for.
 var (
 	unmadeFormats  = []string{manifest.FormatEIF}
 	unmadeFeatures = []string{manifest.EncryptedStorage}
@@ -27,6 +27,9 @@ func (m *maker) checkImage(v *workspace.Variant) error {
 			Hint: "correct image-features, image-format or image-layout in " + v.File}
 	}
 	formats, features := unmadeFormats, unmadeFeatures
+	if m.ours.Twoliter {
+		features = nil
+	}
 	if m.ours.Own != nil {
 		formats = append(formats[:len(formats):len(formats)], unmadeByOwn...)
 		features = append(features[:len(features):len(features)], unmadeByOwn...)
