@@ -290,6 +290,9 @@ func splitDisk(t *testing.T, disk string) map[string]string {
 	_, entries := openDisk(t, disk)
 	dir, parts := t.TempDir(), map[string]string{}
 	for _, e := range entries {
+		if e.Label == "" {
+			continue
+		}
 		parts[e.Label] = filepath.Join(dir, e.Label)
 		tool(t, "dd", "if="+disk, "of="+parts[e.Label], "bs=1M", "conv=sparse",
 			"iflag=skip_bytes,count_bytes", "status=none",
