@@ -135,7 +135,7 @@ func (e *engineTest) missingSDK(t *testing.T) {
 	_, err := e.build(t.Context(), s, t.TempDir())
 	var se *SolveError
 	if !errors.As(err, &se) || se.class != MissingSDK ||
-		!strings.Contains(err.Error(), "script/setup") {
+		!strings.Contains(err.Error(), "buildsys sdk build makes it") {
 		t.Errorf("error %v", err)
 	}
 }
