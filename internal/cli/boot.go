@@ -260,6 +260,11 @@ func readyLine(name string) *regexp.Regexp {
 	return regexp.MustCompile(`^` + consoleName(name) + ` READY`)
 }
 
+// failedLine matches the line with which a system says that it will not get ready.
+func failedLine(name string) *regexp.Regexp {
+	return regexp.MustCompile(`Kernel panic|^` + consoleName(name) + ` FAILED`)
+}
+
 // consoleName matches the name of an OS as its console has it.
 func consoleName(name string) string { return regexp.QuoteMeta(strings.ToUpper(name)) }
 
@@ -268,7 +273,7 @@ func (a *app) bootCheck(ctx context.Context, c build.Config, machine vm.Config,
 	timeout time.Duration, log io.Writer) error {
 	result, err := vm.Check(ctx, machine, vm.CheckOptions{
 		Ready:   readyLine(c.Image.Name),
-		Fail:    regexp.MustCompile(`Kernel panic|^` + consoleName(c.Image.Name) + ` FAILED`),
+		Fail:    failedLine(c.Image.Name),
 		Timeout: timeout,
 		Console: log,
 	})

@@ -167,12 +167,17 @@ func (w *watchedBoot) boot(ctx context.Context) error {
 			fmt.Fprintln(w.a.sys.Stderr, line)
 		}
 	})
-	ready, isReady := readyLine(w.c.Image.Name), false
+	ready, failed, known := readyLine(w.c.Image.Name), failedLine(w.c.Image.Name), false
 	see := func(line string) {
-		if !isReady && ready.MatchString(line) {
-			isReady = true
+		switch {
+		case known:
+		case ready.MatchString(line):
+			known = true
 			this.took("boot", time.Since(began))
 			w.a.note("%s", this)
+		case failed.MatchString(line):
+			known = true
+			w.a.note("not ready: %s", line)
 		}
 	}
 	if isTerminal(m.Stdout) {

@@ -5,6 +5,7 @@ package e2e
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"os"
 	"os/exec"
 	"regexp"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"buildsys/internal/buildtest"
 	"buildsys/internal/vm"
@@ -23,11 +25,12 @@ type watching struct {
 	cmd   *exec.Cmd
 	lines chan string
 	all   []string
+	late  <-chan time.Time // a system that never gets ready ends the test, not the whole run
 }
 
 func watchBoot(t *testing.T, root, variant string) *watching {
-	w := &watching{T: t, lines: make(chan string, 1<<16),
-		cmd: command(t.Context(), root, nil, "boot", "--watch", "--accel", "tcg", variant)}
+	w := &watching{T: t, lines: make(chan string, 1<<16), late: time.After(15 * time.Minute),
+		cmd: command(context.Background(), root, nil, "boot", "--watch", "--accel", "tcg", variant)}
 	read, write, err := os.Pipe()
 	buildtest.Must(t, err)
 	w.cmd.Stdout, w.cmd.Stderr = write, write
@@ -41,7 +44,9 @@ func watchBoot(t *testing.T, root, variant string) *watching {
 	}()
 	t.Cleanup(func() {
 		_ = w.cmd.Process.Signal(os.Interrupt)
+		hung := time.AfterFunc(time.Minute, func() { _ = w.cmd.Process.Signal(syscall.SIGQUIT) })
 		_ = w.cmd.Wait()
+		hung.Stop()
 		if t.Failed() {
 			t.Log(strings.Join(w.all, "\n"))
 		}
@@ -53,14 +58,20 @@ func watchBoot(t *testing.T, root, variant string) *watching {
 func (w *watching) until(pattern string) (lines []string) {
 	w.Helper()
 	line := regexp.MustCompile(pattern)
-	for text := range w.lines {
-		w.all, lines = append(w.all, text), append(lines, text)
-		if line.MatchString(text) {
-			return lines
+	for {
+		select {
+		case text, ok := <-w.lines:
+			if !ok {
+				w.Fatalf("it ended without a line that matches %q", pattern)
+			}
+			w.all, lines = append(w.all, text), append(lines, text)
+			if line.MatchString(text) {
+				return lines
+			}
+		case <-w.late:
+			w.Fatalf("no line that matches %q in all that time", pattern)
 		}
 	}
-	w.Fatalf("it ended without a line that matches %q", pattern)
-	return nil
 }
 
 // has fails the test unless one of some lines begins with text.

@@ -117,6 +117,7 @@ func (w *Watcher) Watch(places []Place) (added bool) {
 func (w *Watcher) walk(dir string, deep bool, visit func(dir string) bool) {
 	root, err := confined.OpenDir(w.root)
 	if err != nil {
+		w.warn("changes in %s are not noticed: %v", dir, err)
 		return
 	}
 	defer root.Close()
