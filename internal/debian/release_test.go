@@ -65,7 +65,7 @@ func TestParseRelease(t *testing.T) {
 	key, public := signer(t)
 	_, other := signer(t)
 	good := signed(t, key, release)
-	r, err := ParseRelease(good, append(other, public...))
+	r, err := ParseRelease(t.Context(), good, append(other, public...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func TestParseRelease(t *testing.T) {
 		"without sums": {signed(t, key, "Date: Sat, 21 Nov 2026 09:15:44 UTC\n"), public,
 			"no sums"},
 	} {
-		_, err := ParseRelease(c.data, c.keys)
+		_, err := ParseRelease(t.Context(), c.data, c.keys)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -76,7 +76,7 @@ func newTestLock(t *testing.T, gcc string, more ...string) *Lock {
 		all = append(all, packages(t, arch, "base 1; Essential: yes", "apt 2:3",
 			"gcc "+gcc+"; Depends: libc", "libc 5", "efi 1; Multi-Arch: same")...)
 	}
-	l, err := NewLock(list, all, time.Date(2026, 11, 30, 6, 0, 0, 0, time.UTC))
+	l, err := NewLock(t.Context(), list, all, time.Date(2026, 11, 30, 6, 0, 0, 0, time.UTC))
 	if err != nil {
 		t.Fatal(err)
 	}
