@@ -4,6 +4,8 @@ package debian
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -74,6 +76,12 @@ func TestParseRelease(t *testing.T) {
 		r.Date != time.Date(2026, 11, 21, 9, 15, 44, 0, time.UTC) || at.Size != 7 ||
 		!strings.HasSuffix(at.SHA256, "01") {
 		t.Errorf("%+v", r)
+	}
+	stop := errors.New("stop")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(stop)
+	if _, err := ParseRelease(ctx, good, public); !errors.Is(err, stop) {
+		t.Errorf("after the end: %v", err)
 	}
 	for name, c := range map[string]struct {
 		data, keys []byte

@@ -217,9 +217,9 @@ const bottlerocketPrefix = "bottlerocket-"
 
 func newLinter(ctx context.Context, ws *workspace.Workspace, base macros, arch string) *linter {
 	l := &linter{ws: ws, base: base, arch: arch, graph: ws.Graph(), specs: map[string]*Spec{},
-		providers: map[string][]owned{}, brought: map[string]bool{}, unmade: map[string]string{},
+		providers: map[string][]owned{}, unmade: map[string]string{},
 		work:  &work{ctx, maxTreeWork},
-		finds: finds{broken: map[brokenNeed][]string{}, count: map[string]int{}}}
+		finds: finds{brought: map[string]bool{}, broken: map[brokenNeed][]string{}, count: map[string]int{}}}
 	if prefix := known(base.expand("%{_cross_os}")); len(prefix) == 1 {
 		l.prefix = prefix[0]
 	}
@@ -347,7 +347,6 @@ type linter struct {
 	providers map[string][]owned // by RPM name and by everything provided
 	others    bool               // external kits may provide RPMs beside those of the tree
 	unmade    map[string]string  // RPMs without a %files section, and their packages
-	brought   map[string]bool    // packages that some need without declaring it
 	users     *users             // nil until somebody asks
 	unzip     bool               // the SDK may have unzip
 	// identified says that every image must have /usr/lib/os-release.

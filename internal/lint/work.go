@@ -48,6 +48,7 @@ func (l *linter) unusedIn(spec *Spec, named map[string]bool, file string) bool {
 
 // finds is what a linter has found.
 type finds struct {
+	brought  map[string]bool         // packages that some need without declaring it
 	broken   map[brokenNeed][]string // where
 	findings []Finding
 	unused   []Finding      // valid only if every architecture finds the same

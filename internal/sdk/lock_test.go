@@ -153,6 +153,7 @@ func TestLockOfOthers(t *testing.T) {
 		{"gcc 1 amd64 1 3", "gcc 1 amd64 -1 3", "-1 is no group"},
 		{"gcc 1 amd64 1 3", "gcc 1 amd64 x 3", "invalid syntax"},
 		{good, "", "it is cut off"},
+		{"gcc 1 amd64 1 3", "gcc 1 amd64 1 2000000000", "gcc:amd64 has 2000000000 bytes"},
 	} {
 		_, err := ParseLock([]byte(strings.Replace(good, c.old, c.new, 1)))
 		if c.want == "" && err != nil || c.want != "" && (err == nil ||

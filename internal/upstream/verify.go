@@ -151,9 +151,10 @@ func ParseSums(ctx context.Context, data []byte, keys *Keys) (*Sums, error) {
 	if block, _ := clearsign.Decode(data); block != nil {
 		data = block.Plaintext
 		if keys.Len() > 0 {
-			by, err := ctxio.Within(ctx, patience, "checking its signature", func() (*openpgp.Entity, error) {
-				return block.VerifySignature(keys.list, nil)
-			})
+			by, err := ctxio.Within(ctx, patience,
+				"checking its signature", func() (*openpgp.Entity, error) {
+					return block.VerifySignature(keys.list, nil)
+				})
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
 			}
