@@ -218,7 +218,7 @@ const bottlerocketPrefix = "bottlerocket-"
 func newLinter(ctx context.Context, ws *workspace.Workspace, base macros, arch string) *linter {
 	l := &linter{ws: ws, base: base, arch: arch, graph: ws.Graph(), specs: map[string]*Spec{},
 		providers: map[string][]owned{}, unmade: map[string]string{},
-		work:  &work{ctx, maxTreeWork},
+		work: &work{ctx, maxTreeWork},
 		finds: finds{brought: map[string]bool{}, broken: map[brokenNeed][]string{},
 			count: map[string]int{}}}
 	if prefix := known(base.expand("%{_cross_os}")); len(prefix) == 1 {
