@@ -74,7 +74,7 @@ var mayImport = map[string][]string{
 	"dev":      {"confined", "ctxio", "git", "safetext"},
 	"rpm":      {},
 	"debian":   {"archive", "confined", "ctxio", "safetext"},
-	"upstream": {"archive", "errkind", "manifest", "rpm", "safetext"},
+	"upstream": {"archive", "ctxio", "errkind", "manifest", "rpm", "safetext"},
 	"survey":   {"archive", "safetext"},
 	"sbkeys":   {"confined", "pgp", "uefi"},
 	"sdk": {

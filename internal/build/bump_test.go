@@ -63,7 +63,7 @@ func TestProviders(t *testing.T) {
 		if text != "" {
 			spec += "%package devel\n" + text
 		}
-		w.addSpec(name, "os-", lint.ParseSpec(spec, nil))
+		w.addSpec(name, "os-", lint.ParseSpec(t.Context(), spec, nil))
 	}
 	for _, c := range []struct {
 		kind       survey.Kind

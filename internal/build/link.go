@@ -86,13 +86,13 @@ type engineUse struct {
 	unit   string      // the ID of the one step, under cargo
 	sink   progress.Sink
 	// vet refuses steps that cannot be built.
-	vet func(pending []plan.Step) error
+	vet func(ctx context.Context, pending []plan.Step) error
 }
 
 // prepare makes the engine ready for the first build, and returns how many builds it can do well at
 // once. It fails before that if a step that may be built cannot be.
 func (u *engineUse) prepare(ctx context.Context, pending []plan.Step) (jobs int, err error) {
-	if err := u.vet(pending); err != nil {
+	if err := u.vet(ctx, pending); err != nil {
 		return 0, err
 	}
 	if err := u.link.confirm(ctx, u.images, u.keyed); err != nil {

@@ -40,7 +40,7 @@ func (s *Session) NewPackage(ctx context.Context, name, from string) (*scaffold.
 	if err != nil {
 		return nil, nil, err
 	}
-	provider, err := s.provider(ws)
+	provider, err := s.provider(ctx, ws)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -153,8 +153,9 @@ func (s *Session) fromGit(ctx context.Context, name, from string) (up scaffold.U
 }
 
 // provider returns who provides what, by the specs of the tree and the RPMs that they have made.
-func (s *Session) provider(ws *workspace.Workspace) (scaffold.Provider, error) {
-	specs, prefix, err := lint.Specs(ws, buildsys.Recipe, s.c.Arch)
+func (s *Session) provider(ctx context.Context, ws *workspace.Workspace) (
+	scaffold.Provider, error) {
+	specs, prefix, err := lint.Specs(ctx, ws, buildsys.Recipe, s.c.Arch)
 	if err != nil {
 		return nil, err
 	}

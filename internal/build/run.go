@@ -152,7 +152,9 @@ func (s *Session) runSteps(ctx context.Context, e *engineLink, p plan.Plan, o st
 		defer s.trimObjects(known.Objects)
 	}
 	use := engineUse{link: e, images: s.images(p, caches, sink), keyed: keyed, unit: o.unit,
-		sink: sink, vet: func(pending []plan.Step) error { return s.vet(p, pending) }}
+		sink: sink, vet: func(ctx context.Context, pending []plan.Step) error {
+			return s.vet(ctx, p, pending)
+		}}
 	report, err := executor.Run(ctx, p, s.executorOptions(p, &use, known, o))
 	if err == nil && !o.second {
 		s.rememberImages(p)

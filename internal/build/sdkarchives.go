@@ -56,6 +56,10 @@ func (a *archives) read(ctx context.Context, i sdk.Index) ([]*debian.Package, er
 		return nil, errkind.Environmentf("%s/%s does not list %s", safetext.Place(r.base), i.Release(),
 			i.Name())
 	}
+	if listed.Size <= 0 || listed.Size > debian.MaxIndexFile {
+		return nil, errkind.Environmentf("%s/%s lists %s with %d bytes", safetext.Place(r.base),
+			i.Release(), i.Name(), listed.Size)
+	}
 	file := fetch.Package{Name: "Packages.xz", SHA256: listed.SHA256, Size: listed.Size,
 		URLs: i.URLs(r.base, listed.SHA256, r.ByHash)}
 	dir := a.s.c.CacheDir.Debian()
@@ -73,7 +77,7 @@ func (a *archives) read(ctx context.Context, i sdk.Index) ([]*debian.Package, er
 		return nil, errkind.Environmentf("the index of %s: %w", i.Suite, err)
 	}
 	defer text.Close()
-	packages, err := debian.ParseIndex(text, i.Archive)
+	packages, err := debian.ParseIndex(ctxio.NewReader(ctx, text), i.Archive)
 	if err != nil {
 		return nil, errkind.Environmentf("the index of %s for %s: %w", i.Suite, i.Arch, err)
 	}
@@ -110,7 +114,7 @@ func (a *archives) ask(ctx context.Context, i sdk.Index, base string) (*sdkRelea
 	if err != nil {
 		return nil, err
 	}
-	r, err := debian.ParseRelease(data, a.keys)
+	r, err := debian.ParseRelease(ctx, data, a.keys)
 	switch {
 	case err != nil:
 	case r.Codename != i.Suite:

@@ -320,9 +320,17 @@ func (s *Session) newLock(ctx context.Context, recipe *sdk.Recipe) (*sdk.Lock, e
 		}
 		packages = append(packages, some...)
 	}
-	l, err := sdk.NewLock(list, packages, a.newest())
+	l, err := sdk.NewLock(ctx, list, packages, a.newest())
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	if err != nil {
 		return nil, errkind.Usagef("resolve sdk/packages.list: %w", err)
+	}
+	if old := recipe.Old(); old != nil && l.Snapshot.Before(old.Snapshot) {
+		return nil, errkind.Environmentf("the indexes are older than those that sdk/packages.lock was "+
+			"made from (%s, %s): name a mirror that follows Debian with --debian-mirrors, or remove the "+
+			"lock", l.Snapshot.Format(time.DateTime), old.Snapshot.Format(time.DateTime))
 	}
 	return l, nil
 }

@@ -3,6 +3,7 @@
 package build
 
 import (
+	"context"
 	"errors"
 	"strings"
 
@@ -16,7 +17,7 @@ import (
 
 // vet returns an error if the build of a pending step must fail, as its spec and its manifest say.
 // What a tree's own Dockerfile makes of them, only that knows.
-func (s *Session) vet(p plan.Plan, pending []plan.Step) error {
+func (s *Session) vet(ctx context.Context, p plan.Plan, pending []plan.Step) error {
 	if p.Own {
 		return nil
 	}
@@ -36,7 +37,10 @@ func (s *Session) vet(p plan.Plan, pending []plan.Step) error {
 	if err != nil {
 		return err
 	}
-	findings, err := lint.Tree(ws, buildsys.Recipe, s.c.Arch)
+	findings, err := lint.Tree(ctx, ws, buildsys.Recipe, s.c.Arch)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	if err != nil {
 		return cannotRead(err)
 	}

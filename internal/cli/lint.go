@@ -4,6 +4,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -62,7 +63,7 @@ it is going to build, and ends with status 2 if that cannot succeed.
 With --json it prints {"format": 1, "kind": "lint", "findings": [{"level": "error"
 or "warning", "file", "line", "message", "hint", "check", "certain"}...]}; line is 0 for
 a file as a whole; an error is certain if no build can succeed with it.`,
-		RunE: func(_ *cobra.Command, names []string) error {
+		RunE: func(cmd *cobra.Command, names []string) error {
 			if o.json && o.sarif {
 				return errkind.Usagef("--json and --sarif are mutually exclusive")
 			}
@@ -75,7 +76,7 @@ a file as a whole; an error is certain if no build can succeed with it.`,
 			if o.names = names; len(names) == 0 && ok {
 				o.names = []string{here.String()}
 			}
-			return a.lint(c, o)
+			return a.lint(cmd.Context(), c, o)
 		},
 	}
 	cmd.Flags().BoolVar(&o.json, "json", false, "write the findings as JSON")
@@ -85,10 +86,10 @@ a file as a whole; an error is certain if no build can succeed with it.`,
 	return cmd
 }
 
-func (a *app) lint(c build.Config, o lintOptions) error {
-	findings, packages, err := lintFindings(c, o.names)
+func (a *app) lint(ctx context.Context, c build.Config, o lintOptions) error {
+	findings, packages, err := lintFindings(ctx, c, o.names)
 	if err == nil && o.fix {
-		findings, packages, err = a.fixFindings(c, o, findings)
+		findings, packages, err = a.fixFindings(ctx, c, o, findings)
 	}
 	if err != nil {
 		return err
@@ -141,7 +142,8 @@ func (a *app) printSARIF(c build.Config, findings []lint.Finding) error {
 const mostFixes = 5
 
 // fixFindings writes the exact fixes of findings, and returns what is left.
-func (a *app) fixFindings(c build.Config, o lintOptions, findings []lint.Finding) (
+func (a *app) fixFindings(ctx context.Context, c build.Config, o lintOptions,
+	findings []lint.Finding) (
 	[]lint.Finding, int, error) {
 	out := a.sys.Stdout
 	if o.json || o.sarif {
@@ -158,17 +160,17 @@ func (a *app) fixFindings(c build.Config, o lintOptions, findings []lint.Finding
 		if len(diffs) == 0 {
 			break
 		}
-		if findings, _, err = lintFindings(c, o.names); err != nil {
+		if findings, _, err = lintFindings(ctx, c, o.names); err != nil {
 			return nil, 0, err
 		}
 	}
-	return lintFindings(c, o.names)
+	return lintFindings(ctx, c, o.names)
 }
 
 // lintFindings checks what is named, or the tree. Specs can be compared only with valid manifests,
 // so in a tree with mistakes in manifests these are the only findings.
-func lintFindings(c build.Config, names []string) (findings []lint.Finding, packages int,
-	err error) {
+func lintFindings(ctx context.Context, c build.Config, names []string) (findings []lint.Finding,
+	packages int, err error) {
 	ws, err := workspace.Load(c.Root, c.Strictness)
 	if problems, ok := errors.AsType[manifest.Problems](err); ok {
 		for _, p := range problems {
@@ -184,7 +186,7 @@ func lintFindings(c build.Config, names []string) (findings []lint.Finding, pack
 	if err != nil {
 		return nil, 0, err
 	}
-	findings, err = lint.Tree(ws, buildsys.Recipe)
+	findings, err = lint.Tree(ctx, ws, buildsys.Recipe)
 	findings = slices.DeleteFunc(findings, func(f lint.Finding) bool { return !steps[f.Of] })
 	for step := range steps {
 		if strings.HasPrefix(step, "package/") {

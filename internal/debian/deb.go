@@ -58,6 +58,7 @@ func readN(r io.Reader, n int) (string, error) {
 const (
 	maxRoot    = 2 << 30
 	maxEntries = 200_000
+	maxPath    = 4096 // bytes of a name, as Linux has it
 )
 
 // counter bounds what is read.

@@ -169,6 +169,7 @@ func TestIndexOfOthers(t *testing.T) {
 		{"Version: 1", "Version: 1;x", `the version "1;x" of ok`},
 		{"pool/ok.deb", "pool/../../ok.deb", `the file "pool/../../ok.deb" of ok`},
 		{"pool/ok.deb", "/pool/ok.deb", "the file"},
+		{"pool/ok.deb", "pool/%2e%2e/%2e%2e/ok.deb", "the file"},
 		{"pool/ok.deb", "pool/ok.deb?x#.deb", "the file"},
 		{"pool/ok.deb", "pool/\x1b[31m.deb", "the file"},
 		{"Size: 1", "Size: 99999999999", "the size"},

@@ -36,7 +36,8 @@ func (p *Package) ID() string { return p.Name + ":" + p.Arch }
 const (
 	maxIndex    = 512 << 20 // bytes of an index, unpacked; that of Debian 13 has 55 MB
 	maxLine     = 1 << 20   // bytes of one of its lines; the longest has some 20 KB
-	maxPackages = 500_000   // Debian has 70,000
+	maxPackages = 200_000   // Debian has 70,000
+	maxFields   = 96 << 20  // bytes of the fields that are kept; those of Debian 13 have some 25 MB
 )
 
 // ParseIndex reads a Packages file. archive is set in all its packages.
@@ -63,6 +64,7 @@ type indexReader struct {
 	archive string
 	all     []*Package
 	fields  map[string]string // of the package that is being read
+	kept    int               // bytes of fields
 }
 
 // line reads a line. Of fields that go on in the next one, none counts.
@@ -78,6 +80,9 @@ func (x *indexReader) line(line string) error {
 		return fmt.Errorf("%q is not a field", safetext.Line(line))
 	}
 	if wanted[name] {
+		if x.kept += len(value); x.kept > maxFields {
+			return fmt.Errorf("what the packages say has more than %d MiB", maxFields>>20)
+		}
 		x.fields[name] = strings.Clone(strings.TrimSpace(value))
 	}
 	return nil
@@ -155,11 +160,11 @@ func validSHA256(s string) bool {
 	return err == nil && len(sum) == 32 && s == strings.ToLower(s)
 }
 
-// validPath reports whether s is a path of a package below an archive.
+// validPath reports whether s is a path of a package below an archive. In URLs "%2e" is a dot.
 func validPath(s string) bool {
 	return s != "" && len(s) <= 4*maxName && path.Clean(s) == s && s[0] != '/' && s[0] != '.' &&
 		strings.HasSuffix(s, ".deb") &&
 		strings.IndexFunc(s, func(r rune) bool {
-			return r != '/' && !plain(string(r), "+-.:~_%")
+			return r != '/' && !plain(string(r), "+-.:~_")
 		}) < 0
 }

@@ -3,6 +3,7 @@
 package debian
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -13,11 +14,16 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 
+	"buildsys/internal/ctxio"
 	"buildsys/internal/safetext"
 )
 
-// MaxRelease bounds an InRelease file; Debian's have some 150 KB.
-const MaxRelease = 8 << 20
+// MaxRelease bounds an InRelease file, and MaxIndexFile a packed index; Debian's have some 150 KB
+// and 10 MB.
+const (
+	MaxRelease   = 8 << 20
+	MaxIndexFile = 256 << 20
+)
 
 // Release is what such a file says.
 type Release struct {
@@ -34,26 +40,41 @@ type Index struct {
 	Size   int64
 }
 
+// patience is how long keys and signatures may be looked at: a tree brings the keys, and a mirror
+// the signatures, which may be large and many.
+const patience = time.Minute
+
 // ParseRelease reads an InRelease file, which one of the armored keys must have signed.
-func ParseRelease(data, keys []byte) (*Release, error) {
+func ParseRelease(ctx context.Context, data, keys []byte) (*Release, error) {
 	if len(data) > MaxRelease {
 		return nil, fmt.Errorf("it has more than %d MiB", MaxRelease>>20)
 	}
+	text, err := ctxio.Within(ctx, patience, "checking its signature", func() (string, error) {
+		return signedText(data, keys)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return parseRelease(text)
+}
+
+// signedText returns the text that one of the keys has signed.
+func signedText(data, keys []byte) (string, error) {
 	block, rest := clearsign.Decode(data)
 	if block == nil {
-		return nil, errors.New("it is not signed within, as an InRelease file is")
+		return "", errors.New("it is not signed within, as an InRelease file is")
 	}
 	if len(strings.TrimSpace(string(rest))) > 0 {
-		return nil, errors.New("something follows its signature")
+		return "", errors.New("something follows its signature")
 	}
 	ring, err := readKeys(keys)
 	if err != nil {
-		return nil, fmt.Errorf("the keys that may sign it: %w", err)
+		return "", fmt.Errorf("the keys that may sign it: %w", err)
 	}
 	if _, err := block.VerifySignature(ring, &packet.Config{}); err != nil {
-		return nil, fmt.Errorf("its signature: %s", safetext.Line(err.Error()))
+		return "", fmt.Errorf("its signature: %s", safetext.Line(err.Error()))
 	}
-	return parseRelease(string(block.Plaintext))
+	return string(block.Plaintext), nil
 }
 
 // readKeys reads the blocks of armored keys in a file.

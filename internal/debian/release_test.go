@@ -4,6 +4,8 @@ package debian
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -65,7 +67,7 @@ func TestParseRelease(t *testing.T) {
 	key, public := signer(t)
 	_, other := signer(t)
 	good := signed(t, key, release)
-	r, err := ParseRelease(good, append(other, public...))
+	r, err := ParseRelease(t.Context(), good, append(other, public...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,6 +76,12 @@ func TestParseRelease(t *testing.T) {
 		r.Date != time.Date(2026, 11, 21, 9, 15, 44, 0, time.UTC) || at.Size != 7 ||
 		!strings.HasSuffix(at.SHA256, "01") {
 		t.Errorf("%+v", r)
+	}
+	stop := errors.New("stop")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(stop)
+	if _, err := ParseRelease(ctx, good, public); !errors.Is(err, stop) {
+		t.Errorf("after the end: %v", err)
 	}
 	for name, c := range map[string]struct {
 		data, keys []byte
@@ -92,7 +100,7 @@ func TestParseRelease(t *testing.T) {
 		"without sums": {signed(t, key, "Date: Sat, 21 Nov 2026 09:15:44 UTC\n"), public,
 			"no sums"},
 	} {
-		_, err := ParseRelease(c.data, c.keys)
+		_, err := ParseRelease(t.Context(), c.data, c.keys)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", name, err)
 		}

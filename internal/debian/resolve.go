@@ -124,9 +124,15 @@ func (r *resolution) choose(p *Package) {
 	}
 }
 
+// maxChosen bounds what is installed, as each is compared with all others.
+const maxChosen = 20_000
+
 // complete adds what the chosen packages need, in the order in which they were chosen.
 func (r *resolution) complete() error {
 	for len(r.queue) > 0 {
+		if len(r.chosen) > maxChosen {
+			return fmt.Errorf("there are more than %d", maxChosen)
+		}
 		p := r.queue[0]
 		r.queue = r.queue[1:]
 		needs, err := r.needs(p)

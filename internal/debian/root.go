@@ -59,7 +59,7 @@ func (r *root) unpack(ctx context.Context, file string) error {
 			return err
 		}
 		if err := r.add(h, t); err != nil {
-			return fmt.Errorf("%s: %w", safetext.Line(h.Name), err)
+			return fmt.Errorf("%.200s: %w", safetext.Line(h.Name), err)
 		}
 	}
 }
@@ -78,6 +78,8 @@ func (r *root) add(h *tar.Header, from io.Reader) error {
 	switch {
 	case !isRelative(name):
 		return errors.New("it is not a path below the root")
+	case len(name) > maxPath || len(h.Linkname) > maxPath:
+		return fmt.Errorf("it is longer than any path, %d bytes", maxPath)
 	case there && had == tar.TypeDir && h.Typeflag == tar.TypeDir:
 		return nil
 	case there:

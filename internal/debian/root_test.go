@@ -138,6 +138,7 @@ func TestHostilePackages(t *testing.T) {
 		{[]member{{name: "./d/../../x"}}, "not a path below the root"},
 		{[]member{dir, {name: "./d/l", kind: tar.TypeSymlink, link: "/etc"}, {name: "./d/l/x"}},
 			"d/l/x: it is not in a directory of a package"},
+		{[]member{dir, {name: "./d/" + strings.Repeat("x", maxPath)}}, "longer than any path"},
 		{[]member{{name: "./no/x"}}, "no/x: it is not in a directory of a package"},
 		{[]member{dir, {name: "./d/x"}, {name: "./d/x"}}, "d/x: another package has it as well"},
 		{[]member{dir, {name: "./d", kind: tar.TypeSymlink, link: "/"}}, "another package has it"},

@@ -5,8 +5,6 @@ package lint
 import (
 	"path"
 	"strings"
-
-	"buildsys/internal/manifest"
 )
 
 // checkSources reports each Source and Patch without a file in the package's directory or among its
@@ -25,14 +23,14 @@ func (l *linter) checkSources(name string) {
 		}
 	}
 	for _, s := range l.specs[name].Sources {
-		if there[s.Name] {
+		if there[s.Name] || l.full(name) {
 			continue
 		}
 		level, hint := Error, "add the file, or an entry in external-files of "+l.ws.Packages[name].File
 		if s.Conditional {
 			level = Warning
 		}
-		if near := manifest.Nearest(s.Name, names); near != "" {
+		if near := l.nearest(s.Name, names); near != "" {
 			hint = "did you mean \"" + near + "\"?"
 		}
 		l.find(of(CheckSources, name), level, l.specFile(name), s.Line,
@@ -53,7 +51,7 @@ func (l *linter) checkFiles(name string) {
 	for _, s := range spec.Sources {
 		named[s.Name] = true
 	}
-	used := func(name string) bool { return named[name] || spec.mentions(name) || spec.mayName(name) }
+	used := func(name string) bool { return !l.unusedIn(spec, named, name) }
 	for _, f := range l.ws.Files(p) {
 		if base := path.Base(f.Name); !used(base) && !strings.HasSuffix(base, ".spec") &&
 			!strings.HasPrefix(base, "README") {

@@ -45,14 +45,16 @@ func (r *specReader) fileLine(text string, number int) {
 	excluded := strings.Contains(text, "%exclude")
 	one.dir = strings.Contains(text, "%dir")
 	text = strings.TrimSpace(directive.ReplaceAllString(text, ""))
-	all := r.macros.expand(text)
+	all := r.expand(text)
 	one.unknown = !excluded && (len(all) > 1 || len(known(all)) == 0)
 	for _, rest := range known(all) {
 		if path.IsAbs(rest) && !excluded {
 			one.Path = rest
 		}
 	}
-	r.spec.Installed = append(r.spec.Installed, one)
+	if r.keep(1 + len(one.Names)) {
+		r.spec.Installed = append(r.spec.Installed, one)
+	}
 }
 
 // isOwner reports whether a word of an %attr names a user or a group other than root.
@@ -77,7 +79,7 @@ func (l *linter) checkInstalled(name string) {
 				"installs %s outside %s, so no image can hold the RPM", f.Path, root[0])
 		}
 		for _, owner := range f.Names {
-			if !l.ownerMade(owner) {
+			if !l.full(name) && !l.ownerMade(owner) {
 				l.find(of(CheckInstalled, name), Warning, l.specFile(name), f.Line,
 					"add a line of sysusers.d for it to a package, or "+
 						"Provides: user("+owner+") or group("+owner+")",
@@ -92,29 +94,33 @@ const maxUsers = 64 << 10
 
 // ownerMade reports whether a package makes a user or a group, or whether that cannot be known.
 func (l *linter) ownerMade(owner string) bool {
-	if made, seen := l.owners[owner]; seen {
-		return made
+	if l.users == nil {
+		l.users = l.allUsers()
 	}
-	line := regexp.MustCompile(`(?m)^(?:[ugm]!?\s+"?` + regexp.QuoteMeta(owner) + `\b|` +
-		regexp.QuoteMeta(owner) + `:)`)
-	made := l.others
+	return l.users.open || l.users.names[owner] ||
+		len(l.providers["user("+owner+")"])+len(l.providers["group("+owner+")"]) > 0
+}
+
+// allUsers returns the users and groups that packages make.
+func (l *linter) allUsers() *users {
+	u := &users{names: map[string]bool{}, open: l.others}
 	for _, name := range l.ws.PackageNames() {
 		spec := l.specs[name]
-		made = made || spec.Uncertain || spec.mentions("useradd") || spec.mentions("groupadd") ||
-			len(l.providers["user("+owner+")"])+len(l.providers["group("+owner+")"]) > 0
-		users := false
+		u.open = u.open || spec.Uncertain || slices.ContainsFunc(makers, spec.mentions)
+		some := false
 		for _, f := range l.ws.Files(l.ws.Packages[name]) {
 			data, err := confined.ReadIn(l.ws.FS, path.Join(l.ws.Packages[name].Dir, f.Name), maxUsers)
-			if err == nil {
-				users = users || anyUsers.Match(data)
-				made = made || line.Match(data)
+			if err == nil && l.work.take(len(data)/8+1) {
+				some = u.addNames(string(data)) || some
 			}
 		}
 		// Lines that come from the sources of the package may make any.
-		made = made || !users && (spec.mentions("sysusers") || spec.mentions("/etc/group"))
+		u.open = u.open || !some && (spec.mentions("sysusers") || spec.mentions("/etc/group"))
+		if u.open || l.work.left < 0 {
+			return &users{open: true}
+		}
 	}
-	l.owners[owner] = made
-	return made
+	return u
 }
 
 var anyUsers = regexp.MustCompile(`(?m)^[ugm]!?\s+\S|^\S+:x?:`)
@@ -123,13 +129,14 @@ var anyUsers = regexp.MustCompile(`(?m)^[ugm]!?\s+\S|^\S+:x?:`)
 func (l *linter) checkArchives(name string) {
 	spec := l.specs[name]
 	if l.unzip || l.ws.Foreign() || !spec.mentions("%setup") && !spec.mentions("%autosetup") ||
+		spec.mentions("unzip") ||
 		slices.ContainsFunc(spec.BuildRequires, func(n Need) bool {
 			return strings.HasSuffix(n.Name, "unzip")
 		}) {
 		return
 	}
 	for _, s := range spec.Sources {
-		if strings.HasSuffix(s.Name, ".zip") && !spec.mentions("unzip") {
+		if strings.HasSuffix(s.Name, ".zip") {
 			l.find(of(CheckArchives, name), Warning, l.specFile(name), s.Line,
 				"add unzip to sdk/packages.list and run buildsys sdk lock, or take "+
 					"another archive", "%%setup needs unzip for %s, which the SDK does not have", s.Name)

@@ -8,6 +8,7 @@ package lint
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -105,7 +106,8 @@ func read(tree fs.FS, name string) ([]byte, error) {
 // recipe of its own has those in fallback as well, and a foreign tree without any the few of the
 // SDK's that matter here. Warnings from Load come first in a file. An
 // error means that a file could not be read.
-func Tree(ws *workspace.Workspace, fallback fs.FS, arches ...string) ([]Finding, error) {
+func Tree(ctx context.Context, ws *workspace.Workspace, fallback fs.FS, arches ...string) (
+	[]Finding, error) {
 	if len(arches) == 0 {
 		arches = manifest.Architectures()
 	}
@@ -145,9 +147,12 @@ func Tree(ws *workspace.Workspace, fallback fs.FS, arches ...string) ([]Finding,
 			base = macros{"_cross_os": {values: []string{bottlerocketPrefix}},
 				"_cross_arch": {values: []string{arch}}}
 		}
-		l := newLinter(ws, base, arch)
+		l := newLinter(ctx, ws, base, arch)
 		l.unzip, l.identified = hasUnzip(ws.FS, fallback), wantsOSRelease(ws)
 		l.look(texts)
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		runs, unused = append(runs, l.findings), append(unused, l.unused)
 	}
 	findings := slices.Concat(odd, merge(runs, arches), inAll(unused))
@@ -161,8 +166,8 @@ func Tree(ws *workspace.Workspace, fallback fs.FS, arches ...string) ([]Finding,
 
 // Specs returns the specs of a tree by package, as one architecture has them, and what begins the
 // names of its RPMs. Specs that cannot be read are missing.
-func Specs(ws *workspace.Workspace, fallback fs.FS, arch string) (specs map[string]*Spec,
-	prefix string, err error) {
+func Specs(ctx context.Context, ws *workspace.Workspace, fallback fs.FS, arch string) (
+	specs map[string]*Spec, prefix string, err error) {
 	if ws.Foreign() {
 		fallback = nil
 	}
@@ -180,10 +185,10 @@ func Specs(ws *workspace.Workspace, fallback fs.FS, arch string) (specs map[stri
 			continue
 		}
 		if text, problem := readable(data); problem == "" {
-			specs[name] = ParseSpec(text, base)
+			specs[name] = ParseSpec(ctx, text, base)
 		}
 	}
-	return specs, newLinter(ws, base, arch).prefix, nil
+	return specs, newLinter(ctx, ws, base, arch).prefix, context.Cause(ctx)
 }
 
 // crlfLine returns the number of the first line that ends in CR LF.
@@ -210,9 +215,12 @@ func readable(data []byte) (text, problem string) {
 // built in.
 const bottlerocketPrefix = "bottlerocket-"
 
-func newLinter(ws *workspace.Workspace, base macros, arch string) *linter {
+func newLinter(ctx context.Context, ws *workspace.Workspace, base macros, arch string) *linter {
 	l := &linter{ws: ws, base: base, arch: arch, graph: ws.Graph(), specs: map[string]*Spec{},
-		providers: map[string][]owned{}, brought: map[string]bool{}, owners: map[string]bool{}}
+		providers: map[string][]owned{}, unmade: map[string]string{},
+		work: &work{ctx, maxTreeWork},
+		finds: finds{brought: map[string]bool{}, broken: map[brokenNeed][]string{},
+			count: map[string]int{}}}
 	if prefix := known(base.expand("%{_cross_os}")); len(prefix) == 1 {
 		l.prefix = prefix[0]
 	}
@@ -224,9 +232,12 @@ func newLinter(ws *workspace.Workspace, base macros, arch string) *linter {
 func (l *linter) look(texts map[string]string) {
 	names := l.ws.PackageNames()
 	for _, name := range names {
-		l.add(name, ParseSpec(texts[name], l.base))
+		l.add(name, ParseSpec(l.work.ctx, texts[name], l.base))
 	}
 	for _, name := range names {
+		if l.work.ctx.Err() != nil {
+			return
+		}
 		l.checkPatches(name)
 		l.checkInstalled(name)
 		l.checkArchives(name)
@@ -274,9 +285,13 @@ func merge(runs [][]Finding, arches []string) []Finding {
 
 // inAll returns the findings of the first run that are also in all others.
 func inAll(runs [][]Finding) []Finding {
-	return slices.DeleteFunc(slices.Clone(runs[0]), func(f Finding) bool {
-		return slices.ContainsFunc(runs[1:], func(run []Finding) bool { return !slices.Contains(run, f) })
-	})
+	in := map[Finding]int{} // in how many runs
+	for _, run := range runs {
+		for _, f := range sorted(slices.Clone(run)) {
+			in[f]++
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(runs[0]), func(f Finding) bool { return in[f] < len(runs) })
 }
 
 // readMacros reads the macros that a build has: those of the recipe in fallback, each file followed
@@ -332,14 +347,14 @@ type linter struct {
 	specs     map[string]*Spec
 	providers map[string][]owned // by RPM name and by everything provided
 	others    bool               // external kits may provide RPMs beside those of the tree
-	brought   map[string]bool    // packages that some need without declaring it
-	owners    map[string]bool    // users and groups, and whether a package may make them
+	unmade    map[string]string  // RPMs without a %files section, and their packages
+	users     *users             // nil until somebody asks
 	unzip     bool               // the SDK may have unzip
 	// identified says that every image must have /usr/lib/os-release.
 	identified bool
-	broken     []breakage
-	findings   []Finding
-	unused     []Finding // valid only if every architecture finds the same
+	uncertain  []string // packages with such specs
+	work       *work
+	finds
 }
 
 // owned is an RPM with the package that makes it.
@@ -350,8 +365,18 @@ type owned struct {
 
 func (l *linter) add(name string, spec *Spec) {
 	l.specs[name] = spec
+	if spec.Uncertain {
+		l.uncertain = append(l.uncertain, name)
+	}
+	if spec.TooLarge {
+		l.find(of(CheckReadable, name), Warning, l.specFile(name), 0, "",
+			"the spec has more than can be compared with manifests")
+	}
 	for i := range spec.RPMs {
 		rpm := &spec.RPMs[i]
+		if !rpm.Files && l.unmade[rpm.Name] == "" {
+			l.unmade[rpm.Name] = name
+		}
 		if !l.made(name, *rpm) {
 			continue
 		}
@@ -397,6 +422,10 @@ func packageStep(name string) string { return "package/" + name }
 
 func (l *linter) find(s subject, level Level, file string, line int, hint, format string,
 	args ...any) {
+	l.kept = l.room(s.of)
+	if !l.kept {
+		return
+	}
 	l.findings = append(l.findings, Finding{Level: level, Check: s.check, Of: s.of,
 		Problem: manifest.Problem{File: file, Line: line, Msg: fmt.Sprintf(format, args...),
 			Hint: hint}})
@@ -405,7 +434,7 @@ func (l *linter) find(s subject, level Level, file string, line int, hint, forma
 // fix adds the exact fix of what was found last: to make packages, of which there must be one,
 // dependencies of what a manifest is for.
 func (l *linter) fix(file, table, dir string, packages []string) {
-	if len(packages) == 1 {
+	if len(packages) == 1 && l.kept {
 		l.findings[len(l.findings)-1].Fix = Fix{File: file, Table: table,
 			Line: l.entry(dir, packages[0])}
 	}
@@ -413,6 +442,9 @@ func (l *linter) fix(file, table, dir string, packages []string) {
 
 // useless reports something that is not used, at least on this architecture.
 func (l *linter) useless(s subject, file string, line int, hint, format string, args ...any) {
+	if !l.room(s.of) {
+		return
+	}
 	l.unused = append(l.unused, Finding{Level: Warning, Check: s.check, Of: s.of,
 		Problem: manifest.Problem{File: file, Line: line, Msg: fmt.Sprintf(format, args...),
 			Hint: hint}})
@@ -453,12 +485,24 @@ func (l *linter) entries(dir string, packages []string) string {
 
 // nearestRPM returns the hint for a name that no package provides.
 func (l *linter) nearestRPM(name string) string {
+	name = strings.TrimPrefix(name, l.prefix)
+	if !l.work.take(len(l.providers)) {
+		return ""
+	}
 	var names []string
 	for provided := range l.providers {
 		names = append(names, strings.TrimPrefix(provided, l.prefix))
 	}
-	if near := manifest.Nearest(strings.TrimPrefix(name, l.prefix), names); near != "" {
+	if near := l.nearest(name, names); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
 	return ""
+}
+
+// nearest is that of manifest, as long as it is not too much work.
+func (l *linter) nearest(name string, names []string) string {
+	if !l.work.take(len(names) * perName) {
+		return ""
+	}
+	return manifest.Nearest(name, names)
 }

@@ -65,7 +65,7 @@ func lintTree(t *testing.T, root string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	findings, err := Tree(ws, nil)
+	findings, err := Tree(t.Context(), ws, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func TestOwnTreeIsClean(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if spec := ParseSpec(string(data), base); spec.Uncertain || len(spec.RPMs) == 0 {
+		if spec := ParseSpec(t.Context(), string(data), base); spec.Uncertain || len(spec.RPMs) == 0 {
 			t.Errorf("packages/%s/%s.spec is not understood: %d RPMs, uncertain %v", name, name,
 				len(spec.RPMs), spec.Uncertain)
 		}

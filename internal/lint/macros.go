@@ -36,7 +36,8 @@ func (m macros) define(name, value string, conditional bool) {
 		return
 	}
 	old, known := m[name]
-	if !slices.Contains(old.values, value) {
+	// With one more than maxValues it is unknown.
+	if len(old.values) <= maxValues && !slices.Contains(old.values, value) {
 		old.values = append(slices.Clip(old.values), value)
 	}
 	old.maybe = old.maybe || !known
@@ -60,14 +61,22 @@ func (m macros) read(text string) {
 // expand returns all texts that s may expand to, at least one. Parts that cannot be expanded are
 // unknown.
 func (m macros) expand(s string) []string {
+	texts, _ := m.expandCounting(s)
+	return texts
+}
+
+// expandCounting is expand that also returns the work that it was.
+func (m macros) expandCounting(s string) (texts []string, units int) {
 	e := expander{macros: m}
-	return e.text(s, 0)
+	texts = e.text(s, 0)
+	return texts, e.units + e.steps + len(s)/32 + 1
 }
 
 // expander expands one text.
 type expander struct {
 	macros macros
 	steps  int
+	units  int // of work besides the steps
 }
 
 func (x *expander) text(s string, depth int) []string {
@@ -99,13 +108,14 @@ func (x *expander) appendAll(texts, endings []string) []string {
 			if x.steps++; len(t)+len(e) > maxLength || x.steps > maxSteps {
 				return []string{unknown}
 			}
+			x.units += len(out) + (len(t)+len(e))/32
 			if both := t + e; !slices.Contains(out, both) {
 				out = append(out, both)
 			}
+			if len(out) > maxValues {
+				return []string{unknown}
+			}
 		}
-	}
-	if len(out) > maxValues {
-		return []string{unknown}
 	}
 	return out
 }

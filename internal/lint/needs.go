@@ -14,11 +14,11 @@ import (
 	"buildsys/internal/workspace"
 )
 
-// breakage is a Requires that cannot be met where its RPM is installed.
-type breakage struct {
-	pkg   string // the package whose spec has it
-	need  Need
-	where string // "building curl" or "variant qemu-dev"
+// brokenNeed is a Requires that cannot be met where its RPM is installed: "building curl" or
+// "variant qemu-dev".
+type brokenNeed struct {
+	pkg  string // the package whose spec has it
+	need Need
 }
 
 // checkBuild follows what dnf would install to build a package.
@@ -26,6 +26,9 @@ func (l *linter) checkBuild(name string) {
 	visible := set(l.graph.BuildClosure(name))
 	var met []Need
 	for _, need := range l.specs[name].BuildRequires {
+		if l.full(name) {
+			break
+		}
 		providers := l.packagesOf(need.Name)
 		switch {
 		case slices.ContainsFunc(providers, func(p string) bool { return visible[p] }):
@@ -75,10 +78,10 @@ func others(names []string, but string) []string {
 // condition may be false or one of these packages may have RPMs that only rpm can determine. A nil
 // visible means all packages of the tree.
 func (l *linter) level(need Need, visible map[string]bool) Level {
-	for name, spec := range l.specs {
-		if spec.Uncertain && (visible == nil || visible[name]) {
-			return Warning
-		}
+	if slices.ContainsFunc(l.uncertain, func(name string) bool {
+		return visible == nil || visible[name]
+	}) {
+		return Warning
 	}
 	if need.Conditional {
 		return Warning
@@ -91,7 +94,7 @@ const atRunTime = "at run time"
 // noProvider reports a name that no RPM of the tree provides. It judges only names of the OS:
 // others may be the SDK's, or found by rpmbuild in a package's files, such as pkgconfig(zlib).
 func (l *linter) noProvider(pkg string, need Need, when string) {
-	if l.others || l.prefix == "" || !strings.HasPrefix(need.Name, l.prefix) ||
+	if l.full(pkg) || l.others || l.prefix == "" || !strings.HasPrefix(need.Name, l.prefix) ||
 		strings.ContainsAny(need.Name, "()/*") {
 		return
 	}
@@ -116,12 +119,8 @@ func (l *linter) noProvider(pkg string, need Need, when string) {
 
 // notMade returns the spec that declares an RPM but has no %files section for it, or "".
 func (l *linter) notMade(rpm string) string {
-	for _, name := range l.ws.PackageNames() {
-		for _, r := range l.specs[name].RPMs {
-			if r.Name == rpm && !r.Files {
-				return l.specFile(name)
-			}
-		}
+	if name := l.unmade[rpm]; name != "" {
+		return l.specFile(name)
 	}
 	return ""
 }
@@ -131,7 +130,7 @@ func (l *linter) notMade(rpm string) string {
 func (l *linter) install(asked []Need, visible map[string]bool, where string) {
 	seen := map[*RPM]bool{}
 	todo := slices.Clone(asked)
-	for len(todo) > 0 {
+	for len(todo) > 0 && l.work.ctx.Err() == nil {
 		need := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
 		var found []owned
@@ -151,7 +150,8 @@ func (l *linter) install(asked []Need, visible map[string]bool, where string) {
 				todo = append(todo, next)
 				continue
 			}
-			l.broken = append(l.broken, breakage{found[0].pkg, next, where})
+			at := brokenNeed{found[0].pkg, next}
+			l.broken[at] = append(l.broken[at], where)
 		}
 	}
 }
@@ -203,12 +203,10 @@ func (l *linter) together(name string) map[string]bool {
 }
 
 func (l *linter) undeclared(name string, need Need, providers []string, closure map[string]bool) {
-	var where []string
-	for _, b := range l.broken {
-		if b.pkg == name && b.need == need {
-			where = append(where, b.where)
-		}
+	if l.full(name) {
+		return
 	}
+	where := l.broken[brokenNeed{name, need}]
 	p := l.ws.Packages[name]
 	hint := fmt.Sprintf("add %s to [dependencies] in %s", l.entries(p.Dir, providers), p.File)
 	exact := !slices.ContainsFunc(providers,

@@ -4,7 +4,6 @@
 package lint
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -57,7 +56,7 @@ func (r *specReader) patchLine(text string, line int) {
 		default:
 			number = word // rpm 4.18 and later
 		}
-		if n, err := strconv.Atoi(number); err == nil {
+		if n, err := strconv.Atoi(number); err == nil && r.keep(1) {
 			r.patches.uses = append(r.patches.uses, Patch{n, line})
 		}
 	}
@@ -68,8 +67,12 @@ func (r *specReader) checkPatches() {
 	if r.spec.Included || r.patches.open {
 		return
 	}
+	there := map[int]bool{}
+	for _, number := range r.patches.numbers {
+		there[number] = true
+	}
 	for _, use := range r.patches.uses {
-		if !slices.Contains(r.patches.numbers, use.Number) {
+		if !there[use.Number] {
 			r.spec.Patches = append(r.spec.Patches, use)
 		}
 	}

@@ -4,6 +4,7 @@
 package lint
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"strings"
@@ -33,6 +34,8 @@ type Spec struct {
 	Patterns []string
 	// Uncertain means that there may be more RPMs than listed, or other names of them.
 	Uncertain bool
+	// TooLarge means that only a part of it was read.
+	TooLarge bool
 	// text holds every line except comments and the change log, as written and expanded.
 	text strings.Builder
 }
@@ -90,14 +93,18 @@ func fits(parts []string, name string) bool {
 }
 
 // ParseSpec reads a spec file. It begins with the macros in base, which it does not change.
-func ParseSpec(data string, base macros) *Spec {
+func ParseSpec(ctx context.Context, data string, base macros) *Spec {
 	r := &specReader{spec: &Spec{}, macros: maps.Clone(base), section: "preamble",
-		files: map[string]bool{}}
+		files: map[string]bool{}, rpms: map[string]int{}, work: work{ctx, maxSpecWork}}
 	if r.macros == nil {
 		r.macros = macros{}
 	}
 	for _, l := range logicalLines(strings.TrimPrefix(data, "\ufeff")) {
-		r.line(l)
+		if r.line(l); !r.work.take(1) {
+			r.include()
+			r.spec.TooLarge = true
+			break
+		}
 	}
 	r.checkPatches()
 	if len(r.spec.RPMs) == 0 { // no Name: what rpm makes of that, only rpm knows
@@ -117,8 +124,23 @@ type specReader struct {
 	current []int  // RPMs that tags apply to; several if a macro in the name has several values
 	ifs     int    // open %if blocks
 	files   map[string]bool
+	rpms    map[string]int // places in spec.RPMs
 	patches patchReader
+	work    work
 }
+
+// expand is that of the macros, as long as the spec is not too much work.
+func (r *specReader) expand(text string) []string {
+	if r.work.left < 0 {
+		return []string{unknown}
+	}
+	texts, units := r.macros.expandCounting(text)
+	r.work.take(units)
+	return texts
+}
+
+// keep reports whether so many more names may be kept.
+func (r *specReader) keep(names int) bool { return r.work.take(names * perName) }
 
 func (r *specReader) line(l line) {
 	text := strings.TrimSpace(l.text)
@@ -176,7 +198,7 @@ func (r *specReader) include() {
 func (r *specReader) note(text string) {
 	r.spec.text.WriteString(text + "\n")
 	if strings.Contains(text, "%") && r.spec.text.Len() < maxText {
-		for _, e := range r.macros.expand(text) {
+		for _, e := range r.expand(text) {
 			r.spec.text.WriteString(e + "\n")
 		}
 	}
@@ -197,7 +219,7 @@ func (r *specReader) defineMacro(kind, rest string) {
 // defineNow sets a macro to the value expanded at this point, as %global and tags of the preamble
 // do.
 func (r *specReader) defineNow(name, value string) {
-	for i, v := range r.macros.expand(value) {
+	for i, v := range r.expand(value) {
 		r.macros.define(name, v, r.ifs > 0 || i > 0)
 		if m := r.macros[name]; r.ifs == 0 {
 			m.maybe = false
@@ -255,7 +277,7 @@ func (r *specReader) sectionNames(args string) []string {
 	case !whole:
 		pattern = "%{name}-" + suffix
 	}
-	return known(r.macros.expand(pattern))
+	return known(r.expand(pattern))
 }
 
 // known returns the texts that could be expanded completely.
@@ -265,9 +287,13 @@ func known(texts []string) []string {
 }
 
 func (r *specReader) addRPM(name string, number int) {
-	at := slices.IndexFunc(r.spec.RPMs, func(p RPM) bool { return p.Name == name })
-	if at < 0 {
+	at, there := r.rpms[name]
+	if !there {
+		if !r.keep(1) {
+			return
+		}
 		at = len(r.spec.RPMs)
+		r.rpms[name] = at
 		r.spec.RPMs = append(r.spec.RPMs, RPM{Name: name, Line: number})
 	}
 	r.current = append(r.current, at)
@@ -303,6 +329,9 @@ func (r *specReader) preamble(text, word string, number int) {
 	case key == "requires":
 		needs := r.needs(value, number, &r.spec.Boolean, &r.spec.OpenRun)
 		for _, at := range r.current {
+			if !r.keep(len(needs)) {
+				return
+			}
 			r.spec.RPMs[at].Requires = append(r.spec.RPMs[at].Requires, needs...)
 		}
 	case isWeak(key):
@@ -326,7 +355,7 @@ func isNumbered(key, word string) bool {
 
 func (r *specReader) mainName(value string, number int) {
 	r.defineNow("name", value)
-	names := known(r.macros.expand(value))
+	names := known(r.expand(value))
 	if len(names) == 0 {
 		r.spec.Uncertain = true
 	}
@@ -336,10 +365,13 @@ func (r *specReader) mainName(value string, number int) {
 }
 
 func (r *specReader) provides(value string) {
-	for _, text := range r.macros.expand(value) {
+	for _, text := range r.expand(value) {
 		names, whole := dependencyNames(text)
 		r.spec.Uncertain = r.spec.Uncertain || !whole
 		for _, at := range r.current {
+			if !r.keep(len(names)) {
+				return
+			}
 			r.spec.RPMs[at].Provides = append(r.spec.RPMs[at].Provides, names...)
 		}
 	}
@@ -348,11 +380,15 @@ func (r *specReader) provides(value string) {
 // needs returns the names in a list of dependencies. It adds those in boolean ones to boolean, and
 // sets open if there are more than could be read.
 func (r *specReader) needs(value string, number int, boolean *[]Need, open *bool) []Need {
-	texts := r.macros.expand(value)
+	texts := r.expand(value)
 	var needs []Need
 	for _, text := range texts {
 		names, whole := dependencyNames(text)
-		for _, name := range booleanNames(text) {
+		optional := booleanNames(text)
+		if !r.keep(len(names) + len(optional)) {
+			return nil
+		}
+		for _, name := range optional {
 			*boolean = append(*boolean, Need{Name: name, Line: number, Conditional: true})
 		}
 		*open = *open || !whole || strings.Contains(text, unknown) && strings.Contains(text, "(")
@@ -364,7 +400,7 @@ func (r *specReader) needs(value string, number int, boolean *[]Need, open *bool
 }
 
 func (r *specReader) source(tag, value string, number int) {
-	texts := r.macros.expand(value)
+	texts := r.expand(value)
 	for _, text := range texts {
 		name := text[strings.LastIndexByte(text, '/')+1:]
 		if strings.Contains(name, unknown) {

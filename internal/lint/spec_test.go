@@ -123,7 +123,7 @@ make used-file "%{with}"
 `
 
 func TestParseSpec(t *testing.T) {
-	got := ParseSpec(sampleSpec, baseMacros())
+	got := ParseSpec(t.Context(), sampleSpec, baseMacros())
 	want := &Spec{
 		RPMs: []RPM{
 			{"skiff-foo", 9, []string{"skiff-foo(thing)", "skiff-alias"},
@@ -171,7 +171,7 @@ func TestUncertainSpecs(t *testing.T) {
 		"Name: a\n%description\n%kernel_packages\n": false,
 	}
 	for text, want := range tests {
-		if got := ParseSpec(text, nil).Uncertain; got != want {
+		if got := ParseSpec(t.Context(), text, nil).Uncertain; got != want {
 			t.Errorf("%q: uncertain %v, want %v", text, got, want)
 		}
 	}
@@ -191,7 +191,7 @@ func FuzzParseSpec(f *testing.F) {
 	}
 	base := baseMacros()
 	f.Fuzz(func(t *testing.T, data string) {
-		spec := ParseSpec(data, base)
+		spec := ParseSpec(t.Context(), data, base)
 		lines := strings.Count(data, "\n") + 1
 		for _, rpm := range spec.RPMs {
 			if rpm.Line < 1 || rpm.Line > lines || strings.Contains(rpm.Name,
@@ -219,7 +219,7 @@ func FuzzParseSpec(f *testing.F) {
 // TestOddSpecs: specs written by generators or editors of other systems mean what the same lines
 // mean otherwise.
 func TestOddSpecs(t *testing.T) {
-	plain := ParseSpec(sampleSpec, baseMacros())
+	plain := ParseSpec(t.Context(), sampleSpec, baseMacros())
 	var long strings.Builder
 	for i := range 10_000 {
 		fmt.Fprintf(&long, "# line %d\n%%global filler_%d %%{_cross_os}%d\n", i, i, i)
@@ -234,7 +234,7 @@ func TestOddSpecs(t *testing.T) {
 		"one long line":  sampleSpec + "- " + strings.Repeat("x", 1<<20) + "\n",
 		"no last line":   strings.TrimSuffix(sampleSpec, "\n"),
 	} {
-		got := ParseSpec(text, baseMacros())
+		got := ParseSpec(t.Context(), text, baseMacros())
 		got.text.Reset()
 		want := *plain
 		want.text = strings.Builder{}
@@ -242,7 +242,7 @@ func TestOddSpecs(t *testing.T) {
 			t.Errorf("%s: got %+v, want %+v", name, got, &want)
 		}
 	}
-	front := ParseSpec(long.String()+sampleSpec, baseMacros())
+	front := ParseSpec(t.Context(), long.String()+sampleSpec, baseMacros())
 	if len(front.RPMs) != len(plain.RPMs) || front.RPMs[0].Line != plain.RPMs[0].Line+20_000 {
 		t.Errorf("behind 20,000 lines: got %+v", front.RPMs)
 	}
@@ -251,7 +251,7 @@ func TestOddSpecs(t *testing.T) {
 		t.Errorf("UTF-16: %q", problem)
 	}
 	if text, problem := readable([]byte("Name: caf\xe9\n")); problem != "" ||
-		len(ParseSpec(text, nil).RPMs) != 0 {
+		len(ParseSpec(t.Context(), text, nil).RPMs) != 0 {
 		t.Errorf("a name that is not UTF-8 was taken: %q, %q", text, problem)
 	}
 }

@@ -207,6 +207,18 @@ func TestBounds(t *testing.T) {
 		say(t, c, words("GET", key1), bulk("12"))
 		say(t, c, words("GET", key1), "$-1\r\n")
 	})
+	t.Run("read", func(t *testing.T) {
+		set(t, &maxServed, 3)
+		step := newUse(t).Step("musl")
+		c := dial(t, step)
+		say(t, c, words("SET", key1, "12"), "+OK\r\n")
+		for range 4 { // each reads what is kept
+			say(t, c, words("SET", key1, "12"), "+OK\r\n")
+		}
+		if !step.slow.Load() || step.read.Load() > 8 {
+			t.Errorf("%d bytes were read", step.read.Load())
+		}
+	})
 	t.Run("connections", func(t *testing.T) {
 		set(t, &maxConns, 1)
 		step := newUse(t).Step("musl")

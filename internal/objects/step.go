@@ -122,6 +122,7 @@ type Step struct {
 	space space
 	slots chan struct{} // one for each connection
 	asked atomic.Int64  // commands
+	read  atomic.Int64  // bytes of values, also of those that were not served
 	slow  atomic.Bool   // the disk is, or it is full: nothing is known or kept any more
 
 	mu        sync.Mutex
@@ -239,7 +240,11 @@ func (s *Step) find(key string) *entry {
 // get reads an object from a disk that may be too slow.
 func (s *Step) get(key string) (*entry, error) {
 	defer s.hurry()()
-	return s.space.get(key)
+	e, err := s.space.get(key)
+	if err == nil && s.read.Add(e.size) > 2*int64(maxServed) {
+		s.give("the step asks for more than any compiler")
+	}
+	return e, err
 }
 
 // have reports whether there is an object with a key that is not to be compiled again.
@@ -328,6 +333,9 @@ func (s *Step) take(key string, value *io.LimitedReader) error {
 	again := s.withheld[key]
 	s.mu.Unlock()
 	var old *entry
+	if s.slow.Load() {
+		return nil
+	}
 	if e, err := s.get(key); err == nil {
 		defer e.Close()
 		old = e

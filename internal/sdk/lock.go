@@ -23,6 +23,7 @@ type Lock struct {
 	List     string    // the Sum of the list that it was made from
 	Snapshot time.Time // when all its packages were in Debian's archives
 	Hosts    map[string][]Locked
+	total    map[string]int64 // bytes by host, of a lock that is read
 }
 
 // Locked is a package in a lock.
@@ -39,6 +40,7 @@ const (
 	lockFormat = "1"
 	lockTime   = "20060102T150405Z" // as Debian's snapshot service has it
 	maxLocked  = 20_000             // packages of all hosts; a whole desktop has 3,000
+	maxTotal   = 8 << 30            // bytes of the packages of a host; Skiff's have 140 MB
 )
 
 // Format returns the text of a lock: equal locks have equal texts.
@@ -64,7 +66,7 @@ func (l *Lock) Sum() string { return fmt.Sprintf("%x", sha256.Sum256(l.Format())
 
 // ParseLock reads a packages.lock.
 func ParseLock(data []byte) (*Lock, error) {
-	l := &Lock{Hosts: map[string][]Locked{}}
+	l := &Lock{Hosts: map[string][]Locked{}, total: map[string]int64{}}
 	host, n, count := "", 0, 0
 	for line := range strings.Lines(string(data)) {
 		n++
@@ -144,6 +146,12 @@ func (l *Lock) add(host string, fields []string) error {
 	}
 	if group < 0 || group > maxLocked {
 		return fmt.Errorf("%d is no group", group)
+	}
+	if size > maxPackage {
+		return fmt.Errorf("%s has %d bytes, more than %d", p.ID(), size, int64(maxPackage))
+	}
+	if l.total[host] += size; l.total[host] > maxTotal {
+		return fmt.Errorf("the packages for %s have more than %d GiB", host, maxTotal>>30)
 	}
 	l.Hosts[host] = append(all, p)
 	return nil

@@ -76,7 +76,7 @@ func newTestLock(t *testing.T, gcc string, more ...string) *Lock {
 		all = append(all, packages(t, arch, "base 1; Essential: yes", "apt 2:3",
 			"gcc "+gcc+"; Depends: libc", "libc 5", "efi 1; Multi-Arch: same")...)
 	}
-	l, err := NewLock(list, all, time.Date(2026, 11, 30, 6, 0, 0, 0, time.UTC))
+	l, err := NewLock(t.Context(), list, all, time.Date(2026, 11, 30, 6, 0, 0, 0, time.UTC))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,6 +153,7 @@ func TestLockOfOthers(t *testing.T) {
 		{"gcc 1 amd64 1 3", "gcc 1 amd64 -1 3", "-1 is no group"},
 		{"gcc 1 amd64 1 3", "gcc 1 amd64 x 3", "invalid syntax"},
 		{good, "", "it is cut off"},
+		{"gcc 1 amd64 1 3", "gcc 1 amd64 1 2000000000", "gcc:amd64 has 2000000000 bytes"},
 	} {
 		_, err := ParseLock([]byte(strings.Replace(good, c.old, c.new, 1)))
 		if c.want == "" && err != nil || c.want != "" && (err == nil ||

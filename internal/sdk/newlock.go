@@ -3,12 +3,14 @@
 package sdk
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"time"
 
 	"buildsys/internal/atomicfile"
+	"buildsys/internal/ctxio"
 	"buildsys/internal/debian"
 	"buildsys/internal/errkind"
 )
@@ -48,9 +50,19 @@ func Indexes() (all []Index) {
 // snapshotDelay is how long Debian's snapshot service may take to see what an archive has.
 const snapshotDelay = 6 * time.Hour
 
+// patience is how long a list may be resolved: it may ask for anything.
+const patience = 5 * time.Minute
+
 // NewLock resolves a list for all hosts. packages are those of all indexes, and newest is the date
 // of the newest one.
-func NewLock(list List, packages []*debian.Package, newest time.Time) (*Lock, error) {
+func NewLock(ctx context.Context, list List, packages []*debian.Package, newest time.Time) (*Lock,
+	error) {
+	return ctxio.Within(ctx, patience, "resolving the list", func() (*Lock, error) {
+		return newLock(list, packages, newest)
+	})
+}
+
+func newLock(list List, packages []*debian.Package, newest time.Time) (*Lock, error) {
 	l := &Lock{Suite: Suite, List: list.Sum(), Snapshot: newest.Add(snapshotDelay),
 		Hosts: map[string][]Locked{}}
 	for _, host := range Hosts {

@@ -21,6 +21,7 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
 
+	"buildsys/internal/ctxio"
 	"buildsys/internal/safetext"
 )
 
@@ -46,30 +47,12 @@ const (
 // vouch for one another so often, that it would take days.
 const patience = 5 * time.Minute
 
-// within does what may take for ever, and what nothing stops, but no longer than ctx and patience.
-func within[T any](ctx context.Context, what string, do func() (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience,
-		fmt.Errorf("%s takes more than %v", what, patience))
-	defer cancel()
-	var value T
-	var err error
-	done := make(chan struct{})
-	go func() { defer close(done); value, err = do() }()
-	select {
-	case <-done:
-		return value, err
-	case <-ctx.Done():
-		var none T
-		return none, context.Cause(ctx)
-	}
-}
-
 // Add adds the keys in a file, armored or not. from names it.
 func (k *Keys) Add(ctx context.Context, from string, data []byte) error {
 	if len(data) > MaxProof {
 		return fmt.Errorf("it has more than %d MiB", MaxProof>>20)
 	}
-	list, err := within(ctx, "reading its keys", func() (openpgp.EntityList, error) {
+	list, err := ctxio.Within(ctx, patience, "reading its keys", func() (openpgp.EntityList, error) {
 		return readKeys(data)
 	})
 	if k.from == nil {
@@ -128,7 +111,7 @@ func (k *Keys) Check(ctx context.Context, data io.Reader, signature []byte) (sig
 	if bytes.Contains(signature, []byte(armorHead)) {
 		check = openpgp.CheckArmoredDetachedSignature
 	}
-	by, err := within(ctx, "checking it", func() (*openpgp.Entity, error) {
+	by, err := ctxio.Within(ctx, patience, "checking it", func() (*openpgp.Entity, error) {
 		return check(k.list, data, bytes.NewReader(signature), nil)
 	})
 	if ctx.Err() != nil {
@@ -168,9 +151,10 @@ func ParseSums(ctx context.Context, data []byte, keys *Keys) (*Sums, error) {
 	if block, _ := clearsign.Decode(data); block != nil {
 		data = block.Plaintext
 		if keys.Len() > 0 {
-			by, err := within(ctx, "checking its signature", func() (*openpgp.Entity, error) {
-				return block.VerifySignature(keys.list, nil)
-			})
+			by, err := ctxio.Within(ctx, patience,
+				"checking its signature", func() (*openpgp.Entity, error) {
+					return block.VerifySignature(keys.list, nil)
+				})
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
 			}
