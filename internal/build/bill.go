@@ -34,6 +34,7 @@ import (
 const (
 	inventoryName = "application-inventory.json"
 	maxInventory  = 16 << 20
+	maxBill       = 256 << 20
 	tagEpoch      = 1003
 	// maxBeside bounds a file beside a spec. Sources that are as large are fetched.
 	maxBeside = 1 << 30
@@ -46,6 +47,9 @@ const (
 func writeBill(ctx context.Context, solve plan.Solve, step plan.Step, dir string) error {
 	if step.Bill == nil {
 		return nil
+	}
+	if len(step.Bill.Copy) > 0 {
+		return copyBills(step, dir)
 	}
 	w := billWriter{ctx: ctx, step: step, texts: maxTexts, packages: map[string]string{}}
 	doc, err := w.document(solve, dir)
@@ -62,6 +66,20 @@ func writeBill(ctx context.Context, solve plan.Solve, step plan.Step, dir string
 		}
 		if err != nil {
 			return w.fault("write the bill of materials", err)
+		}
+	}
+	return nil
+}
+
+// copyBills copies the documents of an earlier image.
+func copyBills(step plan.Step, dir string) error {
+	for _, f := range step.Bill.Copy {
+		text, err := confined.Path{Name: f.Host}.Read(maxBill)
+		if err == nil {
+			err = atomicfile.Replace(filepath.Join(dir, f.Name), text, 0o644)
+		}
+		if err != nil {
+			return &builddir.HostError{Step: step.ID, Doing: "copy the bill of materials", Err: err}
 		}
 	}
 	return nil

@@ -80,6 +80,11 @@ func addBill(t *cache.Transcript, b *plan.Bill, hash func(string) ([32]byte, err
 		return nil
 	}
 	t.Add("bill", hexSum(sha256.Sum256(b.Text())))
+	for _, f := range b.Copy {
+		if err := addFile(t, "bill", f, hash); err != nil {
+			return err
+		}
+	}
 	for _, source := range b.Sources {
 		for _, f := range source.Files {
 			f.Name = source.Package + "/" + f.Name

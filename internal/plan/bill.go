@@ -21,6 +21,8 @@ type Bill struct {
 	Name, Version string // of the image or kit
 	Supplier      string
 	Sources       []BillSource // by package, sorted
+	// Copy are finished documents of an earlier image, which are taken as they are.
+	Copy []File `json:"-"`
 }
 
 // BillSource is what a package of the tree is built from.
