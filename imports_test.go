@@ -41,7 +41,7 @@ var mayImport = map[string][]string{
 	"workspace":  {"confined", "errkind", "graph", "manifest", "safetoml"},
 	"plan": {
 		"builddir", "confined", "crates", "dockerfile", "errkind", "gomod", "graph", "image",
-		"manifest", "safetext", "workspace",
+		"manifest", "safetext", "sbom", "workspace",
 	},
 	"engine": {"bytesize", "confined", "errkind", "plan", "progress", "safetext"},
 	"oci":    {"atomicfile", "cache", "confined", "ctxio"},

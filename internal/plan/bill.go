@@ -13,11 +13,13 @@ import (
 	"buildsys/internal/crates"
 	"buildsys/internal/graph"
 	"buildsys/internal/manifest"
+	"buildsys/internal/sbom"
 	"buildsys/internal/workspace"
 )
 
 // Bill is what the bill of materials of a step says besides what its RPMs say.
 type Bill struct {
+	Format        string // of the documents
 	Name, Version string // of the image or kit
 	Supplier      string
 	Sources       []BillSource // by package, sorted
@@ -59,7 +61,7 @@ func (b *Bill) Text() []byte {
 
 // bill returns the bill of a step that sees the RPMs of packages, given by their steps.
 func (m *maker) bill(name, version, supplier string, packages graph.Set) *Bill {
-	b := &Bill{Name: name, Version: version, Supplier: supplier}
+	b := &Bill{Format: sbom.Creator, Name: name, Version: version, Supplier: supplier}
 	for i := range packages.All() {
 		s := m.plan.Steps[i]
 		pkg := m.ws.Packages[s.Name]

@@ -25,7 +25,7 @@ func (d Document) CycloneDX() ([]byte, error) {
 	bom.Metadata = &cyclonedx.Metadata{
 		Timestamp: d.Created.UTC().Format(time.RFC3339),
 		Tools: &cyclonedx.ToolsChoice{Components: &[]cyclonedx.Component{
-			{Type: cyclonedx.ComponentTypeApplication, Name: creator}}},
+			{Type: cyclonedx.ComponentTypeApplication, Name: Creator}}},
 		Component: &cyclonedx.Component{BOMRef: d.Kind, Type: kind, Name: d.Name, Version: d.Version,
 			Supplier: organization(d.Supplier)},
 	}

@@ -101,7 +101,7 @@ func Read(in io.Reader) (Document, error) {
 	switch {
 	case doc.Version != "SPDX-2.3":
 		return Document{}, fmt.Errorf("it is no SPDX 2.3: spdxVersion is %.40q", doc.Version)
-	case len(doc.Creation.Creators) != 1 || doc.Creation.Creators[0] != "Tool: "+creator:
+	case len(doc.Creation.Creators) != 1 || doc.Creation.Creators[0] != "Tool: "+Creator:
 		return Document{}, ErrForeign
 	case len(doc.Packages) > maxParts || len(doc.Files) > maxFiles || len(doc.Relations) > maxRelate:
 		return Document{}, errors.New("it has more packages, files or relations than are read")

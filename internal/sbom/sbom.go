@@ -1,5 +1,5 @@
-// Package sbom writes bills of materials: what is in an image or a kit, as SPDX 2.3 and as CycloneDX
-// 1.6. It reads those in SPDX back, and says how two differ. It is pure: equal documents give equal
+// Package sbom writes bills of materials: what is in an image or a kit, as SPDX 2.3 and as
+// CycloneDX 1.6. It reads those in SPDX back, and says how two differ. It is pure: equal documents give equal
 // bytes on any machine, and nothing is looked up.
 package sbom
 
@@ -119,8 +119,8 @@ func ParseSourceRPM(file string) (name, version, release string, ok bool) {
 	return strings.Join(words[:n-2], "-"), words[n-2], words[n-1], true
 }
 
-// sorted returns the document with all lists in the order in which they are written, without what is
-// there twice.
+// sorted returns the document with all lists in the order in which they are written, without what
+// is there twice.
 func (d Document) sorted() Document {
 	d.Packages = slices.Clone(d.Packages)
 	slices.SortStableFunc(d.Packages, func(a, b Package) int {

@@ -38,8 +38,8 @@ func archive(name, url string) sbom.Archive {
 
 // example has each thing that a document can have.
 func example() sbom.Document {
-	kernel := sbom.Package{Name: "os-kernel", Epoch: "2", Version: "6.1.5", Release: "1", Arch: "x86_64",
-		Summary: "The kernel", License: "GPL-2.0-only WITH Linux-syscall-note",
+	kernel := sbom.Package{Name: "os-kernel", Epoch: "2", Version: "6.1.5", Release: "1",
+		Arch: "x86_64", Summary: "The kernel", License: "GPL-2.0-only WITH Linux-syscall-note",
 		URL: "https://kernel.org/", Publisher: "core-kit", SourceRPM: "os-kernel-6.1.5-1.src.rpm",
 		SHA256: strings.Repeat("ab", 32), Files: []sbom.File{
 			licensed("/usr/share/licenses/kernel/COPYING", "the text\n"), file("/boot/vmlinuz", "kernel")}}
@@ -165,7 +165,9 @@ func TestReadBack(t *testing.T) {
 	if !bytes.Equal(again, written) {
 		t.Errorf("read back, it is\n%s", again)
 	}
-	slices.SortFunc(want.Packages, func(a, b sbom.Package) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(want.Packages, func(a, b sbom.Package) int {
+		return strings.Compare(a.Name, b.Name)
+	})
 	for i := range want.Packages {
 		if a, b := d.Packages[i], want.Packages[i]; a.NEVRA() != b.NEVRA() ||
 			len(a.Files) != len(b.Files) || a.License != b.License || a.SourceRPM != b.SourceRPM {
@@ -177,10 +179,11 @@ func TestReadBack(t *testing.T) {
 func TestReadRefuses(t *testing.T) {
 	spdx, _ := render(t, example())
 	for name, tt := range map[string]struct{ old, new, want string }{
-		"another tool":   {"Tool: buildsys-sbom-1", "Tool: syft-1.0", "buildsys has not written it"},
-		"another form":   {"SPDX-2.3", "SPDX-2.2", "no SPDX 2.3"},
-		"no JSON":        {`"packages"`, `packages`, "invalid character"},
-		"deep":           {`"hasExtractedLicensingInfos": [`, `"x": ` + strings.Repeat("[", 30) + strings.Repeat("]", 30) + `, "hasExtractedLicensingInfos": [`, "levels"},
+		"another tool": {"Tool: buildsys-sbom-1", "Tool: syft-1.0", "buildsys has not written it"},
+		"another form": {"SPDX-2.3", "SPDX-2.2", "no SPDX 2.3"},
+		"no JSON":      {`"packages"`, `packages`, "invalid character"},
+		"deep": {`"packages": [`, `"x": ` + strings.Repeat("[", 30) + strings.Repeat("]", 30) +
+			`, "packages": [`, "levels"},
 		"no hash":        {`"SHA1"`, `"MD5"`, "has no SHA1"},
 		"a bad hash":     {strings.Repeat("ab", 32), "zz", "is no SHA256"},
 		"control":        {"The kernel", `The \u001b[2Jkernel`, "control characters"},
@@ -222,7 +225,8 @@ func TestSourceNames(t *testing.T) {
 		"a-1.src.rpm": nil, "a-1-1.x86_64.rpm": nil, "-1-1.src.rpm": nil, "": nil,
 	} {
 		name, version, release, ok := sbom.ParseSourceRPM(file)
-		if got := []string{name, version, release}; ok != (want != nil) || ok && !reflect.DeepEqual(got, want) {
+		got := []string{name, version, release}
+		if ok != (want != nil) || ok && !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %q", file, got)
 		}
 	}

@@ -21,9 +21,10 @@ import (
 
 const (
 	noAssertion = "NOASSERTION"
-	// creator stands in documents for what wrote them. The number is raised when the same document
-	// gives other bytes. It is no version of the program: those that change nothing change no bytes.
-	creator = "buildsys-sbom-1"
+	// Creator stands in documents for what wrote them, and in the keys of steps that have one. The
+	// number is raised when the same document gives other bytes. It is no version of the program:
+	// those that change nothing change no bytes.
+	Creator = "buildsys-sbom-1"
 )
 
 // The beginnings of the identifiers of packages in SPDX, by which Read knows what they are.
@@ -56,7 +57,7 @@ func (d Document) SPDX() ([]byte, error) {
 	w.doc = v2_3.Document{SPDXVersion: v2_3.Version, DataLicense: v2_3.DataLicense,
 		SPDXIdentifier: "DOCUMENT", DocumentName: d.Name, DocumentNamespace: namespace,
 		CreationInfo: &v2_3.CreationInfo{Created: d.Created.UTC().Format(time.RFC3339),
-			Creators: []common.Creator{{CreatorType: "Tool", Creator: creator}}}}
+			Creators: []common.Creator{{CreatorType: "Tool", Creator: Creator}}}}
 	w.modules()
 	if err := w.sources(); err != nil {
 		return nil, err
@@ -150,7 +151,7 @@ func (w *spdxWriter) sources() error {
 // packages adds what is described, and the RPMs with their files.
 func (w *spdxWriter) packages() error {
 	d := w.d
-	purpose := map[string]string{Image: "OPERATING-SYSTEM", Kit: "INSTALL"}[d.Kind]
+	purpose := map[string]string{Image: "OPERATING_SYSTEM", Kit: "INSTALL"}[d.Kind]
 	top := w.add(v2_3.Package{PackageName: d.Name, PackageVersion: d.Version,
 		PackageSPDXIdentifier: w.id("Whole-", d.Kind), PrimaryPackagePurpose: purpose,
 		PackageSupplier: supplier(d.Supplier)}).PackageSPDXIdentifier
