@@ -1,5 +1,5 @@
-// bill: writes the bills of materials of images and kits, among the outputs of their steps. They say
-// what the RPMs say and what the plan says of the sources, and nothing of this machine.
+// bill: writes the bills of materials of images and kits, among the outputs of their steps. They
+// say what the RPMs say and what the plan says of the sources, and nothing of this machine.
 
 package build
 
@@ -43,7 +43,8 @@ const (
 	maxTexts = 8 << 20
 )
 
-// writeBill writes the bills of materials of a step that has one into its outputs, which are in dir.
+// writeBill writes the bills of materials of a step that has one into its outputs, which are in
+// dir.
 func writeBill(ctx context.Context, solve plan.Solve, step plan.Step, dir string) error {
 	if step.Bill == nil {
 		return nil

@@ -122,7 +122,7 @@ func (a *app) billText(ctx context.Context, arg, file string) ([]byte, string, e
 	case err != nil:
 		return nil, "", err
 	case o.inside != "":
-		return nil, "", errkind.Usagef("name an image without a path: a bill of materials is of the whole")
+		return nil, "", errkind.Usagef("name an image without a path: the bill is of the whole")
 	case o.session == nil:
 		text, err := build.BillBeside(o.found, file)
 		return text, o.found.Name, err

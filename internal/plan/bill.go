@@ -1,6 +1,6 @@
-// bill: what the bills of materials of images and kits say besides what RPMs say of themselves. They
-// are outputs of the steps, made on this machine when a build has ended, so that they are stored and
-// shared with the rest.
+// bill: what the bills of materials of images and kits say besides what RPMs say of themselves.
+// They are outputs of the steps, made on this machine when a build has ended, so that they are
+// stored and shared with the rest.
 
 package plan
 
@@ -69,7 +69,9 @@ func (m *maker) bill(name, version, supplier string, packages graph.Set) *Bill {
 			b.Sources = append(b.Sources, m.billSource(pkg, s))
 		}
 	}
-	slices.SortFunc(b.Sources, func(a, b BillSource) int { return strings.Compare(a.Package, b.Package) })
+	slices.SortFunc(b.Sources, func(a, b BillSource) int {
+		return strings.Compare(a.Package, b.Package)
+	})
 	return b
 }
 

@@ -38,8 +38,8 @@ ln -s hard %{buildroot}/usr/bin/soft
 
 const withProgram = "w1.zstdio"
 
-// buildContents makes an RPM whose payload is written in a form. With withProgram its program is this
-// test's.
+// buildContents makes an RPM whose payload is written in a form. With withProgram its program is
+// this test's.
 func buildContents(t *testing.T, payload string) string {
 	t.Helper()
 	need.Program(t, "rpmbuild")

@@ -45,7 +45,8 @@ func (m Module) purl() string {
 }
 
 // products are the vendor and the product in the CPEs of the National Vulnerability Database, by
-// the names of packages. Only those that are known are here: a guess would find the flaws of others.
+// the names of packages. Only those that are known are here: a guess would find the flaws of
+// others.
 var products = map[string]string{
 	"acl": "a:acl_project:acl", "audit": "a:linux_audit_project:linux_audit",
 	"bash": "a:gnu:bash", "busybox": "a:busybox:busybox", "chrony": "a:tuxfamily:chrony",

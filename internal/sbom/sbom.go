@@ -1,6 +1,6 @@
 // Package sbom writes bills of materials: what is in an image or a kit, as SPDX 2.3 and as
-// CycloneDX 1.6. It reads those in SPDX back, and says how two differ. It is pure: equal documents give equal
-// bytes on any machine, and nothing is looked up.
+// CycloneDX 1.6. It reads those in SPDX back, and says how two differ. It is pure: equal documents
+// give equal bytes on any machine, and nothing is looked up.
 package sbom
 
 import (
