@@ -20,6 +20,7 @@ import (
 	"buildsys/internal/image"
 	"buildsys/internal/plan"
 	"buildsys/internal/sbkeys"
+	"buildsys/internal/sbom"
 )
 
 // override is a file that a setting names, to be put into images in place of that of a package.
@@ -260,7 +261,7 @@ func (s *Session) checkOut(dir string) error {
 	}
 	kit := s.c.Variant + "-" + s.c.Arch + "-kmod-kit-"
 	stem := strings.Join([]string{s.c.Image.Name, s.c.Variant, s.c.Arch}, "-")
-	ours := []string{"application-inventory.json", kit, stem}
+	ours := []string{inventoryName, sbom.SPDXName, sbom.CycloneDXName, kit, stem}
 	for _, e := range entries {
 		begins := func(begin string) bool { return strings.HasPrefix(e.Name(), begin) }
 		if !slices.ContainsFunc(ours, begins) {

@@ -199,6 +199,7 @@ func (s *Session) executorOptions(p plan.Plan, run *engineUse, known *executor.C
 	}
 	if s.read {
 		images, rpms := readBack(options.Staging), newRPMCheck(p)
+		options.Complete = writeBill
 		options.Check = func(ctx context.Context, step plan.Step, dir string) error {
 			return cmp.Or(rpms.outputs(ctx, step, dir), images(ctx, step, dir))
 		}

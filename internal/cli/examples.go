@@ -32,6 +32,8 @@ var examples = map[string][]string{
 	"image list":    {"image list qemu-dev"},
 	"image ls":      {"image ls qemu-dev:/usr/bin", "image ls -R --partition BOOT-A qemu-dev~1"},
 	"image owner":   {"image owner qemu-dev:/usr/bin/less"},
+	"image sbom": {"image sbom qemu-dev", "image sbom qemu-dev --diff qemu-dev~1",
+		"image sbom --format spdx qemu-dev"},
 	"image size":    {"image size qemu-dev", "image size --format svg qemu-dev"},
 	"init":          {"init myos", "init --ci gitlab --vcs none myos"},
 	"inspect":       {"inspect qemu-dev", "inspect --json os.img.lz4"},

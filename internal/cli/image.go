@@ -48,7 +48,7 @@ func newImageCommand(a *app) *cobra.Command {
 	}
 	cmd.AddCommand(newImageListCommand(a), newImageLsCommand(a), newImageCatCommand(a),
 		newImageExtractCommand(a), newImageOwnerCommand(a), newImageSizeCommand(a),
-		newImageDiffCommand(a))
+		newImageDiffCommand(a), newImageSBOMCommand(a))
 	return cmd
 }
 
@@ -139,8 +139,8 @@ func (a *app) openPartition(ctx context.Context, arg, partition string) (*opened
 	return o, nil
 }
 
-// openImage opens the image of an argument.
-func (a *app) openImage(ctx context.Context, arg string) (*opened, error) {
+// locate finds the image of an argument, and does not open it.
+func (a *app) locate(ctx context.Context, arg string) (*opened, error) {
 	name, inside, err := splitImage(arg, a.isFile)
 	if err != nil {
 		return nil, err
@@ -155,6 +155,15 @@ func (a *app) openImage(ctx context.Context, arg string) (*opened, error) {
 			o.session = s
 		}
 	} else if o.found, o.session, err = a.variantImage(ctx, name); err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+// openImage opens the image of an argument.
+func (a *app) openImage(ctx context.Context, arg string) (*opened, error) {
+	o, err := a.locate(ctx, arg)
+	if err != nil {
 		return nil, err
 	}
 	img, err := contents.Open(ctx, o.found.Name, o.found.Files, "")

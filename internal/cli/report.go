@@ -4,6 +4,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -49,7 +50,7 @@ func newReportCommand(a *app) *cobra.Command {
 		Short: "Make a page about a run, or a trace of it",
 		Long:  reportHelp,
 		Args:  usage(cobra.MaximumNArgs(1)),
-		RunE: func(_ *cobra.Command, args []string) (err error) {
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if len(args) > 0 {
 				if r.run, err = strconv.Atoi(args[0]); err != nil || r.run < 1 {
 					return errkind.Usagef("%q is not the number of a run: 'buildsys runs' lists them", args[0])
@@ -58,7 +59,7 @@ func newReportCommand(a *app) *cobra.Command {
 			if r.c, r.s, err = a.resolve(); err != nil {
 				return err
 			}
-			return a.report(&r)
+			return a.report(cmd.Context(), &r)
 		},
 	}
 	cmd.Flags().IntVar(&r.compare, "compare", 0, "show what differs from the run with this number")
@@ -68,7 +69,7 @@ func newReportCommand(a *app) *cobra.Command {
 }
 
 // report makes the document.
-func (a *app) report(r *reportRequest) error {
+func (a *app) report(ctx context.Context, r *reportRequest) error {
 	run, err := pickRun(r.s, r.run)
 	if err != nil {
 		return err
@@ -84,6 +85,11 @@ func (a *app) report(r *reportRequest) error {
 		if r.other, err = r.read(earlier); err != nil {
 			return err
 		}
+		report.Keys(r.model, r.other, func(step, before, after string) {
+			if lines := r.s.ChangedParts(ctx, step, before, after); len(lines) > 0 {
+				r.model.AddParts(step, lines)
+			}
+		})
 	}
 	var text bytes.Buffer
 	if err := r.write(&text); err != nil {

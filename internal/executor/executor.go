@@ -34,6 +34,9 @@ type Options struct {
 	// Fetch puts what a step needs from elsewhere into the cache directory. It is called for several
 	// steps at once. Nil is allowed when no step has anything to fetch.
 	Fetch func(ctx context.Context, s plan.Step) error
+	// Complete adds to the outputs of a step in dir what is made of its inputs on this machine; its
+	// error fails the step. It is called for several steps at once and may be nil.
+	Complete func(ctx context.Context, s plan.Solve, step plan.Step, dir string) error
 	// Check examines the outputs of a step in dir before they are stored or published; its error
 	// fails the step. It is called for several steps at once and may be nil.
 	Check func(ctx context.Context, s plan.Step, dir string) error

@@ -71,6 +71,28 @@ func writeKey(t *cache.Transcript, s plan.Step, arch string, c *Cache, made *led
 			t.Add("ignore", pattern)
 		}
 	}
+	return addBill(t, s.Bill, c.Memo.HashFile)
+}
+
+// addBill adds what the bills of materials among the outputs say besides what RPMs say.
+func addBill(t *cache.Transcript, b *plan.Bill, hash func(string) ([32]byte, error)) error {
+	if b == nil {
+		return nil
+	}
+	t.Add("bill", hexSum(sha256.Sum256(b.Text())))
+	for _, f := range b.Copy {
+		if err := addFile(t, "bill", f, hash); err != nil {
+			return err
+		}
+	}
+	for _, source := range b.Sources {
+		for _, f := range source.Files {
+			f.Name = source.Package + "/" + f.Name
+			if err := addFile(t, "bill", f, hash); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 

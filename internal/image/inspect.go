@@ -281,6 +281,28 @@ func ParseOSRelease(text string) map[string]string {
 	return values
 }
 
+// ParseInventory reads the RPMs in an inventory, without the source packages that it may name
+// besides them.
+func ParseInventory(text []byte) ([]Package, error) {
+	var inventory struct {
+		Content []struct {
+			Package
+			Summary string
+		}
+	}
+	err := json.Unmarshal(text, &inventory)
+	var packages []Package
+	for _, p := range inventory.Content {
+		if !strings.HasSuffix(p.Summary, sourcePackage) {
+			packages = append(packages, p.Package)
+		}
+	}
+	return packages, err
+}
+
+// sourcePackage ends the summary of what is no RPM: advisories name source packages.
+const sourcePackage = " (source package)"
+
 // ReadInventory reads the list of RPMs, which is in a directory named after the OS. It returns that
 // name as well: names of RPMs may begin with it, but those in the list do not.
 func ReadInventory(fs Files) ([]Package, string, error) {
@@ -307,11 +329,11 @@ func ReadInventory(fs Files) ([]Package, string, error) {
 		if err != nil {
 			continue
 		}
-		var inventory struct{ Content []Package }
-		if err := json.Unmarshal(text, &inventory); err != nil {
+		packages, err := ParseInventory(text)
+		if err != nil {
 			return nil, "", fmt.Errorf("usr/share/%s/%s: %w", entry.Name, name, err)
 		}
-		return inventory.Content, entry.Name, nil
+		return packages, entry.Name, nil
 	}
 	return nil, "", fmt.Errorf("usr/share has no directory with %s", name)
 }

@@ -55,4 +55,5 @@ type Package struct {
 	Release      string `json:"release"`
 	Architecture string `json:"architecture"`
 	License      string `json:"license"`
+	Epoch        string `json:"epoch"` // empty if the inventory is of before it had them
 }

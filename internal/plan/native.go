@@ -4,6 +4,8 @@
 package plan
 
 import (
+	"cmp"
+
 	"buildsys/internal/graph"
 	"buildsys/internal/workspace"
 )
@@ -72,5 +74,7 @@ func (n *native) kitStep(kit string, packages graph.Set) (Step, error) {
 			"rpms":   {RPMs: packages},
 		},
 	}
+	version := cmp.Or(m.r.Identity.Version, m.ws.Release.Version)
+	m.addBill(&s, kit, version, m.ws.Kits[kit].Vendor, packages)
 	return s, nil
 }

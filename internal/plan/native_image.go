@@ -24,6 +24,9 @@ func (n *native) imageStep(v *workspace.Variant, packages graph.Set) (Step, erro
 	n.addKmodKit(&s)
 	if n.m.r.Identity.Dev {
 		n.m.makeDev(&s, v)
+	} else {
+		id := n.m.r.Identity
+		n.m.addBill(&s, n.imageName(v), id.Version, id.PrettyName, packages)
 	}
 	return s, nil
 }

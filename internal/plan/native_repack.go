@@ -27,8 +27,21 @@ func (n *native) repackStep(v *workspace.Variant, from RepackSource) (Step, erro
 		return Step{}, err
 	}
 	s.Solve.Contexts["source"] = Context{Files: source}
+	for _, name := range billNames {
+		if slices.Contains(from.Names, name) {
+			if s.Bill == nil {
+				s.Bill = &Bill{}
+			}
+			s.Bill.Copy = append(s.Bill.Copy, File{Name: name, Host: filepath.Join(from.Dir, name),
+				Mode: 0o644})
+		}
+	}
 	return s, nil
 }
+
+// billNames are the outputs of an image step that say what is in the image and from where; the RPMs
+// of a repacked image are the same.
+var billNames = []string{"cyclonedx-sbom.json", "spdx-sbom.json"}
 
 // repackFiles returns the files that the new image needs of the earlier outputs, under the names
 // that tools/repack/img2img uses. Those have no version or build ID, so neither is an input.

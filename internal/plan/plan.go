@@ -74,6 +74,8 @@ type Step struct {
 	// Layout is the partition layout of the images of a Variant or Repack; nil for other kinds, and
 	// for images of an own Dockerfile, which alone knows it. DiskFile returns the names of its disks.
 	Layout *image.Layout
+	// Bill is what bills of materials beside the outputs say of their sources; nil for none.
+	Bill *Bill
 }
 
 // Fetches reports whether anything must be fetched before the build.

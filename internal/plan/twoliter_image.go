@@ -19,6 +19,9 @@ func (t *twoliter) imageStep(v *workspace.Variant, packages graph.Set) (Step, er
 	if p := t.m.ws.Project; p != nil {
 		s.Solve.Args["VENDOR_NAME"] = cmp.Or(p.Vendor, firstVendor)
 	}
+	if s.Bill != nil {
+		s.Bill.Supplier = cmp.Or(s.Solve.Args["VENDOR_NAME"], firstVendor) // as in the inventory
+	}
 	err = t.addRootJSON(&s, v)
 	return s, err
 }

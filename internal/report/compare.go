@@ -17,6 +17,7 @@ type comparison struct {
 	Facts []change
 	Steps []changedStep
 	Left  string
+	Parts []Parts
 }
 
 // change is a number before and after.
@@ -31,6 +32,27 @@ type changedStep struct {
 
 // maxChanges is how many steps a comparison has.
 const maxChanges = 200
+
+// Keys calls do with each step that both runs have, and its keys.
+func Keys(m, was *Model, do func(step, before, after string)) {
+	for _, s := range m.Steps {
+		if at, ok := was.index[s.ID]; ok {
+			do(s.ID, was.Steps[at].Key, s.Key)
+		}
+	}
+}
+
+// maxParts is how many differences of the parts of an image are shown.
+const maxParts = 500
+
+// AddParts adds how the parts of the outputs of a step differ.
+func (m *Model) AddParts(step string, lines []string) {
+	p := Parts{Step: progress.Name(step), Lines: lines}
+	if n := len(lines) - maxParts; n > 0 {
+		p.Lines, p.Left = lines[:maxParts], fmt.Sprintf("%d more differ", n)
+	}
+	m.Parts = append(m.Parts, p)
+}
 
 // compare compares a run with an earlier one.
 func compare(m, was *Model) *comparison {

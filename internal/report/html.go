@@ -39,6 +39,7 @@ func HTML(w io.Writer, m, earlier *Model) error {
 	p.Style, p.Script = template.CSS(pageStyle), template.JS(pageScript)
 	if earlier != nil {
 		p.Compare = compare(m, earlier)
+		p.Compare.Parts = m.Parts
 	}
 	return pageTemplate.Execute(w, p)
 }

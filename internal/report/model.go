@@ -101,8 +101,18 @@ type Model struct {
 	Critical []int // the steps of the critical path, the first first
 	Warnings []string
 	Killed   bool // the run ended without an end
+	// Parts are how the parts of its images and kits differ from those of the run that it is compared
+	// with; the caller knows them.
+	Parts []Parts
 
 	index map[string]int
+}
+
+// Parts are how the parts of an image or kit differ from those of another run.
+type Parts struct {
+	Step  string
+	Lines []string
+	Left  string // what is not among the lines
 }
 
 // Sources tell what a run's record does not have.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 )
 
 // Info is what is asked most of an RPM.
@@ -24,6 +25,8 @@ type File struct {
 	SHA256 string // in hex digits; empty for what has no contents, or with another algorithm
 	Target string // of a symbolic link
 	Ghost  bool   // the RPM names it but does not bring it
+	// License is true for the text of a licence: the spec says so, or it lies where they are.
+	License bool
 }
 
 const (
@@ -43,10 +46,12 @@ const (
 	tagFlags      = 1037
 	tagSource     = 1044
 	tagLongSizes  = 5008
+	tagCompressor = 1125
 	tagDigestAlgo = 5011
 
-	algoSHA256 = "8"
-	flagGhost  = 1 << 6
+	algoSHA256  = "8"
+	flagGhost   = 1 << 6
+	flagLicense = 1 << 7
 )
 
 var errNames = errors.New("the names of its files have more than the limit")
@@ -71,6 +76,7 @@ func ReadInfo(in io.Reader) (Info, error) {
 		mode, _ := strconv.ParseUint(h.value(tagModes, n), 10, 16)
 		flags, _ := strconv.ParseUint(h.value(tagFlags, n), 10, 32)
 		f.Mode, f.Ghost = uint16(mode), flags&flagGhost != 0
+		f.License = flags&flagLicense != 0 || strings.Contains(path, "/share/licenses/")
 		if f.Size, err = strconv.ParseInt(h.value(tagLongSizes, n), 10, 64); err != nil {
 			f.Size, _ = strconv.ParseInt(h.value(tagSizes, n), 10, 64)
 		}
