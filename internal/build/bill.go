@@ -8,8 +8,10 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path"
 	"path/filepath"
 	"runtime/debug"
@@ -183,7 +185,10 @@ func (w *billWriter) inImage(d *sbom.Document, solve plan.Solve, dir string) ([]
 			Reason: fmt.Sprintf(format, args...)}
 	}
 	text, err := confined.Path{Root: dir, Name: inventoryName}.Read(maxInventory)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, bad("the build did not make it")
+	case err != nil:
 		return nil, bad("%v", err)
 	}
 	packages, err := image.ParseInventory(text)
