@@ -72,7 +72,7 @@ var mayImport = map[string][]string{
 		"atomicfile", "cache", "confined", "ctxio", "errkind", "manifest", "oci", "remote", "safetext",
 	},
 	"dev":      {"confined", "ctxio", "git", "safetext"},
-	"rpm":      {},
+	"rpm":      {"archive"},
 	"debian":   {"archive", "confined", "ctxio", "safetext"},
 	"upstream": {"archive", "ctxio", "errkind", "manifest", "rpm", "safetext"},
 	"survey":   {"archive", "safetext"},

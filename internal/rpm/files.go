@@ -46,7 +46,6 @@ const (
 	tagFlags      = 1037
 	tagSource     = 1044
 	tagLongSizes  = 5008
-	tagCompressor = 1125
 	tagDigestAlgo = 5011
 
 	algoSHA256  = "8"

@@ -4,7 +4,6 @@ package rpm
 
 import (
 	"bytes"
-	"compress/gzip"
 	"crypto/sha1"
 	"crypto/sha256"
 	"debug/buildinfo"
@@ -16,8 +15,8 @@ import (
 	"strings"
 
 	"github.com/cavaliergopher/cpio"
-	"github.com/klauspost/compress/zstd"
-	"github.com/ulikunitz/xz"
+
+	"buildsys/internal/archive"
 )
 
 // Contents is what the contents of an RPM's files say.
@@ -35,8 +34,7 @@ const (
 	maxProgram = 256 << 20 // bytes of a program that is looked into
 	// maxPayload bounds all contents of an RPM: those of the largest packages have two GiB.
 	maxPayload = 16 << 30
-	maxArchive = 8 << 10   // bytes of the archive for each file: its name, and padding
-	maxWindow  = 128 << 20 // of zstd; that of level 19 has 8 MiB
+	maxArchive = 8 << 10 // bytes of the archive for each file: its name, and padding
 )
 
 // ReadContents reads the RPM at the beginning of in to its end: what its header says, and what
@@ -62,7 +60,7 @@ func ReadContents(in io.Reader) (Info, Header, Contents, error) {
 			licences[f.Path] = true
 		}
 	}
-	payload, err := decompressor(h.value(tagCompressor, 0), in)
+	payload, err := archive.Decompress(in)
 	if err == nil {
 		err = c.read(payload, licences, min(limit, maxPayload))
 		payload.Close()
@@ -95,31 +93,12 @@ func copyHeaders(to *bytes.Buffer, in io.Reader) error {
 	return nil
 }
 
-// decompressor returns what a payload holds.
-func decompressor(name string, in io.Reader) (io.ReadCloser, error) {
-	switch name {
-	case "zstd":
-		z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1),
-			zstd.WithDecoderMaxWindow(maxWindow))
-		if err != nil {
-			return nil, err
-		}
-		return z.IOReadCloser(), nil
-	case "gzip", "":
-		return gzip.NewReader(in)
-	case "xz":
-		r, err := xz.NewReader(in)
-		return io.NopCloser(r), err
-	}
-	return nil, fmt.Errorf("they are compressed with %.40q", name)
-}
-
 // read reads the archive in a payload.
 func (c *Contents) read(in io.Reader, licences map[string]bool, limit int64) error {
 	limited := &io.LimitedReader{R: in, N: limit}
-	archive := cpio.NewReader(limited)
+	files := cpio.NewReader(limited)
 	for {
-		entry, err := archive.Next()
+		entry, err := files.Next()
 		if err == io.EOF {
 			return nil
 		}
@@ -133,7 +112,7 @@ func (c *Contents) read(in io.Reader, licences map[string]bool, limit int64) err
 			continue
 		}
 		path := "/" + strings.TrimLeft(strings.TrimPrefix(entry.Name, "."), "/")
-		if err := c.file(archive, entry.Size, licences[path]); err != nil {
+		if err := c.file(files, entry.Size, licences[path]); err != nil {
 			return err
 		}
 	}
