@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"buildsys/internal/builddir"
 	"buildsys/internal/confined"
 	"buildsys/internal/ctxio"
 )
@@ -24,7 +25,7 @@ func Find(dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, end := range []string{Signed, Unsigned} {
+	for _, end := range []string{builddir.SignedPaper, builddir.UnsignedPaper} {
 		var found []string
 		for _, e := range entries {
 			if strings.HasSuffix(e.Name(), end) {
@@ -39,7 +40,7 @@ func Find(dir string) (string, error) {
 				"and its papers are alone in a directory", len(found))}
 		}
 	}
-	return "", Faults{faultf(BadStatement, dir, "there is no statement (*%s) beside the image", Signed)}
+	return "", Faults{faultf(BadStatement, dir, "there is no statement (*%s) beside the image", builddir.SignedPaper)}
 }
 
 // Open reads the paper in a directory.

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"buildsys/internal/builddir"
 	"buildsys/internal/cache"
 )
 
@@ -30,19 +31,6 @@ const (
 	imageType   = "urn:buildsys:image:v1"
 	stepType    = "urn:buildsys:step:v1"
 )
-
-// The ends of the names of papers.
-const (
-	Signed   = ".intoto.jsonl"
-	Unsigned = ".provenance-unsigned.jsonl"
-)
-
-// IsPaper reports whether a name is that of a file that is written beside an image about it, and no
-// output of its step.
-func IsPaper(name string) bool {
-	return slices.ContainsFunc([]string{Signed, Unsigned, ".spdx.json", ".cdx.json"},
-		func(end string) bool { return strings.HasSuffix(name, end) })
-}
 
 // Step is a result, and what made it.
 type Step struct {
@@ -197,7 +185,7 @@ func (i Image) statement(made []*intoto.ResourceDescriptor) ([]byte, error) {
 	links := map[string]any{}
 	for _, f := range i.Entry.Files {
 		switch {
-		case !plainName(f.Name) || IsPaper(f.Name):
+		case !plainName(f.Name) || builddir.IsPaper(f.Name):
 			return nil, fmt.Errorf("its output %q cannot be named in provenance", f.Name)
 		case f.Link != "":
 			links[f.Name] = f.Link

@@ -23,6 +23,7 @@ import (
 
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 
+	"buildsys/internal/builddir"
 	"buildsys/internal/cache"
 	"buildsys/internal/errkind"
 )
@@ -145,7 +146,7 @@ func (i image) seal(t *testing.T, signer dsse.SignerVerifier) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(i.dir, "os"+Signed), paper)
+	write(t, filepath.Join(i.dir, "os"+builddir.SignedPaper), paper)
 	return paper
 }
 
@@ -184,7 +185,7 @@ func TestPaper(t *testing.T) {
 	if faults := verify(t, i.dir, nil); faults != nil {
 		t.Fatal(faults)
 	}
-	p, _ := Read(t.Context(), "os"+Signed, paper, verifier)
+	p, _ := Read(t.Context(), "os"+builddir.SignedPaper, paper, verifier)
 	id, _ := verifier.KeyID()
 	c := p.Image
 	if p.KeyID != id || p.Claimed != id || c.Variant != "os" || c.Arch != "x86_64" || !c.Release ||
@@ -217,7 +218,7 @@ func TestUnsignedSteps(t *testing.T) {
 // lines changes the lines of the paper in a directory.
 func lines(t *testing.T, dir string, change func(lines []string) []string) {
 	t.Helper()
-	file := filepath.Join(dir, "os"+Signed)
+	file := filepath.Join(dir, "os"+builddir.SignedPaper)
 	data, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -281,9 +282,9 @@ func TestTampering(t *testing.T) {
 		}, "files: os.img: it is a link that the statement does not have"},
 		{"directory", func(t *testing.T, dir string) { os.Mkdir(filepath.Join(dir, "x"), 0o755) },
 			"files: x: it was added"},
-		{"no paper", func(t *testing.T, dir string) { os.Remove(filepath.Join(dir, "os"+Signed)) },
+		{"no paper", func(t *testing.T, dir string) { os.Remove(filepath.Join(dir, "os"+builddir.SignedPaper)) },
 			"statement: "},
-		{"two papers", swap("os2"+Signed, "{}"), "files: os2.intoto.jsonl: there are 2 statements"},
+		{"two papers", swap("os2"+builddir.SignedPaper, "{}"), "files: os2.intoto.jsonl: there are 2 statements"},
 		{"byte of the payload", change(0, `"variant":"os"`, `"variant":"oz"`),
 			"signature: os.intoto.jsonl, line 1: the signature or what it signs was changed"},
 		{"byte of a step's payload", change(1, "this machine", "that machine"),
@@ -311,9 +312,9 @@ func TestTampering(t *testing.T) {
 		}), "signature: package/b x86_64: its statement (line 3) has signatures added or removed"},
 		{"other key", func(t *testing.T, dir string) {
 			i := newImage(t, "disk")
-			write(t, filepath.Join(dir, "os"+Signed), i.seal(t, stranger))
+			write(t, filepath.Join(dir, "os"+builddir.SignedPaper), i.seal(t, stranger))
 		}, "signature: os.intoto.jsonl, line 1: it is signed with the key "},
-		{"provenance of another image", swap("os"+Signed, string(otherPaper)), "files: os.img: "},
+		{"provenance of another image", swap("os"+builddir.SignedPaper, string(otherPaper)), "files: os.img: "},
 		{"swapped steps", line(func(all []string) []string { return []string{all[0], all[2], all[1]} }),
 			"step: package/a x86_64: its statement was replaced by one of package/b x86_64"},
 		{"step of another image", line(func(all []string) []string {
@@ -336,8 +337,8 @@ func TestTampering(t *testing.T) {
 			all[0] = strings.Replace(all[0], ":", ": ", 1)
 			return all
 		}), "statement: os.intoto.jsonl, line 1: it is not written as buildsys writes it"},
-		{"empty", swap("os"+Signed, ""), "statement: os.intoto.jsonl: it is empty"},
-		{"no envelope", swap("os"+Signed, "[]\n"), "statement: os.intoto.jsonl, line 1: it is no DSSE"},
+		{"empty", swap("os"+builddir.SignedPaper, ""), "statement: os.intoto.jsonl: it is empty"},
+		{"no envelope", swap("os"+builddir.SignedPaper, "[]\n"), "statement: os.intoto.jsonl, line 1: it is no DSSE"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			i := newImage(t, "disk")
