@@ -77,13 +77,10 @@ func (s *Session) proveImage(ctx context.Context, p plan.Plan, at int) error {
 		return err
 	}
 	i.StepsSigned = s.c.Sign.Key != ""
-	papers, err := s.papers(ctx, p.Steps[at], i)
-	if err != nil {
-		return err
-	}
-	i.Papers = map[string][32]byte{}
-	for name, data := range papers {
-		i.Papers[name] = sha256.Sum256(data)
+	if s.c.Remote.Release {
+		if err := s.checkLicences(ctx, p.Steps[at], i.Entry); err != nil {
+			return err
+		}
 	}
 	statements, err := i.Statements()
 	if err != nil {
@@ -97,8 +94,8 @@ func (s *Session) proveImage(ctx context.Context, p plan.Plan, at int) error {
 	if signer == nil {
 		end = builddir.UnsignedPaper
 	}
-	papers[paperStem(i.Entry)+end] = text
-	return builddir.WritePapers(s.c.Root, p.Steps[at].Out, papers)
+	return builddir.WritePapers(s.c.Root, p.Steps[at].Out,
+		map[string][]byte{paperStem(i.Entry) + end: text})
 }
 
 // paperStem returns the beginning of the names of an image's papers.
@@ -230,14 +227,4 @@ func partitionSums(ctx context.Context, file string) (map[string]string, error) 
 		sums[label] = hex.EncodeToString(hash.Sum(nil))
 	}
 	return sums, nil
-}
-
-// papers returns what is written beside an image, but for the statement about all of it.
-func (s *Session) papers(ctx context.Context, step plan.Step, i provenance.Image) (
-	map[string][]byte, error) {
-	papers := map[string][]byte{}
-	if !s.c.Remote.Release {
-		return papers, nil
-	}
-	return papers, s.checkLicences(ctx, step, i.Entry)
 }

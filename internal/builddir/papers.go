@@ -1,5 +1,5 @@
-// papers: files about an image that lie beside it: statements and bills of materials. They are no
-// outputs of its step, and nothing that is made of an image depends on them.
+// papers: files with what is stated of an image, which lie beside it. They are no outputs of its
+// step, and nothing that is made of an image depends on them.
 
 package builddir
 
@@ -14,15 +14,12 @@ import (
 const (
 	SignedPaper   = ".intoto.jsonl"
 	UnsignedPaper = ".provenance-unsigned.jsonl"
-	SPDXPaper     = ".spdx.json"
-	CycloneDX     = ".cdx.json"
 )
 
 // IsPaper reports whether a name is that of a paper.
 func IsPaper(name string) bool {
 	return !strings.Contains(name, "/") &&
-		slices.ContainsFunc([]string{SignedPaper, UnsignedPaper, SPDXPaper, CycloneDX},
-			func(end string) bool { return strings.HasSuffix(name, end) })
+		(strings.HasSuffix(name, SignedPaper) || strings.HasSuffix(name, UnsignedPaper))
 }
 
 // WithoutPapers returns files without the papers among them, and their content ID.

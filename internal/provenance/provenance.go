@@ -60,8 +60,6 @@ type Image struct {
 	SDK           SDK
 	// Steps are those that it was made from, each before those that need it.
 	Steps []Step
-	// Papers are the files about it that are not outputs of its step, such as bills of materials.
-	Papers map[string][32]byte
 	// Partitions are the sha256 of partitions, by file and label: of a file that was changed they say
 	// where.
 	Partitions map[string]map[string]string
@@ -190,11 +188,6 @@ func (i Image) statement(made []*intoto.ResourceDescriptor) ([]byte, error) {
 		case f.Link != "":
 			links[f.Name] = f.Link
 		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(i.Papers)) {
-		digest := i.Papers[name]
-		d.Subject = append(d.Subject, &intoto.ResourceDescriptor{Name: name,
-			Digest: map[string]string{"sha256": hex.EncodeToString(digest[:])}})
 	}
 	def := d.predicate.BuildDefinition
 	def.BuildType = imageType

@@ -12,6 +12,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"maps"
@@ -108,11 +109,11 @@ const commit = "0123456789abcdef0123456789abcdef01234567"
 // newImage writes the files of an image whose disk has the given text.
 func newImage(t *testing.T, disk string) image {
 	t.Helper()
-	files := map[string]string{"os.img": disk, "os.tar": "kmod kit", "latest.img": "-> os.img"}
+	files := map[string]string{"os.img": disk, "os.tar": "kmod kit", "latest.img": "-> os.img",
+		"os.spdx.json": "{}"}
 	maker := cache.Maker{Program: "v0.2.0", Engine: "Docker engine 20.10.24"}
 	i := image{t.TempDir(), Image{Variant: "os", Arch: "x86_64", Release: true, StepsSigned: true,
 		Tree: Tree{Commit: commit, Path: "."}, SDK: SDK{"buildsys.invalid/sdk:1", strings.Repeat("ab", 32)},
-		Papers:     map[string][32]byte{"os.spdx.json": sha256.Sum256([]byte("{}"))},
 		Partitions: map[string]map[string]string{"os.img": {"ROOT-A": "aa"}}, Program: "v0.2.0",
 	}}
 	i.Step = Step{entry("variant/os x86_64", files, "sdk sha256:"+strings.Repeat("cd", 32),
@@ -131,7 +132,6 @@ func newImage(t *testing.T, disk string) image {
 		}
 		write(t, filepath.Join(i.dir, name), []byte(text))
 	}
-	write(t, filepath.Join(i.dir, "os.spdx.json"), []byte("{}"))
 	return i
 }
 
@@ -377,11 +377,18 @@ func TestEveryByte(t *testing.T) {
 func TestNames(t *testing.T) {
 	for _, name := range []string{"../os.img", "/etc/passwd", "a/b", "", ".", "..", "x\n"} {
 		i := newImage(t, "disk")
-		i.Papers = map[string][32]byte{name: {}}
+		i.Steps = nil
+		i.Entry.Files = append(i.Entry.Files, cache.File{Name: name})
+		if _, err := i.Statements(); err == nil {
+			t.Errorf("%q is stated", name)
+		}
+		i.Entry.Files[len(i.Entry.Files)-1].Name = "marker"
 		statements, err := i.Statements()
 		if err != nil {
-			continue
+			t.Fatal(err)
 		}
+		quoted, _ := json.Marshal(name)
+		statements[0] = bytes.Replace(statements[0], []byte(`"marker"`), quoted, 1)
 		paper, err := Seal(t.Context(), statements, nil, false)
 		if err != nil {
 			t.Fatal(err)
