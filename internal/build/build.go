@@ -39,13 +39,18 @@ type Config struct {
 	Remote  RemoteConfig
 
 	RequireCached bool // fail if a step would have to be built
+	Sign          SignConfig
 }
 
 // CacheConfig is what outlives checkouts.
 type CacheConfig struct {
 	CacheDir cachedir.Dir // its directory; absolute
 	Shared   bool         // other users may write to CacheDir, and are trusted
-	Objects  ObjectsConfig
+	// Apart is a directory for the results of this session in place of that in CacheDir: nothing that
+	// was built before stands for them, and the engine runs every step again. It is empty if results
+	// are kept as usual.
+	Apart   string
+	Objects ObjectsConfig
 }
 
 // ObjectsConfig is the use of what compilers made in earlier steps. The zero value is none.
@@ -146,6 +151,8 @@ type Surroundings struct {
 	Output Output
 	// Command is the command line, for the records of runs.
 	Command []string
+	// Program is the version of this program, for provenance.
+	Program string
 	// Ended is called with each run that has ended and is kept; nil if nobody wants to know. Its error
 	// is a warning.
 	Ended func(context.Context, history.Run) error
@@ -162,13 +169,14 @@ type Session struct {
 	read bool // check images and RPMs before they are kept
 
 	command []string
+	program string
 	ended   func(context.Context, history.Run) error
 }
 
 // New returns a session.
 func New(c Config, s Surroundings) *Session {
 	return Session{out: s.Output, dial: s.Dial, read: !s.Unread, command: s.Command,
-		ended: s.Ended}.with(c)
+		program: s.Program, ended: s.Ended}.with(c)
 }
 
 // with returns the session with another configuration.

@@ -8,10 +8,12 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"buildsys/internal/builddir"
+	"buildsys/internal/cache"
 	"buildsys/internal/doctor"
 	"buildsys/internal/engine"
 	"buildsys/internal/errkind"
@@ -34,6 +36,7 @@ const (
 type engineLink struct {
 	s       *Session
 	eng     engine.Engine // nil until dial
+	info    engine.Info   // of eng, once a run has built on it
 	checked bool          // the quick checks were made
 	release func()        // frees the build slot; nil if none was taken
 }
@@ -102,6 +105,7 @@ func (u *engineUse) prepare(ctx context.Context, pending []plan.Step) (jobs int,
 	if err != nil {
 		return 0, err
 	}
+	u.link.info = info
 	if !u.link.checked {
 		u.link.checked = true
 		if err := u.precheck(info); err != nil {
@@ -134,6 +138,21 @@ func describe(info engine.Info) string {
 		return strings.Join(all, ", ")
 	}
 	return strings.Join(strings.Fields(info.Kind+" "+info.Version+" "+info.Host), " ")
+}
+
+// maker returns what builds here, for provenance: without addresses, which are nobody's business.
+func (e *engineLink) maker() cache.Maker {
+	var all []string
+	for _, n := range e.info.Nodes {
+		if n.Err == nil {
+			all = append(all, n.Kind+" "+n.Version)
+		}
+	}
+	if len(e.info.Nodes) == 0 {
+		all = append(all, e.info.Kind+" "+e.info.Version)
+	}
+	slices.Sort(all)
+	return cache.Maker{Program: e.s.program, Engine: strings.Join(slices.Compact(all), ", ")}
 }
 
 // precheck makes the doctor's quick checks before something is built. It fails if a build cannot

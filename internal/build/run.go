@@ -60,9 +60,17 @@ func (s *Session) Prepare(ctx context.Context, want Request) (Prepared, error) {
 	if want.Verify { // both builds are to show what compilers make
 		s = s.with(s.c.withoutObjects())
 	}
+	if err := s.checkRelease(ctx, want); err != nil {
+		return Prepared{}, err
+	}
 	p, err := s.Plan(ctx, want)
 	if err == nil {
 		err = s.checkRecipe(p)
+	}
+	if s.apart() {
+		for i := range p.Steps {
+			p.Steps[i].Solve.Fresh = true
+		}
 	}
 	return Prepared{s, want, p}, err
 }
@@ -87,6 +95,8 @@ func (prepared Prepared) Build(ctx context.Context) (Result, error) {
 			result.Comparisons, err = s.verify(ctx, e, p, want, keyed)
 		case len(want.Kits) > 0:
 			result.Kits, err = s.packKits(ctx, want.Kits)
+		case s.proves(want):
+			err = s.prove(ctx, p)
 		}
 		return err
 	})
@@ -148,6 +158,7 @@ func (s *Session) runSteps(ctx context.Context, e *engineLink, p plan.Plan, o st
 		}
 		known = s.known(ctx, store, caches, keyed, logs.Path)
 		defer s.saveMemo(known.Memo)
+		known.Maker = e.maker
 		known.Objects = s.objects(ctx, keyed, caches, sink)
 		defer s.trimObjects(known.Objects)
 	}
@@ -231,7 +242,11 @@ func (s *Session) trim(store *cache.Store) {
 
 // openStore opens the store of results.
 func (s *Session) openStore(sink progress.Sink) (*cache.Store, error) {
-	store, err := cache.Open(s.c.CacheDir.Store())
+	dir := s.c.CacheDir.Store()
+	if s.apart() {
+		dir = s.c.Apart
+	}
+	store, err := cache.Open(dir)
 	if err != nil {
 		return nil, errkind.BadEnvironment(err)
 	}

@@ -28,8 +28,8 @@ import (
 // storeFormat is the version of the store's format. A program refuses a store with a higher one.
 const storeFormat = 1
 
-// The names in a store's directory. The files in entries, blobs, known and last are in
-// subdirectories named by the first byte of their names.
+// The names in a store's directory. The files in entries, blobs, known, last and makers (maker.go)
+// are in subdirectories named by the first byte of their names.
 const (
 	entriesDir    = "entries"    // <action ID>: an Entry as text
 	blobsDir      = "blobs"      // <sha256>: the bytes of an output or a log

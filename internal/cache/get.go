@@ -192,6 +192,7 @@ func (s *Store) copyBlob(e Entry, b namedBlob, to *os.File) error {
 // drop removes an entry that can no longer be restored.
 func (s *Store) drop(e Entry, reason string) {
 	if err := os.Remove(s.entryPath(e.Action)); err == nil {
+		s.removeMaker(s.entryPath(e.Action))
 		s.warn("the stored result of %s cannot be used: %s", e.Step, reason)
 	}
 }

@@ -60,6 +60,7 @@ func (s *Store) Stat() (Stats, error) {
 	count(quarantineDir, &st.Quarantined)
 	count(remoteDir, &others)
 	count(lastDir, &others)
+	count(makersDir, &others)
 	count(tmpDir, &others)
 	return st, err
 }
@@ -283,6 +284,7 @@ func (t *trimmer) removeEntry(e trimEntry) {
 	if !t.remove(e.path, e.size) {
 		return // keep its blobs too
 	}
+	t.s.removeMaker(e.path)
 	t.removed.Entries++
 	t.left -= e.size
 	for _, b := range e.blobs {

@@ -109,6 +109,7 @@ func (a *app) session(c build.Config) *build.Session { return a.sessionTo(c, a.n
 func (a *app) sessionTo(c build.Config, out build.Output) *build.Session {
 	around := build.Surroundings{
 		Dial: a.sys.Dial, Output: out, Command: a.sys.Args, Unread: a.sys.Unread,
+		Program: thisVersion().String(),
 	}
 	if telemetry.Wanted(a.sys.Getenv) {
 		around.Ended = func(ctx context.Context, r history.Run) error {

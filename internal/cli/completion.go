@@ -67,6 +67,7 @@ var completedArguments = map[string]completed{
 	"publish kit":    {dirs: []string{kitsDir}, most: 1},
 	"repack-variant": variantName,
 	"shell":          packageName,
+	"verify":         imageName,
 	"why":            anyNames,
 }
 

@@ -60,7 +60,9 @@ var examples = map[string][]string{
 	"sdk name":       {"sdk name"},
 	"shell":          {"shell less", "shell --at fail less", "shell less -- stage build"},
 	"update":         {"update"},
-	"version":        {"version --json"},
+	"verify": {"verify qemu-dev --key release.pub", "verify downloads/os-1.0 --key release.pub --rebuild",
+		"verify os.img.lz4 --json"},
+	"version": {"version --json"},
 	"why": {"why bash", "why variant/qemu-dev",
 		"why --grew qemu-dev~1 qemu-dev"},
 }

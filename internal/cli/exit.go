@@ -10,6 +10,7 @@ import (
 
 	"buildsys/internal/build"
 	"buildsys/internal/errkind"
+	"buildsys/internal/provenance"
 )
 
 // The exit statuses of every command. They are part of the interface, as scripts rely on them.
@@ -31,6 +32,7 @@ const exitStatusHelp = `EXIT STATUS
   4  environment: engine, SDK image, disk, a source or a program is missing
   5  integrity: a source or an output is not what it should be
   6  skipped: the variant is not for this architecture (supported-arches)
+  10 to 16  what "buildsys verify" found wrong: see its help
   130, 143  stopped by SIGINT, SIGTERM`
 
 // exitCodes maps each kind of error to its exit status.
@@ -72,6 +74,9 @@ func exitCode(err error) int {
 	}
 	if command, ok := errors.AsType[commandError](err); ok {
 		return command.status
+	}
+	if faults, ok := errors.AsType[provenance.Faults](err); ok {
+		return verifyStatus[faults.Kind()]
 	}
 	if code, ok := exitCodes[errkind.Of(err)]; ok {
 		return code

@@ -25,7 +25,8 @@ var commandGroups = []struct {
 	{"Begin", []string{"init"}},
 	{"Build", []string{"build-package", "build-kit", "build-variant", "repack-variant", "fetch",
 		"boot"}},
-	{"Look", []string{"plan", "why", "graph", "lint", "inspect", "image", "outdated"}},
+	{"Look", []string{"plan", "why", "graph", "lint", "inspect", "verify", "image",
+		"outdated"}},
 	{"Look back", []string{"log", "runs", "report"}},
 	{"Change the tree", []string{"shell", "dev", "bump", "new", "update", "go"}},
 	{"This machine", []string{"doctor", "sdk", "cache", "keys"}},
@@ -64,6 +65,7 @@ var heeded = map[string][]settings.Group{
 	"graph":   {settings.Tree},
 	"lint":    {settings.Tree},
 	"inspect": {settings.Tree},
+	"verify":  settings.Groups, // of most only with --rebuild
 	"image":   {settings.Tree, settings.Store},
 	"log":     {settings.Tree, settings.Store, settings.Caches},
 	"runs":    {settings.Tree, settings.Store},

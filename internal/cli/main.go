@@ -209,6 +209,7 @@ func newRootCommand(sys *System) *cobra.Command {
 		newRepackVariantCommand(a),
 		newBootCommand(a),
 		newInspectCommand(a),
+		newVerifyCommand(a),
 		newImageCommand(a),
 		newFetchCommand(a),
 		newUpdateCommand(a),

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -30,7 +31,9 @@ type version struct {
 }
 
 // thisVersion returns the version of this program.
-func thisVersion() version {
+var thisVersion = sync.OnceValue(findVersion)
+
+func findVersion() version {
 	v := version{Version: "(devel)", Go: runtime.Version(),
 		System: runtime.GOOS + "/" + runtime.GOARCH}
 	v.Recipe, _ = sdk.Digest(buildsys.Recipe, ".") // it is in the program

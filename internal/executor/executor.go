@@ -87,6 +87,8 @@ type Cache struct {
 	// Guess says how long a step may take that was never built here, or 0; it may be nil. Only the
 	// order of builds depends on it.
 	Guess func(plan.Step) time.Duration
+	// Maker returns what builds here, to be noted with results; nil for nothing to note.
+	Maker func() cache.Maker
 	// Trusts reports whether the run may use what came from a remote cache, also what an earlier run
 	// took from it. If Trusts is nil it may use only what was built on this machine.
 	Trusts func(origin string) bool

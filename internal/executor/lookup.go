@@ -142,6 +142,9 @@ func (w worker) key(known cache.ActionID) (action, error) {
 // missing or cannot be read do not.
 func (w worker) inPlace(want cache.ContentID) (*outputs, bool) {
 	files, content, err := w.o.Cache.Memo.ScanDir(w.step.Out)
+	if err == nil && content != want {
+		files, content = builddir.WithoutPapers(files)
+	}
 	if err != nil || content != want || !outputsOf(w.step).Linked() {
 		return nil, false
 	}

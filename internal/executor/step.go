@@ -107,6 +107,7 @@ func (w worker) keep(dir string, took time.Duration, origin string) (action, err
 	}
 	if entry, err = w.o.Cache.Store.Put(entry, dir, w.o.Cache.Log(w.step.ID)); err == nil {
 		w.share(entry)
+		w.noteMaker(act.id)
 	} else { // the outputs are good; only the next checkout has to build them again
 		w.warn(fmt.Sprintf("the result is not kept in the store: %v", err))
 	}
@@ -117,6 +118,16 @@ func (w worker) keep(dir string, took time.Duration, origin string) (action, err
 	err = w.remember(act)
 	w.staging.Stage("recorded")
 	return act, err
+}
+
+// noteMaker notes what has built a result. Losing that costs a line of its provenance.
+func (w worker) noteMaker(id cache.ActionID) {
+	if w.o.Cache.Maker == nil {
+		return
+	}
+	if err := w.o.Cache.Store.PutMaker(id, w.o.Cache.Maker()); err != nil {
+		w.warn(fmt.Sprintf("what built the result is not noted: %v", err))
+	}
 }
 
 // report hands a builder's event to the sink.

@@ -66,44 +66,56 @@ var commitID = regexp.MustCompile(`^[0-9a-f]{8,64}$`)
 // the commits that they are at. The error is or wraps ErrNone if there is nothing to tell; any
 // other has git's words.
 func Commit(ctx context.Context, root string, inputs ...string) (string, error) {
+	commit, dirty, err := state(ctx, root, "--short=8", inputs)
+	if dirty {
+		commit += "-dirty"
+	}
+	return commit, err
+}
+
+// Head is Commit with the whole ID, and says apart whether files differ from it.
+func Head(ctx context.Context, root string, inputs ...string) (commit string, dirty bool, err error) {
+	return state(ctx, root, "--end-of-options", inputs)
+}
+
+// state returns the commit that a checkout is at, as an option of rev-parse has it.
+func state(ctx context.Context, root, form string, inputs []string) (commit string, dirty bool,
+	err error) {
 	c, err := Find(root)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout,
 		fmt.Errorf("it did not end within %v", timeout))
 	defer cancel()
 	if err := c.confirm(ctx); err != nil {
-		return "", err
+		return "", false, err
 	}
 	options, err := c.options(ctx)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
-	commit, err := c.run(ctx, nil, "rev-parse", "--verify", "--quiet", "--short=8", "HEAD^{commit}")
+	commit, err = c.run(ctx, nil, "rev-parse", "--verify", "--quiet", form, "HEAD^{commit}")
 	if failed, ok := errors.AsType[*exec.ExitError](err); ok && failed.ExitCode() == 1 {
-		return "", ErrNone // HEAD is a branch without a commit
+		return "", false, ErrNone // HEAD is a branch without a commit
 	}
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	commit = strings.TrimSpace(commit)
 	if !commitID.MatchString(commit) {
-		return "", fmt.Errorf("git rev-parse: %s is not a commit", line(commit))
+		return "", false, fmt.Errorf("git rev-parse: %s is not a commit", line(commit))
 	}
 	changes, err := c.run(ctx, options, "status", "--porcelain", "--untracked-files=no",
 		"--ignore-submodules=dirty", "--no-renames")
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	unknown := false
 	if changes == "" {
 		unknown, err = c.hasUntracked(ctx, root, inputs)
 	}
-	if changes != "" || unknown {
-		commit += "-dirty"
-	}
-	return commit, err
+	return commit, changes != "" || unknown, err
 }
 
 // hasUntracked reports whether inputs, paths below root, have a file that git neither tracks nor

@@ -224,8 +224,21 @@ func (l layers) config() (c build.Config, err error) {
 	if c.Engine, err = l.engine(c.CacheDir); err != nil {
 		return c, err
 	}
+	c.Sign = l.sign()
 	c.Image, err = l.image()
 	return c, err
+}
+
+// sign reads who signs. Even a tree that is trusted does not say that. A program without a slash is
+// looked for in PATH.
+func (l layers) sign() (c build.SignConfig) {
+	if key := l.mine(signKeyEnv); key != "" {
+		c.Key = l.Path(key)
+	}
+	if c.Program = l.mine(signerEnv); strings.Contains(c.Program, "/") {
+		c.Program = l.Path(c.Program)
+	}
+	return c
 }
 
 // maxOutputFiles is how many files one step may leave: an image has some twenty, a package with

@@ -51,12 +51,18 @@ const (
 	rootJSONEnv = "PUBLISH_REPO_ROOT_JSON"
 )
 
+// The settings for who signs what is stated of images. No tree may have them.
+const (
+	signKeyEnv = "BUILDSYS_SIGN_KEY"
+	signerEnv  = "BUILDSYS_SIGNER"
+)
+
 // paths are the settings that name files or directories of the caller's machine; places are lists
 // whose elements may be directories. A leading ~/ in them is HOME, as in a shell, because a CI
 // service's variables are expanded by none.
 var (
 	paths = []string{"BUILDSYS_ROOT_DIR", "BUILDSYS_BUILDKIT_CERT_PATH", "BUILDSYS_CACHE_DIR",
-		"BUILDSYS_SBKEYS_PROFILE_DIR", cacertsEnv, rootJSONEnv}
+		"BUILDSYS_SBKEYS_PROFILE_DIR", cacertsEnv, rootJSONEnv, signKeyEnv, signerEnv}
 	places = []string{"BUILDSYS_CACHE_FROM", "BUILDSYS_CACHE_TO", "BUILDSYS_LOOKASIDE_CACHE"}
 )
 
@@ -151,6 +157,9 @@ var List = slices.Concat(
 			"that replaces that of packages in images"},
 		{Env: rootJSONEnv, Help: "file with the root metadata of the update repository " +
 			"that images trust (root.json)"},
+		{Env: signKeyEnv, Help: "file with the private key that signs what is stated of images " +
+			"(Ed25519 or ECDSA P-256 in PEM)"},
+		{Env: signerEnv, Help: "program that signs in its place, with a key that it holds"},
 	}),
 )
 
