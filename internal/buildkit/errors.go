@@ -346,6 +346,8 @@ var textClasses = []struct {
 	{"session healthcheck failed", SessionLost},
 	// That is the engine's connection to our session.
 	{"grpc: the client connection is closing", SessionLost},
+	// What gRPC says of a stream that was cut in the middle of a message.
+	{"code = Internal desc = unexpected EOF", SessionLost},
 	{"error reading server preface", EngineLost},
 	{"transport is closing", EngineLost},
 }

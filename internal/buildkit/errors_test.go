@@ -98,6 +98,8 @@ func TestClassify(t *testing.T) {
 			"no active session for abc: context deadline exceeded")}, SessionLost, 0},
 		{"engine lost our session", failure{err: errors.New("failed to solve: rpc error: " +
 			"code = Canceled desc = grpc: the client connection is closing")}, SessionLost, 0},
+		{"message cut off", failure{err: errors.New("failed to solve: rpc error: " +
+			"code = Internal desc = unexpected EOF")}, SessionLost, 0},
 		{"cut connection", failure{err: fmt.Errorf("read: %w", io.ErrUnexpectedEOF)}, EngineLost, 0},
 		{"reset", failure{err: fmt.Errorf("read: %w", syscall.ECONNRESET)}, EngineLost, 0},
 		{"disk of the engine", failure{err: grpcError(codes.ResourceExhausted,
