@@ -26,6 +26,7 @@ var mayImport = map[string][]string{
 	"progress":   {"bytesize", "safetext"},
 	"live":       {"bytesize", "progress"},
 	"ciservice":  {"progress"},
+	"provenance": {"builddir", "cache", "confined", "ctxio", "errkind", "safetext"},
 	"builddir":   {"atomicfile", "cache", "confined", "errkind", "progress", "safetext"},
 	"safetext":   {},
 	"history":    {"atomicfile", "builddir", "confined", "errkind", "progress", "safetext"},

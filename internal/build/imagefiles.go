@@ -218,7 +218,8 @@ func (s *Session) RepackSource(ctx context.Context, from, out string) (*plan.Rep
 	}
 	source := &plan.RepackSource{Dir: resolved, Out: out}
 	for _, e := range entries {
-		if e.Type().IsRegular() && !builddir.IsPaper(e.Name()) { // links are other names of the same files
+		// Links are other names of the same files.
+		if e.Type().IsRegular() && !builddir.IsPaper(e.Name()) {
 			source.Names = append(source.Names, e.Name())
 		}
 	}

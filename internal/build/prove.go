@@ -119,7 +119,8 @@ func (s *Session) stated(ctx context.Context, p plan.Plan, at int) (i provenance
 	if i.Tree, err = s.treeStated(ctx); err != nil {
 		return i, err
 	}
-	lock, err := confined.Path{Root: s.c.Root, Name: filepath.Join("sdk", "packages.lock")}.Read(maxLock)
+	inTree := confined.Path{Root: s.c.Root, Name: filepath.Join("sdk", "packages.lock")}
+	lock, err := inTree.Read(maxLock)
 	switch {
 	case err == nil:
 		sum := sha256.Sum256(lock)
@@ -156,7 +157,8 @@ func (s *Session) stated(ctx context.Context, p plan.Plan, at int) (i provenance
 const maxLock = 64 << 20
 
 // madeStep returns what the store knows of the outputs of a step, nil if nothing.
-func (s *Session) madeStep(store *cache.Store, step plan.Step, arch string) (*provenance.Step, error) {
+func (s *Session) madeStep(store *cache.Store, step plan.Step, arch string) (
+	*provenance.Step, error) {
 	state, ok := builddir.ReadStateHead(s.dir.State(), step.ID)
 	if !ok {
 		return nil, nil

@@ -32,14 +32,15 @@ func (s *Session) checkRelease(ctx context.Context, want Request) error {
 	}
 	switch _, dirty, err := git.Head(ctx, s.c.Root, treeInputs...); {
 	case err != nil:
-		return errkind.Usagef("a release is made of a commit, and that of this tree is not known: %w", err)
+		return errkind.Usagef("a release is made of a commit, and that of this tree is not known: %w",
+			err)
 	case dirty:
-		return errkind.Usagef("a release is made of a commit, and this checkout has changes that are in " +
-			"none (git status shows them): commit or remove them")
+		return errkind.Usagef("a release is made of a commit, and this checkout has changes that are " +
+			"in none (git status shows them): commit or remove them")
 	}
 	if s.c.Sign == (SignConfig{}) {
-		return errkind.Usagef("a release is signed: name a key with --sign-key, or a program that holds " +
-			"one with --signer; " + provenance.HowToMake)
+		return errkind.Usagef("a release is signed: name a key with --sign-key, or a program that " +
+			"holds one with --signer; " + provenance.HowToMake)
 	}
 	if _, err := s.licences(); err != nil {
 		return err
@@ -115,8 +116,8 @@ func (s *Session) checkLicences(ctx context.Context, step plan.Step, e cache.Ent
 func (p *licencePolicy) check(packages []image.Package) error {
 	var refused []string
 	if len(packages) == 0 {
-		return errkind.Usagef("the image does not say which packages it has, so that their licences are " +
-			"not known")
+		return errkind.Usagef("the image does not say which packages it has, so that their licences " +
+			"are not known")
 	}
 	for _, one := range packages {
 		text := one.License

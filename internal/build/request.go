@@ -246,7 +246,8 @@ func (s *Session) describeImage(r *plan.Request) (err error) {
 // treeInputs are the places in a tree whose files become part of what is built. A file there that
 // no commit has makes an image that no commit describes.
 var treeInputs = []string{"packages", "variants", "kits", "sources", "roles", "tools", "macros",
-	"sdk", "Dockerfile", "Release.toml", licencesFile, "Makefile.toml", "Twoliter.toml", "Twoliter.lock"}
+	"sdk", "Dockerfile", "Release.toml", licencesFile, "Makefile.toml", "Twoliter.toml",
+	"Twoliter.lock"}
 
 // gitCommit returns the short commit of the checkout, with "-dirty" if it has changes. Without git
 // or a commit it is "00000000", as in Bottlerocket; if git cannot or will not tell, a warning says

@@ -114,7 +114,8 @@ func changedPartitions(ctx context.Context, dir string, p *provenance.Paper,
 
 // checkDisks reads the disks that the statement names, and collects their contradictions: file
 // systems, hash trees, and the root hash that the kernel is given.
-func (v *Verified) checkDisks(ctx context.Context, dir string) (faults provenance.Faults, err error) {
+func (v *Verified) checkDisks(ctx context.Context, dir string) (faults provenance.Faults,
+	err error) {
 	verified := 0
 	for _, name := range slices.Sorted(maps.Keys(v.Paper.Image.Partitions)) {
 		if _, ok := v.Paper.Image.Subjects[name]; !ok {

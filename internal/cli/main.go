@@ -202,7 +202,17 @@ func newRootCommand(sys *System) *cobra.Command {
 	root.SetHelpCommand(newHelpCommand(root))
 	a := newApp(sys, root.PersistentFlags())
 	sys.annotate = a.annotate
-	root.AddCommand(
+	root.AddCommand(commands(a)...)
+	addCompletion(root, a)
+	groupCommands(root)
+	addExamples(root)
+	root.SetUsageFunc(writeUsage)
+	return root
+}
+
+// commands returns all commands but help and completion.
+func commands(a *app) []*cobra.Command {
+	return []*cobra.Command{
 		newBuildPackageCommand(a),
 		newBuildKitCommand(a),
 		newBuildVariantCommand(a),
@@ -238,10 +248,5 @@ func newRootCommand(sys *System) *cobra.Command {
 		newManCommand(a),
 		newSettingsTopic(),
 		newExitTopic(),
-	)
-	addCompletion(root, a)
-	groupCommands(root)
-	addExamples(root)
-	root.SetUsageFunc(writeUsage)
-	return root
+	}
 }

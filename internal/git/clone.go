@@ -19,9 +19,9 @@ var wholeID = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 const cloneSize = 16 << 30
 
 // Clone makes a checkout of a commit of the repository that holds root, in a directory that is not
-// there yet. It has the files of the commit and nothing else: no hooks, no filters, no settings. The
-// clone reads objects of the repository, and is of no use without it. The error wraps ErrNotThere if
-// the repository has no such commit.
+// there yet. It has the files of the commit and nothing else: no hooks, no filters, no settings.
+// The clone reads objects of the repository, and is of no use without it. The error wraps
+// ErrNotThere if the repository has no such commit.
 func Clone(ctx context.Context, root, commit, dir string) error {
 	if !wholeID.MatchString(commit) {
 		return fmt.Errorf("%s is not the ID of a commit", line(commit))

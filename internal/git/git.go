@@ -74,7 +74,8 @@ func Commit(ctx context.Context, root string, inputs ...string) (string, error) 
 }
 
 // Head is Commit with the whole ID, and says apart whether files differ from it.
-func Head(ctx context.Context, root string, inputs ...string) (commit string, dirty bool, err error) {
+func Head(ctx context.Context, root string, inputs ...string) (commit string, dirty bool,
+	err error) {
 	return state(ctx, root, "--end-of-options", inputs)
 }
 

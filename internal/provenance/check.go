@@ -18,8 +18,8 @@ import (
 	"buildsys/internal/ctxio"
 )
 
-// Find returns the name of the paper in a directory: the one that is signed, if there are both. What
-// is wrong is a fault.
+// Find returns the name of the paper in a directory: the one that is signed, if there are both.
+// What is wrong is a fault.
 func Find(dir string) (string, error) {
 	entries, err := confined.List(dir)
 	if err != nil {
@@ -36,11 +36,12 @@ func Find(dir string) (string, error) {
 		case len(found) == 1:
 			return found[0], nil
 		case len(found) > 1:
-			return "", Faults{faultf(BadFiles, found[1], "there are %d statements beside the image: an image "+
-				"and its papers are alone in a directory", len(found))}
+			return "", Faults{faultf(BadFiles, found[1], "there are %d statements beside the image: "+
+				"an image and its papers are alone in a directory", len(found))}
 		}
 	}
-	return "", Faults{faultf(BadStatement, dir, "there is no statement (*%s) beside the image", builddir.SignedPaper)}
+	return "", Faults{faultf(BadStatement, dir, "there is no statement (*%s) beside the image",
+		builddir.SignedPaper)}
 }
 
 // Open reads the paper in a directory.
@@ -127,8 +128,8 @@ func (p *Paper) checkFile(ctx context.Context, root *os.Root, name string) (stri
 		return "", err
 	}
 	if got := [32]byte(hash.Sum(nil)); got != want {
-		return fmt.Sprintf("its %d bytes have the sha256 %x, and the statement says %x", info.Size(), got[:6],
-			want[:6]), nil
+		return fmt.Sprintf("its %d bytes have the sha256 %x, and the statement says %x", info.Size(),
+			got[:6], want[:6]), nil
 	}
 	return "", nil
 }

@@ -59,7 +59,9 @@ func ReadKey(file string) (dsse.SignerVerifier, error) {
 	switch p := private.(type) {
 	case ed25519.PrivateKey:
 		k.public = p.Public()
-		k.sign = func(_ context.Context, data []byte) ([]byte, error) { return ed25519.Sign(p, data), nil }
+		k.sign = func(_ context.Context, data []byte) ([]byte, error) {
+			return ed25519.Sign(p, data), nil
+		}
 	case *ecdsa.PrivateKey:
 		k.public = p.Public()
 		k.sign = func(_ context.Context, data []byte) ([]byte, error) {

@@ -113,14 +113,16 @@ func newImage(t *testing.T, disk string) image {
 		"os.spdx.json": "{}"}
 	maker := cache.Maker{Program: "v0.2.0", Engine: "Docker engine 20.10.24"}
 	i := image{t.TempDir(), Image{Variant: "os", Arch: "x86_64", Release: true, StepsSigned: true,
-		Tree: Tree{Commit: commit, Path: "."}, SDK: SDK{"buildsys.invalid/sdk:1", strings.Repeat("ab", 32)},
+		Tree:       Tree{Commit: commit, Path: "."},
+		SDK:        SDK{"buildsys.invalid/sdk:1", strings.Repeat("ab", 32)},
 		Partitions: map[string]map[string]string{"os.img": {"ROOT-A": "aa"}}, Program: "v0.2.0",
 	}}
 	i.Step = Step{entry("variant/os x86_64", files, "sdk sha256:"+strings.Repeat("cd", 32),
 		"arg BUILD_ID 01234567", "arg VERSION_ID "+disk), maker}
 	i.Steps = []Step{
 		{entry("package/a x86_64", map[string]string{"a-1-1.x86_64.rpm": "a"}, "arg NAME a"), maker},
-		{entry("package/b x86_64", map[string]string{"b-1-1.x86_64.rpm": "b"}, "arg NAME b"), cache.Maker{}},
+		{entry("package/b x86_64", map[string]string{"b-1-1.x86_64.rpm": "b"}, "arg NAME b"),
+			cache.Maker{}},
 	}
 	i.Steps[1].Entry.Origin = "oci://registry.example/cache"
 	for name, text := range files {
@@ -282,9 +284,12 @@ func TestTampering(t *testing.T) {
 		}, "files: os.img: it is a link that the statement does not have"},
 		{"directory", func(t *testing.T, dir string) { os.Mkdir(filepath.Join(dir, "x"), 0o755) },
 			"files: x: it was added"},
-		{"no paper", func(t *testing.T, dir string) { os.Remove(filepath.Join(dir, "os"+builddir.SignedPaper)) },
+		{"no paper", func(t *testing.T, dir string) {
+			os.Remove(filepath.Join(dir, "os"+builddir.SignedPaper))
+		},
 			"statement: "},
-		{"two papers", swap("os2"+builddir.SignedPaper, "{}"), "files: os2.intoto.jsonl: there are 2 statements"},
+		{"two papers", swap("os2"+builddir.SignedPaper, "{}"),
+			"files: os2.intoto.jsonl: there are 2 statements"},
 		{"byte of the payload", change(0, `"variant":"os"`, `"variant":"oz"`),
 			"signature: os.intoto.jsonl, line 1: the signature or what it signs was changed"},
 		{"byte of a step's payload", change(1, "this machine", "that machine"),
@@ -314,7 +319,8 @@ func TestTampering(t *testing.T) {
 			i := newImage(t, "disk")
 			write(t, filepath.Join(dir, "os"+builddir.SignedPaper), i.seal(t, stranger))
 		}, "signature: os.intoto.jsonl, line 1: it is signed with the key "},
-		{"provenance of another image", swap("os"+builddir.SignedPaper, string(otherPaper)), "files: os.img: "},
+		{"provenance of another image", swap("os"+builddir.SignedPaper, string(otherPaper)),
+			"files: os.img: "},
 		{"swapped steps", line(func(all []string) []string { return []string{all[0], all[2], all[1]} }),
 			"step: package/a x86_64: its statement was replaced by one of package/b x86_64"},
 		{"step of another image", line(func(all []string) []string {
@@ -327,7 +333,9 @@ func TestTampering(t *testing.T) {
 			"step: package/b x86_64: its statement is missing"},
 		{"added step", line(func(all []string) []string { return append(all, all[1]) }),
 			"step: package/a x86_64: the image was not made from it"},
-		{"image for a step", line(func(all []string) []string { return []string{all[0], all[0], all[2]} }),
+		{"image for a step", line(func(all []string) []string {
+			return []string{all[0], all[0], all[2]}
+		}),
 			`statement: os.intoto.jsonl, line 2: it is about "urn:buildsys:image:v1"`},
 		{"cut off", line(func(all []string) []string {
 			all[2] = strings.TrimSuffix(all[2], "\n")
@@ -338,7 +346,8 @@ func TestTampering(t *testing.T) {
 			return all
 		}), "statement: os.intoto.jsonl, line 1: it is not written as buildsys writes it"},
 		{"empty", swap("os"+builddir.SignedPaper, ""), "statement: os.intoto.jsonl: it is empty"},
-		{"no envelope", swap("os"+builddir.SignedPaper, "[]\n"), "statement: os.intoto.jsonl, line 1: it is no DSSE"},
+		{"no envelope", swap("os"+builddir.SignedPaper, "[]\n"),
+			"statement: os.intoto.jsonl, line 1: it is no DSSE"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			i := newImage(t, "disk")
@@ -460,7 +469,8 @@ func TestProgram(t *testing.T) {
 	if b, _ := verifier.KeyID(); a != b {
 		t.Errorf("key %s, want %s", a, b)
 	}
-	for name, sign := range map[string]string{"other": "echo AAAA", "fails": "echo no token >&2; exit 1",
+	for name, sign := range map[string]string{"other": "echo AAAA",
+		"fails":   "echo no token >&2; exit 1",
 		"endless": "yes"} {
 		k, err := Program(t.Context(), program(name, sign))
 		if err != nil {

@@ -1,5 +1,5 @@
-// read: papers of others. Their sizes are bounded, they are written in one form only, and no name in
-// them leads anywhere.
+// read: papers of others. Their sizes are bounded, they are written in one form only, and no name
+// in them leads anywhere.
 
 package provenance
 
@@ -50,15 +50,19 @@ type Claim struct {
 	Origin     string
 	Maker      map[string]string
 
-	// of an image
-	Variant, Arch, SDK string
-	Release            bool
-	Tree               Tree
-	Partitions         map[string]map[string]string
+	Building
+	Partitions map[string]map[string]string // of an image
 
 	made        []made
 	stepsSigned bool
 	sum         string // of the statement
+}
+
+// Building is how an image was made.
+type Building struct {
+	Variant, Arch, SDK string
+	Release            bool
+	Tree               Tree
 }
 
 // made is a step as the statement of the image names it.
@@ -161,7 +165,8 @@ func (p *Paper) open(ctx context.Context, where string, line []byte, by dsse.Ver
 		_, err = v.Verify(ctx, &e)
 	}
 	if err != nil {
-		return bad(BadSignature, "the signature or what it signs was changed: the key %.16s did not make it",
+		return bad(BadSignature, "the signature or what it signs was changed: the key %.16s did not "+
+			"make it",
 			id)
 	}
 	p.KeyID = id
@@ -237,7 +242,8 @@ func (c *Claim) read(p *slsa.Provenance) {
 	c.Tree = Tree{Commit: tree["commit"].GetStringValue(), Dirty: tree["dirty"].GetBoolValue(),
 		Path: tree["path"].GetStringValue()}
 	c.Action, c.Content = internal["action"].GetStringValue(), internal["content"].GetStringValue()
-	c.Transcript, c.Origin = internal["transcript"].GetStringValue(), internal["origin"].GetStringValue()
+	c.Transcript = internal["transcript"].GetStringValue()
+	c.Origin = internal["origin"].GetStringValue()
 	c.stepsSigned = internal["stepsSigned"].GetBoolValue()
 	c.Maker = p.RunDetails.Builder.Version
 	c.Links = texts(internal["links"].GetStructValue())
@@ -273,7 +279,8 @@ func (p *Paper) checkSteps() Faults {
 		}
 		switch c := p.Steps[i]; {
 		case c.Step != m.step:
-			faults = append(faults, faultf(BadStep, m.step, "its statement was replaced by one of %s", c.Step))
+			faults = append(faults, faultf(BadStep, m.step, "its statement was replaced by one of %s",
+				c.Step))
 		case c.sum != m.sum:
 			faults = append(faults, faultf(BadStep, m.step, "its statement is not the one that the image's "+
 				"statement names"))

@@ -12,8 +12,8 @@ import (
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 )
 
-// Seal returns statements as a paper: an envelope on each line. signer may be nil: then nobody signs
-// them. Without all only the first is signed, which has the sums of the others.
+// Seal returns statements as a paper: an envelope on each line. signer may be nil: then nobody
+// signs them. Without all only the first is signed, which has the sums of the others.
 func Seal(ctx context.Context, statements [][]byte, signer dsse.SignerVerifier, all bool) ([]byte,
 	error) {
 	var out bytes.Buffer

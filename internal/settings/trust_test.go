@@ -56,6 +56,8 @@ func TestTreeMayNotSet(t *testing.T) {
 		"BUILDSYS_CACERTS_BUNDLE_OVERRIDE": "../../etc/shadow",
 		"PUBLISH_REPO_ROOT_JSON":           "/root/.docker/config.json",
 		"BUILDSYS_LOOKASIDE_CACHE":         "/srv/sources",
+		"BUILDSYS_SIGN_KEY":                "/root/key.pem",
+		"BUILDSYS_SIGNER":                  "./signer",
 	}
 	for _, s := range List {
 		value, ok := refused[s.Env]
