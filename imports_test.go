@@ -84,8 +84,8 @@ var mayImport = map[string][]string{
 	"build": {
 		"archive", "atomicfile", "builddir", "bytesize", "cache", "cachedir", "cargo", "confined",
 		"contents", "crates", "ctxio", "debian", "dev", "diagnosis", "doctor", "engine", "errkind",
-		"executor", "fetch", "git", "gomod", "graph", "history", "image", "kit", "lint", "manifest", "network",
-		"objects", "plan", "progress", "remote", "rpm", "safetext", "sbkeys", "sbom", "scaffold",
+		"executor", "fetch", "git", "gomod", "graph", "history", "image", "kit", "lint", "manifest",
+		"network", "objects", "plan", "progress", "remote", "rpm", "safetext", "sbkeys", "sbom", "scaffold",
 		"sdk", "survey", "upstream", "watch", "workspace",
 	},
 	"sbom":      {},
