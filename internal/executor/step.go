@@ -49,13 +49,13 @@ func (w worker) attempt(ctx context.Context) (act action, err error) {
 			return context.Cause(ctx)
 		}
 		w.staging.Stage("built")
-		if w.o.Complete != nil {
+		if err := w.check(ctx, dir); err != nil {
+			return err
+		}
+		if w.o.Complete != nil { // what it reads is checked
 			if err := w.o.Complete(ctx, w.plan.SolveOf(w.step), w.step, dir); err != nil {
 				return err
 			}
-		}
-		if err := w.check(ctx, dir); err != nil {
-			return err
 		}
 		w.staging.Stage("checked")
 		if w.o.Cache == nil {
