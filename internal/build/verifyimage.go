@@ -141,6 +141,7 @@ func (v *Verified) checkDisks(ctx context.Context, dir string) (faults provenanc
 		for _, text := range report.Faults {
 			bad("%s", text)
 		}
+		faults = append(faults, v.checkBill(dir, report.Packages)...)
 		for _, root := range report.Roots {
 			if root.Verified && root.CommandLine {
 				verified++

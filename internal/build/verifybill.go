@@ -1,0 +1,69 @@
+// verifybill: holds the bill of materials beside an image against the packages that the image says
+// it has.
+
+package build
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"maps"
+	"slices"
+	"strings"
+
+	"buildsys/internal/confined"
+	"buildsys/internal/image"
+	"buildsys/internal/provenance"
+	"buildsys/internal/sbom"
+)
+
+// checkBill compares the bill of materials among the files that the statement names, if there is
+// one, with the packages in the inventory of an image. Nothing is read if the file is not the one
+// that the statement names.
+func (v *Verified) checkBill(dir string, packages []image.Package) provenance.Faults {
+	want, ok := v.Paper.Image.Subjects[sbom.SPDXName]
+	if !ok || len(packages) == 0 {
+		return nil
+	}
+	text, err := confined.Path{Root: dir, Name: sbom.SPDXName}.Read(maxBill)
+	if err != nil || sha256.Sum256(text) != want {
+		return nil // which is among the faults of files
+	}
+	d, err := sbom.Read(bytes.NewReader(text))
+	if err != nil {
+		return provenance.Faults{{Kind: provenance.BadSBOM, Name: sbom.SPDXName,
+			Reason: "it cannot be read: " + err.Error()}}
+	}
+	faults := compareBill(d, packages)
+	if len(faults) == 0 {
+		v.good("the bill of materials has the %d packages of the image", len(packages))
+	}
+	return faults
+}
+
+// compareBill returns a fault for each package that is only in one of both. An inventory leaves what
+// the names of an OS begin with out of them.
+func compareBill(d sbom.Document, packages []image.Package) (faults provenance.Faults) {
+	key := func(name, epoch, version, release, arch string) string {
+		p := sbom.Package{Name: strings.TrimPrefix(name, d.OS+"-"), Epoch: epoch, Version: version,
+			Release: release, Arch: arch}
+		return p.NEVRA()
+	}
+	count := map[string]int{}
+	for _, p := range d.Packages {
+		count[key(p.Name, p.Epoch, p.Version, p.Release, p.Arch)]++
+	}
+	for _, p := range packages {
+		count[key(p.Name, p.Epoch, p.Version, p.Release, p.Architecture)]--
+	}
+	for _, name := range slices.Sorted(maps.Keys(count)) {
+		reason := "it is in the image, and not in the bill of materials"
+		switch n := count[name]; {
+		case n == 0:
+			continue
+		case n > 0:
+			reason = "it is in the bill of materials, and not in the image"
+		}
+		faults = append(faults, provenance.Fault{Kind: provenance.BadSBOM, Name: name, Reason: reason})
+	}
+	return faults
+}
