@@ -40,8 +40,8 @@ func (v *Verified) checkBill(dir string, packages []image.Package) provenance.Fa
 	return faults
 }
 
-// compareBill returns a fault for each package that is only in one of both. An inventory leaves what
-// the names of an OS begin with out of them.
+// compareBill returns a fault for each package that is only in one of both. An inventory leaves out
+// what the names of an OS begin with.
 func compareBill(d sbom.Document, packages []image.Package) (faults provenance.Faults) {
 	key := func(name, epoch, version, release, arch string) string {
 		p := sbom.Package{Name: strings.TrimPrefix(name, d.OS+"-"), Epoch: epoch, Version: version,

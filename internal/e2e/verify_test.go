@@ -96,7 +96,8 @@ func TestVerify(t *testing.T) {
 		{"disk", public, flip(t, disk, 4000), 13, "files: " + disk + ": its "},
 		{"SPDX", public, flip(t, "spdx-sbom.json", 300), 13, "files: spdx-sbom.json: its "},
 		{"missing", public, remove(t, "spdx-sbom.json"), 13, "files: spdx-sbom.json: it is missing"},
-		{"added", public, func(dir string) { write(t, dir, "more", "x") }, 13, "files: more: it was added"},
+		{"added", public, func(dir string) { write(t, dir, "more", "x") }, 13,
+			"files: more: it was added"},
 		{"link", public, func(dir string) {
 			remove(t, "spdx-sbom.json")(dir)
 			buildtest.Must(t, os.Symlink("/etc/passwd", filepath.Join(dir, "spdx-sbom.json")))
