@@ -92,7 +92,8 @@ var mayImport = map[string][]string{
 	"codebuild": {"plan"},
 	"telemetry": {"history", "progress", "report", "safetext"},
 	"report":    {"bytesize", "graph", "history", "progress", "safetext"},
-	"lint":      {"atomicfile", "confined", "errkind", "graph", "manifest", "safetoml", "workspace"},
+	"lint":      {"atomicfile", "confined", "errkind", "graph", "manifest", "rpm", "safetoml",
+		"workspace"},
 	"scaffold":  {"confined", "errkind", "lint", "manifest", "survey", "workspace"},
 	"settings": {
 		"build", "bytesize", "cachedir", "ciservice", "confined", "engine", "errkind", "manifest",

@@ -14,6 +14,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"buildsys/internal/confined"
@@ -54,6 +55,7 @@ const (
 	CheckUnusedNeeds   Check = "unused-needs"     // dependencies are used
 	CheckIgnoredInTree Check = "ignored"          // the tree's own program ignores nothing
 	CheckInvalidInTree Check = "invalid-manifest" // manifests can be read
+	CheckAdvisories    Check = "advisories"       // have their form, and name what is there
 )
 
 // certain are the checks whose errors no build can survive. Those of the others may show only in
@@ -136,6 +138,7 @@ func Tree(ws *workspace.Workspace, fallback fs.FS, arches ...string) ([]Finding,
 		fallback = nil
 	}
 	var runs, unused [][]Finding
+	var last *linter
 	for _, arch := range arches {
 		base, err := readMacros(ws.FS, fallback, arch)
 		if err != nil {
@@ -149,8 +152,10 @@ func Tree(ws *workspace.Workspace, fallback fs.FS, arches ...string) ([]Finding,
 		l.unzip, l.identified = hasUnzip(ws.FS, fallback), wantsOSRelease(ws)
 		l.look(texts)
 		runs, unused = append(runs, l.findings), append(unused, l.unused)
+		last = l
 	}
-	findings := slices.Concat(odd, merge(runs, arches), inAll(unused))
+	advisories := checkAdvisories(ws, last.specs, last.prefix, time.Now())
+	findings := slices.Concat(odd, advisories, merge(runs, arches), inAll(unused))
 	for _, p := range ws.Warnings {
 		p.Warning = false
 		findings = append(findings, Finding{Level: Warning, Check: CheckIgnoredInTree, Problem: p,

@@ -31,6 +31,10 @@ type Spec struct {
 	Sources   []Source
 	// Patterns are file names of sources, with unknown in place of the parts not expanded.
 	Patterns []string
+	// Versions and Epochs are what the main RPM's may be, with unknown in place of what could not be
+	// expanded; VersionLine is where its version is.
+	Versions, Epochs []string
+	VersionLine      int
 	// Uncertain means that there may be more RPMs than listed, or other names of them.
 	Uncertain bool
 	// text holds every line except comments and the change log, as written and expanded.
@@ -296,6 +300,7 @@ func (r *specReader) preamble(text, word string, number int) {
 	case key == "version", key == "release", key == "epoch":
 		if r.section == "preamble" {
 			r.defineNow(key, value)
+			r.versionOf(key, value, number)
 		}
 	case key == "buildrequires":
 		r.spec.BuildRequires = append(r.spec.BuildRequires,
@@ -315,6 +320,17 @@ func (r *specReader) preamble(text, word string, number int) {
 	case isNumbered(key, "patch"):
 		r.patches.tag(strings.TrimPrefix(key, "patch"))
 		r.source(tag, value, number)
+	}
+}
+
+// versionOf keeps what the version or the epoch may be.
+func (r *specReader) versionOf(key, value string, number int) {
+	switch key {
+	case "version":
+		r.spec.Versions = append(r.spec.Versions, r.macros.expand(value)...)
+		r.spec.VersionLine = number
+	case "epoch":
+		r.spec.Epochs = append(r.spec.Epochs, r.macros.expand(value)...)
 	}
 }
 
