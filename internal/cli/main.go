@@ -221,6 +221,7 @@ func newRootCommand(sys *System) *cobra.Command {
 		newDevCommand(a),
 		newBumpCommand(a),
 		newOutdatedCommand(a),
+		newAuditCommand(a),
 		newDoctorCommand(a),
 		newGraphCommand(a),
 		newLintCommand(a),

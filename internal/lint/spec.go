@@ -393,3 +393,25 @@ func (r *specReader) source(tag, value string, number int) {
 		}
 	}
 }
+
+// Version is a version that the main RPM of a spec may have.
+type Version struct{ Epoch, Version string }
+
+// ReadVersions returns the versions that the main RPM may have, and whether these are all.
+func (s *Spec) ReadVersions() (all []Version, whole bool) {
+	epochs := known(s.Epochs)
+	whole = len(epochs) == len(s.Epochs) && len(s.Versions) > 0
+	if len(s.Epochs) == 0 {
+		epochs = []string{"0"}
+	}
+	versions := known(s.Versions)
+	whole = whole && len(versions) == len(s.Versions)
+	for _, v := range versions {
+		for _, e := range epochs {
+			if one := (Version{e, v}); !slices.Contains(all, one) {
+				all = append(all, one)
+			}
+		}
+	}
+	return all, whole
+}
