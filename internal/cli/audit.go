@@ -156,11 +156,11 @@ func (a *app) writeAudit(r audit.Report) {
 	printf(a.sys.Stderr, "audit: %s, %s and %s; %s and %s of databases (%d withdrawn, %d for other "+
 		"systems); %d affected, %s, %d ignored\n", count(r.Parts[audit.Package], "package"),
 		count(r.Parts[audit.Module], "Go module"), count(r.Parts[audit.Crate], "crate"),
-		countOf(r.Advisories, "advisory", "advisories"), countOf(r.Entries, "entry", "entries"),
+		entryCount(r.Advisories, "advisory", "advisories"), entryCount(r.Entries, "entry", "entries"),
 		r.Withdrawn, r.Elsewhere, errs, count(warnings+len(r.Warnings), "warning"), ignored)
 }
 
-func countOf(n int, one, more string) string {
+func entryCount(n int, one, more string) string {
 	if n == 1 {
 		return "1 " + one
 	}
