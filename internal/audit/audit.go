@@ -196,12 +196,17 @@ func (r *Report) Sort() {
 // Note adds something that was not compared.
 func (r *Report) Note(why, example string) {
 	for i := range r.Notes {
-		if n := &r.Notes[i]; n.Why == why {
-			if n.Count++; len(n.Examples) < maxExamples && !slices.Contains(n.Examples, example) {
-				n.Examples = append(n.Examples, example)
-			}
+		n := &r.Notes[i]
+		if n.Why != why {
+			continue
+		}
+		if slices.Contains(n.Examples, example) {
 			return
 		}
+		if n.Count++; len(n.Examples) < maxExamples {
+			n.Examples = append(n.Examples, example)
+		}
+		return
 	}
 	r.Notes = append(r.Notes, osv.Note{Why: why, Count: 1, Examples: []string{example}})
 }
