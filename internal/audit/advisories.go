@@ -41,14 +41,14 @@ func (r *Report) AddAdvisories(t Tree, all []*manifest.Advisory) {
 
 // product compares what an advisory says of a package with the versions that its spec may have.
 func (r *Report) product(t Tree, a *manifest.Advisory, p manifest.Product, name string) {
-	versions, whole := t.Specs[name].ReadVersions()
+	versions, whole := t.Specs[name].Version.All()
 	if !whole {
 		r.Note("the version of a package cannot be read from its spec", name)
 	}
 	for _, v := range versions {
 		f := Finding{Level: lint.Error, ID: a.ID, Severity: a.Severity, Summary: a.Title,
 			Fixed: []string{p.Version}, Advisory: a.File, Part: Part{Kind: Package, Name: name,
-				Version: v.Version, Of: name, File: t.File(name), Line: t.Specs[name].VersionLine}}
+				Version: v.Version, Of: name, File: t.File(name), Line: t.Specs[name].Version.Line}}
 		for _, other := range []string{a.CVE, a.GHSA} {
 			if other != "" {
 				f.Aliases = append(f.Aliases, other)

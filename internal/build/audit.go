@@ -218,12 +218,12 @@ func (g *gathering) pkg(ctx context.Context, name string) {
 		g.report.Note("the spec of a package cannot be read", name)
 		return
 	}
-	versions, whole := spec.ReadVersions()
+	versions, whole := spec.Version.All()
 	if !whole {
 		g.report.Note("the version of a package cannot be read from its spec", name)
 	}
 	part := audit.Part{Kind: audit.Package, Name: name, Of: name, File: specName(g.ws, name),
-		Line: spec.VersionLine}
+		Line: spec.Version.Line}
 	for _, v := range versions {
 		part.Version = v.Version
 		part.Known = osv.Subject{}

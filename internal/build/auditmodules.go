@@ -71,7 +71,7 @@ func (g *gathering) modules(of named, name string, mod, sum []byte) {
 				Version: strings.TrimPrefix(m.Version, "v")}})
 	}
 	if of.line > 0 && uses.Module != "" && g.specs[of.of] != nil { // the package itself
-		versions, _ := g.specs[of.of].ReadVersions()
+		versions, _ := g.specs[of.of].Version.All()
 		for _, v := range versions {
 			g.add(audit.Part{Kind: audit.Package, Name: of.of, Version: v.Version, Of: of.of,
 				File: of.file, Line: of.line, Known: osv.Subject{Ecosystem: osv.Go, Name: uses.Module,

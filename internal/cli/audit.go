@@ -140,8 +140,8 @@ func (a *app) writeAudit(r audit.Report) {
 	a.annotate(append(notes, r.Warnings...))
 	for _, f := range r.Findings {
 		if f.Ignored != nil {
-			printf(a.sys.Stderr, "ignored: %s %s: %s: %s (until %s)\n", f.Part.Name, f.Part.Version, f.ID,
-				safetext.Line(f.Ignored.Reason), lastDay(f.Ignored))
+			printf(a.sys.Stderr, "ignored: %s %s: %s: %s (until %s)\n", f.Part.Name, f.Part.Version,
+				f.ID, safetext.Line(f.Ignored.Reason), lastDay(f.Ignored))
 		}
 	}
 	for _, n := range r.Notes {
@@ -156,15 +156,8 @@ func (a *app) writeAudit(r audit.Report) {
 	printf(a.sys.Stderr, "audit: %s, %s and %s; %s and %s of databases (%d withdrawn, %d for other "+
 		"systems); %d affected, %s, %d ignored\n", count(r.Parts[audit.Package], "package"),
 		count(r.Parts[audit.Module], "Go module"), count(r.Parts[audit.Crate], "crate"),
-		entryCount(r.Advisories, "advisory", "advisories"), entryCount(r.Entries, "entry", "entries"),
+		countOf(r.Advisories, "advisory", "advisories"), countOf(r.Entries, "entry", "entries"),
 		r.Withdrawn, r.Elsewhere, errs, count(warnings+len(r.Warnings), "warning"), ignored)
-}
-
-func entryCount(n int, one, more string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return strings.TrimSuffix(count(n, more), "s")
 }
 
 func lastDay(i *manifest.Ignore) string { return i.Until.AddDate(0, 0, -1).Format(time.DateOnly) }

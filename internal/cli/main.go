@@ -236,8 +236,7 @@ func newRootCommand(sys *System) *cobra.Command {
 		newVersionCommand(a),
 		newSchemaCommand(),
 		newManCommand(a),
-		newSettingsTopic(),
-		newExitTopic(),
+		newSettingsTopic(), newExitTopic(),
 	)
 	addCompletion(root, a)
 	groupCommands(root)

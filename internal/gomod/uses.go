@@ -43,40 +43,16 @@ func ReadUses(name string, mod, sum []byte) (Uses, error) {
 	if file.Module != nil {
 		u.Module = file.Module.Mod.Path
 	}
-	instead := map[module.Version]module.Version{}
+	c := uses{u: &u, instead: map[module.Version]module.Version{}, at: map[string]int{}}
 	for _, r := range full.Replace {
-		instead[r.Old] = r.New
-	}
-	replace := func(path, version string) (module.Version, bool) {
-		for _, old := range []module.Version{{Path: path, Version: version}, {Path: path}} {
-			if to, ok := instead[old]; ok {
-				return to, true
-			}
-		}
-		return module.Version{Path: path, Version: version}, false
-	}
-	at := map[string]int{} // index in u.Used
-	add := func(path, version string, line int) {
-		to, replaced := replace(path, version)
-		if replaced && to.Version == "" {
-			u.Local = append(u.Local, path)
-			return
-		}
-		if i, twice := at[to.Path]; twice {
-			if semver.Compare(to.Version, u.Used[i].Version) > 0 {
-				u.Used[i].Version = to.Version
-			}
-			return
-		}
-		at[to.Path] = len(u.Used)
-		u.Used = append(u.Used, Used{to.Path, to.Version, line})
+		c.instead[r.Old] = r.New
 	}
 	for _, r := range file.Require {
 		line := 0
 		if r.Syntax != nil {
 			line = r.Syntax.Start.Line
 		}
-		add(r.Mod.Path, r.Mod.Version, line)
+		c.add(r.Mod.Path, r.Mod.Version, line)
 	}
 	if file.Go != nil && semver.Compare("v"+strings.TrimSpace(file.Go.Version), pruned) >= 0 {
 		return u, nil
@@ -87,8 +63,37 @@ func ReadUses(name string, mod, sum []byte) (Uses, error) {
 	}
 	for _, m := range sums {
 		if m.ZipSum != "" {
-			add(m.Path, m.Version, 0)
+			c.add(m.Path, m.Version, 0)
 		}
 	}
 	return u, nil
+}
+
+// uses collects the modules that a build uses.
+type uses struct {
+	u       *Uses
+	instead map[module.Version]module.Version
+	at      map[string]int // indexes in u.Used, by path
+}
+
+// add adds a module, or what replaces it; of two versions of one the newer.
+func (c *uses) add(path, version string, line int) {
+	to := module.Version{Path: path, Version: version}
+	for _, old := range []module.Version{{Path: path}, {Path: path, Version: version}} {
+		if other, ok := c.instead[old]; ok {
+			to = other
+		}
+	}
+	if to.Version == "" {
+		c.u.Local = append(c.u.Local, path)
+		return
+	}
+	if i, twice := c.at[to.Path]; twice {
+		if semver.Compare(to.Version, c.u.Used[i].Version) > 0 {
+			c.u.Used[i].Version = to.Version
+		}
+		return
+	}
+	c.at[to.Path] = len(c.u.Used)
+	c.u.Used = append(c.u.Used, Used{to.Path, to.Version, line})
 }

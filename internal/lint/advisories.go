@@ -187,8 +187,8 @@ func withNames(all []*manifest.Advisory) (first manifest.Problem, n int) {
 	return first, n
 }
 
-// current reports whether what an advisory names has to be in the tree: it is about the release that
-// the tree is, or a later one.
+// current reports whether what an advisory names has to be in the tree: it is about the release
+// that the tree is, or a later one.
 func current(ws *workspace.Workspace, a *manifest.Advisory) bool {
 	return a.Version == manifest.Staging || ws.Release.Version != "" &&
 		rpm.Compare(a.Version, ws.Release.Version) >= 0

@@ -31,14 +31,19 @@ type Spec struct {
 	Sources   []Source
 	// Patterns are file names of sources, with unknown in place of the parts not expanded.
 	Patterns []string
-	// Versions and Epochs are what the main RPM's may be, with unknown in place of what could not be
-	// expanded; VersionLine is where its version is.
-	Versions, Epochs []string
-	VersionLine      int
+	// Version is that of the main RPM.
+	Version SpecVersion
 	// Uncertain means that there may be more RPMs than listed, or other names of them.
 	Uncertain bool
 	// text holds every line except comments and the change log, as written and expanded.
 	text strings.Builder
+}
+
+// SpecVersion is what the version of a spec may be, and where it says so. What could not be expanded
+// has unknown in its place.
+type SpecVersion struct {
+	versions, epochs []string
+	Line             int
 }
 
 // RPM is one RPM that a spec makes.
@@ -327,10 +332,10 @@ func (r *specReader) preamble(text, word string, number int) {
 func (r *specReader) versionOf(key, value string, number int) {
 	switch key {
 	case "version":
-		r.spec.Versions = append(r.spec.Versions, r.macros.expand(value)...)
-		r.spec.VersionLine = number
+		r.spec.Version.versions = append(r.spec.Version.versions, r.macros.expand(value)...)
+		r.spec.Version.Line = number
 	case "epoch":
-		r.spec.Epochs = append(r.spec.Epochs, r.macros.expand(value)...)
+		r.spec.Version.epochs = append(r.spec.Version.epochs, r.macros.expand(value)...)
 	}
 }
 
@@ -397,15 +402,15 @@ func (r *specReader) source(tag, value string, number int) {
 // Version is a version that the main RPM of a spec may have.
 type Version struct{ Epoch, Version string }
 
-// ReadVersions returns the versions that the main RPM may have, and whether these are all.
-func (s *Spec) ReadVersions() (all []Version, whole bool) {
-	epochs := known(s.Epochs)
-	whole = len(epochs) == len(s.Epochs) && len(s.Versions) > 0
-	if len(s.Epochs) == 0 {
+// All returns the versions that the main RPM may have, and whether these are all.
+func (s *SpecVersion) All() (all []Version, whole bool) {
+	epochs := known(s.epochs)
+	whole = len(epochs) == len(s.epochs) && len(s.versions) > 0
+	if len(s.epochs) == 0 {
 		epochs = []string{"0"}
 	}
-	versions := known(s.Versions)
-	whole = whole && len(versions) == len(s.Versions)
+	versions := known(s.versions)
+	whole = whole && len(versions) == len(s.versions)
 	for _, v := range versions {
 		for _, e := range epochs {
 			if one := (Version{e, v}); !slices.Contains(all, one) {

@@ -197,8 +197,8 @@ func (a *Advisory) readUpdate(t *table, now time.Time) {
 	switch {
 	case a.Version == "" || a.Version == dir:
 	case dir == Staging && ValidVersion(a.Version):
-		t.fault("version", "move the file to advisories/"+a.Version, "the version is %s, but the file is "+
-			"in %s", quote(a.Version), Staging)
+		t.fault("version", "move the file to advisories/"+a.Version, "the version is %s, but the file "+
+			"is in %s", quote(a.Version), Staging)
 	default:
 		t.fault("version", "write version = \""+dir+"\", or move the file", "the version %s is not the "+
 			"name of the directory, %s", quote(a.Version), quote(dir))

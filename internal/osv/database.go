@@ -124,7 +124,8 @@ type file struct {
 }
 
 // Read compares a database: a directory with entries as .json files and .zip files of them, at any
-// depth, or one .zip file or other archive. The caller names it; no symbolic link in it is followed.
+// depth, or one .zip file or other archive. The caller names it; no symbolic link in it is
+// followed.
 func (m *Matcher) Read(ctx context.Context, at string) error {
 	before := m.files
 	group, ctx := errgroup.WithContext(ctx)
