@@ -42,6 +42,7 @@ var (
 
 // completedArguments are the arguments by the path of the command.
 var completedArguments = map[string]completed{
+	"audit":          anyNames,
 	"boot":           variantName,
 	"build-kit":      {dirs: []string{kitsDir}},
 	"build-package":  packageNames,

@@ -10,6 +10,7 @@ import (
 
 // examples has the command lines of each command, by its path below the program.
 var examples = map[string][]string{
+	"audit":         {"audit", "audit --osv go.zip --sarif variant/qemu-dev"},
 	"boot":          {"boot qemu-dev", "boot --check --timeout 2m qemu-dev", "boot --watch qemu-dev"},
 	"build-kit":     {"build-kit core-kit", "build-kit --arch aarch64 core-kit"},
 	"build-package": {"build-package bash ncurses", "-C packages/bash build-package"},

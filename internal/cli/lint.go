@@ -124,18 +124,22 @@ func (a *app) lint(ctx context.Context, c build.Config, o lintOptions) error {
 
 // printSARIF writes findings for services, which know files by their paths in the checkout.
 func (a *app) printSARIF(c build.Config, findings []lint.Finding) error {
-	below := ""
-	if top, err := git.Find(c.Root); err == nil {
-		if rel := workspace.Below(top.Top(), c.Root); rel != "" && rel != "." {
-			below = rel + "/"
+	var text bytes.Buffer
+	err := lint.WriteSARIF(&text, findings, inCheckout(c.Root), thisVersion().Version)
+	if err == nil {
+		_, err = a.sys.Stdout.Write(safetext.JSON(text.Bytes()))
+	}
+	return err
+}
+
+// inCheckout returns the directory of a tree in its checkout, with a slash at the end, or "".
+func inCheckout(root string) string {
+	if top, err := git.Find(root); err == nil {
+		if rel := workspace.Below(top.Top(), root); rel != "" && rel != "." {
+			return rel + "/"
 		}
 	}
-	var text bytes.Buffer
-	if err := lint.WriteSARIF(&text, findings, below, thisVersion().Version); err != nil {
-		return err
-	}
-	_, err := a.sys.Stdout.Write(safetext.JSON(text.Bytes()))
-	return err
+	return ""
 }
 
 // mostFixes is how often the tree is looked at again: a mended mistake may have hidden another.

@@ -232,6 +232,7 @@ func commands(a *app) []*cobra.Command {
 		newDevCommand(a),
 		newBumpCommand(a),
 		newOutdatedCommand(a),
+		newAuditCommand(a),
 		newDoctorCommand(a),
 		newGraphCommand(a),
 		newLintCommand(a),

@@ -15,6 +15,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"buildsys/internal/confined"
@@ -55,6 +56,7 @@ const (
 	CheckUnusedNeeds   Check = "unused-needs"     // dependencies are used
 	CheckIgnoredInTree Check = "ignored"          // the tree's own program ignores nothing
 	CheckInvalidInTree Check = "invalid-manifest" // manifests can be read
+	CheckAdvisories    Check = "advisories"       // have their form, and name what is there
 )
 
 // certain are the checks whose errors no build can survive. Those of the others may show only in
@@ -138,6 +140,7 @@ func Tree(ctx context.Context, ws *workspace.Workspace, fallback fs.FS, arches .
 		fallback = nil
 	}
 	var runs, unused [][]Finding
+	var last *linter
 	for _, arch := range arches {
 		base, err := readMacros(ws.FS, fallback, arch)
 		if err != nil {
@@ -154,8 +157,10 @@ func Tree(ctx context.Context, ws *workspace.Workspace, fallback fs.FS, arches .
 			return nil, context.Cause(ctx)
 		}
 		runs, unused = append(runs, l.findings), append(unused, l.unused)
+		last = l
 	}
-	findings := slices.Concat(odd, merge(runs, arches), inAll(unused))
+	advisories := checkAdvisories(ws, last.specs, last.prefix, time.Now())
+	findings := slices.Concat(odd, advisories, merge(runs, arches), inAll(unused))
 	for _, p := range ws.Warnings {
 		p.Warning = false
 		findings = append(findings, Finding{Level: Warning, Check: CheckIgnoredInTree, Problem: p,

@@ -28,6 +28,7 @@ var checkHelp = map[Check]string{
 	CheckUnusedNeeds:   "Dependencies are used.",
 	CheckIgnoredInTree: "A manifest says nothing that the tree's own program ignores.",
 	CheckInvalidInTree: "Manifests can be read.",
+	CheckAdvisories:    "Advisories have their form, and name what the tree makes.",
 }
 
 type sarifLog struct {
@@ -83,8 +84,14 @@ type sarifRegion struct {
 // WriteSARIF writes findings. below is the directory of the tree in its checkout, a slash path that
 // ends with a slash, or empty; version is that of this program.
 func WriteSARIF(w io.Writer, findings []Finding, below, version string) error {
+	return WriteSARIFOf(w, "buildsys lint", checkHelp, findings, below, version)
+}
+
+// WriteSARIFOf is WriteSARIF for the findings of a tool, with a sentence for each of its checks.
+func WriteSARIFOf(w io.Writer, tool string, help map[Check]string, findings []Finding,
+	below, version string) error {
 	var run sarifRun
-	run.Tool.Driver = sarifDriver{Name: "buildsys lint", Version: version, Rules: []sarifRule{}}
+	run.Tool.Driver = sarifDriver{Name: tool, Version: version, Rules: []sarifRule{}}
 	run.Results = []sarifResult{}
 	var checks []Check
 	for _, f := range findings {
@@ -94,7 +101,7 @@ func WriteSARIF(w io.Writer, findings []Finding, below, version string) error {
 	}
 	slices.Sort(checks)
 	for _, c := range checks {
-		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRule{c, sarifText{checkHelp[c]}})
+		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRule{c, sarifText{help[c]}})
 	}
 	for _, f := range findings {
 		run.Results = append(run.Results, sarifResult{Rule: f.Check,

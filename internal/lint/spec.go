@@ -32,12 +32,21 @@ type Spec struct {
 	Sources   []Source
 	// Patterns are file names of sources, with unknown in place of the parts not expanded.
 	Patterns []string
+	// Version is that of the main RPM.
+	Version SpecVersion
 	// Uncertain means that there may be more RPMs than listed, or other names of them.
 	Uncertain bool
 	// TooLarge means that only a part of it was read.
 	TooLarge bool
 	// text holds every line except comments and the change log, as written and expanded.
 	text strings.Builder
+}
+
+// SpecVersion is what the version of a spec may be, and where it says so. What could not be
+// expanded has unknown in its place.
+type SpecVersion struct {
+	versions, epochs []string
+	Line             int
 }
 
 // RPM is one RPM that a spec makes.
@@ -322,6 +331,7 @@ func (r *specReader) preamble(text, word string, number int) {
 	case key == "version", key == "release", key == "epoch":
 		if r.section == "preamble" {
 			r.defineNow(key, value)
+			r.versionOf(key, value, number)
 		}
 	case key == "buildrequires":
 		r.spec.BuildRequires = append(r.spec.BuildRequires,
@@ -344,6 +354,17 @@ func (r *specReader) preamble(text, word string, number int) {
 	case isNumbered(key, "patch"):
 		r.patches.tag(strings.TrimPrefix(key, "patch"))
 		r.source(tag, value, number)
+	}
+}
+
+// versionOf keeps what the version or the epoch may be.
+func (r *specReader) versionOf(key, value string, number int) {
+	switch key {
+	case "version":
+		r.spec.Version.versions = append(r.spec.Version.versions, r.macros.expand(value)...)
+		r.spec.Version.Line = number
+	case "epoch":
+		r.spec.Version.epochs = append(r.spec.Version.epochs, r.macros.expand(value)...)
 	}
 }
 
@@ -412,4 +433,26 @@ func (r *specReader) source(tag, value string, number int) {
 				Conditional: r.ifs > 0 || len(texts) > 1})
 		}
 	}
+}
+
+// Version is a version that the main RPM of a spec may have.
+type Version struct{ Epoch, Version string }
+
+// All returns the versions that the main RPM may have, and whether these are all.
+func (s *SpecVersion) All() (all []Version, whole bool) {
+	epochs := known(s.epochs)
+	whole = len(epochs) == len(s.epochs) && len(s.versions) > 0
+	if len(s.epochs) == 0 {
+		epochs = []string{"0"}
+	}
+	versions := known(s.versions)
+	whole = whole && len(versions) == len(s.versions)
+	for _, v := range versions {
+		for _, e := range epochs {
+			if one := (Version{e, v}); !slices.Contains(all, one) {
+				all = append(all, one)
+			}
+		}
+	}
+	return all, whole
 }
