@@ -45,7 +45,7 @@ func TestSARIF(t *testing.T) {
 			golden.Equal(t, "testdata/two.sarif", b.Bytes())
 		}
 	}
-	if len(all) != 15 {
+	if len(all) != 16 {
 		t.Errorf("%d checks have help", len(all))
 	}
 }

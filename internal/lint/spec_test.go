@@ -140,6 +140,7 @@ func TestParseSpec(t *testing.T) {
 		},
 		BuildBoolean: []Need{{"skiff-x", 15, true}, {"if", 15, true}, {"y", 15, true}},
 		Patterns:     []string{unknown + ".tar"},
+		Version:      SpecVersion{versions: []string{"1.2"}, Line: 10},
 	}
 	for _, text := range []string{"used-file", "foo-with", "config-small"} {
 		if !got.mentions(text) {
