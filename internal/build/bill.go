@@ -204,7 +204,7 @@ func (w *billWriter) inImage(d *sbom.Document, solve plan.Solve, dir string) ([]
 		switch f, ok := match(seen, p); {
 		case ok:
 			all = append(all, f)
-		case isMetadata(p):
+		case madeByImage(p):
 			d.Packages = append(d.Packages, sbom.Package{Name: safetext.Line(p.Name), Version: p.Version,
 				Release: p.Release, Arch: p.Architecture, Publisher: d.Supplier,
 				Summary: "What the image is, for the conditions of other packages"})
@@ -213,6 +213,14 @@ func (w *billWriter) inImage(d *sbom.Document, solve plan.Solve, dir string) ([]
 		}
 	}
 	return all, nil
+}
+
+// madeByImage is isMetadata also for inventories of trees for Twoliter, which leave the prefix of the
+// OS in names.
+func madeByImage(p image.Package) bool {
+	short := p
+	_, short.Name, _ = strings.Cut(p.Name, "-")
+	return isMetadata(p) || isMetadata(short)
 }
 
 // seen returns the RPMs that a build sees, those of the tree before those of kits.
