@@ -207,7 +207,7 @@ func (w *billWriter) inImage(d *sbom.Document, solve plan.Solve, dir string) ([]
 		case madeByImage(p):
 			d.Packages = append(d.Packages, sbom.Package{Name: safetext.Line(p.Name), Version: p.Version,
 				Release: p.Release, Arch: p.Architecture, Publisher: d.Supplier,
-				Summary: "What the image is, for the conditions of other packages"})
+				Summary: "What the image is, for other packages' conditions"})
 		default:
 			return nil, bad("it lists %.200q, and the build saw no such RPM", fileOf(p))
 		}
@@ -215,8 +215,8 @@ func (w *billWriter) inImage(d *sbom.Document, solve plan.Solve, dir string) ([]
 	return all, nil
 }
 
-// madeByImage is isMetadata also for inventories of trees for Twoliter, which leave the prefix of the
-// OS in names.
+// madeByImage is isMetadata also for the inventories of trees for Twoliter, which leave the prefix of
+// the OS in names.
 func madeByImage(p image.Package) bool {
 	short := p
 	_, short.Name, _ = strings.Cut(p.Name, "-")
