@@ -215,8 +215,8 @@ func (w *billWriter) inImage(d *sbom.Document, solve plan.Solve, dir string) ([]
 	return all, nil
 }
 
-// madeByImage is isMetadata also for the inventories of trees for Twoliter, which leave the prefix of
-// the OS in names.
+// madeByImage is isMetadata also for the inventories of trees for Twoliter, which leave the prefix
+// of the OS in names.
 func madeByImage(p image.Package) bool {
 	short := p
 	_, short.Name, _ = strings.Cut(p.Name, "-")
