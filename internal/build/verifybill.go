@@ -16,23 +16,26 @@ import (
 	"buildsys/internal/sbom"
 )
 
-// checkBill compares the bill of materials among the files that the statement names, if there is
-// one, with the packages in the inventory of an image. Nothing is read if the file is not the one
-// that the statement names.
-func (v *Verified) checkBill(dir string, packages []image.Package) provenance.Faults {
+// readBill returns the bill of materials among the files that the statement names; ok is false if
+// there is none. Nothing is read if the file is not the one that the statement names.
+func (v *Verified) readBill(dir string) (d sbom.Document, ok bool, faults provenance.Faults) {
 	want, ok := v.Paper.Image.Subjects[sbom.SPDXName]
-	if !ok || len(packages) == 0 {
-		return nil
+	if !ok {
+		return d, false, nil
 	}
 	text, err := confined.Path{Root: dir, Name: sbom.SPDXName}.Read(maxBill)
 	if err != nil || sha256.Sum256(text) != want {
-		return nil // which is among the faults of files
+		return d, false, nil // which is among the faults of files
 	}
-	d, err := sbom.Read(bytes.NewReader(text))
-	if err != nil {
-		return provenance.Faults{{Kind: provenance.BadSBOM, Name: sbom.SPDXName,
+	if d, err = sbom.Read(bytes.NewReader(text)); err != nil {
+		return d, false, provenance.Faults{{Kind: provenance.BadSBOM, Name: sbom.SPDXName,
 			Reason: "it cannot be read: " + err.Error()}}
 	}
+	return d, true, nil
+}
+
+// checkBill compares a bill of materials with the packages in the inventory of an image.
+func (v *Verified) checkBill(d sbom.Document, packages []image.Package) provenance.Faults {
 	faults := compareBill(d, packages)
 	if len(faults) == 0 {
 		v.good("the bill of materials has the %d packages of the image", len(packages))

@@ -15,6 +15,7 @@ import (
 	"buildsys/internal/errkind"
 	"buildsys/internal/image"
 	"buildsys/internal/provenance"
+	"buildsys/internal/sbom"
 )
 
 // Verified is an image that was held against its papers.
@@ -23,6 +24,9 @@ type Verified struct {
 	Paper *provenance.Paper
 	// Checked are the things that were looked at and found good, for people.
 	Checked []string
+	// Made are the files of the image that its step has made, changed or taken away: their bytes are
+	// in no bill of materials.
+	Made []string
 }
 
 func (v *Verified) good(format string, args ...any) {
@@ -113,40 +117,48 @@ func changedPartitions(ctx context.Context, dir string, p *provenance.Paper,
 }
 
 // checkDisks reads the disks that the statement names, and collects their contradictions: file
-// systems, hash trees, and the root hash that the kernel is given.
-func (v *Verified) checkDisks(ctx context.Context, dir string) (faults provenance.Faults,
-	err error) {
-	verified := 0
+// systems, hash trees, the root hash that the kernel is given, and what the bill of materials says
+// of packages and files.
+func (v *Verified) checkDisks(ctx context.Context, dir string) (provenance.Faults, error) {
+	d, hasBill, faults := v.readBill(dir)
+	verified, billed := 0, false
 	for _, name := range slices.Sorted(maps.Keys(v.Paper.Image.Partitions)) {
 		if _, ok := v.Paper.Image.Subjects[name]; !ok {
 			continue
-		}
-		bad := func(format string, args ...any) {
-			faults = append(faults, provenance.Fault{Kind: provenance.BadContents, Name: name,
-				Reason: fmt.Sprintf(format, args...)})
 		}
 		disk, err := image.Open(ctx, filepath.Join(dir, name), "")
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
 			}
-			bad("it cannot be read: %v", baseError(err))
+			faults = append(faults, provenance.Fault{Kind: provenance.BadContents, Name: name,
+				Reason: "it cannot be read: " + baseError(err).Error()})
 			continue
 		}
 		report, err := image.Inspect(ctx, disk, disk.Size)
+		for _, text := range report.Faults {
+			faults = append(faults, provenance.Fault{Kind: provenance.BadContents, Name: name,
+				Reason: text})
+		}
+		if err == nil && hasBill && len(report.Packages) > 0 {
+			billed = true
+			var more provenance.Faults
+			more, err = v.checkFiles(ctx, name, disk, d)
+			faults = slices.Concat(faults, v.checkBill(d, report.Packages), more)
+		}
 		disk.Close() // it was only read
 		if err != nil {
 			return nil, orCause(ctx, err)
 		}
-		for _, text := range report.Faults {
-			bad("%s", text)
-		}
-		faults = append(faults, v.checkBill(dir, report.Packages)...)
 		for _, root := range report.Roots {
 			if root.Verified && root.CommandLine {
 				verified++
 			}
 		}
+	}
+	if hasBill && !billed {
+		faults = append(faults, provenance.Fault{Kind: provenance.BadSBOM, Name: sbom.SPDXName,
+			Reason: "no disk says which packages it has"})
 	}
 	if len(faults) == 0 && verified > 0 {
 		v.good("%d root file system(s) match their hash trees, and those the command line of the kernel",

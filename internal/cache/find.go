@@ -104,3 +104,17 @@ func Arg(transcript, name string) string {
 
 // ActionOf returns the ID of the action that a transcript is of.
 func ActionOf(transcript string) ActionID { return ActionID(sha256.Sum256([]byte(transcript))) }
+
+// FileSum returns the hash of a file that the step of a transcript sees, in hex digits, or "".
+func FileSum(transcript, context, name string) string {
+	for line := range strings.Lines(transcript) {
+		if !strings.HasPrefix(line, "file ") {
+			continue
+		}
+		words, err := parseLine(strings.TrimSuffix(line, "\n"))
+		if err == nil && len(words) == 5 && words[1] == context && words[2] == name {
+			return words[4]
+		}
+	}
+	return ""
+}

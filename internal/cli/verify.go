@@ -18,10 +18,10 @@ import (
 
 const verifyHelp = `Checks an image, of anybody, against the statement beside it (*.intoto.jsonl): who
 has signed it, that all files have the bytes that it says and none is missing or
-added, that the statements of its steps are those that it was made from, that
-the bills of materials say what is in the image, and that the root file system
-matches its hash tree. What is wrong is named, by file, partition, step or
-package.
+added, that the statements of its steps are those that it was made from, that the
+bill of materials has the packages of the image and each of its files, and that
+the root file system matches its hash tree. What is wrong is named, by file,
+partition, step or package.
 
 IMAGE is a directory with an image and its papers, a file in it, or a variant,
 whose newest image it is then. With --key the statement has to be signed with
@@ -32,8 +32,9 @@ clone of its own, with a store of its own and past every cache, and all outputs
 are compared. The commit has to be in the repository around the tree, and the
 engine has to have the SDK image.
 
-With --json it prints {"format": 1, "kind": "verified", ...} with what was checked
-and what is wrong.
+With --json it prints {"format": 1, "kind": "verified", ...} with what was checked,
+what is wrong, and "made", the files that no package has as they are: those that
+the step of the image makes, changes or takes away (docs/verify.md).
 
 The exit status says what is wrong, the first of these if there are several:
   10  signature: it is not of the key, or there is none
@@ -127,7 +128,11 @@ func (a *app) printVerified(v build.Verified, faults provenance.Faults, err erro
 	if checked == nil {
 		checked = []string{}
 	}
-	doc := map[string]any{"directory": v.Dir, "checked": checked, "faults": list}
+	made := v.Made
+	if made == nil {
+		made = []string{}
+	}
+	doc := map[string]any{"directory": v.Dir, "checked": checked, "faults": list, "made": made}
 	if v.Paper != nil {
 		c := v.Paper.Image
 		doc["statement"], doc["key"] = v.Paper.Name, v.Paper.KeyID

@@ -71,6 +71,7 @@ func TestVerify(t *testing.T) {
 	r := buildsys(t, root, nil, "verify", "--key", public, "--rebuild", "--arch", "x86_64", at)
 	r.must(t, 0)
 	for _, want := range []string{"good: the statement is signed", "good: the bill of materials has",
+		" files of the image have the bytes that the bill of materials says",
 		"good: 1 root file system", "good: made again from commit"} {
 		if !strings.Contains(r.stdout, want) {
 			t.Errorf("no %q in\n%s%s", want, r.stdout, r.stderr)
