@@ -4,12 +4,14 @@
 package build
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -56,12 +58,30 @@ func (a Audit) check() error {
 		return errkind.Usagef("%s is the ecosystem of modules or crates, not of the packages of a tree",
 			a.Ecosystem)
 	}
+	if _, ok := goVersion(a.Go); !ok && a.Go != "" {
+		return errkind.Usagef("--go: %q is no version of Go, such as 1.22.7", a.Go)
+	}
 	for _, at := range a.Databases {
 		if scheme, _, ok := strings.Cut(at, "://"); ok && scheme != "https" {
 			return errkind.Usagef("database %s: use https, a directory or a file", at)
 		}
 	}
 	return nil
+}
+
+var goRelease = regexp.MustCompile(`^(?:go)?([0-9]+\.[0-9]+)(\.[0-9]+)?(?:(beta|rc)([0-9]+))?$`)
+
+// goVersion returns a version of Go as databases have it: "1.22.0-rc.1" for go1.22rc1.
+func goVersion(text string) (version string, ok bool) {
+	m := goRelease.FindStringSubmatch(text)
+	if m == nil {
+		return "", false
+	}
+	version = m[1] + cmp.Or(m[2], ".0")
+	if m[3] != "" {
+		version += "-" + m[3] + "." + m[4]
+	}
+	return version, true
 }
 
 // Audit compares a tree with its advisories and with databases.
@@ -155,10 +175,10 @@ func (g *gathering) add(p audit.Part) {
 
 // databases compares the parts with the databases.
 func (g *gathering) databases(ctx context.Context) error {
-	if g.want.Go != "" {
+	if version, ok := goVersion(g.want.Go); ok {
 		for _, name := range []string{osv.Stdlib, osv.Toolchain} {
-			g.add(audit.Part{Kind: audit.Module, Name: name, Version: g.want.Go, Of: "the SDK",
-				File: "the SDK's Go", Known: osv.Subject{Ecosystem: osv.Go, Name: name, Version: g.want.Go}})
+			g.add(audit.Part{Kind: audit.Module, Name: name, Version: version, Of: "the SDK",
+				File: "the SDK's Go", Known: osv.Subject{Ecosystem: osv.Go, Name: name, Version: version}})
 		}
 	}
 	named := map[string]bool{}

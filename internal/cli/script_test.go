@@ -4,7 +4,9 @@ package cli
 
 import (
 	"archive/tar"
+	"archive/zip"
 	"context"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -64,6 +66,8 @@ func TestStories(t *testing.T) {
 			"unroot": unroot,
 			"kit":    makeKit,
 			"serve":  serve,
+			"secure": serveSecurely,
+			"zip":    makeZip,
 			"debian": makeDebian,
 		},
 	})
@@ -122,6 +126,41 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 		text := strings.ReplaceAll(ts.ReadFile(file), "http://WEB", server.URL)
 		ts.Check(os.WriteFile(ts.MkAbs(file), []byte(text), 0o644))
 	}
+}
+
+// secure DIR serves the files of DIR over TLS at $SECURE, by a certificate that SSL_CERT_FILE has.
+// Below /plain/ it leads to a server without.
+func serveSecurely(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: secure DIR")
+	}
+	files := http.FileServer(http.Dir(ts.MkAbs(args[0])))
+	plain := httptest.NewServer(files)
+	ts.Defer(plain.Close)
+	mux := http.NewServeMux()
+	mux.Handle("/", files)
+	mux.HandleFunc("/plain/", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, plain.URL+strings.TrimPrefix(r.URL.Path, "/plain"), http.StatusFound)
+	})
+	server := httptest.NewTLSServer(mux)
+	ts.Defer(server.Close)
+	ts.Setenv("SECURE", server.URL)
+	ts.Setenv("SSL_CERT_FILE", ts.MkAbs("authority.pem"))
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	ts.Check(os.WriteFile(ts.MkAbs("authority.pem"), text, 0o644))
+}
+
+// zip FILE DIR packs DIR.
+func makeZip(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: zip FILE DIR")
+	}
+	f, err := os.Create(ts.MkAbs(args[0]))
+	ts.Check(err)
+	defer f.Close()
+	w := zip.NewWriter(f)
+	ts.Check(w.AddFS(os.DirFS(ts.MkAbs(args[1]))))
+	ts.Check(w.Close())
 }
 
 // makeKit DIR NAME VERSION LABEL makes a kit of vendor acme with one RPM in the OCI layout

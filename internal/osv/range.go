@@ -74,14 +74,23 @@ type verdict struct {
 	fixed    []string // versions that have the fault no longer
 }
 
+// is reports whether a version in a list is the subject's. In an ecosystem of RPMs the list may
+// leave out an epoch of 0 and name a release.
+func (s Subject) is(listed string) bool {
+	switch s.Ecosystem {
+	case Git:
+		return listed == s.Version
+	case Go, Crates:
+		return strings.TrimPrefix(listed, "v") == strings.TrimPrefix(s.Version, "v")
+	}
+	n, err := byRPM(listed, s.Version)
+	return listed == s.Version || n == 0 && err == nil
+}
+
 // judge says whether a version has the fault. It does if any list or range says so; an error means
 // that none says so, and that not all could be compared.
 func (a *Affected) judge(s Subject) (v verdict, err error) {
-	same := func(listed string) bool {
-		return listed == s.Version || s.Ecosystem != Git &&
-			strings.TrimPrefix(listed, "v") == strings.TrimPrefix(s.Version, "v")
-	}
-	v.affected = slices.ContainsFunc(a.Versions, same)
+	v.affected = slices.ContainsFunc(a.Versions, s.is)
 	compared := len(a.Versions) > 0
 	var errs []error
 	for _, r := range a.Ranges {
@@ -119,9 +128,9 @@ func (a *Affected) judge(s Subject) (v verdict, err error) {
 
 // point is an event with its version.
 type point struct {
-	at    string
-	kind  int // introduced, fixed and so on
-	first bool
+	at          string
+	kind        int  // introduced, fixed and so on
+	first, last bool // before and after all versions
 }
 
 const (
@@ -138,13 +147,13 @@ func (r *Range) points() (all []point, err error) {
 		case e == nil:
 			return nil, errEvent
 		case e.Introduced != "":
-			all = append(all, point{e.Introduced, introduced, e.Introduced == "0"})
+			all = append(all, point{at: e.Introduced, kind: introduced, first: e.Introduced == "0"})
 		case e.Fixed != "":
 			all = append(all, point{at: e.Fixed, kind: fixed})
 		case e.LastAffected != "":
 			all = append(all, point{at: e.LastAffected, kind: lastAffected})
 		case e.Limit != "":
-			all = append(all, point{at: e.Limit, kind: limit})
+			all = append(all, point{at: e.Limit, kind: limit, last: e.Limit == "*"})
 		default:
 			return nil, errEvent
 		}
@@ -159,8 +168,11 @@ func (r *Range) has(version string, by order) (in bool, fixes []string, err erro
 		return false, nil, err
 	}
 	against := func(p point) int { // how the version is, compared with the event's
-		if p.first {
+		switch {
+		case p.first:
 			return 1
+		case p.last:
+			return -1
 		}
 		n, e := by(version, p.at)
 		if e != nil && err == nil {
@@ -169,10 +181,10 @@ func (r *Range) has(version string, by order) (in bool, fixes []string, err erro
 		return n
 	}
 	slices.SortStableFunc(points, func(a, b point) int {
-		if a.first != b.first {
-			if a.first {
-				return -1
-			}
+		switch {
+		case a.first != b.first && a.first, a.last != b.last && b.last:
+			return -1
+		case a.first != b.first, a.last != b.last:
 			return 1
 		}
 		n, _ := by(a.at, b.at) // what is none is found below
@@ -190,7 +202,7 @@ func (r *Range) has(version string, by order) (in bool, fixes []string, err erro
 		case lastAffected:
 			in = in && n <= 0
 		case limit:
-			limited, below = true, below || p.at == "*" || n < 0
+			limited, below = true, below || n < 0
 		}
 	}
 	if limited {
