@@ -49,6 +49,24 @@ func (s *Session) checkRelease(ctx context.Context, want Request) error {
 	return err
 }
 
+// checkBilled refuses the release of an image without a bill of materials, before it is built.
+func checkBilled(p plan.Plan) error {
+	for _, step := range p.Steps {
+		if step.Kind != plan.Variant && step.Kind != plan.Repack {
+			continue
+		}
+		switch {
+		case step.Bill == nil && step.Kind == plan.Repack:
+			return errkind.Usagef("a release has a bill of materials, and the image to repack has none " +
+				"beside it: build the variant anew")
+		case step.Bill == nil:
+			return errkind.Usagef("a release has a bill of materials, and none can be made of the image " +
+				"of a tree's own Dockerfile")
+		}
+	}
+	return nil
+}
+
 // licencesFile is the tree's file with the licences that its releases may have.
 const licencesFile = "licences.toml"
 

@@ -67,6 +67,9 @@ func (s *Session) Prepare(ctx context.Context, want Request) (Prepared, error) {
 	if err == nil {
 		err = s.checkRecipe(p)
 	}
+	if err == nil && s.c.Remote.Release {
+		err = checkBilled(p)
+	}
 	if s.apart() {
 		for i := range p.Steps {
 			p.Steps[i].Solve.Fresh = true

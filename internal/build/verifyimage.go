@@ -33,6 +33,12 @@ func (v *Verified) good(format string, args ...any) {
 	v.Checked = append(v.Checked, fmt.Sprintf(format, args...))
 }
 
+// Billed reports whether the statement names a bill of materials that is compared with the image.
+func (v *Verified) Billed() bool {
+	_, ok := v.Paper.Image.Subjects[sbom.SPDXName]
+	return ok
+}
+
 // VerifyImage checks an image and its papers in a directory: the signatures by a key, if it is not
 // nil; the statements; the bytes of all files; and the disks, by what they say themselves. file is
 // one of the files, or "". The error is a provenance.Faults with all that is wrong.

@@ -102,6 +102,9 @@ func (a *app) verify(ctx context.Context, args []string, o verifyOptions) error 
 				len(v.Paper.Steps)))
 		}
 	}
+	if v.Paper != nil && v.Paper.Image.Step != "" && !v.Billed() {
+		a.warn("the image has no bill of materials: what is in it is not compared with anything")
+	}
 	faults, known := err.(provenance.Faults)
 	if err != nil && !known {
 		return err
