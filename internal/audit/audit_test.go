@@ -54,14 +54,17 @@ func TestIgnore(t *testing.T) {
 		ignored int
 		warning string
 	}{
-		"by id":          {one: ignore("GO-1", ""), now: day.Add(-time.Second), ignored: 1},
-		"by alias":       {one: ignore("CVE-1", ""), now: day.AddDate(-1, 0, 0), ignored: 1},
-		"of package":     {one: ignore("CVE-1", "runc"), now: day.Add(-time.Hour), ignored: 1},
-		"of module":      {one: ignore("CVE-1", "p"), now: day.Add(-time.Hour), ignored: 1},
-		"over":           {one: ignore("CVE-1", ""), now: day, warning: "CVE-1 is ignored no longer: until was 2026-05-31"},
-		"over, of none":  {one: ignore("CVE-9", ""), now: day, warning: "CVE-9 is ignored no longer"},
-		"of nothing":     {one: ignore("CVE-9", ""), now: day.Add(-time.Hour), warning: "CVE-9 is ignored, but nothing has it"},
-		"of another":     {one: ignore("CVE-1", "q"), now: day.Add(-time.Hour), warning: "CVE-1 is ignored, but nothing"},
+		"by id":      {one: ignore("GO-1", ""), now: day.Add(-time.Second), ignored: 1},
+		"by alias":   {one: ignore("CVE-1", ""), now: day.AddDate(-1, 0, 0), ignored: 1},
+		"of package": {one: ignore("CVE-1", "runc"), now: day.Add(-time.Hour), ignored: 1},
+		"of module":  {one: ignore("CVE-1", "p"), now: day.Add(-time.Hour), ignored: 1},
+		"over": {one: ignore("CVE-1", ""), now: day,
+			warning: "CVE-1 is ignored no longer: until was 2026-05-31"},
+		"over, of none": {one: ignore("CVE-9", ""), now: day, warning: "CVE-9 is ignored no longer"},
+		"of nothing": {one: ignore("CVE-9", ""), now: day.Add(-time.Hour),
+			warning: "CVE-9 is ignored, but nothing has it"},
+		"of another": {one: ignore("CVE-1", "q"), now: day.Add(-time.Hour),
+			warning: "CVE-1 is ignored, but nothing"},
 		"not looked for": {one: ignore("CVE-9", ""), now: day.Add(-time.Hour), partly: true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -16,7 +16,6 @@ import (
 
 	"buildsys/internal/contents"
 	"buildsys/internal/image"
-	"buildsys/internal/uefi"
 )
 
 // madeImage is what decides which files the step of an image makes.
@@ -153,17 +152,14 @@ func (m madeImage) hasKernel(u contents.Unlike) error {
 	if err != nil {
 		return err
 	}
-	program, err := uefi.ParseProgram(raw)
+	kernel, err := image.UnifiedKernel(raw)
 	if err != nil {
 		return err
 	}
-	for _, s := range program.Sections() {
-		if sum := sha256.Sum256(s.Data); s.Name == ".linux" &&
-			hex.EncodeToString(sum[:]) != m.bill["/boot/vmlinuz"] {
-			return errors.New("the kernel in it is not the /boot/vmlinuz of the bill of materials")
-		}
+	if sum := sha256.Sum256(kernel); hex.EncodeToString(sum[:]) != m.bill["/boot/vmlinuz"] {
+		return errors.New("the kernel in it is not the /boot/vmlinuz of the bill of materials")
 	}
-	return nil // readers of images see that there is one
+	return nil
 }
 
 const (

@@ -56,6 +56,20 @@ func sectionsOf(raw []byte) []ProgramSection {
 	return all
 }
 
+// UnifiedKernel returns the kernel in a unified kernel image.
+func UnifiedKernel(raw []byte) ([]byte, error) {
+	program, err := uefi.ParseProgram(raw)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range program.Sections() {
+		if s.Name == kernelSection {
+			return s.Data, nil
+		}
+	}
+	return nil, fmt.Errorf("it has no section %s: it is no unified kernel image", kernelSection)
+}
+
 // readUKI reads the program that firmware starts, which must be a unified kernel image.
 func readUKI(esp section) (Boot, []error) {
 	b := Boot{Partition: esp.name, Entries: []BootEntry{}, KernelSignedBy: []string{}}
