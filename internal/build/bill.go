@@ -419,8 +419,12 @@ func (w *billWriter) beside(f plan.File) (sbom.File, error) {
 			return sbom.File{}, w.fault("read "+f.Name, err)
 		}
 		defer file.Close()
-		in := io.LimitReader(ctxio.NewReader(w.ctx, file), maxBeside)
-		if _, err := io.Copy(io.MultiWriter(one, two), in); err != nil {
+		in := io.LimitReader(ctxio.NewReader(w.ctx, file), maxBeside+1)
+		n, err := io.Copy(io.MultiWriter(one, two), in)
+		if err == nil && n > maxBeside {
+			err = fmt.Errorf("it has more than %d MiB", maxBeside>>20)
+		}
+		if err != nil {
 			return sbom.File{}, w.fault("read "+f.Name, err)
 		}
 	}
