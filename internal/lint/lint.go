@@ -159,7 +159,11 @@ func Tree(ctx context.Context, ws *workspace.Workspace, fallback fs.FS, arches .
 		runs, unused = append(runs, l.findings), append(unused, l.unused)
 		last = l
 	}
-	advisories := checkAdvisories(ws, last.specs, last.prefix, time.Now())
+	last.work.left = maxTreeWork / 4
+	advisories := last.checkAdvisories(time.Now())
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	findings := slices.Concat(odd, advisories, merge(runs, arches), inAll(unused))
 	for _, p := range ws.Warnings {
 		p.Warning = false
