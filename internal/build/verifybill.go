@@ -21,7 +21,13 @@ import (
 // that the statement names.
 func (v *Verified) checkBill(dir string, packages []image.Package) provenance.Faults {
 	want, ok := v.Paper.Image.Subjects[sbom.SPDXName]
-	if !ok || len(packages) == 0 {
+	if !ok {
+		v.missed("the statement names no bill of materials (%s)", sbom.SPDXName)
+		return nil
+	}
+	if len(packages) == 0 {
+		v.missed("the disks whose partitions are stated do not say which packages they have: the bill " +
+			"of materials is compared with none")
 		return nil
 	}
 	text, err := confined.Path{Root: dir, Name: sbom.SPDXName}.Read(maxBill)

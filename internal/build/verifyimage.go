@@ -21,12 +21,28 @@ import (
 type Verified struct {
 	Dir   string
 	Paper *provenance.Paper
-	// Checked are the things that were looked at and found good, for people.
-	Checked []string
+	// Checked are the things that were looked at and found good, for people, and Missed those that
+	// could not be looked at, because the statement or the image does not say what they should be.
+	Checked, Missed []string
 }
 
 func (v *Verified) good(format string, args ...any) {
 	v.Checked = append(v.Checked, fmt.Sprintf(format, args...))
+}
+
+func (v *Verified) missed(format string, args ...any) {
+	v.Missed = append(v.Missed, fmt.Sprintf(format, args...))
+}
+
+// Of refuses an image of another variant or architecture than the one that was asked for: the
+// statement of any image that was signed with the same key is a good one.
+func (v *Verified) Of(variant, arch string) error {
+	if c := v.Paper.Image; c.Variant != variant || c.Arch != arch {
+		return provenance.Faults{{Kind: provenance.BadStatement, Name: v.Paper.Name,
+			Reason: fmt.Sprintf("it is about %.200q for %.40q, and %s for %s was asked for", c.Variant,
+				c.Arch, variant, arch)}}
+	}
+	return nil
 }
 
 // VerifyImage checks an image and its papers in a directory: the signatures by a key, if it is not
@@ -43,7 +59,10 @@ func VerifyImage(ctx context.Context, dir, file string, by dsse.Verifier) (v Ver
 		return v, errkind.BadEnvironment(err)
 	}
 	paper, faults := provenance.Read(ctx, name, text, by)
-	if v.Paper = paper; len(faults) > 0 {
+	if v.Paper = paper; ctx.Err() != nil {
+		return v, context.Cause(ctx)
+	}
+	if len(faults) > 0 {
 		return v, faults
 	}
 	if file != "" && file != name {
@@ -117,6 +136,7 @@ func changedPartitions(ctx context.Context, dir string, p *provenance.Paper,
 func (v *Verified) checkDisks(ctx context.Context, dir string) (faults provenance.Faults,
 	err error) {
 	verified := 0
+	var packages []image.Package
 	for _, name := range slices.Sorted(maps.Keys(v.Paper.Image.Partitions)) {
 		if _, ok := v.Paper.Image.Subjects[name]; !ok {
 			continue
@@ -141,12 +161,16 @@ func (v *Verified) checkDisks(ctx context.Context, dir string) (faults provenanc
 		for _, text := range report.Faults {
 			bad("%s", text)
 		}
-		faults = append(faults, v.checkBill(dir, report.Packages)...)
+		packages = append(packages, report.Packages...)
 		for _, root := range report.Roots {
 			if root.Verified && root.CommandLine {
 				verified++
 			}
 		}
+	}
+	faults = append(faults, v.checkBill(dir, packages)...)
+	if verified == 0 {
+		v.missed("no root file system with a hash tree is in a disk whose partitions the statement names")
 	}
 	if len(faults) == 0 && verified > 0 {
 		v.good("%d root file system(s) match their hash trees, and those the command line of the kernel",

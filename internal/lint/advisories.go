@@ -113,7 +113,8 @@ func advisoryFiles(tree fs.FS) (files []string, problems manifest.Problems) {
 }
 
 // Made are the names under which advisories know what a tree makes: packages, and RPMs with and
-// without the prefix, each with the packages: one that takes the name of another's RPM hides nothing.
+// without the prefix, each with the packages: one that takes the name of another's RPM hides
+// nothing.
 func Made(specs map[string]*Spec, prefix string) map[string][]string {
 	made := map[string][]string{}
 	for _, name := range slices.Sorted(maps.Keys(specs)) {
@@ -132,6 +133,7 @@ func Made(specs map[string]*Spec, prefix string) map[string][]string {
 // nothing in it has. Those of releases before are about what that release had.
 func (l *linter) checkAdvisories(now time.Time) []Finding {
 	ws := l.ws
+	l.work.left = maxTreeWork / 4 // whatever the specs have left of theirs
 	all, problems := Advisories(l.work.ctx, ws, now)
 	made := Made(l.specs, l.prefix)
 	names := slices.Sorted(maps.Keys(made))

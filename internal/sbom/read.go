@@ -338,7 +338,8 @@ func (p spdxPackage) module() (Module, bool) {
 
 func (r *reader) file(f spdxFile) (File, error) {
 	path, ok := strings.CutPrefix(f.Name, ".")
-	if !ok || !strings.HasPrefix(path, "/") || strings.ContainsRune(path, 0) || len(path) > maxName {
+	if !ok || !strings.HasPrefix(path, "/") || strings.ContainsRune(path, 0) ||
+		len(path) > maxName {
 		return File{}, errors.New("it has no name")
 	}
 	one := File{Path: path}
@@ -403,5 +404,6 @@ func organizationOf(supplier string) string {
 }
 
 func bad(text string) bool {
-	return len(text) > maxName || strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c == 0x7f })
+	return len(text) > maxName ||
+		strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c == 0x7f })
 }
