@@ -28,12 +28,13 @@ func (r *Report) AddAdvisories(t Tree, all []*manifest.Advisory) {
 	made := lint.Made(t.Specs, t.Prefix)
 	for _, a := range all {
 		for _, p := range a.Products {
-			name := made[p.Package]
-			switch {
-			case name == "":
+			if made[p.Package] == nil {
 				r.Note("an advisory is about a package that the tree does not have", p.Package)
-			case t.Wanted(name):
-				r.product(t, a, p, name)
+			}
+			for _, name := range made[p.Package] {
+				if t.Wanted(name) {
+					r.product(t, a, p, name)
+				}
 			}
 		}
 	}

@@ -87,6 +87,17 @@ type Report struct {
 	Entries    int // of databases
 	Withdrawn  int
 	Elsewhere  int // entries about other systems
+
+	named map[name]int // findings of databases
+}
+
+// name is one that a fault of a part has.
+type name struct {
+	kind, part, version, file, fault string
+}
+
+func (f Finding) name(fault string) name {
+	return name{f.Part.Kind, f.Part.Name, f.Part.Version, f.Part.File, fault}
 }
 
 // Count returns how many findings are errors, are warnings, and are ignored.
@@ -118,48 +129,56 @@ func (r *Report) AddDatabases(result osv.Result, parts []Part) {
 	}
 }
 
-// add adds a finding, or to one about the same fault of the same part its names.
+// add adds a finding, or to one of databases about the same fault of the same part its names.
 func (r *Report) add(f Finding) {
-	for i := len(r.Findings) - 1; i >= 0; i-- {
-		old := &r.Findings[i]
-		if !old.Part.same(f.Part) {
-			if old.Part.Known != f.Part.Known && old.Advisory == "" {
-				break // hits are sorted by part
-			}
-			continue
-		}
-		if old.Advisory != "" || !slices.ContainsFunc(f.Names(), func(name string) bool {
-			return slices.Contains(old.Names(), name)
-		}) {
-			continue
-		}
-		for _, name := range f.Names() {
-			if !slices.Contains(old.Names(), name) {
-				old.Aliases = append(old.Aliases, name)
-			}
-		}
-		old.Severity, old.Summary = cmp.Or(old.Severity, f.Severity), cmp.Or(old.Summary, f.Summary)
-		if f.Level == lint.Error {
-			old.Level = f.Level
-		}
+	if f.Advisory != "" {
+		r.Findings = append(r.Findings, f)
 		return
 	}
-	r.Findings = append(r.Findings, f)
-}
-
-func (p Part) same(q Part) bool {
-	return p.Kind == q.Kind && p.Name == q.Name && p.Version == q.Version && p.File == q.File
+	if r.named == nil {
+		r.named = map[name]int{}
+	}
+	at, known := 0, false
+	for _, fault := range f.Names() {
+		if at, known = r.named[f.name(fault)]; known {
+			break
+		}
+	}
+	if !known {
+		at = len(r.Findings)
+		r.Findings = append(r.Findings, f)
+	}
+	old := &r.Findings[at]
+	for _, fault := range f.Names() {
+		if _, taken := r.named[f.name(fault)]; taken {
+			continue
+		}
+		r.named[f.name(fault)] = at
+		if known {
+			old.Aliases = append(old.Aliases, fault)
+		}
+	}
+	old.Severity, old.Summary = cmp.Or(old.Severity, f.Severity), cmp.Or(old.Summary, f.Summary)
+	if f.Level == lint.Error {
+		old.Level = f.Level
+	}
 }
 
 // Ignore takes out what a tree's audit.toml says. file is its name; whole says that everything of
 // the tree was looked at, so that what matches nothing has no use.
 func (r *Report) Ignore(file string, all []manifest.Ignore, whole bool, now time.Time) {
+	called := map[string][]int{} // findings by the names of their faults
+	for i, f := range r.Findings {
+		for _, fault := range f.Names() {
+			called[fault] = append(called[fault], i)
+		}
+	}
 	for n := range all {
 		one := &all[n]
 		used := false
-		for i := range r.Findings {
+		for _, i := range called[one.ID] {
 			f := &r.Findings[i]
-			if !slices.Contains(f.Names(), one.ID) || one.Package != "" && one.Package != f.Part.Of &&
+			if one.Package != "" && one.Package != f.Part.Of &&
 				one.Package != f.Part.Name {
 				continue
 			}

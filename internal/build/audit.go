@@ -9,7 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -110,18 +112,18 @@ func (s *Session) Audit(ctx context.Context, want Audit) (audit.Report, error) {
 			g.pkg(ctx, name)
 		}
 	}
-	if err := g.sources(wanted, whole); err != nil {
-		return r, err
+	if err := g.sources(ctx, wanted, whole); err != nil {
+		return r, orCause(ctx, err)
 	}
-	if ctx.Err() != nil {
-		return r, context.Cause(ctx)
+	if len(g.parts) > maxParts {
+		return r, errkind.Usagef("the tree names more than %d modules and crates", maxParts)
 	}
 	if ws.Project != nil && len(ws.Project.Kits) > 0 {
 		for _, k := range ws.Project.Kits {
 			r.Note("packages of other trees' kits are looked at in those trees", k.Name+" "+k.Version)
 		}
 	}
-	advisories, problems := lint.Advisories(ws, want.Now)
+	advisories, problems := lint.Advisories(ctx, ws, want.Now)
 	r.AddAdvisories(audit.Tree{Specs: specs, Prefix: prefix, Wanted: wanted,
 		File: func(name string) string { return specName(ws, name) }}, advisories)
 	for _, p := range problems {
@@ -131,6 +133,9 @@ func (s *Session) Audit(ctx context.Context, want Audit) (audit.Report, error) {
 	}
 	if err := g.databases(ctx); err != nil {
 		return r, err
+	}
+	if ctx.Err() != nil {
+		return r, context.Cause(ctx)
 	}
 	r.Ignore(IgnoreFile, ignores, whole && len(want.Databases) > 0, want.Now)
 	r.Sort()
@@ -162,12 +167,15 @@ type gathering struct {
 	seen   map[audit.Part]bool
 }
 
+// maxParts bounds what a tree names. One file may have 20,000 crates.
+const maxParts = 500_000
+
 // add adds a part, as a database knows it.
 func (g *gathering) add(p audit.Part) {
 	if g.seen == nil {
 		g.seen = map[audit.Part]bool{}
 	}
-	if !g.seen[p] {
+	if !g.seen[p] && len(g.parts) <= maxParts {
 		g.seen[p] = true
 		g.parts = append(g.parts, p)
 	}
@@ -257,19 +265,20 @@ func (g *gathering) pkg(ctx context.Context, name string) {
 			g.add(part)
 		}
 	}
-	compared := g.want.Ecosystem != ""
+	compared := true
 	for _, f := range g.ws.Packages[name].ExternalFiles {
 		if repo, tag := taggedSource(f.URL); tag != "" {
-			compared = true
 			g.upstream(name, f, repo, tag)
+		} else {
+			compared = compared && signature(f.URL)
 		}
 		if f.Bundles() {
 			g.archive(ctx, name, f)
 		}
 	}
-	if !compared && len(g.ws.Packages[name].ExternalFiles) > 0 && len(g.want.Databases) > 0 {
-		g.report.Note("the sources of a package are no tags of a repository, by which databases know "+
-			"them", name)
+	if !compared && g.want.Ecosystem == "" && len(g.want.Databases) > 0 {
+		g.report.Note("sources of a package are no tags of a repository, by which databases know them",
+			name)
 	}
 }
 
@@ -308,25 +317,48 @@ func (g *gathering) upstream(name string, f manifest.ExternalFile, repo, tag str
 	}
 }
 
-// taggedSource returns the repository and the tag that a URL of a forge is a source of, or "".
-func taggedSource(url string) (repo, tag string) {
-	rest, ok := strings.CutPrefix(url, "https://github.com/")
-	parts := strings.Split(rest, "/")
-	if !ok || len(parts) < 4 {
+// signature reports whether a source has no code, but what vouches for one that has.
+func signature(address string) bool {
+	return strings.HasSuffix(address, ".asc") || strings.HasSuffix(address, ".sig") ||
+		strings.HasSuffix(address, ".sign")
+}
+
+// commit matches what may be the ID of a commit, which databases do not list. What has digits alone
+// is a date.
+var commit = regexp.MustCompile(`^[0-9]{0,63}[a-f][0-9a-f]{0,63}$`)
+
+// taggedSource returns the repository and the tag that a URL of a forge is a source of, or "". One
+// source has many addresses: what a server takes for the same is the same here.
+func taggedSource(address string) (repo, tag string) {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" {
 		return "", ""
 	}
-	repo, parts = "github.com/"+parts[0]+"/"+strings.TrimSuffix(parts[1], ".git"), parts[2:]
-	switch {
-	case parts[0] == "releases" && len(parts) > 3 && parts[1] == "download":
-		return repo, parts[2]
-	case parts[0] != "archive":
+	parts := strings.Split(strings.Trim(path.Clean(u.Path), "/"), "/")
+	if len(parts) < 4 {
 		return "", ""
-	case len(parts) > 3 && parts[1] == "refs" && parts[2] == "tags":
+	}
+	repo = "github.com/" + parts[0] + "/" + strings.TrimSuffix(parts[1], ".git")
+	kind, parts := parts[2], parts[3:]
+	switch host := strings.TrimPrefix(strings.ToLower(u.Hostname()), "www."); {
+	case host == "github.com" && kind == "releases" && len(parts) > 2 && parts[0] == "download":
+		return repo, parts[1]
+	case host == "github.com" && kind != "releases", host == "codeload.github.com":
+	default:
+		return "", ""
+	}
+	if parts[0] == "refs" && (len(parts) < 3 || parts[1] != "tags") {
+		return "", ""
+	}
+	if parts[0] == "refs" {
 		parts = parts[2:]
 	}
-	tag = parts[1]
+	tag = parts[0]
 	for _, end := range []string{".tar.gz", ".tar.xz", ".tar.bz2", ".zip", ".tgz"} {
 		tag = strings.TrimSuffix(tag, end)
+	}
+	if len(tag) >= 7 && commit.MatchString(tag) {
+		return "", ""
 	}
 	return repo, tag
 }

@@ -3,6 +3,7 @@
 package build
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -17,6 +18,7 @@ import (
 	"buildsys/internal/gomod"
 	"buildsys/internal/manifest"
 	"buildsys/internal/osv"
+	"buildsys/internal/plan"
 	"buildsys/internal/safetext"
 )
 
@@ -124,7 +126,7 @@ func crateLines(text string) map[string]int {
 }
 
 // sources adds what first-party code needs: all of it, or that in the source groups of packages.
-func (g *gathering) sources(wanted func(string) bool, whole bool) error {
+func (g *gathering) sources(ctx context.Context, wanted func(string) bool, whole bool) error {
 	var groups []string
 	for _, name := range g.ws.PackageNames() {
 		if wanted(name) {
@@ -142,22 +144,26 @@ func (g *gathering) sources(wanted func(string) bool, whole bool) error {
 		}
 		return whole
 	}
-	err := fs.WalkDir(g.ws.FS, "sources", func(at string, e fs.DirEntry, err error) error {
+	return fs.WalkDir(g.ws.FS, "sources", func(at string, e fs.DirEntry, err error) error {
 		base := path.Base(at)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			return nil
-		case err != nil:
-			return err
-		case e.IsDir() && (base == "vendor" || base == "testdata" || base == "target" ||
-			strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_")):
+		case err != nil || ctx.Err() != nil:
+			return cmp.Or(err, ctx.Err())
+		case e.IsDir() && base == "vendor": // a go.mod or a Cargo.lock beside it names what is there
 			return fs.SkipDir
-		case e.Type().IsRegular() && (base == "go.mod" || base == "Cargo.lock") && seen(at):
+		case base != "go.mod" && base != "Cargo.lock" || e.IsDir() || !seen(at):
+		case !e.Type().IsRegular():
+			g.report.Note("a link or a special file names modules", safetext.Line(at))
+		case plan.SkipsModules(at):
+			g.report.Note("modules are named in a directory that Go and the bundles leave out",
+				safetext.Line(at))
+		default:
 			g.firstParty(at)
 		}
 		return nil
 	})
-	return err
 }
 
 // firstParty adds what a go.mod or a Cargo.lock of the tree names.

@@ -21,6 +21,8 @@ import (
 func (v *Verified) readBill(dir string) (d sbom.Document, ok bool, faults provenance.Faults) {
 	want, ok := v.Paper.Image.Subjects[sbom.SPDXName]
 	if !ok {
+		v.missed("the statement names no bill of materials (%s): what is in the image is compared with "+
+			"nothing", sbom.SPDXName)
 		return d, false, nil
 	}
 	text, err := confined.Path{Root: dir, Name: sbom.SPDXName}.Read(maxBill)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"buildsys/internal/image"
+	"buildsys/internal/provenance"
 	"buildsys/internal/sbom"
 )
 
@@ -35,5 +36,24 @@ func TestCompareBill(t *testing.T) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestVerifiedIsWhatWasAskedFor: a good statement of another image is none of this one, and what
+// nothing was compared with is said.
+func TestVerifiedIsWhatWasAskedFor(t *testing.T) {
+	v := Verified{Paper: &provenance.Paper{Image: provenance.Claim{Building: provenance.Building{
+		Variant: "other", Arch: "x86_64"}}}}
+	if err := v.Of("other", "x86_64"); err != nil {
+		t.Error(err)
+	}
+	for _, of := range [][2]string{{"mine", "x86_64"}, {"other", "aarch64"}} {
+		if err := v.Of(of[0], of[1]); err == nil || !strings.Contains(err.Error(), of[0]) {
+			t.Errorf("%v: %v", of, err)
+		}
+	}
+	if faults, err := v.checkDisks(t.Context(), t.TempDir()); len(faults) > 0 || err != nil ||
+		len(v.Checked) > 0 || len(v.Missed) != 2 {
+		t.Errorf("%v, %v; checked %q, missed %q", faults, err, v.Checked, v.Missed)
 	}
 }

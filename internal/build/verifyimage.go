@@ -22,8 +22,9 @@ import (
 type Verified struct {
 	Dir   string
 	Paper *provenance.Paper
-	// Checked are the things that were looked at and found good, for people.
-	Checked []string
+	// Checked are the things that were looked at and found good, for people, and Missed those that
+	// could not be looked at, because the statement or the image does not say what they should be.
+	Checked, Missed []string
 	// Made are the files of the image that its step has made, changed or taken away: their bytes are
 	// in no bill of materials.
 	Made []string
@@ -33,10 +34,19 @@ func (v *Verified) good(format string, args ...any) {
 	v.Checked = append(v.Checked, fmt.Sprintf(format, args...))
 }
 
-// Billed reports whether the statement names a bill of materials that is compared with the image.
-func (v *Verified) Billed() bool {
-	_, ok := v.Paper.Image.Subjects[sbom.SPDXName]
-	return ok
+func (v *Verified) missed(format string, args ...any) {
+	v.Missed = append(v.Missed, fmt.Sprintf(format, args...))
+}
+
+// Of refuses an image of another variant or architecture than the one that was asked for: the
+// statement of any image that was signed with the same key is a good one.
+func (v *Verified) Of(variant, arch string) error {
+	if c := v.Paper.Image; c.Variant != variant || c.Arch != arch {
+		return provenance.Faults{{Kind: provenance.BadStatement, Name: v.Paper.Name,
+			Reason: fmt.Sprintf("it is about %.200q for %.40q, and %s for %s was asked for", c.Variant,
+				c.Arch, variant, arch)}}
+	}
+	return nil
 }
 
 // VerifyImage checks an image and its papers in a directory: the signatures by a key, if it is not
@@ -53,7 +63,10 @@ func VerifyImage(ctx context.Context, dir, file string, by dsse.Verifier) (v Ver
 		return v, errkind.BadEnvironment(err)
 	}
 	paper, faults := provenance.Read(ctx, name, text, by)
-	if v.Paper = paper; len(faults) > 0 {
+	if v.Paper = paper; ctx.Err() != nil {
+		return v, context.Cause(ctx)
+	}
+	if len(faults) > 0 {
 		return v, faults
 	}
 	if file != "" && file != name {
@@ -165,6 +178,9 @@ func (v *Verified) checkDisks(ctx context.Context, dir string) (provenance.Fault
 	if hasBill && !billed {
 		faults = append(faults, provenance.Fault{Kind: provenance.BadSBOM, Name: sbom.SPDXName,
 			Reason: "no disk says which packages it has"})
+	}
+	if verified == 0 {
+		v.missed("no root file system with a hash tree is in a disk whose partitions the statement names")
 	}
 	if len(faults) == 0 && verified > 0 {
 		v.good("%d root file system(s) match their hash trees, and those the command line of the kernel",

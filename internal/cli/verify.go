@@ -81,7 +81,7 @@ func newVerifyCommand(a *app) *cobra.Command {
 }
 
 func (a *app) verify(ctx context.Context, args []string, o verifyOptions) error {
-	dir, file, err := a.imageToVerify(args)
+	dir, file, of, err := a.imageToVerify(args)
 	if err != nil {
 		return err
 	}
@@ -94,6 +94,9 @@ func (a *app) verify(ctx context.Context, args []string, o verifyOptions) error 
 		a.warn("who made the image is not checked: name the key that must have signed with --key")
 	}
 	v, err := build.VerifyImage(ctx, dir, file, by)
+	if err == nil && of.Variant != "" {
+		err = v.Of(of.Variant, of.Arch)
+	}
 	if err == nil && o.rebuild {
 		err = a.rebuild(ctx, v)
 		if err == nil {
@@ -101,9 +104,6 @@ func (a *app) verify(ctx context.Context, args []string, o verifyOptions) error 
 				"%d steps come out with the same bytes", v.Paper.Image.Tree.Commit, len(v.Paper.Image.Subjects),
 				len(v.Paper.Steps)))
 		}
-	}
-	if v.Paper != nil && v.Paper.Image.Step != "" && !v.Billed() {
-		a.warn("the image has no bill of materials: what is in it is not compared with anything")
 	}
 	faults, known := err.(provenance.Faults)
 	if err != nil && !known {
@@ -114,6 +114,9 @@ func (a *app) verify(ctx context.Context, args []string, o verifyOptions) error 
 	}
 	for _, line := range v.Checked {
 		fmt.Fprintln(a.sys.Stdout, "good: "+line)
+	}
+	for _, line := range v.Missed {
+		a.warn("not checked: " + line)
 	}
 	if err == nil {
 		fmt.Fprintf(a.sys.Stdout, "%s is what is stated of it\n", printable(v.Paper.Image.Step))
@@ -131,11 +134,8 @@ func (a *app) printVerified(v build.Verified, faults provenance.Faults, err erro
 	if checked == nil {
 		checked = []string{}
 	}
-	made := v.Made
-	if made == nil {
-		made = []string{}
-	}
-	doc := map[string]any{"directory": v.Dir, "checked": checked, "faults": list, "made": made}
+	doc := map[string]any{"directory": v.Dir, "checked": checked, "faults": list,
+		"made": append([]string{}, v.Made...), "not_checked": append([]string{}, v.Missed...)}
 	if v.Paper != nil {
 		c := v.Paper.Image
 		doc["statement"], doc["key"] = v.Paper.Name, v.Paper.KeyID
@@ -150,28 +150,29 @@ func (a *app) printVerified(v build.Verified, faults provenance.Faults, err erro
 	return nil
 }
 
-// imageToVerify returns the directory of an image, and the file in it that was named, or "".
-func (a *app) imageToVerify(args []string) (dir, file string, err error) {
+// imageToVerify returns the directory of an image, and the file in it that was named, or "". If a
+// variant was named, of has it and the architecture.
+func (a *app) imageToVerify(args []string) (dir, file string, of build.Config, err error) {
 	if len(args) > 0 {
 		path := a.path(args[0])
 		info, err := os.Stat(path)
 		switch {
 		case err == nil && info.IsDir() && !a.isVariant(args[0]):
-			return path, "", nil
+			return path, "", of, nil
 		case err == nil && !info.IsDir(), err != nil && a.looksLikeFile(args[0]):
-			return filepath.Dir(path), filepath.Base(path), errkind.BadUsage(err)
+			return filepath.Dir(path), filepath.Base(path), of, errkind.BadUsage(err)
 		}
 	}
-	_, session, err := a.resolveVariant(args)
+	of, session, err := a.resolveVariant(args)
 	if err != nil {
-		return "", "", err
+		return "", "", of, err
 	}
 	system, _, err := session.NewestImage()
 	if err != nil {
-		return "", "", err
+		return "", "", of, err
 	}
 	real, err := filepath.EvalSymlinks(filepath.Dir(system))
-	return real, "", errkind.BadEnvironment(err)
+	return real, "", of, errkind.BadEnvironment(err)
 }
 
 // isVariant reports whether a name, which a directory has as well, is that of a variant.

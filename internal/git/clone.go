@@ -3,6 +3,7 @@
 package git
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 )
 
 // wholeID matches the ID of a commit in full.
@@ -20,8 +22,8 @@ const cloneSize = 16 << 30
 
 // Clone makes a checkout of a commit of the repository that holds root, in a directory that is not
 // there yet. It has the files of the commit and nothing else: no hooks, no filters, no settings.
-// The clone reads objects of the repository, and is of no use without it. The error wraps
-// ErrNotThere if the repository has no such commit.
+// The commit is what its ID says, whatever the repository has under it. The error wraps ErrNotThere
+// if the repository has no such commit.
 func Clone(ctx context.Context, root, commit, dir string) error {
 	if !wholeID.MatchString(commit) {
 		return fmt.Errorf("%s is not the ID of a commit", line(commit))
@@ -41,17 +43,50 @@ func Clone(ctx context.Context, root, commit, dir string) error {
 	if err != nil {
 		return err
 	}
-	env := []string{"GIT_ALLOW_PROTOCOL=file"}
-	err = command{dir: filepath.Dir(dir), env: env, out: io.Discard, limit: cloneSize, waits: true,
-		args: []string{"clone", "--quiet", "--shared", "--no-checkout", "--template=", "--", c.top,
-			dir}}.run(ctx)
+	format := "sha1"
+	if len(commit) == 64 {
+		format = "sha256"
+	}
+	err = command{dir: filepath.Dir(dir), out: io.Discard, args: []string{"init", "--quiet",
+		"--template=", "--object-format=" + format, "--", dir}}.run(ctx)
 	if err != nil {
+		return err
+	}
+	if err := c.copy(ctx, commit, dir); err != nil {
 		return err
 	}
 	args := append(options, "--git-dir="+filepath.Join(dir, ".git"), "--work-tree="+dir, "checkout",
 		"--quiet", "--detach", "--no-recurse-submodules", commit)
-	err = command{dir: dir, args: args, out: io.Discard, limit: cloneSize, waits: true}.run(ctx)
-	return err
+	return command{dir: dir, args: args, out: io.Discard, limit: cloneSize, waits: true}.run(ctx)
+}
+
+// copy brings the objects of a commit into a new repository, without those before it. Git believes
+// the names of objects that it has, and a repository may have come from anybody; of objects that it
+// is given it computes them.
+func (c Checkout) copy(ctx context.Context, commit, dir string) error {
+	shallow := filepath.Join(dir, ".git", "shallow")
+	if err := os.WriteFile(shallow, []byte(commit+"\n"), 0o644); err != nil {
+		return err
+	}
+	r, w := io.Pipe()
+	packed := make(chan error, 1)
+	go func() {
+		err := command{dir: c.top, out: w, waits: true, env: []string{"GIT_NO_REPLACE_OBJECTS=1"},
+			in: strings.NewReader("--shallow " + commit + "\n" + commit + "\n"),
+			args: []string{"--git-dir=" + c.dir, "pack-objects", "--revs", "--stdout", "-q",
+				"--window=0"}}.run(ctx)
+		w.CloseWithError(err)
+		packed <- err
+	}()
+	err := command{dir: dir, in: r, out: io.Discard, limit: cloneSize, waits: true,
+		args: []string{"--git-dir=" + filepath.Join(dir, ".git"), "index-pack", "--stdin"}}.run(ctx)
+	r.CloseWithError(io.ErrClosedPipe)
+	if err = cmp.Or(<-packed, err); err != nil {
+		return err
+	}
+	// What was renamed is missing now, which a checkout says and does not fail for.
+	return command{dir: dir, out: io.Discard, waits: true, args: []string{
+		"--git-dir=" + filepath.Join(dir, ".git"), "rev-list", "--objects", "--quiet", commit}}.run(ctx)
 }
 
 // Within returns the path of a tree in its repository, with slashes: "." at its top.

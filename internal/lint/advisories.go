@@ -3,6 +3,7 @@
 package lint
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -24,19 +25,24 @@ const AdvisoryDir = "advisories"
 const (
 	// maxAdvisories bounds the advisories of a tree. Those of Bottlerocket have some hundred a year.
 	maxAdvisories = 20000
+	// maxAdvisoryText bounds all of them together, in bytes.
+	maxAdvisoryText = 64 << 20
 	// maxNoise bounds what is found in advisories: a mistake that is in all of them is said a few
 	// times.
 	maxNoise = 1000
 )
 
 // Advisories reads the advisories of a tree, in advisories/VERSION/ID.toml. What is wrong with them
-// is in the problems; those that cannot be used are missing.
-func Advisories(ws *workspace.Workspace, now time.Time) (all []*manifest.Advisory,
-	problems manifest.Problems) {
+// is in the problems; those that cannot be read are missing, and of others what is wrong.
+func Advisories(ctx context.Context, ws *workspace.Workspace, now time.Time) (
+	all []*manifest.Advisory, problems manifest.Problems) {
 	files, problems := advisoryFiles(ws.FS)
 	rules := manifest.Rules{Lenient: ws.Foreign()}
-	first := map[string]string{}
+	first, size := map[string]string{}, 0
 	for _, file := range files {
+		if ctx.Err() != nil {
+			break
+		}
 		data, err := confined.ReadIn(ws.FS, file, manifest.MaxSize)
 		if err != nil {
 			why := err
@@ -46,6 +52,11 @@ func Advisories(ws *workspace.Workspace, now time.Time) (all []*manifest.Advisor
 			problems = append(problems, manifest.Problem{File: file, Msg: "cannot be read: " +
 				why.Error()})
 			continue
+		}
+		if size += len(data); size > maxAdvisoryText {
+			problems = append(problems, manifest.Problem{File: AdvisoryDir, Msg: fmt.Sprintf("it has more "+
+				"than %d MiB: those from %s on are not read", maxAdvisoryText>>20, file)})
+			break
 		}
 		a, wrong := manifest.ParseAdvisory(file, data, rules, now)
 		problems = append(problems, wrong...)
@@ -57,9 +68,8 @@ func Advisories(ws *workspace.Workspace, now time.Time) (all []*manifest.Advisor
 		} else {
 			first[id] = file
 		}
-		if wrong.Err() == nil {
-			all = append(all, a)
-		}
+		a.ID = id // where it is wrong, lint says so, and a fault is one all the same
+		all = append(all, a)
 	}
 	return all, problems.Sorted()
 }
@@ -103,37 +113,37 @@ func advisoryFiles(tree fs.FS) (files []string, problems manifest.Problems) {
 }
 
 // Made are the names under which advisories know what a tree makes: packages, and RPMs with and
-// without the prefix, each with the package.
-func Made(specs map[string]*Spec, prefix string) map[string]string {
-	made := map[string]string{}
-	for name, spec := range specs {
-		for _, one := range spec.RPMs {
-			made[one.Name] = name
-			if bare := strings.TrimPrefix(one.Name, prefix); made[bare] == "" || bare == name {
-				made[bare] = name
+// without the prefix, each with the packages: one that takes the name of another's RPM hides
+// nothing.
+func Made(specs map[string]*Spec, prefix string) map[string][]string {
+	made := map[string][]string{}
+	for _, name := range slices.Sorted(maps.Keys(specs)) {
+		for _, one := range append([]RPM{{Name: name}}, specs[name].RPMs...) {
+			for _, known := range []string{one.Name, strings.TrimPrefix(one.Name, prefix)} {
+				if of := made[known]; len(of) == 0 || of[len(of)-1] != name {
+					made[known] = append(of, name)
+				}
 			}
 		}
-	}
-	for name := range specs {
-		made[name] = name
 	}
 	return made
 }
 
 // checkAdvisories reports what is wrong with the advisories of a tree, and the names in them that
 // nothing in it has. Those of releases before are about what that release had.
-func checkAdvisories(ws *workspace.Workspace, specs map[string]*Spec, prefix string,
-	now time.Time) []Finding {
-	all, problems := Advisories(ws, now)
-	made := Made(specs, prefix)
+func (l *linter) checkAdvisories(now time.Time) []Finding {
+	ws := l.ws
+	l.work.left = maxTreeWork / 4 // whatever the specs have left of theirs
+	all, problems := Advisories(l.work.ctx, ws, now)
+	made := Made(l.specs, l.prefix)
 	names := slices.Sorted(maps.Keys(made))
 	for _, a := range all {
 		for _, p := range a.Products {
 			near := ""
-			if made[p.Package] == "" {
-				near = manifest.Nearest(p.Package, names)
+			if made[p.Package] == nil {
+				near = l.nearest(p.Package, names)
 			}
-			if made[p.Package] != "" || !current(ws, a) && near == "" {
+			if made[p.Package] != nil || !current(ws, a) && near == "" {
 				continue
 			}
 			hint := "correct the name"

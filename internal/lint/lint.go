@@ -159,14 +159,14 @@ func Tree(ctx context.Context, ws *workspace.Workspace, fallback fs.FS, arches .
 		runs, unused = append(runs, l.findings), append(unused, l.unused)
 		last = l
 	}
-	advisories := checkAdvisories(ws, last.specs, last.prefix, time.Now())
+	advisories := last.checkAdvisories(time.Now())
 	findings := slices.Concat(odd, advisories, merge(runs, arches), inAll(unused))
 	for _, p := range ws.Warnings {
 		p.Warning = false
 		findings = append(findings, Finding{Level: Warning, Check: CheckIgnoredInTree, Problem: p,
 			Of: stepOf(p.File)})
 	}
-	return sorted(findings), nil
+	return sorted(findings), context.Cause(ctx)
 }
 
 // Specs returns the specs of a tree by package, as one architecture has them, and what begins the

@@ -438,20 +438,27 @@ func (r *specReader) source(tag, value string, number int) {
 // Version is a version that the main RPM of a spec may have.
 type Version struct{ Epoch, Version string }
 
+// once returns texts sorted, each once.
+func once(texts []string) []string {
+	return slices.Compact(slices.Sorted(slices.Values(texts)))
+}
+
+// maxVersions bounds the versions that a spec may have, each of which is compared.
+const maxVersions = 100
+
 // All returns the versions that the main RPM may have, and whether these are all.
 func (s *SpecVersion) All() (all []Version, whole bool) {
-	epochs := known(s.epochs)
-	whole = len(epochs) == len(s.epochs) && len(s.versions) > 0
+	epochs, versions := known(s.epochs), known(s.versions)
+	whole = len(epochs) == len(s.epochs) && len(versions) == len(s.versions) && len(versions) > 0
 	if len(s.epochs) == 0 {
 		epochs = []string{"0"}
 	}
-	versions := known(s.versions)
-	whole = whole && len(versions) == len(s.versions)
-	for _, v := range versions {
-		for _, e := range epochs {
-			if one := (Version{e, v}); !slices.Contains(all, one) {
-				all = append(all, one)
+	for _, v := range once(versions) {
+		for _, e := range once(epochs) {
+			if len(all) == maxVersions {
+				return all, false
 			}
+			all = append(all, Version{e, v})
 		}
 	}
 	return all, whole

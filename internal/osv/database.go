@@ -316,7 +316,7 @@ func (m *Matcher) compare(e *Entry) {
 		for _, i := range subjects {
 			v, err := a.judge(m.subjects[i])
 			if err != nil {
-				m.noteLocked("an entry cannot be compared: "+safetext.Line(err.Error()),
+				m.noteLocked("an entry cannot be compared: "+err.Error(),
 					e.ID+" with "+m.subjects[i].Name+" "+m.subjects[i].Version)
 			}
 			if !v.affected {
@@ -327,10 +327,11 @@ func (m *Matcher) compare(e *Entry) {
 			}
 			h := found[i]
 			if h.Informational == "" && a.DatabaseSpecific != nil {
-				h.Informational = string(a.DatabaseSpecific.Informational)
+				h.Informational = short(string(a.DatabaseSpecific.Informational))
 			}
-			h.Fixed = append(h.Fixed, v.fixed...)
-			h.Fixed = h.Fixed[:min(len(h.Fixed), maxFixes)]
+			for _, fix := range v.fixed[:min(len(v.fixed), maxFixes-len(h.Fixed))] {
+				h.Fixed = append(h.Fixed, short(fix))
+			}
 		}
 	}
 	if elsewhere {
@@ -342,19 +343,26 @@ func (m *Matcher) compare(e *Entry) {
 }
 
 func (e *Entry) hit(i int) *Hit {
-	h := &Hit{Subject: i, ID: e.ID, Aliases: slices.Clone(e.Aliases[:min(len(e.Aliases), maxAliases)]),
-		Summary: e.Summary, Severity: e.severity()}
-	if len(h.Summary) > maxSummary {
-		h.Summary = strings.ToValidUTF8(h.Summary[:maxSummary], "") + "…"
+	h := &Hit{Subject: i, ID: short(e.ID), Summary: short(e.Summary), Severity: short(e.severity())}
+	for _, other := range e.Aliases[:min(len(e.Aliases), maxAliases)] {
+		h.Aliases = append(h.Aliases, short(other))
 	}
 	if e.DatabaseSpecific != nil {
-		h.Informational = string(e.DatabaseSpecific.Informational)
+		h.Informational = short(string(e.DatabaseSpecific.Informational))
 	}
 	return h
 }
 
-// maxSummary bounds what a hit says of a fault, in bytes.
-const maxSummary = 500
+// maxText bounds a text that is kept of a database, in bytes.
+const maxText = 500
+
+// short returns a text, cut off if it is long, that shares no memory with what it is a part of.
+func short(text string) string {
+	if len(text) > maxText {
+		return strings.ToValidUTF8(text[:maxText], "") + "…"
+	}
+	return strings.Clone(text)
+}
 
 // named returns the subjects that an entry names. It notes what there are no subjects of.
 func (m *Matcher) named(e *Entry, a *Affected) (subjects []int) {
@@ -380,7 +388,7 @@ func (m *Matcher) named(e *Entry, a *Affected) (subjects []int) {
 	case base == Go && (a.Package.Name == Stdlib || a.Package.Name == Toolchain):
 		m.noteLocked("which Go compiles is not known (--go): "+a.Package.Name, e.ID)
 	case whole != "" && !m.known[whole] && !m.known[base] && repos == 0:
-		m.noteLocked("nothing of the tree is in the ecosystem "+safetext.Line(trimmed(base)), e.ID)
+		m.noteLocked("nothing of the tree is in the ecosystem "+base, e.ID)
 	case whole == "" && repos == 0:
 		m.noteLocked("an entry names neither an ecosystem nor a repository", e.ID)
 	}
@@ -400,8 +408,6 @@ func cleanRepo(url string) string {
 // Repo returns the subject of a tag in a repository.
 func Repo(url, tag string) Subject { return Subject{Git, cleanRepo(url), tag} }
 
-func trimmed(text string) string { return text[:min(len(text), 80)] }
-
 func (m *Matcher) note(why, example string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -409,6 +415,7 @@ func (m *Matcher) note(why, example string) {
 }
 
 func (m *Matcher) noteLocked(why, example string) {
+	why = safetext.Line(short(why))
 	n := m.notes[why]
 	if n == nil {
 		if len(m.notes) >= maxReasons {
@@ -421,7 +428,7 @@ func (m *Matcher) noteLocked(why, example string) {
 		}
 	}
 	n.Count++
-	example = safetext.Line(example[:min(len(example), 200)])
+	example = safetext.Line(short(example))
 	// Those that sort first are kept, whatever the order in which files are read.
 	if at, there := slices.BinarySearch(n.Examples, example); !there && at < maxShown {
 		n.Examples = slices.Insert(n.Examples, at, example)

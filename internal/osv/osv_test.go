@@ -3,6 +3,7 @@
 package osv
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -54,5 +55,32 @@ func TestRead(t *testing.T) {
 		if !strings.Contains(strings.Join(notes, "\n"), part) {
 			t.Errorf("no note has %q: %q", part, notes)
 		}
+	}
+}
+
+// TestLongTexts: what is kept of an entry is short, and one line.
+func TestLongTexts(t *testing.T) {
+	long := strings.Repeat("x", 1<<20)
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"A.json": `{"id":"A` + long + `","aliases":["` + long + `"],"severity":[{"type":"T","score":"` + long +
+			`"}],"affected":[{"package":{"ecosystem":"Go","name":"m"},"ranges":[{"type":"SEMVER","events":` +
+			`[{"introduced":"0"},{"fixed":"9.0.0-` + long + `"}]}]}]}`,
+		"B.json": `{"id":"B","schema_version":"2\n::error::` + long + `"}`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := NewMatcher([]Subject{{Go, "m", "1.1.0"}})
+	if err := m.Read(t.Context(), dir); err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(m.Result())
+	if err != nil || len(m.Result().Hits) != 1 || len(m.Result().Notes) != 1 {
+		t.Fatalf("%.200s, %v", text, err)
+	}
+	if len(text) > 10_000 || strings.Contains(string(text), `\n`) {
+		t.Errorf("%d bytes: %.200s", len(text), text)
 	}
 }

@@ -88,42 +88,41 @@ func (s Subject) is(listed string) bool {
 }
 
 // judge says whether a version has the fault. It does if any list or range says so; an error means
-// that none says so, and that not all could be compared.
+// that none says so, and that not all could be compared. It is the first one.
 func (a *Affected) judge(s Subject) (v verdict, err error) {
 	v.affected = slices.ContainsFunc(a.Versions, s.is)
 	compared := len(a.Versions) > 0
-	var errs []error
 	for _, r := range a.Ranges {
 		switch {
 		case r == nil:
-			errs = append(errs, errUnknownRange)
+			err = cmp.Or(err, errUnknownRange)
 		case r.Type == "GIT":
 			if len(a.Versions) == 0 && s.Ecosystem == Git && cleanRepo(r.Repo) == s.Name {
-				errs = append(errs, errCommitsOnly)
+				err = cmp.Or(err, errCommitsOnly)
 			}
 		case r.Type == "SEMVER", r.Type == "ECOSYSTEM":
 			if s.Ecosystem == Git { // a tag is in no such range
 				continue
 			}
-			in, fixed, err := r.has(s.Version, orderOf(s.Ecosystem))
-			if err != nil {
-				errs = append(errs, err)
+			in, fixed, bad := r.has(s.Version, orderOf(s.Ecosystem))
+			if bad != nil {
+				err = cmp.Or(err, bad)
 				continue
 			}
 			compared = true
 			v.affected = v.affected || in
 			v.fixed = append(v.fixed, fixed...)
 		default:
-			errs = append(errs, errUnknownRange)
+			err = cmp.Or(err, errUnknownRange)
 		}
-	}
-	if !compared && len(errs) == 0 {
-		errs = append(errs, errNothing)
 	}
 	if v.affected {
 		return v, nil
 	}
-	return v, errors.Join(errs...)
+	if !compared {
+		err = cmp.Or(err, errNothing)
+	}
+	return v, err
 }
 
 // point is an event with its version.

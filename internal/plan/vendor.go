@@ -123,6 +123,11 @@ func skipGoDir(dir string) bool {
 		strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_")
 }
 
+// SkipsModules reports whether that is so of a directory above a file of the tree.
+func SkipsModules(file string) bool {
+	return slices.ContainsFunc(strings.Split(path.Dir(file), "/"), skipGoDir)
+}
+
 // readGoModule reads the module in a directory of the tree, and whether it needs others.
 func readGoModule(tree fs.FS, dir string) (m goModule, needs bool, err error) {
 	text, err := confined.ReadIn(tree, dir+"/go.mod", gomod.MaxText)

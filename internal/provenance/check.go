@@ -68,7 +68,9 @@ func (p *Paper) CheckFiles(ctx context.Context, dir string) (Faults, error) {
 		if seen[name] {
 			continue
 		}
-		seen[name] = true
+		if seen[name] = true; len(faults) > maxSubjects {
+			return append(faults, faultf(BadFiles, name, "and others are not looked at")), nil
+		}
 		fault, err := p.checkFile(ctx, root, name)
 		if err != nil {
 			return faults, err

@@ -44,11 +44,18 @@ func (f Fault) String() string {
 // Faults is an error with everything that is wrong with an image.
 type Faults []Fault
 
-// Error returns a line for each fault.
+// maxLines is how many faults are said.
+const maxLines = 200
+
+// Error returns a line for each fault, but for those after many.
 func (f Faults) Error() string {
-	lines := make([]string, len(f))
+	var lines []string
 	for i, one := range f {
-		lines[i] = one.String()
+		if i == maxLines {
+			lines = append(lines, fmt.Sprintf("and %d more", len(f)-i))
+			break
+		}
+		lines = append(lines, one.String())
 	}
 	return strings.Join(lines, "\n")
 }

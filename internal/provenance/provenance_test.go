@@ -25,6 +25,7 @@ import (
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 
 	"buildsys/internal/builddir"
+	"buildsys/internal/buildtest/bound"
 	"buildsys/internal/cache"
 	"buildsys/internal/errkind"
 )
@@ -493,4 +494,37 @@ func FuzzRead(f *testing.F) {
 			t.Error("a paper about nothing")
 		}
 	})
+}
+
+// TestBombs: a paper of anybody takes no more than it has bytes, before and after its signature was
+// checked.
+func TestBombs(t *testing.T) {
+	_, by := newKeys(t)
+	line := func(payload, signatures string) []byte {
+		return []byte(`{"payloadType":"` + PayloadType + `","payload":"` +
+			base64.StdEncoding.EncodeToString([]byte(payload)) + `","signatures":[` + signatures + "]}\n")
+	}
+	for name, tt := range map[string]struct {
+		paper []byte
+		by    dsse.Verifier
+		want  string
+	}{
+		"signatures": {line("{}", strings.Repeat("{},", 5_000_000)+"{}"), by, "more than one signature"},
+		"values": {line(`{"predicate":{"a":[`+strings.Repeat("1,", 5_000_000)+"1]}}", ""), nil,
+			"more than 300000 values"},
+		"depth": {line(strings.Repeat("[", 1_000_000), ""), nil, "more than 300000 values"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bound.Work(t, 200<<20, func() {
+				_, faults := Read(t.Context(), "x", tt.paper, tt.by)
+				if !strings.Contains(faults.Error(), tt.want) {
+					t.Errorf("got %.200q", faults.Error())
+				}
+			})
+		})
+	}
+	many := make(Faults, 100_000)
+	if text := many.Error(); strings.Count(text, "\n") > 1000 || !strings.Contains(text, "more") {
+		t.Errorf("%d bytes of faults", len(text))
+	}
 }

@@ -27,6 +27,8 @@ const (
 	maxLine       = 64 << 20
 	maxStatements = 50_000
 	maxSubjects   = 10_000
+	maxValues     = 300_000 // of a statement; each takes some hundred bytes of memory
+	maxStep       = 1 << 10 // bytes of the name of a step
 )
 
 // Paper is what the file beside an image says.
@@ -85,6 +87,9 @@ func Read(ctx context.Context, name string, data []byte, by dsse.Verifier) (*Pap
 		line, rest, _ := bytes.Cut(data, []byte("\n"))
 		data = rest
 		where := fmt.Sprintf("%s, line %d", name, n)
+		if ctx.Err() != nil {
+			return p, Faults{faultf(BadStatement, where, "%v", context.Cause(ctx))}
+		}
 		if n > maxStatements || len(line) > maxLine {
 			return p, Faults{faultf(BadStatement, where, "there are too many or too long statements")}
 		}
@@ -120,6 +125,9 @@ func (p *Paper) open(ctx context.Context, where string, line []byte, by dsse.Ver
 		return nil, false, &f
 	}
 	var e dsse.Envelope
+	if bytes.Count(line, []byte("{")) > 2 { // before any of them takes memory
+		return bad(BadSignature, "it has more than one signature, or is no DSSE envelope")
+	}
 	if err := json.Unmarshal(line, &e); err != nil {
 		return bad(BadStatement, "it is no DSSE envelope: %v", err)
 	}
@@ -129,9 +137,6 @@ func (p *Paper) open(ctx context.Context, where string, line []byte, by dsse.Ver
 	}
 	if e.PayloadType != PayloadType {
 		return bad(BadStatement, "it has a payload of the type %q", e.PayloadType)
-	}
-	if len(e.Signatures) > 1 {
-		return bad(BadSignature, "it has %d signatures, and one is expected", len(e.Signatures))
 	}
 	// A byte that nobody reads could be changed unseen.
 	if same, err := encode(&e); err != nil || !bytes.Equal(same, line) {
@@ -166,8 +171,7 @@ func (p *Paper) open(ctx context.Context, where string, line []byte, by dsse.Ver
 	}
 	if err != nil {
 		return bad(BadSignature, "the signature or what it signs was changed: the key %.16s did not "+
-			"make it",
-			id)
+			"make it", id)
 	}
 	p.KeyID = id
 	return text, true, nil
@@ -175,6 +179,9 @@ func (p *Paper) open(ctx context.Context, where string, line []byte, by dsse.Ver
 
 // parse reads a statement, that of an image or of a step.
 func parse(text []byte, image bool) (c Claim, err error) {
+	if values(text) > maxValues {
+		return c, fmt.Errorf("it has more than %d values", maxValues)
+	}
 	var s intoto.Statement
 	if err := protojson.Unmarshal(text, &s); err != nil {
 		return c, fmt.Errorf("it is no in-toto statement: %w", err)
@@ -206,8 +213,26 @@ func parse(text []byte, image bool) (c Claim, err error) {
 	if c.Subjects, err = subjects(s.Subject, image); err != nil {
 		return c, err
 	}
-	c.read(&p)
+	if c.read(&p); len(c.Step) > maxStep {
+		return c, errors.New("the name of its step is too long")
+	}
 	return c, nil
+}
+
+// values returns about how many values JSON has.
+func values(text []byte) (n int) {
+	quoted := false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case !quoted && (c == ',' || c == '{' || c == '['):
+			n++
+		}
+	}
+	return n
 }
 
 // subjects returns the files that a statement is about.

@@ -3,6 +3,7 @@
 package sbom
 
 import (
+	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -19,8 +20,12 @@ const (
 	maxBytes  = 256 << 20
 	maxDepth  = 16
 	maxParts  = 200_000 // packages
-	maxFiles  = 2_000_000
-	maxRelate = 4_000_000
+	maxFiles  = 1_000_000
+	maxRelate = 2_000_000
+	// maxObjects and maxItems bound what takes memory beside these: lists in files and packages.
+	maxObjects = 6_000_000
+	maxItems   = 12_000_000
+	maxName    = 8 << 10 // bytes of anything but the text of a licence
 )
 
 // The parts of SPDX that are read.
@@ -94,6 +99,9 @@ func Read(in io.Reader) (Document, error) {
 	if depth(data) > maxDepth {
 		return Document{}, fmt.Errorf("it has more than %d levels", maxDepth)
 	}
+	if err := countParts(data); err != nil {
+		return Document{}, err
+	}
 	var doc spdxDoc
 	if err := json.Unmarshal(data, &doc); err != nil {
 		return Document{}, err
@@ -103,13 +111,29 @@ func Read(in io.Reader) (Document, error) {
 		return Document{}, fmt.Errorf("it is no SPDX 2.3: spdxVersion is %.40q", doc.Version)
 	case len(doc.Creation.Creators) != 1 || doc.Creation.Creators[0] != "Tool: "+Creator:
 		return Document{}, ErrForeign
-	case len(doc.Packages) > maxParts || len(doc.Files) > maxFiles || len(doc.Relations) > maxRelate:
-		return Document{}, errors.New("it has more packages, files or relations than are read")
 	}
-	r := reader{doc: doc, to: map[string][]spdxRelated{}, files: map[string]spdxFile{},
-		texts: map[string]string{}, parts: map[string]spdxPackage{}}
+	r := reader{doc: doc, to: map[string][]spdxRelated{}, files: map[string]File{},
+		texts: map[string]string{}, modules: map[string]Module{}, archives: map[string]Archive{}}
 	return r.document()
 }
+
+// countParts refuses a document with more than is read, before it takes memory.
+func countParts(data []byte) error {
+	var count struct { // nothing of which takes any
+		Packages, Files, Relationships []struct{}
+	}
+	if bytes.Count(data, []byte("{")) > maxObjects || bytes.Count(data, []byte(",")) > maxItems {
+		return errTooMuch
+	}
+	err := json.Unmarshal(data, &count)
+	if err == nil && (len(count.Packages) > maxParts || len(count.Files) > maxFiles ||
+		len(count.Relationships) > maxRelate) {
+		err = errTooMuch
+	}
+	return err
+}
+
+var errTooMuch = errors.New("it has more packages, files or relations than are read")
 
 // depth returns how deep the lists and objects of JSON lie in one another.
 func depth(data []byte) (deepest int) {
@@ -135,31 +159,39 @@ func depth(data []byte) (deepest int) {
 type reader struct {
 	doc   spdxDoc
 	to    map[string][]spdxRelated // by where they begin
-	files map[string]spdxFile
 	texts map[string]string
-	parts map[string]spdxPackage
+	// Each is looked at once, however many relations name it.
+	files    map[string]File
+	modules  map[string]Module
+	archives map[string]Archive
 }
 
 func (r *reader) document() (Document, error) {
 	for _, one := range r.doc.Relations {
 		r.to[one.From] = append(r.to[one.From], one)
 	}
-	for _, f := range r.doc.Files {
-		r.files[f.ID] = f
-	}
 	for _, l := range r.doc.Licenses {
 		r.texts[l.ID] = l.Text
 	}
 	d := Document{Name: r.doc.Name}
 	var err error
+	for _, f := range r.doc.Files {
+		if r.files[f.ID], err = r.file(f); err != nil {
+			return d, fmt.Errorf("file %.200q: %w", f.Name, err)
+		}
+	}
 	if d.Created, err = time.Parse(time.RFC3339, r.doc.Creation.Created); err != nil {
 		return d, errors.New("it has no date")
 	}
+	seen := map[string]bool{}
 	for _, p := range r.doc.Packages {
-		if _, twice := r.parts[p.ID]; twice {
+		if seen[p.ID] {
 			return d, fmt.Errorf("%.200q is there twice", p.ID)
 		}
-		r.parts[p.ID] = p
+		seen[p.ID] = true
+		if err := r.leaf(p); err != nil {
+			return d, fmt.Errorf("package %.200q: %w", p.Name, err)
+		}
 	}
 	for _, p := range r.doc.Packages {
 		if err := r.part(&d, p); err != nil {
@@ -172,15 +204,33 @@ func (r *reader) document() (Document, error) {
 	return d.sorted(), nil
 }
 
-// part reads one package into d.
-func (r *reader) part(d *Document, p spdxPackage) error {
-	id, ok := strings.CutPrefix(p.ID, "SPDXRef-")
+// leaf reads one package that others are made of. A package URL that is none is of no module here.
+func (r *reader) leaf(p spdxPackage) (err error) {
 	for _, text := range []string{p.Name, p.Version, p.FileName, p.Supplier, p.Summary, p.License,
 		p.Home, p.Info, p.Location} {
 		if bad(text) {
-			return errors.New("it has control characters")
+			return errors.New("it has control characters, or is too long")
 		}
 	}
+	switch id := strings.TrimPrefix(p.ID, "SPDXRef-"); {
+	case strings.HasPrefix(id, moduleID):
+		if m, ok := p.module(); ok {
+			r.modules[p.ID] = m
+		}
+	case strings.HasPrefix(id, archiveID) && p.Name != "":
+		a := Archive{Name: p.Name}
+		if p.Location != noAssertion {
+			a.URL = p.Location
+		}
+		a.SHA512, err = sum(p.Checksums, "SHA512", 64, true)
+		r.archives[p.ID] = a
+	}
+	return err
+}
+
+// part reads one package into d.
+func (r *reader) part(d *Document, p spdxPackage) error {
+	id, ok := strings.CutPrefix(p.ID, "SPDXRef-")
 	switch {
 	case !ok || p.Name == "":
 		return errors.New("it has no name")
@@ -201,6 +251,9 @@ func (r *reader) part(d *Document, p spdxPackage) error {
 // purl returns the package URL of a package.
 func (p spdxPackage) purl() (packageurl.PackageURL, error) {
 	for _, one := range p.References {
+		if one.Type == "purl" && len(one.Locator) > maxName {
+			return packageurl.PackageURL{}, errors.New("its package URL is too long")
+		}
 		if one.Type == "purl" {
 			u, err := packageurl.FromString(one.Locator)
 			if err == nil && (bad(u.Name) || bad(u.Version) || bad(u.Namespace)) {
@@ -233,13 +286,9 @@ func (r *reader) rpm(d *Document, p spdxPackage) error {
 		return err
 	}
 	for _, rel := range r.to[p.ID] {
-		if f, ok := r.files[rel.To]; ok && rel.How == "CONTAINS" {
-			file, err := r.file(f)
-			if err != nil {
-				return err
-			}
+		if file, ok := r.files[rel.To]; ok && rel.How == "CONTAINS" {
 			one.Files = append(one.Files, file)
-		} else if m, ok := r.module(rel.To); ok {
+		} else if m, ok := r.modules[rel.To]; ok {
 			one.Modules = append(one.Modules, m)
 		}
 	}
@@ -261,25 +310,12 @@ func (r *reader) source(d *Document, p spdxPackage) error {
 		}
 	}
 	for _, rel := range r.to[p.ID] {
-		part := r.parts[rel.To]
-		if f, ok := r.files[rel.To]; ok && rel.How == "CONTAINS" {
-			file, err := r.file(f)
-			if err != nil {
-				return err
-			}
+		if file, ok := r.files[rel.To]; ok && rel.How == "CONTAINS" {
 			file.Path = strings.TrimPrefix(file.Path, "/")
 			s.Files = append(s.Files, file)
-		} else if m, ok := r.module(rel.To); ok {
+		} else if m, ok := r.modules[rel.To]; ok {
 			s.Modules = append(s.Modules, m)
-		} else if strings.HasPrefix(rel.To, "SPDXRef-"+archiveID) && part.Name != "" {
-			digest, err := sum(part.Checksums, "SHA512", 64, true)
-			if err != nil {
-				return err
-			}
-			a := Archive{Name: part.Name, SHA512: digest}
-			if part.Location != noAssertion {
-				a.URL = part.Location
-			}
+		} else if a, ok := r.archives[rel.To]; ok {
 			s.Archives = append(s.Archives, a)
 		}
 	}
@@ -287,12 +323,8 @@ func (r *reader) source(d *Document, p spdxPackage) error {
 	return nil
 }
 
-// module returns the module with an identifier.
-func (r *reader) module(id string) (Module, bool) {
-	p, ok := r.parts[id]
-	if !ok || !strings.HasPrefix(id, "SPDXRef-"+moduleID) {
-		return Module{}, false
-	}
+// module returns a package as a module.
+func (p spdxPackage) module() (Module, bool) {
 	u, err := p.purl()
 	if err != nil || u.Type != GoModule && u.Type != Crate {
 		return Module{}, false
@@ -306,19 +338,22 @@ func (r *reader) module(id string) (Module, bool) {
 
 func (r *reader) file(f spdxFile) (File, error) {
 	path, ok := strings.CutPrefix(f.Name, ".")
-	if !ok || !strings.HasPrefix(path, "/") || strings.ContainsRune(path, 0) {
-		return File{}, fmt.Errorf("file %.200q has no name", f.Name)
+	if !ok || !strings.HasPrefix(path, "/") || strings.ContainsRune(path, 0) ||
+		len(path) > maxName {
+		return File{}, errors.New("it has no name")
 	}
 	one := File{Path: path}
 	var err error
 	if one.SHA1, err = sum(f.Checksums, "SHA1", 20, true); err != nil {
-		return one, fmt.Errorf("file %.200q: %w", f.Name, err)
+		return one, err
 	}
 	if one.SHA256, err = sum(f.Checksums, "SHA256", 32, true); err != nil {
-		return one, fmt.Errorf("file %.200q: %w", f.Name, err)
+		return one, err
 	}
-	for _, id := range f.Licenses {
-		one.License += r.texts[id]
+	for _, id := range f.Licenses { // there is one; many would be joined to terabytes
+		if one.License == "" {
+			one.License = r.texts[id]
+		}
 	}
 	return one, nil
 }
@@ -369,5 +404,6 @@ func organizationOf(supplier string) string {
 }
 
 func bad(text string) bool {
-	return strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c == 0x7f })
+	return len(text) > maxName ||
+		strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c == 0x7f })
 }

@@ -16,6 +16,7 @@ import (
 	spdxjson "github.com/spdx/tools-golang/json"
 	"github.com/spdx/tools-golang/spdxlib"
 
+	"buildsys/internal/buildtest/bound"
 	"buildsys/internal/golden"
 	"buildsys/internal/sbom"
 )
@@ -229,6 +230,40 @@ func TestSourceNames(t *testing.T) {
 		if ok != (want != nil) || ok && !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %q", file, got)
 		}
+	}
+}
+
+// TestReadBombs: what takes more memory or time than it has bytes.
+func TestReadBombs(t *testing.T) {
+	spdx, _ := render(t, example())
+	const file = "SPDXRef-File-"
+	id := string(spdx[bytes.Index(spdx, []byte(file)):])
+	id = id[:strings.IndexByte(id, '"')]
+	named := strings.Repeat(`{"spdxElementId": "SPDXRef-RPM-os-kernel-6.1-1.x86_64", "relatedSpdxElement": `+
+		`"`+id+`", "relationshipType": "CONTAINS"},`, 100_000)
+	text := strings.Repeat("x", 1<<20)
+	for name, tt := range map[string]struct {
+		old, new string
+		memory   uint64
+	}{
+		"many relations": {`"relationships": [`, `"relationships": [` +
+			strings.Repeat("{},", 6_100_000), 150 << 20},
+		"many packages": {`"packages": [`, `"packages": [` + strings.Repeat("{},", 300_000), 50 << 20},
+		"many names": {`"licenseInfoInFiles": [`, `"licenseInfoInFiles": [` +
+			strings.Repeat(`"",`, 12_100_000), 250 << 20},
+		"texts joined": {`"licenseInfoInFiles": [`, `"licenseInfoInFiles": [` +
+			strings.Repeat(`"T",`, 10_000), 200 << 20},
+		"long names": {`"fileName": "`, `"fileName": "./` + text, 400 << 20},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bomb := strings.Replace(string(spdx), tt.old, tt.new, 1)
+			bomb = strings.Replace(bomb, `"hasExtractedLicensingInfos": [`, `"hasExtractedLicensingInfos": [`+
+				`{"licenseId": "T", "extractedText": "`+text+`"},`, 1)
+			if !strings.HasPrefix(name, "many") {
+				bomb = strings.Replace(bomb, `"relationships": [`, `"relationships": [`+named, 1)
+			}
+			bound.Work(t, tt.memory, func() { _, _ = sbom.Read(strings.NewReader(bomb)) })
+		})
 	}
 }
 
