@@ -176,7 +176,7 @@ func TestHit(t *testing.T) {
 		t.Errorf("%+v", b)
 	}
 	if c := hits[2]; c.Severity != "" || c.Informational != "" ||
-		c.Summary != strings.Repeat("é", maxSummary/2)+"…" {
+		c.Summary != strings.Repeat("é", maxText/2)+"…" {
 		t.Errorf("%+v", c)
 	}
 }
