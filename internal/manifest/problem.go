@@ -57,14 +57,21 @@ func printable(s string) string {
 	return b.String()
 }
 
-// Problems is a list of mistakes. As an error it lists all of them, one a line.
+// maxSaid is how many mistakes an error lists.
+const maxSaid = 1000
+
+// Problems is a list of mistakes. As an error it lists them, one a line, and how many more there are
+// than can be read.
 type Problems []Problem
 
 // Error returns the problems as they are ordered; use Sorted first.
 func (ps Problems) Error() string {
-	lines := make([]string, len(ps))
-	for i, p := range ps {
-		lines[i] = p.String()
+	lines := make([]string, 0, min(len(ps), maxSaid+1))
+	for _, p := range ps[:min(len(ps), maxSaid)] {
+		lines = append(lines, p.String())
+	}
+	if more := len(ps) - maxSaid; more > 0 {
+		lines = append(lines, fmt.Sprintf("and %d more problems", more))
 	}
 	return strings.Join(lines, "\n")
 }

@@ -182,10 +182,13 @@ func (w *Watcher) forget(dir string) {
 
 func (w *Watcher) path(dir string) string { return filepath.Join(w.root, filepath.FromSlash(dir)) }
 
+// maxWarned bounds what is said, by what the names in a tree can make of it.
+const maxWarned = 1000
+
 // warn says once what will not be noticed.
 func (w *Watcher) warn(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
-	if !w.warned[text] {
+	if !w.warned[text] && len(w.warned) < maxWarned {
 		w.warned[text] = true
 		w.o.Warn("watch: " + text)
 	}

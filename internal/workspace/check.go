@@ -71,7 +71,7 @@ func (l *loader) checkGroups(p *Package) {
 			continue
 		}
 		hint := ""
-		if near := manifest.Nearest(group, l.sourceDirs()); near != "" {
+		if near := l.near(group, l.sourceDirs); near != "" {
 			hint = fmt.Sprintf("did you mean %q?", near)
 		}
 		l.tolerate(p.File, lines[i], hint, "%s", wrong)

@@ -121,6 +121,8 @@ func (l *loader) namedKits() map[string]*Kit {
 	return out
 }
 
+func (l *loader) kitNames() []string { return slices.Collect(maps.Keys(l.kits)) }
+
 // kitTarget follows a dependency whose path leads to kits/.
 func (l *loader) kitTarget(file, dir string, d manifest.Dependency) (string, bool) {
 	at := path.Join(dir, d.Path)
@@ -131,7 +133,7 @@ func (l *loader) kitTarget(file, dir string, d manifest.Dependency) (string, boo
 		return "", false
 	case k == nil:
 		hint := ""
-		if near := manifest.Nearest(path.Base(at), slices.Collect(maps.Keys(l.kits))); near != "" {
+		if near := l.near(path.Base(at), l.kitNames); near != "" {
 			hint = "did you mean " + path.Join(kitsDir, near) + "?"
 		}
 		l.problem(file, d.Line, hint, "dependency %q: there is no kit %s", d.Key, at)

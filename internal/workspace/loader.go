@@ -24,6 +24,7 @@ type loader struct {
 	problems manifest.Problems
 	rules    manifest.Rules
 	foreign  bool // written for another program: allows more than our own trees need
+	hints    int  // that were looked for
 }
 
 // part returns a loader for some of the manifests, with problems of its own.
@@ -41,6 +42,18 @@ func (l *loader) problem(file string, line int, hint, format string, args ...any
 func (l *loader) tolerate(file string, line int, hint, format string, args ...any) {
 	l.problem(file, line, hint, format, args...)
 	l.problems[len(l.problems)-1].Warning = l.rules.Lenient
+}
+
+// maxHints bounds what is looked for in vain. A tree may have mistakes without number.
+const maxHints = 100
+
+// near returns what was probably meant by a name, or "". It is manifest.Nearest for the first
+// mistakes; of later ones nobody reads the hint.
+func (l *loader) near(name string, known func() []string) string {
+	if l.hints++; l.hints > maxHints {
+		return ""
+	}
+	return manifest.Nearest(name, known())
 }
 
 // why returns an error without the path, which the message around it names already.

@@ -119,13 +119,16 @@ func (l *loader) pathTo(dir, name string) string {
 }
 
 func (l *loader) nearestPackage(dir string, d manifest.Dependency, name string) string {
+	if l.hints > maxHints {
+		return ""
+	}
 	names := slices.Sorted(maps.Keys(l.packages))
 	for _, other := range names { // the key may be right and the path wrong
 		if l.packages[other].Crate == d.Key && path.Join(packagesDir, other) != dir {
 			return fmt.Sprintf("did you mean path = %q?", l.pathTo(dir, other))
 		}
 	}
-	if near := manifest.Nearest(name, names); near != "" && path.Join(packagesDir, near) != dir {
+	if near := l.near(name, func() []string { return names }); near != "" && path.Join(packagesDir, near) != dir {
 		return fmt.Sprintf("did you mean path = %q?", l.pathTo(dir, near))
 	}
 	return ""

@@ -573,3 +573,42 @@ func TestHugeManifests(t *testing.T) {
 		t.Errorf("Twoliter.toml: got %v", err)
 	}
 }
+
+// listing counts how often the directory of source groups is listed.
+type listing struct {
+	fstest.MapFS
+	n int
+}
+
+func (l *listing) Open(name string) (fs.File, error) {
+	if name == sourcesDir {
+		l.n++
+	}
+	return l.MapFS.Open(name)
+}
+
+// TestManyMistakes: mistakes without number cost no more than reading them, and are said up to a
+// bound.
+func TestManyMistakes(t *testing.T) {
+	const n = 20_000
+	var groups strings.Builder
+	for i := range n {
+		fmt.Fprintf(&groups, "\"g%d\", ", i)
+	}
+	tree := &listing{MapFS: fstest.MapFS{
+		"Release.toml":      {Data: []byte("version = \"1.0.0\"\n")},
+		"sources/gg/x":      {},
+		"packages/a/a.spec": {Data: []byte("Name: a\n")},
+		"packages/a/Cargo.toml": {Data: []byte("[package]\nname = \"a\"\n[package.metadata.build-package]\n" +
+			"source-groups = [" + groups.String() + "]\n")},
+	}}
+	_, err := LoadFS("/tree", tree)
+	lines := strings.Split(fmt.Sprint(err), "\n")
+	if len(lines) != 1001 || lines[1000] != "and 19000 more problems" ||
+		!strings.Contains(lines[0], "there is no directory sources/g0") {
+		t.Errorf("%d lines, from %q to %q", len(lines), lines[0], lines[len(lines)-1])
+	}
+	if tree.n > 2*maxHints {
+		t.Errorf("the directory is listed %d times", tree.n)
+	}
+}
