@@ -201,9 +201,12 @@ func (w *billWriter) inImage(d *sbom.Document, solve plan.Solve, dir string) ([]
 	}
 	var all []found
 	for _, p := range packages {
-		switch f, ok := match(seen, p); {
-		case ok:
-			all = append(all, f)
+		switch fits := match(seen, p); {
+		case len(fits) == 1:
+			all = append(all, fits[0])
+		case len(fits) > 1:
+			return nil, bad("it lists %.200q, which may be the RPM %.200q as well as %.200q: give one of "+
+				"them another release", fileOf(p), fits[0].first(tagName), fits[1].first(tagName))
 		case madeByImage(p):
 			d.Packages = append(d.Packages, sbom.Package{Name: safetext.Line(p.Name), Version: p.Version,
 				Release: p.Release, Arch: p.Architecture, Publisher: d.Supplier,
@@ -254,17 +257,25 @@ func (w *billWriter) seen(solve plan.Solve) ([]found, error) {
 }
 
 // match returns the RPM of a package in an inventory, which leaves the prefix of the OS out of
-// names: it is the one with the shortest.
-func match(seen []found, p image.Package) (best found, ok bool) {
+// names: it is the one with the shortest. Where one without any prefix is there as well, the
+// inventory may mean either, and match returns both: a kit must not hide what the tree has made.
+func match(seen []found, p image.Package) []found {
+	var exact, prefixed []found
 	for _, f := range seen {
 		name := f.first(tagName)
-		if (name == p.Name || strings.HasSuffix(name, "-"+p.Name)) && f.first(tagVersion) == p.Version &&
-			f.first(tagRelease) == p.Release && f.first(tagArch) == p.Architecture &&
-			(!ok || len(name) < len(best.first(tagName))) {
-			best, ok = f, true
+		if f.first(tagVersion) != p.Version || f.first(tagRelease) != p.Release ||
+			f.first(tagArch) != p.Architecture {
+			continue
+		}
+		switch {
+		case name == p.Name:
+			exact = append(exact[:0], f)
+		case strings.HasSuffix(name, "-"+p.Name) &&
+			(prefixed == nil || len(name) < len(prefixed[0].first(tagName))):
+			prefixed = append(prefixed[:0], f)
 		}
 	}
-	return best, ok
+	return append(exact, prefixed...)
 }
 
 // prefixOf returns what most names of RPMs begin with, to the first hyphen: the ID of the OS.

@@ -17,7 +17,7 @@ func TestMatch(t *testing.T) {
 	}
 	all := []found{head("my-console-os", "1", "x86_64"), head("my-os", "1", "x86_64"),
 		head("my-os", "2", "x86_64"), head("my-os", "1", "noarch"), head("other", "1", "x86_64"),
-		head("my-libc", "1", "x86_64")}
+		head("my-libc", "1", "x86_64"), head("my-bash", "1", "x86_64"), head("bash", "1", "x86_64")}
 	for i, tt := range []struct {
 		p    image.Package
 		want string
@@ -26,11 +26,16 @@ func TestMatch(t *testing.T) {
 		{image.Package{Name: "my-os", Version: "2", Release: "1", Architecture: "x86_64"}, "my-os"},
 		{image.Package{Name: "other", Version: "1", Release: "1", Architecture: "x86_64"}, "other"},
 		{image.Package{Name: "os", Version: "1", Release: "2", Architecture: "x86_64"}, ""},
+		{image.Package{Name: "bash", Version: "1", Release: "1", Architecture: "x86_64"}, "bashmy-bash"},
 		{image.Package{Name: "s", Version: "1", Release: "1", Architecture: "x86_64"}, ""},
 	} {
 		t.Run(strconv.Itoa(i), func(t *testing.T) {
-			if got, _ := match(all, tt.p); got.kit != tt.want {
-				t.Errorf("%+v is %q, want %q", tt.p, got.kit, tt.want)
+			got := ""
+			for _, f := range match(all, tt.p) {
+				got += f.kit
+			}
+			if got != tt.want {
+				t.Errorf("%+v is %q, want %q", tt.p, got, tt.want)
 			}
 		})
 	}
