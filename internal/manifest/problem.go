@@ -60,8 +60,8 @@ func printable(s string) string {
 // maxSaid is how many mistakes an error lists.
 const maxSaid = 1000
 
-// Problems is a list of mistakes. As an error it lists them, one a line, and how many more there are
-// than can be read.
+// Problems is a list of mistakes. As an error it lists them, one a line, and says how many more
+// there are than anybody reads.
 type Problems []Problem
 
 // Error returns the problems as they are ordered; use Sorted first.

@@ -128,7 +128,8 @@ func (l *loader) nearestPackage(dir string, d manifest.Dependency, name string) 
 			return fmt.Sprintf("did you mean path = %q?", l.pathTo(dir, other))
 		}
 	}
-	if near := l.near(name, func() []string { return names }); near != "" && path.Join(packagesDir, near) != dir {
+	near := l.near(name, func() []string { return names })
+	if near != "" && path.Join(packagesDir, near) != dir {
 		return fmt.Sprintf("did you mean path = %q?", l.pathTo(dir, near))
 	}
 	return ""

@@ -599,8 +599,8 @@ func TestManyMistakes(t *testing.T) {
 		"Release.toml":      {Data: []byte("version = \"1.0.0\"\n")},
 		"sources/gg/x":      {},
 		"packages/a/a.spec": {Data: []byte("Name: a\n")},
-		"packages/a/Cargo.toml": {Data: []byte("[package]\nname = \"a\"\n[package.metadata.build-package]\n" +
-			"source-groups = [" + groups.String() + "]\n")},
+		"packages/a/Cargo.toml": {Data: []byte("[package]\nname = \"a\"\n" +
+			"[package.metadata.build-package]\nsource-groups = [" + groups.String() + "]\n")},
 	}}
 	_, err := LoadFS("/tree", tree)
 	lines := strings.Split(fmt.Sprint(err), "\n")
