@@ -200,8 +200,9 @@ func (w *billWriter) inImage(d *sbom.Document, solve plan.Solve, dir string) ([]
 		return nil, err
 	}
 	var all []found
+	prefix := prefixOf(seen) + "-"
 	for _, p := range packages {
-		switch fits := match(seen, p); {
+		switch fits := match(seen, prefix, p); {
 		case len(fits) == 1:
 			all = append(all, fits[0])
 		case len(fits) > 1:
@@ -257,10 +258,11 @@ func (w *billWriter) seen(solve plan.Solve) ([]found, error) {
 }
 
 // match returns the RPM of a package in an inventory, which leaves the prefix of the OS out of
-// names: it is the one with the shortest. Where one without any prefix is there as well, the
-// inventory may mean either, and match returns both: a kit must not hide what the tree has made.
-func match(seen []found, p image.Package) []found {
-	var exact, prefixed []found
+// names: it is the one with that prefix, or of that name, or the one with the shortest other
+// prefix. Where both of the first are there, the inventory may mean either, and match returns both:
+// a kit must not hide what the tree has made.
+func match(seen []found, prefix string, p image.Package) []found {
+	var exact, prefixed, others []found
 	for _, f := range seen {
 		name := f.first(tagName)
 		if f.first(tagVersion) != p.Version || f.first(tagRelease) != p.Release ||
@@ -270,12 +272,17 @@ func match(seen []found, p image.Package) []found {
 		switch {
 		case name == p.Name:
 			exact = append(exact[:0], f)
-		case strings.HasSuffix(name, "-"+p.Name) &&
-			(prefixed == nil || len(name) < len(prefixed[0].first(tagName))):
+		case name == prefix+p.Name:
 			prefixed = append(prefixed[:0], f)
+		case strings.HasSuffix(name, "-"+p.Name) &&
+			(others == nil || len(name) < len(others[0].first(tagName))):
+			others = append(others[:0], f)
 		}
 	}
-	return append(exact, prefixed...)
+	if len(exact)+len(prefixed) > 0 {
+		return append(exact, prefixed...)
+	}
+	return others
 }
 
 // prefixOf returns what most names of RPMs begin with, to the first hyphen: the ID of the OS.

@@ -33,8 +33,9 @@ are compared. The commit has to be in the repository around the tree, and the
 engine has to have the SDK image.
 
 With --json it prints {"format": 1, "kind": "verified", ...} with what was checked,
-what is wrong, and "made", the files that no package has as they are: those that
-the step of the image makes, changes or takes away (docs/verify.md).
+what is wrong, "not_checked", what nothing says how it should be, and "made", the
+files that no package has as they are: those that the step of the image makes,
+changes or takes away (docs/verify.md).
 
 The exit status says what is wrong, the first of these if there are several:
   10  signature: it is not of the key, or there is none

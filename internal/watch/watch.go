@@ -188,10 +188,14 @@ const maxWarned = 1000
 // warn says once what will not be noticed.
 func (w *Watcher) warn(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
-	if !w.warned[text] && len(w.warned) < maxWarned {
-		w.warned[text] = true
-		w.o.Warn("watch: " + text)
+	if w.warned[text] || len(w.warned) > maxWarned {
+		return
 	}
+	if len(w.warned) == maxWarned {
+		text = "and more changes will not be noticed; the others are not named"
+	}
+	w.warned[text] = true
+	w.o.Warn("watch: " + text)
 }
 
 // ignored reports whether a file or directory counts nowhere. What git does inside of its own

@@ -190,3 +190,18 @@ func TestNextEnds(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// TestManyWarnings: names without number make no more warnings than somebody reads, and the last
+// one says so.
+func TestManyWarnings(t *testing.T) {
+	var said []string
+	warn := func(text string) { said = append(said, text) }
+	w := &Watcher{warned: map[string]bool{}, o: Options{Warn: warn}}
+	for i := range 2 * maxWarned {
+		w.warn("%d is a link", i/2)
+		w.warn("%d is a link", i)
+	}
+	if len(said) != maxWarned+1 || !strings.Contains(said[maxWarned], "and more changes") {
+		t.Errorf("%d warnings, the last is %q", len(said), said[len(said)-1])
+	}
+}
